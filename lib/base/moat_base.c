@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "moat_base.h"
+
+static __thread char error_text[512];
+
+int moat_error(int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(error_text, sizeof(error_text), fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+const char *moat_error_text(void)
+{
+	return error_text;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_BASE_H
+#define MOAT_BASE_H
+
+/**
+ * @file
+ * What every other folder needs: page sizes, permissions, a range of IOVAs, and how an error
+ * reaches the user.
+ *
+ * An address is one of three, and the name of a variable says which:
+ *  - `iova`: what a device puts on the bus, a DMA virtual address of one domain;
+ *  - `hpa`: host physical address, what the unit's tables hold. In process, with the software unit,
+ *    the machine's physical memory *is* the process: there an HPA is a virtual address as a number;
+ *  - `va`: what the processor dereferences.
+ *
+ * Errors: a function returns 0 or a negative errno, and leaves the sentence for the user in a
+ * thread-local text (moat_error_text()): what was wrong, with the value, and what to do.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rte_common.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MOAT_PAGE_SHIFT 12u
+#define MOAT_PAGE_SIZE  (UINT64_C(1) << MOAT_PAGE_SHIFT)
+#define MOAT_PAGE_MASK  (MOAT_PAGE_SIZE - 1)
+#define MOAT_2M_SHIFT   21u
+#define MOAT_2M_SIZE    (UINT64_C(1) << MOAT_2M_SHIFT)
+#define MOAT_1G_SHIFT   30u
+#define MOAT_1G_SIZE    (UINT64_C(1) << MOAT_1G_SHIFT)
+
+/** What a device may do with a page. The values are the second-stage entry's own bits
+ * (VT-d specification, second-stage paging entries: bit 0 read, bit 1 write). */
+enum moat_prot {
+	MOAT_R = 1,
+	MOAT_W = 2,
+	MOAT_RW = 3,
+};
+
+/** A source-id: the requester's bus (15:8), device (7:3) and function (2:0). */
+typedef uint16_t moat_sid_t;
+#define MOAT_SID(bus, dev, fn) ((moat_sid_t)((bus) << 8 | (dev) << 3 | (fn)))
+#define MOAT_SID_FMT           "%02x:%02x.%x"
+#define MOAT_SID_ARGS(sid)     (sid) >> 8, ((sid) >> 3) & 0x1f, (sid)&7
+
+/** `len` bytes from `iova` on, both multiples of MOAT_PAGE_SIZE. */
+struct moat_range {
+	uint64_t iova;
+	uint64_t len;
+};
+
+/**
+ * Keep the sentence for the user and hand the error code through:
+ * `return moat_error(-ERANGE, "iova 0x%" PRIx64 " is beyond ...; ...", iova);`
+ *
+ * @param err a negative errno
+ * @return err
+ * Thread-safe (thread-local). Control path.
+ */
+int moat_error(int err, const char *fmt, ...) __rte_format_printf(2, 3);
+
+/** The last sentence moat_error() kept on this thread; "" when there was none. Never NULL. */
+const char *moat_error_text(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_BASE_H */

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_IOVA_H
+#define MOAT_IOVA_H
+
+/**
+ * @file
+ * The IOVA space of one domain: contiguous ranges, exact free, within the width of the unit and of
+ * the narrowest device.
+ *
+ * Ranges are what make protection cheap: a run of neighbouring IOVAs is unmapped by one descriptor.
+ * So the allocator hands out contiguous runs, aligned to their own size up to 2 MiB (which lets a
+ * whole run be one page-selective invalidation, and 2 MiB leaves be used), and returns them
+ * exactly as they were given. Small runs (powers of two up to 64 pages) come from per-lcore stock
+ * in O(1); the rest from a tree under a lock, on the control path.
+ *
+ * A range is freed here only after the ticket of its unmap is done: lib/domain sees to that.
+ */
+
+#include "moat_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct moat_iova;
+struct moat_iova_cache; /* one lcore's stock */
+
+/**
+ * @param base first IOVA to hand out; at least MOAT_PAGE_SIZE (0 stays unmapped, so that a null
+ *   descriptor faults)
+ * @param limit first IOVA beyond, at most 1 << width
+ * @return 0, -EINVAL (moat_error_text() says why), -ENOMEM. Control path.
+ */
+int moat_iova_create(uint64_t base, uint64_t limit, struct moat_iova **space);
+void moat_iova_destroy(struct moat_iova *space);
+
+/** Stock of the calling lcore; NULL when out of memory. Not shared between threads. */
+struct moat_iova_cache *moat_iova_cache_create(struct moat_iova *space);
+/** Its stock goes back to the space. */
+void moat_iova_cache_destroy(struct moat_iova_cache *cache);
+
+/**
+ * A free run of `len` bytes (multiple of the page size), aligned to `align` (a power of two; 0:
+ * natural, the length rounded up to a power of two, at most 2 MiB).
+ * @param cache this lcore's stock, or NULL: straight from the space
+ * @return 0, -ENOSPC (moat_error_text() says how much is free and the largest run), -EINVAL.
+ * Thread-safe with one cache per thread. Data path for what the cache serves.
+ */
+int moat_iova_alloc(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t len,
+	uint64_t align, uint64_t *iova);
+/** Exactly this range, e.g. a guest-physical layout. -EBUSY when any of it is taken. */
+int moat_iova_reserve(struct moat_iova *space, uint64_t iova, uint64_t len);
+/**
+ * Give back exactly what alloc or reserve gave. @return 0, -EINVAL when it is not such a range.
+ */
+int moat_iova_free(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t iova,
+	uint64_t len);
+
+struct moat_iova_stats {
+	uint64_t free_bytes;
+	uint64_t largest_run; /* bytes */
+	uint64_t runs;        /* free runs: the fragmentation */
+};
+void moat_iova_stats(struct moat_iova *space, struct moat_iova_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_IOVA_H */

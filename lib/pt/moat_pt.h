@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_PT_H
+#define MOAT_PT_H
+
+/**
+ * @file
+ * VT-d second-stage page tables, written by lcores, read by the unit and by RCU readers.
+ *
+ * A table is a radix tree of 4 KiB pages with 512 entries of 8 bytes (VT-d specification 3.7,
+ * "Second-Stage Translation"): 3, 4 or 5 levels for 39, 48 or 57 bits of IOVA, with leaves of 4 KiB,
+ * 2 MiB and 1 GiB. The unit walks it from the root. The processor never does on the packet path:
+ * beside the tree stands an array with one *granule* for each 2 MiB of IOVA, which says where the
+ * entries of that granule are and what to add to an IOVA to get a virtual address. It is address
+ * space reserved once and touched where it is used, so finding an entry is one shift and one load,
+ * for the writer that maps a page and for the reader that translates (lib/iotlb) alike.
+ *
+ * The life of a table page: taken zeroed from a pool's stock, linked, filled, emptied, unlinked by
+ * the unmap that covers all of it, handed to the caller in a `struct moat_pt_freed`; the caller
+ * keeps it until the ticket of that unmap is done (no unit can reach it) and then retires it to the
+ * pool, which waits for a grace period of liburcu's QSBR (no reader can reach it) before the page
+ * is handed out again. Readers therefore register with urcu-qsbr and pass quiescent states.
+ *
+ * Writers: several lcores may write at once as long as their ranges are disjoint; they serialise
+ * only where a table page is linked or unlinked.
+ */
+
+#include <stdatomic.h>
+
+#include "moat_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Second-stage entry, by the specification's names (3.7.? "Second-Stage Paging Entries"). */
+#define MOAT_SS_R    (UINT64_C(1) << 0)
+#define MOAT_SS_W    (UINT64_C(1) << 1)
+#define MOAT_SS_PS   (UINT64_C(1) << 7) /* this PD or PDP entry is a leaf */
+#define MOAT_SS_ADDR UINT64_C(0x000ffffffffff000)
+
+/* -------------------------------------------------------------------- the pool of table pages */
+
+/** Where a pool gets memory that the unit can address. */
+struct moat_pt_mem {
+	/** A chunk of `len` bytes (always MOAT_2M_SIZE), aligned to its length in both address spaces,
+	 * zeroed. 0 or a negative errno. Control path, but also from a map that finds the stock empty. */
+	int (*alloc)(void *ctx, size_t len, void **va, uint64_t *hpa);
+	void (*free)(void *ctx, void *va, size_t len);
+	void *ctx;
+};
+
+struct moat_pt_pool;
+
+/** Counters of a pool, in pages. `stock` = ready, `retired` = waiting for their grace period. */
+struct moat_pt_pool_stats {
+	uint64_t allocated; /* handed out since the start */
+	uint64_t freed;     /* retired since the start */
+	uint64_t in_use;
+	uint64_t stock;
+	uint64_t retired;
+};
+
+/**
+ * A pool of table pages, shared by the domains of one unit.
+ * @param mem memory source; NULL: anonymous memory of this process, hpa = va (software unit)
+ * @return 0, -ENOMEM. Control path.
+ */
+int moat_pt_pool_create(const struct moat_pt_mem *mem, struct moat_pt_pool **pool);
+/** Every page table of the pool must be destroyed. Waits for grace periods (rcu_barrier). */
+void moat_pt_pool_destroy(struct moat_pt_pool *pool);
+void moat_pt_pool_stats(const struct moat_pt_pool *pool, struct moat_pt_pool_stats *stats);
+
+/** A list of unlinked table pages that the unit may still walk. Zero-initialise. */
+struct moat_pt_freed {
+	struct moat_pt_page *head;
+	unsigned int n; /* pages in the list */
+};
+
+/**
+ * The ticket that covers the unlinking is done: give the pages back. They are handed out again
+ * after a grace period. Thread-safe, data path (no wait; call_rcu per page). Empties the list.
+ */
+void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed);
+
+/* ------------------------------------------------------------------------------- the table */
+
+/**
+ * 2 MiB of IOVA, as readers and writers find it.
+ *
+ * While a table is linked its `delta` changes at most once, from linear to MIXED; and a table that
+ * was unlinked is not linked again before every reader has passed a quiescent state. So a reader
+ * that loads both words, then the entry, then finds both words unchanged, has three that belong
+ * together: nothing can have gone round in between.
+ */
+struct moat_pt_granule {
+	/** The 512 leaf entries (4 KiB pages); or the one PD/PDP entry | MOAT_PT_SUPER; or 0. */
+	_Atomic uintptr_t entries;
+	/** va - iova, a multiple of the page size; or an array of 512 virtual addresses (of pages that
+	 * lie at unrelated places; an entry is valid while its page is mapped) | MOAT_PT_MIXED;
+	 * or MOAT_PT_MIXED alone: not addressable by the processor. */
+	_Atomic uintptr_t delta;
+};
+#define MOAT_PT_SUPER UINT64_C(1)
+#define MOAT_PT_MIXED UINT64_C(1)
+
+struct moat_pt {
+	struct moat_pt_granule *granules; /* flat, indexed by iova >> 21 */
+	uint64_t nr_granules;             /* IOVAs beyond take the slow path (walk) */
+	uint64_t limit;                   /* first IOVA beyond the table's width */
+	uint64_t root_hpa;                /* for the context entry */
+	uint8_t levels;                   /* 3, 4 or 5 */
+	bool coherent;                    /* the unit snoops table reads (ECAP.C): no line flushes */
+	/* moat_pt.c's own follows in struct moat_pt_impl */
+};
+
+struct moat_pt_conf {
+	struct moat_pt_pool *pool;
+	uint8_t levels;    /* 3, 4, 5 (39, 48, 57 bits) */
+	uint8_t width;     /* bits of IOVA, 0: all that `levels` allow. A 32-bit device: 32 */
+	uint64_t leaf_sizes; /* allowed beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE as the unit's SLLPS */
+	bool coherent;
+};
+
+/** @return 0, -EINVAL (levels, width), -ENOMEM; moat_error_text() says which. Control path. */
+int moat_pt_create(const struct moat_pt_conf *conf, struct moat_pt **pt);
+/**
+ * Give back all of it. The caller's duty: no unit has this root in a context entry and no cache
+ * holds it (domain teardown), no reader is inside. What is still mapped is simply forgotten.
+ */
+void moat_pt_destroy(struct moat_pt *pt);
+
+/**
+ * Map `len` bytes at `iova` to `hpa`, leaves as large as alignment of all three, `len`, the unit
+ * and the tables already there allow.
+ *
+ * @param va what the processor uses for the same memory, or NULL: then lib/iotlb cannot resolve it
+ * @param prot MOAT_R, MOAT_W or both
+ * @return 0; -EEXIST: a page is mapped already (`*bad` is the first, nothing has changed);
+ *   -ERANGE: beyond the width; -EINVAL: alignment, prot, length 0; -ENOMEM.
+ * Thread-safe for disjoint ranges. Data path when tables exist: no allocation, lock or syscall.
+ * A reader or a unit sees each page either unmapped or complete.
+ */
+int moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+	enum moat_prot prot, uint64_t *bad);
+
+/**
+ * Unmap exactly [iova, iova + len).
+ *
+ * @param freed receives the table pages that this range had to itself; never NULL. Not empty: the
+ *   invalidation must drop paging-structure caches too (hint clear), see moat_pt_pool_retire().
+ * @return 0; -ENOENT: a page is not mapped (`*bad` is the first, nothing has changed); -EINVAL:
+ *   alignment, or the range covers only a part of a 2 MiB or 1 GiB leaf (`*bad` is its first IOVA).
+ * Thread-safe for disjoint ranges. Data path.
+ */
+int moat_pt_unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_pt_freed *freed,
+	uint64_t *bad);
+
+/**
+ * Unlink empty tables in the range (those a series of smaller unmaps left). Nobody may map in the
+ * range meanwhile. Control path.
+ */
+void moat_pt_prune(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_pt_freed *freed);
+
+/** A leaf as the radix walk finds it. */
+struct moat_pt_leaf {
+	uint64_t entry;  /* the raw second-stage entry */
+	uint64_t hpa;    /* of the byte asked for */
+	uint64_t size;   /* 4 KiB, 2 MiB, 1 GiB */
+};
+
+/**
+ * Walk the radix tree from the root, as the unit does. RCU reader: the caller is registered with
+ * urcu-qsbr and does not keep the answer across a quiescent state.
+ * @return 0, -ENOENT (not mapped), -ERANGE (beyond the width). Thread-safe.
+ */
+int moat_pt_walk(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf);
+
+/** Pages (of 4 KiB) mapped now, and table pages (of 4 KiB) in use. Walks all; control path. */
+void moat_pt_usage(const struct moat_pt *pt, uint64_t *mapped, uint64_t *table_pages);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_PT_H */

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_QI_H
+#define MOAT_QI_H
+
+/**
+ * @file
+ * The queued-invalidation interface: from pages that were unmapped to "the unit is through".
+ *
+ * An lcore *gathers* the runs that it unmaps, the gather is *encoded* into the fewest descriptors
+ * that cover exactly those runs, and the batch is *submitted* with a wait descriptor behind it. The
+ * unit processes the queue in order and, at the wait descriptor, writes its sequence number to
+ * memory (VT-d specification 6.5.2, "Queued Invalidation Interface"). That number is all anybody
+ * ever polls: a batch is complete when the number is at or beyond its own.
+ *
+ * Any number of lcores submit at once. Nobody waits while holding anything: space is reserved with
+ * one atomic, filled, published; whoever finds published descriptors in front of the doorbell rings
+ * it for all of them. A full queue is an answer (-EAGAIN), not a wait.
+ */
+
+#include <stdatomic.h>
+
+#include "moat_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------- descriptors (128 bit) */
+
+struct moat_qi_desc {
+	uint64_t lo;
+	uint64_t hi;
+};
+
+/** Types, bits 3:0 (and 11:9, here always 0) of `lo`; VT-d specification 6.5.2.1 to 6.5.2.11. */
+enum moat_qi_type {
+	MOAT_QI_CONTEXT = 0x1,
+	MOAT_QI_IOTLB = 0x2,
+	MOAT_QI_DEVICE_TLB = 0x3,
+	MOAT_QI_INT_ENTRY = 0x4,
+	MOAT_QI_WAIT = 0x5,
+	MOAT_QI_PASID_IOTLB = 0x6,
+	MOAT_QI_PASID_CACHE = 0x7,
+	MOAT_QI_PASID_DEVICE_TLB = 0x8,
+};
+
+/** Granularity of context-cache and IOTLB invalidations (bits 5:4). */
+enum moat_qi_gran {
+	MOAT_QI_GLOBAL = 1,
+	MOAT_QI_DOMAIN = 2,
+	MOAT_QI_DEVICE = 3, /* context cache: device-selective */
+	MOAT_QI_PAGE = 3,   /* IOTLB: page-selective-within-domain */
+};
+
+/** PASID-cache granularity (bits 5:4). */
+enum moat_qi_pasid_gran {
+	MOAT_QI_PASID_DOMAIN = 0,
+	MOAT_QI_PASID_ONE = 1,
+	MOAT_QI_PASID_GLOBAL = 3,
+};
+
+struct moat_qi_desc moat_qi_context_global(void);
+struct moat_qi_desc moat_qi_context_domain(uint16_t did);
+/** @param fm function mask, 0 to 3: that many low function-number bits are ignored */
+struct moat_qi_desc moat_qi_context_device(uint16_t did, moat_sid_t sid, uint8_t fm);
+struct moat_qi_desc moat_qi_iotlb_global(void);
+struct moat_qi_desc moat_qi_iotlb_domain(uint16_t did);
+/** 2^am pages at `iova`, which is aligned to them. @param ih hint: only leaf entries changed */
+struct moat_qi_desc moat_qi_iotlb_page(uint16_t did, uint64_t iova, uint8_t am, bool ih);
+struct moat_qi_desc moat_qi_device_tlb(moat_sid_t sid, uint8_t max_pending, uint64_t iova, bool size,
+	uint16_t pfsid);
+struct moat_qi_desc moat_qi_int_entry(bool global, uint16_t index, uint8_t im);
+struct moat_qi_desc moat_qi_pasid_cache(enum moat_qi_pasid_gran gran, uint16_t did, uint32_t pasid);
+/** PASID-based IOTLB: am pages, or all of the PASID where `all`. */
+struct moat_qi_desc moat_qi_pasid_iotlb(uint16_t did, uint32_t pasid, bool all, uint64_t iova,
+	uint8_t am, bool ih);
+/** Status write of `data` to the 4-byte aligned `status_hpa`; fence as the specification's FN. */
+struct moat_qi_desc moat_qi_wait_status(uint64_t status_hpa, uint32_t data, bool fence);
+
+/* ------------------------------------------------------------------------------- gathering */
+
+#define MOAT_GATHER_RUNS 64
+
+/** What the unit can do, as far as encoding is concerned. */
+struct moat_qi_caps {
+	bool psi;       /* CAP.PSI: page-selective invalidation */
+	uint8_t mamv;   /* CAP.MAMV: largest address mask */
+	bool dit, dwt;  /* CAP.DRD/DWD: drain reads, writes */
+};
+
+/** Runs of unmapped pages of one domain, not yet submitted. One lcore's. */
+struct moat_gather {
+	uint32_t n;          /* runs */
+	uint32_t pages;      /* in all of them */
+	bool tables;         /* a table page was unlinked: hint clear, whole paging-structure caches */
+	bool whole;          /* too many runs: domain-selective */
+	struct moat_range run[MOAT_GATHER_RUNS];
+};
+
+static inline bool moat_gather_empty(const struct moat_gather *g)
+{
+	return g->n == 0 && !g->whole && !g->tables;
+}
+
+/** Add a run; it melts into the last one when it follows or precedes it. Data path. */
+static inline void moat_gather_add(struct moat_gather *g, uint64_t iova, uint64_t len)
+{
+	struct moat_range *last = &g->run[g->n - 1];
+
+	g->pages += len >> MOAT_PAGE_SHIFT;
+	if (g->n != 0 && last->iova + last->len == iova) {
+		last->len += len;
+	} else if (g->n != 0 && iova + len == last->iova) {
+		last->iova = iova;
+		last->len += len;
+	} else if (g->n < MOAT_GATHER_RUNS) {
+		g->run[g->n++] = (struct moat_range){ iova, len };
+	} else {
+		g->whole = true;
+	}
+}
+
+static inline void moat_gather_reset(struct moat_gather *g)
+{
+	g->n = 0;
+	g->pages = 0;
+	g->tables = false;
+	g->whole = false;
+}
+
+/**
+ * The descriptors for a gather. Each run is covered by aligned powers of two within MAMV: exactly,
+ * or, where that takes more than two descriptors, by one or two blocks at most four times its size
+ * (what is invalidated beyond the run costs a walk, never correctness). More than `max`
+ * descriptors, or no PSI: one domain-selective descriptor.
+ * @return the number of descriptors written, 1 to `max`; 0 for an empty gather. Data path.
+ */
+unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
+	uint16_t did, struct moat_qi_desc desc[], unsigned int max);
+
+/* ------------------------------------------------------------------------------- the queue */
+
+struct moat_qi;
+
+struct moat_qi_conf {
+	uint8_t order;              /* the ring has 2^order 4 KiB pages of 256 descriptors (IQA.QS) */
+	struct moat_qi_desc *ring;  /* its memory, 4 KiB aligned */
+	_Atomic uint32_t *status;   /* where wait descriptors write; the unit must reach it */
+	uint64_t status_hpa;
+	/** Tell the unit that descriptors up to byte offset `tail` are valid (IQT). Ordered after
+	 * their stores. Called by any lcore, never by two at once for the same queue. */
+	void (*doorbell)(void *ctx, uint64_t tail);
+	/** Give the unit a chance to run (software unit), look for errors (FSTS), recover. Called by
+	 * whoever polls for completion and finds none. May be NULL. Returns 0 or -EIO: dead. */
+	int (*poll)(void *ctx);
+	/** The unit's head, byte offset (IQH), for a diagnosis. May be NULL. */
+	uint64_t (*head)(void *ctx);
+	void *ctx;
+};
+
+struct moat_qi_stats {
+	uint64_t descriptors; /* wait descriptors not counted */
+	uint64_t waits;
+	uint64_t doorbells;
+	uint64_t full;        /* submissions refused because the queue was full */
+	uint64_t helped;      /* times a stalled submitter was stepped over */
+};
+
+int moat_qi_create(const struct moat_qi_conf *conf, struct moat_qi **qi);
+/** Nothing may be in flight. */
+void moat_qi_destroy(struct moat_qi *qi);
+
+/**
+ * Queue `n` descriptors and a wait behind them.
+ * @return the sequence number (> 0) for moat_qi_done(); or -EAGAIN: no room now, nothing queued,
+ *   nothing lost: poll and call again. Thread-safe, data path.
+ */
+int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n);
+
+/** Has the unit processed all up to `seq`? Polls the unit once if not. Thread-safe, data path. */
+bool moat_qi_done(struct moat_qi *qi, int64_t seq);
+
+/**
+ * Did the batch `seq` (done) fail, because the unit refused a descriptor of it (IQE, ITE)?
+ * Its pages must then be taken as still reachable: submit again, wider.
+ */
+bool moat_qi_failed(struct moat_qi *qi, int64_t seq);
+
+/**
+ * Poll until done; for the control path and for mode strict.
+ * @param timeout_us 0: the default, 1 s
+ * @return 0; -ETIMEDOUT with a diagnosis (head, tail, descriptor) in moat_error_text(); -EIO.
+ */
+int moat_qi_wait(struct moat_qi *qi, int64_t seq, uint64_t timeout_us);
+
+void moat_qi_stats(const struct moat_qi *qi, struct moat_qi_stats *stats);
+
+/** For drivers/vtd's error recovery: which batch holds the descriptor at ring index `i`, its
+ * failure, and what is queued from there on. See moat_qi_recover() in moat_qi.c. */
+int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_QI_H */
