@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_COST_H
+#define MOAT_COST_H
+
+/**
+ * @file
+ * Where the cycles of a packet go.
+ *
+ * An lcore carries one stopwatch. Each mark charges the cycles since the last one to a stage of a
+ * tenant, so every cycle lands in exactly one place. What the software unit and the software NIC
+ * spend *being hardware* on this lcore they report themselves (moat_cost_device()), and the next
+ * mark takes it out of the stage that called them: device time is not mapping cost.
+ */
+
+#include <rte_cycles.h>
+#include <rte_per_lcore.h>
+
+#include "moat_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** The driver side's stages, then what is not mapping cost. */
+enum moat_stage {
+	MOAT_STAGE_MAP,       /* writing entries */
+	MOAT_STAGE_TRANSLATE, /* shadow look-ups */
+	MOAT_STAGE_UNMAP,     /* clearing entries, gathering */
+	MOAT_STAGE_SUBMIT,    /* encoding and queueing descriptors, doorbells */
+	MOAT_STAGE_WAIT,      /* polling for tickets with nothing else to do */
+	MOAT_STAGE_RECLAIM,   /* giving back what a done ticket releases */
+	MOAT_STAGE_COPY,      /* mode copy */
+	MOAT_STAGES_MAPPING,
+	MOAT_STAGE_APPLICATION = MOAT_STAGES_MAPPING, /* forwarding, PMD's driver side */
+	MOAT_STAGE_DEVICE,    /* being the unit or the NIC */
+	MOAT_STAGE_IDLE,      /* polling without a packet */
+	MOAT_STAGES,
+};
+
+/** "map", "translate", ... as the reports print them. */
+const char *moat_stage_name(enum moat_stage stage);
+
+/** What one tenant cost on one lcore. Written by that lcore only; read by anybody, torn-free. */
+struct moat_cost {
+	uint64_t cycles[MOAT_STAGES];
+	uint64_t packets;
+	uint64_t bursts; /* not empty */
+} __rte_cache_aligned;
+
+/** One lcore's stopwatch. */
+struct moat_cost_watch {
+	uint64_t last;   /* TSC of the last mark */
+	uint64_t device; /* this lcore's moat_cost_device_cycles at the last mark */
+	bool on;
+};
+
+/** Cycles this thread has spent being hardware; drivers/softvtd and drivers/net add to it. */
+RTE_DECLARE_PER_LCORE(uint64_t, moat_cost_device_cycles);
+
+/** Around device work: `t = moat_cost_device_enter(); ...; moat_cost_device_leave(t);` Nested calls
+ * are the outer one's: leave sets the counter, it does not add twice. */
+struct moat_cost_device {
+	uint64_t tsc, cycles;
+};
+static inline struct moat_cost_device moat_cost_device_enter(void)
+{
+	return (struct moat_cost_device){ rte_rdtsc(), RTE_PER_LCORE(moat_cost_device_cycles) };
+}
+static inline void moat_cost_device_leave(struct moat_cost_device d)
+{
+	RTE_PER_LCORE(moat_cost_device_cycles) = d.cycles + (rte_rdtsc() - d.tsc);
+}
+
+static inline void moat_cost_start(struct moat_cost_watch *watch)
+{
+	if (watch->on) {
+		watch->last = rte_rdtsc();
+		watch->device = RTE_PER_LCORE(moat_cost_device_cycles);
+	}
+}
+
+/** Charge the cycles since the last mark to `stage`. Off: one predictable branch. Data path. */
+static inline void moat_cost_mark(struct moat_cost_watch *watch, struct moat_cost *cost,
+	enum moat_stage stage)
+{
+	if (watch->on) {
+		uint64_t now = rte_rdtsc();
+		uint64_t device = RTE_PER_LCORE(moat_cost_device_cycles) - watch->device;
+
+		cost->cycles[stage] += now - watch->last - device;
+		cost->cycles[MOAT_STAGE_DEVICE] += device;
+		watch->last = now;
+		watch->device += device;
+	}
+}
+
+/** sum += cost, for reports over lcores. */
+void moat_cost_add(struct moat_cost *sum, const struct moat_cost *cost);
+/** Driver-side mapping cycles: the stages before MOAT_STAGES_MAPPING. */
+uint64_t moat_cost_mapping(const struct moat_cost *cost);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_COST_H */

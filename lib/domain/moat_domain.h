@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_DOMAIN_H
+#define MOAT_DOMAIN_H
+
+/**
+ * @file
+ * A DMA protection domain, and the one invariant.
+ *
+ * A domain is a page table, an IOVA space, the sources attached to it, and the lcores that use it.
+ * Each such lcore holds a *lane*: the batch of unmaps it is gathering, the batches in flight, and
+ * its shadow IOTLB. All calls on a lane come from one thread at a time.
+ *
+ * Unmapping is three steps: moat_lane_unmap() clears the entries and gathers the run;
+ * moat_lane_flush() submits the batch and returns its *ticket*; moat_lane_poll() finds tickets
+ * done. **When the ticket is done, no device and no lcore can reach the old mapping**: (a) the unit
+ * has completed every invalidation of the batch, and (b) every lane of the domain that reads has
+ * polled since. Only then are the batch's IOVAs and table pages reused, and only then may the
+ * caller hand on or reuse the buffer.
+ *
+ * (b) costs nothing while one lane reads a domain: polling is itself the point at which a lane
+ * holds no translation. With more, it is a DPDK quiescent-state variable, polled, never waited for.
+ */
+
+#include <rte_rcu_qsbr.h>
+
+#include "moat_iotlb.h"
+#include "moat_iova.h"
+#include "moat_unit.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct moat_domain_conf {
+	const char *name;
+	uint8_t width;       /* bits of IOVA, 0: the unit's; 32 for a 32-bit device */
+	uint64_t iova_base;  /* first IOVA that the allocator hands out, 0: MOAT_2M_SIZE */
+	uint64_t leaf_sizes; /* ANDed with the unit's; UINT64_MAX: all, 0: 4 KiB only */
+};
+
+#define MOAT_DOMAIN_LANES 128
+
+struct moat_domain {
+	char name[32];
+	uint16_t did;
+	uint8_t width;
+	struct moat_unit *unit;
+	struct moat_pt *pt;
+	struct moat_iova *iova;
+	void *priv;                  /* the unit's, with owns_tables */
+	struct rte_rcu_qsbr *readers; /* quiescence of lanes; see file comment */
+	_Atomic uint32_t nr_readers;
+	/* moat_domain.c's own follows in struct domain_impl */
+};
+
+/**
+ * @return 0; -EINVAL: a width that the unit lacks; -ENOSPC: no domain-id left; -ENOMEM.
+ * moat_error_text() has the sentence. Control path.
+ */
+int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *conf,
+	struct moat_domain **domain);
+
+/**
+ * Detach every source, invalidate all of the domain, wait for the unit, free.
+ * @return 0; -EBUSY: lanes are open; -ETIMEDOUT, -EIO: the unit does not answer: the domain stays
+ *   (leaked on purpose: what a unit might still reach is never freed).
+ */
+int moat_domain_destroy(struct moat_domain *domain);
+
+/** Put a requester into the domain / take it out; after detach it reaches nothing. Control path. */
+int moat_domain_attach(struct moat_domain *domain, moat_sid_t sid);
+int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
+
+/* ------------------------------------------------------------------------------------ lanes */
+
+/** Number of a flushed batch on its lane: 1, 2, ... It is done when <= lane->done. */
+typedef uint64_t moat_ticket_t;
+
+#define MOAT_LANE_BATCHES 64 /* in flight at most; a power of two */
+
+/** A batch of unmaps from the first page gathered to the ticket done. */
+struct moat_batch {
+	struct moat_gather gather;
+	struct moat_pt_freed freed;                    /* table pages to retire */
+	uint32_t nr_iovas;                             /* ranges to give back to the allocator */
+	struct moat_range iovas[MOAT_GATHER_RUNS];
+	int64_t seq;                                   /* of the queue; 0: nothing to wait for */
+	uint64_t token;                                /* of domain->readers; 0: no other reader */
+};
+
+struct moat_lane_stats {
+	uint64_t pages_mapped;
+	uint64_t pages_unmapped;
+	uint64_t descriptors; /* wait descriptors not counted */
+	uint64_t flushes;     /* = wait descriptors = tickets */
+	uint64_t full;        /* flushes refused by a full queue */
+	uint64_t retried;     /* batches that the unit failed and that were submitted again, wider */
+};
+
+struct moat_lane {
+	struct moat_iotlb iotlb;
+	struct moat_domain *domain;
+	moat_ticket_t done;    /* every ticket up to this one is done */
+	moat_ticket_t flushed; /* last ticket given out; batch[flushed % N] is the one gathering */
+	struct moat_iova_cache *iovas;
+	struct moat_lane_stats stats;
+	unsigned int reader;   /* thread id in domain->readers */
+	struct moat_batch batch[MOAT_LANE_BATCHES];
+} __rte_cache_aligned;
+
+/**
+ * @return NULL: too many lanes, or out of memory (moat_error_text()).
+ * The calling thread must be registered with urcu-qsbr (table pages are reclaimed through it).
+ * Control path.
+ */
+struct moat_lane *moat_lane_open(struct moat_domain *domain);
+/** Flushes, waits for all tickets, leaves. @return 0, -ETIMEDOUT, -EIO (the lane stays). */
+int moat_lane_close(struct moat_lane *lane);
+
+/**
+ * Map memory at an IOVA of the caller's choice (one of the allocator's, or of a fixed layout).
+ * With caching mode or RWBF this also invalidates, and waits for the unit (never on a unit without).
+ * @return as moat_pt_map(). Data path.
+ */
+int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+	enum moat_prot prot);
+
+/**
+ * Clear the entries and gather the run. Nothing is invalidated before moat_lane_flush(); a batch
+ * with no room left for another run grows wider (domain-selective), it never overflows.
+ * @return as moat_pt_unmap(); -EAGAIN: all batches are in flight: poll first. Data path.
+ */
+int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
+/** The same, and the IOVA range goes back to the domain's allocator once the ticket is done. */
+int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len);
+
+/**
+ * Submit what is gathered.
+ * @return its ticket; the last ticket when nothing was gathered; 0 when queue or lane is full:
+ *   nothing is lost, poll and call again. Data path.
+ */
+moat_ticket_t moat_lane_flush(struct moat_lane *lane);
+
+/**
+ * A quiescent state of this lane (it holds no translation and no pointer from one), and: find
+ * tickets done, reclaim what they release. Never waits. @return lane->done. Data path.
+ */
+moat_ticket_t moat_lane_poll(struct moat_lane *lane);
+
+static inline bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket)
+{
+	return ticket <= lane->done;
+}
+
+/** Flush and poll until all is done. @return 0, -ETIMEDOUT (with diagnosis), -EIO. */
+int moat_lane_drain(struct moat_lane *lane);
+
+/** A lane that will not poll for long (an lcore about to block) must not hold others up. */
+void moat_lane_offline(struct moat_lane *lane);
+void moat_lane_online(struct moat_lane *lane);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_DOMAIN_H */

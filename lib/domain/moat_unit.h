@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_UNIT_H
+#define MOAT_UNIT_H
+
+/**
+ * @file
+ * A unit, as a domain sees it: what it can do, its invalidation queue, and a table of operations.
+ *
+ * Two kinds differ in who owns the tables. A VT-d unit of our own (drivers/vtd on hardware or on
+ * drivers/softvtd) reads tables that lib/pt writes, and `qi` is its queue; a unit that the kernel
+ * owns (drivers/vfio) takes map and unmap calls and has no queue we see. Either way a domain keeps
+ * its lib/pt table, because the shadow IOTLB is an index over it.
+ *
+ * A driver embeds `struct moat_unit` first in its own structure.
+ */
+
+#include "moat_pt.h"
+#include "moat_qi.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct moat_unit;
+struct moat_domain;
+
+struct moat_unit_caps {
+	uint8_t sagaw;       /* bit l-2 set: l-level tables (CAP.SAGAW: bit 1 = 3, bit 2 = 4, bit 3 = 5) */
+	uint8_t mgaw;        /* bits of IOVA (CAP.MGAW + 1) */
+	uint64_t leaf_sizes; /* beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE (CAP.SLLPS) */
+	uint32_t nd;         /* domain-ids: 0 to nd - 1 (CAP.ND) */
+	struct moat_qi_caps qi;
+	bool coherent;       /* ECAP.C: page walks are snooped */
+	bool caching_mode;   /* CAP.CM: absent entries may be cached, so mapping invalidates too */
+	bool rwbf;           /* CAP.RWBF: flush the write buffer before an update counts */
+	bool owns_tables;    /* map and unmap are calls (vfio) */
+};
+
+/** A DMA that the unit refused. */
+struct moat_fault {
+	moat_sid_t sid;
+	uint64_t iova;          /* of the page */
+	uint8_t reason;         /* the specification's fault reason code */
+	const char *reason_text; /* in words; static */
+	bool write;
+};
+
+/**
+ * Watches what the driver side promises, on behalf of a unit that can tell when a promise is
+ * broken (drivers/softvtd's oracle). NULL in production. Calls come from the lcore that acts.
+ */
+struct moat_witness {
+	void (*mapped)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
+		enum moat_prot prot);
+	/** Entries are cleared; the device may still reach the pages. `cause` names the unmap. */
+	void (*unmapped)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
+		uint64_t cause);
+	/** The pages have been handed on: from now on no device may reach them by the old mapping. */
+	void (*released)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
+		uint64_t cause);
+};
+
+struct moat_unit_ops {
+	/** Put a requester into a domain, or take it out. On return the unit has completed every
+	 * invalidation this needs: after detach the device reaches nothing. Control path; waits with
+	 * a deadline; -EBUSY: in another domain, -ENODEV: not behind this unit, -EPERM: RMRR, ... */
+	int (*attach)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
+	int (*detach)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
+	/** owns_tables: what the kernel keeps for a domain (a container). `priv` is the domain's. */
+	int (*open)(struct moat_unit *unit, struct moat_domain *domain, void **priv);
+	void (*close)(struct moat_unit *unit, void *priv);
+	int (*map)(struct moat_unit *unit, void *priv, uint64_t iova, void *va, uint64_t len,
+		enum moat_prot prot);
+	/** On return nothing reaches the range. Exact: a partial unmap is -EIO. */
+	int (*unmap)(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
+	/** The host physical address of `va` where [va, va + len) is one run; -EFAULT otherwise. */
+	int (*hpa)(struct moat_unit *unit, const void *va, uint64_t len, uint64_t *hpa);
+	/** RWBF units: flush the write buffer. NULL where not needed. */
+	int (*flush_write_buffer)(struct moat_unit *unit);
+	/** Up to `n` faults recorded since the last call. Control lcore. @return how many */
+	unsigned int (*faults)(struct moat_unit *unit, struct moat_fault faults[], unsigned int n);
+	/** Take-down: every domain is gone. Frees the unit. */
+	void (*destroy)(struct moat_unit *unit);
+};
+
+#define MOAT_UNIT_DIDS 65536
+
+struct moat_unit {
+	const struct moat_unit_ops *ops;
+	char name[32];
+	const char *kind;           /* "soft", "vtd", "vfio" */
+	struct moat_unit_caps caps;
+	struct moat_pt_pool *pool;  /* table pages that the unit can address */
+	struct moat_qi *qi;         /* NULL with owns_tables */
+	struct moat_witness *witness;
+	/** Domain-ids in use; lib/domain's, under its lock. Bit 0 (reserved when CAP.CM) is never
+	 * handed out; a driver sets those it keeps for itself before the unit is shown to anybody. */
+	uint64_t dids[MOAT_UNIT_DIDS / 64];
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_UNIT_H */
