@@ -75,7 +75,7 @@ int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
 
 /* ------------------------------------------------------------------------------------ lanes */
 
-/** Number of a flushed batch on its lane: 1, 2, ... It is done when <= lane->done. */
+/** Number of a flushed batch on its lane: 2, 3, ... It is done when <= lane->done; 0 is none. */
 typedef uint64_t moat_ticket_t;
 
 #define MOAT_LANE_BATCHES 64 /* in flight at most; a power of two */
@@ -129,8 +129,9 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
 
 /**
  * Clear the entries and gather the run. Nothing is invalidated before moat_lane_flush(); a batch
- * with no room left for another run grows wider (domain-selective), it never overflows.
- * @return as moat_pt_unmap(); -EAGAIN: all batches are in flight: poll first. Data path.
+ * with no room for another run is flushed first.
+ * @return as moat_pt_unmap(); -EAGAIN: queue or lane is full, nothing has changed: poll first.
+ * Data path.
  */
 int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
 /** The same, and the IOVA range goes back to the domain's allocator once the ticket is done. */

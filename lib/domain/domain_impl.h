@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_DOMAIN_IMPL_H
+#define MOAT_DOMAIN_IMPL_H
+
+/* What moat_domain.c and moat_lane.c share and nobody else needs. */
+
+#include <rte_spinlock.h>
+
+#include "moat_domain.h"
+
+#define DOMAIN_SOURCES 256
+
+struct domain_impl {
+	struct moat_domain pub;
+	rte_spinlock_t lock; /* control path: sources, lanes */
+	moat_sid_t sources[DOMAIN_SOURCES];
+	uint32_t nr_sources;
+	uint32_t nr_lanes;
+	uint64_t lanes[MOAT_DOMAIN_LANES / 64]; /* thread ids of `readers` in use */
+};
+
+static inline struct domain_impl *domain_impl(struct moat_domain *domain)
+{
+	return (struct domain_impl *)domain;
+}
+
+/* Does the domain's unit walk the tables that lib/pt writes? */
+static inline bool domain_has_queue(const struct moat_domain *domain)
+{
+	return !domain->unit->caps.owns_tables;
+}
+
+/* Submit descriptors and wait for them; control path. */
+int domain_invalidate_sync(struct moat_domain *domain, const struct moat_qi_desc desc[],
+	unsigned int n);
+
+#endif /* MOAT_DOMAIN_IMPL_H */

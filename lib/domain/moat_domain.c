@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_pause.h>
+#include <rte_string_fns.h>
+
+#include "domain_impl.h"
+
+/* One lock for all units' domain-ids: taken twice in a domain's life. */
+static rte_spinlock_t did_lock = RTE_SPINLOCK_INITIALIZER;
+
+/* Domain-id 0 stays unused: with CAP.CM the unit tags absent entries with it. */
+static int did_alloc(struct moat_unit *unit, uint16_t *did)
+{
+	uint32_t nd = unit->caps.nd;
+
+	rte_spinlock_lock(&did_lock);
+	for (uint32_t i = 1; i < nd; i++) {
+		if (unit->dids[i / 64] == UINT64_MAX) {
+			i |= 63;
+			continue;
+		}
+		if (unit->dids[i / 64] & (UINT64_C(1) << (i % 64)))
+			continue;
+		unit->dids[i / 64] |= UINT64_C(1) << (i % 64);
+		rte_spinlock_unlock(&did_lock);
+		*did = (uint16_t)i;
+		return 0;
+	}
+	rte_spinlock_unlock(&did_lock);
+	return moat_error(-ENOSPC,
+		"unit %s has no domain-id left (CAP.ND allows %" PRIu32 "); "
+		"use fewer tenants on this unit",
+		unit->name, nd);
+}
+
+static void did_free(struct moat_unit *unit, uint16_t did)
+{
+	rte_spinlock_lock(&did_lock);
+	unit->dids[did / 64] &= ~(UINT64_C(1) << (did % 64));
+	rte_spinlock_unlock(&did_lock);
+}
+
+/* The shallowest tables that the unit walks and that hold `width` bits. */
+static int choose_levels(const struct moat_unit *unit, uint8_t width, uint8_t *levels)
+{
+	uint8_t widest = 0;
+
+	if (unit->caps.owns_tables) { /* the table is ours alone, for the shadow */
+		*levels = width <= 39 ? 3 : width <= 48 ? 4 : 5;
+		return 0;
+	}
+	for (uint8_t l = 3; l <= 5; l++) {
+		if (!(unit->caps.sagaw & (1u << (l - 2))))
+			continue;
+		widest = RTE_MIN(12 + 9 * l, unit->caps.mgaw);
+		if (width <= 12 + 9 * l && width <= unit->caps.mgaw) {
+			*levels = l;
+			return 0;
+		}
+	}
+	return moat_error(-EINVAL,
+		"an IOVA width of %u bits is more than unit %s has (%u); ask for %u or fewer", width,
+		unit->name, widest, widest);
+}
+
+static uint8_t unit_width(const struct moat_unit *unit)
+{
+	uint8_t widest = 0;
+
+	if (unit->caps.owns_tables)
+		return unit->caps.mgaw;
+	for (uint8_t l = 3; l <= 5; l++)
+		if (unit->caps.sagaw & (1u << (l - 2)))
+			widest = 12 + 9 * l;
+	return RTE_MIN(widest, unit->caps.mgaw);
+}
+
+static struct rte_rcu_qsbr *readers_create(void)
+{
+	size_t size = rte_rcu_qsbr_get_memsize(MOAT_DOMAIN_LANES);
+	struct rte_rcu_qsbr *readers = aligned_alloc(RTE_CACHE_LINE_SIZE, size);
+
+	if (readers != NULL && rte_rcu_qsbr_init(readers, MOAT_DOMAIN_LANES) != 0) {
+		free(readers);
+		readers = NULL;
+	}
+	return readers;
+}
+
+static void domain_free(struct moat_domain *domain)
+{
+	if (domain->priv != NULL)
+		domain->unit->ops->close(domain->unit, domain->priv);
+	if (domain->iova != NULL)
+		moat_iova_destroy(domain->iova);
+	if (domain->pt != NULL)
+		moat_pt_destroy(domain->pt);
+	if (domain->did != 0)
+		did_free(domain->unit, domain->did);
+	free(domain->readers);
+	free(domain);
+}
+
+static int domain_init(struct moat_domain *domain, const struct moat_domain_conf *conf)
+{
+	struct moat_unit *unit = domain->unit;
+	struct moat_pt_conf pt = {
+		.pool = unit->pool,
+		.width = domain->width,
+		.leaf_sizes = conf->leaf_sizes & unit->caps.leaf_sizes,
+		.coherent = unit->caps.coherent || unit->caps.owns_tables,
+	};
+	uint64_t base = conf->iova_base != 0 ? conf->iova_base : MOAT_2M_SIZE;
+	int rc;
+
+	rc = choose_levels(unit, domain->width, &pt.levels);
+	if (rc == 0)
+		rc = did_alloc(unit, &domain->did);
+	if (rc == 0)
+		rc = moat_pt_create(&pt, &domain->pt);
+	if (rc == 0)
+		rc = moat_iova_create(base, UINT64_C(1) << domain->width, &domain->iova);
+	if (rc == 0 && unit->caps.owns_tables)
+		rc = unit->ops->open(unit, domain, &domain->priv);
+	return rc;
+}
+
+int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *conf,
+	struct moat_domain **out)
+{
+	struct domain_impl *impl = calloc(1, sizeof(*impl));
+	struct moat_domain *domain = &impl->pub;
+	int rc;
+
+	if (impl == NULL)
+		return moat_error(-ENOMEM, "no memory for domain '%s'", conf->name);
+	rte_spinlock_init(&impl->lock);
+	rte_strscpy(domain->name, conf->name, sizeof(domain->name));
+	domain->unit = unit;
+	domain->width = conf->width != 0 ? conf->width : unit_width(unit);
+	domain->readers = readers_create();
+	rc = domain->readers != NULL ? domain_init(domain, conf) :
+				       moat_error(-ENOMEM, "no memory for domain '%s'", conf->name);
+	if (rc != 0) {
+		domain_free(domain);
+		return rc;
+	}
+	*out = domain;
+	return 0;
+}
+
+int domain_invalidate_sync(struct moat_domain *domain, const struct moat_qi_desc desc[],
+	unsigned int n)
+{
+	struct moat_qi *qi = domain->unit->qi;
+	uint64_t deadline = rte_get_tsc_cycles() + rte_get_tsc_hz();
+	int64_t seq;
+
+	for (unsigned int tries = 0; tries < 2; tries++) {
+		while ((seq = moat_qi_submit(qi, desc, n)) == -EAGAIN) {
+			if (rte_get_tsc_cycles() > deadline)
+				return moat_error(-ETIMEDOUT,
+					"the invalidation queue of unit %s has been full for 1 s; "
+					"the unit does not process it",
+					domain->unit->name);
+			moat_qi_done(qi, INT64_MAX); /* lets the unit run */
+			rte_pause();
+		}
+		int rc = seq < 0 ? (int)seq : moat_qi_wait(qi, seq, 0);
+		if (rc != 0)
+			return rc;
+		if (!moat_qi_failed(qi, seq))
+			return 0;
+	}
+	return moat_error(-EIO, "unit %s refuses to invalidate domain '%s' (domain-id %u)",
+		domain->unit->name, domain->name, domain->did);
+}
+
+static int find_source(const struct domain_impl *impl, moat_sid_t sid)
+{
+	for (uint32_t i = 0; i < impl->nr_sources; i++)
+		if (impl->sources[i] == sid)
+			return (int)i;
+	return -1;
+}
+
+int moat_domain_attach(struct moat_domain *domain, moat_sid_t sid)
+{
+	struct domain_impl *impl = domain_impl(domain);
+	int rc;
+
+	if (find_source(impl, sid) >= 0)
+		return moat_error(-EBUSY, "source " MOAT_SID_FMT " is already in domain '%s'",
+			MOAT_SID_ARGS(sid), domain->name);
+	if (impl->nr_sources == DOMAIN_SOURCES)
+		return moat_error(-ENOSPC, "domain '%s' has %u sources, no more fit", domain->name,
+			DOMAIN_SOURCES);
+	rc = domain->unit->ops->attach(domain->unit, domain, sid);
+	if (rc != 0)
+		return rc;
+	rte_spinlock_lock(&impl->lock);
+	impl->sources[impl->nr_sources++] = sid;
+	rte_spinlock_unlock(&impl->lock);
+	return 0;
+}
+
+int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid)
+{
+	struct domain_impl *impl = domain_impl(domain);
+	int i = find_source(impl, sid);
+	int rc;
+
+	if (i < 0)
+		return moat_error(-ENOENT, "source " MOAT_SID_FMT " is not in domain '%s'",
+			MOAT_SID_ARGS(sid), domain->name);
+	rc = domain->unit->ops->detach(domain->unit, domain, sid);
+	if (rc != 0)
+		return rc;
+	rte_spinlock_lock(&impl->lock);
+	impl->sources[i] = impl->sources[--impl->nr_sources];
+	rte_spinlock_unlock(&impl->lock);
+	return 0;
+}
+
+int moat_domain_destroy(struct moat_domain *domain)
+{
+	struct domain_impl *impl = domain_impl(domain);
+	int rc = 0;
+
+	if (impl->nr_lanes != 0)
+		return moat_error(-EBUSY, "domain '%s' still has %" PRIu32 " lanes open",
+			domain->name, impl->nr_lanes);
+	while (impl->nr_sources != 0 && rc == 0)
+		rc = moat_domain_detach(domain, impl->sources[0]);
+	if (rc == 0 && domain_has_queue(domain)) {
+		struct moat_qi_desc all = moat_qi_iotlb_domain(domain->did);
+
+		rc = domain_invalidate_sync(domain, &all, 1);
+	}
+	if (rc == 0)
+		domain_free(domain);
+	return rc;
+}

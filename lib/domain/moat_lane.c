@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_pause.h>
+#include <urcu-qsbr.h>
+
+#include "domain_impl.h"
+
+/* Descriptors of one batch before it becomes domain-selective. */
+#define LANE_DESCRIPTORS 128
+
+/* The batch being gathered. */
+static inline struct moat_batch *gathering(struct moat_lane *lane)
+{
+	return &lane->batch[lane->flushed % MOAT_LANE_BATCHES];
+}
+
+/* How the witness names an unmap: the lane and its ticket. */
+static inline uint64_t batch_cause(const struct moat_lane *lane, moat_ticket_t ticket)
+{
+	return (uint64_t)lane->reader << 48 | ticket;
+}
+
+static void batch_reset(struct moat_batch *batch)
+{
+	moat_gather_reset(&batch->gather);
+	batch->nr_iovas = 0;
+	batch->seq = 0;
+	batch->token = 0;
+}
+
+/* ------------------------------------------------------------------------- opening, closing */
+
+static int reader_alloc(struct domain_impl *impl, unsigned int *id)
+{
+	int rc = -ENOSPC;
+
+	rte_spinlock_lock(&impl->lock);
+	for (unsigned int i = 0; i < MOAT_DOMAIN_LANES && rc != 0; i++) {
+		if (impl->lanes[i / 64] & (UINT64_C(1) << (i % 64)))
+			continue;
+		impl->lanes[i / 64] |= UINT64_C(1) << (i % 64);
+		impl->nr_lanes++;
+		*id = i;
+		rc = 0;
+	}
+	rte_spinlock_unlock(&impl->lock);
+	return rc;
+}
+
+static void reader_free(struct domain_impl *impl, unsigned int id)
+{
+	rte_spinlock_lock(&impl->lock);
+	impl->lanes[id / 64] &= ~(UINT64_C(1) << (id % 64));
+	impl->nr_lanes--;
+	rte_spinlock_unlock(&impl->lock);
+}
+
+struct moat_lane *moat_lane_open(struct moat_domain *domain)
+{
+	struct domain_impl *impl = domain_impl(domain);
+	struct moat_lane *lane = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*lane));
+
+	if (lane == NULL) {
+		moat_error(-ENOMEM, "no memory for a lane of domain '%s'", domain->name);
+		return NULL;
+	}
+	memset(lane, 0, sizeof(*lane));
+	lane->domain = domain;
+	lane->done = 1; /* so that 0 is never a ticket */
+	lane->flushed = 1;
+	moat_iotlb_init(&lane->iotlb, domain->pt);
+	if (reader_alloc(impl, &lane->reader) != 0) {
+		moat_error(-ENOSPC, "domain '%s' has %u lanes, no more fit; use fewer lcores",
+			domain->name, MOAT_DOMAIN_LANES);
+		free(lane);
+		return NULL;
+	}
+	lane->iovas = moat_iova_cache_create(domain->iova);
+	if (lane->iovas == NULL) {
+		reader_free(impl, lane->reader);
+		free(lane);
+		return NULL;
+	}
+	rte_rcu_qsbr_thread_register(domain->readers, lane->reader);
+	moat_lane_online(lane);
+	return lane;
+}
+
+int moat_lane_close(struct moat_lane *lane)
+{
+	struct moat_domain *domain = lane->domain;
+	int rc = moat_lane_drain(lane);
+
+	if (rc != 0)
+		return rc;
+	moat_lane_offline(lane);
+	rte_rcu_qsbr_thread_unregister(domain->readers, lane->reader);
+	moat_iova_cache_destroy(lane->iovas);
+	reader_free(domain_impl(domain), lane->reader);
+	free(lane);
+	return 0;
+}
+
+void moat_lane_online(struct moat_lane *lane)
+{
+	rte_rcu_qsbr_thread_online(lane->domain->readers, lane->reader);
+	/* Sequentially consistent, with the load in moat_lane_flush(): either that flush sees this
+	 * reader and asks for its quiescence, or this reader's translations come after the flush's
+	 * cleared entries. */
+	atomic_fetch_add(&lane->domain->nr_readers, 1);
+}
+
+void moat_lane_offline(struct moat_lane *lane)
+{
+	atomic_fetch_sub(&lane->domain->nr_readers, 1);
+	rte_rcu_qsbr_thread_offline(lane->domain->readers, lane->reader);
+}
+
+/* --------------------------------------------------------------------------- map and unmap */
+
+/* Units that may have cached the absence of an entry, or that must be told of writes. */
+static int settle_map(struct moat_lane *lane, uint64_t iova, uint64_t len)
+{
+	struct moat_domain *domain = lane->domain;
+	struct moat_unit *unit = domain->unit;
+	struct moat_gather gather = { 0 };
+	struct moat_qi_desc desc[2];
+	unsigned int n;
+
+	if (unit->caps.rwbf && unit->ops->flush_write_buffer != NULL) {
+		int rc = unit->ops->flush_write_buffer(unit);
+
+		if (rc != 0)
+			return rc;
+	}
+	if (!unit->caps.caching_mode)
+		return 0;
+	moat_gather_add(&gather, iova, len);
+	gather.tables = true; /* a table page may be new: absent upper entries are cached as well */
+	n = moat_gather_encode(&gather, &unit->caps.qi, domain->did, desc, RTE_DIM(desc));
+	lane->stats.descriptors += n;
+	return domain_invalidate_sync(domain, desc, n);
+}
+
+int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+	enum moat_prot prot)
+{
+	struct moat_domain *domain = lane->domain;
+	struct moat_unit *unit = domain->unit;
+	uint64_t bad = iova;
+	int rc;
+
+	/* Told first: from the moment the entry is there the device may use it. */
+	if (unlikely(unit->witness != NULL))
+		unit->witness->mapped(unit->witness, domain->did, iova, len, prot);
+	rc = moat_pt_map(domain->pt, iova, hpa, va, len, prot, &bad);
+	if (unlikely(rc != 0))
+		return rc;
+	lane->stats.pages_mapped += len >> MOAT_PAGE_SHIFT;
+	if (unlikely(unit->caps.owns_tables)) {
+		rc = unit->ops->map(unit, domain->priv, iova, va, len, prot);
+		if (rc != 0) {
+			struct moat_pt_freed freed = { 0 };
+
+			moat_pt_unmap(domain->pt, iova, len, &freed, &bad);
+			moat_pt_pool_retire(unit->pool, &freed);
+		}
+		return rc;
+	}
+	if (unlikely(unit->caps.rwbf || unit->caps.caching_mode))
+		return settle_map(lane, iova, len);
+	return 0;
+}
+
+/* Where the next run goes: the gathering batch, or the one after it when that one is full. */
+static struct moat_batch *batch_with_room(struct moat_lane *lane)
+{
+	for (int tries = 0; tries < 2; tries++) {
+		struct moat_batch *batch = gathering(lane);
+
+		if (unlikely(lane->flushed - lane->done >= MOAT_LANE_BATCHES))
+			return NULL;
+		if (likely(batch->gather.n < MOAT_GATHER_RUNS && batch->nr_iovas < MOAT_GATHER_RUNS))
+			return batch;
+		if (moat_lane_flush(lane) == 0)
+			return NULL;
+	}
+	return NULL;
+}
+
+static int lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len, bool free_iova)
+{
+	struct moat_domain *domain = lane->domain;
+	struct moat_batch *batch = batch_with_room(lane);
+	uint64_t bad = iova;
+	int rc;
+
+	if (unlikely(batch == NULL))
+		return -EAGAIN;
+	rc = moat_pt_unmap(domain->pt, iova, len, &batch->freed, &bad);
+	if (unlikely(rc != 0))
+		return rc;
+	moat_gather_add(&batch->gather, iova, len);
+	batch->gather.tables |= batch->freed.n != 0;
+	if (free_iova) {
+#ifdef MOAT_MUTATE_IOVA_EARLY_REUSE /* the range is free before its ticket is done */
+		moat_iova_free(domain->iova, lane->iovas, iova, len);
+#else
+		batch->iovas[batch->nr_iovas++] = (struct moat_range){ iova, len };
+#endif
+	}
+	lane->stats.pages_unmapped += len >> MOAT_PAGE_SHIFT;
+	if (unlikely(domain->unit->witness != NULL))
+		domain->unit->witness->unmapped(domain->unit->witness, domain->did, iova, len,
+			batch_cause(lane, lane->flushed + 1));
+	return 0;
+}
+
+int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len)
+{
+	return lane_unmap(lane, iova, len, false);
+}
+
+int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len)
+{
+	return lane_unmap(lane, iova, len, true);
+}
+
+/* -------------------------------------------------------------------- submitting, completing */
+
+/* Queue the invalidations of a batch. `wide`: the unit has refused them once, take the domain. */
+static int64_t batch_submit(struct moat_lane *lane, struct moat_batch *batch, bool wide)
+{
+	struct moat_unit *unit = lane->domain->unit;
+	struct moat_qi_desc desc[LANE_DESCRIPTORS];
+	unsigned int n = 1;
+	int64_t seq;
+
+	if (unlikely(wide))
+		desc[0] = moat_qi_iotlb_domain(lane->domain->did);
+	else
+		n = moat_gather_encode(&batch->gather, &unit->caps.qi, lane->domain->did, desc,
+			RTE_DIM(desc));
+	seq = moat_qi_submit(unit->qi, desc, n);
+	if (likely(seq > 0))
+		lane->stats.descriptors += n;
+	else
+		lane->stats.full++;
+	return seq;
+}
+
+/* A unit that owns its tables: one call for each run; on return nothing reaches it. */
+static int batch_call(struct moat_lane *lane, struct moat_batch *batch)
+{
+	struct moat_domain *domain = lane->domain;
+
+	while (batch->gather.n != 0) {
+		const struct moat_range *run = &batch->gather.run[batch->gather.n - 1];
+		int rc = domain->unit->ops->unmap(domain->unit, domain->priv, run->iova, run->len);
+
+		if (rc != 0)
+			return rc;
+		lane->stats.descriptors++;
+		batch->gather.n--;
+	}
+	return 0;
+}
+
+moat_ticket_t moat_lane_flush(struct moat_lane *lane)
+{
+	struct moat_domain *domain = lane->domain;
+	struct moat_batch *batch = gathering(lane);
+
+	if (lane->flushed - lane->done >= MOAT_LANE_BATCHES || moat_gather_empty(&batch->gather))
+		return lane->flushed;
+	if (unlikely(domain->unit->caps.owns_tables)) {
+		if (batch_call(lane, batch) != 0)
+			return 0;
+	} else {
+		batch->seq = batch_submit(lane, batch, false);
+		if (unlikely(batch->seq < 0))
+			return 0;
+	}
+	/* Sequentially consistent, after the cleared entries: the submission's atomic is between.
+	 * With moat_lane_online(): a reader not counted here cannot have seen the old entries. */
+	if (atomic_load(&domain->nr_readers) > 1)
+		batch->token = rte_rcu_qsbr_start(domain->readers);
+	lane->stats.flushes++;
+	return ++lane->flushed;
+}
+
+/* The ticket is done: hand back what waited for it. */
+static void batch_reclaim(struct moat_lane *lane, struct moat_batch *batch)
+{
+	struct moat_domain *domain = lane->domain;
+	struct moat_witness *witness = domain->unit->witness;
+
+	if (unlikely(witness != NULL))
+		for (uint32_t i = 0; i < batch->gather.n; i++)
+			witness->released(witness, domain->did, batch->gather.run[i].iova,
+				batch->gather.run[i].len, batch_cause(lane, lane->done + 1));
+	for (uint32_t i = 0; i < batch->nr_iovas; i++)
+		moat_iova_free(domain->iova, lane->iovas, batch->iovas[i].iova,
+			batch->iovas[i].len);
+	if (batch->freed.n != 0)
+		moat_pt_pool_retire(domain->unit->pool, &batch->freed);
+	batch_reset(batch);
+}
+
+/* Condition (a). A batch that the unit failed is submitted again, wider, until it is through. */
+static bool unit_done(struct moat_lane *lane, struct moat_batch *batch)
+{
+	struct moat_qi *qi = lane->domain->unit->qi;
+
+	if (batch->seq == 0)
+		return true;
+	if (likely(batch->seq > 0)) {
+#ifndef MOAT_MUTATE_TICKET_BEFORE_UNIT /* the unit's completion is not waited for */
+		if (!moat_qi_done(qi, batch->seq))
+			return false;
+#endif
+		if (likely(!moat_qi_failed(qi, batch->seq)))
+			return true;
+		lane->stats.retried++;
+	}
+	batch->seq = batch_submit(lane, batch, true);
+	return false;
+}
+
+/* Condition (b). */
+static bool readers_done(struct moat_lane *lane, struct moat_batch *batch)
+{
+#ifdef MOAT_MUTATE_TICKET_BEFORE_READERS /* other lcores' translations are not waited for */
+	return true;
+#endif
+	return batch->token == 0 ||
+		rte_rcu_qsbr_check(lane->domain->readers, batch->token, false) == 1;
+}
+
+moat_ticket_t moat_lane_poll(struct moat_lane *lane)
+{
+	rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
+	rcu_quiescent_state();
+	while (lane->done != lane->flushed) {
+		struct moat_batch *batch = &lane->batch[lane->done % MOAT_LANE_BATCHES];
+
+		if (!unit_done(lane, batch) || !readers_done(lane, batch))
+			break;
+		batch_reclaim(lane, batch);
+		lane->done++;
+	}
+	return lane->done;
+}
+
+/* Nothing has been done for a second: say what is missing. */
+static int drain_stuck(struct moat_lane *lane)
+{
+	const struct moat_batch *batch = &lane->batch[lane->done % MOAT_LANE_BATCHES];
+	int rc;
+
+	if (lane->domain->unit->qi != NULL && batch->seq > 0) {
+		rc = moat_qi_wait(lane->domain->unit->qi, batch->seq, 1000);
+		if (rc != 0)
+			return rc;
+	}
+	return moat_error(-ETIMEDOUT,
+		"domain '%s': another lcore that uses it has not polled for 1 s; "
+		"every lane must be polled or set offline",
+		lane->domain->name);
+}
+
+int moat_lane_drain(struct moat_lane *lane)
+{
+	uint64_t patience = rte_get_tsc_hz();
+	uint64_t deadline = rte_get_tsc_cycles() + patience;
+	moat_ticket_t before = lane->done;
+
+	while (!moat_gather_empty(&gathering(lane)->gather) || lane->done != lane->flushed) {
+		if (lane->flushed - lane->done < MOAT_LANE_BATCHES)
+			moat_lane_flush(lane);
+		if (moat_lane_poll(lane) != before) {
+			before = lane->done;
+			deadline = rte_get_tsc_cycles() + patience;
+		} else if (rte_get_tsc_cycles() > deadline) {
+			return drain_stuck(lane);
+		}
+		rte_pause();
+	}
+	return 0;
+}
