@@ -14,7 +14,7 @@
 #include "moat_mutant.h"
 
 /* Descriptors of one batch before it becomes domain-selective. */
-#define LANE_DESCRIPTORS 128
+#define LANE_DESCRIPTORS MOAT_QI_BATCH_MAX
 
 /* The batch being gathered. */
 static inline struct moat_batch *gathering(struct moat_lane *lane)
