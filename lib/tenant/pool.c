@@ -159,7 +159,7 @@ int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n)
 	int mapped = 0;
 	int rc;
 
-	if (lc == NULL)
+	if (lc == NULL || !pool->ready) /* not ready: being freed, the domain is gone */
 		return -ENOBUFS;
 	if (pl == NULL)
 		rte_spinlock_lock(&t->lock);
@@ -298,6 +298,7 @@ static int make_lcores(struct moat_pool *pool)
 
 void tenant_pool_destroy(struct moat_pool *pool)
 {
+	pool->ready = false;
 	rte_mempool_free(pool->mp);
 	rte_ring_free(pool->stock);
 	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++) {
