@@ -221,8 +221,9 @@ bool moat_qi_done(struct moat_qi *qi, int64_t seq);
 /**
  * Did the batch `seq` (done) fail, because the unit refused a descriptor of it (IQE, ITE)?
  * Its pages must then be taken as still reachable: submit again, wider.
- * A failure is remembered until a batch that ends at the same descriptor of the ring fails, at
- * least one whole ring later. Thread-safe, data path.
+ * A failure is never missed, however late the question; and a batch that did not fail may be taken
+ * for failed if one that ends at the same place of the ring, a lap or more later, has failed
+ * before the question. Thread-safe, data path.
  */
 bool moat_qi_failed(struct moat_qi *qi, int64_t seq);
 

@@ -8,8 +8,9 @@
 
 /*
  * Failures. A batch's is kept at the ring index of its wait: `failed[i]` is the sequence number of
- * the last batch ending at i that failed. Nobody reads it on the data path before the first
- * failure of the queue's life.
+ * the last batch ending at i that failed. Whoever asks for an earlier one there, a lap or more
+ * late, is told that it failed, too: whether it did is not known any more, and to invalidate again
+ * is always right. Nobody reads this on the data path before the first failure of the queue's life.
  */
 
 static void mark_failed(struct moat_qi *qi, uint64_t seq)
@@ -26,7 +27,7 @@ bool moat_qi_failed(struct moat_qi *qi, int64_t seq)
 	if (likely(atomic_load_explicit(&qi->failures, memory_order_acquire) == 0))
 		return false;
 	return atomic_load_explicit(&qi->failed[((uint64_t)seq - 1) & qi->mask],
-		       memory_order_relaxed) == (uint64_t)seq;
+		       memory_order_relaxed) >= (uint64_t)seq;
 }
 
 /* The region in flight that covers `pos`: its begin and record. False: there is none. */

@@ -239,6 +239,40 @@ static void a_refused_descriptor_fails_its_batch_and_no_other(void **state)
 	}
 }
 
+static int64_t fail_one(struct sim_unit *sim, struct moat_qi *qi)
+{
+	struct moat_qi_desc d = { 0xf, 0 };
+	int64_t seq = moat_qi_submit(qi, &d, 1);
+
+	sim_run(sim);
+	assert_true(sim->stopped);
+	assert_int_equal(moat_qi_fail_at(qi, sim->head, -EIO), 0);
+	sim->stopped = false;
+	sim_run(sim);
+	assert_true(moat_qi_done(qi, seq));
+	return seq;
+}
+
+/* Who asks late, when the place of his failure has been taken by another's, is told so, too. */
+static void a_failure_is_never_missed_however_late_the_question(void **state)
+{
+	struct sim_unit sim;
+	struct moat_qi *qi = open_unit(&sim, 0);
+	struct moat_qi_desc d = nth(1);
+	int64_t failed = fail_one(&sim, qi), sound[127];
+
+	for (unsigned int i = 0; i < 127; i++) {
+		sound[i] = moat_qi_submit(qi, &d, 1);
+		sim_run(&sim);
+	}
+	assert_int_equal(fail_one(&sim, qi), failed + 256);
+	assert_true(moat_qi_failed(qi, failed));
+	assert_true(moat_qi_failed(qi, failed + 256));
+	for (unsigned int i = 0; i < 127; i++)
+		assert_false(moat_qi_failed(qi, sound[i]));
+	sim_close(&sim, qi);
+}
+
 static void a_refused_wait_is_put_anew(void **state)
 {
 	struct sim_unit sim;
@@ -338,6 +372,7 @@ int main(void)
 		cmocka_unit_test(a_unit_that_does_not_answer_is_diagnosed),
 		cmocka_unit_test(a_dead_unit_is_an_error_not_a_wait),
 		cmocka_unit_test(a_refused_descriptor_fails_its_batch_and_no_other),
+		cmocka_unit_test(a_failure_is_never_missed_however_late_the_question),
 		cmocka_unit_test(a_refused_wait_is_put_anew),
 		cmocka_unit_test(batches_whose_waits_were_dropped_become_done_and_failed),
 		cmocka_unit_test(waits_dropped_from_a_full_queue_need_no_room_to_be_made_good),
