@@ -10,7 +10,8 @@
 
 #include "moat_domain.h"
 
-#define DOMAIN_SOURCES 256
+#define DOMAIN_SOURCES     256
+#define DOMAIN_PATIENCE_US 1000000 /* how long anybody waits for a unit or a reader to move */
 
 struct domain_impl {
 	struct moat_domain pub;
