@@ -128,54 +128,35 @@ struct moat_cost *moat_tenant_cost(struct moat_tenant *t)
 
 /* --------------------------------------------------------------------- creating, destroying */
 
-/* Where buffers are not taken from the device one by one, it has them all, for good. */
+/* The heap is the device's for good; where buffers are not taken from it, all of the memory is. */
 static int map_for_good(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc = tenant_lcore(t);
-	uint64_t len = t->len - t->heap_len;
+	uint64_t len = tenant_protects(t) ? t->heap_len : t->len;
 	int rc;
 
 	if (lc == NULL)
 		return -ENOMEM;
-	if (tenant_protects(t))
-		return 0;
-	rc = tenant_map(t, lc->lane, t->va + t->heap_len, len, MOAT_RW);
+	rc = tenant_map(t, lc->lane, t->va, len, MOAT_RW);
 	if (rc != 0)
 		return moat_error(rc, "tenant '%s': mapping 0x%" PRIx64 " bytes failed: %s", t->name, len,
 			strerror(-rc));
-	memset(&t->page_prot[t->heap_len >> MOAT_PAGE_SHIFT], MOAT_RW, len >> MOAT_PAGE_SHIFT);
+	memset(t->page_prot, MOAT_RW, len >> MOAT_PAGE_SHIFT);
 	return 0;
-}
-
-/* Take away what is mapped, in runs. */
-static int unmap_pages(struct moat_tenant *t, struct moat_lane *lane)
-{
-	uint64_t n = t->len >> MOAT_PAGE_SHIFT, run;
-	int rc = 0;
-
-	for (uint64_t i = 0; t->page_prot != NULL && i < n && rc == 0; i += run) {
-		for (run = 1; i + run < n && t->page_prot[i + run] == t->page_prot[i]; run++)
-			;
-		if (t->page_prot[i] == 0)
-			continue;
-		do {
-			rc = tenant_unmap(t, lane, t->va + (i << MOAT_PAGE_SHIFT),
-				run << MOAT_PAGE_SHIFT);
-			if (rc == -EAGAIN)
-				rc = moat_lane_drain(lane) != 0 ? -EIO : -EAGAIN;
-		} while (rc == -EAGAIN);
-		if (rc == 0)
-			memset(&t->page_prot[i], 0, run);
-	}
-	return rc;
 }
 
 /* Everything is idle: take the mappings away so that the domain is empty, close the lanes. */
 static int unmap_all(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc = tenant_lcore(t);
-	int rc = lc != NULL ? unmap_pages(t, lc->lane) : -ENOMEM;
+	uint64_t len = tenant_protects(t) ? t->heap_len : t->len;
+	int rc = lc != NULL ? 0 : -ENOMEM;
 
+	if (rc == 0 && t->page_prot != NULL && t->page_prot[0] != 0) {
+		rc = tenant_unmap(t, lc->lane, t->va, len);
+		if (rc == 0)
+			memset(t->page_prot, 0, len >> MOAT_PAGE_SHIFT);
+	}
 	for (unsigned int i = 0; i < TENANT_SLOTS && rc == 0; i++) {
 		if (t->lcores[i] == NULL)
 			continue;
@@ -292,14 +273,10 @@ int moat_tenant_queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
 	rte_tx_callback_fn tx = tenant_tx_callback(t);
 	struct tenant_queue *q;
 	bool ok = true;
-	int rc;
 
 	if (find_queue(t, port, queue) >= 0)
 		return moat_error(-EEXIST, "tenant '%s' has queue %u of port %u already", t->name, queue,
 			port);
-	rc = tenant_rings_sync(t);
-	if (rc != 0)
-		return rc;
 	q = t->nr_queues < TENANT_QUEUES ? calloc(1, sizeof(*q)) : NULL;
 	if (q == NULL)
 		return moat_error(-ENOMEM, "tenant '%s': no room for another queue", t->name);
@@ -328,7 +305,7 @@ int moat_tenant_queue_remove(struct moat_tenant *t, uint16_t port, uint16_t queu
 		return moat_error(-ENOENT, "tenant '%s' has no queue %u of port %u", t->name, queue, port);
 	queue_free(t->queues[i]);
 	t->queues[i] = t->queues[--t->nr_queues];
-	return tenant_rings_sync(t);
+	return 0;
 }
 
 /* ----------------------------------------------------------------------------- asking */

@@ -155,14 +155,11 @@ int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n)
 	struct moat_pool_lcore *pl = pool_lcore(pool);
 	struct moat_tenant *t = pool->tenant;
 	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
-	struct tenant_lcore *lc;
+	struct tenant_lcore *lc = tenant_lcore(t);
 	int mapped = 0;
 	int rc;
 
-	if (!pool->ready) /* being taken apart: the domain is gone */
-		return rte_ring_dequeue_bulk(pool->stock, objs, n, NULL) == n ? 0 : -ENOBUFS;
-	lc = tenant_lcore(t);
-	if (lc == NULL)
+	if (lc == NULL || !pool->ready) /* not ready: being freed, the domain is gone */
 		return -ENOBUFS;
 	if (pl == NULL)
 		rte_spinlock_lock(&t->lock);
@@ -301,7 +298,7 @@ static int make_lcores(struct moat_pool *pool)
 
 void tenant_pool_destroy(struct moat_pool *pool)
 {
-	pool->ready = false; /* rte_mempool_free() dequeues every object */
+	pool->ready = false;
 	rte_mempool_free(pool->mp);
 	rte_ring_free(pool->stock);
 	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++) {

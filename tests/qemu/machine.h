@@ -14,14 +14,6 @@
 #include "moat_pt.h"
 #include "moat_vtd_window.h"
 
-/** In a cmocka test: `call` returns 0, or the test fails with moat's own words. */
-#define must(call) \
-	do { \
-		int must_ret = (call); \
-		if (must_ret != 0) \
-			fail_msg("%s: %d: %s", #call, must_ret, moat_error_text()); \
-	} while (0)
-
 /**
  * Map the registers of the first DRHD in the DMAR table through /dev/mem (kernel command line:
  * iomem=relaxed). Exits the program with a message where there is none.

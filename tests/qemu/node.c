@@ -15,6 +15,7 @@
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 
+#include "must.h"
 #include "node.h"
 
 #define PATIENCE_S 120
@@ -40,7 +41,6 @@ static void start_port(struct node *n)
 	assert_int_equal(rte_eth_dev_configure(n->port, 1, 1, &conf), 0);
 	assert_int_equal(rte_eth_rx_queue_setup(n->port, 0, NODE_RING, socket, NULL, n->pool), 0);
 	assert_int_equal(rte_eth_tx_queue_setup(n->port, 0, NODE_RING, socket, NULL), 0);
-	must(moat_tenant_queue_add(n->tenant, n->port, 0));
 	assert_int_equal(rte_eth_dev_start(n->port), 0);
 	assert_int_equal(rte_eth_macaddr_get(n->port, &n->mac), 0);
 }
@@ -65,6 +65,7 @@ void node_start(struct node *n, const struct node_conf *conf)
 	must(moat_tenant_attach(n->tenant, n->sid));
 	must(moat_tenant_pool(n->tenant, n->name, conf->buffers, 2048, &n->pool));
 	start_port(n);
+	must(moat_tenant_queue_add(n->tenant, n->port, 0));
 	must(moat_tenant_lcore_enter(n->tenant));
 }
 

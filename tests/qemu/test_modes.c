@@ -17,6 +17,7 @@
 #include <rte_cycles.h>
 
 #include "moat_vtd.h"
+#include "must.h"
 #include "node.h"
 
 #define MEMORY  (32 * MOAT_2M_SIZE)

@@ -19,6 +19,7 @@
 #include <rte_mbuf.h>
 
 #include "moat_vtd.h"
+#include "must.h"
 #include "node.h"
 
 #define SHOWN  510000 /* packets that each tenant is to receive */

@@ -19,6 +19,7 @@
 #include "machine.h"
 #include "moat_domain.h"
 #include "moat_vtd.h"
+#include "must.h"
 
 #define HOME   UINT64_C(0x40000000)
 #define ROUNDS 64

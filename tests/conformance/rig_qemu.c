@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* QEMU's unit, from inside the lab's guest; the devices are "edu"s. */
+
+#include <err.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "machine.h"
+#include "rig.h"
+
+const struct rig_traits rig_traits = { .name = "QEMU's unit" };
+
+static struct moat_vtd_window window;
+static struct edu edus[RIG_DEVICES];
+static moat_sid_t kernels[64];
+
+void rig_open(const char *argument)
+{
+	machine_window(&window); /* which unit that is, QEMU was told */
+	edu_open(&edus[0], "DEVICE0");
+	edu_open(&edus[1], "DEVICE1");
+}
+
+void rig_close(void)
+{
+}
+
+void rig_conf(struct moat_vtd_conf *conf)
+{
+	const moat_sid_t ours[] = { edus[0].sid, edus[1].sid };
+
+	*conf = (struct moat_vtd_conf){
+		.name = "dmar0",
+		.window = window,
+		.mem = &machine_mem,
+		.hpa = machine_hpa,
+		.pass_through = kernels,
+		.nr_pass_through = machine_functions(kernels, RTE_DIM(kernels), ours, RTE_DIM(ours)),
+	};
+}
+
+int rig_abandon(const struct moat_vtd_conf *conf)
+{
+	struct moat_unit *unit;
+	int status;
+	pid_t child;
+
+	fflush(NULL);
+	child = fork();
+	if (child == 0)
+		_exit(-moat_vtd_create(conf, &unit));
+	if (waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		err(1, "child");
+	return -WEXITSTATUS(status);
+}
+
+void *rig_memory(uint64_t *hpa)
+{
+	void *memory;
+
+	if (machine_mem.alloc(NULL, MOAT_2M_SIZE, &memory, hpa) != 0)
+		errx(1, "%s", moat_error_text());
+	return memory;
+}
+
+void rig_memory_free(void *memory)
+{
+	machine_mem.free(NULL, memory, MOAT_2M_SIZE);
+}
+
+moat_sid_t rig_sid(unsigned int device)
+{
+	return edus[device].sid;
+}
+
+void rig_read(unsigned int device, uint64_t iova, uint64_t len)
+{
+	edu_read(&edus[device], iova, len);
+}
+
+void rig_write(unsigned int device, uint64_t iova, uint64_t len)
+{
+	edu_write(&edus[device], iova, len);
+}
