@@ -28,8 +28,10 @@ extern "C" {
 /** One lcore's view of one domain's table, and its counters. Not shared between threads. */
 struct moat_iotlb {
 	const struct moat_pt *pt;
-	uint64_t hits;   /* requests answered by the index alone */
-	uint64_t misses; /* requests that took a walk */
+	const struct moat_pt_granule *granules; /* pt's */
+	uint64_t nr_granules;
+	uint64_t hits;   /* requests answered by the index */
+	uint64_t misses; /* requests that took a walk from the root */
 	uint64_t faults; /* not mapped, or permission missing: what the unit would have blocked */
 };
 
@@ -37,27 +39,25 @@ void moat_iotlb_init(struct moat_iotlb *tlb, const struct moat_pt *pt);
 
 /**
  * The index alone: the virtual address at `iova`, NULL where it has no answer (which says nothing
- * about the table). Look-ups count nothing here. Data path, RCU reader.
+ * about the table). Counts nothing. Data path, RCU reader.
  */
-static inline void *moat_iotlb_index(const struct moat_pt *pt, uint64_t iova, enum moat_prot prot)
+static inline void *moat_iotlb_index(const struct moat_iotlb *tlb, uint64_t iova,
+	enum moat_prot prot)
 {
-	const struct moat_pt_granule *granule;
-	uint64_t want = (uint64_t)prot | MOAT_SS_LIN, i;
-	uintptr_t entries, delta;
+	const struct moat_pt_granule *granule = &tlb->granules[iova >> MOAT_2M_SHIFT];
+	uint64_t want = (uint64_t)prot | MOAT_SS_LIN;
+	uintptr_t table, delta;
 	const uint64_t *e;
 
-	if (unlikely(iova >> MOAT_2M_SHIFT >= pt->nr_granules))
+	if (unlikely(iova >> MOAT_2M_SHIFT >= tlb->nr_granules))
 		return NULL;
-	granule = &pt->granules[iova >> MOAT_2M_SHIFT];
-	/* Each acquire keeps the next load behind it: entries, delta, entry, delta again. struct
+	/* Each acquire keeps the next load behind it: table, delta, entry, delta again. struct
 	 * moat_pt_granule says why these then belong together. */
-	entries = atomic_load_explicit(&granule->entries, memory_order_acquire);
-	delta = atomic_load_explicit(&granule->delta, memory_order_acquire);
-	if (unlikely(entries == 0))
+	table = atomic_load_explicit(&granule->table, memory_order_acquire);
+	if (unlikely(table == 0))
 		return NULL;
-	/* One entry serves all of a superpage: index 0 where MOAT_PT_SUPER is set. */
-	i = (iova >> MOAT_PAGE_SHIFT) & 511 & ((entries & MOAT_PT_SUPER) - 1);
-	e = (const uint64_t *)(entries & ~MOAT_PT_SUPER) + i;
+	delta = atomic_load_explicit(&granule->delta, memory_order_acquire);
+	e = (const uint64_t *)(table & MOAT_PT_TABLE) + ((iova >> (table & MOAT_PT_SHIFT)) & 511);
 	if (unlikely((__atomic_load_n(e, __ATOMIC_ACQUIRE) & want) != want ||
 		     /* relaxed: the acquire before it keeps it in its place */
 		     atomic_load_explicit(&granule->delta, memory_order_relaxed) != delta))
@@ -79,7 +79,7 @@ static inline void *moat_iotlb_translate(struct moat_iotlb *tlb, uint64_t iova, 
 	enum moat_prot prot)
 {
 	if (likely((iova & MOAT_PAGE_MASK) + len <= MOAT_PAGE_SIZE)) {
-		void *va = moat_iotlb_index(tlb->pt, iova, prot);
+		void *va = moat_iotlb_index(tlb, iova, prot);
 
 		if (likely(va != NULL)) {
 			tlb->hits++;

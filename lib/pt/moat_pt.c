@@ -107,25 +107,47 @@ static __rte_noinline int map_any(struct moat_pt *pt, uint64_t iova, uint64_t hp
 	return pt_range_map(&req, bad != NULL ? bad : &unused);
 }
 
+/* 2 MiB leaves in one PD that held such leaves before: their granules still point at it. False:
+ * not so simple. The PD cannot go meanwhile: only an unmap of this range could empty it. */
+static bool map_2m(struct moat_pt *pt, uint64_t iova, uint64_t hpa, uintptr_t va, uint64_t len,
+	uint64_t prot, uintptr_t table)
+{
+	uint64_t i = pt_index(iova, 2), n = len >> MOAT_2M_SHIFT;
+	uint64_t *e = pt_granule_entry(table, iova);
+
+	if (((iova | hpa | len) & (MOAT_2M_SIZE - 1)) != 0 || n - 1 >= PT_ENTRIES - i ||
+		!(pt_impl(pt)->leaf_sizes & MOAT_2M_SIZE) || pt_run->find_nonzero(e, n) != n)
+		return false;
+	pt_point_granules(pt, iova >> MOAT_2M_SHIFT, n, table, va - iova);
+	pt_run->fill(e, n, hpa | prot | MOAT_SS_LIN | MOAT_SS_PS, MOAT_2M_SIZE);
+	pt_flush(pt_impl(pt), e, n * sizeof(*e));
+	return true;
+}
+
 int moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot, uint64_t *bad)
 {
 	uint64_t g = iova >> MOAT_2M_SHIFT, i = pt_index(iova, 1), n = len >> MOAT_PAGE_SHIFT;
 	uint64_t unaligned = (iova | hpa | (uintptr_t)va | len) & MOAT_PAGE_MASK;
+	uintptr_t table;
 	uint64_t *e;
 
-	/* The usual case: pages of one linked leaf table, at the table's own delta. */
-	if (unlikely((unaligned | (hpa + len - 1) >> 52) != 0 || n - 1 >= PT_ENTRIES - i ||
-		     g >= pt->nr_granules || (unsigned int)prot - 1 > 2 || va == NULL))
+	if (unlikely((unaligned | (hpa + len - 1) >> 52) != 0 || g >= pt->nr_granules ||
+		     (unsigned int)prot - 1 > 2 || va == NULL))
 		return map_any(pt, iova, hpa, va, len, prot, bad);
 	/* acquire: pairs with the store of the lcore that linked the table */
-	e = (uint64_t *)atomic_load_explicit(&pt->granules[g].entries, memory_order_acquire);
-	/* relaxed: `entries` was loaded after it was stored, and it stays while the table is linked */
-	if (unlikely(e == NULL || ((uintptr_t)e & MOAT_PT_SUPER) ||
+	table = atomic_load_explicit(&pt->granules[g].table, memory_order_acquire);
+	e = (uint64_t *)(table - MOAT_PAGE_SHIFT) + i;
+	/* The usual case: pages of one linked leaf table, at the table's own delta. */
+	if (unlikely((table & MOAT_PT_SHIFT) != MOAT_PAGE_SHIFT || n - 1 >= PT_ENTRIES - i ||
+		     /* relaxed: `table` was loaded after it was stored, and it stays while linked */
 		     (uintptr_t)va - iova != atomic_load_explicit(&pt->granules[g].delta,
-						     memory_order_relaxed)))
+						     memory_order_relaxed))) {
+		if ((table & MOAT_PT_SHIFT) == MOAT_2M_SHIFT &&
+			map_2m(pt, iova, hpa, (uintptr_t)va, len, prot, table))
+			return 0;
 		return map_any(pt, iova, hpa, va, len, prot, bad);
-	e += i;
+	}
 	if (likely(n == 1)) {
 		if (unlikely(pt_load(e) != 0))
 			return map_any(pt, iova, hpa, va, len, prot, bad);
@@ -151,20 +173,37 @@ static __rte_noinline int unmap_any(struct moat_pt *pt, uint64_t iova, uint64_t 
 		bad != NULL ? bad : &unused);
 }
 
+/* 2 MiB leaves in one PD, but not all that it could hold: the PD stays. */
+static bool unmap_2m(struct moat_pt *pt, uint64_t iova, uint64_t len, uintptr_t table)
+{
+	uint64_t i = pt_index(iova, 2), n = len >> MOAT_2M_SHIFT;
+	uint64_t *e = pt_granule_entry(table, iova);
+
+	if (((iova | len) & (MOAT_2M_SIZE - 1)) != 0 || n - 1 >= PT_ENTRIES - i ||
+		n == PT_ENTRIES || pt_run->find_no_leaf(e, n) != n)
+		return false;
+	pt_run->zero(e, n);
+	pt_flush(pt_impl(pt), e, n * sizeof(*e));
+	return true;
+}
+
 int moat_pt_unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_pt_freed *freed,
 	uint64_t *bad)
 {
 	uint64_t g = iova >> MOAT_2M_SHIFT, i = pt_index(iova, 1), n = len >> MOAT_PAGE_SHIFT;
+	uintptr_t table;
 	uint64_t *e;
 
-	if (unlikely(((iova | len) & MOAT_PAGE_MASK) != 0 || n - 1 >= PT_ENTRIES - i ||
-		     g >= pt->nr_granules))
+	if (unlikely(((iova | len) & MOAT_PAGE_MASK) != 0 || g >= pt->nr_granules))
 		return unmap_any(pt, iova, len, freed, bad);
 	/* acquire: pairs with the store of the lcore that linked the table */
-	e = (uint64_t *)atomic_load_explicit(&pt->granules[g].entries, memory_order_acquire);
-	if (unlikely(e == NULL || ((uintptr_t)e & MOAT_PT_SUPER)))
+	table = atomic_load_explicit(&pt->granules[g].table, memory_order_acquire);
+	e = (uint64_t *)(table - MOAT_PAGE_SHIFT) + i;
+	if (unlikely((table & MOAT_PT_SHIFT) != MOAT_PAGE_SHIFT || n - 1 >= PT_ENTRIES - i)) {
+		if ((table & MOAT_PT_SHIFT) == MOAT_2M_SHIFT && unmap_2m(pt, iova, len, table))
+			return 0;
 		return unmap_any(pt, iova, len, freed, bad);
-	e += i;
+	}
 	if (likely(n == 1)) {
 		if (unlikely(pt_load(e) == 0))
 			return unmap_any(pt, iova, len, freed, bad);
@@ -194,56 +233,77 @@ void moat_pt_prune(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_
 
 /* ------------------------------------------------------------------------------------- walk */
 
-/* The walk itself; where it ended: the table and index of the leaf. */
-static inline int walk(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf,
-	const uint64_t **table_out, unsigned int *level_out)
+/* Down from `table`, of `level`, to where no link leads further; the level there. Unrolled: a shift
+ * by a constant is one operation, and the branches of one level do not disturb another's. */
+static inline unsigned int descend(const uint64_t **table, unsigned int level, uint64_t iova)
 {
-	const uint64_t *table = pt_impl(pt)->root;
-	unsigned int level = pt->levels;
-	uint64_t entry;
+	const uint64_t *t = *table;
+	uint64_t child;
 
-	if (unlikely(iova >= pt->limit))
-		return -ERANGE;
-	for (;; level--) {
-		unsigned int i = pt_index(iova, level);
+#define DOWN(l)                                               \
+	child = pt_load(&t[PT_ENTRIES + pt_index(iova, l)]);  \
+	if (unlikely(!(child & PT_LINK))) {                   \
+		*table = t;                                   \
+		return l;                                     \
+	}                                                     \
+	t = (const uint64_t *)(uintptr_t)(child - PT_LINK)
 
-		entry = pt_load(&table[i]);
-		if (!pt_is_link(entry, level))
-			break;
-		table = pt_child(table, i);
-		if (unlikely(table == NULL)) /* being unlinked */
-			return -ENOENT;
+	switch (level) {
+	case 5:
+		DOWN(5);
+		/* fall through */
+	case 4:
+		DOWN(4);
+		/* fall through */
+	default:
+		DOWN(3);
+		DOWN(2);
 	}
-	/* A poisoned page was given back while we were inside: it maps nothing any more. */
-	if (unlikely((entry & (MOAT_SS_R | MOAT_SS_W)) == 0 || entry == MOAT_PT_POISON))
+#undef DOWN
+	*table = t;
+	return 1;
+}
+
+/* The leaf at `iova` in `table`, where the walk ended. */
+static inline int read_leaf(const uint64_t *table, unsigned int level, uint64_t iova,
+	struct moat_pt_leaf *leaf)
+{
+	uint64_t entry = pt_load(&table[pt_index(iova, level)]);
+	unsigned int shift = pt_shift(level);
+
+	/* A poisoned page was given back while we were inside: it maps nothing any more. Nor does a
+	 * link above the leaf level, made just now or being undone. */
+	if (unlikely((entry & MOAT_RW) == 0 || entry == MOAT_PT_POISON || pt_is_link(entry, level)))
 		return -ENOENT;
 	leaf->entry = entry;
-	leaf->size = UINT64_C(1) << pt_shift(level);
+	leaf->size = UINT64_C(1) << shift;
 	leaf->hpa = (entry & MOAT_SS_ADDR & ~(leaf->size - 1)) | (iova & (leaf->size - 1));
-	*table_out = table;
-	*level_out = level;
 	return 0;
 }
 
 int moat_pt_walk(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf)
 {
-	const uint64_t *table;
+	const uint64_t *table = pt_impl(pt)->root;
 	unsigned int level;
 
-	return walk(pt, iova, leaf, &table, &level);
+	if (unlikely(iova >= pt->limit))
+		return -ERANGE;
+	level = descend(&table, pt->levels, iova);
+	if (likely(level == 1))
+		return read_leaf(table, 1, iova, leaf);
+	return read_leaf(table, level, iova, leaf);
 }
 
-/* The virtual address of a 4 KiB page, from its table's metadata. */
-static uint64_t page_va(const uint64_t *table, uint64_t iova, uint64_t entry)
+/* The virtual address of a 4 KiB page, from its table's metadata; 0 without one. */
+static inline uint64_t page_va(const uint64_t *table, uint64_t iova, uint64_t entry)
 {
-	const struct moat_pt_page *page = pt_page_of(table);
 	const uint64_t *vas;
 	uint64_t va;
 
-	if (entry & MOAT_SS_LIN)
+	if (likely(entry & MOAT_SS_LIN))
 		return iova + pt_delta(table);
 	/* acquire: the array was zeroed before it was linked; its words were stored before the entry */
-	vas = __atomic_load_n(&page->vas, __ATOMIC_ACQUIRE);
+	vas = __atomic_load_n(&pt_page_of(table)->vas, __ATOMIC_ACQUIRE);
 	if (vas == NULL)
 		return 0;
 	va = pt_load(&vas[pt_index(iova, 1)]);
@@ -267,8 +327,8 @@ static uint64_t super_va(const struct moat_pt *pt, const uint64_t *table, unsign
 		va = iova + atomic_load_explicit(&pt->granules[g].delta, memory_order_acquire);
 	} else {
 		va = pt_load(&table[PT_ENTRIES + i]);
-		*sure = va & PT_VA_LEAF;
-		va = (va & ~PT_VA_LEAF) + (iova & ((UINT64_C(1) << pt_shift(level)) - 1));
+		*sure = va & PT_VA;
+		va = (va & ~PT_VA) + (iova & ((UINT64_C(1) << pt_shift(level)) - 1));
 	}
 	*sure = *sure && pt_load(&table[i]) == entry;
 	return va;
@@ -276,20 +336,45 @@ static uint64_t super_va(const struct moat_pt *pt, const uint64_t *table, unsign
 
 int moat_pt_walk_va(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf, void **va)
 {
-	const uint64_t *table;
-	unsigned int level;
 	bool sure;
-	int ret;
 
+	if (unlikely(iova >= pt->limit))
+		return -ERANGE;
 	do {
-		ret = walk(pt, iova, leaf, &table, &level);
-		if (ret != 0)
-			return ret;
-		sure = true;
-		*va = (void *)(level == 1 ? page_va(table, iova, leaf->entry) :
-					    super_va(pt, table, level, iova, leaf->entry, &sure));
+		const uint64_t *table = pt_impl(pt)->root;
+		unsigned int level = descend(&table, pt->levels, iova);
+
+		if (likely(level == 1)) {
+			if (read_leaf(table, 1, iova, leaf) != 0)
+				return -ENOENT;
+			*va = (void *)page_va(table, iova, leaf->entry);
+			return 0;
+		}
+		if (read_leaf(table, level, iova, leaf) != 0)
+			return -ENOENT;
+		*va = (void *)super_va(pt, table, level, iova, leaf->entry, &sure);
 	} while (unlikely(!sure));
 	return 0;
+}
+
+int moat_pt_find(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf, void **va,
+	bool *walked)
+{
+	uint64_t g = iova >> MOAT_2M_SHIFT;
+
+	if (likely(g < pt->nr_granules)) {
+		/* acquire: pairs with the store of the lcore that linked the table */
+		uintptr_t t = atomic_load_explicit(&pt->granules[g].table, memory_order_acquire);
+		const uint64_t *table = (const uint64_t *)(t - MOAT_PAGE_SHIFT);
+
+		if (likely((t & MOAT_PT_SHIFT) == MOAT_PAGE_SHIFT &&
+			   read_leaf(table, 1, iova, leaf) == 0)) {
+			*va = (void *)page_va(table, iova, leaf->entry);
+			return 0;
+		}
+	}
+	*walked = true;
+	return moat_pt_walk_va(pt, iova, leaf, va);
 }
 
 /* ------------------------------------------------------------------------------------ usage */

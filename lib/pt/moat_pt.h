@@ -111,8 +111,8 @@ void moat_pt_pool_recycle(struct moat_pt_pool *pool, struct moat_pt_freed *freed
 /**
  * 2 MiB of IOVA, as readers and writers find it.
  *
- * A reader loads `entries`, `delta`, the entry, and `delta` again. If the entry allows the access
- * and has MOAT_SS_LIN, and `delta` has not changed, then iova + delta is the address:
+ * A reader loads `table`, `delta`, the entry, and `delta` again. If the entry allows the access and
+ * has MOAT_SS_LIN, and `delta` has not changed, then iova + delta is the address:
  *  - `delta` of a leaf table is fixed while the table is linked, and a table that was unlinked is
  *    not linked again before every reader has passed a quiescent state; its entries are zero when
  *    another `delta` appears. A page at any other address than iova + delta lacks MOAT_SS_LIN.
@@ -121,19 +121,25 @@ void moat_pt_pool_recycle(struct moat_pt_pool *pool, struct moat_pt_freed *freed
  *    whoever loaded the new leaf and the old delta finds on the second look that it has changed.
  *    It cannot have changed twice: an IOVA gets another virtual address only after the ticket of its
  *    unmap is done, for which that reader had to pass a quiescent state (the one invariant).
+ * A reader of many may look at `moves` of struct moat_pt before and after instead of at each delta
+ * again: it is counted up after a delta that a reader can have met is changed, and before a leaf
+ * is stored that goes with the new one.
  * In every other case the reader walks (lib/iotlb's slow path), so a granule may lag behind.
  */
 struct moat_pt_granule {
-	/** The 512 leaf entries (4 KiB pages); or the one PD/PDP entry | MOAT_PT_SUPER; or 0. */
-	_Atomic uintptr_t entries;
+	/** The table that holds the entry, 4096-aligned, | by how much to shift an IOVA to find it: 12
+	 * (leaf table), 21 (PD) or 30 (PDP): table[(iova >> shift) & 511]. 0: nothing. */
+	_Atomic uintptr_t table;
 	/** va - iova of the entries that have MOAT_SS_LIN: a multiple of the page size. */
 	_Atomic uintptr_t delta;
 };
-#define MOAT_PT_SUPER UINT64_C(1)
+#define MOAT_PT_SHIFT UINT64_C(63)             /* the shift in `table`: x86 shifts by as much */
+#define MOAT_PT_TABLE (~(uint64_t)MOAT_PAGE_MASK) /* the address in it */
 
 struct moat_pt {
 	struct moat_pt_granule *granules; /* flat, indexed by iova >> 21 */
-	uint64_t nr_granules;             /* IOVAs beyond take the slow path (walk) */
+	uint64_t nr_granules;             /* a power of two; IOVAs beyond take the slow path (walk) */
+	_Atomic uint64_t moves;           /* deltas that have changed under readers' eyes */
 	uint64_t limit;                   /* first IOVA beyond the table's width */
 	uint64_t root_hpa;                /* for the context entry */
 	uint8_t levels;                   /* 3, 4 or 5 */
@@ -212,6 +218,13 @@ int moat_pt_walk(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *l
  * mapped without a virtual address. For lib/iotlb's slow path. Duties and answers as above.
  */
 int moat_pt_walk_va(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf, void **va);
+
+/**
+ * What moat_pt_walk_va() answers, found from the granule where that has a table: for pages whose
+ * entry lacks MOAT_SS_LIN. `*walked` is set where it took the walk from the root after all.
+ */
+int moat_pt_find(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf, void **va,
+	bool *walked);
 
 /** Pages (of 4 KiB) mapped now, and table pages (of 4 KiB) in use. Walks all; control path. */
 void moat_pt_usage(const struct moat_pt *pt, uint64_t *mapped, uint64_t *table_pages);

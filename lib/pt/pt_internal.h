@@ -13,7 +13,7 @@
  * hold 64 bytes about each of its 512 pages, so a table's address gives its metadata and its HPA
  * by arithmetic, and back. A table above the leaf level is two pages: the 512 entries that the unit
  * reads, and behind them its *companion*, 512 words for the processor: for a link the child's
- * virtual address, for a leaf beyond the granules' window its virtual address | 1.
+ * virtual address | PT_LINK, for a leaf beyond the granules' window its virtual address | PT_VA.
  */
 
 #include <sched.h>
@@ -26,7 +26,8 @@
 #define PT_ENTRIES 512u
 #define PT_META_PAGES 8u /* 512 * sizeof(struct moat_pt_page) */
 #define PT_DELTA_NONE ((uintptr_t)1) /* no page of this table is linear: no delta ends in 1 */
-#define PT_VA_LEAF UINT64_C(1)       /* companion word: the virtual address of a leaf */
+#define PT_LINK UINT64_C(1)          /* companion word: this entry is a link */
+#define PT_VA   UINT64_C(2)          /* companion word: the virtual address of a leaf */
 
 /** About one page of a chunk, 64 bytes. Of an upper table: about both its pages. */
 struct moat_pt_page {
@@ -167,12 +168,19 @@ static inline uint64_t *pt_companion(uint64_t *table)
 	return table + PT_ENTRIES;
 }
 
-/** The table that slot `i` links. Readers may find 0 where it is being unlinked. */
+/** The table that slot `i` links; NULL where it links none. */
 static inline uint64_t *pt_child(const uint64_t *table, unsigned int i)
 {
 	uint64_t child = pt_load(&table[PT_ENTRIES + i]);
 
-	return child & PT_VA_LEAF ? NULL : (uint64_t *)(uintptr_t)child;
+	return child & PT_LINK ? (uint64_t *)(uintptr_t)(child - PT_LINK) : NULL;
+}
+
+/** Where the granule points: the entry for `iova`. */
+static inline uint64_t *pt_granule_entry(uintptr_t table, uint64_t iova)
+{
+	return (uint64_t *)(table & MOAT_PT_TABLE) +
+	       ((iova >> (table & MOAT_PT_SHIFT)) & (PT_ENTRIES - 1));
 }
 
 /** Leaf table: va - iova of its linear pages. */
@@ -260,11 +268,22 @@ struct pt_run_ops {
 	/** e[k] = first + k * stride */
 	void (*fill)(uint64_t *e, unsigned int n, uint64_t first, uint64_t stride);
 	void (*zero)(uint64_t *e, unsigned int n);
-	/** Granule k: `entries + k * 8`, `delta`; those that say so already are not written. */
-	void (*granules)(struct moat_pt_granule *g, unsigned int n, uintptr_t entries,
+	/** Make `n` granules say `table` and `delta`; those that do already are not written.
+	 * True: one of them had `table` and another delta (see `moves` of struct moat_pt). */
+	bool (*granules)(struct moat_pt_granule *g, unsigned int n, uintptr_t table,
 		uintptr_t delta);
 };
 extern const struct pt_run_ops *const pt_run_variants[]; /* best first, NULL at the end */
 extern const struct pt_run_ops *pt_run;                   /* the best that this machine has */
+
+/** Granules [g, g + n) of superpage leaves that are about to be stored. */
+static inline void pt_point_granules(struct moat_pt *pt, uint64_t g, uint64_t n, uintptr_t table,
+	uintptr_t delta)
+{
+	if (unlikely(pt_run->granules(&pt->granules[g], n, table, delta)))
+		/* release: behind the new deltas. A reader that meets a new leaf (stored after this) sees
+		 * the count changed; one that saw it changed before it began sees the new deltas. */
+		atomic_fetch_add_explicit(&pt->moves, 1, memory_order_release);
+}
 
 #endif /* PT_INTERNAL_H */

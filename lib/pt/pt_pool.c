@@ -68,6 +68,8 @@ static int anon_alloc(void *ctx, size_t len, void **va, uint64_t *hpa)
 	if (aligned != p)
 		munmap(m, aligned - p);
 	munmap((void *)(aligned + len), p + len - aligned);
+	/* A chunk is one large page of the processor's: one TLB entry for 504 tables. */
+	(void)madvise((void *)aligned, len, MADV_HUGEPAGE);
 	*va = (void *)aligned;
 	*hpa = aligned;
 	return 0;

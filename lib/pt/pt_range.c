@@ -21,7 +21,7 @@ static void forget_1g(struct pt_impl *impl, uint64_t iova)
 		return;
 	for (unsigned int k = 0; k < PT_ENTRIES; k++)
 		/* release: the entries behind it were cleared before */
-		atomic_store_explicit(&impl->pub.granules[g + k].entries, 0, memory_order_release);
+		atomic_store_explicit(&impl->pub.granules[g + k].table, 0, memory_order_release);
 }
 
 /* A zeroed table for slot `i` of `parent`, linked for the unit, for walkers and for readers, in an
@@ -45,16 +45,16 @@ static uint64_t *link_table(const struct pt_map_req *req, uint64_t *parent, unsi
 		/* relaxed: the link below releases it */
 		__atomic_store_n(&page->delta, req->va_off, __ATOMIC_RELAXED);
 		pt_flush(impl, child, MOAT_PAGE_SIZE);
-		pt_store(&parent[PT_ENTRIES + i], (uintptr_t)child);
+		pt_store(&parent[PT_ENTRIES + i], (uintptr_t)child | PT_LINK);
 		pt_store(&parent[i], pt_hpa_of(child) | MOAT_SS_R | MOAT_SS_W);
 		pt_flush(impl, &parent[i], sizeof(parent[i]));
 		if (level == 2 && g < impl->pub.nr_granules) {
 			struct moat_pt_granule *granule = &impl->pub.granules[g];
 
 			/* release: the table is zero for whoever sees its delta or its address. A
-			 * reader that still has the old `entries` finds 0 or a link there. */
+			 * reader that still has the old `table` finds 0 or a link there. */
 			atomic_store_explicit(&granule->delta, req->va_off, memory_order_release);
-			atomic_store_explicit(&granule->entries, (uintptr_t)child,
+			atomic_store_explicit(&granule->table, (uintptr_t)child | MOAT_PAGE_SHIFT,
 				memory_order_release);
 		}
 	}
@@ -111,7 +111,7 @@ void pt_unlink_leaf(struct pt_impl *impl, uint64_t iova, uint64_t *table,
 
 	if (g < impl->pub.nr_granules)
 		/* release: all entries of the table were cleared before */
-		atomic_store_explicit(&impl->pub.granules[g].entries, 0, memory_order_release);
+		atomic_store_explicit(&impl->pub.granules[g].table, 0, memory_order_release);
 	unlink_table(impl, slot - i, i, freed);
 }
 
@@ -130,15 +130,20 @@ static void unlink_slot(struct pt_impl *impl, uint64_t *table, unsigned int i, u
 
 /* -------------------------------------------------------------------------------------- map */
 
-/* Is the slot that [iova, iova + size) covers whole, and may it be a leaf? */
-static bool may_be_leaf(const struct pt_map_req *req, uint64_t iova, uint64_t slot_iova,
-	uint64_t last, unsigned int level)
+/* How many slots from `i` on (before `end`, the end of the range in this table) are to be leaves:
+ * empty, covered whole, and of a size that the unit has and the HPA is aligned to. */
+static unsigned int leaves_from(const struct pt_map_req *req, const uint64_t *table,
+	unsigned int level, unsigned int i, unsigned int end, uint64_t iova, uint64_t last)
 {
 	uint64_t size = UINT64_C(1) << pt_shift(level);
 
-	return (level == 2 || level == 3) && (req->impl->leaf_sizes & size) &&
-	       (req->hpa_off & (size - 1)) == 0 && iova <= slot_iova &&
-	       last - slot_iova >= size - 1;
+	if (level > 3 || !(req->impl->leaf_sizes & size) || (req->hpa_off & (size - 1)) != 0)
+		return 0;
+	if (iova > pt_slot_iova(iova, i, level))
+		return 0; /* the first slot, from its middle on */
+	if (last < pt_slot_iova(iova, end - 1, level) + size - 1)
+		end--; /* the last one, up to its middle */
+	return pt_run->find_nonzero(&table[i], end - i);
 }
 
 /* First page of [iova, last] that is mapped. */
@@ -179,14 +184,17 @@ static bool prepare(const struct pt_map_req *req, uint64_t *table, unsigned int 
 		       add_vas(req->impl, table);
 	for (unsigned int i = s.i; i < s.end; i++) {
 		uint64_t slot = pt_slot_iova(iova, i, level);
-		uint64_t *child;
+		uint64_t *child = pt_child(table, i);
 
-		if (pt_load(&table[i]) != 0)
-			child = pt_child(table, i);
-		else if (may_be_leaf(req, iova, slot, last, level))
-			continue;
-		else
+		if (child == NULL) {
+			unsigned int n = leaves_from(req, table, level, i, s.end, iova, last);
+
+			if (n > 0) {
+				i += n - 1;
+				continue;
+			}
 			child = link_table(req, table, i, level, slot);
+		}
 		if (child == NULL || !prepare(req, child, level - 1, RTE_MAX(slot, iova),
 					     RTE_MIN(slot + slot_size - 1, last)))
 			return false;
@@ -226,18 +234,12 @@ static void write_leaves(const struct pt_map_req *req, uint64_t *table, unsigned
 	uint64_t g = iova >> MOAT_2M_SHIFT;
 
 	if (req->va_off != PT_DELTA_NONE) {
-		uintptr_t at = (uintptr_t)&table[i] | MOAT_PT_SUPER;
-
 		entry |= MOAT_SS_LIN;
 		if (g >= pt->nr_granules)
-			pt_run->fill(&table[PT_ENTRIES + i], n,
-				(iova + req->va_off) | PT_VA_LEAF, size);
-		else if (level == 2)
-			pt_run->granules(&pt->granules[g], n, at, req->va_off);
+			pt_run->fill(&table[PT_ENTRIES + i], n, (iova + req->va_off) | PT_VA, size);
 		else
-			for (unsigned int k = 0; k < n * PT_ENTRIES; k++)
-				pt_run->granules(&pt->granules[g + k], 1,
-					at + k / PT_ENTRIES * sizeof(table[0]), req->va_off);
+			pt_point_granules(pt, g, n * (size >> MOAT_2M_SHIFT),
+				(uintptr_t)table | pt_shift(level), req->va_off);
 	}
 	pt_run->fill(&table[i], n, entry, size);
 	pt_flush(req->impl, &table[i], n * sizeof(table[0]));

@@ -120,10 +120,11 @@ static void slow_reader(uint64_t iova)
 {
 	uint64_t g = iova >> MOAT_2M_SHIFT, entry, i = pt_index(iova, 1);
 	/* acquire: as every reader of a granule */
-	uintptr_t e = atomic_load_explicit(&pt->granules[g].entries, memory_order_acquire);
+	uintptr_t e = atomic_load_explicit(&pt->granules[g].table, memory_order_acquire);
 
 	if (e == 0)
 		return;
+	e &= MOAT_PT_TABLE;
 	sched_yield();
 	for (unsigned int k = 0; k < 16; k++, i = (i + 31) % 512) {
 		entry = pt_load((uint64_t *)e + i);
@@ -217,12 +218,15 @@ static void a_reader_never_uses_a_poisoned_page(void **state)
 /* The same 2 MiB at one virtual address, then, after everybody's quiescent state, at another. */
 static void *super_reader(void *arg)
 {
+	const uint64_t iova[4] = { 1, MOAT_2M_SIZE - 1, 2, 3 };
 	struct moat_iotlb tlb;
 	uint64_t n = 0;
 
 	urcu_qsbr_register_thread();
 	moat_iotlb_init(&tlb, pt);
+	/* relaxed: the joining thread waits for us anyway */
 	for (; !atomic_load_explicit(&stop, memory_order_relaxed); n++) {
+		void *many[4];
 		uintptr_t va = (uintptr_t)moat_iotlb_translate(&tlb, 77, 1, MOAT_R);
 
 		/* Read only at 2 GiB, writable at 4 GiB, small pages at 6 GiB: never a mixture. */
@@ -230,6 +234,9 @@ static void *super_reader(void *arg)
 		       va == 6 * MOAT_1G_SIZE + 77);
 		va = (uintptr_t)moat_iotlb_translate(&tlb, 99, 1, MOAT_W);
 		expect(va == 0 || va == 4 * MOAT_1G_SIZE + 99);
+		moat_iotlb_translate_bulk(&tlb, iova, 1, 4, MOAT_W, many);
+		for (unsigned int i = 0; i < 4; i++)
+			expect(many[i] == NULL || (uintptr_t)many[i] == 4 * MOAT_1G_SIZE + iova[i]);
 		urcu_qsbr_quiescent_state();
 	}
 	atomic_fetch_add(&looked, n);

@@ -54,7 +54,7 @@ static void flushed_exactly(const void *p, size_t len)
 
 static uint64_t *leaf_table(struct moat_pt *pt, uint64_t iova)
 {
-	return (uint64_t *)pt->granules[iova >> MOAT_2M_SHIFT].entries;
+	return (uint64_t *)(pt->granules[iova >> MOAT_2M_SHIFT].table & MOAT_PT_TABLE);
 }
 
 static void a_new_table_is_flushed_whole_before_it_is_linked(void **state)

@@ -112,18 +112,21 @@ static void every_variant_writes_the_same_entries_and_no_others(void **state)
 static void granules_at(const struct pt_run_ops *ops, unsigned int at, unsigned int n)
 {
 	static struct moat_pt_granule g[N] __rte_aligned(64), expect[N];
-	uintptr_t entries = rnd(UINT64_MAX) * 8 | 1, delta = rnd(UINT64_MAX) * P;
+	uintptr_t word = rnd(UINT64_MAX) * P | MOAT_2M_SHIFT, delta = rnd(UINT64_MAX) * P;
+	unsigned int other = 1 + rnd(50); /* one in so many differs */
+	bool moved = false;
 
 	for (unsigned int i = 0; i < N; i++) {
-		g[i].entries = rnd(3) ? rnd(UINT64_MAX) : entries + (i - at) * 8;
-		g[i].delta = rnd(3) ? rnd(UINT64_MAX) : delta;
+		g[i].table = rnd(other) ? word : rnd(UINT64_MAX);
+		g[i].delta = rnd(other) ? delta : rnd(UINT64_MAX);
 		expect[i] = g[i];
 	}
-	for (unsigned int i = 0; i < n; i++) {
-		expect[at + i].entries = entries + i * 8;
-		expect[at + i].delta = delta;
+	for (unsigned int i = at; i < at + n; i++) {
+		moved |= g[i].table == word && g[i].delta != delta;
+		expect[i].table = word;
+		expect[i].delta = delta;
 	}
-	ops->granules(g + at, n, entries, delta);
+	assert_int_equal(ops->granules(g + at, n, word, delta), moved);
 	assert_memory_equal(g, expect, sizeof(g));
 }
 
