@@ -19,7 +19,10 @@
  *
  * The figure is the counter `cycles`: TSC cycles per item, the median over many calls of the body
  * of some 20 microseconds each, so that a call in which the kernel ran something else does not
- * count; `cycles_mean` is what it would be with those. (Google Benchmark's own times hold all of the
+ * count; `cycles_mean` is what it would be with those. `cycles_alone` is the median of the calls
+ * during which the core was ours, the part `alone` of all: on virtual machines, and where
+ * hyperthreads are on, a busy neighbour on the same core takes up to half of it, which a probe
+ * before and after each call notices. 0 where there were none. (Google Benchmark's own times hold all of the
  * body, also what stands outside moat_bench_start and moat_bench_stop.)
  */
 
