@@ -10,6 +10,7 @@
  * the specification; nothing of lib/ or drivers/vtd stands between a test and the unit.
  */
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -119,8 +120,8 @@ static inline void rig_wait(struct rig *r, uint32_t sequence)
 		if (rig_done(r, sequence))
 			return;
 		moat_softvtd_poll(r->sv);
-		if (r->conf.threaded)
-			sched_yield();
+		if (r->conf.threaded || i % 64 == 63)
+			sched_yield(); /* a device in the middle of its DMA may need the processor */
 	}
 	fail_msg("wait %u does not complete; IQH 0x%lx IQT 0x%lx FSTS 0x%x", sequence,
 		moat_softvtd_read64(r->sv, 0x80), moat_softvtd_read64(r->sv, 0x88),
