@@ -200,6 +200,8 @@ static int transfer(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, void
 		void *d = prot == MOAT_W ? dma.va : (char *)to + done;
 		const void *s = prot == MOAT_W ? (const char *)from + done : dma.va;
 
+		if (dma.len == 0)
+			break; /* the zero-length read carries nothing */
 		if (passed)
 			copy_unsure(d, s, dma.len, prot == MOAT_W);
 		else
