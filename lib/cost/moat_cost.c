@@ -3,6 +3,7 @@
  */
 #include "moat_cost.h"
 
+RTE_DEFINE_PER_LCORE(struct moat_cost_watch, moat_cost_watch);
 RTE_DEFINE_PER_LCORE(uint64_t, moat_cost_device_cycles);
 
 const char *moat_stage_name(enum moat_stage stage)

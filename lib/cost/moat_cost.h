@@ -56,6 +56,9 @@ struct moat_cost_watch {
 	bool on;
 };
 
+/** The calling thread's stopwatch, one for all tenants that it serves. */
+RTE_DECLARE_PER_LCORE(struct moat_cost_watch, moat_cost_watch);
+
 /** Cycles this thread has spent being hardware; drivers/softvtd and drivers/net add to it. */
 RTE_DECLARE_PER_LCORE(uint64_t, moat_cost_device_cycles);
 

@@ -107,13 +107,13 @@ struct moat_lane {
 	struct moat_iova_cache *iovas;
 	struct moat_lane_stats stats;
 	unsigned int reader;   /* thread id in domain->readers */
+	bool online;           /* a reader: other lanes' tickets wait for its polls */
 	struct moat_batch batch[MOAT_LANE_BATCHES];
 } __rte_cache_aligned;
 
 /**
- * @return NULL: too many lanes, or out of memory (moat_error_text()).
- * The calling thread must be registered with urcu-qsbr (table pages are reclaimed through it).
- * Control path.
+ * A lane opens offline: it may map, unmap, flush and poll, but not translate.
+ * @return NULL: too many lanes, or out of memory (moat_error_text()). Control path.
  */
 struct moat_lane *moat_lane_open(struct moat_domain *domain);
 /** Flushes, waits for all tickets, leaves. @return 0, -ETIMEDOUT, -EIO (the lane stays). */
@@ -158,9 +158,13 @@ static inline bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ti
 /** Flush and poll until all is done. @return 0, -ETIMEDOUT (with diagnosis), -EIO. */
 int moat_lane_drain(struct moat_lane *lane);
 
-/** A lane that will not poll for long (an lcore about to block) must not hold others up. */
-void moat_lane_offline(struct moat_lane *lane);
+/**
+ * Become a reader: from here on the lane may translate, and must poll, because other lanes' tickets
+ * wait for it. The calling thread is registered with urcu-qsbr (rcu_register_thread()).
+ * Before it blocks or stops polling it goes offline, holding no translation.
+ */
 void moat_lane_online(struct moat_lane *lane);
+void moat_lane_offline(struct moat_lane *lane);
 
 #ifdef __cplusplus
 }

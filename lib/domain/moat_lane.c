@@ -89,7 +89,6 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain)
 		return NULL;
 	}
 	rte_rcu_qsbr_thread_register(domain->readers, lane->reader);
-	moat_lane_online(lane);
 	return lane;
 }
 
@@ -110,6 +109,9 @@ int moat_lane_close(struct moat_lane *lane)
 
 void moat_lane_online(struct moat_lane *lane)
 {
+	if (lane->online)
+		return;
+	lane->online = true;
 	rte_rcu_qsbr_thread_online(lane->domain->readers, lane->reader);
 	/* Sequentially consistent, with the load in moat_lane_flush(): either that flush sees this
 	 * reader and asks for its quiescence, or this reader's translations come after the flush's
@@ -119,6 +121,9 @@ void moat_lane_online(struct moat_lane *lane)
 
 void moat_lane_offline(struct moat_lane *lane)
 {
+	if (!lane->online)
+		return;
+	lane->online = false;
 	atomic_fetch_sub(&lane->domain->nr_readers, 1);
 	rte_rcu_qsbr_thread_offline(lane->domain->readers, lane->reader);
 }
@@ -346,8 +351,10 @@ static bool readers_done(struct moat_lane *lane, struct moat_batch *batch)
 
 moat_ticket_t moat_lane_poll(struct moat_lane *lane)
 {
-	rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
-	rcu_quiescent_state();
+	if (lane->online) {
+		rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
+		rcu_quiescent_state();
+	}
 	while (lane->done != lane->flushed) {
 		struct moat_batch *batch = &lane->batch[lane->done % MOAT_LANE_BATCHES];
 

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_SOFTVTD_H
+#define MOAT_SOFTVTD_H
+
+/**
+ * @file
+ * A VT-d unit in software: the specification's registers, tables, caches, invalidation queue and
+ * faults, in the process that drives it. Legacy mode (root and context tables, second stage).
+ *
+ * It has two sides. The *driver's side* is a page of registers (moat_softvtd_read32() and so on, or
+ * a struct moat_vtd_window): all that drivers/vtd ever sees. The *device's side* is DMA: a software
+ * device opens a guard under its source-id, has IOVAs translated, touches the memory, and closes
+ * the guard. Host physical addresses are virtual addresses of this process.
+ *
+ * The unit is an adversary. Whatever the specification lets hardware do and a careless driver would
+ * be hurt by, it does:
+ *  - it caches every translation, context entry and paging-structure entry it meets until it is
+ *    told to drop it, neighbours nobody asked for included; with CAP.CM also what is not there;
+ *  - a context entry that was invalidated still leads to the IOTLB entries it tagged, until those
+ *    are invalidated, too ("Context-Cache Invalidation": software must follow up with the IOTLB's);
+ *  - descriptors take effect as late as their completion, completion comes late and out of step,
+ *    DMA that is under way is drained only where a descriptor asks for it (DR, DW; VER below 2);
+ *  - a global command shows in GSTS only some reads later;
+ *  - with CAP.RWBF it keeps seeing table lines as they were until the write buffer is flushed.
+ * What software must not do ("hardware behaviour is undefined") it does not do, and counts: see
+ * enum moat_softvtd_misuse.
+ *
+ * The *oracle* knows what the driver side promised (struct moat_witness) and checks each DMA
+ * against it: a DMA to a page that was released and not mapped since is a stale DMA, counted and
+ * pinned on the unmap that caused it.
+ *
+ * Threads: every call is thread-safe. DMA scales: source-ids are spread over shards, each with a
+ * lock and caches of its own; a shard's lock is held for a look-up or a walk, never over a copy.
+ * Unless `threaded`, the unit works only when somebody calls it: register accesses and
+ * moat_softvtd_poll() give it turns.
+ * All time spent here is device time (lib/cost).
+ */
+
+#include "moat_unit.h"
+#include "moat_vtd_window.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct moat_softvtd;
+
+/** What a paging-structure cache may hold, by the level of the entry it saves reading. */
+enum moat_softvtd_psc {
+	MOAT_SOFTVTD_PDE,   /* leads to a page table */
+	MOAT_SOFTVTD_PDPE,  /* leads to a page directory */
+	MOAT_SOFTVTD_PML4E,
+	MOAT_SOFTVTD_PML5E,
+	MOAT_SOFTVTD_PSCS,
+};
+
+/** moat_softvtd_conf_init() first, then change what matters. */
+struct moat_softvtd_conf {
+	/* What VER, CAP and ECAP say. */
+	uint8_t ver;        /* 0x10: 1.0. Major 2 and beyond always drain, DR and DW or not */
+	uint8_t mgaw;       /* bits of IOVA */
+	uint8_t sagaw;      /* bit 1: 39, bit 2: 48, bit 3: 57 */
+	uint8_t haw;        /* host address width: bits beyond are reserved in every table */
+	uint8_t nd_bits;    /* domain-id width: 4, 6, ... 16 */
+	uint8_t mamv;
+	uint8_t sllps;      /* bit 0: 2 MiB, bit 1: 1 GiB leaves */
+	uint8_t nfr;        /* fault recording registers, 1 to 128 */
+	uint16_t fro, iro;  /* their place and that of IVA, IOTLB: bytes, multiples of 16 */
+	bool psi, coherent, cm, rwbf, zlr, drd, dwd, qi, pt, dt, sc, ir, eim, esrtps;
+
+	/* Cache geometry of one shard: entries (powers of two) and ways. 0 entries: no cache. */
+	uint16_t shards;    /* power of two, up to 64 */
+	uint32_t iotlb_entries, iotlb_ways;
+	uint32_t context_entries;
+	uint32_t psc_entries[MOAT_SOFTVTD_PSCS];
+
+	/* Time, in TSC cycles. */
+	uint32_t latency;   /* from doorbell to the completion of a wait descriptor */
+	uint32_t per_descriptor;
+
+	/* Adversary. */
+	uint64_t seed;
+	uint8_t prefetch;   /* per cent of walks that also cache what shares the entry's line */
+	uint8_t jitter;     /* descriptors wait for up to so many turns of the unit beyond their time */
+	uint8_t gsts_late;  /* a command shows after up to so many reads of GSTS (at least one) */
+	bool linger;        /* invalidated context entries still lead to IOTLB entries they tagged */
+	bool reorder;       /* execute IOTLB descriptors between two waits in any order */
+	bool compress;      /* fault recording: no second record of a source-id with one pending */
+
+	bool oracle;
+	bool threaded;      /* a thread of its own consumes the queue */
+
+	/** Fault and invalidation events: the message that FECTL/IECTL let through. May be NULL.
+	 * Called from whatever thread is in the unit, no lock held. */
+	void (*interrupt)(void *ctx, uint64_t address, uint32_t data);
+	void *ctx;
+};
+
+/**
+ * An adversarial unit: 48 bits and 39, 16-bit domain-ids, MAMV 18, 2 MiB and 1 GiB leaves, QI,
+ * pass-through, coherent, no caching mode, no latency; caches of 4096/64/512 entries a shard.
+ */
+void moat_softvtd_conf_init(struct moat_softvtd_conf *conf);
+
+/** @return 0; -EINVAL (a value no unit can have; moat_error_text()); -ENOMEM. Control path. */
+int moat_softvtd_create(const struct moat_softvtd_conf *conf, struct moat_softvtd **sv);
+/** No DMA and no call may be under way. */
+void moat_softvtd_destroy(struct moat_softvtd *sv);
+
+/* ------------------------------------------------------------------------ the driver's side */
+
+/**
+ * The registers. Offsets within the 4 KiB page; a 64-bit register may be accessed as two halves,
+ * low half first. Reserved offsets read 0. Any thread.
+ */
+uint32_t moat_softvtd_read32(struct moat_softvtd *sv, uint32_t offset);
+uint64_t moat_softvtd_read64(struct moat_softvtd *sv, uint32_t offset);
+void moat_softvtd_write32(struct moat_softvtd *sv, uint32_t offset, uint32_t value);
+void moat_softvtd_write64(struct moat_softvtd *sv, uint32_t offset, uint64_t value);
+
+/** The same for drivers/vtd; `run` is moat_softvtd_poll(), NULL when threaded. */
+void moat_softvtd_window(struct moat_softvtd *sv, struct moat_vtd_window *window);
+
+/**
+ * A turn for the unit: fetch, execute and complete descriptors whose time has come. Returns at once
+ * if another thread is giving it one, or nothing is queued. Data path.
+ */
+void moat_softvtd_poll(struct moat_softvtd *sv);
+
+/* ------------------------------------------------------------------------ the device's side */
+
+/** DMA under way. On the caller's stack; members are the unit's. */
+struct moat_softvtd_guard {
+	struct moat_softvtd *sv;
+	void *shard;
+	moat_sid_t sid;
+	uint8_t phase;
+	uint8_t prot;
+};
+
+/**
+ * Begin DMA: whatever is translated under the guard may be touched until it ends, because an
+ * invalidation that drains completes only after that. A thread may hold several guards; one that
+ * waits for the queue must hold none. Data path: no allocation, no system call.
+ * @param agent which of the requester's engines it is (a queue number): engines with different
+ *   numbers use different shards and do not contend
+ * @param prot the kinds of access to come
+ */
+void moat_softvtd_dma_begin(struct moat_softvtd *sv, moat_sid_t sid, unsigned int agent,
+	enum moat_prot prot, struct moat_softvtd_guard *guard);
+void moat_softvtd_dma_end(struct moat_softvtd_guard *guard);
+
+/** One access of a burst. */
+struct moat_softvtd_dma {
+	uint64_t iova;
+	uint32_t len;
+	uint8_t prot;   /* MOAT_R or MOAT_W */
+	uint8_t reason; /* out: 0, or the fault reason that ended the run */
+	uint32_t run;   /* out: contiguous bytes at `va`, up to `len` */
+	void *va;       /* out: where the first `run` bytes are; NULL: refused */
+};
+
+/**
+ * Translate a burst. Where memory is not contiguous or the rest is refused, `run` is less than
+ * `len` and `reason` tells the two apart; call again for what lies behind.
+ * A read of length 0 is the zero-length read of CAP.ZLR.
+ * @return how many were translated in full. Data path.
+ */
+unsigned int moat_softvtd_dma_burst(struct moat_softvtd_guard *guard, struct moat_softvtd_dma dma[],
+	unsigned int n);
+
+/** One access: the whole of [iova, iova + len) as one piece of memory, or NULL: refused (a fault is
+ * recorded), or not contiguous. Valid until the guard ends. Data path. */
+void *moat_softvtd_dma_map(struct moat_softvtd_guard *guard, uint64_t iova, uint32_t len,
+	enum moat_prot prot);
+
+/**
+ * Read or write as the device `sid`, page by page. @return 0; or the fault reason (> 0) of the
+ * first page refused: the pages before it are done, as on a bus. Data path.
+ */
+int moat_softvtd_dma_read(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, void *buf,
+	size_t len);
+int moat_softvtd_dma_write(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, const void *buf,
+	size_t len);
+
+/** A request's address type, as on the bus. The calls above make untranslated requests. */
+enum moat_softvtd_at {
+	MOAT_SOFTVTD_UNTRANSLATED = 0,
+	MOAT_SOFTVTD_TRANSLATION = 1, /* ATS: a device fills its device TLB */
+	MOAT_SOFTVTD_TRANSLATED = 2,  /* ATS: the address is a host physical one */
+};
+
+/** Translate one page's worth. @return 0, or the fault reason; *va is set on 0. Data path. */
+int moat_softvtd_request(struct moat_softvtd_guard *guard, enum moat_softvtd_at at, uint64_t iova,
+	enum moat_prot prot, bool zero_length, void **va);
+
+/* ---------------------------------------------------------------------------- the oracle */
+
+/** For struct moat_unit's `witness`. NULL without an oracle. */
+struct moat_witness *moat_softvtd_witness(struct moat_softvtd *sv);
+
+/** Tell the oracle that a table page was given back, or is a table (again): a walk that reads a
+ * page given back is a stale DMA, too. Any thread. */
+void moat_softvtd_table_freed(struct moat_softvtd *sv, uint64_t hpa);
+void moat_softvtd_table_used(struct moat_softvtd *sv, uint64_t hpa);
+
+/** What served a translation. */
+enum moat_softvtd_server {
+	MOAT_SOFTVTD_BY_IOTLB,
+	MOAT_SOFTVTD_BY_PDE, /* a walk that began at this cached entry, ... */
+	MOAT_SOFTVTD_BY_PDPE,
+	MOAT_SOFTVTD_BY_PML4E,
+	MOAT_SOFTVTD_BY_PML5E,
+	MOAT_SOFTVTD_BY_WALK, /* ... or at the root of the table */
+};
+const char *moat_softvtd_server_name(enum moat_softvtd_server server);
+
+/** Why a DMA should not have got through. */
+enum moat_softvtd_staleness {
+	MOAT_SOFTVTD_STALE_RELEASED, /* the page was released and not mapped since */
+	MOAT_SOFTVTD_STALE_WILD,     /* the page was never mapped */
+	MOAT_SOFTVTD_STALE_PROT,     /* it is mapped, but not for this access */
+	MOAT_SOFTVTD_STALE_TABLE,    /* the walk read a table page that was given back */
+	MOAT_SOFTVTD_STALES,
+};
+const char *moat_softvtd_staleness_name(enum moat_softvtd_staleness why);
+
+/** A stale DMA. */
+struct moat_softvtd_stale {
+	uint64_t iova;   /* of the page */
+	uint64_t cause;  /* the unmap's, as told to the witness; 0 where there was none */
+	uint64_t age;    /* TSC cycles since the release */
+	uint64_t tsc;
+	moat_sid_t sid;
+	uint16_t did;
+	uint8_t prot;
+	uint8_t why;     /* enum moat_softvtd_staleness */
+	uint8_t server;  /* enum moat_softvtd_server */
+	bool context;    /* the context entry came from the context cache (or lingered) */
+};
+
+/** The latest stale DMAs, newest first. @return how many were copied, up to `n` (64 are kept). */
+unsigned int moat_softvtd_stale(struct moat_softvtd *sv, struct moat_softvtd_stale list[],
+	unsigned int n);
+
+/* ---------------------------------------------------------------- breaking it on purpose */
+
+enum moat_softvtd_inject {
+	MOAT_SOFTVTD_IQE, /* the descriptor cannot be fetched (IQERCD.IQEI 2) */
+	MOAT_SOFTVTD_ITE, /* the device does not answer a device-TLB invalidation in time */
+	MOAT_SOFTVTD_ICE, /* an unexpected device-TLB invalidation completion arrives */
+};
+
+/**
+ * The error strikes when the descriptor in ring slot `index` is next fetched (IQE) or executed (ITE,
+ * ICE), whatever it is, once. Up to 64 may be pending. @return 0, -ENOSPC.
+ */
+int moat_softvtd_inject(struct moat_softvtd *sv, enum moat_softvtd_inject what, uint32_t index);
+
+/** Hardware bugs, bits: tests use them to see whether they are noticed. */
+enum moat_softvtd_mutation {
+	MOAT_SOFTVTD_DROP_PAGE = 1 << 0,    /* page-selective IOTLB invalidations do nothing */
+	MOAT_SOFTVTD_DROP_DOMAIN = 1 << 1,  /* domain-selective ones */
+	MOAT_SOFTVTD_DROP_GLOBAL = 1 << 2,
+	MOAT_SOFTVTD_DROP_CONTEXT = 1 << 3, /* context-cache invalidations */
+	MOAT_SOFTVTD_HINT_ALWAYS = 1 << 4,  /* IH is taken as set */
+	MOAT_SOFTVTD_NO_DRAIN = 1 << 5,     /* complete while DMA is under way */
+	MOAT_SOFTVTD_EARLY_WAIT = 1 << 6,   /* wait descriptors complete when fetched */
+	MOAT_SOFTVTD_SHORT_MASK = 1 << 7,   /* AM is taken as one less */
+};
+/** @param mutations what is broken from now on
+ * @param every only one in so many of the invalidations concerned is; 0 and 1: all */
+void moat_softvtd_mutate(struct moat_softvtd *sv, uint32_t mutations, uint32_t every);
+
+/* ------------------------------------------------------------------------------ counters */
+
+/** What software must not do; none of it takes effect unless said so. */
+enum moat_softvtd_misuse {
+	MOAT_SOFTVTD_MISUSE_TWO_COMMANDS, /* a GCMD write that changes two bits at once */
+	MOAT_SOFTVTD_MISUSE_COMMAND_BUSY, /* a GCMD write before GSTS showed the last command */
+	MOAT_SOFTVTD_MISUSE_TE_NO_ROOT,   /* TE without SRTP ever (it is enabled, and faults) */
+	MOAT_SOFTVTD_MISUSE_IRE_NO_TABLE,
+	MOAT_SOFTVTD_MISUSE_QIE_BUSY,     /* QIE cleared with descriptors pending (they are lost) */
+	MOAT_SOFTVTD_MISUSE_IQA_ENABLED,  /* IQA written while QIES is set */
+	MOAT_SOFTVTD_MISUSE_UNSUPPORTED,  /* a command that CAP or ECAP does not offer */
+	MOAT_SOFTVTD_MISUSE_RESERVED,     /* a reserved bit written as 1 */
+	MOAT_SOFTVTD_MISUSE_READ_ONLY,    /* a write to a read-only register */
+	MOAT_SOFTVTD_MISUSE_ACCESS,       /* an unaligned or unknown offset */
+	MOAT_SOFTVTD_MISUSE_REGISTER_INV, /* CCMD or IOTLB used while QIES is set */
+	MOAT_SOFTVTD_MISUSE_INV_BUSY,     /* CCMD or IOTLB written while ICC or IVT is set */
+	MOAT_SOFTVTD_MISUSE_INV_WRONG,    /* an impossible request; CAIG, IAIG read 0 */
+	MOAT_SOFTVTD_MISUSE_DID,          /* a domain-id beyond CAP.ND (its upper bits are ignored) */
+	MOAT_SOFTVTD_MISUSE_DRAIN,        /* an IOTLB invalidation without the draining CAP offers */
+	MOAT_SOFTVTD_MISUSES,
+};
+const char *moat_softvtd_misuse_text(enum moat_softvtd_misuse misuse);
+
+struct moat_softvtd_stats {
+	/* device's side */
+	uint64_t dma_reads, dma_writes;   /* pages' worth of requests */
+	uint64_t iotlb_hits, iotlb_misses;
+	uint64_t context_hits, context_misses;
+	uint64_t psc_hits[MOAT_SOFTVTD_PSCS]; /* deepest entry only */
+	uint64_t psc_misses;              /* walks from the root of the table */
+	uint64_t memory_reads;            /* table entries read for DMA (not for prefetching) */
+	uint64_t prefetched;              /* entries cached unasked */
+	uint64_t passed;                  /* pass-through, or translation disabled */
+	uint64_t interrupts;              /* writes to 0xfeexxxxx: never translated, never memory */
+	uint64_t faults[256];             /* by reason, recorded or not */
+	uint64_t recorded, overflowed, compressed, suppressed; /* faults; suppressed: FPD */
+	/* queue */
+	uint64_t descriptors[16];         /* executed, by type */
+	uint64_t granularity[3][4];       /* context, IOTLB: [0][g], [1][g]; [2][]: by register */
+	uint64_t pages;                   /* covered by page-selective invalidations */
+	uint64_t waits, doorbells;
+	uint64_t iqe, ite, ice, aborted;  /* aborted: wait descriptors, by ITE */
+	uint64_t dropped;                 /* by mutation */
+	uint64_t misuse[MOAT_SOFTVTD_MISUSES];
+	/* oracle */
+	uint64_t stale_dma;               /* the sum of stale[] */
+	uint64_t stale[MOAT_SOFTVTD_STALES];
+	uint64_t stale_age_max;           /* TSC cycles from release to the DMA */
+	uint64_t early_reuse;             /* pages mapped again before their release */
+	uint64_t unreleased_dma;          /* DMA to a page unmapped, not yet released: legitimate */
+	uint64_t witness_errors;          /* unmapped what was not mapped, and the like */
+};
+
+/** A snapshot; each counter is torn-free. Any thread. */
+void moat_softvtd_stats(const struct moat_softvtd *sv, struct moat_softvtd_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_SOFTVTD_H */

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vtd_impl.h"
+
+static int vtd_hpa(struct moat_unit *unit, const void *va, uint64_t len, uint64_t *hpa)
+{
+	struct vtd *v = vtd_of(unit);
+
+	if (v->conf.hpa != NULL)
+		return v->conf.hpa(v->conf.ctx, va, len, hpa);
+	*hpa = (uintptr_t)va;
+	return 0;
+}
+
+/** What the unit may still read is leaked on purpose. */
+static void vtd_free(struct vtd *v, bool quiet)
+{
+	if (quiet) {
+		if (v->unit.qi != NULL)
+			moat_qi_destroy(v->unit.qi);
+		if (v->unit.pool != NULL)
+			moat_pt_pool_destroy(v->unit.pool);
+		if (v->mem_va != NULL)
+			v->mem.free(v->mem.ctx, v->mem_va, MOAT_2M_SIZE);
+	}
+	pthread_mutex_destroy(&v->gcmd);
+	pthread_mutex_destroy(&v->lock);
+	pthread_mutex_destroy(&v->recovery);
+	free(v);
+}
+
+static void vtd_destroy(struct moat_unit *unit)
+{
+	struct vtd *v = vtd_of(unit);
+	void (*release)(void *) = v->conf.release;
+	void *ctx = v->conf.ctx;
+
+	vtd_free(v, vtd_take_down(v) == 0);
+	if (release != NULL)
+		release(ctx);
+}
+
+static const struct moat_unit_ops vtd_ops = {
+	.attach = vtd_attach,
+	.detach = vtd_detach,
+	.hpa = vtd_hpa,
+	.flush_write_buffer = vtd_flush_write_buffer,
+	.faults = vtd_faults,
+	.destroy = vtd_destroy,
+};
+
+static int check(const struct vtd *v)
+{
+	if (v->conf.qi_order > MOAT_VTD_QI_ORDER_MAX)
+		return moat_error(-EINVAL, "unit %s: a queue of 2^%u pages; at most 2^%u (IQA.QS)",
+			v->unit.name, v->conf.qi_order, MOAT_VTD_QI_ORDER_MAX);
+	if (!v->caps.qi)
+		return moat_error(-EOPNOTSUPP, "unit %s has no queued invalidation (ECAP.QI is clear); "
+			"it cannot serve moat", v->unit.name);
+	return 0;
+}
+
+static int create(struct vtd *v)
+{
+	int ret = moat_vtd_caps_read(&v->w, &v->caps);
+
+	if (ret != 0)
+		return ret;
+	moat_vtd_caps_unit(&v->caps, &v->unit.caps);
+	v->unit.dids[0] = 1u << VTD_DID_ABSENT | 1u << VTD_DID_PASS;
+	ret = check(v);
+	if (ret == 0)
+		ret = v->mem.alloc(v->mem.ctx, MOAT_2M_SIZE, (void **)&v->mem_va, &v->mem_hpa);
+	if (ret == 0)
+		ret = moat_pt_pool_create(v->conf.mem, &v->unit.pool);
+	if (ret == 0)
+		ret = vtd_queue_create(v);
+	if (ret != 0)
+		return ret;
+	vtd_tables_init(v);
+	return vtd_pass_through_first(v);
+}
+
+static struct vtd *vtd_new(const struct moat_vtd_conf *conf)
+{
+	struct vtd *v = calloc(1, sizeof(*v));
+
+	if (v == NULL)
+		return NULL;
+	v->conf = *conf;
+	v->w = conf->window;
+	v->mem = conf->mem != NULL ? *conf->mem : vtd_mem_anonymous;
+	if (v->conf.qi_order == 0)
+		v->conf.qi_order = MOAT_VTD_QI_ORDER;
+	if (v->conf.deadline_ms == 0)
+		v->conf.deadline_ms = MOAT_VTD_DEADLINE_MS;
+	v->unit.ops = &vtd_ops;
+	v->unit.kind = conf->kind != NULL ? conf->kind : "vtd";
+	snprintf(v->unit.name, sizeof(v->unit.name), "%s", conf->name);
+	atomic_flag_clear(&v->tail_lock);
+	pthread_mutex_init(&v->gcmd, NULL);
+	pthread_mutex_init(&v->lock, NULL);
+	pthread_mutex_init(&v->recovery, NULL);
+	return v;
+}
+
+int moat_vtd_create(const struct moat_vtd_conf *conf, struct moat_unit **unit)
+{
+	struct vtd *v = vtd_new(conf);
+	int ret;
+
+	if (v == NULL)
+		return moat_error(-ENOMEM, "unit %s: out of memory", conf->name);
+	ret = create(v);
+	if (ret != 0) {
+		vtd_free(v, true); /* the unit has not been touched yet */
+		return ret;
+	}
+	ret = vtd_bring_up(v);
+	if (ret != 0) {
+		char why[512]; /* take-down may have errors of its own; the first one counts */
+
+		snprintf(why, sizeof(why), "%s", moat_error_text());
+		vtd_free(v, !v->touched || vtd_take_down(v) == 0);
+		return moat_error(ret, "%s", why);
+	}
+	*unit = &v->unit;
+	return 0;
+}
+
+const struct moat_vtd_caps *moat_vtd_unit_caps(const struct moat_unit *unit)
+{
+	return &vtd_of(unit)->caps;
+}
+
+void moat_vtd_stats(const struct moat_unit *unit, struct moat_vtd_stats *stats)
+{
+	struct vtd *v = vtd_of(unit);
+
+	/* Counters: no order among them is promised. */
+	*stats = (struct moat_vtd_stats){
+		.faults = atomic_load_explicit(&v->faults, memory_order_relaxed),
+		.fault_overflows = atomic_load_explicit(&v->fault_overflows, memory_order_relaxed),
+		.iqe = atomic_load_explicit(&v->iqe, memory_order_relaxed),
+		.ite = atomic_load_explicit(&v->ite, memory_order_relaxed),
+		.ice = atomic_load_explicit(&v->ice, memory_order_relaxed),
+		.attaches = atomic_load_explicit(&v->attaches, memory_order_relaxed),
+		.detaches = atomic_load_explicit(&v->detaches, memory_order_relaxed),
+	};
+}

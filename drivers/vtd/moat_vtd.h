@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_VTD_H
+#define MOAT_VTD_H
+
+/**
+ * @file
+ * The VT-d driver, legacy mode: a `struct moat_unit` over a window of registers.
+ *
+ * The unit keeps a root table of 256 buses and a context table of 256 functions for each, all
+ * linked before translation is switched on, so that only context entries ever change. An absent
+ * entry blocks its source: from moat_vtd_create() on, **a device that is neither attached to a
+ * domain nor passed through reaches nothing**. Name the devices that stay with the kernel in
+ * `pass_through`, or they stop.
+ *
+ * Bring-up follows the specification: capabilities, quiet what is on, set the root table,
+ * invalidate context cache and IOTLB through registers, switch the queue on and prove it with a
+ * first batch, enable translation, disable protected memory regions. One command bit at a time,
+ * each awaited with a deadline and a diagnosis. Take-down goes the same way back and restores the
+ * registers that were found.
+ *
+ * A unit that is on when we come belongs to somebody: the kernel (boot with intel_iommu=off), or a
+ * moat that was killed. `take_over` says that it is ours now.
+ */
+
+#include "moat_unit.h"
+#include "moat_vtd_caps.h"
+#include "moat_vtd_window.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MOAT_VTD_ALIASES 4       /* source-ids that one function's requests may carry */
+#define MOAT_VTD_DEADLINE_MS 1000
+#define MOAT_VTD_QI_ORDER 2      /* 4 pages: 1024 descriptors */
+#define MOAT_VTD_QI_ORDER_MAX 7  /* IQA.QS has three bits */
+
+/** Who is behind the unit. All optional: without them everything is, under its own source-id. */
+struct moat_vtd_scope {
+	/** 0; -ENODEV: not behind this unit; -EPERM: may not be assigned (RMRR). Calls moat_error(). */
+	int (*admit)(void *ctx, moat_sid_t sid);
+	/** The source-ids that requests of `sid` may carry, itself first where it is one of them.
+	 * @return how many, 1 to MOAT_VTD_ALIASES */
+	unsigned int (*aliases)(void *ctx, moat_sid_t sid, moat_sid_t alias[MOAT_VTD_ALIASES]);
+	void *ctx;
+};
+
+struct moat_vtd_conf {
+	const char *name;               /* "soft0", "dmar0": for messages */
+	const char *kind;               /* NULL: "vtd" */
+	struct moat_vtd_window window;  /* copied */
+	/** Memory for root and context tables, queue and page tables. NULL: anonymous memory of this
+	 * process, hpa = va, as the software unit has it. Must outlive the unit. */
+	const struct moat_pt_mem *mem;
+	/** hpa of [va, va + len); NULL: hpa = va */
+	int (*hpa)(void *ctx, const void *va, uint64_t len, uint64_t *hpa);
+	struct moat_vtd_scope scope;
+	const moat_sid_t *pass_through; /* these pass untranslated from the first moment */
+	unsigned int nr_pass_through;
+	uint8_t qi_order;               /* queue of 2^order pages, 0: MOAT_VTD_QI_ORDER */
+	uint32_t deadline_ms;           /* of any single answer of the unit, 0: the default */
+	bool take_over;                 /* own a unit that is found enabled */
+	bool take_over_ir;              /* ... even if it remaps interrupts, which then stops */
+	/** Called last when the unit is destroyed (never when moat_vtd_create() fails). May be NULL. */
+	void (*release)(void *ctx);
+	void *ctx;                      /* of `hpa` and `release` */
+};
+
+/**
+ * Bring a unit up; translation is on when this returns.
+ * @return 0; -EBUSY: enabled by somebody else; -ENODEV, -EPROTO: no unit there; -EOPNOTSUPP: it
+ *   lacks queued invalidation, or pass-through that was asked for; -ETIMEDOUT: it does not answer;
+ *   -EINVAL, -ENOMEM. On failure the unit is as it was found (or off, if taken over).
+ *   moat_error_text() has the sentence. Control path. Free it with unit->ops->destroy().
+ */
+int moat_vtd_create(const struct moat_vtd_conf *conf, struct moat_unit **unit);
+
+/** Never NULL; lives as long as the unit. */
+const struct moat_vtd_caps *moat_vtd_unit_caps(const struct moat_unit *unit);
+
+/**
+ * Let a source's requests pass untranslated (TT = 10b): a device that stays with the kernel, hot
+ * plugged or created after the unit came up. Its memory accesses are then unrestricted.
+ * @return 0; -EBUSY: it is in a domain; -EOPNOTSUPP: ECAP.PT is clear. Control path, waits.
+ */
+int moat_vtd_pass_through(struct moat_unit *unit, moat_sid_t sid);
+
+/** Take pass-through back; on return the source reaches nothing. -ENOENT: it had none. */
+int moat_vtd_block(struct moat_unit *unit, moat_sid_t sid);
+
+/** Counters of what went wrong at the unit. */
+struct moat_vtd_stats {
+	uint64_t faults;          /* read from fault recording registers */
+	uint64_t fault_overflows; /* FSTS.PFO seen: faults were lost */
+	uint64_t iqe, ite, ice;   /* queue errors seen and recovered from */
+	uint64_t attaches, detaches;
+};
+
+void moat_vtd_stats(const struct moat_unit *unit, struct moat_vtd_stats *stats);
+
+/** A fault reason code in words. Never NULL. */
+const char *moat_vtd_fault_text(uint8_t reason);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_VTD_H */

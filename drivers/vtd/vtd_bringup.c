@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+
+#include "vtd_impl.h"
+
+/* ------------------------------------------------------------------- commands, one at a time */
+
+static uint64_t deadline(const struct vtd *v)
+{
+	return vtd_now_ms() + v->conf.deadline_ms;
+}
+
+/** The unit has a chance to move on; false once `end` has passed. */
+static bool patience(const struct vtd *v, uint64_t end)
+{
+	if (vtd_now_ms() >= end)
+		return false;
+	if (v->w.run != NULL)
+		v->w.run(v->w.ctx);
+	sched_yield(); /* control path: the unit may need this very processor */
+	return true;
+}
+
+static int no_answer(const struct vtd *v, const char *what)
+{
+	return moat_error(-ETIMEDOUT, "unit %s: %s not done after %u ms (GSTS 0x%" PRIx32
+		", FSTS 0x%" PRIx32 "); the unit does not answer: is another driver using it?",
+		v->unit.name, what, v->conf.deadline_ms, vtd_read32(&v->w, VTD_GSTS),
+		vtd_read32(&v->w, VTD_FSTS));
+}
+
+/** Wait until `bit` of GSTS is `set`. */
+static int await_gsts(const struct vtd *v, uint32_t bit, bool set, const char *what)
+{
+	uint64_t end = deadline(v);
+
+	while (!!(vtd_read32(&v->w, VTD_GSTS) & bit) != set)
+		if (!patience(v, end))
+			return no_answer(v, what);
+	return 0;
+}
+
+/**
+ * Set or clear one bit of GCMD. All the others keep their status: GSTS without the one-shot bits
+ * (Global Command Register: software changes one bit and waits for its status).
+ */
+static int command(const struct vtd *v, uint32_t bit, bool set, const char *what)
+{
+	uint32_t keep = vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP & ~bit;
+
+	vtd_write32(&v->w, VTD_GCMD, set ? keep | bit : keep);
+	return await_gsts(v, bit, set, what);
+}
+
+int vtd_flush_write_buffer(struct moat_unit *unit)
+{
+	struct vtd *v = vtd_of(unit);
+	int ret;
+
+	if (!v->caps.rwbf)
+		return 0;
+	/* GCMD takes one command at a time, and only GSTS tells that it is through: the one wait
+	 * under a lock here, for units of a decade and a half ago. */
+	pthread_mutex_lock(&v->gcmd);
+	vtd_write32(&v->w, VTD_GCMD,
+		(vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP) | VTD_GCMD_WBF);
+	ret = await_gsts(v, VTD_GSTS_WBFS, false, "write-buffer flush (WBF)");
+	pthread_mutex_unlock(&v->gcmd);
+	return ret;
+}
+
+/* ----------------------------------------------------- invalidation before there is a queue */
+
+static int await_clear64(const struct vtd *v, uint32_t reg, uint64_t bit, const char *what)
+{
+	uint64_t end = deadline(v);
+
+	while (vtd_read64(&v->w, reg) & bit)
+		if (!patience(v, end))
+			return no_answer(v, what);
+	return 0;
+}
+
+/** Context cache, then IOTLB, all of them, through registers; only while QIE is clear. */
+static int invalidate_by_registers(const struct vtd *v)
+{
+	uint32_t iotlb = v->caps.iro + VTD_IOTLB;
+	uint64_t drain = (v->caps.drd ? VTD_IOTLB_DR : 0) | (v->caps.dwd ? VTD_IOTLB_DW : 0);
+	int ret = await_clear64(v, VTD_CCMD, VTD_CCMD_ICC, "an earlier context invalidation");
+
+	if (ret != 0)
+		return ret;
+	vtd_write64(&v->w, VTD_CCMD, VTD_CCMD_ICC | VTD_CCMD_CIRG_GLOBAL);
+	ret = await_clear64(v, VTD_CCMD, VTD_CCMD_ICC, "global context-cache invalidation (CCMD)");
+	if (ret != 0)
+		return ret;
+	ret = await_clear64(v, iotlb, VTD_IOTLB_IVT, "an earlier IOTLB invalidation");
+	if (ret != 0)
+		return ret;
+	vtd_write64(&v->w, iotlb, VTD_IOTLB_IVT | VTD_IOTLB_IIRG_GLOBAL | drain);
+	return await_clear64(v, iotlb, VTD_IOTLB_IVT, "global IOTLB invalidation (IOTLB_REG)");
+}
+
+/* ------------------------------------------------------------------------- what was found */
+
+static void look_around(struct vtd *v)
+{
+	v->found = (struct vtd_found){
+		.gsts = vtd_read32(&v->w, VTD_GSTS),
+		.fectl = vtd_read32(&v->w, VTD_FECTL),
+		.iectl = vtd_read32(&v->w, VTD_IECTL),
+		.pmen = v->caps.plmr || v->caps.phmr ? vtd_read32(&v->w, VTD_PMEN) : 0,
+		.rtaddr = vtd_read64(&v->w, VTD_RTADDR),
+		.iqa = vtd_read64(&v->w, VTD_IQA),
+	};
+}
+
+/** Somebody else's unit is refused, unless we were told to take it. */
+static int may_own(const struct vtd *v)
+{
+	uint32_t gsts = v->found.gsts;
+
+	if ((gsts & VTD_GSTS_IRES) && !v->conf.take_over_ir)
+		return moat_error(-EBUSY, "unit %s remaps interrupts for somebody (GSTS 0x%" PRIx32
+			"); taking it would stop them: boot with intremap=off", v->unit.name, gsts);
+	if ((gsts & (VTD_GSTS_TES | VTD_GSTS_QIES)) && !v->conf.take_over)
+		return moat_error(-EBUSY, "unit %s is in use (GSTS 0x%" PRIx32 ", root table 0x%" PRIx64
+			"): by the kernel, then boot with intel_iommu=off; or left by a moat that was "
+			"killed, then take it over (--take-over)", v->unit.name, gsts, v->found.rtaddr);
+	return 0;
+}
+
+/** Let the queue run empty, unless an error has stopped it; then switch it off. */
+static int queue_off(const struct vtd *v)
+{
+	uint64_t end = deadline(v);
+
+	if (!(vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_QIES))
+		return 0;
+	while (!(vtd_read32(&v->w, VTD_FSTS) & VTD_FSTS_IQE) &&
+			vtd_read64(&v->w, VTD_IQH) != vtd_read64(&v->w, VTD_IQT))
+		if (!patience(v, end))
+			break; /* stuck without an error: off all the same */
+	return command(v, VTD_GCMD_QIE, false, "queued invalidation off (QIE)");
+}
+
+/** Translation off, interrupt remapping off, then the queue that serves both. */
+static int quiesce(const struct vtd *v)
+{
+	int ret = 0;
+
+	if (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_TES)
+		ret = command(v, VTD_GCMD_TE, false, "translation off (TE)");
+	if (ret == 0 && (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_IRES))
+		ret = command(v, VTD_GCMD_IRE, false, "interrupt remapping off (IRE)");
+	if (ret == 0)
+		ret = queue_off(v);
+	return ret;
+}
+
+/* ------------------------------------------------------------------------------ up and down */
+
+static int set_root_table(const struct vtd *v)
+{
+	uint32_t keep = vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP;
+
+	/* TTM = 00: legacy mode. SRTP is one-shot: RTPS tells that the address is taken. */
+	vtd_write64(&v->w, VTD_RTADDR, v->mem_hpa + VTD_MEM_ROOT);
+	vtd_write32(&v->w, VTD_GCMD, keep | VTD_GCMD_SRTP);
+	return await_gsts(v, VTD_GSTS_RTPS, true, "setting the root table (SRTP)");
+}
+
+static int queue_on(const struct vtd *v)
+{
+	/* QIE makes the unit start at head 0, so the tail must be there, too. */
+	vtd_write64(&v->w, VTD_IQT, 0);
+	vtd_write64(&v->w, VTD_IQA, (v->mem_hpa + VTD_MEM_QUEUE) | v->conf.qi_order);
+	return command(v, VTD_GCMD_QIE, true, "queued invalidation on (QIE)");
+}
+
+/** A first batch through the queue, before translation depends on it. */
+static int prove_queue(struct vtd *v)
+{
+	const struct moat_qi_desc all[] = { moat_qi_context_global(), moat_qi_iotlb_global() };
+
+	return vtd_queue_sync(v, all, RTE_DIM(all));
+}
+
+static int protected_memory(const struct vtd *v, bool on)
+{
+	uint64_t end = deadline(v);
+	uint32_t pmen;
+
+	if (!(v->found.pmen & VTD_PMEN_EPM))
+		return 0;
+	pmen = v->found.pmen & ~(VTD_PMEN_EPM | VTD_PMEN_PRS);
+	vtd_write32(&v->w, VTD_PMEN, on ? pmen | VTD_PMEN_EPM : pmen);
+	while (!!(vtd_read32(&v->w, VTD_PMEN) & VTD_PMEN_PRS) != on)
+		if (!patience(v, end))
+			return no_answer(v, "protected memory regions (PMEN)");
+	return 0;
+}
+
+int vtd_bring_up(struct vtd *v)
+{
+	int ret;
+
+	look_around(v);
+	ret = may_own(v);
+	if (ret != 0)
+		return ret;
+	v->touched = true;
+	ret = quiesce(v);
+	if (ret != 0)
+		return ret;
+	/* Faults and completions are polled: no interrupt. */
+	vtd_write32(&v->w, VTD_FECTL, v->found.fectl | VTD_FECTL_IM);
+	vtd_write32(&v->w, VTD_IECTL, v->found.iectl | VTD_IECTL_IM);
+	vtd_faults_clear(v);
+	ret = set_root_table(v);
+	if (ret == 0)
+		ret = invalidate_by_registers(v);
+	if (ret == 0)
+		ret = queue_on(v);
+	if (ret == 0)
+		ret = prove_queue(v);
+	if (ret == 0)
+		ret = vtd_flush_write_buffer(&v->unit);
+	if (ret == 0)
+		ret = command(v, VTD_GCMD_TE, true, "translation on (TE)");
+	if (ret == 0)
+		ret = protected_memory(v, false); /* our tables protect now */
+	return ret;
+}
+
+int vtd_take_down(struct vtd *v)
+{
+	int ret = protected_memory(v, true);
+
+	if (ret == 0)
+		ret = quiesce(v);
+	/* A unit that was taken over stays off: the tables it was found with may be anything by now. */
+	vtd_write64(&v->w, VTD_RTADDR, v->found.rtaddr);
+	vtd_write64(&v->w, VTD_IQA, v->found.iqa);
+	vtd_write32(&v->w, VTD_FECTL, v->found.fectl & ~VTD_FECTL_IP);
+	vtd_write32(&v->w, VTD_IECTL, v->found.iectl);
+	return ret;
+}

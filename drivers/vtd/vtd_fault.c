@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include "vtd_impl.h"
+
+static const char *const fault_text[] = {
+	[VTD_FR_ROOT_P] = "no root entry for the bus",
+	[VTD_FR_CONTEXT_P] = "the source is attached to no domain",
+	[VTD_FR_CONTEXT_INV] = "context entry programmed wrongly",
+	[VTD_FR_BEYOND_AW] = "address beyond the domain's width",
+	[VTD_FR_WRITE] = "write to a page without write permission, or not mapped",
+	[VTD_FR_READ] = "read of a page without read permission, or not mapped",
+	[VTD_FR_PAGING_ACCESS] = "page table out of the unit's reach",
+	[VTD_FR_ROOT_ACCESS] = "root table out of the unit's reach",
+	[VTD_FR_CONTEXT_ACCESS] = "context table out of the unit's reach",
+	[VTD_FR_ROOT_RSVD] = "reserved bit set in a root entry",
+	[VTD_FR_CONTEXT_RSVD] = "reserved bit set in a context entry",
+	[VTD_FR_PAGING_RSVD] = "reserved bit set in a paging entry",
+	[VTD_FR_TT_BLOCKED] = "translated request from a source that may make none",
+	[VTD_FR_IR_RSVD] = "interrupt request with reserved bits set",
+	[VTD_FR_IR_INDEX] = "interrupt index beyond the remapping table",
+	[VTD_FR_IR_P] = "interrupt-remapping entry not present",
+	[VTD_FR_IR_ACCESS] = "interrupt-remapping table out of the unit's reach",
+	[VTD_FR_IR_IRTE_RSVD] = "reserved bit set in an interrupt-remapping entry",
+	[VTD_FR_IR_COMPAT] = "compatibility-format interrupt blocked",
+	[VTD_FR_IR_SID] = "interrupt-remapping entry belongs to another source",
+};
+
+const char *moat_vtd_fault_text(uint8_t reason)
+{
+	if (reason < RTE_DIM(fault_text) && fault_text[reason] != NULL)
+		return fault_text[reason];
+	return reason >= 0x30 ? "scalable-mode fault" : "reserved fault reason";
+}
+
+/** Take fault recording register `i` if it holds a fault: read it, then clear F for the next. */
+static bool take(const struct vtd *v, unsigned int i, struct moat_fault *fault)
+{
+	uint32_t reg = v->caps.fro + i * VTD_FRCD_SIZE;
+	uint64_t hi = vtd_read64(&v->w, reg + 8);
+
+	if (!(hi & VTD_FRCD_F))
+		return false;
+	*fault = (struct moat_fault){
+		.sid = hi & VTD_FRCD_SID,
+		.iova = vtd_read64(&v->w, reg) & VTD_FRCD_FI,
+		.reason = VTD_FIELD(hi, VTD_FRCD_FR),
+		/* T1 T2: 00 write, 11 atomic: both change memory */
+		.write = !(hi & VTD_FRCD_T1) || (hi & VTD_FRCD_T2),
+	};
+	fault->reason_text = moat_vtd_fault_text(fault->reason);
+	vtd_write32(&v->w, reg + 12, VTD_FRCD_F >> 32);
+	return true;
+}
+
+/**
+ * From FSTS.FRI, the oldest record, on; at most one round. While PFO is set the unit records no
+ * more, so it is cleared last, when there is room again.
+ */
+unsigned int vtd_faults(struct moat_unit *unit, struct moat_fault faults[], unsigned int n)
+{
+	struct vtd *v = vtd_of(unit);
+	uint32_t fsts = vtd_read32(&v->w, VTD_FSTS);
+	unsigned int taken = 0;
+	unsigned int i = VTD_FIELD(fsts, VTD_FSTS_FRI);
+
+	if (!(fsts & (VTD_FSTS_PPF | VTD_FSTS_PFO)))
+		return 0;
+	for (unsigned int seen = 0; seen < v->caps.nfr && taken < n; seen++, i++) {
+		if (!take(v, i % v->caps.nfr, &faults[taken]))
+			break;
+		taken++;
+	}
+	if ((fsts & VTD_FSTS_PFO) && n != 0) {
+		vtd_write32(&v->w, VTD_FSTS, VTD_FSTS_PFO);
+		atomic_fetch_add_explicit(&v->fault_overflows, 1, memory_order_relaxed); /* counter */
+	}
+	atomic_fetch_add_explicit(&v->faults, taken, memory_order_relaxed); /* counter */
+	return taken;
+}
+
+void vtd_faults_clear(struct vtd *v)
+{
+	for (unsigned int i = 0; i < v->caps.nfr; i++)
+		vtd_write32(&v->w, v->caps.fro + i * VTD_FRCD_SIZE + 12, VTD_FRCD_F >> 32);
+	vtd_write32(&v->w, VTD_FSTS,
+		VTD_FSTS_PFO | VTD_FSTS_IQE | VTD_FSTS_ICE | VTD_FSTS_ITE);
+}

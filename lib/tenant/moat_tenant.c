@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_lcore.h>
+#include <rte_string_fns.h>
+#include <urcu-qsbr.h>
+
+#include "tenant_impl.h"
+
+static const char *const mode_names[MOAT_MODES] = {
+	[MOAT_STATIC] = "static",
+	[MOAT_STRICT] = "strict",
+	[MOAT_PIPELINED] = "pipelined",
+	[MOAT_DEFERRED] = "deferred",
+	[MOAT_COPY] = "copy",
+};
+
+const char *moat_mode_name(enum moat_mode mode)
+{
+	return mode < MOAT_MODES ? mode_names[mode] : "unknown";
+}
+
+int moat_mode_parse(const char *text, enum moat_mode *mode)
+{
+	for (unsigned int i = 0; i < MOAT_MODES; i++) {
+		if (strcmp(text, mode_names[i]) == 0) {
+			*mode = i;
+			return 0;
+		}
+	}
+	return moat_error(-EINVAL,
+		"mode '%s' is unknown; it is one of static, strict, pipelined, deferred, copy", text);
+}
+
+/* --------------------------------------------------------------------------- lcores */
+
+struct tenant_lcore *tenant_lcore_make(struct moat_tenant *t, unsigned int slot)
+{
+	struct tenant_lcore *lc = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*lc));
+
+	if (lc == NULL)
+		return NULL;
+	memset(lc, 0, sizeof(*lc));
+	lc->lane = moat_lane_open(t->domain);
+	if (lc->lane == NULL) {
+		free(lc);
+		return NULL;
+	}
+	/* Release: a report on another thread that finds the pointer finds what it points to. */
+	__atomic_store_n(&t->lcores[slot], lc, __ATOMIC_RELEASE);
+	return lc;
+}
+
+static RTE_DEFINE_PER_LCORE(unsigned int, rcu_users);
+
+int moat_tenant_lcore_enter(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc;
+
+	if (rte_lcore_id() >= RTE_MAX_LCORE)
+		return moat_error(-EINVAL, "tenant '%s': only an EAL lcore can poll", t->name);
+	lc = tenant_lcore(t);
+	if (lc == NULL)
+		return -ENOMEM;
+	if (RTE_PER_LCORE(rcu_users)++ == 0)
+		rcu_register_thread();
+	lc->entered = true;
+	moat_lane_online(lc->lane);
+	return 0;
+}
+
+int moat_tenant_lcore_leave(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = t->lcores[tenant_slot()];
+	int rc;
+
+	if (lc == NULL || !lc->entered)
+		return moat_error(-EINVAL, "tenant '%s': this lcore has not entered", t->name);
+	rc = moat_lane_drain(lc->lane);
+	for (unsigned int i = 0; i < t->nr_pools; i++) {
+		moat_pool_release(t->pools[i], lc->lane->done);
+		moat_pool_leave(t->pools[i]);
+	}
+	lc->entered = false;
+	moat_lane_offline(lc->lane);
+	if (--RTE_PER_LCORE(rcu_users) == 0)
+		rcu_unregister_thread();
+	return rc;
+}
+
+void moat_tenant_poll(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = tenant_lcore(t);
+	struct moat_lane *lane = lc->lane;
+	moat_ticket_t before = lane->done;
+
+	moat_lane_flush(lane); /* what a full queue refused earlier */
+	if (moat_lane_poll(lane) != before)
+		for (unsigned int i = 0; i < t->nr_pools; i++)
+			moat_pool_release(t->pools[i], lane->done);
+	moat_cost_mark(&RTE_PER_LCORE(moat_cost_watch), &lc->cost, MOAT_STAGE_RECLAIM);
+}
+
+struct moat_lane *moat_tenant_lane(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = t->lcores[tenant_slot()];
+
+	return lc != NULL ? lc->lane : NULL;
+}
+
+struct moat_cost *moat_tenant_cost(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = tenant_lcore(t);
+
+	return lc != NULL ? &lc->cost : NULL;
+}
+
+/* --------------------------------------------------------------------- creating, destroying */
+
+/* The heap is the device's for good; in mode static all of the memory is. */
+static int map_for_good(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = tenant_lcore(t);
+	uint64_t len = t->conf.mode == MOAT_STATIC ? t->len : t->heap_len;
+	int rc;
+
+	if (lc == NULL)
+		return -ENOMEM;
+	rc = tenant_map(t, lc->lane, t->va, len, MOAT_RW);
+	if (rc != 0)
+		return moat_error(rc, "tenant '%s': mapping 0x%" PRIx64 " bytes failed: %s", t->name, len,
+			strerror(-rc));
+	memset(t->page_prot, MOAT_RW, len >> MOAT_PAGE_SHIFT);
+	return 0;
+}
+
+/* Everything is idle: take the mappings away so that the domain is empty, close the lanes. */
+static int unmap_all(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = tenant_lcore(t);
+	uint64_t len = t->conf.mode == MOAT_STATIC ? t->len : t->heap_len;
+	int rc = lc != NULL ? 0 : -ENOMEM;
+
+	if (rc == 0 && t->page_prot != NULL && t->page_prot[0] != 0) {
+		rc = tenant_unmap(t, lc->lane, t->va, len);
+		if (rc == 0)
+			memset(t->page_prot, 0, len >> MOAT_PAGE_SHIFT);
+	}
+	for (unsigned int i = 0; i < TENANT_SLOTS && rc == 0; i++) {
+		if (t->lcores[i] == NULL)
+			continue;
+		rc = moat_lane_close(t->lcores[i]->lane);
+		if (rc == 0) {
+			free(t->lcores[i]);
+			t->lcores[i] = NULL;
+		}
+	}
+	return rc;
+}
+
+static int busy(struct moat_tenant *t)
+{
+	if (t->nr_queues != 0)
+		return moat_error(-EBUSY, "tenant '%s' still has %u queues; remove them first", t->name,
+			t->nr_queues);
+	for (unsigned int i = 0; i < TENANT_SLOTS; i++)
+		if (t->lcores[i] != NULL && t->lcores[i]->entered)
+			return moat_error(-EBUSY, "tenant '%s': lcore %u is still polling", t->name, i);
+	for (unsigned int i = 0; i < t->nr_pools; i++) {
+		unsigned int in_use = rte_mempool_in_use_count(t->pools[i]->mp);
+
+		if (in_use != 0)
+			return moat_error(-EBUSY, "tenant '%s': %u buffers of pool '%s' have not come back",
+				t->name, in_use, t->pools[i]->mp->name);
+	}
+	return 0;
+}
+
+static int tear_down(struct moat_tenant *t)
+{
+	int rc = 0;
+
+	if (t->domain != NULL) {
+		rc = unmap_all(t);
+		if (rc == 0)
+			rc = moat_domain_destroy(t->domain);
+		if (rc != 0)
+			return rc; /* what the unit might still reach is never freed */
+	}
+	while (t->nr_pools != 0)
+		tenant_pool_destroy(t->pools[--t->nr_pools]);
+	tenant_memory_destroy(t);
+	free(t);
+	return 0;
+}
+
+int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant **tenant)
+{
+	struct moat_domain_conf domain = {
+		.name = conf->name,
+		.width = conf->width,
+		.leaf_sizes = conf->leaf_sizes,
+		.iova_base = MOAT_PAGE_SIZE,
+	};
+	struct moat_tenant *t = calloc(1, sizeof(*t));
+	int rc;
+
+	if (t == NULL)
+		return moat_error(-ENOMEM, "no memory for tenant '%s'", conf->name);
+	if (conf->mode != MOAT_STATIC && conf->mode != MOAT_STRICT) {
+		free(t);
+		return moat_error(-ENOTSUP, "tenant '%s': mode %s is not available yet; use static or strict",
+			conf->name, moat_mode_name(conf->mode));
+	}
+	t->conf = *conf;
+	rte_strscpy(t->name, conf->name, sizeof(t->name));
+	t->conf.name = t->name;
+	rte_spinlock_init(&t->lock);
+	rc = moat_domain_create(conf->unit, &domain, &t->domain);
+	if (rc == 0)
+		rc = tenant_memory_create(t);
+	if (rc == 0)
+		rc = map_for_good(t);
+	if (rc != 0) {
+		tear_down(t);
+		return rc;
+	}
+	*tenant = t;
+	return 0;
+}
+
+int moat_tenant_destroy(struct moat_tenant *t)
+{
+	int rc = busy(t);
+
+	return rc != 0 ? rc : tear_down(t);
+}
+
+/* ------------------------------------------------------------------------------ queues */
+
+static int find_queue(const struct moat_tenant *t, uint16_t port, uint16_t queue)
+{
+	for (unsigned int i = 0; i < t->nr_queues; i++)
+		if (t->queues[i]->port == port && t->queues[i]->queue == queue)
+			return (int)i;
+	return -1;
+}
+
+static void queue_free(struct tenant_queue *q)
+{
+	if (q->rx != NULL)
+		rte_eth_remove_rx_callback(q->port, q->queue, q->rx);
+	if (q->tx != NULL)
+		rte_eth_remove_tx_callback(q->port, q->queue, q->tx);
+	free(q);
+}
+
+int moat_tenant_queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
+{
+	struct tenant_queue *q;
+	bool ok = true;
+
+	if (find_queue(t, port, queue) >= 0)
+		return moat_error(-EEXIST, "tenant '%s' has queue %u of port %u already", t->name, queue,
+			port);
+	q = t->nr_queues < TENANT_QUEUES ? calloc(1, sizeof(*q)) : NULL;
+	if (q == NULL)
+		return moat_error(-ENOMEM, "tenant '%s': no room for another queue", t->name);
+	*q = (struct tenant_queue){ .tenant = t, .port = port, .queue = queue };
+	if (tenant_protects(t) || t->conf.verify) {
+		q->rx = rte_eth_add_rx_callback(port, queue, tenant_rx, q);
+		ok = q->rx != NULL;
+	}
+	if (ok && tenant_protects(t)) {
+		q->tx = rte_eth_add_tx_callback(port, queue, tenant_tx, q);
+		ok = q->tx != NULL;
+	}
+	if (!ok) {
+		queue_free(q);
+		return moat_error(-rte_errno, "queue %u of port %u takes no callbacks: %s", queue, port,
+			rte_strerror(rte_errno));
+	}
+	t->queues[t->nr_queues++] = q;
+	return 0;
+}
+
+int moat_tenant_queue_remove(struct moat_tenant *t, uint16_t port, uint16_t queue)
+{
+	int i = find_queue(t, port, queue);
+
+	if (i < 0)
+		return moat_error(-ENOENT, "tenant '%s' has no queue %u of port %u", t->name, queue, port);
+	queue_free(t->queues[i]);
+	t->queues[i] = t->queues[--t->nr_queues];
+	return 0;
+}
+
+/* ----------------------------------------------------------------------------- asking */
+
+const char *moat_tenant_name(const struct moat_tenant *t)
+{
+	return t->name;
+}
+
+enum moat_mode moat_tenant_mode(const struct moat_tenant *t)
+{
+	return t->conf.mode;
+}
+
+struct moat_domain *moat_tenant_domain(struct moat_tenant *t)
+{
+	return t->domain;
+}
+
+uint64_t moat_tenant_page_size(const struct moat_tenant *t)
+{
+	return t->page_size;
+}
+
+int moat_tenant_attach(struct moat_tenant *t, moat_sid_t sid)
+{
+	return moat_domain_attach(t->domain, sid);
+}
+
+int moat_tenant_detach(struct moat_tenant *t, moat_sid_t sid)
+{
+	return moat_domain_detach(t->domain, sid);
+}
+
+int moat_tenant_socket(const struct moat_tenant *t)
+{
+	return t->socket;
+}
+
+void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
+{
+	memset(stats, 0, sizeof(*stats));
+	for (unsigned int i = 0; i < TENANT_SLOTS; i++) {
+		/* Acquire: pairs with tenant_lcore_make(). The counters are read as they are. */
+		struct tenant_lcore *lc = __atomic_load_n(&t->lcores[i], __ATOMIC_ACQUIRE);
+		const uint64_t *lane;
+
+		if (lc == NULL)
+			continue;
+		moat_cost_add(&stats->cost, &lc->cost);
+		lane = (const uint64_t *)&lc->lane->stats;
+		for (unsigned int k = 0; k < sizeof(stats->lane) / sizeof(*lane); k++)
+			((uint64_t *)&stats->lane)[k] += __atomic_load_n(&lane[k], __ATOMIC_RELAXED);
+		stats->iotlb_hits += lc->lane->iotlb.hits;
+		stats->iotlb_misses += lc->lane->iotlb.misses;
+		stats->iotlb_faults += lc->lane->iotlb.faults;
+		stats->verify_failed += lc->verify_failed;
+		stats->waits += lc->waits;
+		stats->starved += lc->starved;
+		stats->map_failed += lc->map_failed;
+	}
+	for (unsigned int i = 0; i < t->nr_pools; i++)
+		stats->quarantined += moat_pool_quarantined(t->pools[i]);
+}
