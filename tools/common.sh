@@ -24,12 +24,15 @@ step() {
 
 	shift 2
 	printf 'moat: %4d s  %s\n' "$SECONDS" "$text"
-	while sleep 15 >/dev/null 2>&1; do
-		printf 'moat: %4d s    %s\n' "$SECONDS" \
-			"$(tail -n 5 "$log" | tr '\r' '\n' | grep . | tail -n 1 | cut -c1-80)"
-	done 9>&- &
+	{
+		exec {never}<> <(:) # read waits on it instead of a sleep, which would outlive the kill
+		while ! read -r -t 15 -u "$never"; do
+			printf 'moat: %4d s    %s\n' "$SECONDS" \
+				"$(tail -n 5 "$log" | tr '\r' '\n' | grep . | tail -n 1 | cut -c1-80)"
+		done
+	} 7>&- 8>&- 9>&- &
 	ticker=$!
-	"$@" </dev/null >>"$log" 2>&1 9>&- || status=$?
+	"$@" </dev/null >>"$log" 2>&1 7>&- 8>&- 9>&- || status=$?
 	kill "$ticker" 2>/dev/null
 	wait "$ticker" 2>/dev/null
 	return "$status"

@@ -69,6 +69,7 @@ apt_open() {
 
 	[ -z "${apt_dir:-}" ] || return 0
 	release=$(os VERSION_CODENAME)
+	find /var/tmp -maxdepth 1 -name 'moat-apt.*' -user "$(id -u)" -mmin +120 -exec rm -rf {} + # killed ones
 	apt_dir=$(mktemp -d /var/tmp/moat-apt.XXXXXX) || die "cannot write to /var/tmp"
 	trap 'rm -rf "$apt_dir"' EXIT # setup's subshell's
 	chmod 755 "$apt_dir"
@@ -135,7 +136,7 @@ apt_install() {
 	[ -z "$(ls /var/lib/dpkg/updates)" ] || step "$setup_log" "finishing an interrupted installation" \
 		dpkg --configure -a
 	step "$setup_log" "installing $# packages: $*" \
-		env DEBIAN_FRONTEND=noninteractive apt-get "${apt_options[@]}" install "$@" || apt_failed
+		apt-get "${apt_options[@]}" install "$@" || apt_failed
 	[ "${*/qemu-system-x86/}" = "$*" ] || qemu_is_8 ||
 		die "the registry has no QEMU 8 or newer; on Debian 12 its mirror must carry bookworm-backports"
 }
@@ -228,6 +229,7 @@ setup() {
 # One set-up at a time; those who waited look again at what is missing.
 setup_locked() {
 	setup_groups=$*
+	export DEBIAN_FRONTEND=noninteractive
 	flock -n 9 || { say "waiting for another set-up to finish" && flock -w 1800 9; } ||
 		die "another set-up has held $moat_cache/setup.lock for 30 minutes: end it, then run this again"
 	: >"$setup_log"
