@@ -41,7 +41,7 @@ extern "C" {
 struct moat_vtd_scope {
 	/** 0; -ENODEV: not behind this unit; -EPERM: may not be assigned (RMRR). Calls moat_error(). */
 	int (*admit)(void *ctx, moat_sid_t sid);
-	/** The source-ids that requests of `sid` may carry, itself first where it is one of them.
+	/** The source-ids that requests of `sid` may carry, itself first.
 	 * @return how many, 1 to MOAT_VTD_ALIASES */
 	unsigned int (*aliases)(void *ctx, moat_sid_t sid, moat_sid_t alias[MOAT_VTD_ALIASES]);
 	void *ctx;

@@ -3,10 +3,9 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #include "moat_vtd_caps.h"
+#include "vtd_text.h"
 
 static void decode_cap(uint64_t cap, struct moat_vtd_caps *c)
 {
@@ -113,45 +112,23 @@ void moat_vtd_caps_unit(const struct moat_vtd_caps *caps, struct moat_unit_caps 
 
 /* ------------------------------------------------------------------------------ in words */
 
-struct text {
-	char *at;
-	size_t room;
-	int len;
-};
-
-static void __rte_format_printf(2, 3) say(struct text *t, const char *fmt, ...)
+static void say_flag(struct vtd_text *t, const char *name, bool on, const char *yes, const char *no)
 {
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(t->at, t->room, fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		return;
-	t->len += n;
-	n = RTE_MIN((size_t)n, t->room);
-	t->at += n;
-	t->room -= n;
+	vtd_say(t, "%-8s%d  %s\n", name, on, on ? yes : no);
 }
 
-static void say_flag(struct text *t, const char *name, bool on, const char *yes, const char *no)
+static void say_cap(struct vtd_text *t, const struct moat_vtd_caps *c)
 {
-	say(t, "%-8s%d  %s\n", name, on, on ? yes : no);
-}
-
-static void say_cap(struct text *t, const struct moat_vtd_caps *c)
-{
-	say(t, "CAP     0x%016" PRIx64 "\n", c->cap);
-	say(t, "ND      %" PRIu32 " domain-ids\n", c->nd);
-	say(t, "SAGAW   0x%x %s%s%s\n", c->sagaw, c->sagaw & 2 ? " 39-bit (3 levels)" : "",
+	vtd_say(t, "CAP     0x%016" PRIx64 "\n", c->cap);
+	vtd_say(t, "ND      %" PRIu32 " domain-ids\n", c->nd);
+	vtd_say(t, "SAGAW   0x%x %s%s%s\n", c->sagaw, c->sagaw & 2 ? " 39-bit (3 levels)" : "",
 		c->sagaw & 4 ? " 48-bit (4 levels)" : "", c->sagaw & 8 ? " 57-bit (5 levels)" : "");
-	say(t, "MGAW    %u bits of IOVA\n", c->mgaw);
-	say(t, "SLLPS   0x%x  4 KiB%s%s\n", c->sllps, c->sllps & 1 ? " 2 MiB" : "",
+	vtd_say(t, "MGAW    %u bits of IOVA\n", c->mgaw);
+	vtd_say(t, "SLLPS   0x%x  4 KiB%s%s\n", c->sllps, c->sllps & 1 ? " 2 MiB" : "",
 		c->sllps & 2 ? " 1 GiB" : "");
 	say_flag(t, "PSI", c->psi, "page-selective invalidation", "whole domains only");
-	say(t, "MAMV    %u  up to 2^%u pages in one descriptor\n", c->mamv, c->mamv);
-	say(t, "NFR     %u fault recording registers at 0x%x (FRO)\n", c->nfr, c->fro);
+	vtd_say(t, "MAMV    %u  up to 2^%u pages in one descriptor\n", c->mamv, c->mamv);
+	vtd_say(t, "NFR     %u fault recording registers at 0x%x (FRO)\n", c->nfr, c->fro);
 	say_flag(t, "CM", c->cm, "caching mode: mapping invalidates too",
 		"absent entries are not cached");
 	say_flag(t, "RWBF", c->rwbf, "write buffer must be flushed", "no write-buffer flush");
@@ -164,9 +141,9 @@ static void say_cap(struct text *t, const struct moat_vtd_caps *c)
 	say_flag(t, "ESRTPS", c->esrtps, "setting the root table invalidates", "it does not");
 }
 
-static void say_ecap(struct text *t, const struct moat_vtd_caps *c)
+static void say_ecap(struct vtd_text *t, const struct moat_vtd_caps *c)
 {
-	say(t, "ECAP    0x%016" PRIx64 "\n", c->ecap);
+	vtd_say(t, "ECAP    0x%016" PRIx64 "\n", c->ecap);
 	say_flag(t, "C", c->c, "table walks snoop the caches", "table lines must be flushed");
 	say_flag(t, "QI", c->qi, "queued invalidation", "register-based invalidation only");
 	say_flag(t, "DT", c->dt, "device TLBs (ATS)", "no device TLBs");
@@ -175,11 +152,11 @@ static void say_ecap(struct text *t, const struct moat_vtd_caps *c)
 	say_flag(t, "PT", c->pt, "pass-through context entries",
 		"devices that stay with the kernel need identity tables");
 	say_flag(t, "SC", c->sc, "snoop control", "none");
-	say(t, "IRO     0x%x\n", c->iro);
+	vtd_say(t, "IRO     0x%x\n", c->iro);
 	say_flag(t, "SMTS", c->smts, "scalable mode", "legacy mode only");
 	say_flag(t, "PASID", c->pasid, "process address spaces", "none");
 	if (c->pasid)
-		say(t, "PSS     %u bits of PASID\n", c->pss);
+		vtd_say(t, "PSS     %u bits of PASID\n", c->pss);
 	say_flag(t, "SLTS", c->slts, "second stage in scalable mode", "none");
 	say_flag(t, "FLTS", c->flts, "first stage in scalable mode", "none");
 	say_flag(t, "NEST", c->nest, "nested translation", "none");
@@ -188,11 +165,9 @@ static void say_ecap(struct text *t, const struct moat_vtd_caps *c)
 
 int moat_vtd_caps_text(const struct moat_vtd_caps *caps, char *text, size_t len)
 {
-	struct text t = { .at = text, .room = len };
+	struct vtd_text t = vtd_text_begin(text, len);
 
-	if (len != 0)
-		text[0] = '\0';
-	say(&t, "VER     %u.%u\n", caps->ver_major, caps->ver_minor);
+	vtd_say(&t, "VER     %u.%u\n", caps->ver_major, caps->ver_minor);
 	say_cap(&t, caps);
 	say_ecap(&t, caps);
 	return t.len;

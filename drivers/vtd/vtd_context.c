@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "moat_mutant.h"
 #include "vtd_impl.h"
 
 /* ------------------------------------------------------------------------------ the tables */
@@ -105,15 +106,11 @@ static int tell_absent(struct vtd *v, const moat_sid_t sid[], unsigned int n, ui
 		return ret;
 	for (unsigned int i = 0; i < n; i++)
 		desc[i] = moat_qi_context_device(did, sid[i], 0);
-#ifdef MOAT_MUTATE_SKIP_CONTEXT_FLUSH
-	n = 0; /* mutant: the context cache goes on knowing the source */
-#endif
-	if (n != 0)
+	if (!MOAT_MUTANT(SKIP_CONTEXT_FLUSH)) /* the context cache goes on knowing the source */
 		ret = vtd_queue_sync(v, desc, n);
-#ifdef MOAT_MUTATE_SKIP_DETACH_IOTLB
-	return ret; /* mutant: the IOTLB goes on knowing the translations */
-#endif
-	return ret != 0 ? ret : vtd_queue_sync(v, &iotlb, 1);
+	if (ret == 0 && !MOAT_MUTANT(SKIP_DETACH_IOTLB)) /* the IOTLB its translations */
+		ret = vtd_queue_sync(v, &iotlb, 1);
+	return ret;
 }
 
 /* ------------------------------------------------------------------------- attach and detach */
@@ -149,10 +146,10 @@ static int source_free(const struct vtd *v, moat_sid_t sid, moat_sid_t alias, ui
 		return 0;
 	case VTD_SOURCE_LIVE:
 		/* Functions behind one bridge share its source-id, and so a domain. */
-		if (s->did == did && alias != sid)
+		if (s->did == did && (alias != sid || !s->own))
 			return 0;
 		return moat_error(-EBUSY, "unit %s: source " MOAT_SID_FMT " is in domain-id %u already%s",
-			v->unit.name, MOAT_SID_ARGS(alias), s->did, alias == sid ? "" :
+			v->unit.name, MOAT_SID_ARGS(alias), s->did, alias == sid && s->own ? "" :
 			"; functions behind one PCI bridge cannot be told apart, put them in one domain");
 	case VTD_SOURCE_PASS:
 		return moat_error(-EBUSY, "unit %s: source " MOAT_SID_FMT " passes through untranslated, "
@@ -185,19 +182,22 @@ static int take_sources(struct vtd *v, struct moat_domain *d, moat_sid_t sid,
 			fresh[(*nr_fresh)++] = alias[i];
 		}
 		s->users++;
+		s->own |= alias[i] == sid;
 	}
 	return 0;
 }
 
 /** Under the lock: `gone` gets the aliases that no other function uses; their entries are absent. */
-static unsigned int drop_sources(struct vtd *v, const moat_sid_t alias[], unsigned int n,
-	moat_sid_t gone[])
+static unsigned int drop_sources(struct vtd *v, moat_sid_t sid, const moat_sid_t alias[],
+	unsigned int n, moat_sid_t gone[])
 {
 	unsigned int nr_gone = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
 		struct vtd_source *s = &v->source[alias[i]];
 
+		if (alias[i] == sid)
+			s->own = false;
 		if (--s->users != 0)
 			continue;
 		s->state = VTD_SOURCE_LEAVING;
@@ -236,7 +236,7 @@ int vtd_attach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t si
 		/* The unit does not answer: the entries go again, but what it remembers nobody knows, so
 		 * the sources stay unusable. */
 		pthread_mutex_lock(&v->lock);
-		drop_sources(v, alias, n, gone);
+		drop_sources(v, sid, alias, n, gone);
 		pthread_mutex_unlock(&v->lock);
 		return ret;
 	}
@@ -252,12 +252,11 @@ int vtd_detach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t si
 	int ret;
 
 	pthread_mutex_lock(&v->lock);
-	for (unsigned int i = 0; i < n; i++)
-		if (v->source[alias[i]].state != VTD_SOURCE_LIVE ||
-				v->source[alias[i]].did != domain->did)
-			n = 0;
+	if (v->source[sid].state != VTD_SOURCE_LIVE || v->source[sid].did != domain->did ||
+			!v->source[sid].own)
+		n = 0;
 	if (n != 0)
-		nr_gone = drop_sources(v, alias, n, gone);
+		nr_gone = drop_sources(v, sid, alias, n, gone);
 	pthread_mutex_unlock(&v->lock);
 	if (n == 0)
 		return moat_error(-ENOENT, "unit %s: source " MOAT_SID_FMT " is not in domain %s",
@@ -290,7 +289,7 @@ int vtd_pass_through_first(struct vtd *v)
 		moat_sid_t sid = v->conf.pass_through[i];
 
 		v->source[sid] = (struct vtd_source){ .state = VTD_SOURCE_PASS, .users = 1,
-			.did = VTD_DID_PASS };
+			.own = true, .did = VTD_DID_PASS };
 		entry_set_pass(v, sid);
 	}
 	return ret;
@@ -307,7 +306,7 @@ int moat_vtd_pass_through(struct moat_unit *unit, moat_sid_t sid)
 	ret = source_free(v, sid, sid, VTD_DID_PASS);
 	if (ret == 0) {
 		v->source[sid] = (struct vtd_source){ .state = VTD_SOURCE_PASS, .users = 1,
-			.did = VTD_DID_PASS };
+			.own = true, .did = VTD_DID_PASS };
 		entry_set_pass(v, sid);
 	}
 	pthread_mutex_unlock(&v->lock);
@@ -323,7 +322,7 @@ int moat_vtd_block(struct moat_unit *unit, moat_sid_t sid)
 	pthread_mutex_lock(&v->lock);
 	ret = v->source[sid].state == VTD_SOURCE_PASS ? 0 : -ENOENT;
 	if (ret == 0)
-		drop_sources(v, &sid, 1, gone);
+		drop_sources(v, sid, &sid, 1, gone);
 	pthread_mutex_unlock(&v->lock);
 	if (ret != 0)
 		return moat_error(ret, "unit %s: source " MOAT_SID_FMT " does not pass through",

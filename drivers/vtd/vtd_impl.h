@@ -39,6 +39,7 @@ enum vtd_source_state {
 
 struct vtd_source {
 	uint8_t state;
+	bool own;       /* attached itself, not only an alias of others */
 	uint16_t users; /* attached functions whose requests carry this source-id */
 	uint16_t did;
 };

@@ -3,8 +3,11 @@
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "moat_base.h"
+#include "moat_mutant.h"
 
 static __thread char error_text[512];
 
@@ -22,3 +25,12 @@ const char *moat_error_text(void)
 {
 	return error_text;
 }
+
+#ifdef MOAT_MUTANTS
+bool moat_mutant_is(const char *name)
+{
+	const char *chosen = getenv("MOAT_MUTANT");
+
+	return chosen != NULL && strcmp(chosen, name) == 0;
+}
+#endif

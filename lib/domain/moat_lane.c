@@ -11,6 +11,7 @@
 #include <urcu-qsbr.h>
 
 #include "domain_impl.h"
+#include "moat_mutant.h"
 
 /* Descriptors of one batch before it becomes domain-selective. */
 #define LANE_DESCRIPTORS 128
@@ -215,11 +216,10 @@ static int lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len, bool 
 	moat_gather_add(&batch->gather, iova, len);
 	batch->gather.tables |= batch->freed.n != 0;
 	if (free_iova) {
-#ifdef MOAT_MUTATE_IOVA_EARLY_REUSE /* the range is free before its ticket is done */
-		moat_iova_free(domain->iova, lane->iovas, iova, len);
-#else
-		batch->iovas[batch->nr_iovas++] = (struct moat_range){ iova, len };
-#endif
+		if (MOAT_MUTANT(IOVA_EARLY_REUSE)) /* free before the ticket is done */
+			moat_iova_free(domain->iova, lane->iovas, iova, len);
+		else
+			batch->iovas[batch->nr_iovas++] = (struct moat_range){ iova, len };
 	}
 	lane->stats.pages_unmapped += len >> MOAT_PAGE_SHIFT;
 	if (unlikely(domain->unit->witness != NULL))
@@ -327,10 +327,8 @@ static bool unit_done(struct moat_lane *lane, struct moat_batch *batch)
 	if (batch->seq == 0)
 		return true;
 	if (likely(batch->seq > 0)) {
-#ifndef MOAT_MUTATE_TICKET_BEFORE_UNIT /* the unit's completion is not waited for */
-		if (!moat_qi_done(qi, batch->seq))
+		if (!moat_qi_done(qi, batch->seq) && !MOAT_MUTANT(TICKET_BEFORE_UNIT))
 			return false;
-#endif
 		if (likely(!moat_qi_failed(qi, batch->seq)))
 			return true;
 		lane->stats.retried++;
@@ -342,10 +340,7 @@ static bool unit_done(struct moat_lane *lane, struct moat_batch *batch)
 /* Condition (b). */
 static bool readers_done(struct moat_lane *lane, struct moat_batch *batch)
 {
-#ifdef MOAT_MUTATE_TICKET_BEFORE_READERS /* other lcores' translations are not waited for */
-	return true;
-#endif
-	return batch->token == 0 ||
+	return batch->token == 0 || MOAT_MUTANT(TICKET_BEFORE_READERS) ||
 		rte_rcu_qsbr_check(lane->domain->readers, batch->token, false) == 1;
 }
 

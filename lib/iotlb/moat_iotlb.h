@@ -28,15 +28,45 @@ extern "C" {
 /** One lcore's view of one domain's table, and its counters. Not shared between threads. */
 struct moat_iotlb {
 	const struct moat_pt *pt;
-	uint64_t hits;   /* answered by the index */
-	uint64_t misses; /* answered by a walk */
+	uint64_t hits;   /* requests answered by the index alone */
+	uint64_t misses; /* requests that took a walk */
 	uint64_t faults; /* not mapped, or permission missing: what the unit would have blocked */
 };
 
 void moat_iotlb_init(struct moat_iotlb *tlb, const struct moat_pt *pt);
 
-/** The slow path: ranges that cross pages, mixed granules, beyond the
- * window, faults. */
+/**
+ * The index alone: the virtual address at `iova`, NULL where it has no answer (which says nothing
+ * about the table). Look-ups count nothing here. Data path, RCU reader.
+ */
+static inline void *moat_iotlb_index(const struct moat_pt *pt, uint64_t iova, enum moat_prot prot)
+{
+	const struct moat_pt_granule *granule;
+	uint64_t want = (uint64_t)prot | MOAT_SS_LIN, i;
+	uintptr_t entries, delta;
+	const uint64_t *e;
+
+	if (unlikely(iova >> MOAT_2M_SHIFT >= pt->nr_granules))
+		return NULL;
+	granule = &pt->granules[iova >> MOAT_2M_SHIFT];
+	/* Each acquire keeps the next load behind it: entries, delta, entry, delta again. struct
+	 * moat_pt_granule says why these then belong together. */
+	entries = atomic_load_explicit(&granule->entries, memory_order_acquire);
+	delta = atomic_load_explicit(&granule->delta, memory_order_acquire);
+	if (unlikely(entries == 0))
+		return NULL;
+	/* One entry serves all of a superpage: index 0 where MOAT_PT_SUPER is set. */
+	i = (iova >> MOAT_PAGE_SHIFT) & 511 & ((entries & MOAT_PT_SUPER) - 1);
+	e = (const uint64_t *)(entries & ~MOAT_PT_SUPER) + i;
+	if (unlikely((__atomic_load_n(e, __ATOMIC_ACQUIRE) & want) != want ||
+		     /* relaxed: the acquire before it keeps it in its place */
+		     atomic_load_explicit(&granule->delta, memory_order_relaxed) != delta))
+		return NULL;
+	return (void *)(iova + delta);
+}
+
+/** The slow path: ranges that cross pages, pages at unrelated virtual addresses, IOVAs beyond the
+ * window, faults. The same answers; use moat_iotlb_translate(). */
 void *moat_iotlb_translate_slow(struct moat_iotlb *tlb, uint64_t iova, uint32_t len,
 	enum moat_prot prot);
 
@@ -46,7 +76,18 @@ void *moat_iotlb_translate_slow(struct moat_iotlb *tlb, uint64_t iova, uint32_t 
  * Valid until the calling lcore's next quiescent state. Data path.
  */
 static inline void *moat_iotlb_translate(struct moat_iotlb *tlb, uint64_t iova, uint32_t len,
-	enum moat_prot prot);
+	enum moat_prot prot)
+{
+	if (likely((iova & MOAT_PAGE_MASK) + len <= MOAT_PAGE_SIZE)) {
+		void *va = moat_iotlb_index(tlb->pt, iova, prot);
+
+		if (likely(va != NULL)) {
+			tlb->hits++;
+			return va;
+		}
+	}
+	return moat_iotlb_translate_slow(tlb, iova, len, prot);
+}
 
 /**
  * Translate `n` (at most 64) requests of `len` bytes each. va[i] is NULL where refused.
@@ -55,37 +96,6 @@ static inline void *moat_iotlb_translate(struct moat_iotlb *tlb, uint64_t iova, 
  */
 uint64_t moat_iotlb_translate_bulk(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	unsigned int n, enum moat_prot prot, void *va[]);
-
-static inline void *moat_iotlb_translate(struct moat_iotlb *tlb, uint64_t iova, uint32_t len,
-	enum moat_prot prot)
-{
-	const struct moat_pt *pt = tlb->pt;
-	uint64_t g = iova >> MOAT_2M_SHIFT;
-
-	if (likely(g < pt->nr_granules && (iova & MOAT_PAGE_MASK) + len <= MOAT_PAGE_SIZE)) {
-		const struct moat_pt_granule *granule = &pt->granules[g];
-		/* Each acquire keeps the next load behind it: words, entry, words again (see
-		 * struct moat_pt_granule for why equality then proves that they belong together). */
-		uintptr_t entries = atomic_load_explicit(&granule->entries, memory_order_acquire);
-		uintptr_t delta = atomic_load_explicit(&granule->delta, memory_order_acquire);
-		uint64_t i = (iova >> MOAT_PAGE_SHIFT) & 511 & ((entries & MOAT_PT_SUPER) - 1);
-
-		if (likely(entries != 0 && !(delta & MOAT_PT_MIXED))) {
-			const uint64_t *e = (const uint64_t *)(entries & ~MOAT_PT_SUPER) + i;
-			uint64_t pte = __atomic_load_n(e, __ATOMIC_ACQUIRE);
-
-			if (likely((pte & prot) == (uint64_t)prot &&
-				    atomic_load_explicit(&granule->entries, memory_order_acquire) ==
-					    entries &&
-				    atomic_load_explicit(&granule->delta, memory_order_relaxed) ==
-					    delta)) {
-				tlb->hits++;
-				return (void *)(iova + delta);
-			}
-		}
-	}
-	return moat_iotlb_translate_slow(tlb, iova, len, prot);
-}
 
 #ifdef __cplusplus
 }

@@ -28,17 +28,22 @@
 
 #include <stdatomic.h>
 
+#include <rte_branch_prediction.h>
+
 #include "moat_base.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Second-stage entry, by the specification's names (3.7.? "Second-Stage Paging Entries"). */
+/* Second-stage entry, by the specification's names ("Second-Stage Paging Entries"). */
 #define MOAT_SS_R    (UINT64_C(1) << 0)
 #define MOAT_SS_W    (UINT64_C(1) << 1)
 #define MOAT_SS_PS   (UINT64_C(1) << 7) /* this PD or PDP entry is a leaf */
 #define MOAT_SS_ADDR UINT64_C(0x000ffffffffff000)
+/** Ours, in a bit every unit ignores: a leaf whose virtual address is iova + the granule's delta.
+ * An entry that points to a table never has it, so one test tells a reader all it must know. */
+#define MOAT_SS_LIN  (UINT64_C(1) << 10)
 
 /* -------------------------------------------------------------------- the pool of table pages */
 
@@ -71,6 +76,14 @@ int moat_pt_pool_create(const struct moat_pt_mem *mem, struct moat_pt_pool **poo
 /** Every page table of the pool must be destroyed. Waits for grace periods (rcu_barrier). */
 void moat_pt_pool_destroy(struct moat_pt_pool *pool);
 void moat_pt_pool_stats(const struct moat_pt_pool *pool, struct moat_pt_pool_stats *stats);
+/**
+ * Debug switch: fill pages with MOAT_PT_POISON from the moment they are given back until they are
+ * handed out again. A unit that still walks there meets entries with reserved bits set; a reader
+ * finds nothing it would use. Off at the start. Set it before the first map.
+ */
+void moat_pt_pool_poison(struct moat_pt_pool *pool, bool on);
+/** Readable and writable, every address bit set that no machine has, TM (bit 62) set. */
+#define MOAT_PT_POISON UINT64_C(0x400fdead5aa5e003)
 
 /** A list of unlinked table pages that the unit may still walk. Zero-initialise. */
 struct moat_pt_freed {
@@ -79,31 +92,44 @@ struct moat_pt_freed {
 };
 
 /**
- * The ticket that covers the unlinking is done: give the pages back. They are handed out again
- * after a grace period. Thread-safe, data path (no wait; call_rcu per page). Empties the list.
+ * The unit can no longer reach the pages (the ticket that covers their unlinking is done), readers
+ * may: give the pages back. They are handed out again after a grace period of urcu-qsbr, with
+ * which the calling thread must be registered. Thread-safe, data path (no wait; one call_rcu for
+ * the list). Empties the list.
  */
 void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed);
+
+/**
+ * Neither the unit nor any reader can reach the pages: the ticket is done *and* whoever may read
+ * this table is among the lcores whose quiescent states that ticket has counted. The pages are
+ * ready at once, still warm. Thread-safe, data path. Empties the list.
+ */
+void moat_pt_pool_recycle(struct moat_pt_pool *pool, struct moat_pt_freed *freed);
 
 /* ------------------------------------------------------------------------------- the table */
 
 /**
  * 2 MiB of IOVA, as readers and writers find it.
  *
- * While a table is linked its `delta` changes at most once, from linear to MIXED; and a table that
- * was unlinked is not linked again before every reader has passed a quiescent state. So a reader
- * that loads both words, then the entry, then finds both words unchanged, has three that belong
- * together: nothing can have gone round in between.
+ * A reader loads `entries`, `delta`, the entry, and `delta` again. If the entry allows the access
+ * and has MOAT_SS_LIN, and `delta` has not changed, then iova + delta is the address:
+ *  - `delta` of a leaf table is fixed while the table is linked, and a table that was unlinked is
+ *    not linked again before every reader has passed a quiescent state; its entries are zero when
+ *    another `delta` appears. A page at any other address than iova + delta lacks MOAT_SS_LIN.
+ *  - a PD or PDP entry may become a leaf, a link to a table or nothing while the granule still
+ *    points at it; only a leaf has MOAT_SS_LIN, and a new `delta` is stored before that leaf is, so
+ *    whoever loaded the new leaf and the old delta finds on the second look that it has changed.
+ *    It cannot have changed twice: an IOVA gets another virtual address only after the ticket of its
+ *    unmap is done, for which that reader had to pass a quiescent state (the one invariant).
+ * In every other case the reader walks (lib/iotlb's slow path), so a granule may lag behind.
  */
 struct moat_pt_granule {
 	/** The 512 leaf entries (4 KiB pages); or the one PD/PDP entry | MOAT_PT_SUPER; or 0. */
 	_Atomic uintptr_t entries;
-	/** va - iova, a multiple of the page size; or an array of 512 virtual addresses (of pages that
-	 * lie at unrelated places; an entry is valid while its page is mapped) | MOAT_PT_MIXED;
-	 * or MOAT_PT_MIXED alone: not addressable by the processor. */
+	/** va - iova of the entries that have MOAT_SS_LIN: a multiple of the page size. */
 	_Atomic uintptr_t delta;
 };
 #define MOAT_PT_SUPER UINT64_C(1)
-#define MOAT_PT_MIXED UINT64_C(1)
 
 struct moat_pt {
 	struct moat_pt_granule *granules; /* flat, indexed by iova >> 21 */
@@ -112,7 +138,7 @@ struct moat_pt {
 	uint64_t root_hpa;                /* for the context entry */
 	uint8_t levels;                   /* 3, 4 or 5 */
 	bool coherent;                    /* the unit snoops table reads (ECAP.C): no line flushes */
-	/* moat_pt.c's own follows in struct moat_pt_impl */
+	/* lib/pt's own follows in struct pt_impl (pt_internal.h) */
 };
 
 struct moat_pt_conf {
@@ -123,7 +149,8 @@ struct moat_pt_conf {
 	bool coherent;
 };
 
-/** @return 0, -EINVAL (levels, width), -ENOMEM; moat_error_text() says which. Control path. */
+/** @return 0, -EINVAL (levels, width, leaf_sizes), -ENOMEM; moat_error_text() says which.
+ * Control path. */
 int moat_pt_create(const struct moat_pt_conf *conf, struct moat_pt **pt);
 /**
  * Give back all of it. The caller's duty: no unit has this root in a context entry and no cache
@@ -132,13 +159,16 @@ int moat_pt_create(const struct moat_pt_conf *conf, struct moat_pt **pt);
 void moat_pt_destroy(struct moat_pt *pt);
 
 /**
- * Map `len` bytes at `iova` to `hpa`, leaves as large as alignment of all three, `len`, the unit
- * and the tables already there allow.
+ * Map `len` bytes at `iova` to `hpa`, leaves as large as the alignment of iova and hpa, `len`, the
+ * unit and the tables already there allow (a leaf never takes the place of a table, even an empty
+ * one: the unit's paging-structure caches may hold it).
  *
  * @param va what the processor uses for the same memory, or NULL: then lib/iotlb cannot resolve it
  * @param prot MOAT_R, MOAT_W or both
+ * @param bad may be NULL
  * @return 0; -EEXIST: a page is mapped already (`*bad` is the first, nothing has changed);
- *   -ERANGE: beyond the width; -EINVAL: alignment, prot, length 0; -ENOMEM.
+ *   -ERANGE: beyond the width; -EINVAL: alignment, prot, length 0; -ENOMEM (nothing is mapped,
+ *   tables made meanwhile may stay, empty).
  * Thread-safe for disjoint ranges. Data path when tables exist: no allocation, lock or syscall.
  * A reader or a unit sees each page either unmapped or complete.
  */
@@ -176,6 +206,12 @@ struct moat_pt_leaf {
  * @return 0, -ENOENT (not mapped), -ERANGE (beyond the width). Thread-safe.
  */
 int moat_pt_walk(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf);
+
+/**
+ * The same walk, and what the processor uses for the byte asked for: `*va`, NULL when the page was
+ * mapped without a virtual address. For lib/iotlb's slow path. Duties and answers as above.
+ */
+int moat_pt_walk_va(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf, void **va);
 
 /** Pages (of 4 KiB) mapped now, and table pages (of 4 KiB) in use. Walks all; control path. */
 void moat_pt_usage(const struct moat_pt *pt, uint64_t *mapped, uint64_t *table_pages);

@@ -10,6 +10,7 @@
 #include <rte_ethdev.h>
 #include <rte_pause.h>
 
+#include "moat_mutant.h"
 #include "tenant_impl.h"
 
 static inline bool ours(const struct moat_tenant *t, const void *va)
@@ -132,12 +133,10 @@ uint16_t tenant_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint1
 		return n;
 	rc = unmap_burst(t, lc->lane, pkts, n);
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
-#ifdef MOAT_MUTATE_HAND_ON_EARLY /* the packet is handed on before its ticket is done */
-	moat_lane_flush(lc->lane);
-#else
-	if (rc == 0)
+	if (MOAT_MUTANT(HAND_ON_EARLY))
+		moat_lane_flush(lc->lane);
+	else if (rc == 0)
 		rc = wait_for_ticket(lc);
-#endif
 	if (unlikely(rc != 0)) {
 		/* The unit does not answer: the device may still reach these pages. Nobody gets them. */
 		lc->lost += n;

@@ -11,6 +11,7 @@
 
 #include <rte_errno.h>
 
+#include "moat_mutant.h"
 #include "tenant_impl.h"
 
 /* ------------------------------------------------------------------------------- put and get */
@@ -150,10 +151,8 @@ void moat_pool_release(struct moat_pool *pool, moat_ticket_t done)
 	while (pl->tail != pl->head) {
 		struct moat_quarantined *q = &pl->quarantine[pl->tail & pl->quarantine_mask];
 
-#ifndef MOAT_MUTATE_BUFFER_EARLY_REUSE /* the quarantine lets go before the ticket is done */
-		if (q->ticket > done)
+		if (q->ticket > done && !MOAT_MUTANT(BUFFER_EARLY_REUSE))
 			break;
-#endif
 		stock_put(pool, pl, q->obj);
 		pl->tail++;
 	}

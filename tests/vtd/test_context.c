@@ -282,6 +282,11 @@ static void functions_behind_one_bridge_share_its_source_id_and_so_a_domain(void
 	assert_non_null(strstr(moat_error_text(), "one domain"));
 	assert_int_equal(entry(b, c)->lo, 0); /* all aliases or none */
 	assert_int_equal(attach(b, 0, c), 0);
+	assert_int_equal(attach(b, 1, bridge), -EBUSY);
+	assert_int_equal(attach(b, 0, bridge), 0); /* itself, and not twice */
+	assert_int_equal(attach(b, 0, bridge), -EBUSY);
+	assert_int_equal(detach(b, 0, bridge), 0);
+	assert_int_equal(detach(b, 0, bridge), -ENOENT);
 	assert_int_equal(detach(b, 0, a), 0);
 	assert_int_equal(entry(b, a)->lo, 0);
 	assert_true(entry(b, bridge)->lo & VTD_CTX_P); /* c still needs it */

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_kvargs.h>
+
+#include "moat_soft_unit.h"
+#include "moat_vtd.h"
+
+/* ------------------------------------------------------------------------- units by their names */
+
+struct soft_unit {
+	struct soft_unit *next;
+	char name[sizeof(((struct moat_unit *)0)->name)];
+	struct moat_softvtd *sv;
+};
+
+static struct soft_unit *units;
+static pthread_mutex_t units_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/** Under the lock. */
+static struct soft_unit **find(const char *name)
+{
+	struct soft_unit **u = &units;
+
+	while (*u != NULL && strcmp((*u)->name, name) != 0)
+		u = &(*u)->next;
+	return u;
+}
+
+struct moat_softvtd *moat_soft_unit_find(const char *name)
+{
+	struct moat_softvtd *sv;
+	struct soft_unit *u;
+
+	pthread_mutex_lock(&units_lock);
+	u = *find(name);
+	sv = u != NULL ? u->sv : NULL;
+	pthread_mutex_unlock(&units_lock);
+	return sv;
+}
+
+static int enter(struct soft_unit *u)
+{
+	struct soft_unit **at;
+	int ret = 0;
+
+	pthread_mutex_lock(&units_lock);
+	at = find(u->name);
+	if (*at == NULL)
+		*at = u;
+	else
+		ret = moat_error(-EEXIST, "there is a software unit '%s' already", u->name);
+	pthread_mutex_unlock(&units_lock);
+	return ret;
+}
+
+/** The driver is through with its registers. */
+static void leave(void *ctx)
+{
+	struct soft_unit *u = ctx, **at;
+
+	pthread_mutex_lock(&units_lock);
+	at = find(u->name);
+	if (*at == u)
+		*at = u->next;
+	pthread_mutex_unlock(&units_lock);
+	moat_softvtd_destroy(u->sv);
+	free(u);
+}
+
+/* ---------------------------------------------------------------------------------- arguments */
+
+struct args {
+	struct moat_softvtd_conf sv;
+	uint8_t aw;
+	uint8_t queue;
+	uint32_t psc;
+};
+
+struct arg {
+	const char *key;
+	size_t offset;
+	size_t size; /* of the member */
+	uint64_t min, max;
+};
+
+#define ARG(key, member, min, max) \
+	{ key, offsetof(struct args, member), sizeof(((struct args *)0)->member), min, max }
+
+static const struct arg known[] = {
+	ARG("aw", aw, 39, 57),
+	ARG("nd", sv.nd_bits, 4, 16),
+	ARG("mamv", sv.mamv, 0, 52),
+	ARG("sllps", sv.sllps, 0, 3),
+	ARG("nfr", sv.nfr, 1, 128),
+	ARG("psi", sv.psi, 0, 1),
+	ARG("coherent", sv.coherent, 0, 1),
+	ARG("cm", sv.cm, 0, 1),
+	ARG("rwbf", sv.rwbf, 0, 1),
+	ARG("zlr", sv.zlr, 0, 1),
+	ARG("pt", sv.pt, 0, 1),
+	ARG("dt", sv.dt, 0, 1),
+	ARG("shards", sv.shards, 1, 64),
+	ARG("iotlb", sv.iotlb_entries, 0, 1 << 24),
+	ARG("ways", sv.iotlb_ways, 1, 1 << 16),
+	ARG("context", sv.context_entries, 0, 1 << 16),
+	ARG("psc", psc, 0, 1 << 20),
+	ARG("latency", sv.latency, 0, UINT32_MAX),
+	ARG("per_descriptor", sv.per_descriptor, 0, UINT32_MAX),
+	ARG("seed", sv.seed, 0, UINT64_MAX),
+	ARG("prefetch", sv.prefetch, 0, 100),
+	ARG("jitter", sv.jitter, 0, 255),
+	ARG("gsts_late", sv.gsts_late, 1, 255),
+	ARG("linger", sv.linger, 0, 1),
+	ARG("reorder", sv.reorder, 0, 1),
+	ARG("compress", sv.compress, 0, 1),
+	ARG("oracle", sv.oracle, 0, 1),
+	ARG("threaded", sv.threaded, 0, 1),
+	ARG("queue", queue, 1, MOAT_VTD_QI_ORDER_MAX),
+};
+
+static const struct arg *find_key(const char *key)
+{
+	for (unsigned int i = 0; i < RTE_DIM(known); i++)
+		if (strcmp(known[i].key, key) == 0)
+			return &known[i];
+	return NULL;
+}
+
+static int unknown_key(const char *unit, const char *key)
+{
+	char keys[512];
+	int len = 0;
+
+	for (unsigned int i = 0; i < RTE_DIM(known); i++)
+		len += snprintf(keys + len, sizeof(keys) - len, " %s", known[i].key);
+	return moat_error(-EINVAL, "unit %s: no such argument '%s'; there are:%s", unit, key, keys);
+}
+
+/** Members are unsigned integers or bool, the machine is little-endian: the low bytes do. */
+static int set_arg(struct args *args, const char *unit, const char *key, const char *text)
+{
+	const struct arg *a = find_key(key);
+	uint64_t value;
+	char *end;
+
+	if (a == NULL)
+		return unknown_key(unit, key);
+	errno = 0;
+	value = strtoull(text != NULL ? text : "", &end, 0);
+	if (text == NULL || *text == '\0' || *text == '-' || *end != '\0' || errno != 0 ||
+			value < a->min || value > a->max)
+		return moat_error(-EINVAL, "unit %s: %s=%s is not a number from %" PRIu64 " to %" PRIu64,
+			unit, key, text != NULL ? text : "", a->min, a->max);
+	memcpy((char *)args + a->offset, &value, a->size);
+	return 0;
+}
+
+/** Arguments that stand for several members. */
+static int set_groups(struct args *args, const char *unit)
+{
+	switch (args->aw) {
+	case 39:
+		args->sv.sagaw = 0x2;
+		break;
+	case 48:
+		args->sv.sagaw = 0x6;
+		break;
+	case 57:
+		args->sv.sagaw = 0xe;
+		break;
+	case 0: /* not given */
+		break;
+	default:
+		return moat_error(-EINVAL, "unit %s: aw=%u is none of 39, 48, 57", unit, args->aw);
+	}
+	if (args->aw != 0)
+		args->sv.mgaw = args->aw;
+	if (args->psc != UINT32_MAX)
+		for (unsigned int i = 0; i < MOAT_SOFTVTD_PSCS; i++)
+			args->sv.psc_entries[i] = args->psc;
+	return 0;
+}
+
+static int parse(struct args *args, const char *unit, const char *text)
+{
+	struct rte_kvargs *kv;
+	int ret = 0;
+
+	*args = (struct args){ .queue = MOAT_VTD_QI_ORDER, .psc = UINT32_MAX };
+	moat_softvtd_conf_init(&args->sv);
+	if (text != NULL && *text != '\0') {
+		kv = rte_kvargs_parse(text, NULL);
+		if (kv == NULL)
+			return moat_error(-EINVAL, "unit %s: '%s' is not a list of key=value, with commas "
+				"between", unit, text);
+		for (unsigned int i = 0; ret == 0 && i < kv->count; i++)
+			ret = set_arg(args, unit, kv->pairs[i].key, kv->pairs[i].value);
+		rte_kvargs_free(kv);
+	}
+	return ret != 0 ? ret : set_groups(args, unit);
+}
+
+/* -------------------------------------------------------------------------------------- create */
+
+static int bring_up(struct soft_unit *u, const struct args *args, struct moat_unit **unit)
+{
+	struct moat_vtd_conf conf = {
+		.name = u->name,
+		.kind = "soft",
+		.qi_order = args->queue,
+		.release = leave,
+		.ctx = u,
+	};
+	int ret;
+
+	moat_softvtd_window(u->sv, &conf.window);
+	ret = moat_vtd_create(&conf, unit);
+	if (ret == 0)
+		(*unit)->witness = moat_softvtd_witness(u->sv);
+	return ret;
+}
+
+int moat_soft_unit_create(const char *name, const char *text, struct moat_unit **unit)
+{
+	struct soft_unit *u = calloc(1, sizeof(*u));
+	struct args args;
+	int ret;
+
+	if (u == NULL)
+		return moat_error(-ENOMEM, "unit %s: out of memory", name);
+	ret = snprintf(u->name, sizeof(u->name), "%s", name) < (int)sizeof(u->name) && *name != '\0' ?
+		parse(&args, name, text) :
+		moat_error(-EINVAL, "'%s' is no name for a unit: 1 to %zu characters", name,
+			sizeof(u->name) - 1);
+	if (ret == 0)
+		ret = moat_softvtd_create(&args.sv, &u->sv);
+	if (ret == 0)
+		ret = enter(u);
+	if (ret != 0) {
+		if (u->sv != NULL)
+			moat_softvtd_destroy(u->sv);
+		free(u);
+		return ret;
+	}
+	ret = bring_up(u, &args, unit);
+	if (ret != 0)
+		leave(u);
+	return ret;
+}

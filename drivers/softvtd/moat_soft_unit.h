@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_SOFT_UNIT_H
+#define MOAT_SOFT_UNIT_H
+
+/**
+ * @file
+ * A unit by name: the software unit (moat_softvtd.h) with the VT-d driver (moat_vtd.h) on its
+ * registers, made from a line of text, and found again by the devices behind it.
+ *
+ * Arguments are those of DPDK's device arguments, "key=value,key=value"; what is not given is as
+ * moat_softvtd_conf_init() has it:
+ *
+ * | key | value | |
+ * | --- | --- | --- |
+ * | `aw` | 39, 48, 57 | bits of IOVA; the depths up to it |
+ * | `nd` | 4, 6, ... 16 | bits of domain-id |
+ * | `mamv` | 0 to 52 | largest address mask of an invalidation |
+ * | `sllps` | 0 to 3 | 1: 2 MiB leaves, 2: 1 GiB |
+ * | `nfr` | 1 to 128 | fault recording registers |
+ * | `psi`, `coherent`, `cm`, `rwbf`, `zlr`, `pt`, `dt` | 0, 1 | capabilities |
+ * | `shards` | 1, 2, 4, ... 64 | engines that do not contend |
+ * | `iotlb`, `ways`, `context`, `psc` | entries | caches of a shard; `psc`: each level |
+ * | `latency`, `per_descriptor` | TSC cycles | from doorbell to completion |
+ * | `seed`, `prefetch`, `jitter`, `gsts_late`, `linger`, `reorder`, `compress` | | the adversary |
+ * | `oracle` | 0, 1 | detect stale DMA |
+ * | `threaded` | 0, 1 | the unit works by itself |
+ * | `queue` | 1 to 7 | invalidation queue of 2^queue pages |
+ */
+
+#include "moat_softvtd.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Make a software unit, bring it up, and enter it into this process's list.
+ * @param name up to 31 characters, in nobody's use
+ * @param args may be NULL or empty
+ * @return 0; -EINVAL: an unknown key or an impossible value, -EEXIST: the name is taken; else as
+ *   moat_vtd_create(). moat_error_text() has the sentence. Control path.
+ *   Free it with unit->ops->destroy(); nobody may then hold what moat_soft_unit_find() returned.
+ */
+int moat_soft_unit_create(const char *name, const char *args, struct moat_unit **unit);
+
+/** The software unit behind a unit of that name; NULL: there is none. Thread-safe, control path. */
+struct moat_softvtd *moat_soft_unit_find(const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_SOFT_UNIT_H */

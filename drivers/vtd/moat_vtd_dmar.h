@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_VTD_DMAR_H
+#define MOAT_VTD_DMAR_H
+
+/**
+ * @file
+ * Which units a machine has, and who is behind each: the ACPI DMAR table (VT-d specification, "BIOS
+ * Considerations").
+ *
+ * The table is a row of structures. A DRHD is a unit: the base of its registers and the scopes of
+ * the devices behind it; one a segment may say INCLUDE_PCI_ALL: whatever no other names. An RMRR is
+ * memory that firmware lets a device use behind our back, so that device cannot be a tenant's. A
+ * scope is a path of device and function numbers from a bus down through bridges; where it ends,
+ * only PCI configuration space can tell (moat_vtd_pci.h).
+ *
+ * A table comes from firmware and is believed only as far as it adds up: what is malformed is
+ * refused with its offset and the reason; structures of unknown type are skipped by their length.
+ */
+
+#include "moat_base.h"
+#include "moat_vtd_pci.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum moat_dmar_scope_type {
+	MOAT_DMAR_ENDPOINT = 1,
+	MOAT_DMAR_BRIDGE = 2, /* and everything below it */
+	MOAT_DMAR_IOAPIC = 3,
+	MOAT_DMAR_HPET = 4,
+	MOAT_DMAR_ACPI = 5,   /* an ANDD names it */
+};
+
+struct moat_dmar_scope {
+	uint8_t type;        /* enum moat_dmar_scope_type, or one of the future */
+	uint8_t enumeration; /* IOAPIC, HPET, ACPI device number */
+	uint8_t bus;         /* where the path starts */
+	uint8_t nr_path;     /* pairs */
+	const uint8_t *path; /* device, function, device, function, ... */
+};
+
+struct moat_dmar_scopes {
+	unsigned int n;
+	struct moat_dmar_scope *scope;
+};
+
+/** DRHD: a unit. */
+struct moat_dmar_unit {
+	uint16_t segment;
+	bool include_pci_all;
+	uint64_t base;      /* HPA of the registers */
+	uint32_t size;      /* bytes of them */
+	uint32_t proximity; /* RHSA: the NUMA domain; UINT32_MAX: not told */
+	struct moat_dmar_scopes scopes;
+};
+
+/** RMRR: memory that devices may use at any time. */
+struct moat_dmar_rmrr {
+	uint16_t segment;
+	uint64_t base, limit; /* limit is the last byte */
+	struct moat_dmar_scopes scopes;
+};
+
+/** ATSR: root ports that support ATS. SATC: integrated devices with address translation caches. */
+struct moat_dmar_ats {
+	uint16_t segment;
+	bool flag; /* ATSR: ALL_PORTS; SATC: ATC_REQUIRED */
+	struct moat_dmar_scopes scopes;
+};
+
+/** ANDD: name of a device outside PCI. */
+struct moat_dmar_andd {
+	uint8_t number;
+	const char *name;
+};
+
+struct moat_dmar {
+	uint8_t haw;            /* bits of host addresses */
+	bool intr_remap;        /* the platform supports interrupt remapping */
+	bool x2apic_opt_out;
+	bool dma_opt_in;        /* firmware asks for DMA protection */
+	unsigned int nr_units, nr_rmrrs, nr_atsrs, nr_satcs, nr_andds, nr_unknown;
+	struct moat_dmar_unit *unit;
+	struct moat_dmar_rmrr *rmrr;
+	struct moat_dmar_ats *atsr;
+	struct moat_dmar_ats *satc;
+	struct moat_dmar_andd *andd;
+	/* moat_vtd_dmar.c's: a copy of the table (paths and names point into it), all scopes */
+	void *table;
+	struct moat_dmar_scope *scopes;
+};
+
+/**
+ * Parse a table; nothing of `table` is kept.
+ * @return 0; -EBADMSG: malformed, moat_error_text() says where and why; -ENOMEM. Control path.
+ */
+int moat_dmar_parse(const void *table, size_t len, struct moat_dmar **dmar);
+
+/**
+ * Parse the machine's.
+ * @param root prefix of /sys; NULL or "": this machine
+ * @return as moat_dmar_parse(); -ENOENT: there is none; -EACCES: not readable.
+ */
+int moat_dmar_load(const char *root, struct moat_dmar **dmar);
+void moat_dmar_free(struct moat_dmar *dmar);
+
+/**
+ * Index of the unit that a function's requests go through: the one that names it or a bridge above
+ * it, else its segment's INCLUDE_PCI_ALL. A virtual function goes where its physical one does.
+ * @return -ENODEV: none.
+ */
+int moat_dmar_unit_of(const struct moat_dmar *dmar, const struct moat_pci *pci, uint16_t segment,
+	moat_sid_t sid);
+
+/** The first RMRR that names the function; NULL: none. */
+const struct moat_dmar_rmrr *moat_dmar_rmrr_of(const struct moat_dmar *dmar,
+	const struct moat_pci *pci, uint16_t segment, moat_sid_t sid);
+
+/** Does the platform allow ATS for the function: an integrated one of SATC, or below an ATSR port?
+ * (A unit's ECAP.DT and the device's own capability must allow it, too.) */
+bool moat_dmar_allows_ats(const struct moat_dmar *dmar, const struct moat_pci *pci,
+	uint16_t segment, moat_sid_t sid);
+
+/** All of it as text, for moat-doctor. @return the length, as snprintf. */
+int moat_dmar_text(const struct moat_dmar *dmar, char *text, size_t len);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_VTD_DMAR_H */

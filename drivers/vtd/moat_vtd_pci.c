@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "moat_vtd_pci.h"
+
+/* Configuration space (PCI Local Bus Specification, "Configuration Space Organization"). */
+#define CFG_VENDOR      0x00
+#define CFG_DEVICE      0x02
+#define CFG_STATUS      0x06
+#define CFG_STATUS_CAPS 0x10
+#define CFG_HEADER      0x0e
+#define CFG_SECONDARY   0x19
+#define CFG_SUBORDINATE 0x1a
+#define CFG_CAPS        0x34
+#define CFG_SIZE        256
+#define CAP_EXPRESS     0x10
+
+/** The PCI Express capability's device/port type. Only root sees beyond the first 64 bytes. */
+static int8_t port_type(const uint8_t *cfg, size_t len)
+{
+	uint8_t at;
+
+	if (len < 64 || !(cfg[CFG_STATUS] & CFG_STATUS_CAPS))
+		return MOAT_PCI_CONVENTIONAL;
+	at = cfg[CFG_CAPS] & 0xfc;
+	for (unsigned int hops = 0; at >= 64 && hops < 48 && at + 4u <= len; hops++) {
+		if (cfg[at] == CAP_EXPRESS)
+			return cfg[at + 2] >> 4;
+		at = cfg[at + 1] & 0xfc;
+	}
+	return MOAT_PCI_CONVENTIONAL;
+}
+
+/** "0000:03:00.1" */
+static bool parse_name(const char *name, uint16_t *segment, moat_sid_t *sid)
+{
+	unsigned int seg, bus, dev, fn;
+	int end = 0;
+
+	if (sscanf(name, "%x:%x:%x.%x%n", &seg, &bus, &dev, &fn, &end) != 4 || name[end] != '\0')
+		return false;
+	if (seg > UINT16_MAX || bus > 0xff || dev > 0x1f || fn > 7)
+		return false;
+	*segment = seg;
+	*sid = MOAT_SID(bus, dev, fn);
+	return true;
+}
+
+static void read_physfn(const char *folder, struct moat_pci_fn *fn)
+{
+	char path[PATH_MAX], target[PATH_MAX];
+	const char *name;
+	uint16_t segment;
+	ssize_t len;
+
+	fn->physfn = fn->sid;
+	snprintf(path, sizeof(path), "%s/physfn", folder);
+	len = readlink(path, target, sizeof(target) - 1);
+	if (len < 0)
+		return;
+	target[len] = '\0';
+	name = strrchr(target, '/');
+	fn->virtfn = parse_name(name != NULL ? name + 1 : target, &segment, &fn->physfn);
+}
+
+static bool read_fn(const char *devices, const char *name, struct moat_pci_fn *fn)
+{
+	char folder[PATH_MAX / 2], path[PATH_MAX];
+	uint8_t cfg[CFG_SIZE];
+	size_t len;
+	FILE *f;
+
+	memset(fn, 0, sizeof(*fn));
+	if (!parse_name(name, &fn->segment, &fn->sid))
+		return false;
+	snprintf(folder, sizeof(folder), "%s/%s", devices, name);
+	snprintf(path, sizeof(path), "%s/config", folder);
+	f = fopen(path, "rb");
+	if (f == NULL)
+		return false;
+	len = fread(cfg, 1, sizeof(cfg), f);
+	fclose(f);
+	if (len < 64)
+		return false;
+	fn->vendor = cfg[CFG_VENDOR] | cfg[CFG_VENDOR + 1] << 8;
+	fn->device = cfg[CFG_DEVICE] | cfg[CFG_DEVICE + 1] << 8;
+	fn->port = port_type(cfg, len);
+	fn->bridge = (cfg[CFG_HEADER] & 0x7f) == 1;
+	if (fn->bridge) {
+		fn->secondary = cfg[CFG_SECONDARY];
+		fn->subordinate = cfg[CFG_SUBORDINATE];
+	}
+	read_physfn(folder, fn);
+	return true;
+}
+
+static int by_segment_and_sid(const void *a, const void *b)
+{
+	const struct moat_pci_fn *x = a, *y = b;
+	uint32_t kx = (uint32_t)x->segment << 16 | x->sid, ky = (uint32_t)y->segment << 16 | y->sid;
+
+	return kx < ky ? -1 : kx > ky;
+}
+
+static int add(struct moat_pci *pci, const struct moat_pci_fn *fn)
+{
+	struct moat_pci_fn *more = pci->fn;
+
+	if ((pci->n & (pci->n - 1)) == 0) /* full at every power of two */
+		more = realloc(pci->fn, RTE_MAX(1u, 2 * pci->n) * sizeof(*more));
+	if (more == NULL)
+		return moat_error(-ENOMEM, "no memory for %u PCI functions", pci->n);
+	pci->fn = more;
+	pci->fn[pci->n++] = *fn;
+	return 0;
+}
+
+int moat_pci_scan(const char *root, struct moat_pci **out)
+{
+	struct moat_pci *pci = calloc(1, sizeof(*pci));
+	char devices[PATH_MAX / 4];
+	struct moat_pci_fn fn;
+	struct dirent *e;
+	int ret = 0;
+	DIR *d;
+
+	if (pci == NULL)
+		return moat_error(-ENOMEM, "no memory for the PCI functions");
+	snprintf(devices, sizeof(devices), "%s/sys/bus/pci/devices", root != NULL ? root : "");
+	d = opendir(devices);
+	if (d == NULL) {
+		free(pci);
+		return moat_error(-errno, "%s: %s; is sysfs mounted?", devices, strerror(errno));
+	}
+	while (ret == 0 && (e = readdir(d)) != NULL)
+		if (read_fn(devices, e->d_name, &fn))
+			ret = add(pci, &fn);
+	closedir(d);
+	if (ret != 0) {
+		moat_pci_free(pci);
+		return ret;
+	}
+	if (pci->n != 0)
+		qsort(pci->fn, pci->n, sizeof(*pci->fn), by_segment_and_sid);
+	*out = pci;
+	return 0;
+}
+
+void moat_pci_free(struct moat_pci *pci)
+{
+	if (pci != NULL)
+		free(pci->fn);
+	free(pci);
+}
+
+const struct moat_pci_fn *moat_pci_find(const struct moat_pci *pci, uint16_t segment,
+	moat_sid_t sid)
+{
+	const struct moat_pci_fn key = { .segment = segment, .sid = sid };
+
+	if (pci->n == 0)
+		return NULL;
+	return bsearch(&key, pci->fn, pci->n, sizeof(*pci->fn), by_segment_and_sid);
+}
+
+const struct moat_pci_fn *moat_pci_bridge_to(const struct moat_pci *pci, uint16_t segment,
+	uint8_t bus)
+{
+	const struct moat_pci_fn *best = NULL;
+
+	for (unsigned int i = 0; i < pci->n; i++) {
+		const struct moat_pci_fn *fn = &pci->fn[i];
+
+		if (!fn->bridge || fn->segment != segment || fn->secondary == 0 ||
+				bus < fn->secondary || bus > fn->subordinate)
+			continue;
+		/* Ranges nest: the lowest bridge has the highest secondary bus. A virtual function's bus
+		 * may be nobody's secondary: then it belongs to the bridge above its physical one. */
+		if (best == NULL || fn->secondary > best->secondary)
+			best = fn;
+	}
+	return best;
+}
+
+unsigned int moat_pci_aliases(const struct moat_pci *pci, uint16_t segment, moat_sid_t sid,
+	moat_sid_t alias[], unsigned int max)
+{
+	const struct moat_pci_fn *b = moat_pci_bridge_to(pci, segment, sid >> 8);
+	unsigned int n = 0;
+
+	alias[n++] = sid;
+	/* Each step goes to a lower bus number; a table that does not is no tree. */
+	for (unsigned int bus = sid >> 8; b != NULL && b->sid >> 8 < (int)bus && n < max;
+			bus = b->sid >> 8, b = moat_pci_bridge_to(pci, segment, bus)) {
+		if (b->port == MOAT_PCI_TO_PCI)
+			alias[n++] = MOAT_SID(b->secondary, 0, 0);
+		else if (b->port == MOAT_PCI_CONVENTIONAL || b->port == MOAT_PCI_FROM_PCI)
+			alias[n++] = b->sid;
+	}
+	return n;
+}
+
+const struct moat_pci_fn *moat_pci_follow(const struct moat_pci *pci, uint16_t segment, uint8_t bus,
+	const uint8_t *path, unsigned int nr_path)
+{
+	const struct moat_pci_fn *fn = NULL;
+
+	for (unsigned int i = 0; i < nr_path; i++) {
+		if (path[2 * i] > 0x1f || path[2 * i + 1] > 7)
+			return NULL;
+		if (i != 0) {
+			if (!fn->bridge)
+				return NULL;
+			bus = fn->secondary;
+		}
+		fn = moat_pci_find(pci, segment, MOAT_SID(bus, path[2 * i], path[2 * i + 1]));
+		if (fn == NULL)
+			return NULL;
+	}
+	return fn;
+}

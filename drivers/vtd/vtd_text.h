@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef VTD_TEXT_H
+#define VTD_TEXT_H
+
+/**
+ * @file
+ * Text written piece by piece into a buffer that may be too small: what does not fit is cut, the
+ * length goes on counting, as snprintf() has it.
+ */
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <rte_common.h>
+
+struct vtd_text {
+	char *at;
+	size_t room;
+	int len; /* of the whole text, without NUL */
+};
+
+static inline struct vtd_text vtd_text_begin(char *text, size_t room)
+{
+	if (room != 0)
+		text[0] = '\0';
+	return (struct vtd_text){ .at = text, .room = room };
+}
+
+static inline void __rte_format_printf(2, 3) vtd_say(struct vtd_text *t, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(t->at, t->room, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	t->len += n;
+	n = RTE_MIN((size_t)n, t->room);
+	if (n != 0)
+		t->at += n;
+	t->room -= n;
+}
+
+#endif /* VTD_TEXT_H */

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ *
+ * The pool of table pages.
+ *
+ * Single pages (leaf tables, by far the most) go through stripes: a thread always uses the same
+ * stripe, whose lock and lines are therefore its own as long as there are no more threads than
+ * stripes. A stripe holds up to two magazines of pages; whole magazines move to and from the depot,
+ * so the depot's lock is taken once in PT_MAGAZINE pages. Pairs (tables with a companion) are few
+ * and live in the depot alone.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "pt_internal.h"
+
+#define PT_STRIPES  64u
+#define PT_MAGAZINE 32u
+
+struct stripe {
+	struct pt_lock lock;
+	unsigned int n;             /* pages in `pages`, at most PT_MAGAZINE */
+	struct moat_pt_page *pages; /* taken from and put to */
+	struct moat_pt_page *spare; /* a full magazine, or NULL */
+	uint64_t allocated, freed;  /* pages since the start */
+} __rte_cache_aligned;
+
+struct moat_pt_pool {
+	struct moat_pt_mem mem;
+	bool poison;
+	_Atomic uint64_t retired; /* pages that wait for their grace period */
+
+	struct pt_lock lock; /* the depot: all below */
+	struct moat_pt_page *magazines; /* full ones, linked by `more` */
+	struct moat_pt_page *loose;     /* single pages */
+	struct moat_pt_page *pairs;
+	struct pt_chunk *chunks; /* the first is being carved */
+	uint64_t total;          /* pages in all chunks, metadata not counted */
+
+	struct stripe stripes[PT_STRIPES];
+};
+
+/* ------------------------------------------------------------------------ memory, by default */
+
+static int anon_alloc(void *ctx, size_t len, void **va, uint64_t *hpa)
+{
+	uintptr_t p, aligned;
+	void *m = mmap(NULL, 2 * len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (m == MAP_FAILED)
+		return -ENOMEM;
+	p = (uintptr_t)m;
+	aligned = (p + len - 1) & ~(uintptr_t)(len - 1);
+	if (aligned != p)
+		munmap(m, aligned - p);
+	munmap((void *)(aligned + len), p + len - aligned);
+	*va = (void *)aligned;
+	*hpa = aligned;
+	return 0;
+}
+
+static void anon_free(void *ctx, void *va, size_t len)
+{
+	munmap(va, len);
+}
+
+/* ------------------------------------------------------------------------- one page's state */
+
+/* Fills or clears a page that nobody uses. Not memset: with ThreadSanitizer the accesses of a
+ * reader that an outside rule (ticket, grace period) keeps away would count as racing with it. */
+static void set_words(struct moat_pt_page *page, uint64_t value)
+{
+	pt_run->fill(pt_table_of(page), PT_ENTRIES, value, 0);
+	if (page->pages == 2)
+		pt_run->fill(pt_companion(pt_table_of(page)), PT_ENTRIES, 0, 0);
+}
+
+static void poison(const struct moat_pt_pool *pool, struct moat_pt_page *page)
+{
+	if (!pool->poison || page->level == 0) /* 0: an array of addresses, no unit walks it */
+		return;
+	set_words(page, MOAT_PT_POISON);
+	page->poisoned = true;
+}
+
+/* What a table needs to be before it is linked: zero, and with no past. */
+static uint64_t *make_ready(struct moat_pt_page *page)
+{
+	if (unlikely(page->dirty || page->poisoned))
+		set_words(page, 0);
+	page->dirty = false;
+	page->poisoned = false;
+	page->next = NULL;
+	page->slot = NULL;
+	page->level = 0;
+	page->delta = PT_DELTA_NONE;
+	/* relaxed: the page becomes visible to others only by the store that links it */
+	__atomic_store_n(&page->vas, NULL, __ATOMIC_RELAXED);
+	return pt_table_of(page);
+}
+
+/* --------------------------------------------------------------------------- stock and depot */
+
+static struct stripe *my_stripe(struct moat_pt_pool *pool)
+{
+	static _Atomic unsigned int threads;
+	static _Thread_local unsigned int mine; /* + 1 */
+
+	if (unlikely(mine == 0))
+		/* relaxed: a number, it orders nothing */
+		mine = 1 + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % PT_STRIPES;
+	return &pool->stripes[mine - 1];
+}
+
+/* The depot's lock is held. */
+static bool add_chunk(struct moat_pt_pool *pool)
+{
+	struct pt_chunk *chunk;
+	uint64_t hpa = 0;
+	void *va = NULL;
+
+	if (pool->mem.alloc(pool->mem.ctx, MOAT_2M_SIZE, &va, &hpa) != 0)
+		return false;
+	chunk = va;
+	chunk->pool = pool;
+	chunk->hpa = hpa;
+	chunk->carved = PT_META_PAGES;
+	chunk->next = pool->chunks;
+	pool->chunks = chunk;
+	pool->total += PT_ENTRIES - PT_META_PAGES;
+	return true;
+}
+
+/* Pages that were never used. The depot's lock is held. */
+static struct moat_pt_page *carve(struct moat_pt_pool *pool, unsigned int pages)
+{
+	struct pt_chunk *chunk = pool->chunks;
+	struct moat_pt_page *page;
+
+	if (chunk == NULL || chunk->carved + pages > PT_ENTRIES) {
+		if (chunk != NULL && chunk->carved < PT_ENTRIES) { /* a last single page */
+			page = (struct moat_pt_page *)chunk + chunk->carved++;
+			page->pages = 1;
+			page->next = pool->loose;
+			pool->loose = page;
+		}
+		if (!add_chunk(pool))
+			return NULL;
+		chunk = pool->chunks;
+	}
+	page = (struct moat_pt_page *)chunk + chunk->carved;
+	chunk->carved += pages;
+	page->pages = pages;
+	return page;
+}
+
+static struct moat_pt_page *pop(struct moat_pt_page **list)
+{
+	struct moat_pt_page *page = *list;
+
+	if (page != NULL)
+		*list = page->next;
+	return page;
+}
+
+/* Without memory: what lies in other threads' stripes. */
+static struct moat_pt_page *steal(struct moat_pt_pool *pool, const struct stripe *mine)
+{
+	struct moat_pt_page *page = NULL;
+
+	for (unsigned int i = 0; i < PT_STRIPES && page == NULL; i++) {
+		struct stripe *s = &pool->stripes[i];
+
+		if (s == mine)
+			continue;
+		pt_lock(&s->lock);
+		if (s->n == 0 && s->spare != NULL) {
+			s->pages = s->spare;
+			s->spare = NULL;
+			s->n = PT_MAGAZINE;
+		}
+		page = pop(&s->pages);
+		s->n -= page != NULL;
+		pt_unlock(&s->lock);
+	}
+	return page;
+}
+
+/* Fill an empty stripe, whose lock is held. */
+static void refill(struct moat_pt_pool *pool, struct stripe *s)
+{
+	struct moat_pt_page *page;
+
+	if (s->spare != NULL) {
+		s->pages = s->spare;
+		s->spare = NULL;
+		s->n = PT_MAGAZINE;
+		return;
+	}
+	pt_lock(&pool->lock);
+	if (pool->magazines != NULL) {
+		s->pages = pool->magazines;
+		pool->magazines = s->pages->more;
+		s->n = PT_MAGAZINE;
+	} else {
+		page = pop(&pool->loose);
+		if (page == NULL)
+			page = carve(pool, 1);
+		if (page != NULL) {
+			page->next = NULL;
+			s->pages = page;
+			s->n = 1;
+		}
+	}
+	pt_unlock(&pool->lock);
+}
+
+static struct moat_pt_page *take_single(struct moat_pt_pool *pool)
+{
+	struct stripe *s = my_stripe(pool);
+	struct moat_pt_page *page;
+
+	pt_lock(&s->lock);
+	if (unlikely(s->n == 0))
+		refill(pool, s);
+	page = pop(&s->pages);
+	s->n -= page != NULL;
+	s->allocated += page != NULL;
+	pt_unlock(&s->lock);
+	if (likely(page != NULL))
+		return page;
+	page = steal(pool, s);
+	pt_lock(&s->lock);
+	s->allocated += page != NULL;
+	pt_unlock(&s->lock);
+	return page;
+}
+
+static struct moat_pt_page *take_pair(struct moat_pt_pool *pool)
+{
+	struct stripe *s = my_stripe(pool);
+	struct moat_pt_page *page;
+
+	pt_lock(&pool->lock);
+	page = pop(&pool->pairs);
+	if (page == NULL)
+		page = carve(pool, 2);
+	pt_unlock(&pool->lock);
+	pt_lock(&s->lock);
+	s->allocated += page != NULL ? 2 : 0;
+	pt_unlock(&s->lock);
+	return page;
+}
+
+uint64_t *pt_pool_take(struct moat_pt_pool *pool, unsigned int pages)
+{
+	struct moat_pt_page *page = likely(pages == 1) ? take_single(pool) : take_pair(pool);
+
+	return likely(page != NULL) ? make_ready(page) : NULL;
+}
+
+/* The depot's lock is held. */
+static void put_depot(struct moat_pt_pool *pool, struct moat_pt_page *page)
+{
+	struct moat_pt_page **list = page->pages == 2 ? &pool->pairs : &pool->loose;
+
+	page->next = *list;
+	*list = page;
+}
+
+static void put_single(struct moat_pt_pool *pool, struct stripe *s, struct moat_pt_page *page)
+{
+	pt_lock(&s->lock);
+	s->freed++;
+	if (unlikely(s->n == PT_MAGAZINE)) {
+		if (s->spare != NULL) {
+			pt_lock(&pool->lock);
+			s->spare->more = pool->magazines;
+			pool->magazines = s->spare;
+			pt_unlock(&pool->lock);
+		}
+		s->spare = s->pages;
+		s->pages = NULL;
+		s->n = 0;
+	}
+	page->next = s->pages;
+	s->pages = page;
+	s->n++;
+	pt_unlock(&s->lock);
+}
+
+void pt_pool_put(struct moat_pt_pool *pool, struct moat_pt_page *page)
+{
+	struct stripe *s = my_stripe(pool);
+
+	poison(pool, page);
+	if (likely(page->pages == 1)) {
+		put_single(pool, s, page);
+		return;
+	}
+	pt_lock(&pool->lock);
+	put_depot(pool, page);
+	pt_unlock(&pool->lock);
+	pt_lock(&s->lock);
+	s->freed += 2;
+	pt_unlock(&s->lock);
+}
+
+void moat_pt_pool_recycle(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
+{
+	struct moat_pt_page *page = freed->head;
+
+	freed->head = NULL;
+	freed->n = 0;
+	while (page != NULL) {
+		struct moat_pt_page *next = page->next;
+
+		pt_pool_put(pool, page);
+		page = next;
+	}
+}
+
+/* ------------------------------------------------------------------------------ grace period */
+
+/* The grace period of a retired list is over. Runs in liburcu's thread. */
+static void grace_over(struct rcu_head *head)
+{
+	struct moat_pt_page *page = caa_container_of(head, struct moat_pt_page, rcu);
+	struct moat_pt_pool *pool = pt_chunk_of(page)->pool;
+	uint64_t pages = 0;
+
+	pt_lock(&pool->lock);
+	while (page != NULL) {
+		struct moat_pt_page *next = page->next;
+
+		pages += page->pages;
+		put_depot(pool, page);
+		page = next;
+	}
+	pt_unlock(&pool->lock);
+	/* relaxed: a counter; the lists are ordered by the lock */
+	atomic_fetch_sub_explicit(&pool->retired, pages, memory_order_relaxed);
+}
+
+void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
+{
+	struct stripe *s = my_stripe(pool);
+	struct moat_pt_page *head = freed->head;
+	unsigned int n = freed->n;
+
+	if (head == NULL)
+		return;
+#ifdef MOAT_MUTATE_TABLE_EARLY_REUSE
+	/* The rule broken on purpose: readers may still be in these pages. */
+	moat_pt_pool_recycle(pool, freed);
+	return;
+#endif
+	freed->head = NULL;
+	freed->n = 0;
+	for (struct moat_pt_page *page = head; page != NULL; page = page->next)
+		poison(pool, page);
+	pt_lock(&s->lock);
+	s->freed += n;
+	pt_unlock(&s->lock);
+	/* relaxed: a counter */
+	atomic_fetch_add_explicit(&pool->retired, n, memory_order_relaxed);
+	urcu_qsbr_call_rcu(&head->rcu, grace_over);
+}
+
+/* ------------------------------------------------------------------------------ control path */
+
+int moat_pt_pool_create(const struct moat_pt_mem *mem, struct moat_pt_pool **out)
+{
+	static const struct moat_pt_mem anon = { .alloc = anon_alloc, .free = anon_free };
+	struct moat_pt_pool *pool = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*pool));
+
+	if (pool == NULL)
+		return moat_error(-ENOMEM, "no memory for a pool of page tables");
+	memset(pool, 0, sizeof(*pool));
+	pool->mem = mem != NULL ? *mem : anon;
+	*out = pool;
+	return 0;
+}
+
+void moat_pt_pool_destroy(struct moat_pt_pool *pool)
+{
+	if (pool == NULL)
+		return;
+	urcu_qsbr_barrier();
+	while (pool->chunks != NULL) {
+		struct pt_chunk *chunk = pool->chunks;
+
+		pool->chunks = chunk->next;
+		pool->mem.free(pool->mem.ctx, chunk, MOAT_2M_SIZE);
+	}
+	free(pool);
+}
+
+void moat_pt_pool_poison(struct moat_pt_pool *pool, bool on)
+{
+	pool->poison = on;
+}
+
+void moat_pt_pool_stats(const struct moat_pt_pool *cpool, struct moat_pt_pool_stats *stats)
+{
+	struct moat_pt_pool *pool = (struct moat_pt_pool *)(uintptr_t)cpool;
+
+	*stats = (struct moat_pt_pool_stats){ 0 };
+	for (unsigned int i = 0; i < PT_STRIPES; i++) {
+		struct stripe *s = &pool->stripes[i];
+
+		pt_lock(&s->lock);
+		stats->allocated += s->allocated;
+		stats->freed += s->freed;
+		pt_unlock(&s->lock);
+	}
+	/* relaxed: a counter */
+	stats->retired = atomic_load_explicit(&pool->retired, memory_order_relaxed);
+	stats->in_use = stats->allocated - stats->freed;
+	pt_lock(&pool->lock);
+	stats->stock = pool->total - stats->in_use - stats->retired;
+	pt_unlock(&pool->lock);
+}

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ *
+ * Ranges of any shape, level by level from the root: look (nothing is written), prepare (tables are
+ * linked, nothing is mapped), write (cannot fail). Each function takes a table, its level and the
+ * part of the range that lies in it.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "pt_internal.h"
+
+/* -------------------------------------------------------------------------- link and unlink */
+
+/* What readers find for [iova, iova + 1 GiB), which one PDP entry covers: nothing. */
+static void forget_1g(struct pt_impl *impl, uint64_t iova)
+{
+	uint64_t g = iova >> MOAT_2M_SHIFT;
+
+	if (g >= impl->pub.nr_granules)
+		return;
+	for (unsigned int k = 0; k < PT_ENTRIES; k++)
+		/* release: the entries behind it were cleared before */
+		atomic_store_explicit(&impl->pub.granules[g + k].entries, 0, memory_order_release);
+}
+
+/* A zeroed table for slot `i` of `parent`, linked for the unit, for walkers and for readers, in an
+ * order in which whoever sees a link sees all that it leads to. NULL without memory. */
+static uint64_t *link_table(const struct pt_map_req *req, uint64_t *parent, unsigned int i,
+	unsigned int level, uint64_t iova)
+{
+	struct pt_impl *impl = req->impl;
+	unsigned int pages = level == 2 ? 1 : 2;
+	uint64_t *child = NULL;
+
+	pt_lock(&impl->link);
+	if (pt_load(&parent[i]) != 0) { /* another writer was faster */
+		child = pt_child(parent, i);
+	} else if ((child = pt_pool_take(impl->pool, pages)) != NULL) {
+		struct moat_pt_page *page = pt_page_of(child);
+		uint64_t g = iova >> MOAT_2M_SHIFT;
+
+		page->slot = &parent[i];
+		page->level = level - 1;
+		page->delta = req->va_off;
+		pt_flush(impl, child, MOAT_PAGE_SIZE);
+		pt_store(&parent[PT_ENTRIES + i], (uintptr_t)child);
+		pt_store(&parent[i], pt_hpa_of(child) | MOAT_SS_R | MOAT_SS_W);
+		pt_flush(impl, &parent[i], sizeof(parent[i]));
+		if (level == 2 && g < impl->pub.nr_granules) {
+			struct moat_pt_granule *granule = &impl->pub.granules[g];
+
+			/* release: the table is zero for whoever sees its delta or its address. A
+			 * reader that still has the old `entries` finds 0 or a link there. */
+			atomic_store_explicit(&granule->delta, page->delta, memory_order_release);
+			atomic_store_explicit(&granule->entries, (uintptr_t)child,
+				memory_order_release);
+		}
+	}
+	pt_unlock(&impl->link);
+	return child;
+}
+
+/* The array of virtual addresses of a leaf table that holds pages which are not linear. */
+static bool add_vas(struct pt_impl *impl, uint64_t *table)
+{
+	struct moat_pt_page *page = pt_page_of(table);
+	bool ok = true;
+
+	pt_lock(&impl->link);
+	/* relaxed: it changes only under this lock */
+	if (__atomic_load_n(&page->vas, __ATOMIC_RELAXED) == NULL) {
+		uint64_t *vas = pt_pool_take(impl->pool, 1);
+
+		ok = vas != NULL;
+		/* release: zeroed before a reader sees it */
+		__atomic_store_n(&page->vas, vas, __ATOMIC_RELEASE);
+	}
+	pt_unlock(&impl->link);
+	return ok;
+}
+
+/* The caller's range covers all of slot `i`: no other writer is there, so no lock is taken. */
+static void unlink_table(struct pt_impl *impl, uint64_t *parent, unsigned int i,
+	struct moat_pt_freed *freed)
+{
+	struct moat_pt_page *page = pt_page_of(pt_child(parent, i));
+	uint64_t *vas = page->vas;
+
+	pt_store(&parent[i], 0);
+	pt_store(&parent[PT_ENTRIES + i], 0);
+	pt_flush(impl, &parent[i], sizeof(parent[i]));
+	if (page->pages == 2)
+		page->dirty = true; /* the companion of leaves beyond the window */
+	if (vas != NULL) {
+		struct moat_pt_page *array = pt_page_of(vas);
+
+		array->dirty = true;
+		pt_freed_add(freed, array);
+	}
+	pt_freed_add(freed, page);
+}
+
+void pt_unlink_leaf(struct pt_impl *impl, uint64_t iova, uint64_t *table,
+	struct moat_pt_freed *freed)
+{
+	uint64_t *slot = pt_page_of(table)->slot;
+	unsigned int i = pt_index(iova, 2);
+	uint64_t g = iova >> MOAT_2M_SHIFT;
+
+	if (g < impl->pub.nr_granules)
+		/* release: all entries of the table were cleared before */
+		atomic_store_explicit(&impl->pub.granules[g].entries, 0, memory_order_release);
+	unlink_table(impl, slot - i, i, freed);
+}
+
+/* Unlink what slot `i` of `table` links; the caller's range covers all of it. */
+static void unlink_slot(struct pt_impl *impl, uint64_t *table, unsigned int i, unsigned int level,
+	uint64_t iova, struct moat_pt_freed *freed)
+{
+	if (level == 2) {
+		pt_unlink_leaf(impl, iova, pt_child(table, i), freed);
+		return;
+	}
+	if (level == 3)
+		forget_1g(impl, iova); /* granules of 2 MiB leaves still point into the PD table */
+	unlink_table(impl, table, i, freed);
+}
+
+/* -------------------------------------------------------------------------------------- map */
+
+/* Is the slot that [iova, iova + size) covers whole, and may it be a leaf? */
+static bool may_be_leaf(const struct pt_map_req *req, uint64_t iova, uint64_t slot_iova,
+	uint64_t last, unsigned int level)
+{
+	uint64_t size = UINT64_C(1) << pt_shift(level);
+
+	return (level == 2 || level == 3) && (req->impl->leaf_sizes & size) &&
+	       (req->hpa_off & (size - 1)) == 0 && iova <= slot_iova &&
+	       last - slot_iova >= size - 1;
+}
+
+/* First page of [iova, last] that is mapped. */
+static bool find_mapped(const uint64_t *table, unsigned int level, uint64_t iova, uint64_t last,
+	uint64_t *bad)
+{
+	struct pt_span s = pt_span(iova, last, level);
+	uint64_t slot_size = UINT64_C(1) << pt_shift(level);
+
+	for (unsigned int i = s.i; i < s.end; i++) {
+		uint64_t slot, from, to;
+
+		i += pt_run->find_nonzero(&table[i], s.end - i);
+		if (i == s.end)
+			break;
+		slot = pt_slot_iova(iova, i, level);
+		from = RTE_MAX(slot, iova);
+		to = RTE_MIN(slot + slot_size - 1, last);
+		if (!pt_is_link(pt_load(&table[i]), level)) {
+			*bad = from;
+			return true;
+		}
+		if (find_mapped(pt_child(table, i), level - 1, from, to, bad))
+			return true;
+	}
+	return false;
+}
+
+/* Link every table that the range needs and lacks. */
+static bool prepare(const struct pt_map_req *req, uint64_t *table, unsigned int level,
+	uint64_t iova, uint64_t last)
+{
+	struct pt_span s = pt_span(iova, last, level);
+	uint64_t slot_size = UINT64_C(1) << pt_shift(level);
+
+	if (level == 1)
+		return req->va_off == PT_DELTA_NONE || req->va_off == pt_page_of(table)->delta ||
+		       add_vas(req->impl, table);
+	for (unsigned int i = s.i; i < s.end; i++) {
+		uint64_t slot = pt_slot_iova(iova, i, level);
+		uint64_t *child;
+
+		if (pt_load(&table[i]) != 0)
+			child = pt_child(table, i);
+		else if (may_be_leaf(req, iova, slot, last, level))
+			continue;
+		else
+			child = link_table(req, table, i, level, slot);
+		if (child == NULL || !prepare(req, child, level - 1, RTE_MAX(slot, iova),
+					     RTE_MIN(slot + slot_size - 1, last)))
+			return false;
+	}
+	return true;
+}
+
+static void write_pages(const struct pt_map_req *req, uint64_t *table, struct pt_span s,
+	uint64_t iova)
+{
+	struct moat_pt_page *page = pt_page_of(table);
+	unsigned int n = s.end - s.i;
+	uint64_t entry = (iova + req->hpa_off) | req->prot;
+
+	if (req->va_off != PT_DELTA_NONE && req->va_off == page->delta) {
+		entry |= MOAT_SS_LIN;
+	} else {
+		/* acquire: pairs with add_vas of another writer in this table */
+		uint64_t *vas = __atomic_load_n(&page->vas, __ATOMIC_ACQUIRE);
+
+		if (req->va_off != PT_DELTA_NONE)
+			pt_run->fill(&vas[s.i], n, iova + req->va_off, MOAT_PAGE_SIZE);
+		else if (vas != NULL)
+			pt_run->zero(&vas[s.i], n);
+	}
+	pt_run->fill(&table[s.i], n, entry, MOAT_PAGE_SIZE);
+	pt_flush(req->impl, &table[s.i], n * sizeof(table[0]));
+}
+
+/* Leaves of `level` in slots [i, i + n): granules first, then the entries that make them count. */
+static void write_leaves(const struct pt_map_req *req, uint64_t *table, unsigned int level,
+	unsigned int i, unsigned int n, uint64_t iova)
+{
+	struct moat_pt *pt = &req->impl->pub;
+	uint64_t size = UINT64_C(1) << pt_shift(level);
+	uint64_t entry = (iova + req->hpa_off) | req->prot | MOAT_SS_PS;
+	uint64_t g = iova >> MOAT_2M_SHIFT;
+
+	if (req->va_off != PT_DELTA_NONE) {
+		uintptr_t at = (uintptr_t)&table[i] | MOAT_PT_SUPER;
+
+		entry |= MOAT_SS_LIN;
+		if (g >= pt->nr_granules)
+			pt_run->fill(&table[PT_ENTRIES + i], n,
+				(iova + req->va_off) | PT_VA_LEAF, size);
+		else if (level == 2)
+			pt_run->granules(&pt->granules[g], n, at, req->va_off);
+		else
+			for (unsigned int k = 0; k < n * PT_ENTRIES; k++)
+				pt_run->granules(&pt->granules[g + k], 1,
+					at + k / PT_ENTRIES * sizeof(table[0]), req->va_off);
+	}
+	pt_run->fill(&table[i], n, entry, size);
+	pt_flush(req->impl, &table[i], n * sizeof(table[0]));
+}
+
+static void write_range(const struct pt_map_req *req, uint64_t *table, unsigned int level, uint64_t iova,
+	uint64_t last)
+{
+	struct pt_span s = pt_span(iova, last, level);
+	uint64_t slot_size = UINT64_C(1) << pt_shift(level);
+
+	if (level == 1) {
+		write_pages(req, table, s, iova);
+		return;
+	}
+	for (unsigned int i = s.i; i < s.end;) {
+		uint64_t slot = pt_slot_iova(iova, i, level);
+		unsigned int n = pt_run->find_nonzero(&table[i], s.end - i);
+
+		/* prepare() left only slots empty that are to be leaves */
+		if (n > 0) {
+			write_leaves(req, table, level, i, n, slot);
+			i += n;
+			continue;
+		}
+		write_range(req, pt_child(table, i), level - 1, RTE_MAX(slot, iova),
+			RTE_MIN(slot + slot_size - 1, last));
+		i++;
+	}
+}
+
+int pt_range_map(const struct pt_map_req *req, uint64_t *bad)
+{
+	struct pt_impl *impl = req->impl;
+	unsigned int levels = impl->pub.levels;
+
+	if (find_mapped(impl->root, levels, req->iova, req->last, bad))
+		return moat_error(-EEXIST, "iova 0x%" PRIx64 " is mapped already; unmap it first", *bad);
+	if (!prepare(req, impl->root, levels, req->iova, req->last))
+		return moat_error(-ENOMEM,
+			"no memory for the page tables of iova 0x%" PRIx64 " to 0x%" PRIx64
+			"; give the pool more, or map less",
+			req->iova, req->last);
+	if (!impl->pub.coherent) {
+		/* Another writer may have linked a table that we use but not flushed the link. */
+		pt_lock(&impl->link);
+		pt_unlock(&impl->link);
+	}
+	write_range(req, impl->root, levels, req->iova, req->last);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------ unmap */
+
+/* Is all of [iova, last] mapped, in leaves that it covers whole? 0, -ENOENT, -EINVAL. */
+static int find_unmapped(const uint64_t *table, unsigned int level, uint64_t iova, uint64_t last,
+	uint64_t *bad)
+{
+	struct pt_span s = pt_span(iova, last, level);
+	uint64_t slot_size = UINT64_C(1) << pt_shift(level);
+	int ret = 0;
+
+	if (level == 1) {
+		unsigned int n = pt_run->find_zero(&table[s.i], s.end - s.i);
+
+		*bad = iova + n * MOAT_PAGE_SIZE;
+		return s.i + n == s.end ? 0 : -ENOENT;
+	}
+	for (unsigned int i = s.i; i < s.end && ret == 0;) {
+		uint64_t slot = pt_slot_iova(iova, i, level);
+		uint64_t from = RTE_MAX(slot, iova), to = RTE_MIN(slot + slot_size - 1, last);
+		uint64_t entry = pt_load(&table[i]);
+
+		if (entry == 0) {
+			*bad = from;
+			return -ENOENT;
+		}
+		if (pt_is_link(entry, level)) {
+			ret = find_unmapped(pt_child(table, i), level - 1, from, to, bad);
+			i++;
+		} else if (to - from != slot_size - 1) {
+			*bad = slot;
+			return -EINVAL;
+		} else { /* a run of leaves, of which only the last can be covered in part */
+			unsigned int whole = s.end - i;
+
+			if (last < pt_slot_iova(iova, s.end - 1, level) + slot_size - 1)
+				whole--;
+			i += RTE_MAX(pt_run->find_no_leaf(&table[i], whole), 1u);
+		}
+	}
+	return ret;
+}
+
+/* Clear entries, unlink the tables that the range covers whole. Checked before: cannot fail. */
+static void clear_range(struct pt_impl *impl, uint64_t *table, unsigned int level, uint64_t iova,
+	uint64_t last, struct moat_pt_freed *freed)
+{
+	struct pt_span s = pt_span(iova, last, level);
+	uint64_t slot_size = UINT64_C(1) << pt_shift(level);
+
+	if (level == 1) {
+		pt_run->zero(&table[s.i], s.end - s.i);
+		pt_flush(impl, &table[s.i], (s.end - s.i) * sizeof(table[0]));
+		return;
+	}
+	for (unsigned int i = s.i; i < s.end;) {
+		uint64_t slot = pt_slot_iova(iova, i, level);
+		uint64_t from = RTE_MAX(slot, iova), to = RTE_MIN(slot + slot_size - 1, last);
+		unsigned int n = pt_run->find_no_leaf(&table[i], s.end - i);
+
+		if (n > 0) {
+			pt_run->zero(&table[i], n);
+			pt_flush(impl, &table[i], n * sizeof(table[0]));
+			/* The granules of 2 MiB leaves stay: the next leaf there finds them. */
+			for (unsigned int k = 0; level == 3 && k < n; k++)
+				forget_1g(impl, slot + k * slot_size);
+			i += n;
+			continue;
+		}
+		clear_range(impl, pt_child(table, i), level - 1, from, to, freed);
+		if (to - from == slot_size - 1)
+			unlink_slot(impl, table, i, level, slot, freed);
+		i++;
+	}
+}
+
+int pt_range_unmap(struct pt_impl *impl, uint64_t iova, uint64_t last, struct moat_pt_freed *freed,
+	uint64_t *bad)
+{
+	unsigned int levels = impl->pub.levels;
+	int ret = find_unmapped(impl->root, levels, iova, last, bad);
+
+	if (ret == -ENOENT)
+		return moat_error(ret, "iova 0x%" PRIx64 " is not mapped; unmap exactly what was mapped",
+			*bad);
+	if (ret != 0)
+		return moat_error(ret,
+			"iova 0x%" PRIx64 " begins a larger page that 0x%" PRIx64 " to 0x%" PRIx64
+			" covers only in part; unmap all of it",
+			*bad, iova, last);
+	clear_range(impl, impl->root, levels, iova, last, freed);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------ prune */
+
+static void prune(struct pt_impl *impl, uint64_t *table, unsigned int level, uint64_t iova,
+	uint64_t last, struct moat_pt_freed *freed)
+{
+	struct pt_span s = pt_span(iova, last, level);
+	uint64_t slot_size = UINT64_C(1) << pt_shift(level);
+
+	for (unsigned int i = s.i; i < s.end; i++) {
+		uint64_t slot = pt_slot_iova(iova, i, level);
+		uint64_t from = RTE_MAX(slot, iova), to = RTE_MIN(slot + slot_size - 1, last);
+		uint64_t *child;
+
+		if (!pt_is_link(pt_load(&table[i]), level))
+			continue;
+		child = pt_child(table, i);
+		if (level > 2)
+			prune(impl, child, level - 1, from, to, freed);
+		if (to - from == slot_size - 1 &&
+			pt_run->find_nonzero(child, PT_ENTRIES) == PT_ENTRIES)
+			unlink_slot(impl, table, i, level, slot, freed);
+	}
+}
+
+void pt_range_prune(struct pt_impl *impl, uint64_t iova, uint64_t last, struct moat_pt_freed *freed)
+{
+	prune(impl, impl->root, impl->pub.levels, iova, last, freed);
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <immintrin.h>
+
+#include "pt_internal.h"
+
+/* ThreadSanitizer takes a vector access for a plain one, and the walkers' loads would race with it.
+ * Its builds use the scalar variant, whose accesses are atomic for the compiler too. */
+#if defined(__SANITIZE_THREAD__)
+#define PT_RUN_VECTOR 0
+#else
+#define PT_RUN_VECTOR 1
+#endif
+
+/* ---------------------------------------------------------------------------------- scalar */
+
+static bool always(void)
+{
+	return true;
+}
+
+static unsigned int scalar_find_nonzero(const uint64_t *e, unsigned int n)
+{
+	unsigned int k = 0;
+
+	while (k < n && pt_load(&e[k]) == 0)
+		k++;
+	return k;
+}
+
+static unsigned int scalar_find_zero(const uint64_t *e, unsigned int n)
+{
+	unsigned int k = 0;
+
+	while (k < n && pt_load(&e[k]) != 0)
+		k++;
+	return k;
+}
+
+static unsigned int scalar_find_no_leaf(const uint64_t *e, unsigned int n)
+{
+	unsigned int k = 0;
+
+	while (k < n && (pt_load(&e[k]) & MOAT_SS_PS))
+		k++;
+	return k;
+}
+
+static void scalar_fill(uint64_t *e, unsigned int n, uint64_t first, uint64_t stride)
+{
+	for (unsigned int k = 0; k < n; k++)
+		pt_store(&e[k], first + k * stride);
+}
+
+static void scalar_zero(uint64_t *e, unsigned int n)
+{
+	for (unsigned int k = 0; k < n; k++)
+		pt_store(&e[k], 0);
+}
+
+static void scalar_granules(struct moat_pt_granule *g, unsigned int n, uintptr_t entries,
+	uintptr_t delta)
+{
+	for (unsigned int k = 0; k < n; k++, entries += sizeof(uint64_t)) {
+		/* relaxed: only the writer of this range stores here, and that is us */
+		if (atomic_load_explicit(&g[k].delta, memory_order_relaxed) != delta)
+			/* release: what the old delta belonged to was cleared before */
+			atomic_store_explicit(&g[k].delta, delta, memory_order_release);
+		if (atomic_load_explicit(&g[k].entries, memory_order_relaxed) != entries)
+			/* release: behind the delta; the leaf itself is stored after both */
+			atomic_store_explicit(&g[k].entries, entries, memory_order_release);
+	}
+}
+
+static const struct pt_run_ops scalar = {
+	.name = "scalar",
+	.supported = always,
+	.find_nonzero = scalar_find_nonzero,
+	.find_zero = scalar_find_zero,
+	.find_no_leaf = scalar_find_no_leaf,
+	.fill = scalar_fill,
+	.zero = scalar_zero,
+	.granules = scalar_granules,
+};
+
+/* ------------------------------------------------------------------------------------ AVX2 */
+
+#if PT_RUN_VECTOR
+#define AVX2 __attribute__((target("avx2")))
+
+static bool has_avx2(void)
+{
+	__builtin_cpu_init();
+	return __builtin_cpu_supports("avx2");
+}
+
+AVX2 static inline __m256i load(const uint64_t *e)
+{
+	return _mm256_loadu_si256((const __m256i *)e);
+}
+
+/* Entries to write one by one until `e` is aligned for vector stores (at most `n`). */
+static inline unsigned int head(const void *e, unsigned int n)
+{
+	unsigned int k = (-(uintptr_t)e & 31) / sizeof(uint64_t);
+
+	return k < n ? k : n;
+}
+
+/* Each search looks at 16 entries at a time, and lets the scalar one name the place. */
+
+AVX2 static unsigned int avx2_find_nonzero(const uint64_t *e, unsigned int n)
+{
+	unsigned int k = 0;
+
+	for (; k + 16 <= n; k += 16) {
+		__m256i a = _mm256_or_si256(load(e + k), load(e + k + 4));
+		__m256i b = _mm256_or_si256(load(e + k + 8), load(e + k + 12));
+
+		a = _mm256_or_si256(a, b);
+		if (!_mm256_testz_si256(a, a))
+			break;
+	}
+	return k + scalar_find_nonzero(e + k, n - k);
+}
+
+AVX2 static unsigned int avx2_find_zero(const uint64_t *e, unsigned int n)
+{
+	const __m256i zero = _mm256_setzero_si256();
+	unsigned int k = 0;
+
+	for (; k + 16 <= n; k += 16) {
+		__m256i a = _mm256_or_si256(_mm256_cmpeq_epi64(load(e + k), zero),
+			_mm256_cmpeq_epi64(load(e + k + 4), zero));
+		__m256i b = _mm256_or_si256(_mm256_cmpeq_epi64(load(e + k + 8), zero),
+			_mm256_cmpeq_epi64(load(e + k + 12), zero));
+
+		a = _mm256_or_si256(a, b);
+		if (!_mm256_testz_si256(a, a))
+			break;
+	}
+	return k + scalar_find_zero(e + k, n - k);
+}
+
+AVX2 static unsigned int avx2_find_no_leaf(const uint64_t *e, unsigned int n)
+{
+	const __m256i ps = _mm256_set1_epi64x(MOAT_SS_PS);
+	unsigned int k = 0;
+
+	for (; k + 16 <= n; k += 16) {
+		__m256i a = _mm256_and_si256(load(e + k), load(e + k + 4));
+		__m256i b = _mm256_and_si256(load(e + k + 8), load(e + k + 12));
+
+		if (!_mm256_testc_si256(_mm256_and_si256(a, b), ps))
+			break;
+	}
+	return k + scalar_find_no_leaf(e + k, n - k);
+}
+
+AVX2 static void avx2_fill(uint64_t *e, unsigned int n, uint64_t first, uint64_t stride)
+{
+	unsigned int k = head(e, n);
+	__m256i v, w, step;
+
+	scalar_fill(e, k, first, stride);
+	first += k * stride;
+	v = _mm256_set_epi64x((int64_t)(first + 3 * stride), (int64_t)(first + 2 * stride),
+		(int64_t)(first + stride), (int64_t)first);
+	w = _mm256_add_epi64(v, _mm256_set1_epi64x((int64_t)(4 * stride)));
+	step = _mm256_set1_epi64x((int64_t)(8 * stride));
+	for (; k + 8 <= n; k += 8) {
+		_mm256_store_si256((__m256i *)(e + k), v);
+		_mm256_store_si256((__m256i *)(e + k + 4), w);
+		v = _mm256_add_epi64(v, step);
+		w = _mm256_add_epi64(w, step);
+	}
+	scalar_fill(e + k, n - k, (uint64_t)_mm256_extract_epi64(v, 0), stride);
+}
+
+AVX2 static void avx2_zero(uint64_t *e, unsigned int n)
+{
+	const __m256i zero = _mm256_setzero_si256();
+	unsigned int k = head(e, n);
+
+	scalar_zero(e, k);
+	for (; k + 8 <= n; k += 8) {
+		_mm256_store_si256((__m256i *)(e + k), zero);
+		_mm256_store_si256((__m256i *)(e + k + 4), zero);
+	}
+	scalar_zero(e + k, n - k);
+}
+
+AVX2 static void avx2_granules(struct moat_pt_granule *g, unsigned int n, uintptr_t entries,
+	uintptr_t delta)
+{
+	unsigned int k = (uintptr_t)g % 32 ? 1 : 0;
+	__m256i v, step = _mm256_set_epi64x(0, 2 * sizeof(uint64_t), 0, 2 * sizeof(uint64_t));
+
+	k = k < n ? k : n;
+	scalar_granules(g, k, entries, delta);
+	entries += k * sizeof(uint64_t);
+	v = _mm256_set_epi64x((int64_t)delta, (int64_t)(entries + sizeof(uint64_t)),
+		(int64_t)delta, (int64_t)entries);
+	/* Both words of a granule at once: 16 aligned bytes. */
+	for (; k + 2 <= n; k += 2) {
+		__m256i *p = (__m256i *)(void *)(g + k);
+		__m256i differs = _mm256_xor_si256(_mm256_load_si256(p), v);
+
+		if (!_mm256_testz_si256(differs, differs))
+			_mm256_store_si256(p, v);
+		v = _mm256_add_epi64(v, step);
+	}
+	scalar_granules(g + k, n - k, (uintptr_t)_mm256_extract_epi64(v, 0), delta);
+}
+
+static const struct pt_run_ops avx2 = {
+	.name = "avx2",
+	.supported = has_avx2,
+	.find_nonzero = avx2_find_nonzero,
+	.find_zero = avx2_find_zero,
+	.find_no_leaf = avx2_find_no_leaf,
+	.fill = avx2_fill,
+	.zero = avx2_zero,
+	.granules = avx2_granules,
+};
+#endif
+
+const struct pt_run_ops *const pt_run_variants[] = {
+#if PT_RUN_VECTOR
+	&avx2,
+#endif
+	&scalar,
+	NULL,
+};
+const struct pt_run_ops *pt_run = &scalar;
+
+__attribute__((constructor)) static void choose(void)
+{
+	for (unsigned int i = 0; pt_run_variants[i] != NULL; i++) {
+		if (pt_run_variants[i]->supported()) {
+			pt_run = pt_run_variants[i];
+			return;
+		}
+	}
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ *
+ * What a map or unmap does to the tables, call by call.
+ */
+#include "pt_test.h"
+
+static int setup(void **state)
+{
+	urcu_qsbr_register_thread();
+	return moat_pt_pool_create(NULL, &pool);
+}
+
+static int teardown(void **state)
+{
+	struct moat_pt_pool_stats stats;
+
+	moat_pt_pool_stats(pool, &stats);
+	moat_pt_pool_destroy(pool);
+	urcu_qsbr_unregister_thread();
+	return stats.in_use != 0; /* every test gives back every table page */
+}
+
+static void one_page_is_found_where_it_was_mapped_and_nowhere_else(void **state)
+{
+	struct moat_pt *pt = table(4, 48, 0);
+
+	assert_int_equal(map(pt, 5 * P, 0x1234000, P, MOAT_RW), 0);
+	assert_leaf(pt, 5 * P + 17, 0x1234011, MOAT_PAGE_SIZE, MOAT_RW);
+	assert_unmapped(pt, 4 * P);
+	assert_unmapped(pt, 6 * P);
+	assert_unmapped(pt, MOAT_2M_SIZE + 5 * P);
+	assert_usage(pt, 1, 3 * 2 + 1);
+	assert_int_equal(unmap(pt, 5 * P, P, 0), 0);
+	assert_unmapped(pt, 5 * P);
+	moat_pt_destroy(pt);
+}
+
+static void mapping_a_mapped_page_names_it_and_changes_nothing(void **state)
+{
+	struct moat_pt *pt = table(3, 0, 0);
+	uint64_t bad = 0;
+
+	assert_int_equal(map(pt, 7 * P, 0x70000, P, MOAT_R), 0);
+	assert_int_equal(moat_pt_map(pt, 7 * P, 0x1000, (void *)(7 * P), P, MOAT_R, &bad), -EEXIST);
+	assert_int_equal(bad, 7 * P);
+	/* across tables, the bad page in the middle, with and without a virtual address */
+	assert_int_equal(moat_pt_map(pt, 0, 0, NULL, 2 * MOAT_2M_SIZE, MOAT_R, &bad), -EEXIST);
+	assert_int_equal(bad, 7 * P);
+	assert_int_equal(moat_pt_map(pt, 2 * P, 0, (void *)(2 * P), 10 * P, MOAT_R, &bad), -EEXIST);
+	assert_int_equal(bad, 7 * P);
+	assert_non_null(strstr(moat_error_text(), "0x7000"));
+	assert_leaf(pt, 7 * P, 0x70000, P, MOAT_R);
+	assert_usage(pt, 1, 2 * 2 + 1);
+	moat_pt_destroy(pt);
+}
+
+static void unmapping_an_unmapped_page_names_it_and_changes_nothing(void **state)
+{
+	struct moat_pt *pt = table(4, 48, MOAT_2M_SIZE);
+	struct moat_pt_freed freed = { 0 };
+	uint64_t bad = 0;
+
+	assert_int_equal(moat_pt_unmap(pt, 3 * P, P, &freed, &bad), -ENOENT);
+	assert_int_equal(bad, 3 * P);
+	assert_int_equal(map(pt, 0, 0x10000000, 9 * P, MOAT_RW), 0);
+	assert_int_equal(moat_pt_unmap(pt, 4 * P, 20 * P, &freed, &bad), -ENOENT);
+	assert_int_equal(bad, 9 * P);
+	assert_int_equal(moat_pt_unmap(pt, 9 * P, P, &freed, &bad), -ENOENT);
+	assert_int_equal(bad, 9 * P);
+	assert_int_equal(map(pt, MOAT_2M_SIZE - P, 0x20000000, P, MOAT_RW), 0);
+	assert_int_equal(moat_pt_unmap(pt, MOAT_2M_SIZE - P, 2 * P, &freed, &bad), -ENOENT);
+	assert_int_equal(bad, MOAT_2M_SIZE);
+	assert_int_equal(freed.n, 0);
+	assert_usage(pt, 10, 3 * 2 + 1);
+	moat_pt_destroy(pt);
+}
+
+static void what_is_malformed_is_refused_with_its_values(void **state)
+{
+	struct moat_pt *pt = table(4, 32, MOAT_2M_SIZE);
+	struct moat_pt_freed freed = { 0 };
+	uint64_t bad;
+
+	assert_int_equal(map(pt, 0x123, 0, P, MOAT_R), -EINVAL);
+	assert_int_equal(moat_pt_map(pt, 0, 0x10, NULL, P, MOAT_R, &bad), -EINVAL);
+	assert_int_equal(moat_pt_map(pt, 0, 0, (void *)1, P, MOAT_R, &bad), -EINVAL);
+	assert_int_equal(map(pt, 0, 0, 0, MOAT_R), -EINVAL);
+	assert_int_equal(map(pt, 0, 0, P + 1, MOAT_R), -EINVAL);
+	assert_int_equal(map(pt, 0, 0, P, 0), -EINVAL);
+	assert_int_equal(map(pt, 0, 0, P, 4), -EINVAL);
+	assert_int_equal(map(pt, 0, UINT64_C(1) << 52, P, MOAT_R), -EINVAL);
+	assert_int_equal(map(pt, 0, (UINT64_C(1) << 52) - P, 2 * P, MOAT_R), -EINVAL);
+	assert_int_equal(map(pt, UINT64_C(1) << 32, 0, P, MOAT_R), -ERANGE);
+	assert_int_equal(map(pt, (UINT64_C(1) << 32) - P, 0, 2 * P, MOAT_R), -ERANGE);
+	assert_int_equal(map(pt, (UINT64_C(1) << 32) - P, 0, -P, MOAT_R), -ERANGE);
+	assert_non_null(strstr(moat_error_text(), "0xffffffff"));
+	assert_int_equal(moat_pt_unmap(pt, UINT64_C(1) << 32, P, &freed, &bad), -ERANGE);
+	assert_int_equal(moat_pt_unmap(pt, 0, 0, &freed, &bad), -EINVAL);
+	assert_int_equal(moat_pt_unmap(pt, 5, P, &freed, &bad), -EINVAL);
+	assert_int_equal(map(pt, (UINT64_C(1) << 32) - P, 0, P, MOAT_R), 0);
+	assert_int_equal(map(pt, 0, (UINT64_C(1) << 52) - P, P, MOAT_R), 0);
+	moat_pt_destroy(pt);
+}
+
+static void levels_width_and_leaf_sizes_are_checked_at_creation(void **state)
+{
+	static const struct moat_pt_conf wrong[] = {
+		{ .levels = 2 }, { .levels = 6 }, { .levels = 3, .width = 40 },
+		{ .levels = 4, .width = 49 }, { .levels = 5, .width = 58 },
+		{ .levels = 4, .width = 29 }, { .levels = 4, .leaf_sizes = P },
+	};
+
+	for (unsigned int i = 0; i < RTE_DIM(wrong); i++) {
+		struct moat_pt_conf conf = wrong[i];
+		struct moat_pt *pt;
+
+		conf.pool = pool;
+		assert_int_equal(moat_pt_create(&conf, &pt), -EINVAL);
+	}
+}
+
+static void leaves_are_as_large_as_addresses_length_and_unit_allow(void **state)
+{
+	struct moat_pt *pt = table(4, 48, MOAT_2M_SIZE | MOAT_1G_SIZE);
+	uint64_t g = MOAT_1G_SIZE;
+
+	/* 4K up to a 2M boundary, 2M up to a 1G boundary, 1G, and down again */
+	assert_int_equal(map(pt, 2 * g - MOAT_2M_SIZE - P, 6 * g - MOAT_2M_SIZE - P,
+				 P + MOAT_2M_SIZE + g + MOAT_2M_SIZE + P, MOAT_RW), 0);
+	assert_leaf(pt, 2 * g - MOAT_2M_SIZE - 1, 6 * g - MOAT_2M_SIZE - 1, P, MOAT_RW);
+	assert_leaf(pt, 2 * g - 5, 6 * g - 5, MOAT_2M_SIZE, MOAT_RW);
+	assert_leaf(pt, 2 * g + 77777, 6 * g + 77777, g, MOAT_RW);
+	assert_leaf(pt, 3 * g + 7, 7 * g + 7, MOAT_2M_SIZE, MOAT_RW);
+	assert_leaf(pt, 3 * g + MOAT_2M_SIZE, 7 * g + MOAT_2M_SIZE, P, MOAT_RW);
+	assert_unmapped(pt, 3 * g + MOAT_2M_SIZE + P);
+	/* an address that is off by a page, or a unit without large pages: small ones */
+	assert_int_equal(map(pt, 8 * g, 8 * g + P, MOAT_2M_SIZE, MOAT_R), 0);
+	assert_leaf(pt, 8 * g, 8 * g + P, P, MOAT_R);
+	moat_pt_destroy(pt);
+	pt = table(4, 48, MOAT_2M_SIZE);
+	assert_int_equal(map(pt, 0, 0, g, MOAT_R), 0);
+	assert_leaf(pt, 0, 0, MOAT_2M_SIZE, MOAT_R);
+	moat_pt_destroy(pt);
+	pt = table(4, 48, MOAT_1G_SIZE);
+	assert_int_equal(map(pt, 0, 0, MOAT_2M_SIZE, MOAT_R), 0);
+	assert_leaf(pt, 0, 0, P, MOAT_R);
+	moat_pt_destroy(pt);
+}
+
+static void an_empty_table_is_never_replaced_by_a_large_leaf(void **state)
+{
+	struct moat_pt *pt = table(3, 39, MOAT_2M_SIZE | MOAT_1G_SIZE);
+
+	assert_int_equal(map(pt, 0, 0, P, MOAT_R), 0);
+	assert_int_equal(unmap(pt, 0, P, 0), 0);
+	assert_int_equal(map(pt, 0, 0, MOAT_1G_SIZE, MOAT_R), 0);
+	assert_leaf(pt, 0, 0, P, MOAT_R);
+	assert_leaf(pt, MOAT_2M_SIZE, MOAT_2M_SIZE, MOAT_2M_SIZE, MOAT_R);
+	assert_int_equal(unmap(pt, 0, MOAT_1G_SIZE, 1 + 2), 0);
+	/* with nothing left in the way */
+	assert_int_equal(map(pt, 0, 0, MOAT_1G_SIZE, MOAT_R), 0);
+	assert_leaf(pt, 0, 0, MOAT_1G_SIZE, MOAT_R);
+	moat_pt_destroy(pt);
+}
+
+static void a_part_of_a_large_leaf_cannot_be_unmapped(void **state)
+{
+	struct moat_pt *pt = table(4, 48, MOAT_2M_SIZE | MOAT_1G_SIZE);
+	struct moat_pt_freed freed = { 0 };
+	uint64_t bad = 0, m = MOAT_2M_SIZE;
+
+	assert_int_equal(map(pt, m, m, 4 * m, MOAT_RW), 0);
+	assert_int_equal(moat_pt_unmap(pt, 2 * m + P, P, &freed, &bad), -EINVAL);
+	assert_int_equal(bad, 2 * m);
+	assert_int_equal(moat_pt_unmap(pt, m, 2 * m + P, &freed, &bad), -EINVAL);
+	assert_int_equal(bad, 3 * m);
+	assert_int_equal(moat_pt_unmap(pt, m + P, 2 * m - P, &freed, &bad), -EINVAL);
+	assert_int_equal(bad, m);
+	assert_int_equal(map(pt, MOAT_1G_SIZE, 0, MOAT_1G_SIZE, MOAT_R), 0);
+	assert_int_equal(moat_pt_unmap(pt, MOAT_1G_SIZE + m, m, &freed, &bad), -EINVAL);
+	assert_int_equal(bad, MOAT_1G_SIZE);
+	assert_usage(pt, 4 * 512 + 512 * 512, 3 * 2);
+	assert_int_equal(unmap(pt, m, 4 * m, 0), 0);
+	assert_int_equal(unmap(pt, MOAT_1G_SIZE, MOAT_1G_SIZE, 0), 0);
+	assert_usage(pt, 0, 3 * 2);
+	moat_pt_destroy(pt);
+}
+
+static void an_unmap_that_covers_a_table_hands_it_over(void **state)
+{
+	struct moat_pt *pt = table(5, 57, 0);
+
+	assert_int_equal(map(pt, 0, 0, MOAT_2M_SIZE, MOAT_RW), 0);
+	assert_usage(pt, 512, 4 * 2 + 1);
+	assert_int_equal(unmap(pt, 0, MOAT_2M_SIZE, 1), 0);
+	assert_usage(pt, 0, 4 * 2);
+	/* three tables, of which the first is not covered */
+	assert_int_equal(map(pt, 0, 0, 3 * MOAT_2M_SIZE, MOAT_RW), 0);
+	assert_int_equal(unmap(pt, P, 3 * MOAT_2M_SIZE - P, 2), 0);
+	assert_leaf(pt, 0, 0, P, MOAT_RW);
+	/* a whole GiB: 511 new tables, one there already, and the directory */
+	assert_int_equal(unmap(pt, 0, P, 0), 0);
+	assert_int_equal(map(pt, 0, 0, MOAT_1G_SIZE, MOAT_RW), 0);
+	assert_int_equal(unmap(pt, 0, MOAT_1G_SIZE, 512 + 2), 0);
+	assert_usage(pt, 0, 3 * 2);
+	moat_pt_destroy(pt);
+}
+
+static void prune_takes_the_empty_tables_that_small_unmaps_left(void **state)
+{
+	struct moat_pt *pt = table(4, 48, MOAT_2M_SIZE);
+	struct moat_pt_freed freed = { 0 };
+
+	for (uint64_t i = 0; i < 4; i++)
+		assert_int_equal(map(pt, i * MOAT_2M_SIZE, 0, P, MOAT_R), 0);
+	for (uint64_t i = 0; i < 3; i++)
+		assert_int_equal(unmap(pt, i * MOAT_2M_SIZE, P, 0), 0);
+	moat_pt_prune(pt, P, 2 * MOAT_2M_SIZE, &freed); /* covers only the second whole */
+	assert_int_equal(freed.n, 1);
+	moat_pt_prune(pt, 0, MOAT_1G_SIZE, &freed);
+	assert_int_equal(freed.n, 3);
+	assert_leaf(pt, 3 * MOAT_2M_SIZE, 0, P, MOAT_R);
+	assert_usage(pt, 1, 3 * 2 + 1);
+	assert_int_equal(unmap(pt, 3 * MOAT_2M_SIZE, P, 0), 0);
+	moat_pt_prune(pt, 0, UINT64_MAX, &freed);
+	assert_int_equal(freed.n, 3 + 1 + 2 + 2); /* all but the root */
+	assert_usage(pt, 0, 2);
+	moat_pt_pool_recycle(pool, &freed);
+	moat_pt_destroy(pt);
+}
+
+/* Chunks until *ctx of them are out, at HPAs that are not their virtual addresses. */
+static int few_chunks(void *ctx, size_t len, void **va, uint64_t *hpa)
+{
+	unsigned int *left = ctx;
+	void *p;
+
+	if ((*left)-- == 0) {
+		*left = 0;
+		return -ENOMEM;
+	}
+	p = aligned_alloc(len, len);
+	memset(p, 0, len);
+	*va = p;
+	*hpa = (uintptr_t)p + (UINT64_C(1) << 50); /* not the virtual address */
+	return 0;
+}
+
+static void free_chunk(void *ctx, void *va, size_t len)
+{
+	free(va);
+}
+
+static void without_memory_for_tables_nothing_is_mapped(void **state)
+{
+	unsigned int chunks = 1;
+	struct moat_pt_mem mem = { few_chunks, free_chunk, &chunks };
+	struct moat_pt_pool *small;
+	struct moat_pt_conf conf = { .levels = 4, .coherent = true };
+	struct moat_pt_freed freed = { 0 };
+	struct moat_pt_leaf leaf;
+	uint64_t mapped, pages;
+	struct moat_pt *pt;
+
+	assert_int_equal(moat_pt_pool_create(&mem, &small), 0);
+	conf.pool = small;
+	assert_int_equal(moat_pt_create(&conf, &pt), 0);
+	assert_int_equal(moat_pt_map(pt, 0, 0, NULL, 2 * MOAT_1G_SIZE, MOAT_R, NULL), -ENOMEM);
+	moat_pt_usage(pt, &mapped, &pages);
+	assert_int_equal(mapped, 0);
+	moat_pt_prune(pt, 0, UINT64_MAX, &freed);
+	moat_pt_pool_recycle(small, &freed);
+	assert_int_equal(moat_pt_map(pt, 0, 0, NULL, MOAT_1G_SIZE / 2, MOAT_R, NULL), 0);
+	assert_int_equal(moat_pt_walk(pt, MOAT_1G_SIZE / 2 - 1, &leaf), 0);
+	assert_int_equal(leaf.hpa, MOAT_1G_SIZE / 2 - 1);
+	assert_true(pt->root_hpa > UINT64_C(1) << 50);
+	moat_pt_destroy(pt);
+	moat_pt_pool_destroy(small);
+}
+
+static void tables_that_were_given_back_are_used_again(void **state)
+{
+	struct moat_pt *pt = table(4, 48, 0);
+	struct moat_pt_pool_stats before, after;
+
+	for (unsigned int i = 0; i < 2000; i++) {
+		assert_int_equal(map(pt, 0, 0, 16 * MOAT_2M_SIZE, MOAT_R), 0);
+		assert_int_equal(unmap(pt, 0, 16 * MOAT_2M_SIZE, 16), 0);
+		if (i == 0)
+			moat_pt_pool_stats(pool, &before);
+	}
+	moat_pt_pool_stats(pool, &after);
+	assert_int_equal(after.stock + after.in_use, before.stock + before.in_use);
+	assert_int_equal(after.in_use, 3 * 2);
+	assert_int_equal(after.retired, 0);
+	moat_pt_destroy(pt);
+}
+
+static void an_empty_table_costs_little(void **state)
+{
+	struct moat_pt *pt[100];
+	struct moat_pt_pool_stats stats;
+
+	for (unsigned int i = 0; i < RTE_DIM(pt); i++)
+		pt[i] = table(4, 48, 0);
+	moat_pt_pool_stats(pool, &stats);
+	assert_int_equal(stats.in_use, 2 * RTE_DIM(pt));
+	for (unsigned int i = 0; i < RTE_DIM(pt); i++)
+		moat_pt_destroy(pt[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+		T(one_page_is_found_where_it_was_mapped_and_nowhere_else),
+		T(mapping_a_mapped_page_names_it_and_changes_nothing),
+		T(unmapping_an_unmapped_page_names_it_and_changes_nothing),
+		T(what_is_malformed_is_refused_with_its_values),
+		T(levels_width_and_leaf_sizes_are_checked_at_creation),
+		T(leaves_are_as_large_as_addresses_length_and_unit_allow),
+		T(an_empty_table_is_never_replaced_by_a_large_leaf),
+		T(a_part_of_a_large_leaf_cannot_be_unmapped),
+		T(an_unmap_that_covers_a_table_hands_it_over),
+		T(prune_takes_the_empty_tables_that_small_unmaps_left),
+		T(without_memory_for_tables_nothing_is_mapped),
+		T(tables_that_were_given_back_are_used_again),
+		T(an_empty_table_costs_little),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

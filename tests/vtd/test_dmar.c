@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* Which unit serves whom: DMAR tables built here byte by byte, and a PCI tree in a folder. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "moat_vtd_dmar.h"
+
+/* ------------------------------------------------------------------------- building a table */
+
+struct table {
+	uint8_t b[4096];
+	size_t len;
+	size_t open; /* where the structure being built begins */
+};
+
+static void put(struct table *t, uint64_t value, unsigned int bytes)
+{
+	while (bytes-- != 0) {
+		t->b[t->len++] = value;
+		value >>= 8;
+	}
+}
+
+static void begin(struct table *t)
+{
+	memset(t, 0, sizeof(*t));
+	memcpy(t->b, "DMAR", 4);
+	t->b[8] = 1;
+	t->b[36] = 38; /* HAW: 39 bits */
+	t->b[37] = 1;
+	t->len = 48;
+}
+
+static void structure(struct table *t, uint16_t type)
+{
+	t->open = t->len;
+	put(t, type, 2);
+	put(t, 0, 2);
+}
+
+static void close_structure(struct table *t)
+{
+	uint16_t len = t->len - t->open;
+
+	memcpy(t->b + t->open + 2, &len, 2);
+}
+
+static void drhd(struct table *t, uint8_t flags, uint16_t segment, uint64_t base)
+{
+	structure(t, 0);
+	put(t, flags, 2);
+	put(t, segment, 2);
+	put(t, base, 8);
+	close_structure(t);
+}
+
+static void rmrr(struct table *t, uint64_t base, uint64_t limit)
+{
+	structure(t, 1);
+	put(t, 0, 4);
+	put(t, base, 8);
+	put(t, limit, 8);
+	close_structure(t);
+}
+
+static void scope(struct table *t, uint8_t type, uint8_t id, uint8_t bus, unsigned int pairs, ...)
+{
+	va_list ap;
+
+	put(t, type, 1);
+	put(t, 6 + 2 * pairs, 1);
+	put(t, 0, 2);
+	put(t, id, 1);
+	put(t, bus, 1);
+	va_start(ap, pairs);
+	for (unsigned int i = 0; i < 2 * pairs; i++)
+		put(t, va_arg(ap, int), 1);
+	va_end(ap);
+	close_structure(t);
+}
+
+static void finish(struct table *t)
+{
+	uint32_t len = t->len;
+	uint8_t sum = 0;
+
+	memcpy(t->b + 4, &len, 4);
+	t->b[9] = 0;
+	for (size_t i = 0; i < t->len; i++)
+		sum += t->b[i];
+	t->b[9] = -sum;
+}
+
+/* ------------------------------------------------------------------------ building a PCI tree */
+
+static char root[64];
+
+static void make_root(void)
+{
+	char cmd[256];
+
+	snprintf(root, sizeof(root), "/tmp/moat-dmar-XXXXXX");
+	assert_non_null(mkdtemp(root));
+	snprintf(cmd, sizeof(cmd), "mkdir -p %s/sys/bus/pci/devices %s/sys/firmware/acpi/tables", root,
+		root);
+	assert_int_equal(system(cmd), 0);
+}
+
+static void remove_root(void)
+{
+	char cmd[128];
+
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", root);
+	assert_int_equal(system(cmd), 0);
+}
+
+/* port: PCI Express type, -1: none. secondary 0: no bridge. */
+static void function(uint16_t segment, moat_sid_t sid, int port, uint8_t secondary,
+	uint8_t subordinate)
+{
+	uint8_t cfg[256] = { 0x86, 0x80, 0x34, 0x12 };
+	char path[256];
+	FILE *f;
+
+	if (secondary != 0) {
+		cfg[0x0e] = 1;
+		cfg[0x19] = secondary;
+		cfg[0x1a] = subordinate;
+	}
+	if (port >= 0) {
+		cfg[0x06] = 0x10;
+		cfg[0x34] = 0x40;
+		cfg[0x40] = 0x05; /* some other capability comes first */
+		cfg[0x41] = 0x50;
+		cfg[0x50] = 0x10;
+		cfg[0x52] = port << 4 | 2;
+	}
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%04x:" MOAT_SID_FMT, root, segment,
+		MOAT_SID_ARGS(sid));
+	assert_int_equal(mkdir(path, 0755), 0);
+	strcat(path, "/config");
+	f = fopen(path, "wb");
+	assert_non_null(f);
+	assert_int_equal(fwrite(cfg, 1, sizeof(cfg), f), sizeof(cfg));
+	fclose(f);
+}
+
+static void virtual_function(moat_sid_t sid, moat_sid_t physfn)
+{
+	char path[256], target[64];
+
+	function(0, sid, 0, 0, 0);
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/0000:" MOAT_SID_FMT "/physfn", root,
+		MOAT_SID_ARGS(sid));
+	snprintf(target, sizeof(target), "../0000:" MOAT_SID_FMT, MOAT_SID_ARGS(physfn));
+	assert_int_equal(symlink(target, path), 0);
+}
+
+/*
+ * 00:02.0 graphics   00:1c.0 root port -> 01 -> 01:00.0 NIC, VFs 01:10.0 (and 02:10.0, a bus of
+ * 00:1d.0 root port -> 03..05                    nobody's)
+ *    03:00.0 PCI Express to PCI bridge -> 04: 04:01.0, and 04:02.0 conventional bridge -> 05: 05:00.0
+ * 00:1e.0 conventional bridge -> 06: 06:03.0
+ * segment 1: 00:00.0
+ */
+static struct moat_pci *pci_tree(void)
+{
+	struct moat_pci *pci;
+
+	make_root();
+	function(0, MOAT_SID(0, 2, 0), MOAT_PCI_CONVENTIONAL, 0, 0);
+	function(0, MOAT_SID(0, 0x1c, 0), MOAT_PCI_ROOT_PORT, 1, 2);
+	function(0, MOAT_SID(1, 0, 0), MOAT_PCI_ENDPOINT, 0, 0);
+	virtual_function(MOAT_SID(1, 0x10, 0), MOAT_SID(1, 0, 0));
+	virtual_function(MOAT_SID(2, 0x10, 0), MOAT_SID(1, 0, 0));
+	function(0, MOAT_SID(0, 0x1d, 0), MOAT_PCI_ROOT_PORT, 3, 5);
+	function(0, MOAT_SID(3, 0, 0), MOAT_PCI_TO_PCI, 4, 5);
+	function(0, MOAT_SID(4, 1, 0), MOAT_PCI_CONVENTIONAL, 0, 0);
+	function(0, MOAT_SID(4, 2, 0), MOAT_PCI_CONVENTIONAL, 5, 5);
+	function(0, MOAT_SID(5, 0, 0), MOAT_PCI_CONVENTIONAL, 0, 0);
+	function(0, MOAT_SID(0, 0x1e, 0), MOAT_PCI_CONVENTIONAL, 6, 6);
+	function(0, MOAT_SID(6, 3, 0), MOAT_PCI_CONVENTIONAL, 0, 0);
+	function(1, MOAT_SID(0, 0, 0), MOAT_PCI_CONVENTIONAL, 0, 0);
+	assert_int_equal(moat_pci_scan(root, &pci), 0);
+	remove_root();
+	return pci;
+}
+
+/* --------------------------------------------------------------------------------- the table */
+
+static void qemus_table_is_one_unit_for_everything(void **state)
+{
+	struct moat_dmar *d;
+	struct table t;
+
+	/* As QEMU's q35 builds it: one DRHD, INCLUDE_PCI_ALL, an IOAPIC in its scope. */
+	begin(&t);
+	drhd(&t, 1, 0, 0xfed90000);
+	t.open = t.len - 16;
+	put(&t, 3, 1);
+	put(&t, 8, 1);
+	put(&t, 0, 2);
+	put(&t, 0, 1);
+	put(&t, 0xff, 1);
+	put(&t, 0, 2);
+	close_structure(&t);
+	finish(&t);
+	assert_int_equal(moat_dmar_parse(t.b, t.len, &d), 0);
+	assert_int_equal(d->haw, 39);
+	assert_true(d->intr_remap);
+	assert_int_equal(d->nr_units, 1);
+	assert_int_equal(d->unit[0].base, 0xfed90000);
+	assert_int_equal(d->unit[0].size, 4096);
+	assert_true(d->unit[0].include_pci_all);
+	assert_int_equal(d->unit[0].proximity, UINT32_MAX);
+	assert_int_equal(d->unit[0].scopes.n, 1);
+	assert_int_equal(d->unit[0].scopes.scope[0].type, MOAT_DMAR_IOAPIC);
+	moat_dmar_free(d);
+}
+
+static void server_table(struct table *t)
+{
+	begin(t);
+	structure(t, 3); /* RHSA before its DRHD */
+	put(t, 0, 4);
+	put(t, 0xd0000000, 8);
+	put(t, 1, 4);
+	close_structure(t);
+	drhd(t, 0, 0, 0xc0000000); /* graphics only */
+	scope(t, MOAT_DMAR_ENDPOINT, 0, 0, 1, 2, 0);
+	drhd(t, 0, 0, 0xc8000000); /* the NIC's root port and what is below, by its path */
+	scope(t, MOAT_DMAR_BRIDGE, 0, 0, 1, 0x1c, 0);
+	drhd(t, 1, 0, 0xd0000000);
+	rmrr(t, 0x7b000000, 0x7b7fffff);
+	scope(t, MOAT_DMAR_ENDPOINT, 0, 0, 1, 2, 0);
+	rmrr(t, 0x7c000000, 0x7c000fff); /* through two bridges */
+	scope(t, MOAT_DMAR_ENDPOINT, 0, 0, 3, 0x1d, 0, 0, 0, 1, 0);
+	structure(t, 2); /* ATSR */
+	put(t, 0, 2);
+	put(t, 0, 2);
+	close_structure(t);
+	scope(t, MOAT_DMAR_BRIDGE, 0, 0, 1, 0x1c, 0);
+	structure(t, 99); /* of the future */
+	put(t, 0x1122334455667788, 8);
+	close_structure(t);
+	structure(t, 4); /* ANDD */
+	put(t, 0, 3);
+	put(t, 7, 1);
+	put(t, 0x41424344, 4);
+	put(t, 0, 1);
+	close_structure(t);
+	structure(t, 5); /* SATC */
+	put(t, 1, 2);
+	put(t, 0, 2);
+	close_structure(t);
+	scope(t, MOAT_DMAR_ENDPOINT, 0, 0, 1, 2, 0);
+	finish(t);
+}
+
+static struct moat_dmar *server(void)
+{
+	struct moat_dmar *d;
+	struct table t;
+
+	server_table(&t);
+	if (moat_dmar_parse(t.b, t.len, &d) != 0)
+		fail_msg("%s", moat_error_text());
+	return d;
+}
+
+static void a_servers_table_is_taken_whole_and_the_future_is_skipped(void **state)
+{
+	struct moat_dmar *d = server();
+	char text[2048];
+
+	assert_int_equal(d->nr_units, 3);
+	assert_int_equal(d->nr_rmrrs, 2);
+	assert_int_equal(d->nr_atsrs, 1);
+	assert_int_equal(d->nr_satcs, 1);
+	assert_int_equal(d->nr_unknown, 1);
+	assert_int_equal(d->unit[2].proximity, 1);
+	assert_int_equal(d->unit[1].proximity, UINT32_MAX);
+	assert_int_equal(d->rmrr[0].limit, 0x7b7fffff);
+	assert_int_equal(d->andd[0].number, 7);
+	assert_string_equal(d->andd[0].name, "DCBA");
+	assert_true(d->satc[0].flag);
+	assert_true(moat_dmar_text(d, text, sizeof(text)) < (int)sizeof(text));
+	assert_non_null(strstr(text, "DRHD dmar2 segment 0000 at 0xd0000000 INCLUDE_PCI_ALL NUMA"));
+	assert_non_null(strstr(text, "endpoint 00:1d.0/00.0/01.0"));
+	moat_dmar_free(d);
+}
+
+static void assert_malformed(struct table *t, size_t offset, const char *why)
+{
+	struct moat_dmar *d;
+	char at[32];
+
+	assert_int_equal(moat_dmar_parse(t->b, t->len, &d), -EBADMSG);
+	snprintf(at, sizeof(at), "offset 0x%zx:", offset);
+	if (strstr(moat_error_text(), at) == NULL || strstr(moat_error_text(), why) == NULL)
+		fail_msg("wanted '%s' and '%s' in: %s", at, why, moat_error_text());
+}
+
+static void what_does_not_add_up_is_refused_with_its_offset(void **state)
+{
+	struct table t;
+
+	begin(&t);
+	finish(&t);
+	assert_malformed(&t, 48, "no DRHD");
+	drhd(&t, 1, 0, 0xfed90000);
+	finish(&t);
+	t.b[9]++;
+	assert_malformed(&t, 9, "checksum");
+	t.b[0] = 'X';
+	assert_malformed(&t, 0, "XMAR");
+	t.b[0] = 'D';
+	finish(&t);
+	t.len--;
+	assert_malformed(&t, 4, "64 bytes");
+	t.len = 20;
+	assert_malformed(&t, 0, "20 bytes");
+
+	begin(&t);
+	drhd(&t, 1, 0, 0xfed90800);
+	finish(&t);
+	assert_malformed(&t, 48 + 8, "0xfed90800");
+
+	begin(&t);
+	drhd(&t, 1, 0, 0xfed90000);
+	rmrr(&t, 0x2000, 0x1fff);
+	finish(&t);
+	assert_malformed(&t, 64 + 8, "RMRR");
+
+	begin(&t);
+	drhd(&t, 1, 0, 0xfed90000);
+	t.b[50] = 12; /* shorter than a DRHD */
+	t.len = 60;
+	finish(&t);
+	assert_malformed(&t, 50, "DRHD of 12 bytes");
+
+	begin(&t);
+	drhd(&t, 1, 0, 0xfed90000);
+	t.b[50] = 0; /* a loop, if believed */
+	finish(&t);
+	assert_malformed(&t, 48, "structure of 0 bytes");
+
+	begin(&t);
+	drhd(&t, 1, 0, 0xfed90000);
+	put(&t, 0, 2);
+	finish(&t);
+	assert_malformed(&t, 64, "where 2 are left");
+
+	begin(&t);
+	drhd(&t, 1, 0, 0xfed90000);
+	scope(&t, 1, 0, 0, 1, 2, 0);
+	t.b[64 + 1] = 0; /* again a loop */
+	finish(&t);
+	assert_malformed(&t, 64 + 1, "scope of 0 bytes");
+	t.b[64 + 1] = 9;
+	finish(&t);
+	assert_malformed(&t, 64 + 1, "scope of 9 bytes");
+	t.b[64 + 1] = 10;
+	finish(&t);
+	assert_malformed(&t, 64 + 1, "scope of 10 bytes");
+
+	begin(&t);
+	drhd(&t, 1, 0, 0xfed90000);
+	structure(&t, 4);
+	put(&t, 0x4141414141414141, 8);
+	close_structure(&t);
+	finish(&t);
+	assert_malformed(&t, 64 + 8, "ANDD");
+}
+
+/* Cut and flipped at every byte: any answer will do but a crash (the sanitizers' builds look). */
+static void no_table_however_broken_is_read_beyond_its_end(void **state)
+{
+	struct moat_dmar *d;
+	struct table t;
+
+	server_table(&t);
+	for (size_t i = 0; i < t.len; i++) {
+		for (unsigned int flip = 1; flip < 256; flip <<= 1) {
+			uint8_t *copy = malloc(t.len);
+
+			memcpy(copy, t.b, t.len);
+			copy[i] ^= flip;
+			copy[9] -= copy[i] - t.b[i]; /* the checksum stays right */
+			if (moat_dmar_parse(copy, t.len, &d) == 0)
+				moat_dmar_free(d);
+			free(copy);
+		}
+	}
+	for (size_t len = 0; len < t.len; len++) {
+		uint8_t *copy = malloc(len + 1);
+
+		memcpy(copy, t.b, len);
+		assert_int_equal(moat_dmar_parse(copy, len, &d), -EBADMSG);
+		free(copy);
+	}
+}
+
+static void a_machine_without_a_table_is_told_so(void **state)
+{
+	struct moat_dmar *d;
+	char path[128];
+	struct table t;
+	FILE *f;
+
+	make_root();
+	assert_int_equal(moat_dmar_load(root, &d), -ENOENT);
+	assert_non_null(strstr(moat_error_text(), "no VT-d"));
+	server_table(&t);
+	snprintf(path, sizeof(path), "%s/sys/firmware/acpi/tables/DMAR", root);
+	f = fopen(path, "wb");
+	assert_int_equal(fwrite(t.b, 1, t.len, f), t.len);
+	fclose(f);
+	assert_int_equal(moat_dmar_load(root, &d), 0);
+	assert_int_equal(d->nr_units, 3);
+	moat_dmar_free(d);
+	remove_root();
+}
+
+/* ------------------------------------------------------------------------------ who is behind */
+
+static void each_function_finds_its_unit(void **state)
+{
+	static const struct {
+		moat_sid_t sid;
+		int unit;
+	} c[] = {
+		{ MOAT_SID(0, 2, 0), 0 },     /* named itself */
+		{ MOAT_SID(0, 0x1c, 0), 1 },  /* the bridge that is named */
+		{ MOAT_SID(1, 0, 0), 1 },     /* below it */
+		{ MOAT_SID(1, 0x10, 0), 1 },  /* virtual functions go with their physical one, */
+		{ MOAT_SID(2, 0x10, 0), 1 },  /* on buses of their own, too */
+		{ MOAT_SID(4, 1, 0), 2 },     /* nobody names it */
+		{ MOAT_SID(0x77, 0, 0), 2 },  /* not there yet */
+	};
+	struct moat_pci *pci = pci_tree();
+	struct moat_dmar *d = server();
+
+	for (unsigned int i = 0; i < RTE_DIM(c); i++)
+		assert_int_equal(moat_dmar_unit_of(d, pci, 0, c[i].sid), c[i].unit);
+	assert_int_equal(moat_dmar_unit_of(d, pci, 1, MOAT_SID(0, 0, 0)), -ENODEV);
+	assert_non_null(strstr(moat_error_text(), "0001:00:00.0"));
+	moat_dmar_free(d);
+	moat_pci_free(pci);
+}
+
+static void reserved_memory_names_its_device_through_two_bridges(void **state)
+{
+	struct moat_pci *pci = pci_tree();
+	struct moat_dmar *d = server();
+
+	assert_ptr_equal(moat_dmar_rmrr_of(d, pci, 0, MOAT_SID(0, 2, 0)), &d->rmrr[0]);
+	assert_ptr_equal(moat_dmar_rmrr_of(d, pci, 0, MOAT_SID(4, 1, 0)), &d->rmrr[1]);
+	assert_null(moat_dmar_rmrr_of(d, pci, 0, MOAT_SID(1, 0, 0)));
+	assert_null(moat_dmar_rmrr_of(d, pci, 1, MOAT_SID(0, 2, 0)));
+	moat_dmar_free(d);
+	moat_pci_free(pci);
+}
+
+static void ats_is_allowed_below_the_ports_of_atsr_and_for_integrated_devices_of_satc(void **state)
+{
+	struct moat_pci *pci = pci_tree();
+	struct moat_dmar *d = server();
+
+	assert_true(moat_dmar_allows_ats(d, pci, 0, MOAT_SID(1, 0, 0)));
+	assert_true(moat_dmar_allows_ats(d, pci, 0, MOAT_SID(2, 0x10, 0)));
+	assert_true(moat_dmar_allows_ats(d, pci, 0, MOAT_SID(0, 2, 0)));
+	assert_false(moat_dmar_allows_ats(d, pci, 0, MOAT_SID(4, 1, 0)));
+	d->atsr[0].flag = true; /* ALL_PORTS; but a conventional bridge is in between */
+	assert_false(moat_dmar_allows_ats(d, pci, 0, MOAT_SID(4, 1, 0)));
+	moat_dmar_free(d);
+	moat_pci_free(pci);
+}
+
+static void bridges_speak_for_conventional_functions(void **state)
+{
+	struct moat_pci *pci = pci_tree();
+	moat_sid_t a[4];
+
+	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(1, 0, 0), a, 4), 1);
+	assert_int_equal(a[0], MOAT_SID(1, 0, 0));
+	/* A PCI Express to PCI bridge takes its secondary bus and device 0. */
+	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(4, 1, 0), a, 4), 2);
+	assert_int_equal(a[1], MOAT_SID(4, 0, 0));
+	/* A conventional one takes its own; then the other on the way up. */
+	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(5, 0, 0), a, 4), 3);
+	assert_int_equal(a[1], MOAT_SID(4, 2, 0));
+	assert_int_equal(a[2], MOAT_SID(4, 0, 0));
+	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(5, 0, 0), a, 2), 2);
+	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(6, 3, 0), a, 4), 2);
+	assert_int_equal(a[1], MOAT_SID(0, 0x1e, 0));
+	moat_pci_free(pci);
+}
+
+static void a_path_ends_where_bridges_lead_or_nowhere(void **state)
+{
+	const uint8_t path[] = { 0x1d, 0, 0, 0, 1, 0 }, off[] = { 2, 0, 0, 0 }, wild[] = { 0x20, 0 };
+	struct moat_pci *pci = pci_tree();
+
+	assert_int_equal(moat_pci_follow(pci, 0, 0, path, 3)->sid, MOAT_SID(4, 1, 0));
+	assert_int_equal(moat_pci_follow(pci, 0, 0, path, 2)->sid, MOAT_SID(3, 0, 0));
+	assert_null(moat_pci_follow(pci, 0, 0, off, 2));  /* through what is no bridge */
+	assert_null(moat_pci_follow(pci, 0, 0, wild, 1));
+	assert_null(moat_pci_follow(pci, 0, 9, path, 1));
+	moat_pci_free(pci);
+}
+
+static void this_machines_functions_can_be_scanned(void **state)
+{
+	struct moat_pci *pci;
+
+	if (access("/sys/bus/pci/devices", R_OK) != 0) {
+		print_message("skipped: no /sys/bus/pci/devices here\n");
+		skip();
+	}
+	assert_int_equal(moat_pci_scan(NULL, &pci), 0);
+	for (unsigned int i = 0; i < pci->n; i++)
+		assert_ptr_equal(moat_pci_find(pci, pci->fn[i].segment, pci->fn[i].sid), &pci->fn[i]);
+	moat_pci_free(pci);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(qemus_table_is_one_unit_for_everything),
+		cmocka_unit_test(a_servers_table_is_taken_whole_and_the_future_is_skipped),
+		cmocka_unit_test(what_does_not_add_up_is_refused_with_its_offset),
+		cmocka_unit_test(no_table_however_broken_is_read_beyond_its_end),
+		cmocka_unit_test(a_machine_without_a_table_is_told_so),
+		cmocka_unit_test(each_function_finds_its_unit),
+		cmocka_unit_test(reserved_memory_names_its_device_through_two_bridges),
+		cmocka_unit_test(ats_is_allowed_below_the_ports_of_atsr_and_for_integrated_devices_of_satc),
+		cmocka_unit_test(bridges_speak_for_conventional_functions),
+		cmocka_unit_test(a_path_ends_where_bridges_lead_or_nowhere),
+		cmocka_unit_test(this_machines_functions_can_be_scanned),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
