@@ -86,6 +86,8 @@ struct moat_batch {
 	struct moat_pt_freed freed;                    /* table pages to retire */
 	uint32_t nr_iovas;                             /* ranges to give back to the allocator */
 	struct moat_range iovas[MOAT_GATHER_RUNS];
+	uint32_t exposed;                              /* pages handed on before the ticket ... */
+	uint64_t exposed_since;                        /* ... from this TSC on; mode deferred */
 	int64_t seq;                                   /* of the queue; 0: nothing to wait for */
 	uint64_t token;                                /* of domain->readers; 0: no other reader */
 };
@@ -97,6 +99,10 @@ struct moat_lane_stats {
 	uint64_t flushes;     /* = wait descriptors = tickets */
 	uint64_t full;        /* flushes refused by a full queue */
 	uint64_t retried;     /* batches that the unit failed and that were submitted again, wider */
+	/* Pages handed on before their ticket was done, and for how long devices could reach them. */
+	uint64_t exposed_pages;
+	uint64_t exposed_page_cycles; /* pages times TSC cycles */
+	uint64_t exposed_max;         /* TSC cycles, the longest of any page */
 };
 
 struct moat_lane {
@@ -108,6 +114,8 @@ struct moat_lane {
 	struct moat_lane_stats stats;
 	unsigned int reader;   /* thread id in domain->readers */
 	bool online;           /* a reader: other lanes' tickets wait for its polls */
+	bool hands_on_early;   /* mode deferred: pages are handed on at the unmap, before the ticket;
+				* only the witness needs to know */
 	struct moat_batch batch[MOAT_LANE_BATCHES];
 } __rte_cache_aligned;
 
@@ -149,6 +157,17 @@ moat_ticket_t moat_lane_flush(struct moat_lane *lane);
  * tickets done, reclaim what they release. Never waits. @return lane->done. Data path.
  */
 moat_ticket_t moat_lane_poll(struct moat_lane *lane);
+
+/** `pages` of what is gathered were handed on at TSC `since`, before their ticket: mode deferred's
+ * window, which ends when the ticket is done and is counted in the lane's stats. Data path. */
+static inline void moat_lane_expose(struct moat_lane *lane, uint32_t pages, uint64_t since)
+{
+	struct moat_batch *batch = &lane->batch[lane->flushed % MOAT_LANE_BATCHES];
+
+	batch->exposed += pages;
+	if (batch->exposed_since == 0)
+		batch->exposed_since = since;
+}
 
 static inline bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket)
 {

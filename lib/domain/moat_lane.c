@@ -14,7 +14,7 @@
 #include "moat_mutant.h"
 
 /* Descriptors of one batch before it becomes domain-selective. */
-#define LANE_DESCRIPTORS 128
+#define LANE_DESCRIPTORS MOAT_QI_BATCH_MAX
 
 /* The batch being gathered. */
 static inline struct moat_batch *gathering(struct moat_lane *lane)
@@ -32,6 +32,8 @@ static void batch_reset(struct moat_batch *batch)
 {
 	moat_gather_reset(&batch->gather);
 	batch->nr_iovas = 0;
+	batch->exposed = 0;
+	batch->exposed_since = 0;
 	batch->seq = 0;
 	batch->token = 0;
 }
@@ -201,6 +203,16 @@ static struct moat_batch *batch_with_room(struct moat_lane *lane)
 	return NULL;
 }
 
+static void tell_unmapped(struct moat_lane *lane, uint64_t iova, uint64_t len)
+{
+	struct moat_witness *witness = lane->domain->unit->witness;
+	uint64_t cause = batch_cause(lane, lane->flushed + 1);
+
+	witness->unmapped(witness, lane->domain->did, iova, len, cause);
+	if (lane->hands_on_early)
+		witness->released(witness, lane->domain->did, iova, len, cause);
+}
+
 static int lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len, bool free_iova)
 {
 	struct moat_domain *domain = lane->domain;
@@ -223,8 +235,7 @@ static int lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len, bool 
 	}
 	lane->stats.pages_unmapped += len >> MOAT_PAGE_SHIFT;
 	if (unlikely(domain->unit->witness != NULL))
-		domain->unit->witness->unmapped(domain->unit->witness, domain->did, iova, len,
-			batch_cause(lane, lane->flushed + 1));
+		tell_unmapped(lane, iova, len);
 	return 0;
 }
 
@@ -301,19 +312,31 @@ moat_ticket_t moat_lane_flush(struct moat_lane *lane)
 	return ++lane->flushed;
 }
 
+/* The window in which pages handed on early could still be reached ends now. */
+static void account_exposure(struct moat_lane *lane, const struct moat_batch *batch)
+{
+	uint64_t open = rte_rdtsc() - batch->exposed_since;
+
+	lane->stats.exposed_pages += batch->exposed;
+	lane->stats.exposed_page_cycles += batch->exposed * open;
+	lane->stats.exposed_max = RTE_MAX(lane->stats.exposed_max, open);
+}
+
 /* The ticket is done: hand back what waited for it. */
 static void batch_reclaim(struct moat_lane *lane, struct moat_batch *batch)
 {
 	struct moat_domain *domain = lane->domain;
 	struct moat_witness *witness = domain->unit->witness;
 
-	if (unlikely(witness != NULL))
+	if (unlikely(witness != NULL && !lane->hands_on_early))
 		for (uint32_t i = 0; i < batch->gather.n; i++)
 			witness->released(witness, domain->did, batch->gather.run[i].iova,
 				batch->gather.run[i].len, batch_cause(lane, lane->done + 1));
 	for (uint32_t i = 0; i < batch->nr_iovas; i++)
 		moat_iova_free(domain->iova, lane->iovas, batch->iovas[i].iova,
 			batch->iovas[i].len);
+	if (unlikely(batch->exposed != 0))
+		account_exposure(lane, batch);
 	if (batch->freed.n != 0)
 		moat_pt_pool_retire(domain->unit->pool, &batch->freed);
 	batch_reset(batch);

@@ -11,9 +11,14 @@
  *
  * Ranges are what make protection cheap: a run of neighbouring IOVAs is unmapped by one descriptor.
  * So the allocator hands out contiguous runs, aligned to their own size up to 2 MiB (which lets a
- * whole run be one page-selective invalidation, and 2 MiB leaves be used), and returns them
+ * whole run be one page-selective invalidation, and 2 MiB leaves be used), and takes them back
  * exactly as they were given. Small runs (powers of two up to 64 pages) come from per-lcore stock
- * in O(1); the rest from a tree under a lock, on the control path.
+ * in O(1), and consecutive ones are neighbours; the rest comes from a tree under a lock, on the
+ * control path.
+ *
+ * Fragmentation is bounded: small runs share 2 MiB chunks, whose largest free blocks are taken
+ * last, and lie at the top of the space; everything else is placed first-fit from the bottom. When
+ * no run is long enough, chunks give up what they have free before anybody is refused.
  *
  * A range is freed here only after the ticket of its unmap is done: lib/domain sees to that.
  */
@@ -26,6 +31,8 @@ extern "C" {
 
 struct moat_iova;
 struct moat_iova_cache; /* one lcore's stock */
+
+#define MOAT_IOVA_STOCK_PAGES (64 * (1 + 2 + 4 + 8) + 32 * 16 + 16 * 32 + 16 * 64)
 
 /**
  * @param base first IOVA to hand out; at least MOAT_PAGE_SIZE (0 stays unmapped, so that a null
@@ -45,8 +52,10 @@ void moat_iova_cache_destroy(struct moat_iova_cache *cache);
  * A free run of `len` bytes (multiple of the page size), aligned to `align` (a power of two; 0:
  * natural, the length rounded up to a power of two, at most 2 MiB).
  * @param cache this lcore's stock, or NULL: straight from the space
- * @return 0, -ENOSPC (moat_error_text() says how much is free and the largest run), -EINVAL.
- * Thread-safe with one cache per thread. Data path for what the cache serves.
+ * @return 0, -ENOSPC (moat_error_text() says how much is free and the largest run), -EINVAL,
+ *   -ENOMEM.
+ * Thread-safe with one cache per thread. Data path for what the cache serves. What other lcores
+ * have in stock (at most MOAT_IOVA_STOCK_PAGES each) is not found.
  */
 int moat_iova_alloc(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t len,
 	uint64_t align, uint64_t *iova);
@@ -54,14 +63,18 @@ int moat_iova_alloc(struct moat_iova *space, struct moat_iova_cache *cache, uint
 int moat_iova_reserve(struct moat_iova *space, uint64_t iova, uint64_t len);
 /**
  * Give back exactly what alloc or reserve gave. @return 0, -EINVAL when it is not such a range.
+ * With a cache, a small run goes into stock unchecked: a wrong one is found, counted and left out
+ * when stock goes back to the space (moat_iova_stats.bad_frees); a build with
+ * MOAT_IOVA_CHECK checks at once. Data path with a cache.
  */
 int moat_iova_free(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t iova,
 	uint64_t len);
 
 struct moat_iova_stats {
-	uint64_t free_bytes;
+	uint64_t free_bytes;  /* stocks not counted */
 	uint64_t largest_run; /* bytes */
 	uint64_t runs;        /* free runs: the fragmentation */
+	uint64_t bad_frees;   /* ranges given back that were nobody's: an error of the caller */
 };
 void moat_iova_stats(struct moat_iova *space, struct moat_iova_stats *stats);
 

@@ -241,7 +241,7 @@ static uint64_t page_va(const uint64_t *table, uint64_t iova, uint64_t entry)
 	uint64_t va;
 
 	if (entry & MOAT_SS_LIN)
-		return iova + page->delta;
+		return iova + pt_delta(table);
 	/* acquire: the array was zeroed before it was linked; its words were stored before the entry */
 	vas = __atomic_load_n(&page->vas, __ATOMIC_ACQUIRE);
 	if (vas == NULL)

@@ -175,6 +175,14 @@ static inline uint64_t *pt_child(const uint64_t *table, unsigned int i)
 	return child & PT_VA_LEAF ? NULL : (uint64_t *)(uintptr_t)child;
 }
 
+/** Leaf table: va - iova of its linear pages. */
+static inline uintptr_t pt_delta(const uint64_t *table)
+{
+	/* relaxed: it was stored before the table was linked, and does not change until it is unlinked
+	 * and every reader has gone */
+	return __atomic_load_n(&pt_page_of(table)->delta, __ATOMIC_RELAXED);
+}
+
 /* The part of a range that lies in one table: first and one past the last index. */
 struct pt_span {
 	unsigned int i, end;

@@ -14,7 +14,19 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "moat_mutant.h"
 #include "pt_internal.h"
+
+/* liburcu hands the list to its thread through a queue written in assembly, which ThreadSanitizer
+ * cannot see: tell it that what was written before the hand-over is there after it. */
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#define HANDED_OVER(p) __tsan_release(p)
+#define TAKEN_OVER(p)  __tsan_acquire(p)
+#else
+#define HANDED_OVER(p)
+#define TAKEN_OVER(p)
+#endif
 
 #define PT_STRIPES  64u
 #define PT_MAGAZINE 32u
@@ -95,8 +107,8 @@ static uint64_t *make_ready(struct moat_pt_page *page)
 	page->next = NULL;
 	page->slot = NULL;
 	page->level = 0;
-	page->delta = PT_DELTA_NONE;
 	/* relaxed: the page becomes visible to others only by the store that links it */
+	__atomic_store_n(&page->delta, PT_DELTA_NONE, __ATOMIC_RELAXED);
 	__atomic_store_n(&page->vas, NULL, __ATOMIC_RELAXED);
 	return pt_table_of(page);
 }
@@ -331,6 +343,7 @@ static void grace_over(struct rcu_head *head)
 	struct moat_pt_pool *pool = pt_chunk_of(page)->pool;
 	uint64_t pages = 0;
 
+	TAKEN_OVER(head);
 	pt_lock(&pool->lock);
 	while (page != NULL) {
 		struct moat_pt_page *next = page->next;
@@ -342,6 +355,7 @@ static void grace_over(struct rcu_head *head)
 	pt_unlock(&pool->lock);
 	/* relaxed: a counter; the lists are ordered by the lock */
 	atomic_fetch_sub_explicit(&pool->retired, pages, memory_order_relaxed);
+	HANDED_OVER(pool);
 }
 
 void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
@@ -352,11 +366,10 @@ void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
 
 	if (head == NULL)
 		return;
-#ifdef MOAT_MUTATE_TABLE_EARLY_REUSE
-	/* The rule broken on purpose: readers may still be in these pages. */
-	moat_pt_pool_recycle(pool, freed);
-	return;
-#endif
+	if (MOAT_MUTANT(TABLE_EARLY_REUSE)) { /* readers may still be in these pages */
+		moat_pt_pool_recycle(pool, freed);
+		return;
+	}
 	freed->head = NULL;
 	freed->n = 0;
 	for (struct moat_pt_page *page = head; page != NULL; page = page->next)
@@ -366,6 +379,7 @@ void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
 	pt_unlock(&s->lock);
 	/* relaxed: a counter */
 	atomic_fetch_add_explicit(&pool->retired, n, memory_order_relaxed);
+	HANDED_OVER(&head->rcu);
 	urcu_qsbr_call_rcu(&head->rcu, grace_over);
 }
 
@@ -389,6 +403,7 @@ void moat_pt_pool_destroy(struct moat_pt_pool *pool)
 	if (pool == NULL)
 		return;
 	urcu_qsbr_barrier();
+	TAKEN_OVER(pool);
 	while (pool->chunks != NULL) {
 		struct pt_chunk *chunk = pool->chunks;
 

@@ -42,7 +42,8 @@ static uint64_t *link_table(const struct pt_map_req *req, uint64_t *parent, unsi
 
 		page->slot = &parent[i];
 		page->level = level - 1;
-		page->delta = req->va_off;
+		/* relaxed: the link below releases it */
+		__atomic_store_n(&page->delta, req->va_off, __ATOMIC_RELAXED);
 		pt_flush(impl, child, MOAT_PAGE_SIZE);
 		pt_store(&parent[PT_ENTRIES + i], (uintptr_t)child);
 		pt_store(&parent[i], pt_hpa_of(child) | MOAT_SS_R | MOAT_SS_W);
@@ -52,7 +53,7 @@ static uint64_t *link_table(const struct pt_map_req *req, uint64_t *parent, unsi
 
 			/* release: the table is zero for whoever sees its delta or its address. A
 			 * reader that still has the old `entries` finds 0 or a link there. */
-			atomic_store_explicit(&granule->delta, page->delta, memory_order_release);
+			atomic_store_explicit(&granule->delta, req->va_off, memory_order_release);
 			atomic_store_explicit(&granule->entries, (uintptr_t)child,
 				memory_order_release);
 		}
@@ -174,7 +175,7 @@ static bool prepare(const struct pt_map_req *req, uint64_t *table, unsigned int 
 	uint64_t slot_size = UINT64_C(1) << pt_shift(level);
 
 	if (level == 1)
-		return req->va_off == PT_DELTA_NONE || req->va_off == pt_page_of(table)->delta ||
+		return req->va_off == PT_DELTA_NONE || req->va_off == pt_delta(table) ||
 		       add_vas(req->impl, table);
 	for (unsigned int i = s.i; i < s.end; i++) {
 		uint64_t slot = pt_slot_iova(iova, i, level);
@@ -200,7 +201,7 @@ static void write_pages(const struct pt_map_req *req, uint64_t *table, struct pt
 	unsigned int n = s.end - s.i;
 	uint64_t entry = (iova + req->hpa_off) | req->prot;
 
-	if (req->va_off != PT_DELTA_NONE && req->va_off == page->delta) {
+	if (req->va_off != PT_DELTA_NONE && req->va_off == pt_delta(table)) {
 		entry |= MOAT_SS_LIN;
 	} else {
 		/* acquire: pairs with add_vas of another writer in this table */

@@ -14,9 +14,11 @@
  * memory (VT-d specification 6.5.2, "Queued Invalidation Interface"). That number is all anybody
  * ever polls: a batch is complete when the number is at or beyond its own.
  *
- * Any number of lcores submit at once. Nobody waits while holding anything: space is reserved with
- * one atomic, filled, published; whoever finds published descriptors in front of the doorbell rings
- * it for all of them. A full queue is an answer (-EAGAIN), not a wait.
+ * Any number of lcores submit at once, and none waits for another: space is reserved, filled,
+ * published; whoever finds published descriptors in front of the doorbell rings it for all of
+ * them. A submitter that was preempted before it published is stepped over after a bounded time,
+ * and submits again when it comes back. A full queue is an answer (-EAGAIN), not a wait. How and
+ * why this is right stands at the top of moat_qi.c.
  */
 
 #include <stdatomic.h>
@@ -61,6 +63,8 @@ enum moat_qi_pasid_gran {
 	MOAT_QI_PASID_GLOBAL = 3,
 };
 
+/* In IOTLB descriptors the encoders always ask to drain reads and writes (DR, DW): without that a
+ * DMA translated before the invalidation may land after it. A unit that cannot ignores the bits. */
 struct moat_qi_desc moat_qi_context_global(void);
 struct moat_qi_desc moat_qi_context_domain(uint16_t did);
 /** @param fm function mask, 0 to 3: that many low function-number bits are ignored */
@@ -69,15 +73,31 @@ struct moat_qi_desc moat_qi_iotlb_global(void);
 struct moat_qi_desc moat_qi_iotlb_domain(uint16_t did);
 /** 2^am pages at `iova`, which is aligned to them. @param ih hint: only leaf entries changed */
 struct moat_qi_desc moat_qi_iotlb_page(uint16_t did, uint64_t iova, uint8_t am, bool ih);
+/**
+ * @param max_pending invalidations the device takes at once (MIP; the ATS capability's queue depth)
+ * @param size `iova` carries the size as ATS encodes it: the lowest clear bit from 12 up tells
+ * @param pfsid source-id of the physical function that `sid` belongs to
+ */
 struct moat_qi_desc moat_qi_device_tlb(moat_sid_t sid, uint8_t max_pending, uint64_t iova, bool size,
 	uint16_t pfsid);
+/** 2^im interrupt-remapping entries at `index`, or all of them where `global`. */
 struct moat_qi_desc moat_qi_int_entry(bool global, uint16_t index, uint8_t im);
 struct moat_qi_desc moat_qi_pasid_cache(enum moat_qi_pasid_gran gran, uint16_t did, uint32_t pasid);
-/** PASID-based IOTLB: am pages, or all of the PASID where `all`. */
+/** PASID-based IOTLB: 2^am pages at `iova`, or all of the PASID where `all`. */
 struct moat_qi_desc moat_qi_pasid_iotlb(uint16_t did, uint32_t pasid, bool all, uint64_t iova,
 	uint8_t am, bool ih);
+/** As moat_qi_device_tlb(), of one PASID, or of all where `global`. */
+struct moat_qi_desc moat_qi_pasid_device_tlb(moat_sid_t sid, uint32_t pasid, bool global,
+	uint8_t max_pending, uint64_t iova, bool size, uint16_t pfsid);
 /** Status write of `data` to the 4-byte aligned `status_hpa`; fence as the specification's FN. */
 struct moat_qi_desc moat_qi_wait_status(uint64_t status_hpa, uint32_t data, bool fence);
+/** A descriptor without effect on anything that moat uses: IOTLB, domain-id 0, which no domain has.
+ * (A wait that neither writes nor interrupts would do, but QEMU's unit stops at it.) */
+struct moat_qi_desc moat_qi_no_op(void);
+
+/** A descriptor in words: "IOTLB page-selective, domain-id 5, iova 0x7000, 2^3 pages, hint".
+ * @return as snprintf(). Control path. */
+int moat_qi_describe(const struct moat_qi_desc *desc, char *text, size_t size);
 
 /* ------------------------------------------------------------------------------- gathering */
 
@@ -87,7 +107,7 @@ struct moat_qi_desc moat_qi_wait_status(uint64_t status_hpa, uint32_t data, bool
 struct moat_qi_caps {
 	bool psi;       /* CAP.PSI: page-selective invalidation */
 	uint8_t mamv;   /* CAP.MAMV: largest address mask */
-	bool dit, dwt;  /* CAP.DRD/DWD: drain reads, writes */
+	bool dit, dwt;  /* CAP.DRD/DWD: drain reads, writes; for reports (see IOTLB descriptors) */
 };
 
 /** Runs of unmapped pages of one domain, not yet submitted. One lcore's. */
@@ -131,10 +151,11 @@ static inline void moat_gather_reset(struct moat_gather *g)
 }
 
 /**
- * The descriptors for a gather. Each run is covered by aligned powers of two within MAMV: exactly,
- * or, where that takes more than two descriptors, by one or two blocks at most four times its size
- * (what is invalidated beyond the run costs a walk, never correctness). More than `max`
- * descriptors, or no PSI: one domain-selective descriptor.
+ * The descriptors for a gather. Each run is covered by aligned powers of two within MAMV: exactly
+ * where one or two of them do; otherwise the blocks at its two ends are rounded up, so that two
+ * descriptors cover any run that MAMV allows. What is invalidated is less than twice the run
+ * (beyond it, it costs a walk, never correctness). More than `max` descriptors, or no PSI: one
+ * domain-selective descriptor. The hint (IH) is set unless table pages were unlinked.
  * @return the number of descriptors written, 1 to `max`; 0 for an empty gather. Data path.
  */
 unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
@@ -147,13 +168,16 @@ struct moat_qi;
 struct moat_qi_conf {
 	uint8_t order;              /* the ring has 2^order 4 KiB pages of 256 descriptors (IQA.QS) */
 	struct moat_qi_desc *ring;  /* its memory, 4 KiB aligned */
-	_Atomic uint32_t *status;   /* where wait descriptors write; the unit must reach it */
+	_Atomic uint32_t *status;   /* where wait descriptors write; ours alone, 0 at first */
 	uint64_t status_hpa;
 	/** Tell the unit that descriptors up to byte offset `tail` are valid (IQT). Ordered after
-	 * their stores. Called by any lcore, never by two at once for the same queue. */
+	 * their stores. Called by any lcore, never by two at once for the same queue. Must not call
+	 * back into the queue, and should be short: an lcore preempted in here holds up everybody's
+	 * completion (nobody waits for it, but nothing new reaches the unit meanwhile). */
 	void (*doorbell)(void *ctx, uint64_t tail);
 	/** Give the unit a chance to run (software unit), look for errors (FSTS), recover. Called by
-	 * whoever polls for completion and finds none. May be NULL. Returns 0 or -EIO: dead. */
+	 * whoever polls for completion and finds none, by several lcores at once. May be NULL.
+	 * Returns 0 or -EIO: dead. */
 	int (*poll)(void *ctx);
 	/** The unit's head, byte offset (IQH), for a diagnosis. May be NULL. */
 	uint64_t (*head)(void *ctx);
@@ -161,30 +185,44 @@ struct moat_qi_conf {
 };
 
 struct moat_qi_stats {
-	uint64_t descriptors; /* wait descriptors not counted */
+	uint64_t descriptors; /* submitted ones that reached the unit; no wait descriptors */
 	uint64_t waits;
 	uint64_t doorbells;
 	uint64_t full;        /* submissions refused because the queue was full */
 	uint64_t helped;      /* times a stalled submitter was stepped over */
 };
 
+/** Descriptors of one batch at most, its wait not counted: with it, half of the smallest queue. */
+#define MOAT_QI_BATCH_MAX 127
+
+/**
+ * The unit's queue must be empty, its tail 0, and `*conf->status` 0.
+ * @return 0; -EINVAL: order above 7, ring or status not aligned, no doorbell; -ENOMEM.
+ */
 int moat_qi_create(const struct moat_qi_conf *conf, struct moat_qi **qi);
 /** Nothing may be in flight. */
 void moat_qi_destroy(struct moat_qi *qi);
 
 /**
- * Queue `n` descriptors and a wait behind them.
- * @return the sequence number (> 0) for moat_qi_done(); or -EAGAIN: no room now, nothing queued,
- *   nothing lost: poll and call again. Thread-safe, data path.
+ * Queue `n` descriptors and a wait behind them. n = 0 queues just the wait.
+ * @return the sequence number (> 0) for moat_qi_done(); -EAGAIN: no room now, nothing queued,
+ *   nothing lost: poll and call again; -E2BIG: more than MOAT_QI_BATCH_MAX; -EIO: the unit is dead.
+ * Thread-safe, data path. Never waits for another thread.
  */
 int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n);
 
-/** Has the unit processed all up to `seq`? Polls the unit once if not. Thread-safe, data path. */
+/**
+ * Has the unit processed all up to `seq`? If not: polls the unit once, and rings the doorbell for
+ * what others left published, or steps over one who stalled. Once true, always true.
+ * Thread-safe, data path.
+ */
 bool moat_qi_done(struct moat_qi *qi, int64_t seq);
 
 /**
  * Did the batch `seq` (done) fail, because the unit refused a descriptor of it (IQE, ITE)?
  * Its pages must then be taken as still reachable: submit again, wider.
+ * A failure is remembered until a batch that ends at the same descriptor of the ring fails, at
+ * least one whole ring later. Thread-safe, data path.
  */
 bool moat_qi_failed(struct moat_qi *qi, int64_t seq);
 
@@ -197,9 +235,26 @@ int moat_qi_wait(struct moat_qi *qi, int64_t seq, uint64_t timeout_us);
 
 void moat_qi_stats(const struct moat_qi *qi, struct moat_qi_stats *stats);
 
-/** For drivers/vtd's error recovery: which batch holds the descriptor at ring index `i`, its
- * failure, and what is queued from there on. See moat_qi_recover() in moat_qi.c. */
+/* -------------------------------------------- error recovery, for the unit's driver (drivers/vtd) */
+
+/**
+ * The unit refused the descriptor at ring index `index` (IQE; it has stopped there, IQH points at
+ * it): fail its batch, and put a descriptor without effect in its place. When the driver clears
+ * the error, the unit goes on with what follows; batches before and after are not touched, and
+ * other lcores may submit meanwhile. The caller sees to it that one lcore at a time recovers.
+ * @param err a negative errno, for the text
+ * @return 0; -ENOENT: no descriptor in flight has this index. moat_error_text() names the
+ *   descriptor, in both cases.
+ */
 int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err);
+
+/**
+ * A device did not answer a device-TLB invalidation (ITE): the unit has dropped the pending wait
+ * descriptors in front of ring index `index` (IQH), so fail every batch in flight that begins
+ * before it. Queues a wait of its own, so that those batches become done (and failed).
+ * @return number of batches failed; -EAGAIN: no room for the wait now: poll and call again.
+ */
+int moat_qi_fail_before(struct moat_qi *qi, uint32_t index);
 
 #ifdef __cplusplus
 }

@@ -59,6 +59,21 @@ static uint16_t verify(struct tenant_lcore *lc, struct rte_mbuf *pkts[], uint16_
 	return kept;
 }
 
+uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
+	uint16_t n)
+{
+	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
+
+	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
+	lc->cost.packets += n;
+	lc->cost.bursts++;
+	if (t->conf.verify) {
+		n = verify(lc, pkts, n);
+		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_TRANSLATE);
+	}
+	return n;
+}
+
 /* --------------------------------------------------------------------------------- receiving */
 
 /* Gather one buffer; neighbours melt into one run in the gather. */
@@ -83,7 +98,7 @@ static int unmap_segment(struct moat_tenant *t, struct moat_lane *lane, const st
 	return rc;
 }
 
-static int unmap_burst(struct moat_tenant *t, struct moat_lane *lane, struct rte_mbuf *pkts[],
+int tenant_unmap_burst(struct moat_tenant *t, struct moat_lane *lane, struct rte_mbuf *pkts[],
 	uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++) {
@@ -111,8 +126,16 @@ static int wait_for_ticket(struct tenant_lcore *lc)
 	return rc;
 }
 
-uint16_t tenant_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n, uint16_t max,
-	void *arg)
+static uint16_t rx_static(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	uint16_t max, void *arg)
+{
+	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
+
+	return n == 0 ? 0 : tenant_receive(t, tenant_lcore(t), pkts, n);
+}
+
+static uint16_t rx_strict(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	uint16_t max, void *arg)
 {
 	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
 	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
@@ -122,16 +145,8 @@ uint16_t tenant_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint1
 	if (n == 0)
 		return 0;
 	lc = tenant_lcore(t);
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
-	lc->cost.packets += n;
-	lc->cost.bursts++;
-	if (t->conf.verify) {
-		n = verify(lc, pkts, n);
-		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_TRANSLATE);
-	}
-	if (!tenant_protects(t))
-		return n;
-	rc = unmap_burst(t, lc->lane, pkts, n);
+	n = tenant_receive(t, lc, pkts, n);
+	rc = tenant_unmap_burst(t, lc->lane, pkts, n);
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
 	if (MOAT_MUTANT(HAND_ON_EARLY))
 		moat_lane_flush(lc->lane);
@@ -158,8 +173,8 @@ static int map_segment(struct moat_tenant *t, struct tenant_lcore *lc, const str
 	if (unlikely(!ours(t, m->buf_addr)))
 		return -EPERM;
 	prot = page_prot(t, m->buf_addr);
-	if (*prot == MOAT_R)
-		return 0; /* another reference to it is being sent */
+	if (*prot == tenant_tx_prot(t))
+		return 0; /* another reference to it is being sent, or mode deferred */
 	if (*prot != 0) {
 		rc = unmap_segment(t, lc->lane, m);
 		if (rc == 0)
@@ -167,9 +182,9 @@ static int map_segment(struct moat_tenant *t, struct tenant_lcore *lc, const str
 		if (rc != 0)
 			return rc;
 	}
-	rc = tenant_map(t, lc->lane, m->buf_addr, len, MOAT_R);
+	rc = tenant_map(t, lc->lane, m->buf_addr, len, tenant_tx_prot(t));
 	for (uint64_t i = 0; rc == 0 && i < len >> MOAT_PAGE_SHIFT; i++)
-		prot[i] = MOAT_R;
+		prot[i] = tenant_tx_prot(t);
 	return rc;
 }
 
@@ -186,7 +201,7 @@ static bool map_packet(struct moat_tenant *t, struct tenant_lcore *lc, struct rt
 	return true;
 }
 
-uint16_t tenant_tx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n, void *arg)
+static uint16_t tx_map(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n, void *arg)
 {
 	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
 	struct tenant_lcore *lc = tenant_lcore(t);
@@ -199,4 +214,29 @@ uint16_t tenant_tx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint1
 			pkts[kept++] = pkts[i];
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_MAP);
 	return kept;
+}
+
+/* --------------------------------------------------------------------------------- which one */
+
+rte_rx_callback_fn tenant_rx_callback(const struct moat_tenant *t)
+{
+	switch (t->conf.mode) {
+	case MOAT_STRICT:
+		return rx_strict;
+	case MOAT_PIPELINED:
+		return tenant_rx_pipelined;
+	case MOAT_DEFERRED:
+		return tenant_rx_deferred;
+	case MOAT_COPY:
+		return tenant_rx_copy;
+	default:
+		return t->conf.verify ? rx_static : NULL;
+	}
+}
+
+rte_tx_callback_fn tenant_tx_callback(const struct moat_tenant *t)
+{
+	if (t->conf.mode == MOAT_COPY)
+		return tenant_tx_copy;
+	return tenant_protects(t) ? tx_map : NULL;
 }

@@ -72,6 +72,7 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 	if (RTE_PER_LCORE(rcu_users)++ == 0)
 		rcu_register_thread();
 	lc->entered = true;
+	lc->lane->hands_on_early = t->conf.mode == MOAT_DEFERRED;
 	moat_lane_online(lc->lane);
 	return 0;
 }
@@ -101,7 +102,10 @@ void moat_tenant_poll(struct moat_tenant *t)
 	struct moat_lane *lane = lc->lane;
 	moat_ticket_t before = lane->done;
 
-	moat_lane_flush(lane); /* what a full queue refused earlier */
+	if (t->conf.mode == MOAT_DEFERRED)
+		tenant_deferred_flush(t, lc, rte_rdtsc());
+	else
+		moat_lane_flush(lane); /* what a full queue refused earlier */
 	if (moat_lane_poll(lane) != before)
 		for (unsigned int i = 0; i < t->nr_pools; i++)
 			moat_pool_release(t->pools[i], lane->done);
@@ -124,11 +128,11 @@ struct moat_cost *moat_tenant_cost(struct moat_tenant *t)
 
 /* --------------------------------------------------------------------- creating, destroying */
 
-/* The heap is the device's for good; in mode static all of the memory is. */
+/* The heap is the device's for good; where buffers are not taken from it, all of the memory is. */
 static int map_for_good(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc = tenant_lcore(t);
-	uint64_t len = t->conf.mode == MOAT_STATIC ? t->len : t->heap_len;
+	uint64_t len = tenant_protects(t) ? t->heap_len : t->len;
 	int rc;
 
 	if (lc == NULL)
@@ -145,7 +149,7 @@ static int map_for_good(struct moat_tenant *t)
 static int unmap_all(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc = tenant_lcore(t);
-	uint64_t len = t->conf.mode == MOAT_STATIC ? t->len : t->heap_len;
+	uint64_t len = tenant_protects(t) ? t->heap_len : t->len;
 	int rc = lc != NULL ? 0 : -ENOMEM;
 
 	if (rc == 0 && t->page_prot != NULL && t->page_prot[0] != 0) {
@@ -194,6 +198,7 @@ static int tear_down(struct moat_tenant *t)
 		if (rc != 0)
 			return rc; /* what the unit might still reach is never freed */
 	}
+	rte_mempool_free(t->private);
 	while (t->nr_pools != 0)
 		tenant_pool_destroy(t->pools[--t->nr_pools]);
 	tenant_memory_destroy(t);
@@ -214,14 +219,13 @@ int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant *
 
 	if (t == NULL)
 		return moat_error(-ENOMEM, "no memory for tenant '%s'", conf->name);
-	if (conf->mode != MOAT_STATIC && conf->mode != MOAT_STRICT) {
-		free(t);
-		return moat_error(-ENOTSUP, "tenant '%s': mode %s is not available yet; use static or strict",
-			conf->name, moat_mode_name(conf->mode));
-	}
 	t->conf = *conf;
 	rte_strscpy(t->name, conf->name, sizeof(t->name));
 	t->conf.name = t->name;
+	if (t->conf.deferred_pages == 0)
+		t->conf.deferred_pages = 256;
+	if (t->conf.deferred_us == 0)
+		t->conf.deferred_us = 10000;
 	rte_spinlock_init(&t->lock);
 	rc = moat_domain_create(conf->unit, &domain, &t->domain);
 	if (rc == 0)
@@ -259,11 +263,14 @@ static void queue_free(struct tenant_queue *q)
 		rte_eth_remove_rx_callback(q->port, q->queue, q->rx);
 	if (q->tx != NULL)
 		rte_eth_remove_tx_callback(q->port, q->queue, q->tx);
+	tenant_held_destroy(q->held);
 	free(q);
 }
 
 int moat_tenant_queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
 {
+	rte_rx_callback_fn rx = tenant_rx_callback(t);
+	rte_tx_callback_fn tx = tenant_tx_callback(t);
 	struct tenant_queue *q;
 	bool ok = true;
 
@@ -274,14 +281,12 @@ int moat_tenant_queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
 	if (q == NULL)
 		return moat_error(-ENOMEM, "tenant '%s': no room for another queue", t->name);
 	*q = (struct tenant_queue){ .tenant = t, .port = port, .queue = queue };
-	if (tenant_protects(t) || t->conf.verify) {
-		q->rx = rte_eth_add_rx_callback(port, queue, tenant_rx, q);
-		ok = q->rx != NULL;
-	}
-	if (ok && tenant_protects(t)) {
-		q->tx = rte_eth_add_tx_callback(port, queue, tenant_tx, q);
-		ok = q->tx != NULL;
-	}
+	if (t->conf.mode == MOAT_PIPELINED)
+		ok = (q->held = tenant_held_create()) != NULL;
+	if (ok && rx != NULL)
+		ok = (q->rx = rte_eth_add_rx_callback(port, queue, rx, q)) != NULL;
+	if (ok && tx != NULL)
+		ok = (q->tx = rte_eth_add_tx_callback(port, queue, tx, q)) != NULL;
 	if (!ok) {
 		queue_free(q);
 		return moat_error(-rte_errno, "queue %u of port %u takes no callbacks: %s", queue, port,
@@ -291,6 +296,7 @@ int moat_tenant_queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
 	return 0;
 }
 
+/* What mode pipelined still holds is freed: after the lcore has left, its tickets are done. */
 int moat_tenant_queue_remove(struct moat_tenant *t, uint16_t port, uint16_t queue)
 {
 	int i = find_queue(t, port, queue);
@@ -341,6 +347,8 @@ int moat_tenant_socket(const struct moat_tenant *t)
 
 void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
 {
+	uint64_t longest = 0;
+
 	memset(stats, 0, sizeof(*stats));
 	for (unsigned int i = 0; i < TENANT_SLOTS; i++) {
 		/* Acquire: pairs with tenant_lcore_make(). The counters are read as they are. */
@@ -353,6 +361,7 @@ void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
 		lane = (const uint64_t *)&lc->lane->stats;
 		for (unsigned int k = 0; k < sizeof(stats->lane) / sizeof(*lane); k++)
 			((uint64_t *)&stats->lane)[k] += __atomic_load_n(&lane[k], __ATOMIC_RELAXED);
+		longest = RTE_MAX(longest, lc->lane->stats.exposed_max);
 		stats->iotlb_hits += lc->lane->iotlb.hits;
 		stats->iotlb_misses += lc->lane->iotlb.misses;
 		stats->iotlb_faults += lc->lane->iotlb.faults;
@@ -360,7 +369,12 @@ void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
 		stats->waits += lc->waits;
 		stats->starved += lc->starved;
 		stats->map_failed += lc->map_failed;
+		stats->overrun += lc->overrun;
+		stats->lost += lc->lost;
+		stats->copied += lc->copied;
+		stats->delay_max = RTE_MAX(stats->delay_max, lc->delay_max);
 	}
 	for (unsigned int i = 0; i < t->nr_pools; i++)
 		stats->quarantined += moat_pool_quarantined(t->pools[i]);
+	stats->lane.exposed_max = longest;
 }

@@ -103,7 +103,7 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
 
 /** Put the mode's callbacks on a started port's queue (its rx and its tx side). Control path. */
 int moat_tenant_queue_add(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
-/** Take them off. The queue's lcore must have stopped polling. */
+/** Take them off, and free what mode pipelined still holds. The queue's lcore has left. */
 int moat_tenant_queue_remove(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
 
 /** The calling lcore begins / ends polling this tenant's queues. It must be an EAL lcore. */
@@ -113,7 +113,8 @@ int moat_tenant_lcore_leave(struct moat_tenant *tenant);
 /**
  * In every turn of the polling loop, also when no packet came: completes tickets, releases
  * quarantined buffers, flushes what a quiet queue left behind. Between two polls the lcore may use
- * translations; across one it may not. Data path, never waits.
+ * translations; across one it may not, nor across rte_eth_rx_burst() in the modes that unmap. Data
+ * path, never waits.
  */
 void moat_tenant_poll(struct moat_tenant *tenant);
 
@@ -129,6 +130,10 @@ struct moat_tenant_stats {
 	uint64_t quarantined;        /* buffers waiting for their ticket now */
 	uint64_t starved;            /* allocations refused while buffers were quarantined */
 	uint64_t map_failed;         /* packets not sent because their buffer could not be mapped */
+	uint64_t overrun;            /* packets dropped: too many held back, or none free to copy into */
+	uint64_t lost;               /* packets never handed on because the unit did not answer */
+	uint64_t copied;             /* bytes, mode copy */
+	uint64_t delay_max;          /* TSC cycles a packet was held back at most, mode pipelined */
 };
 /** Any thread; counters of running lcores are read as they are. */
 void moat_tenant_stats(struct moat_tenant *tenant, struct moat_tenant_stats *stats);

@@ -113,10 +113,10 @@ static int map_buffers(struct moat_tenant *t, struct moat_lane *lane, void *cons
 
 		if (run_grow(&run, va, stride))
 			continue;
-		rc = map_run(t, lane, &run, MOAT_W);
+		rc = map_run(t, lane, &run, tenant_rx_prot(t));
 		run = (struct run){ va, stride };
 	}
-	return rc == 0 ? map_run(t, lane, &run, MOAT_W) : rc;
+	return rc == 0 ? map_run(t, lane, &run, tenant_rx_prot(t)) : rc;
 }
 
 static struct moat_pool_lcore *pool_lcore(struct moat_pool *pool)
@@ -198,7 +198,10 @@ int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n)
 		return 0;
 	}
 	/* Everything gathered up to here is in this ticket or an earlier one. */
-	ticket = moat_lane_flush(lc->lane);
+	if (t->conf.mode == MOAT_DEFERRED)
+		ticket = tenant_deferred_flush(t, lc, rte_rdtsc());
+	else
+		ticket = moat_lane_flush(lc->lane);
 	if (unlikely(ticket == 0)) /* the queue is full; moat_tenant_poll() flushes it */
 		ticket = lc->lane->flushed + 1;
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_SUBMIT);
@@ -407,6 +410,19 @@ static int make_pool(struct moat_pool *pool, const char *name)
 	return fill_mempool(pool, protects ? MOAT_MEMPOOL_OPS : RTE_MBUF_DEFAULT_MEMPOOL_OPS);
 }
 
+/* Mode copy: as many buffers again that no device reaches. */
+static int make_private(struct moat_tenant *t, const char *name, unsigned int n, uint16_t data_room)
+{
+	char private[RTE_MEMPOOL_NAMESIZE];
+
+	snprintf(private, sizeof(private), "%.16s_copy", name);
+	t->private = rte_pktmbuf_pool_create(private, n, RTE_MIN(n / 4, 256u), 0, data_room, t->conf.numa);
+	if (t->private == NULL)
+		return moat_error(-rte_errno, "tenant '%s': no memory for %u buffers to copy into: %s",
+			t->name, n, rte_strerror(rte_errno));
+	return 0;
+}
+
 int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, uint16_t data_room,
 	struct rte_mempool **mp)
 {
@@ -442,6 +458,8 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 	}
 	t->used += need;
 	t->pools[t->nr_pools++] = pool;
+	if (t->conf.mode == MOAT_COPY && t->private == NULL)
+		rc = make_private(t, name, n, data_room);
 	*mp = pool->mp;
-	return 0;
+	return rc;
 }

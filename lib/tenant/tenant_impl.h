@@ -6,6 +6,7 @@
 
 /* What the files of lib/tenant share, and drivers/mempool through moat_pool.h. */
 
+#include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 #include <rte_spinlock.h>
@@ -26,8 +27,25 @@ struct tenant_lcore {
 	uint64_t waits;
 	uint64_t starved;
 	uint64_t map_failed;
-	uint64_t lost; /* buffers never handed on because the unit did not answer */
+	uint64_t lost;      /* buffers never handed on because the unit did not answer */
+	uint64_t overrun;   /* packets dropped because too many were held back */
+	uint64_t copied;    /* bytes, mode copy */
+	uint64_t delay_max; /* TSC cycles a packet was held back, mode pipelined */
+	uint64_t deadline;  /* TSC: flush what is gathered by then, mode deferred */
 } __rte_cache_aligned;
+
+/* Mode pipelined: packets of one queue that wait for their tickets, in the order they came. */
+#define TENANT_HELD 4096u
+struct tenant_held {
+	uint32_t head, tail;             /* free-running, of pkts */
+	uint32_t burst_head, burst_tail; /* free-running, of bursts */
+	struct {
+		moat_ticket_t ticket;
+		uint32_t end; /* `head` behind the burst */
+		uint64_t tsc; /* of its arrival; 0: not measured */
+	} bursts[TENANT_HELD];
+	struct rte_mbuf *pkts[TENANT_HELD];
+};
 
 struct tenant_queue {
 	struct moat_tenant *tenant;
@@ -35,6 +53,7 @@ struct tenant_queue {
 	uint16_t queue;
 	const struct rte_eth_rxtx_callback *rx;
 	const struct rte_eth_rxtx_callback *tx;
+	struct tenant_held *held; /* mode pipelined */
 };
 
 struct moat_tenant {
@@ -59,6 +78,7 @@ struct moat_tenant {
 	int socket;
 	bool heap;           /* the DPDK heap `name` exists */
 	struct moat_pool *pools[TENANT_POOLS];
+	struct rte_mempool *private; /* mode copy: buffers that no device reaches */
 	unsigned int nr_pools;
 	struct tenant_queue *queues[TENANT_QUEUES];
 	unsigned int nr_queues;
@@ -66,7 +86,7 @@ struct moat_tenant {
 	struct tenant_lcore *lcores[TENANT_SLOTS];
 };
 
-/* Does the device lose a buffer when the PMD gives it back? */
+/* Is a buffer mapped only while the device owns it? */
 static inline bool tenant_protects(const struct moat_tenant *t)
 {
 	return t->conf.mode != MOAT_STATIC && t->conf.mode != MOAT_COPY;
@@ -100,9 +120,44 @@ int tenant_unmap(struct moat_tenant *t, struct moat_lane *lane, const void *va, 
 /* pool.c */
 void tenant_pool_destroy(struct moat_pool *pool);
 
-/* hooks.c */
-uint16_t tenant_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n, uint16_t max,
+/* What the device may do with a buffer that the PMD was given to receive into, or to send. Mode
+ * deferred maps both ways: an entry that is still cached must serve the buffer's next turn. */
+static inline enum moat_prot tenant_rx_prot(const struct moat_tenant *t)
+{
+	return t->conf.mode == MOAT_DEFERRED ? MOAT_RW : MOAT_W;
+}
+static inline enum moat_prot tenant_tx_prot(const struct moat_tenant *t)
+{
+	return t->conf.mode == MOAT_DEFERRED ? MOAT_RW : MOAT_R;
+}
+
+/* hooks.c: the callbacks' common steps */
+/* A burst has come from the PMD: count it and, with `verify`, drop what the device had no right to
+ * write. @return packets left */
+uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
+	uint16_t n);
+int tenant_unmap_burst(struct moat_tenant *t, struct moat_lane *lane, struct rte_mbuf *pkts[],
+	uint16_t n);
+rte_rx_callback_fn tenant_rx_callback(const struct moat_tenant *t);
+rte_tx_callback_fn tenant_tx_callback(const struct moat_tenant *t);
+
+/* pipeline.c */
+struct tenant_held *tenant_held_create(void);
+/* Free what is held (its tickets are done). */
+void tenant_held_destroy(struct tenant_held *held);
+uint16_t tenant_rx_pipelined(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	uint16_t max, void *arg);
+
+/* deferred.c */
+uint16_t tenant_rx_deferred(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	uint16_t max, void *arg);
+/* Flush if the count says so, or the time at TSC `now`. @return the ticket of all gathered. */
+moat_ticket_t tenant_deferred_flush(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t now);
+
+/* copy.c */
+uint16_t tenant_rx_copy(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	uint16_t max, void *arg);
+uint16_t tenant_tx_copy(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
 	void *arg);
-uint16_t tenant_tx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n, void *arg);
 
 #endif /* MOAT_TENANT_IMPL_H */

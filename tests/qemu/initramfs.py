@@ -91,14 +91,22 @@ class Archive:
 
     def program(self, path):
         """A host file and, if it is a dynamic executable or library, all that it loads."""
-        self.host_file(path)
-        if not os.path.isfile(path):
-            return
-        for library in libraries(path):
-            self.host_file(library)
-            if 'librte_eal.so' in library:
-                for plugin in dpdk_plugins(library):
-                    self.program(plugin)
+        todo, done = [path], set()
+        while todo:
+            path = todo.pop()
+            if path in done:
+                continue
+            done.add(path)
+            self.host_file(path)
+            if os.path.isfile(path):
+                found = libraries(path)
+                done.update(found)
+                for library in found:
+                    self.host_file(library)
+                    if library.endswith('/libc.so.6'):  # which loads it to cancel a thread
+                        todo.append(library.replace('libc.so.6', 'libgcc_s.so.1'))
+                    if 'librte_eal.so' in library:
+                        todo += dpdk_plugins(library)
 
     def finish(self):
         self._entry('TRAILER!!!', 0)
@@ -160,6 +168,8 @@ def build_base():
         archive.link(f'/{name}', f'usr/{name}')
     for name in ('proc', 'sys', 'dev', 'tmp', 'run', 'root'):
         archive.directory(f'/{name}')
+    archive.link('/var/run', '/run')
+    archive.link('/usr/sbin/modprobe', '/usr/bin/busybox')  # the kernel asks there for modules
     archive.device('/dev/console', 5, 1)
     archive.data('/usr/bin/busybox', Path('/bin/busybox').read_bytes(), 0o755)
     for file in sorted((HERE / 'guest').iterdir()):

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_IOVA_IMPL_H
+#define MOAT_IOVA_IMPL_H
+
+/*
+ * Three layers, each in its file:
+ *
+ *  - iova_tree.c: the whole space as ranges side by side, each free or taken, in a tree by address.
+ *    Anything can be found in it, and freeing needs no memory.
+ *  - iova_chunk.c: 2 MiB taken from the tree and handed out in powers of two up to 64 pages, kept
+ *    in two bitmaps. A page costs two bits instead of a node of the tree.
+ *  - moat_iova.c: the interface, and each lcore's stock of such small ranges.
+ *
+ * Pages here, not bytes: an address or a length is a number of pages unless it is called `iova`.
+ */
+
+#include "moat_iova.h"
+
+/* ------------------------------------------------------------------------------------- tree */
+
+struct iova_chunk;
+
+struct iova_node {
+	uint64_t start, len;     /* pages */
+	uint64_t max_free;       /* longest free range below and here */
+	struct iova_node *left, *right;
+	struct iova_chunk *chunk; /* taken by this chunk; NULL otherwise */
+	uint32_t priority;
+	bool free;
+};
+
+struct iova_tree {
+	struct iova_node *root;
+	struct iova_node *spare; /* nodes to use again, linked by `left` */
+	uint64_t free_pages, free_runs;
+	uint32_t seed;
+};
+
+/** [start, start + len) free. @return 0, -ENOMEM */
+int iova_tree_init(struct iova_tree *tree, uint64_t start, uint64_t len);
+void iova_tree_fini(struct iova_tree *tree);
+/** The range that covers `page`, or NULL beyond the space. */
+struct iova_node *iova_tree_find(const struct iova_tree *tree, uint64_t page);
+/** A free run of `len` at a multiple of `align` (lowest, or, from_top, highest, that is found with
+ * bounded effort; any when there is one). @return 0, -ENOSPC, -ENOMEM */
+int iova_tree_alloc(struct iova_tree *tree, uint64_t len, uint64_t align, bool from_top,
+	struct iova_node **node);
+/** Take [start, start + len) out of a free range. @return 0; -EBUSY: not all free; -ENOMEM */
+int iova_tree_take(struct iova_tree *tree, uint64_t start, uint64_t len, struct iova_node **node);
+/** A taken range becomes free, and one with free neighbours. */
+void iova_tree_free(struct iova_tree *tree, struct iova_node *node);
+/** A taken range becomes two, the first `len` long. @return 0, -ENOMEM (nothing has changed) */
+int iova_tree_split(struct iova_tree *tree, struct iova_node *node, uint64_t len,
+	struct iova_node **second);
+/** Two taken ranges, neighbours, become one. */
+void iova_tree_join(struct iova_tree *tree, struct iova_node *node, struct iova_node *second);
+
+/* ----------------------------------------------------------------------------------- chunks */
+
+#define CHUNK_PAGES  512
+#define CHUNK_WORDS  (CHUNK_PAGES / 64)
+#define CHUNK_ORDERS 7 /* 1 to 64 pages */
+
+struct iova_chunk {
+	struct iova_chunk *prev, *next; /* others with as large a free block, or the full ones */
+	struct iova_node *node;
+	uint16_t free_pages;
+	int8_t order;                   /* of its largest free block; -1: full */
+	uint64_t free[CHUNK_WORDS];     /* page is free */
+	uint64_t first[CHUNK_WORDS];    /* page is the first of a block handed out */
+};
+
+struct iova_chunks {
+	struct iova_chunk *by_order[CHUNK_ORDERS + 1]; /* [order + 1] */
+	struct iova_chunk *empty;                      /* one that is all free, kept; not in lists */
+	uint64_t free_pages;
+};
+
+/** 2^order pages, aligned. @return 0, -ENOSPC (no chunk to be had), -ENOMEM */
+int iova_chunk_alloc(struct iova_chunks *chunks, struct iova_tree *tree, unsigned int order,
+	uint64_t *page);
+/** @return 0, -EINVAL: not a block that was handed out */
+int iova_chunk_free(struct iova_chunks *chunks, struct iova_tree *tree, struct iova_chunk *chunk,
+	uint64_t page, uint64_t len);
+/** Is [page, page + len) a block that was handed out? */
+bool iova_chunk_has(const struct iova_chunk *chunk, uint64_t page, uint64_t len);
+/** The blocks handed out, and the free pages between them, become ranges of the tree. -ENOMEM */
+int iova_chunk_dissolve(struct iova_chunks *chunks, struct iova_tree *tree,
+	struct iova_chunk *chunk);
+/** All of them that have a free page. @return how many; -ENOMEM */
+int iova_chunks_dissolve(struct iova_chunks *chunks, struct iova_tree *tree);
+void iova_chunks_fini(struct iova_chunks *chunks);
+/** Free runs within chunks, and the longest. */
+void iova_chunks_runs(const struct iova_chunks *chunks, uint64_t *runs, uint64_t *longest);
+
+#endif /* MOAT_IOVA_IMPL_H */

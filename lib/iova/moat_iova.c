@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include <rte_branch_prediction.h>
+
+#include "iova_impl.h"
+
+struct moat_iova {
+	/* A mutex that spins a little, then sleeps: it is held for hundreds of cycles and never on
+	 * the data path, and a holder that was preempted must not be spun upon. */
+	pthread_mutex_t lock;
+	struct iova_tree tree;
+	struct iova_chunks chunks;
+	uint64_t base, limit; /* bytes */
+	uint64_t bad_frees;
+};
+
+/* Stock of runs of 2^order pages: a stack of addresses. */
+#define STOCK_MAX 64
+struct stock {
+	uint32_t n;
+	uint32_t max;
+	uint64_t iova[STOCK_MAX];
+};
+
+struct moat_iova_cache {
+	struct stock stock[CHUNK_ORDERS];
+	struct moat_iova *space;
+} __rte_cache_aligned;
+
+static const uint32_t stock_max[CHUNK_ORDERS] = { 64, 64, 64, 64, 32, 16, 16 };
+
+/* -------------------------------------------------------------------------------- the space */
+
+int moat_iova_create(uint64_t base, uint64_t limit, struct moat_iova **out)
+{
+	struct moat_iova *space;
+	pthread_mutexattr_t attr;
+
+	if (base < MOAT_PAGE_SIZE || (base & MOAT_PAGE_MASK) != 0)
+		return moat_error(-EINVAL, "an IOVA space from 0x%" PRIx64 "; it must begin at a page, "
+			"and not at 0, so that a null descriptor faults", base);
+	if (limit <= base || (limit & MOAT_PAGE_MASK) != 0 || limit > UINT64_C(1) << 57)
+		return moat_error(-EINVAL, "an IOVA space from 0x%" PRIx64 " to 0x%" PRIx64 "; it must "
+			"end at a page beyond its beginning, within 57 bits", base, limit);
+	space = calloc(1, sizeof(*space));
+	if (space == NULL)
+		return moat_error(-ENOMEM, "no memory for the IOVA allocator");
+	if (iova_tree_init(&space->tree, base >> MOAT_PAGE_SHIFT, (limit - base) >> MOAT_PAGE_SHIFT)) {
+		free(space);
+		return -ENOMEM;
+	}
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(&space->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+	space->base = base;
+	space->limit = limit;
+	*out = space;
+	return 0;
+}
+
+void moat_iova_destroy(struct moat_iova *space)
+{
+	if (space == NULL)
+		return;
+	iova_chunks_fini(&space->chunks);
+	iova_tree_fini(&space->tree);
+	pthread_mutex_destroy(&space->lock);
+	free(space);
+}
+
+/* The order of a run that chunks hand out, or -1. */
+static inline int small_order(uint64_t len)
+{
+	uint64_t pages = len >> MOAT_PAGE_SHIFT;
+
+	if ((len & (len - 1)) != 0 || pages - 1 >= UINT64_C(1) << (CHUNK_ORDERS - 1))
+		return -1;
+	return __builtin_ctzll(pages);
+}
+
+static void space_stats(struct moat_iova *space, struct moat_iova_stats *stats)
+{
+	uint64_t runs, longest;
+
+	iova_chunks_runs(&space->chunks, &runs, &longest);
+	longest = RTE_MAX(longest, space->tree.root->max_free);
+	stats->free_bytes = (space->tree.free_pages + space->chunks.free_pages) << MOAT_PAGE_SHIFT;
+	stats->largest_run = longest << MOAT_PAGE_SHIFT;
+	stats->runs = space->tree.free_runs + runs;
+	stats->bad_frees = space->bad_frees;
+}
+
+/* From a chunk, if it is of that kind and there is one; otherwise from the tree. */
+static int take(struct moat_iova *space, uint64_t pages, uint64_t align, int order, uint64_t *page)
+{
+	struct iova_node *node = NULL;
+	int rc = -ENOSPC;
+
+	if (order >= 0)
+		rc = iova_chunk_alloc(&space->chunks, &space->tree, (unsigned int)order, page);
+	if (rc != -ENOSPC)
+		return rc;
+	rc = iova_tree_alloc(&space->tree, pages, align, false, &node);
+	if (rc == 0)
+		*page = node->start;
+	return rc;
+}
+
+/* Under the lock. `order` is that of a small run, or -1. */
+static int space_alloc(struct moat_iova *space, uint64_t len, uint64_t align, int order,
+	uint64_t *iova)
+{
+	uint64_t pages = len >> MOAT_PAGE_SHIFT, page = 0;
+	struct moat_iova_stats stats;
+	int rc;
+
+	rc = take(space, pages, align >> MOAT_PAGE_SHIFT, order, &page);
+	if (rc == -ENOSPC && iova_chunks_dissolve(&space->chunks, &space->tree) > 0)
+		rc = take(space, pages, align >> MOAT_PAGE_SHIFT, -1, &page);
+	if (rc == 0) {
+		*iova = page << MOAT_PAGE_SHIFT;
+		return 0;
+	}
+	if (rc != -ENOSPC)
+		return rc;
+	space_stats(space, &stats);
+	return moat_error(-ENOSPC,
+		"no run of 0x%" PRIx64 " bytes aligned to 0x%" PRIx64 " in the IOVA space 0x%" PRIx64
+		" to 0x%" PRIx64 ": 0x%" PRIx64 " bytes are free in %" PRIu64 " runs, the largest of "
+		"0x%" PRIx64, len, align, space->base, space->limit, stats.free_bytes, stats.runs,
+		stats.largest_run);
+}
+
+/* Under the lock. */
+static int space_free(struct moat_iova *space, uint64_t iova, uint64_t len)
+{
+	uint64_t page = iova >> MOAT_PAGE_SHIFT, pages = len >> MOAT_PAGE_SHIFT;
+	struct iova_node *n = iova_tree_find(&space->tree, page);
+	int rc = -EINVAL;
+
+	if (((iova | len) & MOAT_PAGE_MASK) == 0 && n != NULL && !n->free) {
+		if (n->chunk != NULL) {
+			rc = iova_chunk_free(&space->chunks, &space->tree, n->chunk, page, pages);
+		} else if (n->start == page && n->len == pages) {
+			iova_tree_free(&space->tree, n);
+			rc = 0;
+		}
+	}
+	if (rc != 0) {
+		space->bad_frees++;
+		moat_error(rc, "0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " were not allocated as such; "
+			"give back exactly what was given, once", len, iova);
+	}
+	return rc;
+}
+
+/* -------------------------------------------------------------------------------- the stock */
+
+struct moat_iova_cache *moat_iova_cache_create(struct moat_iova *space)
+{
+	struct moat_iova_cache *cache = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*cache));
+
+	if (cache == NULL) {
+		moat_error(-ENOMEM, "no memory for an lcore's stock of IOVAs");
+		return NULL;
+	}
+	cache->space = space;
+	for (unsigned int o = 0; o < CHUNK_ORDERS; o++) {
+		cache->stock[o].n = 0;
+		cache->stock[o].max = stock_max[o];
+	}
+	return cache;
+}
+
+/* The older half of the stock, or all, goes back. The newer half is what the caches know. */
+static __rte_noinline int stock_drain(struct moat_iova *space, struct stock *s, int order,
+	uint32_t keep)
+{
+	uint64_t len = MOAT_PAGE_SIZE << order;
+	uint32_t n = s->n - keep;
+
+	pthread_mutex_lock(&space->lock);
+	for (uint32_t i = 0; i < n; i++)
+		space_free(space, s->iova[i], len);
+	pthread_mutex_unlock(&space->lock);
+	for (uint32_t i = 0; i < keep; i++)
+		s->iova[i] = s->iova[i + n];
+	s->n = keep;
+	return (int)n;
+}
+
+/* Half a stock. Taken from the lowest up, handed out in that order: neighbours one after another. */
+static __rte_noinline int stock_fill(struct moat_iova *space, struct stock *s, int order)
+{
+	uint32_t want = s->max / 2, n = 0;
+	uint64_t iova[STOCK_MAX];
+	int rc = 0;
+
+	pthread_mutex_lock(&space->lock);
+	for (; n < want; n++) {
+		uint64_t page;
+
+		rc = iova_chunk_alloc(&space->chunks, &space->tree, (unsigned int)order, &page);
+		if (rc != 0)
+			break;
+		iova[n] = page << MOAT_PAGE_SHIFT;
+	}
+	pthread_mutex_unlock(&space->lock);
+	for (uint32_t i = 0; i < n; i++)
+		s->iova[i] = iova[n - 1 - i];
+	s->n = n;
+	return n != 0 ? 0 : rc;
+}
+
+static int cache_drain(struct moat_iova_cache *cache)
+{
+	int n = 0;
+
+	for (int o = 0; o < CHUNK_ORDERS; o++)
+		n += stock_drain(cache->space, &cache->stock[o], o, 0);
+	return n;
+}
+
+void moat_iova_cache_destroy(struct moat_iova_cache *cache)
+{
+	if (cache == NULL)
+		return;
+	cache_drain(cache);
+	free(cache);
+}
+
+/* ------------------------------------------------------------------------------------ calls */
+
+static __rte_noinline int alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache,
+	uint64_t len, uint64_t align, int order, uint64_t *iova)
+{
+	int rc;
+
+	if (len == 0 || (len & MOAT_PAGE_MASK) != 0 || (align & (align - 1)) != 0 ||
+		(align != 0 && align < MOAT_PAGE_SIZE))
+		return moat_error(-EINVAL, "0x%" PRIx64 " bytes of IOVA aligned to 0x%" PRIx64 "; whole "
+			"pages, aligned to a power of two of them", len, align);
+	if (align == 0)
+		align = len >= MOAT_2M_SIZE ? MOAT_2M_SIZE :
+					      UINT64_C(1) << (64 - __builtin_clzll(len - 1));
+	pthread_mutex_lock(&space->lock);
+	rc = space_alloc(space, len, align, order, iova);
+	pthread_mutex_unlock(&space->lock);
+	if (rc != -ENOSPC || cache == NULL || cache_drain(cache) == 0)
+		return rc;
+	pthread_mutex_lock(&space->lock);
+	rc = space_alloc(space, len, align, order, iova);
+	pthread_mutex_unlock(&space->lock);
+	return rc;
+}
+
+int moat_iova_alloc(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t len,
+	uint64_t align, uint64_t *iova)
+{
+	int order = small_order(len);
+	struct stock *s;
+
+	if (unlikely(align > len)) /* more than natural */
+		order = -1;
+	if (unlikely(order < 0 || cache == NULL || (align & ((align - 1) | MOAT_PAGE_MASK)) != 0))
+		return alloc_slow(space, cache, len, align, order, iova);
+	s = &cache->stock[order];
+	if (unlikely(s->n == 0) && stock_fill(space, s, order) != 0)
+		return alloc_slow(space, cache, len, align, order, iova);
+	*iova = s->iova[--s->n];
+	return 0;
+}
+
+#ifdef MOAT_IOVA_CHECK
+/* Is it a range that somebody has, and not in this stock? */
+static int check_free(struct moat_iova *space, const struct stock *s, uint64_t iova, uint64_t len)
+{
+	uint64_t page = iova >> MOAT_PAGE_SHIFT;
+	const struct iova_node *n;
+	bool taken;
+
+	for (uint32_t i = 0; i < s->n; i++)
+		if (s->iova[i] == iova)
+			return moat_error(-EINVAL, "IOVA 0x%" PRIx64 " is given back twice", iova);
+	pthread_mutex_lock(&space->lock);
+	n = iova_tree_find(&space->tree, page);
+	taken = n != NULL && !n->free &&
+		(n->chunk != NULL ?
+				iova_chunk_has(n->chunk, page, len >> MOAT_PAGE_SHIFT) :
+				n->start == page && n->len == len >> MOAT_PAGE_SHIFT);
+	pthread_mutex_unlock(&space->lock);
+	return taken ? 0 :
+		       moat_error(-EINVAL, "0x%" PRIx64 " bytes at IOVA 0x%" PRIx64
+					   " were not allocated as such", len, iova);
+}
+#endif
+
+int moat_iova_free(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t iova,
+	uint64_t len)
+{
+	int order = small_order(len), rc;
+	struct stock *s;
+
+	/* Unaligned runs exist, by reserve; stock holds what alloc may hand out. */
+	if (unlikely(cache == NULL || order < 0 || (iova & (len - 1)) != 0)) {
+		pthread_mutex_lock(&space->lock);
+		rc = space_free(space, iova, len);
+		pthread_mutex_unlock(&space->lock);
+		return rc;
+	}
+	s = &cache->stock[order];
+#ifdef MOAT_IOVA_CHECK
+	rc = check_free(space, s, iova, len);
+	if (rc != 0)
+		return rc;
+#endif
+	if (unlikely(s->n == s->max))
+		stock_drain(space, s, order, s->max / 2);
+	s->iova[s->n++] = iova;
+	return 0;
+}
+
+/* Under the lock: chunks in the way of [page, page + pages) become ranges of the tree. */
+static int clear_chunks(struct moat_iova *space, uint64_t page, uint64_t pages)
+{
+	uint64_t end = page + pages;
+
+	while (page < end) {
+		struct iova_node *n = iova_tree_find(&space->tree, page);
+
+		if (n == NULL)
+			return 0;
+		if (n->chunk == NULL) {
+			page = n->start + n->len;
+			continue;
+		}
+		int rc = iova_chunk_dissolve(&space->chunks, &space->tree, n->chunk);
+
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+int moat_iova_reserve(struct moat_iova *space, uint64_t iova, uint64_t len)
+{
+	uint64_t page = iova >> MOAT_PAGE_SHIFT, pages = len >> MOAT_PAGE_SHIFT;
+	struct iova_node *node;
+	int rc;
+
+	if (len == 0 || ((iova | len) & MOAT_PAGE_MASK) != 0 || iova < space->base ||
+		iova >= space->limit || len > space->limit - iova)
+		return moat_error(-EINVAL, "0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " are not whole pages "
+			"within the space 0x%" PRIx64 " to 0x%" PRIx64, len, iova, space->base,
+			space->limit);
+	pthread_mutex_lock(&space->lock);
+	rc = clear_chunks(space, page, pages);
+	if (rc == 0)
+		rc = iova_tree_take(&space->tree, page, pages, &node);
+	pthread_mutex_unlock(&space->lock);
+	if (rc == -EBUSY)
+		moat_error(rc, "some of 0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " are taken", len, iova);
+	return rc;
+}
+
+void moat_iova_stats(struct moat_iova *space, struct moat_iova_stats *stats)
+{
+	pthread_mutex_lock(&space->lock);
+	space_stats(space, stats);
+	pthread_mutex_unlock(&space->lock);
+}

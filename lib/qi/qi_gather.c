@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <rte_branch_prediction.h>
+
+#include "moat_mutant.h"
+#include "moat_qi.h"
+
+/*
+ * Covering a run of pages [a, b) with aligned powers of two.
+ *
+ * Let K be the smallest order with 2^K >= b - a, at most MAMV, and c, d the first and the last
+ * multiple of 2^K in [a, b]. If there is none, the run lies inside one block of 2^K, which covers
+ * it. Otherwise [c, d) is a number of blocks of 2^K, exactly; the piece [a, c) is covered by the
+ * smallest power of two that ends at c, the piece [d, b) by the smallest that begins at d. Those
+ * are aligned, as they are at most 2^K and c and d are multiples of it, and each is less than
+ * twice its piece. So all is less than twice the run, in at most two descriptors where
+ * 2^MAMV >= b - a; every further one is a whole 2^MAMV.
+ */
+
+/* Smallest k with 2^k >= n; n > 0. */
+static inline unsigned int log2_up(uint64_t n)
+{
+	return n <= 1 ? 0 : 64 - (unsigned int)__builtin_clzll(n - 1);
+}
+
+struct cover {
+	struct moat_qi_desc *desc;
+	unsigned int n, max;
+	uint16_t did;
+	bool ih;
+};
+
+/* @return false when there is no room */
+static inline bool cover_block(struct cover *c, uint64_t page, unsigned int order)
+{
+	if (unlikely(c->n == c->max))
+		return false;
+	c->desc[c->n++] = moat_qi_iotlb_page(c->did, page << MOAT_PAGE_SHIFT, order, c->ih);
+	return true;
+}
+
+/* Two blocks that are the run exactly: the largest at its beginning, and the rest. */
+static bool cover_exact(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv)
+{
+	uint64_t pages = b - a;
+	unsigned int first = 63 - (unsigned int)__builtin_clzll(pages);
+	unsigned int rest;
+
+	if (a != 0)
+		first = RTE_MIN(first, (unsigned int)__builtin_ctzll(a));
+	first = RTE_MIN(first, mamv);
+	pages -= UINT64_C(1) << first;
+	if (pages == 0)
+		return cover_block(c, a, first);
+	a += UINT64_C(1) << first;
+	rest = (unsigned int)__builtin_ctzll(pages);
+	if (pages >> rest != 1 || rest > mamv || (a & (pages - 1)) != 0 || c->max - c->n < 2)
+		return false;
+	return cover_block(c, a - (UINT64_C(1) << first), first) && cover_block(c, a, rest);
+}
+
+static bool cover_run(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv)
+{
+	unsigned int k = RTE_MIN(log2_up(b - a), mamv);
+	uint64_t block = UINT64_C(1) << k;
+	uint64_t lower = (a + block - 1) >> k << k, upper = b >> k << k;
+
+	if (likely(b - a == 1))
+		return cover_block(c, a, 0);
+	if (cover_exact(c, a, b, mamv))
+		return true;
+	if (lower > upper)
+		return cover_block(c, upper, k);
+	if (a < lower) {
+		unsigned int order = log2_up(lower - a);
+
+		if (!cover_block(c, lower - (UINT64_C(1) << order), order))
+			return false;
+	}
+	if ((upper - lower) >> k > c->max - c->n)
+		return false;
+	for (; lower < upper; lower += block)
+		cover_block(c, lower, k);
+	return b == upper || cover_block(c, upper, log2_up(b - upper));
+}
+
+unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
+	uint16_t did, struct moat_qi_desc desc[], unsigned int max)
+{
+	struct cover c = { .desc = desc, .max = max, .did = did };
+
+	if (moat_gather_empty(g))
+		return 0;
+	/* the mutant: paging-structure caches are kept although tables went */
+	c.ih = !g->tables || MOAT_MUTANT(WRONG_HINT);
+	if (unlikely(g->whole || g->n == 0 || !caps->psi))
+		goto whole;
+	for (uint32_t i = 0; i < g->n; i++) {
+		uint64_t a = g->run[i].iova >> MOAT_PAGE_SHIFT;
+		uint64_t b = a + (g->run[i].len >> MOAT_PAGE_SHIFT);
+
+		if (MOAT_MUTANT(SHORT_RANGE)) /* the last page of a run is forgotten */
+			b -= b - a > 1;
+		if (unlikely(!cover_run(&c, a, b, caps->mamv)))
+			goto whole;
+	}
+	return c.n;
+whole:
+	desc[0] = moat_qi_iotlb_domain(did);
+	return 1;
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_QI_IMPL_H
+#define MOAT_QI_IMPL_H
+
+/* What moat_qi.c and qi_recover.c share and nobody else needs. Read moat_qi.c first. */
+
+#include <emmintrin.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_common.h>
+
+#include "moat_mutant.h"
+#include "moat_qi.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define QI_TSAN 1
+#endif
+
+/* A position counts descriptors from the beginning of time; its ring index is its low bits. */
+
+/* Records: what became of the region that begins at a position. lap << 20 | len << 4 | state */
+enum qi_state {
+	QI_NONE = 0,
+	QI_RESERVED = 1,  /* its owner is filling it */
+	QI_PUBLISHED = 2, /* full, may be rung */
+	QI_ABANDONED = 3, /* its owner was too late */
+	QI_PAD = 4,       /* ORed in: holds no descriptors of a batch */
+};
+#define QI_STATE(rec) ((rec)&3)
+#define QI_IS_PAD(rec) (((rec)&QI_PAD) != 0)
+#define QI_LEN(rec)   ((uint32_t)((rec) >> 4) & 0xffff)
+#define QI_LAP(rec)   ((rec) >> 20)
+
+/* The doorbell's word: position << 1 | busy. */
+#define QI_BUSY UINT64_C(1)
+
+struct moat_qi {
+	/* Never changes, or nearly never: every lcore keeps these lines. */
+	struct moat_qi_desc *ring;
+	_Atomic uint64_t *record;     /* one for each descriptor of the ring */
+	_Atomic uint32_t *status;
+	uint64_t status_hpa;
+	uint32_t mask;                /* descriptors in the ring - 1 */
+	uint8_t shift;                /* log2 of descriptors in the ring */
+	_Atomic bool dead;
+	_Atomic uint32_t quarantined; /* regions whose owner has not come back */
+	_Atomic uint32_t failures;    /* batches ever failed */
+	void (*doorbell)(void *ctx, uint64_t tail);
+	void *ctx;
+	int (*poll)(void *ctx);
+	uint64_t (*head)(void *ctx);
+	_Atomic uint64_t *failed;     /* by index of a batch's wait: the seq that failed */
+	_Atomic uint8_t *quarantine;  /* by index: owners who may still write here */
+
+	_Atomic uint64_t reserved __rte_cache_aligned;  /* everything before belongs to a region */
+
+	/* Position of the doorbell; and counts kept by whoever holds it, under it. */
+	_Atomic uint64_t bell __rte_cache_aligned;
+	_Atomic uint64_t descriptors, waits, doorbells;
+
+	_Atomic uint64_t completed __rte_cache_aligned; /* the unit is through up to here */
+
+	/* Off the usual path. */
+	_Atomic uint64_t stall_pos __rte_cache_aligned; /* region seen unpublished at the doorbell */
+	_Atomic uint64_t stall_tsc;                     /* since when */
+	_Atomic uint64_t full, helped;
+};
+
+/* The record of the region that begins at `pos`, or 0 when none does (yet). The acquire pairs with
+ * the release that published: who sees PUBLISHED sees the descriptors. */
+static inline uint64_t qi_record(struct moat_qi *qi, uint64_t pos)
+{
+	uint64_t rec = atomic_load_explicit(&qi->record[pos & qi->mask], memory_order_acquire);
+
+	return QI_LAP(rec) == pos >> qi->shift ? rec : 0;
+}
+
+#ifdef __AVX__
+#define QI_STORE16 "vmovdqa"
+#else
+#define QI_STORE16 "movdqa"
+#endif
+
+/*
+ * One descriptor into the ring, in one 16-byte store: a unit that fetches the slot meanwhile sees
+ * the old or the new one, whole. (Aligned 16-byte stores are atomic on every processor with AVX,
+ * as Intel and AMD document.)
+ */
+static inline void qi_store(struct moat_qi *qi, uint64_t pos, struct moat_qi_desc desc)
+{
+	struct moat_qi_desc *slot = &qi->ring[pos & qi->mask];
+
+#ifdef QI_TSAN /* it knows no vector stores; two halves may mix there, tests/qi says why that may be */
+	__atomic_store_n(&slot->lo, desc.lo, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->hi, desc.hi, __ATOMIC_RELAXED);
+#else
+	__m128i v = _mm_set_epi64x((long long)desc.hi, (long long)desc.lo);
+
+	/* in assembly, lest the compiler split it or melt two of them into one */
+	__asm__ volatile(QI_STORE16 " %1, %0" : "=m"(*slot) : "x"(v));
+#endif
+}
+
+/* The unit's progress, as far as the status word tells. */
+static inline uint64_t qi_refresh(struct moat_qi *qi)
+{
+	/* acquire: who finds a position completed here has, like him who found it first, all behind
+	 * it that the unit did before */
+	uint64_t done = atomic_load_explicit(&qi->completed, memory_order_acquire);
+	/* acquire: pairs with the unit's status write; what is reused comes after it */
+	uint32_t raw = atomic_load_explicit(qi->status, memory_order_acquire);
+	/* Loaded after `done`, so never older; should this lcore sleep for 2^32 descriptors between
+	 * the two, the sum is too small, which is safe. */
+	int32_t ahead = (int32_t)(raw - (uint32_t)done);
+	uint64_t now = done + (uint64_t)ahead;
+
+	if (ahead <= 0)
+		return done;
+	/* Only forwards. release: hands on the unit's work to those who load it. */
+	while (done < now && !atomic_compare_exchange_weak_explicit(&qi->completed, &done, now,
+				     memory_order_acq_rel, memory_order_acquire))
+		;
+	return RTE_MAX(done, now);
+}
+
+/* A slot as it is now, for the eye: not ordered, perhaps half of one and half of another. */
+static inline struct moat_qi_desc qi_load(struct moat_qi *qi, uint64_t pos)
+{
+	struct moat_qi_desc *slot = &qi->ring[pos & qi->mask];
+
+	return (struct moat_qi_desc){ __atomic_load_n(&slot->lo, __ATOMIC_RELAXED),
+		__atomic_load_n(&slot->hi, __ATOMIC_RELAXED) };
+}
+
+#endif /* MOAT_QI_IMPL_H */

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "qi_impl.h"
+
+/*
+ * Failures. A batch's is kept at the ring index of its wait: `failed[i]` is the sequence number of
+ * the last batch ending at i that failed. Nobody reads it on the data path before the first
+ * failure of the queue's life.
+ */
+
+static void mark_failed(struct moat_qi *qi, uint64_t seq)
+{
+	/* relaxed: the unit stands still, so the batch completes later, and he who finds it done
+	 * (acquire, through the doorbell, the unit and its status write) sees the mark. */
+	atomic_store_explicit(&qi->failed[(seq - 1) & qi->mask], seq, memory_order_relaxed);
+	atomic_fetch_add_explicit(&qi->failures, 1, memory_order_release);
+}
+
+bool moat_qi_failed(struct moat_qi *qi, int64_t seq)
+{
+	/* acquire: with mark_failed()'s release, should no unit stand between */
+	if (likely(atomic_load_explicit(&qi->failures, memory_order_acquire) == 0))
+		return false;
+	return atomic_load_explicit(&qi->failed[((uint64_t)seq - 1) & qi->mask],
+		       memory_order_relaxed) == (uint64_t)seq;
+}
+
+/* The region in flight that covers `pos`: its begin and record. False: there is none. */
+static bool find_region(struct moat_qi *qi, uint64_t from, uint64_t pos, uint64_t *begin,
+	uint64_t *rec)
+{
+	for (uint64_t p = pos + 1; p-- > from;) {
+		*rec = qi_record(qi, p);
+		if (QI_STATE(*rec) != QI_NONE) {
+			*begin = p;
+			return p + QI_LEN(*rec) > pos;
+		}
+	}
+	return false;
+}
+
+static bool holds_batch(uint64_t rec)
+{
+	return QI_STATE(rec) != QI_ABANDONED && !QI_IS_PAD(rec);
+}
+
+int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err)
+{
+	uint64_t from = qi_refresh(qi);
+	/* acquire: the regions that were rung before */
+	uint64_t to = atomic_load_explicit(&qi->bell, memory_order_acquire) >> 1;
+	uint64_t pos = from + ((index - from) & qi->mask), begin = 0, rec = 0;
+	struct moat_qi_desc desc = qi_load(qi, index);
+	char text[160];
+
+	moat_qi_describe(&desc, text, sizeof(text));
+	/* Completion moves from region to region, so `from` is where one begins. */
+	if (index > qi->mask || pos >= to || !find_region(qi, from, pos, &begin, &rec))
+		return moat_error(-ENOENT, "the unit stands at index %" PRIu32 " (%s), where nothing "
+			"is in flight", index, text);
+	moat_error(err, "the unit refuses the descriptor at index %" PRIu32 ": %s", index, text);
+	if (holds_batch(rec))
+		mark_failed(qi, begin + QI_LEN(rec));
+	/* The unit stands still, so the slot can be written. The wait is put anew: if it was
+	 * overwritten, that mends it. */
+	if (pos == begin + QI_LEN(rec) - 1)
+		qi_store(qi, pos, moat_qi_wait_status(qi->status_hpa, (uint32_t)(pos + 1), false));
+	else
+		qi_store(qi, pos, moat_qi_no_op());
+	return 0;
+}
+
+int moat_qi_fail_before(struct moat_qi *qi, uint32_t index)
+{
+	uint64_t pos = qi_refresh(qi);
+	/* acquire: the regions that were rung before */
+	uint64_t to = atomic_load_explicit(&qi->bell, memory_order_acquire) >> 1;
+	uint64_t head = pos + ((index - pos) & qi->mask);
+	int64_t seq = moat_qi_submit(qi, NULL, 0);
+	int failed = 0;
+
+	if (seq < 0)
+		return (int)seq;
+	while (pos < head && pos < to) {
+		uint64_t rec = qi_record(qi, pos);
+
+		if (QI_STATE(rec) == QI_NONE)
+			break; /* cannot be: regions follow one another */
+		pos += QI_LEN(rec);
+		if (!holds_batch(rec))
+			continue;
+		mark_failed(qi, pos);
+		failed++;
+	}
+	return failed;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * Mode deferred: a packet is handed on at once, the invalidation comes later, by count or by time. In
+ * between the device can still reach it: that window is bounded, and measured (moat_lane_expose()).
+ * Buffers that the PMD frees are quarantined until their ticket as in every other mode: nobody is in
+ * a hurry for those.
+ */
+
+#include <rte_cycles.h>
+
+#include "tenant_impl.h"
+
+moat_ticket_t tenant_deferred_flush(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t now)
+{
+	struct moat_lane *lane = lc->lane;
+	const struct moat_gather *gather = &lane->batch[lane->flushed % MOAT_LANE_BATCHES].gather;
+	moat_ticket_t ticket;
+
+	if (lane->flushed - lane->done >= MOAT_LANE_BATCHES || moat_gather_empty(gather))
+		return lane->flushed;
+	if (lc->deadline == 0)
+		lc->deadline = now + t->conf.deferred_us * (rte_get_tsc_hz() / 1000000);
+	if (gather->pages < t->conf.deferred_pages && now < lc->deadline)
+		return lane->flushed + 1;
+	ticket = moat_lane_flush(lane);
+	if (ticket == 0) /* the queue is full; a later poll comes here again */
+		return lane->flushed + 1;
+	lc->deadline = 0;
+	return ticket;
+}
+
+/* 4 KiB pages of a burst's buffers. */
+static uint32_t count_pages(struct rte_mbuf *const pkts[], uint16_t n)
+{
+	uint32_t pages = 0;
+
+	for (uint16_t i = 0; i < n; i++)
+		for (const struct rte_mbuf *m = pkts[i]; m != NULL; m = m->next)
+			pages += (m->buf_len + MOAT_PAGE_MASK) >> MOAT_PAGE_SHIFT;
+	return pages;
+}
+
+uint16_t tenant_rx_deferred(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	uint16_t max, void *arg)
+{
+	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
+	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
+	struct tenant_lcore *lc;
+	uint64_t now;
+
+	if (n == 0)
+		return 0;
+	lc = tenant_lcore(t);
+	n = tenant_receive(t, lc, pkts, n);
+	now = rte_rdtsc();
+	moat_lane_expose(lc->lane, count_pages(pkts, n), now);
+	if (unlikely(tenant_unmap_burst(t, lc->lane, pkts, n) != 0)) {
+		lc->lost += n;
+		return 0;
+	}
+	moat_lane_expose(lc->lane, 0, now); /* the unmaps may have gone on into a batch more */
+	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
+	tenant_deferred_flush(t, lc, now);
+	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_SUBMIT);
+	return n;
+}

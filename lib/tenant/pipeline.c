@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * Mode pipelined: strict's guarantee without strict's wait. A burst is unmapped and its ticket taken,
+ * then it is held back while the lcore goes on polling; each poll hands out what is done by then. The
+ * order of a queue's packets is kept. rte_eth_rx_burst() runs the callback for empty bursts too, so a
+ * queue gone quiet gives out its last packets with the next polls.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "moat_mutant.h"
+#include "tenant_impl.h"
+
+struct tenant_held *tenant_held_create(void)
+{
+	return calloc(1, sizeof(struct tenant_held));
+}
+
+void tenant_held_destroy(struct tenant_held *held)
+{
+	if (held == NULL)
+		return;
+	for (; held->tail != held->head; held->tail++)
+		rte_pktmbuf_free(held->pkts[held->tail % TENANT_HELD]);
+	free(held);
+}
+
+static void hold(struct tenant_held *held, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
+	uint16_t n, moat_ticket_t ticket, uint64_t tsc)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		if (unlikely(held->head - held->tail == TENANT_HELD)) {
+			/* The unit is far behind. As a NIC does: what does not fit is dropped (and
+			 * quarantined by the pool until its ticket is done). */
+			rte_pktmbuf_free_bulk(&pkts[i], n - i);
+			lc->overrun += n - i;
+			break;
+		}
+		held->pkts[held->head++ % TENANT_HELD] = pkts[i];
+	}
+	held->bursts[held->burst_head % TENANT_HELD].ticket = ticket;
+	held->bursts[held->burst_head % TENANT_HELD].end = held->head;
+	held->bursts[held->burst_head % TENANT_HELD].tsc = tsc;
+	held->burst_head++;
+}
+
+/* Hand out packets whose ticket is done, at most `max`. */
+static uint16_t hand_on(struct tenant_held *held, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
+	uint16_t max, uint64_t now)
+{
+	uint16_t n = 0;
+
+	while (held->burst_tail != held->burst_head && n < max) {
+		uint32_t b = held->burst_tail % TENANT_HELD;
+
+		if (!moat_lane_done(lc->lane, held->bursts[b].ticket) &&
+			!MOAT_MUTANT(HAND_ON_EARLY))
+			break;
+		while (held->tail != held->bursts[b].end && n < max)
+			pkts[n++] = held->pkts[held->tail++ % TENANT_HELD];
+		if (held->tail != held->bursts[b].end)
+			break;
+		if (now != 0 && now - held->bursts[b].tsc > lc->delay_max)
+			lc->delay_max = now - held->bursts[b].tsc;
+		held->burst_tail++;
+	}
+	return n;
+}
+
+uint16_t tenant_rx_pipelined(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	uint16_t max, void *arg)
+{
+	struct tenant_queue *q = arg;
+	struct moat_tenant *t = q->tenant;
+	struct tenant_held *held = q->held;
+	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
+	struct tenant_lcore *lc;
+
+	if (n == 0 && held->burst_head == held->burst_tail)
+		return 0;
+	lc = tenant_lcore(t);
+	if (n != 0) {
+		moat_ticket_t ticket;
+
+		n = tenant_receive(t, lc, pkts, n);
+		if (unlikely(tenant_unmap_burst(t, lc->lane, pkts, n) != 0)) {
+			lc->lost += n; /* still reachable: nobody gets them */
+			n = 0;
+		}
+		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
+		ticket = moat_lane_flush(lc->lane);
+		if (unlikely(ticket == 0)) /* the queue is full; the next flush takes it along */
+			ticket = lc->lane->flushed + 1;
+		hold(held, lc, pkts, n, ticket, watch->last);
+		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_SUBMIT);
+	} else {
+		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
+		moat_lane_flush(lc->lane);
+	}
+	moat_lane_poll(lc->lane);
+	n = hand_on(held, lc, pkts, max, watch->last);
+	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_RECLAIM);
+	return n;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MACHINE_H
+#define MACHINE_H
+
+/**
+ * @file
+ * What tests in the lab's guest know of the machine, found with no help of the code under test: the
+ * unit's registers, memory whose physical address is known, PCI functions, and a device that does
+ * one DMA at a time when told to (QEMU's "edu").
+ */
+
+#include "moat_pt.h"
+#include "moat_vtd_window.h"
+
+/** In a cmocka test: `call` returns 0, or the test fails with moat's own words. */
+#define must(call) \
+	do { \
+		int must_ret = (call); \
+		if (must_ret != 0) \
+			fail_msg("%s: %d: %s", #call, must_ret, moat_error_text()); \
+	} while (0)
+
+/**
+ * Map the registers of the first DRHD in the DMAR table through /dev/mem (kernel command line:
+ * iomem=relaxed). Exits the program with a message where there is none.
+ */
+void machine_window(struct moat_vtd_window *window);
+
+/** Hugepages of 2 MiB, pinned by nature, zeroed; hpa by /proc/self/pagemap (root). */
+extern const struct moat_pt_mem machine_mem;
+
+/** struct moat_vtd_conf.hpa: [va, va + len) within one 2 MiB page of machine_mem; else -EFAULT. */
+int machine_hpa(void *ctx, const void *va, uint64_t len, uint64_t *hpa);
+
+/** The source-id in "0000:01:10.2", or in the environment variable that the lab put it in. */
+moat_sid_t machine_sid(const char *bdf);
+const char *machine_bdf(const char *variable);
+
+/** All PCI functions but those in `without`. @return how many; exits when more than `max` */
+unsigned int machine_functions(moat_sid_t sids[], unsigned int max, const moat_sid_t without[],
+	unsigned int nr_without);
+
+/** QEMU's "edu" device: 4 KiB of memory of its own and a DMA engine that takes 100 ms a run. */
+struct edu {
+	volatile char *bar;
+	moat_sid_t sid;
+};
+
+#define EDU_BUFFER 4096
+
+/** Map its registers and let it be bus master. Exits with a message where it is not. */
+void edu_open(struct edu *edu, const char *variable);
+/** The device reads `len` bytes at `iova` into its memory. Whether it got them it cannot say. */
+void edu_read(const struct edu *edu, uint64_t iova, uint64_t len);
+/** The device writes `len` bytes of its memory to `iova`. */
+void edu_write(const struct edu *edu, uint64_t iova, uint64_t len);
+
+#endif /* MACHINE_H */
