@@ -121,6 +121,8 @@ apt_failed() {
 	why=$(grep -m 1 -E '^(E: |W: Failed to fetch)' "$setup_log" | cut -c4-200)
 	case $(cat "$setup_log") in
 	*"get lock"*) die "another package manager held dpkg's lock for 300 s; let it finish, then run this again" ;;
+	*"404 "*) die "the package registry lists what it does not have ($why);" \
+		"run this again later, or name another mirror in /etc/apt (log: $setup_log)" ;;
 	*"Failed to fetch"* | *"Unable to locate package"* | *"Could not resolve"* | *"Could not connect"*)
 		die "cannot reach the package registry ($why); check the network, the proxy" \
 			"and /etc/apt/sources.list*, then run this again (log: $setup_log)"
