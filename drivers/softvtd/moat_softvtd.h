@@ -136,8 +136,9 @@ struct moat_softvtd_guard {
 	struct moat_softvtd *sv;
 	void *shard;
 	moat_sid_t sid;
-	uint8_t phase;
-	uint8_t prot;
+	uint8_t prot;     /* announced */
+	uint8_t active;   /* directions counted (enum moat_prot) */
+	uint8_t phase[2]; /* of the read drain and the write drain */
 };
 
 /**
@@ -146,11 +147,15 @@ struct moat_softvtd_guard {
  * waits for the queue must hold none. Data path: no allocation, no system call.
  * @param agent which of the requester's engines it is (a queue number): engines with different
  *   numbers use different shards and do not contend
- * @param prot the kinds of access to come
+ * @param prot the kinds of access to come; another kind is counted from its first translation on
  */
 void moat_softvtd_dma_begin(struct moat_softvtd *sv, moat_sid_t sid, unsigned int agent,
 	enum moat_prot prot, struct moat_softvtd_guard *guard);
 void moat_softvtd_dma_end(struct moat_softvtd_guard *guard);
+
+/** Not a fault reason: the address is in the interrupt range (0xfeexxxxx), which is never translated
+ * and never memory. A write is an interrupt request, a read is answered by nobody. */
+#define MOAT_SOFTVTD_NO_MEMORY 0xff
 
 /** One access of a burst. */
 struct moat_softvtd_dma {
@@ -292,7 +297,6 @@ enum moat_softvtd_misuse {
 	MOAT_SOFTVTD_MISUSE_INV_BUSY,     /* CCMD or IOTLB written while ICC or IVT is set */
 	MOAT_SOFTVTD_MISUSE_INV_WRONG,    /* an impossible request; CAIG, IAIG read 0 */
 	MOAT_SOFTVTD_MISUSE_DID,          /* a domain-id beyond CAP.ND (its upper bits are ignored) */
-	MOAT_SOFTVTD_MISUSE_DRAIN,        /* an IOTLB invalidation without the draining CAP offers */
 	MOAT_SOFTVTD_MISUSES,
 };
 const char *moat_softvtd_misuse_text(enum moat_softvtd_misuse misuse);
@@ -316,6 +320,7 @@ struct moat_softvtd_stats {
 	uint64_t pages;                   /* covered by page-selective invalidations */
 	uint64_t waits, doorbells;
 	uint64_t iqe, ite, ice, aborted;  /* aborted: wait descriptors, by ITE */
+	uint64_t undrained;               /* IOTLB invalidations that asked for less than CAP drains */
 	uint64_t dropped;                 /* by mutation */
 	uint64_t misuse[MOAT_SOFTVTD_MISUSES];
 	/* oracle */

@@ -41,8 +41,10 @@ static void vtd_destroy(struct moat_unit *unit)
 	void (*release)(void *) = v->conf.release;
 	void *ctx = v->conf.ctx;
 
-	vtd_free(v, vtd_take_down(v) == 0);
-	if (release != NULL)
+	bool quiet = vtd_take_down(v) == 0;
+
+	vtd_free(v, quiet);
+	if (quiet && release != NULL)
 		release(ctx);
 }
 

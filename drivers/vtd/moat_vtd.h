@@ -63,7 +63,8 @@ struct moat_vtd_conf {
 	uint32_t deadline_ms;           /* of any single answer of the unit, 0: the default */
 	bool take_over;                 /* own a unit that is found enabled */
 	bool take_over_ir;              /* ... even if it remaps interrupts, which then stops */
-	/** Called last when the unit is destroyed (never when moat_vtd_create() fails). May be NULL. */
+	/** Called last when the unit is destroyed. Never when moat_vtd_create() fails, nor when the
+	 * unit cannot be switched off: then all that it may still read is kept. May be NULL. */
 	void (*release)(void *ctx);
 	void *ctx;                      /* of `hpa` and `release` */
 };

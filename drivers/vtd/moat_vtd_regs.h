@@ -198,6 +198,8 @@
 #define VTD_FRCD_F           (UINT64_C(1) << 63) /* a fault is recorded; cleared by writing 1 */
 #define VTD_FRCD_T1          (UINT64_C(1) << 62) /* T1 T2: 00 write, 01 page request, */
 #define VTD_FRCD_T2          (UINT64_C(1) << 28) /*        10 read,  11 atomic        */
+#define VTD_FRCD_AT_SHIFT    60 /* address type: 0 untranslated, 1 translation, 2 translated */
+#define VTD_FRCD_AT          (UINT64_C(3) << 60)
 #define VTD_FRCD_FR_SHIFT    32
 #define VTD_FRCD_FR          (UINT64_C(0xff) << 32)
 #define VTD_FRCD_SID         UINT64_C(0xffff)
@@ -252,6 +254,7 @@ enum vtd_fault_reason {
 	VTD_FR_CONTEXT_RSVD = 0xb,  /* reserved bit set in a context entry */
 	VTD_FR_PAGING_RSVD = 0xc,   /* reserved bit set in a paging entry */
 	VTD_FR_TT_BLOCKED = 0xd,    /* translated or translation request where TT allows none */
+	VTD_FR_OUTPUT_INTERRUPT = 0xe, /* the translation leads into the interrupt range, 0xfeexxxxx */
 	VTD_FR_IR_RSVD = 0x20,      /* reserved bits in an interrupt request */
 	VTD_FR_IR_INDEX = 0x21,     /* index beyond the interrupt-remapping table */
 	VTD_FR_IR_P = 0x22,         /* IRTE not present */

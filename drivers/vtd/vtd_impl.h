@@ -69,7 +69,9 @@ struct vtd {
 	/* vtd_queue.c */
 	pthread_mutex_t recovery;  /* one lcore looks at errors and mends */
 	_Atomic uint64_t next_look; /* TSC: not before then is FSTS read again */
-	_Atomic bool dead;         /* the queue cannot be mended */
+	_Atomic bool dead;         /* the queue cannot be mended, for the reason in `epitaph` */
+	char epitaph[512];
+	uint32_t bad_index, bad_done, bad_times; /* vtd_recover.c: the last place refused */
 	atomic_flag tail_lock;     /* IQT and `tail` change together; see vtd_queue.c */
 	uint64_t tail;             /* last byte offset written to IQT */
 

@@ -77,11 +77,11 @@ static int poll(void *ctx)
 
 	if (v->w.run != NULL)
 		v->w.run(v->w.ctx);
-	/* relaxed, both: who is told late that the unit is dead polls once more; `next_look` is only
-	 * a clock that keeps pollers from reading FSTS all the time */
-	if (unlikely(atomic_load_explicit(&v->dead, memory_order_relaxed)))
-		return -EIO;
+	/* acquire: the epitaph was written before; see give_up() */
+	if (unlikely(atomic_load_explicit(&v->dead, memory_order_acquire)))
+		return moat_error(-EIO, "%s", v->epitaph);
 	now = rte_rdtsc();
+	/* relaxed: only a clock that keeps pollers from reading FSTS all the time */
 	due = atomic_load_explicit(&v->next_look, memory_order_relaxed);
 	if (now < due || !atomic_compare_exchange_strong_explicit(&v->next_look, &due,
 			now + LOOK_INTERVAL, memory_order_relaxed, memory_order_relaxed))
@@ -119,16 +119,17 @@ int vtd_queue_sync(struct vtd *v, const struct moat_qi_desc desc[], unsigned int
 
 	while ((seq = moat_qi_submit(v->unit.qi, desc, n)) == -EAGAIN) {
 		if (poll(v) != 0)
-			return moat_error(-EIO, "unit %s: its invalidation queue is dead", v->unit.name);
+			return -EIO;
 		if (vtd_now_ms() >= end)
 			return moat_error(-ETIMEDOUT, "unit %s: no room in the invalidation queue for "
 				"%u ms (head 0x%" PRIx64 ", tail 0x%" PRIx64 "): the unit does not process it",
 				v->unit.name, v->conf.deadline_ms, head(v), vtd_read64(&v->w, VTD_IQT));
 		sched_yield();
 	}
-	if (seq < 0)
-		return seq;
-	ret = moat_qi_wait(v->unit.qi, seq, (uint64_t)v->conf.deadline_ms * 1000);
+	ret = seq < 0 ? (int)seq :
+		moat_qi_wait(v->unit.qi, seq, (uint64_t)v->conf.deadline_ms * 1000);
+	if (ret == -EIO)
+		return poll(v); /* says why */
 	if (ret == 0 && moat_qi_failed(v->unit.qi, seq))
 		return moat_error(-EIO, "unit %s refused an invalidation", v->unit.name);
 	return ret;

@@ -3,57 +3,75 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <rte_log.h>
+#include <stdio.h>
 
 #include "vtd_impl.h"
 
-static struct moat_qi_desc *ring(const struct vtd *v)
-{
-	return (struct moat_qi_desc *)(v->mem_va + VTD_MEM_QUEUE);
-}
+/** So often the unit may refuse one place without any batch completing in between. */
+#define PATIENCE 4
 
-static uint32_t ring_size(const struct vtd *v)
-{
-	return 256u << v->conf.qi_order;
-}
+/*
+ * Who gets here holds v->recovery: one lcore mends while the others go on submitting and polling.
+ * The unit stands still from the moment it sets IQE or ITE until software clears it ("Invalidation
+ * Queue Error", "Device-TLB Invalidation Time-out").
+ */
 
 static uint32_t head_index(const struct vtd *v)
 {
 	return (vtd_read64(&v->w, VTD_IQH) & VTD_IQH_QH) / sizeof(struct moat_qi_desc);
 }
 
-static int give_up(struct vtd *v, const char *what, uint32_t i)
+/** Keeps why, which is in moat_error_text(), for whoever finds the queue dead. */
+static int give_up(struct vtd *v)
 {
-	const struct moat_qi_desc *d = &ring(v)[i];
+	snprintf(v->epitaph, sizeof(v->epitaph), "%s", moat_error_text());
+	/* release: with the acquire in poll(), who sees `dead` may read the epitaph */
+	atomic_store_explicit(&v->dead, true, memory_order_release);
+	return -EIO;
+}
 
-	atomic_store_explicit(&v->dead, true, memory_order_relaxed); /* see poll() */
-	return moat_error(-EIO, "unit %s: %s at index %" PRIu32 " (0x%016" PRIx64 " 0x%016" PRIx64
-		"): the invalidation queue is dead", v->unit.name, what, i, d->hi, d->lo);
+/** Is this the same place again, and nothing has completed since? */
+static bool no_progress(struct vtd *v, uint32_t index)
+{
+	uint32_t done = __atomic_load_n((uint32_t *)(v->mem_va + VTD_MEM_STATUS), __ATOMIC_RELAXED);
+
+	if (index != v->bad_index || done != v->bad_done)
+		v->bad_times = 0;
+	v->bad_index = index;
+	v->bad_done = done;
+	return ++v->bad_times > PATIENCE;
 }
 
 /**
- * IQE: the unit stands at a descriptor that it does not understand, and fetches no more until IQE
- * is cleared ("Invalidation Queue Error"). The batch that holds it fails; a global IOTLB
- * invalidation takes its place, which every unit understands, so that the queue moves on and the
- * waits behind it complete.
+ * IQE: the unit stands at a descriptor that it does not understand or could not fetch. Its batch
+ * fails, and is submitted again by its owner; a descriptor without effect takes its place; and the
+ * unit goes on to the batches behind.
  */
 static int invalidation_queue_error(struct vtd *v)
 {
-	uint32_t i = head_index(v);
-	struct moat_qi_desc *d = &ring(v)[i];
-	const struct moat_qi_desc harmless = moat_qi_iotlb_global();
-	int ret;
+	uint32_t index = head_index(v);
 
 	atomic_fetch_add_explicit(&v->iqe, 1, memory_order_relaxed); /* counter */
-	if (i >= ring_size(v) || (d->lo == harmless.lo && d->hi == harmless.hi))
-		return give_up(v, "a sound descriptor was refused", i % ring_size(v));
-	ret = moat_qi_fail_at(v->unit.qi, i, -EIO);
-	if (ret != 0)
-		return give_up(v, "a descriptor of no batch was refused", i);
-	*d = harmless; /* nobody else writes it: its batch is in flight, and the unit stands still */
+	if (moat_qi_fail_at(v->unit.qi, index, -EIO) != 0)
+		return give_up(v);
+	if (no_progress(v, index)) {
+		moat_error(-EIO, "unit %s refuses whatever stands at index %" PRIu32 " of its "
+			"invalidation queue", v->unit.name, index);
+		return give_up(v);
+	}
 	vtd_write32(&v->w, VTD_FSTS, VTD_FSTS_IQE);
-	vtd_queue_wake(v);
 	return 0;
+}
+
+/**
+ * ITE: a device did not answer; the unit has dropped every wait that was pending. All batches that
+ * it had begun fail, for nobody can tell which of them are through.
+ */
+static void invalidation_timeout(struct vtd *v)
+{
+	moat_qi_fail_before(v->unit.qi, head_index(v));
+	atomic_fetch_add_explicit(&v->ite, 1, memory_order_relaxed); /* counter */
+	vtd_write32(&v->w, VTD_FSTS, VTD_FSTS_ITE);
 }
 
 int vtd_recover(struct vtd *v, uint32_t fsts)
@@ -65,7 +83,11 @@ int vtd_recover(struct vtd *v, uint32_t fsts)
 		atomic_fetch_add_explicit(&v->ice, 1, memory_order_relaxed); /* counter */
 		vtd_write32(&v->w, VTD_FSTS, VTD_FSTS_ICE);
 	}
+	if (fsts & VTD_FSTS_ITE)
+		invalidation_timeout(v);
 	if (fsts & VTD_FSTS_IQE)
 		ret = invalidation_queue_error(v);
+	if (ret == 0 && (fsts & (VTD_FSTS_IQE | VTD_FSTS_ITE)))
+		vtd_queue_wake(v); /* QEMU's unit goes on only then */
 	return ret;
 }

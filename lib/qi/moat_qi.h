@@ -251,8 +251,9 @@ int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err);
 /**
  * A device did not answer a device-TLB invalidation (ITE): the unit has dropped the pending wait
  * descriptors in front of ring index `index` (IQH), so fail every batch in flight that begins
- * before it. Queues a wait of its own, so that those batches become done (and failed).
- * @return number of batches failed; -EAGAIN: no room for the wait now: poll and call again.
+ * before it, and write the status that the dropped waits would have written: those batches are done
+ * (and failed). Before the driver clears the error, while the unit stands still.
+ * @return number of batches failed
  */
 int moat_qi_fail_before(struct moat_qi *qi, uint32_t index);
 

@@ -79,22 +79,25 @@ int moat_qi_fail_before(struct moat_qi *qi, uint32_t index)
 	uint64_t pos = qi_refresh(qi);
 	/* acquire: the regions that were rung before */
 	uint64_t to = atomic_load_explicit(&qi->bell, memory_order_acquire) >> 1;
-	uint64_t head = pos + ((index - pos) & qi->mask);
-	int64_t seq = moat_qi_submit(qi, NULL, 0);
+	uint64_t head = pos + ((index - pos) & qi->mask), dropped = pos;
 	int failed = 0;
 
-	if (seq < 0)
-		return (int)seq;
 	while (pos < head && pos < to) {
 		uint64_t rec = qi_record(qi, pos);
 
 		if (QI_STATE(rec) == QI_NONE)
 			break; /* cannot be: regions follow one another */
 		pos += QI_LEN(rec);
+		if (pos <= head)
+			dropped = pos; /* its wait, too, was in front of the head */
 		if (!holds_batch(rec))
 			continue;
 		mark_failed(qi, pos);
 		failed++;
 	}
+	/* What the dropped waits would have written, so that nothing of this needs room in the queue.
+	 * The unit stands still, nobody else writes here. release: the marks come before. */
+	if (dropped > qi_refresh(qi))
+		atomic_store_explicit(qi->status, (uint32_t)dropped, memory_order_release);
 	return failed;
 }

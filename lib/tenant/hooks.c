@@ -11,23 +11,7 @@
 #include <rte_pause.h>
 
 #include "moat_mutant.h"
-#include "tenant_impl.h"
-
-static inline bool ours(const struct moat_tenant *t, const void *va)
-{
-	return (uint64_t)((const uint8_t *)va - t->va) < t->len;
-}
-
-static inline uint8_t *page_prot(const struct moat_tenant *t, const void *va)
-{
-	return &t->page_prot[((const uint8_t *)va - t->va) >> MOAT_PAGE_SHIFT];
-}
-
-/* buf_len is the stride but for buffers of 64 KiB, whose length is one short of what fits. */
-static inline uint64_t buffer_len(const struct rte_mbuf *m)
-{
-	return RTE_ALIGN_CEIL((uint64_t)m->buf_len, MOAT_PAGE_SIZE);
-}
+#include "run.h"
 
 /* ------------------------------------------------------------------------------------ verify */
 
@@ -76,40 +60,16 @@ uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct r
 
 /* --------------------------------------------------------------------------------- receiving */
 
-/* Gather one buffer; neighbours melt into one run in the gather. */
-static int unmap_segment(struct moat_tenant *t, struct moat_lane *lane, const struct rte_mbuf *m)
-{
-	uint64_t len = buffer_len(m);
-	uint8_t *prot;
-	int rc;
-
-	if (unlikely(!ours(t, m->buf_addr)))
-		return 0; /* never was the device's in this domain */
-	prot = page_prot(t, m->buf_addr);
-	if (*prot == 0)
-		return 0;
-	while (unlikely((rc = tenant_unmap(t, lane, m->buf_addr, len)) == -EAGAIN)) {
-		rc = moat_lane_drain(lane);
-		if (rc != 0)
-			return rc;
-	}
-	for (uint64_t i = 0; rc == 0 && i < len >> MOAT_PAGE_SHIFT; i++)
-		prot[i] = 0;
-	return rc;
-}
-
 int tenant_unmap_burst(struct moat_tenant *t, struct moat_lane *lane, struct rte_mbuf *pkts[],
 	uint16_t n)
 {
-	for (uint16_t i = 0; i < n; i++) {
-		for (const struct rte_mbuf *m = pkts[i]; m != NULL; m = m->next) {
-			int rc = unmap_segment(t, lane, m);
+	struct tenant_run run = { 0 };
+	int rc = 0;
 
-			if (unlikely(rc != 0))
-				return rc;
-		}
-	}
-	return 0;
+	for (uint16_t i = 0; i < n && rc == 0; i++)
+		for (const struct rte_mbuf *m = pkts[i]; m != NULL && rc == 0; m = m->next)
+			rc = tenant_run_add_unmap(t, lane, &run, m);
+	return rc == 0 ? tenant_run_unmap(t, lane, &run) : rc;
 }
 
 /* Strict's rule: wait until the ticket of all that was gathered is done. */
@@ -162,43 +122,67 @@ static uint16_t rx_strict(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[]
 
 /* ------------------------------------------------------------------------------ transmitting */
 
-/* Let the device read a buffer. One that it could write (allocated, but never received into) is
- * taken away first: the ticket of that is the price of building packets in device memory. */
-static int map_segment(struct moat_tenant *t, struct tenant_lcore *lc, const struct rte_mbuf *m)
+/* A buffer that the device could write (allocated, but never received into) is taken away first: its
+ * ticket is the price of building packets in buffers that a refill would have got. */
+static int take_away(struct moat_tenant *t, struct tenant_lcore *lc, const struct rte_mbuf *m)
 {
-	uint64_t len = buffer_len(m);
-	uint8_t *prot;
-	int rc;
+	struct tenant_run run = { 0 };
+	int rc = tenant_run_add_unmap(t, lc->lane, &run, m);
 
-	if (unlikely(!ours(t, m->buf_addr)))
-		return -EPERM;
-	prot = page_prot(t, m->buf_addr);
-	if (*prot == tenant_tx_prot(t))
-		return 0; /* another reference to it is being sent, or mode deferred */
-	if (*prot != 0) {
-		rc = unmap_segment(t, lc->lane, m);
+	if (rc == 0)
+		rc = tenant_run_unmap(t, lc->lane, &run);
+	return rc == 0 ? wait_for_ticket(lc) : rc;
+}
+
+/* Let the device read a packet's buffers. What is mapped so already (another reference to it is being
+ * sent) stays. */
+static int map_packet(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
+	const struct rte_mbuf *pkt)
+{
+	enum moat_prot prot = tenant_tx_prot(t);
+	int rc = 0;
+
+	for (const struct rte_mbuf *m = pkt; m != NULL && rc == 0; m = m->next) {
+		uint8_t now;
+
+		if (unlikely(!tenant_owns(t, m->buf_addr)))
+			return -EPERM; /* somebody else's memory: no device of this domain reaches it */
+		now = *tenant_page_prot(t, m->buf_addr);
+		if (now == prot)
+			continue;
+		if (unlikely(now != 0))
+			rc = take_away(t, lc, m);
 		if (rc == 0)
-			rc = wait_for_ticket(lc);
-		if (rc != 0)
-			return rc;
+			rc = tenant_run_add_map(t, lc->lane, run, m, prot);
 	}
-	rc = tenant_map(t, lc->lane, m->buf_addr, len, tenant_tx_prot(t));
-	for (uint64_t i = 0; rc == 0 && i < len >> MOAT_PAGE_SHIFT; i++)
-		prot[i] = tenant_tx_prot(t);
 	return rc;
 }
 
-/* A packet with a buffer of somebody else's memory, say: it cannot be sent from this domain. */
-static bool map_packet(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkt)
+/* After a run failed: is every buffer of the packet the device's to read? */
+static bool is_mapped(const struct moat_tenant *t, const struct rte_mbuf *pkt)
 {
-	for (const struct rte_mbuf *m = pkt; m != NULL; m = m->next) {
-		if (unlikely(map_segment(t, lc, m) != 0)) {
-			lc->map_failed++;
-			rte_pktmbuf_free(pkt);
+	for (const struct rte_mbuf *m = pkt; m != NULL; m = m->next)
+		if (!tenant_owns(t, m->buf_addr) ||
+			*tenant_page_prot(t, m->buf_addr) != tenant_tx_prot(t))
 			return false;
+	return true;
+}
+
+/* Keep what can be sent, free the rest. */
+static uint16_t drop_unmapped(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
+	uint16_t n)
+{
+	uint16_t kept = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		if (is_mapped(t, pkts[i])) {
+			pkts[kept++] = pkts[i];
+		} else {
+			lc->map_failed++;
+			rte_pktmbuf_free(pkts[i]);
 		}
 	}
-	return true;
+	return kept;
 }
 
 static uint16_t tx_map(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n, void *arg)
@@ -206,14 +190,17 @@ static uint16_t tx_map(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], u
 	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
 	struct tenant_lcore *lc = tenant_lcore(t);
 	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
-	uint16_t kept = 0;
+	struct tenant_run run = { 0 };
+	bool failed = false;
 
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
 	for (uint16_t i = 0; i < n; i++)
-		if (map_packet(t, lc, pkts[i]))
-			pkts[kept++] = pkts[i];
+		failed |= map_packet(t, lc, &run, pkts[i]) != 0;
+	failed |= tenant_run_map(t, lc->lane, &run, tenant_tx_prot(t)) != 0;
+	if (unlikely(failed))
+		n = drop_unmapped(t, lc, pkts, n);
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_MAP);
-	return kept;
+	return n;
 }
 
 /* --------------------------------------------------------------------------------- which one */

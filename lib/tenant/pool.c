@@ -12,111 +12,31 @@
 #include <rte_errno.h>
 
 #include "moat_mutant.h"
-#include "tenant_impl.h"
+#include "run.h"
 
 /* ------------------------------------------------------------------------------- put and get */
 
-/* A run of neighbouring buffers under construction. */
-struct run {
-	uint8_t *va;
-	uint64_t len;
-};
-
-static inline enum moat_prot buffer_prot(const struct moat_tenant *t, const uint8_t *va)
-{
-	return t->page_prot[(va - t->va) >> MOAT_PAGE_SHIFT];
-}
-
-/* A page's byte is its buffer's owner's: plain stores. Buffers are few pages. */
-static inline void set_prot(struct moat_tenant *t, const uint8_t *va, uint64_t len,
-	enum moat_prot prot)
-{
-	uint8_t *p = &t->page_prot[(va - t->va) >> MOAT_PAGE_SHIFT];
-
-	for (uint64_t i = 0; i < len >> MOAT_PAGE_SHIFT; i++)
-		p[i] = prot;
-}
-
-static int unmap_run(struct moat_tenant *t, struct moat_lane *lane, struct run *run)
-{
-	int rc;
-
-	if (run->len == 0)
-		return 0;
-	while ((rc = tenant_unmap(t, lane, run->va, run->len)) == -EAGAIN) {
-		/* Every batch of the lane is in flight: completions make room. The unit's own
-		 * deadline ends this, in moat_lane_drain(). */
-		rc = moat_lane_drain(lane);
-		if (rc != 0)
-			return rc;
-	}
-	if (rc == 0)
-		set_prot(t, run->va, run->len, 0);
-	run->len = 0;
-	return rc;
-}
-
-static int map_run(struct moat_tenant *t, struct moat_lane *lane, struct run *run,
-	enum moat_prot prot)
-{
-	int rc;
-
-	if (run->len == 0)
-		return 0;
-	rc = tenant_map(t, lane, run->va, run->len, prot);
-	if (rc == 0)
-		set_prot(t, run->va, run->len, prot);
-	run->len = 0;
-	return rc;
-}
-
-/* Lengthen the run by a buffer that follows (or leads) it. */
-static inline bool run_grow(struct run *run, uint8_t *va, uint64_t len)
-{
-	if (run->va + run->len == va && run->len != 0) {
-		run->len += len;
-		return true;
-	}
-	if (va + len == run->va && run->len != 0) {
-		run->va = va;
-		run->len += len;
-		return true;
-	}
-	return false;
-}
-
 static int unmap_buffers(struct moat_tenant *t, struct moat_lane *lane, void *const objs[],
-	unsigned int n, uint32_t stride)
+	unsigned int n)
 {
-	struct run run = { 0 };
+	struct tenant_run run = { 0 };
 	int rc = 0;
 
-	for (unsigned int i = 0; i < n && rc == 0; i++) {
-		uint8_t *va = ((struct rte_mbuf *)objs[i])->buf_addr;
-
-		if (buffer_prot(t, va) == 0 || run_grow(&run, va, stride))
-			continue;
-		rc = unmap_run(t, lane, &run);
-		run = (struct run){ va, stride };
-	}
-	return rc == 0 ? unmap_run(t, lane, &run) : rc;
+	for (unsigned int i = 0; i < n && rc == 0; i++)
+		rc = tenant_run_add_unmap(t, lane, &run, objs[i]);
+	return rc == 0 ? tenant_run_unmap(t, lane, &run) : rc;
 }
 
 static int map_buffers(struct moat_tenant *t, struct moat_lane *lane, void *const objs[],
-	unsigned int n, uint32_t stride)
+	unsigned int n)
 {
-	struct run run = { 0 };
+	enum moat_prot prot = tenant_rx_prot(t);
+	struct tenant_run run = { 0 };
 	int rc = 0;
 
-	for (unsigned int i = 0; i < n && rc == 0; i++) {
-		uint8_t *va = ((struct rte_mbuf *)objs[i])->buf_addr;
-
-		if (run_grow(&run, va, stride))
-			continue;
-		rc = map_run(t, lane, &run, tenant_rx_prot(t));
-		run = (struct run){ va, stride };
-	}
-	return rc == 0 ? map_run(t, lane, &run, tenant_rx_prot(t)) : rc;
+	for (unsigned int i = 0; i < n && rc == 0; i++)
+		rc = tenant_run_add_map(t, lane, &run, objs[i], prot);
+	return rc == 0 ? tenant_run_map(t, lane, &run, prot) : rc;
 }
 
 static struct moat_pool_lcore *pool_lcore(struct moat_pool *pool)
@@ -167,7 +87,7 @@ static int put_and_wait(struct moat_pool *pool, void *const objs[], unsigned int
 
 	rte_spinlock_lock(&t->lock);
 	lc = tenant_lcore(t);
-	rc = lc == NULL ? -ENOMEM : unmap_buffers(t, lc->lane, objs, n, pool->stride);
+	rc = lc == NULL ? -ENOMEM : unmap_buffers(t, lc->lane, objs, n);
 	if (rc == 0)
 		rc = moat_lane_drain(lc->lane);
 	rte_spinlock_unlock(&t->lock);
@@ -191,7 +111,7 @@ int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n)
 		return put_and_wait(pool, objs, n);
 	lc = t->lcores[tenant_slot()];
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
-	rc = unmap_buffers(t, lc->lane, objs, n, pool->stride);
+	rc = unmap_buffers(t, lc->lane, objs, n);
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
 	if (unlikely(rc != 0)) {
 		lc->lost += n; /* still reachable, so never handed out again */
@@ -239,7 +159,7 @@ int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n)
 	int mapped = 0;
 	int rc;
 
-	if (lc == NULL)
+	if (lc == NULL || !pool->ready) /* not ready: being freed, the domain is gone */
 		return -ENOBUFS;
 	if (pl == NULL)
 		rte_spinlock_lock(&t->lock);
@@ -251,7 +171,7 @@ int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n)
 	if (pl != NULL)
 		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_RECLAIM);
 	if (likely(rc == 0))
-		mapped = map_buffers(t, lc->lane, objs, n, pool->stride);
+		mapped = map_buffers(t, lc->lane, objs, n);
 	else if (pl != NULL && pl->head != pl->tail)
 		lc->starved++;
 	if (pl == NULL)
@@ -378,6 +298,7 @@ static int make_lcores(struct moat_pool *pool)
 
 void tenant_pool_destroy(struct moat_pool *pool)
 {
+	pool->ready = false;
 	rte_mempool_free(pool->mp);
 	rte_ring_free(pool->stock);
 	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++) {

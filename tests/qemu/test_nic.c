@@ -28,8 +28,8 @@
 #define CANARY 0xa5
 
 static struct moat_unit *unit;
-static struct node red = { .name = "red", .variable = "NIC0VF0", .colour = 0x11 };
-static struct node blue = { .name = "blue", .variable = "NIC0VF1", .colour = 0x77 };
+static struct node red = { .name = "red", .variable = "RED", .colour = 0x11 };
+static struct node blue = { .name = "blue", .variable = "BLUE", .colour = 0x77 };
 
 /* -------------------------------------------------------------------------------- helpers */
 

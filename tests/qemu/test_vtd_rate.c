@@ -60,8 +60,8 @@ static void one_round(unsigned int pages, unsigned int stride, uint64_t *map, ui
 	moat_ticket_t ticket;
 
 	for (unsigned int i = 0; i < pages; i++)
-		must(moat_lane_map(lane, HOME + i * step, memory_hpa + i * MOAT_PAGE_SIZE,
-			memory + i * MOAT_PAGE_SIZE, MOAT_PAGE_SIZE, MOAT_RW));
+		must(moat_lane_map(lane, HOME + i * step, memory_hpa + i * step, memory + i * step,
+			MOAT_PAGE_SIZE, MOAT_RW));
 	mapped = rte_rdtsc_precise();
 	for (unsigned int i = 0; i < pages; i++)
 		must(moat_lane_unmap(lane, HOME + i * step, MOAT_PAGE_SIZE));

@@ -271,12 +271,38 @@ static void batches_whose_waits_were_dropped_become_done_and_failed(void **state
 	sim_step(&sim, 1);
 	sim.head = sim.fetched = 5; /* read up to within the third, its waits lost */
 	assert_int_equal(moat_qi_fail_before(qi, 5), 2);
+	assert_true(moat_qi_done(qi, seq[1]));
+	assert_false(moat_qi_done(qi, seq[2])); /* its wait is still to come */
 	sim_run(&sim);
 	assert_true(moat_qi_done(qi, seq[3]));
 	assert_false(moat_qi_failed(qi, seq[0]));
 	assert_true(moat_qi_failed(qi, seq[1]));
 	assert_true(moat_qi_failed(qi, seq[2]));
 	assert_false(moat_qi_failed(qi, seq[3]));
+	sim_close(&sim, qi);
+}
+
+static void waits_dropped_from_a_full_queue_need_no_room_to_be_made_good(void **state)
+{
+	struct sim_unit sim;
+	struct moat_qi *qi = open_unit(&sim, 0);
+	struct moat_qi_desc d = moat_qi_device_tlb(0x100, 0, 0x1000, false, 0x100);
+	int64_t seq, last = 0;
+	int n = 0;
+
+	for (; (seq = moat_qi_submit(qi, &d, 1)) > 0; n++)
+		last = seq;
+	assert_int_equal(seq, -EAGAIN);
+	sim.head = sim.fetched = sim.tail; /* all of it read, none of its waits written */
+	assert_int_equal(moat_qi_fail_before(qi, sim.head), n);
+	assert_true(moat_qi_done(qi, last));
+	assert_true(moat_qi_failed(qi, last));
+	seq = moat_qi_submit(qi, &d, 1);
+	assert_true(seq > 0);
+	sim.last_status = sim.status;
+	sim_run(&sim);
+	assert_true(moat_qi_done(qi, seq));
+	assert_false(moat_qi_failed(qi, seq));
 	sim_close(&sim, qi);
 }
 
@@ -314,6 +340,7 @@ int main(void)
 		cmocka_unit_test(a_refused_descriptor_fails_its_batch_and_no_other),
 		cmocka_unit_test(a_refused_wait_is_put_anew),
 		cmocka_unit_test(batches_whose_waits_were_dropped_become_done_and_failed),
+		cmocka_unit_test(waits_dropped_from_a_full_queue_need_no_room_to_be_made_good),
 		cmocka_unit_test(a_queue_is_refused_with_a_reason),
 	};
 

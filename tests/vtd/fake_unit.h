@@ -38,7 +38,8 @@ struct fake_unit {
 	uint32_t deaf;    /* GCMD bits that never show in GSTS */
 	bool stuck_ccmd;  /* ICC stays set */
 	bool stuck_queue; /* nothing is fetched */
-	uint8_t bad_type; /* descriptors of this type stop the queue with IQE */
+	uint8_t bad_type; /* descriptors of this type stop the queue with IQE; 0: none does */
+	bool stubborn;    /* any descriptor does */
 	bool lazy;        /* resumes after IQE only at the next write of IQT (as QEMU does) */
 };
 
@@ -74,7 +75,7 @@ static inline void fake_process(struct fake_unit *f)
 		struct moat_qi_desc d =
 			*(struct moat_qi_desc *)(uintptr_t)((iqa & VTD_IQA_IQA) + *head);
 
-		if ((d.lo & 0xf) == f->bad_type) {
+		if (f->stubborn || (f->bad_type != 0 && (d.lo & 0xf) == f->bad_type)) {
 			*fake_reg32(f, VTD_FSTS) |= VTD_FSTS_IQE;
 			return;
 		}

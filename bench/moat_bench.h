@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_BENCH_H
+#define MOAT_BENCH_H
+
+/**
+ * @file
+ * Benches in C under Google Benchmark.
+ *
+ * A bench is a function that does its work `n` times, and a name. Write one file an area, list it in
+ * bench/meson.build, and register there:
+ *
+ *     static void one(struct moat_bench_run *run, uint64_t n) { ... n times ... }
+ *     MOAT_BENCH(qi_one) = { .name = "qi/submit/contiguous", .setup = ..., .body = one,
+ *                            .args = { 1, 64 }, .items_per_arg = true };
+ *
+ * gives `qi/submit/contiguous/1` and `qi/submit/contiguous/64`.
+ *
+ * The figure is the counter `cycles`: TSC cycles per item, the median over many calls of the body
+ * of some 20 microseconds each, so that a call in which the kernel ran something else does not
+ * count; `cycles_mean` is what it would be with those. (Google Benchmark's own times hold all of the
+ * body, also what stands outside moat_bench_start and moat_bench_stop.)
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MOAT_BENCH_ARGS 12
+
+/** One thread of one run of a bench, as its functions see it. */
+struct moat_bench_run {
+	int64_t arg;          /* of this run; 0 for a bench without */
+	const void *param;    /* the bench's own */
+	void *ctx;            /* setup's, shared by the threads */
+	unsigned int thread;  /* 0 to threads - 1 */
+	unsigned int threads;
+	uint64_t items;       /* per iteration; setup or body may change it */
+	/* The harness's own. */
+	uint64_t started;
+	uint64_t timed;
+	bool sections;
+};
+
+struct moat_bench {
+	const char *name;
+	const void *param; /* what tells this bench from others with the same functions */
+	/** Once a run, on thread 0, before any body. 0, or negative: the run is skipped, and says so
+	 * with moat_bench_skip()'s sentence. May be NULL. */
+	int (*setup)(struct moat_bench_run *run);
+	/** The work, `n` times. Every thread, many calls a run. */
+	void (*body)(struct moat_bench_run *run, uint64_t n);
+	/** Once a run, on thread 0, after all bodies. May be NULL. */
+	void (*teardown)(struct moat_bench_run *run);
+	int64_t args[MOAT_BENCH_ARGS]; /* each gives a run, up to the first 0 behind one */
+	bool items_per_arg;            /* items = arg; otherwise `items`, or 1 */
+	uint64_t items;
+	unsigned int threads;          /* 0: one, and the name stays as it is */
+	uint64_t batch;                /* iterations of each call; 0: as many as take 20 us.
+	                                * With threads: never 0 */
+	struct moat_bench *next;       /* the harness's own */
+};
+
+/** Register a bench that lives as long as the program. */
+void moat_bench_register(struct moat_bench *bench);
+
+#define MOAT_BENCH(id)                                                         \
+	static struct moat_bench id;                                           \
+	__attribute__((constructor)) static void register_##id(void)           \
+	{                                                                      \
+		moat_bench_register(&id);                                      \
+	}                                                                      \
+	static struct moat_bench id
+
+/** Why setup fails; for its return: `return moat_bench_skip("no ...");`. Negative. */
+int moat_bench_skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/** DPDK's EAL for peers that need it: in memory, without hugepages; once. 0 or negative. */
+int moat_bench_eal(void);
+
+/** The processor that thread `i` of a run is pinned to: the i-th of those allowed, round and round.
+ * Threads that a setup starts pin themselves beyond run->threads. */
+void moat_bench_pin(unsigned int i);
+
+/** The TSC's frequency. */
+uint64_t moat_bench_tsc_hz(void);
+
+/* Serialised: nothing of the work moves across the time stamps. */
+static inline uint64_t moat_bench_tsc(void)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("lfence; rdtsc; lfence" : "=a"(lo), "=d"(hi) : : "memory");
+	return (uint64_t)hi << 32 | lo;
+}
+
+/** A body that prepares or repairs in between times only what stands between start and stop. */
+static inline void moat_bench_start(struct moat_bench_run *run)
+{
+	run->sections = true;
+	run->started = moat_bench_tsc();
+}
+
+static inline void moat_bench_stop(struct moat_bench_run *run)
+{
+	extern uint64_t moat_bench_overhead;
+	uint64_t t = moat_bench_tsc() - run->started;
+
+	run->timed += t > moat_bench_overhead ? t - moat_bench_overhead : 0;
+}
+
+/** Keep the compiler from dropping a result, or from knowing it. */
+static inline void moat_bench_use(uint64_t v)
+{
+	__asm__ volatile("" : : "r"(v) : "memory");
+}
+
+/** The same pseudo-random numbers in every run (splitmix64). */
+static inline uint64_t moat_bench_random(uint64_t *state)
+{
+	uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_BENCH_H */

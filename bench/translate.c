@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ *
+ * Look-ups: random IOVAs of a domain with PAGES pages mapped, cache-warm. The argument is PAGES.
+ * Peers: bench/peers.c.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+
+#include <urcu-qsbr.h>
+
+#include "moat_bench.h"
+#include "moat_iotlb.h"
+#include "translate.h"
+
+/* ------------------------------------------------------------------------------ the domain */
+
+struct domain {
+	struct moat_pt_pool *pool;
+	struct moat_pt *pt;
+	struct moat_iotlb tlb;
+	uint64_t iova[BENCH_KEYS] __attribute__((aligned(64)));
+	/* translate/under_unmap: the other core */
+	pthread_t other;
+	_Atomic bool stop;
+	_Atomic uint64_t unmaps;
+};
+
+struct what {
+	uint64_t size;
+	bool beside; /* another core unmaps elsewhere in the domain */
+};
+
+static int make(struct moat_bench_run *run)
+{
+	const struct what *what = run->param;
+	struct moat_pt_conf conf = { .levels = 4, .leaf_sizes = MOAT_2M_SIZE, .coherent = true };
+	struct domain *d = aligned_alloc(64, (sizeof(*d) + 63) / 64 * 64);
+	uint64_t pages = (uint64_t)run->arg;
+
+	if (d == NULL || moat_pt_pool_create(NULL, &d->pool) != 0)
+		return moat_bench_skip("no memory");
+	urcu_qsbr_register_thread();
+	conf.pool = d->pool;
+	if (moat_pt_create(&conf, &d->pt) != 0)
+		return moat_bench_skip("%s", moat_error_text());
+	for (uint64_t i = 0; i < pages; i++) { /* page by page: never a larger leaf */
+		uint64_t iova = BENCH_BASE + i * what->size;
+
+		if (moat_pt_map(d->pt, iova, iova, (void *)(iova + BENCH_VA_OFF), what->size, MOAT_RW,
+			    NULL) != 0)
+			return moat_bench_skip("%s", moat_error_text());
+	}
+	moat_iotlb_init(&d->tlb, d->pt);
+	bench_keys(d->iova, pages, what->size);
+	run->ctx = d;
+	return 0;
+}
+
+static void drop(struct moat_bench_run *run)
+{
+	struct domain *d = run->ctx;
+
+	moat_pt_destroy(d->pt);
+	moat_pt_pool_destroy(d->pool);
+	urcu_qsbr_unregister_thread();
+	free(d);
+}
+
+/* One iteration: every key once. */
+
+static void single(struct moat_bench_run *run, uint64_t n)
+{
+	struct domain *d = run->ctx;
+	uint64_t sum = 0;
+
+	for (uint64_t k = 0; k < n; k++)
+		for (unsigned int i = 0; i < BENCH_KEYS; i++)
+			sum += (uintptr_t)moat_iotlb_translate(&d->tlb, d->iova[i], 64, MOAT_W);
+	moat_bench_use(sum);
+	if (d->tlb.faults != 0)
+		abort();
+}
+
+static void bulk(struct moat_bench_run *run, uint64_t n)
+{
+	struct domain *d = run->ctx;
+	void *va[32];
+
+	for (uint64_t k = 0; k < n; k++) {
+		for (unsigned int i = 0; i < BENCH_KEYS; i += 32) {
+			if (moat_iotlb_translate_bulk(&d->tlb, &d->iova[i], 64, 32, MOAT_W, va) !=
+				UINT32_MAX)
+				abort();
+			moat_bench_use((uintptr_t)va);
+		}
+	}
+}
+
+/* A miss is answered by a walk from the root: that walk, with permission and address. */
+static void miss(struct moat_bench_run *run, uint64_t n)
+{
+	struct domain *d = run->ctx;
+	uint64_t sum = 0;
+
+	for (uint64_t k = 0; k < n; k++) {
+		for (unsigned int i = 0; i < BENCH_KEYS; i++) {
+			struct moat_pt_leaf leaf;
+			void *va;
+
+			if (moat_pt_walk_va(d->pt, d->iova[i], &leaf, &va) != 0 ||
+				!(leaf.entry & MOAT_W))
+				abort();
+			sum += (uintptr_t)va;
+		}
+	}
+	moat_bench_use(sum);
+}
+
+/* The walk alone, IOVA to HPA: what Linux calls iova_to_phys. */
+static void walk(struct moat_bench_run *run, uint64_t n)
+{
+	struct domain *d = run->ctx;
+	uint64_t sum = 0;
+
+	for (uint64_t k = 0; k < n; k++) {
+		for (unsigned int i = 0; i < BENCH_KEYS; i++) {
+			struct moat_pt_leaf leaf;
+
+			if (moat_pt_walk(d->pt, d->iova[i], &leaf) != 0)
+				abort();
+			sum += leaf.hpa;
+		}
+	}
+	moat_bench_use(sum);
+}
+
+/* ----------------------------------------------------- while the other core unmaps elsewhere */
+
+#define OTHER_BASE  (BENCH_BASE + (UINT64_C(512) << 30))
+#define OTHER_PAGES 64u
+
+/* A million unmaps a second, of pages that were mapped one by one just before. */
+static void *unmapper(void *arg)
+{
+	struct domain *d = arg;
+	struct moat_pt_freed freed = { 0 };
+	uint64_t start, cycles_each, n = 0;
+
+	moat_bench_pin(1);
+	cycles_each = moat_bench_tsc_hz() / 1000000;
+	start = moat_bench_tsc();
+	/* relaxed: the joining thread waits for us anyway */
+	while (!atomic_load_explicit(&d->stop, memory_order_relaxed)) {
+		for (unsigned int i = 0; i < OTHER_PAGES; i++) {
+			uint64_t iova = OTHER_BASE + i * MOAT_PAGE_SIZE;
+
+			moat_pt_map(d->pt, iova, iova, (void *)iova, MOAT_PAGE_SIZE, MOAT_R, NULL);
+		}
+		for (unsigned int i = 0; i < OTHER_PAGES; i++)
+			moat_pt_unmap(d->pt, OTHER_BASE + i * MOAT_PAGE_SIZE, MOAT_PAGE_SIZE, &freed,
+				NULL);
+		n += OTHER_PAGES;
+		/* relaxed: a counter */
+		atomic_store_explicit(&d->unmaps, n, memory_order_relaxed);
+		while (moat_bench_tsc() - start < n * cycles_each)
+			__builtin_ia32_pause();
+	}
+	return NULL;
+}
+
+static int make_beside(struct moat_bench_run *run)
+{
+	const struct what *what = run->param;
+	struct domain *d;
+	int ret = make(run);
+
+	if (ret != 0)
+		return ret;
+	d = run->ctx;
+	atomic_init(&d->stop, false);
+	atomic_init(&d->unmaps, 0);
+	if (what->beside && pthread_create(&d->other, NULL, unmapper, d) != 0)
+		return moat_bench_skip("no second thread");
+	return 0;
+}
+
+static void drop_beside(struct moat_bench_run *run)
+{
+	const struct what *what = run->param;
+	struct domain *d = run->ctx;
+
+	atomic_store(&d->stop, true);
+	if (what->beside)
+		pthread_join(d->other, NULL);
+	drop(run);
+}
+
+static const struct what p4k = { .size = MOAT_PAGE_SIZE }, p2m = { .size = MOAT_2M_SIZE };
+static const struct what p4k_beside = { .size = MOAT_PAGE_SIZE, .beside = true };
+
+#define BENCH(id, name_, what_, body_, ...)                                                  \
+	MOAT_BENCH(id) = { .name = name_, .param = &what_, .setup = make, .body = body_,     \
+		.teardown = drop, .items = BENCH_KEYS, .args = { __VA_ARGS__ } }
+
+BENCH(single_4k, "translate/single/4k", p4k, single, 1, 64, 512, 2048, 65536);
+BENCH(single_2m, "translate/single/2m", p2m, single, 1, 64, 512, 2048, 65536);
+BENCH(bulk_4k, "translate/bulk32/4k", p4k, bulk, 1, 64, 512, 2048, 65536);
+BENCH(bulk_2m, "translate/bulk32/2m", p2m, bulk, 1, 64, 512, 2048, 65536);
+BENCH(miss_4k, "translate/miss", p4k, miss, 512, 65536);
+BENCH(walk_4k, "peer/walk", p4k, walk, 512, 65536);
+
+#define BESIDE(id, name_, what_)                                                             \
+	MOAT_BENCH(id) = { .name = name_, .param = &what_, .setup = make_beside,             \
+		.body = bulk, .teardown = drop_beside, .items = BENCH_KEYS, .args = { 512 } }
+BESIDE(under_unmap, "translate/under_unmap", p4k_beside);
+BESIDE(under_nothing, "translate/quiet", p4k);

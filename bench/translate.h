@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef BENCH_TRANSLATE_H
+#define BENCH_TRANSLATE_H
+
+/**
+ * @file
+ * The look-ups that translate.c and its peers (peers.c) are asked for: the same IOVAs.
+ */
+
+#include "moat_base.h"
+#include "moat_bench.h"
+
+#define BENCH_BASE   (UINT64_C(4) << 30)
+#define BENCH_VA_OFF UINT64_C(0x100000000000)
+
+/** As many as reach most lines of 65,536 entries, and few enough to leave the caches to those. */
+#define BENCH_KEYS 16384u
+
+/** Random pages of the first `pages`, at random offsets that leave room for 64 bytes. */
+static inline void bench_keys(uint64_t iova[BENCH_KEYS], uint64_t pages, uint64_t size)
+{
+	uint64_t seed = 42;
+
+	for (unsigned int i = 0; i < BENCH_KEYS; i++) {
+		uint64_t offset = moat_bench_random(&seed) % (size / MOAT_PAGE_SIZE) * MOAT_PAGE_SIZE +
+				  moat_bench_random(&seed) % (MOAT_PAGE_SIZE - 64);
+
+		iova[i] = BENCH_BASE + moat_bench_random(&seed) % pages * size + offset;
+	}
+}
+
+#endif /* BENCH_TRANSLATE_H */

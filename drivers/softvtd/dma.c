@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+/*
+ * The device's side: guards, translation of bursts, reads and writes.
+ */
+#include <errno.h>
+#include <unistd.h>
+#include <sys/uio.h>
+
+#include "softvtd.h"
+
+/* Neighbouring functions and queues get different shards. */
+static struct sv_shard *shard_of(struct moat_softvtd *sv, moat_sid_t sid, unsigned int agent)
+{
+	return &sv->shards[(sid + (sid >> 8) + agent * 5) & (sv->conf.shards - 1u)];
+}
+
+void moat_softvtd_dma_begin(struct moat_softvtd *sv, moat_sid_t sid, unsigned int agent,
+	enum moat_prot prot, struct moat_softvtd_guard *guard)
+{
+	*guard = (struct moat_softvtd_guard){
+		.sv = sv,
+		.shard = shard_of(sv, sid, agent),
+		.sid = sid,
+		.prot = prot,
+	};
+	if (!sv->conf.threaded)
+		moat_softvtd_poll(sv);
+}
+
+/* Under the shard's lock, before a translation is handed out: from here on drains count the guard. */
+static void guard_join(struct moat_softvtd_guard *guard, unsigned int directions)
+{
+	struct sv_shard *shard = guard->shard;
+
+	for (unsigned int d = 0; d < 2; d++) {
+		struct sv_drain *drain = &shard->drain[d];
+
+		if ((directions & ~guard->active) >> d & 1) {
+			guard->phase[d] = drain->phase;
+			/* relaxed: the lock orders it before any drain that has to wait for it */
+			atomic_fetch_add_explicit(&drain->active[drain->phase], 1,
+				memory_order_relaxed);
+		}
+	}
+	guard->active |= directions;
+}
+
+void moat_softvtd_dma_end(struct moat_softvtd_guard *guard)
+{
+	struct sv_shard *shard = guard->shard;
+
+	for (unsigned int d = 0; d < 2; d++) {
+		/* release: the accesses under the guard before the drain that finds 0 (struct sv_drain) */
+		if (guard->active >> d & 1)
+			atomic_fetch_sub_explicit(&shard->drain[d].active[guard->phase[d]], 1,
+				memory_order_release);
+	}
+	guard->active = 0;
+}
+
+/* ------------------------------------------------------------------------------ translating */
+
+/* One request, shard locked. */
+static uint8_t request(struct moat_softvtd_guard *guard, struct sv_request *rq)
+{
+	struct moat_softvtd *sv = guard->sv;
+	uint8_t reason;
+
+	guard_join(guard, guard->prot | rq->prot);
+	reason = sv_translate(sv, guard->shard, rq);
+
+	if (reason == 0 && rq->watched)
+		sv_oracle_check(sv->oracle, rq);
+	return reason;
+}
+
+/* As many contiguous bytes as there are. @return the fault reason that ended the run, 0 if none */
+static uint8_t translate_run(struct moat_softvtd_guard *guard, struct moat_softvtd_dma *dma,
+	struct sv_request *rq)
+{
+	uint64_t end = dma->iova + dma->len;
+	uint64_t iova = dma->iova;
+	uint64_t hpa = 0;
+
+	do {
+		rq->iova = iova;
+		rq->zero_length = dma->len == 0;
+		uint8_t reason = request(guard, rq);
+
+		if (reason != 0)
+			return reason;
+		if (dma->va == NULL)
+			dma->va = (void *)(uintptr_t)rq->hpa;
+		else if (rq->hpa != hpa)
+			return 0;
+		/* pages, also inside a superpage: the oracle watches pages */
+		iova = RTE_MIN((iova | MOAT_PAGE_MASK) + 1, end);
+		hpa = rq->hpa + (iova - rq->iova);
+		dma->run = iova - dma->iova;
+	} while (iova < end);
+	return 0;
+}
+
+static unsigned int burst(struct moat_softvtd_guard *guard, struct moat_softvtd_dma dma[],
+	unsigned int n)
+{
+	struct sv_shard *shard = guard->shard;
+	struct sv_request rq = { .sid = guard->sid };
+	unsigned int whole = 0;
+
+	sv_lock(&shard->lock);
+	for (unsigned int i = 0; i < n; i++) {
+		dma[i].va = NULL;
+		dma[i].run = 0;
+		rq.prot = dma[i].prot;
+		dma[i].reason = translate_run(guard, &dma[i], &rq);
+		if (unlikely(dma[i].reason != 0)) {
+			/* the fault log's lock comes after a shard's */
+			sv_fault_record(guard->sv, &rq, dma[i].reason);
+		}
+		whole += dma[i].va != NULL && dma[i].run == dma[i].len;
+	}
+	sv_unlock(&shard->lock);
+	return whole;
+}
+
+unsigned int moat_softvtd_dma_burst(struct moat_softvtd_guard *guard, struct moat_softvtd_dma dma[],
+	unsigned int n)
+{
+	struct moat_cost_device t = moat_cost_device_enter();
+	unsigned int whole = burst(guard, dma, n);
+
+	sv_deliver(guard->sv);
+	moat_cost_device_leave(t);
+	return whole;
+}
+
+void *moat_softvtd_dma_map(struct moat_softvtd_guard *guard, uint64_t iova, uint32_t len,
+	enum moat_prot prot)
+{
+	struct moat_softvtd_dma dma = { .iova = iova, .len = len, .prot = prot };
+
+	return moat_softvtd_dma_burst(guard, &dma, 1) == 1 ? dma.va : NULL;
+}
+
+int moat_softvtd_request(struct moat_softvtd_guard *guard, enum moat_softvtd_at at, uint64_t iova,
+	enum moat_prot prot, bool zero_length, void **va)
+{
+	struct moat_cost_device t = moat_cost_device_enter();
+	struct sv_shard *shard = guard->shard;
+	struct sv_request rq = { .sid = guard->sid, .prot = prot, .at = at, .iova = iova,
+		.zero_length = zero_length };
+	uint8_t reason;
+
+	sv_lock(&shard->lock);
+	reason = request(guard, &rq);
+	sv_unlock(&shard->lock);
+	if (reason != 0)
+		sv_fault_record(guard->sv, &rq, reason);
+	else
+		*va = (void *)(uintptr_t)rq.hpa;
+	sv_deliver(guard->sv);
+	moat_cost_device_leave(t);
+	return reason;
+}
+
+/* ------------------------------------------------------------------------- reads and writes */
+
+/*
+ * Copies that a bad address does not crash: what passes untranslated, or through a mutilated table,
+ * may lead anywhere. On a bus it would be a master abort: reads of ones, writes to nowhere.
+ */
+static void copy_unsure(void *to, const void *from, size_t len, bool write)
+{
+	struct iovec ours = { write ? (void *)(uintptr_t)from : to, len };
+	struct iovec theirs = { write ? to : (void *)(uintptr_t)from, len };
+
+	if (write)
+		(void)!process_vm_writev(getpid(), &ours, 1, &theirs, 1, 0);
+	else if (process_vm_readv(getpid(), &ours, 1, &theirs, 1, 0) != (ssize_t)len)
+		memset(to, 0xff, len);
+}
+
+static int transfer(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, void *to,
+	const void *from, size_t len, enum moat_prot prot)
+{
+	struct moat_softvtd_guard guard;
+	struct moat_softvtd_dma dma = { .prot = prot };
+	size_t done = 0;
+
+	moat_softvtd_dma_begin(sv, sid, 0, prot, &guard);
+	do {
+		dma.iova = iova + done;
+		dma.len = RTE_MIN(len - done, MOAT_PAGE_SIZE - (dma.iova & MOAT_PAGE_MASK));
+		if (burst(&guard, &dma, 1) == 0)
+			break;
+		bool passed = ((uintptr_t)dma.va == dma.iova);
+		void *d = prot == MOAT_W ? dma.va : (char *)to + done;
+		const void *s = prot == MOAT_W ? (const char *)from + done : dma.va;
+
+		if (passed)
+			copy_unsure(d, s, dma.len, prot == MOAT_W);
+		else
+			memcpy(d, s, dma.len);
+		done += dma.len;
+	} while (done < len);
+	moat_softvtd_dma_end(&guard);
+	return dma.reason;
+}
+
+int moat_softvtd_dma_read(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, void *buf,
+	size_t len)
+{
+	struct moat_cost_device t = moat_cost_device_enter();
+	int reason = transfer(sv, sid, iova, buf, NULL, len, MOAT_R);
+
+	sv_deliver(sv);
+	moat_cost_device_leave(t);
+	return reason;
+}
+
+int moat_softvtd_dma_write(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, const void *buf,
+	size_t len)
+{
+	struct moat_cost_device t = moat_cost_device_enter();
+	int reason = transfer(sv, sid, iova, NULL, buf, len, MOAT_W);
+
+	sv_deliver(sv);
+	moat_cost_device_leave(t);
+	return reason;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+/*
+ * Draining: when is DMA that used an old translation through? ("Draining of Requests to Memory":
+ * writes are globally observable, reads have fetched their data.)
+ */
+#include "softvtd.h"
+
+/* Both counters of a drain that is not running. acquire: see struct sv_drain. */
+static uint32_t under_way(struct sv_drain *drain, unsigned int phase)
+{
+	return atomic_load_explicit(&drain->active[phase], memory_order_acquire);
+}
+
+/* Flip: what is active now is to end, in a phase that nothing joins. */
+static void drain_begin(struct sv_drain *drain)
+{
+	drain->phase ^= 1;
+	drain->started++;
+}
+
+/* Between drains only the current phase has DMA: a drain ends when the other one has none. */
+static void drain_want(struct sv_drain *drain)
+{
+	if (drain->started != drain->completed) {
+		drain->wanted = drain->started + 1;
+	} else if (under_way(drain, drain->phase) != 0) {
+		drain_begin(drain);
+		drain->wanted = drain->started;
+	}
+}
+
+/* @return everything wanted has been drained */
+static bool drain_advance(struct sv_drain *drain)
+{
+	while (drain->started != drain->completed && under_way(drain, drain->phase ^ 1) == 0) {
+		drain->completed = drain->started;
+		if (drain->wanted > drain->completed)
+			drain_begin(drain);
+	}
+	return drain->completed >= drain->wanted;
+}
+
+void sv_drain_start(struct moat_softvtd *sv, unsigned int directions)
+{
+	if (directions == 0 || (sv->mutations & MOAT_SOFTVTD_NO_DRAIN))
+		return;
+	for (unsigned int i = 0; i < sv->conf.shards; i++) {
+		struct sv_shard *shard = &sv->shards[i];
+
+		sv_lock(&shard->lock);
+		for (unsigned int d = 0; d < 2; d++) {
+			if (directions >> d & 1) {
+				drain_want(&shard->drain[d]);
+				sv->drains_wanted |= drain_advance(&shard->drain[d]) ? 0 : 1;
+			}
+		}
+		sv_unlock(&shard->lock);
+	}
+}
+
+bool sv_drained(struct moat_softvtd *sv)
+{
+	bool all = true;
+
+	if (sv->drains_wanted == 0)
+		return true;
+	for (unsigned int i = 0; i < sv->conf.shards; i++) {
+		struct sv_shard *shard = &sv->shards[i];
+
+		sv_lock(&shard->lock);
+		all &= drain_advance(&shard->drain[0]);
+		all &= drain_advance(&shard->drain[1]);
+		sv_unlock(&shard->lock);
+	}
+	sv->drains_wanted = !all;
+	return all;
+}

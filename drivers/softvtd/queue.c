@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+/*
+ * The invalidation queue ("Queued Invalidation Interface").
+ *
+ * A descriptor is *fetched* (IQH moves on, errors in it are found), stands in the window until its
+ * time, and is *executed*. A wait descriptor completes when all before it are executed and the DMA
+ * they drain is through. Order is what "Queued Invalidation Ordering Considerations" asks for and
+ * no more: an IOTLB descriptor follows the context-cache descriptors before it, nothing passes a
+ * wait descriptor with a fence, a wait descriptor passes nothing.
+ *
+ * Errors: IQE stops fetching with IQH at the descriptor; ITE stops fetching and aborts the wait
+ * descriptors in the window; both until software clears them. ICE stops nothing.
+ */
+#include <errno.h>
+
+#include "moat_qi.h"
+#include "softvtd.h"
+
+/* IQERCD.IQEI: why IQE */
+enum { IQEI_TAIL = 1, IQEI_FETCH = 2, IQEI_TYPE = 3, IQEI_RESERVED = 4 };
+
+#define SLOT(q, i) (&(q)->window[(i) % SV_WINDOW])
+
+/* Reserved bits of lo and hi by type; IOTLB's hi depends on the granularity. */
+#define CONTEXT_RSVD_LO UINT64_C(0xfffc00000000ffc0)
+#define IOTLB_RSVD_LO   UINT64_C(0xffffffff0000ff00)
+#define IOTLB_RSVD_HI   UINT64_C(0x0000000000000f80)
+#define DEVTLB_RSVD_LO  UINT64_C(0x000f0000ffe00ff0)
+#define DEVTLB_RSVD_HI  UINT64_C(0x0000000000000ffe)
+#define IEC_RSVD_LO     UINT64_C(0xffff000007ffffe0)
+#define WAIT_RSVD_LO    UINT64_C(0x00000000ffffff80)
+#define WAIT_IF         (UINT64_C(1) << 4)
+#define WAIT_SW         (UINT64_C(1) << 5)
+#define WAIT_FN         (UINT64_C(1) << 6)
+#define IOTLB_DW        (UINT64_C(1) << 6)
+#define IOTLB_DR        (UINT64_C(1) << 7)
+
+static unsigned int type_of(uint64_t lo)
+{
+	return (lo & 0xf) | (lo >> 9 & 7) << 4;
+}
+
+static unsigned int gran_of(uint64_t lo)
+{
+	return lo >> 4 & 3;
+}
+
+static uint32_t queue_bytes(const struct sv_queue *q)
+{
+	return (uint32_t)MOAT_PAGE_SIZE << (q->iqa & VTD_IQA_QS);
+}
+
+bool sv_queue_idle(const struct moat_softvtd *sv)
+{
+	const struct sv_queue *q = &sv->queue;
+
+	return q->first == q->last && (!q->enabled || q->head == q->tail);
+}
+
+/* ------------------------------------------------------------------------------ injections */
+
+int moat_softvtd_inject(struct moat_softvtd *sv, enum moat_softvtd_inject what, uint32_t index)
+{
+	struct sv_queue *q = &sv->queue;
+	int err = 0;
+
+	sv_lock(&sv->engine);
+	if (q->nr_injections == SV_INJECTIONS)
+		err = moat_error(-ENOSPC, "%u errors are waiting to be injected; let the queue run",
+			q->nr_injections);
+	else
+		q->injections[q->nr_injections++] = (struct sv_injection){ index, what };
+	sv_unlock(&sv->engine);
+	return err;
+}
+
+/* Does one strike here? Then it is spent. */
+static bool struck(struct sv_queue *q, enum moat_softvtd_inject what, uint32_t index)
+{
+	for (unsigned int i = 0; i < q->nr_injections; i++) {
+		if (q->injections[i].index == index && q->injections[i].what == (int)what) {
+			q->injections[i] = q->injections[--q->nr_injections];
+			return true;
+		}
+	}
+	return false;
+}
+
+/* ------------------------------------------------------------------------------- executing */
+
+/* A mutation strikes one in so many of the invalidations it concerns. */
+static bool mutated(struct moat_softvtd *sv, uint32_t mutation)
+{
+	if (likely(!(sv->mutations & mutation)))
+		return false;
+	return sv->mutate_count++ % RTE_MAX(sv->mutate_every, 1u) == 0;
+}
+
+static void execute_context(struct moat_softvtd *sv, const struct sv_slot *slot)
+{
+	unsigned int gran = gran_of(slot->lo);
+
+	SV_COUNT(sv->stats.granularity[0][gran], 1);
+	if (mutated(sv, MOAT_SOFTVTD_DROP_CONTEXT)) {
+		SV_COUNT(sv->stats.dropped, 1);
+		return;
+	}
+	sv_flush_lines(sv);
+	sv_invalidate_context(sv, gran, slot->lo >> 16 & sv->did_mask, slot->lo >> 32,
+		slot->lo >> 48 & 3);
+}
+
+void sv_execute_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t did, uint64_t hi,
+	unsigned int drain)
+{
+	static const uint32_t drops[4] = { 0, MOAT_SOFTVTD_DROP_GLOBAL, MOAT_SOFTVTD_DROP_DOMAIN,
+		MOAT_SOFTVTD_DROP_PAGE };
+	unsigned int am = hi & 0x3f;
+	unsigned int offered = (sv->conf.drd ? MOAT_R : 0) | (sv->conf.dwd ? MOAT_W : 0);
+	bool ih = hi & VTD_IVA_IH;
+
+	if (drain != offered)
+		SV_COUNT(sv->stats.undrained, 1);
+	if (sv->conf.ver >= 0x20)
+		drain = MOAT_RW; /* DR and DW are history: hardware always drains what it must */
+	if (gran == MOAT_QI_PAGE)
+		SV_COUNT(sv->stats.pages, UINT64_C(1) << am);
+	if (mutated(sv, drops[gran])) {
+		SV_COUNT(sv->stats.dropped, 1);
+		return;
+	}
+	if (gran == MOAT_QI_PAGE && mutated(sv, MOAT_SOFTVTD_SHORT_MASK) && am > 0)
+		am--;
+	if (mutated(sv, MOAT_SOFTVTD_HINT_ALWAYS))
+		ih = true;
+	sv_flush_lines(sv);
+	sv_invalidate_iotlb(sv, gran, did & sv->did_mask, hi & ~MOAT_PAGE_MASK, am, ih, drain);
+}
+
+static void execute_iotlb(struct moat_softvtd *sv, const struct sv_slot *slot)
+{
+	unsigned int drain = (slot->lo & IOTLB_DR ? MOAT_R : 0) | (slot->lo & IOTLB_DW ? MOAT_W : 0);
+
+	SV_COUNT(sv->stats.granularity[1][gran_of(slot->lo)], 1);
+	sv_execute_iotlb(sv, gran_of(slot->lo), slot->lo >> 16, slot->hi, drain);
+}
+
+/* A device-TLB invalidation timed out: the wait descriptors in the window never complete. */
+static void abort_waits(struct moat_softvtd *sv)
+{
+	struct sv_queue *q = &sv->queue;
+
+	for (uint32_t i = q->first; i != q->last; i++) {
+		struct sv_slot *slot = SLOT(q, i);
+
+		if (type_of(slot->lo) == MOAT_QI_WAIT && !slot->done) {
+			slot->done = true;
+			SV_COUNT(sv->stats.aborted, 1);
+		}
+	}
+}
+
+static void execute_wait(struct moat_softvtd *sv, const struct sv_slot *slot)
+{
+	uint64_t hpa = slot->hi & ~UINT64_C(3);
+
+	SV_COUNT(sv->stats.waits, 1);
+	/* release: everything the unit did for the descriptors before, and the end of the DMA they
+	 * drained, before the status that software polls for (acquire there) */
+	if ((slot->lo & WAIT_SW) && sv_reachable(sv, hpa))
+		__atomic_store_n((uint32_t *)(uintptr_t)hpa, slot->lo >> 32, __ATOMIC_RELEASE);
+	if ((slot->lo & WAIT_IF) && !sv->queue.wait_event) {
+		sv->queue.wait_event = 1;
+		sv_event_raise(sv, &sv->inv_event);
+	}
+}
+
+static void execute(struct moat_softvtd *sv, struct sv_slot *slot)
+{
+	struct sv_queue *q = &sv->queue;
+
+	slot->done = true;
+	SV_COUNT(sv->stats.descriptors[type_of(slot->lo) & 0xf], 1);
+	if (struck(q, MOAT_SOFTVTD_ICE, slot->index)) {
+		SV_COUNT(sv->stats.ice, 1);
+		sv_fault_status(sv, VTD_FSTS_ICE);
+	}
+	if (struck(q, MOAT_SOFTVTD_ITE, slot->index)) {
+		SV_COUNT(sv->stats.ite, 1);
+		abort_waits(sv);
+		sv_fault_status(sv, VTD_FSTS_ITE);
+		if (type_of(slot->lo) == MOAT_QI_WAIT)
+			return;
+	}
+	switch (type_of(slot->lo)) {
+	case MOAT_QI_CONTEXT:
+		execute_context(sv, slot);
+		break;
+	case MOAT_QI_IOTLB:
+		execute_iotlb(sv, slot);
+		break;
+	case MOAT_QI_WAIT:
+		execute_wait(sv, slot);
+		break;
+	default: /* device TLBs and the interrupt-entry cache: nothing is held here */
+		break;
+	}
+}
+
+/* -------------------------------------------------------------------------------- fetching */
+
+static unsigned int check_iotlb(const struct moat_softvtd *sv, uint64_t lo, uint64_t hi)
+{
+	unsigned int gran = gran_of(lo);
+
+	if ((lo & IOTLB_RSVD_LO) || (hi & IOTLB_RSVD_HI) || gran == 0)
+		return IQEI_RESERVED;
+	if (gran == MOAT_QI_PAGE && (!sv->conf.psi || (hi & 0x3f) > sv->conf.mamv))
+		return IQEI_RESERVED;
+	return 0;
+}
+
+/* @return IQEI of what is wrong with a descriptor, 0: nothing */
+static unsigned int check(const struct moat_softvtd *sv, uint64_t lo, uint64_t hi)
+{
+	switch (type_of(lo)) {
+	case MOAT_QI_CONTEXT:
+		return (lo & CONTEXT_RSVD_LO) || hi != 0 || gran_of(lo) == 0 ? IQEI_RESERVED : 0;
+	case MOAT_QI_IOTLB:
+		return check_iotlb(sv, lo, hi);
+	case MOAT_QI_DEVICE_TLB:
+		if (!sv->conf.dt)
+			return IQEI_TYPE;
+		return (lo & DEVTLB_RSVD_LO) || (hi & DEVTLB_RSVD_HI) ? IQEI_RESERVED : 0;
+	case MOAT_QI_INT_ENTRY:
+		if (!sv->conf.ir)
+			return IQEI_TYPE;
+		return (lo & IEC_RSVD_LO) || hi != 0 ? IQEI_RESERVED : 0;
+	case MOAT_QI_WAIT:
+		return (lo & WAIT_RSVD_LO) || ((lo & WAIT_SW) && (hi & 3)) ? IQEI_RESERVED : 0;
+	default: /* the rest needs scalable mode, or does not exist */
+		return IQEI_TYPE;
+	}
+}
+
+static void queue_error(struct moat_softvtd *sv, unsigned int iqei)
+{
+	sv->queue.ercd = iqei;
+	SV_COUNT(sv->stats.iqe, 1);
+	sv_fault_status(sv, VTD_FSTS_IQE);
+}
+
+/* @return it is in the window; false: IQE, the head stays */
+static bool fetch_one(struct moat_softvtd *sv)
+{
+	struct sv_queue *q = &sv->queue;
+	struct sv_slot *slot = SLOT(q, q->last);
+	uint64_t hpa = (q->iqa & VTD_IQA_IQA) + q->head;
+	unsigned int iqei;
+
+	if (!sv_reachable(sv, hpa) || struck(q, MOAT_SOFTVTD_IQE, q->head / 16)) {
+		queue_error(sv, IQEI_FETCH);
+		return false;
+	}
+	/* relaxed: IQT came after them, through the engine's lock */
+	slot->lo = __atomic_load_n((uint64_t *)(uintptr_t)hpa, __ATOMIC_RELAXED);
+	slot->hi = __atomic_load_n((uint64_t *)(uintptr_t)hpa + 1, __ATOMIC_RELAXED);
+	iqei = check(sv, slot->lo, slot->hi);
+	if (iqei != 0) {
+		queue_error(sv, iqei);
+		return false;
+	}
+	q->next_fetch += sv->conf.per_descriptor;
+	slot->due = q->next_fetch + sv->conf.latency;
+	slot->due_turn = sv->turn + 1 +
+		(sv->conf.jitter != 0 ? sv_random(&sv->random) % (sv->conf.jitter + 1u) : 0);
+	slot->index = q->head / 16;
+	slot->done = false;
+	q->last++;
+	q->head = (q->head + 16) & (queue_bytes(q) - 1);
+	if (type_of(slot->lo) == MOAT_QI_WAIT && (sv->mutations & MOAT_SOFTVTD_EARLY_WAIT))
+		execute(sv, slot);
+	return true;
+}
+
+void sv_queue_fetch(struct moat_softvtd *sv)
+{
+	struct sv_queue *q = &sv->queue;
+	uint64_t now = rte_rdtsc();
+
+	if (!q->enabled || q->head == q->tail)
+		return;
+	if (sv_fsts_read(sv) & (VTD_FSTS_IQE | VTD_FSTS_ITE))
+		return;
+	if (q->tail >= queue_bytes(q)) {
+		queue_error(sv, IQEI_TAIL);
+		return;
+	}
+	while (q->head != q->tail && q->last - q->first < SV_WINDOW && q->next_fetch <= now) {
+		if (!fetch_one(sv))
+			return;
+	}
+}
+
+/* ---------------------------------------------------------------------------------- in time */
+
+static bool is_due(const struct moat_softvtd *sv, const struct sv_slot *slot, uint64_t now)
+{
+	return slot->due <= now && slot->due_turn <= sv->turn;
+}
+
+/* May a descriptor be executed before one that was queued earlier and is not? */
+static bool may_pass(const struct sv_slot *slot, const struct sv_slot *earlier)
+{
+	if (type_of(slot->lo) != MOAT_QI_IOTLB)
+		return false;
+	return type_of(earlier->lo) == MOAT_QI_IOTLB ||
+		(type_of(earlier->lo) == MOAT_QI_WAIT && !(earlier->lo & WAIT_FN));
+}
+
+/* Of the first few, the due ones that may pass all before them, by the toss of a coin. */
+static void execute_ahead(struct moat_softvtd *sv, uint64_t now)
+{
+	struct sv_queue *q = &sv->queue;
+
+	for (uint32_t i = q->first; i != q->last && i - q->first < 8; i++) {
+		struct sv_slot *slot = SLOT(q, i);
+		bool may = !slot->done && is_due(sv, slot, now);
+
+		for (uint32_t j = q->first; j != i && may; j++)
+			may = SLOT(q, j)->done || may_pass(slot, SLOT(q, j));
+		if (may && i != q->first && (sv_random(&sv->random) & 1))
+			execute(sv, slot);
+	}
+}
+
+void sv_queue_execute(struct moat_softvtd *sv)
+{
+	struct sv_queue *q = &sv->queue;
+	uint64_t now = rte_rdtsc();
+
+	if (sv->conf.reorder && q->last - q->first > 1)
+		execute_ahead(sv, now);
+	for (; q->first != q->last; q->first++) {
+		struct sv_slot *slot = SLOT(q, q->first);
+		bool wait = type_of(slot->lo) == MOAT_QI_WAIT;
+
+		if (slot->done)
+			continue;
+		if (!is_due(sv, slot, now) || (wait && !sv_drained(sv)))
+			break;
+		execute(sv, slot);
+	}
+}
+
+/* ------------------------------------------------------------------------- tail and enable */
+
+void sv_queue_tail(struct moat_softvtd *sv, uint64_t tail)
+{
+	struct sv_queue *q = &sv->queue;
+	uint64_t now = rte_rdtsc();
+
+	if (tail & ~VTD_IQH_QH)
+		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_RESERVED);
+	SV_COUNT(sv->stats.doorbells, 1);
+	sv_queue_fetch(sv); /* what was queued before: its time began earlier */
+	q->next_fetch = RTE_MAX(q->next_fetch, now);
+	q->tail = tail & VTD_IQH_QH;
+	sv_queue_fetch(sv);
+}
+
+/* QIES changes. Disabled, the head is 0 and what was pending is gone. */
+void sv_queue_enable(struct moat_softvtd *sv, bool on)
+{
+	struct sv_queue *q = &sv->queue;
+
+	if (!on && !sv_queue_idle(sv))
+		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_QIE_BUSY);
+	q->enabled = on;
+	q->head = 0;
+	q->first = q->last;
+	q->next_fetch = rte_rdtsc();
+}

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef SOFTVTD_H
+#define SOFTVTD_H
+
+/**
+ * @file
+ * The software unit's inside.
+ *
+ * A *shard* is a slice of the unit for some of the requesters: caches, the DMA under way, counters,
+ * one lock. The *engine* is the rest: registers, global commands, the invalidation queue. The
+ * *fault log* is FSTS and the fault recording registers.
+ *
+ * Lock order: engine -> shard -> fault log. DMA takes a shard's, lets it go, then the fault log's.
+ * No lock is held while memory that is being transferred is touched, and none while anybody waits.
+ */
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include <rte_pause.h>
+
+#include "moat_cost.h"
+#include "moat_softvtd.h"
+
+/* A lock that ThreadSanitizer understands (rte_spinlock_t is inline assembly). Held for a look-up, a
+ * walk or a scan of one shard; a waiter yields, because lcores may outnumber processors. */
+struct sv_lock {
+	atomic_flag flag;
+};
+
+static inline bool sv_trylock(struct sv_lock *lock)
+{
+	/* acquire: with the release in sv_unlock(), what the last holder wrote is seen */
+	return !atomic_flag_test_and_set_explicit(&lock->flag, memory_order_acquire);
+}
+
+static inline void sv_lock(struct sv_lock *lock)
+{
+	for (unsigned int spins = 1; !sv_trylock(lock); spins++) {
+		rte_pause();
+		if (spins % 256 == 0)
+			sched_yield();
+	}
+}
+
+static inline void sv_unlock(struct sv_lock *lock)
+{
+	atomic_flag_clear_explicit(&lock->flag, memory_order_release); /* see sv_trylock() */
+}
+
+/* xorshift64*: the adversary's dice */
+static inline uint64_t sv_random(uint64_t *state)
+{
+	*state ^= *state >> 12;
+	*state ^= *state << 25;
+	*state ^= *state >> 27;
+	return *state * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+/* One counter, several readers: plain increment by the holder of its lock, stored torn-free. */
+#define SV_COUNT(counter, n) \
+	__atomic_store_n(&(counter), (counter) + (n), __ATOMIC_RELAXED)
+
+/* ---------------------------------------------------------------------------------- draining */
+
+/**
+ * The DMA of one direction that is under way in a shard, by two phases. A drain flips the phase and
+ * is complete when everything that began in the old one has ended; DMA that begins meanwhile counts
+ * in the new one and cannot hold it up. One drain at a time: who asks meanwhile gets the next one.
+ */
+struct sv_drain {
+	/* Increments under the shard's lock; decrements anywhere, with release: the reader that
+	 * acquires 0 knows that every access to memory before dma_end has happened. */
+	_Atomic uint32_t active[2];
+	uint8_t phase;
+	uint64_t started, completed, wanted; /* numbers of drains; started - completed is 0 or 1 */
+};
+
+/* ------------------------------------------------------------------------------------ caches */
+
+enum { SV_4K = 1, SV_2M = 2, SV_1G = 3 }; /* level of a leaf = level of its table */
+
+/**
+ * An entry of the IOTLB or a paging-structure cache. In the tag: page number (IOVA shifted by what
+ * the entry spans) << 18 | domain-id << 2 | size. In the data: address, and below its bit 12 what
+ * follows. An empty entry's tag is 0 (no size is 0).
+ */
+struct sv_entry {
+	uint64_t tag;
+	uint64_t data;
+};
+#define SV_ADDR      UINT64_C(0x000ffffffffff000)
+#define SV_PROT      UINT64_C(3)        /* enum moat_prot */
+#define SV_REASON(d) (((d) >> 2) & 0xff) /* CM: why it cannot be translated; 0: by SV_PROT */
+#define SV_FREED     (UINT64_C(1) << 10) /* a table page that was given back led here */
+
+static inline uint64_t sv_tag(uint64_t iova, unsigned int shift, uint16_t did, unsigned int size)
+{
+	return (iova >> shift) << 18 | (uint64_t)did << 2 | size;
+}
+static inline uint16_t sv_tag_did(uint64_t tag)
+{
+	return tag >> 2;
+}
+
+/** A set-associative cache. Sets with an entry have their bit set, so that scans skip the rest. */
+struct sv_cache {
+	struct sv_entry *entries;
+	uint64_t *used;      /* bit per set */
+	uint32_t sets, ways; /* powers of two; 0 sets: no cache */
+	uint32_t filled[4];  /* entries by size (low two bits of the tag) */
+	uint32_t victim;     /* turns through the ways */
+};
+
+enum sv_context_state { SV_CONTEXT_NONE, SV_CONTEXT_VALID, SV_CONTEXT_LINGERING };
+
+/** A context entry, decoded. */
+struct sv_context {
+	uint64_t ssptptr;
+	moat_sid_t sid;
+	uint16_t did;   /* 0 where the entry is faulty (CM) */
+	uint8_t state;
+	uint8_t reason; /* of an entry that blocks; 0: it translates */
+	uint8_t tt;
+	uint8_t levels;
+	bool fpd;
+};
+
+#define SV_CONTEXT_WAYS 4
+#define SV_LINES        1024 /* RWBF: table lines remembered, a shard */
+struct sv_line {
+	uint64_t hpa; /* 0: empty */
+	uint64_t word[8];
+};
+
+struct sv_shard {
+	struct sv_lock lock;
+	uint64_t random;
+	struct sv_drain drain[2]; /* reads, writes */
+	struct sv_cache iotlb;
+	struct sv_cache psc[MOAT_SOFTVTD_PSCS];
+	struct sv_context *contexts; /* sets of SV_CONTEXT_WAYS */
+	uint32_t context_sets;
+	uint32_t context_victim;
+	struct sv_line *lines;
+	struct {
+		uint64_t dma[2]; /* reads, writes */
+		uint64_t iotlb_hits, iotlb_misses, context_hits, context_misses;
+		uint64_t psc_hits[MOAT_SOFTVTD_PSCS], psc_misses;
+		uint64_t memory_reads, prefetched, passed, interrupts;
+	} stats;
+} __rte_cache_aligned;
+
+/* ---------------------------------------------------------------------------------- requests */
+
+/** A request of a device, as it goes through the unit. */
+struct sv_request {
+	uint64_t iova;
+	moat_sid_t sid;
+	uint8_t prot;        /* MOAT_R or MOAT_W */
+	uint8_t at;          /* enum moat_softvtd_at */
+	bool zero_length;
+	/* the answer */
+	bool fpd;            /* faults of this context entry are not recorded */
+	bool context_cached;
+	bool watched;        /* by the oracle: went through a second-stage table */
+	uint8_t server;      /* enum moat_softvtd_server */
+	uint8_t shift;       /* of the page translated */
+	uint16_t did;
+	uint64_t hpa;        /* of the byte at iova */
+	uint64_t data;       /* of the IOTLB entry */
+};
+
+/* ------------------------------------------------------------------------------------- queue */
+
+enum { SV_WINDOW = 512 }; /* descriptors fetched and not yet complete */
+
+struct sv_slot {
+	uint64_t lo, hi;
+	uint64_t due;      /* TSC: not before */
+	uint64_t due_turn; /* turn of the unit: not before */
+	uint32_t index;    /* in the ring */
+	bool done;
+};
+
+#define SV_INJECTIONS 64
+struct sv_injection {
+	uint32_t index;
+	int8_t what; /* enum moat_softvtd_inject, -1: empty */
+};
+
+struct sv_queue {
+	uint64_t iqa;
+	uint32_t head, tail;     /* byte offsets; head is IQH */
+	bool enabled;            /* QIES */
+	uint64_t ercd;           /* IQERCD */
+	uint64_t next_fetch;     /* TSC at which the next descriptor can be fetched */
+	struct sv_slot window[SV_WINDOW];
+	uint32_t first, last;    /* window[first % N] .. window[last % N - 1], ever growing */
+	uint32_t wait_event;     /* ICS.IWC */
+	struct sv_injection injections[SV_INJECTIONS];
+	unsigned int nr_injections;
+};
+
+/** An invalidation asked for through CCMD or IOTLB. */
+struct sv_register_inv {
+	uint64_t value;    /* as software reads it; ICC or IVT set while pending */
+	uint64_t due, due_turn;
+	bool executed;     /* only draining is left */
+};
+
+/* ------------------------------------------------------------------------------------ events */
+
+/** FECTL and its three neighbours, or IECTL's: an interrupt message and what holds it back. */
+struct sv_event {
+	uint32_t data, address, upper;
+	bool mask, pending;
+	bool send; /* the message is on its way: delivered when no lock is held */
+};
+
+struct sv_frcd {
+	uint64_t lo, hi;
+};
+
+struct sv_faults {
+	struct sv_lock lock;
+	uint32_t fsts; /* PFO, IQE, ICE, ITE, FRI; PPF is computed */
+	uint32_t next; /* the fault recording register for the next fault */
+	struct sv_frcd *frcd;
+	struct sv_event event;
+	uint64_t faults[256];
+	uint64_t recorded, overflowed, compressed, suppressed;
+};
+
+struct sv_oracle;
+
+struct moat_softvtd {
+	struct moat_softvtd_conf conf;
+	uint64_t cap, ecap;
+	uint16_t did_mask;
+	uint64_t haw_mask;  /* bits of an address that exist */
+
+	/* What DMA needs of the engine. Written by the engine, which then takes and leaves each
+	 * shard's lock before it reports the command done: DMA that began before is then seen by the
+	 * drain, DMA that begins later sees the new value. */
+	_Atomic uint64_t root;      /* latched by SRTP */
+	_Atomic bool translating;   /* TES */
+
+	/* Work for a turn: a hint that lets poll() return at once. Set by the engine's holder; a
+	 * reader that misses it for a moment only comes later. */
+	_Atomic bool work;
+	_Atomic bool events; /* some sv_event.send is set */
+
+	struct sv_lock engine;
+	uint64_t random;
+	uint64_t turn;
+	/* registers */
+	uint32_t gsts;
+	uint32_t command;      /* the global command under way: its GCMD bit, 0: none */
+	bool command_on;       /* its new value */
+	bool command_started;  /* it has taken effect; draining is left */
+	uint32_t command_late; /* reads of GSTS until it shows */
+	uint64_t rtaddr, irta, iva;
+	uint64_t latched_irta;
+	uint32_t iqt_low;      /* half-written 64-bit registers */
+	struct sv_register_inv ccmd, iotlb;
+	struct sv_event inv_event;
+	struct sv_queue queue;
+	uint64_t drains_wanted; /* some shard has a drain outstanding: nonzero */
+	/* mutation */
+	uint32_t mutations, mutate_every, mutate_count;
+	struct {
+		uint64_t descriptors[16], granularity[3][4];
+		uint64_t pages, waits, doorbells, iqe, ite, ice, aborted, undrained, dropped;
+		uint64_t misuse[MOAT_SOFTVTD_MISUSES];
+	} stats;
+
+	struct sv_faults faults;
+	struct sv_oracle *oracle;
+
+	pthread_t thread;
+	_Atomic bool stop;
+
+	struct sv_shard *shards;
+};
+
+/* Relaxed: only a counter; the engine and any shard count here. */
+static inline void sv_misuse(struct moat_softvtd *sv, enum moat_softvtd_misuse misuse)
+{
+	__atomic_fetch_add(&sv->stats.misuse[misuse], 1, __ATOMIC_RELAXED);
+}
+
+/* Is there memory? The first pages of a process never are: tables at 0 are access errors. */
+static inline bool sv_reachable(const struct moat_softvtd *sv, uint64_t hpa)
+{
+	return hpa >= 0x10000 && (hpa & ~sv->haw_mask) == 0;
+}
+
+static inline bool sv_interrupt_range(uint64_t address)
+{
+	return address >> 20 == 0xfee;
+}
+
+/* cache.c: all under the shard's lock, except sv_invalidate_*(), which take each shard's in turn */
+int sv_caches_create(struct moat_softvtd *sv, struct sv_shard *shard);
+void sv_caches_destroy(struct sv_shard *shard);
+struct sv_entry *sv_cache_find(struct sv_cache *cache, uint64_t tag);
+void sv_cache_fill(struct sv_cache *cache, uint64_t tag, uint64_t data);
+struct sv_context *sv_context_find(struct sv_shard *shard, moat_sid_t sid);
+void sv_context_fill(struct sv_shard *shard, const struct sv_context *context);
+
+/** Granularities as descriptors encode them (enum moat_qi_gran). `drain`: bit 0 reads, 1 writes. */
+void sv_invalidate_context(struct moat_softvtd *sv, unsigned int gran, uint16_t did,
+	moat_sid_t sid, unsigned int fm);
+void sv_invalidate_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t did, uint64_t iova,
+	unsigned int am, bool ih, unsigned int drain);
+void sv_flush_lines(struct moat_softvtd *sv);
+
+/* drain.c: under the engine's lock */
+void sv_drain_start(struct moat_softvtd *sv, unsigned int directions);
+bool sv_drained(struct moat_softvtd *sv);
+
+/* walk.c: under the shard's lock. @return 0 or the fault reason */
+uint8_t sv_translate(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq);
+
+/* faults.c */
+void sv_fault_record(struct moat_softvtd *sv, const struct sv_request *rq, uint8_t reason);
+void sv_fault_status(struct moat_softvtd *sv, uint32_t fsts_bit);
+uint32_t sv_fsts_read(struct moat_softvtd *sv);
+uint32_t sv_fsts_write(struct moat_softvtd *sv, uint32_t value); /* @return bits cleared */
+uint64_t sv_frcd_read(struct moat_softvtd *sv, uint32_t offset);
+void sv_frcd_write(struct moat_softvtd *sv, uint32_t offset, uint64_t value);
+uint32_t sv_event_control_read(const struct sv_event *event);
+void sv_event_control_write(struct moat_softvtd *sv, struct sv_event *event, uint32_t value);
+void sv_event_raise(struct moat_softvtd *sv, struct sv_event *event);
+void sv_deliver(struct moat_softvtd *sv); /* no lock held */
+
+/* queue.c: under the engine's lock */
+void sv_queue_enable(struct moat_softvtd *sv, bool on);
+void sv_queue_tail(struct moat_softvtd *sv, uint64_t tail);
+void sv_queue_fetch(struct moat_softvtd *sv);
+void sv_queue_execute(struct moat_softvtd *sv);
+/** `hi` as the second half of a descriptor, or IVA: address, IH, AM. */
+void sv_execute_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t did, uint64_t hi,
+	unsigned int drain);
+bool sv_queue_idle(const struct moat_softvtd *sv);
+
+/* command.c: under the engine's lock */
+void sv_command_write(struct moat_softvtd *sv, uint32_t gcmd);
+void sv_command_advance(struct moat_softvtd *sv);
+void sv_ccmd_write(struct moat_softvtd *sv, uint64_t value);
+void sv_iotlb_write(struct moat_softvtd *sv, uint64_t value);
+void sv_register_inv_advance(struct moat_softvtd *sv);
+void sv_turn(struct moat_softvtd *sv);
+
+/* oracle.c */
+int sv_oracle_create(struct moat_softvtd *sv);
+void sv_oracle_destroy(struct sv_oracle *oracle);
+void sv_oracle_check(struct sv_oracle *oracle, const struct sv_request *rq);
+bool sv_oracle_table_freed(const struct sv_oracle *oracle, uint64_t hpa);
+void sv_oracle_stats(const struct sv_oracle *oracle, struct moat_softvtd_stats *stats);
+
+#endif /* SOFTVTD_H */

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "moat_vtd_host.h"
+
+/** Everything that a unit of this machine keeps beside the driver's own. */
+struct host {
+	char name[16];
+	char *root;
+	pthread_mutex_t lock;   /* of `pci`, which is scanned anew when a function is not known */
+	unsigned int index;     /* of the unit in `dmar` */
+	uint16_t segment;
+	struct moat_dmar *dmar;
+	struct moat_pci *pci;
+	struct moat_vtd_hugepages *pages;
+	struct moat_pt_mem mem;
+	struct moat_vtd_window window;
+	moat_sid_t *pass;       /* what passes through */
+	unsigned int nr_pass;
+};
+
+/* ----------------------------------------------------------------------------- the registers */
+
+int moat_vtd_host_map(const char *root, const struct moat_dmar_unit *unit,
+	struct moat_vtd_window *window)
+{
+	char path[PATH_MAX];
+	void *page;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/dev/mem", root != NULL ? root : "");
+	fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC); /* O_SYNC: uncached */
+	if (fd < 0)
+		return moat_error(-EACCES, "%s: %s; the unit's registers take root, and a kernel that is "
+			"not locked down", path, strerror(errno));
+	page = mmap(NULL, unit->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, unit->base);
+	if (page == MAP_FAILED)
+		moat_error(-EACCES, "%s: the registers at 0x%" PRIx64 " cannot be mapped (%s): boot with "
+			"iomem=relaxed", path, unit->base, strerror(errno));
+	close(fd);
+	if (page == MAP_FAILED)
+		return -EACCES;
+	*window = (struct moat_vtd_window){ .page = page };
+	return 0;
+}
+
+void moat_vtd_host_unmap(const struct moat_dmar_unit *unit, struct moat_vtd_window *window)
+{
+	munmap((void *)(uintptr_t)window->page, unit->size);
+	window->page = NULL;
+}
+
+/* ---------------------------------------------------------------------------- who is behind it */
+
+/** Virtual functions come and go: look again for one that was not there. Under the lock. */
+static void rescan(struct host *h, moat_sid_t sid)
+{
+	struct moat_pci *now;
+
+	if (moat_pci_find(h->pci, h->segment, sid) != NULL || moat_pci_scan(h->root, &now) != 0)
+		return;
+	moat_pci_free(h->pci);
+	h->pci = now;
+}
+
+/** The table's verdict on a function. Under the lock. */
+static int verdict(const struct host *h, moat_sid_t sid)
+{
+	const struct moat_dmar_rmrr *r = moat_dmar_rmrr_of(h->dmar, h->pci, h->segment, sid);
+	int unit = moat_dmar_unit_of(h->dmar, h->pci, h->segment, sid);
+
+	if (unit < 0)
+		return unit;
+	if ((unsigned int)unit != h->index)
+		return moat_error(-ENODEV, "%04x:" MOAT_SID_FMT " is behind unit dmar%d, not %s",
+			h->segment, MOAT_SID_ARGS(sid), unit, h->name);
+	if (r != NULL)
+		return moat_error(-EPERM, "%04x:" MOAT_SID_FMT " cannot be a tenant's: firmware has "
+			"reserved 0x%" PRIx64 " to 0x%" PRIx64 " for it (RMRR), memory that it may use at any "
+			"time; look for a setting of the firmware that ends this", h->segment,
+			MOAT_SID_ARGS(sid), r->base, r->limit);
+	return 0;
+}
+
+/* For struct moat_vtd_scope. */
+static int host_admit(void *ctx, moat_sid_t sid)
+{
+	struct host *h = ctx;
+	int ret;
+
+	pthread_mutex_lock(&h->lock);
+	rescan(h, sid);
+	ret = verdict(h, sid);
+	pthread_mutex_unlock(&h->lock);
+	return ret;
+}
+
+static unsigned int host_aliases(void *ctx, moat_sid_t sid, moat_sid_t alias[MOAT_VTD_ALIASES])
+{
+	struct host *h = ctx;
+	unsigned int n;
+
+	pthread_mutex_lock(&h->lock);
+	n = moat_pci_aliases(h->pci, h->segment, sid, alias, MOAT_VTD_ALIASES);
+	pthread_mutex_unlock(&h->lock);
+	return n;
+}
+
+static bool is_tenants(const struct moat_vtd_host_conf *conf, moat_sid_t sid)
+{
+	for (unsigned int i = 0; i < conf->nr_tenants; i++)
+		if (conf->tenant[i] == sid)
+			return true;
+	return false;
+}
+
+/** Every function behind this unit, with its aliases, but the tenants'. */
+static int list_kernels(struct host *h, const struct moat_vtd_host_conf *conf)
+{
+	moat_sid_t alias[MOAT_VTD_ALIASES];
+
+	h->pass = calloc(h->pci->n + 1, sizeof(alias));
+	if (h->pass == NULL)
+		return moat_error(-ENOMEM, "no memory for %u functions", h->pci->n);
+	for (unsigned int i = 0; i < h->pci->n; i++) {
+		moat_sid_t sid = h->pci->fn[i].sid;
+		unsigned int n;
+
+		if (h->pci->fn[i].segment != h->dmar->unit[h->index].segment ||
+				is_tenants(conf, sid) || moat_dmar_unit_of(h->dmar, h->pci,
+					h->pci->fn[i].segment, sid) != (int)h->index)
+			continue;
+		n = host_aliases(h, sid, alias);
+		for (unsigned int a = 0; a < n; a++)
+			if (!is_tenants(conf, alias[a]))
+				h->pass[h->nr_pass++] = alias[a];
+	}
+	return 0;
+}
+
+static int choose_unit(struct host *h, const struct moat_vtd_host_conf *conf)
+{
+	int unit = conf->unit;
+
+	if (unit < 0 && conf->nr_tenants != 0)
+		unit = moat_dmar_unit_of(h->dmar, h->pci, conf->segment, conf->tenant[0]);
+	else if (unit < 0)
+		unit = 0;
+	if (unit < 0)
+		return unit;
+	if ((unsigned int)unit >= h->dmar->nr_units)
+		return moat_error(-ENODEV, "there is no unit dmar%d: the DMAR table has %u", unit,
+			h->dmar->nr_units);
+	h->index = unit;
+	h->segment = h->dmar->unit[unit].segment;
+	snprintf(h->name, sizeof(h->name), "dmar%u", h->index);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------------------- create */
+
+static int host_hpa(void *ctx, const void *va, uint64_t len, uint64_t *hpa)
+{
+	return moat_vtd_host_hpa(va, len, hpa);
+}
+
+static void host_free(void *ctx)
+{
+	struct host *h = ctx;
+
+	if (h->window.page != NULL)
+		moat_vtd_host_unmap(&h->dmar->unit[h->index], &h->window);
+	if (h->pages != NULL)
+		moat_vtd_hugepages_close(h->pages);
+	moat_pci_free(h->pci);
+	moat_dmar_free(h->dmar);
+	pthread_mutex_destroy(&h->lock);
+	free(h->pass);
+	free(h->root);
+	free(h);
+}
+
+static int look_around(struct host *h, const struct moat_vtd_host_conf *conf)
+{
+	int ret = moat_dmar_load(conf->root, &h->dmar);
+
+	if (ret == 0)
+		ret = moat_pci_scan(conf->root, &h->pci);
+	if (ret == 0)
+		ret = choose_unit(h, conf);
+	for (unsigned int i = 0; ret == 0 && i < conf->nr_tenants; i++)
+		ret = host_admit(h, conf->tenant[i]);
+	if (ret == 0)
+		ret = list_kernels(h, conf);
+	return ret;
+}
+
+static int bring_up(struct host *h, const struct moat_vtd_host_conf *conf, struct moat_unit **unit)
+{
+	struct moat_vtd_conf vtd = {
+		.name = h->name,
+		.window = h->window,
+		.mem = &h->mem,
+		.hpa = host_hpa,
+		.scope = { .admit = host_admit, .aliases = host_aliases, .ctx = h },
+		.pass_through = h->pass,
+		.nr_pass_through = h->nr_pass,
+		.qi_order = conf->qi_order,
+		.deadline_ms = conf->deadline_ms,
+		.take_over = conf->take_over,
+		.take_over_ir = conf->take_over_ir,
+		.release = host_free,
+		.ctx = h,
+	};
+	int ret = moat_vtd_create(&vtd, unit);
+
+	if (ret == 0)
+		moat_vtd_hugepages_sweep(h->pages); /* the unit walks our tables now */
+	return ret;
+}
+
+int moat_vtd_host_create(const struct moat_vtd_host_conf *conf, struct moat_unit **unit)
+{
+	struct host *h = calloc(1, sizeof(*h));
+	int ret;
+
+	if (h == NULL)
+		return moat_error(-ENOMEM, "no memory for a unit");
+	pthread_mutex_init(&h->lock, NULL);
+	h->root = strdup(conf->root != NULL ? conf->root : "");
+	ret = h->root == NULL ? moat_error(-ENOMEM, "no memory for a unit") : 0;
+	if (ret == 0)
+		ret = look_around(h, conf);
+	if (ret == 0)
+		ret = moat_vtd_host_map(conf->root, &h->dmar->unit[h->index], &h->window);
+	if (ret == 0)
+		ret = moat_vtd_hugepages_open(h->name, &h->pages, &h->mem);
+	if (ret == 0)
+		ret = bring_up(h, conf, unit);
+	if (ret != 0)
+		host_free(h);
+	return ret;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_VTD_HOST_H
+#define MOAT_VTD_HOST_H
+
+/**
+ * @file
+ * A machine's own unit: found in the DMAR table, its registers mapped, its tables in hugepages.
+ *
+ * This is an appliance's way: the kernel keeps off the unit (intel_iommu=off intremap=off), and
+ * lets the registers be mapped (iomem=relaxed). Every function behind the unit that is not named as
+ * a tenant's passes through untranslated, so the kernel's own devices work on.
+ *
+ * What the unit reads lies in hugepages, whose physical addresses do not change. Where a hugetlbfs
+ * is mounted they are files of it, `moat-<unit>-<pid>-<n>`: a process that is killed leaves the
+ * unit walking its tables, and files keep their pages until the next start has taken the unit over
+ * and removes them. Without one they are anonymous, and a killed process leaves the unit with
+ * tables in memory that others may get.
+ */
+
+#include "moat_vtd.h"
+#include "moat_vtd_dmar.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct moat_vtd_host_conf {
+	const char *root;          /* prefix of /sys, /dev/mem and /proc; NULL: this machine */
+	int unit;                  /* which DRHD of the table; -1: the one that serves tenant[0] */
+	uint16_t segment;          /* of the tenants' functions */
+	const moat_sid_t *tenant;  /* functions that do not pass through, to be attached to domains */
+	unsigned int nr_tenants;
+	uint8_t qi_order;          /* as struct moat_vtd_conf has them */
+	uint32_t deadline_ms;
+	bool take_over, take_over_ir;
+};
+
+/**
+ * Own a unit of this machine; it is named "dmar<index>".
+ * @return as moat_vtd_create(); also -ENODEV: no such unit, or a tenant is behind another one;
+ *   -EPERM: firmware has reserved memory for a tenant's function (RMRR); -EACCES: /dev/mem cannot be
+ *   mapped; -ENOMEM: no hugepages. moat_error_text() has the sentence. Control path, root.
+ */
+int moat_vtd_host_create(const struct moat_vtd_host_conf *conf, struct moat_unit **unit);
+
+/**
+ * Map a unit's registers. For tests and moat-doctor; nothing is written.
+ * @return 0; -EACCES, -EPERM: the kernel does not let them be mapped; moat_error_text().
+ */
+int moat_vtd_host_map(const char *root, const struct moat_dmar_unit *unit,
+	struct moat_vtd_window *window);
+void moat_vtd_host_unmap(const struct moat_dmar_unit *unit, struct moat_vtd_window *window);
+
+/**
+ * The host physical address of [va, va + len), which must be one run of pages that do not move.
+ * @return 0; -EFAULT: not mapped, not one run, or not hugepages; -EPERM: physical addresses are
+ *   hidden (CAP_SYS_ADMIN shows them). moat_error_text(). Control path.
+ */
+int moat_vtd_host_hpa(const void *va, uint64_t len, uint64_t *hpa);
+
+struct moat_vtd_hugepages;
+
+/**
+ * A source of 2 MiB pages whose addresses are known.
+ * @param name goes into the files' names
+ * @param mem for struct moat_vtd_conf; valid until moat_vtd_hugepages_close()
+ * @return 0, -ENOMEM. Control path.
+ */
+int moat_vtd_hugepages_open(const char *name, struct moat_vtd_hugepages **pages,
+	struct moat_pt_mem *mem);
+/** Remove what earlier processes of this name left. The unit must have forgotten it. */
+void moat_vtd_hugepages_sweep(struct moat_vtd_hugepages *pages);
+void moat_vtd_hugepages_close(struct moat_vtd_hugepages *pages);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_VTD_HOST_H */
