@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The moat authors
+# shellcheck shell=bash
+#
+# What a suite (tests/suites/NAME.sh) counts its tests with. A suite runs in the checkout's top folder
+# under test.sh; what it prints goes into its log, what it counts to the user too. By hand, when build/
+# is built: bash tests/suites/NAME.sh
+
+# shellcheck source=tools/common.sh
+. tools/common.sh
+{ : >&3; } 2>/dev/null || exec 3>/dev/null
+: "${MOAT_SUITE:=$(basename "$0" .sh)}" "${MOAT_LOGS:=$PWD/build/test-logs}" "${MOAT_RESULTS:=/dev/null}"
+mkdir -p "$MOAT_LOGS/$MOAT_SUITE"
+
+t_count() {
+	local kind=$1 name="$MOAT_SUITE: $2" why
+
+	why=$(tr -s '\n\t' '  ' <<<"${3:-}" | sed 's/ *$//' | cut -c1-300)
+	printf '%-4s  %s%s\n' "$kind" "$name" "${why:+: $why}"
+	printf '%-4s  %s%s\n' "$kind" "$name" "${why:+: $why}" >&3
+	printf '%s\t%s\t%s\n' "${kind,,}" "$name" "$why" >>"$MOAT_RESULTS"
+}
+
+t_pass() {
+	t_count pass "$1"
+}
+
+# t_fail NAME WHY
+t_fail() {
+	t_count FAIL "$1" "${2:-no reason given}"
+}
+
+# t_skip NAME WHY: what the machine lacks, and how to have it. Without a reason it is a failure.
+t_skip() {
+	if [ -n "${2:-}" ]; then
+		t_count skip "$1" "$2"
+	else
+		t_fail "$1" "skipped without a reason"
+	fi
+}
+
+# t_run NAME COMMAND...: passes if the command does; else its first error or its last line says why.
+t_run() {
+	local name=$1 log status=0
+
+	shift
+	log=$MOAT_LOGS/$MOAT_SUITE/${name//[^a-zA-Z0-9]/-}.log
+	"$@" >"$log" 2>&1 || status=$?
+	cat "$log"
+	if [ "$status" = 0 ]; then
+		t_pass "$name"
+	else
+		t_fail "$name" "status $status: $(grep -m 1 -iE '(error|warning):' "$log" || tail -n 1 "$log")"
+		return 1
+	fi
+}
+
+# t_build DIR [MESON-OPTION...]: tools/common.sh's build; a failure ends the suite.
+t_build() {
+	build "$@" >&3 || {
+		t_fail "build $1" "see $1/moat-build.log"
+		exit 0
+	}
+}
+
+# t_cmocka DIR SUITE [WRAPPER...]: runs the programs of a build's meson suite, each behind the wrapper,
+# and counts every cmocka test in them. A test that skips first prints "skip: REASON".
+# MOAT_SLOW=N multiplies meson's own time limits.
+t_cmocka() {
+	local dir=$1 suite=$2 limit name command log status
+
+	shift 2
+	while IFS=$'\t' read -r limit name command; do
+		log=$MOAT_LOGS/$MOAT_SUITE/${name//\//-}.log
+		status=0
+		# the outer redirection is for bash's own remark on who was killed
+		{
+			eval "timeout -k 5 $((limit * ${MOAT_SLOW:-1})) ${*@Q} $command" '</dev/null >"$log" 2>&1' ||
+				status=$?
+		} 2>/dev/null
+		cat "$log"
+		t_tap "$name" "$log" "$status"
+	done < <(meson introspect --tests "$dir" | python3 -c '
+import json, shlex, sys
+for test in json.load(sys.stdin):
+	if sys.argv[1] in (suite.split(":")[-1] for suite in test["suite"]):
+		env = [f"{key}={value}" for key, value in test["env"].items()]
+		print(test["timeout"], test["name"], shlex.join(["env"] + env + test["cmd"]), sep="\t")
+' "$suite")
+}
+
+# t_tap PROGRAM LOG STATUS: counts the tests in a log in cmocka's TAP. A program that dies, or prints
+# no TAP, counts as one test.
+t_tap() {
+	local end="status $3" kind name why
+
+	[ "$3" -le 128 ] || end="killed by SIG$(kill -l "$3")"
+	[ "$3" != 124 ] || end="no end within its limit"
+	while IFS=$'\t' read -r kind name why; do
+		"t_$kind" "$1 $name" "$why"
+	done < <(awk -v status="$3" -v end="$end" '
+		function emit() {
+			if (kind != "")
+				print kind "\t" name "\t" why
+			failed += kind == "fail"
+			kind = why = ""
+		}
+		/^1\.\.[0-9]+$/ { emit(); planned += substr($0, 4) }
+		/^skip: / { reason = substr($0, 7) }
+		/^(not )?ok [0-9]+ / {
+			emit()
+			seen++
+			kind = /^ok/ ? "pass" : "fail"
+			if (/# SKIP/) {
+				kind = "skip"
+				why = reason
+			}
+			name = $0
+			gsub(/^(not )?ok [0-9]+ (- )?|# SKIP */, "", name)
+			reason = ""
+		}
+		/^# / && kind == "fail" && !/^# not ok/ { why = why substr($0, 3) " " }
+		/runtime error: |SUMMARY: |ERROR: |PANIC/ && !alarm { alarm = $0 }
+		/./ { last = $0 }
+		END {
+			emit()
+			if (seen < planned || (status && !failed))
+				print "fail\tends\t" end " after " seen + 0 " of " planned + 0 " tests: " (alarm ? alarm : last)
+			else if (!seen)
+				print "pass\tends"
+		}' "$2")
+}

@@ -1,0 +1,69 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The moat authors
+#
+# suite: licence lines, format, clang-tidy, cppcheck, shellcheck
+# needs: test
+# limit: 1800
+
+. tests/lib.sh
+
+# files PATTERN...: the checkout's own, without build folders
+files() {
+	local pattern names=()
+
+	for pattern; do
+		names+=(-o -name "$pattern")
+	done
+	find . \( -path './build*' -o -path ./.git \) -prune -o -type f \( "${names[@]:1}" \) -print | sort
+}
+
+mapfile -t c_files < <(files '*.c' '*.h')
+mapfile -t c_sources < <(files '*.c')
+mapfile -t scripts < <(files '*.sh' && echo .ci/run)
+mapfile -t all < <(files '*.c' '*.h' '*.sh' '*.py' 'meson*' '*.ini' '*.pml' '.clang-*' .editorconfig && echo .ci/run)
+
+all_have_a_licence_line() {
+	! grep -L 'SPDX-License-Identifier: BSD-3-Clause' "${all[@]}" | grep .
+}
+
+no_line_ends_in_white_space() {
+	! grep -nE '[[:blank:]]$' "${all[@]}"
+}
+
+# The formats of clang-format's versions differ; 14, Debian 12's, is the one the files have.
+clang_format=clang-format
+! command -v clang-format-14 >/dev/null || clang_format=clang-format-14
+formatted() {
+	"$clang_format" --dry-run -Werror "${c_files[@]}"
+}
+
+tidy() {
+	local compiled
+
+	# only what this build compiles: the others have no command line
+	compiled=$(python3 -c '
+import json, os
+print(*{os.path.relpath(os.path.join(unit["directory"], unit["file"])) for unit in json.load(open("build/compile_commands.json"))}, sep="\n")')
+	printf '%s\n' "${c_sources[@]#./}" | grep -xF "$compiled" |
+		nice xargs -P "$(nproc)" -n 2 clang-tidy --quiet -p build --extra-arg=-Wno-unknown-warning-option
+}
+
+check() {
+	local include=(lib/*/ drivers/*/)
+
+	nice cppcheck --quiet -j "$(nproc)" --std=c11 --enable=warning,performance,portability \
+		--inline-suppr --error-exitcode=1 --suppress=missingInclude --suppress=missingIncludeSystem \
+		--suppressions-list=tests/cppcheck.supp "${include[@]/#/-I}" "${c_sources[@]}"
+}
+
+t_run "every source has its licence line" all_have_a_licence_line
+t_run "no line ends in white space" no_line_ends_in_white_space
+case $("$clang_format" --version) in
+*"version 14."*) t_run "clang-format changes nothing" formatted ;;
+*) t_skip "clang-format changes nothing" \
+	"the format is clang-format 14's, and here is $("$clang_format" --version); Debian 12 has it" ;;
+esac
+t_run "clang-tidy finds nothing" tidy
+t_run "cppcheck finds nothing" check
+t_run "shellcheck finds nothing" shellcheck -x -P . "${scripts[@]}"

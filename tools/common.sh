@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The moat authors
+# shellcheck shell=bash
+#
+# What run.sh, test.sh and the suites share: where things are kept, saying what goes on, and building.
+# Sourced from the checkout's top folder.
+
+PATH=$PATH:/usr/sbin:/sbin
+moat_cache=${MOAT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/moat} # driver headers, guest kernel, logs
+
+say() {
+	printf 'moat: %s\n' "$*"
+}
+
+die() {
+	printf 'moat: %s\n' "$*" >&2
+	exit 1
+}
+
+# step LOG TEXT COMMAND...: one line with the elapsed seconds, the command's own noise into LOG, and
+# where that takes long the log's last line now and then. The status is the command's.
+step() {
+	local log=$1 text=$2 ticker status=0
+
+	shift 2
+	printf 'moat: %4d s  %s\n' "$SECONDS" "$text"
+	{
+		exec {never}<> <(:) # read waits on it instead of a sleep, which would outlive the kill
+		while ! read -r -t 15 -u "$never"; do
+			printf 'moat: %4d s    %s\n' "$SECONDS" \
+				"$(tail -n 5 "$log" | tr '\r' '\n' | grep . | tail -n 1 | cut -c1-80)"
+		done
+	} 7>&- 8>&- 9>&- &
+	ticker=$!
+	"$@" </dev/null >>"$log" 2>&1 7>&- 8>&- 9>&- || status=$?
+	kill "$ticker" 2>/dev/null
+	wait "$ticker" 2>/dev/null
+	return "$status"
+}
+
+# The folder with DPDK's driver headers for meson's -Ddpdk_sdk; empty if libdpdk has them itself.
+dpdk_sdk() {
+	local dir
+
+	for dir in $(pkg-config --variable=includedir libdpdk 2>/dev/null) \
+		$(pkg-config --cflags-only-I libdpdk 2>/dev/null | sed 's/-I//g'); do
+		[ ! -e "$dir/ethdev_driver.h" ] || return 0
+	done
+	echo "$moat_cache/dpdk-sdk-$(pkg-config --modversion libdpdk 2>/dev/null)/include"
+}
+
+# build DIR [MESON-OPTION...]: configure, again only when the options are others than last time, and
+# compile. Several may build at once; those who want the same folder wait for each other.
+build() {
+	local dir=$1 log=$1/moat-build.log options status=0
+
+	shift
+	options="-Ddpdk_sdk=$(dpdk_sdk) -Dwerror=$([ -n "${CI:-}" ] && echo true || echo false) $*"
+	mkdir -p "$dir"
+	exec 8>"$dir/moat-build.lock"
+	flock 8
+	: >"$log"
+	build_locked "$dir" "$log" "$options" 8>&- || status=$?
+	exec 8>&-
+	[ "$status" = 0 ] || tail -n 40 "$log"
+	return "$status"
+}
+
+build_locked() {
+	local dir=$1 log=$2 options=$3 again=
+
+	if [ ! -e "$dir/build.ninja" ] || [ "$options" != "$(cat "$dir/moat-options" 2>/dev/null)" ]; then
+		[ ! -e "$dir/build.ninja" ] || again=--reconfigure
+		# shellcheck disable=SC2086 # options are words
+		step "$log" "configuring $dir" meson setup $again "$dir" $options || return
+		echo "$options" >"$dir/moat-options"
+	fi
+	step "$log" "compiling $dir" ninja -C "$dir"
+}

@@ -1,0 +1,261 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The moat authors
+#
+# Installs, by package name, what building, running and testing moat need. Asks nothing; whatever is
+# there already is left alone, and when all is there it touches no network.
+#
+#	tools/setup.sh GROUP...             as a command, or
+#	. tools/setup.sh; setup GROUP...    from a script in the checkout's top folder
+#
+# Groups: build, run, test (checkers), lab (QEMU and a guest kernel), report (a browser for pictures).
+# Debian 12, Debian 13 and Ubuntu 24.04. MOAT_SETUP=no: the machine is somebody else's business.
+#
+# Two things are not installed but kept in $MOAT_CACHE (~/.cache/moat): DPDK's driver headers, out of
+# the distribution's source package, where libdpdk comes without them; and the guest's kernel, which
+# must not touch this machine's /boot.
+
+# shellcheck source=tools/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+setup_log=$moat_cache/setup.log
+
+os() {
+	sed -n "s/^$1=\"\?\([^\"]*\)\"\?$/\1/p" /etc/os-release
+}
+setup_system=$(os ID)-$(os VERSION_ID)
+
+# packages GROUP: the names, which these three distributions happen to share, chromium and kernels apart.
+packages() {
+	case $1 in
+	build)
+		echo gcc g++ meson ninja-build pkg-config python3 xz-utils libdpdk-dev liburcu-dev \
+			libcmocka-dev libbenchmark-dev libjansson-dev libglib2.0-dev libpfm4-dev systemtap-sdt-dev
+		;;
+	run) echo iproute2 iperf3 iputils-ping ethtool kmod python3 ;;
+	test)
+		# dpdk-dev has dpdk-testpmd
+		echo dpdk-dev clang libclang-rt-dev clang-format clang-tidy cppcheck shellcheck spin
+		;;
+	lab) echo qemu-system-x86 busybox-static cpio kmod xz-utils ;;
+	report) echo chromium ;;
+	*) die "unknown group '$1'; there are build, run, test, lab and report" ;;
+	esac
+}
+
+# Of the packages named, those that are not installed. QEMU before 8 has no igb and counts as absent.
+missing() {
+	local installed name
+
+	installed=" $(dpkg-query -W -f '${Package}=${db:Status-Status} ' "$@" 2>/dev/null) "
+	for name; do
+		if [[ $installed != *" $name=installed "* ]] || { [ "$name" = qemu-system-x86 ] && ! qemu_is_8; }; then
+			echo "$name"
+		fi
+	done
+}
+
+qemu_is_8() {
+	dpkg --compare-versions "$(dpkg-query -W -f '${Version}' qemu-system-x86)" ge 1:8
+}
+
+# ------------------------------------------------------------------------------------------ apt
+
+# A view of the registry for our calls alone: the machine's own mirrors of its own release, their
+# source packages, and on Debian 12 the backports, of which QEMU and the guest's kernel are taken.
+# apt's lists and downloads live there too, so nothing of it stays in /etc or /var.
+apt_open() {
+	local release
+
+	[ -z "${apt_dir:-}" ] || return 0
+	release=$(os VERSION_CODENAME)
+	find /var/tmp -maxdepth 1 -name 'moat-apt.*' -user "$(id -u)" -mmin +120 -exec rm -rf {} + # killed ones
+	apt_dir=$(mktemp -d /var/tmp/moat-apt.XXXXXX) || die "cannot write to /var/tmp"
+	trap 'rm -rf "$apt_dir"' EXIT # setup's subshell's
+	chmod 755 "$apt_dir"
+	mkdir -p "$apt_dir/sources" "$apt_dir/lists/partial" "$apt_dir/archives/partial"
+	apt_sources "$release"
+	[ -n "$(cat "$apt_dir"/sources/*)" ] ||
+		die "no package registry of $release in /etc/apt: add its main archive to /etc/apt/sources.list"
+	printf 'Package: %s\nPin: release n=bookworm-backports\nPin-Priority: 900\n' \
+		'qemu-* seabios ipxe-qemu linux-image-amd64 linux-image-6.*' >"$apt_dir/preferences"
+
+	step "$setup_log" "reading the package lists of $release" apt-get "${apt_options[@]}" update
+	# one unreachable mirror of several is no reason to stop, as long as the packages are known
+	apt-cache "${apt_options[@]}" show libdpdk-dev >/dev/null 2>&1 || apt_failed
+}
+
+apt_sources() {
+	local release=$1 backports='' suite
+
+	[ "$setup_system" != debian-12 ] || backports=-backports
+	suite="($release|stable|oldstable)"
+	# one line each: deb [options] URI SUITE COMPONENT...
+	cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+		sed -nE "s,^deb[ \t]+(.*[ \t]$suite(-updates|-security)?[ \t].*),deb \1\ndeb-src \1,p" |
+		sed -E "p; /^deb-src/d; s,[ \t]${suite}[ \t], \1$backports ," |
+		sort -u >"$apt_dir/sources/moat.list"
+	# paragraphs: Types, URIs, Suites, Components
+	find /etc/apt/sources.list.d -name '*.sources' -exec awk -v RS= -v ORS='\n\n' \
+		-v suite="$suite" -v release="$release" -v backports="$backports" '
+		/(^|\n)Enabled:[ \t]*no/ || !match($0, "(^|\n)Suites:[^\n]*[ \t]" suite "[^\n]*") { next }
+		{
+			if (backports && substr($0, RSTART, RLENGTH) ~ "[ \t]" suite "([ \t]|$)")
+				sub(/Suites:/, "Suites: " release backports)
+			sub(/Types:[^\n]*/, "Types: deb deb-src")
+			print
+		}' {} + >"$apt_dir/sources/moat.sources"
+	apt_options=(-q -o APT::Get::Assume-Yes=true -o Acquire::Languages=none
+		-o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$apt_dir/sources"
+		-o "Dir::Etc::preferences=$apt_dir/preferences"
+		-o "Dir::State::lists=$apt_dir/lists" -o "Dir::Cache=$apt_dir"
+		-o Acquire::Retries=2 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20
+		-o APT::Install-Recommends=false -o Dpkg::Options::=--force-confold
+		-o DPkg::Lock::Timeout=300)
+}
+
+# Turns what apt logged into one line and what to do.
+apt_failed() {
+	local why
+
+	why=$(grep -m 1 -E '^(E: |W: Failed to fetch)' "$setup_log" | cut -c4-200)
+	case $(cat "$setup_log") in
+	*"get lock"*) die "another package manager held dpkg's lock for 300 s; let it finish, then run this again" ;;
+	*"404 "*) die "the package registry lists what it does not have ($why);" \
+		"run this again later, or name another mirror in /etc/apt (log: $setup_log)" ;;
+	*"Failed to fetch"* | *"Unable to locate package"* | *"Could not resolve"* | *"Could not connect"*)
+		die "cannot reach the package registry ($why); check the network, the proxy" \
+			"and /etc/apt/sources.list*, then run this again (log: $setup_log)"
+		;;
+	*) die "apt: ${why:-no reason given} (log: $setup_log)" ;;
+	esac
+}
+
+apt_install() {
+	[ "$(id -u)" = 0 ] || die "not root, and these packages are missing: $*;" \
+		"as root run: tools/setup.sh $setup_groups"
+	apt_open
+	[ -z "$(ls /var/lib/dpkg/updates)" ] || step "$setup_log" "finishing an interrupted installation" \
+		dpkg --configure -a
+	step "$setup_log" "installing $# packages: $*" \
+		apt-get "${apt_options[@]}" install "$@" || apt_failed
+	[ "${*/qemu-system-x86/}" = "$*" ] || qemu_is_8 ||
+		die "the registry has no QEMU 8 or newer; on Debian 12 its mirror must carry bookworm-backports"
+}
+
+# --------------------------------------------------------------------------- what is not installed
+
+# DPDK's driver headers, exactly those a DPDK built with -Denable_driver_sdk=true would install.
+fetch_build() {
+	local include new package
+
+	include=$(dpdk_sdk)
+	package=$(dpkg-query -S "$(pkg-config --variable=pcfiledir libdpdk)/libdpdk.pc" 2>/dev/null) ||
+		die "DPDK $(pkg-config --modversion libdpdk) is not the distribution's and has no driver headers;" \
+			"build it with -Denable_driver_sdk=true"
+	package=$(dpkg-query -W -f '${source:Package}=${source:Version}' "${package%%:*}")
+	apt_open
+	new=$apt_dir/sdk
+	mkdir -p "$new/include"
+	cd "$new" || exit
+	step "$setup_log" "fetching DPDK's driver headers ($package)" \
+		apt-get "${apt_options[@]}" source --download-only --tar-only "$package" || apt_failed
+	tar -xf dpdk_*.orig.tar.* --strip-components=1 --wildcards '*/meson.build' '*.h'
+	find lib drivers -name meson.build | while read -r file; do
+		awk -v dir="$(dirname "$file")" -v quote="'" '
+			/^[ \t]*driver_sdk_headers *\+?= *files\(/ { inside = 1 }
+			inside {
+				n = split($0, part, quote)
+				for (i = 2; i <= n; i += 2)
+					print dir "/" part[i]
+			}
+			/\)/ { inside = 0 }' "$file"
+	done | xargs -r cp -t include
+	cd "$OLDPWD" || exit
+	[ -e "$new/include/ethdev_driver.h" ] || die "no ethdev_driver.h in DPDK's source package $package"
+	mkdir -p "$(dirname "$include")"
+	cp -rT "$new/include" "$include.new" && mv -T "$include.new" "$include"
+}
+
+# The guest's kernel: $MOAT_CACHE/guest-kernel/{vmlinuz,modules} of the distribution's kernel package.
+fetch_lab() {
+	local meta=linux-image-amd64 new=$moat_cache/guest-kernel.new release
+
+	[ "${setup_system%-*}" != ubuntu ] || meta=linux-image-generic
+	apt_open
+	rm -rf "$new" "$apt_dir/kernel"
+	mkdir -p "$new" "$apt_dir/kernel"
+	cd "$apt_dir/kernel" || exit
+	# shellcheck disable=SC2046 # package names
+	step "$setup_log" "fetching the guest's kernel (100 MB)" apt-get "${apt_options[@]}" download $(
+		apt-cache "${apt_options[@]}" depends --recurse --important "$meta" |
+			grep -E '^linux-(image|modules|modules-extra)-[0-9][^ ]*-(amd64|generic)$' | sort -u
+	) || apt_failed
+	cd "$OLDPWD" || exit
+	for deb in "$apt_dir"/kernel/*.deb; do
+		dpkg-deb -x "$deb" "$new" || die "cannot unpack $deb into $new"
+	done
+	if [ -d "$new/usr/lib/modules" ]; then # where /lib is /usr/lib in the package already
+		mv "$new/usr/lib" "$new/lib"
+	fi
+	release=$(ls "$new/lib/modules")
+	ln -s "boot/vmlinuz-$release" "$new/vmlinuz"
+	ln -s "lib/modules/$release" "$new/modules"
+	depmod -b "$new" "$release" && rm -rf "${new:?}/usr" "$moat_cache/guest-kernel" &&
+		mv -T "$new" "$moat_cache/guest-kernel"
+}
+
+# ---------------------------------------------------------------------------------------- setup
+
+setup() {
+	local group list names=()
+
+	[ "${MOAT_SETUP:-}" != no ] || return 0
+	for group; do
+		list=$(packages "$group") || exit
+		# shellcheck disable=SC2206 # names are words
+		names+=($list)
+	done
+	case $setup_system in
+	debian-12 | debian-13 | ubuntu-24.04) ;;
+	*) die "set-up knows Debian 12, Debian 13 and Ubuntu 24.04, not $setup_system: install what these" \
+		"packages have (${names[*]}), then run this again with MOAT_SETUP=no" ;;
+	esac
+	[ "$(uname -m)" = x86_64 ] || die "VT-d is x86-64's, and this is $(uname -m)"
+	if [ -n "$(missing "${names[@]}")" ] || ! cached "$@"; then
+		mkdir -p "$moat_cache" || die "cannot write $moat_cache: set MOAT_CACHE to a folder that can be"
+		(setup_locked "$@") 9>"$moat_cache/setup.lock" || exit
+	fi
+}
+
+# One set-up at a time; those who waited look again at what is missing.
+setup_locked() {
+	setup_groups=$*
+	export DEBIAN_FRONTEND=noninteractive
+	flock -n 9 || { say "waiting for another set-up to finish" && flock -w 1800 9; } ||
+		die "another set-up has held $moat_cache/setup.lock for 30 minutes: end it, then run this again"
+	: >"$setup_log"
+	mapfile -t names < <(missing "${names[@]}" | sort -u)
+	[ ${#names[@]} = 0 ] || apt_install "${names[@]}"
+	for group; do
+		cached "$group" || "fetch_$group"
+	done
+	say "set-up done after $SECONDS s"
+}
+
+# Whether what the groups keep in the cache is there.
+cached() {
+	local group sdk
+
+	for group; do
+		case $group in
+		build) sdk=$(dpdk_sdk) && { [ -z "$sdk" ] || [ -d "$sdk" ]; } || return ;;
+		lab) [ -e "$moat_cache/guest-kernel/modules/modules.dep" ] || return ;;
+		esac
+	done
+}
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+	[ $# -gt 0 ] || die "usage: tools/setup.sh GROUP...; groups: build run test lab report"
+	setup "$@"
+fi
