@@ -52,7 +52,7 @@ const char *app_suggest(const char *text, const char *const words[])
 
 	for (unsigned int i = 0; words[i] != NULL; i++) {
 		unsigned int d = distance(text, words[i]);
-		unsigned int near = RTE_MAX(strlen(words[i]) / 3, 1u);
+		unsigned int near = strlen(words[i]) / 3;
 
 		if (d <= near && d < best) {
 			best = d;
@@ -228,10 +228,10 @@ void app_read_word(struct app_ini *ini, const struct app_entry *e, const struct 
 	meant = app_suggest(e->value, key->words);
 	list_words(key->words, buf, sizeof(buf));
 	if (meant != NULL)
-		app_ini_error(ini, e->line, "%s = %s is unknown; did you mean '%s'? There are %s", e->key,
+		app_ini_error(ini, e->line, "%s = %s is unknown; did you mean '%s'? It can be %s", e->key,
 			e->value, meant, buf);
 	else
-		app_ini_error(ini, e->line, "%s = %s is unknown; there are %s", e->key, e->value, buf);
+		app_ini_error(ini, e->line, "%s = %s is unknown; it can be %s", e->key, e->value, buf);
 }
 
 void app_read_sid(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,

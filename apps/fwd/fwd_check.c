@@ -122,14 +122,6 @@ static void check_width(struct fwd_conf *conf, struct fwd_tenant *t)
 			t->name, app_size_text(t->memory, text, sizeof(text)), base, (uintmax_t)width);
 }
 
-/* Modes that lib/tenant has a name for, but does not carry out yet. */
-static void check_mode(struct fwd_conf *conf, struct fwd_tenant *t)
-{
-	if (t->mode != MOAT_STATIC && t->mode != MOAT_STRICT)
-		app_ini_error(&conf->ini, app_ini_line(t->section, "mode"),
-			"mode = %s is not there yet; use static or strict", moat_mode_name(t->mode));
-}
-
 void fwd_check_memory(struct fwd_conf *conf)
 {
 	for (unsigned int i = 0; i < conf->nr_tenants; i++) {
@@ -137,7 +129,6 @@ void fwd_check_memory(struct fwd_conf *conf)
 		uint64_t need = fwd_tenant_memory(t);
 		char text[24];
 
-		check_mode(conf, t);
 		check_buffers(conf, t);
 		if (t->memory != 0 && t->memory < need)
 			app_ini_error(&conf->ini, app_ini_line(t->section, "memory"),

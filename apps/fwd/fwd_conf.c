@@ -39,50 +39,55 @@ static void read_match(struct app_ini *ini, const struct app_entry *e, const str
 			e->value);
 }
 
-#define F(structure, member) offsetof(struct structure, member)
+/* A key, the function that reads it, the structure and the member it fills; then what else it needs. */
+#define KEY(key, function, structure, member, ...)                                                 \
+	{                                                                                          \
+		.name = key, .read = function, .offset = offsetof(struct structure, member),       \
+		##__VA_ARGS__                                                                      \
+	}
 
 static const struct app_key fwd_keys[] = {
-	{ "seconds", app_read_number, F(fwd_conf, seconds), .max = 1000000000 },
-	{ "interval", app_read_number, F(fwd_conf, interval), .min = 1, .max = 3600 },
-	{ "idle", app_read_word, F(fwd_conf, idle), .words = idle_words },
-	{ "lcores", app_read_set, F(fwd_conf, lcores) },
-	{ NULL },
+	KEY("seconds", app_read_number, fwd_conf, seconds, .max = 1000000000),
+	KEY("interval", app_read_number, fwd_conf, interval, .min = 1, .max = 3600),
+	KEY("idle", app_read_word, fwd_conf, idle, .words = idle_words),
+	KEY("lcores", app_read_set, fwd_conf, lcores),
+	{ .name = NULL },
 };
 
 static const struct app_key unit_keys[] = {
-	{ "kind", app_read_word, F(fwd_unit, kind), .words = app_unit_kinds, .required = true },
-	{ "args", app_read_text, F(fwd_unit, args) },
-	{ NULL },
+	KEY("kind", app_read_word, fwd_unit, kind, .words = app_unit_kinds, .required = true),
+	KEY("args", app_read_text, fwd_unit, args),
+	{ .name = NULL },
 };
 
 static const struct app_key port_keys[] = {
-	{ "backing", app_read_text, F(fwd_port, backing) },
-	{ "device", app_read_text, F(fwd_port, device) },
-	{ "unit", app_read_text, F(fwd_port, unit_name) },
-	{ "queues", app_read_number, F(fwd_port, queues), .min = 1, .max = 64 },
-	{ "requesters", app_read_word, F(fwd_port, requesters), .words = requesters_words },
-	{ "requester", app_read_sid, F(fwd_port, requester) },
-	{ "rx_descriptors", app_read_number, F(fwd_port, rx_descriptors), .min = 64, .max = 4096 },
-	{ "tx_descriptors", app_read_number, F(fwd_port, tx_descriptors), .min = 64, .max = 4096 },
-	{ "mtu", app_read_number, F(fwd_port, mtu), .min = 68, .max = 9000 },
-	{ "promiscuous", app_read_bool, F(fwd_port, promiscuous) },
-	{ NULL },
+	KEY("backing", app_read_text, fwd_port, backing),
+	KEY("device", app_read_text, fwd_port, device),
+	KEY("unit", app_read_text, fwd_port, unit_name),
+	KEY("queues", app_read_number, fwd_port, queues, .min = 1, .max = 64),
+	KEY("requesters", app_read_word, fwd_port, requesters, .words = requesters_words),
+	KEY("requester", app_read_sid, fwd_port, requester),
+	KEY("rx_descriptors", app_read_number, fwd_port, rx_descriptors, .min = 64, .max = 4096),
+	KEY("tx_descriptors", app_read_number, fwd_port, tx_descriptors, .min = 64, .max = 4096),
+	KEY("mtu", app_read_number, fwd_port, mtu, .min = 68, .max = 9000),
+	KEY("promiscuous", app_read_bool, fwd_port, promiscuous),
+	{ .name = NULL },
 };
 
 static const struct app_key tenant_keys[] = {
-	{ "queues", app_read_text, F(fwd_tenant, queue_list), .required = true },
-	{ "mode", app_read_word, F(fwd_tenant, mode), .words = mode_words, .required = true },
-	{ "unit", app_read_text, F(fwd_tenant, unit_name) },
-	{ "forward", app_read_word, F(fwd_tenant, forward), .words = forward_words },
-	{ "memory", app_read_size, F(fwd_tenant, memory), .min = 4096, .max = UINT64_C(1) << 40 },
-	{ "iova_base", app_read_size, F(fwd_tenant, iova_base), .max = (UINT64_C(1) << 57) - 1 },
-	{ "width", app_read_number, F(fwd_tenant, width), .min = 22, .max = 57 },
-	{ "buffers", app_read_number, F(fwd_tenant, buffers), .min = 64, .max = 1 << 24 },
-	{ "data_room", app_read_size, F(fwd_tenant, data_room), .min = 512, .max = 65535 },
-	{ "verify", app_read_bool, F(fwd_tenant, verify) },
-	{ "match", read_match, F(fwd_tenant, match) },
-	{ "lcores", app_read_set, F(fwd_tenant, lcores) },
-	{ NULL },
+	KEY("queues", app_read_text, fwd_tenant, queue_list, .required = true),
+	KEY("mode", app_read_word, fwd_tenant, mode, .words = mode_words, .required = true),
+	KEY("unit", app_read_text, fwd_tenant, unit_name),
+	KEY("forward", app_read_word, fwd_tenant, forward, .words = forward_words),
+	KEY("memory", app_read_size, fwd_tenant, memory, .min = 4096, .max = UINT64_C(1) << 40),
+	KEY("iova_base", app_read_size, fwd_tenant, iova_base, .max = (UINT64_C(1) << 57) - 1),
+	KEY("width", app_read_number, fwd_tenant, width, .min = 22, .max = 57),
+	KEY("buffers", app_read_number, fwd_tenant, buffers, .min = 64, .max = 1 << 24),
+	KEY("data_room", app_read_size, fwd_tenant, data_room, .min = 512, .max = 65535),
+	KEY("verify", app_read_bool, fwd_tenant, verify),
+	KEY("match", read_match, fwd_tenant, match),
+	KEY("lcores", app_read_set, fwd_tenant, lcores),
+	{ .name = NULL },
 };
 
 /* -------------------------------------------------------------------------------- sections */

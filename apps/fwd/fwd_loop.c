@@ -22,7 +22,7 @@ static inline void count(uint64_t *counter, uint64_t n)
 }
 
 /* What the queue does not take is dropped, as testpmd does: waiting would stall the other ports. */
-static inline void send(struct fwd_group *g, unsigned int to, struct rte_mbuf *pkts[], uint16_t n)
+static inline void transmit(struct fwd_group *g, unsigned int to, struct rte_mbuf *pkts[], uint16_t n)
 {
 	uint16_t sent;
 
@@ -104,7 +104,7 @@ static void bridge(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkts
 		}
 	}
 	for (unsigned int to = 0; to < g->nr_ports; to++)
-		send(g, to, out[to], nr_out[to]);
+		transmit(g, to, out[to], nr_out[to]);
 }
 
 /* One burst from every port of the group. @return packets received */
@@ -128,7 +128,7 @@ static unsigned int forward(struct fwd_group *g)
 			swap_addresses(pkts, n);
 			/* fallthrough */
 		default:
-			send(g, partner(g, from), pkts, n);
+			transmit(g, partner(g, from), pkts, n);
 		}
 	}
 	return total;
