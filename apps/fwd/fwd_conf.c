@@ -14,7 +14,7 @@
 
 static const char *const requesters_words[] = { "port", "queue", NULL };
 static const char *const forward_words[] = { "io", "macswap", "l2", NULL };
-static const char *const idle_words[] = { "spin", "yield", NULL };
+static const char *const idle_words[] = { "spin", "yield", "sleep", NULL };
 static const char *const mode_words[] = { "static", "strict", "pipelined", "deferred", "copy", NULL };
 
 /* "mac 02:00:00:00:00:01" or "vlan 100" */

@@ -206,8 +206,10 @@ int fwd_eal_init(const struct fwd_conf *conf, int argc, char *argv[])
 	struct args args = { 0 };
 
 	add(&args, argc > 0 ? argv[0] : "moat-fwd");
-	if (!given(argc, argv, log))
+	if (!given(argc, argv, log)) {
 		add(&args, "--log-level=warning");
+		add(&args, "--log-level=lib.telemetry:error"); /* it misses a socket nobody needs */
+	}
 	if (!fwd_eal_chose_lcores(argc, argv))
 		add_lcores(&args, conf);
 	add_memory(&args, argc, argv);

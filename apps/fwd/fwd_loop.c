@@ -6,14 +6,17 @@
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
+#include <time.h>
 
 #include <rte_launch.h>
 #include <rte_mbuf.h>
 
 #include "fwd.h"
 
-/* Empty turns before an lcore that shares its CPU gives it away. */
+/* Empty turns before an lcore that is to share its CPU gives it away, and how long it then sleeps. */
 #define PATIENCE 32
+#define NAP_NS   20000
 
 /* One writer; the report reads torn-free. Relaxed: nothing is ordered by a counter. */
 static inline void count(uint64_t *counter, uint64_t n)
@@ -183,15 +186,42 @@ static int each_tenant(struct fwd_worker *w, int (*call)(struct moat_tenant *))
 	return first;
 }
 
+/* Another's tickets do not wait for an lcore that is offline, and it holds no translation now. */
+static int go_offline(struct moat_tenant *t)
+{
+	moat_lane_offline(moat_tenant_lane(t));
+	return 0;
+}
+
+static int come_online(struct moat_tenant *t)
+{
+	moat_lane_online(moat_tenant_lane(t));
+	return 0;
+}
+
 static struct fwd_run *running; /* what rte_eal_remote_launch()'s one argument has no room for */
+
+/* Nothing came for a while: let others have the CPU. */
+static void rest(struct fwd_worker *w)
+{
+	const struct timespec nap = { .tv_nsec = NAP_NS };
+
+	each_tenant(w, go_offline);
+	if (running->conf->idle == FWD_IDLE_SLEEP)
+		nanosleep(&nap, NULL);
+	else
+		sched_yield();
+	each_tenant(w, come_online);
+	moat_cost_start(&RTE_PER_LCORE(moat_cost_watch)); /* that time is nobody's */
+}
 
 static int work(void *arg)
 {
 	struct fwd_worker *w = arg;
 	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
-	bool yield = running->conf->idle == FWD_IDLE_YIELD;
 	unsigned int idle = 0;
 
+	prctl(PR_SET_TIMERSLACK, 1000UL); /* a nap is to take what it says; the default adds 50 us */
 	w->rc = each_tenant(w, moat_tenant_lcore_enter);
 	if (w->rc != 0)
 		return w->rc;
@@ -200,8 +230,8 @@ static int work(void *arg)
 	/* Relaxed: `stop` carries nothing but itself; what follows is ordered by the thread's end. */
 	while (!atomic_load_explicit(&running->stop, memory_order_relaxed)) {
 		idle = turn(w) != 0 ? 0 : idle + 1;
-		if (yield && idle >= PATIENCE) {
-			sched_yield();
+		if (running->conf->idle != FWD_IDLE_SPIN && idle >= PATIENCE) {
+			rest(w);
 			idle = 0;
 		}
 	}
