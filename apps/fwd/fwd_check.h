@@ -19,6 +19,9 @@ void fwd_check_memory(struct fwd_conf *conf);
 /** Lcores against those that may poll. Also called once the EAL has chosen them. */
 void fwd_check_lcores(struct fwd_conf *conf, const struct app_set *lcores);
 
+/** Whether the EAL, running, knows the backing devices' drivers. */
+void fwd_check_drivers(struct fwd_conf *conf);
+
 /** The unit that `name` (or, without a name, the file's only unit) means; complains if none. */
 struct fwd_unit *fwd_find_unit(struct fwd_conf *conf, const struct app_section *s, const char *name);
 struct fwd_port *fwd_find_port(struct fwd_conf *conf, const char *name);

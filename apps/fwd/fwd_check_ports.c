@@ -4,8 +4,11 @@
 
 /* Units and ports. */
 
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+
+#include <rte_devargs.h>
 
 #include "fwd_check.h"
 
@@ -77,6 +80,38 @@ moat_sid_t fwd_port_sid(const struct fwd_port *port, unsigned int *n)
 {
 	*n = port->requesters == FWD_REQUESTER_QUEUE ? (unsigned int)port->queues : 1;
 	return (moat_sid_t)port->requester;
+}
+
+/* net_af_packet's interface; other drivers' arguments are their own business. */
+static void check_backing(struct fwd_conf *conf, const struct fwd_port *port)
+{
+	static const char key[] = "net_af_packet,iface=";
+	char name[IF_NAMESIZE] = "";
+
+	if (strncmp(port->backing, key, strlen(key)) != 0)
+		return;
+	sscanf(port->backing + strlen(key), "%15[^,]", name);
+	if (if_nametoindex(name) == 0)
+		app_ini_error(&conf->ini, app_ini_line(port->section, "backing"),
+			"backing = %s: there is no interface '%s' here; 'ip link' lists those there are",
+			port->backing, name);
+}
+
+void fwd_check_drivers(struct fwd_conf *conf)
+{
+	for (unsigned int i = 0; i < conf->nr_ports; i++) {
+		const struct fwd_port *port = &conf->ports[i];
+		struct rte_devargs args = { .type = 0 };
+
+		if (port->backing == NULL)
+			continue;
+		if (rte_devargs_parse(&args, port->backing) != 0)
+			app_ini_error(&conf->ini, app_ini_line(port->section, "backing"),
+				"backing = %s: DPDK has no driver of that name here; net_af_packet, net_pcap, "
+				"net_ring and net_null are some it may have",
+				port->backing);
+		rte_devargs_reset(&args);
+	}
 }
 
 static void check_device(struct fwd_conf *conf, struct fwd_port *port)
@@ -155,7 +190,9 @@ static void check_port(struct fwd_conf *conf, struct fwd_port *port)
 			rte_align32pow2(port->rx_descriptors), rte_align32pow2(port->tx_descriptors));
 	if (conf->nr_units != 0)
 		port->unit = fwd_find_unit(conf, s, port->unit_name);
-	if (port->device != NULL && port->backing == NULL)
+	if (port->backing != NULL)
+		check_backing(conf, port);
+	else if (port->device != NULL)
 		check_device(conf, port);
 	default_requester(conf, port);
 	if (port->unit != NULL)

@@ -212,17 +212,18 @@ static void check_apart(struct fwd_conf *conf, const struct fwd_tenant *a, const
 					", or net_moat ('backing') with 'requesters = queue'");
 }
 
-/* What is not matched goes to queue 0. */
+/* What matches nothing goes to the one tenant without a match, or nowhere (fwd_ports.c). */
 static void check_match(struct fwd_conf *conf, const struct fwd_tenant *a, const struct fwd_tenant *b,
 	const struct fwd_port *port)
 {
-	const struct fwd_tenant *last = owner(conf, port, 0) == b ? a : b;
+	bool a_matches = a->match.mac || a->match.vlan;
+	bool b_matches = b->match.mac || b->match.vlan;
 
-	if (!last->match.mac && !last->match.vlan)
-		app_ini_error(&conf->ini, last->section->line,
-			"[tenant %s] shares port %s with tenant %s and has no 'match': packets that match "
-			"nothing go to queue 0, which is %s's; add 'match = mac ...' or 'match = vlan ...'",
-			last->name, port->name, last == a ? b->name : a->name, owner(conf, port, 0)->name);
+	if (!a_matches && !b_matches)
+		app_ini_error(&conf->ini, b->section->line,
+			"[tenant %s] shares port %s with tenant %s and neither has a 'match': whose packets "
+			"are whose? Give one 'match = mac ...' or 'match = vlan ...'; the other gets the rest",
+			b->name, port->name, a->name);
 	else if (memcmp(&a->match, &b->match, sizeof(a->match)) == 0)
 		app_ini_error(&conf->ini, app_ini_line(b->section, "match"),
 			"match = %s is tenant %s's already, on the same port %s; steer by something else",

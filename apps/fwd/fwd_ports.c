@@ -145,26 +145,40 @@ static int set_up_queue(struct fwd_run_port *port, uint16_t queue, const struct 
 	return 0;
 }
 
+/* One rule: packets of `pattern` go to `queue`, or (DROP) nowhere. */
+#define DROP UINT16_MAX
+static int add_rule(struct fwd_run_port *port, uint32_t priority, const struct rte_flow_item pattern[],
+	uint16_t queue, const char *what)
+{
+	const struct rte_flow_attr attr = { .ingress = 1, .priority = priority };
+	const struct rte_flow_action_queue to = { .index = queue };
+	const struct rte_flow_action actions[] = {
+		{ .type = queue == DROP ? RTE_FLOW_ACTION_TYPE_DROP : RTE_FLOW_ACTION_TYPE_QUEUE,
+			.conf = queue == DROP ? NULL : &to },
+		{ .type = RTE_FLOW_ACTION_TYPE_END },
+	};
+	struct rte_flow_error error = { .message = NULL };
+
+	if (rte_flow_create(port->id, &attr, pattern, actions, &error) != NULL)
+		return 0;
+	return moat_error(-rte_errno, "port %s does not steer %s to where it belongs: %s",
+		port->conf->name, what, error.message != NULL ? error.message : rte_strerror(rte_errno));
+}
+
+/* What a tenant's `match` says goes to its queue. */
 static int steer(struct fwd_run_port *port, uint16_t queue, const struct fwd_tenant *t)
 {
-	const struct rte_flow_attr attr = { .ingress = 1 };
 	struct rte_flow_item_eth eth = { 0 };
-	struct rte_flow_item_vlan vlan = { .tci = rte_cpu_to_be_16(t->match.vid) };
+	const struct rte_flow_item_vlan vlan = { .tci = rte_cpu_to_be_16(t->match.vid) };
 	static const struct rte_flow_item_eth eth_mask = {
 		.dst.addr_bytes = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	};
 	static const struct rte_flow_item_vlan vlan_mask = { .tci = RTE_BE16(0x0fff) };
-	const struct rte_flow_action_queue to = { .index = queue };
 	struct rte_flow_item pattern[] = {
 		{ .type = RTE_FLOW_ITEM_TYPE_ETH },
 		{ .type = RTE_FLOW_ITEM_TYPE_END },
 		{ .type = RTE_FLOW_ITEM_TYPE_END },
 	};
-	const struct rte_flow_action actions[] = {
-		{ .type = RTE_FLOW_ACTION_TYPE_QUEUE, .conf = &to },
-		{ .type = RTE_FLOW_ACTION_TYPE_END },
-	};
-	struct rte_flow_error error = { .message = NULL };
 
 	memcpy(&eth.dst, t->match.addr, sizeof(t->match.addr));
 	if (t->match.mac) {
@@ -174,14 +188,36 @@ static int steer(struct fwd_run_port *port, uint16_t queue, const struct fwd_ten
 		pattern[1] = (struct rte_flow_item){ .type = RTE_FLOW_ITEM_TYPE_VLAN, .spec = &vlan,
 			.mask = &vlan_mask };
 	}
-	if (rte_flow_create(port->id, &attr, pattern, actions, &error) == NULL)
-		return moat_error(-rte_errno, "port %s does not steer 'match = %s' to queue %u: %s",
-			port->conf->name, app_ini_entry(t->section, "match")->value, queue,
-			error.message != NULL ? error.message : rte_strerror(rte_errno));
-	return 0;
+	return add_rule(port, 0, pattern, queue, app_ini_entry(t->section, "match")->value);
 }
 
-/* Call `each` for every queue of the port, with the tenant that has it. */
+/* What matches nothing must not land with just anybody: it goes to the tenant without a match, or
+ * nowhere. Only a port with matches needs the rule. */
+static int steer_rest(struct fwd_run *run, struct fwd_run_port *port)
+{
+	const struct rte_flow_item pattern[] = {
+		{ .type = RTE_FLOW_ITEM_TYPE_ETH },
+		{ .type = RTE_FLOW_ITEM_TYPE_END },
+	};
+	uint16_t queue = DROP;
+	bool any = false;
+
+	for (unsigned int i = run->conf->nr_tenants; i-- != 0;) {
+		const struct fwd_tenant *t = run->tenants[i].conf;
+		bool match = t->match.mac || t->match.vlan;
+
+		for (unsigned int k = t->nr_queues; k-- != 0;) {
+			if (t->queues[k].port != port->conf)
+				continue;
+			any |= match;
+			if (!match)
+				queue = t->queues[k].queue;
+		}
+	}
+	return any ? add_rule(port, 1, pattern, queue, "what matches nothing") : 0;
+}
+
+/* Set up, or steer to, every queue of the port. */
 static int each_queue(struct fwd_run *run, struct fwd_run_port *port, bool flows)
 {
 	int rc = 0;
@@ -218,7 +254,8 @@ int fwd_port_start(struct fwd_run *run, struct fwd_run_port *port)
 	port->started = true;
 	if (port->conf->promiscuous)
 		rte_eth_promiscuous_enable(port->id); /* one that cannot receives what it can */
-	return each_queue(run, port, true);
+	rc = each_queue(run, port, true);
+	return rc == 0 ? steer_rest(run, port) : rc;
 }
 
 void fwd_port_stop(struct fwd_run_port *port)

@@ -203,13 +203,14 @@ static bool right(struct fwd_conf *conf, const char *path, bool our_lcores)
 	return fwd_conf_read(conf, path) == 0 && fwd_conf_check(conf, our_lcores ? &cpus : NULL) == 0;
 }
 
-/* With the EAL up: lcores that the user chose are known only now. */
+/* With the EAL up: drivers, and lcores that the user chose, are known only now. */
 static int with_eal(struct fwd_conf *conf, const struct fwd_args *args, bool our_lcores)
 {
 	struct app_set workers;
 	int code;
 
 	fwd_eal_workers(&workers);
+	fwd_check_drivers(conf);
 	if (!our_lcores)
 		fwd_check_lcores(conf, &workers);
 	code = conf->ini.errors != 0 ? FWD_EXIT_CONFIG : run_all(conf, args);
