@@ -168,18 +168,22 @@ static bool is_mapped(const struct moat_tenant *t, const struct rte_mbuf *pkt)
 	return true;
 }
 
-/* Keep what can be sent, free the rest. */
-static uint16_t drop_unmapped(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
-	uint16_t n)
+/* What can be sent first, the rest behind it. rte_eth_tx_burst() then says that the rest was not sent,
+ * and its caller frees it, as it does with what does not fit into a queue: freed here, it would be
+ * freed twice. */
+static uint16_t put_unmapped_last(struct moat_tenant *t, struct tenant_lcore *lc,
+	struct rte_mbuf *pkts[], uint16_t n)
 {
 	uint16_t kept = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
-		if (is_mapped(t, pkts[i])) {
-			pkts[kept++] = pkts[i];
+		struct rte_mbuf *m = pkts[i];
+
+		if (is_mapped(t, m)) {
+			pkts[i] = pkts[kept];
+			pkts[kept++] = m;
 		} else {
 			lc->map_failed++;
-			rte_pktmbuf_free(pkts[i]);
 		}
 	}
 	return kept;
@@ -198,7 +202,7 @@ static uint16_t tx_map(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], u
 		failed |= map_packet(t, lc, &run, pkts[i]) != 0;
 	failed |= tenant_run_map(t, lc->lane, &run, tenant_tx_prot(t)) != 0;
 	if (unlikely(failed))
-		n = drop_unmapped(t, lc, pkts, n);
+		n = put_unmapped_last(t, lc, pkts, n);
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_MAP);
 	return n;
 }

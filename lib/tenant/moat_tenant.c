@@ -101,6 +101,7 @@ void moat_tenant_poll(struct moat_tenant *t)
 	struct tenant_lcore *lc = tenant_lcore(t);
 	struct moat_lane *lane = lc->lane;
 	moat_ticket_t before = lane->done;
+	bool waiting = before != lane->flushed;
 
 	if (t->conf.mode == MOAT_DEFERRED)
 		tenant_deferred_flush(t, lc, rte_rdtsc());
@@ -109,7 +110,9 @@ void moat_tenant_poll(struct moat_tenant *t)
 	if (moat_lane_poll(lane) != before)
 		for (unsigned int i = 0; i < t->nr_pools; i++)
 			moat_pool_release(t->pools[i], lane->done);
-	moat_cost_mark(&RTE_PER_LCORE(moat_cost_watch), &lc->cost, MOAT_STAGE_RECLAIM);
+	/* Where no ticket was out there was nothing to reclaim: an idle lcore's polls are idleness. */
+	if (waiting)
+		moat_cost_mark(&RTE_PER_LCORE(moat_cost_watch), &lc->cost, MOAT_STAGE_RECLAIM);
 }
 
 struct moat_lane *moat_tenant_lane(struct moat_tenant *t)

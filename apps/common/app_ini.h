@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef APP_INI_H
+#define APP_INI_H
+
+/**
+ * @file
+ * An INI file whose mistakes can be pointed at.
+ *
+ * DPDK's rte_cfgfile reads the file, but remembers no line numbers, cuts what is too long and passes
+ * over lines that it does not understand. This is the index beside it: each section and entry with
+ * its line. Every complaint, from a bad line to a queue that two tenants want, is one sentence
+ *
+ *	FILE:LINE: what is wrong, with the value; what to do
+ *
+ * that app_ini_error() writes and counts. Reading goes on after a complaint, so that one run shows
+ * as many as possible; the caller looks at `errors` before it goes on to what depends on the rest.
+ *
+ * A section is `[kind name]` ("[tenant red]") or `[kind]`; comments begin with ';'.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rte_common.h>
+
+/** One `key = value`. Strings live as long as the file. */
+struct app_entry {
+	char *key;
+	char *value;
+	unsigned int line;
+};
+
+struct app_section {
+	char *kind; /* "tenant" of [tenant red] */
+	char *name; /* "red"; "" where there is none */
+	unsigned int line;
+	unsigned int nr_entries;
+	struct app_entry *entries;
+};
+
+struct app_ini {
+	const char *path;
+	unsigned int errors; /* complaints so far */
+	unsigned int nr_sections;
+	struct app_section *sections;
+};
+
+/**
+ * Read a file. Complaints about it as a file (it is not there, a line is neither section nor entry)
+ * have been written when this returns -EINVAL. `path` must outlive `ini`.
+ * @return 0; -EINVAL; -ENOMEM. Control path; needs no EAL.
+ */
+int app_ini_load(struct app_ini *ini, const char *path);
+void app_ini_free(struct app_ini *ini);
+
+/** Write "FILE:LINE: sentence" to stderr (without line: 0) and count it. @return -EINVAL */
+int app_ini_error(struct app_ini *ini, unsigned int line, const char *fmt, ...)
+	__rte_format_printf(3, 4);
+
+/** The section's entry `key`, or NULL. */
+const struct app_entry *app_ini_entry(const struct app_section *section, const char *key);
+/** Where to point when `key` is at fault: its line, or the section's where the key is absent. */
+unsigned int app_ini_line(const struct app_section *section, const char *key);
+
+/**
+ * The word of `words` (NULL-terminated) that `text` was probably meant to be, or NULL where none is
+ * near: at most a third of the letters differ, a swapped pair counting once.
+ */
+const char *app_suggest(const char *text, const char *const words[]);
+
+/* ------------------------------------------------------------------------- keys and values */
+
+struct app_key;
+/**
+ * Turns an entry's value into `field`. On a value that makes no sense it complains with
+ * app_ini_error(), naming what would make sense.
+ */
+typedef void (*app_read_t)(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
+	void *field);
+
+/** A key that a kind of section has, and where its value goes. */
+struct app_key {
+	const char *name;
+	app_read_t read;
+	size_t offset;            /* of the field in the caller's structure */
+	uint64_t min, max;        /* app_read_number, app_read_size */
+	const char *const *words; /* app_read_word: the values, NULL-terminated */
+	bool required;
+};
+
+/**
+ * Read a section's entries by `keys` (up to a `name` of NULL) into `object`. Complains about keys
+ * that do not exist (and says which may have been meant), keys given twice, and required keys left
+ * out. Fields of absent keys are left alone: fill in defaults before.
+ */
+void app_ini_read(struct app_ini *ini, const struct app_section *section, const struct app_key *keys,
+	void *object);
+
+/** char *: the text, which lives as long as `ini`. */
+void app_read_text(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
+	void *field);
+/** uint64_t: a whole number, decimal or 0x..., within min and max. */
+void app_read_number(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
+	void *field);
+/** uint64_t: bytes, with K, M or G (powers of 1024), within min and max. */
+void app_read_size(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
+	void *field);
+/** bool: yes or no. */
+void app_read_bool(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
+	void *field);
+/** int: index of the value in `words`. */
+void app_read_word(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
+	void *field);
+/** int: a source-id, "bus:device.function" in hexadecimal. */
+void app_read_sid(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
+	void *field);
+/** struct app_set: numbers and ranges, "1,3-5". */
+void app_read_set(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
+	void *field);
+
+#define APP_SET_MAX 1024
+/** A set of small numbers: lcores, CPUs. */
+struct app_set {
+	uint64_t bits[APP_SET_MAX / 64];
+	unsigned int n;
+};
+
+static inline bool app_set_has(const struct app_set *set, unsigned int i)
+{
+	return i < APP_SET_MAX && (set->bits[i / 64] >> (i % 64) & 1);
+}
+void app_set_add(struct app_set *set, unsigned int i);
+/** "1,3-5" into `buf`, cut where it does not fit. @return buf */
+const char *app_set_text(const struct app_set *set, char *buf, size_t size);
+
+/** "16M", "4K", "123": bytes as app_read_size() reads them. @return buf */
+const char *app_size_text(uint64_t bytes, char *buf, size_t size);
+
+#endif /* APP_INI_H */

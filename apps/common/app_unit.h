@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef APP_UNIT_H
+#define APP_UNIT_H
+
+/**
+ * @file
+ * Opening a unit by the name of its kind, whatever the kind; and what reports want to know of it.
+ */
+
+#include "moat_unit.h"
+
+enum app_unit_kind {
+	APP_UNIT_SOFT, /* drivers/softvtd driven by drivers/vtd: all in this process */
+	APP_UNIT_KINDS,
+};
+
+/** "soft", ..., NULL */
+extern const char *const app_unit_kinds[APP_UNIT_KINDS + 1];
+
+/** Whether the unit is nothing but memory of this process: opening it configures nothing. */
+bool app_unit_in_process(enum app_unit_kind kind);
+
+/**
+ * @param args what the kind understands, "key=value,..."; NULL or "": its defaults
+ * @return 0 or a negative errno; moat_error_text() has the sentence. Control path; needs no EAL
+ *   where app_unit_in_process().
+ */
+int app_unit_open(enum app_unit_kind kind, const char *name, const char *args,
+	struct moat_unit **unit);
+void app_unit_close(struct moat_unit *unit);
+
+/** What a unit counted. */
+struct app_unit_stats {
+	uint64_t descriptors; /* wait descriptors not counted */
+	uint64_t waits;
+	uint64_t pages;       /* invalidated */
+	uint64_t stale_dma;   /* DMA that got through after the promise that it could not; soft only */
+	bool has_oracle;      /* stale_dma was watched for */
+	uint64_t iotlb_hits, iotlb_misses; /* the unit's own; soft only */
+};
+void app_unit_stats(struct moat_unit *unit, struct app_unit_stats *stats);
+
+#endif /* APP_UNIT_H */

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The moat authors
+"""What the demo's figures mean, in sentences. usage: demo.py SUMMARY.json [--attack]
+
+Exit status 1 where a promise was broken: a stale DMA, or a refused DMA that nobody asked for.
+"""
+
+import json
+import sys
+
+
+def tenant_sentences(tenant):
+    cycles = tenant["cycles_per_packet"]
+    look_ups = tenant["iotlb"]["hits"] + tenant["iotlb"]["misses"]
+    yield f"{tenant['name']} ({tenant['mode']}): {tenant['rx_packets']} packets, " \
+          f"{cycles['total']:.0f} cycles each for protection, {cycles['application']:.0f} to forward them."
+    if tenant["mode"] == "static":
+        yield "  Its memory was mapped once. Its ports reached all of that, and nothing else; nothing is"
+        yield "  unmapped per packet, so all it paid for was looking each received buffer up" \
+              f" ({cycles['translate']:.0f} cycles)."
+    else:
+        yield f"  Each buffer was mapped ({cycles['map']:.0f}), unmapped ({cycles['unmap']:.0f}), its" \
+              f" invalidation queued ({cycles['submit']:.0f}) and awaited"
+        yield f"  ({cycles['wait']:.0f}) before the packet was handed on: nobody can change a packet that has" \
+              " been received."
+    if look_ups:
+        hit = tenant["iotlb"]["hits"] / look_ups
+        yield f"  {hit:.1%} of {look_ups} look-ups were served by the shadow IOTLB."
+
+
+def unit_sentences(unit, attack):
+    yield f"The unit ({unit['kind']}) took {unit['descriptors']} invalidation descriptors for " \
+          f"{unit['pages']} pages, and {unit['waits']} waits."
+    if unit["stale_dma"] == 0:
+        yield "No DMA reached a page after the promise that none would (stale DMA: 0)."
+    else:
+        yield f"BROKEN PROMISE: {unit['stale_dma']} DMAs reached pages that had been handed on."
+    if attack:
+        yield f"It refused {unit['faults']} DMAs: red's attempts, listed above."
+    elif unit["faults"] == 0:
+        yield "It had nothing to refuse (faults: 0)."
+    else:
+        yield f"UNEXPECTED: it refused {unit['faults']} DMAs."
+
+
+def main():
+    with open(sys.argv[1], encoding="utf-8") as f:
+        summary = json.load(f)
+    attack = "--attack" in sys.argv[2:]
+    print("\nwhat it means:")
+    for tenant in summary["tenants"]:
+        print(*tenant_sentences(tenant), sep="\n")
+    print(*unit_sentences(summary["unit"], attack), sep="\n")
+    print("Cycles are this machine's, and include what it took to be the NIC's driver, not the NIC: time "
+          "spent\nbeing hardware is counted apart. doc/cost.md says how to read the table.")
+    unit = summary["unit"]
+    return int(unit["stale_dma"] != 0 or (unit["faults"] != 0 and not attack))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

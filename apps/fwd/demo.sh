@@ -1,0 +1,125 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The moat authors
+#
+#	demo.sh SECONDS JSON [--attack]		(run.sh calls it)
+#
+# The first process of a process namespace, with a network and mounts of its own. In it: four network
+# namespaces, red-a and red-b, blue-a and blue-b; moat-fwd between the two of each colour.
+
+. tools/common.sh
+
+seconds=$1 json=${2:-/run/moat/demo.json} attack=${3:-}
+fwd=build/apps/fwd/moat-fwd
+log=/run/moat
+[ "$seconds" != 0 ] || seconds=86400 # until a signal; iperf3 knows nothing longer than a day
+stopped='' pid_fwd='' pids=()
+
+# shellcheck disable=SC2317 # called by the trap
+stop() {
+	stopped=yes
+}
+trap stop INT TERM HUP
+
+# A /run that goes away with us: named namespaces, DPDK's socket, logs.
+mount -t tmpfs moat /run && mkdir -p /run/netns "$log" ||
+	die "cannot mount anything here; run.sh must be root, or the machine must allow user namespaces"
+
+run() {
+	"$@" >"$log/command" 2>&1 || die "$*: $(tail -n 1 "$log/command")"
+}
+
+# end TENANT SIDE ADDRESS: namespace TENANT-SIDE, on moat-fwd's port TENANT0 or TENANT1
+end() {
+	local ns=$1-$2 port=$1$([ "$2" = a ] && echo 0 || echo 1)
+
+	run ip netns add "$ns"
+	run ip link add "$port" type veth peer name eth0 netns "$ns"
+	# af_packet hands frames over as they are: no sender may leave checksums or cutting to a NIC
+	run ip netns exec "$ns" ethtool -K eth0 tx off rx off tso off gso off gro off
+	ethtool -K "$port" tx off rx off tso off gso off gro off >/dev/null 2>&1
+	for where in "ip netns exec $ns" ''; do
+		$where sysctl -qw net.ipv6.conf.all.disable_ipv6=1 2>/dev/null
+	done
+	run ip -n "$ns" addr add "$3/24" dev eth0
+	run ip -n "$ns" link set lo up
+	run ip -n "$ns" link set eth0 up
+	run ip link set "$port" up
+}
+
+# reach TENANT ADDRESS: until moat-fwd forwards, 15 s at most
+reach() {
+	for ((i = 0; i < 75; i++)); do
+		[ -z "$stopped" ] || return 0
+		kill -0 "$pid_fwd" 2>/dev/null || return 1
+		! ip netns exec "$1-a" ping -q -c 1 -W 0.2 "$2" >/dev/null 2>&1 || return 0
+	done
+	say "$1's two ends do not reach each other"
+	return 1
+}
+
+# talk TENANT ADDRESS: TCP and ping from one end to the other
+talk() {
+	ip netns exec "$1-b" iperf3 --server --one-off >"$log/$1-server" 2>&1 &
+	sleep 0.2
+	ip netns exec "$1-a" iperf3 --client "$2" --time "$seconds" --interval 0 >"$log/$1-tcp" 2>&1 &
+	pids+=($!)
+	ip netns exec "$1-a" ping -q -i 0.2 -w "$seconds" "$2" \
+		>"$log/$1-ping" 2>&1 &
+	pids+=($!)
+}
+
+# Wait for a process; a signal to us ends this waiting, and the demo with it.
+await() {
+	while kill -0 "$1" 2>/dev/null && [ -z "$stopped" ]; do
+		wait "$1"
+	done
+}
+
+# A process's status, however many signals come in between.
+reap() {
+	local code
+
+	while :; do
+		wait "$1"
+		code=$?
+		kill -0 "$1" 2>/dev/null || return "$code"
+	done
+}
+
+# result TENANT: what iperf3 and ping say themselves. The status is whether TCP got through.
+result() {
+	printf '\n%s:\n' "$1"
+	grep -E 'sender|receiver|error' "$log/$1-tcp" | sed 's/^/  iperf3: /'
+	grep -E 'packets transmitted|^rtt' "$log/$1-ping" | sed 's/^/  ping:   /'
+	grep -q receiver "$log/$1-tcp" || [ -n "$stopped" ]
+}
+
+end red a 10.0.1.1
+end red b 10.0.1.2
+end blue a 10.0.2.1
+end blue b 10.0.2.2
+
+say "moat-fwd forwards for red and blue; each has two network namespaces of its own"
+# Where everything shares two processors, forwarding goes first: TCP adapts, a full ring drops.
+# shellcheck disable=SC2086 # one word or none
+nice -n -10 "$fwd" apps/fwd/demo.ini --json "$json" $attack &
+pid_fwd=$!
+status=0
+if reach red 10.0.1.2 && reach blue 10.0.2.2; then
+	say "TCP (iperf3) and ping, red-a to red-b and blue-a to blue-b, at once"
+	talk red 10.0.1.2
+	talk blue 10.0.2.2
+	for pid in "${pids[@]}"; do
+		await "$pid"
+	done
+	kill -INT "${pids[@]}" 2>/dev/null
+else
+	status=1
+fi
+kill -INT "$pid_fwd" 2>/dev/null
+reap "$pid_fwd" || exit
+result red || status=1
+result blue || status=1
+python3 apps/fwd/demo.py "$json" $attack || status=1
+exit "$status"

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef FWD_H
+#define FWD_H
+
+/**
+ * @file
+ * moat-fwd at work. Reading the files in this order follows a run:
+ *
+ *	fwd_conf.c, fwd_check*.c   the file, and whether it can be
+ *	fwd_eal.c                  the EAL's arguments, as far as the user left them to us
+ *	fwd_setup.c, fwd_ports.c   tenants, ports, queues; and all of it back again
+ *	fwd_loop.c, fwd_l2.c       what an lcore does all day
+ *	fwd_report.c, fwd_json.c   the table every second, the summary, the file
+ *	fwd_faults.c, fwd_attack.c what the unit refused, and red trying
+ *
+ * One main thread owns everything here and sleeps most of the time; worker lcores poll. A worker
+ * writes its own counters and reads `stop`; the main thread reads counters as they are.
+ */
+
+#include <rte_ethdev.h>
+
+#include "fwd_conf.h"
+#include "fwd_l2.h"
+
+#define FWD_BURST   32
+#define FWD_WORKERS RTE_MAX_LCORE
+
+/* Exit codes. */
+#define FWD_EXIT_FAILED   1 /* something did not work */
+#define FWD_EXIT_CONFIG   2 /* the command line or the file is wrong */
+#define FWD_EXIT_BREACHED 3 /* --attack: a DMA that should have been refused was not */
+
+/** Command line. */
+struct fwd_args {
+	const char *config;
+	const char *json;      /* NULL: none */
+	uint64_t seconds;      /* with has_seconds: instead of the file's */
+	bool has_seconds;
+	bool attack;
+	bool check;
+};
+
+/** Counted by the lcore that polls the group. */
+struct fwd_counters {
+	uint64_t rx_packets;
+	uint64_t tx_packets;
+	uint64_t drops;   /* received, not sent */
+	uint64_t flooded; /* copies made, mode l2 */
+};
+
+/** A group of a tenant's queues, one on each of its ports, that one lcore polls. */
+struct fwd_group {
+	struct fwd_run_tenant *tenant;
+	struct fwd_counters count;
+	uint16_t nr_ports;
+	struct {
+		uint16_t port; /* ethdev */
+		uint16_t queue;
+	} at[FWD_PORTS];
+	unsigned int lcore;
+} __rte_cache_aligned;
+
+struct fwd_run_tenant {
+	const struct fwd_tenant *conf;
+	struct moat_tenant *tenant;
+	struct rte_mempool *pool;
+	struct fwd_l2 *table;       /* forward = l2 */
+	struct fwd_group *groups;   /* conf->nr_groups of them */
+	unsigned int queues_added;  /* callbacks on, from the front of conf->queues */
+	uint64_t faults;            /* refused DMA of its requesters */
+};
+
+struct fwd_run_port {
+	const struct fwd_port *conf;
+	uint16_t id;                /* ethdev */
+	bool attached;              /* the devices exist */
+	bool backing_attached;
+	bool started;
+	char backing[64];           /* device names; "" where there is none */
+	char device[64];
+};
+
+/** What an lcore polls: groups, those of one tenant next to each other. */
+struct fwd_worker {
+	unsigned int lcore;
+	unsigned int nr_groups;
+	struct fwd_group *groups[FWD_TENANTS * FWD_QUEUES];
+	int rc;                     /* how it ended */
+};
+
+struct fwd_run {
+	struct fwd_conf *conf;
+	const struct fwd_args *args;
+	struct fwd_run_tenant tenants[FWD_TENANTS];
+	struct fwd_run_port ports[FWD_PORTS];
+	struct fwd_worker *workers;
+	unsigned int nr_workers;
+	uint64_t unit_faults[FWD_UNITS];
+	/* Set once by the main thread, read by the workers each turn. */
+	_Atomic bool stop;
+};
+
+/* fwd_eal.c */
+/** Lcores that may poll when the choice is ours: the CPUs this process may use. */
+void fwd_eal_cpus(struct app_set *cpus);
+/** Whether the user chose lcores ("-l", "--lcores", "-c", ...). */
+bool fwd_eal_chose_lcores(int argc, char *argv[]);
+/** Start the EAL with the user's arguments and ours. @return 0 or a negative errno. */
+int fwd_eal_init(const struct fwd_conf *conf, int argc, char *argv[]);
+/** The set of worker lcores of the running EAL. */
+void fwd_eal_workers(struct app_set *lcores);
+
+/* fwd_setup.c */
+/** Build everything the configuration says. On failure what was built is still to be taken down;
+ * moat_error_text() has the sentence. */
+int fwd_setup(struct fwd_run *run);
+/** Take down what fwd_setup() built. @return 0, or what went wrong first. */
+int fwd_teardown(struct fwd_run *run);
+
+/* fwd_ports.c */
+int fwd_port_attach(struct fwd_run_port *port);
+int fwd_port_start(struct fwd_run *run, struct fwd_run_port *port);
+void fwd_port_stop(struct fwd_run_port *port);
+void fwd_port_detach(struct fwd_run_port *port);
+/** The requester of a queue's DMA. */
+int fwd_port_queue_sid(const struct fwd_run_port *port, uint16_t queue, moat_sid_t *sid);
+struct fwd_run_port *fwd_run_port(struct fwd_run *run, const struct fwd_port *conf);
+
+/* fwd_loop.c */
+int fwd_loop_start(struct fwd_run *run);
+/** Tell the workers to stop, and wait until they have left. @return 0, or a worker's error. */
+int fwd_loop_stop(struct fwd_run *run);
+
+/* fwd_report.c */
+/** A tenant at a moment: what the table and the file are made of. */
+struct fwd_snapshot {
+	uint64_t tsc;
+	struct fwd_counters count;
+	struct moat_tenant_stats stats;
+	uint64_t faults;
+};
+void fwd_snapshot(const struct fwd_run_tenant *tenant, struct fwd_snapshot *snapshot);
+void fwd_report_begin(struct fwd_run *run);
+/** One table: since the last one. */
+void fwd_report_table(struct fwd_run *run);
+/** The summary: since the beginning. */
+void fwd_report_summary(struct fwd_run *run);
+double fwd_report_seconds(void);
+/** Write a line about something that happened, between tables. */
+void fwd_report_line(const char *fmt, ...) __rte_format_printf(1, 2);
+
+/* fwd_json.c */
+int fwd_json_write(const struct fwd_run *run, const char *path);
+/** What a unit counted, with the faults this program saw. */
+struct fwd_unit_total {
+	struct app_unit_stats stats;
+	uint64_t faults;
+};
+void fwd_unit_total(const struct fwd_run *run, unsigned int unit, struct fwd_unit_total *total);
+
+/* fwd_faults.c */
+/** Fetch what units recorded, count it per tenant, print it (so many lines a second). */
+void fwd_faults_poll(struct fwd_run *run);
+/** Called with each fault before it is counted; @return true: it was expected, do not print it. */
+typedef bool (*fwd_fault_hook_t)(void *ctx, const struct moat_fault *fault);
+void fwd_faults_hook(fwd_fault_hook_t hook, void *ctx);
+/** The tenant that a source-id of `unit` is attached to, or NULL. */
+struct fwd_run_tenant *fwd_faults_tenant(struct fwd_run *run, const struct fwd_unit *unit,
+	moat_sid_t sid);
+
+/* fwd_attack.c */
+struct fwd_attack;
+/** The first tenant attacks the second. @return NULL: moat_error_text(). */
+struct fwd_attack *fwd_attack_create(struct fwd_run *run);
+/** A step, when it is time. Called every few milliseconds by the main thread. */
+void fwd_attack_poll(struct fwd_attack *attack);
+/** @return 0: all refused; FWD_EXIT_BREACHED; FWD_EXIT_FAILED: not all could be tried. Frees it. */
+int fwd_attack_end(struct fwd_attack *attack);
+
+#endif /* FWD_H */

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* Memory, IOVAs and lcores, and the order of all checks. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+#include "fwd_check.h"
+
+/* ------------------------------------------------------------------------------------- sizes */
+
+#define RING_ENTRY 64   /* bytes a descriptor takes at most, of any driver */
+#define HEAP_SPARE 65536 /* the heap's own bookkeeping, and memzones' alignment */
+#define STRANDED   1024 /* ready buffers that an lcore keeps and another cannot have */
+#define UNDER_WAY  256  /* buffers a queue has between its rings */
+
+uint64_t fwd_tenant_buffers(const struct fwd_tenant *t)
+{
+	uint64_t n = (uint64_t)STRANDED * (t->nr_groups - 1);
+
+	if (t->buffers != 0)
+		return t->buffers;
+	for (unsigned int i = 0; i < t->nr_queues; i++)
+		n += t->queues[i].port->rx_descriptors + t->queues[i].port->tx_descriptors + UNDER_WAY;
+	return n;
+}
+
+static uint64_t buffer_size(const struct fwd_tenant *t)
+{
+	return RTE_ALIGN_CEIL(t->data_room, MOAT_PAGE_SIZE); /* two owners never share a page */
+}
+
+static uint64_t ring_bytes(const struct fwd_tenant *t)
+{
+	uint64_t n = HEAP_SPARE;
+
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		n += RTE_ALIGN_CEIL(t->queues[i].port->rx_descriptors * RING_ENTRY, MOAT_PAGE_SIZE);
+		n += RTE_ALIGN_CEIL(t->queues[i].port->tx_descriptors * RING_ENTRY, MOAT_PAGE_SIZE);
+		n += 4 * MOAT_PAGE_SIZE;
+	}
+	return n;
+}
+
+/* lib/tenant gives an eighth of the memory, and 2 MiB at least, to the rings' heap. */
+uint64_t fwd_tenant_memory(const struct fwd_tenant *t)
+{
+	uint64_t buffers = fwd_tenant_buffers(t) * buffer_size(t);
+	uint64_t memory = 2 * MOAT_2M_SIZE, heap;
+
+	for (;; memory += MOAT_2M_SIZE) {
+		heap = RTE_ALIGN_CEIL(RTE_MAX(memory / 8, MOAT_2M_SIZE), MOAT_2M_SIZE);
+		if (heap >= ring_bytes(t) && memory - heap >= buffers)
+			return memory;
+	}
+}
+
+/* ------------------------------------------------------------------------------------ memory */
+
+static void check_buffers(struct fwd_conf *conf, struct fwd_tenant *t)
+{
+	uint64_t rings = 0, room = buffer_size(t) - RTE_PKTMBUF_HEADROOM;
+	char text[24];
+
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		const struct fwd_port *port = t->queues[i].port;
+		uint64_t frame = port->mtu + RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN;
+
+		rings += port->rx_descriptors + port->tx_descriptors;
+		if (frame <= room)
+			continue;
+		app_ini_error(&conf->ini, app_ini_line(t->section, "data_room"),
+			"data_room = %s: a frame of port %s (mtu %ju) does not fit into one buffer; %s would do",
+			app_size_text(t->data_room, text, sizeof(text)), port->name, (uintmax_t)port->mtu,
+			app_size_text(RTE_ALIGN_CEIL(frame + RTE_PKTMBUF_HEADROOM, 1024), (char[24]){ 0 }, 24));
+		return;
+	}
+	if (t->buffers != 0 && t->buffers < rings + 64 * t->nr_queues)
+		app_ini_error(&conf->ini, app_ini_line(t->section, "buffers"),
+			"buffers = %ju are too few: tenant %s's rings hold %ju at once; %ju would do, or leave "
+			"the key out",
+			(uintmax_t)t->buffers, t->name, (uintmax_t)rings,
+			(uintmax_t)(rings + (uint64_t)UNDER_WAY * t->nr_queues));
+}
+
+static void check_width(struct fwd_conf *conf, struct fwd_tenant *t)
+{
+	const struct app_section *s = t->section;
+	const struct moat_unit *unit = t->unit != NULL ? t->unit->unit : NULL;
+	uint64_t base = t->iova_base != 0 ? t->iova_base : MOAT_2M_SIZE;
+	uint64_t width = t->width;
+	char text[24];
+
+	if (base % MOAT_2M_SIZE != 0) {
+		app_ini_error(&conf->ini, app_ini_line(s, "iova_base"),
+			"iova_base = %s is no multiple of 2M; 0x%" PRIx64 " is one",
+			app_ini_entry(s, "iova_base")->value, RTE_ALIGN_CEIL(base, MOAT_2M_SIZE));
+		return;
+	}
+	if (unit == NULL)
+		return;
+	if (width > unit->caps.mgaw) {
+		app_ini_error(&conf->ini, app_ini_line(s, "width"),
+			"width = %ju: unit %s has IOVAs of %u bits; write %u or fewer, or leave the key out",
+			(uintmax_t)width, unit->name, unit->caps.mgaw, unit->caps.mgaw);
+		return;
+	}
+	if (width == 0)
+		width = unit->caps.mgaw;
+	if (base + t->memory > UINT64_C(1) << width)
+		app_ini_error(&conf->ini,
+			app_ini_line(s, app_ini_entry(s, "iova_base") ? "iova_base" : "width"),
+			"tenant %s's memory, %s at IOVA 0x%" PRIx64 ", does not fit into %ju bits; lower "
+			"'iova_base' or 'memory', or raise 'width'",
+			t->name, app_size_text(t->memory, text, sizeof(text)), base, (uintmax_t)width);
+}
+
+void fwd_check_memory(struct fwd_conf *conf)
+{
+	for (unsigned int i = 0; i < conf->nr_tenants; i++) {
+		struct fwd_tenant *t = &conf->tenants[i];
+		uint64_t need = fwd_tenant_memory(t);
+		char text[24];
+
+		check_buffers(conf, t);
+		if (t->memory != 0 && t->memory < need)
+			app_ini_error(&conf->ini, app_ini_line(t->section, "memory"),
+				"memory = %s is too little for tenant %s's %u queues and %ju buffers; %s would "
+				"do, or leave the key out",
+				app_ini_entry(t->section, "memory")->value, t->name, t->nr_queues,
+				(uintmax_t)fwd_tenant_buffers(t), app_size_text(need, text, sizeof(text)));
+		if (t->memory < need)
+			t->memory = need;
+		check_width(conf, t);
+	}
+}
+
+/* ------------------------------------------------------------------------------------ lcores */
+
+/* Every member of `want` must be in `have`. */
+static void check_set(struct fwd_conf *conf, const struct app_section *s, const struct app_set *want,
+	const struct app_set *have)
+{
+	char text[256];
+
+	for (unsigned int i = 0; i < APP_SET_MAX; i++) {
+		if (!app_set_has(want, i) || app_set_has(have, i))
+			continue;
+		app_ini_error(&conf->ini, app_ini_line(s, "lcores"),
+			"lcores = %s: lcore %u may not poll here; those that may: %s",
+			app_ini_entry(s, "lcores")->value, i, app_set_text(have, text, sizeof(text)));
+		return;
+	}
+}
+
+void fwd_check_lcores(struct fwd_conf *conf, const struct app_set *lcores)
+{
+	for (unsigned int i = 0; i < conf->ini.nr_sections; i++)
+		if (strcmp(conf->ini.sections[i].kind, "fwd") == 0)
+			check_set(conf, &conf->ini.sections[i], &conf->lcores, lcores);
+	for (unsigned int i = 0; i < conf->nr_tenants; i++) {
+		struct fwd_tenant *t = &conf->tenants[i];
+
+		check_set(conf, t->section, &t->lcores, lcores);
+		if (t->lcores.n > t->nr_groups)
+			app_ini_error(&conf->ini, app_ini_line(t->section, "lcores"),
+				"lcores = %s: tenant %s has work for %u, one for each queue of a port; list fewer "
+				"lcores or more queues",
+				app_ini_entry(t->section, "lcores")->value, t->name, t->nr_groups);
+	}
+}
+
+/* --------------------------------------------------------------------------------------- all */
+
+int fwd_conf_check(struct fwd_conf *conf, const struct app_set *cpus)
+{
+	static void (*const parts[])(struct fwd_conf *) = {
+		fwd_check_units, fwd_check_ports, fwd_check_queues, fwd_check_sharing, fwd_check_memory,
+	};
+
+	for (unsigned int i = 0; i < RTE_DIM(parts); i++) {
+		parts[i](conf);
+		/* Who has which queue comes out wrong where ports are wrong, and so on. */
+		if (conf->ini.errors != 0 && i != 0)
+			return -EINVAL;
+	}
+	if (cpus != NULL)
+		fwd_check_lcores(conf, cpus);
+	return conf->ini.errors != 0 ? -EINVAL : 0;
+}

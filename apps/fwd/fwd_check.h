@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef FWD_CHECK_H
+#define FWD_CHECK_H
+
+/* fwd_conf_check() in parts; each writes its complaints with app_ini_error(). */
+
+#include "fwd_conf.h"
+
+/** Units and ports: what they refer to, who makes a port's requests. Opens in-process units. */
+void fwd_check_units(struct fwd_conf *conf);
+void fwd_check_ports(struct fwd_conf *conf);
+/** Queue lists, and who got which queue; then whether the unit can tell the owners apart. */
+void fwd_check_queues(struct fwd_conf *conf);
+void fwd_check_sharing(struct fwd_conf *conf);
+/** Memory, buffers, IOVAs. */
+void fwd_check_memory(struct fwd_conf *conf);
+/** Lcores against those that may poll. Also called once the EAL has chosen them. */
+void fwd_check_lcores(struct fwd_conf *conf, const struct app_set *lcores);
+
+/** Whether the EAL, running, knows the backing devices' drivers. */
+void fwd_check_drivers(struct fwd_conf *conf);
+
+/** The unit that `name` (or, without a name, the file's only unit) means; complains if none. */
+struct fwd_unit *fwd_find_unit(struct fwd_conf *conf, const struct app_section *s, const char *name);
+struct fwd_port *fwd_find_port(struct fwd_conf *conf, const char *name);
+
+/** Source-ids that a port uses: `*n` of them from the returned one on. */
+moat_sid_t fwd_port_sid(const struct fwd_port *port, unsigned int *n);
+
+#endif /* FWD_CHECK_H */

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* Units and ports. */
+
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_devargs.h>
+
+#include "fwd_check.h"
+
+struct fwd_port *fwd_find_port(struct fwd_conf *conf, const char *name)
+{
+	for (unsigned int i = 0; i < conf->nr_ports; i++)
+		if (strcmp(conf->ports[i].name, name) == 0)
+			return &conf->ports[i];
+	return NULL;
+}
+
+struct fwd_unit *fwd_find_unit(struct fwd_conf *conf, const struct app_section *s, const char *name)
+{
+	const char *names[FWD_UNITS + 1] = { NULL };
+	const char *meant;
+
+	if (name == NULL && conf->nr_units == 1)
+		return &conf->units[0];
+	if (name == NULL) {
+		app_ini_error(&conf->ini, s->line, "[%s %s] names no unit and there are %u; add 'unit = %s', "
+			"say", s->kind, s->name, conf->nr_units, conf->units[0].name);
+		return NULL;
+	}
+	for (unsigned int i = 0; i < conf->nr_units; i++) {
+		names[i] = conf->units[i].name;
+		if (strcmp(names[i], name) == 0)
+			return &conf->units[i];
+	}
+	meant = app_suggest(name, names);
+	if (meant != NULL)
+		app_ini_error(&conf->ini, app_ini_line(s, "unit"),
+			"unit = %s: there is no [unit %s]; did you mean '%s'?", name, name, meant);
+	else
+		app_ini_error(&conf->ini, app_ini_line(s, "unit"),
+			"unit = %s: there is no [unit %s]; add that section", name, name);
+	return NULL;
+}
+
+void fwd_check_units(struct fwd_conf *conf)
+{
+	if (conf->nr_units == 0)
+		app_ini_error(&conf->ini, 0, "has no [unit NAME] section; domains live in a unit: add one "
+			"with 'kind = soft'");
+	for (unsigned int i = 0; i < conf->nr_units; i++) {
+		struct fwd_unit *u = &conf->units[i];
+
+		if (app_unit_in_process(u->kind) && app_unit_open(u->kind, u->name, u->args, &u->unit) != 0)
+			app_ini_error(&conf->ini, app_ini_line(u->section, "args"), "%s",
+				moat_error_text());
+	}
+}
+
+/* ----------------------------------------------------------------------------------- ports */
+
+/* "0000:03:00.0" or "03:00.0" -> its source-id; -1: no PCI address */
+static int pci_sid(const char *text)
+{
+	unsigned int domain, bus, dev, fn;
+	int end = 0;
+
+	if ((sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &dev, &fn, &end) == 4 ||
+		    sscanf(text, "%2x:%2x.%1x%n", &bus, &dev, &fn, &end) == 3) &&
+		text[end] == '\0' && dev <= 31 && fn <= 7)
+		return MOAT_SID(bus, dev, fn);
+	return -1;
+}
+
+moat_sid_t fwd_port_sid(const struct fwd_port *port, unsigned int *n)
+{
+	*n = port->requesters == FWD_REQUESTER_QUEUE ? (unsigned int)port->queues : 1;
+	return (moat_sid_t)port->requester;
+}
+
+/* net_af_packet's interface; other drivers' arguments are their own business. */
+static void check_backing(struct fwd_conf *conf, const struct fwd_port *port)
+{
+	static const char key[] = "net_af_packet,iface=";
+	char name[IF_NAMESIZE] = "";
+
+	if (strncmp(port->backing, key, strlen(key)) != 0)
+		return;
+	sscanf(port->backing + strlen(key), "%15[^,]", name);
+	if (if_nametoindex(name) == 0)
+		app_ini_error(&conf->ini, app_ini_line(port->section, "backing"),
+			"backing = %s: there is no interface '%s' here; 'ip link' lists those there are",
+			port->backing, name);
+}
+
+void fwd_check_drivers(struct fwd_conf *conf)
+{
+	for (unsigned int i = 0; i < conf->nr_ports; i++) {
+		const struct fwd_port *port = &conf->ports[i];
+		struct rte_devargs args = { .type = 0 };
+
+		if (port->backing == NULL)
+			continue;
+		if (rte_devargs_parse(&args, port->backing) != 0)
+			app_ini_error(&conf->ini, app_ini_line(port->section, "backing"),
+				"backing = %s: DPDK has no driver of that name here; net_af_packet, net_pcap, "
+				"net_ring and net_null are some it may have",
+				port->backing);
+		rte_devargs_reset(&args);
+	}
+}
+
+static void check_device(struct fwd_conf *conf, struct fwd_port *port)
+{
+	const struct app_section *s = port->section;
+	unsigned int line = app_ini_line(s, "device");
+
+	port->requester = pci_sid(port->device);
+	if (port->requester < 0)
+		app_ini_error(&conf->ini, line,
+			"device = %s is no PCI address such as 0000:03:00.0; software devices are 'backing'",
+			port->device);
+	else if (port->unit != NULL && app_unit_in_process(port->unit->kind))
+		app_ini_error(&conf->ini, line,
+			"device = %s is hardware and unit %s is software: it does not translate that "
+			"device's DMA; use 'backing', or a unit of hardware",
+			port->device, port->unit->name);
+	if (app_ini_entry(s, "requester") != NULL || port->requesters != FWD_REQUESTER_PORT)
+		app_ini_error(&conf->ini,
+			app_ini_line(s, app_ini_entry(s, "requester") ? "requester" : "requesters"),
+			"device = %s makes its requests as what it is; 'requester' and 'requesters' go with "
+			"'backing'",
+			port->device);
+}
+
+/* Ports that were given no source-id get bus 0x10 and on, one bus a port. */
+static void default_requester(struct fwd_conf *conf, struct fwd_port *port)
+{
+	if (port->requester < 0)
+		port->requester = MOAT_SID(0x10 + (unsigned int)(port - conf->ports), 0, 0);
+}
+
+/* No two ports of a unit may use one source-id. */
+static void check_requester(struct fwd_conf *conf, struct fwd_port *port)
+{
+	unsigned int n, m;
+	moat_sid_t sid = fwd_port_sid(port, &n);
+
+	if (sid + n > 0x10000) {
+		app_ini_error(&conf->ini, app_ini_line(port->section, "requester"),
+			"requester = " MOAT_SID_FMT " leaves no room for %u queues' source-ids; take a lower one",
+			MOAT_SID_ARGS(sid), n);
+		return;
+	}
+	for (struct fwd_port *o = conf->ports; o != port; o++) {
+		moat_sid_t other = fwd_port_sid(o, &m);
+		moat_sid_t both = RTE_MAX(sid, other);
+
+		if (o->unit != port->unit || sid + n <= other || other + m <= sid)
+			continue;
+		app_ini_error(&conf->ini,
+			app_ini_line(port->section, port->device != NULL ? "device" : "requester"),
+			"requester " MOAT_SID_FMT " of port %s is port %s's already; give each port its own",
+			MOAT_SID_ARGS(both), port->name, o->name);
+		return;
+	}
+}
+
+static void check_port(struct fwd_conf *conf, struct fwd_port *port)
+{
+	const struct app_section *s = port->section;
+
+	if (port->backing != NULL && port->device != NULL)
+		app_ini_error(&conf->ini, app_ini_line(s, "device"),
+			"[port %s] has both 'backing' and 'device'; remove one", port->name);
+	else if (port->backing == NULL && port->device == NULL)
+		app_ini_error(&conf->ini, s->line,
+			"[port %s] has neither 'backing' (software, as in net_af_packet,iface=eth1) nor "
+			"'device' (a PCI address); add one",
+			port->name);
+	if (!rte_is_power_of_2(port->rx_descriptors) || !rte_is_power_of_2(port->tx_descriptors))
+		app_ini_error(&conf->ini, app_ini_line(s, rte_is_power_of_2(port->rx_descriptors) ?
+			"tx_descriptors" : "rx_descriptors"),
+			"rings of %ju and %ju descriptors: a ring is a power of two long; %u and %u would do",
+			(uintmax_t)port->rx_descriptors, (uintmax_t)port->tx_descriptors,
+			rte_align32pow2(port->rx_descriptors), rte_align32pow2(port->tx_descriptors));
+	if (conf->nr_units != 0)
+		port->unit = fwd_find_unit(conf, s, port->unit_name);
+	if (port->backing != NULL)
+		check_backing(conf, port);
+	else if (port->device != NULL)
+		check_device(conf, port);
+	default_requester(conf, port);
+	if (port->unit != NULL)
+		check_requester(conf, port);
+}
+
+void fwd_check_ports(struct fwd_conf *conf)
+{
+	for (unsigned int i = 0; i < conf->nr_ports; i++)
+		check_port(conf, &conf->ports[i]);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef FWD_CONF_H
+#define FWD_CONF_H
+
+/**
+ * @file
+ * What a moat-fwd configuration file says, and whether it can be.
+ *
+ * doc/configuration.md is the reference for whoever writes one. Reading goes in two steps, both
+ * before the EAL is started and before anything is configured: fwd_conf_read() takes sections, keys
+ * and values; fwd_conf_check() looks at what only makes sense together, above all which tenant is to
+ * get which queue. Every complaint names file, line, value and remedy (app_ini.h).
+ *
+ * A tenant's queues are sorted into *groups*: the first queue on each of its ports, the second on
+ * each, and so on. Packets are forwarded within a group, and a group belongs to one lcore, so no
+ * queue is ever touched by two.
+ */
+
+#include "app_ini.h"
+#include "app_unit.h"
+#include "moat_tenant.h"
+
+#define FWD_UNITS   8
+#define FWD_PORTS   32
+#define FWD_TENANTS 32
+#define FWD_QUEUES  64 /* of one tenant */
+
+struct fwd_unit {
+	const struct app_section *section;
+	const char *name;
+	int kind; /* enum app_unit_kind */
+	const char *args;
+	struct moat_unit *unit; /* once open */
+};
+
+struct fwd_port {
+	const struct app_section *section;
+	const char *name;
+	const char *backing;    /* "driver,args": net_moat goes in front; NULL: `device` */
+	const char *device;     /* a PCI address or "driver,args", used as it is; NULL: `backing` */
+	const char *unit_name;
+	struct fwd_unit *unit;
+	uint64_t queues;
+	int requesters;         /* enum fwd_requesters */
+	int requester;          /* source-id, -1: not given */
+	uint64_t rx_descriptors, tx_descriptors;
+	uint64_t mtu;
+	bool promiscuous;
+};
+
+enum fwd_requesters { FWD_REQUESTER_PORT, FWD_REQUESTER_QUEUE };
+enum fwd_forward { FWD_IO, FWD_MACSWAP, FWD_L2 };
+/* What a worker does when nothing comes: poll on, let others in between, or sleep 20 us at a time. */
+enum fwd_idle { FWD_IDLE_SPIN, FWD_IDLE_YIELD, FWD_IDLE_SLEEP };
+
+struct fwd_queue {
+	struct fwd_port *port;
+	uint16_t queue;
+	uint16_t group;
+};
+
+/** What steers packets to a tenant where it shares a port. */
+struct fwd_match {
+	bool mac, vlan;
+	uint8_t addr[6];
+	uint16_t vid;
+};
+
+struct fwd_tenant {
+	const struct app_section *section;
+	const char *name;
+	const char *unit_name;
+	struct fwd_unit *unit;
+	const char *queue_list; /* "p0 p1" or "p0:0 p1:0" */
+	struct fwd_queue queues[FWD_QUEUES];
+	unsigned int nr_queues;
+	unsigned int nr_ports;  /* different ones; nr_queues = nr_ports * nr_groups */
+	unsigned int nr_groups;
+	int mode;               /* enum moat_mode */
+	int forward;            /* enum fwd_forward */
+	uint64_t memory;        /* bytes; 0: as much as is needed */
+	uint64_t iova_base, width;
+	uint64_t buffers;       /* 0: enough for the rings and what is under way */
+	uint64_t data_room;
+	bool verify;
+	const char *match_text;
+	struct fwd_match match;
+	struct app_set lcores;  /* empty: [fwd] lcores */
+};
+
+struct fwd_conf {
+	struct app_ini ini;
+	uint64_t seconds;  /* 0: until a signal */
+	uint64_t interval; /* seconds between tables */
+	int idle;          /* enum fwd_idle */
+	struct app_set lcores; /* empty: chosen by what there is */
+	struct fwd_unit units[FWD_UNITS];
+	unsigned int nr_units;
+	struct fwd_port ports[FWD_PORTS];
+	unsigned int nr_ports;
+	struct fwd_tenant tenants[FWD_TENANTS];
+	unsigned int nr_tenants;
+};
+
+/** @return 0, or -EINVAL: what is wrong has been written to stderr. Needs no EAL. */
+int fwd_conf_read(struct fwd_conf *conf, const char *path);
+/**
+ * Everything that can be known before anything is configured. Opens the units that live in this
+ * process (their widths must be known); the caller closes them, fwd_conf_free() does.
+ * @param cpus CPUs this process may run on
+ */
+int fwd_conf_check(struct fwd_conf *conf, const struct app_set *cpus);
+void fwd_conf_free(struct fwd_conf *conf);
+
+/** Buffers a tenant has: what it asked for, or what its queues need. */
+uint64_t fwd_tenant_buffers(const struct fwd_tenant *tenant);
+/** The least memory, in bytes, that the tenant's rings and buffers fit into. */
+uint64_t fwd_tenant_memory(const struct fwd_tenant *tenant);
+
+#endif /* FWD_CONF_H */

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* What units refused, in words. A device that runs wild faults at every packet: lines are rationed,
+ * counters are not. */
+
+#include <inttypes.h>
+
+#include "fwd.h"
+
+#define LINES_PER_S 8
+
+static fwd_fault_hook_t hook;
+static void *hook_ctx;
+
+void fwd_faults_hook(fwd_fault_hook_t function, void *ctx)
+{
+	hook = function;
+	hook_ctx = ctx;
+}
+
+struct fwd_run_tenant *fwd_faults_tenant(struct fwd_run *run, const struct fwd_unit *unit,
+	moat_sid_t sid)
+{
+	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
+		struct fwd_run_tenant *t = &run->tenants[i];
+
+		for (unsigned int k = 0; k < t->conf->nr_queues; k++) {
+			const struct fwd_queue *q = &t->conf->queues[k];
+			moat_sid_t one;
+
+			if (t->conf->unit == unit &&
+				fwd_port_queue_sid(fwd_run_port(run, q->port), q->queue, &one) == 0 &&
+				one == sid)
+				return t;
+		}
+	}
+	return NULL;
+}
+
+/* May another line go out? Says how many did not, once they may again. */
+static bool ration(void)
+{
+	static uint64_t second, lines, held;
+	uint64_t now = (uint64_t)fwd_report_seconds();
+
+	if (now != second) {
+		if (held != 0)
+			fwd_report_line("fault: %ju more of them", (uintmax_t)held);
+		second = now;
+		lines = held = 0;
+	}
+	if (lines++ < LINES_PER_S)
+		return true;
+	held++;
+	return false;
+}
+
+static void print_fault(const struct fwd_unit *unit, const struct fwd_run_tenant *t,
+	const struct moat_fault *f)
+{
+	if (ration())
+		fwd_report_line("fault: unit %s refused %s%s (source-id " MOAT_SID_FMT
+			") a %s at IOVA 0x%" PRIx64 ": reason %u, %s",
+			unit->name, t != NULL ? "tenant " : "an unattached device",
+			t != NULL ? t->conf->name : "", MOAT_SID_ARGS(f->sid),
+			f->write ? "write" : "read", f->iova, f->reason, f->reason_text);
+}
+
+void fwd_faults_poll(struct fwd_run *run)
+{
+	struct moat_fault faults[32];
+
+	for (unsigned int i = 0; i < run->conf->nr_units; i++) {
+		struct fwd_unit *unit = &run->conf->units[i];
+		unsigned int n;
+
+		if (unit->unit->ops->faults == NULL)
+			continue;
+		n = unit->unit->ops->faults(unit->unit, faults, RTE_DIM(faults));
+		run->unit_faults[i] += n;
+		for (unsigned int k = 0; k < n; k++) {
+			struct fwd_run_tenant *t = fwd_faults_tenant(run, unit, faults[k].sid);
+
+			if (t != NULL)
+				t->faults++;
+			if (hook == NULL || !hook(hook_ctx, &faults[k]))
+				print_fault(unit, t, &faults[k]);
+		}
+	}
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* What a worker lcore does: poll its groups, forward, give every tenant its poll. */
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include <rte_launch.h>
+#include <rte_mbuf.h>
+
+#include "fwd.h"
+
+/* Empty turns before an lcore that is to share its CPU gives it away, and how long it then sleeps. */
+#define PATIENCE 32
+#define NAP_NS   20000
+
+/* One writer; the report reads torn-free. Relaxed: nothing is ordered by a counter. */
+static inline void count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+/* What the queue does not take is dropped, as testpmd does: waiting would stall the other ports. */
+static inline void transmit(struct fwd_group *g, unsigned int to, struct rte_mbuf *pkts[], uint16_t n)
+{
+	uint16_t sent;
+
+	if (n == 0)
+		return;
+	sent = rte_eth_tx_burst(g->at[to].port, g->at[to].queue, pkts, n);
+	count(&g->count.tx_packets, sent);
+	if (unlikely(sent < n)) {
+		count(&g->count.drops, n - sent);
+		rte_pktmbuf_free_bulk(&pkts[sent], n - sent);
+	}
+}
+
+/* Ports in pairs: 0 and 1, 2 and 3, ...; a last one without partner gets its own packets back. */
+static inline unsigned int partner(const struct fwd_group *g, unsigned int from)
+{
+	return (from ^ 1) < g->nr_ports ? from ^ 1 : from;
+}
+
+static inline void swap_addresses(struct rte_mbuf *pkts[], uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_ether_hdr *eth = rte_pktmbuf_mtod(pkts[i], struct rte_ether_hdr *);
+		struct rte_ether_addr addr = eth->dst_addr;
+
+		eth->dst_addr = eth->src_addr;
+		eth->src_addr = addr;
+	}
+}
+
+/* To every port but the one it came from: copies, because a buffer has one owner. */
+static void flood(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkt,
+	struct rte_mbuf *out[][FWD_BURST], uint16_t nr_out[])
+{
+	struct rte_mbuf *left = pkt;
+
+	for (unsigned int to = g->nr_ports; to-- != 0;) {
+		struct rte_mbuf *m;
+
+		if (to == from)
+			continue;
+		/* The last one gets the packet itself. */
+		if (to == 0 || (to == 1 && from == 0)) {
+			m = left;
+			left = NULL;
+		} else {
+			m = rte_pktmbuf_copy(pkt, g->tenant->pool, 0, UINT32_MAX);
+			count(&g->count.flooded, m != NULL);
+			count(&g->count.drops, m == NULL);
+		}
+		if (m != NULL)
+			out[to][nr_out[to]++] = m;
+	}
+	if (left != NULL) { /* one port: nowhere to go */
+		count(&g->count.drops, 1);
+		rte_pktmbuf_free(left);
+	}
+}
+
+/* A learning bridge between the tenant's ports. */
+static void bridge(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkts[], uint16_t n)
+{
+	struct rte_mbuf *out[FWD_PORTS][FWD_BURST];
+	uint16_t nr_out[FWD_PORTS] = { 0 };
+
+	for (uint16_t i = 0; i < n; i++) {
+		const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(pkts[i], struct rte_ether_hdr *);
+		int to;
+
+		fwd_l2_learn(g->tenant->table, &eth->src_addr, (uint8_t)from);
+		to = fwd_l2_find(g->tenant->table, &eth->dst_addr);
+		if (likely(to >= 0 && to != (int)from)) {
+			out[to][nr_out[to]++] = pkts[i];
+		} else if (to < 0) {
+			flood(g, from, pkts[i], out, nr_out);
+		} else { /* it is where it came from already; a bridge keeps such to itself */
+			count(&g->count.drops, 1);
+			rte_pktmbuf_free(pkts[i]);
+		}
+	}
+	for (unsigned int to = 0; to < g->nr_ports; to++)
+		transmit(g, to, out[to], nr_out[to]);
+}
+
+/* One burst from every port of the group. @return packets received */
+static unsigned int forward(struct fwd_group *g)
+{
+	struct rte_mbuf *pkts[FWD_BURST];
+	unsigned int total = 0;
+
+	for (unsigned int from = 0; from < g->nr_ports; from++) {
+		uint16_t n = rte_eth_rx_burst(g->at[from].port, g->at[from].queue, pkts, FWD_BURST);
+
+		if (n == 0)
+			continue;
+		total += n;
+		count(&g->count.rx_packets, n);
+		switch (g->tenant->conf->forward) {
+		case FWD_L2:
+			bridge(g, from, pkts, n);
+			break;
+		case FWD_MACSWAP:
+			swap_addresses(pkts, n);
+			/* fallthrough */
+		default:
+			transmit(g, partner(g, from), pkts, n);
+		}
+	}
+	return total;
+}
+
+/*
+ * Charge what went by since the last mark. A turn without a packet is idle altogether, also what the
+ * software NIC spent looking for one: per packet that would only say how little there was to do.
+ */
+static inline void charge(struct moat_cost *cost, unsigned int packets)
+{
+	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
+
+	if (packets == 0)
+		watch->device = RTE_PER_LCORE(moat_cost_device_cycles);
+	moat_cost_mark(watch, cost, packets != 0 ? MOAT_STAGE_APPLICATION : MOAT_STAGE_IDLE);
+}
+
+/* One turn over all groups. @return packets received */
+static unsigned int turn(struct fwd_worker *w)
+{
+	unsigned int total = 0;
+
+	for (unsigned int i = 0; i < w->nr_groups;) {
+		struct fwd_run_tenant *t = w->groups[i]->tenant;
+		struct moat_cost *cost = moat_tenant_cost(t->tenant);
+		unsigned int packets = 0;
+
+		do
+			packets += forward(w->groups[i++]);
+		while (i < w->nr_groups && w->groups[i]->tenant == t);
+		charge(cost, packets);
+		moat_tenant_poll(t->tenant);
+		charge(cost, packets);
+		total += packets;
+	}
+	return total;
+}
+
+/* Enter (or leave) every tenant of the worker. */
+static int each_tenant(struct fwd_worker *w, int (*call)(struct moat_tenant *))
+{
+	int rc = 0, first = 0;
+
+	for (unsigned int i = 0; i < w->nr_groups; i++) {
+		if (i != 0 && w->groups[i]->tenant == w->groups[i - 1]->tenant)
+			continue;
+		rc = call(w->groups[i]->tenant->tenant);
+		if (first == 0)
+			first = rc;
+	}
+	return first;
+}
+
+/* Another's tickets do not wait for an lcore that is offline, and it holds no translation now. */
+static int go_offline(struct moat_tenant *t)
+{
+	moat_lane_offline(moat_tenant_lane(t));
+	return 0;
+}
+
+static int come_online(struct moat_tenant *t)
+{
+	moat_lane_online(moat_tenant_lane(t));
+	return 0;
+}
+
+static struct fwd_run *running; /* what rte_eal_remote_launch()'s one argument has no room for */
+
+/* Nothing came for a while: let others have the CPU. */
+static void rest(struct fwd_worker *w)
+{
+	const struct timespec nap = { .tv_nsec = NAP_NS };
+
+	each_tenant(w, go_offline);
+	if (running->conf->idle == FWD_IDLE_SLEEP)
+		nanosleep(&nap, NULL);
+	else
+		sched_yield();
+	each_tenant(w, come_online);
+	moat_cost_start(&RTE_PER_LCORE(moat_cost_watch)); /* that time is nobody's */
+}
+
+static int work(void *arg)
+{
+	struct fwd_worker *w = arg;
+	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
+	unsigned int idle = 0;
+
+	prctl(PR_SET_TIMERSLACK, 1000UL); /* a nap is to take what it says; the default adds 50 us */
+	w->rc = each_tenant(w, moat_tenant_lcore_enter);
+	if (w->rc != 0)
+		return w->rc;
+	watch->on = true;
+	moat_cost_start(watch);
+	/* Relaxed: `stop` carries nothing but itself; what follows is ordered by the thread's end. */
+	while (!atomic_load_explicit(&running->stop, memory_order_relaxed)) {
+		idle = turn(w) != 0 ? 0 : idle + 1;
+		if (running->conf->idle != FWD_IDLE_SPIN && idle >= PATIENCE) {
+			rest(w);
+			idle = 0;
+		}
+	}
+	watch->on = false;
+	w->rc = each_tenant(w, moat_tenant_lcore_leave);
+	return w->rc;
+}
+
+int fwd_loop_start(struct fwd_run *run)
+{
+	running = run;
+	atomic_store_explicit(&run->stop, false, memory_order_relaxed); /* launching orders it */
+	for (unsigned int i = 0; i < run->nr_workers; i++) {
+		int rc = rte_eal_remote_launch(work, &run->workers[i], run->workers[i].lcore);
+
+		if (rc != 0)
+			return moat_error(rc, "lcore %u cannot be started: %s", run->workers[i].lcore,
+				rte_strerror(-rc));
+	}
+	return 0;
+}
+
+int fwd_loop_stop(struct fwd_run *run)
+{
+	int first = 0;
+
+	atomic_store_explicit(&run->stop, true, memory_order_relaxed);
+	for (unsigned int i = 0; i < run->nr_workers; i++) {
+		rte_eal_wait_lcore(run->workers[i].lcore);
+		if (first == 0)
+			first = run->workers[i].rc;
+	}
+	return first;
+}

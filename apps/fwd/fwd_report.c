@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* The table every second, and the summary. doc/cost.md says how to read them. */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fwd.h"
+
+static struct {
+	uint64_t begin;                           /* TSC */
+	struct fwd_snapshot last[FWD_TENANTS];
+	bool terminal;
+	unsigned int lines;                       /* of the table on the terminal, to be overwritten */
+	unsigned int tables;
+} report;
+
+static uint64_t load(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+void fwd_snapshot(const struct fwd_run_tenant *t, struct fwd_snapshot *s)
+{
+	*s = (struct fwd_snapshot){ .tsc = rte_rdtsc(), .faults = t->faults };
+	moat_tenant_stats(t->tenant, &s->stats);
+	for (unsigned int i = 0; i < t->conf->nr_groups; i++) {
+		const struct fwd_counters *c = &t->groups[i].count;
+
+		s->count.rx_packets += load(&c->rx_packets);
+		s->count.tx_packets += load(&c->tx_packets);
+		s->count.drops += load(&c->drops);
+		s->count.flooded += load(&c->flooded);
+	}
+}
+
+double fwd_report_seconds(void)
+{
+	return (double)(rte_rdtsc() - report.begin) / (double)rte_get_tsc_hz();
+}
+
+void fwd_report_begin(struct fwd_run *run)
+{
+	memset(&report, 0, sizeof(report));
+	report.begin = rte_rdtsc();
+	report.terminal = isatty(STDOUT_FILENO);
+	for (unsigned int i = 0; i < run->conf->nr_tenants; i++)
+		fwd_snapshot(&run->tenants[i], &report.last[i]);
+}
+
+/* ------------------------------------------------------------------------------------ table */
+
+/* "1.23 M", right-aligned by the caller */
+static const char *human(double value, char *buf, size_t size)
+{
+	static const char units[] = " kMG";
+	unsigned int i = 0;
+
+	while (value >= 10000 && i < 3) {
+		value /= 1000;
+		i++;
+	}
+	if (i == 0)
+		snprintf(buf, size, "%.0f", value);
+	else
+		snprintf(buf, size, "%.1f %c", value, units[i]);
+	return buf;
+}
+
+/* A number per packet, or a dash where there was no packet. */
+static const char *per_packet(uint64_t value, uint64_t packets, int digits, char *buf, size_t size)
+{
+	if (packets == 0)
+		snprintf(buf, size, "-");
+	else
+		snprintf(buf, size, "%.*f", digits, (double)value / (double)packets);
+	return buf;
+}
+
+#define PER(value, packets, digits) per_packet(value, packets, digits, (char[24]){ 0 }, 24)
+
+static const char *percent(uint64_t part, uint64_t whole, char *buf, size_t size)
+{
+	if (whole == 0)
+		snprintf(buf, size, "-");
+	else
+		snprintf(buf, size, "%.1f%%", 100.0 * (double)part / (double)whole);
+	return buf;
+}
+
+static void line_end(void)
+{
+	fputs(report.terminal ? "\x1b[K\n" : "\n", stdout);
+	report.lines++;
+}
+
+static void print_header(void)
+{
+	if (report.terminal)
+		fputs("\x1b[1m", stdout);
+	printf("%7s  %-15s %-9s %10s │ %6s %6s %6s %6s %6s %6s %7s │ %6s %7s │ %6s %6s %6s │ %6s",
+		"seconds", "tenant", "mode", "packets/s", "map", "transl", "unmap", "submit", "wait",
+		"reclm", "mapping", "app", "device", "iotlb", "desc", "waits", "faults");
+	if (report.terminal)
+		fputs("\x1b[0m", stdout);
+	line_end();
+}
+
+/* b - a, stage by stage */
+static uint64_t stage(const struct fwd_snapshot *a, const struct fwd_snapshot *b, enum moat_stage i)
+{
+	return b->stats.cost.cycles[i] - a->stats.cost.cycles[i];
+}
+
+static uint64_t mapping(const struct fwd_snapshot *a, const struct fwd_snapshot *b)
+{
+	return moat_cost_mapping(&b->stats.cost) - moat_cost_mapping(&a->stats.cost);
+}
+
+static void print_tenant(const struct fwd_run_tenant *t, const struct fwd_snapshot *a,
+	const struct fwd_snapshot *b)
+{
+	double seconds = (double)(b->tsc - a->tsc) / (double)rte_get_tsc_hz();
+	uint64_t packets = b->count.rx_packets - a->count.rx_packets;
+	uint64_t hits = b->stats.iotlb_hits - a->stats.iotlb_hits;
+	uint64_t misses = b->stats.iotlb_misses - a->stats.iotlb_misses;
+	char rate[24], hit[24];
+
+	printf("%7.1f  %-15s %-9s %10s │", fwd_report_seconds(), t->conf->name,
+		moat_mode_name(t->conf->mode), human((double)packets / seconds, rate, sizeof(rate)));
+	for (enum moat_stage i = 0; i < MOAT_STAGE_COPY; i++)
+		printf(" %6s", PER(stage(a, b, i), packets, 0));
+	printf(" %7s │ %6s %7s │ %6s %6s %6s │ %6ju", PER(mapping(a, b), packets, 0),
+		PER(stage(a, b, MOAT_STAGE_APPLICATION), packets, 0),
+		PER(stage(a, b, MOAT_STAGE_DEVICE), packets, 0),
+		percent(hits, hits + misses, hit, sizeof(hit)),
+		PER(b->stats.lane.descriptors - a->stats.lane.descriptors, packets, 2),
+		PER(b->stats.waits - a->stats.waits, packets, 2), (uintmax_t)(b->faults - a->faults));
+	line_end();
+}
+
+void fwd_report_table(struct fwd_run *run)
+{
+	if (report.terminal && report.lines != 0)
+		printf("\x1b[%uA", report.lines); /* over the last one */
+	report.lines = 0;
+	if (report.terminal || report.tables % 20 == 0)
+		print_header();
+	report.tables++;
+	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
+		struct fwd_snapshot now;
+
+		fwd_snapshot(&run->tenants[i], &now);
+		print_tenant(&run->tenants[i], &report.last[i], &now);
+		report.last[i] = now;
+	}
+	fflush(stdout);
+}
+
+void fwd_report_line(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	fputs(report.terminal ? "\x1b[K\n" : "\n", stdout);
+	report.lines = 0; /* the next table goes below */
+	fflush(stdout);
+}
+
+/* ---------------------------------------------------------------------------------- summary */
+
+static void summarise_tenant(const struct fwd_run_tenant *t, double seconds)
+{
+	struct fwd_snapshot s;
+	uint64_t n;
+	char text[24];
+
+	fwd_snapshot(t, &s);
+	n = s.count.rx_packets;
+	printf("tenant %s, %s: %ju packets in, %ju out, %ju dropped, %s packets/s; %ju faults\n",
+		t->conf->name, moat_mode_name(t->conf->mode), (uintmax_t)n,
+		(uintmax_t)s.count.tx_packets, (uintmax_t)s.count.drops,
+		human((double)n / seconds, text, sizeof(text)), (uintmax_t)s.faults);
+	printf("  cycles per packet:");
+	for (enum moat_stage i = 0; i < MOAT_STAGE_COPY; i++)
+		printf(" %s %s,", moat_stage_name(i), PER(s.stats.cost.cycles[i], n, 1));
+	printf(" together %s\n  beside them: application %s, device %s\n",
+		PER(moat_cost_mapping(&s.stats.cost), n, 1),
+		PER(s.stats.cost.cycles[MOAT_STAGE_APPLICATION], n, 1),
+		PER(s.stats.cost.cycles[MOAT_STAGE_DEVICE], n, 1));
+	printf("  shadow IOTLB: %s of %ju look-ups hit; %s invalidation descriptors and %s waits per "
+	       "packet\n",
+		percent(s.stats.iotlb_hits, s.stats.iotlb_hits + s.stats.iotlb_misses, text,
+			sizeof(text)),
+		(uintmax_t)(s.stats.iotlb_hits + s.stats.iotlb_misses),
+		PER(s.stats.lane.descriptors, n, 3), PER(s.stats.waits, n, 3));
+	if (s.stats.verify_failed != 0 || s.stats.starved != 0 || s.stats.map_failed != 0)
+		printf("  not as it should be: %ju packets where the device may not write, %ju sent from "
+		       "memory that is not the tenant's, %ju times no buffer was ready\n",
+			(uintmax_t)s.stats.verify_failed, (uintmax_t)s.stats.map_failed,
+			(uintmax_t)s.stats.starved);
+}
+
+void fwd_report_summary(struct fwd_run *run)
+{
+	double seconds = fwd_report_seconds();
+
+	printf("\nafter %.1f s\n", seconds);
+	for (unsigned int i = 0; i < run->conf->nr_tenants; i++)
+		summarise_tenant(&run->tenants[i], seconds);
+	for (unsigned int i = 0; i < run->conf->nr_units; i++) {
+		struct fwd_unit_total total;
+
+		fwd_unit_total(run, i, &total);
+		printf("unit %s (%s): %ju descriptors, %ju waits, %ju pages invalidated; %ju faults",
+			run->conf->units[i].name, run->conf->units[i].unit->kind,
+			(uintmax_t)total.stats.descriptors, (uintmax_t)total.stats.waits,
+			(uintmax_t)total.stats.pages, (uintmax_t)total.faults);
+		if (total.stats.has_oracle)
+			printf("; %ju stale DMA", (uintmax_t)total.stats.stale_dma);
+		putchar('\n');
+	}
+	fflush(stdout);
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* From a checked configuration to polling lcores' work lists, and all of it back again. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+
+#include "fwd.h"
+
+/* ---------------------------------------------------------------------------------- tenants */
+
+static int make_tenant(struct fwd_run_tenant *t)
+{
+	const struct fwd_tenant *conf = t->conf;
+	const struct moat_tenant_conf tenant = {
+		.name = conf->name,
+		.unit = conf->unit->unit,
+		.mode = conf->mode,
+		.memory = conf->memory,
+		.iova_base = conf->iova_base,
+		.width = (uint8_t)conf->width,
+		.leaf_sizes = UINT64_MAX,
+		.numa = SOCKET_ID_ANY,
+		.verify = conf->verify,
+	};
+	int rc = moat_tenant_create(&tenant, &t->tenant);
+
+	if (rc != 0)
+		return rc;
+	if (conf->forward == FWD_L2) {
+		t->table = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*t->table));
+		if (t->table == NULL)
+			return moat_error(-ENOMEM, "no memory for tenant %s's addresses", conf->name);
+		fwd_l2_init(t->table);
+	}
+	return moat_tenant_pool(t->tenant, conf->name, (unsigned int)fwd_tenant_buffers(conf),
+		(uint16_t)conf->data_room, &t->pool);
+}
+
+/* Every requester of the tenant's queues joins its domain, once. */
+static int attach_requesters(struct fwd_run *run, struct fwd_run_tenant *t)
+{
+	for (unsigned int i = 0; i < t->conf->nr_queues; i++) {
+		const struct fwd_queue *q = &t->conf->queues[i];
+		moat_sid_t sid, before;
+		bool known = false;
+		int rc = fwd_port_queue_sid(fwd_run_port(run, q->port), q->queue, &sid);
+
+		for (unsigned int k = 0; k < i && rc == 0 && !known; k++)
+			known = t->conf->queues[k].port == q->port &&
+				fwd_port_queue_sid(fwd_run_port(run, q->port), t->conf->queues[k].queue,
+					&before) == 0 &&
+				before == sid;
+		if (rc == 0 && !known)
+			rc = moat_tenant_attach(t->tenant, sid);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int add_queues(struct fwd_run *run, struct fwd_run_tenant *t)
+{
+	for (unsigned int i = 0; i < t->conf->nr_queues; i++) {
+		const struct fwd_queue *q = &t->conf->queues[i];
+		int rc = moat_tenant_queue_add(t->tenant, fwd_run_port(run, q->port)->id, q->queue);
+
+		if (rc != 0)
+			return rc;
+		t->queues_added++;
+	}
+	return 0;
+}
+
+/* ----------------------------------------------------------------------------------- groups */
+
+static int make_groups(struct fwd_run *run, struct fwd_run_tenant *t)
+{
+	t->groups = aligned_alloc(RTE_CACHE_LINE_SIZE, t->conf->nr_groups * sizeof(*t->groups));
+	if (t->groups == NULL)
+		return moat_error(-ENOMEM, "no memory for tenant %s's queues", t->conf->name);
+	memset(t->groups, 0, t->conf->nr_groups * sizeof(*t->groups));
+	for (unsigned int i = 0; i < t->conf->nr_queues; i++) {
+		const struct fwd_queue *q = &t->conf->queues[i];
+		struct fwd_group *g = &t->groups[q->group];
+
+		g->tenant = t;
+		g->at[g->nr_ports].port = fwd_run_port(run, q->port)->id;
+		g->at[g->nr_ports++].queue = q->queue;
+	}
+	return 0;
+}
+
+static struct fwd_worker *worker(struct fwd_run *run, unsigned int lcore)
+{
+	for (unsigned int i = 0; i < run->nr_workers; i++)
+		if (run->workers[i].lcore == lcore)
+			return &run->workers[i];
+	run->workers[run->nr_workers].lcore = lcore;
+	return &run->workers[run->nr_workers++];
+}
+
+/* The n-th member, counting round and round. */
+static unsigned int nth(const struct app_set *set, unsigned int n)
+{
+	unsigned int i = 0;
+
+	for (n %= set->n;; i++)
+		if (app_set_has(set, i) && n-- == 0)
+			return i;
+}
+
+/* Groups go to the tenant's lcores in turn; those of tenants that named none, to all workers. */
+static int assign_lcores(struct fwd_run *run)
+{
+	unsigned int next = 0;
+	struct app_set all;
+
+	fwd_eal_workers(&all);
+	if (all.n == 0)
+		return moat_error(-EINVAL, "the EAL has a main lcore and no other; give it one more (-l), "
+			"or leave -l out");
+	run->workers = calloc(FWD_WORKERS, sizeof(*run->workers));
+	if (run->workers == NULL)
+		return moat_error(-ENOMEM, "no memory for %u lcores", all.n);
+	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
+		struct fwd_run_tenant *t = &run->tenants[i];
+		const struct app_set *own = t->conf->lcores.n != 0 ? &t->conf->lcores :
+			run->conf->lcores.n != 0 ? &run->conf->lcores : &all;
+
+		for (unsigned int k = 0; k < t->conf->nr_groups; k++) {
+			struct fwd_worker *w =
+				worker(run, nth(own, own == &t->conf->lcores ? k : next++));
+
+			t->groups[k].lcore = w->lcore;
+			w->groups[w->nr_groups++] = &t->groups[k];
+		}
+	}
+	return 0;
+}
+
+/* --------------------------------------------------------------------------------- all of it */
+
+int fwd_setup(struct fwd_run *run)
+{
+	const struct fwd_conf *conf = run->conf;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < conf->nr_units && rc == 0; i++)
+		if (conf->units[i].unit == NULL)
+			rc = app_unit_open(conf->units[i].kind, conf->units[i].name, conf->units[i].args,
+				&run->conf->units[i].unit);
+	for (unsigned int i = 0; i < conf->nr_tenants && rc == 0; i++) {
+		run->tenants[i].conf = &conf->tenants[i];
+		rc = make_tenant(&run->tenants[i]);
+	}
+	for (unsigned int i = 0; i < conf->nr_ports && rc == 0; i++) {
+		run->ports[i].conf = &conf->ports[i];
+		rc = fwd_port_attach(&run->ports[i]);
+	}
+	for (unsigned int i = 0; i < conf->nr_tenants && rc == 0; i++)
+		rc = attach_requesters(run, &run->tenants[i]);
+	for (unsigned int i = 0; i < conf->nr_ports && rc == 0; i++)
+		rc = fwd_port_start(run, &run->ports[i]);
+	for (unsigned int i = 0; i < conf->nr_tenants && rc == 0; i++) {
+		rc = add_queues(run, &run->tenants[i]);
+		if (rc == 0)
+			rc = make_groups(run, &run->tenants[i]);
+	}
+	return rc == 0 ? assign_lcores(run) : rc;
+}
+
+int fwd_teardown(struct fwd_run *run)
+{
+	int first = 0;
+
+	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
+		struct fwd_run_tenant *t = &run->tenants[i];
+
+		while (t->queues_added != 0) {
+			const struct fwd_queue *q = &t->conf->queues[--t->queues_added];
+
+			moat_tenant_queue_remove(t->tenant, fwd_run_port(run, q->port)->id, q->queue);
+		}
+	}
+	for (unsigned int i = 0; i < run->conf->nr_ports; i++)
+		fwd_port_stop(&run->ports[i]);
+	for (unsigned int i = 0; i < run->conf->nr_ports; i++)
+		fwd_port_detach(&run->ports[i]);
+	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
+		struct fwd_run_tenant *t = &run->tenants[i];
+		int rc = t->tenant != NULL ? moat_tenant_destroy(t->tenant) : 0;
+
+		if (first == 0)
+			first = rc;
+		free(t->groups);
+		free(t->table);
+	}
+	free(run->workers);
+	run->workers = NULL;
+	return first;
+}

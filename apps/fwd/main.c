@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* moat-fwd: forwards the packets of tenants that cannot reach each other's memory. See fwd.h. */
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <rte_eal.h>
+
+#include "fwd.h"
+#include "fwd_check.h"
+
+static const char usage[] =
+	"usage: moat-fwd [EAL OPTION... --] CONFIG [OPTION...]\n"
+	"Forward packets of tenants, each in a DMA protection domain of its own.\n"
+	"\n"
+	"  CONFIG            units, ports and tenants; doc/configuration.md says how to write one\n"
+	"  --seconds N       end after N seconds; without it, at SIGINT or SIGTERM\n"
+	"  --json FILE       write the last summary there, for programs\n"
+	"  --attack          let the first tenant's queue attack the second one's memory\n"
+	"  --check           say whether CONFIG is right, and configure nothing\n"
+	"  --help, --version\n"
+	"\n"
+	"Without EAL options it takes the lcores and the memory that the machine has: hugepages, or\n"
+	"plain memory where there are none. Exit status: 0, 1 something failed, 2 the command line or\n"
+	"CONFIG is wrong (nothing was configured), 3 with --attack: a DMA was not refused.\n";
+
+static volatile sig_atomic_t signalled;
+
+static void on_signal(int number)
+{
+	signalled = number;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+	signal(SIGPIPE, SIG_IGN); /* a reader that goes away must not keep us from cleaning up */
+}
+
+/* -------------------------------------------------------------------------- command line */
+
+static bool parse_seconds(const char *text, uint64_t *seconds)
+{
+	char *end;
+
+	errno = 0;
+	*seconds = strtoull(text, &end, 10);
+	return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0';
+}
+
+/* @return < 0: go on; else exit with that */
+static int parse_args(int argc, char *argv[], struct fwd_args *args)
+{
+	static const struct option options[] = {
+		{ "seconds", required_argument, NULL, 's' }, { "json", required_argument, NULL, 'j' },
+		{ "attack", no_argument, NULL, 'a' },        { "check", no_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },          { "version", no_argument, NULL, 'v' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int o;
+
+	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (o) {
+		case 's':
+			args->has_seconds = parse_seconds(optarg, &args->seconds);
+			if (args->has_seconds)
+				break;
+			fprintf(stderr, "moat-fwd: --seconds %s is no number of seconds\n", optarg);
+			return FWD_EXIT_CONFIG;
+		case 'j':
+			args->json = optarg;
+			break;
+		case 'a':
+			args->attack = true;
+			break;
+		case 'c':
+			args->check = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		case 'v':
+			puts("moat-fwd " MOAT_VERSION);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return FWD_EXIT_CONFIG;
+		}
+	}
+	if (argc - optind != 1) {
+		fprintf(stderr, "moat-fwd: %s\n%s", argc == optind ? "which CONFIG?" :
+			"one CONFIG only; EAL options go before '--'", usage);
+		return FWD_EXIT_CONFIG;
+	}
+	args->config = argv[optind];
+	return -1;
+}
+
+/* Everything up to the "--" is the EAL's. @return index of the "--", 0: there is none */
+static int split_args(int argc, char *argv[])
+{
+	for (int i = 1; i < argc; i++)
+		if (strcmp(argv[i], "--") == 0)
+			return i;
+	return 0;
+}
+
+/* -------------------------------------------------------------------------------- running */
+
+static int fail(const char *doing)
+{
+	fflush(stdout);
+	fprintf(stderr, "moat-fwd: %s: %s\n", doing, moat_error_text());
+	return FWD_EXIT_FAILED;
+}
+
+/* The main thread's turn: faults, the attack, a table now and then, until it is time to stop. */
+static void watch(struct fwd_run *run, struct fwd_attack *attack)
+{
+	const struct timespec nap = { .tv_nsec = 5 * 1000 * 1000 };
+	uint64_t seconds = run->args->has_seconds ? run->args->seconds : run->conf->seconds;
+	double table = run->conf->interval, tick = FWD_L2_TICK_S;
+
+	while (!signalled && (seconds == 0 || fwd_report_seconds() < (double)seconds)) {
+		double now = fwd_report_seconds();
+
+		nanosleep(&nap, NULL);
+		fwd_faults_poll(run);
+		if (attack != NULL)
+			fwd_attack_poll(attack);
+		if (now >= table) {
+			fwd_report_table(run);
+			table += run->conf->interval;
+		}
+		for (; now >= tick; tick += FWD_L2_TICK_S)
+			for (unsigned int i = 0; i < run->conf->nr_tenants; i++)
+				if (run->tenants[i].table != NULL)
+					fwd_l2_tick(run->tenants[i].table);
+	}
+}
+
+static int forward(struct fwd_run *run)
+{
+	struct fwd_attack *attack = NULL;
+	int code = 0;
+
+	if (run->args->attack && (attack = fwd_attack_create(run)) == NULL)
+		return fail("no attack");
+	fwd_report_begin(run);
+	if (fwd_loop_start(run) != 0)
+		code = fail("cannot poll");
+	else
+		watch(run, attack);
+	if (fwd_loop_stop(run) != 0)
+		code = fail("polling ended in an error");
+	fwd_faults_poll(run);
+	if (attack != NULL) {
+		int rc = fwd_attack_end(attack);
+
+		code = code != 0 ? code : rc;
+	}
+	fwd_report_summary(run);
+	if (run->args->json != NULL && fwd_json_write(run, run->args->json) != 0)
+		code = fail("no summary");
+	return code;
+}
+
+static int run_all(struct fwd_conf *conf, const struct fwd_args *args)
+{
+	struct fwd_run *run = calloc(1, sizeof(*run));
+	int code;
+
+	if (run == NULL)
+		return FWD_EXIT_FAILED;
+	run->conf = conf;
+	run->args = args;
+	code = fwd_setup(run) != 0 ? fail("set-up") : forward(run);
+	if (fwd_teardown(run) != 0)
+		code = fail("clean-up");
+	free(run);
+	return code;
+}
+
+/* Nothing is configured before this has said yes. */
+static bool right(struct fwd_conf *conf, const char *path, bool our_lcores)
+{
+	struct app_set cpus;
+
+	fwd_eal_cpus(&cpus);
+	return fwd_conf_read(conf, path) == 0 && fwd_conf_check(conf, our_lcores ? &cpus : NULL) == 0;
+}
+
+/* With the EAL up: drivers, and lcores that the user chose, are known only now. */
+static int with_eal(struct fwd_conf *conf, const struct fwd_args *args, bool our_lcores)
+{
+	struct app_set workers;
+	int code;
+
+	fwd_eal_workers(&workers);
+	fwd_check_drivers(conf);
+	if (!our_lcores)
+		fwd_check_lcores(conf, &workers);
+	code = conf->ini.errors != 0 ? FWD_EXIT_CONFIG : run_all(conf, args);
+	fwd_conf_free(conf);
+	rte_eal_cleanup();
+	return code;
+}
+
+int main(int argc, char *argv[])
+{
+	static struct fwd_conf conf;
+	struct fwd_args args = { 0 };
+	int split = split_args(argc, argv);
+	bool our_lcores = !fwd_eal_chose_lcores(split, argv);
+	int rc;
+
+	argv[split] = argv[0];
+	rc = parse_args(argc - split, &argv[split], &args);
+	if (rc >= 0)
+		return rc;
+	if (!right(&conf, args.config, our_lcores)) {
+		fwd_conf_free(&conf);
+		return FWD_EXIT_CONFIG;
+	}
+	if (args.check) {
+		printf("%s is right: %u tenants on %u ports\n", args.config, conf.nr_tenants, conf.nr_ports);
+		fwd_conf_free(&conf);
+		return 0;
+	}
+	catch_signals();
+	if (fwd_eal_init(&conf, split, argv) != 0) {
+		rc = fail("cannot start");
+		fwd_conf_free(&conf);
+		return rc;
+	}
+	return with_eal(&conf, &args, our_lcores);
+}

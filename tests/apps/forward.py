@@ -1,0 +1,297 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The moat authors
+"""moat-fwd at work on net_null and net_ring: needs no root, no hugepages, no network.
+
+usage: forward.py MOAT-FWD [MOAT-FWD-WITH-MUTANTS]
+
+Prints TAP; a test's name says what is to be seen.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FWD = sys.argv[1]
+MUTANTS = sys.argv[2] if len(sys.argv) > 2 else None
+
+UNIT = "[unit soft0]\nkind = soft\nargs = oracle=1\n"
+FIELDS = {
+    "unit": {"kind", "descriptors", "waits", "pages", "stale_dma", "faults"},
+    "tenant": {"name", "mode", "rx_packets", "tx_packets", "drops", "faults", "cycles_per_packet", "iotlb"},
+    "cycles_per_packet": {"map", "translate", "unmap", "submit", "wait", "reclaim", "total", "application"},
+}
+
+
+def port(name, more=""):
+    return f"[port {name}]\nbacking = net_null\n{more}\n"
+
+
+def tenant(name, queues, mode, more=""):
+    return f"[tenant {name}]\nqueues = {queues}\nmode = {mode}\n{more}\n"
+
+
+def two_tenants(red="static", blue="strict", more=""):
+    return (UNIT + "".join(port(p) for p in ("p0", "p1", "p2", "p3"))
+            + tenant("red", "p0 p1", red, more) + tenant("blue", "p2 p3", blue, more))
+
+
+class Run:
+    """A moat-fwd in a folder of its own."""
+
+    def __init__(self, config, *args, program=FWD, before=(), env=None):
+        self.folder = tempfile.TemporaryDirectory(prefix="moat-test-")
+        self.json = Path(self.folder.name, "out.json")
+        path = Path(self.folder.name, "test.ini")
+        path.write_text(config)
+        self.process = subprocess.Popen([*before, program, *([*args[0], "--"] if args and isinstance(args[0], list) else []),
+                                         str(path), "--json", str(self.json),
+                                         *[a for a in args if not isinstance(a, list)]],
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        env={**os.environ, **(env or {})})
+
+    def end(self, timeout=60):
+        try:
+            self.out, self.err = self.process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.out, self.err = self.process.communicate()
+            raise AssertionError(f"no end within {timeout} s: {self.out[-500:]!r}")
+        self.status = self.process.returncode
+        self.summary = json.loads(self.json.read_text()) if self.json.exists() else None
+        self.folder.cleanup()
+        return self
+
+    def succeeded(self):
+        self.end()
+        assert self.status == 0, f"status {self.status}: {self.err!r}"
+        assert not self.err, f"stderr: {self.err!r}"
+        assert self.summary, "no summary"
+        return self
+
+
+def forwarded(summary, faults=0, drops=0):
+    """Everybody's packets went through, and no promise was broken."""
+    assert summary["unit"]["stale_dma"] == 0, summary["unit"]
+    assert summary["unit"]["faults"] == faults, summary["unit"]
+    for t in summary["tenants"]:
+        assert t["rx_packets"] > 1000, t
+        assert t["tx_packets"] + t["drops"] == t["rx_packets"], t
+        assert t["drops"] <= drops, t
+
+
+def in_mode(mode):
+    def test():
+        summary = Run(two_tenants(mode, mode), "--seconds", "1").succeeded().summary
+        forwarded(summary)
+        protects = mode not in ("static", "copy")
+        for t in summary["tenants"]:
+            cycles = t["cycles_per_packet"]
+            assert t["mode"] == mode
+            assert (cycles["unmap"] > 0) == protects, cycles
+            assert (cycles["map"] > 0) == protects, cycles
+            assert cycles["translate"] > 0 and cycles["application"] > 0, cycles
+            assert t["iotlb"]["hits"] + t["iotlb"]["misses"] >= t["rx_packets"], t
+        assert (summary["unit"]["descriptors"] > 100) == protects, summary["unit"]
+    test.__name__ = f"mode_{mode}_forwards_and_keeps_its_promise"
+    return test
+
+
+def the_summary_has_exactly_its_fields():
+    summary = Run(two_tenants(), "--seconds", "1").succeeded().summary
+    assert set(summary) == {"unit", "tsc_hz", "seconds", "tenants"}, set(summary)
+    assert set(summary["unit"]) == FIELDS["unit"]
+    assert summary["tsc_hz"] > 1e8 and 0.9 < summary["seconds"] < 10
+    for t in summary["tenants"]:
+        assert set(t) == FIELDS["tenant"], set(t)
+        assert set(t["cycles_per_packet"]) == FIELDS["cycles_per_packet"]
+        assert set(t["iotlb"]) == {"hits", "misses"}
+        stages = [v for k, v in t["cycles_per_packet"].items() if k not in ("total", "application")]
+        assert abs(sum(stages) - t["cycles_per_packet"]["total"]) < 0.1, t
+
+
+def every_second_there_is_a_table():
+    run = Run(two_tenants(), "--seconds", "3").succeeded()
+    lines = run.out.splitlines()
+    assert sum(line.split()[1:3] == ["red", "static"] for line in lines) >= 2, run.out
+    assert any(line.startswith("seconds") for line in lines), run.out
+    assert "\x1b" not in run.out, "escape sequences in a pipe"
+    assert "after 3" in run.out, run.out
+
+
+def by_signal(number):
+    def test():
+        run = Run(two_tenants())
+        time.sleep(2)
+        run.process.send_signal(number)
+        forwarded(run.succeeded().summary)
+        assert "tenant blue, strict" in run.out, run.out
+    test.__name__ = f"{signal.Signals(number).name}_ends_it_with_a_summary"
+    return test
+
+
+def a_lone_port_gets_its_packets_back():
+    summary = Run(UNIT + port("p0") + tenant("red", "p0", "strict", "forward = macswap"), "--seconds", "1") \
+        .succeeded().summary
+    forwarded(summary)
+
+
+def a_bridge_keeps_packets_that_are_where_they_belong():
+    # net_null's packets have one address as source and destination: learnt, then at home
+    summary = Run(two_tenants(more="forward = l2"), "--seconds", "1").succeeded().summary
+    for t in summary["tenants"]:
+        assert t["rx_packets"] == t["tx_packets"] + t["drops"] and t["drops"] > 1000, t
+
+
+def tenants_share_a_port_whose_queues_have_requesters_of_their_own():
+    summary = Run(UNIT + port("p0", "queues = 2\nrequesters = queue") + port("p1", "queues = 2\nrequesters = queue")
+                  + tenant("red", "p0:0 p1:0", "strict")
+                  + tenant("blue", "p0:1 p1:1", "strict", "match = mac 02:00:00:00:00:01"), "--seconds", "1") \
+        .succeeded().summary
+    red, blue = summary["tenants"]
+    assert red["rx_packets"] > 1000 and blue["rx_packets"] == 0, summary # nothing matches blue's
+    assert summary["unit"]["stale_dma"] == summary["unit"]["faults"] == 0
+
+
+def a_tenant_polls_on_several_lcores():
+    if len(os.sched_getaffinity(0)) < 2:
+        return "needs 2 CPUs"
+    summary = Run(UNIT + port("p0", "queues = 2") + port("p1", "queues = 2")
+                  + tenant("red", "p0 p1", "strict", "lcores = 0-1"), "--seconds", "2").succeeded().summary
+    forwarded(summary)
+
+
+def one_processor_is_enough():
+    cpu = min(os.sched_getaffinity(0))
+    forwarded(Run(two_tenants(), "--seconds", "2", before=["taskset", "-c", str(cpu)]).succeeded().summary)
+
+
+def the_eal_may_be_told_what_to_do():
+    cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))[:2]))
+    if "," not in cpus:
+        return "needs 2 CPUs"
+    forwarded(Run(two_tenants(), ["-l", cpus, "--no-huge", "-m", "256", "--no-pci", "--no-telemetry"],
+                  "--seconds", "1").succeeded().summary)
+
+
+def an_eal_with_one_lcore_is_told_to_take_another():
+    run = Run(two_tenants(), ["-l", "0", "--no-huge", "-m", "256"], "--seconds", "1").end()
+    assert run.status == 1 and "give it one more (-l)" in run.err, (run.status, run.err)
+
+
+def lcores_are_checked_against_those_the_eal_was_given():
+    if len(os.sched_getaffinity(0)) < 2:
+        return "needs 2 CPUs"
+    run = Run(two_tenants(more="lcores = 0"), ["-l", "0,1", "--no-huge", "-m", "256"], "--seconds", "1").end()
+    assert run.status == 2 and "lcore 0 may not poll here; those that may: 1" in run.err, (run.status, run.err)
+
+
+def a_device_that_cannot_be_made_is_named_and_nothing_is_left():
+    run = Run(UNIT + port("p0") + "[port p1]\nbacking = net_pcap,rx_pcap=/nonexistent.pcap\n"
+              + tenant("red", "p0 p1", "strict"), "--seconds", "1").end()
+    assert run.status == 1, (run.status, run.out, run.err)
+    assert "port p1: device 'net_pcap_p1,rx_pcap=/nonexistent.pcap' cannot be made" in run.err, run.err
+    assert run.summary is None
+
+
+def a_driver_that_dpdk_lacks_is_a_wrong_configuration():
+    run = Run(UNIT + port("p0") + "[port p1]\nbacking = net_warp\n" + tenant("red", "p0 p1", "strict"),
+              "--seconds", "1").end()
+    assert run.status == 2, (run.status, run.out, run.err)
+    assert "test.ini:8: backing = net_warp: DPDK has no driver of that name here" in run.err, run.err
+
+
+def a_summary_that_cannot_be_written_is_an_error():
+    run = Run(two_tenants(), "--seconds", "1", "--json", "/nonexistent/out.json").end()
+    assert run.status == 1 and "/nonexistent/out.json cannot be written" in run.err, (run.status, run.err)
+
+
+def the_command_line_is_checked():
+    for args, text in (["--seconds", "soon"], "no number"), (["--jsn", "x"], "unrecognized option"), \
+            (["another.ini"], "one CONFIG only"):
+        run = Run(two_tenants(), *args).end()
+        assert run.status == 2 and text in run.err, (args, run.status, run.err)
+
+
+def attacks_are_refused_and_reported():
+    run = Run(two_tenants(), "--attack", "--seconds", "6").succeeded()
+    lines = [line for line in run.out.splitlines() if line.startswith("attack: red tries")]
+    assert len(lines) == 4, run.out
+    for line, words in zip(lines, ("write to an IOVA of blue's", "read from an IOVA of blue's",
+                                   "read from an unmapped IOVA", "write to a read-only IOVA")):
+        assert words in line and ": refused, source-id 10:00.0, reason " in line, line
+    assert "blue's bytes are unchanged; the packets of red and blue go on" in run.out, run.out
+    forwarded(run.summary, faults=4, drops=4) # red's own posts take room in its ring
+    assert [t["faults"] for t in run.summary["tenants"]] == [4, 0]
+
+
+def an_attack_needs_somebody_to_attack():
+    run = Run(UNIT + port("p0") + tenant("red", "p0", "strict"), "--attack", "--seconds", "1").end()
+    assert run.status == 1 and "--attack needs two tenants" in run.err, (run.status, run.err)
+
+
+def an_attack_cut_short_is_no_success():
+    run = Run(two_tenants(), "--attack", "--seconds", "1").end()
+    assert run.status == 1 and "run for longer" in run.out, (run.status, run.out)
+
+
+def breached(mutant, text):
+    def test():
+        if MUTANTS is None:
+            return "no build with mutants was named"
+        run = Run(two_tenants(), "--attack", "--seconds", "30", program=MUTANTS, env={"MOAT_MUTANT": mutant}).end()
+        assert run.status == 3, (run.status, run.out, run.err)
+        assert text in run.out and "BYTES CHANGED" in run.out, run.out
+    test.__name__ = f"an_attack_that_gets_through_is_noticed_{mutant}"
+    return test
+
+
+TESTS = [in_mode(m) for m in ("static", "strict", "pipelined", "deferred", "copy")] + [
+    the_summary_has_exactly_its_fields,
+    every_second_there_is_a_table,
+    by_signal(signal.SIGINT),
+    by_signal(signal.SIGTERM),
+    a_lone_port_gets_its_packets_back,
+    a_bridge_keeps_packets_that_are_where_they_belong,
+    tenants_share_a_port_whose_queues_have_requesters_of_their_own,
+    a_tenant_polls_on_several_lcores,
+    one_processor_is_enough,
+    the_eal_may_be_told_what_to_do,
+    an_eal_with_one_lcore_is_told_to_take_another,
+    lcores_are_checked_against_those_the_eal_was_given,
+    a_device_that_cannot_be_made_is_named_and_nothing_is_left,
+    a_driver_that_dpdk_lacks_is_a_wrong_configuration,
+    a_summary_that_cannot_be_written_is_an_error,
+    the_command_line_is_checked,
+    attacks_are_refused_and_reported,
+    an_attack_needs_somebody_to_attack,
+    an_attack_cut_short_is_no_success,
+    breached("SHARED_PAGE", "write to an IOVA of blue's"),
+    breached("WRITABLE_PAGE", "write to a read-only IOVA"),
+]
+
+
+def main():
+    print(f"1..{len(TESTS)}", flush=True)
+    failed = False
+    for i, test in enumerate(TESTS, 1):
+        name = test.__name__.replace("_", " ")
+        try:
+            why = test()
+        except (AssertionError, ValueError, KeyError) as e:
+            failed = True
+            print(f"not ok {i} - {name}\n# {' '.join(str(e).split())[:600]}", flush=True)
+            continue
+        if why:
+            print(f"skip: {why}")
+        print(f"ok {i} - {name}{' # SKIP' if why else ''}", flush=True)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
