@@ -43,7 +43,7 @@ if [ -n "$json" ]; then
 	# The demo has a /run of its own; a folder that is open is reached all the same.
 	[[ $json = /* ]] || json=$called_from/$json
 	exec 7<"$(dirname "$json")" || die "--json $json: no such folder"
-	[ ! -e "$json" ] && [ -w "$(dirname "$json")" ] || [ -f "$json" ] && [ -w "$json" ] ||
+	{ [ ! -e "$json" ] && [ -w "$(dirname "$json")" ]; } || { [ -f "$json" ] && [ -w "$json" ]; } ||
 		die "--json $json: cannot be written"
 	json=/proc/self/fd/7/$(basename "$json")
 fi

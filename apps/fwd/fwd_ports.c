@@ -239,15 +239,17 @@ static int each_queue(struct fwd_run *run, struct fwd_run_port *port, bool flows
 	return rc;
 }
 
-int fwd_port_start(struct fwd_run *run, struct fwd_run_port *port)
+int fwd_port_set_up(struct fwd_run *run, struct fwd_run_port *port)
 {
 	int rc = configure(port);
 
-	if (rc == 0)
-		rc = each_queue(run, port, false);
-	if (rc != 0)
-		return rc;
-	rc = rte_eth_dev_start(port->id);
+	return rc == 0 ? each_queue(run, port, false) : rc;
+}
+
+int fwd_port_start(struct fwd_run *run, struct fwd_run_port *port)
+{
+	int rc = rte_eth_dev_start(port->id);
+
 	if (rc != 0)
 		return moat_error(rc, "port %s: device '%s' does not start: %s", port->conf->name,
 			port->device, rte_strerror(-rc));

@@ -168,12 +168,14 @@ int fwd_setup(struct fwd_run *run)
 	for (unsigned int i = 0; i < conf->nr_tenants && rc == 0; i++)
 		rc = attach_requesters(run, &run->tenants[i]);
 	for (unsigned int i = 0; i < conf->nr_ports && rc == 0; i++)
-		rc = fwd_port_start(run, &run->ports[i]);
+		rc = fwd_port_set_up(run, &run->ports[i]);
 	for (unsigned int i = 0; i < conf->nr_tenants && rc == 0; i++) {
 		rc = add_queues(run, &run->tenants[i]);
 		if (rc == 0)
 			rc = make_groups(run, &run->tenants[i]);
 	}
+	for (unsigned int i = 0; i < conf->nr_ports && rc == 0; i++)
+		rc = fwd_port_start(run, &run->ports[i]);
 	return rc == 0 ? assign_lcores(run) : rc;
 }
 
