@@ -15,7 +15,7 @@
  * the unit before the write is, and a read returns after the writes before it have arrived.
  */
 
-#include <stdatomic.h>
+#include <rte_atomic.h>
 
 #include "moat_vtd_regs.h"
 
@@ -49,7 +49,7 @@ static inline void vtd_write32(const struct moat_vtd_window *w, uint32_t offset,
 {
 	/* Tables and descriptors before the register that shows them to the unit. Uncached stores
 	 * are ordered behind ordinary ones on x86, so it is the compiler that is held here. */
-	atomic_thread_fence(memory_order_release);
+	rte_compiler_barrier();
 	if (w->page == NULL)
 		w->write32(w->ctx, offset, value);
 	else
@@ -58,7 +58,7 @@ static inline void vtd_write32(const struct moat_vtd_window *w, uint32_t offset,
 
 static inline void vtd_write64(const struct moat_vtd_window *w, uint32_t offset, uint64_t value)
 {
-	atomic_thread_fence(memory_order_release); /* as in vtd_write32() */
+	rte_compiler_barrier(); /* as in vtd_write32() */
 	if (w->page == NULL)
 		w->write64(w->ctx, offset, value);
 	else

@@ -6,13 +6,14 @@
 
 #include <err.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "machine.h"
 #include "rig.h"
 
-const struct rig_traits rig_traits = { .name = "QEMU's unit" };
+struct rig_traits rig_traits = { .name = "QEMU's unit", .unit = "qemu", .haw = 48 };
 
 static struct moat_vtd_window window;
 static struct edu edus[RIG_DEVICES];
@@ -20,6 +21,8 @@ static moat_sid_t kernels[64];
 
 void rig_open(const char *argument)
 {
+	if (argument != NULL && strncmp(argument, "39-bits", 7) == 0)
+		rig_traits.haw = 39;
 	machine_window(&window); /* which unit that is, QEMU was told */
 	edu_open(&edus[0], "DEVICE0");
 	edu_open(&edus[1], "DEVICE1");
@@ -85,4 +88,9 @@ void rig_read(unsigned int device, uint64_t iova, uint64_t len)
 void rig_write(unsigned int device, uint64_t iova, uint64_t len)
 {
 	edu_write(&edus[device], iova, len);
+}
+
+void rig_write_from(unsigned int device, uint64_t from, uint64_t iova, uint64_t len)
+{
+	edu_write_from(&edus[device], from, iova, len);
 }

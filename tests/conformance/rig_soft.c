@@ -5,6 +5,7 @@
 /* The software unit, in this process; a device is a buffer and a source-id. */
 
 #include <err.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +14,10 @@
 #include "moat_softvtd.h"
 #include "rig.h"
 
-const struct rig_traits rig_traits = {
+struct rig_traits rig_traits = {
 	.name = "the software unit",
+	.unit = "soft",
+	.remembers = true,
 	.cached_refusal_faults = true,
 };
 
@@ -23,20 +26,69 @@ static struct moat_vtd_window window;
 static const moat_sid_t sids[RIG_DEVICES] = { MOAT_SID(1, 0, 0), MOAT_SID(2, 0, 0) };
 static char buffers[RIG_DEVICES][RIG_BUFFER];
 
+static void as_qemus(struct moat_softvtd_conf *conf)
+{
+	conf->coherent = false;
+	conf->nfr = 1;
+}
+
+static void bits_39_caching_mode(struct moat_softvtd_conf *conf)
+{
+	as_qemus(conf);
+	conf->mgaw = 39;
+	conf->sagaw = 1 << 1;
+	conf->cm = true;
+}
+
+static void bits_57(struct moat_softvtd_conf *conf)
+{
+	conf->mgaw = 57;
+	conf->sagaw = 1 << 1 | 1 << 2 | 1 << 3;
+}
+
+/** Late, out of step, and out of order. */
+static void adversary(struct moat_softvtd_conf *conf)
+{
+	conf->latency = 20000;
+	conf->jitter = 8;
+	conf->gsts_late = 4;
+	conf->linger = true;
+	conf->reorder = true;
+}
+
+/** Can as little as a unit may, with a thread of its own. */
+static void poor(struct moat_softvtd_conf *conf)
+{
+	conf->psi = conf->pt = conf->drd = conf->dwd = conf->coherent = false;
+	conf->sllps = 0;
+	conf->nfr = 1;
+	conf->compress = true;
+	conf->threaded = true;
+}
+
+static const struct {
+	const char *name;
+	void (*change)(struct moat_softvtd_conf *conf);
+} variants[] = {
+	{ "as-qemus", as_qemus },
+	{ "39-bits-caching-mode", bits_39_caching_mode },
+	{ "57-bits", bits_57 },
+	{ "adversary", adversary },
+	{ "poor", poor },
+};
+
 void rig_open(const char *argument)
 {
 	struct moat_softvtd_conf conf;
+	unsigned int i = 0;
 
 	moat_softvtd_conf_init(&conf);
-	conf.coherent = false; /* as QEMU's */
-	conf.nfr = 1;
-	if (argument != NULL && strcmp(argument, "39-bits-caching-mode") == 0) {
-		conf.mgaw = 39;
-		conf.sagaw = 1 << 1;
-		conf.cm = true;
-	} else if (argument != NULL) {
-		errx(1, "\"%s\": 39-bits-caching-mode, or nothing", argument);
-	}
+	while (argument != NULL && i < RTE_DIM(variants) && strcmp(argument, variants[i].name) != 0)
+		i++;
+	if (i == RTE_DIM(variants))
+		errx(1, "\"%s\": no such software unit (rig_soft.c)", argument);
+	variants[i].change(&conf);
+	rig_traits.haw = conf.haw;
 	if (moat_softvtd_create(&conf, &sv) != 0)
 		errx(1, "%s", moat_error_text());
 	moat_softvtd_window(sv, &window);
@@ -44,6 +96,12 @@ void rig_open(const char *argument)
 
 void rig_close(void)
 {
+	struct moat_softvtd_stats stats;
+
+	moat_softvtd_stats(sv, &stats);
+	for (unsigned int i = 0; i < MOAT_SOFTVTD_MISUSES; i++)
+		if (stats.misuse[i] != 0)
+			errx(1, "%" PRIu64 " times: %s", stats.misuse[i], moat_softvtd_misuse_text(i));
 	moat_softvtd_destroy(sv);
 }
 
@@ -91,5 +149,10 @@ void rig_read(unsigned int device, uint64_t iova, uint64_t len)
 
 void rig_write(unsigned int device, uint64_t iova, uint64_t len)
 {
-	moat_softvtd_dma_write(sv, sids[device], iova, buffers[device], len);
+	rig_write_from(device, 0, iova, len);
+}
+
+void rig_write_from(unsigned int device, uint64_t from, uint64_t iova, uint64_t len)
+{
+	moat_softvtd_dma_write(sv, sids[device], iova, buffers[device] + from, len);
 }

@@ -227,5 +227,10 @@ void edu_read(const struct edu *edu, uint64_t iova, uint64_t len)
 
 void edu_write(const struct edu *edu, uint64_t iova, uint64_t len)
 {
-	edu_run(edu, EDU_INSIDE, iova, len, EDU_TO_MEMORY);
+	edu_write_from(edu, 0, iova, len);
+}
+
+void edu_write_from(const struct edu *edu, uint64_t from, uint64_t iova, uint64_t len)
+{
+	edu_run(edu, EDU_INSIDE + from, iova, len, EDU_TO_MEMORY);
 }

@@ -48,5 +48,7 @@ void edu_open(struct edu *edu, const char *variable);
 void edu_read(const struct edu *edu, uint64_t iova, uint64_t len);
 /** The device writes `len` bytes of its memory to `iova`. */
 void edu_write(const struct edu *edu, uint64_t iova, uint64_t len);
+/** The same from byte `from` of its memory on. */
+void edu_write_from(const struct edu *edu, uint64_t from, uint64_t iova, uint64_t len);
 
 #endif /* MACHINE_H */

@@ -527,8 +527,8 @@ static void this_machines_functions_can_be_scanned(void **state)
 	struct moat_pci *pci;
 
 	if (access("/sys/bus/pci/devices", R_OK) != 0) {
-		print_message("skipped: no /sys/bus/pci/devices here\n");
-		skip();
+		print_message("# skipped: no /sys/bus/pci/devices here\n");
+		return;
 	}
 	assert_int_equal(moat_pci_scan(NULL, &pci), 0);
 	for (unsigned int i = 0; i < pci->n; i++)

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "raw.h"
+
+#define ARENA_ROOT    0
+#define ARENA_OTHERS  1
+#define ARENA_CONTEXT 2
+#define ARENA_RING    3
+#define ARENA_STATUS  4
+#define ARENA_FREE    5
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static bool patience(struct raw *r, double since)
+{
+	if (r->w.run != NULL)
+		r->w.run(r->w.ctx);
+	return now() - since < 1.0;
+}
+
+/* ------------------------------------------------------------------------------------ memory */
+
+uint64_t raw_page(struct raw *r)
+{
+	uint64_t hpa = r->hpa + r->next++ * MOAT_PAGE_SIZE;
+
+	assert_true(hpa < r->hpa + MOAT_2M_SIZE);
+	memset(raw_va(r, hpa), 0, MOAT_PAGE_SIZE);
+	for (unsigned int i = 0; i < MOAT_PAGE_SIZE; i += 64)
+		__builtin_ia32_clflush((char *)raw_va(r, hpa) + i);
+	return hpa;
+}
+
+void *raw_va(const struct raw *r, uint64_t hpa)
+{
+	assert_true(hpa >= r->hpa && hpa < r->hpa + MOAT_2M_SIZE);
+	return r->va + (hpa - r->hpa);
+}
+
+void raw_store(struct raw *r, uint64_t *at, uint64_t value)
+{
+	__atomic_store_n(at, value, __ATOMIC_RELEASE); /* the unit may read it at any time */
+	__builtin_ia32_clflush(at);
+	__builtin_ia32_mfence();
+}
+
+uint64_t *raw_entry(struct raw *r, uint64_t root, unsigned int levels, uint64_t iova,
+	unsigned int level)
+{
+	uint64_t table = root;
+
+	for (unsigned int l = levels;; l--) {
+		uint64_t *e = (uint64_t *)raw_va(r, table) + (iova >> (12 + 9 * (l - 1)) & 511);
+
+		if (l == level)
+			return e;
+		if (*e == 0)
+			raw_store(r, e, raw_page(r) | MOAT_SS_R | MOAT_SS_W);
+		table = *e & MOAT_SS_ADDR;
+	}
+}
+
+void raw_map(struct raw *r, uint64_t root, unsigned int levels, uint64_t iova, uint64_t entry)
+{
+	raw_store(r, raw_entry(r, root, levels, iova, 1), entry);
+}
+
+void raw_context(struct raw *r, uint64_t lo, uint64_t hi)
+{
+	struct vtd_entry *e = &r->context[r->sid & 0xff];
+
+	raw_store(r, &e->hi, hi);
+	raw_store(r, &e->lo, lo);
+}
+
+void raw_attach(struct raw *r, uint64_t root, unsigned int levels, uint16_t did)
+{
+	raw_context(r, root | VTD_CTX_P, (uint64_t)did << VTD_CTX_DID_SHIFT | (levels - 2));
+}
+
+unsigned int raw_levels(const struct raw *r)
+{
+	return r->caps.sagaw & 4 ? 4 : r->caps.sagaw & 2 ? 3 : 5;
+}
+
+uint64_t raw_pass_hi(const struct raw *r)
+{
+	uint64_t aw = r->caps.sagaw & 8 ? 3 : r->caps.sagaw & 4 ? 2 : 1;
+
+	return 1 << VTD_CTX_DID_SHIFT | aw;
+}
+
+/* ---------------------------------------------------------------------------------- registers */
+
+static void await_gsts(struct raw *r, uint32_t bit, bool set)
+{
+	double since = now();
+
+	while (!!(vtd_read32(&r->w, VTD_GSTS) & bit) != set)
+		if (!patience(r, since))
+			fail_msg("GSTS bit 0x%x never %s", bit, set ? "set" : "clear");
+}
+
+void raw_command(struct raw *r, uint32_t bit, bool set)
+{
+	uint32_t keep = vtd_read32(&r->w, VTD_GSTS) & VTD_GSTS_KEEP & ~bit;
+
+	vtd_write32(&r->w, VTD_GCMD, set ? keep | bit : keep);
+	await_gsts(r, bit, set);
+}
+
+static void invalidate_by_registers(struct raw *r)
+{
+	uint32_t iotlb = r->caps.iro + VTD_IOTLB;
+	double since = now();
+
+	vtd_write64(&r->w, VTD_CCMD, VTD_CCMD_ICC | VTD_CCMD_CIRG_GLOBAL);
+	while (vtd_read64(&r->w, VTD_CCMD) & VTD_CCMD_ICC)
+		assert_true(patience(r, since));
+	vtd_write64(&r->w, iotlb, VTD_IOTLB_IVT | VTD_IOTLB_IIRG_GLOBAL |
+		(r->caps.drd ? VTD_IOTLB_DR : 0) | (r->caps.dwd ? VTD_IOTLB_DW : 0));
+	while (vtd_read64(&r->w, iotlb) & VTD_IOTLB_IVT)
+		assert_true(patience(r, since));
+}
+
+/* -------------------------------------------------------------------------------- up and down */
+
+static void fill_root(struct raw *r)
+{
+	uint64_t others = r->hpa + ARENA_OTHERS * MOAT_PAGE_SIZE;
+	uint64_t context = r->hpa + ARENA_CONTEXT * MOAT_PAGE_SIZE;
+	uint64_t pass = VTD_TT_PASS_THROUGH << VTD_CTX_TT_SHIFT | (r->caps.pt ? VTD_CTX_P : 0);
+	uint64_t hi = raw_pass_hi(r);
+
+	for (unsigned int i = 0; i < 256; i++) {
+		bool own = i == r->sid >> 8;
+
+		raw_store(r, &r->root[i].hi, 0);
+		raw_store(r, &r->root[i].lo, (own ? context : others) | VTD_ROOT_P);
+		raw_store(r, &r->others[i].hi, hi);
+		raw_store(r, &r->others[i].lo, pass);
+		own = i == (r->sid & 0xff);
+		raw_store(r, &r->context[i].lo, own ? 0 : pass);
+		raw_store(r, &r->context[i].hi, own ? 0 : hi);
+	}
+}
+
+void raw_fresh(struct raw *r)
+{
+	fill_root(r);
+	r->next = ARENA_FREE;
+	raw_forget(r);
+	raw_faults_clear(r);
+}
+
+static void queue_on(struct raw *r)
+{
+	r->tail = 0;
+	vtd_write64(&r->w, VTD_IQT, 0);
+	vtd_write64(&r->w, VTD_IQA, r->hpa + ARENA_RING * MOAT_PAGE_SIZE);
+	raw_command(r, VTD_GCMD_QIE, true);
+}
+
+/** While nothing is translated yet, the device fetches the words that it is to write. */
+static void fill_device(void)
+{
+	uint64_t hpa, *word = rig_memory(&hpa);
+
+	for (unsigned int i = 0; i < RAW_TAGS; i++)
+		word[i] = i;
+	rig_read(0, hpa, RIG_BUFFER);
+	rig_memory_free(word);
+}
+
+void raw_up(struct raw *r)
+{
+	struct moat_vtd_conf conf;
+
+	memset(r, 0, sizeof(*r));
+	rig_conf(&conf);
+	r->w = conf.window;
+	r->sid = rig_sid(0);
+	assert_int_equal(moat_vtd_caps_read(&r->w, &r->caps), 0);
+	r->va = rig_memory(&r->hpa);
+	r->root = (struct vtd_entry *)r->va;
+	r->others = (struct vtd_entry *)(r->va + ARENA_OTHERS * MOAT_PAGE_SIZE);
+	r->context = (struct vtd_entry *)(r->va + ARENA_CONTEXT * MOAT_PAGE_SIZE);
+	r->ring = (struct moat_qi_desc *)(r->va + ARENA_RING * MOAT_PAGE_SIZE);
+	r->status = (uint32_t *)(r->va + ARENA_STATUS * MOAT_PAGE_SIZE);
+	r->status_hpa = r->hpa + ARENA_STATUS * MOAT_PAGE_SIZE;
+	*r->status = 0;
+	if (vtd_read32(&r->w, VTD_GSTS) & (VTD_GSTS_TES | VTD_GSTS_QIES | VTD_GSTS_IRES))
+		fail_msg("the unit is in use: boot with intel_iommu=off intremap=off");
+	fill_device();
+	vtd_write32(&r->w, VTD_FECTL, VTD_FECTL_IM);
+	vtd_write32(&r->w, VTD_IECTL, VTD_IECTL_IM);
+	fill_root(r);
+	vtd_write64(&r->w, VTD_RTADDR, r->hpa);
+	vtd_write32(&r->w, VTD_GCMD, VTD_GCMD_SRTP);
+	await_gsts(r, VTD_GSTS_RTPS, true);
+	invalidate_by_registers(r);
+	queue_on(r);
+	raw_command(r, VTD_GCMD_TE, true);
+	r->next = ARENA_FREE;
+}
+
+void raw_down(struct raw *r)
+{
+	raw_command(r, VTD_GCMD_TE, false);
+	raw_command(r, VTD_GCMD_QIE, false);
+	rig_memory_free(r->va);
+}
+
+/* -------------------------------------------------------------------------------------- queue */
+
+void raw_queue(struct raw *r, const struct moat_qi_desc desc[], unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		r->ring[r->tail] = desc[i];
+		r->tail = (r->tail + 1) % RAW_RING;
+	}
+	vtd_write64(&r->w, VTD_IQT, r->tail * sizeof(*r->ring));
+}
+
+bool raw_await(struct raw *r, uint32_t seq)
+{
+	double since = now();
+
+	while (__atomic_load_n(r->status, __ATOMIC_ACQUIRE) != seq)
+		if (!patience(r, since))
+			return false;
+	return true;
+}
+
+bool raw_sync(struct raw *r, const struct moat_qi_desc desc[], unsigned int n)
+{
+	struct moat_qi_desc wait = moat_qi_wait_status(r->status_hpa, ++r->seq, false);
+
+	raw_queue(r, desc, n);
+	raw_queue(r, &wait, 1);
+	return raw_await(r, r->seq);
+}
+
+void raw_forget(struct raw *r)
+{
+	const struct moat_qi_desc context = moat_qi_context_global(), iotlb = moat_qi_iotlb_global();
+
+	assert_true(raw_sync(r, &context, 1));
+	assert_true(raw_sync(r, &iotlb, 1));
+}
+
+/* ------------------------------------------------------------------------------------- faults */
+
+bool raw_fault(struct raw *r, struct raw_fault *fault)
+{
+	uint32_t fsts = vtd_read32(&r->w, VTD_FSTS);
+	uint32_t reg = r->caps.fro + VTD_FIELD(fsts, VTD_FSTS_FRI) % r->caps.nfr * VTD_FRCD_SIZE;
+	uint64_t hi = vtd_read64(&r->w, reg + 8);
+
+	if (!(fsts & VTD_FSTS_PPF) || !(hi & VTD_FRCD_F))
+		return false;
+	*fault = (struct raw_fault){
+		.reason = VTD_FIELD(hi, VTD_FRCD_FR),
+		.address = vtd_read64(&r->w, reg),
+		.sid = hi & VTD_FRCD_SID,
+		.read = hi & VTD_FRCD_T1,
+	};
+	vtd_write32(&r->w, reg + 12, VTD_FRCD_F >> 32);
+	return true;
+}
+
+unsigned int raw_faults_clear(struct raw *r)
+{
+	struct raw_fault f;
+	unsigned int n = 0;
+
+	while (raw_fault(r, &f))
+		n++;
+	vtd_write32(&r->w, VTD_FSTS, VTD_FSTS_PFO);
+	return n;
+}
+
+/* ---------------------------------------------------------------------------------------- DMA */
+
+void raw_dma(struct raw *r, bool write, uint64_t iova, unsigned int tag, uint32_t len)
+{
+	if (write)
+		rig_write_from(0, tag * sizeof(uint64_t), iova, len);
+	else
+		rig_read(0, iova, len);
+}
+
+static uint8_t dma(struct raw *r, bool write, uint64_t iova, unsigned int tag)
+{
+	struct raw_fault f = { 0 };
+
+	assert_true(tag < RAW_TAGS);
+	raw_dma(r, write, iova, tag, sizeof(uint64_t));
+	if (!raw_fault(r, &f))
+		return 0;
+	assert_int_equal(f.sid, r->sid);
+	assert_int_equal(f.address & MOAT_SS_ADDR, iova & MOAT_SS_ADDR);
+	assert_int_equal(f.read, !write);
+	return f.reason;
+}
+
+uint8_t raw_write(struct raw *r, uint64_t iova, unsigned int tag)
+{
+	return dma(r, true, iova, tag);
+}
+
+uint8_t raw_read(struct raw *r, uint64_t iova)
+{
+	return dma(r, false, iova, 0);
+}

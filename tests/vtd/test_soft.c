@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* The driver on the software unit, which behaves as badly as the specification lets it: made by
+ * name, domains end to end, queue errors at every place, taken over after its owner was killed. */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <urcu-qsbr.h>
+
+#include "moat_domain.h"
+#include "moat_soft_unit.h"
+#include "moat_vtd.h"
+
+#define NIC   MOAT_SID(3, 0, 1)
+#define OTHER MOAT_SID(3, 0, 2)
+#define IOVA  (UINT64_C(1) << 30)
+
+static _Alignas(4096) char memory[16 * 4096];
+
+static struct moat_unit *make(const char *args)
+{
+	struct moat_unit *unit = NULL;
+
+	if (moat_soft_unit_create("soft0", args, &unit) != 0)
+		fail_msg("%s", moat_error_text());
+	return unit;
+}
+
+/* The unit has seen nothing that software must not do, and no DMA that should not have been. */
+static void unmake(struct moat_unit *unit)
+{
+	struct moat_softvtd *sv = moat_soft_unit_find("soft0");
+	struct moat_softvtd_stats s;
+
+	moat_softvtd_stats(sv, &s);
+	for (unsigned int i = 0; i < MOAT_SOFTVTD_MISUSES; i++)
+		if (s.misuse[i] != 0)
+			fail_msg("%s", moat_softvtd_misuse_text(i));
+	assert_int_equal(s.stale_dma, 0);
+	unit->ops->destroy(unit);
+	assert_null(moat_soft_unit_find("soft0"));
+}
+
+static struct moat_domain *domain(struct moat_unit *unit, const char *name)
+{
+	struct moat_domain_conf conf = { .name = name };
+	struct moat_domain *d = NULL;
+
+	if (moat_domain_create(unit, &conf, &d) != 0)
+		fail_msg("%s", moat_error_text());
+	return d;
+}
+
+static int dma_write(moat_sid_t sid, uint64_t iova, uint64_t value)
+{
+	return moat_softvtd_dma_write(moat_soft_unit_find("soft0"), sid, iova, &value, 8);
+}
+
+/* ------------------------------------------------------------------------------------- by name */
+
+static void a_unit_is_found_by_its_name_while_it_lives(void **state)
+{
+	struct moat_unit *unit = make(NULL), *again;
+
+	assert_non_null(moat_soft_unit_find("soft0"));
+	assert_null(moat_soft_unit_find("soft1"));
+	assert_int_equal(moat_soft_unit_create("soft0", NULL, &again), -EEXIST);
+	assert_non_null(moat_soft_unit_find("soft0"));
+	assert_string_equal(unit->kind, "soft");
+	assert_string_equal(unit->name, "soft0");
+	unmake(unit);
+}
+
+static void arguments_change_the_unit(void **state)
+{
+	struct moat_unit *unit = make("aw=39,nd=8,mamv=9,sllps=1,cm=1,nfr=4,coherent=0,oracle=1,queue=3");
+	const struct moat_vtd_caps *caps = moat_vtd_unit_caps(unit);
+
+	assert_int_equal(caps->mgaw, 39);
+	assert_int_equal(caps->sagaw, 2);
+	assert_int_equal(caps->nd, 256);
+	assert_int_equal(caps->mamv, 9);
+	assert_int_equal(caps->sllps, 1);
+	assert_int_equal(caps->nfr, 4);
+	assert_true(caps->cm);
+	assert_false(unit->caps.coherent);
+	assert_non_null(unit->witness);
+	unmake(unit);
+}
+
+static void wrong_arguments_are_answered_with_what_is_right(void **state)
+{
+	static const struct {
+		const char *args, *says;
+	} c[] = {
+		{ "latencie=5", "no such argument 'latencie'; there are: aw nd" },
+		{ "aw=40", "aw=40 is none of 39, 48, 57" },
+		{ "nfr=0", "nfr=0 is not a number from 1 to 128" },
+		{ "cm=yes", "cm=yes is not a number from 0 to 1" },
+		{ "cm", "cm= is not a number" },
+		{ "prefetch=-1", "prefetch=-1 is not a number" },
+		{ "nd=5", "5" },
+	};
+	struct moat_unit *unit;
+
+	for (unsigned int i = 0; i < RTE_DIM(c); i++) {
+		assert_int_equal(moat_soft_unit_create("soft0", c[i].args, &unit), -EINVAL);
+		if (strstr(moat_error_text(), c[i].says) == NULL)
+			fail_msg("%s: %s", c[i].args, moat_error_text());
+		assert_null(moat_soft_unit_find("soft0"));
+	}
+	assert_int_equal(moat_soft_unit_create("", NULL, &unit), -EINVAL);
+	assert_int_equal(moat_soft_unit_create("a name of more than thirty-one characters", NULL,
+		&unit), -EINVAL);
+}
+
+/* -------------------------------------------------------------------------------------- domains */
+
+static const char *const units[] = {
+	"oracle=1",
+	"oracle=1,cm=1,aw=39",
+	"oracle=1,coherent=0,psi=0,sllps=0",
+	"oracle=1,rwbf=1,gsts_late=7",
+	"oracle=1,latency=20000,jitter=16,reorder=1,linger=1,prefetch=100",
+	"oracle=1,threaded=1,latency=5000",
+};
+
+static void a_device_reaches_its_domains_pages_and_no_others(void **state)
+{
+	for (unsigned int i = 0; i < RTE_DIM(units); i++) {
+		struct moat_unit *unit = make(units[i]);
+		struct moat_domain *d = domain(unit, "red");
+		struct moat_lane *lane = moat_lane_open(d);
+		moat_ticket_t ticket;
+		struct moat_fault fault[8];
+
+		assert_int_equal(dma_write(NIC, IOVA, 1), VTD_FR_CONTEXT_P);
+		assert_int_equal(moat_domain_attach(d, NIC), 0);
+		assert_int_equal(dma_write(NIC, IOVA, 1), VTD_FR_WRITE);
+		assert_int_equal(moat_lane_map(lane, IOVA, (uintptr_t)memory, memory, sizeof(memory),
+			MOAT_RW), 0);
+		assert_int_equal(dma_write(NIC, IOVA + 4096, 0x77), 0);
+		assert_int_equal(*(uint64_t *)(memory + 4096), 0x77);
+		assert_int_equal(dma_write(OTHER, IOVA, 1), VTD_FR_CONTEXT_P);
+		assert_int_equal(moat_lane_unmap(lane, IOVA, sizeof(memory)), 0);
+		ticket = moat_lane_flush(lane);
+		while (moat_lane_poll(lane) < ticket)
+			;
+		assert_int_equal(dma_write(NIC, IOVA + 4096, 0x78), VTD_FR_WRITE);
+		assert_int_equal(*(uint64_t *)(memory + 4096), 0x77);
+		assert_int_equal(unit->ops->faults(unit, fault, 8), 4);
+		assert_int_equal(fault[3].iova, IOVA + 4096);
+		assert_int_equal(moat_lane_close(lane), 0);
+		assert_int_equal(moat_domain_destroy(d), 0);
+		unmake(unit);
+	}
+}
+
+static void a_detached_device_reaches_nothing_whatever_was_cached(void **state)
+{
+	for (unsigned int i = 0; i < RTE_DIM(units); i++) {
+		struct moat_unit *unit = make(units[i]);
+		struct moat_domain *red = domain(unit, "red"), *blue = domain(unit, "blue");
+		struct moat_lane *lane = moat_lane_open(red), *blues = moat_lane_open(blue);
+
+		assert_int_equal(moat_lane_map(lane, IOVA, (uintptr_t)memory, memory, 4096, MOAT_RW), 0);
+		assert_int_equal(moat_lane_map(blues, IOVA, (uintptr_t)memory + 4096, memory + 4096, 4096,
+			MOAT_RW), 0);
+		for (unsigned int round = 0; round < 4; round++) {
+			assert_int_equal(moat_domain_attach(red, NIC), 0);
+			assert_int_equal(moat_domain_attach(red, OTHER), 0);
+			assert_int_equal(dma_write(NIC, IOVA, round + 1), 0);
+			assert_int_equal(*(uint64_t *)memory, round + 1);
+			assert_int_equal(moat_domain_detach(red, NIC), 0);
+			assert_int_equal(dma_write(NIC, IOVA, 99), VTD_FR_CONTEXT_P);
+			assert_int_equal(dma_write(OTHER, IOVA, round + 2), 0); /* it goes on */
+			assert_int_equal(moat_domain_attach(blue, NIC), 0);
+			assert_int_equal(dma_write(NIC, IOVA, round + 100), 0);
+			assert_int_equal(*(uint64_t *)(memory + 4096), round + 100);
+			assert_int_equal(*(uint64_t *)memory, round + 2);
+			assert_int_equal(moat_domain_detach(blue, NIC), 0);
+			assert_int_equal(moat_domain_detach(red, OTHER), 0);
+		}
+		assert_int_equal(moat_lane_close(lane), 0);
+		assert_int_equal(moat_lane_close(blues), 0);
+		assert_int_equal(moat_domain_destroy(red), 0);
+		assert_int_equal(moat_domain_destroy(blue), 0);
+		unmake(unit);
+	}
+}
+
+/* ----------------------------------------------------------------------------------- take-over */
+
+static void a_unit_whose_owner_was_killed_is_taken_over(void **state)
+{
+	struct moat_softvtd_conf sconf;
+	struct moat_softvtd_stats stats;
+	struct moat_softvtd *sv;
+	struct moat_vtd_conf conf = { .name = "soft0", .kind = "soft" };
+	struct moat_unit *killed, *unit;
+	uint64_t value = 1;
+
+	moat_softvtd_conf_init(&sconf);
+	assert_int_equal(moat_softvtd_create(&sconf, &sv), 0);
+	moat_softvtd_window(sv, &conf.window);
+	assert_int_equal(moat_vtd_create(&conf, &killed), 0); /* and never destroyed */
+	assert_int_equal(moat_vtd_create(&conf, &unit), -EBUSY);
+	assert_non_null(strstr(moat_error_text(), "--take-over"));
+	assert_int_equal(moat_vtd_pass_through(killed, NIC), 0);
+	assert_int_equal(moat_softvtd_dma_write(sv, NIC, (uintptr_t)memory, &value, 8), 0);
+	conf.take_over = true;
+	assert_int_equal(moat_vtd_create(&conf, &unit), 0);
+	/* What the old owner's tables allowed is over, cached or not. */
+	assert_int_equal(moat_softvtd_dma_write(sv, NIC, (uintptr_t)memory, &value, 8),
+		VTD_FR_CONTEXT_P);
+	moat_softvtd_stats(sv, &stats);
+	for (unsigned int i = 0; i < MOAT_SOFTVTD_MISUSES; i++)
+		assert_int_equal(stats.misuse[i], 0);
+	unit->ops->destroy(unit);
+	/* Off, so the first owner's memory is nobody's business any more. */
+	assert_int_equal(moat_softvtd_dma_write(sv, NIC, (uintptr_t)memory, &value, 8), 0);
+	killed->ops->destroy(killed);
+	moat_softvtd_destroy(sv);
+}
+
+/* -------------------------------------------------------------------------------- queue errors */
+
+#define BATCHES 512
+
+struct flight {
+	struct moat_qi *qi;
+	uint64_t begin; /* position of the first descriptor */
+	unsigned int n;
+	int64_t seq[BATCHES];
+};
+
+/* Fill the queue to the brim with batches of two; seq is the position behind the wait. */
+static void fill(struct flight *f, struct moat_qi *qi, const struct moat_qi_desc d[2], uint64_t begin)
+{
+	int64_t seq;
+
+	*f = (struct flight){ .qi = qi, .begin = begin };
+	while ((seq = moat_qi_submit(qi, d, 2)) > 0) {
+		assert_true(f->n < BATCHES);
+		f->seq[f->n++] = seq;
+	}
+	assert_int_equal(seq, -EAGAIN);
+}
+
+static void wait_all(const struct flight *f)
+{
+	for (unsigned int i = 0; i < f->n; i++)
+		if (moat_qi_wait(f->qi, f->seq[i], 0) != 0)
+			fail_msg("%s", moat_error_text());
+}
+
+static bool holds(const struct flight *f, unsigned int i, uint64_t position)
+{
+	return position >= (i == 0 ? f->begin : (uint64_t)f->seq[i - 1]) &&
+		position < (uint64_t)f->seq[i];
+}
+
+/* One error at each place of a full queue in turn; `check` judges who failed. */
+static void strike_everywhere(enum moat_softvtd_inject what, const struct moat_qi_desc d[2],
+	void (*check)(const struct flight *f, uint64_t position), uint64_t *seen)
+{
+	struct moat_unit *unit = make("latency=60000,queue=1,jitter=2");
+	struct moat_softvtd *sv = moat_soft_unit_find("soft0");
+	const unsigned int size = 512, places = 510 / 3 * 3;
+	uint64_t begin = 0;
+	struct moat_vtd_stats stats;
+	struct flight f;
+
+	begin = moat_qi_submit(unit->qi, NULL, 0);
+	assert_int_equal(moat_qi_wait(unit->qi, begin, 0), 0);
+	for (unsigned int place = 0; place < places; place++) {
+		assert_int_equal(moat_softvtd_inject(sv, what, (begin + place) % size), 0);
+		fill(&f, unit->qi, d, begin);
+		assert_int_equal(f.n, places / 3);
+		wait_all(&f);
+		check(&f, begin + place);
+		begin = f.seq[f.n - 1];
+	}
+	moat_vtd_stats(unit, &stats);
+	*seen = what == MOAT_SOFTVTD_IQE ? stats.iqe : what == MOAT_SOFTVTD_ITE ? stats.ite : stats.ice;
+	assert_int_equal(*seen, places);
+	unmake(unit);
+}
+
+static void only_its_batch(const struct flight *f, uint64_t position)
+{
+	for (unsigned int i = 0; i < f->n; i++)
+		assert_int_equal(moat_qi_failed(f->qi, f->seq[i]), holds(f, i, position));
+}
+
+/* With ITE those begun and not complete fail, too; but none that was complete before, and the
+ * failed ones are neighbours. */
+static void its_batch_and_those_begun(const struct flight *f, uint64_t position)
+{
+	unsigned int runs = 0;
+
+	for (unsigned int i = 0; i < f->n; i++) {
+		bool failed = moat_qi_failed(f->qi, f->seq[i]);
+
+		if (holds(f, i, position) && !failed)
+			fail_msg("the batch of position %" PRIu64 " did not fail", position);
+		runs += failed && (i == 0 || !moat_qi_failed(f->qi, f->seq[i - 1]));
+	}
+	assert_int_equal(runs, 1);
+}
+
+static void none(const struct flight *f, uint64_t position)
+{
+	for (unsigned int i = 0; i < f->n; i++)
+		assert_false(moat_qi_failed(f->qi, f->seq[i]));
+}
+
+static void iqe_at_any_place_of_a_full_queue_fails_its_batch_only(void **state)
+{
+	const struct moat_qi_desc d[] = { moat_qi_iotlb_domain(5), moat_qi_iotlb_domain(6) };
+	uint64_t seen;
+
+	strike_everywhere(MOAT_SOFTVTD_IQE, d, only_its_batch, &seen);
+}
+
+static void ite_at_any_place_of_a_full_queue_fails_those_begun_and_loses_none(void **state)
+{
+	const struct moat_qi_desc d[] = { moat_qi_iotlb_domain(5), moat_qi_iotlb_domain(6) };
+	uint64_t seen;
+
+	strike_everywhere(MOAT_SOFTVTD_ITE, d, its_batch_and_those_begun, &seen);
+}
+
+static void ice_at_any_place_of_a_full_queue_fails_nobody(void **state)
+{
+	const struct moat_qi_desc d[] = { moat_qi_iotlb_domain(5), moat_qi_iotlb_domain(6) };
+	uint64_t seen;
+
+	strike_everywhere(MOAT_SOFTVTD_ICE, d, none, &seen);
+}
+
+static int in(void **state)
+{
+	urcu_qsbr_register_thread();
+	return 0;
+}
+
+static int out(void **state)
+{
+	urcu_qsbr_unregister_thread();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_unit_is_found_by_its_name_while_it_lives),
+		cmocka_unit_test(arguments_change_the_unit),
+		cmocka_unit_test(wrong_arguments_are_answered_with_what_is_right),
+		cmocka_unit_test(a_device_reaches_its_domains_pages_and_no_others),
+		cmocka_unit_test(a_detached_device_reaches_nothing_whatever_was_cached),
+		cmocka_unit_test(a_unit_whose_owner_was_killed_is_taken_over),
+		cmocka_unit_test(iqe_at_any_place_of_a_full_queue_fails_its_batch_only),
+		cmocka_unit_test(ite_at_any_place_of_a_full_queue_fails_those_begun_and_loses_none),
+		cmocka_unit_test(ice_at_any_place_of_a_full_queue_fails_nobody),
+	};
+
+	return cmocka_run_group_tests(tests, in, out);
+}
