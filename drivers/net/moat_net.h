@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_NET_H
+#define MOAT_NET_H
+
+/**
+ * @file
+ * net_moat: a NIC in software whose every access to memory is DMA through a VT-d unit.
+ *
+ * It is an ordinary ethdev. Underneath are two halves that share nothing but what a driver and a
+ * NIC share: descriptor rings in memory, and doorbells.
+ *  - The *driver* half (net_rx.c, net_tx.c) puts IOVAs into descriptors and looks for the done bit.
+ *  - The *device* half (net_device_rx.c, net_device_tx.c) knows rings and buffers by IOVA only. It
+ *    reads descriptors and packets, and writes packets and done bits, through the unit, under the
+ *    source-id of the port (or of the queue, `requesters=queue`). What the unit refuses does not
+ *    happen; the descriptor comes back with its error bit, and the packet is counted as a fault.
+ *    Frames come from and go to a *backing port*, any other ethdev (net_af_packet, net_pcap, ...).
+ * The device half runs inside the burst calls of the lcore that polls the queue, and accounts its
+ * cycles as device time (lib/cost).
+ *
+ * This header is what programs need beyond the ethdev API: the descriptor's layout, who issues a
+ * queue's DMA, and a way to misbehave on purpose.
+ */
+
+#include "moat_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * A descriptor, 16 bytes, little-endian. A ring is a power of two of them, starts on a page and
+ * shares its pages with nothing else.
+ *
+ * Receive: the driver posts `addr` and `len` (room) with flags 0. The device fills buffers in ring
+ * order, as many as the packet needs, and writes back `len` (bytes written), DD, and EOP on the
+ * packet's last one. Transmit: the driver posts `addr`, `len`, and EOP on the packet's last one; the
+ * device writes back DD. ERR beside DD: the unit refused the DMA, or the descriptor made no sense;
+ * all descriptors of that packet carry it, and the packet is gone.
+ */
+struct moat_net_desc {
+	uint64_t addr;     /* IOVA of the buffer */
+	uint16_t len;      /* bytes */
+	uint16_t flags;    /* MOAT_NET_DESC_* */
+	uint32_t reserved; /* 0 */
+};
+
+#define MOAT_NET_DESC_DD  0x0001 /* the device is through with it */
+#define MOAT_NET_DESC_EOP 0x0002 /* last buffer of a packet */
+#define MOAT_NET_DESC_ERR 0x0004 /* with DD: refused */
+
+/** Descriptors of a ring: a power of two from MIN to MAX. */
+#define MOAT_NET_RING_MIN 64
+#define MOAT_NET_RING_MAX 4096
+/** Buffers of one packet at most, either way. */
+#define MOAT_NET_SEGS_MAX 40
+/** Queues of a port at most. */
+#define MOAT_NET_QUEUES_MAX 64
+/** Largest frame, without CRC. */
+#define MOAT_NET_FRAME_MAX 9728
+
+/** What the plugin shows; the rest of it is its own. */
+#define MOAT_NET_API __attribute__((visibility("default")))
+
+/** Who a port is to its unit. */
+struct moat_net_info {
+	char unit[32];         /* name of the unit */
+	bool private_unit;     /* net_moat made it, with a domain of all of DPDK's memory */
+	bool requester_per_queue;
+	moat_sid_t sid;        /* of the port, or of queue 0 */
+	uint16_t queues;       /* sids used: sid to sid + queues - 1 where each queue has its own */
+	uint16_t backing_port; /* ethdev port id */
+};
+
+/**
+ * @return 0; -ENODEV: `port` is no net_moat port (moat_error_text()). Control path, any thread.
+ */
+MOAT_NET_API int moat_net_info(uint16_t port, struct moat_net_info *info);
+
+/** The requester of a queue's DMA, its rx and its tx. @return 0, -ENODEV, -EINVAL: no such queue. */
+MOAT_NET_API int moat_net_queue_sid(uint16_t port, uint16_t queue, moat_sid_t *sid);
+
+/**
+ * Misbehave as a compromised tenant would: write an address of one's choice into one's own ring.
+ *
+ * moat_net_post_rx() replaces the address in the descriptor that the device fills next; the
+ * packet that arrives next is written there, if the unit lets it. moat_net_post_tx() posts a packet
+ * of `len` bytes at `iova`; what lies there is sent, if the unit lets it.
+ * Both take effect in the next burst call on that queue (with any number of packets), which may be
+ * on another lcore. No buffer is lost, whichever way it ends.
+ *
+ * @return 0; -EAGAIN: the last one has not taken effect yet; -ENODEV; -EINVAL: no such queue, or a
+ *   length of 0 or beyond MOAT_NET_FRAME_MAX. Thread-safe, control path.
+ */
+MOAT_NET_API int moat_net_post_rx(uint16_t port, uint16_t queue, uint64_t iova);
+MOAT_NET_API int moat_net_post_tx(uint16_t port, uint16_t queue, uint64_t iova, uint16_t len);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_NET_H */

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef NET_DEVICE_IMPL_H
+#define NET_DEVICE_IMPL_H
+
+/* What the two directions of the device half share. */
+
+#include "moat_cost.h"
+#include "net_device.h"
+
+#define NET_DESCS_PER_PAGE (MOAT_PAGE_SIZE / sizeof(struct moat_net_desc))
+
+/* Accesses translated at once: a burst of packets in one buffer each, or one packet in many. */
+#define NET_PIECES (NET_BURST + MOAT_NET_SEGS_MAX)
+
+/* One packet of a burst: its descriptors, from ring.head on in the order of the packets. */
+struct net_packet {
+	uint16_t frame; /* index of its mbuf */
+	uint16_t first; /* index of its first access */
+	uint16_t n;     /* accesses */
+	uint16_t descs; /* descriptors: as many, and perhaps one that makes no sense */
+};
+
+/* A burst under way, on the stack of the lcore that runs the device. */
+struct net_work {
+	struct moat_softvtd_guard guard;
+	/* The ring's pages that this burst has translated: one for reading, one for writing. */
+	struct moat_net_desc *page[2];
+	uint32_t page_index[2];
+	uint16_t nr_packets;
+	uint16_t nr_dma;
+	bool ring_refused;
+	struct net_packet packets[NET_BURST];
+	struct moat_softvtd_dma dma[NET_PIECES];
+	uint16_t lens[NET_PIECES]; /* of the accesses; dma[] is used up where memory is in pieces */
+};
+
+static inline void net_work_begin(struct net_work *work, const struct net_engine *engine)
+{
+	work->page[0] = NULL;
+	work->page[1] = NULL;
+	work->ring_refused = false;
+	net_dma_begin(engine, &work->guard);
+}
+
+static inline void net_work_end(struct net_work *work)
+{
+	net_dma_end(&work->guard);
+}
+
+/* Descriptor `i`, by DMA. NULL: the unit refuses the ring. */
+static inline struct moat_net_desc *net_ring_at(struct net_work *work,
+	const struct net_ring *ring, uint32_t i, enum moat_prot prot)
+{
+	unsigned int k = prot == MOAT_W;
+	uint32_t slot = i & ring->mask;
+	uint32_t page = slot / NET_DESCS_PER_PAGE;
+
+	if (unlikely(work->page[k] == NULL || work->page_index[k] != page)) {
+		uint32_t len = RTE_MIN(MOAT_PAGE_SIZE,
+			(ring->mask + 1) * sizeof(struct moat_net_desc));
+
+		work->page[k] = moat_softvtd_dma_map(&work->guard,
+			ring->iova + (uint64_t)page * MOAT_PAGE_SIZE, len, prot);
+		work->page_index[k] = page;
+		if (unlikely(work->page[k] == NULL)) {
+			work->ring_refused = true;
+			return NULL;
+		}
+	}
+	return &work->page[k][slot % NET_DESCS_PER_PAGE];
+}
+
+/* Write descriptor `i` back: everything but the address, in one store. @return false: refused. */
+static inline bool net_ring_complete(struct net_work *work, const struct net_ring *ring, uint32_t i,
+	uint16_t len, uint16_t flags)
+{
+	struct moat_net_desc *at = net_ring_at(work, ring, i, MOAT_W);
+
+	if (unlikely(at == NULL))
+		return false;
+	/* Release: the packet's bytes before the done bit, for the driver's acquire load of it.
+	 * Little-endian, as the descriptor. */
+	__atomic_store_n((uint64_t *)(void *)&at->len, (uint64_t)flags << 16 | len,
+		__ATOMIC_RELEASE);
+	return true;
+}
+
+static inline void net_count(uint64_t *counter, uint64_t n)
+{
+	/* One lcore writes, others read: a plain sum, stored whole. */
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+#endif /* NET_DEVICE_IMPL_H */

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef NET_DMA_H
+#define NET_DMA_H
+
+/**
+ * @file
+ * The device half's only way to memory that is not its own: through the unit, under a requester's
+ * source-id.
+ *
+ * An *engine* is one queue's DMA in one direction. While its guard is open, memory that was
+ * translated may be touched: the unit completes no invalidation that drains before the guard is
+ * closed. It is opened for one burst and holds nothing across two: what is unmapped between them
+ * must not be found again.
+ */
+
+#include <string.h>
+
+#include <rte_branch_prediction.h>
+#include <rte_memcpy.h>
+
+#include "moat_net.h"
+#include "moat_softvtd.h"
+
+/** Who issues the DMA. */
+struct net_engine {
+	struct moat_softvtd *unit;
+	moat_sid_t sid;
+	uint16_t agent; /* one of the requester's engines; see moat_softvtd_dma_begin() */
+};
+
+static inline void net_dma_begin(const struct net_engine *engine, struct moat_softvtd_guard *guard)
+{
+	moat_softvtd_dma_begin(engine->unit, engine->sid, engine->agent, MOAT_RW, guard);
+}
+
+static inline void net_dma_end(struct moat_softvtd_guard *guard)
+{
+	moat_softvtd_dma_end(guard);
+}
+
+/** The next piece of an access whose first `run` bytes are done. @return false: refused. */
+static inline bool net_dma_next(struct moat_softvtd_guard *guard, struct moat_softvtd_dma *dma)
+{
+	if (dma->reason != 0)
+		return false;
+	dma->iova += dma->run;
+	dma->len -= dma->run;
+	moat_softvtd_dma_burst(guard, dma, 1);
+	return dma->va != NULL;
+}
+
+#endif /* NET_DMA_H */

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef NET_FILTER_H
+#define NET_FILTER_H
+
+/**
+ * @file
+ * Which queue a received frame is for.
+ *
+ * First the steering rules (rte_flow's and the devarg's `steer`), by destination address, VLAN, or
+ * both; a rule takes a frame whatever the address filter says. Then the address filter: frames to
+ * the port's own addresses, to all, to multicast groups that were asked for, or all of them
+ * (promiscuous), stay on the queue of the wire they came in by. The rest is not for this port.
+ *
+ * The rules are a hash table of (address, VLAN) with open addressing, rebuilt on every change. The
+ * owner holds every wire while a table is replaced, so a look-up needs no protection of its own.
+ */
+
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+
+#include "moat_base.h"
+
+#define NET_VLAN_ANY    0xffff
+#define NET_QUEUE_DROP  0xffff
+#define NET_QUEUE_NONE  0xfffe /* not for this port */
+#define NET_RULES_MAX   1024
+#define NET_MACS_MAX    64
+#define NET_GROUPS_MAX  256
+
+/* Match: the destination address (0: any), and the outer VLAN id (or NET_VLAN_ANY). */
+struct net_rule {
+	uint64_t mac;      /* as net_mac() */
+	uint16_t vlan;
+	uint16_t queue;    /* or NET_QUEUE_DROP */
+	uint32_t priority; /* 0 is first */
+	bool count;
+	uint64_t hits, bytes; /* where `count` */
+};
+
+struct net_filter {
+	bool promiscuous, all_multicast;
+	bool open;              /* promiscuous and without rules: frames need no look */
+	uint8_t nr_macs;
+	uint16_t nr_groups;
+	uint64_t macs[NET_MACS_MAX];     /* unicast; the first is the port's */
+	uint64_t groups[NET_GROUPS_MAX]; /* multicast */
+	uint32_t nr_rules;
+	uint8_t shapes;         /* bit 0: rules with address alone, 1: VLAN alone, 2: both, 3: neither */
+	uint32_t mask;          /* slots - 1 */
+	struct net_rule **slots; /* the best rule for each (mac, vlan); NULL without rules */
+};
+
+/** An address as a number; no address is 0. */
+static inline uint64_t net_mac(const struct rte_ether_addr *addr)
+{
+	uint64_t mac = 0;
+
+	__builtin_memcpy(&mac, addr->addr_bytes, RTE_ETHER_ADDR_LEN);
+	return mac;
+}
+
+static inline bool net_mac_multicast(uint64_t mac)
+{
+	return mac & 1; /* the first byte's low bit */
+}
+
+#define NET_MAC_BROADCAST UINT64_C(0xffffffffffff)
+
+/**
+ * Build the table of these rules; the best of several with the same match has the lowest
+ * priority. @return 0, -ENOMEM (the filter is unchanged). Frees the table before.
+ */
+int net_filter_rules(struct net_filter *filter, struct net_rule *const rules[], uint32_t n);
+/** Say again whether frames need a look, after promiscuous or rules changed. */
+void net_filter_settle(struct net_filter *filter);
+void net_filter_free(struct net_filter *filter);
+
+/**
+ * @param home the queue of the wire
+ * @return a queue, NET_QUEUE_DROP (a rule says so) or NET_QUEUE_NONE. Data path, under the wire's
+ *   lock.
+ */
+uint16_t net_filter_queue(const struct net_filter *filter, const struct rte_mbuf *frame,
+	uint16_t home);
+
+#endif /* NET_FILTER_H */

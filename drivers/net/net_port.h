@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef NET_PORT_H
+#define NET_PORT_H
+
+/**
+ * @file
+ * A net_moat port: the driver half, and what ties it to its device half, its unit and its backing
+ * port. One per ethdev, in dev_private.
+ */
+
+#include <ethdev_driver.h>
+#include <ethdev_vdev.h>
+#include <rte_flow_driver.h>
+
+#include "net_args.h"
+#include "net_device.h"
+#include "net_unit.h"
+
+extern int net_logtype;
+#define NET_LOG(level, fmt, ...)                                                                   \
+	rte_log(RTE_LOG_##level, net_logtype, "net_moat: " fmt "\n", ##__VA_ARGS__)
+
+/** A receive queue, driver half. Owned by the lcore that polls it. */
+struct net_rxq {
+	struct moat_net_desc *ring; /* where the driver sees it */
+	struct rte_mbuf **mbufs;    /* mbufs[i] is posted in ring[i] */
+	struct net_device *dev;
+	struct net_device_rx *hw;
+	uint32_t next;              /* to look at for DD */
+	uint32_t tail;              /* to post next */
+	uint32_t mask;
+	uint16_t free_thresh;       /* refill in runs of so many */
+	uint16_t room;              /* bytes of a buffer, behind the headroom */
+	uint16_t port_id;
+	uint16_t queue;
+	struct rte_mempool *pool;
+	struct rte_mbuf *first, *last; /* packet whose end has not come yet */
+	uint64_t packets, bytes, errors, no_mbuf;
+	uint64_t post_iova;         /* moat_net_post_rx() */
+	bool post;
+	uint16_t size, rx_drop;
+	const struct rte_memzone *zone;
+	struct rte_eth_rxconf conf;
+} __rte_cache_aligned;
+
+/** A transmit queue, driver half. */
+struct net_txq {
+	struct moat_net_desc *ring;
+	struct rte_mbuf **mbufs;    /* a packet's mbuf at its first descriptor, else NULL */
+	struct net_device *dev;
+	struct net_device_tx *hw;
+	uint32_t next;              /* oldest not yet freed */
+	uint32_t tail;              /* to post next */
+	uint32_t mask;
+	uint16_t free_thresh;       /* free done ones when fewer descriptors than this are left */
+	bool fast_free;             /* all mbufs of one pool, not shared (MBUF_FAST_FREE) */
+	uint64_t packets, bytes, errors;
+	uint64_t post_iova;         /* moat_net_post_tx() */
+	uint16_t post_len;
+	bool post;
+	uint16_t port_id, queue, size;
+	const struct rte_memzone *zone;
+	struct rte_eth_txconf conf;
+} __rte_cache_aligned;
+
+/** A steering rule, as rte_flow's handle. Of `steer=` when not `flow`. */
+struct rte_flow {
+	struct net_rule rule;
+	TAILQ_ENTRY(rte_flow) next;
+	bool from_args; /* stays through rte_flow_flush() */
+};
+TAILQ_HEAD(net_flows, rte_flow);
+
+struct net_port {
+	struct net_device device; /* first: aligned */
+	struct rte_eth_dev_data *data;
+	struct net_args args;
+	struct net_unit *unit;
+	uint64_t owner;           /* rte_eth_dev_owner id, of the backing port */
+	bool owns;
+	uint32_t starts;          /* makes names of pools unique */
+	struct net_flows flows;
+	uint32_t nr_flows;
+};
+
+static inline struct net_port *net_port(const struct rte_eth_dev *dev)
+{
+	return dev->data->dev_private;
+}
+
+/* net_rx.c, net_tx.c */
+uint16_t net_rx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n);
+uint16_t net_tx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n);
+int net_rx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
+	unsigned int socket, const struct rte_eth_rxconf *conf, struct rte_mempool *pool);
+int net_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
+	unsigned int socket, const struct rte_eth_txconf *conf);
+void net_rx_queue_release(struct rte_eth_dev *dev, uint16_t queue);
+void net_tx_queue_release(struct rte_eth_dev *dev, uint16_t queue);
+int net_rx_queue_start(struct rte_eth_dev *dev, uint16_t queue);
+int net_rx_queue_stop(struct rte_eth_dev *dev, uint16_t queue);
+int net_tx_queue_start(struct rte_eth_dev *dev, uint16_t queue);
+int net_tx_queue_stop(struct rte_eth_dev *dev, uint16_t queue);
+void net_rxq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_rxq_info *info);
+void net_txq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_txq_info *info);
+uint32_t net_rx_queue_count(void *queue);
+int net_rx_descriptor_status(void *queue, uint16_t offset);
+int net_tx_descriptor_status(void *queue, uint16_t offset);
+int net_tx_done_cleanup(void *queue, uint32_t n);
+
+/* net_backing.c */
+int net_backing_find(struct net_port *port);
+void net_backing_release(struct net_port *port);
+bool net_backing_ours(const struct net_port *port);
+int net_backing_start(struct net_port *port);
+void net_backing_stop(struct net_port *port);
+int net_link_update(struct rte_eth_dev *dev, int wait);
+int net_link_up(struct rte_eth_dev *dev);
+int net_link_down(struct rte_eth_dev *dev);
+
+/* net_address.c */
+int net_address_init(struct net_port *port);
+int net_promiscuous_on(struct rte_eth_dev *dev);
+int net_promiscuous_off(struct rte_eth_dev *dev);
+int net_allmulticast_on(struct rte_eth_dev *dev);
+int net_allmulticast_off(struct rte_eth_dev *dev);
+int net_mac_add(struct rte_eth_dev *dev, struct rte_ether_addr *addr, uint32_t i, uint32_t pool);
+void net_mac_remove(struct rte_eth_dev *dev, uint32_t i);
+int net_mac_set(struct rte_eth_dev *dev, struct rte_ether_addr *addr);
+int net_groups_set(struct rte_eth_dev *dev, struct rte_ether_addr *addrs, uint32_t n);
+
+/* net_flow.c */
+int net_flow_ops(struct rte_eth_dev *dev, const struct rte_flow_ops **ops);
+int net_flow_init(struct net_port *port);
+void net_flow_free(struct net_port *port);
+
+/* net_stats.c */
+int net_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats);
+int net_stats_reset(struct rte_eth_dev *dev);
+int net_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n);
+int net_xstats_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int n);
+
+/** A ring's memory: where the queue's socket id says, at the IOVA that place gives it. */
+const struct rte_memzone *net_ring_reserve(struct rte_eth_dev *dev, const char *name,
+	uint16_t queue, uint16_t nb_desc, unsigned int socket);
+
+#endif /* NET_PORT_H */

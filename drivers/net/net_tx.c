@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <rte_malloc.h>
+
+#include "net_port.h"
+#include "net_queue.h"
+
+/* ----------------------------------------------------------------------------- completed ones */
+
+/* How many descriptors from `next` on the device is through with. Whole packets: it completes
+ * a packet's descriptors together. */
+static inline uint32_t count_done(const struct net_txq *txq)
+{
+	uint32_t n = 0;
+
+	while (txq->next + n != txq->tail) {
+		const struct moat_net_desc *desc = &txq->ring[(txq->next + n) & txq->mask];
+
+		/* Acquire: the device has read the buffer before it said so. */
+		if (!(__atomic_load_n(&desc->flags, __ATOMIC_ACQUIRE) & MOAT_NET_DESC_DD))
+			break;
+		n++;
+	}
+	return n;
+}
+
+static inline void give_back(const struct net_txq *txq, struct rte_mbuf **packets, unsigned int n)
+{
+	/* Buffers of one pool, not shared, in one piece each, need no look (MBUF_FAST_FREE). */
+	if (!txq->fast_free)
+		rte_pktmbuf_free_bulk(packets, n);
+	else if (n != 0)
+		rte_mempool_put_bulk(packets[0]->pool, (void **)packets, n);
+}
+
+/* Free the packets of `n` completed descriptors. @return how many packets. */
+static uint32_t free_done(struct net_txq *txq, uint32_t n)
+{
+	struct rte_mbuf *packets[NET_BURST];
+	uint32_t k = 0, sum = 0, errors = 0;
+
+	for (uint32_t i = 0; i < n; i++, txq->next++) {
+		uint32_t slot = txq->next & txq->mask;
+
+		if (txq->mbufs[slot] == NULL) /* a packet's further pieces */
+			continue;
+		if (unlikely(txq->ring[slot].flags & MOAT_NET_DESC_ERR))
+			errors++;
+		packets[k++] = txq->mbufs[slot];
+		txq->mbufs[slot] = NULL;
+		if (k == NET_BURST) {
+			give_back(txq, packets, k);
+			sum += k;
+			k = 0;
+		}
+	}
+	give_back(txq, packets, k);
+	sum += k;
+	if (unlikely(errors != 0))
+		net_add(&txq->errors, errors);
+	return sum;
+}
+
+static inline uint32_t room(const struct net_txq *txq)
+{
+	return txq->next + txq->mask + 1 - txq->tail;
+}
+
+/* ----------------------------------------------------------------------------------- transmit */
+
+static inline void put(struct net_txq *txq, uint64_t iova, uint16_t len, uint16_t flags,
+	struct rte_mbuf *packet)
+{
+	uint32_t slot = txq->tail & txq->mask;
+	struct moat_net_desc *desc = &txq->ring[slot];
+
+	desc->addr = iova;
+	desc->len = len;
+	desc->flags = flags;
+	desc->reserved = 0;
+	txq->mbufs[slot] = packet;
+	txq->tail++;
+}
+
+/* moat_net_post_tx(): a descriptor with no packet of ours behind it. */
+static void misbehave(struct net_txq *txq)
+{
+	if (room(txq) == 0)
+		return; /* the next time */
+	put(txq, txq->post_iova, txq->post_len, MOAT_NET_DESC_EOP, NULL);
+	/* Release: the request has been read before the next one may overwrite it. */
+	__atomic_store_n(&txq->post, false, __ATOMIC_RELEASE);
+}
+
+/* A descriptor for each piece of the packet. */
+static inline void put_packet(struct net_txq *txq, struct rte_mbuf *packet)
+{
+	struct rte_mbuf *seg = packet;
+
+	if (likely(packet->nb_segs == 1)) {
+		put(txq, rte_mbuf_data_iova(packet), packet->data_len, MOAT_NET_DESC_EOP, packet);
+		return;
+	}
+	do {
+		put(txq, rte_mbuf_data_iova(seg), seg->data_len,
+			seg->next == NULL ? MOAT_NET_DESC_EOP : 0, seg == packet ? packet : NULL);
+		seg = seg->next;
+	} while (seg != NULL);
+}
+
+uint16_t net_tx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct net_txq *txq = queue;
+	uint64_t bytes = 0;
+	uint16_t sent;
+
+	if (unlikely(!txq->hw->ring.on))
+		return 0; /* stopped */
+	if (room(txq) < RTE_MAX(txq->free_thresh, n))
+		free_done(txq, count_done(txq));
+	/* Acquire: with the release that sets it, the rest of the request belongs to it. */
+	if (unlikely(__atomic_load_n(&txq->post, __ATOMIC_ACQUIRE)))
+		misbehave(txq);
+	for (sent = 0; sent < n; sent++) {
+		if (unlikely(pkts[sent]->nb_segs > room(txq)))
+			break;
+		bytes += pkts[sent]->pkt_len;
+		put_packet(txq, pkts[sent]);
+	}
+	if (sent != 0) {
+		net_add(&txq->packets, sent);
+		net_add(&txq->bytes, bytes);
+	}
+	net_device_doorbell(&txq->hw->ring, txq->tail);
+	net_device_tx_run(txq->dev, txq->hw);
+	return sent;
+}
+
+int net_tx_done_cleanup(void *queue, uint32_t n)
+{
+	struct net_txq *txq = queue;
+	uint32_t done = count_done(txq), want = 0, packets = 0;
+
+	/* Up to `n` packets (0: all): count their descriptors first. */
+	for (; want < done; want++) {
+		packets += txq->mbufs[(txq->next + want) & txq->mask] != NULL;
+		if (n != 0 && packets > n)
+			break;
+	}
+	return (int)free_done(txq, want);
+}
+
+/* --------------------------------------------------------------------------------- control path */
+
+static void txq_free(struct rte_eth_dev *dev, struct net_txq *txq)
+{
+	if (txq == NULL)
+		return;
+	net_ring_free(dev, "tx", txq->queue, txq->zone);
+	rte_free(txq->mbufs);
+	rte_free(txq);
+}
+
+void net_tx_queue_release(struct rte_eth_dev *dev, uint16_t queue)
+{
+	txq_free(dev, dev->data->tx_queues[queue]);
+	dev->data->tx_queues[queue] = NULL;
+}
+
+static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsigned int socket,
+	const struct rte_eth_txconf *conf)
+{
+	uint64_t offloads = conf->offloads | dev->data->dev_conf.txmode.offloads;
+	uint16_t thresh = conf->tx_free_thresh != 0 ? conf->tx_free_thresh : NET_TX_FREE_THRESH;
+	struct net_port *port = net_port(dev);
+	struct net_txq *txq;
+	int rc = net_ring_check(dev, "tx", queue, nb_desc);
+
+	if (rc == 0 && thresh >= nb_desc)
+		rc = moat_error(-EINVAL, "%s: tx queue %u: tx_free_thresh=%u; it must be less than the "
+			"ring's %u descriptors", dev->data->name, queue, thresh, nb_desc);
+	if (rc != 0)
+		return rc;
+	txq = rte_zmalloc("net_moat", sizeof(*txq), RTE_CACHE_LINE_SIZE); /* as for receive */
+	if (txq == NULL)
+		return moat_error(-ENOMEM, "%s: tx queue %u: out of memory", dev->data->name, queue);
+	txq->queue = queue;
+	txq->port_id = dev->data->port_id;
+	txq->dev = &port->device;
+	txq->hw = &port->device.tx[queue];
+	txq->mask = nb_desc - 1;
+	txq->size = nb_desc;
+	txq->free_thresh = thresh;
+	txq->fast_free = offloads & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+	txq->conf = *conf;
+	txq->conf.offloads = offloads;
+	txq->conf.tx_free_thresh = thresh;
+	txq->mbufs = rte_zmalloc("net_moat", nb_desc * sizeof(txq->mbufs[0]), RTE_CACHE_LINE_SIZE);
+	txq->zone = net_ring_reserve(dev, "tx", queue, nb_desc, socket);
+	if (txq->mbufs == NULL || txq->zone == NULL) {
+		rc = txq->mbufs == NULL ? moat_error(-ENOMEM, "%s: tx queue %u: out of memory",
+						  dev->data->name, queue) : -ENOMEM;
+		txq_free(dev, txq);
+		return rc;
+	}
+	txq->ring = txq->zone->addr;
+	net_engine_set(port, &txq->hw->engine, queue, NET_TX);
+	dev->data->tx_queues[queue] = txq;
+	return 0;
+}
+
+int net_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
+	unsigned int socket, const struct rte_eth_txconf *conf)
+{
+	return net_say(setup(dev, queue, nb_desc, socket, conf));
+}
+
+int net_tx_queue_start(struct rte_eth_dev *dev, uint16_t queue)
+{
+	struct net_txq *txq = dev->data->tx_queues[queue];
+
+	memset(txq->ring, 0, txq->size * sizeof(txq->ring[0]));
+	txq->next = 0;
+	txq->tail = 0;
+	net_device_ring_set(&txq->hw->ring, txq->zone->iova, txq->size);
+	txq->hw->ring.on = true;
+	dev->data->tx_queue_state[queue] = RTE_ETH_QUEUE_STATE_STARTED;
+	return 0;
+}
+
+int net_tx_queue_stop(struct rte_eth_dev *dev, uint16_t queue)
+{
+	struct net_txq *txq = dev->data->tx_queues[queue];
+
+	net_device_tx_run(txq->dev, txq->hw); /* a last chance for what is posted */
+	txq->hw->ring.on = false;
+	net_device_tx_flush(txq->dev, queue);
+	free_done(txq, count_done(txq));
+	/* The rest will not be sent: the device does not look again. */
+	net_add(&txq->errors, free_done(txq, txq->tail - txq->next));
+	net_device_ring_set(&txq->hw->ring, txq->zone->iova, txq->size);
+	dev->data->tx_queue_state[queue] = RTE_ETH_QUEUE_STATE_STOPPED;
+	return 0;
+}
+
+void net_txq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_txq_info *info)
+{
+	struct net_txq *txq = dev->data->tx_queues[queue];
+
+	info->conf = txq->conf;
+	info->nb_desc = txq->size;
+}
+
+int net_tx_descriptor_status(void *queue, uint16_t offset)
+{
+	const struct net_txq *txq = queue;
+	uint32_t i = txq->tail + offset; /* counted from the next to be used */
+
+	if (offset > txq->mask)
+		return -EINVAL;
+	if (i - txq->next > txq->mask)
+		i -= txq->mask + 1; /* the ring is that full */
+	if (i - txq->next >= txq->tail - txq->next)
+		return RTE_ETH_TX_DESC_DONE;
+	return txq->ring[i & txq->mask].flags & MOAT_NET_DESC_DD ? RTE_ETH_TX_DESC_DONE :
+								    RTE_ETH_TX_DESC_FULL;
+}
