@@ -24,25 +24,6 @@ static int cache_create(struct sv_cache *cache, uint32_t entries, uint32_t ways)
 	return cache->entries != NULL && cache->used != NULL ? 0 : -ENOMEM;
 }
 
-/* Neighbouring pages lie in neighbouring sets; domains begin at different ones. */
-static uint32_t cache_set(const struct sv_cache *cache, uint64_t tag)
-{
-	return ((tag >> 18) + sv_tag_did(tag) * 0x9e37u + (tag & 3) * 0x51u) & (cache->sets - 1);
-}
-
-struct sv_entry *sv_cache_find(struct sv_cache *cache, uint64_t tag)
-{
-	if (cache->filled[tag & 3] == 0)
-		return NULL;
-	struct sv_entry *set = &cache->entries[(size_t)cache_set(cache, tag) * cache->ways];
-
-	for (uint32_t way = 0; way < cache->ways; way++) {
-		if (set[way].tag == tag)
-			return &set[way];
-	}
-	return NULL;
-}
-
 static void entry_drop(struct sv_cache *cache, struct sv_entry *entry)
 {
 	cache->filled[entry->tag & 3]--;
@@ -53,7 +34,7 @@ void sv_cache_fill(struct sv_cache *cache, uint64_t tag, uint64_t data)
 {
 	if (cache->sets == 0)
 		return;
-	uint32_t index = cache_set(cache, tag);
+	uint32_t index = sv_cache_set(cache, tag);
 	struct sv_entry *set = &cache->entries[(size_t)index * cache->ways];
 	struct sv_entry *entry = NULL;
 
@@ -261,9 +242,9 @@ void sv_invalidate_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t di
 		shard_drop_iotlb(shard, gran, &m, did, ih);
 		if (gran != MOAT_QI_PAGE)
 			shard_drop_lingering(shard, gran, did);
+		sv_drain_shard(sv, shard, drain);
 		sv_unlock(&shard->lock);
 	}
-	sv_drain_start(sv, drain);
 }
 
 /* The chipset's write buffer is flushed: table lines are seen as they are. */

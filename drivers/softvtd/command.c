@@ -169,17 +169,17 @@ void sv_iotlb_write(struct moat_softvtd *sv, uint64_t value)
 	register_inv_write(sv, &sv->iotlb, value, VTD_IOTLB_IVT, VTD_IOTLB_IAIG);
 }
 
-static bool inv_due(const struct moat_softvtd *sv, const struct sv_register_inv *inv)
+static bool inv_due(const struct moat_softvtd *sv, const struct sv_register_inv *inv, uint64_t now)
 {
-	return inv->due <= rte_rdtsc() && inv->due_turn <= sv->turn;
+	return inv->due <= now && inv->due_turn <= sv->turn;
 }
 
-static void ccmd_advance(struct moat_softvtd *sv)
+static void ccmd_advance(struct moat_softvtd *sv, uint64_t now)
 {
 	struct sv_register_inv *inv = &sv->ccmd;
 	unsigned int gran = inv->value >> 61 & 3;
 
-	if (!(inv->value & VTD_CCMD_ICC) || !inv_due(sv, inv))
+	if (!(inv->value & VTD_CCMD_ICC) || !inv_due(sv, inv, now))
 		return;
 	SV_COUNT(sv->stats.granularity[2][gran], 1);
 	inv->value &= ~(VTD_CCMD_ICC | VTD_CCMD_CAIG);
@@ -202,14 +202,14 @@ static bool iotlb_wrong(const struct moat_softvtd *sv, unsigned int gran)
 		(!sv->conf.psi || (sv->iva & 0x3f) > sv->conf.mamv));
 }
 
-static void iotlb_advance(struct moat_softvtd *sv)
+static void iotlb_advance(struct moat_softvtd *sv, uint64_t now)
 {
 	struct sv_register_inv *inv = &sv->iotlb;
 	unsigned int gran = inv->value >> 60 & 3;
 	unsigned int drain = (inv->value & VTD_IOTLB_DR ? MOAT_R : 0) |
 		(inv->value & VTD_IOTLB_DW ? MOAT_W : 0);
 
-	if (!(inv->value & VTD_IOTLB_IVT) || !inv_due(sv, inv))
+	if (!(inv->value & VTD_IOTLB_IVT) || !inv_due(sv, inv, now))
 		return;
 	if (iotlb_wrong(sv, gran)) {
 		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_INV_WRONG);
@@ -226,22 +226,23 @@ static void iotlb_advance(struct moat_softvtd *sv)
 	inv->value |= (uint64_t)gran << VTD_IOTLB_IAIG_SHIFT;
 }
 
-void sv_register_inv_advance(struct moat_softvtd *sv)
+void sv_register_inv_advance(struct moat_softvtd *sv, uint64_t now)
 {
-	ccmd_advance(sv);
-	iotlb_advance(sv);
+	ccmd_advance(sv, now);
+	iotlb_advance(sv, now);
 }
 
 /* --------------------------------------------------------------------------------- a turn */
 
 void sv_turn(struct moat_softvtd *sv)
 {
+	uint64_t now = rte_rdtsc();
 	bool busy;
 
 	sv->turn++;
-	sv_register_inv_advance(sv);
-	sv_queue_fetch(sv);
-	sv_queue_execute(sv);
+	sv_register_inv_advance(sv, now);
+	sv_queue_fetch(sv, now);
+	sv_queue_execute(sv, now);
 	busy = !sv_queue_idle(sv) || ((sv->ccmd.value | sv->iotlb.value) >> 63) != 0;
 	/* relaxed: a hint, see struct moat_softvtd */
 	atomic_store_explicit(&sv->work, busy, memory_order_relaxed);

@@ -42,20 +42,25 @@ static bool drain_advance(struct sv_drain *drain)
 	return drain->completed >= drain->wanted;
 }
 
+void sv_drain_shard(struct moat_softvtd *sv, struct sv_shard *shard, unsigned int directions)
+{
+	if (sv->mutations & MOAT_SOFTVTD_NO_DRAIN)
+		return;
+	for (unsigned int d = 0; d < 2; d++) {
+		if (directions >> d & 1) {
+			drain_want(&shard->drain[d]);
+			sv->drains_wanted |= !drain_advance(&shard->drain[d]);
+		}
+	}
+}
+
 void sv_drain_start(struct moat_softvtd *sv, unsigned int directions)
 {
-	if (directions == 0 || (sv->mutations & MOAT_SOFTVTD_NO_DRAIN))
-		return;
 	for (unsigned int i = 0; i < sv->conf.shards; i++) {
 		struct sv_shard *shard = &sv->shards[i];
 
 		sv_lock(&shard->lock);
-		for (unsigned int d = 0; d < 2; d++) {
-			if (directions >> d & 1) {
-				drain_want(&shard->drain[d]);
-				sv->drains_wanted |= drain_advance(&shard->drain[d]) ? 0 : 1;
-			}
-		}
+		sv_drain_shard(sv, shard, directions);
 		sv_unlock(&shard->lock);
 	}
 }
@@ -64,7 +69,7 @@ bool sv_drained(struct moat_softvtd *sv)
 {
 	bool all = true;
 
-	if (sv->drains_wanted == 0)
+	if (!sv->drains_wanted)
 		return true;
 	for (unsigned int i = 0; i < sv->conf.shards; i++) {
 		struct sv_shard *shard = &sv->shards[i];

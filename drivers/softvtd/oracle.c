@@ -108,22 +108,35 @@ static struct gib *gib_make(struct sv_oracle *o, uint16_t did, uint64_t iova)
 	return half == NULL ? NULL : NODE(&half->gib[iova >> 30 & 511], struct gib);
 }
 
-/* @return the record, or NULL where there is none; *watched: the domain is known to the oracle */
-static const struct record *record_find(const struct sv_oracle *o, uint16_t did, uint64_t iova,
+/* @return the GiB's records, or NULL where there are none; *watched: the domain is known */
+static const struct gib *gib_find(const struct sv_oracle *o, uint16_t did, uint64_t iova,
 	bool *watched)
 {
 	struct space *space = atomic_load_explicit(&o->space[did], memory_order_acquire);
 	struct half_tib *half;
-	struct gib *gib;
 
 	*watched = space != NULL;
 	if (space == NULL || iova >> 57 != 0)
 		return NULL;
 	half = atomic_load_explicit(&space->top[iova >> 39], memory_order_acquire);
-	if (half == NULL)
-		return NULL;
-	gib = atomic_load_explicit(&half->gib[iova >> 30 & 511], memory_order_acquire);
-	return gib == NULL ? NULL : &gib->page[iova >> MOAT_PAGE_SHIFT & (GIB_PAGES - 1)];
+	return half == NULL ? NULL :
+		atomic_load_explicit(&half->gib[iova >> 30 & 511], memory_order_acquire);
+}
+
+/* The record of a request's page; the requests of a burst mostly share a GiB (and a domain: it is
+ * remembered together with the context entry). */
+static const struct record *record_find(const struct sv_oracle *o, struct sv_request *rq,
+	bool *watched)
+{
+	uint64_t key = (uint64_t)rq->did << 32 | rq->iova >> 30;
+
+	*watched = true;
+	if (rq->records == NULL || rq->records_gib != key) {
+		rq->records = gib_find(o, rq->did, rq->iova, watched);
+		rq->records_gib = key;
+	}
+	return rq->records == NULL ? NULL :
+		&((const struct gib *)rq->records)->page[rq->iova >> MOAT_PAGE_SHIFT & (GIB_PAGES - 1)];
 }
 
 static void set(struct record *r, uint64_t now, enum state state, uint64_t prot, uint64_t cause)
@@ -294,10 +307,10 @@ static void stale_add(struct sv_oracle *o, const struct sv_request *rq,
 	sv_unlock(&o->lock);
 }
 
-void sv_oracle_check(struct sv_oracle *o, const struct sv_request *rq)
+void sv_oracle_check(struct sv_oracle *o, struct sv_request *rq)
 {
 	bool watched;
-	const struct record *r = record_find(o, rq->did, rq->iova, &watched);
+	const struct record *r = record_find(o, rq, &watched);
 	/* acquire: with set() */
 	uint64_t word = r == NULL ? 0 : atomic_load_explicit(&r->word, memory_order_acquire);
 

@@ -189,6 +189,7 @@ static void execute(struct moat_softvtd *sv, struct sv_slot *slot)
 	}
 	if (struck(q, MOAT_SOFTVTD_ITE, slot->index)) {
 		SV_COUNT(sv->stats.ite, 1);
+		q->stopped |= VTD_FSTS_ITE;
 		abort_waits(sv);
 		sv_fault_status(sv, VTD_FSTS_ITE);
 		if (type_of(slot->lo) == MOAT_QI_WAIT)
@@ -249,6 +250,7 @@ static void queue_error(struct moat_softvtd *sv, unsigned int iqei)
 {
 	sv->queue.ercd = iqei;
 	SV_COUNT(sv->stats.iqe, 1);
+	sv->queue.stopped |= VTD_FSTS_IQE;
 	sv_fault_status(sv, VTD_FSTS_IQE);
 }
 
@@ -285,14 +287,11 @@ static bool fetch_one(struct moat_softvtd *sv)
 	return true;
 }
 
-void sv_queue_fetch(struct moat_softvtd *sv)
+void sv_queue_fetch(struct moat_softvtd *sv, uint64_t now)
 {
 	struct sv_queue *q = &sv->queue;
-	uint64_t now = rte_rdtsc();
 
-	if (!q->enabled || q->head == q->tail)
-		return;
-	if (sv_fsts_read(sv) & (VTD_FSTS_IQE | VTD_FSTS_ITE))
+	if (!q->enabled || q->head == q->tail || q->stopped != 0)
 		return;
 	if (q->tail >= queue_bytes(q)) {
 		queue_error(sv, IQEI_TAIL);
@@ -336,10 +335,9 @@ static void execute_ahead(struct moat_softvtd *sv, uint64_t now)
 	}
 }
 
-void sv_queue_execute(struct moat_softvtd *sv)
+void sv_queue_execute(struct moat_softvtd *sv, uint64_t now)
 {
 	struct sv_queue *q = &sv->queue;
-	uint64_t now = rte_rdtsc();
 
 	if (sv->conf.reorder && q->last - q->first > 1)
 		execute_ahead(sv, now);
@@ -365,10 +363,10 @@ void sv_queue_tail(struct moat_softvtd *sv, uint64_t tail)
 	if (tail & ~VTD_IQH_QH)
 		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_RESERVED);
 	SV_COUNT(sv->stats.doorbells, 1);
-	sv_queue_fetch(sv); /* what was queued before: its time began earlier */
+	sv_queue_fetch(sv, now); /* what was queued before: its time began earlier */
 	q->next_fetch = RTE_MAX(q->next_fetch, now);
 	q->tail = tail & VTD_IQH_QH;
-	sv_queue_fetch(sv);
+	sv_queue_fetch(sv, now);
 }
 
 /* QIES changes. Disabled, the head is 0 and what was pending is gone. */

@@ -150,6 +150,7 @@ static void put_fsts(struct moat_softvtd *sv, uint32_t value)
 
 	if (cleared & VTD_FSTS_IQE)
 		sv->queue.ercd &= ~UINT64_C(0xf);
+	sv->queue.stopped &= ~cleared;
 	if (cleared & (VTD_FSTS_IQE | VTD_FSTS_ITE)) {
 		sv->queue.next_fetch = RTE_MAX(sv->queue.next_fetch, rte_rdtsc());
 		/* relaxed: a hint, see struct moat_softvtd */

@@ -116,6 +116,26 @@ struct sv_cache {
 	uint32_t victim;     /* turns through the ways */
 };
 
+/* Neighbouring pages lie in neighbouring sets; domains begin at different ones. */
+static inline uint32_t sv_cache_set(const struct sv_cache *cache, uint64_t tag)
+{
+	return ((tag >> 18) + sv_tag_did(tag) * 0x9e37u + (tag & 3) * 0x51u) & (cache->sets - 1);
+}
+
+static inline struct sv_entry *sv_cache_find(struct sv_cache *cache, uint64_t tag)
+{
+	struct sv_entry *set;
+
+	if (cache->filled[tag & 3] == 0)
+		return NULL;
+	set = &cache->entries[(size_t)sv_cache_set(cache, tag) * cache->ways];
+	for (uint32_t way = 0; way < cache->ways; way++) {
+		if (set[way].tag == tag)
+			return &set[way];
+	}
+	return NULL;
+}
+
 enum sv_context_state { SV_CONTEXT_NONE, SV_CONTEXT_VALID, SV_CONTEXT_LINGERING };
 
 /** A context entry, decoded. */
@@ -127,6 +147,7 @@ struct sv_context {
 	uint8_t reason; /* of an entry that blocks; 0: it translates */
 	uint8_t tt;
 	uint8_t levels;
+	uint8_t width;  /* bits of IOVA: the least of MGAW and what the levels allow */
 	bool fpd;
 };
 
@@ -164,6 +185,10 @@ struct sv_request {
 	uint8_t prot;        /* MOAT_R or MOAT_W */
 	uint8_t at;          /* enum moat_softvtd_at */
 	bool zero_length;
+	/* What the requests of a burst share, while the shard is locked. NULL: to be looked up. */
+	const struct sv_context *context; /* in the context cache; it translates */
+	const void *records;              /* the oracle's of a GiB of a domain, ... */
+	uint64_t records_gib;             /* ... this one */
 	/* the answer */
 	bool fpd;            /* faults of this context entry are not recorded */
 	bool context_cached;
@@ -197,6 +222,7 @@ struct sv_queue {
 	uint64_t iqa;
 	uint32_t head, tail;     /* byte offsets; head is IQH */
 	bool enabled;            /* QIES */
+	uint32_t stopped;        /* FSTS.IQE, ITE: nothing is fetched until they are cleared */
 	uint64_t ercd;           /* IQERCD */
 	uint64_t next_fetch;     /* TSC at which the next descriptor can be fetched */
 	struct sv_slot window[SV_WINDOW];
@@ -270,7 +296,7 @@ struct moat_softvtd {
 	struct sv_register_inv ccmd, iotlb;
 	struct sv_event inv_event;
 	struct sv_queue queue;
-	uint64_t drains_wanted; /* some shard has a drain outstanding: nonzero */
+	bool drains_wanted;    /* some shard has a drain outstanding */
 	/* mutation */
 	uint32_t mutations, mutate_every, mutate_count;
 	struct {
@@ -308,7 +334,6 @@ static inline bool sv_interrupt_range(uint64_t address)
 /* cache.c: all under the shard's lock, except sv_invalidate_*(), which take each shard's in turn */
 int sv_caches_create(struct moat_softvtd *sv, struct sv_shard *shard);
 void sv_caches_destroy(struct sv_shard *shard);
-struct sv_entry *sv_cache_find(struct sv_cache *cache, uint64_t tag);
 void sv_cache_fill(struct sv_cache *cache, uint64_t tag, uint64_t data);
 struct sv_context *sv_context_find(struct sv_shard *shard, moat_sid_t sid);
 void sv_context_fill(struct sv_shard *shard, const struct sv_context *context);
@@ -320,7 +345,8 @@ void sv_invalidate_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t di
 	unsigned int am, bool ih, unsigned int drain);
 void sv_flush_lines(struct moat_softvtd *sv);
 
-/* drain.c: under the engine's lock */
+/* drain.c: under the engine's lock; sv_drain_shard() under the shard's, too */
+void sv_drain_shard(struct moat_softvtd *sv, struct sv_shard *shard, unsigned int directions);
 void sv_drain_start(struct moat_softvtd *sv, unsigned int directions);
 bool sv_drained(struct moat_softvtd *sv);
 
@@ -342,8 +368,8 @@ void sv_deliver(struct moat_softvtd *sv); /* no lock held */
 /* queue.c: under the engine's lock */
 void sv_queue_enable(struct moat_softvtd *sv, bool on);
 void sv_queue_tail(struct moat_softvtd *sv, uint64_t tail);
-void sv_queue_fetch(struct moat_softvtd *sv);
-void sv_queue_execute(struct moat_softvtd *sv);
+void sv_queue_fetch(struct moat_softvtd *sv, uint64_t now);
+void sv_queue_execute(struct moat_softvtd *sv, uint64_t now);
 /** `hi` as the second half of a descriptor, or IVA: address, IH, AM. */
 void sv_execute_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t did, uint64_t hi,
 	unsigned int drain);
@@ -354,13 +380,13 @@ void sv_command_write(struct moat_softvtd *sv, uint32_t gcmd);
 void sv_command_advance(struct moat_softvtd *sv);
 void sv_ccmd_write(struct moat_softvtd *sv, uint64_t value);
 void sv_iotlb_write(struct moat_softvtd *sv, uint64_t value);
-void sv_register_inv_advance(struct moat_softvtd *sv);
+void sv_register_inv_advance(struct moat_softvtd *sv, uint64_t now);
 void sv_turn(struct moat_softvtd *sv);
 
 /* oracle.c */
 int sv_oracle_create(struct moat_softvtd *sv);
 void sv_oracle_destroy(struct sv_oracle *oracle);
-void sv_oracle_check(struct sv_oracle *oracle, const struct sv_request *rq);
+void sv_oracle_check(struct sv_oracle *oracle, struct sv_request *rq);
 bool sv_oracle_table_freed(const struct sv_oracle *oracle, uint64_t hpa);
 void sv_oracle_stats(const struct sv_oracle *oracle, struct moat_softvtd_stats *stats);
 

@@ -71,6 +71,7 @@ static uint8_t context_decode(struct moat_softvtd *sv, struct vtd_entry entry,
 	c->tt = VTD_FIELD(entry.lo, VTD_CTX_TT);
 	c->ssptptr = entry.lo & VTD_CTX_SSPTPTR;
 	c->levels = aw + 2;
+	c->width = RTE_MIN(sv->conf.mgaw, 12 + 9 * c->levels);
 	if ((entry.lo & VTD_CTX_RSVD_LO) || (entry.hi & VTD_CTX_RSVD_HI) ||
 			(c->tt != VTD_TT_PASS_THROUGH && (c->ssptptr & ~sv->haw_mask)))
 		return VTD_FR_CONTEXT_RSVD;
@@ -148,28 +149,28 @@ static void context_fetch(struct moat_softvtd *sv, struct sv_shard *shard, struc
 		context_prefetch(sv, shard, ctp, c->sid);
 }
 
-/* The context entry of a request, from the cache or from memory. */
-static void context_get(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
-	struct sv_context *c)
+/* The context entry of a request, from the cache or from memory (then in *fetched). */
+static const struct sv_context *context_get(struct moat_softvtd *sv, struct sv_shard *shard,
+	struct sv_request *rq, struct sv_context *fetched)
 {
-	struct sv_context *cached = sv_context_find(shard, rq->sid);
+	const struct sv_context *cached = sv_context_find(shard, rq->sid);
 
 	if (cached != NULL && cached->state == SV_CONTEXT_VALID) {
 		SV_COUNT(shard->stats.context_hits, 1);
 		rq->context_cached = true;
-		*c = *cached;
-		return;
+		return cached;
 	}
 	SV_COUNT(shard->stats.context_misses, 1);
-	*c = (struct sv_context){ .sid = rq->sid, .state = SV_CONTEXT_VALID };
-	context_fetch(sv, shard, c);
-	if (c->reason == 0) {
-		sv_context_fill(shard, c);
-	} else if (sv->conf.cm && c->reason != VTD_FR_ROOT_ACCESS &&
-			c->reason != VTD_FR_CONTEXT_ACCESS) {
-		c->did = 0; /* CM: what is not there is cached under domain-id 0 */
-		sv_context_fill(shard, c);
+	*fetched = (struct sv_context){ .sid = rq->sid, .state = SV_CONTEXT_VALID };
+	context_fetch(sv, shard, fetched);
+	if (fetched->reason == 0) {
+		sv_context_fill(shard, fetched);
+	} else if (sv->conf.cm && fetched->reason != VTD_FR_ROOT_ACCESS &&
+			fetched->reason != VTD_FR_CONTEXT_ACCESS) {
+		fetched->did = 0; /* CM: what is not there is cached under domain-id 0 */
+		sv_context_fill(shard, fetched);
 	}
+	return fetched;
 }
 
 /* --------------------------------------------------------------------------------- the walk */
@@ -391,18 +392,42 @@ static bool lingering_hit(struct moat_softvtd *sv, struct sv_shard *shard, struc
 	struct sv_context *c = sv_context_find(shard, rq->sid);
 	uint8_t reason;
 
-	if (c == NULL || c->state != SV_CONTEXT_LINGERING || rq->at != MOAT_SOFTVTD_UNTRANSLATED)
+	if (c == NULL || c->state != SV_CONTEXT_LINGERING ||
+			rq->at != MOAT_SOFTVTD_UNTRANSLATED || rq->iova >> c->width != 0)
 		return false;
 	rq->context_cached = true;
 	return iotlb_find(sv, shard, rq, c->did, &reason) && reason == 0;
 }
 
-uint8_t sv_translate(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq)
+/*
+ * The usual case: the context entry is known from the request before, and the page is in the IOTLB.
+ * (An address in the interrupt range never is, as a page of 4 KiB: it is never walked for.)
+ */
+static inline bool fast(struct sv_shard *shard, struct sv_request *rq)
 {
-	struct sv_context c;
+	const struct sv_context *c = rq->context;
+	struct sv_entry *e;
+
+	if (c == NULL || rq->iova >> c->width != 0)
+		return false;
+	e = sv_cache_find(&shard->iotlb, sv_tag(rq->iova, MOAT_PAGE_SHIFT, c->did, SV_4K));
+	if (e == NULL || (e->data & rq->prot) == 0)
+		return false;
+	rq->data = e->data;
+	rq->shift = MOAT_PAGE_SHIFT;
+	rq->server = MOAT_SOFTVTD_BY_IOTLB;
+	rq->did = c->did;
+	SV_COUNT(shard->stats.context_hits, 1);
+	SV_COUNT(shard->stats.iotlb_hits, 1);
+	return true;
+}
+
+static uint8_t slow(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq)
+{
+	struct sv_context fetched;
+	const struct sv_context *c;
 	uint8_t reason;
 
-	SV_COUNT(shard->stats.dma[rq->prot == MOAT_W], 1);
 	if (sv_interrupt_range(rq->iova) && rq->at == MOAT_SOFTVTD_UNTRANSLATED) {
 		SV_COUNT(shard->stats.interrupts, rq->prot == MOAT_W);
 		return MOAT_SOFTVTD_NO_MEMORY;
@@ -412,20 +437,28 @@ uint8_t sv_translate(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_
 		return pass(sv, shard, rq);
 	if (lingering_hit(sv, shard, rq))
 		return finish(sv, rq);
-	context_get(sv, shard, rq, &c);
-	rq->fpd = c.fpd;
-	if (c.reason != 0)
-		return c.reason;
-	if (rq->at != MOAT_SOFTVTD_UNTRANSLATED && c.tt != VTD_TT_DEVICE_TLB)
+	c = context_get(sv, shard, rq, &fetched);
+	rq->fpd = c->fpd;
+	if (c->reason != 0)
+		return c->reason;
+	if (rq->at != MOAT_SOFTVTD_UNTRANSLATED && c->tt != VTD_TT_DEVICE_TLB)
 		return VTD_FR_TT_BLOCKED;
-	if (rq->at == MOAT_SOFTVTD_TRANSLATED || c.tt == VTD_TT_PASS_THROUGH)
+	if (rq->at == MOAT_SOFTVTD_TRANSLATED || c->tt == VTD_TT_PASS_THROUGH)
 		return pass(sv, shard, rq);
-	if (rq->iova >> RTE_MIN(sv->conf.mgaw, 12 + 9 * c.levels) != 0)
+	if (rq->iova >> c->width != 0)
 		return VTD_FR_BEYOND_AW;
-	rq->did = c.did;
-	if (iotlb_find(sv, shard, rq, c.did, &reason))
+	if (c != &fetched)
+		rq->context = c;
+	rq->did = c->did;
+	if (iotlb_find(sv, shard, rq, c->did, &reason))
 		return reason != 0 ? reason : finish(sv, rq);
 	SV_COUNT(shard->stats.iotlb_misses, 1);
-	reason = walk(sv, shard, rq, &c, true);
+	reason = walk(sv, shard, rq, c, true);
 	return reason != 0 ? reason : finish(sv, rq);
+}
+
+uint8_t sv_translate(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq)
+{
+	SV_COUNT(shard->stats.dma[rq->prot == MOAT_W], 1);
+	return likely(fast(shard, rq)) ? finish(sv, rq) : slow(sv, shard, rq);
 }
