@@ -28,13 +28,21 @@ static uint64_t blocks(uint64_t free, unsigned int order)
 	return free & aligned[order];
 }
 
-/* Order of the largest free block, known to be `order` at most. */
+/* Order of the largest free block, known to be `order` at most; -1: full. */
 static int largest_order(const struct iova_chunk *c, int order)
 {
 	for (; order >= 0; order--)
 		for (unsigned int w = 0; w < CHUNK_WORDS; w++)
 			if (blocks(c->free[w], (unsigned int)order) != 0)
 				return order;
+	return order;
+}
+
+/* The same, when pages of word `w` have become free: `order` at least. */
+static int larger_order(const struct iova_chunk *c, int order, unsigned int w)
+{
+	while (order < CHUNK_ORDERS - 1 && blocks(c->free[w], (unsigned int)order + 1) != 0)
+		order++;
 	return order;
 }
 
@@ -64,11 +72,9 @@ static void enlist(struct iova_chunks *chunks, struct iova_chunk *c)
 	*list = c;
 }
 
-/* Its free blocks have changed; the largest is of order `most`, or smaller. */
-static void relist(struct iova_chunks *chunks, struct iova_chunk *c, int most)
+/* Its largest free block is of this order now. */
+static void relist(struct iova_chunks *chunks, struct iova_chunk *c, int order)
 {
-	int order = largest_order(c, most);
-
 	if (order == c->order)
 		return;
 	unlist(chunks, c);
@@ -127,7 +133,7 @@ int iova_chunk_alloc(struct iova_chunks *chunks, struct iova_tree *tree, unsigne
 	c->first[w] |= UINT64_C(1) << bit;
 	c->free_pages -= 1u << order;
 	chunks->free_pages -= UINT64_C(1) << order;
-	relist(chunks, c, c->order);
+	relist(chunks, c, largest_order(c, c->order));
 	*page = c->node->start + w * 64 + bit;
 	return 0;
 }
@@ -170,7 +176,7 @@ int iova_chunk_free(struct iova_chunks *chunks, struct iova_tree *tree, struct i
 	c->free_pages += (uint16_t)len;
 	chunks->free_pages += len;
 	if (c->free_pages < CHUNK_PAGES) {
-		relist(chunks, c, CHUNK_ORDERS - 1);
+		relist(chunks, c, larger_order(c, c->order, i / 64));
 		return 0;
 	}
 	unlist(chunks, c);

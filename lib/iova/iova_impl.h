@@ -61,7 +61,7 @@ void iova_tree_join(struct iova_tree *tree, struct iova_node *node, struct iova_
 
 #define CHUNK_PAGES  512
 #define CHUNK_WORDS  (CHUNK_PAGES / 64)
-#define CHUNK_ORDERS 7 /* 1 to 64 pages */
+#define CHUNK_ORDERS MOAT_IOVA_ORDERS
 
 struct iova_chunk {
 	struct iova_chunk *prev, *next; /* others with as large a free block, or the full ones */

@@ -5,8 +5,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
-
-#include <rte_branch_prediction.h>
+#include <string.h>
 
 #include "iova_impl.h"
 
@@ -19,21 +18,6 @@ struct moat_iova {
 	uint64_t base, limit; /* bytes */
 	uint64_t bad_frees;
 };
-
-/* Stock of runs of 2^order pages: a stack of addresses. */
-#define STOCK_MAX 64
-struct stock {
-	uint32_t n;
-	uint32_t max;
-	uint64_t iova[STOCK_MAX];
-};
-
-struct moat_iova_cache {
-	struct stock stock[CHUNK_ORDERS];
-	struct moat_iova *space;
-} __rte_cache_aligned;
-
-static const uint32_t stock_max[CHUNK_ORDERS] = { 64, 64, 64, 64, 32, 16, 16 };
 
 /* -------------------------------------------------------------------------------- the space */
 
@@ -73,16 +57,6 @@ void moat_iova_destroy(struct moat_iova *space)
 	iova_tree_fini(&space->tree);
 	pthread_mutex_destroy(&space->lock);
 	free(space);
-}
-
-/* The order of a run that chunks hand out, or -1. */
-static inline int small_order(uint64_t len)
-{
-	uint64_t pages = len >> MOAT_PAGE_SHIFT;
-
-	if ((len & (len - 1)) != 0 || pages - 1 >= UINT64_C(1) << (CHUNK_ORDERS - 1))
-		return -1;
-	return __builtin_ctzll(pages);
 }
 
 static void space_stats(struct moat_iova *space, struct moat_iova_stats *stats)
@@ -172,35 +146,40 @@ struct moat_iova_cache *moat_iova_cache_create(struct moat_iova *space)
 		return NULL;
 	}
 	cache->space = space;
-	for (unsigned int o = 0; o < CHUNK_ORDERS; o++) {
-		cache->stock[o].n = 0;
-		cache->stock[o].max = stock_max[o];
+	for (unsigned int o = 0; o < MOAT_IOVA_ORDERS; o++) {
+		/* a thousandth of the space: in a 32-bit one 16 runs of 64 pages */
+		uint64_t share = (space->limit - space->base) >> MOAT_PAGE_SHIFT >> 10 >> o;
+
+		cache->n[o] = 0;
+		cache->max[o] = share < 2 ? 2 :
+			share > MOAT_IOVA_STOCK ? MOAT_IOVA_STOCK : (uint32_t)share;
 	}
 	return cache;
 }
 
-/* The older half of the stock, or all, goes back. The newer half is what the caches know. */
-static __rte_noinline int stock_drain(struct moat_iova *space, struct stock *s, int order,
-	uint32_t keep)
+/* The older part of the stock goes back. What is kept is what the caches know. */
+static uint32_t stock_drain(struct moat_iova_cache *cache, int order, uint32_t keep)
 {
-	uint64_t len = MOAT_PAGE_SIZE << order;
-	uint32_t n = s->n - keep;
+	uint64_t len = MOAT_PAGE_SIZE << order, *stock = cache->iova[order];
+	uint32_t n = cache->n[order] - keep;
 
-	pthread_mutex_lock(&space->lock);
+	if (n == 0)
+		return 0;
+	pthread_mutex_lock(&cache->space->lock);
 	for (uint32_t i = 0; i < n; i++)
-		space_free(space, s->iova[i], len);
-	pthread_mutex_unlock(&space->lock);
-	for (uint32_t i = 0; i < keep; i++)
-		s->iova[i] = s->iova[i + n];
-	s->n = keep;
-	return (int)n;
+		space_free(cache->space, stock[i], len);
+	pthread_mutex_unlock(&cache->space->lock);
+	memmove(stock, stock + n, keep * sizeof(*stock));
+	cache->n[order] = keep;
+	return n;
 }
 
 /* Half a stock. Taken from the lowest up, handed out in that order: neighbours one after another. */
-static __rte_noinline int stock_fill(struct moat_iova *space, struct stock *s, int order)
+static int stock_fill(struct moat_iova_cache *cache, int order)
 {
-	uint32_t want = s->max / 2, n = 0;
-	uint64_t iova[STOCK_MAX];
+	struct moat_iova *space = cache->space;
+	uint32_t want = cache->max[order] / 2, n = 0;
+	uint64_t *stock = cache->iova[order];
 	int rc = 0;
 
 	pthread_mutex_lock(&space->lock);
@@ -210,21 +189,25 @@ static __rte_noinline int stock_fill(struct moat_iova *space, struct stock *s, i
 		rc = iova_chunk_alloc(&space->chunks, &space->tree, (unsigned int)order, &page);
 		if (rc != 0)
 			break;
-		iova[n] = page << MOAT_PAGE_SHIFT;
+		stock[n] = page << MOAT_PAGE_SHIFT;
 	}
 	pthread_mutex_unlock(&space->lock);
-	for (uint32_t i = 0; i < n; i++)
-		s->iova[i] = iova[n - 1 - i];
-	s->n = n;
+	for (uint32_t i = 0; i < n / 2; i++) {
+		uint64_t swap = stock[i];
+
+		stock[i] = stock[n - 1 - i];
+		stock[n - 1 - i] = swap;
+	}
+	cache->n[order] = n;
 	return n != 0 ? 0 : rc;
 }
 
-static int cache_drain(struct moat_iova_cache *cache)
+static uint32_t cache_drain(struct moat_iova_cache *cache)
 {
-	int n = 0;
+	uint32_t n = 0;
 
-	for (int o = 0; o < CHUNK_ORDERS; o++)
-		n += stock_drain(cache->space, &cache->stock[o], o, 0);
+	for (int o = 0; o < MOAT_IOVA_ORDERS; o++)
+		n += stock_drain(cache, o, 0);
 	return n;
 }
 
@@ -238,9 +221,10 @@ void moat_iova_cache_destroy(struct moat_iova_cache *cache)
 
 /* ------------------------------------------------------------------------------------ calls */
 
-static __rte_noinline int alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache,
-	uint64_t len, uint64_t align, int order, uint64_t *iova)
+int moat_iova_alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t len,
+	uint64_t align, uint64_t *iova)
 {
+	int order = align <= len ? moat_iova_order(len) : -1; /* more than natural: no chunk's */
 	int rc;
 
 	if (len == 0 || (len & MOAT_PAGE_MASK) != 0 || (align & (align - 1)) != 0 ||
@@ -250,6 +234,12 @@ static __rte_noinline int alloc_slow(struct moat_iova *space, struct moat_iova_c
 	if (align == 0)
 		align = len >= MOAT_2M_SIZE ? MOAT_2M_SIZE :
 					      UINT64_C(1) << (64 - __builtin_clzll(len - 1));
+	if (cache != NULL && order >= 0) {
+		if (cache->n[order] != 0 || stock_fill(cache, order) == 0) {
+			*iova = cache->iova[order][--cache->n[order]];
+			return 0;
+		}
+	}
 	pthread_mutex_lock(&space->lock);
 	rc = space_alloc(space, len, align, order, iova);
 	pthread_mutex_unlock(&space->lock);
@@ -261,33 +251,17 @@ static __rte_noinline int alloc_slow(struct moat_iova *space, struct moat_iova_c
 	return rc;
 }
 
-int moat_iova_alloc(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t len,
-	uint64_t align, uint64_t *iova)
-{
-	int order = small_order(len);
-	struct stock *s;
-
-	if (unlikely(align > len)) /* more than natural */
-		order = -1;
-	if (unlikely(order < 0 || cache == NULL || (align & ((align - 1) | MOAT_PAGE_MASK)) != 0))
-		return alloc_slow(space, cache, len, align, order, iova);
-	s = &cache->stock[order];
-	if (unlikely(s->n == 0) && stock_fill(space, s, order) != 0)
-		return alloc_slow(space, cache, len, align, order, iova);
-	*iova = s->iova[--s->n];
-	return 0;
-}
-
 #ifdef MOAT_IOVA_CHECK
 /* Is it a range that somebody has, and not in this stock? */
-static int check_free(struct moat_iova *space, const struct stock *s, uint64_t iova, uint64_t len)
+static int check_free(struct moat_iova_cache *cache, int order, uint64_t iova, uint64_t len)
 {
+	struct moat_iova *space = cache->space;
 	uint64_t page = iova >> MOAT_PAGE_SHIFT;
 	const struct iova_node *n;
 	bool taken;
 
-	for (uint32_t i = 0; i < s->n; i++)
-		if (s->iova[i] == iova)
+	for (uint32_t i = 0; i < cache->n[order]; i++)
+		if (cache->iova[order][i] == iova)
 			return moat_error(-EINVAL, "IOVA 0x%" PRIx64 " is given back twice", iova);
 	pthread_mutex_lock(&space->lock);
 	n = iova_tree_find(&space->tree, page);
@@ -302,28 +276,25 @@ static int check_free(struct moat_iova *space, const struct stock *s, uint64_t i
 }
 #endif
 
-int moat_iova_free(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t iova,
+int moat_iova_free_slow(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t iova,
 	uint64_t len)
 {
-	int order = small_order(len), rc;
-	struct stock *s;
+	int order = moat_iova_order(len), rc;
 
-	/* Unaligned runs exist, by reserve; stock holds what alloc may hand out. */
-	if (unlikely(cache == NULL || order < 0 || (iova & (len - 1)) != 0)) {
+	if (cache == NULL || order < 0 || (iova & (len - 1)) != 0) {
 		pthread_mutex_lock(&space->lock);
 		rc = space_free(space, iova, len);
 		pthread_mutex_unlock(&space->lock);
 		return rc;
 	}
-	s = &cache->stock[order];
 #ifdef MOAT_IOVA_CHECK
-	rc = check_free(space, s, iova, len);
+	rc = check_free(cache, order, iova, len);
 	if (rc != 0)
 		return rc;
 #endif
-	if (unlikely(s->n == s->max))
-		stock_drain(space, s, order, s->max / 2);
-	s->iova[s->n++] = iova;
+	if (cache->n[order] == cache->max[order])
+		stock_drain(cache, order, cache->max[order] / 2);
+	cache->iova[order][cache->n[order]++] = iova;
 	return 0;
 }
 

@@ -23,6 +23,8 @@
  * A range is freed here only after the ticket of its unmap is done: lib/domain sees to that.
  */
 
+#include <rte_branch_prediction.h>
+
 #include "moat_base.h"
 
 #ifdef __cplusplus
@@ -30,9 +32,19 @@ extern "C" {
 #endif
 
 struct moat_iova;
-struct moat_iova_cache; /* one lcore's stock */
 
-#define MOAT_IOVA_STOCK_PAGES (64 * (1 + 2 + 4 + 8) + 32 * 16 + 16 * 32 + 16 * 64)
+#define MOAT_IOVA_ORDERS 7 /* of small runs: 1 to 64 pages */
+#define MOAT_IOVA_STOCK  64
+
+/** One lcore's stock of small runs: a stack of addresses for each order. The allocator's own; it
+ * stands here for the inlines. */
+struct moat_iova_cache {
+	uint32_t n[MOAT_IOVA_ORDERS];
+	uint32_t max[MOAT_IOVA_ORDERS];
+	struct moat_iova *space;
+	uint64_t iova[MOAT_IOVA_ORDERS][MOAT_IOVA_STOCK];
+} __rte_cache_aligned;
+
 
 /**
  * @param base first IOVA to hand out; at least MOAT_PAGE_SIZE (0 stays unmapped, so that a null
@@ -48,6 +60,22 @@ struct moat_iova_cache *moat_iova_cache_create(struct moat_iova *space);
 /** Its stock goes back to the space. */
 void moat_iova_cache_destroy(struct moat_iova_cache *cache);
 
+/* What the inlines call when stock does not serve. Not for users. */
+int moat_iova_alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t len,
+	uint64_t align, uint64_t *iova);
+int moat_iova_free_slow(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t iova,
+	uint64_t len);
+
+/** The order of a small run of `len` bytes; -1 when it is none. */
+static inline int moat_iova_order(uint64_t len)
+{
+	uint64_t pages = len >> MOAT_PAGE_SHIFT;
+
+	if (unlikely((len & (len - 1)) != 0 || pages - 1 >= UINT64_C(1) << (MOAT_IOVA_ORDERS - 1)))
+		return -1;
+	return __builtin_ctzll(pages);
+}
+
 /**
  * A free run of `len` bytes (multiple of the page size), aligned to `align` (a power of two; 0:
  * natural, the length rounded up to a power of two, at most 2 MiB).
@@ -55,10 +83,21 @@ void moat_iova_cache_destroy(struct moat_iova_cache *cache);
  * @return 0, -ENOSPC (moat_error_text() says how much is free and the largest run), -EINVAL,
  *   -ENOMEM.
  * Thread-safe with one cache per thread. Data path for what the cache serves. What other lcores
- * have in stock (at most MOAT_IOVA_STOCK_PAGES each) is not found.
+ * have in stock (64 runs of each order at most, less where that would be more than a thousandth
+ * of the space) is not found.
  */
-int moat_iova_alloc(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t len,
-	uint64_t align, uint64_t *iova);
+static inline int moat_iova_alloc(struct moat_iova *space, struct moat_iova_cache *cache,
+	uint64_t len, uint64_t align, uint64_t *iova)
+{
+	int order = moat_iova_order(len);
+
+	if (likely(cache != NULL && order >= 0 && align == 0 && cache->n[order] != 0)) {
+		*iova = cache->iova[order][--cache->n[order]];
+		return 0;
+	}
+	return moat_iova_alloc_slow(space, cache, len, align, iova);
+}
+
 /** Exactly this range, e.g. a guest-physical layout. -EBUSY when any of it is taken. */
 int moat_iova_reserve(struct moat_iova *space, uint64_t iova, uint64_t len);
 /**
@@ -67,8 +106,21 @@ int moat_iova_reserve(struct moat_iova *space, uint64_t iova, uint64_t len);
  * when stock goes back to the space (moat_iova_stats.bad_frees); a build with
  * MOAT_IOVA_CHECK checks at once. Data path with a cache.
  */
-int moat_iova_free(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t iova,
-	uint64_t len);
+static inline int moat_iova_free(struct moat_iova *space, struct moat_iova_cache *cache,
+	uint64_t iova, uint64_t len)
+{
+#ifndef MOAT_IOVA_CHECK
+	int order = moat_iova_order(len);
+
+	/* Unaligned runs exist, by reserve; stock holds what alloc may hand out. */
+	if (likely(cache != NULL && order >= 0 && (iova & (len - 1)) == 0 &&
+		    cache->n[order] < cache->max[order])) {
+		cache->iova[order][cache->n[order]++] = iova;
+		return 0;
+	}
+#endif
+	return moat_iova_free_slow(space, cache, iova, len);
+}
 
 struct moat_iova_stats {
 	uint64_t free_bytes;  /* stocks not counted */

@@ -27,8 +27,7 @@ static inline unsigned int log2_up(uint64_t n)
 struct cover {
 	struct moat_qi_desc *desc;
 	unsigned int n, max;
-	uint16_t did;
-	bool ih;
+	struct moat_qi_desc zero; /* page-selective, one page at IOVA 0; with domain-id and hint */
 };
 
 /* @return false when there is no room */
@@ -36,7 +35,8 @@ static inline bool cover_block(struct cover *c, uint64_t page, unsigned int orde
 {
 	if (unlikely(c->n == c->max))
 		return false;
-	c->desc[c->n++] = moat_qi_iotlb_page(c->did, page << MOAT_PAGE_SHIFT, order, c->ih);
+	c->desc[c->n++] = (struct moat_qi_desc){ c->zero.lo,
+		c->zero.hi | page << MOAT_PAGE_SHIFT | order };
 	return true;
 }
 
@@ -66,8 +66,6 @@ static bool cover_run(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv
 	uint64_t block = UINT64_C(1) << k;
 	uint64_t lower = (a + block - 1) >> k << k, upper = b >> k << k;
 
-	if (likely(b - a == 1))
-		return cover_block(c, a, 0);
 	if (cover_exact(c, a, b, mamv))
 		return true;
 	if (lower > upper)
@@ -88,18 +86,25 @@ static bool cover_run(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv
 unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
 	uint16_t did, struct moat_qi_desc desc[], unsigned int max)
 {
-	struct cover c = { .desc = desc, .max = max, .did = did };
+	struct cover c = { .desc = desc, .max = max };
 
 	if (moat_gather_empty(g))
 		return 0;
 	/* the mutant: paging-structure caches are kept although tables went */
-	c.ih = !g->tables || MOAT_MUTANT(WRONG_HINT);
+	c.zero = moat_qi_iotlb_page(did, 0, 0, !g->tables || MOAT_MUTANT(WRONG_HINT));
 	if (unlikely(g->whole || g->n == 0 || !caps->psi))
 		goto whole;
 	for (uint32_t i = 0; i < g->n; i++) {
-		uint64_t a = g->run[i].iova >> MOAT_PAGE_SHIFT;
-		uint64_t b = a + (g->run[i].len >> MOAT_PAGE_SHIFT);
+		uint64_t a, b;
 
+		if (g->run[i].len == MOAT_PAGE_SIZE) { /* by far the most, when there are many */
+			if (unlikely(c.n == max))
+				goto whole;
+			desc[c.n++] = (struct moat_qi_desc){ c.zero.lo, c.zero.hi | g->run[i].iova };
+			continue;
+		}
+		a = g->run[i].iova >> MOAT_PAGE_SHIFT;
+		b = a + (g->run[i].len >> MOAT_PAGE_SHIFT);
 		if (MOAT_MUTANT(SHORT_RANGE)) /* the last page of a run is forgotten */
 			b -= b - a > 1;
 		if (unlikely(!cover_run(&c, a, b, caps->mamv)))
