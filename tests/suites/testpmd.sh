@@ -1,0 +1,56 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The moat authors
+#
+# suite: Debian's own testpmd, unmodified, forwards through net_moat
+# needs: run
+# limit: 120
+
+. tests/lib.sh
+
+# DPDK loads no plugin below a folder that everybody may write to, as the checkout's may be: the
+# line of README.md runs with the plugin in a folder of our own.
+mkdir -p "${XDG_CACHE_HOME:-$HOME/.cache}"
+plugins=$(mktemp -d "${XDG_CACHE_HOME:-$HOME/.cache}/moat-testpmd.XXXXXX") || exit
+trap 'rm -rf "$plugins"' EXIT
+cp build/drivers/net/librte_net_moat.so build/drivers/mempool/librte_mempool_moat.so "$plugins/"
+export LD_LIBRARY_PATH=$PWD/build/lib:$PWD/build/drivers
+
+# testpmd LOG SECONDS ARGUMENT...: runs until the time is up; EAL's arguments, then testpmd's.
+testpmd() {
+	local log=$1 seconds=$2
+
+	shift 2
+	timeout -s INT -k 20 "$seconds" dpdk-testpmd "$@" >"$log" 2>&1
+}
+
+# forwarded LOG: packets received and sent in the final statistics
+forwarded() {
+	awk '/Accumulated forward statistics/ { total = 1 }
+		total && /RX-packets:/ { rx = $2 }
+		total && /TX-packets:/ { tx = $2 }
+		END { print rx + 0, tx + 0 }' "$1"
+}
+
+log=$MOAT_LOGS/$MOAT_SUITE/readme.log
+line=$(sed -n '/^    dpdk-testpmd/,/[^\\]$/p' README.md | tr -d '\\\n')
+line=${line//build\/drivers\/net/$plugins}
+# shellcheck disable=SC2086 # the line's words
+set -- $line
+shift
+testpmd "$log" 12 --file-prefix "moat$$" "$@"
+read -r rx tx < <(forwarded "$log")
+if [ "$rx" -gt 1000 ] && [ "$tx" -gt 1000 ]; then
+	t_pass "README's line forwards ($rx packets received, $tx sent)"
+else
+	t_fail "README's line forwards" "$rx received, $tx sent: $(tail -n 1 "$log")"
+fi
+
+log=$MOAT_LOGS/$MOAT_SUITE/wrong.log
+testpmd "$log" 20 --no-huge -m 256 --no-pci --no-shconf -d "$plugins/librte_net_moat.so" \
+	--vdev=net_moat0,port=net_nowhere --
+if grep -q "net_nowhere" "$log"; then
+	t_pass "a backing port that is not there is named"
+else
+	t_fail "a backing port that is not there is named" "$(tail -n 1 "$log")"
+fi
