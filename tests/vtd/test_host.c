@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* Owning a machine's unit, up to where it takes a unit: who may be a tenant, and what is said to
+ * those who may not. In a folder that stands for the machine; tests/qemu/test_host.c goes on. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "fake_machine.h"
+#include "moat_vtd_host.h"
+
+static int machine(void **state)
+{
+	struct table t;
+
+	make_root();
+	make_pci_tree();
+	server_table(&t);
+	write_dmar(&t);
+	return 0;
+}
+
+static int no_machine(void **state)
+{
+	remove_root();
+	return 0;
+}
+
+static void assert_refused(int unit, moat_sid_t tenant, int err, const char *says)
+{
+	const struct moat_vtd_host_conf conf = { .root = root, .unit = unit, .tenant = &tenant,
+		.nr_tenants = 1 };
+	struct moat_unit *u;
+
+	assert_int_equal(moat_vtd_host_create(&conf, &u), err);
+	if (strstr(moat_error_text(), says) == NULL)
+		fail_msg("'%s' not in: %s", says, moat_error_text());
+}
+
+/* /dev/mem, sparse, with 64 bytes at the registers of the unit that serves the NIC. */
+static void make_dev_mem(const void *registers)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/dev", root);
+	assert_int_equal(mkdir(path, 0755), 0);
+	strcat(path, "/mem");
+	fd = open(path, O_RDWR | O_CREAT, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 0xc8001000), 0);
+	assert_int_equal(pwrite(fd, registers, 64, 0xc8000000), 64);
+	close(fd);
+}
+
+static void a_tenant_with_reserved_memory_is_refused_with_the_range(void **state)
+{
+	assert_refused(-1, MOAT_SID(0, 2, 0), -EPERM, "RMRR");
+	assert_refused(-1, MOAT_SID(4, 1, 0), -EPERM, "0x7c000000 to 0x7c000fff");
+}
+
+static void a_tenant_of_another_unit_is_refused_with_its_unit(void **state)
+{
+	assert_refused(2, MOAT_SID(1, 0, 0), -ENODEV, "0000:01:00.0 is behind unit dmar1, not dmar2");
+	assert_refused(3, MOAT_SID(1, 0, 0), -ENODEV, "no unit dmar3: the DMAR table has 3");
+}
+
+static void registers_that_cannot_be_mapped_are_explained(void **state)
+{
+	assert_refused(-1, MOAT_SID(1, 0, 0), -EACCES, "/dev/mem");
+}
+
+static void an_address_with_no_unit_is_told(void **state)
+{
+	static const uint8_t zero[64];
+
+	make_dev_mem(zero);
+	assert_refused(-1, MOAT_SID(1, 0, 0), -ENODEV, "VER reads 0x0");
+	assert_refused(1, MOAT_SID(1, 0x10, 0), -ENODEV, "VER reads 0x0");
+}
+
+static void registers_are_read_where_the_table_says(void **state)
+{
+	uint32_t registers[16] = { 0x10 };
+	struct moat_dmar_unit unit = { .base = 0xc8000000, .size = 4096 };
+	struct moat_vtd_window window;
+
+	make_dev_mem(registers);
+	assert_int_equal(moat_vtd_host_map(root, &unit, &window), 0);
+	assert_int_equal(vtd_read32(&window, VTD_VER), 0x10);
+	moat_vtd_host_unmap(&unit, &window);
+}
+
+static void memory_that_may_move_has_no_address(void **state)
+{
+	static _Alignas(4096) char memory[8192] = { 1 };
+	uint64_t hpa;
+	int ret = moat_vtd_host_hpa(memory, sizeof(memory), &hpa);
+
+	/* -EPERM: physical addresses are hidden from this user, which the message says */
+	assert_true(ret == -EFAULT || ret == -EPERM);
+	assert_non_null(strstr(moat_error_text(), ret == -EPERM ? "root" : "va 0x"));
+	assert_true(moat_vtd_host_hpa(memory, 0, &hpa) < 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(
+			a_tenant_with_reserved_memory_is_refused_with_the_range, machine, no_machine),
+		cmocka_unit_test_setup_teardown(
+			a_tenant_of_another_unit_is_refused_with_its_unit, machine, no_machine),
+		cmocka_unit_test_setup_teardown(
+			registers_that_cannot_be_mapped_are_explained, machine, no_machine),
+		cmocka_unit_test_setup_teardown(an_address_with_no_unit_is_told, machine, no_machine),
+		cmocka_unit_test_setup_teardown(
+			registers_are_read_where_the_table_says, machine, no_machine),
+		cmocka_unit_test(memory_that_may_move_has_no_address),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
