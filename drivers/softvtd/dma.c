@@ -4,9 +4,7 @@
 /*
  * The device's side: guards, translation of bursts, reads and writes.
  */
-#include <errno.h>
-#include <unistd.h>
-#include <sys/uio.h>
+#include <sys/mman.h>
 
 #include "softvtd.h"
 
@@ -62,6 +60,17 @@ void moat_softvtd_dma_end(struct moat_softvtd_guard *guard)
 
 /* ------------------------------------------------------------------------------ translating */
 
+/*
+ * An address that no table has vouched for may lead anywhere. Nothing there: nobody answers, a
+ * master abort. (This asks the kernel, a system call; whoever forwards packets is translated.)
+ */
+static bool answers(uint64_t hpa)
+{
+	unsigned char resident;
+
+	return mincore((void *)(uintptr_t)(hpa & ~MOAT_PAGE_MASK), MOAT_PAGE_SIZE, &resident) == 0;
+}
+
 /* One request, shard locked. */
 static uint8_t request(struct moat_softvtd_guard *guard, struct sv_request *rq)
 {
@@ -73,6 +82,8 @@ static uint8_t request(struct moat_softvtd_guard *guard, struct sv_request *rq)
 
 	if (reason == 0 && rq->watched)
 		sv_oracle_check(sv->oracle, rq);
+	if (reason == 0 && unlikely(rq->passed) && !answers(rq->hpa))
+		return MOAT_SOFTVTD_NO_MEMORY;
 	return reason;
 }
 
@@ -168,21 +179,6 @@ int moat_softvtd_request(struct moat_softvtd_guard *guard, enum moat_softvtd_at 
 
 /* ------------------------------------------------------------------------- reads and writes */
 
-/*
- * Copies that a bad address does not crash: what passes untranslated, or through a mutilated table,
- * may lead anywhere. On a bus it would be a master abort: reads of ones, writes to nowhere.
- */
-static void copy_unsure(void *to, const void *from, size_t len, bool write)
-{
-	struct iovec ours = { write ? (void *)(uintptr_t)from : to, len };
-	struct iovec theirs = { write ? to : (void *)(uintptr_t)from, len };
-
-	if (write)
-		(void)!process_vm_writev(getpid(), &ours, 1, &theirs, 1, 0);
-	else if (process_vm_readv(getpid(), &ours, 1, &theirs, 1, 0) != (ssize_t)len)
-		memset(to, 0xff, len);
-}
-
 static int transfer(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, void *to,
 	const void *from, size_t len, enum moat_prot prot)
 {
@@ -196,16 +192,12 @@ static int transfer(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, void
 		dma.len = RTE_MIN(len - done, MOAT_PAGE_SIZE - (dma.iova & MOAT_PAGE_MASK));
 		if (burst(&guard, &dma, 1) == 0)
 			break;
-		bool passed = ((uintptr_t)dma.va == dma.iova);
-		void *d = prot == MOAT_W ? dma.va : (char *)to + done;
-		const void *s = prot == MOAT_W ? (const char *)from + done : dma.va;
-
 		if (dma.len == 0)
 			break; /* the zero-length read carries nothing */
-		if (passed)
-			copy_unsure(d, s, dma.len, prot == MOAT_W);
+		if (prot == MOAT_W)
+			memcpy(dma.va, (const char *)from + done, dma.len);
 		else
-			memcpy(d, s, dma.len);
+			memcpy((char *)to + done, dma.va, dma.len);
 		done += dma.len;
 	} while (done < len);
 	moat_softvtd_dma_end(&guard);

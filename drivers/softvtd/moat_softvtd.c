@@ -201,9 +201,10 @@ int moat_softvtd_create(const struct moat_softvtd_conf *conf, struct moat_softvt
 		err = check_caches(conf);
 	if (err != 0)
 		return err;
-	sv = calloc(1, sizeof(*sv));
+	sv = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*sv));
 	if (sv == NULL)
 		return moat_error(-ENOMEM, "no memory for a software unit");
+	memset(sv, 0, sizeof(*sv));
 	sv->conf = *conf;
 	sv->cap = make_cap(conf);
 	sv->ecap = make_ecap(conf);

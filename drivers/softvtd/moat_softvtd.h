@@ -153,8 +153,9 @@ void moat_softvtd_dma_begin(struct moat_softvtd *sv, moat_sid_t sid, unsigned in
 	enum moat_prot prot, struct moat_softvtd_guard *guard);
 void moat_softvtd_dma_end(struct moat_softvtd_guard *guard);
 
-/** Not a fault reason: the address is in the interrupt range (0xfeexxxxx), which is never translated
- * and never memory. A write is an interrupt request, a read is answered by nobody. */
+/** Not a fault reason: nobody answers. The address is in the interrupt range (0xfeexxxxx), which is
+ * never translated and never memory (a write there is an interrupt request); or it passed
+ * untranslated and there is no memory. */
 #define MOAT_SOFTVTD_NO_MEMORY 0xff
 
 /** One access of a burst. */

@@ -193,6 +193,7 @@ struct sv_request {
 	bool fpd;            /* faults of this context entry are not recorded */
 	bool context_cached;
 	bool watched;        /* by the oracle: went through a second-stage table */
+	bool passed;         /* untranslated: hpa is iova */
 	uint8_t server;      /* enum moat_softvtd_server */
 	uint8_t shift;       /* of the page translated */
 	uint16_t did;
@@ -276,12 +277,17 @@ struct moat_softvtd {
 	_Atomic uint64_t root;      /* latched by SRTP */
 	_Atomic bool translating;   /* TES */
 
-	/* Work for a turn: a hint that lets poll() return at once. Set by the engine's holder; a
+	struct sv_oracle *oracle;
+	struct sv_shard *shards;
+
+	/* Up to here what DMA reads and nobody writes; from here on lines that are written.
+	 *
+	 * Work for a turn: a hint that lets poll() return at once. Set by the engine's holder; a
 	 * reader that misses it for a moment only comes later. */
-	_Atomic bool work;
+	_Atomic bool work __rte_cache_aligned;
 	_Atomic bool events; /* some sv_event.send is set */
 
-	struct sv_lock engine;
+	struct sv_lock engine __rte_cache_aligned;
 	uint64_t random;
 	uint64_t turn;
 	/* registers */
@@ -305,13 +311,10 @@ struct moat_softvtd {
 		uint64_t misuse[MOAT_SOFTVTD_MISUSES];
 	} stats;
 
-	struct sv_faults faults;
-	struct sv_oracle *oracle;
+	struct sv_faults faults __rte_cache_aligned;
 
 	pthread_t thread;
 	_Atomic bool stop;
-
-	struct sv_shard *shards;
 };
 
 /* Relaxed: only a counter; the engine and any shard count here. */

@@ -371,6 +371,7 @@ static uint8_t finish(const struct moat_softvtd *sv, struct sv_request *rq)
 
 	rq->hpa = (rq->data & SV_ADDR & ~offset) | (rq->iova & offset);
 	rq->watched = sv->oracle != NULL;
+	rq->passed = false;
 	return sv_interrupt_range(rq->hpa) ? VTD_FR_OUTPUT_INTERRUPT : 0;
 }
 
@@ -383,6 +384,8 @@ static uint8_t pass(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 	SV_COUNT(shard->stats.passed, 1);
 	rq->hpa = rq->iova;
 	rq->shift = MOAT_PAGE_SHIFT;
+	rq->passed = true;
+	rq->watched = false;
 	return 0;
 }
 
