@@ -295,7 +295,7 @@ static uint64_t run_stress(bool threaded, uint32_t mutation, unsigned int turns)
 	return stress.late;
 }
 
-#ifdef __SANITIZE_THREAD__
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define TURNS 300
 #else
 #define TURNS 2000

@@ -301,7 +301,7 @@ static void *reader(void *arg)
 	return NULL;
 }
 
-#ifdef __SANITIZE_THREAD__
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define ROUNDS 1000
 #else
 #define ROUNDS 10000
