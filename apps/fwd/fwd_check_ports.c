@@ -6,6 +6,7 @@
 
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rte_devargs.h>
@@ -110,7 +111,7 @@ void fwd_check_drivers(struct fwd_conf *conf)
 				"backing = %s: DPDK has no driver of that name here; net_af_packet, net_pcap, "
 				"net_ring and net_null are some it may have",
 				port->backing);
-		rte_devargs_reset(&args);
+		free(args.data);
 	}
 }
 
