@@ -22,7 +22,7 @@ stop() {
 trap stop INT TERM HUP
 
 # A /run that goes away with us: named namespaces, DPDK's socket, logs.
-mount -t tmpfs moat /run && mkdir -p /run/netns "$log" ||
+{ mount -t tmpfs moat /run && mkdir -p /run/netns "$log"; } ||
 	die "cannot mount anything here; run.sh must be root, or the machine must allow user namespaces"
 
 run() {
@@ -31,8 +31,9 @@ run() {
 
 # end TENANT SIDE ADDRESS: namespace TENANT-SIDE, on moat-fwd's port TENANT0 or TENANT1
 end() {
-	local ns=$1-$2 port=$1$([ "$2" = a ] && echo 0 || echo 1)
+	local ns=$1-$2 port=${1}0
 
+	[ "$2" = a ] || port=${1}1
 	run ip netns add "$ns"
 	run ip link add "$port" type veth peer name eth0 netns "$ns"
 	# af_packet hands frames over as they are: no sender may leave checksums or cutting to a NIC
@@ -133,5 +134,6 @@ kill -INT "$pid_fwd" 2>/dev/null
 reap "$pid_fwd" || exit
 result red || status=1
 result blue || status=1
+# shellcheck disable=SC2086 # one word or none
 python3 apps/fwd/demo.py "$json" $attack || status=1
 exit "$status"

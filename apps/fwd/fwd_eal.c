@@ -74,11 +74,10 @@ void fwd_eal_cpus(struct app_set *cpus)
 
 void fwd_eal_workers(struct app_set *lcores)
 {
-	unsigned int i;
-
 	*lcores = (struct app_set){ .n = 0 };
-	RTE_LCORE_FOREACH_WORKER(i)
-		app_set_add(lcores, i);
+	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++)
+		if (rte_lcore_is_enabled(i) && i != rte_get_main_lcore())
+			app_set_add(lcores, i);
 }
 
 /* ---------------------------------------------------------------------------------- lcores */
@@ -218,6 +217,7 @@ int fwd_eal_init(const struct fwd_conf *conf, int argc, char *argv[])
 		add(&args, argv[i]);
 
 	if (rte_eal_init(args.n, args.v) < 0)
-		return moat_error(-rte_errno, "the EAL does not start: %s", rte_strerror(rte_errno));
+		return moat_error(-rte_errno, "the EAL does not start: %s",
+			rte_strerror(rte_errno));
 	return 0;
 }
