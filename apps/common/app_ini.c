@@ -90,26 +90,32 @@ static int index_line(struct app_ini *ini, unsigned int no, char *raw)
 		char *end = strchr(line, ']');
 
 		if (end == NULL)
-			return app_ini_error(ini, no, "'%s' has no ']'; a section is [kind name]", line);
+			return app_ini_error(ini, no, "'%s' has no ']'; a section is [kind name]",
+				line);
 		if (end[1] != '\0')
-			return app_ini_error(ini, no, "'%s' after the section's ']'; begin a new line", end + 1);
+			return app_ini_error(ini, no,
+				"'%s' after the section's ']'; begin a new line", end + 1);
 		if (end - line >= CFG_NAME_LEN)
-			return app_ini_error(ini, no, "%s is longer than %d characters; shorten the name",
-				line, CFG_NAME_LEN - 1);
+			return app_ini_error(ini, no,
+				"%s is longer than %d characters; shorten the name", line,
+				CFG_NAME_LEN - 1);
 		return index_section(ini, no);
 	}
 	if (*line == '#')
-		return app_ini_error(ini, no, "'%.24s' is no entry; comments begin with '%c'", line, COMMENT);
+		return app_ini_error(ini, no, "'%.24s' is no entry; comments begin with '%c'", line,
+			COMMENT);
 	if (value == NULL)
 		return app_ini_error(ini, no, "'%.60s' is neither [section] nor key = value", line);
 	if (ini->nr_sections == 0)
-		return app_ini_error(ini, no, "'%.60s' stands before the first [section]; move it into one",
-			line);
+		return app_ini_error(ini, no,
+			"'%.60s' stands before the first [section]; move it into one", line);
 	if (value == line)
 		return app_ini_error(ini, no, "'%.60s' has no key before the '='", line);
 	if (value - line >= CFG_NAME_LEN || strlen(value + 1) >= CFG_VALUE_LEN)
-		return app_ini_error(ini, no, "'%.20s...' is too long; a key has at most %d characters, "
-			"a value %d", line, CFG_NAME_LEN - 1, CFG_VALUE_LEN - 1);
+		return app_ini_error(ini, no,
+			"'%.20s...' is too long; a key has at most %d characters, "
+			"a value %d",
+			line, CFG_NAME_LEN - 1, CFG_VALUE_LEN - 1);
 	return index_entry(ini, no);
 }
 
@@ -123,8 +129,8 @@ static int index_file(struct app_ini *ini, FILE *f)
 	while (rc != -ENOMEM && getline(&raw, &size, f) >= 0) {
 		no++;
 		if (strlen(raw) > CFG_NAME_LEN + CFG_VALUE_LEN)
-			app_ini_error(ini, no, "the line has %zu characters; %d are the most", strlen(raw) - 1,
-				CFG_NAME_LEN + CFG_VALUE_LEN - 1);
+			app_ini_error(ini, no, "the line has %zu characters; %d are the most",
+				strlen(raw) - 1, CFG_NAME_LEN + CFG_VALUE_LEN - 1);
 		else
 			rc = index_line(ini, no, raw);
 	}

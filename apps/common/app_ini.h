@@ -78,8 +78,8 @@ struct app_key;
  * Turns an entry's value into `field`. On a value that makes no sense it complains with
  * app_ini_error(), naming what would make sense.
  */
-typedef void (*app_read_t)(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
-	void *field);
+typedef void (*app_read_t)(struct app_ini *ini, const struct app_entry *e,
+	const struct app_key *key, void *field);
 
 /** A key that a kind of section has, and where its value goes. */
 struct app_key {
@@ -96,8 +96,8 @@ struct app_key {
  * that do not exist (and says which may have been meant), keys given twice, and required keys left
  * out. Fields of absent keys are left alone: fill in defaults before.
  */
-void app_ini_read(struct app_ini *ini, const struct app_section *section, const struct app_key *keys,
-	void *object);
+void app_ini_read(struct app_ini *ini, const struct app_section *section,
+	const struct app_key *keys, void *object);
 
 /** char *: the text, which lives as long as `ini`. */
 void app_read_text(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,

@@ -68,9 +68,11 @@ static const char *list_words(const char *const words[], char *buf, size_t size)
 	size_t at = 0;
 
 	buf[0] = '\0';
-	for (unsigned int i = 0; words[i] != NULL && at < size; i++)
-		at += snprintf(buf + at, size - at, "%s%s",
-			i == 0 ? "" : words[i + 1] == NULL ? " or " : ", ", words[i]);
+	for (unsigned int i = 0; words[i] != NULL && at < size; i++) {
+		const char *gap = words[i + 1] == NULL ? " or " : ", ";
+
+		at += snprintf(buf + at, size - at, "%s%s", i == 0 ? "" : gap, words[i]);
+	}
 	return buf;
 }
 
@@ -95,8 +97,8 @@ static void unknown_key(struct app_ini *ini, const struct app_section *s, const 
 		names[i] = keys[i].name;
 	meant = app_suggest(e->key, names);
 	if (meant != NULL)
-		app_ini_error(ini, e->line, "[%s] has no key '%s'; did you mean '%s'?", s->kind, e->key,
-			meant);
+		app_ini_error(ini, e->line, "[%s] has no key '%s'; did you mean '%s'?", s->kind,
+			e->key, meant);
 	else
 		app_ini_error(ini, e->line, "[%s] has no key '%s'; it has %s", s->kind, e->key,
 			list_words(names, buf, sizeof(buf)));
@@ -113,11 +115,12 @@ void app_ini_read(struct app_ini *ini, const struct app_section *s, const struct
 		if (key == NULL)
 			unknown_key(ini, s, e, keys);
 		else if (first != e)
-			app_ini_error(ini, e->line, "'%s' is given again; line %u has it already: keep one",
-				e->key, first->line);
+			app_ini_error(ini, e->line,
+				"'%s' is given again; line %u has it already: keep one", e->key,
+				first->line);
 		else if (e->value[0] == '\0')
-			app_ini_error(ini, e->line, "'%s' has no value; give it one or remove the line",
-				e->key);
+			app_ini_error(ini, e->line,
+				"'%s' has no value; give it one or remove the line", e->key);
 		else
 			key->read(ini, e, key, (char *)object + key->offset);
 	}
@@ -155,11 +158,13 @@ void app_read_number(struct app_ini *ini, const struct app_entry *e, const struc
 	uint64_t value;
 
 	if (!parse_number(e->value, &value, &rest) || *rest != '\0')
-		app_ini_error(ini, e->line, "%s = %s is no number; write one from %" PRIu64 " to %" PRIu64,
-			e->key, e->value, key->min, key->max);
+		app_ini_error(ini, e->line,
+			"%s = %s is no number; write one from %" PRIu64 " to %" PRIu64, e->key,
+			e->value, key->min, key->max);
 	else if (value < key->min || value > key->max)
-		app_ini_error(ini, e->line, "%s = %s is out of range; it goes from %" PRIu64 " to %" PRIu64,
-			e->key, e->value, key->min, key->max);
+		app_ini_error(ini, e->line,
+			"%s = %s is out of range; it goes from %" PRIu64 " to %" PRIu64, e->key,
+			e->value, key->min, key->max);
 	else
 		*(uint64_t *)field = value;
 }
@@ -187,16 +192,18 @@ void app_read_size(struct app_ini *ini, const struct app_entry *e, const struct 
 	unsigned int shift = 0;
 
 	if (!parse_number(e->value, &value, &rest) ||
-		(*rest != '\0' && ((unit = strchr(units, toupper(*rest))) == NULL || rest[1] != '\0'))) {
-		app_ini_error(ini, e->line, "%s = %s is no size; write bytes, or a number with K, M or G",
-			e->key, e->value);
+		(*rest != '\0' &&
+			((unit = strchr(units, toupper(*rest))) == NULL || rest[1] != '\0'))) {
+		app_ini_error(ini, e->line,
+			"%s = %s is no size; write bytes, or a number with K, M or G", e->key,
+			e->value);
 		return;
 	}
 	if (unit != NULL)
 		shift = 10 * (unsigned int)(unit - units + 1);
 	if (value > UINT64_MAX >> shift || value << shift < key->min || value << shift > key->max)
-		app_ini_error(ini, e->line, "%s = %s is out of range; it goes from %s to %s", e->key,
-			e->value, app_size_text(key->min, min, sizeof(min)),
+		app_ini_error(ini, e->line, "%s = %s is out of range; it goes from %s to %s",
+			e->key, e->value, app_size_text(key->min, min, sizeof(min)),
 			app_size_text(key->max, max, sizeof(max)));
 	else
 		*(uint64_t *)field = value << shift;
@@ -228,10 +235,11 @@ void app_read_word(struct app_ini *ini, const struct app_entry *e, const struct 
 	meant = app_suggest(e->value, key->words);
 	list_words(key->words, buf, sizeof(buf));
 	if (meant != NULL)
-		app_ini_error(ini, e->line, "%s = %s is unknown; did you mean '%s'? It can be %s", e->key,
-			e->value, meant, buf);
+		app_ini_error(ini, e->line, "%s = %s is unknown; did you mean '%s'? It can be %s",
+			e->key, e->value, meant, buf);
 	else
-		app_ini_error(ini, e->line, "%s = %s is unknown; it can be %s", e->key, e->value, buf);
+		app_ini_error(ini, e->line, "%s = %s is unknown; it can be %s", e->key, e->value,
+			buf);
 }
 
 void app_read_sid(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
@@ -240,8 +248,8 @@ void app_read_sid(struct app_ini *ini, const struct app_entry *e, const struct a
 	unsigned int bus, dev, fn;
 	int end = 0;
 
-	if (sscanf(e->value, "%2x:%2x.%1x%n", &bus, &dev, &fn, &end) != 3 || e->value[end] != '\0' ||
-		dev > 31 || fn > 7)
+	if (sscanf(e->value, "%2x:%2x.%1x%n", &bus, &dev, &fn, &end) != 3 ||
+		e->value[end] != '\0' || dev > 31 || fn > 7)
 		app_ini_error(ini, e->line,
 			"%s = %s is no source-id; write bus:device.function in hexadecimal, as in 00:10.0",
 			e->key, e->value);
@@ -271,8 +279,11 @@ const char *app_set_text(const struct app_set *set, char *buf, size_t size)
 			continue;
 		while (app_set_has(set, last + 1))
 			last++;
-		at += snprintf(buf + at, size - at, last == i ? "%s%u" : last == i + 1 ? "%s%u,%u" :
-			"%s%u-%u", at == 0 ? "" : ",", i, last);
+		at += snprintf(buf + at, size - at,
+			last == i               ? "%s%u"
+				: last == i + 1 ? "%s%u,%u"
+						: "%s%u-%u",
+			at == 0 ? "" : ",", i, last);
 		i = last;
 	}
 	return buf;

@@ -35,9 +35,10 @@ void app_unit_close(struct moat_unit *unit);
 struct app_unit_stats {
 	uint64_t descriptors; /* wait descriptors not counted */
 	uint64_t waits;
-	uint64_t pages;       /* invalidated */
-	uint64_t stale_dma;   /* DMA that got through after the promise that it could not; soft only */
-	bool has_oracle;      /* stale_dma was watched for */
+	uint64_t pages; /* invalidated */
+	uint64_t
+		stale_dma; /* DMA that got through after the promise that it could not; soft only */
+	bool has_oracle;   /* stale_dma was watched for */
 	uint64_t iotlb_hits, iotlb_misses; /* the unit's own; soft only */
 };
 void app_unit_stats(struct moat_unit *unit, struct app_unit_stats *stats);

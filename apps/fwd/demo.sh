@@ -22,7 +22,7 @@ stop() {
 trap stop INT TERM HUP
 
 # A /run that goes away with us: named namespaces, DPDK's socket, logs.
-mount -t tmpfs moat /run && mkdir -p /run/netns "$log" ||
+{ mount -t tmpfs moat /run && mkdir -p /run/netns "$log"; } ||
 	die "cannot mount anything here; run.sh must be root, or the machine must allow user namespaces"
 
 run() {
@@ -31,8 +31,9 @@ run() {
 
 # end TENANT SIDE ADDRESS: namespace TENANT-SIDE, on moat-fwd's port TENANT0 or TENANT1
 end() {
-	local ns=$1-$2 port=$1$([ "$2" = a ] && echo 0 || echo 1)
+	local ns=$1-$2 port=${1}0
 
+	[ "$2" = a ] || port=${1}1
 	run ip netns add "$ns"
 	run ip link add "$port" type veth peer name eth0 netns "$ns"
 	# af_packet hands frames over as they are: no sender may leave checksums or cutting to a NIC
@@ -51,28 +52,40 @@ end() {
 reach() {
 	for ((i = 0; i < 75; i++)); do
 		[ -z "$stopped" ] || return 0
-		kill -0 "$pid_fwd" 2>/dev/null || return 1
+		alive "$pid_fwd" || return 1
 		! ip netns exec "$1-a" ping -q -c 1 -W 0.2 "$2" >/dev/null 2>&1 || return 0
 	done
 	say "$1's two ends do not reach each other"
 	return 1
 }
 
+# listening NAMESPACE: until its iperf3 accepts connections (port 5201, 0x1451, state 0A), 15 s at most
+listening() {
+	for ((i = 0; i < 150; i++)); do
+		! ip netns exec "$1" grep -qE '^ *[0-9]+: [0-9A-F]+:1451 [0-9A-F:]+ 0A' /proc/net/tcp /proc/net/tcp6 \
+			2>/dev/null || return 0
+		sleep 0.1
+	done
+}
+
 # talk TENANT ADDRESS: TCP and ping from one end to the other
 talk() {
 	ip netns exec "$1-b" iperf3 --server --one-off >"$log/$1-server" 2>&1 &
-	sleep 0.2
+	listening "$1-b"
 	ip netns exec "$1-a" iperf3 --client "$2" --time "$seconds" --interval 0 >"$log/$1-tcp" 2>&1 &
 	pids+=($!)
-	ip netns exec "$1-a" ping -q -i 0.2 -w "$seconds" "$2" \
-		>"$log/$1-ping" 2>&1 &
+	ip netns exec "$1-a" ping -q -i 0.2 -w "$seconds" "$2" >"$log/$1-ping" 2>&1 &
 	pids+=($!)
 }
 
-# Wait for a process; a signal to us ends this waiting, and the demo with it.
+alive() {
+	kill -0 "$1" 2>/dev/null
+}
+
+# Wait for a process; a signal to us, or moat-fwd's end, ends this waiting, and the demo with it.
 await() {
-	while kill -0 "$1" 2>/dev/null && [ -z "$stopped" ]; do
-		wait "$1"
+	while [ -z "$stopped" ] && alive "$1" && alive "$pid_fwd"; do
+		wait -n "$1" "$pid_fwd"
 	done
 }
 
@@ -83,7 +96,7 @@ reap() {
 	while :; do
 		wait "$1"
 		code=$?
-		kill -0 "$1" 2>/dev/null || return "$code"
+		alive "$1" || return "$code"
 	done
 }
 
@@ -121,5 +134,6 @@ kill -INT "$pid_fwd" 2>/dev/null
 reap "$pid_fwd" || exit
 result red || status=1
 result blue || status=1
+# shellcheck disable=SC2086 # one word or none
 python3 apps/fwd/demo.py "$json" $attack || status=1
 exit "$status"

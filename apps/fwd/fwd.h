@@ -35,8 +35,8 @@
 /** Command line. */
 struct fwd_args {
 	const char *config;
-	const char *json;      /* NULL: none */
-	uint64_t seconds;      /* with has_seconds: instead of the file's */
+	const char *json; /* NULL: none */
+	uint64_t seconds; /* with has_seconds: instead of the file's */
 	bool has_seconds;
 	bool attack;
 	bool check;
@@ -66,19 +66,19 @@ struct fwd_run_tenant {
 	const struct fwd_tenant *conf;
 	struct moat_tenant *tenant;
 	struct rte_mempool *pool;
-	struct fwd_l2 *table;       /* forward = l2 */
-	struct fwd_group *groups;   /* conf->nr_groups of them */
-	unsigned int queues_added;  /* callbacks on, from the front of conf->queues */
-	uint64_t faults;            /* refused DMA of its requesters */
+	struct fwd_l2 *table;      /* forward = l2 */
+	struct fwd_group *groups;  /* conf->nr_groups of them */
+	unsigned int queues_added; /* callbacks on, from the front of conf->queues */
+	uint64_t faults;           /* refused DMA of its requesters */
 };
 
 struct fwd_run_port {
 	const struct fwd_port *conf;
-	uint16_t id;                /* ethdev */
-	bool attached;              /* the devices exist */
+	uint16_t id;   /* ethdev */
+	bool attached; /* the devices exist */
 	bool backing_attached;
 	bool started;
-	char backing[64];           /* device names; "" where there is none */
+	char backing[64]; /* device names; "" where there is none */
 	char device[64];
 };
 
@@ -87,7 +87,7 @@ struct fwd_worker {
 	unsigned int lcore;
 	unsigned int nr_groups;
 	struct fwd_group *groups[FWD_TENANTS * FWD_QUEUES];
-	int rc;                     /* how it ended */
+	int rc; /* how it ended */
 };
 
 struct fwd_run {

@@ -17,17 +17,17 @@
 #include "moat_mutant.h"
 #include "moat_net.h"
 
-#define PATIENCE_S  5 /* a receive attack needs a packet to arrive, and a fault to be recorded */
-#define QUIET_S     1 /* traffic goes by itself before the first one */
-#define GOES_ON     50 /* packets of each tenant afterwards: the traffic goes on */
-#define SECRET      0xb1
+#define PATIENCE_S 5  /* a receive attack needs a packet to arrive, and a fault to be recorded */
+#define QUIET_S    1  /* traffic goes by itself before the first one */
+#define GOES_ON    50 /* packets of each tenant afterwards: the traffic goes on */
+#define SECRET     0xb1
 
 enum target { BLUE, UNMAPPED, READ_ONLY, TARGETS };
 
 struct step {
 	const char *text; /* what is attempted */
 	enum target target;
-	bool write;       /* by a receive descriptor; else read by a transmit descriptor */
+	bool write; /* by a receive descriptor; else read by a transmit descriptor */
 	bool refused;
 	uint8_t reason;
 	const char *reason_text;
@@ -37,15 +37,15 @@ struct fwd_attack {
 	struct fwd_run *run;
 	struct fwd_run_tenant *red, *blue;
 	struct moat_lane *red_lane, *blue_lane;
-	uint8_t *page[TARGETS];   /* what lies at the IOVA; NULL where nothing does */
+	uint8_t *page[TARGETS]; /* what lies at the IOVA; NULL where nothing does */
 	uint64_t iova[TARGETS];
 	struct step steps[4];
-	unsigned int step;        /* under way; RTE_DIM(steps): all done */
+	unsigned int step; /* under way; RTE_DIM(steps): all done */
 	bool posted;
-	uint16_t port, queue;     /* red's */
+	uint16_t port, queue; /* red's */
 	moat_sid_t sid;
-	uint64_t deadline;        /* TSC */
-	uint64_t sent[2];         /* red's and blue's packets when the last step was over */
+	uint64_t deadline; /* TSC */
+	uint64_t sent[2];  /* red's and blue's packets when the last step was over */
 	bool goes_on;
 	bool breached, undecided;
 };
@@ -91,7 +91,8 @@ static int make_target(struct fwd_attack *a, enum target target, struct moat_dom
 	memset(a->page[target], SECRET, MOAT_PAGE_SIZE);
 	rc = unit->ops->hpa(unit, a->page[target], MOAT_PAGE_SIZE, &hpa);
 	if (rc != 0)
-		return moat_error(rc, "unit %s: the page to attack has no physical address", unit->name);
+		return moat_error(rc, "unit %s: the page to attack has no physical address",
+			unit->name);
 	return moat_lane_map(lane, a->iova[target], hpa, a->page[target], MOAT_PAGE_SIZE, prot);
 }
 
@@ -107,8 +108,8 @@ static int make_targets(struct fwd_attack *a)
 		return -ENOMEM;
 	rc = make_target(a, BLUE, blue, red, a->blue_lane, MOAT_RW);
 	if (rc == 0 && MOAT_MUTANT(SHARED_PAGE)) /* red's domain has blue's page, too */
-		rc = moat_lane_map(a->red_lane, a->iova[BLUE], (uintptr_t)a->page[BLUE], a->page[BLUE],
-			MOAT_PAGE_SIZE, MOAT_RW);
+		rc = moat_lane_map(a->red_lane, a->iova[BLUE], (uintptr_t)a->page[BLUE],
+			a->page[BLUE], MOAT_PAGE_SIZE, MOAT_RW);
 	if (rc == 0)
 		rc = make_target(a, UNMAPPED, red, NULL, NULL, 0);
 	if (rc == 0)
@@ -133,9 +134,10 @@ static void report_step(struct fwd_attack *a, const struct step *s)
 
 	snprintf(text, sizeof(text), s->text, a->blue->conf->name);
 	if (s->refused)
-		fwd_report_line("attack: %s tries to %s, 0x%" PRIx64 ": refused, source-id " MOAT_SID_FMT
-			", reason %u: %s", a->red->conf->name, text, a->iova[s->target],
-			MOAT_SID_ARGS(a->sid), s->reason, s->reason_text);
+		fwd_report_line("attack: %s tries to %s, 0x%" PRIx64
+				": refused, source-id " MOAT_SID_FMT ", reason %u: %s",
+			a->red->conf->name, text, a->iova[s->target], MOAT_SID_ARGS(a->sid),
+			s->reason, s->reason_text);
 	else
 		fwd_report_line("attack: %s tries to %s, 0x%" PRIx64 ": NOT REFUSED within %u s%s",
 			a->red->conf->name, text, a->iova[s->target], PATIENCE_S,
@@ -148,8 +150,8 @@ static bool on_fault(void *ctx, const struct moat_fault *f)
 	struct fwd_attack *a = ctx;
 	struct step *s = &a->steps[a->step];
 
-	if (a->step == RTE_DIM(a->steps) || !a->posted || f->sid != a->sid || f->write != s->write ||
-		(f->iova & ~MOAT_PAGE_MASK) != a->iova[s->target])
+	if (a->step == RTE_DIM(a->steps) || !a->posted || f->sid != a->sid ||
+		f->write != s->write || (f->iova & ~MOAT_PAGE_MASK) != a->iova[s->target])
 		return false;
 	s->refused = true;
 	s->reason = f->reason;
@@ -161,8 +163,8 @@ static int post(struct fwd_attack *a, const struct step *s)
 {
 	uint64_t iova = a->iova[s->target];
 
-	return s->write ? moat_net_post_rx(a->port, a->queue, iova) :
-			  moat_net_post_tx(a->port, a->queue, iova, 256);
+	return s->write ? moat_net_post_rx(a->port, a->queue, iova)
+			: moat_net_post_tx(a->port, a->queue, iova, 256);
 }
 
 static uint64_t sent(const struct fwd_run_tenant *t)
@@ -210,7 +212,8 @@ void fwd_attack_poll(struct fwd_attack *a)
 
 	if (a->step == RTE_DIM(a->steps)) {
 		watch_traffic(a);
-	} else if (a->step == 0 && !a->posted && now + PATIENCE_S * rte_get_tsc_hz() < a->deadline) {
+	} else if (a->step == 0 && !a->posted &&
+		now + PATIENCE_S * rte_get_tsc_hz() < a->deadline) {
 		return; /* quiet at first */
 	} else if (!a->posted) {
 		a->posted = post(a, &a->steps[a->step]) == 0;
@@ -248,7 +251,8 @@ struct fwd_attack *fwd_attack_create(struct fwd_run *run)
 	if (a == NULL)
 		return NULL;
 	if (run->conf->nr_tenants < 2)
-		rc = moat_error(-EINVAL, "--attack needs two tenants: one that attacks, one to be attacked");
+		rc = moat_error(-EINVAL,
+			"--attack needs two tenants: one that attacks, one to be attacked");
 	*a = (struct fwd_attack){ .run = run, .red = &run->tenants[0], .blue = &run->tenants[1] };
 	memcpy(a->steps, all_steps, sizeof(a->steps));
 	q = &a->red->conf->queues[0];
@@ -274,11 +278,13 @@ int fwd_attack_end(struct fwd_attack *a)
 	int rc = 0;
 
 	if (a->step != RTE_DIM(a->steps)) {
-		fwd_report_line("attack: only %u of %zu attempts were over at the end; run for longer",
+		fwd_report_line(
+			"attack: only %u of %zu attempts were over at the end; run for longer",
 			a->step, RTE_DIM(a->steps));
 		rc = FWD_EXIT_FAILED;
 	} else if (!a->goes_on) {
-		fwd_report_line("attack: packets did not go on afterwards, or there was no time to see it");
+		fwd_report_line(
+			"attack: packets did not go on afterwards, or there was no time to see it");
 		rc = FWD_EXIT_FAILED;
 	}
 	if (a->breached || a->undecided)

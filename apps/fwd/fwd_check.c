@@ -16,10 +16,10 @@
 
 /* ------------------------------------------------------------------------------------- sizes */
 
-#define RING_ENTRY 64   /* bytes a descriptor takes at most, of any driver */
+#define RING_ENTRY 64    /* bytes a descriptor takes at most, of any driver */
 #define HEAP_SPARE 65536 /* the heap's own bookkeeping, and memzones' alignment */
-#define STRANDED   1024 /* ready buffers that an lcore keeps and another cannot have */
-#define UNDER_WAY  256  /* buffers a queue has between its rings */
+#define STRANDED   1024  /* ready buffers that an lcore keeps and another cannot have */
+#define UNDER_WAY  256   /* buffers a queue has between its rings */
 
 uint64_t fwd_tenant_buffers(const struct fwd_tenant *t)
 {
@@ -28,7 +28,8 @@ uint64_t fwd_tenant_buffers(const struct fwd_tenant *t)
 	if (t->buffers != 0)
 		return t->buffers;
 	for (unsigned int i = 0; i < t->nr_queues; i++)
-		n += t->queues[i].port->rx_descriptors + t->queues[i].port->tx_descriptors + UNDER_WAY;
+		n += t->queues[i].port->rx_descriptors + t->queues[i].port->tx_descriptors +
+			UNDER_WAY;
 	return n;
 }
 
@@ -78,8 +79,10 @@ static void check_buffers(struct fwd_conf *conf, struct fwd_tenant *t)
 			continue;
 		app_ini_error(&conf->ini, app_ini_line(t->section, "data_room"),
 			"data_room = %s: a frame of port %s (mtu %ju) does not fit into one buffer; %s would do",
-			app_size_text(t->data_room, text, sizeof(text)), port->name, (uintmax_t)port->mtu,
-			app_size_text(RTE_ALIGN_CEIL(frame + RTE_PKTMBUF_HEADROOM, 1024), (char[24]){ 0 }, 24));
+			app_size_text(t->data_room, text, sizeof(text)), port->name,
+			(uintmax_t)port->mtu,
+			app_size_text(RTE_ALIGN_CEIL(frame + RTE_PKTMBUF_HEADROOM, 1024),
+				(char[24]){ 0 }, 24));
 		return;
 	}
 	if (t->buffers != 0 && t->buffers < rings + 64 * t->nr_queues)
@@ -117,9 +120,11 @@ static void check_width(struct fwd_conf *conf, struct fwd_tenant *t)
 	if (base + t->memory > UINT64_C(1) << width)
 		app_ini_error(&conf->ini,
 			app_ini_line(s, app_ini_entry(s, "iova_base") ? "iova_base" : "width"),
-			"tenant %s's memory, %s at IOVA 0x%" PRIx64 ", does not fit into %ju bits; lower "
+			"tenant %s's memory, %s at IOVA 0x%" PRIx64
+			", does not fit into %ju bits; lower "
 			"'iova_base' or 'memory', or raise 'width'",
-			t->name, app_size_text(t->memory, text, sizeof(text)), base, (uintmax_t)width);
+			t->name, app_size_text(t->memory, text, sizeof(text)), base,
+			(uintmax_t)width);
 }
 
 void fwd_check_memory(struct fwd_conf *conf)
@@ -135,7 +140,8 @@ void fwd_check_memory(struct fwd_conf *conf)
 				"memory = %s is too little for tenant %s's %u queues and %ju buffers; %s would "
 				"do, or leave the key out",
 				app_ini_entry(t->section, "memory")->value, t->name, t->nr_queues,
-				(uintmax_t)fwd_tenant_buffers(t), app_size_text(need, text, sizeof(text)));
+				(uintmax_t)fwd_tenant_buffers(t),
+				app_size_text(need, text, sizeof(text)));
 		if (t->memory < need)
 			t->memory = need;
 		check_width(conf, t);
@@ -145,8 +151,8 @@ void fwd_check_memory(struct fwd_conf *conf)
 /* ------------------------------------------------------------------------------------ lcores */
 
 /* Every member of `want` must be in `have`. */
-static void check_set(struct fwd_conf *conf, const struct app_section *s, const struct app_set *want,
-	const struct app_set *have)
+static void check_set(struct fwd_conf *conf, const struct app_section *s,
+	const struct app_set *want, const struct app_set *have)
 {
 	char text[256];
 
@@ -155,7 +161,8 @@ static void check_set(struct fwd_conf *conf, const struct app_section *s, const 
 			continue;
 		app_ini_error(&conf->ini, app_ini_line(s, "lcores"),
 			"lcores = %s: lcore %u may not poll here; those that may: %s",
-			app_ini_entry(s, "lcores")->value, i, app_set_text(have, text, sizeof(text)));
+			app_ini_entry(s, "lcores")->value, i,
+			app_set_text(have, text, sizeof(text)));
 		return;
 	}
 }
@@ -182,7 +189,11 @@ void fwd_check_lcores(struct fwd_conf *conf, const struct app_set *lcores)
 int fwd_conf_check(struct fwd_conf *conf, const struct app_set *cpus)
 {
 	static void (*const parts[])(struct fwd_conf *) = {
-		fwd_check_units, fwd_check_ports, fwd_check_queues, fwd_check_sharing, fwd_check_memory,
+		fwd_check_units,
+		fwd_check_ports,
+		fwd_check_queues,
+		fwd_check_sharing,
+		fwd_check_memory,
 	};
 
 	for (unsigned int i = 0; i < RTE_DIM(parts); i++) {

@@ -23,7 +23,8 @@ void fwd_check_lcores(struct fwd_conf *conf, const struct app_set *lcores);
 void fwd_check_drivers(struct fwd_conf *conf);
 
 /** The unit that `name` (or, without a name, the file's only unit) means; complains if none. */
-struct fwd_unit *fwd_find_unit(struct fwd_conf *conf, const struct app_section *s, const char *name);
+struct fwd_unit *fwd_find_unit(struct fwd_conf *conf, const struct app_section *s,
+	const char *name);
 struct fwd_port *fwd_find_port(struct fwd_conf *conf, const char *name);
 
 /** Source-ids that a port uses: `*n` of them from the returned one on. */

@@ -6,6 +6,7 @@
 
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rte_devargs.h>
@@ -28,8 +29,9 @@ struct fwd_unit *fwd_find_unit(struct fwd_conf *conf, const struct app_section *
 	if (name == NULL && conf->nr_units == 1)
 		return &conf->units[0];
 	if (name == NULL) {
-		app_ini_error(&conf->ini, s->line, "[%s %s] names no unit and there are %u; add 'unit = %s', "
-			"say", s->kind, s->name, conf->nr_units, conf->units[0].name);
+		app_ini_error(&conf->ini, s->line,
+			"[%s %s] names no unit and there are %u; add 'unit = %s', say",
+			s->kind, s->name, conf->nr_units, conf->units[0].name);
 		return NULL;
 	}
 	for (unsigned int i = 0; i < conf->nr_units; i++) {
@@ -50,12 +52,14 @@ struct fwd_unit *fwd_find_unit(struct fwd_conf *conf, const struct app_section *
 void fwd_check_units(struct fwd_conf *conf)
 {
 	if (conf->nr_units == 0)
-		app_ini_error(&conf->ini, 0, "has no [unit NAME] section; domains live in a unit: add one "
+		app_ini_error(&conf->ini, 0,
+			"has no [unit NAME] section; domains live in a unit: add one "
 			"with 'kind = soft'");
 	for (unsigned int i = 0; i < conf->nr_units; i++) {
 		struct fwd_unit *u = &conf->units[i];
 
-		if (app_unit_in_process(u->kind) && app_unit_open(u->kind, u->name, u->args, &u->unit) != 0)
+		if (app_unit_in_process(u->kind) &&
+			app_unit_open(u->kind, u->name, u->args, &u->unit) != 0)
 			app_ini_error(&conf->ini, app_ini_line(u->section, "args"), "%s",
 				moat_error_text());
 	}
@@ -110,7 +114,7 @@ void fwd_check_drivers(struct fwd_conf *conf)
 				"backing = %s: DPDK has no driver of that name here; net_af_packet, net_pcap, "
 				"net_ring and net_null are some it may have",
 				port->backing);
-		rte_devargs_reset(&args);
+		free(args.data);
 	}
 }
 
@@ -152,7 +156,8 @@ static void check_requester(struct fwd_conf *conf, struct fwd_port *port)
 
 	if (sid + n > 0x10000) {
 		app_ini_error(&conf->ini, app_ini_line(port->section, "requester"),
-			"requester = " MOAT_SID_FMT " leaves no room for %u queues' source-ids; take a lower one",
+			"requester = " MOAT_SID_FMT
+			" leaves no room for %u queues' source-ids; take a lower one",
 			MOAT_SID_ARGS(sid), n);
 		return;
 	}
@@ -164,7 +169,8 @@ static void check_requester(struct fwd_conf *conf, struct fwd_port *port)
 			continue;
 		app_ini_error(&conf->ini,
 			app_ini_line(port->section, port->device != NULL ? "device" : "requester"),
-			"requester " MOAT_SID_FMT " of port %s is port %s's already; give each port its own",
+			"requester " MOAT_SID_FMT
+			" of port %s is port %s's already; give each port its own",
 			MOAT_SID_ARGS(both), port->name, o->name);
 		return;
 	}
@@ -183,11 +189,14 @@ static void check_port(struct fwd_conf *conf, struct fwd_port *port)
 			"'device' (a PCI address); add one",
 			port->name);
 	if (!rte_is_power_of_2(port->rx_descriptors) || !rte_is_power_of_2(port->tx_descriptors))
-		app_ini_error(&conf->ini, app_ini_line(s, rte_is_power_of_2(port->rx_descriptors) ?
-			"tx_descriptors" : "rx_descriptors"),
+		app_ini_error(&conf->ini,
+			app_ini_line(s,
+				rte_is_power_of_2(port->rx_descriptors) ? "tx_descriptors"
+									: "rx_descriptors"),
 			"rings of %ju and %ju descriptors: a ring is a power of two long; %u and %u would do",
 			(uintmax_t)port->rx_descriptors, (uintmax_t)port->tx_descriptors,
-			rte_align32pow2(port->rx_descriptors), rte_align32pow2(port->tx_descriptors));
+			rte_align32pow2(port->rx_descriptors),
+			rte_align32pow2(port->tx_descriptors));
 	if (conf->nr_units != 0)
 		port->unit = fwd_find_unit(conf, s, port->unit_name);
 	if (port->backing != NULL)

@@ -13,7 +13,8 @@
 /* --------------------------------------------------------------------------------- the list */
 
 /* The tenant that has the queue, or NULL. */
-static struct fwd_tenant *owner(struct fwd_conf *conf, const struct fwd_port *port, unsigned int queue)
+static struct fwd_tenant *owner(struct fwd_conf *conf, const struct fwd_port *port,
+	unsigned int queue)
 {
 	for (unsigned int i = 0; i < conf->nr_tenants; i++)
 		for (unsigned int k = 0; k < conf->tenants[i].nr_queues; k++)
@@ -36,8 +37,9 @@ static bool take_queue(struct fwd_conf *conf, struct fwd_tenant *t, struct fwd_p
 			"take a lower one",
 			t->queue_list, port->name, queue, (uintmax_t)port->queues, port->name);
 	else if (has == t)
-		app_ini_error(&conf->ini, line, "queues = %s: queue %u of port %s is listed twice; keep one",
-			t->queue_list, queue, port->name);
+		app_ini_error(&conf->ini, line,
+			"queues = %s: queue %u of port %s is listed twice; keep one", t->queue_list,
+			queue, port->name);
 	else if (has != NULL)
 		app_ini_error(&conf->ini, line,
 			"queues = %s: queue %u of port %s is tenant %s's (line %u); a queue has one owner: "
@@ -63,11 +65,12 @@ static void unknown_port(struct fwd_conf *conf, struct fwd_tenant *t, const char
 	meant = app_suggest(name, names);
 	if (meant != NULL)
 		app_ini_error(&conf->ini, app_ini_line(t->section, "queues"),
-			"queues = %s: there is no [port %s]; did you mean '%s'?", t->queue_list, name,
-			meant);
+			"queues = %s: there is no [port %s]; did you mean '%s'?", t->queue_list,
+			name, meant);
 	else
 		app_ini_error(&conf->ini, app_ini_line(t->section, "queues"),
-			"queues = %s: there is no [port %s]; add that section", t->queue_list, name);
+			"queues = %s: there is no [port %s]; add that section", t->queue_list,
+			name);
 }
 
 /* "p0", "p0:1", "p0:1-3" */
@@ -173,7 +176,8 @@ void fwd_check_queues(struct fwd_conf *conf)
 	unsigned int before = conf->ini.errors;
 
 	if (conf->nr_tenants == 0)
-		app_ini_error(&conf->ini, 0, "has no [tenant NAME] section; add one with 'queues' and "
+		app_ini_error(&conf->ini, 0,
+			"has no [tenant NAME] section; add one with 'queues' and "
 			"'mode'");
 	for (unsigned int i = 0; i < conf->nr_tenants; i++) {
 		struct fwd_tenant *t = &conf->tenants[i];
@@ -196,8 +200,8 @@ void fwd_check_queues(struct fwd_conf *conf)
 /* --------------------------------------------------------------------------------- sharing */
 
 /* Two tenants on one port: the unit sees source-ids, not queues. */
-static void check_apart(struct fwd_conf *conf, const struct fwd_tenant *a, const struct fwd_tenant *b,
-	const struct fwd_port *port)
+static void check_apart(struct fwd_conf *conf, const struct fwd_tenant *a,
+	const struct fwd_tenant *b, const struct fwd_port *port)
 {
 	unsigned int n;
 	moat_sid_t sid = fwd_port_sid(port, &n);
@@ -205,16 +209,17 @@ static void check_apart(struct fwd_conf *conf, const struct fwd_tenant *a, const
 	if (port->requesters == FWD_REQUESTER_QUEUE)
 		return;
 	app_ini_error(&conf->ini, app_ini_line(b->section, "queues"),
-		"queues = %s: all queues of port %s make their requests as " MOAT_SID_FMT ", so the unit "
+		"queues = %s: all queues of port %s make their requests as " MOAT_SID_FMT
+		", so the unit "
 		"cannot tell tenant %s's from tenant %s's; use a VF or a PASID for each tenant%s",
 		b->queue_list, port->name, MOAT_SID_ARGS(sid), b->name, a->name,
-		port->backing != NULL ? ", or 'requesters = queue' of net_moat" :
-					", or net_moat ('backing') with 'requesters = queue'");
+		port->backing != NULL ? ", or 'requesters = queue' of net_moat"
+				      : ", or net_moat ('backing') with 'requesters = queue'");
 }
 
 /* What matches nothing goes to the one tenant without a match, or nowhere (fwd_ports.c). */
-static void check_match(struct fwd_conf *conf, const struct fwd_tenant *a, const struct fwd_tenant *b,
-	const struct fwd_port *port)
+static void check_match(struct fwd_conf *conf, const struct fwd_tenant *a,
+	const struct fwd_tenant *b, const struct fwd_port *port)
 {
 	bool a_matches = a->match.mac || a->match.vlan;
 	bool b_matches = b->match.mac || b->match.vlan;
@@ -238,7 +243,8 @@ static bool on_port(const struct fwd_tenant *t, const struct fwd_port *port)
 	return false;
 }
 
-static void check_pair(struct fwd_conf *conf, const struct fwd_tenant *a, const struct fwd_tenant *b)
+static void check_pair(struct fwd_conf *conf, const struct fwd_tenant *a,
+	const struct fwd_tenant *b)
 {
 	for (unsigned int i = 0; i < conf->nr_ports; i++) {
 		const struct fwd_port *port = &conf->ports[i];

@@ -15,7 +15,8 @@
 static const char *const requesters_words[] = { "port", "queue", NULL };
 static const char *const forward_words[] = { "io", "macswap", "l2", NULL };
 static const char *const idle_words[] = { "spin", "yield", "sleep", NULL };
-static const char *const mode_words[] = { "static", "strict", "pipelined", "deferred", "copy", NULL };
+static const char *const mode_words[] = { "static", "strict", "pipelined", "deferred", "copy",
+	NULL };
 
 /* "mac 02:00:00:00:00:01" or "vlan 100" */
 static void read_match(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
@@ -29,8 +30,8 @@ static void read_match(struct app_ini *ini, const struct app_entry *e, const str
 		    &m->addr[2], &m->addr[3], &m->addr[4], &m->addr[5], &end) == 6 &&
 		e->value[end] == '\0' && !(m->addr[0] & 1))
 		m->mac = true;
-	else if (sscanf(e->value, "vlan %4u%n", &vid, &end) == 1 && e->value[end] == '\0' && vid >= 1 &&
-		vid <= 4094)
+	else if (sscanf(e->value, "vlan %4u%n", &vid, &end) == 1 && e->value[end] == '\0' &&
+		vid >= 1 && vid <= 4094)
 		m->vlan = true, m->vid = (uint16_t)vid;
 	else
 		app_ini_error(ini, e->line,
@@ -40,10 +41,10 @@ static void read_match(struct app_ini *ini, const struct app_entry *e, const str
 }
 
 /* A key, the function that reads it, the structure and the member it fills; then what else it needs. */
-#define KEY(key, function, structure, member, ...)                                                 \
-	{                                                                                          \
-		.name = key, .read = function, .offset = offsetof(struct structure, member),       \
-		##__VA_ARGS__                                                                      \
+#define KEY(key, function, structure, member, ...)                                           \
+	{                                                                                    \
+		.name = key, .read = function, .offset = offsetof(struct structure, member), \
+		##__VA_ARGS__                                                                \
 	}
 
 static const struct app_key fwd_keys[] = {
@@ -95,7 +96,8 @@ static const struct app_key tenant_keys[] = {
 /* A name is used in device names and messages: letters, digits, '-' and '_'. */
 static bool good_name(struct app_ini *ini, const struct app_section *s)
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
 	const unsigned int most = 15;
 
 	if (s->name[0] == '\0')
@@ -104,8 +106,9 @@ static bool good_name(struct app_ini *ini, const struct app_section *s)
 		app_ini_error(ini, s->line, "[%s %s]: a name has letters, digits, '-' and '_' only",
 			s->kind, s->name);
 	else if (strlen(s->name) > most)
-		app_ini_error(ini, s->line, "[%s %s]: the name is too long; %u characters are the most",
-			s->kind, s->name, most);
+		app_ini_error(ini, s->line,
+			"[%s %s]: the name is too long; %u characters are the most", s->kind,
+			s->name, most);
 	else
 		return true;
 	return false;
@@ -119,14 +122,15 @@ static bool good_section(struct app_ini *ini, const struct app_section *s, unsig
 		return false;
 	for (const struct app_section *o = ini->sections; o != s; o++) {
 		if (strcmp(o->kind, s->kind) == 0 && strcmp(o->name, s->name) == 0) {
-			app_ini_error(ini, s->line, "[%s %s] is there already, in line %u; rename one",
-				s->kind, s->name, o->line);
+			app_ini_error(ini, s->line,
+				"[%s %s] is there already, in line %u; rename one", s->kind,
+				s->name, o->line);
 			return false;
 		}
 	}
 	if (have == most)
-		app_ini_error(ini, s->line, "[%s %s] is one too many; there can be %u", s->kind, s->name,
-			most);
+		app_ini_error(ini, s->line, "[%s %s] is one too many; there can be %u", s->kind,
+			s->name, most);
 	return have < most;
 }
 
@@ -180,13 +184,14 @@ static void read_tenant(struct fwd_conf *conf, const struct app_section *s)
 static void read_fwd(struct fwd_conf *conf, const struct app_section *s)
 {
 	if (s->name[0] != '\0') {
-		app_ini_error(&conf->ini, s->line, "[fwd %s]: [fwd] has no name; remove it", s->name);
+		app_ini_error(&conf->ini, s->line, "[fwd %s]: [fwd] has no name; remove it",
+			s->name);
 		return;
 	}
 	for (const struct app_section *o = conf->ini.sections; o != s; o++) {
 		if (strcmp(o->kind, "fwd") == 0) {
-			app_ini_error(&conf->ini, s->line, "[fwd] is there already, in line %u; join the two",
-				o->line);
+			app_ini_error(&conf->ini, s->line,
+				"[fwd] is there already, in line %u; join the two", o->line);
 			return;
 		}
 	}
@@ -197,7 +202,10 @@ static void read_section(struct fwd_conf *conf, const struct app_section *s)
 {
 	static const char *const kinds[] = { "fwd", "unit", "port", "tenant", NULL };
 	static void (*const readers[])(struct fwd_conf *, const struct app_section *) = {
-		read_fwd, read_unit, read_port, read_tenant,
+		read_fwd,
+		read_unit,
+		read_port,
+		read_tenant,
 	};
 	const char *meant = app_suggest(s->kind, kinds);
 
@@ -208,8 +216,9 @@ static void read_section(struct fwd_conf *conf, const struct app_section *s)
 		}
 	}
 	if (meant != NULL)
-		app_ini_error(&conf->ini, s->line, "there are no [%s] sections; did you mean [%s%s%s]?",
-			s->kind, meant, s->name[0] ? " " : "", s->name);
+		app_ini_error(&conf->ini, s->line,
+			"there are no [%s] sections; did you mean [%s%s%s]?", s->kind, meant,
+			s->name[0] ? " " : "", s->name);
 	else
 		app_ini_error(&conf->ini, s->line,
 			"there are no [%s] sections; there are [fwd], [unit NAME], [port NAME] and "

@@ -38,13 +38,13 @@ struct fwd_unit {
 struct fwd_port {
 	const struct app_section *section;
 	const char *name;
-	const char *backing;    /* "driver,args": net_moat goes in front; NULL: `device` */
-	const char *device;     /* a PCI address or "driver,args", used as it is; NULL: `backing` */
+	const char *backing; /* "driver,args": net_moat goes in front; NULL: `device` */
+	const char *device;  /* a PCI address or "driver,args", used as it is; NULL: `backing` */
 	const char *unit_name;
 	struct fwd_unit *unit;
 	uint64_t queues;
-	int requesters;         /* enum fwd_requesters */
-	int requester;          /* source-id, -1: not given */
+	int requesters; /* enum fwd_requesters */
+	int requester;  /* source-id, -1: not given */
 	uint64_t rx_descriptors, tx_descriptors;
 	uint64_t mtu;
 	bool promiscuous;
@@ -76,25 +76,25 @@ struct fwd_tenant {
 	const char *queue_list; /* "p0 p1" or "p0:0 p1:0" */
 	struct fwd_queue queues[FWD_QUEUES];
 	unsigned int nr_queues;
-	unsigned int nr_ports;  /* different ones; nr_queues = nr_ports * nr_groups */
+	unsigned int nr_ports; /* different ones; nr_queues = nr_ports * nr_groups */
 	unsigned int nr_groups;
-	int mode;               /* enum moat_mode */
-	int forward;            /* enum fwd_forward */
-	uint64_t memory;        /* bytes; 0: as much as is needed */
+	int mode;        /* enum moat_mode */
+	int forward;     /* enum fwd_forward */
+	uint64_t memory; /* bytes; 0: as much as is needed */
 	uint64_t iova_base, width;
-	uint64_t buffers;       /* 0: enough for the rings and what is under way */
+	uint64_t buffers; /* 0: enough for the rings and what is under way */
 	uint64_t data_room;
 	bool verify;
 	const char *match_text;
 	struct fwd_match match;
-	struct app_set lcores;  /* empty: [fwd] lcores */
+	struct app_set lcores; /* empty: [fwd] lcores */
 };
 
 struct fwd_conf {
 	struct app_ini ini;
-	uint64_t seconds;  /* 0: until a signal */
-	uint64_t interval; /* seconds between tables */
-	int idle;          /* enum fwd_idle */
+	uint64_t seconds;      /* 0: until a signal */
+	uint64_t interval;     /* seconds between tables */
+	int idle;              /* enum fwd_idle */
 	struct app_set lcores; /* empty: chosen by what there is */
 	struct fwd_unit units[FWD_UNITS];
 	unsigned int nr_units;

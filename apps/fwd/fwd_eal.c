@@ -74,11 +74,10 @@ void fwd_eal_cpus(struct app_set *cpus)
 
 void fwd_eal_workers(struct app_set *lcores)
 {
-	unsigned int i;
-
 	*lcores = (struct app_set){ .n = 0 };
-	RTE_LCORE_FOREACH_WORKER(i)
-		app_set_add(lcores, i);
+	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++)
+		if (rte_lcore_is_enabled(i) && i != rte_get_main_lcore())
+			app_set_add(lcores, i);
 }
 
 /* ---------------------------------------------------------------------------------- lcores */
@@ -203,7 +202,7 @@ static void add_devices(struct args *args, const struct fwd_conf *conf, int argc
 int fwd_eal_init(const struct fwd_conf *conf, int argc, char *argv[])
 {
 	static const char *const log[] = { "--log-level", NULL };
-	struct args args = { 0 };
+	static struct args args; /* the EAL keeps pointers into them */
 
 	add(&args, argc > 0 ? argv[0] : "moat-fwd");
 	if (!given(argc, argv, log)) {
@@ -216,8 +215,9 @@ int fwd_eal_init(const struct fwd_conf *conf, int argc, char *argv[])
 	add_devices(&args, conf, argc, argv);
 	for (int i = 1; i < argc; i++)
 		add(&args, argv[i]);
-	/* The EAL keeps pointers into the arguments: they stay. */
+
 	if (rte_eal_init(args.n, args.v) < 0)
-		return moat_error(-rte_errno, "the EAL does not start: %s", rte_strerror(rte_errno));
+		return moat_error(-rte_errno, "the EAL does not start: %s",
+			rte_strerror(rte_errno));
 	return 0;
 }

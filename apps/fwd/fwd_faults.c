@@ -31,7 +31,8 @@ struct fwd_run_tenant *fwd_faults_tenant(struct fwd_run *run, const struct fwd_u
 			moat_sid_t one;
 
 			if (t->conf->unit == unit &&
-				fwd_port_queue_sid(fwd_run_port(run, q->port), q->queue, &one) == 0 &&
+				fwd_port_queue_sid(fwd_run_port(run, q->port), q->queue, &one) ==
+					0 &&
 				one == sid)
 				return t;
 		}
@@ -62,7 +63,7 @@ static void print_fault(const struct fwd_unit *unit, const struct fwd_run_tenant
 {
 	if (ration())
 		fwd_report_line("fault: unit %s refused %s%s (source-id " MOAT_SID_FMT
-			") a %s at IOVA 0x%" PRIx64 ": reason %u, %s",
+				") a %s at IOVA 0x%" PRIx64 ": reason %u, %s",
 			unit->name, t != NULL ? "tenant " : "an unattached device",
 			t != NULL ? t->conf->name : "", MOAT_SID_ARGS(f->sid),
 			f->write ? "write" : "read", f->iova, f->reason, f->reason_text);

@@ -31,11 +31,12 @@ static void write_unit(FILE *f, const struct fwd_run *run)
 		sum.stats.stale_dma += one.stats.stale_dma;
 		sum.faults += one.faults;
 	}
-	fprintf(f, "  \"unit\": {\"kind\": \"%s\", \"descriptors\": %ju, \"waits\": %ju, \"pages\": %ju, "
+	fprintf(f,
+		"  \"unit\": {\"kind\": \"%s\", \"descriptors\": %ju, \"waits\": %ju, \"pages\": %ju, "
 		"\"stale_dma\": %ju, \"faults\": %ju},\n",
 		run->conf->units[0].unit->kind, (uintmax_t)sum.stats.descriptors,
-		(uintmax_t)sum.stats.waits, (uintmax_t)sum.stats.pages, (uintmax_t)sum.stats.stale_dma,
-		(uintmax_t)sum.faults);
+		(uintmax_t)sum.stats.waits, (uintmax_t)sum.stats.pages,
+		(uintmax_t)sum.stats.stale_dma, (uintmax_t)sum.faults);
 }
 
 static double per(uint64_t value, uint64_t packets)
@@ -51,7 +52,8 @@ static void write_tenant(FILE *f, const struct fwd_run_tenant *t)
 
 	fwd_snapshot(t, &s);
 	n = s.count.rx_packets;
-	fprintf(f, "    {\"name\": \"%s\", \"mode\": \"%s\", \"rx_packets\": %ju, \"tx_packets\": %ju, "
+	fprintf(f,
+		"    {\"name\": \"%s\", \"mode\": \"%s\", \"rx_packets\": %ju, \"tx_packets\": %ju, "
 		"\"drops\": %ju, \"faults\": %ju,\n     \"cycles_per_packet\": {",
 		t->conf->name, moat_mode_name(t->conf->mode), (uintmax_t)n,
 		(uintmax_t)s.count.tx_packets, (uintmax_t)s.count.drops, (uintmax_t)s.faults);
@@ -60,8 +62,8 @@ static void write_tenant(FILE *f, const struct fwd_run_tenant *t)
 	fprintf(f, "\"total\": %.3f, \"application\": %.3f},\n",
 		per(moat_cost_mapping(&s.stats.cost), n),
 		per(s.stats.cost.cycles[MOAT_STAGE_APPLICATION], n));
-	fprintf(f, "     \"iotlb\": {\"hits\": %ju, \"misses\": %ju}}", (uintmax_t)s.stats.iotlb_hits,
-		(uintmax_t)s.stats.iotlb_misses);
+	fprintf(f, "     \"iotlb\": {\"hits\": %ju, \"misses\": %ju}}",
+		(uintmax_t)s.stats.iotlb_hits, (uintmax_t)s.stats.iotlb_misses);
 }
 
 int fwd_json_write(const struct fwd_run *run, const char *path)

@@ -25,7 +25,8 @@ static inline void count(uint64_t *counter, uint64_t n)
 }
 
 /* What the queue does not take is dropped, as testpmd does: waiting would stall the other ports. */
-static inline void transmit(struct fwd_group *g, unsigned int to, struct rte_mbuf *pkts[], uint16_t n)
+static inline void transmit(struct fwd_group *g, unsigned int to, struct rte_mbuf *pkts[],
+	uint16_t n)
 {
 	uint16_t sent;
 
@@ -221,7 +222,8 @@ static int work(void *arg)
 	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
 	unsigned int idle = 0;
 
-	prctl(PR_SET_TIMERSLACK, 1000UL); /* a nap is to take what it says; the default adds 50 us */
+	/* A nap is to take what it says; by default the kernel adds 50 us. */
+	prctl(PR_SET_TIMERSLACK, 1000UL);
 	w->rc = each_tenant(w, moat_tenant_lcore_enter);
 	if (w->rc != 0)
 		return w->rc;
@@ -248,8 +250,8 @@ int fwd_loop_start(struct fwd_run *run)
 		int rc = rte_eal_remote_launch(work, &run->workers[i], run->workers[i].lcore);
 
 		if (rc != 0)
-			return moat_error(rc, "lcore %u cannot be started: %s", run->workers[i].lcore,
-				rte_strerror(-rc));
+			return moat_error(rc, "lcore %u cannot be started: %s",
+				run->workers[i].lcore, rte_strerror(-rc));
 	}
 	return 0;
 }

@@ -28,8 +28,8 @@ static int add_vdev(const struct fwd_port *conf, const char *name, const char *a
 	int rc = rte_eal_hotplug_add("vdev", name, args);
 
 	if (rc != 0)
-		return moat_error(rc, "port %s: device '%s,%s' cannot be made: %s", conf->name, name, args,
-			rte_strerror(-rc));
+		return moat_error(rc, "port %s: device '%s,%s' cannot be made: %s", conf->name,
+			name, args, rte_strerror(-rc));
 	return 0;
 }
 
@@ -41,7 +41,8 @@ static int attach_backing(struct fwd_run_port *port)
 	int driver = args != NULL ? (int)(args - conf->backing) : (int)strlen(conf->backing);
 	int rc;
 
-	snprintf(port->backing, sizeof(port->backing), "%.*s_%s", driver, conf->backing, conf->name);
+	snprintf(port->backing, sizeof(port->backing), "%.*s_%s", driver, conf->backing,
+		conf->name);
 	rc = add_vdev(conf, port->backing, args != NULL ? args + 1 : "");
 	port->backing_attached = rc == 0;
 	return rc;
@@ -77,8 +78,10 @@ int fwd_port_attach(struct fwd_run_port *port)
 	}
 	port->attached = true;
 	if (rte_eth_dev_get_port_by_name(port->device, &port->id) != 0)
-		return moat_error(-ENODEV, "port %s: no driver has taken device '%s'; is it bound to "
-			"vfio-pci or uio_pci_generic?", conf->name, port->device);
+		return moat_error(-ENODEV,
+			"port %s: no driver has taken device '%s'; is it bound to "
+			"vfio-pci or uio_pci_generic?",
+			conf->name, port->device);
 	return 0;
 }
 
@@ -111,18 +114,22 @@ static int configure(struct fwd_run_port *port)
 	int rc = rte_eth_dev_info_get(port->id, &info);
 
 	if (rc != 0)
-		return moat_error(rc, "port %s tells nothing of itself: %s", conf->name, rte_strerror(-rc));
+		return moat_error(rc, "port %s tells nothing of itself: %s", conf->name,
+			rte_strerror(-rc));
 	if (queues > info.max_rx_queues || queues > info.max_tx_queues)
-		return moat_error(-EINVAL, "port %s: device '%s' has %u queues and 'queues' asks for %u",
-			conf->name, port->device, RTE_MIN(info.max_rx_queues, info.max_tx_queues), queues);
+		return moat_error(-EINVAL,
+			"port %s: device '%s' has %u queues and 'queues' asks for %u", conf->name,
+			port->device, RTE_MIN(info.max_rx_queues, info.max_tx_queues), queues);
 	if (queues > 1 && info.flow_type_rss_offloads != 0) { /* spread what is not steered */
 		eth.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-		eth.rx_adv_conf.rss_conf.rss_hf = (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) &
+		eth.rx_adv_conf.rss_conf.rss_hf =
+			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) &
 			info.flow_type_rss_offloads;
 	}
 	rc = rte_eth_dev_configure(port->id, queues, queues, &eth);
 	if (rc != 0)
-		return moat_error(rc, "port %s: device '%s' does not take %u queues and an mtu of %ju: %s",
+		return moat_error(rc,
+			"port %s: device '%s' does not take %u queues and an mtu of %ju: %s",
 			conf->name, port->device, queues, (uintmax_t)conf->mtu, rte_strerror(-rc));
 	return 0;
 }
@@ -132,23 +139,25 @@ static int set_up_queue(struct fwd_run_port *port, uint16_t queue, const struct 
 {
 	const struct fwd_port *conf = port->conf;
 	unsigned int socket = (unsigned int)moat_tenant_socket(t->tenant);
-	int rc = rte_eth_rx_queue_setup(port->id, queue, (uint16_t)conf->rx_descriptors, socket, NULL,
-		t->pool);
+	int rc = rte_eth_rx_queue_setup(port->id, queue, (uint16_t)conf->rx_descriptors, socket,
+		NULL, t->pool);
 
 	if (rc != 0)
-		return moat_error(rc, "port %s: receive queue %u of %ju descriptors cannot be set up: %s",
+		return moat_error(rc,
+			"port %s: receive queue %u of %ju descriptors cannot be set up: %s",
 			conf->name, queue, (uintmax_t)conf->rx_descriptors, rte_strerror(-rc));
 	rc = rte_eth_tx_queue_setup(port->id, queue, (uint16_t)conf->tx_descriptors, socket, NULL);
 	if (rc != 0)
-		return moat_error(rc, "port %s: transmit queue %u of %ju descriptors cannot be set up: %s",
+		return moat_error(rc,
+			"port %s: transmit queue %u of %ju descriptors cannot be set up: %s",
 			conf->name, queue, (uintmax_t)conf->tx_descriptors, rte_strerror(-rc));
 	return 0;
 }
 
 /* One rule: packets of `pattern` go to `queue`, or (DROP) nowhere. */
 #define DROP UINT16_MAX
-static int add_rule(struct fwd_run_port *port, uint32_t priority, const struct rte_flow_item pattern[],
-	uint16_t queue, const char *what)
+static int add_rule(struct fwd_run_port *port, uint32_t priority,
+	const struct rte_flow_item pattern[], uint16_t queue, const char *what)
 {
 	const struct rte_flow_attr attr = { .ingress = 1, .priority = priority };
 	const struct rte_flow_action_queue to = { .index = queue };
@@ -162,7 +171,8 @@ static int add_rule(struct fwd_run_port *port, uint32_t priority, const struct r
 	if (rte_flow_create(port->id, &attr, pattern, actions, &error) != NULL)
 		return 0;
 	return moat_error(-rte_errno, "port %s does not steer %s to where it belongs: %s",
-		port->conf->name, what, error.message != NULL ? error.message : rte_strerror(rte_errno));
+		port->conf->name, what,
+		error.message != NULL ? error.message : rte_strerror(rte_errno));
 }
 
 /* What a tenant's `match` says goes to its queue. */
@@ -185,7 +195,8 @@ static int steer(struct fwd_run_port *port, uint16_t queue, const struct fwd_ten
 		pattern[0].spec = &eth;
 		pattern[0].mask = &eth_mask;
 	} else {
-		pattern[1] = (struct rte_flow_item){ .type = RTE_FLOW_ITEM_TYPE_VLAN, .spec = &vlan,
+		pattern[1] = (struct rte_flow_item){ .type = RTE_FLOW_ITEM_TYPE_VLAN,
+			.spec = &vlan,
 			.mask = &vlan_mask };
 	}
 	return add_rule(port, 0, pattern, queue, app_ini_entry(t->section, "match")->value);

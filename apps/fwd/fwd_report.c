@@ -12,10 +12,10 @@
 #include "fwd.h"
 
 static struct {
-	uint64_t begin;                           /* TSC */
+	uint64_t begin; /* TSC */
 	struct fwd_snapshot last[FWD_TENANTS];
 	bool terminal;
-	unsigned int lines;                       /* of the table on the terminal, to be overwritten */
+	unsigned int lines; /* of the table on the terminal, to be overwritten */
 	unsigned int tables;
 } report;
 
@@ -103,8 +103,8 @@ static void print_header(void)
 	if (report.terminal)
 		fputs("\x1b[1m", stdout);
 	printf("%7s  %-15s %-9s %10s │ %6s %6s %6s %6s %6s %6s %7s │ %6s %7s │ %6s %6s %6s │ %6s",
-		"seconds", "tenant", "mode", "packets/s", "map", "transl", "unmap", "submit", "wait",
-		"reclm", "mapping", "app", "device", "iotlb", "desc", "waits", "faults");
+		"seconds", "tenant", "mode", "packets/s", "map", "transl", "unmap", "submit",
+		"wait", "reclm", "mapping", "app", "device", "iotlb", "desc", "waits", "faults");
 	if (report.terminal)
 		fputs("\x1b[0m", stdout);
 	line_end();
@@ -131,7 +131,8 @@ static void print_tenant(const struct fwd_run_tenant *t, const struct fwd_snapsh
 	char rate[24], hit[24];
 
 	printf("%7.1f  %-15s %-9s %10s │", fwd_report_seconds(), t->conf->name,
-		moat_mode_name(t->conf->mode), human((double)packets / seconds, rate, sizeof(rate)));
+		moat_mode_name(t->conf->mode),
+		human((double)packets / seconds, rate, sizeof(rate)));
 	for (enum moat_stage i = 0; i < MOAT_STAGE_COPY; i++)
 		printf(" %6s", PER(stage(a, b, i), packets, 0));
 	printf(" %7s │ %6s %7s │ %6s %6s %6s │ %6ju", PER(mapping(a, b), packets, 0),
@@ -139,7 +140,8 @@ static void print_tenant(const struct fwd_run_tenant *t, const struct fwd_snapsh
 		PER(stage(a, b, MOAT_STAGE_DEVICE), packets, 0),
 		percent(hits, hits + misses, hit, sizeof(hit)),
 		PER(b->stats.lane.descriptors - a->stats.lane.descriptors, packets, 2),
-		PER(b->stats.waits - a->stats.waits, packets, 2), (uintmax_t)(b->faults - a->faults));
+		PER(b->stats.waits - a->stats.waits, packets, 2),
+		(uintmax_t)(b->faults - a->faults));
 	line_end();
 }
 

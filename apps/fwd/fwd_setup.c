@@ -37,7 +37,8 @@ static int make_tenant(struct fwd_run_tenant *t)
 	if (conf->forward == FWD_L2) {
 		t->table = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*t->table));
 		if (t->table == NULL)
-			return moat_error(-ENOMEM, "no memory for tenant %s's addresses", conf->name);
+			return moat_error(-ENOMEM, "no memory for tenant %s's addresses",
+				conf->name);
 		fwd_l2_init(t->table);
 	}
 	return moat_tenant_pool(t->tenant, conf->name, (unsigned int)fwd_tenant_buffers(conf),
@@ -55,8 +56,8 @@ static int attach_requesters(struct fwd_run *run, struct fwd_run_tenant *t)
 
 		for (unsigned int k = 0; k < i && rc == 0 && !known; k++)
 			known = t->conf->queues[k].port == q->port &&
-				fwd_port_queue_sid(fwd_run_port(run, q->port), t->conf->queues[k].queue,
-					&before) == 0 &&
+				fwd_port_queue_sid(fwd_run_port(run, q->port),
+					t->conf->queues[k].queue, &before) == 0 &&
 				before == sid;
 		if (rc == 0 && !known)
 			rc = moat_tenant_attach(t->tenant, sid);
@@ -125,15 +126,17 @@ static int assign_lcores(struct fwd_run *run)
 
 	fwd_eal_workers(&all);
 	if (all.n == 0)
-		return moat_error(-EINVAL, "the EAL has a main lcore and no other; give it one more (-l), "
+		return moat_error(-EINVAL,
+			"the EAL has a main lcore and no other; give it one more (-l), "
 			"or leave -l out");
 	run->workers = calloc(FWD_WORKERS, sizeof(*run->workers));
 	if (run->workers == NULL)
 		return moat_error(-ENOMEM, "no memory for %u lcores", all.n);
 	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
 		struct fwd_run_tenant *t = &run->tenants[i];
-		const struct app_set *own = t->conf->lcores.n != 0 ? &t->conf->lcores :
-			run->conf->lcores.n != 0 ? &run->conf->lcores : &all;
+		const struct app_set *own = t->conf->lcores.n != 0 ? &t->conf->lcores
+			: run->conf->lcores.n != 0                 ? &run->conf->lcores
+								   : &all;
 
 		for (unsigned int k = 0; k < t->conf->nr_groups; k++) {
 			struct fwd_worker *w =
@@ -155,8 +158,8 @@ int fwd_setup(struct fwd_run *run)
 
 	for (unsigned int i = 0; i < conf->nr_units && rc == 0; i++)
 		if (conf->units[i].unit == NULL)
-			rc = app_unit_open(conf->units[i].kind, conf->units[i].name, conf->units[i].args,
-				&run->conf->units[i].unit);
+			rc = app_unit_open(conf->units[i].kind, conf->units[i].name,
+				conf->units[i].args, &run->conf->units[i].unit);
 	for (unsigned int i = 0; i < conf->nr_tenants && rc == 0; i++) {
 		run->tenants[i].conf = &conf->tenants[i];
 		rc = make_tenant(&run->tenants[i]);
@@ -189,7 +192,8 @@ int fwd_teardown(struct fwd_run *run)
 		while (t->queues_added != 0) {
 			const struct fwd_queue *q = &t->conf->queues[--t->queues_added];
 
-			moat_tenant_queue_remove(t->tenant, fwd_run_port(run, q->port)->id, q->queue);
+			moat_tenant_queue_remove(t->tenant, fwd_run_port(run, q->port)->id,
+				q->queue);
 		}
 	}
 	for (unsigned int i = 0; i < run->conf->nr_ports; i++)

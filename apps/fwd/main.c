@@ -65,9 +65,12 @@ static bool parse_seconds(const char *text, uint64_t *seconds)
 static int parse_args(int argc, char *argv[], struct fwd_args *args)
 {
 	static const struct option options[] = {
-		{ "seconds", required_argument, NULL, 's' }, { "json", required_argument, NULL, 'j' },
-		{ "attack", no_argument, NULL, 'a' },        { "check", no_argument, NULL, 'c' },
-		{ "help", no_argument, NULL, 'h' },          { "version", no_argument, NULL, 'v' },
+		{ "seconds", required_argument, NULL, 's' },
+		{ "json", required_argument, NULL, 'j' },
+		{ "attack", no_argument, NULL, 'a' },
+		{ "check", no_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int o;
@@ -101,8 +104,10 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 		}
 	}
 	if (argc - optind != 1) {
-		fprintf(stderr, "moat-fwd: %s\n%s", argc == optind ? "which CONFIG?" :
-			"one CONFIG only; EAL options go before '--'", usage);
+		fprintf(stderr, "moat-fwd: %s\n%s",
+			argc == optind ? "which CONFIG?"
+				       : "one CONFIG only; EAL options go before '--'",
+			usage);
 		return FWD_EXIT_CONFIG;
 	}
 	args->config = argv[optind];
@@ -200,7 +205,8 @@ static bool right(struct fwd_conf *conf, const char *path, bool our_lcores)
 	struct app_set cpus;
 
 	fwd_eal_cpus(&cpus);
-	return fwd_conf_read(conf, path) == 0 && fwd_conf_check(conf, our_lcores ? &cpus : NULL) == 0;
+	return fwd_conf_read(conf, path) == 0 &&
+		fwd_conf_check(conf, our_lcores ? &cpus : NULL) == 0;
 }
 
 /* With the EAL up: drivers, and lcores that the user chose, are known only now. */
@@ -236,7 +242,8 @@ int main(int argc, char *argv[])
 		return FWD_EXIT_CONFIG;
 	}
 	if (args.check) {
-		printf("%s is right: %u tenants on %u ports\n", args.config, conf.nr_tenants, conf.nr_ports);
+		printf("%s is right: %u tenants on %u ports\n", args.config, conf.nr_tenants,
+			conf.nr_ports);
 		fwd_conf_free(&conf);
 		return 0;
 	}

@@ -155,11 +155,14 @@ int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n)
 	struct moat_pool_lcore *pl = pool_lcore(pool);
 	struct moat_tenant *t = pool->tenant;
 	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
-	struct tenant_lcore *lc = tenant_lcore(t);
+	struct tenant_lcore *lc;
 	int mapped = 0;
 	int rc;
 
-	if (lc == NULL || !pool->ready) /* not ready: being freed, the domain is gone */
+	if (!pool->ready) /* being freed: the domain is gone, and with it every lane */
+		return -ENOBUFS;
+	lc = tenant_lcore(t);
+	if (lc == NULL)
 		return -ENOBUFS;
 	if (pl == NULL)
 		rte_spinlock_lock(&t->lock);

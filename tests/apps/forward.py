@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import tap
+
 FWD = sys.argv[1]
 MUTANTS = sys.argv[2] if len(sys.argv) > 2 else None
 
@@ -49,9 +51,9 @@ class Run:
         self.json = Path(self.folder.name, "out.json")
         path = Path(self.folder.name, "test.ini")
         path.write_text(config)
-        self.process = subprocess.Popen([*before, program, *([*args[0], "--"] if args and isinstance(args[0], list) else []),
-                                         str(path), "--json", str(self.json),
-                                         *[a for a in args if not isinstance(a, list)]],
+        eal = [*args[0], "--"] if args and isinstance(args[0], list) else []
+        own = [a for a in args if not isinstance(a, list)]
+        self.process = subprocess.Popen([*before, program, *eal, str(path), "--json", str(self.json), *own],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         env={**os.environ, **(env or {})})
 
@@ -276,22 +278,5 @@ TESTS = [in_mode(m) for m in ("static", "strict", "pipelined", "deferred", "copy
 ]
 
 
-def main():
-    print(f"1..{len(TESTS)}", flush=True)
-    failed = False
-    for i, test in enumerate(TESTS, 1):
-        name = test.__name__.replace("_", " ")
-        try:
-            why = test()
-        except (AssertionError, ValueError, KeyError) as e:
-            failed = True
-            print(f"not ok {i} - {name}\n# {' '.join(str(e).split())[:600]}", flush=True)
-            continue
-        if why:
-            print(f"skip: {why}")
-        print(f"ok {i} - {name}{' # SKIP' if why else ''}", flush=True)
-    sys.exit(failed)
-
-
 if __name__ == "__main__":
-    main()
+    tap.main(TESTS)

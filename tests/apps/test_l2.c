@@ -147,14 +147,15 @@ static void lcores_that_learn_at_once_never_make_up_an_address(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(an_address_is_where_it_was_last_seen, create, destroy),
+		cmocka_unit_test_setup_teardown(an_address_is_where_it_was_last_seen, create,
+			destroy),
 		cmocka_unit_test_setup_teardown(group_addresses_are_never_found, create, destroy),
-		cmocka_unit_test_setup_teardown(a_silent_address_is_forgotten_and_a_talking_one_is_not,
+		cmocka_unit_test_setup_teardown(
+			a_silent_address_is_forgotten_and_a_talking_one_is_not, create, destroy),
+		cmocka_unit_test_setup_teardown(more_addresses_than_fit_push_out_old_ones_only,
 			create, destroy),
-		cmocka_unit_test_setup_teardown(more_addresses_than_fit_push_out_old_ones_only, create,
-			destroy),
-		cmocka_unit_test_setup_teardown(lcores_that_learn_at_once_never_make_up_an_address, create,
-			destroy),
+		cmocka_unit_test_setup_teardown(lcores_that_learn_at_once_never_make_up_an_address,
+			create, destroy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
