@@ -13,11 +13,15 @@
 #include "harness.h"
 
 const char *const moat_bench_counter_names[MOAT_BENCH_COUNTERS] = {
-	"instructions", "branch_misses", "cache_misses",
+	"instructions",
+	"branch_misses",
+	"cache_misses",
 };
 
 static const uint64_t events[MOAT_BENCH_COUNTERS] = {
-	PERF_COUNT_HW_INSTRUCTIONS, PERF_COUNT_HW_BRANCH_MISSES, PERF_COUNT_HW_CACHE_MISSES,
+	PERF_COUNT_HW_INSTRUCTIONS,
+	PERF_COUNT_HW_BRANCH_MISSES,
+	PERF_COUNT_HW_CACHE_MISSES,
 };
 
 int moat_bench_counters_open(struct moat_bench_counters *c)

@@ -38,7 +38,8 @@ static int make(struct moat_bench_run *run)
 	s->len = (uint64_t)run->arg * MOAT_PAGE_SIZE;
 	for (unsigned int i = 0; i < OTHERS; i++)
 		if (moat_iova_alloc(s->space, NULL,
-			    (1 + moat_bench_random(&seed) % 100) * MOAT_PAGE_SIZE, 0, &iova[i]) != 0)
+			    (1 + moat_bench_random(&seed) % 100) * MOAT_PAGE_SIZE, 0,
+			    &iova[i]) != 0)
 			return moat_bench_skip("%s", moat_error_text());
 	run->ctx = s;
 	return 0;
@@ -96,14 +97,29 @@ static void pair_body(struct moat_bench_run *run, uint64_t n)
 	}
 }
 
-#define PAGES { 1, 2, 64, 100, 512 }
+#define PAGES                      \
+	{                          \
+		1, 2, 64, 100, 512 \
+	}
 
-MOAT_BENCH(iova_alloc) = { .name = "iova/alloc", .setup = make, .body = alloc_body,
-	.teardown = drop, .args = PAGES, .items = BURST };
-MOAT_BENCH(iova_free) = { .name = "iova/free", .setup = make, .body = free_body, .teardown = drop,
-	.args = PAGES, .items = BURST };
-MOAT_BENCH(iova_pair) = { .name = "iova/alloc_free", .setup = make, .body = pair_body,
-	.teardown = drop, .args = PAGES, .items = BURST };
+MOAT_BENCH(iova_alloc) = { .name = "iova/alloc",
+	.setup = make,
+	.body = alloc_body,
+	.teardown = drop,
+	.args = PAGES,
+	.items = BURST };
+MOAT_BENCH(iova_free) = { .name = "iova/free",
+	.setup = make,
+	.body = free_body,
+	.teardown = drop,
+	.args = PAGES,
+	.items = BURST };
+MOAT_BENCH(iova_pair) = { .name = "iova/alloc_free",
+	.setup = make,
+	.body = pair_body,
+	.teardown = drop,
+	.args = PAGES,
+	.items = BURST };
 
 /* More out than stock holds: the space itself is in the figure, 1,024 ranges up and down. */
 static void churn_body(struct moat_bench_run *run, uint64_t n)
@@ -120,8 +136,12 @@ static void churn_body(struct moat_bench_run *run, uint64_t n)
 	}
 }
 
-MOAT_BENCH(iova_churn) = { .name = "iova/churn1024", .setup = make, .body = churn_body,
-	.teardown = drop, .args = { 1, 64 }, .items = 1024 };
+MOAT_BENCH(iova_churn) = { .name = "iova/churn1024",
+	.setup = make,
+	.body = churn_body,
+	.teardown = drop,
+	.args = { 1, 64 },
+	.items = 1024 };
 
 /* ------------------------------------------------------- peer: a red-black tree under a lock */
 
@@ -202,5 +222,9 @@ static void rb_body(struct moat_bench_run *run, uint64_t n)
 	}
 }
 
-MOAT_BENCH(rb_pair) = { .name = "peer/iova_rbtree/alloc_free", .setup = rb_make, .body = rb_body,
-	.teardown = rb_drop, .args = { 1, 64 }, .items = BURST };
+MOAT_BENCH(rb_pair) = { .name = "peer/iova_rbtree/alloc_free",
+	.setup = rb_make,
+	.body = rb_body,
+	.teardown = rb_drop,
+	.args = { 1, 64 },
+	.items = BURST };

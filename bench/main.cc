@@ -11,7 +11,8 @@
 
 #include "harness.h"
 
-namespace {
+namespace
+{
 
 constexpr uint64_t kCallCycles = 50000; // of one call of the body: 20 microseconds
 constexpr size_t kSamples = 1 << 16;
@@ -92,9 +93,9 @@ void report(benchmark::State &state, std::vector<double> *samples, std::vector<d
 
 	state.counters["cycles"] = Counter(median(samples), Counter::kAvgThreads);
 	state.counters["cycles_alone"] = Counter(median(ours), Counter::kAvgThreads);
-	state.counters["alone"] = Counter(
-		static_cast<double>(ours->size()) / static_cast<double>(samples->size()),
-		Counter::kAvgThreads);
+	state.counters["alone"] =
+		Counter(static_cast<double>(ours->size()) / static_cast<double>(samples->size()),
+			Counter::kAvgThreads);
 	state.counters["cycles_mean"] = Counter(total / items, Counter::kAvgThreads);
 	for (int i = 0; have_counters && i < MOAT_BENCH_COUNTERS; i++)
 		state.counters[moat_bench_counter_names[i]] = Counter(
@@ -115,8 +116,8 @@ void run_case(benchmark::State &state, Case *c)
 	run.param = bench->param;
 	run.thread = static_cast<unsigned>(state.thread_index());
 	run.threads = static_cast<unsigned>(state.threads());
-	run.items = bench->items_per_arg ? static_cast<uint64_t>(c->arg) :
-					   std::max<uint64_t>(bench->items, 1);
+	run.items = bench->items_per_arg ? static_cast<uint64_t>(c->arg)
+					 : std::max<uint64_t>(bench->items, 1);
 	moat_bench_pin(run.thread);
 	if (run.thread == 0) {
 		c->failed = bench->setup != nullptr ? bench->setup(&run) : 0;
@@ -159,7 +160,8 @@ void run_case(benchmark::State &state, Case *c)
 
 void add(const moat_bench *bench, int64_t arg, const std::string &name)
 {
-	auto *c = new Case{ bench, arg, nullptr, 1, bench->batch, 0 }; // lives as long as the program
+	auto *c =
+		new Case{ bench, arg, nullptr, 1, bench->batch, 0 }; // lives as long as the program
 	auto *b = benchmark::RegisterBenchmark(name.c_str(),
 		[c](benchmark::State &state) { run_case(state, c); });
 

@@ -37,12 +37,12 @@ extern "C" {
 
 /** One thread of one run of a bench, as its functions see it. */
 struct moat_bench_run {
-	int64_t arg;          /* of this run; 0 for a bench without */
-	const void *param;    /* the bench's own */
-	void *ctx;            /* setup's, shared by the threads */
-	unsigned int thread;  /* 0 to threads - 1 */
+	int64_t arg;         /* of this run; 0 for a bench without */
+	const void *param;   /* the bench's own */
+	void *ctx;           /* setup's, shared by the threads */
+	unsigned int thread; /* 0 to threads - 1 */
 	unsigned int threads;
-	uint64_t items;       /* per iteration; setup or body may change it */
+	uint64_t items; /* per iteration; setup or body may change it */
 	/* The harness's own. */
 	uint64_t started;
 	uint64_t timed;
@@ -62,21 +62,21 @@ struct moat_bench {
 	int64_t args[MOAT_BENCH_ARGS]; /* each gives a run, up to the first 0 behind one */
 	bool items_per_arg;            /* items = arg; otherwise `items`, or 1 */
 	uint64_t items;
-	unsigned int threads;          /* 0: one, and the name stays as it is */
-	uint64_t batch;                /* iterations of each call; 0: as many as take 20 us.
+	unsigned int threads;    /* 0: one, and the name stays as it is */
+	uint64_t batch;          /* iterations of each call; 0: as many as take 20 us.
 	                                * With threads: never 0 */
-	struct moat_bench *next;       /* the harness's own */
+	struct moat_bench *next; /* the harness's own */
 };
 
 /** Register a bench that lives as long as the program. */
 void moat_bench_register(struct moat_bench *bench);
 
-#define MOAT_BENCH(id)                                                         \
-	static struct moat_bench id;                                           \
-	__attribute__((constructor)) static void register_##id(void)           \
-	{                                                                      \
-		moat_bench_register(&id);                                      \
-	}                                                                      \
+#define MOAT_BENCH(id)                                               \
+	static struct moat_bench id;                                 \
+	__attribute__((constructor)) static void register_##id(void) \
+	{                                                            \
+		moat_bench_register(&id);                            \
+	}                                                            \
 	static struct moat_bench id
 
 /** Why setup fails; for its return: `return moat_bench_skip("no ...");`. Negative. */

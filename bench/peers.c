@@ -38,8 +38,8 @@ static struct peer *peer_make(struct moat_bench_run *run)
 	return p;
 }
 
-#define EACH_KEY(run, n, p, i)                        \
-	for (uint64_t k_ = 0; k_ < (n); k_++)         \
+#define EACH_KEY(run, n, p, i)                \
+	for (uint64_t k_ = 0; k_ < (n); k_++) \
 		for (unsigned int i = 0; i < BENCH_KEYS; i++)
 
 /* ------------------------------------------------------------------- rte_hash, lock-free flag */
@@ -76,7 +76,8 @@ static void rte_hash_body(struct moat_bench_run *run, uint64_t n)
 	struct peer *p = run->ctx;
 	uint64_t sum = 0;
 
-	EACH_KEY(run, n, p, i) {
+	EACH_KEY(run, n, p, i)
+	{
 		uint64_t key = p->iova[i] >> MOAT_PAGE_SHIFT;
 		void *va;
 
@@ -158,7 +159,8 @@ static void lfht_body(struct moat_bench_run *run, uint64_t n)
 	struct peer *p = run->ctx;
 	uint64_t sum = 0;
 
-	EACH_KEY(run, n, p, i) {
+	EACH_KEY(run, n, p, i)
+	{
 		uint64_t key = p->iova[i] >> MOAT_PAGE_SHIFT;
 		struct cds_lfht_iter iter;
 
@@ -166,7 +168,7 @@ static void lfht_body(struct moat_bench_run *run, uint64_t n)
 		if (iter.node == NULL)
 			abort();
 		sum += caa_container_of(iter.node, struct node, node)->va +
-		       (p->iova[i] & MOAT_PAGE_MASK);
+			(p->iova[i] & MOAT_PAGE_MASK);
 	}
 	moat_bench_use(sum);
 }
@@ -231,7 +233,8 @@ static void ghash_body(struct moat_bench_run *run, uint64_t n)
 	struct peer *p = run->ctx;
 	uint64_t sum = 0;
 
-	EACH_KEY(run, n, p, i) {
+	EACH_KEY(run, n, p, i)
+	{
 		struct gkey key = { .sid = 0x0100 };
 		gpointer va = NULL;
 
@@ -277,7 +280,8 @@ static void memseg_body(struct moat_bench_run *run, uint64_t n)
 	struct peer *p = run->ctx;
 	uint64_t sum = 0;
 
-	EACH_KEY(run, n, p, i) {
+	EACH_KEY(run, n, p, i)
+	{
 		void *va = (char *)p->heap + (p->iova[i] - BENCH_BASE);
 		const struct rte_memseg *ms = rte_mem_virt2memseg(va, NULL);
 
@@ -296,9 +300,13 @@ static void memseg_drop(struct moat_bench_run *run)
 	free(p);
 }
 
-#define PEER(id, name_, make_, body_, drop_, ...)                                            \
-	MOAT_BENCH(id) = { .name = name_, .setup = make_, .body = body_, .teardown = drop_,  \
-		.items = BENCH_KEYS, .args = { __VA_ARGS__ } }
+#define PEER(id, name_, make_, body_, drop_, ...) \
+	MOAT_BENCH(id) = { .name = name_,         \
+		.setup = make_,                   \
+		.body = body_,                    \
+		.teardown = drop_,                \
+		.items = BENCH_KEYS,              \
+		.args = { __VA_ARGS__ } }
 
 PEER(rte_hash_single, "peer/rte_hash", rte_hash_make, rte_hash_body, rte_hash_drop, 1, 64, 512,
 	2048, 65536);

@@ -39,7 +39,8 @@ static int make(struct moat_bench_run *run)
 	const struct what *what = run->param;
 	struct table *t = calloc(1, sizeof(*t));
 	/* 2 MiB of 4 KiB pages must stay that. */
-	struct moat_pt_conf conf = { .levels = 4, .coherent = true,
+	struct moat_pt_conf conf = { .levels = 4,
+		.coherent = true,
 		.leaf_sizes = what->size == MOAT_2M_SIZE ? MOAT_2M_SIZE : 0 };
 
 	if (t == NULL || moat_pt_pool_create(NULL, &t->pool) != 0)
@@ -51,8 +52,8 @@ static int make(struct moat_bench_run *run)
 		return moat_bench_skip("%s", moat_error_text());
 	/* The page that keeps the tables there: the last of the first 2 MiB (or of the first 1 GiB). */
 	if (what->keep)
-		moat_pt_map(t->pt, BASE + 511 * t->size, BASE, (void *)(BASE + 511 * t->size + VA_OFF),
-			t->size, MOAT_RW, NULL);
+		moat_pt_map(t->pt, BASE + 511 * t->size, BASE,
+			(void *)(BASE + 511 * t->size + VA_OFF), t->size, MOAT_RW, NULL);
 	run->ctx = t;
 	return 0;
 }
@@ -157,8 +158,8 @@ static int make_scattered(struct moat_bench_run *run)
 	for (unsigned int i = 0; i < SINGLES; i++) {
 		uint64_t table = (i * 2654435761u) % 2048; /* odd factor: each table once at most */
 
-		t->random[i] = BASE + table * MOAT_2M_SIZE + moat_bench_random(&seed) % 511 *
-			MOAT_PAGE_SIZE;
+		t->random[i] = BASE + table * MOAT_2M_SIZE +
+			moat_bench_random(&seed) % 511 * MOAT_PAGE_SIZE;
 		map(t, t->random[i], MOAT_PAGE_SIZE);
 	}
 	for (unsigned int i = 0; i < SINGLES; i++)
@@ -175,12 +176,21 @@ static const struct what unmap4k_rcu = { .size = MOAT_PAGE_SIZE, .unmap = true, 
 static const struct what map2m = { .size = MOAT_2M_SIZE, .keep = true };
 static const struct what unmap2m = { .size = MOAT_2M_SIZE, .unmap = true, .keep = true };
 
-#define RANGE(id, name_, what_, ...)                                                               \
-	MOAT_BENCH(id) = { .name = name_, .param = &what_, .setup = make, .body = range,           \
-		.teardown = drop, .args = { __VA_ARGS__ }, .items_per_arg = true }
-#define SINGLE(id, name_, what_, make_)                                                            \
-	MOAT_BENCH(id) = { .name = name_, .param = &what_, .setup = make_, .body = singles,        \
-		.teardown = drop, .items = SINGLES }
+#define RANGE(id, name_, what_, ...)      \
+	MOAT_BENCH(id) = { .name = name_, \
+		.param = &what_,          \
+		.setup = make,            \
+		.body = range,            \
+		.teardown = drop,         \
+		.args = { __VA_ARGS__ },  \
+		.items_per_arg = true }
+#define SINGLE(id, name_, what_, make_)   \
+	MOAT_BENCH(id) = { .name = name_, \
+		.param = &what_,          \
+		.setup = make_,           \
+		.body = singles,          \
+		.teardown = drop,         \
+		.items = SINGLES }
 
 SINGLE(map_4k_1, "pt/map/4k/1", map4k, make);
 SINGLE(unmap_4k_1, "pt/unmap/4k/1", unmap4k, make);
@@ -243,7 +253,8 @@ static void plain_drop(struct moat_bench_run *run)
 	uint64_t *table = p->root;
 
 	for (unsigned int shift = 39; shift > 12; shift -= 9) {
-		uint64_t *child = (uint64_t *)(uintptr_t)(table[BASE >> shift & 511] & MOAT_SS_ADDR);
+		uint64_t *child =
+			(uint64_t *)(uintptr_t)(table[BASE >> shift & 511] & MOAT_SS_ADDR);
 
 		free(table);
 		table = child;
@@ -301,7 +312,15 @@ static void plain_range(struct moat_bench_run *run, uint64_t n)
 	}
 }
 
-MOAT_BENCH(peer_map) = { .name = "peer/pt_map/plain", .param = &map4k, .setup = plain_make,
-	.body = plain_range, .teardown = plain_drop, .args = { 1, 256 } };
-MOAT_BENCH(peer_unmap) = { .name = "peer/pt_unmap/plain", .param = &unmap4k, .setup = plain_make,
-	.body = plain_range, .teardown = plain_drop, .args = { 1, 256 } };
+MOAT_BENCH(peer_map) = { .name = "peer/pt_map/plain",
+	.param = &map4k,
+	.setup = plain_make,
+	.body = plain_range,
+	.teardown = plain_drop,
+	.args = { 1, 256 } };
+MOAT_BENCH(peer_unmap) = { .name = "peer/pt_unmap/plain",
+	.param = &unmap4k,
+	.setup = plain_make,
+	.body = plain_range,
+	.teardown = plain_drop,
+	.args = { 1, 256 } };

@@ -30,10 +30,10 @@ struct unit {
 	struct moat_qi *qi;
 	struct moat_qi_desc *ring;
 	_Atomic uint32_t status;
-	volatile uint64_t tail;    /* the register */
-	_Atomic uint64_t pos;      /* the tail, counted on */
-	rte_spinlock_t lock;       /* the peer's */
-	uint64_t free;             /* the peer's next position */
+	volatile uint64_t tail; /* the register */
+	_Atomic uint64_t pos;   /* the tail, counted on */
+	rte_spinlock_t lock;    /* the peer's */
+	uint64_t free;          /* the peer's next position */
 	/* qi/late: when which position will be done */
 	_Atomic uint64_t ready_tsc[SLOTS], ready_pos[SLOTS];
 	_Atomic uint64_t rung, read;
@@ -253,7 +253,10 @@ static void pending_body(struct moat_bench_run *run, uint64_t n)
 			abort();
 }
 
-#define SUBMIT_ARGS { 1, 2, 8, 32, 64 }
+#define SUBMIT_ARGS             \
+	{                       \
+		1, 2, 8, 32, 64 \
+	}
 
 static const struct what contiguous = { 0 };
 static const struct what by_page = { .by_page = true };
@@ -262,27 +265,75 @@ static const struct what contiguous_at_once = { .at_once = true };
 static const struct what contiguous_late = { .late = true };
 static const struct what scattered_late = { .late = true, .scattered = true };
 
-MOAT_BENCH(submit_contiguous) = { .name = "qi/submit/contiguous", .param = &contiguous,
-	.setup = make, .body = submit_body, .teardown = drop, .args = SUBMIT_ARGS };
-MOAT_BENCH(submit_by_page) = { .name = "qi/submit/contiguous_by_page", .param = &by_page,
-	.setup = make, .body = submit_body, .teardown = drop, .args = SUBMIT_ARGS };
-MOAT_BENCH(submit_scattered) = { .name = "qi/submit/scattered", .param = &scattered, .setup = make,
-	.body = submit_body, .teardown = drop, .args = SUBMIT_ARGS, .items_per_arg = true };
-MOAT_BENCH(shared_1) = { .name = "qi/shared/1_lcore", .param = &contiguous_at_once, .setup = make,
-	.body = shared_body, .teardown = drop, .args = { 64 }, .threads = 1, .batch = 256 };
-MOAT_BENCH(shared_2) = { .name = "qi/shared/2_lcores", .param = &contiguous_at_once, .setup = make,
-	.body = shared_body, .teardown = drop, .args = { 64 }, .threads = 2, .batch = 256 };
-MOAT_BENCH(shared_64) = { .name = "qi/shared/64_lcores", .param = &contiguous_at_once,
-	.setup = make, .body = shared_body, .teardown = drop, .args = { 64 }, .threads = 64,
+MOAT_BENCH(submit_contiguous) = { .name = "qi/submit/contiguous",
+	.param = &contiguous,
+	.setup = make,
+	.body = submit_body,
+	.teardown = drop,
+	.args = SUBMIT_ARGS };
+MOAT_BENCH(submit_by_page) = { .name = "qi/submit/contiguous_by_page",
+	.param = &by_page,
+	.setup = make,
+	.body = submit_body,
+	.teardown = drop,
+	.args = SUBMIT_ARGS };
+MOAT_BENCH(submit_scattered) = { .name = "qi/submit/scattered",
+	.param = &scattered,
+	.setup = make,
+	.body = submit_body,
+	.teardown = drop,
+	.args = SUBMIT_ARGS,
+	.items_per_arg = true };
+MOAT_BENCH(shared_1) = { .name = "qi/shared/1_lcore",
+	.param = &contiguous_at_once,
+	.setup = make,
+	.body = shared_body,
+	.teardown = drop,
+	.args = { 64 },
+	.threads = 1,
 	.batch = 256 };
-MOAT_BENCH(late_1) = { .name = "qi/late/1_lcore", .param = &contiguous_late, .setup = make,
-	.body = late_body, .teardown = drop, .args = { 64 }, .threads = 1, .batch = 256 };
-MOAT_BENCH(late_2) = { .name = "qi/late/2_lcores", .param = &contiguous_late, .setup = make,
-	.body = late_body, .teardown = drop, .args = { 64 }, .threads = 2, .batch = 256 };
-MOAT_BENCH(done_bench) = { .name = "qi/done", .param = &contiguous_at_once, .setup = make,
-	.body = done_body, .teardown = drop };
-MOAT_BENCH(pending_bench) = { .name = "qi/pending", .param = &contiguous_at_once, .setup = make,
-	.body = pending_body, .teardown = drop };
+MOAT_BENCH(shared_2) = { .name = "qi/shared/2_lcores",
+	.param = &contiguous_at_once,
+	.setup = make,
+	.body = shared_body,
+	.teardown = drop,
+	.args = { 64 },
+	.threads = 2,
+	.batch = 256 };
+MOAT_BENCH(shared_64) = { .name = "qi/shared/64_lcores",
+	.param = &contiguous_at_once,
+	.setup = make,
+	.body = shared_body,
+	.teardown = drop,
+	.args = { 64 },
+	.threads = 64,
+	.batch = 256 };
+MOAT_BENCH(late_1) = { .name = "qi/late/1_lcore",
+	.param = &contiguous_late,
+	.setup = make,
+	.body = late_body,
+	.teardown = drop,
+	.args = { 64 },
+	.threads = 1,
+	.batch = 256 };
+MOAT_BENCH(late_2) = { .name = "qi/late/2_lcores",
+	.param = &contiguous_late,
+	.setup = make,
+	.body = late_body,
+	.teardown = drop,
+	.args = { 64 },
+	.threads = 2,
+	.batch = 256 };
+MOAT_BENCH(done_bench) = { .name = "qi/done",
+	.param = &contiguous_at_once,
+	.setup = make,
+	.body = done_body,
+	.teardown = drop };
+MOAT_BENCH(pending_bench) = { .name = "qi/pending",
+	.param = &contiguous_at_once,
+	.setup = make,
+	.body = pending_body,
+	.teardown = drop };
 
 /* ---------------------------------------------------------- peer: wait under the queue's lock */
 
@@ -302,7 +353,8 @@ static void locked_sync(struct unit *u, const struct moat_qi_desc desc[], unsign
 		ring_late(u, pos % SLOTS * sizeof(*desc));
 	else
 		ring_at_once(u, pos % SLOTS * sizeof(*desc));
-	while ((int32_t)(atomic_load_explicit(&u->status, memory_order_acquire) - (uint32_t)pos) < 0) {
+	while ((int32_t)(atomic_load_explicit(&u->status, memory_order_acquire) - (uint32_t)pos) <
+		0) {
 		if (what->late)
 			poll_late(u);
 		rte_pause();
@@ -319,16 +371,31 @@ static void locked_body(struct moat_bench_run *run, uint64_t n)
 
 	for (uint64_t k = 0; k < n; k++) {
 		for (unsigned int i = 0; i < (unsigned int)run->arg; i++)
-			desc[i] = moat_qi_iotlb_page(DID, BASE + i * stride * MOAT_PAGE_SIZE, 0, true);
+			desc[i] = moat_qi_iotlb_page(DID, BASE + i * stride * MOAT_PAGE_SIZE, 0,
+				true);
 		locked_sync(u, desc, (unsigned int)run->arg, what);
 	}
 }
 
-MOAT_BENCH(locked_contiguous) = { .name = "peer/qi_locked/contiguous", .param = &contiguous_at_once,
-	.setup = make, .body = locked_body, .teardown = drop, .args = SUBMIT_ARGS };
-MOAT_BENCH(locked_1) = { .name = "peer/qi_locked/late/1_lcore", .param = &scattered_late,
-	.setup = make, .body = locked_body, .teardown = drop, .args = { 64 }, .threads = 1,
+MOAT_BENCH(locked_contiguous) = { .name = "peer/qi_locked/contiguous",
+	.param = &contiguous_at_once,
+	.setup = make,
+	.body = locked_body,
+	.teardown = drop,
+	.args = SUBMIT_ARGS };
+MOAT_BENCH(locked_1) = { .name = "peer/qi_locked/late/1_lcore",
+	.param = &scattered_late,
+	.setup = make,
+	.body = locked_body,
+	.teardown = drop,
+	.args = { 64 },
+	.threads = 1,
 	.batch = 256 };
-MOAT_BENCH(locked_2) = { .name = "peer/qi_locked/late/2_lcores", .param = &scattered_late,
-	.setup = make, .body = locked_body, .teardown = drop, .args = { 64 }, .threads = 2,
+MOAT_BENCH(locked_2) = { .name = "peer/qi_locked/late/2_lcores",
+	.param = &scattered_late,
+	.setup = make,
+	.body = locked_body,
+	.teardown = drop,
+	.args = { 64 },
+	.threads = 2,
 	.batch = 256 };

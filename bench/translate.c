@@ -47,8 +47,8 @@ static int make(struct moat_bench_run *run)
 	for (uint64_t i = 0; i < pages; i++) { /* page by page: never a larger leaf */
 		uint64_t iova = BENCH_BASE + i * what->size;
 
-		if (moat_pt_map(d->pt, iova, iova, (void *)(iova + BENCH_VA_OFF), what->size, MOAT_RW,
-			    NULL) != 0)
+		if (moat_pt_map(d->pt, iova, iova, (void *)(iova + BENCH_VA_OFF), what->size,
+			    MOAT_RW, NULL) != 0)
 			return moat_bench_skip("%s", moat_error_text());
 	}
 	moat_iotlb_init(&d->tlb, d->pt);
@@ -157,11 +157,12 @@ static void *unmapper(void *arg)
 		for (unsigned int i = 0; i < OTHER_PAGES; i++) {
 			uint64_t iova = OTHER_BASE + i * MOAT_PAGE_SIZE;
 
-			moat_pt_map(d->others, iova, iova, (void *)iova, MOAT_PAGE_SIZE, MOAT_R, NULL);
+			moat_pt_map(d->others, iova, iova, (void *)iova, MOAT_PAGE_SIZE, MOAT_R,
+				NULL);
 		}
 		for (unsigned int i = 0; i < OTHER_PAGES; i++)
-			moat_pt_unmap(d->others, OTHER_BASE + i * MOAT_PAGE_SIZE, MOAT_PAGE_SIZE, &freed,
-				NULL);
+			moat_pt_unmap(d->others, OTHER_BASE + i * MOAT_PAGE_SIZE, MOAT_PAGE_SIZE,
+				&freed, NULL);
 		n += OTHER_PAGES;
 		while (moat_bench_tsc() - start < n * cycles_each)
 			__builtin_ia32_pause();
@@ -208,9 +209,14 @@ static const struct what p4k = { .size = MOAT_PAGE_SIZE }, p2m = { .size = MOAT_
 static const struct what p4k_same = { .size = MOAT_PAGE_SIZE, .unmaps = SAME_DOMAIN };
 static const struct what p4k_other = { .size = MOAT_PAGE_SIZE, .unmaps = OTHER_DOMAIN };
 
-#define BENCH(id, name_, what_, body_, ...)                                                  \
-	MOAT_BENCH(id) = { .name = name_, .param = &what_, .setup = make, .body = body_,     \
-		.teardown = drop, .items = BENCH_KEYS, .args = { __VA_ARGS__ } }
+#define BENCH(id, name_, what_, body_, ...) \
+	MOAT_BENCH(id) = { .name = name_,   \
+		.param = &what_,            \
+		.setup = make,              \
+		.body = body_,              \
+		.teardown = drop,           \
+		.items = BENCH_KEYS,        \
+		.args = { __VA_ARGS__ } }
 
 BENCH(single_4k, "translate/single/4k", p4k, single, 1, 64, 512, 2048, 65536);
 BENCH(single_2m, "translate/single/2m", p2m, single, 1, 64, 512, 2048, 65536);
@@ -219,9 +225,14 @@ BENCH(bulk_2m, "translate/bulk32/2m", p2m, bulk, 1, 64, 512, 2048, 65536);
 BENCH(miss_4k, "translate/miss", p4k, miss, 512, 65536);
 BENCH(walk_4k, "peer/walk", p4k, walk, 512, 65536);
 
-#define BESIDE(id, name_, what_)                                                             \
-	MOAT_BENCH(id) = { .name = name_, .param = &what_, .setup = make_beside,             \
-		.body = bulk, .teardown = drop_beside, .items = BENCH_KEYS, .args = { 512 } }
+#define BESIDE(id, name_, what_)          \
+	MOAT_BENCH(id) = { .name = name_, \
+		.param = &what_,          \
+		.setup = make_beside,     \
+		.body = bulk,             \
+		.teardown = drop_beside,  \
+		.items = BENCH_KEYS,      \
+		.args = { 512 } }
 BESIDE(under_unmap, "translate/under_unmap", p4k_same);
 BESIDE(beside_other, "translate/beside", p4k_other);
 BESIDE(under_nothing, "translate/quiet", p4k);

@@ -24,8 +24,9 @@ static inline void bench_keys(uint64_t iova[BENCH_KEYS], uint64_t pages, uint64_
 	uint64_t seed = 42;
 
 	for (unsigned int i = 0; i < BENCH_KEYS; i++) {
-		uint64_t offset = moat_bench_random(&seed) % (size / MOAT_PAGE_SIZE) * MOAT_PAGE_SIZE +
-				  moat_bench_random(&seed) % (MOAT_PAGE_SIZE - 64);
+		uint64_t offset =
+			moat_bench_random(&seed) % (size / MOAT_PAGE_SIZE) * MOAT_PAGE_SIZE +
+			moat_bench_random(&seed) % (MOAT_PAGE_SIZE - 64);
 
 		iova[i] = BENCH_BASE + moat_bench_random(&seed) % pages * size + offset;
 	}

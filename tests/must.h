@@ -5,10 +5,10 @@
 #define MUST_H
 
 /** In a cmocka test: `call` returns 0, or the test fails with moat's own words. */
-#define must(call) \
-	do { \
-		int must_ret = (call); \
-		if (must_ret != 0) \
+#define must(call)                                                                  \
+	do {                                                                        \
+		int must_ret = (call);                                              \
+		if (must_ret != 0)                                                  \
 			fail_msg("%s: %d: %s", #call, must_ret, moat_error_text()); \
 	} while (0)
 

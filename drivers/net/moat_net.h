@@ -51,22 +51,22 @@ struct moat_net_desc {
 #define MOAT_NET_DESC_ERR 0x0004 /* with DD: refused */
 
 /** Descriptors of a ring: a power of two from MIN to MAX. */
-#define MOAT_NET_RING_MIN 64
-#define MOAT_NET_RING_MAX 4096
+#define MOAT_NET_RING_MIN   64
+#define MOAT_NET_RING_MAX   4096
 /** Buffers of one packet at most, either way. */
-#define MOAT_NET_SEGS_MAX 40
+#define MOAT_NET_SEGS_MAX   40
 /** Queues of a port at most. */
 #define MOAT_NET_QUEUES_MAX 64
 /** Largest frame, without CRC. */
-#define MOAT_NET_FRAME_MAX 9728
+#define MOAT_NET_FRAME_MAX  9728
 
 /** What the plugin shows; the rest of it is its own. */
 #define MOAT_NET_API __attribute__((visibility("default")))
 
 /** Who a port is to its unit. */
 struct moat_net_info {
-	char unit[32];         /* name of the unit */
-	bool private_unit;     /* net_moat made it, with a domain of all of DPDK's memory */
+	char unit[32];     /* name of the unit */
+	bool private_unit; /* net_moat made it, with a domain of all of DPDK's memory */
 	bool requester_per_queue;
 	moat_sid_t sid;        /* of the port, or of queue 0 */
 	uint16_t queues;       /* sids used: sid to sid + queues - 1 where each queue has its own */

@@ -102,8 +102,8 @@ int net_groups_set(struct rte_eth_dev *dev, struct rte_ether_addr *addrs, uint32
 
 int net_address_init(struct net_port *port)
 {
-	struct rte_ether_addr *macs = rte_zmalloc("net_moat",
-		NET_MACS_MAX * sizeof(*macs), RTE_CACHE_LINE_SIZE);
+	struct rte_ether_addr *macs =
+		rte_zmalloc("net_moat", NET_MACS_MAX * sizeof(*macs), RTE_CACHE_LINE_SIZE);
 
 	if (macs == NULL)
 		return moat_error(-ENOMEM, "%s: out of memory", port->data->name);

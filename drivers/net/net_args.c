@@ -35,9 +35,9 @@ static int set_port(const char *key, const char *value, void *opaque)
 {
 	struct context *ctx = opaque;
 
-	if (*value == '\0' ||
-		rte_strscpy(ctx->args->port, value, sizeof(ctx->args->port)) < 0)
-		return moat_error(-EINVAL, "%s: %s='%s' is no name of a port; "
+	if (*value == '\0' || rte_strscpy(ctx->args->port, value, sizeof(ctx->args->port)) < 0)
+		return moat_error(-EINVAL,
+			"%s: %s='%s' is no name of a port; "
 			"name the ethdev to send and receive by, e.g. %s=net_null0",
 			ctx->name, key, value, key);
 	return 0;
@@ -58,7 +58,8 @@ static int set_unit(const char *key, const char *value, void *opaque)
 	struct context *ctx = opaque;
 
 	if (*value == '\0' || rte_strscpy(ctx->args->unit, value, sizeof(ctx->args->unit)) < 0)
-		return moat_error(-EINVAL, "%s: %s='%s' is no name of a unit; it has 1 to %zu "
+		return moat_error(-EINVAL,
+			"%s: %s='%s' is no name of a unit; it has 1 to %zu "
 			"characters. Leave the key out for a unit of its own",
 			ctx->name, key, value, sizeof(ctx->args->unit) - 1);
 	return 0;
@@ -104,7 +105,8 @@ static int set_sid(const char *key, const char *value, void *opaque)
 
 	if (!parse_hex(&text, 2, ':', 0xff, &bus) || !parse_hex(&text, 2, '.', 0x1f, &dev) ||
 		!parse_hex(&text, 1, '\0', 7, &fn))
-		return moat_error(-EINVAL, "%s: %s='%s' is no source-id; give bus:device.function, "
+		return moat_error(-EINVAL,
+			"%s: %s='%s' is no source-id; give bus:device.function, "
 			"e.g. %s=00:10.0 (device up to 1f, function up to 7)",
 			ctx->name, key, value, key);
 	ctx->args->sid = MOAT_SID(bus, dev, fn);
@@ -118,8 +120,10 @@ static int set_requesters(const char *key, const char *value, void *opaque)
 
 	ctx->args->requester_per_queue = strcmp(value, "queue") == 0;
 	if (!ctx->args->requester_per_queue && strcmp(value, "port") != 0)
-		return moat_error(-EINVAL, "%s: %s='%s' is neither 'port' (one source-id for all "
-			"queues) nor 'queue' (each queue its own)", ctx->name, key, value);
+		return moat_error(-EINVAL,
+			"%s: %s='%s' is neither 'port' (one source-id for all "
+			"queues) nor 'queue' (each queue its own)",
+			ctx->name, key, value);
 	return 0;
 }
 
@@ -129,8 +133,10 @@ static int set_mac(const char *key, const char *value, void *opaque)
 
 	if (rte_ether_unformat_addr(value, &ctx->args->mac) != 0 ||
 		!rte_is_valid_assigned_ether_addr(&ctx->args->mac))
-		return moat_error(-EINVAL, "%s: %s='%s' is no address of a port; give a unicast one, "
-			"e.g. %s=02:00:00:00:00:01", ctx->name, key, value, key);
+		return moat_error(-EINVAL,
+			"%s: %s='%s' is no address of a port; give a unicast one, "
+			"e.g. %s=02:00:00:00:00:01",
+			ctx->name, key, value, key);
 	ctx->args->has_mac = true;
 	return 0;
 }
@@ -165,14 +171,16 @@ static int set_steer(const char *key, const char *value, void *opaque)
 	char text[64], *queue;
 
 	if (ctx->args->nr_steer == NET_STEER_MAX)
-		return moat_error(-EINVAL, "%s: more than %u times %s=; use rte_flow for more rules",
-			ctx->name, NET_STEER_MAX, key);
+		return moat_error(-EINVAL,
+			"%s: more than %u times %s=; use rte_flow for more rules", ctx->name,
+			NET_STEER_MAX, key);
 	queue = rte_strscpy(text, value, sizeof(text)) < 0 ? NULL : strchr(text, '/');
 	if (queue != NULL)
 		*queue++ = '\0';
 	if (queue == NULL || !parse_number(queue, 0, MOAT_NET_QUEUES_MAX - 1, &steer->queue) ||
 		!parse_match(text, steer))
-		return moat_error(-EINVAL, "%s: %s='%s' is no steering rule; give address/queue, "
+		return moat_error(-EINVAL,
+			"%s: %s='%s' is no steering rule; give address/queue, "
 			"vlan/queue or address+vlan/queue, e.g. %s=02:00:00:00:00:01+100/1",
 			ctx->name, key, value, key);
 	ctx->args->nr_steer++;
@@ -199,18 +207,26 @@ static int check_together(const char *name, const struct net_args *args)
 	unsigned int last = args->sid + args->queues - 1u;
 
 	if (args->port[0] == '\0')
-		return moat_error(-EINVAL, "%s: no backing port; name the ethdev to send and receive "
-			"by, e.g. --vdev=%s,port=net_null0", name, name);
+		return moat_error(-EINVAL,
+			"%s: no backing port; name the ethdev to send and receive "
+			"by, e.g. --vdev=%s,port=net_null0",
+			name, name);
 	if (args->unit[0] != '\0' && args->unit_args[0] != '\0')
-		return moat_error(-EINVAL, "%s: unit_args= is for a unit of the port's own, and unit=%s "
-			"names another; give one of the two", name, args->unit);
+		return moat_error(-EINVAL,
+			"%s: unit_args= is for a unit of the port's own, and unit=%s "
+			"names another; give one of the two",
+			name, args->unit);
 	if (args->has_sid && args->requester_per_queue && last > UINT16_MAX)
-		return moat_error(-EINVAL, "%s: sid=" MOAT_SID_FMT " leaves no source-ids for %u queues; "
-			"choose a lower one", name, MOAT_SID_ARGS(args->sid), args->queues);
+		return moat_error(-EINVAL,
+			"%s: sid=" MOAT_SID_FMT " leaves no source-ids for %u queues; "
+			"choose a lower one",
+			name, MOAT_SID_ARGS(args->sid), args->queues);
 	for (uint16_t i = 0; i < args->nr_steer; i++)
 		if (args->steer[i].queue >= args->queues)
-			return moat_error(-EINVAL, "%s: steer= names queue %u, but the port has %u; "
-				"raise queues=", name, args->steer[i].queue, args->queues);
+			return moat_error(-EINVAL,
+				"%s: steer= names queue %u, but the port has %u; "
+				"raise queues=",
+				name, args->steer[i].queue, args->queues);
 	return 0;
 }
 
@@ -231,11 +247,13 @@ static int set_all(struct context *ctx, const struct rte_kvargs *kv)
 		int k = find_key(kv->pairs[i].key);
 
 		if (k < 0)
-			return moat_error(-EINVAL, "%s: no such key '%s'; there are port, queues, unit, "
-				"unit_args, sid, requesters, mac, steer", ctx->name, kv->pairs[i].key);
+			return moat_error(-EINVAL,
+				"%s: no such key '%s'; there are port, queues, unit, "
+				"unit_args, sid, requesters, mac, steer",
+				ctx->name, kv->pairs[i].key);
 		if (seen & (1u << k) && !known[k].repeats)
-			return moat_error(-EINVAL, "%s: %s= is given twice; once will do", ctx->name,
-				known[k].key);
+			return moat_error(-EINVAL, "%s: %s= is given twice; once will do",
+				ctx->name, known[k].key);
 		seen |= 1u << k;
 		int rc = known[k].set(known[k].key, value != NULL ? value : "", ctx);
 
@@ -255,8 +273,10 @@ int net_args_parse(const char *name, const char *text, struct net_args *args)
 		struct rte_kvargs *kv = rte_kvargs_parse(text, NULL);
 
 		if (kv == NULL)
-			return moat_error(-EINVAL, "%s: '%s' is not a list of key=value with commas "
-				"between", name, text);
+			return moat_error(-EINVAL,
+				"%s: '%s' is not a list of key=value with commas "
+				"between",
+				name, text);
 		rc = set_all(&ctx, kv);
 		rte_kvargs_free(kv);
 	}

@@ -42,7 +42,8 @@ static int own(struct net_port *port, uint16_t backing)
 	}
 	if (rte_eth_dev_owner_get(backing, &before) != 0)
 		before.name[0] = '\0';
-	return moat_error(rc, "%s: port=%s belongs to '%s'; a backing port serves one net_moat only",
+	return moat_error(rc,
+		"%s: port=%s belongs to '%s'; a backing port serves one net_moat only",
 		port->data->name, port->args.port, before.name);
 }
 
@@ -57,8 +58,10 @@ int net_backing_find(struct net_port *port)
 	if (rte_eth_dev_get_port_by_name(port->args.port, &backing) == 0)
 		return own(port, backing);
 	list_ports(ports, sizeof(ports));
-	return moat_error(-ENODEV, "%s: port=%s: there is no such ethdev (there are: %s); "
-		"name its --vdev before this one", port->data->name, port->args.port, ports);
+	return moat_error(-ENODEV,
+		"%s: port=%s: there is no such ethdev (there are: %s); "
+		"name its --vdev before this one",
+		port->data->name, port->args.port, ports);
 }
 
 /* Not if it was removed, and perhaps its number given to another. */
@@ -67,8 +70,7 @@ bool net_backing_ours(const struct net_port *port)
 	struct rte_eth_dev_owner owner;
 
 	return port->owns && rte_eth_dev_is_valid_port(port->device.backing) &&
-		rte_eth_dev_owner_get(port->device.backing, &owner) == 0 &&
-		owner.id == port->owner;
+		rte_eth_dev_owner_get(port->device.backing, &owner) == 0 && owner.id == port->owner;
 }
 
 void net_backing_release(struct net_port *port)
@@ -106,8 +108,10 @@ static void free_pool(struct net_port *port)
 		rte_mempool_free(pool);
 		return;
 	}
-	NET_LOG(WARNING, "%s: the backing port '%s' still holds %u frames; their memory stays until "
-		"they are back", port->data->name, port->args.port, rte_mempool_in_use_count(pool));
+	NET_LOG(WARNING,
+		"%s: the backing port '%s' still holds %u frames; their memory stays until "
+		"they are back",
+		port->data->name, port->args.port, rte_mempool_in_use_count(pool));
 	while (i < RTE_DIM(orphans) && orphans[i] != NULL)
 		i++;
 	if (i < RTE_DIM(orphans)) /* else it is never freed, which hurts nobody but memory */
@@ -127,12 +131,13 @@ static int make_pool(struct net_port *port, uint16_t nr_rx_desc, uint16_t nr_tx_
 
 	bury_orphans();
 	snprintf(name, sizeof(name), "net_moat_%u_%u", port->data->port_id, port->starts++);
-	device->pool = rte_pktmbuf_pool_create(name, n, RTE_MIN(64u, n / 2), 0, room,
-		SOCKET_ID_ANY);
+	device->pool =
+		rte_pktmbuf_pool_create(name, n, RTE_MIN(64u, n / 2), 0, room, SOCKET_ID_ANY);
 	if (device->pool == NULL)
-		return moat_error(-ENOMEM, "%s: no memory for the device's %u frames of %u bytes (%s); "
-			"give EAL more, or use fewer queues", port->data->name, n, room,
-			rte_strerror(rte_errno));
+		return moat_error(-ENOMEM,
+			"%s: no memory for the device's %u frames of %u bytes (%s); "
+			"give EAL more, or use fewer queues",
+			port->data->name, n, room, rte_strerror(rte_errno));
 	return 0;
 }
 
@@ -148,8 +153,10 @@ static int set_mtu(const struct net_port *port)
 	int rc = rte_eth_dev_set_mtu(port->device.backing, port->data->mtu);
 
 	if (rc == -EINVAL)
-		return moat_error(rc, "%s: the backing port '%s' cannot have an MTU of %u; choose a "
-			"smaller one", port->data->name, port->args.port, port->data->mtu);
+		return moat_error(rc,
+			"%s: the backing port '%s' cannot have an MTU of %u; choose a "
+			"smaller one",
+			port->data->name, port->args.port, port->data->mtu);
 	return 0;
 }
 
@@ -167,10 +174,12 @@ static int configure(struct net_port *port, uint16_t *nr_rx_desc, uint16_t *nr_t
 	device->nr_wires_rx = RTE_MIN(port->data->nb_rx_queues, info.max_rx_queues);
 	device->nr_wires_tx = RTE_MIN(port->data->nb_tx_queues, info.max_tx_queues);
 	if (device->nr_wires_rx == 0 || device->nr_wires_tx == 0)
-		return moat_error(-EINVAL, "%s: the backing port '%s' has %u receive and %u transmit "
-			"queues; it needs one of each", port->data->name, port->args.port,
-			info.max_rx_queues, info.max_tx_queues);
-	rc = rte_eth_dev_configure(device->backing, device->nr_wires_rx, device->nr_wires_tx, &conf);
+		return moat_error(-EINVAL,
+			"%s: the backing port '%s' has %u receive and %u transmit "
+			"queues; it needs one of each",
+			port->data->name, port->args.port, info.max_rx_queues, info.max_tx_queues);
+	rc = rte_eth_dev_configure(device->backing, device->nr_wires_rx, device->nr_wires_tx,
+		&conf);
 	if (rc != 0)
 		return fail(port, "cannot be configured", rc);
 	*nr_rx_desc = 512;
@@ -246,8 +255,8 @@ int net_link_update(struct rte_eth_dev *dev, int wait)
 	struct rte_eth_link link = { .link_status = RTE_ETH_LINK_DOWN };
 
 	if (dev->data->dev_started && net_backing_ours(port)) {
-		int rc = wait ? rte_eth_link_get(port->device.backing, &link) :
-				rte_eth_link_get_nowait(port->device.backing, &link);
+		int rc = wait ? rte_eth_link_get(port->device.backing, &link)
+			      : rte_eth_link_get_nowait(port->device.backing, &link);
 
 		if (rc != 0)
 			link = (struct rte_eth_link){ .link_status = RTE_ETH_LINK_DOWN };

@@ -30,7 +30,7 @@
 #include "net_filter.h"
 
 /* Frames handled at once. */
-#define NET_BURST 64
+#define NET_BURST     64
 /* Frames that wait for a queue at most; a power of two. */
 #define NET_FIFO_SIZE 512
 
@@ -65,9 +65,9 @@ struct net_device_rx {
 	struct net_ring ring;
 	struct net_engine engine;
 	uint16_t queue;
-	uint16_t wire;    /* pulled from first */
+	uint16_t wire; /* pulled from first */
 	uint16_t nr_held;
-	bool scatter;     /* a packet may take several buffers */
+	bool scatter;          /* a packet may take several buffers */
 	struct rte_ring *fifo; /* NULL with one queue */
 	struct net_rx_counters count;
 	struct rte_mbuf *held[NET_BURST]; /* taken, but out of descriptors */
@@ -88,7 +88,8 @@ struct net_device_tx {
 struct net_wire {
 	rte_spinlock_t rx_lock; /* the wire's rx queue; together they hold the filter still */
 	uint64_t filtered;      /* frames not for this port */
-	rte_spinlock_t tx_lock __rte_cache_aligned; /* the wire's tx queue, and the ready[] of its users */
+	rte_spinlock_t tx_lock
+		__rte_cache_aligned; /* the wire's tx queue, and the ready[] of its users */
 } __rte_cache_aligned;
 
 struct net_device {
@@ -98,7 +99,7 @@ struct net_device {
 	uint32_t frame_max;       /* bytes, longer ones are dropped on receive */
 	struct rte_mempool *pool; /* the device's packet memory, outside every tenant */
 	struct net_filter filter;
-	uint32_t tx_waiting;      /* tx queues with frames in ready[]; see net_device_tx_kick() */
+	uint32_t tx_waiting; /* tx queues with frames in ready[]; see net_device_tx_kick() */
 	struct net_device_rx rx[MOAT_NET_QUEUES_MAX];
 	struct net_device_tx tx[MOAT_NET_QUEUES_MAX];
 	struct net_wire wire[MOAT_NET_QUEUES_MAX];

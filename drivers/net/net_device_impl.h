@@ -50,16 +50,16 @@ static inline void net_work_end(struct net_work *work)
 }
 
 /* Descriptor `i`, by DMA. NULL: the unit refuses the ring. */
-static inline struct moat_net_desc *net_ring_at(struct net_work *work,
-	const struct net_ring *ring, uint32_t i, enum moat_prot prot)
+static inline struct moat_net_desc *net_ring_at(struct net_work *work, const struct net_ring *ring,
+	uint32_t i, enum moat_prot prot)
 {
 	unsigned int k = prot == MOAT_W;
 	uint32_t slot = i & ring->mask;
 	uint32_t page = slot / NET_DESCS_PER_PAGE;
 
 	if (unlikely(work->page[k] == NULL || work->page_index[k] != page)) {
-		uint32_t len = RTE_MIN(MOAT_PAGE_SIZE,
-			(ring->mask + 1) * sizeof(struct moat_net_desc));
+		uint32_t len =
+			RTE_MIN(MOAT_PAGE_SIZE, (ring->mask + 1) * sizeof(struct moat_net_desc));
 
 		work->page[k] = moat_softvtd_dma_map(&work->guard,
 			ring->iova + (uint64_t)page * MOAT_PAGE_SIZE, len, prot);

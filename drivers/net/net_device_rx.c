@@ -34,8 +34,8 @@ static uint16_t sort(struct net_device *dev, struct net_device_rx *rx, uint16_t 
 	if (dev->filter.open && wire == rx->queue)
 		return n;
 	for (uint16_t i = 0; i < n; i++) {
-		uint16_t queue = dev->filter.open ? wire :
-						    net_filter_queue(&dev->filter, frames[i], wire);
+		uint16_t queue =
+			dev->filter.open ? wire : net_filter_queue(&dev->filter, frames[i], wire);
 
 		if (queue == rx->queue) {
 			frames[mine++] = frames[i];
@@ -96,8 +96,8 @@ static uint16_t take(struct net_device *dev, struct net_device_rx *rx, struct rt
 
 enum planned {
 	PLANNED,
-	DROP,     /* and no descriptor is used */
-	NO_ROOM,  /* no descriptor, no place in this burst, or no ring: stop here */
+	DROP,    /* and no descriptor is used */
+	NO_ROOM, /* no descriptor, no place in this burst, or no ring: stop here */
 };
 
 /* Find the descriptors of one frame. */
@@ -268,8 +268,7 @@ static void deliver(struct net_device *dev, struct net_device_rx *rx, struct rte
 
 		if (unlikely(work.ring_refused)) { /* a NIC that cannot reach its ring drops */
 			net_count(&rx->count.ring_faults, 1);
-			count_shared(&rx->count.missed,
-				n - done - dealt + work.nr_packets - wrote);
+			count_shared(&rx->count.missed, n - done - dealt + work.nr_packets - wrote);
 			done = n;
 			break;
 		}

@@ -143,8 +143,9 @@ static bool stock_up(struct net_device *dev, struct net_device_tx *tx, uint32_t 
 {
 	uint16_t want = RTE_MIN(n, (uint32_t)NET_BURST);
 
-	if (tx->nr_spare < want && rte_pktmbuf_alloc_bulk(dev->pool, tx->spare + tx->nr_spare,
-		    want - tx->nr_spare) == 0)
+	if (tx->nr_spare < want &&
+		rte_pktmbuf_alloc_bulk(dev->pool, tx->spare + tx->nr_spare, want - tx->nr_spare) ==
+			0)
 		tx->nr_spare = want;
 	if (likely(tx->nr_spare != 0))
 		return true;

@@ -106,7 +106,7 @@ static inline uint16_t frame_vlan(const struct rte_mbuf *frame)
 	const struct rte_vlan_hdr *vlan = (const struct rte_vlan_hdr *)(eth + 1);
 
 	if (eth->ether_type != RTE_BE16(RTE_ETHER_TYPE_VLAN) &&
-	    eth->ether_type != RTE_BE16(RTE_ETHER_TYPE_QINQ))
+		eth->ether_type != RTE_BE16(RTE_ETHER_TYPE_QINQ))
 		return NET_VLAN_ANY;
 	if (frame->data_len < sizeof(*eth) + sizeof(*vlan))
 		return NET_VLAN_ANY;

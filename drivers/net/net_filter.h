@@ -22,16 +22,16 @@
 
 #include "moat_base.h"
 
-#define NET_VLAN_ANY    0xffff
-#define NET_QUEUE_DROP  0xffff
-#define NET_QUEUE_NONE  0xfffe /* not for this port */
-#define NET_RULES_MAX   1024
-#define NET_MACS_MAX    64
-#define NET_GROUPS_MAX  256
+#define NET_VLAN_ANY   0xffff
+#define NET_QUEUE_DROP 0xffff
+#define NET_QUEUE_NONE 0xfffe /* not for this port */
+#define NET_RULES_MAX  1024
+#define NET_MACS_MAX   64
+#define NET_GROUPS_MAX 256
 
 /* Match: the destination address (0: any), and the outer VLAN id (or NET_VLAN_ANY). */
 struct net_rule {
-	uint64_t mac;      /* as net_mac() */
+	uint64_t mac; /* as net_mac() */
 	uint16_t vlan;
 	uint16_t queue;    /* or NET_QUEUE_DROP */
 	uint32_t priority; /* 0 is first */
@@ -41,14 +41,14 @@ struct net_rule {
 
 struct net_filter {
 	bool promiscuous, all_multicast;
-	bool open;              /* promiscuous and without rules: frames need no look */
+	bool open; /* promiscuous and without rules: frames need no look */
 	uint8_t nr_macs;
 	uint16_t nr_groups;
 	uint64_t macs[NET_MACS_MAX];     /* unicast; the first is the port's */
 	uint64_t groups[NET_GROUPS_MAX]; /* multicast */
 	uint32_t nr_rules;
-	uint8_t shapes;         /* bit 0: rules with address alone, 1: VLAN alone, 2: both, 3: neither */
-	uint32_t mask;          /* slots - 1 */
+	uint8_t shapes; /* bit 0: rules with address alone, 1: VLAN alone, 2: both, 3: neither */
+	uint32_t mask;  /* slots - 1 */
 	struct net_rule **slots; /* the best rule for each (mac, vlan); NULL without rules */
 };
 

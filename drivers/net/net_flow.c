@@ -184,7 +184,7 @@ static struct rte_flow *find_same(const struct net_port *port, const struct net_
 {
 	struct rte_flow *flow;
 
-	TAILQ_FOREACH(flow, &port->flows, next)
+	TAILQ_FOREACH (flow, &port->flows, next)
 		if (flow->rule.mac == rule->mac && flow->rule.vlan == rule->vlan &&
 			flow->rule.priority == rule->priority)
 			return flow;
@@ -224,7 +224,7 @@ static int rebuild(struct net_port *port)
 	uint32_t n = 0;
 	int rc;
 
-	TAILQ_FOREACH(flow, &port->flows, next)
+	TAILQ_FOREACH (flow, &port->flows, next)
 		rules[n++] = &flow->rule;
 	net_device_filter_lock(&port->device);
 	rc = net_filter_rules(&port->device.filter, rules, n);
@@ -280,7 +280,7 @@ static int flow_destroy(struct rte_eth_dev *dev, struct rte_flow *flow,
 	struct net_port *port = net_port(dev);
 	struct rte_flow *known;
 
-	TAILQ_FOREACH(known, &port->flows, next)
+	TAILQ_FOREACH (known, &port->flows, next)
 		if (known == flow)
 			break;
 	if (known == NULL || known->from_args)
@@ -361,7 +361,8 @@ int net_flow_init(struct net_port *port)
 		struct rte_flow *flow;
 
 		if (find_same(port, &rule) != NULL)
-			return moat_error(-EINVAL, "%s: two steer= with the same match; leave one out",
+			return moat_error(-EINVAL,
+				"%s: two steer= with the same match; leave one out",
 				port->data->name);
 		flow = add(port, &rule);
 		if (flow == NULL)

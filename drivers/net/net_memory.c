@@ -165,8 +165,10 @@ static void memory_comes(struct net_memory *memory, const void *addr, size_t len
 	}
 	run_end(&run);
 	if (run.rc != 0)
-		rte_log(RTE_LOG_ERR, RTE_LOGTYPE_EAL, "%s: the device cannot reach %zu new bytes "
-			"at %p: %s\n", memory->name, len, addr, moat_error_text());
+		rte_log(RTE_LOG_ERR, RTE_LOGTYPE_EAL,
+			"%s: the device cannot reach %zu new bytes "
+			"at %p: %s\n",
+			memory->name, len, addr, moat_error_text());
 }
 
 static void memory_goes(struct net_memory *memory, uintptr_t va, size_t len)
@@ -297,7 +299,8 @@ void net_memory_destroy(struct net_memory *memory)
 int net_memory_map(struct net_memory *memory, void *va, uint64_t iova, size_t len)
 {
 	if (memory == NULL)
-		return moat_error(-ENOTSUP, "the port's unit is not its own: map memory in the "
+		return moat_error(-ENOTSUP,
+			"the port's unit is not its own: map memory in the "
 			"domain that its source-id is attached to");
 	return map(memory, (uintptr_t)va, iova, len);
 }
@@ -309,16 +312,19 @@ int net_memory_unmap(struct net_memory *memory, void *va, uint64_t iova, size_t 
 	int rc;
 
 	if (memory == NULL)
-		return moat_error(-ENOTSUP, "the port's unit is not its own: unmap memory in the "
+		return moat_error(-ENOTSUP,
+			"the port's unit is not its own: unmap memory in the "
 			"domain that its source-id is attached to");
 	entered = qsbr_enter();
 	pthread_mutex_lock(&memory->lock);
-	TAILQ_FOREACH(extent, &memory->extents, next)
+	TAILQ_FOREACH (extent, &memory->extents, next)
 		if (extent->iova == iova && extent->len == len)
 			break;
-	rc = extent != NULL ? extent_unmap(memory, extent) :
-			      moat_error(-ENOENT, "%p, IOVA 0x%" PRIx64 ", %zu bytes was not mapped "
-				      "in one go; unmap as it was mapped", va, iova, len);
+	rc = extent != NULL ? extent_unmap(memory, extent)
+			    : moat_error(-ENOENT,
+				      "%p, IOVA 0x%" PRIx64 ", %zu bytes was not mapped "
+				      "in one go; unmap as it was mapped",
+				      va, iova, len);
 	pthread_mutex_unlock(&memory->lock);
 	qsbr_leave(entered);
 	return rc;

@@ -169,10 +169,11 @@ static int mtu_set(struct rte_eth_dev *dev, uint16_t mtu)
 			dev->data->rx_queues != NULL ? dev->data->rx_queues[q] : NULL;
 
 		if (rxq != NULL && !rxq->hw->scatter && mtu + NET_OVERHEAD > rxq->room)
-			return net_say(moat_error(-EINVAL, "%s: an MTU of %u does not fit into the "
+			return net_say(moat_error(-EINVAL,
+				"%s: an MTU of %u does not fit into the "
 				"%u bytes of rx queue %u's buffers; set the queue up with larger "
-				"ones or with RTE_ETH_RX_OFFLOAD_SCATTER", dev->data->name, mtu,
-				rxq->room, q));
+				"ones or with RTE_ETH_RX_OFFLOAD_SCATTER",
+				dev->data->name, mtu, rxq->room, q));
 	}
 	port->device.frame_max = mtu + NET_OVERHEAD - RTE_ETHER_CRC_LEN;
 	return 0;
@@ -255,8 +256,10 @@ static int probe(struct rte_vdev_device *vdev)
 	int rc;
 
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY) {
-		NET_LOG(ERR, "%s: a secondary process cannot use the port: its device half and its "
-			"unit live in the primary's memory; run the program as primary", name);
+		NET_LOG(ERR,
+			"%s: a secondary process cannot use the port: its device half and its "
+			"unit live in the primary's memory; run the program as primary",
+			name);
 		return -ENOTSUP;
 	}
 	dev = rte_eth_vdev_allocate(vdev, sizeof(*port));
@@ -370,8 +373,8 @@ int moat_net_queue_sid(uint16_t id, uint16_t queue, moat_sid_t *sid)
 	if (port == NULL)
 		return -ENODEV;
 	if (queue >= port->args.queues)
-		return moat_error(-EINVAL, "%s has no queue %u (queues=%u)", port->data->name, queue,
-			port->args.queues);
+		return moat_error(-EINVAL, "%s has no queue %u (queues=%u)", port->data->name,
+			queue, port->args.queues);
 	*sid = port->unit->sid + (port->args.requester_per_queue ? queue : 0);
 	return 0;
 }
@@ -404,8 +407,8 @@ int moat_net_post_tx(uint16_t id, uint16_t queue, uint64_t iova, uint16_t len)
 	if (queue >= port->data->nb_tx_queues || port->data->tx_queues[queue] == NULL)
 		return moat_error(-EINVAL, "%s has no tx queue %u", port->data->name, queue);
 	if (len == 0 || len > MOAT_NET_FRAME_MAX)
-		return moat_error(-EINVAL, "%s: a packet of %u bytes; 1 to %u", port->data->name, len,
-			MOAT_NET_FRAME_MAX);
+		return moat_error(-EINVAL, "%s: a packet of %u bytes; 1 to %u", port->data->name,
+			len, MOAT_NET_FRAME_MAX);
 	txq = port->data->tx_queues[queue];
 	if (__atomic_load_n(&txq->post, __ATOMIC_ACQUIRE)) /* as above */
 		return -EAGAIN;

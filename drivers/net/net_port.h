@@ -19,7 +19,7 @@
 #include "net_unit.h"
 
 extern int net_logtype;
-#define NET_LOG(level, fmt, ...)                                                                   \
+#define NET_LOG(level, fmt, ...) \
 	rte_log(RTE_LOG_##level, net_logtype, "net_moat: " fmt "\n", ##__VA_ARGS__)
 
 /** A receive queue, driver half. Owned by the lcore that polls it. */
@@ -28,17 +28,17 @@ struct net_rxq {
 	struct rte_mbuf **mbufs;    /* mbufs[i] is posted in ring[i] */
 	struct net_device *dev;
 	struct net_device_rx *hw;
-	uint32_t next;              /* to look at for DD */
-	uint32_t tail;              /* to post next */
+	uint32_t next; /* to look at for DD */
+	uint32_t tail; /* to post next */
 	uint32_t mask;
-	uint16_t free_thresh;       /* refill in runs of so many */
-	uint16_t room;              /* bytes of a buffer, behind the headroom */
+	uint16_t free_thresh; /* refill in runs of so many */
+	uint16_t room;        /* bytes of a buffer, behind the headroom */
 	uint16_t port_id;
 	uint16_t queue;
 	struct rte_mempool *pool;
 	struct rte_mbuf *first, *last; /* packet whose end has not come yet */
 	uint64_t packets, bytes, errors, no_mbuf;
-	uint64_t post_iova;         /* moat_net_post_rx() */
+	uint64_t post_iova; /* moat_net_post_rx() */
 	bool post;
 	uint16_t size, rx_drop;
 	const struct rte_memzone *zone;
@@ -48,16 +48,16 @@ struct net_rxq {
 /** A transmit queue, driver half. */
 struct net_txq {
 	struct moat_net_desc *ring;
-	struct rte_mbuf **mbufs;    /* a packet's mbuf at its first descriptor, else NULL */
+	struct rte_mbuf **mbufs; /* a packet's mbuf at its first descriptor, else NULL */
 	struct net_device *dev;
 	struct net_device_tx *hw;
-	uint32_t next;              /* oldest not yet freed */
-	uint32_t tail;              /* to post next */
+	uint32_t next; /* oldest not yet freed */
+	uint32_t tail; /* to post next */
 	uint32_t mask;
-	uint16_t free_thresh;       /* free done ones when fewer descriptors than this are left */
-	bool fast_free;             /* all mbufs of one pool, not shared (MBUF_FAST_FREE) */
+	uint16_t free_thresh; /* free done ones when fewer descriptors than this are left */
+	bool fast_free;       /* all mbufs of one pool, not shared (MBUF_FAST_FREE) */
 	uint64_t packets, bytes, errors;
-	uint64_t post_iova;         /* moat_net_post_tx() */
+	uint64_t post_iova; /* moat_net_post_tx() */
 	uint16_t post_len;
 	bool post;
 	uint16_t port_id, queue, size;
@@ -78,9 +78,9 @@ struct net_port {
 	struct rte_eth_dev_data *data;
 	struct net_args args;
 	struct net_unit *unit;
-	uint64_t owner;           /* rte_eth_dev_owner id, of the backing port */
+	uint64_t owner; /* rte_eth_dev_owner id, of the backing port */
 	bool owns;
-	uint32_t starts;          /* makes names of pools unique */
+	uint32_t starts; /* makes names of pools unique */
 	struct net_flows flows;
 	uint32_t nr_flows;
 };

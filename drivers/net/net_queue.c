@@ -18,9 +18,11 @@ int net_ring_check(const struct rte_eth_dev *dev, const char *side, uint16_t que
 {
 	if (!rte_is_power_of_2(nb_desc) || nb_desc < MOAT_NET_RING_MIN ||
 		nb_desc > MOAT_NET_RING_MAX)
-		return moat_error(-EINVAL, "%s: %s queue %u: %u descriptors; a ring has a power of "
-			"two, from %u to %u", dev->data->name, side, queue, nb_desc,
-			MOAT_NET_RING_MIN, MOAT_NET_RING_MAX);
+		return moat_error(-EINVAL,
+			"%s: %s queue %u: %u descriptors; a ring has a power of "
+			"two, from %u to %u",
+			dev->data->name, side, queue, nb_desc, MOAT_NET_RING_MIN,
+			MOAT_NET_RING_MAX);
 	return 0;
 }
 
@@ -33,15 +35,17 @@ const struct rte_memzone *net_ring_reserve(struct rte_eth_dev *dev, const char *
 		rte_eth_dma_zone_reserve(dev, side, queue, size, MOAT_PAGE_SIZE, (int)socket);
 
 	if (zone == NULL) {
-		moat_error(-ENOMEM, "%s: %s queue %u: no %zu bytes in one piece for the ring in the "
-			"memory of socket %d (%s); give it more memory", dev->data->name, side, queue,
-			size, (int)socket, rte_strerror(rte_errno));
+		moat_error(-ENOMEM,
+			"%s: %s queue %u: no %zu bytes in one piece for the ring in the "
+			"memory of socket %d (%s); give it more memory",
+			dev->data->name, side, queue, size, (int)socket, rte_strerror(rte_errno));
 		return NULL;
 	}
 	if (zone->iova == RTE_BAD_IOVA || zone->iova & MOAT_PAGE_MASK) {
-		moat_error(-ENOMEM, "%s: %s queue %u: the memory of socket %d has no IOVAs by pages "
-			"(0x%" PRIx64 "); give its heap IOVAs", dev->data->name, side, queue,
-			(int)socket, zone->iova);
+		moat_error(-ENOMEM,
+			"%s: %s queue %u: the memory of socket %d has no IOVAs by pages "
+			"(0x%" PRIx64 "); give its heap IOVAs",
+			dev->data->name, side, queue, (int)socket, zone->iova);
 		rte_memzone_free(zone);
 		return NULL;
 	}

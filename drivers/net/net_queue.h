@@ -9,9 +9,9 @@
 #include "net_port.h"
 
 /* Header, CRC as DPDK counts it, and two VLAN tags: frame = MTU + NET_OVERHEAD. */
-#define NET_OVERHEAD (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN)
+#define NET_OVERHEAD       (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN)
 /* Bytes behind the headroom that a receive buffer has at least. */
-#define NET_ROOM_MIN 256
+#define NET_ROOM_MIN       256
 #define NET_RX_FREE_THRESH 32
 #define NET_TX_FREE_THRESH 32
 

@@ -128,8 +128,8 @@ uint16_t net_rx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	while (got < n && rxq->next != rxq->tail) {
 		uint32_t slot = rxq->next & rxq->mask;
 		/* Acquire: the packet's bytes are read behind its done bit. */
-		uint64_t done = __atomic_load_n((uint64_t *)(void *)&rxq->ring[slot].len,
-			__ATOMIC_ACQUIRE);
+		uint64_t done =
+			__atomic_load_n((uint64_t *)(void *)&rxq->ring[slot].len, __ATOMIC_ACQUIRE);
 		struct rte_mbuf *packet;
 
 		if (!(done >> 16 & MOAT_NET_DESC_DD))
@@ -158,14 +158,17 @@ static int check_room(const struct rte_eth_dev *dev, uint16_t queue, struct rte_
 	uint32_t room = rte_pktmbuf_data_room_size(pool);
 
 	if (room < RTE_PKTMBUF_HEADROOM + NET_ROOM_MIN)
-		return moat_error(-EINVAL, "%s: rx queue %u: pool '%s' has buffers of %u bytes; "
-			"%u are needed at least (headroom %u)", dev->data->name, queue, pool->name,
-			room, RTE_PKTMBUF_HEADROOM + NET_ROOM_MIN, RTE_PKTMBUF_HEADROOM);
+		return moat_error(-EINVAL,
+			"%s: rx queue %u: pool '%s' has buffers of %u bytes; "
+			"%u are needed at least (headroom %u)",
+			dev->data->name, queue, pool->name, room,
+			RTE_PKTMBUF_HEADROOM + NET_ROOM_MIN, RTE_PKTMBUF_HEADROOM);
 	if (frame + RTE_PKTMBUF_HEADROOM > room && !(offloads & RTE_ETH_RX_OFFLOAD_SCATTER))
-		return moat_error(-EINVAL, "%s: rx queue %u: frames of MTU %u do not fit into the %u "
+		return moat_error(-EINVAL,
+			"%s: rx queue %u: frames of MTU %u do not fit into the %u "
 			"bytes of a buffer of pool '%s'; use larger buffers, a smaller MTU, or "
-			"RTE_ETH_RX_OFFLOAD_SCATTER", dev->data->name, queue, dev->data->mtu, room,
-			pool->name);
+			"RTE_ETH_RX_OFFLOAD_SCATTER",
+			dev->data->name, queue, dev->data->mtu, room, pool->name);
 	return 0;
 }
 
@@ -175,8 +178,10 @@ static int choose_thresh(const struct rte_eth_dev *dev, uint16_t queue, uint16_t
 {
 	*thresh = asked != 0 ? asked : NET_RX_FREE_THRESH;
 	if (!rte_is_power_of_2(*thresh) || *thresh > nb_desc)
-		return moat_error(-EINVAL, "%s: rx queue %u: rx_free_thresh=%u; it must be a power of "
-			"two up to the ring's %u descriptors", dev->data->name, queue, asked, nb_desc);
+		return moat_error(-EINVAL,
+			"%s: rx queue %u: rx_free_thresh=%u; it must be a power of "
+			"two up to the ring's %u descriptors",
+			dev->data->name, queue, asked, nb_desc);
 	return 0;
 }
 
@@ -213,7 +218,8 @@ static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsi
 	/* The driver's own state is no business of the tenant's devices: never in its memory. */
 	rxq = rte_zmalloc("net_moat", sizeof(*rxq), RTE_CACHE_LINE_SIZE);
 	if (rxq == NULL)
-		return moat_error(-ENOMEM, "%s: rx queue %u: out of memory", dev->data->name, queue);
+		return moat_error(-ENOMEM, "%s: rx queue %u: out of memory", dev->data->name,
+			queue);
 	rxq->queue = queue;
 	rxq->port_id = dev->data->port_id;
 	rxq->dev = &port->device;
@@ -230,7 +236,8 @@ static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsi
 	rxq->zone = net_ring_reserve(dev, "rx", queue, nb_desc, socket);
 	if (rxq->mbufs == NULL || rxq->zone == NULL) {
 		rc = rxq->mbufs == NULL ? moat_error(-ENOMEM, "%s: rx queue %u: out of memory",
-						  dev->data->name, queue) : -ENOMEM;
+						  dev->data->name, queue)
+					: -ENOMEM;
 		rxq_free(dev, rxq);
 		return rc;
 	}
@@ -265,9 +272,10 @@ int net_rx_queue_start(struct rte_eth_dev *dev, uint16_t queue)
 	net_device_ring_set(&rxq->hw->ring, rxq->zone->iova, rxq->size);
 	refill(rxq);
 	if (rxq->tail != rxq->size) {
-		int rc = moat_error(-ENOMEM, "%s: rx queue %u: pool '%s' has no %u buffers left for "
-			"the ring; make it larger or the ring smaller", dev->data->name, queue,
-			rxq->pool->name, rxq->size);
+		int rc = moat_error(-ENOMEM,
+			"%s: rx queue %u: pool '%s' has no %u buffers left for "
+			"the ring; make it larger or the ring smaller",
+			dev->data->name, queue, rxq->pool->name, rxq->size);
 
 		empty(rxq);
 		return net_say(rc);

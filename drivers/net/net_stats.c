@@ -115,8 +115,8 @@ static uint16_t queues(const struct rte_eth_dev *dev, unsigned int c)
 
 static uint64_t of_queue(const struct net_port *port, unsigned int c, uint16_t q)
 {
-	const void *block = counters[c].tx ? (const void *)&port->device.tx[q].count :
-					     (const void *)&port->device.rx[q].count;
+	const void *block = counters[c].tx ? (const void *)&port->device.tx[q].count
+					   : (const void *)&port->device.rx[q].count;
 
 	return get(RTE_PTR_ADD(block, counters[c].offset));
 }

@@ -178,13 +178,16 @@ static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsi
 	int rc = net_ring_check(dev, "tx", queue, nb_desc);
 
 	if (rc == 0 && thresh >= nb_desc)
-		rc = moat_error(-EINVAL, "%s: tx queue %u: tx_free_thresh=%u; it must be less than the "
-			"ring's %u descriptors", dev->data->name, queue, thresh, nb_desc);
+		rc = moat_error(-EINVAL,
+			"%s: tx queue %u: tx_free_thresh=%u; it must be less than the "
+			"ring's %u descriptors",
+			dev->data->name, queue, thresh, nb_desc);
 	if (rc != 0)
 		return rc;
 	txq = rte_zmalloc("net_moat", sizeof(*txq), RTE_CACHE_LINE_SIZE); /* as for receive */
 	if (txq == NULL)
-		return moat_error(-ENOMEM, "%s: tx queue %u: out of memory", dev->data->name, queue);
+		return moat_error(-ENOMEM, "%s: tx queue %u: out of memory", dev->data->name,
+			queue);
 	txq->queue = queue;
 	txq->port_id = dev->data->port_id;
 	txq->dev = &port->device;
@@ -200,7 +203,8 @@ static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsi
 	txq->zone = net_ring_reserve(dev, "tx", queue, nb_desc, socket);
 	if (txq->mbufs == NULL || txq->zone == NULL) {
 		rc = txq->mbufs == NULL ? moat_error(-ENOMEM, "%s: tx queue %u: out of memory",
-						  dev->data->name, queue) : -ENOMEM;
+						  dev->data->name, queue)
+					: -ENOMEM;
 		txq_free(dev, txq);
 		return rc;
 	}
@@ -263,6 +267,6 @@ int net_tx_descriptor_status(void *queue, uint16_t offset)
 		i -= txq->mask + 1; /* the ring is that full */
 	if (i - txq->next >= txq->tail - txq->next)
 		return RTE_ETH_TX_DESC_DONE;
-	return txq->ring[i & txq->mask].flags & MOAT_NET_DESC_DD ? RTE_ETH_TX_DESC_DONE :
-								    RTE_ETH_TX_DESC_FULL;
+	return txq->ring[i & txq->mask].flags & MOAT_NET_DESC_DD ? RTE_ETH_TX_DESC_DONE
+								 : RTE_ETH_TX_DESC_FULL;
 }

@@ -33,8 +33,8 @@ static int choose_sid(struct net_unit *unit, const char *name)
 	for (unsigned int sid = FIRST_SID; sid + unit->nr_sids <= 0x10000; sid += 8) {
 		const struct net_unit *u = units;
 
-		while (u != NULL && !(sid < u->sid + (unsigned int)u->nr_sids &&
-					    u->sid < sid + unit->nr_sids))
+		while (u != NULL &&
+			!(sid < u->sid + (unsigned int)u->nr_sids && u->sid < sid + unit->nr_sids))
 			u = u->next;
 		if (u == NULL) {
 			unit->sid = sid;
@@ -54,7 +54,8 @@ static int enter(struct net_unit *unit, const char *name, const struct net_args 
 	if (!args->has_sid)
 		rc = choose_sid(unit, name);
 	else if (unit->sv != NULL && find_user(unit->sv, unit->sid, unit->nr_sids) != NULL)
-		rc = moat_error(-EBUSY, "%s: source-id " MOAT_SID_FMT " (%u of them) of unit %s "
+		rc = moat_error(-EBUSY,
+			"%s: source-id " MOAT_SID_FMT " (%u of them) of unit %s "
 			"belongs to another port; choose others with sid=, or leave it out",
 			name, MOAT_SID_ARGS(unit->sid), unit->nr_sids, unit->name);
 	if (rc == 0) {
@@ -81,7 +82,8 @@ static int find_named(struct net_unit *unit, const char *name, const struct net_
 	rte_strscpy(unit->name, args->unit, sizeof(unit->name));
 	unit->sv = moat_soft_unit_find(args->unit);
 	if (unit->sv == NULL)
-		return moat_error(-ENOENT, "%s: there is no software unit '%s' in this process; make it "
+		return moat_error(-ENOENT,
+			"%s: there is no software unit '%s' in this process; make it "
 			"first (moat_soft_unit_create()), or leave unit= out for one of the port's own",
 			name, args->unit);
 	return 0;
@@ -92,9 +94,12 @@ static int make_own(struct net_unit *unit, const char *name, const struct net_ar
 	int rc;
 
 	if (snprintf(unit->name, sizeof(unit->name), "%s.unit", name) >= (int)sizeof(unit->name))
-		return moat_error(-ENAMETOOLONG, "%s: the name leaves no room for its unit's; "
-			"use up to %zu characters", name, sizeof(unit->name) - 6);
-	rc = net_memory_create(unit->name, args->unit_args, unit->sid, unit->nr_sids, &unit->memory);
+		return moat_error(-ENAMETOOLONG,
+			"%s: the name leaves no room for its unit's; "
+			"use up to %zu characters",
+			name, sizeof(unit->name) - 6);
+	rc = net_memory_create(unit->name, args->unit_args, unit->sid, unit->nr_sids,
+		&unit->memory);
 	if (rc == 0)
 		unit->sv = moat_soft_unit_find(unit->name);
 	return rc;

@@ -174,14 +174,16 @@ static void shard_drop_contexts(const struct moat_softvtd *sv, struct sv_shard *
 	for (uint32_t i = 0; i < shard->context_sets * SV_CONTEXT_WAYS; i++) {
 		struct sv_context *c = &shard->contexts[i];
 
-		if (gran == MOAT_QI_GLOBAL || (c->did == did && (gran == MOAT_QI_DOMAIN ||
-				((c->sid ^ sid) & ~ignored[fm] & 0xffff) == 0)))
+		if (gran == MOAT_QI_GLOBAL ||
+			(c->did == did &&
+				(gran == MOAT_QI_DOMAIN ||
+					((c->sid ^ sid) & ~ignored[fm] & 0xffff) == 0)))
 			context_drop(sv, c);
 	}
 }
 
-void sv_invalidate_context(struct moat_softvtd *sv, unsigned int gran, uint16_t did,
-	moat_sid_t sid, unsigned int fm)
+void sv_invalidate_context(struct moat_softvtd *sv, unsigned int gran, uint16_t did, moat_sid_t sid,
+	unsigned int fm)
 {
 	for (unsigned int i = 0; i < sv->conf.shards; i++) {
 		struct sv_shard *shard = &sv->shards[i];
@@ -227,13 +229,14 @@ void sv_invalidate_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t di
 {
 	uint64_t pages = UINT64_C(1) << am;
 	uint64_t first = iova >> MOAT_PAGE_SHIFT & ~(pages - 1);
-	struct match m = gran == MOAT_QI_GLOBAL ? everything : (struct match){
-		.mask = UINT64_C(0xffff) << 2,
-		.value = (uint64_t)did << 2,
-		.range = gran == MOAT_QI_PAGE,
-		.first = first,
-		.last = first + pages - 1,
-	};
+	struct match m = gran == MOAT_QI_GLOBAL ? everything
+						: (struct match){
+							  .mask = UINT64_C(0xffff) << 2,
+							  .value = (uint64_t)did << 2,
+							  .range = gran == MOAT_QI_PAGE,
+							  .first = first,
+							  .last = first + pages - 1,
+						  };
 
 	for (unsigned int i = 0; i < sv->conf.shards; i++) {
 		struct sv_shard *shard = &sv->shards[i];

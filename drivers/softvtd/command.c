@@ -13,7 +13,8 @@
 #include "softvtd.h"
 
 #define ONE_SHOT (VTD_GCMD_SRTP | VTD_GCMD_SFL | VTD_GCMD_WBF | VTD_GCMD_SIRTP)
-#define COMMANDS (VTD_GCMD_TE | VTD_GCMD_EAFL | VTD_GCMD_QIE | VTD_GCMD_IRE | VTD_GCMD_CFI | ONE_SHOT)
+#define COMMANDS \
+	(VTD_GCMD_TE | VTD_GCMD_EAFL | VTD_GCMD_QIE | VTD_GCMD_IRE | VTD_GCMD_CFI | ONE_SHOT)
 
 static uint32_t supported(const struct moat_softvtd *sv)
 {
@@ -115,8 +116,8 @@ void sv_command_write(struct moat_softvtd *sv, uint32_t gcmd)
 	sv->command = change;
 	sv->command_on = gcmd & change;
 	sv->command_started = false;
-	sv->command_late = 1 + (sv->conf.gsts_late > 1 ?
-		sv_random(&sv->random) % sv->conf.gsts_late : 0);
+	sv->command_late =
+		1 + (sv->conf.gsts_late > 1 ? sv_random(&sv->random) % sv->conf.gsts_late : 0);
 	if (change & (VTD_GCMD_SRTP | VTD_GCMD_SIRTP))
 		sv->gsts &= ~change; /* "cleared by hardware when software sets" it */
 	if (change == VTD_GCMD_WBF)
@@ -198,16 +199,16 @@ static void ccmd_advance(struct moat_softvtd *sv, uint64_t now)
 
 static bool iotlb_wrong(const struct moat_softvtd *sv, unsigned int gran)
 {
-	return gran == 0 || (gran == MOAT_QI_PAGE &&
-		(!sv->conf.psi || (sv->iva & 0x3f) > sv->conf.mamv));
+	return gran == 0 ||
+		(gran == MOAT_QI_PAGE && (!sv->conf.psi || (sv->iva & 0x3f) > sv->conf.mamv));
 }
 
 static void iotlb_advance(struct moat_softvtd *sv, uint64_t now)
 {
 	struct sv_register_inv *inv = &sv->iotlb;
 	unsigned int gran = inv->value >> 60 & 3;
-	unsigned int drain = (inv->value & VTD_IOTLB_DR ? MOAT_R : 0) |
-		(inv->value & VTD_IOTLB_DW ? MOAT_W : 0);
+	unsigned int drain =
+		(inv->value & VTD_IOTLB_DR ? MOAT_R : 0) | (inv->value & VTD_IOTLB_DW ? MOAT_W : 0);
 
 	if (!(inv->value & VTD_IOTLB_IVT) || !inv_due(sv, inv, now))
 		return;

@@ -161,7 +161,10 @@ int moat_softvtd_request(struct moat_softvtd_guard *guard, enum moat_softvtd_at 
 {
 	struct moat_cost_device t = moat_cost_device_enter();
 	struct sv_shard *shard = guard->shard;
-	struct sv_request rq = { .sid = guard->sid, .prot = prot, .at = at, .iova = iova,
+	struct sv_request rq = { .sid = guard->sid,
+		.prot = prot,
+		.at = at,
+		.iova = iova,
 		.zero_length = zero_length };
 	uint8_t reason;
 

@@ -182,7 +182,8 @@ static void record(struct moat_softvtd *sv, const struct sv_request *rq, uint8_t
 	}
 	frcd->lo = rq->iova & VTD_FRCD_FI;
 	frcd->hi = VTD_FRCD_F | (rq->prot == MOAT_R ? VTD_FRCD_T1 : 0) |
-		(uint64_t)rq->at << VTD_FRCD_AT_SHIFT | (uint64_t)reason << VTD_FRCD_FR_SHIFT | rq->sid;
+		(uint64_t)rq->at << VTD_FRCD_AT_SHIFT | (uint64_t)reason << VTD_FRCD_FR_SHIFT |
+		rq->sid;
 	f->next = (f->next + 1) % sv->conf.nfr;
 	SV_COUNT(f->recorded, 1);
 }

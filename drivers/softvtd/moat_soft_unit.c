@@ -91,8 +91,10 @@ struct arg {
 	uint64_t min, max;
 };
 
-#define ARG(key, member, min, max) \
-	{ key, offsetof(struct args, member), sizeof(((struct args *)0)->member), min, max }
+#define ARG(key, member, min, max)                                                               \
+	{                                                                                        \
+		key, offsetof(struct args, member), sizeof(((struct args *)0)->member), min, max \
+	}
 
 static const struct arg known[] = {
 	ARG("aw", aw, 39, 57),
@@ -156,9 +158,10 @@ static int set_arg(struct args *args, const char *unit, const char *key, const c
 	errno = 0;
 	value = strtoull(text != NULL ? text : "", &end, 0);
 	if (text == NULL || *text == '\0' || *text == '-' || *end != '\0' || errno != 0 ||
-			value < a->min || value > a->max)
-		return moat_error(-EINVAL, "unit %s: %s=%s is not a number from %" PRIu64 " to %" PRIu64,
-			unit, key, text != NULL ? text : "", a->min, a->max);
+		value < a->min || value > a->max)
+		return moat_error(-EINVAL,
+			"unit %s: %s=%s is not a number from %" PRIu64 " to %" PRIu64, unit, key,
+			text != NULL ? text : "", a->min, a->max);
 	memcpy((char *)args + a->offset, &value, a->size);
 	return 0;
 }
@@ -199,8 +202,10 @@ static int parse(struct args *args, const char *unit, const char *text)
 	if (text != NULL && *text != '\0') {
 		kv = rte_kvargs_parse(text, NULL);
 		if (kv == NULL)
-			return moat_error(-EINVAL, "unit %s: '%s' is not a list of key=value, with commas "
-				"between", unit, text);
+			return moat_error(-EINVAL,
+				"unit %s: '%s' is not a list of key=value, with commas "
+				"between",
+				unit, text);
 		for (unsigned int i = 0; ret == 0 && i < kv->count; i++)
 			ret = set_arg(args, unit, kv->pairs[i].key, kv->pairs[i].value);
 		rte_kvargs_free(kv);
@@ -236,10 +241,10 @@ int moat_soft_unit_create(const char *name, const char *text, struct moat_unit *
 
 	if (u == NULL)
 		return moat_error(-ENOMEM, "unit %s: out of memory", name);
-	ret = snprintf(u->name, sizeof(u->name), "%s", name) < (int)sizeof(u->name) && *name != '\0' ?
-		parse(&args, name, text) :
-		moat_error(-EINVAL, "'%s' is no name for a unit: 1 to %zu characters", name,
-			sizeof(u->name) - 1);
+	ret = snprintf(u->name, sizeof(u->name), "%s", name) < (int)sizeof(u->name) && *name != '\0'
+		? parse(&args, name, text)
+		: moat_error(-EINVAL, "'%s' is no name for a unit: 1 to %zu characters", name,
+			  sizeof(u->name) - 1);
 	if (ret == 0)
 		ret = moat_softvtd_create(&args.sv, &u->sv);
 	if (ret == 0)

@@ -57,14 +57,17 @@ static bool power_of_two(uint32_t n)
 static int check_caps(const struct moat_softvtd_conf *c)
 {
 	if ((c->sagaw & ~0xe) || (c->sagaw & 0xe) == 0)
-		return moat_error(-EINVAL, "sagaw 0x%x: set some of bit 1 (39 bits), bit 2 (48), "
-			"bit 3 (57)", c->sagaw);
+		return moat_error(-EINVAL,
+			"sagaw 0x%x: set some of bit 1 (39 bits), bit 2 (48), "
+			"bit 3 (57)",
+			c->sagaw);
 	if (c->mgaw < 30 || c->mgaw > 57)
 		return moat_error(-EINVAL, "mgaw %u: 30 to 57 bits of IOVA", c->mgaw);
 	if (c->haw < 36 || c->haw > 52)
 		return moat_error(-EINVAL, "haw %u: 36 to 52 bits of host address", c->haw);
 	if (c->nd_bits < 4 || c->nd_bits > 16 || c->nd_bits % 2 != 0)
-		return moat_error(-EINVAL, "nd_bits %u: 4, 6, ... 16 bits of domain-id", c->nd_bits);
+		return moat_error(-EINVAL, "nd_bits %u: 4, 6, ... 16 bits of domain-id",
+			c->nd_bits);
 	if (c->mamv > 52)
 		return moat_error(-EINVAL, "mamv %u: at most 52 bits", c->mamv);
 	if (c->sllps > 3)
@@ -81,12 +84,16 @@ static int check_places(const struct moat_softvtd_conf *c)
 	if (c->nfr == 0 || c->nfr > 128)
 		return moat_error(-EINVAL, "nfr %u: 1 to 128 fault recording registers", c->nfr);
 	if (c->fro % 16 != 0 || c->fro < 0x100 || end > VTD_WINDOW_SIZE)
-		return moat_error(-EINVAL, "fro 0x%x: %u registers of 16 bytes from there do not fit "
-			"between 0x100 and 0x1000", c->fro, c->nfr);
+		return moat_error(-EINVAL,
+			"fro 0x%x: %u registers of 16 bytes from there do not fit "
+			"between 0x100 and 0x1000",
+			c->fro, c->nfr);
 	if (c->iro % 16 != 0 || c->iro < 0x100 || c->iro + 16u > VTD_WINDOW_SIZE ||
-			(c->iro + 16u > c->fro && c->iro < end))
-		return moat_error(-EINVAL, "iro 0x%x: 16 bytes there are taken or outside 0x100 to "
-			"0x1000", c->iro);
+		(c->iro + 16u > c->fro && c->iro < end))
+		return moat_error(-EINVAL,
+			"iro 0x%x: 16 bytes there are taken or outside 0x100 to "
+			"0x1000",
+			c->iro);
 	return 0;
 }
 
@@ -94,10 +101,12 @@ static int check_caches(const struct moat_softvtd_conf *c)
 {
 	if (!power_of_two(c->shards) || c->shards > 64)
 		return moat_error(-EINVAL, "shards %u: a power of two up to 64", c->shards);
-	if (c->iotlb_entries != 0 && (!power_of_two(c->iotlb_entries) ||
-			!power_of_two(c->iotlb_ways)))
-		return moat_error(-EINVAL, "iotlb %" PRIu32 "/%" PRIu32 ": entries and ways are powers "
-			"of two", c->iotlb_entries, c->iotlb_ways);
+	if (c->iotlb_entries != 0 &&
+		(!power_of_two(c->iotlb_entries) || !power_of_two(c->iotlb_ways)))
+		return moat_error(-EINVAL,
+			"iotlb %" PRIu32 "/%" PRIu32 ": entries and ways are powers "
+			"of two",
+			c->iotlb_entries, c->iotlb_ways);
 	if (c->context_entries != 0 && !power_of_two(c->context_entries))
 		return moat_error(-EINVAL, "context_entries %" PRIu32 ": a power of two",
 			c->context_entries);
@@ -113,9 +122,8 @@ static int check_caches(const struct moat_softvtd_conf *c)
 
 static uint64_t make_cap(const struct moat_softvtd_conf *c)
 {
-	return (uint64_t)((c->nd_bits - 4) / 2) << VTD_CAP_ND_SHIFT |
-		(c->rwbf ? VTD_CAP_RWBF : 0) | (c->cm ? VTD_CAP_CM : 0) |
-		(uint64_t)c->sagaw << VTD_CAP_SAGAW_SHIFT |
+	return (uint64_t)((c->nd_bits - 4) / 2) << VTD_CAP_ND_SHIFT | (c->rwbf ? VTD_CAP_RWBF : 0) |
+		(c->cm ? VTD_CAP_CM : 0) | (uint64_t)c->sagaw << VTD_CAP_SAGAW_SHIFT |
 		(uint64_t)(c->mgaw - 1) << VTD_CAP_MGAW_SHIFT | (c->zlr ? VTD_CAP_ZLR : 0) |
 		(uint64_t)(c->fro / 16) << VTD_CAP_FRO_SHIFT |
 		(uint64_t)c->sllps << VTD_CAP_SLLPS_SHIFT | (c->psi ? VTD_CAP_PSI : 0) |
@@ -178,7 +186,8 @@ static int make(struct moat_softvtd *sv)
 		return err;
 	sv->faults.frcd = calloc(sv->conf.nfr, sizeof(*sv->faults.frcd));
 	if (sv->faults.frcd == NULL)
-		return moat_error(-ENOMEM, "no memory for %u fault recording registers", sv->conf.nfr);
+		return moat_error(-ENOMEM, "no memory for %u fault recording registers",
+			sv->conf.nfr);
 	sv->faults.event.mask = true; /* FECTL.IM and IECTL.IM reset to 1 */
 	sv->inv_event.mask = true;
 	if (sv->conf.oracle)
@@ -224,7 +233,8 @@ void moat_softvtd_destroy(struct moat_softvtd *sv)
 	if (sv == NULL)
 		return;
 	if (sv->conf.threaded) {
-		atomic_store_explicit(&sv->stop, true, memory_order_relaxed); /* see thread_main() */
+		atomic_store_explicit(&sv->stop, true,
+			memory_order_relaxed); /* see thread_main() */
 		pthread_join(sv->thread, NULL);
 	}
 	for (unsigned int i = 0; sv->shards != NULL && i < sv->conf.shards; i++)
@@ -333,16 +343,20 @@ const char *moat_softvtd_misuse_text(enum moat_softvtd_misuse misuse)
 {
 	static const char *const texts[MOAT_SOFTVTD_MISUSES] = {
 		[MOAT_SOFTVTD_MISUSE_TWO_COMMANDS] = "GCMD written with two changes at once",
-		[MOAT_SOFTVTD_MISUSE_COMMAND_BUSY] = "GCMD written before GSTS showed the last command",
-		[MOAT_SOFTVTD_MISUSE_TE_NO_ROOT] = "translation enabled without a root table (SRTP)",
-		[MOAT_SOFTVTD_MISUSE_IRE_NO_TABLE] = "interrupt remapping enabled without a table (SIRTP)",
+		[MOAT_SOFTVTD_MISUSE_COMMAND_BUSY] =
+			"GCMD written before GSTS showed the last command",
+		[MOAT_SOFTVTD_MISUSE_TE_NO_ROOT] =
+			"translation enabled without a root table (SRTP)",
+		[MOAT_SOFTVTD_MISUSE_IRE_NO_TABLE] =
+			"interrupt remapping enabled without a table (SIRTP)",
 		[MOAT_SOFTVTD_MISUSE_QIE_BUSY] = "queue disabled with descriptors pending",
 		[MOAT_SOFTVTD_MISUSE_IQA_ENABLED] = "IQA written while the queue is enabled",
 		[MOAT_SOFTVTD_MISUSE_UNSUPPORTED] = "command that the capabilities do not offer",
 		[MOAT_SOFTVTD_MISUSE_RESERVED] = "reserved bit written as 1",
 		[MOAT_SOFTVTD_MISUSE_READ_ONLY] = "write to a read-only register",
 		[MOAT_SOFTVTD_MISUSE_ACCESS] = "access to an offset that is no register",
-		[MOAT_SOFTVTD_MISUSE_REGISTER_INV] = "CCMD or IOTLB used while the queue is enabled",
+		[MOAT_SOFTVTD_MISUSE_REGISTER_INV] =
+			"CCMD or IOTLB used while the queue is enabled",
 		[MOAT_SOFTVTD_MISUSE_INV_BUSY] = "CCMD or IOTLB written before it was done",
 		[MOAT_SOFTVTD_MISUSE_INV_WRONG] = "invalidation that CCMD or IOTLB cannot do",
 		[MOAT_SOFTVTD_MISUSE_DID] = "domain-id beyond CAP.ND",

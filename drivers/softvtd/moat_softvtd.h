@@ -49,8 +49,8 @@ struct moat_softvtd;
 
 /** What a paging-structure cache may hold, by the level of the entry it saves reading. */
 enum moat_softvtd_psc {
-	MOAT_SOFTVTD_PDE,   /* leads to a page table */
-	MOAT_SOFTVTD_PDPE,  /* leads to a page directory */
+	MOAT_SOFTVTD_PDE,  /* leads to a page table */
+	MOAT_SOFTVTD_PDPE, /* leads to a page directory */
 	MOAT_SOFTVTD_PML4E,
 	MOAT_SOFTVTD_PML5E,
 	MOAT_SOFTVTD_PSCS,
@@ -59,38 +59,38 @@ enum moat_softvtd_psc {
 /** moat_softvtd_conf_init() first, then change what matters. */
 struct moat_softvtd_conf {
 	/* What VER, CAP and ECAP say. */
-	uint8_t ver;        /* 0x10: 1.0. Major 2 and beyond always drain, DR and DW or not */
-	uint8_t mgaw;       /* bits of IOVA */
-	uint8_t sagaw;      /* bit 1: 39, bit 2: 48, bit 3: 57 */
-	uint8_t haw;        /* host address width: bits beyond are reserved in every table */
-	uint8_t nd_bits;    /* domain-id width: 4, 6, ... 16 */
+	uint8_t ver;     /* 0x10: 1.0. Major 2 and beyond always drain, DR and DW or not */
+	uint8_t mgaw;    /* bits of IOVA */
+	uint8_t sagaw;   /* bit 1: 39, bit 2: 48, bit 3: 57 */
+	uint8_t haw;     /* host address width: bits beyond are reserved in every table */
+	uint8_t nd_bits; /* domain-id width: 4, 6, ... 16 */
 	uint8_t mamv;
-	uint8_t sllps;      /* bit 0: 2 MiB, bit 1: 1 GiB leaves */
-	uint8_t nfr;        /* fault recording registers, 1 to 128 */
-	uint16_t fro, iro;  /* their place and that of IVA, IOTLB: bytes, multiples of 16 */
+	uint8_t sllps;     /* bit 0: 2 MiB, bit 1: 1 GiB leaves */
+	uint8_t nfr;       /* fault recording registers, 1 to 128 */
+	uint16_t fro, iro; /* their place and that of IVA, IOTLB: bytes, multiples of 16 */
 	bool psi, coherent, cm, rwbf, zlr, drd, dwd, qi, pt, dt, sc, ir, eim, esrtps;
 
 	/* Cache geometry of one shard: entries (powers of two) and ways. 0 entries: no cache. */
-	uint16_t shards;    /* power of two, up to 64 */
+	uint16_t shards; /* power of two, up to 64 */
 	uint32_t iotlb_entries, iotlb_ways;
 	uint32_t context_entries;
 	uint32_t psc_entries[MOAT_SOFTVTD_PSCS];
 
 	/* Time, in TSC cycles. */
-	uint32_t latency;   /* from doorbell to the completion of a wait descriptor */
+	uint32_t latency; /* from doorbell to the completion of a wait descriptor */
 	uint32_t per_descriptor;
 
 	/* Adversary. */
 	uint64_t seed;
-	uint8_t prefetch;   /* per cent of walks that also cache what shares the entry's line */
-	uint8_t jitter;     /* descriptors wait for up to so many turns of the unit beyond their time */
-	uint8_t gsts_late;  /* a command shows after up to so many reads of GSTS (at least one) */
-	bool linger;        /* invalidated context entries still lead to IOTLB entries they tagged */
-	bool reorder;       /* execute IOTLB descriptors between two waits in any order */
-	bool compress;      /* fault recording: no second record of a source-id with one pending */
+	uint8_t prefetch; /* per cent of walks that also cache what shares the entry's line */
+	uint8_t jitter; /* descriptors wait for up to so many turns of the unit beyond their time */
+	uint8_t gsts_late; /* a command shows after up to so many reads of GSTS (at least one) */
+	bool linger;       /* invalidated context entries still lead to IOTLB entries they tagged */
+	bool reorder;      /* execute IOTLB descriptors between two waits in any order */
+	bool compress;     /* fault recording: no second record of a source-id with one pending */
 
 	bool oracle;
-	bool threaded;      /* a thread of its own consumes the queue */
+	bool threaded; /* a thread of its own consumes the queue */
 
 	/** Fault and invalidation events: the message that FECTL/IECTL let through. May be NULL.
 	 * Called from whatever thread is in the unit, no lock held. */
@@ -235,16 +235,16 @@ const char *moat_softvtd_staleness_name(enum moat_softvtd_staleness why);
 
 /** A stale DMA. */
 struct moat_softvtd_stale {
-	uint64_t iova;   /* of the page */
-	uint64_t cause;  /* the unmap's, as told to the witness; 0 where there was none */
-	uint64_t age;    /* TSC cycles since the release */
+	uint64_t iova;  /* of the page */
+	uint64_t cause; /* the unmap's, as told to the witness; 0 where there was none */
+	uint64_t age;   /* TSC cycles since the release */
 	uint64_t tsc;
 	moat_sid_t sid;
 	uint16_t did;
 	uint8_t prot;
-	uint8_t why;     /* enum moat_softvtd_staleness */
-	uint8_t server;  /* enum moat_softvtd_server */
-	bool context;    /* the context entry came from the context cache (or lingered) */
+	uint8_t why;    /* enum moat_softvtd_staleness */
+	uint8_t server; /* enum moat_softvtd_server */
+	bool context;   /* the context entry came from the context cache (or lingered) */
 };
 
 /** The latest stale DMAs, newest first. @return how many were copied, up to `n` (64 are kept). */
@@ -267,8 +267,8 @@ int moat_softvtd_inject(struct moat_softvtd *sv, enum moat_softvtd_inject what, 
 
 /** Hardware bugs, bits: tests use them to see whether they are noticed. */
 enum moat_softvtd_mutation {
-	MOAT_SOFTVTD_DROP_PAGE = 1 << 0,    /* page-selective IOTLB invalidations do nothing */
-	MOAT_SOFTVTD_DROP_DOMAIN = 1 << 1,  /* domain-selective ones */
+	MOAT_SOFTVTD_DROP_PAGE = 1 << 0,   /* page-selective IOTLB invalidations do nothing */
+	MOAT_SOFTVTD_DROP_DOMAIN = 1 << 1, /* domain-selective ones */
 	MOAT_SOFTVTD_DROP_GLOBAL = 1 << 2,
 	MOAT_SOFTVTD_DROP_CONTEXT = 1 << 3, /* context-cache invalidations */
 	MOAT_SOFTVTD_HINT_ALWAYS = 1 << 4,  /* IH is taken as set */
@@ -297,40 +297,40 @@ enum moat_softvtd_misuse {
 	MOAT_SOFTVTD_MISUSE_REGISTER_INV, /* CCMD or IOTLB used while QIES is set */
 	MOAT_SOFTVTD_MISUSE_INV_BUSY,     /* CCMD or IOTLB written while ICC or IVT is set */
 	MOAT_SOFTVTD_MISUSE_INV_WRONG,    /* an impossible request; CAIG, IAIG read 0 */
-	MOAT_SOFTVTD_MISUSE_DID,          /* a domain-id beyond CAP.ND (its upper bits are ignored) */
+	MOAT_SOFTVTD_MISUSE_DID, /* a domain-id beyond CAP.ND (its upper bits are ignored) */
 	MOAT_SOFTVTD_MISUSES,
 };
 const char *moat_softvtd_misuse_text(enum moat_softvtd_misuse misuse);
 
 struct moat_softvtd_stats {
 	/* device's side */
-	uint64_t dma_reads, dma_writes;   /* pages' worth of requests */
+	uint64_t dma_reads, dma_writes; /* pages' worth of requests */
 	uint64_t iotlb_hits, iotlb_misses;
 	uint64_t context_hits, context_misses;
 	uint64_t psc_hits[MOAT_SOFTVTD_PSCS]; /* deepest entry only */
-	uint64_t psc_misses;              /* walks from the root of the table */
-	uint64_t memory_reads;            /* table entries read for DMA (not for prefetching) */
-	uint64_t prefetched;              /* entries cached unasked */
-	uint64_t passed;                  /* pass-through, or translation disabled */
-	uint64_t interrupts;              /* writes to 0xfeexxxxx: never translated, never memory */
-	uint64_t faults[256];             /* by reason, recorded or not */
+	uint64_t psc_misses;                  /* walks from the root of the table */
+	uint64_t memory_reads;                /* table entries read for DMA (not for prefetching) */
+	uint64_t prefetched;                  /* entries cached unasked */
+	uint64_t passed;                      /* pass-through, or translation disabled */
+	uint64_t interrupts;  /* writes to 0xfeexxxxx: never translated, never memory */
+	uint64_t faults[256]; /* by reason, recorded or not */
 	uint64_t recorded, overflowed, compressed, suppressed; /* faults; suppressed: FPD */
 	/* queue */
-	uint64_t descriptors[16];         /* executed, by type */
-	uint64_t granularity[3][4];       /* context, IOTLB: [0][g], [1][g]; [2][]: by register */
-	uint64_t pages;                   /* covered by page-selective invalidations */
+	uint64_t descriptors[16];   /* executed, by type */
+	uint64_t granularity[3][4]; /* context, IOTLB: [0][g], [1][g]; [2][]: by register */
+	uint64_t pages;             /* covered by page-selective invalidations */
 	uint64_t waits, doorbells;
-	uint64_t iqe, ite, ice, aborted;  /* aborted: wait descriptors, by ITE */
-	uint64_t undrained;               /* IOTLB invalidations that asked for less than CAP drains */
-	uint64_t dropped;                 /* by mutation */
+	uint64_t iqe, ite, ice, aborted; /* aborted: wait descriptors, by ITE */
+	uint64_t undrained; /* IOTLB invalidations that asked for less than CAP drains */
+	uint64_t dropped;   /* by mutation */
 	uint64_t misuse[MOAT_SOFTVTD_MISUSES];
 	/* oracle */
-	uint64_t stale_dma;               /* the sum of stale[] */
+	uint64_t stale_dma; /* the sum of stale[] */
 	uint64_t stale[MOAT_SOFTVTD_STALES];
-	uint64_t stale_age_max;           /* TSC cycles from release to the DMA */
-	uint64_t early_reuse;             /* pages mapped again before their release */
-	uint64_t unreleased_dma;          /* DMA to a page unmapped, not yet released: legitimate */
-	uint64_t witness_errors;          /* unmapped what was not mapped, and the like */
+	uint64_t stale_age_max;  /* TSC cycles from release to the DMA */
+	uint64_t early_reuse;    /* pages mapped again before their release */
+	uint64_t unreleased_dma; /* DMA to a page unmapped, not yet released: legitimate */
+	uint64_t witness_errors; /* unmapped what was not mapped, and the like */
 };
 
 /** A snapshot; each counter is torn-free. Any thread. */

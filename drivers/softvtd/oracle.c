@@ -25,7 +25,7 @@ struct record {
 	_Atomic uint64_t cause;
 };
 
-#define STATE(word) ((word) & 3)
+#define STATE(word) ((word)&3)
 #define PROT(word)  ((word) >> 2 & 3)
 #define TSC(word)   ((word) >> 4)
 
@@ -42,7 +42,7 @@ struct space {
 	struct half_tib *_Atomic top[TOP_ENTRIES];
 };
 
-#define STALE_KEPT 64
+#define STALE_KEPT  64
 #define FREED_SLOTS 65536 /* table pages given back that are remembered; a power of two */
 
 struct sv_oracle {
@@ -87,23 +87,27 @@ static void *reserve(size_t len)
  * release on success: the zeroes of a fresh mapping are the kernel's, the order is for whoever
  * instruments it.
  */
-#define NODE(place, type) ({ \
-	type *node_ = atomic_load_explicit(place, memory_order_acquire); \
-	if (node_ == NULL) { \
-		type *fresh_ = reserve(sizeof(type)); \
-		if (fresh_ != NULL && !atomic_compare_exchange_strong_explicit(place, &node_, fresh_, \
-				memory_order_acq_rel, memory_order_acquire)) \
-			munmap(fresh_, sizeof(type)); \
-		else \
-			node_ = fresh_; \
-	} \
-	node_; })
+#define NODE(place, type)                                                                       \
+	({                                                                                      \
+		type *node_ = atomic_load_explicit(place, memory_order_acquire);                \
+		if (node_ == NULL) {                                                            \
+			type *fresh_ = reserve(sizeof(type));                                   \
+			if (fresh_ != NULL &&                                                   \
+				!atomic_compare_exchange_strong_explicit(place, &node_, fresh_, \
+					memory_order_acq_rel, memory_order_acquire))            \
+				munmap(fresh_, sizeof(type));                                   \
+			else                                                                    \
+				node_ = fresh_;                                                 \
+		}                                                                               \
+		node_;                                                                          \
+	})
 
 /* The records of the GiB, made if need be. NULL: beyond 57 bits, or no address space left. */
 static struct gib *gib_make(struct sv_oracle *o, uint16_t did, uint64_t iova)
 {
 	struct space *space = iova >> 57 == 0 ? NODE(&o->space[did], struct space) : NULL;
-	struct half_tib *half = space == NULL ? NULL : NODE(&space->top[iova >> 39], struct half_tib);
+	struct half_tib *half =
+		space == NULL ? NULL : NODE(&space->top[iova >> 39], struct half_tib);
 
 	return half == NULL ? NULL : NODE(&half->gib[iova >> 30 & 511], struct gib);
 }
@@ -119,8 +123,9 @@ static const struct gib *gib_find(const struct sv_oracle *o, uint16_t did, uint6
 	if (space == NULL || iova >> 57 != 0)
 		return NULL;
 	half = atomic_load_explicit(&space->top[iova >> 39], memory_order_acquire);
-	return half == NULL ? NULL :
-		atomic_load_explicit(&half->gib[iova >> 30 & 511], memory_order_acquire);
+	return half == NULL
+		? NULL
+		: atomic_load_explicit(&half->gib[iova >> 30 & 511], memory_order_acquire);
 }
 
 /* The record of a request's page; the requests of a burst mostly share a GiB (and a domain: it is
@@ -135,8 +140,9 @@ static const struct record *record_find(const struct sv_oracle *o, struct sv_req
 		rq->records = gib_find(o, rq->did, rq->iova, watched);
 		rq->records_gib = key;
 	}
-	return rq->records == NULL ? NULL :
-		&((const struct gib *)rq->records)->page[rq->iova >> MOAT_PAGE_SHIFT & (GIB_PAGES - 1)];
+	return rq->records == NULL ? NULL
+				   : &((const struct gib *)rq->records)
+					      ->page[rq->iova >> MOAT_PAGE_SHIFT & (GIB_PAGES - 1)];
 }
 
 static void set(struct record *r, uint64_t now, enum state state, uint64_t prot, uint64_t cause)
@@ -244,9 +250,8 @@ void moat_softvtd_table_freed(struct moat_softvtd *sv, uint64_t hpa)
 	for (unsigned int probe = 0; probe < 8; probe++) {
 		none = 0;
 		if (atomic_compare_exchange_strong_explicit(
-				&o->freed[freed_slot(hpa, probe) % FREED_SLOTS], &none,
-				hpa & ~MOAT_PAGE_MASK, memory_order_relaxed,
-				memory_order_relaxed)) {
+			    &o->freed[freed_slot(hpa, probe) % FREED_SLOTS], &none,
+			    hpa & ~MOAT_PAGE_MASK, memory_order_relaxed, memory_order_relaxed)) {
 			count(&o->nr_freed);
 			return;
 		}
@@ -261,8 +266,8 @@ void moat_softvtd_table_used(struct moat_softvtd *sv, uint64_t hpa)
 		uint64_t page = hpa & ~MOAT_PAGE_MASK;
 
 		if (atomic_compare_exchange_strong_explicit(
-				&o->freed[freed_slot(hpa, probe) % FREED_SLOTS], &page, 0,
-				memory_order_relaxed, memory_order_relaxed))
+			    &o->freed[freed_slot(hpa, probe) % FREED_SLOTS], &page, 0,
+			    memory_order_relaxed, memory_order_relaxed))
 			atomic_fetch_sub_explicit(&o->nr_freed, 1, memory_order_relaxed);
 	}
 }
@@ -288,7 +293,8 @@ static void stale_add(struct sv_oracle *o, const struct sv_request *rq,
 	uint64_t max = get(&o->stats.age_max);
 
 	count(&o->stats.stale[why]);
-	while (age > max && !atomic_compare_exchange_weak_explicit(&o->stats.age_max, &max, age,
+	while (age > max &&
+		!atomic_compare_exchange_weak_explicit(&o->stats.age_max, &max, age,
 			memory_order_relaxed, memory_order_relaxed))
 		;
 	sv_lock(&o->lock);

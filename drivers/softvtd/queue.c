@@ -141,7 +141,8 @@ void sv_execute_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t did, 
 
 static void execute_iotlb(struct moat_softvtd *sv, const struct sv_slot *slot)
 {
-	unsigned int drain = (slot->lo & IOTLB_DR ? MOAT_R : 0) | (slot->lo & IOTLB_DW ? MOAT_W : 0);
+	unsigned int drain =
+		(slot->lo & IOTLB_DR ? MOAT_R : 0) | (slot->lo & IOTLB_DW ? MOAT_W : 0);
 
 	SV_COUNT(sv->stats.granularity[1][gran_of(slot->lo)], 1);
 	sv_execute_iotlb(sv, gran_of(slot->lo), slot->lo >> 16, slot->hi, drain);

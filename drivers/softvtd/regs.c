@@ -11,7 +11,8 @@
 
 static bool in_frcd(const struct moat_softvtd *sv, uint32_t offset)
 {
-	return offset >= sv->conf.fro && offset - sv->conf.fro < (uint32_t)sv->conf.nfr * VTD_FRCD_SIZE;
+	return offset >= sv->conf.fro &&
+		offset - sv->conf.fro < (uint32_t)sv->conf.nfr * VTD_FRCD_SIZE;
 }
 
 /* 32-bit registers */
@@ -47,8 +48,10 @@ static uint32_t get_fault_event(struct moat_softvtd *sv, uint32_t offset)
 	uint32_t value;
 
 	sv_lock(&sv->faults.lock);
-	value = offset == VTD_FECTL ? sv_event_control_read(e) : offset == VTD_FEDATA ? e->data :
-		offset == VTD_FEADDR ? e->address : e->upper;
+	value = offset == VTD_FECTL    ? sv_event_control_read(e)
+		: offset == VTD_FEDATA ? e->data
+		: offset == VTD_FEADDR ? e->address
+				       : e->upper;
 	sv_unlock(&sv->faults.lock);
 	return value;
 }
@@ -237,7 +240,7 @@ static bool put64(struct moat_softvtd *sv, uint32_t offset, uint64_t value)
 	} else if (offset == VTD_IRTA) {
 		sv->irta = value & (VTD_RTADDR_RTA | 0x80f);
 	} else if (offset == VTD_CAP || offset == VTD_ECAP || offset == VTD_IQH ||
-			offset == VTD_IQERCD) {
+		offset == VTD_IQERCD) {
 		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_READ_ONLY);
 	} else {
 		return false;

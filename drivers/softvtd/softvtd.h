@@ -62,8 +62,7 @@ static inline uint64_t sv_random(uint64_t *state)
 }
 
 /* One counter, several readers: plain increment by the holder of its lock, stored torn-free. */
-#define SV_COUNT(counter, n) \
-	__atomic_store_n(&(counter), (counter) + (n), __ATOMIC_RELAXED)
+#define SV_COUNT(counter, n) __atomic_store_n(&(counter), (counter) + (n), __ATOMIC_RELAXED)
 
 /* ---------------------------------------------------------------------------------- draining */
 
@@ -94,7 +93,7 @@ struct sv_entry {
 	uint64_t data;
 };
 #define SV_ADDR      UINT64_C(0x000ffffffffff000)
-#define SV_PROT      UINT64_C(3)        /* enum moat_prot */
+#define SV_PROT      UINT64_C(3)         /* enum moat_prot */
 #define SV_REASON(d) (((d) >> 2) & 0xff) /* CM: why it cannot be translated; 0: by SV_PROT */
 #define SV_FREED     (UINT64_C(1) << 10) /* a table page that was given back led here */
 
@@ -142,12 +141,12 @@ enum sv_context_state { SV_CONTEXT_NONE, SV_CONTEXT_VALID, SV_CONTEXT_LINGERING 
 struct sv_context {
 	uint64_t ssptptr;
 	moat_sid_t sid;
-	uint16_t did;   /* 0 where the entry is faulty (CM) */
+	uint16_t did; /* 0 where the entry is faulty (CM) */
 	uint8_t state;
 	uint8_t reason; /* of an entry that blocks; 0: it translates */
 	uint8_t tt;
 	uint8_t levels;
-	uint8_t width;  /* bits of IOVA: the least of MGAW and what the levels allow */
+	uint8_t width; /* bits of IOVA: the least of MGAW and what the levels allow */
 	bool fpd;
 };
 
@@ -182,23 +181,23 @@ struct sv_shard {
 struct sv_request {
 	uint64_t iova;
 	moat_sid_t sid;
-	uint8_t prot;        /* MOAT_R or MOAT_W */
-	uint8_t at;          /* enum moat_softvtd_at */
+	uint8_t prot; /* MOAT_R or MOAT_W */
+	uint8_t at;   /* enum moat_softvtd_at */
 	bool zero_length;
 	/* What the requests of a burst share, while the shard is locked. NULL: to be looked up. */
 	const struct sv_context *context; /* in the context cache; it translates */
 	const void *records;              /* the oracle's of a GiB of a domain, ... */
 	uint64_t records_gib;             /* ... this one */
 	/* the answer */
-	bool fpd;            /* faults of this context entry are not recorded */
+	bool fpd; /* faults of this context entry are not recorded */
 	bool context_cached;
-	bool watched;        /* by the oracle: went through a second-stage table */
-	bool passed;         /* untranslated: hpa is iova */
-	uint8_t server;      /* enum moat_softvtd_server */
-	uint8_t shift;       /* of the page translated */
+	bool watched;   /* by the oracle: went through a second-stage table */
+	bool passed;    /* untranslated: hpa is iova */
+	uint8_t server; /* enum moat_softvtd_server */
+	uint8_t shift;  /* of the page translated */
 	uint16_t did;
-	uint64_t hpa;        /* of the byte at iova */
-	uint64_t data;       /* of the IOTLB entry */
+	uint64_t hpa;  /* of the byte at iova */
+	uint64_t data; /* of the IOTLB entry */
 };
 
 /* ------------------------------------------------------------------------------------- queue */
@@ -221,23 +220,23 @@ struct sv_injection {
 
 struct sv_queue {
 	uint64_t iqa;
-	uint32_t head, tail;     /* byte offsets; head is IQH */
-	bool enabled;            /* QIES */
-	uint32_t stopped;        /* FSTS.IQE, ITE: nothing is fetched until they are cleared */
-	uint64_t ercd;           /* IQERCD */
-	uint64_t next_fetch;     /* TSC at which the next descriptor can be fetched */
+	uint32_t head, tail; /* byte offsets; head is IQH */
+	bool enabled;        /* QIES */
+	uint32_t stopped;    /* FSTS.IQE, ITE: nothing is fetched until they are cleared */
+	uint64_t ercd;       /* IQERCD */
+	uint64_t next_fetch; /* TSC at which the next descriptor can be fetched */
 	struct sv_slot window[SV_WINDOW];
-	uint32_t first, last;    /* window[first % N] .. window[last % N - 1], ever growing */
-	uint32_t wait_event;     /* ICS.IWC */
+	uint32_t first, last; /* window[first % N] .. window[last % N - 1], ever growing */
+	uint32_t wait_event;  /* ICS.IWC */
 	struct sv_injection injections[SV_INJECTIONS];
 	unsigned int nr_injections;
 };
 
 /** An invalidation asked for through CCMD or IOTLB. */
 struct sv_register_inv {
-	uint64_t value;    /* as software reads it; ICC or IVT set while pending */
+	uint64_t value; /* as software reads it; ICC or IVT set while pending */
 	uint64_t due, due_turn;
-	bool executed;     /* only draining is left */
+	bool executed; /* only draining is left */
 };
 
 /* ------------------------------------------------------------------------------------ events */
@@ -269,13 +268,13 @@ struct moat_softvtd {
 	struct moat_softvtd_conf conf;
 	uint64_t cap, ecap;
 	uint16_t did_mask;
-	uint64_t haw_mask;  /* bits of an address that exist */
+	uint64_t haw_mask; /* bits of an address that exist */
 
 	/* What DMA needs of the engine. Written by the engine, which then takes and leaves each
 	 * shard's lock before it reports the command done: DMA that began before is then seen by the
 	 * drain, DMA that begins later sees the new value. */
-	_Atomic uint64_t root;      /* latched by SRTP */
-	_Atomic bool translating;   /* TES */
+	_Atomic uint64_t root;    /* latched by SRTP */
+	_Atomic bool translating; /* TES */
 
 	struct sv_oracle *oracle;
 	struct sv_shard *shards;
@@ -298,11 +297,11 @@ struct moat_softvtd {
 	uint32_t command_late; /* reads of GSTS until it shows */
 	uint64_t rtaddr, irta, iva;
 	uint64_t latched_irta;
-	uint32_t iqt_low;      /* half-written 64-bit registers */
+	uint32_t iqt_low; /* half-written 64-bit registers */
 	struct sv_register_inv ccmd, iotlb;
 	struct sv_event inv_event;
 	struct sv_queue queue;
-	bool drains_wanted;    /* some shard has a drain outstanding */
+	bool drains_wanted; /* some shard has a drain outstanding */
 	/* mutation */
 	uint32_t mutations, mutate_every, mutate_count;
 	struct {
@@ -342,8 +341,8 @@ struct sv_context *sv_context_find(struct sv_shard *shard, moat_sid_t sid);
 void sv_context_fill(struct sv_shard *shard, const struct sv_context *context);
 
 /** Granularities as descriptors encode them (enum moat_qi_gran). `drain`: bit 0 reads, 1 writes. */
-void sv_invalidate_context(struct moat_softvtd *sv, unsigned int gran, uint16_t did,
-	moat_sid_t sid, unsigned int fm);
+void sv_invalidate_context(struct moat_softvtd *sv, unsigned int gran, uint16_t did, moat_sid_t sid,
+	unsigned int fm);
 void sv_invalidate_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t did, uint64_t iova,
 	unsigned int am, bool ih, unsigned int drain);
 void sv_flush_lines(struct moat_softvtd *sv);

@@ -12,11 +12,11 @@
 #include "softvtd.h"
 
 /* Second-stage entries. Ignored: 10:2 except what follows (no SLADS, no EMT here), 61:52, 63. */
-#define SS_R        (UINT64_C(1) << 0)
-#define SS_W        (UINT64_C(1) << 1)
-#define SS_PS       (UINT64_C(1) << 7)
-#define SS_SNP      (UINT64_C(1) << 11) /* leaves, with ECAP.SC */
-#define SS_TM       (UINT64_C(1) << 62) /* leaves, with ECAP.DT */
+#define SS_R   (UINT64_C(1) << 0)
+#define SS_W   (UINT64_C(1) << 1)
+#define SS_PS  (UINT64_C(1) << 7)
+#define SS_SNP (UINT64_C(1) << 11) /* leaves, with ECAP.SC */
+#define SS_TM  (UINT64_C(1) << 62) /* leaves, with ECAP.DT */
 
 /* ------------------------------------------------------------------------- reading tables */
 
@@ -29,8 +29,8 @@ static const struct sv_line *line_read(struct sv_shard *shard, uint64_t hpa)
 	if (line->hpa != base) {
 		line->hpa = base;
 		for (unsigned int i = 0; i < 8; i++)
-			line->word[i] = __atomic_load_n((uint64_t *)(uintptr_t)base + i,
-				__ATOMIC_RELAXED);
+			line->word[i] =
+				__atomic_load_n((uint64_t *)(uintptr_t)base + i, __ATOMIC_RELAXED);
 	}
 	return line;
 }
@@ -63,8 +63,7 @@ static struct vtd_entry entry_read(struct sv_shard *shard, uint64_t hpa)
 /* ------------------------------------------------------------------------- context entries */
 
 /* What the present context entry says, or why it says nothing. */
-static uint8_t context_decode(struct moat_softvtd *sv, struct vtd_entry entry,
-	struct sv_context *c)
+static uint8_t context_decode(struct moat_softvtd *sv, struct vtd_entry entry, struct sv_context *c)
 {
 	unsigned int aw = entry.hi & VTD_CTX_AW;
 
@@ -73,10 +72,10 @@ static uint8_t context_decode(struct moat_softvtd *sv, struct vtd_entry entry,
 	c->levels = aw + 2;
 	c->width = RTE_MIN(sv->conf.mgaw, 12 + 9 * c->levels);
 	if ((entry.lo & VTD_CTX_RSVD_LO) || (entry.hi & VTD_CTX_RSVD_HI) ||
-			(c->tt != VTD_TT_PASS_THROUGH && (c->ssptptr & ~sv->haw_mask)))
+		(c->tt != VTD_TT_PASS_THROUGH && (c->ssptptr & ~sv->haw_mask)))
 		return VTD_FR_CONTEXT_RSVD;
 	if (c->tt == 3 || (c->tt == VTD_TT_DEVICE_TLB && !sv->conf.dt) ||
-			(c->tt == VTD_TT_PASS_THROUGH && !sv->conf.pt))
+		(c->tt == VTD_TT_PASS_THROUGH && !sv->conf.pt))
 		return VTD_FR_CONTEXT_INV;
 	if (aw > 4 || (sv->conf.sagaw >> aw & 1) == 0)
 		return VTD_FR_CONTEXT_INV;
@@ -106,7 +105,7 @@ static uint8_t root_read(struct moat_softvtd *sv, struct sv_shard *shard, moat_s
 	if (!(entry.lo & VTD_ROOT_P))
 		return VTD_FR_ROOT_P;
 	if ((entry.lo & VTD_ROOT_RSVD_LO) || entry.hi != 0 ||
-			(entry.lo & VTD_ROOT_CTP & ~sv->haw_mask))
+		(entry.lo & VTD_ROOT_CTP & ~sv->haw_mask))
 		return VTD_FR_ROOT_RSVD;
 	*ctp = entry.lo & VTD_ROOT_CTP;
 	return 0;
@@ -121,7 +120,7 @@ static void context_prefetch(struct moat_softvtd *sv, struct sv_shard *shard, ui
 		struct vtd_entry entry = entry_read(shard, ctp + (near & 0xff) * sizeof(entry));
 
 		if (sv_context_find(shard, near) != NULL || !(entry.lo & VTD_CTX_P) ||
-				context_decode(sv, entry, &c) != 0)
+			context_decode(sv, entry, &c) != 0)
 			continue;
 		c.fpd = entry.lo & VTD_CTX_FPD;
 		sv_context_fill(shard, &c);
@@ -166,7 +165,7 @@ static const struct sv_context *context_get(struct moat_softvtd *sv, struct sv_s
 	if (fetched->reason == 0) {
 		sv_context_fill(shard, fetched);
 	} else if (sv->conf.cm && fetched->reason != VTD_FR_ROOT_ACCESS &&
-			fetched->reason != VTD_FR_CONTEXT_ACCESS) {
+		fetched->reason != VTD_FR_CONTEXT_ACCESS) {
 		fetched->did = 0; /* CM: what is not there is cached under domain-id 0 */
 		sv_context_fill(shard, fetched);
 	}
@@ -218,15 +217,17 @@ struct walk {
 	unsigned int level; /* of the table at `table` */
 	unsigned int top;   /* level of the root of the tables */
 	uint64_t table;
-	uint64_t prot;      /* AND of the entries so far, | SV_FREED */
-	bool cached;        /* did not begin at the top */
+	uint64_t prot; /* AND of the entries so far, | SV_FREED */
+	bool cached;   /* did not begin at the top */
 };
 
 /* Begin at the deepest cached entry. */
 static void walk_begin(struct sv_shard *shard, struct sv_request *rq, const struct sv_context *c,
 	bool use_cache, struct walk *w)
 {
-	*w = (struct walk){ .level = c->levels, .top = c->levels, .table = c->ssptptr,
+	*w = (struct walk){ .level = c->levels,
+		.top = c->levels,
+		.table = c->ssptptr,
 		.prot = SV_PROT };
 	rq->server = MOAT_SOFTVTD_BY_WALK;
 	for (unsigned int level = 2; level <= c->levels && use_cache; level++) {
@@ -255,7 +256,8 @@ static void entry_cache(struct sv_shard *shard, uint64_t iova, uint16_t did, uns
 	if (is_leaf(level, entry))
 		sv_cache_fill(&shard->iotlb, sv_tag(iova, level_shift(level), did, level), data);
 	else
-		sv_cache_fill(&shard->psc[level - 2], sv_tag(iova, level_shift(level), did, 1), data);
+		sv_cache_fill(&shard->psc[level - 2], sv_tag(iova, level_shift(level), did, 1),
+			data);
 }
 
 /* The other entries of the line that the walk read, where they are present and in order. What is
@@ -274,8 +276,8 @@ static void prefetch(struct moat_softvtd *sv, struct sv_shard *shard, const stru
 		uint64_t tag = sv_tag(iova, shift, did, leaf ? w->level : 1);
 
 		if (page == rq->iova >> shift || !(entry & SV_PROT) ||
-				(entry & reserved(sv, w->level, entry)) ||
-				sv_cache_find(cache, tag) != NULL)
+			(entry & reserved(sv, w->level, entry)) ||
+			sv_cache_find(cache, tag) != NULL)
 			continue;
 		entry_cache(shard, iova, did, w->level, entry,
 			(entry & w->prot & SV_PROT) | (w->prot & SV_FREED));
@@ -395,8 +397,8 @@ static bool lingering_hit(struct moat_softvtd *sv, struct sv_shard *shard, struc
 	struct sv_context *c = sv_context_find(shard, rq->sid);
 	uint8_t reason;
 
-	if (c == NULL || c->state != SV_CONTEXT_LINGERING ||
-			rq->at != MOAT_SOFTVTD_UNTRANSLATED || rq->iova >> c->width != 0)
+	if (c == NULL || c->state != SV_CONTEXT_LINGERING || rq->at != MOAT_SOFTVTD_UNTRANSLATED ||
+		rq->iova >> c->width != 0)
 		return false;
 	rq->context_cached = true;
 	return iotlb_find(sv, shard, rq, c->did, &reason) && reason == 0;

@@ -63,8 +63,10 @@ static int check(const struct vtd *v)
 		return moat_error(-EINVAL, "unit %s: a queue of 2^%u pages; at most 2^%u (IQA.QS)",
 			v->unit.name, v->conf.qi_order, MOAT_VTD_QI_ORDER_MAX);
 	if (!v->caps.qi)
-		return moat_error(-EOPNOTSUPP, "unit %s has no queued invalidation (ECAP.QI is clear); "
-			"it cannot serve moat", v->unit.name);
+		return moat_error(-EOPNOTSUPP,
+			"unit %s has no queued invalidation (ECAP.QI is clear); "
+			"it cannot serve moat",
+			v->unit.name);
 	return 0;
 }
 

@@ -32,10 +32,10 @@
 extern "C" {
 #endif
 
-#define MOAT_VTD_ALIASES 4       /* source-ids that one function's requests may carry */
-#define MOAT_VTD_DEADLINE_MS 1000
-#define MOAT_VTD_QI_ORDER 2      /* 4 pages: 1024 descriptors */
-#define MOAT_VTD_QI_ORDER_MAX 7  /* IQA.QS has three bits */
+#define MOAT_VTD_ALIASES      4 /* source-ids that one function's requests may carry */
+#define MOAT_VTD_DEADLINE_MS  1000
+#define MOAT_VTD_QI_ORDER     2 /* 4 pages: 1024 descriptors */
+#define MOAT_VTD_QI_ORDER_MAX 7 /* IQA.QS has three bits */
 
 /** Who is behind the unit. All optional: without them everything is, under its own source-id. */
 struct moat_vtd_scope {
@@ -48,9 +48,9 @@ struct moat_vtd_scope {
 };
 
 struct moat_vtd_conf {
-	const char *name;               /* "soft0", "dmar0": for messages */
-	const char *kind;               /* NULL: "vtd" */
-	struct moat_vtd_window window;  /* copied */
+	const char *name;              /* "soft0", "dmar0": for messages */
+	const char *kind;              /* NULL: "vtd" */
+	struct moat_vtd_window window; /* copied */
 	/** Memory for root and context tables, queue and page tables. NULL: anonymous memory of this
 	 * process, hpa = va, as the software unit has it. Must outlive the unit. */
 	const struct moat_pt_mem *mem;
@@ -59,14 +59,14 @@ struct moat_vtd_conf {
 	struct moat_vtd_scope scope;
 	const moat_sid_t *pass_through; /* these pass untranslated from the first moment */
 	unsigned int nr_pass_through;
-	uint8_t qi_order;               /* queue of 2^order pages, 0: MOAT_VTD_QI_ORDER */
-	uint32_t deadline_ms;           /* of any single answer of the unit, 0: the default */
-	bool take_over;                 /* own a unit that is found enabled */
-	bool take_over_ir;              /* ... even if it remaps interrupts, which then stops */
+	uint8_t qi_order;     /* queue of 2^order pages, 0: MOAT_VTD_QI_ORDER */
+	uint32_t deadline_ms; /* of any single answer of the unit, 0: the default */
+	bool take_over;       /* own a unit that is found enabled */
+	bool take_over_ir;    /* ... even if it remaps interrupts, which then stops */
 	/** Called last when the unit is destroyed. Never when moat_vtd_create() fails, nor when the
 	 * unit cannot be switched off: then all that it may still read is kept. May be NULL. */
 	void (*release)(void *ctx);
-	void *ctx;                      /* of `hpa` and `release` */
+	void *ctx; /* of `hpa` and `release` */
 };
 
 /**

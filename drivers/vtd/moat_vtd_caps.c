@@ -75,18 +75,26 @@ int moat_vtd_caps_read(const struct moat_vtd_window *window, struct moat_vtd_cap
 	uint32_t ver = vtd_read32(window, VTD_VER);
 
 	if (ver == UINT32_MAX || ver == 0)
-		return moat_error(-ENODEV, "VER reads 0x%" PRIx32 ": no VT-d unit answers there; "
-			"is the address the DRHD's register base, and is VT-d on in the firmware?", ver);
+		return moat_error(-ENODEV,
+			"VER reads 0x%" PRIx32 ": no VT-d unit answers there; "
+			"is the address the DRHD's register base, and is VT-d on in the firmware?",
+			ver);
 	moat_vtd_caps_decode(ver, vtd_read64(window, VTD_CAP), vtd_read64(window, VTD_ECAP), caps);
 	if ((caps->sagaw & 0xe) == 0)
-		return moat_error(-EPROTO, "CAP 0x%" PRIx64 ": SAGAW 0x%x names no page-table depth of "
-			"3, 4 or 5 levels", caps->cap, caps->sagaw);
+		return moat_error(-EPROTO,
+			"CAP 0x%" PRIx64 ": SAGAW 0x%x names no page-table depth of "
+			"3, 4 or 5 levels",
+			caps->cap, caps->sagaw);
 	if (caps->fro + caps->nfr * VTD_FRCD_SIZE > VTD_WINDOW_SIZE)
-		return moat_error(-EPROTO, "CAP 0x%" PRIx64 ": %u fault records from 0x%x on reach "
-			"beyond the 4 KiB window", caps->cap, caps->nfr, caps->fro);
+		return moat_error(-EPROTO,
+			"CAP 0x%" PRIx64 ": %u fault records from 0x%x on reach "
+			"beyond the 4 KiB window",
+			caps->cap, caps->nfr, caps->fro);
 	if (caps->iro + VTD_IOTLB + 8 > VTD_WINDOW_SIZE)
-		return moat_error(-EPROTO, "ECAP 0x%" PRIx64 ": IOTLB registers at 0x%x are beyond the "
-			"4 KiB window", caps->ecap, caps->iro);
+		return moat_error(-EPROTO,
+			"ECAP 0x%" PRIx64 ": IOTLB registers at 0x%x are beyond the "
+			"4 KiB window",
+			caps->ecap, caps->iro);
 	return 0;
 }
 

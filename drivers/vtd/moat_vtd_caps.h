@@ -22,34 +22,34 @@ struct moat_vtd_caps {
 	uint8_t ver_major, ver_minor;
 
 	/* CAP */
-	uint32_t nd;       /* domain-ids: 2^(4 + 2 * CAP.ND) */
-	bool rwbf;         /* write-buffer flush needed */
-	bool plmr, phmr;   /* protected low, high memory region */
-	bool cm;           /* caching mode */
-	uint8_t sagaw;     /* bit 1: 39, bit 2: 48, bit 3: 57 bits */
-	uint8_t mgaw;      /* bits of IOVA: CAP.MGAW + 1 */
-	bool zlr;          /* zero-length reads of write-only pages */
-	uint16_t fro;      /* byte offset of the first fault recording register */
-	uint8_t sllps;     /* bit 0: 2 MiB, bit 1: 1 GiB leaves */
-	bool psi;          /* page-selective IOTLB invalidation */
-	uint16_t nfr;      /* fault recording registers: CAP.NFR + 1 */
-	uint8_t mamv;      /* largest address mask */
-	bool dwd, drd;     /* drain writes, reads */
-	bool fl1gp, fl5lp; /* first stage: 1 GiB leaves, five levels */
-	bool pi;           /* posted interrupts */
+	uint32_t nd;          /* domain-ids: 2^(4 + 2 * CAP.ND) */
+	bool rwbf;            /* write-buffer flush needed */
+	bool plmr, phmr;      /* protected low, high memory region */
+	bool cm;              /* caching mode */
+	uint8_t sagaw;        /* bit 1: 39, bit 2: 48, bit 3: 57 bits */
+	uint8_t mgaw;         /* bits of IOVA: CAP.MGAW + 1 */
+	bool zlr;             /* zero-length reads of write-only pages */
+	uint16_t fro;         /* byte offset of the first fault recording register */
+	uint8_t sllps;        /* bit 0: 2 MiB, bit 1: 1 GiB leaves */
+	bool psi;             /* page-selective IOTLB invalidation */
+	uint16_t nfr;         /* fault recording registers: CAP.NFR + 1 */
+	uint8_t mamv;         /* largest address mask */
+	bool dwd, drd;        /* drain writes, reads */
+	bool fl1gp, fl5lp;    /* first stage: 1 GiB leaves, five levels */
+	bool pi;              /* posted interrupts */
 	bool esrtps, esirtps; /* setting a table pointer invalidates */
 
 	/* ECAP */
-	bool c;            /* walks snoop */
-	bool qi;           /* queued invalidation */
-	bool dt;           /* device TLB */
-	bool ir, eim;      /* interrupt remapping, x2APIC */
-	bool pt;           /* pass-through */
-	bool sc;           /* snoop control */
-	uint16_t iro;      /* byte offset of IVA and IOTLB */
-	uint8_t mhmv;      /* largest interrupt-index mask */
+	bool c;       /* walks snoop */
+	bool qi;      /* queued invalidation */
+	bool dt;      /* device TLB */
+	bool ir, eim; /* interrupt remapping, x2APIC */
+	bool pt;      /* pass-through */
+	bool sc;      /* snoop control */
+	uint16_t iro; /* byte offset of IVA and IOTLB */
+	uint8_t mhmv; /* largest interrupt-index mask */
 	bool nest, prs, ers, srs, nwfs, eafs;
-	uint8_t pss;       /* PASID bits: ECAP.PSS + 1; 0 without PASID */
+	uint8_t pss; /* PASID bits: ECAP.PSS + 1; 0 without PASID */
 	bool pasid, dit, pds;
 	bool smts, slts, flts, slads; /* scalable mode; second, first stage in it; A/D bits */
 };

@@ -16,8 +16,8 @@
 #define DMAR_FLAGS      37
 #define DMAR_STRUCTURES 48
 
-#define STRUCT_HEADER   4 /* type and length, 16 bits each */
-#define SCOPE_HEADER    6
+#define STRUCT_HEADER 4 /* type and length, 16 bits each */
+#define SCOPE_HEADER  6
 
 enum {
 	TYPE_DRHD = 0,
@@ -57,9 +57,11 @@ static uint64_t get64(const uint8_t *p)
 	return get32(p) | (uint64_t)get32(p + 4) << 32;
 }
 
-#define malformed(offset, fmt, ...) \
-	moat_error(-EBADMSG, "DMAR table, offset 0x%zx: " fmt "; the firmware's table is broken: " \
-		"update it, or report it", (size_t)(offset), ##__VA_ARGS__)
+#define malformed(offset, fmt, ...)                                                   \
+	moat_error(-EBADMSG,                                                          \
+		"DMAR table, offset 0x%zx: " fmt "; the firmware's table is broken: " \
+		"update it, or report it",                                            \
+		(size_t)(offset), ##__VA_ARGS__)
 
 /* -------------------------------------------------------- first round: does it add up, how many */
 
@@ -95,10 +97,11 @@ static int check_scopes(const uint8_t *t, size_t at, size_t end, struct counts *
 		uint8_t len = end - at >= SCOPE_HEADER ? t[at + 1] : 0;
 
 		if (end - at < SCOPE_HEADER)
-			return malformed(at, "%zu bytes left over behind the device scopes", end - at);
-		if (len < SCOPE_HEADER + 2 || (len & 1) || len > end - at)
-			return malformed(at + 1, "a device scope of %u bytes, where %zu are left", len,
+			return malformed(at, "%zu bytes left over behind the device scopes",
 				end - at);
+		if (len < SCOPE_HEADER + 2 || (len & 1) || len > end - at)
+			return malformed(at + 1, "a device scope of %u bytes, where %zu are left",
+				len, end - at);
 		c->scopes++;
 		at += len;
 	}
@@ -108,7 +111,8 @@ static int check_scopes(const uint8_t *t, size_t at, size_t end, struct counts *
 static int check_drhd(const uint8_t *t, size_t at)
 {
 	if (get64(t + at + 8) == 0 || get64(t + at + 8) % MOAT_PAGE_SIZE != 0)
-		return malformed(at + 8, "DRHD with its registers at 0x%" PRIx64, get64(t + at + 8));
+		return malformed(at + 8, "DRHD with its registers at 0x%" PRIx64,
+			get64(t + at + 8));
 	return 0;
 }
 
@@ -162,7 +166,8 @@ static int check(const uint8_t *t, size_t len, struct counts *c)
 		uint16_t n = len - at >= STRUCT_HEADER ? get16(t + at + 2) : 0;
 
 		if (n < STRUCT_HEADER || n > len - at)
-			return malformed(at, "a structure of %u bytes, where %zu are left", n, len - at);
+			return malformed(at, "a structure of %u bytes, where %zu are left", n,
+				len - at);
 		ret = check_structure(t, at, get16(t + at), n, c);
 		at += n;
 	}
@@ -328,15 +333,17 @@ int moat_dmar_load(const char *root, struct moat_dmar **dmar)
 	snprintf(path, sizeof(path), "%s/sys/firmware/acpi/tables/DMAR", root != NULL ? root : "");
 	f = fopen(path, "rb");
 	if (f == NULL && errno == ENOENT)
-		return moat_error(-ENOENT, "%s: there is no DMAR table: the machine has no VT-d, or it is "
-			"off in the firmware's settings", path);
+		return moat_error(-ENOENT,
+			"%s: there is no DMAR table: the machine has no VT-d, or it is "
+			"off in the firmware's settings",
+			path);
 	if (f == NULL)
 		return moat_error(-errno, "%s: %s; reading it takes root", path, strerror(errno));
 	table = malloc(limit);
 	len = table != NULL ? fread(table, 1, limit, f) : 0;
 	fclose(f);
-	ret = table != NULL ? moat_dmar_parse(table, len, dmar) :
-		moat_error(-ENOMEM, "no memory for the DMAR table");
+	ret = table != NULL ? moat_dmar_parse(table, len, dmar)
+			    : moat_error(-ENOMEM, "no memory for the DMAR table");
 	free(table);
 	return ret;
 }

@@ -31,7 +31,7 @@ enum moat_dmar_scope_type {
 	MOAT_DMAR_BRIDGE = 2, /* and everything below it */
 	MOAT_DMAR_IOAPIC = 3,
 	MOAT_DMAR_HPET = 4,
-	MOAT_DMAR_ACPI = 5,   /* an ANDD names it */
+	MOAT_DMAR_ACPI = 5, /* an ANDD names it */
 };
 
 struct moat_dmar_scope {
@@ -78,10 +78,10 @@ struct moat_dmar_andd {
 };
 
 struct moat_dmar {
-	uint8_t haw;            /* bits of host addresses */
-	bool intr_remap;        /* the platform supports interrupt remapping */
+	uint8_t haw;     /* bits of host addresses */
+	bool intr_remap; /* the platform supports interrupt remapping */
 	bool x2apic_opt_out;
-	bool dma_opt_in;        /* firmware asks for DMA protection */
+	bool dma_opt_in; /* firmware asks for DMA protection */
 	unsigned int nr_units, nr_rmrrs, nr_atsrs, nr_satcs, nr_andds, nr_unknown;
 	struct moat_dmar_unit *unit;
 	struct moat_dmar_rmrr *rmrr;

@@ -18,15 +18,15 @@
 struct host {
 	char name[16];
 	char *root;
-	pthread_mutex_t lock;   /* of `pci`, which is scanned anew when a function is not known */
-	unsigned int index;     /* of the unit in `dmar` */
+	pthread_mutex_t lock; /* of `pci`, which is scanned anew when a function is not known */
+	unsigned int index;   /* of the unit in `dmar` */
 	uint16_t segment;
 	struct moat_dmar *dmar;
 	struct moat_pci *pci;
 	struct moat_vtd_hugepages *pages;
 	struct moat_pt_mem mem;
 	struct moat_vtd_window window;
-	moat_sid_t *pass;       /* what passes through */
+	moat_sid_t *pass; /* what passes through */
 	unsigned int nr_pass;
 };
 
@@ -42,12 +42,16 @@ int moat_vtd_host_map(const char *root, const struct moat_dmar_unit *unit,
 	snprintf(path, sizeof(path), "%s/dev/mem", root != NULL ? root : "");
 	fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC); /* O_SYNC: uncached */
 	if (fd < 0)
-		return moat_error(-EACCES, "%s: %s; the unit's registers take root, and a kernel that is "
-			"not locked down", path, strerror(errno));
+		return moat_error(-EACCES,
+			"%s: %s; the unit's registers take root, and a kernel that is "
+			"not locked down",
+			path, strerror(errno));
 	page = mmap(NULL, unit->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, unit->base);
 	if (page == MAP_FAILED)
-		moat_error(-EACCES, "%s: the registers at 0x%" PRIx64 " cannot be mapped (%s): boot with "
-			"iomem=relaxed", path, unit->base, strerror(errno));
+		moat_error(-EACCES,
+			"%s: the registers at 0x%" PRIx64 " cannot be mapped (%s): boot with "
+			"iomem=relaxed",
+			path, unit->base, strerror(errno));
 	close(fd);
 	if (page == MAP_FAILED)
 		return -EACCES;
@@ -86,10 +90,12 @@ static int verdict(const struct host *h, moat_sid_t sid)
 		return moat_error(-ENODEV, "%04x:" MOAT_SID_FMT " is behind unit dmar%d, not %s",
 			h->segment, MOAT_SID_ARGS(sid), unit, h->name);
 	if (r != NULL)
-		return moat_error(-EPERM, "%04x:" MOAT_SID_FMT " cannot be a tenant's: firmware has "
-			"reserved 0x%" PRIx64 " to 0x%" PRIx64 " for it (RMRR), memory that it may use at any "
-			"time; look for a setting of the firmware that ends this", h->segment,
-			MOAT_SID_ARGS(sid), r->base, r->limit);
+		return moat_error(-EPERM,
+			"%04x:" MOAT_SID_FMT " cannot be a tenant's: firmware has "
+			"reserved 0x%" PRIx64 " to 0x%" PRIx64
+			" for it (RMRR), memory that it may use at any "
+			"time; look for a setting of the firmware that ends this",
+			h->segment, MOAT_SID_ARGS(sid), r->base, r->limit);
 	return 0;
 }
 
@@ -138,8 +144,9 @@ static int list_kernels(struct host *h, const struct moat_vtd_host_conf *conf)
 		unsigned int n;
 
 		if (h->pci->fn[i].segment != h->dmar->unit[h->index].segment ||
-				is_tenants(conf, sid) || moat_dmar_unit_of(h->dmar, h->pci,
-					h->pci->fn[i].segment, sid) != (int)h->index)
+			is_tenants(conf, sid) ||
+			moat_dmar_unit_of(h->dmar, h->pci, h->pci->fn[i].segment, sid) !=
+				(int)h->index)
 			continue;
 		n = host_aliases(h, sid, alias);
 		for (unsigned int a = 0; a < n; a++)

@@ -27,12 +27,13 @@ extern "C" {
 #endif
 
 struct moat_vtd_host_conf {
-	const char *root;          /* prefix of /sys, /dev/mem and /proc; NULL: this machine */
-	int unit;                  /* which DRHD of the table; -1: the one that serves tenant[0] */
-	uint16_t segment;          /* of the tenants' functions */
-	const moat_sid_t *tenant;  /* functions that do not pass through, to be attached to domains */
+	const char *root; /* prefix of /sys, /dev/mem and /proc; NULL: this machine */
+	int unit;         /* which DRHD of the table; -1: the one that serves tenant[0] */
+	uint16_t segment; /* of the tenants' functions */
+	const moat_sid_t
+		*tenant; /* functions that do not pass through, to be attached to domains */
 	unsigned int nr_tenants;
-	uint8_t qi_order;          /* as struct moat_vtd_conf has them */
+	uint8_t qi_order; /* as struct moat_vtd_conf has them */
 	uint32_t deadline_ms;
 	bool take_over, take_over_ir;
 };

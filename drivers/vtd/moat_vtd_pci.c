@@ -180,7 +180,7 @@ const struct moat_pci_fn *moat_pci_bridge_to(const struct moat_pci *pci, uint16_
 		const struct moat_pci_fn *fn = &pci->fn[i];
 
 		if (!fn->bridge || fn->segment != segment || fn->secondary == 0 ||
-				bus < fn->secondary || bus > fn->subordinate)
+			bus < fn->secondary || bus > fn->subordinate)
 			continue;
 		/* Ranges nest: the lowest bridge has the highest secondary bus. A virtual function's bus
 		 * may be nobody's secondary: then it belongs to the bridge above its physical one. */
@@ -199,7 +199,7 @@ unsigned int moat_pci_aliases(const struct moat_pci *pci, uint16_t segment, moat
 	alias[n++] = sid;
 	/* Each step goes to a lower bus number; a table that does not is no tree. */
 	for (unsigned int bus = sid >> 8; b != NULL && b->sid >> 8 < (int)bus && n < max;
-			bus = b->sid >> 8, b = moat_pci_bridge_to(pci, segment, bus)) {
+		bus = b->sid >> 8, b = moat_pci_bridge_to(pci, segment, bus)) {
 		if (b->port == MOAT_PCI_TO_PCI)
 			alias[n++] = MOAT_SID(b->secondary, 0, 0);
 		else if (b->port == MOAT_PCI_CONVENTIONAL || b->port == MOAT_PCI_FROM_PCI)

@@ -26,19 +26,19 @@ enum moat_pci_port {
 	MOAT_PCI_ROOT_PORT = 0x4,
 	MOAT_PCI_UPSTREAM = 0x5,
 	MOAT_PCI_DOWNSTREAM = 0x6,
-	MOAT_PCI_TO_PCI = 0x7,      /* PCI Express to PCI bridge */
-	MOAT_PCI_FROM_PCI = 0x8,    /* PCI to PCI Express bridge */
+	MOAT_PCI_TO_PCI = 0x7,   /* PCI Express to PCI bridge */
+	MOAT_PCI_FROM_PCI = 0x8, /* PCI to PCI Express bridge */
 };
 
 struct moat_pci_fn {
 	uint16_t segment;
 	moat_sid_t sid;
-	int8_t port;          /* enum moat_pci_port, or another type of the specification */
-	bool bridge;          /* header type 1 */
-	uint8_t secondary;    /* bridge: the bus below it ... */
-	uint8_t subordinate;  /* ... and the last one below that */
+	int8_t port;         /* enum moat_pci_port, or another type of the specification */
+	bool bridge;         /* header type 1 */
+	uint8_t secondary;   /* bridge: the bus below it ... */
+	uint8_t subordinate; /* ... and the last one below that */
 	bool virtfn;
-	moat_sid_t physfn;    /* virtual function: its physical one; else itself */
+	moat_sid_t physfn; /* virtual function: its physical one; else itself */
 	uint16_t vendor, device;
 };
 

@@ -21,125 +21,125 @@
 
 /* -------------------------------------------------------------------------------- registers */
 
-#define VTD_VER     0x00 /* 32: version */
-#define VTD_CAP     0x08 /* 64: capabilities */
-#define VTD_ECAP    0x10 /* 64: extended capabilities */
-#define VTD_GCMD    0x18 /* 32, wo: global command */
-#define VTD_GSTS    0x1c /* 32, ro: global status */
-#define VTD_RTADDR  0x20 /* 64: root-table address */
-#define VTD_CCMD    0x28 /* 64: context command */
-#define VTD_FSTS    0x34 /* 32: fault status */
-#define VTD_FECTL   0x38 /* 32: fault event control */
-#define VTD_FEDATA  0x3c /* 32 */
-#define VTD_FEADDR  0x40 /* 32 */
-#define VTD_FEUADDR 0x44 /* 32 */
-#define VTD_PMEN    0x64 /* 32: protected memory enable */
-#define VTD_PLMBASE 0x68 /* 32 */
+#define VTD_VER      0x00 /* 32: version */
+#define VTD_CAP      0x08 /* 64: capabilities */
+#define VTD_ECAP     0x10 /* 64: extended capabilities */
+#define VTD_GCMD     0x18 /* 32, wo: global command */
+#define VTD_GSTS     0x1c /* 32, ro: global status */
+#define VTD_RTADDR   0x20 /* 64: root-table address */
+#define VTD_CCMD     0x28 /* 64: context command */
+#define VTD_FSTS     0x34 /* 32: fault status */
+#define VTD_FECTL    0x38 /* 32: fault event control */
+#define VTD_FEDATA   0x3c /* 32 */
+#define VTD_FEADDR   0x40 /* 32 */
+#define VTD_FEUADDR  0x44 /* 32 */
+#define VTD_PMEN     0x64 /* 32: protected memory enable */
+#define VTD_PLMBASE  0x68 /* 32 */
 #define VTD_PLMLIMIT 0x6c /* 32 */
-#define VTD_PHMBASE 0x70 /* 64 */
+#define VTD_PHMBASE  0x70 /* 64 */
 #define VTD_PHMLIMIT 0x78 /* 64 */
-#define VTD_IQH     0x80 /* 64, ro: invalidation queue head */
-#define VTD_IQT     0x88 /* 64: invalidation queue tail */
-#define VTD_IQA     0x90 /* 64: invalidation queue address */
-#define VTD_ICS     0x9c /* 32: invalidation completion status */
-#define VTD_IECTL   0xa0 /* 32: invalidation event control */
-#define VTD_IEDATA  0xa4 /* 32 */
-#define VTD_IEADDR  0xa8 /* 32 */
-#define VTD_IEUADDR 0xac /* 32 */
-#define VTD_IQERCD  0xb0 /* 64, ro: invalidation queue error record */
-#define VTD_IRTA    0xb8 /* 64: interrupt-remapping table address */
+#define VTD_IQH      0x80 /* 64, ro: invalidation queue head */
+#define VTD_IQT      0x88 /* 64: invalidation queue tail */
+#define VTD_IQA      0x90 /* 64: invalidation queue address */
+#define VTD_ICS      0x9c /* 32: invalidation completion status */
+#define VTD_IECTL    0xa0 /* 32: invalidation event control */
+#define VTD_IEDATA   0xa4 /* 32 */
+#define VTD_IEADDR   0xa8 /* 32 */
+#define VTD_IEUADDR  0xac /* 32 */
+#define VTD_IQERCD   0xb0 /* 64, ro: invalidation queue error record */
+#define VTD_IRTA     0xb8 /* 64: interrupt-remapping table address */
 
 /* Two blocks whose places the capabilities tell. */
-#define VTD_IVA     0x00 /* 64, from ECAP.IRO * 16: invalidate address */
-#define VTD_IOTLB   0x08 /* 64, from ECAP.IRO * 16: IOTLB invalidate */
-#define VTD_FRCD_SIZE 16 /* bytes of a fault recording register; the first is at CAP.FRO * 16 */
+#define VTD_IVA       0x00 /* 64, from ECAP.IRO * 16: invalidate address */
+#define VTD_IOTLB     0x08 /* 64, from ECAP.IRO * 16: IOTLB invalidate */
+#define VTD_FRCD_SIZE 16   /* bytes of a fault recording register; the first is at CAP.FRO * 16 */
 
 #define VTD_WINDOW_SIZE 0x1000
 
 /* CAP: capability register */
-#define VTD_CAP_ND_SHIFT     0
-#define VTD_CAP_ND           (UINT64_C(0x7) << 0) /* domain-id bits: 4 + 2 * ND */
-#define VTD_CAP_AFL          (UINT64_C(1) << 3)
-#define VTD_CAP_RWBF         (UINT64_C(1) << 4)
-#define VTD_CAP_PLMR         (UINT64_C(1) << 5)
-#define VTD_CAP_PHMR         (UINT64_C(1) << 6)
-#define VTD_CAP_CM           (UINT64_C(1) << 7)
-#define VTD_CAP_SAGAW_SHIFT  8
-#define VTD_CAP_SAGAW        (UINT64_C(0x1f) << 8)
-#define VTD_CAP_MGAW_SHIFT   16
-#define VTD_CAP_MGAW         (UINT64_C(0x3f) << 16)
-#define VTD_CAP_ZLR          (UINT64_C(1) << 22)
-#define VTD_CAP_FRO_SHIFT    24
-#define VTD_CAP_FRO          (UINT64_C(0x3ff) << 24)
-#define VTD_CAP_SLLPS_SHIFT  34 /* bit 34: 2 MiB, bit 35: 1 GiB */
-#define VTD_CAP_SLLPS        (UINT64_C(0xf) << 34)
-#define VTD_CAP_PSI          (UINT64_C(1) << 39)
-#define VTD_CAP_NFR_SHIFT    40
-#define VTD_CAP_NFR          (UINT64_C(0xff) << 40) /* fault recording registers: NFR + 1 */
-#define VTD_CAP_MAMV_SHIFT   48
-#define VTD_CAP_MAMV         (UINT64_C(0x3f) << 48)
-#define VTD_CAP_DWD          (UINT64_C(1) << 54)
-#define VTD_CAP_DRD          (UINT64_C(1) << 55)
-#define VTD_CAP_FL1GP        (UINT64_C(1) << 56)
-#define VTD_CAP_PI           (UINT64_C(1) << 59)
-#define VTD_CAP_FL5LP        (UINT64_C(1) << 60)
-#define VTD_CAP_ESIRTPS      (UINT64_C(1) << 62)
-#define VTD_CAP_ESRTPS       (UINT64_C(1) << 63)
+#define VTD_CAP_ND_SHIFT    0
+#define VTD_CAP_ND          (UINT64_C(0x7) << 0) /* domain-id bits: 4 + 2 * ND */
+#define VTD_CAP_AFL         (UINT64_C(1) << 3)
+#define VTD_CAP_RWBF        (UINT64_C(1) << 4)
+#define VTD_CAP_PLMR        (UINT64_C(1) << 5)
+#define VTD_CAP_PHMR        (UINT64_C(1) << 6)
+#define VTD_CAP_CM          (UINT64_C(1) << 7)
+#define VTD_CAP_SAGAW_SHIFT 8
+#define VTD_CAP_SAGAW       (UINT64_C(0x1f) << 8)
+#define VTD_CAP_MGAW_SHIFT  16
+#define VTD_CAP_MGAW        (UINT64_C(0x3f) << 16)
+#define VTD_CAP_ZLR         (UINT64_C(1) << 22)
+#define VTD_CAP_FRO_SHIFT   24
+#define VTD_CAP_FRO         (UINT64_C(0x3ff) << 24)
+#define VTD_CAP_SLLPS_SHIFT 34 /* bit 34: 2 MiB, bit 35: 1 GiB */
+#define VTD_CAP_SLLPS       (UINT64_C(0xf) << 34)
+#define VTD_CAP_PSI         (UINT64_C(1) << 39)
+#define VTD_CAP_NFR_SHIFT   40
+#define VTD_CAP_NFR         (UINT64_C(0xff) << 40) /* fault recording registers: NFR + 1 */
+#define VTD_CAP_MAMV_SHIFT  48
+#define VTD_CAP_MAMV        (UINT64_C(0x3f) << 48)
+#define VTD_CAP_DWD         (UINT64_C(1) << 54)
+#define VTD_CAP_DRD         (UINT64_C(1) << 55)
+#define VTD_CAP_FL1GP       (UINT64_C(1) << 56)
+#define VTD_CAP_PI          (UINT64_C(1) << 59)
+#define VTD_CAP_FL5LP       (UINT64_C(1) << 60)
+#define VTD_CAP_ESIRTPS     (UINT64_C(1) << 62)
+#define VTD_CAP_ESRTPS      (UINT64_C(1) << 63)
 
 /* ECAP: extended capability register */
-#define VTD_ECAP_C           (UINT64_C(1) << 0) /* page walks snoop the processor's caches */
-#define VTD_ECAP_QI          (UINT64_C(1) << 1)
-#define VTD_ECAP_DT          (UINT64_C(1) << 2)
-#define VTD_ECAP_IR          (UINT64_C(1) << 3)
-#define VTD_ECAP_EIM         (UINT64_C(1) << 4)
-#define VTD_ECAP_PT          (UINT64_C(1) << 6)
-#define VTD_ECAP_SC          (UINT64_C(1) << 7)
-#define VTD_ECAP_IRO_SHIFT   8
-#define VTD_ECAP_IRO         (UINT64_C(0x3ff) << 8)
-#define VTD_ECAP_MHMV_SHIFT  20
-#define VTD_ECAP_MHMV        (UINT64_C(0xf) << 20)
-#define VTD_ECAP_MTS         (UINT64_C(1) << 25)
-#define VTD_ECAP_NEST        (UINT64_C(1) << 26)
-#define VTD_ECAP_PRS         (UINT64_C(1) << 29)
-#define VTD_ECAP_ERS         (UINT64_C(1) << 30)
-#define VTD_ECAP_SRS         (UINT64_C(1) << 31)
-#define VTD_ECAP_NWFS        (UINT64_C(1) << 33)
-#define VTD_ECAP_EAFS        (UINT64_C(1) << 34)
-#define VTD_ECAP_PSS_SHIFT   35
-#define VTD_ECAP_PSS         (UINT64_C(0x1f) << 35)
-#define VTD_ECAP_PASID       (UINT64_C(1) << 40)
-#define VTD_ECAP_DIT         (UINT64_C(1) << 41)
-#define VTD_ECAP_PDS         (UINT64_C(1) << 42)
-#define VTD_ECAP_SMTS        (UINT64_C(1) << 43)
-#define VTD_ECAP_VCS         (UINT64_C(1) << 44)
-#define VTD_ECAP_SLADS       (UINT64_C(1) << 45)
-#define VTD_ECAP_SLTS        (UINT64_C(1) << 46)
-#define VTD_ECAP_FLTS        (UINT64_C(1) << 47)
-#define VTD_ECAP_SMPWCS      (UINT64_C(1) << 48)
-#define VTD_ECAP_RPS         (UINT64_C(1) << 49)
+#define VTD_ECAP_C          (UINT64_C(1) << 0) /* page walks snoop the processor's caches */
+#define VTD_ECAP_QI         (UINT64_C(1) << 1)
+#define VTD_ECAP_DT         (UINT64_C(1) << 2)
+#define VTD_ECAP_IR         (UINT64_C(1) << 3)
+#define VTD_ECAP_EIM        (UINT64_C(1) << 4)
+#define VTD_ECAP_PT         (UINT64_C(1) << 6)
+#define VTD_ECAP_SC         (UINT64_C(1) << 7)
+#define VTD_ECAP_IRO_SHIFT  8
+#define VTD_ECAP_IRO        (UINT64_C(0x3ff) << 8)
+#define VTD_ECAP_MHMV_SHIFT 20
+#define VTD_ECAP_MHMV       (UINT64_C(0xf) << 20)
+#define VTD_ECAP_MTS        (UINT64_C(1) << 25)
+#define VTD_ECAP_NEST       (UINT64_C(1) << 26)
+#define VTD_ECAP_PRS        (UINT64_C(1) << 29)
+#define VTD_ECAP_ERS        (UINT64_C(1) << 30)
+#define VTD_ECAP_SRS        (UINT64_C(1) << 31)
+#define VTD_ECAP_NWFS       (UINT64_C(1) << 33)
+#define VTD_ECAP_EAFS       (UINT64_C(1) << 34)
+#define VTD_ECAP_PSS_SHIFT  35
+#define VTD_ECAP_PSS        (UINT64_C(0x1f) << 35)
+#define VTD_ECAP_PASID      (UINT64_C(1) << 40)
+#define VTD_ECAP_DIT        (UINT64_C(1) << 41)
+#define VTD_ECAP_PDS        (UINT64_C(1) << 42)
+#define VTD_ECAP_SMTS       (UINT64_C(1) << 43)
+#define VTD_ECAP_VCS        (UINT64_C(1) << 44)
+#define VTD_ECAP_SLADS      (UINT64_C(1) << 45)
+#define VTD_ECAP_SLTS       (UINT64_C(1) << 46)
+#define VTD_ECAP_FLTS       (UINT64_C(1) << 47)
+#define VTD_ECAP_SMPWCS     (UINT64_C(1) << 48)
+#define VTD_ECAP_RPS        (UINT64_C(1) << 49)
 
 /* GCMD and GSTS: a command bit and its status bit are the same bit. */
-#define VTD_GCMD_TE          (UINT32_C(1) << 31)
-#define VTD_GCMD_SRTP        (UINT32_C(1) << 30) /* one-shot */
-#define VTD_GCMD_SFL         (UINT32_C(1) << 29) /* one-shot */
-#define VTD_GCMD_EAFL        (UINT32_C(1) << 28)
-#define VTD_GCMD_WBF         (UINT32_C(1) << 27) /* one-shot */
-#define VTD_GCMD_QIE         (UINT32_C(1) << 26)
-#define VTD_GCMD_IRE         (UINT32_C(1) << 25)
-#define VTD_GCMD_SIRTP       (UINT32_C(1) << 24) /* one-shot */
-#define VTD_GCMD_CFI         (UINT32_C(1) << 23)
-#define VTD_GSTS_TES         VTD_GCMD_TE
-#define VTD_GSTS_RTPS        VTD_GCMD_SRTP
-#define VTD_GSTS_FLS         VTD_GCMD_SFL
-#define VTD_GSTS_AFLS        VTD_GCMD_EAFL
-#define VTD_GSTS_WBFS        VTD_GCMD_WBF
-#define VTD_GSTS_QIES        VTD_GCMD_QIE
-#define VTD_GSTS_IRES        VTD_GCMD_IRE
-#define VTD_GSTS_IRTPS       VTD_GCMD_SIRTP
-#define VTD_GSTS_CFIS        VTD_GCMD_CFI
+#define VTD_GCMD_TE    (UINT32_C(1) << 31)
+#define VTD_GCMD_SRTP  (UINT32_C(1) << 30) /* one-shot */
+#define VTD_GCMD_SFL   (UINT32_C(1) << 29) /* one-shot */
+#define VTD_GCMD_EAFL  (UINT32_C(1) << 28)
+#define VTD_GCMD_WBF   (UINT32_C(1) << 27) /* one-shot */
+#define VTD_GCMD_QIE   (UINT32_C(1) << 26)
+#define VTD_GCMD_IRE   (UINT32_C(1) << 25)
+#define VTD_GCMD_SIRTP (UINT32_C(1) << 24) /* one-shot */
+#define VTD_GCMD_CFI   (UINT32_C(1) << 23)
+#define VTD_GSTS_TES   VTD_GCMD_TE
+#define VTD_GSTS_RTPS  VTD_GCMD_SRTP
+#define VTD_GSTS_FLS   VTD_GCMD_SFL
+#define VTD_GSTS_AFLS  VTD_GCMD_EAFL
+#define VTD_GSTS_WBFS  VTD_GCMD_WBF
+#define VTD_GSTS_QIES  VTD_GCMD_QIE
+#define VTD_GSTS_IRES  VTD_GCMD_IRE
+#define VTD_GSTS_IRTPS VTD_GCMD_SIRTP
+#define VTD_GSTS_CFIS  VTD_GCMD_CFI
 /** What of GSTS goes back into GCMD with the next command: all but the one-shot bits
  * (Global Command Register, "read the GSTS_REG, mask it with 96FFFFFFh, ..."). */
-#define VTD_GSTS_KEEP        UINT32_C(0x96ffffff)
+#define VTD_GSTS_KEEP  UINT32_C(0x96ffffff)
 
 /* RTADDR */
 #define VTD_RTADDR_TTM_SHIFT 10
@@ -169,42 +169,42 @@
 #define VTD_IVA_IH            (UINT64_C(1) << 6)
 
 /* FSTS: fault status. PFO, IQE, ICE, ITE are cleared by writing 1. */
-#define VTD_FSTS_PFO         (UINT32_C(1) << 0)
-#define VTD_FSTS_PPF         (UINT32_C(1) << 1) /* ro: a fault recording register has F set */
-#define VTD_FSTS_AFO         (UINT32_C(1) << 2)
-#define VTD_FSTS_APF         (UINT32_C(1) << 3)
-#define VTD_FSTS_IQE         (UINT32_C(1) << 4)
-#define VTD_FSTS_ICE         (UINT32_C(1) << 5)
-#define VTD_FSTS_ITE         (UINT32_C(1) << 6)
-#define VTD_FSTS_FRI_SHIFT   8
-#define VTD_FSTS_FRI         (UINT32_C(0xff) << 8)
+#define VTD_FSTS_PFO       (UINT32_C(1) << 0)
+#define VTD_FSTS_PPF       (UINT32_C(1) << 1) /* ro: a fault recording register has F set */
+#define VTD_FSTS_AFO       (UINT32_C(1) << 2)
+#define VTD_FSTS_APF       (UINT32_C(1) << 3)
+#define VTD_FSTS_IQE       (UINT32_C(1) << 4)
+#define VTD_FSTS_ICE       (UINT32_C(1) << 5)
+#define VTD_FSTS_ITE       (UINT32_C(1) << 6)
+#define VTD_FSTS_FRI_SHIFT 8
+#define VTD_FSTS_FRI       (UINT32_C(0xff) << 8)
 
 /* FECTL and IECTL */
-#define VTD_FECTL_IM         (UINT32_C(1) << 31)
-#define VTD_FECTL_IP         (UINT32_C(1) << 30)
-#define VTD_IECTL_IM         (UINT32_C(1) << 31)
+#define VTD_FECTL_IM (UINT32_C(1) << 31)
+#define VTD_FECTL_IP (UINT32_C(1) << 30)
+#define VTD_IECTL_IM (UINT32_C(1) << 31)
 
 /* PMEN */
-#define VTD_PMEN_EPM         (UINT32_C(1) << 31)
-#define VTD_PMEN_PRS         (UINT32_C(1) << 0)
+#define VTD_PMEN_EPM (UINT32_C(1) << 31)
+#define VTD_PMEN_PRS (UINT32_C(1) << 0)
 
 /* IQA, IQH, IQT */
-#define VTD_IQA_QS           UINT64_C(0x7)
-#define VTD_IQA_DW           (UINT64_C(1) << 11) /* 256-bit descriptors */
-#define VTD_IQA_IQA          UINT64_C(0xfffffffffffff000)
-#define VTD_IQH_QH           UINT64_C(0x7fff0) /* byte offset of a 128-bit descriptor */
+#define VTD_IQA_QS  UINT64_C(0x7)
+#define VTD_IQA_DW  (UINT64_C(1) << 11) /* 256-bit descriptors */
+#define VTD_IQA_IQA UINT64_C(0xfffffffffffff000)
+#define VTD_IQH_QH  UINT64_C(0x7fff0) /* byte offset of a 128-bit descriptor */
 
 /* FRCD, high half (bits 127:64) */
-#define VTD_FRCD_F           (UINT64_C(1) << 63) /* a fault is recorded; cleared by writing 1 */
-#define VTD_FRCD_T1          (UINT64_C(1) << 62) /* T1 T2: 00 write, 01 page request, */
-#define VTD_FRCD_T2          (UINT64_C(1) << 28) /*        10 read,  11 atomic        */
-#define VTD_FRCD_AT_SHIFT    60 /* address type: 0 untranslated, 1 translation, 2 translated */
-#define VTD_FRCD_AT          (UINT64_C(3) << 60)
-#define VTD_FRCD_FR_SHIFT    32
-#define VTD_FRCD_FR          (UINT64_C(0xff) << 32)
-#define VTD_FRCD_SID         UINT64_C(0xffff)
+#define VTD_FRCD_F        (UINT64_C(1) << 63) /* a fault is recorded; cleared by writing 1 */
+#define VTD_FRCD_T1       (UINT64_C(1) << 62) /* T1 T2: 00 write, 01 page request, */
+#define VTD_FRCD_T2       (UINT64_C(1) << 28) /*        10 read,  11 atomic        */
+#define VTD_FRCD_AT_SHIFT 60 /* address type: 0 untranslated, 1 translation, 2 translated */
+#define VTD_FRCD_AT       (UINT64_C(3) << 60)
+#define VTD_FRCD_FR_SHIFT 32
+#define VTD_FRCD_FR       (UINT64_C(0xff) << 32)
+#define VTD_FRCD_SID      UINT64_C(0xffff)
 /* FRCD, low half */
-#define VTD_FRCD_FI          UINT64_C(0xfffffffffffff000)
+#define VTD_FRCD_FI       UINT64_C(0xfffffffffffff000)
 
 /* ------------------------------------------------------------------ root and context entries */
 
@@ -214,21 +214,21 @@ struct vtd_entry {
 	uint64_t hi;
 };
 
-#define VTD_ROOT_P           (UINT64_C(1) << 0)
-#define VTD_ROOT_CTP         UINT64_C(0xfffffffffffff000)
-#define VTD_ROOT_RSVD_LO     UINT64_C(0xffe) /* all of `hi` is reserved, too */
+#define VTD_ROOT_P       (UINT64_C(1) << 0)
+#define VTD_ROOT_CTP     UINT64_C(0xfffffffffffff000)
+#define VTD_ROOT_RSVD_LO UINT64_C(0xffe) /* all of `hi` is reserved, too */
 
-#define VTD_CTX_P            (UINT64_C(1) << 0)
-#define VTD_CTX_FPD          (UINT64_C(1) << 1)
-#define VTD_CTX_TT_SHIFT     2
-#define VTD_CTX_TT           (UINT64_C(3) << 2)
-#define VTD_CTX_RSVD_LO      UINT64_C(0xff0)
-#define VTD_CTX_SSPTPTR      UINT64_C(0xfffffffffffff000)
-#define VTD_CTX_AW_SHIFT     0 /* of `hi` */
-#define VTD_CTX_AW           (UINT64_C(7) << 0) /* levels - 2 */
-#define VTD_CTX_DID_SHIFT    8
-#define VTD_CTX_DID          (UINT64_C(0xffff) << 8)
-#define VTD_CTX_RSVD_HI      UINT64_C(0xffffffffff000080) /* bits 6:3 are ignored */
+#define VTD_CTX_P         (UINT64_C(1) << 0)
+#define VTD_CTX_FPD       (UINT64_C(1) << 1)
+#define VTD_CTX_TT_SHIFT  2
+#define VTD_CTX_TT        (UINT64_C(3) << 2)
+#define VTD_CTX_RSVD_LO   UINT64_C(0xff0)
+#define VTD_CTX_SSPTPTR   UINT64_C(0xfffffffffffff000)
+#define VTD_CTX_AW_SHIFT  0                  /* of `hi` */
+#define VTD_CTX_AW        (UINT64_C(7) << 0) /* levels - 2 */
+#define VTD_CTX_DID_SHIFT 8
+#define VTD_CTX_DID       (UINT64_C(0xffff) << 8)
+#define VTD_CTX_RSVD_HI   UINT64_C(0xffffffffff000080) /* bits 6:3 are ignored */
 
 /** Context entry, TT: what is done with the requests of a source. */
 enum vtd_tt {
@@ -241,20 +241,21 @@ enum vtd_tt {
 
 /** Legacy-mode DMA faults and interrupt-remapping faults ("Fault Reason Encodings"). */
 enum vtd_fault_reason {
-	VTD_FR_ROOT_P = 0x1,        /* root entry not present */
-	VTD_FR_CONTEXT_P = 0x2,     /* context entry not present */
-	VTD_FR_CONTEXT_INV = 0x3,   /* context entry programmed wrongly (AW, TT) */
-	VTD_FR_BEYOND_AW = 0x4,     /* address beyond MGAW or the context entry's AW */
-	VTD_FR_WRITE = 0x5,         /* write, and no W on the walk */
-	VTD_FR_READ = 0x6,          /* read, and no R on the walk */
-	VTD_FR_PAGING_ACCESS = 0x7, /* a paging entry cannot be fetched */
-	VTD_FR_ROOT_ACCESS = 0x8,   /* the root table cannot be fetched */
+	VTD_FR_ROOT_P = 0x1,         /* root entry not present */
+	VTD_FR_CONTEXT_P = 0x2,      /* context entry not present */
+	VTD_FR_CONTEXT_INV = 0x3,    /* context entry programmed wrongly (AW, TT) */
+	VTD_FR_BEYOND_AW = 0x4,      /* address beyond MGAW or the context entry's AW */
+	VTD_FR_WRITE = 0x5,          /* write, and no W on the walk */
+	VTD_FR_READ = 0x6,           /* read, and no R on the walk */
+	VTD_FR_PAGING_ACCESS = 0x7,  /* a paging entry cannot be fetched */
+	VTD_FR_ROOT_ACCESS = 0x8,    /* the root table cannot be fetched */
 	VTD_FR_CONTEXT_ACCESS = 0x9, /* the context table cannot be fetched */
-	VTD_FR_ROOT_RSVD = 0xa,     /* reserved bit set in a root entry */
-	VTD_FR_CONTEXT_RSVD = 0xb,  /* reserved bit set in a context entry */
-	VTD_FR_PAGING_RSVD = 0xc,   /* reserved bit set in a paging entry */
-	VTD_FR_TT_BLOCKED = 0xd,    /* translated or translation request where TT allows none */
-	VTD_FR_OUTPUT_INTERRUPT = 0xe, /* the translation leads into the interrupt range, 0xfeexxxxx */
+	VTD_FR_ROOT_RSVD = 0xa,      /* reserved bit set in a root entry */
+	VTD_FR_CONTEXT_RSVD = 0xb,   /* reserved bit set in a context entry */
+	VTD_FR_PAGING_RSVD = 0xc,    /* reserved bit set in a paging entry */
+	VTD_FR_TT_BLOCKED = 0xd,     /* translated or translation request where TT allows none */
+	VTD_FR_OUTPUT_INTERRUPT =
+		0xe,                /* the translation leads into the interrupt range, 0xfeexxxxx */
 	VTD_FR_IR_RSVD = 0x20,      /* reserved bits in an interrupt request */
 	VTD_FR_IR_INDEX = 0x21,     /* index beyond the interrupt-remapping table */
 	VTD_FR_IR_P = 0x22,         /* IRTE not present */

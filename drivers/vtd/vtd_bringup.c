@@ -27,8 +27,9 @@ static bool patience(const struct vtd *v, uint64_t end)
 
 static int no_answer(const struct vtd *v, const char *what)
 {
-	return moat_error(-ETIMEDOUT, "unit %s: %s not done after %u ms (GSTS 0x%" PRIx32
-		", FSTS 0x%" PRIx32 "); the unit does not answer: is another driver using it?",
+	return moat_error(-ETIMEDOUT,
+		"unit %s: %s not done after %u ms (GSTS 0x%" PRIx32 ", FSTS 0x%" PRIx32
+		"); the unit does not answer: is another driver using it?",
 		v->unit.name, what, v->conf.deadline_ms, vtd_read32(&v->w, VTD_GSTS),
 		vtd_read32(&v->w, VTD_FSTS));
 }
@@ -66,8 +67,7 @@ int vtd_flush_write_buffer(struct moat_unit *unit)
 	/* GCMD takes one command at a time, and only GSTS tells that it is through: the one wait
 	 * under a lock here, for units of a decade and a half ago. */
 	pthread_mutex_lock(&v->gcmd);
-	vtd_write32(&v->w, VTD_GCMD,
-		(vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP) | VTD_GCMD_WBF);
+	vtd_write32(&v->w, VTD_GCMD, (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP) | VTD_GCMD_WBF);
 	ret = await_gsts(v, VTD_GSTS_WBFS, false, "write-buffer flush (WBF)");
 	pthread_mutex_unlock(&v->gcmd);
 	return ret;
@@ -125,12 +125,16 @@ static int may_own(const struct vtd *v)
 	uint32_t gsts = v->found.gsts;
 
 	if ((gsts & VTD_GSTS_IRES) && !v->conf.take_over_ir)
-		return moat_error(-EBUSY, "unit %s remaps interrupts for somebody (GSTS 0x%" PRIx32
-			"); taking it would stop them: boot with intremap=off", v->unit.name, gsts);
+		return moat_error(-EBUSY,
+			"unit %s remaps interrupts for somebody (GSTS 0x%" PRIx32
+			"); taking it would stop them: boot with intremap=off",
+			v->unit.name, gsts);
 	if ((gsts & (VTD_GSTS_TES | VTD_GSTS_QIES)) && !v->conf.take_over)
-		return moat_error(-EBUSY, "unit %s is in use (GSTS 0x%" PRIx32 ", root table 0x%" PRIx64
+		return moat_error(-EBUSY,
+			"unit %s is in use (GSTS 0x%" PRIx32 ", root table 0x%" PRIx64
 			"): by the kernel, then boot with intel_iommu=off; or left by a moat that was "
-			"killed, then take it over (--take-over)", v->unit.name, gsts, v->found.rtaddr);
+			"killed, then take it over (--take-over)",
+			v->unit.name, gsts, v->found.rtaddr);
 	return 0;
 }
 
@@ -142,7 +146,7 @@ static int queue_off(const struct vtd *v)
 	if (!(vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_QIES))
 		return 0;
 	while (!(vtd_read32(&v->w, VTD_FSTS) & VTD_FSTS_IQE) &&
-			vtd_read64(&v->w, VTD_IQH) != vtd_read64(&v->w, VTD_IQT))
+		vtd_read64(&v->w, VTD_IQH) != vtd_read64(&v->w, VTD_IQT))
 		if (!patience(v, end))
 			break; /* stuck without an error: off all the same */
 	return command(v, VTD_GCMD_QIE, false, "queued invalidation off (QIE)");

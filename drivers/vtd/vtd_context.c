@@ -56,7 +56,7 @@ static void entry_set_domain(struct vtd *v, moat_sid_t sid, const struct moat_do
 {
 	entry_set(v, sid, d->pt->root_hpa | VTD_TT_SECOND_STAGE << VTD_CTX_TT_SHIFT,
 		(uint64_t)(d->pt->levels - 2) << VTD_CTX_AW_SHIFT |
-		(uint64_t)d->did << VTD_CTX_DID_SHIFT);
+			(uint64_t)d->did << VTD_CTX_DID_SHIFT);
 }
 
 /** AW of a pass-through entry: the largest that the unit supports. */
@@ -79,7 +79,8 @@ static int tell_present(struct vtd *v, const moat_sid_t sid[], unsigned int n, u
 {
 	struct moat_qi_desc desc[MOAT_VTD_ALIASES];
 	const struct moat_qi_desc iotlb[] = {
-		moat_qi_iotlb_domain(VTD_DID_ABSENT), moat_qi_iotlb_domain(did),
+		moat_qi_iotlb_domain(VTD_DID_ABSENT),
+		moat_qi_iotlb_domain(did),
 	};
 	int ret;
 
@@ -129,8 +130,9 @@ static int may_attach(const struct vtd *v, const struct moat_domain *d, moat_sid
 		return moat_error(-EINVAL, "unit %s cannot walk tables of %u levels (SAGAW 0x%x)",
 			v->unit.name, d->pt != NULL ? d->pt->levels : 0, v->caps.sagaw);
 	if (d->did >= v->caps.nd)
-		return moat_error(-EINVAL, "unit %s has domain-ids up to %" PRIu32 ", domain %s has %u",
-			v->unit.name, v->caps.nd - 1, d->name, d->did);
+		return moat_error(-EINVAL,
+			"unit %s has domain-ids up to %" PRIu32 ", domain %s has %u", v->unit.name,
+			v->caps.nd - 1, d->name, d->did);
 	if (v->conf.scope.admit != NULL)
 		return v->conf.scope.admit(v->conf.scope.ctx, sid);
 	return 0;
@@ -148,17 +150,22 @@ static int source_free(const struct vtd *v, moat_sid_t sid, moat_sid_t alias, ui
 		/* Functions behind one bridge share its source-id, and so a domain. */
 		if (s->did == did && (alias != sid || !s->own))
 			return 0;
-		return moat_error(-EBUSY, "unit %s: source " MOAT_SID_FMT " is in domain-id %u already%s",
-			v->unit.name, MOAT_SID_ARGS(alias), s->did, alias == sid && s->own ? "" :
-			"; functions behind one PCI bridge cannot be told apart, put them in one domain");
+		return moat_error(-EBUSY,
+			"unit %s: source " MOAT_SID_FMT " is in domain-id %u already%s",
+			v->unit.name, MOAT_SID_ARGS(alias), s->did,
+			alias == sid && s->own
+				? ""
+				: "; functions behind one PCI bridge cannot be told apart, put them in one domain");
 	case VTD_SOURCE_PASS:
-		return moat_error(-EBUSY, "unit %s: source " MOAT_SID_FMT " passes through untranslated, "
-			"it belongs to the kernel; unbind it from its driver first", v->unit.name,
-			MOAT_SID_ARGS(alias));
+		return moat_error(-EBUSY,
+			"unit %s: source " MOAT_SID_FMT " passes through untranslated, "
+			"it belongs to the kernel; unbind it from its driver first",
+			v->unit.name, MOAT_SID_ARGS(alias));
 	default:
-		return moat_error(-EBUSY, "unit %s: source " MOAT_SID_FMT " is being detached; if that "
-			"was refused before, the unit still remembers it", v->unit.name,
-			MOAT_SID_ARGS(alias));
+		return moat_error(-EBUSY,
+			"unit %s: source " MOAT_SID_FMT " is being detached; if that "
+			"was refused before, the unit still remembers it",
+			v->unit.name, MOAT_SID_ARGS(alias));
 	}
 }
 
@@ -253,7 +260,7 @@ int vtd_detach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t si
 
 	pthread_mutex_lock(&v->lock);
 	if (v->source[sid].state != VTD_SOURCE_LIVE || v->source[sid].did != domain->did ||
-			!v->source[sid].own)
+		!v->source[sid].own)
 		n = 0;
 	if (n != 0)
 		nr_gone = drop_sources(v, sid, alias, n, gone);
@@ -276,8 +283,10 @@ int vtd_detach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t si
 static int can_pass(const struct vtd *v)
 {
 	if (!v->caps.pt)
-		return moat_error(-EOPNOTSUPP, "unit %s has no pass-through (ECAP.PT is clear): devices "
-			"that stay with the kernel cannot share it with tenants", v->unit.name);
+		return moat_error(-EOPNOTSUPP,
+			"unit %s has no pass-through (ECAP.PT is clear): devices "
+			"that stay with the kernel cannot share it with tenants",
+			v->unit.name);
 	return 0;
 }
 
@@ -288,8 +297,10 @@ int vtd_pass_through_first(struct vtd *v)
 	for (unsigned int i = 0; ret == 0 && i < v->conf.nr_pass_through; i++) {
 		moat_sid_t sid = v->conf.pass_through[i];
 
-		v->source[sid] = (struct vtd_source){ .state = VTD_SOURCE_PASS, .users = 1,
-			.own = true, .did = VTD_DID_PASS };
+		v->source[sid] = (struct vtd_source){ .state = VTD_SOURCE_PASS,
+			.users = 1,
+			.own = true,
+			.did = VTD_DID_PASS };
 		entry_set_pass(v, sid);
 	}
 	return ret;
@@ -305,8 +316,10 @@ int moat_vtd_pass_through(struct moat_unit *unit, moat_sid_t sid)
 	pthread_mutex_lock(&v->lock);
 	ret = source_free(v, sid, sid, VTD_DID_PASS);
 	if (ret == 0) {
-		v->source[sid] = (struct vtd_source){ .state = VTD_SOURCE_PASS, .users = 1,
-			.own = true, .did = VTD_DID_PASS };
+		v->source[sid] = (struct vtd_source){ .state = VTD_SOURCE_PASS,
+			.users = 1,
+			.own = true,
+			.did = VTD_DID_PASS };
 		entry_set_pass(v, sid);
 	}
 	pthread_mutex_unlock(&v->lock);

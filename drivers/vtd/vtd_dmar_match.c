@@ -17,7 +17,8 @@ static bool in_scope(const struct moat_dmar_scope *s, const struct moat_pci *pci
 	uint8_t bus = sid >> 8;
 
 	if (s->type == MOAT_DMAR_ENDPOINT && s->nr_path == 1)
-		return sid == MOAT_SID(s->bus, s->path[0], s->path[1]); /* needs no bridge, no scan */
+		return sid ==
+			MOAT_SID(s->bus, s->path[0], s->path[1]); /* needs no bridge, no scan */
 	if (s->type != MOAT_DMAR_ENDPOINT && s->type != MOAT_DMAR_BRIDGE)
 		return false;
 	end = moat_pci_follow(pci, segment, s->bus, s->path, s->nr_path);
@@ -63,8 +64,8 @@ int moat_dmar_unit_of(const struct moat_dmar *dmar, const struct moat_pci *pci, 
 			all = i;
 	}
 	if (all < 0)
-		return moat_error(-ENODEV, "no unit of the DMAR table serves %04x:" MOAT_SID_FMT, segment,
-			MOAT_SID_ARGS(sid));
+		return moat_error(-ENODEV, "no unit of the DMAR table serves %04x:" MOAT_SID_FMT,
+			segment, MOAT_SID_ARGS(sid));
 	return all;
 }
 
@@ -74,7 +75,7 @@ const struct moat_dmar_rmrr *moat_dmar_rmrr_of(const struct moat_dmar *dmar,
 	sid = physical(pci, segment, sid);
 	for (unsigned int i = 0; i < dmar->nr_rmrrs; i++)
 		if (dmar->rmrr[i].segment == segment &&
-				in_scopes(&dmar->rmrr[i].scopes, pci, segment, sid))
+			in_scopes(&dmar->rmrr[i].scopes, pci, segment, sid))
 			return &dmar->rmrr[i];
 	return NULL;
 }
@@ -86,11 +87,11 @@ static bool below_atsr(const struct moat_dmar_ats *atsr, const struct moat_pci *
 	const struct moat_pci_fn *b = moat_pci_bridge_to(pci, segment, sid >> 8);
 
 	for (int bus = sid >> 8; b != NULL && b->sid >> 8 < bus;
-			bus = b->sid >> 8, b = moat_pci_bridge_to(pci, segment, bus)) {
+		bus = b->sid >> 8, b = moat_pci_bridge_to(pci, segment, bus)) {
 		if (b->port == MOAT_PCI_CONVENTIONAL || b->port == MOAT_PCI_TO_PCI)
 			return false; /* ATS does not pass through these */
 		if (b->port == MOAT_PCI_ROOT_PORT &&
-				(atsr->flag || in_scopes(&atsr->scopes, pci, segment, b->sid)))
+			(atsr->flag || in_scopes(&atsr->scopes, pci, segment, b->sid)))
 			return true;
 	}
 	return false;
@@ -102,11 +103,11 @@ bool moat_dmar_allows_ats(const struct moat_dmar *dmar, const struct moat_pci *p
 	sid = physical(pci, segment, sid);
 	for (unsigned int i = 0; i < dmar->nr_satcs; i++)
 		if (dmar->satc[i].segment == segment &&
-				in_scopes(&dmar->satc[i].scopes, pci, segment, sid))
+			in_scopes(&dmar->satc[i].scopes, pci, segment, sid))
 			return true;
 	for (unsigned int i = 0; i < dmar->nr_atsrs; i++)
 		if (dmar->atsr[i].segment == segment &&
-				below_atsr(&dmar->atsr[i], pci, segment, sid))
+			below_atsr(&dmar->atsr[i], pci, segment, sid))
 			return true;
 	return false;
 }
@@ -125,7 +126,8 @@ static void say_scopes(struct vtd_text *t, const struct moat_dmar_scopes *scopes
 			vtd_say(t, " %u", s->enumeration);
 		vtd_say(t, " %02x:", s->bus);
 		for (unsigned int p = 0; p < s->nr_path; p++)
-			vtd_say(t, "%s%02x.%x", p != 0 ? "/" : "", s->path[2 * p], s->path[2 * p + 1]);
+			vtd_say(t, "%s%02x.%x", p != 0 ? "/" : "", s->path[2 * p],
+				s->path[2 * p + 1]);
 		vtd_say(t, "\n");
 	}
 }
@@ -159,8 +161,8 @@ int moat_dmar_text(const struct moat_dmar *d, char *text, size_t len)
 		say_scopes(&t, &u->scopes);
 	}
 	for (unsigned int i = 0; i < d->nr_rmrrs; i++) {
-		vtd_say(&t, "RMRR segment %04x 0x%" PRIx64 " to 0x%" PRIx64 "\n", d->rmrr[i].segment,
-			d->rmrr[i].base, d->rmrr[i].limit);
+		vtd_say(&t, "RMRR segment %04x 0x%" PRIx64 " to 0x%" PRIx64 "\n",
+			d->rmrr[i].segment, d->rmrr[i].base, d->rmrr[i].limit);
 		say_scopes(&t, &d->rmrr[i].scopes);
 	}
 	say_ats(&t, "ATSR", "ALL_PORTS", d->nr_atsrs, d->atsr);

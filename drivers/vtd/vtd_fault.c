@@ -73,7 +73,8 @@ unsigned int vtd_faults(struct moat_unit *unit, struct moat_fault faults[], unsi
 	}
 	if ((fsts & VTD_FSTS_PFO) && n != 0) {
 		vtd_write32(&v->w, VTD_FSTS, VTD_FSTS_PFO);
-		atomic_fetch_add_explicit(&v->fault_overflows, 1, memory_order_relaxed); /* counter */
+		atomic_fetch_add_explicit(&v->fault_overflows, 1,
+			memory_order_relaxed); /* counter */
 	}
 	atomic_fetch_add_explicit(&v->faults, taken, memory_order_relaxed); /* counter */
 	return taken;
@@ -83,6 +84,5 @@ void vtd_faults_clear(struct vtd *v)
 {
 	for (unsigned int i = 0; i < v->caps.nfr; i++)
 		vtd_write32(&v->w, v->caps.fro + i * VTD_FRCD_SIZE + 12, VTD_FRCD_F >> 32);
-	vtd_write32(&v->w, VTD_FSTS,
-		VTD_FSTS_PFO | VTD_FSTS_IQE | VTD_FSTS_ICE | VTD_FSTS_ITE);
+	vtd_write32(&v->w, VTD_FSTS, VTD_FSTS_PFO | VTD_FSTS_IQE | VTD_FSTS_ICE | VTD_FSTS_ITE);
 }

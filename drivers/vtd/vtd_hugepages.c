@@ -45,14 +45,17 @@ static int check_chunk(int pagemap, int flags, uint64_t page, unsigned int n, ui
 	uint64_t map[CHUNK], flag[CHUNK];
 
 	if (!read_all(pagemap, map, n, page))
-		return moat_error(-EFAULT, "no pages known at va 0x%" PRIx64, page << MOAT_PAGE_SHIFT);
+		return moat_error(-EFAULT, "no pages known at va 0x%" PRIx64,
+			page << MOAT_PAGE_SHIFT);
 	for (unsigned int i = 0; i < n; i++) {
 		uint64_t va = (page + i) << MOAT_PAGE_SHIFT, is = map[i] & PAGEMAP_PFN;
 
 		if (!(map[i] & PAGEMAP_PRESENT))
-			return moat_error(-EFAULT, "va 0x%" PRIx64 " has no page: touch it first", va);
+			return moat_error(-EFAULT, "va 0x%" PRIx64 " has no page: touch it first",
+				va);
 		if (is == 0)
-			return moat_error(-EPERM, "the kernel hides physical addresses: run as root "
+			return moat_error(-EPERM,
+				"the kernel hides physical addresses: run as root "
 				"(CAP_SYS_ADMIN)");
 		if (*pfn != 0 && is != *pfn)
 			return moat_error(-EFAULT, "memory is not contiguous at va 0x%" PRIx64, va);
@@ -62,8 +65,10 @@ static int check_chunk(int pagemap, int flags, uint64_t page, unsigned int n, ui
 		return moat_error(-EPERM, "/proc/kpageflags cannot be read: run as root");
 	for (unsigned int i = 0; i < n; i++)
 		if (!(flag[i] & KPF_HUGE))
-			return moat_error(-EFAULT, "memory at va 0x%" PRIx64 " is not of hugepages: the "
-				"kernel may move it while a device uses it", (page + i) << MOAT_PAGE_SHIFT);
+			return moat_error(-EFAULT,
+				"memory at va 0x%" PRIx64 " is not of hugepages: the "
+				"kernel may move it while a device uses it",
+				(page + i) << MOAT_PAGE_SHIFT);
 	return 0;
 }
 
@@ -83,7 +88,8 @@ int moat_vtd_host_hpa(const void *va, uint64_t len, uint64_t *hpa)
 	if (len == 0)
 		ret = moat_error(-EFAULT, "no memory, length 0");
 	for (uint64_t at = 0; ret == 0 && at < n; at += CHUNK) {
-		ret = check_chunk(pagemap, flags, first + at, RTE_MIN(n - at, (uint64_t)CHUNK), &pfn);
+		ret = check_chunk(pagemap, flags, first + at, RTE_MIN(n - at, (uint64_t)CHUNK),
+			&pfn);
 		if (at == 0 && ret == 0)
 			*hpa = (pfn - RTE_MIN(n, (uint64_t)CHUNK)) << MOAT_PAGE_SHIFT |
 				((uintptr_t)va & MOAT_PAGE_MASK);
@@ -131,8 +137,9 @@ static void *map_file(struct moat_vtd_hugepages *p, size_t len)
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return MAP_FAILED;
-	va = ftruncate(fd, len) == 0 ?
-		mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0) : MAP_FAILED;
+	va = ftruncate(fd, len) == 0
+		? mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0)
+		: MAP_FAILED;
 	close(fd);
 	if (va == MAP_FAILED)
 		unlink(path);
@@ -144,12 +151,16 @@ static int hugepage_alloc(void *ctx, size_t len, void **va, uint64_t *hpa)
 	struct moat_vtd_hugepages *p = ctx;
 	int ret;
 
-	*va = p->folder[0] != '\0' ? map_file(p, len) :
-		mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
-			MAP_POPULATE | 21 << MAP_HUGE_SHIFT, -1, 0);
+	*va = p->folder[0] != '\0' ? map_file(p, len)
+				   : mmap(NULL, len, PROT_READ | PROT_WRITE,
+					     MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
+						     MAP_POPULATE | 21 << MAP_HUGE_SHIFT,
+					     -1, 0);
 	if (*va == MAP_FAILED)
-		return moat_error(-ENOMEM, "no hugepage of 2 MiB for a unit's tables (%s): raise "
-			"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", strerror(errno));
+		return moat_error(-ENOMEM,
+			"no hugepage of 2 MiB for a unit's tables (%s): raise "
+			"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
+			strerror(errno));
 	/* MAP_POPULATE does not say when it fails, and a page that is not there would be a signal. */
 	ret = moat_vtd_host_hpa(*va, len, hpa);
 	if (ret != 0)
@@ -190,7 +201,7 @@ static void remove_files(struct moat_vtd_hugepages *p, bool ours)
 	snprintf(mine, sizeof(mine), "%s%d-", p->prefix, getpid());
 	while ((e = readdir(d)) != NULL) {
 		if (strncmp(e->d_name, p->prefix, strlen(p->prefix)) != 0 ||
-				(strncmp(e->d_name, mine, strlen(mine)) == 0) != ours)
+			(strncmp(e->d_name, mine, strlen(mine)) == 0) != ours)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", p->folder, e->d_name);
 		unlink(path);

@@ -19,11 +19,11 @@
 
 /* The unit's own memory, one chunk of 2 MiB: offsets in it. */
 #define VTD_MEM_ROOT    0x0
-#define VTD_MEM_STATUS  0x1000   /* where wait descriptors write */
-#define VTD_MEM_QUEUE   0x2000   /* up to 2^MOAT_VTD_QI_ORDER_MAX pages; then 256 context tables */
+#define VTD_MEM_STATUS  0x1000 /* where wait descriptors write */
+#define VTD_MEM_QUEUE   0x2000 /* up to 2^MOAT_VTD_QI_ORDER_MAX pages; then 256 context tables */
 #define VTD_MEM_CONTEXT 0x100000
-#define VTD_BUSES 256
-#define VTD_FNS   256            /* devices and functions of a bus */
+#define VTD_BUSES       256
+#define VTD_FNS         256 /* devices and functions of a bus */
 
 /* Domain-ids that no domain gets. 0 tags what a caching-mode unit remembers as absent. */
 #define VTD_DID_ABSENT 0
@@ -67,13 +67,13 @@ struct vtd {
 	struct vtd_source source[VTD_BUSES * VTD_FNS];
 
 	/* vtd_queue.c */
-	pthread_mutex_t recovery;  /* one lcore looks at errors and mends */
+	pthread_mutex_t recovery;   /* one lcore looks at errors and mends */
 	_Atomic uint64_t next_look; /* TSC: not before then is FSTS read again */
-	_Atomic bool dead;         /* the queue cannot be mended, for the reason in `epitaph` */
+	_Atomic bool dead;          /* the queue cannot be mended, for the reason in `epitaph` */
 	char epitaph[512];
 	uint32_t bad_index, bad_done, bad_times; /* vtd_recover.c: the last place refused */
-	atomic_flag tail_lock;     /* IQT and `tail` change together; see vtd_queue.c */
-	uint64_t tail;             /* last byte offset written to IQT */
+	atomic_flag tail_lock; /* IQT and `tail` change together; see vtd_queue.c */
+	uint64_t tail;         /* last byte offset written to IQT */
 
 	_Atomic uint64_t faults, fault_overflows, iqe, ite, ice, attaches, detaches;
 };

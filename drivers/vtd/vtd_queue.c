@@ -83,8 +83,9 @@ static int poll(void *ctx)
 	now = rte_rdtsc();
 	/* relaxed: only a clock that keeps pollers from reading FSTS all the time */
 	due = atomic_load_explicit(&v->next_look, memory_order_relaxed);
-	if (now < due || !atomic_compare_exchange_strong_explicit(&v->next_look, &due,
-			now + LOOK_INTERVAL, memory_order_relaxed, memory_order_relaxed))
+	if (now < due ||
+		!atomic_compare_exchange_strong_explicit(&v->next_look, &due, now + LOOK_INTERVAL,
+			memory_order_relaxed, memory_order_relaxed))
 		return 0;
 	if (pthread_mutex_trylock(&v->recovery) != 0)
 		return 0;
@@ -121,13 +122,16 @@ int vtd_queue_sync(struct vtd *v, const struct moat_qi_desc desc[], unsigned int
 		if (poll(v) != 0)
 			return -EIO;
 		if (vtd_now_ms() >= end)
-			return moat_error(-ETIMEDOUT, "unit %s: no room in the invalidation queue for "
-				"%u ms (head 0x%" PRIx64 ", tail 0x%" PRIx64 "): the unit does not process it",
-				v->unit.name, v->conf.deadline_ms, head(v), vtd_read64(&v->w, VTD_IQT));
+			return moat_error(-ETIMEDOUT,
+				"unit %s: no room in the invalidation queue for "
+				"%u ms (head 0x%" PRIx64 ", tail 0x%" PRIx64
+				"): the unit does not process it",
+				v->unit.name, v->conf.deadline_ms, head(v),
+				vtd_read64(&v->w, VTD_IQT));
 		sched_yield();
 	}
-	ret = seq < 0 ? (int)seq :
-		moat_qi_wait(v->unit.qi, seq, (uint64_t)v->conf.deadline_ms * 1000);
+	ret = seq < 0 ? (int)seq
+		      : moat_qi_wait(v->unit.qi, seq, (uint64_t)v->conf.deadline_ms * 1000);
 	if (ret == -EIO)
 		return poll(v); /* says why */
 	if (ret == 0 && moat_qi_failed(v->unit.qi, seq))

@@ -55,8 +55,10 @@ static int invalidation_queue_error(struct vtd *v)
 	if (moat_qi_fail_at(v->unit.qi, index, -EIO) != 0)
 		return give_up(v);
 	if (no_progress(v, index)) {
-		moat_error(-EIO, "unit %s refuses whatever stands at index %" PRIu32 " of its "
-			"invalidation queue", v->unit.name, index);
+		moat_error(-EIO,
+			"unit %s refuses whatever stands at index %" PRIu32 " of its "
+			"invalidation queue",
+			v->unit.name, index);
 		return give_up(v);
 	}
 	vtd_write32(&v->w, VTD_FSTS, VTD_FSTS_IQE);

@@ -18,12 +18,12 @@
 #ifdef MOAT_MUTANTS
 /** Is this the one? Asked once for each place. */
 bool moat_mutant_is(const char *name);
-#define MOAT_MUTANT(name)                                                \
-	__extension__({                                                  \
-		static int mutant_ = -1;                                 \
-		if (mutant_ < 0)                                         \
-			mutant_ = moat_mutant_is(#name);                 \
-		mutant_ > 0;                                             \
+#define MOAT_MUTANT(name)                                \
+	__extension__({                                  \
+		static int mutant_ = -1;                 \
+		if (mutant_ < 0)                         \
+			mutant_ = moat_mutant_is(#name); \
+		mutant_ > 0;                             \
 	})
 #else
 #define MOAT_MUTANT(name) false

@@ -34,8 +34,8 @@ enum moat_stage {
 	MOAT_STAGE_COPY,      /* mode copy */
 	MOAT_STAGES_MAPPING,
 	MOAT_STAGE_APPLICATION = MOAT_STAGES_MAPPING, /* forwarding, PMD's driver side */
-	MOAT_STAGE_DEVICE,    /* being the unit or the NIC */
-	MOAT_STAGE_IDLE,      /* polling without a packet */
+	MOAT_STAGE_DEVICE,                            /* being the unit or the NIC */
+	MOAT_STAGE_IDLE,                              /* polling without a packet */
 	MOAT_STAGES,
 };
 

@@ -66,8 +66,8 @@ static int choose_levels(const struct moat_unit *unit, uint8_t width, uint8_t *l
 		}
 	}
 	return moat_error(-EINVAL,
-		"an IOVA width of %u bits is more than unit %s has (%u); ask for %u or fewer", width,
-		unit->name, widest, widest);
+		"an IOVA width of %u bits is more than unit %s has (%u); ask for %u or fewer",
+		width, unit->name, widest, widest);
 }
 
 static uint8_t unit_width(const struct moat_unit *unit)
@@ -146,8 +146,8 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
 	domain->unit = unit;
 	domain->width = conf->width != 0 ? conf->width : unit_width(unit);
 	domain->readers = readers_create();
-	rc = domain->readers != NULL ? domain_init(domain, conf) :
-				       moat_error(-ENOMEM, "no memory for domain '%s'", conf->name);
+	rc = domain->readers != NULL ? domain_init(domain, conf)
+				     : moat_error(-ENOMEM, "no memory for domain '%s'", conf->name);
 	if (rc != 0) {
 		domain_free(domain);
 		return rc;

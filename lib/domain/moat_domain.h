@@ -49,7 +49,7 @@ struct moat_domain {
 	struct moat_unit *unit;
 	struct moat_pt *pt;
 	struct moat_iova *iova;
-	void *priv;                  /* the unit's, with owns_tables */
+	void *priv;                   /* the unit's, with owns_tables */
 	struct rte_rcu_qsbr *readers; /* quiescence of lanes; see file comment */
 	_Atomic uint32_t nr_readers;
 	/* moat_domain.c's own follows in struct domain_impl */
@@ -83,13 +83,13 @@ typedef uint64_t moat_ticket_t;
 /** A batch of unmaps from the first page gathered to the ticket done. */
 struct moat_batch {
 	struct moat_gather gather;
-	struct moat_pt_freed freed;                    /* table pages to retire */
-	uint32_t nr_iovas;                             /* ranges to give back to the allocator */
+	struct moat_pt_freed freed; /* table pages to retire */
+	uint32_t nr_iovas;          /* ranges to give back to the allocator */
 	struct moat_range iovas[MOAT_GATHER_RUNS];
-	uint32_t exposed;                              /* pages handed on before the ticket ... */
-	uint64_t exposed_since;                        /* ... from this TSC on; mode deferred */
-	int64_t seq;                                   /* of the queue; 0: nothing to wait for */
-	uint64_t token;                                /* of domain->readers; 0: no other reader */
+	uint32_t exposed;       /* pages handed on before the ticket ... */
+	uint64_t exposed_since; /* ... from this TSC on; mode deferred */
+	int64_t seq;            /* of the queue; 0: nothing to wait for */
+	uint64_t token;         /* of domain->readers; 0: no other reader */
 };
 
 struct moat_lane_stats {
@@ -98,7 +98,7 @@ struct moat_lane_stats {
 	uint64_t descriptors; /* wait descriptors not counted */
 	uint64_t flushes;     /* = wait descriptors = tickets */
 	uint64_t full;        /* flushes refused by a full queue */
-	uint64_t retried;     /* batches that the unit failed and that were submitted again, wider */
+	uint64_t retried; /* batches that the unit failed and that were submitted again, wider */
 	/* Pages handed on before their ticket was done, and for how long devices could reach them. */
 	uint64_t exposed_pages;
 	uint64_t exposed_page_cycles; /* pages times TSC cycles */
@@ -112,9 +112,9 @@ struct moat_lane {
 	moat_ticket_t flushed; /* last ticket given out; batch[flushed % N] is the one gathering */
 	struct moat_iova_cache *iovas;
 	struct moat_lane_stats stats;
-	unsigned int reader;   /* thread id in domain->readers */
-	bool online;           /* a reader: other lanes' tickets wait for its polls */
-	bool hands_on_early;   /* mode deferred: pages are handed on at the unmap, before the ticket;
+	unsigned int reader; /* thread id in domain->readers */
+	bool online;         /* a reader: other lanes' tickets wait for its polls */
+	bool hands_on_early; /* mode deferred: pages are handed on at the unmap, before the ticket;
 				* only the witness needs to know */
 	struct moat_batch batch[MOAT_LANE_BATCHES];
 } __rte_cache_aligned;

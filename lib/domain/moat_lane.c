@@ -195,7 +195,8 @@ static struct moat_batch *batch_with_room(struct moat_lane *lane)
 
 		if (unlikely(lane->flushed - lane->done >= MOAT_LANE_BATCHES))
 			return NULL;
-		if (likely(batch->gather.n < MOAT_GATHER_RUNS && batch->nr_iovas < MOAT_GATHER_RUNS))
+		if (likely(batch->gather.n < MOAT_GATHER_RUNS &&
+			    batch->nr_iovas < MOAT_GATHER_RUNS))
 			return batch;
 		if (moat_lane_flush(lane) == 0)
 			return NULL;

@@ -27,22 +27,22 @@ struct moat_unit;
 struct moat_domain;
 
 struct moat_unit_caps {
-	uint8_t sagaw;       /* bit l-2 set: l-level tables (CAP.SAGAW: bit 1 = 3, bit 2 = 4, bit 3 = 5) */
-	uint8_t mgaw;        /* bits of IOVA (CAP.MGAW + 1) */
+	uint8_t sagaw; /* bit l-2 set: l-level tables (CAP.SAGAW: bit 1 = 3, bit 2 = 4, bit 3 = 5) */
+	uint8_t mgaw;  /* bits of IOVA (CAP.MGAW + 1) */
 	uint64_t leaf_sizes; /* beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE (CAP.SLLPS) */
 	uint32_t nd;         /* domain-ids: 0 to nd - 1 (CAP.ND) */
 	struct moat_qi_caps qi;
-	bool coherent;       /* ECAP.C: page walks are snooped */
-	bool caching_mode;   /* CAP.CM: absent entries may be cached, so mapping invalidates too */
-	bool rwbf;           /* CAP.RWBF: flush the write buffer before an update counts */
-	bool owns_tables;    /* map and unmap are calls (vfio) */
+	bool coherent;     /* ECAP.C: page walks are snooped */
+	bool caching_mode; /* CAP.CM: absent entries may be cached, so mapping invalidates too */
+	bool rwbf;         /* CAP.RWBF: flush the write buffer before an update counts */
+	bool owns_tables;  /* map and unmap are calls (vfio) */
 };
 
 /** A DMA that the unit refused. */
 struct moat_fault {
 	moat_sid_t sid;
-	uint64_t iova;          /* of the page */
-	uint8_t reason;         /* the specification's fault reason code */
+	uint64_t iova;           /* of the page */
+	uint8_t reason;          /* the specification's fault reason code */
 	const char *reason_text; /* in words; static */
 	bool write;
 };
@@ -90,10 +90,10 @@ struct moat_unit_ops {
 struct moat_unit {
 	const struct moat_unit_ops *ops;
 	char name[32];
-	const char *kind;           /* "soft", "vtd", "vfio" */
+	const char *kind; /* "soft", "vtd", "vfio" */
 	struct moat_unit_caps caps;
-	struct moat_pt_pool *pool;  /* table pages that the unit can address */
-	struct moat_qi *qi;         /* NULL with owns_tables */
+	struct moat_pt_pool *pool; /* table pages that the unit can address */
+	struct moat_qi *qi;        /* NULL with owns_tables */
 	struct moat_witness *witness;
 	/** Domain-ids in use; lib/domain's, under its lock. Bit 0 (reserved when CAP.CM) is never
 	 * handed out; a driver sets those it keeps for itself before the unit is shown to anybody. */

@@ -89,8 +89,8 @@ static bool has_avx2(void)
 /* Does each request lie in the window and in one 4 KiB page? Then the index may be asked without
  * looking at either again. Two differences tell: a bit above the window in a last byte's IOVA, and a
  * bit above the page offset in which first and last byte differ. */
-AVX2 static inline bool all_plain(const struct moat_iotlb *tlb, const uint64_t iova[],
-	uint32_t len, unsigned int n)
+AVX2 static inline bool all_plain(const struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
+	unsigned int n)
 {
 	const __m256i last = _mm256_set1_epi64x((int64_t)len - 1);
 	uint64_t beyond = ~((tlb->nr_granules << MOAT_2M_SHIFT) - 1);
@@ -113,7 +113,7 @@ AVX2 static inline bool all_plain(const struct moat_iotlb *tlb, const uint64_t i
 			(iova[i] & MOAT_PAGE_MASK) + len > MOAT_PAGE_SIZE)
 			return false;
 	return _mm256_testz_si256(or_last, _mm256_set1_epi64x((int64_t)beyond)) &&
-	       _mm256_testz_si256(or_cross, _mm256_set1_epi64x((int64_t)MOAT_PT_TABLE));
+		_mm256_testz_si256(or_cross, _mm256_set1_epi64x((int64_t)MOAT_PT_TABLE));
 }
 
 /* One request by the index; false where it has no answer. `shift` is 17 and `low` 4095: in registers,
@@ -122,8 +122,9 @@ AVX2 static inline bool index_one(const struct moat_pt_granule *granules, uint64
 	uint64_t shift, uint64_t low, uint64_t want, void **va)
 {
 	/* (iova >> 21) * sizeof(struct moat_pt_granule) */
-	const struct moat_pt_granule *granule = (const struct moat_pt_granule *)(
-		(uintptr_t)granules + ((iova >> shift) & ~UINT64_C(15)));
+	const struct moat_pt_granule *granule =
+		(const struct moat_pt_granule *)((uintptr_t)granules +
+			((iova >> shift) & ~UINT64_C(15)));
 	/* acquire: before delta, as in moat_iotlb_index() */
 	uintptr_t table = atomic_load_explicit(&granule->table, memory_order_acquire);
 	uint64_t i = (iova >> (table & MOAT_PT_SHIFT)) & 511;
@@ -135,8 +136,9 @@ AVX2 static inline bool index_one(const struct moat_pt_granule *granules, uint64
 	*va = (void *)iova;
 	if (unlikely(table == 0))
 		return false;
-	return likely((want & ~__atomic_load_n((const uint64_t *)(table & ~low) + i,
-				 __ATOMIC_ACQUIRE)) == 0);
+	return likely(
+		(want & ~__atomic_load_n((const uint64_t *)(table & ~low) + i, __ATOMIC_ACQUIRE)) ==
+		0);
 }
 
 /* Up to four requests, some of which the index may not answer: a bit for each of those. */
@@ -146,13 +148,14 @@ AVX2 static __rte_noinline uint64_t index_some(const struct moat_pt_granule *gra
 	uint64_t left = 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		left |= (uint64_t)!index_one(granules, iova[i], 17, MOAT_PAGE_MASK, want, &va[i]) << i;
+		left |= (uint64_t)!index_one(granules, iova[i], 17, MOAT_PAGE_MASK, want, &va[i])
+			<< i;
 	return left;
 }
 
 /* All requests by the index: a bit for each that it does not answer. */
-AVX2 static inline uint64_t index_all(const struct moat_pt_granule *granules,
-	const uint64_t iova[], uint64_t want, void *va[], unsigned int n)
+AVX2 static inline uint64_t index_all(const struct moat_pt_granule *granules, const uint64_t iova[],
+	uint64_t want, void *va[], unsigned int n)
 {
 	uint64_t shift = 17, low = MOAT_PAGE_MASK, left = 0;
 	unsigned int i = 0;
@@ -163,9 +166,9 @@ AVX2 static inline uint64_t index_all(const struct moat_pt_granule *granules,
 		void **to = &va[i];
 
 		if (unlikely(!(index_one(granules, from[0], shift, low, want, &to[0]) &&
-			       index_one(granules, from[1], shift, low, want, &to[1]) &&
-			       index_one(granules, from[2], shift, low, want, &to[2]) &&
-			       index_one(granules, from[3], shift, low, want, &to[3]))))
+			    index_one(granules, from[1], shift, low, want, &to[1]) &&
+			    index_one(granules, from[2], shift, low, want, &to[2]) &&
+			    index_one(granules, from[3], shift, low, want, &to[3]))))
 			left |= index_some(granules, from, want, to, 4) << i;
 	}
 	if (i < n)

@@ -59,8 +59,8 @@ static inline void *moat_iotlb_index(const struct moat_iotlb *tlb, uint64_t iova
 	delta = atomic_load_explicit(&granule->delta, memory_order_acquire);
 	e = (const uint64_t *)(table & MOAT_PT_TABLE) + ((iova >> (table & MOAT_PT_SHIFT)) & 511);
 	if (unlikely((__atomic_load_n(e, __ATOMIC_ACQUIRE) & want) != want ||
-		     /* relaxed: the acquire before it keeps it in its place */
-		     atomic_load_explicit(&granule->delta, memory_order_relaxed) != delta))
+		    /* relaxed: the acquire before it keeps it in its place */
+		    atomic_load_explicit(&granule->delta, memory_order_relaxed) != delta))
 		return NULL;
 	return (void *)(iova + delta);
 }

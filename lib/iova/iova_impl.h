@@ -23,8 +23,8 @@
 struct iova_chunk;
 
 struct iova_node {
-	uint64_t start, len;     /* pages */
-	uint64_t max_free;       /* longest free range below and here */
+	uint64_t start, len; /* pages */
+	uint64_t max_free;   /* longest free range below and here */
 	struct iova_node *left, *right;
 	struct iova_chunk *chunk; /* taken by this chunk; NULL otherwise */
 	uint32_t priority;
@@ -67,14 +67,14 @@ struct iova_chunk {
 	struct iova_chunk *prev, *next; /* others with as large a free block, or the full ones */
 	struct iova_node *node;
 	uint16_t free_pages;
-	int8_t order;                   /* of its largest free block; -1: full */
-	uint64_t free[CHUNK_WORDS];     /* page is free */
-	uint64_t first[CHUNK_WORDS];    /* page is the first of a block handed out */
+	int8_t order;                /* of its largest free block; -1: full */
+	uint64_t free[CHUNK_WORDS];  /* page is free */
+	uint64_t first[CHUNK_WORDS]; /* page is the first of a block handed out */
 };
 
 struct iova_chunks {
 	struct iova_chunk *by_order[CHUNK_ORDERS + 1]; /* [order + 1] */
-	struct iova_chunk *empty;                      /* one that is all free, kept; not in lists */
+	struct iova_chunk *empty; /* one that is all free, kept; not in lists */
 	uint64_t free_pages;
 };
 

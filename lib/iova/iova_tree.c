@@ -179,7 +179,7 @@ struct iova_node *iova_tree_find(const struct iova_tree *tree, uint64_t page)
 
 struct fit {
 	uint64_t len, align;
-	uint64_t at;      /* where it fits */
+	uint64_t at; /* where it fits */
 	bool from_top;
 	unsigned int patience; /* ranges long enough that may be found not to fit, for alignment */
 };

@@ -27,15 +27,20 @@ int moat_iova_create(uint64_t base, uint64_t limit, struct moat_iova **out)
 	pthread_mutexattr_t attr;
 
 	if (base < MOAT_PAGE_SIZE || (base & MOAT_PAGE_MASK) != 0)
-		return moat_error(-EINVAL, "an IOVA space from 0x%" PRIx64 "; it must begin at a page, "
-			"and not at 0, so that a null descriptor faults", base);
+		return moat_error(-EINVAL,
+			"an IOVA space from 0x%" PRIx64 "; it must begin at a page, "
+			"and not at 0, so that a null descriptor faults",
+			base);
 	if (limit <= base || (limit & MOAT_PAGE_MASK) != 0 || limit > UINT64_C(1) << 57)
-		return moat_error(-EINVAL, "an IOVA space from 0x%" PRIx64 " to 0x%" PRIx64 "; it must "
-			"end at a page beyond its beginning, within 57 bits", base, limit);
+		return moat_error(-EINVAL,
+			"an IOVA space from 0x%" PRIx64 " to 0x%" PRIx64 "; it must "
+			"end at a page beyond its beginning, within 57 bits",
+			base, limit);
 	space = calloc(1, sizeof(*space));
 	if (space == NULL)
 		return moat_error(-ENOMEM, "no memory for the IOVA allocator");
-	if (iova_tree_init(&space->tree, base >> MOAT_PAGE_SHIFT, (limit - base) >> MOAT_PAGE_SHIFT)) {
+	if (iova_tree_init(&space->tree, base >> MOAT_PAGE_SHIFT,
+		    (limit - base) >> MOAT_PAGE_SHIFT)) {
 		free(space);
 		return -ENOMEM;
 	}
@@ -106,9 +111,11 @@ static int space_alloc(struct moat_iova *space, uint64_t len, uint64_t align, in
 		return rc;
 	space_stats(space, &stats);
 	return moat_error(-ENOSPC,
-		"no run of 0x%" PRIx64 " bytes aligned to 0x%" PRIx64 " in the IOVA space 0x%" PRIx64
-		" to 0x%" PRIx64 ": 0x%" PRIx64 " bytes are free in %" PRIu64 " runs, the largest of "
-		"0x%" PRIx64, len, align, space->base, space->limit, stats.free_bytes, stats.runs,
+		"no run of 0x%" PRIx64 " bytes aligned to 0x%" PRIx64
+		" in the IOVA space 0x%" PRIx64 " to 0x%" PRIx64 ": 0x%" PRIx64
+		" bytes are free in %" PRIu64 " runs, the largest of "
+		"0x%" PRIx64,
+		len, align, space->base, space->limit, stats.free_bytes, stats.runs,
 		stats.largest_run);
 }
 
@@ -129,8 +136,10 @@ static int space_free(struct moat_iova *space, uint64_t iova, uint64_t len)
 	}
 	if (rc != 0) {
 		space->bad_frees++;
-		moat_error(rc, "0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " were not allocated as such; "
-			"give back exactly what was given, once", len, iova);
+		moat_error(rc,
+			"0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " were not allocated as such; "
+			"give back exactly what was given, once",
+			len, iova);
 	}
 	return rc;
 }
@@ -151,8 +160,9 @@ struct moat_iova_cache *moat_iova_cache_create(struct moat_iova *space)
 		uint64_t share = (space->limit - space->base) >> MOAT_PAGE_SHIFT >> 10 >> o;
 
 		cache->n[o] = 0;
-		cache->max[o] = share < 2 ? 2 :
-			share > MOAT_IOVA_STOCK ? MOAT_IOVA_STOCK : (uint32_t)share;
+		cache->max[o] = share < 2         ? 2
+			: share > MOAT_IOVA_STOCK ? MOAT_IOVA_STOCK
+						  : (uint32_t)share;
 	}
 	return cache;
 }
@@ -229,11 +239,13 @@ int moat_iova_alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache,
 
 	if (len == 0 || (len & MOAT_PAGE_MASK) != 0 || (align & (align - 1)) != 0 ||
 		(align != 0 && align < MOAT_PAGE_SIZE))
-		return moat_error(-EINVAL, "0x%" PRIx64 " bytes of IOVA aligned to 0x%" PRIx64 "; whole "
-			"pages, aligned to a power of two of them", len, align);
+		return moat_error(-EINVAL,
+			"0x%" PRIx64 " bytes of IOVA aligned to 0x%" PRIx64 "; whole "
+			"pages, aligned to a power of two of them",
+			len, align);
 	if (align == 0)
-		align = len >= MOAT_2M_SIZE ? MOAT_2M_SIZE :
-					      UINT64_C(1) << (64 - __builtin_clzll(len - 1));
+		align = len >= MOAT_2M_SIZE ? MOAT_2M_SIZE
+					    : UINT64_C(1) << (64 - __builtin_clzll(len - 1));
 	if (cache != NULL && order >= 0) {
 		if (cache->n[order] != 0 || stock_fill(cache, order) == 0) {
 			*iova = cache->iova[order][--cache->n[order]];
@@ -266,13 +278,14 @@ static int check_free(struct moat_iova_cache *cache, int order, uint64_t iova, u
 	pthread_mutex_lock(&space->lock);
 	n = iova_tree_find(&space->tree, page);
 	taken = n != NULL && !n->free &&
-		(n->chunk != NULL ?
-				iova_chunk_has(n->chunk, page, len >> MOAT_PAGE_SHIFT) :
-				n->start == page && n->len == len >> MOAT_PAGE_SHIFT);
+		(n->chunk != NULL ? iova_chunk_has(n->chunk, page, len >> MOAT_PAGE_SHIFT)
+				  : n->start == page && n->len == len >> MOAT_PAGE_SHIFT);
 	pthread_mutex_unlock(&space->lock);
-	return taken ? 0 :
-		       moat_error(-EINVAL, "0x%" PRIx64 " bytes at IOVA 0x%" PRIx64
-					   " were not allocated as such", len, iova);
+	return taken
+		? 0
+		: moat_error(-EINVAL,
+			  "0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " were not allocated as such",
+			  len, iova);
 }
 #endif
 
@@ -328,16 +341,18 @@ int moat_iova_reserve(struct moat_iova *space, uint64_t iova, uint64_t len)
 
 	if (len == 0 || ((iova | len) & MOAT_PAGE_MASK) != 0 || iova < space->base ||
 		iova >= space->limit || len > space->limit - iova)
-		return moat_error(-EINVAL, "0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " are not whole pages "
-			"within the space 0x%" PRIx64 " to 0x%" PRIx64, len, iova, space->base,
-			space->limit);
+		return moat_error(-EINVAL,
+			"0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " are not whole pages "
+			"within the space 0x%" PRIx64 " to 0x%" PRIx64,
+			len, iova, space->base, space->limit);
 	pthread_mutex_lock(&space->lock);
 	rc = clear_chunks(space, page, pages);
 	if (rc == 0)
 		rc = iova_tree_take(&space->tree, page, pages, &node);
 	pthread_mutex_unlock(&space->lock);
 	if (rc == -EBUSY)
-		moat_error(rc, "some of 0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " are taken", len, iova);
+		moat_error(rc, "some of 0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " are taken", len,
+			iova);
 	return rc;
 }
 

@@ -45,7 +45,6 @@ struct moat_iova_cache {
 	uint64_t iova[MOAT_IOVA_ORDERS][MOAT_IOVA_STOCK];
 } __rte_cache_aligned;
 
-
 /**
  * @param base first IOVA to hand out; at least MOAT_PAGE_SIZE (0 stays unmapped, so that a null
  *   descriptor faults)

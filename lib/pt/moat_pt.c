@@ -68,7 +68,8 @@ static int check_range(const struct moat_pt *pt, uint64_t iova, uint64_t len)
 {
 	if (len == 0 || (iova | len) & MOAT_PAGE_MASK)
 		return moat_error(-EINVAL,
-			"iova 0x%" PRIx64 ", length 0x%" PRIx64 ": both must be multiples of 4096, and the length not 0",
+			"iova 0x%" PRIx64 ", length 0x%" PRIx64
+			": both must be multiples of 4096, and the length not 0",
 			iova, len);
 	if (iova >= pt->limit || len > pt->limit - iova)
 		return moat_error(-ERANGE,
@@ -133,16 +134,16 @@ int moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint6
 	uint64_t *e;
 
 	if (unlikely((unaligned | (hpa + len - 1) >> 52) != 0 || g >= pt->nr_granules ||
-		     (unsigned int)prot - 1 > 2 || va == NULL))
+		    (unsigned int)prot - 1 > 2 || va == NULL))
 		return map_any(pt, iova, hpa, va, len, prot, bad);
 	/* acquire: pairs with the store of the lcore that linked the table */
 	table = atomic_load_explicit(&pt->granules[g].table, memory_order_acquire);
 	e = (uint64_t *)(table - MOAT_PAGE_SHIFT) + i;
 	/* The usual case: pages of one linked leaf table, at the table's own delta. */
 	if (unlikely((table & MOAT_PT_SHIFT) != MOAT_PAGE_SHIFT || n - 1 >= PT_ENTRIES - i ||
-		     /* relaxed: `table` was loaded after it was stored, and it stays while linked */
-		     (uintptr_t)va - iova != atomic_load_explicit(&pt->granules[g].delta,
-						     memory_order_relaxed))) {
+		    /* relaxed: `table` was loaded after it was stored, and it stays while linked */
+		    (uintptr_t)va - iova !=
+			    atomic_load_explicit(&pt->granules[g].delta, memory_order_relaxed))) {
 		if ((table & MOAT_PT_SHIFT) == MOAT_2M_SHIFT &&
 			map_2m(pt, iova, hpa, (uintptr_t)va, len, prot, table))
 			return 0;
@@ -240,12 +241,12 @@ static inline unsigned int descend(const uint64_t **table, unsigned int level, u
 	const uint64_t *t = *table;
 	uint64_t child;
 
-#define DOWN(l)                                               \
-	child = pt_load(&t[PT_ENTRIES + pt_index(iova, l)]);  \
-	if (unlikely(!(child & PT_LINK))) {                   \
-		*table = t;                                   \
-		return l;                                     \
-	}                                                     \
+#define DOWN(l)                                              \
+	child = pt_load(&t[PT_ENTRIES + pt_index(iova, l)]); \
+	if (unlikely(!(child & PT_LINK))) {                  \
+		*table = t;                                  \
+		return l;                                    \
+	}                                                    \
 	t = (const uint64_t *)(uintptr_t)(child - PT_LINK)
 
 	switch (level) {
@@ -368,7 +369,7 @@ int moat_pt_find(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *l
 		const uint64_t *table = (const uint64_t *)(t - MOAT_PAGE_SHIFT);
 
 		if (likely((t & MOAT_PT_SHIFT) == MOAT_PAGE_SHIFT &&
-			   read_leaf(table, 1, iova, leaf) == 0)) {
+			    read_leaf(table, 1, iova, leaf) == 0)) {
 			*va = (void *)page_va(table, iova, leaf->entry);
 			return 0;
 		}
@@ -436,7 +437,8 @@ static int check_conf(const struct moat_pt_conf *conf)
 	unsigned int max = MOAT_PAGE_SHIFT + 9 * conf->levels;
 
 	if (conf->levels < 3 || conf->levels > 5)
-		return moat_error(-EINVAL, "%u levels of page table: must be 3, 4 or 5 as the unit's SAGAW",
+		return moat_error(-EINVAL,
+			"%u levels of page table: must be 3, 4 or 5 as the unit's SAGAW",
 			conf->levels);
 	if (conf->width != 0 && (conf->width < 30 || conf->width > max))
 		return moat_error(-EINVAL,
@@ -468,7 +470,8 @@ int moat_pt_create(const struct moat_pt_conf *conf, struct moat_pt **pt)
 	impl->root = pt_pool_take(conf->pool, 2);
 	if (impl->root == NULL) {
 		free(impl);
-		return moat_error(-ENOMEM, "no memory for the root of a page table; give the pool more");
+		return moat_error(-ENOMEM,
+			"no memory for the root of a page table; give the pool more");
 	}
 	pt_page_of(impl->root)->level = conf->levels;
 	impl->pub.root_hpa = pt_hpa_of(impl->root);

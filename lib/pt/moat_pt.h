@@ -133,25 +133,26 @@ struct moat_pt_granule {
 	/** va - iova of the entries that have MOAT_SS_LIN: a multiple of the page size. */
 	_Atomic uintptr_t delta;
 };
-#define MOAT_PT_SHIFT UINT64_C(63)             /* the shift in `table`: x86 shifts by as much */
+#define MOAT_PT_SHIFT UINT64_C(63)                /* the shift in `table`: x86 shifts by as much */
 #define MOAT_PT_TABLE (~(uint64_t)MOAT_PAGE_MASK) /* the address in it */
 
 struct moat_pt {
 	struct moat_pt_granule *granules; /* flat, indexed by iova >> 21 */
-	uint64_t nr_granules;             /* a power of two; IOVAs beyond take the slow path (walk) */
-	_Atomic uint64_t moves;           /* deltas that have changed under readers' eyes */
-	uint64_t limit;                   /* first IOVA beyond the table's width */
-	uint64_t root_hpa;                /* for the context entry */
-	uint8_t levels;                   /* 3, 4 or 5 */
-	bool coherent;                    /* the unit snoops table reads (ECAP.C): no line flushes */
-	/* lib/pt's own follows in struct pt_impl (pt_internal.h) */
+	uint64_t nr_granules;   /* a power of two; IOVAs beyond take the slow path (walk) */
+	_Atomic uint64_t moves; /* deltas that have changed under readers' eyes */
+	uint64_t limit;         /* first IOVA beyond the table's width */
+	uint64_t root_hpa;      /* for the context entry */
+	uint8_t levels;         /* 3, 4 or 5 */
+	bool coherent;          /* the unit snoops table reads (ECAP.C): no line flushes */
+				/* lib/pt's own follows in struct pt_impl (pt_internal.h) */
 };
 
 struct moat_pt_conf {
 	struct moat_pt_pool *pool;
-	uint8_t levels;    /* 3, 4, 5 (39, 48, 57 bits) */
-	uint8_t width;     /* bits of IOVA, 0: all that `levels` allow. A 32-bit device: 32 */
-	uint64_t leaf_sizes; /* allowed beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE as the unit's SLLPS */
+	uint8_t levels; /* 3, 4, 5 (39, 48, 57 bits) */
+	uint8_t width;  /* bits of IOVA, 0: all that `levels` allow. A 32-bit device: 32 */
+	uint64_t
+		leaf_sizes; /* allowed beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE as the unit's SLLPS */
 	bool coherent;
 };
 
@@ -201,9 +202,9 @@ void moat_pt_prune(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_
 
 /** A leaf as the radix walk finds it. */
 struct moat_pt_leaf {
-	uint64_t entry;  /* the raw second-stage entry */
-	uint64_t hpa;    /* of the byte asked for */
-	uint64_t size;   /* 4 KiB, 2 MiB, 1 GiB */
+	uint64_t entry; /* the raw second-stage entry */
+	uint64_t hpa;   /* of the byte asked for */
+	uint64_t size;  /* 4 KiB, 2 MiB, 1 GiB */
 };
 
 /**

@@ -23,11 +23,11 @@
 
 #include "moat_pt.h"
 
-#define PT_ENTRIES 512u
-#define PT_META_PAGES 8u /* 512 * sizeof(struct moat_pt_page) */
+#define PT_ENTRIES    512u
+#define PT_META_PAGES 8u             /* 512 * sizeof(struct moat_pt_page) */
 #define PT_DELTA_NONE ((uintptr_t)1) /* no page of this table is linear: no delta ends in 1 */
-#define PT_LINK UINT64_C(1)          /* companion word: this entry is a link */
-#define PT_VA   UINT64_C(2)          /* companion word: the virtual address of a leaf */
+#define PT_LINK       UINT64_C(1)    /* companion word: this entry is a link */
+#define PT_VA         UINT64_C(2)    /* companion word: the virtual address of a leaf */
 
 /** About one page of a chunk, 64 bytes. Of an upper table: about both its pages. */
 struct moat_pt_page {
@@ -40,7 +40,7 @@ struct moat_pt_page {
 	uint8_t pages;             /* 1, or 2 with a companion */
 	bool dirty;                /* not all zero: clear before use */
 	bool poisoned;
-	uint8_t level;             /* of the table, 1 for a leaf table; 0: an array of addresses */
+	uint8_t level; /* of the table, 1 for a leaf table; 0: an array of addresses */
 };
 _Static_assert(sizeof(struct moat_pt_page) == 64, "the metadata of 512 pages fill PT_META_PAGES");
 
@@ -180,7 +180,7 @@ static inline uint64_t *pt_child(const uint64_t *table, unsigned int i)
 static inline uint64_t *pt_granule_entry(uintptr_t table, uint64_t iova)
 {
 	return (uint64_t *)(table & MOAT_PT_TABLE) +
-	       ((iova >> (table & MOAT_PT_SHIFT)) & (PT_ENTRIES - 1));
+		((iova >> (table & MOAT_PT_SHIFT)) & (PT_ENTRIES - 1));
 }
 
 /** Leaf table: va - iova of its linear pages. */
@@ -274,7 +274,7 @@ struct pt_run_ops {
 		uintptr_t delta);
 };
 extern const struct pt_run_ops *const pt_run_variants[]; /* best first, NULL at the end */
-extern const struct pt_run_ops *pt_run;                   /* the best that this machine has */
+extern const struct pt_run_ops *pt_run;                  /* the best that this machine has */
 
 /** Granules [g, g + n) of superpage leaves that are about to be stored. */
 static inline void pt_point_granules(struct moat_pt *pt, uint64_t g, uint64_t n, uintptr_t table,

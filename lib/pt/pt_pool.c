@@ -44,7 +44,7 @@ struct moat_pt_pool {
 	bool poison;
 	_Atomic uint64_t retired; /* pages that wait for their grace period */
 
-	struct pt_lock lock; /* the depot: all below */
+	struct pt_lock lock;            /* the depot: all below */
 	struct moat_pt_page *magazines; /* full ones, linked by `more` */
 	struct moat_pt_page *loose;     /* single pages */
 	struct moat_pt_page *pairs;
@@ -124,7 +124,8 @@ static struct stripe *my_stripe(struct moat_pt_pool *pool)
 
 	if (unlikely(mine == 0))
 		/* relaxed: a number, it orders nothing */
-		mine = 1 + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % PT_STRIPES;
+		mine = 1 +
+			atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % PT_STRIPES;
 	return &pool->stripes[mine - 1];
 }
 

@@ -181,7 +181,7 @@ static bool prepare(const struct pt_map_req *req, uint64_t *table, unsigned int 
 
 	if (level == 1)
 		return req->va_off == PT_DELTA_NONE || req->va_off == pt_delta(table) ||
-		       add_vas(req->impl, table);
+			add_vas(req->impl, table);
 	for (unsigned int i = s.i; i < s.end; i++) {
 		uint64_t slot = pt_slot_iova(iova, i, level);
 		uint64_t *child = pt_child(table, i);
@@ -195,8 +195,9 @@ static bool prepare(const struct pt_map_req *req, uint64_t *table, unsigned int 
 			}
 			child = link_table(req, table, i, level, slot);
 		}
-		if (child == NULL || !prepare(req, child, level - 1, RTE_MAX(slot, iova),
-					     RTE_MIN(slot + slot_size - 1, last)))
+		if (child == NULL ||
+			!prepare(req, child, level - 1, RTE_MAX(slot, iova),
+				RTE_MIN(slot + slot_size - 1, last)))
 			return false;
 	}
 	return true;
@@ -245,8 +246,8 @@ static void write_leaves(const struct pt_map_req *req, uint64_t *table, unsigned
 	pt_flush(req->impl, &table[i], n * sizeof(table[0]));
 }
 
-static void write_range(const struct pt_map_req *req, uint64_t *table, unsigned int level, uint64_t iova,
-	uint64_t last)
+static void write_range(const struct pt_map_req *req, uint64_t *table, unsigned int level,
+	uint64_t iova, uint64_t last)
 {
 	struct pt_span s = pt_span(iova, last, level);
 	uint64_t slot_size = UINT64_C(1) << pt_shift(level);
@@ -277,7 +278,8 @@ int pt_range_map(const struct pt_map_req *req, uint64_t *bad)
 	unsigned int levels = impl->pub.levels;
 
 	if (find_mapped(impl->root, levels, req->iova, req->last, bad))
-		return moat_error(-EEXIST, "iova 0x%" PRIx64 " is mapped already; unmap it first", *bad);
+		return moat_error(-EEXIST, "iova 0x%" PRIx64 " is mapped already; unmap it first",
+			*bad);
 	if (!prepare(req, impl->root, levels, req->iova, req->last))
 		return moat_error(-ENOMEM,
 			"no memory for the page tables of iova 0x%" PRIx64 " to 0x%" PRIx64
@@ -374,8 +376,8 @@ int pt_range_unmap(struct pt_impl *impl, uint64_t iova, uint64_t last, struct mo
 	int ret = find_unmapped(impl->root, levels, iova, last, bad);
 
 	if (ret == -ENOENT)
-		return moat_error(ret, "iova 0x%" PRIx64 " is not mapped; unmap exactly what was mapped",
-			*bad);
+		return moat_error(ret,
+			"iova 0x%" PRIx64 " is not mapped; unmap exactly what was mapped", *bad);
 	if (ret != 0)
 		return moat_error(ret,
 			"iova 0x%" PRIx64 " begins a larger page that 0x%" PRIx64 " to 0x%" PRIx64

@@ -202,8 +202,8 @@ AVX2 static void avx2_zero(uint64_t *e, unsigned int n)
 AVX2 static bool avx2_granules(struct moat_pt_granule *g, unsigned int n, uintptr_t table,
 	uintptr_t delta)
 {
-	const __m256i v = _mm256_set_epi64x((int64_t)delta, (int64_t)table, (int64_t)delta,
-		(int64_t)table);
+	const __m256i v =
+		_mm256_set_epi64x((int64_t)delta, (int64_t)table, (int64_t)delta, (int64_t)table);
 	unsigned int k = 0;
 	bool moved = false;
 

@@ -78,8 +78,8 @@ static inline uint64_t make_record(const struct moat_qi *qi, uint64_t pos, uint3
 static inline void count(_Atomic uint64_t *counter, uint64_t n)
 {
 	/* Only the ringer writes it; atomic so that moat_qi_stats() reads it whole. */
-	atomic_store_explicit(counter,
-		atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+		memory_order_relaxed);
 }
 
 static inline bool published(uint64_t rec)
@@ -186,7 +186,8 @@ static void step_over(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 	/* release: the owner who sees ABANDONED sees the marks that he will drop. acquire: if he
 	 * published after all, his descriptors. */
 	if (!atomic_compare_exchange_strong_explicit(&qi->record[pos & qi->mask], &now,
-		    (rec & ~UINT64_C(3)) | QI_ABANDONED, memory_order_acq_rel, memory_order_acquire)) {
+		    (rec & ~UINT64_C(3)) | QI_ABANDONED, memory_order_acq_rel,
+		    memory_order_acquire)) {
 		quarantine(qi, pos, len, -1);
 		ring(qi, pos, now);
 		return;
@@ -218,7 +219,8 @@ static void help(struct moat_qi *qi)
 	if (atomic_load_explicit(&qi->stall_pos, memory_order_relaxed) != pos) {
 		atomic_store_explicit(&qi->stall_tsc, now, memory_order_relaxed);
 		atomic_store_explicit(&qi->stall_pos, pos, memory_order_relaxed);
-	} else if (now - atomic_load_explicit(&qi->stall_tsc, memory_order_relaxed) > STALL_CYCLES &&
+	} else if (now - atomic_load_explicit(&qi->stall_tsc, memory_order_relaxed) >
+			STALL_CYCLES &&
 		take_bell(qi, pos)) {
 		step_over(qi, pos, rec);
 	}
@@ -234,8 +236,7 @@ static inline bool has_room(struct moat_qi *qi, uint64_t pos, uint32_t len)
 	if (MOAT_MUTANT(REUSE_UNREAD)) /* descriptors that the unit has not read are overwritten */
 		return true;
 	/* acquire: with the unit's work, through qi_refresh(): it has read what is overwritten now */
-	return pos + len <=
-		atomic_load_explicit(&qi->completed, memory_order_acquire) + qi->mask ||
+	return pos + len <= atomic_load_explicit(&qi->completed, memory_order_acquire) + qi->mask ||
 		pos + len <= qi_refresh(qi) + qi->mask;
 }
 
@@ -253,13 +254,15 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 			/* somebody's already; if `reserved` still says otherwise, move it for him */
 			if (QI_LAP(old) == p >> qi->shift)
 				atomic_compare_exchange_strong_explicit(&qi->reserved, &p,
-					p + QI_LEN(old), memory_order_acq_rel, memory_order_relaxed);
+					p + QI_LEN(old), memory_order_acq_rel,
+					memory_order_relaxed);
 			continue;
 		}
 		if (unlikely(!has_room(qi, p, len)))
 			return -EAGAIN;
 		/* acquire: whoever has left quarantine has made his last store. After has_room(). */
-		if (unlikely(!pad && atomic_load_explicit(&qi->quarantined, memory_order_acquire))) {
+		if (unlikely(
+			    !pad && atomic_load_explicit(&qi->quarantined, memory_order_acquire))) {
 			int rc = reserve_pad(qi, p, len);
 
 			if (rc < 0)
@@ -404,19 +407,21 @@ static int timed_out(struct moat_qi *qi, int64_t seq, uint64_t timeout_us)
 {
 	uint64_t done = qi_refresh(qi);
 	uint32_t tail = (uint32_t)((atomic_load(&qi->bell) >> 1) & qi->mask);
-	uint32_t head = qi->head != NULL ?
-		(uint32_t)(qi->head(qi->ctx) / sizeof(struct moat_qi_desc)) & qi->mask :
-		(uint32_t)(done & qi->mask);
+	uint32_t head = qi->head != NULL
+		? (uint32_t)(qi->head(qi->ctx) / sizeof(struct moat_qi_desc)) & qi->mask
+		: (uint32_t)(done & qi->mask);
 	struct moat_qi_desc desc = qi_load(qi, head);
 	char text[160];
 
 	moat_qi_describe(&desc, text, sizeof(text));
 	return moat_error(-ETIMEDOUT,
-		"the unit has not completed batch %" PRId64 " in %" PRIu64 " us (it is through up to "
-		"%" PRIu64 "): head %" PRIu32 ", tail %" PRIu32 " of %" PRIu32 ", at the head: %s; %s",
+		"the unit has not completed batch %" PRId64 " in %" PRIu64
+		" us (it is through up to "
+		"%" PRIu64 "): head %" PRIu32 ", tail %" PRIu32 " of %" PRIu32
+		", at the head: %s; %s",
 		seq, timeout_us, done, head, tail, qi->mask + 1, text,
-		head == tail ? "it has read all, so its status write is lost or late" :
-			       "see whether the unit reports an invalidation queue error (FSTS)");
+		head == tail ? "it has read all, so its status write is lost or late"
+			     : "see whether the unit reports an invalidation queue error (FSTS)");
 }
 
 int moat_qi_wait(struct moat_qi *qi, int64_t seq, uint64_t timeout_us)
@@ -448,7 +453,8 @@ int moat_qi_create(const struct moat_qi_conf *conf, struct moat_qi **out)
 			conf->order);
 	if (conf->ring == NULL || (uintptr_t)conf->ring % MOAT_PAGE_SIZE != 0 ||
 		conf->status == NULL || conf->status_hpa % 4 != 0 || conf->doorbell == NULL)
-		return moat_error(-EINVAL, "an invalidation queue needs a ring aligned to 4 KiB, "
+		return moat_error(-EINVAL,
+			"an invalidation queue needs a ring aligned to 4 KiB, "
 			"a status word aligned to 4 bytes, and a doorbell");
 	slots = (size_t)256 << conf->order;
 	qi = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*qi));
@@ -488,7 +494,8 @@ void moat_qi_destroy(struct moat_qi *qi)
 
 void moat_qi_stats(const struct moat_qi *cqi, struct moat_qi_stats *stats)
 {
-	struct moat_qi *qi = (struct moat_qi *)(uintptr_t)cqi; /* C11 loads atomics from non-const */
+	struct moat_qi *qi =
+		(struct moat_qi *)(uintptr_t)cqi; /* C11 loads atomics from non-const */
 
 	/* relaxed: counters, not a snapshot */
 	stats->descriptors = atomic_load_explicit(&qi->descriptors, memory_order_relaxed);

@@ -78,8 +78,8 @@ struct moat_qi_desc moat_qi_iotlb_page(uint16_t did, uint64_t iova, uint8_t am, 
  * @param size `iova` carries the size as ATS encodes it: the lowest clear bit from 12 up tells
  * @param pfsid source-id of the physical function that `sid` belongs to
  */
-struct moat_qi_desc moat_qi_device_tlb(moat_sid_t sid, uint8_t max_pending, uint64_t iova, bool size,
-	uint16_t pfsid);
+struct moat_qi_desc moat_qi_device_tlb(moat_sid_t sid, uint8_t max_pending, uint64_t iova,
+	bool size, uint16_t pfsid);
 /** 2^im interrupt-remapping entries at `index`, or all of them where `global`. */
 struct moat_qi_desc moat_qi_int_entry(bool global, uint16_t index, uint8_t im);
 struct moat_qi_desc moat_qi_pasid_cache(enum moat_qi_pasid_gran gran, uint16_t did, uint32_t pasid);
@@ -105,17 +105,17 @@ int moat_qi_describe(const struct moat_qi_desc *desc, char *text, size_t size);
 
 /** What the unit can do, as far as encoding is concerned. */
 struct moat_qi_caps {
-	bool psi;       /* CAP.PSI: page-selective invalidation */
-	uint8_t mamv;   /* CAP.MAMV: largest address mask */
-	bool dit, dwt;  /* CAP.DRD/DWD: drain reads, writes; for reports (see IOTLB descriptors) */
+	bool psi;      /* CAP.PSI: page-selective invalidation */
+	uint8_t mamv;  /* CAP.MAMV: largest address mask */
+	bool dit, dwt; /* CAP.DRD/DWD: drain reads, writes; for reports (see IOTLB descriptors) */
 };
 
 /** Runs of unmapped pages of one domain, not yet submitted. One lcore's. */
 struct moat_gather {
-	uint32_t n;          /* runs */
-	uint32_t pages;      /* in all of them */
-	bool tables;         /* a table page was unlinked: hint clear, whole paging-structure caches */
-	bool whole;          /* too many runs: domain-selective */
+	uint32_t n;     /* runs */
+	uint32_t pages; /* in all of them */
+	bool tables;    /* a table page was unlinked: hint clear, whole paging-structure caches */
+	bool whole;     /* too many runs: domain-selective */
 	struct moat_range run[MOAT_GATHER_RUNS];
 };
 
@@ -166,9 +166,9 @@ unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_q
 struct moat_qi;
 
 struct moat_qi_conf {
-	uint8_t order;              /* the ring has 2^order 4 KiB pages of 256 descriptors (IQA.QS) */
-	struct moat_qi_desc *ring;  /* its memory, 4 KiB aligned */
-	_Atomic uint32_t *status;   /* where wait descriptors write; ours alone, 0 at first */
+	uint8_t order; /* the ring has 2^order 4 KiB pages of 256 descriptors (IQA.QS) */
+	struct moat_qi_desc *ring; /* its memory, 4 KiB aligned */
+	_Atomic uint32_t *status;  /* where wait descriptors write; ours alone, 0 at first */
 	uint64_t status_hpa;
 	/** Tell the unit that descriptors up to byte offset `tail` are valid (IQT). Ordered after
 	 * their stores. Called by any lcore, never by two at once for the same queue. Must not call
@@ -188,8 +188,8 @@ struct moat_qi_stats {
 	uint64_t descriptors; /* submitted ones that reached the unit; no wait descriptors */
 	uint64_t waits;
 	uint64_t doorbells;
-	uint64_t full;        /* submissions refused because the queue was full */
-	uint64_t helped;      /* times a stalled submitter was stepped over */
+	uint64_t full;   /* submissions refused because the queue was full */
+	uint64_t helped; /* times a stalled submitter was stepped over */
 };
 
 /** Descriptors of one batch at most, its wait not counted: with it, half of the smallest queue. */

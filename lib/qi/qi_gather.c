@@ -35,8 +35,8 @@ static inline bool cover_block(struct cover *c, uint64_t page, unsigned int orde
 {
 	if (unlikely(c->n == c->max))
 		return false;
-	c->desc[c->n++] = (struct moat_qi_desc){ c->zero.lo,
-		c->zero.hi | page << MOAT_PAGE_SHIFT | order };
+	c->desc[c->n++] =
+		(struct moat_qi_desc){ c->zero.lo, c->zero.hi | page << MOAT_PAGE_SHIFT | order };
 	return true;
 }
 
@@ -100,7 +100,8 @@ unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_q
 		if (g->run[i].len == MOAT_PAGE_SIZE) { /* by far the most, when there are many */
 			if (unlikely(c.n == max))
 				goto whole;
-			desc[c.n++] = (struct moat_qi_desc){ c.zero.lo, c.zero.hi | g->run[i].iova };
+			desc[c.n++] =
+				(struct moat_qi_desc){ c.zero.lo, c.zero.hi | g->run[i].iova };
 			continue;
 		}
 		a = g->run[i].iova >> MOAT_PAGE_SHIFT;

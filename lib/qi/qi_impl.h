@@ -28,10 +28,10 @@ enum qi_state {
 	QI_ABANDONED = 3, /* its owner was too late */
 	QI_PAD = 4,       /* ORed in: holds no descriptors of a batch */
 };
-#define QI_STATE(rec) ((rec)&3)
+#define QI_STATE(rec)  ((rec)&3)
 #define QI_IS_PAD(rec) (((rec)&QI_PAD) != 0)
-#define QI_LEN(rec)   ((uint32_t)((rec) >> 4) & 0xffff)
-#define QI_LAP(rec)   ((rec) >> 20)
+#define QI_LEN(rec)    ((uint32_t)((rec) >> 4) & 0xffff)
+#define QI_LAP(rec)    ((rec) >> 20)
 
 /* The doorbell's word: position << 1 | busy. */
 #define QI_BUSY UINT64_C(1)
@@ -39,11 +39,11 @@ enum qi_state {
 struct moat_qi {
 	/* Never changes, or nearly never: every lcore keeps these lines. */
 	struct moat_qi_desc *ring;
-	_Atomic uint64_t *record;     /* one for each descriptor of the ring */
+	_Atomic uint64_t *record; /* one for each descriptor of the ring */
 	_Atomic uint32_t *status;
 	uint64_t status_hpa;
-	uint32_t mask;                /* descriptors in the ring - 1 */
-	uint8_t shift;                /* log2 of descriptors in the ring */
+	uint32_t mask; /* descriptors in the ring - 1 */
+	uint8_t shift; /* log2 of descriptors in the ring */
 	_Atomic bool dead;
 	_Atomic uint32_t quarantined; /* regions whose owner has not come back */
 	_Atomic uint32_t failures;    /* batches ever failed */
@@ -51,10 +51,10 @@ struct moat_qi {
 	void *ctx;
 	int (*poll)(void *ctx);
 	uint64_t (*head)(void *ctx);
-	_Atomic uint64_t *failed;     /* by index of a batch's wait: the seq that failed */
-	_Atomic uint8_t *quarantine;  /* by index: owners who may still write here */
+	_Atomic uint64_t *failed;    /* by index of a batch's wait: the seq that failed */
+	_Atomic uint8_t *quarantine; /* by index: owners who may still write here */
 
-	_Atomic uint64_t reserved __rte_cache_aligned;  /* everything before belongs to a region */
+	_Atomic uint64_t reserved __rte_cache_aligned; /* everything before belongs to a region */
 
 	/* Position of the doorbell; and counts kept by whoever holds it, under it. */
 	_Atomic uint64_t bell __rte_cache_aligned;
@@ -63,8 +63,9 @@ struct moat_qi {
 	_Atomic uint64_t completed __rte_cache_aligned; /* the unit is through up to here */
 
 	/* Off the usual path. */
-	_Atomic uint64_t stall_pos __rte_cache_aligned; /* region seen unpublished at the doorbell */
-	_Atomic uint64_t stall_tsc;                     /* since when */
+	_Atomic uint64_t stall_pos
+		__rte_cache_aligned; /* region seen unpublished at the doorbell */
+	_Atomic uint64_t stall_tsc;  /* since when */
 	_Atomic uint64_t full, helped;
 };
 
@@ -119,8 +120,9 @@ static inline uint64_t qi_refresh(struct moat_qi *qi)
 	if (ahead <= 0)
 		return done;
 	/* Only forwards. release: hands on the unit's work to those who load it. */
-	while (done < now && !atomic_compare_exchange_weak_explicit(&qi->completed, &done, now,
-				     memory_order_acq_rel, memory_order_acquire))
+	while (done < now &&
+		!atomic_compare_exchange_weak_explicit(&qi->completed, &done, now,
+			memory_order_acq_rel, memory_order_acquire))
 		;
 	return RTE_MAX(done, now);
 }

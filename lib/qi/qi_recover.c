@@ -61,8 +61,10 @@ int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err)
 	moat_qi_describe(&desc, text, sizeof(text));
 	/* Completion moves from region to region, so `from` is where one begins. */
 	if (index > qi->mask || pos >= to || !find_region(qi, from, pos, &begin, &rec))
-		return moat_error(-ENOENT, "the unit stands at index %" PRIu32 " (%s), where nothing "
-			"is in flight", index, text);
+		return moat_error(-ENOENT,
+			"the unit stands at index %" PRIu32 " (%s), where nothing "
+			"is in flight",
+			index, text);
 	moat_error(err, "the unit refuses the descriptor at index %" PRIu32 ": %s", index, text);
 	if (holds_batch(rec))
 		mark_failed(qi, begin + QI_LEN(rec));

@@ -94,7 +94,8 @@ uint16_t tenant_rx_copy(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], 
 	return n;
 }
 
-uint16_t tenant_tx_copy(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n, void *arg)
+uint16_t tenant_tx_copy(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	void *arg)
 {
 	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
 	struct tenant_lcore *lc = tenant_lcore(t);

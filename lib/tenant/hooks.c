@@ -189,7 +189,8 @@ static uint16_t put_unmapped_last(struct moat_tenant *t, struct tenant_lcore *lc
 	return kept;
 }
 
-static uint16_t tx_map(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n, void *arg)
+static uint16_t tx_map(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	void *arg)
 {
 	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
 	struct tenant_lcore *lc = tenant_lcore(t);

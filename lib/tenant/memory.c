@@ -19,8 +19,8 @@
 static int get_hugepages(struct moat_tenant *t)
 {
 	void *p = mmap(NULL, t->len, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE | (21 << MAP_HUGE_SHIFT), -1,
-		0);
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE | (21 << MAP_HUGE_SHIFT),
+		-1, 0);
 
 	if (p == MAP_FAILED)
 		return -errno;
@@ -96,7 +96,8 @@ static int get_pages(struct moat_tenant *t)
 		return 0;
 	put_pages(t);
 	return moat_error(rc,
-		"tenant '%s': unit %s needs %" PRIu64 " hugepages of 2 MiB and there are not so many "
+		"tenant '%s': unit %s needs %" PRIu64
+		" hugepages of 2 MiB and there are not so many "
 		"free (%s); raise /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages or lower "
 		"'memory'",
 		t->name, t->conf.unit->name, t->len >> MOAT_2M_SHIFT, strerror(-huge));
@@ -118,12 +119,13 @@ static int make_heap(struct moat_tenant *t)
 	else
 		t->heap = true;
 	if (rc == 0 &&
-		rte_malloc_heap_memory_add(t->name, t->va, t->heap_len, iovas, n, t->page_size) != 0)
+		rte_malloc_heap_memory_add(t->name, t->va, t->heap_len, iovas, n, t->page_size) !=
+			0)
 		rc = -rte_errno;
 	free(iovas);
 	if (rc != 0)
-		return moat_error(rc, "tenant '%s': DPDK refuses a heap of %" PRIu64 " bytes: %s", t->name,
-			t->heap_len, rte_strerror(-rc));
+		return moat_error(rc, "tenant '%s': DPDK refuses a heap of %" PRIu64 " bytes: %s",
+			t->name, t->heap_len, rte_strerror(-rc));
 	t->socket = rte_malloc_heap_get_socket(t->name);
 	return 0;
 }

@@ -49,11 +49,11 @@ struct moat_pool_lcore {
 struct moat_pool {
 	struct moat_tenant *tenant;
 	struct rte_mempool *mp;
-	uint8_t *va;      /* of buffer 0 */
-	uint64_t iova;    /* of buffer 0 */
-	uint32_t stride;  /* bytes from one buffer to the next: whole pages */
-	uint32_t n;       /* buffers */
-	bool ready;       /* the mbufs are initialised: what is put back is a buffer */
+	uint8_t *va;            /* of buffer 0 */
+	uint64_t iova;          /* of buffer 0 */
+	uint32_t stride;        /* bytes from one buffer to the next: whole pages */
+	uint32_t n;             /* buffers */
+	bool ready;             /* the mbufs are initialised: what is put back is a buffer */
 	struct rte_ring *stock; /* shared by the lcores */
 	struct moat_pool_lcore *lcores[RTE_MAX_LCORE];
 };

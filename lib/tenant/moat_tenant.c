@@ -36,7 +36,8 @@ int moat_mode_parse(const char *text, enum moat_mode *mode)
 		}
 	}
 	return moat_error(-EINVAL,
-		"mode '%s' is unknown; it is one of static, strict, pipelined, deferred, copy", text);
+		"mode '%s' is unknown; it is one of static, strict, pipelined, deferred, copy",
+		text);
 }
 
 /* --------------------------------------------------------------------------- lcores */
@@ -142,8 +143,8 @@ static int map_for_good(struct moat_tenant *t)
 		return -ENOMEM;
 	rc = tenant_map(t, lc->lane, t->va, len, MOAT_RW);
 	if (rc != 0)
-		return moat_error(rc, "tenant '%s': mapping 0x%" PRIx64 " bytes failed: %s", t->name, len,
-			strerror(-rc));
+		return moat_error(rc, "tenant '%s': mapping 0x%" PRIx64 " bytes failed: %s",
+			t->name, len, strerror(-rc));
 	memset(t->page_prot, MOAT_RW, len >> MOAT_PAGE_SHIFT);
 	return 0;
 }
@@ -175,17 +176,19 @@ static int unmap_all(struct moat_tenant *t)
 static int busy(struct moat_tenant *t)
 {
 	if (t->nr_queues != 0)
-		return moat_error(-EBUSY, "tenant '%s' still has %u queues; remove them first", t->name,
-			t->nr_queues);
+		return moat_error(-EBUSY, "tenant '%s' still has %u queues; remove them first",
+			t->name, t->nr_queues);
 	for (unsigned int i = 0; i < TENANT_SLOTS; i++)
 		if (t->lcores[i] != NULL && t->lcores[i]->entered)
-			return moat_error(-EBUSY, "tenant '%s': lcore %u is still polling", t->name, i);
+			return moat_error(-EBUSY, "tenant '%s': lcore %u is still polling", t->name,
+				i);
 	for (unsigned int i = 0; i < t->nr_pools; i++) {
 		unsigned int in_use = rte_mempool_in_use_count(t->pools[i]->mp);
 
 		if (in_use != 0)
-			return moat_error(-EBUSY, "tenant '%s': %u buffers of pool '%s' have not come back",
-				t->name, in_use, t->pools[i]->mp->name);
+			return moat_error(-EBUSY,
+				"tenant '%s': %u buffers of pool '%s' have not come back", t->name,
+				in_use, t->pools[i]->mp->name);
 	}
 	return 0;
 }
@@ -278,8 +281,8 @@ int moat_tenant_queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
 	bool ok = true;
 
 	if (find_queue(t, port, queue) >= 0)
-		return moat_error(-EEXIST, "tenant '%s' has queue %u of port %u already", t->name, queue,
-			port);
+		return moat_error(-EEXIST, "tenant '%s' has queue %u of port %u already", t->name,
+			queue, port);
 	q = t->nr_queues < TENANT_QUEUES ? calloc(1, sizeof(*q)) : NULL;
 	if (q == NULL)
 		return moat_error(-ENOMEM, "tenant '%s': no room for another queue", t->name);
@@ -292,8 +295,8 @@ int moat_tenant_queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
 		ok = (q->tx = rte_eth_add_tx_callback(port, queue, tx, q)) != NULL;
 	if (!ok) {
 		queue_free(q);
-		return moat_error(-rte_errno, "queue %u of port %u takes no callbacks: %s", queue, port,
-			rte_strerror(rte_errno));
+		return moat_error(-rte_errno, "queue %u of port %u takes no callbacks: %s", queue,
+			port, rte_strerror(rte_errno));
 	}
 	t->queues[t->nr_queues++] = q;
 	return 0;
@@ -305,7 +308,8 @@ int moat_tenant_queue_remove(struct moat_tenant *t, uint16_t port, uint16_t queu
 	int i = find_queue(t, port, queue);
 
 	if (i < 0)
-		return moat_error(-ENOENT, "tenant '%s' has no queue %u of port %u", t->name, queue, port);
+		return moat_error(-ENOENT, "tenant '%s' has no queue %u of port %u", t->name, queue,
+			port);
 	queue_free(t->queues[i]);
 	t->queues[i] = t->queues[--t->nr_queues];
 	return 0;
@@ -363,7 +367,8 @@ void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
 		moat_cost_add(&stats->cost, &lc->cost);
 		lane = (const uint64_t *)&lc->lane->stats;
 		for (unsigned int k = 0; k < sizeof(stats->lane) / sizeof(*lane); k++)
-			((uint64_t *)&stats->lane)[k] += __atomic_load_n(&lane[k], __ATOMIC_RELAXED);
+			((uint64_t *)&stats->lane)[k] +=
+				__atomic_load_n(&lane[k], __ATOMIC_RELAXED);
 		longest = RTE_MAX(longest, lc->lane->stats.exposed_max);
 		stats->iotlb_hits += lc->lane->iotlb.hits;
 		stats->iotlb_misses += lc->lane->iotlb.misses;

@@ -37,7 +37,7 @@ extern "C" {
 #endif
 
 enum moat_mode {
-	MOAT_STATIC,    /* mapped once; the device can touch all of the tenant's memory, nothing else */
+	MOAT_STATIC, /* mapped once; the device can touch all of the tenant's memory, nothing else */
 	MOAT_STRICT,    /* handed on when the ticket is done; the lcore waits */
 	MOAT_PIPELINED, /* handed on when the ticket is done; the lcore keeps polling meanwhile */
 	MOAT_DEFERRED,  /* handed on at once, flushed by count or time: a bounded window */
@@ -59,7 +59,7 @@ struct moat_tenant_conf {
 	uint8_t width;       /* bits of IOVA; 0: what the unit has */
 	uint64_t leaf_sizes; /* see struct moat_domain_conf; UINT64_MAX: all */
 	int numa;            /* node of the memory, or SOCKET_ID_ANY */
-	bool verify;         /* look every received buffer up in the shadow IOTLB: a device (or a ring)
+	bool verify; /* look every received buffer up in the shadow IOTLB: a device (or a ring)
 			      * that returns memory which it may not write is caught and counted */
 	uint32_t deferred_pages; /* mode deferred: flush at so many pages (0: 256) ... */
 	uint32_t deferred_us;    /* ... or after so many microseconds (0: 10,000) */
@@ -125,15 +125,15 @@ struct moat_tenant_stats {
 	struct moat_cost cost;       /* sum over lcores */
 	struct moat_lane_stats lane; /* sum over lcores */
 	uint64_t iotlb_hits, iotlb_misses, iotlb_faults;
-	uint64_t verify_failed;      /* received buffers the device had no right to write; dropped */
-	uint64_t waits;              /* times an lcore waited for a ticket (mode strict) */
-	uint64_t quarantined;        /* buffers waiting for their ticket now */
-	uint64_t starved;            /* allocations refused while buffers were quarantined */
-	uint64_t map_failed;         /* packets not sent because their buffer could not be mapped */
-	uint64_t overrun;            /* packets dropped: too many held back, or none free to copy into */
-	uint64_t lost;               /* packets never handed on because the unit did not answer */
-	uint64_t copied;             /* bytes, mode copy */
-	uint64_t delay_max;          /* TSC cycles a packet was held back at most, mode pipelined */
+	uint64_t verify_failed; /* received buffers the device had no right to write; dropped */
+	uint64_t waits;         /* times an lcore waited for a ticket (mode strict) */
+	uint64_t quarantined;   /* buffers waiting for their ticket now */
+	uint64_t starved;       /* allocations refused while buffers were quarantined */
+	uint64_t map_failed;    /* packets not sent because their buffer could not be mapped */
+	uint64_t overrun;       /* packets dropped: too many held back, or none free to copy into */
+	uint64_t lost;          /* packets never handed on because the unit did not answer */
+	uint64_t copied;        /* bytes, mode copy */
+	uint64_t delay_max;     /* TSC cycles a packet was held back at most, mode pipelined */
 };
 /** Any thread; counters of running lcores are read as they are. */
 void moat_tenant_stats(struct moat_tenant *tenant, struct moat_tenant_stats *stats);

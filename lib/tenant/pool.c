@@ -323,7 +323,8 @@ static int make_pool(struct moat_pool *pool, const char *name)
 	snprintf(ring, sizeof(ring), "%.20s_stock", name);
 	pool->stock = rte_ring_create(ring, rte_align32pow2(pool->n + 1), SOCKET_ID_ANY, 0);
 	if (pool->stock == NULL)
-		return moat_error(-rte_errno, "no ring for pool '%s': %s", name, rte_strerror(rte_errno));
+		return moat_error(-rte_errno, "no ring for pool '%s': %s", name,
+			rte_strerror(rte_errno));
 	/* DPDK's per-lcore cache would keep buffers mapped that nobody uses; ours does not. */
 	pool->mp = rte_mempool_create_empty(name, pool->n,
 		sizeof(struct rte_mbuf) + sizeof(struct rte_mbuf_ext_shared_info),
@@ -340,10 +341,12 @@ static int make_private(struct moat_tenant *t, const char *name, unsigned int n,
 	char private[RTE_MEMPOOL_NAMESIZE];
 
 	snprintf(private, sizeof(private), "%.16s_copy", name);
-	t->private = rte_pktmbuf_pool_create(private, n, RTE_MIN(n / 4, 256u), 0, data_room, t->conf.numa);
+	t->private = rte_pktmbuf_pool_create(private, n, RTE_MIN(n / 4, 256u), 0, data_room,
+		t->conf.numa);
 	if (t->private == NULL)
-		return moat_error(-rte_errno, "tenant '%s': no memory for %u buffers to copy into: %s",
-			t->name, n, rte_strerror(rte_errno));
+		return moat_error(-rte_errno,
+			"tenant '%s': no memory for %u buffers to copy into: %s", t->name, n,
+			rte_strerror(rte_errno));
 	return 0;
 }
 
@@ -356,8 +359,8 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 	int rc;
 
 	if (n == 0 || stride == 0)
-		return moat_error(-EINVAL, "pool '%s': %u buffers of %u bytes make no pool", name, n,
-			data_room);
+		return moat_error(-EINVAL, "pool '%s': %u buffers of %u bytes make no pool", name,
+			n, data_room);
 	if (t->nr_pools == TENANT_POOLS)
 		return moat_error(-ENOSPC, "tenant '%s' has %u pools, no more fit", t->name,
 			TENANT_POOLS);

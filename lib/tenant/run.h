@@ -34,7 +34,8 @@ static inline uint8_t *tenant_page_prot(const struct moat_tenant *t, const void 
 }
 
 /* A page's byte is its buffer's owner's: plain stores. */
-static inline void tenant_set_prot(struct moat_tenant *t, const void *va, uint64_t len, uint8_t prot)
+static inline void tenant_set_prot(struct moat_tenant *t, const void *va, uint64_t len,
+	uint8_t prot)
 {
 	uint8_t *p = tenant_page_prot(t, va);
 

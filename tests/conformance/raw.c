@@ -132,8 +132,9 @@ static void invalidate_by_registers(struct raw *r)
 	vtd_write64(&r->w, VTD_CCMD, VTD_CCMD_ICC | VTD_CCMD_CIRG_GLOBAL);
 	while (vtd_read64(&r->w, VTD_CCMD) & VTD_CCMD_ICC)
 		assert_true(patience(r, since));
-	vtd_write64(&r->w, iotlb, VTD_IOTLB_IVT | VTD_IOTLB_IIRG_GLOBAL |
-		(r->caps.drd ? VTD_IOTLB_DR : 0) | (r->caps.dwd ? VTD_IOTLB_DW : 0));
+	vtd_write64(&r->w, iotlb,
+		VTD_IOTLB_IVT | VTD_IOTLB_IIRG_GLOBAL | (r->caps.drd ? VTD_IOTLB_DR : 0) |
+			(r->caps.dwd ? VTD_IOTLB_DW : 0));
 	while (vtd_read64(&r->w, iotlb) & VTD_IOTLB_IVT)
 		assert_true(patience(r, since));
 }
@@ -258,7 +259,8 @@ bool raw_sync(struct raw *r, const struct moat_qi_desc desc[], unsigned int n)
 
 void raw_forget(struct raw *r)
 {
-	const struct moat_qi_desc context = moat_qi_context_global(), iotlb = moat_qi_iotlb_global();
+	const struct moat_qi_desc context = moat_qi_context_global(),
+				  iotlb = moat_qi_iotlb_global();
 
 	assert_true(raw_sync(r, &context, 1));
 	assert_true(raw_sync(r, &iotlb, 1));

@@ -20,19 +20,19 @@
 #include "rig.h"
 
 struct raw {
-	moat_sid_t sid;             /* of the device: the rig's first */
+	moat_sid_t sid; /* of the device: the rig's first */
 	struct moat_vtd_window w;
 	struct moat_vtd_caps caps;
-	char *va;                   /* the arena, 2 MiB */
+	char *va; /* the arena, 2 MiB */
 	uint64_t hpa;
-	uint32_t next;              /* first free page of it */
+	uint32_t next; /* first free page of it */
 	struct vtd_entry *root;
-	struct vtd_entry *others;   /* context table of every bus but the device's: pass-through */
-	struct vtd_entry *context;  /* context table of the device's bus */
-	struct moat_qi_desc *ring;  /* one page: 256 descriptors */
+	struct vtd_entry *others;  /* context table of every bus but the device's: pass-through */
+	struct vtd_entry *context; /* context table of the device's bus */
+	struct moat_qi_desc *ring; /* one page: 256 descriptors */
 	volatile uint32_t *status;
 	uint64_t status_hpa;
-	uint32_t tail;              /* index */
+	uint32_t tail; /* index */
 	uint32_t seq;
 };
 

@@ -24,39 +24,39 @@ extern struct raw raw; /* the unit under test; each test begins with raw_fresh()
  * other fails the test. `what` names it in the list. */
 void conform(const char *what, uint64_t got, uint64_t specified);
 
-#define REGISTER_TESTS(X) \
-	X(the_capabilities_make_sense) \
-	X(a_source_without_root_entry_faults) \
-	X(a_source_without_context_entry_faults) \
-	X(reserved_bits_of_a_root_entry_fault) \
-	X(reserved_bits_of_a_context_entry_fault) \
-	X(a_width_that_the_unit_lacks_faults) \
-	X(a_translation_type_that_the_unit_lacks_faults) \
-	X(each_supported_width_translates_and_ends_where_it_says) \
-	X(pass_through_leaves_addresses_alone) \
-	X(fault_processing_disable_blocks_in_silence) \
-	X(permission_is_what_every_level_grants) \
-	X(a_cached_translation_grants_no_more_than_the_entries) \
-	X(leaves_of_2m_and_1g_translate) \
-	X(reserved_bits_of_paging_entries_fault) \
-	X(ignored_bits_of_paging_entries_are_ignored) \
-	X(an_access_over_two_pages_stops_at_the_one_that_is_refused) \
-	X(page_selective_invalidation_reaches_its_pages) \
-	X(address_masks_reach_their_block) \
-	X(wider_invalidations_reach_the_page) \
-	X(an_unlinked_table_is_forgotten_with_the_hint_clear) \
-	X(context_invalidations_of_every_kind_reach_the_source) \
-	X(a_domain_is_not_another) \
-	X(absent_entries_that_become_present_are_seen) \
-	X(registers_invalidate_while_the_queue_is_off) \
-	X(a_fault_is_recorded_with_its_particulars) \
-	X(faults_beyond_the_registers_overflow) \
-	X(the_queue_goes_round) \
-	X(switching_the_queue_on_begins_at_slot_0) \
-	X(every_descriptor_kind_is_taken) \
+#define REGISTER_TESTS(X)                                               \
+	X(the_capabilities_make_sense)                                  \
+	X(a_source_without_root_entry_faults)                           \
+	X(a_source_without_context_entry_faults)                        \
+	X(reserved_bits_of_a_root_entry_fault)                          \
+	X(reserved_bits_of_a_context_entry_fault)                       \
+	X(a_width_that_the_unit_lacks_faults)                           \
+	X(a_translation_type_that_the_unit_lacks_faults)                \
+	X(each_supported_width_translates_and_ends_where_it_says)       \
+	X(pass_through_leaves_addresses_alone)                          \
+	X(fault_processing_disable_blocks_in_silence)                   \
+	X(permission_is_what_every_level_grants)                        \
+	X(a_cached_translation_grants_no_more_than_the_entries)         \
+	X(leaves_of_2m_and_1g_translate)                                \
+	X(reserved_bits_of_paging_entries_fault)                        \
+	X(ignored_bits_of_paging_entries_are_ignored)                   \
+	X(an_access_over_two_pages_stops_at_the_one_that_is_refused)    \
+	X(page_selective_invalidation_reaches_its_pages)                \
+	X(address_masks_reach_their_block)                              \
+	X(wider_invalidations_reach_the_page)                           \
+	X(an_unlinked_table_is_forgotten_with_the_hint_clear)           \
+	X(context_invalidations_of_every_kind_reach_the_source)         \
+	X(a_domain_is_not_another)                                      \
+	X(absent_entries_that_become_present_are_seen)                  \
+	X(registers_invalidate_while_the_queue_is_off)                  \
+	X(a_fault_is_recorded_with_its_particulars)                     \
+	X(faults_beyond_the_registers_overflow)                         \
+	X(the_queue_goes_round)                                         \
+	X(switching_the_queue_on_begins_at_slot_0)                      \
+	X(every_descriptor_kind_is_taken)                               \
 	X(a_descriptor_that_is_none_stops_the_queue_until_it_is_mended) \
-	X(reserved_bits_of_descriptors_stop_the_queue) \
-	X(a_wait_may_ask_for_an_interrupt) \
+	X(reserved_bits_of_descriptors_stop_the_queue)                  \
+	X(a_wait_may_ask_for_an_interrupt)                              \
 	X(translation_can_be_switched_off_and_on)
 
 #define REGISTER_DECLARE(name) void name(void **state);

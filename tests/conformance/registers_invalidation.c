@@ -126,15 +126,16 @@ void an_unlinked_table_is_forgotten_with_the_hint_clear(void **state)
 	raw_store(&raw, (uint64_t *)raw_va(&raw, other) + (IOVA >> 12 & 511), page[1] | RW);
 	raw_store(&raw, pde, other | RW);
 	assert_before(0, 1);
-	invalidate(raw.caps.psi ? moat_qi_iotlb_page(DID, IOVA, 0, false) :
-		moat_qi_iotlb_domain(DID));
+	invalidate(
+		raw.caps.psi ? moat_qi_iotlb_page(DID, IOVA, 0, false) : moat_qi_iotlb_domain(DID));
 	conform("hint clear, another page table", lands(), 1);
 }
 
 void context_invalidations_of_every_kind_reach_the_source(void **state)
 {
 	const struct moat_qi_desc kinds[] = {
-		moat_qi_context_device(DID, raw.sid, 0), moat_qi_context_domain(DID),
+		moat_qi_context_device(DID, raw.sid, 0),
+		moat_qi_context_domain(DID),
 		moat_qi_context_global(),
 	};
 	static const char *const names[] = { "device-selective", "domain-selective", "global" };
@@ -223,8 +224,8 @@ void registers_invalidate_while_the_queue_is_off(void **state)
 	}
 	conform("IOTLB_REG, page-selective", lands(), 2);
 	raw_context(&raw, 0, 0);
-	by_register(VTD_CCMD, VTD_CCMD_CIRG_DEVICE | (uint64_t)raw.sid << VTD_CCMD_SID_SHIFT |
-		DID, VTD_CCMD_ICC);
+	by_register(VTD_CCMD, VTD_CCMD_CIRG_DEVICE | (uint64_t)raw.sid << VTD_CCMD_SID_SHIFT | DID,
+		VTD_CCMD_ICC);
 	assert_true(vtd_read64(&raw.w, VTD_CCMD) & VTD_CCMD_CAIG);
 	by_register(iotlb, VTD_IOTLB_IIRG_DOMAIN | did | drain, VTD_IOTLB_IVT);
 	conform("CCMD, device-selective", lands(), 99);

@@ -67,7 +67,9 @@ void faults_beyond_the_registers_overflow(void **state)
 void the_queue_goes_round(void **state)
 {
 	const struct moat_qi_desc d[] = {
-		moat_qi_iotlb_domain(DID), moat_qi_iotlb_domain(DID + 1), moat_qi_context_domain(DID),
+		moat_qi_iotlb_domain(DID),
+		moat_qi_iotlb_domain(DID + 1),
+		moat_qi_context_domain(DID),
 	};
 
 	for (unsigned int i = 0; i < 3 * RAW_RING / 4; i++)
@@ -127,7 +129,8 @@ static void assert_refused(const char *what, struct moat_qi_desc bad)
 {
 	uint32_t first = raw.seq + 1, second = raw.seq + 2, at = (raw.tail + 1) % RAW_RING;
 	const struct moat_qi_desc d[] = {
-		moat_qi_wait_status(raw.status_hpa, first, false), bad,
+		moat_qi_wait_status(raw.status_hpa, first, false),
+		bad,
 		moat_qi_wait_status(raw.status_hpa, second, false),
 	};
 	char text[96];

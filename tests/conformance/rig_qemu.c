@@ -42,7 +42,8 @@ void rig_conf(struct moat_vtd_conf *conf)
 		.mem = &machine_mem,
 		.hpa = machine_hpa,
 		.pass_through = kernels,
-		.nr_pass_through = machine_functions(kernels, RTE_DIM(kernels), ours, RTE_DIM(ours)),
+		.nr_pass_through =
+			machine_functions(kernels, RTE_DIM(kernels), ours, RTE_DIM(ours)),
 	};
 }
 

@@ -101,7 +101,8 @@ void rig_close(void)
 	moat_softvtd_stats(sv, &stats);
 	for (unsigned int i = 0; i < MOAT_SOFTVTD_MISUSES; i++)
 		if (stats.misuse[i] != 0)
-			errx(1, "%" PRIu64 " times: %s", stats.misuse[i], moat_softvtd_misuse_text(i));
+			errx(1, "%" PRIu64 " times: %s", stats.misuse[i],
+				moat_softvtd_misuse_text(i));
 	moat_softvtd_destroy(sv);
 }
 

@@ -19,10 +19,10 @@
 #include "must.h"
 #include "rig.h"
 
-#define HOME UINT64_C(0x40000000)  /* an IOVA of each domain */
-#define PORT (HOME + MOAT_2M_SIZE) /* where a device's buffer is looked at */
-#define PATTERN(n) (0x5a000000u + (n) * 0x01010101u)
-#define WORDS (MOAT_PAGE_SIZE / sizeof(uint32_t))
+#define HOME       UINT64_C(0x40000000)  /* an IOVA of each domain */
+#define PORT       (HOME + MOAT_2M_SIZE) /* where a device's buffer is looked at */
+#define PATTERN(n) (0x5a000000u + (n)*0x01010101u)
+#define WORDS      (MOAT_PAGE_SIZE / sizeof(uint32_t))
 
 /** A device in a domain of its own, with a page PORT through which its own memory is seen. */
 struct party {
@@ -245,8 +245,8 @@ static void a_superpage_is_reached_to_its_last_byte_and_gone_as_a_whole(void **s
 
 	map(&red, home, memory, MOAT_2M_SIZE, MOAT_RW);
 	must(moat_pt_walk(red.domain->pt, home, &leaf));
-	assert_int_equal(leaf.size, unit->caps.leaf_sizes & MOAT_2M_SIZE ? MOAT_2M_SIZE
-		: MOAT_PAGE_SIZE);
+	assert_int_equal(leaf.size,
+		unit->caps.leaf_sizes & MOAT_2M_SIZE ? MOAT_2M_SIZE : MOAT_PAGE_SIZE);
 	rig_read(red.device, last, MOAT_PAGE_SIZE);
 	assert_true(has(&red, 1));
 	rig_read(red.device, home, MOAT_PAGE_SIZE);
@@ -304,8 +304,9 @@ static void an_iova_beyond_the_width_is_refused(void **state)
 
 	if (beyond == UINT64_C(1) << 57)
 		skip();
-	assert_int_equal(moat_lane_map(red.lane, beyond, hpa_of(memory), memory, MOAT_PAGE_SIZE,
-		MOAT_RW), -ERANGE);
+	assert_int_equal(
+		moat_lane_map(red.lane, beyond, hpa_of(memory), memory, MOAT_PAGE_SIZE, MOAT_RW),
+		-ERANGE);
 	expect_write_refused(&red, beyond, VTD_FR_BEYOND_AW, memory);
 	rig_memory_free(memory);
 }
@@ -371,8 +372,8 @@ static void a_unit_in_use_is_refused_and_one_left_by_the_killed_is_taken_over(vo
 
 static void party_arrive(struct party *p, const char *name)
 {
-	must(moat_domain_create(unit, &(struct moat_domain_conf){ .name = name,
-		.leaf_sizes = UINT64_MAX }, &p->domain));
+	must(moat_domain_create(unit,
+		&(struct moat_domain_conf){ .name = name, .leaf_sizes = UINT64_MAX }, &p->domain));
 	p->lane = moat_lane_open(p->domain);
 	assert_non_null(p->lane);
 	p->port = memory_new(0);
@@ -450,8 +451,7 @@ static void domains_are_destroyed_and_their_devices_reach_nothing(void **state)
 static void after_take_down_the_unit_is_as_it_was_found(void **state)
 {
 	unit->ops->destroy(unit);
-	assert_int_equal(gsts() &
-		(VTD_GSTS_TES | VTD_GSTS_QIES | VTD_GSTS_IRES), 0);
+	assert_int_equal(gsts() & (VTD_GSTS_TES | VTD_GSTS_QIES | VTD_GSTS_IRES), 0);
 	before_translation_a_device_reaches_everything(state);
 }
 

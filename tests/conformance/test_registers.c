@@ -32,13 +32,14 @@ void conform(const char *what, uint64_t got, uint64_t specified)
 		return;
 	for (const struct deviation *d = deviations; d->unit != NULL; d++) {
 		if (strcmp(d->unit, rig_traits.unit) != 0 || strcmp(d->what, what) != 0 ||
-				d->does != got)
+			d->does != got)
 			continue;
-		print_message("# %s deviates: %s: 0x%" PRIx64 ", specified 0x%" PRIx64 " (%s)\n", d->unit,
-			what, got, specified, d->right);
+		print_message("# %s deviates: %s: 0x%" PRIx64 ", specified 0x%" PRIx64 " (%s)\n",
+			d->unit, what, got, specified, d->right);
 		return;
 	}
-	fail_msg("%s: %s: 0x%" PRIx64 ", specified 0x%" PRIx64, rig_traits.unit, what, got, specified);
+	fail_msg("%s: %s: 0x%" PRIx64 ", specified 0x%" PRIx64, rig_traits.unit, what, got,
+		specified);
 }
 
 static int fresh(void **state)

@@ -26,13 +26,13 @@
 
 #define DOMAINS 3
 #define SOURCES 5
-#define PAGES   2048 /* 8 MiB of IOVA a domain: four granules */
-#define FRAMES  1024 /* pages of memory, each with its number at its start */
+#define PAGES   2048                 /* 8 MiB of IOVA a domain: four granules */
+#define FRAMES  1024                 /* pages of memory, each with its number at its start */
 #define IOVA    UINT64_C(0x7fc00000) /* crosses a 1 GiB border */
 
 /* A page of a domain, as the model knows it. */
 struct page {
-	enum moat_prot prot;  /* 0: not mapped */
+	enum moat_prot prot; /* 0: not mapped */
 	uint32_t frame;
 	moat_ticket_t ticket; /* not mapped, but reachable until this is done; 0: long done */
 	enum moat_prot old_prot;
@@ -177,9 +177,9 @@ static void do_translate(struct model *m, struct model_domain *d)
 	ok = moat_iotlb_translate_bulk(&d->lane->iotlb, iova, 64, n, prot, va);
 	for (unsigned int i = 0; i < n; i++) {
 		const struct page *p = &d->page[(iova[i] - IOVA) / MOAT_PAGE_SIZE];
-		void *want = (p->prot & prot) == prot ?
-			frame(m, p->frame) + (iova[i] & MOAT_PAGE_MASK) :
-			NULL;
+		void *want = (p->prot & prot) == prot
+			? frame(m, p->frame) + (iova[i] & MOAT_PAGE_MASK)
+			: NULL;
 
 		assert_ptr_equal(va[i], want);
 		assert_int_equal(ok >> i & 1, want != NULL);
@@ -198,9 +198,8 @@ static void do_move_source(struct model *m)
 		m->source[s] = -1;
 	} else {
 		m->source[s] = (int)random_below(m, DOMAINS);
-		assert_int_equal(moat_domain_attach(m->domains[m->source[s]].domain,
-					 MOAT_SID(1, 0, s)),
-			0);
+		assert_int_equal(
+			moat_domain_attach(m->domains[m->source[s]].domain, MOAT_SID(1, 0, s)), 0);
 	}
 }
 
@@ -263,7 +262,8 @@ static void run(const char *args)
 	uint64_t n = steps != NULL ? strtoull(steps, NULL, 0) : 200000;
 	static struct model m;
 	struct moat_softvtd_stats stats;
-	uint64_t rng = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL) * 2654435761u | 1;
+	uint64_t rng =
+		seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL) * 2654435761u | 1;
 
 	print_message("# MOAT_SEED=%" PRIu64 " unit %s\n", rng, args);
 	make(&m, args);
@@ -271,8 +271,8 @@ static void run(const char *args)
 	for (uint64_t i = 0; i < n; i++)
 		step(&m);
 	moat_softvtd_stats(m.hw, &stats);
-	print_message("# %" PRIu64 " DMAs, %" PRIu64 " refused, %" PRIu64 " inside a window\n", m.dmas,
-		m.refused, m.windows);
+	print_message("# %" PRIu64 " DMAs, %" PRIu64 " refused, %" PRIu64 " inside a window\n",
+		m.dmas, m.refused, m.windows);
 	assert_int_equal(stats.stale_dma, 0);
 	assert_int_equal(stats.early_reuse, 0);
 	/* The run was worth something: both answers came, and windows were hit. */

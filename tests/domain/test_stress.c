@@ -73,7 +73,8 @@ static uint64_t run_iova(unsigned int who, unsigned int run)
 	return IOVA + (who * RUNS + run) * STRIDE;
 }
 
-static _Atomic uint64_t *word(struct shared *s, unsigned int who, unsigned int run, unsigned int page)
+static _Atomic uint64_t *word(struct shared *s, unsigned int who, unsigned int run,
+	unsigned int page)
 {
 	return (_Atomic uint64_t *)(s->memory +
 		((who * RUNS + run) * RUN + page) * (size_t)MOAT_PAGE_SIZE);
@@ -119,8 +120,9 @@ static void map_or_unmap(struct worker *w)
 			return;
 		fill(w, i, pages, GOOD);
 		assert_int_equal(moat_lane_map(w->lane, run_iova(w->me, i),
-					 (uintptr_t)word(w->s, w->me, i, 0), (void *)word(w->s, w->me, i, 0),
-					 pages * MOAT_PAGE_SIZE, MOAT_RW),
+					 (uintptr_t)word(w->s, w->me, i, 0),
+					 (void *)word(w->s, w->me, i, 0), pages * MOAT_PAGE_SIZE,
+					 MOAT_RW),
 			0);
 		r->pages = pages;
 		return;
@@ -202,7 +204,8 @@ static void *work(void *arg)
 static void stress(const char *args)
 {
 	const char *seed = getenv("MOAT_SEED"), *seconds = getenv("MOAT_SECONDS");
-	uint64_t rng = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL) * 2654435761u | 1;
+	uint64_t rng =
+		seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL) * 2654435761u | 1;
 	struct moat_domain_conf conf = { .name = "shared", .leaf_sizes = UINT64_MAX };
 	static struct worker workers[THREADS];
 	struct moat_softvtd_stats stats;
@@ -226,8 +229,8 @@ static void stress(const char *args)
 	for (unsigned int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 	moat_softvtd_stats(s.hw, &stats);
-	print_message("# %" PRIu64 " unmaps, %" PRIu64 " translations, %" PRIu64 " DMAs\n", s.unmaps,
-		s.translations, s.dmas);
+	print_message("# %" PRIu64 " unmaps, %" PRIu64 " translations, %" PRIu64 " DMAs\n",
+		s.unmaps, s.translations, s.dmas);
 	assert_int_equal(s.breaches, 0);
 	assert_int_equal(stats.stale_dma, 0);
 	assert_int_equal(stats.early_reuse, 0);

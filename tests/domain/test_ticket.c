@@ -78,8 +78,8 @@ static int tear_down(void **state)
 
 static void map(struct fixture *f, uint64_t off, uint64_t len, enum moat_prot prot)
 {
-	assert_int_equal(moat_lane_map(f->lane, IOVA + off, (uintptr_t)f->mem + off, f->mem + off, len,
-				 prot),
+	assert_int_equal(moat_lane_map(f->lane, IOVA + off, (uintptr_t)f->mem + off, f->mem + off,
+				 len, prot),
 		0);
 }
 
@@ -182,8 +182,8 @@ static void a_range_that_is_freed_is_not_handed_out_before_its_ticket(void **sta
 	for (unsigned int i = 0; i < 500; i++) {
 		uint64_t first, second;
 
-		assert_int_equal(moat_iova_alloc(f->domain->iova, f->lane->iovas, MOAT_PAGE_SIZE, 0,
-					 &first),
+		assert_int_equal(
+			moat_iova_alloc(f->domain->iova, f->lane->iovas, MOAT_PAGE_SIZE, 0, &first),
 			0);
 		assert_int_equal(moat_lane_map(f->lane, first, (uintptr_t)f->mem, f->mem,
 					 MOAT_PAGE_SIZE, MOAT_RW),
@@ -193,9 +193,8 @@ static void a_range_that_is_freed_is_not_handed_out_before_its_ticket(void **sta
 					 &second),
 			0);
 		assert_true(first != second);
-		assert_int_equal(moat_iova_free(f->domain->iova, f->lane->iovas, second,
-					 MOAT_PAGE_SIZE),
-			0);
+		assert_int_equal(
+			moat_iova_free(f->domain->iova, f->lane->iovas, second, MOAT_PAGE_SIZE), 0);
 		assert_int_equal(moat_lane_drain(f->lane), 0);
 	}
 }

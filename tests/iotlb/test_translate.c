@@ -19,9 +19,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-#define assert_counts(tlb, h, m, f) \
-	do { \
-		assert_int_equal((tlb).hits, h); \
+#define assert_counts(tlb, h, m, f)                \
+	do {                                       \
+		assert_int_equal((tlb).hits, h);   \
 		assert_int_equal((tlb).misses, m); \
 		assert_int_equal((tlb).faults, f); \
 	} while (0)
@@ -62,7 +62,8 @@ static void superpages_translate_by_the_index(void **state)
 	assert_leaf(pt, g, g, g, MOAT_R);
 	assert_leaf(pt, g - m, g - m, m, MOAT_R);
 	for (uint64_t iova = g - m; iova < 2 * g; iova += m / 2 + P)
-		assert_ptr_equal(moat_iotlb_translate(&tlb, iova + 3, 8, MOAT_R), iova + VA_OFF + 3);
+		assert_ptr_equal(moat_iotlb_translate(&tlb, iova + 3, 8, MOAT_R),
+			iova + VA_OFF + 3);
 	assert_int_equal(tlb.misses + tlb.faults, 0);
 	assert_null(moat_iotlb_translate(&tlb, g, 8, MOAT_W));
 	/* the same IOVAs at another address, then as small pages, then gone */
@@ -92,7 +93,8 @@ static void a_request_across_pages_needs_all_of_them_contiguous(void **state)
 	assert_ptr_equal(moat_iotlb_translate(&tlb, 1, 4 * P - 1, MOAT_RW), VA_OFF + 1);
 	assert_ptr_equal(moat_iotlb_translate(&tlb, 0, 5 * P, MOAT_R), VA_OFF);
 	assert_counts(tlb, 3, 0, 0);
-	assert_null(moat_iotlb_translate(&tlb, 3 * P, P + 1, MOAT_W)); /* the last page: read only */
+	assert_null(
+		moat_iotlb_translate(&tlb, 3 * P, P + 1, MOAT_W)); /* the last page: read only */
 	assert_null(moat_iotlb_translate(&tlb, 4 * P, P + 1, MOAT_R)); /* runs into nothing */
 	/* contiguous IOVAs at unrelated virtual addresses */
 	assert_int_equal(moat_pt_map(pt, 5 * P, 0, (void *)0x7000000, P, MOAT_R, NULL), 0);
@@ -104,7 +106,8 @@ static void a_request_across_pages_needs_all_of_them_contiguous(void **state)
 	assert_null(moat_iotlb_translate(&tlb, (UINT64_C(1) << 39) - 8, 9, MOAT_R));
 	/* across a superpage into another, and into a small page */
 	assert_int_equal(map(pt, MOAT_1G_SIZE, 0, 2 * MOAT_2M_SIZE + P, MOAT_R), 0);
-	assert_ptr_equal(moat_iotlb_translate(&tlb, MOAT_1G_SIZE + 5, 2 * MOAT_2M_SIZE + P - 5, MOAT_R),
+	assert_ptr_equal(
+		moat_iotlb_translate(&tlb, MOAT_1G_SIZE + 5, 2 * MOAT_2M_SIZE + P - 5, MOAT_R),
 		MOAT_1G_SIZE + VA_OFF + 5);
 	assert_null(moat_iotlb_translate(&tlb, MOAT_1G_SIZE + 5, 2 * MOAT_2M_SIZE + P - 4, MOAT_R));
 	moat_pt_destroy(pt);
@@ -117,8 +120,10 @@ static void pages_at_unrelated_addresses_need_no_walk_either(void **state)
 
 	moat_iotlb_init(&tlb, pt);
 	for (uint64_t i = 0; i < 512; i++)
-		assert_int_equal(moat_pt_map(pt, i * P, 0, (void *)((i * 7919 % 512 + 1) * 1024 * P), P,
-					 MOAT_R, NULL), 0);
+		assert_int_equal(moat_pt_map(pt, i * P, 0,
+					 (void *)((i * 7919 % 512 + 1) * 1024 * P), P, MOAT_R,
+					 NULL),
+			0);
 	for (uint64_t i = 0; i < 512; i++)
 		assert_ptr_equal(moat_iotlb_translate(&tlb, i * P + 5, 8, MOAT_R),
 			(i * 7919 % 512 + 1) * 1024 * P + 5);
@@ -167,7 +172,8 @@ static void iovas_beyond_the_window_take_the_walk(void **state)
 		high + VA_OFF - m - 5);
 	assert_int_equal(moat_pt_map(pt, high, 0, (void *)P, 2 * m, MOAT_W, NULL), 0);
 	assert_int_equal(moat_pt_map(pt, high + MOAT_1G_SIZE, 0, (void *)(5 * P), MOAT_1G_SIZE,
-				 MOAT_W, NULL), 0);
+				 MOAT_W, NULL),
+		0);
 	assert_ptr_equal(moat_iotlb_translate(&tlb, high + 4, 8, MOAT_W), P + 4);
 	assert_ptr_equal(moat_iotlb_translate(&tlb, high + m + 4, 8, MOAT_W), P + m + 4);
 	assert_ptr_equal(moat_iotlb_translate(&tlb, high + MOAT_1G_SIZE + m, 8, MOAT_W), 5 * P + m);
@@ -203,14 +209,15 @@ static void agrees_with_single(const struct iotlb_bulk *variant)
 	moat_iotlb_init(&one, pt);
 	moat_iotlb_init(&all, pt);
 	for (unsigned int round = 0; round < 3000; round++) {
-		unsigned int n = rnd(65), odd = rnd(2) ? 0 : rnd(20); /* often none is out of the way */
+		unsigned int n = rnd(65),
+			     odd = rnd(2) ? 0 : rnd(20); /* often none is out of the way */
 		uint32_t len = rnd(3) == 0 ? rnd(3 * P) : rnd(64);
 		enum moat_prot prot = (enum moat_prot)(1 + rnd(3));
 		uint64_t got;
 
 		for (unsigned int i = 0; i < n; i++)
-			iova[i] = odd && rnd(odd) == 0 ? rnd(UINT64_MAX) :
-				  rnd(22 * 512) * P + (odd ? rnd(P) : 0);
+			iova[i] = odd && rnd(odd) == 0 ? rnd(UINT64_MAX)
+						       : rnd(22 * 512) * P + (odd ? rnd(P) : 0);
 		got = variant->fn(&all, iova, len, n, prot, va);
 		for (unsigned int i = 0; i < n; i++) {
 			void *expect = moat_iotlb_translate(&one, iova[i], len, prot);

@@ -94,7 +94,8 @@ static void exhaustion_says_what_is_free_and_the_largest_run(void **state)
 
 	assert_int_equal(moat_iova_reserve(space, 4 * PAGE, PAGE), 0);
 	assert_int_equal(moat_iova_alloc(space, NULL, 5 * PAGE, PAGE, &a), -ENOSPC);
-	assert_non_null(strstr(moat_error_text(), "0x7000 bytes are free in 2 runs, the largest of 0x4000"));
+	assert_non_null(strstr(moat_error_text(),
+		"0x7000 bytes are free in 2 runs, the largest of 0x4000"));
 	assert_int_equal(moat_iova_alloc(space, NULL, 4 * PAGE, PAGE, &a), 0);
 	assert_int_equal(a, 5 * PAGE);
 	assert_int_equal(moat_iova_alloc(space, NULL, 2 * PAGE, 0, &b), 0);

@@ -206,15 +206,16 @@ static void churn_leaves_large_runs(void **state)
 		} else {
 			unsigned int k = (unsigned int)rnd(n);
 
-			assert_int_equal(moat_iova_free(space, NULL, range[k].iova, range[k].len), 0);
+			assert_int_equal(moat_iova_free(space, NULL, range[k].iova, range[k].len),
+				0);
 			used -= range[k].len;
 			range[k] = range[--n];
 		}
 	}
 	moat_iova_stats(space, &stats);
 	print_message("# %u ranges, %" PRIu64 " MiB used; free %" PRIu64 " MiB in %" PRIu64
-		" runs, the largest of %" PRIu64 " MiB\n", n, used >> 20, stats.free_bytes >> 20,
-		stats.runs, stats.largest_run >> 20);
+		      " runs, the largest of %" PRIu64 " MiB\n",
+		n, used >> 20, stats.free_bytes >> 20, stats.runs, stats.largest_run >> 20);
 	assert_true(stats.largest_run >= 16 * MOAT_2M_SIZE);
 	moat_iova_destroy(space);
 }

@@ -96,8 +96,9 @@ unsigned int wire_drain(struct wire *wire)
 
 int start_eal(const char *name)
 {
-	static char *args[] = { NULL, (char *)"--no-huge", (char *)"--no-shconf", (char *)"--no-pci",
-		(char *)"-m", (char *)"256", (char *)"--no-telemetry", (char *)"--log-level=5" };
+	static char *args[] = { NULL, (char *)"--no-huge", (char *)"--no-shconf",
+		(char *)"--no-pci", (char *)"-m", (char *)"256", (char *)"--no-telemetry",
+		(char *)"--log-level=5" };
 
 	args[0] = strdup(name);
 	if (rte_eal_init(RTE_DIM(args), args) < 0) {
@@ -128,8 +129,8 @@ void nic_start(uint16_t port, uint16_t queues, uint16_t desc, struct rte_mempool
 {
 	static const struct rte_eth_conf none;
 
-	assert_int_equal(
-		rte_eth_dev_configure(port, queues, queues, conf != NULL ? conf : &none), 0);
+	assert_int_equal(rte_eth_dev_configure(port, queues, queues, conf != NULL ? conf : &none),
+		0);
 	for (uint16_t q = 0; q < queues; q++) {
 		assert_int_equal(rte_eth_rx_queue_setup(port, q, desc, socket, NULL, pool), 0);
 		assert_int_equal(rte_eth_tx_queue_setup(port, q, desc, socket, NULL), 0);
@@ -198,8 +199,7 @@ bool packet_is(const struct rte_mbuf *packet, int vlan, uint32_t len, uint32_t n
 
 struct rte_mempool *make_pool(const char *name, unsigned int n, uint16_t room)
 {
-	struct rte_mempool *pool =
-		rte_pktmbuf_pool_create(name, n, 32, 0, room, SOCKET_ID_ANY);
+	struct rte_mempool *pool = rte_pktmbuf_pool_create(name, n, 32, 0, room, SOCKET_ID_ANY);
 
 	assert_non_null(pool);
 	return pool;

@@ -25,13 +25,13 @@
 #include "moat_base.h"
 #include "moat_net.h"
 
-#define BURST      32
-#define WIRE_MAX   4
-#define RING_SIZE  256
+#define BURST     32
+#define WIRE_MAX  4
+#define RING_SIZE 256
 
 /** A net_ring port whose other end the test holds. */
 struct wire {
-	char name[32];  /* of the ethdev */
+	char name[32]; /* of the ethdev */
 	uint16_t port;
 	uint16_t queues;
 	struct rte_ring *in[WIRE_MAX];  /* frames for the NIC */
@@ -76,9 +76,9 @@ void log_begin(void);
 /** The text; valid until the next log_begin(). */
 const char *log_end(void);
 
-#define MAC_A "02:00:00:00:00:0a"
-#define MAC_B "02:00:00:00:00:0b"
-#define MAC_ALL "ff:ff:ff:ff:ff:ff"
+#define MAC_A     "02:00:00:00:00:0a"
+#define MAC_B     "02:00:00:00:00:0b"
+#define MAC_ALL   "ff:ff:ff:ff:ff:ff"
 #define MAC_GROUP "01:00:5e:00:00:07"
 
 #endif /* TESTS_NET_HARNESS_H */

@@ -22,9 +22,11 @@ static void every_key_is_taken(void **state)
 	struct net_args args;
 
 	assert_int_equal(net_args_parse(NAME,
-		"port=net_null0,queues=4,unit=soft0,sid=3a:1f.7,requesters=queue,"
-		"mac=02:00:00:00:00:01,steer=02:00:00:00:00:02/1,steer=100/2,"
-		"steer=02:00:00:00:00:03+4095/3", &args), 0);
+				 "port=net_null0,queues=4,unit=soft0,sid=3a:1f.7,requesters=queue,"
+				 "mac=02:00:00:00:00:01,steer=02:00:00:00:00:02/1,steer=100/2,"
+				 "steer=02:00:00:00:00:03+4095/3",
+				 &args),
+		0);
 	assert_string_equal(args.port, "net_null0");
 	assert_string_equal(args.unit, "soft0");
 	assert_int_equal(args.queues, 4);
@@ -63,53 +65,72 @@ static void arguments_of_the_own_unit_are_handed_on_as_it_takes_them(void **stat
 static const struct {
 	const char *args, *error;
 } wrong[] = {
-	{ "", "net_moat0: no backing port; name the ethdev to send and receive by, e.g. "
-	      "--vdev=net_moat0,port=net_null0" },
-	{ "queues=2", "net_moat0: no backing port; name the ethdev to send and receive by, e.g. "
-		      "--vdev=net_moat0,port=net_null0" },
-	{ "port=", "net_moat0: port='' is no name of a port; name the ethdev to send and receive by, "
-		   "e.g. port=net_null0" },
-	{ "port=p,queue=2", "net_moat0: no such key 'queue'; there are port, queues, unit, unit_args, "
-			    "sid, requesters, mac, steer" },
+	{ "",
+		"net_moat0: no backing port; name the ethdev to send and receive by, e.g. "
+		"--vdev=net_moat0,port=net_null0" },
+	{ "queues=2",
+		"net_moat0: no backing port; name the ethdev to send and receive by, e.g. "
+		"--vdev=net_moat0,port=net_null0" },
+	{ "port=",
+		"net_moat0: port='' is no name of a port; name the ethdev to send and receive by, "
+		"e.g. port=net_null0" },
+	{ "port=p,queue=2",
+		"net_moat0: no such key 'queue'; there are port, queues, unit, unit_args, "
+		"sid, requesters, mac, steer" },
 	{ "port=p,queues=0", "net_moat0: queues='0' is not a number of queues; give 1 to 64" },
 	{ "port=p,queues=65", "net_moat0: queues='65' is not a number of queues; give 1 to 64" },
 	{ "port=p,queues=2x", "net_moat0: queues='2x' is not a number of queues; give 1 to 64" },
 	{ "port=p,queues=-1", "net_moat0: queues='-1' is not a number of queues; give 1 to 64" },
 	{ "port=p,queues=", "net_moat0: queues='' is not a number of queues; give 1 to 64" },
 	{ "port=p,queues=2,queues=3", "net_moat0: queues= is given twice; once will do" },
-	{ "port=p,unit=", "net_moat0: unit='' is no name of a unit; it has 1 to 31 characters. Leave "
-			  "the key out for a unit of its own" },
-	{ "port=p,unit=u,unit_args=latency:1", "net_moat0: unit_args= is for a unit of the port's own, "
-					       "and unit=u names another; give one of the two" },
-	{ "port=p,sid=0:20.0", "net_moat0: sid='0:20.0' is no source-id; give bus:device.function, "
-			       "e.g. sid=00:10.0 (device up to 1f, function up to 7)" },
-	{ "port=p,sid=00:10.8", "net_moat0: sid='00:10.8' is no source-id; give bus:device.function, "
-				"e.g. sid=00:10.0 (device up to 1f, function up to 7)" },
-	{ "port=p,sid=0000:00:10.0", "net_moat0: sid='0000:00:10.0' is no source-id; give "
-				     "bus:device.function, e.g. sid=00:10.0 (device up to 1f, function "
-				     "up to 7)" },
-	{ "port=p,sid=00:10", "net_moat0: sid='00:10' is no source-id; give bus:device.function, "
-			      "e.g. sid=00:10.0 (device up to 1f, function up to 7)" },
-	{ "port=p,queues=9,requesters=queue,sid=ff:1f.0", "net_moat0: sid=ff:1f.0 leaves no "
-							  "source-ids for 9 queues; choose a lower "
-							  "one" },
-	{ "port=p,requesters=vf", "net_moat0: requesters='vf' is neither 'port' (one source-id for "
-				  "all queues) nor 'queue' (each queue its own)" },
-	{ "port=p,mac=02:00:00:00:00", "net_moat0: mac='02:00:00:00:00' is no address of a port; give "
-				       "a unicast one, e.g. mac=02:00:00:00:00:01" },
-	{ "port=p,mac=01:00:00:00:00:01", "net_moat0: mac='01:00:00:00:00:01' is no address of a port; "
-					  "give a unicast one, e.g. mac=02:00:00:00:00:01" },
-	{ "port=p,mac=00:00:00:00:00:00", "net_moat0: mac='00:00:00:00:00:00' is no address of a port; "
-					  "give a unicast one, e.g. mac=02:00:00:00:00:01" },
-	{ "port=p,steer=100", "net_moat0: steer='100' is no steering rule; give address/queue, "
-			      "vlan/queue or address+vlan/queue, e.g. steer=02:00:00:00:00:01+100/1" },
-	{ "port=p,steer=4096/0", "net_moat0: steer='4096/0' is no steering rule; give address/queue, "
-				 "vlan/queue or address+vlan/queue, e.g. "
-				 "steer=02:00:00:00:00:01+100/1" },
-	{ "port=p,steer=5+6/0", "net_moat0: steer='5+6/0' is no steering rule; give address/queue, "
-				"vlan/queue or address+vlan/queue, e.g. "
-				"steer=02:00:00:00:00:01+100/1" },
-	{ "port=p,steer=100/1", "net_moat0: steer= names queue 1, but the port has 1; raise queues=" },
+	{ "port=p,unit=",
+		"net_moat0: unit='' is no name of a unit; it has 1 to 31 characters. Leave "
+		"the key out for a unit of its own" },
+	{ "port=p,unit=u,unit_args=latency:1",
+		"net_moat0: unit_args= is for a unit of the port's own, "
+		"and unit=u names another; give one of the two" },
+	{ "port=p,sid=0:20.0",
+		"net_moat0: sid='0:20.0' is no source-id; give bus:device.function, "
+		"e.g. sid=00:10.0 (device up to 1f, function up to 7)" },
+	{ "port=p,sid=00:10.8",
+		"net_moat0: sid='00:10.8' is no source-id; give bus:device.function, "
+		"e.g. sid=00:10.0 (device up to 1f, function up to 7)" },
+	{ "port=p,sid=0000:00:10.0",
+		"net_moat0: sid='0000:00:10.0' is no source-id; give "
+		"bus:device.function, e.g. sid=00:10.0 (device up to 1f, function "
+		"up to 7)" },
+	{ "port=p,sid=00:10",
+		"net_moat0: sid='00:10' is no source-id; give bus:device.function, "
+		"e.g. sid=00:10.0 (device up to 1f, function up to 7)" },
+	{ "port=p,queues=9,requesters=queue,sid=ff:1f.0",
+		"net_moat0: sid=ff:1f.0 leaves no "
+		"source-ids for 9 queues; choose a lower "
+		"one" },
+	{ "port=p,requesters=vf",
+		"net_moat0: requesters='vf' is neither 'port' (one source-id for "
+		"all queues) nor 'queue' (each queue its own)" },
+	{ "port=p,mac=02:00:00:00:00",
+		"net_moat0: mac='02:00:00:00:00' is no address of a port; give "
+		"a unicast one, e.g. mac=02:00:00:00:00:01" },
+	{ "port=p,mac=01:00:00:00:00:01",
+		"net_moat0: mac='01:00:00:00:00:01' is no address of a port; "
+		"give a unicast one, e.g. mac=02:00:00:00:00:01" },
+	{ "port=p,mac=00:00:00:00:00:00",
+		"net_moat0: mac='00:00:00:00:00:00' is no address of a port; "
+		"give a unicast one, e.g. mac=02:00:00:00:00:01" },
+	{ "port=p,steer=100",
+		"net_moat0: steer='100' is no steering rule; give address/queue, "
+		"vlan/queue or address+vlan/queue, e.g. steer=02:00:00:00:00:01+100/1" },
+	{ "port=p,steer=4096/0",
+		"net_moat0: steer='4096/0' is no steering rule; give address/queue, "
+		"vlan/queue or address+vlan/queue, e.g. "
+		"steer=02:00:00:00:00:01+100/1" },
+	{ "port=p,steer=5+6/0",
+		"net_moat0: steer='5+6/0' is no steering rule; give address/queue, "
+		"vlan/queue or address+vlan/queue, e.g. "
+		"steer=02:00:00:00:00:01+100/1" },
+	{ "port=p,steer=100/1",
+		"net_moat0: steer= names queue 1, but the port has 1; raise queues=" },
 };
 
 static void every_wrong_argument_is_answered_with_value_and_remedy(void **state)
@@ -132,7 +153,8 @@ static void values_too_long_are_refused_not_cut(void **state)
 
 	memset(text + strlen(text), 'x', 500);
 	assert_int_equal(net_args_parse(NAME, text, &args), -EINVAL);
-	assert_non_null(strstr(moat_error_text(), "net_moat0: unit_args= has 500 characters; up to 255 are taken"));
+	assert_non_null(strstr(moat_error_text(),
+		"net_moat0: unit_args= has 500 characters; up to 255 are taken"));
 	memset(text, 'x', 80);
 	memcpy(text, "port=", 5);
 	text[80] = '\0';

@@ -61,7 +61,8 @@ static void map_read_only(struct fixture *f)
 	f->lane = moat_lane_open(moat_tenant_domain(f->tenant[RED]));
 	assert_non_null(f->lane);
 	assert_int_equal(moat_lane_map(f->lane, READ_ONLY, (uintptr_t)f->read_only, f->read_only,
-		MOAT_PAGE_SIZE, MOAT_R), 0);
+				 MOAT_PAGE_SIZE, MOAT_R),
+		0);
 }
 
 static void start_port(struct fixture *f)
@@ -72,8 +73,8 @@ static void start_port(struct fixture *f)
 	for (uint16_t q = 0; q < 2; q++) {
 		int socket = moat_tenant_socket(f->tenant[q]);
 
-		assert_int_equal(
-			rte_eth_rx_queue_setup(f->port, q, 64, socket, NULL, f->pool[q]), 0);
+		assert_int_equal(rte_eth_rx_queue_setup(f->port, q, 64, socket, NULL, f->pool[q]),
+			0);
 		assert_int_equal(rte_eth_tx_queue_setup(f->port, q, 64, socket, NULL), 0);
 	}
 	assert_int_equal(rte_eth_dev_start(f->port), 0);
@@ -94,14 +95,16 @@ static int make(void **state, bool attached)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 
-	if (moat_soft_unit_create("soft0", "oracle=1,prefetch=30,linger=1,reorder=1", &f->unit) != 0)
+	if (moat_soft_unit_create("soft0", "oracle=1,prefetch=30,linger=1,reorder=1", &f->unit) !=
+		0)
 		fail_msg("%s", moat_error_text());
 	f->sv = moat_soft_unit_find("soft0");
 	make_tenant(f, RED, "red", RED_BASE);
 	make_tenant(f, BLUE, "blue", BLUE_BASE);
 	map_read_only(f);
 	wire_create(&f->wire, "w", 1, 1024);
-	f->port = nic_create("net_moat0", "port=net_ring_w,queues=2,requesters=queue,unit=soft0,"
+	f->port = nic_create("net_moat0",
+		"port=net_ring_w,queues=2,requesters=queue,unit=soft0,"
 		"sid=03:00.6,steer=" MAC_A "/0,steer=" MAC_B "/1");
 	if (attached)
 		attach(f);
@@ -397,7 +400,8 @@ static void descriptors_that_make_no_sense_are_refused(void **state)
 	assert_int_equal(take(f, RED, 2), 1);
 	assert_int_equal(nic_xstat(f->port, "rx_bad_descriptors"), 1);
 	assert_int_equal(moat_net_post_tx(f->port, RED, READ_ONLY, 0), -EINVAL);
-	assert_int_equal(moat_net_post_tx(f->port, RED, READ_ONLY, MOAT_NET_FRAME_MAX + 1), -EINVAL);
+	assert_int_equal(moat_net_post_tx(f->port, RED, READ_ONLY, MOAT_NET_FRAME_MAX + 1),
+		-EINVAL);
 	assert_int_equal(moat_net_post_tx(f->port, RED, READ_ONLY, MOAT_NET_FRAME_MAX), 0);
 	assert_int_equal(rte_eth_tx_burst(f->port, RED, NULL, 0), 0); /* beyond the MTU */
 	assert_int_equal(wire_take(&f->wire, 0, frame, sizeof(frame)), 0);

@@ -77,8 +77,7 @@ static uint16_t model(const struct net_filter *filter, const struct net_rule *ru
 	const struct net_rule *best = NULL;
 
 	for (const struct net_rule *r = rules; r < rules + n; r++) {
-		if ((r->mac != 0 && r->mac != mac) ||
-			(r->vlan != NET_VLAN_ANY && r->vlan != vlan))
+		if ((r->mac != 0 && r->mac != mac) || (r->vlan != NET_VLAN_ANY && r->vlan != vlan))
 			continue;
 		if (best == NULL || r->priority < best->priority ||
 			(r->priority == best->priority && exactness(r) > exactness(best)))
@@ -112,8 +111,9 @@ static uint32_t draw_rules(struct net_rule *rules, uint32_t max)
 		};
 		uint32_t k = 0;
 
-		while (k < n && !(rules[k].mac == rule.mac && rules[k].vlan == rule.vlan &&
-					rules[k].priority == rule.priority))
+		while (k < n &&
+			!(rules[k].mac == rule.mac && rules[k].vlan == rule.vlan &&
+				rules[k].priority == rule.priority))
 			k++;
 		if (k == n)
 			rules[n++] = rule;

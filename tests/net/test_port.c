@@ -164,7 +164,7 @@ static void jumbo_frames_come_in_as_many_buffers_as_they_need(void **state)
 {
 	struct fixture *f = *state;
 	struct rte_eth_conf conf = { .rxmode = { .mtu = 9000,
-		.offloads = RTE_ETH_RX_OFFLOAD_SCATTER } };
+					     .offloads = RTE_ETH_RX_OFFLOAD_SCATTER } };
 	struct rte_mbuf *packets[BURST];
 
 	nic_start(f->port, 1, RING_SIZE, f->pool, SOCKET_ID_ANY, &conf);
@@ -190,9 +190,11 @@ static void jumbo_frames_want_scatter_or_large_buffers(void **state)
 
 	assert_int_equal(rte_eth_dev_configure(f->port, 1, 1, &conf), 0);
 	log_begin();
-	assert_int_equal(rte_eth_rx_queue_setup(f->port, 0, RING_SIZE, SOCKET_ID_ANY, NULL, f->pool),
+	assert_int_equal(
+		rte_eth_rx_queue_setup(f->port, 0, RING_SIZE, SOCKET_ID_ANY, NULL, f->pool),
 		-EINVAL);
-	assert_non_null(strstr(log_end(), "net_moat0: rx queue 0: frames of MTU 9000 do not fit into "
+	assert_non_null(strstr(log_end(),
+		"net_moat0: rx queue 0: frames of MTU 9000 do not fit into "
 		"the 2176 bytes of a buffer of pool 'app'; use larger buffers, a smaller MTU, or "
 		"RTE_ETH_RX_OFFLOAD_SCATTER"));
 }
@@ -381,7 +383,8 @@ static void rings_of_other_sizes_are_refused(void **state)
 	log_begin();
 	assert_int_equal(rte_eth_rx_queue_setup(f->port, 0, 192, SOCKET_ID_ANY, NULL, f->pool),
 		-EINVAL);
-	assert_non_null(strstr(log_end(), "net_moat0: rx queue 0: 192 descriptors; a ring has a power "
+	assert_non_null(strstr(log_end(),
+		"net_moat0: rx queue 0: 192 descriptors; a ring has a power "
 		"of two, from 64 to 4096"));
 	log_begin();
 	assert_int_equal(rte_eth_tx_queue_setup(f->port, 0, 320, SOCKET_ID_ANY, NULL), -EINVAL);
@@ -397,12 +400,15 @@ static void thresholds_that_do_not_fit_are_refused(void **state)
 
 	assert_int_equal(rte_eth_dev_configure(f->port, 1, 1, &conf), 0);
 	log_begin();
-	assert_int_equal(rte_eth_rx_queue_setup(f->port, 0, 64, SOCKET_ID_ANY, &rx, f->pool), -EINVAL);
-	assert_non_null(strstr(log_end(), "rx_free_thresh=48; it must be a power of two up to the "
+	assert_int_equal(rte_eth_rx_queue_setup(f->port, 0, 64, SOCKET_ID_ANY, &rx, f->pool),
+		-EINVAL);
+	assert_non_null(strstr(log_end(),
+		"rx_free_thresh=48; it must be a power of two up to the "
 		"ring's 64 descriptors"));
 	log_begin();
 	assert_int_equal(rte_eth_tx_queue_setup(f->port, 0, 64, SOCKET_ID_ANY, &tx), -EINVAL);
-	assert_non_null(strstr(log_end(), "tx_free_thresh=64; it must be less than the ring's 64 "
+	assert_non_null(strstr(log_end(),
+		"tx_free_thresh=64; it must be less than the ring's 64 "
 		"descriptors"));
 }
 
@@ -417,7 +423,8 @@ static void a_pool_that_cannot_fill_the_ring_stops_the_start(void **state)
 	assert_int_equal(rte_eth_tx_queue_setup(f->port, 0, 256, SOCKET_ID_ANY, NULL), 0);
 	log_begin();
 	assert_int_equal(rte_eth_dev_start(f->port), -ENOMEM);
-	assert_non_null(strstr(log_end(), "net_moat0: rx queue 0: pool 'small' has no 256 buffers left "
+	assert_non_null(strstr(log_end(),
+		"net_moat0: rx queue 0: pool 'small' has no 256 buffers left "
 		"for the ring; make it larger or the ring smaller"));
 	assert_pool_full(small);
 	start(f); /* with a larger one it works */
@@ -459,7 +466,7 @@ static void the_backing_port_is_taken_and_given_back(void **state)
 
 	assert_int_equal(rte_eth_dev_owner_get(f->wire.port, &owner), 0);
 	assert_string_equal(owner.name, "net_moat0");
-	RTE_ETH_FOREACH_DEV(id)
+	RTE_ETH_FOREACH_DEV (id)
 		assert_int_not_equal(id, f->wire.port);
 	assert_int_equal(moat_net_info(f->port, &info), 0);
 	assert_string_equal(info.unit, "net_moat0.unit");
@@ -505,7 +512,8 @@ static void frames_the_wire_still_holds_keep_their_memory(void **state)
 	assert_int_equal(rte_eth_tx_burst(f->port, 0, &packet, 1), 1);
 	log_begin();
 	assert_int_equal(rte_eth_dev_stop(f->port), 0);
-	assert_non_null(strstr(log_end(), "still holds 1 frames; their memory stays until they are back"));
+	assert_non_null(
+		strstr(log_end(), "still holds 1 frames; their memory stays until they are back"));
 	assert_int_equal(wire_take(&f->wire, 0, frame, sizeof(frame)), 64);
 	assert_true(frame_is(frame, -1, 64, 1));
 	assert_int_equal(rte_eth_dev_start(f->port), 0); /* and that is in nobody's way */

@@ -79,7 +79,8 @@ static void arguments_reach_the_own_unit(void **state)
 	assert_int_equal(rte_eth_dev_info_get(port, &info), 0);
 	assert_int_equal(rte_extmem_register(va, MOAT_PAGE_SIZE, NULL, 0, MOAT_PAGE_SIZE), 0);
 	log_begin();
-	assert_int_equal(rte_dev_dma_map(info.device, va, UINT64_C(1) << 39, MOAT_PAGE_SIZE), -ERANGE);
+	assert_int_equal(rte_dev_dma_map(info.device, va, UINT64_C(1) << 39, MOAT_PAGE_SIZE),
+		-ERANGE);
 	log_end();
 	assert_int_equal(rte_extmem_unregister(va, MOAT_PAGE_SIZE), 0);
 	nic_destroy("net_moat0");
@@ -91,7 +92,8 @@ static void a_backing_port_serves_one_port_only(void **state)
 	nic_create("net_moat0", "port=net_ring_w");
 	log_begin();
 	assert_int_equal(rte_vdev_init("net_moat1", "port=net_ring_w"), -EPERM);
-	assert_non_null(strstr(log_end(), "net_moat: net_moat1: port=net_ring_w belongs to 'net_moat0'; "
+	assert_non_null(strstr(log_end(),
+		"net_moat: net_moat1: port=net_ring_w belongs to 'net_moat0'; "
 		"a backing port serves one net_moat only\n"));
 	nic_destroy("net_moat0");
 	nic_create("net_moat1", "port=net_ring_w");
@@ -110,8 +112,10 @@ static void source_ids_are_distinct_or_refused(void **state)
 	assert_int_equal(sid, MOAT_SID(0, 0x10, 1));
 	assert_int_equal(moat_net_queue_sid(port, 2, &sid), -EINVAL);
 	log_begin();
-	assert_int_equal(rte_vdev_init("net_moat1", "port=net_ring_x,unit=soft0,sid=00:10.1"), -EBUSY);
-	assert_non_null(strstr(log_end(), "net_moat: net_moat1: source-id 00:10.1 (1 of them) of unit "
+	assert_int_equal(rte_vdev_init("net_moat1", "port=net_ring_x,unit=soft0,sid=00:10.1"),
+		-EBUSY);
+	assert_non_null(strstr(log_end(),
+		"net_moat: net_moat1: source-id 00:10.1 (1 of them) of unit "
 		"soft0 belongs to another port; choose others with sid=, or leave it out\n"));
 	port = nic_create("net_moat1", "port=net_ring_x,unit=soft0");
 	assert_int_equal(moat_net_queue_sid(port, 0, &sid), 0);
@@ -154,7 +158,8 @@ static void memory_is_mapped_and_unmapped_for_the_device_alone(void **state)
 	assert_true(moat_softvtd_dma_write(sv, MOAT_SID(0, 0x10, 0), iova + 4097, &byte, 1) > 0);
 	assert_int_equal(rte_extmem_register(va, 2 * MOAT_PAGE_SIZE, NULL, 0, MOAT_PAGE_SIZE), 0);
 	assert_int_equal(rte_dev_dma_map(info.device, va, iova, 2 * MOAT_PAGE_SIZE), 0);
-	assert_int_equal(moat_softvtd_dma_write(sv, MOAT_SID(0, 0x10, 0), iova + 4097, &byte, 1), 0);
+	assert_int_equal(moat_softvtd_dma_write(sv, MOAT_SID(0, 0x10, 0), iova + 4097, &byte, 1),
+		0);
 	assert_int_equal(va[4097], 7);
 	log_begin();
 	assert_int_equal(rte_dev_dma_map(info.device, va, iova, MOAT_PAGE_SIZE), -EEXIST);

@@ -160,15 +160,15 @@ static void addresses_are_added_replaced_and_removed(void **state)
 /* ------------------------------------------------------------------------------------ rte_flow */
 
 struct rule {
-	const char *dst;   /* NULL: any */
-	int vlan;          /* < 0: any */
-	int queue;         /* < 0: drop */
+	const char *dst; /* NULL: any */
+	int vlan;        /* < 0: any */
+	int queue;       /* < 0: drop */
 	uint32_t priority;
 	bool count;
 };
 
-static struct rte_flow *rule_do(struct fixture *f, const struct rule *r, struct rte_flow_error *error,
-	bool only_validate)
+static struct rte_flow *rule_do(struct fixture *f, const struct rule *r,
+	struct rte_flow_error *error, bool only_validate)
 {
 	struct rte_flow_attr attr = { .ingress = 1, .priority = r->priority };
 	struct rte_flow_item_eth eth = { 0 }, eth_mask = { 0 };
@@ -198,8 +198,8 @@ static struct rte_flow *rule_do(struct fixture *f, const struct rule *r, struct 
 		pattern[1].mask = &vlan_mask;
 	}
 	if (only_validate)
-		return rte_flow_validate(f->port, &attr, pattern, actions, error) == 0 ? (void *)1 :
-											  NULL;
+		return rte_flow_validate(f->port, &attr, pattern, actions, error) == 0 ? (void *)1
+										       : NULL;
 	return rte_flow_create(f->port, &attr, pattern, actions, error);
 }
 
@@ -289,8 +289,9 @@ static void impossible_rules_are_refused_in_words(void **state)
 	struct rte_flow_item_eth eth = { 0 }, eth_mask = { 0 };
 	struct rte_flow_item end = { .type = RTE_FLOW_ITEM_TYPE_END };
 	struct rte_flow_item ip[] = { { .type = RTE_FLOW_ITEM_TYPE_IPV4 }, end };
-	struct rte_flow_item part[] = { { .type = RTE_FLOW_ITEM_TYPE_ETH, .spec = &eth,
-		.mask = &eth_mask }, end };
+	struct rte_flow_item part[] = {
+		{ .type = RTE_FLOW_ITEM_TYPE_ETH, .spec = &eth, .mask = &eth_mask }, end
+	};
 	struct rte_flow_action_queue queue = { .index = 0 };
 	struct rte_flow_action none[] = { { .type = RTE_FLOW_ACTION_TYPE_END } };
 	struct rte_flow_action two[] = { { .type = RTE_FLOW_ACTION_TYPE_QUEUE, .conf = &queue },
@@ -317,7 +318,8 @@ static void impossible_rules_are_refused_in_words(void **state)
 	eth_mask.hdr.dst_addr.addr_bytes[0] = 0;
 	eth_mask.hdr.src_addr.addr_bytes[0] = 0xff;
 	assert_int_equal(rte_flow_validate(f->port, &attr, part, two, &why), -ENOTSUP);
-	assert_string_equal(why.message, "source addresses are not matched; leave src out of the mask");
+	assert_string_equal(why.message,
+		"source addresses are not matched; leave src out of the mask");
 	assert_int_equal(rte_flow_validate(f->port, &attr, &end, none, &why), -EINVAL);
 	assert_string_equal(why.message, "say where frames go: queue or drop");
 	assert_int_equal(rte_flow_validate(f->port, &attr, &end, two, &why), -EINVAL);
@@ -391,7 +393,8 @@ static void a_queue_nobody_polls_loses_its_own_frames_only(void **state)
 		uint16_t n = rte_eth_rx_burst(f->port, 1, packets, BURST);
 
 		for (uint16_t i = 0; i < n; i++)
-			assert_true(packet_is(packets[i], -1, 64, got++)); /* the oldest, in order */
+			assert_true(
+				packet_is(packets[i], -1, 64, got++)); /* the oldest, in order */
 		rte_pktmbuf_free_bulk(packets, n);
 	}
 	assert_in_range(got, 256, 999);

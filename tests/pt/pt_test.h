@@ -67,28 +67,28 @@ static inline int unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, unsigne
 	return ret;
 }
 
-#define assert_leaf(pt, iova, hpa_, size_, prot) \
-	do { \
-		struct moat_pt_leaf l_; \
-		assert_int_equal(moat_pt_walk(pt, iova, &l_), 0); \
-		assert_int_equal(l_.hpa, hpa_); \
-		assert_int_equal(l_.size, size_); \
-		assert_int_equal(l_.entry & MOAT_RW, prot); \
+#define assert_leaf(pt, iova, hpa_, size_, prot)                           \
+	do {                                                               \
+		struct moat_pt_leaf l_;                                    \
+		assert_int_equal(moat_pt_walk(pt, iova, &l_), 0);          \
+		assert_int_equal(l_.hpa, hpa_);                            \
+		assert_int_equal(l_.size, size_);                          \
+		assert_int_equal(l_.entry &MOAT_RW, prot);                 \
 		assert_int_equal(!!(l_.entry & MOAT_SS_PS), (size_) != P); \
 	} while (0)
 
-#define assert_unmapped(pt, iova) \
-	do { \
-		struct moat_pt_leaf l_; \
+#define assert_unmapped(pt, iova)                                       \
+	do {                                                            \
+		struct moat_pt_leaf l_;                                 \
 		assert_int_equal(moat_pt_walk(pt, iova, &l_), -ENOENT); \
 	} while (0)
 
-#define assert_usage(pt, mapped_, pages_) \
-	do { \
-		uint64_t m_, t_; \
-		moat_pt_usage(pt, &m_, &t_); \
+#define assert_usage(pt, mapped_, pages_)      \
+	do {                                   \
+		uint64_t m_, t_;               \
+		moat_pt_usage(pt, &m_, &t_);   \
 		assert_int_equal(m_, mapped_); \
-		assert_int_equal(t_, pages_); \
+		assert_int_equal(t_, pages_);  \
 	} while (0)
 
 /* ---------------------------------------------------------------------------- random numbers */

@@ -129,7 +129,7 @@ static void slow_reader(uint64_t iova)
 	for (unsigned int k = 0; k < 16; k++, i = (i + 31) % 512) {
 		entry = pt_load((uint64_t *)e + i);
 		expect(entry == 0 || entry == MOAT_PT_POISON ||
-		       (entry & MOAT_SS_ADDR) == (g << MOAT_2M_SHIFT) + i * P + HPA_OFF);
+			(entry & MOAT_SS_ADDR) == (g << MOAT_2M_SHIFT) + i * P + HPA_OFF);
 	}
 }
 
@@ -231,7 +231,7 @@ static void *super_reader(void *arg)
 
 		/* Read only at 2 GiB, writable at 4 GiB, small pages at 6 GiB: never a mixture. */
 		expect(va == 0 || va == 2 * MOAT_1G_SIZE + 77 || va == 4 * MOAT_1G_SIZE + 77 ||
-		       va == 6 * MOAT_1G_SIZE + 77);
+			va == 6 * MOAT_1G_SIZE + 77);
 		va = (uintptr_t)moat_iotlb_translate(&tlb, 99, 1, MOAT_W);
 		expect(va == 0 || va == 4 * MOAT_1G_SIZE + 99);
 		moat_iotlb_translate_bulk(&tlb, iova, 1, 4, MOAT_W, many);

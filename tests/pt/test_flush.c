@@ -69,8 +69,10 @@ static void a_new_table_is_flushed_whole_before_it_is_linked(void **state)
 	pdp = pt_child(root, 0);
 	pd = pt_child(pdp, 0);
 	leaf = pt_child(pd, 0);
-	for (uint64_t *t = pdp, *parent = root; t != NULL;
-		parent = t, t = t == pdp ? pd : t == pd ? leaf : NULL) {
+	for (uint64_t *t = pdp, *parent = root; t != NULL; parent = t,
+		      t = t == pdp ? pd
+			: t == pd  ? leaf
+				   : NULL) {
 		for (unsigned int i = 0; i < 64; i++)
 			expect[n++] = (uintptr_t)(t + 8 * i);
 		expect[n++] = (uintptr_t)parent;

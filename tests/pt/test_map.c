@@ -106,9 +106,13 @@ static void what_is_malformed_is_refused_with_its_values(void **state)
 static void levels_width_and_leaf_sizes_are_checked_at_creation(void **state)
 {
 	static const struct moat_pt_conf wrong[] = {
-		{ .levels = 2 }, { .levels = 6 }, { .levels = 3, .width = 40 },
-		{ .levels = 4, .width = 49 }, { .levels = 5, .width = 58 },
-		{ .levels = 4, .width = 29 }, { .levels = 4, .leaf_sizes = P },
+		{ .levels = 2 },
+		{ .levels = 6 },
+		{ .levels = 3, .width = 40 },
+		{ .levels = 4, .width = 49 },
+		{ .levels = 5, .width = 58 },
+		{ .levels = 4, .width = 29 },
+		{ .levels = 4, .leaf_sizes = P },
 	};
 
 	for (unsigned int i = 0; i < RTE_DIM(wrong); i++) {
@@ -127,7 +131,8 @@ static void leaves_are_as_large_as_addresses_length_and_unit_allow(void **state)
 
 	/* 4K up to a 2M boundary, 2M up to a 1G boundary, 1G, and down again */
 	assert_int_equal(map(pt, 2 * g - MOAT_2M_SIZE - P, 6 * g - MOAT_2M_SIZE - P,
-				 P + MOAT_2M_SIZE + g + MOAT_2M_SIZE + P, MOAT_RW), 0);
+				 P + MOAT_2M_SIZE + g + MOAT_2M_SIZE + P, MOAT_RW),
+		0);
 	assert_leaf(pt, 2 * g - MOAT_2M_SIZE - 1, 6 * g - MOAT_2M_SIZE - 1, P, MOAT_RW);
 	assert_leaf(pt, 2 * g - 5, 6 * g - 5, MOAT_2M_SIZE, MOAT_RW);
 	assert_leaf(pt, 2 * g + 77777, 6 * g + 77777, g, MOAT_RW);

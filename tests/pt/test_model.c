@@ -7,8 +7,8 @@
 #include "moat_iotlb.h"
 
 /* Three windows of 4 GiB where something special happens; the model holds some pages of each. */
-#define WINDOW   (2 * MOAT_1G_SIZE)
-#define PAGES    (WINDOW / P)
+#define WINDOW (2 * MOAT_1G_SIZE)
+#define PAGES  (WINDOW / P)
 
 struct model_page {
 	uint64_t hpa, va;
@@ -218,7 +218,8 @@ static void tables_agree_with_a_plain_model(void **state)
 		{ 4, 48, 0, 7 * MOAT_1G_SIZE, true },
 		{ 4, 48, both, 511 * MOAT_1G_SIZE, true }, /* across two PDPs */
 		{ 4, 48, both, (UINT64_C(1) << 48) - WINDOW, false },
-		{ 5, 57, both, (UINT64_C(1) << 48) - MOAT_1G_SIZE, true }, /* across the window's end */
+		{ 5, 57, both, (UINT64_C(1) << 48) - MOAT_1G_SIZE,
+			true }, /* across the window's end */
 		{ 5, 57, MOAT_2M_SIZE, (UINT64_C(1) << 57) - WINDOW, true },
 	};
 

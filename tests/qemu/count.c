@@ -100,8 +100,9 @@ int main(void)
 	moat_vtd_stats(unit, &vtd);
 	moat_qi_stats(unit->qi, &qi);
 	printf("descriptors=%" PRIu64 " waits=%" PRIu64 " doorbells=%" PRIu64 " lanes=%" PRIu64
-		" pages=%" PRIu64 " attaches=%" PRIu64 " detaches=%" PRIu64 "\n", qi.descriptors,
-		qi.waits, qi.doorbells, lane_descriptors, lane_pages, vtd.attaches, vtd.detaches);
+	       " pages=%" PRIu64 " attaches=%" PRIu64 " detaches=%" PRIu64 "\n",
+		qi.descriptors, qi.waits, qi.doorbells, lane_descriptors, lane_pages, vtd.attaches,
+		vtd.detaches);
 	unit->ops->destroy(unit);
 	return 0;
 }

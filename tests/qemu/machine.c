@@ -110,7 +110,8 @@ const char *machine_bdf(const char *variable)
 	const char *bdf = getenv(variable);
 
 	if (bdf == NULL)
-		errx(1, "%s is not set: is this a guest of the lab, with --device or --nic?", variable);
+		errx(1, "%s is not set: is this a guest of the lab, with --device or --nic?",
+			variable);
 	return bdf;
 }
 

@@ -117,8 +117,8 @@ static bool is_intact(const struct rte_mbuf *m, struct node *n, const struct nod
 	uint64_t sequence;
 
 	if (m->pkt_len != NODE_FRAME || m->nb_segs != 1 ||
-			!rte_is_same_ether_addr(&eth->dst_addr, &n->mac) ||
-			!rte_is_same_ether_addr(&eth->src_addr, &peer->mac))
+		!rte_is_same_ether_addr(&eth->dst_addr, &n->mac) ||
+		!rte_is_same_ether_addr(&eth->src_addr, &peer->mac))
 		return false;
 	memcpy(&sequence, bytes + SEQUENCE, sizeof(sequence));
 	if (sequence < n->next || sequence >= peer->sent)

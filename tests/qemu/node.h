@@ -25,7 +25,7 @@
 struct node_conf {
 	struct moat_unit *unit;
 	enum moat_mode mode;
-	uint64_t memory;     /* bytes */
+	uint64_t memory; /* bytes */
 	uint64_t leaf_sizes;
 	unsigned int buffers;
 };

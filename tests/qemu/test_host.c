@@ -141,13 +141,15 @@ static void killed_owner(uint64_t *shared)
 	fflush(NULL);
 	child = fork();
 	if (child == 0) {
-		*(volatile uint64_t *)shared = 0; /* a fork does not copy entries of shared memory */
+		*(volatile uint64_t *)shared =
+			0; /* a fork does not copy entries of shared memory */
 		if (moat_vtd_host_create(&conf, &unit) != 0 ||
-				moat_domain_create(unit, &dconf, &domain) != 0 ||
-				moat_domain_attach(domain, edu.sid) != 0)
+			moat_domain_create(unit, &dconf, &domain) != 0 ||
+			moat_domain_attach(domain, edu.sid) != 0)
 			_exit(1);
 		lane = moat_lane_open(domain);
-		if (lane == NULL || moat_lane_map(lane, IOVA, hpa_of(shared, 8), shared, MOAT_2M_SIZE,
+		if (lane == NULL ||
+			moat_lane_map(lane, IOVA, hpa_of(shared, 8), shared, MOAT_2M_SIZE,
 				MOAT_RW) != 0)
 			_exit(2);
 		kill(getpid(), SIGKILL);

@@ -34,7 +34,7 @@ static void print_stats(const struct node *n, double seconds)
 
 	moat_tenant_stats(n->tenant, &stats);
 	print_message("# %s: %" PRIu64 " received, %.2f Mpps; %" PRIu64 " pages unmapped, %" PRIu64
-		" descriptors, %" PRIu64 " tickets, %" PRIu64 " waits, %" PRIu64 " starved\n",
+		      " descriptors, %" PRIu64 " tickets, %" PRIu64 " waits, %" PRIu64 " starved\n",
 		n->name, n->received, n->received / seconds / 1e6, stats.lane.pages_unmapped,
 		stats.lane.descriptors, stats.lane.flushes, stats.waits, stats.starved);
 	assert_int_equal(stats.map_failed, 0);
@@ -112,7 +112,8 @@ static int unit_up(void **state)
 		.mem = &machine_mem,
 		.hpa = machine_hpa,
 		.pass_through = kernels,
-		.nr_pass_through = machine_functions(kernels, RTE_DIM(kernels), ours, RTE_DIM(ours)),
+		.nr_pass_through =
+			machine_functions(kernels, RTE_DIM(kernels), ours, RTE_DIM(ours)),
 	};
 
 	machine_window(&conf.window);

@@ -107,7 +107,8 @@ static void two_tenants_exchange_half_a_million_packets_each_all_intact(void **s
 	node_exchange(&red, &blue, SHOWN);
 	seconds = (double)(rte_rdtsc() - start) / rte_get_tsc_hz();
 	print_message("# red received %" PRIu64 " of %" PRIu64 ", blue %" PRIu64 " of %" PRIu64
-		", %.2f Mpps\n", red.received, blue.sent, blue.received, red.sent,
+		      ", %.2f Mpps\n",
+		red.received, blue.sent, blue.received, red.sent,
 		(red.received + blue.received) / seconds / 1e6);
 	assert_int_equal(red.damaged, 0);
 	assert_int_equal(blue.damaged, 0);
@@ -126,7 +127,8 @@ static void red_sends_from(uint64_t iova)
 	own = rte_mbuf_iova_get(m);
 	rte_mbuf_iova_set(m, iova - m->data_off);
 	assert_int_equal(rte_eth_tx_burst(red.port, 0, &m, 1), 1);
-	rte_mbuf_iova_set(m, own); /* the descriptor has been fetched: QEMU does that at the doorbell */
+	rte_mbuf_iova_set(m,
+		own); /* the descriptor has been fetched: QEMU does that at the doorbell */
 }
 
 static rte_iova_t elsewhere; /* where red's buffers are said to be; 0: where they are */
@@ -267,7 +269,7 @@ static void after_detach_reds_device_reaches_nothing(void **state)
 
 /* ------------------------------------------------------------------------------ under fire */
 
-#define SALVO  64     /* pages that share a ticket */
+#define SALVO  64 /* pages that share a ticket */
 #define UNMAPS 100000
 #define STOCK  (NODE_RING + 4 * NODE_BURST) /* buffers: nearly all of them are in the ring */
 
@@ -330,9 +332,9 @@ static void no_write_lands_in_a_buffer_after_its_unmaps_ticket(void **state)
 			faults++;
 		}
 	}
-	print_message("# %" PRIu64 " unmaps under %" PRIu64 " packets: %" PRIu64 " refused (%" PRIu64
-		" faults recorded), %" PRIu64 " intact\n", unmaps, blue.sent, red.excused, faults,
-		red.received);
+	print_message("# %" PRIu64 " unmaps under %" PRIu64 " packets: %" PRIu64
+		      " refused (%" PRIu64 " faults recorded), %" PRIu64 " intact\n",
+		unmaps, blue.sent, red.excused, faults, red.received);
 	assert_int_equal(struck, 0);
 	assert_int_equal(red.damaged, 0);
 	assert_true(red.excused > UNMAPS / 100); /* or nothing was under fire */
@@ -352,7 +354,8 @@ static int unit_up(void **state)
 		.mem = &machine_mem,
 		.hpa = machine_hpa,
 		.pass_through = kernels,
-		.nr_pass_through = machine_functions(kernels, RTE_DIM(kernels), ours, RTE_DIM(ours)),
+		.nr_pass_through =
+			machine_functions(kernels, RTE_DIM(kernels), ours, RTE_DIM(ours)),
 	};
 
 	machine_window(&conf.window);

@@ -26,7 +26,7 @@
 
 struct point {
 	unsigned int pages;
-	double map, unmap; /* cycles per page, medians */
+	double map, unmap;  /* cycles per page, medians */
 	double descriptors; /* per page */
 };
 
@@ -92,8 +92,7 @@ static void print_curve(const char *name, const struct point points[NR_BATCHES])
 	print_message("#  batch       map     unmap  of 1   desc/page\n");
 	for (unsigned int i = 0; i < NR_BATCHES; i++)
 		print_message("# %6u %9.0f %9.0f  1/%-4.1f %6.3f\n", points[i].pages, points[i].map,
-			points[i].unmap, points[0].unmap / points[i].unmap,
-			points[i].descriptors);
+			points[i].unmap, points[0].unmap / points[i].unmap, points[i].descriptors);
 }
 
 static void curve(const char *name, unsigned int stride, struct point points[NR_BATCHES])

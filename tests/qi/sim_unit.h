@@ -21,15 +21,15 @@ struct sim_unit {
 	struct moat_qi_desc *ring;
 	uint32_t slots;
 	_Atomic uint32_t status;
-	_Atomic uint32_t tail;    /* index */
-	_Atomic uint32_t head;    /* index; of the next to execute */
-	uint32_t fetched;         /* index; of the next to fetch */
+	_Atomic uint32_t tail; /* index */
+	_Atomic uint32_t head; /* index; of the next to execute */
+	uint32_t fetched;      /* index; of the next to fetch */
 	uint32_t nr_prefetched;
 	struct moat_qi_desc prefetched[SIM_PREFETCH];
 	uint64_t doorbells, backwards; /* tails that went backwards: beyond head */
 	uint32_t last_status;
 	bool status_backwards;
-	_Atomic bool stopped;     /* IQE */
+	_Atomic bool stopped; /* IQE */
 	uint64_t executed;
 	void (*execute)(struct sim_unit *sim, struct moat_qi_desc desc);
 	void *ctx;
@@ -115,8 +115,7 @@ static inline void sim_run(struct sim_unit *sim)
 		;
 }
 
-static inline struct moat_qi *sim_open(struct sim_unit *sim, uint8_t order,
-	int (*poll)(void *ctx))
+static inline struct moat_qi *sim_open(struct sim_unit *sim, uint8_t order, int (*poll)(void *ctx))
 {
 	struct moat_qi_conf conf = {
 		.order = order,

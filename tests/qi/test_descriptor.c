@@ -39,8 +39,8 @@ static void device_tlb_descriptors_are_laid_out_as_specified(void **state)
 	is(moat_qi_device_tlb(MOAT_SID(3, 0, 1), 31, 0x7fffffffffff000, true, 0x1234),
 		0x7fffffffffff001, 0x12300301001f4003);
 	is(moat_qi_device_tlb(0xffff, 0, 0x1000, false, 0xffff), 0x1000, 0xfff0ffff0000f003);
-	is(moat_qi_pasid_device_tlb(0x0301, 0x54321, true, 31, 0x5000, true, 0x1234),
-		0x5801, 0x12354321030141f8);
+	is(moat_qi_pasid_device_tlb(0x0301, 0x54321, true, 31, 0x5000, true, 0x1234), 0x5801,
+		0x12354321030141f8);
 	is(moat_qi_pasid_device_tlb(0x0301, 0xfffff, false, 0, 0x5000, false, 0), 0x5000,
 		0x000fffff03010008);
 }
@@ -63,7 +63,8 @@ static void pasid_descriptors_are_laid_out_as_specified(void **state)
 
 static void wait_descriptors_write_their_data_and_do_not_interrupt(void **state)
 {
-	is(moat_qi_wait_status(0xfee1234567c, 0xdeadbeef, false), 0xfee1234567c, 0xdeadbeef00000025);
+	is(moat_qi_wait_status(0xfee1234567c, 0xdeadbeef, false), 0xfee1234567c,
+		0xdeadbeef00000025);
 	is(moat_qi_wait_status(0x1003, 1, true), 0x1000, 0x0000000100000065);
 }
 

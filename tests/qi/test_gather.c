@@ -220,7 +220,8 @@ static void random_gathers_are_covered(void **state)
 	for (unsigned int round = 0; round < 3000; round++) {
 		struct moat_gather g = { 0 };
 		struct moat_qi_desc d[129];
-		uint64_t page[256], nr = 1 + rnd(256), total = 0, span = UINT64_C(1) << (4 + rnd(20));
+		uint64_t page[256], nr = 1 + rnd(256), total = 0,
+				    span = UINT64_C(1) << (4 + rnd(20));
 		unsigned int n;
 
 		for (uint64_t i = 0; i < nr; i++) {
@@ -253,7 +254,8 @@ int main(void)
 		cmocka_unit_test(tables_alone_take_the_whole_domain),
 		cmocka_unit_test(without_page_selective_invalidation_it_is_the_domain),
 		cmocka_unit_test(too_many_runs_or_descriptors_are_the_domain),
-		cmocka_unit_test(every_short_run_is_covered_by_at_most_two_and_exactly_where_possible),
+		cmocka_unit_test(
+			every_short_run_is_covered_by_at_most_two_and_exactly_where_possible),
 		cmocka_unit_test(random_runs_are_covered_and_widened_less_than_twice),
 		cmocka_unit_test(random_gathers_are_covered),
 	};

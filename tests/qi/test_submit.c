@@ -343,7 +343,9 @@ static void waits_dropped_from_a_full_queue_need_no_room_to_be_made_good(void **
 static void a_queue_is_refused_with_a_reason(void **state)
 {
 	struct sim_unit sim = { 0 };
-	struct moat_qi_conf conf = { .order = 8, .ring = (void *)4096, .status = &sim.status,
+	struct moat_qi_conf conf = { .order = 8,
+		.ring = (void *)4096,
+		.status = &sim.status,
 		.doorbell = sim_doorbell };
 	struct moat_qi *qi;
 

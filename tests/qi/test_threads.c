@@ -265,8 +265,8 @@ static void what_is_published_while_another_rings_is_rung_by_him(void **state)
 static struct {
 	struct sim_unit sim;
 	struct moat_qi *qi;
-	_Atomic bool stop;            /* the unit */
-	_Atomic bool over;            /* the submitters */
+	_Atomic bool stop; /* the unit */
+	_Atomic bool over; /* the submitters */
 	pthread_mutex_t recovering;
 	_Atomic uint64_t refused;
 	_Atomic uint32_t executed[SUBMITTERS][HISTORY]; /* number of the last of this slot */
@@ -357,7 +357,8 @@ static bool check_batch(struct submitter *s, const struct flight *f)
 		atomic_load(&many.qi->failed[(f->seq - 1) & many.qi->mask]) > (uint64_t)f->seq)
 		failed = false;
 	if (failed != f->bad) {
-		snprintf(s->error, sizeof(s->error), "batch %" PRId64 ": failed is %d", f->seq, failed);
+		snprintf(s->error, sizeof(s->error), "batch %" PRId64 ": failed is %d", f->seq,
+			failed);
 		return false;
 	}
 	for (uint32_t i = f->first; !failed && i != f->first + f->n; i++) {
@@ -365,7 +366,8 @@ static bool check_batch(struct submitter *s, const struct flight *f)
 			memory_order_relaxed);
 
 		if (got != i) {
-			snprintf(s->error, sizeof(s->error), "batch %" PRId64
+			snprintf(s->error, sizeof(s->error),
+				"batch %" PRId64
 				" is done, but of its descriptors %u to %u %u was not executed (%u)",
 				f->seq, f->first, f->first + f->n - 1, i, got);
 			return false;
@@ -455,9 +457,11 @@ static void run_many(uint8_t order, unsigned int submitters, unsigned int ms, bo
 	for (unsigned int i = 0; i < submitters; i++)
 		assert_string_equal(s[i].error, "");
 	moat_qi_stats(many.qi, &stats);
-	print_message("# %" PRIu64 " batches, %" PRIu64 " descriptors, %" PRIu64 " doorbells, %" PRIu64
-		" failed; %" PRIu64 " stalls, %" PRIu64 " stepped over, full %" PRIu64 " times\n",
-		batches, stats.descriptors, stats.doorbells, failed, stalls, stats.helped, stats.full);
+	print_message("# %" PRIu64 " batches, %" PRIu64 " descriptors, %" PRIu64
+		      " doorbells, %" PRIu64 " failed; %" PRIu64 " stalls, %" PRIu64
+		      " stepped over, full %" PRIu64 " times\n",
+		batches, stats.descriptors, stats.doorbells, failed, stalls, stats.helped,
+		stats.full);
 	assert_true(batches > 100);
 	assert_true(!with_stalls || stats.helped > 0);
 	assert_false(many.sim.status_backwards);

@@ -31,11 +31,11 @@ struct rig {
 	struct moat_softvtd *sv;
 	char *arena;
 	size_t used;
-	uint64_t *root;    /* 256 root entries */
-	uint64_t *ring;    /* the invalidation queue */
+	uint64_t *root; /* 256 root entries */
+	uint64_t *ring; /* the invalidation queue */
 	uint32_t slots;
-	uint32_t tail;     /* next slot */
-	uint32_t *status;  /* of wait descriptors */
+	uint32_t tail;    /* next slot */
+	uint32_t *status; /* of wait descriptors */
 	uint32_t sequence;
 };
 
@@ -139,15 +139,15 @@ static inline void rig_do(struct rig *r, uint64_t lo, uint64_t hi)
 	rig_wait(r, sequence);
 }
 
-#define RIG_CTX_GLOBAL          (1 | 1 << 4)
-#define RIG_CTX_DOMAIN(did)     (1 | 2 << 4 | (uint64_t)(did) << 16)
+#define RIG_CTX_GLOBAL      (1 | 1 << 4)
+#define RIG_CTX_DOMAIN(did) (1 | 2 << 4 | (uint64_t)(did) << 16)
 #define RIG_CTX_DEVICE(did, sid, fm) \
 	(1 | 3 << 4 | (uint64_t)(did) << 16 | (uint64_t)(sid) << 32 | (uint64_t)(fm) << 48)
-#define RIG_DRAIN               (3 << 6)
-#define RIG_IOTLB_GLOBAL        (2 | 1 << 4 | RIG_DRAIN)
-#define RIG_IOTLB_DOMAIN(did)   (2 | 2 << 4 | RIG_DRAIN | (uint64_t)(did) << 16)
-#define RIG_IOTLB_PAGE(did)     (2 | 3 << 4 | RIG_DRAIN | (uint64_t)(did) << 16)
-#define RIG_PAGE(iova, am, ih)  ((uint64_t)(iova) | (uint64_t)(ih) << 6 | (am))
+#define RIG_DRAIN              (3 << 6)
+#define RIG_IOTLB_GLOBAL       (2 | 1 << 4 | RIG_DRAIN)
+#define RIG_IOTLB_DOMAIN(did)  (2 | 2 << 4 | RIG_DRAIN | (uint64_t)(did) << 16)
+#define RIG_IOTLB_PAGE(did)    (2 | 3 << 4 | RIG_DRAIN | (uint64_t)(did) << 16)
+#define RIG_PAGE(iova, am, ih) ((uint64_t)(iova) | (uint64_t)(ih) << 6 | (am))
 
 /* --------------------------------------------------------------------------- the tables */
 

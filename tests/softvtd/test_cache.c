@@ -7,9 +7,9 @@
  */
 #include "rig.h"
 
-#define SID  0x0310
-#define DID  7
-#define BASE UINT64_C(0x40000000)
+#define SID   0x0310
+#define DID   7
+#define BASE  UINT64_C(0x40000000)
 #define PAGES 32
 
 static struct rig rig;
@@ -334,7 +334,11 @@ static void moved(uint16_t sid)
 
 static void context_invalidations_take_what_they_name(void **state)
 {
-	const struct { uint64_t lo; uint16_t sid; bool taken; } cases[] = {
+	const struct {
+		uint64_t lo;
+		uint16_t sid;
+		bool taken;
+	} cases[] = {
 		{ RIG_CTX_GLOBAL, SID, true },
 		{ RIG_CTX_DOMAIN(DID), SID, true },
 		{ RIG_CTX_DOMAIN(DID + 1), SID, false }, /* the domain it was cached in counts */
@@ -345,7 +349,7 @@ static void context_invalidations_take_what_they_name(void **state)
 		{ RIG_CTX_DEVICE(DID, SID, 1), SID + 2, false },
 		{ RIG_CTX_DEVICE(DID, SID, 2), SID + 6, true }, /* 2:1 */
 		{ RIG_CTX_DEVICE(DID, SID, 2), SID + 1, false },
-		{ RIG_CTX_DEVICE(DID, SID, 3), SID + 7, true }, /* 2:0 */
+		{ RIG_CTX_DEVICE(DID, SID, 3), SID + 7, true },  /* 2:0 */
 		{ RIG_CTX_DEVICE(DID, SID, 3), SID + 8, false }, /* another device */
 		{ RIG_IOTLB_GLOBAL, SID, false },
 	};

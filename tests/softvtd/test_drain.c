@@ -112,11 +112,22 @@ static void a_drain_asked_for_during_another_waits_for_its_own(void **state)
 
 static void only_what_is_asked_for_is_drained_before_version_2(void **state)
 {
-	static const struct { unsigned int drain, prot; bool held; } cases[] = {
-		{ 0x00, MOAT_R, false }, { 0x00, MOAT_W, false }, { 0x00, MOAT_RW, false },
-		{ 0x80, MOAT_R, true },  { 0x80, MOAT_W, false }, { 0x80, MOAT_RW, true },
-		{ 0x40, MOAT_R, false }, { 0x40, MOAT_W, true },  { 0x40, MOAT_RW, true },
-		{ 0xc0, MOAT_R, true },  { 0xc0, MOAT_W, true },  { 0xc0, MOAT_RW, true },
+	static const struct {
+		unsigned int drain, prot;
+		bool held;
+	} cases[] = {
+		{ 0x00, MOAT_R, false },
+		{ 0x00, MOAT_W, false },
+		{ 0x00, MOAT_RW, false },
+		{ 0x80, MOAT_R, true },
+		{ 0x80, MOAT_W, false },
+		{ 0x80, MOAT_RW, true },
+		{ 0x40, MOAT_R, false },
+		{ 0x40, MOAT_W, true },
+		{ 0x40, MOAT_RW, true },
+		{ 0xc0, MOAT_R, true },
+		{ 0xc0, MOAT_W, true },
+		{ 0xc0, MOAT_RW, true },
 	};
 
 	for (unsigned int version = 1; version <= 2; version++) {

@@ -12,20 +12,20 @@
  */
 #include "rig.h"
 
-#define DOMAINS   3
-#define REGIONS   4  /* of 2 MiB, a page table each */
-#define PAGES     16 /* of 4 KiB, in each region */
-#define MEMORY    30 /* pages of memory that entries may lead to; answers are bits */
-#define ABSENT    (UINT64_C(1) << 62)
-#define BASE      UINT64_C(0x7fc0000000)
-#define SID(d)    (0x0400 + (d))
+#define DOMAINS 3
+#define REGIONS 4  /* of 2 MiB, a page table each */
+#define PAGES   16 /* of 4 KiB, in each region */
+#define MEMORY  30 /* pages of memory that entries may lead to; answers are bits */
+#define ABSENT  (UINT64_C(1) << 62)
+#define BASE    UINT64_C(0x7fc0000000)
+#define SID(d)  (0x0400 + (d))
 
 static struct rig rig;
 static uint64_t seed;
 
 struct region {
-	uint64_t *table;        /* the page table in use */
-	bool links_stale;       /* the link changed, and no invalidation without hint covered it */
+	uint64_t *table;  /* the page table in use */
+	bool links_stale; /* the link changed, and no invalidation without hint covered it */
 	uint64_t allowed[PAGES];
 	uint64_t now[PAGES];
 };
@@ -158,8 +158,9 @@ static bool dma(struct model *m, unsigned int d)
 	answer = reason == 0 ? UINT64_C(1) << word : ABSENT;
 	/* An old page table may say things of a page that were never promised gone. */
 	if (!(r->allowed[page] & answer))
-		fail_msg("domain %u region %u page %u: %s%lx, allowed 0x%lx, now 0x%lx", m->did, region,
-			page, reason ? "fault " : "", answer, r->allowed[page], r->now[page]);
+		fail_msg("domain %u region %u page %u: %s%lx, allowed 0x%lx, now 0x%lx", m->did,
+			region, page, reason ? "fault " : "", answer, r->allowed[page],
+			r->now[page]);
 	return answer != r->now[page];
 }
 
@@ -237,8 +238,13 @@ static void answers_are_what_the_tables_say_or_said(void **state)
 
 static void so_with_caches_of_any_size(void **state)
 {
-	static const struct { unsigned int iotlb, ways, psc, contexts, shards; } sizes[] = {
-		{ 0, 1, 0, 0, 1 }, { 4, 1, 4, 4, 1 }, { 64, 4, 4, 4, 2 }, { 16, 16, 0, 16, 4 },
+	static const struct {
+		unsigned int iotlb, ways, psc, contexts, shards;
+	} sizes[] = {
+		{ 0, 1, 0, 0, 1 },
+		{ 4, 1, 4, 4, 1 },
+		{ 64, 4, 4, 4, 2 },
+		{ 16, 16, 0, 16, 4 },
 		{ 0, 1, 64, 4, 1 },
 	};
 
@@ -284,8 +290,9 @@ static void the_model_notices_each_kind_of_forgotten_invalidation(void **state)
 				replace_table(&model[d], region);
 			else
 				set_entry(&model[d], region, page);
-			answer = rig_read(&rig, SID(d), iova_of(region, page ^ 1), &word) == 0 ?
-				UINT64_C(1) << word : ABSENT;
+			answer = rig_read(&rig, SID(d), iova_of(region, page ^ 1), &word) == 0
+				? UINT64_C(1) << word
+				: ABSENT;
 			noticed = !(r->allowed[page ^ 1] & answer);
 		}
 		assert_true(noticed);

@@ -92,7 +92,8 @@ static void an_honest_life_is_never_stale(void **state)
 		assert_int_equal(reads(iova), 0);
 		assert_int_equal(rig_write(&rig, SID, iova, 1), 0);
 		unmap(iova, i);
-		assert_int_equal(reads(iova), 0); /* still cached: its owner has not been told otherwise */
+		assert_int_equal(reads(iova),
+			0); /* still cached: its owner has not been told otherwise */
 		invalidate(iova);
 		w->released(w, DID, iova, 4096, i);
 		assert_int_equal(reads(iova), 6);
@@ -226,7 +227,7 @@ static void a_dishonest_witness_is_noticed(void **state)
 	w->released(w, DID, BASE, 4096, 1);
 	w->released(w, DID, BASE, 4096, 1); /* twice */
 	map(BASE, MOAT_R);
-	map(BASE, MOAT_R); /* twice */
+	map(BASE, MOAT_R);                                  /* twice */
 	w->mapped(w, DID, UINT64_C(1) << 60, 4096, MOAT_R); /* no such address */
 	assert_int_equal(rig_stats(&rig).witness_errors, 4);
 }

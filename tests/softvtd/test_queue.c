@@ -147,8 +147,8 @@ static void the_queue_wraps(void **state)
 
 static void larger_queues_are_used_to_their_end(void **state)
 {
-	uint64_t *ring = mmap(NULL, 8 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		0);
+	uint64_t *ring =
+		mmap(NULL, 8 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	rig_command(&rig, 1u << 26, false);
 	assert_int_equal(head(), 0); /* disabled, the head is 0 */
@@ -238,7 +238,11 @@ static void only_a_fence_holds_back_what_follows(void **state)
 
 static void a_wrong_descriptor_stops_the_queue_until_iqe_is_cleared(void **state)
 {
-	static const struct { uint64_t lo, hi; unsigned int iqei; const char *what; } wrong[] = {
+	static const struct {
+		uint64_t lo, hi;
+		unsigned int iqei;
+		const char *what;
+	} wrong[] = {
 		{ 0, 0, 3, "type 0" },
 		{ 3, 0, 3, "device TLB without ECAP.DT" },
 		{ 4, 0, 3, "interrupt entries without ECAP.IR" },

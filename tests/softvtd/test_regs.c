@@ -99,7 +99,11 @@ static void capabilities_say_what_was_configured(void **state)
 
 static void each_capability_is_its_bit(void **state)
 {
-	static const struct { size_t offset; bool ecap; unsigned int bit; } flags[] = {
+	static const struct {
+		size_t offset;
+		bool ecap;
+		unsigned int bit;
+	} flags[] = {
 		{ offsetof(struct moat_softvtd_conf, rwbf), false, 4 },
 		{ offsetof(struct moat_softvtd_conf, cm), false, 7 },
 		{ offsetof(struct moat_softvtd_conf, zlr), false, 22 },
@@ -131,18 +135,41 @@ static void each_capability_is_its_bit(void **state)
 
 static void impossible_units_are_refused_in_words(void **state)
 {
-#define BAD(member, value, text) { offsetof(struct moat_softvtd_conf, member), \
-	sizeof(((struct moat_softvtd_conf *)0)->member), value, text }
-	static const struct { size_t offset, size; uint64_t value; const char *text; } bad[] = {
-		BAD(sagaw, 0, "sagaw"), BAD(sagaw, 1, "sagaw"), BAD(mgaw, 58, "mgaw"),
-		BAD(mgaw, 20, "mgaw"), BAD(haw, 53, "haw"), BAD(haw, 35, "haw"),
-		BAD(nd_bits, 5, "nd_bits"), BAD(nd_bits, 18, "nd_bits"), BAD(mamv, 53, "mamv"),
-		BAD(sllps, 4, "sllps"), BAD(prefetch, 101, "prefetch"), BAD(nfr, 0, "nfr"),
-		BAD(nfr, 129, "nfr"), BAD(fro, 0x608, "fro"), BAD(fro, 0xff0, "fro"),
-		BAD(fro, 0xf0, "fro"), BAD(iro, 0x508, "iro"), BAD(iro, 0x610, "iro"),
-		BAD(iro, 0x1000, "iro"), BAD(shards, 3, "shards"), BAD(shards, 128, "shards"),
-		BAD(iotlb_entries, 100, "iotlb"), BAD(iotlb_ways, 3, "iotlb"),
-		BAD(context_entries, 6, "context_entries"), BAD(psc_entries[1], 3, "psc_entries[1]"),
+#define BAD(member, value, text)                                                     \
+	{                                                                            \
+		offsetof(struct moat_softvtd_conf, member),                          \
+			sizeof(((struct moat_softvtd_conf *)0)->member), value, text \
+	}
+	static const struct {
+		size_t offset, size;
+		uint64_t value;
+		const char *text;
+	} bad[] = {
+		BAD(sagaw, 0, "sagaw"),
+		BAD(sagaw, 1, "sagaw"),
+		BAD(mgaw, 58, "mgaw"),
+		BAD(mgaw, 20, "mgaw"),
+		BAD(haw, 53, "haw"),
+		BAD(haw, 35, "haw"),
+		BAD(nd_bits, 5, "nd_bits"),
+		BAD(nd_bits, 18, "nd_bits"),
+		BAD(mamv, 53, "mamv"),
+		BAD(sllps, 4, "sllps"),
+		BAD(prefetch, 101, "prefetch"),
+		BAD(nfr, 0, "nfr"),
+		BAD(nfr, 129, "nfr"),
+		BAD(fro, 0x608, "fro"),
+		BAD(fro, 0xff0, "fro"),
+		BAD(fro, 0xf0, "fro"),
+		BAD(iro, 0x508, "iro"),
+		BAD(iro, 0x610, "iro"),
+		BAD(iro, 0x1000, "iro"),
+		BAD(shards, 3, "shards"),
+		BAD(shards, 128, "shards"),
+		BAD(iotlb_entries, 100, "iotlb"),
+		BAD(iotlb_ways, 3, "iotlb"),
+		BAD(context_entries, 6, "context_entries"),
+		BAD(psc_entries[1], 3, "psc_entries[1]"),
 	};
 
 	for (unsigned int i = 0; i < RTE_DIM(bad); i++) {

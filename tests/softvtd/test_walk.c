@@ -83,8 +83,12 @@ static void mapped_pages_are_read_and_written(void **state)
 
 static void every_depth_and_leaf_size_translates(void **state)
 {
-	static const struct { unsigned int sagaw, mgaw, levels; } width[] = {
-		{ 2, 39, 3 }, { 4, 48, 4 }, { 8, 57, 5 },
+	static const struct {
+		unsigned int sagaw, mgaw, levels;
+	} width[] = {
+		{ 2, 39, 3 },
+		{ 4, 48, 4 },
+		{ 8, 57, 5 },
 	};
 	char *big = mmap(NULL, 2u << 30, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -122,7 +126,7 @@ static void a_burst_crosses_pages_and_tells_where_memory_breaks(void **state)
 {
 	struct moat_softvtd_guard guard;
 	struct moat_softvtd_dma dma[3] = {
-		{ .iova = IOVA + 0x800, .len = 0x1000, .prot = MOAT_W }, /* two pages, in a row */
+		{ .iova = IOVA + 0x800, .len = 0x1000, .prot = MOAT_W },  /* two pages, in a row */
 		{ .iova = IOVA + 0x1800, .len = 0x1000, .prot = MOAT_W }, /* then elsewhere */
 		{ .iova = IOVA + 0x2800, .len = 0x1000, .prot = MOAT_W }, /* then nothing */
 	};
@@ -303,12 +307,15 @@ static void reason_d_translated_requests_where_tt_allows_none(void **state)
 	void *va;
 
 	moat_softvtd_dma_begin(rig.sv, SID, 0, MOAT_RW, &guard);
-	assert_int_equal(moat_softvtd_request(&guard, MOAT_SOFTVTD_TRANSLATED, IOVA, MOAT_R, false,
-		&va), 0xd);
-	assert_int_equal(moat_softvtd_request(&guard, MOAT_SOFTVTD_TRANSLATION, IOVA, MOAT_R, false,
-		&va), 0xd);
-	assert_int_equal(moat_softvtd_request(&guard, MOAT_SOFTVTD_UNTRANSLATED, IOVA, MOAT_R, false,
-		&va), 0);
+	assert_int_equal(
+		moat_softvtd_request(&guard, MOAT_SOFTVTD_TRANSLATED, IOVA, MOAT_R, false, &va),
+		0xd);
+	assert_int_equal(
+		moat_softvtd_request(&guard, MOAT_SOFTVTD_TRANSLATION, IOVA, MOAT_R, false, &va),
+		0xd);
+	assert_int_equal(
+		moat_softvtd_request(&guard, MOAT_SOFTVTD_UNTRANSLATED, IOVA, MOAT_R, false, &va),
+		0);
 	moat_softvtd_dma_end(&guard);
 	assert_int_equal(moat_softvtd_read64(rig.sv, rig.conf.fro + 8) >> 60 & 3, 2); /* AT */
 	assert_int_equal(moat_softvtd_read64(rig.sv, rig.conf.fro + 24) >> 60 & 3, 1);
@@ -326,11 +333,13 @@ static void device_tlbs_get_translations_where_tt_allows_them(void **state)
 	up(&conf);
 	rig_store(&rig_context(&rig, SID)[0], rig_hpa(table) | 1 << 2 | 1);
 	moat_softvtd_dma_begin(rig.sv, SID, 0, MOAT_RW, &guard);
-	assert_int_equal(moat_softvtd_request(&guard, MOAT_SOFTVTD_TRANSLATION, IOVA, MOAT_R, false,
-		&va), 0);
+	assert_int_equal(
+		moat_softvtd_request(&guard, MOAT_SOFTVTD_TRANSLATION, IOVA, MOAT_R, false, &va),
+		0);
 	assert_ptr_equal(va, page);
-	assert_int_equal(moat_softvtd_request(&guard, MOAT_SOFTVTD_TRANSLATED, rig_hpa(page), MOAT_R,
-		false, &va), 0);
+	assert_int_equal(moat_softvtd_request(&guard, MOAT_SOFTVTD_TRANSLATED, rig_hpa(page),
+				 MOAT_R, false, &va),
+		0);
 	assert_ptr_equal(va, page);
 	moat_softvtd_dma_end(&guard);
 }
@@ -439,8 +448,9 @@ static void superpages_need_the_capability(void **state)
 				UINT64_C(1) << 40 | 1 << 7 | 3);
 			flush_all();
 			moat_softvtd_dma_begin(rig.sv, SID, 0, MOAT_R, &guard);
-			assert_int_equal(moat_softvtd_request(&guard, MOAT_SOFTVTD_UNTRANSLATED, IOVA,
-				MOAT_R, false, &va), sllps >> (level - 2) & 1 ? 0 : 0xc);
+			assert_int_equal(moat_softvtd_request(&guard, MOAT_SOFTVTD_UNTRANSLATED,
+						 IOVA, MOAT_R, false, &va),
+				sllps >> (level - 2) & 1 ? 0 : 0xc);
 			moat_softvtd_dma_end(&guard);
 		}
 	}

@@ -80,7 +80,8 @@ static inline void rmrr(struct table *t, uint64_t base, uint64_t limit)
 	close_structure(t);
 }
 
-static inline void scope(struct table *t, uint8_t type, uint8_t id, uint8_t bus, unsigned int pairs, ...)
+static inline void scope(struct table *t, uint8_t type, uint8_t id, uint8_t bus, unsigned int pairs,
+	...)
 {
 	va_list ap;
 
@@ -118,8 +119,8 @@ static inline void make_root(void)
 
 	snprintf(root, sizeof(root), "/tmp/moat-dmar-XXXXXX");
 	assert_non_null(mkdtemp(root));
-	snprintf(cmd, sizeof(cmd), "mkdir -p %s/sys/bus/pci/devices %s/sys/firmware/acpi/tables", root,
-		root);
+	snprintf(cmd, sizeof(cmd), "mkdir -p %s/sys/bus/pci/devices %s/sys/firmware/acpi/tables",
+		root, root);
 	assert_int_equal(system(cmd), 0);
 }
 

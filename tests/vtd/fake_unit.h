@@ -45,11 +45,13 @@ struct fake_unit {
 
 #define FAKE_FRO 0x220
 #define FAKE_IRO 0xf0
-#define FAKE_CAP \
-	(UINT64_C(6) << VTD_CAP_ND_SHIFT | UINT64_C(6) << VTD_CAP_SAGAW_SHIFT | \
-		UINT64_C(47) << VTD_CAP_MGAW_SHIFT | (uint64_t)(FAKE_FRO / 16) << VTD_CAP_FRO_SHIFT | \
-		UINT64_C(3) << VTD_CAP_SLLPS_SHIFT | VTD_CAP_PSI | UINT64_C(3) << VTD_CAP_NFR_SHIFT | \
-		UINT64_C(18) << VTD_CAP_MAMV_SHIFT | VTD_CAP_DRD | VTD_CAP_DWD)
+#define FAKE_CAP                                                                        \
+	(UINT64_C(6) << VTD_CAP_ND_SHIFT | UINT64_C(6) << VTD_CAP_SAGAW_SHIFT |         \
+		UINT64_C(47) << VTD_CAP_MGAW_SHIFT |                                    \
+		(uint64_t)(FAKE_FRO / 16) << VTD_CAP_FRO_SHIFT |                        \
+		UINT64_C(3) << VTD_CAP_SLLPS_SHIFT | VTD_CAP_PSI |                      \
+		UINT64_C(3) << VTD_CAP_NFR_SHIFT | UINT64_C(18) << VTD_CAP_MAMV_SHIFT | \
+		VTD_CAP_DRD | VTD_CAP_DWD)
 #define FAKE_ECAP \
 	(VTD_ECAP_C | VTD_ECAP_QI | VTD_ECAP_PT | (uint64_t)(FAKE_IRO / 16) << VTD_ECAP_IRO_SHIFT)
 
@@ -160,8 +162,11 @@ static inline struct moat_vtd_conf fake_conf(struct fake_unit *f)
 {
 	return (struct moat_vtd_conf){
 		.name = "fake0",
-		.window = { .read32 = fake_read32, .read64 = fake_read64, .write32 = fake_write32,
-			.write64 = fake_write64, .ctx = f },
+		.window = { .read32 = fake_read32,
+			.read64 = fake_read64,
+			.write32 = fake_write32,
+			.write64 = fake_write64,
+			.ctx = f },
 		.deadline_ms = 50,
 	};
 }

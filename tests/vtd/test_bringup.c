@@ -54,8 +54,8 @@ static void the_unit_comes_up_in_the_specifications_order(void **state)
 	rtaddr = fake_find(&f, 0, VTD_RTADDR, 0);
 	srtp = fake_find(&f, 0, VTD_GCMD, VTD_GCMD_SRTP);
 	ccmd = fake_find(&f, 0, VTD_CCMD, VTD_CCMD_ICC | VTD_CCMD_CIRG_GLOBAL);
-	iotlb = fake_find(&f, 0, FAKE_IRO + VTD_IOTLB, VTD_IOTLB_IVT | VTD_IOTLB_IIRG_GLOBAL |
-		VTD_IOTLB_DR | VTD_IOTLB_DW);
+	iotlb = fake_find(&f, 0, FAKE_IRO + VTD_IOTLB,
+		VTD_IOTLB_IVT | VTD_IOTLB_IIRG_GLOBAL | VTD_IOTLB_DR | VTD_IOTLB_DW);
 	iqt = fake_find(&f, 0, VTD_IQT, 0);
 	iqa = fake_find(&f, 0, VTD_IQA, 0);
 	qie = fake_find(&f, 0, VTD_GCMD, VTD_GCMD_QIE);
@@ -102,7 +102,8 @@ static void the_unit_goes_down_translation_first_and_registers_are_as_found(void
 
 static void a_unit_in_use_is_refused_untouched_with_what_to_do(void **state)
 {
-	static const uint32_t in_use[] = { VTD_GSTS_TES, VTD_GSTS_QIES, VTD_GSTS_TES | VTD_GSTS_QIES };
+	static const uint32_t in_use[] = { VTD_GSTS_TES, VTD_GSTS_QIES,
+		VTD_GSTS_TES | VTD_GSTS_QIES };
 	struct moat_unit *unit;
 
 	for (unsigned int i = 0; i < RTE_DIM(in_use); i++) {
@@ -184,7 +185,9 @@ static void a_bit_that_never_comes_is_an_error_with_the_status_and_leaves_the_un
 		uint32_t deaf;
 		const char *says;
 	} c[] = {
-		{ VTD_GCMD_SRTP, "SRTP" }, { VTD_GCMD_QIE, "QIE" }, { VTD_GCMD_TE, "TE" },
+		{ VTD_GCMD_SRTP, "SRTP" },
+		{ VTD_GCMD_QIE, "QIE" },
+		{ VTD_GCMD_TE, "TE" },
 	};
 	struct moat_unit *unit;
 
@@ -297,9 +300,11 @@ int main(void)
 		cmocka_unit_test(the_unit_goes_down_translation_first_and_registers_are_as_found),
 		cmocka_unit_test(a_unit_in_use_is_refused_untouched_with_what_to_do),
 		cmocka_unit_test(a_unit_that_remaps_interrupts_is_not_taken_without_a_word),
-		cmocka_unit_test(taking_over_switches_off_translation_then_the_queue_then_starts_anew),
+		cmocka_unit_test(
+			taking_over_switches_off_translation_then_the_queue_then_starts_anew),
 		cmocka_unit_test(a_queue_that_lags_is_drained_before_it_is_switched_off),
-		cmocka_unit_test(a_bit_that_never_comes_is_an_error_with_the_status_and_leaves_the_unit_off),
+		cmocka_unit_test(
+			a_bit_that_never_comes_is_an_error_with_the_status_and_leaves_the_unit_off),
 		cmocka_unit_test(a_context_invalidation_that_never_ends_is_an_error),
 		cmocka_unit_test(a_queue_that_does_nothing_is_noticed_before_translation_is_on),
 		cmocka_unit_test(protected_memory_regions_go_when_translation_is_on_and_come_back),

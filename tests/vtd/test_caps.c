@@ -33,7 +33,8 @@ static void a_servers_capabilities_read_as_published(void **state)
 	assert_int_equal(c.mamv, 18);
 	assert_int_equal(c.nfr, 8);
 	assert_int_equal(c.fro, 0x100);
-	assert_true(c.psi && c.phmr && c.plmr && c.drd && c.dwd && c.c && c.qi && c.dt && c.ir && c.pt);
+	assert_true(
+		c.psi && c.phmr && c.plmr && c.drd && c.dwd && c.c && c.qi && c.dt && c.ir && c.pt);
 	assert_false(c.cm || c.rwbf);
 	assert_int_equal(c.iro, 0x200);
 	moat_vtd_caps_unit(&c, &u);

@@ -303,8 +303,8 @@ static void record(struct bench *b, unsigned int i, moat_sid_t sid, uint64_t iov
 	bool read)
 {
 	*fake_reg64(&b->f, FAKE_FRO + 16 * i) = iova;
-	*fake_reg64(&b->f, FAKE_FRO + 16 * i + 8) = VTD_FRCD_F | (read ? VTD_FRCD_T1 : 0) |
-		(uint64_t)reason << VTD_FRCD_FR_SHIFT | sid;
+	*fake_reg64(&b->f, FAKE_FRO + 16 * i + 8) =
+		VTD_FRCD_F | (read ? VTD_FRCD_T1 : 0) | (uint64_t)reason << VTD_FRCD_FR_SHIFT | sid;
 }
 
 static void faults_are_read_from_the_oldest_on_and_cleared_one_by_one(void **state)
@@ -362,7 +362,8 @@ static void every_reason_has_words(void **state)
 {
 	for (unsigned int r = 0; r < 256; r++)
 		assert_true(strlen(moat_vtd_fault_text(r)) > 8);
-	assert_string_not_equal(moat_vtd_fault_text(VTD_FR_READ), moat_vtd_fault_text(VTD_FR_WRITE));
+	assert_string_not_equal(moat_vtd_fault_text(VTD_FR_READ),
+		moat_vtd_fault_text(VTD_FR_WRITE));
 }
 
 int main(void)

@@ -219,13 +219,13 @@ static void each_function_finds_its_unit(void **state)
 		moat_sid_t sid;
 		int unit;
 	} c[] = {
-		{ MOAT_SID(0, 2, 0), 0 },     /* named itself */
-		{ MOAT_SID(0, 0x1c, 0), 1 },  /* the bridge that is named */
-		{ MOAT_SID(1, 0, 0), 1 },     /* below it */
-		{ MOAT_SID(1, 0x10, 0), 1 },  /* virtual functions go with their physical one, */
-		{ MOAT_SID(2, 0x10, 0), 1 },  /* on buses of their own, too */
-		{ MOAT_SID(4, 1, 0), 2 },     /* nobody names it */
-		{ MOAT_SID(0x77, 0, 0), 2 },  /* not there yet */
+		{ MOAT_SID(0, 2, 0), 0 },    /* named itself */
+		{ MOAT_SID(0, 0x1c, 0), 1 }, /* the bridge that is named */
+		{ MOAT_SID(1, 0, 0), 1 },    /* below it */
+		{ MOAT_SID(1, 0x10, 0), 1 }, /* virtual functions go with their physical one, */
+		{ MOAT_SID(2, 0x10, 0), 1 }, /* on buses of their own, too */
+		{ MOAT_SID(4, 1, 0), 2 },    /* nobody names it */
+		{ MOAT_SID(0x77, 0, 0), 2 }, /* not there yet */
 	};
 	struct moat_pci *pci = pci_tree();
 	struct moat_dmar *d = server();
@@ -288,12 +288,13 @@ static void bridges_speak_for_conventional_functions(void **state)
 
 static void a_path_ends_where_bridges_lead_or_nowhere(void **state)
 {
-	const uint8_t path[] = { 0x1d, 0, 0, 0, 1, 0 }, off[] = { 2, 0, 0, 0 }, wild[] = { 0x20, 0 };
+	const uint8_t path[] = { 0x1d, 0, 0, 0, 1, 0 }, off[] = { 2, 0, 0, 0 },
+		      wild[] = { 0x20, 0 };
 	struct moat_pci *pci = pci_tree();
 
 	assert_int_equal(moat_pci_follow(pci, 0, 0, path, 3)->sid, MOAT_SID(4, 1, 0));
 	assert_int_equal(moat_pci_follow(pci, 0, 0, path, 2)->sid, MOAT_SID(3, 0, 0));
-	assert_null(moat_pci_follow(pci, 0, 0, off, 2));  /* through what is no bridge */
+	assert_null(moat_pci_follow(pci, 0, 0, off, 2)); /* through what is no bridge */
 	assert_null(moat_pci_follow(pci, 0, 0, wild, 1));
 	assert_null(moat_pci_follow(pci, 0, 9, path, 1));
 	moat_pci_free(pci);
@@ -309,7 +310,8 @@ static void this_machines_functions_can_be_scanned(void **state)
 	}
 	assert_int_equal(moat_pci_scan(NULL, &pci), 0);
 	for (unsigned int i = 0; i < pci->n; i++)
-		assert_ptr_equal(moat_pci_find(pci, pci->fn[i].segment, pci->fn[i].sid), &pci->fn[i]);
+		assert_ptr_equal(moat_pci_find(pci, pci->fn[i].segment, pci->fn[i].sid),
+			&pci->fn[i]);
 	moat_pci_free(pci);
 }
 
@@ -323,7 +325,8 @@ int main(void)
 		cmocka_unit_test(a_machine_without_a_table_is_told_so),
 		cmocka_unit_test(each_function_finds_its_unit),
 		cmocka_unit_test(reserved_memory_names_its_device_through_two_bridges),
-		cmocka_unit_test(ats_is_allowed_below_the_ports_of_atsr_and_for_integrated_devices_of_satc),
+		cmocka_unit_test(
+			ats_is_allowed_below_the_ports_of_atsr_and_for_integrated_devices_of_satc),
 		cmocka_unit_test(bridges_speak_for_conventional_functions),
 		cmocka_unit_test(a_path_ends_where_bridges_lead_or_nowhere),
 		cmocka_unit_test(this_machines_functions_can_be_scanned),

@@ -31,7 +31,9 @@ static int no_machine(void **state)
 
 static void assert_refused(int unit, moat_sid_t tenant, int err, const char *says)
 {
-	const struct moat_vtd_host_conf conf = { .root = root, .unit = unit, .tenant = &tenant,
+	const struct moat_vtd_host_conf conf = { .root = root,
+		.unit = unit,
+		.tenant = &tenant,
 		.nr_tenants = 1 };
 	struct moat_unit *u;
 
@@ -64,7 +66,8 @@ static void a_tenant_with_reserved_memory_is_refused_with_the_range(void **state
 
 static void a_tenant_of_another_unit_is_refused_with_its_unit(void **state)
 {
-	assert_refused(2, MOAT_SID(1, 0, 0), -ENODEV, "0000:01:00.0 is behind unit dmar1, not dmar2");
+	assert_refused(2, MOAT_SID(1, 0, 0), -ENODEV,
+		"0000:01:00.0 is behind unit dmar1, not dmar2");
 	assert_refused(3, MOAT_SID(1, 0, 0), -ENODEV, "no unit dmar3: the DMAR table has 3");
 }
 
@@ -110,14 +113,16 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
-			a_tenant_with_reserved_memory_is_refused_with_the_range, machine, no_machine),
-		cmocka_unit_test_setup_teardown(
-			a_tenant_of_another_unit_is_refused_with_its_unit, machine, no_machine),
-		cmocka_unit_test_setup_teardown(
-			registers_that_cannot_be_mapped_are_explained, machine, no_machine),
-		cmocka_unit_test_setup_teardown(an_address_with_no_unit_is_told, machine, no_machine),
-		cmocka_unit_test_setup_teardown(
-			registers_are_read_where_the_table_says, machine, no_machine),
+			a_tenant_with_reserved_memory_is_refused_with_the_range, machine,
+			no_machine),
+		cmocka_unit_test_setup_teardown(a_tenant_of_another_unit_is_refused_with_its_unit,
+			machine, no_machine),
+		cmocka_unit_test_setup_teardown(registers_that_cannot_be_mapped_are_explained,
+			machine, no_machine),
+		cmocka_unit_test_setup_teardown(an_address_with_no_unit_is_told, machine,
+			no_machine),
+		cmocka_unit_test_setup_teardown(registers_are_read_where_the_table_says, machine,
+			no_machine),
 		cmocka_unit_test(memory_that_may_move_has_no_address),
 	};
 

@@ -84,7 +84,8 @@ static void a_unit_is_found_by_its_name_while_it_lives(void **state)
 
 static void arguments_change_the_unit(void **state)
 {
-	struct moat_unit *unit = make("aw=39,nd=8,mamv=9,sllps=1,cm=1,nfr=4,coherent=0,oracle=1,queue=3");
+	struct moat_unit *unit =
+		make("aw=39,nd=8,mamv=9,sllps=1,cm=1,nfr=4,coherent=0,oracle=1,queue=3");
 	const struct moat_vtd_caps *caps = moat_vtd_unit_caps(unit);
 
 	assert_int_equal(caps->mgaw, 39);
@@ -121,8 +122,9 @@ static void wrong_arguments_are_answered_with_what_is_right(void **state)
 		assert_null(moat_soft_unit_find("soft0"));
 	}
 	assert_int_equal(moat_soft_unit_create("", NULL, &unit), -EINVAL);
-	assert_int_equal(moat_soft_unit_create("a name of more than thirty-one characters", NULL,
-		&unit), -EINVAL);
+	assert_int_equal(
+		moat_soft_unit_create("a name of more than thirty-one characters", NULL, &unit),
+		-EINVAL);
 }
 
 /* -------------------------------------------------------------------------------------- domains */
@@ -148,8 +150,9 @@ static void a_device_reaches_its_domains_pages_and_no_others(void **state)
 		assert_int_equal(dma_write(NIC, IOVA, 1), VTD_FR_CONTEXT_P);
 		assert_int_equal(moat_domain_attach(d, NIC), 0);
 		assert_int_equal(dma_write(NIC, IOVA, 1), VTD_FR_WRITE);
-		assert_int_equal(moat_lane_map(lane, IOVA, (uintptr_t)memory, memory, sizeof(memory),
-			MOAT_RW), 0);
+		assert_int_equal(moat_lane_map(lane, IOVA, (uintptr_t)memory, memory,
+					 sizeof(memory), MOAT_RW),
+			0);
 		assert_int_equal(dma_write(NIC, IOVA + 4096, 0x77), 0);
 		assert_int_equal(*(uint64_t *)(memory + 4096), 0x77);
 		assert_int_equal(dma_write(OTHER, IOVA, 1), VTD_FR_CONTEXT_P);
@@ -174,9 +177,11 @@ static void a_detached_device_reaches_nothing_whatever_was_cached(void **state)
 		struct moat_domain *red = domain(unit, "red"), *blue = domain(unit, "blue");
 		struct moat_lane *lane = moat_lane_open(red), *blues = moat_lane_open(blue);
 
-		assert_int_equal(moat_lane_map(lane, IOVA, (uintptr_t)memory, memory, 4096, MOAT_RW), 0);
-		assert_int_equal(moat_lane_map(blues, IOVA, (uintptr_t)memory + 4096, memory + 4096, 4096,
-			MOAT_RW), 0);
+		assert_int_equal(
+			moat_lane_map(lane, IOVA, (uintptr_t)memory, memory, 4096, MOAT_RW), 0);
+		assert_int_equal(moat_lane_map(blues, IOVA, (uintptr_t)memory + 4096, memory + 4096,
+					 4096, MOAT_RW),
+			0);
 		for (unsigned int round = 0; round < 4; round++) {
 			assert_int_equal(moat_domain_attach(red, NIC), 0);
 			assert_int_equal(moat_domain_attach(red, OTHER), 0);
@@ -251,7 +256,8 @@ struct flight {
 };
 
 /* Fill the queue to the brim with batches of two; seq is the position behind the wait. */
-static void fill(struct flight *f, struct moat_qi *qi, const struct moat_qi_desc d[2], uint64_t begin)
+static void fill(struct flight *f, struct moat_qi *qi, const struct moat_qi_desc d[2],
+	uint64_t begin)
 {
 	int64_t seq;
 
@@ -298,7 +304,9 @@ static void strike_everywhere(enum moat_softvtd_inject what, const struct moat_q
 		begin = f.seq[f.n - 1];
 	}
 	moat_vtd_stats(unit, &stats);
-	*seen = what == MOAT_SOFTVTD_IQE ? stats.iqe : what == MOAT_SOFTVTD_ITE ? stats.ite : stats.ice;
+	*seen = what == MOAT_SOFTVTD_IQE   ? stats.iqe
+		: what == MOAT_SOFTVTD_ITE ? stats.ite
+					   : stats.ice;
 	assert_int_equal(*seen, (places + STEP - 1) / STEP);
 	unmake(unit);
 }
@@ -382,8 +390,8 @@ static int64_t submit_patiently(struct moat_qi *qi, const struct moat_qi_desc *d
 
 static void *submitter(void *arg)
 {
-	const struct moat_qi_desc d[] = { moat_qi_iotlb_domain(5), moat_qi_iotlb_page(6, IOVA, 3, true),
-		moat_qi_context_domain(7) };
+	const struct moat_qi_desc d[] = { moat_qi_iotlb_domain(5),
+		moat_qi_iotlb_page(6, IOVA, 3, true), moat_qi_context_domain(7) };
 	struct submitter *s = arg;
 	struct moat_qi *qi = s->unit->qi;
 
@@ -415,7 +423,8 @@ static void errors_amid_many_submitters_lose_nobodys_batch(void **state)
 	}
 	/* Slots far apart, so that errors come all along. */
 	for (unsigned int i = 0; i < 200; i++) {
-		moat_softvtd_inject(sv, i % 10 == 9 ? MOAT_SOFTVTD_ICE : MOAT_SOFTVTD_IQE, i * 101 % 512);
+		moat_softvtd_inject(sv, i % 10 == 9 ? MOAT_SOFTVTD_ICE : MOAT_SOFTVTD_IQE,
+			i * 101 % 512);
 		usleep(500);
 	}
 	enough = true;
