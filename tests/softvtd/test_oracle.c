@@ -352,7 +352,7 @@ static void an_invalidation_left_out_under_fire_is_found(void **state)
 	struct moat_softvtd_stale list[64];
 	unsigned int n = 0, right = 0;
 
-	for (unsigned int i = 0; i < 20 && n == 0; i++) {
+	for (unsigned int i = 0; i < 100 && n == 0; i++) {
 		run_fire(50);
 		n = moat_softvtd_stale(rig.sv, list, 64);
 	}
