@@ -15,7 +15,7 @@ traces() {
 	ip netns list
 	ip -o link | cut -d: -f2
 	grep -E 'HugePages_(Total|Free)' /proc/meminfo
-	ls /tmp /var/run/dpdk /dev/hugepages /mnt/huge 2>/dev/null | grep -E 'moat|rte|dpdk'
+	find /tmp /var/run/dpdk /dev/hugepages -maxdepth 1 \( -name '*moat*' -o -name 'rte*' \) 2>/dev/null
 	pgrep -x 'moat-fwd|iperf3'
 }
 
