@@ -62,6 +62,14 @@ static int set_up(void **state)
 	return set_up_with(state, UNIT_ADVERSARY);
 }
 
+static uint64_t stale(struct fixture *f)
+{
+	struct moat_softvtd_stats stats;
+
+	moat_softvtd_stats(f->hw, &stats);
+	return stats.stale_dma + stats.early_reuse + stats.witness_errors;
+}
+
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
@@ -81,14 +89,6 @@ static void map(struct fixture *f, uint64_t off, uint64_t len, enum moat_prot pr
 	assert_int_equal(moat_lane_map(f->lane, IOVA + off, (uintptr_t)f->mem + off, f->mem + off,
 				 len, prot),
 		0);
-}
-
-static uint64_t stale(struct fixture *f)
-{
-	struct moat_softvtd_stats stats;
-
-	moat_softvtd_stats(f->hw, &stats);
-	return stats.stale_dma + stats.early_reuse + stats.witness_errors;
 }
 
 static bool device_writes(struct fixture *f, uint64_t off, uint8_t byte)

@@ -26,8 +26,10 @@
 #include "moat_tenant.h"
 #include "unit_args.h"
 
-#define SID  MOAT_SID(0, 16, 0)
-#define BASE UINT64_C(0x10000000)
+#define SID     MOAT_SID(0, 16, 0)
+#define BASE    UINT64_C(0x10000000)
+#define MEMORY  (16 * 1048576)
+#define BUFFERS (BASE + 2 * 1048576) /* behind the heap */
 
 struct fixture {
 	struct moat_unit *unit;
@@ -46,16 +48,30 @@ static uint64_t stale(struct fixture *f)
 	return stats.stale_dma + stats.early_reuse;
 }
 
-static void make_port(struct fixture *f)
+/* One port for all tests: two queues, each a ring that gives back what was sent. */
+static uint16_t port;
+static struct rte_ring *wires[2];
+
+static int make_port(void **state)
+{
+	wires[0] = rte_ring_create("wire0", 1024, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	wires[1] = rte_ring_create("wire1", 1024, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	port = rte_eth_from_rings("net_ring_test", wires, 2, wires, 2, SOCKET_ID_ANY);
+	return 0;
+}
+
+static void configure_port(struct fixture *f)
 {
 	struct rte_eth_conf conf = { 0 };
 
-	f->wire = rte_ring_create("wire", 1024, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
-	f->port = rte_eth_from_rings("net_ring_test", &f->wire, 1, &f->wire, 1, SOCKET_ID_ANY);
-	assert_int_equal(rte_eth_dev_configure(f->port, 1, 1, &conf), 0);
-	assert_int_equal(rte_eth_rx_queue_setup(f->port, 0, 512, SOCKET_ID_ANY, NULL, f->pool), 0);
-	assert_int_equal(rte_eth_tx_queue_setup(f->port, 0, 512, SOCKET_ID_ANY, NULL), 0);
-	assert_int_equal(rte_eth_dev_start(f->port), 0);
+	f->port = port;
+	f->wire = wires[0];
+	assert_int_equal(rte_eth_dev_configure(port, 2, 2, &conf), 0);
+	for (uint16_t q = 0; q < 2; q++) {
+		assert_int_equal(rte_eth_rx_queue_setup(port, q, 512, SOCKET_ID_ANY, NULL, f->pool),
+			0);
+		assert_int_equal(rte_eth_tx_queue_setup(port, q, 512, SOCKET_ID_ANY, NULL), 0);
+	}
 }
 
 static struct moat_tenant_conf tenant_conf(struct fixture *f, const char *name, enum moat_mode mode)
@@ -64,7 +80,7 @@ static struct moat_tenant_conf tenant_conf(struct fixture *f, const char *name, 
 		.name = name,
 		.unit = f->unit,
 		.mode = mode,
-		.memory = 16 * 1048576,
+		.memory = MEMORY,
 		.iova_base = BASE,
 		.leaf_sizes = UINT64_MAX,
 		.numa = SOCKET_ID_ANY,
@@ -86,9 +102,10 @@ static int set_up_mode(void **state, enum moat_mode mode)
 		print_error("%s\n", moat_error_text());
 		return -1;
 	}
-	make_port(f);
+	configure_port(f);
 	assert_int_equal(moat_tenant_lcore_enter(f->tenant), 0);
 	assert_int_equal(moat_tenant_queue_add(f->tenant, f->port, 0), 0);
+	assert_int_equal(rte_eth_dev_start(f->port), 0);
 	*state = f;
 	return 0;
 }
@@ -112,8 +129,6 @@ static int tear_down(void **state)
 	rte_eth_dev_stop(f->port);
 	assert_int_equal(moat_tenant_queue_remove(f->tenant, f->port, 0), 0);
 	assert_int_equal(moat_tenant_lcore_leave(f->tenant), 0);
-	rte_eth_dev_close(f->port);
-	rte_ring_free(f->wire);
 	rc = moat_tenant_destroy(f->tenant);
 	if (rc != 0)
 		print_error("%s\n", moat_error_text());
@@ -139,31 +154,49 @@ static bool reads(struct fixture *f, uint64_t iova)
 
 /* -------------------------------------------------------------------------------------- static */
 
-static void the_device_reaches_all_of_its_tenant_and_nothing_else(void **state)
+static void the_device_reaches_all_buffers_of_its_tenant_and_nothing_else(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_true(writes(f, BASE));
-	assert_true(writes(f, BASE + 16 * 1048576 - 1));
+	assert_true(writes(f, BUFFERS));
+	assert_true(writes(f, BASE + MEMORY - 1));
+	assert_false(writes(f, BUFFERS - 1));
+	assert_false(writes(f, BASE));
 	assert_false(writes(f, BASE - 1));
-	assert_false(writes(f, BASE + 16 * 1048576));
+	assert_false(writes(f, BASE + MEMORY));
 }
 
-static void rings_and_buffers_have_the_tenants_iovas(void **state)
+static void rings_are_the_devices_and_the_heaps_bookkeeping_is_not(void **state)
 {
 	struct fixture *f = *state;
-	void *ring = rte_zmalloc_socket("ring", 4096, 4096, moat_tenant_socket(f->tenant));
-	struct rte_mbuf *m = rte_pktmbuf_alloc(f->pool);
-	uint64_t iova = rte_malloc_virt2iova(ring);
+	const struct rte_memzone *ring = rte_memzone_reserve_aligned("ring", 8192,
+		moat_tenant_socket(f->tenant), RTE_MEMZONE_IOVA_CONTIG, 4096);
+	uint64_t iova = ring->iova;
 
-	assert_non_null(ring);
-	assert_in_range(iova, BASE, BASE + 2 * 1048576 - 4096);
-	assert_in_range(rte_mbuf_data_iova(m), BASE + 2 * 1048576, BASE + 16 * 1048576 - 1);
+	assert_in_range(iova, BASE, BUFFERS - 8192);
+	assert_false(writes(f, iova));
+	assert_int_equal(moat_tenant_queue_add(f->tenant, f->port, 1), 0);
+	assert_true(writes(f, iova));
+	assert_true(writes(f, iova + 8191));
+	assert_int_equal(((uint8_t *)ring->addr)[8191], 0x99);
+	for (uint64_t page = BASE; page < BUFFERS; page += 4096)
+		assert_int_equal(writes(f, page), page == iova || page == iova + 4096);
+	/* A ring that is gone is not the device's any more. */
+	rte_memzone_free(ring);
+	assert_int_equal(moat_tenant_queue_remove(f->tenant, f->port, 1), 0);
+	assert_false(writes(f, iova));
+}
+
+static void buffers_have_the_tenants_iovas(void **state)
+{
+	struct fixture *f = *state;
+	struct rte_mbuf *m = rte_pktmbuf_alloc(f->pool);
+
+	assert_in_range(rte_mbuf_data_iova(m), BUFFERS, BASE + MEMORY - 1);
 	assert_int_equal(m->buf_len, 4096);
 	assert_true(writes(f, rte_mbuf_data_iova(m)));
 	assert_int_equal(*rte_pktmbuf_mtod(m, uint8_t *), 0x99);
 	rte_pktmbuf_free(m);
-	rte_free(ring);
 }
 
 static void two_tenants_may_use_the_same_iovas(void **state)
@@ -175,14 +208,14 @@ static void two_tenants_may_use_the_same_iovas(void **state)
 
 	assert_int_equal(moat_tenant_create(&conf, &blue), 0);
 	assert_int_equal(moat_tenant_attach(blue, SID + 1), 0);
-	assert_int_equal(moat_softvtd_dma_write(f->hw, SID, BASE + 64, &red_byte, 1), 0);
-	assert_int_equal(moat_softvtd_dma_write(f->hw, SID + 1, BASE + 64, &blue_byte, 1), 0);
-	assert_int_equal(moat_softvtd_dma_read(f->hw, SID, BASE + 64, &got, 1), 0);
+	assert_int_equal(moat_softvtd_dma_write(f->hw, SID, BUFFERS + 64, &red_byte, 1), 0);
+	assert_int_equal(moat_softvtd_dma_write(f->hw, SID + 1, BUFFERS + 64, &blue_byte, 1), 0);
+	assert_int_equal(moat_softvtd_dma_read(f->hw, SID, BUFFERS + 64, &got, 1), 0);
 	assert_int_equal(got, 1);
-	assert_int_equal(moat_softvtd_dma_read(f->hw, SID + 1, BASE + 64, &got, 1), 0);
+	assert_int_equal(moat_softvtd_dma_read(f->hw, SID + 1, BUFFERS + 64, &got, 1), 0);
 	assert_int_equal(got, 2);
 	assert_int_equal(moat_tenant_destroy(blue), 0);
-	assert_int_not_equal(moat_softvtd_dma_read(f->hw, SID + 1, BASE + 64, &got, 1), 0);
+	assert_int_not_equal(moat_softvtd_dma_read(f->hw, SID + 1, BUFFERS + 64, &got, 1), 0);
 }
 
 static void errors_name_value_and_remedy(void **state)
@@ -292,7 +325,7 @@ static void a_quarantined_buffer_is_not_handed_out(void **state)
 	rte_pktmbuf_free_bulk(m, 512);
 	assert_int_equal(rte_mempool_avail_count(f->pool), 512);
 	/* Not one is ready before somebody has polled. */
-	assert_int_equal(rte_pktmbuf_alloc_bulk(f->pool, m, 512), -ENOENT);
+	assert_int_equal(rte_pktmbuf_alloc_bulk(f->pool, m, 512), -ENOBUFS);
 	moat_tenant_stats(f->tenant, &stats);
 	assert_int_equal(stats.quarantined, 512);
 	assert_int_equal(stats.starved, 1);
@@ -339,12 +372,13 @@ static void a_buffer_the_device_had_no_right_to_is_dropped(void **state)
 
 int main(void)
 {
-	static char *eal[] = { (char *)"test_tenant", (char *)"--no-huge", (char *)"--in-memory",
+	static char *eal[] = { (char *)"test_tenant", (char *)"--no-huge", (char *)"--no-shconf",
 		(char *)"--no-pci", (char *)"-m", (char *)"128", (char *)"--log-level=3",
 		(char *)"--no-telemetry" };
 	const struct CMUnitTest tests[] = {
-		STATIC(the_device_reaches_all_of_its_tenant_and_nothing_else),
-		STATIC(rings_and_buffers_have_the_tenants_iovas),
+		STATIC(the_device_reaches_all_buffers_of_its_tenant_and_nothing_else),
+		STATIC(rings_are_the_devices_and_the_heaps_bookkeeping_is_not),
+		STATIC(buffers_have_the_tenants_iovas),
 		STATIC(two_tenants_may_use_the_same_iovas),
 		STATIC(errors_name_value_and_remedy),
 		STRICT(a_buffer_is_the_devices_only_while_the_pmd_has_it),
@@ -356,5 +390,5 @@ int main(void)
 
 	if (rte_eal_init(RTE_DIM(eal), eal) < 0)
 		return 1;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_port, NULL);
 }
