@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "moat_base.h"
 #include "moat_mutant.h"
@@ -24,6 +25,14 @@ int moat_error(int err, const char *fmt, ...)
 const char *moat_error_text(void)
 {
 	return error_text;
+}
+
+uint64_t moat_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 #ifdef MOAT_MUTANTS

@@ -70,6 +70,9 @@ int moat_error(int err, const char *fmt, ...) __rte_format_printf(2, 3);
 /** The last sentence moat_error() kept on this thread; "" when there was none. Never NULL. */
 const char *moat_error_text(void);
 
+/** Monotonic microseconds, for deadlines; needs no EAL. */
+uint64_t moat_now_us(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -8,11 +8,10 @@
 
 #include <rte_spinlock.h>
 
-#include <rte_cycles.h>
-
 #include "moat_domain.h"
 
-#define DOMAIN_SOURCES 256
+#define DOMAIN_SOURCES     256
+#define DOMAIN_PATIENCE_US 1000000 /* how long anybody waits for a unit or a reader to move */
 
 struct domain_impl {
 	struct moat_domain pub;
@@ -37,13 +36,5 @@ static inline bool domain_has_queue(const struct moat_domain *domain)
 /* Submit descriptors and wait for them; control path. */
 int domain_invalidate_sync(struct moat_domain *domain, const struct moat_qi_desc desc[],
 	unsigned int n);
-
-/** TSC cycles in a second, for deadlines; before the EAL knows, as many as any processor has. */
-static inline uint64_t domain_second(void)
-{
-	uint64_t hz = rte_get_tsc_hz();
-
-	return hz != 0 ? hz : UINT64_C(6000000000);
-}
 
 #endif /* MOAT_DOMAIN_IMPL_H */

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_cycles.h>
 #include <rte_pause.h>
 #include <rte_string_fns.h>
 
@@ -160,12 +159,12 @@ int domain_invalidate_sync(struct moat_domain *domain, const struct moat_qi_desc
 	unsigned int n)
 {
 	struct moat_qi *qi = domain->unit->qi;
-	uint64_t deadline = rte_get_tsc_cycles() + domain_second();
+	uint64_t deadline = moat_now_us() + DOMAIN_PATIENCE_US;
 	int64_t seq;
 
 	for (unsigned int tries = 0; tries < 2; tries++) {
 		while ((seq = moat_qi_submit(qi, desc, n)) == -EAGAIN) {
-			if (rte_get_tsc_cycles() > deadline)
+			if (moat_now_us() > deadline)
 				return moat_error(-ETIMEDOUT,
 					"the invalidation queue of unit %s has been full for 1 s; "
 					"the unit does not process it",

@@ -157,6 +157,19 @@ static int settle_map(struct moat_lane *lane, uint64_t iova, uint64_t len)
 	return domain_invalidate_sync(domain, desc, n);
 }
 
+/* Told before the entries are there, because from then on the device may use them; so only if they
+ * will be. */
+static void tell_mapped(struct moat_lane *lane, uint64_t iova, uint64_t len, enum moat_prot prot)
+{
+	struct moat_domain *domain = lane->domain;
+	struct moat_pt_leaf leaf;
+
+	for (uint64_t off = 0; off < len; off += MOAT_PAGE_SIZE)
+		if (moat_pt_walk(domain->pt, iova + off, &leaf) != -ENOENT)
+			return;
+	domain->unit->witness->mapped(domain->unit->witness, domain->did, iova, len, prot);
+}
+
 int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
@@ -165,9 +178,8 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
 	uint64_t bad = iova;
 	int rc;
 
-	/* Told first: from the moment the entry is there the device may use it. */
 	if (unlikely(unit->witness != NULL))
-		unit->witness->mapped(unit->witness, domain->did, iova, len, prot);
+		tell_mapped(lane, iova, len, prot);
 	rc = moat_pt_map(domain->pt, iova, hpa, va, len, prot, &bad);
 	if (unlikely(rc != 0))
 		return rc;
@@ -404,8 +416,7 @@ static int drain_stuck(struct moat_lane *lane)
 
 int moat_lane_drain(struct moat_lane *lane)
 {
-	uint64_t patience = domain_second();
-	uint64_t deadline = rte_get_tsc_cycles() + patience;
+	uint64_t deadline = moat_now_us() + DOMAIN_PATIENCE_US;
 	moat_ticket_t before = lane->done;
 
 	while (!moat_gather_empty(&gathering(lane)->gather) || lane->done != lane->flushed) {
@@ -413,8 +424,8 @@ int moat_lane_drain(struct moat_lane *lane)
 			moat_lane_flush(lane);
 		if (moat_lane_poll(lane) != before) {
 			before = lane->done;
-			deadline = rte_get_tsc_cycles() + patience;
-		} else if (rte_get_tsc_cycles() > deadline) {
+			deadline = moat_now_us() + DOMAIN_PATIENCE_US;
+		} else if (moat_now_us() > deadline) {
 			return drain_stuck(lane);
 		}
 		rte_pause();

@@ -102,7 +102,6 @@ void moat_tenant_poll(struct moat_tenant *t)
 	struct tenant_lcore *lc = tenant_lcore(t);
 	struct moat_lane *lane = lc->lane;
 	moat_ticket_t before = lane->done;
-	bool waiting = before != lane->flushed;
 
 	if (t->conf.mode == MOAT_DEFERRED)
 		tenant_deferred_flush(t, lc, rte_rdtsc());
@@ -111,9 +110,7 @@ void moat_tenant_poll(struct moat_tenant *t)
 	if (moat_lane_poll(lane) != before)
 		for (unsigned int i = 0; i < t->nr_pools; i++)
 			moat_pool_release(t->pools[i], lane->done);
-	/* Where no ticket was out there was nothing to reclaim: an idle lcore's polls are idleness. */
-	if (waiting)
-		moat_cost_mark(&RTE_PER_LCORE(moat_cost_watch), &lc->cost, MOAT_STAGE_RECLAIM);
+	moat_cost_mark(&RTE_PER_LCORE(moat_cost_watch), &lc->cost, MOAT_STAGE_RECLAIM);
 }
 
 struct moat_lane *moat_tenant_lane(struct moat_tenant *t)
@@ -132,35 +129,54 @@ struct moat_cost *moat_tenant_cost(struct moat_tenant *t)
 
 /* --------------------------------------------------------------------- creating, destroying */
 
-/* The heap is the device's for good; where buffers are not taken from it, all of the memory is. */
+/* Where buffers are not taken from the device one by one, it has them all, for good. */
 static int map_for_good(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc = tenant_lcore(t);
-	uint64_t len = tenant_protects(t) ? t->heap_len : t->len;
+	uint64_t len = t->len - t->heap_len;
 	int rc;
 
 	if (lc == NULL)
 		return -ENOMEM;
-	rc = tenant_map(t, lc->lane, t->va, len, MOAT_RW);
+	if (tenant_protects(t))
+		return 0;
+	rc = tenant_map(t, lc->lane, t->va + t->heap_len, len, MOAT_RW);
 	if (rc != 0)
 		return moat_error(rc, "tenant '%s': mapping 0x%" PRIx64 " bytes failed: %s",
 			t->name, len, strerror(-rc));
-	memset(t->page_prot, MOAT_RW, len >> MOAT_PAGE_SHIFT);
+	memset(&t->page_prot[t->heap_len >> MOAT_PAGE_SHIFT], MOAT_RW, len >> MOAT_PAGE_SHIFT);
 	return 0;
+}
+
+/* Take away what is mapped, in runs. */
+static int unmap_pages(struct moat_tenant *t, struct moat_lane *lane)
+{
+	uint64_t n = t->len >> MOAT_PAGE_SHIFT, run;
+	int rc = 0;
+
+	for (uint64_t i = 0; t->page_prot != NULL && i < n && rc == 0; i += run) {
+		for (run = 1; i + run < n && t->page_prot[i + run] == t->page_prot[i]; run++)
+			;
+		if (t->page_prot[i] == 0)
+			continue;
+		do {
+			rc = tenant_unmap(t, lane, t->va + (i << MOAT_PAGE_SHIFT),
+				run << MOAT_PAGE_SHIFT);
+			if (rc == -EAGAIN)
+				rc = moat_lane_drain(lane) != 0 ? -EIO : -EAGAIN;
+		} while (rc == -EAGAIN);
+		if (rc == 0)
+			memset(&t->page_prot[i], 0, run);
+	}
+	return rc;
 }
 
 /* Everything is idle: take the mappings away so that the domain is empty, close the lanes. */
 static int unmap_all(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc = tenant_lcore(t);
-	uint64_t len = tenant_protects(t) ? t->heap_len : t->len;
-	int rc = lc != NULL ? 0 : -ENOMEM;
+	int rc = lc != NULL ? unmap_pages(t, lc->lane) : -ENOMEM;
 
-	if (rc == 0 && t->page_prot != NULL && t->page_prot[0] != 0) {
-		rc = tenant_unmap(t, lc->lane, t->va, len);
-		if (rc == 0)
-			memset(t->page_prot, 0, len >> MOAT_PAGE_SHIFT);
-	}
 	for (unsigned int i = 0; i < TENANT_SLOTS && rc == 0; i++) {
 		if (t->lcores[i] == NULL)
 			continue;
@@ -279,10 +295,14 @@ int moat_tenant_queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
 	rte_tx_callback_fn tx = tenant_tx_callback(t);
 	struct tenant_queue *q;
 	bool ok = true;
+	int rc;
 
 	if (find_queue(t, port, queue) >= 0)
 		return moat_error(-EEXIST, "tenant '%s' has queue %u of port %u already", t->name,
 			queue, port);
+	rc = tenant_rings_sync(t);
+	if (rc != 0)
+		return rc;
 	q = t->nr_queues < TENANT_QUEUES ? calloc(1, sizeof(*q)) : NULL;
 	if (q == NULL)
 		return moat_error(-ENOMEM, "tenant '%s': no room for another queue", t->name);
@@ -312,7 +332,7 @@ int moat_tenant_queue_remove(struct moat_tenant *t, uint16_t port, uint16_t queu
 			port);
 	queue_free(t->queues[i]);
 	t->queues[i] = t->queues[--t->nr_queues];
-	return 0;
+	return tenant_rings_sync(t);
 }
 
 /* ----------------------------------------------------------------------------- asking */

@@ -10,7 +10,8 @@
  *
  * All of a tenant's memory is one run of virtual memory at one run of IOVAs of its own, never the
  * process's addresses: two tenants may well use the same IOVAs. It has two parts:
- *  - a DPDK heap for rings (give moat_tenant_socket() to the queue set-up calls), mapped for good;
+ *  - a DPDK heap for rings (give moat_tenant_socket() to the queue set-up calls). Its memzones are
+ *    mapped for good when a queue is added, its bookkeeping never is;
  *  - buffers, one or more whole pages each, that pools hand out. In mode static they are mapped for
  *    good; in the other modes a buffer is mapped only while the device owns it.
  *
@@ -22,8 +23,8 @@
  *   Tx callback: mapped      -> device reads  PMD frees: mempool enqueue -> unmapped, quarantined
  *                                             until its ticket is done
  *
- * In use: create, attach the requesters, create a pool, set up and start the port's queues with the
- * pool and the socket, add the queues; on each polling lcore: enter, poll in every turn of the loop,
+ * In use: create, attach the requesters, create a pool, set up the port's queues with the pool and
+ * the socket, add the queues, start the port; on each polling lcore: enter, poll in every turn of the loop,
  * leave.
  */
 
@@ -101,7 +102,10 @@ int moat_tenant_socket(const struct moat_tenant *tenant);
 int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int n,
 	uint16_t data_room, struct rte_mempool **pool);
 
-/** Put the mode's callbacks on a started port's queue (its rx and its tx side). Control path. */
+/**
+ * Put the mode's callbacks on a port's queue (its rx and its tx side), and map the rings that the
+ * tenant's heap holds by now. After the queues' set-up, before the port is started. Control path.
+ */
 int moat_tenant_queue_add(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
 /** Take them off, and free what mode pipelined still holds. The queue's lcore has left. */
 int moat_tenant_queue_remove(struct moat_tenant *tenant, uint16_t port, uint16_t queue);

@@ -49,9 +49,15 @@ int tenant_run_unmap(struct moat_tenant *t, struct moat_lane *lane, struct tenan
 int tenant_run_map(struct moat_tenant *t, struct moat_lane *lane, struct tenant_run *run,
 	enum moat_prot prot);
 
+/* A run never fills 2 MiB, so it is never mapped by a large leaf: each of its buffers must be able to
+ * go alone. */
+#define TENANT_RUN_MAX (MOAT_2M_SIZE / 2)
+
 /* Does the buffer follow or lead the run? Then it is part of it now. */
 static inline bool tenant_run_grow(struct tenant_run *run, uint8_t *va, uint64_t len)
 {
+	if (unlikely(run->len >= TENANT_RUN_MAX))
+		return false;
 	if (run->len != 0 && run->va + run->len == va) {
 		run->len += len;
 		return true;

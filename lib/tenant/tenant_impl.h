@@ -117,6 +117,9 @@ int tenant_map(struct moat_tenant *t, struct moat_lane *lane, const void *va, ui
 	enum moat_prot prot);
 int tenant_unmap(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len);
 
+/* rings.c: map the memzones in the heap, unmap those that are gone. */
+int tenant_rings_sync(struct moat_tenant *t);
+
 /* pool.c */
 void tenant_pool_destroy(struct moat_pool *pool);
 
