@@ -85,7 +85,8 @@ static void do_map(struct model *m, struct model_domain *d)
 	uint32_t mapped = n;
 	int rc;
 
-	n = RTE_MIN(n, RTE_MIN(PAGES - at, FRAMES - first));
+	n = RTE_MIN(n, PAGES - at);
+	n = RTE_MIN(n, FRAMES - first);
 	for (uint32_t i = 0; i < n; i++) {
 		/* The duty of whoever maps: not before the ticket of the unmap there. */
 		if (reachable_until_ticket(d, &d->page[at + i]))
