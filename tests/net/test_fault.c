@@ -76,6 +76,7 @@ static void start_port(struct fixture *f)
 		assert_int_equal(rte_eth_rx_queue_setup(f->port, q, 64, socket, NULL, f->pool[q]),
 			0);
 		assert_int_equal(rte_eth_tx_queue_setup(f->port, q, 64, socket, NULL), 0);
+		assert_int_equal(moat_tenant_queue_add(f->tenant[q], f->port, q), 0);
 	}
 	assert_int_equal(rte_eth_dev_start(f->port), 0);
 }
@@ -136,6 +137,8 @@ static int tear_down(void **state)
 
 	wire_drain(&f->wire);
 	assert_int_equal(rte_eth_dev_stop(f->port), 0);
+	for (uint16_t q = 0; q < 2; q++)
+		assert_int_equal(moat_tenant_queue_remove(f->tenant[q], f->port, q), 0);
 	assert_pool_full(f->pool[RED]);
 	assert_pool_full(f->pool[BLUE]);
 	nic_destroy("net_moat0");
