@@ -42,8 +42,8 @@ static int teardown(void **state)
 
 static void map(uint64_t iova, enum moat_prot prot)
 {
+	w->mapped(w, DID, iova, 4096, prot);           /* before a device can find the entry */
 	rig_map(&rig, table, 4, iova, rig.root, prot); /* memory of no importance */
-	w->mapped(w, DID, iova, 4096, prot);
 }
 
 static void unmap(uint64_t iova, uint64_t cause)
@@ -350,17 +350,18 @@ static void nothing_is_stale_under_fire(void **state)
 static void an_invalidation_left_out_under_fire_is_found(void **state)
 {
 	struct moat_softvtd_stale list[64];
-	unsigned int n = 0, right = 0;
+	unsigned int right = 0;
 
-	for (unsigned int i = 0; i < 100 && n == 0; i++) {
-		run_fire(50);
-		n = moat_softvtd_stale(rig.sv, list, 64);
-	}
-	assert_true(n > 0);
 	/* A reader that is held up between its translation and the oracle's question may find that its
 	 * page has gone round once more, and names the later unmap. That is the exception. */
-	for (unsigned int i = 0; i < n; i++)
-		right += list[i].cause % 50 == 0;
+	for (unsigned int i = 0; i < 100 && right == 0; i++) {
+		unsigned int n;
+
+		run_fire(50);
+		n = moat_softvtd_stale(rig.sv, list, 64);
+		for (unsigned int k = 0; k < n; k++)
+			right += list[k].cause % 50 == 0;
+	}
 	assert_true(right > 0);
 }
 
