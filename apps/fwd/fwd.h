@@ -21,6 +21,7 @@
 
 #include <rte_ethdev.h>
 
+#include "app_eal.h"
 #include "fwd_conf.h"
 #include "fwd_l2.h"
 
@@ -103,14 +104,8 @@ struct fwd_run {
 };
 
 /* fwd_eal.c */
-/** Lcores that may poll when the choice is ours: the CPUs this process may use. */
-void fwd_eal_cpus(struct app_set *cpus);
-/** Whether the user chose lcores ("-l", "--lcores", "-c", ...). */
-bool fwd_eal_chose_lcores(int argc, char *argv[]);
 /** Start the EAL with the user's arguments and ours. @return 0 or a negative errno. */
 int fwd_eal_init(const struct fwd_conf *conf, int argc, char *argv[]);
-/** The set of worker lcores of the running EAL. */
-void fwd_eal_workers(struct app_set *lcores);
 
 /* fwd_setup.c */
 /** Build everything the configuration says. On failure what was built is still to be taken down;

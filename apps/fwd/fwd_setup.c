@@ -124,7 +124,7 @@ static int assign_lcores(struct fwd_run *run)
 	unsigned int next = 0;
 	struct app_set all;
 
-	fwd_eal_workers(&all);
+	app_eal_workers(&all);
 	if (all.n == 0)
 		return moat_error(-EINVAL,
 			"the EAL has a main lcore and no other; give it one more (-l), "

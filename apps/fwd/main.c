@@ -114,15 +114,6 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 	return -1;
 }
 
-/* Everything up to the "--" is the EAL's. @return index of the "--", 0: there is none */
-static int split_args(int argc, char *argv[])
-{
-	for (int i = 1; i < argc; i++)
-		if (strcmp(argv[i], "--") == 0)
-			return i;
-	return 0;
-}
-
 /* -------------------------------------------------------------------------------- running */
 
 static int fail(const char *doing)
@@ -204,7 +195,7 @@ static bool right(struct fwd_conf *conf, const char *path, bool our_lcores)
 {
 	struct app_set cpus;
 
-	fwd_eal_cpus(&cpus);
+	app_eal_cpus(&cpus);
 	return fwd_conf_read(conf, path) == 0 &&
 		fwd_conf_check(conf, our_lcores ? &cpus : NULL) == 0;
 }
@@ -215,7 +206,7 @@ static int with_eal(struct fwd_conf *conf, const struct fwd_args *args, bool our
 	struct app_set workers;
 	int code;
 
-	fwd_eal_workers(&workers);
+	app_eal_workers(&workers);
 	fwd_check_drivers(conf);
 	if (!our_lcores)
 		fwd_check_lcores(conf, &workers);
@@ -229,8 +220,8 @@ int main(int argc, char *argv[])
 {
 	static struct fwd_conf conf;
 	struct fwd_args args = { 0 };
-	int split = split_args(argc, argv);
-	bool our_lcores = !fwd_eal_chose_lcores(split, argv);
+	int split = app_eal_split(argc, argv);
+	bool our_lcores = !app_eal_chose_lcores(split, argv);
 	int rc;
 
 	argv[split] = argv[0];
