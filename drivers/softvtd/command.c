@@ -235,9 +235,10 @@ void sv_register_inv_advance(struct moat_softvtd *sv, uint64_t now)
 
 /* --------------------------------------------------------------------------------- a turn */
 
-void sv_turn(struct moat_softvtd *sv)
+bool sv_turn(struct moat_softvtd *sv)
 {
 	uint64_t now = rte_rdtsc();
+	uint32_t head = sv->queue.head, first = sv->queue.first;
 	bool busy;
 
 	sv->turn++;
@@ -247,4 +248,5 @@ void sv_turn(struct moat_softvtd *sv)
 	busy = !sv_queue_idle(sv) || ((sv->ccmd.value | sv->iotlb.value) >> 63) != 0;
 	/* relaxed: a hint, see struct moat_softvtd */
 	atomic_store_explicit(&sv->work, busy, memory_order_relaxed);
+	return sv->queue.head != head || sv->queue.first != first;
 }

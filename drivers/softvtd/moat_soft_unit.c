@@ -116,6 +116,7 @@ static const struct arg known[] = {
 	ARG("psc", psc, 0, 1 << 20),
 	ARG("latency", sv.latency, 0, UINT32_MAX),
 	ARG("per_descriptor", sv.per_descriptor, 0, UINT32_MAX),
+	{ "adversary", 0, 0, 0, 0 }, /* 0: moat_softvtd_conf_plain() */
 	ARG("seed", sv.seed, 0, UINT64_MAX),
 	ARG("prefetch", sv.prefetch, 0, 100),
 	ARG("jitter", sv.jitter, 0, 255),
@@ -143,7 +144,18 @@ static int unknown_key(const char *unit, const char *key)
 
 	for (unsigned int i = 0; i < RTE_DIM(known); i++)
 		len += snprintf(keys + len, sizeof(keys) - len, " %s", known[i].key);
-	return moat_error(-EINVAL, "unit %s: no such argument '%s'; there are:%s", unit, key, keys);
+	return moat_error(-EINVAL, "unit %s: no such argument '%s'; there are:%s geometry", unit,
+		key, keys);
+}
+
+static int set_geometry(struct args *args, const char *unit, const char *name)
+{
+	char why[256];
+
+	if (moat_softvtd_conf_geometry(&args->sv, name) == 0)
+		return 0;
+	snprintf(why, sizeof(why), "%s", moat_error_text());
+	return moat_error(-EINVAL, "unit %s: geometry=%s: %s", unit, name, why);
 }
 
 /** Members are unsigned integers or bool, the machine is little-endian: the low bytes do. */
@@ -153,6 +165,8 @@ static int set_arg(struct args *args, const char *unit, const char *key, const c
 	uint64_t value;
 	char *end;
 
+	if (strcmp(key, "geometry") == 0)
+		return set_geometry(args, unit, text != NULL ? text : "");
 	if (a == NULL)
 		return unknown_key(unit, key);
 	errno = 0;
@@ -162,7 +176,10 @@ static int set_arg(struct args *args, const char *unit, const char *key, const c
 		return moat_error(-EINVAL,
 			"unit %s: %s=%s is not a number from %" PRIu64 " to %" PRIu64, unit, key,
 			text != NULL ? text : "", a->min, a->max);
-	memcpy((char *)args + a->offset, &value, a->size);
+	if (a->size != 0)
+		memcpy((char *)args + a->offset, &value, a->size);
+	else
+		moat_softvtd_conf_plain(&args->sv);
 	return 0;
 }
 

@@ -10,7 +10,7 @@
  * registers, made from a line of text, and found again by the devices behind it.
  *
  * Arguments are those of DPDK's device arguments, "key=value,key=value"; what is not given is as
- * moat_softvtd_conf_init() has it:
+ * moat_softvtd_conf_init() has it, and a later argument overrides an earlier one:
  *
  * | key | value | |
  * | --- | --- | --- |
@@ -22,8 +22,11 @@
  * | `psi`, `coherent`, `cm`, `rwbf`, `zlr`, `pt`, `dt` | 0, 1 | capabilities |
  * | `shards` | 1, 2, 4, ... 64 | engines that do not contend |
  * | `iotlb`, `ways`, `context`, `psc` | entries | caches of a shard; `psc`: each level |
+ * | `geometry` | broadwell, qemu, large, none | those caches, and adversary=0
+ *   (moat_softvtd_conf_geometry()) |
  * | `latency`, `per_descriptor` | TSC cycles | from doorbell to completion |
  * | `seed`, `prefetch`, `jitter`, `gsts_late`, `linger`, `reorder`, `compress` | | the adversary |
+ * | `adversary` | 0 | no adversary and no oracle, but for those that later arguments ask for |
  * | `oracle` | 0, 1 | detect stale DMA |
  * | `threaded` | 0, 1 | the unit works by itself |
  * | `queue` | 1 to 7 | invalidation queue of 2^queue pages |

@@ -35,7 +35,8 @@
  * lock and caches of its own; a shard's lock is held for a look-up or a walk, never over a copy.
  * Unless `threaded`, the unit works only when somebody calls it: register accesses and
  * moat_softvtd_poll() give it turns.
- * All time spent here is device time (lib/cost).
+ * All time spent here is device time (lib/cost), except in a turn that finds nothing to do yet:
+ * whoever asked too early is waiting, and that is the driver's time.
  */
 
 #include "moat_unit.h"
@@ -103,6 +104,26 @@ struct moat_softvtd_conf {
  * pass-through, coherent, no caching mode, no latency; caches of 4096/64/512 entries a shard.
  */
 void moat_softvtd_conf_init(struct moat_softvtd_conf *conf);
+
+/** No adversary and no oracle: what a test is not there for. Speed is measured with these. */
+void moat_softvtd_conf_plain(struct moat_softvtd_conf *conf);
+
+/** What a unit may keep, and whose it is. */
+struct moat_softvtd_geometry {
+	const char *name;
+	const char *source; /* where the numbers come from, in words; says what is only assumed */
+	uint32_t iotlb_entries, iotlb_ways;
+	uint32_t context_entries;
+	uint32_t psc_entries[MOAT_SOFTVTD_PSCS];
+};
+/** The i-th of those known, from 0; NULL: no more. */
+const struct moat_softvtd_geometry *moat_softvtd_geometry(unsigned int i);
+/**
+ * Caches as in the geometry `name`, one shard, and moat_softvtd_conf_plain(): what is then counted
+ * (iotlb_misses, psc_hits, memory_reads) is what such a unit would have to do for the same DMA.
+ * @return 0; -EINVAL: no such name (moat_error_text() lists them). Control path.
+ */
+int moat_softvtd_conf_geometry(struct moat_softvtd_conf *conf, const char *name);
 
 /** @return 0; -EINVAL (a value no unit can have; moat_error_text()); -ENOMEM. Control path. */
 int moat_softvtd_create(const struct moat_softvtd_conf *conf, struct moat_softvtd **sv);

@@ -336,15 +336,17 @@ void moat_softvtd_write64(struct moat_softvtd *sv, uint32_t offset, uint64_t val
 void moat_softvtd_poll(struct moat_softvtd *sv)
 {
 	struct moat_cost_device t;
+	bool worked;
 
 	/* relaxed: a hint, see struct moat_softvtd */
 	if (!atomic_load_explicit(&sv->work, memory_order_relaxed) || !sv_trylock(&sv->engine))
 		return;
 	t = moat_cost_device_enter();
-	sv_turn(sv);
+	worked = sv_turn(sv);
 	sv_unlock(&sv->engine);
 	sv_deliver(sv);
-	moat_cost_device_leave(t);
+	if (worked)
+		moat_cost_device_leave(t);
 }
 
 static uint32_t window_read32(void *ctx, uint32_t offset)

@@ -383,7 +383,8 @@ void sv_command_advance(struct moat_softvtd *sv);
 void sv_ccmd_write(struct moat_softvtd *sv, uint64_t value);
 void sv_iotlb_write(struct moat_softvtd *sv, uint64_t value);
 void sv_register_inv_advance(struct moat_softvtd *sv, uint64_t now);
-void sv_turn(struct moat_softvtd *sv);
+/* @return descriptors were fetched or executed */
+bool sv_turn(struct moat_softvtd *sv);
 
 /* oracle.c */
 int sv_oracle_create(struct moat_softvtd *sv);

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 #include <urcu-qsbr.h>
 
+#include "moat_cost.h"
 #include "moat_domain.h"
 #include "moat_soft_unit.h"
 #include "moat_vtd.h"
@@ -112,6 +113,10 @@ static void wrong_arguments_are_answered_with_what_is_right(void **state)
 		{ "cm", "cm= is not a number" },
 		{ "prefetch=-1", "prefetch=-1 is not a number" },
 		{ "nd=5", "5" },
+		{ "geometry=pentium",
+			"geometry=pentium: there is no cache geometry 'pentium'; there are: "
+			"broadwell qemu large none" },
+		{ "adversary=1", "adversary=1 is not a number from 0 to 0" },
 	};
 	struct moat_unit *unit;
 
@@ -125,6 +130,76 @@ static void wrong_arguments_are_answered_with_what_is_right(void **state)
 	assert_int_equal(
 		moat_soft_unit_create("a name of more than thirty-one characters", NULL, &unit),
 		-EINVAL);
+}
+
+/* ------------------------------------------------------------------------------------- geometry */
+
+/* Table entries read for a DMA to each of `pages` pages, each page once before. */
+static uint64_t reads_when_known(const char *args, unsigned int pages)
+{
+	struct moat_unit *unit = make(args);
+	struct moat_softvtd *sv = moat_soft_unit_find("soft0");
+	struct moat_domain *d = domain(unit, "red");
+	struct moat_lane *lane = moat_lane_open(d);
+	struct moat_softvtd_stats before, after;
+
+	assert_int_equal(moat_domain_attach(d, NIC), 0);
+	for (unsigned int i = 0; i < pages; i++)
+		assert_int_equal(moat_lane_map(lane, IOVA + i * 4096u, (uintptr_t)memory, memory,
+					 4096, MOAT_RW),
+			0);
+	for (unsigned int i = 0; i < pages; i++)
+		assert_int_equal(dma_write(NIC, IOVA + i * 4096u, i), 0);
+	moat_softvtd_stats(sv, &before);
+	for (unsigned int i = 0; i < pages; i++)
+		assert_int_equal(dma_write(NIC, IOVA + i * 4096u, i), 0);
+	moat_softvtd_stats(sv, &after);
+	assert_int_equal(moat_lane_unmap(lane, IOVA, pages * 4096u), 0);
+	assert_int_equal(moat_lane_close(lane), 0);
+	assert_int_equal(moat_domain_destroy(d), 0);
+	unmake(unit);
+	return after.memory_reads - before.memory_reads;
+}
+
+static void a_geometry_reads_what_its_caches_cannot_hold(void **state)
+{
+	assert_int_equal(reads_when_known("geometry=broadwell", 64), 0);
+	/* one page too many for 64 entries replaced in turn; its directory is at hand */
+	assert_int_equal(reads_when_known("geometry=broadwell", 65), 65);
+	assert_int_equal(reads_when_known("geometry=qemu", 512), 0);
+	assert_int_equal(reads_when_known("geometry=none,aw=48", 10), 40);
+	assert_int_equal(reads_when_known("geometry=none,aw=39", 10), 30);
+	assert_int_equal(reads_when_known("geometry=none,psc=16,aw=48", 10), 10);
+}
+
+static void geometries_have_names_and_sources(void **state)
+{
+	unsigned int n = 0;
+
+	for (; moat_softvtd_geometry(n) != NULL; n++) {
+		assert_true(moat_softvtd_geometry(n)->name[0] != '\0');
+		assert_true(strlen(moat_softvtd_geometry(n)->source) > 20);
+	}
+	assert_int_equal(n, 4);
+}
+
+/* Asking a unit that has not come to it yet is the driver's waiting, not the device's work. */
+static void asking_too_early_is_no_device_time(void **state)
+{
+	struct moat_unit *unit = make("adversary=0,latency=1000000000");
+	struct moat_softvtd *sv = moat_soft_unit_find("soft0");
+	int64_t seq = moat_qi_submit(unit->qi, NULL, 0);
+	uint64_t before;
+
+	assert_true(seq > 0);
+	moat_softvtd_poll(sv); /* fetches it */
+	before = RTE_PER_LCORE(moat_cost_device_cycles);
+	for (unsigned int i = 0; i < 100; i++)
+		moat_softvtd_poll(sv);
+	assert_int_equal(RTE_PER_LCORE(moat_cost_device_cycles), before);
+	assert_int_equal(moat_qi_wait(unit->qi, seq, 60 * 1000000), 0);
+	assert_true(RTE_PER_LCORE(moat_cost_device_cycles) > before);
+	unmake(unit);
 }
 
 /* -------------------------------------------------------------------------------------- domains */
@@ -465,6 +540,9 @@ int main(void)
 		cmocka_unit_test(a_unit_is_found_by_its_name_while_it_lives),
 		cmocka_unit_test(arguments_change_the_unit),
 		cmocka_unit_test(wrong_arguments_are_answered_with_what_is_right),
+		cmocka_unit_test(a_geometry_reads_what_its_caches_cannot_hold),
+		cmocka_unit_test(geometries_have_names_and_sources),
+		cmocka_unit_test(asking_too_early_is_no_device_time),
 		cmocka_unit_test(a_device_reaches_its_domains_pages_and_no_others),
 		cmocka_unit_test(a_detached_device_reaches_nothing_whatever_was_cached),
 		cmocka_unit_test(a_unit_whose_owner_was_killed_is_taken_over),
