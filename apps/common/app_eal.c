@@ -155,19 +155,18 @@ static void add_memory(struct args *args, int argc, char *argv[])
 
 /* ------------------------------------------------------------------------------------- all */
 
-/* Of the PCI devices those named, and no others. */
 static void add_devices(struct args *args, const struct app_eal_conf *conf, int argc, char *argv[])
 {
 	static const char *const options[] = { "-a", "--allow", "-b", "--block", "--no-pci", NULL };
 
 	if (given(argc, argv, options))
 		return;
-	for (unsigned int i = 0; i < conf->nr_devices; i++) {
+	if (conf->pci) { /* an allow-list that matches nothing */
 		add(args, "-a");
-		add(args, conf->devices[i]);
-	}
-	if (conf->nr_devices == 0)
+		add(args, "ffff:ff:1f.7");
+	} else {
 		add(args, "--no-pci");
+	}
 }
 
 int app_eal_init(const struct app_eal_conf *conf, int argc, char *argv[])

@@ -11,7 +11,8 @@
  * A program's main thread polls nothing and sleeps: it is an lcore of its own, the last one, on
  * whatever CPU is free. So all CPUs can poll, and a machine with one has two lcores on it. DPDK's own
  * memory comes from hugepages where there are enough, else it is plain; either way it leaves no
- * files. Of the PCI devices the EAL probes those that are named, and no others.
+ * files. The EAL probes no PCI device: a program does (rte_dev_probe()), when what the device may
+ * reach is settled.
  */
 
 #include "app_ini.h"
@@ -19,8 +20,7 @@
 struct app_eal_conf {
 	const char *name;              /* of the program, for the EAL's argv[0] */
 	const struct app_set *workers; /* lcores that poll, each on the CPU of its number */
-	const char *const *devices;    /* PCI addresses to probe */
-	unsigned int nr_devices;
+	bool pci;                      /* there will be PCI devices */
 };
 
 /** Everything up to the "--" is the EAL's. @return index of the "--", 0: there is none */

@@ -2,26 +2,103 @@
  * Copyright (c) 2026 The moat authors
  */
 #include <errno.h>
+#include <stdio.h>
 
 #include "app_unit.h"
+#include "moat_args.h"
 #include "moat_soft_unit.h"
+#include "moat_vtd_host.h"
 
-const char *const app_unit_kinds[APP_UNIT_KINDS + 1] = { "soft", NULL };
+/* -------------------------------------------------------------------------------------- soft */
+
+static int soft_open(const struct app_unit_conf *conf, struct moat_unit **unit)
+{
+	return moat_soft_unit_create(conf->name, conf->args, unit);
+}
+
+/* --------------------------------------------------------------------------------------- vtd */
+
+struct vtd_args {
+	uint32_t
+		dmar; /* which unit of the DMAR table; UINT32_MAX: the one that the tenants are behind */
+	uint8_t queue;
+	uint32_t deadline;
+	bool take_over_ir;
+};
+
+#define ARG(key, member, min, max) MOAT_ARG(key, struct vtd_args, member, min, max)
+
+static const struct moat_arg vtd_known[] = {
+	ARG("dmar", dmar, 0, INT32_MAX),
+	ARG("queue", queue, 1, MOAT_VTD_QI_ORDER_MAX),
+	ARG("deadline", deadline, 1, 60000),
+	ARG("take_over_ir", take_over_ir, 0, 1),
+};
+
+static int vtd_parse(const struct app_unit_conf *conf, struct vtd_args *args)
+{
+	char whose[64];
+
+	*args = (struct vtd_args){ .dmar = UINT32_MAX };
+	snprintf(whose, sizeof(whose), "unit %s", conf->name);
+	return moat_args_parse(whose, conf->args, vtd_known, RTE_DIM(vtd_known), args);
+}
+
+static int vtd_check(const struct app_unit_conf *conf)
+{
+	struct vtd_args args;
+
+	return vtd_parse(conf, &args);
+}
+
+static int vtd_open(const struct app_unit_conf *conf, struct moat_unit **unit)
+{
+	struct vtd_args args;
+	int ret = vtd_parse(conf, &args);
+	const struct moat_vtd_host_conf host = {
+		.unit = args.dmar == UINT32_MAX ? -1 : (int)args.dmar,
+		.segment = conf->segment,
+		.tenant = conf->tenants,
+		.nr_tenants = conf->nr_tenants,
+		.qi_order = args.queue,
+		.deadline_ms = args.deadline,
+		.take_over = conf->take_over,
+		.take_over_ir = args.take_over_ir,
+	};
+
+	return ret == 0 ? moat_vtd_host_create(&host, unit) : ret;
+}
+
+/* ------------------------------------------------------------------------------------- kinds */
+
+const char *const app_unit_kinds[APP_UNIT_KINDS + 1] = {
+	[APP_UNIT_SOFT] = "soft",
+	[APP_UNIT_VTD] = "vtd",
+};
+
+static const struct kind {
+	bool in_process;
+	int (*check)(const struct app_unit_conf *conf); /* NULL: opening does */
+	int (*open)(const struct app_unit_conf *conf, struct moat_unit **unit);
+} kinds[APP_UNIT_KINDS] = {
+	[APP_UNIT_SOFT] = { .in_process = true, .open = soft_open },
+	[APP_UNIT_VTD] = { .check = vtd_check, .open = vtd_open },
+};
 
 bool app_unit_in_process(enum app_unit_kind kind)
 {
-	return kind == APP_UNIT_SOFT;
+	return kinds[kind].in_process;
 }
 
-int app_unit_open(enum app_unit_kind kind, const char *name, const char *args,
+int app_unit_check(enum app_unit_kind kind, const struct app_unit_conf *conf)
+{
+	return kinds[kind].check != NULL ? kinds[kind].check(conf) : 0;
+}
+
+int app_unit_open(enum app_unit_kind kind, const struct app_unit_conf *conf,
 	struct moat_unit **unit)
 {
-	switch (kind) {
-	case APP_UNIT_SOFT:
-		return moat_soft_unit_create(name, args, unit);
-	default:
-		return moat_error(-EINVAL, "unit %s: its kind is unknown", name);
-	}
+	return kinds[kind].open(conf, unit);
 }
 
 void app_unit_close(struct moat_unit *unit)
@@ -42,6 +119,7 @@ void app_unit_stats(struct moat_unit *unit, struct app_unit_stats *stats)
 		return;
 	moat_softvtd_stats(sv, &soft);
 	stats->pages = soft.pages;
+	stats->has_pages = true;
 	stats->stale_dma = soft.stale_dma;
 	stats->has_oracle = moat_softvtd_witness(sv) != NULL;
 	stats->iotlb_hits = soft.iotlb_hits;

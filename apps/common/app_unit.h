@@ -7,12 +7,14 @@
 /**
  * @file
  * Opening a unit by the name of its kind, whatever the kind; and what reports want to know of it.
+ * A kind is a line of the table in app_unit.c.
  */
 
 #include "moat_unit.h"
 
 enum app_unit_kind {
 	APP_UNIT_SOFT, /* drivers/softvtd driven by drivers/vtd: all in this process */
+	APP_UNIT_VTD,  /* the machine's own, driven by drivers/vtd */
 	APP_UNIT_KINDS,
 };
 
@@ -22,12 +24,24 @@ extern const char *const app_unit_kinds[APP_UNIT_KINDS + 1];
 /** Whether the unit is nothing but memory of this process: opening it configures nothing. */
 bool app_unit_in_process(enum app_unit_kind kind);
 
+struct app_unit_conf {
+	const char *name;
+	const char *args; /* what the kind understands, "key=value,..."; NULL or "": its defaults */
+	/** PCI functions that tenants will have; kinds of hardware must know them from the start. */
+	uint16_t segment;
+	const moat_sid_t *tenants;
+	unsigned int nr_tenants;
+	bool take_over; /* a unit that is found enabled */
+};
+
+/** @return 0, or -EINVAL; moat_error_text(). Looks at `args` and opens nothing. */
+int app_unit_check(enum app_unit_kind kind, const struct app_unit_conf *conf);
+
 /**
- * @param args what the kind understands, "key=value,..."; NULL or "": its defaults
  * @return 0 or a negative errno; moat_error_text() has the sentence. Control path; needs no EAL
  *   where app_unit_in_process().
  */
-int app_unit_open(enum app_unit_kind kind, const char *name, const char *args,
+int app_unit_open(enum app_unit_kind kind, const struct app_unit_conf *conf,
 	struct moat_unit **unit);
 void app_unit_close(struct moat_unit *unit);
 
@@ -35,7 +49,8 @@ void app_unit_close(struct moat_unit *unit);
 struct app_unit_stats {
 	uint64_t descriptors; /* wait descriptors not counted */
 	uint64_t waits;
-	uint64_t pages; /* invalidated */
+	uint64_t pages; /* invalidated; soft only ... */
+	bool has_pages; /* ... and so this tells */
 	uint64_t
 		stale_dma; /* DMA that got through after the promise that it could not; soft only */
 	bool has_oracle;   /* stale_dma was watched for */

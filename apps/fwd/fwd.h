@@ -41,6 +41,7 @@ struct fwd_args {
 	bool has_seconds;
 	bool attack;
 	bool check;
+	bool take_over;
 };
 
 /** Counted by the lcore that polls the group. */

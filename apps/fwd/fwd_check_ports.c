@@ -57,9 +57,11 @@ void fwd_check_units(struct fwd_conf *conf)
 			"with 'kind = soft'");
 	for (unsigned int i = 0; i < conf->nr_units; i++) {
 		struct fwd_unit *u = &conf->units[i];
+		const struct app_unit_conf how = { .name = u->name, .args = u->args };
+		int rc = app_unit_in_process(u->kind) ? app_unit_open(u->kind, &how, &u->unit)
+						      : app_unit_check(u->kind, &how);
 
-		if (app_unit_in_process(u->kind) &&
-			app_unit_open(u->kind, u->name, u->args, &u->unit) != 0)
+		if (rc != 0)
 			app_ini_error(&conf->ini, app_ini_line(u->section, "args"), "%s",
 				moat_error_text());
 	}
@@ -68,16 +70,19 @@ void fwd_check_units(struct fwd_conf *conf)
 /* ----------------------------------------------------------------------------------- ports */
 
 /* "0000:03:00.0" or "03:00.0" -> its source-id; -1: no PCI address */
-static int pci_sid(const char *text)
+static int pci_sid(const char *text, uint16_t *segment)
 {
-	unsigned int domain, bus, dev, fn;
-	int end = 0;
+	unsigned int domain = 0, bus, dev, fn;
+	int end = 0, n = sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &dev, &fn, &end);
 
-	if ((sscanf(text, "%4x:%2x:%2x.%1x%n", &domain, &bus, &dev, &fn, &end) == 4 ||
-		    sscanf(text, "%2x:%2x.%1x%n", &bus, &dev, &fn, &end) == 3) &&
-		text[end] == '\0' && dev <= 31 && fn <= 7)
-		return MOAT_SID(bus, dev, fn);
-	return -1;
+	if (n != 4) {
+		domain = 0;
+		n = sscanf(text, "%2x:%2x.%1x%n", &bus, &dev, &fn, &end) + 1;
+	}
+	if (n != 4 || text[end] != '\0' || dev > 31 || fn > 7)
+		return -1;
+	*segment = (uint16_t)domain;
+	return MOAT_SID(bus, dev, fn);
 }
 
 moat_sid_t fwd_port_sid(const struct fwd_port *port, unsigned int *n)
@@ -92,6 +97,11 @@ static void check_backing(struct fwd_conf *conf, const struct fwd_port *port)
 	static const char key[] = "net_af_packet,iface=";
 	char name[IF_NAMESIZE] = "";
 
+	if (port->unit != NULL && !app_unit_in_process(port->unit->kind))
+		app_ini_error(&conf->ini, app_ini_line(port->section, "backing"),
+			"backing = %s is software and unit %s is hardware: it does not see this port's "
+			"DMA; use 'device', or a unit with 'kind = soft'",
+			port->backing, port->unit->name);
 	if (strncmp(port->backing, key, strlen(key)) != 0)
 		return;
 	sscanf(port->backing + strlen(key), "%15[^,]", name);
@@ -118,12 +128,26 @@ void fwd_check_drivers(struct fwd_conf *conf)
 	}
 }
 
+/* A unit is in one segment, and so are the devices behind it. */
+static void check_segment(struct fwd_conf *conf, const struct fwd_port *port)
+{
+	for (struct fwd_port *o = conf->ports; o != port; o++) {
+		if (o->device == NULL || o->unit != port->unit || o->segment == port->segment)
+			continue;
+		app_ini_error(&conf->ini, app_ini_line(port->section, "device"),
+			"device = %s and port %s's %s are in different PCI segments, and no unit serves "
+			"two; add a unit",
+			port->device, o->name, o->device);
+		return;
+	}
+}
+
 static void check_device(struct fwd_conf *conf, struct fwd_port *port)
 {
 	const struct app_section *s = port->section;
 	unsigned int line = app_ini_line(s, "device");
 
-	port->requester = pci_sid(port->device);
+	port->requester = pci_sid(port->device, &port->segment);
 	if (port->requester < 0)
 		app_ini_error(&conf->ini, line,
 			"device = %s is no PCI address such as 0000:03:00.0; software devices are 'backing'",
@@ -133,6 +157,7 @@ static void check_device(struct fwd_conf *conf, struct fwd_port *port)
 			"device = %s is hardware and unit %s is software: it does not translate that "
 			"device's DMA; use 'backing', or a unit of hardware",
 			port->device, port->unit->name);
+	check_segment(conf, port);
 	if (app_ini_entry(s, "requester") != NULL || port->requesters != FWD_REQUESTER_PORT)
 		app_ini_error(&conf->ini,
 			app_ini_line(s, app_ini_entry(s, "requester") ? "requester" : "requesters"),

@@ -39,12 +39,13 @@ struct fwd_port {
 	const struct app_section *section;
 	const char *name;
 	const char *backing; /* "driver,args": net_moat goes in front; NULL: `device` */
-	const char *device;  /* a PCI address or "driver,args", used as it is; NULL: `backing` */
+	const char *device;  /* a PCI address: hardware, used as it is; NULL: `backing` */
+	uint16_t segment;    /* `device`'s, PCI's "domain" */
 	const char *unit_name;
 	struct fwd_unit *unit;
 	uint64_t queues;
 	int requesters; /* enum fwd_requesters */
-	int requester;  /* source-id, -1: not given */
+	int requester;  /* source-id, -1: not given; `device`: its own */
 	uint64_t rx_descriptors, tx_descriptors;
 	uint64_t mtu;
 	bool promiscuous;

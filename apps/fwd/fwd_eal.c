@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What moat-fwd asks of the EAL: lcores for its tenants, and the devices that the file names. */
+/* What moat-fwd asks of the EAL: lcores for its tenants, and PCI where the file names devices. */
 
 #include "fwd.h"
 
@@ -37,14 +37,12 @@ static void choose_workers(const struct fwd_conf *conf, const struct app_set *cp
 
 int fwd_eal_init(const struct fwd_conf *conf, int argc, char *argv[])
 {
-	const char *devices[FWD_PORTS];
 	struct app_set cpus, workers;
-	struct app_eal_conf eal = { .name = "moat-fwd", .workers = &workers, .devices = devices };
+	struct app_eal_conf eal = { .name = "moat-fwd", .workers = &workers };
 
 	app_eal_cpus(&cpus);
 	choose_workers(conf, &cpus, &workers);
 	for (unsigned int i = 0; i < conf->nr_ports; i++)
-		if (conf->ports[i].device != NULL)
-			devices[eal.nr_devices++] = conf->ports[i].device;
+		eal.pci |= conf->ports[i].device != NULL;
 	return app_eal_init(&eal, argc, argv);
 }

@@ -13,6 +13,15 @@
 void fwd_unit_total(const struct fwd_run *run, unsigned int unit, struct fwd_unit_total *total)
 {
 	app_unit_stats(run->conf->units[unit].unit, &total->stats);
+	for (unsigned int i = 0; i < run->conf->nr_tenants && !total->stats.has_pages; i++) {
+		struct fwd_snapshot s;
+
+		if (run->tenants[i].conf->unit != &run->conf->units[unit])
+			continue;
+		fwd_snapshot(&run->tenants[i],
+			&s); /* what was asked for, if nothing counts what was done */
+		total->stats.pages += s.stats.lane.pages_unmapped;
+	}
 	total->faults = run->unit_faults[unit];
 }
 

@@ -61,34 +61,50 @@ static int attach_net_moat(struct fwd_run_port *port)
 	return add_vdev(conf, port->device, args);
 }
 
+/* The function itself. Its requester is in its tenant's domain by now, so that what a PMD has the
+ * device do while probing reaches the tenant's memory and nothing else. */
+static int attach_pci(struct fwd_run_port *port)
+{
+	const struct fwd_port *conf = port->conf;
+	moat_sid_t sid = (moat_sid_t)conf->requester;
+	int rc;
+
+	snprintf(port->device, sizeof(port->device), "%04x:" MOAT_SID_FMT, conf->segment,
+		MOAT_SID_ARGS(sid));
+	rc = rte_dev_probe(port->device);
+	if (rc != 0)
+		return moat_error(rc,
+			"port %s: no driver of DPDK's takes device '%s' (%s); is it a NIC, bound to "
+			"vfio-pci or uio_pci_generic? 'dpdk-devbind.py --status' tells",
+			conf->name, port->device, rte_strerror(-rc));
+	return 0;
+}
+
 int fwd_port_attach(struct fwd_run_port *port)
 {
 	const struct fwd_port *conf = port->conf;
 	int rc;
 
-	if (conf->device != NULL) { /* probed by the EAL, which was told to allow it */
-		snprintf(port->device, sizeof(port->device), "%s%s",
-			strlen(conf->device) < strlen("0000:00:00.0") ? "0000:" : "", conf->device);
+	if (conf->device != NULL) {
+		rc = attach_pci(port);
 	} else {
 		rc = attach_backing(port);
 		if (rc == 0)
 			rc = attach_net_moat(port);
-		if (rc != 0)
-			return rc;
 	}
+	if (rc != 0)
+		return rc;
 	port->attached = true;
 	if (rte_eth_dev_get_port_by_name(port->device, &port->id) != 0)
-		return moat_error(-ENODEV,
-			"port %s: no driver has taken device '%s'; is it bound to "
-			"vfio-pci or uio_pci_generic?",
-			conf->name, port->device);
+		return moat_error(-ENODEV, "port %s: device '%s' is no NIC to DPDK", conf->name,
+			port->device);
 	return 0;
 }
 
 void fwd_port_detach(struct fwd_run_port *port)
 {
-	if (port->attached && port->conf->device == NULL)
-		rte_eal_hotplug_remove("vdev", port->device);
+	if (port->attached)
+		rte_eal_hotplug_remove(port->conf->device == NULL ? "vdev" : "pci", port->device);
 	port->attached = false;
 	if (port->backing_attached)
 		rte_eal_hotplug_remove("vdev", port->backing);

@@ -45,15 +45,19 @@ static int make_tenant(struct fwd_run_tenant *t)
 		(uint16_t)conf->data_room, &t->pool);
 }
 
-/* Every requester of the tenant's queues joins its domain, once. */
-static int attach_requesters(struct fwd_run *run, struct fwd_run_tenant *t)
+/* Every requester of the tenant's queues joins its domain, once. Those of hardware before their
+ * device is probed; those of net_moat after it, which makes them. */
+static int attach_requesters(struct fwd_run *run, struct fwd_run_tenant *t, bool hardware)
 {
 	for (unsigned int i = 0; i < t->conf->nr_queues; i++) {
 		const struct fwd_queue *q = &t->conf->queues[i];
 		moat_sid_t sid, before;
 		bool known = false;
-		int rc = fwd_port_queue_sid(fwd_run_port(run, q->port), q->queue, &sid);
+		int rc;
 
+		if ((q->port->device != NULL) != hardware)
+			continue;
+		rc = fwd_port_queue_sid(fwd_run_port(run, q->port), q->queue, &sid);
 		for (unsigned int k = 0; k < i && rc == 0 && !known; k++)
 			known = t->conf->queues[k].port == q->port &&
 				fwd_port_queue_sid(fwd_run_port(run, q->port),
@@ -149,6 +153,27 @@ static int assign_lcores(struct fwd_run *run)
 	return 0;
 }
 
+/* ------------------------------------------------------------------------------------ units */
+
+static int open_unit(struct fwd_run *run, struct fwd_unit *unit)
+{
+	moat_sid_t tenants[FWD_PORTS];
+	struct app_unit_conf how = { .name = unit->name,
+		.args = unit->args,
+		.tenants = tenants,
+		.take_over = run->args->take_over };
+
+	for (unsigned int i = 0; i < run->conf->nr_ports; i++) {
+		const struct fwd_port *port = &run->conf->ports[i];
+
+		if (port->unit != unit || port->device == NULL)
+			continue;
+		how.segment = port->segment;
+		tenants[how.nr_tenants++] = (moat_sid_t)port->requester;
+	}
+	return app_unit_open(unit->kind, &how, &unit->unit);
+}
+
 /* --------------------------------------------------------------------------------- all of it */
 
 int fwd_setup(struct fwd_run *run)
@@ -158,18 +183,19 @@ int fwd_setup(struct fwd_run *run)
 
 	for (unsigned int i = 0; i < conf->nr_units && rc == 0; i++)
 		if (conf->units[i].unit == NULL)
-			rc = app_unit_open(conf->units[i].kind, conf->units[i].name,
-				conf->units[i].args, &run->conf->units[i].unit);
+			rc = open_unit(run, &run->conf->units[i]);
 	for (unsigned int i = 0; i < conf->nr_tenants && rc == 0; i++) {
 		run->tenants[i].conf = &conf->tenants[i];
 		rc = make_tenant(&run->tenants[i]);
 	}
-	for (unsigned int i = 0; i < conf->nr_ports && rc == 0; i++) {
+	for (unsigned int i = 0; i < conf->nr_ports; i++)
 		run->ports[i].conf = &conf->ports[i];
-		rc = fwd_port_attach(&run->ports[i]);
-	}
 	for (unsigned int i = 0; i < conf->nr_tenants && rc == 0; i++)
-		rc = attach_requesters(run, &run->tenants[i]);
+		rc = attach_requesters(run, &run->tenants[i], true);
+	for (unsigned int i = 0; i < conf->nr_ports && rc == 0; i++)
+		rc = fwd_port_attach(&run->ports[i]);
+	for (unsigned int i = 0; i < conf->nr_tenants && rc == 0; i++)
+		rc = attach_requesters(run, &run->tenants[i], false);
 	for (unsigned int i = 0; i < conf->nr_ports && rc == 0; i++)
 		rc = fwd_port_set_up(run, &run->ports[i]);
 	for (unsigned int i = 0; i < conf->nr_tenants && rc == 0; i++) {

@@ -26,6 +26,7 @@ static const char usage[] =
 	"  --seconds N       end after N seconds; without it, at SIGINT or SIGTERM\n"
 	"  --json FILE       write the last summary there, for programs\n"
 	"  --attack          let the first tenant's queue attack the second one's memory\n"
+	"  --take-over       own the machine's unit although it is found enabled\n"
 	"  --check           say whether CONFIG is right, and configure nothing\n"
 	"  --help, --version\n"
 	"\n"
@@ -68,6 +69,7 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 		{ "seconds", required_argument, NULL, 's' },
 		{ "json", required_argument, NULL, 'j' },
 		{ "attack", no_argument, NULL, 'a' },
+		{ "take-over", no_argument, NULL, 't' },
 		{ "check", no_argument, NULL, 'c' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
@@ -88,6 +90,9 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 			break;
 		case 'a':
 			args->attack = true;
+			break;
+		case 't':
+			args->take_over = true;
 			break;
 		case 'c':
 			args->check = true;

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_kvargs.h>
-
+#include "moat_args.h"
 #include "moat_soft_unit.h"
 #include "moat_vtd.h"
 
@@ -84,19 +83,28 @@ struct args {
 	uint32_t psc;
 };
 
-struct arg {
-	const char *key;
-	size_t offset;
-	size_t size; /* of the member */
-	uint64_t min, max;
-};
+/* These two are followed in their place: what comes behind them changes what they set. */
 
-#define ARG(key, member, min, max)                                                               \
-	{                                                                                        \
-		key, offsetof(struct args, member), sizeof(((struct args *)0)->member), min, max \
-	}
+static int set_adversary(void *object, const char *text)
+{
+	struct args *args = object;
 
-static const struct arg known[] = {
+	if (strcmp(text, "0") != 0)
+		return moat_error(-EINVAL, "is not a number from 0 to 0");
+	moat_softvtd_conf_plain(&args->sv);
+	return 0;
+}
+
+static int set_geometry(void *object, const char *text)
+{
+	struct args *args = object;
+
+	return moat_softvtd_conf_geometry(&args->sv, text);
+}
+
+#define ARG(key, member, min, max) MOAT_ARG(key, struct args, member, min, max)
+
+static const struct moat_arg known[] = {
 	ARG("aw", aw, 39, 57),
 	ARG("nd", sv.nd_bits, 4, 16),
 	ARG("mamv", sv.mamv, 0, 52),
@@ -116,7 +124,7 @@ static const struct arg known[] = {
 	ARG("psc", psc, 0, 1 << 20),
 	ARG("latency", sv.latency, 0, UINT32_MAX),
 	ARG("per_descriptor", sv.per_descriptor, 0, UINT32_MAX),
-	{ "adversary", 0, 0, 0, 0 }, /* 0: moat_softvtd_conf_plain() */
+	{ .key = "adversary", .set = set_adversary },
 	ARG("seed", sv.seed, 0, UINT64_MAX),
 	ARG("prefetch", sv.prefetch, 0, 100),
 	ARG("jitter", sv.jitter, 0, 255),
@@ -127,61 +135,8 @@ static const struct arg known[] = {
 	ARG("oracle", sv.oracle, 0, 1),
 	ARG("threaded", sv.threaded, 0, 1),
 	ARG("queue", queue, 1, MOAT_VTD_QI_ORDER_MAX),
+	{ .key = "geometry", .set = set_geometry },
 };
-
-static const struct arg *find_key(const char *key)
-{
-	for (unsigned int i = 0; i < RTE_DIM(known); i++)
-		if (strcmp(known[i].key, key) == 0)
-			return &known[i];
-	return NULL;
-}
-
-static int unknown_key(const char *unit, const char *key)
-{
-	char keys[512];
-	int len = 0;
-
-	for (unsigned int i = 0; i < RTE_DIM(known); i++)
-		len += snprintf(keys + len, sizeof(keys) - len, " %s", known[i].key);
-	return moat_error(-EINVAL, "unit %s: no such argument '%s'; there are:%s geometry", unit,
-		key, keys);
-}
-
-static int set_geometry(struct args *args, const char *unit, const char *name)
-{
-	char why[256];
-
-	if (moat_softvtd_conf_geometry(&args->sv, name) == 0)
-		return 0;
-	snprintf(why, sizeof(why), "%s", moat_error_text());
-	return moat_error(-EINVAL, "unit %s: geometry=%s: %s", unit, name, why);
-}
-
-/** Members are unsigned integers or bool, the machine is little-endian: the low bytes do. */
-static int set_arg(struct args *args, const char *unit, const char *key, const char *text)
-{
-	const struct arg *a = find_key(key);
-	uint64_t value;
-	char *end;
-
-	if (strcmp(key, "geometry") == 0)
-		return set_geometry(args, unit, text != NULL ? text : "");
-	if (a == NULL)
-		return unknown_key(unit, key);
-	errno = 0;
-	value = strtoull(text != NULL ? text : "", &end, 0);
-	if (text == NULL || *text == '\0' || *text == '-' || *end != '\0' || errno != 0 ||
-		value < a->min || value > a->max)
-		return moat_error(-EINVAL,
-			"unit %s: %s=%s is not a number from %" PRIu64 " to %" PRIu64, unit, key,
-			text != NULL ? text : "", a->min, a->max);
-	if (a->size != 0)
-		memcpy((char *)args + a->offset, &value, a->size);
-	else
-		moat_softvtd_conf_plain(&args->sv);
-	return 0;
-}
 
 /** Arguments that stand for several members. */
 static int set_groups(struct args *args, const char *unit)
@@ -211,22 +166,13 @@ static int set_groups(struct args *args, const char *unit)
 
 static int parse(struct args *args, const char *unit, const char *text)
 {
-	struct rte_kvargs *kv;
-	int ret = 0;
+	char whose[64];
+	int ret;
 
 	*args = (struct args){ .queue = MOAT_VTD_QI_ORDER, .psc = UINT32_MAX };
 	moat_softvtd_conf_init(&args->sv);
-	if (text != NULL && *text != '\0') {
-		kv = rte_kvargs_parse(text, NULL);
-		if (kv == NULL)
-			return moat_error(-EINVAL,
-				"unit %s: '%s' is not a list of key=value, with commas "
-				"between",
-				unit, text);
-		for (unsigned int i = 0; ret == 0 && i < kv->count; i++)
-			ret = set_arg(args, unit, kv->pairs[i].key, kv->pairs[i].value);
-		rte_kvargs_free(kv);
-	}
+	snprintf(whose, sizeof(whose), "unit %s", unit);
+	ret = moat_args_parse(whose, text, known, RTE_DIM(known), args);
 	return ret != 0 ? ret : set_groups(args, unit);
 }
 

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_kvargs.h>
+
+#include "moat_args.h"
+
+static int unknown_key(const char *whose, const char *key, const struct moat_arg known[],
+	unsigned int nr_known)
+{
+	char keys[512] = "";
+	int len = 0;
+
+	for (unsigned int i = 0; i < nr_known && len < (int)sizeof(keys); i++)
+		len += snprintf(keys + len, sizeof(keys) - len, " %s", known[i].key);
+	return moat_error(-EINVAL, "%s: no such argument '%s'; there are:%s", whose, key, keys);
+}
+
+/** Members are unsigned integers or bool, the machine is little-endian: the low bytes do. */
+static int set_arg(const char *whose, const struct moat_arg *a, const char *text, void *object)
+{
+	char *end, why[256];
+	uint64_t value;
+	int ret;
+
+	text = text != NULL ? text : "";
+	if (a->set != NULL) {
+		ret = a->set(object, text);
+		if (ret == 0)
+			return 0;
+		snprintf(why, sizeof(why), "%s", moat_error_text());
+		return moat_error(ret, "%s: %s=%s: %s", whose, a->key, text, why);
+	}
+	errno = 0;
+	value = strtoull(text, &end, 0);
+	if (*text == '\0' || *text == '-' || *end != '\0' || errno != 0 || value < a->min ||
+		value > a->max)
+		return moat_error(-EINVAL, "%s: %s=%s is not a number from %" PRIu64 " to %" PRIu64,
+			whose, a->key, text != NULL ? text : "", a->min, a->max);
+	memcpy((char *)object + a->offset, &value, a->size);
+	return 0;
+}
+
+int moat_args_parse(const char *whose, const char *text, const struct moat_arg known[],
+	unsigned int nr_known, void *object)
+{
+	struct rte_kvargs *kv;
+	int ret = 0;
+
+	if (text == NULL || *text == '\0')
+		return 0;
+	kv = rte_kvargs_parse(text, NULL);
+	if (kv == NULL)
+		return moat_error(-EINVAL,
+			"%s: '%s' is not a list of key=value, with commas between", whose, text);
+	for (unsigned int i = 0; ret == 0 && i < kv->count; i++) {
+		unsigned int k = 0;
+
+		while (k < nr_known && strcmp(known[k].key, kv->pairs[i].key) != 0)
+			k++;
+		ret = k < nr_known ? set_arg(whose, &known[k], kv->pairs[i].value, object)
+				   : unknown_key(whose, kv->pairs[i].key, known, nr_known);
+	}
+	rte_kvargs_free(kv);
+	return ret;
+}
