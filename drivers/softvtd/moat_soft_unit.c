@@ -90,7 +90,7 @@ static int set_adversary(void *object, const char *text)
 	struct args *args = object;
 
 	if (strcmp(text, "0") != 0)
-		return moat_error(-EINVAL, "is not a number from 0 to 0");
+		return moat_error(-EINVAL, "it can only be 0");
 	moat_softvtd_conf_plain(&args->sv);
 	return 0;
 }

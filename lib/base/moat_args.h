@@ -26,9 +26,10 @@ struct moat_arg {
 };
 
 /** MOAT_ARG("queue", struct args, queue, 1, 7) */
-#define MOAT_ARG(name, type, member, least, most)                                  \
-	{                                                                          \
-		key, offsetof(type, member), sizeof(((type *)0)->member), min, max \
+#define MOAT_ARG(name, type, member, least, most)                              \
+	{                                                                      \
+		.key = name, .offset = offsetof(type, member),                 \
+		.size = sizeof(((type *)0)->member), .min = least, .max = most \
 	}
 
 /**

@@ -116,7 +116,7 @@ static void wrong_arguments_are_answered_with_what_is_right(void **state)
 		{ "geometry=pentium",
 			"geometry=pentium: there is no cache geometry 'pentium'; there are: "
 			"broadwell qemu large none" },
-		{ "adversary=1", "adversary=1 is not a number from 0 to 0" },
+		{ "adversary=1", "adversary=1: it can only be 0" },
 	};
 	struct moat_unit *unit;
 
