@@ -354,7 +354,7 @@ struct moat_domain *moat_tenant_domain(struct moat_tenant *t)
 
 uint64_t moat_tenant_page_size(const struct moat_tenant *t)
 {
-	return t->page_size;
+	return t->memory.page_size;
 }
 
 int moat_tenant_attach(struct moat_tenant *t, moat_sid_t sid)

@@ -11,6 +11,7 @@
 #include <rte_ring.h>
 #include <rte_spinlock.h>
 
+#include "moat_memory.h"
 #include "moat_pool.h"
 #include "moat_tenant.h"
 
@@ -65,12 +66,8 @@ struct moat_tenant {
 	uint64_t iova;
 	uint64_t len;
 	uint64_t heap_len;
-	uint64_t page_size;
-	void *map; /* what munmap() gets: [map, map + map_len) */
-	size_t map_len;
-	uint64_t *hpa;   /* of each 2 MiB */
-	bool hpa_linear; /* hpa[i] = hpa[0] + i * 2 MiB */
-	uint64_t used;   /* bytes from va on given to the heap and to pools */
+	struct moat_memory memory;
+	uint64_t used; /* bytes from va on given to the heap and to pools */
 	/* What the device may do with each 4 KiB page of the memory now (enum moat_prot, 0: nothing).
 	 * Kept for buffers in the modes that unmap. A page's byte belongs to whoever owns the
 	 * buffer. */

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include "moat_hist.h"
+
+void moat_hist_merge(struct moat_hist *sum, const struct moat_hist *h)
+{
+	if (h->n == 0)
+		return;
+	if (sum->n == 0 || h->min < sum->min)
+		sum->min = h->min;
+	if (h->max > sum->max)
+		sum->max = h->max;
+	sum->n += h->n;
+	sum->sum += h->sum;
+	for (unsigned int i = 0; i < MOAT_HIST_BUCKETS; i++)
+		sum->count[i] += h->count[i];
+}
+
+/* The middle of a bucket. */
+static double middle(unsigned int bucket)
+{
+	unsigned int shift = bucket < 2 * MOAT_HIST_SUB ? 0 : bucket / MOAT_HIST_SUB - 1;
+	uint64_t low =
+		shift == 0 ? bucket : (uint64_t)(bucket % MOAT_HIST_SUB + MOAT_HIST_SUB) << shift;
+
+	return (double)low + (double)((UINT64_C(1) << shift) - 1) / 2;
+}
+
+static double within(const struct moat_hist *h, double value)
+{
+	if (value < (double)h->min)
+		return (double)h->min;
+	return value > (double)h->max ? (double)h->max : value;
+}
+
+double moat_hist_quantile(const struct moat_hist *h, double q)
+{
+	uint64_t rank = (uint64_t)(q * (double)h->n), seen = 0;
+
+	if (h->n == 0)
+		return 0;
+	if ((double)rank < q * (double)h->n || rank == 0)
+		rank++; /* the first of which a share q is not above it */
+	if (rank >= h->n)
+		return (double)h->max;
+	if (rank == 1)
+		return (double)h->min;
+	for (unsigned int i = 0; i < MOAT_HIST_BUCKETS; i++) {
+		seen += h->count[i];
+		if (seen >= rank)
+			return within(h, middle(i));
+	}
+	return (double)h->max;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_HIST_H
+#define MOAT_HIST_H
+
+/**
+ * @file
+ * A distribution of cycles (or of anything else that is a number), in fixed memory.
+ *
+ * Values below 64 have a bucket each; from there on every power of two is cut into 64, so that a
+ * quantile is off by less than 1 %. Minimum, maximum and sum are exact. One thread writes; add what
+ * several have written when they are through.
+ */
+
+#include "moat_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MOAT_HIST_SUB     64 /* buckets of a power of two */
+#define MOAT_HIST_BUCKETS (40 * MOAT_HIST_SUB)
+
+/** Zeroed, it is empty. */
+struct moat_hist {
+	uint64_t n, sum, max;
+	uint64_t min; /* with n != 0 */
+	uint64_t count[MOAT_HIST_BUCKETS];
+};
+
+/** The bucket of a value; values beyond 2^44 share the last one. */
+static inline unsigned int moat_hist_bucket(uint64_t value)
+{
+	unsigned int shift;
+
+	if (value < MOAT_HIST_SUB)
+		return (unsigned int)value;
+	shift = 63 - (unsigned int)__builtin_clzll(value) - 6;
+	return RTE_MIN((shift << 6) + (unsigned int)(value >> shift), MOAT_HIST_BUCKETS - 1u);
+}
+
+/** Count a value. Data path. */
+static inline void moat_hist_add(struct moat_hist *h, uint64_t value)
+{
+	h->count[moat_hist_bucket(value)]++;
+	if (h->n++ == 0 || value < h->min)
+		h->min = value;
+	if (value > h->max)
+		h->max = value;
+	h->sum += value;
+}
+
+/** sum += h. Control path. */
+void moat_hist_merge(struct moat_hist *sum, const struct moat_hist *h);
+
+/** The value that a share `q` (0 to 1) of all are not above; 0 when it is empty. */
+double moat_hist_quantile(const struct moat_hist *h, double q);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_HIST_H */

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* Memory that a unit can reach. See moat_memory.h. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "moat_memory.h"
+
+/* Hugepages of 2 MiB: aligned as they come, physically contiguous inside. */
+static int get_hugepages(struct moat_memory *m)
+{
+	void *p = mmap(NULL, m->len, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE | (21 << MAP_HUGE_SHIFT),
+		-1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	m->map = p;
+	m->map_len = m->len;
+	m->va = p;
+	m->page_size = MOAT_2M_SIZE;
+	return 0;
+}
+
+/* Plain pages, aligned as if they were hugepages so that IOVAs and leaves come out the same. */
+static int get_plain_pages(struct moat_memory *m)
+{
+	size_t len = m->len + MOAT_2M_SIZE;
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	m->map = p;
+	m->map_len = len;
+	m->va = RTE_PTR_ALIGN(p, MOAT_2M_SIZE);
+	m->page_size = MOAT_PAGE_SIZE;
+	madvise(m->va, m->len, MADV_HUGEPAGE); /* a wish; without it everything works, slower */
+	return 0;
+}
+
+/* The physical address of each 2 MiB. A unit that owns its tables asks nobody: any number does. */
+static int find_hpas(struct moat_memory *m, struct moat_unit *unit)
+{
+	uint64_t n = m->len >> MOAT_2M_SHIFT;
+
+	m->hpa = calloc(n, sizeof(*m->hpa));
+	if (m->hpa == NULL)
+		return -ENOMEM;
+	m->hpa_linear = true;
+	for (uint64_t i = 0; i < n; i++) {
+		uint8_t *va = m->va + (i << MOAT_2M_SHIFT);
+		int rc = 0;
+
+		if (unit->ops->hpa == NULL)
+			m->hpa[i] = (uintptr_t)va;
+		else
+			rc = unit->ops->hpa(unit, va, MOAT_2M_SIZE, &m->hpa[i]);
+		if (rc != 0)
+			return rc;
+		m->hpa_linear &= m->hpa[i] == m->hpa[0] + (i << MOAT_2M_SHIFT);
+	}
+	return 0;
+}
+
+void moat_memory_put(struct moat_memory *m)
+{
+	free(m->hpa);
+	m->hpa = NULL;
+	if (m->map != NULL)
+		munmap(m->map, m->map_len);
+	m->map = NULL;
+}
+
+int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len)
+{
+	int huge, rc;
+
+	*m = (struct moat_memory){ .len = len };
+	huge = get_hugepages(m);
+	rc = huge == 0 ? find_hpas(m, unit) : -EFAULT;
+	if (rc == 0)
+		return 0;
+	moat_memory_put(m);
+	rc = get_plain_pages(m);
+	if (rc == 0)
+		rc = find_hpas(m, unit);
+	if (rc == 0)
+		return 0;
+	moat_memory_put(m);
+	return moat_error(rc,
+		"unit %s needs %" PRIu64 " hugepages of 2 MiB and there are not so many "
+		"free (%s); raise /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages or lower "
+		"'memory'",
+		unit->name, m->len >> MOAT_2M_SHIFT, strerror(-huge));
+}
+
+int moat_memory_map(const struct moat_memory *m, struct moat_lane *lane, uint64_t off,
+	uint64_t iova, uint64_t len, enum moat_prot prot)
+{
+	while (len != 0) {
+		uint64_t in_2m = off & (MOAT_2M_SIZE - 1);
+		uint64_t run = m->hpa_linear ? len : RTE_MIN(len, MOAT_2M_SIZE - in_2m);
+		int rc = moat_lane_map(lane, iova, m->hpa[off >> MOAT_2M_SHIFT] + in_2m,
+			m->va + off, run, prot);
+
+		if (unlikely(rc != 0))
+			return rc;
+		off += run;
+		iova += run;
+		len -= run;
+	}
+	return 0;
+}
