@@ -183,6 +183,7 @@ static void step_over(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 
 	if (!MOAT_MUTANT(NO_QUARANTINE)) /* who was stepped over may write into others' batches */
 		quarantine(qi, pos, len, 1);
+	MOAT_QI_HOOK(STEPPING, qi, pos);
 	/* release: the owner who sees ABANDONED sees the marks that he will drop. acquire: if he
 	 * published after all, his descriptors. */
 	if (!atomic_compare_exchange_strong_explicit(&qi->record[pos & qi->mask], &now,
@@ -270,8 +271,10 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 			if (rc > 0)
 				continue;
 		}
-		if (pad && p != *pos)
-			return 1; /* somebody else has been here */
+		/* Somebody else has been here; or his marks, which were being set when the pad was
+		 * measured, reach its wait. None is set any more, now that there is room. */
+		if (pad && (p != *pos || quarantined_at(qi, p + len - 1)))
+			return 1;
 		/* Mine. release: he who finds the record finds it whole; acquire: the owner of an
 		 * earlier lap is through. A late comer fails: `old` is from before. */
 		if (unlikely(!atomic_compare_exchange_strong_explicit(record, &old,
@@ -330,8 +333,11 @@ static int reserve_pad(struct moat_qi *qi, uint64_t pos, uint32_t len)
 	rc = reserve(qi, n, QI_RESERVED | QI_PAD, true, &pos);
 	if (rc != 0)
 		return rc;
+	/* All of it, whoever's marks are there: an older owner's store or ours, either may stand. And
+	 * they may be ours: who is about to step over this pad has marked it, but may find it
+	 * published, and what an earlier lap has left must not be read again, its waits least. */
 	for (uint32_t i = 0; i < n - 1; i++)
-		if (!quarantined_at(qi, pos + i))
+		if (!MOAT_MUTANT(PAD_UNFILLED) || !quarantined_at(qi, pos + i))
 			qi_store(qi, pos + i, moat_qi_no_op());
 	publish(qi, pos, n, QI_RESERVED | QI_PAD);
 	return 1;
