@@ -6,7 +6,7 @@
 
 /* What moat_domain.c and moat_lane.c share and nobody else needs. */
 
-#include <rte_spinlock.h>
+#include <pthread.h>
 
 #include "moat_domain.h"
 
@@ -15,7 +15,7 @@
 
 struct domain_impl {
 	struct moat_domain pub;
-	rte_spinlock_t lock; /* control path: sources, lanes */
+	pthread_mutex_t lock; /* control path: sources, lanes */
 	moat_sid_t sources[DOMAIN_SOURCES];
 	uint32_t nr_sources;
 	uint32_t nr_lanes;

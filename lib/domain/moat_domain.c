@@ -12,14 +12,14 @@
 #include "domain_impl.h"
 
 /* One lock for all units' domain-ids: taken twice in a domain's life. */
-static rte_spinlock_t did_lock = RTE_SPINLOCK_INITIALIZER;
+static pthread_mutex_t did_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Domain-id 0 stays unused: with CAP.CM the unit tags absent entries with it. */
 static int did_alloc(struct moat_unit *unit, uint16_t *did)
 {
 	uint32_t nd = unit->caps.nd;
 
-	rte_spinlock_lock(&did_lock);
+	pthread_mutex_lock(&did_lock);
 	for (uint32_t i = 1; i < nd; i++) {
 		if (unit->dids[i / 64] == UINT64_MAX) {
 			i |= 63;
@@ -28,11 +28,11 @@ static int did_alloc(struct moat_unit *unit, uint16_t *did)
 		if (unit->dids[i / 64] & (UINT64_C(1) << (i % 64)))
 			continue;
 		unit->dids[i / 64] |= UINT64_C(1) << (i % 64);
-		rte_spinlock_unlock(&did_lock);
+		pthread_mutex_unlock(&did_lock);
 		*did = (uint16_t)i;
 		return 0;
 	}
-	rte_spinlock_unlock(&did_lock);
+	pthread_mutex_unlock(&did_lock);
 	return moat_error(-ENOSPC,
 		"unit %s has no domain-id left (CAP.ND allows %" PRIu32 "); "
 		"use fewer tenants on this unit",
@@ -41,9 +41,9 @@ static int did_alloc(struct moat_unit *unit, uint16_t *did)
 
 static void did_free(struct moat_unit *unit, uint16_t did)
 {
-	rte_spinlock_lock(&did_lock);
+	pthread_mutex_lock(&did_lock);
 	unit->dids[did / 64] &= ~(UINT64_C(1) << (did % 64));
-	rte_spinlock_unlock(&did_lock);
+	pthread_mutex_unlock(&did_lock);
 }
 
 /* The shallowest tables that the unit walks and that hold `width` bits. */
@@ -104,6 +104,7 @@ static void domain_free(struct moat_domain *domain)
 	if (domain->did != 0)
 		did_free(domain->unit, domain->did);
 	free(domain->readers);
+	pthread_mutex_destroy(&domain_impl(domain)->lock);
 	free(domain);
 }
 
@@ -140,7 +141,7 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
 
 	if (impl == NULL)
 		return moat_error(-ENOMEM, "no memory for domain '%s'", conf->name);
-	rte_spinlock_init(&impl->lock);
+	pthread_mutex_init(&impl->lock, NULL);
 	rte_strscpy(domain->name, conf->name, sizeof(domain->name));
 	domain->unit = unit;
 	domain->width = conf->width != 0 ? conf->width : unit_width(unit);
@@ -204,9 +205,9 @@ int moat_domain_attach(struct moat_domain *domain, moat_sid_t sid)
 	rc = domain->unit->ops->attach(domain->unit, domain, sid);
 	if (rc != 0)
 		return rc;
-	rte_spinlock_lock(&impl->lock);
+	pthread_mutex_lock(&impl->lock);
 	impl->sources[impl->nr_sources++] = sid;
-	rte_spinlock_unlock(&impl->lock);
+	pthread_mutex_unlock(&impl->lock);
 	return 0;
 }
 
@@ -222,9 +223,9 @@ int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid)
 	rc = domain->unit->ops->detach(domain->unit, domain, sid);
 	if (rc != 0)
 		return rc;
-	rte_spinlock_lock(&impl->lock);
+	pthread_mutex_lock(&impl->lock);
 	impl->sources[i] = impl->sources[--impl->nr_sources];
-	rte_spinlock_unlock(&impl->lock);
+	pthread_mutex_unlock(&impl->lock);
 	return 0;
 }
 

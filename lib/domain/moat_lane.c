@@ -44,7 +44,7 @@ static int reader_alloc(struct domain_impl *impl, unsigned int *id)
 {
 	int rc = -ENOSPC;
 
-	rte_spinlock_lock(&impl->lock);
+	pthread_mutex_lock(&impl->lock);
 	for (unsigned int i = 0; i < MOAT_DOMAIN_LANES && rc != 0; i++) {
 		if (impl->lanes[i / 64] & (UINT64_C(1) << (i % 64)))
 			continue;
@@ -53,16 +53,16 @@ static int reader_alloc(struct domain_impl *impl, unsigned int *id)
 		*id = i;
 		rc = 0;
 	}
-	rte_spinlock_unlock(&impl->lock);
+	pthread_mutex_unlock(&impl->lock);
 	return rc;
 }
 
 static void reader_free(struct domain_impl *impl, unsigned int id)
 {
-	rte_spinlock_lock(&impl->lock);
+	pthread_mutex_lock(&impl->lock);
 	impl->lanes[id / 64] &= ~(UINT64_C(1) << (id % 64));
 	impl->nr_lanes--;
-	rte_spinlock_unlock(&impl->lock);
+	pthread_mutex_unlock(&impl->lock);
 }
 
 struct moat_lane *moat_lane_open(struct moat_domain *domain)
