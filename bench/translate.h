@@ -21,14 +21,14 @@
 /** Random pages of the first `pages`, at random offsets that leave room for 64 bytes. */
 static inline void bench_keys(uint64_t iova[BENCH_KEYS], uint64_t pages, uint64_t size)
 {
-	uint64_t seed = 42;
+	uint64_t seed = 42, per_leaf = RTE_MAX(size / MOAT_PAGE_SIZE, UINT64_C(1));
 
 	for (unsigned int i = 0; i < BENCH_KEYS; i++) {
-		uint64_t offset =
-			moat_bench_random(&seed) % (size / MOAT_PAGE_SIZE) * MOAT_PAGE_SIZE +
+		uint64_t offset = moat_bench_random(&seed) % per_leaf * MOAT_PAGE_SIZE +
 			moat_bench_random(&seed) % (MOAT_PAGE_SIZE - 64);
 
-		iova[i] = BENCH_BASE + moat_bench_random(&seed) % pages * size + offset;
+		iova[i] = BENCH_BASE +
+			moat_bench_random(&seed) % RTE_MAX(pages, UINT64_C(1)) * size + offset;
 	}
 }
 

@@ -146,10 +146,12 @@ static void watch(struct fwd_run *run, struct fwd_attack *attack)
 			fwd_report_table(run);
 			table += run->conf->interval;
 		}
-		for (; now >= tick; tick += FWD_L2_TICK_S)
+		while (now >= tick) {
 			for (unsigned int i = 0; i < run->conf->nr_tenants; i++)
 				if (run->tenants[i].table != NULL)
 					fwd_l2_tick(run->tenants[i].table);
+			tick += FWD_L2_TICK_S;
+		}
 	}
 }
 

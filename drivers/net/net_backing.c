@@ -214,7 +214,7 @@ static void open_up(const struct net_port *port)
 
 int net_backing_start(struct net_port *port)
 {
-	uint16_t nr_rx_desc, nr_tx_desc;
+	uint16_t nr_rx_desc = 0, nr_tx_desc = 0;
 	int rc;
 
 	if (!net_backing_ours(port))

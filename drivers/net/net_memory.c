@@ -30,7 +30,7 @@ struct net_memory {
 	struct moat_domain *domain;
 	struct moat_lane *lane;
 	pthread_mutex_t lock; /* extents and lane: memory comes and goes on any thread */
-	TAILQ_HEAD(, extent) extents;
+	TAILQ_HEAD(extents, extent) extents;
 	bool told; /* the callback is registered */
 };
 

@@ -352,7 +352,7 @@ static bool iotlb_find(struct moat_softvtd *sv, struct sv_shard *shard, struct s
 
 		if (e == NULL)
 			continue;
-		*reason = SV_REASON(e->data) & 0xff;
+		*reason = SV_REASON(e->data);
 		if (*reason == 0)
 			*reason = permission(sv, rq, e->data);
 		if (*reason != 0 && !sv->conf.cm)

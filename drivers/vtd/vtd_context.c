@@ -254,7 +254,7 @@ int vtd_attach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t si
 int vtd_detach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid)
 {
 	struct vtd *v = vtd_of(unit);
-	moat_sid_t alias[MOAT_VTD_ALIASES], gone[MOAT_VTD_ALIASES];
+	moat_sid_t alias[MOAT_VTD_ALIASES], gone[MOAT_VTD_ALIASES] = { 0 };
 	unsigned int n = aliases(v, sid, alias), nr_gone = 0;
 	int ret;
 
@@ -329,7 +329,7 @@ int moat_vtd_pass_through(struct moat_unit *unit, moat_sid_t sid)
 int moat_vtd_block(struct moat_unit *unit, moat_sid_t sid)
 {
 	struct vtd *v = vtd_of(unit);
-	moat_sid_t gone[1];
+	moat_sid_t gone[1] = { sid };
 	int ret;
 
 	pthread_mutex_lock(&v->lock);

@@ -36,7 +36,7 @@ static int open_proc(const char *path)
 
 static bool read_all(int fd, uint64_t word[], unsigned int n, uint64_t first)
 {
-	return pread(fd, word, n * 8, first * 8) == (ssize_t)(n * 8);
+	return pread(fd, word, n * 8, first * 8) == (ssize_t)n * 8;
 }
 
 /** The pages from `page` on follow `*pfn` one by one (0: any) and belong to hugepages. */
@@ -119,9 +119,7 @@ static bool find_hugetlbfs(char *folder, size_t room)
 	while (!found && (m = getmntent(f)) != NULL) {
 		found = strcmp(m->mnt_type, "hugetlbfs") == 0 && access(m->mnt_dir, W_OK) == 0 &&
 			statfs(m->mnt_dir, &fs) == 0 && fs.f_bsize == (long)MOAT_2M_SIZE &&
-			strlen(m->mnt_dir) < room;
-		if (found)
-			strcpy(folder, m->mnt_dir);
+			snprintf(folder, room, "%s", m->mnt_dir) < (int)room;
 	}
 	endmntent(f);
 	return found;

@@ -150,6 +150,8 @@ static inline struct pt_impl *pt_impl(const struct moat_pt *pt)
 
 static inline unsigned int pt_shift(unsigned int level)
 {
+	if (level - 1 > 4) /* a level is 1 to 5 */
+		__builtin_unreachable();
 	return MOAT_PAGE_SHIFT + 9 * (level - 1);
 }
 

@@ -165,9 +165,11 @@ static void do_dma(struct model *m)
 		return;
 	}
 	assert_int_equal(reached, p != NULL && (p->prot & need) != 0);
-	if (reached && !write)
+	if (p == NULL || !reached)
+		return;
+	if (!write)
 		assert_int_equal(got, p->frame);
-	if (reached && write)
+	else
 		assert_memory_equal(frame(m, p->frame) + 16, &value, sizeof(value));
 }
 

@@ -462,11 +462,12 @@ static void the_backing_port_is_taken_and_given_back(void **state)
 	struct fixture *f = *state;
 	struct rte_eth_dev_owner owner;
 	struct moat_net_info info;
-	uint16_t id;
 
 	assert_int_equal(rte_eth_dev_owner_get(f->wire.port, &owner), 0);
 	assert_string_equal(owner.name, "net_moat0");
-	RTE_ETH_FOREACH_DEV (id)
+	for (uint64_t id = 0;
+		(id = rte_eth_find_next_owned_by(id, RTE_ETH_DEV_NO_OWNER)) < RTE_MAX_ETHPORTS;
+		id++)
 		assert_int_not_equal(id, f->wire.port);
 	assert_int_equal(moat_net_info(f->port, &info), 0);
 	assert_string_equal(info.unit, "net_moat0.unit");

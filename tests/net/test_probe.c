@@ -129,7 +129,7 @@ static void source_ids_are_distinct_or_refused(void **state)
 	assert_int_equal(moat_net_queue_sid(port, 0, &sid), 0);
 	assert_int_equal(sid, MOAT_SID(0, 0x11, 0));
 	nic_destroy("net_moat1");
-	port = nic_create("net_moat1", "port=net_ring_x,unit=soft0,sid=00:10.2");
+	nic_create("net_moat1", "port=net_ring_x,unit=soft0,sid=00:10.2");
 	nic_destroy("net_moat1");
 	nic_destroy("net_moat0");
 	unit->ops->destroy(unit);

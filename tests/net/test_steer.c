@@ -10,7 +10,7 @@
 
 #include "harness.h"
 
-#define QUEUES 3
+#define QUEUES 3u
 
 struct fixture {
 	struct wire wire;

@@ -287,7 +287,7 @@ static void without_memory_for_tables_nothing_is_mapped(void **state)
 static void tables_that_were_given_back_are_used_again(void **state)
 {
 	struct moat_pt *pt = table(4, 48, 0);
-	struct moat_pt_pool_stats before, after;
+	struct moat_pt_pool_stats before = { 0 }, after;
 
 	for (unsigned int i = 0; i < 2000; i++) {
 		assert_int_equal(map(pt, 0, 0, 16 * MOAT_2M_SIZE, MOAT_R), 0);

@@ -48,8 +48,10 @@ static int by_value(const void *a, const void *b)
 
 static double median(uint64_t samples[ROUNDS])
 {
+	const uint64_t *middle = &samples[ROUNDS / 2];
+
 	qsort(samples, ROUNDS, sizeof(samples[0]), by_value);
-	return (samples[ROUNDS / 2 - 1] + samples[ROUNDS / 2]) / 2.0;
+	return (double)(middle[-1] + middle[0]) / 2;
 }
 
 /** Map `pages` pages, each `stride` pages from the next, then unmap them under one ticket. */

@@ -220,8 +220,8 @@ static void random_gathers_are_covered(void **state)
 	for (unsigned int round = 0; round < 3000; round++) {
 		struct moat_gather g = { 0 };
 		struct moat_qi_desc d[129];
-		uint64_t page[256], nr = 1 + rnd(256), total = 0,
-				    span = UINT64_C(1) << (4 + rnd(20));
+		uint64_t page[256] = { 0 }, nr = 1 + rnd(256), total = 0,
+			 span = UINT64_C(1) << (4 + rnd(20));
 		unsigned int n;
 
 		for (uint64_t i = 0; i < nr; i++) {

@@ -138,6 +138,7 @@ static inline void function(uint16_t segment, moat_sid_t sid, int port, uint8_t 
 {
 	uint8_t cfg[256] = { 0x86, 0x80, 0x34, 0x12 };
 	char path[256];
+	size_t at;
 	FILE *f;
 
 	if (secondary != 0) {
@@ -153,10 +154,10 @@ static inline void function(uint16_t segment, moat_sid_t sid, int port, uint8_t 
 		cfg[0x50] = 0x10;
 		cfg[0x52] = port << 4 | 2;
 	}
-	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%04x:" MOAT_SID_FMT, root, segment,
-		MOAT_SID_ARGS(sid));
+	at = (size_t)snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%04x:" MOAT_SID_FMT, root,
+		segment, MOAT_SID_ARGS(sid));
 	assert_int_equal(mkdir(path, 0755), 0);
-	strcat(path, "/config");
+	snprintf(path + at, sizeof(path) - at, "/config");
 	f = fopen(path, "wb");
 	assert_non_null(f);
 	assert_int_equal(fwrite(cfg, 1, sizeof(cfg), f), sizeof(cfg));

@@ -50,7 +50,7 @@ static void make_dev_mem(const void *registers)
 
 	snprintf(path, sizeof(path), "%s/dev", root);
 	assert_int_equal(mkdir(path, 0755), 0);
-	strcat(path, "/mem");
+	snprintf(path, sizeof(path), "%s/dev/mem", root);
 	fd = open(path, O_RDWR | O_CREAT, 0600);
 	assert_true(fd >= 0);
 	assert_int_equal(ftruncate(fd, 0xc8001000), 0);
