@@ -18,7 +18,7 @@
 struct host {
 	char name[16];
 	char *root;
-	pthread_mutex_t lock; /* of `pci`, which is scanned anew when a function is not known */
+	pthread_mutex_t lock; /* of `pci`, which is scanned anew for each admission */
 	unsigned int index;   /* of the unit in `dmar` */
 	uint16_t segment;
 	struct moat_dmar *dmar;
@@ -67,12 +67,12 @@ void moat_vtd_host_unmap(const struct moat_dmar_unit *unit, struct moat_vtd_wind
 
 /* ---------------------------------------------------------------------------- who is behind it */
 
-/** Virtual functions come and go: look again for one that was not there. Under the lock. */
-static void rescan(struct host *h, moat_sid_t sid)
+/** Virtual functions come and go, drivers are bound: look again. Under the lock. */
+static void rescan(struct host *h)
 {
 	struct moat_pci *now;
 
-	if (moat_pci_find(h->pci, h->segment, sid) != NULL || moat_pci_scan(h->root, &now) != 0)
+	if (moat_pci_scan(h->root, &now) != 0)
 		return;
 	moat_pci_free(h->pci);
 	h->pci = now;
@@ -81,6 +81,7 @@ static void rescan(struct host *h, moat_sid_t sid)
 /** The table's verdict on a function. Under the lock. */
 static int verdict(const struct host *h, moat_sid_t sid)
 {
+	const struct moat_pci_fn *fn = moat_pci_find(h->pci, h->segment, sid);
 	const struct moat_dmar_rmrr *r = moat_dmar_rmrr_of(h->dmar, h->pci, h->segment, sid);
 	int unit = moat_dmar_unit_of(h->dmar, h->pci, h->segment, sid);
 
@@ -96,6 +97,13 @@ static int verdict(const struct host *h, moat_sid_t sid)
 			" for it (RMRR), memory that it may use at any "
 			"time; look for a setting of the firmware that ends this",
 			h->segment, MOAT_SID_ARGS(sid), r->base, r->limit);
+	if (fn != NULL && fn->driver[0] != '\0' && !moat_pci_is_users(fn))
+		return moat_error(-EBUSY,
+			"%04x:" MOAT_SID_FMT
+			" is the kernel's: its driver %s would be refused all DMA; "
+			"bind it to uio_pci_generic first (dpdk-devbind.py --bind=uio_pci_generic "
+			"%04x:" MOAT_SID_FMT ")",
+			h->segment, MOAT_SID_ARGS(sid), fn->driver, h->segment, MOAT_SID_ARGS(sid));
 	return 0;
 }
 
@@ -106,7 +114,7 @@ static int host_admit(void *ctx, moat_sid_t sid)
 	int ret;
 
 	pthread_mutex_lock(&h->lock);
-	rescan(h, sid);
+	rescan(h);
 	ret = verdict(h, sid);
 	pthread_mutex_unlock(&h->lock);
 	return ret;
@@ -213,6 +221,25 @@ static int look_around(struct host *h, const struct moat_vtd_host_conf *conf)
 	return ret;
 }
 
+/**
+ * A unit that changes hands is off for a moment, and what a process that was killed had devices do
+ * would then go to wherever their IOVAs happen to point. So those devices are told to stop: the
+ * tenants', and all that no driver of the kernel's has in use.
+ */
+static int quiet(const struct host *h, const struct moat_vtd_host_conf *conf)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; ret == 0 && i < h->pci->n; i++) {
+		const struct moat_pci_fn *fn = &h->pci->fn[i];
+
+		if (fn->segment == h->segment && !fn->bridge &&
+			(moat_pci_is_users(fn) || is_tenants(conf, fn->sid)))
+			ret = moat_pci_quiet(h->root, fn);
+	}
+	return ret;
+}
+
 static int bring_up(struct host *h, const struct moat_vtd_host_conf *conf, struct moat_unit **unit)
 {
 	struct moat_vtd_conf vtd = {
@@ -230,8 +257,10 @@ static int bring_up(struct host *h, const struct moat_vtd_host_conf *conf, struc
 		.release = host_free,
 		.ctx = h,
 	};
-	int ret = moat_vtd_create(&vtd, unit);
+	int ret = conf->take_over ? quiet(h, conf) : 0;
 
+	if (ret == 0)
+		ret = moat_vtd_create(&vtd, unit);
 	if (ret == 0)
 		moat_vtd_hugepages_sweep(h->pages); /* the unit walks our tables now */
 	return ret;

@@ -35,13 +35,17 @@ struct moat_vtd_host_conf {
 	unsigned int nr_tenants;
 	uint8_t qi_order; /* as struct moat_vtd_conf has them */
 	uint32_t deadline_ms;
+	/** Own a unit that is found enabled. Devices that processes have (uio, vfio), or had before they
+	 * were killed, are told to start no more DMA (Bus Master Enable): DPDK lets them when it probes
+	 * them. `_ir`: even if it remaps interrupts, which then stops. */
 	bool take_over, take_over_ir;
 };
 
 /**
  * Own a unit of this machine; it is named "dmar<index>".
  * @return as moat_vtd_create(); also -ENODEV: no such unit, or a tenant is behind another one;
- *   -EPERM: firmware has reserved memory for a tenant's function (RMRR); -EACCES: /dev/mem cannot be
+ *   -EPERM: firmware has reserved memory for a tenant's function (RMRR); -EBUSY: a tenant's function
+ *   has a driver of the kernel's, or the unit is in use; -EACCES: /dev/mem cannot be
  *   mapped; -ENOMEM: no hugepages. moat_error_text() has the sentence. Control path, root.
  */
 int moat_vtd_host_create(const struct moat_vtd_host_conf *conf, struct moat_unit **unit);

@@ -3,6 +3,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@
 /* Configuration space (PCI Local Bus Specification, "Configuration Space Organization"). */
 #define CFG_VENDOR      0x00
 #define CFG_DEVICE      0x02
+#define CFG_COMMAND     0x04
+#define CFG_COMMAND_BME 0x04
 #define CFG_STATUS      0x06
 #define CFG_STATUS_CAPS 0x10
 #define CFG_HEADER      0x0e
@@ -54,21 +57,28 @@ static bool parse_name(const char *name, uint16_t *segment, moat_sid_t *sid)
 	return true;
 }
 
-static void read_physfn(const char *folder, struct moat_pci_fn *fn)
+/** The last part of what <folder>/<link> leads to; "" where there is no such link. */
+static const char *link_name(const char *folder, const char *link, char target[PATH_MAX])
 {
-	char path[PATH_MAX], target[PATH_MAX];
+	char path[PATH_MAX];
 	const char *name;
-	uint16_t segment;
 	ssize_t len;
 
-	fn->physfn = fn->sid;
-	snprintf(path, sizeof(path), "%s/physfn", folder);
-	len = readlink(path, target, sizeof(target) - 1);
-	if (len < 0)
-		return;
-	target[len] = '\0';
+	snprintf(path, sizeof(path), "%s/%s", folder, link);
+	len = readlink(path, target, PATH_MAX - 1);
+	target[len < 0 ? 0 : len] = '\0';
 	name = strrchr(target, '/');
-	fn->virtfn = parse_name(name != NULL ? name + 1 : target, &segment, &fn->physfn);
+	return name != NULL ? name + 1 : target;
+}
+
+static void read_links(const char *folder, struct moat_pci_fn *fn)
+{
+	char target[PATH_MAX];
+	uint16_t segment;
+
+	fn->physfn = fn->sid;
+	fn->virtfn = parse_name(link_name(folder, "physfn", target), &segment, &fn->physfn);
+	snprintf(fn->driver, sizeof(fn->driver), "%.31s", link_name(folder, "driver", target));
 }
 
 static bool read_fn(const char *devices, const char *name, struct moat_pci_fn *fn)
@@ -98,7 +108,7 @@ static bool read_fn(const char *devices, const char *name, struct moat_pci_fn *f
 		fn->secondary = cfg[CFG_SECONDARY];
 		fn->subordinate = cfg[CFG_SUBORDINATE];
 	}
-	read_physfn(folder, fn);
+	read_links(folder, fn);
 	return true;
 }
 
@@ -226,4 +236,36 @@ const struct moat_pci_fn *moat_pci_follow(const struct moat_pci *pci, uint16_t s
 			return NULL;
 	}
 	return fn;
+}
+
+bool moat_pci_is_users(const struct moat_pci_fn *fn)
+{
+	static const char *const drivers[] = { "uio_pci_generic", "igb_uio", "vfio-pci" };
+
+	for (unsigned int i = 0; i < RTE_DIM(drivers); i++)
+		if (strcmp(fn->driver, drivers[i]) == 0)
+			return true;
+	return false;
+}
+
+int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn)
+{
+	char path[PATH_MAX];
+	uint16_t command;
+	bool done;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%04x:" MOAT_SID_FMT "/config",
+		root != NULL ? root : "", fn->segment, MOAT_SID_ARGS(fn->sid));
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	done = fd >= 0 && pread(fd, &command, sizeof(command), CFG_COMMAND) == sizeof(command);
+	command &= ~CFG_COMMAND_BME;
+	done = done && pwrite(fd, &command, sizeof(command), CFG_COMMAND) == sizeof(command);
+	if (fd >= 0)
+		close(fd);
+	return done ? 0
+		    : moat_error(-EACCES,
+			      "%s: %s; ending a device's DMA takes root, and a kernel that is not "
+			      "locked down",
+			      path, strerror(errno));
 }

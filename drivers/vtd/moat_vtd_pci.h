@@ -40,6 +40,7 @@ struct moat_pci_fn {
 	bool virtfn;
 	moat_sid_t physfn; /* virtual function: its physical one; else itself */
 	uint16_t vendor, device;
+	char driver[32]; /* of the kernel, that it is bound to; "": none */
 };
 
 struct moat_pci {
@@ -63,6 +64,15 @@ const struct moat_pci_fn *moat_pci_find(const struct moat_pci *pci, uint16_t seg
 /** The bridge that leads to `bus`, the lowest one where several do; NULL: a root bus. */
 const struct moat_pci_fn *moat_pci_bridge_to(const struct moat_pci *pci, uint16_t segment,
 	uint8_t bus);
+
+/** Whether a function is bound to a driver that leaves it to a process (uio, vfio). */
+bool moat_pci_is_users(const struct moat_pci_fn *fn);
+
+/**
+ * Let a function start no more DMA (Bus Master Enable off), until whoever drives it next lets it.
+ * @return 0, -EACCES; moat_error_text(). Control path, root.
+ */
+int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn);
 
 /**
  * The source-ids that requests of a function may carry: its own, and what conventional bridges on

@@ -193,6 +193,7 @@ void edu_open(struct edu *edu, const char *variable)
 	int bar = open_function(bdf, "resource0");
 	uint16_t command;
 
+	edu->bdf = bdf;
 	edu->sid = machine_sid(bdf);
 	if (pread(config, &command, sizeof(command), PCI_COMMAND) != sizeof(command))
 		err(1, "%s: configuration space", bdf);
@@ -206,6 +207,17 @@ void edu_open(struct edu *edu, const char *variable)
 		errx(1, "%s is no edu device", bdf);
 	close(config);
 	close(bar);
+}
+
+bool edu_is_master(const struct edu *edu)
+{
+	int config = open_function(edu->bdf, "config");
+	uint16_t command;
+
+	if (pread(config, &command, sizeof(command), PCI_COMMAND) != sizeof(command))
+		err(1, "%s: configuration space", edu->bdf);
+	close(config);
+	return command & PCI_COMMAND_MASTER;
 }
 
 static void edu_run(const struct edu *edu, uint64_t src, uint64_t dst, uint64_t len, uint32_t cmd)

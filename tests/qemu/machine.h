@@ -37,6 +37,7 @@ unsigned int machine_functions(moat_sid_t sids[], unsigned int max, const moat_s
 /** QEMU's "edu" device: 4 KiB of memory of its own and a DMA engine that takes 100 ms a run. */
 struct edu {
 	volatile char *bar;
+	const char *bdf;
 	moat_sid_t sid;
 };
 
@@ -44,6 +45,8 @@ struct edu {
 
 /** Map its registers and let it be bus master. Exits with a message where it is not. */
 void edu_open(struct edu *edu, const char *variable);
+/** May it start DMA? */
+bool edu_is_master(const struct edu *edu);
 /** The device reads `len` bytes at `iova` into its memory. Whether it got them it cannot say. */
 void edu_read(const struct edu *edu, uint64_t iova, uint64_t len);
 /** The device writes `len` bytes of its memory to `iova`. */

@@ -109,7 +109,7 @@ static void the_unit_is_found_owned_and_given_back(void **state)
 	assert_int_equal(fault.reason, VTD_FR_CONTEXT_P);
 	must(moat_domain_create(unit, &dconf, &domain));
 	assert_int_equal(moat_domain_attach(domain, serial), -EBUSY);
-	assert_non_null(strstr(moat_error_text(), "belongs to the kernel"));
+	assert_non_null(strstr(moat_error_text(), "0000:00:02.0 is the kernel's: its driver virtio-pci"));
 	must(moat_domain_attach(domain, edu.sid));
 	lane = moat_lane_open(domain);
 	assert_non_null(lane);
@@ -163,6 +163,7 @@ static void a_killed_owners_unit_walks_its_tables_until_it_is_taken_over(void **
 {
 	uint64_t *shared = mmap(NULL, MOAT_2M_SIZE, PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
+	struct moat_fault fault;
 	struct moat_unit *unit;
 	char *pages;
 
@@ -185,7 +186,12 @@ static void a_killed_owners_unit_walks_its_tables_until_it_is_taken_over(void **
 	conf.take_over = true;
 	must(moat_vtd_host_create(&conf, &unit));
 	assert_int_equal(files(false), files(true)); /* what was left is gone */
+	assert_false(edu_is_master(&edu));           /* nor does the device go on by itself */
+	edu_open(&edu, "DEVICE0");
+	assert_true(edu_is_master(&edu));
 	assert_false(arrives(IOVA, shared));
+	assert_int_equal(unit->ops->faults(unit, &fault, 1), 1);
+	assert_int_equal(fault.reason, VTD_FR_CONTEXT_P);
 	unit->ops->destroy(unit);
 	assert_int_equal(files(false), 0);
 	munmap(shared, MOAT_2M_SIZE);

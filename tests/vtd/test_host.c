@@ -71,6 +71,58 @@ static void a_tenant_of_another_unit_is_refused_with_its_unit(void **state)
 	assert_refused(3, MOAT_SID(1, 0, 0), -ENODEV, "no unit dmar3: the DMAR table has 3");
 }
 
+static void a_tenant_with_a_driver_of_the_kernels_is_refused_with_what_to_do(void **state)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/0000:01:00.0/driver", root);
+	assert_int_equal(symlink("../../../../bus/pci/drivers/igb", path), 0);
+	assert_refused(-1, MOAT_SID(1, 0, 0), -EBUSY,
+		"0000:01:00.0 is the kernel's: its driver igb would");
+	assert_non_null(strstr(moat_error_text(), "--bind=uio_pci_generic 0000:01:00.0"));
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("../../../../bus/pci/drivers/uio_pci_generic", path), 0);
+	assert_refused(-1, MOAT_SID(1, 0, 0), -EACCES, "/dev/mem"); /* that was not it */
+}
+
+/** A function's command register; `value` >= 0: written first. */
+static uint16_t command_of(const char *bdf, int value)
+{
+	uint16_t command = (uint16_t)value;
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/config", root, bdf);
+	f = fopen(path, "r+b");
+	assert_non_null(f);
+	assert_int_equal(fseek(f, 4, SEEK_SET), 0);
+	if (value >= 0)
+		assert_int_equal(fwrite(&command, 2, 1, f), 1);
+	assert_int_equal(fseek(f, 4, SEEK_SET), 0);
+	assert_int_equal(fread(&command, 2, 1, f), 1);
+	fclose(f);
+	return command;
+}
+
+static void a_function_is_told_to_start_no_more_dma(void **state)
+{
+	const struct moat_pci_fn *fn;
+	struct moat_pci *pci;
+	char path[256];
+
+	assert_int_equal(command_of("0000:01:00.0", 0x0406), 0x0406);
+	assert_int_equal(moat_pci_scan(root, &pci), 0);
+	fn = moat_pci_find(pci, 0, MOAT_SID(1, 0, 0));
+	assert_non_null(fn);
+	assert_int_equal(moat_pci_quiet(root, fn), 0);
+	assert_int_equal(command_of("0000:01:00.0", -1), 0x0402);
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/0000:01:00.0/config", root);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(moat_pci_quiet(root, fn), -EACCES);
+	assert_non_null(strstr(moat_error_text(), path));
+	moat_pci_free(pci);
+}
+
 static void registers_that_cannot_be_mapped_are_explained(void **state)
 {
 	assert_refused(-1, MOAT_SID(1, 0, 0), -EACCES, "/dev/mem");
@@ -117,6 +169,11 @@ int main(void)
 			no_machine),
 		cmocka_unit_test_setup_teardown(a_tenant_of_another_unit_is_refused_with_its_unit,
 			machine, no_machine),
+		cmocka_unit_test_setup_teardown(
+			a_tenant_with_a_driver_of_the_kernels_is_refused_with_what_to_do, machine,
+			no_machine),
+		cmocka_unit_test_setup_teardown(a_function_is_told_to_start_no_more_dma, machine,
+			no_machine),
 		cmocka_unit_test_setup_teardown(registers_that_cannot_be_mapped_are_explained,
 			machine, no_machine),
 		cmocka_unit_test_setup_teardown(an_address_with_no_unit_is_told, machine,
