@@ -109,7 +109,8 @@ static void the_unit_is_found_owned_and_given_back(void **state)
 	assert_int_equal(fault.reason, VTD_FR_CONTEXT_P);
 	must(moat_domain_create(unit, &dconf, &domain));
 	assert_int_equal(moat_domain_attach(domain, serial), -EBUSY);
-	assert_non_null(strstr(moat_error_text(), "0000:00:02.0 is the kernel's: its driver virtio-pci"));
+	assert_non_null(
+		strstr(moat_error_text(), "0000:00:02.0 is the kernel's: its driver virtio-pci"));
 	must(moat_domain_attach(domain, edu.sid));
 	lane = moat_lane_open(domain);
 	assert_non_null(lane);
