@@ -179,10 +179,11 @@ static void page_released(struct sv_oracle *o, struct record *r, uint64_t now, u
 {
 	uint64_t word = get(&r->word);
 
-	/* Mapped again, or unmapped again by another cause: early reuse, counted when it happened. */
+	/* Mapped again, or unmapped again by another cause: early reuse, counted when it happened.
+	 * Released already by the same cause: handed on before its ticket, which is done now. */
 	if (STATE(word) == UNMAPPED && get(&r->cause) == cause)
 		set(r, now, RELEASED, 0, cause);
-	else if (STATE(word) == NEVER || STATE(word) == RELEASED)
+	else if (STATE(word) == NEVER || (STATE(word) == RELEASED && get(&r->cause) != cause))
 		count(&o->stats.errors);
 }
 

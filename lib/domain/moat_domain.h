@@ -79,6 +79,7 @@ int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
 typedef uint64_t moat_ticket_t;
 
 #define MOAT_LANE_BATCHES 64 /* in flight at most; a power of two */
+#define MOAT_LANE_WINDOWS 40 /* classes of exposure, by the power of two of TSC cycles */
 
 /** A batch of unmaps from the first page gathered to the ticket done. */
 struct moat_batch {
@@ -103,6 +104,8 @@ struct moat_lane_stats {
 	uint64_t exposed_pages;
 	uint64_t exposed_page_cycles; /* pages times TSC cycles */
 	uint64_t exposed_max;         /* TSC cycles, the longest of any page */
+	/* Distribution: exposed_windows[i] pages could be reached for 2^i to 2^(i+1) - 1 cycles. */
+	uint64_t exposed_windows[MOAT_LANE_WINDOWS];
 };
 
 struct moat_lane {
@@ -114,8 +117,8 @@ struct moat_lane {
 	struct moat_lane_stats stats;
 	unsigned int reader; /* thread id in domain->readers */
 	bool online;         /* a reader: other lanes' tickets wait for its polls */
-	bool hands_on_early; /* mode deferred: pages are handed on at the unmap, before the ticket;
-				* only the witness needs to know */
+	bool hands_on_early; /* what is unmapped now is handed on at once, before its ticket (mode
+				* deferred); only the witness needs to know */
 	struct moat_batch batch[MOAT_LANE_BATCHES];
 } __rte_cache_aligned;
 

@@ -329,10 +329,14 @@ moat_ticket_t moat_lane_flush(struct moat_lane *lane)
 static void account_exposure(struct moat_lane *lane, const struct moat_batch *batch)
 {
 	uint64_t open = rte_rdtsc() - batch->exposed_since;
+	unsigned int log2 = 63 - (unsigned int)__builtin_clzll(open | 1);
 
+	if (MOAT_MUTANT(WINDOW_UNDERSTATED))
+		open /= 16;
 	lane->stats.exposed_pages += batch->exposed;
 	lane->stats.exposed_page_cycles += batch->exposed * open;
 	lane->stats.exposed_max = RTE_MAX(lane->stats.exposed_max, open);
+	lane->stats.exposed_windows[RTE_MIN(log2, MOAT_LANE_WINDOWS - 1u)] += batch->exposed;
 }
 
 /* The ticket is done: hand back what waited for it. */
@@ -341,7 +345,7 @@ static void batch_reclaim(struct moat_lane *lane, struct moat_batch *batch)
 	struct moat_domain *domain = lane->domain;
 	struct moat_witness *witness = domain->unit->witness;
 
-	if (unlikely(witness != NULL && !lane->hands_on_early))
+	if (unlikely(witness != NULL)) /* what was handed on early it has released already */
 		for (uint32_t i = 0; i < batch->gather.n; i++)
 			witness->released(witness, domain->did, batch->gather.run[i].iova,
 				batch->gather.run[i].len, batch_cause(lane, lane->done + 1));

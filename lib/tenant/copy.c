@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "moat_mutant.h"
 #include "tenant_impl.h"
 
 /* What the PMD and the application have to say about a packet, beside its bytes. */
@@ -65,8 +66,13 @@ static uint16_t copy_burst(struct tenant_lcore *lc, struct rte_mempool *pool,
 	uint16_t kept = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
-		struct rte_mbuf *copy = copy_packet(pool, pkts[i]);
+		struct rte_mbuf *copy;
 
+		if (MOAT_MUTANT(COPY_NOT)) { /* hand on the shadow itself */
+			pkts[kept++] = pkts[i];
+			continue;
+		}
+		copy = copy_packet(pool, pkts[i]);
 		if (likely(copy != NULL)) {
 			lc->copied += pkts[i]->pkt_len;
 			rte_pktmbuf_free(pkts[i]);

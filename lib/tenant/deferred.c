@@ -11,6 +11,7 @@
 
 #include <rte_cycles.h>
 
+#include "moat_mutant.h"
 #include "tenant_impl.h"
 
 moat_ticket_t tenant_deferred_flush(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t now)
@@ -19,16 +20,17 @@ moat_ticket_t tenant_deferred_flush(struct moat_tenant *t, struct tenant_lcore *
 	const struct moat_gather *gather = &lane->batch[lane->flushed % MOAT_LANE_BATCHES].gather;
 	moat_ticket_t ticket;
 
-	if (lane->flushed - lane->done >= MOAT_LANE_BATCHES || moat_gather_empty(gather))
+	if (moat_gather_empty(gather))
 		return lane->flushed;
+	if (MOAT_MUTANT(DEFERRED_NO_TIMER) && gather->pages < t->conf.deferred_pages)
+		return lane->flushed + 1;
 	if (lc->deadline == 0)
 		lc->deadline = now + t->conf.deferred_us * (rte_get_tsc_hz() / 1000000);
 	if (gather->pages < t->conf.deferred_pages && now < lc->deadline)
 		return lane->flushed + 1;
-	ticket = moat_lane_flush(lane);
-	if (ticket == 0) /* the queue is full; a later poll comes here again */
-		return lane->flushed + 1;
-	lc->deadline = 0;
+	ticket = tenant_flush(lane);
+	if (ticket == lane->flushed)
+		lc->deadline = 0;
 	return ticket;
 }
 
@@ -49,19 +51,28 @@ uint16_t tenant_rx_deferred(uint16_t port, uint16_t queue, struct rte_mbuf *pkts
 	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
 	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
 	struct tenant_lcore *lc;
+	moat_ticket_t before;
+	uint32_t pages;
 	uint64_t now;
+	int rc;
 
 	if (n == 0)
 		return 0;
 	lc = tenant_lcore(t);
 	n = tenant_receive(t, lc, pkts, n);
 	now = rte_rdtsc();
-	moat_lane_expose(lc->lane, count_pages(pkts, n), now);
-	if (unlikely(tenant_unmap_burst(t, lc->lane, pkts, n) != 0)) {
+	before = lc->lane->flushed;
+	pages = count_pages(pkts, n);
+	moat_lane_expose(lc->lane, pages, now);
+	lc->lane->hands_on_early = true;
+	rc = tenant_unmap_burst(t, lc, pkts, n);
+	lc->lane->hands_on_early = false;
+	if (unlikely(rc != 0)) {
 		lc->lost += n;
 		return 0;
 	}
-	moat_lane_expose(lc->lane, 0, now); /* the unmaps may have gone on into a batch more */
+	if (unlikely(lc->lane->flushed != before)) /* which of them went on into another batch is */
+		moat_lane_expose(lc->lane, pages, now); /* not known: all did */
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
 	tenant_deferred_flush(t, lc, now);
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_SUBMIT);

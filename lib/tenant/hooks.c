@@ -60,7 +60,7 @@ uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct r
 
 /* --------------------------------------------------------------------------------- receiving */
 
-int tenant_unmap_burst(struct moat_tenant *t, struct moat_lane *lane, struct rte_mbuf *pkts[],
+int tenant_unmap_burst(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n)
 {
 	struct tenant_run run = { 0 };
@@ -68,8 +68,8 @@ int tenant_unmap_burst(struct moat_tenant *t, struct moat_lane *lane, struct rte
 
 	for (uint16_t i = 0; i < n && rc == 0; i++)
 		for (const struct rte_mbuf *m = pkts[i]; m != NULL && rc == 0; m = m->next)
-			rc = tenant_run_add_unmap(t, lane, &run, m);
-	return rc == 0 ? tenant_run_unmap(t, lane, &run) : rc;
+			rc = tenant_run_add_unmap(t, lc, &run, m);
+	return rc == 0 ? tenant_run_unmap(t, lc, &run) : rc;
 }
 
 /* Strict's rule: wait until the ticket of all that was gathered is done. */
@@ -106,7 +106,7 @@ static uint16_t rx_strict(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[]
 		return 0;
 	lc = tenant_lcore(t);
 	n = tenant_receive(t, lc, pkts, n);
-	rc = tenant_unmap_burst(t, lc->lane, pkts, n);
+	rc = tenant_unmap_burst(t, lc, pkts, n);
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
 	if (MOAT_MUTANT(HAND_ON_EARLY))
 		moat_lane_flush(lc->lane);
@@ -127,10 +127,10 @@ static uint16_t rx_strict(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[]
 static int take_away(struct moat_tenant *t, struct tenant_lcore *lc, const struct rte_mbuf *m)
 {
 	struct tenant_run run = { 0 };
-	int rc = tenant_run_add_unmap(t, lc->lane, &run, m);
+	int rc = tenant_run_add_unmap(t, lc, &run, m);
 
 	if (rc == 0)
-		rc = tenant_run_unmap(t, lc->lane, &run);
+		rc = tenant_run_unmap(t, lc, &run);
 	return rc == 0 ? wait_for_ticket(lc) : rc;
 }
 
@@ -153,7 +153,7 @@ static int map_packet(struct moat_tenant *t, struct tenant_lcore *lc, struct ten
 		if (unlikely(now != 0))
 			rc = take_away(t, lc, m);
 		if (rc == 0)
-			rc = tenant_run_add_map(t, lc->lane, run, m, prot);
+			rc = tenant_run_add_map(t, lc, run, m, prot);
 	}
 	return rc;
 }
@@ -201,7 +201,7 @@ static uint16_t tx_map(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], u
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
 	for (uint16_t i = 0; i < n; i++)
 		failed |= map_packet(t, lc, &run, pkts[i]) != 0;
-	failed |= tenant_run_map(t, lc->lane, &run, tenant_tx_prot(t)) != 0;
+	failed |= tenant_run_map(t, lc, &run, tenant_tx_prot(t)) != 0;
 	if (unlikely(failed))
 		n = put_unmapped_last(t, lc, pkts, n);
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_MAP);

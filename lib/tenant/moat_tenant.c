@@ -73,7 +73,6 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 	if (RTE_PER_LCORE(rcu_users)++ == 0)
 		rcu_register_thread();
 	lc->entered = true;
-	lc->lane->hands_on_early = t->conf.mode == MOAT_DEFERRED;
 	moat_lane_online(lc->lane);
 	return 0;
 }
@@ -106,7 +105,7 @@ void moat_tenant_poll(struct moat_tenant *t)
 	if (t->conf.mode == MOAT_DEFERRED)
 		tenant_deferred_flush(t, lc, rte_rdtsc());
 	else
-		moat_lane_flush(lane); /* what a full queue refused earlier */
+		tenant_flush(lane); /* what a full queue refused earlier */
 	if (moat_lane_poll(lane) != before)
 		for (unsigned int i = 0; i < t->nr_pools; i++)
 			moat_pool_release(t->pools[i], lane->done);
@@ -335,6 +334,14 @@ int moat_tenant_queue_remove(struct moat_tenant *t, uint16_t port, uint16_t queu
 	return tenant_rings_sync(t);
 }
 
+uint16_t moat_tenant_held(struct moat_tenant *t, uint16_t port, uint16_t queue,
+	struct rte_mbuf *pkts[], uint16_t max)
+{
+	int i = find_queue(t, port, queue);
+
+	return i < 0 ? 0 : tenant_held_get(t->queues[i], pkts, max);
+}
+
 /* ----------------------------------------------------------------------------- asking */
 
 const char *moat_tenant_name(const struct moat_tenant *t)
@@ -402,6 +409,8 @@ void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
 		stats->copied += lc->copied;
 		stats->delay_max = RTE_MAX(stats->delay_max, lc->delay_max);
 	}
+	for (unsigned int i = 0; i < t->nr_queues; i++)
+		stats->held += tenant_held_count(t->queues[i]->held);
 	for (unsigned int i = 0; i < t->nr_pools; i++)
 		stats->quarantined += moat_pool_quarantined(t->pools[i]);
 	stats->lane.exposed_max = longest;

@@ -28,6 +28,7 @@
  * leave.
  */
 
+#include <rte_mbuf.h>
 #include <rte_mempool.h>
 
 #include "moat_cost.h"
@@ -107,7 +108,8 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
  * tenant's heap holds by now. After the queues' set-up, before the port is started. Control path.
  */
 int moat_tenant_queue_add(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
-/** Take them off, and free what mode pipelined still holds. The queue's lcore has left. */
+/** Take them off, and free what mode pipelined still holds (moat_tenant_held() gets it first). The
+ * queue's lcore has left. */
 int moat_tenant_queue_remove(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
 
 /** The calling lcore begins / ends polling this tenant's queues. It must be an EAL lcore. */
@@ -122,6 +124,15 @@ int moat_tenant_lcore_leave(struct moat_tenant *tenant);
  */
 void moat_tenant_poll(struct moat_tenant *tenant);
 
+/**
+ * Packets that mode pipelined still holds back on a queue, without asking the device for more: waits
+ * for their tickets, and hands out up to `max`. An lcore that stops polling a queue for good calls
+ * this until it returns 0, and no packet is lost. In the other modes, and where the unit does not
+ * answer any more, 0. The calling lcore has entered and polls this queue.
+ */
+uint16_t moat_tenant_held(struct moat_tenant *tenant, uint16_t port, uint16_t queue,
+	struct rte_mbuf *pkts[], uint16_t max);
+
 /** The calling lcore's lane, or NULL before it entered. For applications that map on their own. */
 struct moat_lane *moat_tenant_lane(struct moat_tenant *tenant);
 
@@ -130,14 +141,16 @@ struct moat_tenant_stats {
 	struct moat_lane_stats lane; /* sum over lcores */
 	uint64_t iotlb_hits, iotlb_misses, iotlb_faults;
 	uint64_t verify_failed; /* received buffers the device had no right to write; dropped */
-	uint64_t waits;         /* times an lcore waited for a ticket (mode strict) */
-	uint64_t quarantined;   /* buffers waiting for their ticket now */
-	uint64_t starved;       /* allocations refused while buffers were quarantined */
-	uint64_t map_failed;    /* packets not sent because their buffer could not be mapped */
-	uint64_t overrun;       /* packets dropped: too many held back, or none free to copy into */
-	uint64_t lost;          /* packets never handed on because the unit did not answer */
-	uint64_t copied;        /* bytes, mode copy */
-	uint64_t delay_max;     /* TSC cycles a packet was held back at most, mode pipelined */
+	uint64_t
+		waits; /* times an lcore waited for a ticket: mode strict; else the lane was full */
+	uint64_t quarantined; /* buffers waiting for their ticket now */
+	uint64_t held;        /* packets held back now, mode pipelined */
+	uint64_t starved;     /* allocations refused while buffers were quarantined */
+	uint64_t map_failed;  /* packets not sent because their buffer could not be mapped */
+	uint64_t overrun;     /* packets dropped: too many held back, or none free to copy into */
+	uint64_t lost;        /* packets never handed on because the unit did not answer */
+	uint64_t copied;      /* bytes, mode copy */
+	uint64_t delay_max;   /* TSC cycles a packet was held back at most, mode pipelined */
 };
 /** Any thread; counters of running lcores are read as they are. */
 void moat_tenant_stats(struct moat_tenant *tenant, struct moat_tenant_stats *stats);

@@ -12,12 +12,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_cycles.h>
+
 #include "moat_mutant.h"
 #include "tenant_impl.h"
 
 struct tenant_held *tenant_held_create(void)
 {
 	return calloc(1, sizeof(struct tenant_held));
+}
+
+uint32_t tenant_held_count(const struct tenant_held *held)
+{
+	/* Relaxed: a report's number; the lcore that polls goes on meanwhile. */
+	return held == NULL ? 0
+			    : __atomic_load_n(&held->head, __ATOMIC_RELAXED) -
+			__atomic_load_n(&held->tail, __ATOMIC_RELAXED);
 }
 
 void tenant_held_destroy(struct tenant_held *held)
@@ -58,7 +68,7 @@ static uint16_t hand_on(struct tenant_held *held, struct tenant_lcore *lc, struc
 		uint32_t b = held->burst_tail % TENANT_HELD;
 
 		if (!moat_lane_done(lc->lane, held->bursts[b].ticket) &&
-			!MOAT_MUTANT(HAND_ON_EARLY))
+			!MOAT_MUTANT(PIPELINED_EARLY))
 			break;
 		while (held->tail != held->bursts[b].end && n < max)
 			pkts[n++] = held->pkts[held->tail++ % TENANT_HELD];
@@ -71,38 +81,55 @@ static uint16_t hand_on(struct tenant_held *held, struct tenant_lcore *lc, struc
 	return n;
 }
 
+/* A burst has come: unmap it, take its ticket, hold it back. */
+static void hold_back(struct tenant_queue *q, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
+	uint16_t n)
+{
+	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
+
+	n = tenant_receive(q->tenant, lc, pkts, n);
+	if (n == 0)
+		return; /* all were such as the device had no right to */
+	if (unlikely(tenant_unmap_burst(q->tenant, lc, pkts, n) != 0)) {
+		lc->lost += n; /* still reachable: nobody gets them */
+		return;
+	}
+	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
+	hold(q->held, lc, pkts, n, tenant_flush(lc->lane), watch->last);
+	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_SUBMIT);
+}
+
 uint16_t tenant_rx_pipelined(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
 	uint16_t max, void *arg)
 {
 	struct tenant_queue *q = arg;
-	struct moat_tenant *t = q->tenant;
 	struct tenant_held *held = q->held;
 	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
 	struct tenant_lcore *lc;
 
 	if (n == 0 && held->burst_head == held->burst_tail)
 		return 0;
-	lc = tenant_lcore(t);
+	lc = tenant_lcore(q->tenant);
 	if (n != 0) {
-		moat_ticket_t ticket;
-
-		n = tenant_receive(t, lc, pkts, n);
-		if (unlikely(tenant_unmap_burst(t, lc->lane, pkts, n) != 0)) {
-			lc->lost += n; /* still reachable: nobody gets them */
-			n = 0;
-		}
-		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
-		ticket = moat_lane_flush(lc->lane);
-		if (unlikely(ticket == 0)) /* the queue is full; the next flush takes it along */
-			ticket = lc->lane->flushed + 1;
-		hold(held, lc, pkts, n, ticket, watch->last);
-		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_SUBMIT);
+		hold_back(q, lc, pkts, n);
 	} else {
 		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
-		moat_lane_flush(lc->lane);
+		if (MOAT_MUTANT(PIPELINED_STRANDS)) /* a quiet queue keeps its last packets */
+			return 0;
+		tenant_flush(lc->lane);
 	}
 	moat_lane_poll(lc->lane);
-	n = hand_on(held, lc, pkts, max, watch->last);
+	/* Read behind the poll: a delay is never reported shorter than it was. */
+	n = hand_on(held, lc, pkts, max, watch->on ? rte_rdtsc() : 0);
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_RECLAIM);
 	return n;
+}
+
+uint16_t tenant_held_get(struct tenant_queue *q, struct rte_mbuf *pkts[], uint16_t max)
+{
+	struct tenant_lcore *lc = tenant_lcore(q->tenant);
+
+	if (q->held == NULL || tenant_held_count(q->held) == 0 || moat_lane_drain(lc->lane) != 0)
+		return 0;
+	return hand_on(q->held, lc, pkts, max, 0);
 }

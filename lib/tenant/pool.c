@@ -16,18 +16,18 @@
 
 /* ------------------------------------------------------------------------------- put and get */
 
-static int unmap_buffers(struct moat_tenant *t, struct moat_lane *lane, void *const objs[],
+static int unmap_buffers(struct moat_tenant *t, struct tenant_lcore *lc, void *const objs[],
 	unsigned int n)
 {
 	struct tenant_run run = { 0 };
 	int rc = 0;
 
 	for (unsigned int i = 0; i < n && rc == 0; i++)
-		rc = tenant_run_add_unmap(t, lane, &run, objs[i]);
-	return rc == 0 ? tenant_run_unmap(t, lane, &run) : rc;
+		rc = tenant_run_add_unmap(t, lc, &run, objs[i]);
+	return rc == 0 ? tenant_run_unmap(t, lc, &run) : rc;
 }
 
-static int map_buffers(struct moat_tenant *t, struct moat_lane *lane, void *const objs[],
+static int map_buffers(struct moat_tenant *t, struct tenant_lcore *lc, void *const objs[],
 	unsigned int n)
 {
 	enum moat_prot prot = tenant_rx_prot(t);
@@ -35,8 +35,8 @@ static int map_buffers(struct moat_tenant *t, struct moat_lane *lane, void *cons
 	int rc = 0;
 
 	for (unsigned int i = 0; i < n && rc == 0; i++)
-		rc = tenant_run_add_map(t, lane, &run, objs[i], prot);
-	return rc == 0 ? tenant_run_map(t, lane, &run, prot) : rc;
+		rc = tenant_run_add_map(t, lc, &run, objs[i], prot);
+	return rc == 0 ? tenant_run_map(t, lc, &run, prot) : rc;
 }
 
 static struct moat_pool_lcore *pool_lcore(struct moat_pool *pool)
@@ -87,7 +87,7 @@ static int put_and_wait(struct moat_pool *pool, void *const objs[], unsigned int
 
 	rte_spinlock_lock(&t->lock);
 	lc = tenant_lcore(t);
-	rc = lc == NULL ? -ENOMEM : unmap_buffers(t, lc->lane, objs, n);
+	rc = lc == NULL ? -ENOMEM : unmap_buffers(t, lc, objs, n);
 	if (rc == 0)
 		rc = moat_lane_drain(lc->lane);
 	rte_spinlock_unlock(&t->lock);
@@ -111,7 +111,7 @@ int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n)
 		return put_and_wait(pool, objs, n);
 	lc = t->lcores[tenant_slot()];
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
-	rc = unmap_buffers(t, lc->lane, objs, n);
+	rc = unmap_buffers(t, lc, objs, n);
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
 	if (unlikely(rc != 0)) {
 		lc->lost += n; /* still reachable, so never handed out again */
@@ -121,9 +121,7 @@ int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n)
 	if (t->conf.mode == MOAT_DEFERRED)
 		ticket = tenant_deferred_flush(t, lc, rte_rdtsc());
 	else
-		ticket = moat_lane_flush(lc->lane);
-	if (unlikely(ticket == 0)) /* the queue is full; moat_tenant_poll() flushes it */
-		ticket = lc->lane->flushed + 1;
+		ticket = tenant_flush(lc->lane);
 	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_SUBMIT);
 	for (unsigned int i = 0; i < n; i++)
 		pl->quarantine[pl->head++ & pl->quarantine_mask] =
@@ -174,7 +172,7 @@ int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n)
 	if (pl != NULL)
 		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_RECLAIM);
 	if (likely(rc == 0))
-		mapped = map_buffers(t, lc->lane, objs, n);
+		mapped = map_buffers(t, lc, objs, n);
 	else if (pl != NULL && pl->head != pl->tail)
 		lc->starved++;
 	if (pl == NULL)

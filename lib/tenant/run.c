@@ -5,16 +5,17 @@
 
 #include "run.h"
 
-int tenant_run_unmap(struct moat_tenant *t, struct moat_lane *lane, struct tenant_run *run)
+int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run)
 {
 	int rc;
 
 	if (run->len == 0)
 		return 0;
-	while (unlikely((rc = tenant_unmap(t, lane, run->va, run->len)) == -EAGAIN)) {
+	while (unlikely((rc = tenant_unmap(t, lc->lane, run->va, run->len)) == -EAGAIN)) {
 		/* Every batch of the lane is in flight: completions make room. The deadline is
 		 * moat_lane_drain()'s. */
-		rc = moat_lane_drain(lane);
+		lc->waits++;
+		rc = moat_lane_drain(lc->lane);
 		if (rc != 0)
 			break;
 	}
@@ -24,14 +25,14 @@ int tenant_run_unmap(struct moat_tenant *t, struct moat_lane *lane, struct tenan
 	return rc;
 }
 
-int tenant_run_map(struct moat_tenant *t, struct moat_lane *lane, struct tenant_run *run,
+int tenant_run_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
 	enum moat_prot prot)
 {
 	int rc;
 
 	if (run->len == 0)
 		return 0;
-	rc = tenant_map(t, lane, run->va, run->len, prot);
+	rc = tenant_map(t, lc->lane, run->va, run->len, prot);
 	if (unlikely(rc != 0))
 		tenant_set_prot(t, run->va, run->len, 0);
 	run->len = 0;

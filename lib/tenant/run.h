@@ -45,8 +45,8 @@ static inline void tenant_set_prot(struct moat_tenant *t, const void *va, uint64
 }
 
 /* Unmap or map what the run holds, and empty it. 0 or a negative errno. */
-int tenant_run_unmap(struct moat_tenant *t, struct moat_lane *lane, struct tenant_run *run);
-int tenant_run_map(struct moat_tenant *t, struct moat_lane *lane, struct tenant_run *run,
+int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run);
+int tenant_run_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
 	enum moat_prot prot);
 
 /* A run never fills 2 MiB, so it is never mapped by a large leaf: each of its buffers must be able to
@@ -71,7 +71,7 @@ static inline bool tenant_run_grow(struct tenant_run *run, uint8_t *va, uint64_t
 }
 
 /* Take a buffer away from the device, if it has it. */
-static inline int tenant_run_add_unmap(struct moat_tenant *t, struct moat_lane *lane,
+static inline int tenant_run_add_unmap(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct tenant_run *run, const struct rte_mbuf *m)
 {
 	uint64_t len = tenant_buffer_len(m);
@@ -82,13 +82,13 @@ static inline int tenant_run_add_unmap(struct moat_tenant *t, struct moat_lane *
 	tenant_set_prot(t, m->buf_addr, len, 0);
 	if (tenant_run_grow(run, m->buf_addr, len))
 		return 0;
-	rc = tenant_run_unmap(t, lane, run);
+	rc = tenant_run_unmap(t, lc, run);
 	*run = (struct tenant_run){ m->buf_addr, len };
 	return rc;
 }
 
 /* Give a buffer that it does not have to the device. */
-static inline int tenant_run_add_map(struct moat_tenant *t, struct moat_lane *lane,
+static inline int tenant_run_add_map(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct tenant_run *run, const struct rte_mbuf *m, enum moat_prot prot)
 {
 	uint64_t len = tenant_buffer_len(m);
@@ -97,7 +97,7 @@ static inline int tenant_run_add_map(struct moat_tenant *t, struct moat_lane *la
 	tenant_set_prot(t, m->buf_addr, len, prot);
 	if (tenant_run_grow(run, m->buf_addr, len))
 		return 0;
-	rc = tenant_run_map(t, lane, run, prot);
+	rc = tenant_run_map(t, lc, run, prot);
 	*run = (struct tenant_run){ m->buf_addr, len };
 	return rc;
 }

@@ -106,6 +106,21 @@ static inline struct tenant_lcore *tenant_lcore(struct moat_tenant *t)
 	return likely(lc != NULL) ? lc : tenant_lcore_make(t, slot);
 }
 
+/*
+ * Submit what is gathered. @return the ticket of all of it, submitted or still to be: the queue may be
+ * full, and while the unit is so far behind that the lane almost is, what comes gathers on in one batch
+ * instead of filling the last one, so that nobody has to wait for room. A later poll comes here again.
+ */
+static inline moat_ticket_t tenant_flush(struct moat_lane *lane)
+{
+	const struct moat_gather *gather = &lane->batch[lane->flushed % MOAT_LANE_BATCHES].gather;
+	moat_ticket_t ticket = 0;
+
+	if (likely(lane->flushed - lane->done < MOAT_LANE_BATCHES - 1) || moat_gather_empty(gather))
+		ticket = moat_lane_flush(lane);
+	return likely(ticket != 0) ? ticket : lane->flushed + 1;
+}
+
 /* memory.c */
 int tenant_memory_create(struct moat_tenant *t);
 void tenant_memory_destroy(struct moat_tenant *t);
@@ -136,15 +151,19 @@ static inline enum moat_prot tenant_tx_prot(const struct moat_tenant *t)
  * write. @return packets left */
 uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n);
-int tenant_unmap_burst(struct moat_tenant *t, struct moat_lane *lane, struct rte_mbuf *pkts[],
+int tenant_unmap_burst(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n);
 rte_rx_callback_fn tenant_rx_callback(const struct moat_tenant *t);
 rte_tx_callback_fn tenant_tx_callback(const struct moat_tenant *t);
 
 /* pipeline.c */
 struct tenant_held *tenant_held_create(void);
+/* Packets held back; any thread, read as it is. */
+uint32_t tenant_held_count(const struct tenant_held *held);
 /* Free what is held (its tickets are done). */
 void tenant_held_destroy(struct tenant_held *held);
+/* See moat_tenant_held(). */
+uint16_t tenant_held_get(struct tenant_queue *q, struct rte_mbuf *pkts[], uint16_t max);
 uint16_t tenant_rx_pipelined(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
 	uint16_t max, void *arg);
 

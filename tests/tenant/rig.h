@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef TENANT_RIG_H
+#define TENANT_RIG_H
+
+/*
+ * A tenant in a mode of one's choice on an adversarial software unit, and a NIC whose two halves the
+ * test plays: the PMD is DPDK's net_ring, real and unmodified, so the tenant's callbacks run as they
+ * do with any PMD; what it "receives" the test puts on the wire (a ring), what it "sends" the test
+ * takes off; and the device's reach is asked of the unit directly.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_eth_ring.h>
+#include <rte_ethdev.h>
+#include <rte_malloc.h>
+
+#include "moat_soft_unit.h"
+#include "moat_softvtd.h"
+#include "moat_tenant.h"
+#include "unit_args.h"
+
+#define SID  MOAT_SID(0, 16, 0)
+#define BASE UINT64_C(0x10000000)
+
+struct rig {
+	struct moat_unit *unit;
+	struct moat_softvtd *hw;
+	struct moat_tenant *tenant;
+	struct rte_mempool *pool;
+	uint16_t port;
+	struct rte_ring *wire[2]; /* of queues 0 and 1: what is sent comes back as received */
+	unsigned int buffers;
+};
+
+/* One port for all tests of a program. */
+static uint16_t rig_port;
+static struct rte_ring *rig_wires[2];
+
+static inline int rig_make_port(void **state)
+{
+	rig_wires[0] = rte_ring_create("wire0", 8192, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	rig_wires[1] = rte_ring_create("wire1", 8192, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+	rig_port = rte_eth_from_rings("net_ring_test", rig_wires, 2, rig_wires, 2, SOCKET_ID_ANY);
+	return 0;
+}
+
+static inline struct moat_tenant_conf rig_conf(const char *name, enum moat_mode mode)
+{
+	return (struct moat_tenant_conf){
+		.name = name,
+		.mode = mode,
+		.iova_base = BASE,
+		.leaf_sizes = UINT64_MAX,
+		.numa = SOCKET_ID_ANY,
+		.verify = true,
+	};
+}
+
+#define RIG_OK(call)                                                               \
+	do {                                                                       \
+		int rig_rc_ = (call);                                              \
+		if (rig_rc_ != 0)                                                  \
+			fail_msg("%s: %d: %s", #call, rig_rc_, moat_error_text()); \
+	} while (0)
+
+/* Memory for the buffers, and the heap's eighth of it. */
+static inline uint64_t rig_memory(unsigned int buffers)
+{
+	return RTE_ALIGN_CEIL(((uint64_t)buffers * 4096 + 2 * MOAT_2M_SIZE) * 5 / 4, MOAT_2M_SIZE);
+}
+
+static inline void rig_start_port(struct rig *r)
+{
+	struct rte_eth_conf conf = { 0 };
+
+	RIG_OK(rte_eth_dev_configure(r->port, 2, 2, &conf));
+	for (uint16_t q = 0; q < 2; q++) {
+		RIG_OK(rte_eth_rx_queue_setup(r->port, q, 512, SOCKET_ID_ANY, NULL, r->pool));
+		RIG_OK(rte_eth_tx_queue_setup(r->port, q, 512, SOCKET_ID_ANY, NULL));
+		RIG_OK(moat_tenant_queue_add(r->tenant, r->port, q));
+	}
+	RIG_OK(rte_eth_dev_start(r->port));
+}
+
+static inline struct rig *rig_open(const struct moat_tenant_conf *conf, const char *unit_args,
+	unsigned int buffers)
+{
+	struct moat_tenant_conf c = *conf;
+	struct rig *r = calloc(1, sizeof(*r));
+
+	assert_non_null(r);
+	RIG_OK(moat_soft_unit_create("soft0", unit_args, &r->unit));
+	r->hw = moat_soft_unit_find("soft0");
+	r->port = rig_port;
+	r->wire[0] = rig_wires[0];
+	r->wire[1] = rig_wires[1];
+	r->buffers = buffers;
+	c.unit = r->unit;
+	if (c.memory == 0)
+		c.memory = rig_memory(buffers);
+	RIG_OK(moat_tenant_create(&c, &r->tenant));
+	RIG_OK(moat_tenant_pool(r->tenant, "red", buffers, 2176, &r->pool));
+	RIG_OK(moat_tenant_attach(r->tenant, SID));
+	rig_start_port(r);
+	RIG_OK(moat_tenant_lcore_enter(r->tenant));
+	return r;
+}
+
+/* Every buffer must be back: moat_tenant_destroy() counts them. */
+static inline void rig_close(struct rig *r)
+{
+	rte_eth_dev_stop(r->port);
+	RIG_OK(moat_tenant_lcore_leave(r->tenant));
+	RIG_OK(moat_tenant_queue_remove(r->tenant, r->port, 0));
+	RIG_OK(moat_tenant_queue_remove(r->tenant, r->port, 1));
+	assert_int_equal(rte_mempool_avail_count(r->pool), r->buffers);
+	RIG_OK(moat_tenant_destroy(r->tenant));
+	r->unit->ops->destroy(r->unit);
+	free(r);
+}
+
+static inline bool rig_writes(struct rig *r, uint64_t iova)
+{
+	uint8_t byte = 0x99;
+
+	return moat_softvtd_dma_write(r->hw, SID, iova, &byte, 1) == 0;
+}
+
+static inline bool rig_reads(struct rig *r, uint64_t iova)
+{
+	uint8_t byte;
+
+	return moat_softvtd_dma_read(r->hw, SID, iova, &byte, 1) == 0;
+}
+
+static inline struct moat_tenant_stats rig_stats(struct rig *r)
+{
+	struct moat_tenant_stats stats;
+
+	moat_tenant_stats(r->tenant, &stats);
+	return stats;
+}
+
+static inline struct moat_softvtd_stats rig_unit_stats(struct rig *r)
+{
+	struct moat_softvtd_stats stats;
+
+	moat_softvtd_stats(r->hw, &stats);
+	return stats;
+}
+
+/* Buffers as a PMD's refill takes them. The device could write each. */
+static inline void rig_refill(struct rig *r, struct rte_mbuf *m[], unsigned int n)
+{
+	while (rte_pktmbuf_alloc_bulk(r->pool, m, n) != 0)
+		moat_tenant_poll(r->tenant);
+	for (unsigned int i = 0; i < n; i++) {
+		m[i]->pkt_len = 64;
+		m[i]->data_len = 64;
+	}
+}
+
+/* The device has filled them: they arrive at the next rx_burst. */
+static inline void rig_arrive(struct rig *r, uint16_t queue, struct rte_mbuf *m[], unsigned int n)
+{
+	assert_int_equal(rte_ring_enqueue_bulk(r->wire[queue], (void **)m, n, NULL), n);
+}
+
+/* The device has sent what is on the wire, and the PMD frees it. */
+static inline unsigned int rig_sent(struct rig *r, uint16_t queue)
+{
+	struct rte_mbuf *m[64];
+	unsigned int n, all = 0;
+
+	while ((n = rte_ring_dequeue_burst(r->wire[queue], (void **)m, 64, NULL)) != 0) {
+		rte_pktmbuf_free_bulk(m, n);
+		all += n;
+	}
+	return all;
+}
+
+static inline int rig_eal(const char *name)
+{
+	static char program[64];
+	static char *eal[] = { program, (char *)"--no-huge", (char *)"--no-shconf",
+		(char *)"--no-pci", (char *)"-m", (char *)"128", (char *)"--log-level=3",
+		(char *)"--no-telemetry" };
+
+	snprintf(program, sizeof(program), "%s", name);
+	return rte_eal_init(RTE_DIM(eal), eal);
+}
+
+#endif /* TENANT_RIG_H */
