@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef BENCH_UNIT_H
+#define BENCH_UNIT_H
+
+/**
+ * @file
+ * A unit for benches of the driver's side: it takes descriptors and completes them, and nothing of
+ * what hardware would do meanwhile is in the figure. Its doorbell is a store to memory.
+ */
+
+#include <stdlib.h>
+
+#include <rte_pause.h>
+#include <rte_spinlock.h>
+
+#include "moat_bench.h"
+#include "moat_domain.h"
+
+/* A ring of descriptors and what the unit makes of it. */
+struct bench_queue {
+	struct moat_qi_desc *ring;
+	_Atomic uint32_t status;
+	volatile uint64_t tail; /* the register */
+	uint64_t pos;           /* the tail, counted on; whoever rings writes it */
+	bool late;
+	/* late: what was rung last, and when the unit will be through with it */
+	_Atomic uint64_t due_pos, due_tsc;
+};
+
+struct bench_unit {
+	struct moat_unit pub;
+	struct bench_queue queue;  /* moat's */
+	struct bench_queue locked; /* a peer's, who waits under the lock */
+	rte_spinlock_t lock;
+};
+
+#define BENCH_UNIT_LATENCY 2100 /* TSC cycles: one synchronous invalidation on hardware (rIOMMU) */
+
+/** @param late complete what is rung after BENCH_UNIT_LATENCY, and not in the doorbell.
+ * @return NULL without memory. The calling thread is registered with urcu-qsbr from here on. */
+struct bench_unit *bench_unit_create(bool late);
+void bench_unit_destroy(struct bench_unit *unit);
+
+/** The peer: `n` descriptors and a wait, queued under a lock that is held until the unit is through. */
+void bench_unit_locked(struct bench_unit *unit, const struct moat_qi_desc desc[], unsigned int n);
+
+/** A domain with `pages` pages of 4 KiB mapped one by one from BENCH_UNIT_BASE on, page i at
+ * virtual and host physical address BENCH_UNIT_VA + i * 4096, and a lane; NULL without. */
+struct moat_lane *bench_lane_create(struct bench_unit *unit, uint64_t pages);
+void bench_lane_destroy(struct moat_lane *lane);
+
+#define BENCH_UNIT_BASE (UINT64_C(4) << 30)
+#define BENCH_UNIT_VA   UINT64_C(0x100000000000)
+
+static inline void *bench_va(uint64_t iova)
+{
+	return (void *)(uintptr_t)(iova - BENCH_UNIT_BASE + BENCH_UNIT_VA);
+}
+
+/** Map and unmap `len` bytes; nothing of the kind may fail here. */
+static inline void bench_map(struct moat_lane *lane, uint64_t iova, uint64_t len)
+{
+	if (moat_lane_map(lane, iova, (uintptr_t)bench_va(iova), bench_va(iova), len, MOAT_RW) != 0)
+		abort();
+}
+
+static inline void bench_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len)
+{
+	if (moat_lane_unmap(lane, iova, len) != 0)
+		abort();
+}
+
+/** Submit, and poll until the ticket is done and all is reclaimed. */
+static inline void bench_complete(struct moat_lane *lane)
+{
+	moat_ticket_t ticket = moat_lane_flush(lane);
+
+	if (ticket == 0)
+		abort();
+	while (moat_lane_poll(lane) < ticket)
+		rte_pause();
+}
+
+#endif /* BENCH_UNIT_H */
