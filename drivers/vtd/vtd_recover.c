@@ -50,9 +50,12 @@ static bool no_progress(struct vtd *v, uint32_t index)
 static int invalidation_queue_error(struct vtd *v)
 {
 	uint32_t index = head_index(v);
+	int ret = moat_qi_fail_at(v->unit.qi, index, -EIO);
 
+	if (ret == -EAGAIN)
+		return ret;
 	atomic_fetch_add_explicit(&v->iqe, 1, memory_order_relaxed); /* counter */
-	if (moat_qi_fail_at(v->unit.qi, index, -EIO) != 0)
+	if (ret != 0)
 		return give_up(v);
 	if (no_progress(v, index)) {
 		moat_error(-EIO,
@@ -69,11 +72,15 @@ static int invalidation_queue_error(struct vtd *v)
  * ITE: a device did not answer; the unit has dropped every wait that was pending. All batches that
  * it had begun fail, for nobody can tell which of them are through.
  */
-static void invalidation_timeout(struct vtd *v)
+static int invalidation_timeout(struct vtd *v)
 {
-	moat_qi_fail_before(v->unit.qi, head_index(v));
+	int ret = moat_qi_fail_before(v->unit.qi, head_index(v));
+
+	if (ret < 0)
+		return ret;
 	atomic_fetch_add_explicit(&v->ite, 1, memory_order_relaxed); /* counter */
 	vtd_write32(&v->w, VTD_FSTS, VTD_FSTS_ITE);
+	return 0;
 }
 
 int vtd_recover(struct vtd *v, uint32_t fsts)
@@ -86,9 +93,11 @@ int vtd_recover(struct vtd *v, uint32_t fsts)
 		vtd_write32(&v->w, VTD_FSTS, VTD_FSTS_ICE);
 	}
 	if (fsts & VTD_FSTS_ITE)
-		invalidation_timeout(v);
-	if (fsts & VTD_FSTS_IQE)
+		ret = invalidation_timeout(v);
+	if (ret == 0 && (fsts & VTD_FSTS_IQE))
 		ret = invalidation_queue_error(v);
+	if (ret == -EAGAIN)
+		return 0; /* an lcore is ringing; the error stays until somebody looks again */
 	if (ret == 0 && (fsts & (VTD_FSTS_IQE | VTD_FSTS_ITE)))
 		vtd_queue_wake(v); /* QEMU's unit goes on only then */
 	return ret;

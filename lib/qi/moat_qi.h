@@ -244,8 +244,9 @@ void moat_qi_stats(const struct moat_qi *qi, struct moat_qi_stats *stats);
  * the error, the unit goes on with what follows; batches before and after are not touched, and
  * other lcores may submit meanwhile. The caller sees to it that one lcore at a time recovers.
  * @param err a negative errno, for the text
- * @return 0; -ENOENT: no descriptor in flight has this index. moat_error_text() names the
- *   descriptor, in both cases.
+ * @return 0; -ENOENT: no descriptor in flight has this index (moat_error_text() names the
+ *   descriptor, in both cases); -EAGAIN: an lcore is just ringing, and nobody knows yet what for:
+ *   leave the error as it is and come back.
  */
 int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err);
 
@@ -254,7 +255,7 @@ int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err);
  * descriptors in front of ring index `index` (IQH), so fail every batch in flight that begins
  * before it, and write the status that the dropped waits would have written: those batches are done
  * (and failed). Before the driver clears the error, while the unit stands still.
- * @return number of batches failed
+ * @return number of batches failed; -EAGAIN, as moat_qi_fail_at()
  */
 int moat_qi_fail_before(struct moat_qi *qi, uint32_t index);
 

@@ -49,15 +49,30 @@ static bool holds_batch(uint64_t rec)
 	return QI_STATE(rec) != QI_ABANDONED && !QI_IS_PAD(rec);
 }
 
+/*
+ * Where the unit may stand: behind `*to`. A ringer tells the unit its new tail before he moves
+ * `bell`, so while he has it the unit may stand beyond, among regions whose waits he knows and we do
+ * not: false, ask again when he is through. (The unit stands still and remembers.) acquire: the
+ * regions that were rung before. A unit beyond `bell` was told so after QI_BUSY was set, and we have
+ * heard of it from the unit, so we see that bit or what came later.
+ */
+static bool bell_is_beyond(struct moat_qi *qi, uint64_t pos, uint64_t *to)
+{
+	uint64_t bell = atomic_load_explicit(&qi->bell, memory_order_acquire);
+
+	*to = bell >> 1;
+	return pos <= *to || !(bell & QI_BUSY) || MOAT_MUTANT(IMPATIENT_RECOVERY);
+}
+
 int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err)
 {
-	uint64_t from = qi_refresh(qi);
-	/* acquire: the regions that were rung before */
-	uint64_t to = atomic_load_explicit(&qi->bell, memory_order_acquire) >> 1;
+	uint64_t from = qi_refresh(qi), to;
 	uint64_t pos = from + ((index - from) & qi->mask), begin = 0, rec = 0;
 	struct moat_qi_desc desc = qi_load(qi, index);
 	char text[160];
 
+	if (!bell_is_beyond(qi, pos + 1, &to))
+		return -EAGAIN;
 	moat_qi_describe(&desc, text, sizeof(text));
 	/* Completion moves from region to region, so `from` is where one begins. */
 	if (index > qi->mask || pos >= to || !find_region(qi, from, pos, &begin, &rec))
@@ -79,12 +94,12 @@ int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err)
 
 int moat_qi_fail_before(struct moat_qi *qi, uint32_t index)
 {
-	uint64_t pos = qi_refresh(qi);
-	/* acquire: the regions that were rung before */
-	uint64_t to = atomic_load_explicit(&qi->bell, memory_order_acquire) >> 1;
+	uint64_t pos = qi_refresh(qi), to;
 	uint64_t head = pos + ((index - pos) & qi->mask), dropped = pos;
 	int failed = 0;
 
+	if (!bell_is_beyond(qi, head, &to))
+		return -EAGAIN;
 	while (pos < head && pos < to) {
 		uint64_t rec = qi_record(qi, pos);
 

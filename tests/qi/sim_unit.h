@@ -32,6 +32,7 @@ struct sim_unit {
 	_Atomic bool stopped; /* IQE */
 	uint64_t executed;
 	void (*execute)(struct sim_unit *sim, struct moat_qi_desc desc);
+	void (*rung)(struct sim_unit *sim); /* the tail is told, the ringer not back yet */
 	void *ctx;
 	_Atomic uint32_t ringing; /* lcores inside the doorbell */
 	_Atomic bool two_ringers;
@@ -47,6 +48,8 @@ static inline void sim_doorbell(void *ctx, uint64_t tail)
 	/* release: with the unit's acquire; it fetches what was stored before */
 	atomic_store_explicit(&sim->tail, (uint32_t)(tail / sizeof(struct moat_qi_desc)),
 		memory_order_release);
+	if (sim->rung != NULL)
+		sim->rung(sim);
 	atomic_fetch_sub(&sim->ringing, 1);
 }
 

@@ -340,6 +340,39 @@ static void waits_dropped_from_a_full_queue_need_no_room_to_be_made_good(void **
 	sim_close(&sim, qi);
 }
 
+/* The unit is faster than who rings: it stands at an error in what he has not accounted for yet. */
+static void try_to_recover(struct sim_unit *sim)
+{
+	struct moat_qi *qi = sim->ctx;
+
+	sim_run(sim);
+	assert_true(sim->stopped);
+	assert_int_equal(moat_qi_fail_at(qi, sim->head, -EIO), -EAGAIN);
+	assert_int_equal(moat_qi_fail_before(qi, sim->head), -EAGAIN);
+}
+
+static void recovery_waits_for_an_lcore_that_is_ringing(void **state)
+{
+	struct sim_unit sim;
+	struct moat_qi *qi = open_unit(&sim, 0);
+	struct moat_qi_desc d[3] = { nth(1), nth(2), nth(3) };
+	int64_t seq, bad;
+
+	seq = moat_qi_submit(qi, d, 3);
+	sim.ctx = qi;
+	sim.rung = try_to_recover;
+	d[1].lo = 0xf;
+	bad = moat_qi_submit(qi, d, 3);
+	sim.rung = NULL;
+	assert_int_equal(moat_qi_fail_at(qi, sim.head, -EIO), 0);
+	sim.stopped = false;
+	sim_run(&sim);
+	assert_true(moat_qi_done(qi, bad));
+	assert_true(moat_qi_failed(qi, bad));
+	assert_false(moat_qi_failed(qi, seq));
+	sim_close(&sim, qi);
+}
+
 static void a_queue_is_refused_with_a_reason(void **state)
 {
 	struct sim_unit sim = { 0 };
@@ -378,6 +411,7 @@ int main(void)
 		cmocka_unit_test(a_refused_wait_is_put_anew),
 		cmocka_unit_test(batches_whose_waits_were_dropped_become_done_and_failed),
 		cmocka_unit_test(waits_dropped_from_a_full_queue_need_no_room_to_be_made_good),
+		cmocka_unit_test(recovery_waits_for_an_lcore_that_is_ringing),
 		cmocka_unit_test(a_queue_is_refused_with_a_reason),
 	};
 

@@ -491,12 +491,6 @@ static void errors_amid_many_submitters_lose_nobodys_batch(void **state)
 	struct moat_softvtd_stats soft;
 	uint64_t failed = 0;
 
-#ifdef __SANITIZE_THREAD__
-	print_message(
-		"skip: ThreadSanitizer's slow-down makes a submitter's wait fail; not understood yet\n");
-	skip();
-#endif
-
 	enough = false;
 	for (unsigned int i = 0; i < SUBMITTERS; i++) {
 		s[i].unit = unit;
