@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* moat-perf: what mapping and unmapping costs. See perf.h. */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+
+#include "app_eal.h"
+#include "perf.h"
+
+/* Beside this program: it makes the HTML out of the JSON. */
+#define REPORT "moat-perf-report"
+
+static volatile int stop;
+
+static void on_signal(int number)
+{
+	stop = number;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigaction(SIGHUP, &action, NULL);
+}
+
+static int fail(const char *doing)
+{
+	fflush(stdout);
+	fprintf(stderr, "moat-perf: %s: %s\n", doing, moat_error_text());
+	return PERF_EXIT_FAILED;
+}
+
+/* -------------------------------------------------------------------------- before the EAL */
+
+/* A file that cannot be written is better known before an hour of measuring than after. */
+static int writable(const char *path)
+{
+	bool there = path != NULL && access(path, F_OK) == 0;
+	FILE *f = path != NULL ? fopen(path, "a") : NULL;
+
+	if (path == NULL)
+		return 0;
+	if (f == NULL) {
+		fprintf(stderr, "moat-perf: %s cannot be written: %s\n", path, strerror(errno));
+		return PERF_EXIT_CONFIG;
+	}
+	fclose(f);
+	if (!there)
+		unlink(path);
+	return 0;
+}
+
+static int check_files(const struct perf *perf)
+{
+	int rc = writable(perf->json);
+
+	rc = rc == 0 ? writable(perf->csv) : rc;
+	return rc == 0 ? writable(perf->report) : rc;
+}
+
+/* As many lcores as the cases need, from the last CPU down; `user`: the user's own choice. */
+static int choose_lcores(const struct perf *perf, struct app_set *workers, bool user)
+{
+	struct app_set cpus;
+
+	*workers = (struct app_set){ .n = 0 };
+	app_eal_cpus(&cpus);
+	if (user)
+		return 0;
+	if (perf->nr_lcores > cpus.n) {
+		fprintf(stderr,
+			"moat-perf: lcores = %u, and this process may use %u processors; lower it\n",
+			perf->nr_lcores, cpus.n);
+		return PERF_EXIT_CONFIG;
+	}
+	for (unsigned int i = APP_SET_MAX; i-- != 0 && workers->n < perf->nr_lcores;)
+		if (app_set_has(&cpus, i))
+			app_set_add(workers, i);
+	return 0;
+}
+
+/* -------------------------------------------------------------------------------- with it */
+
+/* Cycles of a reading of the stopwatch: the least of many, as what comes between is not its own. */
+static double time_stopwatch(void)
+{
+	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
+	uint64_t least = UINT64_MAX;
+	struct moat_cost cost = { .packets = 0 };
+
+	watch->on = true;
+	for (unsigned int i = 0; i < 100; i++) {
+		uint64_t before = rte_rdtsc();
+
+		for (unsigned int k = 0; k < 100; k++)
+			moat_cost_mark(watch, &cost, MOAT_STAGE_MAP);
+		least = RTE_MIN(least, rte_rdtsc() - before);
+	}
+	watch->on = false;
+	return (double)least / 100;
+}
+
+/* Run `moat-perf-report JSON HTML`. */
+static int write_report(const char *json, const char *html)
+{
+	char self[4096], program[4200];
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	int status = -1;
+	char *slash;
+	pid_t pid;
+
+	if (len < 0)
+		return moat_error(-errno, "/proc/self/exe: %s", strerror(errno));
+	self[len] = '\0';
+	slash = strrchr(self, '/');
+	*slash = '\0';
+	snprintf(program, sizeof(program), "%s/" REPORT, self);
+	pid = fork();
+	if (pid == 0) {
+		execlp("python3", "python3", program, json, html, (char *)NULL);
+		fprintf(stderr, "moat-perf: python3 cannot be run: %s; install it\n",
+			strerror(errno));
+		_exit(127);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return moat_error(-errno, "python3 cannot be run: %s", strerror(errno));
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return moat_error(-EIO, "%s has failed; the results are in %s", program, json);
+	return 0;
+}
+
+/* The report is made of the JSON, which may be nobody's wish otherwise. */
+static int write_html(const struct perf *perf)
+{
+	char json[] = "/tmp/moat-perf-XXXXXX";
+	int fd, rc;
+
+	if (perf->json != NULL)
+		return write_report(perf->json, perf->report);
+	fd = mkstemp(json);
+	if (fd < 0)
+		return moat_error(-errno, "%s: %s", json, strerror(errno));
+	close(fd);
+	rc = perf_json_write(perf, json);
+	rc = rc == 0 ? write_report(json, perf->report) : rc;
+	unlink(json);
+	return rc;
+}
+
+static int write_files(const struct perf *perf)
+{
+	int code = 0;
+
+	if (perf->nr_done == 0)
+		return 0;
+	if (perf->json != NULL && perf_json_write(perf, perf->json) != 0)
+		code = fail("no JSON");
+	if (perf->csv != NULL && perf_csv_write(perf, perf->csv) != 0)
+		code = fail("no CSV");
+	if (perf->report != NULL && code == 0 && write_html(perf) != 0)
+		code = fail("no report");
+	return code;
+}
+
+static int measure(struct perf *perf)
+{
+	struct app_set workers;
+	unsigned int failed = 0;
+	int rc, code;
+
+	app_eal_workers(&workers);
+	if (workers.n < perf->nr_lcores) {
+		fprintf(stderr,
+			"moat-perf: lcores = %u, and the EAL's options give %u and a main one; give it "
+			"more (-l), or leave -l out\n",
+			perf->nr_lcores, workers.n);
+		return PERF_EXIT_CONFIG;
+	}
+	perf->stopwatch = time_stopwatch();
+	rc = perf_run(perf, &stop);
+	if (rc == -EINTR)
+		fprintf(stderr, "moat-perf: stopped by signal %d after %u of %u cases\n", stop,
+			perf->nr_done, perf->nr_cases);
+	else if (rc != 0)
+		return fail("cannot measure");
+	if (perf->nr_done != 0)
+		perf_text_end(perf);
+	code = write_files(perf);
+	for (unsigned int i = 0; i < perf->nr_done; i++)
+		failed += perf->results[i].rc != 0;
+	if (failed != 0)
+		fprintf(stderr, "moat-perf: %u of %u cases failed: %s\n", failed, perf->nr_done,
+			"see the table");
+	return code != 0 || failed != 0 || rc != 0 ? PERF_EXIT_FAILED : 0;
+}
+
+static double needs_seconds(const struct perf *perf)
+{
+	double sum = 0;
+
+	for (unsigned int i = 0; i < perf->nr_cases; i++)
+		sum += perf->cases[i].seconds * 1.1 + 0.1;
+	return sum;
+}
+
+static int run(struct perf *perf, int split, char *argv[], double seconds)
+{
+	struct app_set workers;
+	struct app_eal_conf eal = { .name = "moat-perf", .workers = &workers };
+	int rc;
+
+	perf_conf_read(perf, seconds);
+	if (perf->ini.errors != 0)
+		return PERF_EXIT_CONFIG;
+	rc = choose_lcores(perf, &workers, app_eal_chose_lcores(split, argv));
+	if (rc == 0)
+		rc = check_files(perf);
+	if (rc != 0)
+		return rc;
+	if (perf->check) {
+		printf("%s is right: %u cases, about %.0f s\n", perf->ini.path, perf->nr_cases,
+			needs_seconds(perf));
+		return 0;
+	}
+	for (unsigned int i = 0; i < perf->nr_cases; i++)
+		eal.pci |= perf->cases[i].device >= 0;
+	catch_signals();
+	if (app_eal_init(&eal, split, argv) != 0)
+		return fail("cannot start");
+	rc = measure(perf);
+	rte_eal_cleanup();
+	return rc;
+}
+
+int main(int argc, char *argv[])
+{
+	static struct perf perf;
+	double seconds = 0;
+	int split = app_eal_split(argc, argv), rc;
+
+	argv[split] = argv[0];
+	rc = perf_args(&perf, argc - split, &argv[split], &seconds);
+	if (rc < 0)
+		rc = run(&perf, split, argv, seconds);
+	perf_conf_free(&perf);
+	return rc;
+}

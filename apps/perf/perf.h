@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef PERF_H
+#define PERF_H
+
+/**
+ * @file
+ * moat-perf: what mapping and unmapping costs, on any unit, in any mode.
+ *
+ * A *case* is one measurement: a test, a unit, a mode and the numbers that belong to them. A *sweep*
+ * is a section whose keys may have several values each; every combination is a case. Reading the
+ * files in this order follows a run:
+ *
+ *	perf_conf.c, perf_args.c   the file or the command line, and whether it can be
+ *	perf_sweep.c               sweeps to cases
+ *	perf_run.c                 a case: unit, lcores, warming up, measuring
+ *	perf_map.c, perf_place.c   test map: an lcore maps and unmaps, a software device does DMA
+ *	perf_packets.c, _port.c    test packets: an lcore forwards through net_moat and lib/tenant
+ *	perf_predict.c             what a unit of hardware would do with the DMA that was counted
+ *	perf_text.c, perf_json.c, perf_csv.c, report/   showing it
+ *
+ * The unit of counting is the *operation*: one granule mapped and unmapped again (its share of the
+ * batch's ticket included), or one packet received and sent. Cycles are TSC cycles of the driver's
+ * side by lib/cost's stages; what the software unit and net_moat spend being hardware is apart.
+ */
+
+#include "app_ini.h"
+#include "app_unit.h"
+#include "moat_hist.h"
+#include "moat_tenant.h"
+
+#define PERF_UNITS      32
+#define PERF_CASES      4096
+#define PERF_LCORES     64
+#define PERF_RUN_SIZES  24 /* runs of 2^i pages and more, up to the next power of two */
+/** Distributions hold cycles per operation in units of 1/64 cycle: a page of a long run takes few. */
+#define PERF_HIST_SCALE 64
+
+/* Exit codes. */
+#define PERF_EXIT_FAILED 1 /* something did not work */
+#define PERF_EXIT_CONFIG 2 /* the command line or the file is wrong */
+
+enum perf_test { PERF_MAP, PERF_PACKETS, PERF_TESTS };
+enum perf_layout {
+	PERF_CONTIGUOUS, /* neighbouring granules have neighbouring IOVAs, and keep them */
+	PERF_SCATTERED,  /* granules lie anywhere in `space`, and stay there */
+	PERF_ALLOCATED,  /* an IOVA from the domain's allocator for each map */
+	PERF_LAYOUTS,
+};
+enum perf_domains { PERF_OWN, PERF_SHARED };
+enum perf_direction { PERF_TO_DEVICE, PERF_FROM_DEVICE, PERF_BOTH };
+
+/* perf_conf.c: words as the file and the reports have them; NULL-terminated. */
+extern const char *const perf_tests[];
+extern const char *const perf_modes[];
+extern const char *const perf_layouts[];
+extern const char *const perf_domains[];
+extern const char *const perf_directions[];
+
+struct perf_unit {
+	const char *name;
+	int kind; /* enum app_unit_kind */
+	const char *args;
+};
+
+/** One measurement, as asked for. Bytes where it says so. */
+struct perf_case {
+	const char *sweep; /* name of its section */
+	enum perf_test test;
+	const struct perf_unit *unit;
+	enum moat_mode mode;
+	unsigned int lcores;
+	double seconds;
+	uint64_t working_set; /* bytes an lcore cycles through: granules, or packet buffers */
+	/* map */
+	enum perf_domains domains;
+	enum perf_layout layout;
+	enum perf_direction direction;
+	uint64_t page;    /* bytes of a leaf: 4K, 2M, 1G */
+	uint64_t granule; /* pages of a map */
+	uint64_t batch;   /* granules of a ticket */
+	uint64_t space;   /* bytes over which PERF_SCATTERED scatters */
+	uint64_t dma;     /* bytes that a software device moves in each 4 KiB; 0: no device */
+	int device;       /* source-id to attach, < 0: none */
+	/* packets */
+	uint64_t frame; /* bytes */
+	uint64_t burst;
+	bool verify;
+};
+
+/** Per operation: minimum, median, 99 %, maximum, mean. */
+struct perf_spread {
+	double min, median, p99, max, mean;
+};
+
+/** What the DMA would cost on hardware; `dmas` of 0: there was none to count. */
+struct perf_prediction {
+	uint64_t dmas; /* of `bytes` each */
+	uint64_t bytes;
+	double iotlb_misses; /* per DMA, and so on */
+	double walks_from_root;
+	double reads; /* M: memory reads of the unit */
+	double ns;    /* l0 + M * lm */
+	double gbps;
+};
+
+struct perf_result {
+	int rc; /* 0, or why there is nothing else */
+	char error[512];
+	double seconds; /* measured: the mean of the lcores */
+	uint64_t operations;
+	uint64_t pages;     /* of 4 KiB, mapped and unmapped; packets: their buffers' */
+	double rate;        /* operations a second, device time included */
+	double page_rate;   /* pages of 4 KiB a second, likewise */
+	double driver_rate; /* operations a second of one lcore if the device took no time here */
+	double cycles[MOAT_STAGES]; /* per operation */
+	double total;               /* the stages of mapping */
+	struct perf_spread map, unmap, both;
+	uint64_t runs[PERF_RUN_SIZES]; /* map: unmapped runs by size */
+	double descriptors; /* per page of 4 KiB unmapped; wait descriptors not counted */
+	double waits;       /* wait descriptors per page */
+	double doorbells;   /* per page */
+	double waited;      /* times an lcore waited, per operation */
+	/* pages handed on before their ticket: mode deferred */
+	uint64_t exposed_pages;
+	double exposed_mean_us, exposed_max_us;
+	uint64_t starved;
+	struct perf_prediction prediction;
+};
+
+/** A whole run of the program. */
+struct perf {
+	struct app_ini ini;
+	const char *json, *csv, *report; /* files to write; NULL: none */
+	bool check;                      /* only say whether it is right */
+	unsigned int nr_units, nr_cases;
+	struct perf_unit units[PERF_UNITS];
+	struct perf_case *cases;
+	struct perf_result *results; /* nr_done of them */
+	unsigned int nr_done;
+	unsigned int nr_lcores; /* workers that the cases need */
+	char command[1024];     /* as given, for a shell */
+	double stopwatch;       /* TSC cycles that a mark of the stopwatch takes */
+};
+
+/* perf_conf.c */
+/** Sections of perf->ini to perf->units and perf->cases. Complains through app_ini_error(). */
+void perf_conf_read(struct perf *perf, double seconds);
+/** A section read into a sweep, and every combination of its values made a case. perf_sweep.c */
+void perf_sweep_read(struct perf *perf, const struct app_section *section, double seconds);
+/** The keys of [sweep]; NULL after the last. They are options of the command line as well. */
+const char *perf_sweep_key(unsigned int i);
+/** How to open a unit; `text` holds what *conf points to. */
+#define PERF_UNIT_TEXT 1024
+void perf_unit_conf(const struct perf_unit *unit, struct app_unit_conf *conf,
+	char text[PERF_UNIT_TEXT]);
+void perf_conf_free(struct perf *perf);
+
+/* perf_args.c */
+/** @return < 0: go on with perf->ini; else exit with that. `seconds`: 0, or instead of the file's */
+int perf_args(struct perf *perf, int argc, char *argv[], double *seconds);
+
+/* perf_run.c */
+/** Measure every case, showing what it gives. @return 0; -EINTR: told to stop by `*stop`. */
+int perf_run(struct perf *perf, const volatile int *stop);
+
+/* perf_text.c */
+/** Rows since the last heading have the same columns; a case of another sweep begins a new table. */
+void perf_text_row(const struct perf *perf, unsigned int i);
+void perf_text_end(const struct perf *perf);
+
+/* perf_predict.c */
+/** T = p / (l0 + M * lm). `reads`: memory reads of the unit in all. */
+void perf_predict(struct perf_prediction *p, uint64_t dmas, uint64_t bytes, uint64_t misses,
+	uint64_t walks, uint64_t reads);
+#define PERF_L0_NS 65.0
+#define PERF_LM_NS 197.0
+#define PERF_MODEL_SOURCE                                                                             \
+	"Fast & Safe IO Memory Protection, SOSP 2024: T = p / (l0 + M lm), l0 = 65 ns, lm = 197 ns, " \
+	"within 10 % of what its authors measured"
+#define PERF_LINKS 4
+extern const unsigned int perf_links[PERF_LINKS]; /* Gb/s */
+static inline bool perf_holds(const struct perf_prediction *p, unsigned int link)
+{
+	return p->gbps >= perf_links[link];
+}
+
+/* perf_json.c, perf_csv.c: @return 0 or a negative errno; moat_error_text() has the sentence. */
+int perf_json_write(const struct perf *perf, const char *path);
+int perf_csv_write(const struct perf *perf, const char *path);
+
+/** What a device can still touch, in a few words. perf_text.c */
+const char *perf_mode_touches(enum moat_mode mode);
+
+#endif /* PERF_H */

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* The command line: a sweep file, or the keys of one sweep as options. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "perf.h"
+
+static const char usage[] =
+	"usage: moat-perf [EAL OPTION... --] [SWEEP.ini | --KEY VALUES...] [OPTION...]\n"
+	"Measure what mapping and unmapping costs, on any unit and in any mode.\n"
+	"\n"
+	"  SWEEP.ini         units and sweeps; doc/perf.md says how to write one\n"
+	"  --KEY VALUES      or one sweep from here: the keys of [sweep], each with one value or several\n"
+	"                    (--mode strict,pipelined --batch 1,32,256 --page 4K,2M --seconds 0.5)\n"
+	"  --unit KIND[,ARGS]  as in --unit soft,latency=2100; may be repeated; without it, soft\n"
+	"  --json FILE       write everything there, for programs\n"
+	"  --csv FILE        a line for each case, for spreadsheets\n"
+	"  --report FILE     an HTML page with charts\n"
+	"  --seconds S       for each case; also with a file, instead of its own\n"
+	"  --check           say whether it is right and how long it takes, and measure nothing\n"
+	"  --help, --version\n"
+	"\n"
+	"Exit status: 0, 1 a case failed, 2 the command line or the file is wrong (nothing was measured).\n";
+
+struct args {
+	struct perf *perf;
+	const char *file;
+	const char *seconds;
+	unsigned int nr_units;
+	struct app_section sections[PERF_UNITS + 1]; /* the sweep first */
+};
+
+/* ------------------------------------------------------------------- sections from options */
+
+static void add_entry(struct app_section *s, const char *key, const char *value)
+{
+	struct app_entry *e = realloc(s->entries, (s->nr_entries + 1) * sizeof(*e));
+
+	if (e == NULL)
+		abort(); /* a dozen bytes at the start of the program */
+	s->entries = e;
+	e[s->nr_entries++] = (struct app_entry){ strdup(key), strdup(value), 0 };
+}
+
+/* "soft,latency=5" -> [unit soft,latency=5] kind = soft, args = latency=5 */
+static int add_unit(struct args *args, const char *value)
+{
+	struct app_section *s = &args->sections[1 + args->nr_units];
+	size_t kind = strcspn(value, ",");
+	char *copy;
+
+	if (args->nr_units == PERF_UNITS)
+		return app_ini_error(&args->perf->ini, 0, "more than %d units; use a file",
+			PERF_UNITS);
+	args->nr_units++;
+	s->kind = strdup("unit");
+	s->name = strdup(value);
+	copy = strndup(value, kind);
+	add_entry(s, "kind", copy);
+	free(copy);
+	if (value[kind] == ',')
+		add_entry(s, "args", value + kind + 1);
+	return 0;
+}
+
+static bool is_key(const char *name)
+{
+	for (unsigned int i = 0; perf_sweep_key(i) != NULL; i++)
+		if (strcmp(perf_sweep_key(i), name) == 0)
+			return true;
+	return false;
+}
+
+static int unknown(const char *name)
+{
+	const char *words[64] = { "json", "csv", "report", "check", "help", "version" };
+	const char *meant;
+
+	for (unsigned int i = 0; perf_sweep_key(i) != NULL && i < 57; i++)
+		words[6 + i] = perf_sweep_key(i);
+	meant = app_suggest(name, words);
+	if (meant != NULL)
+		fprintf(stderr, "moat-perf: there is no option --%s; did you mean --%s?\n", name,
+			meant);
+	else
+		fprintf(stderr, "moat-perf: there is no option --%s; --help lists them\n", name);
+	return PERF_EXIT_CONFIG;
+}
+
+/* An option that has a value. @return < 0: go on */
+static int option(struct args *args, const char *name, const char *value)
+{
+	struct perf *perf = args->perf;
+
+	if (strcmp(name, "json") == 0)
+		perf->json = value;
+	else if (strcmp(name, "csv") == 0)
+		perf->csv = value;
+	else if (strcmp(name, "report") == 0)
+		perf->report = value;
+	else if (strcmp(name, "unit") == 0)
+		return add_unit(args, value) == 0 ? -1 : PERF_EXIT_CONFIG;
+	else if (strcmp(name, "seconds") == 0)
+		args->seconds = value;
+	else if (is_key(name))
+		add_entry(&args->sections[0], name, value);
+	else
+		return unknown(name);
+	return -1;
+}
+
+/* argv[*i], and the argument after it where the option has its value there. @return < 0: go on */
+static int argument(struct args *args, int argc, char *argv[], int *i)
+{
+	char name[64] = "", *value;
+
+	if (strncmp(argv[*i], "--", 2) != 0) {
+		if (argv[*i][0] == '-' && argv[*i][1] != '\0')
+			return unknown(argv[*i] + 1);
+		if (args->file != NULL) {
+			fprintf(stderr, "moat-perf: one SWEEP.ini only, and there are %s and %s\n",
+				args->file, argv[*i]);
+			return PERF_EXIT_CONFIG;
+		}
+		args->file = argv[*i];
+		return -1;
+	}
+	snprintf(name, sizeof(name), "%s", argv[*i] + 2);
+	if ((value = strchr(name, '=')) != NULL)
+		*value = '\0';
+	for (char *c = name; *c != '\0'; c++) /* --working-set is the key working_set */
+		*c = *c == '-' ? '_' : *c;
+	if (strcmp(name, "help") == 0) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	if (strcmp(name, "version") == 0) {
+		puts("moat-perf " MOAT_VERSION);
+		return 0;
+	}
+	if (strcmp(name, "check") == 0) {
+		args->perf->check = true;
+		return -1;
+	}
+	if ((value = strchr(argv[*i], '=')) != NULL)
+		return option(args, name, value + 1);
+	if (*i + 1 == argc) {
+		fprintf(stderr, "moat-perf: %s needs a value behind it\n", argv[*i]);
+		return PERF_EXIT_CONFIG;
+	}
+	return option(args, name, argv[++*i]);
+}
+
+/* ----------------------------------------------------------------------------------- all of it */
+
+/* The command for a shell, so that what is in a report can be repeated. */
+static void keep_command(struct perf *perf, int argc, char *argv[])
+{
+	size_t at = 0, size = sizeof(perf->command);
+
+	for (int i = 0; i < argc && at < size; i++) {
+		bool plain = strspn(argv[i],
+				     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "0123456789-_=,./:@+") == strlen(argv[i]);
+
+		at += snprintf(perf->command + at, size - at, "%s%s%s%s", i == 0 ? "" : " ",
+			plain ? "" : "'", argv[i], plain ? "" : "'");
+	}
+}
+
+/* What the file's reader would have made. */
+static int use_sections(struct args *args)
+{
+	struct app_ini *ini = &args->perf->ini;
+
+	ini->path = "command line";
+	ini->nr_sections = 1 + args->nr_units;
+	ini->sections = calloc(ini->nr_sections, sizeof(*ini->sections));
+	if (ini->sections == NULL)
+		return PERF_EXIT_FAILED;
+	args->sections[0].kind = strdup("sweep");
+	args->sections[0].name = strdup("");
+	memcpy(ini->sections, args->sections, ini->nr_sections * sizeof(*ini->sections));
+	return -1;
+}
+
+static int use_file(struct args *args)
+{
+	const struct app_section *s = &args->sections[0];
+
+	if (s->nr_entries != 0 || args->nr_units != 0) {
+		fprintf(stderr,
+			"moat-perf: --%s and the file %s: write it into the file, or leave the file "
+			"out\n",
+			s->nr_entries != 0 ? s->entries[0].key : "unit", args->file);
+		return PERF_EXIT_CONFIG;
+	}
+	return app_ini_load(&args->perf->ini, args->file) == 0 ? -1 : PERF_EXIT_CONFIG;
+}
+
+int perf_args(struct perf *perf, int argc, char *argv[], double *seconds)
+{
+	struct args args = { .perf = perf };
+	char *end;
+	int rc = -1;
+
+	perf->ini.path = "command line";
+	for (int i = 1; i < argc && rc < 0; i++)
+		rc = argument(&args, argc, argv, &i);
+	if (rc >= 0)
+		return rc;
+	keep_command(perf, argc, argv);
+	if (args.seconds != NULL) {
+		*seconds = strtod(args.seconds, &end);
+		if (*end != '\0' || !(*seconds >= 0.01 && *seconds <= 86400)) {
+			fprintf(stderr,
+				"moat-perf: --seconds %s is no time; write a number from 0.01 to 86400\n",
+				args.seconds);
+			return PERF_EXIT_CONFIG;
+		}
+	}
+	return args.file != NULL ? use_file(&args) : use_sections(&args);
+}
