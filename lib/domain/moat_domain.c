@@ -49,13 +49,14 @@ static void did_free(struct moat_unit *unit, uint16_t did)
 /* The shallowest tables that the unit walks and that hold `width` bits. */
 static int choose_levels(const struct moat_unit *unit, uint8_t width, uint8_t *levels)
 {
-	uint8_t widest = 0;
+	uint8_t widest;
 
-	if (unit->caps.owns_tables) { /* the table is ours alone, for the shadow */
+	if (unit->caps.owns_tables && width <= unit->caps.mgaw) { /* ours alone, for the shadow */
 		*levels = width <= 39 ? 3 : width <= 48 ? 4 : 5;
 		return 0;
 	}
-	for (uint8_t l = 3; l <= 5; l++) {
+	widest = unit->caps.owns_tables ? unit->caps.mgaw : 0;
+	for (uint8_t l = 3; l <= 5 && !unit->caps.owns_tables; l++) {
 		if (!(unit->caps.sagaw & (1u << (l - 2))))
 			continue;
 		widest = RTE_MIN(12 + 9 * l, unit->caps.mgaw);
@@ -108,6 +109,23 @@ static void domain_free(struct moat_domain *domain)
 	free(domain);
 }
 
+/* What the unit cannot translate is never handed out. */
+static int reserve(struct moat_domain *domain, uint64_t base)
+{
+	const struct moat_unit_caps *caps = &domain->unit->caps;
+	uint64_t limit = UINT64_C(1) << domain->width;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < caps->nr_reserved && rc == 0; i++) {
+		uint64_t first = RTE_MAX(caps->reserved[i].iova, base);
+		uint64_t end = RTE_MIN(caps->reserved[i].iova + caps->reserved[i].len, limit);
+
+		if (first < end)
+			rc = moat_iova_reserve(domain->iova, first, end - first);
+	}
+	return rc;
+}
+
 static int domain_init(struct moat_domain *domain, const struct moat_domain_conf *conf)
 {
 	struct moat_unit *unit = domain->unit;
@@ -127,6 +145,8 @@ static int domain_init(struct moat_domain *domain, const struct moat_domain_conf
 		rc = moat_pt_create(&pt, &domain->pt);
 	if (rc == 0)
 		rc = moat_iova_create(base, UINT64_C(1) << domain->width, &domain->iova);
+	if (rc == 0)
+		rc = reserve(domain, base);
 	if (rc == 0 && unit->caps.owns_tables)
 		rc = unit->ops->open(unit, domain, &domain->priv);
 	return rc;

@@ -133,7 +133,9 @@ int moat_lane_close(struct moat_lane *lane);
 /**
  * Map memory at an IOVA of the caller's choice (one of the allocator's, or of a fixed layout).
  * With caching mode or RWBF this also invalidates, and waits for the unit (never on a unit without).
- * @return as moat_pt_map(). Data path.
+ * A unit that owns its tables is called, with what is gathered of these pages first.
+ * @return as moat_pt_map(), or the unit's error; -EAGAIN: what is gathered could not be flushed.
+ *   Nothing is mapped then. Data path.
  */
 int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot);
@@ -141,7 +143,8 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
 /**
  * Clear the entries and gather the run. Nothing is invalidated before moat_lane_flush(); a batch
  * with no room for another run is flushed first.
- * @return as moat_pt_unmap(); -EAGAIN: queue or lane is full, nothing has changed: poll first.
+ * @return as moat_pt_unmap(); -EAGAIN: queue or lane is full, nothing has changed: poll first;
+ *   -EINVAL also where a unit that owns its tables would have to cut a map in two.
  * Data path.
  */
 int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
@@ -177,7 +180,8 @@ static inline bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ti
 	return ticket <= lane->done;
 }
 
-/** Flush and poll until all is done. @return 0, -ETIMEDOUT (with diagnosis), -EIO. */
+/** Flush and poll until all is done. @return 0, -ETIMEDOUT (with diagnosis), -EIO; with a unit that
+ * owns its tables its own error: what it did not unmap stays gathered, and is never done. */
 int moat_lane_drain(struct moat_lane *lane);
 
 /**

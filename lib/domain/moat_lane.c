@@ -170,6 +170,44 @@ static void tell_mapped(struct moat_lane *lane, uint64_t iova, uint64_t len, enu
 	domain->unit->witness->mapped(domain->unit->witness, domain->did, iova, len, prot);
 }
 
+/* Does the range touch what this lane has gathered and not unmapped yet? */
+static bool is_gathered(struct moat_lane *lane, uint64_t iova, uint64_t len)
+{
+	const struct moat_gather *g = &gathering(lane)->gather;
+
+	for (uint32_t i = 0; i < g->n; i++)
+		if (iova < g->run[i].iova + g->run[i].len && g->run[i].iova < iova + len)
+			return true;
+	return false;
+}
+
+/* A unit that owns its tables. What is gathered is still mapped there: a page that comes back before
+ * its batch is flushed (mode deferred) is unmapped first, or its later unmap would take the new
+ * mapping away. */
+static int map_call(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+	enum moat_prot prot)
+{
+	struct moat_domain *domain = lane->domain;
+	struct moat_pt_freed freed = { 0 };
+	uint64_t bad = iova;
+	int rc;
+
+	if (is_gathered(lane, iova, len) && !MOAT_MUTANT(REMAP_GATHERED) &&
+		moat_lane_flush(lane) == 0)
+		return -EAGAIN;
+	rc = moat_pt_map(domain->pt, iova, hpa, va, len, prot, &bad);
+	if (rc != 0)
+		return rc;
+	rc = domain->unit->ops->map(domain->unit, domain->priv, iova, va, len, prot);
+	if (rc != 0) {
+		moat_pt_unmap(domain->pt, iova, len, &freed, &bad);
+		moat_pt_pool_retire(domain->unit->pool, &freed);
+		return rc;
+	}
+	lane->stats.pages_mapped += len >> MOAT_PAGE_SHIFT;
+	return 0;
+}
+
 int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
@@ -180,20 +218,12 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
 
 	if (unlikely(unit->witness != NULL))
 		tell_mapped(lane, iova, len, prot);
+	if (unlikely(unit->caps.owns_tables))
+		return map_call(lane, iova, hpa, va, len, prot);
 	rc = moat_pt_map(domain->pt, iova, hpa, va, len, prot, &bad);
 	if (unlikely(rc != 0))
 		return rc;
 	lane->stats.pages_mapped += len >> MOAT_PAGE_SHIFT;
-	if (unlikely(unit->caps.owns_tables)) {
-		rc = unit->ops->map(unit, domain->priv, iova, va, len, prot);
-		if (rc != 0) {
-			struct moat_pt_freed freed = { 0 };
-
-			moat_pt_unmap(domain->pt, iova, len, &freed, &bad);
-			moat_pt_pool_retire(unit->pool, &freed);
-		}
-		return rc;
-	}
 	if (unlikely(unit->caps.rwbf || unit->caps.caching_mode))
 		return settle_map(lane, iova, len);
 	return 0;
@@ -235,6 +265,11 @@ static int lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len, bool 
 
 	if (unlikely(batch == NULL))
 		return -EAGAIN;
+	if (unlikely(domain->unit->ops->whole != NULL)) {
+		rc = domain->unit->ops->whole(domain->unit, domain->priv, iova, len);
+		if (rc != 0)
+			return rc;
+	}
 	rc = moat_pt_unmap(domain->pt, iova, len, &batch->freed, &bad);
 	if (unlikely(rc != 0))
 		return rc;
@@ -285,11 +320,13 @@ static int64_t batch_submit(struct moat_lane *lane, struct moat_batch *batch, bo
 	return seq;
 }
 
-/* A unit that owns its tables: one call for each run; on return nothing reaches it. */
+/* A unit that owns its tables: one call for each run of neighbours, in whatever order they came; on
+ * return nothing reaches them. After an error the runs that are left wait for the next flush. */
 static int batch_call(struct moat_lane *lane, struct moat_batch *batch)
 {
 	struct moat_domain *domain = lane->domain;
 
+	moat_gather_merge(&batch->gather);
 	while (batch->gather.n != 0) {
 		const struct moat_range *run = &batch->gather.run[batch->gather.n - 1];
 		int rc = domain->unit->ops->unmap(domain->unit, domain->priv, run->iova, run->len);
@@ -302,27 +339,36 @@ static int batch_call(struct moat_lane *lane, struct moat_batch *batch)
 	return 0;
 }
 
-moat_ticket_t moat_lane_flush(struct moat_lane *lane)
+/* @return 0, or why the batch could not be submitted: -EAGAIN for a full queue */
+static int lane_flush(struct moat_lane *lane)
 {
 	struct moat_domain *domain = lane->domain;
 	struct moat_batch *batch = gathering(lane);
+	int rc;
 
 	if (lane->flushed - lane->done >= MOAT_LANE_BATCHES || moat_gather_empty(&batch->gather))
-		return lane->flushed;
+		return 0;
 	if (unlikely(domain->unit->caps.owns_tables)) {
-		if (batch_call(lane, batch) != 0)
-			return 0;
+		rc = batch_call(lane, batch);
+		if (rc != 0)
+			return rc;
 	} else {
 		batch->seq = batch_submit(lane, batch, false);
 		if (unlikely(batch->seq < 0))
-			return 0;
+			return (int)batch->seq;
 	}
 	/* Sequentially consistent, after the cleared entries: the submission's atomic is between.
 	 * With moat_lane_online(): a reader not counted here cannot have seen the old entries. */
 	if (atomic_load(&domain->nr_readers) > 1)
 		batch->token = rte_rcu_qsbr_start(domain->readers);
 	lane->stats.flushes++;
-	return ++lane->flushed;
+	lane->flushed++;
+	return 0;
+}
+
+moat_ticket_t moat_lane_flush(struct moat_lane *lane)
+{
+	return likely(lane_flush(lane) == 0) ? lane->flushed : 0;
 }
 
 /* The window in which pages handed on early could still be reached ends now. */
@@ -424,8 +470,11 @@ int moat_lane_drain(struct moat_lane *lane)
 	moat_ticket_t before = lane->done;
 
 	while (!moat_gather_empty(&gathering(lane)->gather) || lane->done != lane->flushed) {
-		if (lane->flushed - lane->done < MOAT_LANE_BATCHES)
-			moat_lane_flush(lane);
+		int rc = lane_flush(lane);
+
+		/* A unit that owns its tables has said what is wrong; asking on changes nothing. */
+		if (unlikely(rc != 0 && rc != -EAGAIN && lane->domain->unit->caps.owns_tables))
+			return rc;
 		if (moat_lane_poll(lane) != before) {
 			before = lane->done;
 			deadline = moat_now_us() + DOMAIN_PATIENCE_US;

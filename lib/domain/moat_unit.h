@@ -36,6 +36,10 @@ struct moat_unit_caps {
 	bool caching_mode; /* CAP.CM: absent entries may be cached, so mapping invalidates too */
 	bool rwbf;         /* CAP.RWBF: flush the write buffer before an update counts */
 	bool owns_tables;  /* map and unmap are calls (vfio) */
+	/** IOVAs that no domain may use (the MSI window, firmware's regions), ascending; the unit's,
+	 * whole pages. */
+	const struct moat_range *reserved;
+	unsigned int nr_reserved;
 };
 
 /** A DMA that the unit refused. */
@@ -73,7 +77,11 @@ struct moat_unit_ops {
 	void (*close)(struct moat_unit *unit, void *priv);
 	int (*map)(struct moat_unit *unit, void *priv, uint64_t iova, void *va, uint64_t len,
 		enum moat_prot prot);
-	/** On return nothing reaches the range. Exact: a partial unmap is -EIO. */
+	/** owns_tables: can unmap() take [iova, iova + len)? -EINVAL: that would cut a map in two,
+	 * which only goes as a whole. Asked before anything changes. NULL: it can take any. Data path. */
+	int (*whole)(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
+	/** On return nothing reaches the range. Exact: a partial unmap is -EIO. -EAGAIN: nothing has
+	 * happened, try again. */
 	int (*unmap)(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
 	/** The host physical address of `va` where [va, va + len) is one run; -EFAULT otherwise. */
 	int (*hpa)(struct moat_unit *unit, const void *va, uint64_t len, uint64_t *hpa);

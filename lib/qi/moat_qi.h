@@ -150,6 +150,9 @@ static inline void moat_gather_reset(struct moat_gather *g)
 	g->whole = false;
 }
 
+/** Sort the runs and melt neighbours: for a unit that takes a call for each run. Data path. */
+void moat_gather_merge(struct moat_gather *g);
+
 /**
  * The descriptors for a gather. Each run is covered by aligned powers of two within MAMV: exactly
  * where one or two of them do; otherwise the blocks at its two ends are rounded up, so that two

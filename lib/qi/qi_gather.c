@@ -116,3 +116,24 @@ whole:
 	desc[0] = moat_qi_iotlb_domain(did);
 	return 1;
 }
+
+void moat_gather_merge(struct moat_gather *g)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 1; i < g->n; i++) { /* insertion: they come nearly sorted */
+		struct moat_range r = g->run[i];
+		uint32_t at = i;
+
+		for (; at != 0 && g->run[at - 1].iova > r.iova; at--)
+			g->run[at] = g->run[at - 1];
+		g->run[at] = r;
+	}
+	for (uint32_t i = 0; i < g->n; i++) {
+		if (n != 0 && g->run[n - 1].iova + g->run[n - 1].len == g->run[i].iova)
+			g->run[n - 1].len += g->run[i].len;
+		else
+			g->run[n++] = g->run[i];
+	}
+	g->n = n;
+}

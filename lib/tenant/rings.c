@@ -44,6 +44,18 @@ static uint64_t run_from(const uint8_t *have, const uint8_t *want, uint64_t i, u
 	return run;
 }
 
+/* Memzones go one by one, and a unit that owns its tables takes back only what was mapped by one
+ * call: a page a call. */
+static int map_run(struct moat_tenant *t, struct moat_lane *lane, uint8_t *va, uint64_t len)
+{
+	uint64_t step = t->conf.unit->caps.owns_tables ? MOAT_PAGE_SIZE : len;
+	int rc = 0;
+
+	for (uint64_t at = 0; at < len && rc == 0; at += step)
+		rc = tenant_map(t, lane, va + at, step, MOAT_RW);
+	return rc;
+}
+
 static int change(struct moat_tenant *t, struct moat_lane *lane, const uint8_t *want)
 {
 	uint64_t n = t->heap_len >> MOAT_PAGE_SHIFT;
@@ -56,7 +68,7 @@ static int change(struct moat_tenant *t, struct moat_lane *lane, const uint8_t *
 		if (t->page_prot[i] == want[i])
 			continue;
 		if (want[i] != 0)
-			rc = tenant_map(t, lane, va, run << MOAT_PAGE_SHIFT, MOAT_RW);
+			rc = map_run(t, lane, va, run << MOAT_PAGE_SHIFT);
 		else
 			rc = tenant_unmap(t, lane, va, run << MOAT_PAGE_SHIFT);
 		if (rc == 0)

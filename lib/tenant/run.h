@@ -95,7 +95,8 @@ static inline int tenant_run_add_map(struct moat_tenant *t, struct tenant_lcore 
 	int rc = 0;
 
 	tenant_set_prot(t, m->buf_addr, len, prot);
-	if (tenant_run_grow(run, m->buf_addr, len))
+	/* A unit that owns its tables takes back only what was mapped by one call: a buffer a call. */
+	if (likely(!t->conf.unit->caps.owns_tables) && tenant_run_grow(run, m->buf_addr, len))
 		return 0;
 	rc = tenant_run_map(t, lc, run, prot);
 	*run = (struct tenant_run){ m->buf_addr, len };

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* Can a function become a tenant's? Its IOMMU group decides: what shares the group is translated by
+ * the same tables, so either all of it is the tenant's, or it must have no driver. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vfio_impl.h"
+
+#define CLASS_BRIDGE 0x06
+
+const char *vfio_address(const struct moat_vfio_conf *conf, moat_sid_t sid, char *text)
+{
+	snprintf(text, VFIO_ADDRESS, "%04x:" MOAT_SID_FMT, conf->segment, MOAT_SID_ARGS(sid));
+	return text;
+}
+
+/* The last part of what a link points at; "" where there is none. */
+static const char *link_name(const char *path, char *buf, size_t size)
+{
+	ssize_t len = readlink(path, buf, size - 1);
+	char *slash;
+
+	if (len < 0)
+		return "";
+	buf[len] = '\0';
+	slash = strrchr(buf, '/');
+	return slash != NULL ? slash + 1 : buf;
+}
+
+static const char *root_of(const struct moat_vfio_conf *conf)
+{
+	return conf->root != NULL ? conf->root : "";
+}
+
+/* "igb", "vfio-pci", "" for none. */
+static const char *driver_of(const struct moat_vfio_conf *conf, const char *address, char *buf,
+	size_t size)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/driver", root_of(conf), address);
+	return link_name(path, buf, size);
+}
+
+/* Bridges pass requests on and make none: they may stay with their driver. */
+static bool is_bridge(const struct moat_vfio_conf *conf, const char *address)
+{
+	char path[PATH_MAX], text[16] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/class", root_of(conf), address);
+	f = fopen(path, "r");
+	if (f == NULL)
+		return false;
+	if (fgets(text, sizeof(text), f) == NULL)
+		text[0] = '\0';
+	fclose(f);
+	return strtoul(text, NULL, 0) >> 16 == CLASS_BRIDGE;
+}
+
+static int find_group(const struct moat_vfio_conf *conf, struct vfio_function *f)
+{
+	char path[PATH_MAX], buf[PATH_MAX], address[VFIO_ADDRESS];
+	const char *name;
+
+	vfio_address(conf, f->sid, address);
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s", root_of(conf), address);
+	if (access(path, F_OK) != 0)
+		return moat_error(-ENODEV,
+			"there is no PCI function %s; 'ls /sys/bus/pci/devices' lists those there are, and "
+			"virtual functions are made by writing their number into their physical one's "
+			"sriov_numvfs",
+			address);
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/iommu_group", root_of(conf),
+		address);
+	name = link_name(path, buf, sizeof(buf));
+	if (*name == '\0')
+		return moat_error(-ENODEV,
+			"%s is in no IOMMU group: the kernel does not use the VT-d unit. Switch VT-d on in "
+			"the firmware, boot with intel_iommu=on, and ask moat-doctor",
+			address);
+	f->group = atoi(name);
+	return 0;
+}
+
+static int check_driver(const struct moat_vfio_conf *conf, const struct vfio_function *f)
+{
+	char buf[PATH_MAX], address[VFIO_ADDRESS];
+	const char *driver;
+
+	vfio_address(conf, f->sid, address);
+	driver = driver_of(conf, address, buf, sizeof(buf));
+	if (strcmp(driver, "vfio-pci") == 0)
+		return 0;
+	return moat_error(-EBUSY,
+		"%s is bound to %s, and a tenant's function must be bound to vfio-pci: modprobe vfio-pci; "
+		"dpdk-devbind.py --bind=vfio-pci %s",
+		address, *driver != '\0' ? driver : "no driver", address);
+}
+
+/* ------------------------------------------------------------------------------- companions */
+
+#define COMPANIONS_SHOWN 5
+
+struct companions {
+	unsigned int n;
+	char list[COMPANIONS_SHOWN * 36];                /* "0000:01:00.1 (igb), ..." */
+	char addresses[COMPANIONS_SHOWN * VFIO_ADDRESS]; /* for the command */
+};
+
+static bool is_named(const struct moat_vfio_conf *conf, const char *address)
+{
+	char own[VFIO_ADDRESS];
+
+	for (unsigned int i = 0; i < conf->nr_functions; i++)
+		if (strcmp(vfio_address(conf, conf->functions[i], own), address) == 0)
+			return true;
+	return false;
+}
+
+static void look_at(const struct moat_vfio_conf *conf, const char *address, struct companions *c)
+{
+	char buf[PATH_MAX];
+	const char *driver = driver_of(conf, address, buf, sizeof(buf));
+	size_t list = strlen(c->list), addresses = strlen(c->addresses);
+
+	/* Named ones are looked at for themselves. Without a driver nobody tells it what to do. */
+	if (is_named(conf, address) || is_bridge(conf, address) || *driver == '\0')
+		return;
+	if (c->n++ >= COMPANIONS_SHOWN)
+		return;
+	snprintf(c->list + list, sizeof(c->list) - list, "%s%.12s (%.16s)", list != 0 ? ", " : "",
+		address, driver);
+	snprintf(c->addresses + addresses, sizeof(c->addresses) - addresses, " %.12s", address);
+}
+
+static int check_companions(const struct moat_vfio_conf *conf, const struct vfio_function *f)
+{
+	struct companions c = { .n = 0 };
+	char path[PATH_MAX], address[VFIO_ADDRESS];
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/sys/kernel/iommu_groups/%d/devices", root_of(conf),
+		f->group);
+	d = opendir(path);
+	if (d == NULL)
+		return moat_error(-ENODEV, "%s: %s", path, strerror(errno));
+	while ((e = readdir(d)) != NULL)
+		if (e->d_name[0] != '.')
+			look_at(conf, e->d_name, &c);
+	closedir(d);
+	if (c.n == 0)
+		return 0;
+	return moat_error(-EBUSY,
+		"%s shares IOMMU group %d, and with it all memory that it reaches, with %u other%s: %s%s. Take "
+		"those from their drivers (dpdk-devbind.py --unbind%s), give them to the same tenant, or use "
+		"a slot or virtual functions with groups of their own",
+		vfio_address(conf, f->sid, address), f->group, c.n, c.n > 1 ? "s" : "", c.list,
+		c.n > COMPANIONS_SHOWN ? ", ..." : "", c.addresses);
+}
+
+/* ------------------------------------------------------------------------------ /dev/vfio */
+
+static int check_node(const struct moat_vfio_conf *conf, const struct vfio_function *f)
+{
+	char path[PATH_MAX], buf[32] = "", address[VFIO_ADDRESS];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/sys/kernel/iommu_groups/%d/name", root_of(conf), f->group);
+	file = fopen(path, "r");
+	if (file != NULL) {
+		if (fgets(buf, sizeof(buf), file) == NULL)
+			buf[0] = '\0';
+		fclose(file);
+	}
+	if (strncmp(buf, "vfio-noiommu", strlen("vfio-noiommu")) == 0)
+		return moat_error(-EOPNOTSUPP,
+			"%s is in no-IOMMU mode: nothing translates its DMA, so nothing keeps it from "
+			"anybody's memory. Boot with intel_iommu=on instead",
+			vfio_address(conf, f->sid, address));
+	snprintf(path, sizeof(path), "%s/dev/vfio/%d", root_of(conf), f->group);
+	if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) == 0)
+		return 0;
+	if (errno == EACCES)
+		return moat_error(-EACCES,
+			"%s is not ours to open; as root: chown %u /dev/vfio/%d (a udev rule makes it last)",
+			path, geteuid(), f->group);
+	return moat_error(-ENODEV, "%s: %s; 'modprobe vfio-pci' makes it", path, strerror(errno));
+}
+
+int vfio_group_check(const struct moat_vfio_conf *conf, struct vfio_function *f)
+{
+	int rc = find_group(conf, f);
+
+	if (rc == 0)
+		rc = check_driver(conf, f);
+	if (rc == 0)
+		rc = check_companions(conf, f);
+	return rc == 0 ? check_node(conf, f) : rc;
+}
