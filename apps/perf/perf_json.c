@@ -6,6 +6,7 @@
  * lists them. */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
@@ -95,14 +96,54 @@ static json_t *model(void)
 
 /* ----------------------------------------------------------------------------------- a case */
 
+/* What measures this case and no other. */
+static json_t *command(const struct perf_case *c)
+{
+	char size[24], more[24];
+	const char *args = c->unit->args != NULL ? c->unit->args : "";
+	const char *comma = args[0] != '\0' ? "," : "";
+	json_t *j = NULL;
+
+	app_size_text(c->working_set, size, sizeof(size));
+	if (c->test == PERF_PACKETS)
+		return json_sprintf(
+			"moat-perf --test packets --unit %s%s%s --mode %s --frame %" PRIu64
+			" --burst %" PRIu64 "%s --working-set %s --lcores %u --seconds %g",
+			app_unit_kinds[c->unit->kind], comma, args, perf_modes[c->mode], c->frame,
+			c->burst, c->verify ? " --verify yes" : "", size, c->lcores, c->seconds);
+	app_size_text(c->page, more, sizeof(more));
+	j = json_sprintf("moat-perf --test map --unit %s%s%s --mode %s --page %s --granule %" PRIu64
+			 " --batch %" PRIu64 " --layout %s --direction %s --working-set %s --dma "
+			 "%" PRIu64 " --domain %s --lcores %u --seconds %g",
+		app_unit_kinds[c->unit->kind], comma, args, perf_modes[c->mode], more, c->granule,
+		c->batch, perf_layouts[c->layout], perf_directions[c->direction], size, c->dma,
+		perf_domains[c->domains], c->lcores, c->seconds);
+	if (c->layout == PERF_SCATTERED) {
+		json_t *all = json_sprintf("%s --space %s", json_string_value(j),
+			app_size_text(c->space, more, sizeof(more)));
+
+		json_decref(j);
+		j = all;
+	}
+	if (c->device >= 0) {
+		json_t *all = json_sprintf("%s --device " MOAT_SID_FMT, json_string_value(j),
+			MOAT_SID_ARGS((moat_sid_t)c->device));
+
+		json_decref(j);
+		j = all;
+	}
+	return j;
+}
+
 static json_t *asked(const struct perf_case *c)
 {
-	json_t *j = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:s, s:i, s:o, s:o, s:s}", "sweep",
-		c->sweep, "test", perf_tests[c->test], "unit", "name", c->unit->name, "kind",
-		app_unit_kinds[c->unit->kind], "args", c->unit->args != NULL ? c->unit->args : "",
-		"mode", perf_modes[c->mode], "lcores", (int)c->lcores, "asked_seconds",
-		real(c->seconds), "working_set", number(c->working_set), "touches",
-		perf_mode_touches(c->mode));
+	json_t *j = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:s, s:i, s:o, s:o, s:s, s:o}",
+		"sweep", c->sweep, "test", perf_tests[c->test], "unit", "name", c->unit->name,
+		"kind", app_unit_kinds[c->unit->kind], "args",
+		c->unit->args != NULL ? c->unit->args : "", "mode", perf_modes[c->mode], "lcores",
+		(int)c->lcores, "asked_seconds", real(c->seconds), "working_set",
+		number(c->working_set), "touches", perf_mode_touches(c->mode), "command",
+		command(c));
 
 	if (c->test == PERF_MAP)
 		json_object_update_new(j,
