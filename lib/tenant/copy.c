@@ -89,14 +89,13 @@ uint16_t tenant_rx_copy(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], 
 	uint16_t max, void *arg)
 {
 	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
-	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
 	struct tenant_lcore *lc;
 
 	if (n == 0)
 		return 0;
 	lc = tenant_lcore(t);
 	n = copy_burst(lc, t->private, pkts, tenant_receive(t, lc, pkts, n));
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_COPY);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_COPY);
 	return n;
 }
 
@@ -105,10 +104,9 @@ uint16_t tenant_tx_copy(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], 
 {
 	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
 	struct tenant_lcore *lc = tenant_lcore(t);
-	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
 
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
 	n = copy_burst(lc, t->pools[0]->mp, pkts, n);
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_COPY);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_COPY);
 	return n;
 }

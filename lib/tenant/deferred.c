@@ -49,7 +49,6 @@ uint16_t tenant_rx_deferred(uint16_t port, uint16_t queue, struct rte_mbuf *pkts
 	uint16_t max, void *arg)
 {
 	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
-	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
 	struct tenant_lcore *lc;
 	moat_ticket_t before;
 	uint32_t pages;
@@ -73,8 +72,8 @@ uint16_t tenant_rx_deferred(uint16_t port, uint16_t queue, struct rte_mbuf *pkts
 	}
 	if (unlikely(lc->lane->flushed != before)) /* which of them went on into another batch is */
 		moat_lane_expose(lc->lane, pages, now); /* not known: all did */
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
 	tenant_deferred_flush(t, lc, now);
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_SUBMIT);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_SUBMIT);
 	return n;
 }

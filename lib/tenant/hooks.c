@@ -46,43 +46,61 @@ static uint16_t verify(struct tenant_lcore *lc, struct rte_mbuf *pkts[], uint16_
 uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n)
 {
-	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
-
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
 	lc->cost.packets += n;
 	lc->cost.bursts++;
 	if (t->conf.verify) {
 		n = verify(lc, pkts, n);
-		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_TRANSLATE);
+		moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_TRANSLATE);
 	}
 	return n;
 }
 
 /* --------------------------------------------------------------------------------- receiving */
 
+/* A buffer joins the run, or the run is done with and a new one begins. */
+static inline int unmap_buffer(struct moat_tenant *t, struct tenant_lcore *lc,
+	struct tenant_run *run, const struct rte_mbuf *m)
+{
+	uint64_t len = tenant_buffer_len(m);
+	int rc;
+
+	if (likely(tenant_run_grow(run, m->buf_addr, len)))
+		return 0;
+	if (unlikely(!tenant_owns(t, m->buf_addr)))
+		return 0;
+	rc = tenant_run_unmap(t, lc, run);
+	*run = (struct tenant_run){ m->buf_addr, len };
+	return rc;
+}
+
 int tenant_unmap_burst(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n)
 {
-	struct tenant_run run = { 0 };
+	struct tenant_run run = { t->va, 0 };
 	int rc = 0;
 
-	for (uint16_t i = 0; i < n && rc == 0; i++)
-		for (const struct rte_mbuf *m = pkts[i]; m != NULL && rc == 0; m = m->next)
-			rc = tenant_run_add_unmap(t, lc, &run, m);
+	for (uint16_t i = 0; i < n && rc == 0; i++) {
+		const struct rte_mbuf *m = pkts[i];
+
+		rc = unmap_buffer(t, lc, &run, m);
+		/* A packet's `next` lies in its header's second line: looked at only if need be. */
+		for (unsigned int k = m->nb_segs; unlikely(k > 1) && rc == 0; k--)
+			rc = unmap_buffer(t, lc, &run, m = m->next);
+	}
 	return rc == 0 ? tenant_run_unmap(t, lc, &run) : rc;
 }
 
 /* Strict's rule: wait until the ticket of all that was gathered is done. */
 static int wait_for_ticket(struct tenant_lcore *lc)
 {
-	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
 	int rc;
 
 	moat_lane_flush(lc->lane);
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_SUBMIT);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_SUBMIT);
 	lc->waits++;
 	rc = moat_lane_drain(lc->lane);
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_WAIT);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_WAIT);
 	return rc;
 }
 
@@ -98,7 +116,6 @@ static uint16_t rx_strict(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[]
 	uint16_t max, void *arg)
 {
 	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
-	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
 	struct tenant_lcore *lc;
 	int rc;
 
@@ -107,7 +124,7 @@ static uint16_t rx_strict(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[]
 	lc = tenant_lcore(t);
 	n = tenant_receive(t, lc, pkts, n);
 	rc = tenant_unmap_burst(t, lc, pkts, n);
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
 	if (MOAT_MUTANT(HAND_ON_EARLY))
 		moat_lane_flush(lc->lane);
 	else if (rc == 0)
@@ -122,40 +139,26 @@ static uint16_t rx_strict(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[]
 
 /* ------------------------------------------------------------------------------ transmitting */
 
-/* A buffer that the device could write (allocated, but never received into) is taken away first: its
- * ticket is the price of building packets in buffers that a refill would have got. */
-static int take_away(struct moat_tenant *t, struct tenant_lcore *lc, const struct rte_mbuf *m)
-{
-	struct tenant_run run = { 0 };
-	int rc = tenant_run_add_unmap(t, lc, &run, m);
-
-	if (rc == 0)
-		rc = tenant_run_unmap(t, lc, &run);
-	return rc == 0 ? wait_for_ticket(lc) : rc;
-}
-
-/* Let the device read a packet's buffers. What is mapped so already (another reference to it is being
- * sent) stays. */
+/* Let the device read a packet's buffers. */
 static int map_packet(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
-	const struct rte_mbuf *pkt)
+	const struct rte_mbuf *m)
 {
-	enum moat_prot prot = tenant_tx_prot(t);
+	bool owns_tables = t->conf.unit->caps.owns_tables;
 	int rc = 0;
 
-	for (const struct rte_mbuf *m = pkt; m != NULL && rc == 0; m = m->next) {
-		uint8_t now;
+	for (unsigned int k = m->nb_segs;; m = m->next) {
+		uint64_t len = tenant_buffer_len(m);
 
 		if (unlikely(!tenant_owns(t, m->buf_addr)))
 			return -EPERM; /* somebody else's memory: no device of this domain reaches it */
-		now = *tenant_page_prot(t, m->buf_addr);
-		if (now == prot)
-			continue;
-		if (unlikely(now != 0))
-			rc = take_away(t, lc, m);
-		if (rc == 0)
-			rc = tenant_run_add_map(t, lc, run, m, prot);
+		/* A unit that owns its tables takes back only what was mapped by one call. */
+		if (unlikely(owns_tables) || !tenant_run_grow(run, m->buf_addr, len)) {
+			rc = tenant_run_map(t, lc, run, tenant_tx_prot(t));
+			*run = (struct tenant_run){ m->buf_addr, len };
+		}
+		if (rc != 0 || --k == 0)
+			return rc;
 	}
-	return rc;
 }
 
 /* After a run failed: is every buffer of the packet the device's to read? */
@@ -194,17 +197,16 @@ static uint16_t tx_map(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], u
 {
 	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
 	struct tenant_lcore *lc = tenant_lcore(t);
-	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
-	struct tenant_run run = { 0 };
+	struct tenant_run run = { t->va, 0 };
 	bool failed = false;
 
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
 	for (uint16_t i = 0; i < n; i++)
 		failed |= map_packet(t, lc, &run, pkts[i]) != 0;
 	failed |= tenant_run_map(t, lc, &run, tenant_tx_prot(t)) != 0;
 	if (unlikely(failed))
 		n = put_unmapped_last(t, lc, pkts, n);
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_MAP);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_MAP);
 	return n;
 }
 

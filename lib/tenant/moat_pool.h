@@ -14,8 +14,9 @@
  * and unmaps it when it comes back. What came back is quarantined, in order, until the ticket of
  * its unmap is done: only then can it be handed out again.
  *
- * Buffers go round in the order in which they came, first in, first out: a burst that was allocated
- * as neighbours is freed as neighbours and unmapped by one descriptor.
+ * Buffers are handed out in the pool's order, whatever the order in which they came back: a burst is
+ * neighbours as far as there are any, is freed as neighbours, and is unmapped by one descriptor.
+ * Everything is kept and moved in runs of neighbours.
  */
 
 #include <rte_mbuf.h>
@@ -30,21 +31,13 @@ extern "C" {
 /** The name that drivers/mempool registers its ops under. */
 #define MOAT_MEMPOOL_OPS "moat"
 
+/** A run of neighbouring buffers that waits for its ticket. */
 struct moat_quarantined {
-	void *obj;
+	uint32_t first, n;
 	moat_ticket_t ticket; /* of the lane of the lcore that holds it */
 };
 
-/** One lcore's buffers: ready ones, and quarantined ones in the order of their tickets. */
-struct moat_pool_lcore {
-	uint32_t stock_head, stock_tail; /* free-running; a ring of MOAT_POOL_STOCK */
-	uint32_t head, tail;             /* free-running; a ring of quarantine_mask + 1 */
-	uint32_t quarantine_mask;
-	struct moat_quarantined *quarantine;
-	void *stock[];
-} __rte_cache_aligned;
-
-#define MOAT_POOL_STOCK 1024u
+struct moat_pool_lcore;
 
 struct moat_pool {
 	struct moat_tenant *tenant;
@@ -53,7 +46,9 @@ struct moat_pool {
 	uint64_t iova;          /* of buffer 0 */
 	uint32_t stride;        /* bytes from one buffer to the next: whole pages */
 	uint32_t n;             /* buffers */
+	uint32_t run_max;       /* buffers that are mapped in one go at most */
 	bool ready;             /* the mbufs are initialised: what is put back is a buffer */
+	void **obj;             /* headers by number of the buffer */
 	struct rte_ring *stock; /* shared by the lcores */
 	struct moat_pool_lcore *lcores[RTE_MAX_LCORE];
 };

@@ -42,6 +42,9 @@ int moat_mode_parse(const char *text, enum moat_mode *mode)
 
 /* --------------------------------------------------------------------------- lcores */
 
+/* Who has not entered is not measured. */
+static struct moat_cost_watch no_watch;
+
 struct tenant_lcore *tenant_lcore_make(struct moat_tenant *t, unsigned int slot)
 {
 	struct tenant_lcore *lc = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*lc));
@@ -49,6 +52,7 @@ struct tenant_lcore *tenant_lcore_make(struct moat_tenant *t, unsigned int slot)
 	if (lc == NULL)
 		return NULL;
 	memset(lc, 0, sizeof(*lc));
+	lc->watch = &no_watch;
 	lc->lane = moat_lane_open(t->domain);
 	if (lc->lane == NULL) {
 		free(lc);
@@ -72,6 +76,7 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 		return -ENOMEM;
 	if (RTE_PER_LCORE(rcu_users)++ == 0)
 		rcu_register_thread();
+	lc->watch = &RTE_PER_LCORE(moat_cost_watch);
 	lc->entered = true;
 	moat_lane_online(lc->lane);
 	return 0;
@@ -90,6 +95,7 @@ int moat_tenant_lcore_leave(struct moat_tenant *t)
 		moat_pool_leave(t->pools[i]);
 	}
 	lc->entered = false;
+	lc->watch = &no_watch;
 	moat_lane_offline(lc->lane);
 	if (--RTE_PER_LCORE(rcu_users) == 0)
 		rcu_unregister_thread();
@@ -109,7 +115,7 @@ void moat_tenant_poll(struct moat_tenant *t)
 	if (moat_lane_poll(lane) != before)
 		for (unsigned int i = 0; i < t->nr_pools; i++)
 			moat_pool_release(t->pools[i], lane->done);
-	moat_cost_mark(&RTE_PER_LCORE(moat_cost_watch), &lc->cost, MOAT_STAGE_RECLAIM);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
 }
 
 struct moat_lane *moat_tenant_lane(struct moat_tenant *t)

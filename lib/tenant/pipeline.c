@@ -85,8 +85,6 @@ static uint16_t hand_on(struct tenant_held *held, struct tenant_lcore *lc, struc
 static void hold_back(struct tenant_queue *q, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n)
 {
-	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
-
 	n = tenant_receive(q->tenant, lc, pkts, n);
 	if (n == 0)
 		return; /* all were such as the device had no right to */
@@ -94,9 +92,9 @@ static void hold_back(struct tenant_queue *q, struct tenant_lcore *lc, struct rt
 		lc->lost += n; /* still reachable: nobody gets them */
 		return;
 	}
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
-	hold(q->held, lc, pkts, n, tenant_flush(lc->lane), watch->last);
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_SUBMIT);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
+	hold(q->held, lc, pkts, n, tenant_flush(lc->lane), lc->watch->last);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_SUBMIT);
 }
 
 uint16_t tenant_rx_pipelined(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
@@ -104,7 +102,6 @@ uint16_t tenant_rx_pipelined(uint16_t port, uint16_t queue, struct rte_mbuf *pkt
 {
 	struct tenant_queue *q = arg;
 	struct tenant_held *held = q->held;
-	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
 	struct tenant_lcore *lc;
 
 	if (n == 0 && held->burst_head == held->burst_tail)
@@ -113,15 +110,15 @@ uint16_t tenant_rx_pipelined(uint16_t port, uint16_t queue, struct rte_mbuf *pkt
 	if (n != 0) {
 		hold_back(q, lc, pkts, n);
 	} else {
-		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
+		moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
 		if (MOAT_MUTANT(PIPELINED_STRANDS)) /* a quiet queue keeps its last packets */
 			return 0;
 		tenant_flush(lc->lane);
 	}
 	moat_lane_poll(lc->lane);
 	/* Read behind the poll: a delay is never reported shorter than it was. */
-	n = hand_on(held, lc, pkts, max, watch->on ? rte_rdtsc() : 0);
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_RECLAIM);
+	n = hand_on(held, lc, pkts, max, lc->watch->on ? rte_rdtsc() : 0);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
 	return n;
 }
 

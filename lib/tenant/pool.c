@@ -13,70 +13,152 @@
 
 #include "moat_mutant.h"
 #include "run.h"
+#include "stock.h"
 
-/* ------------------------------------------------------------------------------- put and get */
+/* One lcore's buffers: ready ones, and quarantined runs in the order of their tickets. */
+struct moat_pool_lcore {
+	struct tenant_stock stock;
+	uint32_t head, tail; /* free-running; a ring of quarantine_mask + 1 */
+	uint32_t quarantine_mask;
+	uint32_t quarantined; /* buffers; read by others as it is */
+	struct moat_quarantined *quarantine;
+} __rte_cache_aligned;
 
-static int unmap_buffers(struct moat_tenant *t, struct tenant_lcore *lc, void *const objs[],
-	unsigned int n)
+/* Beyond so many ready ones an lcore gives half to the others. */
+#define STOCK 1024u
+
+/* ------------------------------------------------------------------------------ runs of buffers */
+
+static inline uint32_t number(const struct moat_pool *pool, const void *obj)
 {
-	struct tenant_run run = { 0 };
-	int rc = 0;
-
-	for (unsigned int i = 0; i < n && rc == 0; i++)
-		rc = tenant_run_add_unmap(t, lc, &run, objs[i]);
-	return rc == 0 ? tenant_run_unmap(t, lc, &run) : rc;
+	return (uint32_t)((uint64_t)((uint8_t *)((const struct rte_mbuf *)obj)->buf_addr -
+				  pool->va) /
+		pool->stride);
 }
 
-static int map_buffers(struct moat_tenant *t, struct tenant_lcore *lc, void *const objs[],
+/* How many of `objs` from the front are neighbours, each behind the one before. */
+static inline unsigned int neighbours(const struct moat_pool *pool, void *const objs[],
 	unsigned int n)
 {
-	enum moat_prot prot = tenant_rx_prot(t);
-	struct tenant_run run = { 0 };
-	int rc = 0;
+	const uint8_t *next = ((const struct rte_mbuf *)objs[0])->buf_addr;
+	unsigned int i = 0;
 
-	for (unsigned int i = 0; i < n && rc == 0; i++)
-		rc = tenant_run_add_map(t, lc, &run, objs[i], prot);
-	return rc == 0 ? tenant_run_map(t, lc, &run, prot) : rc;
+	do
+		next += pool->stride;
+	while (++i < n && ((const struct rte_mbuf *)objs[i])->buf_addr == next);
+	return i;
 }
 
-static struct moat_pool_lcore *pool_lcore(struct moat_pool *pool)
+static struct tenant_run run_of(const struct moat_pool *pool, uint32_t first, uint32_t n)
 {
-	unsigned int slot = tenant_slot();
-	struct tenant_lcore *lc;
+	return (struct tenant_run){ pool->va + (uint64_t)first * pool->stride,
+		(uint64_t)n * pool->stride };
+}
 
-	if (slot == RTE_MAX_LCORE)
+/* In pieces that a run may have. */
+static int map_run(struct moat_pool *pool, struct tenant_lcore *lc, uint32_t first, uint32_t n)
+{
+	enum moat_prot prot = tenant_rx_prot(pool->tenant);
+	int rc = 0;
+
+	while (n != 0 && rc == 0) {
+		uint32_t k = RTE_MIN(n, pool->run_max);
+		struct tenant_run run = run_of(pool, first, k);
+
+		rc = tenant_run_map(pool->tenant, lc, &run, prot);
+		first += k;
+		n -= k;
+	}
+	return rc;
+}
+
+static int unmap_run(struct moat_pool *pool, struct tenant_lcore *lc, uint32_t first, uint32_t n)
+{
+	struct tenant_run run = run_of(pool, first, n);
+
+	return tenant_run_unmap(pool->tenant, lc, &run);
+}
+
+/* Objects of anywhere in the pool. */
+static int each_run(struct moat_pool *pool, struct tenant_lcore *lc, void *const objs[],
+	unsigned int n,
+	int (*change)(struct moat_pool *, struct tenant_lcore *, uint32_t, uint32_t))
+{
+	int rc = 0;
+
+	for (unsigned int i = 0, k; i < n && rc == 0; i += k) {
+		k = neighbours(pool, &objs[i], n - i);
+		rc = change(pool, lc, number(pool, objs[i]), k);
+	}
+	return rc;
+}
+
+/* ---------------------------------------------------------------------------------------- stock */
+
+static struct moat_pool_lcore *pool_lcore(const struct moat_pool *pool, unsigned int slot)
+{
+	const struct tenant_lcore *lc;
+
+	if (unlikely(slot == RTE_MAX_LCORE))
 		return NULL;
 	lc = pool->tenant->lcores[slot];
-	return lc != NULL && lc->entered ? pool->lcores[slot] : NULL;
+	return likely(lc != NULL && lc->entered) ? pool->lcores[slot] : NULL;
 }
 
-static void stock_put(struct moat_pool *pool, struct moat_pool_lcore *pl, void *obj)
+/* Ready buffers to the stock that all lcores share; it holds every buffer of the pool. */
+static void share(struct moat_pool *pool, struct moat_pool_lcore *pl, uint32_t keep)
 {
-	if (pl->stock_head - pl->stock_tail == MOAT_POOL_STOCK) {
-		void *spill[MOAT_POOL_STOCK / 2];
+	while (pl->stock.ready > keep) {
+		uint32_t k, first = tenant_stock_take(&pl->stock, pl->stock.ready - keep, &k);
 
-		for (unsigned int i = 0; i < RTE_DIM(spill); i++)
-			spill[i] = pl->stock[pl->stock_tail++ % MOAT_POOL_STOCK];
-		rte_ring_enqueue_bulk(pool->stock, spill, RTE_DIM(spill), NULL); /* holds all */
+		rte_ring_enqueue_bulk(pool->stock, &pool->obj[first], k, NULL);
 	}
-	pl->stock[pl->stock_head++ % MOAT_POOL_STOCK] = obj;
+}
+
+/* Get enough ready ones from the others' for `n`; and many more where there are many: the more an lcore
+ * chooses from, the more neighbours it finds. */
+static bool fetch(struct moat_pool *pool, struct moat_pool_lcore *pl, uint32_t n)
+{
+	uint32_t want = n + RTE_MIN(STOCK / 2, rte_ring_count(pool->stock) / 2);
+
+	while (pl->stock.ready < want) {
+		void *objs[64];
+		unsigned int got = rte_ring_dequeue_burst(pool->stock, objs, RTE_DIM(objs), NULL);
+
+		if (got == 0)
+			break;
+		for (unsigned int i = 0, k; i < got; i += k) {
+			k = neighbours(pool, &objs[i], got - i);
+			tenant_stock_add(&pl->stock, number(pool, objs[i]), k);
+		}
+	}
+	return pl->stock.ready >= n;
+}
+
+static void release(struct moat_pool *pool, struct moat_pool_lcore *pl, moat_ticket_t done)
+{
+	while (pl->tail != pl->head) {
+		const struct moat_quarantined *q = &pl->quarantine[pl->tail & pl->quarantine_mask];
+
+		if (q->ticket > done && !MOAT_MUTANT(BUFFER_EARLY_REUSE))
+			break;
+		tenant_stock_add(&pl->stock, q->first, q->n);
+		pl->quarantined -= q->n;
+		pl->tail++;
+	}
+	if (unlikely(pl->stock.ready > STOCK))
+		share(pool, pl, STOCK / 2);
 }
 
 void moat_pool_release(struct moat_pool *pool, moat_ticket_t done)
 {
-	struct moat_pool_lcore *pl = pool_lcore(pool);
+	struct moat_pool_lcore *pl = pool_lcore(pool, tenant_slot());
 
-	if (pl == NULL)
-		return;
-	while (pl->tail != pl->head) {
-		struct moat_quarantined *q = &pl->quarantine[pl->tail & pl->quarantine_mask];
-
-		if (q->ticket > done && !MOAT_MUTANT(BUFFER_EARLY_REUSE))
-			break;
-		stock_put(pool, pl, q->obj);
-		pl->tail++;
-	}
+	if (pl != NULL)
+		release(pool, pl, done);
 }
+
+/* ------------------------------------------------------------------------------------------ put */
 
 /* From a thread that does not poll: wait for the ticket here, then straight to the shared stock. */
 static int put_and_wait(struct moat_pool *pool, void *const objs[], unsigned int n)
@@ -87,7 +169,7 @@ static int put_and_wait(struct moat_pool *pool, void *const objs[], unsigned int
 
 	rte_spinlock_lock(&t->lock);
 	lc = tenant_lcore(t);
-	rc = lc == NULL ? -ENOMEM : unmap_buffers(t, lc, objs, n);
+	rc = lc == NULL ? -ENOMEM : each_run(pool, lc, objs, n, unmap_run);
 	if (rc == 0)
 		rc = moat_lane_drain(lc->lane);
 	rte_spinlock_unlock(&t->lock);
@@ -96,111 +178,142 @@ static int put_and_wait(struct moat_pool *pool, void *const objs[], unsigned int
 	return rc;
 }
 
+/* Unmap runs of neighbours and note them in the quarantine, their ticket to follow. */
+static void quarantine(struct moat_pool *pool, struct moat_pool_lcore *pl, struct tenant_lcore *lc,
+	void *const objs[], unsigned int n)
+{
+	for (unsigned int i = 0, k; i < n; i += k) {
+		uint32_t first = number(pool, objs[i]);
+
+		k = neighbours(pool, &objs[i], n - i);
+		if (unlikely(unmap_run(pool, lc, first, k) != 0)) {
+			lc->lost += k; /* still reachable, so never handed out again */
+			continue;
+		}
+		pl->quarantine[pl->head++ & pl->quarantine_mask] =
+			(struct moat_quarantined){ first, k, 0 };
+		pl->quarantined += k;
+	}
+}
+
 int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n)
 {
-	struct moat_pool_lcore *pl = pool_lcore(pool);
+	unsigned int slot = tenant_slot();
+	struct moat_pool_lcore *pl = pool_lcore(pool, slot);
 	struct moat_tenant *t = pool->tenant;
-	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
 	struct tenant_lcore *lc;
 	moat_ticket_t ticket;
-	int rc;
+	uint32_t from;
 
 	if (!pool->ready) /* being filled: no buffers yet */
 		return rte_ring_enqueue_bulk(pool->stock, objs, n, NULL) == n ? 0 : -ENOBUFS;
 	if (pl == NULL)
 		return put_and_wait(pool, objs, n);
-	lc = t->lcores[tenant_slot()];
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
-	rc = unmap_buffers(t, lc, objs, n);
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_UNMAP);
-	if (unlikely(rc != 0)) {
-		lc->lost += n; /* still reachable, so never handed out again */
-		return 0;
-	}
+	lc = t->lcores[slot];
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
+	from = pl->head;
+	quarantine(pool, pl, lc, objs, n);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
 	/* Everything gathered up to here is in this ticket or an earlier one. */
 	if (t->conf.mode == MOAT_DEFERRED)
 		ticket = tenant_deferred_flush(t, lc, rte_rdtsc());
 	else
 		ticket = tenant_flush(lc->lane);
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_SUBMIT);
-	for (unsigned int i = 0; i < n; i++)
-		pl->quarantine[pl->head++ & pl->quarantine_mask] =
-			(struct moat_quarantined){ objs[i], ticket };
-	moat_cost_mark(watch, &lc->cost, MOAT_STAGE_RECLAIM);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_SUBMIT);
+	for (; from != pl->head; from++)
+		pl->quarantine[from & pl->quarantine_mask].ticket = ticket;
 	return 0;
 }
 
-/* Ready buffers, from this lcore's stock first. All or nothing. */
-static int take(struct moat_pool *pool, struct moat_pool_lcore *pl, void *objs[], unsigned int n)
+/* ------------------------------------------------------------------------------------------ get */
+
+/* `n` ready buffers are in the stock: take and map them. @return how many could be mapped */
+static unsigned int take(struct moat_pool *pool, struct moat_pool_lcore *pl,
+	struct tenant_lcore *lc, void *objs[], unsigned int n)
 {
+	uint32_t run = 0, in_run = 0; /* taken, not yet mapped */
 	unsigned int have = 0;
 
-	if (pl != NULL) {
-		while (have < n && pl->stock_tail != pl->stock_head)
-			objs[have++] = pl->stock[pl->stock_tail++ % MOAT_POOL_STOCK];
-		if (likely(have == n))
-			return 0;
+	while (have < n) {
+		uint32_t k, first = tenant_stock_take(&pl->stock, n - have, &k);
+
+		memcpy(&objs[have], &pool->obj[first], k * sizeof(objs[0]));
+		if (in_run != 0 && run + in_run != first) {
+			if (unlikely(map_run(pool, lc, run, in_run) != 0))
+				return have - in_run;
+			in_run = 0;
+		}
+		if (in_run == 0)
+			run = first;
+		in_run += k;
+		have += k;
 	}
-	if (rte_ring_dequeue_bulk(pool->stock, &objs[have], n - have, NULL) == n - have)
-		return 0;
-	while (have != 0)
-		stock_put(pool, pl, objs[--have]);
-	return -ENOBUFS;
+	return likely(map_run(pool, lc, run, in_run) == 0) ? n : n - in_run;
+}
+
+/* From a thread that does not poll. */
+static int get_shared(struct moat_pool *pool, void *objs[], unsigned int n)
+{
+	struct moat_tenant *t = pool->tenant;
+	struct tenant_lcore *lc;
+	int rc = -ENOBUFS;
+
+	rte_spinlock_lock(&t->lock);
+	lc = tenant_lcore(t);
+	if (lc != NULL && rte_ring_dequeue_bulk(pool->stock, objs, n, NULL) == n)
+		rc = each_run(pool, lc, objs, n, map_run) == 0 ? 0 : -EFAULT;
+	rte_spinlock_unlock(&t->lock);
+	if (rc == -EFAULT)
+		put_and_wait(pool, objs, n);
+	return rc == 0 ? 0 : -ENOBUFS;
 }
 
 int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n)
 {
-	struct moat_pool_lcore *pl = pool_lcore(pool);
-	struct moat_tenant *t = pool->tenant;
-	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
+	unsigned int slot = tenant_slot();
+	struct moat_pool_lcore *pl = pool_lcore(pool, slot);
 	struct tenant_lcore *lc;
-	int mapped = 0;
-	int rc;
+	unsigned int mapped;
 
 	if (!pool->ready) /* being freed: the domain is gone, and with it every lane */
 		return -ENOBUFS;
-	lc = tenant_lcore(t);
-	if (lc == NULL)
-		return -ENOBUFS;
 	if (pl == NULL)
-		rte_spinlock_lock(&t->lock);
-	else
-		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_APPLICATION);
-	if (pl != NULL && pl->stock_head - pl->stock_tail < n)
-		moat_pool_release(pool, lc->lane->done);
-	rc = take(pool, pl, objs, n);
-	if (pl != NULL)
-		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_RECLAIM);
-	if (likely(rc == 0))
-		mapped = map_buffers(t, lc, objs, n);
-	else if (pl != NULL && pl->head != pl->tail)
-		lc->starved++;
-	if (pl == NULL)
-		rte_spinlock_unlock(&t->lock);
-	else
-		moat_cost_mark(watch, &lc->cost, MOAT_STAGE_MAP);
-	if (unlikely(mapped != 0)) {
-		put_and_wait(pool, objs, n);
-		rc = -ENOBUFS;
+		return get_shared(pool, objs, n);
+	lc = pool->tenant->lcores[slot];
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
+	if (pl->stock.ready < n) {
+		release(pool, pl, lc->lane->done);
+		if (unlikely(pl->stock.ready < n && !fetch(pool, pl, n))) {
+			lc->starved += pl->head != pl->tail;
+			moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
+			return -ENOBUFS;
+		}
+		moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
 	}
-	return rc;
+	mapped = take(pool, pl, lc, objs, n);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_MAP);
+	if (likely(mapped == n))
+		return 0;
+	moat_pool_put(pool, objs, n);
+	return -ENOBUFS;
 }
 
 void moat_pool_leave(struct moat_pool *pool)
 {
-	struct moat_pool_lcore *pl = pool_lcore(pool);
+	struct moat_pool_lcore *pl = pool_lcore(pool, tenant_slot());
 
-	while (pl != NULL && pl->stock_tail != pl->stock_head)
-		rte_ring_enqueue(pool->stock, pl->stock[pl->stock_tail++ % MOAT_POOL_STOCK]);
+	if (pl != NULL)
+		share(pool, pl, 0);
 }
 
+/* Relaxed: a report's numbers; the lcores go on meanwhile. */
 unsigned int moat_pool_quarantined(const struct moat_pool *pool)
 {
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++)
 		if (pool->lcores[i] != NULL)
-			n += pool->lcores[i]->head - pool->lcores[i]->tail;
+			n += __atomic_load_n(&pool->lcores[i]->quarantined, __ATOMIC_RELAXED);
 	return n;
 }
 
@@ -210,7 +323,7 @@ unsigned int moat_pool_count(const struct moat_pool *pool)
 
 	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++)
 		if (pool->lcores[i] != NULL)
-			n += pool->lcores[i]->stock_head - pool->lcores[i]->stock_tail;
+			n += __atomic_load_n(&pool->lcores[i]->stock.ready, __ATOMIC_RELAXED);
 	return n;
 }
 
@@ -234,6 +347,7 @@ static void init_mbuf(struct rte_mempool *mp, void *opaque, void *obj, unsigned 
 	struct rte_mbuf *m = obj;
 	struct rte_mbuf_ext_shared_info *shinfo = RTE_PTR_ADD(m, sizeof(*m));
 
+	pool->obj[i] = m;
 	memset(m, 0, sizeof(*m) + sizeof(*shinfo));
 	m->priv_size = sizeof(*shinfo);
 	m->buf_addr = pool->va + (uint64_t)i * pool->stride;
@@ -274,27 +388,33 @@ static int fill_mempool(struct moat_pool *pool, const char *ops)
 	return 0;
 }
 
+static int make_lcore(struct moat_pool *pool, struct moat_pool_lcore **out)
+{
+	struct moat_pool_lcore *pl = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*pl));
+	uint32_t room = rte_align32pow2(pool->n + 1); /* if each run is of one buffer */
+
+	if (pl == NULL)
+		return -ENOMEM;
+	memset(pl, 0, sizeof(*pl));
+	*out = pl;
+	pl->quarantine_mask = room - 1;
+	pl->quarantine = calloc(room, sizeof(*pl->quarantine));
+	pl->stock.words = (pool->n + 63) / 64;
+	pl->stock.bits = calloc(pl->stock.words, sizeof(*pl->stock.bits));
+	return pl->quarantine != NULL && pl->stock.bits != NULL ? 0 : -ENOMEM;
+}
+
 static int make_lcores(struct moat_pool *pool)
 {
-	uint32_t room = rte_align32pow2(pool->n + 1);
+	int rc = 0;
 
-	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++) {
-		struct moat_pool_lcore *pl;
-
-		if (!rte_lcore_is_enabled(i))
-			continue;
-		pl = aligned_alloc(RTE_CACHE_LINE_SIZE,
-			RTE_CACHE_LINE_ROUNDUP(sizeof(*pl) + MOAT_POOL_STOCK * sizeof(void *)));
-		if (pl == NULL)
-			return -ENOMEM;
-		memset(pl, 0, sizeof(*pl));
-		pl->quarantine_mask = room - 1;
-		pl->quarantine = calloc(room, sizeof(*pl->quarantine));
-		pool->lcores[i] = pl;
-		if (pl->quarantine == NULL)
-			return -ENOMEM;
-	}
-	return 0;
+	pool->obj = calloc(pool->n, sizeof(*pool->obj));
+	if (pool->obj == NULL)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < RTE_MAX_LCORE && rc == 0; i++)
+		if (rte_lcore_is_enabled(i))
+			rc = make_lcore(pool, &pool->lcores[i]);
+	return rc;
 }
 
 void tenant_pool_destroy(struct moat_pool *pool)
@@ -303,10 +423,13 @@ void tenant_pool_destroy(struct moat_pool *pool)
 	rte_mempool_free(pool->mp);
 	rte_ring_free(pool->stock);
 	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++) {
-		if (pool->lcores[i] != NULL)
-			free(pool->lcores[i]->quarantine);
+		if (pool->lcores[i] == NULL)
+			continue;
+		free(pool->lcores[i]->quarantine);
+		free(pool->lcores[i]->stock.bits);
 		free(pool->lcores[i]);
 	}
+	free(pool->obj);
 	free(pool);
 }
 
@@ -375,6 +498,10 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 	pool->va = t->va + t->used;
 	pool->iova = t->iova + t->used;
 	pool->stride = (uint32_t)stride;
+	/* A unit that owns its tables takes back only what was mapped by one call: a buffer a call. */
+	pool->run_max = t->conf.unit->caps.owns_tables
+		? 1
+		: (uint32_t)RTE_MAX(TENANT_RUN_MAX / stride, UINT64_C(1));
 	pool->n = n;
 	rc = make_pool(pool, name);
 	if (rc != 0) {

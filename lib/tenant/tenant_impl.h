@@ -22,6 +22,7 @@
 /* What one lcore holds of one tenant. Written by that lcore only. */
 struct tenant_lcore {
 	struct moat_lane *lane;
+	struct moat_cost_watch *watch; /* of the thread that has entered */
 	struct moat_cost cost;
 	bool entered;
 	uint64_t verify_failed;

@@ -28,6 +28,7 @@
 #include "moat_soft_unit.h"
 #include "moat_softvtd.h"
 #include "moat_tenant.h"
+#include "must.h"
 #include "unit_args.h"
 
 #define SID  MOAT_SID(0, 16, 0)
@@ -67,13 +68,6 @@ static inline struct moat_tenant_conf rig_conf(const char *name, enum moat_mode 
 	};
 }
 
-#define RIG_OK(call)                                                               \
-	do {                                                                       \
-		int rig_rc_ = (call);                                              \
-		if (rig_rc_ != 0)                                                  \
-			fail_msg("%s: %d: %s", #call, rig_rc_, moat_error_text()); \
-	} while (0)
-
 /* Memory for the buffers, and the heap's eighth of it. */
 static inline uint64_t rig_memory(unsigned int buffers)
 {
@@ -84,13 +78,13 @@ static inline void rig_start_port(struct rig *r)
 {
 	struct rte_eth_conf conf = { 0 };
 
-	RIG_OK(rte_eth_dev_configure(r->port, 2, 2, &conf));
+	must(rte_eth_dev_configure(r->port, 2, 2, &conf));
 	for (uint16_t q = 0; q < 2; q++) {
-		RIG_OK(rte_eth_rx_queue_setup(r->port, q, 512, SOCKET_ID_ANY, NULL, r->pool));
-		RIG_OK(rte_eth_tx_queue_setup(r->port, q, 512, SOCKET_ID_ANY, NULL));
-		RIG_OK(moat_tenant_queue_add(r->tenant, r->port, q));
+		must(rte_eth_rx_queue_setup(r->port, q, 512, SOCKET_ID_ANY, NULL, r->pool));
+		must(rte_eth_tx_queue_setup(r->port, q, 512, SOCKET_ID_ANY, NULL));
+		must(moat_tenant_queue_add(r->tenant, r->port, q));
 	}
-	RIG_OK(rte_eth_dev_start(r->port));
+	must(rte_eth_dev_start(r->port));
 }
 
 static inline struct rig *rig_open(const struct moat_tenant_conf *conf, const char *unit_args,
@@ -100,7 +94,7 @@ static inline struct rig *rig_open(const struct moat_tenant_conf *conf, const ch
 	struct rig *r = calloc(1, sizeof(*r));
 
 	assert_non_null(r);
-	RIG_OK(moat_soft_unit_create("soft0", unit_args, &r->unit));
+	must(moat_soft_unit_create("soft0", unit_args, &r->unit));
 	r->hw = moat_soft_unit_find("soft0");
 	r->port = rig_port;
 	r->wire[0] = rig_wires[0];
@@ -109,11 +103,11 @@ static inline struct rig *rig_open(const struct moat_tenant_conf *conf, const ch
 	c.unit = r->unit;
 	if (c.memory == 0)
 		c.memory = rig_memory(buffers);
-	RIG_OK(moat_tenant_create(&c, &r->tenant));
-	RIG_OK(moat_tenant_pool(r->tenant, "red", buffers, 2176, &r->pool));
-	RIG_OK(moat_tenant_attach(r->tenant, SID));
+	must(moat_tenant_create(&c, &r->tenant));
+	must(moat_tenant_pool(r->tenant, "red", buffers, 2176, &r->pool));
+	must(moat_tenant_attach(r->tenant, SID));
 	rig_start_port(r);
-	RIG_OK(moat_tenant_lcore_enter(r->tenant));
+	must(moat_tenant_lcore_enter(r->tenant));
 	return r;
 }
 
@@ -121,11 +115,11 @@ static inline struct rig *rig_open(const struct moat_tenant_conf *conf, const ch
 static inline void rig_close(struct rig *r)
 {
 	rte_eth_dev_stop(r->port);
-	RIG_OK(moat_tenant_lcore_leave(r->tenant));
-	RIG_OK(moat_tenant_queue_remove(r->tenant, r->port, 0));
-	RIG_OK(moat_tenant_queue_remove(r->tenant, r->port, 1));
+	must(moat_tenant_lcore_leave(r->tenant));
+	must(moat_tenant_queue_remove(r->tenant, r->port, 0));
+	must(moat_tenant_queue_remove(r->tenant, r->port, 1));
 	assert_int_equal(rte_mempool_avail_count(r->pool), r->buffers);
-	RIG_OK(moat_tenant_destroy(r->tenant));
+	must(moat_tenant_destroy(r->tenant));
 	r->unit->ops->destroy(r->unit);
 	free(r);
 }

@@ -193,7 +193,7 @@ static void in_mode(enum moat_mode mode, const char *unit_args)
 	if (mode == MOAT_DEFERRED) {
 		assert_in_range(unit.stale_dma, 1, UINT64_MAX);
 		assert_int_equal(unit.stale_dma, unit.stale[MOAT_SOFTVTD_STALE_RELEASED]);
-		RIG_OK(moat_lane_drain(moat_tenant_lane(w.rig->tenant)));
+		must(moat_lane_drain(moat_tenant_lane(w.rig->tenant)));
 		assert_in_range(unit.stale_age_max, 1, rig_stats(w.rig).lane.exposed_max);
 	} else {
 		assert_int_equal(unit.stale_dma, 0);
@@ -252,8 +252,8 @@ static void static_lets_no_dma_out_of_the_tenants_memory(void **state)
 	other = rig_conf("blue", MOAT_STATIC);
 	other.unit = r->unit;
 	other.memory = 2 * memory; /* blue has pages where red has none */
-	RIG_OK(moat_tenant_create(&other, &blue));
-	RIG_OK(moat_tenant_attach(blue, SID + 8));
+	must(moat_tenant_create(&other, &blue));
+	must(moat_tenant_attach(blue, SID + 8));
 	for (uint64_t i = 0; i < packets / 2; i++) {
 		uint64_t iova = BASE - memory + draw(&w) % (4 * memory);
 		bool ours = iova >= BASE + heap && iova < BASE + memory;
@@ -265,7 +265,7 @@ static void static_lets_no_dma_out_of_the_tenants_memory(void **state)
 	print_message("# static: %" PRIu64 " DMAs into the memory, %" PRIu64 " out of it refused\n",
 		inside, outside);
 	assert_int_equal(rig_unit_stats(r).stale_dma, 0);
-	RIG_OK(moat_tenant_destroy(blue));
+	must(moat_tenant_destroy(blue));
 	rig_close(r);
 }
 
