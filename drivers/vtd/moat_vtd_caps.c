@@ -58,6 +58,7 @@ static void decode_ecap(uint64_t ecap, struct moat_vtd_caps *c)
 	c->slads = ecap & VTD_ECAP_SLADS;
 	c->slts = ecap & VTD_ECAP_SLTS;
 	c->flts = ecap & VTD_ECAP_FLTS;
+	c->pms = ecap & VTD_ECAP_PMS;
 }
 
 void moat_vtd_caps_decode(uint32_t ver, uint64_t cap, uint64_t ecap, struct moat_vtd_caps *caps)
@@ -169,6 +170,7 @@ static void say_ecap(struct vtd_text *t, const struct moat_vtd_caps *c)
 	say_flag(t, "FLTS", c->flts, "first stage in scalable mode", "none");
 	say_flag(t, "NEST", c->nest, "nested translation", "none");
 	say_flag(t, "PRS", c->prs, "page requests", "none");
+	say_flag(t, "PMS", c->pms, "counts events", "no performance monitoring");
 }
 
 int moat_vtd_caps_text(const struct moat_vtd_caps *caps, char *text, size_t len)

@@ -117,6 +117,7 @@
 #define VTD_ECAP_FLTS       (UINT64_C(1) << 47)
 #define VTD_ECAP_SMPWCS     (UINT64_C(1) << 48)
 #define VTD_ECAP_RPS        (UINT64_C(1) << 49)
+#define VTD_ECAP_PMS        (UINT64_C(1) << 51) /* performance monitoring */
 
 /* GCMD and GSTS: a command bit and its status bit are the same bit. */
 #define VTD_GCMD_TE    (UINT32_C(1) << 31)

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "doctor_check.h"
+#include "doctor_read.h"
+
+/* ------------------------------------------------------------------------------------- units */
+
+/** Bits of IOVA that a unit can translate: what it has tables for, within MGAW. */
+static unsigned int width(const struct moat_vtd_caps *caps)
+{
+	unsigned int tables = caps->sagaw & 8 ? 57
+		: caps->sagaw & 4             ? 48
+		: caps->sagaw & 2             ? 39
+					      : 0;
+
+	return RTE_MIN(tables, (unsigned int)caps->mgaw);
+}
+
+static void describe_unit(const struct doctor_unit *u, struct doctor_finding *f)
+{
+	const struct moat_vtd_caps *c = &u->caps;
+
+	if (u->from == NULL) {
+		doctor_say(&f->evidence, "%s%s", u->name,
+			u->kind == DOCTOR_AMD             ? ": AMD-Vi"
+				: u->kind == DOCTOR_OTHER ? ": not VT-d"
+							  : ": capabilities cannot be read");
+		if (u->kind == DOCTOR_INTEL)
+			doctor_say(&f->evidence, "  %s", u->why);
+		return;
+	}
+	doctor_say(&f->evidence,
+		"%s at 0x%" PRIx64 ": VER %u.%u, IOVAs of %u bits, pages of 4K%s%s, ND %" PRIu32
+		", MAMV %u,%s%s%s%s%s%s%s%s%s%s%s%s%s",
+		u->name, u->base, c->ver_major, c->ver_minor, width(c), c->sllps & 1 ? " 2M" : "",
+		c->sllps & 2 ? " 1G" : "", c->nd, c->mamv, c->c ? " C" : "", c->qi ? " QI" : "",
+		c->psi ? " PSI" : "", c->ir ? " IR" : "", c->eim ? " EIM" : "", c->pt ? " PT" : "",
+		c->sc ? " SC" : "", c->dt ? " DT" : "", c->cm ? " CM" : "", c->smts ? " SMTS" : "",
+		c->pasid ? " PASID" : "", c->nest ? " NEST" : "", c->rwbf ? " RWBF" : "");
+	if (u->domains != 0)
+		doctor_say(&f->evidence, "  %" PRIu64 " of %" PRIu64 " domain-ids in use",
+			u->domains_used, u->domains);
+}
+
+/** A unit that serves nothing but graphics, which kernels leave alone (intel_iommu=igfx_off). */
+static bool graphics_only(const struct doctor_host *h, const struct doctor_unit *u)
+{
+	const struct moat_dmar_unit *d = &h->dmar->unit[u->drhd];
+
+	for (unsigned int i = 0; i < d->scopes.n; i++) {
+		const struct moat_dmar_scope *s = &d->scopes.scope[i];
+		const struct moat_pci_fn *end =
+			moat_pci_follow(h->pci, d->segment, s->bus, s->path, s->nr_path);
+		const struct doctor_fn *fn =
+			end != NULL ? doctor_fn_find(h, end->segment, end->sid) : NULL;
+
+		if (fn == NULL || fn->class >> 16 != 0x03)
+			return false;
+	}
+	return d->scopes.n != 0;
+}
+
+static void judge_kernels(const struct doctor_case *c, struct doctor_finding *f)
+{
+	const struct doctor_host *h = c->host;
+	const char *intel = doctor_option_last(h, "intel_iommu", "on", "off");
+	unsigned int driven = doctor_driven(h, -1), idle = 0;
+
+	if (doctor_read_access(h->root, 0, "sys/class/iommu") != 0) {
+		doctor_find(f, DOCTOR_UNKNOWN, "/sys/class/iommu cannot be read");
+		return;
+	}
+	if (driven == 0 &&
+		(h->dmar_error == -EBADMSG ||
+			(h->dmar_error != -ENOENT &&
+				(intel == NULL || strcmp(intel, "off") == 0)))) {
+		f->moot = true;
+		doctor_find(f, DOCTOR_UNKNOWN, "they are off (see %s)",
+			h->dmar_error == -EBADMSG ? "firmware" : "command-line");
+		return;
+	}
+	if (driven == 0) {
+		doctor_find(f, DOCTOR_FAIL,
+			"the kernel drives no unit, though nothing tells it not to");
+		doctor_say(&f->remedy, "its log says why");
+		doctor_say(&f->commands, "dmesg | grep -i -e DMAR -e IOMMU");
+		return;
+	}
+	doctor_find(f, DOCTOR_OK, "the kernel drives %u unit%s", driven, driven == 1 ? "" : "s");
+	for (unsigned int i = 0; i < h->nr_units; i++) {
+		const struct doctor_unit *u = &h->unit[i];
+		uint64_t left = u->domains - u->domains_used;
+
+		idle += !u->driven && !graphics_only(h, u);
+		if (u->domains != 0 && left < c->tenants.count[DOCTOR_OWN]) {
+			doctor_find(f, DOCTOR_WARN,
+				"%s has %" PRIu64 " domain-ids left, which is fewer than tenants",
+				u->name, left);
+			doctor_say(&f->remedy, "each tenant takes one: plan for no more");
+		}
+	}
+	if (idle != 0) {
+		doctor_find(f, DOCTOR_WARN, "the kernel drives %u of the table's %u units", driven,
+			driven + idle);
+		doctor_say(&f->remedy,
+			"functions behind the others are in no IOMMU group; the kernel's log says why");
+		doctor_say(&f->commands, "dmesg | grep -i -e DMAR -e IOMMU");
+	}
+}
+
+static void judge_ours(const struct doctor_host *h, struct doctor_finding *f)
+{
+	unsigned int usable = 0;
+
+	for (unsigned int i = 0; i < h->nr_units; i++)
+		usable += h->unit[i].from != NULL && !h->unit[i].driven && h->unit[i].caps.qi;
+	if (doctor_driven(h, DOCTOR_INTEL) != 0) {
+		doctor_find(f, DOCTOR_FAIL, "the kernel drives the units, see command-line");
+	} else if (usable == 0) {
+		doctor_find(f, DOCTOR_FAIL, "no unit that moat can use");
+		if (h->lockdown[0] != '\0' && strcmp(h->lockdown, "none") != 0)
+			doctor_say(&f->remedy,
+				"the kernel is locked down (%s), which Secure Boot does: turn Secure "
+				"Boot off, or use kind = vfio",
+				h->lockdown);
+		else
+			doctor_say(&f->remedy,
+				"map the registers: root, iomem=relaxed; a unit without queued "
+				"invalidation (ECAP.QI) cannot be used");
+	} else {
+		doctor_find(f, DOCTOR_OK, "%u unit%s can be moat's", usable,
+			usable == 1 ? "" : "s");
+	}
+}
+
+void doctor_check_units(const struct doctor_case *c, struct doctor_finding *f)
+{
+	const struct doctor_host *h = c->host;
+
+	for (unsigned int i = 0; i < h->nr_units; i++)
+		describe_unit(&h->unit[i], f);
+	if (c->way == DOCTOR_VTD)
+		judge_ours(h, f);
+	else
+		judge_kernels(c, f);
+}
+
+/* ----------------------------------------------------------------------- interrupt remapping */
+
+/** Whether each unit whose capabilities are known can; and where one cannot, it is told. */
+static bool units_can(const struct doctor_host *h, struct doctor_finding *f)
+{
+	bool can = true;
+
+	for (unsigned int i = 0; i < h->nr_units; i++)
+		if (h->unit[i].from != NULL && !h->unit[i].caps.ir) {
+			doctor_say(&f->evidence, "%s cannot: ECAP.IR is 0", h->unit[i].name);
+			can = false;
+		}
+	return can;
+}
+
+static void how_to_remap(const struct doctor_host *h, bool can, struct doctor_finding *f)
+{
+	if (doctor_option_last(h, "intremap", "on", "off") != NULL)
+		doctor_say(&f->remedy,
+			"take intremap=off out of the kernel's command line, reboot");
+	else if (h->hypervisor)
+		doctor_say(&f->remedy,
+			"QEMU: -machine q35,kernel-irqchip=split -device intel-iommu,intremap=on");
+	else if (can)
+		doctor_say(&f->remedy,
+			"turn on x2APIC and interrupt remapping in the firmware's "
+			"settings; the kernel's log says what is missing");
+	doctor_say(&f->remedy,
+		"or, where no tenant is an enemy: vfio_iommu_type1.allow_unsafe_interrupts=1 lets "
+		"devices be assigned that can raise any interrupt");
+}
+
+void doctor_check_interrupt_remapping(const struct doctor_case *c, struct doctor_finding *f)
+{
+	const struct doctor_host *h = c->host;
+	bool can = units_can(h, f);
+	char unsafe[8];
+
+	doctor_read(h->root, unsafe, sizeof(unsafe),
+		"sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts");
+	if (!h->has_interrupts) {
+		doctor_find(f, DOCTOR_UNKNOWN, "/proc/interrupts cannot be read");
+		return;
+	}
+	if (h->interrupts_remapped) {
+		doctor_find(f, DOCTOR_OK, "interrupts are remapped");
+		doctor_say(&f->evidence, "/proc/interrupts names IR- chips");
+		return;
+	}
+	doctor_say(&f->evidence, "no IR- chip in /proc/interrupts");
+	if (c->way == DOCTOR_VTD) {
+		doctor_find(f, DOCTOR_WARN,
+			"interrupts are not remapped: a tenant's device can raise any");
+		doctor_say(&f->remedy,
+			"a write to 0xfeexxxxx is an interrupt whatever the tables say, and moat's "
+			"own unit does not remap them; kind = vfio does");
+	} else if (unsafe[0] == 'Y') {
+		doctor_find(f, DOCTOR_WARN,
+			"interrupts are not remapped, and allow_unsafe_interrupts=Y: a tenant's device can raise any");
+		how_to_remap(h, can, f);
+	} else {
+		doctor_find(f, DOCTOR_FAIL,
+			"interrupts are not remapped: VFIO refuses to assign devices (EPERM)");
+		how_to_remap(h, can, f);
+	}
+}
+
+/* -------------------------------------------------------------------------------- IOVA width */
+
+#define DPDK_VA_BITS 47 /* what its PCI bus asks of a unit before it takes IOVA=VA */
+
+void doctor_check_iova_width(const struct doctor_case *c, struct doctor_finding *f)
+{
+	const struct doctor_host *h = c->host;
+	const struct doctor_unit *least = NULL;
+
+	for (unsigned int i = 0; i < h->nr_units; i++) {
+		const struct doctor_unit *u = &h->unit[i];
+
+		/* With vfio those that the kernel leaves alone concern nobody. */
+		if (u->from == NULL || (c->way == DOCTOR_VFIO && !u->driven))
+			continue;
+		doctor_say(&f->evidence, "%s: %u bits (MGAW %u, SAGAW 0x%x)", u->name,
+			width(&u->caps), u->caps.mgaw, u->caps.sagaw);
+		if (least == NULL || width(&u->caps) < width(&least->caps))
+			least = u;
+	}
+	if (least == NULL) {
+		f->moot = doctor_driven(h, DOCTOR_INTEL) == 0;
+		doctor_find(f, DOCTOR_UNKNOWN, "no VT-d unit's capabilities can be read");
+	} else if (width(&least->caps) >= DPDK_VA_BITS) {
+		doctor_find(f, DOCTOR_OK, "%u bits: tenants' IOVAs fit, and DPDK's addresses too",
+			width(&least->caps));
+	} else {
+		doctor_find(f, DOCTOR_WARN, "%s has %u bits: DPDK's virtual addresses take %u",
+			least->name, width(&least->caps), DPDK_VA_BITS);
+		doctor_say(&f->remedy,
+			"moat's tenants fit, because they have IOVAs of their own from 2M on: up to "
+			"%" PRIu64 " GiB each. Other DPDK programs on this host take "
+			"--iova-mode=pa, as root",
+			(UINT64_C(1) << width(&least->caps)) >> 30);
+	}
+}
+
+/* --------------------------------------------------------------------------- the kernel's DMA */
+
+void doctor_check_kernel_dma(const struct doctor_case *c, struct doctor_finding *f)
+{
+	const struct doctor_host *h = c->host;
+	unsigned int strict = 0, lazy = 0, identity = 0, untold = 0;
+
+	for (unsigned int i = 0; i < h->nr_groups; i++) {
+		const char *type = h->group[i].type;
+
+		strict += strcmp(type, "DMA") == 0;
+		lazy += strcmp(type, "DMA-FQ") == 0;
+		identity += strcmp(type, "identity") == 0;
+		untold += type[0] == '\0';
+	}
+	doctor_say(&f->evidence, "groups: %u strict (DMA), %u lazy (DMA-FQ), %u identity", strict,
+		lazy, identity);
+	if (untold != 0)
+		doctor_find(f, DOCTOR_UNKNOWN, "%u groups do not tell their type", untold);
+	else if (identity != 0)
+		doctor_find(f, DOCTOR_OK, "passed through (iommu=pt) for %u of %u groups", identity,
+			h->nr_groups);
+	else if (lazy != 0)
+		doctor_find(f, DOCTOR_OK, "lazy for %u of %u groups", lazy, h->nr_groups);
+	else
+		doctor_find(f, DOCTOR_OK, "strict");
+	if (identity != 0)
+		doctor_say(&f->evidence,
+			"devices that the kernel keeps reach all memory, tenants' "
+			"too; iommu.passthrough=0 ends that, at a price");
+	else if (lazy != 0)
+		doctor_say(&f->evidence,
+			"devices that the kernel keeps reach unmapped memory for up "
+			"to 10 ms; iommu.strict=1 ends that, at a price");
+	if (identity + lazy != 0)
+		doctor_say(&f->evidence,
+			"tenants are not concerned: VFIO's unmaps wait for the unit");
+}
+
+/* --------------------------------------------------------------------------------------- PMU */
+
+void doctor_check_pmu(const struct doctor_case *c, struct doctor_finding *f)
+{
+	const struct doctor_host *h = c->host;
+	struct doctor_lines names = { 0 }, events = { 0 };
+	unsigned int units = 0, able = 0;
+
+	for (unsigned int i = 0; i < h->nr_units; i++)
+		able += h->unit[i].from != NULL && h->unit[i].caps.pms;
+	doctor_read_folder(h->root, &names, "sys/bus/event_source/devices");
+	for (unsigned int i = 0; i < names.n; i++) {
+		if (strncmp(names.at[i], "dmar", 4) != 0)
+			continue;
+		if (units++ == 0)
+			doctor_read_folder(h->root, &events,
+				"sys/bus/event_source/devices/%s/events", names.at[i]);
+	}
+	if (units != 0) {
+		doctor_find(f, DOCTOR_OK, "%u unit%s count%s %u kinds of events", units,
+			units == 1 ? "" : "s", units == 1 ? "s" : "", events.n);
+		doctor_say(&f->evidence, "perf stat -e dmar0/iotlb_lookup/,dmar0/iotlb_hit/ -a");
+	} else if (able != 0) {
+		doctor_find(f, DOCTOR_WARN, "the units can count (ECAP.PMS), the kernel does not");
+		doctor_say(&f->remedy,
+			"Linux 6.3 or newer with CONFIG_INTEL_IOMMU_PERF_EVENTS; without, costs come "
+			"without the unit's own counts");
+	} else {
+		doctor_find(f, DOCTOR_OK, "none: costs come without the unit's own counts");
+	}
+	doctor_lines_free(&names);
+	doctor_lines_free(&events);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "doctor_check.h"
+
+enum {
+	VFIO = 1 << DOCTOR_VFIO,
+	VTD = 1 << DOCTOR_VTD,
+	BOTH = VFIO | VTD,
+};
+
+/** What a check looks at; without, it is moot. */
+enum need {
+	NOTHING,
+	SYSFS,
+	IOMMU, /* one that could be turned on */
+	UNIT,  /* one that is on; for vtd: one in the DMAR table */
+};
+
+static const struct check {
+	const char *name;
+	unsigned int ways;
+	enum need need;
+	void (*run)(const struct doctor_case *c, struct doctor_finding *f);
+} checks[] = {
+	{ "privileges", BOTH, IOMMU, doctor_check_privileges },
+	{ "processor", BOTH, NOTHING, doctor_check_processor },
+	{ "firmware", BOTH, NOTHING, doctor_check_firmware },
+	{ "command-line", BOTH, IOMMU, doctor_check_command_line },
+	{ "units", BOTH, IOMMU, doctor_check_units },
+	{ "interrupt-remapping", BOTH, UNIT, doctor_check_interrupt_remapping },
+	{ "iova-width", BOTH, IOMMU, doctor_check_iova_width },
+	{ "groups", BOTH, UNIT, doctor_check_groups },
+	{ "acs", BOTH, UNIT, doctor_check_acs },
+	{ "rmrr", BOTH, IOMMU, doctor_check_rmrr },
+	{ "sriov", BOTH, IOMMU, doctor_check_sriov },
+	{ "drivers", BOTH, UNIT, doctor_check_drivers },
+	{ "vfio", VFIO, IOMMU, doctor_check_vfio },
+	{ "uio", VTD, IOMMU, doctor_check_uio },
+	{ "no-iommu", VFIO, SYSFS, doctor_check_no_iommu },
+	{ "dma-entry-limit", VFIO, IOMMU, doctor_check_dma_entry_limit },
+	{ "memlock", VFIO, IOMMU, doctor_check_memlock },
+	{ "hugepages", BOTH, SYSFS, doctor_check_hugepages },
+	{ "kernel-dma", VFIO, UNIT, doctor_check_kernel_dma },
+	{ "pmu", BOTH, UNIT, doctor_check_pmu },
+};
+
+enum doctor_way doctor_way_of(const struct doctor_host *h)
+{
+	const char *intel = doctor_option_last(h, "intel_iommu", "on", "off");
+
+	/* An appliance's: the kernel keeps off, and the registers can be mapped. */
+	if (intel != NULL && strcmp(intel, "off") == 0 && doctor_driven(h, -1) == 0 &&
+		doctor_option_last(h, "iomem", "relaxed", "strict") != NULL)
+		return DOCTOR_VTD;
+	return DOCTOR_VFIO;
+}
+
+static const char *lacking(const struct doctor_case *c, enum need need)
+{
+	bool on = c->way == DOCTOR_VTD ? c->host->dmar != NULL : doctor_driven(c->host, -1) != 0;
+
+	if (need != NOTHING && !c->host->sysfs)
+		return "there is no /sys here";
+	if (need > SYSFS && !doctor_has_iommu(c->host))
+		return "there is no IOMMU";
+	if (need == UNIT && !on)
+		return c->way == DOCTOR_VTD ? "no unit is known" : "no IOMMU is on";
+	return NULL;
+}
+
+/* ------------------------------------------------------------------------------------ verdict */
+
+static const struct doctor_finding *first(const struct doctor_report *r, enum doctor_state state)
+{
+	for (unsigned int i = 0; i < r->nr_findings; i++)
+		if (!r->finding[i].moot && r->finding[i].state == state)
+			return &r->finding[i];
+	return NULL;
+}
+
+static char *verdict(const struct doctor_case *c, const struct doctor_report *r)
+{
+	const char *way = doctor_way_names[c->way];
+	unsigned int own = c->tenants.count[DOCTOR_OWN];
+
+	switch (r->state) {
+	case DOCTOR_OK:
+		return doctor_format("Yes: this host is ready for kind = %s, and %u function%s can "
+				     "be a tenant's of its own.",
+			way, own, own == 1 ? "" : "s");
+	case DOCTOR_WARN:
+		return doctor_format("Yes, with kind = %s; %u thing%s to look at first.", way,
+			r->count[DOCTOR_WARN], r->count[DOCTOR_WARN] == 1 ? "" : "s");
+	case DOCTOR_UNKNOWN:
+		return doctor_format(
+			"Perhaps: nothing seen stands in the way of kind = %s, but not "
+			"all can be seen from here.",
+			way);
+	default:
+		return doctor_format(
+			"Not with hardware isolation: %s. The software unit will be used "
+			"(kind = soft): it runs here as it is, and isolates what goes "
+			"through net_moat.",
+			first(r, DOCTOR_FAIL)->summary);
+	}
+}
+
+/** What there is to do, what stands in the way first. */
+static void make_list(struct doctor_report *r)
+{
+	static const enum doctor_state order[] = { DOCTOR_FAIL, DOCTOR_UNKNOWN, DOCTOR_WARN };
+
+	for (unsigned int o = 0; o < RTE_DIM(order); o++)
+		for (unsigned int i = 0; i < r->nr_findings; i++)
+			if (!r->finding[i].moot && r->finding[i].state == order[o] &&
+				r->finding[i].remedy.n != 0)
+				doctor_say(&r->next, "%s", r->finding[i].name);
+}
+
+void doctor_judge(const struct doctor_case *c, struct doctor_report *r)
+{
+	RTE_BUILD_BUG_ON(RTE_DIM(checks) > DOCTOR_CHECKS_MAX);
+	*r = (struct doctor_report){ .way = c->way, .state = DOCTOR_OK };
+	for (unsigned int i = 0; i < RTE_DIM(checks); i++) {
+		struct doctor_finding *f = &r->finding[r->nr_findings];
+		const char *lack = lacking(c, checks[i].need);
+
+		if (!(checks[i].ways & 1 << c->way))
+			continue;
+		r->nr_findings++;
+		f->name = checks[i].name;
+		f->moot = lack != NULL;
+		if (lack != NULL)
+			doctor_find(f, DOCTOR_UNKNOWN, "%s", lack);
+		else
+			checks[i].run(c, f);
+		if (f->moot)
+			continue;
+		r->count[f->state]++;
+		r->state = RTE_MAX(r->state, f->state);
+	}
+	r->run = r->state == DOCTOR_FAIL ? DOCTOR_SOFT : c->way;
+	r->verdict = verdict(c, r);
+	make_list(r);
+}

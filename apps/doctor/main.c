@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* moat-doctor: can this host run moat, and if not, what to do? See doctor.h. */
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "doctor_host.h"
+#include "doctor_print.h"
+
+#define EXIT_USAGE 3 /* as monitoring plugins have it: nothing is known */
+
+static const char usage[] =
+	"usage: moat-doctor [OPTION...]\n"
+	"Can this host run moat, and if not, what is there to do? Reads, and changes nothing.\n"
+	"\n"
+	"  --kind vfio|vtd   judge for this kind of unit; without, for the one that the host is set\n"
+	"                    up for. vfio: the kernel owns the IOMMU; vtd: moat owns the VT-d unit\n"
+	"  --json            for scripts\n"
+	"  --verbose, -v     also the DMAR table and every capability of each unit\n"
+	"  --root DIR        read /sys, /proc, /dev and the rest below DIR\n"
+	"  --help, --version\n"
+	"\n"
+	"Exit status, that of the worst check: 0 ok, 1 warn, 2 fail, 3 unknown. doc/doctor.md lists the\n"
+	"checks. Where hardware cannot be used (2), moat runs with its software unit all the same.\n";
+
+struct args {
+	const char *root;
+	bool json, verbose;
+	int way; /* -1: as the host is set up */
+};
+
+/** @return < 0: go on; else exit with that */
+static int parse_args(int argc, char *argv[], struct args *args)
+{
+	static const struct option options[] = {
+		{ "kind", required_argument, NULL, 'k' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "verbose", no_argument, NULL, 'v' },
+		{ "root", required_argument, NULL, 'r' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int o;
+
+	*args = (struct args){ .root = "", .way = -1 };
+	while ((o = getopt_long(argc, argv, "hv", options, NULL)) != -1) {
+		switch (o) {
+		case 'k':
+			args->way = strcmp(optarg, "vfio") == 0 ? DOCTOR_VFIO
+				: strcmp(optarg, "vtd") == 0    ? DOCTOR_VTD
+								: -2;
+			if (args->way >= 0)
+				break;
+			fprintf(stderr, "moat-doctor: --kind %s: there are vfio and vtd\n", optarg);
+			return EXIT_USAGE;
+		case 'j':
+			args->json = true;
+			break;
+		case 'v':
+			args->verbose = true;
+			break;
+		case 'r':
+			args->root = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		case 'V':
+			puts("moat-doctor " MOAT_VERSION);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind == argc)
+		return -1;
+	fprintf(stderr, "moat-doctor: '%s' is no option\n%s", argv[optind], usage);
+	return EXIT_USAGE;
+}
+
+static bool is_folder(const char *root)
+{
+	struct stat st;
+
+	if (root[0] == '\0')
+		return true;
+	if (stat(root, &st) != 0)
+		fprintf(stderr, "moat-doctor: --root %s: %s\n", root, strerror(errno));
+	else if (!S_ISDIR(st.st_mode))
+		fprintf(stderr, "moat-doctor: --root %s is no folder\n", root);
+	else
+		return true;
+	return false;
+}
+
+int main(int argc, char *argv[])
+{
+	static struct doctor_host host; /* large */
+	static struct doctor_report report;
+	struct doctor_style style = doctor_style_of(stdout);
+	struct doctor_case c = { .host = &host };
+	struct args args;
+	int status = parse_args(argc, argv, &args);
+
+	if (status >= 0)
+		return status;
+	if (!is_folder(args.root))
+		return EXIT_USAGE;
+	style.verbose = args.verbose;
+	doctor_host_read(args.root, &host);
+	c.way = args.way >= 0 ? (enum doctor_way)args.way : doctor_way_of(&host);
+	doctor_tenants_find(&host, c.way, &c.tenants);
+	doctor_judge(&c, &report);
+	status = doctor_exit_status(report.state);
+	if (!args.json)
+		doctor_print_text(stdout, &c, &report, &style);
+	else if (doctor_print_json(stdout, &c, &report) != 0)
+		status = EXIT_USAGE;
+	if (fflush(stdout) != 0) {
+		perror("moat-doctor: standard output");
+		status = EXIT_USAGE;
+	}
+	doctor_report_free(&report);
+	doctor_tenants_free(&c.tenants);
+	doctor_host_free(&host);
+	return status;
+}

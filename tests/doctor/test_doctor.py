@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The moat authors
+"""What moat-doctor says of hosts of many kinds.
+
+usage: test_doctor.py MOAT-DOCTOR [--accept]
+
+Every host of hosts.py is built in a folder, and the text and the exit status are compared with
+expected/NAME.txt to the letter; --accept writes those files, for you to read. The JSON must say the
+same, and each finding must stand in doc/doctor.md. Prints TAP.
+"""
+
+import difflib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "apps"))
+import hosts  # noqa: E402
+import tap  # noqa: E402
+from fake_host import Host  # noqa: E402
+
+DOCTOR, ACCEPT = sys.argv[1], "--accept" in sys.argv
+PAGE = HERE.parent.parent / "doc" / "doctor.md"
+WORDS = {"ok": "ok", "warn": "warn", "fail": "FAIL", "unknown": "?"}
+STATUS = {"ok": 0, "warn": 1, "fail": 2, "unknown": 3}
+
+
+def run(root, *args, before=(), env=None):
+    p = subprocess.run([*before, DOCTOR, "--root", str(root), *args], capture_output=True, text=True, timeout=60,
+                       env={**os.environ, **(env or {})})
+    assert not p.stderr, p.stderr
+    return p.returncode, p.stdout
+
+
+class Built:
+    def __init__(self, build):
+        self.folder = tempfile.TemporaryDirectory(prefix="moat-test-")
+        self.root = Path(self.folder.name)
+        os.chmod(self.root, 0o755)
+        build(Host(self.root))
+        self.args = hosts.ARGUMENTS.get(build.__name__, [])
+
+    def text(self):
+        return run(self.root, *self.args)
+
+    def json(self):
+        status, out = run(self.root, *self.args, "--json")
+        return status, json.loads(out)
+
+
+def documented():
+    """{check: [(state, pattern)]} out of the page's tables; <...> stands for anything."""
+    found, check = {}, None
+    for line in PAGE.read_text().splitlines():
+        if heading := re.match(r"### (\S+)", line):
+            check = heading[1]
+        elif row := re.match(r"\| (ok|warn|fail|unknown) \| (.*?) \|", line):
+            pattern = ".+".join(re.escape(part) for part in re.split(r"<[^>]*>", row[2].replace("`", "")))
+            found.setdefault(check, []).append((row[1], pattern))
+    return found
+
+
+def the_text_is_as_expected(build, host):
+    status, out = host.text()
+    path = HERE / "expected" / f"{build.__name__}.txt"
+    out = f"# {build.__doc__}\n# exit status {status}\n\n{out}"
+    if ACCEPT:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(out)
+    wanted = path.read_text()
+    assert out == wanted, "\n".join(difflib.unified_diff(wanted.splitlines(), out.splitlines(), lineterm="", n=0))
+
+
+def the_json_says_the_same(host):
+    _, text = host.text()
+    status, report = host.json()
+    assert status == report["exit_status"] == STATUS[report["state"]], report
+    states = [c["state"] for c in report["checks"] if not c["moot"]]
+    worst = max(states, key=["ok", "warn", "unknown", "fail"].index)
+    assert report["state"] == worst, (report["state"], states)
+    words = " ".join(text.split())
+    for check in report["checks"]:
+        if check["moot"]:
+            assert check["state"] == "unknown" and not check["commands"], check
+            continue
+        assert re.search(rf"^  {re.escape(WORDS[check['state']])} +{check['name']} ", text, re.M), check
+        for said in [check["summary"], *check["evidence"], *check["remedy"], *check["commands"]]:
+            assert " ".join(said.split()) in words, said
+    assert " ".join(report["verdict"].split()) in words
+    assert (report["run"] == "soft") == (status == 2), report["run"]
+
+
+def each_finding_is_documented(host):
+    pages = documented()
+    for check in host.json()[1]["checks"]:
+        if not check["moot"]:
+            rows = [p for s, p in pages.get(check["name"], []) if s == check["state"]]
+            assert any(re.fullmatch(p, check["summary"]) for p in rows), \
+                f"doc/doctor.md, {check['name']}: {check['state']}, {check['summary']}"
+
+
+def test_of(build):
+    def test():
+        host = Built(build)
+        the_text_is_as_expected(build, host)
+        the_json_says_the_same(host)
+        each_finding_is_documented(host)
+    test.__name__ = "host_" + build.__name__
+    return test
+
+
+# ------------------------------------------------------------------------------------- the rest
+
+
+def built(name):
+    return Built(next(b for b in hosts.HOSTS if b.__name__ == name))
+
+
+def checks(report):
+    return {c["name"]: c for c in report["checks"]}
+
+
+def units_have_their_capabilities_by_the_specifications_names():
+    units = {u["name"]: u for u in built("client_39_bits").json()[1]["units"]}
+    graphics, rest = units["dmar0"], units["dmar1"]
+    assert (graphics["driven"], graphics["from"], rest["driven"], rest["from"]) == (False, "registers", True, "sysfs")
+    assert graphics["CAP"] == "0x1c0000c40660462" and rest["ECAP"] == "0xf050da"
+    c = rest["capabilities"]
+    assert (c["MGAW"], c["SAGAW"], c["MAMV"], c["NFR"], c["ND"], c["SLLPS"]) == (39, 4, 18, 1, 256, 3), c
+    assert c["QI"] and c["IR"] and c["PT"] and not c["CM"] and not c["PASID"], c
+
+
+def devices_say_who_can_be_a_tenant():
+    devices = {d["address"]: d for d in built("good").json()[1]["devices"]}
+    assert {a: d["tenant"] for a, d in devices.items()} == {
+        "0000:02:00.0": "kernel", "0000:16:00.0": "kernel", "0000:16:11.0": "own", "0000:16:11.1": "own"}
+    vf = devices["0000:16:11.0"]
+    assert vf["ready"] and vf["virtfn"] and vf["physfn"] == "0000:16:00.0" and vf["group"] == 4 and vf["unit"] == "dmar0"
+    assert devices["0000:16:00.0"]["rx_queues"] == 64 and devices["0000:16:00.0"]["pasid"]
+    shared = {d["address"]: d for d in built("shared_group").json()[1]["devices"]}
+    assert shared["0000:04:00.0"]["tenant"] == "shared" and shared["0000:04:00.0"]["with"] == ["0000:04:00.1"]
+
+
+def verbose_decodes_the_table_and_each_unit():
+    host = built("good")
+    text = run(host.root, "--verbose")[1]
+    assert "  DRHD dmar1 segment 0000 at 0xfbffc000 INCLUDE_PCI_ALL\n" in text, text
+    for line in "dmar1, from sysfs", "  VER     6.0", "  SMTS    1  scalable mode", "  PMS     1  counts events":
+        assert line in text, line
+
+
+def what_root_alone_may_read_is_unknown_to_others():
+    host = built("vtd_off")
+    table = host.root / "sys/firmware/acpi/tables/DMAR"
+    table.chmod(0o400)
+    before = ()
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            return "no setpriv (package util-linux)"
+        before = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    else:
+        table.chmod(0)
+    status, out = run(host.root, "--json", before=before)
+    firmware = checks(json.loads(out))["firmware"]
+    assert firmware["state"] == "unknown" and firmware["remedy"] == ["run moat-doctor as root"], firmware
+    assert status == 2  # the command line is everybody's to read
+
+
+def colour_is_for_terminals_and_not_against_no_color():
+    def on_a_terminal(**env):
+        master, slave = os.openpty()
+        environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {"TERM": "xterm"} | env
+        p = subprocess.Popen([DOCTOR, "--root", str(root)], stdout=slave, env=environment)
+        os.close(slave)
+        out = b""
+        try:
+            while data := os.read(master, 65536):
+                out += data
+        except OSError:  # a terminal's end
+            pass
+        os.close(master)
+        p.wait()
+        return out
+
+    host = built("good")
+    root = host.root
+    assert b"\033[32m" in on_a_terminal()
+    assert b"\033" not in on_a_terminal(NO_COLOR="1")
+    assert b"\033" not in on_a_terminal(TERM="dumb")
+    assert "\033" not in run(root)[1]
+
+
+def a_wrong_command_line_is_refused():
+    for args, said in ((["--kind", "iommufd"], "--kind iommufd: there are vfio and vtd"),
+                       (["--root", "/nonexistent"], "--root /nonexistent: No such file or directory"),
+                       (["now"], "'now' is no option")):
+        p = subprocess.run([DOCTOR, *args], capture_output=True, text=True)
+        assert p.returncode == 3 and not p.stdout and said in p.stderr, (args, p)
+
+
+def this_machine_is_judged_without_an_error():
+    p = subprocess.run([DOCTOR, "--json"], capture_output=True, text=True, timeout=60)
+    report = json.loads(p.stdout)
+    assert not p.stderr and p.returncode == report["exit_status"]
+    found = checks(report)
+    amd = re.search(r"^vendor_id\s*: AuthenticAMD", Path("/proc/cpuinfo").read_text(), re.M)
+    iommu = list(Path("/sys/class/iommu").glob("*")) or Path("/sys/firmware/acpi/tables/DMAR").exists()
+    if not amd or iommu:
+        return "this machine is another than one with an AMD processor and without an IOMMU"
+    assert found["processor"]["summary"] == "there is no VT-d: it is Intel's, and this is an AMD processor", found
+    assert p.returncode == 2 and report["run"] == "soft" and "The software unit will be used" in report["verdict"]
+
+
+tap.main([*map(test_of, hosts.HOSTS),
+          units_have_their_capabilities_by_the_specifications_names, devices_say_who_can_be_a_tenant,
+          verbose_decodes_the_table_and_each_unit, what_root_alone_may_read_is_unknown_to_others,
+          colour_is_for_terminals_and_not_against_no_color, a_wrong_command_line_is_refused,
+          this_machine_is_judged_without_an_error])
