@@ -7,6 +7,7 @@
 #include "app_unit.h"
 #include "moat_args.h"
 #include "moat_soft_unit.h"
+#include "moat_vfio.h"
 #include "moat_vtd_host.h"
 
 /* -------------------------------------------------------------------------------------- soft */
@@ -69,11 +70,34 @@ static int vtd_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 	return ret == 0 ? moat_vtd_host_create(&host, unit) : ret;
 }
 
+/* -------------------------------------------------------------------------------------- vfio */
+
+static int vfio_check(const struct app_unit_conf *conf)
+{
+	if (conf->args == NULL || conf->args[0] == '\0')
+		return 0;
+	return moat_error(-EINVAL, "unit %s: a unit of kind vfio takes no arguments; remove '%s'",
+		conf->name, conf->args);
+}
+
+static int vfio_open(const struct app_unit_conf *conf, struct moat_unit **unit)
+{
+	const struct moat_vfio_conf vfio = {
+		.name = conf->name,
+		.segment = conf->segment,
+		.functions = conf->tenants,
+		.nr_functions = conf->nr_tenants,
+	};
+
+	return moat_vfio_create(&vfio, unit);
+}
+
 /* ------------------------------------------------------------------------------------- kinds */
 
 const char *const app_unit_kinds[APP_UNIT_KINDS + 1] = {
 	[APP_UNIT_SOFT] = "soft",
 	[APP_UNIT_VTD] = "vtd",
+	[APP_UNIT_VFIO] = "vfio",
 };
 
 static const struct kind {
@@ -83,6 +107,7 @@ static const struct kind {
 } kinds[APP_UNIT_KINDS] = {
 	[APP_UNIT_SOFT] = { .in_process = true, .open = soft_open },
 	[APP_UNIT_VTD] = { .check = vtd_check, .open = vtd_open },
+	[APP_UNIT_VFIO] = { .check = vfio_check, .open = vfio_open },
 };
 
 bool app_unit_in_process(enum app_unit_kind kind)

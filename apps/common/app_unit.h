@@ -15,6 +15,7 @@
 enum app_unit_kind {
 	APP_UNIT_SOFT, /* drivers/softvtd driven by drivers/vtd: all in this process */
 	APP_UNIT_VTD,  /* the machine's own, driven by drivers/vtd */
+	APP_UNIT_VFIO, /* the machine's own, driven by the kernel: drivers/vfio */
 	APP_UNIT_KINDS,
 };
 

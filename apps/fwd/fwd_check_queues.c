@@ -171,6 +171,16 @@ static void check_unpolled(struct fwd_conf *conf, const struct fwd_port *port)
 	}
 }
 
+/* A mode has its price, so it is named; but where mapping is a system call, one is the usual choice. */
+static void check_mode(struct fwd_conf *conf, struct fwd_tenant *t)
+{
+	if (t->mode < 0 && t->unit != NULL && t->unit->kind == APP_UNIT_VFIO)
+		t->mode = MOAT_STATIC;
+	if (t->mode < 0)
+		app_ini_error(&conf->ini, t->section->line, "[tenant %s] has no 'mode'; add one",
+			t->name);
+}
+
 void fwd_check_queues(struct fwd_conf *conf)
 {
 	unsigned int before = conf->ini.errors;
@@ -189,6 +199,7 @@ void fwd_check_queues(struct fwd_conf *conf)
 		free(list);
 		if (conf->nr_units != 0)
 			t->unit = fwd_find_unit(conf, t->section, t->unit_name);
+		check_mode(conf, t);
 		check_ports_units(conf, t);
 		if (conf->ini.errors == before)
 			make_groups(conf, t);

@@ -77,7 +77,7 @@ static const struct app_key port_keys[] = {
 
 static const struct app_key tenant_keys[] = {
 	KEY("queues", app_read_text, fwd_tenant, queue_list, .required = true),
-	KEY("mode", app_read_word, fwd_tenant, mode, .words = mode_words, .required = true),
+	KEY("mode", app_read_word, fwd_tenant, mode, .words = mode_words),
 	KEY("unit", app_read_text, fwd_tenant, unit_name),
 	KEY("forward", app_read_word, fwd_tenant, forward, .words = forward_words),
 	KEY("memory", app_read_size, fwd_tenant, memory, .min = 4096, .max = UINT64_C(1) << 40),
@@ -174,6 +174,7 @@ static void read_tenant(struct fwd_conf *conf, const struct app_section *s)
 	*tenant = (struct fwd_tenant){
 		.section = s,
 		.name = s->name,
+		.mode = -1,
 		.data_room = 2048,
 		.verify = true,
 	};

@@ -79,7 +79,7 @@ struct fwd_tenant {
 	unsigned int nr_queues;
 	unsigned int nr_ports; /* different ones; nr_queues = nr_ports * nr_groups */
 	unsigned int nr_groups;
-	int mode;        /* enum moat_mode */
+	int mode;        /* enum moat_mode; -1: not given */
 	int forward;     /* enum fwd_forward */
 	uint64_t memory; /* bytes; 0: as much as is needed */
 	uint64_t iova_base, width;

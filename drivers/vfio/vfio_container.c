@@ -38,20 +38,20 @@ void vfio_container_give_up(const struct vfio_unit *v, int fd)
 
 int vfio_container_new(const struct vfio_unit *v)
 {
-	/* One is DPDK's own. */
-	int fd = atomic_load_explicit(&containers, memory_order_relaxed) <
-			RTE_MAX_VFIO_CONTAINERS - 1
-		? v->kernel.container_create(v->kernel.ctx)
-		: -EMFILE;
+	int fd;
 
-	if (fd == -EMFILE)
+	/* One is DPDK's own. */
+	if (atomic_load_explicit(&containers, memory_order_relaxed) >= RTE_MAX_VFIO_CONTAINERS - 1)
 		return moat_error(-ENOSPC,
-			"unit %s: DPDK makes no more containers. It has room for %u, one of them its own, so "
-			"for %u tenants (RTE_MAX_VFIO_CONTAINERS, set when DPDK is built), and /dev/vfio/vfio "
-			"must be there: modprobe vfio-pci before the program starts",
+			"unit %s: DPDK was built with room for %u containers, one of them its own, so for %u "
+			"tenants; build it with a higher RTE_MAX_VFIO_CONTAINERS, or use fewer",
 			v->unit.name, RTE_MAX_VFIO_CONTAINERS, RTE_MAX_VFIO_CONTAINERS - 1);
+	fd = v->kernel.container_create(v->kernel.ctx);
 	if (fd < 0)
-		return moat_error(fd, "unit %s: no container: %s", v->unit.name, strerror(-fd));
+		return moat_error(fd,
+			"unit %s: DPDK makes no VFIO container: %s; 'modprobe -a vfio-pci vfio_iommu_type1' "
+			"before the program starts, and let its user read and write /dev/vfio/vfio",
+			v->unit.name, strerror(-fd));
 	atomic_fetch_add_explicit(&containers, 1, memory_order_relaxed);
 	if (call(v, fd, VFIO_CHECK_EXTENSION, by_value(VFIO_TYPE1v2_IOMMU)) <= 0) {
 		vfio_container_give_up(v, fd);

@@ -17,7 +17,7 @@ static int real_container_create(void *ctx)
 {
 	int fd = rte_vfio_container_create();
 
-	return fd >= 0 ? fd : -EMFILE;
+	return fd >= 0 ? fd : -ENODEV;
 }
 
 static void real_container_destroy(void *ctx, int container)

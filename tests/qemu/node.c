@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -174,4 +175,66 @@ void node_exchange(struct node *a, struct node *b, uint64_t packets)
 			fail_msg("after %d s %s has received %lu of %lu, %s %lu of %lu", PATIENCE_S,
 				a->name, a->received, a->sent, b->name, b->received, b->sent);
 	}
+}
+
+/* ------------------------------------------------------------------ addresses not its own */
+
+void node_send_from(struct node *n, const struct node *peer, uint64_t iova)
+{
+	struct rte_mbuf *m = node_frame(n, peer);
+	rte_iova_t own;
+
+	assert_non_null(m);
+	own = rte_mbuf_iova_get(m);
+	rte_mbuf_iova_set(m, iova - m->data_off);
+	assert_int_equal(rte_eth_tx_burst(n->port, 0, &m, 1), 1);
+	rte_mbuf_iova_set(m,
+		own); /* the descriptor has been fetched: QEMU does that at the doorbell */
+}
+
+static uint64_t elsewhere; /* where buffers are said to be; 0: where they are */
+static rte_iova_t *own_iova;
+
+static void move_buffer(struct rte_mempool *mp, void *opaque, void *obj, unsigned int i)
+{
+	struct rte_mbuf *m = obj;
+
+	if (elsewhere != 0) {
+		own_iova[i] = rte_mbuf_iova_get(m);
+		rte_mbuf_iova_set(m, elsewhere - RTE_PKTMBUF_HEADROOM);
+	} else {
+		rte_mbuf_iova_set(m, own_iova[i]);
+	}
+}
+
+static bool anything(const struct rte_mbuf *m)
+{
+	return true;
+}
+
+void node_renew_ring(struct node *n, struct node *peer)
+{
+	for (unsigned int i = 0; i < NODE_RING / NODE_BURST + 1; i++) {
+		node_send(peer, n, NODE_BURST);
+		node_receive(n, peer);
+	}
+}
+
+void node_receive_into(struct node *n, struct node *peer, uint64_t iova)
+{
+	bool (*excuse)(const struct rte_mbuf *m) = n->excuse;
+
+	own_iova = calloc(n->pool->size, sizeof(*own_iova));
+	assert_non_null(own_iova);
+	n->excuse = anything; /* frames will be refused on their way to memory */
+	elsewhere = iova;
+	rte_mempool_obj_iter(n->pool, move_buffer, NULL);
+	node_renew_ring(n, peer);
+	elsewhere = 0;
+	rte_mempool_obj_iter(n->pool, move_buffer, NULL);
+	node_send(peer, n, NODE_BURST);
+	node_receive(n, peer);
+	node_renew_ring(n, peer);
+	n->excuse = excuse;
+	free(own_iova);
 }

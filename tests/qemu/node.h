@@ -67,4 +67,12 @@ unsigned int node_receive(struct node *n, const struct node *peer);
  * Fails the test when that does not come to an end. */
 void node_exchange(struct node *a, struct node *b, uint64_t packets);
 
+/** The node's device is told to send to the peer what lies at `iova`. */
+void node_send_from(struct node *n, const struct node *peer, uint64_t iova);
+/** The node's device is told to receive what the peer sends into `iova`, until it has tried; frames
+ * are lost meanwhile. Nobody else has a buffer of its pool. */
+void node_receive_into(struct node *n, struct node *peer, uint64_t iova);
+/** The peer sends as many frames as the node's ring has buffers: every one of them is a new one. */
+void node_renew_ring(struct node *n, struct node *peer);
+
 #endif /* NODE_H */

@@ -117,70 +117,13 @@ static void two_tenants_exchange_half_a_million_packets_each_all_intact(void **s
 
 /* ------------------------------------------------------------------------------- isolation */
 
-/** Red's device is told to send what lies at `iova`. */
-static void red_sends_from(uint64_t iova)
-{
-	struct rte_mbuf *m = node_frame(&red, &blue);
-	rte_iova_t own;
-
-	assert_non_null(m);
-	own = rte_mbuf_iova_get(m);
-	rte_mbuf_iova_set(m, iova - m->data_off);
-	assert_int_equal(rte_eth_tx_burst(red.port, 0, &m, 1), 1);
-	rte_mbuf_iova_set(m,
-		own); /* the descriptor has been fetched: QEMU does that at the doorbell */
-}
-
-static rte_iova_t elsewhere; /* where red's buffers are said to be; 0: where they are */
-static rte_iova_t *reds_own;
-
-static void move_buffer(struct rte_mempool *mp, void *opaque, void *obj, unsigned int i)
-{
-	struct rte_mbuf *m = obj;
-
-	if (elsewhere != 0) {
-		reds_own[i] = rte_mbuf_iova_get(m);
-		rte_mbuf_iova_set(m, elsewhere - RTE_PKTMBUF_HEADROOM);
-	} else {
-		rte_mbuf_iova_set(m, reds_own[i]);
-	}
-}
-
-static bool anything(const struct rte_mbuf *m)
-{
-	return true;
-}
-
-/** Send red as many frames as its ring has buffers, so that every one of them is a new one. */
-static void renew_reds_ring(void)
-{
-	for (unsigned int i = 0; i < NODE_RING / NODE_BURST + 1; i++) {
-		node_send(&blue, &red, NODE_BURST);
-		node_receive(&red, &blue);
-	}
-}
-
-/** Red's device is told to receive into `iova`, until it has tried. */
-static void red_receives_into(uint64_t iova)
-{
-	red.excuse = anything; /* frames will be refused on their way to memory */
-	elsewhere = iova;
-	rte_mempool_obj_iter(red.pool, move_buffer, NULL);
-	renew_reds_ring();
-	elsewhere = 0;
-	rte_mempool_obj_iter(red.pool, move_buffer, NULL);
-	node_send(&blue, &red, NODE_BURST);
-	node_receive(&red, &blue);
-}
-
 static void red_is_well_again(void)
 {
 	struct moat_fault fault;
 
-	renew_reds_ring();
+	node_renew_ring(&red, &blue);
 	while (unit->ops->faults(unit, &fault, 1) != 0)
 		assert_int_equal(fault.sid, red.sid);
-	red.excuse = NULL;
 	node_exchange(&red, &blue, 10000);
 	assert_int_equal(red.damaged, 0);
 	assert_int_equal(blue.damaged, 0);
@@ -199,9 +142,9 @@ static void red_reaches_neither_blues_memory_nor_what_nobody_has(void **state)
 	const uint64_t targets[] = { VICTIM, hpa, VICTIM + MOAT_2M_SIZE };
 
 	for (unsigned int i = 0; i < RTE_DIM(targets); i++) {
-		red_sends_from(targets[i]);
+		node_send_from(&red, &blue, targets[i]);
 		expect_reds_fault(targets[i], VTD_FR_READ, false);
-		red_receives_into(targets[i]);
+		node_receive_into(&red, &blue, targets[i]);
 		expect_reds_fault(targets[i], VTD_FR_WRITE, true);
 		assert_true(is_all(victim, MOAT_2M_SIZE, CANARY));
 		red_is_well_again();
@@ -220,7 +163,7 @@ static void red_writes_no_page_that_it_may_only_read(void **state)
 	must(machine_mem.alloc(NULL, MOAT_2M_SIZE, (void **)&page, &hpa));
 	memset(page, CANARY, MOAT_2M_SIZE);
 	must(moat_lane_map(lane, VICTIM, hpa, page, MOAT_PAGE_SIZE, MOAT_R));
-	red_receives_into(VICTIM);
+	node_receive_into(&red, &blue, VICTIM);
 	expect_reds_fault(VICTIM, VTD_FR_WRITE, true);
 	assert_true(is_all(page, MOAT_2M_SIZE, CANARY));
 	red_is_well_again();
@@ -400,6 +343,5 @@ int main(int argc, char **argv)
 	};
 
 	node_init(argv[0]);
-	reds_own = calloc(PLENTY, sizeof(*reds_own));
 	return cmocka_run_group_tests_name("two tenants on one igb", tests, unit_up, unit_down);
 }

@@ -64,7 +64,8 @@ static struct fake_kernel {
 	unsigned long fail_request; /* this one ... */
 	int fail_with;              /* ... ends so */
 	unsigned int fail_after;    /* ... after so many more */
-	uint64_t short_by;          /* bytes that an unmap leaves and does not count */
+	bool fail_container;
+	uint64_t short_by; /* bytes that an unmap leaves and does not count */
 } fake;
 
 /* --------------------------------------------------------------------------------- sysfs */
@@ -118,13 +119,13 @@ static inline struct fake_container *fake_container(int fd)
 
 static inline int fake_container_create(void *ctx)
 {
-	for (int i = 1; i < FAKE_CONTAINERS; i++) { /* 0 is DPDK's */
+	for (int i = 1; i < FAKE_CONTAINERS && !fake.fail_container; i++) { /* 0 is DPDK's */
 		if (fake.container[i].used)
 			continue;
 		fake.container[i] = (struct fake_container){ .used = true };
 		return FAKE_CONTAINER + i;
 	}
-	return -EMFILE;
+	return -ENODEV;
 }
 
 static inline void fake_container_destroy(void *ctx, int fd)

@@ -168,6 +168,12 @@ static void the_64th_container_is_refused_with_dpdks_limit(void **state)
 	int rc;
 
 	must(fake_unit(&unit));
+	fake.fail_container = true;
+	assert_int_equal(
+		moat_domain_create(unit, &(struct moat_domain_conf){ .name = "d" }, domain),
+		-ENODEV);
+	assert_non_null(strstr(moat_error_text(), "vfio_iommu_type1"));
+	fake.fail_container = false;
 	while ((rc = moat_domain_create(unit, &(struct moat_domain_conf){ .name = "d" },
 			&domain[n])) == 0)
 		assert_true(++n < RTE_MAX_VFIO_CONTAINERS);

@@ -1,0 +1,10 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The moat authors
+#
+# suite: in a guest whose kernel owns the VT-d unit (QEMU): tenants on vfio-pci, a container each
+# needs: lab
+# limit: 900
+
+. tests/lib.sh
+t_cmocka build vfio
