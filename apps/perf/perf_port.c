@@ -17,8 +17,6 @@
 #include "moat_net.h"
 #include "perf_work.h"
 
-#define DESCRIPTORS 512
-
 static int add_vdev(const char *name, const char *args)
 {
 	int rc = rte_eal_hotplug_add("vdev", name, args);
@@ -90,11 +88,12 @@ static int set_up(struct perf_port *port, const struct perf_work *w)
 	rc = rte_eth_dev_configure(port->id, 1, 1, &eth);
 	if (rc == 0) {
 		what = "given a receive queue";
-		rc = rte_eth_rx_queue_setup(port->id, 0, DESCRIPTORS, socket, NULL, port->pool);
+		rc = rte_eth_rx_queue_setup(port->id, 0, PERF_DESCRIPTORS, socket, NULL,
+			port->pool);
 	}
 	if (rc == 0) {
 		what = "given a transmit queue";
-		rc = rte_eth_tx_queue_setup(port->id, 0, DESCRIPTORS, socket, NULL);
+		rc = rte_eth_tx_queue_setup(port->id, 0, PERF_DESCRIPTORS, socket, NULL);
 	}
 	if (rc == 0) {
 		rc = moat_tenant_queue_add(port->tenant, port->id, 0);

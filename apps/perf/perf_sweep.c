@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "perf.h"
+#include "perf_work.h"
 
 #define LIST_MAX 64
 
@@ -174,6 +174,23 @@ static void wrong_pages(struct app_ini *ini, const struct app_section *s, const 
 	}
 }
 
+/* Twice what the rings hold: the other half is on its way. */
+static void wrong_buffers(struct app_ini *ini, const struct app_section *s,
+	const struct perf_case *c)
+{
+	uint64_t room = perf_room(c), least = 4 * PERF_DESCRIPTORS * room;
+	char have[24], need[24], each[24];
+
+	if (c->working_set < least)
+		app_ini_error(ini, app_ini_line(s, "working_set"),
+			"working_set = %s holds %" PRIu64
+			" buffers of %s, and the rings alone %d; %s is the "
+			"least",
+			app_size_text(c->working_set, have, sizeof(have)), c->working_set / room,
+			app_size_text(room, each, sizeof(each)), 2 * PERF_DESCRIPTORS,
+			app_size_text(least, need, sizeof(need)));
+}
+
 /* A batch and its granules within the working set; a device only where one can be. */
 static void wrong_case(struct app_ini *ini, const struct app_section *s, const struct perf_case *c)
 {
@@ -185,12 +202,10 @@ static void wrong_case(struct app_ini *ini, const struct app_section *s, const s
 			"unit = %s: test = packets needs a software unit, because net_moat's DMA goes "
 			"through one; use test = map, or moat-fwd with a NIC behind it",
 			c->unit->name);
-	if (c->test == PERF_PACKETS && c->working_set < UINT64_C(2048) * MOAT_PAGE_SIZE)
-		app_ini_error(ini, app_ini_line(s, "working_set"),
-			"working_set = %s: the rings alone hold 1024 buffers of 4K; 8M is the least",
-			app_size_text(c->working_set, have, sizeof(have)));
-	if (c->test == PERF_PACKETS)
+	if (c->test == PERF_PACKETS) {
+		wrong_buffers(ini, s, c);
 		return;
+	}
 	if (batch > c->working_set)
 		app_ini_error(ini, app_ini_line(s, "working_set"),
 			"working_set = %s is less than one batch: %" PRIu64 " granules of %" PRIu64

@@ -121,6 +121,8 @@ struct perf_port {
 	struct rte_mempool *pool;
 };
 
+#define PERF_DESCRIPTORS 512 /* of a ring */
+
 /** Bytes of a buffer that holds the case's frame in one piece: whole pages. */
 static inline uint64_t perf_room(const struct perf_case *c)
 {

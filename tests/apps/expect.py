@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""Wrong configurations, and what moat-fwd says about each.
+"""Wrong configurations, and what moat-fwd or moat-perf says about each.
 
-usage: expect.py MOAT-FWD FOLDER
+usage: expect.py PROGRAM FOLDER
 
 Every FOLDER/*.ini begins with comments that say what is expected of it:
 
