@@ -48,10 +48,27 @@ static void vtd_destroy(struct moat_unit *unit)
 		release(ctx);
 }
 
+static int vtd_memory_alloc(struct moat_unit *unit, uint64_t len, void **va)
+{
+	struct vtd *v = vtd_of(unit);
+
+	return v->conf.memory_alloc != NULL ? v->conf.memory_alloc(v->conf.ctx, len, va)
+					    : -EOPNOTSUPP;
+}
+
+static void vtd_memory_free(struct moat_unit *unit, void *va, uint64_t len)
+{
+	struct vtd *v = vtd_of(unit);
+
+	v->conf.memory_free(v->conf.ctx, va, len);
+}
+
 static const struct moat_unit_ops vtd_ops = {
 	.attach = vtd_attach,
 	.detach = vtd_detach,
 	.hpa = vtd_hpa,
+	.memory_alloc = vtd_memory_alloc,
+	.memory_free = vtd_memory_free,
 	.flush_write_buffer = vtd_flush_write_buffer,
 	.faults = vtd_faults,
 	.destroy = vtd_destroy,

@@ -56,6 +56,9 @@ struct moat_vtd_conf {
 	const struct moat_pt_mem *mem;
 	/** hpa of [va, va + len); NULL: hpa = va */
 	int (*hpa)(void *ctx, const void *va, uint64_t len, uint64_t *hpa);
+	/** For tenants, as struct moat_unit_ops has it. NULL: the unit has no such memory */
+	int (*memory_alloc)(void *ctx, uint64_t len, void **va);
+	void (*memory_free)(void *ctx, void *va, uint64_t len);
 	struct moat_vtd_scope scope;
 	const moat_sid_t *pass_through; /* these pass untranslated from the first moment */
 	unsigned int nr_pass_through;
@@ -66,7 +69,7 @@ struct moat_vtd_conf {
 	/** Called last when the unit is destroyed. Never when moat_vtd_create() fails, nor when the
 	 * unit cannot be switched off: then all that it may still read is kept. May be NULL. */
 	void (*release)(void *ctx);
-	void *ctx; /* of `hpa` and `release` */
+	void *ctx; /* of `hpa`, `memory_...` and `release` */
 };
 
 /**

@@ -190,6 +190,20 @@ static int host_hpa(void *ctx, const void *va, uint64_t len, uint64_t *hpa)
 	return moat_vtd_host_hpa(va, len, hpa);
 }
 
+static int host_memory_alloc(void *ctx, uint64_t len, void **va)
+{
+	struct host *h = ctx;
+
+	return moat_vtd_hugepages_map(h->pages, len, va);
+}
+
+static void host_memory_free(void *ctx, void *va, uint64_t len)
+{
+	struct host *h = ctx;
+
+	moat_vtd_hugepages_unmap(h->pages, va, len);
+}
+
 static void host_free(void *ctx)
 {
 	struct host *h = ctx;
@@ -247,6 +261,8 @@ static int bring_up(struct host *h, const struct moat_vtd_host_conf *conf, struc
 		.window = h->window,
 		.mem = &h->mem,
 		.hpa = host_hpa,
+		.memory_alloc = host_memory_alloc,
+		.memory_free = host_memory_free,
 		.scope = { .admit = host_admit, .aliases = host_aliases, .ctx = h },
 		.pass_through = h->pass,
 		.nr_pass_through = h->nr_pass,

@@ -12,11 +12,11 @@
  * lets the registers be mapped (iomem=relaxed). Every function behind the unit that is not named as
  * a tenant's passes through untranslated, so the kernel's own devices work on.
  *
- * What the unit reads lies in hugepages, whose physical addresses do not change. Where a hugetlbfs
- * is mounted they are files of it, `moat-<unit>-<pid>-<n>`: a process that is killed leaves the
- * unit walking its tables, and files keep their pages until the next start has taken the unit over
- * and removes them. Without one they are anonymous, and a killed process leaves the unit with
- * tables in memory that others may get.
+ * What the unit reads, and what it lets devices reach, lies in hugepages, whose physical addresses
+ * do not change. Where a hugetlbfs is mounted they are files of it, `moat-<unit>-<pid>-<n>`: a
+ * process that is killed leaves the unit walking its tables and devices writing to its tenants'
+ * memory, and files keep their pages until the next start has taken the unit over and removes them.
+ * Without one they are anonymous, and a killed process leaves both in memory that others may get.
  */
 
 #include "moat_vtd.h"
@@ -75,6 +75,9 @@ struct moat_vtd_hugepages;
  */
 int moat_vtd_hugepages_open(const char *name, struct moat_vtd_hugepages **pages,
 	struct moat_pt_mem *mem);
+/** Any number of pages, for tenants: `len` is a multiple of 2 MiB. @return 0, -ENOMEM. */
+int moat_vtd_hugepages_map(struct moat_vtd_hugepages *pages, uint64_t len, void **va);
+void moat_vtd_hugepages_unmap(struct moat_vtd_hugepages *pages, void *va, uint64_t len);
 /** Remove what earlier processes of this name left. The unit must have forgotten it. */
 void moat_vtd_hugepages_sweep(struct moat_vtd_hugepages *pages);
 void moat_vtd_hugepages_close(struct moat_vtd_hugepages *pages);

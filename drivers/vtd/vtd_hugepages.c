@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <mntent.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,9 +103,10 @@ int moat_vtd_host_hpa(const void *va, uint64_t len, uint64_t *hpa)
 /* ---------------------------------------------------------------------------------- the source */
 
 struct moat_vtd_hugepages {
-	char prefix[64];  /* "moat-<name>-" */
+	char prefix[32]; /* of files of this name's: "moat-<name>-" */
+	char mine[64]; /* of this source's: a process may have the number of one that was killed */
 	char folder[256]; /* of a hugetlbfs with 2 MiB pages; "": none */
-	unsigned int next;
+	_Atomic unsigned int next;
 };
 
 static bool find_hugetlbfs(char *folder, size_t room)
@@ -125,13 +127,21 @@ static bool find_hugetlbfs(char *folder, size_t room)
 	return found;
 }
 
+/** A file is known by where it is mapped. */
+static void file_path(const struct moat_vtd_hugepages *p, const void *va, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s/%s%lx", p->folder, p->mine, (uintptr_t)va);
+}
+
 static void *map_file(struct moat_vtd_hugepages *p, size_t len)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX], known[PATH_MAX];
 	void *va;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s%d-%u", p->folder, p->prefix, getpid(), p->next++);
+	/* relaxed: only to be different */
+	snprintf(path, sizeof(path), "%s/%snew-%u", p->folder, p->mine,
+		atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed));
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return MAP_FAILED;
@@ -139,36 +149,57 @@ static void *map_file(struct moat_vtd_hugepages *p, size_t len)
 		? mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0)
 		: MAP_FAILED;
 	close(fd);
+	file_path(p, va, known);
 	if (va == MAP_FAILED)
 		unlink(path);
+	else
+		rename(path, known);
 	return va;
 }
 
-static int hugepage_alloc(void *ctx, size_t len, void **va, uint64_t *hpa)
+int moat_vtd_hugepages_map(struct moat_vtd_hugepages *p, uint64_t len, void **va)
 {
-	struct moat_vtd_hugepages *p = ctx;
-	int ret;
-
 	*va = p->folder[0] != '\0' ? map_file(p, len)
 				   : mmap(NULL, len, PROT_READ | PROT_WRITE,
 					     MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
 						     MAP_POPULATE | 21 << MAP_HUGE_SHIFT,
 					     -1, 0);
-	if (*va == MAP_FAILED)
-		return moat_error(-ENOMEM,
-			"no hugepage of 2 MiB for a unit's tables (%s): raise "
-			"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
-			strerror(errno));
+	if (*va != MAP_FAILED)
+		return 0;
+	return moat_error(-ENOMEM,
+		"no hugepages of 2 MiB for %" PRIu64 " bytes (%s): raise "
+		"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages",
+		len, strerror(errno));
+}
+
+void moat_vtd_hugepages_unmap(struct moat_vtd_hugepages *p, void *va, uint64_t len)
+{
+	char path[PATH_MAX];
+
+	/* first: once it is unmapped, another's may come to lie there */
+	file_path(p, va, path);
+	if (p->folder[0] != '\0')
+		unlink(path);
+	munmap(va, len);
+}
+
+/* For struct moat_pt_mem. */
+static int hugepage_alloc(void *ctx, size_t len, void **va, uint64_t *hpa)
+{
+	int ret = moat_vtd_hugepages_map(ctx, len, va);
+
+	if (ret != 0)
+		return ret;
 	/* MAP_POPULATE does not say when it fails, and a page that is not there would be a signal. */
 	ret = moat_vtd_host_hpa(*va, len, hpa);
 	if (ret != 0)
-		munmap(*va, len);
+		moat_vtd_hugepages_unmap(ctx, *va, len);
 	return ret;
 }
 
 static void hugepage_free(void *ctx, void *va, size_t len)
 {
-	munmap(va, len); /* its file goes with the others, in moat_vtd_hugepages_close() */
+	moat_vtd_hugepages_unmap(ctx, va, len);
 }
 
 int moat_vtd_hugepages_open(const char *name, struct moat_vtd_hugepages **pages,
@@ -179,6 +210,7 @@ int moat_vtd_hugepages_open(const char *name, struct moat_vtd_hugepages **pages,
 	if (p == NULL)
 		return moat_error(-ENOMEM, "no memory for a source of hugepages");
 	snprintf(p->prefix, sizeof(p->prefix), "moat-%s-", name);
+	snprintf(p->mine, sizeof(p->mine), "%s%d-%" PRIx64 "-", p->prefix, getpid(), moat_now_us());
 	if (!find_hugetlbfs(p->folder, sizeof(p->folder)))
 		p->folder[0] = '\0';
 	*mem = (struct moat_pt_mem){ .alloc = hugepage_alloc, .free = hugepage_free, .ctx = p };
@@ -189,17 +221,16 @@ int moat_vtd_hugepages_open(const char *name, struct moat_vtd_hugepages **pages,
 /** Remove this name's files, of this process or of all others. */
 static void remove_files(struct moat_vtd_hugepages *p, bool ours)
 {
-	char mine[80], path[PATH_MAX];
+	char path[PATH_MAX];
 	struct dirent *e;
 	DIR *d;
 
 	d = p->folder[0] != '\0' ? opendir(p->folder) : NULL;
 	if (d == NULL)
 		return;
-	snprintf(mine, sizeof(mine), "%s%d-", p->prefix, getpid());
 	while ((e = readdir(d)) != NULL) {
 		if (strncmp(e->d_name, p->prefix, strlen(p->prefix)) != 0 ||
-			(strncmp(e->d_name, mine, strlen(mine)) == 0) != ours)
+			(strncmp(e->d_name, p->mine, strlen(p->mine)) == 0) != ours)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", p->folder, e->d_name);
 		unlink(path);

@@ -13,14 +13,23 @@
 #include "moat_memory.h"
 
 /* Hugepages of 2 MiB: aligned as they come, physically contiguous inside. */
-static int get_hugepages(struct moat_memory *m)
+static int get_hugepages(struct moat_memory *m, struct moat_unit *unit)
 {
-	void *p = mmap(NULL, m->len, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE | (21 << MAP_HUGE_SHIFT),
-		-1, 0);
+	int rc = -EOPNOTSUPP;
+	void *p;
 
-	if (p == MAP_FAILED)
-		return -errno;
+	if (unit->ops->memory_alloc != NULL)
+		rc = unit->ops->memory_alloc(unit, m->len, &p);
+	m->unit = rc == 0 ? unit : NULL;
+	if (rc == -EOPNOTSUPP) {
+		p = mmap(NULL, m->len, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE |
+				(21 << MAP_HUGE_SHIFT),
+			-1, 0);
+		rc = p == MAP_FAILED ? -errno : 0;
+	}
+	if (rc != 0)
+		return rc;
 	m->map = p;
 	m->map_len = m->len;
 	m->va = p;
@@ -72,9 +81,12 @@ void moat_memory_put(struct moat_memory *m)
 {
 	free(m->hpa);
 	m->hpa = NULL;
-	if (m->map != NULL)
+	if (m->map != NULL && m->unit != NULL)
+		m->unit->ops->memory_free(m->unit, m->map, m->map_len);
+	else if (m->map != NULL)
 		munmap(m->map, m->map_len);
 	m->map = NULL;
+	m->unit = NULL;
 }
 
 int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len)
@@ -82,7 +94,7 @@ int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len)
 	int huge, rc;
 
 	*m = (struct moat_memory){ .len = len };
-	huge = get_hugepages(m);
+	huge = get_hugepages(m, unit);
 	rc = huge == 0 ? find_hpas(m, unit) : -EFAULT;
 	if (rc == 0)
 		return 0;

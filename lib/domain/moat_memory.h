@@ -26,8 +26,9 @@ struct moat_memory {
 	/* moat_memory.c's own */
 	void *map; /* what munmap() gets: [map, map + map_len) */
 	size_t map_len;
-	uint64_t *hpa;   /* of each 2 MiB */
-	bool hpa_linear; /* hpa[i] = hpa[0] + i * 2 MiB */
+	struct moat_unit *unit; /* whose it is (memory_free()); NULL: munmap()'s */
+	uint64_t *hpa;          /* of each 2 MiB */
+	bool hpa_linear;        /* hpa[i] = hpa[0] + i * 2 MiB */
 };
 
 /**

@@ -85,6 +85,11 @@ struct moat_unit_ops {
 	int (*unmap)(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
 	/** The host physical address of `va` where [va, va + len) is one run; -EFAULT otherwise. */
 	int (*hpa)(struct moat_unit *unit, const void *va, uint64_t len, uint64_t *hpa);
+	/** Memory for a tenant, hugepages, zeroed, which nobody else gets when this process is killed:
+	 * not before the unit's next owner has seen to it that no device reaches it. `len` is a multiple
+	 * of 2 MiB. NULL, or -EOPNOTSUPP: this unit has no such memory; any will do. Control path. */
+	int (*memory_alloc)(struct moat_unit *unit, uint64_t len, void **va);
+	void (*memory_free)(struct moat_unit *unit, void *va, uint64_t len);
 	/** RWBF units: flush the write buffer. NULL where not needed. */
 	int (*flush_write_buffer)(struct moat_unit *unit);
 	/** Up to `n` faults recorded since the last call. Control lcore. @return how many */
