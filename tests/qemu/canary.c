@@ -7,7 +7,7 @@
  *
  *	canary all|N SECONDS
  *
- * Prints "pages=N changed=N" (bytes). Exit status: 0; 1: changed, or no pages. */
+ * Prints "painted", and at the end "pages=N changed=N" (bytes). Exit status: 0; 1: changed, or no pages. */
 
 #include <err.h>
 #include <stdint.h>
@@ -45,6 +45,8 @@ int main(int argc, char **argv)
 	if (pages == 0 || memory == MAP_FAILED)
 		err(1, "%zu hugepages", pages);
 	memset(memory, COLOUR, pages * PAGE);
+	puts("painted");
+	fflush(stdout);
 	sleep(atoi(argv[2]));
 	for (size_t i = 0; i < pages * PAGE; i++)
 		changed += memory[i] != COLOUR;

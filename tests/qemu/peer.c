@@ -37,7 +37,8 @@
 #define PATIENCE_S     120
 #define AWAY           8
 #define SEQUENCE       sizeof(struct ether_header)
-#define BODY           (SEQUENCE + sizeof(uint64_t))
+#define IDENTITY       (SEQUENCE + sizeof(uint64_t)) /* of this process: others may play, too */
+#define BODY           (IDENTITY + sizeof(pid_t))
 
 struct away {
 	uint8_t mac[ETH_ALEN];
@@ -49,6 +50,7 @@ struct away {
 static struct away away[AWAY];
 static unsigned int nr_away;
 static uint8_t own[ETH_ALEN];
+static pid_t self;
 static int fd;
 
 static uint64_t now_ms(void)
@@ -100,6 +102,7 @@ static size_t make_frame(uint8_t frame[LONGEST], const struct away *a, const uin
 	memcpy(eth->ether_shost, from, ETH_ALEN);
 	eth->ether_type = htons(ethertype);
 	memcpy(frame + SEQUENCE, &sequence, sizeof(sequence));
+	memcpy(frame + IDENTITY, &self, sizeof(self));
 	for (size_t i = BODY; i < len; i++)
 		frame[i] = body_byte(a, sequence, i);
 	return len;
@@ -151,7 +154,8 @@ static bool catch_one(void)
 
 	if (len < 0)
 		return false;
-	if (from.sll_pkttype == PACKET_OUTGOING || len < (ssize_t)BODY)
+	if (from.sll_pkttype == PACKET_OUTGOING || len < (ssize_t)BODY ||
+		memcmp(frame + IDENTITY, &self, sizeof(self)) != 0)
 		return true;
 	for (unsigned int i = 0; i < nr_away; i++)
 		if (memcmp(frame + ETH_ALEN, away[i].mac, ETH_ALEN) == 0)
@@ -211,6 +215,7 @@ int main(int argc, char **argv)
 
 	if (argc < 5 || argc - 4 > AWAY)
 		errx(2, "usage: peer INTERFACE seconds|packets|ball N MAC...");
+	self = getpid();
 	open_interface(argv[1]);
 	n = strtoull(argv[3], NULL, 0);
 	for (int i = 4; i < argc; i++) {
