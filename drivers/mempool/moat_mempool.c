@@ -6,40 +6,79 @@
  * Mempool ops "moat": a buffer is the device's from the moment the pool hands it out until the
  * moment it comes back, and nobody's until the ticket of its unmap is done. The work is lib/tenant's
  * (moat_pool.h); this is how DPDK finds it.
+ *
+ * Whose buffers they are a pool learns from moat_tenant_pool(), which gives it to the ops as their
+ * configuration. A pool that knows no tenant (a program that was never told of any, started with
+ * --mbuf-pool-ops-name=moat) is DPDK's own memory, which the devices' drivers map as they see fit: its
+ * ops are a ring, as DPDK's are, and say so once.
  */
 
 #include <errno.h>
 
+#include <rte_errno.h>
+#include <rte_log.h>
 #include <rte_mempool.h>
+#include <rte_ring.h>
 
 #include "moat_pool.h"
 
+static inline bool has_tenant(const struct rte_mempool *mp)
+{
+	return mp->pool_config != NULL;
+}
+
+/* ------------------------------------------------------------------------------ without a tenant */
+
+static int ring_alloc(struct rte_mempool *mp)
+{
+	char name[RTE_RING_NAMESIZE];
+
+	if (snprintf(name, sizeof(name), "moat_%.22s", mp->name) < 0)
+		return -EINVAL;
+	mp->pool_data = rte_ring_create(name, rte_align32pow2(mp->size + 1), mp->socket_id, 0);
+	if (mp->pool_data == NULL)
+		return -rte_errno;
+	rte_log(RTE_LOG_NOTICE, RTE_LOGTYPE_MEMPOOL,
+		"moat: pool '%s' belongs to no tenant: its buffers are not unmapped when they are "
+		"free; make pools with moat_tenant_pool() for that\n",
+		mp->name);
+	return 0;
+}
+
+/* ----------------------------------------------------------------------------------------- the ops */
+
 static int pool_alloc(struct rte_mempool *mp)
 {
-	if (mp->pool_config == NULL)
-		return -EINVAL; /* made by moat_tenant_pool() only: it says whose buffers they are */
+	if (!has_tenant(mp))
+		return ring_alloc(mp);
 	mp->pool_data = mp->pool_config;
 	return 0;
 }
 
 static void pool_free(struct rte_mempool *mp)
 {
-	mp->pool_data = NULL; /* the pool is its tenant's */
+	if (!has_tenant(mp))
+		rte_ring_free(mp->pool_data);
+	mp->pool_data = NULL; /* else the pool is its tenant's */
 }
 
 static int pool_enqueue(struct rte_mempool *mp, void *const *objs, unsigned int n)
 {
-	return moat_pool_put(mp->pool_data, objs, n);
+	if (likely(has_tenant(mp)))
+		return moat_pool_put(mp->pool_data, objs, n);
+	return rte_ring_enqueue_bulk(mp->pool_data, objs, n, NULL) == n ? 0 : -ENOBUFS;
 }
 
 static int pool_dequeue(struct rte_mempool *mp, void **objs, unsigned int n)
 {
-	return moat_pool_get(mp->pool_data, objs, n);
+	if (likely(has_tenant(mp)))
+		return moat_pool_get(mp->pool_data, objs, n);
+	return rte_ring_dequeue_bulk(mp->pool_data, objs, n, NULL) == n ? 0 : -ENOBUFS;
 }
 
 static unsigned int pool_get_count(const struct rte_mempool *mp)
 {
-	return moat_pool_count(mp->pool_data);
+	return has_tenant(mp) ? moat_pool_count(mp->pool_data) : rte_ring_count(mp->pool_data);
 }
 
 static const struct rte_mempool_ops moat_ops = {

@@ -46,6 +46,16 @@ else
 	t_fail "README's line forwards" "$rx received, $tx sent: $(tail -n 1 "$log")"
 fi
 
+# The same line with the mempool's plugin, whose ops then make testpmd's pools.
+log=$MOAT_LOGS/$MOAT_SUITE/ops.log
+testpmd "$log" 12 --file-prefix "moat$$" -d "$plugins/librte_mempool_moat.so" --mbuf-pool-ops-name=moat "$@"
+read -r rx tx < <(forwarded "$log")
+if [ "$rx" -gt 1000 ] && [ "$tx" -gt 1000 ] && grep -q "belongs to no tenant" "$log"; then
+	t_pass "--mbuf-pool-ops-name=moat forwards ($rx packets received, $tx sent)"
+else
+	t_fail "--mbuf-pool-ops-name=moat forwards" "$rx received, $tx sent: $(tail -n 1 "$log")"
+fi
+
 log=$MOAT_LOGS/$MOAT_SUITE/wrong.log
 testpmd "$log" 20 --no-huge -m 256 --no-pci --no-shconf -d "$plugins/librte_net_moat.so" \
 	--vdev=net_moat0,port=net_nowhere --
