@@ -136,10 +136,16 @@ void app_unit_stats(struct moat_unit *unit, struct app_unit_stats *stats)
 	struct moat_softvtd *sv = moat_soft_unit_find(unit->name);
 	struct moat_softvtd_stats soft;
 	struct moat_qi_stats qi = { 0 };
+	struct moat_pt_pool_stats tables;
 
 	if (unit->qi != NULL)
 		moat_qi_stats(unit->qi, &qi);
-	*stats = (struct app_unit_stats){ .descriptors = qi.descriptors, .waits = qi.waits };
+	moat_pt_pool_stats(unit->pool, &tables);
+	*stats = (struct app_unit_stats){ .descriptors = qi.descriptors,
+		.waits = qi.waits,
+		.doorbells = qi.doorbells,
+		.tables_allocated = tables.allocated,
+		.tables_freed = tables.freed };
 	if (sv == NULL)
 		return;
 	moat_softvtd_stats(sv, &soft);

@@ -56,6 +56,8 @@ struct app_unit_stats {
 		stale_dma; /* DMA that got through after the promise that it could not; soft only */
 	bool has_oracle;   /* stale_dma was watched for */
 	uint64_t iotlb_hits, iotlb_misses; /* the unit's own; soft only */
+	uint64_t doorbells;
+	uint64_t tables_allocated, tables_freed; /* pages of page tables */
 };
 void app_unit_stats(struct moat_unit *unit, struct app_unit_stats *stats);
 

@@ -146,6 +146,9 @@ void fwd_report_table(struct fwd_run *run);
 /** The summary: since the beginning. */
 void fwd_report_summary(struct fwd_run *run);
 double fwd_report_seconds(void);
+/** Mode deferred: TSC cycles that a share `q` of the pages handed on early were reachable at most (the
+ * upper end of their class, a power of two). */
+double fwd_window(const struct moat_lane_stats *lane, double q);
 /** Write a line about something that happened, between tables. */
 void fwd_report_line(const char *fmt, ...) __rte_format_printf(1, 2);
 

@@ -86,6 +86,8 @@ static const struct app_key tenant_keys[] = {
 	KEY("buffers", app_read_number, fwd_tenant, buffers, .min = 64, .max = 1 << 24),
 	KEY("data_room", app_read_size, fwd_tenant, data_room, .min = 512, .max = 65535),
 	KEY("verify", app_read_bool, fwd_tenant, verify),
+	KEY("deferred_pages", app_read_number, fwd_tenant, deferred_pages, .min = 1, .max = 65536),
+	KEY("deferred_us", app_read_number, fwd_tenant, deferred_us, .min = 1, .max = 10000000),
 	KEY("match", read_match, fwd_tenant, match),
 	KEY("lcores", app_read_set, fwd_tenant, lcores),
 	{ .name = NULL },
@@ -177,6 +179,8 @@ static void read_tenant(struct fwd_conf *conf, const struct app_section *s)
 		.mode = -1,
 		.data_room = 2048,
 		.verify = true,
+		.deferred_pages = 256,
+		.deferred_us = 10000,
 	};
 	app_ini_read(&conf->ini, s, tenant_keys, tenant);
 	conf->nr_tenants++;

@@ -86,6 +86,7 @@ struct fwd_tenant {
 	uint64_t buffers; /* 0: enough for the rings and what is under way */
 	uint64_t data_room;
 	bool verify;
+	uint64_t deferred_pages, deferred_us; /* mode deferred: when to flush */
 	const char *match_text;
 	struct fwd_match match;
 	struct app_set lcores; /* empty: [fwd] lcores */

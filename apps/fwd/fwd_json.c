@@ -38,19 +38,82 @@ static void write_unit(FILE *f, const struct fwd_run *run)
 		sum.stats.waits += one.stats.waits;
 		sum.stats.pages += one.stats.pages;
 		sum.stats.stale_dma += one.stats.stale_dma;
+		sum.stats.doorbells += one.stats.doorbells;
+		sum.stats.tables_allocated += one.stats.tables_allocated;
+		sum.stats.tables_freed += one.stats.tables_freed;
 		sum.faults += one.faults;
 	}
 	fprintf(f,
 		"  \"unit\": {\"kind\": \"%s\", \"descriptors\": %ju, \"waits\": %ju, \"pages\": %ju, "
-		"\"stale_dma\": %ju, \"faults\": %ju},\n",
+		"\"stale_dma\": %ju, \"faults\": %ju, \"doorbells\": %ju, "
+		"\"tables_allocated\": %ju, \"tables_freed\": %ju},\n",
 		run->conf->units[0].unit->kind, (uintmax_t)sum.stats.descriptors,
 		(uintmax_t)sum.stats.waits, (uintmax_t)sum.stats.pages,
-		(uintmax_t)sum.stats.stale_dma, (uintmax_t)sum.faults);
+		(uintmax_t)sum.stats.stale_dma, (uintmax_t)sum.faults,
+		(uintmax_t)sum.stats.doorbells, (uintmax_t)sum.stats.tables_allocated,
+		(uintmax_t)sum.stats.tables_freed);
 }
 
 static double per(uint64_t value, uint64_t packets)
 {
 	return packets != 0 ? (double)value / (double)packets : 0;
+}
+
+static void write_counts(FILE *f, const struct moat_tenant_stats *s, uint64_t n)
+{
+	fprintf(f,
+		"     \"per_packet\": {\"pages_mapped\": %.4f, \"pages_unmapped\": %.4f, "
+		"\"descriptors\": %.4f, \"waits\": %.4f, \"iotlb_hits\": %.4f, "
+		"\"iotlb_misses\": %.4f},\n",
+		per(s->lane.pages_mapped, n), per(s->lane.pages_unmapped, n),
+		per(s->lane.descriptors, n), per(s->lane.flushes, n), per(s->iotlb_hits, n),
+		per(s->iotlb_misses, n));
+}
+
+/* Cycles of a burst, stage by stage: only stages that bursts had. */
+static void write_bursts(FILE *f, const struct fwd_run_tenant *t)
+{
+	static struct moat_hist hist; /* 20 KiB; one thread reports */
+	const char *comma = "";
+
+	fputs("     \"bursts\": {", f);
+	for (enum moat_stage i = 0; i <= MOAT_STAGES_MAPPING; i++) {
+		moat_tenant_bursts(t->tenant, i, &hist);
+		if (hist.n == 0)
+			continue;
+		fprintf(f, "%s\"%s\": {\"n\": %ju, \"p50\": %.0f, \"p99\": %.0f, \"max\": %ju}",
+			comma, i == MOAT_STAGES_MAPPING ? "total" : moat_stage_name(i),
+			(uintmax_t)hist.n, moat_hist_quantile(&hist, 0.5),
+			moat_hist_quantile(&hist, 0.99), (uintmax_t)hist.max);
+		comma = ", ";
+	}
+	fputs("},\n", f);
+}
+
+/* What only one mode has to tell. */
+static void write_mode(FILE *f, const struct fwd_run_tenant *t, const struct moat_tenant_stats *s)
+{
+	double us = 1e6 / (double)rte_get_tsc_hz();
+
+	switch (moat_tenant_mode(t->tenant)) {
+	case MOAT_PIPELINED:
+		fprintf(f, "     \"delay_us\": {\"max\": %.3f},\n", (double)s->delay_max * us);
+		break;
+	case MOAT_DEFERRED:
+		fprintf(f,
+			"     \"window_us\": {\"pages\": %ju, \"mean\": %.3f, \"p50\": %.3f, "
+			"\"p99\": %.3f, \"max\": %.3f},\n",
+			(uintmax_t)s->lane.exposed_pages,
+			per(s->lane.exposed_page_cycles, s->lane.exposed_pages) * us,
+			fwd_window(&s->lane, 0.5) * us, fwd_window(&s->lane, 0.99) * us,
+			(double)s->lane.exposed_max * us);
+		break;
+	case MOAT_COPY:
+		fprintf(f, "     \"copied\": %ju,\n", (uintmax_t)s->copied);
+		break;
+	default:
+		break;
+	}
 }
 
 /* Names have letters, digits, '-' and '_' only (fwd_conf.c): nothing to escape. */
@@ -66,11 +129,15 @@ static void write_tenant(FILE *f, const struct fwd_run_tenant *t)
 		"\"drops\": %ju, \"faults\": %ju,\n     \"cycles_per_packet\": {",
 		t->conf->name, moat_mode_name(t->conf->mode), (uintmax_t)n,
 		(uintmax_t)s.count.tx_packets, (uintmax_t)s.count.drops, (uintmax_t)s.faults);
-	for (enum moat_stage i = 0; i < MOAT_STAGE_COPY; i++)
+	for (enum moat_stage i = 0; i < MOAT_STAGES_MAPPING; i++)
 		fprintf(f, "\"%s\": %.3f, ", moat_stage_name(i), per(s.stats.cost.cycles[i], n));
-	fprintf(f, "\"total\": %.3f, \"application\": %.3f},\n",
+	fprintf(f, "\"total\": %.3f, \"application\": %.3f, \"device\": %.3f},\n",
 		per(moat_cost_mapping(&s.stats.cost), n),
-		per(s.stats.cost.cycles[MOAT_STAGE_APPLICATION], n));
+		per(s.stats.cost.cycles[MOAT_STAGE_APPLICATION], n),
+		per(s.stats.cost.cycles[MOAT_STAGE_DEVICE], n));
+	write_counts(f, &s.stats, n);
+	write_bursts(f, t);
+	write_mode(f, t, &s.stats);
 	fprintf(f, "     \"iotlb\": {\"hits\": %ju, \"misses\": %ju}}",
 		(uintmax_t)s.stats.iotlb_hits, (uintmax_t)s.stats.iotlb_misses);
 }

@@ -111,6 +111,34 @@ static void bridge(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkts
 		transmit(g, to, out[to], nr_out[to]);
 }
 
+/* Where a burst from the group's port `from` goes. */
+static void pass_on(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkts[], uint16_t n)
+{
+	count(&g->count.rx_packets, n);
+	switch (g->tenant->conf->forward) {
+	case FWD_L2:
+		bridge(g, from, pkts, n);
+		break;
+	case FWD_MACSWAP:
+		swap_addresses(pkts, n);
+		/* fallthrough */
+	default:
+		transmit(g, partner(g, from), pkts, n);
+	}
+}
+
+/* Before the end: what mode pipelined holds back is forwarded, too. */
+static void finish(struct fwd_group *g)
+{
+	struct rte_mbuf *pkts[FWD_BURST];
+	uint16_t n;
+
+	for (unsigned int from = 0; from < g->nr_ports; from++)
+		while ((n = moat_tenant_held(g->tenant->tenant, g->at[from].port, g->at[from].queue,
+				pkts, FWD_BURST)) != 0)
+			pass_on(g, from, pkts, n);
+}
+
 /* One burst from every port of the group. @return packets received */
 static unsigned int forward(struct fwd_group *g)
 {
@@ -123,17 +151,7 @@ static unsigned int forward(struct fwd_group *g)
 		if (n == 0)
 			continue;
 		total += n;
-		count(&g->count.rx_packets, n);
-		switch (g->tenant->conf->forward) {
-		case FWD_L2:
-			bridge(g, from, pkts, n);
-			break;
-		case FWD_MACSWAP:
-			swap_addresses(pkts, n);
-			/* fallthrough */
-		default:
-			transmit(g, partner(g, from), pkts, n);
-		}
+		pass_on(g, from, pkts, n);
 	}
 	return total;
 }
@@ -237,6 +255,8 @@ static int work(void *arg)
 			idle = 0;
 		}
 	}
+	for (unsigned int i = 0; i < w->nr_groups; i++)
+		finish(w->groups[i]);
 	watch->on = false;
 	w->rc = each_tenant(w, moat_tenant_lcore_leave);
 	return w->rc;

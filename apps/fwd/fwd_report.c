@@ -102,9 +102,10 @@ static void print_header(void)
 {
 	if (report.terminal)
 		fputs("\x1b[1m", stdout);
-	printf("%7s  %-15s %-9s %10s │ %6s %6s %6s %6s %6s %6s %7s │ %6s %7s │ %6s %6s %6s │ %6s",
+	printf("%7s  %-15s %-9s %10s │ %6s %6s %6s %6s %6s %6s %6s %7s │ %6s %7s │ %6s %6s %6s │ %6s",
 		"seconds", "tenant", "mode", "packets/s", "map", "transl", "unmap", "submit",
-		"wait", "reclm", "mapping", "app", "device", "iotlb", "desc", "waits", "faults");
+		"wait", "reclm", "copy", "mapping", "app", "device", "iotlb", "desc", "waits",
+		"faults");
 	if (report.terminal)
 		fputs("\x1b[0m", stdout);
 	line_end();
@@ -133,7 +134,7 @@ static void print_tenant(const struct fwd_run_tenant *t, const struct fwd_snapsh
 	printf("%7.1f  %-15s %-9s %10s │", fwd_report_seconds(), t->conf->name,
 		moat_mode_name(t->conf->mode),
 		human((double)packets / seconds, rate, sizeof(rate)));
-	for (enum moat_stage i = 0; i < MOAT_STAGE_COPY; i++)
+	for (enum moat_stage i = 0; i < MOAT_STAGES_MAPPING; i++)
 		printf(" %6s", PER(stage(a, b, i), packets, 0));
 	printf(" %7s │ %6s %7s │ %6s %6s %6s │ %6ju", PER(mapping(a, b), packets, 0),
 		PER(stage(a, b, MOAT_STAGE_APPLICATION), packets, 0),
@@ -177,6 +178,45 @@ void fwd_report_line(const char *fmt, ...)
 
 /* ---------------------------------------------------------------------------------- summary */
 
+double fwd_window(const struct moat_lane_stats *lane, double q)
+{
+	uint64_t seen = 0;
+
+	for (unsigned int i = 0; i < MOAT_LANE_WINDOWS; i++) {
+		seen += lane->exposed_windows[i];
+		if (seen != 0 && (double)seen >= q * (double)lane->exposed_pages)
+			return RTE_MIN((double)(UINT64_C(2) << i), (double)lane->exposed_max);
+	}
+	return (double)lane->exposed_max;
+}
+
+/* What a mode promises, in this run's numbers. */
+static void summarise_mode(const struct moat_tenant_stats *s, enum moat_mode mode)
+{
+	double us = 1e6 / (double)rte_get_tsc_hz();
+
+	if (mode == MOAT_PIPELINED)
+		printf("  a packet was held back for %.1f us at most\n", (double)s->delay_max * us);
+	else if (mode == MOAT_DEFERRED)
+		printf("  after a packet was handed on its device could reach it for %.1f us at most (half "
+		       "of them: %.1f us or less)\n",
+			(double)s->lane.exposed_max * us, fwd_window(&s->lane, 0.5) * us);
+	else if (mode == MOAT_COPY)
+		printf("  %ju bytes copied\n", (uintmax_t)s->copied);
+}
+
+/* Cycles of a whole burst, all mapping stages together. */
+static void summarise_bursts(const struct fwd_run_tenant *t)
+{
+	static struct moat_hist hist; /* 20 KiB; one thread reports */
+
+	moat_tenant_bursts(t->tenant, MOAT_STAGES_MAPPING, &hist);
+	if (hist.n != 0)
+		printf("  cycles per burst, together: median %.0f, p99 %.0f, max %ju\n",
+			moat_hist_quantile(&hist, 0.5), moat_hist_quantile(&hist, 0.99),
+			(uintmax_t)hist.max);
+}
+
 static void summarise_tenant(const struct fwd_run_tenant *t, double seconds)
 {
 	struct fwd_snapshot s;
@@ -190,7 +230,7 @@ static void summarise_tenant(const struct fwd_run_tenant *t, double seconds)
 		(uintmax_t)s.count.tx_packets, (uintmax_t)s.count.drops,
 		human((double)n / seconds, text, sizeof(text)), (uintmax_t)s.faults);
 	printf("  cycles per packet:");
-	for (enum moat_stage i = 0; i < MOAT_STAGE_COPY; i++)
+	for (enum moat_stage i = 0; i < MOAT_STAGES_MAPPING; i++)
 		printf(" %s %s,", moat_stage_name(i), PER(s.stats.cost.cycles[i], n, 1));
 	printf(" together %s\n  beside them: application %s, device %s\n",
 		PER(moat_cost_mapping(&s.stats.cost), n, 1),
@@ -202,6 +242,8 @@ static void summarise_tenant(const struct fwd_run_tenant *t, double seconds)
 			sizeof(text)),
 		(uintmax_t)(s.stats.iotlb_hits + s.stats.iotlb_misses),
 		PER(s.stats.lane.descriptors, n, 3), PER(s.stats.waits, n, 3));
+	summarise_bursts(t);
+	summarise_mode(&s.stats, t->conf->mode);
 	if (s.stats.verify_failed != 0 || s.stats.starved != 0 || s.stats.map_failed != 0)
 		printf("  not as it should be: %ju packets where the device may not write, %ju sent from "
 		       "memory that is not the tenant's, %ju times no buffer was ready\n",

@@ -29,6 +29,8 @@ static int make_tenant(struct fwd_run_tenant *t)
 		.leaf_sizes = UINT64_MAX,
 		.numa = SOCKET_ID_ANY,
 		.verify = conf->verify,
+		.deferred_pages = (uint32_t)conf->deferred_pages,
+		.deferred_us = (uint32_t)conf->deferred_us,
 	};
 	int rc = moat_tenant_create(&tenant, &t->tenant);
 

@@ -30,6 +30,24 @@ static uint64_t read_counter(const uint64_t *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
+void moat_cost_burst_end(struct moat_cost *cost)
+{
+	struct moat_cost_bursts *b = cost->per_burst;
+	uint64_t all = 0;
+
+	for (unsigned int i = 0; i < MOAT_STAGES_MAPPING; i++) {
+		uint64_t cycles = cost->cycles[i] - b->at[i];
+
+		if (cycles == 0)
+			continue;
+		b->at[i] = cost->cycles[i];
+		moat_hist_add(&b->hist[i], cycles);
+		all += cycles;
+	}
+	if (all != 0)
+		moat_hist_add(&b->hist[MOAT_STAGES_MAPPING], all);
+}
+
 void moat_cost_add(struct moat_cost *sum, const struct moat_cost *cost)
 {
 	for (unsigned int i = 0; i < MOAT_STAGES; i++)

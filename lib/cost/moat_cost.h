@@ -18,6 +18,7 @@
 #include <rte_per_lcore.h>
 
 #include "moat_base.h"
+#include "moat_hist.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -42,11 +43,21 @@ enum moat_stage {
 /** "map", "translate", ... as the reports print them. */
 const char *moat_stage_name(enum moat_stage stage);
 
+/**
+ * Distributions over bursts: the cycles of each stage between one burst's arrival and the next one's.
+ * A burst that spent nothing in a stage is not counted there. The last one is of all mapping stages.
+ */
+struct moat_cost_bursts {
+	uint64_t at[MOAT_STAGES_MAPPING]; /* cycles[] when the burst that goes on began */
+	struct moat_hist hist[MOAT_STAGES_MAPPING + 1];
+};
+
 /** What one tenant cost on one lcore. Written by that lcore only; read by anybody, torn-free. */
 struct moat_cost {
 	uint64_t cycles[MOAT_STAGES];
 	uint64_t packets;
-	uint64_t bursts; /* not empty */
+	uint64_t bursts;                    /* not empty */
+	struct moat_cost_bursts *per_burst; /* NULL: not kept */
 } __rte_cache_aligned;
 
 /** One lcore's stopwatch. */
@@ -97,6 +108,19 @@ static inline void moat_cost_mark(struct moat_cost_watch *watch, struct moat_cos
 		watch->last = now;
 		watch->device += device;
 	}
+}
+
+/** The burst that goes on has ended: its cycles go into the distributions. */
+void moat_cost_burst_end(struct moat_cost *cost);
+
+/** A burst of `packets` has come: the one before it ends. Off: one predictable branch. Data path. */
+static inline void moat_cost_burst(const struct moat_cost_watch *watch, struct moat_cost *cost,
+	uint64_t packets)
+{
+	if (watch->on && cost->per_burst != NULL)
+		moat_cost_burst_end(cost);
+	cost->packets += packets;
+	cost->bursts++;
 }
 
 /** sum += cost, for reports over lcores. */

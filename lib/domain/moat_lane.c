@@ -12,6 +12,7 @@
 
 #include "domain_impl.h"
 #include "moat_mutant.h"
+#include "moat_probe.h"
 
 /* Descriptors of one batch before it becomes domain-selective. */
 #define LANE_DESCRIPTORS MOAT_QI_BATCH_MAX
@@ -205,6 +206,7 @@ static int map_call(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *v
 		return rc;
 	}
 	lane->stats.pages_mapped += len >> MOAT_PAGE_SHIFT;
+	MOAT_PROBE4(map, domain->did, iova, len, prot);
 	return 0;
 }
 
@@ -224,6 +226,7 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
 	if (unlikely(rc != 0))
 		return rc;
 	lane->stats.pages_mapped += len >> MOAT_PAGE_SHIFT;
+	MOAT_PROBE4(map, domain->did, iova, len, prot);
 	if (unlikely(unit->caps.rwbf || unit->caps.caching_mode))
 		return settle_map(lane, iova, len);
 	return 0;
@@ -282,6 +285,7 @@ static int lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len, bool 
 			batch->iovas[batch->nr_iovas++] = (struct moat_range){ iova, len };
 	}
 	lane->stats.pages_unmapped += len >> MOAT_PAGE_SHIFT;
+	MOAT_PROBE3(unmap, domain->did, iova, len);
 	if (unlikely(domain->unit->witness != NULL))
 		tell_unmapped(lane, iova, len);
 	return 0;
@@ -362,6 +366,7 @@ static int lane_flush(struct moat_lane *lane)
 	if (atomic_load(&domain->nr_readers) > 1)
 		batch->token = rte_rcu_qsbr_start(domain->readers);
 	lane->stats.flushes++;
+	MOAT_PROBE3(submit, domain->did, lane->flushed + 1, batch->gather.pages);
 	lane->flushed++;
 	return 0;
 }
@@ -443,6 +448,7 @@ moat_ticket_t moat_lane_poll(struct moat_lane *lane)
 			break;
 		batch_reclaim(lane, batch);
 		lane->done++;
+		MOAT_PROBE2(ticket_done, lane->domain->did, lane->done);
 	}
 	return lane->done;
 }

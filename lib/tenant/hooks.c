@@ -47,8 +47,7 @@ uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct r
 	uint16_t n)
 {
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
-	lc->cost.packets += n;
-	lc->cost.bursts++;
+	moat_cost_burst(lc->watch, &lc->cost, n);
 	if (t->conf.verify) {
 		n = verify(lc, pkts, n);
 		moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_TRANSLATE);

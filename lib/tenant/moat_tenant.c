@@ -53,8 +53,10 @@ struct tenant_lcore *tenant_lcore_make(struct moat_tenant *t, unsigned int slot)
 		return NULL;
 	memset(lc, 0, sizeof(*lc));
 	lc->watch = &no_watch;
-	lc->lane = moat_lane_open(t->domain);
+	lc->cost.per_burst = calloc(1, sizeof(*lc->cost.per_burst));
+	lc->lane = lc->cost.per_burst != NULL ? moat_lane_open(t->domain) : NULL;
 	if (lc->lane == NULL) {
+		free(lc->cost.per_burst);
 		free(lc);
 		return NULL;
 	}
@@ -187,6 +189,7 @@ static int unmap_all(struct moat_tenant *t)
 			continue;
 		rc = moat_lane_close(t->lcores[i]->lane);
 		if (rc == 0) {
+			free(t->lcores[i]->cost.per_burst);
 			free(t->lcores[i]);
 			t->lcores[i] = NULL;
 		}
@@ -383,6 +386,18 @@ int moat_tenant_detach(struct moat_tenant *t, moat_sid_t sid)
 int moat_tenant_socket(const struct moat_tenant *t)
 {
 	return t->socket;
+}
+
+void moat_tenant_bursts(struct moat_tenant *t, enum moat_stage stage, struct moat_hist *hist)
+{
+	memset(hist, 0, sizeof(*hist));
+	for (unsigned int i = 0; i < TENANT_SLOTS; i++) {
+		/* Acquire: as in moat_tenant_stats(). */
+		const struct tenant_lcore *lc = __atomic_load_n(&t->lcores[i], __ATOMIC_ACQUIRE);
+
+		if (lc != NULL)
+			moat_hist_merge(hist, &lc->cost.per_burst->hist[stage]);
+	}
 }
 
 void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)

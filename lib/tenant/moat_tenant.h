@@ -155,6 +155,13 @@ struct moat_tenant_stats {
 /** Any thread; counters of running lcores are read as they are. */
 void moat_tenant_stats(struct moat_tenant *tenant, struct moat_tenant_stats *stats);
 
+/**
+ * How a stage's cycles were spread over bursts, summed over lcores; MOAT_STAGES_MAPPING: all mapping
+ * stages together. Bursts are counted while the lcore's stopwatch is on. Counters of running lcores are
+ * read as they are. Control path.
+ */
+void moat_tenant_bursts(struct moat_tenant *tenant, enum moat_stage stage, struct moat_hist *hist);
+
 /** The lcore's stopwatch: applications charge their own time to MOAT_STAGE_APPLICATION. */
 struct moat_cost *moat_tenant_cost(struct moat_tenant *tenant);
 

@@ -24,9 +24,11 @@ MUTANTS = sys.argv[2] if len(sys.argv) > 2 else None
 
 UNIT = "[unit soft0]\nkind = soft\nargs = oracle=1\n"
 FIELDS = {
-    "unit": {"kind", "descriptors", "waits", "pages", "stale_dma", "faults"},
-    "tenant": {"name", "mode", "rx_packets", "tx_packets", "drops", "faults", "cycles_per_packet", "iotlb"},
-    "cycles_per_packet": {"map", "translate", "unmap", "submit", "wait", "reclaim", "total", "application"},
+    "unit": {"kind", "descriptors", "waits", "pages", "stale_dma", "faults", "doorbells", "tables_allocated", "tables_freed"},
+    "tenant": {"name", "mode", "rx_packets", "tx_packets", "drops", "faults", "cycles_per_packet", "iotlb", "per_packet",
+               "bursts"},
+    "cycles_per_packet": {"map", "translate", "unmap", "submit", "wait", "reclaim", "copy", "total", "application",
+                          "device"},
 }
 
 
@@ -97,6 +99,15 @@ def in_mode(mode):
             assert t["mode"] == mode
             assert (cycles["unmap"] > 0) == protects, cycles
             assert (cycles["map"] > 0) == protects, cycles
+            assert (cycles["copy"] > 0) == (mode == "copy"), cycles
+            assert ("copied" in t) == (mode == "copy") and ("delay_us" in t) == (mode == "pipelined"), t
+            assert ("window_us" in t) == (mode == "deferred"), t
+            if mode == "deferred":
+                window = t["window_us"]
+                assert 0 < window["p50"] <= window["p99"] <= window["max"] and window["pages"] >= t["rx_packets"], t
+            burst = t["bursts"]["total"]
+            assert 0 < burst["p50"] <= burst["p99"] <= burst["max"] and burst["n"] > 100, t
+            assert (t["per_packet"]["pages_mapped"] > 0.9) == protects, t
             assert cycles["translate"] > 0 and cycles["application"] > 0, cycles
             assert t["iotlb"]["hits"] + t["iotlb"]["misses"] >= t["rx_packets"], t
         assert (summary["unit"]["descriptors"] > 100) == protects, summary["unit"]
@@ -113,7 +124,7 @@ def the_summary_has_exactly_its_fields():
         assert set(t) == FIELDS["tenant"], set(t)
         assert set(t["cycles_per_packet"]) == FIELDS["cycles_per_packet"]
         assert set(t["iotlb"]) == {"hits", "misses"}
-        stages = [v for k, v in t["cycles_per_packet"].items() if k not in ("total", "application")]
+        stages = [v for k, v in t["cycles_per_packet"].items() if k not in ("total", "application", "device")]
         assert abs(sum(stages) - t["cycles_per_packet"]["total"]) < 0.1, t
 
 

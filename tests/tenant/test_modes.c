@@ -439,6 +439,21 @@ static uint64_t mapping_cycles(struct rig *r, enum moat_stage stage)
 	return rig_stats(r).cost.cycles[stage];
 }
 
+static void each_burst_is_in_the_distribution(struct rig *r, enum moat_stage stage, bool some)
+{
+	struct moat_tenant_stats stats = rig_stats(r);
+	static struct moat_hist hist;
+	uint64_t cycles = stage == MOAT_STAGES_MAPPING ? moat_cost_mapping(&stats.cost)
+						       : stats.cost.cycles[stage];
+
+	moat_tenant_bursts(r->tenant, stage, &hist);
+	/* The last burst has not ended; before the first one, buffers were mapped for it. */
+	assert_in_range(hist.n, some ? 0 : stats.cost.bursts - 1, stats.cost.bursts);
+	assert_in_range(hist.sum, some ? 0 : 1, cycles);
+	if (hist.n != 0)
+		assert_in_range((uint64_t)moat_hist_quantile(&hist, 0.5), hist.min, hist.max);
+}
+
 /* What a mode costs lands in that mode's stages, and in no other's. */
 static void each_modes_cost_is_in_its_stages(void **state)
 {
@@ -469,6 +484,9 @@ static void each_modes_cost_is_in_its_stages(void **state)
 		assert_int_equal(mapping_cycles(r, MOAT_STAGE_WAIT) != 0, mode == MOAT_STRICT);
 		assert_int_equal(mapping_cycles(r, MOAT_STAGE_COPY) != 0, mode == MOAT_COPY);
 		assert_int_equal(rig_stats(r).lane.flushes != 0, protects);
+		each_burst_is_in_the_distribution(r, MOAT_STAGES_MAPPING, mode == MOAT_STATIC);
+		for (enum moat_stage s = 0; s < MOAT_STAGES_MAPPING; s++)
+			each_burst_is_in_the_distribution(r, s, true);
 		if (mode != MOAT_DEFERRED)
 			no_stale(r);
 		rig_close(r);
