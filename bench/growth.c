@@ -29,7 +29,7 @@ static int make(struct moat_bench_run *run, uint64_t lanes, uint64_t pages)
 {
 	struct growth *g = calloc(1, sizeof(*g));
 
-	if (g == NULL || (g->unit = bench_unit_create(false)) == NULL)
+	if (g == NULL || (g->unit = bench_unit_create(BENCH_AT_ONCE)) == NULL)
 		return moat_bench_skip("no memory");
 	g->lanes = lanes;
 	g->lane = calloc(lanes, sizeof(*g->lane));

@@ -42,7 +42,8 @@ static int make(struct moat_bench_run *run)
 	const struct what *what = run->param;
 	struct path *p = calloc(1, sizeof(*p));
 
-	if (p == NULL || (p->unit = bench_unit_create(what->late)) == NULL)
+	if (p == NULL ||
+		(p->unit = bench_unit_create(what->late ? BENCH_LATE : BENCH_AT_ONCE)) == NULL)
 		return moat_bench_skip("no memory");
 	for (unsigned int i = 0; i < run->threads; i++) {
 		p->lane[i] = bench_lane_create(p->unit, 512);
@@ -185,7 +186,7 @@ static void locked_burst(struct moat_bench_run *run, uint64_t n)
 			    MOAT_RW, NULL) != 0 ||
 			moat_pt_unmap(domain->pt, iova, len, &freed, NULL) != 0)
 			abort();
-		bench_unit_locked(p->unit, &desc, 1);
+		bench_queue_locked(&p->unit->locked, &desc, 1);
 	}
 }
 

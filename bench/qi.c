@@ -14,29 +14,16 @@
 #include <string.h>
 
 #include <rte_pause.h>
-#include <rte_spinlock.h>
 
-#include "moat_bench.h"
-#include "moat_qi.h"
+#include "unit.h"
 
-#define ORDER   2 /* 1,024 descriptors, 16 KiB: what drivers/vtd uses */
-#define SLOTS   (256u << ORDER)
-#define DID     7
-#define BASE    (UINT64_C(1) << 32)
-#define LATENCY 2100 /* cycles of one synchronous invalidation on hardware; shared/PEERS: rIOMMU */
-#define PACE    200  /* and between one and the next in its pipeline */
+#define SLOTS BENCH_QUEUE_SLOTS
+#define DID   7
+#define BASE  (UINT64_C(1) << 32)
 
 struct unit {
 	struct moat_qi *qi;
-	struct moat_qi_desc *ring;
-	_Atomic uint32_t status;
-	volatile uint64_t tail; /* the register */
-	_Atomic uint64_t pos;   /* the tail, counted on */
-	rte_spinlock_t lock;    /* the peer's */
-	uint64_t free;          /* the peer's next position */
-	/* qi/late: when which position will be done */
-	_Atomic uint64_t ready_tsc[SLOTS], ready_pos[SLOTS];
-	_Atomic uint64_t rung, read;
+	struct bench_queue queue;
 	struct moat_gather gather;
 };
 
@@ -46,85 +33,17 @@ static const struct moat_qi_caps caps = { .psi = true, .mamv = 18 };
 struct what {
 	bool scattered; /* every second page, not one run */
 	bool by_page;   /* gathered page by page, though they are one run */
-	bool at_once;   /* the unit completes in its doorbell */
-	bool late;      /* the unit completes after LATENCY */
+	enum bench_pace pace;
 };
-
-/* ---------------------------------------------------------------------------------- the unit */
-
-static void ring_only(void *ctx, uint64_t tail)
-{
-	struct unit *u = ctx;
-
-	u->tail = tail;
-}
-
-static uint64_t counted_on(struct unit *u, uint64_t tail)
-{
-	uint64_t pos = u->pos, index = tail / sizeof(struct moat_qi_desc);
-
-	u->tail = tail;
-	pos += (index - pos) & (SLOTS - 1);
-	atomic_store_explicit(&u->pos, pos, memory_order_relaxed);
-	return pos;
-}
-
-static void ring_at_once(void *ctx, uint64_t tail)
-{
-	struct unit *u = ctx;
-
-	atomic_store_explicit(&u->status, (uint32_t)counted_on(u, tail), memory_order_release);
-}
-
-static void ring_late(void *ctx, uint64_t tail)
-{
-	struct unit *u = ctx;
-	uint64_t pos = counted_on(u, tail), i = u->rung, now = rte_rdtsc() + LATENCY;
-
-	if (i != 0)
-		now = RTE_MAX(now, u->ready_tsc[(i - 1) % SLOTS] + PACE);
-	atomic_store_explicit(&u->ready_tsc[i % SLOTS], now, memory_order_relaxed);
-	atomic_store_explicit(&u->ready_pos[i % SLOTS], pos, memory_order_relaxed);
-	atomic_store_explicit(&u->rung, i + 1, memory_order_release);
-}
-
-/* Status writes that are due by now. Several may come here; the status only grows. */
-static int poll_late(void *ctx)
-{
-	struct unit *u = ctx;
-	uint64_t i = atomic_load_explicit(&u->read, memory_order_acquire), now = rte_rdtsc();
-
-	while (i < atomic_load_explicit(&u->rung, memory_order_acquire) &&
-		atomic_load_explicit(&u->ready_tsc[i % SLOTS], memory_order_relaxed) <= now) {
-		uint32_t pos = (uint32_t)u->ready_pos[i % SLOTS];
-
-		if (!atomic_compare_exchange_strong(&u->read, &i, i + 1))
-			continue;
-		if ((int32_t)(pos - atomic_load(&u->status)) > 0)
-			atomic_store_explicit(&u->status, pos, memory_order_release);
-		i++;
-	}
-	return 0;
-}
 
 static int make(struct moat_bench_run *run)
 {
 	const struct what *what = run->param;
 	struct unit *u = aligned_alloc(64, RTE_ALIGN(sizeof(*u), 64));
-	struct moat_qi_conf conf = { .order = ORDER, .ctx = u };
 
-	if (u == NULL)
+	if (u == NULL || !bench_queue_open(&u->queue, what->pace))
 		return moat_bench_skip("no memory");
-	memset(u, 0, sizeof(*u));
-	u->ring = aligned_alloc(4096, SLOTS * sizeof(*u->ring));
-	memset(u->ring, 0, SLOTS * sizeof(*u->ring));
-	rte_spinlock_init(&u->lock);
-	conf.ring = u->ring;
-	conf.status = &u->status;
-	conf.status_hpa = 0x1000;
-	conf.doorbell = what->late ? ring_late : what->at_once ? ring_at_once : ring_only;
-	conf.poll = what->late ? poll_late : NULL;
-	if (moat_qi_create(&conf, &u->qi) != 0)
+	if (bench_queue_qi(&u->queue, &u->qi) != 0)
 		return moat_bench_skip("%s", moat_error_text());
 	run->ctx = u;
 	return 0;
@@ -135,7 +54,7 @@ static void drop(struct moat_bench_run *run)
 	struct unit *u = run->ctx;
 
 	moat_qi_destroy(u->qi);
-	free(u->ring);
+	bench_queue_close(&u->queue);
 	free(u);
 }
 
@@ -188,7 +107,7 @@ static void submit_body(struct moat_bench_run *run, uint64_t n)
 		k += stretch;
 		if (seq < 0)
 			abort();
-		u->status = (uint32_t)seq;
+		u->queue.status = (uint32_t)seq;
 		if (!moat_qi_done(u->qi, seq))
 			abort();
 	}
@@ -261,9 +180,9 @@ static void pending_body(struct moat_bench_run *run, uint64_t n)
 static const struct what contiguous = { 0 };
 static const struct what by_page = { .by_page = true };
 static const struct what scattered = { .scattered = true };
-static const struct what contiguous_at_once = { .at_once = true };
-static const struct what contiguous_late = { .late = true };
-static const struct what scattered_late = { .late = true, .scattered = true };
+static const struct what contiguous_at_once = { .pace = BENCH_AT_ONCE };
+static const struct what contiguous_late = { .pace = BENCH_LATE };
+static const struct what scattered_late = { .pace = BENCH_LATE, .scattered = true };
 
 MOAT_BENCH(submit_contiguous) = { .name = "qi/submit/contiguous",
 	.param = &contiguous,
@@ -337,31 +256,6 @@ MOAT_BENCH(pending_bench) = { .name = "qi/pending",
 
 /* ---------------------------------------------------------- peer: wait under the queue's lock */
 
-static void locked_sync(struct unit *u, const struct moat_qi_desc desc[], unsigned int n,
-	const struct what *what)
-{
-	uint64_t pos;
-
-	rte_spinlock_lock(&u->lock);
-	pos = u->free;
-	for (unsigned int i = 0; i < n; i++)
-		u->ring[(pos + i) % SLOTS] = desc[i];
-	pos += n + 1;
-	u->ring[(pos - 1) % SLOTS] = moat_qi_wait_status(0x1000, (uint32_t)pos, false);
-	u->free = pos;
-	if (what->late)
-		ring_late(u, pos % SLOTS * sizeof(*desc));
-	else
-		ring_at_once(u, pos % SLOTS * sizeof(*desc));
-	while ((int32_t)(atomic_load_explicit(&u->status, memory_order_acquire) - (uint32_t)pos) <
-		0) {
-		if (what->late)
-			poll_late(u);
-		rte_pause();
-	}
-	rte_spinlock_unlock(&u->lock);
-}
-
 static void locked_body(struct moat_bench_run *run, uint64_t n)
 {
 	const struct what *what = run->param;
@@ -373,7 +267,7 @@ static void locked_body(struct moat_bench_run *run, uint64_t n)
 		for (unsigned int i = 0; i < (unsigned int)run->arg; i++)
 			desc[i] = moat_qi_iotlb_page(DID, BASE + i * stride * MOAT_PAGE_SIZE, 0,
 				true);
-		locked_sync(u, desc, (unsigned int)run->arg, what);
+		bench_queue_locked(&u->queue, desc, (unsigned int)run->arg);
 	}
 }
 

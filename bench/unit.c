@@ -10,8 +10,105 @@
 
 #include "unit.h"
 
-#define ORDER 2 /* 1,024 descriptors: what drivers/vtd uses */
-#define SLOTS (256u << ORDER)
+#define SLOTS BENCH_QUEUE_SLOTS
+
+/* --------------------------------------------------------------------------------- the queue */
+
+static void ring(void *ctx, uint64_t tail)
+{
+	struct bench_queue *q = ctx;
+	/* relaxed: one rings at a time, and those who wait look only at what is released below */
+	uint64_t pos = atomic_load_explicit(&q->pos, memory_order_relaxed), i = q->rung;
+	uint64_t due;
+
+	q->tail = tail;
+	if (q->pace == BENCH_NEVER)
+		return;
+	pos += (tail / sizeof(struct moat_qi_desc) - pos) & (SLOTS - 1);
+	atomic_store_explicit(&q->pos, pos, memory_order_relaxed);
+	if (q->pace == BENCH_AT_ONCE) {
+		/* release: whoever finds it done comes after it */
+		atomic_store_explicit(&q->status, (uint32_t)pos, memory_order_release);
+		return;
+	}
+	due = rte_rdtsc() + BENCH_LATENCY;
+	if (i != 0)
+		due = RTE_MAX(due, q->ready_tsc[(i - 1) % SLOTS] + BENCH_STEP);
+	atomic_store_explicit(&q->ready_tsc[i % SLOTS], due, memory_order_relaxed);
+	atomic_store_explicit(&q->ready_pos[i % SLOTS], pos, memory_order_relaxed);
+	atomic_store_explicit(&q->rung, i + 1, memory_order_release);
+}
+
+/* Status writes that are due by now. Several may come here; the status only grows. */
+static int poll_late(void *ctx)
+{
+	struct bench_queue *q = ctx;
+	uint64_t i = atomic_load_explicit(&q->read, memory_order_acquire), now = rte_rdtsc();
+
+	while (i < atomic_load_explicit(&q->rung, memory_order_acquire) &&
+		atomic_load_explicit(&q->ready_tsc[i % SLOTS], memory_order_relaxed) <= now) {
+		uint32_t pos = (uint32_t)q->ready_pos[i % SLOTS];
+
+		if (!atomic_compare_exchange_strong(&q->read, &i, i + 1))
+			continue;
+		if ((int32_t)(pos - atomic_load(&q->status)) > 0)
+			atomic_store_explicit(&q->status, pos, memory_order_release);
+		i++;
+	}
+	return 0;
+}
+
+bool bench_queue_open(struct bench_queue *q, enum bench_pace pace)
+{
+	memset(q, 0, sizeof(*q));
+	rte_spinlock_init(&q->lock);
+	q->pace = pace;
+	q->ring = aligned_alloc(MOAT_PAGE_SIZE, SLOTS * sizeof(*q->ring));
+	if (q->ring != NULL)
+		memset(q->ring, 0, SLOTS * sizeof(*q->ring));
+	return q->ring != NULL;
+}
+
+void bench_queue_close(struct bench_queue *q)
+{
+	free(q->ring);
+}
+
+int bench_queue_qi(struct bench_queue *q, struct moat_qi **qi)
+{
+	struct moat_qi_conf conf = { .order = BENCH_QUEUE_ORDER,
+		.ring = q->ring,
+		.status = &q->status,
+		.status_hpa = 0x1000,
+		.doorbell = ring,
+		.poll = q->pace == BENCH_LATE ? poll_late : NULL,
+		.ctx = q };
+
+	return moat_qi_create(&conf, qi);
+}
+
+void bench_queue_locked(struct bench_queue *q, const struct moat_qi_desc desc[], unsigned int n)
+{
+	uint64_t pos;
+
+	rte_spinlock_lock(&q->lock);
+	pos = q->pos;
+	for (unsigned int i = 0; i < n; i++)
+		q->ring[(pos + i) % SLOTS] = desc[i];
+	pos += n + 1;
+	q->ring[(pos - 1) % SLOTS] = moat_qi_wait_status(0x1000, (uint32_t)pos, false);
+	ring(q, pos % SLOTS * sizeof(*desc));
+	/* acquire: with the unit's status write */
+	while ((int32_t)(atomic_load_explicit(&q->status, memory_order_acquire) - (uint32_t)pos) <
+		0) {
+		if (q->pace == BENCH_LATE)
+			poll_late(q);
+		rte_pause();
+	}
+	rte_spinlock_unlock(&q->lock);
+}
+
+/* ---------------------------------------------------------------------------------- the unit */
 
 static int nothing(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid)
 {
@@ -20,65 +117,12 @@ static int nothing(struct moat_unit *unit, struct moat_domain *domain, moat_sid_
 
 static const struct moat_unit_ops ops = { .attach = nothing, .detach = nothing };
 
-static void complete(struct bench_queue *q, uint64_t pos)
-{
-	/* release: whoever finds it done comes after it */
-	atomic_store_explicit(&q->status, (uint32_t)pos, memory_order_release);
-}
-
-static void ring(void *ctx, uint64_t tail)
-{
-	struct bench_queue *q = ctx;
-
-	q->tail = tail;
-	q->pos += (tail / sizeof(struct moat_qi_desc) - q->pos) & (SLOTS - 1);
-	if (!q->late) {
-		complete(q, q->pos);
-		return;
-	}
-	/* relaxed: a bench's clock. What is rung while something is due makes that later. */
-	atomic_store_explicit(&q->due_tsc, rte_rdtsc() + BENCH_UNIT_LATENCY, memory_order_relaxed);
-	atomic_store_explicit(&q->due_pos, q->pos, memory_order_release);
-}
-
-/* Whoever waits polls. The status only grows. */
-static int poll_late(void *ctx)
-{
-	struct bench_queue *q = ctx;
-	/* acquire: the time that belongs to it, or a later one */
-	uint64_t pos = atomic_load_explicit(&q->due_pos, memory_order_acquire);
-	uint32_t status = atomic_load(&q->status);
-
-	if ((int32_t)((uint32_t)pos - status) > 0 &&
-		rte_rdtsc() >= atomic_load_explicit(&q->due_tsc, memory_order_relaxed))
-		atomic_compare_exchange_strong(&q->status, &status, (uint32_t)pos);
-	return 0;
-}
-
-static bool open_queue(struct bench_queue *q, bool late)
-{
-	q->late = late;
-	q->ring = aligned_alloc(4096, SLOTS * sizeof(*q->ring));
-	if (q->ring != NULL)
-		memset(q->ring, 0, SLOTS * sizeof(*q->ring));
-	return q->ring != NULL;
-}
-
-struct bench_unit *bench_unit_create(bool late)
+struct bench_unit *bench_unit_create(enum bench_pace pace)
 {
 	struct bench_unit *u = aligned_alloc(64, RTE_ALIGN(sizeof(*u), 64));
-	struct moat_qi_conf conf = { .order = ORDER, .status_hpa = 0x1000, .doorbell = ring };
 
-	if (u == NULL)
+	if (u == NULL || !bench_queue_open(&u->queue, pace) || !bench_queue_open(&u->locked, pace))
 		return NULL;
-	memset(u, 0, sizeof(*u));
-	if (!open_queue(&u->queue, late) || !open_queue(&u->locked, late))
-		return NULL;
-	rte_spinlock_init(&u->lock);
-	conf.ring = u->queue.ring;
-	conf.status = &u->queue.status;
-	conf.poll = late ? poll_late : NULL;
-	conf.ctx = &u->queue;
 	u->pub = (struct moat_unit){ .ops = &ops, .name = "bench", .kind = "bench" };
 	u->pub.caps = (struct moat_unit_caps){ .sagaw = 1 << 2,
 		.mgaw = 48,
@@ -86,7 +130,8 @@ struct bench_unit *bench_unit_create(bool late)
 		.nd = MOAT_UNIT_DIDS,
 		.qi = { .psi = true, .mamv = 18 },
 		.coherent = true };
-	if (moat_qi_create(&conf, &u->pub.qi) != 0 || moat_pt_pool_create(NULL, &u->pub.pool) != 0)
+	if (bench_queue_qi(&u->queue, &u->pub.qi) != 0 ||
+		moat_pt_pool_create(NULL, &u->pub.pool) != 0)
 		return NULL;
 	urcu_qsbr_register_thread();
 	return u;
@@ -97,29 +142,9 @@ void bench_unit_destroy(struct bench_unit *u)
 	moat_pt_pool_destroy(u->pub.pool);
 	moat_qi_destroy(u->pub.qi);
 	urcu_qsbr_unregister_thread();
-	free(u->queue.ring);
-	free(u->locked.ring);
+	bench_queue_close(&u->queue);
+	bench_queue_close(&u->locked);
 	free(u);
-}
-
-void bench_unit_locked(struct bench_unit *u, const struct moat_qi_desc desc[], unsigned int n)
-{
-	struct bench_queue *q = &u->locked;
-	uint64_t pos;
-
-	rte_spinlock_lock(&u->lock);
-	pos = q->pos;
-	for (unsigned int i = 0; i < n; i++)
-		q->ring[(pos + i) % SLOTS] = desc[i];
-	pos += n + 1;
-	q->ring[(pos - 1) % SLOTS] = moat_qi_wait_status(0x1000, (uint32_t)pos, false);
-	ring(q, pos % SLOTS * sizeof(*desc));
-	/* acquire: with the unit's status write */
-	while (atomic_load_explicit(&q->status, memory_order_acquire) != (uint32_t)pos) {
-		poll_late(q);
-		rte_pause();
-	}
-	rte_spinlock_unlock(&u->lock);
 }
 
 struct moat_lane *bench_lane_create(struct bench_unit *unit, uint64_t pages)

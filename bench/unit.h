@@ -18,33 +18,46 @@
 #include "moat_bench.h"
 #include "moat_domain.h"
 
-/* A ring of descriptors and what the unit makes of it. */
+#define BENCH_QUEUE_ORDER 2 /* 1,024 descriptors, 16 KiB: what drivers/vtd uses */
+#define BENCH_QUEUE_SLOTS (256u << BENCH_QUEUE_ORDER)
+
+/** When the unit is through with what was rung: when the bench says so by writing `status`, in the
+ * doorbell, or after the time that hardware takes. */
+enum bench_pace { BENCH_NEVER, BENCH_AT_ONCE, BENCH_LATE };
+#define BENCH_LATENCY 2100 /* TSC cycles of one synchronous invalidation on hardware (rIOMMU) ... */
+#define BENCH_STEP    200  /* ... and between one and the next in its pipeline */
+
+/** A ring of descriptors and what the unit makes of it. */
 struct bench_queue {
+	enum bench_pace pace;
 	struct moat_qi_desc *ring;
 	_Atomic uint32_t status;
 	volatile uint64_t tail; /* the register */
-	uint64_t pos;           /* the tail, counted on; whoever rings writes it */
-	bool late;
-	/* late: what was rung last, and when the unit will be through with it */
-	_Atomic uint64_t due_pos, due_tsc;
+	_Atomic uint64_t pos;   /* the tail, counted on; whoever rings writes it */
+	/* late: when which position will be done */
+	_Atomic uint64_t ready_tsc[BENCH_QUEUE_SLOTS], ready_pos[BENCH_QUEUE_SLOTS];
+	_Atomic uint64_t rung, read;
+	rte_spinlock_t lock; /* of a peer that waits under it */
 };
+
+/** @return false: no memory. */
+bool bench_queue_open(struct bench_queue *queue, enum bench_pace pace);
+void bench_queue_close(struct bench_queue *queue);
+/** The same queue for moat. */
+int bench_queue_qi(struct bench_queue *queue, struct moat_qi **qi);
+/** The peer: `n` descriptors and a wait, queued under a lock that is held until the unit is through. */
+void bench_queue_locked(struct bench_queue *queue, const struct moat_qi_desc desc[],
+	unsigned int n);
 
 struct bench_unit {
 	struct moat_unit pub;
 	struct bench_queue queue;  /* moat's */
-	struct bench_queue locked; /* a peer's, who waits under the lock */
-	rte_spinlock_t lock;
+	struct bench_queue locked; /* a peer's, who waits under its lock */
 };
 
-#define BENCH_UNIT_LATENCY 2100 /* TSC cycles: one synchronous invalidation on hardware (rIOMMU) */
-
-/** @param late complete what is rung after BENCH_UNIT_LATENCY, and not in the doorbell.
- * @return NULL without memory. The calling thread is registered with urcu-qsbr from here on. */
-struct bench_unit *bench_unit_create(bool late);
+/** @return NULL without memory. The calling thread is registered with urcu-qsbr from here on. */
+struct bench_unit *bench_unit_create(enum bench_pace pace);
 void bench_unit_destroy(struct bench_unit *unit);
-
-/** The peer: `n` descriptors and a wait, queued under a lock that is held until the unit is through. */
-void bench_unit_locked(struct bench_unit *unit, const struct moat_qi_desc desc[], unsigned int n);
 
 /** A domain with `pages` pages of 4 KiB mapped one by one from BENCH_UNIT_BASE on, page i at
  * virtual and host physical address BENCH_UNIT_VA + i * 4096, and a lane; NULL without. */
