@@ -361,9 +361,10 @@ static int lane_flush(struct moat_lane *lane)
 		if (unlikely(batch->seq < 0))
 			return (int)batch->seq;
 	}
-	/* Sequentially consistent, after the cleared entries: the submission's atomic is between.
-	 * With moat_lane_online(): a reader not counted here cannot have seen the old entries. */
-	if (atomic_load(&domain->nr_readers) > 1)
+	/* Other readers than this lane? Sequentially consistent, after the cleared entries: the
+	 * submission's atomic is between. With moat_lane_online(): a reader not counted here cannot
+	 * have seen the old entries. */
+	if (atomic_load(&domain->nr_readers) > (MOAT_MUTANT(FORGET_READER) || lane->online))
 		batch->token = rte_rcu_qsbr_start(domain->readers);
 	lane->stats.flushes++;
 	MOAT_PROBE3(submit, domain->did, lane->flushed + 1, batch->gather.pages);
