@@ -116,7 +116,7 @@ int fwd_setup(struct fwd_run *run);
 int fwd_teardown(struct fwd_run *run);
 
 /* fwd_ports.c */
-int fwd_port_attach(struct fwd_run_port *port);
+int fwd_port_attach(struct fwd_run *run, struct fwd_run_port *port);
 /** Queues are set up here, and go to their tenants (whose rings get mapped) before the start. */
 int fwd_port_set_up(struct fwd_run *run, struct fwd_run_port *port);
 int fwd_port_start(struct fwd_run *run, struct fwd_run_port *port);

@@ -14,6 +14,7 @@
 
 #include "fwd.h"
 #include "moat_net.h"
+#include "moat_probe.h"
 
 struct fwd_run_port *fwd_run_port(struct fwd_run *run, const struct fwd_port *conf)
 {
@@ -61,9 +62,19 @@ static int attach_net_moat(struct fwd_run_port *port)
 	return add_vdev(conf, port->device, args);
 }
 
+/* Queues of one function are one requester's, and so one tenant's. */
+static struct moat_tenant *owner(struct fwd_run *run, const struct fwd_port *port)
+{
+	for (unsigned int i = 0; i < run->conf->nr_tenants; i++)
+		for (unsigned int k = 0; k < run->tenants[i].conf->nr_queues; k++)
+			if (run->tenants[i].conf->queues[k].port == port)
+				return run->tenants[i].tenant;
+	return NULL; /* not in a configuration that was checked */
+}
+
 /* The function itself. Its requester is in its tenant's domain by now, so that what a PMD has the
  * device do while probing reaches the tenant's memory and nothing else. */
-static int attach_pci(struct fwd_run_port *port)
+static int attach_pci(struct fwd_run *run, struct fwd_run_port *port)
 {
 	const struct fwd_port *conf = port->conf;
 	moat_sid_t sid = (moat_sid_t)conf->requester;
@@ -71,7 +82,7 @@ static int attach_pci(struct fwd_run_port *port)
 
 	snprintf(port->device, sizeof(port->device), "%04x:" MOAT_SID_FMT, conf->segment,
 		MOAT_SID_ARGS(sid));
-	rc = rte_dev_probe(port->device);
+	rc = moat_tenant_probe(owner(run, conf), port->device);
 	if (rc != 0)
 		return moat_error(rc,
 			"port %s: no driver of DPDK's takes device '%s' (%s); is it a NIC, bound to "
@@ -80,13 +91,13 @@ static int attach_pci(struct fwd_run_port *port)
 	return 0;
 }
 
-int fwd_port_attach(struct fwd_run_port *port)
+int fwd_port_attach(struct fwd_run *run, struct fwd_run_port *port)
 {
 	const struct fwd_port *conf = port->conf;
 	int rc;
 
 	if (conf->device != NULL) {
-		rc = attach_pci(port);
+		rc = attach_pci(run, port);
 	} else {
 		rc = attach_backing(port);
 		if (rc == 0)

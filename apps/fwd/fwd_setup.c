@@ -195,7 +195,7 @@ int fwd_setup(struct fwd_run *run)
 	for (unsigned int i = 0; i < conf->nr_tenants && rc == 0; i++)
 		rc = attach_requesters(run, &run->tenants[i], true);
 	for (unsigned int i = 0; i < conf->nr_ports && rc == 0; i++)
-		rc = fwd_port_attach(&run->ports[i]);
+		rc = fwd_port_attach(run, &run->ports[i]);
 	for (unsigned int i = 0; i < conf->nr_tenants && rc == 0; i++)
 		rc = attach_requesters(run, &run->tenants[i], false);
 	for (unsigned int i = 0; i < conf->nr_ports && rc == 0; i++)

@@ -15,7 +15,8 @@
  *
  * In this order, which is what lets PMDs do DMA while they probe: create the unit (which functions,
  * are they ready?), create domains and map, attach the functions (group into container, IOMMU type,
- * what was mapped so far is mapped now), then rte_dev_probe(). Back: rte_eal_hotplug_remove(),
+ * what was mapped so far is mapped now), then
+ * moat_tenant_probe(). Back: rte_eal_hotplug_remove(),
  * detach. When a container's last group leaves, the kernel forgets its mappings; attaching again
  * maps them again.
  *

@@ -16,6 +16,7 @@
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 
+#include "moat_probe.h"
 #include "must.h"
 #include "node.h"
 
@@ -37,7 +38,7 @@ static void start_port(struct node *n)
 	const struct rte_eth_conf conf = { 0 };
 	int socket = moat_tenant_socket(n->tenant);
 
-	assert_int_equal(rte_dev_probe(n->bdf), 0);
+	must(moat_tenant_probe(n->tenant, n->bdf));
 	assert_int_equal(rte_eth_dev_get_port_by_name(n->bdf, &n->port), 0);
 	assert_int_equal(rte_eth_dev_configure(n->port, 1, 1, &conf), 0);
 	assert_int_equal(rte_eth_rx_queue_setup(n->port, 0, NODE_RING, socket, NULL, n->pool), 0);
