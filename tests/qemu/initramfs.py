@@ -27,7 +27,7 @@ CACHE = Path(os.environ.get('MOAT_CACHE') or
              Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'moat')
 KERNEL = CACHE / 'guest-kernel'
 
-MODULES = ['igb', 'e1000e', 'virtio_net', 'vfio-pci', 'vfio_iommu_type1', 'uio_pci_generic']
+MODULES = ['igb', 'igbvf', 'e1000e', 'virtio_net', 'vfio-pci', 'vfio_iommu_type1', 'uio_pci_generic']
 DPDK_PLUGINS = ['bus_pci', 'bus_vdev', 'mempool_ring', 'net_e1000', 'net_virtio']
 
 
