@@ -14,7 +14,7 @@
 
 #include "fwd.h"
 #include "moat_net.h"
-#include "moat_probe.h"
+#include "moat_device.h"
 
 struct fwd_run_port *fwd_run_port(struct fwd_run *run, const struct fwd_port *conf)
 {

@@ -16,7 +16,7 @@
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 
-#include "moat_probe.h"
+#include "moat_device.h"
 #include "must.h"
 #include "node.h"
 

@@ -21,7 +21,7 @@
 #include <rte_dev.h>
 #include <rte_memzone.h>
 
-#include "moat_probe.h"
+#include "moat_device.h"
 #include "moat_vfio.h"
 #include "must.h"
 #include "node.h"

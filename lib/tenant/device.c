@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* See moat_probe.h. */
+/* See moat_device.h. */
 
 #include <errno.h>
 
@@ -10,7 +10,7 @@
 #include <rte_errno.h>
 #include <rte_per_lcore.h>
 
-#include "moat_probe.h"
+#include "moat_device.h"
 #include "tenant_impl.h"
 
 static RTE_DEFINE_PER_LCORE(struct moat_tenant *, probing);
@@ -28,7 +28,7 @@ int moat_tenant_probe(struct moat_tenant *t, const char *device)
 	return 0;
 }
 
-const struct rte_memzone *moat_probe_reserve(moat_reserve_t reserve, const char *name, size_t len,
+const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char *name, size_t len,
 	int socket, unsigned int flags, unsigned int align, unsigned int bound)
 {
 	struct moat_tenant *t = RTE_PER_LCORE(probing);

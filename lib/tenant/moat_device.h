@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  */
-#ifndef MOAT_PROBE_H
-#define MOAT_PROBE_H
+#ifndef MOAT_DEVICE_H
+#define MOAT_DEVICE_H
 
 /**
  * @file
@@ -37,11 +37,11 @@ typedef const struct rte_memzone *(*moat_reserve_t)(const char *name, size_t len
 
 /** For drivers/memzone: a reservation of the calling thread, from DPDK or from the tenant whose
  * device it is probing. @return NULL: rte_errno says why. Control path. */
-const struct rte_memzone *moat_probe_reserve(moat_reserve_t reserve, const char *name, size_t len,
+const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char *name, size_t len,
 	int socket, unsigned int flags, unsigned int align, unsigned int bound);
 
 #ifdef __cplusplus
 }
 #endif
 
-#endif /* MOAT_PROBE_H */
+#endif /* MOAT_DEVICE_H */
