@@ -29,6 +29,7 @@ static int make(struct moat_bench_run *run, uint64_t lanes, uint64_t pages)
 {
 	struct growth *g = calloc(1, sizeof(*g));
 
+	run->ctx = g;
 	if (g == NULL || (g->unit = bench_unit_create(BENCH_AT_ONCE)) == NULL)
 		return moat_bench_skip("no memory");
 	g->lanes = lanes;
@@ -38,7 +39,6 @@ static int make(struct moat_bench_run *run, uint64_t lanes, uint64_t pages)
 		if (g->lane[i] == NULL)
 			return moat_bench_skip("%s", moat_error_text());
 	}
-	run->ctx = g;
 	return 0;
 }
 

@@ -42,6 +42,7 @@ static int make(struct moat_bench_run *run)
 	const struct what *what = run->param;
 	struct path *p = calloc(1, sizeof(*p));
 
+	run->ctx = p;
 	if (p == NULL ||
 		(p->unit = bench_unit_create(what->late ? BENCH_LATE : BENCH_AT_ONCE)) == NULL)
 		return moat_bench_skip("no memory");
@@ -55,7 +56,6 @@ static int make(struct moat_bench_run *run)
 	/* no buffer is the neighbour of the one before or behind it: 7 apart, round and round */
 	for (unsigned int i = 0; i < POOL; i++)
 		p->order[i] = (uint16_t)(i * 7 % POOL);
-	run->ctx = p;
 	return 0;
 }
 

@@ -206,10 +206,11 @@ static int use_file(struct args *args)
 
 int perf_args(struct perf *perf, int argc, char *argv[], double *seconds)
 {
-	struct args args = { .perf = perf };
+	static struct args args; /* what the command line said is good until the end */
 	char *end;
 	int rc = -1;
 
+	args.perf = perf;
 	perf->ini.path = "command line";
 	for (int i = 1; i < argc && rc < 0; i++)
 		rc = argument(&args, argc, argv, &i);

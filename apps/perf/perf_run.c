@@ -230,7 +230,8 @@ static int by_total(const void *a, const void *b)
 /* Cycles by stage: the mean of the middle half of the rounds. */
 static void stages(struct perf_result *r, struct perf_work works[], unsigned int n)
 {
-	const struct perf_round **rounds = calloc(n * PERF_ROUNDS + n, sizeof(*rounds));
+	const struct perf_round **rounds =
+		calloc((size_t)n * (PERF_ROUNDS + 1) + 1, sizeof(*rounds));
 	uint64_t operations = 0;
 	size_t all = 0;
 
@@ -350,7 +351,7 @@ static void run_case(const struct perf_case *c, struct perf_result *r, const vol
 
 	r->rc = works == NULL ? moat_error(-ENOMEM, "no memory for %u lcores", c->lcores)
 			      : open_unit(c, &unit);
-	if (r->rc != 0) {
+	if (works == NULL || r->rc != 0) {
 		snprintf(r->error, sizeof(r->error), "%s", moat_error_text());
 		free(works);
 		return;

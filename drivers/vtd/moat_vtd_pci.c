@@ -251,7 +251,7 @@ bool moat_pci_is_users(const struct moat_pci_fn *fn)
 int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn)
 {
 	char path[PATH_MAX];
-	uint16_t command;
+	uint16_t command = 0;
 	bool done;
 	int fd;
 
