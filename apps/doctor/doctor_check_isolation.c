@@ -248,7 +248,7 @@ static void list_named(const struct doctor_host *h, struct doctor_finding *f)
 				"group %d: reserved, the kernel refuses to assign it", g->id);
 		else if (g->relaxable)
 			doctor_say(&f->evidence,
-				"group %d: reserved for graphics or USB, the kernel lets it go",
+				"group %d: reserved, but the kernel lets it go (direct-relaxable)",
 				g->id);
 	}
 }

@@ -280,8 +280,11 @@ void doctor_check_command_line(const struct doctor_case *c, struct doctor_findin
 		return;
 	}
 	quote_words(h, f);
-	if (c->way == DOCTOR_VTD)
+	if (c->way == DOCTOR_VTD) {
 		judge_for_vtd(h, f);
-	else
-		judge_for_vfio(h, f);
+		return;
+	}
+	judge_for_vfio(h, f);
+	if (f->state == DOCTOR_FAIL && doctor_option(h, "intremap", NULL, 0))
+		doctor_say(&f->remedy, "take intremap=off out, too: VFIO needs interrupts remapped");
 }

@@ -97,12 +97,15 @@ void doctor_check_vfio(const struct doctor_case *c, struct doctor_finding *f)
 	doctor_say(&f->evidence, "loaded:%s%s%s%s", vfio ? " vfio" : "",
 		type1 ? " vfio_iommu_type1" : "", pci ? " vfio_pci" : "",
 		vfio || type1 || pci ? "" : " none of vfio, vfio_iommu_type1, vfio_pci");
-	if (!pci)
-		load(h, "vfio-pci", "CONFIG_VFIO_PCI", f);
-	else if (!type1)
-		load(h, "vfio_iommu_type1", "CONFIG_VFIO_IOMMU_TYPE1", f);
-	else
+	if (pci && type1) {
 		judge_files(c, f);
+	} else if (pci) {
+		load(h, "vfio_iommu_type1", "CONFIG_VFIO_IOMMU_TYPE1", f);
+	} else {
+		load(h, "vfio-pci", "CONFIG_VFIO_PCI", f);
+		if (!type1 && f->state == DOCTOR_WARN)
+			doctor_say(&f->commands, "modprobe vfio_iommu_type1");
+	}
 }
 
 /* --------------------------------------------------------------------------------------- uio */
