@@ -13,6 +13,7 @@
  *	fwd_setup.c, fwd_ports.c   tenants, ports, queues; and all of it back again
  *	fwd_loop.c, fwd_l2.c       what an lcore does all day
  *	fwd_report.c, fwd_json.c   the table every second, the summary, the file
+ *	fwd_telemetry.c            what dpdk-telemetry.py sees meanwhile
  *	fwd_faults.c, fwd_attack.c what the unit refused, and red trying
  *
  * One main thread owns everything here and sleeps most of the time; worker lcores poll. A worker
@@ -160,6 +161,11 @@ struct fwd_unit_total {
 	uint64_t faults;
 };
 void fwd_unit_total(const struct fwd_run *run, unsigned int unit, struct fwd_unit_total *total);
+
+/* fwd_telemetry.c */
+/** Show units and tenants on DPDK's telemetry socket; and no longer, before they go. */
+int fwd_telemetry_begin(struct fwd_run *run);
+void fwd_telemetry_end(struct fwd_run *run);
 
 /* fwd_faults.c */
 /** Fetch what units recorded, count it per tenant, print it (so many lines a second). */

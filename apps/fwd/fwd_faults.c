@@ -8,6 +8,7 @@
 #include <inttypes.h>
 
 #include "fwd.h"
+#include "moat_telemetry.h"
 
 #define LINES_PER_S 8
 
@@ -86,6 +87,8 @@ void fwd_faults_poll(struct fwd_run *run)
 
 			if (t != NULL)
 				t->faults++;
+			moat_telemetry_fault(unit->unit, t != NULL ? t->conf->name : NULL,
+				&faults[k]);
 			if (hook == NULL || !hook(hook_ctx, &faults[k]))
 				print_fault(unit, t, &faults[k]);
 		}

@@ -207,13 +207,16 @@ int fwd_setup(struct fwd_run *run)
 	}
 	for (unsigned int i = 0; i < conf->nr_ports && rc == 0; i++)
 		rc = fwd_port_start(run, &run->ports[i]);
-	return rc == 0 ? assign_lcores(run) : rc;
+	if (rc == 0)
+		rc = assign_lcores(run);
+	return rc == 0 ? fwd_telemetry_begin(run) : rc;
 }
 
 int fwd_teardown(struct fwd_run *run)
 {
 	int first = 0;
 
+	fwd_telemetry_end(run);
 	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
 		struct fwd_run_tenant *t = &run->tenants[i];
 

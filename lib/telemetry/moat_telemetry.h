@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_TELEMETRY_H
+#define MOAT_TELEMETRY_H
+
+/**
+ * @file
+ * Seeing it from outside: commands of DPDK's telemetry socket, which dpdk-telemetry.py and the DPDK
+ * inputs of telegraf and collectd read while the program runs.
+ *
+ *   /moat/units           what each unit has, was told, and refused
+ *   /moat/tenants         names
+ *   /moat/tenant,NAME     what a tenant's queues, pools and shadow IOTLBs counted
+ *   /moat/cost,NAME       its cycles by stage
+ *   /moat/faults          the last refused DMAs, newest first
+ *
+ * A program says which units and tenants it shows, and takes them away before they are destroyed;
+ * the commands answer from the telemetry library's own thread and see nothing else. Counters of
+ * running lcores are read as they are: nothing here is on the data path, and no lcore waits.
+ */
+
+#include <rte_telemetry.h>
+
+#include "moat_tenant.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MOAT_TELEMETRY_FAULTS 16 /* kept */
+
+/** More of a unit than lib/ knows, such as what only one kind counts: adds members to `dict`. */
+typedef void (*moat_telemetry_more_t)(struct moat_unit *unit, struct rte_tel_data *dict);
+
+/** A number of any size: the call's name differs between DPDK's releases. */
+void moat_telemetry_number(struct rte_tel_data *dict, const char *name, uint64_t value);
+
+/**
+ * Show a unit, a tenant. Registers the commands, the first time.
+ * @param more NULL: nothing more
+ * @return 0; -ENOSPC: too many; -EEXIST: shown already; moat_error_text(). Control path, any thread.
+ */
+int moat_telemetry_add_unit(struct moat_unit *unit, moat_telemetry_more_t more);
+int moat_telemetry_add_tenant(struct moat_tenant *tenant);
+/** On return no command uses it any more. One that is not shown is none of our business. */
+void moat_telemetry_remove_unit(struct moat_unit *unit);
+void moat_telemetry_remove_tenant(struct moat_tenant *tenant);
+
+/**
+ * Whoever fetches a unit's faults hands them on here.
+ * @param tenant its name, NULL: the requester is nobody's. Control path, any thread.
+ */
+void moat_telemetry_fault(const struct moat_unit *unit, const char *tenant,
+	const struct moat_fault *fault);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_TELEMETRY_H */
