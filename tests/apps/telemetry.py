@@ -103,7 +103,7 @@ def nothing_is_left_when_it_ends():
 
 with tempfile.TemporaryDirectory(prefix="moat-test-") as folder:
     if not shutil.which("dpdk-telemetry.py"):
-        print("1..0 # SKIP no dpdk-telemetry.py: install package dpdk")
+        print("1..0 # SKIP no dpdk-telemetry.py: install package dpdk-dev")
         sys.exit(0)
     Path(folder, "test.ini").write_text(CONFIG)
     process = subprocess.Popen([FWD, "--no-huge", "-m", "256", "--no-shconf", f"--file-prefix={PREFIX}", "--",
