@@ -286,5 +286,6 @@ void doctor_check_command_line(const struct doctor_case *c, struct doctor_findin
 	}
 	judge_for_vfio(h, f);
 	if (f->state == DOCTOR_FAIL && doctor_option(h, "intremap", NULL, 0))
-		doctor_say(&f->remedy, "take intremap=off out, too: VFIO needs interrupts remapped");
+		doctor_say(&f->remedy,
+			"take intremap=off out, too: VFIO needs interrupts remapped");
 }
