@@ -11,6 +11,7 @@ to see. Prints TAP.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,9 @@ CONFIG = ("[unit soft-0]\nkind = soft\nargs = oracle=1\n"
           + "".join(f"[port p{i}]\nbacking = net_null\n" for i in range(4))
           + "[tenant red]\nqueues = p0 p1\nmode = static\n[tenant blue]\nqueues = p2 p3\nmode = strict\n")
 FAULT = {"unit", "tenant", "source_id", "iova", "access", "reason", "text"}
+
+
+told = []  # faults, oldest first
 
 
 def ask(*commands):
@@ -82,22 +86,27 @@ def cost_is_told_by_stage():
 
 
 def faults_are_told_newest_first():
-    faults = wait_for("/moat/faults", lambda a: a["total"] >= 3)
-    assert len(faults) == 1 + min(faults["total"], 16), faults
+    faults = wait_for("/moat/faults", lambda a: a["total"] >= 4)
+    kept = min(faults["total"], 16)
+    assert list(faults) == ["total", *(f"last_{i}" for i in range(kept))], faults
+    told[:] = [faults[f"last_{i}"] for i in reversed(range(kept))]
     last = faults["last_0"]
     assert set(last) == FAULT and last["tenant"] == "red" and last["unit"] == "soft-0", last
     assert last["iova"].startswith("0x") and last["access"] in ("read", "write") and last["text"], last
-    assert wait_for("/moat/units", lambda a: True)["soft_0"]["faults"] >= 3
+    assert ask("/moat/units")[0]["soft_0"]["faults"] >= 4
 
 
 def a_name_that_is_none_is_null():
     assert ask("/moat/tenant,green", "/moat/cost", "/moat/cost,") == [None, None, None]
 
 
-def nothing_is_left_when_it_ends():
+def it_was_told_what_moat_fwd_printed_and_nothing_is_left():
     process.terminate()
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0 and not err, (process.returncode, err)
+    printed = re.findall(r"^attack: .* to (write|read) .*, (0x\w+): refused, source-id (\S+), reason (\d+): (.*)$", out, re.M)
+    rest = iter([(f["access"], f["iova"], f["source_id"], str(f["reason"]), f["text"]) for f in told])
+    assert len(printed) == 4 and all(p in rest for p in printed), (told, printed)  # in this order
     assert ask("/moat/tenants") is None
 
 
@@ -112,7 +121,7 @@ with tempfile.TemporaryDirectory(prefix="moat-test-") as folder:
     try:
         tap.main([the_commands_are_listed, tenants_are_named, a_unit_tells_what_it_is_and_what_it_was_told,
                   a_tenant_tells_what_it_counted, cost_is_told_by_stage, faults_are_told_newest_first,
-                  a_name_that_is_none_is_null, nothing_is_left_when_it_ends])
+                  a_name_that_is_none_is_null, it_was_told_what_moat_fwd_printed_and_nothing_is_left])
     finally:
         process.kill()
         runtime = "/var/run" if os.getuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "/tmp")
