@@ -32,9 +32,9 @@ struct args {
 	struct perf *perf;
 	const char *file;
 	const char *seconds;
-	unsigned int nr_units;
-	struct app_section sections[PERF_UNITS + 1]; /* the sweep first */
 };
+
+/* The sections that options make, the sweep first, are the INI's from the start. */
 
 /* ------------------------------------------------------------------- sections from options */
 
@@ -51,14 +51,14 @@ static void add_entry(struct app_section *s, const char *key, const char *value)
 /* "soft,latency=5" -> [unit soft,latency=5] kind = soft, args = latency=5 */
 static int add_unit(struct args *args, const char *value)
 {
-	struct app_section *s = &args->sections[1 + args->nr_units];
+	struct app_ini *ini = &args->perf->ini;
+	struct app_section *s = &ini->sections[ini->nr_sections];
 	size_t kind = strcspn(value, ",");
 	char *copy;
 
-	if (args->nr_units == PERF_UNITS)
-		return app_ini_error(&args->perf->ini, 0, "more than %d units; use a file",
-			PERF_UNITS);
-	args->nr_units++;
+	if (ini->nr_sections == PERF_UNITS + 1)
+		return app_ini_error(ini, 0, "more than %d units; use a file", PERF_UNITS);
+	ini->nr_sections++;
 	s->kind = strdup("unit");
 	s->name = strdup(value);
 	copy = strndup(value, kind);
@@ -109,7 +109,7 @@ static int option(struct args *args, const char *name, const char *value)
 	else if (strcmp(name, "seconds") == 0)
 		args->seconds = value;
 	else if (is_key(name))
-		add_entry(&args->sections[0], name, value);
+		add_entry(&perf->ini.sections[0], name, value);
 	else
 		return unknown(name);
 	return -1;
@@ -174,44 +174,41 @@ static void keep_command(struct perf *perf, int argc, char *argv[])
 	}
 }
 
-/* What the file's reader would have made. */
-static int use_sections(struct args *args)
+/* What the file's reader would have made of a [sweep] without keys. */
+static int begin_sections(struct app_ini *ini)
 {
-	struct app_ini *ini = &args->perf->ini;
-
 	ini->path = "command line";
-	ini->nr_sections = 1 + args->nr_units;
-	ini->sections = calloc(ini->nr_sections, sizeof(*ini->sections));
+	ini->sections = calloc(PERF_UNITS + 1, sizeof(*ini->sections));
 	if (ini->sections == NULL)
 		return PERF_EXIT_FAILED;
-	args->sections[0].kind = strdup("sweep");
-	args->sections[0].name = strdup("");
-	memcpy(ini->sections, args->sections, ini->nr_sections * sizeof(*ini->sections));
+	ini->nr_sections = 1;
+	ini->sections[0].kind = strdup("sweep");
+	ini->sections[0].name = strdup("");
 	return -1;
 }
 
 static int use_file(struct args *args)
 {
-	const struct app_section *s = &args->sections[0];
+	struct app_ini *ini = &args->perf->ini;
+	const struct app_section *s = &ini->sections[0];
 
-	if (s->nr_entries != 0 || args->nr_units != 0) {
+	if (s->nr_entries != 0 || ini->nr_sections != 1) {
 		fprintf(stderr,
 			"moat-perf: --%s and the file %s: write it into the file, or leave the file "
 			"out\n",
 			s->nr_entries != 0 ? s->entries[0].key : "unit", args->file);
 		return PERF_EXIT_CONFIG;
 	}
-	return app_ini_load(&args->perf->ini, args->file) == 0 ? -1 : PERF_EXIT_CONFIG;
+	app_ini_free(ini);
+	return app_ini_load(ini, args->file) == 0 ? -1 : PERF_EXIT_CONFIG;
 }
 
 int perf_args(struct perf *perf, int argc, char *argv[], double *seconds)
 {
-	static struct args args; /* what the command line said is good until the end */
+	struct args args = { .perf = perf };
 	char *end;
-	int rc = -1;
+	int rc = begin_sections(&perf->ini);
 
-	args.perf = perf;
-	perf->ini.path = "command line";
 	for (int i = 1; i < argc && rc < 0; i++)
 		rc = argument(&args, argc, argv, &i);
 	if (rc >= 0)
@@ -226,5 +223,5 @@ int perf_args(struct perf *perf, int argc, char *argv[], double *seconds)
 			return PERF_EXIT_CONFIG;
 		}
 	}
-	return args.file != NULL ? use_file(&args) : use_sections(&args);
+	return args.file != NULL ? use_file(&args) : -1;
 }

@@ -44,10 +44,7 @@ struct map_work {
 	struct moat_lane_stats before;
 };
 
-static struct moat_cost_watch *stopwatch(void)
-{
-	return &RTE_PER_LCORE(moat_cost_watch);
-}
+#define STOPWATCH (&RTE_PER_LCORE(moat_cost_watch))
 
 static enum moat_prot prot_of(const struct perf_case *c)
 {
@@ -67,7 +64,7 @@ static moat_ticket_t flush(struct perf_work *w, struct map_work *m)
 {
 	struct moat_lane *lane = m->lane;
 	const struct moat_gather *g = &lane->batch[lane->flushed % MOAT_LANE_BATCHES].gather;
-	struct moat_cost_watch *watch = stopwatch();
+	struct moat_cost_watch *watch = STOPWATCH;
 	moat_ticket_t ticket;
 
 	moat_cost_mark(watch, &w->cost, MOAT_STAGE_UNMAP);
@@ -103,7 +100,7 @@ static int wait_for(struct perf_work *w, struct map_work *m, moat_ticket_t ticke
 		if (unlikely(rte_rdtsc() > deadline)) /* it knows how to say what is missing */
 			rc = moat_lane_drain(m->lane);
 	}
-	moat_cost_mark(stopwatch(), &w->cost, MOAT_STAGE_WAIT);
+	moat_cost_mark(STOPWATCH, &w->cost, MOAT_STAGE_WAIT);
 	return rc;
 }
 
@@ -166,7 +163,7 @@ static moat_ticket_t submit(struct perf_work *w, struct map_work *m)
 	} else {
 		ticket = flush(w, m);
 	}
-	moat_cost_mark(stopwatch(), &w->cost, MOAT_STAGE_SUBMIT);
+	moat_cost_mark(STOPWATCH, &w->cost, MOAT_STAGE_SUBMIT);
 	return ticket != 0 ? ticket : lane->flushed + 1;
 }
 
@@ -209,7 +206,7 @@ static int device_visits(struct perf_work *w, struct map_work *m, const struct p
 	}
 	if (n != 0 && rc == 0)
 		rc = dma(w, m, burst, n);
-	moat_cost_mark(stopwatch(), &w->cost, MOAT_STAGE_DEVICE);
+	moat_cost_mark(STOPWATCH, &w->cost, MOAT_STAGE_DEVICE);
 	return rc;
 }
 
@@ -234,7 +231,7 @@ static int device_wanders(struct perf_work *w, struct map_work *m, uint64_t *at)
 		rc = dma(w, m, burst, n);
 		left -= n;
 	}
-	moat_cost_mark(stopwatch(), &w->cost, MOAT_STAGE_DEVICE);
+	moat_cost_mark(STOPWATCH, &w->cost, MOAT_STAGE_DEVICE);
 	return rc;
 }
 
@@ -244,7 +241,7 @@ static int turn_unmapping(struct perf_work *w, struct map_work *m, unsigned int 
 {
 	struct perf_slot *slots = &m->place.slots[batch * w->c->batch];
 	unsigned int n = (unsigned int)w->c->batch;
-	struct moat_cost_watch *watch = stopwatch();
+	struct moat_cost_watch *watch = STOPWATCH;
 	int rc = wait_for(w, m, m->tickets[batch]);
 
 	for (unsigned int i = 0; i < n && rc == 0; i++)
@@ -278,7 +275,7 @@ static int turn_static(struct perf_work *w, struct map_work *m, unsigned int bat
 	for (unsigned int i = 0; i < w->c->batch; i++)
 		sum += slots[i].iova;
 	__asm__ volatile("" ::"r"(sum));
-	moat_cost_mark(stopwatch(), &w->cost, MOAT_STAGE_MAP);
+	moat_cost_mark(STOPWATCH, &w->cost, MOAT_STAGE_MAP);
 	return m->sv != NULL ? device_wanders(w, m, at) : 0;
 }
 
@@ -291,19 +288,19 @@ static int turn_copy(struct perf_work *w, struct map_work *m, unsigned int batch
 
 	for (unsigned int i = 0; i < w->c->batch && w->c->direction != PERF_FROM_DEVICE; i++)
 		memcpy(shadow + slots[i].off, m->private + slots[i].off, len);
-	moat_cost_mark(stopwatch(), &w->cost, MOAT_STAGE_COPY);
+	moat_cost_mark(STOPWATCH, &w->cost, MOAT_STAGE_COPY);
 	if (m->sv != NULL)
 		rc = device_visits(w, m, slots);
 	for (unsigned int i = 0; i < w->c->batch && w->c->direction != PERF_TO_DEVICE; i++)
 		memcpy(m->private + slots[i].off, shadow + slots[i].off, len);
-	moat_cost_mark(stopwatch(), &w->cost, MOAT_STAGE_COPY);
+	moat_cost_mark(STOPWATCH, &w->cost, MOAT_STAGE_COPY);
 	return rc;
 }
 
 static int turns(struct perf_work *w, struct map_work *m)
 {
 	unsigned int batches = m->place.n / (unsigned int)w->c->batch;
-	struct moat_cost_watch *watch = stopwatch();
+	struct moat_cost_watch *watch = STOPWATCH;
 	uint64_t at = 0;
 	int rc = 0;
 
