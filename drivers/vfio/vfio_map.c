@@ -61,15 +61,17 @@ static int kernel_map(struct vfio_container *c, uint64_t iova, void *va, uint64_
 {
 	struct vfio_iommu_type1_dma_map map = {
 		.argsz = sizeof(map),
-		.flags = (prot & MOAT_R ? VFIO_DMA_MAP_FLAG_READ : 0) |
-			(prot & MOAT_W || MOAT_MUTANT(VFIO_ALL_WRITABLE) ? VFIO_DMA_MAP_FLAG_WRITE
-									 : 0),
 		.vaddr = (uintptr_t)va,
 		.iova = iova,
 		.size = len,
 	};
-	int rc = c->v->kernel.ioctl(c->v->kernel.ctx, c->fd, VFIO_IOMMU_MAP_DMA, &map);
+	int rc;
 
+	if (prot & MOAT_R)
+		map.flags |= VFIO_DMA_MAP_FLAG_READ;
+	if ((prot & MOAT_W) || MOAT_MUTANT(VFIO_ALL_WRITABLE))
+		map.flags |= VFIO_DMA_MAP_FLAG_WRITE;
+	rc = c->v->kernel.ioctl(c->v->kernel.ctx, c->fd, VFIO_IOMMU_MAP_DMA, &map);
 	c->map_calls++;
 	return rc != 0 ? map_error(c, iova, len, rc) : 0;
 }

@@ -195,9 +195,9 @@ static inline int fake_info(struct fake_container *c, struct vfio_iommu_type1_in
 			  .iova_pgsizes = fake.page_sizes } };
 	uint32_t room = info->argsz;
 
-	all.info.cap_offset = (char *)&all.avail - (char *)&all;
+	all.info.cap_offset = offsetof(typeof(all), avail);
 	all.avail.header.id = VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL;
-	all.avail.header.next = (char *)&all.ranges - (char *)&all;
+	all.avail.header.next = offsetof(typeof(all), ranges);
 	all.avail.avail = fake.limit - c->n;
 	all.ranges.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE;
 	all.ranges.nr_iovas = fake.nr_ranges;
