@@ -21,6 +21,8 @@ void fwd_unit_total(const struct fwd_run *run, unsigned int unit, struct fwd_uni
 		fwd_snapshot(&run->tenants[i],
 			&s); /* what was asked for, if nothing counts what was done */
 		total->stats.pages += s.stats.lane.pages_unmapped;
+		if (run->conf->units[unit].unit->qi == NULL) /* calls to unmap */
+			total->stats.descriptors += s.stats.lane.descriptors;
 	}
 	total->faults = run->unit_faults[unit];
 }

@@ -41,29 +41,66 @@ static int make_heap(struct moat_tenant *t)
 	return 0;
 }
 
-int tenant_memory_create(struct moat_tenant *t)
+/* The unit's region that the memory would lie over, or NULL. */
+static const struct moat_range *in_the_way(const struct moat_tenant *t)
 {
-	char why[512];
+	const struct moat_unit_caps *caps = &t->conf.unit->caps;
+
+	for (unsigned int i = 0; i < caps->nr_reserved; i++)
+		if (t->iova < caps->reserved[i].iova + caps->reserved[i].len &&
+			caps->reserved[i].iova < t->iova + t->len)
+			return &caps->reserved[i];
+	return NULL;
+}
+
+/* At the IOVA that was asked for; or at 2 MiB, or behind regions that no domain may use. */
+static int place(struct moat_tenant *t)
+{
+	const struct moat_range *r;
+	uint64_t end;
 	int rc;
 
-	t->len = RTE_ALIGN_CEIL(t->conf.memory, MOAT_2M_SIZE);
 	t->iova = t->conf.iova_base != 0 ? t->conf.iova_base : MOAT_2M_SIZE;
-	t->heap_len = RTE_ALIGN_CEIL(RTE_MAX(t->len / 8, MOAT_2M_SIZE), MOAT_2M_SIZE);
-	if (t->len < t->heap_len + MOAT_2M_SIZE)
-		return moat_error(-EINVAL,
-			"tenant '%s': memory of %" PRIu64 " bytes is too little; "
-			"4 MiB is the least (2 for rings, 2 for buffers)",
-			t->name, t->conf.memory);
-	if (t->iova % MOAT_2M_SIZE != 0)
-		return moat_error(-EINVAL,
-			"tenant '%s': iova_base 0x%" PRIx64 " is not a multiple of 2 MiB", t->name,
-			t->iova);
+	while ((r = in_the_way(t)) != NULL) {
+		end = RTE_ALIGN_CEIL(r->iova + r->len, MOAT_2M_SIZE);
+		if (t->conf.iova_base != 0)
+			return moat_error(-EBUSY,
+				"tenant '%s': memory of 0x%" PRIx64 " bytes at IOVA 0x%" PRIx64
+				" lies over 0x%" PRIx64 " to 0x%" PRIx64
+				", which unit %s does not translate (interrupts, firmware); "
+				"'iova_base' 0x%" PRIx64 " is behind it",
+				t->name, t->len, t->iova, r->iova, r->iova + r->len - 1,
+				t->conf.unit->name, end);
+		t->iova = end;
+	}
 	rc = moat_iova_reserve(t->domain->iova, t->iova, t->len);
 	if (rc != 0)
 		return moat_error(rc,
 			"tenant '%s': memory of 0x%" PRIx64 " bytes at IOVA 0x%" PRIx64
 			" does not fit into %u bits; lower 'memory' or 'iova_base', or widen 'width'",
 			t->name, t->len, t->iova, t->domain->width);
+	return 0;
+}
+
+int tenant_memory_create(struct moat_tenant *t)
+{
+	char why[512];
+	int rc;
+
+	t->len = RTE_ALIGN_CEIL(t->conf.memory, MOAT_2M_SIZE);
+	t->heap_len = RTE_ALIGN_CEIL(RTE_MAX(t->len / 8, MOAT_2M_SIZE), MOAT_2M_SIZE);
+	if (t->len < t->heap_len + MOAT_2M_SIZE)
+		return moat_error(-EINVAL,
+			"tenant '%s': memory of %" PRIu64 " bytes is too little; "
+			"4 MiB is the least (2 for rings, 2 for buffers)",
+			t->name, t->conf.memory);
+	if (t->conf.iova_base % MOAT_2M_SIZE != 0)
+		return moat_error(-EINVAL,
+			"tenant '%s': iova_base 0x%" PRIx64 " is not a multiple of 2 MiB", t->name,
+			t->conf.iova_base);
+	rc = place(t);
+	if (rc != 0)
+		return rc;
 	rc = moat_memory_get(&t->memory, t->conf.unit, t->len);
 	if (rc != 0) {
 		snprintf(why, sizeof(why), "%s", moat_error_text());

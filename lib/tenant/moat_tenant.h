@@ -57,7 +57,8 @@ struct moat_tenant_conf {
 	struct moat_unit *unit;
 	enum moat_mode mode;
 	uint64_t memory;     /* bytes, for rings and buffers; rounded up to 2 MiB */
-	uint64_t iova_base;  /* where the memory begins, a multiple of 2 MiB; 0: 2 MiB */
+	uint64_t iova_base;  /* where the memory begins, a multiple of 2 MiB; 0: 2 MiB, or behind
+			      * regions that the unit does not translate */
 	uint8_t width;       /* bits of IOVA; 0: what the unit has */
 	uint64_t leaf_sizes; /* see struct moat_domain_conf; UINT64_MAX: all */
 	int numa;            /* node of the memory, or SOCKET_ID_ANY */

@@ -43,6 +43,9 @@ static void a_servers_capabilities_read_as_published(void **state)
 	assert_int_equal(u.nd, 65536);
 	assert_true(u.coherent && u.qi.psi && u.qi.dit && u.qi.dwt);
 	assert_int_equal(u.qi.mamv, 18);
+	assert_int_equal(u.nr_reserved, 1);
+	assert_int_equal(u.reserved[0].iova, 0xfee00000);
+	assert_int_equal(u.reserved[0].len, 0x100000);
 }
 
 static void qemus_capabilities_read_as_its_source_has_them(void **state)
