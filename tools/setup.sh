@@ -39,7 +39,8 @@ packages() {
 		;;
 	lab) echo qemu-system-x86 busybox-static cpio kmod xz-utils ;;
 	report) echo chromium ;;
-	*) die "unknown group '$1'; there are build, run, test, lab and report" ;;
+	perf) [ "$(os ID)" = ubuntu ] || echo linux-perf ;; # Ubuntu's goes with the kernel that runs
+	*) die "unknown group '$1'; there are build, run, test, lab, report and perf" ;;
 	esac
 }
 

@@ -14,6 +14,7 @@
  *	fwd_loop.c, fwd_l2.c       what an lcore does all day
  *	fwd_report.c, fwd_json.c   the table every second, the summary, the file
  *	fwd_telemetry.c            what dpdk-telemetry.py sees meanwhile
+ *	fwd_perf.c                 hardware counters
  *	fwd_faults.c, fwd_attack.c what the unit refused, and red trying
  *
  * One main thread owns everything here and sleeps most of the time; worker lcores poll. A worker
@@ -25,6 +26,7 @@
 #include "app_eal.h"
 #include "fwd_conf.h"
 #include "fwd_l2.h"
+#include "fwd_perf.h"
 
 #define FWD_BURST   32
 #define FWD_WORKERS RTE_MAX_LCORE
@@ -42,6 +44,7 @@ struct fwd_args {
 	bool has_seconds;
 	bool attack;
 	bool check;
+	bool perf;
 	bool take_over;
 };
 
@@ -90,7 +93,8 @@ struct fwd_worker {
 	unsigned int lcore;
 	unsigned int nr_groups;
 	struct fwd_group *groups[FWD_TENANTS * FWD_QUEUES];
-	int rc; /* how it ended */
+	struct fwd_perf perf; /* --perf */
+	int rc;               /* how it ended */
 };
 
 struct fwd_run {

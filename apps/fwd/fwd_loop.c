@@ -246,9 +246,13 @@ static int work(void *arg)
 	if (w->rc != 0)
 		return w->rc;
 	watch->on = true;
+	if (running->args->perf)
+		fwd_perf_open(&w->perf);
 	moat_cost_start(watch);
 	/* Relaxed: `stop` carries nothing but itself; what follows is ordered by the thread's end. */
 	while (!atomic_load_explicit(&running->stop, memory_order_relaxed)) {
+		if (unlikely(running->args->perf))
+			fwd_perf_turn(&w->perf, watch);
 		idle = turn(w) != 0 ? 0 : idle + 1;
 		if (running->conf->idle != FWD_IDLE_SPIN && idle >= PATIENCE) {
 			rest(w);
@@ -258,6 +262,9 @@ static int work(void *arg)
 	for (unsigned int i = 0; i < w->nr_groups; i++)
 		finish(w->groups[i]);
 	watch->on = false;
+	watch->counted = NULL;
+	if (running->args->perf)
+		fwd_perf_close(&w->perf);
 	w->rc = each_tenant(w, moat_tenant_lcore_leave);
 	return w->rc;
 }

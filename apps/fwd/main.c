@@ -27,6 +27,7 @@ static const char usage[] =
 	"  --json FILE       write the last summary there, for programs\n"
 	"  --attack          let the first tenant's queue attack the second one's memory\n"
 	"  --take-over       own the machine's unit although it is found enabled\n"
+	"  --perf            count what the processor and the unit count, per packet and stage\n"
 	"  --check           say whether CONFIG is right, and configure nothing\n"
 	"  --help, --version\n"
 	"\n"
@@ -70,6 +71,7 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 		{ "json", required_argument, NULL, 'j' },
 		{ "attack", no_argument, NULL, 'a' },
 		{ "take-over", no_argument, NULL, 't' },
+		{ "perf", no_argument, NULL, 'p' },
 		{ "check", no_argument, NULL, 'c' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
@@ -93,6 +95,9 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 			break;
 		case 't':
 			args->take_over = true;
+			break;
+		case 'p':
+			args->perf = true;
 			break;
 		case 'c':
 			args->check = true;
@@ -155,13 +160,33 @@ static void watch(struct fwd_run *run, struct fwd_attack *attack)
 	}
 }
 
+static void report_perf(const struct fwd_run *run, struct fwd_perf_units *units)
+{
+	uint64_t all = 0;
+
+	for (unsigned int i = 0; i < run->nr_workers; i++) {
+		const struct fwd_worker *w = &run->workers[i];
+		uint64_t packets = 0;
+
+		for (unsigned int k = 0; k < w->nr_groups; k++)
+			packets += w->groups[k]->count.rx_packets;
+		fwd_perf_report(&w->perf, w->lcore, packets);
+		all += packets;
+	}
+	fwd_perf_units_report(units, all);
+}
+
 static int forward(struct fwd_run *run)
 {
+	const struct fwd_args *args = run->args;
+	static struct fwd_perf_units units;
 	struct fwd_attack *attack = NULL;
 	int code = 0;
 
 	if (run->args->attack && (attack = fwd_attack_create(run)) == NULL)
 		return fail("no attack");
+	if (args->perf)
+		fwd_perf_units_open(&units);
 	fwd_report_begin(run);
 	if (fwd_loop_start(run) != 0)
 		code = fail("cannot poll");
@@ -176,6 +201,8 @@ static int forward(struct fwd_run *run)
 		code = code != 0 ? code : rc;
 	}
 	fwd_report_summary(run);
+	if (args->perf)
+		report_perf(run, &units);
 	if (run->args->json != NULL && fwd_json_write(run, run->args->json) != 0)
 		code = fail("no summary");
 	return code;

@@ -8,7 +8,7 @@
  * @file
  * Static probes (USDT) for perf, bpftrace and systemtap: a place in the code with a name and values
  * that a tracer may look at. Where nobody does, a probe is one no-op instruction. Provider `moat`;
- * doc/perf.md lists the probes and how to record them. Without <sys/sdt.h> at build time there are none.
+ * doc/counters.md lists the probes and how to record them. Without <sys/sdt.h> at build time there are none.
  */
 
 #ifdef MOAT_HAVE_SDT

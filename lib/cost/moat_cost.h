@@ -14,6 +14,7 @@
  * mark takes it out of the stage that called them: device time is not mapping cost.
  */
 
+#include <rte_branch_prediction.h>
 #include <rte_cycles.h>
 #include <rte_per_lcore.h>
 
@@ -65,6 +66,9 @@ struct moat_cost_watch {
 	uint64_t last;   /* TSC of the last mark */
 	uint64_t device; /* this lcore's moat_cost_device_cycles at the last mark */
 	bool on;
+	/* Whoever counts more than cycles: called at each mark with the stage that ends. NULL: nobody. */
+	void (*counted)(void *ctx, enum moat_stage stage);
+	void *counted_ctx;
 };
 
 /** The calling thread's stopwatch, one for all tenants that it serves. */
@@ -107,6 +111,8 @@ static inline void moat_cost_mark(struct moat_cost_watch *watch, struct moat_cos
 		cost->cycles[MOAT_STAGE_DEVICE] += device;
 		watch->last = now;
 		watch->device += device;
+		if (unlikely(watch->counted != NULL))
+			watch->counted(watch->counted_ctx, stage);
 	}
 }
 

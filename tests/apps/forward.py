@@ -8,8 +8,10 @@ usage: forward.py MOAT-FWD [MOAT-FWD-WITH-MUTANTS]
 Prints TAP; a test's name says what is to be seen.
 """
 
+import glob
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -231,6 +233,20 @@ def the_command_line_is_checked():
         assert run.status == 2 and text in run.err, (args, run.status, run.err)
 
 
+def perf_counts_what_there_is_and_says_what_there_is_not():
+    run = Run(two_tenants(), "--perf", "--seconds", "1").succeeded()
+    lines = [line.split(": ", 1) for line in run.out.splitlines()]
+    counted = {line[0].strip(): line[1] for line in lines if len(line) == 2}
+    for event in "cycles", "instructions", "dtlb_misses", "llc_misses", "task_clock_ns", "page_faults":
+        assert "per packet" in counted[event] or counted[event].startswith("not counted: "), (event, run.out)
+    clock = re.match(r"([0-9.]+) per packet, .*application [0-9.]+ %", counted["task_clock_ns"])
+    assert clock and float(clock[1]) > 1, run.out
+    shares = [float(share) for share in re.findall(r"([0-9.]+) %", counted["task_clock_ns"])]
+    assert 98 < sum(shares) < 101, run.out
+    dmar = [path for path in glob.glob("/sys/bus/event_source/devices/dmar*")]
+    assert bool(dmar) != ("perf: no counters of VT-d units" in run.out), run.out
+
+
 def attacks_are_refused_and_reported():
     run = Run(two_tenants(), "--attack", "--seconds", "6").succeeded()
     lines = [line for line in run.out.splitlines() if line.startswith("attack: red tries")]
@@ -281,6 +297,7 @@ TESTS = [in_mode(m) for m in ("static", "strict", "pipelined", "deferred", "copy
     a_driver_that_dpdk_lacks_is_a_wrong_configuration,
     a_summary_that_cannot_be_written_is_an_error,
     the_command_line_is_checked,
+    perf_counts_what_there_is_and_says_what_there_is_not,
     attacks_are_refused_and_reported,
     an_attack_needs_somebody_to_attack,
     an_attack_cut_short_is_no_success,

@@ -7,3 +7,4 @@
 
 . tests/lib.sh
 t_cmocka build unit
+t_run "doc/example/forward.c has at most 60 lines" test "$(wc -l <doc/example/forward.c)" -le 60

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef FWD_PERF_H
+#define FWD_PERF_H
+
+/* --perf; see fwd_perf.c. */
+
+#include "moat_cost.h"
+
+#define FWD_PERF_EVENTS      7
+#define FWD_PERF_UNIT_EVENTS 64
+#define FWD_PERF_EVERY       64 /* turns of the loop; in one of them stages are told apart */
+
+/** One worker's counters. Its own thread's, until it has ended. */
+struct fwd_perf {
+	int fd[FWD_PERF_EVENTS];
+	int err[FWD_PERF_EVENTS]; /* why there is none; 0: there is */
+	uint64_t first[FWD_PERF_EVENTS], last[FWD_PERF_EVENTS];
+	uint64_t all[FWD_PERF_EVENTS];
+	uint64_t stage[MOAT_STAGES][FWD_PERF_EVENTS]; /* sampled */
+	uint64_t turn;
+};
+
+/** The units' counters, of the whole machine. The main thread's. */
+struct fwd_perf_units {
+	unsigned int n;
+	int fd[FWD_PERF_UNIT_EVENTS];
+	char name[FWD_PERF_UNIT_EVENTS][48];
+};
+
+/** On the worker's thread: begin, before each turn of the loop, end. */
+void fwd_perf_open(struct fwd_perf *perf);
+void fwd_perf_turn(struct fwd_perf *perf, struct moat_cost_watch *watch);
+void fwd_perf_close(struct fwd_perf *perf);
+/** What units count is found and begun; says so where there is nothing. */
+void fwd_perf_units_open(struct fwd_perf_units *units);
+/** The main thread, when the workers have ended. */
+void fwd_perf_report(const struct fwd_perf *perf, unsigned int lcore, uint64_t packets);
+void fwd_perf_units_report(struct fwd_perf_units *units, uint64_t packets);
+
+#endif /* FWD_PERF_H */
