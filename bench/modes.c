@@ -22,7 +22,8 @@ struct what {
 	uint16_t burst;
 	const char *unit_args;
 	bool sends;
-	bool plain; /* peer: DPDK's own pool, nothing of moat's */
+	bool watched; /* with the stopwatch on, as in moat-fwd */
+	bool plain;   /* peer: DPDK's own pool, nothing of moat's */
 };
 
 struct bed {
@@ -64,6 +65,7 @@ static int set_up_port(struct bed *b, int port)
 
 static int make(struct moat_bench_run *run)
 {
+	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
 	static struct bed bed;
 	const struct what *what = run->param;
 	struct moat_tenant_conf conf = {
@@ -80,6 +82,8 @@ static int make(struct moat_bench_run *run)
 	*b = (struct bed){ 0 };
 	run->ctx = b;
 	run->items = what->burst;
+	watch->on = what->watched;
+	moat_cost_start(watch);
 	if (what->plain) {
 		b->pool = rte_pktmbuf_pool_create("bench", BUFFERS, 256, 0, 2176, SOCKET_ID_ANY);
 		return b->pool != NULL ? 0 : moat_bench_skip("no memory for a pool");
@@ -195,5 +199,8 @@ MODE(late_pipelined, "modes/late2100/pipelined",
 	{ .mode = MOAT_PIPELINED, .burst = 32, .unit_args = LATE });
 MODE(late_by_page, "modes/late2100/strict_by_page",
 	{ .mode = MOAT_STRICT, .burst = 1, .unit_args = LATE });
+/* What measuring adds: stages, counts and distributions. */
+MODE(watched_pipelined, "modes/watched/pipelined",
+	{ .mode = MOAT_PIPELINED, .burst = 32, .unit_args = QUICK, .watched = true });
 MODE(plain, "peer/modes/dpdk_pool",
 	{ .mode = MOAT_STATIC, .burst = 32, .unit_args = QUICK, .plain = true });
