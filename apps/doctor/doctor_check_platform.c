@@ -268,7 +268,7 @@ static void judge_for_vtd(const struct doctor_host *h, struct doctor_finding *f)
 	}
 	set[strlen(set) - 1] = '\0';
 	doctor_find(f, DOCTOR_FAIL, "moat can own a unit only with %s", set);
-	how_to_set(f, set, NULL);
+	how_to_set(f, set, intel != NULL && !off ? "intel_iommu=on" : NULL);
 }
 
 void doctor_check_command_line(const struct doctor_case *c, struct doctor_finding *f)

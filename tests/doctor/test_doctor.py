@@ -25,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "apps"))
 import hosts  # noqa: E402
 import tap  # noqa: E402
+import variants  # noqa: E402
 from fake_host import Host  # noqa: E402
 
 DOCTOR, ACCEPT = sys.argv[1], "--accept" in sys.argv
@@ -45,7 +46,8 @@ class Built:
         self.folder = tempfile.TemporaryDirectory(prefix="moat-test-")
         self.root = Path(self.folder.name)
         os.chmod(self.root, 0o755)
-        build(Host(self.root))
+        self.host = Host(self.root)
+        build(self.host)
         self.args = hosts.ARGUMENTS.get(build.__name__, [])
 
     def text(self):
@@ -56,13 +58,16 @@ class Built:
         return status, json.loads(out)
 
 
+seen = set()  # findings of the page that some host had
+
+
 def documented():
     """{check: [(state, pattern)]} out of the page's tables; <...> stands for anything."""
     found, check = {}, None
     for line in PAGE.read_text().splitlines():
         if heading := re.match(r"### (\S+)", line):
             check = heading[1]
-        elif row := re.match(r"\| (ok|warn|fail|unknown) \| (.*?) \|", line):
+        elif check and (row := re.match(r"\| (ok|warn|fail|unknown) \| (.*?) \|", line)):
             pattern = ".+".join(re.escape(part) for part in re.split(r"<[^>]*>", row[2].replace("`", "")))
             found.setdefault(check, []).append((row[1], pattern))
     return found
@@ -98,13 +103,15 @@ def the_json_says_the_same(host):
     assert (report["run"] == "soft") == (status == 2), report["run"]
 
 
-def each_finding_is_documented(host):
+def each_finding_is_documented(report):
     pages = documented()
-    for check in host.json()[1]["checks"]:
-        if not check["moot"]:
-            rows = [p for s, p in pages.get(check["name"], []) if s == check["state"]]
-            assert any(re.fullmatch(p, check["summary"]) for p in rows), \
-                f"doc/doctor.md, {check['name']}: {check['state']}, {check['summary']}"
+    for check in report["checks"]:
+        if check["moot"]:
+            continue
+        rows = [(check["name"], s, p) for s, p in pages.get(check["name"], [])
+                if s == check["state"] and re.fullmatch(p, check["summary"])]
+        assert rows, f"doc/doctor.md, {check['name']}: {check['state']}, {check['summary']}"
+        seen.update(rows)
 
 
 def test_of(build):
@@ -112,9 +119,24 @@ def test_of(build):
         host = Built(build)
         the_text_is_as_expected(build, host)
         the_json_says_the_same(host)
-        each_finding_is_documented(host)
+        each_finding_is_documented(host.json()[1])
     test.__name__ = "host_" + build.__name__
     return test
+
+
+def one_thing_changed_changes_the_finding():
+    for name, change, check, state, summary, *args in variants.VARIANTS:
+        host = built(name)
+        change(host.host)
+        report = json.loads(run(host.root, "--json", *args)[1])
+        found = checks(report)[check]
+        assert (found["state"], found["summary"], found["moot"]) == (state, summary, False), (name, summary, found)
+        each_finding_is_documented(report)
+
+
+def every_documented_finding_is_some_hosts():
+    missing = {(c, s, p) for c, rows in documented().items() for s, p in rows} - seen
+    assert not missing, missing
 
 
 # ------------------------------------------------------------------------------------- the rest
@@ -221,7 +243,7 @@ def this_machine_is_judged_without_an_error():
     assert p.returncode == 2 and report["run"] == "soft" and "The software unit will be used" in report["verdict"]
 
 
-tap.main([*map(test_of, hosts.HOSTS),
+tap.main([*map(test_of, hosts.HOSTS), one_thing_changed_changes_the_finding, every_documented_finding_is_some_hosts,
           units_have_their_capabilities_by_the_specifications_names, devices_say_who_can_be_a_tenant,
           verbose_decodes_the_table_and_each_unit, what_root_alone_may_read_is_unknown_to_others,
           colour_is_for_terminals_and_not_against_no_color, a_wrong_command_line_is_refused,

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The moat authors
+"""Hosts of hosts.py with one thing changed, for the findings that those do not have."""
+
+import shutil
+
+from fake_host import acs
+
+
+def without(*paths):
+    """These files and folders are not there."""
+    def change(h):
+        for path in paths:
+            path = h.root / path
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    return change
+
+
+def unreadable(path):
+    """Nobody, not even root, can open it: a symbolic link to itself."""
+    def change(h):
+        without(path)(h)
+        h.link(path, path.rsplit("/", 1)[1])
+    return change
+
+
+def with_file(path, text):
+    return lambda h: h.write(path, text)
+
+
+def does(method, *args, **more):
+    return lambda h: getattr(h, method)(*args, **more)
+
+
+def together(h):
+    """The second virtual function joins the first one's group, for no visible reason."""
+    at = "sys/bus/pci/devices/0000:16:11.1/iommu_group"
+    without(at)(h)
+    h.link(at, "../../../kernel/iommu_groups/4")
+
+
+def together_hidden(h):
+    together(h)
+    config = h.root / "sys/bus/pci/devices/0000:15:01.0/config"
+    config.write_bytes(config.read_bytes()[:64])
+
+
+def truncated_table(h):
+    h.table((h.root / "sys/firmware/acpi/tables/DMAR").read_bytes()[:60])
+
+
+def functions_without_acs(h):
+    """A switch port that has ACS and leaves it off: nobody turns it on where the kernel's IOMMU is off."""
+    without("sys/bus/pci/devices/0000:00:01.0")(h)
+    h.pci("0000:00:01.0", 0x060400, port=6, bridge=(0, 1, 1), driver="pcieport", extended=[acs(ctrl=0)])
+
+
+NODES = "sys/devices/system/node"
+DMAR = "sys/firmware/acpi/tables/DMAR"
+NOIOMMU = "sys/module/vfio/parameters/enable_unsafe_noiommu_mode"
+
+# host, change, check, state, summary, arguments
+VARIANTS = [
+    ("appliance", does("process", capabilities=0), "privileges", "fail",
+     "owning a unit takes root (CAP_SYS_ADMIN, CAP_SYS_RAWIO)"),
+    ("good", without("proc/self/status"), "privileges", "unknown", "/proc/self/status does not tell"),
+    ("good", does("processor", "AuthenticAMD", "QEMU TCG CPU"), "processor", "ok", "not Intel's, but VT-d is there"),
+    ("good", truncated_table, "firmware", "warn", "the DMAR table is malformed"),
+    ("vtd_off", unreadable(DMAR), "firmware", "unknown", "there is a DMAR table, which cannot be read here"),
+    ("vtd_off", unreadable(DMAR), "rmrr", "unknown", "neither the DMAR table nor groups can be read"),
+    ("amd_vi", without("sys/class/iommu/ivhd0"), "command-line", "ok", "nothing turns the IOMMU off"),
+    ("amd_vi", without("sys/class/iommu/ivhd0"), "units", "fail",
+     "the kernel drives no unit, though nothing tells it not to"),
+    ("vtd_off", does("command_line", "iommu=off"), "command-line", "fail",
+     "iommu=off: the kernel leaves every IOMMU off"),
+    ("vtd_off", does("command_line", "intel_iommu=off intel_iommu=on"), "command-line", "ok", "intel_iommu=on"),
+    ("vtd_not_on", with_file("boot/config-6.12.9-amd64", "CONFIG_PCI=y\n# CONFIG_INTEL_IOMMU is not set"),
+     "command-line", "fail", "this kernel was built without VT-d"),
+    ("good", without("proc/cmdline"), "command-line", "unknown", "/proc/cmdline cannot be read"),
+    ("good", does("command_line", "intel_iommu=on"), "command-line", "fail",
+     "moat can own a unit only with intel_iommu=off intremap=off iomem=relaxed", "--kind", "vtd"),
+    ("good", does("command_line", "intel_iommu=on"), "units", "fail", "the kernel drives the units, see command-line",
+     "--kind", "vtd"),
+    ("vtd_off", without("sys/class/iommu"), "units", "unknown", "/sys/class/iommu cannot be read"),
+    ("unremapped_interrupts", does("vfio", 1, allow_unsafe_interrupts="Y"), "interrupt-remapping", "warn",
+     "interrupts are not remapped, and allow_unsafe_interrupts=Y: a tenant's device can raise any"),
+    ("good", without("proc/interrupts"), "interrupt-remapping", "unknown", "/proc/interrupts cannot be read"),
+    ("good", without("sys/class/iommu/dmar0/intel-iommu/cap", "sys/class/iommu/dmar1/intel-iommu/cap"), "iova-width",
+     "unknown", "no VT-d unit's capabilities can be read"),
+    ("good", without("sys/kernel/iommu_groups"), "groups", "fail", "the kernel made no IOMMU groups"),
+    ("good", together, "groups", "warn", "2 of 4 functions share with others"),
+    ("good", together, "acs", "warn", "functions share a group, for no reason that is to be seen"),
+    ("good", together_hidden, "acs", "unknown", "configuration space is hidden here"),
+    ("appliance", functions_without_acs, "acs", "warn", "devices can reach each other without passing a unit"),
+    ("good", with_file("sys/kernel/iommu_groups/0/reserved_regions", "0x1000 0x1fff direct-relaxable"), "rmrr", "ok",
+     "none concerns a function that could be a tenant's"),
+    ("reserved_memory", without("sys/bus/pci/devices/0000:04:00.0"), "drivers", "fail", "no function can be a tenant's"),
+    ("client_39_bits", without("sys/bus/pci/devices/0000:00:1f.6"), "drivers", "fail",
+     "no network function or accelerator on the PCI bus"),
+    ("good", without("dev/vfio/vfio"), "vfio", "warn", "/dev/vfio/vfio cannot be opened: No such file or directory"),
+    ("appliance_locked_down", does("modules_to_load", "e1000e"), "uio", "fail", "the kernel has no uio_pci_generic",
+     "--kind", "vtd"),
+    ("good", with_file(NOIOMMU, "N"), "no-iommu", "ok", "off"),
+    ("good", with_file(NOIOMMU, "Y"), "no-iommu", "warn",
+     "no-IOMMU mode is on: nothing stands between a device and all memory"),
+    ("no_iommu", unreadable(NOIOMMU), "no-iommu", "unknown",
+     "enable_unsafe_noiommu_mode: Too many levels of symbolic links"),
+    ("good", with_file("sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "many"), "dma-entry-limit", "unknown",
+     "dma_entry_limit: Invalid argument"),
+    ("good", does("process", memlock="unlimited"), "memlock", "ok", "unlimited"),
+    ("good", does("process", capabilities=0, memlock=8 << 30), "memlock", "ok", "8192 MiB"),
+    ("good", without("proc/self/limits"), "memlock", "unknown", "/proc/self/limits does not tell"),
+    ("appliance", does("hugepages", (0, 0)), "hugepages", "fail",
+     "no hugepages: a unit's tables need pages of 2 MiB, which do not move"),
+    ("good", without(NODES), "hugepages", "unknown", "/sys/devices/system/node cannot be read"),
+    ("good", without("sys/kernel/iommu_groups/0/type"), "kernel-dma", "unknown", "1 groups do not tell their type"),
+]
