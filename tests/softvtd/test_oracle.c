@@ -225,7 +225,7 @@ static void a_dishonest_witness_is_noticed(void **state)
 {
 	w->unmapped(w, DID, BASE, 4096, 1); /* never mapped */
 	w->released(w, DID, BASE, 4096, 1);
-	w->released(w, DID, BASE, 4096, 1); /* twice */
+	w->released(w, DID, BASE, 4096, 2); /* by an unmap that never was */
 	map(BASE, MOAT_R);
 	map(BASE, MOAT_R);                                  /* twice */
 	w->mapped(w, DID, UINT64_C(1) << 60, 4096, MOAT_R); /* no such address */
