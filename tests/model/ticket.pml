@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ *
+ * A model of lib/qi and lib/domain's lanes for spin: publish, doorbell, wait, ticket, reclaim, with
+ * three lcores in one domain and one unit. Every order of their steps is tried. What it proves:
+ *
+ *  - The invariant: when a ticket is done, neither the unit nor any lcore can reach the old mapping
+ *    (the assertions at "reclaim"), however long an lcore stalls between any two of its steps.
+ *  - No wake-up is lost: when every submitter is through, all they have published has been rung,
+ *    although (without POLL_RINGS) those who poll do not ring. Else somebody waits for ever, which
+ *    is an invalid end state.
+ *
+ * What is simpler here than in moat_qi.c: a region is one invalidation and its wait, always; a pad is
+ * a region without an invalidation; positions do not wrap. Each shared access is one step, in one
+ * order for everybody: what weaker orders may do is argued beside each atomic, not here.
+ *
+ * The unit is as bad as it may be: it caches a mapping as soon as it exists, keeps it until it is
+ * invalidated, and is late (its own process, which reads a descriptor some time before it executes
+ * it) or, with PROMPT, drains the queue inside the doorbell as QEMU's does.
+ *
+ * ROUNDS_n: unmaps of lcore n. NO_READERS: nobody translates. STALLS: how often one may be stepped
+ * over. tests/model/runs has the runs that together cover it all and can each be searched to the end,
+ * and the rules broken on purpose (-DNAME), each of which must be noticed.
+ */
+
+#define LCORES  3
+#ifndef REGIONS
+#define REGIONS 3 /* of the ring; one is always left free */
+#endif
+
+#ifndef ROUNDS_0
+#define ROUNDS_0 2
+#define ROUNDS_1 1
+#define ROUNDS_2 1
+#endif
+#ifndef STALLS
+#define STALLS 2
+#endif
+
+mtype = { NONE, RESERVED, PUBLISHED, ABANDONED };
+
+/* The queue. A position counts regions; its ring index is the remainder. */
+byte rec_pos[REGIONS];     /* the region that began here last: its position + 1 */
+mtype rec[REGIONS] = NONE; /* and what became of it */
+byte cell[REGIONS];        /* its invalidation: page + 1, or 0: without effect */
+byte wait[REGIONS];        /* its wait: the status to write */
+byte quarantined[REGIONS];
+byte reserved, bell, tail, status, completed;
+bool busy; /* somebody has the bell */
+byte stalls = STALLS; /* times that one may be stepped over, or positions would grow for ever */
+
+/* Page i is lcore i's to map and unmap. */
+bool pte[LCORES], tlb[LCORES];
+
+/* Readers: rte_rcu_qsbr's token and counters, and who holds a translation of which page (+ 1). */
+byte token = 1, cnt[LCORES], readers, held[LCORES];
+
+#define AT(pos, state) (rec_pos[(pos) % REGIONS] == (pos) + 1 && rec[(pos) % REGIONS] == state)
+
+/* One region by the unit: execute, then write the status. */
+#define EXECUTE(c) tlb[(c)-1] = pte[(c)-1] /* still mapped: cached again at once */
+
+inline take_bell(pos)
+{
+	atomic {
+		got = (bell == (pos) && !busy);
+		if
+		:: got -> busy = true
+		:: else
+		fi
+	}
+}
+
+/* The caller has the bell at `r`, and the region there is full. */
+inline ring()
+{
+	do
+	:: do
+	   :: wait[r % REGIONS] = r + 1;
+	      r++;
+	      if
+#ifdef PASS_UNPUBLISHED
+	      :: rec_pos[r % REGIONS] == r + 1
+#else
+	      :: AT(r, PUBLISHED)
+#endif
+	      :: else -> break
+	      fi
+	   od;
+	   tail = r;
+#ifdef PROMPT
+	   atomic {
+		do
+		:: status < r ->
+			if
+			:: cell[status % REGIONS] != 0 -> EXECUTE(cell[status % REGIONS])
+			:: else
+			fi;
+			status = wait[status % REGIONS]
+		:: else -> break
+		od
+	   }
+#endif
+	   atomic {
+		bell = r;
+		busy = false
+	   }
+#ifdef LOST_DOORBELL
+	   break;
+#endif
+	   if
+	   :: AT(r, PUBLISHED) ->
+		take_bell(r);
+		if
+		:: got
+		:: else -> break
+		fi
+	   :: else -> break
+	   fi
+	od
+}
+
+inline ring_published()
+{
+	atomic {
+		r = bell;
+		got = !busy
+	}
+	if
+	:: got && AT(r, PUBLISHED) ->
+		take_bell(r);
+		if
+		:: got -> ring()
+		:: else
+		fi
+	:: else
+	fi
+}
+
+#ifdef NO_QUARANTINE
+#define QUARANTINE(pos, by) skip
+#else
+#define QUARANTINE(pos, by) quarantined[(pos) % REGIONS] = quarantined[(pos) % REGIONS] + by
+#endif
+
+/* The region at the bell is not published, and its owner may still be stepped over. */
+#define STALLED (stalls > 0 && !busy && AT(bell, RESERVED))
+
+/* Whoever has reserved at the bell, `r`, has stalled. */
+inline step_over()
+{
+	atomic {
+		r = bell;
+		got = STALLED
+	}
+	if
+	:: got -> take_bell(r)
+	:: else
+	fi;
+	if
+	:: got ->
+		QUARANTINE(r, 1);
+		atomic {
+			got = AT(r, RESERVED);
+			if
+			:: got ->
+				rec[r % REGIONS] = ABANDONED;
+				stalls--
+			:: else
+			fi
+		}
+		if
+		:: got -> cell[r % REGIONS] = 0
+		:: else -> QUARANTINE(r, -1) /* he has published after all */
+		fi;
+		ring()
+	:: else
+	fi
+}
+
+inline publish()
+{
+#ifdef LOOK_FIRST
+	/* the order of the two looks, changed: at the bell, and then published */
+	atomic {
+		r = bell;
+		got = (bell == p && !busy)
+	}
+	if
+	:: got ->
+		take_bell(p);
+		if
+		:: got -> r = p; ring(); ok = true; goto published
+		:: else
+		fi
+	:: else
+	fi;
+#else
+	take_bell(p);
+	if
+	:: got ->
+		r = p;
+		ring();
+		ok = true;
+		goto published
+	:: else
+	fi;
+#endif
+	atomic {
+		ok = AT(p, RESERVED);
+		if
+		:: ok -> rec[p % REGIONS] = PUBLISHED
+		:: else
+		fi
+	}
+	if
+#ifdef LOOK_FIRST
+	:: ok
+#else
+	:: ok -> ring_published()
+#endif
+	:: else -> QUARANTINE(p, -1) /* too late */
+	fi;
+published:
+	skip
+}
+
+/* The two conditions of a ticket. */
+#ifdef DONE_EARLY
+#define UNIT_DONE(t) (bell >= t)
+#else
+#define UNIT_DONE(t) (completed >= t || status >= t)
+#endif
+#define PASSED(i, t) (cnt[i] == 0 || cnt[i] >= t)
+#ifdef TICKET_BEFORE_READERS
+#define READERS_DONE(t) true
+#else
+#define READERS_DONE(t) (t == 0 || (PASSED(0, t) && PASSED(1, t) && PASSED(2, t)))
+#endif
+
+proctype lcore(byte me; byte rounds; bool reads)
+{
+	byte p, r, old, ticket, tok, i;
+	mtype old_rec;
+	bool got, ok, pad;
+
+	if
+	:: reads -> /* moat_lane_online() */
+		cnt[me] = token;
+		readers++
+	:: else
+	fi;
+next:
+	atomic {
+		if
+		:: rounds == 0 -> goto leave
+		:: else -> rounds--
+		fi;
+		pte[me] = true; /* moat_lane_map() */
+		tlb[me] = true
+	}
+	if
+	:: reads && pte[(me + 1) % LCORES] -> held[me] = (me + 1) % LCORES + 1
+	:: reads && pte[(me + 2) % LCORES] -> held[me] = (me + 2) % LCORES + 1
+	:: true
+	fi;
+	pte[me] = false; /* moat_lane_unmap() */
+#ifdef EARLY_RECLAIM
+	goto reclaim;
+#endif
+
+reserve: /* moat_qi_submit() */
+	p = reserved;
+	atomic {
+		old = rec_pos[p % REGIONS];
+		old_rec = rec[p % REGIONS];
+		if
+		:: old > p
+		:: else -> goto room
+		fi
+	}
+	atomic { /* somebody's already: move `reserved` for him */
+		if
+		:: old == p + 1 && reserved == p -> reserved = p + 1
+		:: else
+		fi;
+		goto reserve
+	}
+room:
+#ifndef REUSE_UNREAD
+	if
+	:: p + 1 <= completed + REGIONS - 1
+	:: else ->
+		/* full: -EAGAIN, so the lane polls and comes again */
+		if
+		:: atomic { status > completed -> completed = status }
+		:: STALLED -> step_over()
+#ifdef POLL_RINGS
+		:: !busy && AT(bell, PUBLISHED) -> ring_published()
+#endif
+		:: reads && (cnt[me] != token || held[me] != 0) ->
+			held[me] = 0;
+			cnt[me] = token
+		:: reserved != p || p + 1 <= completed + REGIONS - 1
+		fi;
+		goto reserve
+	fi;
+#endif
+	pad = quarantined[p % REGIONS] != 0;
+	atomic {
+		got = (rec_pos[p % REGIONS] == old && rec[p % REGIONS] == old_rec);
+		if
+		:: got ->
+			rec_pos[p % REGIONS] = p + 1;
+			rec[p % REGIONS] = RESERVED
+		:: else -> goto reserve
+		fi
+	}
+	atomic {
+		if
+		:: reserved == p -> reserved = p + 1
+		:: else
+		fi
+	}
+	cell[p % REGIONS] = (pad -> 0 : me + 1);
+#ifdef OWNER_WAITS
+	wait[p % REGIONS] = p + 1; /* the wait, too, is the owner's to store */
+#endif
+	publish();
+	if
+	:: !ok || pad -> goto reserve
+	:: else
+	fi;
+	ticket = p + 1;
+
+	/* moat_lane_flush(): condition (b) is asked for where there are other readers */
+	tok = 0;
+	if
+#ifdef FORGET_READER
+	:: readers > 1 -> /* also for who does not read himself */
+#else
+	:: readers > (reads -> 1 : 0) ->
+#endif
+		atomic {
+			token++;
+			tok = token
+		}
+	:: else
+	fi;
+
+	do /* moat_lane_poll() */
+	:: reads && (cnt[me] != token || held[me] != 0) ->
+#ifndef KEEPS_TRANSLATION
+		held[me] = 0;
+#endif
+		cnt[me] = token
+	:: STALLED -> step_over()
+#ifdef POLL_RINGS
+	:: !busy && AT(bell, PUBLISHED) -> ring_published()
+#endif
+	:: atomic {
+		UNIT_DONE(ticket) && READERS_DONE(tok) ->
+			if
+			:: status > completed -> completed = status
+			:: else
+			fi
+	   }
+	   break
+	od;
+reclaim:
+	atomic {
+		assert(!tlb[me]);           /* (a): no device ... */
+		assert(held[0] != me + 1);  /* (b): ... and no lcore reaches the old mapping */
+		assert(held[1] != me + 1);
+		assert(held[2] != me + 1)
+	}
+	goto next;
+leave:
+	if
+	:: reads && pte[(me + 1) % LCORES] -> held[me] = (me + 1) % LCORES + 1
+	:: reads && pte[(me + 2) % LCORES] -> held[me] = (me + 2) % LCORES + 1
+	:: true
+	fi;
+	if
+	:: reads -> /* moat_lane_offline() */
+		held[me] = 0;
+		readers--;
+		cnt[me] = 0
+	:: else
+	fi
+}
+
+#ifndef PROMPT
+active proctype unit()
+{
+	byte head, c, w;
+
+end:	do
+	:: head < tail ->
+		atomic { /* fetched, some time before it is executed */
+			c = cell[head % REGIONS];
+			w = wait[head % REGIONS]
+		}
+		if
+		:: c != 0 -> EXECUTE(c)
+		:: else
+		fi;
+		status = w;
+		head++
+	od
+}
+#endif
+
+init {
+	atomic {
+#ifdef NO_READERS
+		run lcore(0, ROUNDS_0, false);
+		run lcore(1, ROUNDS_1, false);
+#else
+		run lcore(0, ROUNDS_0, true);
+		run lcore(1, ROUNDS_1, true);
+#endif
+		run lcore(2, ROUNDS_2, false) /* the control thread's: unmaps, never reads */
+	}
+}
