@@ -125,6 +125,7 @@ struct perf_result {
 	/* pages handed on before their ticket: mode deferred */
 	uint64_t exposed_pages;
 	double exposed_mean_us, exposed_max_us;
+	uint64_t windows[MOAT_LANE_WINDOWS]; /* pages by the power of two of TSC cycles */
 	uint64_t starved;
 	struct perf_prediction prediction;
 };

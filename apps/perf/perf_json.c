@@ -189,6 +189,21 @@ static json_t *runs(const struct perf_result *r)
 	return j;
 }
 
+/* For how long pages could be reached: classes up to so many microseconds. */
+static json_t *windows(const struct perf_result *r)
+{
+	double us = (double)rte_get_tsc_hz() / 1e6;
+	json_t *j = json_array();
+
+	for (unsigned int i = 0; i < MOAT_LANE_WINDOWS; i++)
+		if (r->windows[i] != 0)
+			json_array_append_new(j,
+				json_pack("{s:o, s:o}", "below_us",
+					real((double)(UINT64_C(2) << i) / us), "pages",
+					number(r->windows[i])));
+	return j;
+}
+
 static json_t *prediction(const struct perf_prediction *p)
 {
 	json_t *holds = json_object();
@@ -223,8 +238,9 @@ static json_t *came(const struct perf_case *c, const struct perf_result *r)
 			real(r->waited), "starved", number(r->starved), "runs", runs(r)));
 	if (c->mode == MOAT_DEFERRED)
 		json_object_set_new(j, "exposed",
-			json_pack("{s:o, s:o, s:o}", "pages", number(r->exposed_pages), "mean_us",
-				real(r->exposed_mean_us), "max_us", real(r->exposed_max_us)));
+			json_pack("{s:o, s:o, s:o, s:o}", "pages", number(r->exposed_pages),
+				"mean_us", real(r->exposed_mean_us), "max_us",
+				real(r->exposed_max_us), "windows", windows(r)));
 	if (r->prediction.dmas != 0)
 		json_object_set_new(j, "prediction", prediction(&r->prediction));
 	return j;

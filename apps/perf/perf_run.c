@@ -83,6 +83,8 @@ void perf_lane_difference(struct moat_lane_stats *after, const struct moat_lane_
 	after->retried -= before->retried;
 	after->exposed_pages -= before->exposed_pages;
 	after->exposed_page_cycles -= before->exposed_page_cycles;
+	for (unsigned int i = 0; i < MOAT_LANE_WINDOWS; i++)
+		after->exposed_windows[i] -= before->exposed_windows[i];
 	/* exposed_max is the longest ever */
 }
 
@@ -201,6 +203,8 @@ static void sum_lcores(struct perf_result *r, struct perf_work works[], unsigned
 		lane->exposed_max = RTE_MAX(lane->exposed_max, w->lane.exposed_max);
 		for (unsigned int k = 0; k < PERF_RUN_SIZES; k++)
 			r->runs[k] += w->runs[k];
+		for (unsigned int k = 0; k < MOAT_LANE_WINDOWS; k++)
+			r->windows[k] += w->lane.exposed_windows[k];
 		if (i != 0) {
 			moat_hist_merge(&works[0].map, &w->map);
 			moat_hist_merge(&works[0].unmap, &w->unmap);

@@ -112,6 +112,8 @@ def deferred_gathers_256_pages_and_measures_its_window():
     assert case['waits_per_page'] < 1 / 100, case
     window = case['exposed']
     assert window['pages'] > 0 and 0 < window['mean_us'] <= window['max_us'], case
+    assert sum(one['pages'] for one in window['windows']) == window['pages'], window
+    assert window['mean_us'] < window['windows'][-1]['below_us'], window
 
 
 def strict_waits_for_every_batch():

@@ -196,7 +196,7 @@ def points_are_as_high_as_the_logarithm_of_their_numbers():
 def charts_of_every_kind_are_there():
     titles = ' | '.join(e.text for e in dom().all('h4'))
     for wanted in ('by batch', 'by page', 'by working set', 'after-2100, 1500 B', 'Pages in a run',
-                   'working set 64M'):
+                   'working set 64M', 'deferred: µs until a page is out of reach'):
         assert wanted in titles, (wanted, titles)
 
 
@@ -211,12 +211,17 @@ def it_needs_nothing_but_itself():
 
 
 def frame(width):
-    """The page in a frame of so many pixels: (its content's width, height of letters in charts)."""
+    """The page in a frame of so many pixels: its content's width, the height of letters in charts, and
+    letters that stand out of their chart."""
     probe = """<script>onload = () => {
         const d = document.querySelector('iframe').contentDocument;
         const t = [...d.querySelectorAll('svg text')].map(e => {
             const m = e.getScreenCTM(); return parseFloat(getComputedStyle(e).fontSize) * m.a; });
-        document.title = JSON.stringify([d.documentElement.scrollWidth, Math.min(...t)]);
+        const out = [...d.querySelectorAll('svg text')].filter(e => {
+            const b = e.getBBox(), v = e.ownerSVGElement.viewBox.baseVal;
+            return b.x < -1 || b.x + b.width > v.width + 1 || b.y < -1 || b.y + b.height > v.height + 1;
+        }).map(e => e.textContent);
+        document.title = JSON.stringify([d.documentElement.scrollWidth, Math.min(...t), out]);
     }</script>"""
     path = WORK / f'frame-{width}.html'
     path.write_text(f'<iframe style="border:0;width:{width}px;height:4000px" '
@@ -228,9 +233,10 @@ def frame(width):
 
 def a_telephone_shows_it_without_scrolling_sideways():
     for width in (360, 768, 1280):
-        content, letters = frame(width)
+        content, letters, out = frame(width)
         assert content <= width, f'{content} pixels of content in a frame of {width}'
         assert letters >= 8, f'letters of {letters} pixels in a frame of {width}'
+        assert not out, f'cut off: {out}'
 
 
 def pictures_are_taken_in_light_and_in_dark():

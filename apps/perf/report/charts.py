@@ -114,6 +114,18 @@ def packet_charts(sweep):
     for title, cases in facets(sweep, ('mode',)):
         yield svg.stacked_bars(title or 'Cycles a packet',
                                [(case.key('mode'), case) for case in cases], top)
+    exposed = [case for case in sweep.cases if case.get('exposed.windows')]
+    if exposed:
+        yield window_chart(max(exposed, key=lambda one: (one.key('frame'), one.index)))
+
+
+def window_chart(case):
+    """What mode deferred gives away."""
+    classes = [(number(window['below_us']), window['pages']) for window in case.get('exposed.windows')]
+    return svg.share_bars(f'deferred: µs until a page is out of reach, {case.key("unit")}, '
+                          f'{case.key("frame")} B', classes, 'pages',
+                          f'Share of pages that a device could still touch for less than so many '
+                          f'microseconds; the longest was {number(case.get("exposed.max_us"))} µs.')
 
 
 def prediction_charts(sweep, links):
@@ -155,4 +167,6 @@ def run_charts(sweep):
                     if case.get('runs')]
         if gathered:
             case = max(gathered, key=lambda one: one.key('batch'))
-            yield svg.run_bars(f'Pages in a run, {layout}, batch {case.key("batch")}', case)
+            yield svg.share_bars(f'Pages in a run, {layout}, batch {case.key("batch")}',
+                                 [(f'{run["pages"]:,}', run['count']) for run in case.get('runs')],
+                                 'runs')

@@ -134,7 +134,7 @@ def lines(title, names, series, field, per=1, caption=''):
 
 def rate_bars(title, rows, links):
     """Rows are (name, case): predicted Gb/s, with a line at every link's rate."""
-    left, right = 122, 44
+    left, right = 160, 44
     top = max([case.get('prediction.gbps') for _, case in rows] + [links[-1] * 1.02])
     scale = (WIDTH - left - right) / top
     height = len(rows) * ROW + 20
@@ -154,20 +154,21 @@ def rate_bars(title, rows, links):
     return svg(height, title, parts)
 
 
-def run_bars(title, case):
-    """The run-size histogram of a case, in shares of its runs."""
-    runs = case.get('runs')
+def share_bars(title, counts, what, caption=''):
+    """A histogram in shares of its sum; counts are (name, count), `what` they count."""
     left, top, bottom = 44, 8, 110
-    total = sum(run['count'] for run in runs)
-    step = min((WIDTH - left) / len(runs), 60)
+    total = sum(count for _, count in counts)
+    step = min((WIDTH - left) / len(counts), 60)
+    every = 1 + len(counts) // 9
     parts = [f'<line class="grid" x1="{left}" x2="{WIDTH}" y1="{y}" y2="{y}"/>'
              + text(left - 5, y + 4, name, 'axis', 'end')
              for y, name in ((top, '100 %'), ((top + bottom) / 2, '50 %'), (bottom, '0'))]
-    for i, run in enumerate(runs):
-        high = run['count'] / total * (bottom - top)
+    for i, (name, count) in enumerate(counts):
+        high = count / total * (bottom - top)
         x = left + i * step
         parts.append(f'<rect class="rate" x="{x + step * 0.15:.1f}" y="{bottom - high:.1f}" '
-                     f'width="{step * 0.7:.1f}" height="{high:.1f}"><title>{run["count"]} runs of '
-                     f'{run["pages"]} pages and more</title></rect>')
-        parts.append(text(x + step / 2, bottom + 15, f'{run["pages"]:,}', 'axis', 'middle'))
-    return svg(bottom + 24, title, parts)
+                     f'width="{step * 0.7:.1f}" height="{high:.1f}"><title>{name}: {count:,} {what}'
+                     '</title></rect>')
+        if i % every == 0:
+            parts.append(text(x + step / 2, bottom + 15, name, 'axis', 'middle'))
+    return svg(bottom + 24, title, parts, caption)
