@@ -55,6 +55,6 @@ int main(int argc, char **argv)
 	must(moat_tenant_queue_remove(red, port, 0), "remove");
 	must(rte_eth_dev_close(port), "close");
 	must(moat_tenant_destroy(red), "destroy"); /* all buffers are back, or it says so */
-	printf("%ju packets\n", packets);
-	return packets == 0;
+	conf.unit->ops->destroy(conf.unit);
+	return printf("%ju packets\n", packets) < 0 || packets == 0;
 }

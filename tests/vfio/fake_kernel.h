@@ -188,8 +188,12 @@ static inline int fake_info(struct fake_container *c, struct vfio_iommu_type1_in
 	struct {
 		struct vfio_iommu_type1_info info;
 		struct vfio_iommu_type1_info_dma_avail avail;
-		struct vfio_iommu_type1_info_cap_iova_range ranges;
-		struct vfio_iova_range range[FAKE_RANGES];
+		struct { /* vfio_iommu_type1_info_cap_iova_range, with room */
+			struct vfio_info_cap_header header;
+			uint32_t nr_iovas;
+			uint32_t reserved;
+			struct vfio_iova_range iova_ranges[FAKE_RANGES];
+		} ranges;
 	} all = { .info = { .argsz = sizeof(all),
 			  .flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS,
 			  .iova_pgsizes = fake.page_sizes } };
