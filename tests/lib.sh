@@ -67,16 +67,16 @@ t_build() {
 # and counts every cmocka test in them. A test that skips first prints "skip: REASON".
 # MOAT_SLOW=N multiplies meson's own time limits.
 t_cmocka() {
-	local dir=$1 suite=$2 limit name command log status
+	local dir=$1 suite=$2 limit name folder command log status
 
 	shift 2
-	while IFS=$'\t' read -r limit name command; do
+	while IFS=$'\t' read -r limit name folder command; do
 		log=$MOAT_LOGS/$MOAT_SUITE/${name//\//-}.log
 		status=0
 		# the outer redirection is for bash's own remark on who was killed
 		{
-			eval "timeout -k 5 $((limit * ${MOAT_SLOW:-1})) ${*@Q} $command" '</dev/null >"$log" 2>&1' ||
-				status=$?
+			(cd "$folder" && eval "timeout -k 5 $((limit * ${MOAT_SLOW:-1})) ${*@Q} $command" \
+				'</dev/null >"$log" 2>&1') || status=$?
 		} 2>/dev/null
 		cat "$log"
 		t_tap "$name" "$log" "$status"
@@ -85,8 +85,9 @@ import json, shlex, sys
 for test in json.load(sys.stdin):
 	if sys.argv[1] in (suite.split(":")[-1] for suite in test["suite"]):
 		env = [f"{key}={value}" for key, value in test["env"].items()]
-		print(test["timeout"], test["name"], shlex.join(["env"] + env + test["cmd"]), sep="\t")
-' "$suite")
+		print(test["timeout"], test["name"], test["workdir"] or sys.argv[2],
+			shlex.join(["env"] + env + test["cmd"]), sep="\t")
+' "$suite" "$dir")
 }
 
 # t_tap PROGRAM LOG STATUS: counts the tests in a log in cmocka's TAP. A program that dies, or prints
