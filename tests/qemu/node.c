@@ -20,7 +20,7 @@
 #include "must.h"
 #include "node.h"
 
-#define PATIENCE_S 120
+#define PATIENCE_S 180
 
 void node_init(const char *program)
 {
@@ -43,6 +43,7 @@ static void start_port(struct node *n)
 	assert_int_equal(rte_eth_dev_configure(n->port, 1, 1, &conf), 0);
 	assert_int_equal(rte_eth_rx_queue_setup(n->port, 0, NODE_RING, socket, NULL, n->pool), 0);
 	assert_int_equal(rte_eth_tx_queue_setup(n->port, 0, NODE_RING, socket, NULL), 0);
+	must(moat_tenant_queue_add(n->tenant, n->port, 0));
 	assert_int_equal(rte_eth_dev_start(n->port), 0);
 	assert_int_equal(rte_eth_macaddr_get(n->port, &n->mac), 0);
 }
@@ -67,7 +68,6 @@ void node_start(struct node *n, const struct node_conf *conf)
 	must(moat_tenant_attach(n->tenant, n->sid));
 	must(moat_tenant_pool(n->tenant, n->name, conf->buffers, 2048, &n->pool));
 	start_port(n);
-	must(moat_tenant_queue_add(n->tenant, n->port, 0));
 	must(moat_tenant_lcore_enter(n->tenant));
 }
 
@@ -162,15 +162,38 @@ unsigned int node_receive(struct node *n, const struct node *peer)
 	return got;
 }
 
+#define WINDOW 256  /* frames under way, each way, ... */
+#define LOST   1000 /* turns without one arriving: they are lost */
+
+struct pace {
+	uint64_t seen, written_off;
+	unsigned int idle;
+};
+
+/** Send while the peer keeps up: what overruns its ring is lost. */
+static void send_on(struct node *from, const struct node *to, struct pace *pace)
+{
+	if (to->next != pace->seen) {
+		pace->seen = to->next;
+		pace->idle = 0;
+	} else if (++pace->idle > LOST) {
+		pace->written_off = from->sent;
+		pace->idle = 0;
+	}
+	if (from->sent - RTE_MAX(to->next, pace->written_off) < WINDOW)
+		node_send(from, to, NODE_BURST);
+}
+
 void node_exchange(struct node *a, struct node *b, uint64_t packets)
 {
 	uint64_t a_goal = a->received + packets, b_goal = b->received + packets;
+	struct pace a_pace = { .written_off = a->sent }, b_pace = { .written_off = b->sent };
 	time_t end = time(NULL) + PATIENCE_S;
 
 	while (a->received < a_goal || b->received < b_goal) {
-		node_send(a, b, NODE_BURST);
+		send_on(a, b, &a_pace);
 		node_receive(b, a);
-		node_send(b, a, NODE_BURST);
+		send_on(b, a, &b_pace);
 		node_receive(a, b);
 		if (time(NULL) > end)
 			fail_msg("after %d s %s has received %lu of %lu, %s %lu of %lu", PATIENCE_S,

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Two tenants on two virtual functions of an igb, through translations that moat wrote into QEMU's
+/* Two tenants on two virtual functions of an igb, and then on two igbs, through translations that moat wrote into QEMU's
  * unit: packets from one to the other, red's device sent after what is not red's, and buffers
  * unmapped under the device while it writes at full rate. In the lab's guest. */
 
@@ -99,7 +99,7 @@ static bool is_all(const uint8_t *bytes, uint64_t len, uint8_t value)
 
 /* ------------------------------------------------------------------------------ forwarding */
 
-static void two_tenants_exchange_half_a_million_packets_each_all_intact(void **state)
+static void exchange_half_a_million(void)
 {
 	uint64_t start = rte_rdtsc();
 	double seconds;
@@ -113,6 +113,20 @@ static void two_tenants_exchange_half_a_million_packets_each_all_intact(void **s
 	assert_int_equal(red.damaged, 0);
 	assert_int_equal(blue.damaged, 0);
 	expect_no_fault();
+}
+
+static void two_tenants_exchange_half_a_million_packets_each_all_intact(void **state)
+{
+	exchange_half_a_million();
+}
+
+static void two_tenants_on_physical_functions_do_the_same(void **state)
+{
+	red.variable = "RED_PF";
+	blue.variable = "BLUE_PF";
+	start_both(UINT64_MAX, PLENTY);
+	exchange_half_a_million();
+	stop_both();
 }
 
 /* ------------------------------------------------------------------------------- isolation */
@@ -291,7 +305,8 @@ static int unit_up(void **state)
 {
 	static moat_sid_t kernels[64];
 	const moat_sid_t ours[] = { machine_sid(machine_bdf(red.variable)),
-		machine_sid(machine_bdf(blue.variable)) };
+		machine_sid(machine_bdf(blue.variable)), machine_sid(machine_bdf("RED_PF")),
+		machine_sid(machine_bdf("BLUE_PF")) };
 	struct moat_vtd_conf conf = {
 		.name = "dmar0",
 		.mem = &machine_mem,
@@ -340,8 +355,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(with_small_pages_and_few_buffers),
 		cmocka_unit_test(no_write_lands_in_a_buffer_after_its_unmaps_ticket),
 		cmocka_unit_test(both_leave),
+		cmocka_unit_test(two_tenants_on_physical_functions_do_the_same),
 	};
 
 	node_init(argv[0]);
-	return cmocka_run_group_tests_name("two tenants on one igb", tests, unit_up, unit_down);
+	return cmocka_run_group_tests_name("two tenants on igbs", tests, unit_up, unit_down);
 }
