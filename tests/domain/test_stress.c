@@ -7,7 +7,9 @@
  * shared domain, translates everybody's, and plays a device that tries everybody's addresses, with
  * stalls at random. A frame is poisoned when the ticket of its unmap is done and made good before it
  * is mapped again, so whoever reads poison, through a translation he still holds or by DMA, has
- * reached what nobody may reach. MOAT_SECONDS sets the length (default 3).
+ * reached what nobody may reach. One run of each lcore fills a table page, which goes and comes with
+ * it, and the pool poisons table pages that were given back: whoever still walks one is caught, too.
+ * MOAT_SECONDS sets the length (default 3).
  */
 
 #include <errno.h>
@@ -33,6 +35,8 @@
 #define RUNS    64 /* each thread's stretch: runs of up to 8 pages, a granule apart now and then */
 #define RUN     8
 #define STRIDE  (MOAT_2M_SIZE / 16)
+#define BIG     512                    /* pages of the run behind those, which is a table's all */
+#define PAGES   (RUNS * RUN + 1 + BIG) /* of a thread's memory: the big run's is no 2 MiB page */
 #define GOOD    UINT64_C(0x600d600d600d600d)
 #define POISON  UINT64_C(0xdeaddeaddeaddead)
 #define IOVA    UINT64_C(0x80000000)
@@ -57,7 +61,7 @@ struct worker {
 	unsigned int me;
 	uint64_t rng;
 	struct moat_lane *lane;
-	struct run run[RUNS];
+	struct run run[RUNS + 1];
 };
 
 static uint32_t random_below(struct worker *w, uint32_t n)
@@ -70,14 +74,22 @@ static uint32_t random_below(struct worker *w, uint32_t n)
 
 static uint64_t run_iova(unsigned int who, unsigned int run)
 {
+	if (run == RUNS)
+		return IOVA + THREADS * RUNS * STRIDE + who * MOAT_2M_SIZE;
 	return IOVA + (who * RUNS + run) * STRIDE;
+}
+
+static unsigned int run_room(unsigned int run)
+{
+	return run == RUNS ? BIG : RUN;
 }
 
 static _Atomic uint64_t *word(struct shared *s, unsigned int who, unsigned int run,
 	unsigned int page)
 {
-	return (_Atomic uint64_t *)(s->memory +
-		((who * RUNS + run) * RUN + page) * (size_t)MOAT_PAGE_SIZE);
+	size_t first = (size_t)who * PAGES + run * RUN + (run == RUNS ? 1 : 0);
+
+	return (_Atomic uint64_t *)(s->memory + (first + page) * MOAT_PAGE_SIZE);
 }
 
 static void fill(struct worker *w, unsigned int run, unsigned int pages, uint64_t value)
@@ -110,11 +122,11 @@ static bool settle(struct worker *w, unsigned int run)
 
 static void map_or_unmap(struct worker *w)
 {
-	unsigned int i = random_below(w, RUNS);
+	unsigned int i = random_below(w, RUNS + 1);
 	struct run *r = &w->run[i];
 
 	if (r->pages == 0) {
-		uint32_t pages = 1 + random_below(w, RUN);
+		uint32_t pages = i == RUNS ? BIG : 1 + random_below(w, RUN);
 
 		if (!settle(w, i))
 			return;
@@ -144,8 +156,8 @@ static void map_or_unmap(struct worker *w)
 /* Condition (b): what a translation points to stays good until this lane polls. */
 static void translate(struct worker *w)
 {
-	unsigned int who = random_below(w, THREADS), i = random_below(w, RUNS);
-	uint64_t iova = run_iova(who, i) + random_below(w, RUN) * MOAT_PAGE_SIZE;
+	unsigned int who = random_below(w, THREADS), i = random_below(w, RUNS + 1);
+	uint64_t iova = run_iova(who, i) + random_below(w, run_room(i)) * MOAT_PAGE_SIZE;
 	_Atomic uint64_t *p = moat_iotlb_translate(&w->lane->iotlb, iova, 8, MOAT_R);
 
 	w->s->translations++;
@@ -161,8 +173,8 @@ static void translate(struct worker *w)
 /* Condition (a): no device reads poison. */
 static void dma(struct worker *w)
 {
-	unsigned int who = random_below(w, THREADS), i = random_below(w, RUNS);
-	uint64_t iova = run_iova(who, i) + random_below(w, RUN) * MOAT_PAGE_SIZE;
+	unsigned int who = random_below(w, THREADS), i = random_below(w, RUNS + 1);
+	uint64_t iova = run_iova(who, i) + random_below(w, run_room(i)) * MOAT_PAGE_SIZE;
 	uint64_t got;
 
 	w->s->dmas++;
@@ -217,8 +229,10 @@ static void stress(const char *args)
 	assert_int_equal(moat_soft_unit_create("soft0", args, &s.unit), 0);
 	s.hw = moat_soft_unit_find("soft0");
 	assert_int_equal(moat_domain_create(s.unit, &conf, &s.domain), 0);
-	s.memory = aligned_alloc(MOAT_2M_SIZE, THREADS * RUNS * RUN * MOAT_PAGE_SIZE);
-	memset(s.memory, 0, THREADS * RUNS * RUN * MOAT_PAGE_SIZE);
+	s.memory = aligned_alloc(MOAT_2M_SIZE,
+		RTE_ALIGN_CEIL(THREADS * PAGES * MOAT_PAGE_SIZE, MOAT_2M_SIZE));
+	memset(s.memory, 0, THREADS * PAGES * MOAT_PAGE_SIZE);
+	moat_pt_pool_poison(s.unit->pool, true);
 	for (unsigned int i = 0; i < THREADS; i++) {
 		assert_int_equal(moat_domain_attach(s.domain, MOAT_SID(2, 0, i)), 0);
 		workers[i] = (struct worker){ .s = &s, .me = i, .rng = rng + i * 7919 };

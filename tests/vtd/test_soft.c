@@ -439,9 +439,8 @@ static void ice_at_any_place_of_a_full_queue_fails_nobody(void **state)
 }
 
 /*
- * Lcores submit while the unit errs here and there. Everybody's batches become done, each error
- * fails one batch at most (two may hit the same), and a failed batch goes through when it is
- * submitted again.
+ * Lcores submit while the unit errs here and there. Everybody's batches become done, an error fails
+ * its batch and no crowd of others, and a failed batch goes through when it is submitted again.
  */
 #define SUBMITTERS 3
 
@@ -512,7 +511,9 @@ static void errors_amid_many_submitters_lose_nobodys_batch(void **state)
 	moat_softvtd_stats(sv, &soft);
 	print_message("# %" PRIu64 " IQE, %" PRIu64 " batches failed\n", stats.iqe, failed);
 	assert_int_equal(stats.iqe, soft.iqe);
-	assert_true(stats.iqe > 0 && failed > 0 && failed <= stats.iqe);
+	/* An error fails one batch; and who asks for his own a lap late, when one that ended at the same
+	 * place has failed since, is told so, too (moat_qi_failed()): one batch of each submitter. */
+	assert_true(stats.iqe > 0 && failed > 0 && failed <= SUBMITTERS * stats.iqe);
 	unmake(unit);
 }
 

@@ -1,0 +1,16 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The moat authors
+#
+# suite: a minute of every lcore at once, more of them than processors, on units that misbehave
+# limit: 240
+
+. tests/lib.sh
+
+# Each of its two tests (a unit that runs when polled, one that runs on its own) takes the half.
+log=$MOAT_LOGS/$MOAT_SUITE/stress.log
+status=0
+CMOCKA_MESSAGE_OUTPUT=TAP MOAT_SECONDS=30 timeout -k 5 200 build/tests/test_domain_stress >"$log" 2>&1 ||
+	status=$?
+cat "$log"
+t_tap domain/stress "$log" "$status"
