@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * What a domain takes: all memory that became resident, whoever's it is (tables, index of the shadow
+ * IOTLB, IOVA space, readers), for so many domains or pages that a huge page more or less, which the
+ * kernel may give, is small beside it.
+ */
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <urcu-qsbr.h>
+
+#include "moat_domain.h"
+#include "moat_soft_unit.h"
+#include "must.h"
+
+#define DOMAINS 1000u
+#define PAGES   (UINT64_C(1) << 20) /* 2,048 leaf tables, full */
+#define BASE    UINT64_C(0x100000000)
+
+static struct moat_unit *unit;
+
+static uint64_t resident(void)
+{
+	unsigned long all = 0, here = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu %lu", &all, &here), 2);
+	fclose(f);
+	return (uint64_t)here * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static int setup(void **state)
+{
+	return moat_soft_unit_create("soft0", "oracle=0", &unit);
+}
+
+static int teardown(void **state)
+{
+	unit->ops->destroy(unit);
+	return 0;
+}
+
+static void skip_under_sanitizers(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	print_message("skip: a sanitizer's shadow memory is resident, too\n");
+	skip();
+#endif
+}
+
+static void a_domain_with_nothing_mapped_takes_64_kib_at_most(void **state)
+{
+	struct moat_domain *domain[DOMAINS];
+	struct moat_domain_conf conf = { .name = "empty", .leaf_sizes = UINT64_MAX };
+	uint64_t before, each;
+
+	skip_under_sanitizers();
+	before = resident();
+	for (unsigned int i = 0; i < DOMAINS; i++)
+		must(moat_domain_create(unit, &conf, &domain[i]));
+	each = (resident() - before) / DOMAINS;
+	print_message("# %" PRIu64 " bytes a domain\n", each);
+	for (unsigned int i = 0; i < DOMAINS; i++)
+		must(moat_domain_destroy(domain[i]));
+	assert_in_range(each, 1, 64 << 10);
+}
+
+/* @param apart neighbours in IOVA are no neighbours in memory: each page's address is kept
+ * @param limit bytes a page; 2 more for upper tables, and a huge page that the kernel may give */
+static void map_all(bool apart, uint64_t limit)
+{
+	struct moat_domain_conf conf = { .name = "full", .leaf_sizes = 0 };
+	struct moat_domain *domain;
+	struct moat_lane *lane;
+	uint64_t before, milli;
+
+	skip_under_sanitizers();
+	must(moat_domain_create(unit, &conf, &domain));
+	lane = moat_lane_open(domain);
+	assert_non_null(lane);
+	before = resident();
+	for (uint64_t i = 0; i < PAGES; i++) {
+		uint64_t at = (apart ? i ^ 1 : i) * MOAT_PAGE_SIZE;
+
+		/* memory of no importance: nobody looks */
+		must(moat_lane_map(lane, BASE + i * MOAT_PAGE_SIZE, BASE + at,
+			(void *)(uintptr_t)(BASE + at), MOAT_PAGE_SIZE, MOAT_RW));
+	}
+	milli = (resident() - before) * 1000 / PAGES;
+	print_message("# %" PRIu64 ".%03" PRIu64 " bytes a page\n", milli / 1000, milli % 1000);
+	for (uint64_t i = 0; i < PAGES; i += 512) {
+		while (moat_lane_unmap(lane, BASE + i * MOAT_PAGE_SIZE, MOAT_2M_SIZE) == -EAGAIN)
+			moat_lane_poll(lane);
+	}
+	must(moat_lane_close(lane));
+	must(moat_domain_destroy(domain));
+	assert_in_range(milli, 1, (limit + 2) * 1000);
+}
+
+static void a_page_takes_8_bytes_where_memory_is_contiguous(void **state)
+{
+	map_all(false, 8);
+}
+
+static void a_page_takes_16_bytes_where_it_is_not(void **state)
+{
+	map_all(true, 16);
+}
+
+static int in(void **state)
+{
+	urcu_qsbr_register_thread();
+	return 0;
+}
+
+static int out(void **state)
+{
+	urcu_qsbr_unregister_thread();
+	return 0;
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(a_domain_with_nothing_mapped_takes_64_kib_at_most),
+		T(a_page_takes_8_bytes_where_memory_is_contiguous),
+		T(a_page_takes_16_bytes_where_it_is_not),
+	};
+
+	return cmocka_run_group_tests(tests, in, out);
+}
