@@ -288,7 +288,7 @@ static void without_an_oracle_there_is_no_witness(void **state)
  */
 static struct {
 	_Atomic bool stop;
-	_Atomic uint64_t hits;
+	_Atomic uint64_t reads, hits;
 } fire;
 
 static void *reader(void *arg)
@@ -298,6 +298,7 @@ static void *reader(void *arg)
 	while (!fire.stop) {
 		random = random * UINT64_C(6364136223846793005) + 1;
 		fire.hits += reads(BASE + (random >> 40) % 64 * 4096) == 0;
+		fire.reads++;
 	}
 	return NULL;
 }
@@ -307,6 +308,15 @@ static void *reader(void *arg)
 #else
 #define ROUNDS 10000
 #endif
+
+/* The reader takes a page of 64 at random: among so many reads are all but certainly some of each. */
+static void let_it_read(void)
+{
+	uint64_t begin = fire.reads;
+
+	while (fire.reads - begin < 512)
+		sched_yield();
+}
 
 static void run_fire(uint32_t leave_out)
 {
@@ -325,14 +335,19 @@ static void run_fire(uint32_t leave_out)
 		sched_yield(); /* until it runs */
 	for (unsigned int i = 1; i <= ROUNDS; i++) {
 		uint64_t iova = BASE + i % 63 * 4096;
+		bool left_out = leave_out != 0 && i % leave_out == 0;
 
 		map(iova, MOAT_RW);
+		if (left_out)
+			let_it_read();
 		if (i % 16 == 0)
 			sched_yield();
 		unmap(iova, i);
-		if (leave_out == 0 || i % leave_out != 0)
+		if (!left_out)
 			invalidate(iova);
 		w->released(w, DID, iova, 4096, i);
+		if (left_out)
+			let_it_read();
 		if (i % 16 == 8)
 			sched_yield();
 	}
