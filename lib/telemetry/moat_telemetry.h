@@ -6,8 +6,8 @@
 
 /**
  * @file
- * Seeing it from outside: commands of DPDK's telemetry socket, which dpdk-telemetry.py and the DPDK
- * inputs of telegraf and collectd read while the program runs.
+ * Seeing it from outside: commands of DPDK's telemetry socket, which dpdk-telemetry.py and
+ * telegraf's inputs.dpdk read while the program runs. doc/telemetry.md lists what they answer.
  *
  *   /moat/units           what each unit has, was told, and refused
  *   /moat/tenants         names

@@ -29,6 +29,7 @@ CONFIG = ("[unit soft-0]\nkind = soft\nargs = oracle=1\n"
           + "".join(f"[port p{i}]\nbacking = net_null\n" for i in range(4))
           + "[tenant red]\nqueues = p0 p1\nmode = static\n[tenant blue]\nqueues = p2 p3\nmode = strict\n")
 FAULT = {"unit", "tenant", "source_id", "iova", "access", "reason", "text"}
+PAGE = Path(__file__).parents[2] / "doc/telemetry.md"
 
 
 told = []  # faults, oldest first
@@ -96,6 +97,29 @@ def faults_are_told_newest_first():
     assert ask("/moat/units")[0]["soft_0"]["faults"] >= 4
 
 
+def documented(command):
+    """Names in the command's row of the page."""
+    row = re.search(rf"^\| `{command}[^|]*\|(.*)\|$", PAGE.read_text(), re.M)
+    assert row, f"{PAGE} has no row of {command}"
+    return set(re.findall(r"`(\w+)`", row[1]))
+
+
+def the_page_lists_what_is_answered_and_nothing_else():
+    units, red, cost, faults = ask("/moat/units", "/moat/tenant,red", "/moat/cost,red", "/moat/faults")
+    assert documented("/moat/units") == set(units["soft_0"]), units
+    assert documented("/moat/tenant,") == set(red), red
+    assert documented("/moat/cost,") == set(cost), cost
+    assert documented("/moat/faults") == {"total", "last_0", "last_15"} | set(faults["last_0"]), faults
+
+
+def a_collector_gets_numbers_for_every_command_of_the_page():
+    """As telegraf's inputs.dpdk reads them: the answer's member of the command's name, flattened."""
+    commands = json.loads(re.search(r"^ *additional_commands = (.*)$", PAGE.read_text(), re.M)[1])
+    for command, answer in zip(commands, ask(*commands)):
+        answer = answer["soft_0"] if command == "/moat/units" else answer
+        assert answer and sum(isinstance(value, int) for value in answer.values()) > 5, (command, answer)
+
+
 def a_name_that_is_none_is_null():
     assert ask("/moat/tenant,green", "/moat/cost", "/moat/cost,") == [None, None, None]
 
@@ -121,7 +145,8 @@ with tempfile.TemporaryDirectory(prefix="moat-test-") as folder:
     try:
         tap.main([the_commands_are_listed, tenants_are_named, a_unit_tells_what_it_is_and_what_it_was_told,
                   a_tenant_tells_what_it_counted, cost_is_told_by_stage, faults_are_told_newest_first,
-                  a_name_that_is_none_is_null, it_was_told_what_moat_fwd_printed_and_nothing_is_left])
+                  the_page_lists_what_is_answered_and_nothing_else,
+                  a_collector_gets_numbers_for_every_command_of_the_page, a_name_that_is_none_is_null, it_was_told_what_moat_fwd_printed_and_nothing_is_left])
     finally:
         process.kill()
         runtime = "/var/run" if os.getuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "/tmp")
