@@ -8,3 +8,23 @@
 . tests/lib.sh
 t_cmocka build unit
 t_run "doc/example/forward.c has at most 60 lines" test "$(wc -l <doc/example/forward.c)" -le 60
+
+# README's lines on a program of one's own, with moat installed below a folder that only we may write to
+# (DPDK loads no plugin from another).
+own_program() {
+	local folder status=0
+
+	mkdir -p "${XDG_CACHE_HOME:-$HOME/.cache}"
+	folder=$(mktemp -d "${XDG_CACHE_HOME:-$HOME/.cache}/moat-unit.XXXXXX") || return
+	{
+		meson install -C build --no-rebuild --quiet --destdir "$folder" &&
+			pc=$(find "$folder" -name moat.pc) && sed -i "s,^prefix=,&$folder," "$pc" &&
+			ln -s "$PWD/doc" "$folder/doc" &&
+			sed -n '/^    cc /,/^$/s/^    //p' README.md |
+			sed "s/--no-pci/& --file-prefix moat$$/" >"$folder/lines" &&
+			(cd "$folder" && PKG_CONFIG_PATH=${pc%/*} LD_LIBRARY_PATH=${pc%/pkgconfig/*} sh -ex lines)
+	} || status=$?
+	rm -rf "$folder"
+	return "$status"
+}
+t_run "README's lines build and run the example with an installed moat" own_program
