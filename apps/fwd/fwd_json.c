@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* --json: the summary for programs. The fields are an interface: doc/moat-fwd.md lists them. */
+/* --json: the summary for programs. The fields are an interface: doc/configuration.md lists them. */
 
 #include <errno.h>
 #include <stdio.h>

@@ -77,13 +77,13 @@ struct moat_vfio_info {
 	unsigned int groups;
 	uint64_t map_calls, unmap_calls; /* ioctls since the domain was made */
 };
-/** @param domain one of a vfio unit's. Control path. */
+/** @param domain one of a vfio unit's. Thread-safe, control path: it asks the kernel. */
 void moat_vfio_info(const struct moat_domain *domain, struct moat_vfio_info *info);
 
 /**
  * A line of the kernel's log: is it about a DMA that the unit refused?
  * "DMAR: [DMA Write NO_PASID] Request device [01:10.0] fault addr 0x41000000 [fault reason 0x05] ..."
- * @return whether `fault` was filled in
+ * @return whether `fault` was filled in. Thread-safe.
  */
 bool moat_vfio_parse_fault(const char *line, struct moat_fault *fault);
 

@@ -87,11 +87,14 @@ const struct moat_vtd_caps *moat_vtd_unit_caps(const struct moat_unit *unit);
 /**
  * Let a source's requests pass untranslated (TT = 10b): a device that stays with the kernel, hot
  * plugged or created after the unit came up. Its memory accesses are then unrestricted.
- * @return 0; -EBUSY: it is in a domain; -EOPNOTSUPP: ECAP.PT is clear. Control path, waits.
+ * @return 0; -EBUSY: it is in a domain; -EOPNOTSUPP: ECAP.PT is clear; -ETIMEDOUT, -EIO: the unit does
+ *   not answer. Thread-safe, control path, waits.
  */
 int moat_vtd_pass_through(struct moat_unit *unit, moat_sid_t sid);
 
-/** Take pass-through back; on return the source reaches nothing. -ENOENT: it had none. */
+/** Take pass-through back; on return the source reaches nothing. @return 0; -ENOENT: it had none;
+ * -ETIMEDOUT, -EIO: the unit does not answer, and the source may still reach what it did. Thread-safe,
+ * control path, waits. */
 int moat_vtd_block(struct moat_unit *unit, moat_sid_t sid);
 
 /** Counters of what went wrong at the unit. */
@@ -102,9 +105,10 @@ struct moat_vtd_stats {
 	uint64_t attaches, detaches;
 };
 
+/** Any thread; each counter is torn-free, and no order among them is promised. */
 void moat_vtd_stats(const struct moat_unit *unit, struct moat_vtd_stats *stats);
 
-/** A fault reason code in words. Never NULL. */
+/** A fault reason code in words; static. Never NULL. */
 const char *moat_vtd_fault_text(uint8_t reason);
 
 #ifdef __cplusplus

@@ -52,10 +52,12 @@ int moat_vtd_host_create(const struct moat_vtd_host_conf *conf, struct moat_unit
 
 /**
  * Map a unit's registers. For tests and moat-doctor; nothing is written.
- * @return 0; -EACCES, -EPERM: the kernel does not let them be mapped; moat_error_text().
+ * @param root as in struct moat_vtd_host_conf
+ * @return 0; -EACCES, -EPERM: the kernel does not let them be mapped; moat_error_text(). Control path.
  */
 int moat_vtd_host_map(const char *root, const struct moat_dmar_unit *unit,
 	struct moat_vtd_window *window);
+/** Back again; nobody uses the window any more. */
 void moat_vtd_host_unmap(const struct moat_dmar_unit *unit, struct moat_vtd_window *window);
 
 /**
@@ -75,11 +77,14 @@ struct moat_vtd_hugepages;
  */
 int moat_vtd_hugepages_open(const char *name, struct moat_vtd_hugepages **pages,
 	struct moat_pt_mem *mem);
-/** Any number of pages, for tenants: `len` is a multiple of 2 MiB. @return 0, -ENOMEM. */
+/** Any number of pages, for tenants: `len` is in bytes, a multiple of 2 MiB. @return 0; -ENOMEM, and
+ * moat_error_text() says how to have more. Thread-safe, control path. */
 int moat_vtd_hugepages_map(struct moat_vtd_hugepages *pages, uint64_t len, void **va);
+/** What moat_vtd_hugepages_map() gave, as a whole; no device reaches it any more. */
 void moat_vtd_hugepages_unmap(struct moat_vtd_hugepages *pages, void *va, uint64_t len);
 /** Remove what earlier processes of this name left. The unit must have forgotten it. */
 void moat_vtd_hugepages_sweep(struct moat_vtd_hugepages *pages);
+/** Removes this process's files that are left; what is mapped stays mapped. */
 void moat_vtd_hugepages_close(struct moat_vtd_hugepages *pages);
 
 #ifdef __cplusplus

@@ -31,6 +31,8 @@ struct moat_vtd_window {
 	void *ctx;
 };
 
+/* Registers by their byte offset (moat_vtd_regs.h), aligned to their width. Any thread; which of them
+ * may be written by two at once is for the driver to see to. */
 static inline uint32_t vtd_read32(const struct moat_vtd_window *w, uint32_t offset)
 {
 	if (w->page == NULL)

@@ -25,7 +25,8 @@ struct moat_arg {
 	int (*set)(void *object, const char *value);
 };
 
-/** MOAT_ARG("queue", struct args, queue, 1, 7) */
+/** MOAT_ARG("queue", struct args, queue, 1, 7): the key, the structure and its member, the least value
+ * and the most. */
 #define MOAT_ARG(name, type, member, least, most)                              \
 	{                                                                      \
 		.key = name, .offset = offsetof(type, member),                 \
@@ -36,8 +37,8 @@ struct moat_arg {
  * @param whose for messages: "unit soft0"
  * @param text NULL or "": nothing is set
  * @param object members that are not given stay what they are
- * @return 0, -EINVAL: an unknown key or an impossible value; moat_error_text() has the sentence.
- *   Control path.
+ * @return 0, -EINVAL: no list of key=value, an unknown key or an impossible value; moat_error_text()
+ *   has the sentence. What stands before the mistake is set already. Thread-safe, control path.
  */
 int moat_args_parse(const char *whose, const char *text, const struct moat_arg known[],
 	unsigned int nr_known, void *object);

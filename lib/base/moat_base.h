@@ -67,10 +67,11 @@ struct moat_range {
  */
 int moat_error(int err, const char *fmt, ...) __rte_format_printf(2, 3);
 
-/** The last sentence moat_error() kept on this thread; "" when there was none. Never NULL. */
+/** The last sentence moat_error() kept on this thread; "" when there was none. Never NULL; the text is
+ * this thread's next error's, too: copy what is to be kept. A call that succeeds leaves it as it was. */
 const char *moat_error_text(void);
 
-/** Monotonic microseconds, for deadlines; needs no EAL. */
+/** Monotonic microseconds, for deadlines; needs no EAL. Thread-safe. */
 uint64_t moat_now_us(void);
 
 #ifdef __cplusplus

@@ -41,7 +41,7 @@ enum moat_stage {
 	MOAT_STAGES,
 };
 
-/** "map", "translate", ... as the reports print them. */
+/** "map", "translate", ... as the reports print them; static. */
 const char *moat_stage_name(enum moat_stage stage);
 
 /**
@@ -91,6 +91,8 @@ static inline void moat_cost_device_leave(struct moat_cost_device d)
 	RTE_PER_LCORE(moat_cost_device_cycles) = d.cycles + (rte_rdtsc() - d.tsc);
 }
 
+/** Time begins to run: what went before is charged to nobody. Off: one predictable branch. Data path,
+ * like all that has a stopwatch; the calling thread's own only. */
 static inline void moat_cost_start(struct moat_cost_watch *watch)
 {
 	if (watch->on) {
@@ -116,7 +118,8 @@ static inline void moat_cost_mark(struct moat_cost_watch *watch, struct moat_cos
 	}
 }
 
-/** The burst that goes on has ended: its cycles go into the distributions. */
+/** The burst that goes on has ended: its cycles go into the distributions. For moat_cost_burst();
+ * `per_burst` is there. Data path. */
 void moat_cost_burst_end(struct moat_cost *cost);
 
 /** A burst of `packets` has come: the one before it ends. Off: one predictable branch. Data path. */
@@ -129,9 +132,10 @@ static inline void moat_cost_burst(const struct moat_cost_watch *watch, struct m
 	cost->bursts++;
 }
 
-/** sum += cost, for reports over lcores. */
+/** sum += cost, for reports over lcores, distributions left out. Any thread, also while `cost` is
+ * being written. Control path. */
 void moat_cost_add(struct moat_cost *sum, const struct moat_cost *cost);
-/** Driver-side mapping cycles: the stages before MOAT_STAGES_MAPPING. */
+/** Driver-side mapping cycles: the stages before MOAT_STAGES_MAPPING. Any thread. */
 uint64_t moat_cost_mapping(const struct moat_cost *cost);
 
 #ifdef __cplusplus

@@ -54,7 +54,8 @@ static inline void moat_hist_add(struct moat_hist *h, uint64_t value)
 /** sum += h. Control path. */
 void moat_hist_merge(struct moat_hist *sum, const struct moat_hist *h);
 
-/** The value that a share `q` (0 to 1) of all are not above; 0 when it is empty. */
+/** The value that a share `q` (0 to 1) of all are not above, within 1 %; 0 when it is empty. Control
+ * path. */
 double moat_hist_quantile(const struct moat_hist *h, double q);
 
 #ifdef __cplusplus

@@ -35,6 +35,7 @@ struct moat_iotlb {
 	uint64_t faults; /* not mapped, or permission missing: what the unit would have blocked */
 };
 
+/** A view of `pt`, which outlives it; counters at 0. Control path. */
 void moat_iotlb_init(struct moat_iotlb *tlb, const struct moat_pt *pt);
 
 /**

@@ -52,11 +52,12 @@ struct moat_iova_cache {
  * @return 0, -EINVAL (moat_error_text() says why), -ENOMEM. Control path.
  */
 int moat_iova_create(uint64_t base, uint64_t limit, struct moat_iova **space);
+/** Every stock of it is destroyed; what is still allocated is forgotten. NULL: nothing. Control path. */
 void moat_iova_destroy(struct moat_iova *space);
 
-/** Stock of the calling lcore; NULL when out of memory. Not shared between threads. */
+/** Stock for one lcore, empty; NULL when out of memory. Not shared between threads. Control path. */
 struct moat_iova_cache *moat_iova_cache_create(struct moat_iova *space);
-/** Its stock goes back to the space. */
+/** Its stock goes back to the space. Control path. */
 void moat_iova_cache_destroy(struct moat_iova_cache *cache);
 
 /* What the inlines call when stock does not serve. Not for users. */
@@ -97,7 +98,9 @@ static inline int moat_iova_alloc(struct moat_iova *space, struct moat_iova_cach
 	return moat_iova_alloc_slow(space, cache, len, align, iova);
 }
 
-/** Exactly this range, e.g. a guest-physical layout. -EBUSY when any of it is taken. */
+/** Exactly this range, e.g. a guest-physical layout. @return 0; -EBUSY when any of it is taken, another
+ * lcore's stock included; -EINVAL: no whole pages, or not within the space; -ENOMEM. moat_error_text()
+ * says which. Thread-safe, control path. */
 int moat_iova_reserve(struct moat_iova *space, uint64_t iova, uint64_t len);
 /**
  * Give back exactly what alloc or reserve gave. @return 0, -EINVAL when it is not such a range.
@@ -127,6 +130,7 @@ struct moat_iova_stats {
 	uint64_t runs;        /* free runs: the fragmentation */
 	uint64_t bad_frees;   /* ranges given back that were nobody's: an error of the caller */
 };
+/** Thread-safe (takes the space's lock), control path. */
 void moat_iova_stats(struct moat_iova *space, struct moat_iova_stats *stats);
 
 #ifdef __cplusplus

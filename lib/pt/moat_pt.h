@@ -75,6 +75,8 @@ struct moat_pt_pool_stats {
 int moat_pt_pool_create(const struct moat_pt_mem *mem, struct moat_pt_pool **pool);
 /** Every page table of the pool must be destroyed. Waits for grace periods (rcu_barrier). */
 void moat_pt_pool_destroy(struct moat_pt_pool *pool);
+/** Any thread; takes the pool's locks one by one, so the numbers may be of different moments. Control
+ * path. */
 void moat_pt_pool_stats(const struct moat_pt_pool *pool, struct moat_pt_pool_stats *stats);
 /**
  * Debug switch: fill pages with MOAT_PT_POISON from the moment they are given back until they are
