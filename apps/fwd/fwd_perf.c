@@ -129,19 +129,27 @@ static const char *const unit_events[] = { "iommu_requests", "iotlb_lookup", "io
 	"pw_occupancy", "iommu_mrds", "iommu_mem_blocked", "ats_blocked", "ss_nonleaf_lookup",
 	"ss_nonleaf_hit", "fs_nonleaf_lookup", "fs_nonleaf_hit" };
 
-static bool read_number(const char *device, const char *file, const char *format, uint64_t *value)
+/* The first line of one of a device's files; false: there is no such file. */
+static bool read_line(const char *device, const char *file, char text[128])
 {
-	char path[512], text[128] = "";
+	char path[512];
 	FILE *f;
 
 	snprintf(path, sizeof(path), DEVICES "/%s/%s", device, file);
 	f = fopen(path, "r");
 	if (f == NULL)
 		return false;
-	if (fgets(text, sizeof(text), f) == NULL)
+	if (fgets(text, 128, f) == NULL)
 		text[0] = '\0';
 	fclose(f);
-	return sscanf(text, format, value) == 1;
+	return true;
+}
+
+static bool read_number(const char *device, const char *file, const char *format, uint64_t *value)
+{
+	char text[128];
+
+	return read_line(device, file, text) && sscanf(text, format, value) == 1;
 }
 
 /* "event_group=0x1,event=0x4"; where in `config` the two go, the device's `format` says. */
@@ -149,19 +157,13 @@ static bool unit_config(const char *device, const char *event, uint64_t *config)
 {
 	uint64_t group_at = 28, event_at = 0;
 	unsigned long group, number;
-	char path[512], text[128] = "";
-	FILE *f;
+	char file[64], text[128];
 
 	read_number(device, "format/event", "config:%lu", &event_at);
 	read_number(device, "format/event_group", "config:%lu", &group_at);
-	snprintf(path, sizeof(path), DEVICES "/%s/events/%s", device, event);
-	f = fopen(path, "r");
-	if (f == NULL)
-		return false;
-	if (fgets(text, sizeof(text), f) == NULL)
-		text[0] = '\0';
-	fclose(f);
-	if (sscanf(text, "event_group=%lx,event=%lx", &group, &number) != 2)
+	snprintf(file, sizeof(file), "events/%s", event);
+	if (!read_line(device, file, text) ||
+		sscanf(text, "event_group=%lx,event=%lx", &group, &number) != 2)
 		return false;
 	*config = (uint64_t)group << group_at | (uint64_t)number << event_at;
 	return true;
