@@ -72,6 +72,15 @@ stop() {
 }
 
 all=$(cd tests/suites && printf '%s\n' ./*.sh | sed 's,^\./,,; s,\.sh$,,')
+case ${1:-} in
+-h | --help)
+	printf 'usage: ./test.sh [SUITE...]\n\n'
+	for suite in $all; do
+		printf '  %-10s %s\n' "$suite" "$(head_says "$suite" suite)"
+	done
+	exit
+	;;
+esac
 # shellcheck disable=SC2086 # words
 [ $# -gt 0 ] || set -- $all
 needs=''

@@ -8,7 +8,7 @@
 #	tools/setup.sh GROUP...             as a command, or
 #	. tools/setup.sh; setup GROUP...    from a script in the checkout's top folder
 #
-# Groups: build, run, test (checkers), lab (QEMU and a guest kernel), report (a browser for pictures).
+# Groups: build, run, test (checkers), lab (QEMU and a guest kernel), report (a browser for pictures), perf.
 # Debian 12, Debian 13 and Ubuntu 24.04. MOAT_SETUP=no: the machine is somebody else's business.
 #
 # Two things are not installed but kept in $MOAT_CACHE (~/.cache/moat): DPDK's driver headers, out of
@@ -257,6 +257,6 @@ cached() {
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
-	[ $# -gt 0 ] || die "usage: tools/setup.sh GROUP...; groups: build run test lab report"
+	[ $# -gt 0 ] || die "usage: tools/setup.sh GROUP...; groups: build run test lab report perf"
 	setup "$@"
 fi
