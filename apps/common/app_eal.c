@@ -138,7 +138,7 @@ static bool hugepages_usable(void)
 static void add_memory(struct args *args, int argc, char *argv[])
 {
 	static const char *const options[] = { "-m", "--no-huge", "--in-memory", "--socket-mem",
-		"--legacy-mem", "--huge-dir", "--file-prefix", "--single-file-segments", NULL };
+		"--legacy-mem", "--huge-dir", "--single-file-segments", NULL };
 	char text[32];
 
 	if (given(argc, argv, options))

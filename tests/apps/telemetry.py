@@ -139,8 +139,7 @@ with tempfile.TemporaryDirectory(prefix="moat-test-") as folder:
         print("1..0 # SKIP no dpdk-telemetry.py: install package dpdk-dev")
         sys.exit(0)
     Path(folder, "test.ini").write_text(CONFIG)
-    process = subprocess.Popen([FWD, "--no-huge", "-m", "256", "--no-shconf", f"--file-prefix={PREFIX}", "--",
-                                str(Path(folder, "test.ini")), "--attack"],
+    process = subprocess.Popen([FWD, f"--file-prefix={PREFIX}", "--", str(Path(folder, "test.ini")), "--attack"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         tap.main([the_commands_are_listed, tenants_are_named, a_unit_tells_what_it_is_and_what_it_was_told,

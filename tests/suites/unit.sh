@@ -21,7 +21,7 @@ own_program() {
 			pc=$(find "$folder" -name moat.pc) && sed -i "s,^prefix=,&$folder," "$pc" &&
 			ln -s "$PWD/doc" "$folder/doc" &&
 			sed -n '/^    cc /,/^$/s/^    //p' README.md |
-			sed "s/--no-pci/& --file-prefix moat$$/" >"$folder/lines" &&
+			sed "s/--no-pci/& --no-shconf --no-telemetry/" >"$folder/lines" &&
 			(cd "$folder" && PKG_CONFIG_PATH=${pc%/*} LD_LIBRARY_PATH=${pc%/pkgconfig/*} sh -ex lines)
 	} || status=$?
 	rm -rf "$folder"
