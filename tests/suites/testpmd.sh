@@ -9,7 +9,7 @@
 . tests/lib.sh
 
 # DPDK loads no plugin below a folder that everybody may write to, as the checkout's may be: the
-# line of README.md runs with the plugin in a folder of our own.
+# lines of README.md and doc/net.md run with the plugin in a folder of our own.
 mkdir -p "${XDG_CACHE_HOME:-$HOME/.cache}"
 plugins=$(mktemp -d "${XDG_CACHE_HOME:-$HOME/.cache}/moat-testpmd.XXXXXX") || exit
 trap 'rm -rf "$plugins"' EXIT
@@ -32,21 +32,23 @@ forwarded() {
 		END { print rx + 0, tx + 0 }' "$1"
 }
 
-log=$MOAT_LOGS/$MOAT_SUITE/readme.log
-line=$(sed -n '/^    dpdk-testpmd/,/[^\\]$/p' README.md | tr -d '\\\n')
-line=${line//build\/drivers\/net/$plugins}
-# shellcheck disable=SC2086 # the line's words
-set -- $line
-shift
-testpmd "$log" 12 --file-prefix "moat$$" "$@"
-read -r rx tx < <(forwarded "$log")
-if [ "$rx" -gt 1000 ] && [ "$tx" -gt 1000 ]; then
-	t_pass "README's line forwards ($rx packets received, $tx sent)"
-else
-	t_fail "README's line forwards" "$rx received, $tx sent: $(tail -n 1 "$log")"
-fi
+for page in doc/net.md README.md; do
+	log=$MOAT_LOGS/$MOAT_SUITE/$(basename "$page").log
+	line=$(sed -n '/^    dpdk-testpmd/,/[^\\]$/p' "$page" | tr -d '\\\n')
+	line=${line//build\/drivers\/net/$plugins}
+	# shellcheck disable=SC2086 # the line's words
+	set -- $line
+	shift
+	testpmd "$log" 12 --file-prefix "moat$$" "$@"
+	read -r rx tx < <(forwarded "$log")
+	if [ "$rx" -gt 1000 ] && [ "$tx" -gt 1000 ]; then
+		t_pass "$page's line forwards ($rx packets received, $tx sent)"
+	else
+		t_fail "$page's line forwards" "$rx received, $tx sent: $(tail -n 1 "$log")"
+	fi
+done
 
-# The same line with the mempool's plugin, whose ops then make testpmd's pools.
+# README's line with the mempool's plugin, whose ops then make testpmd's pools.
 log=$MOAT_LOGS/$MOAT_SUITE/ops.log
 testpmd "$log" 12 --file-prefix "moat$$" -d "$plugins/librte_mempool_moat.so" --mbuf-pool-ops-name=moat "$@"
 read -r rx tx < <(forwarded "$log")
@@ -63,4 +65,16 @@ if grep -q "net_nowhere" "$log"; then
 	t_pass "a backing port that is not there is named"
 else
 	t_fail "a backing port that is not there is named" "$(tail -n 1 "$log")"
+fi
+
+log=$MOAT_LOGS/$MOAT_SUITE/keys.log
+testpmd "$log" 20 --no-huge -m 256 --no-pci --no-shconf -d "$plugins/librte_net_moat.so" \
+	--vdev=net_moat0,no_such_key=1 --
+taken=$(sed -n "s/.*no such key 'no_such_key'; there are //p" "$log" | tr -d ' ')
+# shellcheck disable=SC2016 # the page's own quotes
+told=$(sed -n '/^## Arguments/,/^## What/s/^| `\([a-z_]*\)` .*/\1/p' doc/net.md | paste -sd ,)
+if [ -n "$taken" ] && [ "$taken" = "$told" ]; then
+	t_pass "doc/net.md has net_moat's arguments, all of them and no others"
+else
+	t_fail "doc/net.md has net_moat's arguments, all of them and no others" "it takes $taken; the page has $told"
 fi
