@@ -52,20 +52,27 @@ static const char *driver_of(const struct moat_vfio_conf *conf, const char *addr
 	return link_name(path, buf, size);
 }
 
+/* A file's first line; "" where there is none. */
+static const char *first_line(const char *path, char *buf, size_t size)
+{
+	FILE *f = fopen(path, "r");
+
+	buf[0] = '\0';
+	if (f == NULL)
+		return buf;
+	if (fgets(buf, (int)size, f) == NULL)
+		buf[0] = '\0';
+	fclose(f);
+	return buf;
+}
+
 /* Bridges pass requests on and make none: they may stay with their driver. */
 static bool is_bridge(const struct moat_vfio_conf *conf, const char *address)
 {
-	char path[PATH_MAX], text[16] = "";
-	FILE *f;
+	char path[PATH_MAX], buf[16];
 
 	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/class", root_of(conf), address);
-	f = fopen(path, "r");
-	if (f == NULL)
-		return false;
-	if (fgets(text, sizeof(text), f) == NULL)
-		text[0] = '\0';
-	fclose(f);
-	return strtoul(text, NULL, 0) >> 16 == CLASS_BRIDGE;
+	return strtoul(first_line(path, buf, sizeof(buf)), NULL, 0) >> 16 == CLASS_BRIDGE;
 }
 
 static int find_group(const struct moat_vfio_conf *conf, struct vfio_function *f)
@@ -174,17 +181,11 @@ static int check_companions(const struct moat_vfio_conf *conf, const struct vfio
 
 static int check_node(const struct moat_vfio_conf *conf, const struct vfio_function *f)
 {
-	char path[PATH_MAX], buf[32] = "", address[VFIO_ADDRESS];
-	FILE *file;
+	char path[PATH_MAX], buf[32], address[VFIO_ADDRESS];
 
 	snprintf(path, sizeof(path), "%s/sys/kernel/iommu_groups/%d/name", root_of(conf), f->group);
-	file = fopen(path, "r");
-	if (file != NULL) {
-		if (fgets(buf, sizeof(buf), file) == NULL)
-			buf[0] = '\0';
-		fclose(file);
-	}
-	if (strncmp(buf, "vfio-noiommu", strlen("vfio-noiommu")) == 0)
+	if (strncmp(first_line(path, buf, sizeof(buf)), "vfio-noiommu", strlen("vfio-noiommu")) ==
+		0)
 		return moat_error(-EOPNOTSUPP,
 			"%s is in no-IOMMU mode: nothing translates its DMA, so nothing keeps it from "
 			"anybody's memory. Boot with intel_iommu=on instead",
