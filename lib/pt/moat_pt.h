@@ -202,11 +202,12 @@ int moat_pt_unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_p
  */
 void moat_pt_prune(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_pt_freed *freed);
 
-/** A leaf as the radix walk finds it. */
+/** A leaf as the radix walk finds it. `size` keeps the two others apart: side by side, compilers
+ * join them in a vector register before they store them, which takes longer than two stores. */
 struct moat_pt_leaf {
 	uint64_t entry; /* the raw second-stage entry */
-	uint64_t hpa;   /* of the byte asked for */
 	uint64_t size;  /* 4 KiB, 2 MiB, 1 GiB */
+	uint64_t hpa;   /* of the byte asked for */
 };
 
 /**

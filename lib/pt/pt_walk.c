@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ *
+ * From the root to a leaf, as the unit goes, among writers that link and unlink tables.
+ */
+#include "pt_internal.h"
+
+/* The companion word of `iova` in `table`, of `level`. A shift, a mask and an offset into the table:
+ * as an index it would take an operation more. */
+static inline const uint64_t *link_at(const uint64_t *table, unsigned int level, uint64_t iova)
+{
+	uint64_t at = (iova >> (pt_shift(level) - 3)) & ((PT_ENTRIES - 1) * sizeof(*table));
+
+	return (const uint64_t *)((uintptr_t)(table + PT_ENTRIES) + at);
+}
+
+/* Down from `table`, of `level`, to where no link leads further; the level there. Unrolled: a shift
+ * by a constant is one operation, and the branches of one level do not disturb another's. */
+static inline unsigned int descend(const uint64_t **table, unsigned int level, uint64_t iova)
+{
+	const uint64_t *t = *table;
+	uint64_t child;
+
+#define DOWN(l)                               \
+	child = pt_load(link_at(t, l, iova)); \
+	if (unlikely(!(child & PT_LINK))) {   \
+		*table = t;                   \
+		return l;                     \
+	}                                     \
+	t = (const uint64_t *)(uintptr_t)(child - PT_LINK)
+
+	if (unlikely(level == 5)) {
+		DOWN(5);
+	}
+	if (likely(level >= 4)) {
+		DOWN(4);
+	}
+	DOWN(3);
+	DOWN(2);
+#undef DOWN
+	*table = t;
+	return 1;
+}
+
+static inline void fill_leaf(struct moat_pt_leaf *leaf, uint64_t entry, uint64_t iova,
+	uint64_t size)
+{
+	leaf->entry = entry;
+	leaf->size = size;
+	leaf->hpa = (entry & MOAT_SS_ADDR & ~(size - 1)) | (iova & (size - 1));
+}
+
+/* The leaf at `iova` in `table`, where the walk ended. */
+static inline int read_leaf(const uint64_t *table, unsigned int level, uint64_t iova,
+	struct moat_pt_leaf *leaf)
+{
+	uint64_t entry = pt_load(&table[pt_index(iova, level)]);
+
+	/* A poisoned page was given back while we were inside: it maps nothing any more. Nor does a
+	 * link above the leaf level, made just now or being undone. */
+	if (unlikely((entry & MOAT_RW) == 0 || entry == MOAT_PT_POISON || pt_is_link(entry, level)))
+		return -ENOENT;
+	fill_leaf(leaf, entry, iova, UINT64_C(1) << pt_shift(level));
+	return 0;
+}
+
+int moat_pt_walk(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf)
+{
+	const uint64_t *table = pt_impl(pt)->root;
+	unsigned int level;
+
+	if (unlikely(iova >= pt->limit))
+		return -ERANGE;
+	level = descend(&table, pt->levels, iova);
+	if (likely(level == 1)) /* its constants, instead of the level's */
+		return read_leaf(table, 1, iova, leaf);
+	return read_leaf(table, level, iova, leaf);
+}
+
+/* The virtual address of a 4 KiB page, from its table's metadata; 0 without one. */
+static inline uint64_t page_va(const uint64_t *table, uint64_t iova, uint64_t entry)
+{
+	const uint64_t *vas;
+	uint64_t va;
+
+	if (likely(entry & MOAT_SS_LIN))
+		return iova + pt_delta(table);
+	/* acquire: the array was zeroed before it was linked; its words were stored before the entry */
+	vas = __atomic_load_n(&pt_page_of(table)->vas, __ATOMIC_ACQUIRE);
+	if (vas == NULL)
+		return 0;
+	va = pt_load(&vas[pt_index(iova, 1)]);
+	return va != 0 ? va + (iova & MOAT_PAGE_MASK) : 0;
+}
+
+/* The virtual address of a superpage: its granule's delta, or beyond the window its companion word.
+ * `*sure` is false if the granule or word does not belong to this leaf: it is being changed. */
+static uint64_t super_va(const struct moat_pt *pt, const uint64_t *table, unsigned int level,
+	uint64_t iova, uint64_t entry, bool *sure)
+{
+	unsigned int i = pt_index(iova, level);
+	uint64_t g = iova >> MOAT_2M_SHIFT, va;
+
+	*sure = true;
+	if (!(entry & MOAT_SS_LIN))
+		return 0;
+	/* acquire: loaded after the entry, and before the entry is looked at again; a leaf is stored
+	 * after its delta or word */
+	if (g < pt->nr_granules) {
+		va = iova + atomic_load_explicit(&pt->granules[g].delta, memory_order_acquire);
+	} else {
+		va = pt_load(&table[PT_ENTRIES + i]);
+		*sure = va & PT_VA;
+		va = (va & ~PT_VA) + (iova & ((UINT64_C(1) << pt_shift(level)) - 1));
+	}
+	*sure = *sure && pt_load(&table[i]) == entry;
+	return va;
+}
+
+/* A leaf of any size, with any virtual address or none: at `iova` in `table`, of `level`. */
+static __rte_noinline int find_any(const struct moat_pt *pt, const uint64_t *table,
+	unsigned int level, uint64_t iova, struct moat_pt_leaf *leaf, void **va)
+{
+	for (;;) {
+		bool sure;
+
+		if (read_leaf(table, level, iova, leaf) != 0)
+			return -ENOENT;
+		if (level == 1) {
+			*va = (void *)page_va(table, iova, leaf->entry);
+			return 0;
+		}
+		*va = (void *)super_va(pt, table, level, iova, leaf->entry, &sure);
+		if (likely(sure))
+			return 0;
+		table = pt_impl(pt)->root;
+		level = descend(&table, pt->levels, iova);
+	}
+}
+
+int moat_pt_walk_va(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf, void **va)
+{
+	const uint64_t *table = pt_impl(pt)->root;
+	unsigned int level;
+	uint64_t entry;
+
+	if (unlikely(iova >= pt->limit))
+		return -ERANGE;
+	level = descend(&table, pt->levels, iova);
+	if (unlikely(level != 1))
+		return find_any(pt, table, level, iova, leaf, va);
+	/* The usual case: a page at its table's delta. Nothing else has MOAT_SS_LIN, nor has poison. */
+	entry = pt_load(&table[pt_index(iova, 1)]);
+	if (unlikely(!(entry & MOAT_SS_LIN)))
+		return find_any(pt, table, 1, iova, leaf, va);
+	fill_leaf(leaf, entry, iova, MOAT_PAGE_SIZE);
+	*va = (void *)(iova + pt_delta(table));
+	return 0;
+}
+_Static_assert(!(MOAT_PT_POISON & MOAT_SS_LIN), "poison maps nothing");
+
+int moat_pt_find(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf, void **va,
+	bool *walked)
+{
+	uint64_t g = iova >> MOAT_2M_SHIFT;
+
+	if (likely(g < pt->nr_granules)) {
+		/* acquire: pairs with the store of the lcore that linked the table */
+		uintptr_t t = atomic_load_explicit(&pt->granules[g].table, memory_order_acquire);
+		const uint64_t *table = (const uint64_t *)(t - MOAT_PAGE_SHIFT);
+
+		if (likely((t & MOAT_PT_SHIFT) == MOAT_PAGE_SHIFT &&
+			    read_leaf(table, 1, iova, leaf) == 0)) {
+			*va = (void *)page_va(table, iova, leaf->entry);
+			return 0;
+		}
+	}
+	*walked = true;
+	return moat_pt_walk_va(pt, iova, leaf, va);
+}
