@@ -22,10 +22,10 @@ static void *resolve(const struct moat_iotlb *tlb, uint64_t iova, enum moat_prot
 	uint64_t *left, bool *walked)
 {
 	struct moat_pt_leaf leaf;
-	void *va = moat_iotlb_index(tlb, iova, prot);
+	void *va;
 
 	*left = MOAT_PAGE_SIZE - (iova & MOAT_PAGE_MASK);
-	if (va != NULL)
+	if (moat_iotlb_index(tlb, iova, prot, &va))
 		return va;
 	if (moat_pt_find(tlb->pt, iova, &leaf, &va, walked) != 0 ||
 		(leaf.entry & prot) != (uint64_t)prot)

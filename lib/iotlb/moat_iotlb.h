@@ -39,11 +39,11 @@ struct moat_iotlb {
 void moat_iotlb_init(struct moat_iotlb *tlb, const struct moat_pt *pt);
 
 /**
- * The index alone: the virtual address at `iova`, NULL where it has no answer (which says nothing
- * about the table). Counts nothing. Data path, RCU reader.
+ * The index alone: `*va` is the virtual address at `iova`; false where it has no answer (which says
+ * nothing about the table). Counts nothing. Data path, RCU reader.
  */
-static inline void *moat_iotlb_index(const struct moat_iotlb *tlb, uint64_t iova,
-	enum moat_prot prot)
+static inline bool moat_iotlb_index(const struct moat_iotlb *tlb, uint64_t iova,
+	enum moat_prot prot, void **va)
 {
 	const struct moat_pt_granule *granule = &tlb->granules[iova >> MOAT_2M_SHIFT];
 	uint64_t want = (uint64_t)prot | MOAT_SS_LIN;
@@ -51,19 +51,20 @@ static inline void *moat_iotlb_index(const struct moat_iotlb *tlb, uint64_t iova
 	const uint64_t *e;
 
 	if (unlikely(iova >> MOAT_2M_SHIFT >= tlb->nr_granules))
-		return NULL;
+		return false;
 	/* Each acquire keeps the next load behind it: table, delta, entry, delta again. struct
 	 * moat_pt_granule says why these then belong together. */
 	table = atomic_load_explicit(&granule->table, memory_order_acquire);
 	if (unlikely(table == 0))
-		return NULL;
+		return false;
 	delta = atomic_load_explicit(&granule->delta, memory_order_acquire);
 	e = (const uint64_t *)(table & MOAT_PT_TABLE) + ((iova >> (table & MOAT_PT_SHIFT)) & 511);
 	if (unlikely((__atomic_load_n(e, __ATOMIC_ACQUIRE) & want) != want ||
 		    /* relaxed: the acquire before it keeps it in its place */
 		    atomic_load_explicit(&granule->delta, memory_order_relaxed) != delta))
-		return NULL;
-	return (void *)(iova + delta);
+		return false;
+	*va = (void *)(iova + delta);
+	return true;
 }
 
 /** The slow path: ranges that cross pages, pages at unrelated virtual addresses, IOVAs beyond the
@@ -79,13 +80,12 @@ void *moat_iotlb_translate_slow(struct moat_iotlb *tlb, uint64_t iova, uint32_t 
 static inline void *moat_iotlb_translate(struct moat_iotlb *tlb, uint64_t iova, uint32_t len,
 	enum moat_prot prot)
 {
-	if (likely((iova & MOAT_PAGE_MASK) + len <= MOAT_PAGE_SIZE)) {
-		void *va = moat_iotlb_index(tlb, iova, prot);
+	void *va;
 
-		if (likely(va != NULL)) {
-			tlb->hits++;
-			return va;
-		}
+	if (likely((iova & MOAT_PAGE_MASK) + len <= MOAT_PAGE_SIZE &&
+		    moat_iotlb_index(tlb, iova, prot, &va))) {
+		tlb->hits++;
+		return va;
 	}
 	return moat_iotlb_translate_slow(tlb, iova, len, prot);
 }
