@@ -6,8 +6,12 @@
 
 /**
  * @file
- * Look-ups in bulk, one implementation for each instruction set. All give the same answers and count
- * the same.
+ * Look-ups in bulk, one implementation for each instruction set, each in a file of its own. All give
+ * the same answers and count the same.
+ *
+ * They differ from looking up one after the other in two things. A request is *plain* if it lies in
+ * the granules' window and in one 4 KiB page; vector operations tell that of several at once. And
+ * instead of a second look at each delta there is one at `moves` for all (struct moat_pt_granule).
  */
 
 #include "moat_iotlb.h"
@@ -20,7 +24,19 @@ struct iotlb_bulk {
 	bool (*supported)(void);
 	iotlb_bulk_fn *fn;
 };
-extern const struct iotlb_bulk iotlb_bulk_variants[]; /* best first; a NULL name ends them */
+extern const struct iotlb_bulk iotlb_bulk_avx512, iotlb_bulk_avx2, iotlb_bulk_sse42,
+	iotlb_bulk_scalar;
+extern const struct iotlb_bulk *const iotlb_bulk_variants[]; /* best first, NULL at the end */
+extern const struct iotlb_bulk *iotlb_bulk;                  /* the best that this machine has */
+
+/** Into functions with any instruction set, which GCC by itself does with few. */
+#define IOTLB_INLINE static inline __attribute__((always_inline))
+
+/** The first `n` bits: all requests. */
+IOTLB_INLINE uint64_t iotlb_bulk_all(unsigned int n)
+{
+	return n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+}
 
 /** What the index could not answer, the bits in `left`; the others are counted as hits, and so are
  * these until here. @return the bits translated, of all `n`. */

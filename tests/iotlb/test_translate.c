@@ -4,7 +4,7 @@
  * What a look-up answers, and what it counts.
  */
 #include "../pt/pt_test.h"
-#include "../../lib/iotlb/iotlb_bulk.h"
+#include "moat_iotlb.h"
 
 static int setup(void **state)
 {
@@ -187,63 +187,6 @@ static void iovas_beyond_the_window_take_the_walk(void **state)
 	moat_pt_destroy(pt);
 }
 
-/* 22 granules: pages here and there, at related and unrelated addresses, and superpages. */
-static struct moat_pt *mixed_table(void)
-{
-	struct moat_pt *pt = table(4, 48, MOAT_2M_SIZE);
-
-	for (unsigned int i = 0; i < 4096; i++)
-		(void)moat_pt_map(pt, rnd(4096) * P, 0, (void *)((1 + rnd(4) * 4096) * P), P,
-			(enum moat_prot)(1 + rnd(3)), NULL);
-	(void)map(pt, 16 * MOAT_2M_SIZE, 0, 4 * MOAT_2M_SIZE, MOAT_RW);
-	return pt;
-}
-
-static void agrees_with_single(const struct iotlb_bulk *variant)
-{
-	struct moat_pt *pt = mixed_table();
-	struct moat_iotlb one, all;
-	uint64_t iova[64];
-	void *va[64];
-
-	moat_iotlb_init(&one, pt);
-	moat_iotlb_init(&all, pt);
-	for (unsigned int round = 0; round < 3000; round++) {
-		unsigned int n = rnd(65),
-			     odd = rnd(2) ? 0 : rnd(20); /* often none is out of the way */
-		uint32_t len = rnd(3) == 0 ? rnd(3 * P) : rnd(64);
-		enum moat_prot prot = (enum moat_prot)(1 + rnd(3));
-		uint64_t got;
-
-		for (unsigned int i = 0; i < n; i++)
-			iova[i] = odd && rnd(odd) == 0 ? rnd(UINT64_MAX)
-						       : rnd(22 * 512) * P + (odd ? rnd(P) : 0);
-		got = variant->fn(&all, iova, len, n, prot, va);
-		for (unsigned int i = 0; i < n; i++) {
-			void *expect = moat_iotlb_translate(&one, iova[i], len, prot);
-
-			assert_ptr_equal(va[i], expect);
-			assert_int_equal(got >> i & 1, expect != NULL);
-		}
-		assert_true(n == 64 || got >> n == 0);
-	}
-	assert_int_equal(one.hits, all.hits);
-	assert_int_equal(one.misses, all.misses);
-	assert_int_equal(one.faults, all.faults);
-	assert_true(one.hits > 1000 && one.faults > 1000);
-	moat_pt_destroy(pt);
-}
-
-static void bulk_answers_each_request_as_single_does(void **state)
-{
-	for (const struct iotlb_bulk *v = iotlb_bulk_variants; v->name != NULL; v++) {
-		if (v->supported())
-			agrees_with_single(v);
-		else
-			print_message("# %s: this processor lacks it, not tested\n", v->name);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -254,9 +197,7 @@ int main(void)
 		T(pages_at_unrelated_addresses_need_no_walk_either),
 		T(a_page_without_a_virtual_address_is_refused_but_walked),
 		T(iovas_beyond_the_window_take_the_walk),
-		T(bulk_answers_each_request_as_single_does),
 	};
 
-	rnd_seed();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef IOTLB_PLAIN_H
+#define IOTLB_PLAIN_H
+
+/**
+ * @file
+ * Many plain requests (iotlb_bulk.h) by scalar loads: what sse4.2 and avx2 do once their vectors have
+ * told that all are. Compiled into each, with its instructions.
+ */
+
+#include "iotlb_bulk.h"
+
+/* (iova >> 21) * sizeof(struct moat_pt_granule) is (iova >> 17) & ~15 */
+#define IOTLB_GRANULE_SHIFT 17u
+
+/** One request by the index; false where it has no answer. `shift` is IOTLB_GRANULE_SHIFT and `low`
+ * MOAT_PAGE_MASK: arguments, for who would rather have them in registers. */
+IOTLB_INLINE bool iotlb_plain_one(const struct moat_pt_granule *granules, uint64_t iova,
+	uint64_t shift, uint64_t low, uint64_t want, void **va)
+{
+	const struct moat_pt_granule *granule =
+		(const struct moat_pt_granule *)((uintptr_t)granules +
+			((iova >> shift) & ~UINT64_C(15)));
+	/* acquire: before delta, as in moat_iotlb_index() */
+	uintptr_t table = atomic_load_explicit(&granule->table, memory_order_acquire);
+	uint64_t i = (iova >> (table & MOAT_PT_SHIFT)) & 511;
+
+	/* iova += granule->delta. A load and an addition in one, which compilers do not make of an
+	 * atomic load; behind the load before it and ahead of the one after it for the compiler by
+	 * "memory", for the processor because x86 does not reorder loads. */
+	__asm__ volatile("addq %1, %0" : "+r"(iova) : "m"(granule->delta) : "memory", "cc");
+	*va = (void *)iova;
+	if (unlikely(table == 0))
+		return false;
+	return likely(
+		(want & ~__atomic_load_n((const uint64_t *)(table & ~low) + i, __ATOMIC_ACQUIRE)) ==
+		0);
+}
+
+/** Up to four requests, some of which the index may not answer: a bit for each of those. */
+static __rte_noinline uint64_t iotlb_plain_some(const struct moat_pt_granule *granules,
+	const uint64_t iova[], uint64_t want, void *va[], unsigned int n)
+{
+	uint64_t left = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		left |= (uint64_t)!iotlb_plain_one(granules, iova[i], IOTLB_GRANULE_SHIFT,
+				MOAT_PAGE_MASK, want, &va[i])
+			<< i;
+	return left;
+}
+
+/** All requests by the index: a bit for each that it does not answer. */
+IOTLB_INLINE uint64_t iotlb_plain_all(const struct moat_pt_granule *granules, const uint64_t iova[],
+	uint64_t shift, uint64_t low, uint64_t want, void *va[], unsigned int n)
+{
+	uint64_t left = 0;
+	unsigned int i = 0;
+
+	for (; i + 4 <= n; i += 4) {
+		const uint64_t *from = &iova[i];
+		void **to = &va[i];
+
+		if (unlikely(!(iotlb_plain_one(granules, from[0], shift, low, want, &to[0]) &&
+			    iotlb_plain_one(granules, from[1], shift, low, want, &to[1]) &&
+			    iotlb_plain_one(granules, from[2], shift, low, want, &to[2]) &&
+			    iotlb_plain_one(granules, from[3], shift, low, want, &to[3]))))
+			left |= iotlb_plain_some(granules, from, want, to, 4) << i;
+	}
+	if (i < n)
+		left |= iotlb_plain_some(granules, &iova[i], want, &va[i], n - i) << i;
+	return left;
+}
+
+/** The whole of a bulk look-up whose requests are all plain. */
+IOTLB_INLINE uint64_t iotlb_plain(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
+	uint64_t shift, uint64_t low, unsigned int n, enum moat_prot prot, void *va[])
+{
+	/* acquire: deltas loaded below are no older than this count */
+	uint64_t moves = atomic_load_explicit(&tlb->pt->moves, memory_order_acquire);
+	uint64_t left = iotlb_plain_all(tlb->granules, iova, shift, low,
+		(uint64_t)prot | MOAT_SS_LIN, va, n);
+
+	/* relaxed: the acquires keep it behind the entries */
+	if (unlikely(atomic_load_explicit(&tlb->pt->moves, memory_order_relaxed) != moves))
+		return iotlb_bulk_scalar.fn(tlb, iova, len, n, prot, va);
+	tlb->hits += n;
+	if (likely(left == 0))
+		return iotlb_bulk_all(n);
+	return iotlb_bulk_rest(tlb, iova, len, n, prot, va, left);
+}
+
+#endif /* IOTLB_PLAIN_H */
