@@ -10,6 +10,7 @@
 
 #include <rte_eal.h>
 
+#include "../lib/iotlb/iotlb_bulk.h"
 #include "harness.h"
 
 uint64_t moat_bench_overhead;
@@ -56,6 +57,11 @@ int moat_bench_eal(void)
 uint64_t moat_bench_tsc_hz(void)
 {
 	return tsc_hz;
+}
+
+const char *moat_bench_bulk(void)
+{
+	return iotlb_bulk->name;
 }
 
 /* Against the clock, over 20 ms: within a part in a thousand. */

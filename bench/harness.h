@@ -21,6 +21,9 @@ extern char moat_bench_reason[256];  /* moat_bench_skip()'s sentence */
 
 void moat_bench_calibrate(void);
 
+/** The instruction set that look-ups in bulk take on this machine. */
+const char *moat_bench_bulk(void);
+
 /** Hardware counters of the calling thread; none where the machine or the kernel refuses them. */
 struct moat_bench_counters {
 	int fd[3];

@@ -205,6 +205,7 @@ int main(int argc, char **argv)
 			add(b, b->args[i], std::string(b->name) + "/" + std::to_string(b->args[i]));
 	}
 	benchmark::AddCustomContext("tsc_hz", std::to_string(moat_bench_tsc_hz()));
+	benchmark::AddCustomContext("translate_bulk", moat_bench_bulk());
 	benchmark::Initialize(&argc, argv);
 	if (benchmark::ReportUnrecognizedArguments(argc, argv))
 		return 1;

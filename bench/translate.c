@@ -9,8 +9,8 @@
 
 #include <urcu-qsbr.h>
 
+#include "../lib/iotlb/iotlb_bulk.h"
 #include "moat_bench.h"
-#include "moat_iotlb.h"
 #include "translate.h"
 
 /* ------------------------------------------------------------------------------ the domain */
@@ -29,15 +29,19 @@ struct domain {
 struct what {
 	uint64_t size;
 	enum { QUIET, SAME_DOMAIN, OTHER_DOMAIN } unmaps; /* where another core does meanwhile */
+	const struct iotlb_bulk *variant; /* NULL: the one that moat_iotlb_translate_bulk() takes */
 };
 
 static int make(struct moat_bench_run *run)
 {
 	const struct what *what = run->param;
 	struct moat_pt_conf conf = { .levels = 4, .leaf_sizes = MOAT_2M_SIZE, .coherent = true };
-	struct domain *d = aligned_alloc(64, (sizeof(*d) + 63) / 64 * 64);
 	uint64_t pages = (uint64_t)run->arg;
+	struct domain *d;
 
+	if (what->variant != NULL && !what->variant->supported())
+		return moat_bench_skip("this processor lacks %s", what->variant->name);
+	d = aligned_alloc(64, (sizeof(*d) + 63) / 64 * 64);
 	if (d == NULL || moat_pt_pool_create(NULL, &d->pool) != 0)
 		return moat_bench_skip("no memory");
 	urcu_qsbr_register_thread();
@@ -90,6 +94,23 @@ static void bulk(struct moat_bench_run *run, uint64_t n)
 	for (uint64_t k = 0; k < n; k++) {
 		for (unsigned int i = 0; i < BENCH_KEYS; i += 32) {
 			if (moat_iotlb_translate_bulk(&d->tlb, &d->iova[i], 64, 32, MOAT_W, va) !=
+				UINT32_MAX)
+				abort();
+			moat_bench_use((uintptr_t)va);
+		}
+	}
+}
+
+/* The same with each instruction set, to see what each is worth. */
+static void bulk_variant(struct moat_bench_run *run, uint64_t n)
+{
+	const struct what *what = run->param;
+	struct domain *d = run->ctx;
+	void *va[32];
+
+	for (uint64_t k = 0; k < n; k++) {
+		for (unsigned int i = 0; i < BENCH_KEYS; i += 32) {
+			if (what->variant->fn(&d->tlb, &d->iova[i], 64, 32, MOAT_W, va) !=
 				UINT32_MAX)
 				abort();
 			moat_bench_use((uintptr_t)va);
@@ -222,6 +243,15 @@ BENCH(single_4k, "translate/single/4k", p4k, single, 1, 64, 512, 2048, 65536);
 BENCH(single_2m, "translate/single/2m", p2m, single, 1, 64, 512, 2048, 65536);
 BENCH(bulk_4k, "translate/bulk32/4k", p4k, bulk, 1, 64, 512, 2048, 65536);
 BENCH(bulk_2m, "translate/bulk32/2m", p2m, bulk, 1, 64, 512, 2048, 65536);
+#define VARIANT(id, name)                                                 \
+	static const struct what variant_##id = { .size = MOAT_PAGE_SIZE, \
+		.variant = &iotlb_bulk_##id };                            \
+	BENCH(bulk_##id, "translate/bulk32_" name "/4k", variant_##id, bulk_variant, 512, 65536)
+VARIANT(scalar, "scalar");
+VARIANT(sse42, "sse4.2");
+VARIANT(avx2, "avx2");
+VARIANT(avx512, "avx512");
+
 BENCH(miss_4k, "translate/miss", p4k, miss, 512, 65536);
 BENCH(walk_4k, "peer/walk", p4k, walk, 512, 65536);
 
