@@ -78,27 +78,29 @@ int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
 /** Number of a flushed batch on its lane: 2, 3, ... It is done when <= lane->done; 0 is none. */
 typedef uint64_t moat_ticket_t;
 
-#define MOAT_LANE_BATCHES 64 /* in flight at most; a power of two */
-#define MOAT_LANE_WINDOWS 40 /* classes of exposure, by the power of two of TSC cycles */
+#define MOAT_LANE_BATCHES  64 /* in flight at most; a power of two */
+#define MOAT_LANE_TOGETHER 4  /* tickets that one submission serves at most */
+#define MOAT_LANE_WINDOWS  40 /* classes of exposure, by the power of two of TSC cycles */
 
-/** A batch of unmaps from the first page gathered to the ticket done. */
+/** A batch of unmaps from the first page gathered to the ticket done. What a burst of one run touches
+ * is its first two lines. */
 struct moat_batch {
-	struct moat_gather gather;
-	struct moat_pt_freed freed; /* table pages to retire */
+	int64_t seq;                /* of the queue; 0: nothing to wait for */
+	uint64_t token;             /* of domain->readers; 0: no other reader */
 	uint32_t nr_iovas;          /* ranges to give back to the allocator */
+	uint32_t exposed;           /* pages handed on before the ticket ... */
+	uint64_t exposed_since;     /* ... from this TSC on; mode deferred */
+	struct moat_pt_freed freed; /* table pages to retire */
+	struct moat_gather gather;
 	struct moat_range iovas[MOAT_GATHER_RUNS];
-	uint32_t exposed;       /* pages handed on before the ticket ... */
-	uint64_t exposed_since; /* ... from this TSC on; mode deferred */
-	int64_t seq;            /* of the queue; 0: nothing to wait for */
-	uint64_t token;         /* of domain->readers; 0: no other reader */
-};
+} __rte_cache_aligned;
 
 struct moat_lane_stats {
 	uint64_t pages_mapped;
 	uint64_t pages_unmapped;
 	uint64_t descriptors; /* wait descriptors not counted */
-	uint64_t flushes;     /* = wait descriptors = tickets */
-	uint64_t full;        /* flushes refused by a full queue */
+	uint64_t flushes; /* submissions, each with a wait descriptor; of one ticket or of some */
+	uint64_t full;    /* submissions refused by a full queue */
 	uint64_t retried; /* batches that the unit failed and that were submitted again, wider */
 	/* Pages handed on before their ticket was done, and for how long devices could reach them. */
 	uint64_t exposed_pages;
@@ -112,7 +114,9 @@ struct moat_lane {
 	struct moat_iotlb iotlb;
 	struct moat_domain *domain;
 	moat_ticket_t done;    /* every ticket up to this one is done */
+	moat_ticket_t sent;    /* every ticket up to this one has been submitted */
 	moat_ticket_t flushed; /* last ticket given out; batch[flushed % N] is the one gathering */
+	int64_t through;       /* the unit was last found through up to here */
 	struct moat_iova_cache *iovas;
 	struct moat_lane_stats stats;
 	unsigned int reader; /* thread id in domain->readers */
@@ -152,11 +156,19 @@ int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
 int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len);
 
 /**
- * Submit what is gathered.
- * @return its ticket; the last ticket when nothing was gathered; 0 when queue or lane is full:
- *   nothing is lost, poll and call again. Data path.
+ * Close what is gathered, and submit it: at once when nothing of this lane is at the unit, else with
+ * its neighbours. While the unit is at work, up to MOAT_LANE_TOGETHER tickets go as one batch, neighbours
+ * in IOVA as one run, with one wait descriptor: what waits is submitted by the flush that makes it so
+ * many, or by the poll that finds the unit through, whichever comes first. So a lone burst never waits
+ * for company, and a stream of them costs the queue a fraction.
+ * @return its ticket; the last ticket when nothing was gathered; 0 when the lane is full (or a unit
+ *   that owns its tables refuses): nothing is lost, poll and call again. A full queue is tried again by
+ *   each poll. Data path.
  */
 moat_ticket_t moat_lane_flush(struct moat_lane *lane);
+
+/** Submit now what moat_lane_flush() keeps for company: for who will do nothing but wait. Data path. */
+void moat_lane_send(struct moat_lane *lane);
 
 /**
  * A quiescent state of this lane (it holds no translation and no pointer from one), and: find

@@ -78,6 +78,7 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain)
 	memset(lane, 0, sizeof(*lane));
 	lane->domain = domain;
 	lane->done = 1; /* so that 0 is never a ticket */
+	lane->sent = 1;
 	lane->flushed = 1;
 	moat_iotlb_init(&lane->iotlb, domain->pt);
 	if (reader_alloc(impl, &lane->reader) != 0) {
@@ -303,25 +304,92 @@ int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len)
 
 /* -------------------------------------------------------------------- submitting, completing */
 
-/* Queue the invalidations of a batch. `wide`: the unit has refused them once, take the domain. */
-static int64_t batch_submit(struct moat_lane *lane, struct moat_batch *batch, bool wide)
+/* Queue the invalidations of a gather. */
+static int64_t gather_submit(struct moat_lane *lane, const struct moat_gather *gather)
 {
 	struct moat_unit *unit = lane->domain->unit;
 	struct moat_qi_desc desc[LANE_DESCRIPTORS];
-	unsigned int n = 1;
-	int64_t seq;
+	unsigned int n =
+		moat_gather_encode(gather, &unit->caps.qi, lane->domain->did, desc, RTE_DIM(desc));
+	int64_t seq = moat_qi_submit(unit->qi, desc, n);
 
-	if (unlikely(wide))
-		desc[0] = moat_qi_iotlb_domain(lane->domain->did);
-	else
-		n = moat_gather_encode(&batch->gather, &unit->caps.qi, lane->domain->did, desc,
-			RTE_DIM(desc));
-	seq = moat_qi_submit(unit->qi, desc, n);
 	if (likely(seq > 0))
 		lane->stats.descriptors += n;
 	else
 		lane->stats.full++;
 	return seq;
+}
+
+/* The unit has refused a batch: the whole domain then. */
+static int64_t submit_wide(struct moat_lane *lane)
+{
+	struct moat_qi_desc all = moat_qi_iotlb_domain(lane->domain->did);
+	int64_t seq = moat_qi_submit(lane->domain->unit->qi, &all, 1);
+
+	if (likely(seq > 0))
+		lane->stats.descriptors++;
+	else
+		lane->stats.full++;
+	return seq;
+}
+
+/* As many of the closed batches as one gather holds. @return the ticket of the last of them */
+static __rte_noinline moat_ticket_t join(const struct moat_lane *lane, struct moat_gather *joined)
+{
+	moat_ticket_t last = lane->sent;
+
+	moat_gather_reset(joined);
+	while (last != lane->flushed && last - lane->sent < MOAT_LANE_TOGETHER) {
+		const struct moat_gather *g = &lane->batch[last % MOAT_LANE_BATCHES].gather;
+
+		if (joined->n + g->n > MOAT_GATHER_RUNS)
+			break;
+		for (uint32_t i = 0; i < g->n; i++)
+			moat_gather_add(joined, g->run[i].iova, g->run[i].len);
+		joined->whole |= g->whole;
+		joined->tables |= g->tables;
+		last++;
+	}
+	return last;
+}
+
+/* Submit the oldest of the closed batches, and those behind it that fit. @return 0 or why not */
+static int send(struct moat_lane *lane)
+{
+	struct moat_domain *domain = lane->domain;
+	const struct moat_gather *gather = &lane->batch[lane->sent % MOAT_LANE_BATCHES].gather;
+	moat_ticket_t last = lane->sent + 1;
+	struct moat_gather joined;
+	uint64_t token = 0;
+	int64_t seq;
+
+	if (last != lane->flushed) {
+		last = join(lane, &joined);
+		gather = &joined;
+	}
+	seq = gather_submit(lane, gather);
+	if (unlikely(seq < 0))
+		return (int)seq;
+	/* Other readers than this lane? Sequentially consistent, after the cleared entries: the
+	 * submission's atomic is between. With moat_lane_online(): a reader not counted here cannot
+	 * have seen the old entries. */
+	if (atomic_load(&domain->nr_readers) > (MOAT_MUTANT(FORGET_READER) || lane->online))
+		token = rte_rcu_qsbr_start(domain->readers);
+	lane->stats.flushes++;
+	MOAT_PROBE3(submit, domain->did, last, gather->pages);
+	for (; lane->sent != last; lane->sent++) {
+		struct moat_batch *batch = &lane->batch[lane->sent % MOAT_LANE_BATCHES];
+
+		batch->seq = seq;
+		batch->token = token;
+	}
+	return 0;
+}
+
+void moat_lane_send(struct moat_lane *lane)
+{
+	while (lane->sent != lane->flushed && send(lane) == 0)
+		;
 }
 
 /* A unit that owns its tables: one call for each run of neighbours, in whatever order they came; on
@@ -343,32 +411,34 @@ static int batch_call(struct moat_lane *lane, struct moat_batch *batch)
 	return 0;
 }
 
-/* @return 0, or why the batch could not be submitted: -EAGAIN for a full queue */
-static int lane_flush(struct moat_lane *lane)
+/* A unit that owns its tables: what is flushed is unmapped; a ticket then waits for readers only. */
+static int flush_call(struct moat_lane *lane, struct moat_batch *batch)
 {
 	struct moat_domain *domain = lane->domain;
-	struct moat_batch *batch = gathering(lane);
-	int rc;
+	int rc = batch_call(lane, batch);
 
-	if (lane->flushed - lane->done >= MOAT_LANE_BATCHES || moat_gather_empty(&batch->gather))
-		return 0;
-	if (unlikely(domain->unit->caps.owns_tables)) {
-		rc = batch_call(lane, batch);
-		if (rc != 0)
-			return rc;
-	} else {
-		batch->seq = batch_submit(lane, batch, false);
-		if (unlikely(batch->seq < 0))
-			return (int)batch->seq;
-	}
-	/* Other readers than this lane? Sequentially consistent, after the cleared entries: the
-	 * submission's atomic is between. With moat_lane_online(): a reader not counted here cannot
-	 * have seen the old entries. */
-	if (atomic_load(&domain->nr_readers) > (MOAT_MUTANT(FORGET_READER) || lane->online))
+	if (rc != 0)
+		return rc;
+	if (atomic_load(&domain->nr_readers) > lane->online) /* as in send() */
 		batch->token = rte_rcu_qsbr_start(domain->readers);
 	lane->stats.flushes++;
 	MOAT_PROBE3(submit, domain->did, lane->flushed + 1, batch->gather.pages);
+	lane->sent = ++lane->flushed;
+	return 0;
+}
+
+/* @return 0, or why the batch could not be closed */
+static int lane_flush(struct moat_lane *lane)
+{
+	struct moat_batch *batch = gathering(lane);
+
+	if (lane->flushed - lane->done >= MOAT_LANE_BATCHES || moat_gather_empty(&batch->gather))
+		return 0;
+	if (unlikely(lane->domain->unit->caps.owns_tables))
+		return flush_call(lane, batch);
 	lane->flushed++;
+	if (lane->sent == lane->done || lane->flushed - lane->sent >= MOAT_LANE_TOGETHER)
+		send(lane);
 	return 0;
 }
 
@@ -419,13 +489,17 @@ static bool unit_done(struct moat_lane *lane, struct moat_batch *batch)
 	if (batch->seq == 0)
 		return true;
 	if (likely(batch->seq > 0)) {
-		if (!moat_qi_done(qi, batch->seq) && !MOAT_MUTANT(TICKET_BEFORE_UNIT))
-			return false;
+		/* Of tickets that went together, the first asks. */
+		if (batch->seq > lane->through) {
+			if (!moat_qi_done(qi, batch->seq) && !MOAT_MUTANT(TICKET_BEFORE_UNIT))
+				return false;
+			lane->through = batch->seq;
+		}
 		if (likely(!moat_qi_failed(qi, batch->seq)))
 			return true;
 		lane->stats.retried++;
 	}
-	batch->seq = batch_submit(lane, batch, true);
+	batch->seq = submit_wide(lane);
 	return false;
 }
 
@@ -442,7 +516,7 @@ moat_ticket_t moat_lane_poll(struct moat_lane *lane)
 		rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
 		rcu_quiescent_state();
 	}
-	while (lane->done != lane->flushed) {
+	while (lane->done != (MOAT_MUTANT(KEPT_IS_DONE) ? lane->flushed : lane->sent)) {
 		struct moat_batch *batch = &lane->batch[lane->done % MOAT_LANE_BATCHES];
 
 		if (!unit_done(lane, batch) || !readers_done(lane, batch))
@@ -451,6 +525,9 @@ moat_ticket_t moat_lane_poll(struct moat_lane *lane)
 		lane->done++;
 		MOAT_PROBE2(ticket_done, lane->domain->did, lane->done);
 	}
+	/* The unit has nothing of ours any more: what waited for company has waited enough. */
+	if (lane->sent == lane->done && lane->sent != lane->flushed && !MOAT_MUTANT(KEPT_FOR_EVER))
+		send(lane);
 	return lane->done;
 }
 
@@ -479,6 +556,7 @@ int moat_lane_drain(struct moat_lane *lane)
 	while (!moat_gather_empty(&gathering(lane)->gather) || lane->done != lane->flushed) {
 		int rc = lane_flush(lane);
 
+		moat_lane_send(lane);
 		/* A unit that owns its tables has said what is wrong; asking on changes nothing. */
 		if (unlikely(rc != 0 && rc != -EAGAIN && lane->domain->unit->caps.owns_tables))
 			return rc;

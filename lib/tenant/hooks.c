@@ -96,6 +96,7 @@ static int wait_for_ticket(struct tenant_lcore *lc)
 	int rc;
 
 	moat_lane_flush(lc->lane);
+	moat_lane_send(lc->lane);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_SUBMIT);
 	lc->waits++;
 	rc = moat_lane_drain(lc->lane);

@@ -39,23 +39,39 @@ void tenant_held_destroy(struct tenant_held *held)
 	free(held);
 }
 
+/* `n` packets into or out of the ring, from free-running position `at` on. */
+static inline void ring_copy(struct tenant_held *held, uint32_t at, struct rte_mbuf *pkts[],
+	uint32_t n, bool in)
+{
+	uint32_t i = at % TENANT_HELD, first = RTE_MIN(n, TENANT_HELD - i);
+
+	if (in) {
+		memcpy(&held->pkts[i], pkts, first * sizeof(pkts[0]));
+		memcpy(held->pkts, &pkts[first], (n - first) * sizeof(pkts[0]));
+	} else {
+		memcpy(pkts, &held->pkts[i], first * sizeof(pkts[0]));
+		memcpy(&pkts[first], held->pkts, (n - first) * sizeof(pkts[0]));
+	}
+}
+
 static void hold(struct tenant_held *held, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n, moat_ticket_t ticket, uint64_t tsc)
 {
-	for (uint16_t i = 0; i < n; i++) {
-		if (unlikely(held->head - held->tail == TENANT_HELD)) {
-			/* The unit is far behind. As a NIC does: what does not fit is dropped (and
-			 * quarantined by the pool until its ticket is done). */
-			rte_pktmbuf_free_bulk(&pkts[i], n - i);
-			lc->overrun += n - i;
-			break;
-		}
-		held->pkts[held->head++ % TENANT_HELD] = pkts[i];
+	uint32_t room = TENANT_HELD - (held->head - held->tail), b;
+
+	if (unlikely(n > room)) {
+		/* The unit is far behind. As a NIC does: what does not fit is dropped (and quarantined
+		 * by the pool until its ticket is done). */
+		rte_pktmbuf_free_bulk(&pkts[room], n - room);
+		lc->overrun += n - room;
+		n = (uint16_t)room;
 	}
-	held->bursts[held->burst_head % TENANT_HELD].ticket = ticket;
-	held->bursts[held->burst_head % TENANT_HELD].end = held->head;
-	held->bursts[held->burst_head % TENANT_HELD].tsc = tsc;
-	held->burst_head++;
+	ring_copy(held, held->head, pkts, n, true);
+	held->head += n;
+	b = held->burst_head++ % TENANT_HELD;
+	held->bursts[b].ticket = ticket;
+	held->bursts[b].end = held->head;
+	held->bursts[b].tsc = tsc;
 }
 
 /* Hand out packets whose ticket is done, at most `max`. */
@@ -65,13 +81,15 @@ static uint16_t hand_on(struct tenant_held *held, struct tenant_lcore *lc, struc
 	uint16_t n = 0;
 
 	while (held->burst_tail != held->burst_head && n < max) {
-		uint32_t b = held->burst_tail % TENANT_HELD;
+		uint32_t b = held->burst_tail % TENANT_HELD, k;
 
 		if (!moat_lane_done(lc->lane, held->bursts[b].ticket) &&
 			!MOAT_MUTANT(PIPELINED_EARLY))
 			break;
-		while (held->tail != held->bursts[b].end && n < max)
-			pkts[n++] = held->pkts[held->tail++ % TENANT_HELD];
+		k = RTE_MIN(held->bursts[b].end - held->tail, (uint32_t)max - n);
+		ring_copy(held, held->tail, &pkts[n], k, false);
+		held->tail += k;
+		n += (uint16_t)k;
 		if (held->tail != held->bursts[b].end)
 			break;
 		if (now != 0 && now - held->bursts[b].tsc > lc->delay_max)

@@ -7,8 +7,9 @@
 /*
  * One lcore's ready buffers: a bit for each buffer of the pool. Buffers come back in whatever order the
  * traffic made of them, and go out in the pool's: that keeps neighbours together for good, which is what
- * makes a burst one run and its invalidation one descriptor. A cursor goes round, so that a buffer rests
- * while the others have their turn and its neighbours come back meanwhile.
+ * makes a burst one run and its invalidation one descriptor. A cursor goes on when its word is used up, so
+ * that a buffer rests until its neighbours have come back, too; where 64 of them have, they are the next to
+ * go out, because their headers are the ones that are still in the processor's cache.
  */
 
 #include <string.h>
@@ -29,6 +30,8 @@ static inline void tenant_stock_add(struct tenant_stock *s, uint32_t first, uint
 		uint32_t at = first % 64, k = RTE_MIN(n, 64 - at);
 
 		s->bits[first / 64] |= (k == 64 ? UINT64_MAX : (UINT64_C(1) << k) - 1) << at;
+		if (s->bits[first / 64] == UINT64_MAX)
+			s->cursor = first / 64;
 		first += k;
 		n -= k;
 	}
