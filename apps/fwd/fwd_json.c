@@ -137,6 +137,11 @@ static void write_tenant(FILE *f, const struct fwd_run_tenant *t)
 		per(moat_cost_mapping(&s.stats.cost), n),
 		per(s.stats.cost.cycles[MOAT_STAGE_APPLICATION], n),
 		per(s.stats.cost.cycles[MOAT_STAGE_DEVICE], n));
+	fprintf(f,
+		"     \"stopwatch\": {\"marks\": %.3f, \"cycles_per_mark\": %.1f, "
+		"\"share\": %.5f},\n",
+		per(s.stats.cost.marks, n), moat_cost_per_mark(),
+		moat_cost_overhead(&s.stats.cost, moat_cost_per_mark()));
 	write_counts(f, &s.stats, n);
 	write_bursts(f, t);
 	write_mode(f, t, &s.stats);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  */
+#include <stdlib.h>
+
 #include "moat_cost.h"
 
 RTE_DEFINE_PER_LCORE(struct moat_cost_watch, moat_cost_watch);
@@ -54,6 +56,7 @@ void moat_cost_add(struct moat_cost *sum, const struct moat_cost *cost)
 		sum->cycles[i] += read_counter(&cost->cycles[i]);
 	sum->packets += read_counter(&cost->packets);
 	sum->bursts += read_counter(&cost->bursts);
+	sum->marks += read_counter(&cost->marks);
 }
 
 uint64_t moat_cost_mapping(const struct moat_cost *cost)
@@ -63,4 +66,46 @@ uint64_t moat_cost_mapping(const struct moat_cost *cost)
 	for (unsigned int i = 0; i < MOAT_STAGES_MAPPING; i++)
 		sum += read_counter(&cost->cycles[i]);
 	return sum;
+}
+
+uint64_t moat_cost_busy(const struct moat_cost *cost)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < MOAT_STAGES; i++)
+		if (i != MOAT_STAGE_IDLE)
+			sum += read_counter(&cost->cycles[i]);
+	return sum;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+double moat_cost_per_mark(void)
+{
+	enum { SERIES = 21, MARKS = 100 };
+	struct moat_cost_watch watch = { .on = true };
+	struct moat_cost cost = { .packets = 0 };
+	uint64_t took[SERIES];
+
+	for (unsigned int i = 0; i < SERIES; i++) {
+		uint64_t begin = rte_rdtsc();
+
+		for (unsigned int k = 0; k < MARKS; k++)
+			moat_cost_mark(&watch, &cost, (enum moat_stage)(k % MOAT_STAGES_MAPPING));
+		took[i] = rte_rdtsc() - begin;
+	}
+	qsort(took, SERIES, sizeof(took[0]), by_value);
+	return (double)took[SERIES / 2] / MARKS;
+}
+
+double moat_cost_overhead(const struct moat_cost *cost, double per_mark)
+{
+	uint64_t busy = moat_cost_busy(cost);
+
+	return busy == 0 ? 0 : (double)read_counter(&cost->marks) * per_mark / (double)busy;
 }

@@ -58,6 +58,7 @@ struct moat_cost {
 	uint64_t cycles[MOAT_STAGES];
 	uint64_t packets;
 	uint64_t bursts;                    /* not empty */
+	uint64_t marks;                     /* readings of the stopwatch */
 	struct moat_cost_bursts *per_burst; /* NULL: not kept */
 } __rte_cache_aligned;
 
@@ -111,6 +112,7 @@ static inline void moat_cost_mark(struct moat_cost_watch *watch, struct moat_cos
 
 		cost->cycles[stage] += now - watch->last - device;
 		cost->cycles[MOAT_STAGE_DEVICE] += device;
+		cost->marks++;
 		watch->last = now;
 		watch->device += device;
 		if (unlikely(watch->counted != NULL))
@@ -137,6 +139,13 @@ static inline void moat_cost_burst(const struct moat_cost_watch *watch, struct m
 void moat_cost_add(struct moat_cost *sum, const struct moat_cost *cost);
 /** Driver-side mapping cycles: the stages before MOAT_STAGES_MAPPING. Any thread. */
 uint64_t moat_cost_mapping(const struct moat_cost *cost);
+/** Cycles of all stages but MOAT_STAGE_IDLE. */
+uint64_t moat_cost_busy(const struct moat_cost *cost);
+/** What a mark itself takes on this processor, in TSC cycles: the median of some series. They are within
+ * the stages, not beside them. Some 50 us; control path. */
+double moat_cost_per_mark(void);
+/** What part of moat_cost_busy() the marks took, 0 to 1, where one takes `per_mark` cycles. */
+double moat_cost_overhead(const struct moat_cost *cost, double per_mark);
 
 #ifdef __cplusplus
 }

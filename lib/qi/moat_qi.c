@@ -34,7 +34,9 @@
  *    both are sequentially consistent, so at least one sees the other. (And whoever polls rings
  *    too when it finds something to ring.)
  * 4. Complete. The status word is the low half of the last position that the unit is through with;
- *    `completed` is its monotonic extension to 64 bits. A region's sequence number is its end.
+ *    `completed` is its monotonic extension to 64 bits, brought up to date by who looks for room: once
+ *    a lap, so that those who only ask for completion read the unit's word and no other that anybody
+ *    writes. A region's sequence number is its end.
  *
  * Nobody ever waits for a stalled owner. When `bell` has stood at a region that is not published
  * for STALL_CYCLES, any lcore that polls becomes the ringer and *steps over*: RESERVED -> ABANDONED
@@ -391,14 +393,24 @@ static __rte_noinline bool done_slow(struct moat_qi *qi, uint64_t seq)
 	return false;
 }
 
+/* Do `completed`, which lags by a lap at most, or the status word alone say that `seq` is done? The low 32
+ * bits order what lies less than half of 2^32 beyond `completed`; the rest is for qi_refresh(). */
+static inline bool known_done(struct moat_qi *qi, uint64_t seq)
+{
+	/* acquire, both: what the caller reuses now, the unit was through with before; and the first,
+	 * so that the status word is not older */
+	uint64_t done = atomic_load_explicit(&qi->completed, memory_order_acquire);
+	uint32_t raw = atomic_load_explicit(qi->status, memory_order_acquire);
+
+	return seq <= done || (seq - done <= INT32_MAX && (int32_t)(raw - (uint32_t)seq) >= 0);
+}
+
 bool moat_qi_done(struct moat_qi *qi, int64_t seq)
 {
 	if (MOAT_MUTANT(DONE_EARLY)) /* told to the unit is taken for done by the unit */
 		return atomic_load(&qi->bell) >> 1 >= (uint64_t)seq;
-	/* acquire: what the caller reuses now, the unit was through with before */
-	if (likely(atomic_load_explicit(&qi->completed, memory_order_acquire) >= (uint64_t)seq))
-		return true;
-	return qi_refresh(qi) >= (uint64_t)seq || done_slow(qi, (uint64_t)seq);
+	return likely(known_done(qi, (uint64_t)seq)) || qi_refresh(qi) >= (uint64_t)seq ||
+		done_slow(qi, (uint64_t)seq);
 }
 
 static uint64_t now_us(void)

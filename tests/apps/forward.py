@@ -28,7 +28,7 @@ UNIT = "[unit soft0]\nkind = soft\nargs = oracle=1\n"
 FIELDS = {
     "unit": {"kind", "descriptors", "waits", "pages", "stale_dma", "faults", "doorbells", "tables_allocated", "tables_freed"},
     "tenant": {"name", "mode", "rx_packets", "tx_packets", "drops", "faults", "cycles_per_packet", "iotlb", "per_packet",
-               "bursts"},
+               "bursts", "stopwatch"},
     "cycles_per_packet": {"map", "translate", "unmap", "submit", "wait", "reclaim", "copy", "total", "application",
                           "device"},
 }

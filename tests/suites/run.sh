@@ -55,6 +55,7 @@ for name, tenant in tenants.items():
     assert abs(sum(cost[stage] for stage in stages) - cost["total"]) <= 0.01 * cost["total"] + 1, cost
     assert cost["total"] > 0 and cost["application"] > 0, cost
     assert tenant["iotlb"]["hits"] > 0, tenant
+    assert tenant["stopwatch"]["marks"] > 0 and 0 < tenant["stopwatch"]["share"] <= 0.02, tenant["stopwatch"]
 for stage in stages:
     assert tenants["blue"]["cycles_per_packet"][stage] > 0, (stage, tenants["blue"])
 PY

@@ -87,6 +87,44 @@ static void pipelined_holds_a_packet_until_no_device_reaches_it(void **state)
 	rig_close(r);
 }
 
+/* A burst is one run, so one descriptor, one wait and one doorbell; fewer where the unit is slow. */
+static void a_burst_costs_the_queue(const char *unit_args, unsigned int bursts, uint64_t least)
+{
+	struct rig *r = open_mode(MOAT_PIPELINED, unit_args, 1024);
+	struct moat_softvtd_stats before = rig_unit_stats(r), after;
+	struct rte_mbuf *m[BURST];
+	uint64_t got = 0;
+
+	for (unsigned int i = 0; i < bursts || got != (uint64_t)bursts * BURST; i++) {
+		uint16_t n;
+
+		if (i < bursts)
+			arrive_numbered(r, 0, 0, BURST);
+		n = rte_eth_rx_burst(r->port, 0, m, BURST);
+		got += n;
+		rte_pktmbuf_free_bulk(m, n);
+		moat_tenant_poll(r->tenant);
+		assert_in_range(i, 0, PATIENCE);
+	}
+	after = rig_unit_stats(r);
+	assert_in_range(after.descriptors[MOAT_QI_IOTLB] - before.descriptors[MOAT_QI_IOTLB], least,
+		bursts);
+	assert_in_range(after.waits - before.waits, least, bursts);
+	assert_in_range(after.doorbells - before.doorbells, least, bursts);
+	no_stale(r);
+	rig_close(r);
+}
+
+static void pipelined_takes_one_descriptor_wait_and_doorbell_a_burst(void **state)
+{
+	a_burst_costs_the_queue("oracle=1,prefetch=0,jitter=0,linger=0", 1000, 1000);
+}
+
+static void and_fewer_on_a_slow_unit(void **state)
+{
+	a_burst_costs_the_queue(UNIT_ADVERSARY, 1000, 1000 / MOAT_LANE_TOGETHER);
+}
+
 static void pipelined_keeps_the_order_of_each_queue(void **state)
 {
 	struct rig *r = open_mode(MOAT_PIPELINED, UNIT_ADVERSARY, 2048);
@@ -612,6 +650,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pipelined_holds_a_packet_until_no_device_reaches_it),
+		cmocka_unit_test(pipelined_takes_one_descriptor_wait_and_doorbell_a_burst),
+		cmocka_unit_test(and_fewer_on_a_slow_unit),
 		cmocka_unit_test(pipelined_keeps_the_order_of_each_queue),
 		cmocka_unit_test(pipelined_strands_no_packet_of_a_queue_gone_quiet),
 		cmocka_unit_test(pipelined_reports_the_longest_delay),
