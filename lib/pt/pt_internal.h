@@ -267,7 +267,7 @@ struct pt_run_ops {
 	unsigned int (*find_zero)(const uint64_t *e, unsigned int n);
 	/** Index of the first entry that is no superpage leaf; `n` without one. */
 	unsigned int (*find_no_leaf)(const uint64_t *e, unsigned int n);
-	/** e[k] = first + k * stride */
+	/** e[k] = first + k * stride; `stride`, a page's size, is below 2^32 */
 	void (*fill)(uint64_t *e, unsigned int n, uint64_t first, uint64_t stride);
 	void (*zero)(uint64_t *e, unsigned int n);
 	/** Make `n` granules say `table` and `delta`; those that do already are not written.
@@ -275,6 +275,15 @@ struct pt_run_ops {
 	bool (*granules)(struct moat_pt_granule *g, unsigned int n, uintptr_t table,
 		uintptr_t delta);
 };
+/* ThreadSanitizer takes a vector access for a plain one, and the walkers' loads would race with it.
+ * Its builds use the scalar variant, whose accesses are atomic for the compiler too. */
+#if defined(__SANITIZE_THREAD__)
+#define PT_RUN_VECTOR 0
+#else
+#define PT_RUN_VECTOR 1
+extern const struct pt_run_ops pt_run_avx512; /* pt_run_avx512.c; the others are in pt_run.c */
+#endif
+extern const struct pt_run_ops pt_run_scalar;
 extern const struct pt_run_ops *const pt_run_variants[]; /* best first, NULL at the end */
 extern const struct pt_run_ops *pt_run;                  /* the best that this machine has */
 

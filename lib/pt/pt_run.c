@@ -5,14 +5,6 @@
 
 #include "pt_internal.h"
 
-/* ThreadSanitizer takes a vector access for a plain one, and the walkers' loads would race with it.
- * Its builds use the scalar variant, whose accesses are atomic for the compiler too. */
-#if defined(__SANITIZE_THREAD__)
-#define PT_RUN_VECTOR 0
-#else
-#define PT_RUN_VECTOR 1
-#endif
-
 /* ---------------------------------------------------------------------------------- scalar */
 
 static bool always(void)
@@ -80,7 +72,7 @@ static bool scalar_granules(struct moat_pt_granule *g, unsigned int n, uintptr_t
 	return moved;
 }
 
-static const struct pt_run_ops scalar = {
+const struct pt_run_ops pt_run_scalar = {
 	.name = "scalar",
 	.supported = always,
 	.find_nonzero = scalar_find_nonzero,
@@ -253,12 +245,13 @@ static const struct pt_run_ops avx2 = {
 
 const struct pt_run_ops *const pt_run_variants[] = {
 #if PT_RUN_VECTOR
+	&pt_run_avx512,
 	&avx2,
 #endif
-	&scalar,
+	&pt_run_scalar,
 	NULL,
 };
-const struct pt_run_ops *pt_run = &scalar;
+const struct pt_run_ops *pt_run = &pt_run_scalar;
 
 __attribute__((constructor)) static void choose(void)
 {

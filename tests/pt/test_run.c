@@ -86,7 +86,7 @@ static void every_variant_finds_the_same_entry(void **state)
 static void write_at(const struct pt_run_ops *ops, unsigned int at, unsigned int n)
 {
 	static uint64_t e[N] __rte_aligned(64), expect[N];
-	uint64_t first = rnd(UINT64_MAX), stride = rnd(2) ? MOAT_PAGE_SIZE : rnd(UINT64_MAX);
+	uint64_t first = rnd(UINT64_MAX), stride = rnd(2) ? MOAT_PAGE_SIZE : rnd(UINT32_MAX);
 
 	for (unsigned int i = 0; i < N; i++)
 		expect[i] = e[i] = rnd(UINT64_MAX);
