@@ -4,7 +4,7 @@
 #
 # suite: Debian's own testpmd, unmodified, forwards through net_moat
 # needs: run
-# limit: 120
+# limit: 240
 
 . tests/lib.sh
 
@@ -77,4 +77,12 @@ if [ -n "$taken" ] && [ "$taken" = "$told" ]; then
 	t_pass "doc/net.md has net_moat's arguments, all of them and no others"
 else
 	t_fail "doc/net.md has net_moat's arguments, all of them and no others" "it takes $taken; the page has $told"
+fi
+
+# Rates are no test's business; that both programs forward on the same ports and the table is full, is.
+log=$MOAT_LOGS/$MOAT_SUITE/forward.log
+if bench/forward --rounds 1 --seconds 2 --least 0 >"$log" 2>&1 && [ "$(grep -c '%$' "$log")" = 7 ]; then
+	t_pass "bench/forward compares moat-fwd's modes with testpmd"
+else
+	t_fail "bench/forward compares moat-fwd's modes with testpmd" "$(tail -n 1 "$log")"
 fi
