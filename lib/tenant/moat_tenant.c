@@ -232,6 +232,7 @@ static int tear_down(struct moat_tenant *t)
 	while (t->nr_pools != 0)
 		tenant_pool_destroy(t->pools[--t->nr_pools]);
 	tenant_memory_destroy(t);
+	pthread_mutex_destroy(&t->lock);
 	free(t);
 	return 0;
 }
@@ -256,7 +257,7 @@ int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant *
 		t->conf.deferred_pages = 256;
 	if (t->conf.deferred_us == 0)
 		t->conf.deferred_us = 10000;
-	rte_spinlock_init(&t->lock);
+	pthread_mutex_init(&t->lock, NULL);
 	rc = moat_domain_create(conf->unit, &domain, &t->domain);
 	if (rc == 0)
 		rc = tenant_memory_create(t);

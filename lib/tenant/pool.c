@@ -167,12 +167,12 @@ static int put_and_wait(struct moat_pool *pool, void *const objs[], unsigned int
 	struct tenant_lcore *lc;
 	int rc;
 
-	rte_spinlock_lock(&t->lock);
+	pthread_mutex_lock(&t->lock);
 	lc = tenant_lcore(t);
 	rc = lc == NULL ? -ENOMEM : each_run(pool, lc, objs, n, unmap_run);
 	if (rc == 0)
 		rc = moat_lane_drain(lc->lane);
-	rte_spinlock_unlock(&t->lock);
+	pthread_mutex_unlock(&t->lock);
 	if (rc == 0)
 		rte_ring_enqueue_bulk(pool->stock, objs, n, NULL);
 	return rc;
@@ -258,11 +258,11 @@ static int get_shared(struct moat_pool *pool, void *objs[], unsigned int n)
 	struct tenant_lcore *lc;
 	int rc = -ENOBUFS;
 
-	rte_spinlock_lock(&t->lock);
+	pthread_mutex_lock(&t->lock);
 	lc = tenant_lcore(t);
 	if (lc != NULL && rte_ring_dequeue_bulk(pool->stock, objs, n, NULL) == n)
 		rc = each_run(pool, lc, objs, n, map_run) == 0 ? 0 : -EFAULT;
-	rte_spinlock_unlock(&t->lock);
+	pthread_mutex_unlock(&t->lock);
 	if (rc == -EFAULT)
 		put_and_wait(pool, objs, n);
 	return rc == 0 ? 0 : -ENOBUFS;

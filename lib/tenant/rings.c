@@ -88,9 +88,9 @@ int tenant_rings_sync(struct moat_tenant *t)
 		return moat_error(-ENOMEM, "tenant '%s': out of memory", t->name);
 	}
 	rte_memzone_walk(mark_memzone, &w);
-	rte_spinlock_lock(&t->lock);
+	pthread_mutex_lock(&t->lock);
 	rc = change(t, lc->lane, w.page);
-	rte_spinlock_unlock(&t->lock);
+	pthread_mutex_unlock(&t->lock);
 	free(w.page);
 	if (rc != 0)
 		return moat_error(rc, "tenant '%s': mapping its rings failed: %s", t->name,

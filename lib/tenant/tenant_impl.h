@@ -6,10 +6,11 @@
 
 /* What the files of lib/tenant share, and drivers/mempool through moat_pool.h. */
 
+#include <pthread.h>
+
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
-#include <rte_spinlock.h>
 
 #include "moat_memory.h"
 #include "moat_pool.h"
@@ -80,7 +81,7 @@ struct moat_tenant {
 	unsigned int nr_pools;
 	struct tenant_queue *queues[TENANT_QUEUES];
 	unsigned int nr_queues;
-	rte_spinlock_t lock; /* control path, and the slot of threads that are no EAL lcore */
+	pthread_mutex_t lock; /* control path, and the slot of threads that are no EAL lcore */
 	struct tenant_lcore *lcores[TENANT_SLOTS];
 };
 
