@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-#include "moat_base.h"
+#include "moat_pool.h"
 
 struct tenant_stock {
 	uint64_t *bits;
@@ -53,5 +53,14 @@ static inline uint32_t tenant_stock_take(struct tenant_stock *s, uint32_t max, u
 	s->ready -= *n;
 	return s->cursor * 64 + at;
 }
+
+/* One lcore's buffers: ready ones, and quarantined runs in the order of their tickets. */
+struct moat_pool_lcore {
+	struct tenant_stock stock;
+	uint32_t head, tail; /* free-running; a ring of quarantine_mask + 1 */
+	uint32_t quarantine_mask;
+	uint32_t quarantined; /* buffers; read by others as it is */
+	struct moat_quarantined *quarantine;
+} __rte_cache_aligned;
 
 #endif /* MOAT_TENANT_STOCK_H */

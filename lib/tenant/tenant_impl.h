@@ -134,7 +134,7 @@ int tenant_unmap(struct moat_tenant *t, struct moat_lane *lane, const void *va, 
 /* rings.c: map the memzones in the heap, unmap those that are gone. */
 int tenant_rings_sync(struct moat_tenant *t);
 
-/* pool.c */
+/* pool_make.c */
 void tenant_pool_destroy(struct moat_pool *pool);
 
 /* What the device may do with a buffer that the PMD was given to receive into, or to send. Mode
