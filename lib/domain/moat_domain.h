@@ -13,8 +13,8 @@
  * its shadow IOTLB. All calls on a lane come from one thread at a time.
  *
  * Unmapping is three steps: moat_lane_unmap() clears the entries and gathers the run;
- * moat_lane_flush() submits the batch and returns its *ticket*; moat_lane_poll() finds tickets
- * done. **When the ticket is done, no device and no lcore can reach the old mapping**: (a) the unit
+ * moat_lane_flush() submits the batch, at once or with the next few, and returns its *ticket*;
+ * moat_lane_poll() finds tickets done. **When the ticket is done, no device and no lcore can reach the old mapping**: (a) the unit
  * has completed every invalidation of the batch, and (b) every lane of the domain that reads has
  * polled since. Only then are the batch's IOVAs and table pages reused, and only then may the
  * caller hand on or reuse the buffer.
