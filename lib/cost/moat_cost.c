@@ -90,7 +90,7 @@ double moat_cost_per_mark(void)
 	enum { SERIES = 21, MARKS = 100 };
 	struct moat_cost_watch watch = { .on = true };
 	struct moat_cost cost = { .packets = 0 };
-	uint64_t took[SERIES];
+	uint64_t took[SERIES], median;
 
 	for (unsigned int i = 0; i < SERIES; i++) {
 		uint64_t begin = rte_rdtsc();
@@ -100,7 +100,8 @@ double moat_cost_per_mark(void)
 		took[i] = rte_rdtsc() - begin;
 	}
 	qsort(took, SERIES, sizeof(took[0]), by_value);
-	return (double)took[SERIES / 2] / MARKS;
+	median = took[SERIES / 2];
+	return (double)median / MARKS;
 }
 
 double moat_cost_overhead(const struct moat_cost *cost, double per_mark)
