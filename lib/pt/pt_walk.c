@@ -64,17 +64,42 @@ static inline int read_leaf(const uint64_t *table, unsigned int level, uint64_t 
 	return 0;
 }
 
+/* The same apart from its callers: their usual way has its registers to itself. */
+static __rte_noinline int read_any(const uint64_t *table, unsigned int level, uint64_t iova,
+	struct moat_pt_leaf *leaf)
+{
+	return read_leaf(table, level, iova, leaf);
+}
+
+/* Down from the root, to what most walks find: a 4 KiB page at its table's delta. False: something
+ * else, or nothing, in `*table` of `*level`. Only leaves have MOAT_SS_LIN; poison has it not. */
+static inline bool find_usual(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf,
+	const uint64_t **table, unsigned int *level)
+{
+	uint64_t entry;
+
+	*table = pt_impl(pt)->root;
+	*level = descend(table, pt->levels, iova);
+	if (unlikely(*level != 1))
+		return false;
+	entry = pt_load(&(*table)[pt_index(iova, 1)]);
+	if (unlikely(!(entry & MOAT_SS_LIN)))
+		return false;
+	fill_leaf(leaf, entry, iova, MOAT_PAGE_SIZE);
+	return true;
+}
+_Static_assert(!(MOAT_PT_POISON & MOAT_SS_LIN), "poison maps nothing");
+
 int moat_pt_walk(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf)
 {
-	const uint64_t *table = pt_impl(pt)->root;
+	const uint64_t *table;
 	unsigned int level;
 
 	if (unlikely(iova >= pt->limit))
 		return -ERANGE;
-	level = descend(&table, pt->levels, iova);
-	if (likely(level == 1)) /* its constants, instead of the level's */
-		return read_leaf(table, 1, iova, leaf);
-	return read_leaf(table, level, iova, leaf);
+	if (likely(find_usual(pt, iova, leaf, &table, &level)))
+		return 0;
+	return read_any(table, level, iova, leaf);
 }
 
 /* The virtual address of a 4 KiB page, from its table's metadata; 0 without one. */
@@ -140,24 +165,16 @@ static __rte_noinline int find_any(const struct moat_pt *pt, const uint64_t *tab
 
 int moat_pt_walk_va(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf, void **va)
 {
-	const uint64_t *table = pt_impl(pt)->root;
+	const uint64_t *table;
 	unsigned int level;
-	uint64_t entry;
 
 	if (unlikely(iova >= pt->limit))
 		return -ERANGE;
-	level = descend(&table, pt->levels, iova);
-	if (unlikely(level != 1))
+	if (unlikely(!find_usual(pt, iova, leaf, &table, &level)))
 		return find_any(pt, table, level, iova, leaf, va);
-	/* The usual case: a page at its table's delta. Nothing else has MOAT_SS_LIN, nor has poison. */
-	entry = pt_load(&table[pt_index(iova, 1)]);
-	if (unlikely(!(entry & MOAT_SS_LIN)))
-		return find_any(pt, table, 1, iova, leaf, va);
-	fill_leaf(leaf, entry, iova, MOAT_PAGE_SIZE);
 	*va = (void *)(iova + pt_delta(table));
 	return 0;
 }
-_Static_assert(!(MOAT_PT_POISON & MOAT_SS_LIN), "poison maps nothing");
 
 int moat_pt_find(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf, void **va,
 	bool *walked)
