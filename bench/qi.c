@@ -107,7 +107,7 @@ static void submit_body(struct moat_bench_run *run, uint64_t n)
 		k += stretch;
 		if (seq < 0)
 			abort();
-		u->queue.status = (uint32_t)seq;
+		u->queue.word.status = (uint32_t)seq;
 		if (!moat_qi_done(u->qi, seq))
 			abort();
 	}

@@ -17,44 +17,48 @@
 static void ring(void *ctx, uint64_t tail)
 {
 	struct bench_queue *q = ctx;
-	/* relaxed: one rings at a time, and those who wait look only at what is released below */
-	uint64_t pos = atomic_load_explicit(&q->pos, memory_order_relaxed), i = q->rung;
-	uint64_t due;
+	uint64_t pos = q->pos, i = q->rung, due;
 
 	q->tail = tail;
 	if (q->pace == BENCH_NEVER)
 		return;
 	pos += (tail / sizeof(struct moat_qi_desc) - pos) & (SLOTS - 1);
-	atomic_store_explicit(&q->pos, pos, memory_order_relaxed);
+	q->pos = pos;
 	if (q->pace == BENCH_AT_ONCE) {
 		/* release: whoever finds it done comes after it */
-		atomic_store_explicit(&q->status, (uint32_t)pos, memory_order_release);
+		atomic_store_explicit(&q->word.status, (uint32_t)pos, memory_order_release);
 		return;
 	}
-	due = rte_rdtsc() + BENCH_LATENCY;
-	if (i != 0)
-		due = RTE_MAX(due, q->ready_tsc[(i - 1) % SLOTS] + BENCH_STEP);
-	atomic_store_explicit(&q->ready_tsc[i % SLOTS], due, memory_order_relaxed);
-	atomic_store_explicit(&q->ready_pos[i % SLOTS], pos, memory_order_relaxed);
+	due = RTE_MAX(rte_rdtsc() + BENCH_LATENCY, q->last_due + BENCH_STEP);
+	q->last_due = due;
+	q->ready[i % SLOTS].tsc = due;
+	q->ready[i % SLOTS].pos = pos;
+	/* release: with the acquire of him who is the unit */
 	atomic_store_explicit(&q->rung, i + 1, memory_order_release);
 }
 
-/* Status writes that are due by now. Several may come here; the status only grows. */
+/* Status writes that are due by now, by one at a time, who then says when to look again: until that time
+ * a poll reads the line that has the status and nothing else. */
 static int poll_late(void *ctx)
 {
 	struct bench_queue *q = ctx;
-	uint64_t i = atomic_load_explicit(&q->read, memory_order_acquire), now = rte_rdtsc();
+	uint64_t now = rte_rdtsc(), i, rung;
 
-	while (i < atomic_load_explicit(&q->rung, memory_order_acquire) &&
-		atomic_load_explicit(&q->ready_tsc[i % SLOTS], memory_order_relaxed) <= now) {
-		uint32_t pos = (uint32_t)q->ready_pos[i % SLOTS];
-
-		if (!atomic_compare_exchange_strong(&q->read, &i, i + 1))
-			continue;
-		if ((int32_t)(pos - atomic_load(&q->status)) > 0)
-			atomic_store_explicit(&q->status, pos, memory_order_release);
-		i++;
-	}
+	/* relaxed: a time; what it is about comes with the status */
+	if (now < atomic_load_explicit(&q->word.next_look, memory_order_relaxed) ||
+		atomic_flag_test_and_set_explicit(&q->busy, memory_order_acquire))
+		return 0;
+	rung = atomic_load_explicit(&q->rung, memory_order_acquire);
+	for (i = q->read; i < rung && q->ready[i % SLOTS].tsc <= now; i++)
+		;
+	if (i != q->read)
+		atomic_store_explicit(&q->word.status, (uint32_t)q->ready[(i - 1) % SLOTS].pos,
+			memory_order_release);
+	q->read = i;
+	/* Nothing there: what is rung from now on takes its time, too. */
+	atomic_store_explicit(&q->word.next_look,
+		i < rung ? q->ready[i % SLOTS].tsc : now + BENCH_STEP, memory_order_relaxed);
+	atomic_flag_clear_explicit(&q->busy, memory_order_release);
 	return 0;
 }
 
@@ -78,7 +82,7 @@ int bench_queue_qi(struct bench_queue *q, struct moat_qi **qi)
 {
 	struct moat_qi_conf conf = { .order = BENCH_QUEUE_ORDER,
 		.ring = q->ring,
-		.status = &q->status,
+		.status = &q->word.status,
 		.status_hpa = 0x1000,
 		.doorbell = ring,
 		.poll = q->pace == BENCH_LATE ? poll_late : NULL,
@@ -99,8 +103,8 @@ void bench_queue_locked(struct bench_queue *q, const struct moat_qi_desc desc[],
 	q->ring[(pos - 1) % SLOTS] = moat_qi_wait_status(0x1000, (uint32_t)pos, false);
 	ring(q, pos % SLOTS * sizeof(*desc));
 	/* acquire: with the unit's status write */
-	while ((int32_t)(atomic_load_explicit(&q->status, memory_order_acquire) - (uint32_t)pos) <
-		0) {
+	while ((int32_t)(atomic_load_explicit(&q->word.status, memory_order_acquire) -
+		       (uint32_t)pos) < 0) {
 		if (q->pace == BENCH_LATE)
 			poll_late(q);
 		rte_pause();

@@ -31,12 +31,21 @@ enum bench_pace { BENCH_NEVER, BENCH_AT_ONCE, BENCH_LATE };
 struct bench_queue {
 	enum bench_pace pace;
 	struct moat_qi_desc *ring;
-	_Atomic uint32_t status;
-	volatile uint64_t tail; /* the register */
-	_Atomic uint64_t pos;   /* the tail, counted on; whoever rings writes it */
-	/* late: when which position will be done */
-	_Atomic uint64_t ready_tsc[BENCH_QUEUE_SLOTS], ready_pos[BENCH_QUEUE_SLOTS];
-	_Atomic uint64_t rung, read;
+	struct {
+		_Atomic uint32_t status;
+		_Atomic uint64_t next_look; /* late: TSC before which nothing is due */
+	} word __rte_cache_aligned;
+	/* The unit's own, written by whoever rings (one at a time) ... */
+	volatile uint64_t tail __rte_cache_aligned; /* the register */
+	uint64_t pos;                               /* the tail, counted on */
+	uint64_t last_due;
+	_Atomic uint64_t rung; /* late: times that it was */
+	struct {
+		uint64_t tsc, pos; /* when which position will be done */
+	} ready[BENCH_QUEUE_SLOTS];
+	/* ... and by whoever is the unit for a moment */
+	uint64_t read __rte_cache_aligned;
+	atomic_flag busy;
 	rte_spinlock_t lock; /* of a peer that waits under it */
 };
 

@@ -64,6 +64,9 @@
 #define STALL_CYCLES 50000
 #endif
 
+/* Of a thread's polls that find nothing, every so many'th looks for what others have left. */
+#define HELP_EVERY 8
+
 /* Where a test makes an owner or a ringer stall. */
 #ifndef MOAT_QI_HOOK
 #define MOAT_QI_HOOK(point, qi, pos) ((void)0)
@@ -396,13 +399,17 @@ int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], uns
 
 static __rte_noinline bool done_slow(struct moat_qi *qi, uint64_t seq)
 {
+	static __thread unsigned int polls;
+
 	/* relaxed: a flag; nothing hangs on it */
 	if (qi->poll != NULL && !atomic_load_explicit(&qi->dead, memory_order_relaxed) &&
 		qi->poll(qi->ctx) != 0)
 		atomic_store_explicit(&qi->dead, true, memory_order_relaxed);
 	if (qi_refresh(qi) >= seq)
 		return true;
-	help(qi);
+	/* The doorbell's line is others' to write: it is looked at now and then. */
+	if (polls++ % HELP_EVERY == 0)
+		help(qi);
 	return false;
 }
 

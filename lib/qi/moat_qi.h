@@ -215,8 +215,9 @@ void moat_qi_destroy(struct moat_qi *qi);
 int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n);
 
 /**
- * Has the unit processed all up to `seq`? If not: polls the unit once, and rings the doorbell for
- * what others left published, or steps over one who stalled. Once true, always true.
+ * Has the unit processed all up to `seq`? If not: polls the unit once, and now and then (every few
+ * calls of a thread) rings the doorbell for what others left published, or steps over one who
+ * stalled. Once true, always true.
  * Thread-safe, data path.
  */
 bool moat_qi_done(struct moat_qi *qi, int64_t seq);
