@@ -397,22 +397,6 @@ int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], uns
 
 /* --------------------------------------------------------------------------------- polling */
 
-static __rte_noinline bool done_slow(struct moat_qi *qi, uint64_t seq)
-{
-	static __thread unsigned int polls;
-
-	/* relaxed: a flag; nothing hangs on it */
-	if (qi->poll != NULL && !atomic_load_explicit(&qi->dead, memory_order_relaxed) &&
-		qi->poll(qi->ctx) != 0)
-		atomic_store_explicit(&qi->dead, true, memory_order_relaxed);
-	if (qi_refresh(qi) >= seq)
-		return true;
-	/* The doorbell's line is others' to write: it is looked at now and then. */
-	if (polls++ % HELP_EVERY == 0)
-		help(qi);
-	return false;
-}
-
 /* Do `completed`, which lags by a lap at most, or the status word alone say that `seq` is done? The low 32
  * bits order what lies less than half of 2^32 beyond `completed`; the rest is for qi_refresh(). */
 static inline bool known_done(struct moat_qi *qi, uint64_t seq)
@@ -425,12 +409,30 @@ static inline bool known_done(struct moat_qi *qi, uint64_t seq)
 	return seq <= done || (seq - done <= INT32_MAX && (int32_t)(raw - (uint32_t)seq) >= 0);
 }
 
+static __rte_noinline bool done_slow(struct moat_qi *qi, uint64_t seq)
+{
+	static __thread unsigned int polls;
+
+	/* relaxed: a flag; nothing hangs on it */
+	if (qi->poll != NULL && !atomic_load_explicit(&qi->dead, memory_order_relaxed) &&
+		qi->poll(qi->ctx) != 0)
+		atomic_store_explicit(&qi->dead, true, memory_order_relaxed);
+	if (known_done(qi, seq))
+		return true;
+	/* `completed` and the doorbell are lines that others write: left alone most of the time. */
+	if (polls++ % HELP_EVERY != 0)
+		return false;
+	if (qi_refresh(qi) >= seq)
+		return true;
+	help(qi);
+	return false;
+}
+
 bool moat_qi_done(struct moat_qi *qi, int64_t seq)
 {
 	if (MOAT_MUTANT(DONE_EARLY)) /* told to the unit is taken for done by the unit */
 		return atomic_load(&qi->bell) >> 1 >= (uint64_t)seq;
-	return likely(known_done(qi, (uint64_t)seq)) || qi_refresh(qi) >= (uint64_t)seq ||
-		done_slow(qi, (uint64_t)seq);
+	return likely(known_done(qi, (uint64_t)seq)) || done_slow(qi, (uint64_t)seq);
 }
 
 static uint64_t now_us(void)
