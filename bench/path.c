@@ -8,7 +8,7 @@
  *     path/burst32            the burst is one run, mapped and unmapped in one call each
  *     path/burst32_by_page    one run, but a call for each page
  *     path/burst32_scattered  32 runs: no two buffers are neighbours
- *     path/late/burst32       one run, a unit that takes its time: up to 16 bursts in flight
+ *     path/late/burst32       one run, a unit that takes its time: up to 32 bursts in flight
  *
  * With threads:2 there are two lcores, each with a domain of its own, on one unit. The peer does the
  * same with the same tables, and waits for the unit under its queue's lock. peer/alu says what two
@@ -22,8 +22,8 @@
 #include "unit.h"
 
 #define BURST  32u
-#define POOL   480u /* pages that take part, of one leaf table; others keep it there */
-#define FLIGHT 16u
+#define POOL   992u /* pages that take part, of two leaf tables; others keep the last there */
+#define FLIGHT 32u
 #define LANES  2u
 
 struct path {
@@ -47,7 +47,7 @@ static int make(struct moat_bench_run *run)
 		(p->unit = bench_unit_create(what->late ? BENCH_LATE : BENCH_AT_ONCE)) == NULL)
 		return moat_bench_skip("no memory");
 	for (unsigned int i = 0; i < run->threads; i++) {
-		p->lane[i] = bench_lane_create(p->unit, 512);
+		p->lane[i] = bench_lane_create(p->unit, 1024);
 		if (p->lane[i] == NULL)
 			return moat_bench_skip("%s", moat_error_text());
 		bench_unmap(p->lane[i], BENCH_UNIT_BASE, POOL * MOAT_PAGE_SIZE);

@@ -101,6 +101,7 @@ static inline void bench_complete(struct moat_lane *lane)
 
 	if (ticket == 0)
 		abort();
+	moat_lane_send(lane);
 	while (moat_lane_poll(lane) < ticket)
 		rte_pause();
 }

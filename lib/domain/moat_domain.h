@@ -78,9 +78,11 @@ int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
 /** Number of a flushed batch on its lane: 2, 3, ... It is done when <= lane->done; 0 is none. */
 typedef uint64_t moat_ticket_t;
 
-#define MOAT_LANE_BATCHES  64 /* in flight at most; a power of two */
-#define MOAT_LANE_TOGETHER 4  /* tickets that one submission serves at most */
-#define MOAT_LANE_WINDOWS  40 /* classes of exposure, by the power of two of TSC cycles */
+#define MOAT_LANE_BATCHES          64 /* in flight at most; a power of two */
+/* Tickets that one submission serves at most; while other lcores use the queue, too, more */
+#define MOAT_LANE_TOGETHER         4
+#define MOAT_LANE_TOGETHER_CROWDED 16
+#define MOAT_LANE_WINDOWS          40 /* classes of exposure, by the power of two of TSC cycles */
 
 /** A batch of unmaps from the first page gathered to the ticket done. What a burst of one run touches
  * is its first two lines. */
@@ -117,6 +119,9 @@ struct moat_lane {
 	moat_ticket_t sent;    /* every ticket up to this one has been submitted */
 	moat_ticket_t flushed; /* last ticket given out; batch[flushed % N] is the one gathering */
 	int64_t through;       /* the unit was last found through up to here */
+	int64_t last_seq;      /* of the lane's last submission ... */
+	bool crowded;          /* ... before which others had submitted */
+	uint32_t kept_polls;   /* since then */
 	struct moat_iova_cache *iovas;
 	struct moat_lane_stats stats;
 	unsigned int reader; /* thread id in domain->readers */
@@ -160,7 +165,9 @@ int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len);
  * its neighbours. While the unit is at work, up to MOAT_LANE_TOGETHER tickets go as one batch, neighbours
  * in IOVA as one run, with one wait descriptor: what waits is submitted by the flush that makes it so
  * many, or by the poll that finds the unit through, whichever comes first. So a lone burst never waits
- * for company, and a stream of them costs the queue a fraction.
+ * for company, and a stream of them costs the queue a fraction. Where other lcores use the same queue,
+ * its lines have to come from their processors each time; then up to MOAT_LANE_TOGETHER_CROWDED go as one,
+ * and a lone one goes with the poll of that number.
  * @return its ticket; the last ticket when nothing was gathered; 0 when the lane is full (or a unit
  *   that owns its tables refuses): nothing is lost, poll and call again. A full queue is tried again by
  *   each poll. Data path.

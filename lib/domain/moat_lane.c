@@ -304,7 +304,8 @@ int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len)
 
 /* -------------------------------------------------------------------- submitting, completing */
 
-/* Queue the invalidations of a gather. */
+/* Queue the invalidations of a gather. A queue in which somebody else has been since the last time is
+ * crowded: its lines have to be fetched from another processor. */
 static int64_t gather_submit(struct moat_lane *lane, const struct moat_gather *gather)
 {
 	struct moat_unit *unit = lane->domain->unit;
@@ -313,10 +314,13 @@ static int64_t gather_submit(struct moat_lane *lane, const struct moat_gather *g
 		moat_gather_encode(gather, &unit->caps.qi, lane->domain->did, desc, RTE_DIM(desc));
 	int64_t seq = moat_qi_submit(unit->qi, desc, n);
 
-	if (likely(seq > 0))
-		lane->stats.descriptors += n;
-	else
+	if (unlikely(seq < 0)) {
 		lane->stats.full++;
+		return seq;
+	}
+	lane->stats.descriptors += n;
+	lane->crowded = seq - lane->last_seq != n + 1;
+	lane->last_seq = seq;
 	return seq;
 }
 
@@ -339,7 +343,7 @@ static __rte_noinline moat_ticket_t join(const struct moat_lane *lane, struct mo
 	moat_ticket_t last = lane->sent;
 
 	moat_gather_reset(joined);
-	while (last != lane->flushed && last - lane->sent < MOAT_LANE_TOGETHER) {
+	while (last != lane->flushed) {
 		const struct moat_gather *g = &lane->batch[last % MOAT_LANE_BATCHES].gather;
 
 		if (joined->n + g->n > MOAT_GATHER_RUNS)
@@ -383,7 +387,20 @@ static int send(struct moat_lane *lane)
 		batch->seq = seq;
 		batch->token = token;
 	}
+	lane->kept_polls = 0;
 	return 0;
+}
+
+/* Has what is closed waited enough for company? Where the queue is the lane's alone, when the unit is
+ * through with what it has; in a crowded one not before some polls, so that more come along. */
+static inline bool is_time(struct moat_lane *lane)
+{
+	uint64_t kept = lane->flushed - lane->sent;
+
+	if (kept >= (lane->crowded ? MOAT_LANE_TOGETHER_CROWDED : MOAT_LANE_TOGETHER))
+		return true;
+	return lane->sent == lane->done &&
+		(!lane->crowded || lane->kept_polls >= MOAT_LANE_TOGETHER_CROWDED);
 }
 
 void moat_lane_send(struct moat_lane *lane)
@@ -437,7 +454,7 @@ static int lane_flush(struct moat_lane *lane)
 	if (unlikely(lane->domain->unit->caps.owns_tables))
 		return flush_call(lane, batch);
 	lane->flushed++;
-	if (lane->sent == lane->done || lane->flushed - lane->sent >= MOAT_LANE_TOGETHER)
+	if (is_time(lane))
 		send(lane);
 	return 0;
 }
@@ -525,9 +542,11 @@ moat_ticket_t moat_lane_poll(struct moat_lane *lane)
 		lane->done++;
 		MOAT_PROBE2(ticket_done, lane->domain->did, lane->done);
 	}
-	/* The unit has nothing of ours any more: what waited for company has waited enough. */
-	if (lane->sent == lane->done && lane->sent != lane->flushed && !MOAT_MUTANT(KEPT_FOR_EVER))
-		send(lane);
+	if (unlikely(lane->sent != lane->flushed)) {
+		lane->kept_polls++;
+		if (is_time(lane) && !MOAT_MUTANT(KEPT_FOR_EVER))
+			send(lane);
+	}
 	return lane->done;
 }
 

@@ -186,6 +186,58 @@ static void some_are_company_enough(void **state)
 	assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
 }
 
+/* Another lcore submits, too. The first submission after that notices. */
+static void crowd(struct fixture *f, unsigned int at)
+{
+	struct moat_qi_desc d = moat_qi_no_op();
+
+	assert_true(moat_qi_submit(f->unit.qi, &d, 1) > 0);
+	burst(f, at, 1);
+	sim_run(&f->sim);
+	assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
+	assert_true(f->lane->crowded);
+}
+
+static void in_a_crowded_queue_more_go_together(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t before;
+
+	crowd(f, 4000);
+	before = waits(f);
+	for (unsigned int i = 0; i < MOAT_LANE_TOGETHER_CROWDED - 1; i++)
+		burst(f, 32 * i, 32);
+	assert_int_equal(waits(f), before);
+	burst(f, 32 * (MOAT_LANE_TOGETHER_CROWDED - 1), 32);
+	assert_int_equal(waits(f), before + 1);
+	sim_run(&f->sim);
+	assert_int_equal(f->page_selective, 1 + 1); /* 512 neighbours, aligned */
+	assert_true(all_covered(f, 0, 32 * MOAT_LANE_TOGETHER_CROWDED));
+	assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
+	assert_false(f->lane->crowded); /* nobody else has been there */
+}
+
+static void and_a_lone_burst_waits_for_some_polls(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int polls = 0;
+	uint64_t before;
+
+	crowd(f, 4000);
+	before = waits(f);
+	burst(f, 0, 1);
+	while (waits(f) == before) {
+		assert_true(moat_lane_poll(f->lane) < f->lane->flushed);
+		assert_in_range(++polls, 1, MOAT_LANE_TOGETHER_CROWDED);
+	}
+	assert_int_equal(polls, MOAT_LANE_TOGETHER_CROWDED);
+	burst(f, 100, 1);
+	moat_lane_send(f->lane); /* but not where its lcore does nothing else */
+	assert_int_equal(waits(f), before + 2);
+	sim_run(&f->sim);
+	assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
+}
+
 static void who_only_waits_has_it_sent(void **state)
 {
 	struct fixture *f = *state;
@@ -280,6 +332,8 @@ int main(void)
 		T(a_lone_burst_goes_at_once),
 		T(what_comes_while_the_unit_is_at_work_goes_together_when_it_is_through),
 		T(some_are_company_enough),
+		T(in_a_crowded_queue_more_go_together),
+		T(and_a_lone_burst_waits_for_some_polls),
 		T(who_only_waits_has_it_sent),
 		T(many_runs_do_not_become_the_whole_domain),
 		T(a_full_queue_is_tried_again),
