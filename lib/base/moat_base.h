@@ -25,6 +25,19 @@
 
 #include <rte_common.h>
 
+/** An atomic object in a public header. C++ has the same objects under another name, and finds C's functions
+ * on them in the namespace of their types. */
+#ifdef __cplusplus
+#include <atomic>
+#define MOAT_ATOMIC(type) std::atomic<type>
+using std::memory_order_acquire;
+using std::memory_order_relaxed;
+using std::memory_order_release;
+#else
+#include <stdatomic.h>
+#define MOAT_ATOMIC(type) _Atomic(type)
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

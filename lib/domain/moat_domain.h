@@ -51,7 +51,7 @@ struct moat_domain {
 	struct moat_iova *iova;
 	void *priv;                   /* the unit's, with owns_tables */
 	struct rte_rcu_qsbr *readers; /* quiescence of lanes; see file comment */
-	_Atomic uint32_t nr_readers;
+	MOAT_ATOMIC(uint32_t) nr_readers;
 	/* moat_domain.c's own follows in struct domain_impl */
 };
 

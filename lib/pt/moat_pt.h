@@ -26,8 +26,6 @@
  * only where a table page is linked or unlinked.
  */
 
-#include <stdatomic.h>
-
 #include <rte_branch_prediction.h>
 
 #include "moat_base.h"
@@ -131,22 +129,22 @@ void moat_pt_pool_recycle(struct moat_pt_pool *pool, struct moat_pt_freed *freed
 struct moat_pt_granule {
 	/** The table that holds the entry, 4096-aligned, | by how much to shift an IOVA to find it: 12
 	 * (leaf table), 21 (PD) or 30 (PDP): table[(iova >> shift) & 511]. 0: nothing. */
-	_Atomic uintptr_t table;
+	MOAT_ATOMIC(uintptr_t) table;
 	/** va - iova of the entries that have MOAT_SS_LIN: a multiple of the page size. */
-	_Atomic uintptr_t delta;
+	MOAT_ATOMIC(uintptr_t) delta;
 };
 #define MOAT_PT_SHIFT UINT64_C(63)                /* the shift in `table`: x86 shifts by as much */
 #define MOAT_PT_TABLE (~(uint64_t)MOAT_PAGE_MASK) /* the address in it */
 
 struct moat_pt {
 	struct moat_pt_granule *granules; /* flat, indexed by iova >> 21 */
-	uint64_t nr_granules;   /* a power of two; IOVAs beyond take the slow path (walk) */
-	_Atomic uint64_t moves; /* deltas that have changed under readers' eyes */
-	uint64_t limit;         /* first IOVA beyond the table's width */
-	uint64_t root_hpa;      /* for the context entry */
-	uint8_t levels;         /* 3, 4 or 5 */
-	bool coherent;          /* the unit snoops table reads (ECAP.C): no line flushes */
-				/* lib/pt's own follows in struct pt_impl (pt_internal.h) */
+	uint64_t nr_granules;        /* a power of two; IOVAs beyond take the slow path (walk) */
+	MOAT_ATOMIC(uint64_t) moves; /* deltas that have changed under readers' eyes */
+	uint64_t limit;              /* first IOVA beyond the table's width */
+	uint64_t root_hpa;           /* for the context entry */
+	uint8_t levels;              /* 3, 4 or 5 */
+	bool coherent;               /* the unit snoops table reads (ECAP.C): no line flushes */
+				     /* lib/pt's own follows in struct pt_impl (pt_internal.h) */
 };
 
 struct moat_pt_conf {

@@ -21,8 +21,6 @@
  * why this is right stands at the top of moat_qi.c.
  */
 
-#include <stdatomic.h>
-
 #include "moat_base.h"
 
 #ifdef __cplusplus
@@ -170,8 +168,8 @@ struct moat_qi;
 
 struct moat_qi_conf {
 	uint8_t order; /* the ring has 2^order 4 KiB pages of 256 descriptors (IQA.QS) */
-	struct moat_qi_desc *ring; /* its memory, 4 KiB aligned */
-	_Atomic uint32_t *status;  /* where wait descriptors write; ours alone, 0 at first */
+	struct moat_qi_desc *ring;      /* its memory, 4 KiB aligned */
+	MOAT_ATOMIC(uint32_t) * status; /* where wait descriptors write; ours alone, 0 at first */
 	uint64_t status_hpa;
 	/** Tell the unit that descriptors up to byte offset `tail` are valid (IQT). Ordered after
 	 * their stores. Called by any lcore, never by two at once for the same queue. Must not call
