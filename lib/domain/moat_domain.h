@@ -69,7 +69,12 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
  */
 int moat_domain_destroy(struct moat_domain *domain);
 
-/** Put a requester into the domain / take it out; after detach it reaches nothing. Control path. */
+/**
+ * Put a requester into the domain / take it out; after detach it reaches nothing.
+ * @return 0; -EBUSY: it is in a domain already (or the kernel's); -ENOENT: it is not in this one; -ENOSPC: the
+ *   domain has as many as it can; -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it
+ *   was; else the unit's own. moat_error_text() has the sentence. Control path, any thread.
+ */
 int moat_domain_attach(struct moat_domain *domain, moat_sid_t sid);
 int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
 

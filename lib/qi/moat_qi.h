@@ -198,10 +198,10 @@ struct moat_qi_stats {
 
 /**
  * The unit's queue must be empty, its tail 0, and `*conf->status` 0.
- * @return 0; -EINVAL: order above 7, ring or status not aligned, no doorbell; -ENOMEM.
+ * @return 0; -EINVAL: order above 7, ring or status not aligned, no doorbell; -ENOMEM. Control path.
  */
 int moat_qi_create(const struct moat_qi_conf *conf, struct moat_qi **qi);
-/** Nothing may be in flight. */
+/** Nothing may be in flight, and nobody else in a call. Control path. */
 void moat_qi_destroy(struct moat_qi *qi);
 
 /**
@@ -236,6 +236,7 @@ bool moat_qi_failed(struct moat_qi *qi, int64_t seq);
  */
 int moat_qi_wait(struct moat_qi *qi, int64_t seq, uint64_t timeout_us);
 
+/** Any thread; counters, each as it is now, not a snapshot of all. */
 void moat_qi_stats(const struct moat_qi *qi, struct moat_qi_stats *stats);
 
 /* -------------------------------------------- error recovery, for the unit's driver (drivers/vtd) */

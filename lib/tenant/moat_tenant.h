@@ -89,7 +89,8 @@ struct moat_domain *moat_tenant_domain(struct moat_tenant *tenant);
 /** Plain pages or hugepages: the page size of the tenant's memory in bytes. */
 uint64_t moat_tenant_page_size(const struct moat_tenant *tenant);
 
-/** Put a requester (a port's or queue's source-id) into the tenant's domain, or take it out. */
+/** Put a requester (a port's or queue's source-id) into the tenant's domain, or take it out: as
+ * moat_domain_attach() and moat_domain_detach(). Control path. */
 int moat_tenant_attach(struct moat_tenant *tenant, moat_sid_t sid);
 int moat_tenant_detach(struct moat_tenant *tenant, moat_sid_t sid);
 
@@ -106,14 +107,24 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
 
 /**
  * Put the mode's callbacks on a port's queue (its rx and its tx side), and map the rings that the
- * tenant's heap holds by now. After the queues' set-up, before the port is started. Control path.
+ * tenant's heap holds by now. After the queues' set-up, before the port is started.
+ * @return 0; -EEXIST: it has the queue; -ENOMEM; what rte_eth_add_rx_callback() says, or mapping the rings.
+ * Control path, one thread at a time for a tenant.
  */
 int moat_tenant_queue_add(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
-/** Take them off, and free what mode pipelined still holds (moat_tenant_held() gets it first). The
- * queue's lcore has left. */
+/**
+ * Take them off, and free what mode pipelined still holds (moat_tenant_held() gets it first). The
+ * queue's lcore has left.
+ * @return 0; -ENOENT: it has no such queue; what unmapping rings that are gone says. Control path.
+ */
 int moat_tenant_queue_remove(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
 
-/** The calling lcore begins / ends polling this tenant's queues. It must be an EAL lcore. */
+/**
+ * The calling lcore begins / ends polling this tenant's queues. Leaving waits for the lcore's tickets and
+ * gives its ready buffers to the others. An lcore that has entered polls, or other lcores' tickets wait.
+ * @return 0; -EINVAL: no EAL lcore, or it had not entered; -ENOMEM; leaving: -ETIMEDOUT, -EIO: the unit does
+ *   not answer (it has left all the same). Control path, each lcore for itself.
+ */
 int moat_tenant_lcore_enter(struct moat_tenant *tenant);
 int moat_tenant_lcore_leave(struct moat_tenant *tenant);
 
