@@ -124,9 +124,8 @@ struct moat_lane {
 	moat_ticket_t sent;    /* every ticket up to this one has been submitted */
 	moat_ticket_t flushed; /* last ticket given out; batch[flushed % N] is the one gathering */
 	int64_t through;       /* the unit was last found through up to here */
-	int64_t last_seq;      /* of the lane's last submission ... */
-	bool crowded;          /* ... before which others had submitted */
-	uint32_t kept_polls;   /* since then */
+	bool crowded;          /* others had submitted before its last submission ... */
+	uint32_t kept_polls; /* ... since when so many polls found tickets that wait for company */
 	struct moat_iova_cache *iovas;
 	struct moat_lane_stats stats;
 	unsigned int reader; /* thread id in domain->readers */

@@ -304,8 +304,7 @@ int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len)
 
 /* -------------------------------------------------------------------- submitting, completing */
 
-/* Queue the invalidations of a gather. A queue in which somebody else has been since the last time is
- * crowded: its lines have to be fetched from another processor. */
+/* Queue the invalidations of a gather. */
 static int64_t gather_submit(struct moat_lane *lane, const struct moat_gather *gather)
 {
 	struct moat_unit *unit = lane->domain->unit;
@@ -319,8 +318,7 @@ static int64_t gather_submit(struct moat_lane *lane, const struct moat_gather *g
 		return seq;
 	}
 	lane->stats.descriptors += n;
-	lane->crowded = seq - lane->last_seq != n + 1;
-	lane->last_seq = seq;
+	lane->crowded = moat_qi_crowded();
 	return seq;
 }
 

@@ -366,6 +366,18 @@ static inline void fill(struct moat_qi *qi, uint64_t pos, const struct moat_qi_d
 		qi_store(qi, pos + n - 1, moat_qi_no_op());
 }
 
+/* What this thread submitted last: where it ended, and whether others had come before it. */
+static __thread struct {
+	const struct moat_qi *qi;
+	uint64_t end;
+	bool crowded;
+} mine;
+
+bool moat_qi_crowded(void)
+{
+	return mine.crowded;
+}
+
 int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n)
 {
 	uint64_t pos;
@@ -387,8 +399,12 @@ int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], uns
 			break;
 		fill(qi, pos, desc, n);
 		MOAT_QI_HOOK(FILLED, qi, pos);
-		if (likely(publish(qi, pos, n + 1, QI_RESERVED)))
-			return (int64_t)(pos + n + 1);
+		if (likely(publish(qi, pos, n + 1, QI_RESERVED))) {
+			mine.crowded = mine.qi == qi && mine.end != pos;
+			mine.qi = qi;
+			mine.end = pos + n + 1;
+			return (int64_t)mine.end;
+		}
 	}
 	atomic_fetch_add_explicit(&qi->full, 1, memory_order_relaxed); /* counter */
 	help(qi);

@@ -213,6 +213,13 @@ void moat_qi_destroy(struct moat_qi *qi);
 int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n);
 
 /**
+ * Had other threads submitted to the queue between the calling thread's last two submissions? Then its
+ * lines have to be fetched from their processors each time, and fewer, larger batches are worth waiting
+ * for. Where the last two went to different queues: no. Data path.
+ */
+bool moat_qi_crowded(void);
+
+/**
  * Has the unit processed all up to `seq`? If not: polls the unit once, and now and then (every few
  * calls of a thread) rings the doorbell for what others left published, or steps over one who
  * stalled. Once true, always true.

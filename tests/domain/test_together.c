@@ -8,6 +8,7 @@
  */
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -186,12 +187,30 @@ static void some_are_company_enough(void **state)
 	assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
 }
 
-/* Another lcore submits, too. The first submission after that notices. */
-static void crowd(struct fixture *f, unsigned int at)
+static void *submit_one(void *qi)
 {
 	struct moat_qi_desc d = moat_qi_no_op();
 
-	assert_true(moat_qi_submit(f->unit.qi, &d, 1) > 0);
+	return moat_qi_submit(qi, &d, 1) > 0 ? qi : NULL;
+}
+
+/* Another thread submits, too. The first submission after that notices. */
+static void crowd(struct fixture *f, unsigned int at)
+{
+	pthread_t thread;
+	void *done;
+
+	for (unsigned int i = 2; i > 0;
+		i--) { /* the first may find itself at an earlier queue's address */
+		burst(f, at - i, 1);
+		moat_lane_send(f->lane);
+		sim_run(&f->sim);
+		assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
+	}
+	assert_false(f->lane->crowded);
+	assert_int_equal(pthread_create(&thread, NULL, submit_one, f->unit.qi), 0);
+	assert_int_equal(pthread_join(thread, &done), 0);
+	assert_non_null(done);
 	burst(f, at, 1);
 	sim_run(&f->sim);
 	assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
@@ -211,7 +230,7 @@ static void in_a_crowded_queue_more_go_together(void **state)
 	burst(f, 32 * (MOAT_LANE_TOGETHER_CROWDED - 1), 32);
 	assert_int_equal(waits(f), before + 1);
 	sim_run(&f->sim);
-	assert_int_equal(f->page_selective, 1 + 1); /* 512 neighbours, aligned */
+	assert_int_equal(f->page_selective, 3 + 1); /* 512 neighbours, aligned */
 	assert_true(all_covered(f, 0, 32 * MOAT_LANE_TOGETHER_CROWDED));
 	assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
 	assert_false(f->lane->crowded); /* nobody else has been there */
