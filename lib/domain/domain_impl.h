@@ -4,7 +4,7 @@
 #ifndef MOAT_DOMAIN_IMPL_H
 #define MOAT_DOMAIN_IMPL_H
 
-/* What moat_domain.c and moat_lane.c share and nobody else needs. */
+/* What the files of lib/domain share and nobody else needs. */
 
 #include <pthread.h>
 
@@ -31,6 +31,18 @@ static inline struct domain_impl *domain_impl(struct moat_domain *domain)
 static inline bool domain_has_queue(const struct moat_domain *domain)
 {
 	return !domain->unit->caps.owns_tables;
+}
+
+/* The batch being gathered. */
+static inline struct moat_batch *lane_gathering(struct moat_lane *lane)
+{
+	return &lane->batch[lane->flushed % MOAT_LANE_BATCHES];
+}
+
+/* How the witness names an unmap: the lane and its ticket. */
+static inline uint64_t lane_cause(const struct moat_lane *lane, moat_ticket_t ticket)
+{
+	return (uint64_t)lane->reader << 48 | ticket;
 }
 
 /* Submit descriptors and wait for them; control path. */

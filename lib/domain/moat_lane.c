@@ -2,42 +2,16 @@
  * Copyright (c) 2026 The moat authors
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_cycles.h>
-#include <rte_pause.h>
 #include <urcu-qsbr.h>
 
 #include "domain_impl.h"
 #include "moat_mutant.h"
 #include "moat_probe.h"
 
-/* Descriptors of one batch before it becomes domain-selective. */
-#define LANE_DESCRIPTORS MOAT_QI_BATCH_MAX
-
-/* The batch being gathered. */
-static inline struct moat_batch *gathering(struct moat_lane *lane)
-{
-	return &lane->batch[lane->flushed % MOAT_LANE_BATCHES];
-}
-
-/* How the witness names an unmap: the lane and its ticket. */
-static inline uint64_t batch_cause(const struct moat_lane *lane, moat_ticket_t ticket)
-{
-	return (uint64_t)lane->reader << 48 | ticket;
-}
-
-static void batch_reset(struct moat_batch *batch)
-{
-	moat_gather_reset(&batch->gather);
-	batch->nr_iovas = 0;
-	batch->exposed = 0;
-	batch->exposed_since = 0;
-	batch->seq = 0;
-	batch->token = 0;
-}
+/* A lane opens, maps and unmaps, and closes; lane_batches.c has what becomes of the unmaps. */
 
 /* ------------------------------------------------------------------------- opening, closing */
 
@@ -175,7 +149,7 @@ static void tell_mapped(struct moat_lane *lane, uint64_t iova, uint64_t len, enu
 /* Does the range touch what this lane has gathered and not unmapped yet? */
 static bool is_gathered(struct moat_lane *lane, uint64_t iova, uint64_t len)
 {
-	const struct moat_gather *g = &gathering(lane)->gather;
+	const struct moat_gather *g = &lane_gathering(lane)->gather;
 
 	for (uint32_t i = 0; i < g->n; i++)
 		if (iova < g->run[i].iova + g->run[i].len && g->run[i].iova < iova + len)
@@ -237,7 +211,7 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
 static struct moat_batch *batch_with_room(struct moat_lane *lane)
 {
 	for (int tries = 0; tries < 2; tries++) {
-		struct moat_batch *batch = gathering(lane);
+		struct moat_batch *batch = lane_gathering(lane);
 
 		if (unlikely(lane->flushed - lane->done >= MOAT_LANE_BATCHES))
 			return NULL;
@@ -253,7 +227,7 @@ static struct moat_batch *batch_with_room(struct moat_lane *lane)
 static void tell_unmapped(struct moat_lane *lane, uint64_t iova, uint64_t len)
 {
 	struct moat_witness *witness = lane->domain->unit->witness;
-	uint64_t cause = batch_cause(lane, lane->flushed + 1);
+	uint64_t cause = lane_cause(lane, lane->flushed + 1);
 
 	witness->unmapped(witness, lane->domain->did, iova, len, cause);
 	if (lane->hands_on_early)
@@ -300,290 +274,4 @@ int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len)
 int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len)
 {
 	return lane_unmap(lane, iova, len, true);
-}
-
-/* -------------------------------------------------------------------- submitting, completing */
-
-/* Queue the invalidations of a gather. */
-static int64_t gather_submit(struct moat_lane *lane, const struct moat_gather *gather)
-{
-	struct moat_unit *unit = lane->domain->unit;
-	struct moat_qi_desc desc[LANE_DESCRIPTORS];
-	unsigned int n =
-		moat_gather_encode(gather, &unit->caps.qi, lane->domain->did, desc, RTE_DIM(desc));
-	int64_t seq = moat_qi_submit(unit->qi, desc, n);
-
-	if (unlikely(seq < 0)) {
-		lane->stats.full++;
-		return seq;
-	}
-	lane->stats.descriptors += n;
-	lane->crowded = moat_qi_crowded();
-	return seq;
-}
-
-/* The unit has refused a batch: the whole domain then. */
-static int64_t submit_wide(struct moat_lane *lane)
-{
-	struct moat_qi_desc all = moat_qi_iotlb_domain(lane->domain->did);
-	int64_t seq = moat_qi_submit(lane->domain->unit->qi, &all, 1);
-
-	if (likely(seq > 0))
-		lane->stats.descriptors++;
-	else
-		lane->stats.full++;
-	return seq;
-}
-
-/* As many of the closed batches as one gather holds. @return the ticket of the last of them */
-static __rte_noinline moat_ticket_t join(const struct moat_lane *lane, struct moat_gather *joined)
-{
-	moat_ticket_t last = lane->sent;
-
-	moat_gather_reset(joined);
-	while (last != lane->flushed) {
-		const struct moat_gather *g = &lane->batch[last % MOAT_LANE_BATCHES].gather;
-
-		if (joined->n + g->n > MOAT_GATHER_RUNS)
-			break;
-		for (uint32_t i = 0; i < g->n; i++)
-			moat_gather_add(joined, g->run[i].iova, g->run[i].len);
-		joined->whole |= g->whole;
-		joined->tables |= g->tables;
-		last++;
-	}
-	return last;
-}
-
-/* Submit the oldest of the closed batches, and those behind it that fit. @return 0 or why not */
-static int send(struct moat_lane *lane)
-{
-	struct moat_domain *domain = lane->domain;
-	const struct moat_gather *gather = &lane->batch[lane->sent % MOAT_LANE_BATCHES].gather;
-	moat_ticket_t last = lane->sent + 1;
-	struct moat_gather joined;
-	uint64_t token = 0;
-	int64_t seq;
-
-	if (last != lane->flushed) {
-		last = join(lane, &joined);
-		gather = &joined;
-	}
-	seq = gather_submit(lane, gather);
-	if (unlikely(seq < 0))
-		return (int)seq;
-	/* Other readers than this lane? Sequentially consistent, after the cleared entries: the
-	 * submission's atomic is between. With moat_lane_online(): a reader not counted here cannot
-	 * have seen the old entries. */
-	if (atomic_load(&domain->nr_readers) > (MOAT_MUTANT(FORGET_READER) || lane->online))
-		token = rte_rcu_qsbr_start(domain->readers);
-	lane->stats.flushes++;
-	MOAT_PROBE3(submit, domain->did, last, gather->pages);
-	for (; lane->sent != last; lane->sent++) {
-		struct moat_batch *batch = &lane->batch[lane->sent % MOAT_LANE_BATCHES];
-
-		batch->seq = seq;
-		batch->token = token;
-	}
-	lane->kept_polls = 0;
-	return 0;
-}
-
-/* Has what is closed waited enough for company? Where the queue is the lane's alone, when the unit is
- * through with what it has; in a crowded one not before some polls, so that more come along. */
-static inline bool is_time(struct moat_lane *lane)
-{
-	uint64_t kept = lane->flushed - lane->sent;
-
-	if (kept >= (lane->crowded ? MOAT_LANE_TOGETHER_CROWDED : MOAT_LANE_TOGETHER))
-		return true;
-	return lane->sent == lane->done &&
-		(!lane->crowded || lane->kept_polls >= MOAT_LANE_TOGETHER_CROWDED);
-}
-
-void moat_lane_send(struct moat_lane *lane)
-{
-	while (lane->sent != lane->flushed && send(lane) == 0)
-		;
-}
-
-/* A unit that owns its tables: one call for each run of neighbours, in whatever order they came; on
- * return nothing reaches them. After an error the runs that are left wait for the next flush. */
-static int batch_call(struct moat_lane *lane, struct moat_batch *batch)
-{
-	struct moat_domain *domain = lane->domain;
-
-	moat_gather_merge(&batch->gather);
-	while (batch->gather.n != 0) {
-		const struct moat_range *run = &batch->gather.run[batch->gather.n - 1];
-		int rc = domain->unit->ops->unmap(domain->unit, domain->priv, run->iova, run->len);
-
-		if (rc != 0)
-			return rc;
-		lane->stats.descriptors++;
-		batch->gather.n--;
-	}
-	return 0;
-}
-
-/* A unit that owns its tables: what is flushed is unmapped; a ticket then waits for readers only. */
-static int flush_call(struct moat_lane *lane, struct moat_batch *batch)
-{
-	struct moat_domain *domain = lane->domain;
-	int rc = batch_call(lane, batch);
-
-	if (rc != 0)
-		return rc;
-	if (atomic_load(&domain->nr_readers) > lane->online) /* as in send() */
-		batch->token = rte_rcu_qsbr_start(domain->readers);
-	lane->stats.flushes++;
-	MOAT_PROBE3(submit, domain->did, lane->flushed + 1, batch->gather.pages);
-	lane->sent = ++lane->flushed;
-	return 0;
-}
-
-/* @return 0, or why the batch could not be closed */
-static int lane_flush(struct moat_lane *lane)
-{
-	struct moat_batch *batch = gathering(lane);
-
-	if (lane->flushed - lane->done >= MOAT_LANE_BATCHES || moat_gather_empty(&batch->gather))
-		return 0;
-	if (unlikely(lane->domain->unit->caps.owns_tables))
-		return flush_call(lane, batch);
-	lane->flushed++;
-	if (is_time(lane))
-		send(lane);
-	return 0;
-}
-
-moat_ticket_t moat_lane_flush(struct moat_lane *lane)
-{
-	return likely(lane_flush(lane) == 0) ? lane->flushed : 0;
-}
-
-/* The window in which pages handed on early could still be reached ends now. */
-static void account_exposure(struct moat_lane *lane, const struct moat_batch *batch)
-{
-	uint64_t open = rte_rdtsc() - batch->exposed_since;
-	unsigned int log2 = 63 - (unsigned int)__builtin_clzll(open | 1);
-
-	if (MOAT_MUTANT(WINDOW_UNDERSTATED))
-		open /= 16;
-	lane->stats.exposed_pages += batch->exposed;
-	lane->stats.exposed_page_cycles += batch->exposed * open;
-	lane->stats.exposed_max = RTE_MAX(lane->stats.exposed_max, open);
-	lane->stats.exposed_windows[RTE_MIN(log2, MOAT_LANE_WINDOWS - 1u)] += batch->exposed;
-}
-
-/* The ticket is done: hand back what waited for it. */
-static void batch_reclaim(struct moat_lane *lane, struct moat_batch *batch)
-{
-	struct moat_domain *domain = lane->domain;
-	struct moat_witness *witness = domain->unit->witness;
-
-	if (unlikely(witness != NULL)) /* what was handed on early it has released already */
-		for (uint32_t i = 0; i < batch->gather.n; i++)
-			witness->released(witness, domain->did, batch->gather.run[i].iova,
-				batch->gather.run[i].len, batch_cause(lane, lane->done + 1));
-	for (uint32_t i = 0; i < batch->nr_iovas; i++)
-		moat_iova_free(domain->iova, lane->iovas, batch->iovas[i].iova,
-			batch->iovas[i].len);
-	if (unlikely(batch->exposed != 0))
-		account_exposure(lane, batch);
-	if (batch->freed.n != 0)
-		moat_pt_pool_retire(domain->unit->pool, &batch->freed);
-	batch_reset(batch);
-}
-
-/* Condition (a). A batch that the unit failed is submitted again, wider, until it is through. */
-static bool unit_done(struct moat_lane *lane, struct moat_batch *batch)
-{
-	struct moat_qi *qi = lane->domain->unit->qi;
-
-	if (batch->seq == 0)
-		return true;
-	if (likely(batch->seq > 0)) {
-		/* Of tickets that went together, the first asks. */
-		if (batch->seq > lane->through) {
-			if (!moat_qi_done(qi, batch->seq) && !MOAT_MUTANT(TICKET_BEFORE_UNIT))
-				return false;
-			lane->through = batch->seq;
-		}
-		if (likely(!moat_qi_failed(qi, batch->seq)))
-			return true;
-		lane->stats.retried++;
-	}
-	batch->seq = submit_wide(lane);
-	return false;
-}
-
-/* Condition (b). */
-static bool readers_done(struct moat_lane *lane, struct moat_batch *batch)
-{
-	return batch->token == 0 || MOAT_MUTANT(TICKET_BEFORE_READERS) ||
-		rte_rcu_qsbr_check(lane->domain->readers, batch->token, false) == 1;
-}
-
-moat_ticket_t moat_lane_poll(struct moat_lane *lane)
-{
-	if (lane->online) {
-		rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
-		rcu_quiescent_state();
-	}
-	while (lane->done != (MOAT_MUTANT(KEPT_IS_DONE) ? lane->flushed : lane->sent)) {
-		struct moat_batch *batch = &lane->batch[lane->done % MOAT_LANE_BATCHES];
-
-		if (!unit_done(lane, batch) || !readers_done(lane, batch))
-			break;
-		batch_reclaim(lane, batch);
-		lane->done++;
-		MOAT_PROBE2(ticket_done, lane->domain->did, lane->done);
-	}
-	if (unlikely(lane->sent != lane->flushed)) {
-		lane->kept_polls++;
-		if (is_time(lane) && !MOAT_MUTANT(KEPT_FOR_EVER))
-			send(lane);
-	}
-	return lane->done;
-}
-
-/* Nothing has been done for a second: say what is missing. */
-static int drain_stuck(struct moat_lane *lane)
-{
-	const struct moat_batch *batch = &lane->batch[lane->done % MOAT_LANE_BATCHES];
-	int rc;
-
-	if (lane->domain->unit->qi != NULL && batch->seq > 0) {
-		rc = moat_qi_wait(lane->domain->unit->qi, batch->seq, 1000);
-		if (rc != 0)
-			return rc;
-	}
-	return moat_error(-ETIMEDOUT,
-		"domain '%s': another lcore that uses it has not polled for 1 s; "
-		"every lane must be polled or set offline",
-		lane->domain->name);
-}
-
-int moat_lane_drain(struct moat_lane *lane)
-{
-	uint64_t deadline = moat_now_us() + DOMAIN_PATIENCE_US;
-	moat_ticket_t before = lane->done;
-
-	while (!moat_gather_empty(&gathering(lane)->gather) || lane->done != lane->flushed) {
-		int rc = lane_flush(lane);
-
-		moat_lane_send(lane);
-		/* A unit that owns its tables has said what is wrong; asking on changes nothing. */
-		if (unlikely(rc != 0 && rc != -EAGAIN && lane->domain->unit->caps.owns_tables))
-			return rc;
-		if (moat_lane_poll(lane) != before) {
-			before = lane->done;
-			deadline = moat_now_us() + DOMAIN_PATIENCE_US;
-		} else if (moat_now_us() > deadline) {
-			return drain_stuck(lane);
-		}
-		rte_pause();
-	}
-	return 0;
 }
