@@ -10,7 +10,8 @@
  *
  * Some PMDs have the device do DMA while they probe (iavf, i40e, ice and ena talk to it through an
  * admin queue). They reserve that memory from DPDK's own heaps, which no tenant's domain maps, and
- * must not. A program that carries drivers/memzone has such reservations (those that ask for
+ * must not. A program that carries drivers/memzone (-Wl,--whole-archive -lmoat_memzone
+ * -Wl,--no-whole-archive before what pkg-config says) has such reservations (those that ask for
  * contiguous IOVAs, which is what memory for devices asks for) made from the heap of the tenant
  * whose device is being probed, in whole pages, mapped before the PMD has them. Without it probing
  * works for PMDs that only ask the device its name.

@@ -9,6 +9,17 @@
 t_cmocka build unit
 t_run "doc/example/forward.c has at most 60 lines" test "$(wc -l <doc/example/forward.c)" -le 60
 
+# moat_device.h: a program carries drivers/memzone, so that PMDs find its functions before DPDK's.
+carries_memzone() {
+	local flags
+
+	flags=$(PKG_CONFIG_PATH=${2%/*} pkg-config --cflags --libs moat) || return
+	# shellcheck disable=SC2086 # words
+	cc -O2 doc/example/forward.c -o "$1/carrying" -L"${2%/pkgconfig/*}" -Wl,--whole-archive -lmoat_memzone \
+			-Wl,--no-whole-archive $flags &&
+		nm -D --defined-only "$1/carrying" | grep -q " T rte_memzone_reserve_bounded$"
+}
+
 # README's lines on a program of one's own, with moat installed below a folder that only we may write to
 # (DPDK loads no plugin from another).
 own_program() {
@@ -22,7 +33,8 @@ own_program() {
 			ln -s "$PWD/doc" "$folder/doc" &&
 			sed -n '/^    cc /,/^$/s/^    //p' README.md |
 			sed "s/--no-pci/& --no-shconf --no-telemetry/" >"$folder/lines" &&
-			(cd "$folder" && PKG_CONFIG_PATH=${pc%/*} LD_LIBRARY_PATH=${pc%/pkgconfig/*} sh -ex lines)
+			(cd "$folder" && PKG_CONFIG_PATH=${pc%/*} LD_LIBRARY_PATH=${pc%/pkgconfig/*} sh -ex lines) &&
+			carries_memzone "$folder" "$pc"
 	} || status=$?
 	rm -rf "$folder"
 	return "$status"
