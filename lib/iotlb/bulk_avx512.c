@@ -54,6 +54,9 @@ AVX512 static inline __mmask8 eight(const struct common *c, const uint64_t iova[
 {
 	const __m512i zero = _mm512_setzero_si512();
 	const __m512i page = _mm512_set1_epi64((int64_t)MOAT_PT_TABLE);
+	/* A number: without a window there are no granules, and so none whose member this were. */
+	const void *deltas =
+		(const void *)((uintptr_t)c->granules + offsetof(struct moat_pt_granule, delta));
 	__m512i v = _mm512_maskz_loadu_epi64(exist, iova), w = _mm512_add_epi64(v, c->last);
 	__m512i granule, table, delta, entry, at;
 	__mmask8 m;
@@ -64,9 +67,9 @@ AVX512 static inline __mmask8 eight(const struct common *c, const uint64_t iova[
 	m = _mm512_mask_cmplt_epu64_mask(m, w, c->end);
 	/* (iova >> 21) * sizeof(struct moat_pt_granule) / 8 */
 	granule = _mm512_and_si512(_mm512_srli_epi64(v, MOAT_2M_SHIFT - 1), _mm512_set1_epi64(~1));
-	table = _mm512_mask_i64gather_epi64(zero, m, granule, &c->granules->table, 8);
+	table = _mm512_mask_i64gather_epi64(zero, m, granule, c->granules, 8);
 	rte_compiler_barrier(); /* table before delta */
-	delta = _mm512_mask_i64gather_epi64(zero, m, granule, &c->granules->delta, 8);
+	delta = _mm512_mask_i64gather_epi64(zero, m, granule, deltas, 8);
 	rte_compiler_barrier(); /* delta before entry */
 	_mm512_mask_storeu_epi64(va, exist, _mm512_add_epi64(v, delta));
 	m = _mm512_mask_test_epi64_mask(m, table, table);
