@@ -30,6 +30,12 @@ static bool has_avx512(void)
 		__builtin_cpu_supports("bmi2") && has_fp16();
 }
 
+/* The gathers count on it. */
+_Static_assert(offsetof(struct moat_pt_granule, table) == 0 &&
+		offsetof(struct moat_pt_granule, delta) == 8 &&
+		sizeof(struct moat_pt_granule) == 16,
+	"a granule is its table and its delta");
+
 /* What is the same for all requests. */
 struct common {
 	const struct moat_pt_granule *granules;
