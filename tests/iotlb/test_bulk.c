@@ -282,7 +282,7 @@ static void a_change_at_any_instruction_is_met_whole_or_not_at_all(void **state)
 	struct sigaction trap = { .sa_sigaction = on_trap, .sa_flags = SA_SIGINFO }, before;
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-	print_message("# sanitizers delay signals, or take many times the instructions\n");
+	print_message("skip: sanitizers delay signals, or take many times the instructions\n");
 	skip();
 #endif
 	sigemptyset(&trap.sa_mask);
