@@ -368,7 +368,7 @@ static inline void fill(struct moat_qi *qi, uint64_t pos, const struct moat_qi_d
 
 /* What this thread submitted last: where it ended, and whether others had come before it. */
 static __thread struct {
-	const struct moat_qi *qi;
+	uint64_t queue; /* its number: an address may be another queue's by now */
 	uint64_t end;
 	bool crowded;
 } mine;
@@ -400,8 +400,8 @@ int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], uns
 		fill(qi, pos, desc, n);
 		MOAT_QI_HOOK(FILLED, qi, pos);
 		if (likely(publish(qi, pos, n + 1, QI_RESERVED))) {
-			mine.crowded = mine.qi == qi && mine.end != pos;
-			mine.qi = qi;
+			mine.crowded = mine.queue == qi->number && mine.end != pos;
+			mine.queue = qi->number;
 			mine.end = pos + n + 1;
 			return (int64_t)mine.end;
 		}
@@ -501,6 +501,7 @@ int moat_qi_wait(struct moat_qi *qi, int64_t seq, uint64_t timeout_us)
 
 int moat_qi_create(const struct moat_qi_conf *conf, struct moat_qi **out)
 {
+	static _Atomic uint64_t queues;
 	struct moat_qi *qi;
 	size_t slots;
 
@@ -524,6 +525,8 @@ int moat_qi_create(const struct moat_qi_conf *conf, struct moat_qi **out)
 		moat_qi_destroy(qi);
 		return moat_error(-ENOMEM, "no memory for an invalidation queue");
 	}
+	/* relaxed: a number that no other has; 0 is none */
+	qi->number = atomic_fetch_add_explicit(&queues, 1, memory_order_relaxed) + 1;
 	qi->ring = conf->ring;
 	qi->status = conf->status;
 	qi->status_hpa = conf->status_hpa;

@@ -49,6 +49,7 @@ struct moat_qi {
 	_Atomic uint32_t failures;    /* batches ever failed */
 	void (*doorbell)(void *ctx, uint64_t tail);
 	void *ctx;
+	uint64_t number; /* of all queues that this process ever had */
 	int (*poll)(void *ctx);
 	uint64_t (*head)(void *ctx);
 	_Atomic uint64_t *failed;    /* by index of a batch's wait: the seq that failed */
