@@ -121,6 +121,7 @@ static void write_mode(FILE *f, const struct fwd_run_tenant *t, const struct moa
 /* Names have letters, digits, '-' and '_' only (fwd_conf.c): nothing to escape. */
 static void write_tenant(FILE *f, const struct fwd_run_tenant *t)
 {
+	double per_mark = moat_cost_per_mark();
 	struct fwd_snapshot s;
 	uint64_t n;
 
@@ -140,8 +141,7 @@ static void write_tenant(FILE *f, const struct fwd_run_tenant *t)
 	fprintf(f,
 		"     \"stopwatch\": {\"marks\": %.3f, \"cycles_per_mark\": %.1f, "
 		"\"share\": %.5f},\n",
-		per(s.stats.cost.marks, n), moat_cost_per_mark(),
-		moat_cost_overhead(&s.stats.cost, moat_cost_per_mark()));
+		per(s.stats.cost.marks, n), per_mark, moat_cost_overhead(&s.stats.cost, per_mark));
 	write_counts(f, &s.stats, n);
 	write_bursts(f, t);
 	write_mode(f, t, &s.stats);

@@ -219,6 +219,7 @@ static void summarise_bursts(const struct fwd_run_tenant *t)
 
 static void summarise_tenant(const struct fwd_run_tenant *t, double seconds)
 {
+	double per_mark = moat_cost_per_mark();
 	struct fwd_snapshot s;
 	uint64_t n;
 	char text[24];
@@ -237,8 +238,8 @@ static void summarise_tenant(const struct fwd_run_tenant *t, double seconds)
 		PER(s.stats.cost.cycles[MOAT_STAGE_APPLICATION], n, 1),
 		PER(s.stats.cost.cycles[MOAT_STAGE_DEVICE], n, 1));
 	printf("  the stopwatch's own share, which is in these: %s cycles per packet, %.2f %%\n",
-		PER((uint64_t)((double)s.stats.cost.marks * moat_cost_per_mark()), n, 1),
-		100 * moat_cost_overhead(&s.stats.cost, moat_cost_per_mark()));
+		PER((uint64_t)((double)s.stats.cost.marks * per_mark), n, 1),
+		100 * moat_cost_overhead(&s.stats.cost, per_mark));
 	printf("  shadow IOTLB: %s of %ju look-ups hit; %s invalidation descriptors and %s waits per "
 	       "packet\n",
 		percent(s.stats.iotlb_hits, s.stats.iotlb_hits + s.stats.iotlb_misses, text,

@@ -29,35 +29,46 @@ static void batch_reset(struct moat_batch *batch)
 
 /* ------------------------------------------------------------------------------- submitting */
 
-/* Queue the invalidations of a gather. */
-static int64_t gather_submit(struct moat_lane *lane, const struct moat_gather *gather)
+static int64_t submit(struct moat_lane *lane, const struct moat_qi_desc desc[], unsigned int n)
 {
-	struct moat_unit *unit = lane->domain->unit;
-	struct moat_qi_desc desc[LANE_DESCRIPTORS];
-	unsigned int n =
-		moat_gather_encode(gather, &unit->caps.qi, lane->domain->did, desc, RTE_DIM(desc));
-	int64_t seq = moat_qi_submit(unit->qi, desc, n);
+	int64_t seq = moat_qi_submit(lane->domain->unit->qi, desc, n);
 
-	if (unlikely(seq < 0)) {
+	if (likely(seq > 0))
+		lane->stats.descriptors += n;
+	else
 		lane->stats.full++;
-		return seq;
-	}
-	lane->stats.descriptors += n;
-	lane->crowded = moat_qi_crowded();
 	return seq;
+}
+
+/* Queue the invalidations of a gather. */
+static int64_t submit_gather(struct moat_lane *lane, const struct moat_gather *gather)
+{
+	const struct moat_domain *domain = lane->domain;
+	struct moat_qi_desc desc[LANE_DESCRIPTORS];
+	unsigned int n = moat_gather_encode(gather, &domain->unit->caps.qi, domain->did, desc,
+		RTE_DIM(desc));
+
+	return submit(lane, desc, n);
 }
 
 /* The unit has refused a batch: the whole domain then. */
 static int64_t submit_wide(struct moat_lane *lane)
 {
 	struct moat_qi_desc all = moat_qi_iotlb_domain(lane->domain->did);
-	int64_t seq = moat_qi_submit(lane->domain->unit->qi, &all, 1);
 
-	if (likely(seq > 0))
-		lane->stats.descriptors++;
-	else
-		lane->stats.full++;
-	return seq;
+	return submit(lane, &all, 1);
+}
+
+/* What says that the other readers of now have been quiescent; 0: there are none. Sequentially
+ * consistent, after the cleared entries: the submission's atomic is between. With moat_lane_online(): a
+ * reader not counted here cannot have seen the old entries. */
+static uint64_t start_readers(const struct moat_lane *lane)
+{
+	struct moat_domain *domain = lane->domain;
+
+	if (atomic_load(&domain->nr_readers) > (MOAT_MUTANT(FORGET_READER) || lane->online))
+		return rte_rcu_qsbr_start(domain->readers);
+	return 0;
 }
 
 /* As many of the closed batches as one gather holds. @return the ticket of the last of them */
@@ -83,27 +94,23 @@ static __rte_noinline moat_ticket_t join(const struct moat_lane *lane, struct mo
 /* Submit the oldest of the closed batches, and those behind it that fit. @return 0 or why not */
 static int send(struct moat_lane *lane)
 {
-	struct moat_domain *domain = lane->domain;
 	const struct moat_gather *gather = &lane->batch[lane->sent % MOAT_LANE_BATCHES].gather;
 	moat_ticket_t last = lane->sent + 1;
 	struct moat_gather joined;
-	uint64_t token = 0;
+	uint64_t token;
 	int64_t seq;
 
 	if (last != lane->flushed) {
 		last = join(lane, &joined);
 		gather = &joined;
 	}
-	seq = gather_submit(lane, gather);
+	seq = submit_gather(lane, gather);
 	if (unlikely(seq < 0))
 		return (int)seq;
-	/* Other readers than this lane? Sequentially consistent, after the cleared entries: the
-	 * submission's atomic is between. With moat_lane_online(): a reader not counted here cannot
-	 * have seen the old entries. */
-	if (atomic_load(&domain->nr_readers) > (MOAT_MUTANT(FORGET_READER) || lane->online))
-		token = rte_rcu_qsbr_start(domain->readers);
+	token = start_readers(lane);
+	lane->crowded = moat_qi_crowded();
 	lane->stats.flushes++;
-	MOAT_PROBE3(submit, domain->did, last, gather->pages);
+	MOAT_PROBE3(submit, lane->domain->did, last, gather->pages);
 	for (; lane->sent != last; lane->sent++) {
 		struct moat_batch *batch = &lane->batch[lane->sent % MOAT_LANE_BATCHES];
 
@@ -154,15 +161,13 @@ static int batch_call(struct moat_lane *lane, struct moat_batch *batch)
 /* A unit that owns its tables: what is flushed is unmapped; a ticket then waits for readers only. */
 static int flush_call(struct moat_lane *lane, struct moat_batch *batch)
 {
-	struct moat_domain *domain = lane->domain;
 	int rc = batch_call(lane, batch);
 
 	if (rc != 0)
 		return rc;
-	if (atomic_load(&domain->nr_readers) > lane->online) /* as in send() */
-		batch->token = rte_rcu_qsbr_start(domain->readers);
+	batch->token = start_readers(lane);
 	lane->stats.flushes++;
-	MOAT_PROBE3(submit, domain->did, lane->flushed + 1, batch->gather.pages);
+	MOAT_PROBE3(submit, lane->domain->did, lane->flushed + 1, batch->gather.pages);
 	lane->sent = ++lane->flushed;
 	return 0;
 }

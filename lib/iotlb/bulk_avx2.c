@@ -42,8 +42,7 @@ AVX2 static inline bool all_plain(const struct moat_iotlb *tlb, const uint64_t i
 	 * 100 cycles. GCC, which should see to it, does not where a function ends in a call. */
 	_mm256_zeroupper();
 	for (; i < n; i++)
-		if (iova[i] >> MOAT_2M_SHIFT >= tlb->nr_granules ||
-			(iova[i] & MOAT_PAGE_MASK) + len > MOAT_PAGE_SIZE)
+		if (!iotlb_is_plain(tlb, iova[i], len))
 			return false;
 	return plain;
 }

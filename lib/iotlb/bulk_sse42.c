@@ -34,8 +34,7 @@ SSE42 static inline bool all_plain(const struct moat_iotlb *tlb, const uint64_t 
 			_mm_or_si128(_mm_xor_si128(v, w), _mm_xor_si128(v2, w2)));
 	}
 	for (; i < n; i++)
-		if (iova[i] >> MOAT_2M_SHIFT >= tlb->nr_granules ||
-			(iova[i] & MOAT_PAGE_MASK) + len > MOAT_PAGE_SIZE)
+		if (!iotlb_is_plain(tlb, iova[i], len))
 			return false;
 	return _mm_testz_si128(or_last, _mm_set1_epi64x((int64_t)beyond)) &&
 		_mm_testz_si128(or_cross, _mm_set1_epi64x((int64_t)MOAT_PT_TABLE));

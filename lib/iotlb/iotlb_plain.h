@@ -15,6 +15,13 @@
 /* (iova >> 21) * sizeof(struct moat_pt_granule) is (iova >> 17) & ~15 */
 #define IOTLB_GRANULE_SHIFT 17u
 
+/** The same of one request; `len` is 1 to MOAT_PAGE_SIZE. */
+IOTLB_INLINE bool iotlb_is_plain(const struct moat_iotlb *tlb, uint64_t iova, uint32_t len)
+{
+	return iova >> MOAT_2M_SHIFT < tlb->nr_granules &&
+		(iova & MOAT_PAGE_MASK) + len <= MOAT_PAGE_SIZE;
+}
+
 /** One request by the index; false where it has no answer. `shift` is IOTLB_GRANULE_SHIFT and `low`
  * MOAT_PAGE_MASK: arguments, for who would rather have them in registers. */
 IOTLB_INLINE bool iotlb_plain_one(const struct moat_pt_granule *granules, uint64_t iova,

@@ -287,6 +287,14 @@ extern const struct pt_run_ops pt_run_scalar;
 extern const struct pt_run_ops *const pt_run_variants[]; /* best first, NULL at the end */
 extern const struct pt_run_ops *pt_run;                  /* the best that this machine has */
 
+/** Entries to write one by one until `e` is aligned to `align` for vector stores (at most `n`). */
+static inline unsigned int pt_run_head(const void *e, unsigned int n, unsigned int align)
+{
+	unsigned int k = (-(uintptr_t)e & (align - 1)) / sizeof(uint64_t);
+
+	return k < n ? k : n;
+}
+
 /** Granules [g, g + n) of superpage leaves that are about to be stored. */
 static inline void pt_point_granules(struct moat_pt *pt, uint64_t g, uint64_t n, uintptr_t table,
 	uintptr_t delta)

@@ -100,14 +100,6 @@ AVX2 static inline __m256i load(const uint64_t *e)
 	return _mm256_loadu_si256((const __m256i *)e);
 }
 
-/* Entries to write one by one until `e` is aligned for vector stores (at most `n`). */
-static inline unsigned int head(const void *e, unsigned int n)
-{
-	unsigned int k = (-(uintptr_t)e & 31) / sizeof(uint64_t);
-
-	return k < n ? k : n;
-}
-
 /*
  * Every function here ends with this, before the scalar one that does the rest. All other code is
  * SSE's, and on the way from one to the other processors save or merge upper halves that are not
@@ -174,7 +166,7 @@ AVX2 static unsigned int avx2_find_no_leaf(const uint64_t *e, unsigned int n)
 
 AVX2 static void avx2_fill(uint64_t *e, unsigned int n, uint64_t first, uint64_t stride)
 {
-	unsigned int k = head(e, n);
+	unsigned int k = pt_run_head(e, n, 32);
 	uint64_t next = first + k * stride;
 	__m256i v, w, step;
 
@@ -196,7 +188,7 @@ AVX2 static void avx2_fill(uint64_t *e, unsigned int n, uint64_t first, uint64_t
 AVX2 static void avx2_zero(uint64_t *e, unsigned int n)
 {
 	const __m256i zero = _mm256_setzero_si256();
-	unsigned int k = head(e, n);
+	unsigned int k = pt_run_head(e, n, 32);
 
 	scalar_zero(e, k);
 	for (; k + 8 <= n; k += 8) {

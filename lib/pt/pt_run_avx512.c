@@ -28,18 +28,6 @@ AVX512 static inline __m512i load(const uint64_t *e)
 	return _mm512_loadu_si512(e);
 }
 
-AVX512 static inline void leave_avx(void)
-{
-	_mm256_zeroupper();
-}
-
-static inline unsigned int head(const void *e, unsigned int n)
-{
-	unsigned int k = (-(uintptr_t)e & 63) / sizeof(uint64_t);
-
-	return k < n ? k : n;
-}
-
 AVX512 static unsigned int find_nonzero(const uint64_t *e, unsigned int n)
 {
 	unsigned int k = 0;
@@ -50,7 +38,7 @@ AVX512 static unsigned int find_nonzero(const uint64_t *e, unsigned int n)
 		if (_mm512_test_epi64_mask(a, a) != 0)
 			break;
 	}
-	leave_avx();
+	_mm256_zeroupper();
 	return k + pt_run_scalar.find_nonzero(e + k, n - k);
 }
 
@@ -64,7 +52,7 @@ AVX512 static unsigned int find_zero(const uint64_t *e, unsigned int n)
 		if ((_mm512_testn_epi64_mask(a, a) | _mm512_testn_epi64_mask(b, b)) != 0)
 			break;
 	}
-	leave_avx();
+	_mm256_zeroupper();
 	return k + pt_run_scalar.find_zero(e + k, n - k);
 }
 
@@ -77,14 +65,14 @@ AVX512 static unsigned int find_no_leaf(const uint64_t *e, unsigned int n)
 		if (_mm512_testn_epi64_mask(_mm512_and_si512(load(e + k), load(e + k + 8)), ps) !=
 			0)
 			break;
-	leave_avx();
+	_mm256_zeroupper();
 	return k + pt_run_scalar.find_no_leaf(e + k, n - k);
 }
 
 AVX512 static void fill(uint64_t *e, unsigned int n, uint64_t first, uint64_t stride)
 {
 	const __m512i lanes = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
-	unsigned int k = head(e, n);
+	unsigned int k = pt_run_head(e, n, 64);
 	__m512i v, w, step;
 
 	pt_run_scalar.fill(e, k, first, stride);
@@ -102,14 +90,14 @@ AVX512 static void fill(uint64_t *e, unsigned int n, uint64_t first, uint64_t st
 		_mm512_store_si512(e + k, v);
 		k += 8;
 	}
-	leave_avx();
+	_mm256_zeroupper();
 	pt_run_scalar.fill(e + k, n - k, first + k * stride, stride);
 }
 
 AVX512 static void zero(uint64_t *e, unsigned int n)
 {
 	const __m512i zeros = _mm512_setzero_si512();
-	unsigned int k = head(e, n);
+	unsigned int k = pt_run_head(e, n, 64);
 
 	pt_run_scalar.zero(e, k);
 	for (; k + 16 <= n; k += 16) {
@@ -120,7 +108,7 @@ AVX512 static void zero(uint64_t *e, unsigned int n)
 		_mm512_store_si512(e + k, zeros);
 		k += 8;
 	}
-	leave_avx();
+	_mm256_zeroupper();
 	pt_run_scalar.zero(e + k, n - k);
 }
 
@@ -139,7 +127,7 @@ AVX512 static bool granules(struct moat_pt_granule *g, unsigned int n, uintptr_t
 			    _mm512_cmpneq_epi64_mask(load(p + 8), v)) != 0)
 			moved |= pt_run_scalar.granules(g + k, 8, table, delta);
 	}
-	leave_avx();
+	_mm256_zeroupper();
 	return pt_run_scalar.granules(g + k, n - k, table, delta) || moved;
 }
 

@@ -73,25 +73,6 @@ static inline int unmap_buffer(struct moat_tenant *t, struct tenant_lcore *lc,
 	return rc;
 }
 
-/* The usual burst: packets of one buffer, like `like` and each behind the one before. @return how many
- * of `pkts` from the front on have joined the run */
-static inline uint16_t join_neighbours(struct tenant_run *run, const struct rte_mbuf *like,
-	struct rte_mbuf *const pkts[], uint16_t n)
-{
-	const uint8_t *end = run->va + run->len, *limit = run->va + TENANT_RUN_MAX;
-	uint64_t len = tenant_buffer_len(like);
-	uint16_t i = 0;
-
-	for (; i < n && end < limit; i++, end += len) {
-		const struct rte_mbuf *m = pkts[i];
-
-		if (m->buf_addr != end || m->nb_segs != 1 || m->buf_len != like->buf_len)
-			break;
-	}
-	run->len = (uint64_t)(end - run->va);
-	return i;
-}
-
 int tenant_unmap_burst(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n)
 {
@@ -101,12 +82,6 @@ int tenant_unmap_burst(struct moat_tenant *t, struct tenant_lcore *lc, struct rt
 	for (uint16_t i = 0; i < n && rc == 0; i++) {
 		const struct rte_mbuf *m = pkts[i];
 
-		if (likely(run.len != 0)) {
-			i += join_neighbours(&run, m, &pkts[i], n - i);
-			if (i == n)
-				break;
-			m = pkts[i];
-		}
 		rc = unmap_buffer(t, lc, &run, m);
 		/* A packet's `next` lies in its header's second line: looked at only if need be. */
 		for (unsigned int k = m->nb_segs; unlikely(k > 1) && rc == 0; k--)

@@ -9,21 +9,8 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-#include "../pt/pt_test.h"
+#include "iotlb_test.h"
 #include "../../lib/iotlb/iotlb_bulk.h"
-
-static int setup(void **state)
-{
-	urcu_qsbr_register_thread();
-	return moat_pt_pool_create(NULL, &pool);
-}
-
-static int teardown(void **state)
-{
-	moat_pt_pool_destroy(pool);
-	urcu_qsbr_unregister_thread();
-	return 0;
-}
 
 static void with_each_variant(void (*test)(const struct iotlb_bulk *v))
 {

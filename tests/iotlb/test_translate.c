@@ -3,21 +3,8 @@
  *
  * What a look-up answers, and what it counts.
  */
-#include "../pt/pt_test.h"
+#include "iotlb_test.h"
 #include "moat_iotlb.h"
-
-static int setup(void **state)
-{
-	urcu_qsbr_register_thread();
-	return moat_pt_pool_create(NULL, &pool);
-}
-
-static int teardown(void **state)
-{
-	moat_pt_pool_destroy(pool);
-	urcu_qsbr_unregister_thread();
-	return 0;
-}
 
 #define assert_counts(tlb, h, m, f)                \
 	do {                                       \
