@@ -3,7 +3,7 @@
  */
 
 /* Can a function become a tenant's? Its IOMMU group decides: what shares the group is translated by
- * the same tables, so either all of it is the tenant's, or it must have no driver. */
+ * the same tables, so no other member may have a driver that starts DMA (the group is viable). */
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,9 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "moat_vtd_pci.h"
 #include "vfio_impl.h"
-
-#define CLASS_BRIDGE 0x06
 
 const char *vfio_address(const struct moat_vfio_conf *conf, moat_sid_t sid, char *text)
 {
@@ -66,13 +65,12 @@ static const char *first_line(const char *path, char *buf, size_t size)
 	return buf;
 }
 
-/* Bridges pass requests on and make none: they may stay with their driver. */
 static bool is_bridge(const struct moat_vfio_conf *conf, const char *address)
 {
 	char path[PATH_MAX], buf[16];
 
 	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/class", root_of(conf), address);
-	return strtoul(first_line(path, buf, sizeof(buf)), NULL, 0) >> 16 == CLASS_BRIDGE;
+	return moat_pci_class_is_bus(strtoul(first_line(path, buf, sizeof(buf)), NULL, 0));
 }
 
 static int find_group(const struct moat_vfio_conf *conf, struct vfio_function *f)
@@ -107,7 +105,7 @@ static int check_driver(const struct moat_vfio_conf *conf, const struct vfio_fun
 
 	vfio_address(conf, f->sid, address);
 	driver = driver_of(conf, address, buf, sizeof(buf));
-	if (strcmp(driver, "vfio-pci") == 0)
+	if (moat_pci_owner(driver) == MOAT_PCI_OWNER_VFIO)
 		return 0;
 	return moat_error(-EBUSY,
 		"%s is bound to %s, and a tenant's function must be bound to vfio-pci: modprobe vfio-pci; "
@@ -141,8 +139,8 @@ static void look_at(const struct moat_vfio_conf *conf, const char *address, stru
 	const char *driver = driver_of(conf, address, buf, sizeof(buf));
 	size_t list = strlen(c->list), addresses = strlen(c->addresses);
 
-	/* Named ones are looked at for themselves. Without a driver nobody tells it what to do. */
-	if (is_named(conf, address) || is_bridge(conf, address) || *driver == '\0')
+	/* Named ones are looked at for themselves. */
+	if (is_named(conf, address) || moat_pci_lets_group_go(driver, is_bridge(conf, address)))
 		return;
 	if (c->n++ >= COMPANIONS_SHOWN)
 		return;

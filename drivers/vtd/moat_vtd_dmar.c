@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 /* The table's header, then structures (VT-d specification, "DMA Remapping Reporting Structure"). */
 #define DMAR_LENGTH     4
+#define DMAR_CHECKSUM   9
 #define DMAR_HAW        36
 #define DMAR_FLAGS      37
 #define DMAR_STRUCTURES 48
@@ -26,6 +28,7 @@ enum {
 	TYPE_RHSA = 3,
 	TYPE_ANDD = 4,
 	TYPE_SATC = 5,
+	TYPE_SIDP = 6,
 };
 
 /** Least length of each type, which is where scopes (or the name) begin. */
@@ -40,6 +43,7 @@ static const struct {
 	[TYPE_RHSA] = { "RHSA", 20, false },
 	[TYPE_ANDD] = { "ANDD", 9, false },
 	[TYPE_SATC] = { "SATC", 8, true },
+	[TYPE_SIDP] = { "SIDP", 8, true },
 };
 
 static uint16_t get16(const uint8_t *p)
@@ -57,122 +61,199 @@ static uint64_t get64(const uint8_t *p)
 	return get32(p) | (uint64_t)get32(p + 4) << 32;
 }
 
-#define malformed(offset, fmt, ...)                                                   \
+#define unusable(offset, fmt, ...)                                                    \
 	moat_error(-EBADMSG,                                                          \
 		"DMAR table, offset 0x%zx: " fmt "; the firmware's table is broken: " \
 		"update it, or report it",                                            \
 		(size_t)(offset), ##__VA_ARGS__)
 
-/* -------------------------------------------------------- first round: does it add up, how many */
+/* ------------------------------------------------- first round: what can be used, and how many */
 
-struct counts {
-	unsigned int of[RTE_DIM(types)];
-	unsigned int unknown;
-	unsigned int scopes;
+/** A structure that is used: where it begins, and where its scopes (if any) end. */
+struct part {
+	size_t at, end;
 };
 
-static int check_header(const uint8_t *t, size_t len)
+struct round {
+	const uint8_t *t;
+	unsigned int of[RTE_DIM(types)];
+	unsigned int unknown, scopes, parts, faults;
+	struct part *part;
+	struct moat_dmar_fault *fault;
+	bool no_memory;
+};
+
+/** One more in an array that is full at every power of two; NULL: no memory. */
+static void *grow(struct round *r, void *array, unsigned int n, size_t size)
 {
+	void *more = array;
+
+	if ((n & (n - 1)) == 0)
+		more = realloc(array, RTE_MAX(1u, 2 * n) * size);
+	r->no_memory |= more == NULL;
+	return more;
+}
+
+static void __rte_format_printf(3, 4)
+	note(struct round *r, size_t offset, const char *fmt, ...)
+{
+	struct moat_dmar_fault *more = grow(r, r->fault, r->faults, sizeof(*more));
+	va_list ap;
+
+	if (more == NULL)
+		return;
+	r->fault = more;
+	va_start(ap, fmt);
+	more[r->faults].offset = offset;
+	if (vasprintf(&more[r->faults].text, fmt, ap) < 0)
+		r->no_memory = true;
+	else
+		r->faults++;
+	va_end(ap);
+}
+
+/** The table's length, as its header has it; or why it cannot be used. */
+static int check_header(struct round *r, size_t *len)
+{
+	const uint8_t *t = r->t;
 	uint8_t sum = 0;
 
-	if (len < DMAR_STRUCTURES)
-		return malformed(0, "%zu bytes, the header alone has %d", len, DMAR_STRUCTURES);
+	if (*len < DMAR_STRUCTURES)
+		return unusable(0, "%zu bytes, the header alone has %d", *len, DMAR_STRUCTURES);
 	if (memcmp(t, "DMAR", 4) != 0)
-		return malformed(0, "signature is '%.4s', not 'DMAR'", (const char *)t);
-	if (get32(t + DMAR_LENGTH) != len)
-		return malformed(DMAR_LENGTH, "says that it has %" PRIu32 " bytes, and has %zu",
-			get32(t + DMAR_LENGTH), len);
-	for (size_t i = 0; i < len; i++)
+		return unusable(0, "signature is '%.4s', not 'DMAR'", (const char *)t);
+	if (get32(t + DMAR_LENGTH) > *len || get32(t + DMAR_LENGTH) < DMAR_STRUCTURES)
+		return unusable(DMAR_LENGTH, "says that it has %" PRIu32 " bytes, and has %zu",
+			get32(t + DMAR_LENGTH), *len);
+	if (t[DMAR_HAW] < MOAT_PAGE_SHIFT - 1)
+		return unusable(DMAR_HAW, "host address width of %u bits", t[DMAR_HAW] + 1);
+	if (get32(t + DMAR_LENGTH) < *len)
+		note(r, DMAR_LENGTH, "%zu bytes follow behind the table's length; they are ignored",
+			*len - get32(t + DMAR_LENGTH));
+	*len = get32(t + DMAR_LENGTH);
+	for (size_t i = 0; i < *len; i++)
 		sum += t[i];
 	if (sum != 0)
-		return malformed(9, "checksum is off by 0x%02x", sum);
+		note(r, DMAR_CHECKSUM, "the checksum is off by 0x%02x", sum);
 	if (t[DMAR_HAW] > 63)
-		return malformed(DMAR_HAW, "host address width of %u bits", t[DMAR_HAW] + 1);
+		note(r, DMAR_HAW, "a host address width of %u bits; 64 are taken",
+			t[DMAR_HAW] + 1);
 	return 0;
 }
 
-static int check_scopes(const uint8_t *t, size_t at, size_t end, struct counts *c)
+/** @return where the scopes that can be used end */
+static size_t check_scopes(struct round *r, size_t at, size_t end)
 {
 	while (at < end) {
-		uint8_t len = end - at >= SCOPE_HEADER ? t[at + 1] : 0;
+		uint8_t len = end - at >= SCOPE_HEADER ? r->t[at + 1] : 0;
 
-		if (end - at < SCOPE_HEADER)
-			return malformed(at, "%zu bytes left over behind the device scopes",
-				end - at);
-		if (len < SCOPE_HEADER + 2 || (len & 1) || len > end - at)
-			return malformed(at + 1, "a device scope of %u bytes, where %zu are left",
+		if (end - at < SCOPE_HEADER) {
+			note(r, at, "%zu bytes are left over behind the device scopes", end - at);
+			break;
+		}
+		if (len < SCOPE_HEADER + 2 || (len & 1) || len > end - at) {
+			note(r, at + 1,
+				"a device scope of %u bytes, where %zu are left; this one and those "
+				"behind it in the structure are left out",
 				len, end - at);
-		c->scopes++;
+			break;
+		}
+		r->scopes++;
 		at += len;
 	}
-	return 0;
+	return at;
 }
 
-static int check_drhd(const uint8_t *t, size_t at)
+/** @return whether the unit can be used; *ret: an error for which Linux refuses the whole table */
+static bool check_drhd(struct round *r, size_t at, int *ret)
 {
-	if (get64(t + at + 8) == 0 || get64(t + at + 8) % MOAT_PAGE_SIZE != 0)
-		return malformed(at + 8, "DRHD with its registers at 0x%" PRIx64,
-			get64(t + at + 8));
-	return 0;
+	uint64_t base = get64(r->t + at + 8);
+
+	if (base == 0)
+		*ret = unusable(at + 8, "DRHD with its registers at 0x0");
+	else if (base % MOAT_PAGE_SIZE != 0)
+		note(r, at + 8, "a DRHD with its registers at 0x%" PRIx64 " is left out", base);
+	return base != 0 && base % MOAT_PAGE_SIZE == 0;
 }
 
-static int check_rmrr(const uint8_t *t, size_t at)
+static void check_rmrr(struct round *r, size_t at)
 {
-	uint64_t base = get64(t + at + 8), limit = get64(t + at + 16);
+	uint64_t base = get64(r->t + at + 8), limit = get64(r->t + at + 16);
 
-	if (limit < base || base % MOAT_PAGE_SIZE != 0 || (limit + 1) % MOAT_PAGE_SIZE != 0)
-		return malformed(at + 8, "RMRR from 0x%" PRIx64 " to 0x%" PRIx64, base, limit);
-	return 0;
+	if (limit < base)
+		note(r, at + 8, "an RMRR ends before it begins: 0x%" PRIx64 " to 0x%" PRIx64, base,
+			limit);
+	else if (base % MOAT_PAGE_SIZE != 0 || (limit + 1) % MOAT_PAGE_SIZE != 0)
+		note(r, at + 8,
+			"an RMRR does not consist of whole pages: 0x%" PRIx64 " to 0x%" PRIx64,
+			base, limit);
 }
 
-static int check_andd(const uint8_t *t, size_t at, uint16_t len)
+static bool check_andd(struct round *r, size_t at, uint16_t len)
 {
-	if (memchr(t + at + 8, '\0', len - 8) == NULL)
-		return malformed(at + 8, "ANDD whose name does not end");
-	return 0;
+	if (memchr(r->t + at + 8, '\0', len - 8) != NULL)
+		return true;
+	note(r, at + 8, "an ANDD whose name does not end is left out");
+	return false;
 }
 
-static int check_structure(const uint8_t *t, size_t at, uint16_t type, uint16_t len,
-	struct counts *c)
+static int check_structure(struct round *r, size_t at, uint16_t len)
 {
+	uint16_t type = get16(r->t + at);
+	size_t end = at + len;
+	struct part *more;
 	int ret = 0;
 
 	if (type >= RTE_DIM(types)) {
-		c->unknown++;
+		r->unknown++;
 		return 0;
 	}
-	if (len < types[type].min)
-		return malformed(at + 2, "%s of %u bytes, it takes %u", types[type].name, len,
-			types[type].min);
-	c->of[type]++;
-	if (type == TYPE_DRHD)
-		ret = check_drhd(t, at);
-	else if (type == TYPE_RMRR)
-		ret = check_rmrr(t, at);
-	else if (type == TYPE_ANDD)
-		ret = check_andd(t, at, len);
-	if (ret == 0 && types[type].scopes)
-		ret = check_scopes(t, at + types[type].min, at + len, c);
-	return ret;
+	if (len < types[type].min) {
+		note(r, at + 2, "%s of %u bytes, it takes %u; it is left out", types[type].name,
+			len, types[type].min);
+		return 0;
+	}
+	if ((type == TYPE_DRHD && !check_drhd(r, at, &ret)) ||
+		(type == TYPE_ANDD && !check_andd(r, at, len)))
+		return ret;
+	if (type == TYPE_RMRR)
+		check_rmrr(r, at);
+	if (types[type].scopes)
+		end = check_scopes(r, at + types[type].min, end);
+	more = grow(r, r->part, r->parts, sizeof(*more));
+	if (more == NULL)
+		return 0; /* no_memory says so */
+	r->part = more;
+	r->part[r->parts++] = (struct part){ at, end };
+	r->of[type]++;
+	return 0;
 }
 
-static int check(const uint8_t *t, size_t len, struct counts *c)
+/** @return 0, or why the table cannot be used */
+static int check(struct round *r, size_t len)
 {
-	int ret = check_header(t, len);
+	int ret = check_header(r, &len);
 	size_t at = DMAR_STRUCTURES;
 
-	memset(c, 0, sizeof(*c));
 	while (ret == 0 && at < len) {
-		uint16_t n = len - at >= STRUCT_HEADER ? get16(t + at + 2) : 0;
+		uint16_t n = len - at >= STRUCT_HEADER ? get16(r->t + at + 2) : 0;
 
-		if (n < STRUCT_HEADER || n > len - at)
-			return malformed(at, "a structure of %u bytes, where %zu are left", n,
+		if (n < STRUCT_HEADER) {
+			note(r, at, "%zu bytes behind the last structure are ignored", len - at);
+			break;
+		}
+		if (n > len - at)
+			return unusable(at, "a structure of %u bytes, where %zu are left", n,
 				len - at);
-		ret = check_structure(t, at, get16(t + at), n, c);
+		ret = check_structure(r, at, n);
 		at += n;
 	}
-	if (ret == 0 && c->of[TYPE_DRHD] == 0)
-		ret = malformed(DMAR_STRUCTURES, "no DRHD, so no unit");
+	if (ret == 0 && r->no_memory)
+		ret = moat_error(-ENOMEM, "no memory for the DMAR table");
+	if (ret == 0 && r->of[TYPE_DRHD] == 0)
+		ret = unusable(r->faults != 0 ? r->fault[0].offset : DMAR_STRUCTURES,
+			"no DRHD, so no unit%s%s", r->faults != 0 ? ": " : "",
+			r->faults != 0 ? r->fault[0].text : "");
 	return ret;
 }
 
@@ -204,17 +285,15 @@ static void take_ats(struct moat_dmar_ats *ats, const uint8_t *s, struct moat_dm
 	};
 }
 
-static void take_structure(struct moat_dmar *d, const uint8_t *t, size_t at,
+static void take_structure(struct moat_dmar *d, const uint8_t *t, const struct part *part,
 	struct moat_dmar_scope **next)
 {
-	const uint8_t *s = t + at;
-	uint16_t type = get16(s), len = get16(s + 2);
+	const uint8_t *s = t + part->at;
+	uint16_t type = get16(s);
 	struct moat_dmar_scopes scopes = { 0 };
 
-	if (type >= RTE_DIM(types))
-		return;
 	if (types[type].scopes)
-		scopes = take_scopes(t, at + types[type].min, at + len, next);
+		scopes = take_scopes(t, part->at + types[type].min, part->end, next);
 	switch (type) {
 	case TYPE_DRHD:
 		d->unit[d->nr_units++] = (struct moat_dmar_unit){
@@ -240,6 +319,10 @@ static void take_structure(struct moat_dmar *d, const uint8_t *t, size_t at,
 	case TYPE_SATC:
 		take_ats(&d->satc[d->nr_satcs++], s, scopes);
 		break;
+	case TYPE_SIDP:
+		take_ats(&d->sidp[d->nr_sidps], s, scopes);
+		d->sidp[d->nr_sidps++].flag = false; /* that byte is reserved */
+		break;
 	case TYPE_ANDD:
 		d->andd[d->nr_andds++] = (struct moat_dmar_andd){ s[7], (const char *)s + 8 };
 		break;
@@ -256,21 +339,21 @@ static void take_rhsa(struct moat_dmar *d, const uint8_t *s)
 			d->unit[i].proximity = get32(s + 16);
 }
 
-static void take(struct moat_dmar *d, const uint8_t *t, size_t len)
+static void take(struct moat_dmar *d, const uint8_t *t, const struct round *r)
 {
 	struct moat_dmar_scope *next = d->scopes;
 
-	d->haw = t[DMAR_HAW] + 1;
+	d->haw = RTE_MIN(t[DMAR_HAW], 63) + 1;
 	d->intr_remap = t[DMAR_FLAGS] & 1;
 	d->x2apic_opt_out = t[DMAR_FLAGS] & 2;
 	d->dma_opt_in = t[DMAR_FLAGS] & 4;
-	for (size_t at = DMAR_STRUCTURES; at < len; at += get16(t + at + 2))
-		take_structure(d, t, at, &next);
-	for (size_t at = DMAR_STRUCTURES; at < len; at += get16(t + at + 2))
-		take_rhsa(d, t + at);
+	for (unsigned int i = 0; i < r->parts; i++)
+		take_structure(d, t, &r->part[i], &next);
+	for (unsigned int i = 0; i < r->parts; i++)
+		take_rhsa(d, t + r->part[i].at);
 }
 
-static struct moat_dmar *allocate(const struct counts *c, const void *table, size_t len)
+static struct moat_dmar *allocate(const struct round *r, size_t len)
 {
 	struct moat_dmar *d = calloc(1, sizeof(*d));
 
@@ -278,33 +361,51 @@ static struct moat_dmar *allocate(const struct counts *c, const void *table, siz
 		return NULL;
 	/* One more of each: calloc(0) may answer NULL. */
 	d->table = malloc(len);
-	d->scopes = calloc(c->scopes + 1, sizeof(*d->scopes));
-	d->unit = calloc(c->of[TYPE_DRHD] + 1, sizeof(*d->unit));
-	d->rmrr = calloc(c->of[TYPE_RMRR] + 1, sizeof(*d->rmrr));
-	d->atsr = calloc(c->of[TYPE_ATSR] + 1, sizeof(*d->atsr));
-	d->satc = calloc(c->of[TYPE_SATC] + 1, sizeof(*d->satc));
-	d->andd = calloc(c->of[TYPE_ANDD] + 1, sizeof(*d->andd));
-	if (!d->table || !d->scopes || !d->unit || !d->rmrr || !d->atsr || !d->satc || !d->andd) {
+	d->scopes = calloc(r->scopes + 1, sizeof(*d->scopes));
+	d->unit = calloc(r->of[TYPE_DRHD] + 1, sizeof(*d->unit));
+	d->rmrr = calloc(r->of[TYPE_RMRR] + 1, sizeof(*d->rmrr));
+	d->atsr = calloc(r->of[TYPE_ATSR] + 1, sizeof(*d->atsr));
+	d->satc = calloc(r->of[TYPE_SATC] + 1, sizeof(*d->satc));
+	d->sidp = calloc(r->of[TYPE_SIDP] + 1, sizeof(*d->sidp));
+	d->andd = calloc(r->of[TYPE_ANDD] + 1, sizeof(*d->andd));
+	if (!d->table || !d->scopes || !d->unit || !d->rmrr || !d->atsr || !d->satc || !d->sidp ||
+		!d->andd) {
 		moat_dmar_free(d);
 		return NULL;
 	}
-	memcpy(d->table, table, len);
-	d->nr_unknown = c->unknown;
+	memcpy(d->table, r->t, len);
+	d->nr_unknown = r->unknown;
 	return d;
+}
+
+static void faults_free(struct moat_dmar_fault *fault, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		free(fault[i].text);
+	free(fault);
 }
 
 int moat_dmar_parse(const void *table, size_t len, struct moat_dmar **dmar)
 {
-	struct counts c;
-	int ret = check(table, len, &c);
+	struct round r = { .t = table };
+	struct moat_dmar *d = NULL;
+	int ret = check(&r, len);
 
-	if (ret != 0)
-		return ret;
-	*dmar = allocate(&c, table, len);
-	if (*dmar == NULL)
-		return moat_error(-ENOMEM, "no memory for the DMAR table");
-	take(*dmar, (*dmar)->table, len);
-	return 0;
+	if (ret == 0) {
+		d = allocate(&r, len);
+		if (d == NULL)
+			ret = moat_error(-ENOMEM, "no memory for the DMAR table");
+	}
+	if (ret == 0) {
+		take(d, d->table, &r);
+		d->fault = r.fault;
+		d->nr_faults = r.faults;
+		*dmar = d;
+	} else {
+		faults_free(r.fault, r.faults);
+	}
+	free(r.part);
+	return ret;
 }
 
 void moat_dmar_free(struct moat_dmar *d)
@@ -317,16 +418,36 @@ void moat_dmar_free(struct moat_dmar *d)
 	free(d->rmrr);
 	free(d->atsr);
 	free(d->satc);
+	free(d->sidp);
 	free(d->andd);
+	faults_free(d->fault, d->nr_faults);
 	free(d);
+}
+
+/** All of a file. @return 0; -ENOMEM, or the error of reading */
+static int read_file(FILE *f, uint8_t **bytes, size_t *len)
+{
+	size_t room = 4096, n;
+
+	*bytes = NULL;
+	*len = 0;
+	do {
+		uint8_t *more = realloc(*bytes, room *= 2);
+
+		if (more == NULL)
+			return -ENOMEM;
+		*bytes = more;
+		n = fread(*bytes + *len, 1, room - *len, f);
+		*len += n;
+	} while (*len == room);
+	return ferror(f) ? -EIO : 0;
 }
 
 int moat_dmar_load(const char *root, struct moat_dmar **dmar)
 {
-	static const size_t limit = 1 << 20; /* no firmware has more to say */
 	char path[PATH_MAX];
+	uint8_t *table;
 	size_t len;
-	void *table;
 	FILE *f;
 	int ret;
 
@@ -339,11 +460,10 @@ int moat_dmar_load(const char *root, struct moat_dmar **dmar)
 			path);
 	if (f == NULL)
 		return moat_error(-errno, "%s: %s; reading it takes root", path, strerror(errno));
-	table = malloc(limit);
-	len = table != NULL ? fread(table, 1, limit, f) : 0;
+	ret = read_file(f, &table, &len);
 	fclose(f);
-	ret = table != NULL ? moat_dmar_parse(table, len, dmar)
-			    : moat_error(-ENOMEM, "no memory for the DMAR table");
+	ret = ret == 0 ? moat_dmar_parse(table, len, dmar)
+		       : moat_error(ret, "%s: %s", path, strerror(-ret));
 	free(table);
 	return ret;
 }

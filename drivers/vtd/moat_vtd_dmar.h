@@ -15,8 +15,10 @@
  * scope is a path of device and function numbers from a bus down through bridges; where it ends,
  * only PCI configuration space can tell (moat_vtd_pci.h).
  *
- * A table comes from firmware and is believed only as far as it adds up: what is malformed is
- * refused with its offset and the reason; structures of unknown type are skipped by their length.
+ * A table comes from firmware and is believed only as far as it adds up. A single fault that leaves
+ * the rest readable is noted with its offset (struct moat_dmar_fault) and the rest is used, as Linux
+ * does; a table whose structures cannot be told apart, or that names no unit, is refused. Structures
+ * of unknown type are skipped by their length.
  */
 
 #include "moat_base.h"
@@ -64,10 +66,11 @@ struct moat_dmar_rmrr {
 	struct moat_dmar_scopes scopes;
 };
 
-/** ATSR: root ports that support ATS. SATC: integrated devices with address translation caches. */
+/** ATSR: root ports that support ATS. SATC: integrated devices with address translation caches.
+ * SIDP: properties of integrated devices. */
 struct moat_dmar_ats {
 	uint16_t segment;
-	bool flag; /* ATSR: ALL_PORTS; SATC: ATC_REQUIRED */
+	bool flag; /* ATSR: ALL_PORTS; SATC: ATC_REQUIRED; SIDP: none */
 	struct moat_dmar_scopes scopes;
 };
 
@@ -75,6 +78,12 @@ struct moat_dmar_ats {
 struct moat_dmar_andd {
 	uint8_t number;
 	const char *name;
+};
+
+/** What is wrong in a table that is used all the same. */
+struct moat_dmar_fault {
+	size_t offset; /* bytes from the table's begin */
+	char *text;    /* a sentence without its full stop */
 };
 
 struct moat_dmar {
@@ -88,6 +97,9 @@ struct moat_dmar {
 	struct moat_dmar_ats *atsr;
 	struct moat_dmar_ats *satc;
 	struct moat_dmar_andd *andd;
+	unsigned int nr_sidps, nr_faults;
+	struct moat_dmar_ats *sidp;
+	struct moat_dmar_fault *fault; /* by offset */
 	/* moat_vtd_dmar.c's: a copy of the table (paths and names point into it), all scopes */
 	void *table;
 	struct moat_dmar_scope *scopes;
@@ -95,7 +107,7 @@ struct moat_dmar {
 
 /**
  * Parse a table; nothing of `table` is kept.
- * @return 0; -EBADMSG: malformed, moat_error_text() says where and why; -ENOMEM. Control path.
+ * @return 0, and see nr_faults; -EBADMSG: cannot be used, moat_error_text() says where and why; -ENOMEM. Control path.
  */
 int moat_dmar_parse(const void *table, size_t len, struct moat_dmar **dmar);
 
@@ -115,7 +127,8 @@ void moat_dmar_free(struct moat_dmar *dmar);
 int moat_dmar_unit_of(const struct moat_dmar *dmar, const struct moat_pci *pci, uint16_t segment,
 	moat_sid_t sid);
 
-/** The first RMRR that names the function; NULL: none. */
+/** The first RMRR that names the function itself; NULL: none. One that names a physical function
+ * is not about its virtual ones: their requests carry other source-ids. */
 const struct moat_dmar_rmrr *moat_dmar_rmrr_of(const struct moat_dmar *dmar,
 	const struct moat_pci *pci, uint16_t segment, moat_sid_t sid);
 

@@ -238,14 +238,60 @@ const struct moat_pci_fn *moat_pci_follow(const struct moat_pci *pci, uint16_t s
 	return fn;
 }
 
+/** "mlx5_vfio_pci", "nvgrace_gpu_vfio_pci": the variants' names end so, with either dash. */
+static bool is_vfio(const char *driver)
+{
+	static const char end[] = "vfio-pci";
+	size_t len = strlen(driver), at;
+
+	if (len < strlen(end))
+		return false;
+	at = len - strlen(end);
+	if (at != 0 && driver[at - 1] != '-' && driver[at - 1] != '_')
+		return false;
+	for (size_t i = 0; end[i] != '\0'; i++)
+		if (driver[at + i] != end[i] && !(end[i] == '-' && driver[at + i] == '_'))
+			return false;
+	return true;
+}
+
+enum moat_pci_owner moat_pci_owner(const char *driver)
+{
+	if (driver[0] == '\0')
+		return MOAT_PCI_OWNER_NONE;
+	if (is_vfio(driver))
+		return MOAT_PCI_OWNER_VFIO;
+	if (strcmp(driver, "uio_pci_generic") == 0 || strcmp(driver, "igb_uio") == 0)
+		return MOAT_PCI_OWNER_UIO;
+	return strcmp(driver, "pci-stub") == 0 ? MOAT_PCI_OWNER_STUB : MOAT_PCI_OWNER_KERNEL;
+}
+
+bool moat_pci_lets_group_go(const char *driver, bool bridge)
+{
+	enum moat_pci_owner owner = moat_pci_owner(driver);
+
+	return bridge || owner == MOAT_PCI_OWNER_NONE || owner == MOAT_PCI_OWNER_VFIO ||
+		owner == MOAT_PCI_OWNER_STUB;
+}
+
+/* PCI Code and ID Assignment Specification, base class 06h. */
+#define CLASS_PCI_TO_PCI       0x0604
+#define CLASS_CARDBUS          0x0607
+#define CLASS_SEMI_TRANSPARENT 0x0609
+
+bool moat_pci_class_is_bus(uint32_t class_code)
+{
+	uint32_t class = class_code >> 8;
+
+	return class == CLASS_PCI_TO_PCI || class == CLASS_CARDBUS ||
+		class == CLASS_SEMI_TRANSPARENT;
+}
+
 bool moat_pci_is_users(const struct moat_pci_fn *fn)
 {
-	static const char *const drivers[] = { "uio_pci_generic", "igb_uio", "vfio-pci" };
+	enum moat_pci_owner owner = moat_pci_owner(fn->driver);
 
-	for (unsigned int i = 0; i < RTE_DIM(drivers); i++)
-		if (strcmp(fn->driver, drivers[i]) == 0)
-			return true;
-	return false;
+	return owner == MOAT_PCI_OWNER_VFIO || owner == MOAT_PCI_OWNER_UIO;
 }
 
 int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn)

@@ -65,6 +65,33 @@ const struct moat_pci_fn *moat_pci_find(const struct moat_pci *pci, uint16_t seg
 const struct moat_pci_fn *moat_pci_bridge_to(const struct moat_pci *pci, uint16_t segment,
 	uint8_t bus);
 
+/** To whom a function's driver leaves the function. */
+enum moat_pci_owner {
+	MOAT_PCI_OWNER_NONE,   /* it has no driver */
+	MOAT_PCI_OWNER_VFIO,   /* vfio-pci and its variants (*_vfio_pci): a process, through VFIO */
+	MOAT_PCI_OWNER_UIO,    /* uio_pci_generic, igb_uio: a process, without VFIO */
+	MOAT_PCI_OWNER_STUB,   /* pci-stub: nobody; it keeps other drivers away */
+	MOAT_PCI_OWNER_KERNEL, /* any other driver */
+};
+
+/**
+ * @param driver its name in sysfs; "": none
+ * Thread-safe, control path.
+ */
+enum moat_pci_owner moat_pci_owner(const char *driver);
+
+/**
+ * Would the kernel hand out an IOMMU group with such a member, as far as the member is concerned (a
+ * group is *viable* if that is true of all)? The kernel's rule: no driver, a VFIO driver or pci-stub;
+ * and bridges, which start no DMA of their own.
+ * Linux, drivers/vfio/ (until 5.18) and iommu_group_claim_dma_owner() (since).
+ * @param bridge a function whose header is a bridge's, such as a root port; not an ISA bridge
+ */
+bool moat_pci_lets_group_go(const char *driver, bool bridge);
+
+/** Whether the class code (24 bits) is that of a bridge to another bus, whose header is a bridge's. */
+bool moat_pci_class_is_bus(uint32_t class_code);
+
 /** Whether a function is bound to a driver that leaves it to a process (uio, vfio). */
 bool moat_pci_is_users(const struct moat_pci_fn *fn);
 

@@ -72,7 +72,6 @@ int moat_dmar_unit_of(const struct moat_dmar *dmar, const struct moat_pci *pci, 
 const struct moat_dmar_rmrr *moat_dmar_rmrr_of(const struct moat_dmar *dmar,
 	const struct moat_pci *pci, uint16_t segment, moat_sid_t sid)
 {
-	sid = physical(pci, segment, sid);
 	for (unsigned int i = 0; i < dmar->nr_rmrrs; i++)
 		if (dmar->rmrr[i].segment == segment &&
 			in_scopes(&dmar->rmrr[i].scopes, pci, segment, sid))
@@ -167,9 +166,12 @@ int moat_dmar_text(const struct moat_dmar *d, char *text, size_t len)
 	}
 	say_ats(&t, "ATSR", "ALL_PORTS", d->nr_atsrs, d->atsr);
 	say_ats(&t, "SATC", "ATC_REQUIRED", d->nr_satcs, d->satc);
+	say_ats(&t, "SIDP", "", d->nr_sidps, d->sidp);
 	for (unsigned int i = 0; i < d->nr_andds; i++)
 		vtd_say(&t, "ANDD %u %s\n", d->andd[i].number, d->andd[i].name);
 	if (d->nr_unknown != 0)
 		vtd_say(&t, "%u structures of unknown type skipped\n", d->nr_unknown);
+	for (unsigned int i = 0; i < d->nr_faults; i++)
+		vtd_say(&t, "fault at offset 0x%zx: %s\n", d->fault[i].offset, d->fault[i].text);
 	return t.len;
 }

@@ -12,29 +12,53 @@
 
 #include "moat_memory.h"
 
-/* Hugepages of 2 MiB: aligned as they come, physically contiguous inside. */
+/* Pages of 2 MiB fit the length; those of 1 GiB, which many DPDK hosts have instead, round it up. */
+static const struct {
+	uint64_t size;
+	unsigned int shift;
+} hugepages[] = { { MOAT_2M_SIZE, MOAT_2M_SHIFT }, { MOAT_1G_SIZE, MOAT_1G_SHIFT } };
+
+/* Anonymous hugepages, nobody's but this process's. */
+static int map_hugepages(struct moat_memory *m)
+{
+	int rc = -ENOMEM;
+
+	for (unsigned int i = 0; i < RTE_DIM(hugepages); i++) {
+		size_t len = RTE_ALIGN_CEIL(m->len, hugepages[i].size);
+		void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE |
+				(int)(hugepages[i].shift << MAP_HUGE_SHIFT),
+			-1, 0);
+
+		if (p != MAP_FAILED) {
+			m->map = p;
+			m->map_len = len;
+			m->page_size = hugepages[i].size;
+			return 0;
+		}
+		rc = -errno;
+	}
+	return rc;
+}
+
+/* Hugepages: aligned as they come, physically contiguous inside. */
 static int get_hugepages(struct moat_memory *m, struct moat_unit *unit)
 {
 	int rc = -EOPNOTSUPP;
-	void *p;
 
 	if (unit->ops->memory_alloc != NULL)
-		rc = unit->ops->memory_alloc(unit, m->len, &p);
-	m->unit = rc == 0 ? unit : NULL;
-	if (rc == -EOPNOTSUPP) {
-		p = mmap(NULL, m->len, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE |
-				(21 << MAP_HUGE_SHIFT),
-			-1, 0);
-		rc = p == MAP_FAILED ? -errno : 0;
+		rc = unit->ops->memory_alloc(unit, m->len, &m->map);
+	if (rc == 0) {
+		m->unit = unit;
+		m->map_len = m->len;
+		m->page_size = MOAT_2M_SIZE;
+	} else if (rc == -EOPNOTSUPP) {
+		rc = map_hugepages(m);
 	}
 	if (rc != 0)
-		return rc;
-	m->map = p;
-	m->map_len = m->len;
-	m->va = p;
-	m->page_size = MOAT_2M_SIZE;
-	return 0;
+		m->map = NULL;
+	m->va = m->map;
+	return rc;
 }
 
 /* Plain pages, aligned as if they were hugepages so that IOVAs and leaves come out the same. */
@@ -106,10 +130,11 @@ int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len)
 		return 0;
 	moat_memory_put(m);
 	return moat_error(rc,
-		"unit %s needs %" PRIu64 " hugepages of 2 MiB and there are not so many "
-		"free (%s); raise /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages or lower "
-		"'memory'",
-		unit->name, m->len >> MOAT_2M_SHIFT, strerror(-huge));
+		"unit %s needs %" PRIu64 " hugepages of 2 MiB, or %" PRIu64 " of 1 GiB, and not so "
+		"many are free (%s); raise nr_hugepages in "
+		"/sys/kernel/mm/hugepages/hugepages-2048kB, or lower 'memory'",
+		unit->name, m->len >> MOAT_2M_SHIFT,
+		RTE_ALIGN_CEIL(m->len, MOAT_1G_SIZE) / MOAT_1G_SIZE, strerror(-huge));
 }
 
 int moat_memory_map(const struct moat_memory *m, struct moat_lane *lane, uint64_t off,

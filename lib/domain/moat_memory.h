@@ -9,8 +9,8 @@
  * Memory that a unit can reach: one run of virtual addresses, and the physical address of each
  * 2 MiB of it.
  *
- * Hugepages; where there are none, plain pages, if the unit can live with those (the software unit
- * can, a real one cannot know their physical addresses).
+ * Hugepages, of 2 MiB if enough are free, else of 1 GiB; where there are none, plain pages, if the
+ * unit can live with those (the software unit can, a real one cannot know their physical addresses).
  */
 
 #include "moat_domain.h"

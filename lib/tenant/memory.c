@@ -17,21 +17,22 @@
 /* DPDK's heap over the first part of the memory, at the tenant's IOVAs. */
 static int make_heap(struct moat_tenant *t)
 {
-	unsigned int n = t->heap_len / t->memory.page_size;
+	/* The heap is a number of 2 MiB, and may be a part of a page of 1 GiB. */
+	uint64_t page = RTE_MIN(t->memory.page_size, MOAT_2M_SIZE);
+	unsigned int n = t->heap_len / page;
 	rte_iova_t *iovas = calloc(n, sizeof(*iovas));
 	int rc = 0;
 
 	if (iovas == NULL)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < n; i++)
-		iovas[i] = t->iova + i * t->memory.page_size;
+		iovas[i] = t->iova + i * page;
 	if (rte_malloc_heap_create(t->name) != 0)
 		rc = -rte_errno;
 	else
 		t->heap = true;
 	if (rc == 0 &&
-		rte_malloc_heap_memory_add(t->name, t->va, t->heap_len, iovas, n,
-			t->memory.page_size) != 0)
+		rte_malloc_heap_memory_add(t->name, t->va, t->heap_len, iovas, n, page) != 0)
 		rc = -rte_errno;
 	free(iovas);
 	if (rc != 0)

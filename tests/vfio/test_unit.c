@@ -93,6 +93,20 @@ static void a_function_of_another_driver_is_refused_with_the_command(void **stat
 	REFUSED(-EBUSY, "0000:01:10.2", "igb", "dpdk-devbind.py --bind=vfio-pci 0000:01:10.2");
 	fake_bind("0000:01:10.2", "");
 	REFUSED(-EBUSY, "0000:01:10.2", "no driver");
+	fake_bind("0000:01:10.2", "novfio-pci");
+	REFUSED(-EBUSY, "0000:01:10.2", "novfio-pci");
+}
+
+static void a_variant_of_vfio_pci_is_a_vfio_driver(void **state)
+{
+	static const char *const drivers[] = { "mlx5_vfio_pci", "nvgrace-gpu-vfio-pci" };
+	struct moat_unit *unit;
+
+	for (unsigned int i = 0; i < RTE_DIM(drivers); i++) {
+		fake_bind("0000:01:10.2", drivers[i]);
+		must(fake_unit(&unit));
+		unit->ops->destroy(unit);
+	}
 }
 
 static void a_group_with_other_devices_is_refused_with_their_list(void **state)
@@ -103,13 +117,28 @@ static void a_group_with_other_devices_is_refused_with_their_list(void **state)
 	fake_function("0000:01:11.1", 2, "snd_hda_intel", FAKE_NIC);
 	REFUSED(-EBUSY, "0000:01:10.2", "group 2", "0000:01:11.0 (igb)",
 		"0000:01:11.1 (snd_hda_intel)", "dpdk-devbind.py --unbind 0000:01:11");
-	fake_bind("0000:01:11.0", "vfio-pci"); /* somebody else may drive it */
-	fake_bind("0000:01:11.1", "");
-	REFUSED(-EBUSY, "0000:01:11.0 (vfio-pci)");
 	fake_bind("0000:01:11.0", "");
+	fake_bind("0000:01:11.1", "uio_pci_generic"); /* not VFIO's: the kernel calls that not viable */
+	REFUSED(-EBUSY, "0000:01:11.1 (uio_pci_generic)");
+	fake_bind("0000:01:11.1", "");
 	fake_function("0000:00:01.0", 2, "pcieport", FAKE_BRIDGE); /* makes no requests */
 	must(fake_unit(&unit));
 	unit->ops->destroy(unit);
+	fake_function("0000:00:1f.0", 2, "lpc_ich", "0x060100"); /* an ISA bridge does */
+	REFUSED(-EBUSY, "0000:00:1f.0 (lpc_ich)");
+}
+
+static void companions_may_be_with_vfio_or_pci_stub_as_the_kernel_has_it(void **state)
+{
+	static const char *const drivers[] = { "vfio-pci", "ice_vfio_pci", "pci-stub", "" };
+	struct moat_unit *unit;
+
+	fake_function("0000:01:11.0", 2, "igb", FAKE_NIC);
+	for (unsigned int i = 0; i < RTE_DIM(drivers); i++) {
+		fake_bind("0000:01:11.0", drivers[i]);
+		must(fake_unit(&unit));
+		unit->ops->destroy(unit);
+	}
 }
 
 static void a_group_that_the_kernel_calls_not_viable_is_refused(void **state)
@@ -216,6 +245,8 @@ int main(void)
 		TEST(a_domain_has_no_iova_in_a_reserved_region),
 		TEST(what_all_functions_can_is_what_the_unit_can),
 		TEST(a_function_of_another_driver_is_refused_with_the_command),
+		TEST(a_variant_of_vfio_pci_is_a_vfio_driver),
+		TEST(companions_may_be_with_vfio_or_pci_stub_as_the_kernel_has_it),
 		TEST(a_group_with_other_devices_is_refused_with_their_list),
 		TEST(a_group_that_the_kernel_calls_not_viable_is_refused),
 		TEST(no_function_no_iommu_and_no_vfio_are_told_apart),

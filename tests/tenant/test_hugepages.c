@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * Where a tenant's memory comes from when the host has hugepages of one size only. The test stands
+ * in for the kernel: it answers mmap() with MAP_HUGETLB out of plain memory, aligned as a hugepage.
+ */
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <rte_eal.h>
+#include <rte_malloc.h>
+
+#include "moat_memory.h"
+#include "moat_soft_unit.h"
+#include "moat_tenant.h"
+#include "must.h"
+
+#define HUGE_SIZE(flags) (UINT64_C(1) << ((flags) >> MAP_HUGE_SHIFT & MAP_HUGE_MASK))
+
+static uint64_t there; /* the size of the host's hugepages; 0: the kernel answers */
+static unsigned int asked_2m, asked_1g;
+
+static void *plain(void *at, size_t len, int prot, int flags, int fd, off_t off)
+{
+	return (void *)syscall(SYS_mmap, at, len, prot, flags, fd, off);
+}
+
+/* In place of the C library's. */
+void *mmap(void *at, size_t len, int prot, int flags, int fd, off_t off)
+{
+	uint64_t size = HUGE_SIZE(flags);
+	uint8_t *p;
+
+	if (there == 0 || !(flags & MAP_HUGETLB))
+		return plain(at, len, prot, flags, fd, off);
+	asked_2m += size == MOAT_2M_SIZE;
+	asked_1g += size == MOAT_1G_SIZE;
+	errno = ENOMEM;
+	if (size != there)
+		return MAP_FAILED;
+	assert_int_equal(len % size, 0); /* munmap() takes whole hugepages only */
+	p = plain(NULL, len + size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return p == MAP_FAILED ? p : RTE_PTR_ALIGN_CEIL(p, size);
+}
+
+static struct moat_unit *unit;
+
+static int setup(void **state)
+{
+	asked_2m = asked_1g = 0;
+	there = 0;
+	return moat_soft_unit_create("soft0", "", &unit);
+}
+
+static int teardown(void **state)
+{
+	there = 0;
+	unit->ops->destroy(unit);
+	return 0;
+}
+
+static void pages_of_2_mib_are_asked_for_first_and_fit(void **state)
+{
+	struct moat_memory m;
+
+	there = MOAT_2M_SIZE;
+	must(moat_memory_get(&m, unit, 3 * MOAT_2M_SIZE));
+	assert_int_equal(m.page_size, MOAT_2M_SIZE);
+	assert_int_equal(m.map_len, 3 * MOAT_2M_SIZE);
+	assert_int_equal(asked_1g, 0);
+	moat_memory_put(&m);
+}
+
+static void pages_of_1_gib_serve_where_there_are_no_others(void **state)
+{
+	struct moat_memory m;
+
+	there = MOAT_1G_SIZE;
+	must(moat_memory_get(&m, unit, 3 * MOAT_2M_SIZE));
+	assert_int_equal(m.page_size, MOAT_1G_SIZE);
+	assert_int_equal(m.map_len, MOAT_1G_SIZE);
+	assert_int_equal(m.len, 3 * MOAT_2M_SIZE);
+	assert_int_equal((uintptr_t)m.va % MOAT_1G_SIZE, 0);
+	assert_int_equal(asked_2m, 1);
+	m.va[0] = m.va[m.len - 1] = 1;
+	moat_memory_put(&m);
+}
+
+static void a_tenant_lives_in_a_page_of_1_gib(void **state)
+{
+	const struct moat_tenant_conf conf = {
+		.name = "red",
+		.unit = unit,
+		.mode = MOAT_STRICT,
+		.memory = 8 * MOAT_2M_SIZE,
+		.leaf_sizes = UINT64_MAX,
+		.numa = SOCKET_ID_ANY,
+	};
+	struct moat_tenant *t;
+	void *ring;
+
+	there = MOAT_1G_SIZE;
+	must(moat_tenant_create(&conf, &t));
+	there = 0;
+	assert_int_equal(moat_tenant_page_size(t), MOAT_1G_SIZE);
+	ring = rte_malloc_socket(NULL, MOAT_PAGE_SIZE, MOAT_PAGE_SIZE,
+		rte_malloc_heap_get_socket("red"));
+	assert_non_null(ring);
+	assert_int_equal(rte_malloc_virt2iova(ring) % MOAT_PAGE_SIZE, 0);
+	assert_true(rte_malloc_virt2iova(ring) < UINT64_C(1) << 32); /* an IOVA, not an address */
+	rte_free(ring);
+	must(moat_tenant_destroy(t));
+}
+
+static int start(void **state)
+{
+	char *args[] = { (char *)"test_hugepages", (char *)"--no-huge", (char *)"-m64",
+		(char *)"--no-pci", (char *)"--no-shconf", (char *)"--no-telemetry",
+		(char *)"--log-level=error" };
+
+	return rte_eal_init(RTE_DIM(args), args) < 0 ? -1 : 0;
+}
+
+static int stop(void **state)
+{
+	return rte_eal_cleanup();
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(pages_of_2_mib_are_asked_for_first_and_fit),
+		T(pages_of_1_gib_serve_where_there_are_no_others),
+		T(a_tenant_lives_in_a_page_of_1_gib),
+	};
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	puts("1..0 # SKIP a sanitizer has an mmap() of its own");
+	return 0;
+#endif
+	return cmocka_run_group_tests(tests, start, stop);
+}
