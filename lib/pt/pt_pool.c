@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "moat_mutant.h"
 #include "pt_internal.h"
 
 /* liburcu hands the list to its thread through a queue written in assembly, which ThreadSanitizer
@@ -369,10 +368,6 @@ void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
 
 	if (head == NULL)
 		return;
-	if (MOAT_MUTANT(TABLE_EARLY_REUSE)) { /* readers may still be in these pages */
-		moat_pt_pool_recycle(pool, freed);
-		return;
-	}
 	freed->head = NULL;
 	freed->n = 0;
 	for (struct moat_pt_page *page = head; page != NULL; page = page->next)

@@ -31,6 +31,20 @@ no_line_ends_in_white_space() {
 	! grep -nE '[[:blank:]]$' "${all[@]}"
 }
 
+# A mutant (tests/mutants) whose lines have changed would break nothing.
+every_mutant_applies() {
+	local patch status=0
+
+	while read -r patch; do
+		git apply --check "$patch" || status=1
+		grep -q '^Broken: ' "$patch" && grep -q '^Program: ' "$patch" && grep -q '^Test: ' "$patch" || {
+			echo "$patch: error: its head must have Broken:, Program: and Test: lines"
+			status=1
+		}
+	done < <(find tests/mutants -name '*.patch')
+	return "$status"
+}
+
 # The formats of clang-format's versions differ; 14, Debian 12's, is the one the files have.
 clang_format=clang-format
 ! command -v clang-format-14 >/dev/null || clang_format=clang-format-14
@@ -68,6 +82,7 @@ check() {
 
 t_run "every source has its licence line" all_have_a_licence_line
 t_run "no line ends in white space" no_line_ends_in_white_space
+t_run "every mutant applies" every_mutant_applies
 case $("$clang_format" --version) in
 *"version 14."*) t_run "clang-format changes nothing" formatted ;;
 *) t_skip "clang-format changes nothing" \

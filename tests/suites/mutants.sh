@@ -7,6 +7,14 @@
 
 . tests/lib.sh
 
+# Each mutant is a patch in tests/mutants; run.py there says how they are built.
+log=$MOAT_LOGS/$MOAT_SUITE/patches.log
+status=0
+MOAT_LOGS=$MOAT_LOGS python3 tests/mutants/run.py build >"$log" 2>&1 || status=$?
+cat "$log"
+t_tap patches "$log" "$status"
+
+# Mutants that are still in the product's text.
 dir=build-mutants
 t_build "$dir" -Dmutants=true -Dbench=false
 
@@ -15,7 +23,7 @@ program() {
 }
 
 list() {
-	sed '/^#/d; /^$/d' tests/mutants
+	sed '/^#/d; /^$/d' tests/mutants/inline
 }
 
 # A program that fails by itself proves nothing.
