@@ -8,7 +8,7 @@
 
 #include "doctor_tenant.h"
 
-#define ALIASES 8
+#define ALIASES 8u
 
 const char *const doctor_place_names[] = { "own", "shared", "kernel", "never", "unknown" };
 
@@ -67,8 +67,10 @@ static bool same_source_id(const struct doctor_host *h, const struct doctor_fn *
 
 	if (a->pci->segment != b->pci->segment)
 		return false;
-	nx = moat_pci_aliases(h->pci, a->pci->segment, a->pci->sid, x, ALIASES);
-	ny = moat_pci_aliases(h->pci, b->pci->segment, b->pci->sid, y, ALIASES);
+	nx = RTE_MIN(ALIASES,
+		moat_pci_aliases(h->pci, a->pci->segment, a->pci->sid, x, ALIASES));
+	ny = RTE_MIN(ALIASES,
+		moat_pci_aliases(h->pci, b->pci->segment, b->pci->sid, y, ALIASES));
 	for (unsigned int i = 0; i < nx; i++)
 		for (unsigned int j = 0; j < ny; j++)
 			if (x[i] == y[j])

@@ -29,6 +29,7 @@ static void vtd_free(struct vtd *v, bool quiet)
 		if (v->mem_va != NULL)
 			v->mem.free(v->mem.ctx, v->mem_va, MOAT_2M_SIZE);
 	}
+	pthread_mutex_destroy(&v->fault_lock);
 	pthread_mutex_destroy(&v->gcmd);
 	pthread_mutex_destroy(&v->lock);
 	pthread_mutex_destroy(&v->recovery);
@@ -97,6 +98,8 @@ static int create(struct vtd *v)
 	v->unit.dids[0] = 1u << VTD_DID_ABSENT | 1u << VTD_DID_PASS;
 	ret = check(v);
 	if (ret == 0)
+		ret = vtd_may_own(v);
+	if (ret == 0)
 		ret = v->mem.alloc(v->mem.ctx, MOAT_2M_SIZE, (void **)&v->mem_va, &v->mem_hpa);
 	if (ret == 0)
 		ret = moat_pt_pool_create(v->conf.mem, &v->unit.pool);
@@ -125,6 +128,7 @@ static struct vtd *vtd_new(const struct moat_vtd_conf *conf)
 	v->unit.kind = conf->kind != NULL ? conf->kind : "vtd";
 	snprintf(v->unit.name, sizeof(v->unit.name), "%s", conf->name);
 	atomic_flag_clear(&v->tail_lock);
+	pthread_mutex_init(&v->fault_lock, NULL);
 	pthread_mutex_init(&v->gcmd, NULL);
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_mutex_init(&v->recovery, NULL);

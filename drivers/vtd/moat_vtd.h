@@ -37,14 +37,21 @@ extern "C" {
 #define MOAT_VTD_QI_ORDER     2 /* 4 pages: 1024 descriptors */
 #define MOAT_VTD_QI_ORDER_MAX 7 /* IQA.QS has three bits */
 
-/** Who is behind the unit. All optional: without them everything is, under its own source-id. */
+/**
+ * Which functions are behind the unit. All optional: without them every function is, requests carry
+ * its own source-id only, and no two functions exchange requests without the unit.
+ */
 struct moat_vtd_scope {
 	/** 0; -ENODEV: not behind this unit; -EPERM: may not be assigned (RMRR). Calls moat_error(). */
 	int (*admit)(void *ctx, moat_sid_t sid);
-	/** The source-ids that requests of `sid` may carry, itself first.
-	 * @return how many, 1 to MOAT_VTD_ALIASES */
+	/** The source-ids that requests of `sid` may carry, itself first. Asked at attach only: detach
+	 * undoes what attach wrote. Writes at most MOAT_VTD_ALIASES.
+	 * @return how many there are, at least 1; more than MOAT_VTD_ALIASES: attach is refused */
 	unsigned int (*aliases)(void *ctx, moat_sid_t sid, moat_sid_t alias[MOAT_VTD_ALIASES]);
 	void *ctx;
+	/** May two functions be in different domains: do all requests of one to the other pass through
+	 * the unit? 0: yes; -EPERM: no, moat_error_text() has the reason (ACS). Must not call the unit. */
+	int (*isolated)(void *ctx, moat_sid_t sid, moat_sid_t other);
 };
 
 struct moat_vtd_conf {
@@ -66,10 +73,13 @@ struct moat_vtd_conf {
 	uint32_t deadline_ms; /* of any single answer of the unit, 0: the default */
 	bool take_over;       /* own a unit that is found enabled */
 	bool take_over_ir;    /* ... even if it remaps interrupts, which then stops */
+	/** Called once, when the unit may be owned and all memory is there, before the first register is
+	 * written. An error ends moat_vtd_create() with the unit untouched. May be NULL. */
+	int (*before_writing)(void *ctx);
 	/** Called last when the unit is destroyed. Never when moat_vtd_create() fails, nor when the
 	 * unit cannot be switched off: then all that it may still read is kept. May be NULL. */
 	void (*release)(void *ctx);
-	void *ctx; /* of `hpa`, `memory_...` and `release` */
+	void *ctx; /* of `hpa`, `memory_...`, `before_writing` and `release` */
 };
 
 /**

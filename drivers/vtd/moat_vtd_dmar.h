@@ -137,6 +137,15 @@ const struct moat_dmar_rmrr *moat_dmar_rmrr_of(const struct moat_dmar *dmar,
 bool moat_dmar_allows_ats(const struct moat_dmar *dmar, const struct moat_pci *pci,
 	uint16_t segment, moat_sid_t sid);
 
+/**
+ * The source-id of a device that only ACPI names: where a MOAT_DMAR_ACPI scope's path ends.
+ * @param scope one of a unit's, of type MOAT_DMAR_ACPI
+ * @return 0; -ENODEV: its path leads through a bridge that is not there; moat_error_text() has the
+ *   device's name. Control path.
+ */
+int moat_dmar_acpi_source(const struct moat_dmar *dmar, const struct moat_pci *pci, uint16_t segment,
+	const struct moat_dmar_scope *scope, moat_sid_t *sid);
+
 /** All of it as text, for moat-doctor. @return the length, as snprintf. */
 int moat_dmar_text(const struct moat_dmar *dmar, char *text, size_t len);
 

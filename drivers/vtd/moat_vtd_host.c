@@ -14,11 +14,15 @@
 
 #include "moat_vtd_host.h"
 
+#define HOST_ALIASES 32 /* of a function that passes through */
+#define ACS_CHANGES  8  /* in one function and the bridges above it */
+
 /** Everything that a unit of this machine keeps beside the driver's own. */
 struct host {
 	char name[16];
 	char *root;
-	pthread_mutex_t lock; /* of `pci`, which is scanned anew for each admission */
+	const struct moat_vtd_host_conf *conf; /* while the unit is created */
+	pthread_mutex_t lock; /* of `pci`, which is scanned anew for each admission, and of `acs` */
 	unsigned int index;   /* of the unit in `dmar` */
 	uint16_t segment;
 	struct moat_dmar *dmar;
@@ -28,6 +32,12 @@ struct host {
 	struct moat_vtd_window window;
 	moat_sid_t *pass; /* what passes through */
 	unsigned int nr_pass;
+	bool written;      /* registers of the unit may have been written */
+	uint32_t found;    /* GSTS before that */
+	moat_sid_t *quiet; /* functions whose Bus Master Enable was cleared */
+	unsigned int nr_quiet;
+	struct moat_pci_acs_change *acs; /* what was switched on for tenants */
+	unsigned int nr_acs;
 };
 
 /* ----------------------------------------------------------------------------- the registers */
@@ -107,6 +117,26 @@ static int verdict(const struct host *h, moat_sid_t sid)
 	return 0;
 }
 
+/** Switch ACS on for a tenant's function, and remember what that changed. Under the lock. */
+static int isolate(struct host *h, moat_sid_t sid)
+{
+	struct moat_pci_acs_change change[ACS_CHANGES], *more;
+	unsigned int n;
+
+	/* Room first: what is changed must be known, or it could not be undone. */
+	more = realloc(h->acs, (h->nr_acs + ACS_CHANGES) * sizeof(*more));
+	if (more == NULL)
+		return moat_error(-ENOMEM, "no memory for the ACS registers of " MOAT_SID_FMT,
+			MOAT_SID_ARGS(sid));
+	h->acs = more;
+	n = moat_pci_acs_enable(h->root, h->pci, h->segment, sid, change, ACS_CHANGES);
+	memcpy(h->acs + h->nr_acs, change, n * sizeof(*change));
+	h->nr_acs += n;
+	if (n != 0)
+		rescan(h);
+	return 0;
+}
+
 /* For struct moat_vtd_scope. */
 static int host_admit(void *ctx, moat_sid_t sid)
 {
@@ -116,6 +146,8 @@ static int host_admit(void *ctx, moat_sid_t sid)
 	pthread_mutex_lock(&h->lock);
 	rescan(h);
 	ret = verdict(h, sid);
+	if (ret == 0)
+		ret = isolate(h, sid);
 	pthread_mutex_unlock(&h->lock);
 	return ret;
 }
@@ -131,6 +163,17 @@ static unsigned int host_aliases(void *ctx, moat_sid_t sid, moat_sid_t alias[MOA
 	return n;
 }
 
+static int host_isolated(void *ctx, moat_sid_t sid, moat_sid_t other)
+{
+	struct host *h = ctx;
+	int ret;
+
+	pthread_mutex_lock(&h->lock);
+	ret = moat_pci_isolated(h->pci, h->segment, sid, other);
+	pthread_mutex_unlock(&h->lock);
+	return ret;
+}
+
 static bool is_tenants(const struct moat_vtd_host_conf *conf, moat_sid_t sid)
 {
 	for (unsigned int i = 0; i < conf->nr_tenants; i++)
@@ -139,29 +182,66 @@ static bool is_tenants(const struct moat_vtd_host_conf *conf, moat_sid_t sid)
 	return false;
 }
 
-/** Every function behind this unit, with its aliases, but the tenants'. */
-static int list_kernels(struct host *h, const struct moat_vtd_host_conf *conf)
+static int pass_add(struct host *h, const moat_sid_t sid[], unsigned int n)
 {
-	moat_sid_t alias[MOAT_VTD_ALIASES];
+	moat_sid_t *more = realloc(h->pass, (h->nr_pass + n) * sizeof(*more));
 
-	h->pass = calloc(h->pci->n + 1, sizeof(alias));
-	if (h->pass == NULL)
-		return moat_error(-ENOMEM, "no memory for %u functions", h->pci->n);
-	for (unsigned int i = 0; i < h->pci->n; i++) {
-		moat_sid_t sid = h->pci->fn[i].sid;
-		unsigned int n;
-
-		if (h->pci->fn[i].segment != h->dmar->unit[h->index].segment ||
-			is_tenants(conf, sid) ||
-			moat_dmar_unit_of(h->dmar, h->pci, h->pci->fn[i].segment, sid) !=
-				(int)h->index)
-			continue;
-		n = host_aliases(h, sid, alias);
-		for (unsigned int a = 0; a < n; a++)
-			if (!is_tenants(conf, alias[a]))
-				h->pass[h->nr_pass++] = alias[a];
-	}
+	if (more == NULL)
+		return moat_error(-ENOMEM, "no memory for the functions that pass through");
+	h->pass = more;
+	memcpy(h->pass + h->nr_pass, sid, n * sizeof(*sid));
+	h->nr_pass += n;
 	return 0;
+}
+
+/** A function that stays with the kernel passes through, with its aliases. */
+static int pass_function(struct host *h, const struct moat_vtd_host_conf *conf, moat_sid_t sid)
+{
+	moat_sid_t alias[HOST_ALIASES];
+	unsigned int n = moat_pci_aliases(h->pci, h->segment, sid, alias, HOST_ALIASES);
+	int ret = 0;
+
+	if (n > HOST_ALIASES)
+		return moat_error(-ENOSPC,
+			"requests of %04x:" MOAT_SID_FMT " may carry %u source-ids, of which %d fit",
+			h->segment, MOAT_SID_ARGS(sid), n, HOST_ALIASES);
+	for (unsigned int a = 0; ret == 0 && a < n; a++)
+		if (!is_tenants(conf, alias[a]))
+			ret = pass_add(h, &alias[a], 1);
+	return ret;
+}
+
+/** Every function behind this unit passes through, but the tenants'. */
+static int pass_functions(struct host *h, const struct moat_vtd_host_conf *conf)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; ret == 0 && i < h->pci->n; i++) {
+		const struct moat_pci_fn *fn = &h->pci->fn[i];
+
+		if (fn->segment == h->segment && !is_tenants(conf, fn->sid) &&
+			moat_dmar_unit_of(h->dmar, h->pci, fn->segment, fn->sid) == (int)h->index)
+			ret = pass_function(h, conf, fn->sid);
+	}
+	return ret;
+}
+
+/** Devices that only ACPI names (ANDD) do DMA, too, under the source-id that their scope tells. */
+static int pass_acpi_devices(struct host *h)
+{
+	const struct moat_dmar_scopes *scopes = &h->dmar->unit[h->index].scopes;
+	int ret = 0;
+
+	for (unsigned int i = 0; ret == 0 && i < scopes->n; i++) {
+		moat_sid_t sid;
+
+		if (scopes->scope[i].type != MOAT_DMAR_ACPI)
+			continue;
+		ret = moat_dmar_acpi_source(h->dmar, h->pci, h->segment, &scopes->scope[i], &sid);
+		if (ret == 0)
+			ret = pass_add(h, &sid, 1);
+	}
+	return ret;
 }
 
 static int choose_unit(struct host *h, const struct moat_vtd_host_conf *conf)
@@ -208,6 +288,8 @@ static void host_free(void *ctx)
 {
 	struct host *h = ctx;
 
+	while (h->nr_acs != 0)
+		moat_pci_acs_restore(h->root, h->segment, &h->acs[--h->nr_acs]);
 	if (h->window.page != NULL)
 		moat_vtd_host_unmap(&h->dmar->unit[h->index], &h->window);
 	if (h->pages != NULL)
@@ -215,6 +297,8 @@ static void host_free(void *ctx)
 	moat_pci_free(h->pci);
 	moat_dmar_free(h->dmar);
 	pthread_mutex_destroy(&h->lock);
+	free(h->acs);
+	free(h->quiet);
 	free(h->pass);
 	free(h->root);
 	free(h);
@@ -229,29 +313,81 @@ static int look_around(struct host *h, const struct moat_vtd_host_conf *conf)
 	if (ret == 0)
 		ret = choose_unit(h, conf);
 	for (unsigned int i = 0; ret == 0 && i < conf->nr_tenants; i++)
-		ret = host_admit(h, conf->tenant[i]);
+		ret = verdict(h, conf->tenant[i]);
 	if (ret == 0)
-		ret = list_kernels(h, conf);
+		ret = pass_functions(h, conf);
+	if (ret == 0)
+		ret = pass_acpi_devices(h);
+	return ret;
+}
+
+/** Bus Master Enable again, for functions that we cleared it of. */
+static void quiet_undo(struct host *h)
+{
+	while (h->nr_quiet != 0) {
+		const struct moat_pci_fn *fn =
+			moat_pci_find(h->pci, h->segment, h->quiet[--h->nr_quiet]);
+
+		if (fn != NULL)
+			moat_pci_bus_master(h->root, fn, true);
+	}
+}
+
+/** Is the function behind this unit, and does a process have it, or is it a tenant's? */
+static bool is_to_be_quiet(const struct host *h, const struct moat_pci_fn *fn)
+{
+	return fn->segment == h->segment && !fn->bridge &&
+		(moat_pci_is_users(fn) || is_tenants(h->conf, fn->sid)) &&
+		moat_dmar_unit_of(h->dmar, h->pci, fn->segment, fn->sid) == (int)h->index;
+}
+
+/**
+ * A unit that is taken over is off for a moment. What a process that was killed had its devices do
+ * would then go to wherever their IOVAs happen to point, so the devices behind this unit that a
+ * process has, and the tenants', are told to stop. All of them, or none.
+ */
+static int quiet(struct host *h)
+{
+	int ret = 0;
+
+	h->quiet = calloc(h->pci->n + 1, sizeof(*h->quiet));
+	if (h->quiet == NULL)
+		return moat_error(-ENOMEM, "no memory for %u functions", h->pci->n);
+	for (unsigned int i = 0; ret >= 0 && i < h->pci->n; i++) {
+		if (!is_to_be_quiet(h, &h->pci->fn[i]))
+			continue;
+		ret = moat_pci_bus_master(h->root, &h->pci->fn[i], false);
+		if (ret > 0)
+			h->quiet[h->nr_quiet++] = h->pci->fn[i].sid;
+	}
+	if (ret < 0)
+		quiet_undo(h);
+	return RTE_MIN(ret, 0);
+}
+
+/* For struct moat_vtd_conf: the unit may be owned, and has not been touched. */
+static int host_before_writing(void *ctx)
+{
+	struct host *h = ctx;
+	int ret = h->conf->take_over ? quiet(h) : 0;
+
+	h->found = vtd_read32(&h->window, VTD_GSTS);
+	h->written = ret == 0;
 	return ret;
 }
 
 /**
- * A unit that changes hands is off for a moment, and what a process that was killed had devices do
- * would then go to wherever their IOVAs happen to point. So those devices are told to stop: the
- * tenants', and all that no driver of the kernel's has in use.
+ * The unit did not come up. Devices that were told to stop go on, unless the unit translated for them
+ * before and is off now. What a unit reads that cannot be switched off is kept for ever.
  */
-static int quiet(const struct host *h, const struct moat_vtd_host_conf *conf)
+static void give_back(struct host *h)
 {
-	int ret = 0;
+	uint32_t gsts = h->written ? vtd_read32(&h->window, VTD_GSTS) : 0;
 
-	for (unsigned int i = 0; ret == 0 && i < h->pci->n; i++) {
-		const struct moat_pci_fn *fn = &h->pci->fn[i];
-
-		if (fn->segment == h->segment && !fn->bridge &&
-			(moat_pci_is_users(fn) || is_tenants(conf, fn->sid)))
-			ret = moat_pci_quiet(h->root, fn);
-	}
-	return ret;
+	if (!h->written || !(h->found & VTD_GSTS_TES) || (gsts & VTD_GSTS_TES))
+		quiet_undo(h);
+	if (!(gsts & (VTD_GSTS_TES | VTD_GSTS_QIES)))
+		host_free(h);
 }
 
 static int bring_up(struct host *h, const struct moat_vtd_host_conf *conf, struct moat_unit **unit)
@@ -263,20 +399,20 @@ static int bring_up(struct host *h, const struct moat_vtd_host_conf *conf, struc
 		.hpa = host_hpa,
 		.memory_alloc = host_memory_alloc,
 		.memory_free = host_memory_free,
-		.scope = { .admit = host_admit, .aliases = host_aliases, .ctx = h },
+		.scope = { .admit = host_admit, .aliases = host_aliases, .ctx = h,
+			.isolated = host_isolated },
 		.pass_through = h->pass,
 		.nr_pass_through = h->nr_pass,
 		.qi_order = conf->qi_order,
 		.deadline_ms = conf->deadline_ms,
 		.take_over = conf->take_over,
 		.take_over_ir = conf->take_over_ir,
+		.before_writing = host_before_writing,
 		.release = host_free,
 		.ctx = h,
 	};
-	int ret = conf->take_over ? quiet(h, conf) : 0;
+	int ret = moat_vtd_create(&vtd, unit);
 
-	if (ret == 0)
-		ret = moat_vtd_create(&vtd, unit);
 	if (ret == 0)
 		moat_vtd_hugepages_sweep(h->pages); /* the unit walks our tables now */
 	return ret;
@@ -290,6 +426,7 @@ int moat_vtd_host_create(const struct moat_vtd_host_conf *conf, struct moat_unit
 	if (h == NULL)
 		return moat_error(-ENOMEM, "no memory for a unit");
 	pthread_mutex_init(&h->lock, NULL);
+	h->conf = conf;
 	h->root = strdup(conf->root != NULL ? conf->root : "");
 	ret = h->root == NULL ? moat_error(-ENOMEM, "no memory for a unit") : 0;
 	if (ret == 0)
@@ -300,7 +437,8 @@ int moat_vtd_host_create(const struct moat_vtd_host_conf *conf, struct moat_unit
 		ret = moat_vtd_hugepages_open(h->name, &h->pages, &h->mem);
 	if (ret == 0)
 		ret = bring_up(h, conf, unit);
+	h->conf = NULL;
 	if (ret != 0)
-		host_free(h);
+		give_back(h);
 	return ret;
 }

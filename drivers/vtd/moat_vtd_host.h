@@ -10,7 +10,12 @@
  *
  * This is an appliance's way: the kernel keeps off the unit (intel_iommu=off intremap=off), and
  * lets the registers be mapped (iomem=relaxed). Every function behind the unit that is not named as
- * a tenant's passes through untranslated, so the kernel's own devices work on.
+ * a tenant's passes through untranslated, so the kernel's own devices work on, and so do devices
+ * that only ACPI names (ANDD).
+ *
+ * Functions that can reach each other without the unit (no ACS on the way) cannot be in two domains.
+ * The driver switches ACS on where a tenant's function and the bridges above it have it, and
+ * restores it when the unit is destroyed.
  *
  * What the unit reads, and what it lets devices reach, lies in hugepages, whose physical addresses
  * do not change. Where a hugetlbfs is mounted they are files of it, `moat-<unit>-<pid>-<n>`: a
@@ -35,9 +40,10 @@ struct moat_vtd_host_conf {
 	unsigned int nr_tenants;
 	uint8_t qi_order; /* as struct moat_vtd_conf has them */
 	uint32_t deadline_ms;
-	/** Own a unit that is found enabled. Devices that processes have (uio, vfio), or had before they
-	 * were killed, are told to start no more DMA (Bus Master Enable): DPDK lets them when it probes
-	 * them. `_ir`: even if it remaps interrupts, which then stops. */
+	/** Own a unit that is found enabled. Once it is known that it may be owned, the devices behind
+	 * it that a process has, or had before it was killed (uio, vfio), are told to start no more DMA
+	 * (Bus Master Enable is cleared); DPDK sets it again at probe. `_ir`: even if the unit remaps
+	 * interrupts, which then stops. */
 	bool take_over, take_over_ir;
 };
 

@@ -25,6 +25,10 @@
 #define CFG_CAPS        0x34
 #define CFG_SIZE        256
 #define CAP_EXPRESS     0x10
+#define CFG_EXTENDED    0x100 /* extended capabilities: 16 bits id, 4 version, 12 next */
+#define EXT_ACS         0x0d
+#define ACS_CAP         4 /* from the capability on */
+#define ACS_CTRL        6
 
 /** The PCI Express capability's device/port type. Only root sees beyond the first 64 bytes. */
 static int8_t port_type(const uint8_t *cfg, size_t len)
@@ -40,6 +44,27 @@ static int8_t port_type(const uint8_t *cfg, size_t len)
 		at = cfg[at + 1] & 0xfc;
 	}
 	return MOAT_PCI_CONVENTIONAL;
+}
+
+/** The ACS capability, if the function has one and the caller may read beyond the first 256 bytes. */
+static void read_acs(int fd, struct moat_pci_fn *fn)
+{
+	uint32_t header;
+	uint16_t at = CFG_EXTENDED;
+
+	/* Each capability has 4 bytes at least, so there is an end even if the list is a circle. */
+	for (unsigned int hops = 0; at >= CFG_EXTENDED && hops < 960; hops++) {
+		if (pread(fd, &header, sizeof(header), at) != sizeof(header) || header == 0 ||
+			header == UINT32_MAX)
+			return;
+		if ((header & 0xffff) == EXT_ACS &&
+			pread(fd, &fn->acs_cap, 2, at + ACS_CAP) == 2 &&
+			pread(fd, &fn->acs_ctrl, 2, at + ACS_CTRL) == 2) {
+			fn->acs = at;
+			return;
+		}
+		at = header >> 20 & 0xffc;
+	}
 }
 
 /** "0000:03:00.1" */
@@ -85,24 +110,27 @@ static bool read_fn(const char *devices, const char *name, struct moat_pci_fn *f
 {
 	char folder[PATH_MAX / 2], path[PATH_MAX];
 	uint8_t cfg[CFG_SIZE];
-	size_t len;
-	FILE *f;
+	ssize_t len;
+	int fd;
 
 	memset(fn, 0, sizeof(*fn));
 	if (!parse_name(name, &fn->segment, &fn->sid))
 		return false;
 	snprintf(folder, sizeof(folder), "%s/%s", devices, name);
 	snprintf(path, sizeof(path), "%s/config", folder);
-	f = fopen(path, "rb");
-	if (f == NULL)
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
 		return false;
-	len = fread(cfg, 1, sizeof(cfg), f);
-	fclose(f);
+	len = pread(fd, cfg, sizeof(cfg), 0);
+	if (len >= 64)
+		fn->port = port_type(cfg, len);
+	if (len >= 64 && fn->port != MOAT_PCI_CONVENTIONAL)
+		read_acs(fd, fn);
+	close(fd);
 	if (len < 64)
 		return false;
 	fn->vendor = cfg[CFG_VENDOR] | cfg[CFG_VENDOR + 1] << 8;
 	fn->device = cfg[CFG_DEVICE] | cfg[CFG_DEVICE + 1] << 8;
-	fn->port = port_type(cfg, len);
 	fn->bridge = (cfg[CFG_HEADER] & 0x7f) == 1;
 	if (fn->bridge) {
 		fn->secondary = cfg[CFG_SECONDARY];
@@ -207,13 +235,17 @@ unsigned int moat_pci_aliases(const struct moat_pci *pci, uint16_t segment, moat
 	unsigned int n = 0;
 
 	alias[n++] = sid;
-	/* Each step goes to a lower bus number; a table that does not is no tree. */
-	for (unsigned int bus = sid >> 8; b != NULL && b->sid >> 8 < (int)bus && n < max;
+	/* Each step must lead to a lower bus number: what does not is not a tree, and ends here. */
+	for (unsigned int bus = sid >> 8; b != NULL && b->sid >> 8 < (int)bus;
 		bus = b->sid >> 8, b = moat_pci_bridge_to(pci, segment, bus)) {
-		if (b->port == MOAT_PCI_TO_PCI)
-			alias[n++] = MOAT_SID(b->secondary, 0, 0);
-		else if (b->port == MOAT_PCI_CONVENTIONAL || b->port == MOAT_PCI_FROM_PCI)
-			alias[n++] = b->sid;
+		moat_sid_t as = b->port == MOAT_PCI_TO_PCI ? MOAT_SID(b->secondary, 0, 0) : b->sid;
+
+		if (b->port != MOAT_PCI_TO_PCI && b->port != MOAT_PCI_CONVENTIONAL &&
+			b->port != MOAT_PCI_FROM_PCI)
+			continue;
+		if (n < max)
+			alias[n] = as;
+		n++;
 	}
 	return n;
 }
@@ -294,24 +326,32 @@ bool moat_pci_is_users(const struct moat_pci_fn *fn)
 	return owner == MOAT_PCI_OWNER_VFIO || owner == MOAT_PCI_OWNER_UIO;
 }
 
-int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn)
+int moat_pci_bus_master(const char *root, const struct moat_pci_fn *fn, bool on)
 {
 	char path[PATH_MAX];
-	uint16_t command = 0;
+	uint16_t found = 0, command;
 	bool done;
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%04x:" MOAT_SID_FMT "/config",
 		root != NULL ? root : "", fn->segment, MOAT_SID_ARGS(fn->sid));
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	done = fd >= 0 && pread(fd, &command, sizeof(command), CFG_COMMAND) == sizeof(command);
-	command &= ~CFG_COMMAND_BME;
-	done = done && pwrite(fd, &command, sizeof(command), CFG_COMMAND) == sizeof(command);
+	done = fd >= 0 && pread(fd, &found, sizeof(found), CFG_COMMAND) == sizeof(found);
+	command = on ? found | CFG_COMMAND_BME : found & ~CFG_COMMAND_BME;
+	if (done && command != found)
+		done = pwrite(fd, &command, sizeof(command), CFG_COMMAND) == sizeof(command);
 	if (fd >= 0)
 		close(fd);
-	return done ? 0
+	return done ? !!(found & CFG_COMMAND_BME)
 		    : moat_error(-EACCES,
-			      "%s: %s; ending a device's DMA takes root, and a kernel that is not "
-			      "locked down",
+			      "%s: %s; Bus Master Enable cannot be changed: that takes root, and a "
+			      "kernel that is not locked down",
 			      path, strerror(errno));
+}
+
+int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn)
+{
+	int ret = moat_pci_bus_master(root, fn, false);
+
+	return ret < 0 ? ret : 0;
 }

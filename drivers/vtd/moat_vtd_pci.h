@@ -41,6 +41,8 @@ struct moat_pci_fn {
 	moat_sid_t physfn; /* virtual function: its physical one; else itself */
 	uint16_t vendor, device;
 	char driver[32]; /* of the kernel, that it is bound to; "": none */
+	uint16_t acs;    /* offset of the ACS capability; 0: none, or hidden (it takes root to see it) */
+	uint16_t acs_cap, acs_ctrl; /* its capability and control registers */
 };
 
 struct moat_pci {
@@ -92,12 +94,21 @@ bool moat_pci_lets_group_go(const char *driver, bool bridge);
 /** Whether the class code (24 bits) is that of a bridge to another bus, whose header is a bridge's. */
 bool moat_pci_class_is_bus(uint32_t class_code);
 
-/** Whether a function is bound to a driver that leaves it to a process (uio, vfio). */
+/** Is a function bound to a driver that leaves it to a process (uio, vfio)? Pure. */
 bool moat_pci_is_users(const struct moat_pci_fn *fn);
 
 /**
- * Let a function start no more DMA (Bus Master Enable off), until whoever drives it next lets it.
- * @return 0, -EACCES; moat_error_text(). Control path, root.
+ * Set or clear Bus Master Enable: may the function start DMA?
+ * @param root as in moat_pci_scan()
+ * @return 1: it was set before; 0: it was clear; -EACCES: configuration space cannot be written,
+ *   moat_error_text() has the path.
+ * Control path, root. Not safe against another writer of the function's command register.
+ */
+int moat_pci_bus_master(const char *root, const struct moat_pci_fn *fn, bool on);
+
+/**
+ * Let a function start no more DMA (Bus Master Enable off), until its next driver sets it again.
+ * @return 0, -EACCES as moat_pci_bus_master(). Control path, root.
  */
 int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn);
 
@@ -105,10 +116,44 @@ int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn);
  * The source-ids that requests of a function may carry: its own, and what conventional bridges on
  * the way up put in its place (PCI Express to PCI Bridge Specification, "Transaction ID
  * ownership"): a PCI Express to PCI bridge its secondary bus and device 0, any other its own.
- * @return how many, 1 to `max`; with more, the rest is left out. Control path.
+ * @param alias gets the first `max` of them, the function's own first
+ * @return how many there are, at least 1: more than `max` means that some are missing in `alias`.
+ * Control path.
  */
 unsigned int moat_pci_aliases(const struct moat_pci *pci, uint16_t segment, moat_sid_t sid,
 	moat_sid_t alias[], unsigned int max);
+
+/**
+ * Do all requests of two functions to each other pass through a unit?
+ *
+ * Not if a bridge on the way up may turn them round (a port without Access Control Services, or with
+ * those switched off; a conventional bridge), nor if they are functions of one device that has no
+ * ACS (PCI Express Base Specification, "Access Control Services (ACS)"). Virtual functions count as
+ * isolated from their physical function, root ports as isolated by the root complex.
+ * @return 0: isolated; -EPERM: not, moat_error_text() says where they meet. Control path.
+ */
+int moat_pci_isolated(const struct moat_pci *pci, uint16_t segment, moat_sid_t a, moat_sid_t b);
+
+/** What moat_pci_acs_enable() changed; for moat_pci_acs_restore(). */
+struct moat_pci_acs_change {
+	moat_sid_t sid;
+	uint16_t acs; /* offset of the capability */
+	uint16_t found, written;
+};
+
+/**
+ * Switch on what isolates a function from its peers (SV, RR, CR, UF), in the function and in every
+ * bridge above it that has ACS. The kernel does so only where its own IOMMU driver is on. A register
+ * that cannot be written stays as it is; scan again, then ask moat_pci_isolated().
+ * @param change gets what was changed, at most `max`
+ * @return how many registers were changed, at most `max`. Control path, root.
+ */
+unsigned int moat_pci_acs_enable(const char *root, const struct moat_pci *pci, uint16_t segment,
+	moat_sid_t sid, struct moat_pci_acs_change change[], unsigned int max);
+
+/** Undo one change, unless the register has been changed again since. Control path, root. */
+void moat_pci_acs_restore(const char *root, uint16_t segment,
+	const struct moat_pci_acs_change *change);
 
 /**
  * Follow a path of (device, function) pairs from `bus` down through bridges.

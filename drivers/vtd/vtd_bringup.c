@@ -85,13 +85,19 @@ static int await_clear64(const struct vtd *v, uint32_t reg, uint64_t bit, const 
 	return 0;
 }
 
-/** Context cache, then IOTLB, all of them, through registers; only while QIE is clear. */
+/**
+ * Context cache, then IOTLB, all of them, through registers; only while QIE is clear. Units of
+ * major version 6 and later have the queue only ("Register-based Invalidation Interface").
+ */
 static int invalidate_by_registers(const struct vtd *v)
 {
 	uint32_t iotlb = v->caps.iro + VTD_IOTLB;
 	uint64_t drain = (v->caps.drd ? VTD_IOTLB_DR : 0) | (v->caps.dwd ? VTD_IOTLB_DW : 0);
-	int ret = await_clear64(v, VTD_CCMD, VTD_CCMD_ICC, "an earlier context invalidation");
+	int ret;
 
+	if (v->caps.ver_major >= 6)
+		return 0;
+	ret = await_clear64(v, VTD_CCMD, VTD_CCMD_ICC, "an earlier context invalidation");
 	if (ret != 0)
 		return ret;
 	vtd_write64(&v->w, VTD_CCMD, VTD_CCMD_ICC | VTD_CCMD_CIRG_GLOBAL);
@@ -119,14 +125,15 @@ static void look_around(struct vtd *v)
 	};
 }
 
-/** Somebody else's unit is refused, unless we were told to take it. */
-static int may_own(const struct vtd *v)
+int vtd_may_own(struct vtd *v)
 {
-	uint32_t gsts = v->found.gsts;
+	uint32_t gsts;
 
+	look_around(v);
+	gsts = v->found.gsts;
 	if ((gsts & VTD_GSTS_IRES) && !v->conf.take_over_ir)
 		return moat_error(-EBUSY,
-			"unit %s remaps interrupts for somebody (GSTS 0x%" PRIx32
+			"unit %s remaps interrupts for another owner (GSTS 0x%" PRIx32
 			"); taking it would stop them: boot with intremap=off",
 			v->unit.name, gsts);
 	if ((gsts & (VTD_GSTS_TES | VTD_GSTS_QIES)) && !v->conf.take_over)
@@ -150,6 +157,14 @@ static int queue_off(const struct vtd *v)
 		if (!patience(v, end))
 			break; /* stuck without an error: off all the same */
 	return command(v, VTD_GCMD_QIE, false, "queued invalidation off (QIE)");
+}
+
+/** Advanced fault logging writes faults to memory instead of the records that the driver reads. */
+static int advanced_fault_log(const struct vtd *v, bool on)
+{
+	if (!(v->found.gsts & VTD_GSTS_AFLS))
+		return 0;
+	return command(v, VTD_GCMD_EAFL, on, "advanced fault logging (EAFL)");
 }
 
 /** Translation off, interrupt remapping off, then the queue that serves both. */
@@ -186,12 +201,16 @@ static int queue_on(const struct vtd *v)
 	return command(v, VTD_GCMD_QIE, true, "queued invalidation on (QIE)");
 }
 
-/** A first batch through the queue, before translation depends on it. */
+/**
+ * First batches through the queue, before translation depends on it: the global invalidations that
+ * a new root table needs ("Guidance to Software for Invalidations"), context cache before IOTLB.
+ */
 static int prove_queue(struct vtd *v)
 {
-	const struct moat_qi_desc all[] = { moat_qi_context_global(), moat_qi_iotlb_global() };
+	const struct moat_qi_desc context = moat_qi_context_global(), iotlb = moat_qi_iotlb_global();
+	int ret = vtd_queue_sync(v, &context, 1);
 
-	return vtd_queue_sync(v, all, RTE_DIM(all));
+	return ret != 0 ? ret : vtd_queue_sync(v, &iotlb, 1);
 }
 
 static int protected_memory(const struct vtd *v, bool on)
@@ -211,14 +230,14 @@ static int protected_memory(const struct vtd *v, bool on)
 
 int vtd_bring_up(struct vtd *v)
 {
-	int ret;
+	int ret = v->conf.before_writing != NULL ? v->conf.before_writing(v->conf.ctx) : 0;
 
-	look_around(v);
-	ret = may_own(v);
 	if (ret != 0)
 		return ret;
 	v->touched = true;
 	ret = quiesce(v);
+	if (ret == 0)
+		ret = advanced_fault_log(v, false);
 	if (ret != 0)
 		return ret;
 	/* Faults and completions are polled: no interrupt. */
@@ -243,14 +262,18 @@ int vtd_bring_up(struct vtd *v)
 
 int vtd_take_down(struct vtd *v)
 {
-	int ret = protected_memory(v, true);
+	/* Should PMEN not answer, translation goes off all the same. */
+	int pmen = protected_memory(v, true), off = quiesce(v);
 
-	if (ret == 0)
-		ret = quiesce(v);
-	/* A unit that was taken over stays off: the tables it was found with may be anything by now. */
-	vtd_write64(&v->w, VTD_RTADDR, v->found.rtaddr);
-	vtd_write64(&v->w, VTD_IQA, v->found.iqa);
+	/* A unit that was taken over stays off: the tables it was found with may be anything by now.
+	 * IQA must not change while the queue is on. */
+	if (off == 0) {
+		vtd_write64(&v->w, VTD_RTADDR, v->found.rtaddr);
+		vtd_write64(&v->w, VTD_IQA, v->found.iqa);
+	}
 	vtd_write32(&v->w, VTD_FECTL, v->found.fectl & ~VTD_FECTL_IP);
 	vtd_write32(&v->w, VTD_IECTL, v->found.iectl);
-	return ret;
+	if (pmen == 0 && off == 0)
+		advanced_fault_log(v, true);
+	return off;
 }

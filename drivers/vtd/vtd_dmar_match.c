@@ -111,6 +111,41 @@ bool moat_dmar_allows_ats(const struct moat_dmar *dmar, const struct moat_pci *p
 	return false;
 }
 
+static const char *andd_name(const struct moat_dmar *dmar, uint8_t number)
+{
+	for (unsigned int i = 0; i < dmar->nr_andds; i++)
+		if (dmar->andd[i].number == number)
+			return dmar->andd[i].name;
+	return "without a name";
+}
+
+int moat_dmar_acpi_source(const struct moat_dmar *dmar, const struct moat_pci *pci, uint16_t segment,
+	const struct moat_dmar_scope *scope, moat_sid_t *sid)
+{
+	unsigned int last = scope->nr_path - 1; /* the parser refuses an empty path */
+	const uint8_t *end = scope->path + 2 * (size_t)last;
+	uint8_t bus = scope->bus;
+
+	/* The device is not a PCI function, so only the bridges before it can be looked up. */
+	if (last != 0) {
+		const struct moat_pci_fn *b =
+			moat_pci_follow(pci, segment, bus, scope->path, last);
+
+		if (b == NULL || !b->bridge)
+			return moat_error(-ENODEV,
+				"ACPI device %u %s is behind a bridge that is not there: its DMA "
+				"would be refused, so the unit cannot be used",
+				scope->enumeration, andd_name(dmar, scope->enumeration));
+		bus = b->secondary;
+	}
+	if (end[0] > 0x1f || end[1] > 7)
+		return moat_error(-ENODEV,
+			"ACPI device %u %s: device %u, function %u of its scope do not exist",
+			scope->enumeration, andd_name(dmar, scope->enumeration), end[0], end[1]);
+	*sid = MOAT_SID(bus, end[0], end[1]);
+	return 0;
+}
+
 /* ------------------------------------------------------------------------------------ as text */
 
 static void say_scopes(struct vtd_text *t, const struct moat_dmar_scopes *scopes)

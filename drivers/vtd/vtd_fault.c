@@ -33,8 +33,13 @@ const char *moat_vtd_fault_text(uint8_t reason)
 	return reason >= 0x30 ? "scalable-mode fault" : "reserved fault reason";
 }
 
-/** Take fault recording register `i` if it holds a fault: read it, then clear F for the next. */
-static bool take(const struct vtd *v, unsigned int i, struct moat_fault *fault)
+static bool record_has_fault(const struct vtd *v, unsigned int i)
+{
+	return vtd_read64(&v->w, v->caps.fro + i * VTD_FRCD_SIZE + 8) & VTD_FRCD_F;
+}
+
+/** Read fault recording register `i` if it holds a fault, then clear F for the next one. */
+static bool record_take(const struct vtd *v, unsigned int i, struct moat_fault *fault)
 {
 	uint32_t reg = v->caps.fro + i * VTD_FRCD_SIZE;
 	uint64_t hi = vtd_read64(&v->w, reg + 8);
@@ -54,29 +59,56 @@ static bool take(const struct vtd *v, unsigned int i, struct moat_fault *fault)
 }
 
 /**
- * From FSTS.FRI, the oldest record, on; at most one round. While PFO is set the unit records no
- * more, so it is cleared last, when there is room again.
+ * The oldest record that has not been read. FSTS.FRI names it only until the first read: the unit
+ * sets FRI when PPF goes from 0 to 1, and PPF stays set while any record is left. From then on
+ * our own index counts. Should neither lead to a record, all are searched: PPF says there is one.
  */
-unsigned int vtd_faults(struct moat_unit *unit, struct moat_fault faults[], unsigned int n)
+static unsigned int record_oldest(const struct vtd *v, uint32_t fsts)
 {
-	struct vtd *v = vtd_of(unit);
-	uint32_t fsts = vtd_read32(&v->w, VTD_FSTS);
-	unsigned int taken = 0;
-	unsigned int i = VTD_FIELD(fsts, VTD_FSTS_FRI);
+	unsigned int first = v->fault_left ? v->fault_next : VTD_FIELD(fsts, VTD_FSTS_FRI);
 
-	if (!(fsts & (VTD_FSTS_PPF | VTD_FSTS_PFO)))
-		return 0;
-	for (unsigned int seen = 0; seen < v->caps.nfr && taken < n; seen++, i++) {
-		if (!take(v, i % v->caps.nfr, &faults[taken]))
-			break;
+	for (unsigned int k = 0; k < v->caps.nfr; k++)
+		if (record_has_fault(v, (first + k) % v->caps.nfr))
+			return (first + k) % v->caps.nfr;
+	return first % v->caps.nfr;
+}
+
+/**
+ * The unit records in a circle and, once it finds the next record in use, sets PFO and records no
+ * more. Only when F is clear in every record may PFO be cleared ("Primary Fault Logging"), so with
+ * a short array the overflow lasts until a later call has read the last record.
+ */
+static unsigned int records_drain(struct vtd *v, uint32_t fsts, struct moat_fault faults[],
+	unsigned int n)
+{
+	unsigned int i = record_oldest(v, fsts), taken = 0;
+
+	while (taken < n && record_take(v, i, &faults[taken])) {
 		taken++;
+		i = (i + 1) % v->caps.nfr;
 	}
-	if ((fsts & VTD_FSTS_PFO) && n != 0) {
+	v->fault_next = i;
+	v->fault_left = record_has_fault(v, i);
+	if (!v->fault_left && (fsts & VTD_FSTS_PFO)) {
 		vtd_write32(&v->w, VTD_FSTS, VTD_FSTS_PFO);
 		atomic_fetch_add_explicit(&v->fault_overflows, 1,
 			memory_order_relaxed); /* counter */
 	}
 	atomic_fetch_add_explicit(&v->faults, taken, memory_order_relaxed); /* counter */
+	return taken;
+}
+
+unsigned int vtd_faults(struct moat_unit *unit, struct moat_fault faults[], unsigned int n)
+{
+	struct vtd *v = vtd_of(unit);
+	unsigned int taken = 0;
+	uint32_t fsts;
+
+	pthread_mutex_lock(&v->fault_lock);
+	fsts = vtd_read32(&v->w, VTD_FSTS);
+	if (n != 0 && (fsts & (VTD_FSTS_PPF | VTD_FSTS_PFO)))
+		taken = records_drain(v, fsts, faults, n);
+	pthread_mutex_unlock(&v->fault_lock);
 	return taken;
 }
 

@@ -6,9 +6,9 @@
 
 /**
  * @file
- * The driver's inside, shared by its files: vtd_bringup.c (commands, tables' memory, on and off),
- * vtd_context.c (who may reach what), vtd_queue.c (doorbell and waiting), vtd_recover.c (queue
- * errors), vtd_fault.c.
+ * The driver's inside, shared by its files: vtd_bringup.c (commands, on and off), vtd_context.c
+ * (root and context entries, and the invalidations behind them), vtd_attach.c (which function is
+ * in which domain), vtd_queue.c (doorbell and waiting), vtd_recover.c (queue errors), vtd_fault.c.
  */
 
 #include <pthread.h>
@@ -29,19 +29,36 @@
 #define VTD_DID_ABSENT 0
 #define VTD_DID_PASS   1
 
-/** What a source's context entry is doing. */
+/** What a source-id's context entry is doing. */
 enum vtd_source_state {
-	VTD_SOURCE_FREE = 0, /* absent, and no cache remembers otherwise */
+	VTD_SOURCE_FREE = 0, /* absent, and no cache of the unit remembers otherwise */
 	VTD_SOURCE_LIVE,     /* present */
 	VTD_SOURCE_PASS,     /* present, passes through */
-	VTD_SOURCE_LEAVING,  /* absent, but the unit has not yet said that it has forgotten */
+	VTD_SOURCE_LEAVING,  /* absent, but the unit has not confirmed the invalidation */
 };
 
+/** A source-id, which several functions may share (aliases). */
 struct vtd_source {
 	uint8_t state;
-	bool own;       /* attached itself, not only an alias of others */
-	uint16_t users; /* attached functions whose requests carry this source-id */
+	uint16_t users; /* functions whose requests carry it */
 	uint16_t did;
+};
+
+/** How far a function is. */
+enum vtd_function_state {
+	VTD_FUNCTION_NONE = 0,
+	VTD_FUNCTION_CHANGING, /* a thread attaches or detaches it and waits for the unit */
+	VTD_FUNCTION_ATTACHED,
+	VTD_FUNCTION_LEAVING, /* its entries are absent; the unit has not confirmed */
+};
+
+/** What attach wrote for a function; detach undoes this, whatever the bus looks like by then. */
+struct vtd_function {
+	uint8_t state;
+	uint8_t nr_alias;
+	uint16_t did;
+	moat_sid_t alias[MOAT_VTD_ALIASES];
+	const struct moat_domain *domain; /* NULL: passes through, or its attach failed */
 };
 
 /** Registers as they were before we touched them. */
@@ -63,8 +80,14 @@ struct vtd {
 	uint64_t mem_hpa;
 
 	pthread_mutex_t gcmd; /* one command at a time */
-	pthread_mutex_t lock; /* source[] and context entries; never held over a wait */
-	struct vtd_source source[VTD_BUSES * VTD_FNS];
+	pthread_mutex_t lock; /* source[], function[], context entries; never held over a wait */
+	struct vtd_source source[VTD_BUSES * VTD_FNS];     /* by source-id */
+	struct vtd_function function[VTD_BUSES * VTD_FNS]; /* by the function's own source-id */
+
+	/* vtd_fault.c */
+	pthread_mutex_t fault_lock;
+	unsigned int fault_next; /* the record after the last one that was read ... */
+	bool fault_left;         /* ... holds a fault that no call has returned yet */
 
 	/* vtd_queue.c */
 	pthread_mutex_t recovery;   /* one lcore looks at errors and mends */
@@ -84,14 +107,30 @@ static inline struct vtd *vtd_of(const struct moat_unit *unit)
 }
 
 /* vtd_bringup.c */
+/** Read what the unit is doing; nothing is written. @return 0, -EBUSY: it has another owner. */
+int vtd_may_own(struct vtd *v);
+/** Off, then anew with our tables and queue, then on. @return 0, -ETIMEDOUT, -EIO, or the error of
+ * `before_writing`. */
 int vtd_bring_up(struct vtd *v);
 /** Off, and registers as found. @return 0, or -ETIMEDOUT: the unit may still read its memory. */
 int vtd_take_down(struct vtd *v);
 int vtd_flush_write_buffer(struct moat_unit *unit);
 
-/* vtd_context.c */
+/* vtd_context.c; entries are written under v->lock */
 void vtd_tables_init(struct vtd *v);
-/** Write present entries for those that pass through; before translation is enabled. */
+/** Absent to present: translated by `domain`, or passing through where it is NULL. */
+void vtd_entry_set(struct vtd *v, moat_sid_t sid, const struct moat_domain *domain);
+/** Present to absent. */
+void vtd_entry_clear(struct vtd *v, moat_sid_t sid);
+/** Invalidate what the unit may have cached of the source-ids' absence. @return 0, -ETIMEDOUT, -EIO.
+ * Waits, without v->lock. */
+int vtd_tell_present(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint16_t did);
+/** Invalidate the source-ids' context entries and what was translated by them, under `did`.
+ * @return as vtd_tell_present(). */
+int vtd_tell_absent(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint16_t did);
+
+/* vtd_attach.c */
+/** Write present entries for the sources that pass through; before translation is enabled. */
 int vtd_pass_through_first(struct vtd *v);
 int vtd_attach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
 int vtd_detach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);

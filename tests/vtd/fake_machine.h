@@ -164,6 +164,71 @@ static inline void function(uint16_t segment, moat_sid_t sid, int port, uint8_t 
 	fclose(f);
 }
 
+/** A function's configuration space, open for the caller to change and close. */
+static inline FILE *config_of(uint16_t segment, moat_sid_t sid)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%04x:" MOAT_SID_FMT "/config", root,
+		segment, MOAT_SID_ARGS(sid));
+	f = fopen(path, "r+b");
+	assert_non_null(f);
+	return f;
+}
+
+/** Give a function an ACS capability, behind another extended capability. */
+static inline void acs(moat_sid_t sid, uint16_t cap, uint16_t ctrl)
+{
+	const uint8_t other[4] = { 0x01, 0x00, 0x01, 0x14 }, id[4] = { 0x0d, 0x00, 0x01, 0x00 };
+	FILE *f = config_of(0, sid);
+
+	fseek(f, 0x100, SEEK_SET);
+	assert_int_equal(fwrite(other, 1, 4, f), 4);
+	fseek(f, 0x140, SEEK_SET);
+	assert_int_equal(fwrite(id, 1, 4, f), 4);
+	assert_int_equal(fwrite(&cap, 2, 1, f), 1);
+	assert_int_equal(fwrite(&ctrl, 2, 1, f), 1);
+	fclose(f);
+}
+
+/** 16 bits of a function's configuration space. */
+static inline uint16_t config16(moat_sid_t sid, unsigned int at)
+{
+	FILE *f = config_of(0, sid);
+	uint16_t value = 0;
+
+	fseek(f, at, SEEK_SET);
+	assert_int_equal(fread(&value, 2, 1, f), 1);
+	fclose(f);
+	return value;
+}
+
+static inline uint16_t acs_control(moat_sid_t sid)
+{
+	return config16(sid, 0x146);
+}
+
+static inline void set_command(moat_sid_t sid, uint16_t command)
+{
+	FILE *f = config_of(0, sid);
+
+	fseek(f, 4, SEEK_SET);
+	assert_int_equal(fwrite(&command, 2, 1, f), 1);
+	fclose(f);
+}
+
+/** Bind a function to a driver of this name. */
+static inline void bind_driver(moat_sid_t sid, const char *driver)
+{
+	char path[256], target[128];
+
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/0000:" MOAT_SID_FMT "/driver", root,
+		MOAT_SID_ARGS(sid));
+	snprintf(target, sizeof(target), "../../../../bus/pci/drivers/%s", driver);
+	assert_int_equal(symlink(target, path), 0);
+}
+
 static inline void virtual_function(moat_sid_t sid, moat_sid_t physfn)
 {
 	char path[256], target[64];

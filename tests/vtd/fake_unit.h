@@ -40,6 +40,7 @@ struct fake_unit {
 	bool stuck_queue; /* nothing is fetched */
 	uint8_t bad_type; /* descriptors of this type stop the queue with IQE; 0: none does */
 	bool stubborn;    /* any descriptor does */
+	unsigned int next_record; /* where fake_fault() goes */
 	bool lazy;        /* resumes after IQE only at the next write of IQT (as QEMU does) */
 };
 
@@ -91,7 +92,7 @@ static inline void fake_process(struct fake_unit *f)
 static inline void fake_gcmd(struct fake_unit *f, uint32_t value)
 {
 	uint32_t *gsts = fake_reg32(f, VTD_GSTS);
-	uint32_t levels = VTD_GCMD_TE | VTD_GCMD_QIE | VTD_GCMD_IRE;
+	uint32_t levels = VTD_GCMD_TE | VTD_GCMD_QIE | VTD_GCMD_IRE | VTD_GCMD_EAFL;
 	uint32_t hears = ~f->deaf;
 
 	if ((value & VTD_GCMD_QIE & hears) && !(*gsts & VTD_GSTS_QIES))
@@ -99,6 +100,43 @@ static inline void fake_gcmd(struct fake_unit *f, uint32_t value)
 	*gsts = (*gsts & ~(levels & hears)) | (value & levels & hears);
 	if (value & VTD_GCMD_SRTP & hears)
 		*gsts |= VTD_GSTS_RTPS;
+}
+
+/**
+ * A fault happens ("Primary Fault Logging"): recorded in the next register of the circle; when that
+ * one is in use, PFO is set and nothing is recorded until PFO and the register's F are clear.
+ */
+static inline void fake_fault(struct fake_unit *f, moat_sid_t sid, uint64_t iova, uint8_t reason,
+	bool read)
+{
+	unsigned int nfr = VTD_FIELD(*fake_reg64(f, VTD_CAP), VTD_CAP_NFR) + 1;
+	uint32_t *fsts = fake_reg32(f, VTD_FSTS);
+	uint64_t *record = fake_reg64(f, FAKE_FRO + 16 * f->next_record);
+
+	if (*fsts & VTD_FSTS_PFO)
+		return;
+	if (record[1] & VTD_FRCD_F) {
+		*fsts |= VTD_FSTS_PFO;
+		return;
+	}
+	record[0] = iova;
+	record[1] = VTD_FRCD_F | (read ? VTD_FRCD_T1 : 0) | (uint64_t)reason << VTD_FRCD_FR_SHIFT |
+		sid;
+	if (!(*fsts & VTD_FSTS_PPF)) /* FRI: the first that is pending */
+		*fsts = (*fsts & ~VTD_FSTS_FRI) | VTD_FSTS_PPF |
+			f->next_record << VTD_FSTS_FRI_SHIFT;
+	f->next_record = (f->next_record + 1) % nfr;
+}
+
+/** PPF is set while F is in any record. */
+static inline void fake_pending(struct fake_unit *f)
+{
+	unsigned int nfr = VTD_FIELD(*fake_reg64(f, VTD_CAP), VTD_CAP_NFR) + 1;
+
+	for (unsigned int i = 0; i < nfr; i++)
+		if (*fake_reg64(f, FAKE_FRO + 16 * i + 8) & VTD_FRCD_F)
+			return;
+	*fake_reg32(f, VTD_FSTS) &= ~VTD_FSTS_PPF;
 }
 
 static inline uint32_t fake_read32(void *ctx, uint32_t reg)
@@ -129,6 +167,7 @@ static inline void fake_write32(void *ctx, uint32_t reg, uint32_t value)
 			fake_process(f);
 	} else if (reg >= FAKE_FRO && reg % 16 == 12) {
 		*fake_reg32(f, reg) &= ~value;
+		fake_pending(f);
 	} else if (reg == VTD_PMEN) {
 		*fake_reg32(f, reg) = value | (value & VTD_PMEN_EPM ? VTD_PMEN_PRS : 0);
 	} else {

@@ -63,15 +63,44 @@ static void the_unit_comes_up_in_the_specifications_order(void **state)
 	assert_true(0 <= rtaddr && rtaddr < srtp && srtp < ccmd && ccmd < iotlb);
 	assert_true(iotlb < iqt && iqt < iqa && iqa < qie && qie < te);
 	/* Translation depends on the queue, so the queue has proven itself by then. */
-	assert_int_equal(f.event[te].desc, 3);
+	assert_int_equal(f.event[te].desc, 4);
 	assert_int_equal(f.desc[0].lo & 0x3f, MOAT_QI_CONTEXT | MOAT_QI_GLOBAL << 4);
-	assert_int_equal(f.desc[1].lo & 0x3f, MOAT_QI_IOTLB | MOAT_QI_GLOBAL << 4);
-	assert_int_equal(f.desc[2].lo & 0xf, MOAT_QI_WAIT);
+	assert_int_equal(f.desc[1].lo & 0xf, MOAT_QI_WAIT);
+	assert_int_equal(f.desc[2].lo & 0x3f, MOAT_QI_IOTLB | MOAT_QI_GLOBAL << 4);
+	assert_int_equal(f.desc[3].lo & 0xf, MOAT_QI_WAIT);
 	assert_one_bit_at_a_time(&f, 0);
 	assert_int_equal(*fake_reg32(&f, VTD_GSTS) & (VTD_GSTS_TES | VTD_GSTS_QIES),
 		VTD_GSTS_TES | VTD_GSTS_QIES);
 	assert_true(*fake_reg32(&f, VTD_FECTL) & VTD_FECTL_IM);
 	down(unit);
+}
+
+static void a_unit_of_version_6_is_invalidated_through_the_queue_only(void **state)
+{
+	struct fake_unit f;
+	struct moat_unit *unit;
+
+	fake_init(&f);
+	*fake_reg32(&f, VTD_VER) = 0x60;
+	unit = up(&f);
+	assert_int_equal(fake_find(&f, 0, VTD_CCMD, 0), -1);
+	assert_int_equal(fake_find(&f, 0, FAKE_IRO + VTD_IOTLB, 0), -1);
+	assert_int_equal(f.event[fake_find(&f, 0, VTD_GCMD, VTD_GCMD_TE)].desc, 4);
+	down(unit);
+}
+
+static void advanced_fault_logging_is_off_while_the_driver_reads_the_records(void **state)
+{
+	struct fake_unit f;
+	struct moat_unit *unit;
+
+	fake_init(&f);
+	*fake_reg32(&f, VTD_GSTS) = VTD_GSTS_AFLS;
+	unit = up(&f);
+	assert_int_equal(*fake_reg32(&f, VTD_GSTS) & VTD_GSTS_AFLS, 0);
+	assert_one_bit_at_a_time(&f, VTD_GSTS_AFLS);
+	down(unit);
+	assert_true(*fake_reg32(&f, VTD_GSTS) & VTD_GSTS_AFLS);
 }
 
 static void the_unit_goes_down_translation_first_and_registers_are_as_found(void **state)
@@ -117,6 +146,54 @@ static void a_unit_in_use_is_refused_untouched_with_what_to_do(void **state)
 		assert_non_null(strstr(moat_error_text(), "--take-over"));
 		assert_int_equal(f.nr_events, 0);
 	}
+}
+
+static struct fake_unit *asked_about;
+static unsigned int asked;
+
+static int may_not_be_written(void *ctx)
+{
+	assert_int_equal(asked_about->nr_events, 0);
+	asked++;
+	return ctx != NULL ? moat_error(-EACCES, "no") : 0;
+}
+
+static void the_last_question_comes_when_the_unit_may_be_owned_and_before_any_write(void **state)
+{
+	struct fake_unit f;
+	struct moat_vtd_conf conf = fake_conf(&f);
+	struct moat_unit *unit;
+
+	fake_init(&f);
+	asked_about = &f;
+	asked = 0;
+	conf.before_writing = may_not_be_written;
+	*fake_reg32(&f, VTD_GSTS) = VTD_GSTS_TES;
+	assert_int_equal(moat_vtd_create(&conf, &unit), -EBUSY);
+	assert_int_equal(asked, 0);
+	conf.take_over = true;
+	conf.ctx = &f;
+	assert_int_equal(moat_vtd_create(&conf, &unit), -EACCES);
+	assert_int_equal(asked, 1);
+	assert_int_equal(f.nr_events, 0);
+	conf.ctx = NULL;
+	assert_int_equal(moat_vtd_create(&conf, &unit), 0);
+	assert_int_equal(asked, 2);
+	down(unit);
+}
+
+static void iqa_is_left_alone_while_the_queue_cannot_be_switched_off(void **state)
+{
+	struct fake_unit f;
+	struct moat_unit *unit;
+
+	fake_init(&f);
+	unit = up(&f);
+	f.deaf = VTD_GCMD_QIE;
+	f.nr_events = 0;
+	down(unit);
+	assert_int_equal(fake_find(&f, 0, VTD_IQA, 0), -1);
+	assert_int_equal(*fake_reg32(&f, VTD_GSTS) & VTD_GSTS_TES, 0);
 }
 
 static void a_unit_that_remaps_interrupts_is_not_taken_without_a_word(void **state)
@@ -297,6 +374,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_unit_comes_up_in_the_specifications_order),
+		cmocka_unit_test(a_unit_of_version_6_is_invalidated_through_the_queue_only),
+		cmocka_unit_test(advanced_fault_logging_is_off_while_the_driver_reads_the_records),
+		cmocka_unit_test(
+			the_last_question_comes_when_the_unit_may_be_owned_and_before_any_write),
+		cmocka_unit_test(iqa_is_left_alone_while_the_queue_cannot_be_switched_off),
 		cmocka_unit_test(the_unit_goes_down_translation_first_and_registers_are_as_found),
 		cmocka_unit_test(a_unit_in_use_is_refused_untouched_with_what_to_do),
 		cmocka_unit_test(a_unit_that_remaps_interrupts_is_not_taken_without_a_word),

@@ -297,14 +297,166 @@ static void functions_behind_one_bridge_share_its_source_id_and_so_a_domain(void
 	bench_free(b);
 }
 
+/* Asked again after attach, behind_bridge() answers otherwise: the bridge has been unplugged. */
+static bool unplugged;
+
+static unsigned int behind_a_bridge_until_it_goes(void *ctx, moat_sid_t sid,
+	moat_sid_t alias[MOAT_VTD_ALIASES])
+{
+	return unplugged ? (alias[0] = sid, 1) : behind_bridge(ctx, sid, alias);
+}
+
+static void detach_undoes_what_attach_wrote_whatever_the_bus_looks_like_by_then(void **state)
+{
+	const moat_sid_t a = MOAT_SID(3, 5, 0), bridge = MOAT_SID(3, 0, 0);
+
+	for (unsigned int attached = 0; attached < 2; attached++) {
+		struct bench *b = bench_new();
+
+		b->conf.scope.aliases = behind_a_bridge_until_it_goes;
+		bench_up(b);
+		unplugged = attached == 0; /* a bridge that goes, and one that comes */
+		assert_int_equal(attach(b, 0, a), 0);
+		assert_int_equal(!!(entry(b, bridge)->lo & VTD_CTX_P), attached);
+		unplugged = !unplugged;
+		assert_int_equal(detach(b, 0, a), 0);
+		assert_int_equal(entry(b, a)->lo, 0);
+		assert_int_equal(entry(b, bridge)->lo, 0);
+		assert_int_equal(attach(b, 1, bridge), 0); /* and it is free */
+		assert_int_equal(detach(b, 1, bridge), 0);
+		bench_free(b);
+	}
+}
+
+static unsigned int too_many(void *ctx, moat_sid_t sid, moat_sid_t alias[MOAT_VTD_ALIASES])
+{
+	for (unsigned int i = 0; i < MOAT_VTD_ALIASES; i++)
+		alias[i] = sid + i;
+	return MOAT_VTD_ALIASES + *(int *)ctx;
+}
+
+static void more_aliases_than_fit_are_refused_not_cut(void **state)
+{
+	struct bench *b = bench_new();
+	int more = 1;
+
+	b->conf.scope.aliases = too_many;
+	b->conf.scope.ctx = &more;
+	bench_up(b);
+	assert_int_equal(attach(b, 0, NIC), -ENOSPC);
+	assert_non_null(strstr(moat_error_text(), "may carry 5 source-ids"));
+	for (unsigned int i = 0; i < MOAT_VTD_ALIASES; i++)
+		assert_int_equal(entry(b, NIC + i)->lo, 0);
+	more = 0;
+	assert_int_equal(attach(b, 0, NIC), 0);
+	for (unsigned int i = 0; i < MOAT_VTD_ALIASES; i++)
+		assert_true(entry(b, NIC + i)->lo & VTD_CTX_P);
+	assert_int_equal(detach(b, 0, NIC), 0);
+	bench_free(b);
+}
+
+/* Functions of one device talk to each other behind the unit's back. */
+static int isolated_by_device(void *ctx, moat_sid_t sid, moat_sid_t other)
+{
+	return sid >> 3 != other >> 3 ? 0 : moat_error(-EPERM, "one device without ACS");
+}
+
+static void functions_that_reach_each_other_without_the_unit_are_in_one_domain(void **state)
+{
+	const moat_sid_t a = MOAT_SID(3, 5, 0), c = MOAT_SID(3, 5, 1);
+	struct bench *b = bench_new();
+
+	b->conf.scope.isolated = isolated_by_device;
+	bench_up(b);
+	assert_int_equal(attach(b, 0, a), 0);
+	assert_int_equal(attach(b, 1, c), -EPERM);
+	if (strstr(moat_error_text(),
+		    "03:05.1 cannot be in domain 'd1' while 03:05.0 is in domain 'd0': one device "
+		    "without ACS") == NULL)
+		fail_msg("%s", moat_error_text());
+	assert_int_equal(entry(b, c)->lo, 0);
+	assert_int_equal(attach(b, 0, c), 0);
+	assert_int_equal(attach(b, 1, MOAT_SID(3, 6, 0)), 0);
+	assert_int_equal(detach(b, 0, a), 0);
+	assert_int_equal(attach(b, 1, a), -EPERM); /* c is still there */
+	assert_int_equal(detach(b, 0, c), 0);
+	assert_int_equal(attach(b, 1, a), 0);
+	assert_int_equal(detach(b, 1, a), 0);
+	assert_int_equal(detach(b, 1, MOAT_SID(3, 6, 0)), 0);
+	bench_free(b);
+}
+
+/* --------------------------------------------------------------- a unit that does not confirm */
+
+static void an_attach_that_the_unit_does_not_confirm_leaves_nothing_present(void **state)
+{
+	struct bench *b = bench_new();
+
+	*fake_reg64(&b->f, VTD_CAP) |= VTD_CAP_CM;
+	bench_up(b);
+	b->f.stuck_queue = true;
+	assert_int_equal(attach(b, 0, NIC), -ETIMEDOUT);
+	assert_int_equal(entry(b, NIC)->lo, 0);
+	assert_int_equal(moat_vtd_pass_through(b->unit, NIC + 1), -ETIMEDOUT);
+	assert_int_equal(entry(b, NIC + 1)->lo, 0);
+	assert_int_equal(detach(b, 0, NIC), -ENOENT);
+	/* Until the unit has confirmed that it forgot them, both are unusable; then they are free. */
+	assert_int_equal(attach(b, 1, NIC), -EBUSY);
+	b->f.stuck_queue = false;
+	fake_process(&b->f);
+	assert_int_equal(attach(b, 1, NIC), 0);
+	assert_int_equal(attach(b, 1, NIC + 1), 0);
+	assert_int_equal(detach(b, 1, NIC), 0);
+	assert_int_equal(detach(b, 1, NIC + 1), 0);
+	bench_free(b);
+}
+
+static void a_write_buffer_is_flushed_behind_a_new_entry_in_caching_mode_too(void **state)
+{
+	struct bench *b = bench_new();
+	int wbf;
+
+	*fake_reg64(&b->f, VTD_CAP) |= VTD_CAP_CM | VTD_CAP_RWBF;
+	bench_up(b);
+	assert_int_equal(attach(b, 0, NIC), 0);
+	wbf = fake_find(&b->f, 0, VTD_GCMD, VTD_GCMD_WBF);
+	assert_true(wbf >= 0 && wbf < fake_find(&b->f, 0, VTD_IQT, 0));
+	b->f.deaf = 0;
+	assert_int_equal(detach(b, 0, NIC), 0);
+	bench_free(b);
+}
+
+static void a_detach_that_was_not_confirmed_can_be_repeated(void **state)
+{
+	struct bench *b = bench_new();
+
+	bench_up(b);
+	assert_int_equal(attach(b, 0, NIC), 0);
+	b->f.stuck_queue = true;
+	assert_int_equal(detach(b, 0, NIC), -ETIMEDOUT);
+	assert_int_equal(detach(b, 1, NIC), -ENOENT);
+	b->f.stuck_queue = false;
+	fake_process(&b->f);
+	b->f.nr_descs = 0;
+	assert_int_equal(detach(b, 0, NIC), 0);
+	assert_desc(b, 0, moat_qi_context_device(5, NIC, 0));
+	assert_desc(b, 2, moat_qi_iotlb_domain(5));
+	assert_int_equal(detach(b, 0, NIC), -ENOENT);
+	assert_int_equal(attach(b, 1, NIC), 0);
+	assert_int_equal(detach(b, 1, NIC), 0);
+	bench_free(b);
+}
+
 /* ------------------------------------------------------------------------------------ faults */
 
-static void record(struct bench *b, unsigned int i, moat_sid_t sid, uint64_t iova, uint8_t reason,
-	bool read)
+static unsigned int faults(struct bench *b, struct moat_fault fault[], unsigned int n)
 {
-	*fake_reg64(&b->f, FAKE_FRO + 16 * i) = iova;
-	*fake_reg64(&b->f, FAKE_FRO + 16 * i + 8) =
-		VTD_FRCD_F | (read ? VTD_FRCD_T1 : 0) | (uint64_t)reason << VTD_FRCD_FR_SHIFT | sid;
+	return b->unit->ops->faults(b->unit, fault, n);
+}
+
+static bool records_pending(struct bench *b)
+{
+	return *fake_reg32(&b->f, VTD_FSTS) & (VTD_FSTS_PPF | VTD_FSTS_PFO);
 }
 
 static void faults_are_read_from_the_oldest_on_and_cleared_one_by_one(void **state)
@@ -313,13 +465,12 @@ static void faults_are_read_from_the_oldest_on_and_cleared_one_by_one(void **sta
 	struct moat_fault fault[8];
 
 	bench_up(b);
-	assert_int_equal(b->unit->ops->faults(b->unit, fault, 8), 0);
-	/* Four registers, the oldest record is in the last. */
-	record(b, 3, NIC, 0x1000, VTD_FR_WRITE, false);
-	record(b, 0, NIC, 0x2000, VTD_FR_READ, true);
-	record(b, 1, NIC + 1, 0x3000, VTD_FR_CONTEXT_P, true);
-	*fake_reg32(&b->f, VTD_FSTS) = VTD_FSTS_PPF | 3 << VTD_FSTS_FRI_SHIFT;
-	assert_int_equal(b->unit->ops->faults(b->unit, fault, 8), 3);
+	assert_int_equal(faults(b, fault, 8), 0);
+	b->f.next_record = 3; /* of four registers: the oldest record is in the last */
+	fake_fault(&b->f, NIC, 0x1000, VTD_FR_WRITE, false);
+	fake_fault(&b->f, NIC, 0x2000, VTD_FR_READ, true);
+	fake_fault(&b->f, NIC + 1, 0x3000, VTD_FR_CONTEXT_P, true);
+	assert_int_equal(faults(b, fault, 8), 3);
 	assert_int_equal(fault[0].iova, 0x1000);
 	assert_int_equal(fault[0].sid, NIC);
 	assert_int_equal(fault[0].reason, VTD_FR_WRITE);
@@ -327,34 +478,96 @@ static void faults_are_read_from_the_oldest_on_and_cleared_one_by_one(void **sta
 	assert_int_equal(fault[1].iova, 0x2000);
 	assert_false(fault[1].write);
 	assert_string_equal(fault[2].reason_text, "the source is attached to no domain");
-	for (unsigned int i = 0; i < 4; i++)
-		assert_false(*fake_reg64(&b->f, FAKE_FRO + 16 * i + 8) & VTD_FRCD_F);
+	assert_false(records_pending(b));
 	bench_free(b);
 }
 
-static void a_fault_overflow_is_counted_and_cleared_after_the_records(void **state)
+static void a_short_array_gets_every_fault_in_the_end_and_recording_goes_on(void **state)
+{
+	for (unsigned int room = 1; room <= 4; room++) {
+		struct bench *b = bench_new();
+		uint64_t told = 0, next = 0;
+		struct moat_fault fault[4];
+
+		bench_up(b);
+		for (unsigned int round = 0; round < 40; round++) {
+			unsigned int n;
+
+			/* as many more as there is room for: none is lost */
+			while (told - next < 4 && told < 60)
+				fake_fault(&b->f, NIC, told++ << 12, VTD_FR_WRITE, false);
+			n = faults(b, fault, room);
+			for (unsigned int i = 0; i < n; i++)
+				assert_int_equal(fault[i].iova, next++ << 12);
+		}
+		while (next < told) {
+			assert_int_equal(faults(b, fault, 1), 1);
+			assert_int_equal(fault[0].iova, next++ << 12);
+		}
+		assert_int_equal(faults(b, fault, 4), 0);
+		assert_false(records_pending(b));
+		bench_free(b);
+	}
+}
+
+static void a_fault_overflow_is_cleared_when_no_record_is_left_and_counted(void **state)
 {
 	struct bench *b = bench_new();
 	struct moat_vtd_stats stats;
-	struct moat_fault fault[2];
-	int pfo, last;
+	struct moat_fault fault[4];
+	int pfo;
 
 	bench_up(b);
-	for (unsigned int i = 0; i < 4; i++)
-		record(b, i, NIC, i << 12, VTD_FR_WRITE, false);
-	*fake_reg32(&b->f, VTD_FSTS) = VTD_FSTS_PPF | VTD_FSTS_PFO | VTD_FSTS_IQE;
-	assert_int_equal(b->unit->ops->faults(b->unit, fault, 2), 2);
-	pfo = fake_find(&b->f, 0, VTD_FSTS, VTD_FSTS_PFO);
-	last = fake_find(&b->f, 0, FAKE_FRO + 16 + 12, 0);
-	assert_true(last >= 0 && pfo > last);
-	assert_int_equal(b->f.event[pfo].value, VTD_FSTS_PFO); /* IQE is somebody else's to clear */
-	*fake_reg32(&b->f, VTD_FSTS) |= 2 << VTD_FSTS_FRI_SHIFT;
-	assert_int_equal(b->unit->ops->faults(b->unit, fault, 2), 2);
+	for (unsigned int i = 0; i < 6; i++)
+		fake_fault(&b->f, NIC, i << 12, VTD_FR_WRITE, false);
+	assert_true(*fake_reg32(&b->f, VTD_FSTS) & VTD_FSTS_PFO);
+	*fake_reg32(&b->f, VTD_FSTS) |= VTD_FSTS_IQE;
+	assert_int_equal(faults(b, fault, 2), 2);
+	/* The specification's order: F clear in every register, then PFO. */
+	assert_int_equal(fake_find(&b->f, 0, VTD_FSTS, 0), -1);
+	assert_int_equal(faults(b, fault, 2), 2);
 	assert_int_equal(fault[1].iova, 3 << 12);
+	pfo = fake_find(&b->f, 0, VTD_FSTS, VTD_FSTS_PFO);
+	assert_true(pfo > fake_find(&b->f, 0, FAKE_FRO + 3 * 16 + 12, 0));
+	assert_int_equal(b->f.event[pfo].value, VTD_FSTS_PFO); /* IQE is recovery's to clear */
 	moat_vtd_stats(b->unit, &stats);
 	assert_int_equal(stats.faults, 4);
 	assert_int_equal(stats.fault_overflows, 1);
+	fake_fault(&b->f, NIC, 0x9000, VTD_FR_READ, true);
+	assert_int_equal(faults(b, fault, 2), 1);
+	assert_int_equal(fault[0].iova, 0x9000);
 	*fake_reg32(&b->f, VTD_FSTS) = 0;
+	bench_free(b);
+}
+
+static void an_overflow_without_a_record_does_not_stop_recording(void **state)
+{
+	struct bench *b = bench_new();
+	struct moat_fault fault[2];
+
+	bench_up(b);
+	*fake_reg32(&b->f, VTD_FSTS) = VTD_FSTS_PFO;
+	assert_int_equal(faults(b, fault, 2), 0);
+	assert_false(records_pending(b));
+	bench_free(b);
+}
+
+static void a_record_is_found_wherever_the_unit_has_put_it(void **state)
+{
+	struct bench *b = bench_new();
+	struct moat_fault fault[2];
+
+	bench_up(b);
+	fake_fault(&b->f, NIC, 0x1000, VTD_FR_WRITE, false);
+	fake_fault(&b->f, NIC, 0x2000, VTD_FR_WRITE, false);
+	assert_int_equal(faults(b, fault, 1), 1);
+	assert_int_equal(faults(b, fault, 1), 1);
+	b->f.next_record = 1; /* not where the driver's index or an older FRI is */
+	fake_fault(&b->f, NIC, 0x3000, VTD_FR_WRITE, false);
+	*fake_reg32(&b->f, VTD_FSTS) = VTD_FSTS_PPF | 3 << VTD_FSTS_FRI_SHIFT;
+	assert_int_equal(faults(b, fault, 2), 1);
+	assert_int_equal(fault[0].iova, 0x3000);
+	assert_false(records_pending(b));
 	bench_free(b);
 }
 
@@ -380,8 +593,19 @@ int main(void)
 		cmocka_unit_test(pass_through_is_given_and_taken_back_with_its_invalidations),
 		cmocka_unit_test(a_source_of_another_unit_is_refused),
 		cmocka_unit_test(functions_behind_one_bridge_share_its_source_id_and_so_a_domain),
+		cmocka_unit_test(
+			detach_undoes_what_attach_wrote_whatever_the_bus_looks_like_by_then),
+		cmocka_unit_test(more_aliases_than_fit_are_refused_not_cut),
+		cmocka_unit_test(
+			functions_that_reach_each_other_without_the_unit_are_in_one_domain),
+		cmocka_unit_test(an_attach_that_the_unit_does_not_confirm_leaves_nothing_present),
+		cmocka_unit_test(a_write_buffer_is_flushed_behind_a_new_entry_in_caching_mode_too),
+		cmocka_unit_test(a_detach_that_was_not_confirmed_can_be_repeated),
 		cmocka_unit_test(faults_are_read_from_the_oldest_on_and_cleared_one_by_one),
-		cmocka_unit_test(a_fault_overflow_is_counted_and_cleared_after_the_records),
+		cmocka_unit_test(a_short_array_gets_every_fault_in_the_end_and_recording_goes_on),
+		cmocka_unit_test(a_fault_overflow_is_cleared_when_no_record_is_left_and_counted),
+		cmocka_unit_test(an_overflow_without_a_record_does_not_stop_recording),
+		cmocka_unit_test(a_record_is_found_wherever_the_unit_has_put_it),
 		cmocka_unit_test(every_reason_has_words),
 	};
 
