@@ -153,7 +153,9 @@ void bench_unit_destroy(struct bench_unit *u)
 
 struct moat_lane *bench_lane_create(struct bench_unit *unit, uint64_t pages)
 {
-	struct moat_domain_conf conf = { .name = "bench", .iova_base = UINT64_C(1) << 40 };
+	struct moat_domain_conf conf = { .name = "bench",
+		.iova_base = UINT64_C(1) << 40,
+		.leaf_sizes = MOAT_LEAF_4K_ONLY };
 	struct moat_domain *domain;
 	struct moat_lane *lane;
 

@@ -356,7 +356,7 @@ static void mark(struct perf_work *w, bool begin)
 static int make_domain(struct perf_work *w, struct map_work *m, struct map_work *first)
 {
 	const struct perf_case *c = w->c;
-	struct moat_domain_conf conf = { .leaf_sizes = c->page == MOAT_PAGE_SIZE ? 0 : c->page };
+	struct moat_domain_conf conf = { .leaf_sizes = c->page };
 	char name[32];
 
 	if (c->page != MOAT_PAGE_SIZE && !w->unit->caps.owns_tables &&

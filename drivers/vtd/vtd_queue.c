@@ -128,12 +128,17 @@ int vtd_queue_sync(struct vtd *v, const struct moat_qi_desc desc[], unsigned int
 				"): the unit does not process it",
 				v->unit.name, v->conf.deadline_ms, head(v),
 				vtd_read64(&v->w, VTD_IQT));
+		moat_lanes_quiescent();
 		sched_yield();
 	}
 	ret = seq < 0 ? (int)seq
-		      : moat_qi_wait(v->unit.qi, seq, (uint64_t)v->conf.deadline_ms * 1000);
-	if (ret == -EIO)
-		return poll(v); /* says why */
+		      : moat_qi_wait_turns(v->unit.qi, seq, (uint64_t)v->conf.deadline_ms * 1000,
+				moat_lanes_quiescent);
+	if (ret == -EIO) { /* poll() says why, if the unit does */
+		int why = poll(v);
+
+		return why != 0 ? why : ret;
+	}
 	if (ret == 0 && moat_qi_failed(v->unit.qi, seq))
 		return moat_error(-EIO, "unit %s refused an invalidation", v->unit.name);
 	return ret;

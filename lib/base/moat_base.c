@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "moat_assert.h"
 #include "moat_base.h"
 #include "moat_mutant.h"
 
@@ -33,6 +34,12 @@ uint64_t moat_now_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+void moat_assert_failed(const char *where, const char *condition, const char *what)
+{
+	fprintf(stderr, "%s: %s (%s is false)\n", where, what, condition);
+	abort();
 }
 
 #ifdef MOAT_MUTANTS

@@ -7,7 +7,6 @@
 #include <errno.h>
 
 #include <rte_cycles.h>
-#include <rte_pause.h>
 #include <urcu-qsbr.h>
 
 #include "domain_impl.h"
@@ -129,7 +128,7 @@ static inline bool is_time(struct moat_lane *lane)
 
 	if (kept >= (lane->crowded ? MOAT_LANE_TOGETHER_CROWDED : MOAT_LANE_TOGETHER))
 		return true;
-	return lane->sent == lane->done &&
+	return lane->sent == lane_done(lane) &&
 		(!lane->crowded || lane->kept_polls >= MOAT_LANE_TOGETHER_CROWDED);
 }
 
@@ -177,7 +176,7 @@ static int lane_flush(struct moat_lane *lane)
 {
 	struct moat_batch *batch = lane_gathering(lane);
 
-	if (lane->flushed - lane->done >= MOAT_LANE_BATCHES || moat_gather_empty(&batch->gather))
+	if (lane->flushed - lane_done(lane) >= MOAT_LANE_BATCHES || moat_gather_empty(&batch->gather))
 		return 0;
 	if (unlikely(lane->domain->unit->caps.owns_tables))
 		return flush_call(lane, batch);
@@ -217,7 +216,7 @@ static void batch_reclaim(struct moat_lane *lane, struct moat_batch *batch)
 	if (unlikely(witness != NULL)) /* what was handed on early it has released already */
 		for (uint32_t i = 0; i < batch->gather.n; i++)
 			witness->released(witness, domain->did, batch->gather.run[i].iova,
-				batch->gather.run[i].len, lane_cause(lane, lane->done + 1));
+				batch->gather.run[i].len, lane_cause(lane, lane_done(lane) + 1));
 	for (uint32_t i = 0; i < batch->nr_iovas; i++)
 		moat_iova_free(domain->iova, lane->iovas, batch->iovas[i].iova,
 			batch->iovas[i].len);
@@ -259,50 +258,63 @@ static bool readers_done(struct moat_lane *lane, struct moat_batch *batch)
 
 moat_ticket_t moat_lane_poll(struct moat_lane *lane)
 {
+	moat_ticket_t done = lane_done(lane);
+
 	if (lane->online) {
 		rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
 		rcu_quiescent_state();
 	}
-	while (lane->done != (MOAT_MUTANT(KEPT_IS_DONE) ? lane->flushed : lane->sent)) {
-		struct moat_batch *batch = &lane->batch[lane->done % MOAT_LANE_BATCHES];
+	while (done != (MOAT_MUTANT(KEPT_IS_DONE) ? lane->flushed : lane->sent)) {
+		struct moat_batch *batch = &lane->batch[done % MOAT_LANE_BATCHES];
 
 		if (!unit_done(lane, batch) || !readers_done(lane, batch))
 			break;
 		batch_reclaim(lane, batch);
-		lane->done++;
-		MOAT_PROBE2(ticket_done, lane->domain->did, lane->done);
+		/* D1: release, pairs with D2 in moat_lane_done(): a thread that finds the ticket done
+		 * also sees what made it so, the unit's status write (acquired in moat_qi_done()) and
+		 * the readers' quiescent states (acquired in rte_rcu_qsbr_check()). What it does to
+		 * the buffer then comes after both. */
+		atomic_store_explicit(&lane->done, ++done, memory_order_release);
+		MOAT_PROBE2(ticket_done, lane->domain->did, done);
 	}
 	if (unlikely(lane->sent != lane->flushed)) {
 		lane->kept_polls++;
 		if (is_time(lane) && !MOAT_MUTANT(KEPT_FOR_EVER))
 			send(lane);
 	}
-	return lane->done;
+	return done;
+}
+
+bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket)
+{
+	/* D2: acquire, pairs with D1 in moat_lane_poll() */
+	return ticket <= atomic_load_explicit(&lane->done, memory_order_acquire);
 }
 
 /* Nothing has been done for a second: say what is missing. */
 static int drain_stuck(struct moat_lane *lane)
 {
-	const struct moat_batch *batch = &lane->batch[lane->done % MOAT_LANE_BATCHES];
+	const struct moat_batch *batch = &lane->batch[lane_done(lane) % MOAT_LANE_BATCHES];
 	int rc;
 
 	if (lane->domain->unit->qi != NULL && batch->seq > 0) {
-		rc = moat_qi_wait(lane->domain->unit->qi, batch->seq, 1000);
+		rc = moat_qi_wait_turns(lane->domain->unit->qi, batch->seq, 1000,
+			moat_lanes_quiescent);
 		if (rc != 0)
 			return rc;
 	}
 	return moat_error(-ETIMEDOUT,
 		"domain '%s': another lcore that uses it has not polled for 1 s; "
-		"every lane must be polled or set offline",
+		"each lane must be polled or set offline",
 		lane->domain->name);
 }
 
 int moat_lane_drain(struct moat_lane *lane)
 {
 	uint64_t deadline = moat_now_us() + DOMAIN_PATIENCE_US;
-	moat_ticket_t before = lane->done;
+	moat_ticket_t before = lane_done(lane);
 
-	while (!moat_gather_empty(&lane_gathering(lane)->gather) || lane->done != lane->flushed) {
+	while (!moat_gather_empty(&lane_gathering(lane)->gather) || lane_done(lane) != lane->flushed) {
 		int rc = lane_flush(lane);
 
 		moat_lane_send(lane);
@@ -310,12 +322,12 @@ int moat_lane_drain(struct moat_lane *lane)
 		if (unlikely(rc != 0 && rc != -EAGAIN && lane->domain->unit->caps.owns_tables))
 			return rc;
 		if (moat_lane_poll(lane) != before) {
-			before = lane->done;
+			before = lane_done(lane);
 			deadline = moat_now_us() + DOMAIN_PATIENCE_US;
 		} else if (moat_now_us() > deadline) {
 			return drain_stuck(lane);
 		}
-		rte_pause();
+		lane_wait_turn(lane);
 	}
 	return 0;
 }

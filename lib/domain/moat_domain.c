@@ -132,7 +132,8 @@ static int domain_init(struct moat_domain *domain, const struct moat_domain_conf
 	struct moat_pt_conf pt = {
 		.pool = unit->pool,
 		.width = domain->width,
-		.leaf_sizes = conf->leaf_sizes & unit->caps.leaf_sizes,
+		.leaf_sizes = (conf->leaf_sizes != 0 ? conf->leaf_sizes : UINT64_MAX) &
+			unit->caps.leaf_sizes,
 		.coherent = unit->caps.coherent || unit->caps.owns_tables,
 	};
 	uint64_t base = conf->iova_base != 0 ? conf->iova_base : MOAT_2M_SIZE;
@@ -155,10 +156,15 @@ static int domain_init(struct moat_domain *domain, const struct moat_domain_conf
 int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *conf,
 	struct moat_domain **out)
 {
-	struct domain_impl *impl = calloc(1, sizeof(*impl));
-	struct moat_domain *domain = &impl->pub;
+	struct domain_impl *impl;
+	struct moat_domain *domain;
 	int rc;
 
+	if (unit == NULL || conf == NULL || conf->name == NULL)
+		return moat_error(-EINVAL, "a domain needs %s",
+			unit == NULL ? "a unit; create one first" : "a configuration with a name");
+	impl = calloc(1, sizeof(*impl));
+	domain = &impl->pub;
 	if (impl == NULL)
 		return moat_error(-ENOMEM, "no memory for domain '%s'", conf->name);
 	pthread_mutex_init(&impl->lock, NULL);
@@ -191,9 +197,11 @@ int domain_invalidate_sync(struct moat_domain *domain, const struct moat_qi_desc
 					"the unit does not process it",
 					domain->unit->name);
 			moat_qi_done(qi, INT64_MAX); /* lets the unit run */
+			moat_lanes_quiescent();
 			rte_pause();
 		}
-		int rc = seq < 0 ? (int)seq : moat_qi_wait(qi, seq, 0);
+		int rc = seq < 0 ? (int)seq
+				 : moat_qi_wait_turns(qi, seq, 0, moat_lanes_quiescent);
 		if (rc != 0)
 			return rc;
 		if (!moat_qi_failed(qi, seq))
@@ -203,50 +211,76 @@ int domain_invalidate_sync(struct moat_domain *domain, const struct moat_qi_desc
 		domain->unit->name, domain->name, domain->did);
 }
 
-static int find_source(const struct domain_impl *impl, moat_sid_t sid)
+/* ------------------------------------------------------------------------------- sources */
+
+/* `lock` is held. NULL: not in the list. */
+static struct domain_source *find_source(struct domain_impl *impl, moat_sid_t sid)
 {
 	for (uint32_t i = 0; i < impl->nr_sources; i++)
-		if (impl->sources[i] == sid)
-			return (int)i;
-	return -1;
+		if (impl->sources[i].sid == sid)
+			return &impl->sources[i];
+	return NULL;
+}
+
+/* The unit is told without the lock. Meanwhile the list may be compacted, so the entry is looked up
+ * again; it is still there, because its state keeps other threads from taking it out. */
+static void source_settle(struct domain_impl *impl, moat_sid_t sid, bool stays)
+{
+	struct domain_source *source;
+
+	pthread_mutex_lock(&impl->lock);
+	source = find_source(impl, sid);
+	if (stays)
+		source->state = DOMAIN_SOURCE_ATTACHED;
+	else
+		*source = impl->sources[--impl->nr_sources];
+	pthread_mutex_unlock(&impl->lock);
 }
 
 int moat_domain_attach(struct moat_domain *domain, moat_sid_t sid)
 {
 	struct domain_impl *impl = domain_impl(domain);
-	int rc;
+	int rc = 0;
 
-	if (find_source(impl, sid) >= 0)
-		return moat_error(-EBUSY, "source " MOAT_SID_FMT " is already in domain '%s'",
+	pthread_mutex_lock(&impl->lock);
+	if (find_source(impl, sid) != NULL)
+		rc = -EBUSY;
+	else if (impl->nr_sources == DOMAIN_SOURCES)
+		rc = -ENOSPC;
+	else
+		impl->sources[impl->nr_sources++] =
+			(struct domain_source){ sid, DOMAIN_SOURCE_ATTACHING };
+	pthread_mutex_unlock(&impl->lock);
+	if (rc == -EBUSY)
+		return moat_error(rc, "source " MOAT_SID_FMT " is already in domain '%s'",
 			MOAT_SID_ARGS(sid), domain->name);
-	if (impl->nr_sources == DOMAIN_SOURCES)
-		return moat_error(-ENOSPC, "domain '%s' has %u sources, no more fit", domain->name,
+	if (rc == -ENOSPC)
+		return moat_error(rc, "domain '%s' has %u sources, no more fit", domain->name,
 			DOMAIN_SOURCES);
 	rc = domain->unit->ops->attach(domain->unit, domain, sid);
-	if (rc != 0)
-		return rc;
-	pthread_mutex_lock(&impl->lock);
-	impl->sources[impl->nr_sources++] = sid;
-	pthread_mutex_unlock(&impl->lock);
-	return 0;
+	source_settle(impl, sid, rc == 0);
+	return rc;
 }
 
 int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid)
 {
 	struct domain_impl *impl = domain_impl(domain);
-	int i = find_source(impl, sid);
+	struct domain_source *source;
+	bool mine;
 	int rc;
 
-	if (i < 0)
+	pthread_mutex_lock(&impl->lock);
+	source = find_source(impl, sid);
+	mine = source != NULL && source->state == DOMAIN_SOURCE_ATTACHED;
+	if (mine)
+		source->state = DOMAIN_SOURCE_DETACHING;
+	pthread_mutex_unlock(&impl->lock);
+	if (!mine)
 		return moat_error(-ENOENT, "source " MOAT_SID_FMT " is not in domain '%s'",
 			MOAT_SID_ARGS(sid), domain->name);
 	rc = domain->unit->ops->detach(domain->unit, domain, sid);
-	if (rc != 0)
-		return rc;
-	pthread_mutex_lock(&impl->lock);
-	impl->sources[i] = impl->sources[--impl->nr_sources];
-	pthread_mutex_unlock(&impl->lock);
-	return 0;
+	source_settle(impl, sid, rc != 0);
+	return rc;
 }
 
 int moat_domain_destroy(struct moat_domain *domain)
@@ -258,7 +292,7 @@ int moat_domain_destroy(struct moat_domain *domain)
 		return moat_error(-EBUSY, "domain '%s' still has %" PRIu32 " lanes open",
 			domain->name, impl->nr_lanes);
 	while (impl->nr_sources != 0 && rc == 0)
-		rc = moat_domain_detach(domain, impl->sources[0]);
+		rc = moat_domain_detach(domain, impl->sources[0].sid);
 	if (rc == 0 && domain_has_queue(domain)) {
 		struct moat_qi_desc all = moat_qi_iotlb_domain(domain->did);
 

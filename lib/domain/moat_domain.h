@@ -37,8 +37,13 @@ struct moat_domain_conf {
 	const char *name;
 	uint8_t width;       /* bits of IOVA, 0: the unit's; 32 for a 32-bit device */
 	uint64_t iova_base;  /* first IOVA that the allocator hands out, 0: MOAT_2M_SIZE */
-	uint64_t leaf_sizes; /* ANDed with the unit's; UINT64_MAX: all, 0: 4 KiB only */
+	/** Sizes of leaves to use, of those the unit has: MOAT_2M_SIZE | MOAT_1G_SIZE; 0 or UINT64_MAX:
+	 * all; MOAT_LEAF_4K_ONLY */
+	uint64_t leaf_sizes;
 };
+
+/** No leaf is larger than a page of 4 KiB. */
+#define MOAT_LEAF_4K_ONLY MOAT_PAGE_SIZE
 
 #define MOAT_DOMAIN_LANES 128
 
@@ -56,7 +61,7 @@ struct moat_domain {
 };
 
 /**
- * @return 0; -EINVAL: a width that the unit lacks; -ENOSPC: no domain-id left; -ENOMEM.
+ * @return 0; -EINVAL: a width that the unit lacks, or no unit or name; -ENOSPC: no domain-id left; -ENOMEM.
  * moat_error_text() has the sentence. Control path.
  */
 int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *conf,
@@ -120,7 +125,7 @@ struct moat_lane_stats {
 struct moat_lane {
 	struct moat_iotlb iotlb;
 	struct moat_domain *domain;
-	moat_ticket_t done;    /* every ticket up to this one is done */
+	MOAT_ATOMIC(moat_ticket_t) done; /* every ticket up to this one is done */
 	moat_ticket_t sent;    /* every ticket up to this one has been submitted */
 	moat_ticket_t flushed; /* last ticket given out; batch[flushed % N] is the one gathering */
 	int64_t through;       /* the unit was last found through up to here */
@@ -129,6 +134,8 @@ struct moat_lane {
 	struct moat_iova_cache *iovas;
 	struct moat_lane_stats stats;
 	unsigned int reader; /* thread id in domain->readers */
+	struct lane_thread *thread;     /* that has it online ... */
+	struct moat_lane *next, *prev;  /* ... in a ring with its others */
 	bool online;         /* a reader: other lanes' tickets wait for its polls */
 	bool hands_on_early; /* what is unmapped now is handed on at once, before its ticket (mode
 				* deferred); only the witness needs to know */
@@ -161,7 +168,16 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
  * Data path.
  */
 int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
-/** The same, and the IOVA range goes back to the domain's allocator once the ticket is done. */
+/**
+ * The same for pages that are handed on at once, before their ticket (mode deferred): the window is
+ * the caller's to bound. See moat_lane_expose(). Data path.
+ */
+int moat_lane_unmap_early(struct moat_lane *lane, uint64_t iova, uint64_t len);
+/**
+ * The same, and the IOVA range goes back to the domain's allocator once the ticket is done.
+ * @return also -EINVAL where [iova, iova + len) is not a range as moat_iova_alloc() gave it. Ranges of
+ *   up to 64 pages are looked up only in a build with MOAT_DEBUG, as that takes a lock.
+ */
 int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len);
 
 /**
@@ -198,22 +214,62 @@ static inline void moat_lane_expose(struct moat_lane *lane, uint32_t pages, uint
 		batch->exposed_since = since;
 }
 
-static inline bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket)
-{
-	return ticket <= lane->done;
-}
+/**
+ * Is the ticket of this lane done? Then no device and no lcore reaches what it covers, as far as the
+ * calling thread can see, too. The lane must be open. Any thread, data path.
+ */
+bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket);
+
+/* What a lane shows of itself. Its own thread's, as all calls on a lane. Data path. */
+/** 4 KiB pages gathered since the last flush. */
+uint32_t moat_lane_gathered(const struct moat_lane *lane);
+/** The ticket that the next flush will give to what is gathered now. */
+moat_ticket_t moat_lane_next_ticket(const struct moat_lane *lane);
+/** The last ticket given out. */
+moat_ticket_t moat_lane_last_ticket(const struct moat_lane *lane);
+/** Tickets that can be given out before one must be done, 0 to MOAT_LANE_BATCHES. */
+unsigned int moat_lane_room(const struct moat_lane *lane);
+/** Runs gathered since the last flush, and the i-th of them. */
+unsigned int moat_lane_runs(const struct moat_lane *lane);
+struct moat_range moat_lane_run(const struct moat_lane *lane, unsigned int i);
+/** The lane's stock of IOVAs, for moat_iova_alloc() and moat_iova_free(). */
+struct moat_iova_cache *moat_lane_iovas(struct moat_lane *lane);
+struct moat_domain *moat_lane_domain(const struct moat_lane *lane);
+/** Counters; any thread may read them, each as it is. */
+const struct moat_lane_stats *moat_lane_stats(const struct moat_lane *lane);
 
 /** Flush and poll until all is done. @return 0, -ETIMEDOUT (with diagnosis), -EIO; with a unit that
  * owns its tables its own error: what it did not unmap stays gathered, and is never done. */
 int moat_lane_drain(struct moat_lane *lane);
 
 /**
- * Become a reader: from here on the lane may translate, and must poll, because other lanes' tickets
- * wait for it. The calling thread is registered with urcu-qsbr (rcu_register_thread()).
- * Before it blocks or stops polling it goes offline, holding no translation.
+ * Become a reader: from here on the lane may translate, and must be polled, because other lanes'
+ * tickets wait for it. Before the calling thread blocks or stops polling it must set the lane offline,
+ * and hold no translation.
+ *
+ * liburcu's urcu-qsbr needs no care. The first online lane of a thread registers it and takes it
+ * online there; the last one that goes offline undoes that, so that no grace period waits for the
+ * thread. A thread that has registered itself stays registered: its last lane only takes it offline
+ * (a thread that still reads RCU data of its own must then call rcu_thread_online()).
+ *
+ * A thread that waits in one of moat's calls reports quiescent states of all its lanes meanwhile: it
+ * must hold no translation of any lane across moat_lane_drain(), moat_lane_close(),
+ * moat_domain_attach(), moat_domain_detach(), moat_domain_destroy(), or moat_lane_map() on a unit
+ * with caching mode or RWBF. A thread that ends sets its lanes offline.
+ *
+ * moat_lane_offline() may be called from another thread than the one that has the lane online, if
+ * that one uses the lane no more. Control path.
  */
 void moat_lane_online(struct moat_lane *lane);
 void moat_lane_offline(struct moat_lane *lane);
+
+/**
+ * One turn of a loop that waits for anything but a lane: report a quiescent state for each lane that
+ * the calling thread has online (for the next 64 of them where there are more), and to liburcu. The
+ * thread must hold no translation. Every loop that waits while the thread has lanes online must call
+ * it, and no thread may wait for a lock whose holder waits for readers. Any thread, data path.
+ */
+void moat_lanes_quiescent(void);
 
 #ifdef __cplusplus
 }

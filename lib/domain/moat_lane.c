@@ -2,10 +2,11 @@
  * Copyright (c) 2026 The moat authors
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <urcu-qsbr.h>
+#include <rte_string_fns.h>
 
 #include "domain_impl.h"
 #include "moat_mutant.h"
@@ -51,10 +52,11 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain)
 	}
 	memset(lane, 0, sizeof(*lane));
 	lane->domain = domain;
-	lane->done = 1; /* so that 0 is never a ticket */
+	atomic_init(&lane->done, 1); /* so that 0 is never a ticket */
 	lane->sent = 1;
 	lane->flushed = 1;
 	moat_iotlb_init(&lane->iotlb, domain->pt);
+	lane->iotlb.offline = true;
 	if (reader_alloc(impl, &lane->reader) != 0) {
 		moat_error(-ENOSPC, "domain '%s' has %u lanes, no more fit; use fewer lcores",
 			domain->name, MOAT_DOMAIN_LANES);
@@ -86,27 +88,6 @@ int moat_lane_close(struct moat_lane *lane)
 	return 0;
 }
 
-void moat_lane_online(struct moat_lane *lane)
-{
-	if (lane->online)
-		return;
-	lane->online = true;
-	rte_rcu_qsbr_thread_online(lane->domain->readers, lane->reader);
-	/* Sequentially consistent, with the load in moat_lane_flush(): either that flush sees this
-	 * reader and asks for its quiescence, or this reader's translations come after the flush's
-	 * cleared entries. */
-	atomic_fetch_add(&lane->domain->nr_readers, 1);
-}
-
-void moat_lane_offline(struct moat_lane *lane)
-{
-	if (!lane->online)
-		return;
-	lane->online = false;
-	atomic_fetch_sub(&lane->domain->nr_readers, 1);
-	rte_rcu_qsbr_thread_offline(lane->domain->readers, lane->reader);
-}
-
 /* --------------------------------------------------------------------------- map and unmap */
 
 /* Units that may have cached the absence of an entry, or that must be told of writes. */
@@ -134,16 +115,27 @@ static int settle_map(struct moat_lane *lane, uint64_t iova, uint64_t len)
 }
 
 /* Told before the entries are there, because from then on the device may use them; so only if they
- * will be. */
-static void tell_mapped(struct moat_lane *lane, uint64_t iova, uint64_t len, enum moat_prot prot)
+ * will be. @return whether it was told */
+static bool tell_mapped(struct moat_lane *lane, uint64_t iova, uint64_t len, enum moat_prot prot)
 {
 	struct moat_domain *domain = lane->domain;
 	struct moat_pt_leaf leaf;
 
 	for (uint64_t off = 0; off < len; off += MOAT_PAGE_SIZE)
 		if (moat_pt_walk(domain->pt, iova + off, &leaf) != -ENOENT)
-			return;
+			return false;
 	domain->unit->witness->mapped(domain->unit->witness, domain->did, iova, len, prot);
+	return true;
+}
+
+/* The map that was announced has failed, and no entry was ever there. */
+static void tell_not_mapped(struct moat_lane *lane, uint64_t iova, uint64_t len)
+{
+	struct moat_witness *witness = lane->domain->unit->witness;
+	uint64_t cause = lane_cause(lane, lane->flushed + 1);
+
+	witness->unmapped(witness, lane->domain->did, iova, len, cause);
+	witness->released(witness, lane->domain->did, iova, len, cause);
 }
 
 /* Does the range touch what this lane has gathered and not unmapped yet? */
@@ -185,26 +177,58 @@ static int map_call(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *v
 	return 0;
 }
 
-int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+/* The entries are the tables': a unit that may know better is told, or they go again. */
+static int map_entries(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
 	struct moat_domain *domain = lane->domain;
 	struct moat_unit *unit = domain->unit;
 	uint64_t bad = iova;
+	char why[256];
 	int rc;
 
-	if (unlikely(unit->witness != NULL))
-		tell_mapped(lane, iova, len, prot);
-	if (unlikely(unit->caps.owns_tables))
-		return map_call(lane, iova, hpa, va, len, prot);
 	rc = moat_pt_map(domain->pt, iova, hpa, va, len, prot, &bad);
 	if (unlikely(rc != 0))
 		return rc;
 	lane->stats.pages_mapped += len >> MOAT_PAGE_SHIFT;
 	MOAT_PROBE4(map, domain->did, iova, len, prot);
-	if (unlikely(unit->caps.rwbf || unit->caps.caching_mode))
-		return settle_map(lane, iova, len);
-	return 0;
+	if (likely(!unit->caps.rwbf && !unit->caps.caching_mode))
+		return 0;
+	rc = settle_map(lane, iova, len);
+	if (likely(rc == 0) || MOAT_MUTANT(UNSETTLED_STAYS))
+		return rc;
+	rte_strscpy(why, moat_error_text(), sizeof(why));
+	lane_undo_map(lane, iova, len);
+	return moat_error(rc, "%s", why);
+}
+
+static inline int map_range(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
+	uint64_t len, enum moat_prot prot)
+{
+	if (unlikely(lane->domain->unit->caps.owns_tables))
+		return map_call(lane, iova, hpa, va, len, prot);
+	return map_entries(lane, iova, hpa, va, len, prot);
+}
+
+static __rte_noinline int map_watched(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
+	uint64_t len, enum moat_prot prot)
+{
+	uint64_t mapped = lane->stats.pages_mapped;
+	bool told = tell_mapped(lane, iova, len, prot);
+	int rc = map_range(lane, iova, hpa, va, len, prot);
+
+	/* entries that were there for a while have been unmapped, and that was told */
+	if (rc != 0 && told && lane->stats.pages_mapped == mapped)
+		tell_not_mapped(lane, iova, len);
+	return rc;
+}
+
+int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+	enum moat_prot prot)
+{
+	if (unlikely(lane->domain->unit->witness != NULL))
+		return map_watched(lane, iova, hpa, va, len, prot);
+	return map_range(lane, iova, hpa, va, len, prot);
 }
 
 /* Where the next run goes: the gathering batch, or the one after it when that one is full. */
@@ -213,7 +237,7 @@ static struct moat_batch *batch_with_room(struct moat_lane *lane)
 	for (int tries = 0; tries < 2; tries++) {
 		struct moat_batch *batch = lane_gathering(lane);
 
-		if (unlikely(lane->flushed - lane->done >= MOAT_LANE_BATCHES))
+		if (unlikely(lane->flushed - lane_done(lane) >= MOAT_LANE_BATCHES))
 			return NULL;
 		if (likely(batch->gather.n < MOAT_GATHER_RUNS &&
 			    batch->nr_iovas < MOAT_GATHER_RUNS))
@@ -224,17 +248,18 @@ static struct moat_batch *batch_with_room(struct moat_lane *lane)
 	return NULL;
 }
 
-static void tell_unmapped(struct moat_lane *lane, uint64_t iova, uint64_t len)
+static void tell_unmapped(struct moat_lane *lane, uint64_t iova, uint64_t len, bool early)
 {
 	struct moat_witness *witness = lane->domain->unit->witness;
 	uint64_t cause = lane_cause(lane, lane->flushed + 1);
 
 	witness->unmapped(witness, lane->domain->did, iova, len, cause);
-	if (lane->hands_on_early)
+	if (early || lane->hands_on_early)
 		witness->released(witness, lane->domain->did, iova, len, cause);
 }
 
-static int lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len, bool free_iova)
+static inline int lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len, bool free_iova,
+	bool early)
 {
 	struct moat_domain *domain = lane->domain;
 	struct moat_batch *batch = batch_with_room(lane);
@@ -262,16 +287,59 @@ static int lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len, bool 
 	lane->stats.pages_unmapped += len >> MOAT_PAGE_SHIFT;
 	MOAT_PROBE3(unmap, domain->did, iova, len);
 	if (unlikely(domain->unit->witness != NULL))
-		tell_unmapped(lane, iova, len);
+		tell_unmapped(lane, iova, len, early);
 	return 0;
 }
 
 int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len)
 {
-	return lane_unmap(lane, iova, len, false);
+	return lane_unmap(lane, iova, len, false, false);
+}
+
+int moat_lane_unmap_early(struct moat_lane *lane, uint64_t iova, uint64_t len)
+{
+	return lane_unmap(lane, iova, len, false, true);
+}
+
+/* Only what the allocator handed out, as it did, may go back to it. A large range is looked up under
+ * a lock when it goes back anyway; a small one is not on the data path. */
+static inline int lane_check_range(const struct moat_lane *lane, uint64_t iova, uint64_t len)
+{
+	if (unlikely(len == 0 || ((iova | len) & MOAT_PAGE_MASK) != 0))
+		return moat_error(-EINVAL,
+			"0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " are not whole pages", len, iova);
+#ifndef MOAT_DEBUG
+	if (likely(moat_iova_order(len) >= 0))
+		return 0;
+#endif
+	return moat_iova_check(lane->domain->iova, iova, len);
 }
 
 int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len)
 {
-	return lane_unmap(lane, iova, len, true);
+	int rc = lane_check_range(lane, iova, len);
+
+	return likely(rc == 0) ? lane_unmap(lane, iova, len, true, false) : rc;
+}
+
+int lane_undo_map(struct moat_lane *lane, uint64_t iova, uint64_t len)
+{
+	const struct moat_domain *domain = lane->domain;
+	struct moat_pt_freed lost = { 0 };
+	uint64_t bad = iova;
+	int rc = moat_lane_unmap(lane, iova, len);
+
+	if (rc == -EAGAIN) { /* every batch is in flight: completions make room */
+		rc = moat_lane_drain(lane);
+		if (rc == 0)
+			rc = moat_lane_unmap(lane, iova, len);
+	}
+	if (rc == 0)
+		return moat_lane_drain(lane);
+	/* The unit completes nothing. The entries go all the same; the table pages it may still walk
+	 * are never used again. */
+	if (domain->unit->caps.owns_tables)
+		domain->unit->ops->unmap(domain->unit, domain->priv, iova, len);
+	moat_pt_unmap(domain->pt, iova, len, &lost, &bad);
+	return rc;
 }

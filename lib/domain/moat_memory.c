@@ -10,7 +10,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <rte_string_fns.h>
+
+#include "domain_impl.h"
 #include "moat_memory.h"
+#include "moat_mutant.h"
 
 /* Pages of 2 MiB fit the length; those of 1 GiB, which many DPDK hosts have instead, round it up. */
 static const struct {
@@ -137,9 +141,25 @@ int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len)
 		RTE_ALIGN_CEIL(m->len, MOAT_1G_SIZE) / MOAT_1G_SIZE, strerror(-huge));
 }
 
+/* A later piece could not be mapped: the first `len` bytes go again. */
+static __rte_noinline int undo_pieces(struct moat_lane *lane, uint64_t iova, uint64_t len, int err)
+{
+	char why[256];
+	int rc;
+
+	if (len == 0 || MOAT_MUTANT(PIECES_STAY))
+		return err;
+	rte_strscpy(why, moat_error_text(), sizeof(why));
+	rc = lane_undo_map(lane, iova, len);
+	/* that the unit may still reach a part is worse than why the rest failed */
+	return rc != 0 ? rc : moat_error(err, "%s", why);
+}
+
 int moat_memory_map(const struct moat_memory *m, struct moat_lane *lane, uint64_t off,
 	uint64_t iova, uint64_t len, enum moat_prot prot)
 {
+	uint64_t first = iova;
+
 	while (len != 0) {
 		uint64_t in_2m = off & (MOAT_2M_SIZE - 1);
 		uint64_t run = m->hpa_linear ? len : RTE_MIN(len, MOAT_2M_SIZE - in_2m);
@@ -147,7 +167,7 @@ int moat_memory_map(const struct moat_memory *m, struct moat_lane *lane, uint64_
 			m->va + off, run, prot);
 
 		if (unlikely(rc != 0))
-			return rc;
+			return undo_pieces(lane, first, iova - first, rc);
 		off += run;
 		iova += run;
 		len -= run;

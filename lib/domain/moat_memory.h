@@ -42,7 +42,9 @@ void moat_memory_put(struct moat_memory *m);
 /**
  * Map [va + off, va + off + len), all of it inside, at `iova` and what follows; several calls of
  * moat_lane_map() where physical memory breaks between 2 MiB and the next.
- * @return as moat_lane_map(); what was mapped before an error stays. Data path.
+ * @return as moat_lane_map(). On an error nothing of it is mapped: pieces that were mapped before have
+ *   been unmapped, and their ticket is done (the caller has waited for the unit; -ETIMEDOUT or -EIO: the
+ *   unit does not answer and may still reach them). Data path.
  */
 int moat_memory_map(const struct moat_memory *m, struct moat_lane *lane, uint64_t off,
 	uint64_t iova, uint64_t len, enum moat_prot prot);

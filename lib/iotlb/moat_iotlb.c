@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  */
+#include <errno.h>
+#include <string.h>
+
 #include "iotlb_bulk.h"
 
 void moat_iotlb_init(struct moat_iotlb *tlb, const struct moat_pt *pt)
@@ -113,8 +116,20 @@ __attribute__((constructor)) static void choose(void)
 	iotlb_bulk = *v;
 }
 
+/* The answer has a bit for each of 64. */
+static __rte_noinline uint64_t bulk_too_many(unsigned int n, void *va[])
+{
+	memset((void *)va, 0, n * sizeof(va[0]));
+	moat_error(-EINVAL, "%u translations in one call; split them, 64 at most", n);
+	return 0;
+}
+
 uint64_t moat_iotlb_translate_bulk(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	unsigned int n, enum moat_prot prot, void *va[])
 {
+	MOAT_ASSERT(!tlb->offline,
+		"a lane that is offline must not translate; call moat_lane_online() first");
+	if (unlikely(n > 64))
+		return bulk_too_many(n, va);
 	return iotlb_bulk->fn(tlb, iova, len, n, prot, va);
 }

@@ -19,6 +19,7 @@
  * a quiescent state since. So: translate, use, and only then report quiescence.
  */
 
+#include "moat_assert.h"
 #include "moat_pt.h"
 
 #ifdef __cplusplus
@@ -33,6 +34,7 @@ struct moat_iotlb {
 	uint64_t hits;   /* requests answered by the index */
 	uint64_t misses; /* requests that took a walk from the root */
 	uint64_t faults; /* not mapped, or permission missing: what the unit would have blocked */
+	bool offline;    /* its lane is no reader now; moat_iotlb_init(): false */
 };
 
 /** A view of `pt`, which outlives it; counters at 0. Control path. */
@@ -82,6 +84,8 @@ static inline void *moat_iotlb_translate(struct moat_iotlb *tlb, uint64_t iova, 
 {
 	void *va;
 
+	MOAT_ASSERT(!tlb->offline,
+		"a lane that is offline must not translate; call moat_lane_online() first");
 	if (likely((iova & MOAT_PAGE_MASK) + len <= MOAT_PAGE_SIZE &&
 		    moat_iotlb_index(tlb, iova, prot, &va))) {
 		tlb->hits++;
@@ -92,7 +96,8 @@ static inline void *moat_iotlb_translate(struct moat_iotlb *tlb, uint64_t iova, 
 
 /**
  * Translate `n` (at most 64) requests of `len` bytes each. va[i] is NULL where refused.
- * @return bit i set: request i was translated.
+ * @return bit i set: request i was translated. More than 64 requests: 0, every va[i] is NULL, and
+ *   moat_error_text() says so.
  * The widest instruction set of the machine is used; the answers are the same with each. Data path.
  */
 uint64_t moat_iotlb_translate_bulk(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,

@@ -263,29 +263,34 @@ int moat_iova_alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache,
 	return rc;
 }
 
-#ifdef MOAT_IOVA_CHECK
-/* Is it a range that somebody has, and not in this stock? */
-static int check_free(struct moat_iova_cache *cache, int order, uint64_t iova, uint64_t len)
+int moat_iova_check(struct moat_iova *space, uint64_t iova, uint64_t len)
 {
-	struct moat_iova *space = cache->space;
 	uint64_t page = iova >> MOAT_PAGE_SHIFT;
 	const struct iova_node *n;
 	bool taken;
 
-	for (uint32_t i = 0; i < cache->n[order]; i++)
-		if (cache->iova[order][i] == iova)
-			return moat_error(-EINVAL, "IOVA 0x%" PRIx64 " is given back twice", iova);
 	pthread_mutex_lock(&space->lock);
 	n = iova_tree_find(&space->tree, page);
-	taken = n != NULL && !n->free &&
+	taken = ((iova | len) & MOAT_PAGE_MASK) == 0 && n != NULL && !n->free &&
 		(n->chunk != NULL ? iova_chunk_has(n->chunk, page, len >> MOAT_PAGE_SHIFT)
 				  : n->start == page && n->len == len >> MOAT_PAGE_SHIFT);
 	pthread_mutex_unlock(&space->lock);
 	return taken
 		? 0
 		: moat_error(-EINVAL,
-			  "0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " were not allocated as such",
+			  "0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " were not allocated as such; "
+			  "give back exactly what was given, once",
 			  len, iova);
+}
+
+#ifdef MOAT_IOVA_CHECK
+/* Is it a range that is handed out, and not in this stock? */
+static int check_free(struct moat_iova_cache *cache, int order, uint64_t iova, uint64_t len)
+{
+	for (uint32_t i = 0; i < cache->n[order]; i++)
+		if (cache->iova[order][i] == iova)
+			return moat_error(-EINVAL, "IOVA 0x%" PRIx64 " is given back twice", iova);
+	return moat_iova_check(cache->space, iova, len);
 }
 #endif
 

@@ -124,6 +124,13 @@ static inline int moat_iova_free(struct moat_iova *space, struct moat_iova_cache
 	return moat_iova_free_slow(space, cache, iova, len);
 }
 
+/**
+ * Is [iova, iova + len) exactly one range that was handed out and not given back? What lies in an
+ * lcore's stock counts as handed out.
+ * @return 0; -EINVAL. Thread-safe, takes the space's lock, control path.
+ */
+int moat_iova_check(struct moat_iova *space, uint64_t iova, uint64_t len);
+
 struct moat_iova_stats {
 	uint64_t free_bytes;  /* stocks not counted */
 	uint64_t largest_run; /* bytes */

@@ -480,7 +480,16 @@ static int timed_out(struct moat_qi *qi, int64_t seq, uint64_t timeout_us)
 			     : "see whether the unit reports an invalidation queue error (FSTS)");
 }
 
+static void no_duties(void)
+{
+}
+
 int moat_qi_wait(struct moat_qi *qi, int64_t seq, uint64_t timeout_us)
+{
+	return moat_qi_wait_turns(qi, seq, timeout_us, no_duties);
+}
+
+int moat_qi_wait_turns(struct moat_qi *qi, int64_t seq, uint64_t timeout_us, void (*turn)(void))
 {
 	uint64_t deadline;
 
@@ -492,6 +501,7 @@ int moat_qi_wait(struct moat_qi *qi, int64_t seq, uint64_t timeout_us)
 			return moat_error(-EIO, "the unit's invalidation queue is dead");
 		if (polls % 16 == 15 && now_us() > deadline)
 			return timed_out(qi, seq, timeout_us);
+		turn();
 		rte_pause();
 	}
 	return 0;

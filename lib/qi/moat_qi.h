@@ -243,6 +243,12 @@ bool moat_qi_failed(struct moat_qi *qi, int64_t seq);
  */
 int moat_qi_wait(struct moat_qi *qi, int64_t seq, uint64_t timeout_us);
 
+/**
+ * moat_qi_wait() for a thread that has duties while it waits.
+ * @param turn called between two polls: it reports the thread's quiescent states, say
+ */
+int moat_qi_wait_turns(struct moat_qi *qi, int64_t seq, uint64_t timeout_us, void (*turn)(void));
+
 /** Any thread; counters, each as it is now, not a snapshot of all. */
 void moat_qi_stats(const struct moat_qi *qi, struct moat_qi_stats *stats);
 

@@ -10,7 +10,6 @@
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
 #include <rte_string_fns.h>
-#include <urcu-qsbr.h>
 
 #include "tenant_impl.h"
 
@@ -65,8 +64,6 @@ struct tenant_lcore *tenant_lcore_make(struct moat_tenant *t, unsigned int slot)
 	return lc;
 }
 
-static RTE_DEFINE_PER_LCORE(unsigned int, rcu_users);
-
 int moat_tenant_lcore_enter(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc;
@@ -76,8 +73,6 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 	lc = tenant_lcore(t);
 	if (lc == NULL)
 		return -ENOMEM;
-	if (RTE_PER_LCORE(rcu_users)++ == 0)
-		rcu_register_thread();
 	lc->watch = &RTE_PER_LCORE(moat_cost_watch);
 	lc->entered = true;
 	moat_lane_online(lc->lane);
@@ -99,8 +94,6 @@ int moat_tenant_lcore_leave(struct moat_tenant *t)
 	lc->entered = false;
 	lc->watch = &no_watch;
 	moat_lane_offline(lc->lane);
-	if (--RTE_PER_LCORE(rcu_users) == 0)
-		rcu_unregister_thread();
 	return rc;
 }
 

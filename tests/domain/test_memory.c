@@ -79,7 +79,7 @@ static void a_domain_with_nothing_mapped_takes_64_kib_at_most(void **state)
  * @param limit bytes a page; 2 more for upper tables, and a huge page that the kernel may give */
 static void map_all(bool apart, uint64_t limit)
 {
-	struct moat_domain_conf conf = { .name = "full", .leaf_sizes = 0 };
+	struct moat_domain_conf conf = { .name = "full", .leaf_sizes = MOAT_LEAF_4K_ONLY };
 	struct moat_domain *domain;
 	struct moat_lane *lane;
 	uint64_t before, milli;

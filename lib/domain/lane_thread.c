@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * The lanes that a thread has online.
+ *
+ * Another lane's ticket may wait for any of them, so a thread that waits, for whatever reason, must
+ * report a quiescent state for all of them, not only for the lane that it waits on: two threads with
+ * lanes in the same two domains would otherwise wait for each other. The same holds for liburcu:
+ * while a registered thread is online there, no grace period ends without its report. Its first
+ * online lane brings a thread into liburcu's grace periods, its last one takes it out.
+ *
+ * Each thread has a ring of its online lanes. Two locks guard it, both held for a few instructions
+ * only:
+ *  - `threads`, one for all threads, is held where a lane enters or leaves a ring. While it is held
+ *    no thread ends, so a lane's `thread` is valid under it.
+ *  - a thread's own lock is held where its ring changes and while the thread walks it. Only the
+ *    thread itself and another one that closes a lane of it take it.
+ */
+
+#include <urcu-qsbr.h>
+#include <urcu/static/urcu-qsbr.h>
+
+#include "domain_impl.h"
+#include "moat_mutant.h"
+
+/* Lanes reported in one call of moat_lanes_quiescent(): with more of them online, the unit is polled
+ * between. */
+#define LANES_A_TURN 64
+
+static pthread_mutex_t threads = PTHREAD_MUTEX_INITIALIZER;
+__thread struct lane_thread lane_thread = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static pthread_once_t end_once = PTHREAD_ONCE_INIT;
+static pthread_key_t end_key;
+
+/* ------------------------------------------------------------------------------- liburcu */
+
+/* The first lane goes online. A thread that has registered itself stays the owner of that. */
+static void rcu_enter(struct lane_thread *thread)
+{
+	if (!URCU_TLS(urcu_qsbr_reader).registered) {
+		rcu_register_thread();
+		thread->registered = true;
+	} else if (!rcu_read_ongoing()) {
+		rcu_thread_online();
+	}
+}
+
+/* The last lane goes offline: no grace period may wait for this thread any more. */
+static void rcu_leave(struct lane_thread *thread)
+{
+	if (MOAT_MUTANT(OFFLINE_HOLDS_RCU))
+		return;
+	if (thread->registered) {
+		thread->registered = false;
+		rcu_unregister_thread();
+	} else if (URCU_TLS(urcu_qsbr_reader).registered) {
+		rcu_thread_offline();
+	}
+}
+
+/* --------------------------------------------------------------------------------- the ring */
+
+/* `threads` and the thread's lock are held. */
+static void ring_add(struct lane_thread *thread, struct moat_lane *lane)
+{
+	if (thread->turn == NULL) {
+		lane->next = lane->prev = thread->turn = lane;
+	} else {
+		lane->next = thread->turn;
+		lane->prev = thread->turn->prev;
+		lane->prev->next = lane;
+		lane->next->prev = lane;
+	}
+	lane->thread = thread;
+	thread->online++;
+}
+
+static void ring_remove(struct lane_thread *thread, struct moat_lane *lane)
+{
+	lane->prev->next = lane->next;
+	lane->next->prev = lane->prev;
+	if (thread->turn == lane)
+		thread->turn = lane->next != lane ? lane->next : NULL;
+	lane->thread = NULL;
+	thread->online--;
+}
+
+/* From here on other lanes' tickets wait for this one. */
+static void reader_enter(struct moat_lane *lane)
+{
+	lane->online = true;
+	lane->iotlb.offline = false;
+	rte_rcu_qsbr_thread_online(lane->domain->readers, lane->reader);
+	/* Sequentially consistent, with the load in start_readers(): either that flush sees this
+	 * reader and asks for its quiescence, or this reader's translations come after the flush's
+	 * cleared entries. */
+	atomic_fetch_add(&lane->domain->nr_readers, 1);
+}
+
+static void reader_leave(struct moat_lane *lane)
+{
+	lane->online = false;
+	lane->iotlb.offline = true;
+	atomic_fetch_sub(&lane->domain->nr_readers, 1);
+	rte_rcu_qsbr_thread_offline(lane->domain->readers, lane->reader);
+}
+
+/* A thread ends with lanes online: it holds no translation any more. liburcu must not keep what it
+ * knows of the thread either. */
+static void thread_end(void *arg)
+{
+	struct lane_thread *thread = arg;
+
+	pthread_mutex_lock(&threads);
+	pthread_mutex_lock(&thread->lock);
+	while (thread->turn != NULL) {
+		struct moat_lane *lane = thread->turn;
+
+		reader_leave(lane);
+		ring_remove(thread, lane);
+	}
+	pthread_mutex_unlock(&thread->lock);
+	pthread_mutex_unlock(&threads);
+	if (thread->registered) {
+		thread->registered = false;
+		rcu_unregister_thread();
+	}
+}
+
+static void end_key_create(void)
+{
+	pthread_key_create(&end_key, thread_end);
+}
+
+void moat_lane_online(struct moat_lane *lane)
+{
+	struct lane_thread *thread = &lane_thread;
+
+	if (lane->online)
+		return;
+	pthread_once(&end_once, end_key_create);
+	pthread_setspecific(end_key, thread);
+	if (thread->online == 0)
+		rcu_enter(thread);
+	pthread_mutex_lock(&threads);
+	pthread_mutex_lock(&thread->lock);
+	ring_add(thread, lane);
+	pthread_mutex_unlock(&thread->lock);
+	pthread_mutex_unlock(&threads);
+	reader_enter(lane);
+}
+
+void moat_lane_offline(struct moat_lane *lane)
+{
+	struct lane_thread *thread;
+
+	if (!lane->online)
+		return;
+	reader_leave(lane);
+	pthread_mutex_lock(&threads);
+	thread = lane->thread;
+	pthread_mutex_lock(&thread->lock);
+	ring_remove(thread, lane);
+	pthread_mutex_unlock(&thread->lock);
+	pthread_mutex_unlock(&threads);
+	/* Another thread's registration is its own: it leaves with its next lane, or when it ends. */
+	if (thread == &lane_thread && thread->online == 0)
+		rcu_leave(thread);
+}
+
+/* ------------------------------------------------------------------------------- reporting */
+
+/* The calling thread's ring: up to LANES_A_TURN lanes, beginning where the last call stopped. */
+static void ring_report(struct lane_thread *thread)
+{
+	pthread_mutex_lock(&thread->lock);
+	for (uint32_t i = RTE_MIN(thread->online, (uint32_t)LANES_A_TURN); i != 0; i--) {
+		struct moat_lane *lane = thread->turn;
+
+		rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
+		thread->turn = lane->next;
+	}
+	pthread_mutex_unlock(&thread->lock);
+}
+
+void moat_lanes_quiescent(void)
+{
+	struct lane_thread *thread = &lane_thread;
+
+	if (thread->online != 0 && !MOAT_MUTANT(WAITS_SILENTLY))
+		ring_report(thread);
+	if (URCU_TLS(urcu_qsbr_reader).registered && rcu_read_ongoing())
+		rcu_quiescent_state();
+}

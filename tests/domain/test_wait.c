@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * A thread that waits keeps its duties: it reports a quiescent state for each lane it has online, in
+ * whichever domain, and to liburcu. A thread that is offline, or has ended, holds nothing up.
+ */
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+#include <rte_pause.h>
+#include <urcu-qsbr.h>
+
+#include "moat_domain.h"
+#include "moat_soft_unit.h"
+#include "must.h"
+#include "unit_args.h"
+
+#define IOVA   UINT64_C(0x40000000)
+#define SID    MOAT_SID(0, 16, 0)
+#define ROUNDS 300
+
+static struct moat_unit *unit;
+static struct moat_domain *domain[2];
+static uint8_t *mem;
+
+static int set_up(void **state)
+{
+	struct moat_domain_conf conf = { .name = "wait" };
+
+	must(moat_soft_unit_create("soft0", UNIT_ADVERSARY, &unit));
+	must(moat_domain_create(unit, &conf, &domain[0]));
+	must(moat_domain_create(unit, &conf, &domain[1]));
+	mem = aligned_alloc(MOAT_2M_SIZE, MOAT_2M_SIZE);
+	assert_non_null(mem);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	must(moat_domain_destroy(domain[0]));
+	must(moat_domain_destroy(domain[1]));
+	unit->ops->destroy(unit);
+	free(mem);
+	return 0;
+}
+
+/* The thread ends within 10 s. */
+static void join(pthread_t thread, const char *what)
+{
+	struct timespec end;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += 10;
+	if (pthread_timedjoin_np(thread, NULL, &end) != 0)
+		fail_msg("%s", what);
+}
+
+/* ------------------------------------------------------------- two threads, the same domains */
+
+struct worker {
+	unsigned int nr;
+	uint64_t page;
+	pthread_barrier_t *both;
+	int rc;
+	uint64_t longest; /* us that a drain took */
+};
+
+/* Online in both domains, waits in one of them at a time, never polls the other meanwhile. */
+static void *wait_in_turn(void *arg)
+{
+	struct worker *w = arg;
+	struct moat_lane *lane[2] = { moat_lane_open(domain[0]), moat_lane_open(domain[1]) };
+
+	moat_lane_online(lane[0]);
+	moat_lane_online(lane[1]);
+	pthread_barrier_wait(w->both);
+	for (unsigned int i = 0; i < ROUNDS && w->rc == 0; i++) {
+		struct moat_lane *in = lane[(i + w->nr) % 2];
+		uint64_t iova = IOVA + w->page * MOAT_PAGE_SIZE, begin;
+
+		w->rc = moat_lane_map(in, iova, (uintptr_t)mem, mem, MOAT_PAGE_SIZE, MOAT_RW);
+		if (w->rc == 0)
+			w->rc = moat_lane_unmap(in, iova, MOAT_PAGE_SIZE);
+		begin = moat_now_us();
+		if (w->rc == 0)
+			w->rc = moat_lane_drain(in);
+		w->longest = RTE_MAX(w->longest, moat_now_us() - begin);
+	}
+	moat_lane_offline(lane[0]);
+	moat_lane_offline(lane[1]);
+	pthread_barrier_wait(w->both);
+	for (unsigned int i = 0; i < 2; i++)
+		w->rc |= moat_lane_close(lane[i]);
+	return NULL;
+}
+
+static void two_threads_that_wait_in_different_domains_do_not_wait_for_each_other(void **state)
+{
+	pthread_barrier_t both;
+	struct worker w[2] = { { .nr = 0, .page = 0, .both = &both },
+		{ .nr = 1, .page = 1, .both = &both } };
+	pthread_t thread[2];
+
+	pthread_barrier_init(&both, NULL, 2);
+	for (unsigned int i = 0; i < 2; i++)
+		must(pthread_create(&thread[i], NULL, wait_in_turn, &w[i]));
+	for (unsigned int i = 0; i < 2; i++)
+		pthread_join(thread[i], NULL);
+	pthread_barrier_destroy(&both);
+	assert_int_equal(w[0].rc, 0);
+	assert_int_equal(w[1].rc, 0);
+	assert_in_range(RTE_MAX(w[0].longest, w[1].longest), 0, 500000);
+}
+
+/* A lane is online here; the thread attaches and detaches and never polls. */
+static void *attach_only(void *arg)
+{
+	_Atomic int *stage = arg;
+	struct moat_lane *lane = moat_lane_open(domain[0]);
+
+	moat_lane_online(lane);
+	*stage = 1;
+	while (*stage == 1) {
+		must(moat_domain_attach(domain[1], SID));
+		must(moat_domain_detach(domain[1], SID));
+	}
+	must(moat_lane_close(lane));
+	return NULL;
+}
+
+static void waiting_for_the_unit_to_attach_is_a_quiescent_state(void **state)
+{
+	struct moat_lane *lane = moat_lane_open(domain[0]);
+	_Atomic int stage = 0;
+	pthread_t thread;
+	int rc = 0;
+
+	must(pthread_create(&thread, NULL, attach_only, &stage));
+	while (stage == 0)
+		rte_pause();
+	for (unsigned int i = 0; i < 20 && rc == 0; i++) {
+		must(moat_lane_map(lane, IOVA, (uintptr_t)mem, mem, MOAT_PAGE_SIZE, MOAT_RW));
+		must(moat_lane_unmap(lane, IOVA, MOAT_PAGE_SIZE));
+		rc = moat_lane_drain(lane);
+	}
+	stage = 2;
+	pthread_join(thread, NULL);
+	must(moat_lane_close(lane));
+	assert_int_equal(rc, 0);
+}
+
+/* ------------------------------------------------------------------ liburcu's grace periods */
+
+struct sleeper {
+	bool registers_itself, leaves_a_lane_online, two;
+	_Atomic int stage;
+	struct moat_lane *lane;
+};
+
+static void *go_offline_and_sleep(void *arg)
+{
+	struct sleeper *s = arg;
+	struct moat_lane *other = moat_lane_open(domain[1]);
+
+	if (s->registers_itself)
+		rcu_register_thread();
+	moat_lane_online(s->lane);
+	moat_lane_online(other);
+	moat_lane_poll(s->lane);
+	moat_lane_offline(other);
+	assert_true(rcu_read_ongoing()); /* one is still online */
+	moat_lane_offline(s->lane);
+	s->stage = 1;
+	while (s->stage == 1) /* reports nothing */
+		rte_pause();
+	must(moat_lane_close(other));
+	if (s->registers_itself)
+		rcu_unregister_thread();
+	return NULL;
+}
+
+static void *wait_for_a_grace_period(void *arg)
+{
+	urcu_qsbr_synchronize_rcu();
+	return NULL;
+}
+
+static void no_grace_period_waits(struct sleeper *s)
+{
+	pthread_t sleeper, waiter;
+
+	s->lane = moat_lane_open(domain[0]);
+	must(pthread_create(&sleeper, NULL, go_offline_and_sleep, s));
+	while (s->stage == 0)
+		rte_pause();
+	must(pthread_create(&waiter, NULL, wait_for_a_grace_period, NULL));
+	join(waiter, "a grace period waits for a thread whose lanes are offline");
+	s->stage = 2;
+	pthread_join(sleeper, NULL);
+	must(moat_lane_close(s->lane));
+}
+
+static void no_grace_period_waits_for_a_thread_whose_lanes_are_offline(void **state)
+{
+	no_grace_period_waits(&(struct sleeper){ .registers_itself = false });
+}
+
+static void nor_for_one_that_has_registered_itself(void **state)
+{
+	no_grace_period_waits(&(struct sleeper){ .registers_itself = true });
+}
+
+static void *end_online(void *arg)
+{
+	moat_lane_online(arg);
+	moat_lane_poll(arg);
+	return NULL;
+}
+
+static void a_thread_that_ends_holds_nothing_up(void **state)
+{
+	struct moat_lane *lane = moat_lane_open(domain[0]), *ended = moat_lane_open(domain[0]);
+	pthread_t thread, waiter;
+
+	must(pthread_create(&thread, NULL, end_online, ended));
+	pthread_join(thread, NULL);
+	must(moat_lane_map(lane, IOVA, (uintptr_t)mem, mem, MOAT_PAGE_SIZE, MOAT_RW));
+	must(moat_lane_unmap(lane, IOVA, MOAT_PAGE_SIZE));
+	must(moat_lane_drain(lane));
+	must(pthread_create(&waiter, NULL, wait_for_a_grace_period, NULL));
+	join(waiter, "a grace period waits for a thread that has ended");
+	must(moat_lane_close(ended));
+	must(moat_lane_close(lane));
+}
+
+/* More lanes than are reported in a turn; closed by another thread in the end. */
+#define MANY 100
+
+static void *drain_with_many(void *arg)
+{
+	struct moat_lane **lane = arg;
+
+	for (unsigned int i = 0; i < MANY; i++)
+		moat_lane_online(lane[i]);
+	for (unsigned int turn = 0; turn < 2; turn++)
+		moat_lanes_quiescent();
+	for (unsigned int i = 0; i < MANY; i += 2)
+		moat_lane_offline(lane[i]);
+	moat_lanes_quiescent();
+	return NULL;
+}
+
+static void each_of_many_lanes_is_reported(void **state)
+{
+	struct moat_lane *lane[MANY], *mine = moat_lane_open(domain[0]);
+	pthread_t thread;
+
+	for (unsigned int i = 0; i < MANY; i++)
+		assert_non_null(lane[i] = moat_lane_open(domain[0]));
+	for (unsigned int i = 0; i < MANY; i++)
+		moat_lane_online(lane[i]);
+	must(moat_lane_map(mine, IOVA, (uintptr_t)mem, mem, MOAT_PAGE_SIZE, MOAT_RW));
+	must(moat_lane_unmap(mine, IOVA, MOAT_PAGE_SIZE));
+	must(moat_lane_drain(mine)); /* waits for all of them: its own turns report them */
+	for (unsigned int i = 0; i < MANY; i++)
+		moat_lane_offline(lane[i]);
+	must(pthread_create(&thread, NULL, drain_with_many, lane));
+	pthread_join(thread, NULL);
+	for (unsigned int i = 0; i < MANY; i++)
+		must(moat_lane_close(lane[i]));
+	must(moat_lane_close(mine));
+}
+
+/* --------------------------------------------------------------- a ticket, seen by others */
+
+struct follower {
+	struct moat_lane *lane;
+	moat_ticket_t ticket;
+	_Atomic bool go;
+	unsigned int plain; /* written before the ticket, without atomics */
+	unsigned int seen;
+};
+
+static void *follow(void *arg)
+{
+	struct follower *f = arg;
+
+	while (!f->go)
+		rte_pause();
+	while (!moat_lane_done(f->lane, f->ticket))
+		rte_pause();
+	f->seen = f->plain;
+	return NULL;
+}
+
+static void another_thread_sees_a_ticket_done_and_what_came_before_it(void **state)
+{
+	struct moat_lane *lane = moat_lane_open(domain[0]);
+
+	for (unsigned int i = 1; i <= 20; i++) {
+		struct follower f = { .lane = lane };
+		pthread_t thread;
+
+		must(pthread_create(&thread, NULL, follow, &f));
+		must(moat_lane_map(lane, IOVA, (uintptr_t)mem, mem, MOAT_PAGE_SIZE, MOAT_RW));
+		must(moat_lane_unmap(lane, IOVA, MOAT_PAGE_SIZE));
+		f.ticket = moat_lane_next_ticket(lane);
+		f.go = true;
+		f.plain = i;
+		assert_int_equal(moat_lane_flush(lane), f.ticket);
+		must(moat_lane_drain(lane));
+		pthread_join(thread, NULL);
+		assert_int_equal(f.seen, i);
+	}
+	must(moat_lane_close(lane));
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(two_threads_that_wait_in_different_domains_do_not_wait_for_each_other),
+		T(waiting_for_the_unit_to_attach_is_a_quiescent_state),
+		T(no_grace_period_waits_for_a_thread_whose_lanes_are_offline),
+		T(nor_for_one_that_has_registered_itself),
+		T(a_thread_that_ends_holds_nothing_up),
+		T(each_of_many_lanes_is_reported),
+		T(another_thread_sees_a_ticket_done_and_what_came_before_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
