@@ -117,6 +117,7 @@ static const struct moat_arg known[] = {
 	ARG("zlr", sv.zlr, 0, 1),
 	ARG("pt", sv.pt, 0, 1),
 	ARG("dt", sv.dt, 0, 1),
+	ARG("sc", sv.sc, 0, 1),
 	ARG("shards", sv.shards, 1, 64),
 	ARG("iotlb", sv.iotlb_entries, 0, 1 << 24),
 	ARG("ways", sv.iotlb_ways, 1, 1 << 16),

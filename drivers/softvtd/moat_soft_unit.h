@@ -19,7 +19,7 @@
  * | `mamv` | 0 to 52 | largest address mask of an invalidation |
  * | `sllps` | 0 to 3 | 1: 2 MiB leaves, 2: 1 GiB |
  * | `nfr` | 1 to 128 | fault recording registers |
- * | `psi`, `coherent`, `cm`, `rwbf`, `zlr`, `pt`, `dt` | 0, 1 | capabilities |
+ * | `psi`, `coherent`, `cm`, `rwbf`, `zlr`, `pt`, `dt`, `sc` | 0, 1 | capabilities |
  * | `shards` | 1, 2, 4, ... 64 | engines that do not contend |
  * | `iotlb`, `ways`, `context`, `psc` | entries | caches of a shard; `psc`: each level |
  * | `geometry` | broadwell, qemu, large, none | those caches, and adversary=0

@@ -274,6 +274,7 @@ static void add_shard(struct moat_softvtd_stats *s, const struct sv_shard *shard
 	s->prefetched += READ(shard->stats.prefetched);
 	s->passed += READ(shard->stats.passed);
 	s->interrupts += READ(shard->stats.interrupts);
+	s->unsnooped += READ(shard->stats.unsnooped);
 }
 
 static void add_engine(struct moat_softvtd_stats *s, const struct moat_softvtd *sv)

@@ -333,6 +333,8 @@ struct moat_softvtd_stats {
 	uint64_t memory_reads;                /* table entries read for DMA (not for prefetching) */
 	uint64_t prefetched;                  /* entries cached unasked */
 	uint64_t passed;                      /* pass-through, or translation disabled */
+	/** ECAP.SC: requests that no SNP in the leaf would keep from bypassing the caches. */
+	uint64_t unsnooped;
 	uint64_t interrupts;  /* writes to 0xfeexxxxx: never translated, never memory */
 	uint64_t faults[256]; /* by reason, recorded or not */
 	uint64_t recorded, overflowed, compressed, suppressed; /* faults; suppressed: FPD */

@@ -96,6 +96,7 @@ struct sv_entry {
 #define SV_PROT      UINT64_C(3)         /* enum moat_prot */
 #define SV_REASON(d) (((d) >> 2) & 0xff) /* CM: why it cannot be translated; 0: by SV_PROT */
 #define SV_FREED     (UINT64_C(1) << 10) /* a table page that was given back led here */
+#define SV_SNP       (UINT64_C(1) << 11) /* the leaf's SNP */
 
 static inline uint64_t sv_tag(uint64_t iova, unsigned int shift, uint16_t did, unsigned int size)
 {
@@ -171,7 +172,7 @@ struct sv_shard {
 		uint64_t dma[2]; /* reads, writes */
 		uint64_t iotlb_hits, iotlb_misses, context_hits, context_misses;
 		uint64_t psc_hits[MOAT_SOFTVTD_PSCS], psc_misses;
-		uint64_t memory_reads, prefetched, passed, interrupts;
+		uint64_t memory_reads, prefetched, passed, interrupts, unsnooped;
 	} stats;
 } __rte_cache_aligned;
 

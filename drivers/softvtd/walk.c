@@ -251,7 +251,7 @@ static void walk_begin(struct sv_shard *shard, struct sv_request *rq, const stru
 static void entry_cache(struct sv_shard *shard, uint64_t iova, uint16_t did, unsigned int level,
 	uint64_t entry, uint64_t prot)
 {
-	uint64_t data = (entry & SV_ADDR) | prot;
+	uint64_t data = (entry & (SV_ADDR | (is_leaf(level, entry) ? SV_SNP : 0))) | prot;
 
 	if (is_leaf(level, entry))
 		sv_cache_fill(&shard->iotlb, sv_tag(iova, level_shift(level), did, level), data);
@@ -323,7 +323,7 @@ static uint8_t walk(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 			prefetch(sv, shard, rq, c->did, &w);
 		w.prot = prot;
 		if (is_leaf(w.level, entry)) {
-			rq->data = (entry & SV_ADDR) | prot;
+			rq->data = (entry & (SV_ADDR | SV_SNP)) | prot;
 			rq->shift = level_shift(w.level);
 			reason = permission(sv, rq, prot);
 			/* No fault out of a cache without CM: a link cached with less permission than it
@@ -367,13 +367,15 @@ static bool iotlb_find(struct moat_softvtd *sv, struct sv_shard *shard, struct s
 	return false;
 }
 
-static uint8_t finish(const struct moat_softvtd *sv, struct sv_request *rq)
+static uint8_t finish(const struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq)
 {
 	uint64_t offset = (UINT64_C(1) << rq->shift) - 1;
 
 	rq->hpa = (rq->data & SV_ADDR & ~offset) | (rq->iova & offset);
 	rq->watched = sv->oracle != NULL;
 	rq->passed = false;
+	if (sv->conf.sc && !(rq->data & SV_SNP))
+		SV_COUNT(shard->stats.unsnooped, 1);
 	return sv_interrupt_range(rq->hpa) ? VTD_FR_OUTPUT_INTERRUPT : 0;
 }
 
@@ -441,7 +443,7 @@ static uint8_t slow(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 	if (!atomic_load_explicit(&sv->translating, memory_order_acquire))
 		return pass(sv, shard, rq);
 	if (lingering_hit(sv, shard, rq))
-		return finish(sv, rq);
+		return finish(sv, shard, rq);
 	c = context_get(sv, shard, rq, &fetched);
 	rq->fpd = c->fpd;
 	if (c->reason != 0)
@@ -456,14 +458,14 @@ static uint8_t slow(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 		rq->context = c;
 	rq->did = c->did;
 	if (iotlb_find(sv, shard, rq, c->did, &reason))
-		return reason != 0 ? reason : finish(sv, rq);
+		return reason != 0 ? reason : finish(sv, shard, rq);
 	SV_COUNT(shard->stats.iotlb_misses, 1);
 	reason = walk(sv, shard, rq, c, true);
-	return reason != 0 ? reason : finish(sv, rq);
+	return reason != 0 ? reason : finish(sv, shard, rq);
 }
 
 uint8_t sv_translate(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq)
 {
 	SV_COUNT(shard->stats.dma[rq->prot == MOAT_W], 1);
-	return likely(fast(shard, rq)) ? finish(sv, rq) : slow(sv, shard, rq);
+	return likely(fast(shard, rq)) ? finish(sv, shard, rq) : slow(sv, shard, rq);
 }

@@ -114,12 +114,14 @@ void moat_vtd_caps_unit(const struct moat_vtd_caps *caps, struct moat_unit_caps 
 		.qi = {
 			.psi = caps->psi,
 			.mamv = caps->mamv,
-			.dit = caps->drd,
-			.dwt = caps->dwd,
+			.drd = caps->drd,
+			.dwd = caps->dwd,
 		},
 		.coherent = caps->c,
 		.caching_mode = caps->cm,
 		.rwbf = caps->rwbf,
+		.snoop_control = caps->sc,
+		.no_zlr = !caps->zlr,
 		.reserved = &interrupts,
 		.nr_reserved = 1,
 	};
@@ -166,7 +168,8 @@ static void say_ecap(struct vtd_text *t, const struct moat_vtd_caps *c)
 	say_flag(t, "EIM", c->eim, "x2APIC", "xAPIC only");
 	say_flag(t, "PT", c->pt, "pass-through context entries",
 		"devices that stay with the kernel need identity tables");
-	say_flag(t, "SC", c->sc, "snoop control", "none");
+	say_flag(t, "SC", c->sc, "no-snoop requests can be made to snoop (SNP)",
+		"no-snoop requests bypass the caches");
 	vtd_say(t, "IRO     0x%x\n", c->iro);
 	say_flag(t, "SMTS", c->smts, "scalable mode", "legacy mode only");
 	say_flag(t, "PASID", c->pasid, "process address spaces", "none");

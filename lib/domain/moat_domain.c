@@ -135,6 +135,7 @@ static int domain_init(struct moat_domain *domain, const struct moat_domain_conf
 		.leaf_sizes = (conf->leaf_sizes != 0 ? conf->leaf_sizes : UINT64_MAX) &
 			unit->caps.leaf_sizes,
 		.coherent = unit->caps.coherent || unit->caps.owns_tables,
+		.snoop = unit->caps.snoop_control,
 	};
 	uint64_t base = conf->iova_base != 0 ? conf->iova_base : MOAT_2M_SIZE;
 	int rc;

@@ -226,6 +226,9 @@ static __rte_noinline int map_watched(struct moat_lane *lane, uint64_t iova, uin
 int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
+	/* A device may read no bytes of a page that it writes, to flush its writes. */
+	if (unlikely(lane->domain->unit->caps.no_zlr) && (prot & MOAT_W))
+		prot = MOAT_RW;
 	if (unlikely(lane->domain->unit->witness != NULL))
 		return map_watched(lane, iova, hpa, va, len, prot);
 	return map_range(lane, iova, hpa, va, len, prot);

@@ -36,6 +36,8 @@ struct moat_unit_caps {
 	bool caching_mode; /* CAP.CM: absent entries may be cached, so mapping invalidates too */
 	bool rwbf;         /* CAP.RWBF: flush the write buffer before an update counts */
 	bool owns_tables;  /* map and unmap are calls (vfio) */
+	bool snoop_control; /* ECAP.SC: leaves have SNP, which makes no-snoop requests snoop */
+	bool no_zlr; /* CAP.ZLR is clear: a zero-length read needs R, so what is writable gets it */
 	/** IOVAs that no domain may use (the MSI window, firmware's regions), ascending; the unit's,
 	 * whole pages. */
 	const struct moat_range *reserved;

@@ -120,7 +120,7 @@ static bool map_2m(struct moat_pt *pt, uint64_t iova, uint64_t hpa, uintptr_t va
 		!(pt_impl(pt)->leaf_sizes & MOAT_2M_SIZE) || pt_run->find_nonzero(e, n) != n)
 		return false;
 	pt_point_granules(pt, iova >> MOAT_2M_SHIFT, n, table, va - iova);
-	pt_run->fill(e, n, hpa | prot | MOAT_SS_LIN | MOAT_SS_PS, MOAT_2M_SIZE);
+	pt_run->fill(e, n, hpa | prot | pt->leaf | MOAT_SS_PS, MOAT_2M_SIZE);
 	pt_flush(pt_impl(pt), e, n * sizeof(*e));
 	return true;
 }
@@ -152,11 +152,11 @@ int moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint6
 	if (likely(n == 1)) {
 		if (unlikely(pt_load(e) != 0))
 			return map_any(pt, iova, hpa, va, len, prot, bad);
-		pt_store(e, hpa | (uint64_t)prot | MOAT_SS_LIN);
+		pt_store(e, hpa | (uint64_t)prot | pt->leaf);
 	} else {
 		if (unlikely(pt_run->find_nonzero(e, n) != n))
 			return map_any(pt, iova, hpa, va, len, prot, bad);
-		pt_run->fill(e, n, hpa | (uint64_t)prot | MOAT_SS_LIN, MOAT_PAGE_SIZE);
+		pt_run->fill(e, n, hpa | (uint64_t)prot | pt->leaf, MOAT_PAGE_SIZE);
 	}
 	pt_flush(pt_impl(pt), e, n * sizeof(*e));
 	return 0;
@@ -320,6 +320,7 @@ int moat_pt_create(const struct moat_pt_conf *conf, struct moat_pt **pt)
 	impl->leaf_sizes = conf->leaf_sizes;
 	impl->pub.levels = conf->levels;
 	impl->pub.coherent = conf->coherent;
+	impl->pub.leaf = MOAT_SS_LIN | (conf->snoop ? MOAT_SS_SNP : 0);
 	impl->pub.limit = UINT64_C(1) << width;
 	impl->root = pt_pool_take(conf->pool, 2);
 	if (impl->root == NULL) {

@@ -38,6 +38,7 @@ extern "C" {
 #define MOAT_SS_R    (UINT64_C(1) << 0)
 #define MOAT_SS_W    (UINT64_C(1) << 1)
 #define MOAT_SS_PS   (UINT64_C(1) << 7) /* this PD or PDP entry is a leaf */
+#define MOAT_SS_SNP  (UINT64_C(1) << 11) /* leaves: snoop, whatever the request says (ECAP.SC) */
 #define MOAT_SS_ADDR UINT64_C(0x000ffffffffff000)
 /** Ours, in a bit every unit ignores: a leaf whose virtual address is iova + the granule's delta.
  * An entry that points to a table never has it, so one test tells a reader all it must know. */
@@ -144,6 +145,7 @@ struct moat_pt {
 	uint64_t root_hpa;           /* for the context entry */
 	uint8_t levels;              /* 3, 4 or 5 */
 	bool coherent;               /* the unit snoops table reads (ECAP.C): no line flushes */
+	uint64_t leaf;               /* bits of a linear leaf beside address and permission */
 				     /* lib/pt's own follows in struct pt_impl (pt_internal.h) */
 };
 
@@ -154,6 +156,7 @@ struct moat_pt_conf {
 	uint64_t
 		leaf_sizes; /* allowed beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE as the unit's SLLPS */
 	bool coherent;
+	bool snoop; /* set SNP in leaves: only for a unit with ECAP.SC, else the bit is reserved */
 };
 
 /** @return 0, -EINVAL (levels, width, leaf_sizes), -ENOMEM; moat_error_text() says which.

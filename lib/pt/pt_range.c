@@ -208,7 +208,7 @@ static void write_pages(const struct pt_map_req *req, uint64_t *table, struct pt
 {
 	struct moat_pt_page *page = pt_page_of(table);
 	unsigned int n = s.end - s.i;
-	uint64_t entry = (iova + req->hpa_off) | req->prot;
+	uint64_t entry = (iova + req->hpa_off) | req->prot | (req->impl->pub.leaf & MOAT_SS_SNP);
 
 	if (req->va_off != PT_DELTA_NONE && req->va_off == pt_delta(table)) {
 		entry |= MOAT_SS_LIN;
@@ -231,7 +231,7 @@ static void write_leaves(const struct pt_map_req *req, uint64_t *table, unsigned
 {
 	struct moat_pt *pt = &req->impl->pub;
 	uint64_t size = UINT64_C(1) << pt_shift(level);
-	uint64_t entry = (iova + req->hpa_off) | req->prot | MOAT_SS_PS;
+	uint64_t entry = (iova + req->hpa_off) | req->prot | (pt->leaf & MOAT_SS_SNP) | MOAT_SS_PS;
 	uint64_t g = iova >> MOAT_2M_SHIFT;
 
 	if (req->va_off != PT_DELTA_NONE) {

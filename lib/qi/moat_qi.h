@@ -105,7 +105,7 @@ int moat_qi_describe(const struct moat_qi_desc *desc, char *text, size_t size);
 struct moat_qi_caps {
 	bool psi;      /* CAP.PSI: page-selective invalidation */
 	uint8_t mamv;  /* CAP.MAMV: largest address mask */
-	bool dit, dwt; /* CAP.DRD/DWD: drain reads, writes; for reports (see IOTLB descriptors) */
+	bool drd, dwd; /* CAP.DRD, CAP.DWD: drain reads, writes; for reports (see IOTLB descriptors) */
 };
 
 /** Runs of unmapped pages of one domain, not yet submitted. One lcore's. */

@@ -34,7 +34,10 @@ static int teardown(void **state)
 
 static struct moat_pt *stubborn(uint64_t leaf_sizes)
 {
-	struct moat_pt_conf conf = { pool, 4, 48, leaf_sizes, false };
+	struct moat_pt_conf conf = { .pool = pool,
+		.levels = 4,
+		.width = 48,
+		.leaf_sizes = leaf_sizes };
 	struct moat_pt *pt;
 
 	assert_int_equal(moat_pt_create(&conf, &pt), 0);

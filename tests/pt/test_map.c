@@ -36,6 +36,42 @@ static void one_page_is_found_where_it_was_mapped_and_nowhere_else(void **state)
 	moat_pt_destroy(pt);
 }
 
+static void every_leaf_snoops_where_the_unit_has_snoop_control(void **state)
+{
+	for (unsigned int snoop = 0; snoop < 2; snoop++) {
+		const struct moat_pt_conf conf = { .pool = pool,
+			.levels = 4,
+			.leaf_sizes = MOAT_2M_SIZE | MOAT_1G_SIZE,
+			.snoop = snoop };
+		/* a page by the slow and the fast path, a run, without a virtual address, superpages */
+		const struct {
+			uint64_t iova, len;
+			bool va;
+		} c[] = { { 0, P, true }, { P, P, true }, { 8 * P, 16 * P, true },
+			{ 64 * P, 2 * P, false }, { 2 * MOAT_2M_SIZE, MOAT_2M_SIZE, true },
+			{ 4 * MOAT_2M_SIZE, 2 * MOAT_2M_SIZE, true },
+			{ 8 * MOAT_2M_SIZE, MOAT_2M_SIZE, false },
+			{ MOAT_1G_SIZE, MOAT_1G_SIZE, true } };
+		struct moat_pt_leaf leaf;
+		struct moat_pt *pt;
+
+		assert_int_equal(moat_pt_create(&conf, &pt), 0);
+		for (unsigned int i = 0; i < RTE_DIM(c); i++) {
+			assert_int_equal(moat_pt_map(pt, c[i].iova, c[i].iova,
+						 c[i].va ? (char *)VA_OFF + c[i].iova : NULL,
+						 c[i].len, MOAT_RW, NULL),
+				0);
+			for (uint64_t off = 0; off < c[i].len; off += leaf.size) {
+				assert_int_equal(moat_pt_walk(pt, c[i].iova + off, &leaf), 0);
+				assert_int_equal(leaf.entry & MOAT_SS_SNP,
+					snoop ? MOAT_SS_SNP : 0);
+				assert_int_equal(leaf.hpa, c[i].iova + off);
+			}
+		}
+		moat_pt_destroy(pt);
+	}
+}
+
 static void mapping_a_mapped_page_names_it_and_changes_nothing(void **state)
 {
 	struct moat_pt *pt = table(3, 0, 0);
@@ -320,6 +356,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 		T(one_page_is_found_where_it_was_mapped_and_nowhere_else),
+		T(every_leaf_snoops_where_the_unit_has_snoop_control),
 		T(mapping_a_mapped_page_names_it_and_changes_nothing),
 		T(unmapping_an_unmapped_page_names_it_and_changes_nothing),
 		T(what_is_malformed_is_refused_with_its_values),

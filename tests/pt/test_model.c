@@ -174,7 +174,11 @@ static void check_all(struct moat_iotlb *tlb)
 
 static void agrees(const struct shape *s)
 {
-	struct moat_pt_conf conf = { pool, s->levels, s->width, s->leaf_sizes, s->coherent };
+	struct moat_pt_conf conf = { .pool = pool,
+		.levels = s->levels,
+		.width = s->width,
+		.leaf_sizes = s->leaf_sizes,
+		.coherent = s->coherent };
 	struct moat_pt_pool_stats stats;
 	struct moat_iotlb tlb;
 

@@ -41,7 +41,7 @@ static void a_servers_capabilities_read_as_published(void **state)
 	assert_int_equal(u.leaf_sizes, MOAT_2M_SIZE | MOAT_1G_SIZE);
 	assert_int_equal(u.sagaw, 4);
 	assert_int_equal(u.nd, 65536);
-	assert_true(u.coherent && u.qi.psi && u.qi.dit && u.qi.dwt);
+	assert_true(u.coherent && u.qi.psi && u.qi.drd && u.qi.dwd);
 	assert_int_equal(u.qi.mamv, 18);
 	assert_int_equal(u.nr_reserved, 1);
 	assert_int_equal(u.reserved[0].iova, 0xfee00000);

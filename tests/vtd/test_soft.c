@@ -280,6 +280,85 @@ static void a_detached_device_reaches_nothing_whatever_was_cached(void **state)
 	}
 }
 
+/* Zero-length reads and no-snoop requests are what devices do on their own: to flush their writes, and
+ * to save the time of a snoop. What the unit allows follows from CAP.ZLR, ECAP.SC and the leaf. */
+static void what_a_device_writes_it_may_flush_by_reading_nothing(void **state)
+{
+	static const char *const args[] = { "oracle=1,zlr=0", "oracle=1,zlr=1" };
+
+	for (unsigned int zlr = 0; zlr < 2; zlr++) {
+		struct moat_unit *unit = make(args[zlr]);
+		struct moat_softvtd *sv = moat_soft_unit_find("soft0");
+		struct moat_domain *d = domain(unit, "red");
+		struct moat_lane *lane = moat_lane_open(d);
+		char byte;
+
+		assert_int_equal(moat_domain_attach(d, NIC), 0);
+		assert_int_equal(
+			moat_lane_map(lane, IOVA, (uintptr_t)memory, memory, 4096, MOAT_W), 0);
+		assert_int_equal(
+			moat_lane_map(lane, IOVA + 4096, (uintptr_t)memory, memory, 4096, MOAT_R), 0);
+		assert_int_equal(dma_write(NIC, IOVA, 1), 0);
+		assert_int_equal(moat_softvtd_dma_read(sv, NIC, IOVA, NULL, 0), 0);
+		/* The price where CAP.ZLR is clear: the page can be read. */
+		assert_int_equal(moat_softvtd_dma_read(sv, NIC, IOVA, &byte, 1),
+			zlr ? VTD_FR_READ : 0);
+		assert_int_equal(dma_write(NIC, IOVA + 4096, 1), VTD_FR_WRITE);
+		assert_int_equal(moat_lane_unmap(lane, IOVA, 2 * 4096), 0);
+		assert_int_equal(moat_lane_close(lane), 0);
+		assert_int_equal(moat_domain_destroy(d), 0);
+		unmake(unit);
+	}
+}
+
+static void a_no_snoop_request_snoops_wherever_the_unit_can_force_it(void **state)
+{
+	static const char *const args[] = { "sc=0", "sc=1", "sc=1,cm=1,prefetch=100" };
+	char *large = aligned_alloc(MOAT_2M_SIZE, MOAT_2M_SIZE);
+
+	assert_non_null(large);
+	for (unsigned int i = 0; i < RTE_DIM(args); i++) {
+		struct moat_unit *unit = make(args[i]);
+		struct moat_domain_conf conf = { .name = "red", .leaf_sizes = MOAT_2M_SIZE };
+		struct moat_softvtd_stats s;
+		struct moat_domain *d;
+		struct moat_lane *lane;
+		struct moat_pt_leaf leaf;
+
+		assert_int_equal(moat_domain_create(unit, &conf, &d), 0);
+		lane = moat_lane_open(d);
+		assert_int_equal(moat_domain_attach(d, NIC), 0);
+		/* a page, a page in a table that is there, a run, a leaf of 2 MiB */
+		for (unsigned int page = 0; page < 2; page++)
+			assert_int_equal(moat_lane_map(lane, IOVA + page * 4096,
+						 (uintptr_t)memory, memory, 4096, MOAT_RW),
+				0);
+		assert_int_equal(moat_lane_map(lane, IOVA + 8 * 4096, (uintptr_t)memory, memory,
+					 sizeof(memory), MOAT_RW),
+			0);
+		assert_int_equal(moat_lane_map(lane, IOVA + MOAT_2M_SIZE, (uintptr_t)large, large,
+					 MOAT_2M_SIZE, MOAT_RW),
+			0);
+		for (unsigned int twice = 0; twice < 2; twice++) {
+			for (unsigned int page = 0; page < 24; page++)
+				dma_write(NIC, IOVA + page * 4096, 1);
+			assert_int_equal(dma_write(NIC, IOVA + MOAT_2M_SIZE + 4096, 1), 0);
+		}
+		moat_softvtd_stats(moat_soft_unit_find("soft0"), &s);
+		assert_true(s.dma_writes >= 38);
+		assert_int_equal(s.unsnooped, 0);
+		assert_int_equal(moat_pt_walk(d->pt, IOVA, &leaf), 0);
+		assert_int_equal(!!(leaf.entry & MOAT_SS_SNP), i != 0);
+		assert_int_equal(moat_lane_unmap(lane, IOVA, 2 * 4096), 0);
+		assert_int_equal(moat_lane_unmap(lane, IOVA + 8 * 4096, sizeof(memory)), 0);
+		assert_int_equal(moat_lane_unmap(lane, IOVA + MOAT_2M_SIZE, MOAT_2M_SIZE), 0);
+		assert_int_equal(moat_lane_close(lane), 0);
+		assert_int_equal(moat_domain_destroy(d), 0);
+		unmake(unit);
+	}
+	free(large);
+}
+
 /* ----------------------------------------------------------------------------------- take-over */
 
 static void a_unit_whose_owner_was_killed_is_taken_over(void **state)
@@ -540,6 +619,8 @@ int main(void)
 		cmocka_unit_test(asking_too_early_is_no_device_time),
 		cmocka_unit_test(a_device_reaches_its_domains_pages_and_no_others),
 		cmocka_unit_test(a_detached_device_reaches_nothing_whatever_was_cached),
+		cmocka_unit_test(what_a_device_writes_it_may_flush_by_reading_nothing),
+		cmocka_unit_test(a_no_snoop_request_snoops_wherever_the_unit_can_force_it),
 		cmocka_unit_test(a_unit_whose_owner_was_killed_is_taken_over),
 		cmocka_unit_test(iqe_at_any_place_of_a_full_queue_fails_its_batch_only),
 		cmocka_unit_test(ite_at_any_place_of_a_full_queue_fails_those_begun_and_loses_none),
