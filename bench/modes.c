@@ -73,6 +73,7 @@ static int make(struct moat_bench_run *run)
 		.mode = what->mode,
 		.memory = 16 * MOAT_2M_SIZE,
 		.leaf_sizes = UINT64_MAX,
+		.verify = MOAT_VERIFY_OFF,
 		.numa = SOCKET_ID_ANY,
 	};
 	struct bed *b = &bed;

@@ -28,7 +28,7 @@ static int make_tenant(struct fwd_run_tenant *t)
 		.width = (uint8_t)conf->width,
 		.leaf_sizes = UINT64_MAX,
 		.numa = SOCKET_ID_ANY,
-		.verify = conf->verify,
+		.verify = conf->verify ? 1 : MOAT_VERIFY_OFF,
 		.deferred_pages = (uint32_t)conf->deferred_pages,
 		.deferred_us = (uint32_t)conf->deferred_us,
 	};

@@ -57,7 +57,7 @@ static int make_tenant(struct perf_port *port, const struct perf_work *w)
 		.mode = w->c->mode,
 		.leaf_sizes = UINT64_MAX,
 		.numa = SOCKET_ID_ANY,
-		.verify = w->c->verify,
+		.verify = w->c->verify ? 1 : MOAT_VERIFY_OFF,
 		/* an eighth is the heap's, for the rings */
 		.memory = w->c->working_set / 7 * 8 + 4 * MOAT_2M_SIZE,
 	};

@@ -4,6 +4,7 @@
 #include <rte_errno.h>
 #include <rte_memzone.h>
 
+#include "moat_device.h"
 #include "net_queue.h"
 
 int net_say(int rc)
@@ -49,15 +50,23 @@ const struct rte_memzone *net_ring_reserve(struct rte_eth_dev *dev, const char *
 		rte_memzone_free(zone);
 		return NULL;
 	}
+	/* In a tenant's heap the device needs it mapped; also in programs in which moat does not see DPDK's
+	 * reservations. */
+	if (moat_device_map(zone) != 0) {
+		moat_device_free(rte_memzone_free, zone);
+		return NULL;
+	}
 	return zone;
 }
 
 void net_ring_free(struct rte_eth_dev *dev, const char *side, uint16_t queue,
 	const struct rte_memzone *zone)
 {
-	if (zone != NULL && rte_eth_dma_zone_free(dev, side, queue) != 0)
-		NET_LOG(ERR, "%s: %s queue %u: the ring's memory is gone already", dev->data->name,
-			side, queue);
+	int rc = zone != NULL ? moat_device_free(rte_memzone_free, zone) : 0;
+
+	if (rc != 0)
+		NET_LOG(ERR, "%s: %s queue %u: the ring's memory is not free: %s", dev->data->name,
+			side, queue, strerror(-rc));
 }
 
 void net_engine_set(const struct net_port *port, struct net_engine *engine, uint16_t queue,

@@ -81,7 +81,7 @@ int net_stats_reset(struct rte_eth_dev *dev)
 
 		memset(&port->device.tx[q].count, 0, sizeof(port->device.tx[q].count));
 		if (txq != NULL)
-			txq->packets = txq->bytes = txq->errors = 0;
+			txq->packets = txq->bytes = txq->errors = txq->refused = 0;
 	}
 	for (uint16_t w = 0; w < MOAT_NET_QUEUES_MAX; w++)
 		port->device.wire[w].filtered = 0;
@@ -90,35 +90,37 @@ int net_stats_reset(struct rte_eth_dev *dev)
 
 /* ------------------------------------------------------------------------------ extended ones */
 
-/* What the device counts of each queue, and in all of them. */
+/* What is counted of each queue, and in all of them, by the device half or by the driver half. */
 static const struct {
 	const char *name;
-	bool tx;
-	size_t offset; /* in struct net_rx_counters or net_tx_counters */
+	enum { RX_DEVICE, TX_DEVICE, TX_DRIVER } by;
+	size_t offset; /* in struct net_rx_counters, net_tx_counters, net_txq */
 } counters[] = {
-	{ "rx_dma_faults", false, offsetof(struct net_rx_counters, dma_faults) },
-	{ "rx_ring_faults", false, offsetof(struct net_rx_counters, ring_faults) },
-	{ "rx_bad_length", false, offsetof(struct net_rx_counters, bad_length) },
-	{ "rx_bad_descriptors", false, offsetof(struct net_rx_counters, bad_desc) },
-	{ "rx_missed_frames", false, offsetof(struct net_rx_counters, missed) },
-	{ "tx_dma_faults", true, offsetof(struct net_tx_counters, dma_faults) },
-	{ "tx_ring_faults", true, offsetof(struct net_tx_counters, ring_faults) },
-	{ "tx_bad_descriptors", true, offsetof(struct net_tx_counters, bad_desc) },
-	{ "tx_no_memory", true, offsetof(struct net_tx_counters, no_memory) },
-	{ "tx_wire_busy", true, offsetof(struct net_tx_counters, busy) },
+	{ "rx_dma_faults", RX_DEVICE, offsetof(struct net_rx_counters, dma_faults) },
+	{ "rx_ring_faults", RX_DEVICE, offsetof(struct net_rx_counters, ring_faults) },
+	{ "rx_bad_length", RX_DEVICE, offsetof(struct net_rx_counters, bad_length) },
+	{ "rx_bad_descriptors", RX_DEVICE, offsetof(struct net_rx_counters, bad_desc) },
+	{ "rx_missed_frames", RX_DEVICE, offsetof(struct net_rx_counters, missed) },
+	{ "tx_dma_faults", TX_DEVICE, offsetof(struct net_tx_counters, dma_faults) },
+	{ "tx_ring_faults", TX_DEVICE, offsetof(struct net_tx_counters, ring_faults) },
+	{ "tx_bad_descriptors", TX_DEVICE, offsetof(struct net_tx_counters, bad_desc) },
+	{ "tx_no_memory", TX_DEVICE, offsetof(struct net_tx_counters, no_memory) },
+	{ "tx_wire_busy", TX_DEVICE, offsetof(struct net_tx_counters, busy) },
+	{ "tx_ring_full", TX_DRIVER, offsetof(struct net_txq, refused) },
 };
 
 static uint16_t queues(const struct rte_eth_dev *dev, unsigned int c)
 {
-	return counters[c].tx ? dev->data->nb_tx_queues : dev->data->nb_rx_queues;
+	return counters[c].by != RX_DEVICE ? dev->data->nb_tx_queues : dev->data->nb_rx_queues;
 }
 
 static uint64_t of_queue(const struct net_port *port, unsigned int c, uint16_t q)
 {
-	const void *block = counters[c].tx ? (const void *)&port->device.tx[q].count
-					   : (const void *)&port->device.rx[q].count;
+	const void *block = counters[c].by == RX_DEVICE ? (const void *)&port->device.rx[q].count
+		: counters[c].by == TX_DEVICE           ? (const void *)&port->device.tx[q].count
+							: port->data->tx_queues[q];
 
-	return get(RTE_PTR_ADD(block, counters[c].offset));
+	return block != NULL ? get(RTE_PTR_ADD(block, counters[c].offset)) : 0;
 }
 
 static unsigned int count_xstats(const struct rte_eth_dev *dev)

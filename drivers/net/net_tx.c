@@ -8,8 +8,8 @@
 
 /* ----------------------------------------------------------------------------- completed ones */
 
-/* How many descriptors from `next` on the device is through with. Whole packets: it completes
- * a packet's descriptors together. */
+/* How many descriptors from `next` on the device has completed. Whole packets: it completes a packet's
+ * descriptors together. */
 static inline uint32_t count_done(const struct net_txq *txq)
 {
 	uint32_t n = 0;
@@ -109,6 +109,26 @@ static inline void put_packet(struct net_txq *txq, struct rte_mbuf *packet)
 	} while (seg != NULL);
 }
 
+/* Room for `descs` descriptors: free what the device has completed, and if that is not enough, let it send
+ * what is posted. @return false: the device does not get rid of it either */
+static __rte_noinline bool make_room(struct net_txq *txq, uint16_t descs)
+{
+	free_done(txq, count_done(txq));
+	if (descs <= room(txq))
+		return true;
+	net_device_doorbell(&txq->hw->ring, txq->tail);
+	net_device_tx_run(txq->dev, txq->hw);
+	free_done(txq, count_done(txq));
+	return descs <= room(txq);
+}
+
+/* A packet of more pieces than the ring has descriptors can never be sent: it counts as sent in error. */
+static void drop_long(struct net_txq *txq, struct rte_mbuf *packet)
+{
+	net_add(&txq->errors, 1);
+	rte_pktmbuf_free(packet);
+}
+
 uint16_t net_tx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct net_txq *txq = queue;
@@ -123,11 +143,19 @@ uint16_t net_tx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	if (unlikely(__atomic_load_n(&txq->post, __ATOMIC_ACQUIRE)))
 		misbehave(txq);
 	for (sent = 0; sent < n; sent++) {
-		if (unlikely(pkts[sent]->nb_segs > room(txq)))
-			break;
+		uint16_t descs = pkts[sent]->nb_segs;
+
+		if (unlikely(descs > room(txq)) && !make_room(txq, descs)) {
+			if (descs <= txq->size)
+				break;
+			drop_long(txq, pkts[sent]);
+			continue;
+		}
 		bytes += pkts[sent]->pkt_len;
 		put_packet(txq, pkts[sent]);
 	}
+	if (unlikely(sent != n))
+		net_add(&txq->refused, n - sent);
 	if (sent != 0) {
 		net_add(&txq->packets, sent);
 		net_add(&txq->bytes, bytes);

@@ -4,7 +4,10 @@
 
 /* See moat_device.h. */
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
 
 #include <rte_dev.h>
 #include <rte_errno.h>
@@ -24,25 +27,80 @@ int moat_tenant_probe(struct moat_tenant *t, const char *device)
 	RTE_PER_LCORE(probing) = NULL;
 	if (rc != 0)
 		return moat_error(rc, "no driver of DPDK's takes device '%s': %s", device,
-			rte_strerror(-rc));
+			rte_strerror(rc < 0 ? -rc : rc));
 	return 0;
 }
+
+/* ------------------------------------------------------------- are DPDK's functions moat's here? */
+
+/* No memzone: a reservation of this name (this address) only says that moat_device_reserve() is asked. */
+static const char trial[] = "moat_trial";
+static RTE_DEFINE_PER_LCORE(bool, was_asked);
+
+bool tenant_sees_memzones(void)
+{
+	/* As a PMD's call finds it: by the global order of the program's libraries. */
+	const struct rte_memzone *(*reserve)(const char *, size_t, int, unsigned int, unsigned int) =
+		(const struct rte_memzone *(*)(const char *, size_t, int, unsigned int,
+			unsigned int))dlsym(RTLD_DEFAULT, "rte_memzone_reserve_aligned");
+	const struct rte_memzone *zone;
+
+	if (reserve == NULL)
+		return false;
+	RTE_PER_LCORE(was_asked) = false;
+	zone = reserve(trial, MOAT_PAGE_SIZE, SOCKET_ID_ANY, 0, MOAT_PAGE_SIZE);
+	if (zone != NULL)
+		rte_memzone_free(zone);
+	return RTE_PER_LCORE(was_asked);
+}
+
+/* ---------------------------------------------------------------------------- reserve and free */
 
 const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char *name, size_t len,
 	int socket, unsigned int flags, unsigned int align, unsigned int bound)
 {
-	struct moat_tenant *t = RTE_PER_LCORE(probing);
-	const struct rte_memzone *mz;
+	struct moat_tenant *t = NULL;
+	const struct rte_memzone *zone;
 
-	if (t == NULL || !(flags & RTE_MEMZONE_IOVA_CONTIG))
+	if (unlikely(name == trial)) {
+		RTE_PER_LCORE(was_asked) = true;
+		return NULL;
+	}
+	if (flags & RTE_MEMZONE_IOVA_CONTIG)
+		t = RTE_PER_LCORE(probing);
+	if (t == NULL)
+		t = tenant_of_socket(socket);
+	if (t == NULL || name == NULL || !tenant_zone_is_for_device(name))
 		return reserve(name, len, socket, flags, align, bound);
-	/* Whole pages: the heap's bookkeeping is in none of them. */
-	mz = reserve(name, RTE_ALIGN_CEIL(len, MOAT_PAGE_SIZE), t->socket, flags,
-		RTE_MAX(align, (unsigned int)MOAT_PAGE_SIZE), bound);
-	if (mz != NULL && tenant_rings_sync(t) != 0) {
-		rte_memzone_free(mz);
+	/* Whole pages: the heap's bookkeeping is in none of them. What begins with a page and is shorter
+	 * than one crosses no bound. */
+	zone = reserve(name, RTE_ALIGN_CEIL(len, MOAT_PAGE_SIZE), t->socket, flags,
+		RTE_MAX(align, (unsigned int)MOAT_PAGE_SIZE), bound < MOAT_PAGE_SIZE ? 0 : bound);
+	if (zone != NULL && tenant_ring_add(t, zone) != 0) {
+		TENANT_LOG(ERR, "%s", moat_error_text());
+		rte_memzone_free(zone);
 		rte_errno = ENOMEM;
 		return NULL;
 	}
-	return mz;
+	return zone;
+}
+
+int moat_device_map(const struct rte_memzone *zone)
+{
+	struct moat_tenant *t = tenant_of_heap(zone->addr);
+
+	return t != NULL ? tenant_ring_add(t, zone) : 0;
+}
+
+int moat_device_free(moat_free_t dpdks, const struct rte_memzone *zone)
+{
+	struct moat_tenant *t = zone != NULL ? tenant_of_heap(zone->addr) : NULL;
+	int rc;
+
+	if (t == NULL)
+		return dpdks(zone);
+	rc = tenant_ring_free(t, zone, dpdks);
+	if (rc != 0)
+		TENANT_LOG(ERR, "%s", moat_error_text());
+	return rc;
 }

@@ -139,3 +139,28 @@ int tenant_unmap(struct moat_tenant *t, struct moat_lane *lane, const void *va, 
 {
 	return moat_lane_unmap(lane, t->iova + ((const uint8_t *)va - t->va), len);
 }
+
+/* @return 0: try again */
+static int make_room(struct moat_lane *lane, int rc)
+{
+	return rc == -EAGAIN ? moat_lane_drain(lane) : rc;
+}
+
+int tenant_map_wait(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len,
+	enum moat_prot prot)
+{
+	int rc;
+
+	while ((rc = tenant_map(t, lane, va, len, prot)) != 0 && (rc = make_room(lane, rc)) == 0)
+		;
+	return rc;
+}
+
+int tenant_unmap_wait(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len)
+{
+	int rc;
+
+	while ((rc = tenant_unmap(t, lane, va, len)) != 0 && (rc = make_room(lane, rc)) == 0)
+		;
+	return rc;
+}

@@ -6,12 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_eal.h>
 #include <rte_errno.h>
-#include <rte_ethdev.h>
 #include <rte_lcore.h>
+#include <rte_mempool.h>
 #include <rte_string_fns.h>
 
 #include "tenant_impl.h"
+
+RTE_LOG_REGISTER(tenant_logtype, lib.moat.tenant, NOTICE);
 
 static const char *const mode_names[MOAT_MODES] = {
 	[MOAT_STATIC] = "static",
@@ -23,12 +26,12 @@ static const char *const mode_names[MOAT_MODES] = {
 
 const char *moat_mode_name(enum moat_mode mode)
 {
-	return mode < MOAT_MODES ? mode_names[mode] : "unknown";
+	return (unsigned int)mode < MOAT_MODES ? mode_names[mode] : "unknown";
 }
 
 int moat_mode_parse(const char *text, enum moat_mode *mode)
 {
-	for (unsigned int i = 0; i < MOAT_MODES; i++) {
+	for (unsigned int i = 0; text != NULL && i < MOAT_MODES; i++) {
 		if (strcmp(text, mode_names[i]) == 0) {
 			*mode = i;
 			return 0;
@@ -36,95 +39,7 @@ int moat_mode_parse(const char *text, enum moat_mode *mode)
 	}
 	return moat_error(-EINVAL,
 		"mode '%s' is unknown; it is one of static, strict, pipelined, deferred, copy",
-		text);
-}
-
-/* --------------------------------------------------------------------------- lcores */
-
-/* Who has not entered is not measured. */
-static struct moat_cost_watch no_watch;
-
-struct tenant_lcore *tenant_lcore_make(struct moat_tenant *t, unsigned int slot)
-{
-	struct tenant_lcore *lc = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*lc));
-
-	if (lc == NULL)
-		return NULL;
-	memset(lc, 0, sizeof(*lc));
-	lc->watch = &no_watch;
-	lc->cost.per_burst = calloc(1, sizeof(*lc->cost.per_burst));
-	lc->lane = lc->cost.per_burst != NULL ? moat_lane_open(t->domain) : NULL;
-	if (lc->lane == NULL) {
-		free(lc->cost.per_burst);
-		free(lc);
-		return NULL;
-	}
-	/* Release: a report on another thread that finds the pointer finds what it points to. */
-	__atomic_store_n(&t->lcores[slot], lc, __ATOMIC_RELEASE);
-	return lc;
-}
-
-int moat_tenant_lcore_enter(struct moat_tenant *t)
-{
-	struct tenant_lcore *lc;
-
-	if (rte_lcore_id() >= RTE_MAX_LCORE)
-		return moat_error(-EINVAL, "tenant '%s': only an EAL lcore can poll", t->name);
-	lc = tenant_lcore(t);
-	if (lc == NULL)
-		return -ENOMEM;
-	lc->watch = &RTE_PER_LCORE(moat_cost_watch);
-	lc->entered = true;
-	moat_lane_online(lc->lane);
-	return 0;
-}
-
-int moat_tenant_lcore_leave(struct moat_tenant *t)
-{
-	struct tenant_lcore *lc = t->lcores[tenant_slot()];
-	int rc;
-
-	if (lc == NULL || !lc->entered)
-		return moat_error(-EINVAL, "tenant '%s': this lcore has not entered", t->name);
-	rc = moat_lane_drain(lc->lane);
-	for (unsigned int i = 0; i < t->nr_pools; i++) {
-		moat_pool_release(t->pools[i], lc->lane->done);
-		moat_pool_leave(t->pools[i]);
-	}
-	lc->entered = false;
-	lc->watch = &no_watch;
-	moat_lane_offline(lc->lane);
-	return rc;
-}
-
-void moat_tenant_poll(struct moat_tenant *t)
-{
-	struct tenant_lcore *lc = tenant_lcore(t);
-	struct moat_lane *lane = lc->lane;
-	moat_ticket_t before = lane->done;
-
-	if (t->conf.mode == MOAT_DEFERRED)
-		tenant_deferred_flush(t, lc, rte_rdtsc());
-	else
-		tenant_flush(lane); /* what a full queue refused earlier */
-	if (moat_lane_poll(lane) != before)
-		for (unsigned int i = 0; i < t->nr_pools; i++)
-			moat_pool_release(t->pools[i], lane->done);
-	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
-}
-
-struct moat_lane *moat_tenant_lane(struct moat_tenant *t)
-{
-	struct tenant_lcore *lc = t->lcores[tenant_slot()];
-
-	return lc != NULL ? lc->lane : NULL;
-}
-
-struct moat_cost *moat_tenant_cost(struct moat_tenant *t)
-{
-	struct tenant_lcore *lc = tenant_lcore(t);
-
-	return lc != NULL ? &lc->cost : NULL;
+		text != NULL ? text : "");
 }
 
 /* --------------------------------------------------------------------- creating, destroying */
@@ -132,7 +47,7 @@ struct moat_cost *moat_tenant_cost(struct moat_tenant *t)
 /* Where buffers are not taken from the device one by one, it has them all, for good. */
 static int map_for_good(struct moat_tenant *t)
 {
-	struct tenant_lcore *lc = tenant_lcore(t);
+	struct tenant_lcore *lc = tenant_lcore_control(t);
 	uint64_t len = t->len - t->heap_len;
 	int rc;
 
@@ -159,12 +74,8 @@ static int unmap_pages(struct moat_tenant *t, struct moat_lane *lane)
 			;
 		if (t->page_prot[i] == 0)
 			continue;
-		do {
-			rc = tenant_unmap(t, lane, t->va + (i << MOAT_PAGE_SHIFT),
-				run << MOAT_PAGE_SHIFT);
-			if (rc == -EAGAIN)
-				rc = moat_lane_drain(lane) != 0 ? -EIO : -EAGAIN;
-		} while (rc == -EAGAIN);
+		rc = tenant_unmap_wait(t, lane, t->va + (i << MOAT_PAGE_SHIFT),
+			run << MOAT_PAGE_SHIFT);
 		if (rc == 0)
 			memset(&t->page_prot[i], 0, run);
 	}
@@ -174,7 +85,7 @@ static int unmap_pages(struct moat_tenant *t, struct moat_lane *lane)
 /* Everything is idle: take the mappings away so that the domain is empty, close the lanes. */
 static int unmap_all(struct moat_tenant *t)
 {
-	struct tenant_lcore *lc = tenant_lcore(t);
+	struct tenant_lcore *lc = tenant_lcore_control(t);
 	int rc = lc != NULL ? unmap_pages(t, lc->lane) : -ENOMEM;
 
 	for (unsigned int i = 0; i < TENANT_SLOTS && rc == 0; i++) {
@@ -192,22 +103,26 @@ static int unmap_all(struct moat_tenant *t)
 
 static int busy(struct moat_tenant *t)
 {
+	const char *in = tenant_who_is_in(t);
+
 	if (t->nr_queues != 0)
-		return moat_error(-EBUSY, "tenant '%s' still has %u queues; remove them first",
+		return moat_error(-EBUSY,
+			"tenant '%s' still has %u queues; moat_tenant_queue_remove() them first",
 			t->name, t->nr_queues);
-	for (unsigned int i = 0; i < TENANT_SLOTS; i++)
-		if (t->lcores[i] != NULL && t->lcores[i]->entered)
-			return moat_error(-EBUSY, "tenant '%s': lcore %u is still polling", t->name,
-				i);
+	if (in[0] != '\0')
+		return moat_error(-EBUSY,
+			"tenant '%s' is still polled%s; moat_tenant_lcore_leave() on each of them first",
+			t->name, in);
 	for (unsigned int i = 0; i < t->nr_pools; i++) {
 		unsigned int in_use = rte_mempool_in_use_count(t->pools[i]->mp);
 
 		if (in_use != 0)
 			return moat_error(-EBUSY,
-				"tenant '%s': %u buffers of pool '%s' have not come back", t->name,
-				in_use, t->pools[i]->mp->name);
+				"tenant '%s': %u buffers of pool '%s' have not come back; close the "
+				"ports that receive into it, and free what the program keeps",
+				t->name, in_use, t->pools[i]->mp->name);
 	}
-	return 0;
+	return tenant_heap_busy(t);
 }
 
 static int tear_down(struct moat_tenant *t)
@@ -230,27 +145,85 @@ static int tear_down(struct moat_tenant *t)
 	return 0;
 }
 
-int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant **tenant)
+/* What a caller can get wrong, before anything is made. */
+static int check_conf(const struct moat_tenant_conf *conf)
 {
-	struct moat_domain_conf domain = {
-		.name = conf->name,
-		.width = conf->width,
-		.leaf_sizes = conf->leaf_sizes,
-		.iova_base = MOAT_PAGE_SIZE,
-	};
-	struct moat_tenant *t = calloc(1, sizeof(*t));
-	int rc;
+	if (conf == NULL)
+		return moat_error(-EINVAL, "moat_tenant_create(): the configuration is NULL");
+	if (conf->name == NULL || conf->name[0] == '\0')
+		return moat_error(-EINVAL,
+			"moat_tenant_create(): the tenant has no name; set 'name' to one");
+	if (strlen(conf->name) >= sizeof(((struct moat_tenant *)NULL)->name))
+		return moat_error(-EINVAL, "tenant '%s': the name has %zu bytes; %zu are the most",
+			conf->name, strlen(conf->name),
+			sizeof(((struct moat_tenant *)NULL)->name) - 1);
+	if (conf->unit == NULL)
+		return moat_error(-EINVAL,
+			"tenant '%s' has no unit; set 'unit' to the one behind which its devices are",
+			conf->name);
+	if ((unsigned int)conf->mode >= MOAT_MODES)
+		return moat_error(-EINVAL, "tenant '%s': mode %d does not exist; 0 (static) to %d (%s) do",
+			conf->name, (int)conf->mode, MOAT_MODES - 1, mode_names[MOAT_MODES - 1]);
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return moat_error(-ENOTSUP,
+			"tenant '%s': a secondary process cannot make or use a tenant, whose tables, lanes "
+			"and buffers' states are in the primary's own memory; run the program as primary",
+			conf->name);
+	if (tenant_list_has(conf->name))
+		return moat_error(-EEXIST,
+			"tenant '%s' exists already; each tenant needs a name of its own",
+			conf->name);
+	return 0;
+}
 
-	if (t == NULL)
-		return moat_error(-ENOMEM, "no memory for tenant '%s'", conf->name);
+/* The configuration with its defaults filled in. */
+static void set_conf(struct moat_tenant *t, const struct moat_tenant_conf *conf)
+{
 	t->conf = *conf;
 	rte_strscpy(t->name, conf->name, sizeof(t->name));
 	t->conf.name = t->name;
+	t->conf.verify = conf->verify != MOAT_VERIFY_OFF;
+	if (t->conf.leaf_sizes == 0)
+		t->conf.leaf_sizes = UINT64_MAX;
 	if (t->conf.deferred_pages == 0)
 		t->conf.deferred_pages = 256;
 	if (t->conf.deferred_us == 0)
 		t->conf.deferred_us = 10000;
+}
+
+/* Once: programs that were linked in another order, see moat_device.h. */
+static void warn_of_unseen_memzones(void)
+{
+	static bool said;
+
+	if (said || tenant_sees_memzones())
+		return;
+	said = true;
+	TENANT_LOG(WARNING,
+		"rings that PMDs of DPDK's reserve and free are not seen, because DPDK's libraries come "
+		"before libmoat in this program; link it as `pkg-config --libs moat` says, or with "
+		"libmoat_memzone.a (moat_device.h)");
+}
+
+int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant **tenant)
+{
+	struct moat_domain_conf domain = { .iova_base = MOAT_PAGE_SIZE };
+	struct moat_tenant *t;
+	int rc = check_conf(conf);
+
+	if (rc == 0 && tenant == NULL)
+		rc = moat_error(-EINVAL, "moat_tenant_create(): no place to store the tenant");
+	if (rc != 0)
+		return rc;
+	t = calloc(1, sizeof(*t));
+	if (t == NULL)
+		return moat_error(-ENOMEM, "no memory for tenant '%s'", conf->name);
+	set_conf(t, conf);
+	TAILQ_INIT(&t->rings);
 	pthread_mutex_init(&t->lock, NULL);
+	domain.name = t->name;
+	domain.width = conf->width;
+	domain.leaf_sizes = t->conf.leaf_sizes;
 	rc = moat_domain_create(conf->unit, &domain, &t->domain);
 	if (rc == 0)
 		rc = tenant_memory_create(t);
@@ -260,89 +233,29 @@ int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant *
 		tear_down(t);
 		return rc;
 	}
+	warn_of_unseen_memzones();
+	tenant_list_add(t);
 	*tenant = t;
 	return 0;
 }
 
 int moat_tenant_destroy(struct moat_tenant *t)
 {
-	int rc = busy(t);
-
-	return rc != 0 ? rc : tear_down(t);
-}
-
-/* ------------------------------------------------------------------------------ queues */
-
-static int find_queue(const struct moat_tenant *t, uint16_t port, uint16_t queue)
-{
-	for (unsigned int i = 0; i < t->nr_queues; i++)
-		if (t->queues[i]->port == port && t->queues[i]->queue == queue)
-			return (int)i;
-	return -1;
-}
-
-static void queue_free(struct tenant_queue *q)
-{
-	if (q->rx != NULL)
-		rte_eth_remove_rx_callback(q->port, q->queue, q->rx);
-	if (q->tx != NULL)
-		rte_eth_remove_tx_callback(q->port, q->queue, q->tx);
-	tenant_held_destroy(q->held);
-	free(q);
-}
-
-int moat_tenant_queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
-{
-	rte_rx_callback_fn rx = tenant_rx_callback(t);
-	rte_tx_callback_fn tx = tenant_tx_callback(t);
-	struct tenant_queue *q;
-	bool ok = true;
 	int rc;
 
-	if (find_queue(t, port, queue) >= 0)
-		return moat_error(-EEXIST, "tenant '%s' has queue %u of port %u already", t->name,
-			queue, port);
-	rc = tenant_rings_sync(t);
+	if (t == NULL)
+		return moat_error(-EINVAL, "moat_tenant_destroy(): the tenant is NULL");
+	tenant_queues_forget_gone(t);
+	rc = tenant_rings_free_left(t);
+	if (rc == 0)
+		rc = busy(t);
 	if (rc != 0)
 		return rc;
-	q = t->nr_queues < TENANT_QUEUES ? calloc(1, sizeof(*q)) : NULL;
-	if (q == NULL)
-		return moat_error(-ENOMEM, "tenant '%s': no room for another queue", t->name);
-	*q = (struct tenant_queue){ .tenant = t, .port = port, .queue = queue };
-	if (t->conf.mode == MOAT_PIPELINED)
-		ok = (q->held = tenant_held_create()) != NULL;
-	if (ok && rx != NULL)
-		ok = (q->rx = rte_eth_add_rx_callback(port, queue, rx, q)) != NULL;
-	if (ok && tx != NULL)
-		ok = (q->tx = rte_eth_add_tx_callback(port, queue, tx, q)) != NULL;
-	if (!ok) {
-		queue_free(q);
-		return moat_error(-rte_errno, "queue %u of port %u takes no callbacks: %s", queue,
-			port, rte_strerror(rte_errno));
-	}
-	t->queues[t->nr_queues++] = q;
-	return 0;
-}
-
-/* What mode pipelined still holds is freed: after the lcore has left, its tickets are done. */
-int moat_tenant_queue_remove(struct moat_tenant *t, uint16_t port, uint16_t queue)
-{
-	int i = find_queue(t, port, queue);
-
-	if (i < 0)
-		return moat_error(-ENOENT, "tenant '%s' has no queue %u of port %u", t->name, queue,
-			port);
-	queue_free(t->queues[i]);
-	t->queues[i] = t->queues[--t->nr_queues];
-	return tenant_rings_sync(t);
-}
-
-uint16_t moat_tenant_held(struct moat_tenant *t, uint16_t port, uint16_t queue,
-	struct rte_mbuf *pkts[], uint16_t max)
-{
-	int i = find_queue(t, port, queue);
-
-	return i < 0 ? 0 : tenant_held_get(t->queues[i], pkts, max);
+	tenant_list_remove(t);
+	rc = tear_down(t);
+	if (rc != 0)
+		tenant_list_add(t);
+	return rc;
 }
 
 /* ----------------------------------------------------------------------------- asking */
@@ -380,53 +293,4 @@ int moat_tenant_detach(struct moat_tenant *t, moat_sid_t sid)
 int moat_tenant_socket(const struct moat_tenant *t)
 {
 	return t->socket;
-}
-
-void moat_tenant_bursts(struct moat_tenant *t, enum moat_stage stage, struct moat_hist *hist)
-{
-	memset(hist, 0, sizeof(*hist));
-	for (unsigned int i = 0; i < TENANT_SLOTS; i++) {
-		/* Acquire: as in moat_tenant_stats(). */
-		const struct tenant_lcore *lc = __atomic_load_n(&t->lcores[i], __ATOMIC_ACQUIRE);
-
-		if (lc != NULL)
-			moat_hist_merge(hist, &lc->cost.per_burst->hist[stage]);
-	}
-}
-
-void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
-{
-	uint64_t longest = 0;
-
-	memset(stats, 0, sizeof(*stats));
-	for (unsigned int i = 0; i < TENANT_SLOTS; i++) {
-		/* Acquire: pairs with tenant_lcore_make(). The counters are read as they are. */
-		struct tenant_lcore *lc = __atomic_load_n(&t->lcores[i], __ATOMIC_ACQUIRE);
-		const uint64_t *lane;
-
-		if (lc == NULL)
-			continue;
-		moat_cost_add(&stats->cost, &lc->cost);
-		lane = (const uint64_t *)&lc->lane->stats;
-		for (unsigned int k = 0; k < sizeof(stats->lane) / sizeof(*lane); k++)
-			((uint64_t *)&stats->lane)[k] +=
-				__atomic_load_n(&lane[k], __ATOMIC_RELAXED);
-		longest = RTE_MAX(longest, lc->lane->stats.exposed_max);
-		stats->iotlb_hits += lc->lane->iotlb.hits;
-		stats->iotlb_misses += lc->lane->iotlb.misses;
-		stats->iotlb_faults += lc->lane->iotlb.faults;
-		stats->verify_failed += lc->verify_failed;
-		stats->waits += lc->waits;
-		stats->starved += lc->starved;
-		stats->map_failed += lc->map_failed;
-		stats->overrun += lc->overrun;
-		stats->lost += lc->lost;
-		stats->copied += lc->copied;
-		stats->delay_max = RTE_MAX(stats->delay_max, lc->delay_max);
-	}
-	for (unsigned int i = 0; i < t->nr_queues; i++)
-		stats->held += tenant_held_count(t->queues[i]->held);
-	for (unsigned int i = 0; i < t->nr_pools; i++)
-		stats->quarantined += moat_pool_quarantined(t->pools[i]);
-	stats->lane.exposed_max = longest;
 }

@@ -3,97 +3,355 @@
  */
 
 /*
- * Rings lie in the tenant's DPDK heap, and so does the heap's own bookkeeping, in front of each piece
- * it hands out. A device that could write that would own the process. So not the heap is mapped but
- * its memzones, which is what rte_eth_dma_zone_reserve() gives PMDs for their rings. A PMD that asks
- * for pages (alignment and length) shares none with the bookkeeping; the pages at the borders of a
- * smaller or unaligned ring are the device's as a whole.
+ * Rings lie in the tenant's DPDK heap, and so does the heap's own bookkeeping, in front of each piece that
+ * the heap hands out. A device that could write the bookkeeping would own the process. So the device
+ * reaches only whole pages that hold nothing but a memzone, which is what rte_eth_dma_zone_reserve() gives
+ * PMDs for their rings.
+ *
+ * A memzone that moat saw being reserved (memzone.c, or a PMD of moat's own) has pages of its own: it is a
+ * tenant_ring. It is mapped before its owner has it, or, where its name is that of a queue, once the queue is
+ * added: a queue without callbacks must not receive. It is unmapped, and the ticket done, before DPDK's
+ * heap has its memory again.
+ *
+ * Of a memzone that moat did not see being reserved, the pages that lie wholly in it are mapped by
+ * moat_tenant_queue_add(), and unmapped by the first moat_tenant_queue_add() or _remove() after its end.
  */
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_malloc.h>
 #include <rte_memzone.h>
 
+#include "moat_mutant.h"
 #include "tenant_impl.h"
 
-struct wanted {
-	const struct moat_tenant *t;
-	uint8_t *page; /* of the heap: does a memzone lie in it? */
+/* A memzone in the heap for which the device has pages, or will have them. */
+struct tenant_ring {
+	TAILQ_ENTRY(tenant_ring) next;
+	const struct rte_memzone *zone;
+	uint8_t *va;
+	uint64_t len;         /* whole pages */
+	uint16_t port, queue; /* with of_queue */
+	bool of_queue;
+	bool mapped;
+	bool going; /* unmapped; DPDK is freeing it */
+	bool left;  /* its owner gave it up, but the unit or an lcore has not let go of it */
 };
 
-static void mark_memzone(const struct rte_memzone *mz, void *arg)
-{
-	struct wanted *w = arg;
-	uint64_t first = (const uint8_t *)mz->addr - w->t->va;
+/* ------------------------------------------------------------------------------- which memzones */
 
-	if (first >= w->t->heap_len)
-		return;
-	for (uint64_t i = first >> MOAT_PAGE_SHIFT; i << MOAT_PAGE_SHIFT < first + mz->len; i++)
-		w->page[i] = MOAT_RW;
+bool tenant_zone_is_for_device(const char *name)
+{
+	/* Mempools and rings of mbufs are the process's own, wherever they lie. */
+	return strncmp(name, "MP_", 3) != 0 && strncmp(name, "RG_", 3) != 0;
 }
 
-/* Length in pages of the run from `i` on that has to change in the same way. */
-static uint64_t run_from(const uint8_t *have, const uint8_t *want, uint64_t i, uint64_t n)
+/* Is it the name that rte_eth_dma_zone_reserve() gives the memory of a queue? */
+static bool queue_of(const char *zone, uint16_t *port, uint16_t *queue)
 {
-	uint64_t run = 0;
-
-	while (i + run < n && have[i + run] == have[i] && want[i + run] == want[i])
-		run++;
-	return run;
+	return sscanf(zone, "eth_p%" SCNu16 "_q%" SCNu16 "_", port, queue) == 2;
 }
 
-/* Memzones go one by one, and a unit that owns its tables takes back only what was mapped by one
- * call: a page a call. */
-static int map_run(struct moat_tenant *t, struct moat_lane *lane, uint8_t *va, uint64_t len)
+static struct tenant_ring *ring_find(const struct moat_tenant *t, const struct rte_memzone *zone)
 {
-	uint64_t step = t->conf.unit->caps.owns_tables ? MOAT_PAGE_SIZE : len;
+	struct tenant_ring *r;
+
+	TAILQ_FOREACH (r, &t->rings, next)
+		if (r->zone == zone && !r->going)
+			return r;
+	return NULL;
+}
+
+/* --------------------------------------------------------------------------------- map and unmap */
+
+/* The lane of control calls. The tenant is locked. */
+static struct moat_lane *control_lane(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = tenant_lcore_control(t);
+
+	return lc != NULL ? lc->lane : NULL;
+}
+
+static int pages_unmap(struct moat_tenant *t, struct moat_lane *lane, uint8_t *va, uint64_t len)
+{
+	int rc = len != 0 ? tenant_unmap_wait(t, lane, va, len) : 0;
+
+	if (rc == 0)
+		memset(&t->page_prot[(va - t->va) >> MOAT_PAGE_SHIFT], 0, len >> MOAT_PAGE_SHIFT);
+	return rc != 0 ? rc : moat_lane_drain(lane);
+}
+
+/* In steps, each a map that can be taken back alone. All or nothing. */
+static int pages_map(struct moat_tenant *t, struct moat_lane *lane, uint8_t *va, uint64_t len,
+	uint64_t step)
+{
+	uint64_t at = 0, n;
+
+	for (; at < len; at += n) {
+		int rc;
+
+		n = RTE_MIN(len - at, step - ((uintptr_t)(va + at) & (step - 1)));
+		rc = tenant_map_wait(t, lane, va + at, n, MOAT_RW);
+		if (rc != 0) {
+			pages_unmap(t, lane, va, at);
+			return rc;
+		}
+		memset(&t->page_prot[(va + at - t->va) >> MOAT_PAGE_SHIFT], MOAT_RW,
+			n >> MOAT_PAGE_SHIFT);
+	}
+	return 0;
+}
+
+static int ring_map(struct moat_tenant *t, struct tenant_ring *r)
+{
+	struct moat_lane *lane = control_lane(t);
+	int rc = lane == NULL ? -ENOMEM : pages_map(t, lane, r->va, r->len, MOAT_2M_SIZE);
+
+	if (rc != 0)
+		return moat_error(rc, "tenant '%s': mapping ring '%s' of %zu bytes failed: %s", t->name,
+			r->zone->name, r->zone->len, strerror(-rc));
+	r->mapped = true;
+	return 0;
+}
+
+/* On return nothing reaches the ring; or, after an error, it is as it was. */
+static int ring_unmap(struct moat_tenant *t, struct tenant_ring *r)
+{
+	struct moat_lane *lane = control_lane(t);
+	char why[256];
+	int rc;
+
+	if (!r->mapped)
+		return 0;
+	rc = lane == NULL ? -ENOMEM : pages_unmap(t, lane, r->va, r->len);
+	if (rc == 0) {
+		r->mapped = false;
+		return 0;
+	}
+	snprintf(why, sizeof(why), "%s", moat_error_text());
+	/* Its memory must not serve anything else while the device may reach it. It stays what it is. */
+	if (lane != NULL && t->page_prot[(r->va - t->va) >> MOAT_PAGE_SHIFT] == 0)
+		r->mapped = pages_map(t, lane, r->va, r->len, MOAT_2M_SIZE) == 0;
+	return moat_error(rc, "tenant '%s': ring '%s' cannot be freed: %s%s", t->name, r->zone->name,
+		why, tenant_who_is_in(t));
+}
+
+/* ------------------------------------------------------------------------- a ring comes and goes */
+
+static bool queue_is_added(const struct moat_tenant *t, const struct tenant_ring *r)
+{
+	return tenant_queue_find(t, r->port, r->queue) != NULL;
+}
+
+int tenant_ring_add(struct moat_tenant *t, const struct rte_memzone *zone)
+{
+	struct tenant_ring *r;
 	int rc = 0;
 
-	for (uint64_t at = 0; at < len && rc == 0; at += step)
-		rc = tenant_map(t, lane, va + at, step, MOAT_RW);
+	tenant_lock(t);
+	r = ring_find(t, zone);
+	if (r == NULL && (((uintptr_t)zone->addr | zone->len) & MOAT_PAGE_MASK) != 0) {
+		rc = moat_error(-EINVAL,
+			"tenant '%s': memzone '%s' of %zu bytes at %p is not whole pages", t->name,
+			zone->name, zone->len, zone->addr);
+	} else if (r == NULL) {
+		r = calloc(1, sizeof(*r));
+		if (r == NULL) {
+			rc = moat_error(-ENOMEM, "tenant '%s': out of memory", t->name);
+		} else {
+			*r = (struct tenant_ring){ .zone = zone, .va = zone->addr, .len = zone->len };
+			r->of_queue = queue_of(zone->name, &r->port, &r->queue);
+			TAILQ_INSERT_TAIL(&t->rings, r, next);
+		}
+	}
+	if (rc == 0) {
+		r->left = false;
+		if (!r->mapped && (!r->of_queue || queue_is_added(t, r)))
+			rc = ring_map(t, r);
+		if (rc != 0) {
+			TAILQ_REMOVE(&t->rings, r, next);
+			free(r);
+		}
+	}
+	tenant_unlock(t);
 	return rc;
 }
 
-static int change(struct moat_tenant *t, struct moat_lane *lane, const uint8_t *want)
+int tenant_ring_free(struct moat_tenant *t, const struct rte_memzone *zone, moat_free_t dpdks)
 {
-	uint64_t n = t->heap_len >> MOAT_PAGE_SHIFT;
+	struct tenant_ring *r;
 	int rc = 0;
 
-	for (uint64_t i = 0, run; i < n && rc == 0; i += run) {
-		void *va = t->va + (i << MOAT_PAGE_SHIFT);
+	tenant_lock(t);
+	r = ring_find(t, zone);
+	if (r != NULL && !MOAT_MUTANT(RING_FREED_MAPPED))
+		rc = ring_unmap(t, r);
+	if (r != NULL) {
+		r->left = rc != 0;
+		r->going = rc == 0;
+	}
+	tenant_unlock(t);
+	if (rc != 0)
+		return rc;
+	rc = dpdks(zone);
+	if (r != NULL) {
+		tenant_lock(t);
+		TAILQ_REMOVE(&t->rings, r, next);
+		tenant_unlock(t);
+		free(r);
+	}
+	return rc;
+}
 
-		run = run_from(t->page_prot, want, i, n);
+int tenant_rings_free_left(struct moat_tenant *t)
+{
+	struct tenant_ring *r, *next;
+	int rc = 0;
+
+	for (r = TAILQ_FIRST(&t->rings); r != NULL && rc == 0; r = next) {
+		next = TAILQ_NEXT(r, next);
+		if (r->left && !r->going)
+			rc = moat_device_free(rte_memzone_free, r->zone);
+	}
+	return rc;
+}
+
+/* ----------------------------------------------------------------------------- adding a queue */
+
+struct heap_walk {
+	struct moat_tenant *t;
+	uint16_t port;
+	uint8_t *want; /* of each page of the heap: what the device may do */
+	int rc;
+};
+
+/* What is known of a memzone that moat did not see being reserved. */
+static void walk_unseen(struct heap_walk *w, const struct rte_memzone *zone)
+{
+	const uint8_t *from = RTE_PTR_ALIGN_CEIL(zone->addr, MOAT_PAGE_SIZE);
+	const uint8_t *end = RTE_PTR_ALIGN_FLOOR(RTE_PTR_ADD(zone->addr, zone->len), MOAT_PAGE_SIZE);
+	bool whole = from == zone->addr && end == RTE_PTR_ADD(zone->addr, zone->len);
+	uint16_t port, queue;
+
+	if (!whole && queue_of(zone->name, &port, &queue) && port == w->port) {
+		w->rc = moat_error(-EINVAL,
+			"tenant '%s': ring '%s' of %zu bytes shares pages with DPDK's bookkeeping, which a "
+			"device must not reach; link the program with libmoat before DPDK's libraries (as "
+			"pkg-config says), or have it carry libmoat_memzone.a, so that rings get pages "
+			"of their own",
+			w->t->name, zone->name, zone->len);
+		return;
+	}
+	if (!whole && !w->t->said_partial) {
+		w->t->said_partial = true;
+		TENANT_LOG(WARNING,
+			"tenant '%s': of memzone '%s' the device reaches only the pages that lie wholly "
+			"in it; moat did not see it being reserved (moat_device.h)",
+			w->t->name, zone->name);
+	}
+	for (; from < end; from += MOAT_PAGE_SIZE)
+		w->want[(from - w->t->va) >> MOAT_PAGE_SHIFT] = MOAT_RW;
+}
+
+static void walk_zone(const struct rte_memzone *zone, void *arg)
+{
+	struct heap_walk *w = arg;
+	const struct tenant_ring *r;
+
+	if (w->rc != 0 || !tenant_in_heap(w->t, zone->addr) ||
+		!tenant_zone_is_for_device(zone->name))
+		return;
+	TAILQ_FOREACH (r, &w->t->rings, next)
+		if (r->zone == zone)
+			return;
+	walk_unseen(w, zone);
+}
+
+/* Map and unmap page by page: of what was mapped in one piece no part could be taken back. */
+static int pages_follow(struct moat_tenant *t, const uint8_t *want)
+{
+	struct moat_lane *lane = control_lane(t);
+	int rc = lane != NULL ? 0 : -ENOMEM;
+
+	for (uint64_t i = 0; i < t->heap_len >> MOAT_PAGE_SHIFT && rc == 0; i++) {
+		uint8_t *va = t->va + (i << MOAT_PAGE_SHIFT);
+
 		if (t->page_prot[i] == want[i])
 			continue;
-		if (want[i] != 0)
-			rc = map_run(t, lane, va, run << MOAT_PAGE_SHIFT);
-		else
-			rc = tenant_unmap(t, lane, va, run << MOAT_PAGE_SHIFT);
+		if (want[i] != 0) {
+			rc = pages_map(t, lane, va, MOAT_PAGE_SIZE, MOAT_PAGE_SIZE);
+			continue;
+		}
+		rc = tenant_unmap_wait(t, lane, va, MOAT_PAGE_SIZE);
 		if (rc == 0)
-			memset(&t->page_prot[i], want[i], run);
+			t->page_prot[i] = 0;
 	}
 	return rc != 0 ? rc : moat_lane_drain(lane);
 }
 
-int tenant_rings_sync(struct moat_tenant *t)
+/* The tenant is locked. */
+int tenant_rings_sync(struct moat_tenant *t, uint16_t port)
 {
-	struct wanted w = { .t = t, .page = calloc(t->heap_len >> MOAT_PAGE_SHIFT, 1) };
-	struct tenant_lcore *lc = tenant_lcore(t);
-	int rc;
+	struct heap_walk w = { .t = t, .port = port };
+	struct tenant_ring *r;
+	int rc = 0;
 
-	if (w.page == NULL || lc == NULL) {
-		free(w.page);
+	w.want = calloc(t->heap_len >> MOAT_PAGE_SHIFT, 1);
+	if (w.want == NULL)
 		return moat_error(-ENOMEM, "tenant '%s': out of memory", t->name);
+	rte_memzone_walk(walk_zone, &w);
+	TAILQ_FOREACH (r, &t->rings, next) {
+		if (w.rc == 0 && !r->mapped && r->of_queue && !r->going && queue_is_added(t, r))
+			w.rc = ring_map(t, r);
+		if (r->mapped)
+			memset(&w.want[(r->va - t->va) >> MOAT_PAGE_SHIFT], MOAT_RW,
+				r->len >> MOAT_PAGE_SHIFT);
 	}
-	rte_memzone_walk(mark_memzone, &w);
-	pthread_mutex_lock(&t->lock);
-	rc = change(t, lc->lane, w.page);
-	pthread_mutex_unlock(&t->lock);
-	free(w.page);
-	if (rc != 0)
-		return moat_error(rc, "tenant '%s': mapping its rings failed: %s", t->name,
-			strerror(-rc));
-	return 0;
+	if (w.rc == 0) {
+		rc = pages_follow(t, w.want);
+		if (rc != 0)
+			w.rc = moat_error(rc, "tenant '%s': mapping its rings failed: %s", t->name,
+				strerror(-rc));
+	}
+	free(w.want);
+	return w.rc;
+}
+
+/* ------------------------------------------------------------------------------- what is there */
+
+struct first_zone {
+	const struct moat_tenant *t;
+	char name[RTE_MEMZONE_NAMESIZE];
+};
+
+static void walk_first(const struct rte_memzone *zone, void *arg)
+{
+	struct first_zone *first = arg;
+
+	if (first->name[0] == '\0' && tenant_in_heap(first->t, zone->addr))
+		snprintf(first->name, sizeof(first->name), "%s", zone->name);
+}
+
+int tenant_heap_busy(const struct moat_tenant *t)
+{
+	struct rte_malloc_socket_stats stats = { 0 };
+	struct first_zone first = { .t = t };
+
+	if (!t->heap || rte_malloc_get_socket_stats(t->socket, &stats) != 0 ||
+		stats.alloc_count == 0)
+		return 0;
+	rte_memzone_walk(walk_first, &first);
+	if (first.name[0] == '\0')
+		return moat_error(-EBUSY,
+			"tenant '%s': %u objects that rte_malloc_socket() gave are still in its memory; free "
+			"them first",
+			t->name, stats.alloc_count);
+	return moat_error(-EBUSY,
+		"tenant '%s': memzone '%s' is still in its memory; close the port (or free the memzone) "
+		"first",
+		t->name, first.name);
 }

@@ -7,11 +7,14 @@
 /* What the files of lib/tenant share, and drivers/mempool through moat_pool.h. */
 
 #include <pthread.h>
+#include <sys/queue.h>
 
 #include <rte_ethdev.h>
+#include <rte_log.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 
+#include "moat_device.h"
 #include "moat_memory.h"
 #include "moat_pool.h"
 #include "moat_tenant.h"
@@ -19,6 +22,10 @@
 #define TENANT_POOLS  8
 #define TENANT_QUEUES 256
 #define TENANT_SLOTS  (RTE_MAX_LCORE + 1) /* the last one is for threads that are no EAL lcore */
+
+extern int tenant_logtype;
+#define TENANT_LOG(level, fmt, ...) \
+	rte_log(RTE_LOG_##level, tenant_logtype, "moat: " fmt "\n", ##__VA_ARGS__)
 
 /* What one lcore holds of one tenant. Written by that lcore only. */
 struct tenant_lcore {
@@ -51,15 +58,19 @@ struct tenant_held {
 };
 
 struct tenant_queue {
-	struct moat_tenant *tenant;
+	struct moat_tenant *tenant; /* NULL: it is in queues.c's list of stranded ones */
+	TAILQ_ENTRY(tenant_queue) next; /* in that list */
 	uint16_t port;
 	uint16_t queue;
 	const struct rte_eth_rxtx_callback *rx;
 	const struct rte_eth_rxtx_callback *tx;
 	struct tenant_held *held; /* mode pipelined */
+	bool gone; /* the port was closed: its number may be another device's now */
 };
 
 struct moat_tenant {
+	TAILQ_ENTRY(moat_tenant) next; /* in tenants.c's list */
+	bool listed;
 	struct moat_tenant_conf conf;
 	char name[32];
 	struct moat_domain *domain;
@@ -81,7 +92,10 @@ struct moat_tenant {
 	unsigned int nr_pools;
 	struct tenant_queue *queues[TENANT_QUEUES];
 	unsigned int nr_queues;
-	pthread_mutex_t lock; /* control path, and the slot of threads that are no EAL lcore */
+	TAILQ_HEAD(, tenant_ring) rings; /* rings.c's */
+	bool said_partial;               /* a warning was logged, once */
+	/* Of the control path, and of the slot of threads that are not EAL lcores. Taken by tenant_lock(). */
+	pthread_mutex_t lock;
 	struct tenant_lcore *lcores[TENANT_SLOTS];
 };
 
@@ -108,6 +122,31 @@ static inline struct tenant_lcore *tenant_lcore(struct moat_tenant *t)
 	return likely(lc != NULL) ? lc : tenant_lcore_make(t, slot);
 }
 
+/* The part that control calls use, with its lane. The tenant is locked. NULL: out of memory or lanes. */
+static inline struct tenant_lcore *tenant_lcore_control(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = t->lcores[RTE_MAX_LCORE];
+
+	return lc != NULL ? lc : tenant_lcore_make(t, RTE_MAX_LCORE);
+}
+
+/* Lock the tenant. The holder may wait for a ticket, and the ticket for the calling lcore: so the caller
+ * keeps reporting quiescence meanwhile, and must hold no translation. */
+void tenant_lock(struct moat_tenant *t);
+static inline void tenant_unlock(struct moat_tenant *t)
+{
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* Does the address lie in the part of the memory that is DPDK's heap? */
+static inline bool tenant_in_heap(const struct moat_tenant *t, const void *va)
+{
+	return (uint64_t)((const uint8_t *)va - t->va) < t->heap_len;
+}
+
+/* For the end of an error's sentence: which lcores have entered, or "". Valid until the thread's next call. */
+const char *tenant_who_is_in(const struct moat_tenant *t);
+
 /*
  * Submit what is gathered. @return the ticket of all of it, submitted or still to be: the queue may be
  * full, and while the unit is so far behind that the lane almost is, what comes gathers on in one batch
@@ -130,9 +169,41 @@ void tenant_memory_destroy(struct moat_tenant *t);
 int tenant_map(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len,
 	enum moat_prot prot);
 int tenant_unmap(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len);
+/* The same for control paths: while the lane is full, wait for the unit. */
+int tenant_map_wait(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len,
+	enum moat_prot prot);
+int tenant_unmap_wait(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len);
 
-/* rings.c: map the memzones in the heap, unmap those that are gone. */
-int tenant_rings_sync(struct moat_tenant *t);
+/* tenants.c: all tenants of the process. Any thread. */
+void tenant_list_add(struct moat_tenant *t);
+void tenant_list_remove(struct moat_tenant *t);
+bool tenant_list_has(const char *name);
+/* NULL: none */
+struct moat_tenant *tenant_of_socket(int socket);
+struct moat_tenant *tenant_of_heap(const void *va);
+/* For each tenant, while none is destroyed. */
+void tenant_each(void (*call)(struct moat_tenant *t, void *arg), void *arg);
+
+/* device.c: do DPDK's libraries call moat's definitions of rte_memzone_reserve()? */
+bool tenant_sees_memzones(void);
+
+/* queues.c. The tenant is locked, or the calling lcore polls the queue. NULL: it has no such queue */
+struct tenant_queue *tenant_queue_find(const struct moat_tenant *t, uint16_t port, uint16_t queue);
+/* Free queues whose port is gone. The tenant is not locked. */
+void tenant_queues_forget_gone(struct moat_tenant *t);
+
+/* rings.c: which memzones of the heap the device reaches. */
+bool tenant_zone_is_for_device(const char *name);
+/* A memzone was reserved. @return 0; -EINVAL: it is not whole pages; -ENOMEM; the unit's error */
+int tenant_ring_add(struct moat_tenant *t, const struct rte_memzone *zone);
+/* See moat_device_free(). */
+int tenant_ring_free(struct moat_tenant *t, const struct rte_memzone *zone, moat_free_t dpdks);
+/* Free those that could not be freed when their owner did. */
+int tenant_rings_free_left(struct moat_tenant *t);
+/* A queue of `port` was added, or one was removed: map and unmap what changed. The tenant is locked. */
+int tenant_rings_sync(struct moat_tenant *t, uint16_t port);
+/* @return 0; -EBUSY: the heap holds something (moat_error_text() says what) */
+int tenant_heap_busy(const struct moat_tenant *t);
 
 /* pool_make.c */
 void tenant_pool_destroy(struct moat_pool *pool);

@@ -245,6 +245,68 @@ static void packets_in_pieces_go_out_in_one(void **state)
 	}
 }
 
+/* `pieces` mbufs of 20 bytes each. */
+static struct rte_mbuf *make_chain(struct rte_mempool *pool, unsigned int pieces)
+{
+	struct rte_mbuf *packet = NULL, *piece;
+
+	while (pieces-- != 0) {
+		piece = rte_pktmbuf_alloc(pool);
+		assert_non_null(piece);
+		memset(rte_pktmbuf_append(piece, 20), 0, 20);
+		if (packet != NULL)
+			assert_int_equal(rte_pktmbuf_chain(piece, packet), 0);
+		packet = piece;
+	}
+	return packet;
+}
+
+static void send_chains(struct fixture *f, uint16_t descs, unsigned int pieces)
+{
+	struct rte_mbuf *packets[BURST];
+
+	nic_start(f->port, 1, descs, f->pool, SOCKET_ID_ANY, NULL);
+	for (unsigned int turns = 0; turns < 50; turns++) {
+		for (unsigned int i = 0; i < BURST; i++)
+			packets[i] = make_chain(f->pool, pieces);
+		assert_int_equal(rte_eth_tx_burst(f->port, 0, packets, BURST), BURST);
+		assert_int_equal(wire_drain(&f->wire), BURST);
+	}
+	assert_int_equal(nic_xstat(f->port, "tx_ring_full"), 0);
+	rte_eth_dev_stop(f->port);
+}
+
+static void packets_in_pieces_are_all_taken_while_the_wire_takes_them(void **state)
+{
+	send_chains(*state, 512, 3);
+	send_chains(*state, 128, 7);
+	send_chains(*state, 64, 17); /* three fill the ring */
+}
+
+static void what_the_ring_has_no_room_for_is_counted(void **state)
+{
+	struct fixture *f = *state;
+	struct rte_mbuf *packet;
+	uint64_t refused = 0;
+	struct rte_eth_stats stats;
+
+	nic_start(f->port, 1, 64, f->pool, SOCKET_ID_ANY, NULL);
+	/* More pieces than the ring has descriptors: it never can be sent, and is not refused for ever. */
+	packet = make_chain(f->pool, 65);
+	assert_int_equal(rte_eth_tx_burst(f->port, 0, &packet, 1), 1);
+	assert_int_equal(rte_eth_stats_get(f->port, &stats), 0);
+	assert_int_equal(stats.oerrors, 1);
+	for (unsigned int i = 0; i < 1500 && refused < 3; i++) { /* the wire has 1023 places */
+		packet = make_chain(f->pool, 2);
+		if (rte_eth_tx_burst(f->port, 0, &packet, 1) == 1)
+			continue;
+		rte_pktmbuf_free(packet);
+		refused++;
+	}
+	assert_int_equal(refused, 3);
+	assert_int_equal(nic_xstat(f->port, "tx_ring_full"), 3);
+}
+
 static uint32_t take_numbered(struct fixture *f, uint32_t n)
 {
 	uint8_t frame[100];
@@ -536,6 +598,8 @@ int main(void)
 		TEST(jumbo_frames_want_scatter_or_large_buffers),
 		TEST(packets_go_out_whole_and_in_order),
 		TEST(packets_in_pieces_go_out_in_one),
+		TEST(packets_in_pieces_are_all_taken_while_the_wire_takes_them),
+		TEST(what_the_ring_has_no_room_for_is_counted),
 		TEST(a_full_wire_holds_packets_back_and_loses_none),
 		TEST(completed_packets_are_freed_at_the_threshold_or_when_asked),
 		TEST(counters_add_up_and_reset),

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* What an lcore holds of a tenant: it enters, polls, goes offline for a while, leaves. */
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_launch.h>
+#include <rte_lcore.h>
+
+#include "tenant_impl.h"
+
+/* Of the slot of threads that are not lcores, and of an lcore that has left: nothing is measured. */
+static struct moat_cost_watch no_watch;
+
+void tenant_lock(struct moat_tenant *t)
+{
+	while (pthread_mutex_trylock(&t->lock) != 0) {
+		moat_lanes_quiescent();
+		sched_yield();
+	}
+}
+
+struct tenant_lcore *tenant_lcore_make(struct moat_tenant *t, unsigned int slot)
+{
+	struct tenant_lcore *lc = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*lc));
+
+	if (lc == NULL)
+		return NULL;
+	memset(lc, 0, sizeof(*lc));
+	lc->watch = slot == RTE_MAX_LCORE ? &no_watch : &RTE_PER_LCORE(moat_cost_watch);
+	lc->cost.per_burst = calloc(1, sizeof(*lc->cost.per_burst));
+	lc->lane = lc->cost.per_burst != NULL ? moat_lane_open(t->domain) : NULL;
+	if (lc->lane == NULL) {
+		free(lc->cost.per_burst);
+		free(lc);
+		return NULL;
+	}
+	/* Release: a report on another thread that finds the pointer finds what it points to. */
+	__atomic_store_n(&t->lcores[slot], lc, __ATOMIC_RELEASE);
+	return lc;
+}
+
+/* ------------------------------------------------------------------------------ enter and leave */
+
+int moat_tenant_lcore_enter(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc;
+
+	if (t == NULL)
+		return moat_error(-EINVAL, "moat_tenant_lcore_enter(): the tenant is NULL");
+	if (rte_lcore_id() >= RTE_MAX_LCORE)
+		return moat_error(-EINVAL,
+			"tenant '%s': only an EAL lcore can poll, and the calling thread is not one; call "
+			"rte_thread_register() in it first",
+			t->name);
+	lc = t->lcores[tenant_slot()];
+	if (lc != NULL && lc->entered)
+		return moat_error(-EALREADY, "tenant '%s': lcore %u has entered already", t->name,
+			rte_lcore_id());
+	if (lc == NULL)
+		lc = tenant_lcore_make(t, tenant_slot());
+	if (lc == NULL)
+		return -ENOMEM;
+	lc->watch = &RTE_PER_LCORE(moat_cost_watch);
+	lc->entered = true;
+	moat_lane_online(lc->lane);
+	return 0;
+}
+
+/* The calling lcore's part, if it has entered. */
+static struct tenant_lcore *entered(struct moat_tenant *t, const char *call)
+{
+	struct tenant_lcore *lc = t != NULL ? t->lcores[tenant_slot()] : NULL;
+
+	if (t == NULL)
+		moat_error(-EINVAL, "%s(): the tenant is NULL", call);
+	else if (lc == NULL || !lc->entered)
+		moat_error(-EINVAL, "tenant '%s': %s(): this lcore has not entered", t->name, call);
+	else
+		return lc;
+	return NULL;
+}
+
+int moat_tenant_lcore_leave(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = entered(t, "moat_tenant_lcore_leave");
+	char why[256];
+	int rc;
+
+	if (lc == NULL)
+		return -EINVAL;
+	rc = moat_lane_drain(lc->lane);
+	if (rc != 0)
+		snprintf(why, sizeof(why), "%s", moat_error_text());
+	for (unsigned int i = 0; i < t->nr_pools; i++) {
+		moat_pool_release(t->pools[i], lc->lane->done);
+		moat_pool_leave(t->pools[i]);
+	}
+	lc->entered = false;
+	lc->watch = &no_watch;
+	moat_lane_offline(lc->lane);
+	if (rc != 0)
+		return moat_error(rc, "tenant '%s': lcore %u has left, but %s%s", t->name,
+			rte_lcore_id(), why, tenant_who_is_in(t));
+	return 0;
+}
+
+int moat_tenant_offline(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = entered(t, "moat_tenant_offline");
+
+	if (lc == NULL)
+		return -EINVAL;
+	moat_lane_offline(lc->lane);
+	return 0;
+}
+
+int moat_tenant_online(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = entered(t, "moat_tenant_online");
+
+	if (lc == NULL)
+		return -EINVAL;
+	moat_lane_online(lc->lane);
+	return 0;
+}
+
+const char *tenant_who_is_in(const struct moat_tenant *t)
+{
+	static __thread char text[128];
+	int at = 0;
+
+	text[0] = '\0';
+	for (unsigned int i = 0; i < RTE_MAX_LCORE && at < (int)sizeof(text) - 32; i++) {
+		const struct tenant_lcore *lc = __atomic_load_n(&t->lcores[i], __ATOMIC_ACQUIRE);
+
+		if (lc == NULL || !lc->entered)
+			continue;
+		at += snprintf(text + at, sizeof(text) - (size_t)at, "%s %u%s",
+			at == 0 ? "; has entered: lcore" : ",", i,
+			rte_lcore_is_enabled(i) && i != rte_get_main_lcore() &&
+					rte_eal_get_lcore_state(i) == WAIT
+				? " (its function has ended)"
+				: "");
+	}
+	return text;
+}
+
+/* -------------------------------------------------------------------------------------- polling */
+
+void moat_tenant_poll(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = tenant_lcore(t);
+	struct moat_lane *lane = lc->lane;
+	moat_ticket_t before = lane->done;
+
+	if (t->conf.mode == MOAT_DEFERRED)
+		tenant_deferred_flush(t, lc, rte_rdtsc());
+	else
+		tenant_flush(lane); /* what a full queue refused earlier */
+	if (moat_lane_poll(lane) != before)
+		for (unsigned int i = 0; i < t->nr_pools; i++)
+			moat_pool_release(t->pools[i], lane->done);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
+}
+
+struct moat_lane *moat_tenant_lane(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = t->lcores[tenant_slot()];
+
+	return lc != NULL ? lc->lane : NULL;
+}
+
+struct moat_cost *moat_tenant_cost(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = tenant_lcore(t);
+
+	return lc != NULL ? &lc->cost : NULL;
+}

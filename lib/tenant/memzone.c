@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * DPDK's reservations of memzones and their end, with moat's question before them: does the memzone lie in
+ * a tenant's heap, or is a tenant's device being probed? (moat_device.h says why.) DPDK has no hook for that,
+ * so libmoat defines DPDK's functions itself. A library's call goes to the first definition in the order in
+ * which the program was linked; libmoat must come before DPDK's libraries, which is what
+ * `pkg-config --libs moat` says. A program that is linked in another order carries these definitions itself
+ * (drivers/memzone). moat_tenant_create() tries which definitions are called and logs a warning when they
+ * are DPDK's.
+ */
+
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include <rte_common.h>
+#include <rte_debug.h>
+#include <rte_memzone.h>
+
+#include "moat_device.h"
+
+/* The next definition behind this file's: DPDK's, or libmoat's where the program carries drivers/memzone. */
+static void *next_definition(const char *name)
+{
+	void *function = dlsym(RTLD_NEXT, name);
+
+	if (function == NULL)
+		rte_panic("no %s() in DPDK's libraries\n", name);
+	return function;
+}
+
+/* Any thread may be the first to ask; each stores the same value. */
+static moat_reserve_t next_reserve(void)
+{
+	static _Atomic(moat_reserve_t) reserve;
+
+	if (reserve == NULL)
+		reserve = (moat_reserve_t)next_definition("rte_memzone_reserve_bounded");
+	return reserve;
+}
+
+const struct rte_memzone *rte_memzone_reserve_bounded(const char *name, size_t len, int socket_id,
+	unsigned int flags, unsigned int align, unsigned int bound)
+{
+	return moat_device_reserve(next_reserve(), name, len, socket_id, flags, align, bound);
+}
+
+const struct rte_memzone *rte_memzone_reserve_aligned(const char *name, size_t len, int socket_id,
+	unsigned int flags, unsigned int align)
+{
+	return moat_device_reserve(next_reserve(), name, len, socket_id, flags, align, 0);
+}
+
+const struct rte_memzone *rte_memzone_reserve(const char *name, size_t len, int socket_id,
+	unsigned int flags)
+{
+	return moat_device_reserve(next_reserve(), name, len, socket_id, flags, RTE_CACHE_LINE_SIZE,
+		0);
+}
+
+int rte_memzone_free(const struct rte_memzone *mz)
+{
+	static _Atomic(moat_free_t) next; /* as in next_reserve() */
+
+	if (next == NULL)
+		next = (moat_free_t)next_definition("rte_memzone_free");
+	return moat_device_free(next, mz);
+}

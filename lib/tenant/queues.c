@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* A port's queues in a tenant: may this one be, its callbacks, and what becomes of it when its port goes. */
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_memzone.h>
+
+#include "tenant_impl.h"
+
+struct tenant_queue *tenant_queue_find(const struct moat_tenant *t, uint16_t port, uint16_t queue)
+{
+	for (unsigned int i = 0; i < t->nr_queues; i++)
+		if (t->queues[i]->port == port && t->queues[i]->queue == queue && !t->queues[i]->gone)
+			return t->queues[i];
+	return NULL;
+}
+
+/* ---------------------------------------------------------------------------- may the queue be? */
+
+struct ring_walk {
+	const struct moat_tenant *t;
+	char prefix[32];
+	char outside[RTE_MEMZONE_NAMESIZE]; /* the first ring that the tenant's device does not reach */
+};
+
+static void walk_ring(const struct rte_memzone *zone, void *arg)
+{
+	struct ring_walk *w = arg;
+
+	if (w->outside[0] == '\0' && strncmp(zone->name, w->prefix, strlen(w->prefix)) == 0 &&
+		!tenant_in_heap(w->t, zone->addr))
+		snprintf(w->outside, sizeof(w->outside), "%s", zone->name);
+}
+
+static int check_rings(const struct moat_tenant *t, uint16_t port, uint16_t queue)
+{
+	struct ring_walk w = { .t = t };
+
+	/* The name that rte_eth_dma_zone_reserve() gives. */
+	snprintf(w.prefix, sizeof(w.prefix), "eth_p%u_q%u_", port, queue);
+	rte_memzone_walk(walk_ring, &w);
+	if (w.outside[0] == '\0')
+		return 0;
+	return moat_error(-EINVAL,
+		"tenant '%s': ring '%s' of port %u, queue %u is not in the tenant's memory, so that its "
+		"device cannot reach it; give moat_tenant_socket() to rte_eth_rx_queue_setup() and "
+		"rte_eth_tx_queue_setup()",
+		t->name, w.outside, port, queue);
+}
+
+static bool has_pool(const struct moat_tenant *t, const struct rte_mempool *mp)
+{
+	for (unsigned int i = 0; i < t->nr_pools; i++)
+		if (t->pools[i]->mp == mp)
+			return true;
+	return false;
+}
+
+static int check_pool(const struct moat_tenant *t, uint16_t port, uint16_t queue)
+{
+	struct rte_eth_rxq_info info = { .mp = NULL };
+
+	/* A driver that does not say, or several pools (mp is NULL): nothing to compare. */
+	if (rte_eth_rx_queue_info_get(port, queue, &info) != 0 || info.mp == NULL ||
+		has_pool(t, info.mp))
+		return 0;
+	return moat_error(-EINVAL,
+		"tenant '%s': queue %u of port %u receives into pool '%s', which is not one of the "
+		"tenant's; give rte_eth_rx_queue_setup() a pool that moat_tenant_pool() made",
+		t->name, queue, port, info.mp->name);
+}
+
+static int check(const struct moat_tenant *t, uint16_t port, uint16_t queue)
+{
+	struct rte_eth_dev_info info;
+	int rc;
+
+	if (!rte_eth_dev_is_valid_port(port))
+		return moat_error(-ENODEV,
+			"tenant '%s': port %u does not exist; probe its device first", t->name,
+			port);
+	rc = rte_eth_dev_info_get(port, &info);
+	if (rc != 0)
+		return moat_error(rc, "tenant '%s': port %u does not say what it has: %s", t->name,
+			port, rte_strerror(-rc));
+	if (queue >= info.nb_rx_queues || queue >= info.nb_tx_queues)
+		return moat_error(-EINVAL,
+			"tenant '%s': port %u has no queue %u (%u receive and %u transmit queues are "
+			"configured); ask rte_eth_dev_configure() for it first",
+			t->name, port, queue, info.nb_rx_queues, info.nb_tx_queues);
+	rc = check_rings(t, port, queue);
+	return rc == 0 ? check_pool(t, port, queue) : rc;
+}
+
+/* ------------------------------------------------------------------------------ the port goes */
+
+/*
+ * Queues whose callbacks could not be taken off a port that goes, because its driver had forgotten its
+ * queues before. DPDK runs them for the port number's next user. They find no tenant and hand on what they
+ * get. They are never freed.
+ */
+static struct {
+	pthread_mutex_t lock;
+	TAILQ_HEAD(, tenant_queue) list;
+} stranded = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = TAILQ_HEAD_INITIALIZER(stranded.list) };
+
+static bool callbacks_remove(struct tenant_queue *q)
+{
+	bool rx = q->rx == NULL || rte_eth_remove_rx_callback(q->port, q->queue, q->rx) == 0;
+	bool tx = q->tx == NULL || rte_eth_remove_tx_callback(q->port, q->queue, q->tx) == 0;
+
+	if (rx)
+		q->rx = NULL;
+	if (tx)
+		q->tx = NULL;
+	return rx && tx;
+}
+
+static void port_goes(struct moat_tenant *t, void *arg)
+{
+	uint16_t port = *(const uint16_t *)arg;
+
+	tenant_lock(t);
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		if (t->queues[i]->port != port || t->queues[i]->gone)
+			continue;
+		t->queues[i]->gone = true;
+		callbacks_remove(t->queues[i]);
+	}
+	tenant_unlock(t);
+}
+
+static int on_destroy(uint16_t port, enum rte_eth_event_type event, void *arg, void *ret)
+{
+	tenant_each(port_goes, &port);
+	return 0;
+}
+
+/* Once; the callback stays. */
+static void watch_ports(void)
+{
+	static atomic_flag registered = ATOMIC_FLAG_INIT;
+
+	if (!atomic_flag_test_and_set(&registered))
+		rte_eth_dev_callback_register(RTE_ETH_ALL, RTE_ETH_EVENT_DESTROY, on_destroy, NULL);
+}
+
+/* ------------------------------------------------------------------------------ add and remove */
+
+/* What mode pipelined still holds is freed with it. The tenant is not locked if there can be any. */
+static void queue_free(struct tenant_queue *q)
+{
+	tenant_held_destroy(q->held);
+	q->held = NULL;
+	if (q->gone ? q->rx == NULL && q->tx == NULL : callbacks_remove(q)) {
+		free(q);
+		return;
+	}
+	q->tenant = NULL; /* what its callbacks look at first */
+	pthread_mutex_lock(&stranded.lock);
+	TAILQ_INSERT_TAIL(&stranded.list, q, next);
+	pthread_mutex_unlock(&stranded.lock);
+}
+
+/* Callbacks of an earlier user of the port's number go as soon as the driver knows the queue again. */
+static void unstrand(uint16_t port, uint16_t queue)
+{
+	struct tenant_queue *q, *next;
+
+	pthread_mutex_lock(&stranded.lock);
+	for (q = TAILQ_FIRST(&stranded.list); q != NULL; q = next) {
+		next = TAILQ_NEXT(q, next);
+		if (q->port != port || q->queue != queue || !callbacks_remove(q))
+			continue;
+		TAILQ_REMOVE(&stranded.list, q, next);
+		free(q);
+	}
+	pthread_mutex_unlock(&stranded.lock);
+}
+
+/* Take the first queue out of the tenant's list for which `is_it` says so. NULL: none */
+static struct tenant_queue *queue_take(struct moat_tenant *t,
+	bool (*is_it)(const struct tenant_queue *q, uint16_t port, uint16_t queue), uint16_t port,
+	uint16_t queue)
+{
+	struct tenant_queue *q = NULL;
+
+	for (unsigned int i = 0; i < t->nr_queues && q == NULL; i++) {
+		if (!is_it(t->queues[i], port, queue))
+			continue;
+		q = t->queues[i];
+		t->queues[i] = t->queues[--t->nr_queues];
+	}
+	return q;
+}
+
+static bool is_here(const struct tenant_queue *q, uint16_t port, uint16_t queue)
+{
+	return !q->gone && q->port == port && q->queue == queue;
+}
+
+static bool was_here(const struct tenant_queue *q, uint16_t port, uint16_t queue)
+{
+	return q->gone && q->port == port && q->queue == queue;
+}
+
+static bool is_gone(const struct tenant_queue *q, uint16_t port, uint16_t queue)
+{
+	return q->gone;
+}
+
+void tenant_queues_forget_gone(struct moat_tenant *t)
+{
+	struct tenant_queue *q;
+
+	do {
+		tenant_lock(t);
+		q = queue_take(t, is_gone, 0, 0);
+		tenant_unlock(t);
+		if (q != NULL)
+			queue_free(q);
+	} while (q != NULL);
+}
+
+static struct tenant_queue *queue_make(struct moat_tenant *t, uint16_t port, uint16_t queue)
+{
+	rte_rx_callback_fn rx = tenant_rx_callback(t);
+	rte_tx_callback_fn tx = tenant_tx_callback(t);
+	struct tenant_queue *q = calloc(1, sizeof(*q));
+	bool ok = true;
+
+	if (q == NULL)
+		return NULL;
+	*q = (struct tenant_queue){ .tenant = t, .port = port, .queue = queue };
+	if (t->conf.mode == MOAT_PIPELINED)
+		ok = (q->held = tenant_held_create()) != NULL;
+	rte_errno = ENOMEM;
+	if (ok && rx != NULL)
+		ok = (q->rx = rte_eth_add_rx_callback(port, queue, rx, q)) != NULL;
+	if (ok && tx != NULL)
+		ok = (q->tx = rte_eth_add_tx_callback(port, queue, tx, q)) != NULL;
+	if (ok)
+		return q;
+	moat_error(-rte_errno, "queue %u of port %u takes no callbacks: %s", queue, port,
+		rte_strerror(rte_errno));
+	queue_free(q);
+	return NULL;
+}
+
+static int queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
+{
+	struct tenant_queue *q;
+	int rc;
+
+	if (tenant_queue_find(t, port, queue) != NULL)
+		return moat_error(-EEXIST, "tenant '%s' has queue %u of port %u already", t->name,
+			queue, port);
+	rc = check(t, port, queue);
+	if (rc != 0)
+		return rc;
+	if (t->nr_queues == TENANT_QUEUES)
+		return moat_error(-ENOSPC, "tenant '%s' has %u queues, no more fit", t->name,
+			TENANT_QUEUES);
+	unstrand(port, queue);
+	q = queue_make(t, port, queue);
+	if (q == NULL)
+		return -rte_errno;
+	/* The callbacks first: a queue whose rings are mapped protects its buffers. */
+	t->queues[t->nr_queues++] = q;
+	rc = tenant_rings_sync(t, port);
+	if (rc != 0) {
+		t->nr_queues--;
+		queue_free(q);
+	}
+	return rc;
+}
+
+int moat_tenant_queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
+{
+	int rc;
+
+	if (t == NULL)
+		return moat_error(-EINVAL, "moat_tenant_queue_add(): the tenant is NULL");
+	watch_ports();
+	tenant_queues_forget_gone(t);
+	tenant_lock(t);
+	rc = queue_add(t, port, queue);
+	tenant_unlock(t);
+	return rc;
+}
+
+int moat_tenant_queue_remove(struct moat_tenant *t, uint16_t port, uint16_t queue)
+{
+	struct tenant_queue *q;
+	int rc;
+
+	if (t == NULL)
+		return moat_error(-EINVAL, "moat_tenant_queue_remove(): the tenant is NULL");
+	tenant_lock(t);
+	q = queue_take(t, is_here, port, queue);
+	if (q == NULL) /* its port was closed before */
+		q = queue_take(t, was_here, port, queue);
+	tenant_unlock(t);
+	if (q == NULL)
+		return moat_error(-ENOENT, "tenant '%s' has no queue %u of port %u", t->name, queue,
+			port);
+	queue_free(q); /* not locked: buffers go back to their pool, which may lock */
+	tenant_lock(t);
+	rc = tenant_rings_sync(t, port);
+	tenant_unlock(t);
+	return rc;
+}
+
+uint16_t moat_tenant_held(struct moat_tenant *t, uint16_t port, uint16_t queue,
+	struct rte_mbuf *pkts[], uint16_t max)
+{
+	struct tenant_queue *q = tenant_queue_find(t, port, queue);
+
+	return q == NULL ? 0 : tenant_held_get(q, pkts, max);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* What a tenant counted, summed over its lcores. */
+
+#include <string.h>
+
+#include "tenant_impl.h"
+
+void moat_tenant_bursts(struct moat_tenant *t, enum moat_stage stage, struct moat_hist *hist)
+{
+	memset(hist, 0, sizeof(*hist));
+	for (unsigned int i = 0; i < TENANT_SLOTS; i++) {
+		/* Acquire: as in moat_tenant_stats(). */
+		const struct tenant_lcore *lc = __atomic_load_n(&t->lcores[i], __ATOMIC_ACQUIRE);
+
+		if (lc != NULL)
+			moat_hist_merge(hist, &lc->cost.per_burst->hist[stage]);
+	}
+}
+
+void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
+{
+	uint64_t longest = 0;
+
+	memset(stats, 0, sizeof(*stats));
+	tenant_lock(t); /* a queue or a pool may be added or removed by another thread */
+	for (unsigned int i = 0; i < TENANT_SLOTS; i++) {
+		/* Acquire: pairs with tenant_lcore_make(). The counters are read as they are. */
+		struct tenant_lcore *lc = __atomic_load_n(&t->lcores[i], __ATOMIC_ACQUIRE);
+		const uint64_t *lane;
+
+		if (lc == NULL)
+			continue;
+		moat_cost_add(&stats->cost, &lc->cost);
+		lane = (const uint64_t *)&lc->lane->stats;
+		for (unsigned int k = 0; k < sizeof(stats->lane) / sizeof(*lane); k++)
+			((uint64_t *)&stats->lane)[k] +=
+				__atomic_load_n(&lane[k], __ATOMIC_RELAXED);
+		longest = RTE_MAX(longest, lc->lane->stats.exposed_max);
+		stats->iotlb_hits += lc->lane->iotlb.hits;
+		stats->iotlb_misses += lc->lane->iotlb.misses;
+		stats->iotlb_faults += lc->lane->iotlb.faults;
+		stats->verify_failed += lc->verify_failed;
+		stats->waits += lc->waits;
+		stats->starved += lc->starved;
+		stats->map_failed += lc->map_failed;
+		stats->overrun += lc->overrun;
+		stats->lost += lc->lost;
+		stats->copied += lc->copied;
+		stats->delay_max = RTE_MAX(stats->delay_max, lc->delay_max);
+	}
+	for (unsigned int i = 0; i < t->nr_queues; i++)
+		stats->held += tenant_held_count(t->queues[i]->held);
+	for (unsigned int i = 0; i < t->nr_pools; i++)
+		stats->quarantined += moat_pool_quarantined(t->pools[i]);
+	tenant_unlock(t);
+	stats->lane.exposed_max = longest;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* All tenants of the process, and which of them a memzone belongs to. */
+
+#include <string.h>
+
+#include "tenant_impl.h"
+
+static struct {
+	pthread_mutex_t lock; /* of the list; a tenant is locked while it is held, never the other way round */
+	TAILQ_HEAD(, moat_tenant) list;
+} tenants = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = TAILQ_HEAD_INITIALIZER(tenants.list) };
+
+void tenant_list_add(struct moat_tenant *t)
+{
+	pthread_mutex_lock(&tenants.lock);
+	TAILQ_INSERT_TAIL(&tenants.list, t, next);
+	t->listed = true;
+	pthread_mutex_unlock(&tenants.lock);
+}
+
+void tenant_list_remove(struct moat_tenant *t)
+{
+	pthread_mutex_lock(&tenants.lock);
+	if (t->listed)
+		TAILQ_REMOVE(&tenants.list, t, next);
+	t->listed = false;
+	pthread_mutex_unlock(&tenants.lock);
+}
+
+bool tenant_list_has(const char *name)
+{
+	struct moat_tenant *t;
+
+	pthread_mutex_lock(&tenants.lock);
+	TAILQ_FOREACH (t, &tenants.list, next)
+		if (strcmp(t->name, name) == 0)
+			break;
+	pthread_mutex_unlock(&tenants.lock);
+	return t != NULL;
+}
+
+void tenant_each(void (*call)(struct moat_tenant *t, void *arg), void *arg)
+{
+	struct moat_tenant *t;
+
+	pthread_mutex_lock(&tenants.lock);
+	TAILQ_FOREACH (t, &tenants.list, next)
+		call(t, arg);
+	pthread_mutex_unlock(&tenants.lock);
+}
+
+struct moat_tenant *tenant_of_socket(int socket)
+{
+	struct moat_tenant *t;
+
+	pthread_mutex_lock(&tenants.lock);
+	TAILQ_FOREACH (t, &tenants.list, next)
+		if (t->socket == socket)
+			break;
+	pthread_mutex_unlock(&tenants.lock);
+	return t;
+}
+
+struct moat_tenant *tenant_of_heap(const void *va)
+{
+	struct moat_tenant *t;
+
+	pthread_mutex_lock(&tenants.lock);
+	TAILQ_FOREACH (t, &tenants.list, next)
+		if (tenant_in_heap(t, va))
+			break;
+	pthread_mutex_unlock(&tenants.lock);
+	return t;
+}

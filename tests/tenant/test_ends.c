@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * Beginnings that are wrong, each refused where it is made and in words; and ends in any order. See rig.h.
+ */
+
+#include <pthread.h>
+
+#include <rte_memzone.h>
+
+#include "rig.h"
+
+static struct rig *open_mode(enum moat_mode mode)
+{
+	struct moat_tenant_conf conf = rig_conf("red", mode);
+
+	return rig_open(&conf, UNIT_ADVERSARY, 512);
+}
+
+static void refused(int rc, int expected, const char *words)
+{
+	assert_int_equal(rc, expected);
+	if (strstr(moat_error_text(), words) == NULL)
+		fail_msg("'%s' is not in '%s'", words, moat_error_text());
+}
+
+/* -------------------------------------------------------------------------------- configurations */
+
+static void a_configuration_that_cannot_be_is_refused_in_words(void **state)
+{
+	struct rig *r = open_mode(MOAT_STATIC);
+	struct moat_tenant_conf conf = rig_conf("blue", MOAT_STATIC), c;
+	struct moat_tenant *t;
+
+	conf.unit = r->unit;
+	conf.memory = 8 * 1048576;
+	refused(moat_tenant_create(NULL, &t), -EINVAL, "the configuration is NULL");
+	refused(moat_tenant_create(&conf, NULL), -EINVAL, "no place to store the tenant");
+	c = conf;
+	c.name = NULL;
+	refused(moat_tenant_create(&c, &t), -EINVAL, "the tenant has no name");
+	c.name = "";
+	refused(moat_tenant_create(&c, &t), -EINVAL, "the tenant has no name");
+	c.name = "a name that is longer than what a heap can have";
+	refused(moat_tenant_create(&c, &t), -EINVAL, "31 are the most");
+	c.name = "red";
+	refused(moat_tenant_create(&c, &t), -EEXIST, "tenant 'red' exists already");
+	c = conf;
+	c.unit = NULL;
+	refused(moat_tenant_create(&c, &t), -EINVAL, "tenant 'blue' has no unit");
+	c = conf;
+	c.mode = (enum moat_mode)77;
+	refused(moat_tenant_create(&c, &t), -EINVAL, "mode 77 does not exist; 0 (static) to 4 (copy) do");
+	c.mode = (enum moat_mode)-1;
+	refused(moat_tenant_create(&c, &t), -EINVAL, "mode -1 does not exist");
+	refused(moat_tenant_destroy(NULL), -EINVAL, "is NULL");
+	refused(moat_tenant_queue_add(NULL, 0, 0), -EINVAL, "is NULL");
+	refused(moat_tenant_lcore_enter(NULL), -EINVAL, "is NULL");
+	refused(moat_tenant_lcore_leave(NULL), -EINVAL, "is NULL");
+	rig_close(r);
+}
+
+static void a_zeroed_configuration_verifies_and_has_superpages(void **state)
+{
+	struct moat_tenant_conf conf = { .name = "red", .iova_base = BASE };
+	struct rig *r = rig_open(&conf, UNIT_ADVERSARY, 512);
+	struct rte_mbuf *m, *got[4];
+	struct moat_pt_leaf leaf;
+
+	rig_refill(r, &m, 1);
+	assert_int_equal(moat_pt_walk(moat_tenant_domain(r->tenant)->pt, BASE + 2 * MOAT_2M_SIZE, &leaf),
+		0);
+	assert_int_equal(leaf.size, MOAT_2M_SIZE);
+	/* What the device returns without having had the right to write it is dropped. */
+	m->buf_iova = BASE + (UINT64_C(1) << 32);
+	rig_arrive(r, 0, &m, 1);
+	assert_int_equal(rte_eth_rx_burst(r->port, 0, got, 4), 0);
+	assert_int_equal(rig_stats(r).verify_failed, 1);
+	rig_close(r);
+}
+
+static void leaves_of_4_kib_and_no_verification_must_be_asked_for(void **state)
+{
+	struct moat_tenant_conf conf = { .name = "red",
+		.iova_base = BASE,
+		.leaf_sizes = MOAT_LEAF_4K,
+		.verify = MOAT_VERIFY_OFF };
+	struct rig *r = rig_open(&conf, UNIT_ADVERSARY, 512);
+	struct rte_mbuf *m, *got[4];
+	struct moat_pt_leaf leaf;
+
+	assert_int_equal(moat_pt_walk(moat_tenant_domain(r->tenant)->pt, BASE + 2 * MOAT_2M_SIZE, &leaf),
+		0);
+	assert_int_equal(leaf.size, MOAT_PAGE_SIZE);
+	rig_refill(r, &m, 1);
+	rig_arrive(r, 0, &m, 1);
+	assert_int_equal(rte_eth_rx_burst(r->port, 0, got, 4), 1);
+	rte_pktmbuf_free(got[0]);
+	rig_close(r);
+}
+
+/* ------------------------------------------------------------------------------------- queues */
+
+static void a_queue_that_cannot_be_is_refused_in_words(void **state)
+{
+	struct rig *r = open_mode(MOAT_STATIC);
+	const struct rte_memzone *ring;
+	struct rte_mempool *other;
+	char name[32];
+
+	refused(moat_tenant_queue_add(r->tenant, 17, 0), -ENODEV, "port 17 does not exist");
+	refused(moat_tenant_queue_add(r->tenant, r->port, 9), -EINVAL,
+		"has no queue 9 (2 receive and 2 transmit queues are configured)");
+	refused(moat_tenant_queue_add(r->tenant, r->port, 1), -EEXIST, "already");
+	must(moat_tenant_queue_remove(r->tenant, r->port, 1));
+	refused(moat_tenant_queue_remove(r->tenant, r->port, 1), -ENOENT, "has no queue 1");
+	snprintf(name, sizeof(name), "eth_p%u_q1_rx_ring", r->port);
+	ring = rte_memzone_reserve(name, 4096, SOCKET_ID_ANY, RTE_MEMZONE_IOVA_CONTIG);
+	refused(moat_tenant_queue_add(r->tenant, r->port, 1), -EINVAL,
+		"is not in the tenant's memory, so that its device cannot reach it; give "
+		"moat_tenant_socket()");
+	rte_memzone_free(ring);
+	must(moat_tenant_queue_add(r->tenant, r->port, 1));
+	other = rte_pktmbuf_pool_create("other", 63, 0, 0, 2176, SOCKET_ID_ANY);
+	assert_non_null(other);
+	rte_mempool_free(other);
+	rig_close(r);
+}
+
+/* ------------------------------------------------------------------------------------ lcores */
+
+static void *enter_from_a_plain_thread(void *arg)
+{
+	return (void *)(intptr_t)moat_tenant_lcore_enter(arg);
+}
+
+static void *be_an_lcore(void *arg)
+{
+	struct rig *r = arg;
+	struct rte_mbuf *m[4];
+
+	must(rte_thread_register());
+	must(moat_tenant_lcore_enter(r->tenant));
+	for (int i = 0; i < 1000; i++) {
+		rig_refill(r, m, 4);
+		rte_pktmbuf_free_bulk(m, 4);
+		moat_tenant_poll(r->tenant);
+	}
+	must(moat_tenant_offline(r->tenant));
+	must(moat_tenant_online(r->tenant));
+	must(moat_tenant_lcore_leave(r->tenant));
+	rte_thread_unregister();
+	return NULL;
+}
+
+static void registered_threads_are_lcores_and_others_are_refused_in_words(void **state)
+{
+	struct rig *r = open_mode(MOAT_STRICT);
+	pthread_t thread;
+	void *rc;
+
+	assert_int_equal(pthread_create(&thread, NULL, enter_from_a_plain_thread, r->tenant), 0);
+	pthread_join(thread, &rc);
+	assert_int_equal((intptr_t)rc, -EINVAL);
+	refused(moat_tenant_lcore_enter(r->tenant), -EALREADY, "has entered already");
+	must(moat_tenant_offline(r->tenant)); /* or the other lcore's tickets would wait for this one */
+	assert_int_equal(pthread_create(&thread, NULL, be_an_lcore, r), 0);
+	pthread_join(thread, NULL);
+	must(moat_tenant_online(r->tenant));
+	must(moat_tenant_lcore_leave(r->tenant));
+	refused(moat_tenant_offline(r->tenant), -EINVAL, "this lcore has not entered");
+	refused(moat_tenant_online(r->tenant), -EINVAL, "this lcore has not entered");
+	refused(moat_tenant_lcore_leave(r->tenant), -EINVAL, "this lcore has not entered");
+	must(moat_tenant_lcore_enter(r->tenant));
+	rig_close(r);
+}
+
+/* -------------------------------------------------------------------------------- ends */
+
+static void what_is_in_use_is_named_and_destroy_can_be_called_again(void **state)
+{
+	struct rig *r = open_mode(MOAT_STRICT);
+	const struct rte_memzone *ring = rte_memzone_reserve("ring", 4096,
+		moat_tenant_socket(r->tenant), RTE_MEMZONE_IOVA_CONTIG);
+	void *object = rte_malloc_socket("object", 64, 64, moat_tenant_socket(r->tenant));
+	struct rte_mbuf *m;
+
+	rig_refill(r, &m, 1);
+	refused(moat_tenant_destroy(r->tenant), -EBUSY, "2 queues; moat_tenant_queue_remove()");
+	rte_eth_dev_stop(r->port);
+	must(moat_tenant_queue_remove(r->tenant, r->port, 0));
+	must(moat_tenant_queue_remove(r->tenant, r->port, 1));
+	refused(moat_tenant_destroy(r->tenant), -EBUSY, "has entered: lcore 0");
+	must(moat_tenant_lcore_leave(r->tenant));
+	refused(moat_tenant_destroy(r->tenant), -EBUSY, "1 buffers of pool 'red'");
+	rte_pktmbuf_free(m);
+	refused(moat_tenant_destroy(r->tenant), -EBUSY, "memzone 'ring' is still in its memory");
+	assert_int_equal(rte_memzone_free(ring), 0);
+	refused(moat_tenant_destroy(r->tenant), -EBUSY, "1 objects that rte_malloc_socket() gave");
+	rte_free(object);
+	must(moat_tenant_destroy(r->tenant));
+	r->unit->ops->destroy(r->unit);
+	free(r);
+}
+
+static uint16_t make_second_port(struct rig *r, struct rte_ring *wire)
+{
+	struct rte_eth_conf conf = { 0 };
+	int port = rte_eth_from_rings("second", &wire, 1, &wire, 1, SOCKET_ID_ANY);
+
+	assert_true(port >= 0);
+	must(rte_eth_dev_configure((uint16_t)port, 1, 1, &conf));
+	must(rte_eth_rx_queue_setup((uint16_t)port, 0, 512, SOCKET_ID_ANY, NULL, r->pool));
+	must(rte_eth_tx_queue_setup((uint16_t)port, 0, 512, SOCKET_ID_ANY, NULL));
+	return (uint16_t)port;
+}
+
+/* The device goes, and the port's number is free. */
+static void unplug(uint16_t port)
+{
+	must(rte_eth_dev_stop(port));
+	must(rte_eal_hotplug_remove("vdev", "net_ring_second"));
+	assert_false(rte_eth_dev_is_valid_port(port));
+}
+
+/* In every mode: the port is unplugged while its queue is the tenant's, and its number is used again. */
+static void a_port_may_go_before_its_queues_and_its_number_serve_another(void **state)
+{
+	for (enum moat_mode mode = MOAT_STATIC; mode < MOAT_MODES; mode++) {
+		struct rig *r = open_mode(mode);
+		struct rte_ring *wire = rte_ring_create("second", 1024, SOCKET_ID_ANY, 0);
+		uint16_t port = make_second_port(r, wire), again;
+		struct rte_mbuf *m, *got[4];
+
+		must(moat_tenant_queue_add(r->tenant, port, 0));
+		must(rte_eth_dev_start(port));
+		rig_refill(r, &m, 1);
+		assert_int_equal(rte_ring_enqueue(wire, m), 0);
+		while (rte_eth_rx_burst(port, 0, got, 4) == 0)
+			moat_tenant_poll(r->tenant);
+		rte_pktmbuf_free(got[0]);
+		unplug(port);
+		/* The number's next user is not in the tenant: nothing of the tenant's runs in its calls. */
+		again = make_second_port(r, wire);
+		assert_int_equal(again, port);
+		must(rte_eth_dev_start(again));
+		assert_int_equal(rte_eth_rx_burst(again, 0, got, 4), 0);
+		must(moat_tenant_queue_add(r->tenant, again, 0)); /* nor is the old one in the way */
+		unplug(again);
+		must(moat_tenant_queue_remove(r->tenant, again, 0));
+		rte_ring_free(wire);
+		rig_close(r);
+	}
+}
+
+static void a_tenant_whose_ports_are_gone_can_be_destroyed(void **state)
+{
+	struct rig *r = open_mode(MOAT_PIPELINED);
+	struct rte_ring *wire = rte_ring_create("second", 1024, SOCKET_ID_ANY, 0);
+	uint16_t port = make_second_port(r, wire);
+
+	must(moat_tenant_queue_add(r->tenant, port, 0));
+	unplug(port);
+	rte_ring_free(wire);
+	rig_close(r); /* its queue was not removed */
+}
+
+/* Statistics are read by another thread while queues come and go. */
+static void *read_statistics(void *arg)
+{
+	struct rig *r = arg;
+
+	while (!__atomic_load_n(&r->buffers, __ATOMIC_RELAXED)) /* 0 until it is time to end */
+		rig_stats(r);
+	return NULL;
+}
+
+static void statistics_may_be_read_while_queues_come_and_go(void **state)
+{
+	struct rig *r = open_mode(MOAT_PIPELINED);
+	unsigned int buffers = r->buffers;
+	pthread_t thread;
+
+	r->buffers = 0;
+	assert_int_equal(pthread_create(&thread, NULL, read_statistics, r), 0);
+	for (int i = 0; i < 300; i++) {
+		must(moat_tenant_queue_remove(r->tenant, r->port, 1));
+		must(moat_tenant_queue_add(r->tenant, r->port, 1));
+	}
+	__atomic_store_n(&r->buffers, buffers, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	rig_close(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_configuration_that_cannot_be_is_refused_in_words),
+		cmocka_unit_test(a_zeroed_configuration_verifies_and_has_superpages),
+		cmocka_unit_test(leaves_of_4_kib_and_no_verification_must_be_asked_for),
+		cmocka_unit_test(a_queue_that_cannot_be_is_refused_in_words),
+		cmocka_unit_test(registered_threads_are_lcores_and_others_are_refused_in_words),
+		cmocka_unit_test(what_is_in_use_is_named_and_destroy_can_be_called_again),
+		cmocka_unit_test(a_port_may_go_before_its_queues_and_its_number_serve_another),
+		cmocka_unit_test(a_tenant_whose_ports_are_gone_can_be_destroyed),
+		cmocka_unit_test(statistics_may_be_read_while_queues_come_and_go),
+	};
+
+	if (rig_eal("test_ends") < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, rig_make_port, NULL);
+}
