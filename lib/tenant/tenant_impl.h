@@ -122,11 +122,18 @@ static inline struct tenant_lcore *tenant_lcore(struct moat_tenant *t)
 	return likely(lc != NULL) ? lc : tenant_lcore_make(t, slot);
 }
 
-/* The part that control calls use, with its lane. The tenant is locked. NULL: out of memory or lanes. */
+/*
+ * The part whose lane control calls use: the calling lcore's, if it has entered (its lane is a reader that must
+ * poll while the call waits), else the one of all other threads. The tenant is locked. NULL: out of memory or
+ * lanes.
+ */
 static inline struct tenant_lcore *tenant_lcore_control(struct moat_tenant *t)
 {
-	struct tenant_lcore *lc = t->lcores[RTE_MAX_LCORE];
+	struct tenant_lcore *lc = t->lcores[tenant_slot()];
 
+	if (lc != NULL && lc->entered)
+		return lc;
+	lc = t->lcores[RTE_MAX_LCORE];
 	return lc != NULL ? lc : tenant_lcore_make(t, RTE_MAX_LCORE);
 }
 

@@ -263,17 +263,20 @@ static struct rte_mbuf *make_chain(struct rte_mempool *pool, unsigned int pieces
 
 static void send_chains(struct fixture *f, uint16_t descs, unsigned int pieces)
 {
+	struct rte_mempool *pool = make_pool("chains", 2047, 256);
 	struct rte_mbuf *packets[BURST];
 
 	nic_start(f->port, 1, descs, f->pool, SOCKET_ID_ANY, NULL);
 	for (unsigned int turns = 0; turns < 50; turns++) {
 		for (unsigned int i = 0; i < BURST; i++)
-			packets[i] = make_chain(f->pool, pieces);
+			packets[i] = make_chain(pool, pieces);
 		assert_int_equal(rte_eth_tx_burst(f->port, 0, packets, BURST), BURST);
 		assert_int_equal(wire_drain(&f->wire), BURST);
 	}
 	assert_int_equal(nic_xstat(f->port, "tx_ring_full"), 0);
 	rte_eth_dev_stop(f->port);
+	assert_pool_full(pool);
+	rte_mempool_free(pool);
 }
 
 static void packets_in_pieces_are_all_taken_while_the_wire_takes_them(void **state)
