@@ -26,7 +26,6 @@
 #include <rte_malloc.h>
 #include <rte_memzone.h>
 
-#include "moat_mutant.h"
 #include "tenant_impl.h"
 
 /* A memzone in the heap for which the device has pages, or will have them. */
@@ -188,7 +187,7 @@ int tenant_ring_free(struct moat_tenant *t, const struct rte_memzone *zone, moat
 
 	tenant_lock(t);
 	r = ring_find(t, zone);
-	if (r != NULL && !MOAT_MUTANT(RING_FREED_MAPPED))
+	if (r != NULL)
 		rc = ring_unmap(t, r);
 	if (r != NULL) {
 		r->left = rc != 0;
