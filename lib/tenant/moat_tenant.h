@@ -88,7 +88,6 @@ const char *moat_mode_name(enum moat_mode mode);
  */
 int moat_mode_parse(const char *text, enum moat_mode *mode);
 
-#define MOAT_LEAF_4K    MOAT_PAGE_SIZE /* of moat_tenant_conf.leaf_sizes: no superpages */
 #define MOAT_VERIFY_OFF (-1)           /* of moat_tenant_conf.verify */
 
 /** What a tenant is to be. Zeroed members mean the safe choice; name, unit and memory must be given. */
@@ -101,7 +100,7 @@ struct moat_tenant_conf {
 			      * regions that the unit does not translate */
 	uint8_t width;       /* bits of IOVA; 0: what the unit has */
 	uint64_t leaf_sizes; /* of superpages, ANDed with the unit's; 0: all that the unit has;
-			      * MOAT_LEAF_4K: none */
+			      * MOAT_LEAF_4K_ONLY: none */
 	int numa;            /* node of the memory, or SOCKET_ID_ANY */
 	int8_t verify;       /* look every received buffer up in the shadow IOTLB: a device (or a ring)
 			      * that returns memory which it may not write is caught and counted. On,

@@ -4,6 +4,7 @@
 
 /* All tenants of the process, and which of them a memzone belongs to. */
 
+#include <sched.h>
 #include <string.h>
 
 #include "tenant_impl.h"
@@ -13,9 +14,18 @@ static struct {
 	TAILQ_HEAD(, moat_tenant) list;
 } tenants = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = TAILQ_HEAD_INITIALIZER(tenants.list) };
 
+/* As tenant_lock(). */
+static void list_lock(void)
+{
+	while (pthread_mutex_trylock(&tenants.lock) != 0) {
+		moat_lanes_quiescent();
+		sched_yield();
+	}
+}
+
 void tenant_list_add(struct moat_tenant *t)
 {
-	pthread_mutex_lock(&tenants.lock);
+	list_lock();
 	TAILQ_INSERT_TAIL(&tenants.list, t, next);
 	t->listed = true;
 	pthread_mutex_unlock(&tenants.lock);
@@ -23,7 +33,7 @@ void tenant_list_add(struct moat_tenant *t)
 
 void tenant_list_remove(struct moat_tenant *t)
 {
-	pthread_mutex_lock(&tenants.lock);
+	list_lock();
 	if (t->listed)
 		TAILQ_REMOVE(&tenants.list, t, next);
 	t->listed = false;
@@ -34,7 +44,7 @@ bool tenant_list_has(const char *name)
 {
 	struct moat_tenant *t;
 
-	pthread_mutex_lock(&tenants.lock);
+	list_lock();
 	TAILQ_FOREACH (t, &tenants.list, next)
 		if (strcmp(t->name, name) == 0)
 			break;
@@ -46,7 +56,7 @@ void tenant_each(void (*call)(struct moat_tenant *t, void *arg), void *arg)
 {
 	struct moat_tenant *t;
 
-	pthread_mutex_lock(&tenants.lock);
+	list_lock();
 	TAILQ_FOREACH (t, &tenants.list, next)
 		call(t, arg);
 	pthread_mutex_unlock(&tenants.lock);
@@ -56,7 +66,7 @@ struct moat_tenant *tenant_of_socket(int socket)
 {
 	struct moat_tenant *t;
 
-	pthread_mutex_lock(&tenants.lock);
+	list_lock();
 	TAILQ_FOREACH (t, &tenants.list, next)
 		if (t->socket == socket)
 			break;
@@ -68,7 +78,7 @@ struct moat_tenant *tenant_of_heap(const void *va)
 {
 	struct moat_tenant *t;
 
-	pthread_mutex_lock(&tenants.lock);
+	list_lock();
 	TAILQ_FOREACH (t, &tenants.list, next)
 		if (tenant_in_heap(t, va))
 			break;

@@ -335,7 +335,7 @@ static void with_superpages(void **state)
 static void with_small_pages_and_few_buffers(void **state)
 {
 	stop_both();
-	start_both(MOAT_LEAF_4K, STOCK);
+	start_both(MOAT_LEAF_4K_ONLY, STOCK);
 }
 
 static void both_leave(void **state)

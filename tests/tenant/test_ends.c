@@ -85,7 +85,7 @@ static void leaves_of_4_kib_and_no_verification_must_be_asked_for(void **state)
 {
 	struct moat_tenant_conf conf = { .name = "red",
 		.iova_base = BASE,
-		.leaf_sizes = MOAT_LEAF_4K,
+		.leaf_sizes = MOAT_LEAF_4K_ONLY,
 		.verify = MOAT_VERIFY_OFF };
 	struct rig *r = rig_open(&conf, UNIT_ADVERSARY, 512);
 	struct rte_mbuf *m, *got[4];
