@@ -22,10 +22,10 @@ static int unknown_key(const char *whose, const char *key, const struct moat_arg
 	return moat_error(-EINVAL, "%s: no such argument '%s'; there are:%s", whose, key, keys);
 }
 
-/** Members are unsigned integers or bool, the machine is little-endian: the low bytes do. */
+/* A member is an unsigned integer or a bool, so the value's low bytes suffice (little-endian). */
 static int set_arg(const char *whose, const struct moat_arg *a, const char *text, void *object)
 {
-	char *end, why[256];
+	char *end;
 	uint64_t value;
 	int ret;
 
@@ -34,15 +34,14 @@ static int set_arg(const char *whose, const struct moat_arg *a, const char *text
 		ret = a->set(object, text);
 		if (ret == 0)
 			return 0;
-		snprintf(why, sizeof(why), "%s", moat_error_text());
-		return moat_error(ret, "%s: %s=%s: %s", whose, a->key, text, why);
+		return moat_error(ret, "%s: %s=%s: %s", whose, a->key, text, moat_error_text());
 	}
 	errno = 0;
 	value = strtoull(text, &end, 0);
 	if (*text == '\0' || *text == '-' || *end != '\0' || errno != 0 || value < a->min ||
 		value > a->max)
 		return moat_error(-EINVAL, "%s: %s=%s is not a number from %" PRIu64 " to %" PRIu64,
-			whose, a->key, text != NULL ? text : "", a->min, a->max);
+			whose, a->key, text, a->min, a->max);
 	memcpy((char *)object + a->offset, &value, a->size);
 	return 0;
 }

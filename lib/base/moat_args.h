@@ -6,8 +6,8 @@
 
 /**
  * @file
- * Arguments in a line of text, "key=value,key=value" as DPDK's devices take them, whose values are
- * numbers, most of them; a table says which keys there are and where their values go.
+ * Arguments in a line of text, "key=value,key=value", as DPDK's devices take them. Most values are
+ * numbers; a table maps each key to a structure member.
  */
 
 #include "moat_base.h"
@@ -16,17 +16,18 @@
 extern "C" {
 #endif
 
+/** One key. Either `set` takes its value, or the value is a number that goes into a member. */
 struct moat_arg {
 	const char *key;
-	size_t offset; /* of the member: an unsigned integer or a bool */
-	size_t size;
+	size_t offset; /* of the member, an unsigned integer or a bool */
+	size_t size;   /* of the member */
 	uint64_t min, max;
-	/** Instead of a member: follow the value. @return 0 or moat_error()'s, without key and value */
+	/** @return 0, or what moat_error() returned; the text need not repeat key and value */
 	int (*set)(void *object, const char *value);
 };
 
-/** MOAT_ARG("queue", struct args, queue, 1, 7): the key, the structure and its member, the least value
- * and the most. */
+/** A key whose value is a number: MOAT_ARG("queue", struct args, queue, 1, 7) names the key, the
+ * structure and its member, the least value and the greatest. */
 #define MOAT_ARG(name, type, member, least, most)                              \
 	{                                                                      \
 		.key = name, .offset = offsetof(type, member),                 \
@@ -34,11 +35,18 @@ struct moat_arg {
 	}
 
 /**
- * @param whose for messages: "unit soft0"
- * @param text NULL or "": nothing is set
- * @param object members that are not given stay what they are
- * @return 0, -EINVAL: no list of key=value, an unknown key or an impossible value; moat_error_text()
- *   has the sentence. What stands before the mistake is set already. Thread-safe, control path.
+ * Parse a line of arguments into a structure.
+ *
+ * @param whose what the arguments belong to, for messages: "unit soft0"
+ * @param text the line; NULL or "": nothing is set
+ * @param known the keys there are
+ * @param nr_known how many
+ * @param object the structure; members whose keys are absent keep their values
+ * @return 0
+ * @return -EINVAL: not a list of key=value, an unknown key, or a value out of range;
+ *   moat_error_text() has the sentence. Keys before the faulty one have been set.
+ *
+ * Thread-safe. Control path.
  */
 int moat_args_parse(const char *whose, const char *text, const struct moat_arg known[],
 	unsigned int nr_known, void *object);

@@ -15,11 +15,13 @@ static __thread char error_text[512];
 
 int moat_error(int err, const char *fmt, ...)
 {
+	char text[sizeof(error_text)]; /* an argument may be the old text */
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(error_text, sizeof(error_text), fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	memcpy(error_text, text, sizeof(error_text));
 	return err;
 }
 

@@ -15,7 +15,7 @@
  *    the machine's physical memory *is* the process: there an HPA is a virtual address as a number;
  *  - `va`: what the processor dereferences.
  *
- * Errors: a function returns 0 or a negative errno, and leaves the sentence for the user in a
+ * Errors: a function returns 0 or a negative errno, and leaves a sentence for the user in a
  * thread-local text (moat_error_text()): what was wrong, with the value, and what to do.
  */
 
@@ -25,8 +25,8 @@
 
 #include <rte_common.h>
 
-/** An atomic object in a public header. C++ has the same objects under another name, and finds C's functions
- * on them in the namespace of their types. */
+/** An atomic object in a public header. C++ has the same objects under another name; it finds the
+ * functions on them by their types. */
 #ifdef __cplusplus
 #include <atomic>
 #define MOAT_ATOMIC(type) std::atomic<type>
@@ -71,20 +71,37 @@ struct moat_range {
 };
 
 /**
- * Keep the sentence for the user and hand the error code through:
+ * Set this thread's error text and return the error code, in one statement:
  * `return moat_error(-ERANGE, "iova 0x%" PRIx64 " is beyond ...; ...", iova);`
  *
+ * An argument may be moat_error_text() itself, to put a sentence into a context:
+ * `return moat_error(rc, "tenant '%s': %s", name, moat_error_text());`
+ *
  * @param err a negative errno
+ * @param fmt as printf's; a text longer than 511 bytes is cut
  * @return err
- * Thread-safe (thread-local). Control path.
+ *
+ * Thread-safe (the text is thread-local). Control path.
  */
 int moat_error(int err, const char *fmt, ...) __rte_format_printf(2, 3);
 
-/** The last sentence moat_error() kept on this thread; "" when there was none. Never NULL; the text is
- * this thread's next error's, too: copy what is to be kept. A call that succeeds leaves it as it was. */
+/**
+ * The sentence of this thread's last error.
+ *
+ * @return the text, "" if there was no error yet, never NULL. The buffer is reused by this thread's
+ *   next error: copy the text to keep it. A call that succeeds leaves it unchanged.
+ *
+ * Thread-safe (the text is thread-local). Control path.
+ */
 const char *moat_error_text(void);
 
-/** Monotonic microseconds, for deadlines; needs no EAL. Thread-safe. */
+/**
+ * The monotonic clock, for deadlines. Needs no EAL.
+ *
+ * @return microseconds since some moment in the past
+ *
+ * Thread-safe. Some 25 ns; control path and waiting loops.
+ */
 uint64_t moat_now_us(void);
 
 #ifdef __cplusplus

@@ -8,9 +8,10 @@
  * @file
  * Rules that a test build can break on purpose, to see that the tests notice.
  *
- * `if (MOAT_MUTANT(NAME)) { ... what is wrong ... }`. In a build with -Dmutants=true the environment
- * variable MOAT_MUTANT=NAME switches that one on; in every other build the condition is a constant
- * false and leaves no code. tests/mutants lists the names and the tests that must then fail.
+ * `if (MOAT_MUTANT(NAME)) { ... what is wrong ... }`. In a build with -Dmutants=true the
+ * environment variable MOAT_MUTANT=NAME switches that one on; in every other build the condition is
+ * a constant false and leaves no code. tests/mutants lists the names and the tests that must then
+ * fail.
  */
 
 #include <stdbool.h>

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "moat_cost.h"
+#include "moat_counter.h"
 
 RTE_DEFINE_PER_LCORE(struct moat_cost_watch, moat_cost_watch);
 RTE_DEFINE_PER_LCORE(uint64_t, moat_cost_device_cycles);
@@ -24,12 +25,6 @@ const char *moat_stage_name(enum moat_stage stage)
 	};
 
 	return stage < MOAT_STAGES ? names[stage] : "unknown";
-}
-
-/* One lcore writes, a report reads: relaxed loads only forbid tearing; nothing is ordered. */
-static uint64_t read_counter(const uint64_t *counter)
-{
-	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
 void moat_cost_burst_end(struct moat_cost *cost)
@@ -53,10 +48,10 @@ void moat_cost_burst_end(struct moat_cost *cost)
 void moat_cost_add(struct moat_cost *sum, const struct moat_cost *cost)
 {
 	for (unsigned int i = 0; i < MOAT_STAGES; i++)
-		sum->cycles[i] += read_counter(&cost->cycles[i]);
-	sum->packets += read_counter(&cost->packets);
-	sum->bursts += read_counter(&cost->bursts);
-	sum->marks += read_counter(&cost->marks);
+		sum->cycles[i] += moat_counter_get(&cost->cycles[i]);
+	sum->packets += moat_counter_get(&cost->packets);
+	sum->bursts += moat_counter_get(&cost->bursts);
+	sum->marks += moat_counter_get(&cost->marks);
 }
 
 uint64_t moat_cost_mapping(const struct moat_cost *cost)
@@ -64,7 +59,7 @@ uint64_t moat_cost_mapping(const struct moat_cost *cost)
 	uint64_t sum = 0;
 
 	for (unsigned int i = 0; i < MOAT_STAGES_MAPPING; i++)
-		sum += read_counter(&cost->cycles[i]);
+		sum += moat_counter_get(&cost->cycles[i]);
 	return sum;
 }
 
@@ -74,11 +69,11 @@ uint64_t moat_cost_busy(const struct moat_cost *cost)
 
 	for (unsigned int i = 0; i < MOAT_STAGES; i++)
 		if (i != MOAT_STAGE_IDLE)
-			sum += read_counter(&cost->cycles[i]);
+			sum += moat_counter_get(&cost->cycles[i]);
 	return sum;
 }
 
-static int by_value(const void *a, const void *b)
+static int compare_values(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
@@ -99,7 +94,7 @@ double moat_cost_per_mark(void)
 			moat_cost_mark(&watch, &cost, (enum moat_stage)(k % MOAT_STAGES_MAPPING));
 		took[i] = rte_rdtsc() - begin;
 	}
-	qsort(took, SERIES, sizeof(took[0]), by_value);
+	qsort(took, SERIES, sizeof(took[0]), compare_values);
 	median = took[SERIES / 2];
 	return (double)median / MARKS;
 }
@@ -108,5 +103,5 @@ double moat_cost_overhead(const struct moat_cost *cost, double per_mark)
 {
 	uint64_t busy = moat_cost_busy(cost);
 
-	return busy == 0 ? 0 : (double)read_counter(&cost->marks) * per_mark / (double)busy;
+	return busy == 0 ? 0 : (double)moat_counter_get(&cost->marks) * per_mark / (double)busy;
 }

@@ -8,10 +8,13 @@
  * @file
  * Where the cycles of a packet go.
  *
- * An lcore carries one stopwatch. Each mark charges the cycles since the last one to a stage of a
- * tenant, so every cycle lands in exactly one place. What the software unit and the software NIC
- * spend *being hardware* on this lcore they report themselves (moat_cost_device()), and the next
- * mark takes it out of the stage that called them: device time is not mapping cost.
+ * Each lcore has one stopwatch. A mark charges the cycles since the last mark to a stage of a
+ * tenant, so every cycle is counted in exactly one place. The software unit and the software NIC
+ * report the cycles they spend *being hardware* on this lcore (moat_cost_device_enter() and
+ * _leave()), and the next mark takes those out of the stage that called them: device time is not
+ * mapping cost.
+ *
+ * A stopwatch belongs to the calling thread. While it is off, a call costs one predictable branch.
  */
 
 #include <rte_branch_prediction.h>
@@ -25,14 +28,14 @@
 extern "C" {
 #endif
 
-/** The driver side's stages, then what is not mapping cost. */
+/** The driver side's stages, then those that are not mapping cost. */
 enum moat_stage {
 	MOAT_STAGE_MAP,       /* writing entries */
 	MOAT_STAGE_TRANSLATE, /* shadow look-ups */
 	MOAT_STAGE_UNMAP,     /* clearing entries, gathering */
 	MOAT_STAGE_SUBMIT,    /* encoding and queueing descriptors, doorbells */
 	MOAT_STAGE_WAIT,      /* polling for tickets with nothing else to do */
-	MOAT_STAGE_RECLAIM,   /* giving back what a done ticket releases */
+	MOAT_STAGE_RECLAIM,   /* freeing what a completed ticket releases */
 	MOAT_STAGE_COPY,      /* mode copy */
 	MOAT_STAGES_MAPPING,
 	MOAT_STAGE_APPLICATION = MOAT_STAGES_MAPPING, /* forwarding, PMD's driver side */
@@ -41,23 +44,32 @@ enum moat_stage {
 	MOAT_STAGES,
 };
 
-/** "map", "translate", ... as the reports print them; static. */
+/**
+ * The name of a stage as reports print it: "map", "translate", ...
+ *
+ * @param stage a stage; "unknown" if it is not one
+ * @return a static string
+ *
+ * Thread-safe.
+ */
 const char *moat_stage_name(enum moat_stage stage);
 
 /**
- * Distributions over bursts: the cycles of each stage between one burst's arrival and the next one's.
- * A burst that spent nothing in a stage is not counted there. The last one is of all mapping stages.
+ * Distributions over bursts: the cycles of each stage between the arrivals of two bursts. A burst
+ * that spent nothing in a stage is not counted there. The last histogram is of all mapping stages
+ * together.
  */
 struct moat_cost_bursts {
-	uint64_t at[MOAT_STAGES_MAPPING]; /* cycles[] when the burst that goes on began */
+	uint64_t at[MOAT_STAGES_MAPPING]; /* cycles[] when the current burst began */
 	struct moat_hist hist[MOAT_STAGES_MAPPING + 1];
 };
 
-/** What one tenant cost on one lcore. Written by that lcore only; read by anybody, torn-free. */
+/** What one tenant cost on one lcore. Only that lcore writes it; any thread may read it
+ * (moat_cost_add() and the other readers here never see a torn number). */
 struct moat_cost {
 	uint64_t cycles[MOAT_STAGES];
 	uint64_t packets;
-	uint64_t bursts;                    /* not empty */
+	uint64_t bursts;                    /* those with at least one packet */
 	uint64_t marks;                     /* readings of the stopwatch */
 	struct moat_cost_bursts *per_burst; /* NULL: not kept */
 } __rte_cache_aligned;
@@ -67,7 +79,7 @@ struct moat_cost_watch {
 	uint64_t last;   /* TSC of the last mark */
 	uint64_t device; /* this lcore's moat_cost_device_cycles at the last mark */
 	bool on;
-	/* Whoever counts more than cycles: called at each mark with the stage that ends. NULL: nobody. */
+	/* NULL, or called at each mark with the stage that ends, to count more than cycles */
 	void (*counted)(void *ctx, enum moat_stage stage);
 	void *counted_ctx;
 };
@@ -75,25 +87,45 @@ struct moat_cost_watch {
 /** The calling thread's stopwatch, one for all tenants that it serves. */
 RTE_DECLARE_PER_LCORE(struct moat_cost_watch, moat_cost_watch);
 
-/** Cycles this thread has spent being hardware; drivers/softvtd and drivers/net add to it. */
+/** Cycles that this thread has spent being hardware; drivers/softvtd and drivers/net add to it. */
 RTE_DECLARE_PER_LCORE(uint64_t, moat_cost_device_cycles);
 
-/** Around device work: `t = moat_cost_device_enter(); ...; moat_cost_device_leave(t);` Nested calls
- * are the outer one's: leave sets the counter, it does not add twice. */
+/** When device work began, for moat_cost_device_leave(). */
 struct moat_cost_device {
 	uint64_t tsc, cycles;
 };
+
+/**
+ * Begin device work: `t = moat_cost_device_enter(); ...; moat_cost_device_leave(t);`
+ *
+ * @return what moat_cost_device_leave() needs
+ *
+ * Pairs nest: cycles of an inner pair are counted once. Data path.
+ */
 static inline struct moat_cost_device moat_cost_device_enter(void)
 {
 	return (struct moat_cost_device){ rte_rdtsc(), RTE_PER_LCORE(moat_cost_device_cycles) };
 }
+
+/**
+ * End device work.
+ *
+ * @param d from the moat_cost_device_enter() of the same thread
+ *
+ * Data path.
+ */
 static inline void moat_cost_device_leave(struct moat_cost_device d)
 {
 	RTE_PER_LCORE(moat_cost_device_cycles) = d.cycles + (rte_rdtsc() - d.tsc);
 }
 
-/** Time begins to run: what went before is charged to nobody. Off: one predictable branch. Data path,
- * like all that has a stopwatch; the calling thread's own only. */
+/**
+ * Start the stopwatch: cycles until now are charged to no stage.
+ *
+ * @param watch the calling thread's
+ *
+ * Data path.
+ */
 static inline void moat_cost_start(struct moat_cost_watch *watch)
 {
 	if (watch->on) {
@@ -102,7 +134,15 @@ static inline void moat_cost_start(struct moat_cost_watch *watch)
 	}
 }
 
-/** Charge the cycles since the last mark to `stage`. Off: one predictable branch. Data path. */
+/**
+ * Charge the cycles since the last mark to a stage.
+ *
+ * @param watch the calling thread's
+ * @param cost the tenant's on this lcore
+ * @param stage the stage that ends here
+ *
+ * Data path.
+ */
 static inline void moat_cost_mark(struct moat_cost_watch *watch, struct moat_cost *cost,
 	enum moat_stage stage)
 {
@@ -120,11 +160,24 @@ static inline void moat_cost_mark(struct moat_cost_watch *watch, struct moat_cos
 	}
 }
 
-/** The burst that goes on has ended: its cycles go into the distributions. For moat_cost_burst();
- * `per_burst` is there. Data path. */
+/**
+ * End the current burst and add its cycles to the histograms. Called by moat_cost_burst().
+ *
+ * @param cost the tenant's on this lcore; `per_burst` must not be NULL
+ *
+ * Data path.
+ */
 void moat_cost_burst_end(struct moat_cost *cost);
 
-/** A burst of `packets` has come: the one before it ends. Off: one predictable branch. Data path. */
+/**
+ * A burst has arrived: end the one before it and count this one.
+ *
+ * @param watch the calling thread's
+ * @param cost the tenant's on this lcore
+ * @param packets in the burst
+ *
+ * Data path.
+ */
 static inline void moat_cost_burst(const struct moat_cost_watch *watch, struct moat_cost *cost,
 	uint64_t packets)
 {
@@ -134,17 +187,54 @@ static inline void moat_cost_burst(const struct moat_cost_watch *watch, struct m
 	cost->bursts++;
 }
 
-/** sum += cost, for reports over lcores, distributions left out. Any thread, also while `cost` is
- * being written. Control path. */
+/**
+ * sum += cost, for reports over lcores. Histograms are not added.
+ *
+ * @param sum the calling thread's
+ * @param cost may be written meanwhile
+ *
+ * Thread-safe. Control path.
+ */
 void moat_cost_add(struct moat_cost *sum, const struct moat_cost *cost);
-/** Driver-side mapping cycles: the stages before MOAT_STAGES_MAPPING. Any thread. */
+
+/**
+ * Cycles of the driver side's mapping: of the stages before MOAT_STAGES_MAPPING.
+ *
+ * @param cost may be written meanwhile
+ * @return TSC cycles
+ *
+ * Thread-safe. Control path.
+ */
 uint64_t moat_cost_mapping(const struct moat_cost *cost);
-/** Cycles of all stages but MOAT_STAGE_IDLE. */
+
+/**
+ * Cycles of all stages but MOAT_STAGE_IDLE.
+ *
+ * @param cost may be written meanwhile
+ * @return TSC cycles
+ *
+ * Thread-safe. Control path.
+ */
 uint64_t moat_cost_busy(const struct moat_cost *cost);
-/** What a mark itself takes on this processor, in TSC cycles: the median of some series. They are within
- * the stages, not beside them. Some 50 us; control path. */
+
+/**
+ * What one mark takes on this processor. The stages include it.
+ *
+ * @return TSC cycles, the median of several series
+ *
+ * Thread-safe. Control path: some 50 us.
+ */
 double moat_cost_per_mark(void);
-/** What part of moat_cost_busy() the marks took, 0 to 1, where one takes `per_mark` cycles. */
+
+/**
+ * The part of moat_cost_busy() that the marks took.
+ *
+ * @param cost may be written meanwhile
+ * @param per_mark from moat_cost_per_mark()
+ * @return 0 to 1
+ *
+ * Thread-safe. Control path.
+ */
 double moat_cost_overhead(const struct moat_cost *cost, double per_mark);
 
 #ifdef __cplusplus

@@ -18,7 +18,7 @@ void moat_hist_merge(struct moat_hist *sum, const struct moat_hist *h)
 }
 
 /* The middle of a bucket. */
-static double middle(unsigned int bucket)
+static double bucket_middle(unsigned int bucket)
 {
 	unsigned int shift = bucket < 2 * MOAT_HIST_SUB ? 0 : bucket / MOAT_HIST_SUB - 1;
 	uint64_t low =
@@ -27,7 +27,7 @@ static double middle(unsigned int bucket)
 	return (double)low + (double)((UINT64_C(1) << shift) - 1) / 2;
 }
 
-static double within(const struct moat_hist *h, double value)
+static double clamp_to_extremes(const struct moat_hist *h, double value)
 {
 	if (value < (double)h->min)
 		return (double)h->min;
@@ -41,7 +41,7 @@ double moat_hist_quantile(const struct moat_hist *h, double q)
 	if (h->n == 0)
 		return 0;
 	if ((double)rank < q * (double)h->n || rank == 0)
-		rank++; /* the first of which a share q is not above it */
+		rank++; /* round up: a share of at least q lies at or below */
 	if (rank >= h->n)
 		return (double)h->max;
 	if (rank == 1)
@@ -49,7 +49,7 @@ double moat_hist_quantile(const struct moat_hist *h, double q)
 	for (unsigned int i = 0; i < MOAT_HIST_BUCKETS; i++) {
 		seen += h->count[i];
 		if (seen >= rank)
-			return within(h, middle(i));
+			return clamp_to_extremes(h, bucket_middle(i));
 	}
 	return (double)h->max;
 }

@@ -6,11 +6,11 @@
 
 /**
  * @file
- * A distribution of cycles (or of anything else that is a number), in fixed memory.
+ * A distribution of cycles (or of any other number), in fixed memory.
  *
- * Values below 64 have a bucket each; from there on every power of two is cut into 64, so that a
- * quantile is off by less than 1 %. Minimum, maximum and sum are exact. One thread writes; add what
- * several have written when they are through.
+ * Each value below 64 has a bucket of its own; above, every power of two is divided into 64
+ * buckets, so a quantile is off by less than 1 %. Minimum, maximum and sum are exact. One thread
+ * writes a histogram; those of several threads are merged after the threads have stopped writing.
  */
 
 #include "moat_base.h"
@@ -40,7 +40,14 @@ static inline unsigned int moat_hist_bucket(uint64_t value)
 	return RTE_MIN((shift << 6) + (unsigned int)(value >> shift), MOAT_HIST_BUCKETS - 1u);
 }
 
-/** Count a value. Data path. */
+/**
+ * Count a value.
+ *
+ * @param h written by the calling thread only
+ * @param value what to count
+ *
+ * Data path.
+ */
 static inline void moat_hist_add(struct moat_hist *h, uint64_t value)
 {
 	h->count[moat_hist_bucket(value)]++;
@@ -51,11 +58,25 @@ static inline void moat_hist_add(struct moat_hist *h, uint64_t value)
 	h->sum += value;
 }
 
-/** sum += h. Control path. */
+/**
+ * sum += h.
+ *
+ * @param sum receives the counts
+ * @param h must not change meanwhile
+ *
+ * Control path.
+ */
 void moat_hist_merge(struct moat_hist *sum, const struct moat_hist *h);
 
-/** The value that a share `q` (0 to 1) of all are not above, within 1 %; 0 when it is empty. Control
- * path. */
+/**
+ * The q-quantile, accurate to 1 %.
+ *
+ * @param h must not change meanwhile
+ * @param q 0 to 1; 0.5 is the median
+ * @return the least value that a share `q` of all values does not exceed; 0 if `h` is empty
+ *
+ * Control path.
+ */
 double moat_hist_quantile(const struct moat_hist *h, double q);
 
 #ifdef __cplusplus

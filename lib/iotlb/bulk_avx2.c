@@ -38,8 +38,9 @@ AVX2 static inline bool all_plain(const struct moat_iotlb *tlb, const uint64_t i
 	}
 	plain = _mm256_testz_si256(or_last, _mm256_set1_epi64x((int64_t)beyond)) &&
 		_mm256_testz_si256(or_cross, _mm256_set1_epi64x((int64_t)MOAT_PT_TABLE));
-	/* All that follows is scalar or SSE's, and upper halves that are not zero would cost it some
-	 * 100 cycles. GCC, which should see to it, does not where a function ends in a call. */
+	/* All that follows is scalar or SSE's, and upper halves that are not zero would cost it
+	 * some 100 cycles. GCC, which should see to it, does not where a function ends in a
+	 * call. */
 	_mm256_zeroupper();
 	for (; i < n; i++)
 		if (!iotlb_is_plain(tlb, iova[i], len))
@@ -48,8 +49,8 @@ AVX2 static inline bool all_plain(const struct moat_iotlb *tlb, const uint64_t i
 }
 
 /*
- * The loads are scalar: a gather of four costs more than four loads on the processors that have AVX2
- * but not AVX-512.
+ * The loads are scalar: a gather of four costs more than four loads on the processors that have
+ * AVX2 but not AVX-512.
  */
 AVX2 static uint64_t bulk_avx2(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	unsigned int n, enum moat_prot prot, void *va[])

@@ -50,10 +50,10 @@ struct common {
  * Three gathers stand for the three loads of moat_iotlb_index(). Each element is 8 bytes, aligned,
  * so it is read whole. The elements of one gather come in any order, but those are different
  * requests'; what matters is that a request's table is read before its delta, and that before its
- * entry. x86 does not reorder loads, and gathers are none of the exceptions ("memory ordering with
- * other instructions follows the Intel-64 memory-ordering model", Intel SDM volume 2, VPGATHERQQ);
- * the compiler is kept from it by the barriers. Elements that the mask leaves out are not read: no
- * granule beyond the window, no entry where there is no table.
+ * entry. x86 does not reorder loads, and gathers are not among the exceptions ("memory ordering
+ * with other instructions follows the Intel-64 memory-ordering model", Intel SDM volume 2,
+ * VPGATHERQQ); the compiler is kept from it by the barriers. Elements that the mask leaves out are
+ * not read: no granule beyond the window, and no entry without a table.
  */
 AVX512 static inline __mmask8 eight(const struct common *c, const uint64_t iova[], __mmask8 exist,
 	void *va[])
@@ -67,8 +67,8 @@ AVX512 static inline __mmask8 eight(const struct common *c, const uint64_t iova[
 	__m512i granule, table, delta, entry, at;
 	__mmask8 m;
 
-	/* Plain: no bit above the page offset differs between first and last byte, and the last lies
-	 * in the window. */
+	/* Plain: no bit above the page offset differs between first and last byte, and the last
+	 * lies in the window. */
 	m = _mm512_mask_testn_epi64_mask(exist, _mm512_xor_si512(v, w), page);
 	m = _mm512_mask_cmplt_epu64_mask(m, w, c->end);
 	/* (iova >> 21) * sizeof(struct moat_pt_granule) / 8 */
@@ -79,8 +79,8 @@ AVX512 static inline __mmask8 eight(const struct common *c, const uint64_t iova[
 	rte_compiler_barrier(); /* delta before entry */
 	_mm512_mask_storeu_epi64(va, exist, _mm512_add_epi64(v, delta));
 	m = _mm512_mask_test_epi64_mask(m, table, table);
-	/* The index is at the shift in `table`; times 8, because gathers add bytes. No bit is lost to
-	 * the left: IOVAs in the window have 48. */
+	/* The index is at the shift in `table`; times 8, because gathers add bytes. No bit is lost
+	 * to the left: IOVAs in the window have 48. */
 	at = _mm512_srlv_epi64(_mm512_slli_epi64(v, 3),
 		_mm512_and_si512(table, _mm512_set1_epi64((int64_t)MOAT_PT_SHIFT)));
 	at = _mm512_and_si512(at, _mm512_set1_epi64(511 * 8));
@@ -96,7 +96,7 @@ AVX512 static uint64_t bulk_avx512(struct moat_iotlb *tlb, const uint64_t iova[]
 		.granules = tlb->granules,
 		.last = _mm512_set1_epi64((int64_t)len - 1),
 		.end = _mm512_set1_epi64((int64_t)(tlb->nr_granules << MOAT_2M_SHIFT)),
-		.want = _mm512_set1_epi64((int64_t)((uint64_t)prot | MOAT_SS_LIN)),
+		.want = _mm512_set1_epi64((int64_t)((uint64_t)prot | MOAT_PT_LIN)),
 	};
 	/* acquire: deltas loaded below are no older than this count */
 	uint64_t moves = atomic_load_explicit(&tlb->pt->moves, memory_order_acquire);

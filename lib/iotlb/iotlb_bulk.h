@@ -5,13 +5,13 @@
 #define IOTLB_BULK_H
 
 /**
- * @file
- * Look-ups in bulk, one implementation for each instruction set, each in a file of its own. All give
- * the same answers and count the same.
+ * @file Look-ups in bulk, one implementation for each instruction set, each in a file of its own.
+ * All give the same answers and count the same.
  *
- * They differ from looking up one after the other in two things. A request is *plain* if it lies in
- * the granules' window and in one 4 KiB page; vector operations tell that of several at once. And
- * instead of a second look at each delta there is one at `moves` for all (struct moat_pt_granule).
+ * They differ from single look-ups in two ways. A request is *plain* if it lies in the granules'
+ * window and in one 4 KiB page; vector operations test several requests at once for that. And
+ * instead of loading each delta a second time they compare `moves` once for all (struct
+ * moat_pt_granule).
  */
 
 #include "moat_iotlb.h"
@@ -38,8 +38,8 @@ IOTLB_INLINE uint64_t iotlb_bulk_all(unsigned int n)
 	return n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
 }
 
-/** What the index could not answer, the bits in `left`; the others are counted as hits, and so are
- * these until here. @return the bits translated, of all `n`. */
+/** Take the slow path for the requests in `left`, which the index could not answer; all `n` have
+ * been counted as hits so far. @return the bits translated, of all `n`. */
 uint64_t iotlb_bulk_rest(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	unsigned int n, enum moat_prot prot, void *va[], uint64_t left);
 

@@ -5,9 +5,8 @@
 #define IOTLB_PLAIN_H
 
 /**
- * @file
- * Many plain requests (iotlb_bulk.h) by scalar loads: what sse4.2 and avx2 do once their vectors have
- * told that all are. Compiled into each, with its instructions.
+ * @file Many plain requests (iotlb_bulk.h) by scalar loads: what sse4.2 and avx2 do once their
+ * vectors have told that all are. Compiled into each, with its instructions.
  */
 
 #include "iotlb_bulk.h"
@@ -23,7 +22,7 @@ IOTLB_INLINE bool iotlb_is_plain(const struct moat_iotlb *tlb, uint64_t iova, ui
 }
 
 /** One request by the index; false where it has no answer. `shift` is IOTLB_GRANULE_SHIFT and `low`
- * MOAT_PAGE_MASK: arguments, for who would rather have them in registers. */
+ * is MOAT_PAGE_MASK, passed as arguments so that the caller can keep them in registers. */
 IOTLB_INLINE bool iotlb_plain_one(const struct moat_pt_granule *granules, uint64_t iova,
 	uint64_t shift, uint64_t low, uint64_t want, void **va)
 {
@@ -88,7 +87,7 @@ IOTLB_INLINE uint64_t iotlb_plain(struct moat_iotlb *tlb, const uint64_t iova[],
 	/* acquire: deltas loaded below are no older than this count */
 	uint64_t moves = atomic_load_explicit(&tlb->pt->moves, memory_order_acquire);
 	uint64_t left = iotlb_plain_all(tlb->granules, iova, shift, low,
-		(uint64_t)prot | MOAT_SS_LIN, va, n);
+		(uint64_t)prot | MOAT_PT_LIN, va, n);
 
 	/* relaxed: the acquires keep it behind the entries */
 	if (unlikely(atomic_load_explicit(&tlb->pt->moves, memory_order_relaxed) != moves))

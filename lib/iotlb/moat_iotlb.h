@@ -8,15 +8,15 @@
  * @file
  * The shadow IOTLB: what a device would reach at an IOVA, as a virtual address, in a few cycles.
  *
- * A hardware IOTLB is a cache because its walker is far from memory. The processor's is not: the
- * shadow is a direct index over the page table itself (struct moat_pt_granule, one for 2 MiB), so
- * the permission checked is the one the unit would find *now*, an unmap needs no broadcast to
- * per-lcore copies, and a look-up costs two loads. Only what the index cannot say (IOVAs beyond
- * its window) is a *miss* and walks the radix tree.
+ * A hardware IOTLB is a cache because its walker is far from memory. The processor's walker is not,
+ * so the shadow is a direct index over the page table itself (struct moat_pt_granule, one for 2
+ * MiB). The permission checked is the one that the unit would find *now*, an unmap needs no
+ * broadcast to per-lcore copies, and a look-up costs two loads. An IOVA beyond the index is a
+ * *miss* and walks the radix tree.
  *
- * What keeps a translation valid after the look-up is the one invariant: the caller's lcore is a
+ * The one invariant keeps a translation valid after the look-up: the caller's lcore must be a
  * registered reader of the domain, and an unmap's ticket is done only when every reader has passed
- * a quiescent state since. So: translate, use, and only then report quiescence.
+ * a quiescent state since. So translate, use, and only then report quiescence.
  */
 
 #include "moat_assert.h"
@@ -34,21 +34,35 @@ struct moat_iotlb {
 	uint64_t hits;   /* requests answered by the index */
 	uint64_t misses; /* requests that took a walk from the root */
 	uint64_t faults; /* not mapped, or permission missing: what the unit would have blocked */
-	bool offline;    /* its lane is no reader now; moat_iotlb_init(): false */
+	bool offline;    /* its lane is not a reader now; moat_iotlb_init(): false */
 };
 
-/** A view of `pt`, which outlives it; counters at 0. Control path. */
+/**
+ * Start a view of a table, with counters at 0.
+ *
+ * @param tlb the view; belongs to one thread at a time
+ * @param pt the table; must outlive the view
+ *
+ * Control path.
+ */
 void moat_iotlb_init(struct moat_iotlb *tlb, const struct moat_pt *pt);
 
 /**
- * The index alone: `*va` is the virtual address at `iova`; false where it has no answer (which says
- * nothing about the table). Counts nothing. Data path, RCU reader.
+ * Look up one IOVA in the index alone. Counts nothing.
+ *
+ * @param tlb the calling thread's view
+ * @param iova any IOVA
+ * @param prot what the device wants to do
+ * @param va receives the virtual address; valid until the thread's next quiescent state
+ * @return true: translated; false: the index has no answer, which says nothing about the table
+ *
+ * The caller must be a registered reader of the domain. Data path.
  */
 static inline bool moat_iotlb_index(const struct moat_iotlb *tlb, uint64_t iova,
 	enum moat_prot prot, void **va)
 {
 	const struct moat_pt_granule *granule = &tlb->granules[iova >> MOAT_2M_SHIFT];
-	uint64_t want = (uint64_t)prot | MOAT_SS_LIN;
+	uint64_t want = (uint64_t)prot | MOAT_PT_LIN; /* the same bits in both formats */
 	uintptr_t table, delta;
 	const uint64_t *e;
 
@@ -69,15 +83,32 @@ static inline bool moat_iotlb_index(const struct moat_iotlb *tlb, uint64_t iova,
 	return true;
 }
 
-/** The slow path: ranges that cross pages, pages at unrelated virtual addresses, IOVAs beyond the
- * window, faults. The same answers; use moat_iotlb_translate(). */
+/**
+ * moat_iotlb_translate()'s slow path: ranges that cross pages, pages at unrelated virtual
+ * addresses, IOVAs beyond the window, faults. Gives the same answers; call moat_iotlb_translate().
+ *
+ * @param tlb as there
+ * @param iova as there
+ * @param len as there
+ * @param prot as there
+ * @return as there
+ *
+ * The caller must be a registered reader of the domain. Data path.
+ */
 void *moat_iotlb_translate_slow(struct moat_iotlb *tlb, uint64_t iova, uint32_t len,
 	enum moat_prot prot);
 
 /**
- * The virtual address of [iova, iova + len) if a device could do `prot` on all of it and it is
- * contiguous in virtual memory; NULL otherwise.
- * Valid until the calling lcore's next quiescent state. Data path.
+ * Translate one request, as a device's would be.
+ *
+ * @param tlb the calling thread's view
+ * @param iova first IOVA
+ * @param len bytes
+ * @param prot what the device wants to do
+ * @return the virtual address, valid until the thread's next quiescent state; NULL: a device could
+ *   not do that on all of [iova, iova + len), or the range is not contiguous in virtual memory
+ *
+ * The caller must be a registered reader of the domain. Data path.
  */
 static inline void *moat_iotlb_translate(struct moat_iotlb *tlb, uint64_t iova, uint32_t len,
 	enum moat_prot prot)
@@ -95,10 +126,19 @@ static inline void *moat_iotlb_translate(struct moat_iotlb *tlb, uint64_t iova, 
 }
 
 /**
- * Translate `n` (at most 64) requests of `len` bytes each. va[i] is NULL where refused.
- * @return bit i set: request i was translated. More than 64 requests: 0, every va[i] is NULL, and
- *   moat_error_text() says so.
- * The widest instruction set of the machine is used; the answers are the same with each. Data path.
+ * Translate several requests of the same length. Uses the widest instruction set of the machine;
+ * the answers do not depend on it.
+ *
+ * @param tlb the calling thread's view
+ * @param iova the first IOVA of each request
+ * @param len bytes of each request
+ * @param n requests, at most 64
+ * @param prot what the device wants to do
+ * @param va receives the virtual addresses; NULL where refused
+ * @return a bit for each request: bit i is set if request i was translated. More than 64 requests:
+ *   0, every va[i] is NULL, and moat_error_text() says so.
+ *
+ * The caller must be a registered reader of the domain. Data path.
  */
 uint64_t moat_iotlb_translate_bulk(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	unsigned int n, enum moat_prot prot, void *va[]);

@@ -41,7 +41,7 @@ static int largest_order(const struct iova_chunk *c, int order)
 	return order;
 }
 
-/* The same, when pages of word `w` have become free: `order` at least. */
+/* Order of the largest free block after pages of word `w` became free; it was `order`. */
 static int larger_order(const struct iova_chunk *c, int order, unsigned int w)
 {
 	while (order < CHUNK_ORDERS - 1 && blocks(c->free[w], (unsigned int)order + 1) != 0)
@@ -75,7 +75,7 @@ static void enlist(struct iova_chunks *chunks, struct iova_chunk *c)
 	*list = c;
 }
 
-/* Its largest free block is of this order now. */
+/* Move a chunk to the list of its largest free block's new order. */
 static void relist(struct iova_chunks *chunks, struct iova_chunk *c, int order)
 {
 	if (order == c->order)
@@ -95,8 +95,7 @@ static int add_chunk(struct iova_chunks *chunks, struct iova_tree *tree)
 		c = calloc(1, sizeof(*c));
 		if (c == NULL)
 			return moat_error(-ENOMEM, "no memory for the IOVA allocator");
-		/* From the top: large runs, and layouts that somebody reserves, begin at the
-		 * bottom. */
+		/* From the top: large runs and reserved layouts begin at the bottom. */
 		rc = iova_tree_alloc(tree, CHUNK_PAGES, CHUNK_PAGES, true, &c->node);
 		if (rc != 0) {
 			free(c);
@@ -183,7 +182,7 @@ int iova_chunk_free(struct iova_chunks *chunks, struct iova_tree *tree, struct i
 		return 0;
 	}
 	unlist(chunks, c);
-	if (chunks->empty == NULL) { /* one is kept, lest a block more or less cost a chunk */
+	if (chunks->empty == NULL) { /* keep one, so that a block more or less costs no chunk */
 		c->order = CHUNK_ORDERS - 1;
 		chunks->empty = c;
 	} else {
@@ -250,7 +249,7 @@ int iova_chunks_dissolve(struct iova_chunks *chunks, struct iova_tree *tree)
 	}
 	for (unsigned int o = 1; o <= CHUNK_ORDERS; o++) { /* 0: the full ones */
 		while (chunks->by_order[o] != NULL) {
-			/* NOLINTNEXTLINE(clang-analyzer-*): a dissolved chunk is in no list any more */
+			/* NOLINTNEXTLINE(clang-analyzer-*): a dissolved chunk left the list */
 			if (iova_chunk_dissolve(chunks, tree, chunks->by_order[o]) != 0)
 				return -ENOMEM;
 			n++;

@@ -167,7 +167,7 @@ struct moat_iova_cache *moat_iova_cache_create(struct moat_iova *space)
 	return cache;
 }
 
-/* The older part of the stock goes back. What is kept is what the caches know. */
+/* Return the older part of the stock to the space; the newer part is warm in the caches. */
 static uint32_t stock_drain(struct moat_iova_cache *cache, int order, uint32_t keep)
 {
 	uint64_t len = MOAT_PAGE_SIZE << order, *stock = cache->iova[order];
@@ -184,7 +184,7 @@ static uint32_t stock_drain(struct moat_iova_cache *cache, int order, uint32_t k
 	return n;
 }
 
-/* Half a stock. Taken from the lowest up, handed out in that order: neighbours one after another. */
+/* Fill half the stock. Runs are handed out in ascending order, so that they are neighbours. */
 static int stock_fill(struct moat_iova_cache *cache, int order)
 {
 	struct moat_iova *space = cache->space;
@@ -284,7 +284,7 @@ int moat_iova_check(struct moat_iova *space, uint64_t iova, uint64_t len)
 }
 
 #ifdef MOAT_IOVA_CHECK
-/* Is it a range that is handed out, and not in this stock? */
+/* Is the range handed out, and not in this stock? */
 static int check_free(struct moat_iova_cache *cache, int order, uint64_t iova, uint64_t len)
 {
 	for (uint32_t i = 0; i < cache->n[order]; i++)

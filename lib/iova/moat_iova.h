@@ -6,21 +6,20 @@
 
 /**
  * @file
- * The IOVA space of one domain: contiguous ranges, exact free, within the width of the unit and of
- * the narrowest device.
+ * The IOVA space of one domain: contiguous ranges, freed exactly as they were allocated, within the
+ * width of the unit and of the narrowest device.
  *
- * Ranges are what make protection cheap: a run of neighbouring IOVAs is unmapped by one descriptor.
- * So the allocator hands out contiguous runs, aligned to their own size up to 2 MiB (which lets a
- * whole run be one page-selective invalidation, and 2 MiB leaves be used), and takes them back
- * exactly as they were given. Small runs (powers of two up to 64 pages) come from per-lcore stock
- * in O(1), and consecutive ones are neighbours; the rest comes from a tree under a lock, on the
- * control path.
+ * Ranges make protection cheap: one descriptor invalidates a run of neighbouring IOVAs. So the
+ * allocator hands out contiguous runs, aligned to their own size up to 2 MiB (a whole run can then
+ * be one page-selective invalidation, and 2 MiB leaves can be used). Small runs (powers of two up
+ * to 64 pages) come from a per-lcore stock in O(1), and consecutive ones are neighbours. All others
+ * come from a tree under a lock, on the control path.
  *
- * Fragmentation is bounded: small runs share 2 MiB chunks, whose largest free blocks are taken
- * last, and lie at the top of the space; everything else is placed first-fit from the bottom. When
- * no run is long enough, chunks give up what they have free before anybody is refused.
+ * Fragmentation is bounded: small runs share 2 MiB chunks, which lie at the top of the space and
+ * whose largest free blocks are used last; everything else is placed first-fit from the bottom. If
+ * no run is long enough, chunks give up their free pages before an allocation fails.
  *
- * A range is freed here only after the ticket of its unmap is done: lib/domain sees to that.
+ * A range must be freed only after the ticket of its unmap is done; lib/domain takes care of that.
  */
 
 #include <rte_branch_prediction.h>
@@ -36,8 +35,8 @@ struct moat_iova;
 #define MOAT_IOVA_ORDERS 7 /* of small runs: 1 to 64 pages */
 #define MOAT_IOVA_STOCK  64
 
-/** One lcore's stock of small runs: a stack of addresses for each order. The allocator's own; it
- * stands here for the inlines. */
+/** One lcore's stock of small runs: a stack of addresses for each order. Its members are the
+ * allocator's; they are declared here for the inline functions. */
 struct moat_iova_cache {
 	uint32_t n[MOAT_IOVA_ORDERS];
 	uint32_t max[MOAT_IOVA_ORDERS];
@@ -46,27 +45,62 @@ struct moat_iova_cache {
 } __rte_cache_aligned;
 
 /**
+ * Create a space.
+ *
  * @param base first IOVA to hand out; at least MOAT_PAGE_SIZE (0 stays unmapped, so that a null
  *   descriptor faults)
- * @param limit first IOVA beyond, at most 1 << width
- * @return 0, -EINVAL (moat_error_text() says why), -ENOMEM. Control path.
+ * @param limit first IOVA beyond the space, at most 1 << width
+ * @param space receives the space
+ * @return 0
+ * @return -EINVAL: base or limit; moat_error_text() says why
+ * @return -ENOMEM
+ *
+ * Thread-safe. Control path.
  */
 int moat_iova_create(uint64_t base, uint64_t limit, struct moat_iova **space);
-/** Every stock of it is destroyed; what is still allocated is forgotten. NULL: nothing. Control path. */
+
+/**
+ * Destroy a space. What is still allocated is forgotten.
+ *
+ * @param space every stock of it must have been destroyed; NULL: nothing happens
+ *
+ * Control path.
+ */
 void moat_iova_destroy(struct moat_iova *space);
 
-/** Stock for one lcore, empty; NULL when out of memory. Not shared between threads. Control path. */
+/**
+ * Create an empty stock for one lcore.
+ *
+ * @param space the space it fills from
+ * @return the stock; NULL: out of memory
+ *
+ * Thread-safe; the stock itself belongs to one thread at a time. Control path.
+ */
 struct moat_iova_cache *moat_iova_cache_create(struct moat_iova *space);
-/** Its stock goes back to the space. Control path. */
+
+/**
+ * Return a stock's runs to the space and destroy it.
+ *
+ * @param cache the stock; NULL: nothing happens
+ *
+ * Control path.
+ */
 void moat_iova_cache_destroy(struct moat_iova_cache *cache);
 
-/* What the inlines call when stock does not serve. Not for users. */
+/* What the inline functions call when the stock does not suffice. Not for users. */
 int moat_iova_alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t len,
 	uint64_t align, uint64_t *iova);
 int moat_iova_free_slow(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t iova,
 	uint64_t len);
 
-/** The order of a small run of `len` bytes; -1 when it is none. */
+/**
+ * The order of a small run.
+ *
+ * @param len bytes
+ * @return log2 of its pages; -1: not a small run
+ *
+ * Thread-safe. Data path.
+ */
 static inline int moat_iova_order(uint64_t len)
 {
 	uint64_t pages = len >> MOAT_PAGE_SHIFT;
@@ -77,14 +111,21 @@ static inline int moat_iova_order(uint64_t len)
 }
 
 /**
- * A free run of `len` bytes (multiple of the page size), aligned to `align` (a power of two; 0:
- * natural, the length rounded up to a power of two, at most 2 MiB).
- * @param cache this lcore's stock, or NULL: straight from the space
- * @return 0, -ENOSPC (moat_error_text() says how much is free and the largest run), -EINVAL,
- *   -ENOMEM.
- * Thread-safe with one cache per thread. Data path for what the cache serves. What other lcores
- * have in stock (64 runs of each order at most, less where that would be more than a thousandth
- * of the space) is not found.
+ * Allocate a run.
+ *
+ * @param space the space
+ * @param cache the calling lcore's stock; NULL: directly from the space
+ * @param len bytes, a multiple of the page size
+ * @param align a power of two; 0: natural, the length rounded up to a power of two, at most 2 MiB
+ * @param iova receives the first IOVA
+ * @return 0
+ * @return -ENOSPC: no such run; moat_error_text() says how much is free and how long the largest
+ *   run is. Runs in other lcores' stocks are not found (at most 64 of each order, less where that
+ *   would be more than a thousandth of the space).
+ * @return -EINVAL: length or alignment
+ * @return -ENOMEM
+ *
+ * Thread-safe with one stock per thread. Data path for what the stock serves.
  */
 static inline int moat_iova_alloc(struct moat_iova *space, struct moat_iova_cache *cache,
 	uint64_t len, uint64_t align, uint64_t *iova)
@@ -98,15 +139,34 @@ static inline int moat_iova_alloc(struct moat_iova *space, struct moat_iova_cach
 	return moat_iova_alloc_slow(space, cache, len, align, iova);
 }
 
-/** Exactly this range, e.g. a guest-physical layout. @return 0; -EBUSY when any of it is taken, another
- * lcore's stock included; -EINVAL: no whole pages, or not within the space; -ENOMEM. moat_error_text()
- * says which. Thread-safe, control path. */
-int moat_iova_reserve(struct moat_iova *space, uint64_t iova, uint64_t len);
 /**
- * Give back exactly what alloc or reserve gave. @return 0, -EINVAL when it is not such a range.
- * With a cache, a small run goes into stock unchecked: a wrong one is found, counted and left out
- * when stock goes back to the space (moat_iova_stats.bad_frees); a build with
- * MOAT_IOVA_CHECK checks at once. Data path with a cache.
+ * Allocate exactly this range, for example of a guest-physical layout.
+ *
+ * @param space the space
+ * @param iova first IOVA
+ * @param len bytes
+ * @return 0
+ * @return -EBUSY: a part is taken, or is in another lcore's stock
+ * @return -EINVAL: not whole pages, or not within the space
+ * @return -ENOMEM
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path.
+ */
+int moat_iova_reserve(struct moat_iova *space, uint64_t iova, uint64_t len);
+
+/**
+ * Free exactly what alloc or reserve gave.
+ *
+ * @param space the space
+ * @param cache the calling lcore's stock, or NULL
+ * @param iova first IOVA
+ * @param len bytes
+ * @return 0
+ * @return -EINVAL: not such a range. With a stock a small run is not checked: a wrong one is found,
+ *   counted (moat_iova_stats.bad_frees) and dropped when the stock returns it to the space. A build
+ *   with MOAT_IOVA_CHECK checks at once.
+ *
+ * Thread-safe with one stock per thread. Data path with a stock.
  */
 static inline int moat_iova_free(struct moat_iova *space, struct moat_iova_cache *cache,
 	uint64_t iova, uint64_t len)
@@ -114,7 +174,7 @@ static inline int moat_iova_free(struct moat_iova *space, struct moat_iova_cache
 #ifndef MOAT_IOVA_CHECK
 	int order = moat_iova_order(len);
 
-	/* Unaligned runs exist, by reserve; stock holds what alloc may hand out. */
+	/* Reserved runs may be unaligned; the stock holds only what alloc may hand out. */
 	if (likely(cache != NULL && order >= 0 && (iova & (len - 1)) == 0 &&
 		    cache->n[order] < cache->max[order])) {
 		cache->iova[order][cache->n[order]++] = iova;
@@ -125,19 +185,35 @@ static inline int moat_iova_free(struct moat_iova *space, struct moat_iova_cache
 }
 
 /**
- * Is [iova, iova + len) exactly one range that was handed out and not given back? What lies in an
- * lcore's stock counts as handed out.
- * @return 0; -EINVAL. Thread-safe, takes the space's lock, control path.
+ * Is [iova, iova + len) exactly one range that was handed out and not freed? A range in an lcore's
+ * stock counts as handed out.
+ *
+ * @param space the space
+ * @param iova first IOVA
+ * @param len bytes
+ * @return 0
+ * @return -EINVAL: it is not; moat_error_text() has the sentence
+ *
+ * Thread-safe (takes the space's lock). Control path.
  */
 int moat_iova_check(struct moat_iova *space, uint64_t iova, uint64_t len);
 
+/** State of a space. */
 struct moat_iova_stats {
-	uint64_t free_bytes;  /* stocks not counted */
+	uint64_t free_bytes;  /* without the stocks */
 	uint64_t largest_run; /* bytes */
 	uint64_t runs;        /* free runs: the fragmentation */
-	uint64_t bad_frees;   /* ranges given back that were nobody's: an error of the caller */
+	uint64_t bad_frees;   /* ranges freed that were not allocated: an error of the caller */
 };
-/** Thread-safe (takes the space's lock), control path. */
+
+/**
+ * Read a space's state.
+ *
+ * @param space the space
+ * @param stats receives the state
+ *
+ * Thread-safe (takes the space's lock). Control path.
+ */
 void moat_iova_stats(struct moat_iova *space, struct moat_iova_stats *stats);
 
 #ifdef __cplusplus

@@ -5,24 +5,26 @@
 #define MOAT_PT_H
 
 /**
- * @file
- * VT-d second-stage page tables, written by lcores, read by the unit and by RCU readers.
+ * @file VT-d page tables, second stage or first stage, written by lcores, read by the unit and by
+ * RCU readers.
  *
- * A table is a radix tree of 4 KiB pages with 512 entries of 8 bytes (VT-d specification 3.7,
- * "Second-Stage Translation"): 3, 4 or 5 levels for 39, 48 or 57 bits of IOVA, with leaves of 4 KiB,
- * 2 MiB and 1 GiB. The unit walks it from the root. The processor never does on the packet path:
- * beside the tree stands an array with one *granule* for each 2 MiB of IOVA, which says where the
- * entries of that granule are and what to add to an IOVA to get a virtual address. It is address
- * space reserved once and touched where it is used, so finding an entry is one shift and one load,
- * for the writer that maps a page and for the reader that translates (lib/iotlb) alike.
+ * A table is a radix tree of 4 KiB pages with 512 entries of 8 bytes (VT-d specification, "DMA
+ * Remapping"): 3, 4 or 5 levels for 39, 48 or 57 bits of IOVA, with leaves of 4 KiB, 2 MiB and 1
+ * GiB. Its *format* (enum moat_pt_format) says which bits an entry has. The unit walks it from the
+ * root. The processor never does on the packet path: beside the tree stands an array with one
+ * *granule* for each 2 MiB of IOVA, which says where the entries of that granule are and what to
+ * add to an IOVA to get a virtual address. The array is address space, reserved once and touched
+ * where it is used, so finding an entry takes one shift and one load, for the writer that maps a
+ * page and for the reader that translates (lib/iotlb) alike.
  *
  * The life of a table page: taken zeroed from a pool's stock, linked, filled, emptied, unlinked by
- * the unmap that covers all of it, handed to the caller in a `struct moat_pt_freed`; the caller
- * keeps it until the ticket of that unmap is done (no unit can reach it) and then retires it to the
- * pool, which waits for a grace period of liburcu's QSBR (no reader can reach it) before the page
- * is handed out again. Readers therefore register with urcu-qsbr and pass quiescent states.
+ * the unmap that covers all of it, handed to the caller in a `struct moat_pt_freed`. The caller
+ * must keep it until the ticket of that unmap is done (no unit can reach it) and then retire it to
+ * the pool, which waits for a grace period of liburcu's QSBR (no reader can reach it) before it
+ * hands the page out again. Readers must therefore be registered with urcu-qsbr and pass quiescent
+ * states.
  *
- * Writers: several lcores may write at once as long as their ranges are disjoint; they serialise
+ * Writers: several lcores may write at once as long as their ranges are disjoint. They serialise
  * only where a table page is linked or unlinked.
  */
 
@@ -34,56 +36,132 @@
 extern "C" {
 #endif
 
-/* Second-stage entry, by the specification's names ("Second-Stage Paging Entries"). */
+/* A second-stage entry, by the names of the VT-d specification ("Second-Stage Paging Entries"). */
 #define MOAT_SS_R    (UINT64_C(1) << 0)
 #define MOAT_SS_W    (UINT64_C(1) << 1)
-#define MOAT_SS_PS   (UINT64_C(1) << 7) /* this PD or PDP entry is a leaf */
+#define MOAT_SS_PS   (UINT64_C(1) << 7)  /* this PD or PDP entry is a leaf */
 #define MOAT_SS_SNP  (UINT64_C(1) << 11) /* leaves: snoop, whatever the request says (ECAP.SC) */
 #define MOAT_SS_ADDR UINT64_C(0x000ffffffffff000)
-/** Ours, in a bit every unit ignores: a leaf whose virtual address is iova + the granule's delta.
- * An entry that points to a table never has it, so one test tells a reader all it must know. */
-#define MOAT_SS_LIN  (UINT64_C(1) << 10)
+
+/* A first-stage entry, by the names of the VT-d specification ("First-Stage Paging Entries"). PS
+ * and the address are where second stage has them. */
+#define MOAT_FS_P    (UINT64_C(1) << 0) /* present: it can be read */
+#define MOAT_FS_RW   (UINT64_C(1) << 1) /* it can be written, too */
+#define MOAT_FS_US   (UINT64_C(1) << 2) /* open to requests without privilege */
+#define MOAT_FS_A    (UINT64_C(1) << 5) /* accessed */
+#define MOAT_FS_D    (UINT64_C(1) << 6) /* dirty */
+#define MOAT_FS_PS   (UINT64_C(1) << 7)
+#define MOAT_FS_ADDR MOAT_SS_ADDR
+
+/** The mark of a leaf whose virtual address is iova + the granule's delta. It is moat's own, in a
+ * bit that both formats ignore (62:52 in first stage, 61:52 in second stage). An entry that points
+ * to a table never has it, so one test tells a reader everything. */
+#define MOAT_PT_LIN (UINT64_C(1) << 52)
+#define MOAT_SS_LIN MOAT_PT_LIN /* its name when there was one format */
+
+/** Which entries a table has. */
+enum moat_pt_format {
+	MOAT_PT_SECOND_STAGE, /**< 3 to 5 levels; read, write or both */
+	/** 4 or 5 levels. A page cannot be write-only: MOAT_W maps it MOAT_RW. An IOVA must be
+	 * canonical, so 47 or 56 bits are usable. The unit must not be told to keep
+	 * extended-accessed flags (EAFE); Accessed and Dirty are set in advance. */
+	MOAT_PT_FIRST_STAGE,
+};
 
 /* -------------------------------------------------------------------- the pool of table pages */
 
 /** Where a pool gets memory that the unit can address. */
 struct moat_pt_mem {
-	/** A chunk of `len` bytes (always MOAT_2M_SIZE), aligned to its length in both address spaces,
-	 * zeroed. 0 or a negative errno. Control path, but also from a map that finds the stock empty. */
+	/** Get a chunk of `len` bytes (always MOAT_2M_SIZE), zeroed, aligned to its length in both
+	 * address spaces. @return 0 or a negative errno. Called on the control path, and by a map
+	 * that finds the stock empty; from any thread. */
 	int (*alloc)(void *ctx, size_t len, void **va, uint64_t *hpa);
+	/** Give a chunk back. */
 	void (*free)(void *ctx, void *va, size_t len);
 	void *ctx;
 };
 
+/** Anonymous memory of this process, aligned; hpa = va. For a unit that lives in the process. */
+extern const struct moat_pt_mem moat_pt_mem_anonymous;
+
 struct moat_pt_pool;
 
-/** Counters of a pool, in pages. `stock` = ready, `retired` = waiting for their grace period. */
+/** Learns what each table page is to the unit, for a unit that can tell when it walks a page that
+ * it should not (drivers/softvtd's oracle). `hpa` is a page that units walk, 4096 bytes. Calls come
+ * from any thread. */
+struct moat_pt_watch {
+	/** The page is about to be linked into a table. */
+	void (*table_used)(void *ctx, uint64_t hpa);
+	/** The page is given back: the caller says that the unit can no longer reach it. */
+	void (*table_freed)(void *ctx, uint64_t hpa);
+	void *ctx;
+};
+
+/** Counters of a pool, in pages. */
 struct moat_pt_pool_stats {
 	uint64_t allocated; /* handed out since the start */
-	uint64_t freed;     /* retired since the start */
+	uint64_t freed;     /* given back since the start */
 	uint64_t in_use;
-	uint64_t stock;
-	uint64_t retired;
+	uint64_t stock;   /* ready to be handed out */
+	uint64_t retired; /* waiting for their grace period */
 };
 
 /**
- * A pool of table pages, shared by the domains of one unit.
- * @param mem memory source; NULL: anonymous memory of this process, hpa = va (software unit)
- * @return 0, -ENOMEM. Control path.
+ * Create a pool of table pages, shared by the domains of one unit.
+ *
+ * @param mem memory source, copied; NULL: moat_pt_mem_anonymous
+ * @param pool receives the pool
+ * @return 0
+ * @return -ENOMEM: no memory for the pool itself
+ *
+ * Thread-safe. Control path.
  */
 int moat_pt_pool_create(const struct moat_pt_mem *mem, struct moat_pt_pool **pool);
-/** Every page table of the pool must be destroyed. Waits for grace periods (rcu_barrier). */
-void moat_pt_pool_destroy(struct moat_pt_pool *pool);
-/** Any thread; takes the pool's locks one by one, so the numbers may be of different moments. Control
- * path. */
-void moat_pt_pool_stats(const struct moat_pt_pool *pool, struct moat_pt_pool_stats *stats);
+
 /**
- * Debug switch: fill pages with MOAT_PT_POISON from the moment they are given back until they are
- * handed out again. A unit that still walks there meets entries with reserved bits set; a reader
- * finds nothing it would use. Off at the start. Set it before the first map.
+ * Destroy a pool. Waits for grace periods (rcu_barrier).
+ *
+ * @param pool every page table of it must have been destroyed; NULL: nothing happens
+ *
+ * Control path. The caller must not be a reader that another thread waits for.
+ */
+void moat_pt_pool_destroy(struct moat_pt_pool *pool);
+
+/**
+ * Read a pool's counters. Its locks are taken one by one, so the numbers may be of different
+ * moments.
+ *
+ * @param pool the pool
+ * @param stats receives the counters
+ *
+ * Thread-safe. Control path.
+ */
+void moat_pt_pool_stats(const struct moat_pt_pool *pool, struct moat_pt_pool_stats *stats);
+
+/**
+ * Debug switch: fill table pages with MOAT_PT_POISON from the moment they are given back until they
+ * are handed out again. A unit that still walks there meets entries with reserved bits set; a
+ * reader finds nothing mapped.
+ *
+ * @param pool the pool
+ * @param on off at the start
+ *
+ * Control path, before the first map.
  */
 void moat_pt_pool_poison(struct moat_pt_pool *pool, bool on);
-/** Readable and writable, every address bit set that no machine has, TM (bit 62) set. */
+
+/**
+ * Tell `watch` of each table page that the pool hands out and takes back.
+ *
+ * @param pool the pool
+ * @param watch copied; both functions must be set
+ *
+ * Control path, before the first table.
+ */
+void moat_pt_pool_watch(struct moat_pt_pool *pool, const struct moat_pt_watch *watch);
+
+/** Readable and writable in both formats, with address bits set that no machine has (reserved), and
+ * bit 62. */
 #define MOAT_PT_POISON UINT64_C(0x400fdead5aa5e003)
 
 /** A list of unlinked table pages that the unit may still walk. Zero-initialise. */
@@ -93,17 +171,27 @@ struct moat_pt_freed {
 };
 
 /**
- * The unit can no longer reach the pages (the ticket that covers their unlinking is done), readers
- * may: give the pages back. They are handed out again after a grace period of urcu-qsbr, with
- * which the calling thread must be registered. Thread-safe, data path (no wait; one call_rcu for
- * the list). Empties the list.
+ * Give back pages that the unit can no longer reach but readers may. They are handed out again
+ * after a grace period of urcu-qsbr.
+ *
+ * @param pool the pool
+ * @param freed the ticket that covers their unlinking must be done; emptied
+ *
+ * The calling thread must be registered with urcu-qsbr. Thread-safe. Data path: no wait, one
+ * call_rcu for the list.
  */
 void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed);
 
 /**
- * Neither the unit nor any reader can reach the pages: the ticket is done *and* whoever may read
- * this table is among the lcores whose quiescent states that ticket has counted. The pages are
- * ready at once, still warm. Thread-safe, data path. Empties the list.
+ * Give back pages that neither the unit nor any reader can reach: they are ready at once, still
+ * warm in the cache. For a caller that knows all readers of its table, such as one that has a table
+ * to itself.
+ *
+ * @param pool the pool
+ * @param freed the ticket that covers their unlinking must be done, and every reader must have
+ *   passed a quiescent state since; emptied
+ *
+ * Thread-safe. Data path.
  */
 void moat_pt_pool_recycle(struct moat_pt_pool *pool, struct moat_pt_freed *freed);
 
@@ -113,74 +201,104 @@ void moat_pt_pool_recycle(struct moat_pt_pool *pool, struct moat_pt_freed *freed
  * 2 MiB of IOVA, as readers and writers find it.
  *
  * A reader loads `table`, `delta`, the entry, and `delta` again. If the entry allows the access and
- * has MOAT_SS_LIN, and `delta` has not changed, then iova + delta is the address:
+ * has MOAT_PT_LIN, and `delta` has not changed, then iova + delta is the address:
  *  - `delta` of a leaf table is fixed while the table is linked, and a table that was unlinked is
  *    not linked again before every reader has passed a quiescent state; its entries are zero when
- *    another `delta` appears. A page at any other address than iova + delta lacks MOAT_SS_LIN.
+ *    another `delta` appears. A page at any other address than iova + delta lacks MOAT_PT_LIN.
  *  - a PD or PDP entry may become a leaf, a link to a table or nothing while the granule still
- *    points at it; only a leaf has MOAT_SS_LIN, and a new `delta` is stored before that leaf is, so
- *    whoever loaded the new leaf and the old delta finds on the second look that it has changed.
- *    It cannot have changed twice: an IOVA gets another virtual address only after the ticket of its
- *    unmap is done, for which that reader had to pass a quiescent state (the one invariant).
- * A reader of many may look at `moves` of struct moat_pt before and after instead of at each delta
- * again: it is counted up after a delta that a reader can have met is changed, and before a leaf
- * is stored that goes with the new one.
- * In every other case the reader walks (lib/iotlb's slow path), so a granule may lag behind.
+ *    points at it. Only a leaf has MOAT_PT_LIN, and a new `delta` is stored before that leaf is, so
+ *    a reader that loaded the new leaf and the old delta finds at the second load that it has
+ *    changed. It cannot have changed twice: an IOVA gets another virtual address only after the
+ *    ticket of its unmap is done, for which that reader had to pass a quiescent state (the one
+ *    invariant).
+ * A reader of many IOVAs may compare `moves` of struct moat_pt before and after, instead of loading
+ * each delta again: it is incremented after a delta that a reader can have seen is changed, and
+ * before a leaf is stored that belongs to the new one. In every other case the reader walks
+ * (lib/iotlb's slow path), so a granule may lag behind.
  */
 struct moat_pt_granule {
-	/** The table that holds the entry, 4096-aligned, | by how much to shift an IOVA to find it: 12
-	 * (leaf table), 21 (PD) or 30 (PDP): table[(iova >> shift) & 511]. 0: nothing. */
+	/** The table that holds the entry, 4096-aligned, | by how much to shift an IOVA to find it:
+	 * 12 (leaf table), 21 (PD) or 30 (PDP): table[(iova >> shift) & 511]. 0: nothing. */
 	MOAT_ATOMIC(uintptr_t) table;
-	/** va - iova of the entries that have MOAT_SS_LIN: a multiple of the page size. */
+	/** va - iova of the entries that have MOAT_PT_LIN: a multiple of the page size. */
 	MOAT_ATOMIC(uintptr_t) delta;
 };
 #define MOAT_PT_SHIFT UINT64_C(63)                /* the shift in `table`: x86 shifts by as much */
 #define MOAT_PT_TABLE (~(uint64_t)MOAT_PAGE_MASK) /* the address in it */
 
+/** A table, as far as its readers look into it. */
 struct moat_pt {
 	struct moat_pt_granule *granules; /* flat, indexed by iova >> 21 */
 	uint64_t nr_granules;        /* a power of two; IOVAs beyond take the slow path (walk) */
-	MOAT_ATOMIC(uint64_t) moves; /* deltas that have changed under readers' eyes */
+	MOAT_ATOMIC(uint64_t) moves; /* deltas changed while readers could see them */
 	uint64_t limit;              /* first IOVA beyond the table's width */
 	uint64_t root_hpa;           /* for the context entry */
 	uint8_t levels;              /* 3, 4 or 5 */
 	bool coherent;               /* the unit snoops table reads (ECAP.C): no line flushes */
-	uint64_t leaf;               /* bits of a linear leaf beside address and permission */
+	enum moat_pt_format format;  /* of the entries */
 				     /* lib/pt's own follows in struct pt_impl (pt_internal.h) */
 };
 
+/** What a table is to be. */
 struct moat_pt_conf {
 	struct moat_pt_pool *pool;
-	uint8_t levels; /* 3, 4, 5 (39, 48, 57 bits) */
+	uint8_t levels; /* 3, 4, 5 (39, 48, 57 bits); first stage 4, 5 (47, 56 usable bits) */
 	uint8_t width;  /* bits of IOVA, 0: all that `levels` allow. A 32-bit device: 32 */
-	uint64_t
-		leaf_sizes; /* allowed beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE as the unit's SLLPS */
+	/** Leaf sizes allowed beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE as the unit's SLLPS, or as
+	 * FS1GP of first stage, which always has 2 MiB. */
+	uint64_t leaf_sizes;
 	bool coherent;
-	bool snoop; /* set SNP in leaves: only for a unit with ECAP.SC, else the bit is reserved */
+	/** Set SNP in leaves: only for a unit with ECAP.SC, else the bit is reserved. First stage
+	 * has no such bit; there the PASID entry's PWSNP says it. */
+	bool snoop;
+	enum moat_pt_format format; /* 0: second stage */
 };
 
-/** @return 0, -EINVAL (levels, width, leaf_sizes), -ENOMEM; moat_error_text() says which.
- * Control path. */
-int moat_pt_create(const struct moat_pt_conf *conf, struct moat_pt **pt);
 /**
- * Give back all of it. The caller's duty: no unit has this root in a context entry and no cache
- * holds it (domain teardown), no reader is inside. What is still mapped is simply forgotten.
+ * Create an empty table.
+ *
+ * @param conf what it is to be, copied
+ * @param pt receives the table
+ * @return 0
+ * @return -EINVAL: format, levels, width or leaf sizes; moat_error_text() says which
+ * @return -ENOMEM: no memory, or no page in the pool
+ *
+ * Thread-safe. Control path.
+ */
+int moat_pt_create(const struct moat_pt_conf *conf, struct moat_pt **pt);
+
+/**
+ * Destroy a table: its pages go back to the pool at once. What is still mapped is forgotten.
+ *
+ * @param pt no unit may have its root in a context or PASID entry or hold anything of it in a
+ *   cache, and no reader may be inside; NULL: nothing happens
+ *
+ * Control path.
  */
 void moat_pt_destroy(struct moat_pt *pt);
 
 /**
- * Map `len` bytes at `iova` to `hpa`, leaves as large as the alignment of iova and hpa, `len`, the
- * unit and the tables already there allow (a leaf never takes the place of a table, even an empty
- * one: the unit's paging-structure caches may hold it).
+ * Map `len` bytes at `iova` to `hpa`, with leaves as large as the alignment of iova and hpa, `len`,
+ * the unit and the tables already there allow. A leaf never replaces a table, even an empty one:
+ * the unit's paging-structure caches may hold it. A reader or a unit sees each page either unmapped
+ * or complete.
  *
- * @param va what the processor uses for the same memory, or NULL: then lib/iotlb cannot resolve it
- * @param prot MOAT_R, MOAT_W or both
- * @param bad may be NULL
- * @return 0; -EEXIST: a page is mapped already (`*bad` is the first, nothing has changed);
- *   -ERANGE: beyond the width; -EINVAL: alignment, prot, length 0; -ENOMEM (nothing is mapped,
- *   tables made meanwhile may stay, empty).
- * Thread-safe for disjoint ranges. Data path when tables exist: no allocation, lock or syscall.
- * A reader or a unit sees each page either unmapped or complete.
+ * @param pt the table
+ * @param iova first IOVA, a multiple of 4096
+ * @param hpa host physical address, a multiple of 4096 below 2^52
+ * @param va what the processor uses for the same memory, a multiple of 4096; NULL: lib/iotlb cannot
+ *   resolve it
+ * @param len bytes, a multiple of 4096, not 0
+ * @param prot MOAT_R, MOAT_W or MOAT_RW; MOAT_PT_FIRST_STAGE maps MOAT_W as MOAT_RW
+ * @param bad may be NULL; receives the IOVA that -EEXIST is about
+ * @return 0
+ * @return -EEXIST: a page is mapped already, `*bad` is the first; nothing has changed
+ * @return -ERANGE: beyond the table's width
+ * @return -EINVAL: alignment, permission or length
+ * @return -ENOMEM: no memory for tables; nothing is mapped, empty tables may stay linked
+ *
+ * Thread-safe for disjoint ranges. Data path where the tables exist: no allocation, lock or system
+ * call.
  */
 int moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot, uint64_t *bad);
@@ -188,50 +306,97 @@ int moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint6
 /**
  * Unmap exactly [iova, iova + len).
  *
- * @param freed receives the table pages that this range had to itself; never NULL. Not empty: the
- *   invalidation must drop paging-structure caches too (hint clear), see moat_pt_pool_retire().
- * @return 0; -ENOENT: a page is not mapped (`*bad` is the first, nothing has changed); -EINVAL:
- *   alignment, or the range covers only a part of a 2 MiB or 1 GiB leaf (`*bad` is its first IOVA).
+ * @param pt the table
+ * @param iova first IOVA, a multiple of 4096
+ * @param len bytes, a multiple of 4096, not 0
+ * @param freed receives the table pages that only this range used; must not be NULL. If it is not
+ *   empty afterwards, the invalidation must drop paging-structure caches too (hint clear), and the
+ *   pages must go to moat_pt_pool_retire() when its ticket is done.
+ * @param bad may be NULL; receives the IOVA that -ENOENT and -EINVAL are about
+ * @return 0
+ * @return -ENOENT: a page is not mapped, `*bad` is the first; nothing has changed
+ * @return -EINVAL: alignment or length, or the range covers only a part of a 2 MiB or 1 GiB leaf
+ *   that begins at `*bad`; nothing has changed
+ * @return -ERANGE: beyond the table's width
+ *
  * Thread-safe for disjoint ranges. Data path.
  */
 int moat_pt_unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_pt_freed *freed,
 	uint64_t *bad);
 
 /**
- * Unlink empty tables in the range (those a series of smaller unmaps left). Nobody may map in the
- * range meanwhile. Control path.
+ * Unlink empty tables, which a series of smaller unmaps has left.
+ *
+ * @param pt the table
+ * @param iova first IOVA
+ * @param len bytes; only tables that the range covers whole are unlinked
+ * @param freed as in moat_pt_unmap()
+ *
+ * No other thread may map or unmap in the range meanwhile. Control path.
  */
 void moat_pt_prune(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_pt_freed *freed);
 
-/** A leaf as the radix walk finds it. `size` keeps the two others apart: side by side, compilers
- * join them in a vector register before they store them, which takes longer than two stores. */
+/** A leaf as the radix walk finds it. `size` stands between the two others on purpose: side by
+ * side, compilers join them in a vector register first, which takes longer than two stores. */
 struct moat_pt_leaf {
-	uint64_t entry; /* the raw second-stage entry */
+	uint64_t entry; /* the raw entry */
 	uint64_t size;  /* 4 KiB, 2 MiB, 1 GiB */
 	uint64_t hpa;   /* of the byte asked for */
 };
 
 /**
- * Walk the radix tree from the root, as the unit does. RCU reader: the caller is registered with
- * urcu-qsbr and does not keep the answer across a quiescent state.
- * @return 0, -ENOENT (not mapped), -ERANGE (beyond the width). Thread-safe.
+ * Walk the radix tree from the root, as the unit does.
+ *
+ * @param pt the table
+ * @param iova any IOVA
+ * @param leaf receives the leaf; valid until the caller's next quiescent state
+ * @return 0
+ * @return -ENOENT: not mapped
+ * @return -ERANGE: beyond the table's width
+ *
+ * The caller must be registered with urcu-qsbr. Thread-safe. Data path.
  */
 int moat_pt_walk(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf);
 
 /**
- * The same walk, and what the processor uses for the byte asked for: `*va`, NULL when the page was
- * mapped without a virtual address. For lib/iotlb's slow path. Duties and answers as above.
+ * moat_pt_walk(), and the virtual address: lib/iotlb's slow path.
+ *
+ * @param pt the table
+ * @param iova any IOVA
+ * @param leaf receives the leaf; valid until the caller's next quiescent state
+ * @param va receives what the processor uses for the byte asked for; NULL if the page was mapped
+ *   without a virtual address
+ * @return as moat_pt_walk()
+ *
+ * The caller must be registered with urcu-qsbr. Thread-safe. Data path.
  */
 int moat_pt_walk_va(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf, void **va);
 
 /**
- * What moat_pt_walk_va() answers, found from the granule where that has a table: for pages whose
- * entry lacks MOAT_SS_LIN. `*walked` is set where it took the walk from the root after all.
+ * moat_pt_walk_va(), but beginning at the granule where that has a leaf table: for pages whose
+ * entry lacks MOAT_PT_LIN.
+ *
+ * @param pt the table
+ * @param iova any IOVA
+ * @param leaf as in moat_pt_walk_va()
+ * @param va as in moat_pt_walk_va()
+ * @param walked set to true if the walk from the root was needed; otherwise left alone
+ * @return as moat_pt_walk()
+ *
+ * The caller must be registered with urcu-qsbr. Thread-safe. Data path.
  */
 int moat_pt_find(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf, void **va,
 	bool *walked);
 
-/** Pages (of 4 KiB) mapped now, and table pages (of 4 KiB) in use. Walks all; control path. */
+/**
+ * Count what is mapped, by a walk over the whole table.
+ *
+ * @param pt the table
+ * @param mapped receives the pages of 4 KiB that are mapped
+ * @param table_pages receives the table pages in use
+ *
+ * The caller must be registered with urcu-qsbr. Thread-safe. Control path.
+ */
 void moat_pt_usage(const struct moat_pt *pt, uint64_t *mapped, uint64_t *table_pages);
 
 #ifdef __cplusplus

@@ -16,12 +16,12 @@
  * virtual address | PT_LINK, for a leaf beyond the granules' window its virtual address | PT_VA.
  */
 
-#include <sched.h>
-
 #include <urcu-qsbr.h>
-#include <rte_pause.h>
 
-#include "moat_pt.h"
+#include "moat_flush.h"
+#include "moat_spin.h"
+#include "pt_format.h"
+#include "pt_run.h"
 
 #define PT_ENTRIES    512u
 #define PT_META_PAGES 8u             /* 512 * sizeof(struct moat_pt_page) */
@@ -77,9 +77,9 @@ static inline uint64_t pt_hpa_of(const void *table)
 	return pt_chunk_of(table)->hpa + ((uintptr_t)table & (MOAT_2M_SIZE - 1));
 }
 
-/** Entries and companions are read by the unit and by other threads while we write. A store is a
- * release: what it points at is complete for whoever sees it. A load is an acquire: the pair. Both
- * are plain moves on x86; what they forbid is the compiler's reordering and tearing. */
+/** The unit and other threads read entries and companions while we write. A store is a release: a
+ * reader that sees it sees what it points at complete. A load is the acquire that pairs with it.
+ * Both are plain moves on x86; they forbid reordering and tearing by the compiler. */
 static inline uint64_t pt_load(const uint64_t *p)
 {
 	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
@@ -90,38 +90,12 @@ static inline void pt_store(uint64_t *p, uint64_t v)
 	__atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
 
-/* ------------------------------------------------------------------------------------ lock */
-
-/** For linking tables and for the pool's lists: a few dozen cycles, never across a wait. */
-struct pt_lock {
-	_Atomic int taken;
-};
-
-static inline void pt_lock(struct pt_lock *l)
-{
-	unsigned int spins = 0;
-
-	/* acquire: the holder before us released everything it wrote under the lock */
-	while (atomic_exchange_explicit(&l->taken, 1, memory_order_acquire)) {
-		while (atomic_load_explicit(&l->taken, memory_order_relaxed)) {
-			rte_pause();
-			if ((++spins & 1023) == 0)
-				sched_yield(); /* the holder may be preempted on our core */
-		}
-	}
-}
-
-static inline void pt_unlock(struct pt_lock *l)
-{
-	/* release: pairs with the next holder's acquire */
-	atomic_store_explicit(&l->taken, 0, memory_order_release);
-}
-
 /* ------------------------------------------------------------------------------------ pool */
 
-/** A zeroed table of `pages` (1, or 2: with companion); NULL without memory. Thread-safe. */
-uint64_t *pt_pool_take(struct moat_pt_pool *pool, unsigned int pages);
-/** Straight back to the stock: nobody can reach the page. Thread-safe. */
+/** A zeroed table of `level`, with a companion above the lowest level; level 0: an array of virtual
+ * addresses. NULL without memory. Thread-safe. */
+uint64_t *pt_pool_take(struct moat_pt_pool *pool, unsigned int level);
+/** Straight back to the stock: no unit and no reader can reach the page. Thread-safe. */
 void pt_pool_put(struct moat_pt_pool *pool, struct moat_pt_page *page);
 
 static inline void pt_freed_add(struct moat_pt_freed *freed, struct moat_pt_page *page)
@@ -135,12 +109,12 @@ static inline void pt_freed_add(struct moat_pt_freed *freed, struct moat_pt_page
 
 struct pt_impl {
 	struct moat_pt pub;
+	struct pt_format format; /* a copy: beside the lines that a map reads anyway */
 	struct moat_pt_pool *pool;
 	uint64_t *root;
 	uint64_t leaf_sizes;
-	size_t reserved;     /* bytes of address space behind pub.granules */
-	struct pt_lock link; /* taken to link a table or give one its array of addresses */
-	_Atomic uint64_t flushed_lines;
+	size_t reserved;       /* bytes of address space behind pub.granules */
+	struct moat_spin link; /* taken to link a table or give one its array of addresses */
 };
 
 static inline struct pt_impl *pt_impl(const struct moat_pt *pt)
@@ -162,7 +136,7 @@ static inline unsigned int pt_index(uint64_t iova, unsigned int level)
 
 static inline bool pt_is_link(uint64_t entry, unsigned int level)
 {
-	return level > 1 && entry != 0 && !(entry & MOAT_SS_PS);
+	return level > 1 && entry != 0 && !(entry & MOAT_SS_PS); /* the same bit in both formats */
 }
 
 static inline uint64_t *pt_companion(uint64_t *table)
@@ -188,8 +162,8 @@ static inline uint64_t *pt_granule_entry(uintptr_t table, uint64_t iova)
 /** Leaf table: va - iova of its linear pages. */
 static inline uintptr_t pt_delta(const uint64_t *table)
 {
-	/* relaxed: it was stored before the table was linked, and does not change until it is unlinked
-	 * and every reader has gone */
+	/* relaxed: it was stored before the table was linked, and does not change until it is
+	 * unlinked and every reader has gone */
 	return __atomic_load_n(&pt_page_of(table)->delta, __ATOMIC_RELAXED);
 }
 
@@ -221,7 +195,7 @@ struct pt_map_req {
 	uint64_t iova, last;
 	uint64_t hpa_off; /* hpa - iova */
 	uintptr_t va_off; /* va - iova, or PT_DELTA_NONE */
-	uint64_t prot;
+	uint64_t leaf;    /* the format's bits of a leaf with this permission */
 };
 
 /* pt_range.c: ranges of any shape, level by level */
@@ -237,62 +211,11 @@ void pt_unlink_leaf(struct pt_impl *impl, uint64_t iova, uint64_t *table,
 
 /* ----------------------------------------------------------------------------------- flush */
 
-/** Tests see every line that is flushed. NULL otherwise. */
-extern void (*pt_flush_hook)(const void *line);
-/** Write the lines of [p, p + len) back to memory and wait: for units that do not snoop. */
-void pt_flush_slow(struct pt_impl *impl, const void *p, size_t len);
-
+/** Write the lines of [p, p + len) back to memory if the unit does not snoop. */
 static inline void pt_flush(struct pt_impl *impl, const void *p, size_t len)
 {
 	if (unlikely(!impl->pub.coherent))
-		pt_flush_slow(impl, p, len);
-}
-
-/* ------------------------------------------------------------------------- runs of entries */
-
-/**
- * Runs of entries, one implementation for each instruction set. All give the same answers.
- *
- * Vector accesses and tearing: an entry is 8 bytes, aligned, and never crosses a 16-byte boundary.
- * A processor with AVX performs an aligned 16-byte access as one (Intel SDM volume 3, "Guaranteed
- * Atomic Operations"; AMD APM volume 2 alike); a 32-byte store that is aligned to 32 is at worst
- * two of those. So stores are aligned to 32 first, and nobody ever sees a part of an entry.
- */
-struct pt_run_ops {
-	const char *name;
-	bool (*supported)(void);
-	/** Index of the first entry that is not 0; `n` without one. */
-	unsigned int (*find_nonzero)(const uint64_t *e, unsigned int n);
-	/** Index of the first entry that is 0; `n` without one. */
-	unsigned int (*find_zero)(const uint64_t *e, unsigned int n);
-	/** Index of the first entry that is no superpage leaf; `n` without one. */
-	unsigned int (*find_no_leaf)(const uint64_t *e, unsigned int n);
-	/** e[k] = first + k * stride; `stride`, a page's size, is below 2^32 */
-	void (*fill)(uint64_t *e, unsigned int n, uint64_t first, uint64_t stride);
-	void (*zero)(uint64_t *e, unsigned int n);
-	/** Make `n` granules say `table` and `delta`; those that do already are not written.
-	 * True: one of them had `table` and another delta (see `moves` of struct moat_pt). */
-	bool (*granules)(struct moat_pt_granule *g, unsigned int n, uintptr_t table,
-		uintptr_t delta);
-};
-/* ThreadSanitizer takes a vector access for a plain one, and the walkers' loads would race with it.
- * Its builds use the scalar variant, whose accesses are atomic for the compiler too. */
-#if defined(__SANITIZE_THREAD__)
-#define PT_RUN_VECTOR 0
-#else
-#define PT_RUN_VECTOR 1
-extern const struct pt_run_ops pt_run_avx512; /* pt_run_avx512.c; the others are in pt_run.c */
-#endif
-extern const struct pt_run_ops pt_run_scalar;
-extern const struct pt_run_ops *const pt_run_variants[]; /* best first, NULL at the end */
-extern const struct pt_run_ops *pt_run;                  /* the best that this machine has */
-
-/** Entries to write one by one until `e` is aligned to `align` for vector stores (at most `n`). */
-static inline unsigned int pt_run_head(const void *e, unsigned int n, unsigned int align)
-{
-	unsigned int k = (-(uintptr_t)e & (align - 1)) / sizeof(uint64_t);
-
-	return k < n ? k : n;
+		moat_flush_lines(p, len);
 }
 
 /** Granules [g, g + n) of superpage leaves that are about to be stored. */
@@ -300,8 +223,9 @@ static inline void pt_point_granules(struct moat_pt *pt, uint64_t g, uint64_t n,
 	uintptr_t delta)
 {
 	if (unlikely(pt_run->granules(&pt->granules[g], n, table, delta)))
-		/* release: behind the new deltas. A reader that meets a new leaf (stored after this) sees
-		 * the count changed; one that saw it changed before it began sees the new deltas. */
+		/* release: behind the new deltas. A reader that meets a new leaf (stored after
+		 * this) sees the count changed; one that saw it changed before it began sees the
+		 * new deltas. */
 		atomic_fetch_add_explicit(&pt->moves, 1, memory_order_release);
 }
 

@@ -31,7 +31,7 @@
 #define PT_MAGAZINE 32u
 
 struct stripe {
-	struct pt_lock lock;
+	struct moat_spin lock;
 	unsigned int n;             /* pages in `pages`, at most PT_MAGAZINE */
 	struct moat_pt_page *pages; /* taken from and put to */
 	struct moat_pt_page *spare; /* a full magazine, or NULL */
@@ -40,10 +40,11 @@ struct stripe {
 
 struct moat_pt_pool {
 	struct moat_pt_mem mem;
+	struct moat_pt_watch watch; /* all NULL: none */
 	bool poison;
 	_Atomic uint64_t retired; /* pages that wait for their grace period */
 
-	struct pt_lock lock;            /* the depot: all below */
+	struct moat_spin lock;          /* the depot: all below */
 	struct moat_pt_page *magazines; /* full ones, linked by `more` */
 	struct moat_pt_page *loose;     /* single pages */
 	struct moat_pt_page *pairs;
@@ -55,13 +56,14 @@ struct moat_pt_pool {
 
 /* ------------------------------------------------------------------------ memory, by default */
 
-static int anon_alloc(void *ctx, size_t len, void **va, uint64_t *hpa)
+static int anonymous_alloc(void *ctx, size_t len, void **va, uint64_t *hpa)
 {
 	uintptr_t p, aligned;
 	void *m = mmap(NULL, 2 * len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (m == MAP_FAILED)
-		return -ENOMEM;
+		return moat_error(-ENOMEM, "no %zu bytes of memory for page tables: %s", len,
+			strerror(errno));
 	p = (uintptr_t)m;
 	aligned = (p + len - 1) & ~(uintptr_t)(len - 1);
 	if (aligned != p)
@@ -74,15 +76,20 @@ static int anon_alloc(void *ctx, size_t len, void **va, uint64_t *hpa)
 	return 0;
 }
 
-static void anon_free(void *ctx, void *va, size_t len)
+static void anonymous_free(void *ctx, void *va, size_t len)
 {
 	munmap(va, len);
 }
 
+const struct moat_pt_mem moat_pt_mem_anonymous = {
+	.alloc = anonymous_alloc,
+	.free = anonymous_free,
+};
+
 /* ------------------------------------------------------------------------- one page's state */
 
-/* Fills or clears a page that nobody uses. Not memset: with ThreadSanitizer the accesses of a
- * reader that an outside rule (ticket, grace period) keeps away would count as racing with it. */
+/* Fill or clear a page that is not in use. Not by memset(): ThreadSanitizer would report a race
+ * with a reader that a ticket or a grace period keeps away. */
 static void set_words(struct moat_pt_page *page, uint64_t value)
 {
 	pt_run->fill(pt_table_of(page), PT_ENTRIES, value, 0);
@@ -90,16 +97,21 @@ static void set_words(struct moat_pt_page *page, uint64_t value)
 		pt_run->fill(pt_companion(pt_table_of(page)), PT_ENTRIES, 0, 0);
 }
 
-static void poison(const struct moat_pt_pool *pool, struct moat_pt_page *page)
+/* The page is given back. Before it can be handed out again, tell the watch and poison it. */
+static void page_returned(const struct moat_pt_pool *pool, struct moat_pt_page *page)
 {
-	if (!pool->poison || page->level == 0) /* 0: an array of addresses, no unit walks it */
+	if (page->level == 0) /* an array of addresses, no unit walks it */
 		return;
-	set_words(page, MOAT_PT_POISON);
-	page->poisoned = true;
+	if (unlikely(pool->watch.table_freed != NULL))
+		pool->watch.table_freed(pool->watch.ctx, pt_hpa_of(pt_table_of(page)));
+	if (unlikely(pool->poison)) {
+		set_words(page, MOAT_PT_POISON);
+		page->poisoned = true;
+	}
 }
 
-/* What a table needs to be before it is linked: zero, and with no past. */
-static uint64_t *make_ready(struct moat_pt_page *page)
+/* Zero a page and reset its metadata before it is linked. */
+static uint64_t *make_ready(struct moat_pt_page *page, unsigned int level)
 {
 	if (unlikely(page->dirty || page->poisoned))
 		set_words(page, 0);
@@ -107,7 +119,7 @@ static uint64_t *make_ready(struct moat_pt_page *page)
 	page->poisoned = false;
 	page->next = NULL;
 	page->slot = NULL;
-	page->level = 0;
+	page->level = level;
 	/* relaxed: the page becomes visible to others only by the store that links it */
 	__atomic_store_n(&page->delta, PT_DELTA_NONE, __ATOMIC_RELAXED);
 	__atomic_store_n(&page->vas, NULL, __ATOMIC_RELAXED);
@@ -189,7 +201,7 @@ static struct moat_pt_page *steal(struct moat_pt_pool *pool, const struct stripe
 
 		if (s == mine)
 			continue;
-		pt_lock(&s->lock);
+		moat_spin_lock(&s->lock);
 		if (s->n == 0 && s->spare != NULL) {
 			s->pages = s->spare;
 			s->spare = NULL;
@@ -197,7 +209,7 @@ static struct moat_pt_page *steal(struct moat_pt_pool *pool, const struct stripe
 		}
 		page = pop(&s->pages);
 		s->n -= page != NULL;
-		pt_unlock(&s->lock);
+		moat_spin_unlock(&s->lock);
 	}
 	return page;
 }
@@ -213,7 +225,7 @@ static void refill(struct moat_pt_pool *pool, struct stripe *s)
 		s->n = PT_MAGAZINE;
 		return;
 	}
-	pt_lock(&pool->lock);
+	moat_spin_lock(&pool->lock);
 	if (pool->magazines != NULL) {
 		s->pages = pool->magazines;
 		pool->magazines = s->pages->more;
@@ -228,7 +240,7 @@ static void refill(struct moat_pt_pool *pool, struct stripe *s)
 			s->n = 1;
 		}
 	}
-	pt_unlock(&pool->lock);
+	moat_spin_unlock(&pool->lock);
 }
 
 static struct moat_pt_page *take_single(struct moat_pt_pool *pool)
@@ -236,19 +248,19 @@ static struct moat_pt_page *take_single(struct moat_pt_pool *pool)
 	struct stripe *s = my_stripe(pool);
 	struct moat_pt_page *page;
 
-	pt_lock(&s->lock);
+	moat_spin_lock(&s->lock);
 	if (unlikely(s->n == 0))
 		refill(pool, s);
 	page = pop(&s->pages);
 	s->n -= page != NULL;
 	s->allocated += page != NULL;
-	pt_unlock(&s->lock);
+	moat_spin_unlock(&s->lock);
 	if (likely(page != NULL))
 		return page;
 	page = steal(pool, s);
-	pt_lock(&s->lock);
+	moat_spin_lock(&s->lock);
 	s->allocated += page != NULL;
-	pt_unlock(&s->lock);
+	moat_spin_unlock(&s->lock);
 	return page;
 }
 
@@ -257,22 +269,26 @@ static struct moat_pt_page *take_pair(struct moat_pt_pool *pool)
 	struct stripe *s = my_stripe(pool);
 	struct moat_pt_page *page;
 
-	pt_lock(&pool->lock);
+	moat_spin_lock(&pool->lock);
 	page = pop(&pool->pairs);
 	if (page == NULL)
 		page = carve(pool, 2);
-	pt_unlock(&pool->lock);
-	pt_lock(&s->lock);
+	moat_spin_unlock(&pool->lock);
+	moat_spin_lock(&s->lock);
 	s->allocated += page != NULL ? 2 : 0;
-	pt_unlock(&s->lock);
+	moat_spin_unlock(&s->lock);
 	return page;
 }
 
-uint64_t *pt_pool_take(struct moat_pt_pool *pool, unsigned int pages)
+uint64_t *pt_pool_take(struct moat_pt_pool *pool, unsigned int level)
 {
-	struct moat_pt_page *page = likely(pages == 1) ? take_single(pool) : take_pair(pool);
+	struct moat_pt_page *page = likely(level < 2) ? take_single(pool) : take_pair(pool);
 
-	return likely(page != NULL) ? make_ready(page) : NULL;
+	if (unlikely(page == NULL))
+		return NULL;
+	if (unlikely(pool->watch.table_used != NULL && level != 0))
+		pool->watch.table_used(pool->watch.ctx, pt_hpa_of(pt_table_of(page)));
+	return make_ready(page, level);
 }
 
 /* The depot's lock is held. */
@@ -286,14 +302,14 @@ static void put_depot(struct moat_pt_pool *pool, struct moat_pt_page *page)
 
 static void put_single(struct moat_pt_pool *pool, struct stripe *s, struct moat_pt_page *page)
 {
-	pt_lock(&s->lock);
+	moat_spin_lock(&s->lock);
 	s->freed++;
 	if (unlikely(s->n == PT_MAGAZINE)) {
 		if (s->spare != NULL) {
-			pt_lock(&pool->lock);
+			moat_spin_lock(&pool->lock);
 			s->spare->more = pool->magazines;
 			pool->magazines = s->spare;
-			pt_unlock(&pool->lock);
+			moat_spin_unlock(&pool->lock);
 		}
 		s->spare = s->pages;
 		s->pages = NULL;
@@ -302,24 +318,24 @@ static void put_single(struct moat_pt_pool *pool, struct stripe *s, struct moat_
 	page->next = s->pages;
 	s->pages = page;
 	s->n++;
-	pt_unlock(&s->lock);
+	moat_spin_unlock(&s->lock);
 }
 
 void pt_pool_put(struct moat_pt_pool *pool, struct moat_pt_page *page)
 {
 	struct stripe *s = my_stripe(pool);
 
-	poison(pool, page);
+	page_returned(pool, page);
 	if (likely(page->pages == 1)) {
 		put_single(pool, s, page);
 		return;
 	}
-	pt_lock(&pool->lock);
+	moat_spin_lock(&pool->lock);
 	put_depot(pool, page);
-	pt_unlock(&pool->lock);
-	pt_lock(&s->lock);
+	moat_spin_unlock(&pool->lock);
+	moat_spin_lock(&s->lock);
 	s->freed += 2;
-	pt_unlock(&s->lock);
+	moat_spin_unlock(&s->lock);
 }
 
 void moat_pt_pool_recycle(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
@@ -346,7 +362,7 @@ static void grace_over(struct rcu_head *head)
 	uint64_t pages = 0;
 
 	TAKEN_OVER(head);
-	pt_lock(&pool->lock);
+	moat_spin_lock(&pool->lock);
 	while (page != NULL) {
 		struct moat_pt_page *next = page->next;
 
@@ -354,7 +370,7 @@ static void grace_over(struct rcu_head *head)
 		put_depot(pool, page);
 		page = next;
 	}
-	pt_unlock(&pool->lock);
+	moat_spin_unlock(&pool->lock);
 	/* relaxed: a counter; the lists are ordered by the lock */
 	atomic_fetch_sub_explicit(&pool->retired, pages, memory_order_relaxed);
 	HANDED_OVER(pool);
@@ -371,10 +387,10 @@ void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
 	freed->head = NULL;
 	freed->n = 0;
 	for (struct moat_pt_page *page = head; page != NULL; page = page->next)
-		poison(pool, page);
-	pt_lock(&s->lock);
+		page_returned(pool, page);
+	moat_spin_lock(&s->lock);
 	s->freed += n;
-	pt_unlock(&s->lock);
+	moat_spin_unlock(&s->lock);
 	/* relaxed: a counter */
 	atomic_fetch_add_explicit(&pool->retired, n, memory_order_relaxed);
 	HANDED_OVER(&head->rcu);
@@ -385,13 +401,12 @@ void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
 
 int moat_pt_pool_create(const struct moat_pt_mem *mem, struct moat_pt_pool **out)
 {
-	static const struct moat_pt_mem anon = { .alloc = anon_alloc, .free = anon_free };
 	struct moat_pt_pool *pool = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*pool));
 
 	if (pool == NULL)
 		return moat_error(-ENOMEM, "no memory for a pool of page tables");
 	memset(pool, 0, sizeof(*pool));
-	pool->mem = mem != NULL ? *mem : anon;
+	pool->mem = mem != NULL ? *mem : moat_pt_mem_anonymous;
 	*out = pool;
 	return 0;
 }
@@ -416,6 +431,11 @@ void moat_pt_pool_poison(struct moat_pt_pool *pool, bool on)
 	pool->poison = on;
 }
 
+void moat_pt_pool_watch(struct moat_pt_pool *pool, const struct moat_pt_watch *watch)
+{
+	pool->watch = *watch;
+}
+
 void moat_pt_pool_stats(const struct moat_pt_pool *cpool, struct moat_pt_pool_stats *stats)
 {
 	struct moat_pt_pool *pool = (struct moat_pt_pool *)(uintptr_t)cpool;
@@ -424,15 +444,15 @@ void moat_pt_pool_stats(const struct moat_pt_pool *cpool, struct moat_pt_pool_st
 	for (unsigned int i = 0; i < PT_STRIPES; i++) {
 		struct stripe *s = &pool->stripes[i];
 
-		pt_lock(&s->lock);
+		moat_spin_lock(&s->lock);
 		stats->allocated += s->allocated;
 		stats->freed += s->freed;
-		pt_unlock(&s->lock);
+		moat_spin_unlock(&s->lock);
 	}
 	/* relaxed: a counter */
 	stats->retired = atomic_load_explicit(&pool->retired, memory_order_relaxed);
 	stats->in_use = stats->allocated - stats->freed;
-	pt_lock(&pool->lock);
+	moat_spin_lock(&pool->lock);
 	stats->stock = pool->total - stats->in_use - stats->retired;
-	pt_unlock(&pool->lock);
+	moat_spin_unlock(&pool->lock);
 }

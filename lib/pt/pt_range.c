@@ -12,7 +12,7 @@
 
 /* -------------------------------------------------------------------------- link and unlink */
 
-/* What readers find for [iova, iova + 1 GiB), which one PDP entry covers: nothing. */
+/* Clear the granules of [iova, iova + 1 GiB), which one PDP entry covers. */
 static void forget_1g(struct pt_impl *impl, uint64_t iova)
 {
 	uint64_t g = iova >> MOAT_2M_SHIFT;
@@ -24,41 +24,40 @@ static void forget_1g(struct pt_impl *impl, uint64_t iova)
 		atomic_store_explicit(&impl->pub.granules[g + k].table, 0, memory_order_release);
 }
 
-/* A zeroed table for slot `i` of `parent`, linked for the unit, for walkers and for readers, in an
- * order in which whoever sees a link sees all that it leads to. NULL without memory. */
+/* Link a zeroed table into slot `i` of `parent`, for the unit, for walkers and for readers. The
+ * order of the stores is such that a thread that sees a link sees everything behind it. NULL: no
+ * memory. */
 static uint64_t *link_table(const struct pt_map_req *req, uint64_t *parent, unsigned int i,
 	unsigned int level, uint64_t iova)
 {
 	struct pt_impl *impl = req->impl;
-	unsigned int pages = level == 2 ? 1 : 2;
 	uint64_t *child = NULL;
 
-	pt_lock(&impl->link);
-	if (pt_load(&parent[i]) != 0) { /* another writer was faster */
+	moat_spin_lock(&impl->link);
+	if (pt_load(&parent[i]) != 0) { /* another writer has linked one */
 		child = pt_child(parent, i);
-	} else if ((child = pt_pool_take(impl->pool, pages)) != NULL) {
+	} else if ((child = pt_pool_take(impl->pool, level - 1)) != NULL) {
 		struct moat_pt_page *page = pt_page_of(child);
 		uint64_t g = iova >> MOAT_2M_SHIFT;
 
 		page->slot = &parent[i];
-		page->level = level - 1;
 		/* relaxed: the link below releases it */
 		__atomic_store_n(&page->delta, req->va_off, __ATOMIC_RELAXED);
 		pt_flush(impl, child, MOAT_PAGE_SIZE);
 		pt_store(&parent[PT_ENTRIES + i], (uintptr_t)child | PT_LINK);
-		pt_store(&parent[i], pt_hpa_of(child) | MOAT_SS_R | MOAT_SS_W);
+		pt_store(&parent[i], pt_hpa_of(child) | impl->format.link);
 		pt_flush(impl, &parent[i], sizeof(parent[i]));
 		if (level == 2 && g < impl->pub.nr_granules) {
 			struct moat_pt_granule *granule = &impl->pub.granules[g];
 
-			/* release: the table is zero for whoever sees its delta or its address. A
-			 * reader that still has the old `table` finds 0 or a link there. */
+			/* release: a reader that sees the delta or the address sees the table
+			 * zeroed. A reader with the old `table` finds 0 or a link there. */
 			atomic_store_explicit(&granule->delta, req->va_off, memory_order_release);
 			atomic_store_explicit(&granule->table, (uintptr_t)child | MOAT_PAGE_SHIFT,
 				memory_order_release);
 		}
 	}
-	pt_unlock(&impl->link);
+	moat_spin_unlock(&impl->link);
 	return child;
 }
 
@@ -68,16 +67,16 @@ static bool add_vas(struct pt_impl *impl, uint64_t *table)
 	struct moat_pt_page *page = pt_page_of(table);
 	bool ok = true;
 
-	pt_lock(&impl->link);
+	moat_spin_lock(&impl->link);
 	/* relaxed: it changes only under this lock */
 	if (__atomic_load_n(&page->vas, __ATOMIC_RELAXED) == NULL) {
-		uint64_t *vas = pt_pool_take(impl->pool, 1);
+		uint64_t *vas = pt_pool_take(impl->pool, 0);
 
 		ok = vas != NULL;
 		/* release: zeroed before a reader sees it */
 		__atomic_store_n(&page->vas, vas, __ATOMIC_RELEASE);
 	}
-	pt_unlock(&impl->link);
+	moat_spin_unlock(&impl->link);
 	return ok;
 }
 
@@ -208,10 +207,10 @@ static void write_pages(const struct pt_map_req *req, uint64_t *table, struct pt
 {
 	struct moat_pt_page *page = pt_page_of(table);
 	unsigned int n = s.end - s.i;
-	uint64_t entry = (iova + req->hpa_off) | req->prot | (req->impl->pub.leaf & MOAT_SS_SNP);
+	uint64_t entry = (iova + req->hpa_off) | req->leaf;
 
 	if (req->va_off != PT_DELTA_NONE && req->va_off == pt_delta(table)) {
-		entry |= MOAT_SS_LIN;
+		entry |= MOAT_PT_LIN;
 	} else {
 		/* acquire: pairs with add_vas of another writer in this table */
 		uint64_t *vas = __atomic_load_n(&page->vas, __ATOMIC_ACQUIRE);
@@ -231,11 +230,11 @@ static void write_leaves(const struct pt_map_req *req, uint64_t *table, unsigned
 {
 	struct moat_pt *pt = &req->impl->pub;
 	uint64_t size = UINT64_C(1) << pt_shift(level);
-	uint64_t entry = (iova + req->hpa_off) | req->prot | (pt->leaf & MOAT_SS_SNP) | MOAT_SS_PS;
+	uint64_t entry = (iova + req->hpa_off) | req->leaf | req->impl->format.superpage;
 	uint64_t g = iova >> MOAT_2M_SHIFT;
 
 	if (req->va_off != PT_DELTA_NONE) {
-		entry |= MOAT_SS_LIN;
+		entry |= MOAT_PT_LIN;
 		if (g >= pt->nr_granules)
 			pt_run->fill(&table[PT_ENTRIES + i], n, (iova + req->va_off) | PT_VA, size);
 		else
@@ -287,8 +286,8 @@ int pt_range_map(const struct pt_map_req *req, uint64_t *bad)
 			req->iova, req->last);
 	if (!impl->pub.coherent) {
 		/* Another writer may have linked a table that we use but not flushed the link. */
-		pt_lock(&impl->link);
-		pt_unlock(&impl->link);
+		moat_spin_lock(&impl->link);
+		moat_spin_unlock(&impl->link);
 	}
 	write_range(req, impl->root, levels, req->iova, req->last);
 	return 0;

@@ -8,15 +8,17 @@
 #if PT_RUN_VECTOR
 
 /*
- * Eight entries an instruction. Stores are aligned to 64, so at worst four of 16 bytes (pt_internal.h says
- * why that is whole entries); what is before and behind goes to the scalar variant. GCC puts a vzeroupper
- * before a return but not before a call in a return's place, so each function says it itself (pt_run.c).
+ * Eight entries an instruction. Stores are aligned to 64, so at worst four of 16 bytes
+ * (pt_internal.h says why that is whole entries); what is before and behind goes to the scalar
+ * variant. GCC puts a vzeroupper before a return but not before a call in a return's place, so each
+ * function says it itself (pt_run.c).
  */
 
 #define AVX512 __attribute__((target("avx512f,tune=icelake-server")))
 
-/* Intel's processors before Ice Lake lower their clock for 512-bit instructions, and everybody else's work on
- * the core would pay for ours. VBMI2, not used here, is what they lack and all later ones and AMD's have. */
+/* Intel's processors before Ice Lake lower their clock for 512-bit instructions, and everybody
+ * else's work on the core would pay for ours. VBMI2, not used here, is what they lack and all later
+ * ones and AMD's have. */
 static bool has_avx512(void)
 {
 	__builtin_cpu_init();

@@ -5,8 +5,8 @@
  */
 #include "pt_internal.h"
 
-/* The companion word of `iova` in `table`, of `level`. A shift, a mask and an offset into the table:
- * as an index it would take an operation more. */
+/* The companion word of `iova` in `table`, of `level`. A shift, a mask and an offset into the
+ * table: as an index it would take an operation more. */
 static inline const uint64_t *link_at(const uint64_t *table, unsigned int level, uint64_t iova)
 {
 	uint64_t at = (iova >> (pt_shift(level) - 3)) & ((PT_ENTRIES - 1) * sizeof(*table));
@@ -72,7 +72,7 @@ static __rte_noinline int read_any(const uint64_t *table, unsigned int level, ui
 }
 
 /* Down from the root, to what most walks find: a 4 KiB page at its table's delta. False: something
- * else, or nothing, in `*table` of `*level`. Only leaves have MOAT_SS_LIN; poison has it not. */
+ * else, or nothing, in `*table` of `*level`. Only leaves have MOAT_PT_LIN; poison has it not. */
 static inline bool find_usual(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf,
 	const uint64_t **table, unsigned int *level)
 {
@@ -83,12 +83,11 @@ static inline bool find_usual(const struct moat_pt *pt, uint64_t iova, struct mo
 	if (unlikely(*level != 1))
 		return false;
 	entry = pt_load(&(*table)[pt_index(iova, 1)]);
-	if (unlikely(!(entry & MOAT_SS_LIN)))
+	if (unlikely(!(entry & MOAT_PT_LIN)))
 		return false;
 	fill_leaf(leaf, entry, iova, MOAT_PAGE_SIZE);
 	return true;
 }
-_Static_assert(!(MOAT_PT_POISON & MOAT_SS_LIN), "poison maps nothing");
 
 int moat_pt_walk(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf)
 {
@@ -108,9 +107,9 @@ static inline uint64_t page_va(const uint64_t *table, uint64_t iova, uint64_t en
 	const uint64_t *vas;
 	uint64_t va;
 
-	if (likely(entry & MOAT_SS_LIN))
+	if (likely(entry & MOAT_PT_LIN))
 		return iova + pt_delta(table);
-	/* acquire: the array was zeroed before it was linked; its words were stored before the entry */
+	/* acquire: the array was zeroed before it was linked, and its words precede the entry */
 	vas = __atomic_load_n(&pt_page_of(table)->vas, __ATOMIC_ACQUIRE);
 	if (vas == NULL)
 		return 0;
@@ -127,10 +126,10 @@ static uint64_t super_va(const struct moat_pt *pt, const uint64_t *table, unsign
 	uint64_t g = iova >> MOAT_2M_SHIFT, va;
 
 	*sure = true;
-	if (!(entry & MOAT_SS_LIN))
+	if (!(entry & MOAT_PT_LIN))
 		return 0;
-	/* acquire: loaded after the entry, and before the entry is looked at again; a leaf is stored
-	 * after its delta or word */
+	/* acquire: loaded after the entry, and before the entry is looked at again; a leaf is
+	 * stored after its delta or word */
 	if (g < pt->nr_granules) {
 		va = iova + atomic_load_explicit(&pt->granules[g].delta, memory_order_acquire);
 	} else {

@@ -63,8 +63,7 @@ static void every_leaf_snoops_where_the_unit_has_snoop_control(void **state)
 				0);
 			for (uint64_t off = 0; off < c[i].len; off += leaf.size) {
 				assert_int_equal(moat_pt_walk(pt, c[i].iova + off, &leaf), 0);
-				assert_int_equal(leaf.entry & MOAT_SS_SNP,
-					snoop ? MOAT_SS_SNP : 0);
+				assert_int_equal(leaf.entry & MOAT_SS_SNP, snoop ? MOAT_SS_SNP : 0);
 				assert_int_equal(leaf.hpa, c[i].iova + off);
 			}
 		}
@@ -149,6 +148,10 @@ static void levels_width_and_leaf_sizes_are_checked_at_creation(void **state)
 		{ .levels = 5, .width = 58 },
 		{ .levels = 4, .width = 29 },
 		{ .levels = 4, .leaf_sizes = P },
+		{ .levels = 4, .format = (enum moat_pt_format)2 },
+		{ .levels = 3, .format = MOAT_PT_FIRST_STAGE },
+		{ .levels = 4, .width = 48, .format = MOAT_PT_FIRST_STAGE }, /* not canonical */
+		{ .levels = 5, .width = 57, .format = MOAT_PT_FIRST_STAGE },
 	};
 
 	for (unsigned int i = 0; i < RTE_DIM(wrong); i++) {

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_COUNTER_H
+#define MOAT_COUNTER_H
+
+/**
+ * @file Counters that one thread at a time writes (an lcore's own, or those behind a lock) and any
+ * thread reads. Adding is a plain load, addition and store, without a locked instruction; a reader
+ * sees a whole number, of some recent moment.
+ */
+
+#include <stdint.h>
+
+/** Add `n`. Only the counter's writer may call it. Data path. */
+static inline void moat_counter_add(uint64_t *counter, uint64_t n)
+{
+	/* relaxed: a number that orders nothing; the store is atomic so that it is never torn */
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+/** The counter's value. Thread-safe. */
+static inline uint64_t moat_counter_get(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED); /* relaxed: as above */
+}
+
+#endif /* MOAT_COUNTER_H */

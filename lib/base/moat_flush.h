@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_FLUSH_H
+#define MOAT_FLUSH_H
+
+/**
+ * @file
+ * Writing cache lines back to memory, for a unit that does not snoop the processor's caches
+ * (ECAP.C clear).
+ */
+
+#include <stddef.h>
+
+/**
+ * Write every cache line that [p, p + len) touches back to memory.
+ *
+ * On return the lines are in memory before anything that the calling thread stores or tells the
+ * unit afterwards. Thread-safe. Data path; one line costs some 60 to 250 ns.
+ *
+ * @param p first byte
+ * @param len bytes, at least 1
+ */
+void moat_flush_lines(const void *p, size_t len);
+
+#endif /* MOAT_FLUSH_H */

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ *
+ * The life of a table: create, count what it holds, destroy.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "pt_internal.h"
+
+/* ------------------------------------------------------------------------------------ usage */
+
+static void table_count(const uint64_t *table, unsigned int level, uint64_t *mapped,
+	uint64_t *pages)
+{
+	if (level == 1) {
+		/* acquire: as in page_va; here only the pointer counts */
+		*pages += 1 + (__atomic_load_n(&pt_page_of(table)->vas, __ATOMIC_ACQUIRE) != NULL);
+	} else {
+		*pages += 2;
+	}
+	for (unsigned int i = 0; i < PT_ENTRIES; i++) {
+		uint64_t entry = pt_load(&table[i]);
+		const uint64_t *child;
+
+		if (entry == 0 || entry == MOAT_PT_POISON)
+			continue;
+		if (!pt_is_link(entry, level))
+			*mapped += UINT64_C(1) << (pt_shift(level) - MOAT_PAGE_SHIFT);
+		else if ((child = pt_child(table, i)) != NULL)
+			table_count(child, level - 1, mapped, pages);
+	}
+}
+
+void moat_pt_usage(const struct moat_pt *pt, uint64_t *mapped, uint64_t *table_pages)
+{
+	*mapped = 0;
+	*table_pages = 0;
+	table_count(pt_impl(pt)->root, pt->levels, mapped, table_pages);
+}
+
+/* -------------------------------------------------------------------------- create, destroy */
+
+/* Address space for the granules of `width` bits; half of it where that is refused, and so on. */
+static void granules_reserve(struct pt_impl *impl, unsigned int width)
+{
+	uint64_t n = UINT64_C(1) << (RTE_MIN(width, 48u) - MOAT_2M_SHIFT);
+
+	for (; n >= PT_ENTRIES; n /= 2) { /* never part of a 1 GiB leaf */
+		size_t bytes = n * sizeof(struct moat_pt_granule);
+		void *m = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (m == MAP_FAILED)
+			continue;
+		/* One touched granule must not cost 2 MiB; and a core dump need not hold them. */
+		(void)madvise(m, bytes, MADV_NOHUGEPAGE);
+		(void)madvise(m, bytes, MADV_DONTDUMP);
+		impl->reserved = bytes;
+		impl->pub.granules = m;
+		impl->pub.nr_granules = n;
+		return;
+	}
+}
+
+/* The bits of IOVA that `conf` asks for. 0 or -EINVAL. */
+static int conf_check(const struct moat_pt_conf *conf, unsigned int *width)
+{
+	const struct pt_format *format;
+	unsigned int max;
+
+	if ((unsigned int)conf->format >= RTE_DIM(pt_formats))
+		return moat_error(-EINVAL,
+			"page table format %u: must be MOAT_PT_SECOND_STAGE or MOAT_PT_FIRST_STAGE",
+			(unsigned int)conf->format);
+	format = &pt_formats[conf->format];
+	max = MOAT_PAGE_SHIFT + 9 * conf->levels - format->unused_bits;
+	if (conf->levels < format->min_levels || conf->levels > format->max_levels)
+		return moat_error(-EINVAL,
+			"%u levels of %s page table: must be %u to %u as the unit's %s",
+			conf->levels, format->name, format->min_levels, format->max_levels,
+			conf->format == MOAT_PT_SECOND_STAGE ? "SAGAW" : "FSTS and FS5LP");
+	if (conf->width != 0 && (conf->width < 30 || conf->width > max))
+		return moat_error(-EINVAL,
+			"width of %u bits: must be 30 to %u with %u levels of %s page table",
+			conf->width, max, conf->levels, format->name);
+	if (conf->leaf_sizes & ~(MOAT_2M_SIZE | MOAT_1G_SIZE))
+		return moat_error(-EINVAL,
+			"leaf sizes 0x%" PRIx64 ": only 2 MiB and 1 GiB exist beyond 4 KiB",
+			conf->leaf_sizes);
+	*width = conf->width != 0 ? conf->width : max;
+	return 0;
+}
+
+int moat_pt_create(const struct moat_pt_conf *conf, struct moat_pt **pt)
+{
+	struct pt_impl *impl;
+	unsigned int width = 0;
+	int ret = conf_check(conf, &width);
+
+	if (ret != 0)
+		return ret;
+	impl = calloc(1, sizeof(*impl));
+	if (impl == NULL)
+		return moat_error(-ENOMEM, "no memory for a page table");
+	impl->format = pt_formats[conf->format];
+	for (unsigned int prot = MOAT_R; prot <= MOAT_RW; prot++)
+		impl->format.leaf[prot] |= conf->snoop ? impl->format.snoop : 0;
+	impl->pool = conf->pool;
+	impl->leaf_sizes = conf->leaf_sizes;
+	impl->pub.levels = conf->levels;
+	impl->pub.coherent = conf->coherent;
+	impl->pub.format = conf->format;
+	impl->pub.limit = UINT64_C(1) << width;
+	impl->root = pt_pool_take(conf->pool, conf->levels);
+	if (impl->root == NULL) {
+		free(impl);
+		return moat_error(-ENOMEM,
+			"no memory for the root of a page table; give the pool more");
+	}
+	impl->pub.root_hpa = pt_hpa_of(impl->root);
+	pt_flush(impl, impl->root, MOAT_PAGE_SIZE);
+	granules_reserve(impl, width);
+	*pt = &impl->pub;
+	return 0;
+}
+
+static void table_give_back(struct pt_impl *impl, uint64_t *table, unsigned int level)
+{
+	struct moat_pt_page *page = pt_page_of(table);
+
+	for (unsigned int i = 0; level > 1 && i < PT_ENTRIES; i++)
+		if (pt_is_link(table[i], level))
+			table_give_back(impl, pt_child(table, i), level - 1);
+	if (page->vas != NULL) {
+		pt_page_of(page->vas)->dirty = true;
+		pt_pool_put(impl->pool, pt_page_of(page->vas));
+	}
+	page->dirty = true;
+	pt_pool_put(impl->pool, page);
+}
+
+void moat_pt_destroy(struct moat_pt *pt)
+{
+	struct pt_impl *impl = pt_impl(pt);
+
+	if (pt == NULL)
+		return;
+	table_give_back(impl, impl->root, pt->levels);
+	if (impl->reserved != 0)
+		munmap(pt->granules, impl->reserved);
+	free(impl);
+}
