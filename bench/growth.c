@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * How costs grow: with the pages mapped in a domain, and with the domains on a unit. Flat curves are
- * the aim; what bends them is the processor's caches alone, so each curve stands twice where that
- * matters: with its data warm, and with all of it touched in turn. bench/growth draws them.
+ * How costs grow: with the pages mapped in a domain, and with the domains on a unit. Flat curves
+ * are the aim; what bends them is the processor's caches alone, so each curve stands twice where
+ * that matters: with its data warm, and with all of it touched in turn. bench/growth draws them.
  *
  *     growth/map/PAGES, unmap      PAGES pages mapped, then unmapped, one call each
  *     growth/translate/PAGES       random pages of PAGES, single look-ups

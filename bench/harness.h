@@ -30,7 +30,7 @@ struct moat_bench_counters {
 };
 #define MOAT_BENCH_COUNTERS 3
 extern const char *const moat_bench_counter_names[MOAT_BENCH_COUNTERS];
-/** 0, or the errno that says why there are none. */
+/** 0, or the errno that says why counters are absent. */
 int moat_bench_counters_open(struct moat_bench_counters *c);
 void moat_bench_counters_read(const struct moat_bench_counters *c, uint64_t v[]);
 void moat_bench_counters_close(struct moat_bench_counters *c);

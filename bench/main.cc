@@ -54,7 +54,7 @@ uint64_t find_batch(const moat_bench *bench, moat_bench_run *run)
 }
 
 // Is the core ours? Work of known length takes longer while the other hyperthread of the core, which
-// may be somebody else's machine, is busy. Cycles; the least ever seen is an idle neighbour's.
+// may belong to another guest, is busy. In cycles; the least ever seen means an idle neighbour.
 uint64_t probe()
 {
 	uint64_t t = moat_bench_tsc(), n = 16;

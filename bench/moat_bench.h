@@ -8,8 +8,8 @@
  * @file
  * Benches in C under Google Benchmark.
  *
- * A bench is a function that does its work `n` times, and a name. Write one file an area, list it in
- * bench/meson.build, and register there:
+ * A bench is a function that does its work `n` times, and a name. Write one file an area, list it
+ * in bench/meson.build, and register there:
  *
  *     static void one(struct moat_bench_run *run, uint64_t n) { ... n times ... }
  *     MOAT_BENCH(qi_one) = { .name = "qi/submit/contiguous", .setup = ..., .body = one,
@@ -22,8 +22,8 @@
  * count; `cycles_mean` is what it would be with those. `cycles_alone` is the median of the calls
  * during which the core was ours, the part `alone` of all: on virtual machines, and where
  * hyperthreads are on, a busy neighbour on the same core takes up to half of it, which a probe
- * before and after each call notices. 0 where there were none. (Google Benchmark's own times hold all of the
- * body, also what stands outside moat_bench_start and moat_bench_stop.)
+ * before and after each call notices. 0 where there were none. (Google Benchmark's own times hold
+ * all of the body, also what stands outside moat_bench_start and moat_bench_stop.)
  */
 
 #include <stdbool.h>
@@ -52,8 +52,8 @@ struct moat_bench_run {
 struct moat_bench {
 	const char *name;
 	const void *param; /* what tells this bench from others with the same functions */
-	/** Once a run, on thread 0, before any body. 0, or negative: the run is skipped, and says so
-	 * with moat_bench_skip()'s sentence. May be NULL. */
+	/** Once a run, on thread 0, before any body. 0, or negative: the run is skipped, and says
+	 * so with moat_bench_skip()'s sentence. May be NULL. */
 	int (*setup)(struct moat_bench_run *run);
 	/** The work, `n` times. Every thread, many calls a run. */
 	void (*body)(struct moat_bench_run *run, uint64_t n);

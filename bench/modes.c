@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * What a mode costs the driver side of a packet: a burst of buffers is allocated (mapped), the queue's Rx
- * callback is called as rte_eth_rx_burst() calls it (unmapped, submitted, handed on by the mode's rule),
- * the packets are freed, the tenant is polled. One 4 KiB page a packet, no verify, on the software unit;
- * what that spends being hardware is taken out. forward/ also sends each burst: the Tx callback maps, and
- * the pool unmaps.
+ * What a mode costs the driver side of a packet: a burst of buffers is allocated (mapped), the
+ * queue's Rx callback is called as rte_eth_rx_burst() calls it (unmapped, submitted, handed on by
+ * the mode's rule), the packets are freed, the tenant is polled. One 4 KiB page a packet, no
+ * verify, on the software unit; what that spends being hardware is taken out. forward/ also sends
+ * each burst: the Tx callback maps, and the pool unmaps.
  */
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
@@ -119,7 +119,7 @@ static void drop(struct moat_bench_run *run)
 	b->unit->ops->destroy(b->unit);
 }
 
-/* The device side's cycles inside a section are none of the driver side's. */
+/* Take the device side's cycles inside a section out: they are not the driver side's. */
 static inline void stop(struct moat_bench_run *run, uint64_t device)
 {
 	moat_bench_stop(run);

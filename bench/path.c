@@ -10,9 +10,9 @@
  *     path/burst32_scattered  32 runs: no two buffers are neighbours
  *     path/late/burst32       one run, a unit that takes its time: up to 32 bursts in flight
  *
- * With threads:2 there are two lcores, each with a domain of its own, on one unit. The peer does the
- * same with the same tables, and waits for the unit under its queue's lock. peer/alu says what two
- * processors of this machine are worth: additions that share nothing.
+ * With threads:2 there are two lcores, each with a domain of its own, on one unit. The peer does
+ * the same with the same tables, and waits for the unit under its queue's lock. peer/alu says what
+ * two processors of this machine are worth: additions that share nothing.
  */
 #include <stdlib.h>
 
@@ -124,7 +124,7 @@ static void late_burst(struct moat_bench_run *run, uint64_t n)
 	struct path *p = run->ctx;
 	struct moat_lane *lane = p->lane[run->thread];
 
-	_Static_assert((FLIGHT - 1) * BURST <= POOL, "who waits for no buffer waits for no ticket");
+	_Static_assert((FLIGHT - 1) * BURST <= POOL, "a ticket is done before its buffers' turn");
 	if (run->thread != 0)
 		urcu_qsbr_register_thread();
 	moat_lane_online(lane);

@@ -23,7 +23,7 @@ struct table {
 	struct moat_pt *pt;
 	struct moat_pt_freed freed;
 	uint64_t size;    /* of a page */
-	uint64_t *random; /* IOVAs, for those who want them scattered */
+	uint64_t *random; /* scattered IOVAs, for the benches that want them */
 };
 
 /* What a bench does, in its `param`. */
@@ -31,7 +31,7 @@ struct what {
 	uint64_t size; /* 4 KiB or 2 MiB */
 	bool unmap;    /* time the unmap, not the map */
 	bool keep;     /* a page beside keeps the leaf table linked */
-	bool rcu;      /* give tables back through a grace period */
+	bool rcu;      /* retire tables through a grace period, as lib/domain does */
 };
 
 static int make(struct moat_bench_run *run)
@@ -50,7 +50,7 @@ static int make(struct moat_bench_run *run)
 	t->size = what->size;
 	if (moat_pt_create(&conf, &t->pt) != 0)
 		return moat_bench_skip("%s", moat_error_text());
-	/* The page that keeps the tables there: the last of the first 2 MiB (or of the first 1 GiB). */
+	/* The page that keeps the tables linked: the last of the first 2 MiB (or 1 GiB). */
 	if (what->keep)
 		moat_pt_map(t->pt, BASE + 511 * t->size, BASE,
 			(void *)(BASE + 511 * t->size + VA_OFF), t->size, MOAT_RW, NULL);

@@ -162,8 +162,8 @@ static void walk(struct moat_bench_run *run, uint64_t n)
 #define OTHER_PAGES 64u
 
 /* A million unmaps a second, of pages that were mapped one by one just before. In another domain
- * instead it costs the cores, the caches and the neighbouring hyperthread the same, but nothing that
- * the two would have in common: the difference is what sharing a domain costs. */
+ * instead it costs the cores, the caches and the neighbouring hyperthread the same, but nothing
+ * that the two would have in common: the difference is what sharing a domain costs. */
 static void *unmapper(void *arg)
 {
 	struct domain *d = arg;

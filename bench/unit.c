@@ -25,7 +25,7 @@ static void ring(void *ctx, uint64_t tail)
 	pos += (tail / sizeof(struct moat_qi_desc) - pos) & (SLOTS - 1);
 	q->pos = pos;
 	if (q->pace == BENCH_AT_ONCE) {
-		/* release: whoever finds it done comes after it */
+		/* release: a reader of the status comes after what it completes */
 		atomic_store_explicit(&q->word.status, (uint32_t)pos, memory_order_release);
 		return;
 	}
@@ -33,18 +33,18 @@ static void ring(void *ctx, uint64_t tail)
 	q->last_due = due;
 	q->ready[i % SLOTS].tsc = due;
 	q->ready[i % SLOTS].pos = pos;
-	/* release: with the acquire of him who is the unit */
+	/* release: pairs with the acquire in poll_late() */
 	atomic_store_explicit(&q->rung, i + 1, memory_order_release);
 }
 
-/* Status writes that are due by now, by one at a time, who then says when to look again: until that time
- * a poll reads the line that has the status and nothing else. */
+/* Do the status writes that are due by now. One thread at a time does so and sets the time of the
+ * next look: until then a poll reads only the line of the status. */
 static int poll_late(void *ctx)
 {
 	struct bench_queue *q = ctx;
 	uint64_t now = rte_rdtsc(), i, rung;
 
-	/* relaxed: a time; what it is about comes with the status */
+	/* relaxed: a time; the status orders what it stands for */
 	if (now < atomic_load_explicit(&q->word.next_look, memory_order_relaxed) ||
 		atomic_flag_test_and_set_explicit(&q->busy, memory_order_acquire))
 		return 0;
@@ -55,7 +55,7 @@ static int poll_late(void *ctx)
 		atomic_store_explicit(&q->word.status, (uint32_t)q->ready[(i - 1) % SLOTS].pos,
 			memory_order_release);
 	q->read = i;
-	/* Nothing there: what is rung from now on takes its time, too. */
+	/* Nothing pending: what is rung from now on takes at least a step. */
 	atomic_store_explicit(&q->word.next_look,
 		i < rung ? q->ready[i % SLOTS].tsc : now + BENCH_STEP, memory_order_relaxed);
 	atomic_flag_clear_explicit(&q->busy, memory_order_release);

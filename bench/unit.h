@@ -21,13 +21,13 @@
 #define BENCH_QUEUE_ORDER 2 /* 1,024 descriptors, 16 KiB: what drivers/vtd uses */
 #define BENCH_QUEUE_SLOTS (256u << BENCH_QUEUE_ORDER)
 
-/** When the unit is through with what was rung: when the bench says so by writing `status`, in the
- * doorbell, or after the time that hardware takes. */
+/** When the unit completes what was rung: when the bench writes `status`, in the doorbell, or after
+ * the time that hardware takes. */
 enum bench_pace { BENCH_NEVER, BENCH_AT_ONCE, BENCH_LATE };
 #define BENCH_LATENCY 2100 /* TSC cycles of one synchronous invalidation on hardware (rIOMMU) ... */
 #define BENCH_STEP    200  /* ... and between one and the next in its pipeline */
 
-/** A ring of descriptors and what the unit makes of it. */
+/** A ring of descriptors and the state of the unit that reads it. */
 struct bench_queue {
 	enum bench_pace pace;
 	struct moat_qi_desc *ring;
@@ -35,15 +35,15 @@ struct bench_queue {
 		_Atomic uint32_t status;
 		_Atomic uint64_t next_look; /* late: TSC before which nothing is due */
 	} word __rte_cache_aligned;
-	/* The unit's own, written by whoever rings (one at a time) ... */
+	/* The unit's own: written by the thread that rings (one at a time) ... */
 	volatile uint64_t tail __rte_cache_aligned; /* the register */
 	uint64_t pos;                               /* the tail, counted on */
 	uint64_t last_due;
-	_Atomic uint64_t rung; /* late: times that it was */
+	_Atomic uint64_t rung; /* late: how often */
 	struct {
 		uint64_t tsc, pos; /* when which position will be done */
 	} ready[BENCH_QUEUE_SLOTS];
-	/* ... and by whoever is the unit for a moment */
+	/* ... and by the thread that plays the unit for a moment */
 	uint64_t read __rte_cache_aligned;
 	atomic_flag busy;
 	rte_spinlock_t lock; /* of a peer that waits under it */
@@ -54,17 +54,17 @@ bool bench_queue_open(struct bench_queue *queue, enum bench_pace pace);
 void bench_queue_close(struct bench_queue *queue);
 /** The same queue for moat. */
 int bench_queue_qi(struct bench_queue *queue, struct moat_qi **qi);
-/** The peer: `n` descriptors and a wait, queued under a lock that is held until the unit is through. */
+/** The peer: `n` descriptors and a wait, queued under a lock that is held until they are done. */
 void bench_queue_locked(struct bench_queue *queue, const struct moat_qi_desc desc[],
 	unsigned int n);
 
 struct bench_unit {
 	struct moat_unit pub;
 	struct bench_queue queue;  /* moat's */
-	struct bench_queue locked; /* a peer's, who waits under its lock */
+	struct bench_queue locked; /* of the peer that waits under its lock */
 };
 
-/** @return NULL without memory. The calling thread is registered with urcu-qsbr from here on. */
+/** @return NULL: no memory. Registers the calling thread with urcu-qsbr. */
 struct bench_unit *bench_unit_create(enum bench_pace pace);
 void bench_unit_destroy(struct bench_unit *unit);
 

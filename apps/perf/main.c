@@ -12,7 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <rte_cycles.h>
 #include <rte_eal.h>
 
 #include "app_eal.h"
@@ -95,25 +94,6 @@ static int choose_lcores(const struct perf *perf, struct app_set *workers, bool 
 
 /* -------------------------------------------------------------------------------- with it */
 
-/* Cycles of a reading of the stopwatch: the least of many, as what comes between is not its own. */
-static double time_stopwatch(void)
-{
-	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
-	uint64_t least = UINT64_MAX;
-	struct moat_cost cost = { .packets = 0 };
-
-	watch->on = true;
-	for (unsigned int i = 0; i < 100; i++) {
-		uint64_t before = rte_rdtsc();
-
-		for (unsigned int k = 0; k < 100; k++)
-			moat_cost_mark(watch, &cost, MOAT_STAGE_MAP);
-		least = RTE_MIN(least, rte_rdtsc() - before);
-	}
-	watch->on = false;
-	return (double)least / 100;
-}
-
 /* Run `moat-perf-report JSON HTML`. */
 static int write_report(const char *json, const char *html)
 {
@@ -190,7 +170,7 @@ static int measure(struct perf *perf)
 			perf->nr_lcores, workers.n);
 		return PERF_EXIT_CONFIG;
 	}
-	perf->stopwatch = time_stopwatch();
+	perf->stopwatch = moat_cost_per_mark();
 	rc = perf_run(perf, &stop);
 	if (rc == -EINTR)
 		fprintf(stderr, "moat-perf: stopped by signal %d after %u of %u cases\n", stop,

@@ -179,6 +179,16 @@ static int parse(struct args *args, const char *unit, const char *text)
 
 /* -------------------------------------------------------------------------------------- create */
 
+static void table_used(void *ctx, uint64_t hpa)
+{
+	moat_softvtd_table_used(ctx, hpa);
+}
+
+static void table_freed(void *ctx, uint64_t hpa)
+{
+	moat_softvtd_table_freed(ctx, hpa);
+}
+
 static int bring_up(struct soft_unit *u, const struct args *args, struct moat_unit **unit)
 {
 	struct moat_vtd_conf conf = {
@@ -192,9 +202,15 @@ static int bring_up(struct soft_unit *u, const struct args *args, struct moat_un
 
 	moat_softvtd_window(u->sv, &conf.window);
 	ret = moat_vtd_create(&conf, unit);
-	if (ret == 0)
-		(*unit)->witness = moat_softvtd_witness(u->sv);
-	return ret;
+	if (ret != 0)
+		return ret;
+	(*unit)->witness = moat_softvtd_witness(u->sv);
+	if ((*unit)->witness != NULL) {
+		const struct moat_pt_watch watch = { table_used, table_freed, u->sv };
+
+		moat_pt_pool_watch((*unit)->pool, &watch);
+	}
+	return 0;
 }
 
 int moat_soft_unit_create(const char *name, const char *text, struct moat_unit **unit)

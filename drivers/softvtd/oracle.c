@@ -314,6 +314,14 @@ static void stale_add(struct sv_oracle *o, const struct sv_request *rq,
 	sv_unlock(&o->lock);
 }
 
+void sv_oracle_walked_freed(struct sv_oracle *o, struct sv_request *rq)
+{
+	bool watched;
+	const struct record *r = record_find(o, rq, &watched);
+
+	stale_add(o, rq, MOAT_SOFTVTD_STALE_TABLE, r == NULL ? 0 : get(&r->cause), 0);
+}
+
 void sv_oracle_check(struct sv_oracle *o, struct sv_request *rq)
 {
 	bool watched;

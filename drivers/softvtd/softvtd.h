@@ -392,6 +392,9 @@ int sv_oracle_create(struct moat_softvtd *sv);
 void sv_oracle_destroy(struct sv_oracle *oracle);
 void sv_oracle_check(struct sv_oracle *oracle, struct sv_request *rq);
 bool sv_oracle_table_freed(const struct sv_oracle *oracle, uint64_t hpa);
+/** A walk that ended in a fault read a table page that was given back; a walk that ended in a
+ * translation is reported by sv_oracle_check(). */
+void sv_oracle_walked_freed(struct sv_oracle *oracle, struct sv_request *rq);
 void sv_oracle_stats(const struct sv_oracle *oracle, struct moat_softvtd_stats *stats);
 
 #endif /* SOFTVTD_H */

@@ -333,6 +333,11 @@ static uint8_t walk(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 			return reason;
 		}
 	}
+	/* The table must not be walked any more, even if its entry is absent now. */
+	if (unlikely(w.prot & SV_FREED)) {
+		rq->did = c->did;
+		sv_oracle_walked_freed(sv->oracle, rq);
+	}
 	/* CM: what is absent or wrong is cached, too, under the domain's own id. */
 	if (sv->conf.cm && reason != VTD_FR_PAGING_ACCESS && reason != VTD_FR_CONTEXT_INV)
 		sv_cache_fill(&shard->iotlb, sv_tag(rq->iova, MOAT_PAGE_SHIFT, c->did, SV_4K),

@@ -109,6 +109,7 @@ static inline void pt_freed_add(struct moat_pt_freed *freed, struct moat_pt_page
 
 struct pt_impl {
 	struct moat_pt pub;
+	uint64_t linear[4];      /* format.leaf | MOAT_PT_LIN: a map's usual case takes one load */
 	struct pt_format format; /* a copy: beside the lines that a map reads anyway */
 	struct moat_pt_pool *pool;
 	uint64_t *root;

@@ -61,13 +61,12 @@ static bool map_2m(struct moat_pt *pt, uint64_t iova, uint64_t hpa, uintptr_t va
 {
 	uint64_t i = pt_index(iova, 2), n = len >> MOAT_2M_SHIFT;
 	uint64_t *e = pt_granule_entry(table, iova);
-	const struct pt_format *format = &pt_impl(pt)->format;
 
 	if (((iova | hpa | len) & (MOAT_2M_SIZE - 1)) != 0 || n - 1 >= PT_ENTRIES - i ||
 		!(pt_impl(pt)->leaf_sizes & MOAT_2M_SIZE) || pt_run->find_nonzero(e, n) != n)
 		return false;
 	pt_point_granules(pt, iova >> MOAT_2M_SHIFT, n, table, va - iova);
-	pt_run->fill(e, n, hpa | format->leaf[prot] | format->superpage | MOAT_PT_LIN,
+	pt_run->fill(e, n, hpa | pt_impl(pt)->linear[prot] | pt_impl(pt)->format.superpage,
 		MOAT_2M_SIZE);
 	pt_flush(pt_impl(pt), e, n * sizeof(*e));
 	return true;
@@ -100,12 +99,11 @@ int moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint6
 	if (likely(n == 1)) {
 		if (unlikely(pt_load(e) != 0))
 			return map_any(pt, iova, hpa, va, len, prot, bad);
-		pt_store(e, hpa | pt_impl(pt)->format.leaf[prot] | MOAT_PT_LIN);
+		pt_store(e, hpa | pt_impl(pt)->linear[prot]);
 	} else {
 		if (unlikely(pt_run->find_nonzero(e, n) != n))
 			return map_any(pt, iova, hpa, va, len, prot, bad);
-		pt_run->fill(e, n, hpa | pt_impl(pt)->format.leaf[prot] | MOAT_PT_LIN,
-			MOAT_PAGE_SIZE);
+		pt_run->fill(e, n, hpa | pt_impl(pt)->linear[prot], MOAT_PAGE_SIZE);
 	}
 	pt_flush(pt_impl(pt), e, n * sizeof(*e));
 	return 0;

@@ -106,8 +106,10 @@ int moat_pt_create(const struct moat_pt_conf *conf, struct moat_pt **pt)
 	if (impl == NULL)
 		return moat_error(-ENOMEM, "no memory for a page table");
 	impl->format = pt_formats[conf->format];
-	for (unsigned int prot = MOAT_R; prot <= MOAT_RW; prot++)
+	for (unsigned int prot = MOAT_R; prot <= MOAT_RW; prot++) {
 		impl->format.leaf[prot] |= conf->snoop ? impl->format.snoop : 0;
+		impl->linear[prot] = impl->format.leaf[prot] | MOAT_PT_LIN;
+	}
 	impl->pool = conf->pool;
 	impl->leaf_sizes = conf->leaf_sizes;
 	impl->pub.levels = conf->levels;

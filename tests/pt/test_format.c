@@ -112,6 +112,29 @@ static void entries_have_exactly_the_bits_of_their_format(void **state)
 			check_entries(&expected[i], levels);
 }
 
+static void only_second_stage_leaves_have_a_snoop_bit(void **state)
+{
+	for (unsigned int format = 0; format < 2; format++) {
+		const struct moat_pt_conf conf = {
+			.pool = pool,
+			.levels = 4,
+			.coherent = true,
+			.snoop = true,
+			.format = (enum moat_pt_format)format,
+		};
+		struct moat_pt *pt;
+
+		assert_int_equal(moat_pt_create(&conf, &pt), 0);
+		assert_int_equal(map(pt, 0, 0, P, MOAT_R), 0);
+		if (format == MOAT_PT_SECOND_STAGE)
+			assert_int_equal(leaf_entry(pt, 0, 1, 0x3), BIT(0) | BIT(11) | MOAT_PT_LIN);
+		else
+			assert_int_equal(leaf_entry(pt, 0, 1, 0x27),
+				BIT(0) | BIT(2) | BIT(5) | MOAT_PT_LIN);
+		moat_pt_destroy(pt);
+	}
+}
+
 static void the_linear_mark_is_in_a_bit_that_both_formats_ignore(void **state)
 {
 	assert_int_equal(__builtin_popcountll(MOAT_PT_LIN), 1);
@@ -171,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 		T(entries_have_exactly_the_bits_of_their_format),
+		T(only_second_stage_leaves_have_a_snoop_bit),
 		T(the_linear_mark_is_in_a_bit_that_both_formats_ignore),
 		T(poison_is_reserved_in_both_formats),
 		T(first_stage_has_only_canonical_iovas_of_the_lower_half),

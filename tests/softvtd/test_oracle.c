@@ -172,6 +172,18 @@ static void a_walk_through_a_table_given_back_is_stale(void **state)
 	assert_int_equal(rig_stats(&rig).stale_dma, 1);
 }
 
+static void a_walk_that_ends_in_a_table_given_back_is_stale(void **state)
+{
+	uint64_t *link;
+
+	map(BASE, MOAT_RW);
+	assert_int_equal(reads(BASE), 0);
+	link = rig_entry(&rig, table, 4, BASE, 2);
+	moat_softvtd_table_freed(rig.sv, *link & ~UINT64_C(0xfff));
+	assert_int_not_equal(reads(BASE + 0x1000), 0); /* nothing is mapped there */
+	one_stale(MOAT_SOFTVTD_STALE_TABLE, MOAT_SOFTVTD_BY_PDE, BASE + 0x1000, 0);
+}
+
 static void a_page_never_mapped_is_wild(void **state)
 {
 	map(BASE, MOAT_RW);
@@ -389,6 +401,7 @@ int main(void)
 		T(the_age_is_the_time_since_the_release),
 		T(a_hint_set_wrongly_is_caught_through_the_cached_link),
 		T(a_walk_through_a_table_given_back_is_stale),
+		T(a_walk_that_ends_in_a_table_given_back_is_stale),
 		T(a_page_never_mapped_is_wild),
 		T(domains_that_nobody_reports_on_are_left_alone),
 		T(permission_taken_away_is_watched_too),
