@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* Actors: threads that draw operations, their duties between them, and what they hold. */
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_lcore.h>
+#include <rte_pause.h>
+
+#include "stress.h"
+
+/* ------------------------------------------------------------------------------------ duties */
+
+void actor_turn(struct actor *a)
+{
+	for (unsigned int i = 0; i < TENANTS; i++)
+		if (a->in[i].entered)
+			moat_tenant_poll(a->world->tenant[i].tenant);
+	if (++a->turn % 64 == 0)
+		sched_yield();
+}
+
+void actor_offline(struct actor *a)
+{
+	for (unsigned int i = 0; i < TENANTS; i++)
+		if (a->in[i].entered)
+			moat_lane_offline(moat_tenant_lane(a->world->tenant[i].tenant));
+	atomic_store(&a->sleeping, true);
+}
+
+void actor_online(struct actor *a)
+{
+	atomic_store(&a->sleeping, false);
+	for (unsigned int i = 0; i < TENANTS; i++)
+		if (a->in[i].entered)
+			moat_lane_online(moat_tenant_lane(a->world->tenant[i].tenant));
+}
+
+/* --------------------------------------------------------------------------------- membership */
+
+/* As with a gate: the member counts itself in and looks at `closed`, the closing actor the other way
+ * round. */
+bool actor_join(struct actor *a, struct tenant *t)
+{
+	struct membership *in = &a->in[t->index];
+
+	if (in->member)
+		return true;
+	atomic_fetch_add(&t->members, 1);
+	if (atomic_load(&t->closed)) {
+		atomic_fetch_sub(&t->members, 1);
+		return false;
+	}
+	in->member = true;
+	return true;
+}
+
+bool actor_enter(struct actor *a, struct tenant *t)
+{
+	struct membership *in = &a->in[t->index];
+
+	if (in->entered)
+		return true;
+	if (!a->can_enter)
+		return false;
+	if (moat_tenant_lcore_enter(t->tenant) != 0) {
+		if (a->kind == ACTOR_LCORE)
+			fault(a, "an EAL lcore is not let in: %s", moat_error_text());
+		a->can_enter = false;
+		return false;
+	}
+	in->entered = true;
+	return true;
+}
+
+struct tenant *actor_tenant(struct actor *a, bool entered)
+{
+	struct tenant *t = &a->world->tenant[dice_below(&a->dice, TENANTS)];
+
+	if (!actor_join(a, t) || (entered && !actor_enter(a, t)))
+		return NULL;
+	return t;
+}
+
+void actor_leave(struct actor *a, struct tenant *t)
+{
+	struct membership *in = &a->in[t->index];
+
+	if (!in->entered)
+		return;
+	maps_end(a, t);
+	must(a, moat_tenant_lcore_leave(t->tenant));
+	in->entered = false;
+}
+
+/* In either order: a thread that has left may free, too. */
+void actor_part(struct actor *a, struct tenant *t)
+{
+	struct membership *in = &a->in[t->index];
+	bool first = dice_one_in(&a->dice, 2);
+
+	if (!in->member)
+		return;
+	if (first)
+		pocket_empty(a, t);
+	actor_leave(a, t);
+	pocket_empty(a, t);
+	in->member = false;
+	atomic_fetch_sub(&t->members, 1);
+}
+
+/* ------------------------------------------------------------------------------------- pockets */
+
+void pocket_put(struct actor *a, struct tenant *t, struct rte_mbuf *m)
+{
+	struct membership *in = &a->in[t->index];
+
+	if (in->n == POCKET)
+		packet_free(a, pocket_take(a, t));
+	in->pocket[in->n++] = m;
+}
+
+/* Any of them. */
+struct rte_mbuf *pocket_take(struct actor *a, struct tenant *t)
+{
+	struct membership *in = &a->in[t->index];
+	struct rte_mbuf *m;
+	unsigned int i;
+
+	if (in->n == 0)
+		return NULL;
+	i = dice_below(&a->dice, in->n);
+	m = in->pocket[i];
+	in->pocket[i] = in->pocket[--in->n];
+	return m;
+}
+
+struct rte_mbuf *pocket_see(struct actor *a, struct tenant *t)
+{
+	struct membership *in = &a->in[t->index];
+
+	return in->n == 0 ? NULL : in->pocket[dice_below(&a->dice, in->n)];
+}
+
+void pocket_empty(struct actor *a, struct tenant *t)
+{
+	struct rte_mbuf *m;
+
+	while ((m = pocket_take(a, t)) != NULL)
+		packet_free(a, m);
+}
+
+/* ----------------------------------------------------------------------------------- the loop */
+
+static uint64_t dice_seed(const struct actor *a)
+{
+	struct dice d = { a->world->seed ^ (uint64_t)(a->index + 1) << 56 };
+
+	d.state = dice_draw(&d) + a->op * UINT64_C(0x9e3779b97f4a7c15);
+	return dice_draw(&d);
+}
+
+static void operate(struct actor *a)
+{
+	const struct operation *o;
+	struct tally *tally;
+	uint64_t start, took;
+
+	a->dice.state = dice_seed(a);
+	for (unsigned int i = 0; i < TENANTS; i++)
+		if (a->in[i].member && atomic_load(&a->world->tenant[i].closed))
+			actor_part(a, &a->world->tenant[i]);
+	o = operation_draw(&a->dice);
+	if (!a->can_enter && !o->plain)
+		return;
+	/* Release: progress.c sees which operation a beat belongs to. */
+	atomic_store_explicit(&a->doing, (uint32_t)(o - operations), memory_order_relaxed);
+	atomic_store_explicit(&a->beat, a->op + 1, memory_order_release);
+	start = rte_rdtsc();
+	o->run(a);
+	took = rte_rdtsc() - start;
+	atomic_store_explicit(&a->doing, IDLE, memory_order_release);
+	tally = &a->tally[o - operations];
+	tally->count++;
+	if (took > tally->longest)
+		tally->longest = took;
+	if (a->op % 8 == 0 || dice_one_in(&a->dice, 2))
+		actor_turn(a);
+}
+
+static bool actor_ends(const struct actor *a)
+{
+	uint64_t most = a->world->request->operations;
+
+	return atomic_load_explicit(&a->world->stop, memory_order_relaxed) ||
+		(most != 0 ? a->op >= most : rte_rdtsc() > a->world->deadline);
+}
+
+static void actor_run(struct actor *a)
+{
+	a->tid = rte_gettid();
+	a->can_enter = true;
+	atomic_store(&a->running, true);
+	for (a->op = 0; !actor_ends(a); a->op++)
+		operate(a);
+	for (unsigned int i = 0; i < TENANTS; i++)
+		actor_part(a, &a->world->tenant[i]);
+	atomic_store(&a->running, false);
+}
+
+static int actor_main_lcore(void *arg)
+{
+	actor_run(arg);
+	return 0;
+}
+
+static void *actor_main_thread(void *arg)
+{
+	struct actor *a = arg;
+
+	if (a->kind == ACTOR_REGISTERED && rte_thread_register() != 0)
+		a->kind = ACTOR_PLAIN; /* no lcore is left */
+	actor_run(a);
+	if (a->kind == ACTOR_REGISTERED)
+		rte_thread_unregister();
+	return NULL;
+}
+
+/* The first are lcores; beyond two, each of the others is of a kind drawn. */
+void actors_start(struct world *w)
+{
+	unsigned int lcore = rte_get_next_lcore(-1, 1, 0);
+
+	for (unsigned int i = 0; i < w->nr_actors; i++) {
+		struct actor *a = &w->actor[i];
+
+		a->world = w;
+		a->index = i;
+		a->kind = i < 2 || !dice_one_in(&w->dice, 3) ? ACTOR_LCORE
+			: dice_one_in(&w->dice, 2)           ? ACTOR_REGISTERED
+							     : ACTOR_PLAIN;
+		a->doing = IDLE;
+		a->memory = aligned_alloc(MOAT_2M_SIZE, MOAT_2M_SIZE);
+		a->tally = calloc(nr_operations, sizeof(*a->tally));
+		if (a->memory == NULL || a->tally == NULL)
+			rte_panic("no memory for an actor\n");
+		if (a->kind == ACTOR_LCORE && lcore >= RTE_MAX_LCORE)
+			a->kind = ACTOR_PLAIN;
+	}
+	for (unsigned int i = 0; i < w->nr_actors; i++) {
+		struct actor *a = &w->actor[i];
+
+		if (a->kind != ACTOR_LCORE) {
+			pthread_create(&a->thread, NULL, actor_main_thread, a);
+			continue;
+		}
+		rte_eal_remote_launch(actor_main_lcore, a, lcore);
+		lcore = rte_get_next_lcore(lcore, 1, 0);
+	}
+}
+
+void actors_join(struct world *w)
+{
+	for (unsigned int i = 0; i < w->nr_actors; i++)
+		if (w->actor[i].kind != ACTOR_LCORE)
+			pthread_join(w->actor[i].thread, NULL);
+	rte_eal_mp_wait_lcore();
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* Devices and units that misbehave. */
+
+#include "stress.h"
+#include "moat_net.h"
+
+#define JUNK UINT64_C(0x6a756e6b6a756e6b)
+
+/* An IOVA of a buffer that was received once, or of anything. */
+static uint64_t iova_guess(struct actor *a, struct tenant *t)
+{
+	uint64_t iova = atomic_load_explicit(
+		&t->remembered[dice_below(&a->dice, RTE_DIM(t->remembered))], memory_order_relaxed);
+
+	if (iova == 0 || dice_one_in(&a->dice, 16))
+		return dice_draw(&a->dice) % (UINT64_C(1) << 38) & ~MOAT_PAGE_MASK;
+	return iova & ~MOAT_PAGE_MASK;
+}
+
+/*
+ * A device of the tenant's tries a page that it had once. Whether it may have it at the moment is for
+ * the oracle to say. It writes only where no packet is: what a device writes while a buffer is its own is
+ * in the packet by right. Mode deferred has a window in which it gets through, so there it does not try.
+ */
+void op_rogue(struct actor *a)
+{
+	struct tenant *t = actor_tenant(a, false);
+	uint64_t iova, word = JUNK;
+
+	if (t == NULL || t->mode == MOAT_DEFERRED)
+		return;
+	iova = iova_guess(a, t);
+	if (dice_one_in(&a->dice, 2) || t->jumbo)
+		moat_softvtd_dma_read(t->unit->hw, t->rogue, iova, &word, sizeof(word));
+	else
+		moat_softvtd_dma_write(t->unit->hw, t->rogue, iova + MOAT_PAGE_SIZE - PACKET_TAIL,
+			&word, sizeof(word));
+	atomic_fetch_add_explicit(&t->tried, 1, memory_order_relaxed);
+}
+
+/* Somewhere in the queue an error strikes. */
+void op_unit_error(struct actor *a)
+{
+	struct unit *u = &a->world->unit[dice_below(&a->dice, UNITS)];
+
+	moat_softvtd_inject(u->hw, MOAT_SOFTVTD_IQE, dice_below(&a->dice, 512));
+}
+
+/* A compromised tenant writes an address of nothing into its own ring. */
+void op_nic_lies(struct actor *a)
+{
+	struct port *p = &a->world->port[dice_below(&a->dice, PORTS)];
+	unsigned int q = dice_below(&a->dice, QUEUES);
+	uint64_t nowhere = UINT64_C(1) << 37;
+	bool tx = dice_one_in(&a->dice, 2);
+
+	if (!queue_enter(p, q, tx))
+		return;
+	if ((tx ? moat_net_post_tx(p->id, q, nowhere, 64) : moat_net_post_rx(p->id, q, nowhere)) ==
+		0)
+		atomic_fetch_add(&p->lies, 1);
+	queue_leave(p, q, tx);
+}

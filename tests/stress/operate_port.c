@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* The control path of ports and tenants while all others go on. */
+
+#include <errno.h>
+#include <sched.h>
+
+#include "stress.h"
+
+/* A port for this actor alone, while it is offline: what comes may take milliseconds. NULL: another
+ * actor has it. */
+static struct port *port_take(struct actor *a)
+{
+	struct port *p = &a->world->port[dice_below(&a->dice, PORTS)];
+
+	if (!gate_close(a, &p->gate))
+		return NULL;
+	actor_offline(a);
+	return p;
+}
+
+static void port_give_back(struct actor *a, struct port *p)
+{
+	actor_online(a);
+	gate_open(&p->gate);
+}
+
+void op_port_restart(struct actor *a)
+{
+	struct port *p = port_take(a);
+
+	if (p == NULL)
+		return;
+	port_stop(a, p);
+	port_start(a, p);
+	port_give_back(a, p);
+}
+
+/* Queues of another size; with the tenant's callbacks taken off meanwhile, or not. */
+void op_port_resize(struct actor *a)
+{
+	struct port *p = port_take(a);
+	int rc;
+
+	if (p == NULL)
+		return;
+	port_stop(a, p);
+	if (dice_one_in(&a->dice, 2))
+		port_remove_queues(a, p);
+	rc = port_set_up_queues(a, p);
+	if (rc != 0)
+		fault(a, "%s: queues of another size: %d: %s", p->name, rc, moat_error_text());
+	port_add_queues(a, p);
+	port_start(a, p);
+	port_give_back(a, p);
+}
+
+void op_port_mtu(struct actor *a)
+{
+	struct port *p = port_take(a);
+	uint16_t mtu;
+
+	if (p == NULL)
+		return;
+	port_stop(a, p);
+	mtu = (p->jumbo ? 8000 : 1000) + dice_below(&a->dice, p->jumbo ? 1000 : 500);
+	must(a, rte_eth_dev_set_mtu(p->id, mtu));
+	p->mtu = mtu;
+	port_start(a, p);
+	port_give_back(a, p);
+}
+
+void op_port_replug(struct actor *a)
+{
+	struct port *p = port_take(a);
+
+	if (p == NULL)
+		return;
+	port_unplug(a, p);
+	port_plug(a, p);
+	port_give_back(a, p);
+}
+
+void op_queue_readd(struct actor *a)
+{
+	struct port *p = port_take(a);
+
+	if (p == NULL)
+		return;
+	port_remove_queues(a, p);
+	port_add_queues(a, p);
+	port_give_back(a, p);
+}
+
+void op_promiscuous(struct actor *a)
+{
+	struct port *p = port_take(a);
+
+	if (p == NULL)
+		return;
+	if (dice_one_in(&a->dice, 2))
+		must(a, rte_eth_promiscuous_disable(p->id));
+	must(a, rte_eth_promiscuous_enable(p->id));
+	port_give_back(a, p);
+}
+
+/* -------------------------------------------------------------------------------------- rules */
+
+static struct rte_flow *flow_make(struct actor *a, struct port *p, unsigned int i)
+{
+	struct rte_flow_attr attr = { .ingress = 1, .priority = dice_below(&a->dice, 8) };
+	struct rte_flow_item_eth spec = { .hdr.dst_addr = { { 2, 0, 0, 0, 0, (uint8_t)i } } };
+	struct rte_flow_item_eth mask = { .hdr.dst_addr = { { 255, 255, 255, 255, 255, 255 } } };
+	struct rte_flow_item pattern[] = {
+		{ .type = RTE_FLOW_ITEM_TYPE_ETH, .spec = &spec, .mask = &mask },
+		{ .type = RTE_FLOW_ITEM_TYPE_END },
+	};
+	struct rte_flow_action_queue queue = { .index = dice_below(&a->dice, QUEUES) };
+	struct rte_flow_action actions[] = {
+		{ .type = RTE_FLOW_ACTION_TYPE_QUEUE, .conf = &queue },
+		{ .type = RTE_FLOW_ACTION_TYPE_END },
+	};
+	struct rte_flow_error error;
+	struct rte_flow *flow;
+
+	if (dice_one_in(&a->dice, 8))
+		actions[0] = (struct rte_flow_action){ .type = RTE_FLOW_ACTION_TYPE_DROP };
+	flow = rte_flow_create(p->id, &attr, pattern, actions, &error);
+	if (flow == NULL)
+		fault(a, "%s: no rule: %s", p->name, error.message);
+	return flow;
+}
+
+/* Rules change while the port runs; only rte_flow's own calls go one at a time. */
+void op_flow(struct actor *a)
+{
+	struct port *p = port_take(a);
+	unsigned int i = dice_below(&a->dice, FLOWS);
+	struct rte_flow_error error;
+
+	if (p == NULL)
+		return;
+	if (dice_one_in(&a->dice, 16)) {
+		must(a, rte_flow_flush(p->id, &error));
+		for (i = 0; i < FLOWS; i++)
+			p->flow[i] = NULL;
+	} else if (p->flow[i] != NULL) {
+		must(a, rte_flow_destroy(p->id, p->flow[i], &error));
+		p->flow[i] = NULL;
+	} else {
+		p->flow[i] = flow_make(a, p, i);
+	}
+	port_give_back(a, p);
+}
+
+/* ------------------------------------------------------------------------------------- tenants */
+
+static bool port_has(const struct port *p, const struct tenant *t)
+{
+	return p->queue[0].tenant == t->index || p->queue[1].tenant == t->index;
+}
+
+static void gates_close(struct actor *a, const struct tenant *t, bool having)
+{
+	for (unsigned int i = 0; i < PORTS; i++)
+		while (port_has(&a->world->port[i], t) == having &&
+			!gate_close(a, &a->world->port[i].gate))
+			sched_yield();
+}
+
+static void gates_open(struct actor *a, const struct tenant *t, bool having)
+{
+	for (unsigned int i = 0; i < PORTS; i++)
+		if (port_has(&a->world->port[i], t) == having)
+			gate_open(&a->world->port[i].gate);
+}
+
+/* Packets of the tenant's may lie in others' transmit rings. */
+static void others_flush(struct actor *a, struct tenant *t)
+{
+	gates_close(a, t, false);
+	for (unsigned int i = 0; i < PORTS; i++) {
+		struct port *p = &a->world->port[i];
+
+		if (port_has(p, t) || !p->started)
+			continue;
+		port_stop(a, p);
+		port_start(a, p);
+	}
+	gates_open(a, t, false);
+}
+
+/* The tenant ends, with all of its ports' queues, and begins again in another mode. */
+void op_tenant_renew(struct actor *a)
+{
+	struct world *w = a->world;
+	struct tenant *t = &w->tenant[dice_below(&a->dice, TENANTS)];
+
+	if (atomic_exchange(&w->renewing, true))
+		return;
+	atomic_store(&t->closed, true);
+	actor_part(a, t);
+	while (atomic_load(&t->members) != 0) {
+		actor_turn(a);
+		sched_yield();
+	}
+	actor_offline(a);
+	gates_close(a, t, true);
+	for (unsigned int i = 0; i < PORTS; i++)
+		if (port_has(&w->port[i], t))
+			port_unplug(a, &w->port[i]);
+	others_flush(a, t);
+	tenant_close(a, t);
+	tenant_open(a, t);
+	for (unsigned int i = 0; i < PORTS; i++)
+		if (port_has(&w->port[i], t))
+			port_plug(a, &w->port[i]);
+	gates_open(a, t, true);
+	actor_online(a);
+	atomic_store(&w->renewing, false);
+}
