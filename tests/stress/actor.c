@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_lcore.h>
 #include <rte_pause.h>
@@ -210,6 +211,7 @@ static void actor_run(struct actor *a)
 	for (unsigned int i = 0; i < TENANTS; i++)
 		actor_part(a, &a->world->tenant[i]);
 	atomic_store(&a->running, false);
+	atomic_store(&a->ended, true);
 }
 
 static int actor_main_lcore(void *arg)
@@ -268,5 +270,9 @@ void actors_join(struct world *w)
 	for (unsigned int i = 0; i < w->nr_actors; i++)
 		if (w->actor[i].kind != ACTOR_LCORE)
 			pthread_join(w->actor[i].thread, NULL);
+	/* DPDK's own wait takes a whole processor. */
+	for (unsigned int i = 0; i < w->nr_actors; i++)
+		while (!atomic_load(&w->actor[i].ended))
+			usleep(1000);
 	rte_eal_mp_wait_lcore();
 }

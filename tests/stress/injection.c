@@ -20,7 +20,9 @@ static __thread struct {
 
 void inject(enum injection what, unsigned int nth, unsigned int n)
 {
-	armed.what = what;
+	const char *name = what == INJECT_MAP ? "inject_map" : "inject_submit";
+
+	armed.what = operation_is_on(name) ? what : INJECT_NOTHING;
 	armed.nth = nth;
 	armed.n = n;
 	armed.failed = 0;

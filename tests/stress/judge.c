@@ -95,9 +95,9 @@ void judge_port(struct world *w, struct port *p)
 		return;
 	}
 	for (int i = 0; i < n; i++) {
-		if (strstr(names[i].name, "dma_faults") != NULL)
+		if (strcmp(names[i].name + 2, "_dma_faults") == 0)
 			refused += values[i].value;
-		else if (strstr(names[i].name, "ring_faults") != NULL)
+		else if (strcmp(names[i].name + 2, "_ring_faults") == 0)
 			rings += values[i].value;
 	}
 	if (refused > p->lies || rings != 0)

@@ -169,6 +169,9 @@ static void copy_into(struct actor *a, struct tenant *t, struct rte_mempool *poo
 	copy = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
 	if (copy == NULL)
 		return;
+	/* DPDK takes the flag away, also where the buffer is external for good. */
+	if (rte_pktmbuf_priv_flags(pool) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF)
+		copy->ol_flags |= RTE_MBUF_F_EXTERNAL;
 	canary_forget(copy);
 	packet_check(a, copy, "a copy");
 	pocket_put(a, t, copy);

@@ -63,17 +63,32 @@ struct operation operations[] = {
 	{ "flow", 10, op_flow, true, NULL },
 	{ "promiscuous", 5, op_promiscuous, true, NULL },
 	{ "tenant_renew", 1, op_tenant_renew, true, NULL },
+	/* Never drawn: what others do. */
+	{ "inject_map", 0, NULL, true, NULL },
+	{ "inject_submit", 0, NULL, true, NULL },
 };
 const unsigned int nr_operations = RTE_DIM(operations);
 
-bool operation_switch(const char *name, bool on)
+static struct operation *operation_find(const char *name)
 {
 	for (unsigned int i = 0; i < nr_operations; i++)
-		if (strcmp(operations[i].name, name) == 0) {
-			operations[i].off = on ? NULL : "--off";
-			return true;
-		}
-	return false;
+		if (strcmp(operations[i].name, name) == 0)
+			return &operations[i];
+	return NULL;
+}
+
+bool operation_is_on(const char *name)
+{
+	return operation_find(name)->off == NULL;
+}
+
+bool operation_switch(const char *name, bool on)
+{
+	struct operation *o = operation_find(name);
+
+	if (o != NULL)
+		o->off = on ? NULL : "--off";
+	return o != NULL;
 }
 
 /* One that is switched off draws again: the numbers of the others stay what they were. */

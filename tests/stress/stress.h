@@ -183,7 +183,7 @@ struct actor {
 	_Atomic uint64_t beat;  /* operations begun */
 	_Atomic uint32_t doing; /* index of the operation, or IDLE */
 	atomic_bool sleeping;   /* it blocks, offline in every lane */
-	atomic_bool running;
+	atomic_bool running, ended;
 	pid_t tid;
 } __rte_cache_aligned;
 #define IDLE UINT32_MAX
@@ -199,6 +199,7 @@ extern struct operation operations[];
 extern const unsigned int nr_operations;
 /* @return false: there is none of that name */
 bool operation_switch(const char *name, bool on);
+bool operation_is_on(const char *name);
 const struct operation *operation_draw(struct dice *d);
 
 /* What a program is asked for. */
