@@ -16,6 +16,12 @@
 
 /* ------------------------------------------------------------------------------------ duties */
 
+void actor_step(struct actor *a)
+{
+	/* Only this thread writes it. Release: as in operate(). */
+	atomic_store_explicit(&a->beat, a->beat + 1, memory_order_release);
+}
+
 void actor_turn(struct actor *a)
 {
 	for (unsigned int i = 0; i < TENANTS; i++)
@@ -180,7 +186,7 @@ static void operate(struct actor *a)
 		return;
 	/* Release: progress.c sees which operation a beat belongs to. */
 	atomic_store_explicit(&a->doing, (uint32_t)(o - operations), memory_order_relaxed);
-	atomic_store_explicit(&a->beat, a->op + 1, memory_order_release);
+	actor_step(a);
 	start = rte_rdtsc();
 	o->run(a);
 	took = rte_rdtsc() - start;

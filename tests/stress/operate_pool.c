@@ -172,7 +172,7 @@ void op_raw(struct actor *a)
 		if (dice_one_in(&a->dice, 2))
 			rte_mempool_put_bulk(t->pool, (void **)m, n);
 		else
-			for (unsigned int i = 0; i < n; i++)
+			for (unsigned int i = 0; i < n; i++, actor_step(a))
 				rte_mbuf_raw_free(m[i]);
 	}
 	inject_end();
@@ -187,8 +187,10 @@ void op_drain_pool(struct actor *a)
 
 	if (t == NULL)
 		return;
-	while (n + 16 <= RTE_DIM(m) && rte_mempool_get_bulk(t->pool, (void **)&m[n], 16) == 0)
+	while (n + 16 <= RTE_DIM(m) && rte_mempool_get_bulk(t->pool, (void **)&m[n], 16) == 0) {
 		n += 16;
+		actor_step(a);
+	}
 	for (unsigned int i = n; i > 1; i--) {
 		unsigned int k = dice_below(&a->dice, i);
 		struct rte_mbuf *last = m[i - 1];
@@ -196,8 +198,10 @@ void op_drain_pool(struct actor *a)
 		m[i - 1] = m[k];
 		m[k] = last;
 	}
-	for (unsigned int i = 0; i < n; i += 16)
+	for (unsigned int i = 0; i < n; i += 16) {
 		rte_mempool_put_bulk(t->pool, (void **)&m[i], 16);
+		actor_step(a);
+	}
 }
 
 void op_pool_look(struct actor *a)

@@ -105,7 +105,7 @@ static void stall_add(struct actor *a, struct watch *w, const struct look *now)
 	w->slept_us += now->asleep ? LOOK_US : 0;
 	stall = now->ran_us - w->stalls_us + w->slept_us;
 	longest[doing] = RTE_MAX(longest[doing], stall);
-	if (stall > world->request->bound_us)
+	if (stall > world->request->bound_us + world->late_us)
 		fault(a, "%s stalls for %" PRIu64 " us after all others have run",
 			operations[doing].name, stall);
 }

@@ -228,6 +228,7 @@ struct world {
 	struct rte_mempool *clones; /* headers without room, for clones */
 	struct rte_mempool *plain;  /* DPDK's own buffers: no tenant's memory */
 	atomic_bool stop;
+	uint64_t late_us;      /* what the units themselves may take of a call's time */
 	atomic_bool renewing;     /* a tenant is being destroyed and created */
 	uint64_t deadline;        /* TSC */
 	_Atomic uint64_t packets; /* number of the next packet */
@@ -293,6 +294,8 @@ void actors_start(struct world *w);
 void actors_join(struct world *w);
 /* One turn of any loop that waits: the polling duty. */
 void actor_turn(struct actor *a);
+/* Between two calls of an operation that makes many: progress.c judges each by itself. */
+void actor_step(struct actor *a);
 /* Before it blocks, and after. */
 void actor_offline(struct actor *a);
 void actor_online(struct actor *a);

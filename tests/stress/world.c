@@ -78,6 +78,7 @@ static const char *const unit_kinds[] = {
 static void unit_open(struct world *w, unsigned int i)
 {
 	struct unit *u = &w->unit[i];
+	uint64_t latency = 0;
 	int rc;
 
 	snprintf(u->name, sizeof(u->name), "soft%u", i);
@@ -89,6 +90,11 @@ static void unit_open(struct world *w, unsigned int i)
 	if (rc != 0)
 		rte_panic("unit %s: %s\n", u->args, moat_error_text());
 	u->hw = moat_soft_unit_find(u->name);
+	/* A lane whose batches are all at the unit, and each is submitted twice. */
+	for (const char *at = u->args; (at = strstr(at, ",latency=")) != NULL; at++)
+		latency = strtoull(at + strlen(",latency="), NULL, 10);
+	w->late_us = RTE_MAX(w->late_us,
+		2 * MOAT_LANE_BATCHES * latency / (rte_get_tsc_hz() / 1000000));
 }
 
 /* ------------------------------------------------------------------------------------ tenants */
