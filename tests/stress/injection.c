@@ -3,12 +3,10 @@
  */
 
 /*
- * Faults at will: calls between moat's layers, and from moat to DPDK, go through the functions here,
- * because the program's own definitions come before those of shared libraries. A fault is one thread's, and
- * lasts for one operation.
+ * Faults at will: the linker leads calls between moat's layers through the functions here (meson.build:
+ * --wrap). A fault is one thread's, and lasts for one operation.
  */
 
-#include <dlfcn.h>
 #include <errno.h>
 
 #include "stress.h"
@@ -36,7 +34,7 @@ unsigned int inject_end(void)
 	return failed;
 }
 
-static bool strikes(enum injection what)
+static bool fault_strikes(enum injection what)
 {
 	if (likely(armed.what != what))
 		return false;
@@ -51,35 +49,23 @@ static bool strikes(enum injection what)
 	return true;
 }
 
-static __typeof__(&moat_lane_map) lane_map;
-static __typeof__(&moat_qi_submit) qi_submit;
-
-static void *behind(const char *name)
+int __real_moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
+	uint64_t len, enum moat_prot prot);
+int __wrap_moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
+	uint64_t len, enum moat_prot prot);
+int __wrap_moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
+	uint64_t len, enum moat_prot prot)
 {
-	void *f = dlsym(RTLD_NEXT, name);
-
-	if (f == NULL)
-		rte_panic("%s is in no shared library; the stress needs moat as one\n", name);
-	return f;
-}
-
-static __attribute__((constructor)) void find_real_ones(void)
-{
-	lane_map = behind("moat_lane_map");
-	qi_submit = behind("moat_qi_submit");
-}
-
-int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
-	enum moat_prot prot)
-{
-	if (strikes(INJECT_MAP))
+	if (fault_strikes(INJECT_MAP))
 		return moat_error(-ENOMEM, "no memory for a table page (injected)");
-	return lane_map(lane, iova, hpa, va, len, prot);
+	return __real_moat_lane_map(lane, iova, hpa, va, len, prot);
 }
 
-int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n)
+int64_t __real_moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n);
+int64_t __wrap_moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n);
+int64_t __wrap_moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n)
 {
-	if (strikes(INJECT_SUBMIT))
+	if (fault_strikes(INJECT_SUBMIT))
 		return -EAGAIN;
-	return qi_submit(qi, desc, n);
+	return __real_moat_qi_submit(qi, desc, n);
 }

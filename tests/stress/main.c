@@ -5,8 +5,8 @@
 /*
  * The stress of the tenant API (stress.h): rounds until the time is up, each in a world of its own.
  *
- *	stress_tenant --seconds 60
- *	stress_tenant --seed 7 --rounds 1 --operations 100000 --actors 4 --off rogue,tenant_renew
+ *	test_stress_tenant --seconds 60
+ *	test_stress_tenant --seed 7 --rounds 1 --operations 100000 --actors 4 --off rogue,tenant_renew
  */
 
 #include <getopt.h>
@@ -162,6 +162,8 @@ int main(int argc, char **argv)
 	r.seed = rte_rdtsc() * UINT64_C(2654435761) >> 16;
 	if (getenv("MOAT_SEED") != NULL)
 		r.seed = strtoull(getenv("MOAT_SEED"), NULL, 0);
+	if (getenv("MOAT_SECONDS") != NULL)
+		r.seconds = strtoull(getenv("MOAT_SECONDS"), NULL, 0);
 	parse(argc, argv, &r);
 	printf("1..1\n# --seed %" PRIu64 "\n", r.seed);
 	fflush(stdout);

@@ -228,7 +228,7 @@ struct world {
 	struct rte_mempool *clones; /* headers without room, for clones */
 	struct rte_mempool *plain;  /* DPDK's own buffers: no tenant's memory */
 	atomic_bool stop;
-	uint64_t late_us;      /* what the units themselves may take of a call's time */
+	uint64_t late_us;         /* what the units themselves may take of a call's time */
 	atomic_bool renewing;     /* a tenant is being destroyed and created */
 	uint64_t deadline;        /* TSC */
 	_Atomic uint64_t packets; /* number of the next packet */

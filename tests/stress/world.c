@@ -93,8 +93,8 @@ static void unit_open(struct world *w, unsigned int i)
 	/* A lane whose batches are all at the unit, and each is submitted twice. */
 	for (const char *at = u->args; (at = strstr(at, ",latency=")) != NULL; at++)
 		latency = strtoull(at + strlen(",latency="), NULL, 10);
-	w->late_us = RTE_MAX(w->late_us,
-		2 * MOAT_LANE_BATCHES * latency / (rte_get_tsc_hz() / 1000000));
+	w->late_us =
+		RTE_MAX(w->late_us, 2 * MOAT_LANE_BATCHES * latency / (rte_get_tsc_hz() / 1000000));
 }
 
 /* ------------------------------------------------------------------------------------ tenants */
