@@ -211,8 +211,8 @@ void op_attach_detach(struct actor *a)
 		return;
 	sid = MOAT_SID(2 + t->index, a->index, 0);
 	actor_offline(a);
-	must(a, moat_tenant_attach(t->tenant, sid));
-	must(a, moat_tenant_detach(t->tenant, sid));
+	must_at_last(a, moat_tenant_attach(t->tenant, sid));
+	must_at_last(a, moat_tenant_detach(t->tenant, sid));
 	actor_online(a);
 	if (moat_softvtd_dma_read(t->unit->hw, sid, MOAT_2M_SIZE, &byte, 1) == 0)
 		fault(a, "tenant %s: a requester that was detached still reads", t->name);

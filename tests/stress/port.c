@@ -109,7 +109,7 @@ static void queue_add(struct actor *a, struct port *p, unsigned int q)
 
 	while (!tenant_control(a, t))
 		actor_turn(a);
-	must(a, moat_tenant_queue_add(t->tenant, p->id, q));
+	must_at_last(a, moat_tenant_queue_add(t->tenant, p->id, q));
 	tenant_uncontrol(t);
 	p->queue[q].added = true;
 }
@@ -120,7 +120,7 @@ static void queue_remove(struct actor *a, struct port *p, unsigned int q)
 
 	while (!tenant_control(a, t))
 		actor_turn(a);
-	must(a, moat_tenant_queue_remove(t->tenant, p->id, q));
+	must_at_last(a, moat_tenant_queue_remove(t->tenant, p->id, q));
 	tenant_uncontrol(t);
 	p->queue[q].added = false;
 }
@@ -182,7 +182,7 @@ void port_plug(struct actor *a, struct port *p)
 	p->mtu = p->jumbo ? 9000 : 1500;
 	conf.rxmode.mtu = p->mtu;
 	for (unsigned int q = 0; q < (a->world->requester_per_queue ? QUEUES : 1u); q++)
-		must(a, moat_tenant_attach(queue_tenant(a, p, q)->tenant, sid + q));
+		must_at_last(a, moat_tenant_attach(queue_tenant(a, p, q)->tenant, sid + q));
 	must(a, rte_eth_dev_configure(p->id, QUEUES, QUEUES, &conf));
 	must(a, port_set_up_queues(a, p));
 	port_add_queues(a, p);
@@ -206,5 +206,5 @@ void port_unplug(struct actor *a, struct port *p)
 	must(a, rte_eal_hotplug_remove("vdev", p->name));
 	p->plugged = p->started = false;
 	for (unsigned int q = 0; q < (a->world->requester_per_queue ? QUEUES : 1u); q++)
-		must(a, moat_tenant_detach(queue_tenant(a, p, q)->tenant, sid + q));
+		must_at_last(a, moat_tenant_detach(queue_tenant(a, p, q)->tenant, sid + q));
 }

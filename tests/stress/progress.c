@@ -6,16 +6,21 @@
  * The judge of progress: a thread that looks at all actors every two milliseconds.
  *
  * There are more threads than processors, and the machine has other work, so the clock on the wall says
- * nothing: a call waits for a lane that waits for a processor. But no call of moat's may need more than
- * that every other thread has run. So a call's *stall* begins when each other actor has twice begun
- * another operation, or has had a processor for a millisecond (a thread that waits, too, keeps its duties
- * in its loop), or sleeps, offline. From then on its time counts, both on a processor
- * (/proc/self/task/TID/schedstat) and asleep (stat: its state), but not while it waits for a processor itself.
+ * nothing: a call waits for a lane that waits for a processor. So time is counted in *rounds*. A round
+ * ends at the first look at which each other actor has polled since the round began, or has had a
+ * processor for a millisecond (a thread that waits keeps its duties in its loop, so that is enough), or
+ * sleeps; and so has each thread that a unit runs on. While another thread is kept from a processor no round ends, and what a call does meanwhile
+ * (it spins, or waits for a lock) is not held against it.
  *
- * An actor that is offline (blocked, or on a control path that takes memory and time) does not count, as
+ * The first two rounds of a call are free: in the second, every reader has been quiescent since the call
+ * began. In each round after that the call *stalls*: for the time that it was on a processor or asleep
+ * (/proc/self/task/TID/schedstat and stat), but two milliseconds at most.
+ *
+ * An actor that is offline (blocked, or on a control path that takes memory and time) is not looked at, as
  * nothing waits for it; but nothing at all may go on for longer than MOST_S seconds.
  */
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +34,11 @@
 #define ROUNDS  2u
 #define MOST_S  30
 
+#define OTHERS 24u /* threads */
+#define LOOKS  (ACTORS + OTHERS)
+
 struct look {
-	uint64_t beat;
+	uint64_t beat, polls;
 	uint64_t ran_us; /* on a processor, since it began */
 	bool asleep;
 	bool excused; /* ended, or offline */
@@ -39,11 +47,11 @@ struct look {
 /* What is known of an actor's call under way. */
 struct watch {
 	uint64_t beat;
-	unsigned int rounds;      /* of the others */
-	uint64_t began_us;        /* on the wall */
-	uint64_t stalls_us;       /* ran_us when the stall began; 0: it has not */
-	uint64_t slept_us;        /* since then */
-	struct look then[ACTORS]; /* at the round's beginning */
+	unsigned int rounds;     /* of the others */
+	uint64_t began_us;       /* on the wall */
+	uint64_t slept_us;       /* in this round */
+	uint64_t stall_us;       /* in rounds that have ended */
+	struct look then[LOOKS]; /* at the round's beginning */
 };
 
 static struct world *world;
@@ -51,14 +59,14 @@ static pthread_t thread;
 static atomic_bool stop;
 static uint64_t longest[128]; /* by operation */
 
-/* The first line of a file about the actor's thread; empty: it has ended. */
-static void line_read(const struct actor *a, const char *file, char *text, size_t room)
+/* The first line of a file about a thread; empty: it has ended. */
+static void line_read(pid_t tid, const char *file, char *text, size_t room)
 {
 	char path[64];
 	FILE *f;
 
 	text[0] = '\0';
-	snprintf(path, sizeof(path), "/proc/self/task/%d/%s", a->tid, file);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/%s", tid, file);
 	f = fopen(path, "r");
 	if (f == NULL)
 		return;
@@ -67,91 +75,131 @@ static void line_read(const struct actor *a, const char *file, char *text, size_
 	fclose(f);
 }
 
-static void look_at(struct actor *a, struct look *l)
+static void thread_look(pid_t tid, struct look *l)
 {
-	char text[512];
 	const char *state;
+	char text[512];
 
+	line_read(tid, "schedstat", text, sizeof(text));
+	l->ran_us = strtoull(text, NULL, 10) / 1000;
+	line_read(tid, "stat", text, sizeof(text));
+	state = strrchr(text, ')');
+	l->asleep = state == NULL || state[1] == '\0' || state[2] != 'R';
+}
+
+static void actor_look(struct actor *a, struct look *l)
+{
 	/* Acquire: with the release in operate(), `doing` is of this beat. */
 	l->beat = atomic_load_explicit(&a->beat, memory_order_acquire);
+	l->polls = atomic_load_explicit(&a->polls, memory_order_relaxed);
 	l->excused = !atomic_load(&a->running) || atomic_load(&a->sleeping);
-	if (!atomic_load(&a->running))
-		return;
-	line_read(a, "schedstat", text, sizeof(text));
-	l->ran_us = strtoull(text, NULL, 10) / 1000;
-	line_read(a, "stat", text, sizeof(text));
-	state = strrchr(text, ')');
-	l->asleep = state != NULL && state[1] != '\0' && state[2] != 'R';
+	if (atomic_load(&a->running))
+		thread_look(a->tid, l);
+}
+
+/* The process's other threads, a unit's among them: those that are not actors'. */
+static pid_t bystander[OTHERS];
+static unsigned int nr_bystanders;
+
+static void bystanders_find(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *d;
+
+	nr_bystanders = 0;
+	while (tasks != NULL && nr_bystanders < OTHERS && (d = readdir(tasks)) != NULL) {
+		pid_t tid = atoi(d->d_name);
+		bool known = tid == 0 || tid == rte_gettid();
+
+		for (unsigned int i = 0; i < world->nr_actors; i++)
+			known |= tid == world->actor[i].tid;
+		if (!known)
+			bystander[nr_bystanders++] = tid;
+	}
+	if (tasks != NULL)
+		closedir(tasks);
 }
 
 /* Have all the others run since the round began? */
 static bool round_ends(const struct watch *w, unsigned int me, const struct look now[])
 {
 	for (unsigned int i = 0; i < world->nr_actors; i++)
-		if (i != me && !now[i].excused && now[i].beat == w->then[i].beat &&
+		if (i != me && !now[i].excused && !now[i].asleep &&
+			now[i].polls == w->then[i].polls &&
 			now[i].ran_us < w->then[i].ran_us + RAN_US)
+			return false;
+	for (unsigned int i = ACTORS; i < ACTORS + nr_bystanders; i++)
+		if (!now[i].asleep && now[i].ran_us < w->then[i].ran_us + RAN_US)
 			return false;
 	return true;
 }
 
-static void stall_add(struct actor *a, struct watch *w, const struct look *now)
+static void round_begin(struct watch *w, const struct look now[])
 {
-	uint32_t doing = atomic_load_explicit(&a->doing, memory_order_relaxed);
-	uint64_t stall;
+	w->slept_us = 0;
+	memcpy(w->then, now, sizeof(w->then));
+}
+
+static void round_end(unsigned int i, struct watch *w, const struct look now[])
+{
+	uint32_t doing = atomic_load_explicit(&world->actor[i].doing, memory_order_relaxed);
+	uint64_t took = now[i].ran_us - w->then[i].ran_us + w->slept_us;
 
 	/* The same call still? */
-	if (doing == IDLE || atomic_load_explicit(&a->beat, memory_order_acquire) != w->beat)
-		return;
-	w->slept_us += now->asleep ? LOOK_US : 0;
-	stall = now->ran_us - w->stalls_us + w->slept_us;
-	longest[doing] = RTE_MAX(longest[doing], stall);
-	if (stall > world->request->bound_us + world->late_us)
-		fault(a, "%s stalls for %" PRIu64 " us after all others have run",
-			operations[doing].name, stall);
+	if (++w->rounds > ROUNDS && doing != IDLE &&
+		atomic_load_explicit(&world->actor[i].beat, memory_order_acquire) == w->beat) {
+		w->stall_us += RTE_MIN(took, (uint64_t)LOOK_US);
+		longest[doing] = RTE_MAX(longest[doing], w->stall_us);
+		if (w->stall_us > world->request->bound_us + world->late_us)
+			fault(&world->actor[i],
+				"%s stalls: %" PRIu64 " us while all others run, %" PRIu64
+				" rounds",
+				operations[doing].name, w->stall_us, (uint64_t)w->rounds);
+	}
+	round_begin(w, now);
 }
 
 static void watch(unsigned int i, struct watch *w, const struct look now[], uint64_t us)
 {
 	struct actor *a = &world->actor[i];
 
-	if (now[i].beat != w->beat ||
+	if (now[i].beat != w->beat || now[i].excused ||
 		atomic_load_explicit(&a->doing, memory_order_relaxed) == IDLE) {
+		if (now[i].beat != w->beat)
+			w->began_us = us;
 		w->beat = now[i].beat;
-		w->began_us = us;
-	} else if (us - w->began_us > MOST_S * UINT64_C(1000000)) {
+		w->rounds = 0;
+		w->stall_us = 0;
+		round_begin(w, now);
+	}
+	if (now[i].asleep)
+		w->slept_us += LOOK_US;
+	if (atomic_load(&a->running) && us - w->began_us > MOST_S * UINT64_C(1000000)) {
 		fault(a, "an operation has not ended after %u s", MOST_S);
 		w->began_us = us;
-	} else if (w->stalls_us != 0) {
-		if (!now[i].excused)
-			stall_add(a, w, &now[i]);
-		return;
-	} else if (!now[i].excused && round_ends(w, i, now)) {
-		if (++w->rounds == ROUNDS)
-			w->stalls_us = now[i].ran_us;
-		for (unsigned int k = 0; k < world->nr_actors; k++)
-			w->then[k] = now[k];
-		return;
-	} else {
-		return;
 	}
-	w->rounds = 0;
-	w->stalls_us = 0;
-	w->slept_us = 0;
-	for (unsigned int k = 0; k < world->nr_actors; k++)
-		w->then[k] = now[k];
+	if (us != w->began_us && round_ends(w, i, now))
+		round_end(i, w, now);
 }
 
 static void *watch_all(void *arg)
 {
-	struct watch watches[ACTORS];
-	struct look now[ACTORS] = { 0 };
+	static struct watch watches[ACTORS];
+	struct look now[LOOKS] = { 0 };
 
 	memset(watches, 0, sizeof(watches));
+	for (unsigned int i = 0; i < world->nr_actors; i++)
+		while (!atomic_load(&world->actor[i].running) &&
+			!atomic_load(&world->actor[i].ended))
+			usleep(100);
+	bystanders_find();
 	while (!atomic_load(&stop)) {
 		uint64_t us;
 
 		for (unsigned int i = 0; i < world->nr_actors; i++)
-			look_at(&world->actor[i], &now[i]);
+			actor_look(&world->actor[i], &now[i]);
+		for (unsigned int i = 0; i < nr_bystanders; i++)
+			thread_look(bystander[i], &now[ACTORS + i]);
 		us = moat_now_us();
 		for (unsigned int i = 0; i < world->nr_actors; i++)
 			watch(i, &watches[i], now, us);

@@ -36,6 +36,7 @@
  * replay, of course.
  */
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -174,13 +175,13 @@ struct actor {
 	pthread_t thread;
 	struct dice dice; /* of the operation under way */
 	uint64_t op;      /* its number */
-	uint64_t turn;    /* of polling */
 	struct membership in[TENANTS];
 	uint8_t *memory;     /* TENANTS * MAPS * 8 pages, for lane maps */
 	struct tally *tally; /* by operation */
 	bool can_enter;      /* false once entering was refused to a thread of this kind */
 	/* For progress.c. */
 	_Atomic uint64_t beat;  /* operations begun */
+	_Atomic uint64_t polls; /* turns of polling */
 	_Atomic uint32_t doing; /* index of the operation, or IDLE */
 	atomic_bool sleeping;   /* it blocks, offline in every lane */
 	atomic_bool running, ended;
@@ -243,6 +244,17 @@ uint64_t faults_found(void);
 #define must(a, call)                                                              \
 	do {                                                                       \
 		int must_rc = (call);                                              \
+		if (must_rc != 0)                                                  \
+			fault(a, "%s: %d: %s", #call, must_rc, moat_error_text()); \
+	} while (0)
+/* The same where the unit may refuse an invalidation (op_unit_error()): then nothing has changed, and
+ * the call can be made again. */
+#define must_at_last(a, call)                                                      \
+	do {                                                                       \
+		int must_rc = 0;                                                   \
+		for (unsigned int must_try = 0; must_try < 16; must_try++)         \
+			if ((must_rc = (call)) != -EIO)                            \
+				break;                                             \
 		if (must_rc != 0)                                                  \
 			fault(a, "%s: %d: %s", #call, must_rc, moat_error_text()); \
 	} while (0)

@@ -140,9 +140,9 @@ void tenant_open(struct actor *a, struct tenant *t)
 	conf.memory = RTE_ALIGN_CEIL(t->buffers * MOAT_PAGE_SIZE * 5 / 4, MOAT_2M_SIZE) +
 		2 * MOAT_2M_SIZE;
 	conf.iova_base = dice_one_in(d, 2) ? 0 : UINT64_C(0x10000000);
-	must(a, moat_tenant_create(&conf, &t->tenant));
+	must_at_last(a, moat_tenant_create(&conf, &t->tenant));
 	must(a, moat_tenant_pool(t->tenant, t->name, t->buffers, 2176, &t->pool));
-	must(a, moat_tenant_attach(t->tenant, t->rogue));
+	must_at_last(a, moat_tenant_attach(t->tenant, t->rogue));
 	memset(t->remembered, 0, sizeof(t->remembered));
 	t->lives++;
 	atomic_store(&t->closed, false);
@@ -156,8 +156,8 @@ void tenant_close(struct actor *a, struct tenant *t)
 	while (rte_ring_dequeue(t->ring, (void **)&m) == 0)
 		rte_pktmbuf_free(m);
 	judge_tenant(a, t);
-	must(a, moat_tenant_detach(t->tenant, t->rogue));
-	must(a, moat_tenant_destroy(t->tenant));
+	must_at_last(a, moat_tenant_detach(t->tenant, t->rogue));
+	must_at_last(a, moat_tenant_destroy(t->tenant));
 	t->tenant = NULL;
 	t->pool = NULL;
 }
