@@ -16,8 +16,8 @@
  * began. In each round after that the call *stalls*: for the time that it was on a processor or asleep
  * (/proc/self/task/TID/schedstat and stat), but two milliseconds at most.
  *
- * An actor that is offline (blocked, or on a control path that takes memory and time) is not looked at, as
- * nothing waits for it; but nothing at all may go on for longer than MOST_S seconds.
+ * The time of an actor that is offline (blocked, or on a control path that takes memory and time) does not
+ * count, as no reader waits for it; but nothing at all may go on for longer than MOST_S seconds.
  */
 
 #include <dirent.h>
@@ -41,7 +41,8 @@ struct look {
 	uint64_t beat, polls;
 	uint64_t ran_us; /* on a processor, since it began */
 	bool asleep;
-	bool excused; /* ended, or offline */
+	bool excused; /* ended, or offline: its own time does not count */
+	bool ended;
 };
 
 /* What is known of an actor's call under way. */
@@ -92,8 +93,9 @@ static void actor_look(struct actor *a, struct look *l)
 	/* Acquire: with the release in operate(), `doing` is of this beat. */
 	l->beat = atomic_load_explicit(&a->beat, memory_order_acquire);
 	l->polls = atomic_load_explicit(&a->polls, memory_order_relaxed);
-	l->excused = !atomic_load(&a->running) || atomic_load(&a->sleeping);
-	if (atomic_load(&a->running))
+	l->ended = !atomic_load(&a->running);
+	l->excused = l->ended || atomic_load(&a->sleeping);
+	if (!l->ended)
 		thread_look(a->tid, l);
 }
 
@@ -124,7 +126,7 @@ static void bystanders_find(void)
 static bool round_ends(const struct watch *w, unsigned int me, const struct look now[])
 {
 	for (unsigned int i = 0; i < world->nr_actors; i++)
-		if (i != me && !now[i].excused && !now[i].asleep &&
+		if (i != me && !now[i].ended && !now[i].asleep &&
 			now[i].polls == w->then[i].polls &&
 			now[i].ran_us < w->then[i].ran_us + RAN_US)
 			return false;
