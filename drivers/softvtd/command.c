@@ -235,6 +235,15 @@ void sv_register_inv_advance(struct moat_softvtd *sv, uint64_t now)
 
 /* --------------------------------------------------------------------------------- a turn */
 
+/* A queue that stands at an error has nothing to do until software clears it: were turns given on, a
+ * thread that gives them (`threaded`) would keep software from the registers. */
+static bool queue_has_work(const struct moat_softvtd *sv)
+{
+	const struct sv_queue *q = &sv->queue;
+
+	return !sv_queue_idle(sv) && (q->first != q->last || q->stopped == 0);
+}
+
 bool sv_turn(struct moat_softvtd *sv)
 {
 	uint64_t now = rte_rdtsc();
@@ -245,7 +254,7 @@ bool sv_turn(struct moat_softvtd *sv)
 	sv_register_inv_advance(sv, now);
 	sv_queue_fetch(sv, now);
 	sv_queue_execute(sv, now);
-	busy = !sv_queue_idle(sv) || ((sv->ccmd.value | sv->iotlb.value) >> 63) != 0;
+	busy = queue_has_work(sv) || ((sv->ccmd.value | sv->iotlb.value) >> 63) != 0;
 	/* relaxed: a hint, see struct moat_softvtd */
 	atomic_store_explicit(&sv->work, busy, memory_order_relaxed);
 	return sv->queue.head != head || sv->queue.first != first;

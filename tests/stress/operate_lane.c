@@ -93,7 +93,7 @@ void op_lane_map(struct actor *a)
 	if (moat_iova_alloc(moat_tenant_domain(t->tenant)->iova, NULL, len, 0, &map->iova) != 0)
 		return;
 	map_fill(a, t, i, GOOD);
-	must(a,
+	must_at_last(a,
 		moat_lane_map(moat_tenant_lane(t->tenant), map->iova,
 			(uintptr_t)map_word(a, t, i, 0), (void *)map_word(a, t, i, 0), len,
 			MOAT_RW));
