@@ -26,8 +26,7 @@ static void vtd_free(struct vtd *v, bool quiet)
 			moat_qi_destroy(v->unit.qi);
 		if (v->unit.pool != NULL)
 			moat_pt_pool_destroy(v->unit.pool);
-		if (v->mem_va != NULL)
-			v->mem.free(v->mem.ctx, v->mem_va, MOAT_2M_SIZE);
+		vtd_pages_free(v);
 	}
 	pthread_mutex_destroy(&v->fault_lock);
 	pthread_mutex_destroy(&v->gcmd);
@@ -100,15 +99,14 @@ static int create(struct vtd *v)
 	if (ret == 0)
 		ret = vtd_may_own(v);
 	if (ret == 0)
-		ret = v->mem.alloc(v->mem.ctx, MOAT_2M_SIZE, (void **)&v->mem_va, &v->mem_hpa);
+		ret = vtd_tables_create(v);
 	if (ret == 0)
 		ret = moat_pt_pool_create(v->conf.mem, &v->unit.pool);
 	if (ret == 0)
 		ret = vtd_queue_create(v);
-	if (ret != 0)
-		return ret;
-	vtd_tables_init(v);
-	return vtd_pass_through_first(v);
+	if (ret == 0)
+		ret = vtd_pass_through_first(v);
+	return ret;
 }
 
 static struct vtd *vtd_new(const struct moat_vtd_conf *conf)

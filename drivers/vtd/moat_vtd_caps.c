@@ -5,7 +5,7 @@
 #include <inttypes.h>
 
 #include "moat_vtd_caps.h"
-#include "vtd_text.h"
+#include "platform_text.h"
 
 static void decode_cap(uint64_t cap, struct moat_vtd_caps *c)
 {
@@ -129,23 +129,23 @@ void moat_vtd_caps_unit(const struct moat_vtd_caps *caps, struct moat_unit_caps 
 
 /* ------------------------------------------------------------------------------ in words */
 
-static void say_flag(struct vtd_text *t, const char *name, bool on, const char *yes, const char *no)
+static void say_flag(struct text *t, const char *name, bool on, const char *yes, const char *no)
 {
-	vtd_say(t, "%-8s%d  %s\n", name, on, on ? yes : no);
+	text_say(t, "%-8s%d  %s\n", name, on, on ? yes : no);
 }
 
-static void say_cap(struct vtd_text *t, const struct moat_vtd_caps *c)
+static void say_cap(struct text *t, const struct moat_vtd_caps *c)
 {
-	vtd_say(t, "CAP     0x%016" PRIx64 "\n", c->cap);
-	vtd_say(t, "ND      %" PRIu32 " domain-ids\n", c->nd);
-	vtd_say(t, "SAGAW   0x%x %s%s%s\n", c->sagaw, c->sagaw & 2 ? " 39-bit (3 levels)" : "",
+	text_say(t, "CAP     0x%016" PRIx64 "\n", c->cap);
+	text_say(t, "ND      %" PRIu32 " domain-ids\n", c->nd);
+	text_say(t, "SAGAW   0x%x %s%s%s\n", c->sagaw, c->sagaw & 2 ? " 39-bit (3 levels)" : "",
 		c->sagaw & 4 ? " 48-bit (4 levels)" : "", c->sagaw & 8 ? " 57-bit (5 levels)" : "");
-	vtd_say(t, "MGAW    %u bits of IOVA\n", c->mgaw);
-	vtd_say(t, "SLLPS   0x%x  4 KiB%s%s\n", c->sllps, c->sllps & 1 ? " 2 MiB" : "",
+	text_say(t, "MGAW    %u bits of IOVA\n", c->mgaw);
+	text_say(t, "SLLPS   0x%x  4 KiB%s%s\n", c->sllps, c->sllps & 1 ? " 2 MiB" : "",
 		c->sllps & 2 ? " 1 GiB" : "");
 	say_flag(t, "PSI", c->psi, "page-selective invalidation", "whole domains only");
-	vtd_say(t, "MAMV    %u  up to 2^%u pages in one descriptor\n", c->mamv, c->mamv);
-	vtd_say(t, "NFR     %u fault recording registers at 0x%x (FRO)\n", c->nfr, c->fro);
+	text_say(t, "MAMV    %u  up to 2^%u pages in one descriptor\n", c->mamv, c->mamv);
+	text_say(t, "NFR     %u fault recording registers at 0x%x (FRO)\n", c->nfr, c->fro);
 	say_flag(t, "CM", c->cm, "caching mode: mapping invalidates too",
 		"absent entries are not cached");
 	say_flag(t, "RWBF", c->rwbf, "write buffer must be flushed", "no write-buffer flush");
@@ -158,9 +158,9 @@ static void say_cap(struct vtd_text *t, const struct moat_vtd_caps *c)
 	say_flag(t, "ESRTPS", c->esrtps, "setting the root table invalidates", "it does not");
 }
 
-static void say_ecap(struct vtd_text *t, const struct moat_vtd_caps *c)
+static void say_ecap(struct text *t, const struct moat_vtd_caps *c)
 {
-	vtd_say(t, "ECAP    0x%016" PRIx64 "\n", c->ecap);
+	text_say(t, "ECAP    0x%016" PRIx64 "\n", c->ecap);
 	say_flag(t, "C", c->c, "table walks snoop the caches", "table lines must be flushed");
 	say_flag(t, "QI", c->qi, "queued invalidation", "register-based invalidation only");
 	say_flag(t, "DT", c->dt, "device TLBs (ATS)", "no device TLBs");
@@ -170,11 +170,11 @@ static void say_ecap(struct vtd_text *t, const struct moat_vtd_caps *c)
 		"devices that stay with the kernel need identity tables");
 	say_flag(t, "SC", c->sc, "no-snoop requests can be made to snoop (SNP)",
 		"no-snoop requests bypass the caches");
-	vtd_say(t, "IRO     0x%x\n", c->iro);
+	text_say(t, "IRO     0x%x\n", c->iro);
 	say_flag(t, "SMTS", c->smts, "scalable mode", "legacy mode only");
 	say_flag(t, "PASID", c->pasid, "process address spaces", "none");
 	if (c->pasid)
-		vtd_say(t, "PSS     %u bits of PASID\n", c->pss);
+		text_say(t, "PSS     %u bits of PASID\n", c->pss);
 	say_flag(t, "SLTS", c->slts, "second stage in scalable mode", "none");
 	say_flag(t, "FLTS", c->flts, "first stage in scalable mode", "none");
 	say_flag(t, "NEST", c->nest, "nested translation", "none");
@@ -184,9 +184,9 @@ static void say_ecap(struct vtd_text *t, const struct moat_vtd_caps *c)
 
 int moat_vtd_caps_text(const struct moat_vtd_caps *caps, char *text, size_t len)
 {
-	struct vtd_text t = vtd_text_begin(text, len);
+	struct text t = text_begin(text, len);
 
-	vtd_say(&t, "VER     %u.%u\n", caps->ver_major, caps->ver_minor);
+	text_say(&t, "VER     %u.%u\n", caps->ver_major, caps->ver_minor);
 	say_cap(&t, caps);
 	say_ecap(&t, caps);
 	return t.len;

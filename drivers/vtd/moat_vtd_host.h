@@ -26,6 +26,7 @@
 
 #include "moat_vtd.h"
 #include "moat_vtd_dmar.h"
+#include "moat_vtd_hugepages.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -65,33 +66,6 @@ int moat_vtd_host_map(const char *root, const struct moat_dmar_unit *unit,
 	struct moat_vtd_window *window);
 /** Back again; nobody uses the window any more. */
 void moat_vtd_host_unmap(const struct moat_dmar_unit *unit, struct moat_vtd_window *window);
-
-/**
- * The host physical address of [va, va + len), which must be one run of pages that do not move.
- * @return 0; -EFAULT: not mapped, not one run, or not hugepages; -EPERM: physical addresses are
- *   hidden (CAP_SYS_ADMIN shows them). moat_error_text(). Control path.
- */
-int moat_vtd_host_hpa(const void *va, uint64_t len, uint64_t *hpa);
-
-struct moat_vtd_hugepages;
-
-/**
- * A source of 2 MiB pages whose addresses are known.
- * @param name goes into the files' names
- * @param mem for struct moat_vtd_conf; valid until moat_vtd_hugepages_close()
- * @return 0, -ENOMEM. Control path.
- */
-int moat_vtd_hugepages_open(const char *name, struct moat_vtd_hugepages **pages,
-	struct moat_pt_mem *mem);
-/** Any number of pages, for tenants: `len` is in bytes, a multiple of 2 MiB. @return 0; -ENOMEM, and
- * moat_error_text() says how to have more. Thread-safe, control path. */
-int moat_vtd_hugepages_map(struct moat_vtd_hugepages *pages, uint64_t len, void **va);
-/** What moat_vtd_hugepages_map() gave, as a whole; no device reaches it any more. */
-void moat_vtd_hugepages_unmap(struct moat_vtd_hugepages *pages, void *va, uint64_t len);
-/** Remove what earlier processes of this name left. The unit must have forgotten it. */
-void moat_vtd_hugepages_sweep(struct moat_vtd_hugepages *pages);
-/** Removes this process's files that are left; what is mapped stays mapped. */
-void moat_vtd_hugepages_close(struct moat_vtd_hugepages *pages);
 
 #ifdef __cplusplus
 }

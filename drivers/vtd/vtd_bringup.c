@@ -188,7 +188,7 @@ static int set_root_table(const struct vtd *v)
 	uint32_t keep = vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP;
 
 	/* TTM = 00: legacy mode. SRTP is one-shot: RTPS tells that the address is taken. */
-	vtd_write64(&v->w, VTD_RTADDR, v->mem_hpa + VTD_MEM_ROOT);
+	vtd_write64(&v->w, VTD_RTADDR, v->root.hpa);
 	vtd_write32(&v->w, VTD_GCMD, keep | VTD_GCMD_SRTP);
 	return await_gsts(v, VTD_GSTS_RTPS, true, "setting the root table (SRTP)");
 }
@@ -197,7 +197,7 @@ static int queue_on(const struct vtd *v)
 {
 	/* QIE makes the unit start at head 0, so the tail must be there, too. */
 	vtd_write64(&v->w, VTD_IQT, 0);
-	vtd_write64(&v->w, VTD_IQA, (v->mem_hpa + VTD_MEM_QUEUE) | v->conf.qi_order);
+	vtd_write64(&v->w, VTD_IQA, v->queue.hpa | v->conf.qi_order);
 	return command(v, VTD_GCMD_QIE, true, "queued invalidation on (QIE)");
 }
 

@@ -12,18 +12,24 @@
 /** The context entry of a source. Its table never moves, and the root entry above never changes. */
 static struct vtd_entry *context_entry(const struct vtd *v, moat_sid_t sid)
 {
-	return (struct vtd_entry *)(v->mem_va + VTD_MEM_CONTEXT) + sid;
+	return (struct vtd_entry *)v->context.va + sid;
 }
 
-void vtd_tables_init(struct vtd *v)
+int vtd_tables_create(struct vtd *v)
 {
-	struct vtd_entry *root = (struct vtd_entry *)(v->mem_va + VTD_MEM_ROOT);
+	int ret = vtd_pages_take(v, 1, &v->root);
+	struct vtd_entry *root = (struct vtd_entry *)v->root.va;
 
+	if (ret == 0)
+		ret = vtd_pages_take(v, VTD_BUSES, &v->context);
+	if (ret != 0)
+		return ret;
 	/* The unit does not look before SRTP, so these are ordinary stores. */
 	for (unsigned int bus = 0; bus < VTD_BUSES; bus++)
-		root[bus].lo = (v->mem_hpa + VTD_MEM_CONTEXT + bus * MOAT_PAGE_SIZE) | VTD_ROOT_P;
+		root[bus].lo = (v->context.hpa + bus * MOAT_PAGE_SIZE) | VTD_ROOT_P;
 	vtd_flush_lines(v, root, MOAT_PAGE_SIZE);
 	vtd_flush_lines(v, context_entry(v, 0), VTD_BUSES * MOAT_PAGE_SIZE);
+	return 0;
 }
 
 /**

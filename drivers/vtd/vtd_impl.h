@@ -8,7 +8,9 @@
  * @file
  * The driver's inside, shared by its files: vtd_bringup.c (commands, on and off), vtd_context.c
  * (root and context entries, and the invalidations behind them), vtd_attach.c (which function is
- * in which domain), vtd_queue.c (doorbell and waiting), vtd_recover.c (queue errors), vtd_fault.c.
+ * in which domain), vtd_iq.c (the queue's registers), vtd_recover.c (queue errors), vtd_queue.c (polling
+ * and waiting), vtd_fault.c, vtd_mem.c (pages for tables). Arrows go down: vtd_queue.c calls vtd_recover.c,
+ * and both call vtd_iq.c.
  */
 
 #include <pthread.h>
@@ -17,13 +19,24 @@
 #include "moat_domain.h"
 #include "moat_vtd.h"
 
-/* The unit's own memory, one chunk of 2 MiB: offsets in it. */
-#define VTD_MEM_ROOT    0x0
-#define VTD_MEM_STATUS  0x1000 /* where wait descriptors write */
-#define VTD_MEM_QUEUE   0x2000 /* up to 2^MOAT_VTD_QI_ORDER_MAX pages; then 256 context tables */
-#define VTD_MEM_CONTEXT 0x100000
-#define VTD_BUSES       256
-#define VTD_FNS         256 /* devices and functions of a bus */
+#define VTD_BUSES 256
+#define VTD_FNS   256 /* devices and functions of a bus */
+
+/** Pages that the unit reads: tables, the queue. */
+struct vtd_pages {
+	char *va;
+	uint64_t hpa;
+};
+
+/* They come from chunks of 2 MiB, one after the other, and go back together. */
+#define VTD_CHUNKS      4
+#define VTD_CHUNK_PAGES (MOAT_2M_SIZE / MOAT_PAGE_SIZE)
+
+struct vtd_chunk {
+	char *va;
+	uint64_t hpa;
+	unsigned int used; /* pages */
+};
 
 /* Domain-ids that no domain gets. 0 tags what a caching-mode unit remembers as absent. */
 #define VTD_DID_ABSENT 0
@@ -76,8 +89,12 @@ struct vtd {
 	bool touched; /* the unit is ours: take it down when creation fails */
 
 	struct moat_pt_mem mem;
-	char *mem_va;
-	uint64_t mem_hpa;
+	struct vtd_chunk chunk[VTD_CHUNKS];
+	unsigned int nr_chunks;
+	struct vtd_pages root;    /* root table, one page */
+	struct vtd_pages context; /* context tables, a page for each bus, in order */
+	struct vtd_pages status;  /* where wait descriptors write, one page */
+	struct vtd_pages queue;   /* 2^conf.qi_order pages */
 
 	pthread_mutex_t gcmd; /* one command at a time */
 	pthread_mutex_t lock; /* source[], function[], context entries; never held over a wait */
@@ -89,14 +106,16 @@ struct vtd {
 	unsigned int fault_next; /* the record after the last one that was read ... */
 	bool fault_left;         /* ... holds a fault that no call has returned yet */
 
+	/* vtd_iq.c */
+	atomic_flag tail_lock; /* IQT and `tail` change together */
+	uint64_t tail;         /* last byte offset written to IQT */
+
 	/* vtd_queue.c */
 	pthread_mutex_t recovery;   /* one lcore looks at errors and mends */
 	_Atomic uint64_t next_look; /* TSC: not before then is FSTS read again */
 	_Atomic bool dead;          /* the queue cannot be mended, for the reason in `epitaph` */
 	char epitaph[512];
 	uint32_t bad_index, bad_done, bad_times; /* vtd_recover.c: the last place refused */
-	atomic_flag tail_lock; /* IQT and `tail` change together; see vtd_queue.c */
-	uint64_t tail;         /* last byte offset written to IQT */
 
 	_Atomic uint64_t faults, fault_overflows, iqe, ite, ice, attaches, detaches;
 };
@@ -116,8 +135,17 @@ int vtd_bring_up(struct vtd *v);
 int vtd_take_down(struct vtd *v);
 int vtd_flush_write_buffer(struct moat_unit *unit);
 
+/* vtd_iq.c: the registers of the invalidation queue */
+/** Write IQT: descriptors up to the byte offset `tail` are the unit's to fetch. One thread at a time. */
+void vtd_iq_ring(struct vtd *v, uint64_t tail);
+/** Write the last IQT once more: some units go on after an error only then. Any thread. */
+void vtd_iq_wake(struct vtd *v);
+/** IQH, as a byte offset. Any thread. */
+uint64_t vtd_iq_head(const struct vtd *v);
+
 /* vtd_context.c; entries are written under v->lock */
-void vtd_tables_init(struct vtd *v);
+/** Root and context tables, all sources blocked. @return 0, -ENOMEM */
+int vtd_tables_create(struct vtd *v);
 /** Absent to present: translated by `domain`, or passing through where it is NULL. */
 void vtd_entry_set(struct vtd *v, moat_sid_t sid, const struct moat_domain *domain);
 /** Present to absent. */
@@ -143,8 +171,6 @@ int vtd_queue_sync(struct vtd *v, const struct moat_qi_desc desc[], unsigned int
 /* vtd_recover.c; under v->recovery */
 /** Queue errors that FSTS shows. @return 0: the queue goes on; -EIO: it is dead. */
 int vtd_recover(struct vtd *v, uint32_t fsts);
-/** Write IQT once more: some units go on after an error only then. */
-void vtd_queue_wake(struct vtd *v);
 
 /* vtd_fault.c */
 unsigned int vtd_faults(struct moat_unit *unit, struct moat_fault faults[], unsigned int n);
@@ -152,6 +178,10 @@ unsigned int vtd_faults(struct moat_unit *unit, struct moat_fault faults[], unsi
 void vtd_faults_clear(struct vtd *v);
 
 /* vtd_mem.c */
+/** Take `n` pages that lie side by side, zeroed; at most 2 MiB. @return 0, -ENOMEM. Bring-up only. */
+int vtd_pages_take(struct vtd *v, unsigned int n, struct vtd_pages *pages);
+/** Give all of them back; the unit reads none any more. */
+void vtd_pages_free(struct vtd *v);
 extern const struct moat_pt_mem vtd_mem_anonymous;
 /** Lines of [at, at + len) to memory, where the unit does not snoop. */
 void vtd_flush_lines(const struct vtd *v, const void *at, size_t len);

@@ -38,6 +38,36 @@ const struct moat_pt_mem vtd_mem_anonymous = {
 	.free = anonymous_free,
 };
 
+int vtd_pages_take(struct vtd *v, unsigned int n, struct vtd_pages *pages)
+{
+	struct vtd_chunk *c = v->nr_chunks != 0 ? &v->chunk[v->nr_chunks - 1] : NULL;
+
+	if (c == NULL || n > VTD_CHUNK_PAGES - c->used) {
+		int ret = v->nr_chunks < RTE_DIM(v->chunk)
+			? 0
+			: moat_error(-ENOMEM, "unit %s: no room for %u pages of tables",
+				  v->unit.name, n);
+
+		c = &v->chunk[v->nr_chunks];
+		if (ret == 0)
+			ret = v->mem.alloc(v->mem.ctx, MOAT_2M_SIZE, (void **)&c->va, &c->hpa);
+		if (ret != 0)
+			return ret;
+		c->used = 0;
+		v->nr_chunks++;
+	}
+	pages->va = c->va + c->used * MOAT_PAGE_SIZE;
+	pages->hpa = c->hpa + c->used * MOAT_PAGE_SIZE;
+	c->used += n;
+	return 0;
+}
+
+void vtd_pages_free(struct vtd *v)
+{
+	while (v->nr_chunks != 0)
+		v->mem.free(v->mem.ctx, v->chunk[--v->nr_chunks].va, MOAT_2M_SIZE);
+}
+
 void vtd_flush_lines(const struct vtd *v, const void *at, size_t len)
 {
 	const char *line = RTE_PTR_ALIGN_FLOOR(at, CACHE_LINE);

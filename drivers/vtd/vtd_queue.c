@@ -12,55 +12,10 @@
 /** Cycles between two reads of FSTS by pollers: a register read costs about a thousand. */
 #define LOOK_INTERVAL 20000
 
-/* ----------------------------------------------------------------------------- IQT and IQH */
-
-/*
- * lib/qi rings for one queue from one lcore at a time, but recovery has to write IQT, too: it
- * repeats the last tail, to wake units that sleep until then. Were it to repeat a tail that has
- * just been replaced, the unit would see IQT go backwards and take the whole ring for new work.
- * Hence the lock, which only recovery ever contends.
- */
-static void tail_lock(struct vtd *v)
-{
-	/* acquire: sees the other's `tail` and comes behind its IQT write */
-	while (atomic_flag_test_and_set_explicit(&v->tail_lock, memory_order_acquire))
-		rte_pause();
-}
-
-static void tail_unlock(struct vtd *v)
-{
-	/* release: pairs with tail_lock() */
-	atomic_flag_clear_explicit(&v->tail_lock, memory_order_release);
-}
-
-static void doorbell(void *ctx, uint64_t tail)
-{
-	struct vtd *v = ctx;
-
-	tail_lock(v);
-	v->tail = tail;
-	vtd_write64(&v->w, VTD_IQT, tail);
-	tail_unlock(v);
-}
-
-void vtd_queue_wake(struct vtd *v)
-{
-	tail_lock(v);
-	vtd_write64(&v->w, VTD_IQT, v->tail);
-	tail_unlock(v);
-}
-
-static uint64_t head(void *ctx)
-{
-	struct vtd *v = ctx;
-
-	return vtd_read64(&v->w, VTD_IQH) & VTD_IQH_QH;
-}
-
 /* ------------------------------------------------------------------------------------ errors */
 
-/** Errors are looked at and mended by one lcore; others go on polling. */
-static int look(struct vtd *v)
+/** Under v->recovery: one thread looks at errors and mends them, the others go on polling. */
+static int errors_look(struct vtd *v)
 {
 	uint32_t fsts = vtd_read32(&v->w, VTD_FSTS);
 
@@ -69,7 +24,7 @@ static int look(struct vtd *v)
 	return vtd_recover(v, fsts);
 }
 
-static int poll(void *ctx)
+static int queue_poll(void *ctx)
 {
 	struct vtd *v = ctx;
 	uint64_t now, due;
@@ -77,7 +32,7 @@ static int poll(void *ctx)
 
 	if (v->w.run != NULL)
 		v->w.run(v->w.ctx);
-	/* acquire: the epitaph was written before; see give_up() */
+	/* acquire: pairs with the release in give_up(), so that the epitaph is complete */
 	if (unlikely(atomic_load_explicit(&v->dead, memory_order_acquire)))
 		return moat_error(-EIO, "%s", v->epitaph);
 	now = rte_rdtsc();
@@ -89,26 +44,42 @@ static int poll(void *ctx)
 		return 0;
 	if (pthread_mutex_trylock(&v->recovery) != 0)
 		return 0;
-	ret = look(v);
+	ret = errors_look(v);
 	pthread_mutex_unlock(&v->recovery);
 	return ret;
 }
 
 /* --------------------------------------------------------------------------- create and sync */
 
+/* For struct moat_qi_conf. */
+static void queue_doorbell(void *ctx, uint64_t tail)
+{
+	vtd_iq_ring(ctx, tail);
+}
+
+static uint64_t queue_head(void *ctx)
+{
+	return vtd_iq_head(ctx);
+}
+
 int vtd_queue_create(struct vtd *v)
 {
 	struct moat_qi_conf conf = {
 		.order = v->conf.qi_order,
-		.ring = (struct moat_qi_desc *)(v->mem_va + VTD_MEM_QUEUE),
-		.status = (_Atomic uint32_t *)(v->mem_va + VTD_MEM_STATUS),
-		.status_hpa = v->mem_hpa + VTD_MEM_STATUS,
-		.doorbell = doorbell,
-		.poll = poll,
-		.head = head,
+		.doorbell = queue_doorbell,
+		.poll = queue_poll,
+		.head = queue_head,
 		.ctx = v,
 	};
+	int ret = vtd_pages_take(v, 1, &v->status);
 
+	if (ret == 0)
+		ret = vtd_pages_take(v, 1u << v->conf.qi_order, &v->queue);
+	if (ret != 0)
+		return ret;
+	conf.ring = (struct moat_qi_desc *)v->queue.va;
+	conf.status = (_Atomic uint32_t *)v->status.va;
+	conf.status_hpa = v->status.hpa;
 	return moat_qi_create(&conf, &v->unit.qi);
 }
 
@@ -119,14 +90,14 @@ int vtd_queue_sync(struct vtd *v, const struct moat_qi_desc desc[], unsigned int
 	int ret;
 
 	while ((seq = moat_qi_submit(v->unit.qi, desc, n)) == -EAGAIN) {
-		if (poll(v) != 0)
+		if (queue_poll(v) != 0)
 			return -EIO;
 		if (vtd_now_ms() >= end)
 			return moat_error(-ETIMEDOUT,
 				"unit %s: no room in the invalidation queue for "
 				"%u ms (head 0x%" PRIx64 ", tail 0x%" PRIx64
 				"): the unit does not process it",
-				v->unit.name, v->conf.deadline_ms, head(v),
+				v->unit.name, v->conf.deadline_ms, vtd_iq_head(v),
 				vtd_read64(&v->w, VTD_IQT));
 		moat_lanes_quiescent();
 		sched_yield();
@@ -135,7 +106,7 @@ int vtd_queue_sync(struct vtd *v, const struct moat_qi_desc desc[], unsigned int
 		      : moat_qi_wait_turns(v->unit.qi, seq, (uint64_t)v->conf.deadline_ms * 1000,
 				moat_lanes_quiescent);
 	if (ret == -EIO) { /* poll() says why, if the unit does */
-		int why = poll(v);
+		int why = queue_poll(v);
 
 		return why != 0 ? why : ret;
 	}

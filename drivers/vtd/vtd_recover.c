@@ -7,33 +7,33 @@
 
 #include "vtd_impl.h"
 
-/** So often the unit may refuse one place without any batch completing in between. */
-#define PATIENCE 4
+/** The unit may refuse one place of the queue so often while no batch completes. */
+#define PATIENCE 4 /* refusals */
 
 /*
- * Who gets here holds v->recovery: one lcore mends while the others go on submitting and polling.
+ * The caller holds v->recovery: one thread mends while the others go on submitting and polling.
  * The unit stands still from the moment it sets IQE or ITE until software clears it ("Invalidation
  * Queue Error", "Device-TLB Invalidation Time-out").
  */
 
 static uint32_t head_index(const struct vtd *v)
 {
-	return (vtd_read64(&v->w, VTD_IQH) & VTD_IQH_QH) / sizeof(struct moat_qi_desc);
+	return vtd_iq_head(v) / sizeof(struct moat_qi_desc);
 }
 
-/** Keeps why, which is in moat_error_text(), for whoever finds the queue dead. */
+/** The queue is dead. The reason, in moat_error_text(), is kept for every thread that polls. */
 static int give_up(struct vtd *v)
 {
 	snprintf(v->epitaph, sizeof(v->epitaph), "%s", moat_error_text());
-	/* release: with the acquire in poll(), who sees `dead` may read the epitaph */
+	/* release: pairs with the acquire in queue_poll(); a thread that sees `dead` reads the epitaph */
 	atomic_store_explicit(&v->dead, true, memory_order_release);
 	return -EIO;
 }
 
 /** Is this the same place again, and nothing has completed since? */
-static bool no_progress(struct vtd *v, uint32_t index)
+static bool is_stuck_at(struct vtd *v, uint32_t index)
 {
-	uint32_t done = __atomic_load_n((uint32_t *)(v->mem_va + VTD_MEM_STATUS), __ATOMIC_RELAXED);
+	uint32_t done = __atomic_load_n((uint32_t *)v->status.va, __ATOMIC_RELAXED);
 
 	if (index != v->bad_index || done != v->bad_done)
 		v->bad_times = 0;
@@ -57,9 +57,9 @@ static int invalidation_queue_error(struct vtd *v)
 	atomic_fetch_add_explicit(&v->iqe, 1, memory_order_relaxed); /* counter */
 	if (ret != 0)
 		return give_up(v);
-	if (no_progress(v, index)) {
+	if (is_stuck_at(v, index)) {
 		moat_error(-EIO,
-			"unit %s refuses whatever stands at index %" PRIu32 " of its "
+			"unit %s refuses every descriptor at index %" PRIu32 " of its "
 			"invalidation queue",
 			v->unit.name, index);
 		return give_up(v);
@@ -70,7 +70,7 @@ static int invalidation_queue_error(struct vtd *v)
 
 /**
  * ITE: a device did not answer; the unit has dropped every wait that was pending. All batches that
- * it had begun fail, for nobody can tell which of them are through.
+ * it had begun fail: which of them are complete cannot be told.
  */
 static int invalidation_timeout(struct vtd *v)
 {
@@ -88,7 +88,7 @@ int vtd_recover(struct vtd *v, uint32_t fsts)
 	int ret = 0;
 
 	if (fsts & VTD_FSTS_ICE) {
-		/* An answer of a device that nobody asked for: nothing waits for it. */
+		/* A device completed an invalidation that it was not sent: nothing waits for it. */
 		atomic_fetch_add_explicit(&v->ice, 1, memory_order_relaxed); /* counter */
 		vtd_write32(&v->w, VTD_FSTS, VTD_FSTS_ICE);
 	}
@@ -97,8 +97,8 @@ int vtd_recover(struct vtd *v, uint32_t fsts)
 	if (ret == 0 && (fsts & VTD_FSTS_IQE))
 		ret = invalidation_queue_error(v);
 	if (ret == -EAGAIN)
-		return 0; /* an lcore is ringing; the error stays until somebody looks again */
+		return 0; /* a thread is ringing; the error stays set and is looked at again */
 	if (ret == 0 && (fsts & (VTD_FSTS_IQE | VTD_FSTS_ITE)))
-		vtd_queue_wake(v); /* QEMU's unit goes on only then */
+		vtd_iq_wake(v); /* QEMU's unit goes on only then */
 	return ret;
 }

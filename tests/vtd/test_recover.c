@@ -99,7 +99,7 @@ static void a_unit_that_refuses_everything_is_given_up_with_the_place(void **sta
 	assert_int_equal(moat_qi_wait(b->unit->qi, seq, 0), -EIO);
 	assert_int_equal(moat_vtd_pass_through(b->unit, 3), 0); /* nothing to invalidate */
 	assert_int_equal(moat_vtd_block(b->unit, 3), -EIO);
-	assert_non_null(strstr(moat_error_text(), "refuses whatever stands at index 4"));
+	assert_non_null(strstr(moat_error_text(), "refuses every descriptor at index 4"));
 	b->f.stubborn = false;
 	*fake_reg32(&b->f, VTD_FSTS) = 0;
 	fake_process(&b->f);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  */
-#ifndef VTD_TEXT_H
-#define VTD_TEXT_H
+#ifndef PLATFORM_TEXT_H
+#define PLATFORM_TEXT_H
 
 /**
  * @file
@@ -15,20 +15,20 @@
 
 #include <rte_common.h>
 
-struct vtd_text {
+struct text {
 	char *at;
 	size_t room;
 	int len; /* of the whole text, without NUL */
 };
 
-static inline struct vtd_text vtd_text_begin(char *text, size_t room)
+static inline struct text text_begin(char *text, size_t room)
 {
 	if (room != 0)
 		text[0] = '\0';
-	return (struct vtd_text){ .at = text, .room = room };
+	return (struct text){ .at = text, .room = room };
 }
 
-static inline void __rte_format_printf(2, 3) vtd_say(struct vtd_text *t, const char *fmt, ...)
+static inline void __rte_format_printf(2, 3) text_say(struct text *t, const char *fmt, ...)
 {
 	va_list ap;
 	int n;
@@ -45,4 +45,4 @@ static inline void __rte_format_printf(2, 3) vtd_say(struct vtd_text *t, const c
 	t->room -= n;
 }
 
-#endif /* VTD_TEXT_H */
+#endif /* PLATFORM_TEXT_H */

@@ -15,7 +15,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "moat_vtd_host.h"
+#include "moat_vtd_hugepages.h"
 
 /* /proc/self/pagemap and /proc/kpageflags, 8 bytes a page (Linux, admin-guide/mm/pagemap). */
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)

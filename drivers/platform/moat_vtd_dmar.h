@@ -100,7 +100,7 @@ struct moat_dmar {
 	unsigned int nr_sidps, nr_faults;
 	struct moat_dmar_ats *sidp;
 	struct moat_dmar_fault *fault; /* by offset */
-	/* moat_vtd_dmar.c's: a copy of the table (paths and names point into it), all scopes */
+	/* dmar.c's: a copy of the table (paths and names point into it), all scopes */
 	void *table;
 	struct moat_dmar_scope *scopes;
 };

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* The way of requests: source-ids that bridges put in, peers that reach each other, paths. In a folder
+ * that stands for the machine. */
+
+#include <errno.h>
+
+#include "fake_machine.h"
+
+static struct moat_pci *pci_tree(void)
+{
+	struct moat_pci *pci;
+
+	make_root();
+	make_pci_tree();
+	assert_int_equal(moat_pci_scan(root, &pci), 0);
+	remove_root();
+	return pci;
+}
+
+static void bridges_speak_for_conventional_functions(void **state)
+{
+	struct moat_pci *pci = pci_tree();
+	moat_sid_t a[4];
+
+	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(1, 0, 0), a, 4), 1);
+	assert_int_equal(a[0], MOAT_SID(1, 0, 0));
+	/* A PCI Express to PCI bridge takes its secondary bus and device 0. */
+	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(4, 1, 0), a, 4), 2);
+	assert_int_equal(a[1], MOAT_SID(4, 0, 0));
+	/* A conventional one takes its own; then the other on the way up. */
+	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(5, 0, 0), a, 4), 3);
+	assert_int_equal(a[1], MOAT_SID(4, 2, 0));
+	assert_int_equal(a[2], MOAT_SID(4, 0, 0));
+	a[2] = 0xffff;
+	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(5, 0, 0), a, 2), 3); /* one is missing */
+	assert_int_equal(a[2], 0xffff);
+	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(6, 3, 0), a, 4), 2);
+	assert_int_equal(a[1], MOAT_SID(0, 0x1e, 0));
+	moat_pci_free(pci);
+}
+
+/* 00:03.0 and 00:04.0 root ports; below the first a switch 07.. with two ports, a two-port NIC below
+ * one of them; below the second a single function. */
+static void make_switch(void)
+{
+	function(0, MOAT_SID(0, 3, 0), MOAT_PCI_ROOT_PORT, 7, 10);
+	function(0, MOAT_SID(7, 0, 0), MOAT_PCI_UPSTREAM, 8, 10);
+	function(0, MOAT_SID(8, 0, 0), MOAT_PCI_DOWNSTREAM, 9, 9);
+	function(0, MOAT_SID(8, 1, 0), MOAT_PCI_DOWNSTREAM, 10, 10);
+	function(0, MOAT_SID(9, 0, 0), MOAT_PCI_ENDPOINT, 0, 0);
+	function(0, MOAT_SID(9, 0, 1), MOAT_PCI_ENDPOINT, 0, 0);
+	function(0, MOAT_SID(10, 0, 0), MOAT_PCI_ENDPOINT, 0, 0);
+	function(0, MOAT_SID(0, 4, 0), MOAT_PCI_ROOT_PORT, 11, 11);
+	function(0, MOAT_SID(11, 0, 0), MOAT_PCI_ENDPOINT, 0, 0);
+}
+
+static int isolated(moat_sid_t a, moat_sid_t b)
+{
+	struct moat_pci *pci;
+	int ret;
+
+	assert_int_equal(moat_pci_scan(root, &pci), 0);
+	ret = moat_pci_isolated(pci, 0, b, a);
+	assert_int_equal(moat_pci_isolated(pci, 0, a, b), ret); /* either way */
+	moat_pci_free(pci);
+	return ret;
+}
+
+static void functions_are_isolated_if_acs_sends_all_their_requests_to_the_unit(void **state)
+{
+	const moat_sid_t nic = MOAT_SID(9, 0, 0), nic2 = MOAT_SID(9, 0, 1), peer = MOAT_SID(10, 0, 0);
+	const moat_sid_t far = MOAT_SID(11, 0, 0);
+
+	make_root();
+	make_switch();
+	assert_int_equal(isolated(nic, far), 0); /* the root complex is between two root ports */
+	assert_int_equal(isolated(nic, peer), -EPERM);
+	acs(MOAT_SID(0, 3, 0), 0x1f, 0x1d);
+	assert_int_equal(isolated(nic, peer), -EPERM); /* the switch turns requests round itself */
+	assert_non_null(strstr(moat_error_text(), "bridge 0000:08:00.0"));
+	acs(MOAT_SID(8, 0, 0), 0x1f, 0x1d);
+	assert_int_equal(isolated(nic, peer), -EPERM); /* the other one may still begin */
+	assert_non_null(strstr(moat_error_text(), "bridge 0000:08:01.0"));
+	acs(MOAT_SID(8, 1, 0), 0x1f, 0x1d);
+	assert_int_equal(isolated(nic, peer), 0);
+	acs(MOAT_SID(0, 3, 0), 0x1f, 0x0d); /* UF: what the switch redirects must go on up */
+	assert_int_equal(isolated(nic, peer), -EPERM);
+	assert_non_null(strstr(moat_error_text(), "bridge 0000:00:03.0"));
+	assert_int_equal(isolated(nic, far), 0);
+	acs(MOAT_SID(0, 3, 0), 0x1f, 0x1d);
+	assert_int_equal(isolated(nic, nic2), -EPERM);
+	assert_non_null(strstr(moat_error_text(), "0000:09:00.0 is one of several functions"));
+	acs(nic, 0x0c, 0x0c); /* SV and UF do not exist in functions */
+	assert_int_equal(isolated(nic, nic2), -EPERM);
+	assert_non_null(strstr(moat_error_text(), "0000:09:00.1 is one of several functions"));
+	acs(nic2, 0x0c, 0x04);
+	assert_int_equal(isolated(nic, nic2), -EPERM);
+	acs(nic2, 0x0c, 0x0c);
+	assert_int_equal(isolated(nic, nic2), 0);
+	assert_int_equal(isolated(nic, nic), 0);
+	/* A second function in the slot of a root port: the ports are functions of one device, too. */
+	function(0, MOAT_SID(0, 4, 1), MOAT_PCI_ROOT_PORT, 12, 12);
+	function(0, MOAT_SID(12, 0, 0), MOAT_PCI_ENDPOINT, 0, 0);
+	acs(MOAT_SID(0, 4, 0), 0x1f, 0x1d);
+	assert_int_equal(isolated(far, MOAT_SID(12, 0, 0)), -EPERM);
+	assert_non_null(strstr(moat_error_text(), "0000:00:04.1 is one of several functions"));
+	acs(MOAT_SID(0, 4, 1), 0x1f, 0x1d);
+	assert_int_equal(isolated(far, MOAT_SID(12, 0, 0)), 0);
+	remove_root();
+}
+
+static void functions_on_a_conventional_bus_or_slot_are_never_isolated(void **state)
+{
+	make_root();
+	make_pci_tree();
+	function(0, MOAT_SID(0, 2, 1), MOAT_PCI_CONVENTIONAL, 0, 0);
+	assert_int_equal(isolated(MOAT_SID(0, 2, 0), MOAT_SID(0, 2, 1)), -EPERM);
+	assert_int_equal(isolated(MOAT_SID(4, 1, 0), MOAT_SID(5, 0, 0)), -EPERM);
+	assert_int_equal(isolated(MOAT_SID(4, 1, 0), MOAT_SID(6, 3, 0)), 0);
+	assert_int_equal(isolated(MOAT_SID(0, 2, 0), MOAT_SID(6, 3, 0)), 0);
+	remove_root();
+}
+
+static void an_acs_list_that_is_a_circle_or_ends_early_ends(void **state)
+{
+	const uint8_t circle[4] = { 0x01, 0x00, 0x01, 0x10 };
+	struct moat_pci *pci;
+	FILE *f;
+
+	make_root();
+	function(0, MOAT_SID(1, 0, 0), MOAT_PCI_ENDPOINT, 0, 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(moat_pci_scan(root, &pci), 0);
+		assert_int_equal(moat_pci_find(pci, 0, MOAT_SID(1, 0, 0))->acs, 0);
+		moat_pci_free(pci);
+		f = config_of(0, MOAT_SID(1, 0, 0));
+		fseek(f, 0x100, SEEK_SET);
+		assert_int_equal(fwrite(circle, 1, 4, f), 4);
+		fclose(f);
+	}
+	remove_root();
+}
+
+static void a_path_ends_where_bridges_lead_or_nowhere(void **state)
+{
+	const uint8_t path[] = { 0x1d, 0, 0, 0, 1, 0 }, off[] = { 2, 0, 0, 0 },
+		      wild[] = { 0x20, 0 };
+	struct moat_pci *pci = pci_tree();
+
+	assert_int_equal(moat_pci_follow(pci, 0, 0, path, 3)->sid, MOAT_SID(4, 1, 0));
+	assert_int_equal(moat_pci_follow(pci, 0, 0, path, 2)->sid, MOAT_SID(3, 0, 0));
+	assert_null(moat_pci_follow(pci, 0, 0, off, 2)); /* through what is no bridge */
+	assert_null(moat_pci_follow(pci, 0, 0, wild, 1));
+	assert_null(moat_pci_follow(pci, 0, 9, path, 1));
+	moat_pci_free(pci);
+}
+
+static void this_machines_functions_can_be_scanned(void **state)
+{
+	struct moat_pci *pci;
+
+	if (access("/sys/bus/pci/devices", R_OK) != 0) {
+		print_message("# skipped: no /sys/bus/pci/devices here\n");
+		return;
+	}
+	assert_int_equal(moat_pci_scan(NULL, &pci), 0);
+	for (unsigned int i = 0; i < pci->n; i++)
+		assert_ptr_equal(moat_pci_find(pci, pci->fn[i].segment, pci->fn[i].sid),
+			&pci->fn[i]);
+	moat_pci_free(pci);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bridges_speak_for_conventional_functions),
+		cmocka_unit_test(functions_are_isolated_if_acs_sends_all_their_requests_to_the_unit),
+		cmocka_unit_test(functions_on_a_conventional_bus_or_slot_are_never_isolated),
+		cmocka_unit_test(an_acs_list_that_is_a_circle_or_ends_early_ends),
+		cmocka_unit_test(a_path_ends_where_bridges_lead_or_nowhere),
+		cmocka_unit_test(this_machines_functions_can_be_scanned),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
