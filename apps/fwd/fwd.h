@@ -8,7 +8,7 @@
  * @file
  * moat-fwd at work. Reading the files in this order follows a run:
  *
- *	fwd_conf.c, fwd_check*.c   the file, and whether it can be
+ *	fwd_conf.c, fwd_check*.c   the file, and whether it can work
  *	fwd_eal.c                  the EAL's arguments, as far as the user left them to us
  *	fwd_setup.c, fwd_ports.c   tenants, ports, queues; and all of it back again
  *	fwd_loop.c, fwd_l2.c       what an lcore does all day
@@ -117,6 +117,11 @@ int fwd_eal_init(const struct fwd_conf *conf, int argc, char *argv[]);
 /** Build everything the configuration says. On failure what was built is still to be taken down;
  * moat_error_text() has the sentence. */
 int fwd_setup(struct fwd_run *run);
+/** Stop and remove the ports; every buffer is back in its pool then. No lcore polls. @return 0, or what went
+ * wrong first (moat_error_text()). May be called again. */
+int fwd_ports_down(struct fwd_run *run);
+/** With the ports down: is every buffer back? @return 0; -EBUSY: not all, moat_error_text() says how many */
+int fwd_buffers_check(struct fwd_run *run);
 /** Take down what fwd_setup() built. @return 0, or what went wrong first. */
 int fwd_teardown(struct fwd_run *run);
 
@@ -143,6 +148,8 @@ struct fwd_snapshot {
 	struct fwd_counters count;
 	struct moat_tenant_stats stats;
 	uint64_t faults;
+	unsigned int buffers; /* of the pool */
+	unsigned int missing; /* buffers that are not in the pool now */
 };
 void fwd_snapshot(const struct fwd_run_tenant *tenant, struct fwd_snapshot *snapshot);
 void fwd_report_begin(struct fwd_run *run);

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_ether.h>
 #include <rte_mbuf.h>
@@ -127,6 +128,35 @@ static void check_width(struct fwd_conf *conf, struct fwd_tenant *t)
 			(uintmax_t)width);
 }
 
+/* More than the machine has can never be had; less may still be too much at the moment. */
+static void check_machine(struct fwd_conf *conf, const struct fwd_tenant *t, uint64_t need)
+{
+	uint64_t has = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+	char text[24], would[24];
+
+	if (t->memory <= has)
+		return;
+	app_ini_error(&conf->ini, app_ini_line(t->section, "memory"),
+		"memory = %s: this machine has %s; lower it, or leave the key out (tenant %s needs %s)",
+		app_ini_entry(t->section, "memory")->value,
+		app_size_text(has >> 20 << 20, text, sizeof(text)), t->name,
+		app_size_text(need, would, sizeof(would)));
+}
+
+/* Keys that say nothing in the tenant's mode are a misunderstanding. */
+static void check_window(struct fwd_conf *conf, const struct fwd_tenant *t)
+{
+	static const char *const keys[] = { "deferred_us", "deferred_pages" };
+
+	for (unsigned int i = 0; i < RTE_DIM(keys) && t->mode != MOAT_DEFERRED; i++)
+		if (app_ini_entry(t->section, keys[i]) != NULL)
+			app_ini_error(&conf->ini, app_ini_line(t->section, keys[i]),
+				"%s = %s: mode %s has no window that it could bound; remove the key, or "
+				"write 'mode = deferred'",
+				keys[i], app_ini_entry(t->section, keys[i])->value,
+				moat_mode_name((enum moat_mode)t->mode));
+}
+
 void fwd_check_memory(struct fwd_conf *conf)
 {
 	for (unsigned int i = 0; i < conf->nr_tenants; i++) {
@@ -135,6 +165,9 @@ void fwd_check_memory(struct fwd_conf *conf)
 		char text[24];
 
 		check_buffers(conf, t);
+		check_window(conf, t);
+		if (t->memory != 0)
+			check_machine(conf, t, need);
 		if (t->memory != 0 && t->memory < need)
 			app_ini_error(&conf->ini, app_ini_line(t->section, "memory"),
 				"memory = %s is too little for tenant %s's %u queues and %ju buffers; %s would "

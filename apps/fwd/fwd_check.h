@@ -19,6 +19,9 @@ void fwd_check_memory(struct fwd_conf *conf);
 /** Lcores against those that may poll. Also called once the EAL has chosen them. */
 void fwd_check_lcores(struct fwd_conf *conf, const struct app_set *lcores);
 
+/** What a port's `backing` says to its driver, as far as it is known. */
+void fwd_check_backing(struct fwd_conf *conf, const struct fwd_port *port);
+
 /** Whether the EAL, running, knows the backing devices' drivers. */
 void fwd_check_drivers(struct fwd_conf *conf);
 

@@ -4,7 +4,6 @@
 
 /* Units and ports. */
 
-#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,24 +90,14 @@ moat_sid_t fwd_port_sid(const struct fwd_port *port, unsigned int *n)
 	return (moat_sid_t)port->requester;
 }
 
-/* net_af_packet's interface; other drivers' arguments are their own business. */
 static void check_backing(struct fwd_conf *conf, const struct fwd_port *port)
 {
-	static const char key[] = "net_af_packet,iface=";
-	char name[IF_NAMESIZE] = "";
-
 	if (port->unit != NULL && !app_unit_in_process(port->unit->kind))
 		app_ini_error(&conf->ini, app_ini_line(port->section, "backing"),
 			"backing = %s is software and unit %s is hardware: it does not see this port's "
 			"DMA; use 'device', or a unit with 'kind = soft'",
 			port->backing, port->unit->name);
-	if (strncmp(port->backing, key, strlen(key)) != 0)
-		return;
-	sscanf(port->backing + strlen(key), "%15[^,]", name);
-	if (if_nametoindex(name) == 0)
-		app_ini_error(&conf->ini, app_ini_line(port->section, "backing"),
-			"backing = %s: there is no interface '%s' here; 'ip link' lists those there are",
-			port->backing, name);
+	fwd_check_backing(conf, port);
 }
 
 void fwd_check_drivers(struct fwd_conf *conf)

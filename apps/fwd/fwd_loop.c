@@ -205,19 +205,6 @@ static int each_tenant(struct fwd_worker *w, int (*call)(struct moat_tenant *))
 	return first;
 }
 
-/* Another's tickets do not wait for an lcore that is offline, and it holds no translation now. */
-static int go_offline(struct moat_tenant *t)
-{
-	moat_lane_offline(moat_tenant_lane(t));
-	return 0;
-}
-
-static int come_online(struct moat_tenant *t)
-{
-	moat_lane_online(moat_tenant_lane(t));
-	return 0;
-}
-
 static struct fwd_run *running; /* what rte_eal_remote_launch()'s one argument has no room for */
 
 /* Nothing came for a while: let others have the CPU. */
@@ -225,13 +212,13 @@ static void rest(struct fwd_worker *w)
 {
 	const struct timespec nap = { .tv_nsec = NAP_NS };
 
-	each_tenant(w, go_offline);
+	each_tenant(w, moat_tenant_offline); /* it holds no translation now */
 	if (running->conf->idle == FWD_IDLE_SLEEP)
 		nanosleep(&nap, NULL);
 	else
 		sched_yield();
-	each_tenant(w, come_online);
-	moat_cost_start(&RTE_PER_LCORE(moat_cost_watch)); /* that time is nobody's */
+	each_tenant(w, moat_tenant_online);
+	moat_cost_start(&RTE_PER_LCORE(moat_cost_watch)); /* that time is charged to no stage */
 }
 
 static int work(void *arg)

@@ -29,8 +29,11 @@ static int add_vdev(const struct fwd_port *conf, const char *name, const char *a
 	int rc = rte_eal_hotplug_add("vdev", name, args);
 
 	if (rc != 0)
-		return moat_error(rc, "port %s: device '%s,%s' cannot be made: %s", conf->name,
-			name, args, rte_strerror(-rc));
+		return moat_error(rc,
+			"port %s: device '%s,%s' cannot be made: its driver refuses (%s); the EAL option "
+			"'--log-level=pmd:debug', before '--', may tell more",
+			conf->name, name, args,
+			rc == -1 ? "without a reason" : rte_strerror(rc < 0 ? -rc : rc));
 	return 0;
 }
 
@@ -229,14 +232,15 @@ static int steer(struct fwd_run_port *port, uint16_t queue, const struct fwd_ten
 	return add_rule(port, 0, pattern, queue, app_ini_entry(t->section, "match")->value);
 }
 
-/* What matches nothing must not land with just anybody: it goes to the tenant without a match, or
- * nowhere. Only a port with matches needs the rule. */
+/* What matches nothing goes to the tenant without a match, or is dropped. Only a port with matches needs the
+ * rule. */
 static int steer_rest(struct fwd_run *run, struct fwd_run_port *port)
 {
 	const struct rte_flow_item pattern[] = {
 		{ .type = RTE_FLOW_ITEM_TYPE_ETH },
 		{ .type = RTE_FLOW_ITEM_TYPE_END },
 	};
+	const struct fwd_tenant *rest = NULL;
 	uint16_t queue = DROP;
 	bool any = false;
 
@@ -248,11 +252,22 @@ static int steer_rest(struct fwd_run *run, struct fwd_run_port *port)
 			if (t->queues[k].port != port->conf)
 				continue;
 			any |= match;
-			if (!match)
+			if (!match) {
 				queue = t->queues[k].queue;
+				rest = t;
+			}
 		}
 	}
-	return any ? add_rule(port, 1, pattern, queue, "what matches nothing") : 0;
+	if (!any)
+		return 0;
+	if (queue == DROP)
+		fwd_report_line("port %s: frames that match no tenant are dropped; a tenant without a "
+				"'match' on this port would get them",
+			port->conf->name);
+	else
+		fwd_report_line("port %s: frames that match no other tenant go to tenant %s",
+			port->conf->name, rest->name);
+	return add_rule(port, 1, pattern, queue, "what matches nothing");
 }
 
 /* Set up, or steer to, every queue of the port. */

@@ -28,6 +28,8 @@ void fwd_snapshot(const struct fwd_run_tenant *t, struct fwd_snapshot *s)
 {
 	*s = (struct fwd_snapshot){ .tsc = rte_rdtsc(), .faults = t->faults };
 	moat_tenant_stats(t->tenant, &s->stats);
+	s->buffers = t->pool->size;
+	s->missing = s->buffers - RTE_MIN(s->buffers, rte_mempool_avail_count(t->pool));
 	for (unsigned int i = 0; i < t->conf->nr_groups; i++) {
 		const struct fwd_counters *c = &t->groups[i].count;
 
@@ -248,11 +250,20 @@ static void summarise_tenant(const struct fwd_run_tenant *t, double seconds)
 		PER(s.stats.lane.descriptors, n, 3), PER(s.stats.waits, n, 3));
 	summarise_bursts(t);
 	summarise_mode(&s.stats, t->conf->mode);
-	if (s.stats.verify_failed != 0 || s.stats.starved != 0 || s.stats.map_failed != 0)
+	if (s.missing == 0)
+		printf("  all %u buffers are back\n", s.buffers);
+	else
+		printf("  %u of %u buffers are MISSING\n", s.missing, s.buffers);
+	if (s.stats.verify_failed + s.stats.starved + s.stats.map_failed + s.stats.overrun +
+			s.stats.lost !=
+		0)
 		printf("  not as it should be: %ju packets where the device may not write, %ju sent from "
-		       "memory that is not the tenant's, %ju times no buffer was ready\n",
+		       "memory that is not the tenant's, %ju times no buffer was ready, %ju packets "
+		       "dropped because too many waited or no buffer was free to copy into, %ju "
+		       "given up because the unit did not answer\n",
 			(uintmax_t)s.stats.verify_failed, (uintmax_t)s.stats.map_failed,
-			(uintmax_t)s.stats.starved);
+			(uintmax_t)s.stats.starved, (uintmax_t)s.stats.overrun,
+			(uintmax_t)s.stats.lost);
 }
 
 void fwd_report_summary(struct fwd_run *run)

@@ -212,25 +212,49 @@ int fwd_setup(struct fwd_run *run)
 	return rc == 0 ? fwd_telemetry_begin(run) : rc;
 }
 
-int fwd_teardown(struct fwd_run *run)
+int fwd_ports_down(struct fwd_run *run)
 {
 	int first = 0;
 
-	fwd_telemetry_end(run);
+	/* Stopped first: a port that runs must not have queues without callbacks. */
+	for (unsigned int i = 0; i < run->conf->nr_ports; i++)
+		fwd_port_stop(&run->ports[i]);
 	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
 		struct fwd_run_tenant *t = &run->tenants[i];
 
 		while (t->queues_added != 0) {
 			const struct fwd_queue *q = &t->conf->queues[--t->queues_added];
+			int rc = moat_tenant_queue_remove(t->tenant,
+				fwd_run_port(run, q->port)->id, q->queue);
 
-			moat_tenant_queue_remove(t->tenant, fwd_run_port(run, q->port)->id,
-				q->queue);
+			if (first == 0)
+				first = rc;
 		}
 	}
 	for (unsigned int i = 0; i < run->conf->nr_ports; i++)
-		fwd_port_stop(&run->ports[i]);
-	for (unsigned int i = 0; i < run->conf->nr_ports; i++)
 		fwd_port_detach(&run->ports[i]);
+	return first;
+}
+
+int fwd_buffers_check(struct fwd_run *run)
+{
+	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
+		struct fwd_snapshot s;
+
+		fwd_snapshot(&run->tenants[i], &s);
+		if (s.missing != 0)
+			return moat_error(-EBUSY, "tenant %s: %u of %u buffers did not come back",
+				run->tenants[i].conf->name, s.missing, s.buffers);
+	}
+	return 0;
+}
+
+int fwd_teardown(struct fwd_run *run)
+{
+	int first;
+
+	fwd_telemetry_end(run);
+	first = fwd_ports_down(run);
 	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
 		struct fwd_run_tenant *t = &run->tenants[i];
 		int rc = t->tenant != NULL ? moat_tenant_destroy(t->tenant) : 0;

@@ -63,6 +63,24 @@ static bool parse_seconds(const char *text, uint64_t *seconds)
 	return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0';
 }
 
+/* getopt_long() stopped at `o`, '?' or ':', behind argv[optind - 1]. */
+static int unknown_option(int o, char *argv[])
+{
+	const char *option = argv[optind - 1];
+
+	/* Of several short options in one word optind is still at the word. */
+	if (optopt != 0 && option[0] != '-')
+		option = argv[optind];
+	if (o == ':')
+		fprintf(stderr, "moat-fwd: %s needs a value; 'moat-fwd --help' says which\n", option);
+	else
+		fprintf(stderr,
+			"moat-fwd: '%s' is not an option of moat-fwd ('moat-fwd --help' lists them); options "
+			"of DPDK's EAL go first, with '--' behind them: moat-fwd -l 0,1 -- CONFIG\n",
+			option);
+	return FWD_EXIT_CONFIG;
+}
+
 /* @return < 0: go on; else exit with that */
 static int parse_args(int argc, char *argv[], struct fwd_args *args)
 {
@@ -79,7 +97,8 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 	};
 	int o;
 
-	while ((o = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	opterr = 0; /* unknown_option() says it better */
+	while ((o = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		switch (o) {
 		case 's':
 			args->has_seconds = parse_seconds(optarg, &args->seconds);
@@ -109,8 +128,7 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 			puts("moat-fwd " MOAT_VERSION);
 			return 0;
 		default:
-			fputs(usage, stderr);
-			return FWD_EXIT_CONFIG;
+			return unknown_option(o, argv);
 		}
 	}
 	if (argc - optind != 1) {
@@ -200,11 +218,15 @@ static int forward(struct fwd_run *run)
 
 		code = code != 0 ? code : rc;
 	}
+	if (fwd_ports_down(run) != 0)
+		code = fail("ports");
 	fwd_report_summary(run);
 	if (args->perf)
 		report_perf(run, &units);
 	if (run->args->json != NULL && fwd_json_write(run, run->args->json) != 0)
 		code = fail("no summary");
+	if (fwd_buffers_check(run) != 0)
+		code = fail("buffers");
 	return code;
 }
 

@@ -9,6 +9,7 @@
 
 #include <rte_version.h>
 
+#include "moat_device.h"
 #include "moat_telemetry.h"
 
 #define UNITS   16
@@ -238,6 +239,7 @@ static void register_commands(void)
 	if (shown.registered)
 		return;
 	shown.registered = true;
+	moat_tenant_at_destroy(moat_telemetry_remove_tenant);
 	rte_telemetry_register_cmd("/moat/units", units, "Units. Takes no parameters");
 	rte_telemetry_register_cmd("/moat/tenants", tenants,
 		"Names of the tenants. Takes no parameters");

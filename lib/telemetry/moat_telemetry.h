@@ -15,8 +15,8 @@
  *   /moat/cost,NAME       its cycles by stage
  *   /moat/faults          the last refused DMAs, newest first
  *
- * A program says which units and tenants it shows, and takes them away before they are destroyed;
- * the commands answer from the telemetry library's own thread and see nothing else. Counters of
+ * A program says which units and tenants it shows. Units must be taken away before they are destroyed; tenants are
+ * taken away by moat_tenant_destroy(). The commands answer from the telemetry library's own thread and see nothing else. Counters of
  * running lcores are read as they are: nothing here is on the data path, and no lcore waits.
  */
 
@@ -37,19 +37,28 @@ typedef void (*moat_telemetry_more_t)(struct moat_unit *unit, struct rte_tel_dat
 void moat_telemetry_number(struct rte_tel_data *dict, const char *name, uint64_t value);
 
 /**
- * Show a unit, a tenant. Registers the commands, the first time.
- * @param more NULL: nothing more
- * @return 0; -ENOSPC: too many; -EEXIST: shown already; moat_error_text(). Control path, any thread.
+ * Show a unit. Registers the commands, the first time.
+ * @param more adds what only this kind of unit counts; NULL: nothing
+ * @return 0; -ENOSPC: too many are shown; -EEXIST: it is shown already; moat_error_text() has the sentence. Control
+ *   path, any thread.
  */
 int moat_telemetry_add_unit(struct moat_unit *unit, moat_telemetry_more_t more);
+/**
+ * Show a tenant, until moat_tenant_destroy() or moat_telemetry_remove_tenant(). Registers the commands, the first
+ * time.
+ * @return as moat_telemetry_add_unit(). Control path, any thread.
+ */
 int moat_telemetry_add_tenant(struct moat_tenant *tenant);
-/** On return no command uses it any more. One that is not shown is none of our business. */
+/**
+ * Show a unit or a tenant no longer. One that is not shown is let be.
+ * On return no command uses it any more. Control path, any thread.
+ */
 void moat_telemetry_remove_unit(struct moat_unit *unit);
 void moat_telemetry_remove_tenant(struct moat_tenant *tenant);
 
 /**
- * Whoever fetches a unit's faults hands them on here.
- * @param tenant its name, NULL: the requester is nobody's. Control path, any thread.
+ * The thread that fetches a unit's faults hands each on here.
+ * @param tenant name of the tenant whose requester it was; NULL: no tenant's. Control path, any thread.
  */
 void moat_telemetry_fault(const struct moat_unit *unit, const char *tenant,
 	const struct moat_fault *fault);

@@ -67,6 +67,7 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 		lc = tenant_lcore_make(t, tenant_slot());
 	if (lc == NULL)
 		return -ENOMEM;
+	tenant_rings_say_unadded(t);
 	lc->watch = &RTE_PER_LCORE(moat_cost_watch);
 	lc->entered = true;
 	moat_lane_online(lc->lane);

@@ -45,6 +45,13 @@ extern "C" {
  */
 int moat_tenant_probe(struct moat_tenant *tenant, const char *device);
 
+/**
+ * Have `gone` called with each tenant that is about to be destroyed, while it still can be used. For what shows
+ * tenants, such as lib/telemetry; there is one such function, the last one given.
+ * @param gone NULL: none. Control path, any thread.
+ */
+void moat_tenant_at_destroy(void (*gone)(struct moat_tenant *tenant));
+
 /** rte_memzone_reserve_bounded() and rte_memzone_free(), as memzone.c has them from DPDK. */
 typedef const struct rte_memzone *(*moat_reserve_t)(const char *name, size_t len, int socket,
 	unsigned int flags, unsigned int align, unsigned int bound);

@@ -251,6 +251,7 @@ int moat_tenant_destroy(struct moat_tenant *t)
 		rc = busy(t);
 	if (rc != 0)
 		return rc;
+	tenant_say_gone(t);
 	tenant_list_remove(t);
 	rc = tear_down(t);
 	if (rc != 0)

@@ -38,6 +38,7 @@ struct tenant_ring {
 	bool of_queue;
 	bool mapped;
 	bool going; /* unmapped; DPDK is freeing it */
+	bool said;  /* that its queue was not added */
 	bool left;  /* its owner gave it up, but the unit or an lcore has not let go of it */
 };
 
@@ -321,6 +322,23 @@ int tenant_rings_sync(struct moat_tenant *t, uint16_t port)
 }
 
 /* ------------------------------------------------------------------------------- what is there */
+
+void tenant_rings_say_unadded(struct moat_tenant *t)
+{
+	struct tenant_ring *r;
+
+	tenant_lock(t);
+	TAILQ_FOREACH (r, &t->rings, next) {
+		if (!r->of_queue || r->mapped || r->said || queue_is_added(t, r))
+			continue;
+		r->said = true;
+		TENANT_LOG(ERR,
+			"tenant '%s': ring '%s' lies in its memory, and queue %u of port %u was not added: the "
+			"device cannot reach the ring; call moat_tenant_queue_add() for the queue",
+			t->name, r->zone->name, r->queue, r->port);
+	}
+	tenant_unlock(t);
+}
 
 struct first_zone {
 	const struct moat_tenant *t;

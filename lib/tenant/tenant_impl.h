@@ -185,6 +185,8 @@ int tenant_unmap_wait(struct moat_tenant *t, struct moat_lane *lane, const void 
 void tenant_list_add(struct moat_tenant *t);
 void tenant_list_remove(struct moat_tenant *t);
 bool tenant_list_has(const char *name);
+/* Calls what moat_tenant_at_destroy() was given. */
+void tenant_say_gone(struct moat_tenant *t);
 /* NULL: none */
 struct moat_tenant *tenant_of_socket(int socket);
 struct moat_tenant *tenant_of_heap(const void *va);
@@ -209,6 +211,8 @@ int tenant_ring_free(struct moat_tenant *t, const struct rte_memzone *zone, moat
 int tenant_rings_free_left(struct moat_tenant *t);
 /* A queue of `port` was added, or one was removed: map and unmap what changed. The tenant is locked. */
 int tenant_rings_sync(struct moat_tenant *t, uint16_t port);
+/* Log rings of queues that were set up and not added, each once. */
+void tenant_rings_say_unadded(struct moat_tenant *t);
 /* @return 0; -EBUSY: the heap holds something (moat_error_text() says what) */
 int tenant_heap_busy(const struct moat_tenant *t);
 

@@ -31,6 +31,21 @@ void tenant_list_add(struct moat_tenant *t)
 	pthread_mutex_unlock(&tenants.lock);
 }
 
+static void (*_Atomic at_destroy)(struct moat_tenant *t);
+
+void moat_tenant_at_destroy(void (*gone)(struct moat_tenant *t))
+{
+	at_destroy = gone;
+}
+
+void tenant_say_gone(struct moat_tenant *t)
+{
+	void (*gone)(struct moat_tenant *) = at_destroy;
+
+	if (gone != NULL)
+		gone(t);
+}
+
 void tenant_list_remove(struct moat_tenant *t)
 {
 	list_lock();

@@ -11,7 +11,8 @@ Every FOLDER/*.ini begins with comments that say what is expected of it:
     ; expect right                                (no complaint)
     ; needs N CPUs                                (skipped where there are fewer)
 
-{cpus} in a message stands for the CPUs that this process may use. A wrong file must be refused with
+{cpus} in a message stands for the CPUs that this process may use, {memory} for what the machine has, in whole MiB. A
+wrong file must be refused with
 exit status 2 both with --check and without, and without a word from the EAL, which would mean that
 configuring had begun. Prints TAP.
 """
@@ -35,13 +36,22 @@ def cpus():
     return ",".join(parts)
 
 
+def memory():
+    """The machine's memory as moat-fwd prints sizes."""
+    size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    units = "MGT"
+    while size % 1024 == 0:
+        size, units = size // 1024, units[1:]
+    return f"{size}{units[0]}"
+
+
 def expectations(path):
     """(messages, right, cpus needed)"""
     text = path.read_text()
     messages = []
     for line, message in re.findall(r"^; expect (\d+|-): (.*)$", text, re.M):
         where = f"{path}:{line}" if line != "-" else str(path)
-        messages.append(f"{where}: {message}".replace("{cpus}", cpus()))
+        messages.append(f"{where}: {message}".replace("{cpus}", cpus()).replace("{memory}", memory()))
     needs = re.search(r"^; needs (\d+) CPUs$", text, re.M)
     return messages, bool(re.search(r"^; expect right$", text, re.M)), int(needs[1]) if needs else 1
 

@@ -28,7 +28,7 @@ UNIT = "[unit soft0]\nkind = soft\nargs = oracle=1\n"
 FIELDS = {
     "unit": {"kind", "descriptors", "waits", "pages", "stale_dma", "faults", "doorbells", "tables_allocated", "tables_freed"},
     "tenant": {"name", "mode", "rx_packets", "tx_packets", "drops", "faults", "cycles_per_packet", "iotlb", "per_packet",
-               "bursts", "stopwatch"},
+               "bursts", "stopwatch", "buffers", "discarded"},
     "cycles_per_packet": {"map", "translate", "unmap", "submit", "wait", "reclaim", "copy", "total", "application",
                           "device"},
 }
@@ -89,6 +89,7 @@ def forwarded(summary, faults=0, drops=0):
         assert t["rx_packets"] > 1000, t
         assert t["tx_packets"] + t["drops"] == t["rx_packets"], t
         assert t["drops"] <= drops, t
+        assert t["buffers"]["missing"] == 0, t
 
 
 def in_mode(mode):
@@ -164,13 +165,43 @@ def a_bridge_keeps_packets_that_are_where_they_belong():
 
 
 def tenants_share_a_port_whose_queues_have_requesters_of_their_own():
-    summary = Run(UNIT + port("p0", "queues = 2\nrequesters = queue") + port("p1", "queues = 2\nrequesters = queue")
-                  + tenant("red", "p0:0 p1:0", "strict")
-                  + tenant("blue", "p0:1 p1:1", "strict", "match = mac 02:00:00:00:00:01"), "--seconds", "1") \
-        .succeeded().summary
+    run = Run(UNIT + port("p0", "queues = 2\nrequesters = queue") + port("p1", "queues = 2\nrequesters = queue")
+              + tenant("red", "p0:0 p1:0", "strict")
+              + tenant("blue", "p0:1 p1:1", "strict", "match = mac 02:00:00:00:00:01"), "--seconds", "1").succeeded()
+    summary = run.summary
     red, blue = summary["tenants"]
     assert red["rx_packets"] > 1000 and blue["rx_packets"] == 0, summary # nothing matches blue's
+    assert "port p0: frames that match no other tenant go to tenant red\n" in run.out, run.out
     assert summary["unit"]["stale_dma"] == summary["unit"]["faults"] == 0
+
+
+def frames_that_match_no_tenant_are_dropped_and_it_says_so():
+    run = Run(UNIT + port("p0", "queues = 2\nrequesters = queue")
+              + tenant("red", "p0:0", "strict", "match = mac 02:00:00:00:00:02")
+              + tenant("blue", "p0:1", "strict", "match = mac 02:00:00:00:00:01"), "--seconds", "1").succeeded()
+    assert [t["rx_packets"] for t in run.summary["tenants"]] == [0, 0], run.summary
+    assert ("port p0: frames that match no tenant are dropped; a tenant without a 'match' on this port would get them\n"
+            in run.out), run.out
+
+
+def five_tenants_in_five_modes_on_two_lcores(seconds=int(os.environ.get("MOAT_FWD_SECONDS", 6))):
+    """Every tenant is polled by both lcores. Ended by SIGTERM: what was received was sent or counted as dropped, and
+    every buffer is back. MOAT_FWD_SECONDS=60 is the long run."""
+    if len(os.sched_getaffinity(0)) < 2:
+        return "needs 2 CPUs"
+    config = Path(__file__).parent / "five-tenants.ini"
+    for _ in range(2): # start, stop, start, stop
+        run = Run(config.read_text())
+        time.sleep(seconds / 2)
+        run.process.send_signal(signal.SIGTERM)
+        summary = run.succeeded().summary
+        assert {t["mode"] for t in summary["tenants"]} == {"static", "strict", "pipelined", "deferred", "copy"}, summary
+        assert summary["unit"]["stale_dma"] == summary["unit"]["faults"] == 0, summary["unit"]
+        for t in summary["tenants"]:
+            # How many depends on the machine: strict waits for the other lcore to run.
+            assert t["rx_packets"] > 0 and t["tx_packets"] + t["drops"] == t["rx_packets"], t
+            assert t["buffers"]["missing"] == 0 and t["discarded"]["lost"] == 0, t
+        assert run.out.count(" buffers are back\n") == len(summary["tenants"]), run.out
 
 
 def a_tenant_polls_on_several_lcores():
@@ -207,10 +238,12 @@ def lcores_are_checked_against_those_the_eal_was_given():
 
 
 def a_device_that_cannot_be_made_is_named_and_nothing_is_left():
-    run = Run(UNIT + port("p0") + "[port p1]\nbacking = net_pcap,rx_pcap=/nonexistent.pcap\n"
+    run = Run(UNIT + port("p0") + "[port p1]\nbacking = net_pcap,rx_pcap=/dev/null\n"
               + tenant("red", "p0 p1", "strict"), "--seconds", "1").end()
     assert run.status == 1, (run.status, run.out, run.err)
-    assert "port p1: device 'net_pcap_p1,rx_pcap=/nonexistent.pcap' cannot be made" in run.err, run.err
+    assert ("moat-fwd: set-up: port p1: device 'net_pcap_p1,rx_pcap=/dev/null' cannot be made: its driver refuses ("
+            in run.err), run.err
+    assert "); the EAL option '--log-level=pmd:debug', before '--', may tell more" in run.err, run.err
     assert run.summary is None
 
 
@@ -227,8 +260,12 @@ def a_summary_that_cannot_be_written_is_an_error():
 
 
 def the_command_line_is_checked():
-    for args, text in (["--seconds", "soon"], "no number"), (["--jsn", "x"], "unrecognized option"), \
-            (["another.ini"], "one CONFIG only"):
+    foreign = "moat-fwd: '{}' is not an option of moat-fwd ('moat-fwd --help' lists them); options of DPDK's EAL go " \
+        "first, with '--' behind them: moat-fwd -l 0,1 -- CONFIG\n"
+    for args, text in (["--seconds", "soon"], "no number"), (["--jsn", "x"], foreign.format("--jsn")), \
+            (["another.ini"], "one CONFIG only"), (["-l", "0"], foreign.format("-l")), \
+            (["--lcores=0"], foreign.format("--lcores=0")), \
+            (["--json"], "moat-fwd: --json needs a value; 'moat-fwd --help' says which\n"):
         run = Run(two_tenants(), *args).end()
         assert run.status == 2 and text in run.err, (args, run.status, run.err)
 
@@ -288,6 +325,8 @@ TESTS = [in_mode(m) for m in ("static", "strict", "pipelined", "deferred", "copy
     a_lone_port_gets_its_packets_back,
     a_bridge_keeps_packets_that_are_where_they_belong,
     tenants_share_a_port_whose_queues_have_requesters_of_their_own,
+    frames_that_match_no_tenant_are_dropped_and_it_says_so,
+    five_tenants_in_five_modes_on_two_lcores,
     a_tenant_polls_on_several_lcores,
     one_processor_is_enough,
     the_eal_may_be_told_what_to_do,

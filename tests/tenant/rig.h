@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -182,6 +183,41 @@ static inline unsigned int rig_sent(struct rig *r, uint16_t queue)
 		all += n;
 	}
 	return all;
+}
+
+/* An lcore that enters, does not poll, and leaves in the end: one that has ended its loop, say. */
+struct rig_sleeper {
+	struct moat_tenant *tenant;
+	pthread_barrier_t barrier;
+	pthread_t thread;
+};
+
+static inline void *rig_sleep(void *arg)
+{
+	struct rig_sleeper *s = arg;
+
+	must(rte_thread_register());
+	must(moat_tenant_lcore_enter(s->tenant));
+	pthread_barrier_wait(&s->barrier);
+	pthread_barrier_wait(&s->barrier);
+	must(moat_tenant_lcore_leave(s->tenant));
+	rte_thread_unregister();
+	return NULL;
+}
+
+static inline void rig_sleeper_start(struct rig_sleeper *s, struct rig *r)
+{
+	s->tenant = r->tenant;
+	pthread_barrier_init(&s->barrier, NULL, 2);
+	assert_int_equal(pthread_create(&s->thread, NULL, rig_sleep, s), 0);
+	pthread_barrier_wait(&s->barrier);
+}
+
+static inline void rig_sleeper_end(struct rig_sleeper *s)
+{
+	pthread_barrier_wait(&s->barrier);
+	pthread_join(s->thread, NULL);
+	pthread_barrier_destroy(&s->barrier);
 }
 
 static inline int rig_eal(const char *name)

@@ -6,10 +6,9 @@
  * Beginnings that are wrong, each refused where it is made and in words; and ends in any order. See rig.h.
  */
 
-#include <pthread.h>
-
 #include <rte_memzone.h>
 
+#include "moat_telemetry.h"
 #include "rig.h"
 
 static struct rig *open_mode(enum moat_mode mode)
@@ -205,6 +204,30 @@ static void what_is_in_use_is_named_and_destroy_can_be_called_again(void **state
 	free(r);
 }
 
+/* The natural order: the workers end their loops, the main lcore stops the port, then each leaves. */
+static void what_leaving_waits_for_is_said_within_a_second_and_the_next_try_works(void **state)
+{
+	for (enum moat_mode mode = MOAT_STRICT; mode <= MOAT_DEFERRED; mode++) {
+		struct rig *r = open_mode(mode);
+		struct rig_sleeper s;
+		struct rte_mbuf *m[32];
+		uint64_t begin;
+
+		rig_refill(r, m, 32);
+		rig_sleeper_start(&s, r);
+		begin = rte_rdtsc();
+		rte_pktmbuf_free_bulk(m, 32); /* as a PMD does when its port is stopped */
+		must(rte_eth_dev_stop(r->port));
+		refused(moat_tenant_lcore_leave(r->tenant), -ETIMEDOUT, "lcore 0 has left, but ");
+		assert_non_null(strstr(moat_error_text(), "; has entered: lcore "));
+		assert_null(strstr(moat_error_text(), "lcore 0,"));
+		assert_true(rte_rdtsc() - begin < 3 * rte_get_tsc_hz());
+		rig_sleeper_end(&s);
+		must(moat_tenant_lcore_enter(r->tenant));
+		rig_close(r);
+	}
+}
+
 static uint16_t make_second_port(struct rig *r, struct rte_ring *wire)
 {
 	struct rte_eth_conf conf = { 0 };
@@ -294,6 +317,22 @@ static void statistics_may_be_read_while_queues_come_and_go(void **state)
 	rig_close(r);
 }
 
+static void telemetry_forgets_a_tenant_that_is_destroyed(void **state)
+{
+	struct moat_tenant_conf conf = { .name = "blue", .memory = 4 * 1048576 };
+	struct rig *r = open_mode(MOAT_STATIC);
+
+	conf.unit = r->unit;
+	for (int i = 0; i < 100; i++) { /* more than telemetry shows at a time */
+		struct moat_tenant *t;
+
+		must(moat_tenant_create(&conf, &t));
+		must(moat_telemetry_add_tenant(t));
+		must(moat_tenant_destroy(t));
+	}
+	rig_close(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,8 +342,10 @@ int main(void)
 		cmocka_unit_test(a_queue_that_cannot_be_is_refused_in_words),
 		cmocka_unit_test(registered_threads_are_lcores_and_others_are_refused_in_words),
 		cmocka_unit_test(what_is_in_use_is_named_and_destroy_can_be_called_again),
+		cmocka_unit_test(what_leaving_waits_for_is_said_within_a_second_and_the_next_try_works),
 		cmocka_unit_test(a_port_may_go_before_its_queues_and_its_number_serve_another),
 		cmocka_unit_test(a_tenant_whose_ports_are_gone_can_be_destroyed),
+		cmocka_unit_test(telemetry_forgets_a_tenant_that_is_destroyed),
 		cmocka_unit_test(statistics_may_be_read_while_queues_come_and_go),
 	};
 

@@ -7,9 +7,7 @@
  * lib/tenant/rings.c and rig.h. The rings are reserved as PMDs reserve them, through DPDK's functions.
  */
 
-#include <pthread.h>
-#include <unistd.h>
-
+#include <rte_log.h>
 #include <rte_memzone.h>
 
 #include "rig.h"
@@ -139,6 +137,22 @@ static void pools_and_rings_of_mbufs_on_the_tenants_socket_are_never_the_devices
 	assert_int_equal(rte_memzone_free(zone), 0);
 }
 
+/* What is logged when the lcore leaves and enters again. */
+static const char *said_when_entering(struct rig *r)
+{
+	static char text[512];
+	FILE *f = fmemopen(memset(text, 0, sizeof(text)), sizeof(text), "w");
+
+	assert_non_null(f);
+	must(moat_tenant_lcore_leave(r->tenant));
+	rte_log_set_global_level(RTE_LOG_ERR);
+	rte_openlog_stream(f);
+	must(moat_tenant_lcore_enter(r->tenant));
+	rte_openlog_stream(NULL);
+	fclose(f);
+	return text;
+}
+
 static void a_ring_of_a_queue_is_the_devices_once_the_queue_is_added(void **state)
 {
 	struct rig *r = *state;
@@ -149,6 +163,11 @@ static void a_ring_of_a_queue_is_the_devices_once_the_queue_is_added(void **stat
 	snprintf(name, sizeof(name), "eth_p%u_q1_rx_ring", r->port);
 	ring = reserve(r, name, 8192);
 	assert_false(rig_writes(r, ring->iova));
+	/* Entering says so, once. */
+	assert_string_equal(said_when_entering(r),
+		"moat: tenant 'red': ring 'eth_p0_q1_rx_ring' lies in its memory, and queue 1 of port 0 was not "
+		"added: the device cannot reach the ring; call moat_tenant_queue_add() for the queue\n");
+	assert_string_equal(said_when_entering(r), "");
 	must(moat_tenant_queue_add(r->tenant, r->port, 1));
 	assert_true(rig_writes(r, ring->iova + 8191));
 	/* Set up again with another size, while the queue is the tenant's. */
@@ -160,36 +179,14 @@ static void a_ring_of_a_queue_is_the_devices_once_the_queue_is_added(void **stat
 
 /* --------------------------------------------------------------------------------- who holds it up */
 
-struct sleeper {
-	struct moat_tenant *tenant;
-	pthread_barrier_t barrier;
-};
-
-/* An lcore that enters, does not poll, and leaves in the end. */
-static void *sleep_entered(void *arg)
-{
-	struct sleeper *s = arg;
-
-	must(rte_thread_register());
-	must(moat_tenant_lcore_enter(s->tenant));
-	pthread_barrier_wait(&s->barrier);
-	pthread_barrier_wait(&s->barrier);
-	must(moat_tenant_lcore_leave(s->tenant));
-	rte_thread_unregister();
-	return NULL;
-}
-
 static void freeing_a_ring_says_within_a_second_which_lcores_may_hold_it_up(void **state)
 {
 	struct rig *r = *state;
-	struct sleeper s = { .tenant = r->tenant };
+	struct rig_sleeper s;
 	const struct rte_memzone *ring = reserve(r, "ring", 4096);
 	uint64_t iova = ring->iova, begin;
-	pthread_t thread;
 
-	pthread_barrier_init(&s.barrier, NULL, 2);
-	assert_int_equal(pthread_create(&thread, NULL, sleep_entered, &s), 0);
-	pthread_barrier_wait(&s.barrier);
+	rig_sleeper_start(&s, r);
 	begin = rte_rdtsc();
 	assert_int_equal(rte_memzone_free(ring), -ETIMEDOUT);
 	assert_true(rte_rdtsc() - begin < 3 * rte_get_tsc_hz());
@@ -197,8 +194,7 @@ static void freeing_a_ring_says_within_a_second_which_lcores_may_hold_it_up(void
 	assert_non_null(strstr(moat_error_text(), "; has entered: lcore"));
 	/* Nothing has changed, and a free that failed is made good by moat_tenant_destroy(). */
 	assert_true(rig_writes(r, iova));
-	pthread_barrier_wait(&s.barrier);
-	pthread_join(thread, NULL);
+	rig_sleeper_end(&s);
 	assert_non_null(rte_memzone_lookup("ring"));
 }
 
