@@ -359,7 +359,7 @@ static int make_domain(struct perf_work *w, struct map_work *m, struct map_work 
 	struct moat_domain_conf conf = { .leaf_sizes = c->page };
 	char name[32];
 
-	if (c->page != MOAT_PAGE_SIZE && !w->unit->caps.owns_tables &&
+	if (c->page != MOAT_PAGE_SIZE && w->unit->caps.tables == MOAT_TABLES_OURS &&
 		!(w->unit->caps.leaf_sizes & c->page))
 		return moat_error(-ENOTSUP, "unit %s has no leaves of %s; use page = 4K",
 			w->unit->name, c->page == MOAT_2M_SIZE ? "2M" : "1G");

@@ -96,7 +96,8 @@ static void set_caps(struct vfio_unit *v)
 {
 	struct moat_unit_caps *caps = &v->unit.caps;
 
-	caps->owns_tables = true;
+	caps->tables = MOAT_TABLES_UNITS;
+	caps->cut = MOAT_CUT_MAPS;
 	caps->coherent = true; /* our tables are for lib/iotlb alone */
 	caps->mgaw = vfio_info_width(&v->info);
 	caps->leaf_sizes = MOAT_2M_SIZE | MOAT_1G_SIZE; /* the kernel chooses its own */

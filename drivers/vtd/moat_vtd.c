@@ -72,6 +72,7 @@ static const struct moat_unit_ops vtd_ops = {
 	.flush_write_buffer = vtd_flush_write_buffer,
 	.faults = vtd_faults,
 	.destroy = vtd_destroy,
+	MOAT_UNIT_QI_OPS,
 };
 
 static int check(const struct vtd *v)

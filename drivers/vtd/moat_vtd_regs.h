@@ -201,6 +201,9 @@
 #define VTD_FRCD_T2       (UINT64_C(1) << 28) /*        10 read,  11 atomic        */
 #define VTD_FRCD_AT_SHIFT 60 /* address type: 0 untranslated, 1 translation, 2 translated */
 #define VTD_FRCD_AT       (UINT64_C(3) << 60)
+#define VTD_FRCD_PV_SHIFT 40 /* PASID value, if ... */
+#define VTD_FRCD_PV       (UINT64_C(0xfffff) << 40)
+#define VTD_FRCD_PP       (UINT64_C(1) << 31) /* ... PASID present */
 #define VTD_FRCD_FR_SHIFT 32
 #define VTD_FRCD_FR       (UINT64_C(0xff) << 32)
 #define VTD_FRCD_SID      UINT64_C(0xffff)

@@ -260,7 +260,7 @@ static int function_remove(struct vtd *v, const struct moat_domain *domain, moat
 int vtd_attach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid)
 {
 	struct vtd *v = vtd_of(unit);
-	struct vtd_function f = { .domain = domain, .did = domain->did };
+	struct vtd_function f = { .domain = domain, .did = moat_domain_did(domain, unit) };
 	int ret = may_attach(v, domain, sid);
 
 	if (ret == 0)

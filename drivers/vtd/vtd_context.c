@@ -69,7 +69,7 @@ void vtd_entry_set(struct vtd *v, moat_sid_t sid, const struct moat_domain *d)
 	if (d != NULL)
 		entry_set(v, sid, d->pt->root_hpa | VTD_TT_SECOND_STAGE << VTD_CTX_TT_SHIFT,
 			(uint64_t)(d->pt->levels - 2) << VTD_CTX_AW_SHIFT |
-				(uint64_t)d->did << VTD_CTX_DID_SHIFT);
+				(uint64_t)moat_domain_did(d, &v->unit) << VTD_CTX_DID_SHIFT);
 	else
 		entry_set(v, sid, VTD_TT_PASS_THROUGH << VTD_CTX_TT_SHIFT,
 			largest_aw(v) << VTD_CTX_AW_SHIFT |

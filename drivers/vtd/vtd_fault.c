@@ -51,6 +51,7 @@ static bool record_take(const struct vtd *v, unsigned int i, struct moat_fault *
 		.iova = vtd_read64(&v->w, reg) & VTD_FRCD_FI,
 		.reason = VTD_FIELD(hi, VTD_FRCD_FR),
 		/* T1 T2: 00 write, 11 atomic: both change memory */
+		.pasid = hi & VTD_FRCD_PP ? (uint32_t)VTD_FIELD(hi, VTD_FRCD_PV) : MOAT_PASID_NONE,
 		.write = !(hi & VTD_FRCD_T1) || (hi & VTD_FRCD_T2),
 	};
 	fault->reason_text = moat_vtd_fault_text(fault->reason);

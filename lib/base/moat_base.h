@@ -64,6 +64,9 @@ typedef uint16_t moat_sid_t;
 #define MOAT_SID_FMT           "%02x:%02x.%x"
 #define MOAT_SID_ARGS(sid)     (sid) >> 8, ((sid) >> 3) & 0x1f, (sid)&7
 
+/** No PASID: a request, an attachment or a fault that a source-id alone names. */
+#define MOAT_PASID_NONE UINT32_MAX
+
 /** `len` bytes from `iova` on, both multiples of MOAT_PAGE_SIZE. */
 struct moat_range {
 	uint64_t iova;

@@ -12,39 +12,90 @@
 
 #include "moat_domain.h"
 
-#define DOMAIN_SOURCES     256
+#define DOMAIN_ATTACHMENTS 256
+#define DOMAIN_UNITS       MOAT_DOMAIN_UNITS
+#define DOMAIN_TAGS        (DOMAIN_UNITS + 64) /* one for each unit, the others of device TLBs */
 #define DOMAIN_PATIENCE_US 1000000 /* how long a thread waits for a unit or a reader to move */
 
-/* A source counts as in the domain from the end of its attach to the end of its detach. */
-enum domain_source_state {
-	DOMAIN_SOURCE_ATTACHING, /* the unit is being told; the entry keeps others from doing so */
-	DOMAIN_SOURCE_ATTACHED,
-	DOMAIN_SOURCE_DETACHING,
+/* An attachment counts from the end of its attach to the end of its detach. */
+enum domain_attachment_state {
+	DOMAIN_ATTACHING, /* the unit is being told; the entry keeps other threads from doing so */
+	DOMAIN_ATTACHED,
+	DOMAIN_DETACHING,
 };
 
-struct domain_source {
-	moat_sid_t sid;
-	enum domain_source_state state;
+struct domain_attachment {
+	struct moat_attachment pub;
+	enum domain_attachment_state state;
+};
+
+/* A unit that the domain has, or had, attachments on; the first is its own. The operations are the
+ * unit's inval_*, here so that a lane finds them at once. */
+struct domain_unit {
+	struct moat_unit *unit;
+	uint16_t did;
+	__typeof__(((struct moat_unit_ops *)0)->inval_submit) submit;
+	__typeof__(((struct moat_unit_ops *)0)->inval_done) done;
+	__typeof__(((struct moat_unit_ops *)0)->inval_wait) wait;
 };
 
 struct domain_impl {
 	struct moat_domain pub;
-	pthread_mutex_t lock; /* control path: sources, lanes; never held while waiting */
-	struct domain_source sources[DOMAIN_SOURCES];
-	uint32_t nr_sources;
+	/* What lanes read without the lock; how is in domain_attach.c. */
+	struct domain_unit units[DOMAIN_UNITS];
+	_Atomic uint32_t nr_units;
+	_Atomic uint32_t nr_tags;
+	_Atomic uint32_t tag_version;
+	_Atomic bool settles; /* a unit must be told of new entries, too (CAP.CM, CAP.RWBF) */
+	_Atomic moat_tag_t tags[DOMAIN_TAGS]; /* the first is the own unit's; 0: empty */
+
+	pthread_mutex_t lock; /* control path: attachments, lanes; never held while waiting */
+	uint64_t iova_base;
+	uint64_t leaf_sizes;
+	struct domain_attachment attachments[DOMAIN_ATTACHMENTS];
+	uint32_t nr_attachments;
 	uint32_t nr_lanes;
 	uint64_t lanes[MOAT_DOMAIN_LANES / 64]; /* thread ids of `readers` in use */
 };
 
-static inline struct domain_impl *domain_impl(struct moat_domain *domain)
+static inline struct domain_impl *domain_impl(const struct moat_domain *domain)
 {
-	return (struct domain_impl *)domain;
+	return (struct domain_impl *)(uintptr_t)domain;
 }
 
-/* Does the domain's unit walk the tables that lib/pt writes? */
-static inline bool domain_has_queue(const struct moat_domain *domain)
+/* Do the domain's units walk the tables that lib/pt writes? Else map and unmap are calls. */
+static inline bool domain_tables_ours(const struct moat_domain *domain)
 {
-	return !domain->unit->caps.owns_tables;
+	return likely(domain->unit->caps.tables == MOAT_TABLES_OURS);
+}
+
+/* domain_attach.c. The domain spans one more unit: a domain-id and a tag for it, its reserved IOVAs.
+ * @return 0 or a negative errno, nothing has changed. Under the domain's lock, or before anybody
+ * knows the domain. */
+int domain_join(struct moat_domain *domain, struct moat_unit *unit);
+void domain_leave_units(struct moat_domain *domain);
+
+/* moat_domain.c. Invalidate a gather (NULL: everything) in the caches of all tags, and wait; control
+ * path. @return 0, -ETIMEDOUT, -EIO. `commands` counts what the units were given. */
+int domain_invalidate_sync(struct moat_domain *domain, const struct moat_gather *gather,
+	uint64_t *commands);
+
+/* The tags of unit number `unit`. @return how many */
+static inline unsigned int domain_tags(const struct domain_impl *impl, unsigned int unit,
+	moat_tag_t tags[DOMAIN_TAGS])
+{
+	/* acquire: pairs with the release in tag_add() */
+	uint32_t n = atomic_load_explicit(&impl->nr_tags, memory_order_acquire);
+	unsigned int found = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		/* relaxed: one word, see domain_attach.c */
+		moat_tag_t tag = atomic_load_explicit(&impl->tags[i], memory_order_relaxed);
+
+		if (tag != 0 && MOAT_TAG_UNIT(tag) == unit)
+			tags[found++] = tag;
+	}
+	return found;
 }
 
 /* The batch being gathered. */
@@ -92,9 +143,5 @@ static inline moat_ticket_t lane_done(const struct moat_lane *lane)
  *   reach the range.
  */
 int lane_undo_map(struct moat_lane *lane, uint64_t iova, uint64_t len);
-
-/* Submit descriptors and wait for them; control path. */
-int domain_invalidate_sync(struct moat_domain *domain, const struct moat_qi_desc desc[],
-	unsigned int n);
 
 #endif /* MOAT_DOMAIN_IMPL_H */

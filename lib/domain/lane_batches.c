@@ -5,6 +5,7 @@
 /* A lane's batches: when they go to the unit, when their tickets are done, what that releases. */
 
 #include <errno.h>
+#include <string.h>
 
 #include <rte_cycles.h>
 #include <urcu-qsbr.h>
@@ -12,9 +13,6 @@
 #include "domain_impl.h"
 #include "moat_mutant.h"
 #include "moat_probe.h"
-
-/* Descriptors of one batch before it becomes domain-selective. */
-#define LANE_DESCRIPTORS MOAT_QI_BATCH_MAX
 
 static void batch_reset(struct moat_batch *batch)
 {
@@ -28,34 +26,75 @@ static void batch_reset(struct moat_batch *batch)
 
 /* ------------------------------------------------------------------------------- submitting */
 
-static int64_t submit(struct moat_lane *lane, const struct moat_qi_desc desc[], unsigned int n)
+/* One unit's part of a gather (NULL: everything). @return its sequence number, or why not */
+static inline int64_t unit_submit(struct moat_lane *lane, unsigned int nr, const moat_tag_t tags[],
+	unsigned int n, const struct moat_gather *gather)
 {
-	int64_t seq = moat_qi_submit(lane->domain->unit->qi, desc, n);
+	const struct domain_unit *u = &domain_impl(lane->domain)->units[nr];
+	struct moat_inval_report report = { 0 };
+	int64_t seq = u->submit(u->unit, tags, n, gather, &report);
 
-	if (likely(seq > 0))
-		lane->stats.descriptors += n;
-	else
+	if (likely(seq > 0)) {
+		lane->stats.descriptors += report.commands;
+		lane->crowded = report.contended;
+	} else {
 		lane->stats.full++;
+	}
 	return seq;
 }
 
-/* Queue the invalidations of a gather. */
-static int64_t submit_gather(struct moat_lane *lane, const struct moat_gather *gather)
+/* A domain with more tags than its own unit's: each unit, in turn. What a unit had no room for is
+ * submitted by a later poll (a sequence number < 0 says so). */
+static __rte_noinline int64_t submit_tags(struct moat_lane *lane, const struct moat_gather *gather,
+	int64_t others[])
 {
-	const struct moat_domain *domain = lane->domain;
-	struct moat_qi_desc desc[LANE_DESCRIPTORS];
-	unsigned int n = moat_gather_encode(gather, &domain->unit->caps.qi, domain->did, desc,
-		RTE_DIM(desc));
+	const struct domain_impl *impl = domain_impl(lane->domain);
+	moat_tag_t tags[DOMAIN_TAGS];
+	unsigned int n = domain_tags(impl, 0, tags);
+	int64_t seq = unit_submit(lane, 0, tags, n, gather);
 
-	return submit(lane, desc, n);
+	if (seq <= 0)
+		return seq;
+	/* acquire: pairs with the release in domain_join() */
+	for (uint32_t i = atomic_load_explicit(&impl->nr_units, memory_order_acquire); i-- > 1;) {
+		n = domain_tags(impl, i, tags);
+		others[i - 1] = n != 0 ? unit_submit(lane, i, tags, n, gather) : 0;
+	}
+	return seq;
 }
 
-/* The unit has refused a batch: the whole domain then. */
-static int64_t submit_wide(struct moat_lane *lane)
+/*
+ * Submit the invalidations of a gather. @param others receives the other units' sequence numbers
+ * @return the own unit's, > 0; or why nothing was submitted; -ESTALE: tags have come meanwhile, so
+ *   that what was submitted is not all
+ */
+static inline int64_t submit_gather(struct moat_lane *lane, const struct moat_gather *gather,
+	int64_t others[])
 {
-	struct moat_qi_desc all = moat_qi_iotlb_domain(lane->domain->did);
+	const struct domain_impl *impl = domain_impl(lane->domain);
+	/* T2, see domain_attach.c. acquire: the tags read below are as new as this. Then, after the
+	 * submission, a full barrier, sequentially consistent. */
+	uint32_t version = atomic_load_explicit(&impl->tag_version, memory_order_acquire);
+	int64_t seq;
 
-	return submit(lane, &all, 1);
+	if (likely(atomic_load_explicit(&impl->nr_tags, memory_order_relaxed) == 1)) {
+		moat_tag_t own = atomic_load_explicit(&impl->tags[0], memory_order_relaxed);
+
+		seq = unit_submit(lane, 0, &own, 1, gather);
+	} else {
+		seq = submit_tags(lane, gather, others);
+	}
+	if (unlikely(seq > 0 && atomic_load(&impl->tag_version) != version))
+		return -ESTALE;
+	return seq;
+}
+
+/* The unit has refused a batch, or was not told of all: everything of the domain then, on all of its
+ * units. Until that succeeds, `seq` is negative, and a later poll comes here again. */
+static void batch_submit_wide(struct moat_lane *lane, struct moat_batch *batch)
+{
+	memset(batch->others, 0, sizeof(batch->others));
+	batch->seq = submit_gather(lane, NULL, batch->others);
 }
 
 /* What says that the other readers of now have been quiescent; 0: there are none. Sequentially
@@ -95,19 +134,20 @@ static int send(struct moat_lane *lane)
 {
 	const struct moat_gather *gather = &lane->batch[lane->sent % MOAT_LANE_BATCHES].gather;
 	moat_ticket_t last = lane->sent + 1;
+	int64_t seq, others[DOMAIN_UNITS - 1] = { 0 };
 	struct moat_gather joined;
+	bool has_others;
 	uint64_t token;
-	int64_t seq;
 
 	if (last != lane->flushed) {
 		last = join(lane, &joined);
 		gather = &joined;
 	}
-	seq = submit_gather(lane, gather);
-	if (unlikely(seq < 0))
+	seq = submit_gather(lane, gather, others);
+	if (unlikely(seq < 0 && seq != -ESTALE)) /* then a poll submits again, wider */
 		return (int)seq;
 	token = start_readers(lane);
-	lane->crowded = moat_qi_crowded();
+	has_others = domain_impl(lane->domain)->nr_units > 1;
 	lane->stats.flushes++;
 	MOAT_PROBE3(submit, lane->domain->did, last, gather->pages);
 	for (; lane->sent != last; lane->sent++) {
@@ -115,6 +155,8 @@ static int send(struct moat_lane *lane)
 
 		batch->seq = seq;
 		batch->token = token;
+		if (unlikely(has_others))
+			memcpy(batch->others, others, sizeof(others));
 	}
 	lane->kept_polls = 0;
 	return 0;
@@ -138,7 +180,7 @@ void moat_lane_send(struct moat_lane *lane)
 		;
 }
 
-/* A unit that owns its tables: one call for each run of neighbours, in whatever order they came; on
+/* A unit that keeps the tables: one call for each run of neighbours, in whatever order they came; on
  * return nothing reaches them. After an error the runs that are left wait for the next flush. */
 static int batch_call(struct moat_lane *lane, struct moat_batch *batch)
 {
@@ -157,7 +199,7 @@ static int batch_call(struct moat_lane *lane, struct moat_batch *batch)
 	return 0;
 }
 
-/* A unit that owns its tables: what is flushed is unmapped; a ticket then waits for readers only. */
+/* A unit that keeps the tables: what is flushed is unmapped; a ticket then waits for readers only. */
 static int flush_call(struct moat_lane *lane, struct moat_batch *batch)
 {
 	int rc = batch_call(lane, batch);
@@ -178,7 +220,7 @@ static int lane_flush(struct moat_lane *lane)
 
 	if (lane->flushed - lane_done(lane) >= MOAT_LANE_BATCHES || moat_gather_empty(&batch->gather))
 		return 0;
-	if (unlikely(lane->domain->unit->caps.owns_tables))
+	if (unlikely(!domain_tables_ours(lane->domain)))
 		return flush_call(lane, batch);
 	lane->flushed++;
 	if (is_time(lane))
@@ -227,25 +269,47 @@ static void batch_reclaim(struct moat_lane *lane, struct moat_batch *batch)
 	batch_reset(batch);
 }
 
-/* Condition (a). A batch that the unit failed is submitted again, wider, until it is through. */
-static bool unit_done(struct moat_lane *lane, struct moat_batch *batch)
+/* The other units of the domain. @return 1: all have completed; 0: not yet; < 0: one has refused */
+static __rte_noinline int others_done(const struct domain_impl *impl, const struct moat_batch *batch)
 {
-	struct moat_qi *qi = lane->domain->unit->qi;
+	for (unsigned int i = 1; i < DOMAIN_UNITS; i++) {
+		const struct domain_unit *u = &impl->units[i];
+		int64_t seq = batch->others[i - 1];
+		int rc = seq > 0 ? u->done(u->unit, seq) : seq < 0 ? -EAGAIN : 1;
+
+		if (rc != 1)
+			return rc;
+	}
+	return 1;
+}
+
+/* Condition (a). A batch that a unit has refused is submitted again, wider, until it is complete. */
+static bool units_done(struct moat_lane *lane, struct moat_batch *batch)
+{
+	const struct domain_impl *impl = domain_impl(lane->domain);
+	int rc = -EAGAIN;
 
 	if (batch->seq == 0)
 		return true;
 	if (likely(batch->seq > 0)) {
-		/* Of tickets that went together, the first asks. */
-		if (batch->seq > lane->through) {
-			if (!moat_qi_done(qi, batch->seq) && !MOAT_MUTANT(TICKET_BEFORE_UNIT))
-				return false;
+		/* Of tickets that went in one submission, the first that is done asks. */
+		rc = batch->seq == lane->through ||
+				MOAT_MUTANT(TICKET_BEFORE_UNIT)
+			? 1
+			: impl->units[0].done(impl->units[0].unit, batch->seq);
+		if (likely(rc == 1)) {
 			lane->through = batch->seq;
+			/* relaxed: `others` was written by this thread */
+			if (likely(atomic_load_explicit(&impl->nr_units, memory_order_relaxed) ==
+				    1))
+				return true;
+			rc = others_done(impl, batch);
 		}
-		if (likely(!moat_qi_failed(qi, batch->seq)))
-			return true;
+		if (rc >= 0)
+			return rc;
 		lane->stats.retried++;
 	}
-	batch->seq = submit_wide(lane);
+	batch_submit_wide(lane, batch);
 	return false;
 }
 
@@ -267,7 +331,7 @@ moat_ticket_t moat_lane_poll(struct moat_lane *lane)
 	while (done != (MOAT_MUTANT(KEPT_IS_DONE) ? lane->flushed : lane->sent)) {
 		struct moat_batch *batch = &lane->batch[done % MOAT_LANE_BATCHES];
 
-		if (!unit_done(lane, batch) || !readers_done(lane, batch))
+		if (!units_done(lane, batch) || !readers_done(lane, batch))
 			break;
 		batch_reclaim(lane, batch);
 		/* D1: release, pairs with D2 in moat_lane_done(): a thread that finds the ticket done
@@ -295,11 +359,13 @@ bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket)
 static int drain_stuck(struct moat_lane *lane)
 {
 	const struct moat_batch *batch = &lane->batch[lane_done(lane) % MOAT_LANE_BATCHES];
-	int rc;
+	const struct domain_impl *impl = domain_impl(lane->domain);
 
-	if (lane->domain->unit->qi != NULL && batch->seq > 0) {
-		rc = moat_qi_wait_turns(lane->domain->unit->qi, batch->seq, 1000,
-			moat_lanes_quiescent);
+	for (uint32_t i = 0; i < impl->nr_units && domain_tables_ours(lane->domain); i++) {
+		const struct domain_unit *u = &impl->units[i];
+		int64_t seq = i == 0 ? batch->seq : batch->others[i - 1];
+		int rc = seq > 0 ? u->wait(u->unit, seq, 1000, moat_lanes_quiescent) : 0;
+
 		if (rc != 0)
 			return rc;
 	}
@@ -318,8 +384,8 @@ int moat_lane_drain(struct moat_lane *lane)
 		int rc = lane_flush(lane);
 
 		moat_lane_send(lane);
-		/* A unit that owns its tables has said what is wrong; asking on changes nothing. */
-		if (unlikely(rc != 0 && rc != -EAGAIN && lane->domain->unit->caps.owns_tables))
+		/* A unit that keeps the tables has said what is wrong; asking again changes nothing. */
+		if (unlikely(rc != 0 && rc != -EAGAIN && !domain_tables_ours(lane->domain)))
 			return rc;
 		if (moat_lane_poll(lane) != before) {
 			before = lane_done(lane);

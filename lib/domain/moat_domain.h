@@ -25,9 +25,9 @@
 
 #include <rte_rcu_qsbr.h>
 
+#include "moat_attach.h"
 #include "moat_iotlb.h"
 #include "moat_iova.h"
-#include "moat_unit.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -46,15 +46,16 @@ struct moat_domain_conf {
 #define MOAT_LEAF_4K_ONLY MOAT_PAGE_SIZE
 
 #define MOAT_DOMAIN_LANES 128
+#define MOAT_DOMAIN_UNITS 8 /* that a domain can span */
 
 struct moat_domain {
 	char name[32];
-	uint16_t did;
+	uint16_t did; /* on its own unit; see moat_domain_did() */
 	uint8_t width;
-	struct moat_unit *unit;
+	struct moat_unit *unit; /* its own: more may follow, see moat_attach.h */
 	struct moat_pt *pt;
 	struct moat_iova *iova;
-	void *priv;                   /* the unit's, with owns_tables */
+	void *priv;                   /* the unit's, with MOAT_TABLES_UNITS */
 	struct rte_rcu_qsbr *readers; /* quiescence of lanes; see file comment */
 	MOAT_ATOMIC(uint32_t) nr_readers;
 	/* moat_domain.c's own follows in struct domain_impl */
@@ -74,15 +75,6 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
  */
 int moat_domain_destroy(struct moat_domain *domain);
 
-/**
- * Put a requester into the domain / take it out; after detach it reaches nothing.
- * @return 0; -EBUSY: it is in a domain already (or the kernel's); -ENOENT: it is not in this one; -ENOSPC: the
- *   domain has as many as it can; -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it
- *   was; else the unit's own. moat_error_text() has the sentence. Control path, any thread.
- */
-int moat_domain_attach(struct moat_domain *domain, moat_sid_t sid);
-int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
-
 /* ------------------------------------------------------------------------------------ lanes */
 
 /** Number of a flushed batch on its lane: 2, 3, ... It is done when <= lane->done; 0 is none. */
@@ -97,7 +89,7 @@ typedef uint64_t moat_ticket_t;
 /** A batch of unmaps from the first page gathered to the ticket done. What a burst of one run touches
  * is its first two lines. */
 struct moat_batch {
-	int64_t seq;                /* of the queue; 0: nothing to wait for */
+	int64_t seq;                /* on the domain's own unit; 0: nothing to wait for, < 0: submit again */
 	uint64_t token;             /* of domain->readers; 0: no other reader */
 	uint32_t nr_iovas;          /* ranges to give back to the allocator */
 	uint32_t exposed;           /* pages handed on before the ticket ... */
@@ -105,6 +97,7 @@ struct moat_batch {
 	struct moat_pt_freed freed; /* table pages to retire */
 	struct moat_gather gather;
 	struct moat_range iovas[MOAT_GATHER_RUNS];
+	int64_t others[MOAT_DOMAIN_UNITS - 1]; /* as `seq`, of the domain's other units */
 } __rte_cache_aligned;
 
 struct moat_lane_stats {
@@ -153,7 +146,7 @@ int moat_lane_close(struct moat_lane *lane);
 /**
  * Map memory at an IOVA of the caller's choice (one of the allocator's, or of a fixed layout).
  * With caching mode or RWBF this also invalidates, and waits for the unit (never on a unit without).
- * A unit that owns its tables is called, with what is gathered of these pages first.
+ * A unit that keeps the tables is called, with what is gathered of these pages first.
  * @return as moat_pt_map(), or the unit's error; -EAGAIN: what is gathered could not be flushed.
  *   Nothing is mapped then. Data path.
  */
@@ -164,7 +157,7 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
  * Clear the entries and gather the run. Nothing is invalidated before moat_lane_flush(); a batch
  * with no room for another run is flushed first.
  * @return as moat_pt_unmap(); -EAGAIN: queue or lane is full, nothing has changed: poll first;
- *   -EINVAL also where a unit that owns its tables would have to cut a map in two.
+ *   -EINVAL also where a unit that keeps the tables would have to cut a map in two.
  * Data path.
  */
 int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
@@ -189,7 +182,7 @@ int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len);
  * its lines have to come from their processors each time; then up to MOAT_LANE_TOGETHER_CROWDED go as one,
  * and a lone one goes with the poll of that number.
  * @return its ticket; the last ticket when nothing was gathered; 0 when the lane is full (or a unit
- *   that owns its tables refuses): nothing is lost, poll and call again. A full queue is tried again by
+ *   that keeps the tables refuses): nothing is lost, poll and call again. A full queue is tried again by
  *   each poll. Data path.
  */
 moat_ticket_t moat_lane_flush(struct moat_lane *lane);
@@ -239,7 +232,7 @@ struct moat_domain *moat_lane_domain(const struct moat_lane *lane);
 const struct moat_lane_stats *moat_lane_stats(const struct moat_lane *lane);
 
 /** Flush and poll until all is done. @return 0, -ETIMEDOUT (with diagnosis), -EIO; with a unit that
- * owns its tables its own error: what it did not unmap stays gathered, and is never done. */
+ * keeps the tables its own error: what it did not unmap stays gathered, and is never done. */
 int moat_lane_drain(struct moat_lane *lane);
 
 /**

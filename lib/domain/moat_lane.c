@@ -93,25 +93,26 @@ int moat_lane_close(struct moat_lane *lane)
 /* Units that may have cached the absence of an entry, or that must be told of writes. */
 static int settle_map(struct moat_lane *lane, uint64_t iova, uint64_t len)
 {
-	struct moat_domain *domain = lane->domain;
-	struct moat_unit *unit = domain->unit;
+	struct domain_impl *impl = domain_impl(lane->domain);
 	struct moat_gather gather = { 0 };
-	struct moat_qi_desc desc[2];
-	unsigned int n;
+	bool absent = false;
 
-	if (unit->caps.rwbf && unit->ops->flush_write_buffer != NULL) {
-		int rc = unit->ops->flush_write_buffer(unit);
+	/* acquire: pairs with the release in domain_join() */
+	for (uint32_t i = atomic_load_explicit(&impl->nr_units, memory_order_acquire); i-- != 0;) {
+		struct moat_unit *unit = impl->units[i].unit;
+		int rc = 0;
 
+		if (unit->caps.rwbf && unit->ops->flush_write_buffer != NULL)
+			rc = unit->ops->flush_write_buffer(unit);
 		if (rc != 0)
 			return rc;
+		absent |= unit->caps.caching_mode;
 	}
-	if (!unit->caps.caching_mode)
+	if (!absent)
 		return 0;
 	moat_gather_add(&gather, iova, len);
 	gather.tables = true; /* a table page may be new: absent upper entries are cached as well */
-	n = moat_gather_encode(&gather, &unit->caps.qi, domain->did, desc, RTE_DIM(desc));
-	lane->stats.descriptors += n;
-	return domain_invalidate_sync(domain, desc, n);
+	return domain_invalidate_sync(lane->domain, &gather, &lane->stats.descriptors);
 }
 
 /* Told before the entries are there, because from then on the device may use them; so only if they
@@ -149,7 +150,7 @@ static bool is_gathered(struct moat_lane *lane, uint64_t iova, uint64_t len)
 	return false;
 }
 
-/* A unit that owns its tables. What is gathered is still mapped there: a page that comes back before
+/* A unit that keeps the tables. What is gathered is still mapped there: a page that comes back before
  * its batch is flushed (mode deferred) is unmapped first, or its later unmap would take the new
  * mapping away. */
 static int map_call(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
@@ -182,7 +183,6 @@ static int map_entries(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void
 	enum moat_prot prot)
 {
 	struct moat_domain *domain = lane->domain;
-	struct moat_unit *unit = domain->unit;
 	uint64_t bad = iova;
 	char why[256];
 	int rc;
@@ -192,7 +192,8 @@ static int map_entries(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void
 		return rc;
 	lane->stats.pages_mapped += len >> MOAT_PAGE_SHIFT;
 	MOAT_PROBE4(map, domain->did, iova, len, prot);
-	if (likely(!unit->caps.rwbf && !unit->caps.caching_mode))
+	/* relaxed: set before the unit can have remembered anything of this domain */
+	if (likely(!atomic_load_explicit(&domain_impl(domain)->settles, memory_order_relaxed)))
 		return 0;
 	rc = settle_map(lane, iova, len);
 	if (likely(rc == 0) || MOAT_MUTANT(UNSETTLED_STAYS))
@@ -205,7 +206,7 @@ static int map_entries(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void
 static inline int map_range(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
 	uint64_t len, enum moat_prot prot)
 {
-	if (unlikely(lane->domain->unit->caps.owns_tables))
+	if (unlikely(!domain_tables_ours(lane->domain)))
 		return map_call(lane, iova, hpa, va, len, prot);
 	return map_entries(lane, iova, hpa, va, len, prot);
 }
@@ -271,7 +272,7 @@ static inline int lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len
 
 	if (unlikely(batch == NULL))
 		return -EAGAIN;
-	if (unlikely(domain->unit->ops->whole != NULL)) {
+	if (unlikely(domain->unit->caps.cut == MOAT_CUT_MAPS)) {
 		rc = domain->unit->ops->whole(domain->unit, domain->priv, iova, len);
 		if (rc != 0)
 			return rc;
@@ -341,7 +342,7 @@ int lane_undo_map(struct moat_lane *lane, uint64_t iova, uint64_t len)
 		return moat_lane_drain(lane);
 	/* The unit completes nothing. The entries go all the same; the table pages it may still walk
 	 * are never used again. */
-	if (domain->unit->caps.owns_tables)
+	if (!domain_tables_ours(domain))
 		domain->unit->ops->unmap(domain->unit, domain->priv, iova, len);
 	moat_pt_unmap(domain->pt, iova, len, &lost, &bad);
 	return rc;

@@ -81,7 +81,7 @@ static int get_plain_pages(struct moat_memory *m)
 	return 0;
 }
 
-/* The physical address of each 2 MiB. A unit that owns its tables asks nobody: any number does. */
+/* The physical address of each 2 MiB; where the unit keeps the tables and has no hpa(), any number. */
 static int find_hpas(struct moat_memory *m, struct moat_unit *unit)
 {
 	uint64_t n = m->len >> MOAT_2M_SHIFT;

@@ -22,6 +22,7 @@
  */
 
 #include "moat_base.h"
+#include "moat_tag.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -125,7 +126,7 @@ static inline bool moat_gather_empty(const struct moat_gather *g)
 /** Add a run; it melts into the last one when it follows or precedes it. Data path. */
 static inline void moat_gather_add(struct moat_gather *g, uint64_t iova, uint64_t len)
 {
-	struct moat_range *last = &g->run[g->n - 1];
+	struct moat_range *last = &g->run[g->n - (g->n != 0)];
 
 	g->pages += len >> MOAT_PAGE_SHIFT;
 	if (g->n != 0 && last->iova + last->len == iova) {
@@ -161,6 +162,16 @@ void moat_gather_merge(struct moat_gather *g);
  */
 unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
 	uint16_t did, struct moat_qi_desc desc[], unsigned int max);
+
+/**
+ * The descriptors that invalidate a gather in the caches of `n` tags, IOTLBs before device TLBs.
+ *
+ * @param tags `n` of them, at most `max`; each gets one descriptor at least
+ * @param g NULL: all that is cached for the tags
+ * @return the number of descriptors written, at most `max`. Thread-safe, data path.
+ */
+unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const struct moat_gather *g,
+	const struct moat_qi_caps *caps, struct moat_qi_desc desc[], unsigned int max);
 
 /* ------------------------------------------------------------------------------- the queue */
 

@@ -143,7 +143,7 @@ static uint16_t rx_strict(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[]
 static int map_packet(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
 	const struct rte_mbuf *m)
 {
-	bool owns_tables = t->conf.unit->caps.owns_tables;
+	bool whole = t->conf.unit->caps.cut == MOAT_CUT_MAPS;
 	int rc = 0;
 
 	for (unsigned int k = m->nb_segs;; m = m->next) {
@@ -151,8 +151,8 @@ static int map_packet(struct moat_tenant *t, struct tenant_lcore *lc, struct ten
 
 		if (unlikely(!tenant_owns(t, m->buf_addr)))
 			return -EPERM; /* somebody else's memory: no device of this domain reaches it */
-		/* A unit that owns its tables takes back only what was mapped by one call. */
-		if (unlikely(owns_tables) || !tenant_run_grow(run, m->buf_addr, len)) {
+		/* Each buffer is a map of its own where an unmap takes back only whole ones. */
+		if (unlikely(whole) || !tenant_run_grow(run, m->buf_addr, len)) {
 			rc = tenant_run_map(t, lc, run, tenant_tx_prot(t));
 			*run = (struct tenant_run){ m->buf_addr, len };
 		}

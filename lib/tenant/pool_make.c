@@ -183,8 +183,8 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 	pool->va = t->va + t->used;
 	pool->iova = t->iova + t->used;
 	pool->stride = (uint32_t)stride;
-	/* A unit that owns its tables takes back only what was mapped by one call: a buffer a call. */
-	pool->run_max = t->conf.unit->caps.owns_tables
+	/* A buffer a call where an unmap takes back only what was mapped by one call. */
+	pool->run_max = t->conf.unit->caps.cut == MOAT_CUT_MAPS
 		? 1
 		: (uint32_t)RTE_MAX(TENANT_RUN_MAX / stride, UINT64_C(1));
 	pool->n = n;

@@ -39,7 +39,8 @@ static void widths_and_reserved_regions_are_the_containers(void **state)
 
 	must(fake_unit(&unit));
 	assert_int_equal(unit->caps.mgaw, 39);
-	assert_true(unit->caps.owns_tables);
+	assert_int_equal(unit->caps.tables, MOAT_TABLES_UNITS);
+	assert_int_equal(unit->caps.cut, MOAT_CUT_MAPS);
 	assert_int_equal(unit->caps.nr_reserved, 1);
 	assert_int_equal(unit->caps.reserved[0].iova, 0xfee00000);
 	assert_int_equal(unit->caps.reserved[0].len, 0x100000);

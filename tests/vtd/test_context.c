@@ -42,6 +42,8 @@ static struct bench *bench_new(void)
 static void bench_up(struct bench *b)
 {
 	assert_int_equal(moat_vtd_create(&b->conf, &b->unit), 0);
+	for (unsigned int i = 0; i < 2; i++)
+		b->domain[i].unit = b->unit;
 	b->f.nr_descs = 0;
 	b->f.nr_events = 0;
 }

@@ -6,12 +6,13 @@
 
 /**
  * @file
- * A unit, as a domain sees it: what it can do, its invalidation queue, and a table of operations.
+ * A unit, as a domain sees it: what it can do, and a table of operations.
  *
- * Two kinds differ in who owns the tables. A VT-d unit of our own (drivers/vtd on hardware or on
- * drivers/softvtd) reads tables that lib/pt writes, and `qi` is its queue; a unit that the kernel
- * owns (drivers/vfio) takes map and unmap calls and has no queue we see. Either way a domain keeps
- * its lib/pt table, because the shadow IOTLB is an index over it.
+ * Units differ in who keeps the tables (`caps.tables`). A VT-d unit of our own (drivers/vtd on
+ * hardware or on drivers/softvtd) reads tables that lib/pt writes, and takes invalidations: a gather
+ * of unmapped runs, for the cache tags of a domain, becomes a sequence number that is done later. A
+ * unit of the kernel's (drivers/vfio) takes map and unmap calls. Either way a domain keeps its
+ * lib/pt table, because the shadow IOTLB is an index over it.
  *
  * A driver embeds `struct moat_unit` first in its own structure.
  */
@@ -26,6 +27,18 @@ extern "C" {
 struct moat_unit;
 struct moat_domain;
 
+/** Who keeps the tables that devices' requests are translated by. */
+enum moat_tables {
+	MOAT_TABLES_OURS = 0, /* lib/pt writes them, the unit walks them and is told to invalidate */
+	MOAT_TABLES_UNITS,    /* the unit: mapping and unmapping are calls */
+};
+
+/** What an unmap may take out of what was mapped. */
+enum moat_cut {
+	MOAT_CUT_LEAVES = 0, /* any whole leaves */
+	MOAT_CUT_MAPS,       /* only what one or more calls of map() have mapped, whole */
+};
+
 struct moat_unit_caps {
 	uint8_t sagaw; /* bit l-2 set: l-level tables (CAP.SAGAW: bit 1 = 3, bit 2 = 4, bit 3 = 5) */
 	uint8_t mgaw;  /* bits of IOVA (CAP.MGAW + 1) */
@@ -35,9 +48,10 @@ struct moat_unit_caps {
 	bool coherent;     /* ECAP.C: page walks are snooped */
 	bool caching_mode; /* CAP.CM: absent entries may be cached, so mapping invalidates too */
 	bool rwbf;         /* CAP.RWBF: flush the write buffer before an update counts */
-	bool owns_tables;  /* map and unmap are calls (vfio) */
 	bool snoop_control; /* ECAP.SC: leaves have SNP, which makes no-snoop requests snoop */
 	bool no_zlr; /* CAP.ZLR is clear: a zero-length read needs R, so what is writable gets it */
+	enum moat_tables tables;
+	enum moat_cut cut;
 	/** IOVAs that no domain may use (the MSI window, firmware's regions), ascending; the unit's,
 	 * whole pages. */
 	const struct moat_range *reserved;
@@ -51,6 +65,13 @@ struct moat_fault {
 	uint8_t reason;          /* the specification's fault reason code */
 	const char *reason_text; /* in words; static */
 	bool write;
+	uint32_t pasid; /* of the request; MOAT_PASID_NONE */
+};
+
+/** What a submission of invalidations tells the submitter. */
+struct moat_inval_report {
+	unsigned int commands; /* given to the unit, what follows completion not counted */
+	bool contended; /* other threads had submitted since this thread's last submission */
 };
 
 /**
@@ -74,13 +95,13 @@ struct moat_unit_ops {
 	 * a deadline; -EBUSY: in another domain, -ENODEV: not behind this unit, -EPERM: RMRR, ... */
 	int (*attach)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
 	int (*detach)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
-	/** owns_tables: what the kernel keeps for a domain (a container). `priv` is the domain's. */
+	/** MOAT_TABLES_UNITS: what the unit keeps for a domain (a container). `priv` is the domain's. */
 	int (*open)(struct moat_unit *unit, struct moat_domain *domain, void **priv);
 	void (*close)(struct moat_unit *unit, void *priv);
 	int (*map)(struct moat_unit *unit, void *priv, uint64_t iova, void *va, uint64_t len,
 		enum moat_prot prot);
-	/** owns_tables: can unmap() take [iova, iova + len)? -EINVAL: that would cut a map in two,
-	 * which only goes as a whole. Asked before anything changes. NULL: it can take any. Data path. */
+	/** MOAT_CUT_MAPS: can unmap() take [iova, iova + len)? -EINVAL: that would cut a map in two,
+	 * which only goes as a whole. Asked before anything changes. Data path. */
 	int (*whole)(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
 	/** On return nothing reaches the range. Exact: a partial unmap is -EIO. -EAGAIN: nothing has
 	 * happened, try again. */
@@ -98,7 +119,54 @@ struct moat_unit_ops {
 	unsigned int (*faults)(struct moat_unit *unit, struct moat_fault faults[], unsigned int n);
 	/** Take-down: every domain is gone. Frees the unit. */
 	void (*destroy)(struct moat_unit *unit);
+
+	/** Put one PASID of a requester into a domain, or take it out; as attach and detach. NULL: the
+	 * unit translates by source-id only. */
+	int (*attach_pasid)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
+		uint32_t pasid);
+	int (*detach_pasid)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
+		uint32_t pasid);
+	/** Does the device cache translations itself? Asked before attach. NULL: none does. */
+	void (*device_tlb)(struct moat_unit *unit, moat_sid_t sid, struct moat_device_tlb *tlb);
+
+	/**
+	 * MOAT_TABLES_OURS: invalidate what a gather covers in the caches of the tags.
+	 *
+	 * A full barrier: entries cleared before the call are cleared for the unit, and loads after it
+	 * are not satisfied before. NULL in a unit with `qi`: as MOAT_UNIT_QI_OPS.
+	 *
+	 * @param tags `n` of them, all of this unit
+	 * @param gather NULL: all that is cached for the tags
+	 * @param report set unless the unit is dead
+	 * @return a sequence number (> 0) for inval_done(); -EAGAIN: no room now, nothing submitted;
+	 *   -EIO: the unit is dead. Thread-safe, data path; never waits for another thread.
+	 */
+	int64_t (*inval_submit)(struct moat_unit *unit, const moat_tag_t tags[], unsigned int n,
+		const struct moat_gather *gather, struct moat_inval_report *report);
+	/**
+	 * Has the unit completed the submission `seq`? If not, the unit is polled once.
+	 * @return 1: it has, and the calling thread sees what the unit did before; 0: not yet; -EIO: it
+	 *   has refused it, what it covers may still be cached: submit again, wider. Thread-safe, data path.
+	 */
+	int (*inval_done)(struct moat_unit *unit, int64_t seq);
+	/**
+	 * Poll until done, refused or not.
+	 * @param turn called between two polls
+	 * @return 0; -ETIMEDOUT with a diagnosis in moat_error_text(); -EIO: the unit is dead.
+	 *   Thread-safe, control path.
+	 */
+	int (*inval_wait)(struct moat_unit *unit, int64_t seq, uint64_t timeout_us,
+		void (*turn)(void));
 };
+
+/** The three operations above, for a unit whose `qi` is a queue of lib/qi's. */
+int64_t moat_unit_qi_submit(struct moat_unit *unit, const moat_tag_t tags[], unsigned int n,
+	const struct moat_gather *gather, struct moat_inval_report *report);
+int moat_unit_qi_done(struct moat_unit *unit, int64_t seq);
+int moat_unit_qi_wait(struct moat_unit *unit, int64_t seq, uint64_t timeout_us, void (*turn)(void));
+#define MOAT_UNIT_QI_OPS                                                                \
+	.inval_submit = moat_unit_qi_submit, .inval_done = moat_unit_qi_done,           \
+	.inval_wait = moat_unit_qi_wait
 
 #define MOAT_UNIT_DIDS 65536
 
@@ -108,7 +176,7 @@ struct moat_unit {
 	const char *kind; /* "soft", "vtd", "vfio" */
 	struct moat_unit_caps caps;
 	struct moat_pt_pool *pool; /* table pages that the unit can address */
-	struct moat_qi *qi;        /* NULL with owns_tables */
+	struct moat_qi *qi;        /* its queue, where it has one; NULL with MOAT_TABLES_UNITS */
 	struct moat_witness *witness;
 	/** Domain-ids in use; lib/domain's, under its lock. Bit 0 (reserved when CAP.CM) is never
 	 * handed out; a driver sets those it keeps for itself before the unit is shown to anybody. */

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * Attachments, the units that a domain spans, and its cache tags: see moat_attach.h.
+ *
+ * Lanes read units and tags without a lock, while attach and detach change them under it:
+ *  - A unit's slot is written before `nr_units` counts it, and stays as it is until the domain ends.
+ *  - A tag is one word. A slot of `tags` holds a tag or 0; a lane that loads an old value invalidates
+ *    too much, or too little of a device that is not attached yet; the latter is excluded as follows.
+ *
+ * A device may cache an entry only after its attach, and a lane that has cleared the entry must then
+ * invalidate the device's tag, too. T1: the tag is stored, `tag_version` counted up, and only then is
+ * the unit told of the device. T2: the lane clears its entries, submits (a full barrier), and loads
+ * `tag_version` again. Either T2 sees that the version is another than before it read the tags, and
+ * submits again; or its load comes before the version's change, and so the entries were cleared
+ * before the unit knew the device.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "domain_impl.h"
+
+/* ---------------------------------------------------------------------------- domain-ids */
+
+/* One lock for all units' domain-ids: taken twice in a domain's life. */
+static pthread_mutex_t did_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Domain-id 0 stays unused: with CAP.CM the unit tags absent entries with it. */
+static int did_alloc(struct moat_unit *unit, uint16_t *did)
+{
+	uint32_t nd = unit->caps.nd;
+
+	pthread_mutex_lock(&did_lock);
+	for (uint32_t i = 1; i < nd; i++) {
+		if (unit->dids[i / 64] == UINT64_MAX) {
+			i |= 63;
+			continue;
+		}
+		if (unit->dids[i / 64] & (UINT64_C(1) << (i % 64)))
+			continue;
+		unit->dids[i / 64] |= UINT64_C(1) << (i % 64);
+		pthread_mutex_unlock(&did_lock);
+		*did = (uint16_t)i;
+		return 0;
+	}
+	pthread_mutex_unlock(&did_lock);
+	return moat_error(-ENOSPC,
+		"unit %s has no domain-id left (CAP.ND allows %" PRIu32 "); "
+		"use fewer tenants on this unit",
+		unit->name, nd);
+}
+
+static void did_free(struct moat_unit *unit, uint16_t did)
+{
+	pthread_mutex_lock(&did_lock);
+	unit->dids[did / 64] &= ~(UINT64_C(1) << (did % 64));
+	pthread_mutex_unlock(&did_lock);
+}
+
+/* --------------------------------------------------------------------------------- tags */
+
+/* `lock` is held. @return 0; -ENOSPC */
+static int tag_add(struct domain_impl *impl, moat_tag_t tag)
+{
+	uint32_t n = atomic_load_explicit(&impl->nr_tags, memory_order_relaxed), at = n;
+
+	for (uint32_t i = 0; i < n; i++) {
+		moat_tag_t old = atomic_load_explicit(&impl->tags[i], memory_order_relaxed);
+
+		if (old == tag)
+			return 0;
+		if (old == 0 && at == n)
+			at = i;
+	}
+	if (at == DOMAIN_TAGS)
+		return moat_error(-ENOSPC, "domain '%s' has %u device TLBs, no more fit",
+			impl->pub.name, DOMAIN_TAGS - DOMAIN_UNITS);
+	/* T1, see above. release: a lane that sees the new `nr_tags` sees the tag. */
+	atomic_store_explicit(&impl->tags[at], tag, memory_order_relaxed);
+	if (at == n)
+		atomic_store_explicit(&impl->nr_tags, n + 1, memory_order_release);
+	atomic_fetch_add(&impl->tag_version, 1);
+	return 0;
+}
+
+/* `lock` is held; the unit has forgotten the device. A lane that still sees the tag does too much. */
+static void tag_remove(struct domain_impl *impl, moat_tag_t tag)
+{
+	uint32_t n = atomic_load_explicit(&impl->nr_tags, memory_order_relaxed);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (atomic_load_explicit(&impl->tags[i], memory_order_relaxed) == tag)
+			atomic_store_explicit(&impl->tags[i], 0, memory_order_relaxed);
+	/* relaxed: a lane that sees less of the array misses only empty slots */
+	while (n > 1 && atomic_load_explicit(&impl->tags[n - 1], memory_order_relaxed) == 0)
+		n--;
+	atomic_store_explicit(&impl->nr_tags, n, memory_order_relaxed);
+}
+
+/* -------------------------------------------------------------------------------- units */
+
+static struct domain_unit *find_unit(struct domain_impl *impl, const struct moat_unit *unit)
+{
+	/* acquire: pairs with the release in domain_join(), the slot is whole */
+	uint32_t n = atomic_load_explicit(&impl->nr_units, memory_order_acquire);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (impl->units[i].unit == unit)
+			return &impl->units[i];
+	return NULL;
+}
+
+uint16_t moat_domain_did(const struct moat_domain *domain, const struct moat_unit *unit)
+{
+	const struct domain_unit *u;
+
+	if (likely(unit == domain->unit))
+		return domain->did;
+	u = find_unit(domain_impl(domain), unit);
+	return u != NULL ? u->did : 0;
+}
+
+/* Why the unit cannot walk the domain's tables; NULL: it can. */
+static const char *cannot_walk(const struct moat_domain *domain, const struct moat_unit *unit)
+{
+	const struct moat_unit_caps *own = &domain->unit->caps, *caps = &unit->caps;
+
+	if (own->tables != MOAT_TABLES_OURS || caps->tables != MOAT_TABLES_OURS)
+		return "both must walk tables of ours";
+	if (!(caps->sagaw & (1u << (domain->pt->levels - 2))))
+		return "it walks tables of other levels (CAP.SAGAW)";
+	if (caps->mgaw < domain->width)
+		return "its addresses are narrower (CAP.MGAW)";
+	if (domain_impl(domain)->leaf_sizes & ~caps->leaf_sizes)
+		return "it has fewer sizes of leaves (CAP.SLLPS); create the domain without them";
+	if (own->snoop_control != caps->snoop_control)
+		return "one of them has snoop control and the other has not (ECAP.SC)";
+	if (!own->no_zlr && caps->no_zlr)
+		return "it has no zero-length reads of what is writable (CAP.ZLR); create the domain on it";
+	if (domain->pt->coherent && !caps->coherent)
+		return "it does not snoop table reads (ECAP.C); create the domain on it";
+	return NULL;
+}
+
+/* Is it reserved already, by a unit that the domain spans? */
+static bool is_reserved(const struct domain_impl *impl, const struct moat_range *r)
+{
+	for (uint32_t u = 0; u < impl->nr_units; u++) {
+		const struct moat_unit_caps *caps = &impl->units[u].unit->caps;
+
+		for (unsigned int i = 0; i < caps->nr_reserved; i++)
+			if (caps->reserved[i].iova <= r->iova &&
+				r->iova + r->len <= caps->reserved[i].iova + caps->reserved[i].len)
+				return true;
+	}
+	return false;
+}
+
+/* What the unit cannot translate is never handed out. */
+static int reserve_iovas(struct moat_domain *domain, const struct moat_unit_caps *caps)
+{
+	const struct domain_impl *impl = domain_impl(domain);
+	uint64_t base = impl->iova_base, limit = UINT64_C(1) << domain->width;
+	int rc = 0;
+
+	for (unsigned int i = 0; i < caps->nr_reserved && rc == 0; i++) {
+		uint64_t first = RTE_MAX(caps->reserved[i].iova, base);
+		uint64_t end = RTE_MIN(caps->reserved[i].iova + caps->reserved[i].len, limit);
+
+		if (first < end && !is_reserved(impl, &caps->reserved[i]))
+			rc = moat_iova_reserve(domain->iova, first, end - first);
+	}
+	return rc;
+}
+
+int domain_join(struct moat_domain *domain, struct moat_unit *unit)
+{
+	struct domain_impl *impl = domain_impl(domain);
+	uint32_t at = atomic_load_explicit(&impl->nr_units, memory_order_relaxed);
+	struct domain_unit *u = &impl->units[at];
+	bool ours = unit->caps.tables == MOAT_TABLES_OURS;
+	int rc;
+
+	if (at == DOMAIN_UNITS)
+		return moat_error(-ENOSPC, "domain '%s' spans %u units, no more fit", domain->name,
+			DOMAIN_UNITS);
+	rc = did_alloc(unit, &u->did);
+	if (rc != 0)
+		return rc;
+	u->unit = unit;
+	u->submit = unit->ops->inval_submit;
+	u->done = unit->ops->inval_done;
+	u->wait = unit->ops->inval_wait;
+	if (u->submit == NULL && unit->qi != NULL)
+		*u = (struct domain_unit){ unit, u->did, moat_unit_qi_submit, moat_unit_qi_done,
+			moat_unit_qi_wait };
+	rc = reserve_iovas(domain, &unit->caps);
+	if (rc == 0 && ours)
+		rc = tag_add(impl, moat_tag_iotlb(at, u->did, MOAT_PASID_NONE));
+	if (rc != 0) {
+		did_free(unit, u->did);
+		return rc;
+	}
+	if (unit->caps.caching_mode || unit->caps.rwbf)
+		/* relaxed: before the unit knows the domain */
+		atomic_store_explicit(&impl->settles, true, memory_order_relaxed);
+	/* release: the slot is whole */
+	atomic_store_explicit(&impl->nr_units, at + 1, memory_order_release);
+	return 0;
+}
+
+void domain_leave_units(struct moat_domain *domain)
+{
+	struct domain_impl *impl = domain_impl(domain);
+
+	for (uint32_t i = 0; i < impl->nr_units; i++)
+		did_free(impl->units[i].unit, impl->units[i].did);
+}
+
+/* --------------------------------------------------------------------------- attachments */
+
+/* `lock` is held. NULL: not in the list. */
+static struct domain_attachment *find_attachment(struct domain_impl *impl,
+	const struct moat_unit *unit, moat_sid_t sid, uint32_t pasid)
+{
+	for (uint32_t i = 0; i < impl->nr_attachments; i++) {
+		const struct moat_attachment *a = &impl->attachments[i].pub;
+
+		if (a->sid == sid && a->unit == unit && a->pasid == pasid)
+			return &impl->attachments[i];
+	}
+	return NULL;
+}
+
+static moat_tag_t attachment_tag(struct domain_impl *impl, const struct moat_attachment *a)
+{
+	unsigned int unit = (unsigned int)(find_unit(impl, a->unit) - impl->units);
+
+	return a->device_tlb.present ? moat_tag_device_tlb(unit, a->sid, a->pasid, &a->device_tlb)
+				     : 0;
+}
+
+/* "source 01:00.0", or with its PASID. */
+static const char *name_of(moat_sid_t sid, uint32_t pasid, char name[40])
+{
+	int n = snprintf(name, 40, "source " MOAT_SID_FMT, MOAT_SID_ARGS(sid));
+
+	if (pasid != MOAT_PASID_NONE)
+		snprintf(name + n, 40 - (size_t)n, ", PASID %" PRIu32, pasid);
+	return name;
+}
+
+/* `lock` is held: the attachment and its tags are there, the unit does not know of it. */
+static int attachment_begin(struct domain_impl *impl, const struct moat_attachment *want)
+{
+	struct moat_attachment *a = &impl->attachments[impl->nr_attachments].pub;
+	const char *why;
+	char name[40];
+	int rc = 0;
+
+	if (find_attachment(impl, want->unit, want->sid, want->pasid) != NULL)
+		return moat_error(-EBUSY, "%s is already in domain '%s'",
+			name_of(want->sid, want->pasid, name), impl->pub.name);
+	if (impl->nr_attachments == DOMAIN_ATTACHMENTS)
+		return moat_error(-ENOSPC, "domain '%s' has %u sources, no more fit",
+			impl->pub.name, DOMAIN_ATTACHMENTS);
+	if (find_unit(impl, want->unit) == NULL) {
+		why = cannot_walk(&impl->pub, want->unit);
+		if (why != NULL)
+			return moat_error(-EOPNOTSUPP, "domain '%s' of unit %s cannot span unit %s: %s",
+				impl->pub.name, impl->pub.unit->name, want->unit->name, why);
+		rc = domain_join(&impl->pub, want->unit);
+		if (rc != 0)
+			return rc;
+	}
+	*a = *want;
+	a->did = find_unit(impl, want->unit)->did;
+	if (a->device_tlb.present)
+		rc = tag_add(impl, attachment_tag(impl, a));
+	if (rc != 0)
+		return rc;
+	impl->attachments[impl->nr_attachments++].state = DOMAIN_ATTACHING;
+	return 0;
+}
+
+/* The unit has been told, without the lock. Meanwhile the list may have been compacted, so the entry
+ * is looked up again; it is there, because its state keeps other threads from taking it out. */
+static void attachment_end(struct domain_impl *impl, const struct moat_unit *unit, moat_sid_t sid,
+	uint32_t pasid, bool stays)
+{
+	struct domain_attachment *a;
+
+	pthread_mutex_lock(&impl->lock);
+	a = find_attachment(impl, unit, sid, pasid);
+	if (stays) {
+		a->state = DOMAIN_ATTACHED;
+	} else {
+		if (a->pub.device_tlb.present)
+			tag_remove(impl, attachment_tag(impl, &a->pub));
+		*a = impl->attachments[--impl->nr_attachments];
+	}
+	pthread_mutex_unlock(&impl->lock);
+}
+
+int moat_domain_attach_at(struct moat_domain *domain, struct moat_unit *unit, moat_sid_t sid,
+	uint32_t pasid)
+{
+	struct domain_impl *impl = domain_impl(domain);
+	struct moat_attachment want = { .unit = unit != NULL ? unit : domain->unit,
+		.sid = sid,
+		.pasid = pasid };
+	const struct moat_unit_ops *ops = want.unit->ops;
+	int rc;
+
+	if (pasid != MOAT_PASID_NONE && (ops->attach_pasid == NULL || pasid >> 20 != 0))
+		return moat_error(pasid >> 20 != 0 ? -EINVAL : -EOPNOTSUPP,
+			pasid >> 20 != 0 ? "PASID 0x%" PRIx32 " is beyond 20 bits (unit %s)"
+					 : "PASID %" PRIu32 ": unit %s translates by source-id only",
+			pasid, want.unit->name);
+	if (ops->device_tlb != NULL)
+		ops->device_tlb(want.unit, sid, &want.device_tlb);
+	pthread_mutex_lock(&impl->lock);
+	rc = attachment_begin(impl, &want);
+	pthread_mutex_unlock(&impl->lock);
+	if (rc != 0)
+		return rc;
+	rc = pasid == MOAT_PASID_NONE ? ops->attach(want.unit, domain, sid)
+				      : ops->attach_pasid(want.unit, domain, sid, pasid);
+	attachment_end(impl, want.unit, sid, pasid, rc == 0);
+	return rc;
+}
+
+int moat_domain_detach_at(struct moat_domain *domain, struct moat_unit *unit, moat_sid_t sid,
+	uint32_t pasid)
+{
+	struct domain_impl *impl = domain_impl(domain);
+	struct moat_unit *from = unit != NULL ? unit : domain->unit;
+	struct domain_attachment *a;
+	char name[40];
+	bool mine;
+	int rc;
+
+	pthread_mutex_lock(&impl->lock);
+	a = find_attachment(impl, from, sid, pasid);
+	mine = a != NULL && a->state == DOMAIN_ATTACHED;
+	if (mine)
+		a->state = DOMAIN_DETACHING;
+	pthread_mutex_unlock(&impl->lock);
+	if (!mine)
+		return moat_error(-ENOENT, "%s is not in domain '%s'", name_of(sid, pasid, name),
+			domain->name);
+	rc = pasid == MOAT_PASID_NONE ? from->ops->detach(from, domain, sid)
+				      : from->ops->detach_pasid(from, domain, sid, pasid);
+	attachment_end(impl, from, sid, pasid, rc != 0);
+	return rc;
+}
+
+int moat_domain_attach(struct moat_domain *domain, moat_sid_t sid)
+{
+	return moat_domain_attach_at(domain, NULL, sid, MOAT_PASID_NONE);
+}
+
+int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid)
+{
+	return moat_domain_detach_at(domain, NULL, sid, MOAT_PASID_NONE);
+}
+
+unsigned int moat_domain_attachments(struct moat_domain *domain, struct moat_attachment at[],
+	unsigned int n)
+{
+	struct domain_impl *impl = domain_impl(domain);
+	unsigned int all = 0;
+
+	pthread_mutex_lock(&impl->lock);
+	for (uint32_t i = 0; i < impl->nr_attachments; i++) {
+		if (impl->attachments[i].state == DOMAIN_ATTACHING)
+			continue;
+		if (all < n)
+			at[all] = impl->attachments[i].pub;
+		all++;
+	}
+	pthread_mutex_unlock(&impl->lock);
+	return all;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_ATTACH_H
+#define MOAT_ATTACH_H
+
+/**
+ * @file
+ * Attachments: who uses a domain, through which unit, and what an unmap must therefore invalidate.
+ *
+ * An attachment is a requester (a source-id, or a source-id and a PASID) on one unit. A domain has a
+ * domain-id of its own on each unit that it has attachments on, and the units walk the same table.
+ * From the attachments follow the cache tags (moat_tag.h), each once: one for each domain-id, one for
+ * each device that caches translations itself. A lane reads the tags when it submits a batch, and a
+ * ticket is done when every tag's invalidation is.
+ *
+ * Attaching and detaching are safe from any thread and hold no lock while the unit works. An
+ * attachment counts from the end of moat_domain_attach() to the end of moat_domain_detach(); its
+ * tags are there before the unit knows it, and until the unit has forgotten it.
+ */
+
+#include "moat_unit.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct moat_attachment {
+	struct moat_unit *unit;
+	moat_sid_t sid;
+	uint16_t did;   /* the domain's domain-id on that unit */
+	uint32_t pasid; /* or MOAT_PASID_NONE */
+	struct moat_device_tlb device_tlb;
+};
+
+/**
+ * Put a requester into the domain; on return it can use what is mapped.
+ *
+ * @return 0;
+ *   -EBUSY: it is in a domain already, or the kernel's;
+ *   -ENOSPC: the domain has as many attachments as it can;
+ *   -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it was;
+ *   or the unit's own error. moat_error_text() has the sentence.
+ * Thread safety: any thread. Control path; waits for the unit.
+ */
+int moat_domain_attach(struct moat_domain *domain, moat_sid_t sid);
+
+/**
+ * Take a requester out of the domain; on return it reaches nothing.
+ *
+ * @return 0;
+ *   -ENOENT: it is not in this domain;
+ *   -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it was;
+ *   or the unit's own error. moat_error_text() has the sentence.
+ * Thread safety: any thread. Control path; waits for the unit.
+ */
+int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
+
+/**
+ * As moat_domain_attach(), for a requester behind any unit, and for one PASID of it.
+ *
+ * The first attachment on another unit than the domain's own makes the domain span it. Both must walk
+ * tables of ours, and the other unit must be able to walk these: their levels and leaves, within its
+ * width, and without line flushes where the domain's own unit needs none.
+ *
+ * @param unit NULL: the domain's own
+ * @param pasid 0 to 2^20 - 1, or MOAT_PASID_NONE
+ * @return as moat_domain_attach(), and
+ *   -EOPNOTSUPP: the unit translates no PASIDs, or cannot walk the domain's tables;
+ *   -ENOSPC: no domain-id is left on the unit, or the domain spans as many units as it can;
+ *   -EBUSY: IOVAs that the unit reserves are in use.
+ * Thread safety: any thread. Control path; waits for the unit.
+ */
+int moat_domain_attach_at(struct moat_domain *domain, struct moat_unit *unit, moat_sid_t sid,
+	uint32_t pasid);
+
+/** As moat_domain_detach(), of what moat_domain_attach_at() has attached. */
+int moat_domain_detach_at(struct moat_domain *domain, struct moat_unit *unit, moat_sid_t sid,
+	uint32_t pasid);
+
+/**
+ * The attachments of the domain.
+ *
+ * @param at receives up to `n` of them
+ * @return how many there are, which may be more than `n`
+ * Thread safety: any thread. Control path.
+ */
+unsigned int moat_domain_attachments(struct moat_domain *domain, struct moat_attachment at[],
+	unsigned int n);
+
+/**
+ * The domain's domain-id on a unit.
+ *
+ * @return 0: it has no attachment there and never had one
+ * Thread safety: any thread. Data path.
+ */
+uint16_t moat_domain_did(const struct moat_domain *domain, const struct moat_unit *unit);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_ATTACH_H */
