@@ -63,7 +63,7 @@ static int make_pages(struct moat_bench_run *run)
 static void map_or_unmap(struct moat_bench_run *run, uint64_t n, bool time_map)
 {
 	struct growth *g = run->ctx;
-	struct moat_pt *pt = g->lane[0]->domain->pt;
+	struct moat_pt *pt = moat_lane_domain(g->lane[0])->pt;
 	struct moat_pt_freed freed = { 0 };
 	uint64_t end = BENCH_UNIT_BASE + (uint64_t)run->arg * MOAT_PAGE_SIZE;
 

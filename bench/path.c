@@ -130,7 +130,7 @@ static void late_burst(struct moat_bench_run *run, uint64_t n)
 	moat_lane_online(lane);
 	moat_bench_start(run);
 	for (uint64_t k = 0; k < n; k++) {
-		while (lane->flushed - moat_lane_poll(lane) >= FLIGHT - 1)
+		while (moat_lane_last_ticket(lane) - moat_lane_poll(lane) >= FLIGHT - 1)
 			rte_pause();
 		map_burst(p, what, lane, k * BURST);
 		unmap_burst(p, what, lane, k * BURST);
@@ -175,7 +175,7 @@ static void locked_burst(struct moat_bench_run *run, uint64_t n)
 {
 	const struct what *what = run->param;
 	struct path *p = run->ctx;
-	struct moat_domain *domain = p->lane[run->thread]->domain;
+	struct moat_domain *domain = moat_lane_domain(p->lane[run->thread]);
 	struct moat_pt_freed freed = { 0 };
 
 	for (uint64_t k = 0; k < n; k++) {

@@ -169,7 +169,7 @@ struct moat_lane *bench_lane_create(struct bench_unit *unit, uint64_t pages)
 
 void bench_lane_destroy(struct moat_lane *lane)
 {
-	struct moat_domain *domain = lane->domain;
+	struct moat_domain *domain = moat_lane_domain(lane);
 
 	if (moat_lane_close(lane) != 0 || moat_domain_destroy(domain) != 0)
 		abort();

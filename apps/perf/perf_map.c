@@ -18,7 +18,6 @@
 
 #include <rte_cycles.h>
 #include <rte_pause.h>
-#include <urcu-qsbr.h>
 
 #include "moat_soft_unit.h"
 #include "perf_work.h"
@@ -63,17 +62,15 @@ static enum moat_prot prot_of(const struct perf_case *c)
 static moat_ticket_t flush(struct perf_work *w, struct map_work *m)
 {
 	struct moat_lane *lane = m->lane;
-	const struct moat_gather *g = &lane->batch[lane->flushed % MOAT_LANE_BATCHES].gather;
 	struct moat_cost_watch *watch = STOPWATCH;
 	moat_ticket_t ticket;
 
 	moat_cost_mark(watch, &w->cost, MOAT_STAGE_UNMAP);
-	if (lane->flushed - lane->done < MOAT_LANE_BATCHES) {
-		for (uint32_t i = 0; i < g->n; i++) {
-			unsigned int size = 63 - __builtin_clzll(g->run[i].len >> MOAT_PAGE_SHIFT);
+	for (unsigned int i = 0; i < moat_lane_runs(lane); i++) {
+		unsigned int size =
+			63 - __builtin_clzll(moat_lane_run(lane, i).len >> MOAT_PAGE_SHIFT);
 
-			w->runs[size < PERF_RUN_SIZES ? size : PERF_RUN_SIZES - 1]++;
-		}
+		w->runs[size < PERF_RUN_SIZES ? size : PERF_RUN_SIZES - 1]++;
 	}
 	moat_cost_start(watch); /* counting runs was nobody's work but ours */
 	m->deadline = 0;
@@ -93,7 +90,7 @@ static int wait_for(struct perf_work *w, struct map_work *m, moat_ticket_t ticke
 		return 0;
 	w->waits++;
 	while (rc == 0 && !moat_lane_done(m->lane, ticket)) {
-		if (ticket > m->lane->flushed)
+		if (ticket > moat_lane_last_ticket(m->lane))
 			flush(w, m);
 		moat_lane_poll(m->lane);
 		rte_pause();
@@ -108,7 +105,7 @@ static int wait_for(struct perf_work *w, struct map_work *m, moat_ticket_t ticke
 static int make_room(struct perf_work *w, struct map_work *m)
 {
 	flush(w, m);
-	return wait_for(w, m, m->lane->done + 1);
+	return wait_for(w, m, moat_lane_last_done(m->lane) + 1);
 }
 
 /* ----------------------------------------------------------------------------- map and unmap */
@@ -116,7 +113,7 @@ static int make_room(struct perf_work *w, struct map_work *m)
 static int map_granule(struct perf_work *w, struct map_work *m, struct perf_slot *slot)
 {
 	if (w->c->layout == PERF_ALLOCATED) {
-		int rc = moat_iova_alloc(m->domain->iova, m->lane->iovas, m->place.granule, 0,
+		int rc = moat_iova_alloc(m->domain->iova, moat_lane_iovas(m->lane), m->place.granule, 0,
 			&slot->iova);
 
 		if (unlikely(rc != 0))
@@ -129,11 +126,10 @@ static int map_granule(struct perf_work *w, struct map_work *m, struct perf_slot
 static int unmap_granule(struct perf_work *w, struct map_work *m, const struct perf_slot *slot)
 {
 	struct moat_lane *lane = m->lane;
-	const struct moat_batch *batch = &lane->batch[lane->flushed % MOAT_LANE_BATCHES];
 	int rc;
 
 	/* The lane would do it by itself; here it is seen by the histogram. */
-	if (unlikely(batch->gather.n == MOAT_GATHER_RUNS || batch->nr_iovas == MOAT_GATHER_RUNS))
+	if (unlikely(moat_lane_run_room(lane) == 0))
 		flush(w, m);
 	do {
 		rc = w->c->layout == PERF_ALLOCATED
@@ -157,14 +153,14 @@ static moat_ticket_t submit(struct perf_work *w, struct map_work *m)
 
 		if (m->deadline == 0)
 			m->deadline = now + rte_get_tsc_hz() / 1000000 * DEFERRED_US;
-		if (lane->batch[lane->flushed % MOAT_LANE_BATCHES].gather.pages >= DEFERRED_PAGES ||
+		if (moat_lane_gathered(lane) >= DEFERRED_PAGES ||
 			now >= m->deadline)
 			ticket = flush(w, m);
 	} else {
 		ticket = flush(w, m);
 	}
 	moat_cost_mark(STOPWATCH, &w->cost, MOAT_STAGE_SUBMIT);
-	return ticket != 0 ? ticket : lane->flushed + 1;
+	return ticket != 0 ? ticket : moat_lane_next_ticket(lane);
 }
 
 /* -------------------------------------------------------------------------------- the device */
@@ -329,13 +325,11 @@ static int loop(struct perf_work *w)
 	struct map_work *m = w->test;
 	int rc, drained;
 
-	m->lane->hands_on_early = w->c->mode == MOAT_DEFERRED;
-	rcu_register_thread();
+	moat_lane_hand_on_early(m->lane, w->c->mode == MOAT_DEFERRED);
 	moat_lane_online(m->lane);
 	rc = turns(w, m);
 	drained = moat_lane_drain(m->lane);
 	moat_lane_offline(m->lane);
-	rcu_unregister_thread();
 	return rc != 0 ? rc : drained;
 }
 
@@ -344,10 +338,10 @@ static void mark(struct perf_work *w, bool begin)
 	struct map_work *m = w->test;
 
 	if (begin) {
-		m->before = m->lane->stats;
+		m->before = *moat_lane_stats(m->lane);
 		return;
 	}
-	w->lane = m->lane->stats;
+	w->lane = *moat_lane_stats(m->lane);
 	perf_lane_difference(&w->lane, &m->before);
 }
 

@@ -22,7 +22,7 @@
 #include <urcu-qsbr.h>
 #include <urcu/static/urcu-qsbr.h>
 
-#include "domain_impl.h"
+#include "lane_impl.h"
 #include "moat_mutant.h"
 
 /* Lanes reported in one call of moat_lanes_quiescent(): with more of them online, the unit is polled
@@ -30,7 +30,8 @@
 #define LANES_A_TURN 64
 
 static pthread_mutex_t threads = PTHREAD_MUTEX_INITIALIZER;
-__thread struct lane_thread lane_thread = { .lock = PTHREAD_MUTEX_INITIALIZER };
+__thread struct lane_thread lane_thread
+	__attribute__((tls_model("initial-exec"))) = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static pthread_once_t end_once = PTHREAD_ONCE_INIT;
 static pthread_key_t end_key;
@@ -64,7 +65,7 @@ static void rcu_leave(struct lane_thread *thread)
 /* --------------------------------------------------------------------------------- the ring */
 
 /* `threads` and the thread's lock are held. */
-static void ring_add(struct lane_thread *thread, struct moat_lane *lane)
+static void ring_add(struct lane_thread *thread, struct lane *lane)
 {
 	if (thread->turn == NULL) {
 		lane->next = lane->prev = thread->turn = lane;
@@ -78,7 +79,7 @@ static void ring_add(struct lane_thread *thread, struct moat_lane *lane)
 	thread->online++;
 }
 
-static void ring_remove(struct lane_thread *thread, struct moat_lane *lane)
+static void ring_remove(struct lane_thread *thread, struct lane *lane)
 {
 	lane->prev->next = lane->next;
 	lane->next->prev = lane->prev;
@@ -89,21 +90,21 @@ static void ring_remove(struct lane_thread *thread, struct moat_lane *lane)
 }
 
 /* From here on other lanes' tickets wait for this one. */
-static void reader_enter(struct moat_lane *lane)
+static void reader_enter(struct lane *lane)
 {
 	lane->online = true;
-	lane->iotlb.offline = false;
+	lane->pub.iotlb.offline = false;
 	rte_rcu_qsbr_thread_online(lane->domain->readers, lane->reader);
-	/* Sequentially consistent, with the load in start_readers(): either that flush sees this
+	/* Sequentially consistent, with the load in readers_start(): either that flush sees this
 	 * reader and asks for its quiescence, or this reader's translations come after the flush's
 	 * cleared entries. */
 	atomic_fetch_add(&lane->domain->nr_readers, 1);
 }
 
-static void reader_leave(struct moat_lane *lane)
+static void reader_leave(struct lane *lane)
 {
 	lane->online = false;
-	lane->iotlb.offline = true;
+	lane->pub.iotlb.offline = true;
 	atomic_fetch_sub(&lane->domain->nr_readers, 1);
 	rte_rcu_qsbr_thread_offline(lane->domain->readers, lane->reader);
 }
@@ -117,7 +118,7 @@ static void thread_end(void *arg)
 	pthread_mutex_lock(&threads);
 	pthread_mutex_lock(&thread->lock);
 	while (thread->turn != NULL) {
-		struct moat_lane *lane = thread->turn;
+		struct lane *lane = thread->turn;
 
 		reader_leave(lane);
 		ring_remove(thread, lane);
@@ -128,6 +129,8 @@ static void thread_end(void *arg)
 		thread->registered = false;
 		rcu_unregister_thread();
 	}
+	lane_stock_free(thread);
+	thread->ends = false;
 }
 
 static void end_key_create(void)
@@ -135,14 +138,24 @@ static void end_key_create(void)
 	pthread_key_create(&end_key, thread_end);
 }
 
-void moat_lane_online(struct moat_lane *lane)
+void lane_thread_watch(void)
 {
+	if (likely(lane_thread.ends))
+		return;
+	lane_thread.ends = true;
+	pthread_once(&end_once, end_key_create);
+	pthread_setspecific(end_key, &lane_thread);
+}
+
+void moat_lane_online(struct moat_lane *pub)
+{
+	struct lane *lane = lane_of(pub);
 	struct lane_thread *thread = &lane_thread;
 
 	if (lane->online)
 		return;
-	pthread_once(&end_once, end_key_create);
-	pthread_setspecific(end_key, thread);
+	lane_thread_watch();
+	lane_stock_fill(); /* if not all fit, a later unmap says so */
 	if (thread->online == 0)
 		rcu_enter(thread);
 	pthread_mutex_lock(&threads);
@@ -153,8 +166,9 @@ void moat_lane_online(struct moat_lane *lane)
 	reader_enter(lane);
 }
 
-void moat_lane_offline(struct moat_lane *lane)
+void moat_lane_offline(struct moat_lane *pub)
 {
+	struct lane *lane = lane_of(pub);
 	struct lane_thread *thread;
 
 	if (!lane->online)
@@ -178,7 +192,7 @@ static void ring_report(struct lane_thread *thread)
 {
 	pthread_mutex_lock(&thread->lock);
 	for (uint32_t i = RTE_MIN(thread->online, (uint32_t)LANES_A_TURN); i != 0; i--) {
-		struct moat_lane *lane = thread->turn;
+		struct lane *lane = thread->turn;
 
 		rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
 		thread->turn = lane->next;

@@ -86,20 +86,6 @@ typedef uint64_t moat_ticket_t;
 #define MOAT_LANE_TOGETHER_CROWDED 16
 #define MOAT_LANE_WINDOWS          40 /* classes of exposure, by the power of two of TSC cycles */
 
-/** A batch of unmaps from the first page gathered to the ticket done. What a burst of one run touches
- * is its first two lines. */
-struct moat_batch {
-	int64_t seq;                /* on the domain's own unit; 0: nothing to wait for, < 0: submit again */
-	uint64_t token;             /* of domain->readers; 0: no other reader */
-	uint32_t nr_iovas;          /* ranges to give back to the allocator */
-	uint32_t exposed;           /* pages handed on before the ticket ... */
-	uint64_t exposed_since;     /* ... from this TSC on; mode deferred */
-	struct moat_pt_freed freed; /* table pages to retire */
-	struct moat_gather gather;
-	struct moat_range iovas[MOAT_GATHER_RUNS];
-	int64_t others[MOAT_DOMAIN_UNITS - 1]; /* as `seq`, of the domain's other units */
-} __rte_cache_aligned;
-
 struct moat_lane_stats {
 	uint64_t pages_mapped;
 	uint64_t pages_unmapped;
@@ -115,25 +101,10 @@ struct moat_lane_stats {
 	uint64_t exposed_windows[MOAT_LANE_WINDOWS];
 };
 
+/** A lane; only its address is used. `&lane->iotlb` is its shadow IOTLB; what follows is private. */
 struct moat_lane {
 	struct moat_iotlb iotlb;
-	struct moat_domain *domain;
-	MOAT_ATOMIC(moat_ticket_t) done; /* every ticket up to this one is done */
-	moat_ticket_t sent;    /* every ticket up to this one has been submitted */
-	moat_ticket_t flushed; /* last ticket given out; batch[flushed % N] is the one gathering */
-	int64_t through;       /* the unit was last found through up to here */
-	bool crowded;          /* others had submitted before its last submission ... */
-	uint32_t kept_polls; /* ... since when so many polls found tickets that wait for company */
-	struct moat_iova_cache *iovas;
-	struct moat_lane_stats stats;
-	unsigned int reader; /* thread id in domain->readers */
-	struct lane_thread *thread;     /* that has it online ... */
-	struct moat_lane *next, *prev;  /* ... in a ring with its others */
-	bool online;         /* a reader: other lanes' tickets wait for its polls */
-	bool hands_on_early; /* what is unmapped now is handed on at once, before its ticket (mode
-				* deferred); only the witness needs to know */
-	struct moat_batch batch[MOAT_LANE_BATCHES];
-} __rte_cache_aligned;
+};
 
 /**
  * A lane opens offline: it may map, unmap, flush and poll, but not translate.
@@ -198,14 +169,7 @@ moat_ticket_t moat_lane_poll(struct moat_lane *lane);
 
 /** `pages` of what is gathered were handed on at TSC `since`, before their ticket: mode deferred's
  * window, which ends when the ticket is done and is counted in the lane's stats. Data path. */
-static inline void moat_lane_expose(struct moat_lane *lane, uint32_t pages, uint64_t since)
-{
-	struct moat_batch *batch = &lane->batch[lane->flushed % MOAT_LANE_BATCHES];
-
-	batch->exposed += pages;
-	if (batch->exposed_since == 0)
-		batch->exposed_since = since;
-}
+void moat_lane_expose(struct moat_lane *lane, uint32_t pages, uint64_t since);
 
 /**
  * Is the ticket of this lane done? Then no device and no lcore reaches what it covers, as far as the
@@ -220,11 +184,17 @@ uint32_t moat_lane_gathered(const struct moat_lane *lane);
 moat_ticket_t moat_lane_next_ticket(const struct moat_lane *lane);
 /** The last ticket given out. */
 moat_ticket_t moat_lane_last_ticket(const struct moat_lane *lane);
+/** The last ticket that is done; every one before it is, too. Any thread, as moat_lane_done(). */
+moat_ticket_t moat_lane_last_done(const struct moat_lane *lane);
 /** Tickets that can be given out before one must be done, 0 to MOAT_LANE_BATCHES. */
 unsigned int moat_lane_room(const struct moat_lane *lane);
 /** Runs gathered since the last flush, and the i-th of them. */
 unsigned int moat_lane_runs(const struct moat_lane *lane);
 struct moat_range moat_lane_run(const struct moat_lane *lane, unsigned int i);
+/** From now on, what is unmapped is handed on at once, as by moat_lane_unmap_early(); or not. */
+void moat_lane_hand_on_early(struct moat_lane *lane, bool early);
+/** Runs that moat_lane_unmap_free() can still gather before the batch is flushed. */
+unsigned int moat_lane_run_room(const struct moat_lane *lane);
 /** The lane's stock of IOVAs, for moat_iova_alloc() and moat_iova_free(). */
 struct moat_iova_cache *moat_lane_iovas(struct moat_lane *lane);
 struct moat_domain *moat_lane_domain(const struct moat_lane *lane);

@@ -8,11 +8,11 @@
 
 #include <rte_string_fns.h>
 
-#include "domain_impl.h"
+#include "lane_impl.h"
 #include "moat_mutant.h"
 #include "moat_probe.h"
 
-/* A lane opens, maps and unmaps, and closes; lane_batches.c has what becomes of the unmaps. */
+/* A lane opens, maps and unmaps, and closes; lane_submit.c and lane_complete.c have what becomes of the unmaps. */
 
 /* ------------------------------------------------------------------------- opening, closing */
 
@@ -44,10 +44,11 @@ static void reader_free(struct domain_impl *impl, unsigned int id)
 struct moat_lane *moat_lane_open(struct moat_domain *domain)
 {
 	struct domain_impl *impl = domain_impl(domain);
-	struct moat_lane *lane = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*lane));
+	struct lane *lane = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*lane));
 
-	if (lane == NULL) {
+	if (lane == NULL || lane_stock_fill() != 0) {
 		moat_error(-ENOMEM, "no memory for a lane of domain '%s'", domain->name);
+		free(lane);
 		return NULL;
 	}
 	memset(lane, 0, sizeof(*lane));
@@ -55,8 +56,8 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain)
 	atomic_init(&lane->done, 1); /* so that 0 is never a ticket */
 	lane->sent = 1;
 	lane->flushed = 1;
-	moat_iotlb_init(&lane->iotlb, domain->pt);
-	lane->iotlb.offline = true;
+	moat_iotlb_init(&lane->pub.iotlb, domain->pt);
+	lane->pub.iotlb.offline = true;
 	if (reader_alloc(impl, &lane->reader) != 0) {
 		moat_error(-ENOSPC, "domain '%s' has %u lanes, no more fit; use fewer lcores",
 			domain->name, MOAT_DOMAIN_LANES);
@@ -70,20 +71,22 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain)
 		return NULL;
 	}
 	rte_rcu_qsbr_thread_register(domain->readers, lane->reader);
-	return lane;
+	return &lane->pub;
 }
 
-int moat_lane_close(struct moat_lane *lane)
+int moat_lane_close(struct moat_lane *pub)
 {
+	struct lane *lane = lane_of(pub);
 	struct moat_domain *domain = lane->domain;
-	int rc = moat_lane_drain(lane);
+	int rc = moat_lane_drain(pub);
 
 	if (rc != 0)
 		return rc;
-	moat_lane_offline(lane);
+	moat_lane_offline(pub);
 	rte_rcu_qsbr_thread_unregister(domain->readers, lane->reader);
 	moat_iova_cache_destroy(lane->iovas);
 	reader_free(domain_impl(domain), lane->reader);
+	free(lane->gathering); /* empty, or it would have been flushed */
 	free(lane);
 	return 0;
 }
@@ -91,7 +94,7 @@ int moat_lane_close(struct moat_lane *lane)
 /* --------------------------------------------------------------------------- map and unmap */
 
 /* Units that may have cached the absence of an entry, or that must be told of writes. */
-static int settle_map(struct moat_lane *lane, uint64_t iova, uint64_t len)
+static int settle_map(struct lane *lane, uint64_t iova, uint64_t len)
 {
 	struct domain_impl *impl = domain_impl(lane->domain);
 	struct moat_gather gather = { 0 };
@@ -117,7 +120,7 @@ static int settle_map(struct moat_lane *lane, uint64_t iova, uint64_t len)
 
 /* Told before the entries are there, because from then on the device may use them; so only if they
  * will be. @return whether it was told */
-static bool tell_mapped(struct moat_lane *lane, uint64_t iova, uint64_t len, enum moat_prot prot)
+static bool tell_mapped(struct lane *lane, uint64_t iova, uint64_t len, enum moat_prot prot)
 {
 	struct moat_domain *domain = lane->domain;
 	struct moat_pt_leaf leaf;
@@ -130,7 +133,7 @@ static bool tell_mapped(struct moat_lane *lane, uint64_t iova, uint64_t len, enu
 }
 
 /* The map that was announced has failed, and no entry was ever there. */
-static void tell_not_mapped(struct moat_lane *lane, uint64_t iova, uint64_t len)
+static void tell_not_mapped(struct lane *lane, uint64_t iova, uint64_t len)
 {
 	struct moat_witness *witness = lane->domain->unit->witness;
 	uint64_t cause = lane_cause(lane, lane->flushed + 1);
@@ -140,11 +143,11 @@ static void tell_not_mapped(struct moat_lane *lane, uint64_t iova, uint64_t len)
 }
 
 /* Does the range touch what this lane has gathered and not unmapped yet? */
-static bool is_gathered(struct moat_lane *lane, uint64_t iova, uint64_t len)
+static bool is_gathered(struct lane *lane, uint64_t iova, uint64_t len)
 {
-	const struct moat_gather *g = &lane_gathering(lane)->gather;
+	const struct moat_gather *g = lane->gathering != NULL ? &lane->gathering->gather : NULL;
 
-	for (uint32_t i = 0; i < g->n; i++)
+	for (uint32_t i = 0; g != NULL && i < g->n; i++)
 		if (iova < g->run[i].iova + g->run[i].len && g->run[i].iova < iova + len)
 			return true;
 	return false;
@@ -153,7 +156,7 @@ static bool is_gathered(struct moat_lane *lane, uint64_t iova, uint64_t len)
 /* A unit that keeps the tables. What is gathered is still mapped there: a page that comes back before
  * its batch is flushed (mode deferred) is unmapped first, or its later unmap would take the new
  * mapping away. */
-static int map_call(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+static int map_call(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
 	struct moat_domain *domain = lane->domain;
@@ -162,7 +165,7 @@ static int map_call(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *v
 	int rc;
 
 	if (is_gathered(lane, iova, len) && !MOAT_MUTANT(REMAP_GATHERED) &&
-		moat_lane_flush(lane) == 0)
+		moat_lane_flush(&lane->pub) == 0)
 		return -EAGAIN;
 	rc = moat_pt_map(domain->pt, iova, hpa, va, len, prot, &bad);
 	if (rc != 0)
@@ -179,7 +182,7 @@ static int map_call(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *v
 }
 
 /* The entries are the tables': a unit that may know better is told, or they go again. */
-static int map_entries(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+static int map_entries(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
 	struct moat_domain *domain = lane->domain;
@@ -199,11 +202,11 @@ static int map_entries(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void
 	if (likely(rc == 0) || MOAT_MUTANT(UNSETTLED_STAYS))
 		return rc;
 	rte_strscpy(why, moat_error_text(), sizeof(why));
-	lane_undo_map(lane, iova, len);
+	lane_undo_map(&lane->pub, iova, len);
 	return moat_error(rc, "%s", why);
 }
 
-static inline int map_range(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
+static inline int map_range(struct lane *lane, uint64_t iova, uint64_t hpa, void *va,
 	uint64_t len, enum moat_prot prot)
 {
 	if (unlikely(!domain_tables_ours(lane->domain)))
@@ -211,7 +214,7 @@ static inline int map_range(struct moat_lane *lane, uint64_t iova, uint64_t hpa,
 	return map_entries(lane, iova, hpa, va, len, prot);
 }
 
-static __rte_noinline int map_watched(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
+static __rte_noinline int map_watched(struct lane *lane, uint64_t iova, uint64_t hpa, void *va,
 	uint64_t len, enum moat_prot prot)
 {
 	uint64_t mapped = lane->stats.pages_mapped;
@@ -224,9 +227,11 @@ static __rte_noinline int map_watched(struct moat_lane *lane, uint64_t iova, uin
 	return rc;
 }
 
-int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+int moat_lane_map(struct moat_lane *pub, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
+	struct lane *lane = lane_of(pub);
+
 	/* A device may read no bytes of a page that it writes, to flush its writes. */
 	if (unlikely(lane->domain->unit->caps.no_zlr) && (prot & MOAT_W))
 		prot = MOAT_RW;
@@ -235,43 +240,47 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
 	return map_range(lane, iova, hpa, va, len, prot);
 }
 
-/* Where the next run goes: the gathering batch, or the one after it when that one is full. */
-static struct moat_batch *batch_with_room(struct moat_lane *lane)
+/* Where the next run goes: the gathering batch, or a new one when that one is full. @return 0; -EAGAIN:
+ * every batch is in flight, -ENOMEM, or what is gathered could not be flushed */
+static inline int batch_with_room(struct lane *lane, struct batch **batch)
 {
-	for (int tries = 0; tries < 2; tries++) {
-		struct moat_batch *batch = lane_gathering(lane);
+	struct batch *gathering = lane->gathering;
 
-		if (unlikely(lane->flushed - lane_done(lane) >= MOAT_LANE_BATCHES))
-			return NULL;
-		if (likely(batch->gather.n < MOAT_GATHER_RUNS &&
-			    batch->nr_iovas < MOAT_GATHER_RUNS))
-			return batch;
-		if (moat_lane_flush(lane) == 0)
-			return NULL;
+	if (unlikely(gathering != NULL &&
+		    (gathering->gather.n == MOAT_GATHER_RUNS ||
+			    gathering->nr_iovas == MOAT_GATHER_RUNS))) {
+		if (moat_lane_flush(&lane->pub) == 0)
+			return -EAGAIN;
+		gathering = lane->gathering;
 	}
-	return NULL;
+	if (lane_is_full(lane))
+		return -EAGAIN;
+	if (likely(gathering == NULL))
+		gathering = lane->gathering = lane_stock_get();
+	*batch = gathering;
+	return likely(gathering != NULL) ? 0 : -ENOMEM;
 }
 
-static void tell_unmapped(struct moat_lane *lane, uint64_t iova, uint64_t len, bool early)
+static void tell_unmapped(struct lane *lane, uint64_t iova, uint64_t len, bool early)
 {
 	struct moat_witness *witness = lane->domain->unit->witness;
 	uint64_t cause = lane_cause(lane, lane->flushed + 1);
 
 	witness->unmapped(witness, lane->domain->did, iova, len, cause);
-	if (early || lane->hands_on_early)
+	if (early || lane->early)
 		witness->released(witness, lane->domain->did, iova, len, cause);
 }
 
-static inline int lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len, bool free_iova,
+static inline int lane_unmap(struct lane *lane, uint64_t iova, uint64_t len, bool free_iova,
 	bool early)
 {
 	struct moat_domain *domain = lane->domain;
-	struct moat_batch *batch = batch_with_room(lane);
+	struct batch *batch;
 	uint64_t bad = iova;
-	int rc;
+	int rc = batch_with_room(lane, &batch);
 
-	if (unlikely(batch == NULL))
-		return -EAGAIN;
+	if (unlikely(rc != 0))
+		return rc;
 	if (unlikely(domain->unit->caps.cut == MOAT_CUT_MAPS)) {
 		rc = domain->unit->ops->whole(domain->unit, domain->priv, iova, len);
 		if (rc != 0)
@@ -295,19 +304,19 @@ static inline int lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len
 	return 0;
 }
 
-int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len)
+int moat_lane_unmap(struct moat_lane *pub, uint64_t iova, uint64_t len)
 {
-	return lane_unmap(lane, iova, len, false, false);
+	return lane_unmap(lane_of(pub), iova, len, false, false);
 }
 
-int moat_lane_unmap_early(struct moat_lane *lane, uint64_t iova, uint64_t len)
+int moat_lane_unmap_early(struct moat_lane *pub, uint64_t iova, uint64_t len)
 {
-	return lane_unmap(lane, iova, len, false, true);
+	return lane_unmap(lane_of(pub), iova, len, false, true);
 }
 
 /* Only what the allocator handed out, as it did, may go back to it. A large range is looked up under
  * a lock when it goes back anyway; a small one is not on the data path. */
-static inline int lane_check_range(const struct moat_lane *lane, uint64_t iova, uint64_t len)
+static inline int lane_check_range(const struct lane *lane, uint64_t iova, uint64_t len)
 {
 	if (unlikely(len == 0 || ((iova | len) & MOAT_PAGE_MASK) != 0))
 		return moat_error(-EINVAL,
@@ -319,27 +328,27 @@ static inline int lane_check_range(const struct moat_lane *lane, uint64_t iova, 
 	return moat_iova_check(lane->domain->iova, iova, len);
 }
 
-int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len)
+int moat_lane_unmap_free(struct moat_lane *pub, uint64_t iova, uint64_t len)
 {
-	int rc = lane_check_range(lane, iova, len);
+	int rc = lane_check_range(lane_of(pub), iova, len);
 
-	return likely(rc == 0) ? lane_unmap(lane, iova, len, true, false) : rc;
+	return likely(rc == 0) ? lane_unmap(lane_of(pub), iova, len, true, false) : rc;
 }
 
-int lane_undo_map(struct moat_lane *lane, uint64_t iova, uint64_t len)
+int lane_undo_map(struct moat_lane *pub, uint64_t iova, uint64_t len)
 {
-	const struct moat_domain *domain = lane->domain;
+	const struct moat_domain *domain = lane_of(pub)->domain;
 	struct moat_pt_freed lost = { 0 };
 	uint64_t bad = iova;
-	int rc = moat_lane_unmap(lane, iova, len);
+	int rc = moat_lane_unmap(pub, iova, len);
 
 	if (rc == -EAGAIN) { /* every batch is in flight: completions make room */
-		rc = moat_lane_drain(lane);
+		rc = moat_lane_drain(pub);
 		if (rc == 0)
-			rc = moat_lane_unmap(lane, iova, len);
+			rc = moat_lane_unmap(pub, iova, len);
 	}
 	if (rc == 0)
-		return moat_lane_drain(lane);
+		return moat_lane_drain(pub);
 	/* The unit completes nothing. The entries go all the same; the table pages it may still walk
 	 * are never used again. */
 	if (!domain_tables_ours(domain))

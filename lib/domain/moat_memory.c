@@ -12,7 +12,7 @@
 
 #include <rte_string_fns.h>
 
-#include "domain_impl.h"
+#include "lane_impl.h"
 #include "moat_memory.h"
 #include "moat_mutant.h"
 

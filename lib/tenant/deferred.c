@@ -17,19 +17,19 @@
 moat_ticket_t tenant_deferred_flush(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t now)
 {
 	struct moat_lane *lane = lc->lane;
-	const struct moat_gather *gather = &lane->batch[lane->flushed % MOAT_LANE_BATCHES].gather;
+	uint32_t pages = moat_lane_gathered(lane);
 	moat_ticket_t ticket;
 
-	if (moat_gather_empty(gather))
-		return lane->flushed;
-	if (MOAT_MUTANT(DEFERRED_NO_TIMER) && gather->pages < t->conf.deferred_pages)
-		return lane->flushed + 1;
+	if (pages == 0)
+		return moat_lane_last_ticket(lane);
+	if (MOAT_MUTANT(DEFERRED_NO_TIMER) && pages < t->conf.deferred_pages)
+		return moat_lane_next_ticket(lane);
 	if (lc->deadline == 0)
 		lc->deadline = now + t->conf.deferred_us * (rte_get_tsc_hz() / 1000000);
-	if (gather->pages < t->conf.deferred_pages && now < lc->deadline)
-		return lane->flushed + 1;
+	if (pages < t->conf.deferred_pages && now < lc->deadline)
+		return moat_lane_next_ticket(lane);
 	ticket = tenant_flush(lane);
-	if (ticket == lane->flushed)
+	if (ticket == moat_lane_last_ticket(lane))
 		lc->deadline = 0;
 	return ticket;
 }
@@ -60,17 +60,17 @@ uint16_t tenant_rx_deferred(uint16_t port, uint16_t queue, struct rte_mbuf *pkts
 	lc = tenant_lcore(t);
 	n = tenant_receive(t, lc, pkts, n);
 	now = rte_rdtsc();
-	before = lc->lane->flushed;
+	before = moat_lane_last_ticket(lc->lane);
 	pages = count_pages(pkts, n);
 	moat_lane_expose(lc->lane, pages, now);
-	lc->lane->hands_on_early = true;
+	moat_lane_hand_on_early(lc->lane, true);
 	rc = tenant_unmap_burst(t, lc, pkts, n);
-	lc->lane->hands_on_early = false;
+	moat_lane_hand_on_early(lc->lane, false);
 	if (unlikely(rc != 0)) {
 		lc->lost += n;
 		return 0;
 	}
-	if (unlikely(lc->lane->flushed != before)) /* which of them went on into another batch is */
+	if (unlikely(moat_lane_last_ticket(lc->lane) != before)) /* which of them went on into another batch is */
 		moat_lane_expose(lc->lane, pages, now); /* not known: all did */
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
 	tenant_deferred_flush(t, lc, now);

@@ -100,7 +100,7 @@ int moat_tenant_lcore_leave(struct moat_tenant *t)
 	if (rc != 0)
 		snprintf(why, sizeof(why), "%s", moat_error_text());
 	for (unsigned int i = 0; i < t->nr_pools; i++) {
-		moat_pool_release(t->pools[i], lc->lane->done);
+		moat_pool_release(t->pools[i], moat_lane_last_done(lc->lane));
 		moat_pool_leave(t->pools[i]);
 	}
 	lc->entered = false;
@@ -159,7 +159,7 @@ void moat_tenant_poll(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc = tenant_lcore(t);
 	struct moat_lane *lane = lc->lane;
-	moat_ticket_t before = lane->done;
+	moat_ticket_t before = moat_lane_last_done(lane);
 
 	if (t->conf.mode == MOAT_DEFERRED)
 		tenant_deferred_flush(t, lc, rte_rdtsc());
@@ -167,7 +167,7 @@ void moat_tenant_poll(struct moat_tenant *t)
 		tenant_flush(lane); /* what a full queue refused earlier */
 	if (moat_lane_poll(lane) != before)
 		for (unsigned int i = 0; i < t->nr_pools; i++)
-			moat_pool_release(t->pools[i], lane->done);
+			moat_pool_release(t->pools[i], moat_lane_last_done(lane));
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
 }
 

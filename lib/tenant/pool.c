@@ -269,7 +269,7 @@ int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n)
 	lc = pool->tenant->lcores[slot];
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
 	if (pl->stock.ready < n) {
-		release(pool, pl, lc->lane->done);
+		release(pool, pl, moat_lane_last_done(lc->lane));
 		if (unlikely(pl->stock.ready < n && !fetch(pool, pl, n))) {
 			lc->starved += pl->head != pl->tail;
 			moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);

@@ -34,11 +34,11 @@ void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
 		if (lc == NULL)
 			continue;
 		moat_cost_add(&stats->cost, &lc->cost);
-		lane = (const uint64_t *)&lc->lane->stats;
+		lane = (const uint64_t *)moat_lane_stats(lc->lane);
 		for (unsigned int k = 0; k < sizeof(stats->lane) / sizeof(*lane); k++)
 			((uint64_t *)&stats->lane)[k] +=
 				__atomic_load_n(&lane[k], __ATOMIC_RELAXED);
-		longest = RTE_MAX(longest, lc->lane->stats.exposed_max);
+		longest = RTE_MAX(longest, moat_lane_stats(lc->lane)->exposed_max);
 		stats->iotlb_hits += lc->lane->iotlb.hits;
 		stats->iotlb_misses += lc->lane->iotlb.misses;
 		stats->iotlb_faults += lc->lane->iotlb.faults;

@@ -161,12 +161,11 @@ const char *tenant_who_is_in(const struct moat_tenant *t);
  */
 static inline moat_ticket_t tenant_flush(struct moat_lane *lane)
 {
-	const struct moat_gather *gather = &lane->batch[lane->flushed % MOAT_LANE_BATCHES].gather;
 	moat_ticket_t ticket = 0;
 
-	if (likely(lane->flushed - lane->done < MOAT_LANE_BATCHES - 1) || moat_gather_empty(gather))
+	if (likely(moat_lane_room(lane) > 1) || moat_lane_gathered(lane) == 0)
 		ticket = moat_lane_flush(lane);
-	return likely(ticket != 0) ? ticket : lane->flushed + 1;
+	return likely(ticket != 0) ? ticket : moat_lane_next_ticket(lane);
 }
 
 /* memory.c */

@@ -123,7 +123,7 @@ static void do_unmap(struct model *m, struct model_domain *d)
 		struct page *p = &d->page[at + i];
 
 		d->recent[random_below(m, RTE_DIM(d->recent))] = at + i;
-		*p = (struct page){ .ticket = d->lane->flushed + 1,
+		*p = (struct page){ .ticket = moat_lane_next_ticket(d->lane),
 			.old_prot = p->prot,
 			.old_frame = p->frame };
 	}

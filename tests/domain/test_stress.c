@@ -141,7 +141,7 @@ static void map_or_unmap(struct worker *w)
 	}
 	switch (moat_lane_unmap(w->lane, run_iova(w->me, i), r->pages * MOAT_PAGE_SIZE)) {
 	case 0:
-		r->ticket = w->lane->flushed + 1;
+		r->ticket = moat_lane_next_ticket(w->lane);
 		r->was = r->pages;
 		r->pages = 0;
 		w->s->unmaps++;

@@ -183,18 +183,18 @@ static void a_range_that_is_freed_is_not_handed_out_before_its_ticket(void **sta
 		uint64_t first, second;
 
 		assert_int_equal(
-			moat_iova_alloc(f->domain->iova, f->lane->iovas, MOAT_PAGE_SIZE, 0, &first),
+			moat_iova_alloc(f->domain->iova, moat_lane_iovas(f->lane), MOAT_PAGE_SIZE, 0, &first),
 			0);
 		assert_int_equal(moat_lane_map(f->lane, first, (uintptr_t)f->mem, f->mem,
 					 MOAT_PAGE_SIZE, MOAT_RW),
 			0);
 		assert_int_equal(moat_lane_unmap_free(f->lane, first, MOAT_PAGE_SIZE), 0);
-		assert_int_equal(moat_iova_alloc(f->domain->iova, f->lane->iovas, MOAT_PAGE_SIZE, 0,
+		assert_int_equal(moat_iova_alloc(f->domain->iova, moat_lane_iovas(f->lane), MOAT_PAGE_SIZE, 0,
 					 &second),
 			0);
 		assert_true(first != second);
 		assert_int_equal(
-			moat_iova_free(f->domain->iova, f->lane->iovas, second, MOAT_PAGE_SIZE), 0);
+			moat_iova_free(f->domain->iova, moat_lane_iovas(f->lane), second, MOAT_PAGE_SIZE), 0);
 		assert_int_equal(moat_lane_drain(f->lane), 0);
 	}
 }

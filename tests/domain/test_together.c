@@ -17,6 +17,7 @@
 #include <cmocka.h>
 #include <urcu-qsbr.h>
 
+#include "lane_impl.h"
 #include "moat_domain.h"
 #include "must.h"
 #include "qi/sim_unit.h"
@@ -184,7 +185,7 @@ static void some_are_company_enough(void **state)
 	assert_int_equal(waits(f), 2);
 	sim_run(&f->sim);
 	assert_int_equal(f->page_selective, 1 + MOAT_LANE_TOGETHER);
-	assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
+	assert_int_equal(moat_lane_poll(f->lane), moat_lane_last_ticket(f->lane));
 }
 
 static void *submit_one(void *qi)
@@ -202,15 +203,15 @@ static void crowd(struct fixture *f, unsigned int at)
 
 	burst(f, at - 1, 1);
 	sim_run(&f->sim);
-	assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
-	assert_false(f->lane->crowded);
+	assert_int_equal(moat_lane_poll(f->lane), moat_lane_last_ticket(f->lane));
+	assert_false(lane_of(f->lane)->coalesce.contended);
 	assert_int_equal(pthread_create(&thread, NULL, submit_one, f->unit.qi), 0);
 	assert_int_equal(pthread_join(thread, &done), 0);
 	assert_non_null(done);
 	burst(f, at, 1);
 	sim_run(&f->sim);
-	assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
-	assert_true(f->lane->crowded);
+	assert_int_equal(moat_lane_poll(f->lane), moat_lane_last_ticket(f->lane));
+	assert_true(lane_of(f->lane)->coalesce.contended);
 }
 
 static void in_a_crowded_queue_more_go_together(void **state)
@@ -228,8 +229,8 @@ static void in_a_crowded_queue_more_go_together(void **state)
 	sim_run(&f->sim);
 	assert_int_equal(f->page_selective, 2 + 1); /* 512 neighbours, aligned */
 	assert_true(all_covered(f, 0, 32 * MOAT_LANE_TOGETHER_CROWDED));
-	assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
-	assert_false(f->lane->crowded); /* nobody else has been there */
+	assert_int_equal(moat_lane_poll(f->lane), moat_lane_last_ticket(f->lane));
+	assert_false(lane_of(f->lane)->coalesce.contended); /* nobody else has been there */
 }
 
 static void and_a_lone_burst_waits_for_some_polls(void **state)
@@ -242,7 +243,7 @@ static void and_a_lone_burst_waits_for_some_polls(void **state)
 	before = waits(f);
 	burst(f, 0, 1);
 	while (waits(f) == before) {
-		assert_true(moat_lane_poll(f->lane) < f->lane->flushed);
+		assert_true(moat_lane_poll(f->lane) < moat_lane_last_ticket(f->lane));
 		assert_in_range(++polls, 1, MOAT_LANE_TOGETHER_CROWDED);
 	}
 	assert_int_equal(polls, MOAT_LANE_TOGETHER_CROWDED);
@@ -250,7 +251,7 @@ static void and_a_lone_burst_waits_for_some_polls(void **state)
 	moat_lane_send(f->lane); /* but not where its lcore does nothing else */
 	assert_int_equal(waits(f), before + 2);
 	sim_run(&f->sim);
-	assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
+	assert_int_equal(moat_lane_poll(f->lane), moat_lane_last_ticket(f->lane));
 }
 
 static void who_only_waits_has_it_sent(void **state)
@@ -286,7 +287,7 @@ static void many_runs_do_not_become_the_whole_domain(void **state)
 	sim_run(&f->sim);
 	assert_int_equal(f->domain_selective, 0);
 	assert_int_equal(f->page_selective, 1 + 40 * MOAT_LANE_TOGETHER);
-	assert_int_equal(moat_lane_poll(f->lane), f->lane->flushed);
+	assert_int_equal(moat_lane_poll(f->lane), moat_lane_last_ticket(f->lane));
 }
 
 /* A queue that is full takes nothing; what waits is submitted by the poll that finds room. */
@@ -301,7 +302,7 @@ static void a_full_queue_is_tried_again(void **state)
 	ticket = burst(f, 7, 1);
 	assert_true(ticket != 0);
 	assert_true(moat_lane_poll(f->lane) < ticket);
-	assert_true(f->lane->stats.full >= 2);
+	assert_true(moat_lane_stats(f->lane)->full >= 2);
 	sim_run(&f->sim);
 	assert_false(f->covered[7]);
 	assert_true(moat_lane_poll(f->lane) < ticket);
@@ -336,7 +337,7 @@ static void when_a_batch_fails_every_ticket_of_it_has(void **state)
 	assert_true(f->covered[100] && f->covered[200]);
 	sim_run(&f->sim);
 	assert_int_equal(moat_lane_poll(f->lane), third);
-	assert_int_equal(f->lane->stats.retried, 2);
+	assert_int_equal(moat_lane_stats(f->lane)->retried, 2);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -75,8 +75,8 @@ static void visit(const char *variable, unsigned int seed)
 	must_do(moat_domain_detach(domain, sid));
 	must_do(moat_domain_attach(domain, sid));
 	work(lane, seed + 1);
-	lane_descriptors += lane->stats.descriptors;
-	lane_pages += lane->stats.pages_unmapped;
+	lane_descriptors += moat_lane_stats(lane)->descriptors;
+	lane_pages += moat_lane_stats(lane)->pages_unmapped;
 	must_do(moat_lane_close(lane));
 	must_do(moat_domain_destroy(domain));
 }

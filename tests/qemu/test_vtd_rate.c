@@ -79,11 +79,11 @@ static void one_round(unsigned int pages, unsigned int stride, uint64_t *map, ui
 static void measure(struct point *point, unsigned int stride)
 {
 	uint64_t map[ROUNDS], unmap[ROUNDS];
-	uint64_t before = lane->stats.descriptors;
+	uint64_t before = moat_lane_stats(lane)->descriptors;
 
 	for (unsigned int i = 0; i < ROUNDS; i++)
 		one_round(point->pages, stride, &map[i], &unmap[i]);
-	point->descriptors = (double)(lane->stats.descriptors - before) / ROUNDS / point->pages;
+	point->descriptors = (double)(moat_lane_stats(lane)->descriptors - before) / ROUNDS / point->pages;
 	point->map = median(map) / point->pages;
 	point->unmap = median(unmap) / point->pages;
 }

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* A lane's tickets are done: the two conditions, what is reclaimed then, and waiting for it. */
+
+#include <errno.h>
+
+#include <rte_cycles.h>
+#include <urcu-qsbr.h>
+
+#include "lane_impl.h"
+#include "moat_mutant.h"
+#include "moat_probe.h"
+
+static void batch_reset(struct batch *batch)
+{
+	moat_gather_reset(&batch->gather);
+	batch->nr_iovas = 0;
+	batch->exposed = 0;
+	batch->exposed_since = 0;
+	batch->seq = 0;
+	batch->token = 0;
+}
+
+/* The window in which pages handed on early could still be reached ends now. */
+static void account_exposure(struct lane *lane, const struct batch *batch)
+{
+	uint64_t open = rte_rdtsc() - batch->exposed_since;
+	unsigned int log2 = 63 - (unsigned int)__builtin_clzll(open | 1);
+
+	if (MOAT_MUTANT(WINDOW_UNDERSTATED))
+		open /= 16;
+	lane->stats.exposed_pages += batch->exposed;
+	lane->stats.exposed_page_cycles += batch->exposed * open;
+	lane->stats.exposed_max = RTE_MAX(lane->stats.exposed_max, open);
+	lane->stats.exposed_windows[RTE_MIN(log2, MOAT_LANE_WINDOWS - 1u)] += batch->exposed;
+}
+
+/* The ticket is done: hand back what waited for it. */
+static void batch_reclaim(struct lane *lane, struct batch *batch)
+{
+	struct moat_domain *domain = lane->domain;
+	struct moat_witness *witness = domain->unit->witness;
+
+	if (unlikely(witness != NULL)) /* what was handed on early it has released already */
+		for (uint32_t i = 0; i < batch->gather.n; i++)
+			witness->released(witness, domain->did, batch->gather.run[i].iova,
+				batch->gather.run[i].len, lane_cause(lane, lane_done(lane) + 1));
+	for (uint32_t i = 0; i < batch->nr_iovas; i++)
+		moat_iova_free(domain->iova, lane->iovas, batch->iovas[i].iova,
+			batch->iovas[i].len);
+	if (unlikely(batch->exposed != 0))
+		account_exposure(lane, batch);
+	if (batch->freed.n != 0)
+		moat_pt_pool_retire(domain->unit->pool, &batch->freed);
+	batch_reset(batch);
+}
+
+/* The other units of the domain. @return 1: all have completed; 0: not yet; < 0: one has refused */
+static __rte_noinline int others_done(const struct domain_impl *impl, const struct batch *batch)
+{
+	for (unsigned int i = 1; i < DOMAIN_UNITS; i++) {
+		const struct domain_unit *u = &impl->units[i];
+		int64_t seq = batch->others[i - 1];
+		int rc = seq > 0 ? u->done(u->unit, seq) : seq < 0 ? -EAGAIN : 1;
+
+		if (rc != 1)
+			return rc;
+	}
+	return 1;
+}
+
+/* Condition (a). A batch that a unit has refused is submitted again, wider, until it is complete. */
+static bool units_done(struct lane *lane, struct batch *batch)
+{
+	const struct domain_impl *impl = domain_impl(lane->domain);
+	int rc = -EAGAIN;
+
+	if (batch->seq == 0)
+		return true;
+	if (likely(batch->seq > 0)) {
+		/* Of tickets that went in one submission, the first that is done asks. */
+		rc = batch->seq == lane->completed ||
+				MOAT_MUTANT(TICKET_BEFORE_UNIT)
+			? 1
+			: impl->units[0].done(impl->units[0].unit, batch->seq);
+		if (likely(rc == 1)) {
+			lane->completed = batch->seq;
+			/* relaxed: `others` was written by this thread */
+			if (likely(atomic_load_explicit(&impl->nr_units, memory_order_relaxed) ==
+				    1))
+				return true;
+			rc = others_done(impl, batch);
+		}
+		if (rc >= 0)
+			return rc;
+		lane->stats.retried++;
+	}
+	batch_submit_wide(lane, batch);
+	return false;
+}
+
+/* Condition (b). */
+static bool readers_done(struct lane *lane, struct batch *batch)
+{
+	return batch->token == 0 || MOAT_MUTANT(TICKET_BEFORE_READERS) ||
+		rte_rcu_qsbr_check(lane->domain->readers, batch->token, false) == 1;
+}
+
+moat_ticket_t moat_lane_poll(struct moat_lane *pub)
+{
+	struct lane *lane = lane_of(pub);
+	moat_ticket_t done = lane_done(lane);
+
+	if (lane->online) {
+		rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
+		rcu_quiescent_state();
+	}
+	while (done != (MOAT_MUTANT(KEPT_IS_DONE) ? lane->flushed : lane->sent)) {
+		struct batch *batch = lane->oldest;
+
+		if (!units_done(lane, batch) || !readers_done(lane, batch))
+			break;
+		batch_reclaim(lane, batch);
+		lane->oldest = batch->next;
+		lane_stock_put(batch);
+		/* D1: release, pairs with D2 in moat_lane_done(): a thread that finds the ticket done
+		 * also sees what made it so, the unit's status write (acquired in inval_done()) and
+		 * the readers' quiescent states (acquired in rte_rcu_qsbr_check()). What it does to
+		 * the buffer then comes after both. */
+		atomic_store_explicit(&lane->done, ++done, memory_order_release);
+		MOAT_PROBE2(ticket_done, lane->domain->did, done);
+	}
+	if (unlikely(lane->unsent != NULL)) {
+		lane->coalesce.polls++;
+		if (!MOAT_MUTANT(KEPT_FOR_EVER))
+			lane_submit_if_time(lane);
+	}
+	return done;
+}
+
+bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket)
+{
+	/* D2: acquire, pairs with D1 in moat_lane_poll() */
+	return ticket <= atomic_load_explicit(&lane_of(lane)->done, memory_order_acquire);
+}
+
+/* Nothing has been done for a second: say what is missing. */
+static int drain_stuck(const struct lane *lane)
+{
+	const struct batch *batch = lane->oldest;
+	const struct domain_impl *impl = domain_impl(lane->domain);
+
+	for (uint32_t i = 0; batch != NULL && i < impl->nr_units && domain_tables_ours(lane->domain); i++) {
+		const struct domain_unit *u = &impl->units[i];
+		int64_t seq = i == 0 ? batch->seq : batch->others[i - 1];
+		int rc = seq > 0 ? u->wait(u->unit, seq, 1000, moat_lanes_quiescent) : 0;
+
+		if (rc != 0)
+			return rc;
+	}
+	return moat_error(-ETIMEDOUT,
+		"domain '%s': another lcore that uses it has not polled for 1 s; "
+		"each lane must be polled or set offline",
+		lane->domain->name);
+}
+
+/* Is anything gathered or in flight? */
+static inline bool lane_is_busy(const struct lane *lane)
+{
+	return lane_done(lane) != lane->flushed ||
+		(lane->gathering != NULL && !moat_gather_empty(&lane->gathering->gather));
+}
+
+int moat_lane_drain(struct moat_lane *pub)
+{
+	struct lane *lane = lane_of(pub);
+	uint64_t deadline = moat_now_us() + DOMAIN_PATIENCE_US;
+	moat_ticket_t before = lane_done(lane);
+
+	while (lane_is_busy(lane)) {
+		int rc = lane_flush(lane);
+
+		moat_lane_send(pub);
+		/* A unit that keeps the tables has said what is wrong; asking again changes nothing. */
+		if (unlikely(rc != 0 && rc != -EAGAIN && !domain_tables_ours(lane->domain)))
+			return rc;
+		if (moat_lane_poll(pub) != before) {
+			before = lane_done(lane);
+			deadline = moat_now_us() + DOMAIN_PATIENCE_US;
+		} else if (moat_now_us() > deadline) {
+			return drain_stuck(lane);
+		}
+		lane_wait_turn(lane);
+	}
+	return 0;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_LANE_IMPL_H
+#define MOAT_LANE_IMPL_H
+
+/*
+ * A lane, as the files of lib/domain see it.
+ *
+ * A lane with nothing gathered and nothing in flight is a few cache lines and its stock of IOVAs. Its
+ * batches are in a list, oldest first, and come from the calling thread's stock (lane_stock.c): the
+ * first unmap draws one, and a batch whose ticket is done goes back. So the batches that a thread
+ * works with are few and stay in its cache, however many lanes it has.
+ */
+
+#include <pthread.h>
+
+#include <rte_pause.h>
+
+#include "domain_impl.h"
+#include "lane_coalesce.h"
+
+/* A batch of unmaps from the first page gathered to the ticket done. What a burst of one run touches
+ * is its first two lines. */
+struct batch {
+	struct batch *next;         /* of the lane's list, or of the stock */
+	int64_t seq;                /* on the domain's own unit; 0: nothing to wait for, < 0: submit again */
+	uint64_t token;             /* of domain->readers; 0: no other reader */
+	uint32_t nr_iovas;          /* ranges to give back to the allocator */
+	uint32_t exposed;           /* pages handed on before the ticket ... */
+	uint64_t exposed_since;     /* ... from this TSC on; mode deferred */
+	struct moat_pt_freed freed; /* table pages to retire */
+	struct moat_gather gather;
+	struct moat_range iovas[MOAT_GATHER_RUNS];
+	int64_t others[DOMAIN_UNITS - 1]; /* as `seq`, of the domain's other units */
+} __rte_cache_aligned;
+
+struct lane {
+	struct moat_lane pub;
+	struct moat_domain *domain;
+	_Atomic moat_ticket_t done; /* every ticket up to this one is done */
+	moat_ticket_t sent;         /* every ticket up to this one has been submitted */
+	moat_ticket_t flushed;      /* the last ticket given out */
+	struct batch *gathering;    /* of ticket flushed + 1; NULL: nothing is gathered */
+	struct batch *oldest;       /* of ticket done + 1, and so on by `next`; NULL: done == flushed */
+	struct batch *unsent;       /* of ticket sent + 1; NULL: sent == flushed */
+	struct batch *newest;       /* of ticket flushed, if there is an oldest */
+	int64_t completed; /* the sequence number that the own unit was last found to have completed */
+	struct lane_coalesce coalesce;
+	unsigned int reader; /* thread id in domain->readers */
+	bool online;         /* a reader: other lanes' tickets wait for its polls */
+	bool early;          /* what is unmapped is handed on at once; for the witness */
+	struct moat_lane_stats stats;
+	struct moat_iova_cache *iovas;
+	struct lane_thread *thread; /* that has it online ... */
+	struct lane *next, *prev;   /* ... in a ring with its others */
+} __rte_cache_aligned;
+
+static inline struct lane *lane_of(const struct moat_lane *pub)
+{
+	return (struct lane *)(uintptr_t)pub;
+}
+
+/* The lane's own view of `done`: relaxed, only its own thread stores it. */
+static inline moat_ticket_t lane_done(const struct lane *lane)
+{
+	return atomic_load_explicit(&lane->done, memory_order_relaxed);
+}
+
+static inline bool lane_is_full(const struct lane *lane)
+{
+	return unlikely(lane->flushed - lane_done(lane) >= MOAT_LANE_BATCHES);
+}
+
+/* How the witness names an unmap: the lane and its ticket. */
+static inline uint64_t lane_cause(const struct lane *lane, moat_ticket_t ticket)
+{
+	return (uint64_t)lane->reader << 48 | ticket;
+}
+
+/* ------------------------------------------------------------ lane_thread.c: a thread's lanes */
+
+struct lane_thread {
+	pthread_mutex_t lock;
+	struct lane *turn;       /* a ring of its online lanes: the one to report next; or NULL */
+	_Atomic uint32_t online; /* lanes in the ring; atomic because another thread may close one */
+	bool registered;         /* with urcu-qsbr, by lane_thread.c */
+	bool ends;               /* lane_thread_end() will run when the thread ends */
+	struct batch *stock;     /* batches ready, the last one put back first */
+};
+/* initial-exec: found without a call, on the path of every burst */
+extern __thread struct lane_thread lane_thread __attribute__((tls_model("initial-exec")));
+
+/* See to it that what the thread has is given back when it ends. */
+void lane_thread_watch(void);
+
+/* One turn of a wait for `lane`, which has just been polled: the thread's other duties. */
+static inline void lane_wait_turn(const struct lane *lane)
+{
+	/* relaxed: the thread's own count */
+	if (unlikely(!lane->online ||
+		    atomic_load_explicit(&lane_thread.online, memory_order_relaxed) != 1))
+		moat_lanes_quiescent();
+	rte_pause();
+}
+
+/* -------------------------------------------------------------- lane_stock.c: ready batches */
+
+/* Make batches until as many are ready as one lane can have in flight. @return 0, -ENOMEM. Control
+ * path. */
+int lane_stock_fill(void);
+struct batch *lane_stock_grow(void);
+void lane_stock_free(struct lane_thread *thread);
+
+/* An empty batch. NULL: out of memory (moat_error_text()). */
+static inline struct batch *lane_stock_get(void)
+{
+	struct batch *batch = lane_thread.stock;
+
+	if (unlikely(batch == NULL))
+		return lane_stock_grow();
+	lane_thread.stock = batch->next;
+	return batch;
+}
+
+/* The batch is empty: gather, `nr_iovas`, `exposed`, `seq` and `freed` are as in a new one. */
+static inline void lane_stock_put(struct batch *batch)
+{
+	batch->next = lane_thread.stock;
+	lane_thread.stock = batch;
+}
+
+/* ------------------------------------------------------------- lane_submit.c, lane_complete.c */
+
+/* Close what is gathered. @return 0, or why it could not be closed */
+int lane_flush(struct lane *lane);
+/* Submit what is closed, if lane_coalesce.h says that it is time. */
+void lane_submit_if_time(struct lane *lane);
+/* A unit has refused the batch, or was not told of all: everything of the domain, on all of its units.
+ * Until that succeeds, `seq` is negative, and a later poll comes here again. */
+void batch_submit_wide(struct lane *lane, struct batch *batch);
+
+/*
+ * Take back a map whose later part failed: the entries go, and their ticket is waited for, so that on
+ * return no device and no lcore reaches the range.
+ * @return 0; -ETIMEDOUT, -EIO, or the unit's error: the entries are gone, but the unit may still
+ *   reach the range.
+ */
+int lane_undo_map(struct moat_lane *lane, uint64_t iova, uint64_t len);
+
+#endif /* MOAT_LANE_IMPL_H */

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* A lane's batches go to the units: closing, coalescing, submitting. lane_complete.c has the rest. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "lane_impl.h"
+#include "moat_mutant.h"
+#include "moat_probe.h"
+
+/* One unit's part of a gather (NULL: everything). @return its sequence number, or why not */
+static inline int64_t unit_submit(struct lane *lane, unsigned int nr, const moat_tag_t tags[],
+	unsigned int n, const struct moat_gather *gather)
+{
+	const struct domain_unit *u = &domain_impl(lane->domain)->units[nr];
+	struct moat_inval_report report = { 0 };
+	int64_t seq = u->submit(u->unit, tags, n, gather, &report);
+
+	if (likely(seq > 0)) {
+		lane->stats.descriptors += report.commands;
+		lane->coalesce.contended = report.contended;
+	} else {
+		lane->stats.full++;
+	}
+	return seq;
+}
+
+/* A domain with more tags than its own unit's: each unit, in turn. What a unit had no room for is
+ * submitted by a later poll (a sequence number < 0 says so). */
+static __rte_noinline int64_t submit_tags(struct lane *lane, const struct moat_gather *gather,
+	int64_t others[])
+{
+	const struct domain_impl *impl = domain_impl(lane->domain);
+	moat_tag_t tags[DOMAIN_TAGS];
+	unsigned int n = domain_tags(impl, 0, tags);
+	int64_t seq = unit_submit(lane, 0, tags, n, gather);
+
+	if (seq <= 0)
+		return seq;
+	/* acquire: pairs with the release in domain_join() */
+	for (uint32_t i = atomic_load_explicit(&impl->nr_units, memory_order_acquire); i-- > 1;) {
+		n = domain_tags(impl, i, tags);
+		others[i - 1] = n != 0 ? unit_submit(lane, i, tags, n, gather) : 0;
+	}
+	return seq;
+}
+
+/*
+ * Submit the invalidations of a gather. @param others receives the other units' sequence numbers
+ * @return the own unit's, > 0; or why nothing was submitted; -ESTALE: tags have come meanwhile, so
+ *   that what was submitted is not all
+ */
+static inline int64_t submit_gather(struct lane *lane, const struct moat_gather *gather,
+	int64_t others[])
+{
+	const struct domain_impl *impl = domain_impl(lane->domain);
+	/* T2, see domain_attach.c. acquire: the tags read below are as new as this. Then, after the
+	 * submission, a full barrier, sequentially consistent. */
+	uint32_t version = atomic_load_explicit(&impl->tag_version, memory_order_acquire);
+	int64_t seq;
+
+	if (likely(atomic_load_explicit(&impl->nr_tags, memory_order_relaxed) == 1)) {
+		moat_tag_t own = atomic_load_explicit(&impl->tags[0], memory_order_relaxed);
+
+		seq = unit_submit(lane, 0, &own, 1, gather);
+	} else {
+		seq = submit_tags(lane, gather, others);
+	}
+	if (unlikely(seq > 0 && atomic_load(&impl->tag_version) != version))
+		return -ESTALE;
+	return seq;
+}
+
+void batch_submit_wide(struct lane *lane, struct batch *batch)
+{
+	memset(batch->others, 0, sizeof(batch->others));
+	batch->seq = submit_gather(lane, NULL, batch->others);
+}
+
+/* Start a grace period for the readers of now. @return its token; 0: this lane is the only reader.
+ * Sequentially consistent, after the cleared entries: the submission, a full barrier, is between. Pairs
+ * with reader_enter(): a reader not counted here cannot have seen the old entries. */
+static uint64_t readers_start(const struct lane *lane)
+{
+	struct moat_domain *domain = lane->domain;
+
+	if (atomic_load(&domain->nr_readers) > (MOAT_MUTANT(FORGET_READER) || lane->online))
+		return rte_rcu_qsbr_start(domain->readers);
+	return 0;
+}
+
+/* As many of the closed batches as one gather holds. @return the ticket of the last of them */
+static __rte_noinline moat_ticket_t batches_join(const struct lane *lane, struct moat_gather *joined)
+{
+	moat_ticket_t last = lane->sent;
+
+	moat_gather_reset(joined);
+	for (const struct batch *batch = lane->unsent; batch != NULL; batch = batch->next) {
+		const struct moat_gather *g = &batch->gather;
+
+		if (joined->n + g->n > MOAT_GATHER_RUNS)
+			break;
+		for (uint32_t i = 0; i < g->n; i++)
+			moat_gather_add(joined, g->run[i].iova, g->run[i].len);
+		joined->whole |= g->whole;
+		joined->tables |= g->tables;
+		last++;
+	}
+	return last;
+}
+
+/* Submit the oldest of the closed batches, and those behind it that fit. @return 0 or why not */
+static int batches_submit(struct lane *lane)
+{
+	const struct moat_gather *gather = &lane->unsent->gather;
+	moat_ticket_t last = lane->sent + 1;
+	int64_t seq, others[DOMAIN_UNITS - 1] = { 0 };
+	struct moat_gather joined;
+	bool has_others;
+	uint64_t token;
+
+	if (last != lane->flushed) {
+		last = batches_join(lane, &joined);
+		gather = &joined;
+	}
+	seq = submit_gather(lane, gather, others);
+	if (unlikely(seq < 0 && seq != -ESTALE)) /* then a poll submits again, wider */
+		return (int)seq;
+	token = readers_start(lane);
+	/* relaxed: `others` is what this thread has submitted */
+	has_others = atomic_load_explicit(&domain_impl(lane->domain)->nr_units,
+			     memory_order_relaxed) > 1;
+	lane->stats.flushes++;
+	MOAT_PROBE3(submit, lane->domain->did, last, gather->pages);
+	for (; lane->sent != last; lane->sent++) {
+		struct batch *batch = lane->unsent;
+
+		batch->seq = seq;
+		batch->token = token;
+		if (unlikely(has_others))
+			memcpy(batch->others, others, sizeof(others));
+		lane->unsent = batch->next;
+	}
+	lane_coalesce_submitted(&lane->coalesce);
+	return 0;
+}
+
+void lane_submit_if_time(struct lane *lane)
+{
+	if (lane_coalesce_is_time(&lane->coalesce, lane->flushed - lane->sent,
+		    lane->sent != lane_done(lane)))
+		batches_submit(lane);
+}
+
+void moat_lane_send(struct moat_lane *pub)
+{
+	struct lane *lane = lane_of(pub);
+
+	while (lane->unsent != NULL && batches_submit(lane) == 0)
+		;
+}
+
+/* What is gathered gets its ticket. */
+static inline void batch_close(struct lane *lane)
+{
+	struct batch *batch = lane->gathering;
+
+	batch->next = NULL;
+	if (lane->oldest == NULL)
+		lane->oldest = batch;
+	else
+		lane->newest->next = batch;
+	lane->newest = batch;
+	lane->gathering = NULL;
+	lane->flushed++;
+}
+
+/* A unit that keeps the tables: one call for each run of neighbours, in whatever order they came; on
+ * return nothing reaches them. After an error the runs that are left wait for the next flush. */
+static int batch_call(struct lane *lane, struct batch *batch)
+{
+	struct moat_domain *domain = lane->domain;
+
+	moat_gather_merge(&batch->gather);
+	while (batch->gather.n != 0) {
+		const struct moat_range *run = &batch->gather.run[batch->gather.n - 1];
+		int rc = domain->unit->ops->unmap(domain->unit, domain->priv, run->iova, run->len);
+
+		if (rc != 0)
+			return rc;
+		lane->stats.descriptors++;
+		batch->gather.n--;
+	}
+	return 0;
+}
+
+/* A unit that keeps the tables: what is flushed is unmapped; a ticket then waits for readers only. */
+static int flush_call(struct lane *lane)
+{
+	struct batch *batch = lane->gathering;
+	int rc = batch_call(lane, batch);
+
+	if (rc != 0)
+		return rc;
+	batch->token = readers_start(lane);
+	lane->stats.flushes++;
+	MOAT_PROBE3(submit, lane->domain->did, lane->flushed + 1, batch->gather.pages);
+	batch_close(lane);
+	lane->sent = lane->flushed;
+	return 0;
+}
+
+int lane_flush(struct lane *lane)
+{
+	struct batch *batch = lane->gathering;
+
+	if (batch == NULL || lane_is_full(lane) || moat_gather_empty(&batch->gather))
+		return 0;
+	if (unlikely(!domain_tables_ours(lane->domain)))
+		return flush_call(lane);
+	batch_close(lane);
+	if (lane->unsent == NULL)
+		lane->unsent = batch;
+	lane_submit_if_time(lane);
+	return 0;
+}
+
+moat_ticket_t moat_lane_flush(struct moat_lane *pub)
+{
+	struct lane *lane = lane_of(pub);
+
+	return likely(lane_flush(lane) == 0) ? lane->flushed : 0;
+}
