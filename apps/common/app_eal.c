@@ -64,6 +64,13 @@ bool app_eal_chose_lcores(int argc, char *argv[])
 	return given(argc, argv, options);
 }
 
+bool app_eal_has_vf_token(int argc, char *argv[])
+{
+	static const char *const options[] = { "--vfio-vf-token", NULL };
+
+	return given(argc, argv, options);
+}
+
 void app_eal_cpus(struct app_set *cpus)
 {
 	cpu_set_t set;
@@ -183,6 +190,10 @@ int app_eal_init(const struct app_eal_conf *conf, int argc, char *argv[])
 		add_lcores(&args, conf->workers);
 	add_memory(&args, argc, argv);
 	add_devices(&args, conf, argc, argv);
+	if (conf->vf_token != NULL && !app_eal_has_vf_token(argc, argv)) {
+		add(&args, "--vfio-vf-token");
+		add(&args, conf->vf_token);
+	}
 	for (int i = 1; i < argc; i++)
 		add(&args, argv[i]);
 

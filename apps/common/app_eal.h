@@ -21,6 +21,7 @@ struct app_eal_conf {
 	const char *name;              /* of the program, for the EAL's argv[0] */
 	const struct app_set *workers; /* lcores that poll, each on the CPU of its number */
 	bool pci;                      /* there will be PCI devices */
+	const char *vf_token;          /* of virtual functions (--vfio-vf-token); NULL: none */
 };
 
 /** Everything up to the "--" is the EAL's. @return index of the "--", 0: there is none */
@@ -29,6 +30,8 @@ int app_eal_split(int argc, char *argv[]);
 void app_eal_cpus(struct app_set *cpus);
 /** Whether the user chose lcores ("-l", "--lcores", "-c", ...). */
 bool app_eal_chose_lcores(int argc, char *argv[]);
+/** Whether the user gave a token of virtual functions ("--vfio-vf-token"). */
+bool app_eal_has_vf_token(int argc, char *argv[]);
 /**
  * Start the EAL with the user's arguments (argv[1] to argv[argc - 1]) and ours.
  * @return 0 or a negative errno; moat_error_text() has the sentence. Once per process.

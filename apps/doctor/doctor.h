@@ -11,7 +11,7 @@
  * It first reads what the host shows of itself (doctor_host.h: facts, no judgement), from /sys,
  * /proc, /dev and the firmware's tables, nothing of which it changes. Then each check of a list
  * (doctor_check.h) looks at the facts and makes a *finding*: a state, a sentence, the evidence, and
- * a remedy in words and in commands. Who could be a tenant is decided function by function
+ * a remedy in words and in commands. Which functions could be tenants is decided one by one
  * (doctor_tenant.h). The verdict follows from the findings, and all of it is told as text or JSON
  * (doctor_print.h).
  *

@@ -20,10 +20,17 @@ struct doctor_case {
 
 /** Run the checks that concern the case's way, and make the verdict. */
 void doctor_judge(const struct doctor_case *c, struct doctor_report *report);
+/**
+ * Why a function cannot be given to a tenant now: the sentence that moat-doctor has for it, in the
+ * table of tenants or as a finding that stands in the way of all. What cannot be seen refuses nothing.
+ * @return the caller's to free; NULL: it can be
+ */
+char *doctor_refusal(const struct doctor_case *c, const struct doctor_report *report,
+	uint16_t segment, moat_sid_t sid);
 /** The way that the host is set up for. */
 enum doctor_way doctor_way_of(const struct doctor_host *host);
 
-/* doctor_check_platform.c: who asks, and what processor, firmware and kernel say of the IOMMU */
+/* doctor_check_platform.c: the user's rights, and what processor, firmware and kernel say of the IOMMU */
 void doctor_check_privileges(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_processor(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_firmware(const struct doctor_case *c, struct doctor_finding *f);
@@ -36,12 +43,13 @@ void doctor_check_iova_width(const struct doctor_case *c, struct doctor_finding 
 void doctor_check_kernel_dma(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_pmu(const struct doctor_case *c, struct doctor_finding *f);
 
-/* doctor_check_isolation.c: who cannot be kept apart */
+/* doctor_check_isolation.c: what cannot be kept apart */
 void doctor_check_groups(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_acs(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_rmrr(const struct doctor_case *c, struct doctor_finding *f);
 
 /* doctor_check_devices.c: what is there to give to tenants */
+void doctor_check_errata(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_sriov(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_drivers(const struct doctor_case *c, struct doctor_finding *f);
 

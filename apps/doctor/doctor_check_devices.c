@@ -2,30 +2,77 @@
  * Copyright (c) 2026 The moat authors
  */
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "doctor_check.h"
+#include "doctor_ids.h"
+#include "doctor_read.h"
 
 /* ------------------------------------------------------------------------------------ SR-IOV */
+
+/** Virtual functions of it could be tenants', and none is there. */
+static bool could_have_vfs(const struct doctor_tenant *t)
+{
+	return t->fn->vfs_total != 0 && t->fn->vfs == 0 && !t->no_driver && !t->denied &&
+		moat_pci_owner(t->fn->driver) == MOAT_PCI_OWNER_KERNEL;
+}
+
+/** One to make virtual functions of, not the uplink if there is another. */
+static const struct doctor_fn *vfs_from(const struct doctor_case *c)
+{
+	const struct doctor_fn *found = NULL;
+
+	for (unsigned int i = 0; i < c->tenants.n; i++) {
+		const struct doctor_tenant *t = &c->tenants.at[i];
+
+		if (could_have_vfs(t) &&
+			(found == NULL ||
+				(found->use != DOCTOR_USE_NONE && t->fn->use == DOCTOR_USE_NONE)))
+			found = t->fn;
+	}
+	return found;
+}
+
+static void how_to_make(const struct doctor_case *c, struct doctor_finding *f)
+{
+	const struct doctor_fn *fn = vfs_from(c);
+
+	doctor_say(&f->remedy,
+		"make as many as there are to be tenants; without, a tenant takes a whole port");
+	if (fn == NULL) {
+		doctor_say(&f->remedy, "the port must be with its kernel driver for that");
+		return;
+	}
+	if (fn->use != DOCTOR_USE_NONE)
+		doctor_say(&f->remedy,
+			"some drivers reset the port when they make virtual functions, and %s, which "
+			"the host needs, is one: do it where a short loss of the link does no harm",
+			fn->net);
+	doctor_say(&f->commands, "echo 0 > /sys/bus/pci/devices/%s/sriov_drivers_autoprobe",
+		fn->address);
+	doctor_say(&f->commands, "echo %" PRIu64 " > /sys/bus/pci/devices/%s/sriov_numvfs",
+		RTE_MIN(fn->vfs_total, UINT64_C(2)), fn->address);
+}
 
 void doctor_check_sriov(const struct doctor_case *c, struct doctor_finding *f)
 {
 	uint64_t total = 0, enabled = 0;
-	const struct doctor_fn *first = NULL;
 
 	for (unsigned int i = 0; i < c->tenants.n; i++) {
-		const struct doctor_fn *fn = c->tenants.at[i].fn;
+		const struct doctor_tenant *t = &c->tenants.at[i];
+		char *name;
 
-		if (fn->vfs_total == 0)
+		if (t->fn->vfs_total == 0)
 			continue;
-		total += fn->vfs_total;
-		enabled += fn->vfs;
-		doctor_say(&f->evidence, "%s%s%s%s%s: %" PRIu64 " of %" PRIu64 " VFs", fn->address,
-			fn->driver[0] != '\0' ? " " : "", fn->driver, fn->net[0] != '\0' ? " " : "",
-			fn->net, fn->vfs, fn->vfs_total);
-		/* A driver for user space makes no VFs. */
-		if (first == NULL && fn->driver[0] != '\0' && !doctor_vfio_bound(fn))
-			first = fn;
+		name = doctor_fn_name(t->fn);
+		doctor_say(&f->evidence, "%s: %" PRIu64 " of %" PRIu64 " VFs", name, t->fn->vfs,
+			t->fn->vfs_total);
+		free(name);
+		if (t->no_driver || t->denied)
+			continue;
+		total += t->fn->vfs_total;
+		enabled += t->fn->vfs;
 	}
 	if (total == 0) {
 		doctor_find(f, DOCTOR_OK, "none: a tenant takes a whole port");
@@ -35,56 +82,180 @@ void doctor_check_sriov(const struct doctor_case *c, struct doctor_finding *f)
 	} else {
 		doctor_find(f, DOCTOR_WARN, "none of %" PRIu64 " virtual functions is there",
 			total);
-		doctor_say(&f->remedy,
-			"make as many as there are to be tenants; without, a tenant "
-			"takes a whole port");
-		if (first != NULL) {
-			doctor_say(&f->commands,
-				"echo 0 > /sys/bus/pci/devices/%s/sriov_drivers_autoprobe",
-				first->address);
-			doctor_say(&f->commands,
-				"echo %" PRIu64 " > /sys/bus/pci/devices/%s/sriov_numvfs",
-				RTE_MIN(first->vfs_total, UINT64_C(2)), first->address);
-		} else {
-			doctor_say(&f->remedy, "the port must be with its kernel driver for that");
-		}
+		how_to_make(c, f);
 	}
+}
+
+/* ------------------------------------------------------------------------------------ errata */
+
+void doctor_check_errata(const struct doctor_case *c, struct doctor_finding *f)
+{
+	unsigned int denied = 0, there = 0;
+
+	for (unsigned int i = 0; i < c->tenants.n; i++) {
+		const struct doctor_tenant *t = &c->tenants.at[i];
+		const char *name = doctor_vfio_erratum(t->fn);
+
+		if (name == NULL)
+			continue;
+		doctor_say(&f->evidence, "%s: %s", t->fn->address, name);
+		there++;
+		denied += t->denied;
+	}
+	if (there == 0) {
+		doctor_find(f, DOCTOR_OK, "no function is on vfio-pci's list of errata");
+		return;
+	}
+	if (denied != 0)
+		doctor_find(f, DOCTOR_WARN, "vfio-pci refuses %u function%s by its list of errata",
+			denied, denied == 1 ? "" : "s");
+	else
+		doctor_find(f, DOCTOR_WARN,
+			"%u function%s whose errata let a tenant harm the host", there,
+			there == 1 ? "" : "s");
+	doctor_say(&f->remedy,
+		"binding fails unless vfio-pci is loaded with disable_denylist=1, which means: the "
+		"device has errata by which whatever controls it can hang or crash the host or reach "
+		"what is not its own, and the tenant is trusted not to");
 }
 
 /* ----------------------------------------------------------------------------------- drivers */
 
-/** Offer what nobody would miss: virtual functions if there are any, else ports that are down. */
+static bool can_be(const struct doctor_tenant *t)
+{
+	return t->place == DOCTOR_OWN || t->place == DOCTOR_SHARED;
+}
+
+/** Would the host do without it? An interface that is down is; a NIC with a driver and no interface
+ * may have it in another network namespace. */
+static bool is_spare(const struct doctor_fn *fn)
+{
+	if (fn->nets.n != 0)
+		return !fn->up && fn->use == DOCTOR_USE_NONE;
+	return fn->class >> 16 != 0x02 || fn->virtio != DOCTOR_VIRTIO_NOT ||
+		moat_pci_owner(fn->driver) != MOAT_PCI_OWNER_KERNEL;
+}
+
+/** Offer virtual functions if there are any, else ports that are down. */
 static bool offer(const struct doctor_tenant *t, bool vfs)
 {
-	return (t->place == DOCTOR_OWN || t->place == DOCTOR_SHARED) && !t->ready && !t->costly &&
-		(vfs ? t->fn->pci->virtfn : !t->fn->up);
+	return can_be(t) && t->unbound && !t->costly && is_spare(t->fn) &&
+		(!vfs || t->fn->pci->virtfn);
+}
+
+static bool holds(const struct doctor_lines *lines, const char *text)
+{
+	for (unsigned int i = 0; i < lines->n; i++)
+		if (strcmp(lines->at[i], text) == 0)
+			return true;
+	return false;
 }
 
 static void how_to_bind(const struct doctor_case *c, struct doctor_finding *f)
 {
-	const char *driver = c->way == DOCTOR_VFIO ? "vfio-pci" : "uio_pci_generic";
+	const char *driver = doctor_driver_for(c->way);
+	struct doctor_lines addresses = { 0 };
 	bool vfs = false;
-	char line[2048];
-	size_t len;
+	char *line;
 
 	for (unsigned int i = 0; i < c->tenants.n; i++)
 		vfs |= offer(&c->tenants.at[i], true);
-	len = snprintf(line, sizeof(line), "dpdk-devbind.py -b %s", driver);
 	for (unsigned int i = 0; i < c->tenants.n; i++) {
 		const struct doctor_tenant *t = &c->tenants.at[i];
 
 		if (!offer(t, vfs))
 			continue;
-		if (len < sizeof(line) && strstr(line, t->fn->address) == NULL)
-			len += snprintf(line + len, sizeof(line) - len, " %s", t->fn->address);
+		if (!holds(&addresses, t->fn->address))
+			doctor_say(&addresses, "%s", t->fn->address);
 		for (unsigned int j = 0; j < t->with.n; j++)
-			if (len < sizeof(line) && strstr(line, t->with.at[j]) == NULL)
-				len += snprintf(line + len, sizeof(line) - len, " %s",
-					t->with.at[j]);
+			if (!holds(&addresses, t->with.at[j]))
+				doctor_say(&addresses, "%s", t->with.at[j]);
 	}
-	doctor_say(&f->remedy, "give functions that you can spare to %s", driver);
-	if (strstr(line, "0000:") != NULL || strchr(line, ':') != NULL)
+	doctor_say(&f->remedy, "give functions that you can spare to %s%s", driver,
+		addresses.n == 0 ? "; all of these are in use" : "");
+	line = doctor_format("dpdk-devbind.py -b %s", driver);
+	for (unsigned int i = 0; i < addresses.n; i++) {
+		char *more = doctor_format("%s %s", line, addresses.at[i]);
+
+		free(line);
+		line = more;
+	}
+	if (addresses.n != 0)
 		doctor_say(&f->commands, "%s", line);
+	free(line);
+	doctor_lines_free(&addresses);
+}
+
+static void how_to_open(struct doctor_finding *f)
+{
+	doctor_say(&f->remedy,
+		"a virtual function whose physical one a process has through VFIO opens only with the "
+		"token that this process has set (a UUID): --vfio-vf-token=UUID among the EAL's "
+		"options, vfio_vf_token = UUID in [fwd] of moat-fwd's configuration");
+}
+
+/** There are functions that can be tenants', and none of them is ready. */
+static void none_ready(const struct doctor_case *c, unsigned int can, struct doctor_finding *f)
+{
+	const struct doctor_tenant *blocked = NULL; /* bound, and not ready all the same */
+	unsigned int spare = 0, token = 0;
+
+	for (unsigned int i = 0; i < c->tenants.n; i++) {
+		const struct doctor_tenant *t = &c->tenants.at[i];
+
+		if (!can_be(t))
+			continue;
+		spare += offer(t, false);
+		token += t->token && !t->unbound;
+		if (blocked == NULL && !t->unbound)
+			blocked = t;
+	}
+	if (token != 0) {
+		doctor_find(f, DOCTOR_WARN,
+			"none of %u function%s that can be tenants' opens without a token", can,
+			can == 1 ? "" : "s");
+		how_to_open(f);
+	} else if (blocked == NULL) {
+		doctor_find(f, DOCTOR_WARN,
+			"none of %u function%s that can be a tenant's is bound "
+			"to %s",
+			can, can == 1 ? "" : "s",
+			c->way == DOCTOR_VFIO ? "vfio-pci" : "a uio driver");
+		how_to_bind(c, f);
+	} else {
+		bool lost = blocked->not_viable != NULL && spare == 0;
+
+		doctor_find(f, lost ? DOCTOR_FAIL : DOCTOR_WARN,
+			"no function is ready: %s: %s", blocked->fn->address, blocked->blocked);
+		if (spare != 0)
+			how_to_bind(c, f);
+		else if (lost)
+			doctor_say(&f->remedy, "see groups; or use another NIC");
+		else
+			doctor_say(&f->remedy, "bind it to %s", doctor_driver_for(c->way));
+	}
+}
+
+static void none_can(const struct doctor_case *c, struct doctor_finding *f)
+{
+	const struct doctor_tenants *t = &c->tenants;
+
+	if (t->count[DOCTOR_KERNELS] == t->n && vfs_from(c) != NULL) {
+		doctor_find(f, DOCTOR_WARN, "all functions are the kernel's to keep");
+		doctor_say(&f->remedy, "make virtual functions (see sriov), or add a NIC");
+	} else if (t->count[DOCTOR_LATER] != 0) {
+		doctor_find(f, DOCTOR_UNKNOWN, "whether a function can be a tenant's cannot be seen");
+		doctor_say(&f->remedy, "the reason stands with each below");
+	} else if (vfs_from(c) != NULL) {
+		doctor_find(f, DOCTOR_WARN, "no function that is there can be a tenant's");
+		doctor_say(&f->remedy, "make virtual functions (see sriov), or add a NIC");
+	} else if (t->count[DOCTOR_KERNELS] == t->n) {
+		doctor_find(f, DOCTOR_FAIL, "all functions are the kernel's to keep");
+		doctor_say(&f->remedy, "add a NIC; the reason stands with each below");
+	} else {
+		doctor_find(f, DOCTOR_FAIL, "no function can be a tenant's");
+		doctor_say(&f->remedy, "the reason stands with each below");
+	}
 }
 
 void doctor_check_drivers(const struct doctor_case *c, struct doctor_finding *f)
@@ -98,21 +269,12 @@ void doctor_check_drivers(const struct doctor_case *c, struct doctor_finding *f)
 	if (t->n == 0) {
 		doctor_find(f, DOCTOR_FAIL, "no network function or accelerator on the PCI bus");
 		doctor_say(&f->remedy, "add a NIC, or use the software unit");
-	} else if (can == 0 && t->count[DOCTOR_KERNELS] != 0) {
-		doctor_find(f, DOCTOR_WARN, "all functions are the kernel's to keep");
-		doctor_say(&f->remedy, "make virtual functions (see sriov), or add a NIC");
-	} else if (can == 0) {
-		doctor_find(f, DOCTOR_FAIL, "no function can be a tenant's");
-		doctor_say(&f->remedy, "the reason stands with each below");
-	} else if (t->ready == 0) {
-		doctor_find(f, DOCTOR_WARN,
-			"none of %u function%s that can be a tenant's is bound "
-			"to %s",
-			can, can == 1 ? "" : "s",
-			c->way == DOCTOR_VFIO ? "vfio-pci" : "a uio driver");
-		how_to_bind(c, f);
-	} else {
+	} else if (t->ready != 0) {
 		doctor_find(f, DOCTOR_OK, "%u of %u functions that can be tenants' are ready",
 			t->ready, can);
+	} else if (can == 0) {
+		none_can(c, f);
+	} else {
+		none_ready(c, can, f);
 	}
 }

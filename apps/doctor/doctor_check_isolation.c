@@ -3,22 +3,13 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "doctor_check.h"
+#include "doctor_ids.h"
 
 /* ------------------------------------------------------------------------------------ groups */
-
-/** "0000:03:00.0 (ixgbe, eth2)" */
-static void name_fn(const struct doctor_fn *fn, char *text, size_t len)
-{
-	if (fn->driver[0] != '\0' && fn->net[0] != '\0')
-		snprintf(text, len, "%s (%s, %s)", fn->address, fn->driver, fn->net);
-	else if (fn->driver[0] != '\0')
-		snprintf(text, len, "%s (%s)", fn->address, fn->driver);
-	else
-		snprintf(text, len, "%s", fn->address);
-}
 
 static bool has_candidate(const struct doctor_host *h, const struct doctor_group *g)
 {
@@ -31,14 +22,18 @@ static bool has_candidate(const struct doctor_host *h, const struct doctor_group
 static void describe_group(const struct doctor_host *h, const struct doctor_group *g,
 	struct doctor_finding *f)
 {
-	char line[1024] = "", one[128];
-	size_t len = 0;
+	char *line = doctor_format("group %d:", g->id);
 
-	for (unsigned int i = 0; i < g->n && len < sizeof(line); i++) {
-		name_fn(&h->fn[g->fn[i]], one, sizeof(one));
-		len += snprintf(line + len, sizeof(line) - len, "%s%s", i != 0 ? ", " : "", one);
+	for (unsigned int i = 0; i < g->n; i++) {
+		char *one = doctor_fn_name(&h->fn[g->fn[i]]);
+		char *more = doctor_format("%s%s %s", line, i != 0 ? "," : "", one);
+
+		free(one);
+		free(line);
+		line = more;
 	}
-	doctor_say(&f->evidence, "group %d: %s", g->id, line);
+	doctor_say(&f->evidence, "%s", line);
+	free(line);
 }
 
 static void describe_sharers(const struct doctor_case *c, struct doctor_finding *f)
@@ -52,9 +47,19 @@ static void describe_sharers(const struct doctor_case *c, struct doctor_finding 
 	}
 }
 
+/** The first function that a process already has, in a group that cannot be handed out. */
+static const struct doctor_tenant *not_viable(const struct doctor_case *c)
+{
+	for (unsigned int i = 0; c->way == DOCTOR_VFIO && i < c->tenants.n; i++)
+		if (!c->tenants.at[i].unbound && c->tenants.at[i].not_viable != NULL)
+			return &c->tenants.at[i];
+	return NULL;
+}
+
 void doctor_check_groups(const struct doctor_case *c, struct doctor_finding *f)
 {
 	const struct doctor_host *h = c->host;
+	const struct doctor_tenant *t = not_viable(c);
 	unsigned int alone = 0, share = 0;
 
 	for (unsigned int i = 0; i < c->tenants.n; i++) {
@@ -75,15 +80,24 @@ void doctor_check_groups(const struct doctor_case *c, struct doctor_finding *f)
 	} else {
 		describe_sharers(c, f);
 	}
-	if (share == 0) {
+	if (t != NULL) {
+		doctor_find(f, DOCTOR_WARN, "group %d is not viable: in it, with drivers of the kernel's: %s",
+			t->fn->group, t->not_viable);
+		doctor_say(&f->remedy,
+			"VFIO hands out a group only when no member has a driver of the kernel's: %s",
+			t->costly ? "the host would miss some of these; use another device, or one's "
+				    "virtual functions"
+				  : "bind them to vfio-pci, too, or to no driver");
+	} else if (share == 0) {
 		doctor_find(f, DOCTOR_OK, "%u function%s, each alone in its %s", alone,
 			alone == 1 ? "" : "s", c->way == DOCTOR_VFIO ? "group" : "source-ids");
-		return;
+	} else {
+		doctor_find(f, DOCTOR_WARN, "%u of %u functions share with others", share,
+			share + alone);
+		doctor_say(&f->remedy,
+			"those of one group are one tenant, in one container, and all of them must be "
+			"given up by the kernel; acs says whether they can be parted");
 	}
-	doctor_find(f, DOCTOR_WARN, "%u of %u functions share with others", share, share + alone);
-	doctor_say(&f->remedy,
-		"those of one group are one tenant, in one container, and all of them must be "
-		"given up by the kernel; to part them see acs, or use another slot");
 }
 
 /* --------------------------------------------------------------------------------------- ACS */
@@ -96,127 +110,154 @@ void doctor_check_groups(const struct doctor_case *c, struct doctor_finding *f)
 #define ACS_NEED (ACS_SV | ACS_RR | ACS_CR | ACS_UF)
 
 /** What an ACS capability could do of it and is not told to. */
-static uint16_t missing(const struct doctor_acs *acs)
+static uint32_t missing(const struct doctor_acs *acs)
 {
 	return ACS_NEED & acs->cap & ~acs->ctrl;
 }
 
-static bool isolates(const struct doctor_acs *acs)
+/** With "vtd" the kernel has not turned on what chipsets have outside of configuration space. */
+static bool isolates(const struct doctor_case *c, const struct doctor_fn *fn)
 {
-	return acs->there && missing(acs) == 0;
+	if (c->way == DOCTOR_VTD && doctor_acs_layout_of(fn) == DOCTOR_ACS_CHIPSET)
+		return false;
+	return fn->acs.there && missing(&fn->acs) == 0;
 }
 
+/** What was found, so that a remedy is named for that alone. */
+struct acs_reasons {
+	bool hidden; /* configuration space */
+	bool port;   /* a port above: another slot may have a better one */
+	bool chip;   /* functions of one chip: no slot parts them */
+	bool bridge; /* conventional PCI */
+};
+
 /** One reason a time, however many functions it concerns. */
-static void because(struct doctor_finding *f, const char *text)
+static void because(struct doctor_finding *f, char *text)
 {
+	bool known = false;
+
 	for (unsigned int i = 0; i < f->evidence.n; i++)
-		if (strcmp(f->evidence.at[i], text) == 0)
-			return;
-	doctor_say(&f->evidence, "%s", text);
+		known |= strcmp(f->evidence.at[i], text) == 0;
+	if (!known)
+		doctor_say(&f->evidence, "%s", text);
+	free(text);
 }
 
 static void port_reason(const struct doctor_fn *port, struct doctor_finding *f)
 {
 	const char *what = port->pci->port == MOAT_PCI_ROOT_PORT ? "root port" : "switch port";
-	uint16_t off = missing(&port->acs);
-	char text[256];
+	uint32_t off = missing(&port->acs);
 
-	if (!port->acs.there)
-		snprintf(text, sizeof(text),
-			"%s %s has no ACS: what is below it can reach its "
-			"peers directly",
-			what, port->address);
+	if (!port->acs.there || off == 0)
+		because(f,
+			doctor_format("%s %s has no ACS: what is below it can reach its peers directly",
+				what, port->address));
 	else
-		snprintf(text, sizeof(text), "%s %s has ACS, but not on:%s%s%s%s", what,
-			port->address, off & ACS_SV ? " SV" : "", off & ACS_RR ? " RR" : "",
-			off & ACS_CR ? " CR" : "", off & ACS_UF ? " UF" : "");
-	because(f, text);
+		because(f, doctor_format("%s %s has ACS, but not on:%s%s%s%s", what, port->address,
+				   off & ACS_SV ? " SV" : "", off & ACS_RR ? " RR" : "",
+				   off & ACS_CR ? " CR" : "", off & ACS_UF ? " UF" : ""));
 }
 
-/** Functions of one device, with no ACS to keep them from each other. */
-static bool siblings(const struct doctor_fn *a, const struct doctor_fn *b)
+/** Functions of one device, with nothing to keep them from each other. */
+static bool siblings(const struct doctor_case *c, const struct doctor_fn *a,
+	const struct doctor_fn *b)
 {
 	return a != b && a->pci->segment == b->pci->segment && !a->pci->virtfn && !b->pci->virtfn &&
-		a->pci->sid >> 3 == b->pci->sid >> 3 && !(isolates(&a->acs) && isolates(&b->acs));
+		a->pci->sid >> 3 == b->pci->sid >> 3 && !doctor_parted_by_design(a) &&
+		!(isolates(c, a) && isolates(c, b));
 }
 
-/** The bridges above a function: which do not isolate? @return whether one was hidden */
-static bool above(const struct doctor_host *h, const struct doctor_fn *fn, bool ports,
-	struct doctor_finding *f)
+/** The bridges above a function: which do not isolate? */
+static void above(const struct doctor_case *c, const struct doctor_fn *fn, bool ports,
+	struct acs_reasons *r, struct doctor_finding *f)
 {
+	const struct doctor_host *h = c->host;
 	const struct moat_pci_fn *b =
 		moat_pci_bridge_to(h->pci, fn->pci->segment, fn->pci->sid >> 8);
-	char text[256];
 
 	for (int bus = fn->pci->sid >> 8; b != NULL && b->sid >> 8 < bus;
 		bus = b->sid >> 8, b = moat_pci_bridge_to(h->pci, fn->pci->segment, bus)) {
 		const struct doctor_fn *port = doctor_fn_find(h, b->segment, b->sid);
 
-		if (!port->extended)
-			return true;
+		if (!port->extended) {
+			r->hidden = true;
+			return;
+		}
 		if (b->port == MOAT_PCI_CONVENTIONAL || b->port == MOAT_PCI_TO_PCI) {
-			snprintf(text, sizeof(text),
-				"%s is a bridge to conventional PCI: all below "
-				"it carry one source-id",
-				port->address);
-			because(f, text);
+			r->bridge = true;
+			because(f,
+				doctor_format("%s is a bridge to conventional PCI: all below it carry "
+					      "one source-id",
+					port->address));
 		} else if ((b->port == MOAT_PCI_DOWNSTREAM ||
 				   (ports && b->port == MOAT_PCI_ROOT_PORT)) &&
-			!isolates(&port->acs)) {
+			!isolates(c, port)) {
+			r->port = true;
 			port_reason(port, f);
 		}
 	}
-	return false;
 }
 
-/** Why a function is not alone. @return whether something was hidden */
-static bool reasons(const struct doctor_case *c, const struct doctor_tenant *t,
-	struct doctor_finding *f)
+/** Why a function is not alone. */
+static void find_reasons(const struct doctor_case *c, const struct doctor_tenant *t,
+	struct acs_reasons *r, struct doctor_finding *f)
 {
 	const struct doctor_host *h = c->host;
-	char text[256];
 
 	for (unsigned int i = 0; i < h->pci->n; i++) {
-		if (!siblings(t->fn, &h->fn[i]))
+		if (!siblings(c, t->fn, &h->fn[i]))
 			continue;
-		if (!t->fn->extended)
-			return true;
-		snprintf(text, sizeof(text),
-			"%04x:%02x:%02x is one device of several functions, without ACS between them",
-			t->fn->pci->segment, t->fn->pci->sid >> 8, t->fn->pci->sid >> 3 & 0x1f);
-		because(f, text);
+		if (!t->fn->extended) {
+			r->hidden = true;
+			return;
+		}
+		r->chip = true;
+		because(f,
+			doctor_format("%04x:%02x:%02x is one device of several functions, without ACS "
+				      "between them",
+				t->fn->pci->segment, t->fn->pci->sid >> 8,
+				t->fn->pci->sid >> 3 & 0x1f));
 	}
-	return above(h, t->fn, t->with.n != 0, f);
+	above(c, t->fn, t->with.n != 0, r, f);
+}
+
+static void part_them(const struct acs_reasons *r, struct doctor_finding *f)
+{
+	doctor_find(f, DOCTOR_WARN, "devices can reach each other without passing a unit");
+	if (r->port || r->bridge)
+		doctor_say(&f->remedy,
+			"a card: put it into another slot (below a root port with ACS); or turn ACS on "
+			"in the firmware's settings");
+	if (r->chip)
+		doctor_say(&f->remedy,
+			"functions of one chip: no slot and no setting parts them; they are one "
+			"tenant's, or virtual functions with groups of their own are");
 }
 
 void doctor_check_acs(const struct doctor_case *c, struct doctor_finding *f)
 {
-	bool hidden = false, looked = false;
-	unsigned int found;
+	struct acs_reasons r = { 0 };
+	bool looked = false;
 
-	/* With vfio the kernel has judged, and says so by the groups: find out why. With vtd nobody has. */
+	/* With vfio the kernel has judged, and says so by the groups: find out why. With vtd moat must. */
 	for (unsigned int i = 0; i < c->tenants.n; i++) {
 		const struct doctor_tenant *t = &c->tenants.at[i];
 
 		if (c->way == DOCTOR_VFIO && t->with.n == 0)
 			continue;
 		looked = true;
-		hidden |= reasons(c, t, f);
+		find_reasons(c, t, &r, f);
 	}
-	found = f->evidence.n;
-	if (doctor_option(c->host, "pcie_acs_override", NULL, 0)) {
+	if (c->host->words.acs_override) {
 		doctor_find(f, DOCTOR_WARN,
 			"pcie_acs_override: the groups promise what no hardware "
 			"keeps");
 		doctor_say(&f->remedy,
 			"take it out of the kernel's command line and reboot: it parts "
 			"groups on paper, while the devices reach each other");
-	} else if (found != 0) {
-		doctor_find(f, DOCTOR_WARN, "devices can reach each other without passing a unit");
-		doctor_say(&f->remedy,
-			"put the card into another slot (below a root port with ACS), "
-			"or turn ACS on in the firmware's settings");
-	} else if (hidden) {
+	} else if (f->evidence.n != 0) {
+		part_them(&r, f);
+	} else if (r.hidden) {
 		doctor_find(f, DOCTOR_UNKNOWN, "configuration space is hidden here");
 		doctor_say(&f->remedy, "run moat-doctor as root");
 	} else if (looked && c->way == DOCTOR_VFIO) {
@@ -253,21 +294,48 @@ static void list_named(const struct doctor_host *h, struct doctor_finding *f)
 	}
 }
 
+/** Does an RMRR rule out a virtual function of it? */
+static bool virtual_named(const struct doctor_case *c, const struct doctor_fn *pf)
+{
+	for (unsigned int i = 0; i < c->tenants.n; i++) {
+		const struct doctor_tenant *t = &c->tenants.at[i];
+
+		if (t->rmrr && t->fn->pci->virtfn && t->fn->pci->segment == pf->pci->segment &&
+			t->fn->pci->physfn == pf->pci->sid)
+			return true;
+	}
+	return false;
+}
+
+/** A function that an RMRR rules out, with virtual functions, there or to be made, that it does not. */
+static const struct doctor_fn *with_virtual(const struct doctor_case *c)
+{
+	for (unsigned int i = 0; i < c->tenants.n; i++) {
+		const struct doctor_tenant *t = &c->tenants.at[i];
+
+		if (t->rmrr && t->fn->vfs_total != 0 && !virtual_named(c, t->fn))
+			return t->fn;
+	}
+	return NULL;
+}
+
 void doctor_check_rmrr(const struct doctor_case *c, struct doctor_finding *f)
 {
 	const struct doctor_host *h = c->host;
+	const struct doctor_fn *pf = with_virtual(c);
 	unsigned int hit = 0;
 
-	for (unsigned int i = 0; i < c->tenants.n; i++) {
-		const struct doctor_fn *fn = c->tenants.at[i].fn;
-		const struct doctor_group *g = doctor_group_find(h, fn->group);
-
-		hit += c->way == DOCTOR_VFIO ? g != NULL && g->direct : fn->rmrr != NULL;
-	}
+	for (unsigned int i = 0; i < c->tenants.n; i++)
+		hit += c->tenants.at[i].rmrr;
 	list_named(h, f);
 	if (hit != 0) {
 		doctor_find(f, DOCTOR_WARN, "firmware has reserved memory for %u function%s", hit,
 			hit == 1 ? "" : "s");
+		if (pf != NULL)
+			doctor_say(&f->remedy,
+				"the virtual functions of %s can be tenants': the RMRR names the "
+				"physical one, and their requests carry other source-ids",
+				pf->address);
 		doctor_say(&f->remedy,
 			"firmware may let such a device write there at any time, so it cannot be a "
 			"tenant's: look for a setting that ends it (HPE: \"shared memory features\"; "

@@ -2,35 +2,52 @@
  * Copyright (c) 2026 The moat authors
  */
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "doctor_check.h"
 
-/** A node with devices but without pages; NULL: none. */
+/* What moat maps: tenants' memory in pages of 2 MiB, or of 1 GiB where those are short; a unit of
+ * moat's own needs pages of 2 MiB, for its tables and for its tenants. */
+
+/** Pages of a node that moat can use, all or the free ones. */
+static uint64_t usable(enum doctor_way way, uint64_t of_2m, uint64_t of_1g)
+{
+	return of_2m + (way == DOCTOR_VTD ? 0 : of_1g);
+}
+
+/** A candidate on a node without pages; NULL: none. */
 static const struct doctor_fn *far_from_pages(const struct doctor_case *c)
 {
 	const struct doctor_host *h = c->host;
 
 	for (unsigned int i = 0; i < c->tenants.n; i++)
 		for (unsigned int n = 0; n < h->nr_nodes; n++)
-			if (c->tenants.at[i].fn->numa == (int)h->node[n].id &&
-				h->node[n].total_2m + h->node[n].total_1g == 0)
+			if (c->tenants.at[i].fn->numa == h->node[n].id && h->node[n].id >= 0 &&
+				usable(c->way, h->node[n].total_2m, h->node[n].total_1g) == 0)
 				return c->tenants.at[i].fn;
 	return NULL;
 }
 
-static void reserve(struct doctor_finding *f, unsigned int node)
+static void reserve(struct doctor_finding *f, int node)
 {
-	doctor_say(&f->commands,
-		"echo 512 > /sys/devices/system/node/node%u/hugepages/hugepages-2048kB/nr_hugepages",
-		node);
+	if (node < 0)
+		doctor_say(&f->commands,
+			"echo 512 > /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
+	else
+		doctor_say(&f->commands,
+			"echo 512 > "
+			"/sys/devices/system/node/node%d/hugepages/hugepages-2048kB/nr_hugepages",
+			node);
 }
 
-static void none_at_all(const struct doctor_case *c, struct doctor_finding *f)
+static void none_at_all(const struct doctor_case *c, uint64_t total_1g, struct doctor_finding *f)
 {
 	if (c->way == DOCTOR_VTD) {
 		doctor_find(f, DOCTOR_FAIL,
-			"no hugepages: a unit's tables need pages of 2 MiB, which do not move");
-		doctor_say(&f->remedy, "reserve some");
+			"no hugepages of 2 MiB: a unit's tables need some, because they do not move");
+		doctor_say(&f->remedy,
+			total_1g != 0 ? "reserve some; those of 1 GiB do not serve kind = vtd"
+				      : "reserve some");
 	} else {
 		doctor_find(f, DOCTOR_WARN, "no hugepages: memory comes in pages of 4 KiB");
 		doctor_say(&f->remedy,
@@ -44,27 +61,34 @@ void doctor_check_hugepages(const struct doctor_case *c, struct doctor_finding *
 {
 	const struct doctor_host *h = c->host;
 	const struct doctor_fn *far = far_from_pages(c);
-	uint64_t total_2m = 0, total_1g = 0, free = 0;
+	uint64_t total_2m = 0, total_1g = 0, free_2m = 0, free_1g = 0;
 
 	for (unsigned int i = 0; i < h->nr_nodes; i++) {
 		const struct doctor_node *n = &h->node[i];
+		char *node = n->id >= 0 ? doctor_format("node %d", n->id)
+					: doctor_format("no NUMA");
 
 		total_2m += n->total_2m;
 		total_1g += n->total_1g;
-		free += n->free_2m + n->free_1g;
+		free_2m += n->free_2m;
+		free_1g += n->free_1g;
 		doctor_say(&f->evidence,
-			"node %u: %" PRIu64 " of %" PRIu64 " pages of 2 MiB free, %" PRIu64
+			"%s: %" PRIu64 " of %" PRIu64 " pages of 2 MiB free, %" PRIu64
 			" of %" PRIu64 " of 1 GiB",
-			n->id, n->free_2m, n->total_2m, n->free_1g, n->total_1g);
+			node, n->free_2m, n->total_2m, n->free_1g, n->total_1g);
+		free(node);
 	}
 	if (h->nr_nodes == 0) {
-		doctor_find(f, DOCTOR_UNKNOWN, "/sys/devices/system/node cannot be read");
-	} else if (total_2m + (c->way == DOCTOR_VTD ? 0 : total_1g) == 0) {
-		none_at_all(c, f);
-	} else if (free == 0) {
-		doctor_find(f, DOCTOR_WARN, "all hugepages are in use");
+		doctor_find(f, DOCTOR_UNKNOWN,
+			"neither /sys/devices/system/node nor /sys/kernel/mm/hugepages can be read");
+	} else if (usable(c->way, total_2m, total_1g) == 0) {
+		none_at_all(c, total_1g, f);
+	} else if (usable(c->way, free_2m, free_1g) == 0) {
+		doctor_find(f, DOCTOR_WARN, "all hugepages%s are in use",
+			c->way == DOCTOR_VTD ? " of 2 MiB" : "");
 		doctor_say(&f->remedy,
-			"reserve more, or end who has them (/proc/*/smaps, /dev/hugepages)");
+			"reserve more, or end the programs that have them (/proc/*/smaps, "
+			"/dev/hugepages)");
 	} else if (far != NULL) {
 		doctor_find(f, DOCTOR_WARN, "no hugepages on node %d, where %s is", far->numa,
 			far->address);
@@ -72,7 +96,9 @@ void doctor_check_hugepages(const struct doctor_case *c, struct doctor_finding *
 			"memory of another node costs every DMA; reserve some there");
 		reserve(f, far->numa);
 	} else {
-		doctor_find(f, DOCTOR_OK, "%" PRIu64 " of 2 MiB, %" PRIu64 " of 1 GiB", total_2m,
-			total_1g);
+		doctor_find(f, DOCTOR_OK,
+			"%" PRIu64 " of %" PRIu64 " of 2 MiB free, %" PRIu64 " of %" PRIu64
+			" of 1 GiB",
+			free_2m, total_2m, free_1g, total_1g);
 	}
 }

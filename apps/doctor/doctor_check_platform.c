@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "doctor_boot.h"
 #include "doctor_check.h"
-#include "doctor_read.h"
 
 #define CAP_IPC_LOCK  14
 #define CAP_SYS_RAWIO 17
@@ -102,6 +102,15 @@ static void describe_table(const struct moat_dmar *d, struct doctor_finding *f)
 	doctor_say(&f->evidence, "HAW %u bits%s%s%s", d->haw, d->intr_remap ? ", INTR_REMAP" : "",
 		d->x2apic_opt_out ? ", X2APIC_OPT_OUT" : "",
 		d->dma_opt_in ? ", DMA_CTRL_PLATFORM_OPT_IN_FLAG" : "");
+	if (d->nr_faults == 0)
+		return;
+	doctor_find(f, DOCTOR_WARN,
+		"the DMAR table has %u fault%s; the rest of it is used: %u unit%s and %u RMRR%s",
+		d->nr_faults, d->nr_faults == 1 ? "" : "s", d->nr_units,
+		d->nr_units == 1 ? "" : "s", d->nr_rmrrs, d->nr_rmrrs == 1 ? "" : "s");
+	for (unsigned int i = 0; i < d->nr_faults; i++)
+		doctor_say(&f->evidence, "offset 0x%zx: %s", d->fault[i].offset, d->fault[i].text);
+	doctor_say(&f->remedy, "Linux, too, uses such a table; update the firmware when you can");
 }
 
 static void switch_it_on(const struct doctor_host *h, struct doctor_finding *f)
@@ -139,12 +148,40 @@ static void no_table(const struct doctor_host *h, struct doctor_finding *f)
 	}
 }
 
+static void under_xen(const struct doctor_host *h, struct doctor_finding *f)
+{
+	doctor_find(f, DOCTOR_FAIL, "Xen, the hypervisor, owns VT-d: %s",
+		h->dom0 ? "this is its control domain" : "this is one of its guests");
+	doctor_say(&f->evidence, "/sys/hypervisor/type: xen");
+	doctor_say(&f->remedy, h->dom0
+			? "boot this Linux without Xen; no setting here gives VT-d to it"
+			: "run moat on a host of its own, without Xen");
+}
+
+static void dead_unit(const struct doctor_unit *u, struct doctor_finding *f)
+{
+	doctor_find(f, DOCTOR_FAIL,
+		"the firmware has a DMAR table but has switched VT-d off: %s's registers read as "
+		"ones",
+		u->name);
+	doctor_say(&f->evidence, "%s at 0x%" PRIx64 "; Linux then uses no unit of the table",
+		u->name, u->base);
+	doctor_say(&f->remedy,
+		"in the firmware's settings turn VT-d on; where it is on or there is no such "
+		"setting, only another firmware helps: update it, and report it to the maker");
+}
+
 void doctor_check_firmware(const struct doctor_case *c, struct doctor_finding *f)
 {
 	const struct doctor_host *h = c->host;
 	unsigned int driven = doctor_driven(h, DOCTOR_INTEL);
+	const struct doctor_unit *dead = doctor_dead_unit(h);
 
-	if (h->dmar != NULL) {
+	if (h->xen) {
+		under_xen(h, f);
+	} else if (dead != NULL && driven == 0) {
+		dead_unit(dead, f);
+	} else if (h->dmar != NULL) {
 		describe_table(h->dmar, f);
 	} else if (h->dmar_error == -EBADMSG) {
 		doctor_find(f, driven != 0 && c->way == DOCTOR_VFIO ? DOCTOR_WARN : DOCTOR_FAIL,
@@ -169,106 +206,90 @@ void doctor_check_firmware(const struct doctor_case *c, struct doctor_finding *f
 
 /* ------------------------------------------------------------------------------ command line */
 
-/** Words that say something about the IOMMU, and whether there are any. */
-static void quote_words(const struct doctor_host *h, struct doctor_finding *f)
+/** Words that bear on the IOMMU as they stand there, and what is odd about them. */
+static void quote_words(const struct doctor_words *w, struct doctor_finding *f)
 {
-	static const char *const about[] = { "intel_iommu", "amd_iommu", "iommu", "intremap",
-		"iomem", "vfio", "pcie_acs_override", "lockdown", "tboot" };
-	char line[sizeof(h->cmdline)], said[1024] = "";
-	size_t len = 0;
+	char *said = doctor_format("%s", "");
 
-	snprintf(line, sizeof(line), "%s", h->cmdline);
-	for (char *save, *word = strtok_r(line, " \t\n", &save); word != NULL;
-		word = strtok_r(NULL, " \t\n", &save))
-		for (unsigned int i = 0; i < RTE_DIM(about) && len < sizeof(said); i++)
-			if (strncmp(word, about[i], strlen(about[i])) == 0) {
-				len += snprintf(said + len, sizeof(said) - len, "%s%s",
-					len != 0 ? " " : "", word);
-				break;
-			}
-	if (len != 0)
+	for (unsigned int i = 0; i < w->about.n; i++) {
+		char *more = doctor_format("%s%s%s", said, i != 0 ? " " : "", w->about.at[i]);
+
+		free(said);
+		said = more;
+	}
+	if (w->about.n != 0)
 		doctor_say(&f->evidence, "it says: %s", said);
 	else
 		doctor_say(&f->evidence, "it says nothing about the IOMMU");
+	for (unsigned int i = 0; i < w->odd.n; i++)
+		doctor_say(&f->evidence, "%s", w->odd.at[i]);
+	free(said);
 }
 
-static void how_to_set(struct doctor_finding *f, const char *set, const char *remove)
+static void built_without(const struct doctor_host *h, struct doctor_finding *f)
 {
-	if (remove != NULL)
-		doctor_say(&f->remedy, "replace %s by %s in the kernel's command line and reboot",
-			remove, set);
-	else
-		doctor_say(&f->remedy, "add %s to the kernel's command line and reboot", set);
-	doctor_say(&f->remedy,
-		"Debian, Ubuntu: GRUB_CMDLINE_LINUX in /etc/default/grub, then update-grub; "
-		"Fedora, RHEL: grubby --update-kernel=ALL --args=\"%s\"%s%s%s",
-		set, remove != NULL ? " --remove-args=\"" : "", remove != NULL ? remove : "",
-		remove != NULL ? "\"" : "");
-}
-
-/** The kernel was built with or without; its configuration may be there to tell. */
-static bool built_without(const struct doctor_host *h)
-{
-	size_t len = 1 << 20;
-	char *text = doctor_alloc(1, len);
-	bool without;
-
-	without = doctor_read(h->root, text, len, "boot/config-%s", h->release) == 0 &&
-		strstr(text, "\n# CONFIG_INTEL_IOMMU is not set") != NULL;
-	free(text);
-	return without;
+	doctor_find(f, DOCTOR_FAIL, "this kernel was built without VT-d");
+	doctor_say(&f->evidence, "%s: CONFIG_INTEL_IOMMU is not set", h->config_from);
+	doctor_say(&f->remedy, "boot a kernel with CONFIG_INTEL_IOMMU=y");
 }
 
 static void judge_for_vfio(const struct doctor_host *h, struct doctor_finding *f)
 {
-	const char *intel = doctor_option_last(h, "intel_iommu", "on", "off");
-	const char *iommu = doctor_option_last(h, "iommu", "off", "force");
+	const struct doctor_words *w = &h->words;
+	bool intel = h->dmar_error != -ENOENT || !h->ivrs;
 
 	if (doctor_driven(h, -1) != 0) {
 		doctor_find(f, DOCTOR_OK,
-			intel != NULL ? "intel_iommu=%s"
-				      : "nothing turns the IOMMU off, and this kernel turns it on",
-			intel);
-	} else if (intel != NULL && strcmp(intel, "off") == 0) {
+			w->intel == DOCTOR_ON
+				? "intel_iommu=on"
+				: "nothing turns the IOMMU off, and this kernel turns it on");
+		return;
+	}
+	if (w->no_iommu)
+		doctor_find(f, DOCTOR_FAIL, "iommu=off: the kernel leaves every IOMMU off%s",
+			w->intel == DOCTOR_ON ? ", in spite of intel_iommu=on" : "");
+	else if (intel && w->intel == DOCTOR_OFF)
 		doctor_find(f, DOCTOR_FAIL, "intel_iommu=off: the kernel leaves VT-d off");
-		how_to_set(f, "intel_iommu=on", "intel_iommu=off");
-	} else if (iommu != NULL && strcmp(iommu, "off") == 0) {
-		doctor_find(f, DOCTOR_FAIL, "iommu=off: the kernel leaves every IOMMU off");
-		how_to_set(f, "intel_iommu=on", "iommu=off");
-	} else if (intel != NULL) {
+	else if (intel && doctor_built_with(h, "CONFIG_INTEL_IOMMU") == 0)
+		built_without(h, f);
+	else if (w->intel == DOCTOR_ON)
 		doctor_find(f, DOCTOR_OK, "intel_iommu=on");
-	} else if (h->dmar_error == -ENOENT && h->ivrs) {
+	else if (!intel || doctor_built_with(h, "CONFIG_INTEL_IOMMU_DEFAULT_ON") == 1)
 		doctor_find(f, DOCTOR_OK, "nothing turns the IOMMU off");
-	} else if (built_without(h)) {
-		doctor_find(f, DOCTOR_FAIL, "this kernel was built without VT-d");
-		doctor_say(&f->evidence, "/boot/config-%s: CONFIG_INTEL_IOMMU is not set",
-			h->release);
-		doctor_say(&f->remedy, "boot a kernel with CONFIG_INTEL_IOMMU=y");
-	} else {
+	else
 		doctor_find(f, DOCTOR_FAIL,
 			"no intel_iommu=on, and by itself this kernel leaves VT-d off");
-		how_to_set(f, "intel_iommu=on", NULL);
-	}
+	if (f->state != DOCTOR_FAIL || f->remedy.n != 0)
+		return;
+	doctor_boot_remedy(h, f, w->intel == DOCTOR_ON || !intel ? "" : "intel_iommu=on",
+		&w->turn_off);
+	if (w->intremap == DOCTOR_OFF)
+		doctor_say(&f->remedy, "take %s out, too: VFIO needs interrupts remapped",
+			w->no_remap.at[0]);
 }
 
 static void judge_for_vtd(const struct doctor_host *h, struct doctor_finding *f)
 {
-	const char *intel = doctor_option_last(h, "intel_iommu", "on", "off");
-	const char *intremap = doctor_option_last(h, "intremap", "on", "off");
-	bool off = intel != NULL && strcmp(intel, "off") == 0;
-	bool ir_off = intremap != NULL && strcmp(intremap, "off") == 0;
-	bool relaxed = doctor_option_last(h, "iomem", "relaxed", "strict") != NULL;
+	static const struct doctor_lines none;
+	const struct doctor_words *w = &h->words;
+	bool off = w->intel == DOCTOR_OFF || w->no_iommu;
+	struct doctor_lines on = { 0 };
 	char set[128];
 
 	snprintf(set, sizeof(set), "%s%s%s", off ? "" : "intel_iommu=off ",
-		ir_off ? "" : "intremap=off ", relaxed ? "" : "iomem=relaxed ");
+		w->intremap == DOCTOR_OFF ? "" : "intremap=off ",
+		w->relaxed ? "" : "iomem=relaxed ");
 	if (set[0] == '\0') {
 		doctor_find(f, DOCTOR_OK, "the kernel keeps off the units and lets them be mapped");
 		return;
 	}
 	set[strlen(set) - 1] = '\0';
 	doctor_find(f, DOCTOR_FAIL, "moat can own a unit only with %s", set);
-	how_to_set(f, set, intel != NULL && !off ? "intel_iommu=on" : NULL);
+	for (unsigned int i = 0; i < w->about.n; i++)
+		if (!off && strncmp(w->about.at[i], "intel_iommu=", 12) == 0)
+			doctor_say(&on, "%s", w->about.at[i]);
+	doctor_boot_remedy(h, f, set, on.n != 0 ? &on : &none);
+	doctor_lines_free(&on);
 }
 
 void doctor_check_command_line(const struct doctor_case *c, struct doctor_finding *f)
@@ -279,13 +300,9 @@ void doctor_check_command_line(const struct doctor_case *c, struct doctor_findin
 		doctor_find(f, DOCTOR_UNKNOWN, "/proc/cmdline cannot be read");
 		return;
 	}
-	quote_words(h, f);
-	if (c->way == DOCTOR_VTD) {
+	quote_words(&h->words, f);
+	if (c->way == DOCTOR_VTD)
 		judge_for_vtd(h, f);
-		return;
-	}
-	judge_for_vfio(h, f);
-	if (f->state == DOCTOR_FAIL && doctor_option(h, "intremap", NULL, 0))
-		doctor_say(&f->remedy,
-			"take intremap=off out, too: VFIO needs interrupts remapped");
+	else
+		judge_for_vfio(h, f);
 }

@@ -3,9 +3,13 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "doctor_boot.h"
 #include "doctor_check.h"
+#include "doctor_ids.h"
 #include "doctor_read.h"
 
 /* ------------------------------------------------------------------------------------- units */
@@ -47,38 +51,43 @@ static void describe_unit(const struct doctor_unit *u, struct doctor_finding *f)
 			u->domains_used, u->domains);
 }
 
-/** A unit that serves nothing but graphics, which kernels leave alone (intel_iommu=igfx_off). */
-static bool graphics_only(const struct doctor_host *h, const struct doctor_unit *u)
+/** Does a unit that the kernel leaves off leave a function without one? Linux ignores units whose
+ * scopes name nothing that is there, and those for graphics alone (intel_iommu=igfx_off). */
+static bool is_missed(const struct doctor_host *h, const struct doctor_unit *u)
 {
 	const struct moat_dmar_unit *d = &h->dmar->unit[u->drhd];
 
 	for (unsigned int i = 0; i < d->scopes.n; i++) {
 		const struct moat_dmar_scope *s = &d->scopes.scope[i];
-		const struct moat_pci_fn *end =
-			moat_pci_follow(h->pci, d->segment, s->bus, s->path, s->nr_path);
+		const struct moat_pci_fn *end = s->type == MOAT_DMAR_ENDPOINT ||
+				s->type == MOAT_DMAR_BRIDGE
+			? moat_pci_follow(h->pci, d->segment, s->bus, s->path, s->nr_path)
+			: NULL;
 		const struct doctor_fn *fn =
 			end != NULL ? doctor_fn_find(h, end->segment, end->sid) : NULL;
 
-		if (fn == NULL || fn->class >> 16 != 0x03)
-			return false;
+		if (fn != NULL && fn->class >> 16 != 0x03)
+			return true;
 	}
-	return d->scopes.n != 0;
+	return d->include_pci_all;
 }
 
 static void judge_kernels(const struct doctor_case *c, struct doctor_finding *f)
 {
 	const struct doctor_host *h = c->host;
-	const char *intel = doctor_option_last(h, "intel_iommu", "on", "off");
+	const struct doctor_words *w = &h->words;
 	unsigned int driven = doctor_driven(h, -1), idle = 0;
 
-	if (doctor_read_access(h->root, 0, "sys/class/iommu") != 0) {
+	if (doctor_read_access(h->root, F_OK, "sys/class/iommu") != 0) {
 		doctor_find(f, DOCTOR_UNKNOWN, "/sys/class/iommu cannot be read");
 		return;
 	}
 	if (driven == 0 &&
 		(h->dmar_error == -EBADMSG ||
 			(h->dmar_error != -ENOENT &&
-				(intel == NULL || strcmp(intel, "off") == 0)))) {
+				(w->intel != DOCTOR_ON || w->no_iommu) &&
+				doctor_built_with(h, "CONFIG_INTEL_IOMMU_DEFAULT_ON") != 1) ||
+			w->no_iommu || w->intel == DOCTOR_OFF)) {
 		f->moot = true;
 		doctor_find(f, DOCTOR_UNKNOWN, "they are off (see %s)",
 			h->dmar_error == -EBADMSG ? "firmware" : "command-line");
@@ -96,7 +105,7 @@ static void judge_kernels(const struct doctor_case *c, struct doctor_finding *f)
 		const struct doctor_unit *u = &h->unit[i];
 		uint64_t left = u->domains - u->domains_used;
 
-		idle += !u->driven && !graphics_only(h, u);
+		idle += !u->driven && is_missed(h, u);
 		if (u->domains != 0 && left < c->tenants.count[DOCTOR_OWN]) {
 			doctor_find(f, DOCTOR_WARN,
 				"%s has %" PRIu64 " domain-ids left, which is fewer than tenants",
@@ -152,41 +161,83 @@ void doctor_check_units(const struct doctor_case *c, struct doctor_finding *f)
 
 /* ----------------------------------------------------------------------- interrupt remapping */
 
-/** Whether each unit whose capabilities are known can; and where one cannot, it is told. */
-static bool units_can(const struct doctor_host *h, struct doctor_finding *f)
+/** A unit whose capabilities are known and that cannot; NULL: none. */
+static const struct doctor_unit *unit_without(const struct doctor_host *h)
 {
-	bool can = true;
-
 	for (unsigned int i = 0; i < h->nr_units; i++)
-		if (h->unit[i].from != NULL && !h->unit[i].caps.ir) {
-			doctor_say(&f->evidence, "%s cannot: ECAP.IR is 0", h->unit[i].name);
-			can = false;
-		}
-	return can;
+		if (h->unit[i].from != NULL && !h->unit[i].caps.ir)
+			return &h->unit[i];
+	return NULL;
 }
 
-static void how_to_remap(const struct doctor_host *h, bool can, struct doctor_finding *f)
+static const struct doctor_fn *broken_chipset(const struct doctor_host *h)
 {
-	if (doctor_option_last(h, "intremap", "on", "off") != NULL)
+	for (unsigned int i = 0; i < h->pci->n; i++)
+		if (doctor_remap_erratum(&h->fn[i]) != NULL)
+			return &h->fn[i];
+	return NULL;
+}
+
+/** Why interrupts are not remapped, and what ends that. @return the reason, to free; NULL: not known */
+static char *find_reason(const struct doctor_host *h, struct doctor_finding *f)
+{
+	const struct doctor_unit *u = unit_without(h);
+	const struct doctor_fn *chipset = broken_chipset(h);
+
+	if (u != NULL)
+		doctor_say(&f->evidence, "%s cannot: ECAP.IR is 0", u->name);
+	if (h->words.intremap == DOCTOR_OFF) {
+		doctor_boot_remedy(h, f, "", &h->words.no_remap);
+		return doctor_format("%s turns that off", h->words.no_remap.at[0]);
+	}
+	if (doctor_built_with(h, "CONFIG_IRQ_REMAP") == 0) {
+		doctor_say(&f->evidence, "%s: CONFIG_IRQ_REMAP is not set", h->config_from);
+		doctor_say(&f->remedy, "boot a kernel with CONFIG_IRQ_REMAP=y");
+		return doctor_format("this kernel was built without CONFIG_IRQ_REMAP");
+	}
+	if (chipset != NULL) {
+		doctor_say(&f->evidence, "%s, %04x:%04x revision 0x%02x", chipset->address,
+			chipset->pci->vendor, chipset->pci->device, chipset->revision);
 		doctor_say(&f->remedy,
-			"take intremap=off out of the kernel's command line, reboot");
-	else if (h->hypervisor)
+			"Linux leaves it off because of the erratum; no setting of the firmware helps, "
+			"another host does");
+		return doctor_format("this chipset's (%s) is broken by an erratum",
+			doctor_remap_erratum(chipset));
+	}
+	if (h->hypervisor)
 		doctor_say(&f->remedy,
 			"QEMU: -machine q35,kernel-irqchip=split -device intel-iommu,intremap=on");
-	else if (can)
+	else if (u == NULL)
 		doctor_say(&f->remedy,
-			"turn on x2APIC and interrupt remapping in the firmware's "
-			"settings; the kernel's log says what is missing");
+			"turn on x2APIC and interrupt remapping in the firmware's settings; the "
+			"kernel's log says what is missing");
+	return NULL;
+}
+
+static void unsafe_way(struct doctor_finding *f)
+{
 	doctor_say(&f->remedy,
 		"or, where no tenant is an enemy: vfio_iommu_type1.allow_unsafe_interrupts=1 lets "
 		"devices be assigned that can raise any interrupt");
 }
 
+static void are_remapped(const struct doctor_host *h, struct doctor_finding *f)
+{
+	doctor_find(f, DOCTOR_OK, "interrupts are remapped");
+	doctor_say(&f->evidence, "/proc/interrupts names IR- chips");
+	if (!h->words.nosid)
+		return;
+	doctor_find(f, DOCTOR_WARN,
+		"interrupts are remapped, but intremap=nosid: a tenant's device can raise others'");
+	doctor_say(&f->remedy,
+		"take nosid out of the kernel's command line: with it the unit does not check which "
+		"device an interrupt comes from");
+}
+
 void doctor_check_interrupt_remapping(const struct doctor_case *c, struct doctor_finding *f)
 {
 	const struct doctor_host *h = c->host;
-	bool can = units_can(h, f);
-	char unsafe[8];
+	char unsafe[8], *reason;
 
 	doctor_read(h->root, unsafe, sizeof(unsafe),
 		"sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts");
@@ -195,8 +246,7 @@ void doctor_check_interrupt_remapping(const struct doctor_case *c, struct doctor
 		return;
 	}
 	if (h->interrupts_remapped) {
-		doctor_find(f, DOCTOR_OK, "interrupts are remapped");
-		doctor_say(&f->evidence, "/proc/interrupts names IR- chips");
+		are_remapped(h, f);
 		return;
 	}
 	doctor_say(&f->evidence, "no IR- chip in /proc/interrupts");
@@ -206,15 +256,20 @@ void doctor_check_interrupt_remapping(const struct doctor_case *c, struct doctor
 		doctor_say(&f->remedy,
 			"a write to 0xfeexxxxx is an interrupt whatever the tables say, and moat's "
 			"own unit does not remap them; kind = vfio does");
-	} else if (unsafe[0] == 'Y') {
-		doctor_find(f, DOCTOR_WARN,
-			"interrupts are not remapped, and allow_unsafe_interrupts=Y: a tenant's device can raise any");
-		how_to_remap(h, can, f);
-	} else {
-		doctor_find(f, DOCTOR_FAIL,
-			"interrupts are not remapped: VFIO refuses to assign devices (EPERM)");
-		how_to_remap(h, can, f);
+		return;
 	}
+	reason = find_reason(h, f);
+	unsafe_way(f);
+	if (unsafe[0] == 'Y')
+		doctor_find(f, DOCTOR_WARN,
+			"interrupts are not remapped, and allow_unsafe_interrupts=Y: a tenant's "
+			"device can raise any%s%s",
+			reason != NULL ? "; " : "", reason != NULL ? reason : "");
+	else
+		doctor_find(f, DOCTOR_FAIL,
+			"interrupts are not remapped: VFIO refuses to assign devices (EPERM)%s%s",
+			reason != NULL ? "; " : "", reason != NULL ? reason : "");
+	free(reason);
 }
 
 /* -------------------------------------------------------------------------------- IOVA width */
@@ -229,7 +284,7 @@ void doctor_check_iova_width(const struct doctor_case *c, struct doctor_finding 
 	for (unsigned int i = 0; i < h->nr_units; i++) {
 		const struct doctor_unit *u = &h->unit[i];
 
-		/* With vfio those that the kernel leaves alone concern nobody. */
+		/* With vfio no tenant is behind a unit that the kernel leaves alone. */
 		if (u->from == NULL || (c->way == DOCTOR_VFIO && !u->driven))
 			continue;
 		doctor_say(&f->evidence, "%s: %u bits (MGAW %u, SAGAW 0x%x)", u->name,
@@ -271,8 +326,9 @@ void doctor_check_kernel_dma(const struct doctor_case *c, struct doctor_finding 
 	}
 	doctor_say(&f->evidence, "groups: %u strict (DMA), %u lazy (DMA-FQ), %u identity", strict,
 		lazy, identity);
-	if (untold != 0)
-		doctor_find(f, DOCTOR_UNKNOWN, "%u groups do not tell their type", untold);
+	if (untold != 0) /* which keeps no tenant from running */
+		doctor_find(f, DOCTOR_OK, "unknown: %u group%s not tell %s type", untold,
+			untold == 1 ? " does" : "s do", untold == 1 ? "its" : "their");
 	else if (identity != 0)
 		doctor_find(f, DOCTOR_OK, "passed through (iommu=pt) for %u of %u groups", identity,
 			h->nr_groups);

@@ -18,20 +18,28 @@ static bool loaded(const struct doctor_host *h, const char *module)
 	return doctor_read_access(h->root, F_OK, "sys/module/%s", module) == 0;
 }
 
+static int lists(const struct doctor_host *h, const char *file, const char *name)
+{
+	char *text;
+	int found = -1;
+
+	if (doctor_text(h->root, &text, "lib/modules/%s/%s", h->release, file) == 0)
+		found = strstr(text, name) != NULL;
+	free(text);
+	return found;
+}
+
 /** Whether modprobe would find "vfio-pci": 1, 0, or -1: not to be seen here. */
 static int available(const struct doctor_host *h, const char *module)
 {
-	size_t len = 4 << 20;
-	char *text = doctor_alloc(1, len), name[64];
-	int found = -1;
+	char *name = doctor_format("/%s.ko", module);
+	int found = lists(h, "modules.dep", name), builtin;
 
-	snprintf(name, sizeof(name), "/%s.ko", module);
-	if (doctor_read(h->root, text, len, "lib/modules/%s/modules.dep", h->release) == 0)
-		found = strstr(text, name) != NULL;
-	if (found <= 0 &&
-		doctor_read(h->root, text, len, "lib/modules/%s/modules.builtin", h->release) == 0)
-		found = strstr(text, name) != NULL;
-	free(text);
+	if (found <= 0) {
+		builtin = lists(h, "modules.builtin", name);
+		found = builtin >= 0 ? builtin : found;
+	}
+	free(name);
 	return found;
 }
 

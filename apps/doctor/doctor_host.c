@@ -7,103 +7,150 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <zlib.h>
+
 #include "doctor_host.h"
 #include "doctor_read.h"
 
-/* ------------------------------------------------------------------------------ command line */
-
-/** The next "name=value" word at or after `at`; NULL: none. Its value has `*len` bytes. */
-static const char *next_option(const char *at, const char *name, size_t *len)
-{
-	size_t n = strlen(name);
-
-	while (*at != '\0') {
-		size_t word;
-
-		at += strspn(at, " \t\n");
-		word = strcspn(at, " \t\n");
-		if (word >= n && memcmp(at, name, n) == 0 && (word == n || at[n] == '=')) {
-			*len = word == n ? 0 : word - n - 1;
-			return at + (word == n ? n : n + 1);
-		}
-		at += word;
-	}
-	return NULL;
-}
-
-bool doctor_option(const struct doctor_host *host, const char *name, char *value, size_t len)
-{
-	const char *at = host->cmdline;
-	bool found = false;
-	size_t n;
-
-	while ((at = next_option(at, name, &n)) != NULL) {
-		if (value != NULL)
-			snprintf(value, len, "%.*s", (int)n, at);
-		found = true;
-		at += n;
-	}
-	return found;
-}
-
-static bool is(const char *text, size_t len, const char *word)
-{
-	return strlen(word) == len && memcmp(text, word, len) == 0;
-}
-
-const char *doctor_option_last(const struct doctor_host *host, const char *name, const char *a,
-	const char *b)
-{
-	const char *at = host->cmdline, *last = NULL;
-	size_t left;
-
-	while ((at = next_option(at, name, &left)) != NULL)
-		while (left != 0) {
-			size_t n = strcspn(at, ", \t\n");
-
-			if (is(at, n, a))
-				last = a;
-			else if (is(at, n, b))
-				last = b;
-			at += n;
-			left -= n;
-			if (left != 0) {
-				at++;
-				left--;
-			}
-		}
-	return last;
-}
-
 /* --------------------------------------------------------------------- processor and process */
+
+static void read_value(const char *text, const char *key, char *value, size_t len)
+{
+	char *all = doctor_key(text, key);
+
+	snprintf(value, len, "%s", all);
+	free(all);
+}
+
+static bool has_word(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = strstr(text, word); at != NULL; at = strstr(at + len, word))
+		if ((at == text || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
+			return true;
+	return false;
+}
 
 static void read_processor(struct doctor_host *h)
 {
-	char text[8192], value[4096];
+	char *text, *value;
 
-	doctor_read(h->root, text, sizeof(text), "proc/cpuinfo");
-	doctor_key(text, "vendor_id", h->vendor, sizeof(h->vendor));
-	doctor_key(text, "model name", h->model, sizeof(h->model));
-	doctor_key(text, "flags", value, sizeof(value));
-	h->hypervisor = strstr(value, " hypervisor") != NULL;
-	h->vmx = strstr(value, " vmx") != NULL;
-	doctor_key(text, "address sizes", value, sizeof(value));
+	doctor_text(h->root, &text, "proc/cpuinfo");
+	read_value(text, "vendor_id", h->vendor, sizeof(h->vendor));
+	read_value(text, "model name", h->model, sizeof(h->model));
+	value = doctor_key(text, "flags");
+	h->hypervisor = has_word(value, "hypervisor");
+	h->vmx = has_word(value, "vmx");
+	free(value);
+	value = doctor_key(text, "address sizes");
 	h->phys_bits = strtoul(value, NULL, 10);
+	free(value);
+	free(text);
 }
 
 static void read_process(struct doctor_host *h)
 {
-	char text[8192], value[128];
+	char *text, *value;
 
-	doctor_read(h->root, text, sizeof(text), "proc/self/status");
-	doctor_key(text, "CapEff", value, sizeof(value));
+	doctor_text(h->root, &text, "proc/self/status");
+	value = doctor_key(text, "CapEff");
 	h->has_cap_eff = value[0] != '\0';
 	h->cap_eff = strtoull(value, NULL, 16);
-	doctor_read(h->root, text, sizeof(text), "proc/self/limits");
-	doctor_key(text, "Max locked memory", value, sizeof(value)); /* soft, hard, unit */
+	free(value);
+	free(text);
+	doctor_text(h->root, &text, "proc/self/limits");
+	value = doctor_key(text, "Max locked memory"); /* soft, hard, unit */
 	h->has_memlock = value[0] != '\0';
 	h->memlock = strncmp(value, "unlimited", 9) == 0 ? UINT64_MAX : strtoull(value, NULL, 10);
+	free(value);
+	free(text);
 }
+
+/** Under Xen the hypervisor owns VT-d, whatever Linux in its control domain shows. */
+static void read_hypervisor(struct doctor_host *h)
+{
+	char text[64];
+
+	doctor_read(h->root, text, sizeof(text), "sys/hypervisor/type");
+	h->xen = strcmp(text, "xen") == 0;
+	doctor_read(h->root, text, sizeof(text), "proc/xen/capabilities");
+	h->dom0 = h->xen && strstr(text, "control_d") != NULL;
+}
+
+/* --------------------------------------------------------------------- how the kernel was built */
+
+/** A file that gzip has packed, as text; NULL: it is none. */
+static char *inflate_text(const uint8_t *bytes, size_t len)
+{
+	z_stream z = { .next_in = (uint8_t *)(uintptr_t)bytes, .avail_in = len };
+	size_t room = 1 << 16, done = 0;
+	char *text = NULL;
+	int ret = inflateInit2(&z, 16 + MAX_WBITS); /* gzip's header, the largest window */
+
+	while (ret == Z_OK) {
+		text = realloc(text, room *= 2);
+		if (text == NULL)
+			break;
+		z.next_out = (uint8_t *)text + done;
+		z.avail_out = room - 1 - done;
+		ret = inflate(&z, Z_NO_FLUSH);
+		done = room - 1 - z.avail_out;
+	}
+	inflateEnd(&z);
+	if (ret == Z_STREAM_END) {
+		text[done] = '\0';
+		return text;
+	}
+	free(text);
+	return NULL;
+}
+
+static void read_config(struct doctor_host *h)
+{
+	uint8_t *bytes;
+	size_t len;
+
+	h->config_from = "/boot/config-*";
+	if (doctor_text(h->root, &h->config, "boot/config-%s", h->release) == 0)
+		return;
+	free(h->config);
+	h->config_from = "/lib/modules/*/config";
+	if (doctor_text(h->root, &h->config, "lib/modules/%s/config", h->release) == 0)
+		return;
+	free(h->config);
+	h->config_from = "/proc/config.gz";
+	h->config = NULL;
+	if (doctor_bytes(h->root, &bytes, &len, "proc/config.gz") == 0)
+		h->config = inflate_text(bytes, len);
+	free(bytes);
+	if (h->config == NULL)
+		h->config = doctor_format("%s", "");
+}
+
+int doctor_built_with(const struct doctor_host *h, const char *option)
+{
+	size_t len = strlen(option);
+
+	if (h->config[0] == '\0')
+		return -1;
+	for (const char *at = strstr(h->config, option); at != NULL; at = strstr(at + len, option))
+		if ((at == h->config || at[-1] == '\n') && at[len] == '=' &&
+			(at[len + 1] == 'y' || at[len + 1] == 'm'))
+			return 1;
+	return 0;
+}
+
+bool doctor_release_from(const struct doctor_host *h, unsigned int major, unsigned int minor)
+{
+	unsigned int is_major, is_minor;
+
+	if (sscanf(h->release, "%u.%u", &is_major, &is_minor) != 2)
+		return true;
+	return is_major > major || (is_major == major && is_minor >= minor);
+}
+
+/* ------------------------------------------------------------------------------------- container */
 
 static const char *find_container(const struct doctor_host *h)
 {
@@ -139,45 +186,52 @@ static void read_lockdown(struct doctor_host *h)
 /** With interrupt remapping on, the kernel's interrupt chips are named IR-... */
 static void read_interrupts(struct doctor_host *h)
 {
-	size_t len = 1 << 20;
-	char *text = malloc(len);
+	char *text;
 
-	if (text == NULL)
-		return;
-	h->has_interrupts = doctor_read(h->root, text, len, "proc/interrupts") == 0;
+	h->has_interrupts = doctor_text(h->root, &text, "proc/interrupts") == 0;
 	h->interrupts_remapped = strstr(text, " IR-") != NULL;
 	free(text);
 }
 
 /* ------------------------------------------------------------------------------------ memory */
 
-static void read_node(const struct doctor_host *h, const char *folder, struct doctor_node *node)
+/** @return whether there are hugepages of some size in the folder */
+static bool read_node(const struct doctor_host *h, const char *folder, struct doctor_node *node)
 {
-	doctor_read_number(h->root, 10, &node->total_2m,
-		"sys/devices/system/node/%s/hugepages/hugepages-2048kB/nr_hugepages", folder);
-	doctor_read_number(h->root, 10, &node->free_2m,
-		"sys/devices/system/node/%s/hugepages/hugepages-2048kB/free_hugepages", folder);
-	doctor_read_number(h->root, 10, &node->total_1g,
-		"sys/devices/system/node/%s/hugepages/hugepages-1048576kB/nr_hugepages", folder);
-	doctor_read_number(h->root, 10, &node->free_1g,
-		"sys/devices/system/node/%s/hugepages/hugepages-1048576kB/free_hugepages", folder);
+	int ret = doctor_read_number(h->root, 10, &node->total_2m,
+		"%s/hugepages-2048kB/nr_hugepages", folder);
+
+	doctor_read_number(h->root, 10, &node->free_2m, "%s/hugepages-2048kB/free_hugepages",
+		folder);
+	ret &= doctor_read_number(h->root, 10, &node->total_1g,
+		"%s/hugepages-1048576kB/nr_hugepages", folder);
+	doctor_read_number(h->root, 10, &node->free_1g, "%s/hugepages-1048576kB/free_hugepages",
+		folder);
+	return ret == 0;
 }
 
+/** Nodes; on a kernel without NUMA what holds for all of it. */
 static void read_nodes(struct doctor_host *h)
 {
 	struct doctor_lines names = { 0 };
 
 	doctor_read_folder(h->root, &names, "sys/devices/system/node");
-	for (unsigned int i = 0; i < names.n && h->nr_nodes < DOCTOR_NODES_MAX; i++) {
+	h->node = doctor_alloc(names.n + 1, sizeof(*h->node));
+	for (unsigned int i = 0; i < names.n; i++) {
 		struct doctor_node *node = &h->node[h->nr_nodes];
+		char *folder;
 
 		if (strncmp(names.at[i], "node", 4) != 0 || !isdigit((unsigned char)names.at[i][4]))
 			continue;
-		node->id = strtoul(names.at[i] + 4, NULL, 10);
-		read_node(h, names.at[i], node);
+		node->id = atoi(names.at[i] + 4);
+		folder = doctor_format("sys/devices/system/node/%s/hugepages", names.at[i]);
+		read_node(h, folder, node);
+		free(folder);
 		h->nr_nodes++;
 	}
 	doctor_lines_free(&names);
+	if (h->nr_nodes == 0 && read_node(h, "sys/kernel/mm/hugepages", &h->node[0]))
+		h->node[h->nr_nodes++].id = -1;
 }
 
 /* --------------------------------------------------------------------------------------- all */
@@ -187,9 +241,12 @@ void doctor_host_read(const char *root, struct doctor_host *h)
 	memset(h, 0, sizeof(*h));
 	h->root = root;
 	doctor_read(root, h->release, sizeof(h->release), "proc/sys/kernel/osrelease");
-	doctor_read(root, h->cmdline, sizeof(h->cmdline), "proc/cmdline");
+	doctor_text(root, &h->cmdline, "proc/cmdline");
+	doctor_words_read(h->cmdline, &h->words);
 	read_processor(h);
 	read_process(h);
+	read_hypervisor(h);
+	read_config(h);
 	h->container = find_container(h);
 	read_lockdown(h);
 	read_interrupts(h);
@@ -203,9 +260,21 @@ void doctor_host_free(struct doctor_host *h)
 	for (unsigned int i = 0; i < h->nr_groups; i++)
 		free(h->group[i].fn);
 	free(h->group);
+	for (unsigned int i = 0; i < h->pci->n; i++) {
+		doctor_lines_free(&h->fn[i].nets);
+		free(h->fn[i].user);
+	}
 	free(h->fn);
+	for (unsigned int i = 0; i < h->nr_units; i++)
+		free(h->unit[i].why);
+	free(h->unit);
+	free(h->node);
 	moat_pci_free(h->pci);
 	moat_dmar_free(h->dmar);
+	free(h->dmar_text);
+	free(h->config);
+	free(h->cmdline);
+	doctor_words_free(&h->words);
 }
 
 unsigned int doctor_driven(const struct doctor_host *h, int kind)
@@ -217,10 +286,23 @@ unsigned int doctor_driven(const struct doctor_host *h, int kind)
 	return n;
 }
 
-bool doctor_has_iommu(const struct doctor_host *h)
+const struct doctor_unit *doctor_dead_unit(const struct doctor_host *h)
 {
-	return doctor_driven(h, -1) != 0 || h->dmar_error != -ENOENT || h->ivrs ||
-		!h->tables_visible;
+	for (unsigned int i = 0; i < h->nr_units; i++)
+		if (h->unit[i].all_ones)
+			return &h->unit[i];
+	return NULL;
+}
+
+const char *doctor_lacks_iommu(const struct doctor_host *h)
+{
+	if (h->xen)
+		return "Xen has it (see firmware)";
+	if (doctor_dead_unit(h) != NULL && doctor_driven(h, -1) == 0)
+		return "the firmware has switched it off (see firmware)";
+	if (doctor_driven(h, -1) != 0 || h->dmar_error != -ENOENT || h->ivrs || !h->tables_visible)
+		return NULL;
+	return "there is no IOMMU";
 }
 
 bool doctor_may(const struct doctor_host *h, unsigned int capability)

@@ -107,7 +107,7 @@ static json_t *units(const struct doctor_host *h)
 			kinds[u->kind], "driven", u->driven, "base",
 			u->base != 0 ? hex(u->base) : json_null(), "from",
 			u->from != NULL ? json_string(u->from) : json_null(), "why",
-			text_or_null(u->why));
+			u->why != NULL ? json_string(u->why) : json_null());
 
 		json_array_append_new(array, o);
 		if (u->drhd >= 0 && h->dmar != NULL) {
@@ -154,7 +154,7 @@ static json_t *device(const struct doctor_tenant *t)
 	const struct doctor_fn *fn = t->fn;
 	json_t *o = json_pack("{s:s, s:o, s:s, s:s, s:o, s:o, s:i, s:i}", "address", fn->address,
 		"class", json_sprintf("%06x", fn->class), "tenant", doctor_place_names[t->place],
-		"why", t->why, "driver", text_or_null(fn->driver), "interface",
+		"why", t->blocked != NULL ? t->blocked : t->why, "driver", text_or_null(fn->driver), "interface",
 		text_or_null(fn->net), "rx_queues", fn->rx_queues, "tx_queues", fn->tx_queues);
 
 	json_object_update_new(o,

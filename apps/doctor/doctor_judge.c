@@ -36,6 +36,7 @@ static const struct check {
 	{ "groups", BOTH, UNIT, doctor_check_groups },
 	{ "acs", BOTH, UNIT, doctor_check_acs },
 	{ "rmrr", BOTH, IOMMU, doctor_check_rmrr },
+	{ "errata", BOTH, IOMMU, doctor_check_errata },
 	{ "sriov", BOTH, IOMMU, doctor_check_sriov },
 	{ "drivers", BOTH, UNIT, doctor_check_drivers },
 	{ "vfio", VFIO, IOMMU, doctor_check_vfio },
@@ -50,11 +51,8 @@ static const struct check {
 
 enum doctor_way doctor_way_of(const struct doctor_host *h)
 {
-	const char *intel = doctor_option_last(h, "intel_iommu", "on", "off");
-
 	/* An appliance's: the kernel keeps off, and the registers can be mapped. */
-	if (intel != NULL && strcmp(intel, "off") == 0 && doctor_driven(h, -1) == 0 &&
-		doctor_option_last(h, "iomem", "relaxed", "strict") != NULL)
+	if (h->words.intel == DOCTOR_OFF && doctor_driven(h, -1) == 0 && h->words.relaxed)
 		return DOCTOR_VTD;
 	return DOCTOR_VFIO;
 }
@@ -65,8 +63,8 @@ static const char *lacking(const struct doctor_case *c, enum need need)
 
 	if (need != NOTHING && !c->host->sysfs)
 		return "there is no /sys here";
-	if (need > SYSFS && !doctor_has_iommu(c->host))
-		return "there is no IOMMU";
+	if (need > SYSFS && doctor_lacks_iommu(c->host) != NULL)
+		return doctor_lacks_iommu(c->host);
 	if (need == UNIT && !on)
 		return c->way == DOCTOR_VTD ? "no unit is known" : "no IOMMU is on";
 	return NULL;
@@ -85,7 +83,7 @@ static const struct doctor_finding *first(const struct doctor_report *r, enum do
 static char *verdict(const struct doctor_case *c, const struct doctor_report *r)
 {
 	const char *way = doctor_way_names[c->way];
-	unsigned int own = c->tenants.count[DOCTOR_OWN];
+	unsigned int own = c->tenants.count[DOCTOR_OWN], warnings = r->count[DOCTOR_WARN];
 
 	switch (r->state) {
 	case DOCTOR_OK:
@@ -93,8 +91,12 @@ static char *verdict(const struct doctor_case *c, const struct doctor_report *r)
 				     "be a tenant's of its own.",
 			way, own, own == 1 ? "" : "s");
 	case DOCTOR_WARN:
-		return doctor_format("Yes, with kind = %s; %u thing%s to look at first.", way,
-			r->count[DOCTOR_WARN], r->count[DOCTOR_WARN] == 1 ? "" : "s");
+		if (c->tenants.ready != 0)
+			return doctor_format("Yes, with kind = %s; %u thing%s to look at first.", way,
+				warnings, warnings == 1 ? "" : "s");
+		return doctor_format("Not yet: with kind = %s no function is ready to be a tenant's; "
+				     "%u thing%s to do first.",
+			way, warnings, warnings == 1 ? "" : "s");
 	case DOCTOR_UNKNOWN:
 		return doctor_format(
 			"Perhaps: nothing seen stands in the way of kind = %s, but not "
@@ -146,4 +148,27 @@ void doctor_judge(const struct doctor_case *c, struct doctor_report *r)
 	r->run = r->state == DOCTOR_FAIL ? DOCTOR_SOFT : c->way;
 	r->verdict = verdict(c, r);
 	make_list(r);
+}
+
+char *doctor_refusal(const struct doctor_case *c, const struct doctor_report *r, uint16_t segment,
+	moat_sid_t sid)
+{
+	const struct doctor_finding *fail = NULL;
+
+	for (unsigned int i = 0; i < c->tenants.n; i++) {
+		const struct doctor_tenant *t = &c->tenants.at[i];
+
+		if (t->fn->pci->segment != segment || t->fn->pci->sid != sid)
+			continue;
+		if (t->place == DOCTOR_NEVER || t->place == DOCTOR_KERNELS)
+			return doctor_format("%s", t->why);
+		if (t->blocked != NULL)
+			return doctor_format("%s", t->blocked);
+	}
+	/* What stands in the way of all; "drivers" is about functions, and this one is ready. */
+	for (unsigned int i = 0; i < r->nr_findings && fail == NULL; i++)
+		if (r->finding[i].state == DOCTOR_FAIL && !r->finding[i].moot &&
+			strcmp(r->finding[i].name, "drivers") != 0)
+			fail = &r->finding[i];
+	return fail != NULL ? doctor_format("%s", fail->summary) : NULL;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "doctor_host.h"
+#include "doctor_ids.h"
 #include "doctor_read.h"
 
 /* PCI Express extended capabilities (PCI Express Base Specification, "Extended Capabilities"). */
@@ -17,86 +18,100 @@
 #define ACS_CAP      4
 #define ACS_CTRL     6
 
+#define CFG_REVISION     0x08
+#define CFG_HEADER       0x0e
+#define CFG_SUBVENDOR    0x2c
+#define CFG_SUBDEVICE    0x2e
+#define VIRTIO_VENDOR    0x1af4
+#define VIRTIO_FIRST     0x1000
+#define VIRTIO_LAST      0x107f
+#define ACCESS_PLATFORM  33 /* VIRTIO_F_ACCESS_PLATFORM, a bit of the features */
+
 static uint16_t get16(const uint8_t *p)
 {
 	return p[0] | p[1] << 8;
 }
 
-static void read_extended(const struct doctor_host *h, struct doctor_fn *fn)
+static uint32_t get32(const uint8_t *p)
+{
+	return get16(p) | (uint32_t)get16(p + 2) << 16;
+}
+
+/** The PCH of the 100- and 200-series has capability and control in 32 bits each. */
+static struct doctor_acs acs_of(const struct doctor_fn *fn, const uint8_t *cap, size_t room)
+{
+	if (doctor_acs_layout_of(fn) != DOCTOR_ACS_WIDE)
+		return (struct doctor_acs){ true, get16(cap + ACS_CAP), get16(cap + ACS_CTRL) };
+	if (room < ACS_CAP + 8)
+		return (struct doctor_acs){ .there = true };
+	return (struct doctor_acs){ true, get32(cap + ACS_CAP), get32(cap + ACS_CAP + 4) };
+}
+
+static void read_extended(struct doctor_fn *fn, const uint8_t *cfg, size_t len)
 {
 	static const unsigned int most = (CFG_SIZE - CFG_EXTENDED) / 8;
-	uint8_t cfg[CFG_SIZE];
-	int len = doctor_read_bytes(h->root, cfg, sizeof(cfg), "sys/bus/pci/devices/%s/config",
-		fn->address);
-	unsigned int at = CFG_EXTENDED;
+	size_t at = CFG_EXTENDED;
 
 	fn->extended = len > 64; /* of which others than root see no more */
-	for (unsigned int hops = 0; hops < most && at >= CFG_EXTENDED && (int)at + 8 <= len;
-		hops++) {
+	for (unsigned int hops = 0; hops < most && at >= CFG_EXTENDED && at + 8 <= len; hops++) {
 		uint16_t id = get16(cfg + at);
 
 		if (id == EXT_ACS)
-			fn->acs = (struct doctor_acs){ true, get16(cfg + at + ACS_CAP),
-				get16(cfg + at + ACS_CTRL) };
+			fn->acs = acs_of(fn, cfg + at, len - at);
 		fn->ats |= id == EXT_ATS;
 		fn->pasid |= id == EXT_PASID;
 		at = get16(cfg + at + 2) >> 4;
 	}
+	if (doctor_acs_layout_of(fn) == DOCTOR_ACS_CHIPSET && !fn->acs.there)
+		fn->acs = (struct doctor_acs){ true, 0, 0 };
+}
+
+static void read_config(const struct doctor_host *h, struct doctor_fn *fn)
+{
+	uint64_t revision;
+	uint8_t *cfg;
+	size_t len;
+
+	doctor_bytes(h->root, &cfg, &len, "sys/bus/pci/devices/%s/config", fn->address);
+	if (len >= 64) {
+		fn->revision = cfg[CFG_REVISION];
+		if ((cfg[CFG_HEADER] & 0x7f) == 0) {
+			fn->subvendor = get16(cfg + CFG_SUBVENDOR);
+			fn->subdevice = get16(cfg + CFG_SUBDEVICE);
+		}
+	}
+	if (doctor_read_number(h->root, 16, &revision, "sys/bus/pci/devices/%s/revision",
+		    fn->address) == 0)
+		fn->revision = revision;
+	read_extended(fn, cfg, RTE_MIN(len, (size_t)CFG_SIZE));
+	free(cfg);
 }
 
 /* --------------------------------------------------------------------------------- functions */
 
-static bool carries_default_route(const struct doctor_host *h, const char *net)
-{
-	char text[16384], name[32];
-	unsigned long destination;
-
-	if (doctor_read(h->root, text, sizeof(text), "proc/net/route") != 0)
-		return false;
-	for (const char *line = strchr(text, '\n'); line != NULL; line = strchr(line + 1, '\n'))
-		if (sscanf(line, " %31s %lx", name, &destination) == 2 && destination == 0 &&
-			strcmp(name, net) == 0)
-			return true;
-	return false;
-}
-
-/** The function's first interface, and the folder it is in: net, or virtioN/net. */
-static void find_net(const struct doctor_host *h, struct doctor_fn *fn, char *folder, size_t len)
+/** The features that driver and device agreed on, a digit a bit; Linux takes bit 33 if it is offered. */
+static void read_virtio(const struct doctor_host *h, struct doctor_fn *fn)
 {
 	struct doctor_lines names = { 0 };
+	char *features;
 
-	snprintf(folder, len, "sys/bus/pci/devices/%s/net", fn->address);
-	if (doctor_read_folder(h->root, &names, "%s", folder) != 0) {
-		doctor_read_folder(h->root, &names, "sys/bus/pci/devices/%s", fn->address);
-		for (unsigned int i = 0; i < names.n; i++)
-			if (strncmp(names.at[i], "virtio", 6) == 0)
-				snprintf(folder, len, "sys/bus/pci/devices/%s/%s/net", fn->address,
-					names.at[i]);
-		doctor_lines_free(&names);
-		doctor_read_folder(h->root, &names, "%s", folder);
-	}
-	if (names.n != 0)
-		snprintf(fn->net, sizeof(fn->net), "%s", names.at[0]);
-	doctor_lines_free(&names);
-}
-
-static void read_net(const struct doctor_host *h, struct doctor_fn *fn)
-{
-	struct doctor_lines names = { 0 };
-	char folder[64], state[32];
-
-	find_net(h, fn, folder, sizeof(folder));
-	if (fn->net[0] == '\0')
+	if (fn->pci->vendor != VIRTIO_VENDOR || fn->pci->device < VIRTIO_FIRST ||
+		fn->pci->device > VIRTIO_LAST)
 		return;
-	doctor_read_folder(h->root, &names, "%s/%s/queues", folder, fn->net);
+	fn->virtio = DOCTOR_VIRTIO_UNKNOWN;
+	doctor_read_folder(h->root, &names, "sys/bus/pci/devices/%s", fn->address);
 	for (unsigned int i = 0; i < names.n; i++) {
-		fn->rx_queues += strncmp(names.at[i], "rx-", 3) == 0;
-		fn->tx_queues += strncmp(names.at[i], "tx-", 3) == 0;
+		if (strncmp(names.at[i], "virtio", 6) != 0)
+			continue;
+		doctor_text(h->root, &features, "sys/bus/pci/devices/%s/%s/features", fn->address,
+			names.at[i]);
+		if (strlen(features) > ACCESS_PLATFORM &&
+			strspn(features, "0") != strlen(features))
+			fn->virtio = features[ACCESS_PLATFORM] == '1' ? DOCTOR_VIRTIO_TRANSLATED
+								     : DOCTOR_VIRTIO_BYPASSES;
+		free(features);
 	}
 	doctor_lines_free(&names);
-	doctor_read(h->root, state, sizeof(state), "%s/%s/operstate", folder, fn->net);
-	fn->up = strcmp(state, "up") == 0;
-	fn->default_route = carries_default_route(h, fn->net);
 }
 
 static void read_fn(struct doctor_host *h, struct doctor_fn *fn, const struct moat_pci_fn *pci)
@@ -113,6 +128,8 @@ static void read_fn(struct doctor_host *h, struct doctor_fn *fn, const struct mo
 		fn->address);
 	doctor_read_link(h->root, fn->unit, sizeof(fn->unit), "sys/bus/pci/devices/%s/iommu",
 		fn->address);
+	/* moat_pci_scan() has followed it; this keeps it for an archive. */
+	doctor_read_link(h->root, text, sizeof(text), "sys/bus/pci/devices/%s/physfn", fn->address);
 	fn->group = doctor_read_link(h->root, text, sizeof(text),
 			    "sys/bus/pci/devices/%s/iommu_group", fn->address) == 0
 		? atoi(text)
@@ -123,8 +140,9 @@ static void read_fn(struct doctor_host *h, struct doctor_fn *fn, const struct mo
 		fn->address);
 	doctor_read_number(h->root, 10, &fn->vfs, "sys/bus/pci/devices/%s/sriov_numvfs",
 		fn->address);
-	read_extended(h, fn);
-	read_net(h, fn);
+	read_config(h, fn);
+	read_virtio(h, fn);
+	doctor_net_read(h, fn);
 	if (h->dmar != NULL)
 		fn->rmrr = moat_dmar_rmrr_of(h->dmar, h->pci, pci->segment, pci->sid);
 }
@@ -134,11 +152,11 @@ static void read_fn(struct doctor_host *h, struct doctor_fn *fn, const struct mo
 /** Lines "0x... 0x... type". */
 static void read_reserved(const struct doctor_host *h, struct doctor_group *g)
 {
-	char text[8192];
+	char *text, *save;
 
-	doctor_read(h->root, text, sizeof(text), "sys/kernel/iommu_groups/%d/reserved_regions",
-		g->id);
-	for (char *save, *line = strtok_r(text, "\n", &save); line != NULL;
+	g->regions = doctor_text(h->root, &text, "sys/kernel/iommu_groups/%d/reserved_regions",
+			     g->id) != -ENOENT;
+	for (char *line = strtok_r(text, "\n", &save); line != NULL;
 		line = strtok_r(NULL, "\n", &save)) {
 		char type[32];
 
@@ -148,6 +166,7 @@ static void read_reserved(const struct doctor_host *h, struct doctor_group *g)
 		g->relaxable |= strcmp(type, "direct-relaxable") == 0;
 		g->msi |= strcmp(type, "msi") == 0;
 	}
+	free(text);
 }
 
 static void read_group(const struct doctor_host *h, struct doctor_group *g, const char *name)
@@ -175,6 +194,11 @@ static void read_groups(struct doctor_host *h)
 
 void doctor_pci_read(struct doctor_host *h)
 {
+	struct doctor_lines names = { 0 };
+
+	/* What moat_pci_scan() looks at, for an archive. */
+	doctor_read_folder(h->root, &names, "sys/bus/pci/devices");
+	doctor_lines_free(&names);
 	h->pci_error = moat_pci_scan(h->root, &h->pci);
 	if (h->pci_error != 0)
 		h->pci = doctor_alloc(1, sizeof(*h->pci)); /* no functions */
@@ -202,11 +226,6 @@ const struct doctor_group *doctor_group_find(const struct doctor_host *h, int id
 	return NULL;
 }
 
-bool doctor_vfio_bound(const struct doctor_fn *fn)
-{
-	return strstr(fn->driver, "vfio") != NULL;
-}
-
 bool doctor_candidate(const struct doctor_fn *fn)
 {
 	unsigned int base = fn->class >> 16;
@@ -215,5 +234,7 @@ bool doctor_candidate(const struct doctor_fn *fn)
 		return false;
 	return base == 0x02 /* network */ || base == 0x10 /* encryption */ ||
 		base == 0x12 /* accelerators */ || fn->class >> 8 == 0x0b40 /* co-processor */ ||
-		doctor_vfio_bound(fn) || strstr(fn->driver, "uio") != NULL;
+		doctor_vfio_erratum(fn) != NULL ||
+		moat_pci_owner(fn->driver) == MOAT_PCI_OWNER_VFIO ||
+		moat_pci_owner(fn->driver) == MOAT_PCI_OWNER_UIO;
 }

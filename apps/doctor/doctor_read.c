@@ -9,94 +9,266 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "doctor_read.h"
 
-#define PATH(path, root, fmt)                                                                \
-	do {                                                                                 \
-		va_list path_ap;                                                             \
-		size_t path_len = snprintf(path, sizeof(path), "%s/", (root));               \
-                                                                                             \
-		va_start(path_ap, fmt);                                                      \
-		if (path_len < sizeof(path))                                                 \
-			vsnprintf((path) + path_len, sizeof(path) - path_len, fmt, path_ap); \
-		va_end(path_ap);                                                             \
+/** A path below the root: `full` is what to open, `full + below` the part behind the root. */
+struct path {
+	char *full;
+	size_t below;
+};
+
+#define PATH(path, root, fmt)                                       \
+	do {                                                        \
+		va_list path_ap;                                    \
+		char *path_below = NULL;                            \
+                                                                    \
+		va_start(path_ap, fmt);                             \
+		if (vasprintf(&path_below, fmt, path_ap) < 0)       \
+			path_below = NULL;                          \
+		va_end(path_ap);                                    \
+		(path) = path_of(root, path_below);                 \
 	} while (0)
 
-static int slurp(const char *path, void *bytes, size_t len)
+static struct path path_of(const char *root, char *below)
 {
-	FILE *f = fopen(path, "rb");
-	size_t n;
-	int ret;
+	struct path p = { doctor_format("%s/%s", root, below != NULL ? below : ""),
+		strlen(root) + 1 };
 
-	if (f == NULL)
-		return -errno;
-	errno = 0;
-	n = fread(bytes, 1, len, f);
-	ret = ferror(f) ? -(errno != 0 ? errno : EIO) : (int)n;
-	fclose(f);
-	return ret;
+	free(below);
+	return p;
 }
 
-static int slurp_text(const char *path, char *text, size_t len)
+static const char *below(const struct path *p)
 {
-	int n = slurp(path, text, len - 1);
+	return p->full + p->below;
+}
 
-	text[RTE_MAX(n, 0)] = '\0';
-	for (int i = n; i > 0 && isspace((unsigned char)text[i - 1]); i--)
-		text[i - 1] = '\0';
-	return RTE_MIN(n, 0);
+/* ----------------------------------------------------------------------------------- the record */
+
+static struct doctor_record *recording;
+static struct doctor_lines forbidden; /* "NUMBER PATH" */
+
+void doctor_record_begin(struct doctor_record *record)
+{
+	recording = record;
+}
+
+void doctor_read_forbid(const char *manifest)
+{
+	doctor_lines_free(&forbidden);
+	for (const char *line = manifest; line != NULL; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, "error ", 6) == 0)
+			doctor_say(&forbidden, "%.*s", (int)strcspn(line + 6, "\n"), line + 6);
+	}
+}
+
+/** The error with which the archive's host could not read the path; 0: none. */
+static int forbidden_error(const struct path *p)
+{
+	for (unsigned int i = 0; i < forbidden.n; i++) {
+		const char *space = strchr(forbidden.at[i], ' ');
+
+		if (space != NULL && strcmp(space + 1, below(p)) == 0)
+			return atoi(forbidden.at[i]);
+	}
+	return 0;
+}
+
+static struct doctor_record_entry *entry_of(const char *path)
+{
+	for (unsigned int i = 0; i < recording->n; i++)
+		if (strcmp(recording->at[i].path, path) == 0)
+			return &recording->at[i];
+	if ((recording->n & (recording->n - 1)) == 0) { /* full at every power of two */
+		struct doctor_record_entry *more =
+			doctor_alloc(RTE_MAX(1u, 2 * recording->n), sizeof(*more));
+
+		if (recording->n != 0)
+			memcpy(more, recording->at, recording->n * sizeof(*more));
+		free(recording->at);
+		recording->at = more;
+	}
+	recording->at[recording->n] = (struct doctor_record_entry){
+		.path = doctor_format("%s", path),
+		.kind = DOCTOR_THERE,
+	};
+	return &recording->at[recording->n++];
+}
+
+static void keep(const char *path, enum doctor_record_kind kind, const void *bytes, size_t len,
+	int error)
+{
+	struct doctor_record_entry *e;
+
+	if (recording == NULL || error == ENOENT || error == ENOTDIR)
+		return;
+	e = entry_of(path);
+	/* The longest reading of a file has most of it; that a thing is there says least. */
+	if (kind == DOCTOR_THERE || (e->kind == kind && e->len >= len))
+		return;
+	free(e->bytes);
+	e->kind = kind;
+	e->error = error;
+	e->len = len;
+	e->bytes = doctor_alloc(len + 1, 1);
+	if (len != 0)
+		memcpy(e->bytes, bytes, len);
+}
+
+void doctor_record_file(const char *path, const char *text)
+{
+	keep(path, DOCTOR_FILE, text, strlen(text), 0);
+}
+
+void doctor_record_free(struct doctor_record *record)
+{
+	for (unsigned int i = 0; i < record->n; i++) {
+		free(record->at[i].path);
+		free(record->at[i].bytes);
+	}
+	free(record->at);
+	*record = (struct doctor_record){ 0 };
+}
+
+/* ---------------------------------------------------------------------------------------- files */
+
+/** Up to `most` bytes of a file, and a NUL behind them. */
+static int slurp(const struct path *p, uint8_t **bytes, size_t *len, size_t most)
+{
+	int error = forbidden_error(p);
+	FILE *f = error == 0 ? fopen(p->full, "rb") : NULL;
+	size_t room = 4096, n;
+
+	*bytes = NULL;
+	*len = 0;
+	if (f == NULL) {
+		error = error != 0 ? error : errno;
+		keep(below(p), DOCTOR_ERROR, NULL, 0, error);
+		return -error;
+	}
+	do {
+		uint8_t *more = doctor_alloc(room *= 2, 1);
+
+		if (*len != 0)
+			memcpy(more, *bytes, *len);
+		free(*bytes);
+		*bytes = more;
+		errno = 0;
+		n = fread(*bytes + *len, 1, RTE_MIN(room - 1, most) - *len, f);
+		*len += n;
+	} while (n != 0 && *len < most);
+	error = ferror(f) ? (errno != 0 ? errno : EIO) : 0;
+	fclose(f);
+	if (error != 0)
+		keep(below(p), DOCTOR_ERROR, NULL, 0, error);
+	else
+		keep(below(p), DOCTOR_FILE, *bytes, *len, 0);
+	if (error == 0)
+		return 0;
+	free(*bytes);
+	*bytes = NULL;
+	*len = 0;
+	return -error;
+}
+
+/** As a string without white space at its end. */
+static int slurp_text(const struct path *p, char **text, size_t most)
+{
+	uint8_t *bytes;
+	size_t len;
+	int ret = slurp(p, &bytes, &len, most);
+
+	*text = bytes != NULL ? (char *)bytes : doctor_format("%s", "");
+	while (len != 0 && isspace((unsigned char)(*text)[len - 1]))
+		(*text)[--len] = '\0';
+	return ret;
 }
 
 int doctor_read(const char *root, char *text, size_t len, const char *fmt, ...)
 {
-	char path[PATH_MAX];
+	struct path p;
+	char *all;
+	int ret;
 
-	PATH(path, root, fmt);
-	return slurp_text(path, text, len);
+	PATH(p, root, fmt);
+	ret = slurp_text(&p, &all, len - 1);
+	snprintf(text, len, "%s", all);
+	free(all);
+	free(p.full);
+	return ret;
+}
+
+int doctor_text(const char *root, char **text, const char *fmt, ...)
+{
+	struct path p;
+	int ret;
+
+	PATH(p, root, fmt);
+	ret = slurp_text(&p, text, SIZE_MAX / 4);
+	free(p.full);
+	return ret;
+}
+
+int doctor_bytes(const char *root, uint8_t **bytes, size_t *len, const char *fmt, ...)
+{
+	struct path p;
+	int ret;
+
+	PATH(p, root, fmt);
+	ret = slurp(&p, bytes, len, SIZE_MAX / 4);
+	free(p.full);
+	return ret;
 }
 
 int doctor_read_number(const char *root, int base, uint64_t *value, const char *fmt, ...)
 {
-	char path[PATH_MAX], text[64], *end;
+	char *text, *end;
 	uint64_t number;
+	struct path p;
 	int ret;
 
-	PATH(path, root, fmt);
-	ret = slurp_text(path, text, sizeof(text));
-	if (ret != 0)
-		return ret;
+	PATH(p, root, fmt);
+	ret = slurp_text(&p, &text, 64);
+	free(p.full);
 	errno = 0;
 	number = strtoull(text, &end, base);
-	if (end == text || *end != '\0' || errno != 0)
-		return -EINVAL;
-	*value = number;
-	return 0;
+	if (ret == 0 && (end == text || *end != '\0' || errno != 0))
+		ret = -EINVAL;
+	if (ret == 0)
+		*value = number;
+	free(text);
+	return ret;
 }
+
+/* ----------------------------------------------------------------------------- links and folders */
 
 int doctor_read_link(const char *root, char *name, size_t len, const char *fmt, ...)
 {
-	char path[PATH_MAX], target[PATH_MAX], *last;
+	char target[PATH_MAX], *last;
+	struct path p;
 	ssize_t n;
+	int error;
 
 	name[0] = '\0';
-	PATH(path, root, fmt);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0)
-		return -errno;
-	target[n] = '\0';
+	PATH(p, root, fmt);
+	error = forbidden_error(&p);
+	errno = error;
+	n = error == 0 ? readlink(p.full, target, sizeof(target) - 1) : -1;
+	error = n < 0 ? errno : 0;
+	target[n < 0 ? 0 : n] = '\0';
+	if (error != EINVAL) /* a file or a folder is no link: whoever reads it keeps it */
+		keep(below(&p), error != 0 ? DOCTOR_ERROR : DOCTOR_LINK, target, strlen(target),
+			error);
+	free(p.full);
+	if (error != 0)
+		return -error;
 	last = strrchr(target, '/');
 	snprintf(name, len, "%s", last != NULL ? last + 1 : target);
 	return 0;
-}
-
-int doctor_read_bytes(const char *root, void *bytes, size_t len, const char *fmt, ...)
-{
-	char path[PATH_MAX];
-
-	PATH(path, root, fmt);
-	return slurp(path, bytes, len);
 }
 
 static int by_version(const void *a, const void *b)
@@ -104,41 +276,72 @@ static int by_version(const void *a, const void *b)
 	return strverscmp(*(char *const *)a, *(char *const *)b);
 }
 
+static void keep_names(const struct path *p, const struct doctor_lines *names)
+{
+	keep(below(p), DOCTOR_FOLDER, NULL, 0, 0);
+	for (unsigned int i = 0; recording != NULL && i < names->n; i++) {
+		char *path = doctor_format("%s/%s", below(p), names->at[i]);
+
+		entry_of(path);
+		free(path);
+	}
+}
+
 int doctor_read_folder(const char *root, struct doctor_lines *names, const char *fmt, ...)
 {
-	char path[PATH_MAX];
 	struct dirent *e;
+	struct path p;
+	int error;
 	DIR *d;
 
-	PATH(path, root, fmt);
-	d = opendir(path);
-	if (d == NULL)
-		return -errno;
+	PATH(p, root, fmt);
+	error = forbidden_error(&p);
+	d = error == 0 ? opendir(p.full) : NULL;
+	if (d == NULL) {
+		error = error != 0 ? error : errno;
+		keep(below(&p), DOCTOR_ERROR, NULL, 0, error);
+		free(p.full);
+		return -error;
+	}
 	while ((e = readdir(d)) != NULL)
 		if (e->d_name[0] != '.')
 			doctor_say(names, "%s", e->d_name);
 	closedir(d);
 	if (names->n != 0)
 		qsort(names->at, names->n, sizeof(*names->at), by_version);
+	keep_names(&p, names);
+	free(p.full);
 	return 0;
 }
 
 int doctor_read_access(const char *root, int mode, const char *fmt, ...)
 {
-	char path[PATH_MAX];
+	struct path p;
+	struct stat st;
+	int error;
 
-	PATH(path, root, fmt);
-	return access(path, mode) == 0 ? 0 : -errno;
+	PATH(p, root, fmt);
+	error = forbidden_error(&p);
+	if (error == 0 || (mode == F_OK && error == EACCES))
+		error = access(p.full, mode) == 0 ? 0 : errno;
+	if (error == 0 || error == EACCES) {
+		keep(below(&p),
+			stat(p.full, &st) == 0 && S_ISDIR(st.st_mode) ? DOCTOR_FOLDER : DOCTOR_FILE,
+			NULL, 0, 0);
+	}
+	if (error != 0)
+		keep(below(&p), DOCTOR_ERROR, NULL, 0, error);
+	free(p.full);
+	return -error;
 }
 
-void doctor_key(const char *text, const char *key, char *value, size_t len)
+/* ---------------------------------------------------------------------------------------- texts */
+
+char *doctor_key(const char *text, const char *key)
 {
 	size_t key_len = strlen(key);
 
-	value[0] = '\0';
 	for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
-		size_t n;
-
 		line += *line == '\n';
 		if (strncmp(line, key, key_len) != 0)
 			continue;
@@ -146,19 +349,16 @@ void doctor_key(const char *text, const char *key, char *value, size_t len)
 		if (*line != ':' && !isblank((unsigned char)*line))
 			continue;
 		line += strspn(line, " \t:");
-		n = RTE_MIN(strcspn(line, "\n"), len - 1);
-		memcpy(value, line, n);
-		value[n] = '\0';
-		return;
+		return doctor_format("%.*s", (int)strcspn(line, "\n"), line);
 	}
+	return doctor_format("%s", "");
 }
 
-void doctor_without_root(const char *root, const char *text, char *out, size_t len)
+char *doctor_without_root(const char *root, const char *text)
 {
 	const char *at = root[0] != '\0' ? strstr(text, root) : NULL;
 
 	if (at == NULL)
-		snprintf(out, len, "%s", text);
-	else
-		snprintf(out, len, "%.*s%s", (int)(at - text), text, at + strlen(root));
+		return doctor_format("%s", text);
+	return doctor_format("%.*s%s", (int)(at - text), text, at + strlen(root));
 }

@@ -12,6 +12,9 @@
  * to one tenant. With "vfio" the kernel decides further: a group, whose members it cannot keep from
  * each other, goes into one container. With "vtd" functions share that arrive under the same
  * source-id, because a conventional bridge above them puts its own in its place.
+ *
+ * moat-fwd asks here, too, before it configures anything, and refuses with the sentence that
+ * moat-doctor prints.
  */
 
 #include "doctor_host.h"
@@ -21,7 +24,7 @@ enum doctor_place {
 	DOCTOR_SHARED,  /* one tenant together with `with` */
 	DOCTOR_KERNELS, /* could be, but the host needs it where it is */
 	DOCTOR_NEVER,
-	DOCTOR_LATER, /* not known before the IOMMU is on */
+	DOCTOR_LATER, /* cannot be seen: not before the IOMMU is on, or not at all */
 	DOCTOR_PLACES,
 };
 
@@ -30,10 +33,17 @@ extern const char *const doctor_place_names[DOCTOR_PLACES];
 struct doctor_tenant {
 	const struct doctor_fn *fn;
 	enum doctor_place place;
-	char *why;                /* in words */
+	char *why;                /* a sentence without its full stop */
 	struct doctor_lines with; /* addresses of the others, if shared */
-	bool costly;              /* one of those is no candidate, or up: the host would miss it */
-	bool ready;               /* it, and those it shares with, have drivers for user space */
+	char *blocked;            /* own, shared: why it is not ready, a sentence; NULL: it is */
+	char *not_viable;         /* members that keep the group from being handed out; NULL: none */
+	bool costly;              /* the host would miss one of those */
+	bool rmrr;                /* never, because of an RMRR */
+	bool denied;              /* vfio-pci refuses it by its list of errata */
+	bool token;               /* it opens with a token only (--vfio-vf-token) */
+	bool unbound;             /* its driver is none that leaves it to a process */
+	bool no_driver;           /* never, because DPDK has no driver that could take it */
+	bool ready;               /* a process can open it now */
 };
 
 struct doctor_tenants {
@@ -41,10 +51,16 @@ struct doctor_tenants {
 	struct doctor_tenant *at;
 	unsigned int count[DOCTOR_PLACES];
 	unsigned int ready; /* of those that can be tenants, alone or shared */
+	bool has_token;     /* the process has the token of virtual functions */
 };
 
-void doctor_tenants_find(const struct doctor_host *host, enum doctor_way way,
+/** @param has_token the process was given the token that virtual functions may open with */
+void doctor_tenants_find(const struct doctor_host *host, enum doctor_way way, bool has_token,
 	struct doctor_tenants *tenants);
 void doctor_tenants_free(struct doctor_tenants *tenants);
+/** The driver that a tenant's function must have. */
+const char *doctor_driver_for(enum doctor_way way);
+/** "0000:03:00.0 (ixgbe, eth2)"; the caller's to free. */
+char *doctor_fn_name(const struct doctor_fn *fn);
 
 #endif /* DOCTOR_TENANT_H */

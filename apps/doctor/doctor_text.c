@@ -137,28 +137,42 @@ static bool pasid_could(const struct doctor_host *h, const struct doctor_fn *fn)
 	return false;
 }
 
-static void print_tenant(const struct page *p, const struct doctor_tenant *t)
+/** One sentence of a function: its place, the functions that it shares with, and what keeps it. */
+static char *tenant_text(const struct doctor_tenant *t)
 {
-	const struct doctor_fn *fn = t->fn;
-	char what[64], group[24] = "-", queues[24] = "-";
-	char *text;
+	char *text = doctor_format("%s", t->why), *more;
 
-	snprintf(what, sizeof(what), "%s%s%s", fn->driver[0] != '\0' ? fn->driver : "no driver",
-		fn->net[0] != '\0' ? " " : "", fn->net);
-	if (fn->group >= 0)
-		snprintf(group, sizeof(group), "group %d", fn->group);
-	if (fn->rx_queues + fn->tx_queues != 0)
-		snprintf(queues, sizeof(queues), "%u rx, %u tx", fn->rx_queues, fn->tx_queues);
-	fprintf(p->out, "  %-13s %-19s %-10s %-12s ", fn->address, what, group, queues);
-	text = doctor_format("%s%s", t->why, t->ready ? ", ready" : "");
 	for (unsigned int i = 0; i < t->with.n && t->place == DOCTOR_SHARED; i++) {
-		char *more = doctor_format("%s%s %s", text, i != 0 ? "," : "", t->with.at[i]);
-
+		more = doctor_format("%s%s %s", text, i != 0 ? "," : "", t->with.at[i]);
 		free(text);
 		text = more;
 	}
+	if (t->ready || t->blocked != NULL) {
+		more = doctor_format("%s%s%s", text, t->ready ? ", ready" : "; not ready: ",
+			t->ready ? "" : t->blocked);
+		free(text);
+		text = more;
+	}
+	return text;
+}
+
+static void print_tenant(const struct page *p, const struct doctor_tenant *t)
+{
+	const struct doctor_fn *fn = t->fn;
+	char *what = doctor_format("%s%s%s", fn->driver[0] != '\0' ? fn->driver : "no driver",
+		fn->net[0] != '\0' ? " " : "", fn->net);
+	char *group = fn->group >= 0 ? doctor_format("group %d", fn->group) : doctor_format("-");
+	char *queues = fn->rx_queues + fn->tx_queues != 0
+		? doctor_format("%u rx, %u tx", fn->rx_queues, fn->tx_queues)
+		: doctor_format("-");
+	char *text = tenant_text(t);
+
+	fprintf(p->out, "  %-13s %-19s %-10s %-12s ", fn->address, what, group, queues);
 	wrap(p, 60, text);
 	free(text);
+	free(queues);
+	free(group);
+	free(what);
 }
 
 static void print_tenants(const struct page *p, const struct doctor_case *c)
@@ -168,7 +182,7 @@ static void print_tenants(const struct page *p, const struct doctor_case *c)
 	if (c->tenants.n == 0)
 		return;
 	fprintf(p->out,
-		"\n%sWho can be a tenant%s (kind = %s). All queues of a function carry its "
+		"\n%sWhat can be a tenant%s (kind = %s). All queues of a function carry its "
 		"source-id and go to one tenant.\n",
 		paint(p, BOLD), paint(p, PLAIN), doctor_way_names[c->way]);
 	for (unsigned int i = 0; i < c->tenants.n; i++) {
@@ -198,22 +212,29 @@ static void print_lines(const struct page *p, const char *text)
 
 static void print_details(const struct page *p, const struct doctor_host *h)
 {
-	char text[16384];
+	char *text;
+	int len;
 
 	if (h->dmar != NULL) {
-		moat_dmar_text(h->dmar, text, sizeof(text));
+		len = moat_dmar_text(h->dmar, NULL, 0);
+		text = doctor_alloc(len + 1, 1);
+		moat_dmar_text(h->dmar, text, len + 1);
 		fprintf(p->out, "\n%sDMAR table%s\n", paint(p, BOLD), paint(p, PLAIN));
 		print_lines(p, text);
+		free(text);
 	}
 	for (unsigned int i = 0; i < h->nr_units; i++) {
 		const struct doctor_unit *u = &h->unit[i];
 
 		if (u->from == NULL)
 			continue;
-		moat_vtd_caps_text(&u->caps, text, sizeof(text));
+		len = moat_vtd_caps_text(&u->caps, NULL, 0);
+		text = doctor_alloc(len + 1, 1);
+		moat_vtd_caps_text(&u->caps, text, len + 1);
 		fprintf(p->out, "\n%s%s%s, from %s\n", paint(p, BOLD), u->name, paint(p, PLAIN),
 			strcmp(u->from, "sysfs") == 0 ? "sysfs" : "its registers");
 		print_lines(p, text);
+		free(text);
 	}
 }
 

@@ -117,7 +117,7 @@ int main(int argc, char *argv[])
 	style.verbose = args.verbose;
 	doctor_host_read(args.root, &host);
 	c.way = args.way >= 0 ? (enum doctor_way)args.way : doctor_way_of(&host);
-	doctor_tenants_find(&host, c.way, &c.tenants);
+	doctor_tenants_find(&host, c.way, false, &c.tenants);
 	doctor_judge(&c, &report);
 	status = doctor_exit_status(report.state);
 	if (!args.json)

@@ -39,6 +39,7 @@
 /** Command line. */
 struct fwd_args {
 	const char *config;
+	const char *root; /* with `check`: of the host that is judged; NULL: none is */
 	const char *json; /* NULL: none */
 	uint64_t seconds; /* with has_seconds: instead of the file's */
 	bool has_seconds;

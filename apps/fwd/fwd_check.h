@@ -22,6 +22,15 @@ void fwd_check_lcores(struct fwd_conf *conf, const struct app_set *lcores);
 /** What a port's `backing` says to its driver, as far as it is known. */
 void fwd_check_backing(struct fwd_conf *conf, const struct fwd_port *port);
 
+/**
+ * Can the host give the devices of the file to tenants? What moat-doctor calls impossible, or not
+ * ready, is refused with its sentence; what cannot be seen is not.
+ * @param root prefix of /sys, /proc and /dev; "": this machine
+ * @param has_token the EAL was given the token of virtual functions in another way
+ * @return 0, or -EINVAL: the reasons have been written to stderr. Needs no EAL.
+ */
+int fwd_check_host(struct fwd_conf *conf, const char *root, bool has_token);
+
 /** Whether the EAL, running, knows the backing devices' drivers. */
 void fwd_check_drivers(struct fwd_conf *conf);
 

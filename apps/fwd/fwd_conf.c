@@ -4,6 +4,7 @@
 
 /* Sections, keys and values. What only makes sense together is fwd_check.c's. */
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,25 @@ static void read_match(struct app_ini *ini, const struct app_entry *e, const str
 			e->value);
 }
 
+/* "14d63f20-8445-11ea-8900-1f9ce7d5650d" */
+static void read_uuid(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
+	void *field)
+{
+	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+	size_t i = 0;
+
+	while (form[i] != '\0' &&
+		(form[i] == 'x' ? isxdigit((unsigned char)e->value[i]) != 0 : e->value[i] == '-'))
+		i++;
+	if (form[i] == '\0' && e->value[i] == '\0')
+		*(const char **)field = e->value;
+	else
+		app_ini_error(ini, e->line,
+			"%s = %s is not a UUID; write one as uuidgen does, as in "
+			"14d63f20-8445-11ea-8900-1f9ce7d5650d",
+			e->key, e->value);
+}
+
 /* A key, the function that reads it, the structure and the member it fills; then what else it needs. */
 #define KEY(key, function, structure, member, ...)                                           \
 	{                                                                                    \
@@ -52,6 +72,7 @@ static const struct app_key fwd_keys[] = {
 	KEY("interval", app_read_number, fwd_conf, interval, .min = 1, .max = 3600),
 	KEY("idle", app_read_word, fwd_conf, idle, .words = idle_words),
 	KEY("lcores", app_read_set, fwd_conf, lcores),
+	KEY("vfio_vf_token", read_uuid, fwd_conf, vf_token),
 	{ .name = NULL },
 };
 

@@ -38,7 +38,9 @@ static void choose_workers(const struct fwd_conf *conf, const struct app_set *cp
 int fwd_eal_init(const struct fwd_conf *conf, int argc, char *argv[])
 {
 	struct app_set cpus, workers;
-	struct app_eal_conf eal = { .name = "moat-fwd", .workers = &workers };
+	struct app_eal_conf eal = { .name = "moat-fwd",
+		.workers = &workers,
+		.vf_token = conf->vf_token };
 
 	app_eal_cpus(&cpus);
 	choose_workers(conf, &cpus, &workers);

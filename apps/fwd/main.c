@@ -29,6 +29,8 @@ static const char usage[] =
 	"  --take-over       own the machine's unit although it is found enabled\n"
 	"  --perf            count what the processor and the unit count, per packet and stage\n"
 	"  --check           say whether CONFIG is right, and configure nothing\n"
+	"  --root DIR        with --check: whether the host whose /sys and /proc are below DIR can give\n"
+	"                    CONFIG's devices to tenants; / is this one\n"
 	"  --help, --version\n"
 	"\n"
 	"Without EAL options it takes the lcores and the memory that the machine has: hugepages, or\n"
@@ -91,6 +93,7 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 		{ "take-over", no_argument, NULL, 't' },
 		{ "perf", no_argument, NULL, 'p' },
 		{ "check", no_argument, NULL, 'c' },
+		{ "root", required_argument, NULL, 'r' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'v' },
 		{ NULL, 0, NULL, 0 },
@@ -121,6 +124,9 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 		case 'c':
 			args->check = true;
 			break;
+		case 'r':
+			args->root = optarg;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
@@ -136,6 +142,11 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 			argc == optind ? "which CONFIG?"
 				       : "one CONFIG only; EAL options go before '--'",
 			usage);
+		return FWD_EXIT_CONFIG;
+	}
+	if (args->root != NULL && !args->check) {
+		fputs("moat-fwd: --root goes with --check: packets are forwarded on this machine only\n",
+			stderr);
 		return FWD_EXIT_CONFIG;
 	}
 	args->config = argv[optind];
@@ -247,13 +258,19 @@ static int run_all(struct fwd_conf *conf, const struct fwd_args *args)
 }
 
 /* Nothing is configured before this has said yes. */
-static bool right(struct fwd_conf *conf, const char *path, bool our_lcores)
+static bool right(struct fwd_conf *conf, const struct fwd_args *args, bool our_lcores,
+	bool has_token)
 {
+	const char *root = args->root != NULL ? args->root : "";
 	struct app_set cpus;
 
 	app_eal_cpus(&cpus);
-	return fwd_conf_read(conf, path) == 0 &&
-		fwd_conf_check(conf, our_lcores ? &cpus : NULL) == 0;
+	if (fwd_conf_read(conf, args->config) != 0 ||
+		fwd_conf_check(conf, our_lcores ? &cpus : NULL) != 0)
+		return false;
+	/* Without --root, --check is about the file alone: it may be for another host. */
+	return (args->check && args->root == NULL) ||
+		fwd_check_host(conf, root, has_token || conf->vf_token != NULL) == 0;
 }
 
 /* With the EAL up: drivers, and lcores that the user chose, are known only now. */
@@ -284,7 +301,7 @@ int main(int argc, char *argv[])
 	rc = parse_args(argc - split, &argv[split], &args);
 	if (rc >= 0)
 		return rc;
-	if (!right(&conf, args.config, our_lcores)) {
+	if (!right(&conf, &args, our_lcores, app_eal_has_vf_token(split, argv))) {
 		fwd_conf_free(&conf);
 		return FWD_EXIT_CONFIG;
 	}

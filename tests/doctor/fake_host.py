@@ -45,11 +45,11 @@ def dmar(*structures, haw=46, flags=1):
 # -------------------------------------------------------------------------------------- PCI
 
 
-def config(vendor, device, class_code, port, bridge, extended, size):
+def config(vendor, device, class_code, port, bridge, extended, size, revision=0):
     """Configuration space: header, PCI Express capability, and extended ones as (id, body)."""
     c = bytearray(4096)
     struct.pack_into("<HHHH", c, 0, vendor, device, 0x6, 0x10 if port is not None else 0)
-    struct.pack_into("<I", c, 8, class_code << 8)
+    struct.pack_into("<I", c, 8, class_code << 8 | revision)
     if bridge:
         c[0x0E] = 1
         c[0x18:0x1B] = bytes(bridge)  # primary, secondary, subordinate
@@ -165,10 +165,10 @@ class Host:
 
     def pci(self, address, class_code, *, vendor=0x8086, device=0x1592, port=ENDPOINT, bridge=None, driver=None,
             group=None, unit=None, node=0, net=None, queues=0, up=False, vfs=None, physfn=None, extended=(),
-            size=4096):
+            size=4096, revision=0):
         """A function. vfs: (enabled, capacity); queues: of its interface, each way."""
         at = f"sys/bus/pci/devices/{address}"
-        self.write(f"{at}/config", config(vendor, device, class_code, port, bridge, extended, size))
+        self.write(f"{at}/config", config(vendor, device, class_code, port, bridge, extended, size, revision))
         self.write(f"{at}/class", f"0x{class_code:06x}")
         self.write(f"{at}/numa_node", node)
         if driver:

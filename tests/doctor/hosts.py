@@ -91,6 +91,7 @@ def kernel_without_vfio(h):
     h.table(dmar((0, drhd(0xC7FFC000, scope(0x16, (0, 0)))), (0, drhd(0xDDDFC000, scope(0x33, (0, 0)))),
                  (0, drhd(0xFBFFC000, everything=True))))
     (h.root / "sys/class/iommu/dmar1").rename(h.root / "sys/class/iommu/dmar2")
+    h.pci("0000:33:00.0", NVME, driver="nvme")
     h.modules_to_load("e1000e")
 
 

@@ -3,11 +3,12 @@
 # Copyright (c) 2026 The moat authors
 """What moat-doctor says of hosts of many kinds.
 
-usage: test_doctor.py MOAT-DOCTOR [--accept]
+usage: test_doctor.py MOAT-DOCTOR [MOAT-FWD] [--accept]
 
-Every host of hosts.py is built in a folder, and the text and the exit status are compared with
-expected/NAME.txt to the letter; --accept writes those files, for you to read. The JSON must say the
-same, and each finding must stand in doc/doctor.md. Prints TAP.
+Every host of hosts.py and hosts_rows.py is built in a folder, and the text and the exit status are compared
+with expected/NAME.txt to the letter; --accept writes those files, for you to read. The JSON must say the same,
+each finding must stand in doc/doctor.md, and rows.py says what must come out at any rate. What moat-doctor calls
+impossible, moat-fwd must refuse with the same sentence, and nothing else. Prints TAP.
 """
 
 import difflib
@@ -24,11 +25,14 @@ sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "apps"))
 import hosts  # noqa: E402
+import hosts_rows  # noqa: E402, F401 (registers its hosts)
+import rows  # noqa: E402
 import tap  # noqa: E402
 import variants  # noqa: E402
 from fake_host import Host  # noqa: E402
 
 DOCTOR, ACCEPT = sys.argv[1], "--accept" in sys.argv
+FWD = next((a for a in sys.argv[2:] if not a.startswith("--")), None)
 PAGE = HERE.parent.parent / "doc" / "doctor.md"
 WORDS = {"ok": "ok", "warn": "warn", "fail": "FAIL", "unknown": "?"}
 STATUS = {"ok": 0, "warn": 1, "fail": 2, "unknown": 3}
@@ -101,6 +105,7 @@ def the_json_says_the_same(host):
             assert " ".join(said.split()) in words, said
     assert " ".join(report["verdict"].split()) in words
     assert (report["run"] == "soft") == (status == 2), report["run"]
+    assert not report["verdict"].startswith("Yes") or any(d["ready"] for d in report["devices"]), report["verdict"]
 
 
 def each_finding_is_documented(report):
@@ -114,12 +119,31 @@ def each_finding_is_documented(report):
         seen.update(rows)
 
 
+def what_must_come_out(name, host):
+    row = dict(rows.ROWS[name])
+    report, text = host.json()[1], " ".join(host.text()[1].split())
+    for address, (tenant, ready, why) in row.pop("devices", {}).items():
+        d = next(d for d in report["devices"] if d["address"] == address)
+        assert (d["tenant"], d["ready"]) == (tenant, ready) and re.search(why, d["why"]), (address, d)
+    for pattern in row.pop("says", []):
+        assert re.search(pattern, text), (pattern, text)
+    for pattern in row.pop("never", []):
+        assert not re.search(pattern, text), (pattern, text)
+    assert re.match(row.pop("verdict", ""), report["verdict"]), report["verdict"]
+    found = checks(report)
+    for check, (state, summary) in row.items():
+        f = found[check]
+        assert f["state"] == state and re.fullmatch(summary, f["summary"]), (check, f)
+
+
 def test_of(build):
     def test():
         host = Built(build)
         the_text_is_as_expected(build, host)
         the_json_says_the_same(host)
         each_finding_is_documented(host.json()[1])
+        if build.__name__ in rows.ROWS:
+            what_must_come_out(build.__name__, host)
     test.__name__ = "host_" + build.__name__
     return test
 
@@ -137,6 +161,61 @@ def one_thing_changed_changes_the_finding():
 def every_documented_finding_is_some_hosts():
     missing = {(c, s, p) for c, rows in documented().items() for s, p in rows} - seen
     assert not missing, missing
+
+
+# ------------------------------------------------------------------------------------- moat-fwd
+
+def configuration(kind, addresses):
+    """A tenant for each function."""
+    text = f"[unit host]\nkind = {kind}\n"
+    for i, address in enumerate(addresses):
+        text += f"[port p{i}]\ndevice = {address}\n[tenant t{i}]\nqueues = p{i}\nmode = strict\n"
+    return text
+
+
+def forward_says(host, kind, addresses, before=(), also=""):
+    """{function: what moat-fwd refuses it with on a host}."""
+    path = host.root / "forward.ini"
+    path.write_text(also + configuration(kind, addresses))
+    p = subprocess.run([FWD, *before, str(path), "--check", "--root", str(host.root)], capture_output=True, text=True,
+                       timeout=60)
+    said = dict(re.findall(rf"device = (\S+): (.*); moat-doctor --kind {kind} has the details\n", p.stderr))
+    assert len(said) == p.stderr.count("\n") and p.returncode == (2 if said else 0), p
+    return said
+
+
+def moat_fwd_refuses_what_is_impossible_with_the_same_sentence():
+    if not FWD:
+        return "moat-fwd is not built here"
+    for build in hosts.HOSTS:
+        host = Built(build)
+        for kind in "vfio", "vtd":
+            report = json.loads(run(host.root, "--json", "--kind", kind)[1])
+            words = " ".join(run(host.root, "--kind", kind)[1].split())
+            fails = [c["summary"] for c in report["checks"] if c["state"] == "fail" and c["name"] != "drivers"]
+            devices = report["devices"][:30]  # a configuration has room for 32 ports
+            said = forward_says(host, kind, [d["address"] for d in devices]) if devices else {}
+            for d in devices:
+                if d["tenant"] in ("never", "kernel") or (d["tenant"] in ("own", "shared") and not d["ready"]):
+                    wanted = d["why"]
+                else:
+                    wanted = fails[0] if fails else None
+                where = (build.__name__, kind, d, said.get(d["address"]))
+                assert said.get(d["address"]) == wanted, (where, wanted)
+                assert wanted is None or " ".join(wanted.split()) in words, where
+
+
+def a_token_of_virtual_functions_opens_them():
+    if not FWD:
+        return "moat-fwd is not built here"
+    host, vf, token = built("vf_token"), "0000:16:11.0", "14d63f20-8445-11ea-8900-1f9ce7d5650d"
+    assert "--vfio-vf-token" in forward_says(host, "vfio", [vf])[vf]
+    assert not forward_says(host, "vfio", [vf], before=(f"--vfio-vf-token={token}", "--"))
+    assert not forward_says(host, "vfio", [vf], also=f"[fwd]\nvfio_vf_token = {token}\n")
+    path = host.root / "forward.ini"
+    path.write_text("[fwd]\nvfio_vf_token = secret\n" + configuration("vfio", [vf]))
+    p = subprocess.run([FWD, str(path), "--check"], capture_output=True, text=True)
+    assert p.returncode == 2 and "forward.ini:2: vfio_vf_token = secret is not a UUID" in p.stderr, p
 
 
 # ------------------------------------------------------------------------------------- the rest
@@ -251,5 +330,6 @@ def this_machine_is_judged_without_an_error():
 tap.main([*map(test_of, hosts.HOSTS), one_thing_changed_changes_the_finding, every_documented_finding_is_some_hosts,
           units_have_their_capabilities_by_the_specifications_names, devices_say_who_can_be_a_tenant,
           verbose_decodes_the_table_and_each_unit, what_root_alone_may_read_is_unknown_to_others,
+          moat_fwd_refuses_what_is_impossible_with_the_same_sentence, a_token_of_virtual_functions_opens_them,
           colour_is_for_terminals_and_not_against_no_color, a_wrong_command_line_is_refused,
           this_machine_is_judged_without_an_error])

@@ -49,6 +49,16 @@ def truncated_table(h):
     h.table((h.root / "sys/firmware/acpi/tables/DMAR").read_bytes()[:60])
 
 
+def no_vfs_yet(h):
+    without("sys/bus/pci/devices/0000:16:10.0", "sys/bus/pci/devices/0000:16:10.4")(h)
+    h.write("sys/bus/pci/devices/0000:16:00.0/sriov_numvfs", 0)
+
+
+def with_vfs_to_make(h):
+    h.write("sys/bus/pci/devices/0000:02:00.0/sriov_numvfs", 0)
+    h.write("sys/bus/pci/devices/0000:02:00.0/sriov_totalvfs", 7)
+
+
 def functions_without_acs(h):
     """A switch port that has ACS and leaves it off: nobody turns it on where the kernel's IOMMU is off."""
     without("sys/bus/pci/devices/0000:00:01.0")(h)
@@ -82,12 +92,21 @@ VARIANTS = [
     ("good", does("command_line", "intel_iommu=on"), "units", "fail", "the kernel drives the units, see command-line",
      "--kind", "vtd"),
     ("vtd_off", without("sys/class/iommu"), "units", "unknown", "/sys/class/iommu cannot be read"),
+    ("kernel_without_irq_remap", does("vfio", 1, allow_unsafe_interrupts="Y"), "interrupt-remapping", "warn",
+     "interrupts are not remapped, and allow_unsafe_interrupts=Y: a tenant's device can raise any; this kernel was "
+     "built without CONFIG_IRQ_REMAP"),
+    ("good", does("command_line", "intel_iommu=on intremap=nosid"), "interrupt-remapping", "warn",
+     "interrupts are remapped, but intremap=nosid: a tenant's device can raise others'"),
     ("unremapped_interrupts", does("vfio", 1, allow_unsafe_interrupts="Y"), "interrupt-remapping", "warn",
      "interrupts are not remapped, and allow_unsafe_interrupts=Y: a tenant's device can raise any"),
     ("good", without("proc/interrupts"), "interrupt-remapping", "unknown", "/proc/interrupts cannot be read"),
     ("good", without("sys/class/iommu/dmar0/intel-iommu/cap", "sys/class/iommu/dmar1/intel-iommu/cap"), "iova-width",
      "unknown", "no VT-d unit's capabilities can be read"),
     ("good", without("sys/kernel/iommu_groups"), "groups", "fail", "the kernel made no IOMMU groups"),
+    ("rmrr_on_physfn", without("sys/bus/pci/devices/0000:16:10.0", "sys/bus/pci/devices/0000:16:10.4"), "drivers",
+     "fail", "no function can be a tenant's"),
+    ("only_uplink", with_vfs_to_make, "drivers", "warn", "all functions are the kernel's to keep"),
+    ("rmrr_on_physfn", no_vfs_yet, "drivers", "warn", "no function that is there can be a tenant's"),
     ("good", together, "groups", "warn", "2 of 4 functions share with others"),
     ("good", together, "acs", "warn", "functions share a group, for no reason that is to be seen"),
     ("good", together_hidden, "acs", "unknown", "configuration space is hidden here"),
@@ -111,7 +130,10 @@ VARIANTS = [
     ("good", does("process", capabilities=0, memlock=8 << 30), "memlock", "ok", "8192 MiB"),
     ("good", without("proc/self/limits"), "memlock", "unknown", "/proc/self/limits does not tell"),
     ("appliance", does("hugepages", (0, 0)), "hugepages", "fail",
-     "no hugepages: a unit's tables need pages of 2 MiB, which do not move"),
-    ("good", without(NODES), "hugepages", "unknown", "/sys/devices/system/node cannot be read"),
-    ("good", without("sys/kernel/iommu_groups/0/type"), "kernel-dma", "unknown", "1 groups do not tell their type"),
+     "no hugepages of 2 MiB: a unit's tables need some, because they do not move"),
+    ("appliance", does("hugepages", (0, 4)), "hugepages", "warn", "all hugepages of 2 MiB are in use"),
+    ("good", does("hugepages", (0, 4), (0, 4)), "hugepages", "warn", "all hugepages are in use"),
+    ("good", without(NODES), "hugepages", "unknown",
+     "neither /sys/devices/system/node nor /sys/kernel/mm/hugepages can be read"),
+    ("good", without("sys/kernel/iommu_groups/0/type"), "kernel-dma", "ok", "unknown: 1 group does not tell its type"),
 ]
