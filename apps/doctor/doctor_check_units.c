@@ -197,7 +197,7 @@ static char *find_reason(const struct doctor_host *h, struct doctor_finding *f)
 	}
 	if (chipset != NULL) {
 		doctor_say(&f->evidence, "%s, %04x:%04x revision 0x%02x", chipset->address,
-			chipset->pci->vendor, chipset->pci->device, chipset->revision);
+			chipset->vendor, chipset->device, chipset->revision);
 		doctor_say(&f->remedy,
 			"Linux leaves it off because of the erratum; no setting of the firmware helps, "
 			"another host does");

@@ -63,6 +63,8 @@ struct doctor_fn {
 	char address[16]; /* 0000:01:00.0 */
 	uint32_t class;   /* 24 bits */
 	uint8_t revision;
+	/* As sysfs has them: the registers of a virtual function read as ones. */
+	uint16_t vendor, device;
 	uint16_t subvendor, subdevice;
 	char driver[64]; /* "": none */
 	char unit[64];   /* the kernel's name of its unit; "": none */

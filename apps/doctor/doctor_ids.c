@@ -25,7 +25,7 @@ static bool is(uint16_t wanted, uint16_t has)
 /** A subsystem that is 0 was not read, or there is none: it then rules nothing out. */
 static bool takes(const struct pmd *p, const struct doctor_fn *fn)
 {
-	return p->vendor == fn->pci->vendor && is(p->device, fn->pci->device) &&
+	return p->vendor == fn->vendor && is(p->device, fn->device) &&
 		(fn->subvendor == 0 || (is(p->subvendor, fn->subvendor) &&
 					       is(p->subdevice, fn->subdevice)));
 }
@@ -35,9 +35,9 @@ static const char *kernel_by_vendor(const struct doctor_fn *fn)
 {
 	bool network = fn->class >> 16 == 0x02;
 
-	if (network && fn->pci->vendor == MELLANOX)
+	if (network && fn->vendor == MELLANOX)
 		return "mlx5_core";
-	return network && fn->pci->vendor == MICROSOFT ? "mana" : NULL;
+	return network && fn->vendor == MICROSOFT ? "mana" : NULL;
 }
 
 enum doctor_pmd doctor_pmd_of(const struct doctor_fn *fn, const char **name, const char **module)
@@ -81,8 +81,8 @@ const char *doctor_vfio_erratum(const struct doctor_fn *fn)
 		{ 0x0cfe, "IAX of the first generation" },
 	};
 
-	for (unsigned int i = 0; fn->pci->vendor == INTEL && i < RTE_DIM(list); i++)
-		if (list[i].device == fn->pci->device)
+	for (unsigned int i = 0; fn->vendor == INTEL && i < RTE_DIM(list); i++)
+		if (list[i].device == fn->device)
 			return list[i].name;
 	return NULL;
 }
@@ -98,12 +98,12 @@ const char *doctor_remap_erratum(const struct doctor_fn *fn)
 		{ 0x3406, "Intel 5520" },
 	};
 
-	if (fn->pci->vendor != INTEL)
+	if (fn->vendor != INTEL)
 		return NULL;
 	for (unsigned int i = 0; i < RTE_DIM(list); i++)
-		if (list[i].device == fn->pci->device &&
+		if (list[i].device == fn->device &&
 			(fn->revision <= 0x13 ||
-				(fn->pci->device == 0x3405 && fn->revision == 0x22)))
+				(fn->device == 0x3405 && fn->revision == 0x22)))
 			return list[i].name;
 	return NULL;
 }
@@ -117,7 +117,7 @@ struct range {
 static bool in(const struct doctor_fn *fn, const struct range ranges[], unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)
-		if (fn->pci->device >= ranges[i].first && fn->pci->device <= ranges[i].last)
+		if (fn->device >= ranges[i].first && fn->device <= ranges[i].last)
 			return true;
 	return false;
 }
@@ -138,7 +138,7 @@ enum doctor_acs_layout doctor_acs_layout_of(const struct doctor_fn *fn)
 		{ 0x8c90, 0x8c9f }, { 0x9c90, 0x9c9b }, /* 9-series */
 	};
 
-	if (fn->pci->vendor != INTEL || fn->pci->port != MOAT_PCI_ROOT_PORT)
+	if (fn->vendor != INTEL || fn->pci->port != MOAT_PCI_ROOT_PORT)
 		return DOCTOR_ACS_STANDARD;
 	if (in(fn, wide, RTE_DIM(wide)))
 		return DOCTOR_ACS_WIDE;
@@ -160,5 +160,5 @@ bool doctor_parted_by_design(const struct doctor_fn *fn)
 		{ 0x1521, 0x1524 }, /* I350 */
 	};
 
-	return fn->pci->vendor == INTEL && fn->class >> 16 == 0x02 && in(fn, chips, RTE_DIM(chips));
+	return fn->vendor == INTEL && fn->class >> 16 == 0x02 && in(fn, chips, RTE_DIM(chips));
 }

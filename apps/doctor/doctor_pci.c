@@ -66,9 +66,17 @@ static void read_extended(struct doctor_fn *fn, const uint8_t *cfg, size_t len)
 		fn->acs = (struct doctor_acs){ true, 0, 0 };
 }
 
+static uint16_t read_id(const struct doctor_host *h, const struct doctor_fn *fn, const char *name,
+	uint16_t otherwise)
+{
+	uint64_t id = otherwise;
+
+	doctor_read_number(h->root, 16, &id, "sys/bus/pci/devices/%s/%s", fn->address, name);
+	return id;
+}
+
 static void read_config(const struct doctor_host *h, struct doctor_fn *fn)
 {
-	uint64_t revision;
 	uint8_t *cfg;
 	size_t len;
 
@@ -80,9 +88,11 @@ static void read_config(const struct doctor_host *h, struct doctor_fn *fn)
 			fn->subdevice = get16(cfg + CFG_SUBDEVICE);
 		}
 	}
-	if (doctor_read_number(h->root, 16, &revision, "sys/bus/pci/devices/%s/revision",
-		    fn->address) == 0)
-		fn->revision = revision;
+	fn->vendor = read_id(h, fn, "vendor", fn->pci->vendor);
+	fn->device = read_id(h, fn, "device", fn->pci->device);
+	fn->revision = read_id(h, fn, "revision", fn->revision);
+	fn->subvendor = read_id(h, fn, "subsystem_vendor", fn->subvendor);
+	fn->subdevice = read_id(h, fn, "subsystem_device", fn->subdevice);
 	read_extended(fn, cfg, RTE_MIN(len, (size_t)CFG_SIZE));
 	free(cfg);
 }
@@ -95,8 +105,8 @@ static void read_virtio(const struct doctor_host *h, struct doctor_fn *fn)
 	struct doctor_lines names = { 0 };
 	char *features;
 
-	if (fn->pci->vendor != VIRTIO_VENDOR || fn->pci->device < VIRTIO_FIRST ||
-		fn->pci->device > VIRTIO_LAST)
+	if (fn->vendor != VIRTIO_VENDOR || fn->device < VIRTIO_FIRST ||
+		fn->device > VIRTIO_LAST)
 		return;
 	fn->virtio = DOCTOR_VIRTIO_UNKNOWN;
 	doctor_read_folder(h->root, &names, "sys/bus/pci/devices/%s", fn->address);

@@ -280,9 +280,13 @@ static void keep_names(const struct path *p, const struct doctor_lines *names)
 {
 	keep(below(p), DOCTOR_FOLDER, NULL, 0, 0);
 	for (unsigned int i = 0; recording != NULL && i < names->n; i++) {
-		char *path = doctor_format("%s/%s", below(p), names->at[i]);
+		char *path = doctor_format("%s/%s", p->full, names->at[i]);
+		unsigned int n = recording->n;
+		struct doctor_record_entry *e = entry_of(path + p->below);
+		struct stat st;
 
-		entry_of(path);
+		if (recording->n != n && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+			e->kind = DOCTOR_FOLDER;
 		free(path);
 	}
 }

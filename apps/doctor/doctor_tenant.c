@@ -152,8 +152,8 @@ static void never_at_all(struct doctor_tenant *t)
 			"function cannot be given to a tenant",
 			module);
 	else if (pmd == DOCTOR_PMD_NONE)
-		place(t, DOCTOR_NEVER, "DPDK has no driver for it (%04x:%04x)", fn->pci->vendor,
-			fn->pci->device);
+		place(t, DOCTOR_NEVER, "DPDK has no driver for it (%04x:%04x)", fn->vendor,
+			fn->device);
 	else if (fn->virtio == DOCTOR_VIRTIO_BYPASSES)
 		place(t, DOCTOR_NEVER,
 			"its DMA bypasses the unit: the virtio device does not offer "

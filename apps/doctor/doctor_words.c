@@ -10,8 +10,7 @@
 
 /* -------------------------------------------------------------------------------- words, members */
 
-/** The next word at *at, without its quotes, to free; NULL: no more. */
-static char *word_next(const char **at)
+char *doctor_word_next(const char **at)
 {
 	bool quoted = false;
 	const char *end;
@@ -249,8 +248,7 @@ static void word_read(struct doctor_words *w, const char *word)
 	w->acs_override |= name_is(word, "pcie_acs_override", false);
 }
 
-/** Is the word one of those that bear on the IOMMU? */
-static bool is_about(const char *word)
+bool doctor_word_is_about(const char *word)
 {
 	static const char *const about[] = { "intel_iommu", "amd_iommu", "iommu", "intremap",
 		"nointremap", "nox2apic", "noapic", "iomem", "vfio", "pcie_acs_override", "lockdown",
@@ -273,10 +271,10 @@ void doctor_words_read(const char *cmdline, struct doctor_words *w)
 	char *word;
 
 	*w = (struct doctor_words){ 0 };
-	while ((word = word_next(&cmdline)) != NULL) {
+	while ((word = doctor_word_next(&cmdline)) != NULL) {
 		bool end = strcmp(word, "--") == 0; /* what follows is for init */
 
-		if (is_about(word))
+		if (doctor_word_is_about(word))
 			doctor_say(&w->about, "%s", word);
 		word_read(w, word);
 		free(word);

@@ -30,6 +30,10 @@ struct doctor_words {
 	struct doctor_lines odd;      /* sentences: words that mean nothing, or are deprecated */
 };
 
+/** The next word at *at, without its quotes, to free; NULL: no more. *at moves behind it. */
+char *doctor_word_next(const char **at);
+/** Is a word one of those that bear on the IOMMU? */
+bool doctor_word_is_about(const char *word);
 void doctor_words_read(const char *cmdline, struct doctor_words *words);
 void doctor_words_free(struct doctor_words *words);
 

@@ -8,9 +8,8 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "doctor_host.h"
+#include "doctor_archive.h"
 #include "doctor_print.h"
 
 #define EXIT_USAGE 3 /* as monitoring plugins have it: nothing is known */
@@ -23,7 +22,10 @@ static const char usage[] =
 	"                    up for. vfio: the kernel owns the IOMMU; vtd: moat owns the VT-d unit\n"
 	"  --json            for scripts\n"
 	"  --verbose, -v     also the DMAR table and every capability of each unit\n"
-	"  --root DIR        read /sys, /proc, /dev and the rest below DIR\n"
+	"  --root DIR        read /sys, /proc, /dev and the rest below DIR, or out of an archive\n"
+	"  --host-archive FILE\n"
+	"                    write what is read into an archive (FILE.tar.gz) that --root takes, without\n"
+	"                    addresses, serial numbers and names, and say what was replaced\n"
 	"  --help, --version\n"
 	"\n"
 	"Exit status, that of the worst check: 0 ok, 1 warn, 2 fail, 3 unknown. doc/doctor.md lists the\n"
@@ -31,6 +33,7 @@ static const char usage[] =
 
 struct args {
 	const char *root;
+	const char *archive; /* NULL: none is to be written */
 	bool json, verbose;
 	int way; /* -1: as the host is set up */
 };
@@ -43,6 +46,7 @@ static int parse_args(int argc, char *argv[], struct args *args)
 		{ "json", no_argument, NULL, 'j' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "root", required_argument, NULL, 'r' },
+		{ "host-archive", required_argument, NULL, 'a' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ NULL, 0, NULL, 0 },
@@ -69,6 +73,9 @@ static int parse_args(int argc, char *argv[], struct args *args)
 		case 'r':
 			args->root = optarg;
 			break;
+		case 'a':
+			args->archive = optarg;
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
@@ -82,54 +89,94 @@ static int parse_args(int argc, char *argv[], struct args *args)
 	}
 	if (optind == argc)
 		return -1;
-	fprintf(stderr, "moat-doctor: '%s' is no option\n%s", argv[optind], usage);
+	fprintf(stderr, "moat-doctor: '%s' is not an option\n%s", argv[optind], usage);
 	return EXIT_USAGE;
 }
 
-static bool is_folder(const char *root)
+/* All checks for both kinds: whatever one of them reads belongs into the archive. */
+static void read_everything(const char *root, struct doctor_record *record)
 {
-	struct stat st;
+	static struct doctor_host host;       /* large */
+	static struct doctor_report report;
 
-	if (root[0] == '\0')
-		return true;
-	if (stat(root, &st) != 0)
-		fprintf(stderr, "moat-doctor: --root %s: %s\n", root, strerror(errno));
-	else if (!S_ISDIR(st.st_mode))
-		fprintf(stderr, "moat-doctor: --root %s is no folder\n", root);
-	else
-		return true;
-	return false;
+	doctor_record_begin(record);
+	doctor_host_read(root, &host);
+	for (enum doctor_way way = DOCTOR_VFIO; way <= DOCTOR_VTD; way++) {
+		struct doctor_case c = { .host = &host, .way = way };
+
+		doctor_tenants_find(&host, way, false, &c.tenants);
+		doctor_judge(&c, &report);
+		doctor_report_free(&report);
+		doctor_tenants_free(&c.tenants);
+	}
+	doctor_record_begin(NULL);
+	doctor_host_free(&host);
 }
 
-int main(int argc, char *argv[])
+static int write_archive(const char *root, const char *path)
+{
+	struct doctor_lines replaced = { 0 };
+	struct doctor_record record = { 0 };
+	char hostname[256];
+	int ret;
+
+	doctor_read(root, hostname, sizeof(hostname), "proc/sys/kernel/hostname");
+	read_everything(root, &record);
+	ret = doctor_archive_write(path, &record, hostname, &replaced);
+	if (ret != 0)
+		fprintf(stderr, "moat-doctor: --host-archive %s: %s\n", path, strerror(-ret));
+	else
+		printf("%s has what moat-doctor reads of this host, %u files, folders and links.\n",
+			path, record.n);
+	for (unsigned int i = 0; i < replaced.n; i++)
+		printf("  %s\n", replaced.at[i]);
+	doctor_lines_free(&replaced);
+	doctor_record_free(&record);
+	return ret == 0 ? 0 : EXIT_USAGE;
+}
+
+static int judge(const char *root, const struct args *args)
 {
 	static struct doctor_host host; /* large */
 	static struct doctor_report report;
 	struct doctor_style style = doctor_style_of(stdout);
 	struct doctor_case c = { .host = &host };
+	int status;
+
+	style.verbose = args->verbose;
+	doctor_host_read(root, &host);
+	c.way = args->way >= 0 ? (enum doctor_way)args->way : doctor_way_of(&host);
+	doctor_tenants_find(&host, c.way, false, &c.tenants);
+	doctor_judge(&c, &report);
+	status = doctor_exit_status(report.state);
+	if (!args->json)
+		doctor_print_text(stdout, &c, &report, &style);
+	else if (doctor_print_json(stdout, &c, &report) != 0)
+		status = EXIT_USAGE;
+	doctor_report_free(&report);
+	doctor_tenants_free(&c.tenants);
+	doctor_host_free(&host);
+	return status;
+}
+
+int main(int argc, char *argv[])
+{
+	char *root, *error;
 	struct args args;
 	int status = parse_args(argc, argv, &args);
 
 	if (status >= 0)
 		return status;
-	if (!is_folder(args.root))
+	if (doctor_root_open(args.root, &root, &error) != 0) {
+		fprintf(stderr, "moat-doctor: --root %s\n", error);
+		free(error);
 		return EXIT_USAGE;
-	style.verbose = args.verbose;
-	doctor_host_read(args.root, &host);
-	c.way = args.way >= 0 ? (enum doctor_way)args.way : doctor_way_of(&host);
-	doctor_tenants_find(&host, c.way, false, &c.tenants);
-	doctor_judge(&c, &report);
-	status = doctor_exit_status(report.state);
-	if (!args.json)
-		doctor_print_text(stdout, &c, &report, &style);
-	else if (doctor_print_json(stdout, &c, &report) != 0)
-		status = EXIT_USAGE;
+	}
+	status = args.archive != NULL ? write_archive(root, args.archive) : judge(root, &args);
+	doctor_root_close(root);
 	if (fflush(stdout) != 0) {
 		perror("moat-doctor: standard output");
 		status = EXIT_USAGE;
 	}
-	doctor_report_free(&report);
-	doctor_tenants_free(&c.tenants);
-	doctor_host_free(&host);
 	return status;
 }

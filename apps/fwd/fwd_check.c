@@ -21,6 +21,8 @@
 #define HEAP_SPARE 65536 /* the heap's own bookkeeping, and memzones' alignment */
 #define STRANDED   1024  /* ready buffers that an lcore keeps and another cannot have */
 #define UNDER_WAY  256   /* buffers a queue has between its rings */
+/* Bytes of a frame beyond its MTU, as ethdev's drivers count them: header, CRC and two VLAN tags. */
+#define OVERHEAD (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN)
 
 uint64_t fwd_tenant_buffers(const struct fwd_tenant *t)
 {
@@ -73,15 +75,16 @@ static void check_buffers(struct fwd_conf *conf, struct fwd_tenant *t)
 
 	for (unsigned int i = 0; i < t->nr_queues; i++) {
 		const struct fwd_port *port = t->queues[i].port;
-		uint64_t frame = port->mtu + RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN;
+		uint64_t frame = port->mtu + OVERHEAD;
 
 		rings += port->rx_descriptors + port->tx_descriptors;
 		if (frame <= room)
 			continue;
 		app_ini_error(&conf->ini, app_ini_line(t->section, "data_room"),
-			"data_room = %s: a frame of port %s (mtu %ju) does not fit into one buffer; %s would do",
+			"data_room = %s: a frame of port %s (mtu %ju and %u bytes of header, CRC and VLAN tags) "
+			"does not fit into one buffer behind its headroom of %u; %s would do",
 			app_size_text(t->data_room, text, sizeof(text)), port->name,
-			(uintmax_t)port->mtu,
+			(uintmax_t)port->mtu, OVERHEAD, RTE_PKTMBUF_HEADROOM,
 			app_size_text(RTE_ALIGN_CEIL(frame + RTE_PKTMBUF_HEADROOM, 1024),
 				(char[24]){ 0 }, 24));
 		return;

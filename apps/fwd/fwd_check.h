@@ -25,7 +25,8 @@ void fwd_check_backing(struct fwd_conf *conf, const struct fwd_port *port);
 /**
  * Can the host give the devices of the file to tenants? What moat-doctor calls impossible, or not
  * ready, is refused with its sentence; what cannot be seen is not.
- * @param root prefix of /sys, /proc and /dev; "": this machine
+ * @param root folder that /sys, /proc and /dev are below, or an archive of moat-doctor's; "": this
+ *   machine
  * @param has_token the EAL was given the token of virtual functions in another way
  * @return 0, or -EINVAL: the reasons have been written to stderr. Needs no EAL.
  */

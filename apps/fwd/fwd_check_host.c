@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "doctor_archive.h"
 #include "doctor_check.h"
 #include "fwd_check.h"
 
@@ -44,10 +45,11 @@ static void judge(struct fwd_conf *conf, const struct doctor_host *host, enum do
 	doctor_tenants_free(&c.tenants);
 }
 
-int fwd_check_host(struct fwd_conf *conf, const char *root, bool has_token)
+int fwd_check_host(struct fwd_conf *conf, const char *arg, bool has_token)
 {
 	bool vfio = false, vtd = false;
 	struct doctor_host *host;
+	char *root, *error;
 
 	for (unsigned int i = 0; i < conf->nr_ports; i++) {
 		vfio |= is_hardware(&conf->ports[i], APP_UNIT_VFIO);
@@ -55,6 +57,11 @@ int fwd_check_host(struct fwd_conf *conf, const char *root, bool has_token)
 	}
 	if (!vfio && !vtd)
 		return 0;
+	if (doctor_root_open(arg, &root, &error) != 0) {
+		fprintf(stderr, "moat-fwd: --root %s\n", error);
+		free(error);
+		return -EINVAL;
+	}
 	host = doctor_alloc(1, sizeof(*host));
 	doctor_host_read(root, host);
 	if (vfio)
@@ -63,5 +70,6 @@ int fwd_check_host(struct fwd_conf *conf, const char *root, bool has_token)
 		judge(conf, host, DOCTOR_VTD, APP_UNIT_VTD, has_token);
 	doctor_host_free(host);
 	free(host);
+	doctor_root_close(root);
 	return conf->ini.errors != 0 ? -EINVAL : 0;
 }

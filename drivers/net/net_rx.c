@@ -165,10 +165,11 @@ static int check_room(const struct rte_eth_dev *dev, uint16_t queue, struct rte_
 			RTE_PKTMBUF_HEADROOM + NET_ROOM_MIN, RTE_PKTMBUF_HEADROOM);
 	if (frame + RTE_PKTMBUF_HEADROOM > room && !(offloads & RTE_ETH_RX_OFFLOAD_SCATTER))
 		return moat_error(-EINVAL,
-			"%s: rx queue %u: frames of MTU %u do not fit into the %u "
-			"bytes of a buffer of pool '%s'; use larger buffers, a smaller MTU, or "
-			"RTE_ETH_RX_OFFLOAD_SCATTER",
-			dev->data->name, queue, dev->data->mtu, room, pool->name);
+			"%s: rx queue %u: frames of MTU %u take buffers of %u bytes (%u of header, "
+			"CRC and VLAN tags, %u of headroom), and those of pool '%s' have %u; use larger "
+			"buffers, a smaller MTU, or RTE_ETH_RX_OFFLOAD_SCATTER",
+			dev->data->name, queue, dev->data->mtu, frame + RTE_PKTMBUF_HEADROOM,
+			(unsigned int)NET_OVERHEAD, RTE_PKTMBUF_HEADROOM, pool->name, room);
 	return 0;
 }
 

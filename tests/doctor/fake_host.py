@@ -168,6 +168,10 @@ class Host:
             size=4096, revision=0):
         """A function. vfs: (enabled, capacity); queues: of its interface, each way."""
         at = f"sys/bus/pci/devices/{address}"
+        self.write(f"{at}/vendor", f"0x{vendor:04x}")
+        self.write(f"{at}/device", f"0x{device:04x}")
+        if physfn:  # the registers of a virtual function read as ones
+            vendor = device = 0xFFFF
         self.write(f"{at}/config", config(vendor, device, class_code, port, bridge, extended, size, revision))
         self.write(f"{at}/class", f"0x{class_code:06x}")
         self.write(f"{at}/numa_node", node)

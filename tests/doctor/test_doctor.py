@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -163,6 +164,100 @@ def every_documented_finding_is_some_hosts():
     assert not missing, missing
 
 
+# ------------------------------------------------------------------------------------- archives
+
+SECRETS = {"mac": "b4:96:91:0a:0b:0c", "host": "oslo17", "gateway": "0101A8C0", "uuid": "5f3c2a61-aa01-4b7e-9d3e-2f1c0a9b8d7e"}
+
+
+def archive(host, name="host.tar.gz"):
+    path = host.root.parent / f"{host.root.name}-{name}"
+    p = subprocess.run([DOCTOR, "--root", str(host.root), "--host-archive", str(path)], capture_output=True, text=True)
+    assert p.returncode == 0 and not p.stderr, p
+    return path, p.stdout
+
+
+def an_archive_gives_the_same_findings():
+    for build in hosts.HOSTS:
+        host = Built(build)
+        path, _ = archive(host)
+        try:
+            for args in ([["--kind", "vfio"], ["--kind", "vtd"]] if build.__name__ == "good" else [host.args]):
+                mine, its = run(host.root, "--verbose", *args), run(path, "--verbose", *args)
+                a, b = mine[1].splitlines(), its[1].splitlines()
+                assert mine == its, (build.__name__, args, "\n".join(difflib.unified_diff(a, b, lineterm="", n=0)))
+        finally:
+            path.unlink()
+    assert not list(Path(tempfile.gettempdir()).glob("moat-host-*")), "an archive's folder is left behind"
+
+
+def what_cannot_be_read_cannot_be_read_out_of_an_archive():
+    for name, change, check, state, summary, *args in variants.VARIANTS:
+        host = built(name)
+        change(host.host)
+        path, _ = archive(host)
+        try:
+            found = checks(json.loads(run(path, "--json", *args)[1]))[check]
+        finally:
+            path.unlink()
+        assert (found["state"], found["summary"]) == (state, summary), (name, summary, found)
+
+
+def an_archive_has_no_addresses_serials_and_names():
+    host = built("uplink_below_bridge")
+    nic = host.root / "sys/bus/pci/devices/0000:02:00.0"
+    h = host.host
+    h.write("proc/sys/kernel/hostname", SECRETS["host"])
+    h.command_line(f"intel_iommu=on ip=10.0.0.5::10.0.0.1::{SECRETS['host']}:eno1 BOOTIF=01-{SECRETS['mac'].replace(':', '-')} "
+                   f"rd.luks.uuid={SECRETS['uuid']} -- secret")
+    (nic / "net/eno1").rename(nic / ("net/enx" + SECRETS["mac"].replace(":", "")))
+    h.write("proc/interrupts", f"  24: 1  IR-PCI-MSIX-0000:02:00.0 0-edge enx{SECRETS['mac'].replace(':', '')} {SECRETS['mac']}\n")
+    config = bytearray((nic / "config").read_bytes())
+    serial = bytes.fromhex("0c0b0affff9196b4")
+    config[0x100:0x10C] = b"\x03\x00\x01\x00" + serial
+    (nic / "config").write_bytes(config)
+    path, said = archive(host, "host.tar")
+    try:
+        data, its = path.read_bytes(), run(path)[1]
+        names = subprocess.run(["tar", "-tf", path], capture_output=True, text=True, check=True).stdout.split()
+    finally:
+        path.unlink()
+    for secret in [*SECRETS.values(), *(v.replace(":", "") for v in SECRETS.values()), "secret", "10.0.0"]:
+        assert secret.encode() not in data and secret not in its, secret
+    assert serial not in data and SECRETS["mac"].replace(":", "-").encode() not in data
+    assert "sys/bus/pci/devices/0000:02:00.0/net/enx020000000001/" in names, names
+    assert "enx020000000001" in its and "it stays with igb" in its, its
+    for line in ("host name: 1 time replaced", "MAC addresses: 1 replaced", "serial numbers of PCI devices: 1 ",
+                 "command line: 5 values replaced"):
+        assert line in said, (line, said)
+
+
+def an_archive_that_leads_out_of_its_folder_is_refused():
+    with tempfile.TemporaryDirectory(prefix="moat-test-") as t:
+        bad = Path(t) / "bad.tar"
+        for name, link in (("../out", None), ("in/../../out", None), ("sys/out", "sys"), ("", "")):
+            with tarfile.open(bad, "w") as tar:
+                if link:
+                    entry = tarfile.TarInfo(link)
+                    entry.type, entry.linkname = tarfile.SYMTYPE, t
+                    tar.addfile(entry)
+                tar.addfile(tarfile.TarInfo(name or "x"), None)
+            data = bad.read_bytes()
+            if not name:
+                bad.write_bytes(data[:100])  # cut short
+            p = subprocess.run([DOCTOR, "--root", bad], capture_output=True, text=True)
+            assert p.returncode == 3 and "is neither a folder nor an archive" in p.stderr, (name, p)
+            assert sorted(f.name for f in Path(t).iterdir()) == ["bad.tar"]
+
+
+def an_archive_of_another_tar_is_taken():
+    host = built("good")
+    with tempfile.TemporaryDirectory(prefix="moat-test-") as t:
+        for form in "gnu", "ustar":
+            path = Path(t) / f"{form}.tgz"
+            subprocess.run(["tar", f"--format={form}", "-C", host.root, "-czf", path, "."], check=True)
+            assert run(path) == run(host.root), form
+
+
 # ------------------------------------------------------------------------------------- moat-fwd
 
 def configuration(kind, addresses):
@@ -304,7 +399,7 @@ def colour_is_for_terminals_and_not_against_no_color():
 def a_wrong_command_line_is_refused():
     for args, said in ((["--kind", "iommufd"], "--kind iommufd: there are vfio and vtd"),
                        (["--root", "/nonexistent"], "--root /nonexistent: No such file or directory"),
-                       (["now"], "'now' is no option")):
+                       (["now"], "'now' is not an option")):
         p = subprocess.run([DOCTOR, *args], capture_output=True, text=True)
         assert p.returncode == 3 and not p.stdout and said in p.stderr, (args, p)
 
@@ -330,6 +425,8 @@ def this_machine_is_judged_without_an_error():
 tap.main([*map(test_of, hosts.HOSTS), one_thing_changed_changes_the_finding, every_documented_finding_is_some_hosts,
           units_have_their_capabilities_by_the_specifications_names, devices_say_who_can_be_a_tenant,
           verbose_decodes_the_table_and_each_unit, what_root_alone_may_read_is_unknown_to_others,
-          moat_fwd_refuses_what_is_impossible_with_the_same_sentence, a_token_of_virtual_functions_opens_them,
+          an_archive_gives_the_same_findings, what_cannot_be_read_cannot_be_read_out_of_an_archive,
+          an_archive_has_no_addresses_serials_and_names, an_archive_that_leads_out_of_its_folder_is_refused,
+          an_archive_of_another_tar_is_taken, moat_fwd_refuses_what_is_impossible_with_the_same_sentence, a_token_of_virtual_functions_opens_them,
           colour_is_for_terminals_and_not_against_no_color, a_wrong_command_line_is_refused,
           this_machine_is_judged_without_an_error])
