@@ -32,7 +32,7 @@ static bool says_systemd_boot(const struct doctor_host *h)
 	doctor_bytes(h->root, &bytes, &len,
 		"sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f");
 	for (size_t i = 0; i < len && name[at] != '\0'; i++) /* without the zeros in between */
-		if (bytes[i] == name[at])
+		if (bytes[i] == (uint8_t)name[at])
 			at++;
 		else if (bytes[i] != 0)
 			at = 0;
@@ -45,7 +45,8 @@ static enum loader loader_of(const struct doctor_host *h)
 	bool cmdline = there(h, "etc/kernel/cmdline");
 
 	if (cmdline &&
-		(there(h, "etc/kernel/proxmox-boot-uuids") || there(h, "usr/sbin/proxmox-boot-tool")))
+		(there(h, "etc/kernel/proxmox-boot-uuids") ||
+			there(h, "usr/sbin/proxmox-boot-tool")))
 		return PROXMOX;
 	if (there(h, "run/ostree-booted"))
 		return OSTREE;
@@ -96,7 +97,8 @@ void doctor_boot_remedy(const struct doctor_host *h, struct doctor_finding *f, c
 		doctor_say(&f->remedy, "replace %s by %s in the kernel's command line and reboot",
 			remove, set);
 	else if (remove[0] != '\0')
-		doctor_say(&f->remedy, "take %s out of the kernel's command line and reboot", remove);
+		doctor_say(&f->remedy, "take %s out of the kernel's command line and reboot",
+			remove);
 	else
 		doctor_say(&f->remedy, "add %s to the kernel's command line and reboot", set);
 	switch (loader_of(h)) {

@@ -110,9 +110,8 @@ void doctor_check_errata(const struct doctor_case *c, struct doctor_finding *f)
 		doctor_find(f, DOCTOR_WARN, "vfio-pci refuses %u function%s by its list of errata",
 			denied, denied == 1 ? "" : "s");
 	else
-		doctor_find(f, DOCTOR_WARN,
-			"%u function%s whose errata let a tenant harm the host", there,
-			there == 1 ? "" : "s");
+		doctor_find(f, DOCTOR_WARN, "%u function%s whose errata let a tenant harm the host",
+			there, there == 1 ? "" : "s");
 	doctor_say(&f->remedy,
 		"binding fails unless vfio-pci is loaded with disable_denylist=1, which means: the "
 		"device has errata by which whatever controls it can hang or crash the host or reach "
@@ -225,8 +224,8 @@ static void none_ready(const struct doctor_case *c, unsigned int can, struct doc
 	} else {
 		bool lost = blocked->not_viable != NULL && spare == 0;
 
-		doctor_find(f, lost ? DOCTOR_FAIL : DOCTOR_WARN,
-			"no function is ready: %s: %s", blocked->fn->address, blocked->blocked);
+		doctor_find(f, lost ? DOCTOR_FAIL : DOCTOR_WARN, "no function is ready: %s: %s",
+			blocked->fn->address, blocked->blocked);
 		if (spare != 0)
 			how_to_bind(c, f);
 		else if (lost)
@@ -244,7 +243,8 @@ static void none_can(const struct doctor_case *c, struct doctor_finding *f)
 		doctor_find(f, DOCTOR_WARN, "all functions are the kernel's to keep");
 		doctor_say(&f->remedy, "make virtual functions (see sriov), or add a NIC");
 	} else if (t->count[DOCTOR_LATER] != 0) {
-		doctor_find(f, DOCTOR_UNKNOWN, "whether a function can be a tenant's cannot be seen");
+		doctor_find(f, DOCTOR_UNKNOWN,
+			"whether a function can be a tenant's cannot be seen");
 		doctor_say(&f->remedy, "the reason stands with each below");
 	} else if (vfs_from(c) != NULL) {
 		doctor_find(f, DOCTOR_WARN, "no function that is there can be a tenant's");

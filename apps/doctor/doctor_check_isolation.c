@@ -81,13 +81,15 @@ void doctor_check_groups(const struct doctor_case *c, struct doctor_finding *f)
 		describe_sharers(c, f);
 	}
 	if (t != NULL) {
-		doctor_find(f, DOCTOR_WARN, "group %d is not viable: in it, with drivers of the kernel's: %s",
+		doctor_find(f, DOCTOR_WARN,
+			"group %d is not viable: in it, with drivers of the kernel's: %s",
 			t->fn->group, t->not_viable);
 		doctor_say(&f->remedy,
 			"VFIO hands out a group only when no member has a driver of the kernel's: %s",
-			t->costly ? "the host would miss some of these; use another device, or one's "
-				    "virtual functions"
-				  : "bind them to vfio-pci, too, or to no driver");
+			t->costly
+				? "the host would miss some of these; use another device, or one's "
+				  "virtual functions"
+				: "bind them to vfio-pci, too, or to no driver");
 	} else if (share == 0) {
 		doctor_find(f, DOCTOR_OK, "%u function%s, each alone in its %s", alone,
 			alone == 1 ? "" : "s", c->way == DOCTOR_VFIO ? "group" : "source-ids");
@@ -150,12 +152,14 @@ static void port_reason(const struct doctor_fn *port, struct doctor_finding *f)
 
 	if (!port->acs.there || off == 0)
 		because(f,
-			doctor_format("%s %s has no ACS: what is below it can reach its peers directly",
+			doctor_format(
+				"%s %s has no ACS: what is below it can reach its peers directly",
 				what, port->address));
 	else
-		because(f, doctor_format("%s %s has ACS, but not on:%s%s%s%s", what, port->address,
-				   off & ACS_SV ? " SV" : "", off & ACS_RR ? " RR" : "",
-				   off & ACS_CR ? " CR" : "", off & ACS_UF ? " UF" : ""));
+		because(f,
+			doctor_format("%s %s has ACS, but not on:%s%s%s%s", what, port->address,
+				off & ACS_SV ? " SV" : "", off & ACS_RR ? " RR" : "",
+				off & ACS_CR ? " CR" : "", off & ACS_UF ? " UF" : ""));
 }
 
 /** Functions of one device, with nothing to keep them from each other. */
@@ -186,8 +190,9 @@ static void above(const struct doctor_case *c, const struct doctor_fn *fn, bool 
 		if (b->port == MOAT_PCI_CONVENTIONAL || b->port == MOAT_PCI_TO_PCI) {
 			r->bridge = true;
 			because(f,
-				doctor_format("%s is a bridge to conventional PCI: all below it carry "
-					      "one source-id",
+				doctor_format(
+					"%s is a bridge to conventional PCI: all below it carry "
+					"one source-id",
 					port->address));
 		} else if ((b->port == MOAT_PCI_DOWNSTREAM ||
 				   (ports && b->port == MOAT_PCI_ROOT_PORT)) &&
@@ -213,8 +218,9 @@ static void find_reasons(const struct doctor_case *c, const struct doctor_tenant
 		}
 		r->chip = true;
 		because(f,
-			doctor_format("%04x:%02x:%02x is one device of several functions, without ACS "
-				      "between them",
+			doctor_format(
+				"%04x:%02x:%02x is one device of several functions, without ACS "
+				"between them",
 				t->fn->pci->segment, t->fn->pci->sid >> 8,
 				t->fn->pci->sid >> 3 & 0x1f));
 	}

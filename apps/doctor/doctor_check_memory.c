@@ -65,8 +65,8 @@ void doctor_check_hugepages(const struct doctor_case *c, struct doctor_finding *
 
 	for (unsigned int i = 0; i < h->nr_nodes; i++) {
 		const struct doctor_node *n = &h->node[i];
-		char *node = n->id >= 0 ? doctor_format("node %d", n->id)
-					: doctor_format("no NUMA");
+		char *node =
+			n->id >= 0 ? doctor_format("node %d", n->id) : doctor_format("no NUMA");
 
 		total_2m += n->total_2m;
 		total_1g += n->total_1g;

@@ -153,8 +153,8 @@ static void under_xen(const struct doctor_host *h, struct doctor_finding *f)
 	doctor_find(f, DOCTOR_FAIL, "Xen, the hypervisor, owns VT-d: %s",
 		h->dom0 ? "this is its control domain" : "this is one of its guests");
 	doctor_say(&f->evidence, "/sys/hypervisor/type: xen");
-	doctor_say(&f->remedy, h->dom0
-			? "boot this Linux without Xen; no setting here gives VT-d to it"
+	doctor_say(&f->remedy,
+		h->dom0 ? "boot this Linux without Xen; no setting here gives VT-d to it"
 			: "run moat on a host of its own, without Xen");
 }
 

@@ -59,8 +59,8 @@ static bool is_missed(const struct doctor_host *h, const struct doctor_unit *u)
 
 	for (unsigned int i = 0; i < d->scopes.n; i++) {
 		const struct moat_dmar_scope *s = &d->scopes.scope[i];
-		const struct moat_pci_fn *end = s->type == MOAT_DMAR_ENDPOINT ||
-				s->type == MOAT_DMAR_BRIDGE
+		const struct moat_pci_fn *end =
+			s->type == MOAT_DMAR_ENDPOINT || s->type == MOAT_DMAR_BRIDGE
 			? moat_pci_follow(h->pci, d->segment, s->bus, s->path, s->nr_path)
 			: NULL;
 		const struct doctor_fn *fn =
@@ -84,8 +84,7 @@ static void judge_kernels(const struct doctor_case *c, struct doctor_finding *f)
 	}
 	if (driven == 0 &&
 		(h->dmar_error == -EBADMSG ||
-			(h->dmar_error != -ENOENT &&
-				(w->intel != DOCTOR_ON || w->no_iommu) &&
+			(h->dmar_error != -ENOENT && (w->intel != DOCTOR_ON || w->no_iommu) &&
 				doctor_built_with(h, "CONFIG_INTEL_IOMMU_DEFAULT_ON") != 1) ||
 			w->no_iommu || w->intel == DOCTOR_OFF)) {
 		f->moot = true;

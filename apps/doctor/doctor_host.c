@@ -98,7 +98,7 @@ static char *inflate_text(const uint8_t *bytes, size_t len)
 		done = room - 1 - z.avail_out;
 	}
 	inflateEnd(&z);
-	if (ret == Z_STREAM_END) {
+	if (ret == Z_STREAM_END && text != NULL) {
 		text[done] = '\0';
 		return text;
 	}

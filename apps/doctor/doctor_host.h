@@ -98,7 +98,7 @@ struct doctor_group {
 };
 
 struct doctor_node {
-	int id; /* -1: a kernel without NUMA */
+	int id;                                        /* -1: a kernel without NUMA */
 	uint64_t total_2m, free_2m, total_1g, free_1g; /* pages */
 };
 
@@ -109,9 +109,9 @@ struct doctor_host {
 	char release[128]; /* of the kernel; "": not known */
 	char *cmdline;     /* "": not known */
 	struct doctor_words words;
-	char *config;      /* how the kernel was built; "": not known */
+	char *config; /* how the kernel was built; "": not known */
 	const char *config_from;
-	char vendor[32];    /* of the processor: GenuineIntel, ... */
+	char vendor[32]; /* of the processor: GenuineIntel, ... */
 	char model[128];
 	unsigned int phys_bits; /* of host addresses; 0: not told */
 	bool hypervisor;        /* this is a virtual machine */

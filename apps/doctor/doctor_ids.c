@@ -26,8 +26,8 @@ static bool is(uint16_t wanted, uint16_t has)
 static bool takes(const struct pmd *p, const struct doctor_fn *fn)
 {
 	return p->vendor == fn->vendor && is(p->device, fn->device) &&
-		(fn->subvendor == 0 || (is(p->subvendor, fn->subvendor) &&
-					       is(p->subdevice, fn->subdevice)));
+		(fn->subvendor == 0 ||
+			(is(p->subvendor, fn->subvendor) && is(p->subdevice, fn->subdevice)));
 }
 
 /** Devices newer than DPDK's list whose makers' PMDs all work through the kernel's driver. */
@@ -102,8 +102,7 @@ const char *doctor_remap_erratum(const struct doctor_fn *fn)
 		return NULL;
 	for (unsigned int i = 0; i < RTE_DIM(list); i++)
 		if (list[i].device == fn->device &&
-			(fn->revision <= 0x13 ||
-				(fn->device == 0x3405 && fn->revision == 0x22)))
+			(fn->revision <= 0x13 || (fn->device == 0x3405 && fn->revision == 0x22)))
 			return list[i].name;
 	return NULL;
 }
@@ -125,16 +124,16 @@ static bool in(const struct doctor_fn *fn, const struct range ranges[], unsigned
 enum doctor_acs_layout doctor_acs_layout_of(const struct doctor_fn *fn)
 {
 	static const struct range wide[] = {
-		{ 0x9d10, 0x9d1b }, /* 100- and 200-series, mobile */
+		{ 0x9d10, 0x9d1b },                     /* 100- and 200-series, mobile */
 		{ 0xa110, 0xa11f }, { 0xa167, 0xa16a }, /* 100-series */
 		{ 0xa290, 0xa29f }, { 0xa2e7, 0xa2ee }, /* 200-series */
 	};
 	static const struct range chipset[] = {
-		{ 0x3b42, 0x3b51 }, /* 5-series */
+		{ 0x3b42, 0x3b51 },                     /* 5-series */
 		{ 0x1c10, 0x1c1f }, { 0x1d10, 0x1d1f }, /* 6-series, C600 */
-		{ 0x1e10, 0x1e1f }, /* 7-series */
+		{ 0x1e10, 0x1e1f },                     /* 7-series */
 		{ 0x8c10, 0x8c1f }, { 0x9c10, 0x9c1b }, /* 8-series */
-		{ 0x8d10, 0x8d1f }, /* C610 */
+		{ 0x8d10, 0x8d1f },                     /* C610 */
 		{ 0x8c90, 0x8c9f }, { 0x9c90, 0x9c9b }, /* 9-series */
 	};
 
@@ -148,7 +147,7 @@ enum doctor_acs_layout doctor_acs_layout_of(const struct doctor_fn *fn)
 bool doctor_parted_by_design(const struct doctor_fn *fn)
 {
 	static const struct range chips[] = {
-		{ 0x105e, 0x1060 }, { 0x1096, 0x1099 }, /* 82571, 80003ES2LAN */
+		{ 0x105e, 0x1060 }, { 0x1096, 0x1099 },                     /* 82571, 80003ES2LAN */
 		{ 0x10a7, 0x10a7 }, { 0x10a9, 0x10a9 }, { 0x10d6, 0x10d6 }, /* 82575 */
 		{ 0x10c6, 0x10c8 }, { 0x10db, 0x10db }, { 0x10dd, 0x10dd }, { 0x10e1, 0x10e1 },
 		{ 0x10ec, 0x10ec }, { 0x10f1, 0x10f1 }, { 0x10f4, 0x10f4 }, /* 82598 */
@@ -157,7 +156,7 @@ bool doctor_parted_by_design(const struct doctor_fn *fn)
 		{ 0x10f7, 0x10f9 }, { 0x10fb, 0x10fc }, { 0x1507, 0x1507 }, { 0x1514, 0x1514 },
 		{ 0x151c, 0x151c }, { 0x1528, 0x152a }, { 0x154a, 0x154a }, { 0x154d, 0x154d },
 		{ 0x154f, 0x154f }, { 0x1551, 0x1551 }, { 0x1558, 0x1558 }, /* 82599, X540 */
-		{ 0x1521, 0x1524 }, /* I350 */
+		{ 0x1521, 0x1524 },                                         /* I350 */
 	};
 
 	return fn->vendor == INTEL && fn->class >> 16 == 0x02 && in(fn, chips, RTE_DIM(chips));

@@ -13,9 +13,9 @@
 
 /** DPDK's driver for a function. */
 enum doctor_pmd {
-	DOCTOR_PMD_NONE,   /* DPDK has none */
-	DOCTOR_PMD_OWN,    /* it takes the function from the kernel, by VFIO or uio */
-	DOCTOR_PMD_KERNEL, /* it works through the kernel's driver, which stays */
+	DOCTOR_PMD_NONE,    /* DPDK has none */
+	DOCTOR_PMD_OWN,     /* it takes the function from the kernel, by VFIO or uio */
+	DOCTOR_PMD_KERNEL,  /* it works through the kernel's driver, which stays */
 	DOCTOR_PMD_UNKNOWN, /* moat was built without a list of DPDK's drivers */
 };
 

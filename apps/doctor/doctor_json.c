@@ -154,8 +154,9 @@ static json_t *device(const struct doctor_tenant *t)
 	const struct doctor_fn *fn = t->fn;
 	json_t *o = json_pack("{s:s, s:o, s:s, s:s, s:o, s:o, s:i, s:i}", "address", fn->address,
 		"class", json_sprintf("%06x", fn->class), "tenant", doctor_place_names[t->place],
-		"why", t->blocked != NULL ? t->blocked : t->why, "driver", text_or_null(fn->driver), "interface",
-		text_or_null(fn->net), "rx_queues", fn->rx_queues, "tx_queues", fn->tx_queues);
+		"why", t->blocked != NULL ? t->blocked : t->why, "driver", text_or_null(fn->driver),
+		"interface", text_or_null(fn->net), "rx_queues", fn->rx_queues, "tx_queues",
+		fn->tx_queues);
 
 	json_object_update_new(o,
 		json_pack("{s:o, s:b, s:o, s:o, s:i, s:b, s:o, s:I, s:I, s:b, s:b, s:b}", "with",

@@ -92,10 +92,11 @@ static char *verdict(const struct doctor_case *c, const struct doctor_report *r)
 			way, own, own == 1 ? "" : "s");
 	case DOCTOR_WARN:
 		if (c->tenants.ready != 0)
-			return doctor_format("Yes, with kind = %s; %u thing%s to look at first.", way,
-				warnings, warnings == 1 ? "" : "s");
-		return doctor_format("Not yet: with kind = %s no function is ready to be a tenant's; "
-				     "%u thing%s to do first.",
+			return doctor_format("Yes, with kind = %s; %u thing%s to look at first.",
+				way, warnings, warnings == 1 ? "" : "s");
+		return doctor_format(
+			"Not yet: with kind = %s no function is ready to be a tenant's; "
+			"%u thing%s to do first.",
 			way, warnings, warnings == 1 ? "" : "s");
 	case DOCTOR_UNKNOWN:
 		return doctor_format(

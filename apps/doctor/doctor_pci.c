@@ -18,14 +18,14 @@
 #define ACS_CAP      4
 #define ACS_CTRL     6
 
-#define CFG_REVISION     0x08
-#define CFG_HEADER       0x0e
-#define CFG_SUBVENDOR    0x2c
-#define CFG_SUBDEVICE    0x2e
-#define VIRTIO_VENDOR    0x1af4
-#define VIRTIO_FIRST     0x1000
-#define VIRTIO_LAST      0x107f
-#define ACCESS_PLATFORM  33 /* VIRTIO_F_ACCESS_PLATFORM, a bit of the features */
+#define CFG_REVISION    0x08
+#define CFG_HEADER      0x0e
+#define CFG_SUBVENDOR   0x2c
+#define CFG_SUBDEVICE   0x2e
+#define VIRTIO_VENDOR   0x1af4
+#define VIRTIO_FIRST    0x1000
+#define VIRTIO_LAST     0x107f
+#define ACCESS_PLATFORM 33 /* VIRTIO_F_ACCESS_PLATFORM, a bit of the features */
 
 static uint16_t get16(const uint8_t *p)
 {
@@ -105,8 +105,7 @@ static void read_virtio(const struct doctor_host *h, struct doctor_fn *fn)
 	struct doctor_lines names = { 0 };
 	char *features;
 
-	if (fn->vendor != VIRTIO_VENDOR || fn->device < VIRTIO_FIRST ||
-		fn->device > VIRTIO_LAST)
+	if (fn->vendor != VIRTIO_VENDOR || fn->device < VIRTIO_FIRST || fn->device > VIRTIO_LAST)
 		return;
 	fn->virtio = DOCTOR_VIRTIO_UNKNOWN;
 	doctor_read_folder(h->root, &names, "sys/bus/pci/devices/%s", fn->address);
@@ -115,10 +114,9 @@ static void read_virtio(const struct doctor_host *h, struct doctor_fn *fn)
 			continue;
 		doctor_text(h->root, &features, "sys/bus/pci/devices/%s/%s/features", fn->address,
 			names.at[i]);
-		if (strlen(features) > ACCESS_PLATFORM &&
-			strspn(features, "0") != strlen(features))
+		if (strlen(features) > ACCESS_PLATFORM && strspn(features, "0") != strlen(features))
 			fn->virtio = features[ACCESS_PLATFORM] == '1' ? DOCTOR_VIRTIO_TRANSLATED
-								     : DOCTOR_VIRTIO_BYPASSES;
+								      : DOCTOR_VIRTIO_BYPASSES;
 		free(features);
 	}
 	doctor_lines_free(&names);

@@ -20,16 +20,16 @@ struct path {
 	size_t below;
 };
 
-#define PATH(path, root, fmt)                                       \
-	do {                                                        \
-		va_list path_ap;                                    \
-		char *path_below = NULL;                            \
-                                                                    \
-		va_start(path_ap, fmt);                             \
-		if (vasprintf(&path_below, fmt, path_ap) < 0)       \
-			path_below = NULL;                          \
-		va_end(path_ap);                                    \
-		(path) = path_of(root, path_below);                 \
+#define PATH(path, root, fmt)                                 \
+	do {                                                  \
+		va_list path_ap;                              \
+		char *path_below = NULL;                      \
+                                                              \
+		va_start(path_ap, fmt);                       \
+		if (vasprintf(&path_below, fmt, path_ap) < 0) \
+			path_below = NULL;                    \
+		va_end(path_ap);                              \
+		(path) = path_of(root, path_below);           \
 	} while (0)
 
 static struct path path_of(const char *root, char *below)

@@ -50,7 +50,8 @@ static size_t mac_len(const char *text, char between, char digits[MAC_DIGITS + 1
 		digits[i] = (char)tolower((unsigned char)text[at++]);
 	}
 	digits[MAC_DIGITS] = '\0';
-	return isxdigit((unsigned char)text[at]) || (between != '\0' && text[at] == between) ? 0 : at;
+	return isxdigit((unsigned char)text[at]) || (between != '\0' && text[at] == between) ? 0
+											     : at;
 }
 
 static unsigned int mac_number(struct doctor_redaction *r, const char *digits)
@@ -133,8 +134,8 @@ static char *redact_cmdline(struct doctor_redaction *r, const char *text)
 		} else if (equals == NULL || value_is_needed(word)) {
 			add_text(&out, word);
 		} else {
-			r->hostnames += r->hostname[0] != '\0' &&
-				strstr(equals, r->hostname) != NULL;
+			r->hostnames +=
+				r->hostname[0] != '\0' && strstr(equals, r->hostname) != NULL;
 			add(&out, word, equals + 1 - word);
 			add_text(&out, "REPLACED");
 			r->values++;
@@ -178,12 +179,13 @@ static char *route_line(struct doctor_redaction *r, const char *line)
 
 	if (strncmp(line, "Iface", 5) == 0)
 		return doctor_format("%s", line);
-	n = sscanf(line, "%63s %x %*x %x %*d %*d %*d %x %255[^\n]", name, &destination, &flags, &mask,
-		rest);
+	n = sscanf(line, "%63s %x %*x %x %*d %*d %*d %x %255[^\n]", name, &destination, &flags,
+		&mask, rest);
 	r->addresses++;
 	if (n < 2 || destination != 0 || mask != 0)
 		return NULL;
-	return doctor_format("%s\t00000000\t00000000\t%04X\t0\t0\t0\t00000000\t%s", name, flags, rest);
+	return doctor_format("%s\t00000000\t00000000\t%04X\t0\t0\t0\t00000000\t%s", name, flags,
+		rest);
 }
 
 static char *route6_line(struct doctor_redaction *r, const char *line)
@@ -219,7 +221,8 @@ static char *redact_cpuinfo(struct doctor_redaction *r, const char *text)
 {
 	const char *end = strstr(text, "\n\n");
 
-	return doctor_format("%.*s\n", (int)(end != NULL ? (size_t)(end - text) : strlen(text)), text);
+	return doctor_format("%.*s\n", (int)(end != NULL ? (size_t)(end - text) : strlen(text)),
+		text);
 }
 
 static char *redact_text(struct doctor_redaction *r, const char *path, const char *text)
@@ -281,7 +284,8 @@ uint8_t *doctor_redact_file(struct doctor_redaction *r, const char *path, const 
 
 void doctor_redact_tell(const struct doctor_redaction *r, struct doctor_lines *lines)
 {
-	doctor_say(lines, "host name: %u time%s replaced", r->hostnames, r->hostnames == 1 ? "" : "s");
+	doctor_say(lines, "host name: %u time%s replaced", r->hostnames,
+		r->hostnames == 1 ? "" : "s");
 	doctor_say(lines, "MAC addresses: %u replaced", r->macs.n);
 	doctor_say(lines, "serial numbers of PCI devices: %u replaced by 0", r->serials);
 	doctor_say(lines, "routes: the addresses of %u replaced by 0, or the route left out",

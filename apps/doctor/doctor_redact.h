@@ -12,7 +12,7 @@
 #include "doctor_read.h"
 
 struct doctor_redaction {
-	const char *hostname;   /* "": not known */
+	const char *hostname;     /* "": not known */
 	struct doctor_lines macs; /* those met, each once: the n-th becomes 02:00:00:00:nn:nn */
 	unsigned int hostnames, serials, addresses, values, lines;
 };

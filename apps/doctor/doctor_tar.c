@@ -240,7 +240,7 @@ static int make_entry(int dir, const struct entry *e, const uint8_t *bytes)
 	at = open_parents(dir, e->name, &last);
 	if (at < 0)
 		return at;
-	if (last[0] == '\0' || strcmp(last, ".") == 0) { /* "folder/" */
+	if (last == NULL || last[0] == '\0' || strcmp(last, ".") == 0) { /* "folder/" */
 		close(at);
 		return 0;
 	}

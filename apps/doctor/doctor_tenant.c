@@ -25,9 +25,9 @@ static void __rte_format_printf(2, 3) put(char **text, const char *fmt, ...)
 	free(old);
 }
 
-#define place(t, where, ...)              \
-	do {                              \
-		(t)->place = (where);     \
+#define place(t, where, ...)                 \
+	do {                                 \
+		(t)->place = (where);        \
 		put(&(t)->why, __VA_ARGS__); \
 	} while (0)
 

@@ -36,14 +36,14 @@ struct doctor_tenant {
 	char *why;                /* a sentence without its full stop */
 	struct doctor_lines with; /* addresses of the others, if shared */
 	char *blocked;            /* own, shared: why it is not ready, a sentence; NULL: it is */
-	char *not_viable;         /* members that keep the group from being handed out; NULL: none */
-	bool costly;              /* the host would miss one of those */
-	bool rmrr;                /* never, because of an RMRR */
-	bool denied;              /* vfio-pci refuses it by its list of errata */
-	bool token;               /* it opens with a token only (--vfio-vf-token) */
-	bool unbound;             /* its driver is none that leaves it to a process */
-	bool no_driver;           /* never, because DPDK has no driver that could take it */
-	bool ready;               /* a process can open it now */
+	char *not_viable; /* members that keep the group from being handed out; NULL: none */
+	bool costly;      /* the host would miss one of those */
+	bool rmrr;        /* never, because of an RMRR */
+	bool denied;      /* vfio-pci refuses it by its list of errata */
+	bool token;       /* it opens with a token only (--vfio-vf-token) */
+	bool unbound;     /* its driver is none that leaves it to a process */
+	bool no_driver;   /* never, because DPDK has no driver that could take it */
+	bool ready;       /* a process can open it now */
 };
 
 struct doctor_tenants {

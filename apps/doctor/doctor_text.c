@@ -148,8 +148,8 @@ static char *tenant_text(const struct doctor_tenant *t)
 		text = more;
 	}
 	if (t->ready || t->blocked != NULL) {
-		more = doctor_format("%s%s%s", text, t->ready ? ", ready" : "; not ready: ",
-			t->ready ? "" : t->blocked);
+		more = doctor_format("%s%s%s", text,
+			t->ready ? ", ready" : "; not ready: ", t->ready ? "" : t->blocked);
 		free(text);
 		text = more;
 	}

@@ -88,11 +88,11 @@ static void keep_registers(const struct doctor_unit *u)
 {
 	char *path = doctor_format(REGISTERS, u->base), *text;
 
-	text = u->from != NULL ? doctor_format("VER 0x%x CAP 0x%" PRIx64 " ECAP 0x%" PRIx64 "\n",
-				     u->caps.ver_major << 4 | u->caps.ver_minor, u->caps.cap,
-				     u->caps.ecap)
-		: u->all_ones  ? doctor_format("ones\n")
-			       : doctor_format("error %s\n", u->why);
+	text = u->from != NULL
+		? doctor_format("VER 0x%x CAP 0x%" PRIx64 " ECAP 0x%" PRIx64 "\n",
+			  u->caps.ver_major << 4 | u->caps.ver_minor, u->caps.cap, u->caps.ecap)
+		: u->all_ones ? doctor_format("ones\n")
+			      : doctor_format("error %s\n", u->why);
 	doctor_record_file(path, text);
 	free(path);
 	free(text);

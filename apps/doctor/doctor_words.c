@@ -235,8 +235,9 @@ static void word_read(struct doctor_words *w, const char *word)
 		if (name_is(word, options[i].name, false))
 			list_read(w, &options[i], word);
 		else if (name_is(word, options[i].name, true))
-			doctor_say(&w->odd, "%s means nothing to the kernel: it is %s, in small letters",
-				word, options[i].name);
+			doctor_say(&w->odd,
+				"%s means nothing to the kernel: it is %s, in small letters", word,
+				options[i].name);
 	}
 	if (name_is(word, "nointremap", false)) {
 		w->intremap = DOCTOR_OFF;
@@ -251,8 +252,8 @@ static void word_read(struct doctor_words *w, const char *word)
 bool doctor_word_is_about(const char *word)
 {
 	static const char *const about[] = { "intel_iommu", "amd_iommu", "iommu", "intremap",
-		"nointremap", "nox2apic", "noapic", "iomem", "vfio", "pcie_acs_override", "lockdown",
-		"tboot" };
+		"nointremap", "nox2apic", "noapic", "iomem", "vfio", "pcie_acs_override",
+		"lockdown", "tboot" };
 
 	for (unsigned int i = 0; i < RTE_DIM(about); i++) {
 		size_t at = 0;

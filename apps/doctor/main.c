@@ -96,7 +96,7 @@ static int parse_args(int argc, char *argv[], struct args *args)
 /* All checks for both kinds: whatever one of them reads belongs into the archive. */
 static void read_everything(const char *root, struct doctor_record *record)
 {
-	static struct doctor_host host;       /* large */
+	static struct doctor_host host; /* large */
 	static struct doctor_report report;
 
 	doctor_record_begin(record);

@@ -22,7 +22,7 @@
 #define STRANDED   1024  /* ready buffers that an lcore keeps and another cannot have */
 #define UNDER_WAY  256   /* buffers a queue has between its rings */
 /* Bytes of a frame beyond its MTU, as ethdev's drivers count them: header, CRC and two VLAN tags. */
-#define OVERHEAD (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN)
+#define OVERHEAD   (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN)
 
 uint64_t fwd_tenant_buffers(const struct fwd_tenant *t)
 {

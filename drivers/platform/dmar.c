@@ -94,8 +94,7 @@ static void *grow(struct round *r, void *array, unsigned int n, size_t size)
 	return more;
 }
 
-static void __rte_format_printf(3, 4)
-	note(struct round *r, size_t offset, const char *fmt, ...)
+static void __rte_format_printf(3, 4) note(struct round *r, size_t offset, const char *fmt, ...)
 {
 	struct moat_dmar_fault *more = grow(r, r->fault, r->faults, sizeof(*more));
 	va_list ap;
@@ -136,8 +135,7 @@ static int check_header(struct round *r, size_t *len)
 	if (sum != 0)
 		note(r, DMAR_CHECKSUM, "the checksum is off by 0x%02x", sum);
 	if (t[DMAR_HAW] > 63)
-		note(r, DMAR_HAW, "a host address width of %u bits; 64 are taken",
-			t[DMAR_HAW] + 1);
+		note(r, DMAR_HAW, "a host address width of %u bits; 64 are taken", t[DMAR_HAW] + 1);
 	return 0;
 }
 

@@ -31,8 +31,7 @@ static int make_heap(struct moat_tenant *t)
 		rc = -rte_errno;
 	else
 		t->heap = true;
-	if (rc == 0 &&
-		rte_malloc_heap_memory_add(t->name, t->va, t->heap_len, iovas, n, page) != 0)
+	if (rc == 0 && rte_malloc_heap_memory_add(t->name, t->va, t->heap_len, iovas, n, page) != 0)
 		rc = -rte_errno;
 	free(iovas);
 	if (rc != 0)

@@ -119,7 +119,8 @@ static void a_group_with_other_devices_is_refused_with_their_list(void **state)
 	REFUSED(-EBUSY, "0000:01:10.2", "group 2", "0000:01:11.0 (igb)",
 		"0000:01:11.1 (snd_hda_intel)", "dpdk-devbind.py --unbind 0000:01:11");
 	fake_bind("0000:01:11.0", "");
-	fake_bind("0000:01:11.1", "uio_pci_generic"); /* not VFIO's: the kernel calls that not viable */
+	fake_bind("0000:01:11.1",
+		"uio_pci_generic"); /* not VFIO's: the kernel calls that not viable */
 	REFUSED(-EBUSY, "0000:01:11.1 (uio_pci_generic)");
 	fake_bind("0000:01:11.1", "");
 	fake_function("0000:00:01.0", 2, "pcieport", FAKE_BRIDGE); /* makes no requests */
