@@ -23,10 +23,11 @@ void doctor_judge(const struct doctor_case *c, struct doctor_report *report);
 /**
  * Why a function cannot be given to a tenant now: the sentence that moat-doctor has for it, in the
  * table of tenants or as a finding that stands in the way of all. What cannot be seen refuses nothing.
+ * @param help what to do about it, a command if there is one, to free; NULL: nothing is known
  * @return the caller's to free; NULL: it can be
  */
 char *doctor_refusal(const struct doctor_case *c, const struct doctor_report *report,
-	uint16_t segment, moat_sid_t sid);
+	uint16_t segment, moat_sid_t sid, char **help);
 /** The way that the host is set up for. */
 enum doctor_way doctor_way_of(const struct doctor_host *host);
 

@@ -151,25 +151,46 @@ void doctor_judge(const struct doctor_case *c, struct doctor_report *r)
 	make_list(r);
 }
 
-char *doctor_refusal(const struct doctor_case *c, const struct doctor_report *r, uint16_t segment,
+/** What a finding says is to be done: its command, else its words. */
+static char *help_of(const struct doctor_finding *f)
+{
+	if (f->commands.n != 0)
+		return doctor_format("%s", f->commands.at[0]);
+	return f->remedy.n != 0 ? doctor_format("%s", f->remedy.at[0]) : NULL;
+}
+
+static const struct doctor_tenant *tenant_of(const struct doctor_case *c, uint16_t segment,
 	moat_sid_t sid)
 {
-	const struct doctor_finding *fail = NULL;
+	for (unsigned int i = 0; i < c->tenants.n; i++)
+		if (c->tenants.at[i].fn->pci->segment == segment &&
+			c->tenants.at[i].fn->pci->sid == sid)
+			return &c->tenants.at[i];
+	return NULL;
+}
 
-	for (unsigned int i = 0; i < c->tenants.n; i++) {
-		const struct doctor_tenant *t = &c->tenants.at[i];
+char *doctor_refusal(const struct doctor_case *c, const struct doctor_report *r, uint16_t segment,
+	moat_sid_t sid, char **help)
+{
+	const struct doctor_tenant *t = tenant_of(c, segment, sid);
 
-		if (t->fn->pci->segment != segment || t->fn->pci->sid != sid)
-			continue;
-		if (t->place == DOCTOR_NEVER || t->place == DOCTOR_KERNELS)
-			return doctor_format("%s", t->why);
-		if (t->blocked != NULL)
-			return doctor_format("%s", t->blocked);
+	*help = NULL;
+	if (t != NULL && (t->place == DOCTOR_NEVER || t->place == DOCTOR_KERNELS))
+		return doctor_format("%s", t->why);
+	if (t != NULL && t->blocked != NULL) {
+		if (t->unbound)
+			*help = doctor_format("dpdk-devbind.py --bind=%s %s",
+				doctor_driver_for(c->way), t->fn->address);
+		return doctor_format("%s", t->blocked);
 	}
 	/* What stands in the way of all; "drivers" is about functions, and this one is ready. */
-	for (unsigned int i = 0; i < r->nr_findings && fail == NULL; i++)
-		if (r->finding[i].state == DOCTOR_FAIL && !r->finding[i].moot &&
-			strcmp(r->finding[i].name, "drivers") != 0)
-			fail = &r->finding[i];
-	return fail != NULL ? doctor_format("%s", fail->summary) : NULL;
+	for (unsigned int i = 0; i < r->nr_findings; i++) {
+		const struct doctor_finding *f = &r->finding[i];
+
+		if (f->state != DOCTOR_FAIL || f->moot || strcmp(f->name, "drivers") == 0)
+			continue;
+		*help = help_of(f);
+		return doctor_format("%s", f->summary);
+	}
+	return NULL;
 }

@@ -21,13 +21,16 @@ static bool is_hardware(const struct fwd_port *port, int kind)
 static void judge_port(struct fwd_conf *conf, const struct fwd_port *port,
 	const struct doctor_case *c, const struct doctor_report *report)
 {
-	char *why = doctor_refusal(c, report, port->segment, (moat_sid_t)port->requester);
+	char *help,
+		*why = doctor_refusal(c, report, port->segment, (moat_sid_t)port->requester, &help);
 
 	if (why != NULL)
 		app_ini_error(&conf->ini, app_ini_line(port->section, "device"),
-			"device = %s: %s; moat-doctor --kind %s has the details", port->device, why,
+			"device = %s: %s%s%s; moat-doctor --kind %s has the details", port->device,
+			why, help != NULL ? "; to do: " : "", help != NULL ? help : "",
 			doctor_way_names[c->way]);
 	free(why);
+	free(help);
 }
 
 static void judge(struct fwd_conf *conf, const struct doctor_host *host, enum doctor_way way,

@@ -274,7 +274,8 @@ def forward_says(host, kind, addresses, before=(), also=""):
     path.write_text(also + configuration(kind, addresses))
     p = subprocess.run([FWD, *before, str(path), "--check", "--root", str(host.root)], capture_output=True, text=True,
                        timeout=60)
-    said = dict(re.findall(rf"device = (\S+): (.*); moat-doctor --kind {kind} has the details\n", p.stderr))
+    said = dict(re.findall(rf"device = (\S+): (.*?)(?:; to do: .*)?; moat-doctor --kind {kind} has the details\n",
+                           p.stderr))
     assert len(said) == p.stderr.count("\n") and p.returncode == (2 if said else 0), p
     return said
 
