@@ -10,7 +10,6 @@
 #include <urcu-qsbr.h>
 
 #include "lane_impl.h"
-#include "moat_mutant.h"
 #include "moat_probe.h"
 
 static void batch_reset(struct batch *batch)
@@ -29,8 +28,6 @@ static void account_exposure(struct lane *lane, const struct batch *batch)
 	uint64_t open = rte_rdtsc() - batch->exposed_since;
 	unsigned int log2 = 63 - (unsigned int)__builtin_clzll(open | 1);
 
-	if (MOAT_MUTANT(WINDOW_UNDERSTATED))
-		open /= 16;
 	lane->stats.exposed_pages += batch->exposed;
 	lane->stats.exposed_page_cycles += batch->exposed * open;
 	lane->stats.exposed_max = RTE_MAX(lane->stats.exposed_max, open);
@@ -81,8 +78,7 @@ static bool units_done(struct lane *lane, struct batch *batch)
 		return true;
 	if (likely(batch->seq > 0)) {
 		/* Of tickets that went in one submission, the first that is done asks. */
-		rc = batch->seq == lane->completed ||
-				MOAT_MUTANT(TICKET_BEFORE_UNIT)
+		rc = batch->seq == lane->completed
 			? 1
 			: impl->units[0].done(impl->units[0].unit, batch->seq);
 		if (likely(rc == 1)) {
@@ -104,7 +100,7 @@ static bool units_done(struct lane *lane, struct batch *batch)
 /* Condition (b). */
 static bool readers_done(struct lane *lane, struct batch *batch)
 {
-	return batch->token == 0 || MOAT_MUTANT(TICKET_BEFORE_READERS) ||
+	return batch->token == 0 ||
 		rte_rcu_qsbr_check(lane->domain->readers, batch->token, false) == 1;
 }
 
@@ -117,7 +113,7 @@ moat_ticket_t moat_lane_poll(struct moat_lane *pub)
 		rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
 		rcu_quiescent_state();
 	}
-	while (done != (MOAT_MUTANT(KEPT_IS_DONE) ? lane->flushed : lane->sent)) {
+	while (done != lane->sent) {
 		struct batch *batch = lane->oldest;
 
 		if (!units_done(lane, batch) || !readers_done(lane, batch))
@@ -134,8 +130,7 @@ moat_ticket_t moat_lane_poll(struct moat_lane *pub)
 	}
 	if (unlikely(lane->unsent != NULL)) {
 		lane->coalesce.polls++;
-		if (!MOAT_MUTANT(KEPT_FOR_EVER))
-			lane_submit_if_time(lane);
+		lane_submit_if_time(lane);
 	}
 	return done;
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "lane_impl.h"
-#include "moat_mutant.h"
 #include "moat_probe.h"
 
 /* One unit's part of a gather (NULL: everything). @return its sequence number, or why not */
@@ -87,7 +86,7 @@ static uint64_t readers_start(const struct lane *lane)
 {
 	struct moat_domain *domain = lane->domain;
 
-	if (atomic_load(&domain->nr_readers) > (MOAT_MUTANT(FORGET_READER) || lane->online))
+	if (atomic_load(&domain->nr_readers) > (lane->online ? 1u : 0u))
 		return rte_rcu_qsbr_start(domain->readers);
 	return 0;
 }

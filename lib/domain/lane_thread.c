@@ -23,7 +23,6 @@
 #include <urcu/static/urcu-qsbr.h>
 
 #include "lane_impl.h"
-#include "moat_mutant.h"
 
 /* Lanes reported in one call of moat_lanes_quiescent(): with more of them online, the unit is polled
  * between. */
@@ -52,8 +51,6 @@ static void rcu_enter(struct lane_thread *thread)
 /* The last lane goes offline: no grace period may wait for this thread any more. */
 static void rcu_leave(struct lane_thread *thread)
 {
-	if (MOAT_MUTANT(OFFLINE_HOLDS_RCU))
-		return;
 	if (thread->registered) {
 		thread->registered = false;
 		rcu_unregister_thread();
@@ -204,7 +201,7 @@ void moat_lanes_quiescent(void)
 {
 	struct lane_thread *thread = &lane_thread;
 
-	if (thread->online != 0 && !MOAT_MUTANT(WAITS_SILENTLY))
+	if (thread->online != 0)
 		ring_report(thread);
 	if (URCU_TLS(urcu_qsbr_reader).registered && rcu_read_ongoing())
 		rcu_quiescent_state();

@@ -9,7 +9,6 @@
 #include <rte_string_fns.h>
 
 #include "lane_impl.h"
-#include "moat_mutant.h"
 #include "moat_probe.h"
 
 /* A lane opens, maps and unmaps, and closes; lane_submit.c and lane_complete.c have what becomes of the unmaps. */
@@ -164,7 +163,7 @@ static int map_call(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, ui
 	uint64_t bad = iova;
 	int rc;
 
-	if (is_gathered(lane, iova, len) && !MOAT_MUTANT(REMAP_GATHERED) &&
+	if (is_gathered(lane, iova, len) &&
 		moat_lane_flush(&lane->pub) == 0)
 		return -EAGAIN;
 	rc = moat_pt_map(domain->pt, iova, hpa, va, len, prot, &bad);
@@ -199,8 +198,8 @@ static int map_entries(struct lane *lane, uint64_t iova, uint64_t hpa, void *va,
 	if (likely(!atomic_load_explicit(&domain_impl(domain)->settles, memory_order_relaxed)))
 		return 0;
 	rc = settle_map(lane, iova, len);
-	if (likely(rc == 0) || MOAT_MUTANT(UNSETTLED_STAYS))
-		return rc;
+	if (likely(rc == 0))
+		return 0;
 	rte_strscpy(why, moat_error_text(), sizeof(why));
 	lane_undo_map(&lane->pub, iova, len);
 	return moat_error(rc, "%s", why);
@@ -291,12 +290,8 @@ static inline int lane_unmap(struct lane *lane, uint64_t iova, uint64_t len, boo
 		return rc;
 	moat_gather_add(&batch->gather, iova, len);
 	batch->gather.tables |= batch->freed.n != 0;
-	if (free_iova) {
-		if (MOAT_MUTANT(IOVA_EARLY_REUSE)) /* free before the ticket is done */
-			moat_iova_free(domain->iova, lane->iovas, iova, len);
-		else
-			batch->iovas[batch->nr_iovas++] = (struct moat_range){ iova, len };
-	}
+	if (free_iova)
+		batch->iovas[batch->nr_iovas++] = (struct moat_range){ iova, len };
 	lane->stats.pages_unmapped += len >> MOAT_PAGE_SHIFT;
 	MOAT_PROBE3(unmap, domain->did, iova, len);
 	if (unlikely(domain->unit->witness != NULL))

@@ -14,7 +14,6 @@
 
 #include "lane_impl.h"
 #include "moat_memory.h"
-#include "moat_mutant.h"
 
 /* Pages of 2 MiB fit the length; those of 1 GiB, which many DPDK hosts have instead, round it up. */
 static const struct {
@@ -147,7 +146,7 @@ static __rte_noinline int undo_pieces(struct moat_lane *lane, uint64_t iova, uin
 	char why[256];
 	int rc;
 
-	if (len == 0 || MOAT_MUTANT(PIECES_STAY))
+	if (len == 0)
 		return err;
 	rte_strscpy(why, moat_error_text(), sizeof(why));
 	rc = lane_undo_map(lane, iova, len);

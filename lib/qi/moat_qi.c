@@ -141,8 +141,6 @@ static void ring(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 		count(&qi->doorbells, 1);
 		/* Sequentially consistent: gives the bell back, then looks behind it; see 3. */
 		atomic_exchange(&qi->bell, pos << 1);
-		if (MOAT_MUTANT(LOST_DOORBELL)) /* what was published meanwhile is left to nobody */
-			return;
 		rec = atomic_load(&qi->record[pos & qi->mask]);
 		if (likely(QI_LAP(rec) != pos >> qi->shift || !published(rec)) ||
 			!take_bell(qi, pos))
@@ -193,8 +191,7 @@ static void step_over(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 	uint64_t now = rec;
 	uint32_t len = QI_LEN(rec);
 
-	if (!MOAT_MUTANT(NO_QUARANTINE)) /* who was stepped over may write into others' batches */
-		quarantine(qi, pos, len, 1);
+	quarantine(qi, pos, len, 1);
 	MOAT_QI_HOOK(STEPPING, qi, pos);
 	/* release: the owner who sees ABANDONED sees the marks that he will drop. acquire: if he
 	 * published after all, his descriptors. */
@@ -246,8 +243,6 @@ static int reserve_pad(struct moat_qi *qi, uint64_t pos, uint32_t len);
 /* Room for `len` descriptors at `pos`? One is always left free: head == tail means empty. */
 static inline bool has_room(struct moat_qi *qi, uint64_t pos, uint32_t len)
 {
-	if (MOAT_MUTANT(REUSE_UNREAD)) /* descriptors that the unit has not read are overwritten */
-		return true;
 	/* acquire: with the unit's work, through qi_refresh(): it has read what is overwritten now */
 	return pos + len <= atomic_load_explicit(&qi->completed, memory_order_acquire) + qi->mask ||
 		pos + len <= qi_refresh(qi) + qi->mask;
@@ -351,8 +346,7 @@ static int reserve_pad(struct moat_qi *qi, uint64_t pos, uint32_t len)
 	 * they may be ours: who is about to step over this pad has marked it, but may find it
 	 * published, and what an earlier lap has left must not be read again, its waits least. */
 	for (uint32_t i = 0; i < n - 1; i++)
-		if (!MOAT_MUTANT(PAD_UNFILLED) || !quarantined_at(qi, pos + i))
-			qi_store(qi, pos + i, moat_qi_no_op());
+		qi_store(qi, pos + i, moat_qi_no_op());
 	publish(qi, pos, n, QI_RESERVED | QI_PAD);
 	return 1;
 }
@@ -362,8 +356,6 @@ static inline void fill(struct moat_qi *qi, uint64_t pos, const struct moat_qi_d
 {
 	for (unsigned int i = 0; i < n; i++)
 		qi_store(qi, pos + i, desc[i]);
-	if (MOAT_MUTANT(DROP_INVALIDATION) && n != 0) /* one descriptor of a batch is lost */
-		qi_store(qi, pos + n - 1, moat_qi_no_op());
 }
 
 /* What this thread submitted last: where it ended, and whether others had come before it. */
@@ -446,8 +438,6 @@ static __rte_noinline bool done_slow(struct moat_qi *qi, uint64_t seq)
 
 bool moat_qi_done(struct moat_qi *qi, int64_t seq)
 {
-	if (MOAT_MUTANT(DONE_EARLY)) /* told to the unit is taken for done by the unit */
-		return atomic_load(&qi->bell) >> 1 >= (uint64_t)seq;
 	return likely(known_done(qi, (uint64_t)seq)) || done_slow(qi, (uint64_t)seq);
 }
 

@@ -3,7 +3,6 @@
  */
 #include <rte_branch_prediction.h>
 
-#include "moat_mutant.h"
 #include "moat_qi.h"
 
 /*
@@ -90,8 +89,7 @@ unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_q
 
 	if (moat_gather_empty(g))
 		return 0;
-	/* the mutant: paging-structure caches are kept although tables went */
-	c.zero = moat_qi_iotlb_page(did, 0, 0, !g->tables || MOAT_MUTANT(WRONG_HINT));
+	c.zero = moat_qi_iotlb_page(did, 0, 0, !g->tables);
 	if (unlikely(g->whole || g->n == 0 || !caps->psi))
 		goto whole;
 	for (uint32_t i = 0; i < g->n; i++) {
@@ -106,8 +104,6 @@ unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_q
 		}
 		a = g->run[i].iova >> MOAT_PAGE_SHIFT;
 		b = a + (g->run[i].len >> MOAT_PAGE_SHIFT);
-		if (MOAT_MUTANT(SHORT_RANGE)) /* the last page of a run is forgotten */
-			b -= b - a > 1;
 		if (unlikely(!cover_run(&c, a, b, caps->mamv)))
 			goto whole;
 	}

@@ -11,7 +11,6 @@
 #include <rte_branch_prediction.h>
 #include <rte_common.h>
 
-#include "moat_mutant.h"
 #include "moat_qi.h"
 
 #if defined(__SANITIZE_THREAD__)

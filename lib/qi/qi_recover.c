@@ -61,7 +61,7 @@ static bool bell_is_beyond(struct moat_qi *qi, uint64_t pos, uint64_t *to)
 	uint64_t bell = atomic_load_explicit(&qi->bell, memory_order_acquire);
 
 	*to = bell >> 1;
-	return pos <= *to || !(bell & QI_BUSY) || MOAT_MUTANT(IMPATIENT_RECOVERY);
+	return pos <= *to || !(bell & QI_BUSY);
 }
 
 int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err)
