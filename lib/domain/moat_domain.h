@@ -13,11 +13,11 @@
  * its shadow IOTLB. All calls on a lane come from one thread at a time.
  *
  * Unmapping is three steps: moat_lane_unmap() clears the entries and gathers the run;
- * moat_lane_flush() submits the batch, at once or with the next few, and returns its *ticket*;
- * moat_lane_poll() finds tickets done. **When the ticket is done, no device and no lcore can reach the old mapping**: (a) the unit
- * has completed every invalidation of the batch, and (b) every lane of the domain that reads has
- * polled since. Only then are the batch's IOVAs and table pages reused, and only then may the
- * caller hand on or reuse the buffer.
+ * moat_lane_flush() closes the batch, submits it at once or with the next few, and returns its
+ * *ticket*; moat_lane_poll() finds tickets done. **When the ticket is done, no device and no lcore
+ * can reach the old mapping**: (a) the units have completed every invalidation of the batch, and
+ * (b) every lane of the domain that reads has polled since. Only then are the batch's IOVAs and table
+ * pages reused, and only then may the caller hand on or reuse the buffer.
  *
  * (b) costs nothing while one lane reads a domain: polling is itself the point at which a lane
  * holds no translation. With more, it is a DPDK quiescent-state variable, polled, never waited for.
@@ -62,26 +62,37 @@ struct moat_domain {
 };
 
 /**
- * @return 0; -EINVAL: a width that the unit lacks, or no unit or name; -ENOSPC: no domain-id left; -ENOMEM.
- * moat_error_text() has the sentence. Control path.
+ * Create a domain on a unit: an empty table, an IOVA space, a domain-id.
+ *
+ * @param conf copied
+ * @param[out] domain unchanged on an error
+ * @return 0;
+ *   -EINVAL: a width that the unit lacks, or no unit or name;
+ *   -ENOSPC: no domain-id is left;
+ *   -ENOMEM. moat_error_text() has the sentence.
+ * Thread safety: any thread. Control path.
  */
 int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *conf,
 	struct moat_domain **domain);
 
 /**
- * Detach every source, invalidate all of the domain, wait for the unit, free.
- * @return 0; -EBUSY: lanes are open; -ETIMEDOUT, -EIO: the unit does not answer: the domain stays
- *   (leaked on purpose: what a unit might still reach is never freed).
+ * Detach every source, invalidate all of the domain, wait for the units, free.
+ *
+ * @return 0;
+ *   -EBUSY: lanes are open;
+ *   -ETIMEDOUT, -EIO: a unit does not answer; the domain stays (leaked on purpose: what a unit might
+ *   still reach is never freed).
+ * Thread safety: no other thread may use the domain. Control path; waits for the units.
  */
 int moat_domain_destroy(struct moat_domain *domain);
 
 /* ------------------------------------------------------------------------------------ lanes */
 
-/** Number of a flushed batch on its lane: 2, 3, ... It is done when <= lane->done; 0 is none. */
+/** Number of a closed batch on its lane: 2, 3, ... 0 is no ticket. See moat_lane_done(). */
 typedef uint64_t moat_ticket_t;
 
-#define MOAT_LANE_BATCHES          64 /* in flight at most; a power of two */
-/* Tickets that one submission serves at most; while other lcores use the queue, too, more */
+#define MOAT_LANE_BATCHES          64 /* closed and not done, at most */
+/* Closed batches that are submitted together without delay; more in a contended queue */
 #define MOAT_LANE_TOGETHER         4
 #define MOAT_LANE_TOGETHER_CROWDED 16
 #define MOAT_LANE_WINDOWS          40 /* classes of exposure, by the power of two of TSC cycles */
@@ -107,103 +118,166 @@ struct moat_lane {
 };
 
 /**
- * A lane opens offline: it may map, unmap, flush and poll, but not translate.
- * @return NULL: too many lanes, or out of memory (moat_error_text()). Control path.
+ * Open a lane, offline: it may map, unmap, flush and poll, but must not translate.
+ *
+ * @return NULL: too many lanes, or out of memory (moat_error_text()).
+ * Thread safety: any thread. Control path.
  */
 struct moat_lane *moat_lane_open(struct moat_domain *domain);
-/** Flushes, waits for all tickets, leaves. @return 0, -ETIMEDOUT, -EIO (the lane stays). */
+
+/**
+ * Flush, wait for all tickets, go offline, free.
+ *
+ * @return 0;
+ *   -ETIMEDOUT, -EIO: as moat_lane_drain(), the lane stays.
+ * Thread safety: the lane's own thread, or another one if that uses the lane no more. Control path.
+ */
 int moat_lane_close(struct moat_lane *lane);
 
 /**
  * Map memory at an IOVA of the caller's choice (one of the allocator's, or of a fixed layout).
- * With caching mode or RWBF this also invalidates, and waits for the unit (never on a unit without).
- * A unit that keeps the tables is called, with what is gathered of these pages first.
- * @return as moat_pt_map(), or the unit's error; -EAGAIN: what is gathered could not be flushed.
- *   Nothing is mapped then. Data path.
+ *
+ * On units with caching mode or RWBF this also invalidates, and waits for the unit; never on others. A
+ * unit that keeps the tables is called, after what is gathered of these pages.
+ *
+ * @param hpa host physical address of the first byte; `va` is the processor's, or NULL
+ * @return 0;
+ *   -EEXIST, -ERANGE, -EINVAL, -ENOMEM: as moat_pt_map();
+ *   -EAGAIN: what is gathered could not be flushed;
+ *   -ETIMEDOUT, -EIO, or the unit's own error. On every error nothing is mapped.
+ * Thread safety: the lane's own thread. Data path.
  */
 int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot);
 
 /**
- * Clear the entries and gather the run. Nothing is invalidated before moat_lane_flush(); a batch
- * with no room for another run is flushed first.
- * @return as moat_pt_unmap(); -EAGAIN: queue or lane is full, nothing has changed: poll first;
- *   -EINVAL also where a unit that keeps the tables would have to cut a map in two.
- * Data path.
+ * Clear the entries and gather the run. Nothing is invalidated before moat_lane_flush(); a batch with
+ * no room for another run is flushed first.
+ *
+ * @return 0;
+ *   -ENOENT, -EINVAL: as moat_pt_unmap(), or the unit would have to cut a map in two;
+ *   -EAGAIN: MOAT_LANE_BATCHES are in flight: poll, and call again;
+ *   -ENOMEM: no memory for a batch. On every error nothing has changed.
+ * Thread safety: the lane's own thread. Data path.
  */
 int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
+
 /**
- * The same for pages that are handed on at once, before their ticket (mode deferred): the window is
- * the caller's to bound. See moat_lane_expose(). Data path.
+ * As moat_lane_unmap(), of pages that are handed on at once, before their ticket (mode deferred). The
+ * caller must bound the window in which devices still reach them; see moat_lane_expose().
+ * Thread safety: the lane's own thread. Data path.
  */
 int moat_lane_unmap_early(struct moat_lane *lane, uint64_t iova, uint64_t len);
+
 /**
- * The same, and the IOVA range goes back to the domain's allocator once the ticket is done.
- * @return also -EINVAL where [iova, iova + len) is not a range as moat_iova_alloc() gave it. Ranges of
- *   up to 64 pages are looked up only in a build with MOAT_DEBUG, as that takes a lock.
+ * As moat_lane_unmap(), and the IOVA range goes back to the domain's allocator when the ticket is done.
+ *
+ * @return as moat_lane_unmap(), and
+ *   -EINVAL: [iova, iova + len) is not a range as moat_iova_alloc() gave it. Ranges of up to 64 pages
+ *   are looked up only in a build with MOAT_DEBUG, because that takes a lock.
+ * Thread safety: the lane's own thread. Data path.
  */
 int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len);
 
 /**
- * Close what is gathered, and submit it: at once when nothing of this lane is at the unit, else with
- * its neighbours. While the unit is at work, up to MOAT_LANE_TOGETHER tickets go as one batch, neighbours
- * in IOVA as one run, with one wait descriptor: what waits is submitted by the flush that makes it so
- * many, or by the poll that finds the unit through, whichever comes first. So a lone burst never waits
- * for company, and a stream of them costs the queue a fraction. Where other lcores use the same queue,
- * its lines have to come from their processors each time; then up to MOAT_LANE_TOGETHER_CROWDED go as one,
- * and a lone one goes with the poll of that number.
- * @return its ticket; the last ticket when nothing was gathered; 0 when the lane is full (or a unit
- *   that keeps the tables refuses): nothing is lost, poll and call again. A full queue is tried again by
- *   each poll. Data path.
+ * Close what is gathered and submit it, at once or with the next few batches.
+ *
+ * A batch that is closed while nothing of the lane is in flight is submitted at once. Otherwise up to
+ * MOAT_LANE_TOGETHER batches coalesce into one submission, neighbours in IOVA into one run: they are
+ * submitted by the flush that closes the last of them, or by the poll that finds nothing in flight. In
+ * a queue that other threads use as well, it is MOAT_LANE_TOGETHER_CROWDED batches, or as many polls.
+ *
+ * @return the batch's ticket; the last ticket if nothing was gathered; 0 if a unit that keeps the
+ *   tables refuses: nothing is lost, poll and call again. A full queue is tried again by each poll.
+ * Thread safety: the lane's own thread. Data path.
  */
 moat_ticket_t moat_lane_flush(struct moat_lane *lane);
 
-/** Submit now what moat_lane_flush() keeps for company: for who will do nothing but wait. Data path. */
+/**
+ * Submit all closed batches now. Call it before busy-waiting for a ticket.
+ * Thread safety: the lane's own thread. Data path.
+ */
 void moat_lane_send(struct moat_lane *lane);
 
 /**
- * A quiescent state of this lane (it holds no translation and no pointer from one), and: find
- * tickets done, reclaim what they release. Never waits. @return lane->done. Data path.
+ * Report a quiescent state of this lane (the caller must hold no translation of it), find tickets done,
+ * and reclaim what they release. Never waits.
+ *
+ * @return the last ticket that is done
+ * Thread safety: the lane's own thread. Data path.
  */
 moat_ticket_t moat_lane_poll(struct moat_lane *lane);
 
-/** `pages` of what is gathered were handed on at TSC `since`, before their ticket: mode deferred's
- * window, which ends when the ticket is done and is counted in the lane's stats. Data path. */
+/**
+ * Note that `pages` of what is gathered were handed on at TSC `since`, before their ticket. Their
+ * window ends when the ticket is done and is counted in the lane's stats.
+ * Thread safety: the lane's own thread. Data path.
+ */
 void moat_lane_expose(struct moat_lane *lane, uint32_t pages, uint64_t since);
 
 /**
- * Is the ticket of this lane done? Then no device and no lcore reaches what it covers, as far as the
- * calling thread can see, too. The lane must be open. Any thread, data path.
+ * Is a ticket of this lane done? Then no device and no lcore reaches what it covers, and the calling
+ * thread sees all that came before.
+ * Thread safety: any thread, while the lane is open. Data path.
  */
 bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket);
 
-/* What a lane shows of itself. Its own thread's, as all calls on a lane. Data path. */
-/** 4 KiB pages gathered since the last flush. */
-uint32_t moat_lane_gathered(const struct moat_lane *lane);
-/** The ticket that the next flush will give to what is gathered now. */
-moat_ticket_t moat_lane_next_ticket(const struct moat_lane *lane);
-/** The last ticket given out. */
-moat_ticket_t moat_lane_last_ticket(const struct moat_lane *lane);
-/** The last ticket that is done; every one before it is, too. Any thread, as moat_lane_done(). */
+/**
+ * Flush and poll until every ticket is done.
+ *
+ * @return 0;
+ *   -ETIMEDOUT: nothing was done for 1 s; moat_error_text() says what is missing;
+ *   -EIO: a unit is dead;
+ *   or the error of a unit that keeps the tables: what it did not unmap stays gathered.
+ * Thread safety: the lane's own thread. Waits, and reports quiescent states of all of the thread's lanes
+ * meanwhile.
+ */
+int moat_lane_drain(struct moat_lane *lane);
+
+/* -------------------------------------------------------------- what a lane shows of itself */
+
+/**
+ * The last ticket that is done. All before it are done, too.
+ * Thread safety: any thread, as moat_lane_done(). Data path.
+ */
 moat_ticket_t moat_lane_last_done(const struct moat_lane *lane);
-/** Tickets that can be given out before one must be done, 0 to MOAT_LANE_BATCHES. */
+
+/** 4 KiB pages gathered since the last flush. Thread safety: the lane's own thread. Data path. */
+uint32_t moat_lane_gathered(const struct moat_lane *lane);
+
+/** The ticket that the next flush gives to what is gathered. The lane's own thread. Data path. */
+moat_ticket_t moat_lane_next_ticket(const struct moat_lane *lane);
+
+/** The last ticket given out. Thread safety: the lane's own thread. Data path. */
+moat_ticket_t moat_lane_last_ticket(const struct moat_lane *lane);
+
+/** Batches that can be closed before one must be done, 0 to MOAT_LANE_BATCHES. The lane's own thread.
+ * Data path. */
 unsigned int moat_lane_room(const struct moat_lane *lane);
-/** Runs gathered since the last flush, and the i-th of them. */
+
+/** Runs gathered since the last flush. Thread safety: the lane's own thread. Data path. */
 unsigned int moat_lane_runs(const struct moat_lane *lane);
+
+/** Run `i` of those, less than moat_lane_runs(). Thread safety: the lane's own thread. Data path. */
 struct moat_range moat_lane_run(const struct moat_lane *lane, unsigned int i);
-/** From now on, what is unmapped is handed on at once, as by moat_lane_unmap_early(); or not. */
-void moat_lane_hand_on_early(struct moat_lane *lane, bool early);
-/** Runs that moat_lane_unmap_free() can still gather before the batch is flushed. */
+
+/** Runs that can be gathered before the batch is full. The lane's own thread. Data path. */
 unsigned int moat_lane_run_room(const struct moat_lane *lane);
-/** The lane's stock of IOVAs, for moat_iova_alloc() and moat_iova_free(). */
+
+/** Treat what moat_lane_unmap() unmaps from now on as moat_lane_unmap_early() does, or no longer. The
+ * lane's own thread. Data path. */
+void moat_lane_hand_on_early(struct moat_lane *lane, bool early);
+
+/** The lane's stock of IOVAs, for moat_iova_alloc() and moat_iova_free(). The lane's own thread. */
 struct moat_iova_cache *moat_lane_iovas(struct moat_lane *lane);
+
+/** The domain of the lane. Thread safety: any thread. */
 struct moat_domain *moat_lane_domain(const struct moat_lane *lane);
-/** Counters; any thread may read them, each as it is. */
+
+/** Counters, valid while the lane is open. Any thread may read them, each as it is now. */
 const struct moat_lane_stats *moat_lane_stats(const struct moat_lane *lane);
 
-/** Flush and poll until all is done. @return 0, -ETIMEDOUT (with diagnosis), -EIO; with a unit that
- * keeps the tables its own error: what it did not unmap stays gathered, and is never done. */
-int moat_lane_drain(struct moat_lane *lane);
+/* ------------------------------------------------------------------------------- readers */
 
 /**
  * Become a reader: from here on the lane may translate, and must be polled, because other lanes'
@@ -220,10 +294,15 @@ int moat_lane_drain(struct moat_lane *lane);
  * moat_domain_attach(), moat_domain_detach(), moat_domain_destroy(), or moat_lane_map() on a unit
  * with caching mode or RWBF. A thread that ends sets its lanes offline.
  *
- * moat_lane_offline() may be called from another thread than the one that has the lane online, if
- * that one uses the lane no more. Control path.
+ * Thread safety: the lane's own thread. Control path.
  */
 void moat_lane_online(struct moat_lane *lane);
+
+/**
+ * Be a reader no longer: the thread must hold no translation of the lane, and may block. See
+ * moat_lane_online().
+ * Thread safety: the lane's own thread, or another one if that uses the lane no more. Control path.
+ */
 void moat_lane_offline(struct moat_lane *lane);
 
 /**

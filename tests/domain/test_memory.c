@@ -75,6 +75,39 @@ static void a_domain_with_nothing_mapped_takes_64_kib_at_most(void **state)
 	assert_in_range(each, 1, 64 << 10);
 }
 
+static void a_lane_with_nothing_in_flight_takes_8_kib_at_most(void **state)
+{
+	enum { SOME = 50, LANES = 100 };
+	struct moat_domain_conf conf = { .name = "lanes" };
+	static struct moat_lane *lane[SOME][LANES];
+	struct moat_domain *domain[SOME];
+	uint64_t before, each;
+
+	skip_under_sanitizers();
+	for (unsigned int i = 0; i < SOME; i++) {
+		must(moat_domain_create(unit, &conf, &domain[i]));
+		lane[i][0] = moat_lane_open(domain[i]); /* what all lanes of it share is there */
+	}
+	before = resident();
+	for (unsigned int i = 0; i < SOME; i++) {
+		for (unsigned int k = 1; k < LANES; k++) {
+			lane[i][k] = moat_lane_open(domain[i]);
+			assert_non_null(lane[i][k]);
+			must(moat_lane_map(lane[i][k], BASE, 0, NULL, MOAT_PAGE_SIZE, MOAT_RW));
+			must(moat_lane_unmap(lane[i][k], BASE, MOAT_PAGE_SIZE));
+			must(moat_lane_drain(lane[i][k]));
+		}
+	}
+	each = (resident() - before) / (SOME * (LANES - 1));
+	print_message("# %" PRIu64 " bytes a lane\n", each);
+	for (unsigned int i = 0; i < SOME; i++) {
+		for (unsigned int k = 0; k < LANES; k++)
+			must(moat_lane_close(lane[i][k]));
+		must(moat_domain_destroy(domain[i]));
+	}
+	assert_in_range(each, 1, 8 << 10);
+}
+
 /* @param apart neighbours in IOVA are no neighbours in memory: each page's address is kept
  * @param limit bytes a page; 2 more for upper tables, and a huge page that the kernel may give */
 static void map_all(bool apart, uint64_t limit)
@@ -134,6 +167,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_domain_with_nothing_mapped_takes_64_kib_at_most),
+		T(a_lane_with_nothing_in_flight_takes_8_kib_at_most),
 		T(a_page_takes_8_bytes_where_memory_is_contiguous),
 		T(a_page_takes_16_bytes_where_it_is_not),
 	};
