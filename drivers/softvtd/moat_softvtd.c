@@ -126,7 +126,7 @@ static uint64_t make_cap(const struct moat_softvtd_conf *c)
 		(c->cm ? VTD_CAP_CM : 0) | (uint64_t)c->sagaw << VTD_CAP_SAGAW_SHIFT |
 		(uint64_t)(c->mgaw - 1) << VTD_CAP_MGAW_SHIFT | (c->zlr ? VTD_CAP_ZLR : 0) |
 		(uint64_t)(c->fro / 16) << VTD_CAP_FRO_SHIFT |
-		(uint64_t)c->sllps << VTD_CAP_SLLPS_SHIFT | (c->psi ? VTD_CAP_PSI : 0) |
+		(uint64_t)c->sllps << VTD_CAP_SSLPS_SHIFT | (c->psi ? VTD_CAP_PSI : 0) |
 		(uint64_t)(c->nfr - 1) << VTD_CAP_NFR_SHIFT |
 		(uint64_t)c->mamv << VTD_CAP_MAMV_SHIFT | (c->dwd ? VTD_CAP_DWD : 0) |
 		(c->drd ? VTD_CAP_DRD : 0) | (c->esrtps ? VTD_CAP_ESRTPS : 0);

@@ -11,7 +11,7 @@
  */
 #include "softvtd.h"
 
-/* Second-stage entries. Ignored: 10:2 except what follows (no SLADS, no EMT here), 61:52, 63. */
+/* Second-stage entries. Ignored: 10:2 except what follows (no SSADS, no EMT here), 61:52, 63. */
 #define SS_R   (UINT64_C(1) << 0)
 #define SS_W   (UINT64_C(1) << 1)
 #define SS_PS  (UINT64_C(1) << 7)

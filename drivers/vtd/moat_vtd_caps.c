@@ -19,14 +19,14 @@ static void decode_cap(uint64_t cap, struct moat_vtd_caps *c)
 	c->mgaw = VTD_FIELD(cap, VTD_CAP_MGAW) + 1;
 	c->zlr = cap & VTD_CAP_ZLR;
 	c->fro = VTD_FIELD(cap, VTD_CAP_FRO) * 16;
-	c->sllps = VTD_FIELD(cap, VTD_CAP_SLLPS);
+	c->sllps = VTD_FIELD(cap, VTD_CAP_SSLPS);
 	c->psi = cap & VTD_CAP_PSI;
 	c->nfr = VTD_FIELD(cap, VTD_CAP_NFR) + 1;
 	c->mamv = VTD_FIELD(cap, VTD_CAP_MAMV);
 	c->dwd = cap & VTD_CAP_DWD;
 	c->drd = cap & VTD_CAP_DRD;
-	c->fl1gp = cap & VTD_CAP_FL1GP;
-	c->fl5lp = cap & VTD_CAP_FL5LP;
+	c->fl1gp = cap & VTD_CAP_FS1GP;
+	c->fl5lp = cap & VTD_CAP_FS5LP;
 	c->pi = cap & VTD_CAP_PI;
 	c->esrtps = cap & VTD_CAP_ESRTPS;
 	c->esirtps = cap & VTD_CAP_ESIRTPS;
@@ -55,9 +55,9 @@ static void decode_ecap(uint64_t ecap, struct moat_vtd_caps *c)
 	c->dit = ecap & VTD_ECAP_DIT;
 	c->pds = ecap & VTD_ECAP_PDS;
 	c->smts = ecap & VTD_ECAP_SMTS;
-	c->slads = ecap & VTD_ECAP_SLADS;
-	c->slts = ecap & VTD_ECAP_SLTS;
-	c->flts = ecap & VTD_ECAP_FLTS;
+	c->slads = ecap & VTD_ECAP_SSADS;
+	c->slts = ecap & VTD_ECAP_SSTS;
+	c->flts = ecap & VTD_ECAP_FSTS;
 	c->pms = ecap & VTD_ECAP_PMS;
 }
 
@@ -141,7 +141,7 @@ static void say_cap(struct text *t, const struct moat_vtd_caps *c)
 	text_say(t, "SAGAW   0x%x %s%s%s\n", c->sagaw, c->sagaw & 2 ? " 39-bit (3 levels)" : "",
 		c->sagaw & 4 ? " 48-bit (4 levels)" : "", c->sagaw & 8 ? " 57-bit (5 levels)" : "");
 	text_say(t, "MGAW    %u bits of IOVA\n", c->mgaw);
-	text_say(t, "SLLPS   0x%x  4 KiB%s%s\n", c->sllps, c->sllps & 1 ? " 2 MiB" : "",
+	text_say(t, "SSLPS   0x%x  4 KiB%s%s\n", c->sllps, c->sllps & 1 ? " 2 MiB" : "",
 		c->sllps & 2 ? " 1 GiB" : "");
 	say_flag(t, "PSI", c->psi, "page-selective invalidation", "whole domains only");
 	text_say(t, "MAMV    %u  up to 2^%u pages in one descriptor\n", c->mamv, c->mamv);
@@ -175,8 +175,8 @@ static void say_ecap(struct text *t, const struct moat_vtd_caps *c)
 	say_flag(t, "PASID", c->pasid, "process address spaces", "none");
 	if (c->pasid)
 		text_say(t, "PSS     %u bits of PASID\n", c->pss);
-	say_flag(t, "SLTS", c->slts, "second stage in scalable mode", "none");
-	say_flag(t, "FLTS", c->flts, "first stage in scalable mode", "none");
+	say_flag(t, "SSTS", c->slts, "second stage in scalable mode", "none");
+	say_flag(t, "FSTS", c->flts, "first stage in scalable mode", "none");
 	say_flag(t, "NEST", c->nest, "nested translation", "none");
 	say_flag(t, "PRS", c->prs, "page requests", "none");
 	say_flag(t, "PMS", c->pms, "counts events", "no performance monitoring");

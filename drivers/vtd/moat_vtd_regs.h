@@ -6,7 +6,11 @@
 
 /**
  * @file
- * A DMA-remapping unit as the VT-d specification draws it: registers ("Register Descriptions"),
+ * The VT-d specification is, here and in every other file, the "Intel Virtualization Technology for
+ * Directed I/O Architecture Specification", revision 4.1 (March 2023). Section numbers and titles are that
+ * edition's, and so are the names of fields (second stage, SSPTPTR, SSLPS), where older ones say otherwise.
+ *
+ * A DMA-remapping unit as that specification draws it: registers ("Register Descriptions"),
  * root and context entries ("Translation Structure Formats"), fault reasons ("Fault Reason
  * Encodings"). Names are the specification's; nothing here does anything.
  *
@@ -71,8 +75,8 @@
 #define VTD_CAP_ZLR         (UINT64_C(1) << 22)
 #define VTD_CAP_FRO_SHIFT   24
 #define VTD_CAP_FRO         (UINT64_C(0x3ff) << 24)
-#define VTD_CAP_SLLPS_SHIFT 34 /* bit 34: 2 MiB, bit 35: 1 GiB */
-#define VTD_CAP_SLLPS       (UINT64_C(0xf) << 34)
+#define VTD_CAP_SSLPS_SHIFT 34 /* bit 34: 2 MiB, bit 35: 1 GiB */
+#define VTD_CAP_SSLPS       (UINT64_C(0xf) << 34)
 #define VTD_CAP_PSI         (UINT64_C(1) << 39)
 #define VTD_CAP_NFR_SHIFT   40
 #define VTD_CAP_NFR         (UINT64_C(0xff) << 40) /* fault recording registers: NFR + 1 */
@@ -80,9 +84,9 @@
 #define VTD_CAP_MAMV        (UINT64_C(0x3f) << 48)
 #define VTD_CAP_DWD         (UINT64_C(1) << 54)
 #define VTD_CAP_DRD         (UINT64_C(1) << 55)
-#define VTD_CAP_FL1GP       (UINT64_C(1) << 56)
+#define VTD_CAP_FS1GP       (UINT64_C(1) << 56)
 #define VTD_CAP_PI          (UINT64_C(1) << 59)
-#define VTD_CAP_FL5LP       (UINT64_C(1) << 60)
+#define VTD_CAP_FS5LP       (UINT64_C(1) << 60)
 #define VTD_CAP_ESIRTPS     (UINT64_C(1) << 62)
 #define VTD_CAP_ESRTPS      (UINT64_C(1) << 63)
 
@@ -112,9 +116,9 @@
 #define VTD_ECAP_PDS        (UINT64_C(1) << 42)
 #define VTD_ECAP_SMTS       (UINT64_C(1) << 43)
 #define VTD_ECAP_VCS        (UINT64_C(1) << 44)
-#define VTD_ECAP_SLADS      (UINT64_C(1) << 45)
-#define VTD_ECAP_SLTS       (UINT64_C(1) << 46)
-#define VTD_ECAP_FLTS       (UINT64_C(1) << 47)
+#define VTD_ECAP_SSADS      (UINT64_C(1) << 45)
+#define VTD_ECAP_SSTS       (UINT64_C(1) << 46)
+#define VTD_ECAP_FSTS       (UINT64_C(1) << 47)
 #define VTD_ECAP_SMPWCS     (UINT64_C(1) << 48)
 #define VTD_ECAP_RPS        (UINT64_C(1) << 49)
 #define VTD_ECAP_PMS        (UINT64_C(1) << 51) /* performance monitoring */

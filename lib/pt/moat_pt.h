@@ -244,7 +244,7 @@ struct moat_pt_conf {
 	struct moat_pt_pool *pool;
 	uint8_t levels; /* 3, 4, 5 (39, 48, 57 bits); first stage 4, 5 (47, 56 usable bits) */
 	uint8_t width;  /* bits of IOVA, 0: all that `levels` allow. A 32-bit device: 32 */
-	/** Leaf sizes allowed beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE as the unit's SLLPS, or as
+	/** Leaf sizes allowed beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE as the unit's SSLPS, or as
 	 * FS1GP of first stage, which always has 2 MiB. */
 	uint64_t leaf_sizes;
 	bool coherent;

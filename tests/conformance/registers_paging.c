@@ -101,7 +101,7 @@ void leaves_of_2m_and_1g_translate(void **state)
 		}
 		raw_store(&raw, entry(level), raw.hpa | MOAT_SS_R | MOAT_SS_W | MOAT_SS_PS);
 		raw_forget(&raw);
-		conform(level == 2 ? "2 MiB leaf without SLLPS" : "1 GiB leaf without SLLPS",
+		conform(level == 2 ? "2 MiB leaf without SSLPS" : "1 GiB leaf without SSLPS",
 			raw_write(&raw, IOVA, 1), VTD_FR_PAGING_RSVD);
 	}
 }

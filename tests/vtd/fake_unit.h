@@ -50,7 +50,7 @@ struct fake_unit {
 	(UINT64_C(6) << VTD_CAP_ND_SHIFT | UINT64_C(6) << VTD_CAP_SAGAW_SHIFT |         \
 		UINT64_C(47) << VTD_CAP_MGAW_SHIFT |                                    \
 		(uint64_t)(FAKE_FRO / 16) << VTD_CAP_FRO_SHIFT |                        \
-		UINT64_C(3) << VTD_CAP_SLLPS_SHIFT | VTD_CAP_PSI |                      \
+		UINT64_C(3) << VTD_CAP_SSLPS_SHIFT | VTD_CAP_PSI |                      \
 		UINT64_C(3) << VTD_CAP_NFR_SHIFT | UINT64_C(18) << VTD_CAP_MAMV_SHIFT | \
 		VTD_CAP_DRD | VTD_CAP_DWD)
 #define FAKE_ECAP \

@@ -77,8 +77,8 @@ static void every_decoded_bit_comes_from_its_own_place(void **state)
 		/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison) */
 		known += memcmp(&c, &one, sizeof(c)) != 0;
 	}
-	/* ND 3, RWBF, PLMR, PHMR, CM, SAGAW 5, MGAW 6, ZLR, FRO 10, SLLPS 4, PSI, NFR 8, MAMV 6,
-	 * DWD, DRD, FL1GP, PI, FL5LP, ESIRTPS, ESRTPS */
+	/* ND 3, RWBF, PLMR, PHMR, CM, SAGAW 5, MGAW 6, ZLR, FRO 10, SSLPS 4, PSI, NFR 8, MAMV 6,
+	 * DWD, DRD, FS1GP, PI, FS5LP, ESIRTPS, ESRTPS */
 	assert_int_equal(known, 3 + 4 + 5 + 6 + 1 + 10 + 4 + 1 + 8 + 6 + 7);
 }
 
