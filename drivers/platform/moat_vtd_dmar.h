@@ -6,11 +6,11 @@
 
 /**
  * @file
- * Which units a machine has, and who is behind each: the ACPI DMAR table (VT-d specification, "BIOS
+ * Which units a machine has, and which devices are behind each: the ACPI DMAR table (VT-d specification, "BIOS
  * Considerations").
  *
  * The table is a row of structures. A DRHD is a unit: the base of its registers and the scopes of
- * the devices behind it; one a segment may say INCLUDE_PCI_ALL: whatever no other names. An RMRR is
+ * the devices behind it; one in each segment may say INCLUDE_PCI_ALL: all that no other names. An RMRR is
  * memory that firmware lets a device use behind our back, so that device cannot be a tenant's. A
  * scope is a path of device and function numbers from a bus down through bridges; where it ends,
  * only PCI configuration space can tell (moat_vtd_pci.h).
@@ -107,22 +107,27 @@ struct moat_dmar {
 
 /**
  * Parse a table; nothing of `table` is kept.
- * @return 0, and see nr_faults; -EBADMSG: cannot be used, moat_error_text() says where and why; -ENOMEM. Control path.
+ * @param dmar set on success; free it with moat_dmar_free()
+ * @return 0, and see nr_faults; -EBADMSG: it cannot be used, moat_error_text() says where and why;
+ *   -ENOMEM. Thread-safe, control path.
  */
 int moat_dmar_parse(const void *table, size_t len, struct moat_dmar **dmar);
 
 /**
- * Parse the machine's.
+ * Parse the machine's table.
  * @param root prefix of /sys; NULL or "": this machine
- * @return as moat_dmar_parse(); -ENOENT: there is none; -EACCES: not readable.
+ * @param dmar as in moat_dmar_parse()
+ * @return as moat_dmar_parse(); -ENOENT: the machine has no table; -EACCES: it cannot be read, which
+ *   takes root. Thread-safe, control path.
  */
 int moat_dmar_load(const char *root, struct moat_dmar **dmar);
+/** @param dmar may be NULL. Control path. */
 void moat_dmar_free(struct moat_dmar *dmar);
 
 /**
  * Index of the unit that a function's requests go through: the one that names it or a bridge above
  * it, else its segment's INCLUDE_PCI_ALL. A virtual function goes where its physical one does.
- * @return -ENODEV: none.
+ * @return the index in `dmar->unit`; -ENODEV: none serves it. Thread-safe, control path.
  */
 int moat_dmar_unit_of(const struct moat_dmar *dmar, const struct moat_pci *pci, uint16_t segment,
 	moat_sid_t sid);
@@ -133,7 +138,7 @@ const struct moat_dmar_rmrr *moat_dmar_rmrr_of(const struct moat_dmar *dmar,
 	const struct moat_pci *pci, uint16_t segment, moat_sid_t sid);
 
 /** Does the platform allow ATS for the function: an integrated one of SATC, or below an ATSR port?
- * (A unit's ECAP.DT and the device's own capability must allow it, too.) */
+ * (A unit's ECAP.DT and the device's own capability must allow it, too.) Thread-safe, control path. */
 bool moat_dmar_allows_ats(const struct moat_dmar *dmar, const struct moat_pci *pci,
 	uint16_t segment, moat_sid_t sid);
 
@@ -146,7 +151,8 @@ bool moat_dmar_allows_ats(const struct moat_dmar *dmar, const struct moat_pci *p
 int moat_dmar_acpi_source(const struct moat_dmar *dmar, const struct moat_pci *pci, uint16_t segment,
 	const struct moat_dmar_scope *scope, moat_sid_t *sid);
 
-/** All of it as text, for moat-doctor. @return the length, as snprintf. */
+/** The table as text, for moat-doctor. @return the length without NUL; what does not fit is cut, as
+ * snprintf() does. Thread-safe, control path. */
 int moat_dmar_text(const struct moat_dmar *dmar, char *text, size_t len);
 
 #ifdef __cplusplus

@@ -23,7 +23,7 @@ extern "C" {
 /**
  * The host physical address of [va, va + len), which must be one run of pages that do not move.
  * @return 0; -EFAULT: not mapped, not one run, or not hugepages; -EPERM: physical addresses are
- *   hidden (CAP_SYS_ADMIN shows them). moat_error_text(). Control path.
+ *   hidden (CAP_SYS_ADMIN shows them); moat_error_text() has the sentence. Thread-safe, control path.
  */
 int moat_vtd_host_hpa(const void *va, uint64_t len, uint64_t *hpa);
 
@@ -37,14 +37,20 @@ struct moat_vtd_hugepages;
  */
 int moat_vtd_hugepages_open(const char *name, struct moat_vtd_hugepages **pages,
 	struct moat_pt_mem *mem);
-/** Any number of pages, for tenants: `len` is in bytes, a multiple of 2 MiB. @return 0; -ENOMEM, and
- * moat_error_text() says how to have more. Thread-safe, control path. */
+/**
+ * Any number of pages, for tenants.
+ * @param len bytes, a multiple of 2 MiB
+ * @param va set on success
+ * @return 0; -ENOMEM: moat_error_text() says how to have more. Thread-safe, control path.
+ */
 int moat_vtd_hugepages_map(struct moat_vtd_hugepages *pages, uint64_t len, void **va);
-/** What moat_vtd_hugepages_map() gave, as a whole; no device reaches it any more. */
+/** Give back all that one moat_vtd_hugepages_map() gave. No device may reach it any more. Thread-safe,
+ * control path. */
 void moat_vtd_hugepages_unmap(struct moat_vtd_hugepages *pages, void *va, uint64_t len);
-/** Remove what earlier processes of this name left. The unit must have forgotten it. */
+/** Remove what earlier processes of this name left. The unit must not read it any more. Control path. */
 void moat_vtd_hugepages_sweep(struct moat_vtd_hugepages *pages);
-/** Removes this process's files that are left; what is mapped stays mapped. */
+/** Remove this process's files that are left, and free `pages`. What is mapped stays mapped. Control
+ * path. */
 void moat_vtd_hugepages_close(struct moat_vtd_hugepages *pages);
 
 #ifdef __cplusplus

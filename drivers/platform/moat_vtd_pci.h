@@ -53,17 +53,20 @@ struct moat_pci {
 /**
  * Scan <root>/sys/bus/pci/devices.
  * @param root NULL or "": this machine
- * @return 0; -ENOENT: no such folder; -ENOMEM. Functions whose configuration space cannot be read
- *   are left out. Control path.
+ * @param pci set on success; free it with moat_pci_free()
+ * @return 0; -ENOENT: the folder does not exist; another errno of opening it; -ENOMEM. Functions whose
+ *   configuration space cannot be read are left out. Thread-safe, control path.
  */
 int moat_pci_scan(const char *root, struct moat_pci **pci);
+/** @param pci may be NULL. Control path. */
 void moat_pci_free(struct moat_pci *pci);
 
-/** NULL: no such function. */
+/** @return the function; NULL: it is not in the snapshot. Thread-safe, control path. */
 const struct moat_pci_fn *moat_pci_find(const struct moat_pci *pci, uint16_t segment,
 	moat_sid_t sid);
 
-/** The bridge that leads to `bus`, the lowest one where several do; NULL: a root bus. */
+/** @return the bridge that leads to `bus`, the lowest one where several do; NULL: `bus` is a root bus.
+ * Thread-safe, control path. */
 const struct moat_pci_fn *moat_pci_bridge_to(const struct moat_pci *pci, uint16_t segment,
 	uint8_t bus);
 
@@ -72,7 +75,7 @@ enum moat_pci_owner {
 	MOAT_PCI_OWNER_NONE,   /* it has no driver */
 	MOAT_PCI_OWNER_VFIO,   /* vfio-pci and its variants (*_vfio_pci): a process, through VFIO */
 	MOAT_PCI_OWNER_UIO,    /* uio_pci_generic, igb_uio: a process, without VFIO */
-	MOAT_PCI_OWNER_STUB,   /* pci-stub: nobody; it keeps other drivers away */
+	MOAT_PCI_OWNER_STUB,   /* pci-stub: nothing uses it; the stub keeps other drivers away */
 	MOAT_PCI_OWNER_KERNEL, /* any other driver */
 };
 
@@ -157,7 +160,8 @@ void moat_pci_acs_restore(const char *root, uint16_t segment,
 
 /**
  * Follow a path of (device, function) pairs from `bus` down through bridges.
- * @return the function it ends at; NULL: it leads nowhere (a bridge or the function is missing).
+ * @param path pairs of device and function
+ * @return the function it ends at; NULL: a bridge or the function is missing. Thread-safe, control path.
  */
 const struct moat_pci_fn *moat_pci_follow(const struct moat_pci *pci, uint16_t segment, uint8_t bus,
 	const uint8_t *path, unsigned int nr_path);

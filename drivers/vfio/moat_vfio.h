@@ -35,7 +35,7 @@
 extern "C" {
 #endif
 
-/** What DPDK and the kernel do for us; tests put others in their place. All return 0 (or what is
+/** The calls that the unit makes to DPDK and the kernel; tests replace them. All return 0 (or what is
  * said) or a negative errno. */
 struct moat_vfio_kernel {
 	void *ctx;
@@ -61,8 +61,8 @@ struct moat_vfio_conf {
 /**
  * Look at every function, try its group in a container, and let it go again. Nothing is mapped.
  * @return 0; -ENODEV: no such function, or no IOMMU; -EBUSY: a driver other than vfio-pci has it, or
- *   another device of its group, or another process its group; -EACCES: /dev/vfio is not ours to
- *   open; -EPERM: firmware has reserved memory for it (RMRR); -EOPNOTSUPP, -EINVAL, -ENOMEM.
+ *   another device of its group, or another process its group; -EACCES: this process may not open
+ *   /dev/vfio; -EPERM: firmware has reserved memory for it (RMRR); -EOPNOTSUPP, -EINVAL, -ENOMEM.
  *   moat_error_text() says what is in the way and which command removes it. Control path; after EAL
  *   init. Free it with unit->ops->destroy().
  */
@@ -70,14 +70,18 @@ int moat_vfio_create(const struct moat_vfio_conf *conf, struct moat_unit **unit)
 
 /** What a domain's container holds. */
 struct moat_vfio_info {
-	uint64_t maps;      /* now, as we count */
+	uint64_t maps;      /* now, by our own count */
 	uint64_t bytes;     /* in them */
 	uint64_t dma_avail; /* maps that the kernel has room for; UINT64_MAX: it does not say */
 	uint64_t dma_limit; /* the same when the container was empty */
 	unsigned int groups;
 	uint64_t map_calls, unmap_calls; /* ioctls since the domain was made */
 };
-/** @param domain one of a vfio unit's. Thread-safe, control path: it asks the kernel. */
+/**
+ * What a domain's container holds now.
+ * @param domain of a vfio unit
+ * Thread-safe, control path: an ioctl.
+ */
 void moat_vfio_info(const struct moat_domain *domain, struct moat_vfio_info *info);
 
 /**

@@ -49,7 +49,7 @@ int vfio_container_new(const struct vfio_unit *v)
 	fd = v->kernel.container_create(v->kernel.ctx);
 	if (fd < 0)
 		return moat_error(fd,
-			"unit %s: DPDK makes no VFIO container: %s; 'modprobe -a vfio-pci vfio_iommu_type1' "
+			"unit %s: DPDK cannot make a VFIO container: %s; 'modprobe -a vfio-pci vfio_iommu_type1' "
 			"before the program starts, and let its user read and write /dev/vfio/vfio",
 			v->unit.name, strerror(-fd));
 	atomic_fetch_add_explicit(&containers, 1, memory_order_relaxed);
@@ -153,7 +153,7 @@ static struct vfio_group *find_group(struct vfio_container *c, int number)
 	return NULL;
 }
 
-/* Whose group is it already? */
+/* The domain that has the group already. */
 static const struct vfio_function *group_elsewhere(const struct vfio_unit *v,
 	const struct vfio_container *c, const struct vfio_function *f)
 {
@@ -172,7 +172,7 @@ static int add_group(struct vfio_container *c, const struct vfio_function *f)
 
 	if (c->nr_groups == VFIO_GROUPS)
 		return moat_error(-ENOSPC,
-			"domain '%s' has %u IOMMU groups; DPDK was built for no more "
+			"domain '%s' has %u IOMMU groups, as many as DPDK was built for "
 			"(RTE_MAX_VFIO_GROUPS)",
 			c->name, VFIO_GROUPS);
 	rc = vfio_join(c->v, c->fd, f, c->nr_groups == 0, &g->fd);

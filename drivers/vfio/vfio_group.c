@@ -186,14 +186,14 @@ static int check_node(const struct moat_vfio_conf *conf, const struct vfio_funct
 		0)
 		return moat_error(-EOPNOTSUPP,
 			"%s is in no-IOMMU mode: nothing translates its DMA, so nothing keeps it from "
-			"anybody's memory. Boot with intel_iommu=on instead",
+			"any memory. Boot with intel_iommu=on instead",
 			vfio_address(conf, f->sid, address));
 	snprintf(path, sizeof(path), "%s/dev/vfio/%d", root_of(conf), f->group);
 	if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) == 0)
 		return 0;
 	if (errno == EACCES)
 		return moat_error(-EACCES,
-			"%s is not ours to open; as root: chown %u /dev/vfio/%d (a udev rule makes it last)",
+			"%s: this process may not open it; as root: chown %u /dev/vfio/%d (a udev rule makes it last)",
 			path, geteuid(), f->group);
 	return moat_error(-ENODEV, "%s: %s; 'modprobe vfio-pci' makes it", path, strerror(errno));
 }

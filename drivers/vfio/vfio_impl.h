@@ -4,7 +4,7 @@
 #ifndef VFIO_IMPL_H
 #define VFIO_IMPL_H
 
-/* What the files of drivers/vfio share. */
+/* Shared by the files of drivers/vfio. */
 
 #include <pthread.h>
 
@@ -107,8 +107,8 @@ struct vfio_container {
 	struct vfio_record record;
 	uint64_t dma_limit;
 	uint64_t map_calls, unmap_calls;
-	/* Held over the ioctls, too: the kernel does all work on a container under a mutex of its own,
-	 * so nobody waits here who would not wait there. */
+	/* Held over the ioctls, too: the kernel works on a container under a mutex of its own, so a
+	 * thread that waits here would wait there. */
 	pthread_mutex_t lock;
 };
 

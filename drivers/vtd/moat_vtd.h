@@ -14,14 +14,14 @@
  * domain nor passed through reaches nothing**. Name the devices that stay with the kernel in
  * `pass_through`, or they stop.
  *
- * Bring-up follows the specification: capabilities, quiet what is on, set the root table,
- * invalidate context cache and IOTLB through registers, switch the queue on and prove it with a
- * first batch, enable translation, disable protected memory regions. One command bit at a time,
+ * Bring-up follows the specification: capabilities, switch off what is on, set the root table,
+ * invalidate context cache and IOTLB through registers (before version 6), switch the queue on and prove it
+ * with first batches, enable translation, disable protected memory regions. One command bit at a time,
  * each awaited with a deadline and a diagnosis. Take-down goes the same way back and restores the
  * registers that were found.
  *
- * A unit that is on when we come belongs to somebody: the kernel (boot with intel_iommu=off), or a
- * moat that was killed. `take_over` says that it is ours now.
+ * A unit that is found enabled has an owner: the kernel (boot with intel_iommu=off), or a moat that was
+ * killed. `take_over` says that the caller owns it from now on.
  */
 
 #include "moat_unit.h"
@@ -83,28 +83,44 @@ struct moat_vtd_conf {
 };
 
 /**
- * Bring a unit up; translation is on when this returns.
- * @return 0; -EBUSY: enabled by somebody else; -ENODEV, -EPROTO: no unit there; -EOPNOTSUPP: it
- *   lacks queued invalidation, or pass-through that was asked for; -ETIMEDOUT: it does not answer;
- *   -EINVAL, -ENOMEM. On failure the unit is as it was found (or off, if taken over).
- *   moat_error_text() has the sentence. Control path. Free it with unit->ops->destroy().
+ * Bring a unit up; translation is on when this returns. The caller must end it with
+ * unit->ops->destroy(), once every domain is destroyed.
+ *
+ * @param conf copied; what it points at must stay until the unit is destroyed, but for
+ *   `pass_through`, which may go when this returns
+ * @param unit set on success
+ * @return 0, or an error with its sentence in moat_error_text(); the unit is then as it was found, or off
+ *   if it was taken over:
+ *   -EBUSY: it has another owner, and `take_over` (or `take_over_ir`) is not set;
+ *   -ENODEV: the window reads as if no unit were there;
+ *   -EPROTO: its capabilities contradict each other;
+ *   -EOPNOTSUPP: it lacks queued invalidation, or pass-through that was asked for;
+ *   -ETIMEDOUT: a status bit or an invalidation did not come within `deadline_ms`;
+ *   -EIO: it refuses invalidations;
+ *   -EINVAL: `qi_order`; -ENOMEM;
+ *   or what `mem` and `before_writing` returned.
+ * Thread safety: one thread for each unit. Control path.
  */
 int moat_vtd_create(const struct moat_vtd_conf *conf, struct moat_unit **unit);
 
-/** Never NULL; lives as long as the unit. */
+/** @return the unit's capabilities, never NULL, valid as long as the unit. Any thread. */
 const struct moat_vtd_caps *moat_vtd_unit_caps(const struct moat_unit *unit);
 
 /**
  * Let a source's requests pass untranslated (TT = 10b): a device that stays with the kernel, hot
  * plugged or created after the unit came up. Its memory accesses are then unrestricted.
- * @return 0; -EBUSY: it is in a domain; -EOPNOTSUPP: ECAP.PT is clear; -ETIMEDOUT, -EIO: the unit does
- *   not answer. Thread-safe, control path, waits.
+ * @return 0; -EBUSY: it is in a domain, or passes through already; -EOPNOTSUPP: ECAP.PT is clear;
+ *   -ETIMEDOUT, -EIO: the unit does not answer, and the source stays blocked.
+ * Thread-safe, control path, waits.
  */
 int moat_vtd_pass_through(struct moat_unit *unit, moat_sid_t sid);
 
-/** Take pass-through back; on return the source reaches nothing. @return 0; -ENOENT: it had none;
- * -ETIMEDOUT, -EIO: the unit does not answer, and the source may still reach what it did. Thread-safe,
- * control path, waits. */
+/**
+ * Take pass-through back; on return the source reaches nothing.
+ * @return 0; -ENOENT: the source does not pass through; -EBUSY: another thread changes it;
+ *   -ETIMEDOUT, -EIO: the unit does not answer, the source may still reach what it did, and the call can
+ *   be repeated. Thread-safe, control path, waits.
+ */
 int moat_vtd_block(struct moat_unit *unit, moat_sid_t sid);
 
 /** Counters of what went wrong at the unit. */
@@ -115,10 +131,10 @@ struct moat_vtd_stats {
 	uint64_t attaches, detaches;
 };
 
-/** Any thread; each counter is torn-free, and no order among them is promised. */
+/** Copy the counters. Each is torn-free; no order among them is promised. Any thread. */
 void moat_vtd_stats(const struct moat_unit *unit, struct moat_vtd_stats *stats);
 
-/** A fault reason code in words; static. Never NULL. */
+/** A fault reason code in words. @return a static text, never NULL. Any thread. */
 const char *moat_vtd_fault_text(uint8_t reason);
 
 #ifdef __cplusplus

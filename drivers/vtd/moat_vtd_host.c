@@ -75,7 +75,7 @@ void moat_vtd_host_unmap(const struct moat_dmar_unit *unit, struct moat_vtd_wind
 	window->page = NULL;
 }
 
-/* ---------------------------------------------------------------------------- who is behind it */
+/* ---------------------------------------------------------------------------- which functions are behind it */
 
 /** Virtual functions come and go, drivers are bound: look again. Under the lock. */
 static void rescan(struct host *h)

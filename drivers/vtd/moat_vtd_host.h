@@ -17,11 +17,7 @@
  * The driver switches ACS on where a tenant's function and the bridges above it have it, and
  * restores it when the unit is destroyed.
  *
- * What the unit reads, and what it lets devices reach, lies in hugepages, whose physical addresses
- * do not change. Where a hugetlbfs is mounted they are files of it, `moat-<unit>-<pid>-<n>`: a
- * process that is killed leaves the unit walking its tables and devices writing to its tenants'
- * memory, and files keep their pages until the next start has taken the unit over and removes them.
- * Without one they are anonymous, and a killed process leaves both in memory that others may get.
+ * What the unit reads, and what it lets devices reach, lies in hugepages (moat_vtd_hugepages.h).
  */
 
 #include "moat_vtd.h"
@@ -50,21 +46,29 @@ struct moat_vtd_host_conf {
 
 /**
  * Own a unit of this machine; it is named "dmar<index>".
- * @return as moat_vtd_create(); also -ENODEV: no such unit, or a tenant is behind another one;
- *   -EPERM: firmware has reserved memory for a tenant's function (RMRR); -EBUSY: a tenant's function
- *   has a driver of the kernel's, or the unit is in use; -EACCES: /dev/mem cannot be
- *   mapped; -ENOMEM: no hugepages. moat_error_text() has the sentence. Control path, root.
+ * @param conf not kept; only its content counts
+ * @return 0, or an error with its sentence in moat_error_text(), and nothing is left behind; as
+ *   moat_vtd_create(), and:
+ *   -ENODEV: the DMAR table has no such unit, or a tenant's function is behind another one;
+ *   -EPERM: firmware has reserved memory for a tenant's function (RMRR);
+ *   -EBUSY: a tenant's function has a driver of the kernel's;
+ *   -EACCES: /dev/mem cannot be mapped, or a device cannot be told to stop;
+ *   -ENOMEM: no hugepages.
+ * Control path, root.
  */
 int moat_vtd_host_create(const struct moat_vtd_host_conf *conf, struct moat_unit **unit);
 
 /**
  * Map a unit's registers. For tests and moat-doctor; nothing is written.
  * @param root as in struct moat_vtd_host_conf
- * @return 0; -EACCES, -EPERM: the kernel does not let them be mapped; moat_error_text(). Control path.
+ * @param unit one of moat_dmar_load()'s
+ * @param window set on success; the caller must give it back with moat_vtd_host_unmap()
+ * @return 0; -EACCES: /dev/mem cannot be opened, or the kernel does not let the registers be mapped;
+ *   moat_error_text() has the sentence. Thread-safe, control path.
  */
 int moat_vtd_host_map(const char *root, const struct moat_dmar_unit *unit,
 	struct moat_vtd_window *window);
-/** Back again; nobody uses the window any more. */
+/** Unmap the registers. No thread may use the window any more. Control path. */
 void moat_vtd_host_unmap(const struct moat_dmar_unit *unit, struct moat_vtd_window *window);
 
 #ifdef __cplusplus

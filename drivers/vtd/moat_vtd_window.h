@@ -6,7 +6,7 @@
 
 /**
  * @file
- * The 4 KiB page of registers through which the driver knows a unit, and all it knows of it.
+ * The 4 KiB page of registers: the only way between the driver and a unit.
  *
  * On a machine it is the DRHD's page, mapped; in process it is the software unit's functions. The
  * driver cannot tell which, so what is proven on one holds on the other.
@@ -31,8 +31,8 @@ struct moat_vtd_window {
 	void *ctx;
 };
 
-/* Registers by their byte offset (moat_vtd_regs.h), aligned to their width. Any thread; which of them
- * may be written by two at once is for the driver to see to. */
+/* Registers by their byte offset (moat_vtd_regs.h), aligned to their width. Any thread; the driver must
+ * see to it that no two threads write one register at once where that matters. */
 static inline uint32_t vtd_read32(const struct moat_vtd_window *w, uint32_t offset)
 {
 	if (w->page == NULL)

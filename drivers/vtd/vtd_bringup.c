@@ -14,7 +14,7 @@ static uint64_t deadline(const struct vtd *v)
 	return vtd_now_ms() + v->conf.deadline_ms;
 }
 
-/** The unit has a chance to move on; false once `end` has passed. */
+/** Let the unit work on. @return false once `end` has passed. */
 static bool patience(const struct vtd *v, uint64_t end)
 {
 	if (vtd_now_ms() >= end)
@@ -64,8 +64,8 @@ int vtd_flush_write_buffer(struct moat_unit *unit)
 
 	if (!v->caps.rwbf)
 		return 0;
-	/* GCMD takes one command at a time, and only GSTS tells that it is through: the one wait
-	 * under a lock here, for units of a decade and a half ago. */
+	/* GCMD takes one command at a time, and only GSTS tells that it is complete: the one wait under
+	 * a lock here. Only old units need it. */
 	pthread_mutex_lock(&v->gcmd);
 	vtd_write32(&v->w, VTD_GCMD, (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP) | VTD_GCMD_WBF);
 	ret = await_gsts(v, VTD_GSTS_WBFS, false, "write-buffer flush (WBF)");

@@ -174,7 +174,7 @@ int vtd_recover(struct vtd *v, uint32_t fsts);
 
 /* vtd_fault.c */
 unsigned int vtd_faults(struct moat_unit *unit, struct moat_fault faults[], unsigned int n);
-/** Forget what is recorded (somebody else's). */
+/** Forget what is recorded: an earlier owner's faults. */
 void vtd_faults_clear(struct vtd *v);
 
 /* vtd_mem.c */
