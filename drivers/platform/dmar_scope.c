@@ -115,8 +115,8 @@ static const char *andd_name(const struct moat_dmar *dmar, uint8_t number)
 	return "without a name";
 }
 
-int moat_dmar_acpi_source(const struct moat_dmar *dmar, const struct moat_pci *pci, uint16_t segment,
-	const struct moat_dmar_scope *scope, moat_sid_t *sid)
+int moat_dmar_acpi_source(const struct moat_dmar *dmar, const struct moat_pci *pci,
+	uint16_t segment, const struct moat_dmar_scope *scope, moat_sid_t *sid)
 {
 	unsigned int last = scope->nr_path - 1; /* the parser refuses an empty path */
 	const uint8_t *end = scope->path + 2 * (size_t)last;
@@ -124,8 +124,7 @@ int moat_dmar_acpi_source(const struct moat_dmar *dmar, const struct moat_pci *p
 
 	/* The device is not a PCI function, so only the bridges before it can be looked up. */
 	if (last != 0) {
-		const struct moat_pci_fn *b =
-			moat_pci_follow(pci, segment, bus, scope->path, last);
+		const struct moat_pci_fn *b = moat_pci_follow(pci, segment, bus, scope->path, last);
 
 		if (b == NULL || !b->bridge)
 			return moat_error(-ENODEV,

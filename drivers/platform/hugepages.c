@@ -190,7 +190,8 @@ static int hugepage_alloc(void *ctx, size_t len, void **va, uint64_t *hpa)
 
 	if (ret != 0)
 		return ret;
-	/* MAP_POPULATE does not say when it fails, and a page that is not there would be a signal. */
+	/* MAP_POPULATE does not say when it fails, and a page that is not there would be a signal.
+	 */
 	ret = moat_vtd_host_hpa(*va, len, hpa);
 	if (ret != 0)
 		moat_vtd_hugepages_unmap(ctx, *va, len);

@@ -6,19 +6,19 @@
 
 /**
  * @file
- * Which units a machine has, and which devices are behind each: the ACPI DMAR table (VT-d specification, "BIOS
- * Considerations").
+ * Which units a machine has, and which devices are behind each: the ACPI DMAR table (VT-d
+ * specification, "BIOS Considerations").
  *
  * The table is a row of structures. A DRHD is a unit: the base of its registers and the scopes of
- * the devices behind it; one in each segment may say INCLUDE_PCI_ALL: all that no other names. An RMRR is
- * memory that firmware lets a device use behind our back, so that device cannot be a tenant's. A
- * scope is a path of device and function numbers from a bus down through bridges; where it ends,
- * only PCI configuration space can tell (moat_vtd_pci.h).
+ * the devices behind it; one in each segment may say INCLUDE_PCI_ALL: all that no other names. An
+ * RMRR is memory that firmware lets a device use behind our back, so that device cannot be a
+ * tenant's. A scope is a path of device and function numbers from a bus down through bridges; where
+ * it ends, only PCI configuration space can tell (moat_vtd_pci.h).
  *
  * A table comes from firmware and is believed only as far as it adds up. A single fault that leaves
- * the rest readable is noted with its offset (struct moat_dmar_fault) and the rest is used, as Linux
- * does; a table whose structures cannot be told apart, or that names no unit, is refused. Structures
- * of unknown type are skipped by their length.
+ * the rest readable is noted with its offset (struct moat_dmar_fault) and the rest is used, as
+ * Linux does; a table whose structures cannot be told apart, or that names no unit, is refused.
+ * Structures of unknown type are skipped by their length.
  */
 
 #include "moat_base.h"
@@ -117,8 +117,8 @@ int moat_dmar_parse(const void *table, size_t len, struct moat_dmar **dmar);
  * Parse the machine's table.
  * @param root prefix of /sys; NULL or "": this machine
  * @param dmar as in moat_dmar_parse()
- * @return as moat_dmar_parse(); -ENOENT: the machine has no table; -EACCES: it cannot be read, which
- *   takes root. Thread-safe, control path.
+ * @return as moat_dmar_parse(); -ENOENT: the machine has no table; -EACCES: it cannot be read,
+ * which takes root. Thread-safe, control path.
  */
 int moat_dmar_load(const char *root, struct moat_dmar **dmar);
 /** @param dmar may be NULL. Control path. */
@@ -138,7 +138,8 @@ const struct moat_dmar_rmrr *moat_dmar_rmrr_of(const struct moat_dmar *dmar,
 	const struct moat_pci *pci, uint16_t segment, moat_sid_t sid);
 
 /** Does the platform allow ATS for the function: an integrated one of SATC, or below an ATSR port?
- * (A unit's ECAP.DT and the device's own capability must allow it, too.) Thread-safe, control path. */
+ * (A unit's ECAP.DT and the device's own capability must allow it, too.) Thread-safe, control path.
+ */
 bool moat_dmar_allows_ats(const struct moat_dmar *dmar, const struct moat_pci *pci,
 	uint16_t segment, moat_sid_t sid);
 
@@ -148,8 +149,8 @@ bool moat_dmar_allows_ats(const struct moat_dmar *dmar, const struct moat_pci *p
  * @return 0; -ENODEV: its path leads through a bridge that is not there; moat_error_text() has the
  *   device's name. Control path.
  */
-int moat_dmar_acpi_source(const struct moat_dmar *dmar, const struct moat_pci *pci, uint16_t segment,
-	const struct moat_dmar_scope *scope, moat_sid_t *sid);
+int moat_dmar_acpi_source(const struct moat_dmar *dmar, const struct moat_pci *pci,
+	uint16_t segment, const struct moat_dmar_scope *scope, moat_sid_t *sid);
 
 /** The table as text, for moat-doctor. @return the length without NUL; what does not fit is cut, as
  * snprintf() does. Thread-safe, control path. */

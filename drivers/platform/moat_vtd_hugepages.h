@@ -8,10 +8,11 @@
  * @file
  * Memory whose physical address does not change: hugepages of 2 MiB, and where they lie.
  *
- * Where a hugetlbfs is mounted the pages are files of it, `moat-<name>-<pid>-...`. A process that is killed
- * leaves the unit walking its tables and devices writing to its tenants' memory; files keep their pages
- * until the next start has taken the unit over and removes them. Without a hugetlbfs the pages are
- * anonymous, and other processes may get them while a device still reaches them.
+ * Where a hugetlbfs is mounted the pages are files of it, `moat-<name>-<pid>-...`. A process that
+ * is killed leaves the unit walking its tables and devices writing to its tenants' memory; files
+ * keep their pages until the next start has taken the unit over and removes them. Without a
+ * hugetlbfs the pages are anonymous, and other processes may get them while a device still reaches
+ * them.
  */
 
 #include "moat_pt.h"
@@ -23,7 +24,8 @@ extern "C" {
 /**
  * The host physical address of [va, va + len), which must be one run of pages that do not move.
  * @return 0; -EFAULT: not mapped, not one run, or not hugepages; -EPERM: physical addresses are
- *   hidden (CAP_SYS_ADMIN shows them); moat_error_text() has the sentence. Thread-safe, control path.
+ *   hidden (CAP_SYS_ADMIN shows them); moat_error_text() has the sentence. Thread-safe, control
+ * path.
  */
 int moat_vtd_host_hpa(const void *va, uint64_t len, uint64_t *hpa);
 
@@ -44,13 +46,14 @@ int moat_vtd_hugepages_open(const char *name, struct moat_vtd_hugepages **pages,
  * @return 0; -ENOMEM: moat_error_text() says how to have more. Thread-safe, control path.
  */
 int moat_vtd_hugepages_map(struct moat_vtd_hugepages *pages, uint64_t len, void **va);
-/** Give back all that one moat_vtd_hugepages_map() gave. No device may reach it any more. Thread-safe,
- * control path. */
+/** Give back all that one moat_vtd_hugepages_map() gave. No device may reach it any more.
+ * Thread-safe, control path. */
 void moat_vtd_hugepages_unmap(struct moat_vtd_hugepages *pages, void *va, uint64_t len);
-/** Remove what earlier processes of this name left. The unit must not read it any more. Control path. */
-void moat_vtd_hugepages_sweep(struct moat_vtd_hugepages *pages);
-/** Remove this process's files that are left, and free `pages`. What is mapped stays mapped. Control
+/** Remove what earlier processes of this name left. The unit must not read it any more. Control
  * path. */
+void moat_vtd_hugepages_sweep(struct moat_vtd_hugepages *pages);
+/** Remove this process's files that are left, and free `pages`. What is mapped stays mapped.
+ * Control path. */
 void moat_vtd_hugepages_close(struct moat_vtd_hugepages *pages);
 
 #ifdef __cplusplus

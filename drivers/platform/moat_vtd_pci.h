@@ -41,7 +41,7 @@ struct moat_pci_fn {
 	moat_sid_t physfn; /* virtual function: its physical one; else itself */
 	uint16_t vendor, device;
 	char driver[32]; /* of the kernel, that it is bound to; "": none */
-	uint16_t acs;    /* offset of the ACS capability; 0: none, or hidden (it takes root to see it) */
+	uint16_t acs;    /* offset of the ACS capability; 0: none, or hidden from this user */
 	uint16_t acs_cap, acs_ctrl; /* its capability and control registers */
 };
 
@@ -54,8 +54,8 @@ struct moat_pci {
  * Scan <root>/sys/bus/pci/devices.
  * @param root NULL or "": this machine
  * @param pci set on success; free it with moat_pci_free()
- * @return 0; -ENOENT: the folder does not exist; another errno of opening it; -ENOMEM. Functions whose
- *   configuration space cannot be read are left out. Thread-safe, control path.
+ * @return 0; -ENOENT: the folder does not exist; another errno of opening it; -ENOMEM. Functions
+ * whose configuration space cannot be read are left out. Thread-safe, control path.
  */
 int moat_pci_scan(const char *root, struct moat_pci **pci);
 /** @param pci may be NULL. Control path. */
@@ -65,8 +65,8 @@ void moat_pci_free(struct moat_pci *pci);
 const struct moat_pci_fn *moat_pci_find(const struct moat_pci *pci, uint16_t segment,
 	moat_sid_t sid);
 
-/** @return the bridge that leads to `bus`, the lowest one where several do; NULL: `bus` is a root bus.
- * Thread-safe, control path. */
+/** @return the bridge that leads to `bus`, the lowest one where several do; NULL: `bus` is a root
+ * bus. Thread-safe, control path. */
 const struct moat_pci_fn *moat_pci_bridge_to(const struct moat_pci *pci, uint16_t segment,
 	uint8_t bus);
 
@@ -87,14 +87,15 @@ enum moat_pci_owner moat_pci_owner(const char *driver);
 
 /**
  * Would the kernel hand out an IOMMU group with such a member, as far as the member is concerned (a
- * group is *viable* if that is true of all)? The kernel's rule: no driver, a VFIO driver or pci-stub;
- * and bridges, which start no DMA of their own.
- * Linux, drivers/vfio/ (until 5.18) and iommu_group_claim_dma_owner() (since).
+ * group is *viable* if that is true of all)? The kernel's rule: no driver, a VFIO driver or
+ * pci-stub; and bridges, which start no DMA of their own. Linux, drivers/vfio/ (until 5.18) and
+ * iommu_group_claim_dma_owner() (since).
  * @param bridge a function whose header is a bridge's, such as a root port; not an ISA bridge
  */
 bool moat_pci_lets_group_go(const char *driver, bool bridge);
 
-/** Whether the class code (24 bits) is that of a bridge to another bus, whose header is a bridge's. */
+/** Whether the class code (24 bits) is that of a bridge to another bus, whose header is a bridge's.
+ */
 bool moat_pci_class_is_bus(uint32_t class_code);
 
 /** Is a function bound to a driver that leaves it to a process (uio, vfio)? Pure. */
@@ -129,10 +130,10 @@ unsigned int moat_pci_aliases(const struct moat_pci *pci, uint16_t segment, moat
 /**
  * Do all requests of two functions to each other pass through a unit?
  *
- * Not if a bridge on the way up may turn them round (a port without Access Control Services, or with
- * those switched off; a conventional bridge), nor if they are functions of one device that has no
- * ACS (PCI Express Base Specification, "Access Control Services (ACS)"). Virtual functions count as
- * isolated from their physical function, root ports as isolated by the root complex.
+ * Not if a bridge on the way up may turn them round (a port without Access Control Services, or
+ * with those switched off; a conventional bridge), nor if they are functions of one device that has
+ * no ACS (PCI Express Base Specification, "Access Control Services (ACS)"). Virtual functions count
+ * as isolated from their physical function, root ports as isolated by the root complex.
  * @return 0: isolated; -EPERM: not, moat_error_text() says where they meet. Control path.
  */
 int moat_pci_isolated(const struct moat_pci *pci, uint16_t segment, moat_sid_t a, moat_sid_t b);
@@ -146,8 +147,8 @@ struct moat_pci_acs_change {
 
 /**
  * Switch on what isolates a function from its peers (SV, RR, CR, UF), in the function and in every
- * bridge above it that has ACS. The kernel does so only where its own IOMMU driver is on. A register
- * that cannot be written stays as it is; scan again, then ask moat_pci_isolated().
+ * bridge above it that has ACS. The kernel does so only where its own IOMMU driver is on. A
+ * register that cannot be written stays as it is; scan again, then ask moat_pci_isolated().
  * @param change gets what was changed, at most `max`
  * @return how many registers were changed, at most `max`. Control path, root.
  */
@@ -161,7 +162,8 @@ void moat_pci_acs_restore(const char *root, uint16_t segment,
 /**
  * Follow a path of (device, function) pairs from `bus` down through bridges.
  * @param path pairs of device and function
- * @return the function it ends at; NULL: a bridge or the function is missing. Thread-safe, control path.
+ * @return the function it ends at; NULL: a bridge or the function is missing. Thread-safe, control
+ * path.
  */
 const struct moat_pci_fn *moat_pci_follow(const struct moat_pci *pci, uint16_t segment, uint8_t bus,
 	const uint8_t *path, unsigned int nr_path);

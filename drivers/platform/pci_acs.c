@@ -9,14 +9,14 @@
 
 #include "moat_vtd_pci.h"
 
-/* Capability and control register have the same bits (PCI Express Base Specification, "ACS Capability
- * Register", "ACS Control Register"). */
+/* Capability and control register have the same bits (PCI Express Base Specification, "ACS
+ * Capability Register", "ACS Control Register"). */
 #define ACS_SV    0x01 /* source validation */
 #define ACS_RR    0x04 /* peer-to-peer request redirect */
 #define ACS_CR    0x08 /* peer-to-peer completion redirect */
 #define ACS_UF    0x10 /* upstream forwarding */
 #define ACS_NEED  (ACS_SV | ACS_RR | ACS_CR | ACS_UF)
-#define ACS_CTRL  6 /* of the capability */
+#define ACS_CTRL  6            /* of the capability */
 #define SLOT(sid) ((sid) >> 3) /* bus and device */
 
 /** The next bridge above `bus`; NULL: a root bus. Each step must lead to a lower bus number. */
@@ -40,8 +40,8 @@ static bool acs_is_on(const struct moat_pci_fn *fn)
 static bool has_siblings(const struct moat_pci *pci, const struct moat_pci_fn *fn)
 {
 	for (unsigned int i = 0; i < pci->n; i++)
-		if (&pci->fn[i] != fn && pci->fn[i].segment == fn->segment &&
-			!pci->fn[i].virtfn && SLOT(pci->fn[i].sid) == SLOT(fn->sid))
+		if (&pci->fn[i] != fn && pci->fn[i].segment == fn->segment && !pci->fn[i].virtfn &&
+			SLOT(pci->fn[i].sid) == SLOT(fn->sid))
 			return true;
 	return false;
 }
@@ -90,15 +90,16 @@ static int through_device(const struct moat_pci *pci, const struct moat_pci_fn *
 }
 
 /**
- * A bridge that does not redirect may turn a request round to what is below it, and a switch's port to
- * what is below the whole switch. What the root complex does between its root ports is the unit's.
+ * A bridge that does not redirect may turn a request round to what is below it, and a switch's port
+ * to what is below the whole switch. What the root complex does between its root ports is the
+ * unit's.
  */
 static int through_bridge(const struct moat_pci *pci, const struct moat_pci_fn *b, moat_sid_t sid)
 {
 	const struct moat_pci_fn *above = bridge_above(pci, b->segment, b->sid >> 8);
 
-	if (bridge_redirects(pci, b) || !(is_below(b, sid) ||
-			(b->port == MOAT_PCI_DOWNSTREAM && is_below(above, sid))))
+	if (bridge_redirects(pci, b) ||
+		!(is_below(b, sid) || (b->port == MOAT_PCI_DOWNSTREAM && is_below(above, sid))))
 		return 0;
 	return moat_error(-EPERM,
 		"they reach each other through bridge %04x:" MOAT_SID_FMT
@@ -107,7 +108,8 @@ static int through_bridge(const struct moat_pci *pci, const struct moat_pci_fn *
 		b->segment, MOAT_SID_ARGS(b->sid));
 }
 
-/** 0: no request of `sid` gets to `other` without the unit. Its way up is looked at place by place. */
+/** 0: no request of `sid` gets to `other` without the unit. Its way up is looked at place by place.
+ */
 static int reaches(const struct moat_pci *pci, uint16_t segment, moat_sid_t sid, moat_sid_t other)
 {
 	int ret = through_device(pci, moat_pci_find(pci, segment, sid), other);

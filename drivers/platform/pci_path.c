@@ -16,8 +16,9 @@ const struct moat_pci_fn *moat_pci_bridge_to(const struct moat_pci *pci, uint16_
 		if (!fn->bridge || fn->segment != segment || fn->secondary == 0 ||
 			bus < fn->secondary || bus > fn->subordinate)
 			continue;
-		/* Ranges nest: the lowest bridge has the highest secondary bus. A virtual function's bus
-		 * may be no bridge's secondary: then it belongs to the bridge above its physical one. */
+		/* Ranges nest: the lowest bridge has the highest secondary bus. A virtual
+		 * function's bus may be no bridge's secondary: then it belongs to the bridge above
+		 * its physical one. */
 		if (best == NULL || fn->secondary > best->secondary)
 			best = fn;
 	}

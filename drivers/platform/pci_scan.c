@@ -44,7 +44,8 @@ static int8_t port_type(const uint8_t *cfg, size_t len)
 	return MOAT_PCI_CONVENTIONAL;
 }
 
-/** The ACS capability, if the function has one and the caller may read beyond the first 256 bytes. */
+/** The ACS capability, if the function has one and the caller may read beyond the first 256 bytes.
+ */
 static void read_acs(int fd, struct moat_pci_fn *fn)
 {
 	uint32_t header;
@@ -55,8 +56,7 @@ static void read_acs(int fd, struct moat_pci_fn *fn)
 		if (pread(fd, &header, sizeof(header), at) != sizeof(header) || header == 0 ||
 			header == UINT32_MAX)
 			return;
-		if ((header & 0xffff) == EXT_ACS &&
-			pread(fd, &fn->acs_cap, 2, at + ACS_CAP) == 2 &&
+		if ((header & 0xffff) == EXT_ACS && pread(fd, &fn->acs_cap, 2, at + ACS_CAP) == 2 &&
 			pread(fd, &fn->acs_ctrl, 2, at + ACS_CTRL) == 2) {
 			fn->acs = at;
 			return;

@@ -126,6 +126,10 @@ void sv_command_write(struct moat_softvtd *sv, uint32_t gcmd)
 
 /* ------------------------------------------------------- register-based invalidation */
 
+/* Reserved bits: they read as zero, whatever is written. */
+#define CCMD_RSVD  UINT64_C(0x07fffffc00000000)
+#define IOTLB_RSVD UINT64_C(0x49fc0000ffffffff)
+
 static void register_inv_begin(struct moat_softvtd *sv, struct sv_register_inv *inv, uint64_t value)
 {
 	inv->value = value;
@@ -158,16 +162,16 @@ static bool register_inv_write(struct moat_softvtd *sv, struct sv_register_inv *
 
 void sv_ccmd_write(struct moat_softvtd *sv, uint64_t value)
 {
-	if (value & UINT64_C(0x07fffffc00000000))
+	if (value & CCMD_RSVD)
 		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_RESERVED);
-	register_inv_write(sv, &sv->ccmd, value, VTD_CCMD_ICC, VTD_CCMD_CAIG);
+	register_inv_write(sv, &sv->ccmd, value & ~CCMD_RSVD, VTD_CCMD_ICC, VTD_CCMD_CAIG);
 }
 
 void sv_iotlb_write(struct moat_softvtd *sv, uint64_t value)
 {
-	if (value & UINT64_C(0x49fc0000ffffffff))
+	if (value & IOTLB_RSVD)
 		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_RESERVED);
-	register_inv_write(sv, &sv->iotlb, value, VTD_IOTLB_IVT, VTD_IOTLB_IAIG);
+	register_inv_write(sv, &sv->iotlb, value & ~IOTLB_RSVD, VTD_IOTLB_IVT, VTD_IOTLB_IAIG);
 }
 
 static bool inv_due(const struct moat_softvtd *sv, const struct sv_register_inv *inv, uint64_t now)

@@ -135,9 +135,10 @@ static uint64_t make_cap(const struct moat_softvtd_conf *c)
 static uint64_t make_ecap(const struct moat_softvtd_conf *c)
 {
 	return (c->coherent ? VTD_ECAP_C : 0) | (c->qi ? VTD_ECAP_QI : 0) |
-		(c->dt ? VTD_ECAP_DT : 0) | (c->ir ? VTD_ECAP_IR : 0) |
-		(c->ir && c->eim ? VTD_ECAP_EIM : 0) | (c->pt ? VTD_ECAP_PT : 0) |
-		(c->sc ? VTD_ECAP_SC : 0) | (uint64_t)(c->iro / 16) << VTD_ECAP_IRO_SHIFT |
+		(c->dt ? VTD_ECAP_DT : 0) | (c->dit ? VTD_ECAP_DIT : 0) |
+		(c->ir ? VTD_ECAP_IR : 0) | (c->ir && c->eim ? VTD_ECAP_EIM : 0) |
+		(c->pt ? VTD_ECAP_PT : 0) | (c->sc ? VTD_ECAP_SC : 0) |
+		(uint64_t)(c->iro / 16) << VTD_ECAP_IRO_SHIFT |
 		(c->ir ? UINT64_C(0xf) << VTD_ECAP_MHMV_SHIFT : 0);
 }
 

@@ -69,7 +69,7 @@ struct moat_softvtd_conf {
 	uint8_t sllps;     /* bit 0: 2 MiB, bit 1: 1 GiB leaves */
 	uint8_t nfr;       /* fault recording registers, 1 to 128 */
 	uint16_t fro, iro; /* their place and that of IVA, IOTLB: bytes, multiples of 16 */
-	bool psi, coherent, cm, rwbf, zlr, drd, dwd, qi, pt, dt, sc, ir, eim, esrtps;
+	bool psi, coherent, cm, rwbf, zlr, drd, dwd, qi, pt, dt, sc, ir, eim, esrtps, dit;
 
 	/* Cache geometry of one shard: entries (powers of two) and ways. 0 entries: no cache. */
 	uint16_t shards; /* power of two, up to 64 */
@@ -318,7 +318,7 @@ enum moat_softvtd_misuse {
 	MOAT_SOFTVTD_MISUSE_REGISTER_INV, /* CCMD or IOTLB used while QIES is set */
 	MOAT_SOFTVTD_MISUSE_INV_BUSY,     /* CCMD or IOTLB written while ICC or IVT is set */
 	MOAT_SOFTVTD_MISUSE_INV_WRONG,    /* an impossible request; CAIG, IAIG read 0 */
-	MOAT_SOFTVTD_MISUSE_DID, /* a domain-id beyond CAP.ND (its upper bits are ignored) */
+	MOAT_SOFTVTD_MISUSE_DID, /* a domain-id beyond CAP.ND: reserved bits, fault reason 0xb */
 	MOAT_SOFTVTD_MISUSES,
 };
 const char *moat_softvtd_misuse_text(enum moat_softvtd_misuse misuse);

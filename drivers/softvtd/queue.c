@@ -29,8 +29,10 @@ enum { IQEI_TAIL = 1, IQEI_FETCH = 2, IQEI_TYPE = 3, IQEI_RESERVED = 4 };
 #define IOTLB_RSVD_HI   UINT64_C(0x0000000000000f80)
 #define DEVTLB_RSVD_LO  UINT64_C(0x000f0000ffe00ff0)
 #define DEVTLB_RSVD_HI  UINT64_C(0x0000000000000ffe)
+#define DEVTLB_PFSID    UINT64_C(0xfff000000000f000) /* reserved without ECAP.DIT */
 #define IEC_RSVD_LO     UINT64_C(0xffff000007ffffe0)
 #define WAIT_RSVD_LO    UINT64_C(0x00000000ffffff80)
+#define WAIT_RSVD_HI    UINT64_C(0x0000000000000003)
 #define WAIT_IF         (UINT64_C(1) << 4)
 #define WAIT_SW         (UINT64_C(1) << 5)
 #define WAIT_FN         (UINT64_C(1) << 6)
@@ -235,13 +237,16 @@ static unsigned int check(const struct moat_softvtd *sv, uint64_t lo, uint64_t h
 	case MOAT_QI_DEVICE_TLB:
 		if (!sv->conf.dt)
 			return IQEI_TYPE;
-		return (lo & DEVTLB_RSVD_LO) || (hi & DEVTLB_RSVD_HI) ? IQEI_RESERVED : 0;
+		return (lo & (DEVTLB_RSVD_LO | (sv->conf.dit ? 0 : DEVTLB_PFSID))) ||
+				(hi & DEVTLB_RSVD_HI)
+			? IQEI_RESERVED
+			: 0;
 	case MOAT_QI_INT_ENTRY:
 		if (!sv->conf.ir)
 			return IQEI_TYPE;
 		return (lo & IEC_RSVD_LO) || hi != 0 ? IQEI_RESERVED : 0;
 	case MOAT_QI_WAIT:
-		return (lo & WAIT_RSVD_LO) || ((lo & WAIT_SW) && (hi & 3)) ? IQEI_RESERVED : 0;
+		return (lo & WAIT_RSVD_LO) || (hi & WAIT_RSVD_HI) ? IQEI_RESERVED : 0;
 	default: /* the rest needs scalable mode, or does not exist */
 		return IQEI_TYPE;
 	}

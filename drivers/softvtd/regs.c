@@ -213,9 +213,10 @@ static void put_iqa(struct moat_softvtd *sv, uint64_t value)
 
 static void put_rtaddr(struct moat_softvtd *sv, uint64_t value)
 {
-	if (value & ~VTD_RTADDR_RTA) /* TTM other than legacy mode included */
+	if (value &
+		~VTD_RTADDR_RTA) /* TTM other than legacy mode included: every DMA then faults */
 		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_RESERVED);
-	sv->rtaddr = value & VTD_RTADDR_RTA;
+	sv->rtaddr = value & (VTD_RTADDR_RTA | VTD_RTADDR_TTM);
 }
 
 /* @return false: no 64-bit register */

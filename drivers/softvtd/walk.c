@@ -16,7 +16,7 @@
 #define SS_W   (UINT64_C(1) << 1)
 #define SS_PS  (UINT64_C(1) << 7)
 #define SS_SNP (UINT64_C(1) << 11) /* leaves, with ECAP.SC */
-#define SS_TM  (UINT64_C(1) << 62) /* leaves, with ECAP.DT */
+#define SS_B62 (UINT64_C(1) << 62) /* reserved; early editions had TM here */
 
 /* ------------------------------------------------------------------------- reading tables */
 
@@ -71,7 +71,12 @@ static uint8_t context_decode(struct moat_softvtd *sv, struct vtd_entry entry, s
 	c->ssptptr = entry.lo & VTD_CTX_SSPTPTR;
 	c->levels = aw + 2;
 	c->width = RTE_MIN(sv->conf.mgaw, 12 + 9 * c->levels);
+	c->did = VTD_FIELD(entry.hi, VTD_CTX_DID);
+	/* Bits of the domain-id beyond what CAP.ND supports are reserved. */
+	if (c->did & ~sv->did_mask)
+		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_DID);
 	if ((entry.lo & VTD_CTX_RSVD_LO) || (entry.hi & VTD_CTX_RSVD_HI) ||
+		(c->did & ~sv->did_mask) ||
 		(c->tt != VTD_TT_PASS_THROUGH && (c->ssptptr & ~sv->haw_mask)))
 		return VTD_FR_CONTEXT_RSVD;
 	if (c->tt == 3 || (c->tt == VTD_TT_DEVICE_TLB && !sv->conf.dt) ||
@@ -82,10 +87,6 @@ static uint8_t context_decode(struct moat_softvtd *sv, struct vtd_entry entry, s
 	/* Pass-through: AW must say the largest width supported. */
 	if (c->tt == VTD_TT_PASS_THROUGH && sv->conf.sagaw >> (aw + 1) != 0)
 		return VTD_FR_CONTEXT_INV;
-	c->did = VTD_FIELD(entry.hi, VTD_CTX_DID);
-	if (c->did & ~sv->did_mask)
-		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_DID);
-	c->did &= sv->did_mask;
 	return 0;
 }
 
@@ -98,6 +99,8 @@ static uint8_t root_read(struct moat_softvtd *sv, struct sv_shard *shard, moat_s
 	uint64_t hpa = (root & VTD_RTADDR_RTA) + (sid >> 8) * sizeof(struct vtd_entry);
 	struct vtd_entry entry;
 
+	if (root & VTD_RTADDR_TTM) /* without scalable mode there is legacy mode only */
+		return VTD_FR_TTM_RSVD;
 	if (!sv_reachable(sv, hpa))
 		return VTD_FR_ROOT_ACCESS;
 	entry = entry_read(shard, hpa);
@@ -164,8 +167,8 @@ static const struct sv_context *context_get(struct moat_softvtd *sv, struct sv_s
 	context_fetch(sv, shard, fetched);
 	if (fetched->reason == 0) {
 		sv_context_fill(shard, fetched);
-	} else if (sv->conf.cm && fetched->reason != VTD_FR_ROOT_ACCESS &&
-		fetched->reason != VTD_FR_CONTEXT_ACCESS) {
+	} else if (sv->conf.cm && fetched->reason != VTD_FR_TTM_RSVD &&
+		fetched->reason != VTD_FR_ROOT_ACCESS && fetched->reason != VTD_FR_CONTEXT_ACCESS) {
 		fetched->did = 0; /* CM: what is not there is cached under domain-id 0 */
 		sv_context_fill(shard, fetched);
 	}
@@ -182,14 +185,12 @@ static unsigned int level_shift(unsigned int level)
 /* Bits that must be 0 in a present entry of a table of this level. */
 static uint64_t reserved(const struct moat_softvtd *sv, unsigned int level, uint64_t entry)
 {
-	uint64_t bits = SV_ADDR & ~sv->haw_mask;
+	uint64_t bits = (SV_ADDR & ~sv->haw_mask) | SS_B62;
 	bool superpage = (level == 2 || level == 3) && (entry & SS_PS);
 	bool leaf = level == 1 || superpage;
 
 	if (!leaf || !sv->conf.sc)
 		bits |= SS_SNP;
-	if (!leaf || !sv->conf.dt)
-		bits |= SS_TM;
 	if (level >= 4 || (superpage && (sv->conf.sllps >> (level - 2) & 1) == 0))
 		bits |= SS_PS;
 	if (superpage)
@@ -445,8 +446,12 @@ static uint8_t slow(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 		return MOAT_SOFTVTD_NO_MEMORY;
 	}
 	/* acquire: pairs with the engine's store, so that root is seen with it */
-	if (!atomic_load_explicit(&sv->translating, memory_order_acquire))
+	if (!atomic_load_explicit(&sv->translating, memory_order_acquire)) {
+		/* no remapping, so no fault of the unit's: the bus has nothing at such an address */
+		if (rq->iova & ~sv->haw_mask)
+			return MOAT_SOFTVTD_NO_MEMORY;
 		return pass(sv, shard, rq);
+	}
 	if (lingering_hit(sv, shard, rq))
 		return finish(sv, shard, rq);
 	c = context_get(sv, shard, rq, &fetched);

@@ -9,9 +9,10 @@
  * The VT-d unit of an ordinary host: the kernel owns it, and a domain is a VFIO container.
  *
  * The kernel writes the tables; a domain maps and unmaps by ioctl (VFIO type 1, version 2). A
- * container is one of DPDK's (rte_vfio_container_create()), so that a PMD which is probed later finds
- * its function's group in it. DPDK puts all of its own memory into its *default* container and none
- * into others: **a tenant's device reaches what that tenant's domain maps, and nothing else.**
+ * container is one of DPDK's (rte_vfio_container_create()), so that a PMD which is probed later
+ * finds its function's group in it. DPDK puts all of its own memory into its *default* container
+ * and none into others: **a tenant's device reaches what that tenant's domain maps, and nothing
+ * else.**
  *
  * In this order, which is what lets PMDs do DMA while they probe: create the unit (which functions,
  * are they ready?), create domains and map, attach the functions (group into container, IOMMU type,
@@ -21,9 +22,11 @@
  * maps them again.
  *
  * What differs from a unit of our own:
- *  - an unmap takes whole maps, one or many in a row, never a part of one (-EINVAL, nothing changes);
+ *  - an unmap takes whole maps, one or many in a row, never a part of one (-EINVAL, nothing
+ * changes);
  *  - an unmap is done when the call returns: tickets wait for other lcores only;
- *  - mapping pins memory, and the process's limit of locked memory counts all of it (RLIMIT_MEMLOCK);
+ *  - mapping pins memory, and the process's limit of locked memory counts all of it
+ * (RLIMIT_MEMLOCK);
  *  - a container holds at most as many maps as the module's parameter dma_entry_limit says, 65,535;
  *  - DPDK has room for RTE_MAX_VFIO_CONTAINERS containers, one of them its own;
  *  - refused DMA is in the kernel's log, and read there if the process may.
@@ -35,15 +38,15 @@
 extern "C" {
 #endif
 
-/** The calls that the unit makes to DPDK and the kernel; tests replace them. All return 0 (or what is
- * said) or a negative errno. */
+/** The calls that the unit makes to DPDK and the kernel; tests replace them. All return 0 (or what
+ * is said) or a negative errno. */
 struct moat_vfio_kernel {
 	void *ctx;
 	/** A container's file descriptor. */
 	int (*container_create)(void *ctx);
 	void (*container_destroy)(void *ctx, int container);
-	/** Tell DPDK that the group belongs to the container. @return a descriptor of the group that
-	 * stays valid, whatever DPDK does with its own, until group_unbind(). */
+	/** Tell DPDK that the group belongs to the container. @return a descriptor of the group
+	 * that stays valid, whatever DPDK does with its own, until group_unbind(). */
 	int (*group_bind)(void *ctx, int container, int group);
 	void (*group_unbind)(void *ctx, int container, int group, int fd);
 	int (*ioctl)(void *ctx, int fd, unsigned long request, void *arg);
@@ -60,8 +63,8 @@ struct moat_vfio_conf {
 
 /**
  * Look at every function, try its group in a container, and let it go again. Nothing is mapped.
- * @return 0; -ENODEV: no such function, or no IOMMU; -EBUSY: a driver other than vfio-pci has it, or
- *   another device of its group, or another process its group; -EACCES: this process may not open
+ * @return 0; -ENODEV: no such function, or no IOMMU; -EBUSY: a driver other than vfio-pci has it,
+ * or another device of its group, or another process its group; -EACCES: this process may not open
  *   /dev/vfio; -EPERM: firmware has reserved memory for it (RMRR); -EOPNOTSUPP, -EINVAL, -ENOMEM.
  *   moat_error_text() says what is in the way and which command removes it. Control path; after EAL
  *   init. Free it with unit->ops->destroy().
@@ -86,7 +89,8 @@ void moat_vfio_info(const struct moat_domain *domain, struct moat_vfio_info *inf
 
 /**
  * A line of the kernel's log: is it about a DMA that the unit refused?
- * "DMAR: [DMA Write NO_PASID] Request device [01:10.0] fault addr 0x41000000 [fault reason 0x05] ..."
+ * "DMAR: [DMA Write NO_PASID] Request device [01:10.0] fault addr 0x41000000 [fault reason 0x05]
+ * ..."
  * @return whether `fault` was filled in. Thread-safe.
  */
 bool moat_vfio_parse_fault(const char *line, struct moat_fault *fault);

@@ -72,7 +72,8 @@ struct vfio_info {
 int vfio_info_get(const struct moat_vfio_kernel *kernel, int container, struct vfio_info *info);
 /* Leave in `all` what both have. */
 void vfio_info_intersect(struct vfio_info *all, const struct vfio_info *one);
-/* Bits of IOVA, and what within them is not usable. @return how many ranges, at most VFIO_RANGES + 1 */
+/* Bits of IOVA, and what within them is not usable. @return how many ranges, at most VFIO_RANGES +
+ * 1 */
 uint8_t vfio_info_width(const struct vfio_info *info);
 unsigned int vfio_info_reserved(const struct vfio_info *info, struct moat_range reserved[]);
 

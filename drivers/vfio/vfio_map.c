@@ -107,7 +107,8 @@ int vfio_map(struct moat_unit *unit, void *priv, uint64_t iova, void *va, uint64
 	return rc;
 }
 
-/* Exactly these bytes, or it is an error: what the kernel did not unmap, the device still reaches. */
+/* Exactly these bytes, or it is an error: what the kernel did not unmap, the device still reaches.
+ */
 static int kernel_unmap(struct vfio_container *c, uint64_t iova, uint64_t len)
 {
 	struct vfio_iommu_type1_dma_unmap unmap = {

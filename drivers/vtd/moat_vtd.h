@@ -15,13 +15,13 @@
  * `pass_through`, or they stop.
  *
  * Bring-up follows the specification: capabilities, switch off what is on, set the root table,
- * invalidate context cache and IOTLB through registers (before version 6), switch the queue on and prove it
- * with first batches, enable translation, disable protected memory regions. One command bit at a time,
- * each awaited with a deadline and a diagnosis. Take-down goes the same way back and restores the
- * registers that were found.
+ * invalidate context cache and IOTLB through registers (before version 6), switch the queue on and
+ * prove it with first batches, enable translation, disable protected memory regions. One command
+ * bit at a time, each awaited with a deadline and a diagnosis. Take-down goes the same way back and
+ * restores the registers that were found.
  *
- * A unit that is found enabled has an owner: the kernel (boot with intel_iommu=off), or a moat that was
- * killed. `take_over` says that the caller owns it from now on.
+ * A unit that is found enabled has an owner: the kernel (boot with intel_iommu=off), or a moat that
+ * was killed. `take_over` says that the caller owns it from now on.
  */
 
 #include "moat_unit.h"
@@ -42,15 +42,17 @@ extern "C" {
  * its own source-id only, and no two functions exchange requests without the unit.
  */
 struct moat_vtd_scope {
-	/** 0; -ENODEV: not behind this unit; -EPERM: may not be assigned (RMRR). Calls moat_error(). */
+	/** 0; -ENODEV: not behind this unit; -EPERM: may not be assigned (RMRR). Calls
+	 * moat_error(). */
 	int (*admit)(void *ctx, moat_sid_t sid);
-	/** The source-ids that requests of `sid` may carry, itself first. Asked at attach only: detach
-	 * undoes what attach wrote. Writes at most MOAT_VTD_ALIASES.
+	/** The source-ids that requests of `sid` may carry, itself first. Asked at attach only:
+	 * detach undoes what attach wrote. Writes at most MOAT_VTD_ALIASES.
 	 * @return how many there are, at least 1; more than MOAT_VTD_ALIASES: attach is refused */
 	unsigned int (*aliases)(void *ctx, moat_sid_t sid, moat_sid_t alias[MOAT_VTD_ALIASES]);
 	void *ctx;
-	/** May two functions be in different domains: do all requests of one to the other pass through
-	 * the unit? 0: yes; -EPERM: no, moat_error_text() has the reason (ACS). Must not call the unit. */
+	/** May two functions be in different domains: do all requests of one to the other pass
+	 * through the unit? 0: yes; -EPERM: no, moat_error_text() has the reason (ACS). Must not
+	 * call the unit. */
 	int (*isolated)(void *ctx, moat_sid_t sid, moat_sid_t other);
 };
 
@@ -58,8 +60,8 @@ struct moat_vtd_conf {
 	const char *name;              /* "soft0", "dmar0": for messages */
 	const char *kind;              /* NULL: "vtd" */
 	struct moat_vtd_window window; /* copied */
-	/** Memory for root and context tables, queue and page tables. NULL: anonymous memory of this
-	 * process, hpa = va, as the software unit has it. Must outlive the unit. */
+	/** Memory for root and context tables, queue and page tables. NULL: anonymous memory of
+	 * this process, hpa = va, as the software unit has it. Must outlive the unit. */
 	const struct moat_pt_mem *mem;
 	/** hpa of [va, va + len); NULL: hpa = va */
 	int (*hpa)(void *ctx, const void *va, uint64_t len, uint64_t *hpa);
@@ -73,8 +75,9 @@ struct moat_vtd_conf {
 	uint32_t deadline_ms; /* of any single answer of the unit, 0: the default */
 	bool take_over;       /* own a unit that is found enabled */
 	bool take_over_ir;    /* ... even if it remaps interrupts, which then stops */
-	/** Called once, when the unit may be owned and all memory is there, before the first register is
-	 * written. An error ends moat_vtd_create() with the unit untouched. May be NULL. */
+	/** Called once, when the unit may be owned and all memory is there, before the first
+	 * register is written. An error ends moat_vtd_create() with the unit untouched. May be
+	 * NULL. */
 	int (*before_writing)(void *ctx);
 	/** Called last when the unit is destroyed. Never when moat_vtd_create() fails, nor when the
 	 * unit cannot be switched off: then all that it may still read is kept. May be NULL. */
@@ -89,12 +92,10 @@ struct moat_vtd_conf {
  * @param conf copied; what it points at must stay until the unit is destroyed, but for
  *   `pass_through`, which may go when this returns
  * @param unit set on success
- * @return 0, or an error with its sentence in moat_error_text(); the unit is then as it was found, or off
- *   if it was taken over:
- *   -EBUSY: it has another owner, and `take_over` (or `take_over_ir`) is not set;
- *   -ENODEV: the window reads as if no unit were there;
- *   -EPROTO: its capabilities contradict each other;
- *   -EOPNOTSUPP: it lacks queued invalidation, or pass-through that was asked for;
+ * @return 0, or an error with its sentence in moat_error_text(); the unit is then as it was found,
+ * or off if it was taken over: -EBUSY: it has another owner, and `take_over` (or `take_over_ir`) is
+ * not set; -ENODEV: the window reads as if no unit were there; -EPROTO: its capabilities contradict
+ * each other; -EOPNOTSUPP: it lacks queued invalidation, or pass-through that was asked for;
  *   -ETIMEDOUT: a status bit or an invalidation did not come within `deadline_ms`;
  *   -EIO: it refuses invalidations;
  *   -EINVAL: `qi_order`; -ENOMEM;
@@ -118,8 +119,8 @@ int moat_vtd_pass_through(struct moat_unit *unit, moat_sid_t sid);
 /**
  * Take pass-through back; on return the source reaches nothing.
  * @return 0; -ENOENT: the source does not pass through; -EBUSY: another thread changes it;
- *   -ETIMEDOUT, -EIO: the unit does not answer, the source may still reach what it did, and the call can
- *   be repeated. Thread-safe, control path, waits.
+ *   -ETIMEDOUT, -EIO: the unit does not answer, the source may still reach what it did, and the
+ * call can be repeated. Thread-safe, control path, waits.
  */
 int moat_vtd_block(struct moat_unit *unit, moat_sid_t sid);
 

@@ -17,8 +17,9 @@
 extern "C" {
 #endif
 
-/** Members are named as the fields are (moat_vtd_regs.h); a few keep the name that earlier editions of the
- * specification have: sllps is SSLPS, fl1gp FS1GP, fl5lp FS5LP, slts SSTS, flts FSTS, slads SSADS. */
+/** Members are named as the fields are (moat_vtd_regs.h); a few keep the name that earlier editions
+ * of the specification have: sllps is SSLPS, fl1gp FS1GP, fl5lp FS5LP, slts SSTS, flts FSTS, slads
+ * SSADS. */
 struct moat_vtd_caps {
 	uint64_t cap, ecap; /* as read */
 	uint8_t ver_major, ver_minor;

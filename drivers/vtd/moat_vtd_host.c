@@ -75,7 +75,8 @@ void moat_vtd_host_unmap(const struct moat_dmar_unit *unit, struct moat_vtd_wind
 	window->page = NULL;
 }
 
-/* ---------------------------------------------------------------------------- which functions are behind it */
+/* ---------------------------------------------------------------------------- which functions are
+ * behind it */
 
 /** Virtual functions come and go, drivers are bound: look again. Under the lock. */
 static void rescan(struct host *h)
@@ -203,7 +204,8 @@ static int pass_function(struct host *h, const struct moat_vtd_host_conf *conf, 
 
 	if (n > HOST_ALIASES)
 		return moat_error(-ENOSPC,
-			"requests of %04x:" MOAT_SID_FMT " may carry %u source-ids, of which %d fit",
+			"requests of %04x:" MOAT_SID_FMT
+			" may carry %u source-ids, of which %d fit",
 			h->segment, MOAT_SID_ARGS(sid), n, HOST_ALIASES);
 	for (unsigned int a = 0; ret == 0 && a < n; a++)
 		if (!is_tenants(conf, alias[a]))
@@ -377,8 +379,8 @@ static int host_before_writing(void *ctx)
 }
 
 /**
- * The unit did not come up. Devices that were told to stop go on, unless the unit translated for them
- * before and is off now. What a unit reads that cannot be switched off is kept for ever.
+ * The unit did not come up. Devices that were told to stop go on, unless the unit translated for
+ * them before and is off now. What a unit reads that cannot be switched off is kept for ever.
  */
 static void give_back(struct host *h)
 {
@@ -399,7 +401,9 @@ static int bring_up(struct host *h, const struct moat_vtd_host_conf *conf, struc
 		.hpa = host_hpa,
 		.memory_alloc = host_memory_alloc,
 		.memory_free = host_memory_free,
-		.scope = { .admit = host_admit, .aliases = host_aliases, .ctx = h,
+		.scope = { .admit = host_admit,
+			.aliases = host_aliases,
+			.ctx = h,
 			.isolated = host_isolated },
 		.pass_through = h->pass,
 		.nr_pass_through = h->nr_pass,

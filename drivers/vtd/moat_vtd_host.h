@@ -13,9 +13,9 @@
  * a tenant's passes through untranslated, so the kernel's own devices work on, and so do devices
  * that only ACPI names (ANDD).
  *
- * Functions that can reach each other without the unit (no ACS on the way) cannot be in two domains.
- * The driver switches ACS on where a tenant's function and the bridges above it have it, and
- * restores it when the unit is destroyed.
+ * Functions that can reach each other without the unit (no ACS on the way) cannot be in two
+ * domains. The driver switches ACS on where a tenant's function and the bridges above it have it,
+ * and restores it when the unit is destroyed.
  *
  * What the unit reads, and what it lets devices reach, lies in hugepages (moat_vtd_hugepages.h).
  */
@@ -37,10 +37,10 @@ struct moat_vtd_host_conf {
 	unsigned int nr_tenants;
 	uint8_t qi_order; /* as struct moat_vtd_conf has them */
 	uint32_t deadline_ms;
-	/** Own a unit that is found enabled. Once it is known that it may be owned, the devices behind
-	 * it that a process has, or had before it was killed (uio, vfio), are told to start no more DMA
-	 * (Bus Master Enable is cleared); DPDK sets it again at probe. `_ir`: even if the unit remaps
-	 * interrupts, which then stops. */
+	/** Own a unit that is found enabled. Once it is known that it may be owned, the devices
+	 * behind it that a process has, or had before it was killed (uio, vfio), are told to start
+	 * no more DMA (Bus Master Enable is cleared); DPDK sets it again at probe. `_ir`: even if
+	 * the unit remaps interrupts, which then stops. */
 	bool take_over, take_over_ir;
 };
 
@@ -63,8 +63,8 @@ int moat_vtd_host_create(const struct moat_vtd_host_conf *conf, struct moat_unit
  * @param root as in struct moat_vtd_host_conf
  * @param unit one of moat_dmar_load()'s
  * @param window set on success; the caller must give it back with moat_vtd_host_unmap()
- * @return 0; -EACCES: /dev/mem cannot be opened, or the kernel does not let the registers be mapped;
- *   moat_error_text() has the sentence. Thread-safe, control path.
+ * @return 0; -EACCES: /dev/mem cannot be opened, or the kernel does not let the registers be
+ * mapped; moat_error_text() has the sentence. Thread-safe, control path.
  */
 int moat_vtd_host_map(const char *root, const struct moat_dmar_unit *unit,
 	struct moat_vtd_window *window);

@@ -7,8 +7,9 @@
 /**
  * @file
  * The VT-d specification is, here and in every other file, the "Intel Virtualization Technology for
- * Directed I/O Architecture Specification", revision 4.1 (March 2023). Section numbers and titles are that
- * edition's, and so are the names of fields (second stage, SSPTPTR, SSLPS), where older ones say otherwise.
+ * Directed I/O Architecture Specification", revision 4.1 (March 2023). Section numbers and titles
+ * are that edition's, and so are the names of fields (second stage, SSPTPTR, SSLPS), where older
+ * ones say otherwise.
  *
  * A DMA-remapping unit as that specification draws it: registers ("Register Descriptions"),
  * root and context entries ("Translation Structure Formats"), fault reasons ("Fault Reason
@@ -271,6 +272,7 @@ enum vtd_fault_reason {
 	VTD_FR_IR_IRTE_RSVD = 0x24, /* reserved bit set in an IRTE */
 	VTD_FR_IR_COMPAT = 0x25,    /* compatibility-format interrupt while those are blocked */
 	VTD_FR_IR_SID = 0x26,       /* the source-id may not use the IRTE */
+	VTD_FR_TTM_RSVD = 0x30,     /* RTADDR.TTM has a reserved value, or one not supported */
 };
 
 #endif /* MOAT_VTD_REGS_H */

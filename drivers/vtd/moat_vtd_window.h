@@ -31,8 +31,8 @@ struct moat_vtd_window {
 	void *ctx;
 };
 
-/* Registers by their byte offset (moat_vtd_regs.h), aligned to their width. Any thread; the driver must
- * see to it that no two threads write one register at once where that matters. */
+/* Registers by their byte offset (moat_vtd_regs.h), aligned to their width. Any thread; the driver
+ * must see to it that no two threads write one register at once where that matters. */
 static inline uint32_t vtd_read32(const struct moat_vtd_window *w, uint32_t offset)
 {
 	if (w->page == NULL)

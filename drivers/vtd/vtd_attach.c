@@ -205,7 +205,8 @@ static int function_undo(struct vtd *v, moat_sid_t sid, int ret)
 
 	snprintf(why, sizeof(why), "%s", moat_error_text());
 	pthread_mutex_lock(&v->lock);
-	v->function[sid].domain = NULL; /* the domain does not have it and may end before it is free */
+	v->function[sid].domain =
+		NULL; /* the domain does not have it and may end before it is free */
 	function_leave(v, sid);
 	pthread_mutex_unlock(&v->lock);
 	function_forget(v, sid);
@@ -249,8 +250,7 @@ static int function_remove(struct vtd *v, const struct moat_domain *domain, moat
 		f->state = VTD_FUNCTION_CHANGING; /* LEAVING: only the unit's answer is missing */
 	pthread_mutex_unlock(&v->lock);
 	if (ret == -EBUSY)
-		return moat_error(ret,
-			"unit %s: another thread attaches or detaches " MOAT_SID_FMT,
+		return moat_error(ret, "unit %s: another thread attaches or detaches " MOAT_SID_FMT,
 			v->unit.name, MOAT_SID_ARGS(sid));
 	return ret != 0 ? ret : function_forget(v, sid);
 }

@@ -64,8 +64,8 @@ int vtd_flush_write_buffer(struct moat_unit *unit)
 
 	if (!v->caps.rwbf)
 		return 0;
-	/* GCMD takes one command at a time, and only GSTS tells that it is complete: the one wait under
-	 * a lock here. Only old units need it. */
+	/* GCMD takes one command at a time, and only GSTS tells that it is complete: the one wait
+	 * under a lock here. Only old units need it. */
 	pthread_mutex_lock(&v->gcmd);
 	vtd_write32(&v->w, VTD_GCMD, (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP) | VTD_GCMD_WBF);
 	ret = await_gsts(v, VTD_GSTS_WBFS, false, "write-buffer flush (WBF)");
@@ -207,7 +207,8 @@ static int queue_on(const struct vtd *v)
  */
 static int prove_queue(struct vtd *v)
 {
-	const struct moat_qi_desc context = moat_qi_context_global(), iotlb = moat_qi_iotlb_global();
+	const struct moat_qi_desc context = moat_qi_context_global(),
+				  iotlb = moat_qi_iotlb_global();
 	int ret = vtd_queue_sync(v, &context, 1);
 
 	return ret != 0 ? ret : vtd_queue_sync(v, &iotlb, 1);
@@ -265,8 +266,8 @@ int vtd_take_down(struct vtd *v)
 	/* Should PMEN not answer, translation goes off all the same. */
 	int pmen = protected_memory(v, true), off = quiesce(v);
 
-	/* A unit that was taken over stays off: the tables it was found with may be anything by now.
-	 * IQA must not change while the queue is on. */
+	/* A unit that was taken over stays off: the tables it was found with may be anything by
+	 * now. IQA must not change while the queue is on. */
 	if (off == 0) {
 		vtd_write64(&v->w, VTD_RTADDR, v->found.rtaddr);
 		vtd_write64(&v->w, VTD_IQA, v->found.iqa);

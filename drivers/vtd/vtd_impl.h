@@ -8,9 +8,9 @@
  * @file
  * The driver's inside, shared by its files: vtd_bringup.c (commands, on and off), vtd_context.c
  * (root and context entries, and the invalidations behind them), vtd_attach.c (which function is
- * in which domain), vtd_iq.c (the queue's registers), vtd_recover.c (queue errors), vtd_queue.c (polling
- * and waiting), vtd_fault.c, vtd_mem.c (pages for tables). Arrows go down: vtd_queue.c calls vtd_recover.c,
- * and both call vtd_iq.c.
+ * in which domain), vtd_iq.c (the queue's registers), vtd_recover.c (queue errors), vtd_queue.c
+ * (polling and waiting), vtd_fault.c, vtd_mem.c (pages for tables). Arrows go down: vtd_queue.c
+ * calls vtd_recover.c, and both call vtd_iq.c.
  */
 
 #include <pthread.h>
@@ -136,7 +136,8 @@ int vtd_take_down(struct vtd *v);
 int vtd_flush_write_buffer(struct moat_unit *unit);
 
 /* vtd_iq.c: the registers of the invalidation queue */
-/** Write IQT: descriptors up to the byte offset `tail` are the unit's to fetch. One thread at a time. */
+/** Write IQT: descriptors up to the byte offset `tail` are the unit's to fetch. One thread at a
+ * time. */
 void vtd_iq_ring(struct vtd *v, uint64_t tail);
 /** Write the last IQT once more: some units go on after an error only then. Any thread. */
 void vtd_iq_wake(struct vtd *v);
@@ -150,8 +151,8 @@ int vtd_tables_create(struct vtd *v);
 void vtd_entry_set(struct vtd *v, moat_sid_t sid, const struct moat_domain *domain);
 /** Present to absent. */
 void vtd_entry_clear(struct vtd *v, moat_sid_t sid);
-/** Invalidate what the unit may have cached of the source-ids' absence. @return 0, -ETIMEDOUT, -EIO.
- * Waits, without v->lock. */
+/** Invalidate what the unit may have cached of the source-ids' absence. @return 0, -ETIMEDOUT,
+ * -EIO. Waits, without v->lock. */
 int vtd_tell_present(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint16_t did);
 /** Invalidate the source-ids' context entries and what was translated by them, under `did`.
  * @return as vtd_tell_present(). */
@@ -178,7 +179,8 @@ unsigned int vtd_faults(struct moat_unit *unit, struct moat_fault faults[], unsi
 void vtd_faults_clear(struct vtd *v);
 
 /* vtd_mem.c */
-/** Take `n` pages that lie side by side, zeroed; at most 2 MiB. @return 0, -ENOMEM. Bring-up only. */
+/** Take `n` pages that lie side by side, zeroed; at most 2 MiB. @return 0, -ENOMEM. Bring-up only.
+ */
 int vtd_pages_take(struct vtd *v, unsigned int n, struct vtd_pages *pages);
 /** Give all of them back; the unit reads none any more. */
 void vtd_pages_free(struct vtd *v);

@@ -4,14 +4,15 @@
 #include "vtd_impl.h"
 
 /*
- * lib/qi rings for one queue from one thread at a time, but recovery has to write IQT, too: it repeats
- * the last tail, to wake units that sleep until then. Were it to repeat a tail that has just been
- * replaced, the unit would see IQT go backwards and take the whole ring for new work. Hence the lock,
- * which only recovery ever contends.
+ * lib/qi rings for one queue from one thread at a time, but recovery has to write IQT, too: it
+ * repeats the last tail, to wake units that sleep until then. Were it to repeat a tail that has
+ * just been replaced, the unit would see IQT go backwards and take the whole ring for new work.
+ * Hence the lock, which only recovery ever contends.
  */
 static void tail_lock(struct vtd *v)
 {
-	/* T1, acquire: pairs with T2; sees the other thread's `tail` and comes after its write of IQT */
+	/* T1, acquire: pairs with T2; sees the other thread's `tail` and comes after its write of
+	 * IQT */
 	while (atomic_flag_test_and_set_explicit(&v->tail_lock, memory_order_acquire))
 		rte_pause();
 }

@@ -25,7 +25,8 @@ static uint32_t head_index(const struct vtd *v)
 static int give_up(struct vtd *v)
 {
 	snprintf(v->epitaph, sizeof(v->epitaph), "%s", moat_error_text());
-	/* release: pairs with the acquire in queue_poll(); a thread that sees `dead` reads the epitaph */
+	/* release: pairs with the acquire in queue_poll(); a thread that sees `dead` reads the
+	 * epitaph */
 	atomic_store_explicit(&v->dead, true, memory_order_release);
 	return -EIO;
 }

@@ -71,7 +71,8 @@ static int isolated(moat_sid_t a, moat_sid_t b)
 
 static void functions_are_isolated_if_acs_sends_all_their_requests_to_the_unit(void **state)
 {
-	const moat_sid_t nic = MOAT_SID(9, 0, 0), nic2 = MOAT_SID(9, 0, 1), peer = MOAT_SID(10, 0, 0);
+	const moat_sid_t nic = MOAT_SID(9, 0, 0), nic2 = MOAT_SID(9, 0, 1),
+			 peer = MOAT_SID(10, 0, 0);
 	const moat_sid_t far = MOAT_SID(11, 0, 0);
 
 	make_root();
@@ -177,7 +178,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bridges_speak_for_conventional_functions),
-		cmocka_unit_test(functions_are_isolated_if_acs_sends_all_their_requests_to_the_unit),
+		cmocka_unit_test(
+			functions_are_isolated_if_acs_sends_all_their_requests_to_the_unit),
 		cmocka_unit_test(functions_on_a_conventional_bus_or_slot_are_never_isolated),
 		cmocka_unit_test(an_acs_list_that_is_a_circle_or_ends_early_ends),
 		cmocka_unit_test(a_path_ends_where_bridges_lead_or_nowhere),

@@ -385,7 +385,7 @@ static void an_invalidated_context_entry_lingers_until_the_iotlb_follows(void **
 	}
 }
 
-static void domain_ids_beyond_the_width_alias(void **state)
+static void domain_ids_beyond_the_width_are_refused_not_cut(void **state)
 {
 	struct moat_softvtd_conf conf;
 	uint64_t *other;
@@ -396,8 +396,10 @@ static void domain_ids_beyond_the_width_alias(void **state)
 	other = rig_page(&rig);
 	map_old(table, BASE);
 	assert_int_equal(sees(SID, BASE), OLD);
-	rig_attach(&rig, SID + 1, DID | 0x10, other, 4); /* the same four bits: not isolated */
-	assert_int_equal(sees(SID + 1, BASE), OLD);
+	rig_attach(&rig, SID + 1, DID | 0x10, other,
+		4); /* cut to four bits they would be one domain */
+	assert_int_equal(sees(SID + 1, BASE), FAULT);
+	assert_int_equal(rig_stats(&rig).faults[0xb], 1);
 	assert_int_equal(rig_stats(&rig).misuse[MOAT_SOFTVTD_MISUSE_DID], 1);
 	again(NULL);
 }
@@ -586,7 +588,7 @@ int main(void)
 		T(domain_and_global_take_paging_structures),
 		T(context_invalidations_take_what_they_name),
 		T(an_invalidated_context_entry_lingers_until_the_iotlb_follows),
-		T(domain_ids_beyond_the_width_alias),
+		T(domain_ids_beyond_the_width_are_refused_not_cut),
 		T(without_caching_mode_nothing_absent_is_cached),
 		T(with_caching_mode_mapping_needs_invalidation),
 		T(with_caching_mode_absent_context_entries_have_domain_id_0),

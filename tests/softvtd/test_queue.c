@@ -262,6 +262,8 @@ static void a_wrong_descriptor_stops_the_queue_until_iqe_is_cleared(void **state
 		{ 2 | 3 << 4, 19, 4, "IOTLB, AM beyond MAMV" },
 		{ 5 | 1 << 5 | 1 << 7, 0x10000, 4, "wait, PD without page requests" },
 		{ 5 | 1 << 5, 0x10002, 4, "wait, address not aligned" },
+		{ 5, 1, 4, "wait without a status write, bit 64" },
+		{ 5 | 1 << 4, 2, 4, "wait with an interrupt only, bit 65" },
 	};
 
 	for (unsigned int i = 0; i < RTE_DIM(wrong); i++) {
@@ -375,6 +377,29 @@ static void a_queue_error_can_be_injected_at_any_descriptor(void **state)
 	assert_in_range(rig_stats(&rig).iqe, 250, 256);
 }
 
+static void pfsid_is_reserved_without_ecap_dit(void **state)
+{
+	static const uint64_t pfsid[] = { UINT64_C(1) << 12, UINT64_C(1) << 52 };
+
+	for (unsigned int dit = 0; dit < 2; dit++) {
+		struct moat_softvtd_conf conf;
+
+		rig_plain(&conf);
+		conf.dt = true;
+		conf.dit = dit;
+		again(&conf);
+		for (unsigned int i = 0; i < RTE_DIM(pfsid); i++) {
+			rig_queue(&rig, 3 | UINT64_C(0x310) << 32 | pfsid[i], 1);
+			rig_doorbell(&rig);
+			rig_turns(&rig, 100);
+			assert_int_equal(fsts() & 0x10, dit ? 0 : 0x10); /* IQE */
+			if (dit)
+				continue;
+			again(&conf);
+		}
+	}
+}
+
 static void a_time_out_aborts_the_waits_in_flight(void **state)
 {
 	struct moat_softvtd_conf conf;
@@ -474,6 +499,7 @@ int main(void)
 		T(a_tail_beyond_the_queue_is_an_error),
 		T(a_queue_that_is_no_memory_is_an_error),
 		T(a_queue_error_can_be_injected_at_any_descriptor),
+		T(pfsid_is_reserved_without_ecap_dit),
 		T(a_time_out_aborts_the_waits_in_flight),
 		T(a_completion_error_stops_nothing),
 		T(injections_are_bounded),

@@ -116,6 +116,7 @@ static void each_capability_is_its_bit(void **state)
 		{ offsetof(struct moat_softvtd_conf, dt), true, 2 },
 		{ offsetof(struct moat_softvtd_conf, pt), true, 6 },
 		{ offsetof(struct moat_softvtd_conf, sc), true, 7 },
+		{ offsetof(struct moat_softvtd_conf, dit), true, 41 },
 	};
 
 	for (unsigned int i = 0; i < RTE_DIM(flags); i++) {
@@ -335,6 +336,17 @@ static void the_root_table_changes_with_srtp_and_not_before(void **state)
 
 /* ---------------------------------------------------------------- what must not be written */
 
+static void reserved_bits_of_the_invalidation_registers_read_as_zero(void **state)
+{
+	const uint32_t iotlb = rig.conf.iro + 8;
+
+	write64(0x28, UINT64_C(0x7ffffff) << 32 | 0x310 << 16 | 7); /* CCMD without ICC */
+	assert_true(read64(0x28) == (UINT64_C(3) << 32 | 0x310 << 16 | 7));
+	write64(iotlb, UINT64_C(7) << 32 | 0xffff);
+	assert_true(read64(iotlb) == UINT64_C(7) << 32);
+	assert_int_equal(misuses(MOAT_SOFTVTD_MISUSE_RESERVED), 2);
+}
+
 static void reserved_bits_and_read_only_registers_are_noticed(void **state)
 {
 	write64(0x90, rig_hpa(rig.ring) | 1 << 11); /* IQA.DW without scalable mode */
@@ -493,6 +505,7 @@ int main(void)
 		T(a_write_buffer_flush_shows_while_it_lasts),
 		T(translation_without_a_root_table_faults),
 		T(the_root_table_changes_with_srtp_and_not_before),
+		T(reserved_bits_of_the_invalidation_registers_read_as_zero),
 		T(reserved_bits_and_read_only_registers_are_noticed),
 		T(the_queue_address_is_fixed_while_it_is_enabled),
 		T(invalidations_by_register_do_what_the_queue_does),

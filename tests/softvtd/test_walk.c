@@ -167,6 +167,8 @@ static void pass_through_and_disabled_translation_leave_addresses_alone(void **s
 	/* nobody answers; on a bus, too, this would be no fault of the unit's */
 	assert_int_equal(rig_read(&rig, SID, 0x5000, &word), MOAT_SOFTVTD_NO_MEMORY);
 	assert_int_equal(rig_write(&rig, SID, 0x5000, 1), MOAT_SOFTVTD_NO_MEMORY);
+	/* nor is an address beyond the host's width: with TE clear nothing is remapped */
+	assert_int_equal(rig_write(&rig, SID, UINT64_C(1) << 50, 1), MOAT_SOFTVTD_NO_MEMORY);
 	assert_int_equal(rig_stats(&rig).recorded, 0);
 	assert_int_equal(rig_stats(&rig).passed, 4);
 }
@@ -300,6 +302,40 @@ static void reason_b_reserved_bits_in_a_context_entry(void **state)
 	rig_store(&context[1], hi | 0x78);
 	flush_all();
 	assert_int_equal(rig_write(&rig, SID, IOVA, 1), 0);
+}
+
+static void reason_30_a_translation_table_mode_that_the_unit_has_not(void **state)
+{
+	struct moat_softvtd_conf conf;
+
+	for (unsigned int ttm = 1; ttm < 4; ttm++) {
+		moat_softvtd_write64(rig.sv, 0x20, rig_hpa(rig.root) | ttm << 10);
+		assert_true(moat_softvtd_read64(rig.sv, 0x20) == (rig_hpa(rig.root) | ttm << 10));
+		rig_command(&rig, 1u << 30, true); /* SRTP */
+		refused(IOVA, 0x30, 0x30);
+	}
+	moat_softvtd_write64(rig.sv, 0x20, rig_hpa(rig.root));
+	rig_command(&rig, 1u << 30, true);
+	flush_all();
+	assert_int_equal(rig_write(&rig, SID, IOVA, 1), 0);
+	assert_int_equal(rig_stats(&rig).misuse[MOAT_SOFTVTD_MISUSE_RESERVED], 3);
+	rig_down(&rig); /* another unit, without misuses, is what the teardown sees */
+	rig_plain(&conf);
+	up(&conf);
+}
+
+static void reason_c_bit_62_of_a_leaf_with_device_tlbs_too(void **state)
+{
+	struct moat_softvtd_conf conf;
+	uint64_t *entry;
+
+	rig_down(&rig);
+	rig_plain(&conf);
+	conf.dt = true;
+	up(&conf);
+	entry = rig_entry(&rig, table, 4, IOVA, 1);
+	rig_store(entry, *entry | UINT64_C(1) << 62);
+	refused(IOVA, 0xc, 0xc);
 }
 
 static void reason_d_translated_requests_where_tt_allows_none(void **state)
@@ -500,6 +536,8 @@ int main(void)
 		T(fpd_silences_what_the_context_entry_qualifies),
 		T(reasons_5_and_6_follow_the_permission_of_the_whole_walk),
 		T(reason_7_table_unreachable),
+		T(reason_30_a_translation_table_mode_that_the_unit_has_not),
+		T(reason_c_bit_62_of_a_leaf_with_device_tlbs_too),
 		T(reason_c_reserved_bits_in_paging_entries),
 		T(reason_c_address_bits_inside_a_superpage),
 		T(superpages_need_the_capability),

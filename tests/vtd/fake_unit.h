@@ -41,7 +41,7 @@ struct fake_unit {
 	uint8_t bad_type; /* descriptors of this type stop the queue with IQE; 0: none does */
 	bool stubborn;    /* any descriptor does */
 	unsigned int next_record; /* where fake_fault() goes */
-	bool lazy;        /* resumes after IQE only at the next write of IQT (as QEMU does) */
+	bool lazy; /* resumes after IQE only at the next write of IQT (as QEMU does) */
 };
 
 #define FAKE_FRO 0x220
@@ -120,8 +120,8 @@ static inline void fake_fault(struct fake_unit *f, moat_sid_t sid, uint64_t iova
 		return;
 	}
 	record[0] = iova;
-	record[1] = VTD_FRCD_F | (read ? VTD_FRCD_T1 : 0) | (uint64_t)reason << VTD_FRCD_FR_SHIFT |
-		sid;
+	record[1] =
+		VTD_FRCD_F | (read ? VTD_FRCD_T1 : 0) | (uint64_t)reason << VTD_FRCD_FR_SHIFT | sid;
 	if (!(*fsts & VTD_FSTS_PPF)) /* FRI: the first that is pending */
 		*fsts = (*fsts & ~VTD_FSTS_FRI) | VTD_FSTS_PPF |
 			f->next_record << VTD_FSTS_FRI_SHIFT;

@@ -294,10 +294,11 @@ static void what_a_device_writes_it_may_flush_by_reading_nothing(void **state)
 		char byte;
 
 		assert_int_equal(moat_domain_attach(d, NIC), 0);
+		assert_int_equal(moat_lane_map(lane, IOVA, (uintptr_t)memory, memory, 4096, MOAT_W),
+			0);
 		assert_int_equal(
-			moat_lane_map(lane, IOVA, (uintptr_t)memory, memory, 4096, MOAT_W), 0);
-		assert_int_equal(
-			moat_lane_map(lane, IOVA + 4096, (uintptr_t)memory, memory, 4096, MOAT_R), 0);
+			moat_lane_map(lane, IOVA + 4096, (uintptr_t)memory, memory, 4096, MOAT_R),
+			0);
 		assert_int_equal(dma_write(NIC, IOVA, 1), 0);
 		assert_int_equal(moat_softvtd_dma_read(sv, NIC, IOVA, NULL, 0), 0);
 		/* The price where CAP.ZLR is clear: the page can be read. */
@@ -330,8 +331,8 @@ static void a_no_snoop_request_snoops_wherever_the_unit_can_force_it(void **stat
 		assert_int_equal(moat_domain_attach(d, NIC), 0);
 		/* a page, a page in a table that is there, a run, a leaf of 2 MiB */
 		for (unsigned int page = 0; page < 2; page++)
-			assert_int_equal(moat_lane_map(lane, IOVA + page * 4096,
-						 (uintptr_t)memory, memory, 4096, MOAT_RW),
+			assert_int_equal(moat_lane_map(lane, IOVA + page * 4096, (uintptr_t)memory,
+						 memory, 4096, MOAT_RW),
 				0);
 		assert_int_equal(moat_lane_map(lane, IOVA + 8 * 4096, (uintptr_t)memory, memory,
 					 sizeof(memory), MOAT_RW),

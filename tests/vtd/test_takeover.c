@@ -24,12 +24,12 @@ static int unit_create(const struct moat_vtd_conf *conf, struct moat_unit **unit
 
 /* How the unit behaves, and what the driver was given. */
 static struct {
-	int refuse;           /* an error before anything is written */
-	int fail;             /* an error after */
-	bool leaves_off;      /* ... with translation off */
+	int refuse;      /* an error before anything is written */
+	int fail;        /* an error after */
+	bool leaves_off; /* ... with translation off */
 	struct moat_vtd_conf conf;
-	moat_sid_t pass[64];  /* copies: they are gone when the unit is */
-	bool unplug;          /* before devices are stopped, the last of them goes */
+	moat_sid_t pass[64]; /* copies: they are gone when the unit is */
+	bool unplug;         /* before devices are stopped, the last of them goes */
 	volatile uint32_t *gsts;
 } unit;
 
@@ -201,7 +201,8 @@ static void an_error_half_way_lets_devices_go_on_unless_the_unit_is_off_by_then(
 	*unit.gsts = 0; /* found off: nothing translated for them, so nothing is worse */
 	assert_int_equal(own(true), -ETIMEDOUT);
 	assert_masters(true);
-	*unit.gsts = VTD_GSTS_TES; /* found on, and it cannot be switched off: it translates still */
+	*unit.gsts =
+		VTD_GSTS_TES; /* found on, and it cannot be switched off: it translates still */
 	assert_int_equal(own(true), -ETIMEDOUT);
 	assert_masters(true);
 	unit.leaves_off = true;
