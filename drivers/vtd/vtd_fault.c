@@ -34,6 +34,12 @@ const char *moat_vtd_fault_text(uint8_t reason)
 	return reason >= 0x30 ? "scalable-mode fault" : "reserved fault reason";
 }
 
+/** The records are a circle. */
+static unsigned int record_after(const struct vtd *v, unsigned int i)
+{
+	return i + 1 < v->caps.nfr ? i + 1 : 0;
+}
+
 static bool record_has_fault(const struct vtd *v, unsigned int i)
 {
 	return vtd_read64(&v->w, v->caps.fro + i * VTD_FRCD_SIZE + 8) & VTD_FRCD_F;
@@ -68,11 +74,11 @@ static bool record_take(const struct vtd *v, unsigned int i, struct moat_fault *
 static unsigned int record_oldest(const struct vtd *v, uint32_t fsts)
 {
 	unsigned int first = v->fault_left ? v->fault_next : VTD_FIELD(fsts, VTD_FSTS_FRI);
+	unsigned int i = first < v->caps.nfr ? first : 0;
 
-	for (unsigned int k = 0; k < v->caps.nfr; k++)
-		if (record_has_fault(v, (first + k) % v->caps.nfr))
-			return (first + k) % v->caps.nfr;
-	return first % v->caps.nfr;
+	for (unsigned int k = 0; k < v->caps.nfr && !record_has_fault(v, i); k++)
+		i = record_after(v, i);
+	return i;
 }
 
 /**
@@ -87,7 +93,7 @@ static unsigned int records_drain(struct vtd *v, uint32_t fsts, struct moat_faul
 
 	while (taken < n && record_take(v, i, &faults[taken])) {
 		taken++;
-		i = (i + 1) % v->caps.nfr;
+		i = record_after(v, i);
 	}
 	v->fault_next = i;
 	v->fault_left = record_has_fault(v, i);

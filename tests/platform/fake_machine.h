@@ -303,6 +303,18 @@ static inline void make_pci_tree(void)
 	function(1, MOAT_SID(0, 0, 0), MOAT_PCI_CONVENTIONAL, 0, 0);
 }
 
+/** make_pci_tree(), scanned; the folder is gone again. */
+static inline struct moat_pci *pci_tree(void)
+{
+	struct moat_pci *pci;
+
+	make_root();
+	make_pci_tree();
+	assert_int_equal(moat_pci_scan(root, &pci), 0);
+	remove_root();
+	return pci;
+}
+
 static inline void write_dmar(const struct table *t)
 {
 	char path[128];

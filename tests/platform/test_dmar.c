@@ -8,17 +8,6 @@
 
 #include "fake_machine.h"
 
-static struct moat_pci *pci_tree(void)
-{
-	struct moat_pci *pci;
-
-	make_root();
-	make_pci_tree();
-	assert_int_equal(moat_pci_scan(root, &pci), 0);
-	remove_root();
-	return pci;
-}
-
 /* --------------------------------------------------------------------------------- the table */
 
 static void qemus_table_is_one_unit_for_everything(void **state)

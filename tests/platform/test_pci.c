@@ -9,17 +9,6 @@
 
 #include "fake_machine.h"
 
-static struct moat_pci *pci_tree(void)
-{
-	struct moat_pci *pci;
-
-	make_root();
-	make_pci_tree();
-	assert_int_equal(moat_pci_scan(root, &pci), 0);
-	remove_root();
-	return pci;
-}
-
 static void bridges_speak_for_conventional_functions(void **state)
 {
 	struct moat_pci *pci = pci_tree();
