@@ -211,11 +211,13 @@ static void a_page_gives_what_it_is_mapped_for_and_no_more(void **state)
 {
 	uint32_t *memory = memory_new(1);
 	uint64_t write_only = HOME + MOAT_PAGE_SIZE;
+	bool readable = unit->caps.no_zlr; /* or a zero-length read would fault */
 
 	map(&red, HOME, memory, MOAT_PAGE_SIZE, MOAT_R);
 	map(&red, write_only, memory + WORDS, MOAT_PAGE_SIZE, MOAT_W);
 	expect_write_refused(&red, HOME, VTD_FR_WRITE, memory);
-	expect_read_refused(&red, write_only, VTD_FR_READ);
+	if (!readable)
+		expect_read_refused(&red, write_only, VTD_FR_READ);
 	rig_read(red.device, HOME, MOAT_PAGE_SIZE);
 	assert_true(has(&red, 1));
 	load(&red, 2);
@@ -229,9 +231,9 @@ static void a_page_gives_what_it_is_mapped_for_and_no_more(void **state)
 		expect_fault(&red, HOME, VTD_FR_WRITE, true);
 	load(&red, 9);
 	rig_read(red.device, write_only, MOAT_PAGE_SIZE);
-	if (rig_traits.cached_refusal_faults)
+	if (!readable && rig_traits.cached_refusal_faults)
 		expect_fault(&red, write_only, VTD_FR_READ, false);
-	assert_false(has(&red, 2));
+	assert_int_equal(has(&red, 2), readable);
 	unmap(&red, HOME, 2 * MOAT_PAGE_SIZE);
 	rig_memory_free(memory);
 }
