@@ -35,7 +35,7 @@ packages() {
 	run) echo iproute2 iperf3 iputils-ping ethtool kmod python3 ;;
 	test)
 		# dpdk-dev has dpdk-testpmd
-		echo dpdk-dev clang libclang-rt-dev clang-format clang-tidy cppcheck shellcheck spin
+		echo dpdk-dev clang libclang-rt-dev clang-format clang-tidy cppcheck shellcheck spin abigail-tools
 		;;
 	lab) echo qemu-system-x86 busybox-static cpio kmod xz-utils ;;
 	report) echo chromium ;;

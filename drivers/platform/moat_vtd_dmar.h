@@ -27,6 +27,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 enum moat_dmar_scope_type {
 	MOAT_DMAR_ENDPOINT = 1,
@@ -156,6 +157,7 @@ int moat_dmar_acpi_source(const struct moat_dmar *dmar, const struct moat_pci *p
  * snprintf() does. Thread-safe, control path. */
 int moat_dmar_text(const struct moat_dmar *dmar, char *text, size_t len);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

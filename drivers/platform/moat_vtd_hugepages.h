@@ -20,6 +20,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /**
  * The host physical address of [va, va + len), which must be one run of pages that do not move.
@@ -56,6 +57,7 @@ void moat_vtd_hugepages_sweep(struct moat_vtd_hugepages *pages);
  * Control path. */
 void moat_vtd_hugepages_close(struct moat_vtd_hugepages *pages);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

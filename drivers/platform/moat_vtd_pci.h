@@ -18,6 +18,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /** PCI Express capability: device/port type. */
 enum moat_pci_port {
@@ -168,6 +169,7 @@ void moat_pci_acs_restore(const char *root, uint16_t segment,
 const struct moat_pci_fn *moat_pci_follow(const struct moat_pci *pci, uint16_t segment, uint8_t bus,
 	const uint8_t *path, unsigned int nr_path);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -37,6 +37,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /**
  * Make a software unit, bring it up, and enter it into this process's list.
@@ -51,6 +52,7 @@ int moat_soft_unit_create(const char *name, const char *args, struct moat_unit *
 /** The software unit behind a unit of that name; NULL: there is none. Thread-safe, control path. */
 struct moat_softvtd *moat_soft_unit_find(const char *name);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

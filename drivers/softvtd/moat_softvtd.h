@@ -45,6 +45,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 struct moat_softvtd;
 
@@ -359,6 +360,7 @@ struct moat_softvtd_stats {
 /** A snapshot; each counter is torn-free. Any thread. */
 void moat_softvtd_stats(const struct moat_softvtd *sv, struct moat_softvtd_stats *stats);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

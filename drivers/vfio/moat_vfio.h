@@ -37,6 +37,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /** The calls that the unit makes to DPDK and the kernel; tests replace them. All return 0 (or what
  * is said) or a negative errno. */
@@ -95,6 +96,7 @@ void moat_vfio_info(const struct moat_domain *domain, struct moat_vfio_info *inf
  */
 bool moat_vfio_parse_fault(const char *line, struct moat_fault *fault);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -31,6 +31,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define MOAT_VTD_ALIASES      4 /* source-ids that one function's requests may carry */
 #define MOAT_VTD_DEADLINE_MS  1000
@@ -138,6 +139,7 @@ void moat_vtd_stats(const struct moat_unit *unit, struct moat_vtd_stats *stats);
 /** A fault reason code in words. @return a static text, never NULL. Any thread. */
 const char *moat_vtd_fault_text(uint8_t reason);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

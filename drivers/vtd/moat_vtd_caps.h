@@ -16,6 +16,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /** Members are named as the fields are (moat_vtd_regs.h); a few keep the name that earlier editions
  * of the specification have: sllps is SSLPS, fl1gp FS1GP, fl5lp FS5LP, slts SSTS, flts FSTS, slads
@@ -78,6 +79,7 @@ void moat_vtd_caps_unit(const struct moat_vtd_caps *caps, struct moat_unit_caps 
  */
 int moat_vtd_caps_text(const struct moat_vtd_caps *caps, char *text, size_t len);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

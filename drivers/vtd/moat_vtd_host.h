@@ -27,6 +27,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 struct moat_vtd_host_conf {
 	const char *root; /* prefix of /sys, /dev/mem and /proc; NULL: this machine */
@@ -71,6 +72,7 @@ int moat_vtd_host_map(const char *root, const struct moat_dmar_unit *unit,
 /** Unmap the registers. No thread may use the window any more. Control path. */
 void moat_vtd_host_unmap(const struct moat_dmar_unit *unit, struct moat_vtd_window *window);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

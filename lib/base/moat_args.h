@@ -15,6 +15,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /** One key. Either `set` takes its value, or the value is a number that goes into a member. */
 struct moat_arg {
@@ -51,6 +52,7 @@ struct moat_arg {
 int moat_args_parse(const char *whose, const char *text, const struct moat_arg known[],
 	unsigned int nr_known, void *object);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -18,6 +18,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /**
  * Print the failed condition and what it means, and abort.
@@ -43,6 +44,7 @@ void moat_assert_failed(const char *where, const char *condition, const char *wh
 #define MOAT_ASSERT(condition, what) ((void)0)
 #endif
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -41,6 +41,7 @@ using std::memory_order_release;
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define MOAT_PAGE_SHIFT 12u
 #define MOAT_PAGE_SIZE  (UINT64_C(1) << MOAT_PAGE_SHIFT)
@@ -107,6 +108,7 @@ const char *moat_error_text(void);
  */
 uint64_t moat_now_us(void);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

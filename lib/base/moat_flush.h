@@ -12,6 +12,8 @@
 
 #include <stddef.h>
 
+#pragma GCC visibility push(default) /* drivers/vtd is another library */
+
 /**
  * Write every cache line that [p, p + len) touches back to memory.
  *
@@ -22,5 +24,7 @@
  * @param len bytes, at least 1
  */
 void moat_flush_lines(const void *p, size_t len);
+
+#pragma GCC visibility pop
 
 #endif /* MOAT_FLUSH_H */

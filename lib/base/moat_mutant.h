@@ -18,7 +18,7 @@
 
 #ifdef MOAT_MUTANTS
 /** Is this the one? Asked once for each place. */
-bool moat_mutant_is(const char *name);
+__attribute__((visibility("default"))) bool moat_mutant_is(const char *name);
 #define MOAT_MUTANT(name)                                \
 	__extension__({                                  \
 		static int mutant_ = -1;                 \

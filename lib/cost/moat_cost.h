@@ -27,6 +27,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /** The driver side's stages, then those that are not mapping cost. */
 enum moat_stage {
@@ -84,11 +85,13 @@ struct moat_cost_watch {
 	void *counted_ctx;
 };
 
-/** The calling thread's stopwatch, one for all tenants that it serves. */
-RTE_DECLARE_PER_LCORE(struct moat_cost_watch, moat_cost_watch);
+/** The calling thread's stopwatch, one for all tenants that it serves:
+ * RTE_PER_LCORE(moat_cost_watch). Its symbol has a name of moat's, which DPDK's macro does not give
+ * it. */
+RTE_DECLARE_PER_LCORE(struct moat_cost_watch, moat_cost_watch) __asm__("moat_cost_watch_lcore");
 
 /** Cycles that this thread has spent being hardware; drivers/softvtd and drivers/net add to it. */
-RTE_DECLARE_PER_LCORE(uint64_t, moat_cost_device_cycles);
+RTE_DECLARE_PER_LCORE(uint64_t, moat_cost_device_cycles) __asm__("moat_cost_device_cycles_lcore");
 
 /** When device work began, for moat_cost_device_leave(). */
 struct moat_cost_device {
@@ -237,6 +240,7 @@ double moat_cost_per_mark(void);
  */
 double moat_cost_overhead(const struct moat_cost *cost, double per_mark);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

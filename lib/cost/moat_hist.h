@@ -18,6 +18,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define MOAT_HIST_SUB     64 /* buckets of a power of two */
 #define MOAT_HIST_BUCKETS (40 * MOAT_HIST_SUB)
@@ -79,6 +80,7 @@ void moat_hist_merge(struct moat_hist *sum, const struct moat_hist *h);
  */
 double moat_hist_quantile(const struct moat_hist *h, double q);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -32,6 +32,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 struct moat_domain_conf {
 	const char *name;
@@ -313,6 +314,7 @@ void moat_lane_offline(struct moat_lane *lane);
  */
 void moat_lanes_quiescent(void);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

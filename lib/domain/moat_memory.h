@@ -18,6 +18,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 struct moat_memory {
 	uint8_t *va; /* aligned to 2 MiB */
@@ -49,6 +50,7 @@ void moat_memory_put(struct moat_memory *m);
 int moat_memory_map(const struct moat_memory *m, struct moat_lane *lane, uint64_t off,
 	uint64_t iova, uint64_t len, enum moat_prot prot);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -25,6 +25,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /** One lcore's view of one domain's table, and its counters. Not shared between threads. */
 struct moat_iotlb {
@@ -143,6 +144,7 @@ static inline void *moat_iotlb_translate(struct moat_iotlb *tlb, uint64_t iova, 
 uint64_t moat_iotlb_translate_bulk(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	unsigned int n, enum moat_prot prot, void *va[]);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

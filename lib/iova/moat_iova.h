@@ -29,6 +29,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 struct moat_iova;
 
@@ -216,6 +217,7 @@ struct moat_iova_stats {
  */
 void moat_iova_stats(struct moat_iova *space, struct moat_iova_stats *stats);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -35,6 +35,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* A second-stage entry, by the names of the VT-d specification ("Second-Stage Paging Entries"). */
 #define MOAT_SS_R    (UINT64_C(1) << 0)
@@ -399,6 +400,7 @@ int moat_pt_find(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *l
  */
 void moat_pt_usage(const struct moat_pt *pt, uint64_t *mapped, uint64_t *table_pages);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

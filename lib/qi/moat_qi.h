@@ -27,6 +27,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* ------------------------------------------------------------- descriptors (128 bit) */
 
@@ -286,6 +287,7 @@ int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err);
  */
 int moat_qi_fail_before(struct moat_qi *qi, uint32_t index);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -27,6 +27,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define MOAT_TELEMETRY_FAULTS 16 /* kept */
 
@@ -63,6 +64,7 @@ void moat_telemetry_remove_tenant(struct moat_tenant *tenant);
 void moat_telemetry_fault(const struct moat_unit *unit, const char *tenant,
 	const struct moat_fault *fault);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

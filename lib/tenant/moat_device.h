@@ -36,6 +36,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /**
  * rte_dev_probe() of a device whose requester is attached to the tenant.
@@ -85,6 +86,7 @@ int moat_device_map(const struct rte_memzone *zone);
  */
 int moat_device_free(moat_free_t dpdks, const struct rte_memzone *zone);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -27,6 +27,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /** The name that drivers/mempool registers its ops under. */
 #define MOAT_MEMPOOL_OPS "moat"
@@ -69,6 +70,7 @@ void moat_pool_release(struct moat_pool *pool, moat_ticket_t done);
 /** The calling lcore stops polling: its ready buffers go to the shared stock. */
 void moat_pool_leave(struct moat_pool *pool);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -63,6 +63,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 enum moat_mode {
 	MOAT_STATIC, /* mapped once; the device can touch all of the tenant's memory, nothing else */
@@ -266,6 +267,7 @@ void moat_tenant_bursts(struct moat_tenant *tenant, enum moat_stage stage, struc
  * NULL: out of memory. Data path. */
 struct moat_cost *moat_tenant_cost(struct moat_tenant *tenant);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -23,6 +23,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 struct moat_unit;
 struct moat_domain;
@@ -183,6 +184,7 @@ struct moat_unit {
 	uint64_t dids[MOAT_UNIT_DIDS / 64];
 };
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
 #
-# suite: licence lines, format, clang-tidy, cppcheck, shellcheck
+# suite: licence lines, columns, mutants, format, clang-tidy, cppcheck, shellcheck, the libraries' ABI
 # needs: test
 # limit: 1800
 
@@ -31,16 +31,50 @@ no_line_ends_in_white_space() {
 	! grep -nE '[[:blank:]]$' "${all[@]}"
 }
 
+# Folders that keep to 100 columns; one that does not yet is missing here.
+narrow=(lib/base lib/cost lib/pt lib/iotlb lib/iova bench tests/pt)
+no_line_is_wider_than_100_columns() {
+	local file status=0
+
+	while read -r file; do
+		expand -t 8 "$file" | awk -v file="$file" 'length > 100 {
+			print file ":" NR ": error: " length " columns"
+			bad = 1
+		}
+		END { exit bad }' || status=1
+	done < <(find "${narrow[@]}" -name '*.[ch]')
+	return "$status"
+}
+
+# The libraries against the ABI that the last release had, or against the stored one when there was none.
+abi_is_compatible() {
+	local library name status=0
+
+	for library in build/lib/libmoat.so build/drivers/libmoat_units.so; do
+		name=$(basename "$library" .so)
+		tests/abi/dump "$library" >"$MOAT_LOGS/$MOAT_SUITE/$name.abi" || return
+		xz -dc "tests/abi/$name.abi.xz" >"$MOAT_LOGS/$MOAT_SUITE/$name.old.abi" || return
+		abidiff "$MOAT_LOGS/$MOAT_SUITE/$name.old.abi" "$MOAT_LOGS/$MOAT_SUITE/$name.abi"
+		# bit 3: programs built against the old library would break
+		[ $(($? & 8)) = 0 ] || {
+			echo "$name: error: a program built before this change would break; undo that, or" \
+				"raise the version and run tests/abi/store"
+			status=1
+		}
+	done
+	return "$status"
+}
+
 # A mutant (tests/mutants) whose lines have changed would break nothing.
 every_mutant_applies() {
 	local patch status=0
 
 	while read -r patch; do
 		git apply --check "$patch" || status=1
-		grep -q '^Broken: ' "$patch" && grep -q '^Program: ' "$patch" && grep -q '^Test: ' "$patch" || {
+		if [ "$(grep -cE '^(Broken|Program|Test): ' "$patch")" -lt 3 ]; then
 			echo "$patch: error: its head must have Broken:, Program: and Test: lines"
 			status=1
-		}
+		fi
 	done < <(find tests/mutants -name '*.patch')
 	return "$status"
 }
@@ -82,7 +116,16 @@ check() {
 
 t_run "every source has its licence line" all_have_a_licence_line
 t_run "no line ends in white space" no_line_ends_in_white_space
+t_run "no line of ${narrow[*]} is wider than 100 columns" no_line_is_wider_than_100_columns
 t_run "every mutant applies" every_mutant_applies
+if ! command -v abidiff >/dev/null; then
+	t_skip "the ABI is compatible with the stored one" "there is no abidiff; Debian has it in abigail-tools"
+elif [ "$(cat tests/abi/made-on)" != "$(tests/abi/dump --system)" ]; then
+	t_skip "the ABI is compatible with the stored one" \
+		"it was stored on $(cat tests/abi/made-on), and this is $(tests/abi/dump --system)"
+else
+	t_run "the ABI is compatible with the stored one" abi_is_compatible
+fi
 case $("$clang_format" --version) in
 *"version 14."*) t_run "clang-format changes nothing" formatted ;;
 *) t_skip "clang-format changes nothing" \

@@ -9,6 +9,18 @@
 t_cmocka build unit
 t_run "doc/example/forward.c has at most 60 lines" test "$(wc -l <doc/example/forward.c)" -le 60
 
+exports_are_ours() {
+	local library status=0
+
+	for library in build/lib/libmoat.so build/drivers/libmoat_units.so build/drivers/*/librte_*.so; do
+		nm -D --defined-only "$library" >"$MOAT_LOGS/$MOAT_SUITE/symbols" || return
+		awk -v library="$library" '$3 !~ /^moat_/ { print library ": error: " $3 " is exported"; bad = 1 }
+			END { exit bad }' "$MOAT_LOGS/$MOAT_SUITE/symbols" || status=1
+	done
+	return "$status"
+}
+t_run "the libraries export names that begin with moat_ and no others" exports_are_ours
+
 # moat_device.h: a program carries drivers/memzone, so that PMDs find its functions before DPDK's.
 carries_memzone() {
 	local flags
