@@ -19,6 +19,13 @@ exports_are_ours() {
 	done
 	return "$status"
 }
+installed_headers() {
+	meson introspect --installed build | python3 -c '
+import json, sys
+print(*(f for f in json.load(sys.stdin) if f.endswith(".h") and not f.endswith("moat_net.h")), sep="\n")'
+}
+mapfile -t headers < <(installed_headers)
+t_run "every installed header marks what it exports" tools/check-exports "${headers[@]}"
 t_run "the libraries export names that begin with moat_ and no others" exports_are_ours
 
 # moat_device.h: a program carries drivers/memzone, so that PMDs find its functions before DPDK's.
