@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "fwd.h"
-#include "moat_mutant.h"
 #include "moat_net.h"
 
 #define PATIENCE_S 5  /* a receive attack needs a packet to arrive, and a fault to be recorded */
@@ -107,14 +106,10 @@ static int make_targets(struct fwd_attack *a)
 	if (a->blue_lane == NULL)
 		return -ENOMEM;
 	rc = make_target(a, BLUE, blue, red, a->blue_lane, MOAT_RW);
-	if (rc == 0 && MOAT_MUTANT(SHARED_PAGE)) /* red's domain has blue's page, too */
-		rc = moat_lane_map(a->red_lane, a->iova[BLUE], (uintptr_t)a->page[BLUE],
-			a->page[BLUE], MOAT_PAGE_SIZE, MOAT_RW);
 	if (rc == 0)
 		rc = make_target(a, UNMAPPED, red, NULL, NULL, 0);
 	if (rc == 0)
-		rc = make_target(a, READ_ONLY, red, NULL, a->red_lane,
-			MOAT_MUTANT(WRITABLE_PAGE) ? MOAT_RW : MOAT_R);
+		rc = make_target(a, READ_ONLY, red, NULL, a->red_lane, MOAT_R);
 	return rc;
 }
 

@@ -13,7 +13,6 @@
 #include <linux/vfio.h>
 #include <rte_config.h>
 
-#include "moat_mutant.h"
 #include "vfio_impl.h"
 
 /* Made by us, in this process. A counter: nothing else is ordered by it. */
@@ -249,7 +248,7 @@ static int detach(struct vfio_container *c, struct vfio_function *f)
 	int rc;
 
 	if (g->functions == 1) {
-		rc = MOAT_MUTANT(VFIO_KEEP_GROUP) ? 0 : vfio_leave(c->v, c->fd, g->number, g->fd);
+		rc = vfio_leave(c->v, c->fd, g->number, g->fd);
 		if (rc != 0)
 			return rc;
 		*g = c->group[--c->nr_groups];

@@ -11,7 +11,6 @@
 
 #include <linux/vfio.h>
 
-#include "moat_mutant.h"
 #include "vfio_impl.h"
 
 static uint64_t memlock_limit(void)
@@ -69,7 +68,7 @@ static int kernel_map(struct vfio_container *c, uint64_t iova, void *va, uint64_
 
 	if (prot & MOAT_R)
 		map.flags |= VFIO_DMA_MAP_FLAG_READ;
-	if ((prot & MOAT_W) || MOAT_MUTANT(VFIO_ALL_WRITABLE))
+	if (prot & MOAT_W)
 		map.flags |= VFIO_DMA_MAP_FLAG_WRITE;
 	rc = c->v->kernel.ioctl(c->v->kernel.ctx, c->fd, VFIO_IOMMU_MAP_DMA, &map);
 	c->map_calls++;
@@ -125,7 +124,7 @@ static int kernel_unmap(struct vfio_container *c, uint64_t iova, uint64_t len)
 			" bytes at IOVA 0x%" PRIx64
 			": %s; the device may still reach them, so they are not used again",
 			c->name, len, iova, strerror(-rc));
-	if (unmap.size != len && !MOAT_MUTANT(VFIO_PARTIAL_UNMAP))
+	if (unmap.size != len)
 		return moat_error(-EIO,
 			"domain '%s': of 0x%" PRIx64 " bytes at IOVA 0x%" PRIx64
 			" the kernel unmapped 0x%" PRIx64

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 
-#include "moat_mutant.h"
 #include "vtd_impl.h"
 
 /* ------------------------------------------------------------------------------ the tables */
@@ -115,9 +114,8 @@ int vtd_tell_absent(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint1
 		return ret;
 	for (unsigned int i = 0; i < n; i++)
 		desc[i] = moat_qi_context_device(did, sid[i], 0);
-	if (!MOAT_MUTANT(SKIP_CONTEXT_FLUSH)) /* the context cache still has the source */
-		ret = vtd_queue_sync(v, desc, n);
-	if (ret == 0 && !MOAT_MUTANT(SKIP_DETACH_IOTLB)) /* the IOTLB its translations */
+	ret = vtd_queue_sync(v, desc, n);
+	if (ret == 0)
 		ret = vtd_queue_sync(v, &iotlb, 1);
 	return ret;
 }

@@ -3,7 +3,9 @@
 # Copyright (c) 2026 The moat authors
 """moat-fwd at work on net_null and net_ring: needs no root, no hugepages, no network.
 
-usage: forward.py MOAT-FWD [MOAT-FWD-WITH-MUTANTS]
+usage: forward.py MOAT-FWD [FOLDER]
+
+FOLDER has moat-fwd with mutants in it (tests/mutants/fwd), each by the mutant's name.
 
 Prints TAP; a test's name says what is to be seen.
 """
@@ -309,11 +311,11 @@ def an_attack_cut_short_is_no_success():
 def breached(mutant, text):
     def test():
         if MUTANTS is None:
-            return "no build with mutants was named"
-        run = Run(two_tenants(), "--attack", "--seconds", "30", program=MUTANTS, env={"MOAT_MUTANT": mutant}).end()
+            return "no folder of programs with mutants was named"
+        run = Run(two_tenants(), "--attack", "--seconds", "30", program=os.path.join(MUTANTS, mutant)).end()
         assert run.status == 3, (run.status, run.out, run.err)
         assert text in run.out and "BYTES CHANGED" in run.out, run.out
-    test.__name__ = f"an_attack_that_gets_through_is_noticed_{mutant}"
+    test.__name__ = f"an_attack_that_gets_through_is_noticed_{mutant.replace('-', '_')}"
     return test
 
 
@@ -340,8 +342,8 @@ TESTS = [in_mode(m) for m in ("static", "strict", "pipelined", "deferred", "copy
     attacks_are_refused_and_reported,
     an_attack_needs_somebody_to_attack,
     an_attack_cut_short_is_no_success,
-    breached("SHARED_PAGE", "write to an IOVA of blue's"),
-    breached("WRITABLE_PAGE", "write to a read-only IOVA"),
+    breached("shared-page", "write to an IOVA of blue's"),
+    breached("writable-page", "write to a read-only IOVA"),
 ]
 
 
