@@ -12,6 +12,11 @@
 
 /* -------------------------------------------------------------------------------------- soft */
 
+static int soft_check(const struct app_unit_conf *conf)
+{
+	return moat_soft_unit_check(conf->name, conf->args);
+}
+
 static int soft_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 {
 	return moat_soft_unit_create(conf->name, conf->args, unit);
@@ -102,10 +107,10 @@ const char *const app_unit_kinds[APP_UNIT_KINDS + 1] = {
 
 static const struct kind {
 	bool in_process;
-	int (*check)(const struct app_unit_conf *conf); /* NULL: opening does */
+	int (*check)(const struct app_unit_conf *conf);
 	int (*open)(const struct app_unit_conf *conf, struct moat_unit **unit);
 } kinds[APP_UNIT_KINDS] = {
-	[APP_UNIT_SOFT] = { .in_process = true, .open = soft_open },
+	[APP_UNIT_SOFT] = { .in_process = true, .check = soft_check, .open = soft_open },
 	[APP_UNIT_VTD] = { .check = vtd_check, .open = vtd_open },
 	[APP_UNIT_VFIO] = { .check = vfio_check, .open = vfio_open },
 };
@@ -117,7 +122,7 @@ bool app_unit_in_process(enum app_unit_kind kind)
 
 int app_unit_check(enum app_unit_kind kind, const struct app_unit_conf *conf)
 {
-	return kinds[kind].check != NULL ? kinds[kind].check(conf) : 0;
+	return kinds[kind].check(conf);
 }
 
 int app_unit_open(enum app_unit_kind kind, const struct app_unit_conf *conf,

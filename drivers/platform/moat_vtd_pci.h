@@ -13,6 +13,8 @@
  * A snapshot: scan again after hot plug or after creating virtual functions.
  */
 
+#include <sys/types.h>
+
 #include "moat_base.h"
 
 #ifdef __cplusplus
@@ -61,6 +63,17 @@ struct moat_pci {
 int moat_pci_scan(const char *root, struct moat_pci **pci);
 /** @param pci may be NULL. Control path. */
 void moat_pci_free(struct moat_pci *pci);
+
+/** Reads `len` bytes of configuration space. @return how many there were, as pread() */
+typedef ssize_t (*moat_pci_read_t)(void *ctx, void *to, size_t len, size_t offset);
+
+/**
+ * What configuration space says of a function. Sets vendor, device, port, ACS and the bridge's members
+ * of a `fn` that is all 0. Reads the first 256 bytes and then only what the lists of capabilities lead
+ * to: there are devices that do not bear to be read elsewhere.
+ * @return false: there are fewer than 64 bytes, which every process may read. Thread-safe, control path.
+ */
+bool moat_pci_decode(struct moat_pci_fn *fn, moat_pci_read_t read, void *ctx);
 
 /** @return the function; NULL: it is not in the snapshot. Thread-safe, control path. */
 const struct moat_pci_fn *moat_pci_find(const struct moat_pci *pci, uint16_t segment,

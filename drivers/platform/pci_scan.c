@@ -21,6 +21,7 @@
 #define CFG_SECONDARY   0x19
 #define CFG_SUBORDINATE 0x1a
 #define CFG_CAPS        0x34
+#define CFG_HEADER_SIZE 64
 #define CFG_SIZE        256
 #define CAP_EXPRESS     0x10
 #define CFG_EXTENDED    0x100 /* extended capabilities: 16 bits id, 4 version, 12 next */
@@ -33,7 +34,7 @@ static int8_t port_type(const uint8_t *cfg, size_t len)
 {
 	uint8_t at;
 
-	if (len < 64 || !(cfg[CFG_STATUS] & CFG_STATUS_CAPS))
+	if (!(cfg[CFG_STATUS] & CFG_STATUS_CAPS))
 		return MOAT_PCI_CONVENTIONAL;
 	at = cfg[CFG_CAPS] & 0xfc;
 	for (unsigned int hops = 0; at >= 64 && hops < 48 && at + 4u <= len; hops++) {
@@ -44,25 +45,45 @@ static int8_t port_type(const uint8_t *cfg, size_t len)
 	return MOAT_PCI_CONVENTIONAL;
 }
 
-/** The ACS capability, if the function has one and the caller may read beyond the first 256 bytes.
- */
-static void read_acs(int fd, struct moat_pci_fn *fn)
+/** The ACS capability, if the function has one and the caller may read beyond the first 256 bytes. */
+static void read_acs(moat_pci_read_t read, void *ctx, struct moat_pci_fn *fn)
 {
 	uint32_t header;
 	uint16_t at = CFG_EXTENDED;
 
 	/* Each capability has 4 bytes at least, so there is an end even if the list is a circle. */
 	for (unsigned int hops = 0; at >= CFG_EXTENDED && hops < 960; hops++) {
-		if (pread(fd, &header, sizeof(header), at) != sizeof(header) || header == 0 ||
+		if (read(ctx, &header, sizeof(header), at) != sizeof(header) || header == 0 ||
 			header == UINT32_MAX)
 			return;
-		if ((header & 0xffff) == EXT_ACS && pread(fd, &fn->acs_cap, 2, at + ACS_CAP) == 2 &&
-			pread(fd, &fn->acs_ctrl, 2, at + ACS_CTRL) == 2) {
+		if ((header & 0xffff) == EXT_ACS &&
+			read(ctx, &fn->acs_cap, 2, at + ACS_CAP) == 2 &&
+			read(ctx, &fn->acs_ctrl, 2, at + ACS_CTRL) == 2) {
 			fn->acs = at;
 			return;
 		}
 		at = header >> 20 & 0xffc;
 	}
+}
+
+bool moat_pci_decode(struct moat_pci_fn *fn, moat_pci_read_t read, void *ctx)
+{
+	uint8_t cfg[CFG_SIZE];
+	ssize_t len = read(ctx, cfg, sizeof(cfg), 0);
+
+	if (len < CFG_HEADER_SIZE)
+		return false;
+	fn->vendor = cfg[CFG_VENDOR] | cfg[CFG_VENDOR + 1] << 8;
+	fn->device = cfg[CFG_DEVICE] | cfg[CFG_DEVICE + 1] << 8;
+	fn->port = port_type(cfg, len);
+	if (fn->port != MOAT_PCI_CONVENTIONAL)
+		read_acs(read, ctx, fn);
+	fn->bridge = (cfg[CFG_HEADER] & 0x7f) == 1;
+	if (fn->bridge) {
+		fn->secondary = cfg[CFG_SECONDARY];
+		fn->subordinate = cfg[CFG_SUBORDINATE];
+	}
+	return true;
 }
 
 /** "0000:03:00.1" */
@@ -104,11 +125,15 @@ static void read_links(const char *folder, struct moat_pci_fn *fn)
 	snprintf(fn->driver, sizeof(fn->driver), "%.31s", link_name(folder, "driver", target));
 }
 
+static ssize_t read_file(void *ctx, void *to, size_t len, size_t offset)
+{
+	return pread(*(int *)ctx, to, len, offset);
+}
+
 static bool read_fn(const char *devices, const char *name, struct moat_pci_fn *fn)
 {
 	char folder[PATH_MAX / 2], path[PATH_MAX];
-	uint8_t cfg[CFG_SIZE];
-	ssize_t len;
+	bool good;
 	int fd;
 
 	memset(fn, 0, sizeof(*fn));
@@ -119,21 +144,10 @@ static bool read_fn(const char *devices, const char *name, struct moat_pci_fn *f
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
-	len = pread(fd, cfg, sizeof(cfg), 0);
-	if (len >= 64)
-		fn->port = port_type(cfg, len);
-	if (len >= 64 && fn->port != MOAT_PCI_CONVENTIONAL)
-		read_acs(fd, fn);
+	good = moat_pci_decode(fn, read_file, &fd);
 	close(fd);
-	if (len < 64)
+	if (!good)
 		return false;
-	fn->vendor = cfg[CFG_VENDOR] | cfg[CFG_VENDOR + 1] << 8;
-	fn->device = cfg[CFG_DEVICE] | cfg[CFG_DEVICE + 1] << 8;
-	fn->bridge = (cfg[CFG_HEADER] & 0x7f) == 1;
-	if (fn->bridge) {
-		fn->secondary = cfg[CFG_SECONDARY];
-		fn->subordinate = cfg[CFG_SUBORDINATE];
-	}
 	read_links(folder, fn);
 	return true;
 }

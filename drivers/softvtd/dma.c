@@ -79,10 +79,11 @@ static uint8_t request(struct moat_softvtd_guard *guard, struct sv_request *rq)
 
 	guard_join(guard, guard->prot | rq->prot);
 	reason = sv_translate(sv, guard->shard, rq);
-
 	if (reason == 0 && rq->watched)
 		sv_oracle_check(sv->oracle, rq);
-	if (reason == 0 && unlikely(rq->passed) && !answers(rq->hpa))
+	if (reason == 0 &&
+		(unlikely(!sv_reachable(sv, rq->hpa)) ||
+			(unlikely(rq->passed) && !answers(rq->hpa))))
 		return MOAT_SOFTVTD_NO_MEMORY;
 	return reason;
 }

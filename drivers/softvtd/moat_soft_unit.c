@@ -213,20 +213,38 @@ static int bring_up(struct soft_unit *u, const struct args *args, struct moat_un
 	return 0;
 }
 
-int moat_soft_unit_create(const char *name, const char *text, struct moat_unit **unit)
+static int check(const char *name, const char *text, struct args *args)
 {
-	struct soft_unit *u = calloc(1, sizeof(*u));
-	struct args args;
+	size_t most = sizeof(((struct soft_unit *)0)->name) - 1;
 	int ret;
 
+	if (*name == '\0' || strlen(name) > most)
+		return moat_error(-EINVAL, "'%s' is not a name for a unit: 1 to %zu characters",
+			name, most);
+	ret = parse(args, name, text);
+	return ret != 0 ? ret : moat_softvtd_check(&args->sv);
+}
+
+int moat_soft_unit_check(const char *name, const char *text)
+{
+	struct args args;
+
+	return check(name, text, &args);
+}
+
+int moat_soft_unit_create(const char *name, const char *text, struct moat_unit **unit)
+{
+	struct soft_unit *u;
+	struct args args;
+	int ret = check(name, text, &args);
+
+	if (ret != 0)
+		return ret;
+	u = calloc(1, sizeof(*u));
 	if (u == NULL)
 		return moat_error(-ENOMEM, "unit %s: out of memory", name);
-	ret = snprintf(u->name, sizeof(u->name), "%s", name) < (int)sizeof(u->name) && *name != '\0'
-		? parse(&args, name, text)
-		: moat_error(-EINVAL, "'%s' is no name for a unit: 1 to %zu characters", name,
-			  sizeof(u->name) - 1);
-	if (ret == 0)
-		ret = moat_softvtd_create(&args.sv, &u->sv);
+	snprintf(u->name, sizeof(u->name), "%s", name);
+	ret = moat_softvtd_create(&args.sv, &u->sv);
 	if (ret == 0)
 		ret = enter(u);
 	if (ret != 0) {

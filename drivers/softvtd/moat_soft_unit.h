@@ -40,6 +40,12 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /**
+ * Look at a name and arguments, and make nothing.
+ * @return 0; -EINVAL: as moat_soft_unit_create(). Thread-safe, control path.
+ */
+int moat_soft_unit_check(const char *name, const char *args);
+
+/**
  * Make a software unit, bring it up, and enter it into this process's list.
  * @param name up to 31 characters, in nobody's use
  * @param args may be NULL or empty

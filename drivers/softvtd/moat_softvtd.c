@@ -97,6 +97,20 @@ static int check_places(const struct moat_softvtd_conf *c)
 	return 0;
 }
 
+static int check_memory(const struct moat_softvtd_conf *c)
+{
+	uint64_t last = c->memory + (c->memory_size - 1);
+
+	if (c->memory_size != 0 &&
+		((c->memory | c->memory_size) % MOAT_PAGE_SIZE != 0 || last < c->memory ||
+			last >> c->haw != 0))
+		return moat_error(-EINVAL,
+			"memory 0x%" PRIx64 ", 0x%" PRIx64
+			" bytes: whole pages below the %u bits of host address",
+			c->memory, c->memory_size, c->haw);
+	return 0;
+}
+
 static int check_caches(const struct moat_softvtd_conf *c)
 {
 	if (!power_of_two(c->shards) || c->shards > 64)
@@ -200,15 +214,27 @@ static int make(struct moat_softvtd *sv)
 	return err;
 }
 
-int moat_softvtd_create(const struct moat_softvtd_conf *conf, struct moat_softvtd **out)
+int moat_softvtd_check(const struct moat_softvtd_conf *conf)
 {
-	struct moat_softvtd *sv;
 	int err = check_caps(conf);
 
 	if (err == 0)
 		err = check_places(conf);
 	if (err == 0)
+		err = check_memory(conf);
+	if (err == 0)
 		err = check_caches(conf);
+	return err;
+}
+
+/* The first pages of a process are never memory. */
+#define PROCESS_MEMORY UINT64_C(0x10000)
+
+int moat_softvtd_create(const struct moat_softvtd_conf *conf, struct moat_softvtd **out)
+{
+	struct moat_softvtd *sv;
+	int err = moat_softvtd_check(conf);
+
 	if (err != 0)
 		return err;
 	sv = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*sv));
@@ -220,6 +246,9 @@ int moat_softvtd_create(const struct moat_softvtd_conf *conf, struct moat_softvt
 	sv->ecap = make_ecap(conf);
 	sv->did_mask = (UINT32_C(1) << conf->nd_bits) - 1;
 	sv->haw_mask = (UINT64_C(1) << conf->haw) - 1;
+	sv->memory = conf->memory_size != 0 ? conf->memory : PROCESS_MEMORY;
+	sv->memory_size = conf->memory_size != 0 ? conf->memory_size
+						 : sv->haw_mask + 1 - PROCESS_MEMORY;
 	sv->random = conf->seed * 2 + 1;
 	err = make(sv);
 	if (err != 0)

@@ -72,6 +72,10 @@ struct moat_softvtd_conf {
 	uint16_t fro, iro; /* their place and that of IVA, IOTLB: bytes, multiples of 16 */
 	bool psi, coherent, cm, rwbf, zlr, drd, dwd, qi, pt, dt, sc, ir, eim, esrtps, dit;
 
+	/* The host memory that there is, in bytes from `memory` on: what lies outside answers nothing. A size
+	 * of 0 is all of the process, where a wild address in a table or descriptor ends the process. */
+	uint64_t memory, memory_size;
+
 	/* Cache geometry of one shard: entries (powers of two) and ways. 0 entries: no cache. */
 	uint16_t shards; /* power of two, up to 64 */
 	uint32_t iotlb_entries, iotlb_ways;
@@ -126,7 +130,9 @@ const struct moat_softvtd_geometry *moat_softvtd_geometry(unsigned int i);
  */
 int moat_softvtd_conf_geometry(struct moat_softvtd_conf *conf, const char *name);
 
-/** @return 0; -EINVAL (a value no unit can have; moat_error_text()); -ENOMEM. Control path. */
+/** @return 0; -EINVAL: a value that no unit can have (moat_error_text()). Thread-safe, control path. */
+int moat_softvtd_check(const struct moat_softvtd_conf *conf);
+/** @return 0; -EINVAL: as moat_softvtd_check(); -ENOMEM. Control path. */
 int moat_softvtd_create(const struct moat_softvtd_conf *conf, struct moat_softvtd **sv);
 /** No DMA and no call may be under way. */
 void moat_softvtd_destroy(struct moat_softvtd *sv);
@@ -175,9 +181,9 @@ void moat_softvtd_dma_begin(struct moat_softvtd *sv, moat_sid_t sid, unsigned in
 	enum moat_prot prot, struct moat_softvtd_guard *guard);
 void moat_softvtd_dma_end(struct moat_softvtd_guard *guard);
 
-/** Not a fault reason: nobody answers. The address is in the interrupt range (0xfeexxxxx), which is
- * never translated and never memory (a write there is an interrupt request); or it passed
- * untranslated and there is no memory. */
+/** Not a fault reason: nothing answers. The address is in the interrupt range (0xfeexxxxx), which is
+ * never translated and never memory (a write there is an interrupt request); or it leads, translated
+ * or passed through, to where there is no memory. */
 #define MOAT_SOFTVTD_NO_MEMORY 0xff
 
 /** One access of a burst. */

@@ -270,6 +270,7 @@ struct moat_softvtd {
 	uint64_t cap, ecap;
 	uint16_t did_mask;
 	uint64_t haw_mask; /* bits of an address that exist */
+	uint64_t memory, memory_size; /* see struct moat_softvtd_conf; neither is 0 */
 
 	/* What DMA needs of the engine. Written by the engine, which then takes and leaves each
 	 * shard's lock before it reports the command done: DMA that began before is then seen by the
@@ -323,10 +324,10 @@ static inline void sv_misuse(struct moat_softvtd *sv, enum moat_softvtd_misuse m
 	__atomic_fetch_add(&sv->stats.misuse[misuse], 1, __ATOMIC_RELAXED);
 }
 
-/* Is there memory? The first pages of a process never are: tables at 0 are access errors. */
+/* Is there memory at this address, or at what is aligned and holds it? */
 static inline bool sv_reachable(const struct moat_softvtd *sv, uint64_t hpa)
 {
-	return hpa >= 0x10000 && (hpa & ~sv->haw_mask) == 0;
+	return hpa - sv->memory < sv->memory_size;
 }
 
 static inline bool sv_interrupt_range(uint64_t address)
