@@ -56,8 +56,7 @@ static void read_acs(moat_pci_read_t read, void *ctx, struct moat_pci_fn *fn)
 		if (read(ctx, &header, sizeof(header), at) != sizeof(header) || header == 0 ||
 			header == UINT32_MAX)
 			return;
-		if ((header & 0xffff) == EXT_ACS &&
-			read(ctx, &fn->acs_cap, 2, at + ACS_CAP) == 2 &&
+		if ((header & 0xffff) == EXT_ACS && read(ctx, &fn->acs_cap, 2, at + ACS_CAP) == 2 &&
 			read(ctx, &fn->acs_ctrl, 2, at + ACS_CTRL) == 2) {
 			fn->acs = at;
 			return;

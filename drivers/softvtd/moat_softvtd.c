@@ -247,8 +247,8 @@ int moat_softvtd_create(const struct moat_softvtd_conf *conf, struct moat_softvt
 	sv->did_mask = (UINT32_C(1) << conf->nd_bits) - 1;
 	sv->haw_mask = (UINT64_C(1) << conf->haw) - 1;
 	sv->memory = conf->memory_size != 0 ? conf->memory : PROCESS_MEMORY;
-	sv->memory_size = conf->memory_size != 0 ? conf->memory_size
-						 : sv->haw_mask + 1 - PROCESS_MEMORY;
+	sv->memory_size =
+		conf->memory_size != 0 ? conf->memory_size : sv->haw_mask + 1 - PROCESS_MEMORY;
 	sv->random = conf->seed * 2 + 1;
 	err = make(sv);
 	if (err != 0)

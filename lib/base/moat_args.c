@@ -38,7 +38,8 @@ static int set_arg(const char *whose, const struct moat_arg *a, const char *text
 	}
 	errno = 0;
 	value = strtoull(text, &end, 0);
-	if (*text == '\0' || *text == '-' || *end != '\0' || errno != 0 || value < a->min ||
+	/* A digit to begin with: strtoull() would take " -1" for the largest number. */
+	if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || value < a->min ||
 		value > a->max)
 		return moat_error(-EINVAL, "%s: %s=%s is not a number from %" PRIu64 " to %" PRIu64,
 			whose, a->key, text, a->min, a->max);

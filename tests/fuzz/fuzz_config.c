@@ -38,7 +38,8 @@ int app_unit_check(enum app_unit_kind kind, const struct app_unit_conf *conf)
 	return conf->args != NULL && conf->args[0] == '!' ? moat_error(-EINVAL, "no") : 0;
 }
 
-int app_unit_open(enum app_unit_kind kind, const struct app_unit_conf *conf, struct moat_unit **unit)
+int app_unit_open(enum app_unit_kind kind, const struct app_unit_conf *conf,
+	struct moat_unit **unit)
 {
 	struct moat_unit *u;
 
@@ -70,7 +71,8 @@ FILE *fopen(const char *path, const char *mode)
 	if (strcmp(path, PATH) == 0)
 		return fmemopen((void *)(uintptr_t)file, file_size, mode);
 	if (real == NULL)
-		real = (FILE * (*)(const char *, const char *))(uintptr_t) dlsym(RTLD_NEXT, __func__);
+		real = (FILE * (*)(const char *, const char *))(
+			uintptr_t)dlsym(RTLD_NEXT, __func__);
 	return real(path, mode);
 }
 

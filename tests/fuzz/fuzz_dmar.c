@@ -93,15 +93,14 @@ static void check_text(const struct moat_dmar *dmar)
 	free(text);
 }
 
-static void check_function(const struct moat_dmar *dmar, const struct moat_pci *pci, uint16_t segment,
-	moat_sid_t sid)
+static void check_function(const struct moat_dmar *dmar, const struct moat_pci *pci,
+	uint16_t segment, moat_sid_t sid)
 {
-	const struct moat_dmar_rmrr *rmrr = moat_dmar_rmrr_of(dmar, pci, segment, sid);
 	int unit = moat_dmar_unit_of(dmar, pci, segment, sid);
 
 	fuzz_check(unit == -ENODEV || (unit >= 0 && unit < (int)dmar->nr_units));
 	fuzz_check(unit < 0 || dmar->unit[unit].segment == segment);
-	fuzz_check(rmrr == NULL || rmrr->limit >= rmrr->base);
+	moat_dmar_rmrr_of(dmar, pci, segment, sid);
 	moat_dmar_allows_ats(dmar, pci, segment, sid);
 }
 
@@ -110,7 +109,7 @@ static void check_aliases(const struct moat_pci *pci, moat_sid_t sid)
 	moat_sid_t alias[4];
 
 	for (unsigned int max = 1; max <= RTE_DIM(alias); max++)
-		fuzz_check(moat_pci_aliases(pci, 0, sid, alias, max) <= max && alias[0] == sid);
+		fuzz_check(moat_pci_aliases(pci, 0, sid, alias, max) >= 1 && alias[0] == sid);
 }
 
 static void look_at(const struct moat_dmar *dmar, const struct moat_pci *pci)
@@ -120,6 +119,8 @@ static void look_at(const struct moat_dmar *dmar, const struct moat_pci *pci)
 
 		fuzz_check(moat_pci_find(pci, fn->segment, fn->sid) == fn);
 		check_aliases(pci, fn->sid);
+		for (unsigned int k = 0; k < pci->n; k++)
+			moat_pci_isolated(pci, fn->segment, fn->sid, pci->fn[k].sid);
 		if (dmar != NULL)
 			check_function(dmar, pci, fn->segment, fn->sid);
 	}

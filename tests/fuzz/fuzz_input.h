@@ -24,12 +24,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /** A promise of the code under test. Under libFuzzer a broken one is a finding, as a crash is. */
-#define fuzz_check(condition)                                                              \
-	do {                                                                               \
-		if (!(condition)) {                                                        \
+#define fuzz_check(condition)                                                                     \
+	do {                                                                                      \
+		if (!(condition)) {                                                               \
 			fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-			abort();                                                           \
-		}                                                                          \
+			abort();                                                                  \
+		}                                                                                 \
 	} while (0)
 
 /** What is left of an input. Behind its end all values are 0. */

@@ -70,7 +70,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	};
 
 	fuzz_check(rte_eal_init(RTE_DIM(args), args) >= 0);
-	fuzz_check(moat_soft_unit_create("soft0", "shards=1,iotlb=64,oracle=0,adversary=0", &unit) == 0);
+	fuzz_check(moat_soft_unit_create("soft0", "shards=1,iotlb=64,oracle=0,adversary=0",
+			   &unit) == 0);
 	conf.unit = unit;
 	fuzz_check(moat_tenant_create(&conf, &tenant) == 0);
 	fuzz_check(moat_tenant_pool(tenant, "red", BUFFERS, RTE_MBUF_DEFAULT_BUF_SIZE, &pool) == 0);
@@ -227,7 +228,8 @@ static void order(struct fuzz_input *in)
 		transmit(in);
 		break;
 	case 7: /* the device sees doorbells for what the driver did not mean to post */
-		net_device_doorbell(&txq->hw->ring, txq->hw->ring.head + fuzz_take8(in) % (SIZE + 1));
+		net_device_doorbell(&txq->hw->ring,
+			txq->hw->ring.head + fuzz_take8(in) % (SIZE + 1));
 		net_device_tx_run(txq->dev, txq->hw);
 		txq->hw->ring.head = txq->tail;
 		net_device_doorbell(&txq->hw->ring, txq->tail);
@@ -251,7 +253,8 @@ static void settle(void)
 {
 	struct rte_mbuf *frame;
 
-	fuzz_check(rte_eth_dev_rx_queue_stop(port, 0) == 0 && rte_eth_dev_tx_queue_stop(port, 0) == 0);
+	fuzz_check(
+		rte_eth_dev_rx_queue_stop(port, 0) == 0 && rte_eth_dev_tx_queue_stop(port, 0) == 0);
 	drain();
 	while (rte_ring_dequeue(in_wire, (void **)&frame) == 0)
 		rte_pktmbuf_free(frame);

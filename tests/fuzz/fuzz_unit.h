@@ -21,7 +21,7 @@
 #define ARENA_SIZE  (ARENA_PAGES * MOAT_PAGE_SIZE)
 
 #define ADDRESS UINT64_C(0x000ffffffffff000) /* in entries and descriptors */
-#define PAGE(n) (ARENA + (n) * MOAT_PAGE_SIZE)
+#define PAGE(n) (ARENA + (n)*MOAT_PAGE_SIZE)
 
 static inline void *at(uint64_t hpa)
 {
@@ -41,8 +41,7 @@ static inline uint64_t take_value(struct fuzz_input *in)
 	uint64_t value = fuzz_take64(in);
 
 	if (address)
-		value = (value & ~ADDRESS) |
-			PAGE(value >> MOAT_PAGE_SHIFT & (ARENA_PAGES - 1));
+		value = (value & ~ADDRESS) | PAGE(value >> MOAT_PAGE_SHIFT & (ARENA_PAGES - 1));
 	return value;
 }
 
@@ -112,7 +111,8 @@ static inline void take_dma(struct fuzz_input *in, struct moat_softvtd *sv)
 	dma.iova = iova;
 	moat_softvtd_dma_begin(sv, sid, how & 4 ? 1 : 0, dma.prot, &guard);
 	if (how & 8) {
-		reason = moat_softvtd_request(&guard, how >> 4 & 3, iova, dma.prot, dma.len == 0, &va);
+		reason = moat_softvtd_request(&guard, how >> 4 & 3, iova, dma.prot, dma.len == 0,
+			&va);
 		fuzz_check(reason >= 0 && (reason != 0 || (uintptr_t)va - ARENA < ARENA_SIZE));
 	} else {
 		moat_softvtd_dma_burst(&guard, &dma, 1);

@@ -198,7 +198,8 @@ static inline uint64_t *rig_map(struct rig *r, uint64_t *table, unsigned int lev
 /* ------------------------------------------------------------------------------ the rig */
 
 /** A unit with QI and translation enabled, nothing mapped. `conf` NULL: a unit without jitter,
- * prefetching and lingering, so that a test sees exactly what it asked for. */
+ * prefetching and lingering, so that a test sees exactly what it asked for. A `memory_size` is of the
+ * arena. */
 static inline void rig_plain(struct moat_softvtd_conf *conf)
 {
 	moat_softvtd_conf_init(conf);
@@ -219,6 +220,8 @@ static inline void rig_make(struct rig *r, const struct moat_softvtd_conf *conf)
 	r->arena = mmap(NULL, RIG_ARENA + (2u << 20), PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(r->arena, MAP_FAILED);
+	if (r->conf.memory_size != 0)
+		r->conf.memory = rig_hpa(r->arena);
 	r->root = rig_page(r);
 	r->ring = rig_page(r);
 	r->slots = 256;

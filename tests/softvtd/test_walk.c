@@ -29,6 +29,17 @@ static int setup(void **state)
 	return 0;
 }
 
+/* The arena of the rig is all the memory there is. */
+static int setup_arena(void **state)
+{
+	struct moat_softvtd_conf conf;
+
+	rig_plain(&conf);
+	conf.memory_size = RIG_ARENA;
+	up(&conf);
+	return 0;
+}
+
 static int teardown(void **state)
 {
 	rig_no_misuse(&rig);
@@ -430,6 +441,44 @@ static void reason_7_table_unreachable(void **state)
 	}
 }
 
+static void what_lies_outside_the_host_memory_answers_nothing(void **state)
+{
+	const uint64_t outside = rig.conf.memory + rig.conf.memory_size;
+	uint64_t *context = rig_context(&rig, SID), *leaf = rig_entry(&rig, table, 4, IOVA, 1);
+	uint64_t word, whole = *leaf;
+
+	rig_store(leaf, outside | 3);
+	flush_all();
+	assert_int_equal(rig_read(&rig, SID, IOVA, &word), MOAT_SOFTVTD_NO_MEMORY);
+	assert_int_equal(rig_write(&rig, SID, IOVA, 1), MOAT_SOFTVTD_NO_MEMORY);
+	assert_int_equal(rig_stats(&rig).recorded, 0);
+	rig_store(leaf, whole);
+	for (unsigned int level = 2; level <= 4; level++) {
+		uint64_t *entry = rig_entry(&rig, table, 4, IOVA, level);
+
+		whole = *entry;
+		rig_store(entry, outside | 3);
+		refused(IOVA, 7, 7);
+		rig_store(entry, whole);
+	}
+	rig_store(&context[0], outside | 1);
+	refused(IOVA, 3, 3);
+	rig_store(&rig.root[2 * (SID >> 8)], outside | 1);
+	refused(IOVA, 9, 9);
+	/* The status of a wait descriptor goes nowhere, and a descriptor there cannot be fetched. */
+	rig_queue(&rig, 5 | 1 << 5, outside);
+	rig_doorbell(&rig);
+	rig_turns(&rig, 100);
+	assert_int_equal(moat_softvtd_read64(rig.sv, 0x80), rig.tail * 16);
+	rig_command(&rig, 1u << 26, false);
+	moat_softvtd_write64(rig.sv, 0x88, 0);
+	moat_softvtd_write64(rig.sv, 0x90, outside);
+	rig_command(&rig, 1u << 26, true);
+	moat_softvtd_write64(rig.sv, 0x88, 16);
+	rig_turns(&rig, 100);
+	assert_true(moat_softvtd_read32(rig.sv, 0x34) & 0x10); /* IQE */
+}
+
 static void reason_c_reserved_bits_in_paging_entries(void **state)
 {
 	for (unsigned int level = 1; level <= 4; level++) {
@@ -538,6 +587,8 @@ int main(void)
 		T(reason_7_table_unreachable),
 		T(reason_30_a_translation_table_mode_that_the_unit_has_not),
 		T(reason_c_bit_62_of_a_leaf_with_device_tlbs_too),
+		cmocka_unit_test_setup_teardown(what_lies_outside_the_host_memory_answers_nothing,
+			setup_arena, teardown),
 		T(reason_c_reserved_bits_in_paging_entries),
 		T(reason_c_address_bits_inside_a_superpage),
 		T(superpages_need_the_capability),

@@ -112,6 +112,7 @@ static void wrong_arguments_are_answered_with_what_is_right(void **state)
 		{ "cm=yes", "cm=yes is not a number from 0 to 1" },
 		{ "cm", "cm= is not a number" },
 		{ "prefetch=-1", "prefetch=-1 is not a number" },
+		{ "seed= -1", "seed= -1 is not a number" },
 		{ "nd=5", "5" },
 		{ "geometry=pentium",
 			"geometry=pentium: there is no cache geometry 'pentium'; there are: "
@@ -121,11 +122,16 @@ static void wrong_arguments_are_answered_with_what_is_right(void **state)
 	struct moat_unit *unit;
 
 	for (unsigned int i = 0; i < RTE_DIM(c); i++) {
+		assert_int_equal(moat_soft_unit_check("soft0", c[i].args), -EINVAL);
+		if (strstr(moat_error_text(), c[i].says) == NULL)
+			fail_msg("%s, checked: %s", c[i].args, moat_error_text());
 		assert_int_equal(moat_soft_unit_create("soft0", c[i].args, &unit), -EINVAL);
 		if (strstr(moat_error_text(), c[i].says) == NULL)
 			fail_msg("%s: %s", c[i].args, moat_error_text());
 		assert_null(moat_soft_unit_find("soft0"));
 	}
+	assert_int_equal(moat_soft_unit_check("soft0", NULL), 0);
+	assert_int_equal(moat_soft_unit_check("", NULL), -EINVAL);
 	assert_int_equal(moat_soft_unit_create("", NULL, &unit), -EINVAL);
 	assert_int_equal(
 		moat_soft_unit_create("a name of more than thirty-one characters", NULL, &unit),
