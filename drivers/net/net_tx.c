@@ -137,7 +137,7 @@ uint16_t net_tx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n)
 
 	if (unlikely(!txq->hw->ring.on))
 		return 0; /* stopped */
-	if (room(txq) < RTE_MAX(txq->free_thresh, n))
+	if (room(txq) < (uint32_t)RTE_MAX(txq->free_thresh, n))
 		free_done(txq, count_done(txq));
 	/* Acquire: with the release that sets it, the rest of the request belongs to it. */
 	if (unlikely(__atomic_load_n(&txq->post, __ATOMIC_ACQUIRE)))
