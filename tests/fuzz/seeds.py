@@ -46,6 +46,19 @@ def config(vendor=0x8086, device=0x1234, header=0, secondary=0, subordinate=0, p
 	return bytes(space)
 
 
+def extended(space, *capabilities):
+	"""With extended capabilities: (id, body), the first one at 0x100."""
+	at = 0x100
+	for i, (number, body) in enumerate(capabilities):
+		following = at + 4 + len(body) if i + 1 < len(capabilities) else 0
+		space += u32(number | 1 << 16 | following << 20) + body
+		at = following
+	return space
+
+
+ACS = (0x0d, u16(0x5f, 0x1d))
+
+
 def scope(kind, bus, *path, enumeration=0):
 	return u8(kind, 6 + len(path), 0, 0, enumeration, bus, *path)
 
@@ -120,6 +133,10 @@ def dmar():
 	yield "configuration-space-of-64-bytes", machine(table(everything), [space[:64] for space in MACHINE])
 	yield "capabilities-in-a-ring", machine(table(everything), [bytes(6) + u8(0x10) + bytes(0x2d) + u8(0x40) +
 		bytes(11) + u8(0x05, 0x40, 0, 0)] * 6)
+	yield "acs-in-ports-and-functions", machine(table(everything), [extended(space, (1, bytes(8)), ACS)
+		for space in MACHINE])
+	yield "extended-capabilities-in-a-ring", machine(table(everything),
+		[config(port=4) + u32(0x01 | 1 << 16 | 0x104 << 20) + u32(0x02 | 1 << 16 | 0x100 << 20)] * 6)
 	yield "bridges-in-a-ring", machine(table(drhd(0xfed90000, scope(2, 0, 1, 0, 0, 0, 0, 0))),
 		[config(header=1, secondary=0, subordinate=255, port=5)] * 6)
 
