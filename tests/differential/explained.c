@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * Where the software unit and QEMU's may differ: the specification leaves it open, or QEMU does not do
+ * what the specification says. A driver must live with both. Sections are those of the VT-d
+ * specification, revision 4.1, by their titles.
+ */
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "differential.h"
+#include "moat_softvtd.h"
+#include "moat_vtd_regs.h"
+
+#define ADDRESS UINT64_C(0xfffffffffffff000)
+
+static unsigned int translation_type(const struct outcome *o)
+{
+	return VTD_FIELD(tables_context(o->sid)[0], VTD_CTX_TT);
+}
+
+static bool is_permission(unsigned int reason)
+{
+	return reason == VTD_FR_WRITE || reason == VTD_FR_READ;
+}
+
+static bool fpd_ignored(const struct shape *shape, const struct outcome *o)
+{
+	return o->reason != 0 && !o->soft.there && o->qemu.there && o->qemu.reason == o->reason &&
+		(tables_context(o->sid)[0] & VTD_CTX_FPD);
+}
+
+static bool pass_through_dropped(const struct shape *shape, const struct outcome *o)
+{
+	return translation_type(o) == VTD_TT_PASS_THROUGH && o->reason == VTD_FR_BEYOND_AW &&
+		!o->qemu.there;
+}
+
+static bool ssptptr_judged(const struct shape *shape, const struct outcome *o)
+{
+	return translation_type(o) == VTD_TT_PASS_THROUGH && o->qemu.there &&
+		o->qemu.reason == VTD_FR_CONTEXT_RSVD &&
+		(tables_context(o->sid)[0] & ADDRESS) >> shape->haw != 0;
+}
+
+static bool pass_through_width(const struct shape *shape, const struct outcome *o)
+{
+	unsigned int aw = tables_context(o->sid)[1] & VTD_CTX_AW;
+
+	return translation_type(o) == VTD_TT_PASS_THROUGH && o->reason == VTD_FR_CONTEXT_INV &&
+		!o->qemu.there && (shape->sagaw >> aw & 1);
+}
+
+static bool cached_permission(const struct shape *shape, const struct outcome *o)
+{
+	return is_permission(o->reason) && o->soft.there && !o->qemu.there &&
+		tables_deny(shape, o->sid, o->iova, o->write);
+}
+
+static bool order_of_checks(const struct shape *shape, const struct outcome *o)
+{
+	return o->soft.there && o->qemu.there && is_permission(o->qemu.reason) &&
+		(o->reason == VTD_FR_PAGING_RSVD || o->reason == VTD_FR_PAGING_ACCESS) &&
+		tables_deny(shape, o->sid, o->iova, o->write);
+}
+
+static struct {
+	const char *what;
+	bool (*is)(const struct shape *shape, const struct outcome *o);
+	uint64_t times;
+} differences[] = {
+	{ "QEMU records a fault in spite of FPD if the context entry has reserved bits set "
+	  "(\"Context Entry\": FPD)",
+		fpd_ignored, 0 },
+	{ "QEMU drops a pass-through request beyond the host's width without a record "
+	  "(\"Pass-Through\", \"Fault Reason Encodings\": 4)",
+		pass_through_dropped, 0 },
+	{ "QEMU judges SSPTPTR of a pass-through entry (\"Context Entry\": ignored with TT 10b)",
+		ssptptr_judged, 0 },
+	{ "open: a pass-through entry whose AW is supported, but not the largest "
+	  "(\"Context Entry\": AW; the software unit takes it for wrong)",
+		pass_through_width, 0 },
+	{ "QEMU records no fault if its IOTLB has the page without the permission "
+	  "(\"Translation Faults\")",
+		cached_permission, 0 },
+	{ "open: permission denied above an entry that is faulty itself; which one is recorded "
+	  "(\"Second-Stage Translation\"; QEMU stops at the first denial)",
+		order_of_checks, 0 },
+};
+
+const char *explained(const struct shape *shape, const struct outcome *o)
+{
+	for (unsigned int i = 0; i < RTE_DIM(differences); i++)
+		if (differences[i].is(shape, o)) {
+			differences[i].times++;
+			return differences[i].what;
+		}
+	return NULL;
+}
+
+void explained_print(void)
+{
+	for (unsigned int i = 0; i < RTE_DIM(differences); i++)
+		if (differences[i].times != 0)
+			printf("  %" PRIu64 " times: %s\n", differences[i].times,
+				differences[i].what);
+}

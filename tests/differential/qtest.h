@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef QTEST_H
+#define QTEST_H
+
+/**
+ * @file
+ * A QEMU without a guest: a q35 machine with intel-iommu and edu devices, whose memory is also this
+ * process's, at the same addresses, so that both units walk the very same tables.
+ *
+ * QEMU's qtest protocol is a line for each access. Lines are gathered and sent together; what they
+ * read is there after qtest_run(). Errors of QEMU or of the pipe end the program with a message.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define QTEST_RAM  UINT64_C(0x01000000) /* of the memory, what is mapped here: from ... */
+#define QTEST_END  UINT64_C(0x04000000) /* ... to */
+#define QTEST_UNIT UINT64_C(0xfed90000)
+#define QTEST_EDUS 2
+
+/** @param iommu further properties of intel-iommu, ",aw-bits=39" for one */
+void qtest_start(const char *qemu, const char *iommu);
+void qtest_end(void);
+
+/* Gathered until qtest_run(). @return of reads: which one of the gathered reads it is */
+unsigned int qtest_read(uint64_t address, unsigned int bytes);
+void qtest_write(uint64_t address, unsigned int bytes, uint64_t value);
+/** DMA of edu `i`: `len` bytes between `iova` and the device's buffer. Sends what was gathered before,
+ * and returns when the DMA is done. */
+void qtest_dma(unsigned int i, uint64_t iova, unsigned int len, bool write);
+/** Send what was gathered. */
+void qtest_run(void);
+/** What the read number `i` of the last qtest_run() had for an answer. */
+uint64_t qtest_answer(unsigned int i);
+
+/** Source-id of edu `i`. */
+static inline uint16_t qtest_sid(unsigned int i)
+{
+	return (4 + i) << 3;
+}
+
+#endif /* QTEST_H */

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tables.h"
+
+#define PAGE      UINT64_C(4096)
+#define PER_LEVEL 6    /* tables of a level */
+#define ENTRIES   4    /* used of a table, from 0 on */
+#define LAST      511u /* the way back */
+#define ADDRESS   UINT64_C(0x000ffffffffff000)
+#define PS        (UINT64_C(1) << 7)
+#define SNP       (UINT64_C(1) << 11)
+
+static uint64_t state;
+
+void tables_seed(uint64_t seed)
+{
+	state = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	for (unsigned int i = 0; i < 8; i++)
+		tables_random();
+}
+
+uint64_t tables_random(void)
+{
+	state ^= state >> 12;
+	state ^= state << 25;
+	state ^= state >> 27;
+	return state * UINT64_C(0x2545f4914f6cdd1d) >> 16;
+}
+
+/* One in so many. */
+static bool seldom(unsigned int n)
+{
+	return tables_below(n) == 0;
+}
+
+static uint64_t bits(void)
+{
+	return tables_random() << 32 ^ tables_random();
+}
+
+static uint64_t table(unsigned int level, unsigned int i)
+{
+	return TABLES + ((level - 1) * PER_LEVEL + i) * PAGE;
+}
+
+/* The tables of the way back, one a level. */
+static uint64_t back_table(unsigned int level)
+{
+	return TABLES + (5 * PER_LEVEL + level) * PAGE;
+}
+
+uint64_t *tables_context(uint16_t sid)
+{
+	return at(CONTEXT + (sid & 0xff) * UINT64_C(16));
+}
+
+/* ------------------------------------------------------------------------------------- entries */
+
+/* Where a leaf of this level leads. */
+static uint64_t target(unsigned int level)
+{
+	if (level == 1)
+		return TARGETS + tables_below(NR_TARGETS) * PAGE;
+	if (level == 2)
+		return QTEST_RAM + (1 + tables_below(20)) * (UINT64_C(1) << 21);
+	return 0;
+}
+
+static uint64_t permission(void)
+{
+	return seldom(6) ? tables_below(4) : 3;
+}
+
+/* Something wrong, or something that does not matter. */
+static uint64_t twist(const struct shape *shape, uint64_t entry)
+{
+	static const unsigned int some[] = { 2, 3, 5, 6, 7, 8, 9, 10, 11, 52, 58, 61, 62, 63 };
+
+	switch (tables_below(24)) {
+	case 0:
+		return entry ^ UINT64_C(1) << some[tables_below(sizeof(some) / sizeof(some[0]))];
+	case 1:
+		return entry | UINT64_C(1) << (shape->haw + tables_below(52 - shape->haw + 1));
+	case 2:
+		return (entry & ~ADDRESS) | NOWHERE;
+	case 3:
+		return entry ^
+			UINT64_C(1)
+			<< (12 + tables_below(18)); /* astray, or a superpage's reserved */
+	case 4:
+		return entry | (bits() & UINT64_C(0xbff0000000000000)); /* ignored */
+	case 5:
+		return seldom(2) ? bits() & ~(ADDRESS & ~UINT64_C(0xffffff000)) : 0;
+	default:
+		return entry;
+	}
+}
+
+/* No address but of the mapped memory, or of none: not of QEMU's devices, nor below what is mapped. */
+static uint64_t tame(uint64_t entry)
+{
+	uint64_t address = entry & ADDRESS & UINT64_C(0xffffffff);
+
+	if ((entry & ADDRESS) >> 32 == 0 && (address < QTEST_RAM || address >= QTEST_END))
+		return (entry & ~ADDRESS) | NOWHERE;
+	return entry;
+}
+
+static uint64_t entry_make(const struct shape *shape, unsigned int level)
+{
+	bool leaf = level == 1 || ((level == 2 || level == 3) && seldom(3));
+	uint64_t entry = permission();
+
+	if (leaf)
+		entry |= target(level) | (level > 1 ? PS : 0) | (shape->sc && seldom(4) ? SNP : 0);
+	else
+		entry |= table(level - 1, tables_below(PER_LEVEL));
+	entry = twist(shape, entry);
+	/* A leaf of 1 GiB begins at 0. */
+	return level == 3 && (entry & PS) && (entry & ADDRESS) == 0 ? entry : tame(entry);
+}
+
+/* ------------------------------------------------------------------------------------- contexts */
+
+static void context_make(const struct shape *shape, uint16_t sid)
+{
+	unsigned int levels = 3 + tables_below(shape->levels - 2);
+	uint64_t *entry = tables_context(sid);
+	uint64_t lo = table(levels, tables_below(PER_LEVEL)) | 1;
+	/* A domain-id has one table, so sources have domain-ids of their own, whichever bit is flipped. */
+	uint64_t hi = (sid == qtest_sid(0) ? 0x11 : 0x22) << 8 | (levels - 2);
+
+	switch (tables_below(16)) {
+	case 0:
+		lo |= tables_below(16) & ~1u; /* FPD, TT */
+		break;
+	case 1:
+		lo ^= UINT64_C(1) << tables_below(12);
+		break;
+	case 2:
+		lo |= UINT64_C(1) << (shape->haw + tables_below(64 - shape->haw));
+		break;
+	case 3:
+		hi ^= UINT64_C(1) << tables_below(64);
+		break;
+	case 4:
+		hi = (hi & ~UINT64_C(7)) | tables_below(8);
+		break;
+	case 5:
+		lo = (lo & ~ADDRESS) | NOWHERE;
+		break;
+	case 6:
+		lo |= 2; /* FPD */
+		break;
+	default:
+		break;
+	}
+	entry[1] = hi;
+	entry[0] = lo;
+}
+
+static void root_make(const struct shape *shape)
+{
+	uint64_t *entry = at(ROOT);
+
+	entry[0] = CONTEXT | 1;
+	entry[1] = 0;
+	if (!seldom(24))
+		return;
+	switch (tables_below(4)) {
+	case 0:
+		entry[0] ^= UINT64_C(1) << tables_below(12);
+		break;
+	case 1:
+		entry[0] |= UINT64_C(1) << (shape->haw + tables_below(64 - shape->haw));
+		break;
+	case 2:
+		entry[1] |= UINT64_C(1) << tables_below(64);
+		break;
+	default:
+		entry[0] = NOWHERE | 1;
+		break;
+	}
+}
+
+/* ---------------------------------------------------------------------------------------- worlds */
+
+static void way_back_make(const struct shape *shape)
+{
+	for (unsigned int level = 3; level <= shape->levels; level++) {
+		for (unsigned int i = 0; i < PER_LEVEL; i++)
+			((uint64_t *)at(table(level, i)))[LAST] = back_table(level - 1) | 3;
+	}
+	for (unsigned int level = 2; level < shape->levels; level++)
+		*(uint64_t *)at(back_table(level)) = back_table(level - 1) | 3;
+	*(uint64_t *)at(back_table(1)) = BACK | 3;
+}
+
+void tables_make(const struct shape *shape)
+{
+	memset(at(ROOT), 0, 2 * PAGE);
+	memset(at(TABLES), 0, (5 * PER_LEVEL + 5) * PAGE);
+	way_back_make(shape);
+	for (unsigned int level = 1; level <= shape->levels; level++)
+		for (unsigned int i = 0; i < PER_LEVEL * ENTRIES; i++)
+			((uint64_t *)at(table(level, i / ENTRIES)))[i % ENTRIES] =
+				entry_make(shape, level);
+	for (unsigned int i = 0; i < QTEST_EDUS; i++)
+		context_make(shape, qtest_sid(i));
+	root_make(shape);
+}
+
+enum change tables_change(const struct shape *shape)
+{
+	unsigned int level = 1 + tables_below(shape->levels);
+	uint64_t *entry;
+
+	if (seldom(3))
+		return CHANGE_NONE;
+	if (seldom(4)) {
+		context_make(shape, qtest_sid(tables_below(QTEST_EDUS)));
+		root_make(shape);
+		return CHANGE_CONTEXT;
+	}
+	entry = (uint64_t *)at(table(level, tables_below(PER_LEVEL))) + tables_below(ENTRIES);
+	*entry = entry_make(shape, level);
+	return CHANGE_PAGING;
+}
+
+uint64_t tables_iova(const struct shape *shape)
+{
+	uint64_t iova = tables_below(4096 - 64) & ~7u;
+
+	if (seldom(24))
+		return bits() >> tables_below(40) & ~UINT64_C(7);
+	for (unsigned int level = 1; level <= shape->levels; level++)
+		iova |= (uint64_t)tables_below(ENTRIES) << (12 + 9 * (level - 1));
+	/* Few levels have no more than these. */
+	if (seldom(2))
+		iova &= (UINT64_C(1) << 39) - 1;
+	if (seldom(24))
+		iova |= UINT64_C(1) << (39 + tables_below(25));
+	return iova;
+}
+
+static unsigned int context_levels(uint16_t sid)
+{
+	return (tables_context(sid)[1] & 7) + 2;
+}
+
+uint64_t tables_back(uint16_t sid)
+{
+	unsigned int levels = context_levels(sid);
+	uint64_t hpa = tables_context(sid)[0] & ADDRESS;
+
+	if (levels < 3 || levels > 5 || (tables_context(sid)[0] & 0xc) != 0 ||
+		hpa < table(levels, 0) || hpa >= table(levels + 1, 0))
+		return 0; /* or a table of another level */
+	return (uint64_t)LAST << (12 + 9 * (levels - 1));
+}
+
+void tables_show(uint16_t sid, uint64_t iova)
+{
+	uint64_t hpa = tables_context(sid)[0] & ADDRESS;
+
+	for (unsigned int level = context_levels(sid); level >= 1; level--) {
+		uint64_t entry;
+
+		if (hpa < QTEST_RAM || hpa >= QTEST_END)
+			return;
+		entry = ((uint64_t *)at(hpa))[iova >> (12 + 9 * (level - 1)) & 511];
+		printf("  level %u: %016" PRIx64 "\n", level, entry);
+		if (level <= 3 && (entry & PS))
+			return;
+		hpa = entry & ADDRESS;
+	}
+}
+
+bool tables_deny(const struct shape *shape, uint16_t sid, uint64_t iova, bool write)
+{
+	uint64_t hpa = tables_context(sid)[0] & ADDRESS;
+
+	for (unsigned int level = context_levels(sid); level >= 1; level--) {
+		uint64_t entry;
+
+		if (hpa < QTEST_RAM || hpa >= QTEST_END)
+			return false;
+		entry = ((uint64_t *)at(hpa))[iova >> (12 + 9 * (level - 1)) & 511];
+		if (!(entry & (write ? 2 : 1)))
+			return true;
+		if (level <= 3 && (entry & PS))
+			return false;
+		hpa = entry & ADDRESS;
+	}
+	return false;
+}
