@@ -7,7 +7,10 @@
  * random accesses. They must reach the same bytes, or refuse with the same record. Where they may
  * differ is listed, with the section of the specification, in explained.c.
  *
- *	differential [--cases N] [--seed N] [--qemu PROGRAM] [--verbose] CONFIGURATION
+ *	differential [--cases N] [--seed N] [--descriptors] [--qemu PROGRAM] [--verbose] CONFIGURATION
+ *
+ * With --descriptors, cases are descriptors of any content for the invalidation queue: both units must take
+ * them, or both must stop with IQE.
  *
  * A difference ends the program with status 1 and the seed of its world, with which it is seen again:
  * --seed SEED --cases 64.
@@ -263,6 +266,82 @@ static bool run_case(uint64_t seed, unsigned int number, uint64_t reasons[256])
 	return why != NULL;
 }
 
+/* -------------------------------------------------------------------------------- descriptors */
+
+/* Mostly one that is in order, or nearly so. */
+static struct vtd_entry descriptor_make(void)
+{
+	uint64_t did = tables_below(2) ? 0x11 : 0x22, gran = tables_below(4);
+	struct vtd_entry d = { 1 + tables_below(8), 0 };
+
+	if (d.lo == MOAT_QI_CONTEXT)
+		d.lo |= gran << 4 | did << 16 | (uint64_t)qtest_sid(0) << 32;
+	else if (d.lo == MOAT_QI_IOTLB)
+		d = (struct vtd_entry){ d.lo | gran << 4 | tables_below(4) << 6 | did << 16,
+			gran == MOAT_QI_PAGE ? tables_below(8) << 12 | tables_below(24) : 0 };
+	else if (d.lo == MOAT_QI_DEVICE_TLB)
+		d.lo |= (uint64_t)qtest_sid(0) << 32;
+	else if (d.lo == MOAT_QI_WAIT)
+		d = (struct vtd_entry){ d.lo | 1 << (4 + tables_below(2)) | UINT64_C(0x1234) << 32,
+			BACK };
+	if (tables_below(2) == 0)
+		d.lo ^= UINT64_C(1) << tables_below(64);
+	if (tables_below(3) == 0)
+		d.hi ^= UINT64_C(1) << tables_below(64);
+	if ((d.lo & 0xf) == MOAT_QI_WAIT) {
+		/* A status goes to a page of its own. QEMU ends at a wait with SW and IF. */
+		d.hi = (d.hi & 0xfff) | BACK;
+		if (d.lo & 1 << 5)
+			d.lo &= ~(UINT64_C(1) << 4);
+	}
+	return d;
+}
+
+static bool iqe_of_both(bool *of_qemu)
+{
+	unsigned int fsts = qtest_read(QTEST_UNIT + VTD_FSTS, 4);
+
+	qtest_run();
+	*of_qemu = qtest_answer(fsts) & VTD_FSTS_IQE;
+	for (unsigned int i = 0; i < 64; i++)
+		moat_softvtd_poll(soft);
+	return moat_softvtd_read32(soft, VTD_FSTS) & VTD_FSTS_IQE;
+}
+
+/* Something good in the place of the last descriptor, and on. */
+static void mend_queue(void)
+{
+	tail = (tail + 4096 - 16) % 4096;
+	put(MOAT_QI_WAIT | 1 << 5, BACK);
+	write_both(VTD_FSTS, 4, VTD_FSTS_IQE);
+	write_both(VTD_IQT, 8, tail);
+}
+
+static bool run_descriptor(uint64_t seed, unsigned int number, uint64_t reasons[256])
+{
+	struct vtd_entry d = descriptor_make();
+	bool of_qemu, of_soft;
+	const char *why;
+
+	put(d.lo, d.hi);
+	write_both(VTD_IQT, 8, tail);
+	of_soft = iqe_of_both(&of_qemu);
+	reasons[of_soft]++;
+	if (of_soft || of_qemu)
+		mend_queue();
+	if (number == CASES - 1)
+		flush(); /* and both go on */
+	if (of_soft == of_qemu)
+		return true;
+	why = explained_descriptor(&shape, d, of_soft);
+	if (verbose || why == NULL)
+		printf("seed %" PRIu64 " case %u: descriptor %016" PRIx64 " %016" PRIx64
+		       ": software unit %s, QEMU %s: %s\n",
+			seed, number, d.lo, d.hi, of_soft ? "IQE" : "takes it",
+			of_qemu ? "IQE" : "takes it", why != NULL ? why : "NOT EXPLAINED");
+	return why != NULL;
+}
+
 /* --------------------------------------------------------------------------------------- set up */
 
 static void start(const char *qemu, const char *iommu)
@@ -304,6 +383,7 @@ static void start(const char *qemu, const char *iommu)
 							 : 3,
 		.haw = conf.haw,
 		.sagaw = conf.sagaw,
+		.dt = conf.dt,
 		.sc = conf.sc };
 	qemu_frcd = (cap >> VTD_CAP_FRO_SHIFT & 0x3ff) * 16;
 	soft_frcd = conf.fro;
@@ -329,7 +409,7 @@ static void bring_up(void)
 }
 
 /* @return the exit status */
-static int run(uint64_t cases, uint64_t seed)
+static int run(uint64_t cases, uint64_t seed, bool descriptors)
 {
 	uint64_t reasons[256] = { 0 }, done = 0;
 
@@ -338,15 +418,16 @@ static int run(uint64_t cases, uint64_t seed)
 		tables_make(&shape);
 		flush();
 		for (unsigned int i = 0; i < CASES && done < cases; i++, done++) {
-			if (!run_case(seed, i, reasons))
+			if (!(descriptors ? run_descriptor : run_case)(seed, i, reasons))
 				return 1;
-			invalidate(tables_change(&shape));
+			if (!descriptors)
+				invalidate(tables_change(&shape));
 		}
 	}
-	printf("%" PRIu64 " cases, of them %" PRIu64 " reached memory, 0 unexplained differences\n",
-		done, reasons[0]);
+	printf("%" PRIu64 " cases, of them %" PRIu64 " %s, 0 unexplained differences\n", done,
+		reasons[0], descriptors ? "taken" : "reached memory");
 	for (unsigned int i = 1; i < 256; i++)
-		if (reasons[i] != 0)
+		if (reasons[i] != 0 && !descriptors)
 			printf("  reason 0x%02x: %" PRIu64 "\n", i, reasons[i]);
 	explained_print();
 	return 0;
@@ -368,9 +449,10 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "cases", 1, NULL, 'c' },
 		{ "seed", 1, NULL, 's' }, { "qemu", 1, NULL, 'q' }, { "verbose", 0, NULL, 'v' },
-		{ NULL, 0, NULL, 0 } };
+		{ "descriptors", 0, NULL, 'd' }, { NULL, 0, NULL, 0 } };
 	const char *qemu = "qemu-system-x86_64";
 	uint64_t cases = 4000, seed = rte_rdtsc() & 0xffffffff;
+	bool descriptors = false;
 	int c, status;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -380,6 +462,8 @@ int main(int argc, char **argv)
 			seed = strtoull(optarg, NULL, 0);
 		else if (c == 'q')
 			qemu = optarg;
+		else if (c == 'd')
+			descriptors = true;
 		else if (c == 'v')
 			verbose = true;
 		else
@@ -387,14 +471,14 @@ int main(int argc, char **argv)
 	}
 	if (optind + 1 != argc) {
 		fprintf(stderr,
-			"usage: differential [--cases N] [--seed N] [--qemu PROGRAM] "
+			"usage: differential [--cases N] [--seed N] [--descriptors] [--qemu PROGRAM] "
 			"[--verbose] CONFIGURATION\n");
 		return 2;
 	}
 	printf("# --seed %" PRIu64 "\n", seed);
 	start(qemu, iommu_of(argv[optind]));
 	bring_up();
-	status = run(cases, seed);
+	status = run(cases, seed, descriptors);
 	qtest_end();
 	moat_softvtd_destroy(soft);
 	return status;

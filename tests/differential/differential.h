@@ -4,6 +4,7 @@
 #ifndef DIFFERENTIAL_H
 #define DIFFERENTIAL_H
 
+#include "moat_vtd_regs.h"
 #include "tables.h"
 
 /** A fault recording register, decoded. */
@@ -28,6 +29,8 @@ struct outcome {
 
 /** Why the two may differ here; NULL: they may not. Counts. */
 const char *explained(const struct shape *shape, const struct outcome *o);
+/** The same of a descriptor that only one of the two takes. */
+const char *explained_descriptor(const struct shape *shape, struct vtd_entry d, bool soft_refuses);
 void explained_print(void);
 
 #endif /* DIFFERENTIAL_H */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "differential.h"
+#include "moat_qi.h"
 #include "moat_softvtd.h"
 #include "moat_vtd_regs.h"
 
@@ -101,10 +102,61 @@ const char *explained(const struct shape *shape, const struct outcome *o)
 	return NULL;
 }
 
+/* --------------------------------------------------------------------------------- descriptors */
+
+static unsigned int type_of(struct vtd_entry d)
+{
+	return (d.lo & 0xf) | (d.lo >> 9 & 7) << 4;
+}
+
+static bool device_tlb(const struct shape *shape, struct vtd_entry d, bool soft_refuses)
+{
+	return soft_refuses && !shape->dt && type_of(d) == MOAT_QI_DEVICE_TLB;
+}
+
+static bool interrupt_entries(const struct shape *shape, struct vtd_entry d, bool soft_refuses)
+{
+	return soft_refuses && type_of(d) == MOAT_QI_INT_ENTRY;
+}
+
+static bool wait_for_nothing(const struct shape *shape, struct vtd_entry d, bool soft_refuses)
+{
+	return !soft_refuses && type_of(d) == MOAT_QI_WAIT && !(d.lo & 3 << 4);
+}
+
+static struct {
+	const char *what;
+	bool (*is)(const struct shape *shape, struct vtd_entry d, bool soft_refuses);
+	uint64_t times;
+} descriptors[] = {
+	{ "QEMU takes device-TLB descriptors without ECAP.DT "
+	  "(\"Device-TLB Invalidate Descriptor\")",
+		device_tlb, 0 },
+	{ "QEMU takes interrupt-entry-cache descriptors without ECAP.IR, and reserved bits in them "
+	  "(\"Interrupt Entry Cache Invalidate Descriptor\")",
+		interrupt_entries, 0 },
+	{ "open: a wait with neither SW nor IF (\"Invalidation Wait Descriptor\"; QEMU refuses it)",
+		wait_for_nothing, 0 },
+};
+
+const char *explained_descriptor(const struct shape *shape, struct vtd_entry d, bool soft_refuses)
+{
+	for (unsigned int i = 0; i < RTE_DIM(descriptors); i++)
+		if (descriptors[i].is(shape, d, soft_refuses)) {
+			descriptors[i].times++;
+			return descriptors[i].what;
+		}
+	return NULL;
+}
+
 void explained_print(void)
 {
 	for (unsigned int i = 0; i < RTE_DIM(differences); i++)
 		if (differences[i].times != 0)
 			printf("  %" PRIu64 " times: %s\n", differences[i].times,
 				differences[i].what);
+	for (unsigned int i = 0; i < RTE_DIM(descriptors); i++)
+		if (descriptors[i].times != 0)
+			printf("  %" PRIu64 " times: %s\n", descriptors[i].times,
+				descriptors[i].what);
 }

@@ -34,6 +34,7 @@ struct shape {
 	unsigned int levels; /* at most: 3, 4 or 5 */
 	unsigned int haw;    /* bits of host address */
 	unsigned int sagaw;  /* CAP.SAGAW */
+	bool dt;             /* ECAP.DT */
 	bool sc;             /* ECAP.SC: SNP means something */
 };
 

@@ -12,6 +12,10 @@ for configuration in 48 39 48-caching-mode 48-device-tlb 48-snoop-control; do
 	t_run "$configuration" build/tests/differential/differential --cases "$cases" \
 		${MOAT_SEED:+--seed "$MOAT_SEED"} "$configuration"
 done
+for configuration in 48 48-device-tlb; do
+	t_run "$configuration, descriptors" build/tests/differential/differential --descriptors \
+		--cases "$cases" ${MOAT_SEED:+--seed "$MOAT_SEED"} "$configuration"
+done
 
 # mutant_is_found NAME: the software unit's walker with an error in it is told from QEMU's within 10,000 cases
 mutant_is_found() {
