@@ -179,7 +179,7 @@ static void transmit(struct fuzz_input *in)
 	struct rte_mbuf *packets[MOST];
 	uint16_t n = 0, sent;
 
-	for (unsigned int want = fuzz_take8(in) % MOST; n < want; n++) {
+	for (uint16_t want = fuzz_take8(in) % MOST; n < want; n++) {
 		packets[n] = take_packet(in);
 		if (packets[n] == NULL)
 			break;
