@@ -132,3 +132,18 @@ t_tap() {
 				print "pass\tends"
 		}' "$2")
 }
+
+# t_stress DIR SECONDS [WRAPPER...]: the stress of the tenant API in a build (tests/stress/stress.h). A fault is
+# printed with what repeats its choices.
+t_stress() {
+	local program=$1/tests/test_stress_tenant seconds=$2 log=$MOAT_LOGS/$MOAT_SUITE/stress-tenant.log status=0
+
+	shift 2
+	if [ ! -x "$program" ]; then
+		t_skip stress/tenant "it is not built without DPDK's driver headers; ./test.sh fetches them"
+		return
+	fi
+	MOAT_SECONDS=$seconds timeout -k 5 $((4 * seconds + 60)) "$@" "$program" >"$log" 2>&1 || status=$?
+	cat "$log"
+	t_tap stress/tenant "$log" "$status"
+}

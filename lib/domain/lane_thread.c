@@ -24,6 +24,9 @@
 
 #include "lane_impl.h"
 
+/* How long going offline waits for tickets. */
+#define SETTLE_US 10000
+
 /* Lanes reported in one call of moat_lanes_quiescent(): with more of them online, the unit is polled
  * between. */
 #define LANES_A_TURN 64
@@ -163,6 +166,22 @@ void moat_lane_online(struct moat_lane *pub)
 	reader_enter(lane);
 }
 
+/* Other threads may wait for this lane's tickets, and only its own thread finds them done. Not for long: a
+ * unit or a reader that does not answer is for those to report who need the ticket. */
+static void lane_settle(struct lane *lane)
+{
+	struct moat_lane *pub = &lane->pub;
+	uint64_t deadline = moat_now_us() + SETTLE_US;
+
+	do {
+		moat_lane_flush(pub);
+		moat_lane_send(pub);
+		if (moat_lane_poll(pub) == moat_lane_last_ticket(pub))
+			return;
+		lane_wait_turn(lane);
+	} while (moat_now_us() < deadline);
+}
+
 void moat_lane_offline(struct moat_lane *pub)
 {
 	struct lane *lane = lane_of(pub);
@@ -170,6 +189,7 @@ void moat_lane_offline(struct moat_lane *pub)
 
 	if (!lane->online)
 		return;
+	lane_settle(lane);
 	reader_leave(lane);
 	pthread_mutex_lock(&threads);
 	thread = lane->thread;

@@ -301,7 +301,9 @@ void moat_lane_online(struct moat_lane *lane);
 
 /**
  * Be a reader no longer: the thread must hold no translation of the lane, and may block. See
- * moat_lane_online().
+ * moat_lane_online(). Closes and submits what is gathered and waits for the lane's tickets, 10 ms at
+ * most: other threads may need them, and only this thread finds them done. With nothing in flight it
+ * waits for nothing.
  * Thread safety: the lane's own thread, or another one if that uses the lane no more. Control path.
  */
 void moat_lane_offline(struct moat_lane *lane);

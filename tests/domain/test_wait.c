@@ -326,6 +326,30 @@ static void another_thread_sees_a_ticket_done_and_what_came_before_it(void **sta
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* ------------------------------------------------------------------------- tickets of the offline */
+
+/* Another thread that waits for such a ticket would wait for as long as the lane's own thread sleeps. */
+static void a_lane_that_goes_offline_leaves_no_ticket_behind(void **state)
+{
+	struct moat_lane *lane = moat_lane_open(domain[0]);
+	moat_ticket_t ticket = 0;
+
+	moat_lane_online(lane);
+	for (unsigned int i = 0; i < 3; i++) { /* the later ones wait to be submitted together */
+		uint64_t iova = IOVA + i * MOAT_PAGE_SIZE;
+
+		must(moat_lane_map(lane, iova, (uintptr_t)mem, mem, MOAT_PAGE_SIZE, MOAT_RW));
+		must(moat_lane_unmap(lane, iova, MOAT_PAGE_SIZE));
+		if (i < 2)
+			ticket = moat_lane_flush(lane);
+	}
+	assert_true(ticket != 0);
+	moat_lane_offline(lane);
+	assert_true(moat_lane_done(lane, ticket));
+	assert_true(moat_lane_done(lane, ticket + 1)); /* what was only gathered */
+	must(moat_lane_close(lane));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +360,7 @@ int main(void)
 		T(a_thread_that_ends_holds_nothing_up),
 		T(each_of_many_lanes_is_reported),
 		T(another_thread_sees_a_ticket_done_and_what_came_before_it),
+		T(a_lane_that_goes_offline_leaves_no_ticket_behind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

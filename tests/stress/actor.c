@@ -22,6 +22,13 @@ void actor_step(struct actor *a)
 	atomic_store_explicit(&a->beat, a->beat + 1, memory_order_release);
 }
 
+void actor_wait(struct actor *a)
+{
+	actor_turn(a);
+	actor_step(a);
+	sched_yield();
+}
+
 void actor_turn(struct actor *a)
 {
 	for (unsigned int i = 0; i < TENANTS; i++)
@@ -33,20 +40,35 @@ void actor_turn(struct actor *a)
 		sched_yield();
 }
 
+/* By the tenant's calls, or the lane's. */
 void actor_offline(struct actor *a)
 {
-	for (unsigned int i = 0; i < TENANTS; i++)
-		if (a->in[i].entered)
-			moat_lane_offline(moat_tenant_lane(a->world->tenant[i].tenant));
+	for (unsigned int i = 0; i < TENANTS; i++) {
+		struct moat_tenant *t = a->world->tenant[i].tenant;
+
+		if (!a->in[i].entered)
+			continue;
+		if (dice_one_in(&a->dice, 2))
+			must(a, moat_tenant_offline(t));
+		else
+			moat_lane_offline(moat_tenant_lane(t));
+	}
 	atomic_store(&a->sleeping, true);
 }
 
 void actor_online(struct actor *a)
 {
 	atomic_store(&a->sleeping, false);
-	for (unsigned int i = 0; i < TENANTS; i++)
-		if (a->in[i].entered)
-			moat_lane_online(moat_tenant_lane(a->world->tenant[i].tenant));
+	for (unsigned int i = 0; i < TENANTS; i++) {
+		struct moat_tenant *t = a->world->tenant[i].tenant;
+
+		if (!a->in[i].entered)
+			continue;
+		if (dice_one_in(&a->dice, 2))
+			must(a, moat_tenant_online(t));
+		else
+			moat_lane_online(moat_tenant_lane(t));
+	}
 }
 
 /* --------------------------------------------------------------------------------- membership */

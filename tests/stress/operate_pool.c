@@ -189,6 +189,7 @@ void op_drain_pool(struct actor *a)
 		return;
 	while (n + 16 <= RTE_DIM(m) && rte_mempool_get_bulk(t->pool, (void **)&m[n], 16) == 0) {
 		n += 16;
+		actor_turn(a);
 		actor_step(a);
 	}
 	for (unsigned int i = n; i > 1; i--) {
@@ -200,6 +201,7 @@ void op_drain_pool(struct actor *a)
 	}
 	for (unsigned int i = 0; i < n; i += 16) {
 		rte_mempool_put_bulk(t->pool, (void **)&m[i], 16);
+		actor_turn(a);
 		actor_step(a);
 	}
 }

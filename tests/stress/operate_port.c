@@ -5,31 +5,31 @@
 /* The control path of ports and tenants while all others go on. */
 
 #include <errno.h>
-#include <sched.h>
 
 #include "stress.h"
 
-/* A port for this actor alone, while it is offline: what comes may take milliseconds. NULL: another
- * actor has it. */
-static struct port *port_take(struct actor *a)
+/* A port for this actor alone; `offline` where what comes may take milliseconds. NULL: another actor has it. */
+static struct port *port_take(struct actor *a, bool offline)
 {
 	struct port *p = &a->world->port[dice_below(&a->dice, PORTS)];
 
 	if (!gate_close(a, &p->gate))
 		return NULL;
-	actor_offline(a);
+	if (offline)
+		actor_offline(a);
 	return p;
 }
 
 static void port_give_back(struct actor *a, struct port *p)
 {
-	actor_online(a);
+	if (atomic_load(&a->sleeping))
+		actor_online(a);
 	gate_open(&p->gate);
 }
 
 void op_port_restart(struct actor *a)
 {
-	struct port *p = port_take(a);
+	struct port *p = port_take(a, true);
 
 	if (p == NULL)
 		return;
@@ -41,7 +41,7 @@ void op_port_restart(struct actor *a)
 /* Queues of another size; with the tenant's callbacks taken off meanwhile, or not. */
 void op_port_resize(struct actor *a)
 {
-	struct port *p = port_take(a);
+	struct port *p = port_take(a, true);
 	int rc;
 
 	if (p == NULL)
@@ -59,7 +59,7 @@ void op_port_resize(struct actor *a)
 
 void op_port_mtu(struct actor *a)
 {
-	struct port *p = port_take(a);
+	struct port *p = port_take(a, true);
 	uint16_t mtu;
 
 	if (p == NULL)
@@ -74,7 +74,7 @@ void op_port_mtu(struct actor *a)
 
 void op_port_replug(struct actor *a)
 {
-	struct port *p = port_take(a);
+	struct port *p = port_take(a, true);
 
 	if (p == NULL)
 		return;
@@ -85,7 +85,7 @@ void op_port_replug(struct actor *a)
 
 void op_queue_readd(struct actor *a)
 {
-	struct port *p = port_take(a);
+	struct port *p = port_take(a, dice_one_in(&a->dice, 2));
 
 	if (p == NULL)
 		return;
@@ -96,7 +96,7 @@ void op_queue_readd(struct actor *a)
 
 void op_promiscuous(struct actor *a)
 {
-	struct port *p = port_take(a);
+	struct port *p = port_take(a, dice_one_in(&a->dice, 2));
 
 	if (p == NULL)
 		return;
@@ -136,7 +136,7 @@ static struct rte_flow *flow_make(struct actor *a, struct port *p, unsigned int 
 /* Rules change while the port runs; only rte_flow's own calls go one at a time. */
 void op_flow(struct actor *a)
 {
-	struct port *p = port_take(a);
+	struct port *p = port_take(a, dice_one_in(&a->dice, 2));
 	unsigned int i = dice_below(&a->dice, FLOWS);
 	struct rte_flow_error error;
 
@@ -167,7 +167,7 @@ static void gates_close(struct actor *a, const struct tenant *t, bool having)
 	for (unsigned int i = 0; i < PORTS; i++)
 		while (port_has(&a->world->port[i], t) == having &&
 			!gate_close(a, &a->world->port[i].gate))
-			sched_yield();
+			actor_wait(a);
 }
 
 static void gates_open(struct actor *a, const struct tenant *t, bool having)
@@ -202,10 +202,8 @@ void op_tenant_renew(struct actor *a)
 		return;
 	atomic_store(&t->closed, true);
 	actor_part(a, t);
-	while (atomic_load(&t->members) != 0) {
-		actor_turn(a);
-		sched_yield();
-	}
+	while (atomic_load(&t->members) != 0)
+		actor_wait(a);
 	actor_offline(a);
 	gates_close(a, t, true);
 	for (unsigned int i = 0; i < PORTS; i++)

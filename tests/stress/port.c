@@ -38,7 +38,7 @@ bool gate_close(struct actor *a, struct gate *g)
 	if (atomic_exchange(&g->closed, true))
 		return false;
 	while (atomic_load(&g->inside) != 0)
-		actor_turn(a);
+		actor_wait(a);
 	return true;
 }
 
@@ -108,7 +108,7 @@ static void queue_add(struct actor *a, struct port *p, unsigned int q)
 	struct tenant *t = queue_tenant(a, p, q);
 
 	while (!tenant_control(a, t))
-		actor_turn(a);
+		actor_wait(a);
 	must_at_last(a, moat_tenant_queue_add(t->tenant, p->id, q));
 	tenant_uncontrol(t);
 	p->queue[q].added = true;
@@ -119,7 +119,7 @@ static void queue_remove(struct actor *a, struct port *p, unsigned int q)
 	struct tenant *t = queue_tenant(a, p, q);
 
 	while (!tenant_control(a, t))
-		actor_turn(a);
+		actor_wait(a);
 	must_at_last(a, moat_tenant_queue_remove(t->tenant, p->id, q));
 	tenant_uncontrol(t);
 	p->queue[q].added = false;
@@ -189,21 +189,20 @@ void port_plug(struct actor *a, struct port *p)
 	port_start(a, p);
 }
 
-/* The orders that are legal: a started port is stopped by its removal, too. */
+/* In any order: a port that goes takes the callbacks along, and is stopped if need be. */
 void port_unplug(struct actor *a, struct port *p)
 {
 	moat_sid_t sid = MOAT_SID(0, 16 + p->index, 0);
+	unsigned int order = dice_below(&a->dice, 4);
 
-	if (dice_one_in(&a->dice, 2)) {
-		port_stop(a, p);
-		port_remove_queues(a, p);
-	} else {
-		port_remove_queues(a, p);
-		port_stop(a, p);
-	}
 	judge_port(a->world, p);
+	if (order == 0 || order == 1)
+		port_stop(a, p);
+	if (order == 0 || order == 2)
+		port_remove_queues(a, p);
 	memset(p->flow, 0, sizeof(p->flow));
 	must(a, rte_eal_hotplug_remove("vdev", p->name));
+	port_remove_queues(a, p);
 	p->plugged = p->started = false;
 	for (unsigned int q = 0; q < (a->world->requester_per_queue ? QUEUES : 1u); q++)
 		must_at_last(a, moat_tenant_detach(queue_tenant(a, p, q)->tenant, sid + q));

@@ -304,8 +304,10 @@ void canary_check(struct actor *a, const struct rte_mbuf *m, const char *where);
 
 void actors_start(struct world *w);
 void actors_join(struct world *w);
-/* One turn of any loop that waits: the polling duty. */
+/* The polling duty. */
 void actor_turn(struct actor *a);
+/* One turn of a loop that waits for another actor. */
+void actor_wait(struct actor *a);
 /* Between two calls of an operation that makes many: progress.c judges each by itself. */
 void actor_step(struct actor *a);
 /* Before it blocks, and after. */

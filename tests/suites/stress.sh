@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
 #
-# suite: a minute of every lcore at once, more of them than processors, on units that misbehave
-# limit: 240
+# suite: every lcore at once, more of them than processors, on units that misbehave: domains, then tenants
+# limit: 600
 
 . tests/lib.sh
 
@@ -14,3 +14,4 @@ CMOCKA_MESSAGE_OUTPUT=TAP MOAT_SECONDS=30 timeout -k 5 200 build/tests/test_doma
 	status=$?
 cat "$log"
 t_tap domain/stress "$log" "$status"
+t_stress build 75
