@@ -3,6 +3,7 @@
  */
 #include <bus_vdev_driver.h>
 #include <rte_malloc.h>
+#include <rte_version.h>
 
 #include "net_port.h"
 #include "net_queue.h"
@@ -145,12 +146,21 @@ static int dev_infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 	return 0;
 }
 
-static const uint32_t *supported_ptypes(struct rte_eth_dev *dev)
-{
-	static const uint32_t ptypes[] = { RTE_PTYPE_L2_ETHER, RTE_PTYPE_UNKNOWN };
+/* DPDK 24.03 has the driver count the packet types; before, a last RTE_PTYPE_UNKNOWN ended the list. */
+static const uint32_t ptypes[] = { RTE_PTYPE_L2_ETHER, RTE_PTYPE_UNKNOWN };
 
+#if RTE_VERSION >= RTE_VERSION_NUM(24, 3, 0, 0)
+static const uint32_t *supported_ptypes(struct rte_eth_dev *dev, size_t *n)
+{
+	*n = RTE_DIM(ptypes) - 1;
 	return ptypes;
 }
+#else
+static const uint32_t *supported_ptypes(struct rte_eth_dev *dev)
+{
+	return ptypes;
+}
+#endif
 
 static int burst_mode(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_burst_mode *mode)
 {
