@@ -50,6 +50,9 @@ fi
 
 setup build run
 build build || die "it does not compile; the lines above say why (build/moat-build.log has all)"
+[ -e build/drivers/net/librte_net_moat.so ] ||
+	die "the main job needs net_moat, the software NIC, and it is not built:" \
+		"$(cat "$(dpdk_sdk_folder).missing" 2>/dev/null || echo "see build/moat-build.log")"
 
 # A session of its own, so that a Ctrl-C reaches the demo once, through us. If we are killed, unshare
 # is (pdeathsig), and then the demo's first process (kill-child), and with that the kernel ends its

@@ -39,6 +39,14 @@ t_skip() {
 	fi
 }
 
+# t_needs_net_moat: ends the suite, as skipped, where the build has no net_moat.
+t_needs_net_moat() {
+	[ -e build/drivers/net/librte_net_moat.so ] && return
+	t_skip "software ports" "$(cat "$(dpdk_sdk_folder).missing" 2>/dev/null ||
+		echo "this build has no net_moat: DPDK's driver headers were not there; tools/setup.sh build")"
+	exit 0
+}
+
 # t_run NAME COMMAND...: passes if the command does; else its first error or its last line says why.
 t_run() {
 	local name=$1 log status=0

@@ -38,7 +38,8 @@ step() {
 	return "$status"
 }
 
-# The folder with DPDK's driver headers for meson's -Ddpdk_sdk; empty if libdpdk has them itself.
+# The folder with DPDK's driver headers for meson's -Ddpdk_sdk; empty if libdpdk has them itself, or if
+# set-up found them nowhere.
 dpdk_sdk() {
 	local dir
 
@@ -46,7 +47,13 @@ dpdk_sdk() {
 		$(pkg-config --cflags-only-I libdpdk 2>/dev/null | sed 's/-I//g'); do
 		[ ! -e "$dir/ethdev_driver.h" ] || return 0
 	done
-	echo "$moat_cache/dpdk-sdk-$(pkg-config --modversion libdpdk 2>/dev/null)/include"
+	dir=$(dpdk_sdk_folder)
+	[ -e "$dir.missing" ] || echo "$dir/include"
+}
+
+# Where set-up keeps them; beside it `.missing`, a sentence, where no registry has them.
+dpdk_sdk_folder() {
+	echo "$moat_cache/dpdk-sdk-$(pkg-config --modversion libdpdk 2>/dev/null)"
 }
 
 # build DIR [MESON-OPTION...]: configure, again only when the options are others than last time, and

@@ -8,12 +8,13 @@
 #	tools/setup.sh GROUP...             as a command, or
 #	. tools/setup.sh; setup GROUP...    from a script in the checkout's top folder
 #
-# Groups: build, run, test (checkers), lab (QEMU and a guest kernel), report (a browser for pictures), perf.
-# Debian 12, Debian 13 and Ubuntu 24.04. MOAT_SETUP=no: the machine is somebody else's business.
+# Groups: build, run, test (checkers), lab (QEMU and a guest kernel), report (a browser for pictures), perf,
+# distro (a root of another release).
+# Debian 12, Debian 13 and Ubuntu 24.04. MOAT_SETUP=no: install nothing, the machine is prepared otherwise.
 #
 # Two things are not installed but kept in $MOAT_CACHE (~/.cache/moat): DPDK's driver headers, out of
-# the distribution's source package, where libdpdk comes without them; and the guest's kernel, which
-# must not touch this machine's /boot.
+# the distribution's source package, where libdpdk comes without them and a registry has it; and the
+# guest's kernel, which must not touch this machine's /boot.
 
 # shellcheck source=tools/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -39,8 +40,9 @@ packages() {
 		;;
 	lab) echo qemu-system-x86 busybox-static cpio kmod xz-utils ;;
 	report) echo chromium ;;
+	distro) echo debootstrap ;;
 	perf) [ "$(os ID)" = ubuntu ] || echo linux-perf ;; # Ubuntu's goes with the kernel that runs
-	*) die "unknown group '$1'; there are build, run, test, lab, report and perf" ;;
+	*) die "unknown group '$1'; there are build, run, test, lab, report, perf and distro" ;;
 	esac
 }
 
@@ -146,22 +148,28 @@ apt_install() {
 
 # --------------------------------------------------------------------------- what is not installed
 
-# DPDK's driver headers, exactly those a DPDK built with -Denable_driver_sdk=true would install.
+# DPDK's driver headers, exactly those a DPDK built with -Denable_driver_sdk=true would install. Where no
+# registry has them, what is left out is said, and remembered: the next set-up does not ask again.
 fetch_build() {
-	local include new package
+	local sdk new package version
 
-	include=$(dpdk_sdk)
+	sdk=$(dpdk_sdk_folder)
 	package=$(dpkg-query -S "$(pkg-config --variable=pcfiledir libdpdk)/libdpdk.pc" 2>/dev/null) ||
-		die "DPDK $(pkg-config --modversion libdpdk) is not the distribution's and has no driver headers;" \
-			"build it with -Denable_driver_sdk=true"
-	package=$(dpkg-query -W -f '${source:Package}=${source:Version}' "${package%%:*}")
+		{ sdk_missing "DPDK $(pkg-config --modversion libdpdk) is not the distribution's and has no" \
+			"driver headers; build it with -Denable_driver_sdk=true" && return; }
+	package=$(dpkg-query -W -f '${source:Package} ${source:Version}' "${package%%:*}")
+	read -r package version <<<"$package"
 	apt_open
 	new=$apt_dir/sdk
 	mkdir -p "$new/include"
 	cd "$new" || exit
-	step "$setup_log" "fetching DPDK's driver headers ($package)" \
-		apt-get "${apt_options[@]}" source --download-only --tar-only "$package" || apt_failed
-	tar -xf dpdk_*.orig.tar.* --strip-components=1 --wildcards '*/meson.build' '*.h'
+	fetch_source "$package" "$version" || {
+		cd "$OLDPWD" || exit
+		sdk_missing "no registry of $setup_system has the source package of DPDK $version" \
+			"($(grep -m 1 -oE '(404 |Unable to find a source|Could not resolve).*' "$setup_log" | cut -c1-60))"
+		return
+	}
+	tar -xf "${package}"_*.orig.tar.* --strip-components=1 --wildcards '*/meson.build' '*.h'
 	find lib drivers -name meson.build | while read -r file; do
 		awk -v dir="$(dirname "$file")" -v quote="'" '
 			/^[ \t]*driver_sdk_headers *\+?= *files\(/ { inside = 1 }
@@ -173,9 +181,31 @@ fetch_build() {
 			/\)/ { inside = 0 }' "$file"
 	done | xargs -r cp -t include
 	cd "$OLDPWD" || exit
-	[ -e "$new/include/ethdev_driver.h" ] || die "no ethdev_driver.h in DPDK's source package $package"
-	mkdir -p "$(dirname "$include")"
-	cp -rT "$new/include" "$include.new" && mv -T "$include.new" "$include"
+	[ -e "$new/include/ethdev_driver.h" ] || die "no ethdev_driver.h in DPDK's source package $version"
+	mkdir -p "$sdk"
+	cp -rT "$new/include" "$sdk/include.new" && mv -T "$sdk/include.new" "$sdk/include"
+}
+
+# fetch_source PACKAGE VERSION: the upstream tarball of that version; or else of another one that a
+# registry lists and that has the same ABI, which is what the version says before its second dot.
+fetch_source() {
+	local package=$1 version=$2 abi other
+
+	abi=$(cut -d. -f1,2 <<<"$version")
+	for other in "$version" $(apt-cache "${apt_options[@]}" showsrc "$package" 2>/dev/null |
+		sed -n "s/^Version: *\($abi\.\)/\1/p" | sort -Vru); do
+		step "$setup_log" "fetching DPDK's driver headers ($package $other)" \
+			apt-get "${apt_options[@]}" source --download-only --tar-only "$package=$other" && return
+	done
+	return 1
+}
+
+sdk_missing() {
+	local text="$*: the net_moat plugin is left out, and with it the software NIC, ./run.sh and the tests
+that need it; all else is built. To ask again: tools/setup.sh build"
+
+	say "${text//$'\n'/ }"
+	echo "${text//$'\n'/ }" >"$(dpdk_sdk_folder).missing"
 }
 
 # The guest's kernel: $MOAT_CACHE/guest-kernel/{vmlinuz,modules} of the distribution's kernel package.
@@ -250,13 +280,14 @@ cached() {
 
 	for group; do
 		case $group in
-		build) sdk=$(dpdk_sdk) && { [ -z "$sdk" ] || [ -d "$sdk" ]; } || return ;;
+		build) sdk=$(dpdk_sdk) && { [ -z "$sdk" ] || [ -d "$sdk" ]; } || return ;; # or known to be missing
 		lab) [ -e "$moat_cache/guest-kernel/modules/modules.dep" ] || return ;;
 		esac
 	done
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
-	[ $# -gt 0 ] || die "usage: tools/setup.sh GROUP...; groups: build run test lab report perf"
+	[ $# -gt 0 ] || die "usage: tools/setup.sh GROUP...; groups: build run test lab report perf distro"
+	rm -f "$moat_cache"/dpdk-sdk-*.missing # called by hand: ask again
 	setup "$@"
 fi

@@ -6,6 +6,7 @@
 # limit: 900
 
 . tests/lib.sh
+t_needs_net_moat
 
 # moat-fwd with an attack let through, which its test must notice
 mutants=$(mktemp -d)

@@ -7,6 +7,7 @@
 # limit: 300
 
 . tests/lib.sh
+t_needs_net_moat
 
 logs=$MOAT_LOGS/$MOAT_SUITE
 

@@ -7,6 +7,7 @@
 # limit: 240
 
 . tests/lib.sh
+t_needs_net_moat
 
 # DPDK loads no plugin below a folder that everybody may write to, as the checkout's may be: the
 # lines of README.md and doc/net.md run with the plugin in a folder of our own.
