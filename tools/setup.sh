@@ -9,7 +9,7 @@
 #	. tools/setup.sh; setup GROUP...    from a script in the checkout's top folder
 #
 # Groups: build, run, test (checkers), lab (QEMU and a guest kernel), report (a browser for pictures), perf,
-# distro (a root of another release).
+# distro (a root of another release), package (Debian packages and manual pages).
 # Debian 12, Debian 13 and Ubuntu 24.04. MOAT_SETUP=no: install nothing, the machine is prepared otherwise.
 #
 # Two things are not installed but kept in $MOAT_CACHE (~/.cache/moat): DPDK's driver headers, out of
@@ -41,8 +41,9 @@ packages() {
 	lab) echo qemu-system-x86 busybox-static cpio kmod xz-utils ;;
 	report) echo chromium ;;
 	distro) echo debootstrap ;;
+	package) echo dpkg-dev debhelper lintian lowdown man-db ;;
 	perf) [ "$(os ID)" = ubuntu ] || echo linux-perf ;; # Ubuntu's goes with the kernel that runs
-	*) die "unknown group '$1'; there are build, run, test, lab, report, perf and distro" ;;
+	*) die "unknown group '$1'; there are build, run, test, lab, report, perf, distro and package" ;;
 	esac
 }
 
@@ -166,7 +167,7 @@ fetch_build() {
 	fetch_source "$package" "$version" || {
 		cd "$OLDPWD" || exit
 		sdk_missing "no registry of $setup_system has the source package of DPDK $version" \
-			"($(grep -m 1 -oE '(404 |Unable to find a source|Could not resolve).*' "$setup_log" | cut -c1-60))"
+			"($(grep -m 1 -oE '(404 +Not Found|Unable to find a source package|Could not resolve)' "$setup_log"))"
 		return
 	}
 	tar -xf "${package}"_*.orig.tar.* --strip-components=1 --wildcards '*/meson.build' '*.h'
@@ -287,7 +288,7 @@ cached() {
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
-	[ $# -gt 0 ] || die "usage: tools/setup.sh GROUP...; groups: build run test lab report perf distro"
+	[ $# -gt 0 ] || die "usage: tools/setup.sh GROUP...; groups: build run test lab report perf distro package"
 	rm -f "$moat_cache"/dpdk-sdk-*.missing # called by hand: ask again
 	setup "$@"
 fi
