@@ -41,7 +41,7 @@ packages() {
 	lab) echo qemu-system-x86 busybox-static cpio kmod xz-utils ;;
 	report) echo chromium ;;
 	distro) echo debootstrap ;;
-	package) echo dpkg-dev debhelper lintian lowdown man-db ;;
+	package) echo build-essential debhelper lintian lowdown man-db ;;
 	perf) [ "$(os ID)" = ubuntu ] || echo linux-perf ;; # Ubuntu's goes with the kernel that runs
 	*) die "unknown group '$1'; there are build, run, test, lab, report, perf, distro and package" ;;
 	esac
