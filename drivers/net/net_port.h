@@ -13,6 +13,16 @@
 #include <ethdev_driver.h>
 #include <ethdev_vdev.h>
 #include <rte_flow_driver.h>
+#include <rte_version.h>
+
+/* DPDK 25.11 took a queue's counters out of the port's, and made a count of descriptors signed. */
+#if RTE_VERSION >= RTE_VERSION_NUM(25, 11, 0, 0)
+#define NET_QUEUES_APART
+typedef int net_queue_count_t;
+#else
+#define eth_queue_stats rte_eth_stats /* where the members have the same names */
+typedef uint32_t net_queue_count_t;
+#endif
 
 #include "net_args.h"
 #include "net_device.h"
@@ -106,7 +116,7 @@ int net_tx_queue_start(struct rte_eth_dev *dev, uint16_t queue);
 int net_tx_queue_stop(struct rte_eth_dev *dev, uint16_t queue);
 void net_rxq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_rxq_info *info);
 void net_txq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_txq_info *info);
-uint32_t net_rx_queue_count(void *queue);
+net_queue_count_t net_rx_queue_count(void *queue);
 int net_rx_descriptor_status(void *queue, uint16_t offset);
 int net_tx_descriptor_status(void *queue, uint16_t offset);
 int net_tx_done_cleanup(void *queue, uint32_t n);
@@ -138,7 +148,12 @@ int net_flow_init(struct net_port *port);
 void net_flow_free(struct net_port *port);
 
 /* net_stats.c */
+#ifdef NET_QUEUES_APART
+int net_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats,
+	struct eth_queue_stats *queues);
+#else
 int net_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats);
+#endif
 int net_stats_reset(struct rte_eth_dev *dev);
 int net_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n);
 int net_xstats_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int n);

@@ -311,10 +311,10 @@ void net_rxq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_rxq_in
 }
 
 /* Completed ones that the program has not taken. The device runs when polled, so: seldom any. */
-uint32_t net_rx_queue_count(void *queue)
+net_queue_count_t net_rx_queue_count(void *queue)
 {
 	const struct net_rxq *rxq = queue;
-	uint32_t n = 0;
+	net_queue_count_t n = 0;
 
 	while (rxq->next + n != rxq->tail &&
 		rxq->ring[(rxq->next + n) & rxq->mask].flags & MOAT_NET_DESC_DD)

@@ -13,7 +13,8 @@ static inline uint64_t get(const uint64_t *counter)
 
 /* -------------------------------------------------------------------------------- basic ones */
 
-static void add_rx(const struct net_port *port, uint16_t q, struct rte_eth_stats *stats)
+static void add_rx(const struct net_port *port, uint16_t q, struct rte_eth_stats *stats,
+	struct eth_queue_stats *queues)
 {
 	const struct net_rxq *rxq = port->data->rx_queues[q];
 	const struct net_device_rx *hw = &port->device.rx[q];
@@ -28,14 +29,15 @@ static void add_rx(const struct net_port *port, uint16_t q, struct rte_eth_stats
 	stats->ierrors += get(&rxq->errors) + get(&hw->count.bad_length);
 	stats->imissed += get(&hw->count.missed);
 	stats->rx_nombuf += get(&rxq->no_mbuf);
-	if (q < RTE_ETHDEV_QUEUE_STAT_CNTRS) {
-		stats->q_ipackets[q] = packets;
-		stats->q_ibytes[q] = bytes;
-		stats->q_errors[q] = get(&rxq->errors) + get(&hw->count.bad_length);
+	if (queues != NULL && q < RTE_ETHDEV_QUEUE_STAT_CNTRS) {
+		queues->q_ipackets[q] = packets;
+		queues->q_ibytes[q] = bytes;
+		queues->q_errors[q] = get(&rxq->errors) + get(&hw->count.bad_length);
 	}
 }
 
-static void add_tx(const struct net_port *port, uint16_t q, struct rte_eth_stats *stats)
+static void add_tx(const struct net_port *port, uint16_t q, struct rte_eth_stats *stats,
+	struct eth_queue_stats *queues)
 {
 	const struct net_txq *txq = port->data->tx_queues[q];
 	uint64_t packets, bytes, errors;
@@ -48,22 +50,36 @@ static void add_tx(const struct net_port *port, uint16_t q, struct rte_eth_stats
 	stats->opackets += packets;
 	stats->obytes += bytes;
 	stats->oerrors += errors;
-	if (q < RTE_ETHDEV_QUEUE_STAT_CNTRS) {
-		stats->q_opackets[q] = packets;
-		stats->q_obytes[q] = bytes;
+	if (queues != NULL && q < RTE_ETHDEV_QUEUE_STAT_CNTRS) {
+		queues->q_opackets[q] = packets;
+		queues->q_obytes[q] = bytes;
 	}
 }
 
-int net_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
+static int sum_queues(struct rte_eth_dev *dev, struct rte_eth_stats *stats,
+	struct eth_queue_stats *queues)
 {
 	const struct net_port *port = net_port(dev);
 
 	for (uint16_t q = 0; q < dev->data->nb_rx_queues; q++)
-		add_rx(port, q, stats);
+		add_rx(port, q, stats, queues);
 	for (uint16_t q = 0; q < dev->data->nb_tx_queues; q++)
-		add_tx(port, q, stats);
+		add_tx(port, q, stats, queues);
 	return 0;
 }
+
+#ifdef NET_QUEUES_APART
+int net_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats,
+	struct eth_queue_stats *queues)
+{
+	return sum_queues(dev, stats, queues);
+}
+#else
+int net_stats_get(struct rte_eth_dev *dev, struct rte_eth_stats *stats)
+{
+	return sum_queues(dev, stats, stats);
+}
+#endif
 
 int net_stats_reset(struct rte_eth_dev *dev)
 {
