@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app_version.h"
 #include "doctor_archive.h"
 #include "doctor_print.h"
 
@@ -80,7 +81,7 @@ static int parse_args(int argc, char *argv[], struct args *args)
 			fputs(usage, stdout);
 			return 0;
 		case 'V':
-			puts("moat-doctor " MOAT_VERSION);
+			app_version("moat-doctor");
 			return 0;
 		default:
 			fputs(usage, stderr);

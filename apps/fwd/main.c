@@ -15,6 +15,7 @@
 
 #include <rte_eal.h>
 
+#include "app_version.h"
 #include "fwd.h"
 #include "fwd_check.h"
 
@@ -131,7 +132,7 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 			fputs(usage, stdout);
 			return 0;
 		case 'v':
-			puts("moat-fwd " MOAT_VERSION);
+			app_version("moat-fwd");
 			return 0;
 		default:
 			return unknown_option(o, argv);

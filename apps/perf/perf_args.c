@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app_version.h"
 #include "perf.h"
 
 static const char usage[] =
@@ -141,7 +142,7 @@ static int argument(struct args *args, int argc, char *argv[], int *i)
 		return 0;
 	}
 	if (strcmp(name, "version") == 0) {
-		puts("moat-perf " MOAT_VERSION);
+		app_version("moat-perf");
 		return 0;
 	}
 	if (strcmp(name, "check") == 0) {

@@ -116,6 +116,11 @@ __attribute__((constructor)) static void choose(void)
 	iotlb_bulk = *v;
 }
 
+const char *moat_iotlb_isa(void)
+{
+	return iotlb_bulk->name;
+}
+
 /* The answer has a bit for each of 64. */
 static __rte_noinline uint64_t bulk_too_many(unsigned int n, void *va[])
 {

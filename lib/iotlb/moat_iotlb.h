@@ -144,6 +144,13 @@ static inline void *moat_iotlb_translate(struct moat_iotlb *tlb, uint64_t iova, 
 uint64_t moat_iotlb_translate_bulk(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	unsigned int n, enum moat_prot prot, void *va[]);
 
+/**
+ * The instruction set of moat_iotlb_translate_bulk(), chosen from what this processor has.
+ *
+ * @return "scalar", "sse4.2", "avx2" or "avx512"; static. Any thread, control path.
+ */
+const char *moat_iotlb_isa(void);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

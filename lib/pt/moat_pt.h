@@ -400,6 +400,13 @@ int moat_pt_find(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *l
  */
 void moat_pt_usage(const struct moat_pt *pt, uint64_t *mapped, uint64_t *table_pages);
 
+/**
+ * The instruction set that runs of entries are written with, chosen from what this processor has.
+ *
+ * @return "scalar", "avx2" or "avx512"; static. Any thread, control path.
+ */
+const char *moat_pt_isa(void);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

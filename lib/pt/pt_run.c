@@ -254,3 +254,8 @@ __attribute__((constructor)) static void choose(void)
 		}
 	}
 }
+
+const char *moat_pt_isa(void)
+{
+	return pt_run->name;
+}
