@@ -39,6 +39,19 @@ carries_memzone() {
 		nm -D --defined-only "$1/carrying" | grep -q " T rte_memzone_reserve_bounded$"
 }
 
+# versions PROGRAM: names itself, the libraries and the instruction sets in use.
+versions() {
+	local text
+
+	text=$("$1" --version) || return
+	echo "$text"
+	grep -q "DPDK $(pkg-config --modversion libdpdk), liburcu [0-9]" <<<"$text" &&
+		grep -qE 'look-ups in bulk with (scalar|sse4.2|avx2|avx512), runs .* with (scalar|avx2|avx512)$' <<<"$text"
+}
+for program in fwd doctor perf; do
+	t_run "moat-$program --version names DPDK, liburcu and instruction sets" versions "build/apps/$program/moat-$program"
+done
+
 # README's lines on a program of one's own, with moat installed below a folder that only we may write to
 # (DPDK loads no plugin from another).
 own_program() {
