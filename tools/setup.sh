@@ -31,7 +31,7 @@ packages() {
 	case $1 in
 	build)
 		echo gcc g++ meson ninja-build pkg-config python3 xz-utils libdpdk-dev liburcu-dev \
-			libcmocka-dev libbenchmark-dev libjansson-dev libglib2.0-dev libpfm4-dev systemtap-sdt-dev
+			libcmocka-dev libbenchmark-dev libjansson-dev zlib1g-dev libglib2.0-dev libpfm4-dev systemtap-sdt-dev
 		;;
 	run) echo iproute2 iperf3 iputils-ping ethtool kmod python3 ;;
 	test)
