@@ -11,6 +11,15 @@
 #include "moat_telemetry.h"
 #include "rig.h"
 
+/* What DPDK's libraries and libmoat ask of the EAL, answered here: a test has no hugepages, without which there are
+ * no secondary processes. */
+static enum rte_proc_type_t process_type = RTE_PROC_PRIMARY;
+
+enum rte_proc_type_t rte_eal_process_type(void)
+{
+	return process_type;
+}
+
 static struct rig *open_mode(enum moat_mode mode)
 {
 	struct moat_tenant_conf conf = rig_conf("red", mode);
@@ -61,6 +70,19 @@ static void a_configuration_that_cannot_be_is_refused_in_words(void **state)
 	rig_close(r);
 }
 
+static void a_secondary_process_is_refused_in_words(void **state)
+{
+	struct rig *r = open_mode(MOAT_STATIC);
+	struct moat_tenant_conf conf = { .name = "blue", .unit = r->unit, .memory = 4 * 1048576 };
+	struct moat_tenant *t;
+
+	process_type = RTE_PROC_SECONDARY;
+	refused(moat_tenant_create(&conf, &t), -ENOTSUP,
+		"tenant 'blue': a secondary process cannot make or use a tenant");
+	process_type = RTE_PROC_PRIMARY;
+	rig_close(r);
+}
+
 static void a_zeroed_configuration_verifies_and_has_superpages(void **state)
 {
 	struct moat_tenant_conf conf = { .name = "red", .iova_base = BASE };
@@ -106,7 +128,6 @@ static void a_queue_that_cannot_be_is_refused_in_words(void **state)
 {
 	struct rig *r = open_mode(MOAT_STATIC);
 	const struct rte_memzone *ring;
-	struct rte_mempool *other;
 	char name[32];
 
 	refused(moat_tenant_queue_add(r->tenant, 17, 0), -ENODEV, "port 17 does not exist");
@@ -122,9 +143,6 @@ static void a_queue_that_cannot_be_is_refused_in_words(void **state)
 		"moat_tenant_socket()");
 	rte_memzone_free(ring);
 	must(moat_tenant_queue_add(r->tenant, r->port, 1));
-	other = rte_pktmbuf_pool_create("other", 63, 0, 0, 2176, SOCKET_ID_ANY);
-	assert_non_null(other);
-	rte_mempool_free(other);
 	rig_close(r);
 }
 
@@ -251,6 +269,10 @@ static void unplug(uint16_t port)
 /* In every mode: the port is unplugged while its queue is the tenant's, and its number is used again. */
 static void a_port_may_go_before_its_queues_and_its_number_serve_another(void **state)
 {
+	struct rte_mempool *plain =
+		rte_pktmbuf_pool_create("plain", 63, 0, 0, 2176, SOCKET_ID_ANY);
+
+	assert_non_null(plain);
 	for (enum moat_mode mode = MOAT_STATIC; mode < MOAT_MODES; mode++) {
 		struct rig *r = open_mode(mode);
 		struct rte_ring *wire = rte_ring_create("second", 1024, SOCKET_ID_ANY, 0);
@@ -269,13 +291,18 @@ static void a_port_may_go_before_its_queues_and_its_number_serve_another(void **
 		again = make_second_port(r, wire);
 		assert_int_equal(again, port);
 		must(rte_eth_dev_start(again));
-		assert_int_equal(rte_eth_rx_burst(again, 0, got, 4), 0);
+		m = rte_pktmbuf_alloc(plain); /* verification would drop it */
+		assert_int_equal(rte_ring_enqueue(wire, m), 0);
+		assert_int_equal(rte_eth_rx_burst(again, 0, got, 4), 1);
+		assert_ptr_equal(got[0], m);
+		rte_pktmbuf_free(m);
 		must(moat_tenant_queue_add(r->tenant, again, 0)); /* nor is the old one in the way */
 		unplug(again);
 		must(moat_tenant_queue_remove(r->tenant, again, 0));
 		rte_ring_free(wire);
 		rig_close(r);
 	}
+	rte_mempool_free(plain);
 }
 
 static void a_tenant_whose_ports_are_gone_can_be_destroyed(void **state)
@@ -337,6 +364,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_configuration_that_cannot_be_is_refused_in_words),
+		cmocka_unit_test(a_secondary_process_is_refused_in_words),
 		cmocka_unit_test(a_zeroed_configuration_verifies_and_has_superpages),
 		cmocka_unit_test(leaves_of_4_kib_and_no_verification_must_be_asked_for),
 		cmocka_unit_test(a_queue_that_cannot_be_is_refused_in_words),

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* A port whose device is a tenant's: its rings come, change their size and go; wrong ones are refused. */
+
+#include <rte_cycles.h>
+#include <rte_malloc.h>
+
+#include "harness.h"
+#include "moat_soft_unit.h"
+#include "moat_tenant.h"
+
+#define SID MOAT_SID(0, 0x10, 0)
+
+struct fixture {
+	struct wire wire;
+	uint16_t port;
+	struct moat_unit *unit;
+	struct moat_tenant *red;
+	struct rte_mempool *pool;
+};
+
+static void must_be(int rc)
+{
+	if (rc != 0)
+		fail_msg("%d: %s", rc, moat_error_text());
+}
+
+static int set_up(void **state)
+{
+	struct moat_tenant_conf conf = { .name = "red", .mode = MOAT_STRICT, .memory = 32 << 20 };
+	struct rte_eth_conf eth = { 0 };
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	wire_create(&f->wire, "w", 1, 1024);
+	must_be(moat_soft_unit_create("soft0", "oracle=1", &f->unit));
+	f->port = nic_create("net_moat0", "port=net_ring_w,unit=soft0,sid=00:10.0");
+	conf.unit = f->unit;
+	must_be(moat_tenant_create(&conf, &f->red));
+	must_be(moat_tenant_attach(f->red, SID));
+	must_be(moat_tenant_pool(f->red, "red", 1024, 2176, &f->pool));
+	must_be(moat_tenant_lcore_enter(f->red));
+	assert_int_equal(rte_eth_dev_configure(f->port, 1, 1, &eth), 0);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	must_be(moat_tenant_lcore_leave(f->red));
+	nic_destroy("net_moat0");
+	moat_tenant_queue_remove(f->red, f->port, 0); /* where a test added it */
+	must_be(moat_tenant_destroy(f->red));
+	f->unit->ops->destroy(f->unit);
+	wire_drain(&f->wire);
+	wire_destroy(&f->wire);
+	free(f);
+	return 0;
+}
+
+static void set_up_rings(struct fixture *f, uint16_t descs)
+{
+	int socket = moat_tenant_socket(f->red);
+
+	assert_int_equal(rte_eth_rx_queue_setup(f->port, 0, descs, socket, NULL, f->pool), 0);
+	assert_int_equal(rte_eth_tx_queue_setup(f->port, 0, descs, socket, NULL), 0);
+}
+
+/* Frames come in and go out again, through the device's rings. */
+static void pass(struct fixture *f, unsigned int frames)
+{
+	uint8_t frame[64];
+	struct rte_mbuf *m[BURST];
+	unsigned int passed = 0;
+
+	assert_int_equal(rte_eth_dev_start(f->port), 0);
+	rte_eth_promiscuous_enable(f->port);
+	for (unsigned int i = 0; i < frames; i++)
+		wire_put(&f->wire, 0, frame, frame_make(frame, MAC_A, -1, sizeof(frame), i));
+	for (unsigned int turns = 0; turns < 100000 && passed < frames; turns++) {
+		uint16_t n = rte_eth_rx_burst(f->port, 0, m, BURST);
+
+		assert_int_equal(rte_eth_tx_burst(f->port, 0, m, n), n);
+		passed += n;
+		moat_tenant_poll(f->red);
+	}
+	assert_int_equal(wire_drain(&f->wire), frames);
+	assert_int_equal(nic_xstat(f->port, "rx_ring_faults"), 0);
+	assert_int_equal(nic_xstat(f->port, "tx_ring_faults"), 0);
+	assert_int_equal(rte_eth_dev_stop(f->port), 0);
+}
+
+static void rings_of_another_size_after_a_stop_work(void **state)
+{
+	struct fixture *f = *state;
+
+	set_up_rings(f, 256);
+	must_be(moat_tenant_queue_add(f->red, f->port, 0));
+	pass(f, 100);
+	set_up_rings(f, 64);
+	pass(f, 100);
+	set_up_rings(f, 512);
+	pass(f, 100);
+}
+
+static void a_queue_may_be_added_before_it_is_set_up(void **state)
+{
+	struct fixture *f = *state;
+
+	must_be(moat_tenant_queue_add(f->red, f->port, 0));
+	set_up_rings(f, 256);
+	pass(f, 100);
+}
+
+static void refused(int rc, const char *words)
+{
+	assert_int_equal(rc, -EINVAL);
+	if (strstr(moat_error_text(), words) == NULL)
+		fail_msg("'%s' is not in '%s'", words, moat_error_text());
+}
+
+static void rings_without_the_tenants_socket_are_refused_in_words(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(rte_eth_rx_queue_setup(f->port, 0, 256, SOCKET_ID_ANY, NULL, f->pool), 0);
+	assert_int_equal(
+		rte_eth_tx_queue_setup(f->port, 0, 256, moat_tenant_socket(f->red), NULL), 0);
+	refused(moat_tenant_queue_add(f->red, f->port, 0),
+		"is not in the tenant's memory, so that its device cannot reach it");
+}
+
+static void a_pool_that_is_not_the_tenants_is_refused_in_words(void **state)
+{
+	struct fixture *f = *state;
+	struct rte_mempool *other = make_pool("other", 511, RTE_MBUF_DEFAULT_BUF_SIZE);
+	int socket = moat_tenant_socket(f->red);
+
+	assert_int_equal(rte_eth_rx_queue_setup(f->port, 0, 256, socket, NULL, other), 0);
+	assert_int_equal(rte_eth_tx_queue_setup(f->port, 0, 256, socket, NULL), 0);
+	refused(moat_tenant_queue_add(f->red, f->port, 0),
+		"receives into pool 'other', which is not one of the tenant's");
+	set_up_rings(f, 256);
+	rte_mempool_free(other);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(rings_of_another_size_after_a_stop_work),
+		TEST(a_queue_may_be_added_before_it_is_set_up),
+		TEST(rings_without_the_tenants_socket_are_refused_in_words),
+		TEST(a_pool_that_is_not_the_tenants_is_refused_in_words),
+	};
+
+	if (start_eal("test_net_tenant") != 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
