@@ -118,10 +118,12 @@ int fwd_eal_init(const struct fwd_conf *conf, int argc, char *argv[]);
 /** Build everything the configuration says. On failure what was built is still to be taken down;
  * moat_error_text() has the sentence. */
 int fwd_setup(struct fwd_run *run);
-/** Stop and remove the ports; every buffer is back in its pool then. No lcore polls. @return 0, or what went
+/** Stop and remove the ports; every buffer is back in its pool then. No lcore polls. @return 0, or
+ * what went
  * wrong first (moat_error_text()). May be called again. */
 int fwd_ports_down(struct fwd_run *run);
-/** With the ports down: is every buffer back? @return 0; -EBUSY: not all, moat_error_text() says how many */
+/** With the ports down: is every buffer back? @return 0; -EBUSY: not all, moat_error_text() says
+ * how many */
 int fwd_buffers_check(struct fwd_run *run);
 /** Take down what fwd_setup() built. @return 0, or what went wrong first. */
 int fwd_teardown(struct fwd_run *run);
@@ -159,8 +161,8 @@ void fwd_report_table(struct fwd_run *run);
 /** The summary: since the beginning. */
 void fwd_report_summary(struct fwd_run *run);
 double fwd_report_seconds(void);
-/** Mode deferred: TSC cycles that a share `q` of the pages handed on early were reachable at most (the
- * upper end of their class, a power of two). */
+/** Mode deferred: TSC cycles that a share `q` of the pages handed on early were reachable at most
+ * (the upper end of their class, a power of two). */
 double fwd_window(const struct moat_lane_stats *lane, double q);
 /** Write a line about something that happened, between tables. */
 void fwd_report_line(const char *fmt, ...) __rte_format_printf(1, 2);

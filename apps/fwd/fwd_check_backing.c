@@ -12,8 +12,8 @@
 
 #include "fwd_check.h"
 
-/* Arguments of the drivers that are most used as backing (DPDK's guides, "NIC drivers"); of other drivers
- * nothing is known, and everything is let through. */
+/* Arguments of the drivers that are most used as backing (DPDK's guides, "NIC drivers"); of other
+ * drivers nothing is known, and everything is let through. */
 static const struct {
 	const char *driver;
 	const char *args[16]; /* NULL-terminated */

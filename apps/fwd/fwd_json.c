@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* --json: the summary for programs. The fields are an interface: doc/configuration.md lists them. */
+/* --json: the summary for programs. The fields are an interface: doc/configuration.md lists them.
+ * */
 
 #include <errno.h>
 #include <stdio.h>
@@ -150,8 +151,8 @@ static void write_tenant(FILE *f, const struct fwd_run_tenant *t)
 		"     \"discarded\": {\"verify_failed\": %ju, \"map_failed\": %ju, "
 		"\"overrun\": %ju, \"lost\": %ju, \"starved\": %ju},\n",
 		s.buffers, s.missing, (uintmax_t)s.stats.verify_failed,
-		(uintmax_t)s.stats.map_failed, (uintmax_t)s.stats.overrun,
-		(uintmax_t)s.stats.lost, (uintmax_t)s.stats.starved);
+		(uintmax_t)s.stats.map_failed, (uintmax_t)s.stats.overrun, (uintmax_t)s.stats.lost,
+		(uintmax_t)s.stats.starved);
 	fprintf(f, "     \"iotlb\": {\"hits\": %ju, \"misses\": %ju}}",
 		(uintmax_t)s.stats.iotlb_hits, (uintmax_t)s.stats.iotlb_misses);
 }

@@ -14,7 +14,8 @@
 
 #include "fwd.h"
 
-/* Empty turns before an lcore that is to share its CPU gives it away, and how long it then sleeps. */
+/* Empty turns before an lcore that is to share its CPU gives it away, and how long it then sleeps.
+ * */
 #define PATIENCE 32
 #define NAP_NS   20000
 
@@ -157,8 +158,9 @@ static unsigned int forward(struct fwd_group *g)
 }
 
 /*
- * Charge what went by since the last mark. A turn without a packet is idle altogether, also what the
- * software NIC spent looking for one: per packet that would only say how little there was to do.
+ * Charge what went by since the last mark. A turn without a packet is idle altogether, also what
+ * the software NIC spent looking for one: per packet that would only say how little there was to
+ * do.
  */
 static inline void charge(struct moat_cost *cost, unsigned int packets)
 {
@@ -236,7 +238,8 @@ static int work(void *arg)
 	if (running->args->perf)
 		fwd_perf_open(&w->perf);
 	moat_cost_start(watch);
-	/* Relaxed: `stop` carries nothing but itself; what follows is ordered by the thread's end. */
+	/* Relaxed: `stop` carries nothing but itself; what follows is ordered by the thread's end.
+	 * */
 	while (!atomic_load_explicit(&running->stop, memory_order_relaxed)) {
 		if (unlikely(running->args->perf))
 			fwd_perf_turn(&w->perf, watch);

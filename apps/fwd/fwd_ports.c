@@ -232,7 +232,8 @@ static int steer(struct fwd_run_port *port, uint16_t queue, const struct fwd_ten
 	return add_rule(port, 0, pattern, queue, app_ini_entry(t->section, "match")->value);
 }
 
-/* What matches nothing goes to the tenant without a match, or is dropped. Only a port with matches needs the
+/* What matches nothing goes to the tenant without a match, or is dropped. Only a port with matches
+ * needs the
  * rule. */
 static int steer_rest(struct fwd_run *run, struct fwd_run_port *port)
 {
@@ -261,8 +262,9 @@ static int steer_rest(struct fwd_run *run, struct fwd_run_port *port)
 	if (!any)
 		return 0;
 	if (queue == DROP)
-		fwd_report_line("port %s: frames that match no tenant are dropped; a tenant without a "
-				"'match' on this port would get them",
+		fwd_report_line(
+			"port %s: frames that match no tenant are dropped; a tenant without a "
+			"'match' on this port would get them",
 			port->conf->name);
 	else
 		fwd_report_line("port %s: frames that match no other tenant go to tenant %s",

@@ -224,8 +224,8 @@ int fwd_ports_down(struct fwd_run *run)
 
 		while (t->queues_added != 0) {
 			const struct fwd_queue *q = &t->conf->queues[--t->queues_added];
-			int rc = moat_tenant_queue_remove(t->tenant,
-				fwd_run_port(run, q->port)->id, q->queue);
+			int rc = moat_tenant_queue_remove(t->tenant, fwd_run_port(run, q->port)->id,
+				q->queue);
 
 			if (first == 0)
 				first = rc;

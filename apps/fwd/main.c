@@ -75,7 +75,8 @@ static int unknown_option(int o, char *argv[])
 	if (optopt != 0 && option[0] != '-')
 		option = argv[optind];
 	if (o == ':')
-		fprintf(stderr, "moat-fwd: %s needs a value; 'moat-fwd --help' says which\n", option);
+		fprintf(stderr, "moat-fwd: %s needs a value; 'moat-fwd --help' says which\n",
+			option);
 	else
 		fprintf(stderr,
 			"moat-fwd: '%s' is not an option of moat-fwd ('moat-fwd --help' lists them); options "

@@ -8,8 +8,8 @@
 
 /* ----------------------------------------------------------------------------- completed ones */
 
-/* How many descriptors from `next` on the device has completed. Whole packets: it completes a packet's
- * descriptors together. */
+/* How many descriptors from `next` on the device has completed. Whole packets: it completes a
+ * packet's descriptors together. */
 static inline uint32_t count_done(const struct net_txq *txq)
 {
 	uint32_t n = 0;
@@ -109,7 +109,8 @@ static inline void put_packet(struct net_txq *txq, struct rte_mbuf *packet)
 	} while (seg != NULL);
 }
 
-/* Room for `descs` descriptors: free what the device has completed, and if that is not enough, let it send
+/* Room for `descs` descriptors: free what the device has completed, and if that is not enough, let
+ * it send
  * what is posted. @return false: the device does not get rid of it either */
 static __rte_noinline bool make_room(struct net_txq *txq, uint16_t descs)
 {
@@ -122,7 +123,8 @@ static __rte_noinline bool make_room(struct net_txq *txq, uint16_t descs)
 	return descs <= room(txq);
 }
 
-/* A packet of more pieces than the ring has descriptors can never be sent: it counts as sent in error. */
+/* A packet of more pieces than the ring has descriptors can never be sent: it counts as sent in
+ * error. */
 static void drop_long(struct net_txq *txq, struct rte_mbuf *packet)
 {
 	net_add(&txq->errors, 1);

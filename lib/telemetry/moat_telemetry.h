@@ -15,9 +15,10 @@
  *   /moat/cost,NAME       its cycles by stage
  *   /moat/faults          the last refused DMAs, newest first
  *
- * A program says which units and tenants it shows. Units must be taken away before they are destroyed; tenants are
- * taken away by moat_tenant_destroy(). The commands answer from the telemetry library's own thread and see nothing else. Counters of
- * running lcores are read as they are: nothing here is on the data path, and no lcore waits.
+ * A program says which units and tenants it shows. Units must be taken away before they are
+ * destroyed; tenants are taken away by moat_tenant_destroy(). The commands answer from the
+ * telemetry library's own thread and see nothing else. Counters of running lcores are read as they
+ * are: nothing here is on the data path, and no lcore waits.
  */
 
 #include <rte_telemetry.h>
@@ -40,13 +41,13 @@ void moat_telemetry_number(struct rte_tel_data *dict, const char *name, uint64_t
 /**
  * Show a unit. Registers the commands, the first time.
  * @param more adds what only this kind of unit counts; NULL: nothing
- * @return 0; -ENOSPC: too many are shown; -EEXIST: it is shown already; moat_error_text() has the sentence. Control
- *   path, any thread.
+ * @return 0; -ENOSPC: too many are shown; -EEXIST: it is shown already; moat_error_text() has the
+ *   sentence. Control path, any thread.
  */
 int moat_telemetry_add_unit(struct moat_unit *unit, moat_telemetry_more_t more);
 /**
- * Show a tenant, until moat_tenant_destroy() or moat_telemetry_remove_tenant(). Registers the commands, the first
- * time.
+ * Show a tenant, until moat_tenant_destroy() or moat_telemetry_remove_tenant(). Registers the
+ * commands, the first time.
  * @return as moat_telemetry_add_unit(). Control path, any thread.
  */
 int moat_telemetry_add_tenant(struct moat_tenant *tenant);
@@ -59,8 +60,8 @@ void moat_telemetry_remove_tenant(struct moat_tenant *tenant);
 
 /**
  * The thread that fetches a unit's faults hands each on here.
- * @param tenant name of the tenant whose requester it was; NULL: no tenant's. Control path, any thread.
- */
+ * @param tenant name of the tenant whose requester it was; NULL: no tenant's. Control path, any
+ *thread. /
 void moat_telemetry_fault(const struct moat_unit *unit, const char *tenant,
 	const struct moat_fault *fault);
 

@@ -31,18 +31,19 @@ int moat_tenant_probe(struct moat_tenant *t, const char *device)
 	return 0;
 }
 
-/* ------------------------------------------------------------- are DPDK's functions moat's here? */
+/* ------------------------------------------------------------ are DPDK's functions moat's here? */
 
-/* No memzone: a reservation of this name (this address) only says that moat_device_reserve() is asked. */
+/* No memzone: a reservation of this name (this address) only says that moat_device_reserve() is
+ * asked. */
 static const char trial[] = "moat_trial";
 static RTE_DEFINE_PER_LCORE(bool, was_asked);
 
 bool tenant_sees_memzones(void)
 {
 	/* As a PMD's call finds it: by the global order of the program's libraries. */
-	const struct rte_memzone *(*reserve)(const char *, size_t, int, unsigned int, unsigned int) =
-		(const struct rte_memzone *(*)(const char *, size_t, int, unsigned int,
-			unsigned int))dlsym(RTLD_DEFAULT, "rte_memzone_reserve_aligned");
+	const struct rte_memzone *(*reserve)(const char *, size_t, int, unsigned int,
+		unsigned int) = (const struct rte_memzone *(*)(const char *, size_t, int,
+		unsigned int, unsigned int))dlsym(RTLD_DEFAULT, "rte_memzone_reserve_aligned");
 	const struct rte_memzone *zone;
 
 	if (reserve == NULL)
@@ -72,8 +73,8 @@ const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char
 		t = tenant_of_socket(socket);
 	if (t == NULL || name == NULL || !tenant_zone_is_for_device(name))
 		return reserve(name, len, socket, flags, align, bound);
-	/* Whole pages: the heap's bookkeeping is in none of them. What begins with a page and is shorter
-	 * than one crosses no bound. */
+	/* Whole pages: the heap's bookkeeping is in none of them. What begins with a page and is
+	 * shorter than one crosses no bound. */
 	zone = reserve(name, RTE_ALIGN_CEIL(len, MOAT_PAGE_SIZE), t->socket, flags,
 		RTE_MAX(align, (unsigned int)MOAT_PAGE_SIZE), bound < MOAT_PAGE_SIZE ? 0 : bound);
 	if (zone != NULL && tenant_ring_add(t, zone) != 0) {

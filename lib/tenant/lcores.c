@@ -15,7 +15,8 @@
 
 #include "tenant_impl.h"
 
-/* Of the slot of threads that are not lcores, and of an lcore that has left: nothing is measured. */
+/* Of the slot of threads that are not lcores, and of an lcore that has left: nothing is measured.
+ * */
 static struct moat_cost_watch no_watch;
 
 void tenant_lock(struct moat_tenant *t)

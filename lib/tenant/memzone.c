@@ -3,13 +3,13 @@
  */
 
 /*
- * DPDK's reservations of memzones and their end, with moat's question before them: does the memzone lie in
- * a tenant's heap, or is a tenant's device being probed? (moat_device.h says why.) DPDK has no hook for that,
- * so libmoat defines DPDK's functions itself. A library's call goes to the first definition in the order in
- * which the program was linked; libmoat must come before DPDK's libraries, which is what
- * `pkg-config --libs moat` says. A program that is linked in another order carries these definitions itself
- * (drivers/memzone). moat_tenant_create() tries which definitions are called and logs a warning when they
- * are DPDK's.
+ * DPDK's reservations of memzones and their end, with moat's question before them: does the memzone
+ * lie in a tenant's heap, or is a tenant's device being probed? (moat_device.h says why.) DPDK has
+ * no hook for that, so libmoat defines DPDK's functions itself. A library's call goes to the first
+ * definition in the order in which the program was linked; libmoat must come before DPDK's
+ * libraries, which is what `pkg-config --libs moat` says. A program that is linked in another order
+ * carries these definitions itself (drivers/memzone). moat_tenant_create() tries which definitions
+ * are called and logs a warning when they are DPDK's.
  */
 
 #include <dlfcn.h>
@@ -21,7 +21,8 @@
 
 #include "moat_device.h"
 
-/* The next definition behind this file's: DPDK's, or libmoat's where the program carries drivers/memzone. */
+/* The next definition behind this file's: DPDK's, or libmoat's where the program carries
+ * drivers/memzone. */
 static void *next_definition(const char *name)
 {
 	void *function = dlsym(RTLD_NEXT, name);

@@ -8,25 +8,27 @@
  * @file
  * Memory that a tenant's device uses by itself: rings, and what a PMD reserves while it probes.
  *
- * A PMD reserves such memory as memzones. moat must see each reservation and each end of one: a ring needs
- * pages of its own, because protection is per page and DPDK's heap keeps its bookkeeping in front of each
- * memzone; and a ring that is freed must be unmapped, its ticket done, before the heap gives its memory to
- * others. So libmoat defines rte_memzone_reserve(), _aligned(), _bounded() and rte_memzone_free() itself
- * and calls DPDK's behind them (lib/tenant/memzone.c):
- *  - a memzone on a tenant's socket gets whole pages, which are mapped before the caller has it. A ring of an
- *    ethdev queue (rte_eth_dma_zone_reserve()) is mapped when the queue is added to the tenant. Mempools and
- *    rte_rings on a tenant's socket are never mapped;
- *  - while moat_tenant_probe() runs, memory with contiguous IOVAs comes from the tenant's heap, whatever
- *    socket the PMD asks for: iavf, i40e, ice and ena have the device do DMA while they probe;
- *  - rte_memzone_free() unmaps and waits for the ticket first. When the unit does not answer, or an lcore that
- *    has entered the tenant does not poll, it fails within a second, says so, and frees nothing.
+ * A PMD reserves such memory as memzones. moat must see each reservation and each end of one: a
+ * ring needs pages of its own, because protection is per page and DPDK's heap keeps its bookkeeping
+ * in front of each memzone; and a ring that is freed must be unmapped, its ticket done, before the
+ * heap gives its memory to others. So libmoat defines rte_memzone_reserve(), _aligned(), _bounded()
+ * and rte_memzone_free() itself and calls DPDK's behind them (lib/tenant/memzone.c):
+ *  - a memzone on a tenant's socket gets whole pages, which are mapped before the caller has it. A
+ *    ring of an ethdev queue (rte_eth_dma_zone_reserve()) is mapped when the queue is added to the
+ *    tenant. Mempools and rte_rings on a tenant's socket are never mapped;
+ *  - while moat_tenant_probe() runs, memory with contiguous IOVAs comes from the tenant's heap,
+ *    whatever socket the PMD asks for: iavf, i40e, ice and ena have the device do DMA while they
+ *    probe;
+ *  - rte_memzone_free() unmaps and waits for the ticket first. When the unit does not answer, or an
+ *    lcore that has entered the tenant does not poll, it fails within a second, says so, and frees
+ *    nothing.
  *
- * This works where libmoat comes before DPDK's libraries in the order of linking, as `pkg-config --libs moat`
- * has it. In another order, moat_tenant_create() logs a warning. Then rings of net_moat are safe all the
- * same; of other PMDs, a ring with a page of its own is mapped, a ring without is refused by
- * moat_tenant_queue_add(), and a ring that is freed stays mapped until the next moat_tenant_queue_add() or
- * _remove(). Such a program carries drivers/memzone (-Wl,--whole-archive -lmoat_memzone
- * -Wl,--no-whole-archive).
+ * This works where libmoat comes before DPDK's libraries in the order of linking, as `pkg-config
+ * --libs moat` has it. In another order, moat_tenant_create() logs a warning. Then rings of
+ * net_moat are safe all the same; of other PMDs, a ring with a page of its own is mapped, a ring
+ * without is refused by moat_tenant_queue_add(), and a ring that is freed stays mapped until the
+ * next moat_tenant_queue_add() or _remove(). Such a program carries drivers/memzone
+ * (-Wl,--whole-archive -lmoat_memzone -Wl,--no-whole-archive).
  */
 
 #include <rte_memzone.h>
@@ -41,14 +43,14 @@ extern "C" {
 /**
  * rte_dev_probe() of a device whose requester is attached to the tenant.
  * @param device its name on its bus, such as "0000:01:10.0"
- * @return 0; a negative errno: no driver takes the device, moat_error_text() has the sentence. Control path, any
- *   thread; one thread at a time for a device.
+ * @return 0; a negative errno: no driver takes the device, moat_error_text() has the sentence.
+ *   Control path, any thread; one thread at a time for a device.
  */
 int moat_tenant_probe(struct moat_tenant *tenant, const char *device);
 
 /**
- * Have `gone` called with each tenant that is about to be destroyed, while it still can be used. For what shows
- * tenants, such as lib/telemetry; there is one such function, the last one given.
+ * Have `gone` called with each tenant that is about to be destroyed, while it still can be used.
+ * For what shows tenants, such as lib/telemetry; there is one such function, the last one given.
  * @param gone NULL: none. Control path, any thread.
  */
 void moat_tenant_at_destroy(void (*gone)(struct moat_tenant *tenant));
@@ -59,8 +61,8 @@ typedef const struct rte_memzone *(*moat_reserve_t)(const char *name, size_t len
 typedef int (*moat_free_t)(const struct rte_memzone *zone);
 
 /**
- * Reserve a memzone: from DPDK, or, where it is a device's, from the heap of the device's tenant. For
- * definitions of rte_memzone_reserve*().
+ * Reserve a memzone: from DPDK, or, where it is a device's, from the heap of the device's tenant.
+ * For definitions of rte_memzone_reserve*().
  * @param reserve DPDK's function
  * @param name, len, socket, flags, align, bound as rte_memzone_reserve_bounded() takes them
  * @return the memzone; NULL: rte_errno says why. Control path, any thread.
@@ -69,20 +71,21 @@ const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char
 	int socket, unsigned int flags, unsigned int align, unsigned int bound);
 
 /**
- * Tell moat of a memzone that holds a ring. For PMDs that must be safe in programs that do not call moat's
- * rte_memzone_reserve*().
+ * Tell moat of a memzone that holds a ring. For PMDs that must be safe in programs that do not call
+ * moat's rte_memzone_reserve*().
  * @param zone whole pages, if it lies in a tenant's heap
- * @return 0, also when the memzone lies in no tenant's heap or is known already; -EINVAL: it is not whole
- *   pages; -ENOMEM; the unit's error. moat_error_text() has the sentence. Control path, any thread.
+ * @return 0, also when the memzone lies in no tenant's heap or is known already; -EINVAL: it is not
+ *   whole pages; -ENOMEM; the unit's error. moat_error_text() has the sentence. Control path, any
+ *   thread.
  */
 int moat_device_map(const struct rte_memzone *zone);
 
 /**
  * Free a memzone; if a device reaches it, first unmap it and wait for the ticket.
  * @param dpdks DPDK's function
- * @return what DPDK's function returns; -ETIMEDOUT: an lcore that has entered the tenant does not poll, or
- *   the unit does not answer; -EIO: the unit failed. After an error nothing has changed, and
- *   moat_tenant_destroy() frees the memzone. Control path, any thread.
+ * @return what DPDK's function returns; -ETIMEDOUT: an lcore that has entered the tenant does not
+ *   poll, or the unit does not answer; -EIO: the unit failed. After an error nothing has changed,
+ *   and moat_tenant_destroy() frees the memzone. Control path, any thread.
  */
 int moat_device_free(moat_free_t dpdks, const struct rte_memzone *zone);
 

@@ -162,8 +162,9 @@ static int check_conf(const struct moat_tenant_conf *conf)
 			"tenant '%s' has no unit; set 'unit' to the one behind which its devices are",
 			conf->name);
 	if ((unsigned int)conf->mode >= MOAT_MODES)
-		return moat_error(-EINVAL, "tenant '%s': mode %d does not exist; 0 (static) to %d (%s) do",
-			conf->name, (int)conf->mode, MOAT_MODES - 1, mode_names[MOAT_MODES - 1]);
+		return moat_error(-EINVAL,
+			"tenant '%s': mode %d does not exist; 0 (static) to %d (%s) do", conf->name,
+			(int)conf->mode, MOAT_MODES - 1, mode_names[MOAT_MODES - 1]);
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
 		return moat_error(-ENOTSUP,
 			"tenant '%s': a secondary process cannot make or use a tenant, whose tables, lanes "

@@ -10,9 +10,9 @@
  *
  * All of a tenant's memory is one run of virtual memory at one run of IOVAs of its own, never the
  * process's addresses: two tenants may well use the same IOVAs. It has two parts:
- *  - a DPDK heap for rings (give moat_tenant_socket() to the queue set-up calls). The device reaches
- *    whole pages that hold nothing but a ring, from the queue's moat_tenant_queue_add() until the ring is
- *    freed; moat_device.h says how;
+ *  - a DPDK heap for rings (give moat_tenant_socket() to the queue set-up calls). The device
+ *    reaches whole pages that hold nothing but a ring, from the queue's moat_tenant_queue_add()
+ *    until the ring is freed; moat_device.h says how;
  *  - buffers, one or more whole pages each, that pools hand out. In mode static they are mapped for
  *    good; in the other modes a buffer is mapped only while the device owns it.
  *
@@ -24,32 +24,33 @@
  *   Tx callback: mapped      -> device reads  PMD frees: mempool enqueue -> unmapped, quarantined
  *                                             until its ticket is done
  *
- * In use, in this order. Control calls come from any thread, one at a time for a tenant (main, say); only the
- * last group must come from the lcore that it is about.
+ * In use, in this order. Calls marked main come from any thread, one at a time for a tenant;
+ * those marked lcore must come from the lcore that they are about.
  *
  *   main     rte_eal_init(), a unit (moat_soft_unit_create(), ...)
  *   main     moat_tenant_create(), moat_tenant_attach() each requester, moat_tenant_pool()
  *   main     rte_eth_dev_configure(); rte_eth_rx_queue_setup() with the pool and the socket,
  *            rte_eth_tx_queue_setup() with the socket; moat_tenant_queue_add(); rte_eth_dev_start()
  *   lcore    moat_tenant_lcore_enter(), on each lcore that polls
- *   lcore      rte_eth_rx_burst(), rte_eth_tx_burst(), ... and moat_tenant_poll() in each turn of its loop,
- *              also when no packet came
+ *   lcore      in each turn of its loop: rte_eth_rx_burst(), rte_eth_tx_burst(), ..., and
+ *              moat_tenant_poll(), also when no packet came
  *   lcore      moat_tenant_offline() before it sleeps or blocks, moat_tenant_online() after
  *   lcore      moat_tenant_held() until it returns 0, so that mode pipelined keeps no packet
  *   lcore    moat_tenant_lcore_leave(), before its function returns
  *   main     rte_eth_dev_stop(), moat_tenant_queue_remove() each queue, rte_eth_dev_close() or
  *            rte_eal_hotplug_remove(), moat_tenant_destroy()
  *
- * Polling lcores are EAL lcores, service lcores, or threads after rte_thread_register(); other threads cannot
- * enter. Rx and Tx of a queue, and queues of a tenant, may be on different lcores; each of them must enter and
- * poll. A ticket then waits for all of them: the slowest turn of any lcore that has entered delays every
- * lcore's tickets.
+ * Polling lcores are EAL lcores, service lcores, or threads after rte_thread_register(); other
+ * threads cannot enter. Rx and Tx of a queue, and queues of a tenant, may be on different lcores;
+ * each of them must enter and poll. A ticket then waits for all of them: the slowest turn of any
+ * lcore that has entered delays every lcore's tickets.
  *
- * Other orders of the end work as well, or say within a second what they wait for. A port may be closed or
- * unplugged before its queues are removed: its callbacks go with it, and its number is free for another
- * device. While an lcore has entered and does not poll, tickets do not become done: leaving and freeing a ring
- * then return -ETIMEDOUT and name the lcores that have entered. moat_tenant_destroy() refuses what is still in
- * use with -EBUSY, says what it is, and can be called again.
+ * Other orders of the end work as well, or say within a second what they wait for. A port may be
+ * closed or unplugged before its queues are removed: its callbacks go with it, and its number is
+ * free for another device. While an lcore has entered and does not poll, tickets do not become
+ * done: leaving and freeing a ring then return -ETIMEDOUT and name the lcores that have entered.
+ * moat_tenant_destroy() refuses what is still in use with -EBUSY, says what it is, and can be
+ * called again.
  *
  * A tenant is one process's: a secondary process is refused.
  */
@@ -84,14 +85,15 @@ const char *moat_mode_name(enum moat_mode mode);
  * The mode of a name.
  * @param text a name, such as "pipelined"
  * @param mode set on success
- * @return 0; -EINVAL: there is no such mode, or `text` is NULL; moat_error_text() lists the modes. Any thread,
- *   control path.
+ * @return 0; -EINVAL: there is no such mode, or `text` is NULL; moat_error_text() lists the modes.
+ *   Any thread, control path.
  */
 int moat_mode_parse(const char *text, enum moat_mode *mode);
 
-#define MOAT_VERIFY_OFF (-1)           /* of moat_tenant_conf.verify */
+#define MOAT_VERIFY_OFF (-1) /* of moat_tenant_conf.verify */
 
-/** What a tenant is to be. Zeroed members mean the safe choice; name, unit and memory must be given. */
+/** What a tenant is to be. Zeroed members mean the safe choice; name, unit and memory must be
+ * given. */
 struct moat_tenant_conf {
 	const char *name; /* of at most 31 bytes; no two tenants have the same */
 	struct moat_unit *unit;
@@ -103,7 +105,7 @@ struct moat_tenant_conf {
 	uint64_t leaf_sizes; /* of superpages, ANDed with the unit's; 0: all that the unit has;
 			      * MOAT_LEAF_4K_ONLY: none */
 	int numa;            /* node of the memory, or SOCKET_ID_ANY */
-	int8_t verify;       /* look every received buffer up in the shadow IOTLB: a device (or a ring)
+	int8_t verify; /* look every received buffer up in the shadow IOTLB: a device (or a ring)
 			      * that returns memory which it may not write is caught and counted. On,
 			      * except with MOAT_VERIFY_OFF */
 	uint32_t deferred_pages; /* mode deferred: flush at so many pages (0: 256) ... */
@@ -118,19 +120,19 @@ struct moat_tenant;
  * software unit can, a real one cannot know their physical addresses).
  * @param conf copied
  * @param tenant set on success
- * @return 0, or, with moat_error_text(): -EINVAL: a NULL, no name, no unit, a mode that does not exist, memory
- *   or addresses that cannot be; -EEXIST: a tenant has this name; -ENOTSUP: this is a secondary process;
- *   -EBUSY: the memory lies over what the unit does not translate; -ENOSPC: no domain-id is left; -ENOMEM; the
- *   unit's error. Control path, any thread; after rte_eal_init().
+ * @return 0, or, with moat_error_text(): -EINVAL: a NULL, no name, no unit, a mode that does not
+ *   exist, memory or addresses that cannot be; -EEXIST: a tenant has this name; -ENOTSUP: this is a
+ *   secondary process; -EBUSY: the memory lies over what the unit does not translate; -ENOSPC: no
+ *   domain-id is left; -ENOMEM; the unit's error. Control path, any thread; after rte_eal_init().
  */
 int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant **tenant);
 /**
- * Detach the requesters, take away all mappings, free the memory. Every queue must be removed (or its port
- * closed), every lcore have left, every pool's buffers and every ring be back.
+ * Detach the requesters, take away all mappings, free the memory. Every queue must be removed (or
+ * its port closed), every lcore have left, every pool's buffers and every ring be back.
  * @param tenant gone on success
- * @return 0; -EBUSY: it is still in use, moat_error_text() says what: nothing has changed; -EINVAL: NULL;
- *   -ETIMEDOUT, -EIO: the unit does not answer. Control path, any thread; no other call on the tenant at the
- *   same time.
+ * @return 0; -EBUSY: it is still in use, moat_error_text() says what: nothing has changed; -EINVAL:
+ *   NULL; -ETIMEDOUT, -EIO: the unit does not answer. Control path, any thread; no other call on
+ *   the tenant at the same time.
  */
 int moat_tenant_destroy(struct moat_tenant *tenant);
 
@@ -162,50 +164,51 @@ int moat_tenant_socket(const struct moat_tenant *tenant);
  * pages). Freed by moat_tenant_destroy().
  * @param name of the mempool
  * @param pool set on success
- * @return 0; -ENOMEM: too little tenant memory (says how much would do); -EEXIST; -EINVAL. Control path, one
- *   thread at a time for a tenant.
+ * @return 0; -ENOMEM: too little tenant memory (says how much would do); -EEXIST; -EINVAL. Control
+ *   path, one thread at a time for a tenant.
  */
 int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int n,
 	uint16_t data_room, struct rte_mempool **pool);
 
 /**
- * Put the mode's callbacks on a port's queue (its rx and its tx side), and let the device reach the queue's
- * rings. After rte_eth_dev_configure() and, so that the queue's pool and rings can be checked, after the
- * queues' set-up; before the port is started. A queue of a port whose other queues are the tenant's and which
- * is not added receives nothing: its rings are not mapped.
+ * Put the mode's callbacks on a port's queue (its rx and its tx side), and let the device reach the
+ * queue's rings. After rte_eth_dev_configure() and, so that the queue's pool and rings can be
+ * checked, after the queues' set-up; before the port is started. A queue of a port whose other
+ * queues are the tenant's and which is not added receives nothing: its rings are not mapped.
  * @param port, queue as ethdev numbers them
- * @return 0; -EEXIST: the tenant has the queue; -ENODEV: the port does not exist; -EINVAL: the port has no such
- *   queue, or its rings or its pool are not in the tenant's memory; -ENOSPC, -ENOMEM; what
- *   rte_eth_add_rx_callback() says; the unit's error. Control path, one thread at a time for a tenant.
+ * @return 0; -EEXIST: the tenant has the queue; -ENODEV: the port does not exist; -EINVAL: the port
+ *   has no such queue, or its rings or its pool are not in the tenant's memory; -ENOSPC, -ENOMEM;
+ *   what rte_eth_add_rx_callback() says; the unit's error. Control path, one thread at a time for a
+ *   tenant.
  */
 int moat_tenant_queue_add(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
 /**
- * Take the callbacks off, and free what mode pipelined still holds (moat_tenant_held() gets it first). No lcore
- * may poll the queue any more. The port may have been closed before.
- * @return 0; -ENOENT: it has no such queue; the unit's error from unmapping what is gone. Control path, one
- *   thread at a time for a tenant.
+ * Take the callbacks off, and free what mode pipelined still holds (moat_tenant_held() gets it
+ * first). No lcore may poll the queue any more. The port may have been closed before.
+ * @return 0; -ENOENT: it has no such queue; the unit's error from unmapping what is gone. Control
+ *   path, one thread at a time for a tenant.
  */
 int moat_tenant_queue_remove(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
 
 /**
- * The calling lcore begins polling this tenant's queues. An lcore that has entered must poll, or be offline:
- * other lcores' tickets wait for it.
- * @return 0; -EINVAL: the thread is not an lcore (rte_thread_register()); -EALREADY: it has entered; -ENOMEM.
- *   Control path, each lcore for itself.
+ * The calling lcore begins polling this tenant's queues. An lcore that has entered must poll, or be
+ * offline: other lcores' tickets wait for it.
+ * @return 0; -EINVAL: the thread is not an lcore (rte_thread_register()); -EALREADY: it has
+ *   entered; -ENOMEM. Control path, each lcore for itself.
  */
 int moat_tenant_lcore_enter(struct moat_tenant *tenant);
 /**
  * The calling lcore ends polling. Waits for its tickets and gives its ready buffers to the others.
- * @return 0; -EINVAL: it had not entered; -ETIMEDOUT: another lcore that has entered did not poll for a second
- *   (named), or the unit does not answer; -EIO: the unit failed. After -ETIMEDOUT and -EIO it has left all
- *   the same. Control path, each lcore for itself.
+ * @return 0; -EINVAL: it had not entered; -ETIMEDOUT: another lcore that has entered did not poll
+ *   for a second (named), or the unit does not answer; -EIO: the unit failed. After -ETIMEDOUT and
+ *   -EIO it has left all the same. Control path, each lcore for itself.
  */
 int moat_tenant_lcore_leave(struct moat_tenant *tenant);
 
 /**
- * The calling lcore stops polling for a while, to sleep or to block, and polls again. While it is offline no
- * ticket waits for it; it must not poll the tenant's queues nor use translations. Cheap: two atomic
- * operations each.
+ * The calling lcore stops polling for a while, to sleep or to block, and polls again. While it is
+ * offline no ticket waits for it; it must not poll the tenant's queues nor use translations. Cheap:
+ * two atomic operations each.
  * @return 0; -EINVAL: it has not entered. Data path, each lcore for itself.
  */
 int moat_tenant_offline(struct moat_tenant *tenant);
@@ -220,16 +223,17 @@ int moat_tenant_online(struct moat_tenant *tenant);
 void moat_tenant_poll(struct moat_tenant *tenant);
 
 /**
- * Packets that mode pipelined still holds back on a queue, without asking the device for more: waits
- * for their tickets, and hands out up to `max`. An lcore that stops polling a queue for good calls
- * this until it returns 0, and no packet is lost.
- * @return packets; 0 also in the other modes, and where the unit does not answer any more. The calling lcore
- *   has entered and polls this queue. Control path: it waits.
+ * Packets that mode pipelined still holds back on a queue, without asking the device for more:
+ * waits for their tickets, and hands out up to `max`. An lcore that stops polling a queue for good
+ * calls this until it returns 0, and no packet is lost.
+ * @return packets; 0 also in the other modes, and where the unit does not answer any more. The
+ *   calling lcore has entered and polls this queue. Control path: it waits.
  */
 uint16_t moat_tenant_held(struct moat_tenant *tenant, uint16_t port, uint16_t queue,
 	struct rte_mbuf *pkts[], uint16_t max);
 
-/** For applications that map on their own. @return the calling lcore's lane, or NULL before it entered. Data
+/** For applications that map on their own. @return the calling lcore's lane, or NULL before it
+ * entered. Data
  * path. */
 struct moat_lane *moat_tenant_lane(struct moat_tenant *tenant);
 
@@ -251,19 +255,20 @@ struct moat_tenant_stats {
 };
 /**
  * What the tenant counted.
- * @param stats set. Counters of running lcores are read as they are. Control path, any thread, also while queues
- *   come and go; not while the tenant is destroyed.
+ * @param stats set. Counters of running lcores are read as they are. Control path, any thread, also
+ *   while queues come and go; not while the tenant is destroyed.
  */
 void moat_tenant_stats(struct moat_tenant *tenant, struct moat_tenant_stats *stats);
 
 /**
- * How a stage's cycles were spread over bursts, summed over lcores; MOAT_STAGES_MAPPING: all mapping
- * stages together. Bursts are counted while the lcore's stopwatch is on. Counters of running lcores are
- * read as they are. Control path.
+ * How a stage's cycles were spread over bursts, summed over lcores; MOAT_STAGES_MAPPING: all
+ * mapping stages together. Bursts are counted while the lcore's stopwatch is on. Counters of
+ * running lcores are read as they are. Control path.
  */
 void moat_tenant_bursts(struct moat_tenant *tenant, enum moat_stage stage, struct moat_hist *hist);
 
-/** For applications that charge their own time to MOAT_STAGE_APPLICATION. @return the calling lcore's stopwatch;
+/** For applications that charge their own time to MOAT_STAGE_APPLICATION. @return the calling
+ * lcore's stopwatch;
  * NULL: out of memory. Data path. */
 struct moat_cost *moat_tenant_cost(struct moat_tenant *tenant);
 

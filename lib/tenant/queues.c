@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A port's queues in a tenant: may this one be, its callbacks, and what becomes of it when its port goes. */
+/* A port's queues in a tenant: may this one be, its callbacks, and what becomes of it when its port
+ * goes. */
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -19,7 +20,8 @@
 struct tenant_queue *tenant_queue_find(const struct moat_tenant *t, uint16_t port, uint16_t queue)
 {
 	for (unsigned int i = 0; i < t->nr_queues; i++)
-		if (t->queues[i]->port == port && t->queues[i]->queue == queue && !t->queues[i]->gone)
+		if (t->queues[i]->port == port && t->queues[i]->queue == queue &&
+			!t->queues[i]->gone)
 			return t->queues[i];
 	return NULL;
 }
@@ -29,7 +31,8 @@ struct tenant_queue *tenant_queue_find(const struct moat_tenant *t, uint16_t por
 struct ring_walk {
 	const struct moat_tenant *t;
 	char prefix[32];
-	char outside[RTE_MEMZONE_NAMESIZE]; /* the first ring that the tenant's device does not reach */
+	char outside
+		[RTE_MEMZONE_NAMESIZE]; /* the first ring that the tenant's device does not reach */
 };
 
 static void walk_ring(const struct rte_memzone *zone, void *arg)
@@ -104,9 +107,9 @@ static int check(const struct moat_tenant *t, uint16_t port, uint16_t queue)
 /* ------------------------------------------------------------------------------ the port goes */
 
 /*
- * Queues whose callbacks could not be taken off a port that goes, because its driver had forgotten its
- * queues before. DPDK runs them for the port number's next user. They find no tenant and hand on what they
- * get. They are never freed.
+ * Queues whose callbacks could not be taken off a port that goes, because its driver had forgotten
+ * its queues before. DPDK runs them for the port number's next user. They find no tenant and hand
+ * on what they get. They are never freed.
  */
 static struct {
 	pthread_mutex_t lock;
@@ -156,7 +159,8 @@ static void watch_ports(void)
 
 /* ------------------------------------------------------------------------------ add and remove */
 
-/* What mode pipelined still holds is freed with it. The tenant is not locked if there can be any. */
+/* What mode pipelined still holds is freed with it. The tenant is not locked if there can be any.
+ * */
 static void queue_free(struct tenant_queue *q)
 {
 	tenant_held_destroy(q->held);
@@ -171,7 +175,8 @@ static void queue_free(struct tenant_queue *q)
 	pthread_mutex_unlock(&stranded.lock);
 }
 
-/* Callbacks of an earlier user of the port's number go as soon as the driver knows the queue again. */
+/* Callbacks of an earlier user of the port's number go as soon as the driver knows the queue again.
+ * */
 static void unstrand(uint16_t port, uint16_t queue)
 {
 	struct tenant_queue *q, *next;

@@ -3,18 +3,19 @@
  */
 
 /*
- * Rings lie in the tenant's DPDK heap, and so does the heap's own bookkeeping, in front of each piece that
- * the heap hands out. A device that could write the bookkeeping would own the process. So the device
- * reaches only whole pages that hold nothing but a memzone, which is what rte_eth_dma_zone_reserve() gives
- * PMDs for their rings.
+ * Rings lie in the tenant's DPDK heap, and so does the heap's own bookkeeping, in front of each
+ * piece that the heap hands out. A device that could write the bookkeeping would own the process.
+ * So the device reaches only whole pages that hold nothing but a memzone, which is what
+ * rte_eth_dma_zone_reserve() gives PMDs for their rings.
  *
- * A memzone that moat saw being reserved (memzone.c, or a PMD of moat's own) has pages of its own: it is a
- * tenant_ring. It is mapped before its owner has it, or, where its name is that of a queue, once the queue is
- * added: a queue without callbacks must not receive. It is unmapped, and the ticket done, before DPDK's
- * heap has its memory again.
+ * A memzone that moat saw being reserved (memzone.c, or a PMD of moat's own) has pages of its own:
+ * it is a tenant_ring. It is mapped before its owner has it, or, where its name is that of a queue,
+ * once the queue is added: a queue without callbacks must not receive. It is unmapped, and the
+ * ticket done, before DPDK's heap has its memory again.
  *
  * Of a memzone that moat did not see being reserved, the pages that lie wholly in it are mapped by
- * moat_tenant_queue_add(), and unmapped by the first moat_tenant_queue_add() or _remove() after its end.
+ * moat_tenant_queue_add(), and unmapped by the first moat_tenant_queue_add() or _remove() after its
+ * end.
  */
 
 #include <errno.h>
@@ -66,7 +67,7 @@ static struct tenant_ring *ring_find(const struct moat_tenant *t, const struct r
 	return NULL;
 }
 
-/* --------------------------------------------------------------------------------- map and unmap */
+/* -------------------------------------------------------------------------------- map and unmap */
 
 /* The lane of control calls. The tenant is locked. */
 static struct moat_lane *control_lane(struct moat_tenant *t)
@@ -112,8 +113,8 @@ static int ring_map(struct moat_tenant *t, struct tenant_ring *r)
 	int rc = lane == NULL ? -ENOMEM : pages_map(t, lane, r->va, r->len, MOAT_2M_SIZE);
 
 	if (rc != 0)
-		return moat_error(rc, "tenant '%s': mapping ring '%s' of %zu bytes failed: %s", t->name,
-			r->zone->name, r->zone->len, strerror(-rc));
+		return moat_error(rc, "tenant '%s': mapping ring '%s' of %zu bytes failed: %s",
+			t->name, r->zone->name, r->zone->len, strerror(-rc));
 	r->mapped = true;
 	return 0;
 }
@@ -133,14 +134,15 @@ static int ring_unmap(struct moat_tenant *t, struct tenant_ring *r)
 		return 0;
 	}
 	snprintf(why, sizeof(why), "%s", moat_error_text());
-	/* Its memory must not serve anything else while the device may reach it. It stays what it is. */
+	/* Its memory must not serve anything else while the device may reach it. It stays what it
+	 * is. */
 	if (lane != NULL && t->page_prot[(r->va - t->va) >> MOAT_PAGE_SHIFT] == 0)
 		r->mapped = pages_map(t, lane, r->va, r->len, MOAT_2M_SIZE) == 0;
-	return moat_error(rc, "tenant '%s': ring '%s' cannot be freed: %s%s", t->name, r->zone->name,
-		why, tenant_who_is_in(t));
+	return moat_error(rc, "tenant '%s': ring '%s' cannot be freed: %s%s", t->name,
+		r->zone->name, why, tenant_who_is_in(t));
 }
 
-/* ------------------------------------------------------------------------- a ring comes and goes */
+/* ------------------------------------------------------------------------ a ring comes and goes */
 
 static bool queue_is_added(const struct moat_tenant *t, const struct tenant_ring *r)
 {
@@ -163,7 +165,9 @@ int tenant_ring_add(struct moat_tenant *t, const struct rte_memzone *zone)
 		if (r == NULL) {
 			rc = moat_error(-ENOMEM, "tenant '%s': out of memory", t->name);
 		} else {
-			*r = (struct tenant_ring){ .zone = zone, .va = zone->addr, .len = zone->len };
+			*r = (struct tenant_ring){ .zone = zone,
+				.va = zone->addr,
+				.len = zone->len };
 			r->of_queue = queue_of(zone->name, &r->port, &r->queue);
 			TAILQ_INSERT_TAIL(&t->rings, r, next);
 		}
@@ -233,7 +237,8 @@ struct heap_walk {
 static void walk_unseen(struct heap_walk *w, const struct rte_memzone *zone)
 {
 	const uint8_t *from = RTE_PTR_ALIGN_CEIL(zone->addr, MOAT_PAGE_SIZE);
-	const uint8_t *end = RTE_PTR_ALIGN_FLOOR(RTE_PTR_ADD(zone->addr, zone->len), MOAT_PAGE_SIZE);
+	const uint8_t *end =
+		RTE_PTR_ALIGN_FLOOR(RTE_PTR_ADD(zone->addr, zone->len), MOAT_PAGE_SIZE);
 	bool whole = from == zone->addr && end == RTE_PTR_ADD(zone->addr, zone->len);
 	uint16_t port, queue;
 

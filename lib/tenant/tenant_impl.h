@@ -58,14 +58,14 @@ struct tenant_held {
 };
 
 struct tenant_queue {
-	struct moat_tenant *tenant; /* NULL: it is in queues.c's list of stranded ones */
+	struct moat_tenant *tenant;     /* NULL: it is in queues.c's list of stranded ones */
 	TAILQ_ENTRY(tenant_queue) next; /* in that list */
 	uint16_t port;
 	uint16_t queue;
 	const struct rte_eth_rxtx_callback *rx;
 	const struct rte_eth_rxtx_callback *tx;
 	struct tenant_held *held; /* mode pipelined */
-	bool gone; /* the port was closed: its number may be another device's now */
+	bool gone;                /* the port was closed: its number may be another device's now */
 };
 
 struct moat_tenant {
@@ -81,9 +81,9 @@ struct moat_tenant {
 	uint64_t heap_len;
 	struct moat_memory memory;
 	uint64_t used; /* bytes from va on given to the heap and to pools */
-	/* What the device may do with each 4 KiB page of the memory now (enum moat_prot, 0: nothing).
-	 * Kept for buffers in the modes that unmap. A page's byte belongs to whoever owns the
-	 * buffer. */
+	/* What the device may do with each 4 KiB page of the memory now (enum moat_prot, 0:
+	 * nothing). Kept for buffers in the modes that unmap. A page's byte belongs to the owner
+	 * of the buffer. */
 	uint8_t *page_prot;
 	int socket;
 	bool heap; /* the DPDK heap `name` exists */
@@ -94,7 +94,8 @@ struct moat_tenant {
 	unsigned int nr_queues;
 	TAILQ_HEAD(, tenant_ring) rings; /* rings.c's */
 	bool said_partial;               /* a warning was logged, once */
-	/* Of the control path, and of the slot of threads that are not EAL lcores. Taken by tenant_lock(). */
+	/* Of the control path, and of the slot of threads that are not EAL lcores. Taken by
+	 * tenant_lock(). */
 	pthread_mutex_t lock;
 	struct tenant_lcore *lcores[TENANT_SLOTS];
 };
@@ -123,9 +124,9 @@ static inline struct tenant_lcore *tenant_lcore(struct moat_tenant *t)
 }
 
 /*
- * The part whose lane control calls use: the calling lcore's, if it has entered (its lane is a reader that must
- * poll while the call waits), else the one of all other threads. The tenant is locked. NULL: out of memory or
- * lanes.
+ * The part whose lane control calls use: the calling lcore's, if it has entered (its lane is a
+ * reader that must poll while the call waits), else the one of all other threads. The tenant is
+ * locked. NULL: out of memory or lanes.
  */
 static inline struct tenant_lcore *tenant_lcore_control(struct moat_tenant *t)
 {
@@ -137,8 +138,8 @@ static inline struct tenant_lcore *tenant_lcore_control(struct moat_tenant *t)
 	return lc != NULL ? lc : tenant_lcore_make(t, RTE_MAX_LCORE);
 }
 
-/* Lock the tenant. The holder may wait for a ticket, and the ticket for the calling lcore: so the caller
- * keeps reporting quiescence meanwhile, and must hold no translation. */
+/* Lock the tenant. The holder may wait for a ticket, and the ticket for the calling lcore: so the
+ * caller keeps reporting quiescence meanwhile, and must hold no translation. */
 void tenant_lock(struct moat_tenant *t);
 static inline void tenant_unlock(struct moat_tenant *t)
 {
@@ -151,13 +152,15 @@ static inline bool tenant_in_heap(const struct moat_tenant *t, const void *va)
 	return (uint64_t)((const uint8_t *)va - t->va) < t->heap_len;
 }
 
-/* For the end of an error's sentence: which lcores have entered, or "". Valid until the thread's next call. */
+/* For the end of an error's sentence: which lcores have entered, or "". Valid until the thread's
+ * next call. */
 const char *tenant_who_is_in(const struct moat_tenant *t);
 
 /*
- * Submit what is gathered. @return the ticket of all of it, submitted or still to be: the queue may be
- * full, and while the unit is so far behind that the lane almost is, what comes gathers on in one batch
- * instead of filling the last one, so that nobody has to wait for room. A later poll comes here again.
+ * Submit what is gathered. @return the ticket of all of it, submitted or still to be: the queue may
+ * be full, and while the unit is so far behind that the lane almost is, what comes gathers on in
+ * one batch instead of filling the last one, so that nobody has to wait for room. A later poll
+ * comes here again.
  */
 static inline moat_ticket_t tenant_flush(struct moat_lane *lane)
 {
@@ -195,7 +198,8 @@ void tenant_each(void (*call)(struct moat_tenant *t, void *arg), void *arg);
 /* device.c: do DPDK's libraries call moat's definitions of rte_memzone_reserve()? */
 bool tenant_sees_memzones(void);
 
-/* queues.c. The tenant is locked, or the calling lcore polls the queue. NULL: it has no such queue */
+/* queues.c. The tenant is locked, or the calling lcore polls the queue. NULL: it has no such queue
+ * */
 struct tenant_queue *tenant_queue_find(const struct moat_tenant *t, uint16_t port, uint16_t queue);
 /* Free queues whose port is gone. The tenant is not locked. */
 void tenant_queues_forget_gone(struct moat_tenant *t);
@@ -208,7 +212,8 @@ int tenant_ring_add(struct moat_tenant *t, const struct rte_memzone *zone);
 int tenant_ring_free(struct moat_tenant *t, const struct rte_memzone *zone, moat_free_t dpdks);
 /* Free those that could not be freed when their owner did. */
 int tenant_rings_free_left(struct moat_tenant *t);
-/* A queue of `port` was added, or one was removed: map and unmap what changed. The tenant is locked. */
+/* A queue of `port` was added, or one was removed: map and unmap what changed. The tenant is
+ * locked. */
 int tenant_rings_sync(struct moat_tenant *t, uint16_t port);
 /* Log rings of queues that were set up and not added, each once. */
 void tenant_rings_say_unadded(struct moat_tenant *t);

@@ -294,7 +294,8 @@ static void what_the_ring_has_no_room_for_is_counted(void **state)
 	struct rte_eth_stats stats;
 
 	nic_start(f->port, 1, 64, f->pool, SOCKET_ID_ANY, NULL);
-	/* More pieces than the ring has descriptors: it never can be sent, and is not refused for ever. */
+	/* More pieces than the ring has descriptors: it never can be sent, and is not refused for
+	 * ever. */
 	packet = make_chain(f->pool, 65);
 	assert_int_equal(rte_eth_tx_burst(f->port, 0, &packet, 1), 1);
 	assert_int_equal(rte_eth_stats_get(f->port, &stats), 0);

@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A port whose device is a tenant's: its rings come, change their size and go; wrong ones are refused. */
+/* A port whose device is a tenant's: its rings come, change their size and go; wrong ones are
+ * refused. */
 
 #include <rte_cycles.h>
 #include <rte_malloc.h>
@@ -127,8 +128,8 @@ static void rings_without_the_tenants_socket_are_refused_in_words(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(rte_eth_rx_queue_setup(f->port, 0, 256, SOCKET_ID_ANY, NULL, f->pool), 0);
-	assert_int_equal(
-		rte_eth_tx_queue_setup(f->port, 0, 256, moat_tenant_socket(f->red), NULL), 0);
+	assert_int_equal(rte_eth_tx_queue_setup(f->port, 0, 256, moat_tenant_socket(f->red), NULL),
+		0);
 	refused(moat_tenant_queue_add(f->red, f->port, 0),
 		"is not in the tenant's memory, so that its device cannot reach it");
 }

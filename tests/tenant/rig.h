@@ -5,10 +5,10 @@
 #define TENANT_RIG_H
 
 /*
- * A tenant in a mode of one's choice on an adversarial software unit, and a NIC whose two halves the
- * test plays: the PMD is DPDK's net_ring, real and unmodified, so the tenant's callbacks run as they
- * do with any PMD; what it "receives" the test puts on the wire (a ring), what it "sends" the test
- * takes off; and the device's reach is asked of the unit directly.
+ * A tenant in a mode of one's choice on an adversarial software unit, and a NIC whose two halves
+ * the test plays: the PMD is DPDK's net_ring, real and unmodified, so the tenant's callbacks run as
+ * they do with any PMD; what it "receives" the test puts on the wire (a ring), what it "sends" the
+ * test takes off; and the device's reach is asked of the unit directly.
  */
 
 #include <errno.h>

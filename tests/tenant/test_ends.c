@@ -3,7 +3,8 @@
  */
 
 /*
- * Beginnings that are wrong, each refused where it is made and in words; and ends in any order. See rig.h.
+ * Beginnings that are wrong, each refused where it is made and in words; and ends in any order. See
+ * rig.h.
  */
 
 #include <rte_memzone.h>
@@ -11,7 +12,8 @@
 #include "moat_telemetry.h"
 #include "rig.h"
 
-/* What DPDK's libraries and libmoat ask of the EAL, answered here: a test has no hugepages, without which there are
+/* What DPDK's libraries and libmoat ask of the EAL, answered here: a test has no hugepages, without
+ * which there are
  * no secondary processes. */
 static enum rte_proc_type_t process_type = RTE_PROC_PRIMARY;
 
@@ -34,7 +36,7 @@ static void refused(int rc, int expected, const char *words)
 		fail_msg("'%s' is not in '%s'", words, moat_error_text());
 }
 
-/* -------------------------------------------------------------------------------- configurations */
+/* ------------------------------------------------------------------------------- configurations */
 
 static void a_configuration_that_cannot_be_is_refused_in_words(void **state)
 {
@@ -60,8 +62,9 @@ static void a_configuration_that_cannot_be_is_refused_in_words(void **state)
 	refused(moat_tenant_create(&c, &t), -EINVAL, "tenant 'blue' has no unit");
 	c = conf;
 	c.mode = (enum moat_mode)77;
-	refused(moat_tenant_create(&c, &t), -EINVAL, "mode 77 does not exist; 0 (static) to 4 (copy) do");
-	c.mode = (enum moat_mode)-1;
+	refused(moat_tenant_create(&c, &t), -EINVAL,
+		"mode 77 does not exist; 0 (static) to 4 (copy) do");
+	c.mode = (enum moat_mode) - 1;
 	refused(moat_tenant_create(&c, &t), -EINVAL, "mode -1 does not exist");
 	refused(moat_tenant_destroy(NULL), -EINVAL, "is NULL");
 	refused(moat_tenant_queue_add(NULL, 0, 0), -EINVAL, "is NULL");
@@ -91,8 +94,8 @@ static void a_zeroed_configuration_verifies_and_has_superpages(void **state)
 	struct moat_pt_leaf leaf;
 
 	rig_refill(r, &m, 1);
-	assert_int_equal(moat_pt_walk(moat_tenant_domain(r->tenant)->pt, BASE + 2 * MOAT_2M_SIZE, &leaf),
-		0);
+	assert_int_equal(
+		moat_pt_walk(moat_tenant_domain(r->tenant)->pt, BASE + 2 * MOAT_2M_SIZE, &leaf), 0);
 	assert_int_equal(leaf.size, MOAT_2M_SIZE);
 	/* What the device returns without having had the right to write it is dropped. */
 	m->buf_iova = BASE + (UINT64_C(1) << 32);
@@ -112,8 +115,8 @@ static void leaves_of_4_kib_and_no_verification_must_be_asked_for(void **state)
 	struct rte_mbuf *m, *got[4];
 	struct moat_pt_leaf leaf;
 
-	assert_int_equal(moat_pt_walk(moat_tenant_domain(r->tenant)->pt, BASE + 2 * MOAT_2M_SIZE, &leaf),
-		0);
+	assert_int_equal(
+		moat_pt_walk(moat_tenant_domain(r->tenant)->pt, BASE + 2 * MOAT_2M_SIZE, &leaf), 0);
 	assert_int_equal(leaf.size, MOAT_PAGE_SIZE);
 	rig_refill(r, &m, 1);
 	rig_arrive(r, 0, &m, 1);
@@ -182,7 +185,8 @@ static void registered_threads_are_lcores_and_others_are_refused_in_words(void *
 	pthread_join(thread, &rc);
 	assert_int_equal((intptr_t)rc, -EINVAL);
 	refused(moat_tenant_lcore_enter(r->tenant), -EALREADY, "has entered already");
-	must(moat_tenant_offline(r->tenant)); /* or the other lcore's tickets would wait for this one */
+	must(moat_tenant_offline(
+		r->tenant)); /* or the other lcore's tickets would wait for this one */
 	assert_int_equal(pthread_create(&thread, NULL, be_an_lcore, r), 0);
 	pthread_join(thread, NULL);
 	must(moat_tenant_online(r->tenant));
@@ -222,7 +226,8 @@ static void what_is_in_use_is_named_and_destroy_can_be_called_again(void **state
 	free(r);
 }
 
-/* The natural order: the workers end their loops, the main lcore stops the port, then each leaves. */
+/* The natural order: the workers end their loops, the main lcore stops the port, then each leaves.
+ * */
 static void what_leaving_waits_for_is_said_within_a_second_and_the_next_try_works(void **state)
 {
 	for (enum moat_mode mode = MOAT_STRICT; mode <= MOAT_DEFERRED; mode++) {
@@ -266,11 +271,11 @@ static void unplug(uint16_t port)
 	assert_false(rte_eth_dev_is_valid_port(port));
 }
 
-/* In every mode: the port is unplugged while its queue is the tenant's, and its number is used again. */
+/* In every mode: the port is unplugged while its queue is the tenant's, and its number is used
+ * again. */
 static void a_port_may_go_before_its_queues_and_its_number_serve_another(void **state)
 {
-	struct rte_mempool *plain =
-		rte_pktmbuf_pool_create("plain", 63, 0, 0, 2176, SOCKET_ID_ANY);
+	struct rte_mempool *plain = rte_pktmbuf_pool_create("plain", 63, 0, 0, 2176, SOCKET_ID_ANY);
 
 	assert_non_null(plain);
 	for (enum moat_mode mode = MOAT_STATIC; mode < MOAT_MODES; mode++) {
@@ -287,7 +292,8 @@ static void a_port_may_go_before_its_queues_and_its_number_serve_another(void **
 			moat_tenant_poll(r->tenant);
 		rte_pktmbuf_free(got[0]);
 		unplug(port);
-		/* The number's next user is not in the tenant: nothing of the tenant's runs in its calls. */
+		/* The number's next user is not in the tenant: nothing of the tenant's runs in its
+		 * calls. */
 		again = make_second_port(r, wire);
 		assert_int_equal(again, port);
 		must(rte_eth_dev_start(again));
@@ -296,7 +302,8 @@ static void a_port_may_go_before_its_queues_and_its_number_serve_another(void **
 		assert_int_equal(rte_eth_rx_burst(again, 0, got, 4), 1);
 		assert_ptr_equal(got[0], m);
 		rte_pktmbuf_free(m);
-		must(moat_tenant_queue_add(r->tenant, again, 0)); /* nor is the old one in the way */
+		must(moat_tenant_queue_add(r->tenant, again,
+			0)); /* nor is the old one in the way */
 		unplug(again);
 		must(moat_tenant_queue_remove(r->tenant, again, 0));
 		rte_ring_free(wire);
@@ -370,7 +377,8 @@ int main(void)
 		cmocka_unit_test(a_queue_that_cannot_be_is_refused_in_words),
 		cmocka_unit_test(registered_threads_are_lcores_and_others_are_refused_in_words),
 		cmocka_unit_test(what_is_in_use_is_named_and_destroy_can_be_called_again),
-		cmocka_unit_test(what_leaving_waits_for_is_said_within_a_second_and_the_next_try_works),
+		cmocka_unit_test(
+			what_leaving_waits_for_is_said_within_a_second_and_the_next_try_works),
 		cmocka_unit_test(a_port_may_go_before_its_queues_and_its_number_serve_another),
 		cmocka_unit_test(a_tenant_whose_ports_are_gone_can_be_destroyed),
 		cmocka_unit_test(telemetry_forgets_a_tenant_that_is_destroyed),

@@ -3,8 +3,9 @@
  */
 
 /*
- * What a device reaches of its tenant's heap: pages that hold nothing but a ring, while it is a ring. See
- * lib/tenant/rings.c and rig.h. The rings are reserved as PMDs reserve them, through DPDK's functions.
+ * What a device reaches of its tenant's heap: pages that hold nothing but a ring, while it is a
+ * ring. See lib/tenant/rings.c and rig.h. The rings are reserved as PMDs reserve them, through
+ * DPDK's functions.
  */
 
 #include <rte_log.h>
@@ -31,8 +32,8 @@ static int tear_down(void **state)
 
 static const struct rte_memzone *reserve(struct rig *r, const char *name, size_t len)
 {
-	const struct rte_memzone *zone = rte_memzone_reserve_aligned(name, len,
-		moat_tenant_socket(r->tenant), CONTIG, 128);
+	const struct rte_memzone *zone =
+		rte_memzone_reserve_aligned(name, len, moat_tenant_socket(r->tenant), CONTIG, 128);
 
 	assert_non_null(zone);
 	return zone;
@@ -75,7 +76,8 @@ static void what_a_pmd_keeps_beside_its_ring_is_not_the_devices(void **state)
 	assert_int_equal(rte_memzone_free(ring), 0);
 }
 
-static void a_ring_that_is_freed_is_unmapped_before_the_heap_gives_its_memory_to_others(void **state)
+static void a_ring_that_is_freed_is_unmapped_before_the_heap_gives_its_memory_to_others(
+	void **state)
 {
 	struct rig *r = *state;
 	const struct rte_memzone *ring = reserve(r, "ring", 65536);
@@ -125,8 +127,8 @@ static void pools_and_rings_of_mbufs_on_the_tenants_socket_are_never_the_devices
 	int socket = moat_tenant_socket(r->tenant);
 	const struct rte_memzone *zone = reserve(r, "zone", 4096);
 	struct rte_ring *mbufs = rte_ring_create("on_socket", 1024, socket, 0);
-	struct rte_mempool *pool = rte_mempool_create("on_socket", 63, 256, 0, 0, NULL, NULL, NULL,
-		NULL, socket, 0);
+	struct rte_mempool *pool =
+		rte_mempool_create("on_socket", 63, 256, 0, 0, NULL, NULL, NULL, NULL, socket, 0);
 
 	assert_non_null(mbufs);
 	assert_non_null(pool);
@@ -177,7 +179,7 @@ static void a_ring_of_a_queue_is_the_devices_once_the_queue_is_added(void **stat
 	assert_int_equal(rte_memzone_free(ring), 0);
 }
 
-/* --------------------------------------------------------------------------------- who holds it up */
+/* ------------------------------------------------------------------------------ who holds it up */
 
 static void freeing_a_ring_says_within_a_second_which_lcores_may_hold_it_up(void **state)
 {

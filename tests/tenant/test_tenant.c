@@ -4,8 +4,8 @@
 
 /*
  * Tenants in the modes static and strict: whose the pages are at each step of a buffer's life. The
- * NIC is a net_ring port, so the PMD is real and passes mbufs through; the device's reach is asked of
- * the software unit directly.
+ * NIC is a net_ring port, so the PMD is real and passes mbufs through; the device's reach is asked
+ * of the software unit directly.
  */
 
 #include <errno.h>
