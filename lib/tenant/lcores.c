@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,12 +157,39 @@ const char *tenant_who_is_in(const struct moat_tenant *t)
 
 /* -------------------------------------------------------------------------------------- polling */
 
+/* Polled by a thread that has not entered. Said once for each lcore. @return false: it must not go on */
+static __rte_noinline bool poll_stray(struct moat_tenant *t, struct tenant_lcore *lc)
+{
+	static atomic_flag said = ATOMIC_FLAG_INIT; /* by other threads, of any tenant */
+
+	if (lc == NULL) {
+		if (!atomic_flag_test_and_set(&said))
+			TENANT_LOG(ERR,
+				"tenant '%s': moat_tenant_poll() from a thread that is not an lcore does nothing; "
+				"call rte_thread_register() and moat_tenant_lcore_enter() in it first",
+				t->name);
+		return false;
+	}
+	if (!lc->said_stray)
+		TENANT_LOG(ERR,
+			"tenant '%s': lcore %u polls it and has not entered it: its buffers come and go one "
+			"by one, with a wait for each; call moat_tenant_lcore_enter() first",
+			t->name, rte_lcore_id());
+	lc->said_stray = true;
+	return true;
+}
+
 void moat_tenant_poll(struct moat_tenant *t)
 {
-	struct tenant_lcore *lc = tenant_lcore(t);
-	struct moat_lane *lane = lc->lane;
-	moat_ticket_t before = moat_lane_last_done(lane);
+	/* The shared part is used under the tenant's lock only. */
+	struct tenant_lcore *lc = tenant_slot() != RTE_MAX_LCORE ? tenant_lcore(t) : NULL;
+	struct moat_lane *lane;
+	moat_ticket_t before;
 
+	if (unlikely(lc == NULL || !lc->entered) && !poll_stray(t, lc))
+		return;
+	lane = lc->lane;
+	before = moat_lane_last_done(lane);
 	if (t->conf.mode == MOAT_DEFERRED)
 		tenant_deferred_flush(t, lc, rte_rdtsc());
 	else

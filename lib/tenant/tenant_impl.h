@@ -33,6 +33,7 @@ struct tenant_lcore {
 	struct moat_cost_watch *watch; /* of the thread that has entered */
 	struct moat_cost cost;
 	bool entered;
+	bool said_stray; /* that it polls without having entered */
 	uint64_t verify_failed;
 	uint64_t waits;
 	uint64_t starved;

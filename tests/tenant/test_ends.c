@@ -198,6 +198,51 @@ static void registered_threads_are_lcores_and_others_are_refused_in_words(void *
 	rig_close(r);
 }
 
+static void *poll_from_a_plain_thread(void *arg)
+{
+	moat_tenant_poll(arg);
+	moat_tenant_poll(arg);
+	return NULL;
+}
+
+static void polling_without_entering_is_said_once(void **state)
+{
+	struct moat_tenant_conf conf = { .name = "red",
+		.mode = MOAT_STRICT,
+		.iova_base = BASE,
+		.verify = MOAT_VERIFY_OFF }; /* only an lcore that has entered may translate */
+	struct rig *r = rig_open(&conf, UNIT_ADVERSARY, 512);
+	char text[1024] = "";
+	FILE *f = fmemopen(text, sizeof(text), "w");
+	uint64_t packets = rig_stats(r).cost.packets;
+	struct rte_mbuf *m;
+	pthread_t thread;
+
+	assert_non_null(f);
+	must(moat_tenant_lcore_leave(r->tenant));
+	rte_log_set_global_level(RTE_LOG_ERR);
+	rte_openlog_stream(f);
+	moat_tenant_poll(r->tenant);
+	moat_tenant_poll(r->tenant);
+	assert_int_equal(pthread_create(&thread, NULL, poll_from_a_plain_thread, r->tenant), 0);
+	pthread_join(thread, NULL);
+	rte_openlog_stream(NULL);
+	fclose(f);
+	assert_string_equal(text,
+		"moat: tenant 'red': lcore 0 polls it and has not entered it: its buffers come and go one by "
+		"one, with a wait for each; call moat_tenant_lcore_enter() first\n"
+		"moat: tenant 'red': moat_tenant_poll() from a thread that is not an lcore does nothing; call "
+		"rte_thread_register() and moat_tenant_lcore_enter() in it first\n");
+	/* It works, and is counted. */
+	rig_refill(r, &m, 1);
+	rig_arrive(r, 0, &m, 1);
+	assert_int_equal(rte_eth_rx_burst(r->port, 0, &m, 1), 1);
+	rte_pktmbuf_free(m);
+	assert_int_equal(rig_stats(r).cost.packets, packets + 1);
+	must(moat_tenant_lcore_enter(r->tenant));
+	rig_close(r);
+}
+
 /* -------------------------------------------------------------------------------- ends */
 
 static void what_is_in_use_is_named_and_destroy_can_be_called_again(void **state)
@@ -376,6 +421,7 @@ int main(void)
 		cmocka_unit_test(leaves_of_4_kib_and_no_verification_must_be_asked_for),
 		cmocka_unit_test(a_queue_that_cannot_be_is_refused_in_words),
 		cmocka_unit_test(registered_threads_are_lcores_and_others_are_refused_in_words),
+		cmocka_unit_test(polling_without_entering_is_said_once),
 		cmocka_unit_test(what_is_in_use_is_named_and_destroy_can_be_called_again),
 		cmocka_unit_test(
 			what_leaving_waits_for_is_said_within_a_second_and_the_next_try_works),
