@@ -60,8 +60,9 @@ void moat_telemetry_remove_tenant(struct moat_tenant *tenant);
 
 /**
  * The thread that fetches a unit's faults hands each on here.
- * @param tenant name of the tenant whose requester it was; NULL: no tenant's. Control path, any
- *thread. /
+ * @param tenant name of the tenant whose requester it was; NULL: no tenant's. Control path,
+ *   any thread.
+ */
 void moat_telemetry_fault(const struct moat_unit *unit, const char *tenant,
 	const struct moat_fault *fault);
 
