@@ -11,8 +11,8 @@
  * A PMD reserves such memory as memzones. moat must see each reservation and each end of one: a
  * ring needs pages of its own, because protection is per page and DPDK's heap keeps its bookkeeping
  * in front of each memzone; and a ring that is freed must be unmapped, its ticket done, before the
- * heap gives its memory to others. So libmoat defines rte_memzone_reserve(), _aligned(), _bounded()
- * and rte_memzone_free() itself and calls DPDK's behind them (lib/tenant/memzone.c):
+ * heap gives its memory to others. So drivers/memzone defines rte_memzone_reserve(), _aligned(),
+ * _bounded() and rte_memzone_free(), and calls DPDK's behind them:
  *  - a memzone on a tenant's socket gets whole pages, which are mapped before the caller has it. A
  *    ring of an ethdev queue (rte_eth_dma_zone_reserve()) is mapped when the queue is added to the
  *    tenant. Mempools and rte_rings on a tenant's socket are never mapped;
@@ -23,12 +23,12 @@
  *    lcore that has entered the tenant does not poll, it fails within a second, says so, and frees
  *    nothing.
  *
- * This works where libmoat comes before DPDK's libraries in the order of linking, as `pkg-config
- * --libs moat` has it. In another order, moat_tenant_create() logs a warning. Then rings of
- * net_moat are safe all the same; of other PMDs, a ring with a page of its own is mapped, a ring
- * without is refused by moat_tenant_queue_add(), and a ring that is freed stays mapped until the
- * next moat_tenant_queue_add() or _remove(). Such a program carries drivers/memzone
- * (-Wl,--whole-archive -lmoat_memzone -Wl,--no-whole-archive).
+ * The program must carry these definitions, because a library's call goes to the program's first:
+ * `pkg-config --libs moat` links libmoat_memzone.a into it, whole. A program that is linked with
+ * librte_mempool_moat.so before DPDK's libraries has them, too. In any other, moat_tenant_create()
+ * logs a warning. Then rings of net_moat are safe all the same; of other PMDs, a ring with a page of
+ * its own is mapped, a ring without is refused by moat_tenant_queue_add(), and a ring that is freed
+ * stays mapped until the next moat_tenant_queue_add() or _remove().
  */
 
 #include <rte_memzone.h>
@@ -55,7 +55,7 @@ int moat_tenant_probe(struct moat_tenant *tenant, const char *device);
  */
 void moat_tenant_at_destroy(void (*gone)(struct moat_tenant *tenant));
 
-/** rte_memzone_reserve_bounded() and rte_memzone_free(), as memzone.c has them from DPDK. */
+/** rte_memzone_reserve_bounded() and rte_memzone_free(), as drivers/memzone has them from DPDK. */
 typedef const struct rte_memzone *(*moat_reserve_t)(const char *name, size_t len, int socket,
 	unsigned int flags, unsigned int align, unsigned int bound);
 typedef int (*moat_free_t)(const struct rte_memzone *zone);

@@ -192,7 +192,7 @@ static void set_conf(struct moat_tenant *t, const struct moat_tenant_conf *conf)
 		t->conf.deferred_us = 10000;
 }
 
-/* Once: programs that were linked in another order, see moat_device.h. */
+/* Once: programs that carry no drivers/memzone, see moat_device.h. */
 static void warn_of_unseen_memzones(void)
 {
 	static bool said;
@@ -201,9 +201,8 @@ static void warn_of_unseen_memzones(void)
 		return;
 	said = true;
 	TENANT_LOG(WARNING,
-		"rings that PMDs of DPDK's reserve and free are not seen, because DPDK's libraries come "
-		"before libmoat in this program; link it as `pkg-config --libs moat` says, or with "
-		"libmoat_memzone.a (moat_device.h)");
+		"rings that PMDs of DPDK's reserve and free are not seen, because this program carries no "
+		"libmoat_memzone.a; link it as `pkg-config --libs moat` says (moat_device.h)");
 }
 
 int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant **tenant)

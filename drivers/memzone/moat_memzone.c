@@ -3,13 +3,13 @@
  */
 
 /*
- * DPDK's reservations of memzones and their end, with moat's question before them: does the memzone
- * lie in a tenant's heap, or is a tenant's device being probed? (moat_device.h says why.) DPDK has
- * no hook for that, so libmoat defines DPDK's functions itself. A library's call goes to the first
- * definition in the order in which the program was linked; libmoat must come before DPDK's
- * libraries, which is what `pkg-config --libs moat` says. A program that is linked in another order
- * carries these definitions itself (drivers/memzone). moat_tenant_create() tries which definitions
- * are called and logs a warning when they are DPDK's.
+ * DPDK's reservations of memzones and their end, with moat's question before them: does the memzone lie in
+ * a tenant's heap, or is a tenant's device being probed? (moat_device.h says why.) DPDK has no hook for that,
+ * so this file defines DPDK's functions. A library's call goes to the first definition in the order of the
+ * program and of what it was linked with. Programs carry this file: libmoat_memzone.a, which
+ * `pkg-config --libs moat` names, puts it into the program itself, and librte_mempool_moat.so has it for
+ * programs that are linked with that. moat_tenant_create() tries which definitions are called and logs a
+ * warning when they are DPDK's.
  */
 
 #include <dlfcn.h>
@@ -20,6 +20,8 @@
 #include <rte_memzone.h>
 
 #include "moat_device.h"
+
+#pragma GCC visibility push(default)
 
 /* The next definition behind this file's: DPDK's, or libmoat's where the program carries
  * drivers/memzone. */
@@ -69,3 +71,5 @@ int rte_memzone_free(const struct rte_memzone *mz)
 		next = (moat_free_t)next_definition("rte_memzone_free");
 	return moat_device_free(next, mz);
 }
+
+#pragma GCC visibility pop
