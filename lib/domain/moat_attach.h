@@ -24,6 +24,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 struct moat_attachment {
 	struct moat_unit *unit;
@@ -96,6 +97,7 @@ unsigned int moat_domain_attachments(struct moat_domain *domain, struct moat_att
  */
 uint16_t moat_domain_did(const struct moat_domain *domain, const struct moat_unit *unit);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -24,6 +24,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 typedef uint64_t moat_tag_t;
 
@@ -71,6 +72,7 @@ static inline moat_tag_t moat_tag_device_tlb(unsigned int unit, moat_sid_t sid, 
 		(moat_tag_t)tlb->pfsid << 47;
 }
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
