@@ -118,7 +118,7 @@ static struct vtd *vtd_new(const struct moat_vtd_conf *conf)
 		return NULL;
 	v->conf = *conf;
 	v->w = conf->window;
-	v->mem = conf->mem != NULL ? *conf->mem : vtd_mem_anonymous;
+	v->mem = conf->mem != NULL ? *conf->mem : moat_pt_mem_anonymous;
 	if (v->conf.qi_order == 0)
 		v->conf.qi_order = MOAT_VTD_QI_ORDER;
 	if (v->conf.deadline_ms == 0)

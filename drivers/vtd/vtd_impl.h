@@ -184,7 +184,6 @@ void vtd_faults_clear(struct vtd *v);
 int vtd_pages_take(struct vtd *v, unsigned int n, struct vtd_pages *pages);
 /** Give all of them back; the unit reads none any more. */
 void vtd_pages_free(struct vtd *v);
-extern const struct moat_pt_mem vtd_mem_anonymous;
 /** Lines of [at, at + len) to memory, where the unit does not snoop. */
 void vtd_flush_lines(const struct vtd *v, const void *at, size_t len);
 

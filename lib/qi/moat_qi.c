@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <rte_cycles.h>
 #include <rte_pause.h>
@@ -441,14 +440,6 @@ bool moat_qi_done(struct moat_qi *qi, int64_t seq)
 	return likely(known_done(qi, (uint64_t)seq)) || done_slow(qi, (uint64_t)seq);
 }
 
-static uint64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 static int timed_out(struct moat_qi *qi, int64_t seq, uint64_t timeout_us)
 {
 	uint64_t done = qi_refresh(qi);
@@ -485,11 +476,11 @@ int moat_qi_wait_turns(struct moat_qi *qi, int64_t seq, uint64_t timeout_us, voi
 
 	if (timeout_us == 0)
 		timeout_us = 1000000;
-	deadline = now_us() + timeout_us;
+	deadline = moat_now_us() + timeout_us;
 	for (uint32_t polls = 0; !moat_qi_done(qi, seq); polls++) {
 		if (atomic_load_explicit(&qi->dead, memory_order_relaxed)) /* a flag */
 			return moat_error(-EIO, "the unit's invalidation queue is dead");
-		if (polls % 16 == 15 && now_us() > deadline)
+		if (polls % 16 == 15 && moat_now_us() > deadline)
 			return timed_out(qi, seq, timeout_us);
 		turn();
 		rte_pause();
