@@ -200,19 +200,24 @@ void op_lane_dma(struct actor *a)
 
 /* ------------------------------------------------------------------------------- control path */
 
-/* A requester of this actor's own comes and goes, while others' do. */
+/* A requester of this actor's own comes and goes, while others' do. Where the unit refuses an invalidation
+ * half-way (op_unit_error()), an attach fails, and the unit remembers the requester. */
 void op_attach_detach(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, false);
 	moat_sid_t sid;
 	uint8_t byte;
+	int rc;
 
 	if (t == NULL)
 		return;
 	sid = MOAT_SID(2 + t->index, a->index, 0);
 	actor_offline(a);
-	must_at_last(a, moat_tenant_attach(t->tenant, sid));
-	must_at_last(a, moat_tenant_detach(t->tenant, sid));
+	rc = moat_tenant_attach(t->tenant, sid);
+	if (rc == 0)
+		must_at_last(a, moat_tenant_detach(t->tenant, sid));
+	else if (rc != -EIO && rc != -EBUSY)
+		fault(a, "tenant %s: attaching: %d: %s", t->name, rc, moat_error_text());
 	actor_online(a);
 	if (moat_softvtd_dma_read(t->unit->hw, sid, MOAT_2M_SIZE, &byte, 1) == 0)
 		fault(a, "tenant %s: a requester that was detached still reads", t->name);

@@ -14,4 +14,4 @@ export TSAN_OPTIONS=suppressions=$PWD/tests/tsan.supp:second_deadlock_stack=1
 wrapper=()
 [ "$(cat /proc/sys/vm/mmap_rnd_bits)" -le 28 ] || wrapper=(setarch -R)
 MOAT_SLOW=10 t_cmocka build-tsan unit "${wrapper[@]}"
-t_stress build-tsan 20 "${wrapper[@]}"
+t_stress build-tsan 10 "${wrapper[@]}"
