@@ -2,19 +2,14 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/*
- * Mode copy: the pool that the PMD knows is mapped for good, and no application ever sees a buffer of
- * it. A received packet is copied into memory that no device reaches; a packet to be sent is copied
- * out of it. Nothing is mapped or invalidated per packet: the copy is the price.
- */
+/* See copy.h. */
 
 #include <string.h>
 
-#include "moat_mutant.h"
-#include "tenant_impl.h"
+#include "copy.h"
+#include "pool_impl.h"
 
-/* What the PMD and the application have to say about a packet, beside its bytes. */
-static void copy_about(struct rte_mbuf *to, const struct rte_mbuf *from)
+void tenant_copy_about(struct rte_mbuf *to, const struct rte_mbuf *from)
 {
 	to->port = from->port;
 	to->ol_flags = (to->ol_flags & RTE_MBUF_F_EXTERNAL) |
@@ -27,15 +22,27 @@ static void copy_about(struct rte_mbuf *to, const struct rte_mbuf *from)
 	memcpy(to->dynfield1, from->dynfield1, sizeof(to->dynfield1));
 }
 
-/* All of a packet's bytes into a chain from `pool`. NULL: no buffers, or more than 16 needed. */
-static struct rte_mbuf *copy_packet(struct rte_mempool *pool, const struct rte_mbuf *from)
+static struct rte_mbuf *buffer_alloc(struct rte_mempool *mp, struct moat_pool *unmapped)
 {
-	struct rte_mbuf *first = rte_pktmbuf_alloc(pool), *last = first;
+	void *m;
+
+	if (unmapped == NULL)
+		return rte_pktmbuf_alloc(mp);
+	if (tenant_pool_get_unmapped(unmapped, &m, 1) != 0)
+		return NULL;
+	rte_pktmbuf_reset(m);
+	return m;
+}
+
+struct rte_mbuf *tenant_copy(struct rte_mempool *mp, struct moat_pool *unmapped,
+	const struct rte_mbuf *from)
+{
+	struct rte_mbuf *first = buffer_alloc(mp, unmapped), *last = first;
 	uint32_t off = 0;
 
 	if (first == NULL)
 		return NULL;
-	copy_about(first, from);
+	tenant_copy_about(first, from);
 	while (off < from->pkt_len) {
 		uint32_t len = RTE_MIN(from->pkt_len - off, (uint32_t)rte_pktmbuf_tailroom(last));
 		char *to = rte_pktmbuf_mtod_offset(last, char *, last->data_len);
@@ -48,8 +55,8 @@ static struct rte_mbuf *copy_packet(struct rte_mempool *pool, const struct rte_m
 		off += len;
 		if (off == from->pkt_len)
 			break;
-		last->next = rte_pktmbuf_alloc(pool);
-		if (last->next == NULL || first->nb_segs == 16) {
+		last->next = buffer_alloc(mp, unmapped);
+		if (last->next == NULL || first->nb_segs == TENANT_COPY_SEGS) {
 			rte_pktmbuf_free(first);
 			return NULL;
 		}
@@ -57,56 +64,4 @@ static struct rte_mbuf *copy_packet(struct rte_mempool *pool, const struct rte_m
 		first->nb_segs++;
 	}
 	return first;
-}
-
-/* Copy a burst into `pool`, freeing the originals; what finds no buffer is dropped and counted. */
-static uint16_t copy_burst(struct tenant_lcore *lc, struct rte_mempool *pool,
-	struct rte_mbuf *pkts[], uint16_t n)
-{
-	uint16_t kept = 0;
-
-	for (uint16_t i = 0; i < n; i++) {
-		struct rte_mbuf *copy;
-
-		if (MOAT_MUTANT(COPY_NOT)) { /* hand on the shadow itself */
-			pkts[kept++] = pkts[i];
-			continue;
-		}
-		copy = copy_packet(pool, pkts[i]);
-		if (likely(copy != NULL)) {
-			lc->copied += pkts[i]->pkt_len;
-			rte_pktmbuf_free(pkts[i]);
-			pkts[kept++] = copy;
-		} else {
-			lc->overrun++;
-			rte_pktmbuf_free(pkts[i]);
-		}
-	}
-	return kept;
-}
-
-uint16_t tenant_rx_copy(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
-	uint16_t max, void *arg)
-{
-	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
-	struct tenant_lcore *lc;
-
-	if (n == 0)
-		return 0;
-	lc = tenant_lcore(t);
-	n = copy_burst(lc, t->private, pkts, tenant_receive(t, lc, pkts, n));
-	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_COPY);
-	return n;
-}
-
-uint16_t tenant_tx_copy(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
-	void *arg)
-{
-	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
-	struct tenant_lcore *lc = tenant_lcore(t);
-
-	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
-	n = copy_burst(lc, t->pools[0]->mp, pkts, n);
-	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_COPY);
-	return n;
 }

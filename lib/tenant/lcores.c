@@ -14,10 +14,10 @@
 #include <rte_launch.h>
 #include <rte_lcore.h>
 
-#include "tenant_impl.h"
+#include "mode.h"
+#include "ticket.h"
 
-/* Of the slot of threads that are not lcores, and of an lcore that has left: nothing is measured.
- * */
+/* Of the slot of threads that are not lcores, and of an lcore that has left: nothing is measured. */
 static struct moat_cost_watch no_watch;
 
 void tenant_lock(struct moat_tenant *t)
@@ -35,6 +35,9 @@ struct tenant_lcore *tenant_lcore_make(struct moat_tenant *t, unsigned int slot)
 	if (lc == NULL)
 		return NULL;
 	memset(lc, 0, sizeof(*lc));
+	lc->slot = (uint16_t)slot;
+	lc->deferred.pages = t->conf.deferred_pages;
+	lc->deferred.cycles = t->conf.deferred_us * (rte_get_tsc_hz() / 1000000);
 	lc->watch = slot == RTE_MAX_LCORE ? &no_watch : &RTE_PER_LCORE(moat_cost_watch);
 	lc->cost.per_burst = calloc(1, sizeof(*lc->cost.per_burst));
 	lc->lane = lc->cost.per_burst != NULL ? moat_lane_open(t->domain) : NULL;
@@ -53,6 +56,7 @@ struct tenant_lcore *tenant_lcore_make(struct moat_tenant *t, unsigned int slot)
 int moat_tenant_lcore_enter(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc;
+	int rc;
 
 	if (t == NULL)
 		return moat_error(-EINVAL, "moat_tenant_lcore_enter(): the tenant is NULL");
@@ -70,6 +74,12 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 	if (lc == NULL)
 		return -ENOMEM;
 	tenant_rings_say_unadded(t);
+	tenant_lock(t);
+	rc = tenant_pools_enter(t, lc->slot);
+	tenant_unlock(t);
+	if (rc != 0)
+		return moat_error(rc, "tenant '%s': no memory for lcore %u's part of the pools",
+			t->name, lc->slot);
 	lc->watch = &RTE_PER_LCORE(moat_cost_watch);
 	lc->entered = true;
 	moat_lane_online(lc->lane);
@@ -101,10 +111,7 @@ int moat_tenant_lcore_leave(struct moat_tenant *t)
 	rc = moat_lane_drain(lc->lane);
 	if (rc != 0)
 		snprintf(why, sizeof(why), "%s", moat_error_text());
-	for (unsigned int i = 0; i < t->nr_pools; i++) {
-		moat_pool_release(t->pools[i], moat_lane_last_done(lc->lane));
-		moat_pool_leave(t->pools[i]);
-	}
+	tenant_pools_leave(t, lc);
 	lc->entered = false;
 	lc->watch = &no_watch;
 	moat_lane_offline(lc->lane);
@@ -183,20 +190,17 @@ void moat_tenant_poll(struct moat_tenant *t)
 {
 	/* The shared part is used under the tenant's lock only. */
 	struct tenant_lcore *lc = tenant_slot() != RTE_MAX_LCORE ? tenant_lcore(t) : NULL;
-	struct moat_lane *lane;
-	moat_ticket_t before;
+	moat_ticket_t done;
 
 	if (unlikely(lc == NULL || !lc->entered) && !poll_stray(t, lc))
 		return;
-	lane = lc->lane;
-	before = moat_lane_last_done(lane);
-	if (t->conf.mode == MOAT_DEFERRED)
-		tenant_deferred_flush(t, lc, rte_rdtsc());
-	else
-		tenant_flush(lane); /* what a full queue refused earlier */
-	if (moat_lane_poll(lane) != before)
-		for (unsigned int i = 0; i < t->nr_pools; i++)
-			moat_pool_release(t->pools[i], moat_lane_last_done(lane));
+	t->mode->flush(t, lc); /* also what a full queue refused earlier */
+	done = moat_lane_poll(lc->lane);
+	if (done != lc->released || unlikely(lc->others_wait)) {
+		lc->released = done;
+		tenant_pools_release(t, lc);
+	}
+	tenant_shared_poll(t);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
 }
 

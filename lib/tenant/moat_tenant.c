@@ -12,35 +12,11 @@
 #include <rte_mempool.h>
 #include <rte_string_fns.h>
 
-#include "tenant_impl.h"
+#include "buffer.h"
+#include "mode.h"
+#include "pool_impl.h"
 
 RTE_LOG_REGISTER(tenant_logtype, lib.moat.tenant, NOTICE);
-
-static const char *const mode_names[MOAT_MODES] = {
-	[MOAT_STATIC] = "static",
-	[MOAT_STRICT] = "strict",
-	[MOAT_PIPELINED] = "pipelined",
-	[MOAT_DEFERRED] = "deferred",
-	[MOAT_COPY] = "copy",
-};
-
-const char *moat_mode_name(enum moat_mode mode)
-{
-	return (unsigned int)mode < MOAT_MODES ? mode_names[mode] : "unknown";
-}
-
-int moat_mode_parse(const char *text, enum moat_mode *mode)
-{
-	for (unsigned int i = 0; text != NULL && i < MOAT_MODES; i++) {
-		if (strcmp(text, mode_names[i]) == 0) {
-			*mode = i;
-			return 0;
-		}
-	}
-	return moat_error(-EINVAL,
-		"mode '%s' is unknown; it is one of static, strict, pipelined, deferred, copy",
-		text != NULL ? text : "");
-}
 
 /* --------------------------------------------------------------------- creating, destroying */
 
@@ -53,7 +29,7 @@ static int map_for_good(struct moat_tenant *t)
 
 	if (lc == NULL)
 		return -ENOMEM;
-	if (tenant_protects(t))
+	if (t->mode->protects)
 		return 0;
 	rc = tenant_map(t, lc->lane, t->va + t->heap_len, len, MOAT_RW);
 	if (rc != 0)
@@ -88,6 +64,8 @@ static int unmap_all(struct moat_tenant *t)
 	struct tenant_lcore *lc = tenant_lcore_control(t);
 	int rc = lc != NULL ? unmap_pages(t, lc->lane) : -ENOMEM;
 
+	if (rc == 0)
+		rc = tenant_buffers_unmap(t, lc);
 	for (unsigned int i = 0; i < TENANT_SLOTS && rc == 0; i++) {
 		if (t->lcores[i] == NULL)
 			continue;
@@ -164,7 +142,7 @@ static int check_conf(const struct moat_tenant_conf *conf)
 	if ((unsigned int)conf->mode >= MOAT_MODES)
 		return moat_error(-EINVAL,
 			"tenant '%s': mode %d does not exist; 0 (static) to %d (%s) do", conf->name,
-			(int)conf->mode, MOAT_MODES - 1, mode_names[MOAT_MODES - 1]);
+			(int)conf->mode, MOAT_MODES - 1, moat_mode_name(MOAT_MODES - 1));
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
 		return moat_error(-ENOTSUP,
 			"tenant '%s': a secondary process cannot make or use a tenant, whose tables, lanes "
@@ -183,13 +161,14 @@ static void set_conf(struct moat_tenant *t, const struct moat_tenant_conf *conf)
 	t->conf = *conf;
 	rte_strscpy(t->name, conf->name, sizeof(t->name));
 	t->conf.name = t->name;
+	t->mode = tenant_modes[conf->mode];
 	t->conf.verify = conf->verify != MOAT_VERIFY_OFF;
 	if (t->conf.leaf_sizes == 0)
 		t->conf.leaf_sizes = UINT64_MAX;
 	if (t->conf.deferred_pages == 0)
-		t->conf.deferred_pages = 256;
+		t->conf.deferred_pages = MOAT_DEFERRED_PAGES;
 	if (t->conf.deferred_us == 0)
-		t->conf.deferred_us = 10000;
+		t->conf.deferred_us = MOAT_DEFERRED_US;
 }
 
 /* Once: programs that carry no drivers/memzone, see moat_device.h. */
@@ -203,6 +182,16 @@ static void warn_of_unseen_memzones(void)
 	TENANT_LOG(WARNING,
 		"rings that PMDs of DPDK's reserve and free are not seen, because this program carries no "
 		"libmoat_memzone.a; link it as `pkg-config --libs moat` says (moat_device.h)");
+}
+
+static void lock_init(struct moat_tenant *t)
+{
+	pthread_mutexattr_t recursive;
+
+	pthread_mutexattr_init(&recursive);
+	pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(&t->lock, &recursive);
+	pthread_mutexattr_destroy(&recursive);
 }
 
 int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant **tenant)
@@ -220,7 +209,7 @@ int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant *
 		return moat_error(-ENOMEM, "no memory for tenant '%s'", conf->name);
 	set_conf(t, conf);
 	TAILQ_INIT(&t->rings);
-	pthread_mutex_init(&t->lock, NULL);
+	lock_init(t);
 	domain.name = t->name;
 	domain.width = conf->width;
 	domain.leaf_sizes = t->conf.leaf_sizes;

@@ -110,6 +110,9 @@ struct moat_tenant_conf {
 			      * except with MOAT_VERIFY_OFF */
 	uint32_t deferred_pages; /* mode deferred: flush at so many pages (0: 256) ... */
 	uint32_t deferred_us;    /* ... or after so many microseconds (0: 10,000) */
+	bool copy_foreign; /* a packet to send that is not in the tenant's memory (another tenant's, or the
+			    * process's) is copied into it; false: it is dropped and counted. Mode copy
+			    * copies every packet. */
 };
 
 struct moat_tenant;
@@ -247,11 +250,14 @@ struct moat_tenant_stats {
 	uint64_t quarantined; /* buffers waiting for their ticket now */
 	uint64_t held;        /* packets held back now, mode pipelined */
 	uint64_t starved;     /* allocations refused while buffers were quarantined */
-	uint64_t map_failed;  /* packets not sent because their buffer could not be mapped */
+	uint64_t map_failed;  /* bursts of which a packet could not be sent at once: its buffer could not be
+			       * mapped, or there was none to copy into; it stays its caller's */
 	uint64_t overrun;     /* packets dropped: too many held back, or none free to copy into */
-	uint64_t lost;        /* packets never handed on because the unit did not answer */
+	uint64_t lost;        /* received packets dropped because the unit did not answer in time; their
+			       * buffers come back when it does */
 	uint64_t copied;      /* bytes, mode copy */
 	uint64_t delay_max;   /* TSC cycles a packet was held back at most, mode pipelined */
+	uint64_t foreign;     /* packets to send that were dropped: not in the tenant's memory */
 };
 /**
  * What the tenant counted.

@@ -7,24 +7,35 @@
 #include <errno.h>
 #include <string.h>
 
-#include "moat_mutant.h"
-#include "run.h"
-#include "stock.h"
+#include <rte_log.h>
 
-/* Beyond so many ready ones an lcore gives half to the others. */
-#define STOCK 1024u
+#include "buffer.h"
+#include "mode.h"
+#include "moat_mutant.h"
+#include "pool_impl.h"
+
+/* An lcore that takes buffers of others takes so many more than it needs: the more an lcore chooses from,
+ * the more neighbours it finds. */
+#define STEAL 512u
 
 /* ------------------------------------------------------------------------------ runs of buffers */
 
-static inline uint32_t number(const struct moat_pool *pool, const void *obj)
+static inline uint32_t buffer_page(const struct moat_pool *pool, uint32_t number)
 {
-	return (uint32_t)((uint64_t)((uint8_t *)((const struct rte_mbuf *)obj)->buf_addr -
-				  pool->va) /
-		pool->stride);
+	return pool->page + number * pool->pages;
+}
+
+static inline uint32_t buffer_number(const struct moat_pool *pool, const void *obj)
+{
+	const struct rte_mbuf *m = obj;
+	uint32_t page = (uint32_t)((uint64_t)((uint8_t *)m->buf_addr - pool->va) >>
+		MOAT_PAGE_SHIFT);
+
+	return likely(pool->pages == 1) ? page : page / pool->pages;
 }
 
 /* How many of `objs` from the front are neighbours, each behind the one before. */
-static inline unsigned int neighbours(const struct moat_pool *pool, void *const objs[],
+static inline unsigned int buffers_neighbours(const struct moat_pool *pool, void *const objs[],
 	unsigned int n)
 {
 	const uint8_t *next = ((const struct rte_mbuf *)objs[0])->buf_addr;
@@ -36,280 +47,425 @@ static inline unsigned int neighbours(const struct moat_pool *pool, void *const 
 	return i;
 }
 
-static struct tenant_run run_of(const struct moat_pool *pool, uint32_t first, uint32_t n)
+/* In pieces that a run may have. @return how many from the front are mapped */
+static uint32_t buffers_map(struct moat_pool *pool, struct tenant_lcore *lc, uint32_t first,
+	uint32_t n)
 {
-	return (struct tenant_run){ pool->va + (uint64_t)first * pool->stride,
-		(uint64_t)n * pool->stride };
-}
+	uint32_t done = 0;
 
-/* In pieces that a run may have. */
-static int map_run(struct moat_pool *pool, struct tenant_lcore *lc, uint32_t first, uint32_t n)
-{
-	enum moat_prot prot = tenant_rx_prot(pool->tenant);
-	int rc = 0;
+	while (done < n) {
+		uint32_t k = RTE_MIN(n - done, pool->run_max);
+		struct tenant_run run = {
+			.page = buffer_page(pool, first + done),
+			.n = k * pool->pages,
+		};
 
-	while (n != 0 && rc == 0) {
-		uint32_t k = RTE_MIN(n, pool->run_max);
-		struct tenant_run run = run_of(pool, first, k);
-
-		rc = tenant_run_map(pool->tenant, lc, &run, prot);
-		first += k;
-		n -= k;
-	}
-	return rc;
-}
-
-static int unmap_run(struct moat_pool *pool, struct tenant_lcore *lc, uint32_t first, uint32_t n)
-{
-	struct tenant_run run = run_of(pool, first, n);
-
-	return tenant_run_unmap(pool->tenant, lc, &run);
-}
-
-/* Objects of anywhere in the pool. */
-static int each_run(struct moat_pool *pool, struct tenant_lcore *lc, void *const objs[],
-	unsigned int n,
-	int (*change)(struct moat_pool *, struct tenant_lcore *, uint32_t, uint32_t))
-{
-	int rc = 0;
-
-	for (unsigned int i = 0, k; i < n && rc == 0; i += k) {
-		k = neighbours(pool, &objs[i], n - i);
-		rc = change(pool, lc, number(pool, objs[i]), k);
-	}
-	return rc;
-}
-
-/* ---------------------------------------------------------------------------------------- stock */
-
-static struct moat_pool_lcore *pool_lcore(const struct moat_pool *pool, unsigned int slot)
-{
-	const struct tenant_lcore *lc;
-
-	if (unlikely(slot == RTE_MAX_LCORE))
-		return NULL;
-	lc = pool->tenant->lcores[slot];
-	return likely(lc != NULL && lc->entered) ? pool->lcores[slot] : NULL;
-}
-
-/* Ready buffers to the stock that all lcores share; it holds every buffer of the pool. */
-static void share(struct moat_pool *pool, struct moat_pool_lcore *pl, uint32_t keep)
-{
-	while (pl->stock.ready > keep) {
-		uint32_t k, first = tenant_stock_take(&pl->stock, pl->stock.ready - keep, &k);
-
-		rte_ring_enqueue_bulk(pool->stock, &pool->obj[first], k, NULL);
-	}
-}
-
-/* Get enough ready ones from the others' for `n`; and many more where there are many: the more an lcore
- * chooses from, the more neighbours it finds. */
-static bool fetch(struct moat_pool *pool, struct moat_pool_lcore *pl, uint32_t n)
-{
-	uint32_t want = n + RTE_MIN(STOCK / 2, rte_ring_count(pool->stock) / 2);
-
-	while (pl->stock.ready < want) {
-		void *objs[64];
-		unsigned int got = rte_ring_dequeue_burst(pool->stock, objs, RTE_DIM(objs), NULL);
-
-		if (got == 0)
+		if (unlikely(tenant_run_map(pool->tenant, lc, &run, TENANT_RX) != 0))
 			break;
-		for (unsigned int i = 0, k; i < got; i += k) {
-			k = neighbours(pool, &objs[i], got - i);
-			tenant_stock_add(&pl->stock, number(pool, objs[i]), k);
+		done += k;
+	}
+	return done;
+}
+
+/* -------------------------------------------------------------------------- ready and quarantined */
+
+static void part_add_ready(struct moat_pool *pool, struct tenant_part *part, uint32_t first,
+	uint32_t n)
+{
+	memset(&pool->tenant->state[buffer_page(pool, first)], TENANT_FREE, n * pool->pages);
+	tenant_stock_add(&part->stock, first, n);
+}
+
+static void part_quarantine(struct tenant_part *part, uint32_t first, uint32_t n, uint64_t ticket)
+{
+	part->quarantine[part->head++ & part->mask] =
+		(struct tenant_quarantined){ first, n, ticket };
+	__atomic_store_n(&part->quarantined, part->quarantined + n, __ATOMIC_RELAXED);
+}
+
+/* A run that could not be unmapped when it came back. @return whether it is now */
+static bool part_retry(struct moat_pool *pool, struct tenant_lcore *lc,
+	struct tenant_quarantined *q)
+{
+	struct tenant_run run = {
+		.page = buffer_page(pool, q->first),
+		.n = q->n * pool->pages,
+	};
+
+	if (tenant_run_unmap(pool->tenant, lc, &run, TENANT_QUARANTINED) != 0)
+		return false;
+	q->ticket = tenant_ticket(lc, tenant_flush(lc->lane));
+	return true;
+}
+
+static void part_release(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc)
+{
+	while (part->tail != part->head) {
+		struct tenant_quarantined *q = &part->quarantine[part->tail & part->mask];
+
+		if (unlikely(q->ticket == TENANT_NOT_UNMAPPED) && !part_retry(pool, lc, q)) {
+			lc->others_wait = true;
+			break;
 		}
-	}
-	return pl->stock.ready >= n;
-}
-
-static void release(struct moat_pool *pool, struct moat_pool_lcore *pl, moat_ticket_t done)
-{
-	while (pl->tail != pl->head) {
-		const struct moat_quarantined *q = &pl->quarantine[pl->tail & pl->quarantine_mask];
-
-		if (q->ticket > done && !MOAT_MUTANT(BUFFER_EARLY_REUSE))
+		if (!tenant_ticket_done(pool->tenant, q->ticket) &&
+			!MOAT_MUTANT(BUFFER_EARLY_REUSE)) {
+			lc->others_wait |= q->ticket >> TENANT_TICKET_BITS != lc->slot;
 			break;
-		tenant_stock_add(&pl->stock, q->first, q->n);
-		pl->quarantined -= q->n;
-		pl->tail++;
+		}
+		part_add_ready(pool, part, q->first, q->n);
+		__atomic_store_n(&part->quarantined, part->quarantined - q->n, __ATOMIC_RELAXED);
+		part->tail++;
 	}
-	if (unlikely(pl->stock.ready > STOCK))
-		share(pool, pl, STOCK / 2);
 }
 
-void moat_pool_release(struct moat_pool *pool, moat_ticket_t done)
+void tenant_pools_release(struct moat_tenant *t, struct tenant_lcore *lc)
 {
-	struct moat_pool_lcore *pl = pool_lcore(pool, tenant_slot());
+	lc->others_wait = false;
+	for (unsigned int i = 0; i < t->nr_pools; i++) {
+		struct tenant_part *part = t->pools[i]->part[lc->slot];
 
-	if (pl != NULL)
-		release(pool, pl, done);
+		if (part != NULL)
+			part_release(t->pools[i], part, lc);
+	}
 }
 
 /* ------------------------------------------------------------------------------------------ put */
 
-/* From a thread that does not poll: wait for the ticket here, then straight to the shared stock. */
-static int put_and_wait(struct moat_pool *pool, void *const objs[], unsigned int n)
+static void put_twice(struct moat_pool *pool, uint32_t first, uint32_t n)
 {
-	struct moat_tenant *t = pool->tenant;
-	struct tenant_lcore *lc;
-	int rc;
-
-	pthread_mutex_lock(&t->lock);
-	lc = tenant_lcore(t);
-	rc = lc == NULL ? -ENOMEM : each_run(pool, lc, objs, n, unmap_run);
-	if (rc == 0)
-		rc = moat_lane_drain(lc->lane);
-	pthread_mutex_unlock(&t->lock);
-	if (rc == 0)
-		rte_ring_enqueue_bulk(pool->stock, objs, n, NULL);
-	return rc;
+	TENANT_ASSERT(!"a buffer is freed twice");
+	if (!__atomic_exchange_n(&pool->tenant->said_twice, true, __ATOMIC_RELAXED))
+		TENANT_LOG(ERR,
+			"tenant '%s': buffer %u of pool '%s' (and %u behind it) was freed while it "
+			"was free; the second free is ignored",
+			pool->tenant->name, first, pool->mp->name, n - 1);
 }
 
-/* Unmap runs of neighbours and note them in the quarantine, their ticket to follow. */
-static void quarantine(struct moat_pool *pool, struct moat_pool_lcore *pl, struct tenant_lcore *lc,
+/* Buffers that have the same state. What is unmapped here has ticket 0, which the caller fills in. */
+static void put_alike(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
+	uint32_t first, uint32_t n)
+{
+	struct moat_tenant *t = pool->tenant;
+	uint32_t page = buffer_page(pool, first), k;
+	struct tenant_run run = { .page = page, .n = n * pool->pages };
+
+	switch (t->state[page]) {
+	case TENANT_RX:
+	case TENANT_TX:
+		if (likely(tenant_run_unmap(t, lc, &run, TENANT_QUARANTINED) == 0))
+			part_quarantine(part, first, n, 0);
+		else
+			part_quarantine(part, first, n, TENANT_NOT_UNMAPPED);
+		lc->others_wait |= t->state[page] != TENANT_QUARANTINED;
+		break;
+	case TENANT_APP: /* its ticket was done before the application had it */
+		part_add_ready(pool, part, first, n);
+		break;
+	case TENANT_TICKET:
+		memset(&t->state[page], TENANT_QUARANTINED, run.n);
+		lc->others_wait = true;
+		for (; n != 0; first += k, n -= k, page += k * pool->pages) {
+			uint64_t ticket = t->ticket[page];
+
+			for (k = 1; k < n && t->ticket[page + k * pool->pages] == ticket; k++)
+				;
+			if (MOAT_MUTANT(TICKET_OF_WHO_FREES))
+				ticket = 0;
+			part_quarantine(part, first, k, ticket);
+		}
+		break;
+	default:
+		put_twice(pool, first, n);
+	}
+}
+
+/* Neighbours. */
+static void put_run(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
+	uint32_t first, uint32_t n)
+{
+	while (n != 0) {
+		uint32_t k = tenant_run_alike(pool->tenant, buffer_page(pool, first),
+				     n * pool->pages) /
+			pool->pages;
+
+		TENANT_ASSERT(k != 0);
+		k = RTE_MAX(k, 1u);
+		put_alike(pool, part, lc, first, k);
+		first += k;
+		n -= k;
+	}
+}
+
+static void part_put(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
 	void *const objs[], unsigned int n)
 {
-	for (unsigned int i = 0, k; i < n; i += k) {
-		uint32_t first = number(pool, objs[i]);
+	uint32_t from = part->head;
+	uint64_t ticket;
 
-		k = neighbours(pool, &objs[i], n - i);
-		if (unlikely(unmap_run(pool, lc, first, k) != 0)) {
-			lc->lost += k; /* still reachable, so never handed out again */
-			continue;
-		}
-		pl->quarantine[pl->head++ & pl->quarantine_mask] =
-			(struct moat_quarantined){ first, k, 0 };
-		pl->quarantined += k;
+	for (unsigned int i = 0, k; i < n; i += k) {
+		k = buffers_neighbours(pool, &objs[i], n - i);
+		put_run(pool, part, lc, buffer_number(pool, objs[i]), k);
 	}
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
+	if (from != part->head) {
+		/* All that was gathered up to here is in this ticket or an earlier one. */
+		ticket = tenant_ticket(lc, pool->tenant->mode->flush(pool->tenant, lc));
+		for (; from != part->head; from++)
+			if (part->quarantine[from & part->mask].ticket == 0)
+				part->quarantine[from & part->mask].ticket = ticket;
+	}
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_SUBMIT);
+}
+
+/* From a thread that does not poll: into the quarantine that all such threads share. */
+static int put_shared(struct moat_pool *pool, void *const objs[], unsigned int n)
+{
+	struct moat_tenant *t = pool->tenant;
+	struct tenant_part *part = pool->part[TENANT_PART_SHARED];
+	struct tenant_lcore *lc = tenant_shared_lock(t);
+
+	if (lc == NULL)
+		return -ENOMEM;
+	part_put(pool, part, lc, objs, n);
+	moat_lane_poll(lc->lane);
+	tenant_pools_release(t, lc);
+	tenant_shared_unlock(t);
+	return 0;
 }
 
 int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n)
 {
 	unsigned int slot = tenant_slot();
-	struct moat_pool_lcore *pl = pool_lcore(pool, slot);
-	struct moat_tenant *t = pool->tenant;
+	struct tenant_part *part = tenant_pool_part(pool, slot);
 	struct tenant_lcore *lc;
-	moat_ticket_t ticket;
-	uint32_t from;
 
-	if (!pool->ready) /* being filled: no buffers yet */
-		return rte_ring_enqueue_bulk(pool->stock, objs, n, NULL) == n ? 0 : -ENOBUFS;
-	if (pl == NULL)
-		return put_and_wait(pool, objs, n);
-	lc = t->lcores[slot];
+	if (unlikely(!pool->ready)) /* being filled or freed: pool_make.c knows where they are */
+		return 0;
+	if (unlikely(part == NULL))
+		return put_shared(pool, objs, n);
+	lc = pool->tenant->lcores[slot];
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
-	from = pl->head;
-	quarantine(pool, pl, lc, objs, n);
-	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
-	/* Everything gathered up to here is in this ticket or an earlier one. */
-	if (t->conf.mode == MOAT_DEFERRED)
-		ticket = tenant_deferred_flush(t, lc, rte_rdtsc());
-	else
-		ticket = tenant_flush(lc->lane);
-	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_SUBMIT);
-	for (; from != pl->head; from++)
-		pl->quarantine[from & pl->quarantine_mask].ticket = ticket;
+	part_put(pool, part, lc, objs, n);
 	return 0;
 }
 
 /* ------------------------------------------------------------------------------------------ get */
 
-/* `n` ready buffers are in the stock: take and map them. @return how many could be mapped */
-static unsigned int take(struct moat_pool *pool, struct moat_pool_lcore *pl,
-	struct tenant_lcore *lc, void *objs[], unsigned int n)
+/* Ready buffers of other parts, until there are `n` and some more. */
+static void part_steal(struct moat_pool *pool, struct tenant_part *part, uint32_t n)
 {
+	unsigned int nr = __atomic_load_n(&pool->nr_parts, __ATOMIC_ACQUIRE);
+
+	for (unsigned int i = 0; i < nr && tenant_stock_ready(&part->stock) < n; i++) {
+		struct tenant_part *from = pool->part[pool->parts[i]];
+		uint32_t want, has = tenant_stock_ready(&from->stock);
+
+		if (from == part || has == 0 || MOAT_MUTANT(STOCK_HOARDED))
+			continue;
+		want = n + RTE_MIN(STEAL, has / 2);
+		for (uint32_t w = 0;
+			w < from->stock.words && tenant_stock_ready(&part->stock) < want; w++) {
+			uint64_t bits = tenant_stock_steal(&from->stock, w);
+
+			if (bits != 0)
+				tenant_stock_join(&part->stock, w, bits);
+		}
+	}
+}
+
+/* Make sure that `n` are ready, as far as there are so many anywhere. */
+static bool part_gather(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
+	uint32_t n)
+{
+	if (likely(tenant_stock_ready(&part->stock) >= n))
+		return true;
+	part_release(pool, part, lc);
+	if (tenant_stock_ready(&part->stock) < n)
+		part_steal(pool, part, n);
+	if (tenant_stock_ready(&part->stock) < n) {
+		/* What waits for a flush by count or time is wanted now. */
+		tenant_flush(lc->lane);
+		tenant_shared_poll(pool->tenant);
+		part_steal(pool, part, n);
+	}
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
+	return tenant_stock_ready(&part->stock) >= n;
+}
+
+/* Nothing was taken: what is mapped of `have` buffers goes into the quarantine, the others are ready again. */
+static void get_undo(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
+	void *const objs[], unsigned int mapped, unsigned int have, unsigned int n)
+{
+	if (MOAT_MUTANT(GET_PUTS_BACK_ALL))
+		mapped = have = n;
+	part_put(pool, part, lc, objs, mapped);
+	for (unsigned int i = mapped; i < have; i++)
+		part_add_ready(pool, part, buffer_number(pool, objs[i]), 1);
+}
+
+/* Take `n` and map them. @return whether all could be had */
+static bool part_get(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
+	void *objs[], unsigned int n)
+{
+	unsigned int have = 0, mapped = 0;
 	uint32_t run = 0, in_run = 0; /* taken, not yet mapped */
-	unsigned int have = 0;
 
 	while (have < n) {
-		uint32_t k, first = tenant_stock_take(&pl->stock, n - have, &k);
+		uint32_t k, first = tenant_stock_take(&part->stock, n - have, &k);
 
+		if (unlikely(k == 0)) /* another lcore was faster */
+			break;
 		memcpy(&objs[have], &pool->obj[first], k * sizeof(objs[0]));
+		have += k;
 		if (in_run != 0 && run + in_run != first) {
-			if (unlikely(map_run(pool, lc, run, in_run) != 0))
-				return have - in_run;
+			uint32_t done = buffers_map(pool, lc, run, in_run);
+
+			mapped += done;
+			if (unlikely(done != in_run))
+				break;
 			in_run = 0;
 		}
 		if (in_run == 0)
 			run = first;
 		in_run += k;
-		have += k;
 	}
-	return likely(map_run(pool, lc, run, in_run) == 0) ? n : n - in_run;
+	if (likely(have == n && mapped + in_run == n)) {
+		mapped += buffers_map(pool, lc, run, in_run);
+		if (likely(mapped == n))
+			return true;
+	}
+	get_undo(pool, part, lc, objs, mapped, have, n);
+	return false;
 }
 
 /* From a thread that does not poll. */
 static int get_shared(struct moat_pool *pool, void *objs[], unsigned int n)
 {
 	struct moat_tenant *t = pool->tenant;
-	struct tenant_lcore *lc;
-	int rc = -ENOBUFS;
+	struct tenant_part *part = pool->part[TENANT_PART_SHARED];
+	struct tenant_lcore *lc = tenant_shared_lock(t);
+	bool ok;
 
-	pthread_mutex_lock(&t->lock);
-	lc = tenant_lcore(t);
-	if (lc != NULL && rte_ring_dequeue_bulk(pool->stock, objs, n, NULL) == n)
-		rc = each_run(pool, lc, objs, n, map_run) == 0 ? 0 : -EFAULT;
-	pthread_mutex_unlock(&t->lock);
-	if (rc == -EFAULT)
-		put_and_wait(pool, objs, n);
-	return rc == 0 ? 0 : -ENOBUFS;
+	if (lc == NULL)
+		return -ENOBUFS;
+	moat_lane_poll(lc->lane);
+	ok = part_gather(pool, part, lc, n) && part_get(pool, part, lc, objs, n);
+	tenant_shared_unlock(t);
+	return ok ? 0 : -ENOBUFS;
 }
 
 int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n)
 {
 	unsigned int slot = tenant_slot();
-	struct moat_pool_lcore *pl = pool_lcore(pool, slot);
+	struct tenant_part *part = tenant_pool_part(pool, slot);
 	struct tenant_lcore *lc;
-	unsigned int mapped;
+	bool ok;
 
-	if (!pool->ready) /* being freed: the domain is gone, and with it every lane */
+	if (unlikely(!pool->ready)) /* being freed: the domain is gone, and with it every lane */
 		return -ENOBUFS;
-	if (pl == NULL)
+	if (unlikely(part == NULL))
 		return get_shared(pool, objs, n);
 	lc = pool->tenant->lcores[slot];
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
-	if (pl->stock.ready < n) {
-		release(pool, pl, moat_lane_last_done(lc->lane));
-		if (unlikely(pl->stock.ready < n && !fetch(pool, pl, n))) {
-			lc->starved += pl->head != pl->tail;
-			moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
-			return -ENOBUFS;
-		}
-		moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
+	if (unlikely(!part_gather(pool, part, lc, n))) {
+		lc->starved += part->head != part->tail;
+		return -ENOBUFS;
 	}
-	mapped = take(pool, pl, lc, objs, n);
+	ok = part_get(pool, part, lc, objs, n);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_MAP);
-	if (likely(mapped == n))
-		return 0;
-	moat_pool_put(pool, objs, n);
-	return -ENOBUFS;
+	return likely(ok) ? 0 : -ENOBUFS;
 }
 
-void moat_pool_leave(struct moat_pool *pool)
+/* Take `n` that stay unmapped. @return whether all could be had */
+static bool part_get_unmapped(struct moat_pool *pool, struct tenant_part *part,
+	struct tenant_lcore *lc, void *objs[], unsigned int n)
 {
-	struct moat_pool_lcore *pl = pool_lcore(pool, tenant_slot());
+	unsigned int have = 0;
 
-	if (pl != NULL)
-		share(pool, pl, 0);
+	while (have < n) {
+		uint32_t k, first = tenant_stock_take(&part->stock, n - have, &k);
+
+		if (k == 0) {
+			get_undo(pool, part, lc, objs, 0, have, n);
+			return false;
+		}
+		memcpy(&objs[have], &pool->obj[first], k * sizeof(objs[0]));
+		memset(&pool->tenant->state[buffer_page(pool, first)], TENANT_APP,
+			k * pool->pages);
+		have += k;
+	}
+	return true;
 }
+
+int tenant_pool_get_unmapped(struct moat_pool *pool, void *objs[], unsigned int n)
+{
+	struct moat_tenant *t = pool->tenant;
+	struct tenant_part *part = tenant_pool_part(pool, tenant_slot());
+	struct tenant_lcore *lc;
+	bool shared = part == NULL, ok;
+
+	lc = shared ? tenant_shared_lock(t) : t->lcores[tenant_slot()];
+	if (lc == NULL)
+		return -ENOBUFS;
+	if (shared)
+		part = pool->part[TENANT_PART_SHARED];
+	ok = part_gather(pool, part, lc, n) && part_get_unmapped(pool, part, lc, objs, n);
+	if (shared)
+		tenant_shared_unlock(t);
+	return ok ? 0 : -ENOBUFS;
+}
+
+/* -------------------------------------------------------------------------------------- counting */
 
 /* Relaxed: a report's numbers; the lcores go on meanwhile. */
 unsigned int moat_pool_quarantined(const struct moat_pool *pool)
 {
-	unsigned int n = 0;
+	unsigned int nr = __atomic_load_n(&pool->nr_parts, __ATOMIC_ACQUIRE), n = 0;
 
-	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++)
-		if (pool->lcores[i] != NULL)
-			n += __atomic_load_n(&pool->lcores[i]->quarantined, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < nr; i++)
+		n += __atomic_load_n(&pool->part[pool->parts[i]]->quarantined, __ATOMIC_RELAXED);
 	return n;
 }
 
 unsigned int moat_pool_count(const struct moat_pool *pool)
 {
-	unsigned int n = rte_ring_count(pool->stock) + moat_pool_quarantined(pool);
+	unsigned int nr = __atomic_load_n(&pool->nr_parts, __ATOMIC_ACQUIRE);
+	unsigned int n = moat_pool_quarantined(pool);
 
-	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++)
-		if (pool->lcores[i] != NULL)
-			n += __atomic_load_n(&pool->lcores[i]->stock.ready, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < nr; i++)
+		n += tenant_stock_count(&pool->part[pool->parts[i]]->stock);
 	return n;
+}
+
+/* -------------------------------------------------------------------------------- enter and leave */
+
+int tenant_pools_enter(struct moat_tenant *t, unsigned int slot)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; i < t->nr_pools && rc == 0; i++)
+		rc = tenant_part_make(t->pools[i], slot);
+	return rc;
+}
+
+/* The lcore's ready buffers can be had by others where they are. Runs that wait for another lane, or for a
+ * unit that does not answer, go where any thread finds them done. */
+void tenant_pools_leave(struct moat_tenant *t, struct tenant_lcore *lc)
+{
+	tenant_pools_release(t, lc);
+	for (unsigned int i = 0; i < t->nr_pools; i++) {
+		struct tenant_part *part = t->pools[i]->part[lc->slot], *to;
+
+		if (part == NULL || part->head == part->tail || tenant_shared_lock(t) == NULL)
+			continue;
+		to = t->pools[i]->part[TENANT_PART_SHARED];
+		for (; part->tail != part->head; part->tail++) {
+			const struct tenant_quarantined *q =
+				&part->quarantine[part->tail & part->mask];
+
+			part_quarantine(to, q->first, q->n, q->ticket);
+		}
+		part->quarantined = 0;
+		tenant_shared_unlock(t);
+	}
 }

@@ -10,31 +10,42 @@
 #include <string.h>
 
 #include <rte_errno.h>
+#include <rte_lcore.h>
 
-#include "run.h"
-#include "stock.h"
+#include "buffer.h"
+#include "mode.h"
+#include "moat_mutant.h"
+#include "pool_impl.h"
+#include "sent.h"
 
-/* The last reference to a buffer through a clone went: the header is a plain one again. */
+/* The last reference to a buffer was a clone's, and went: the buffer's own mbuf goes back to the pool as
+ * DPDK's pools want it, with one reference and alone. */
 static void buffer_free(void *addr __rte_unused, void *opaque)
 {
 	struct rte_mbuf *m = opaque;
 
 	rte_mbuf_ext_refcnt_set(m->shinfo, 1);
+	rte_mbuf_refcnt_set(m, 1);
 	m->ol_flags = RTE_MBUF_F_EXTERNAL;
+	if (!MOAT_MUTANT(CLONE_LEAVES_CHAIN)) {
+		m->next = NULL;
+		m->nb_segs = 1;
+	}
 	rte_mbuf_raw_free(m);
 }
 
 /* A header over its buffer; the buffer stays pinned to it, as rte_pktmbuf_pool_create_extbuf()
- * does. Here because that call takes no ops of one's own. */
-static void init_mbuf(struct rte_mempool *mp, void *opaque, void *obj, unsigned int i)
+ * does. Here because that call takes no ops of one's own. What DPDK keeps for a shared buffer lies in the
+ * tenant's table, by page: the mbuf's private area is the application's (none). */
+static void mbuf_init(struct rte_mempool *mp, void *opaque, void *obj, unsigned int i)
 {
 	struct moat_pool *pool = opaque;
 	struct rte_mbuf *m = obj;
-	struct rte_mbuf_ext_shared_info *shinfo = RTE_PTR_ADD(m, sizeof(*m));
+	struct rte_mbuf_ext_shared_info *shinfo =
+		&pool->tenant->shinfo[pool->page + i * pool->pages];
 
 	pool->obj[i] = m;
-	memset(m, 0, sizeof(*m) + sizeof(*shinfo));
-	m->priv_size = sizeof(*shinfo);
+	memset(m, 0, sizeof(*m));
 	m->buf_addr = pool->va + (uint64_t)i * pool->stride;
 	rte_mbuf_iova_set(m, pool->iova + (uint64_t)i * pool->stride);
 	m->buf_len = (uint16_t)RTE_MIN(pool->stride, (uint32_t)UINT16_MAX);
@@ -50,11 +61,10 @@ static void init_mbuf(struct rte_mempool *mp, void *opaque, void *obj, unsigned 
 	rte_mbuf_ext_refcnt_set(shinfo, 1);
 }
 
-static int fill_mempool(struct moat_pool *pool, const char *ops)
+static int mempool_fill(struct moat_pool *pool, const char *ops)
 {
 	struct rte_pktmbuf_pool_private priv = {
 		.mbuf_data_room_size = (uint16_t)RTE_MIN(pool->stride, (uint32_t)UINT16_MAX),
-		.mbuf_priv_size = sizeof(struct rte_mbuf_ext_shared_info),
 		.flags = RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF,
 	};
 	int rc = rte_mempool_set_ops_byname(pool->mp, ops, pool);
@@ -68,87 +78,133 @@ static int fill_mempool(struct moat_pool *pool, const char *ops)
 	if (rc < 0)
 		return moat_error(rc, "no memory for the %u mbuf headers of pool '%s'", pool->n,
 			pool->mp->name);
-	rte_mempool_obj_iter(pool->mp, init_mbuf, pool);
+	rte_mempool_obj_iter(pool->mp, mbuf_init, pool);
+	if (pool->part[TENANT_PART_SHARED] != NULL)
+		tenant_stock_add(&pool->part[TENANT_PART_SHARED]->stock, 0, pool->n);
 	pool->ready = true;
 	return 0;
 }
 
-static int make_lcore(struct moat_pool *pool, struct moat_pool_lcore **out)
+/* DPDK's cache of an lcore keeps up to one and a half times its size from all others: together that is less
+ * than half of the pool. */
+static unsigned int cache_size(unsigned int n)
 {
-	struct moat_pool_lcore *pl = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*pl));
-	uint32_t room = rte_align32pow2(pool->n + 1); /* if each run is of one buffer */
+	unsigned int lcores = rte_lcore_count() + 1; /* one that is registered later */
 
-	if (pl == NULL)
-		return -ENOMEM;
-	memset(pl, 0, sizeof(*pl));
-	*out = pl;
-	pl->quarantine_mask = room - 1;
-	pl->quarantine = calloc(room, sizeof(*pl->quarantine));
-	pl->stock.words = (pool->n + 63) / 64;
-	pl->stock.bits = calloc(pl->stock.words, sizeof(*pl->stock.bits));
-	return pl->quarantine != NULL && pl->stock.bits != NULL ? 0 : -ENOMEM;
+	return RTE_MIN(n / (4 * lcores), 256u);
 }
 
-static int make_lcores(struct moat_pool *pool)
-{
-	int rc = 0;
+/* ----------------------------------------------------------------------------------------- parts */
 
-	pool->obj = calloc(pool->n, sizeof(*pool->obj));
-	if (pool->obj == NULL)
+static void part_free(struct tenant_part *part)
+{
+	if (part == NULL)
+		return;
+	free(part->quarantine);
+	free(part->stock.bits);
+	free(part);
+}
+
+int tenant_part_make(struct moat_pool *pool, unsigned int slot)
+{
+	struct tenant_part *part;
+	uint32_t room = rte_align32pow2(pool->n + 1); /* if each run is of one buffer */
+
+	if (!pool->tenant->mode->protects || pool->part[slot] != NULL)
+		return 0;
+	part = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*part));
+	if (part == NULL)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < RTE_MAX_LCORE && rc == 0; i++)
-		if (rte_lcore_is_enabled(i))
-			rc = make_lcore(pool, &pool->lcores[i]);
+	memset(part, 0, sizeof(*part));
+	part->mask = room - 1;
+	part->quarantine = calloc(room, sizeof(*part->quarantine));
+	part->stock.words = (pool->n + 63) / 64;
+	part->stock.bits = calloc(part->stock.words, sizeof(*part->stock.bits));
+	if (part->quarantine == NULL || part->stock.bits == NULL) {
+		part_free(part);
+		return -ENOMEM;
+	}
+	pool->part[slot] = part;
+	pool->parts[pool->nr_parts] = (uint16_t)slot;
+	/* Release: a thread that reads the number finds the part. */
+	__atomic_store_n(&pool->nr_parts, pool->nr_parts + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+/* For threads without a part of their own, and for the lcores that have entered already. */
+static int parts_make(struct moat_pool *pool)
+{
+	int rc = tenant_part_make(pool, TENANT_PART_SHARED);
+
+	for (unsigned int i = 0; i < RTE_MAX_LCORE && rc == 0; i++) {
+		const struct tenant_lcore *lc =
+			__atomic_load_n(&pool->tenant->lcores[i], __ATOMIC_ACQUIRE);
+
+		if (lc != NULL && lc->entered)
+			rc = tenant_part_make(pool, i);
+	}
 	return rc;
 }
 
+/* -------------------------------------------------------------------------------- make and destroy */
+
 void tenant_pool_destroy(struct moat_pool *pool)
 {
+	struct moat_tenant *t = pool->tenant;
+
 	pool->ready = false;
+	rte_mempool_free(pool->sent);
 	rte_mempool_free(pool->mp);
-	rte_ring_free(pool->stock);
-	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++) {
-		if (pool->lcores[i] == NULL)
-			continue;
-		free(pool->lcores[i]->quarantine);
-		free(pool->lcores[i]->stock.bits);
-		free(pool->lcores[i]);
-	}
+	for (unsigned int i = 0; i <= TENANT_PART_SHARED; i++)
+		part_free(pool->part[i]);
 	free(pool->obj);
 	free(pool);
+	if (t->nr_pools == 0)
+		tenant_buffers_destroy(t);
 }
 
-static int make_pool(struct moat_pool *pool, const char *name)
+/* Mbufs that stand for references to the pool's buffers while a driver has them. See sent.h. */
+static int sent_make(struct moat_pool *pool, const char *name)
 {
-	char ring[RTE_RING_NAMESIZE];
-	bool protects = tenant_protects(pool->tenant);
-	int rc = make_lcores(pool);
+	char sent[RTE_MEMPOOL_NAMESIZE];
 
-	if (rc != 0)
-		return moat_error(rc, "no memory for pool '%s'", name);
-	snprintf(ring, sizeof(ring), "%.20s_stock", name);
-	pool->stock = rte_ring_create(ring, rte_align32pow2(pool->n + 1), SOCKET_ID_ANY, 0);
-	if (pool->stock == NULL)
-		return moat_error(-rte_errno, "no ring for pool '%s': %s", name,
-			rte_strerror(rte_errno));
-	/* DPDK's per-lcore cache would keep buffers mapped that nobody uses; ours does not. */
-	pool->mp = rte_mempool_create_empty(name, pool->n,
-		sizeof(struct rte_mbuf) + sizeof(struct rte_mbuf_ext_shared_info),
-		protects ? 0 : RTE_MIN(pool->n / 4, 256u), sizeof(struct rte_pktmbuf_pool_private),
+	snprintf(sent, sizeof(sent), "%.16s_sent", name);
+	pool->sent = rte_pktmbuf_pool_create(sent, pool->n, cache_size(pool->n) / 4,
+		RTE_ALIGN_CEIL(sizeof(struct tenant_sent), RTE_MBUF_PRIV_ALIGN), 0,
+		SOCKET_ID_ANY);
+	if (pool->sent == NULL)
+		return moat_error(-rte_errno, "no memory for the %u mbufs of '%s': %s", pool->n,
+			sent, rte_strerror(rte_errno));
+	return 0;
+}
+
+static int pool_make(struct moat_pool *pool, const char *name)
+{
+	bool protects = pool->tenant->mode->protects;
+	int rc = tenant_buffers_create(pool->tenant);
+
+	pool->obj = calloc(pool->n, sizeof(*pool->obj));
+	if (rc == 0)
+		rc = parts_make(pool);
+	if (rc != 0 || pool->obj == NULL)
+		return moat_error(-ENOMEM, "no memory for pool '%s'", name);
+	/* DPDK's cache of an lcore would keep buffers mapped that are not in use; a part does not. */
+	pool->mp = rte_mempool_create_empty(name, pool->n, sizeof(struct rte_mbuf),
+		protects ? 0 : cache_size(pool->n), sizeof(struct rte_pktmbuf_pool_private),
 		SOCKET_ID_ANY, 0);
 	if (pool->mp == NULL)
 		return moat_error(-rte_errno, "no mempool '%s': %s", name, rte_strerror(rte_errno));
-	return fill_mempool(pool, protects ? MOAT_MEMPOOL_OPS : RTE_MBUF_DEFAULT_MEMPOOL_OPS);
+	rc = mempool_fill(pool, protects ? MOAT_MEMPOOL_OPS : RTE_MBUF_DEFAULT_MEMPOOL_OPS);
+	return rc == 0 && protects ? sent_make(pool, name) : rc;
 }
 
 /* Mode copy: as many buffers again that no device reaches. */
-static int make_private(struct moat_tenant *t, const char *name, unsigned int n, uint16_t data_room)
+static int private_make(struct moat_tenant *t, const char *name, unsigned int n, uint16_t data_room)
 {
 	char private[RTE_MEMPOOL_NAMESIZE];
 
 	snprintf(private, sizeof(private), "%.16s_copy", name);
-	t->private = rte_pktmbuf_pool_create(private, n, RTE_MIN(n / 4, 256u), 0, data_room,
-		t->conf.numa);
+	t->private = rte_pktmbuf_pool_create(private, n, cache_size(n), 0, data_room, t->conf.numa);
 	if (t->private == NULL)
 		return moat_error(-rte_errno,
 			"tenant '%s': no memory for %u buffers to copy into: %s", t->name, n,
@@ -162,10 +218,10 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 	uint64_t stride = RTE_ALIGN_CEIL((uint64_t)data_room, MOAT_PAGE_SIZE);
 	uint64_t need = n * stride;
 	struct moat_pool *pool;
-	int rc;
+	int rc = 0;
 
 	if (n == 0 || stride == 0)
-		return moat_error(-EINVAL, "pool '%s': %u buffers of %u bytes make no pool", name,
+		return moat_error(-EINVAL, "pool '%s': a pool of %u buffers of %u bytes is not possible; both must be at least 1", name,
 			n, data_room);
 	if (t->nr_pools == TENANT_POOLS)
 		return moat_error(-ENOSPC, "tenant '%s' has %u pools, no more fit", t->name,
@@ -183,20 +239,26 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 	pool->va = t->va + t->used;
 	pool->iova = t->iova + t->used;
 	pool->stride = (uint32_t)stride;
+	pool->pages = (uint32_t)(stride >> MOAT_PAGE_SHIFT);
+	pool->page = (uint32_t)(t->used >> MOAT_PAGE_SHIFT);
 	/* A buffer a call where an unmap takes back only what was mapped by one call. */
 	pool->run_max = t->conf.unit->caps.cut == MOAT_CUT_MAPS
 		? 1
-		: (uint32_t)RTE_MAX(TENANT_RUN_MAX / stride, UINT64_C(1));
+		: RTE_MAX(TENANT_RUN_PAGES / pool->pages, 1u);
 	pool->n = n;
-	rc = make_pool(pool, name);
-	if (rc != 0) {
+	if (t->mode->copies && t->private == NULL)
+		rc = private_make(t, name, n, data_room);
+	tenant_lock(t);
+	if (rc == 0)
+		rc = pool_make(pool, name);
+	if (rc == 0) {
+		t->used += need;
+		t->pool_mp[t->nr_pools] = pool->mp;
+		t->pools[t->nr_pools++] = pool;
+		*mp = pool->mp;
+	} else {
 		tenant_pool_destroy(pool);
-		return rc;
 	}
-	t->used += need;
-	t->pools[t->nr_pools++] = pool;
-	if (t->conf.mode == MOAT_COPY && t->private == NULL)
-		rc = make_private(t, name, n, data_room);
-	*mp = pool->mp;
+	tenant_unlock(t);
 	return rc;
 }

@@ -15,7 +15,10 @@
 #include <rte_ethdev.h>
 #include <rte_memzone.h>
 
-#include "tenant_impl.h"
+#include "held.h"
+#include "mode.h"
+#include "pool_impl.h"
+#include "send.h"
 
 struct tenant_queue *tenant_queue_find(const struct moat_tenant *t, uint16_t port, uint16_t queue)
 {
@@ -163,7 +166,7 @@ static void watch_ports(void)
  * */
 static void queue_free(struct tenant_queue *q)
 {
-	tenant_held_destroy(q->held);
+	tenant_held_destroy(q->tenant, q->held);
 	q->held = NULL;
 	if (q->gone ? q->rx == NULL && q->tx == NULL : callbacks_remove(q)) {
 		free(q);
@@ -238,21 +241,20 @@ void tenant_queues_forget_gone(struct moat_tenant *t)
 
 static struct tenant_queue *queue_make(struct moat_tenant *t, uint16_t port, uint16_t queue)
 {
-	rte_rx_callback_fn rx = tenant_rx_callback(t);
-	rte_tx_callback_fn tx = tenant_tx_callback(t);
+	rte_rx_callback_fn rx = t->conf.mode != MOAT_STATIC || t->conf.verify ? t->mode->rx : NULL;
 	struct tenant_queue *q = calloc(1, sizeof(*q));
 	bool ok = true;
 
 	if (q == NULL)
 		return NULL;
 	*q = (struct tenant_queue){ .tenant = t, .port = port, .queue = queue };
-	if (t->conf.mode == MOAT_PIPELINED)
+	if (t->mode->holds)
 		ok = (q->held = tenant_held_create()) != NULL;
 	rte_errno = ENOMEM;
 	if (ok && rx != NULL)
 		ok = (q->rx = rte_eth_add_rx_callback(port, queue, rx, q)) != NULL;
-	if (ok && tx != NULL)
-		ok = (q->tx = rte_eth_add_tx_callback(port, queue, tx, q)) != NULL;
+	if (ok)
+		ok = (q->tx = rte_eth_add_tx_callback(port, queue, tenant_tx_offer, q)) != NULL;
 	if (ok)
 		return q;
 	moat_error(-rte_errno, "queue %u of port %u takes no callbacks: %s", queue, port,

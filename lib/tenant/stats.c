@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "tenant_impl.h"
+#include "held.h"
 
 void moat_tenant_bursts(struct moat_tenant *t, enum moat_stage stage, struct moat_hist *hist)
 {
@@ -48,6 +48,7 @@ void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
 		stats->map_failed += lc->map_failed;
 		stats->overrun += lc->overrun;
 		stats->lost += lc->lost;
+		stats->foreign += lc->foreign;
 		stats->copied += lc->copied;
 		stats->delay_max = RTE_MAX(stats->delay_max, lc->delay_max);
 	}

@@ -12,10 +12,11 @@
 #include <rte_ethdev.h>
 #include <rte_log.h>
 #include <rte_mbuf.h>
-#include <rte_ring.h>
+#include <rte_pause.h>
 
 #include "moat_device.h"
 #include "moat_memory.h"
+#include "moat_policy.h"
 #include "moat_pool.h"
 #include "moat_tenant.h"
 
@@ -32,31 +33,26 @@ struct tenant_lcore {
 	struct moat_lane *lane;
 	struct moat_cost_watch *watch; /* of the thread that has entered */
 	struct moat_cost cost;
+	uint16_t slot; /* in the tenant's lcores[] */
 	bool entered;
 	bool said_stray; /* that it polls without having entered */
+	bool others_wait; /* its quarantine has runs that its own lane's tickets do not release */
+	bool flush_asked; /* by any thread: a buffer waits for what this lane has gathered */
+	moat_ticket_t released; /* the pools' parts were released up to here */
 	uint64_t verify_failed;
 	uint64_t waits;
 	uint64_t starved;
 	uint64_t map_failed;
-	uint64_t lost;      /* buffers never handed on because the unit did not answer */
+	uint64_t lost;      /* packets given up because the unit did not answer */
+	uint64_t foreign;   /* packets dropped because they were not in the tenant's memory */
 	uint64_t overrun;   /* packets dropped because too many were held back */
 	uint64_t copied;    /* bytes, mode copy */
 	uint64_t delay_max; /* TSC cycles a packet was held back, mode pipelined */
-	uint64_t deadline;  /* TSC: flush what is gathered by then, mode deferred */
+	struct moat_deferred deferred; /* mode deferred: its window */
 } __rte_cache_aligned;
 
-/* Mode pipelined: packets of one queue that wait for their tickets, in the order they came. */
-#define TENANT_HELD 4096u
-struct tenant_held {
-	uint32_t head, tail;             /* free-running, of pkts */
-	uint32_t burst_head, burst_tail; /* free-running, of bursts */
-	struct {
-		moat_ticket_t ticket;
-		uint32_t end; /* `head` behind the burst */
-		uint64_t tsc; /* of its arrival; 0: not measured */
-	} bursts[TENANT_HELD];
-	struct rte_mbuf *pkts[TENANT_HELD];
-};
+struct tenant_held;
+struct tenant_mode;
 
 struct tenant_queue {
 	struct moat_tenant *tenant;     /* NULL: it is in queues.c's list of stranded ones */
@@ -82,30 +78,32 @@ struct moat_tenant {
 	uint64_t heap_len;
 	struct moat_memory memory;
 	uint64_t used; /* bytes from va on given to the heap and to pools */
-	/* What the device may do with each 4 KiB page of the memory now (enum moat_prot, 0:
-	 * nothing). Kept for buffers in the modes that unmap. A page's byte belongs to the owner
-	 * of the buffer. */
+	/* What the device may do with each 4 KiB page of rings, and of all that is mapped for good (enum
+	 * moat_prot, 0: nothing). */
 	uint8_t *page_prot;
+	const struct tenant_mode *mode;
+	/* Of each page of the memory, for buffers; see buffer.h. */
+	uint8_t *state;   /* enum tenant_state */
+	uint64_t *ticket; /* with TENANT_TICKET: of the last unmap, see tenant_ticket() */
+	uint32_t *sends;  /* with TENANT_SHARED: how often the driver has it; the first page's */
+	struct rte_mbuf_ext_shared_info *shinfo; /* DPDK's; the first page's */
+	bool whole_maps;  /* the unit keeps the tables, and takes back only what one call mapped */
+	bool said_foreign, said_twice;
 	int socket;
 	bool heap; /* the DPDK heap `name` exists */
 	struct moat_pool *pools[TENANT_POOLS];
+	const struct rte_mempool *pool_mp[TENANT_POOLS]; /* of the same pools */
 	struct rte_mempool *private; /* mode copy: buffers that no device reaches */
 	unsigned int nr_pools;
 	struct tenant_queue *queues[TENANT_QUEUES];
 	unsigned int nr_queues;
 	TAILQ_HEAD(, tenant_ring) rings; /* rings.c's */
 	bool said_partial;               /* a warning was logged, once */
-	/* Of the control path, and of the slot of threads that are not EAL lcores. Taken by
-	 * tenant_lock(). */
+	/* Of the control path, and of the slot of threads that are not EAL lcores. Recursive: such a thread may
+	 * free a buffer of the same tenant meanwhile. Taken by tenant_lock(). */
 	pthread_mutex_t lock;
 	struct tenant_lcore *lcores[TENANT_SLOTS];
 };
-
-/* Is a buffer mapped only while the device owns it? */
-static inline bool tenant_protects(const struct moat_tenant *t)
-{
-	return t->conf.mode != MOAT_STATIC && t->conf.mode != MOAT_COPY;
-}
 
 static inline unsigned int tenant_slot(void)
 {
@@ -157,21 +155,6 @@ static inline bool tenant_in_heap(const struct moat_tenant *t, const void *va)
  * next call. */
 const char *tenant_who_is_in(const struct moat_tenant *t);
 
-/*
- * Submit what is gathered. @return the ticket of all of it, submitted or still to be: the queue may
- * be full, and while the unit is so far behind that the lane almost is, what comes gathers on in
- * one batch instead of filling the last one, so that nobody has to wait for room. A later poll
- * comes here again.
- */
-static inline moat_ticket_t tenant_flush(struct moat_lane *lane)
-{
-	moat_ticket_t ticket = 0;
-
-	if (likely(moat_lane_room(lane) > 1) || moat_lane_gathered(lane) == 0)
-		ticket = moat_lane_flush(lane);
-	return likely(ticket != 0) ? ticket : moat_lane_next_ticket(lane);
-}
-
 /* memory.c */
 int tenant_memory_create(struct moat_tenant *t);
 void tenant_memory_destroy(struct moat_tenant *t);
@@ -221,51 +204,15 @@ void tenant_rings_say_unadded(struct moat_tenant *t);
 /* @return 0; -EBUSY: the heap holds something (moat_error_text() says what) */
 int tenant_heap_busy(const struct moat_tenant *t);
 
-/* pool_make.c */
+/* pool_make.c; the last one frees the tables of buffer states, too */
 void tenant_pool_destroy(struct moat_pool *pool);
 
-/* What the device may do with a buffer that the PMD was given to receive into, or to send. Mode
- * deferred maps both ways: an entry that is still cached must serve the buffer's next turn. */
-static inline enum moat_prot tenant_rx_prot(const struct moat_tenant *t)
-{
-	return t->conf.mode == MOAT_DEFERRED ? MOAT_RW : MOAT_W;
-}
-static inline enum moat_prot tenant_tx_prot(const struct moat_tenant *t)
-{
-	return t->conf.mode == MOAT_DEFERRED ? MOAT_RW : MOAT_R;
-}
-
-/* hooks.c: the callbacks' common steps */
-/* A burst has come from the PMD: count it and, with `verify`, drop what the device had no right to
- * write. @return packets left */
-uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
-	uint16_t n);
-int tenant_unmap_burst(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
-	uint16_t n);
-rte_rx_callback_fn tenant_rx_callback(const struct moat_tenant *t);
-rte_tx_callback_fn tenant_tx_callback(const struct moat_tenant *t);
-
-/* pipeline.c */
-struct tenant_held *tenant_held_create(void);
-/* Packets held back; any thread, read as it is. */
-uint32_t tenant_held_count(const struct tenant_held *held);
-/* Free what is held (its tickets are done). */
-void tenant_held_destroy(struct tenant_held *held);
-/* See moat_tenant_held(). */
-uint16_t tenant_held_get(struct tenant_queue *q, struct rte_mbuf *pkts[], uint16_t max);
-uint16_t tenant_rx_pipelined(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
-	uint16_t max, void *arg);
-
-/* deferred.c */
-uint16_t tenant_rx_deferred(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
-	uint16_t max, void *arg);
-/* Flush if the count says so, or the time at TSC `now`. @return the ticket of all gathered. */
-moat_ticket_t tenant_deferred_flush(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t now);
-
-/* copy.c */
-uint16_t tenant_rx_copy(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
-	uint16_t max, void *arg);
-uint16_t tenant_tx_copy(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
-	void *arg);
+/* pool.c */
+/* An lcore enters: it gets a part of each pool. The tenant is locked. @return 0, -ENOMEM */
+int tenant_pools_enter(struct moat_tenant *t, unsigned int slot);
+/* The lcore has drained its lane: nothing that it freed is out of the others' reach. */
+void tenant_pools_leave(struct moat_tenant *t, struct tenant_lcore *lc);
+/* Buffers of the lcore's quarantines whose tickets are done are ready again. Data path. */
+void tenant_pools_release(struct moat_tenant *t, struct tenant_lcore *lc);
 
 #endif /* MOAT_TENANT_IMPL_H */

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* The transitions of a buffer's life. See buffer.h. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer.h"
+#include "mode.h"
+#include "moat_mutant.h"
+#include "pool_impl.h"
+
+/* ---------------------------------------------------------------------------- pages of one state */
+
+uint32_t tenant_run_alike(const struct moat_tenant *t, uint32_t page, uint32_t n)
+{
+	const uint8_t *state = &t->state[page];
+	uint64_t eight = state[0] * UINT64_C(0x0101010101010101), word;
+	uint32_t i = 0;
+
+	for (; i + 8 <= n; i += 8) {
+		memcpy(&word, &state[i], 8);
+		if (word != eight)
+			break;
+	}
+	while (i < n && state[i] == state[0])
+		i++;
+	return i;
+}
+
+static inline void pages_set(struct moat_tenant *t, uint32_t page, uint32_t n,
+	enum tenant_state state)
+{
+	memset(&t->state[page], state, n);
+}
+
+static inline void pages_note(struct moat_tenant *t, uint32_t page, uint32_t n, uint64_t ticket)
+{
+	for (uint32_t i = 0; i < n; i++)
+		t->ticket[page + i] = ticket;
+}
+
+static inline uint8_t *page_va(const struct moat_tenant *t, uint32_t page)
+{
+	return t->va + ((uint64_t)page << MOAT_PAGE_SHIFT);
+}
+
+/* The entries of these pages go; what covers them is the gathering batch. Pages that become TICKET are the
+ * application's at once, which mode deferred alone allows before the ticket is done. */
+static int pages_unmap(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t page, uint32_t n,
+	enum tenant_state to)
+{
+	uint64_t iova = t->iova + ((uint64_t)page << MOAT_PAGE_SHIFT);
+	uint64_t len = (uint64_t)n << MOAT_PAGE_SHIFT;
+	bool early = to == TENANT_TICKET && t->mode->early;
+	int rc;
+
+	while (unlikely((rc = early ? moat_lane_unmap_early(lc->lane, iova, len)
+				    : moat_lane_unmap(lc->lane, iova, len)) == -EAGAIN)) {
+		/* Every batch of the lane is in flight: completions make room. The deadline is
+		 * moat_lane_drain()'s. */
+		lc->waits++;
+		rc = moat_lane_drain(lc->lane);
+		if (rc != 0)
+			return rc;
+	}
+	return rc;
+}
+
+/*
+ * Pages whose last unmap may not be done, before they are mapped again. In mode deferred the old translation
+ * serves the new turn, so there is nothing to wait for; but a unit that keeps the tables still has what its
+ * lane has not flushed (moat_lane_map() flushes its own).
+ */
+static int pages_await(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t page, uint32_t n)
+{
+	if (likely(t->mode->early && !t->whole_maps))
+		return 0;
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t ticket = t->ticket[page + i];
+		int rc;
+
+		if (t->mode->early && ticket >> TENANT_TICKET_BITS == lc->slot)
+			continue;
+		rc = tenant_ticket_wait(t, lc, ticket);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int pages_map(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t page, uint32_t n,
+	enum tenant_state to)
+{
+	enum moat_prot prot = to == TENANT_RX ? t->mode->rx_prot : t->mode->tx_prot;
+	uint64_t len = (uint64_t)n << MOAT_PAGE_SHIFT;
+	int rc;
+
+	while (unlikely((rc = tenant_map(t, lc->lane, page_va(t, page), len, prot)) == -EAGAIN)) {
+		lc->waits++;
+		rc = moat_lane_drain(lc->lane);
+		if (rc != 0)
+			return rc;
+	}
+	return rc;
+}
+
+/* Writable pages that shall be readable only: their ticket must be done in between. */
+static int pages_take_away(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t page,
+	uint32_t n)
+{
+	int rc = pages_unmap(t, lc, page, n, TENANT_QUARANTINED);
+
+	if (rc != 0)
+		return rc;
+	pages_note(t, page, n, tenant_ticket(lc, tenant_gathering(lc->lane)));
+	pages_set(t, page, n, TENANT_TICKET);
+	lc->waits++;
+	return moat_lane_drain(lc->lane);
+}
+
+/* ----------------------------------------------------------------------- transitions of an owner */
+
+int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
+	enum tenant_state to)
+{
+	uint32_t page = run->page, left = run->n, n;
+	int rc = 0;
+
+	TENANT_ASSERT(to == TENANT_APP || to == TENANT_TICKET || to == TENANT_QUARANTINED);
+	for (; left != 0 && rc == 0; page += n, left -= n) {
+		enum tenant_state state = t->state[page];
+
+		n = tenant_run_alike(t, page, left);
+		if (unlikely(state != TENANT_RX && state != TENANT_TX))
+			continue;
+		rc = pages_unmap(t, lc, page, n, to);
+		if (unlikely(rc != 0))
+			break;
+		if (to == TENANT_TICKET)
+			pages_note(t, page, n, tenant_ticket(lc, tenant_gathering(lc->lane)));
+		pages_set(t, page, n, to);
+	}
+	run->n = 0;
+	return rc;
+}
+
+int tenant_run_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
+	enum tenant_state to)
+{
+	uint32_t page = run->page, left = run->n, n;
+	int rc = 0;
+
+	TENANT_ASSERT(to == TENANT_RX || to == TENANT_TX);
+	for (; left != 0 && rc == 0; page += n, left -= n) {
+		enum tenant_state state = t->state[page];
+
+		n = tenant_run_alike(t, page, left);
+		if (unlikely(state == to))
+			continue;
+		if (unlikely(state != TENANT_APP)) {
+			if (state == TENANT_TICKET)
+				rc = pages_await(t, lc, page, n);
+			else if (state == TENANT_RX)
+				rc = pages_take_away(t, lc, page, n);
+			else if (state != TENANT_FREE || to != TENANT_RX)
+				rc = -EINVAL;
+		}
+		if (likely(rc == 0))
+			rc = pages_map(t, lc, page, n, to);
+		if (likely(rc == 0))
+			pages_set(t, page, n, to);
+	}
+	run->n = 0;
+	return rc;
+}
+
+void tenant_burst_ticket(struct moat_tenant *t, struct rte_mbuf *const pkts[], uint16_t n,
+	uint64_t ticket)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		for (const struct rte_mbuf *m = pkts[i]; m != NULL; m = m->next) {
+			uint32_t page = tenant_page(t, m->buf_addr);
+
+			if (!tenant_owns(t, m->buf_addr) || t->state[page] != TENANT_APP)
+				continue;
+			pages_note(t, page, tenant_buffer_pages(m), ticket);
+			pages_set(t, page, tenant_buffer_pages(m), TENANT_TICKET);
+		}
+	}
+}
+
+/* ---------------------------------------------------------------------- buffers that are shared */
+
+bool tenant_buffer_find(const struct moat_tenant *t, const struct rte_mbuf *m,
+	struct tenant_run *buffer)
+{
+	uint64_t at = (uint64_t)((const uint8_t *)m->buf_addr - t->va);
+
+	if (!tenant_owns(t, m->buf_addr) || rte_mbuf_iova_get(m) != t->iova + at)
+		return false;
+	for (unsigned int i = 0; i < t->nr_pools; i++) {
+		const struct moat_pool *pool = t->pools[i];
+		uint64_t off = (uint64_t)((const uint8_t *)m->buf_addr - pool->va);
+		uint64_t in;
+
+		if (off >= (uint64_t)pool->n * pool->stride)
+			continue;
+		in = off % pool->stride;
+		*buffer = (struct tenant_run){
+			.page = tenant_page(t, pool->va + (off - in)),
+			.n = pool->pages,
+		};
+		return in + m->data_off + m->data_len <= pool->stride;
+	}
+	return false;
+}
+
+/* From whatever state the buffer has to BUSY. @return the state that it had */
+static enum tenant_state buffer_lock(struct moat_tenant *t, struct tenant_lcore *lc,
+	const struct tenant_run *buffer)
+{
+	uint8_t *state = &t->state[buffer->page];
+
+	for (;;) {
+		uint8_t now = __atomic_load_n(state, __ATOMIC_RELAXED);
+
+		/* B1: acquire, pairs with B2: what the last holder did to the entries is seen. */
+		if (now != TENANT_BUSY &&
+			__atomic_compare_exchange_n(state, &now, TENANT_BUSY, false,
+				__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return now;
+		/* The holder may wait for a ticket of this thread's lane. */
+		t->mode->flush(t, lc);
+		moat_lane_poll(lc->lane);
+		tenant_wait_turn();
+	}
+}
+
+static void buffer_unlock(struct moat_tenant *t, const struct tenant_run *buffer,
+	enum tenant_state to)
+{
+	if (buffer->n > 1)
+		pages_set(t, buffer->page + 1, buffer->n - 1, to);
+	/* B2: release, pairs with B1, and with the acquire of the reference counts that the next
+	 * owner reads. */
+	__atomic_store_n(&t->state[buffer->page], (uint8_t)to, __ATOMIC_RELEASE);
+}
+
+/* @return the state that the buffer has then */
+static enum tenant_state buffer_share_from(struct moat_tenant *t, struct tenant_lcore *lc,
+	const struct tenant_run *b, enum tenant_state state, int *rc)
+{
+	*rc = 0;
+	switch (state) {
+	case TENANT_SHARED:
+		t->sends[b->page]++;
+		return TENANT_SHARED;
+	case TENANT_RX:
+		*rc = pages_unmap(t, lc, b->page, b->n, TENANT_QUARANTINED);
+		if (*rc != 0)
+			return TENANT_RX;
+		pages_note(t, b->page, b->n, tenant_ticket(lc, tenant_gathering(lc->lane)));
+		lc->waits++;
+		*rc = moat_lane_drain(lc->lane);
+		state = TENANT_TICKET;
+		break;
+	case TENANT_TICKET:
+		*rc = pages_await(t, lc, b->page, b->n);
+		break;
+	case TENANT_APP:
+		break;
+	default:
+		*rc = -EINVAL; /* the pool's, or sent by an mbuf that is not one of its references */
+	}
+	if (*rc == 0)
+		*rc = pages_map(t, lc, b->page, b->n, TENANT_TX);
+	if (*rc != 0)
+		return state;
+	t->sends[b->page] = 1;
+	return TENANT_SHARED;
+}
+
+int tenant_buffer_share(struct moat_tenant *t, struct tenant_lcore *lc,
+	const struct tenant_run *buffer)
+{
+	enum tenant_state state = buffer_lock(t, lc, buffer);
+	int rc;
+
+	state = buffer_share_from(t, lc, buffer, state, &rc);
+	buffer_unlock(t, buffer, state);
+	return rc;
+}
+
+void tenant_buffer_unshare(struct moat_tenant *t, struct tenant_lcore *lc,
+	const struct tenant_run *buffer)
+{
+	enum tenant_state state = buffer_lock(t, lc, buffer);
+
+	if (t->mode->early)
+		moat_lane_expose(lc->lane, buffer->n, rte_rdtsc());
+	TENANT_ASSERT(state == TENANT_SHARED && t->sends[buffer->page] != 0);
+	if (--t->sends[buffer->page] == 0) {
+		if (MOAT_MUTANT(SHARED_STAYS_MAPPED)) {
+			state = TENANT_TX;
+		} else if (likely(pages_unmap(t, lc, buffer->page, buffer->n,
+					  TENANT_TICKET) == 0)) {
+			pages_note(t, buffer->page, buffer->n,
+				tenant_ticket(lc, tenant_gathering(lc->lane)));
+			state = TENANT_TICKET;
+		} else {
+			state = TENANT_TX; /* the put tries again */
+		}
+	}
+	buffer_unlock(t, buffer, state);
+}
+
+/* ------------------------------------------------------------------------------- begin and end */
+
+int tenant_buffers_create(struct moat_tenant *t)
+{
+	uint64_t n = t->len >> MOAT_PAGE_SHIFT;
+
+	if (t->state != NULL)
+		return 0;
+	t->whole_maps = t->conf.unit->caps.cut == MOAT_CUT_MAPS;
+	t->state = calloc(n, sizeof(*t->state));
+	t->ticket = calloc(n, sizeof(*t->ticket));
+	t->sends = calloc(n, sizeof(*t->sends));
+	t->shinfo = calloc(n, sizeof(*t->shinfo));
+	if (t->state != NULL && t->ticket != NULL && t->sends != NULL && t->shinfo != NULL)
+		return 0;
+	tenant_buffers_destroy(t);
+	return -ENOMEM;
+}
+
+void tenant_buffers_destroy(struct moat_tenant *t)
+{
+	free(t->state);
+	free(t->ticket);
+	free(t->sends);
+	free(t->shinfo);
+	t->state = NULL;
+	t->ticket = NULL;
+	t->sends = NULL;
+	t->shinfo = NULL;
+}
+
+int tenant_buffers_unmap(struct moat_tenant *t, struct tenant_lcore *lc)
+{
+	uint32_t n = (uint32_t)(t->len >> MOAT_PAGE_SHIFT), step;
+	int rc = 0;
+
+	for (uint32_t i = 0; t->state != NULL && i < n && rc == 0; i += step) {
+		struct tenant_run run = { .page = i };
+
+		step = run.n = tenant_run_alike(t, i, n - i);
+		if (t->mode->protects)
+			rc = tenant_run_unmap(t, lc, &run, TENANT_APP);
+	}
+	return rc;
+}

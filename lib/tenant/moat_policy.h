@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_POLICY_H
+#define MOAT_POLICY_H
+
+/**
+ * @file
+ * When a mode submits and when it waits, for a lane whatever is mapped with it: a tenant's buffers, or
+ * memory of a program's own (moat-perf). The calling thread owns the lane. Data path.
+ */
+
+#include <rte_cycles.h>
+
+#include "moat_domain.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Mode deferred, unless its configuration says otherwise. */
+#define MOAT_DEFERRED_PAGES 256
+#define MOAT_DEFERRED_US    10000
+
+/** Mode deferred's window: so many pages, or so much time. */
+struct moat_deferred {
+	uint32_t pages;
+	uint64_t cycles;   /* of the TSC */
+	uint64_t deadline; /* TSC; 0: nothing is gathered */
+};
+
+/**
+ * Is it time to submit what is gathered? The time begins with the first call that finds pages gathered.
+ * @param gathered pages that wait: moat_lane_gathered()
+ * @param now TSC
+ */
+static inline bool moat_deferred_due(struct moat_deferred *d, uint32_t gathered, uint64_t now)
+{
+	if (gathered == 0)
+		return false;
+	if (d->deadline == 0)
+		d->deadline = now + d->cycles;
+	return gathered >= d->pages || now >= d->deadline;
+}
+
+/** What was gathered is submitted: the next page begins a new window. */
+static inline void moat_deferred_submitted(struct moat_deferred *d)
+{
+	d->deadline = 0;
+}
+
+/**
+ * Mode strict: submit what is gathered, and wait until all of the lane's tickets are done.
+ * @return 0; as moat_lane_drain()
+ */
+static inline int moat_strict_wait(struct moat_lane *lane)
+{
+	moat_lane_flush(lane);
+	moat_lane_send(lane);
+	return moat_lane_drain(lane);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_POLICY_H */

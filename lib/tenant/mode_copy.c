@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * Mode copy: the pool that the PMD knows is mapped for good, and the application never sees a buffer of
+ * it. A received packet is copied into memory that no device reaches; a packet to be sent is copied
+ * out of it. Nothing is mapped or invalidated per packet: the copy is the price.
+ */
+
+#include "copy.h"
+#include "moat_mutant.h"
+#include "receive.h"
+
+/* Copy a burst into memory of the application's and free the originals; a packet that finds no buffer is
+ * dropped and counted. */
+static uint16_t burst_copy(struct tenant_lcore *lc, struct rte_mempool *pool,
+	struct rte_mbuf *pkts[], uint16_t n)
+{
+	uint16_t kept = 0;
+
+	for (uint16_t i = 0; i < n; i++) {
+		struct rte_mbuf *copy;
+
+		if (MOAT_MUTANT(COPY_NOT)) { /* hand on the shadow itself */
+			pkts[kept++] = pkts[i];
+			continue;
+		}
+		copy = tenant_copy(pool, NULL, pkts[i]);
+		if (likely(copy != NULL)) {
+			lc->copied += pkts[i]->pkt_len;
+			rte_pktmbuf_free(pkts[i]);
+			pkts[kept++] = copy;
+		} else {
+			lc->overrun++;
+			rte_pktmbuf_free(pkts[i]);
+		}
+	}
+	return kept;
+}
+
+static uint16_t copy_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	uint16_t max, void *arg)
+{
+	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
+	struct tenant_lcore *lc;
+
+	if (n == 0 || unlikely(t == NULL)) /* the port has gone */
+		return n;
+	lc = tenant_lcore_use(t);
+	n = burst_copy(lc, t->private, pkts, tenant_receive(t, lc, pkts, n));
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_COPY);
+	tenant_lcore_unuse(t, lc);
+	return n;
+}
+
+const struct tenant_mode tenant_mode_copy = {
+	.name = "copy",
+	.copies = true,
+	.rx_prot = MOAT_RW,
+	.tx_prot = MOAT_RW,
+	.rx = copy_rx,
+	.flush = tenant_mode_flush,
+};

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * Mode pipelined: strict's guarantee without strict's wait. A burst is unmapped and its ticket taken,
+ * then it is held back while the lcore goes on polling; each poll hands out what is done by then. The
+ * order of a queue's packets is kept. rte_eth_rx_burst() runs the callback for empty bursts too, so a
+ * queue gone quiet gives out its last packets with the next polls.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+
+#include "held.h"
+#include "moat_mutant.h"
+#include "receive.h"
+
+/* Packets of one queue that wait for their tickets, in the order they came. The queue may go from lcore to
+ * lcore: each burst has the ticket of the lane that unmapped it. */
+#define HELD 4096u
+struct tenant_held {
+	uint32_t head, tail;             /* free-running, of pkts */
+	uint32_t burst_head, burst_tail; /* free-running, of bursts; each has at least one packet */
+	struct {
+		uint64_t ticket; /* see tenant_ticket() */
+		uint32_t end;    /* `head` behind the burst */
+		uint64_t tsc;    /* of its arrival; 0: not measured */
+	} bursts[HELD];
+	struct rte_mbuf *pkts[HELD];
+};
+
+struct tenant_held *tenant_held_create(void)
+{
+	return calloc(1, sizeof(struct tenant_held));
+}
+
+uint32_t tenant_held_count(const struct tenant_held *held)
+{
+	/* Relaxed: a report's number; the lcore that polls goes on meanwhile. */
+	return held == NULL ? 0
+			    : __atomic_load_n(&held->head, __ATOMIC_RELAXED) -
+			__atomic_load_n(&held->tail, __ATOMIC_RELAXED);
+}
+
+void tenant_held_destroy(struct moat_tenant *t, struct tenant_held *held)
+{
+	if (held == NULL)
+		return;
+	for (; held->burst_tail != held->burst_head; held->burst_tail++) {
+		uint32_t b = held->burst_tail % HELD;
+
+		for (; held->tail != held->bursts[b].end; held->tail++) {
+			struct rte_mbuf **pkt = &held->pkts[held->tail % HELD];
+
+			tenant_burst_ticket(t, pkt, 1, held->bursts[b].ticket);
+			rte_pktmbuf_free(*pkt);
+		}
+	}
+	free(held);
+}
+
+/* `n` packets into or out of the ring, from free-running position `at` on. */
+static inline void ring_copy(struct tenant_held *held, uint32_t at, struct rte_mbuf *pkts[],
+	uint32_t n, bool in)
+{
+	uint32_t i = at % HELD, first = RTE_MIN(n, HELD - i);
+
+	if (in) {
+		memcpy(&held->pkts[i], pkts, first * sizeof(pkts[0]));
+		memcpy(held->pkts, &pkts[first], (n - first) * sizeof(pkts[0]));
+	} else {
+		memcpy(pkts, &held->pkts[i], first * sizeof(pkts[0]));
+		memcpy(&pkts[first], held->pkts, (n - first) * sizeof(pkts[0]));
+	}
+}
+
+/* Packets that do not fit are dropped, as a NIC does. Nothing in the ring tells of them. */
+static uint16_t burst_drop(struct tenant_queue *q, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
+	uint16_t n, uint64_t ticket)
+{
+	struct tenant_held *held = q->held;
+	uint32_t room = HELD - (held->head - held->tail);
+
+	if (likely(n <= room))
+		return n;
+	tenant_burst_ticket(q->tenant, &pkts[room], (uint16_t)(n - room), ticket);
+	rte_pktmbuf_free_bulk(&pkts[room], n - room);
+	lc->overrun += n - room;
+	return (uint16_t)room;
+}
+
+static void burst_hold(struct tenant_queue *q, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
+	uint16_t n, uint64_t ticket, uint64_t tsc)
+{
+	struct tenant_held *held = q->held;
+	uint32_t b;
+
+	n = burst_drop(q, lc, pkts, n, ticket);
+	if (unlikely(n == 0) && !MOAT_MUTANT(HELD_EMPTY_BURST))
+		return;
+	ring_copy(held, held->head, pkts, n, true);
+	held->head += n;
+	b = held->burst_head++ % HELD;
+	held->bursts[b].ticket = ticket;
+	held->bursts[b].end = held->head;
+	held->bursts[b].tsc = tsc;
+}
+
+/* Hand out packets whose ticket is done, at most `max`. */
+static uint16_t bursts_hand_on(struct tenant_queue *q, struct tenant_lcore *lc,
+	struct rte_mbuf *pkts[], uint16_t max, uint64_t now)
+{
+	struct tenant_held *held = q->held;
+	uint16_t n = 0;
+
+	while (held->burst_tail != held->burst_head && n < max) {
+		uint32_t b = held->burst_tail % HELD, k;
+		uint64_t ticket = held->bursts[b].ticket;
+
+		if (MOAT_MUTANT(HELD_TICKET_OF_POLLER))
+			ticket = tenant_ticket(lc, ticket & UINT32_MAX);
+		if (!tenant_ticket_done(q->tenant, ticket) && !MOAT_MUTANT(PIPELINED_EARLY))
+			break;
+		k = RTE_MIN(held->bursts[b].end - held->tail, (uint32_t)max - n);
+		ring_copy(held, held->tail, &pkts[n], k, false);
+		held->tail += k;
+		n += (uint16_t)k;
+		if (held->tail != held->bursts[b].end)
+			break;
+		if (now != 0 && now - held->bursts[b].tsc > lc->delay_max)
+			lc->delay_max = now - held->bursts[b].tsc;
+		held->burst_tail++;
+	}
+	return n;
+}
+
+/* A burst has come: unmap it, take its ticket, hold it back. */
+static void burst_take(struct tenant_queue *q, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
+	uint16_t n)
+{
+	struct moat_tenant *t = q->tenant;
+
+	n = tenant_receive(t, lc, pkts, n);
+	if (n == 0)
+		return; /* the device had no right to any of them */
+	if (unlikely(tenant_receive_unmap(t, lc, pkts, n, TENANT_APP) != 0)) {
+		tenant_receive_give_up(t, lc, pkts, n);
+		return;
+	}
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
+	burst_hold(q, lc, pkts, n, tenant_ticket(lc, tenant_flush(lc->lane)), lc->watch->last);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_SUBMIT);
+}
+
+static uint16_t pipelined_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	uint16_t max, void *arg)
+{
+	struct tenant_queue *q = arg;
+	struct tenant_held *held = q->held;
+	struct tenant_lcore *lc;
+
+	if (unlikely(q->tenant == NULL)) /* the port has gone */
+		return n;
+	if (n == 0 && held->burst_head == held->burst_tail)
+		return 0;
+	lc = tenant_lcore_use(q->tenant);
+	if (n != 0) {
+		burst_take(q, lc, pkts, n);
+	} else {
+		moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
+		if (MOAT_MUTANT(PIPELINED_STRANDS)) /* a quiet queue keeps its last packets */
+			return 0;
+		tenant_flush(lc->lane);
+	}
+	moat_lane_poll(lc->lane);
+	/* Read behind the poll: a delay is never reported shorter than it was. */
+	n = bursts_hand_on(q, lc, pkts, max, lc->watch->on ? rte_rdtsc() : 0);
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
+	tenant_lcore_unuse(q->tenant, lc);
+	return n;
+}
+
+uint16_t tenant_held_get(struct tenant_queue *q, struct rte_mbuf *pkts[], uint16_t max)
+{
+	struct moat_tenant *t = q->tenant;
+	struct tenant_held *held = q->held;
+	struct tenant_lcore *lc;
+	uint16_t n = 0;
+
+	if (held == NULL || tenant_held_count(held) == 0)
+		return 0;
+	lc = tenant_lcore_use(t);
+	if (tenant_ticket_wait(t, lc, held->bursts[held->burst_tail % HELD].ticket) == 0)
+		n = bursts_hand_on(q, lc, pkts, max, 0);
+	tenant_lcore_unuse(t, lc);
+	return n;
+}
+
+const struct tenant_mode tenant_mode_pipelined = {
+	.name = "pipelined",
+	.protects = true,
+	.holds = true,
+	.rx_prot = MOAT_W,
+	.tx_prot = MOAT_R,
+	.rx = pipelined_rx,
+	.flush = tenant_mode_flush,
+};

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* See receive.h. */
+
+#include "receive.h"
+
+#include "moat_mutant.h"
+
+/* ------------------------------------------------------------------------------------ verify */
+
+/* Could the device write all of [data, data + data_len) of the segment, and is it in the buffer? */
+static bool segment_verify(struct tenant_lcore *lc, const struct rte_mbuf *m, bool first_page)
+{
+	uint32_t len = RTE_MAX(m->data_len, 1u);
+	uint64_t iova = rte_mbuf_data_iova(m), at = 0;
+	const char *va = rte_pktmbuf_mtod(m, const char *);
+
+	if (unlikely((uint32_t)m->data_off + m->data_len > m->buf_len))
+		return false;
+	if (likely(!first_page)) /* looked at in bulk */
+		at = MOAT_PAGE_SIZE - (iova & MOAT_PAGE_MASK);
+	while (unlikely(at < len)) {
+		uint64_t to_end = MOAT_PAGE_SIZE - ((iova + at) & MOAT_PAGE_MASK);
+
+		if (moat_iotlb_translate(&lc->lane->iotlb, iova + at, 1, MOAT_W) != va + at)
+			return false;
+		at += to_end;
+	}
+	return true;
+}
+
+/* The segments behind the first, and the sum of their lengths. */
+static bool chain_verify(struct tenant_lcore *lc, const struct rte_mbuf *pkt)
+{
+	uint64_t sum = pkt->data_len;
+	const struct rte_mbuf *m = pkt;
+
+	for (unsigned int k = pkt->nb_segs; k > 1; k--) {
+		m = m->next;
+		if (m == NULL || !segment_verify(lc, m, true))
+			return false;
+		sum += m->data_len;
+	}
+	return sum == pkt->pkt_len;
+}
+
+/* Could the device write all that it declares of this burst's packets? Drops those where it could not. */
+static uint16_t burst_verify(struct tenant_lcore *lc, struct rte_mbuf *pkts[], uint16_t n)
+{
+	uint16_t kept = 0;
+
+	for (uint16_t at = 0; at < n; at += 64) {
+		uint16_t burst = RTE_MIN(n - at, 64);
+		uint64_t iova[64];
+		void *va[64];
+		uint64_t ok;
+
+		for (uint16_t i = 0; i < burst; i++)
+			iova[i] = rte_mbuf_data_iova(pkts[at + i]);
+		ok = moat_iotlb_translate_bulk(&lc->lane->iotlb, iova, 1, burst, MOAT_W, va);
+		for (uint16_t i = 0; i < burst; i++) {
+			struct rte_mbuf *m = pkts[at + i];
+			bool right = (ok >> i & 1) && va[i] == rte_pktmbuf_mtod(m, void *);
+
+			if (likely(right) && !MOAT_MUTANT(VERIFY_FIRST_BYTE))
+				right = segment_verify(lc, m, false) &&
+					(likely(m->nb_segs == 1 && m->pkt_len == m->data_len) ||
+						chain_verify(lc, m));
+			if (likely(right)) {
+				pkts[kept++] = m;
+			} else {
+				lc->verify_failed++;
+				rte_pktmbuf_free(m);
+			}
+		}
+	}
+	return kept;
+}
+
+uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
+	uint16_t n)
+{
+	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
+	moat_cost_burst(lc->watch, &lc->cost, n);
+	if (t->conf.verify) {
+		n = burst_verify(lc, pkts, n);
+		moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_TRANSLATE);
+	}
+	return n;
+}
+
+/* -------------------------------------------------------------------------------------- unmap */
+
+/* A buffer joins the run, or the run ends and a new one begins. */
+static inline int buffer_join(struct moat_tenant *t, struct tenant_lcore *lc,
+	struct tenant_run *run, const struct rte_mbuf *m, enum tenant_state to)
+{
+	uint32_t page = tenant_page(t, m->buf_addr), n = tenant_buffer_pages(m);
+	int rc;
+
+	if (unlikely(!tenant_owns(t, m->buf_addr)))
+		return 0;
+	if (likely(tenant_run_grow(run, page, n)))
+		return 0;
+	rc = tenant_run_unmap(t, lc, run, to);
+	run->page = page;
+	run->n = n;
+	return rc;
+}
+
+int tenant_receive_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
+	uint16_t n, enum tenant_state to)
+{
+	struct tenant_run run = { .max = TENANT_RUN_PAGES };
+	int rc = 0;
+
+	for (uint16_t i = 0; i < n && rc == 0; i++) {
+		const struct rte_mbuf *m = pkts[i];
+
+		rc = buffer_join(t, lc, &run, m, to);
+		/* A packet's `next` lies in its header's second line: looked at only if need be. */
+		for (unsigned int k = m->nb_segs; unlikely(k > 1) && rc == 0; k--)
+			rc = buffer_join(t, lc, &run, m = m->next, to);
+	}
+	return rc == 0 ? tenant_run_unmap(t, lc, &run, to) : rc;
+}
+
+void tenant_receive_give_up(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
+	uint16_t n)
+{
+	lc->lost += n;
+	if (MOAT_MUTANT(GIVEN_UP_LEAKS))
+		return;
+	tenant_burst_ticket(t, pkts, n, tenant_ticket(lc, tenant_gathering(lc->lane)));
+	rte_pktmbuf_free_bulk(pkts, n);
+}

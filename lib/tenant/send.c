@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* See send.h. */
+
+#include <errno.h>
+
+#include <rte_ethdev.h>
+#include <rte_log.h>
+#include <rte_per_lcore.h>
+
+#include "buffer.h"
+#include "copy.h"
+#include "mode.h"
+#include "moat_mutant.h"
+#include "pool_impl.h"
+#include "send.h"
+#include "sent.h"
+
+#define CHUNK 64u
+
+/* ------------------------------------------------------------------------ whose memory a packet is */
+
+enum kind {
+	KIND_OWN,     /* each segment is a buffer of the tenant's, with one reference */
+	KIND_SHARED,  /* all are the tenant's, and some have several */
+	KIND_FOREIGN, /* not all are the tenant's */
+};
+
+static enum kind segment_kind(const struct moat_tenant *t, const struct rte_mbuf *m)
+{
+	struct tenant_run buffer;
+
+	if (likely(tenant_is_sole(t, m)))
+		return KIND_OWN;
+	return tenant_buffer_find(t, m, &buffer) ? KIND_SHARED : KIND_FOREIGN;
+}
+
+static enum kind packet_kind(const struct moat_tenant *t, const struct rte_mbuf *pkt)
+{
+	enum kind kind = segment_kind(t, pkt);
+	const struct rte_mbuf *m = pkt;
+
+	/* A packet's `next` lies in its header's second line: looked at only if need be. */
+	for (unsigned int k = pkt->nb_segs; unlikely(k > 1); k--) {
+		m = m->next;
+		kind = RTE_MAX(kind, segment_kind(t, m));
+	}
+	return kind;
+}
+
+static void foreign_say(struct moat_tenant *t, const struct rte_mbuf *pkt)
+{
+	if (__atomic_exchange_n(&t->said_foreign, true, __ATOMIC_RELAXED))
+		return;
+	TENANT_LOG(WARNING,
+		"tenant '%s': a packet from pool '%s' is not in the tenant's memory, so its devices "
+		"cannot read it; such packets are dropped (counted as 'foreign'). Copy them into a pool "
+		"of the tenant's, or set copy_foreign",
+		t->name, pkt->pool != NULL ? pkt->pool->name : "(none)");
+}
+
+/* Mode static maps nothing: it looks up whose memory a packet is. */
+static inline enum moat_stage stage_of(const struct moat_tenant *t)
+{
+	return t->mode->protects ? MOAT_STAGE_MAP : MOAT_STAGE_TRANSLATE;
+}
+
+/* ---------------------------------------------------------------------- a burst of nothing unusual */
+
+static int own_join(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
+	const struct rte_mbuf *m)
+{
+	uint32_t page = tenant_page(t, m->buf_addr), n = tenant_buffer_pages(m);
+	int rc;
+
+	if (likely(tenant_run_grow(run, page, n)))
+		return 0;
+	rc = tenant_run_map(t, lc, run, TENANT_TX);
+	run->page = page;
+	run->n = n;
+	return rc;
+}
+
+/* Make a packet of KIND_OWN the device's to read. The last run is left to the caller. */
+static int own_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
+	const struct rte_mbuf *pkt)
+{
+	const struct rte_mbuf *m = pkt;
+	int rc = own_join(t, lc, run, m);
+
+	for (unsigned int k = pkt->nb_segs; unlikely(k > 1) && rc == 0; k--)
+		rc = own_join(t, lc, run, m = m->next);
+	return rc;
+}
+
+/* The driver did not take these, or they were not offered to it. */
+static void own_take_back(struct moat_tenant *t, struct tenant_lcore *lc,
+	struct rte_mbuf *const pkts[], uint16_t n)
+{
+	struct tenant_run run = { .max = TENANT_RUN_PAGES };
+
+	if (!t->mode->protects || MOAT_MUTANT(UNSENT_STAYS_MAPPED))
+		return;
+	for (uint16_t i = 0; i < n; i++) {
+		for (const struct rte_mbuf *m = pkts[i]; m != NULL; m = m->next) {
+			uint32_t page = tenant_page(t, m->buf_addr), k = tenant_buffer_pages(m);
+
+			if (t->mode->early)
+				moat_lane_expose(lc->lane, k, rte_rdtsc());
+			if (tenant_run_grow(&run, page, k))
+				continue;
+			tenant_run_unmap(t, lc, &run, TENANT_TICKET);
+			run.page = page;
+			run.n = k;
+		}
+	}
+	tenant_run_unmap(t, lc, &run, TENANT_TICKET);
+}
+
+/* Are all packets of KIND_OWN, and are they mapped now? */
+static bool burst_is_plain(struct moat_tenant *t, struct tenant_lcore *lc,
+	struct rte_mbuf *const pkts[], uint16_t n)
+{
+	struct tenant_run run = { .max = t->whole_maps ? 0 : TENANT_RUN_PAGES };
+
+	if (t->mode->copies)
+		return false;
+	for (uint16_t i = 0; i < n; i++) {
+		enum kind kind = packet_kind(t, pkts[i]);
+
+		if (!t->mode->protects) {
+			if (unlikely(kind == KIND_FOREIGN) && !MOAT_MUTANT(FOREIGN_IN_STATIC))
+				return false;
+			continue;
+		}
+		if (unlikely(kind != KIND_OWN) || unlikely(own_map(t, lc, &run, pkts[i]) != 0))
+			return false;
+	}
+	return !t->mode->protects || likely(tenant_run_map(t, lc, &run, TENANT_TX) == 0);
+}
+
+/* --------------------------------------------------------------------- a burst with something unusual */
+
+/* What becomes of the caller's packets: bit i is packet i of the chunk. */
+struct chunk {
+	uint64_t dropped;          /* freed without being sent */
+	uint64_t copied;           /* a copy is sent in its place */
+	uint64_t shared;           /* mbufs of moat's own are */
+	struct rte_mbuf *out[CHUNK]; /* what the driver is offered ... */
+	uint8_t from[CHUNK];       /* ... and for which packet */
+	uint16_t n;
+};
+
+static void chunk_offer(struct chunk *c, uint16_t i, struct rte_mbuf *m)
+{
+	c->from[c->n] = (uint8_t)i;
+	c->out[c->n++] = m;
+}
+
+/* @return 0; 1: it can never be sent; -ENOBUFS: not now */
+static int chunk_copy(struct chunk *c, uint16_t i, struct moat_tenant *t, struct tenant_lcore *lc,
+	struct rte_mbuf *pkt)
+{
+	struct tenant_run run = { .max = t->whole_maps ? 0 : TENANT_RUN_PAGES };
+	struct moat_pool *pool = t->pools[0];
+	struct rte_mbuf *copy;
+	int rc = 0;
+
+	if (!tenant_copy_fits(pool->mp, pkt))
+		return 1;
+	copy = tenant_copy(pool->mp, t->mode->protects ? pool : NULL, pkt);
+	if (copy == NULL)
+		return -ENOBUFS;
+	if (t->mode->protects) {
+		rc = own_map(t, lc, &run, copy);
+		if (rc == 0)
+			rc = tenant_run_map(t, lc, &run, TENANT_TX);
+		if (rc != 0) {
+			rte_pktmbuf_free(copy);
+			return -ENOBUFS;
+		}
+	}
+	c->copied |= UINT64_C(1) << i;
+	chunk_offer(c, i, copy);
+	return 0;
+}
+
+/* @return 0; else it cannot be sent now */
+static int chunk_own(struct chunk *c, uint16_t i, struct moat_tenant *t, struct tenant_lcore *lc,
+	struct rte_mbuf *pkt)
+{
+	struct tenant_run run = { .max = t->whole_maps ? 0 : TENANT_RUN_PAGES };
+	int rc = t->mode->protects ? own_map(t, lc, &run, pkt) : 0;
+
+	if (rc == 0 && t->mode->protects)
+		rc = tenant_run_map(t, lc, &run, TENANT_TX);
+	if (rc == 0)
+		chunk_offer(c, i, pkt);
+	else
+		own_take_back(t, lc, &pkt, 1);
+	return rc;
+}
+
+static int chunk_shared(struct chunk *c, uint16_t i, struct moat_tenant *t,
+	struct tenant_lcore *lc, struct rte_mbuf *pkt)
+{
+	struct rte_mbuf *m;
+
+	if (!t->mode->protects || MOAT_MUTANT(SHARED_SENT_AS_IS))
+		return chunk_own(c, i, t, lc, pkt);
+	m = tenant_sent_make(t, lc, pkt);
+	if (m == NULL)
+		return -ENOBUFS;
+	c->shared |= UINT64_C(1) << i;
+	chunk_offer(c, i, m);
+	return 0;
+}
+
+/* @return 0; else it cannot be sent now: it and what follows stay the caller's */
+static int chunk_add(struct chunk *c, uint16_t i, struct moat_tenant *t, struct tenant_lcore *lc,
+	struct rte_mbuf *pkt)
+{
+	enum kind kind = packet_kind(t, pkt);
+	int rc;
+
+	if (!t->mode->copies && kind == KIND_OWN)
+		return chunk_own(c, i, t, lc, pkt);
+	if (!t->mode->copies && kind == KIND_SHARED)
+		return chunk_shared(c, i, t, lc, pkt);
+	rc = t->mode->copies || t->conf.copy_foreign ? chunk_copy(c, i, t, lc, pkt) : 1;
+	if (rc > 0) {
+		c->dropped |= UINT64_C(1) << i;
+		rc = 0;
+	}
+	return rc;
+}
+
+/* The driver did not take out[k] and what follows. */
+static void chunk_take_back(struct chunk *c, uint16_t k, struct moat_tenant *t,
+	struct tenant_lcore *lc)
+{
+	for (; k < c->n; k++) {
+		uint64_t bit = UINT64_C(1) << c->from[k];
+
+		if (c->copied & bit)
+			rte_pktmbuf_free(c->out[k]);
+		else if (c->shared & bit)
+			tenant_sent_undo(t, lc, c->out[k]);
+		else
+			own_take_back(t, lc, &c->out[k], 1);
+	}
+}
+
+/* The first `n` packets are no longer the caller's. The tenant is not locked. */
+static void chunk_finish(const struct chunk *c, struct moat_tenant *t, struct tenant_lcore *lc,
+	struct rte_mbuf *pkts[], uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		uint64_t bit = UINT64_C(1) << i;
+
+		if (c->copied & bit) {
+			lc->copied += pkts[i]->pkt_len;
+			rte_pktmbuf_free(pkts[i]);
+		} else if (c->dropped & bit) {
+			if (t->mode->copies || t->conf.copy_foreign) {
+				lc->overrun++; /* longer than any copy can be */
+			} else {
+				lc->foreign++;
+				foreign_say(t, pkts[i]);
+			}
+			rte_pktmbuf_free(pkts[i]);
+		}
+	}
+}
+
+/* At most CHUNK packets, of any kind. @return how many from the front are no longer the caller's */
+static uint16_t chunk_send(struct moat_tenant *t, struct tenant_lcore *lc, eth_tx_burst_t driver,
+	void *txq, struct rte_mbuf *pkts[], uint16_t n)
+{
+	struct chunk c = { .n = 0 };
+	uint16_t i = 0, sent;
+
+	while (i < n && chunk_add(&c, i, t, lc, pkts[i]) == 0)
+		i++;
+	lc->map_failed += i != n;
+	moat_cost_mark(lc->watch, &lc->cost, t->mode->copies ? MOAT_STAGE_COPY : stage_of(t));
+	tenant_lcore_unuse(t, lc);
+	sent = c.n != 0 ? driver(txq, c.out, c.n) : 0;
+	lc = tenant_lcore_use(t);
+	if (sent < c.n) {
+		i = c.from[sent];
+		chunk_take_back(&c, sent, t, lc);
+	}
+	tenant_lcore_unuse(t, lc);
+	chunk_finish(&c, t, lc, pkts, i);
+	return i;
+}
+
+static uint16_t plain_send(struct moat_tenant *t, struct tenant_lcore *lc, eth_tx_burst_t driver,
+	void *txq, struct rte_mbuf *pkts[], uint16_t n)
+{
+	uint16_t sent;
+
+	moat_cost_mark(lc->watch, &lc->cost, stage_of(t));
+	tenant_lcore_unuse(t, lc);
+	sent = driver(txq, pkts, n);
+	if (unlikely(sent < n)) {
+		lc = tenant_lcore_use(t);
+		moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
+		own_take_back(t, lc, &pkts[sent], n - sent);
+		moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
+		tenant_lcore_unuse(t, lc);
+	}
+	return sent;
+}
+
+/* ------------------------------------------------------------------ between DPDK and the driver */
+
+/* The driver's function, by port, while moat stands in its place. */
+static eth_tx_burst_t drivers[RTE_MAX_ETHPORTS];
+
+/* The queue whose burst is on its way from the callback to the driver. */
+static RTE_DEFINE_PER_LCORE(struct tenant_queue *, offered);
+
+/* A queue that is not a tenant's, on a port where moat stands. */
+static eth_tx_burst_t driver_find(const void *txq)
+{
+	for (uint16_t port = 0; port < RTE_MAX_ETHPORTS; port++) {
+		const struct rte_eth_fp_ops *ops = &rte_eth_fp_ops[port];
+		struct rte_eth_dev_info info;
+
+		if (__atomic_load_n(&drivers[port], __ATOMIC_ACQUIRE) == NULL ||
+			rte_eth_dev_info_get(port, &info) != 0)
+			continue;
+		for (uint16_t q = 0; q < info.nb_tx_queues; q++)
+			if (ops->txq.data[q] == txq)
+				return drivers[port];
+	}
+	return NULL;
+}
+
+static uint16_t driver_stand_in(void *txq, struct rte_mbuf **pkts, uint16_t n)
+{
+	struct tenant_queue *q = RTE_PER_LCORE(offered);
+	eth_tx_burst_t driver;
+	struct moat_tenant *t;
+	uint16_t done = 0;
+
+	RTE_PER_LCORE(offered) = NULL; /* the driver may send on other ports in turn */
+	if (unlikely(q == NULL)) {
+		driver = driver_find(txq);
+		return driver != NULL ? driver(txq, pkts, n) : 0;
+	}
+	driver = __atomic_load_n(&drivers[q->port], __ATOMIC_RELAXED);
+	if (unlikely(n == 0))
+		return driver(txq, pkts, 0);
+	t = q->tenant;
+	while (done < n) {
+		struct tenant_lcore *lc = tenant_lcore_use(t);
+		uint16_t k = RTE_MIN(n - done, (int)CHUNK), sent;
+
+		if (unlikely(lc == NULL))
+			break;
+		moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
+		if (likely(burst_is_plain(t, lc, &pkts[done], k)))
+			sent = plain_send(t, lc, driver, txq, &pkts[done], k);
+		else
+			sent = chunk_send(t, lc, driver, txq, &pkts[done], k);
+		done += sent;
+		if (unlikely(sent < k))
+			break;
+	}
+	return done;
+}
+
+static __rte_noinline void driver_replace(uint16_t port, eth_tx_burst_t driver)
+{
+	/* D1: the driver's function before our own: a thread that calls ours finds it. Two threads
+	 * that do this at once write the same. */
+	__atomic_store_n(&drivers[port], driver, __ATOMIC_RELEASE);
+	__atomic_store_n(&rte_eth_fp_ops[port].tx_pkt_burst, driver_stand_in, __ATOMIC_RELEASE);
+}
+
+uint16_t tenant_tx_offer(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	void *arg)
+{
+	eth_tx_burst_t now = __atomic_load_n(&rte_eth_fp_ops[port].tx_pkt_burst, __ATOMIC_ACQUIRE);
+
+	if (unlikely(now != driver_stand_in))
+		driver_replace(port, now);
+	/* A queue whose port has gone has no tenant; the driver gets what it is given. */
+	RTE_PER_LCORE(offered) = ((struct tenant_queue *)arg)->tenant != NULL ? arg : NULL;
+	return n;
+}

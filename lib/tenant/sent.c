@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* See sent.h. */
+
+#include "sent.h"
+
+#include "copy.h"
+#include "pool_impl.h"
+
+static inline struct tenant_sent *sent_of(struct rte_mbuf *m)
+{
+	return rte_mbuf_to_priv(m);
+}
+
+/* The calling thread's lane takes the buffer away; a thread that has not entered uses the shared one. */
+static void sent_unshare(struct moat_tenant *t, const struct tenant_run *buffer)
+{
+	struct tenant_lcore *lc = t->lcores[tenant_slot()];
+
+	if (likely(lc != NULL && lc->entered)) {
+		tenant_buffer_unshare(t, lc, buffer);
+		return;
+	}
+	lc = tenant_shared_lock(t);
+	if (lc == NULL)
+		return; /* stays mapped until the buffer is put */
+	tenant_buffer_unshare(t, lc, buffer);
+	tenant_shared_unlock(t);
+}
+
+/* The driver has freed its mbuf. The reference goes last: until then the buffer stays what it is. */
+static void sent_back(void *addr __rte_unused, void *opaque)
+{
+	struct tenant_sent *sent = opaque;
+
+	if (sent->segment == NULL)
+		return;
+	sent_unshare(sent->tenant, &sent->buffer);
+	rte_pktmbuf_free_seg(sent->segment);
+}
+
+/* An mbuf for one segment, its buffer shared. */
+static struct rte_mbuf *segment_make(struct moat_tenant *t, struct tenant_lcore *lc,
+	struct rte_mbuf *segment)
+{
+	struct tenant_run buffer;
+	struct tenant_sent *sent;
+	struct rte_mbuf *m;
+
+	if (!tenant_buffer_find(t, segment, &buffer))
+		return NULL;
+	m = rte_pktmbuf_alloc(t->pools[0]->sent);
+	if (m == NULL)
+		return NULL;
+	if (tenant_buffer_share(t, lc, &buffer) != 0) {
+		rte_pktmbuf_free(m);
+		return NULL;
+	}
+	sent = sent_of(m);
+	sent->tenant = t;
+	sent->segment = segment;
+	sent->buffer = buffer;
+	sent->shinfo.free_cb = sent_back;
+	sent->shinfo.fcb_opaque = sent;
+	rte_mbuf_ext_refcnt_set(&sent->shinfo, 1);
+	rte_pktmbuf_attach_extbuf(m, segment->buf_addr, rte_mbuf_iova_get(segment),
+		segment->buf_len, &sent->shinfo);
+	tenant_copy_about(m, segment);
+	m->data_off = segment->data_off;
+	m->data_len = segment->data_len;
+	return m;
+}
+
+struct rte_mbuf *tenant_sent_make(struct moat_tenant *t, struct tenant_lcore *lc,
+	struct rte_mbuf *pkt)
+{
+	struct rte_mbuf *first = NULL, **last = &first;
+
+	for (struct rte_mbuf *m = pkt; m != NULL; m = m->next) {
+		*last = segment_make(t, lc, m);
+		if (*last == NULL) {
+			tenant_sent_undo(t, lc, first);
+			return NULL;
+		}
+		last = &(*last)->next;
+	}
+	first->nb_segs = pkt->nb_segs;
+	first->pkt_len = pkt->pkt_len;
+	return first;
+}
+
+void tenant_sent_undo(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *sent)
+{
+	for (struct rte_mbuf *m = sent, *next; m != NULL; m = next) {
+		next = m->next;
+		tenant_buffer_unshare(t, lc, &sent_of(m)->buffer);
+		sent_of(m)->segment = NULL;
+		rte_pktmbuf_free_seg(m);
+	}
+}
