@@ -146,6 +146,7 @@ static void say_tenant(struct moat_tenant *t, struct rte_tel_data *d)
 	number(d, "map_failed", s.map_failed);
 	number(d, "overrun", s.overrun);
 	number(d, "lost", s.lost);
+	number(d, "foreign", s.foreign);
 	number(d, "copied_bytes", s.copied);
 	number(d, "delay_max_cycles", s.delay_max);
 	number(d, "exposed_pages", s.lane.exposed_pages);
