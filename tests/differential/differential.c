@@ -363,7 +363,7 @@ static void start(const char *qemu, const char *iommu)
 	conf.haw = conf.mgaw; /* QEMU's aw-bits is both */
 	conf.sagaw = cap >> VTD_CAP_SAGAW_SHIFT & 0x1f;
 	conf.nd_bits = 4 + 2 * (cap & 7);
-	conf.sllps = cap >> VTD_CAP_SLLPS_SHIFT & 3;
+	conf.sllps = cap >> VTD_CAP_SSLPS_SHIFT & 3;
 	conf.mamv = cap >> VTD_CAP_MAMV_SHIFT & 0x3f;
 	conf.psi = cap & VTD_CAP_PSI;
 	conf.cm = cap & VTD_CAP_CM;
