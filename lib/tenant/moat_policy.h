@@ -17,6 +17,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /** Mode deferred, unless its configuration says otherwise. */
 #define MOAT_DEFERRED_PAGES 256
@@ -60,6 +61,7 @@ static inline int moat_strict_wait(struct moat_lane *lane)
 	return moat_lane_drain(lane);
 }
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif
