@@ -9,7 +9,6 @@
 
 #include "moat_assert.h"
 #include "moat_base.h"
-#include "moat_mutant.h"
 
 static __thread char error_text[512];
 
@@ -43,12 +42,3 @@ void moat_assert_failed(const char *where, const char *condition, const char *wh
 	fprintf(stderr, "%s: %s (%s is false)\n", where, what, condition);
 	abort();
 }
-
-#ifdef MOAT_MUTANTS
-bool moat_mutant_is(const char *name)
-{
-	const char *chosen = getenv("MOAT_MUTANT");
-
-	return chosen != NULL && strcmp(chosen, name) == 0;
-}
-#endif

@@ -10,7 +10,6 @@
 
 #include "buffer.h"
 #include "mode.h"
-#include "moat_mutant.h"
 #include "pool_impl.h"
 
 /* ---------------------------------------------------------------------------- pages of one state */
@@ -304,10 +303,7 @@ void tenant_buffer_unshare(struct moat_tenant *t, struct tenant_lcore *lc,
 		moat_lane_expose(lc->lane, buffer->n, rte_rdtsc());
 	TENANT_ASSERT(state == TENANT_SHARED && t->sends[buffer->page] != 0);
 	if (--t->sends[buffer->page] == 0) {
-		if (MOAT_MUTANT(SHARED_STAYS_MAPPED)) {
-			state = TENANT_TX;
-		} else if (likely(pages_unmap(t, lc, buffer->page, buffer->n,
-					  TENANT_TICKET) == 0)) {
+		if (likely(pages_unmap(t, lc, buffer->page, buffer->n, TENANT_TICKET) == 0)) {
 			pages_note(t, buffer->page, buffer->n,
 				tenant_ticket(lc, tenant_gathering(lc->lane)));
 			state = TENANT_TICKET;

@@ -9,7 +9,6 @@
  */
 
 #include "copy.h"
-#include "moat_mutant.h"
 #include "receive.h"
 
 /* Copy a burst into memory of the application's and free the originals; a packet that finds no buffer is
@@ -22,10 +21,6 @@ static uint16_t burst_copy(struct tenant_lcore *lc, struct rte_mempool *pool,
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *copy;
 
-		if (MOAT_MUTANT(COPY_NOT)) { /* hand on the shadow itself */
-			pkts[kept++] = pkts[i];
-			continue;
-		}
 		copy = tenant_copy(pool, NULL, pkts[i]);
 		if (likely(copy != NULL)) {
 			lc->copied += pkts[i]->pkt_len;

@@ -10,7 +10,6 @@
  * sent on another lcore than the one that unmapped it.
  */
 
-#include "moat_mutant.h"
 #include "moat_policy.h"
 #include "receive.h"
 
@@ -21,8 +20,6 @@ static moat_ticket_t deferred_flush_at(struct moat_tenant *t, struct tenant_lcor
 
 	if (gathered == 0)
 		return moat_lane_last_ticket(lc->lane);
-	if (MOAT_MUTANT(DEFERRED_NO_TIMER) && gathered < t->conf.deferred_pages)
-		return moat_lane_next_ticket(lc->lane);
 	if (!moat_deferred_due(&lc->deferred, gathered, now) &&
 		likely(!__atomic_load_n(&lc->flush_asked, __ATOMIC_RELAXED)))
 		return moat_lane_next_ticket(lc->lane);

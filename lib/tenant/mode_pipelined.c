@@ -15,7 +15,6 @@
 #include <rte_cycles.h>
 
 #include "held.h"
-#include "moat_mutant.h"
 #include "receive.h"
 
 /* Packets of one queue that wait for their tickets, in the order they came. The queue may go from lcore to
@@ -99,7 +98,7 @@ static void burst_hold(struct tenant_queue *q, struct tenant_lcore *lc, struct r
 	uint32_t b;
 
 	n = burst_drop(q, lc, pkts, n, ticket);
-	if (unlikely(n == 0) && !MOAT_MUTANT(HELD_EMPTY_BURST))
+	if (unlikely(n == 0))
 		return;
 	ring_copy(held, held->head, pkts, n, true);
 	held->head += n;
@@ -120,9 +119,7 @@ static uint16_t bursts_hand_on(struct tenant_queue *q, struct tenant_lcore *lc,
 		uint32_t b = held->burst_tail % HELD, k;
 		uint64_t ticket = held->bursts[b].ticket;
 
-		if (MOAT_MUTANT(HELD_TICKET_OF_POLLER))
-			ticket = tenant_ticket(lc, ticket & UINT32_MAX);
-		if (!tenant_ticket_done(q->tenant, ticket) && !MOAT_MUTANT(PIPELINED_EARLY))
+		if (!tenant_ticket_done(q->tenant, ticket))
 			break;
 		k = RTE_MIN(held->bursts[b].end - held->tail, (uint32_t)max - n);
 		ring_copy(held, held->tail, &pkts[n], k, false);
@@ -171,8 +168,6 @@ static uint16_t pipelined_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkt
 		burst_take(q, lc, pkts, n);
 	} else {
 		moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
-		if (MOAT_MUTANT(PIPELINED_STRANDS)) /* a quiet queue keeps its last packets */
-			return 0;
 		tenant_flush(lc->lane);
 	}
 	moat_lane_poll(lc->lane);

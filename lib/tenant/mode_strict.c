@@ -4,7 +4,6 @@
 
 /* Mode strict: a burst is unmapped, and handed on when its ticket is done; the lcore waits. */
 
-#include "moat_mutant.h"
 #include "moat_policy.h"
 #include "receive.h"
 
@@ -34,9 +33,7 @@ static uint16_t strict_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[]
 	n = tenant_receive(t, lc, pkts, n);
 	rc = tenant_receive_unmap(t, lc, pkts, n, TENANT_APP);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
-	if (MOAT_MUTANT(HAND_ON_EARLY))
-		moat_lane_flush(lc->lane);
-	else if (rc == 0)
+	if (rc == 0)
 		rc = strict_wait(lc);
 	if (unlikely(rc != 0)) {
 		tenant_receive_give_up(t, lc, pkts, n);

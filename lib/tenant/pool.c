@@ -11,7 +11,6 @@
 
 #include "buffer.h"
 #include "mode.h"
-#include "moat_mutant.h"
 #include "pool_impl.h"
 
 /* An lcore that takes buffers of others takes so many more than it needs: the more an lcore chooses from,
@@ -28,8 +27,8 @@ static inline uint32_t buffer_page(const struct moat_pool *pool, uint32_t number
 static inline uint32_t buffer_number(const struct moat_pool *pool, const void *obj)
 {
 	const struct rte_mbuf *m = obj;
-	uint32_t page = (uint32_t)((uint64_t)((uint8_t *)m->buf_addr - pool->va) >>
-		MOAT_PAGE_SHIFT);
+	uint32_t page =
+		(uint32_t)((uint64_t)((uint8_t *)m->buf_addr - pool->va) >> MOAT_PAGE_SHIFT);
 
 	return likely(pool->pages == 1) ? page : page / pool->pages;
 }
@@ -107,8 +106,7 @@ static void part_release(struct moat_pool *pool, struct tenant_part *part, struc
 			lc->others_wait = true;
 			break;
 		}
-		if (!tenant_ticket_done(pool->tenant, q->ticket) &&
-			!MOAT_MUTANT(BUFFER_EARLY_REUSE)) {
+		if (!tenant_ticket_done(pool->tenant, q->ticket)) {
 			lc->others_wait |= q->ticket >> TENANT_TICKET_BITS != lc->slot;
 			break;
 		}
@@ -169,8 +167,6 @@ static void put_alike(struct moat_pool *pool, struct tenant_part *part, struct t
 
 			for (k = 1; k < n && t->ticket[page + k * pool->pages] == ticket; k++)
 				;
-			if (MOAT_MUTANT(TICKET_OF_WHO_FREES))
-				ticket = 0;
 			part_quarantine(part, first, k, ticket);
 		}
 		break;
@@ -184,8 +180,8 @@ static void put_run(struct moat_pool *pool, struct tenant_part *part, struct ten
 	uint32_t first, uint32_t n)
 {
 	while (n != 0) {
-		uint32_t k = tenant_run_alike(pool->tenant, buffer_page(pool, first),
-				     n * pool->pages) /
+		uint32_t k =
+			tenant_run_alike(pool->tenant, buffer_page(pool, first), n * pool->pages) /
 			pool->pages;
 
 		TENANT_ASSERT(k != 0);
@@ -260,7 +256,7 @@ static void part_steal(struct moat_pool *pool, struct tenant_part *part, uint32_
 		struct tenant_part *from = pool->part[pool->parts[i]];
 		uint32_t want, has = tenant_stock_ready(&from->stock);
 
-		if (from == part || has == 0 || MOAT_MUTANT(STOCK_HOARDED))
+		if (from == part || has == 0)
 			continue;
 		want = n + RTE_MIN(STEAL, has / 2);
 		for (uint32_t w = 0;
@@ -296,8 +292,6 @@ static bool part_gather(struct moat_pool *pool, struct tenant_part *part, struct
 static void get_undo(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
 	void *const objs[], unsigned int mapped, unsigned int have, unsigned int n)
 {
-	if (MOAT_MUTANT(GET_PUTS_BACK_ALL))
-		mapped = have = n;
 	part_put(pool, part, lc, objs, mapped);
 	for (unsigned int i = mapped; i < have; i++)
 		part_add_ready(pool, part, buffer_number(pool, objs[i]), 1);
@@ -390,8 +384,7 @@ static bool part_get_unmapped(struct moat_pool *pool, struct tenant_part *part,
 			return false;
 		}
 		memcpy(&objs[have], &pool->obj[first], k * sizeof(objs[0]));
-		memset(&pool->tenant->state[buffer_page(pool, first)], TENANT_APP,
-			k * pool->pages);
+		memset(&pool->tenant->state[buffer_page(pool, first)], TENANT_APP, k * pool->pages);
 		have += k;
 	}
 	return true;

@@ -14,7 +14,6 @@
 
 #include "buffer.h"
 #include "mode.h"
-#include "moat_mutant.h"
 #include "pool_impl.h"
 #include "sent.h"
 
@@ -27,10 +26,8 @@ static void buffer_free(void *addr __rte_unused, void *opaque)
 	rte_mbuf_ext_refcnt_set(m->shinfo, 1);
 	rte_mbuf_refcnt_set(m, 1);
 	m->ol_flags = RTE_MBUF_F_EXTERNAL;
-	if (!MOAT_MUTANT(CLONE_LEAVES_CHAIN)) {
-		m->next = NULL;
-		m->nb_segs = 1;
-	}
+	m->next = NULL;
+	m->nb_segs = 1;
 	rte_mbuf_raw_free(m);
 }
 
@@ -170,8 +167,7 @@ static int sent_make(struct moat_pool *pool, const char *name)
 
 	snprintf(sent, sizeof(sent), "%.16s_sent", name);
 	pool->sent = rte_pktmbuf_pool_create(sent, pool->n, cache_size(pool->n) / 4,
-		RTE_ALIGN_CEIL(sizeof(struct tenant_sent), RTE_MBUF_PRIV_ALIGN), 0,
-		SOCKET_ID_ANY);
+		RTE_ALIGN_CEIL(sizeof(struct tenant_sent), RTE_MBUF_PRIV_ALIGN), 0, SOCKET_ID_ANY);
 	if (pool->sent == NULL)
 		return moat_error(-rte_errno, "no memory for the %u mbufs of '%s': %s", pool->n,
 			sent, rte_strerror(rte_errno));
@@ -221,8 +217,9 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 	int rc = 0;
 
 	if (n == 0 || stride == 0)
-		return moat_error(-EINVAL, "pool '%s': a pool of %u buffers of %u bytes is not possible; both must be at least 1", name,
-			n, data_room);
+		return moat_error(-EINVAL,
+			"pool '%s': a pool of %u buffers of %u bytes is not possible; both must be at least 1",
+			name, n, data_room);
 	if (t->nr_pools == TENANT_POOLS)
 		return moat_error(-ENOSPC, "tenant '%s' has %u pools, no more fit", t->name,
 			TENANT_POOLS);

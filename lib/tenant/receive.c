@@ -6,8 +6,6 @@
 
 #include "receive.h"
 
-#include "moat_mutant.h"
-
 /* ------------------------------------------------------------------------------------ verify */
 
 /* Could the device write all of [data, data + data_len) of the segment, and is it in the buffer? */
@@ -64,7 +62,7 @@ static uint16_t burst_verify(struct tenant_lcore *lc, struct rte_mbuf *pkts[], u
 			struct rte_mbuf *m = pkts[at + i];
 			bool right = (ok >> i & 1) && va[i] == rte_pktmbuf_mtod(m, void *);
 
-			if (likely(right) && !MOAT_MUTANT(VERIFY_FIRST_BYTE))
+			if (likely(right))
 				right = segment_verify(lc, m, false) &&
 					(likely(m->nb_segs == 1 && m->pkt_len == m->data_len) ||
 						chain_verify(lc, m));
@@ -131,8 +129,6 @@ void tenant_receive_give_up(struct moat_tenant *t, struct tenant_lcore *lc, stru
 	uint16_t n)
 {
 	lc->lost += n;
-	if (MOAT_MUTANT(GIVEN_UP_LEAKS))
-		return;
 	tenant_burst_ticket(t, pkts, n, tenant_ticket(lc, tenant_gathering(lc->lane)));
 	rte_pktmbuf_free_bulk(pkts, n);
 }

@@ -13,7 +13,6 @@
 #include "buffer.h"
 #include "copy.h"
 #include "mode.h"
-#include "moat_mutant.h"
 #include "pool_impl.h"
 #include "send.h"
 #include "sent.h"
@@ -101,7 +100,7 @@ static void own_take_back(struct moat_tenant *t, struct tenant_lcore *lc,
 {
 	struct tenant_run run = { .max = TENANT_RUN_PAGES };
 
-	if (!t->mode->protects || MOAT_MUTANT(UNSENT_STAYS_MAPPED))
+	if (!t->mode->protects)
 		return;
 	for (uint16_t i = 0; i < n; i++) {
 		for (const struct rte_mbuf *m = pkts[i]; m != NULL; m = m->next) {
@@ -131,7 +130,7 @@ static bool burst_is_plain(struct moat_tenant *t, struct tenant_lcore *lc,
 		enum kind kind = packet_kind(t, pkts[i]);
 
 		if (!t->mode->protects) {
-			if (unlikely(kind == KIND_FOREIGN) && !MOAT_MUTANT(FOREIGN_IN_STATIC))
+			if (unlikely(kind == KIND_FOREIGN))
 				return false;
 			continue;
 		}
@@ -145,11 +144,11 @@ static bool burst_is_plain(struct moat_tenant *t, struct tenant_lcore *lc,
 
 /* What becomes of the caller's packets: bit i is packet i of the chunk. */
 struct chunk {
-	uint64_t dropped;          /* freed without being sent */
-	uint64_t copied;           /* a copy is sent in its place */
-	uint64_t shared;           /* mbufs of moat's own are */
+	uint64_t dropped;            /* freed without being sent */
+	uint64_t copied;             /* a copy is sent in its place */
+	uint64_t shared;             /* mbufs of moat's own are */
 	struct rte_mbuf *out[CHUNK]; /* what the driver is offered ... */
-	uint8_t from[CHUNK];       /* ... and for which packet */
+	uint8_t from[CHUNK];         /* ... and for which packet */
 	uint16_t n;
 };
 
@@ -203,12 +202,12 @@ static int chunk_own(struct chunk *c, uint16_t i, struct moat_tenant *t, struct 
 	return rc;
 }
 
-static int chunk_shared(struct chunk *c, uint16_t i, struct moat_tenant *t,
-	struct tenant_lcore *lc, struct rte_mbuf *pkt)
+static int chunk_shared(struct chunk *c, uint16_t i, struct moat_tenant *t, struct tenant_lcore *lc,
+	struct rte_mbuf *pkt)
 {
 	struct rte_mbuf *m;
 
-	if (!t->mode->protects || MOAT_MUTANT(SHARED_SENT_AS_IS))
+	if (!t->mode->protects)
 		return chunk_own(c, i, t, lc, pkt);
 	m = tenant_sent_make(t, lc, pkt);
 	if (m == NULL)

@@ -7,7 +7,6 @@
 #include <errno.h>
 
 #include "mode.h"
-#include "moat_mutant.h"
 #include "pool_impl.h"
 #include "ticket.h"
 
@@ -71,8 +70,7 @@ void tenant_shared_poll(struct moat_tenant *t)
 		if (part != NULL)
 			waiting += __atomic_load_n(&part->quarantined, __ATOMIC_RELAXED);
 	}
-	if (likely(waiting == 0) || MOAT_MUTANT(SHARED_NEVER_POLLED) ||
-		pthread_mutex_trylock(&t->lock) != 0)
+	if (likely(waiting == 0) || pthread_mutex_trylock(&t->lock) != 0)
 		return;
 	tenant_flush(lc->lane);
 	moat_lane_poll(lc->lane);
