@@ -113,8 +113,8 @@ static int make_room(struct perf_work *w, struct map_work *m)
 static int map_granule(struct perf_work *w, struct map_work *m, struct perf_slot *slot)
 {
 	if (w->c->layout == PERF_ALLOCATED) {
-		int rc = moat_iova_alloc(m->domain->iova, moat_lane_iovas(m->lane), m->place.granule, 0,
-			&slot->iova);
+		int rc = moat_iova_alloc(m->domain->iova, moat_lane_iovas(m->lane),
+			m->place.granule, 0, &slot->iova);
 
 		if (unlikely(rc != 0))
 			return rc;
@@ -153,8 +153,7 @@ static moat_ticket_t submit(struct perf_work *w, struct map_work *m)
 
 		if (m->deadline == 0)
 			m->deadline = now + rte_get_tsc_hz() / 1000000 * DEFERRED_US;
-		if (moat_lane_gathered(lane) >= DEFERRED_PAGES ||
-			now >= m->deadline)
+		if (moat_lane_gathered(lane) >= DEFERRED_PAGES || now >= m->deadline)
 			ticket = flush(w, m);
 	} else {
 		ticket = flush(w, m);

@@ -5,6 +5,7 @@
 #include <rte_malloc.h>
 #include <rte_version.h>
 
+#include "moat_device.h"
 #include "net_port.h"
 #include "net_queue.h"
 
@@ -107,6 +108,7 @@ static int dev_close(struct rte_eth_dev *dev)
 		net_rx_queue_release(dev, q);
 	for (uint16_t q = 0; q < dev->data->nb_tx_queues; q++)
 		net_tx_queue_release(dev, q);
+	moat_device_tells(dev->data->port_id, false);
 	dismantle(port);
 	return 0;
 }
@@ -293,6 +295,7 @@ static int probe(struct rte_vdev_device *vdev)
 	dev->rx_descriptor_status = net_rx_descriptor_status;
 	dev->tx_descriptor_status = net_tx_descriptor_status;
 	dev->data->dev_flags |= RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
+	moat_device_tells(dev->data->port_id, true);
 	rte_eth_dev_probing_finish(dev);
 	return 0;
 }

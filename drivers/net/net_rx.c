@@ -3,6 +3,7 @@
  */
 #include <rte_malloc.h>
 
+#include "moat_pool.h"
 #include "net_port.h"
 #include "net_queue.h"
 
@@ -16,7 +17,7 @@ static inline bool refill_run(struct net_rxq *rxq)
 	struct moat_net_desc *ring = &rxq->ring[slot];
 	uint16_t n = rxq->free_thresh;
 
-	if (unlikely(rte_mempool_get_bulk(rxq->pool, (void **)mbufs, n) != 0)) {
+	if (unlikely(moat_pool_refill(rxq->pool, (void **)mbufs, n) != 0)) {
 		net_add(&rxq->no_mbuf, n);
 		return false;
 	}

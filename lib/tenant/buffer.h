@@ -84,8 +84,8 @@ static inline bool tenant_is_sole(const struct moat_tenant *t, const struct rte_
 			return false;
 	return likely(tenant_owns(t, m->buf_addr)) &&
 		__atomic_load_n(&m->refcnt, __ATOMIC_ACQUIRE) == 1 &&
-		__atomic_load_n(&t->shinfo[tenant_page(t, m->buf_addr)].refcnt,
-			__ATOMIC_ACQUIRE) == 1;
+		__atomic_load_n(&t->shinfo[tenant_page(t, m->buf_addr)].refcnt, __ATOMIC_ACQUIRE) ==
+		1;
 }
 
 /*

@@ -31,6 +31,20 @@ int moat_tenant_probe(struct moat_tenant *t, const char *device)
 	return 0;
 }
 
+/* By port: its driver refills by moat_pool_refill() only. Relaxed: the port's creation is before its queues'. */
+static _Atomic(bool) tells[RTE_MAX_ETHPORTS];
+
+void moat_device_tells(uint16_t port, bool does)
+{
+	if (port < RTE_MAX_ETHPORTS)
+		atomic_store_explicit(&tells[port], does, memory_order_relaxed);
+}
+
+bool tenant_port_tells(uint16_t port)
+{
+	return port < RTE_MAX_ETHPORTS && atomic_load_explicit(&tells[port], memory_order_relaxed);
+}
+
 /* ------------------------------------------------------------ are DPDK's functions moat's here? */
 
 /* No memzone: a reservation of this name (this address) only says that moat_device_reserve() is

@@ -71,6 +71,14 @@ const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char
 	int socket, unsigned int flags, unsigned int align, unsigned int bound);
 
 /**
+ * A driver says whether it gets its receive buffers by moat_pool_refill() only. Then a tenant whose queues all
+ * belong to such ports can tell a refill from an application's allocation, which no device may reach.
+ * Before the port's queues are added to a tenant, and `false` when the port goes.
+ * Any thread; control path.
+ */
+void moat_device_tells(uint16_t port, bool tells);
+
+/**
  * Tell moat of a memzone that holds a ring. For PMDs that must be safe in programs that do not call
  * moat's rte_memzone_reserve*().
  * @param zone whole pages, if it lies in a tenant's heap

@@ -44,11 +44,19 @@ struct moat_pool;
  */
 int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n);
 /**
- * The dequeue side: take `n` ready buffers and map them for the device to write.
+ * The dequeue side: take `n` ready buffers and map them for the device to write. Where every queue of the
+ * tenant belongs to a driver that refills by moat_pool_refill(), what any other caller gets is the
+ * application's, and stays unmapped until it is sent.
  * @return 0; -ENOBUFS: fewer than `n` are ready, or one could not be mapped; nothing was taken.
  * Any thread; data path.
  */
 int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n);
+/**
+ * rte_mempool_get_bulk() by a driver that gives the buffers to its device: from any pool, a tenant's or
+ * not. A driver that always refills by this call says so for its ports with moat_device_tells().
+ * @return as rte_mempool_get_bulk(). Any thread; data path.
+ */
+int moat_pool_refill(struct rte_mempool *mp, void *objs[], unsigned int n);
 /** Buffers in the pool: ready or quarantined. Any thread; buffers that move meanwhile are in or out. */
 unsigned int moat_pool_count(const struct moat_pool *pool);
 /** Quarantined buffers only. Any thread. */

@@ -250,14 +250,15 @@ struct moat_tenant_stats {
 	uint64_t quarantined; /* buffers waiting for their ticket now */
 	uint64_t held;        /* packets held back now, mode pipelined */
 	uint64_t starved;     /* allocations refused while buffers were quarantined */
-	uint64_t map_failed;  /* bursts of which a packet could not be sent at once: its buffer could not be
+	uint64_t
+		map_failed; /* bursts of which a packet could not be sent at once: its buffer could not be
 			       * mapped, or there was none to copy into; it stays its caller's */
-	uint64_t overrun;     /* packets dropped: too many held back, or none free to copy into */
-	uint64_t lost;        /* received packets dropped because the unit did not answer in time; their
+	uint64_t overrun; /* packets dropped: too many held back, or none free to copy into */
+	uint64_t lost;    /* received packets dropped because the unit did not answer in time; their
 			       * buffers come back when it does */
-	uint64_t copied;      /* bytes, mode copy */
-	uint64_t delay_max;   /* TSC cycles a packet was held back at most, mode pipelined */
-	uint64_t foreign;     /* packets to send that were dropped: not in the tenant's memory */
+	uint64_t copied;  /* bytes, mode copy */
+	uint64_t delay_max; /* TSC cycles a packet was held back at most, mode pipelined */
+	uint64_t foreign;   /* packets to send that were dropped: not in the tenant's memory */
 };
 /**
  * What the tenant counted.

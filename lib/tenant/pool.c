@@ -332,6 +332,53 @@ static bool part_get(struct moat_pool *pool, struct tenant_part *part, struct te
 	return false;
 }
 
+/* Take `n` that stay unmapped. @return whether all could be had */
+static bool part_get_unmapped(struct moat_pool *pool, struct tenant_part *part,
+	struct tenant_lcore *lc, void *objs[], unsigned int n)
+{
+	unsigned int have = 0;
+
+	while (have < n) {
+		uint32_t k, first = tenant_stock_take(&part->stock, n - have, &k);
+
+		if (k == 0) {
+			get_undo(pool, part, lc, objs, 0, have, n);
+			return false;
+		}
+		memcpy(&objs[have], &pool->obj[first], k * sizeof(objs[0]));
+		memset(&pool->tenant->state[buffer_page(pool, first)], TENANT_APP, k * pool->pages);
+		have += k;
+	}
+	return true;
+}
+
+/* Whether the calling thread gets buffers for a device: in moat_pool_refill(). */
+static RTE_DEFINE_PER_LCORE(bool, refilling);
+
+/* A driver that does not say when it refills may be behind any get: then what is handed out is mapped. */
+static bool is_for_device(const struct moat_tenant *t)
+{
+	return RTE_PER_LCORE(refilling) || !__atomic_load_n(&t->drivers_tell, __ATOMIC_RELAXED);
+}
+
+static bool part_take(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
+	void *objs[], unsigned int n)
+{
+	if (likely(is_for_device(pool->tenant)))
+		return part_get(pool, part, lc, objs, n);
+	return part_get_unmapped(pool, part, lc, objs, n);
+}
+
+int moat_pool_refill(struct rte_mempool *mp, void *objs[], unsigned int n)
+{
+	int rc;
+
+	RTE_PER_LCORE(refilling) = true;
+	rc = rte_mempool_get_bulk(mp, objs, n);
+	RTE_PER_LCORE(refilling) = false;
+	return rc;
+}
+
 /* From a thread that does not poll. */
 static int get_shared(struct moat_pool *pool, void *objs[], unsigned int n)
 {
@@ -343,7 +390,7 @@ static int get_shared(struct moat_pool *pool, void *objs[], unsigned int n)
 	if (lc == NULL)
 		return -ENOBUFS;
 	moat_lane_poll(lc->lane);
-	ok = part_gather(pool, part, lc, n) && part_get(pool, part, lc, objs, n);
+	ok = part_gather(pool, part, lc, n) && part_take(pool, part, lc, objs, n);
 	tenant_shared_unlock(t);
 	return ok ? 0 : -ENOBUFS;
 }
@@ -365,29 +412,9 @@ int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n)
 		lc->starved += part->head != part->tail;
 		return -ENOBUFS;
 	}
-	ok = part_get(pool, part, lc, objs, n);
+	ok = part_take(pool, part, lc, objs, n);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_MAP);
 	return likely(ok) ? 0 : -ENOBUFS;
-}
-
-/* Take `n` that stay unmapped. @return whether all could be had */
-static bool part_get_unmapped(struct moat_pool *pool, struct tenant_part *part,
-	struct tenant_lcore *lc, void *objs[], unsigned int n)
-{
-	unsigned int have = 0;
-
-	while (have < n) {
-		uint32_t k, first = tenant_stock_take(&part->stock, n - have, &k);
-
-		if (k == 0) {
-			get_undo(pool, part, lc, objs, 0, have, n);
-			return false;
-		}
-		memcpy(&objs[have], &pool->obj[first], k * sizeof(objs[0]));
-		memset(&pool->tenant->state[buffer_page(pool, first)], TENANT_APP, k * pool->pages);
-		have += k;
-	}
-	return true;
 }
 
 int tenant_pool_get_unmapped(struct moat_pool *pool, void *objs[], unsigned int n)

@@ -22,7 +22,8 @@ struct tenant_quarantined {
  * of threads that are not lcores, and of lcores that have not entered, is guarded by the tenant's lock. */
 struct tenant_part {
 	struct tenant_stock stock;
-	uint32_t head, tail; /* free-running; a ring of mask + 1, which holds every buffer of the pool */
+	uint32_t head,
+		tail; /* free-running; a ring of mask + 1, which holds every buffer of the pool */
 	uint32_t mask;
 	uint32_t quarantined; /* buffers; read by others as it is */
 	struct tenant_quarantined *quarantine;

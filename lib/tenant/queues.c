@@ -195,6 +195,19 @@ static void unstrand(uint16_t port, uint16_t queue)
 	pthread_mutex_unlock(&stranded.lock);
 }
 
+/* After a change of the tenant's queues, under its lock. Relaxed: a get that sees the old answer maps a buffer
+ * that need not be; queues of a driver that does not tell are added before their port is started. */
+static void drivers_ask(struct moat_tenant *t)
+{
+	unsigned int here = 0, tell = 0;
+
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		here += !t->queues[i]->gone;
+		tell += !t->queues[i]->gone && tenant_port_tells(t->queues[i]->port);
+	}
+	__atomic_store_n(&t->drivers_tell, here != 0 && tell == here, __ATOMIC_RELAXED);
+}
+
 /* Take the first queue out of the tenant's list for which `is_it` says so. NULL: none */
 static struct tenant_queue *queue_take(struct moat_tenant *t,
 	bool (*is_it)(const struct tenant_queue *q, uint16_t port, uint16_t queue), uint16_t port,
@@ -208,6 +221,7 @@ static struct tenant_queue *queue_take(struct moat_tenant *t,
 		q = t->queues[i];
 		t->queues[i] = t->queues[--t->nr_queues];
 	}
+	drivers_ask(t);
 	return q;
 }
 
@@ -288,6 +302,7 @@ static int queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
 		t->nr_queues--;
 		queue_free(q);
 	}
+	drivers_ask(t);
 	return rc;
 }
 

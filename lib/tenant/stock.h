@@ -22,7 +22,8 @@
 #include <rte_common.h>
 
 struct tenant_stock {
-	uint64_t *bits; /* S1: set with release, cleared with acquire: who gets a buffer sees its state */
+	uint64_t *
+		bits; /* S1: set with release, cleared with acquire: who gets a buffer sees its state */
 	uint32_t words;
 	uint32_t cursor; /* word; the lcore's own */
 	uint64_t ready;  /* buffers added less buffers taken by the lcore itself ... */
@@ -88,9 +89,8 @@ static inline uint32_t tenant_stock_take(struct tenant_stock *s, uint32_t max, u
 		at = (uint32_t)__builtin_ctzll(now);
 		rest = ~(now >> at);
 		*n = RTE_MIN(rest == 0 ? 64 : (uint32_t)__builtin_ctzll(rest), max);
-		if (likely(__atomic_compare_exchange_n(word, &now,
-			    now & ~tenant_stock_mask(at, *n), false, __ATOMIC_ACQUIRE,
-			    __ATOMIC_RELAXED))) {
+		if (likely(__atomic_compare_exchange_n(word, &now, now & ~tenant_stock_mask(at, *n),
+			    false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))) {
 			__atomic_store_n(&s->ready, s->ready - *n, __ATOMIC_RELAXED);
 			return s->cursor * 64 + at;
 		}

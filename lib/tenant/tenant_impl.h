@@ -35,7 +35,7 @@ struct tenant_lcore {
 	struct moat_cost cost;
 	uint16_t slot; /* in the tenant's lcores[] */
 	bool entered;
-	bool said_stray; /* that it polls without having entered */
+	bool said_stray;  /* that it polls without having entered */
 	bool others_wait; /* its quarantine has runs that its own lane's tickets do not release */
 	bool flush_asked; /* by any thread: a buffer waits for what this lane has gathered */
 	moat_ticket_t released; /* the pools' parts were released up to here */
@@ -87,8 +87,9 @@ struct moat_tenant {
 	uint64_t *ticket; /* with TENANT_TICKET: of the last unmap, see tenant_ticket() */
 	uint32_t *sends;  /* with TENANT_SHARED: how often the driver has it; the first page's */
 	struct rte_mbuf_ext_shared_info *shinfo; /* DPDK's; the first page's */
-	bool whole_maps;  /* the unit keeps the tables, and takes back only what one call mapped */
+	bool whole_maps; /* the unit keeps the tables, and takes back only what one call mapped */
 	bool said_foreign, said_twice;
+	bool drivers_tell; /* there are queues, and all of drivers that refill by moat_pool_refill() */
 	int socket;
 	bool heap; /* the DPDK heap `name` exists */
 	struct moat_pool *pools[TENANT_POOLS];
@@ -181,6 +182,8 @@ void tenant_each(void (*call)(struct moat_tenant *t, void *arg), void *arg);
 
 /* device.c: do DPDK's libraries call moat's definitions of rte_memzone_reserve()? */
 bool tenant_sees_memzones(void);
+/* device.c: does the port's driver refill by moat_pool_refill() only? */
+bool tenant_port_tells(uint16_t port);
 
 /* queues.c. The tenant is locked, or the calling lcore polls the queue. NULL: it has no such queue
  * */

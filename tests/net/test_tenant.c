@@ -116,6 +116,35 @@ static void a_queue_may_be_added_before_it_is_set_up(void **state)
 	pass(f, 100);
 }
 
+/* May the device write the buffer? */
+static bool can_write(const struct fixture *f, const struct rte_mbuf *m)
+{
+	struct moat_lane *lane = moat_tenant_lane(f->red);
+
+	return moat_iotlb_translate(&lane->iotlb, m->buf_iova, 8, MOAT_W) != NULL;
+}
+
+static void what_the_application_allocates_is_not_the_devices(void **state)
+{
+	struct fixture *f = *state;
+	struct rte_mbuf *m = rte_pktmbuf_alloc(f->pool);
+
+	/* No queue yet: the driver might be refilling. */
+	assert_true(can_write(f, m));
+	rte_pktmbuf_free(m);
+	set_up_rings(f, 256);
+	must_be(moat_tenant_queue_add(f->red, f->port, 0));
+	m = rte_pktmbuf_alloc(f->pool);
+	assert_false(can_write(f, m));
+	pass(f, 100); /* the driver's refills are mapped */
+	assert_false(can_write(f, m));
+	assert_int_equal(rte_eth_dev_start(f->port), 0);
+	rte_pktmbuf_append(m, 60);
+	assert_int_equal(rte_eth_tx_burst(f->port, 0, &m, 1), 1);
+	assert_int_equal(wire_drain(&f->wire), 1);
+	assert_int_equal(rte_eth_dev_stop(f->port), 0);
+}
+
 static void refused(int rc, const char *words)
 {
 	assert_int_equal(rc, -EINVAL);
@@ -155,6 +184,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(rings_of_another_size_after_a_stop_work),
 		TEST(a_queue_may_be_added_before_it_is_set_up),
+		TEST(what_the_application_allocates_is_not_the_devices),
 		TEST(rings_without_the_tenants_socket_are_refused_in_words),
 		TEST(a_pool_that_is_not_the_tenants_is_refused_in_words),
 	};
