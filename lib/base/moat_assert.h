@@ -34,11 +34,11 @@ void moat_assert_failed(const char *where, const char *condition, const char *wh
 #define MOAT_ASSERT_TEXT_(x) #x
 #define MOAT_ASSERT_LINE_(x) MOAT_ASSERT_TEXT_(x)
 #ifdef MOAT_DEBUG
-#define MOAT_ASSERT(condition, what)                                              \
-	do {                                                                      \
-		if (unlikely(!(condition)))                                       \
-			moat_assert_failed(__FILE__ ":" MOAT_ASSERT_LINE_(__LINE__), \
-				#condition, what);                                \
+#define MOAT_ASSERT(condition, what)                                                             \
+	do {                                                                                     \
+		if (unlikely(!(condition)))                                                      \
+			moat_assert_failed(__FILE__ ":" MOAT_ASSERT_LINE_(__LINE__), #condition, \
+				what);                                                           \
 	} while (0)
 #else
 #define MOAT_ASSERT(condition, what) ((void)0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * Entries bit by bit, as the specification numbers them: the tests write the numbers down and do not use
- * lib/pt's names for them. A table is read from its root as the unit reads it.
+ * Entries bit by bit, as the specification numbers them: the tests write the numbers down and do
+ * not use lib/pt's names for them. A table is read from its root as the unit reads it.
  */
 #include "pt_test.h"
 #include "moat_iotlb.h"

@@ -43,7 +43,7 @@ static void every_leaf_snoops_where_the_unit_has_snoop_control(void **state)
 			.levels = 4,
 			.leaf_sizes = MOAT_2M_SIZE | MOAT_1G_SIZE,
 			.snoop = snoop };
-		/* a page by the slow and the fast path, a run, without a virtual address, superpages */
+		/* a page by the slow and by the fast path, a run, without an address, superpages */
 		const struct {
 			uint64_t iova, len;
 			bool va;

@@ -84,7 +84,7 @@ static void model_map(void)
 	for (k = 0; k < n; k++) {
 		struct moat_pt_leaf leaf;
 
-		/* Leaf sizes are tested elsewhere: here take what was chosen, and hold it to that. */
+		/* Leaf sizes are tested elsewhere: take the one that was chosen. */
 		assert_int_equal(moat_pt_walk(pt, base + (first + k) * P, &leaf), 0);
 		assert_true(leaf.size <= n * P);
 		model[first + k] = (struct model_page){ hpa + k * P, va ? va + k * P : 0,

@@ -3,7 +3,7 @@
 # Copyright (c) 2026 The moat authors
 #
 # suite: the invariant's rules broken one at a time; a test must notice each
-# limit: 900
+# limit: 1800
 
 . tests/lib.sh
 
