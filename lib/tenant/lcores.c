@@ -179,8 +179,8 @@ static __rte_noinline bool poll_stray(struct moat_tenant *t, struct tenant_lcore
 	}
 	if (!lc->said_stray)
 		TENANT_LOG(ERR,
-			"tenant '%s': lcore %u polls it and has not entered it: its buffers come and go one "
-			"by one, with a wait for each; call moat_tenant_lcore_enter() first",
+			"tenant '%s': lcore %u polls it and has not entered it: its buffers come from and "
+			"go to the part that all such threads share; call moat_tenant_lcore_enter() first",
 			t->name, rte_lcore_id());
 	lc->said_stray = true;
 	return true;

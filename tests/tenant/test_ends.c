@@ -229,8 +229,8 @@ static void polling_without_entering_is_said_once(void **state)
 	rte_openlog_stream(NULL);
 	fclose(f);
 	assert_string_equal(text,
-		"moat: tenant 'red': lcore 0 polls it and has not entered it: its buffers come and go one by "
-		"one, with a wait for each; call moat_tenant_lcore_enter() first\n"
+		"moat: tenant 'red': lcore 0 polls it and has not entered it: its buffers come from and go "
+		"to the part that all such threads share; call moat_tenant_lcore_enter() first\n"
 		"moat: tenant 'red': moat_tenant_poll() from a thread that is not an lcore does nothing; call "
 		"rte_thread_register() and moat_tenant_lcore_enter() in it first\n");
 	/* It works, and is counted. */
