@@ -89,9 +89,14 @@ static char *inflate_text(const uint8_t *bytes, size_t len)
 	int ret = inflateInit2(&z, 16 + MAX_WBITS); /* gzip's header, the largest window */
 
 	while (ret == Z_OK) {
-		text = realloc(text, room *= 2);
-		if (text == NULL)
+		char *longer = realloc(text, room *= 2);
+
+		if (longer == NULL) {
+			free(text);
+			text = NULL;
 			break;
+		}
+		text = longer;
 		z.next_out = (uint8_t *)text + done;
 		z.avail_out = room - 1 - done;
 		ret = inflate(&z, Z_NO_FLUSH);

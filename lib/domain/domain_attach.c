@@ -272,8 +272,9 @@ static int attachment_begin(struct domain_impl *impl, const struct moat_attachme
 	if (find_unit(impl, want->unit) == NULL) {
 		why = cannot_walk(&impl->pub, want->unit);
 		if (why != NULL)
-			return moat_error(-EOPNOTSUPP, "domain '%s' of unit %s cannot span unit %s: %s",
-				impl->pub.name, impl->pub.unit->name, want->unit->name, why);
+			return moat_error(-EOPNOTSUPP,
+				"domain '%s' of unit %s cannot span unit %s: %s", impl->pub.name,
+				impl->pub.unit->name, want->unit->name, why);
 		rc = domain_join(&impl->pub, want->unit);
 		if (rc != 0)
 			return rc;
@@ -320,7 +321,8 @@ int moat_domain_attach_at(struct moat_domain *domain, struct moat_unit *unit, mo
 	if (pasid != MOAT_PASID_NONE && (ops->attach_pasid == NULL || pasid >> 20 != 0))
 		return moat_error(pasid >> 20 != 0 ? -EINVAL : -EOPNOTSUPP,
 			pasid >> 20 != 0 ? "PASID 0x%" PRIx32 " is beyond 20 bits (unit %s)"
-					 : "PASID %" PRIu32 ": unit %s translates by source-id only",
+					 : "PASID %" PRIu32
+					   ": unit %s translates by source-id only",
 			pasid, want.unit->name);
 	if (ops->device_tlb != NULL)
 		ops->device_tlb(want.unit, sid, &want.device_tlb);

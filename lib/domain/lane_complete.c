@@ -147,7 +147,8 @@ static int drain_stuck(const struct lane *lane)
 	const struct batch *batch = lane->oldest;
 	const struct domain_impl *impl = domain_impl(lane->domain);
 
-	for (uint32_t i = 0; batch != NULL && i < impl->nr_units && domain_tables_ours(lane->domain); i++) {
+	for (uint32_t i = 0;
+		batch != NULL && i < impl->nr_units && domain_tables_ours(lane->domain); i++) {
 		const struct domain_unit *u = &impl->units[i];
 		int64_t seq = i == 0 ? batch->seq : batch->others[i - 1];
 		int rc = seq > 0 ? u->wait(u->unit, seq, 1000, moat_lanes_quiescent) : 0;

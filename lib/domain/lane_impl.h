@@ -23,11 +23,11 @@
 /* A batch of unmaps from the first page gathered to the ticket done. What a burst of one run touches
  * is its first two lines. */
 struct batch {
-	struct batch *next;         /* of the lane's list, or of the stock */
-	int64_t seq;                /* on the domain's own unit; 0: nothing to wait for, < 0: submit again */
-	uint64_t token;             /* of domain->readers; 0: no other reader */
-	uint32_t nr_iovas;          /* ranges to give back to the allocator */
-	uint32_t exposed;           /* pages handed on before the ticket ... */
+	struct batch *next; /* of the lane's list, or of the stock */
+	int64_t seq;       /* on the domain's own unit; 0: nothing to wait for, < 0: submit again */
+	uint64_t token;    /* of domain->readers; 0: no other reader */
+	uint32_t nr_iovas; /* ranges to give back to the allocator */
+	uint32_t exposed;  /* pages handed on before the ticket ... */
 	uint64_t exposed_since;     /* ... from this TSC on; mode deferred */
 	struct moat_pt_freed freed; /* table pages to retire */
 	struct moat_gather gather;
@@ -42,9 +42,9 @@ struct lane {
 	moat_ticket_t sent;         /* every ticket up to this one has been submitted */
 	moat_ticket_t flushed;      /* the last ticket given out */
 	struct batch *gathering;    /* of ticket flushed + 1; NULL: nothing is gathered */
-	struct batch *oldest;       /* of ticket done + 1, and so on by `next`; NULL: done == flushed */
-	struct batch *unsent;       /* of ticket sent + 1; NULL: sent == flushed */
-	struct batch *newest;       /* of ticket flushed, if there is an oldest */
+	struct batch *oldest; /* of ticket done + 1, and so on by `next`; NULL: done == flushed */
+	struct batch *unsent; /* of ticket sent + 1; NULL: sent == flushed */
+	struct batch *newest; /* of ticket flushed, if there is an oldest */
 	int64_t completed; /* the sequence number that the own unit was last found to have completed */
 	struct lane_coalesce coalesce;
 	unsigned int reader; /* thread id in domain->readers */
@@ -82,11 +82,12 @@ static inline uint64_t lane_cause(const struct lane *lane, moat_ticket_t ticket)
 
 struct lane_thread {
 	pthread_mutex_t lock;
-	struct lane *turn;       /* a ring of its online lanes: the one to report next; or NULL */
-	_Atomic uint32_t online; /* lanes in the ring; atomic because another thread may close one */
-	bool registered;         /* with urcu-qsbr, by lane_thread.c */
-	bool ends;               /* lane_thread_end() will run when the thread ends */
-	struct batch *stock;     /* batches ready, the last one put back first */
+	struct lane *turn; /* a ring of its online lanes: the one to report next; or NULL */
+	_Atomic uint32_t
+		online;      /* lanes in the ring; atomic because another thread may close one */
+	bool registered;     /* with urcu-qsbr, by lane_thread.c */
+	bool ends;           /* lane_thread_end() will run when the thread ends */
+	struct batch *stock; /* batches ready, the last one put back first */
 };
 /* initial-exec: found without a call, on the path of every burst */
 extern __thread struct lane_thread lane_thread __attribute__((tls_model("initial-exec")));

@@ -32,7 +32,8 @@ int lane_stock_fill(void)
 {
 	unsigned int n = 0;
 
-	for (const struct batch *b = lane_thread.stock; b != NULL && n < MOAT_LANE_BATCHES; b = b->next)
+	for (const struct batch *b = lane_thread.stock; b != NULL && n < MOAT_LANE_BATCHES;
+		b = b->next)
 		n++;
 	for (; n < MOAT_LANE_BATCHES; n++) {
 		struct batch *batch = lane_stock_grow();

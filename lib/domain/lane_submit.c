@@ -92,7 +92,8 @@ static uint64_t readers_start(const struct lane *lane)
 }
 
 /* As many of the closed batches as one gather holds. @return the ticket of the last of them */
-static __rte_noinline moat_ticket_t batches_join(const struct lane *lane, struct moat_gather *joined)
+static __rte_noinline moat_ticket_t batches_join(const struct lane *lane,
+	struct moat_gather *joined)
 {
 	moat_ticket_t last = lane->sent;
 

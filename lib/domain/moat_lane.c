@@ -163,8 +163,7 @@ static int map_call(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, ui
 	uint64_t bad = iova;
 	int rc;
 
-	if (is_gathered(lane, iova, len) &&
-		moat_lane_flush(&lane->pub) == 0)
+	if (is_gathered(lane, iova, len) && moat_lane_flush(&lane->pub) == 0)
 		return -EAGAIN;
 	rc = moat_pt_map(domain->pt, iova, hpa, va, len, prot, &bad);
 	if (rc != 0)
@@ -205,8 +204,8 @@ static int map_entries(struct lane *lane, uint64_t iova, uint64_t hpa, void *va,
 	return moat_error(rc, "%s", why);
 }
 
-static inline int map_range(struct lane *lane, uint64_t iova, uint64_t hpa, void *va,
-	uint64_t len, enum moat_prot prot)
+static inline int map_range(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+	enum moat_prot prot)
 {
 	if (unlikely(!domain_tables_ours(lane->domain)))
 		return map_call(lane, iova, hpa, va, len, prot);

@@ -38,6 +38,7 @@ extern const struct pt_format pt_formats[2];
 
 _Static_assert(MOAT_SS_R == MOAT_R && MOAT_FS_P == MOAT_R, "bit 0 permits reads");
 _Static_assert(MOAT_SS_W == MOAT_W && MOAT_FS_RW == MOAT_W, "bit 1 permits writes");
+/* NOLINTNEXTLINE(misc-redundant-expression): that they are the same is the assertion */
 _Static_assert(MOAT_SS_PS == MOAT_FS_PS, "bit 7 of an upper entry makes it a leaf");
 _Static_assert(!(MOAT_PT_POISON & (MOAT_PT_LIN | MOAT_SS_PS)), "poison maps nothing");
 

@@ -105,9 +105,10 @@ int moat_qi_describe(const struct moat_qi_desc *desc, char *text, size_t size);
 
 /** What the unit can do, as far as encoding is concerned. */
 struct moat_qi_caps {
-	bool psi;      /* CAP.PSI: page-selective invalidation */
-	uint8_t mamv;  /* CAP.MAMV: largest address mask */
-	bool drd, dwd; /* CAP.DRD, CAP.DWD: drain reads, writes; for reports (see IOTLB descriptors) */
+	bool psi;     /* CAP.PSI: page-selective invalidation */
+	uint8_t mamv; /* CAP.MAMV: largest address mask */
+	bool drd,
+		dwd; /* CAP.DRD, CAP.DWD: drain reads, writes; for reports (see IOTLB descriptors) */
 };
 
 /** Runs of unmapped pages of one domain, not yet submitted. One lcore's. */

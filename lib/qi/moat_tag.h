@@ -52,8 +52,7 @@ enum moat_tag_kind {
 
 static inline moat_tag_t moat_tag_pasid(uint32_t pasid)
 {
-	return pasid == MOAT_PASID_NONE ? 0
-					: UINT64_C(1) << 41 | (uint64_t)(pasid & 0xfffff) << 21;
+	return pasid == MOAT_PASID_NONE ? 0 : UINT64_C(1) << 41 | (uint64_t)(pasid & 0xfffff) << 21;
 }
 
 /** @param unit 0 to 7. Thread-safe, data path. */

@@ -172,7 +172,7 @@ int tenant_ring_add(struct moat_tenant *t, const struct rte_memzone *zone)
 			TAILQ_INSERT_TAIL(&t->rings, r, next);
 		}
 	}
-	if (rc == 0) {
+	if (rc == 0 && r != NULL) {
 		r->left = false;
 		if (!r->mapped && (!r->of_queue || queue_is_added(t, r)))
 			rc = ring_map(t, r);

@@ -76,16 +76,17 @@ static struct rte_mbuf *segment_make(struct moat_tenant *t, struct tenant_lcore 
 struct rte_mbuf *tenant_sent_make(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *pkt)
 {
-	struct rte_mbuf *first = NULL, **last = &first;
+	struct rte_mbuf *first = NULL, **last = &first, *m = pkt;
 
-	for (struct rte_mbuf *m = pkt; m != NULL; m = m->next) {
+	do {
 		*last = segment_make(t, lc, m);
 		if (*last == NULL) {
 			tenant_sent_undo(t, lc, first);
 			return NULL;
 		}
 		last = &(*last)->next;
-	}
+		m = m->next;
+	} while (m != NULL);
 	first->nb_segs = pkt->nb_segs;
 	first->pkt_len = pkt->pkt_len;
 	return first;

@@ -30,8 +30,9 @@ struct moat_domain;
 
 /** Who keeps the tables that devices' requests are translated by. */
 enum moat_tables {
-	MOAT_TABLES_OURS = 0, /* lib/pt writes them, the unit walks them and is told to invalidate */
-	MOAT_TABLES_UNITS,    /* the unit: mapping and unmapping are calls */
+	MOAT_TABLES_OURS =
+		0,         /* lib/pt writes them, the unit walks them and is told to invalidate */
+	MOAT_TABLES_UNITS, /* the unit: mapping and unmapping are calls */
 };
 
 /** What an unmap may take out of what was mapped. */
@@ -46,9 +47,9 @@ struct moat_unit_caps {
 	uint64_t leaf_sizes; /* beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE (CAP.SSLPS) */
 	uint32_t nd;         /* domain-ids: 0 to nd - 1 (CAP.ND) */
 	struct moat_qi_caps qi;
-	bool coherent;     /* ECAP.C: page walks are snooped */
-	bool caching_mode; /* CAP.CM: absent entries may be cached, so mapping invalidates too */
-	bool rwbf;         /* CAP.RWBF: flush the write buffer before an update counts */
+	bool coherent;      /* ECAP.C: page walks are snooped */
+	bool caching_mode;  /* CAP.CM: absent entries may be cached, so mapping invalidates too */
+	bool rwbf;          /* CAP.RWBF: flush the write buffer before an update counts */
 	bool snoop_control; /* ECAP.SC: leaves have SNP, which makes no-snoop requests snoop */
 	bool no_zlr; /* CAP.ZLR is clear: a zero-length read needs R, so what is writable gets it */
 	enum moat_tables tables;
@@ -72,7 +73,7 @@ struct moat_fault {
 /** What a submission of invalidations tells the submitter. */
 struct moat_inval_report {
 	unsigned int commands; /* given to the unit, what follows completion not counted */
-	bool contended; /* other threads had submitted since this thread's last submission */
+	bool contended;        /* other threads had submitted since this thread's last submission */
 };
 
 /**
@@ -165,8 +166,8 @@ int64_t moat_unit_qi_submit(struct moat_unit *unit, const moat_tag_t tags[], uns
 	const struct moat_gather *gather, struct moat_inval_report *report);
 int moat_unit_qi_done(struct moat_unit *unit, int64_t seq);
 int moat_unit_qi_wait(struct moat_unit *unit, int64_t seq, uint64_t timeout_us, void (*turn)(void));
-#define MOAT_UNIT_QI_OPS                                                                \
-	.inval_submit = moat_unit_qi_submit, .inval_done = moat_unit_qi_done,           \
+#define MOAT_UNIT_QI_OPS                                                      \
+	.inval_submit = moat_unit_qi_submit, .inval_done = moat_unit_qi_done, \
 	.inval_wait = moat_unit_qi_wait
 
 #define MOAT_UNIT_DIDS 65536

@@ -151,9 +151,7 @@ static void two_threads_attach_and_detach_at_random(void **state)
 	struct moat_domain *domain;
 	unsigned int done;
 
-	unit.caps = (struct moat_unit_caps){ .mgaw = 48,
-		.nd = 16,
-		.tables = MOAT_TABLES_UNITS };
+	unit.caps = (struct moat_unit_caps){ .mgaw = 48, .nd = 16, .tables = MOAT_TABLES_UNITS };
 	must(moat_pt_pool_create(NULL, &unit.pool));
 	must(moat_domain_create(&unit, &conf, &domain));
 	done = attach_and_detach(domain, CALLS);

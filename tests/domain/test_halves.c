@@ -170,8 +170,7 @@ static int map_at_once(void *arg)
 {
 	struct fixture *f = arg;
 
-	return moat_lane_map(f->lane, IOVA, (uintptr_t)f->memory.va, f->memory.va, f->len,
-		MOAT_RW);
+	return moat_lane_map(f->lane, IOVA, (uintptr_t)f->memory.va, f->memory.va, f->len, MOAT_RW);
 }
 
 /* Not in the tables, not for the device, not for an lcore. */

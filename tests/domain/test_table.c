@@ -58,8 +58,7 @@ static int tear_down(void **state)
 
 static void map_all(void)
 {
-	assert_int_equal(
-		moat_lane_map(lane, IOVA, (uintptr_t)mem, mem, MOAT_2M_SIZE, MOAT_RW), 0);
+	assert_int_equal(moat_lane_map(lane, IOVA, (uintptr_t)mem, mem, MOAT_2M_SIZE, MOAT_RW), 0);
 }
 
 static bool device_reads(uint64_t off)
@@ -82,7 +81,8 @@ static void a_table_is_given_back_only_when_its_ticket_is_done(void **state)
 {
 	for (unsigned int i = 0; i < 20; i++) {
 		map_all();
-		assert_true(device_reads(0)); /* the unit caches the entry that points to the table */
+		assert_true(
+			device_reads(0)); /* the unit caches the entry that points to the table */
 		assert_int_equal(moat_lane_unmap(lane, IOVA, MOAT_2M_SIZE), 0);
 		/* Nothing is invalidated yet: the unit walks the table that was unlinked. */
 		assert_false(device_reads(FAR));

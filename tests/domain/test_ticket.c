@@ -182,19 +182,20 @@ static void a_range_that_is_freed_is_not_handed_out_before_its_ticket(void **sta
 	for (unsigned int i = 0; i < 500; i++) {
 		uint64_t first, second;
 
-		assert_int_equal(
-			moat_iova_alloc(f->domain->iova, moat_lane_iovas(f->lane), MOAT_PAGE_SIZE, 0, &first),
+		assert_int_equal(moat_iova_alloc(f->domain->iova, moat_lane_iovas(f->lane),
+					 MOAT_PAGE_SIZE, 0, &first),
 			0);
 		assert_int_equal(moat_lane_map(f->lane, first, (uintptr_t)f->mem, f->mem,
 					 MOAT_PAGE_SIZE, MOAT_RW),
 			0);
 		assert_int_equal(moat_lane_unmap_free(f->lane, first, MOAT_PAGE_SIZE), 0);
-		assert_int_equal(moat_iova_alloc(f->domain->iova, moat_lane_iovas(f->lane), MOAT_PAGE_SIZE, 0,
-					 &second),
+		assert_int_equal(moat_iova_alloc(f->domain->iova, moat_lane_iovas(f->lane),
+					 MOAT_PAGE_SIZE, 0, &second),
 			0);
 		assert_true(first != second);
-		assert_int_equal(
-			moat_iova_free(f->domain->iova, moat_lane_iovas(f->lane), second, MOAT_PAGE_SIZE), 0);
+		assert_int_equal(moat_iova_free(f->domain->iova, moat_lane_iovas(f->lane), second,
+					 MOAT_PAGE_SIZE),
+			0);
 		assert_int_equal(moat_lane_drain(f->lane), 0);
 	}
 }

@@ -340,20 +340,25 @@ static void a_packet_refused_in_part_is_not_sent_at_all(void **state)
 {
 	struct fixture *f = *state;
 	struct rte_mbuf *packet = rte_pktmbuf_alloc(f->pool[RED]);
-	struct rte_mbuf *piece = rte_pktmbuf_alloc(f->pool[BLUE]);
+	struct rte_mbuf *piece = rte_pktmbuf_alloc(f->pool[RED]);
+	struct rte_mbuf *other = rte_pktmbuf_alloc(f->pool[BLUE]);
+	uint64_t own = rte_mbuf_iova_get(piece), wrong = rte_mbuf_data_iova(other);
 	struct rte_eth_stats stats;
 	uint8_t frame[256];
 
 	rte_pktmbuf_append(packet, 80);
 	rte_pktmbuf_append(piece, 80);
 	rte_pktmbuf_chain(packet, piece);
+	rte_mbuf_iova_set(piece, rte_mbuf_iova_get(other)); /* the header lies about its address */
 	assert_int_equal(rte_eth_tx_burst(f->port, RED, &packet, 1), 1);
 	assert_int_equal(wire_take(&f->wire, 0, frame, sizeof(frame)), 0);
 	rte_eth_tx_done_cleanup(f->port, RED, 0);
 	rte_eth_stats_get(f->port, &stats);
 	assert_int_equal(stats.opackets, 0);
 	assert_int_equal(stats.oerrors, 1);
-	expect_fault(f, RED, rte_mbuf_data_iova(piece), 6, false);
+	expect_fault(f, RED, wrong, 6, false);
+	rte_mbuf_iova_set(piece, own);
+	rte_pktmbuf_free(other);
 	both_go_on(f);
 }
 

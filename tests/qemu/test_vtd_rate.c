@@ -83,7 +83,8 @@ static void measure(struct point *point, unsigned int stride)
 
 	for (unsigned int i = 0; i < ROUNDS; i++)
 		one_round(point->pages, stride, &map[i], &unmap[i]);
-	point->descriptors = (double)(moat_lane_stats(lane)->descriptors - before) / ROUNDS / point->pages;
+	point->descriptors =
+		(double)(moat_lane_stats(lane)->descriptors - before) / ROUNDS / point->pages;
 	point->map = median(map) / point->pages;
 	point->unmap = median(unmap) / point->pages;
 }

@@ -61,6 +61,6 @@ void op_nic_lies(struct actor *a)
 		return;
 	if ((tx ? moat_net_post_tx(p->id, q, nowhere, 64) : moat_net_post_rx(p->id, q, nowhere)) ==
 		0)
-		atomic_fetch_add(&p->lies, 1);
+		__atomic_fetch_add(&p->lies, 1, __ATOMIC_RELAXED); /* a tally */
 	queue_leave(p, q, tx);
 }

@@ -40,7 +40,7 @@ sees_memzones() {
 		LD_LIBRARY_PATH=$lib "$1" --no-huge -m 256 --no-pci --no-shconf --no-telemetry --vdev=net_null0 \
 			-d "$lib/dpdk-moat/librte_net_moat.so" -d "$lib/dpdk-moat/librte_mempool_moat.so" 2>&1
 	}
-	# shellcheck disable=SC2001,SC2086 # words
+	# shellcheck disable=SC2001,SC2046,SC2086 # words
 	cc -O2 doc/example/forward.c -o "$1/first" $flags &&
 		cc -O2 doc/example/forward.c -o "$1/last" -Wl,--no-as-needed $dpdk $flags &&
 		cc -O2 doc/example/forward.c -o "$1/without" $(sed 's/-Wl,--whole-archive.*-Wl,--no-whole-archive//' <<<"$flags") &&

@@ -643,7 +643,8 @@ static void a_burst_of_which_nothing_is_kept_leaves_no_trace(void **state)
 /* --------------------------------------------------------------------------------- faults injected */
 
 /* The linker sends these calls here first: -Wl,--wrap in tests/meson.build. */
-static unsigned int fail_map, fail_unmap, fail_submit, fail_memory, fail_drain; /* the n-th call fails; 0: none does */
+static unsigned int fail_map, fail_unmap, fail_submit, fail_memory,
+	fail_drain; /* the n-th call fails; 0: none does */
 static bool failed;
 
 static bool fails(unsigned int *at)
@@ -656,8 +657,8 @@ static bool fails(unsigned int *at)
 
 int __real_moat_lane_map(struct moat_lane *, uint64_t, uint64_t, void *, uint64_t, enum moat_prot);
 int __wrap_moat_lane_map(struct moat_lane *, uint64_t, uint64_t, void *, uint64_t, enum moat_prot);
-int __wrap_moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
-	enum moat_prot prot)
+int __wrap_moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
+	uint64_t len, enum moat_prot prot)
 {
 	return fails(&fail_map) ? -ENOMEM : __real_moat_lane_map(lane, iova, hpa, va, len, prot);
 }
@@ -765,7 +766,8 @@ static void a_fault_at_any_call_leaves_every_buffer_where_it_was(void **state)
 
 	for (unsigned int i = 0; i < RTE_DIM(modes) * RTE_DIM(calls); i++) {
 		struct moat_tenant_conf conf = rig_conf("red", modes[i / 3]);
-		struct rig *r = rig_open((conf.deferred_pages = 16, &conf), UNIT_ADVERSARY, BUFFERS);
+		struct rig *r =
+			rig_open((conf.deferred_pages = 16, &conf), UNIT_ADVERSARY, BUFFERS);
 		unsigned int *at = calls[i % 3], faults = 0;
 
 		for (unsigned int k = 1; k == 1 || failed; k++, faults++) {
