@@ -47,18 +47,17 @@ static inline uint8_t *page_va(const struct moat_tenant *t, uint32_t page)
 	return t->va + ((uint64_t)page << MOAT_PAGE_SHIFT);
 }
 
-/* The entries of these pages go; what covers them is the gathering batch. Pages that become TICKET are the
- * application's at once, which mode deferred alone allows before the ticket is done. */
+/* The entries of these pages go; what covers them is the gathering batch. */
 static int pages_unmap(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t page, uint32_t n,
 	enum tenant_state to)
 {
 	uint64_t iova = t->iova + ((uint64_t)page << MOAT_PAGE_SHIFT);
 	uint64_t len = (uint64_t)n << MOAT_PAGE_SHIFT;
-	bool early = to == TENANT_TICKET && t->mode->early;
 	int rc;
 
-	while (unlikely((rc = early ? moat_lane_unmap_early(lc->lane, iova, len)
-				    : moat_lane_unmap(lc->lane, iova, len)) == -EAGAIN)) {
+	while (unlikely(
+		(rc = to == TENANT_EARLY ? moat_lane_unmap_early(lc->lane, iova, len)
+					 : moat_lane_unmap(lc->lane, iova, len)) == -EAGAIN)) {
 		/* Every batch of the lane is in flight: completions make room. The deadline is
 		 * moat_lane_drain()'s. */
 		lc->waits++;
@@ -69,20 +68,19 @@ static int pages_unmap(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t 
 	return rc;
 }
 
-/*
- * Pages whose last unmap may not be done, before they are mapped again. In mode deferred the old translation
- * serves the new turn, so there is nothing to wait for; but a unit that keeps the tables still has what its
- * lane has not flushed (moat_lane_map() flushes its own).
- */
-static int pages_await(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t page, uint32_t n)
+/* Pages whose last unmap may not be done, before they are mapped again. The old translation of an EARLY page
+ * serves its new turn, so there is nothing to wait for; but a unit that keeps the tables still has what its
+ * lane has not flushed (moat_lane_map() flushes its own). */
+static int pages_await(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t page, uint32_t n,
+	enum tenant_state state)
 {
-	if (likely(t->mode->early && !t->whole_maps))
+	if (likely(state == TENANT_EARLY && !t->whole_maps))
 		return 0;
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t ticket = t->ticket[page + i];
 		int rc;
 
-		if (t->mode->early && ticket >> TENANT_TICKET_BITS == lc->slot)
+		if (state == TENANT_EARLY && ticket >> TENANT_TICKET_BITS == lc->slot)
 			continue;
 		rc = tenant_ticket_wait(t, lc, ticket);
 		if (rc != 0)
@@ -129,7 +127,8 @@ int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tena
 	uint32_t page = run->page, left = run->n, n;
 	int rc = 0;
 
-	TENANT_ASSERT(to == TENANT_APP || to == TENANT_TICKET || to == TENANT_QUARANTINED);
+	TENANT_ASSERT(to == TENANT_APP || to == TENANT_TICKET || to == TENANT_EARLY ||
+		to == TENANT_QUARANTINED);
 	for (; left != 0 && rc == 0; page += n, left -= n) {
 		enum tenant_state state = t->state[page];
 
@@ -139,7 +138,7 @@ int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tena
 		rc = pages_unmap(t, lc, page, n, to);
 		if (unlikely(rc != 0))
 			break;
-		if (to == TENANT_TICKET)
+		if (to == TENANT_TICKET || to == TENANT_EARLY)
 			pages_note(t, page, n, tenant_ticket(lc, tenant_gathering(lc->lane)));
 		pages_set(t, page, n, to);
 	}
@@ -161,8 +160,8 @@ int tenant_run_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant
 		if (unlikely(state == to))
 			continue;
 		if (unlikely(state != TENANT_APP)) {
-			if (state == TENANT_TICKET)
-				rc = pages_await(t, lc, page, n);
+			if (state == TENANT_TICKET || state == TENANT_EARLY)
+				rc = pages_await(t, lc, page, n, state);
 			else if (state == TENANT_RX)
 				rc = pages_take_away(t, lc, page, n);
 			else if (state != TENANT_FREE || to != TENANT_RX)
@@ -268,7 +267,8 @@ static enum tenant_state buffer_share_from(struct moat_tenant *t, struct tenant_
 		state = TENANT_TICKET;
 		break;
 	case TENANT_TICKET:
-		*rc = pages_await(t, lc, b->page, b->n);
+	case TENANT_EARLY:
+		*rc = pages_await(t, lc, b->page, b->n, state);
 		break;
 	case TENANT_APP:
 		break;
@@ -299,8 +299,6 @@ void tenant_buffer_unshare(struct moat_tenant *t, struct tenant_lcore *lc,
 {
 	enum tenant_state state = buffer_lock(t, lc, buffer);
 
-	if (t->mode->early)
-		moat_lane_expose(lc->lane, buffer->n, rte_rdtsc());
 	TENANT_ASSERT(state == TENANT_SHARED && t->sends[buffer->page] != 0);
 	if (--t->sends[buffer->page] == 0) {
 		if (likely(pages_unmap(t, lc, buffer->page, buffer->n, TENANT_TICKET) == 0)) {

@@ -13,16 +13,17 @@
  *
  *	state        owner              entry      left by
  *	FREE         the pool           none       the pool's get: to RX, or to APP
- *	RX           the device         writable   the Rx callback: to APP or TICKET; a put; Tx
+ *	RX           the device         writable   the Rx callback: to APP or EARLY; a put; Tx
  *	APP          the application    none       the Tx callback: to TX or SHARED; a put: to FREE
  *	TICKET       the application    none       as APP; a put: to QUARANTINED until the ticket is done
+ *	EARLY        the application    none       as TICKET; mode deferred handed it on before its ticket
  *	TX           the device         readable   a put; what the driver did not take: to TICKET
  *	SHARED       device and others  readable   the last send that came back: to TICKET
  *	QUARANTINED  the pool           none       the ticket is done: to FREE
  *	BUSY         the thread that changes it    that thread, to any other
  *
  * A put takes a buffer that is mapped (RX, TX) away from the device: to QUARANTINED. A buffer whose last
- * unmap may not be done is TICKET or QUARANTINED, and carries the ticket with the number of the lane that
+ * unmap may not be done is TICKET, EARLY or QUARANTINED, and carries the ticket with the number of the lane that
  * unmapped it: any thread can ask that lane. A burst that strict or pipelined holds back is APP already; the
  * burst has the ticket, and the mode is the owner.
  *
@@ -41,6 +42,7 @@ enum tenant_state {
 	TENANT_QUARANTINED,
 	TENANT_APP,
 	TENANT_TICKET,
+	TENANT_EARLY,
 	TENANT_RX, /* from here on an entry exists */
 	TENANT_TX,
 	TENANT_SHARED,
@@ -124,7 +126,7 @@ uint32_t tenant_run_alike(const struct moat_tenant *t, uint32_t page, uint32_t n
 
 /*
  * Take what the run holds away from the device, as far as the device has it for itself (RX, TX); then its
- * state is `to` (APP, TICKET, QUARANTINED). With TICKET the ticket is noted for each page. Empties the run.
+ * state is `to` (APP, TICKET, EARLY, QUARANTINED). With TICKET and EARLY the ticket is noted for each page. Empties the run.
  * @return 0 or a negative errno: what is noted of each page is then still right.
  */
 int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,

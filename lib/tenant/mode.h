@@ -14,7 +14,6 @@
 struct tenant_mode {
 	const char *name;
 	bool protects; /* a buffer is mapped only while the device owns it */
-	bool early;    /* it is the application's before the ticket is done */
 	bool copies;   /* the application never sees a buffer that the device has */
 	bool holds;    /* a queue has a tenant_held */
 	/* What the device may do with a buffer to receive into, and with one to send. */

@@ -69,7 +69,7 @@ static uint16_t deferred_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts
 	before = moat_lane_last_ticket(lc->lane);
 	pages = count_pages(pkts, n);
 	moat_lane_expose(lc->lane, pages, now);
-	rc = tenant_receive_unmap(t, lc, pkts, n, TENANT_TICKET);
+	rc = tenant_receive_unmap(t, lc, pkts, n, TENANT_EARLY);
 	if (unlikely(rc != 0)) {
 		tenant_receive_give_up(t, lc, pkts, n);
 		n = 0;
@@ -88,7 +88,6 @@ static uint16_t deferred_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts
 const struct tenant_mode tenant_mode_deferred = {
 	.name = "deferred",
 	.protects = true,
-	.early = true,
 	/* Both ways: a translation that is still cached must serve the buffer's next turn. */
 	.rx_prot = MOAT_RW,
 	.tx_prot = MOAT_RW,

@@ -160,6 +160,7 @@ static void put_alike(struct moat_pool *pool, struct tenant_part *part, struct t
 		part_add_ready(pool, part, first, n);
 		break;
 	case TENANT_TICKET:
+	case TENANT_EARLY:
 		memset(&t->state[page], TENANT_QUARANTINED, run.n);
 		lc->others_wait = true;
 		for (; n != 0; first += k, n -= k, page += k * pool->pages) {

@@ -14,7 +14,7 @@
 uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n);
 
-/* Take the burst's buffers away from the device: to APP, where the burst carries the ticket, or to TICKET.
+/* Take the burst's buffers away from the device: to APP, where the burst carries the ticket, or to EARLY.
  * @return 0 or a negative errno: some are still mapped */
 int tenant_receive_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n, enum tenant_state to);

@@ -106,8 +106,6 @@ static void own_take_back(struct moat_tenant *t, struct tenant_lcore *lc,
 		for (const struct rte_mbuf *m = pkts[i]; m != NULL; m = m->next) {
 			uint32_t page = tenant_page(t, m->buf_addr), k = tenant_buffer_pages(m);
 
-			if (t->mode->early)
-				moat_lane_expose(lc->lane, k, rte_rdtsc());
 			if (tenant_run_grow(&run, page, k))
 				continue;
 			tenant_run_unmap(t, lc, &run, TENANT_TICKET);
