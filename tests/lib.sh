@@ -141,28 +141,20 @@ t_tap() {
 		}' "$2")
 }
 
-# t_stress DIR SECONDS [WRAPPER...]: the stress of the tenant API in a build (tests/stress/stress.h), first by one
-# lcore, then by two that map, translate and unmap by lanes. A fault is printed with what repeats its choices.
-# Operations that are off need buffers whose state all lcores share; drop the arguments when lib/tenant has it.
+# t_stress DIR SECONDS [WRAPPER...]: the stress of the tenant API in a build (tests/stress/stress.h), by one lcore. A
+# fault is printed with what repeats its choices. What is off needs buffers whose state all lcores share, and so do
+# more lcores: drop the arguments when lib/tenant has it.
 t_stress() {
-	local program=$1/tests/test_stress_tenant seconds=$2 log status how
-	local -A what=(
-		[one-lcore]='--actors 1 --off private_area,tx_foreign,copy_out,chain,inject_map,tx_multicast,tx_clones,clone,attach,refcnt'
-		[lanes]='--actors 2 --only lane_map,lane_unmap,lane_translate,lane_flush,lane_drain,lane_dma,enter_leave,block,rogue,stats,attach_detach,unit_error'
-	)
+	local program=$1/tests/test_stress_tenant seconds=$2 log=$MOAT_LOGS/$MOAT_SUITE/stress-tenant.log status=0
 
 	shift 2
 	if [ ! -x "$program" ]; then
 		t_skip stress/tenant "it is not built without DPDK's driver headers; ./test.sh fetches them"
 		return
 	fi
-	for how in one-lcore lanes; do
-		log=$MOAT_LOGS/$MOAT_SUITE/stress-tenant-$how.log
-		status=0
-		# shellcheck disable=SC2086 # words
-		MOAT_SECONDS=$seconds timeout -k 5 $((4 * seconds + 60)) "$@" "$program" ${what[$how]} >"$log" 2>&1 ||
-			status=$?
-		cat "$log"
-		t_tap "stress/tenant $how" "$log" "$status"
-	done
+	MOAT_SECONDS=$seconds timeout -k 5 $((4 * seconds + 60)) "$@" "$program" --actors 1 \
+		--off private_area,tx_foreign,copy_out,chain,inject_map,tx_multicast,tx_clones,clone,attach,refcnt \
+		>"$log" 2>&1 || status=$?
+	cat "$log"
+	t_tap stress/tenant "$log" "$status"
 }
