@@ -200,10 +200,10 @@ int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant *
 	struct moat_tenant *t;
 	int rc = check_conf(conf);
 
-	if (rc == 0 && tenant == NULL)
-		rc = moat_error(-EINVAL, "moat_tenant_create(): no place to store the tenant");
 	if (rc != 0)
 		return rc;
+	if (tenant == NULL)
+		return moat_error(-EINVAL, "moat_tenant_create(): no place to store the tenant");
 	t = calloc(1, sizeof(*t));
 	if (t == NULL)
 		return moat_error(-ENOMEM, "no memory for tenant '%s'", conf->name);
