@@ -251,6 +251,8 @@ void world_close(struct world *w)
 		if (faults_found() == 0) /* else a domain may still be there */
 			w->unit[i].unit->ops->destroy(w->unit[i].unit);
 	}
-	for (unsigned int i = 0; i < w->nr_actors; i++)
+	for (unsigned int i = 0; i < w->nr_actors; i++) {
 		free(w->actor[i].memory);
+		free(w->actor[i].tally);
+	}
 }
