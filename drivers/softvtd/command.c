@@ -59,7 +59,7 @@ static void take_effect(struct moat_softvtd *sv)
 		set_root(sv);
 		break;
 	case VTD_GCMD_SIRTP:
-		sv->latched_irta = sv->irta;
+		sv_intr_set_table(sv, sv->irta);
 		break;
 	case VTD_GCMD_WBF:
 		sv_flush_lines(sv);
@@ -70,6 +70,10 @@ static void take_effect(struct moat_softvtd *sv)
 	case VTD_GCMD_IRE:
 		if (sv->command_on && !(sv->gsts & VTD_GSTS_IRTPS))
 			sv_misuse(sv, MOAT_SOFTVTD_MISUSE_IRE_NO_TABLE);
+		sv_intr_set(sv, sv->command_on, sv->gsts & VTD_GSTS_CFIS);
+		break;
+	case VTD_GCMD_CFI:
+		sv_intr_set(sv, sv->gsts & VTD_GSTS_IRES, sv->command_on);
 		break;
 	default:
 		break;

@@ -6,6 +6,7 @@
  */
 #include <sys/mman.h>
 
+#include "moat_softvtd_intr.h"
 #include "softvtd.h"
 
 /* Neighbouring functions and queues get different shards. */
@@ -28,7 +29,7 @@ void moat_softvtd_dma_begin(struct moat_softvtd *sv, moat_sid_t sid, unsigned in
 }
 
 /* Under the shard's lock, before a translation is handed out: from here on drains count the guard. */
-static void guard_join(struct moat_softvtd_guard *guard, unsigned int directions)
+void sv_guard_join(struct moat_softvtd_guard *guard, unsigned int directions)
 {
 	struct sv_shard *shard = guard->shard;
 
@@ -77,7 +78,7 @@ static uint8_t request(struct moat_softvtd_guard *guard, struct sv_request *rq)
 	struct moat_softvtd *sv = guard->sv;
 	uint8_t reason;
 
-	guard_join(guard, guard->prot | rq->prot);
+	sv_guard_join(guard, guard->prot | rq->prot);
 	reason = sv_translate(sv, guard->shard, rq);
 	if (reason == 0 && rq->watched)
 		sv_oracle_check(sv->oracle, rq);
@@ -222,6 +223,12 @@ int moat_softvtd_dma_read(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova
 int moat_softvtd_dma_write(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, const void *buf,
 	size_t len)
 {
+	if (len == 4 && iova % 4 == 0 && sv_interrupt_range(iova)) {
+		uint32_t data;
+
+		memcpy(&data, buf, sizeof(data));
+		return moat_softvtd_interrupt(sv, sid, iova, data);
+	}
 	struct moat_cost_device t = moat_cost_device_enter();
 	int reason = transfer(sv, sid, iova, NULL, buf, len, MOAT_W);
 

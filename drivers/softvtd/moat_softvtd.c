@@ -143,7 +143,8 @@ static uint64_t make_cap(const struct moat_softvtd_conf *c)
 		(uint64_t)c->sllps << VTD_CAP_SSLPS_SHIFT | (c->psi ? VTD_CAP_PSI : 0) |
 		(uint64_t)(c->nfr - 1) << VTD_CAP_NFR_SHIFT |
 		(uint64_t)c->mamv << VTD_CAP_MAMV_SHIFT | (c->dwd ? VTD_CAP_DWD : 0) |
-		(c->drd ? VTD_CAP_DRD : 0) | (c->esrtps ? VTD_CAP_ESRTPS : 0);
+		(c->drd ? VTD_CAP_DRD : 0) | (c->ir && c->pi ? VTD_CAP_PI : 0) |
+		(c->esrtps ? VTD_CAP_ESRTPS : 0);
 }
 
 static uint64_t make_ecap(const struct moat_softvtd_conf *c)
@@ -153,7 +154,7 @@ static uint64_t make_ecap(const struct moat_softvtd_conf *c)
 		(c->ir ? VTD_ECAP_IR : 0) | (c->ir && c->eim ? VTD_ECAP_EIM : 0) |
 		(c->pt ? VTD_ECAP_PT : 0) | (c->sc ? VTD_ECAP_SC : 0) |
 		(uint64_t)(c->iro / 16) << VTD_ECAP_IRO_SHIFT |
-		(c->ir ? UINT64_C(0xf) << VTD_ECAP_MHMV_SHIFT : 0);
+		(c->ir ? (uint64_t)SV_MHMV << VTD_ECAP_MHMV_SHIFT : 0);
 }
 
 /* --------------------------------------------------------------------------------- life */
@@ -205,7 +206,8 @@ static int make(struct moat_softvtd *sv)
 			sv->conf.nfr);
 	sv->faults.event.mask = true; /* FECTL.IM and IECTL.IM reset to 1 */
 	sv->inv_event.mask = true;
-	if (sv->conf.oracle)
+	err = sv_intr_create(sv);
+	if (err == 0 && sv->conf.oracle)
 		err = sv_oracle_create(sv);
 	if (err == 0 && sv->conf.threaded) {
 		err = -pthread_create(&sv->thread, NULL, thread_main, sv);
@@ -272,6 +274,7 @@ void moat_softvtd_destroy(struct moat_softvtd *sv)
 	free(sv->shards);
 	free(sv->faults.frcd);
 	sv_oracle_destroy(sv->oracle);
+	sv_intr_destroy(sv);
 	free(sv);
 }
 

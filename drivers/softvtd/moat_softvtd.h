@@ -71,6 +71,7 @@ struct moat_softvtd_conf {
 	uint8_t nfr;       /* fault recording registers, 1 to 128 */
 	uint16_t fro, iro; /* their place and that of IVA, IOTLB: bytes, multiples of 16 */
 	bool psi, coherent, cm, rwbf, zlr, drd, dwd, qi, pt, dt, sc, ir, eim, esrtps, dit;
+	bool pi; /* CAP.PI: with `ir`, entries may be of the posted form */
 
 	/* The host memory that there is, in bytes from `memory` on: what lies outside answers nothing. A size
 	 * of 0 is all of the process, where a wild address in a table or descriptor ends the process. */
@@ -303,6 +304,7 @@ enum moat_softvtd_mutation {
 	MOAT_SOFTVTD_NO_DRAIN = 1 << 5,     /* complete while DMA is under way */
 	MOAT_SOFTVTD_EARLY_WAIT = 1 << 6,   /* wait descriptors complete when fetched */
 	MOAT_SOFTVTD_SHORT_MASK = 1 << 7,   /* AM is taken as one less */
+	MOAT_SOFTVTD_DROP_INT_ENTRY = 1 << 16, /* those of the interrupt-entry cache do nothing */
 };
 /** @param mutations what is broken from now on
  * @param every only one in so many of the invalidations concerned is; 0 and 1: all */
@@ -342,7 +344,7 @@ struct moat_softvtd_stats {
 	uint64_t passed;                      /* pass-through, or translation disabled */
 	/** ECAP.SC: requests that no SNP in the leaf would keep from bypassing the caches. */
 	uint64_t unsnooped;
-	uint64_t interrupts;  /* writes to 0xfeexxxxx: never translated, never memory */
+	uint64_t interrupts;  /* writes to 0xfeexxxxx: never translated, never memory (moat_softvtd_intr.h) */
 	uint64_t faults[256]; /* by reason, recorded or not */
 	uint64_t recorded, overflowed, compressed, suppressed; /* faults; suppressed: FPD */
 	/* queue */

@@ -31,6 +31,7 @@ enum { IQEI_TAIL = 1, IQEI_FETCH = 2, IQEI_TYPE = 3, IQEI_RESERVED = 4 };
 #define DEVTLB_RSVD_HI  UINT64_C(0x0000000000000ffe)
 #define DEVTLB_PFSID    UINT64_C(0xfff000000000f000) /* reserved without ECAP.DIT */
 #define IEC_RSVD_LO     UINT64_C(0xffff000007ffffe0)
+#define IEC_G           (UINT64_C(1) << 4)
 #define WAIT_RSVD_LO    UINT64_C(0x00000000ffffff80)
 #define WAIT_RSVD_HI    UINT64_C(0x0000000000000003)
 #define WAIT_IF         (UINT64_C(1) << 4)
@@ -150,6 +151,16 @@ static void execute_iotlb(struct moat_softvtd *sv, const struct sv_slot *slot)
 	sv_execute_iotlb(sv, gran_of(slot->lo), slot->lo >> 16, slot->hi, drain);
 }
 
+static void execute_int_entry(struct moat_softvtd *sv, const struct sv_slot *slot)
+{
+	if (mutated(sv, MOAT_SOFTVTD_DROP_INT_ENTRY)) {
+		SV_COUNT(sv->stats.dropped, 1);
+		return;
+	}
+	sv_flush_lines(sv);
+	sv_intr_invalidate(sv, !(slot->lo & IEC_G), slot->lo >> 32, slot->lo >> 27 & 0x1f);
+}
+
 /* A device-TLB invalidation timed out: the wait descriptors in the window never complete. */
 static void abort_waits(struct moat_softvtd *sv)
 {
@@ -208,7 +219,10 @@ static void execute(struct moat_softvtd *sv, struct sv_slot *slot)
 	case MOAT_QI_WAIT:
 		execute_wait(sv, slot);
 		break;
-	default: /* device TLBs and the interrupt-entry cache: nothing is held here */
+	case MOAT_QI_INT_ENTRY:
+		execute_int_entry(sv, slot);
+		break;
+	default: /* device TLBs: nothing is held here */
 		break;
 	}
 }
@@ -244,7 +258,8 @@ static unsigned int check(const struct moat_softvtd *sv, uint64_t lo, uint64_t h
 	case MOAT_QI_INT_ENTRY:
 		if (!sv->conf.ir)
 			return IQEI_TYPE;
-		return (lo & IEC_RSVD_LO) || hi != 0 ? IQEI_RESERVED : 0;
+		return (lo & IEC_RSVD_LO) || hi != 0 || (lo >> 27 & 0x1f) > SV_MHMV ? IQEI_RESERVED
+										    : 0;
 	case MOAT_QI_WAIT:
 		return (lo & WAIT_RSVD_LO) || (hi & WAIT_RSVD_HI) ? IQEI_RESERVED : 0;
 	default: /* the rest needs scalable mode, or does not exist */

@@ -213,6 +213,8 @@ struct sv_slot {
 	bool done;
 };
 
+#define SV_MHMV 0xf /* an invalidation of the interrupt-entry cache covers up to 2^15 entries */
+
 #define SV_INJECTIONS 64
 struct sv_injection {
 	uint32_t index;
@@ -264,6 +266,7 @@ struct sv_faults {
 };
 
 struct sv_oracle;
+struct sv_intr; /* intr.c */
 
 struct moat_softvtd {
 	struct moat_softvtd_conf conf;
@@ -279,6 +282,7 @@ struct moat_softvtd {
 	_Atomic bool translating; /* TES */
 
 	struct sv_oracle *oracle;
+	struct sv_intr *intr;
 	struct sv_shard *shards;
 
 	/* Up to here what DMA reads and nobody writes; from here on lines that are written.
@@ -298,7 +302,6 @@ struct moat_softvtd {
 	bool command_started;  /* it has taken effect; draining is left */
 	uint32_t command_late; /* reads of GSTS until it shows */
 	uint64_t rtaddr, irta, iva;
-	uint64_t latched_irta;
 	uint32_t iqt_low; /* half-written 64-bit registers */
 	struct sv_register_inv ccmd, iotlb;
 	struct sv_event inv_event;
@@ -356,6 +359,19 @@ bool sv_drained(struct moat_softvtd *sv);
 
 /* walk.c: under the shard's lock. @return 0 or the fault reason */
 uint8_t sv_translate(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq);
+
+struct vtd_entry sv_entry_read(struct sv_shard *shard, uint64_t hpa);
+
+/* dma.c: under the shard's lock */
+void sv_guard_join(struct moat_softvtd_guard *guard, unsigned int directions);
+
+/* intr.c; all but the first two under the engine's lock */
+int sv_intr_create(struct moat_softvtd *sv);
+void sv_intr_destroy(struct moat_softvtd *sv);
+void sv_intr_set_table(struct moat_softvtd *sv, uint64_t irta);
+void sv_intr_set(struct moat_softvtd *sv, bool remapping, bool compatible);
+/** 2^mask entries at `index`, or all. */
+void sv_intr_invalidate(struct moat_softvtd *sv, bool global, uint16_t index, unsigned int mask);
 
 /* faults.c */
 void sv_fault_record(struct moat_softvtd *sv, const struct sv_request *rq, uint8_t reason);

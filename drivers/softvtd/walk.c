@@ -60,6 +60,11 @@ static struct vtd_entry entry_read(struct sv_shard *shard, uint64_t hpa)
 	return entry;
 }
 
+struct vtd_entry sv_entry_read(struct sv_shard *shard, uint64_t hpa)
+{
+	return entry_read(shard, hpa);
+}
+
 /* ------------------------------------------------------------------------- context entries */
 
 /* What the present context entry says, or why it says nothing. */

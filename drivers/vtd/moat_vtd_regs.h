@@ -214,6 +214,7 @@
 #define VTD_FRCD_SID      UINT64_C(0xffff)
 /* FRCD, low half */
 #define VTD_FRCD_FI       UINT64_C(0xfffffffffffff000)
+#define VTD_FRCD_INDEX_SHIFT 48 /* of an interrupt: its index, in place of FI */
 
 /* ------------------------------------------------------------------ root and context entries */
 
@@ -272,6 +273,8 @@ enum vtd_fault_reason {
 	VTD_FR_IR_IRTE_RSVD = 0x24, /* reserved bit set in an IRTE */
 	VTD_FR_IR_COMPAT = 0x25,    /* compatibility-format interrupt while those are blocked */
 	VTD_FR_IR_SID = 0x26,       /* the source-id may not use the IRTE */
+	VTD_FR_PI_ACCESS = 0x27,    /* the posted-interrupt descriptor cannot be fetched */
+	VTD_FR_PI_RSVD = 0x28,      /* reserved bit set in a posted-interrupt descriptor */
 	VTD_FR_TTM_RSVD = 0x30,     /* RTADDR.TTM has a reserved value, or one not supported */
 };
 

@@ -24,6 +24,8 @@ static const char *const fault_text[] = {
 	[VTD_FR_IR_IRTE_RSVD] = "reserved bit set in an interrupt-remapping entry",
 	[VTD_FR_IR_COMPAT] = "compatibility-format interrupt blocked",
 	[VTD_FR_IR_SID] = "interrupt-remapping entry belongs to another source",
+	[VTD_FR_PI_ACCESS] = "posted-interrupt descriptor out of the unit's reach",
+	[VTD_FR_PI_RSVD] = "reserved bit set in a posted-interrupt descriptor",
 	[VTD_FR_TTM_RSVD] = "translation table mode (RTADDR.TTM) that the unit does not have",
 };
 
