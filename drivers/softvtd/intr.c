@@ -40,12 +40,12 @@ struct promise {
 
 struct sv_intr {
 	/* Written by the engine, which then drains, as struct moat_softvtd's root and translating. */
-	_Atomic uint64_t table;   /* IRTA, latched by SIRTP */
-	_Atomic bool remapping;   /* IRES */
-	_Atomic bool compatible;  /* CFIS */
-	struct iec *iec;          /* one a shard */
-	struct promise *promise;  /* NULL: no oracle */
-	_Atomic bool watched;     /* the oracle has been told of an entry */
+	_Atomic uint64_t table;  /* IRTA, latched by SIRTP */
+	_Atomic bool remapping;  /* IRES */
+	_Atomic bool compatible; /* CFIS */
+	struct iec *iec;         /* one a shard */
+	struct promise *promise; /* NULL: no oracle */
+	_Atomic bool watched;    /* the oracle has been told of an entry */
 	void (*sink)(void *ctx, const struct moat_softvtd_interrupt *interrupt);
 	void *sink_ctx;
 	_Atomic uint64_t notified, unreleased;

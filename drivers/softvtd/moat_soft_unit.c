@@ -10,6 +10,7 @@
 
 #include "moat_args.h"
 #include "moat_soft_unit.h"
+#include "moat_softvtd_intr.h"
 #include "moat_vtd.h"
 
 /* ------------------------------------------------------------------------- units by their names */
@@ -81,6 +82,7 @@ struct args {
 	uint8_t aw;
 	uint8_t queue;
 	uint32_t psc;
+	int interrupts; /* enum moat_vtd_interrupts */
 };
 
 /* These two are followed in their place: what comes behind them changes what they set. */
@@ -102,6 +104,21 @@ static int set_geometry(void *object, const char *text)
 	return moat_softvtd_conf_geometry(&args->sv, text);
 }
 
+static int set_interrupts(void *object, const char *text)
+{
+	struct args *args = object;
+
+	if (strcmp(text, "block") == 0)
+		args->interrupts = MOAT_VTD_INTERRUPTS_BLOCK;
+	else if (strcmp(text, "compatible") == 0)
+		args->interrupts = MOAT_VTD_INTERRUPTS_COMPATIBLE;
+	else if (strcmp(text, "off") == 0)
+		args->interrupts = MOAT_VTD_INTERRUPTS_LEAVE;
+	else
+		return moat_error(-EINVAL, "it can be block, compatible or off");
+	return 0;
+}
+
 #define ARG(key, member, min, max) MOAT_ARG(key, struct args, member, min, max)
 
 static const struct moat_arg known[] = {
@@ -118,6 +135,10 @@ static const struct moat_arg known[] = {
 	ARG("pt", sv.pt, 0, 1),
 	ARG("dt", sv.dt, 0, 1),
 	ARG("sc", sv.sc, 0, 1),
+	ARG("intremap", sv.ir, 0, 1),
+	ARG("eim", sv.eim, 0, 1),
+	ARG("pi", sv.pi, 0, 1),
+	{ .key = "interrupts", .set = set_interrupts },
 	ARG("shards", sv.shards, 1, 64),
 	ARG("iotlb", sv.iotlb_entries, 0, 1 << 24),
 	ARG("ways", sv.iotlb_ways, 1, 1 << 16),
@@ -159,6 +180,9 @@ static int set_groups(struct args *args, const char *unit)
 	}
 	if (args->aw != 0)
 		args->sv.mgaw = args->aw;
+	if (args->interrupts < 0) /* nothing of the kernel's is behind a software unit */
+		args->interrupts =
+			args->sv.ir ? MOAT_VTD_INTERRUPTS_BLOCK : MOAT_VTD_INTERRUPTS_LEAVE;
 	if (args->psc != UINT32_MAX)
 		for (unsigned int i = 0; i < MOAT_SOFTVTD_PSCS; i++)
 			args->sv.psc_entries[i] = args->psc;
@@ -170,8 +194,9 @@ static int parse(struct args *args, const char *unit, const char *text)
 	char whose[64];
 	int ret;
 
-	*args = (struct args){ .queue = MOAT_VTD_QI_ORDER, .psc = UINT32_MAX };
+	*args = (struct args){ .queue = MOAT_VTD_QI_ORDER, .psc = UINT32_MAX, .interrupts = -1 };
 	moat_softvtd_conf_init(&args->sv);
+	args->sv.ir = args->sv.eim = args->sv.pi = true;
 	snprintf(whose, sizeof(whose), "unit %s", unit);
 	ret = moat_args_parse(whose, text, known, RTE_DIM(known), args);
 	return ret != 0 ? ret : set_groups(args, unit);
@@ -189,12 +214,29 @@ static void table_freed(void *ctx, uint64_t hpa)
 	moat_softvtd_table_freed(ctx, hpa);
 }
 
+static void intr_given(void *ctx, uint16_t index, moat_sid_t sid)
+{
+	moat_softvtd_irte_given(ctx, index, sid);
+}
+
+static void intr_revoked(void *ctx, uint16_t index, uint64_t cause)
+{
+	moat_softvtd_irte_revoked(ctx, index, cause);
+}
+
+static void intr_released(void *ctx, uint16_t index, uint64_t cause)
+{
+	moat_softvtd_irte_released(ctx, index, cause);
+}
+
 static int bring_up(struct soft_unit *u, const struct args *args, struct moat_unit **unit)
 {
 	struct moat_vtd_conf conf = {
 		.name = u->name,
 		.kind = "soft",
 		.qi_order = args->queue,
+		.interrupts = args->interrupts,
+		.intr_watch = { intr_given, intr_revoked, intr_released, u->sv },
 		.release = leave,
 		.ctx = u,
 	};

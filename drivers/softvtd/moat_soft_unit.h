@@ -20,6 +20,8 @@
  * | `sllps` | 0 to 3 | 1: 2 MiB leaves, 2: 1 GiB |
  * | `nfr` | 1 to 128 | fault recording registers |
  * | `psi`, `coherent`, `cm`, `rwbf`, `zlr`, `pt`, `dt`, `sc` | 0, 1 | capabilities |
+ * | `intremap`, `eim`, `pi` | 0, 1 | interrupt remapping, x2APIC, posted interrupts; all 1 |
+ * | `interrupts` | block, compatible, off | moat_vtd_intr.h; `block`, without `intremap` `off` |
  * | `shards` | 1, 2, 4, ... 64 | engines that do not contend |
  * | `iotlb`, `ways`, `context`, `psc` | entries | caches of a shard; `psc`: each level |
  * | `geometry` | broadwell, qemu, large, none | those caches, and adversary=0

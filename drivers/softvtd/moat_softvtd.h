@@ -299,11 +299,11 @@ enum moat_softvtd_mutation {
 	MOAT_SOFTVTD_DROP_PAGE = 1 << 0,   /* page-selective IOTLB invalidations do nothing */
 	MOAT_SOFTVTD_DROP_DOMAIN = 1 << 1, /* domain-selective ones */
 	MOAT_SOFTVTD_DROP_GLOBAL = 1 << 2,
-	MOAT_SOFTVTD_DROP_CONTEXT = 1 << 3, /* context-cache invalidations */
-	MOAT_SOFTVTD_HINT_ALWAYS = 1 << 4,  /* IH is taken as set */
-	MOAT_SOFTVTD_NO_DRAIN = 1 << 5,     /* complete while DMA is under way */
-	MOAT_SOFTVTD_EARLY_WAIT = 1 << 6,   /* wait descriptors complete when fetched */
-	MOAT_SOFTVTD_SHORT_MASK = 1 << 7,   /* AM is taken as one less */
+	MOAT_SOFTVTD_DROP_CONTEXT = 1 << 3,    /* context-cache invalidations */
+	MOAT_SOFTVTD_HINT_ALWAYS = 1 << 4,     /* IH is taken as set */
+	MOAT_SOFTVTD_NO_DRAIN = 1 << 5,        /* complete while DMA is under way */
+	MOAT_SOFTVTD_EARLY_WAIT = 1 << 6,      /* wait descriptors complete when fetched */
+	MOAT_SOFTVTD_SHORT_MASK = 1 << 7,      /* AM is taken as one less */
 	MOAT_SOFTVTD_DROP_INT_ENTRY = 1 << 16, /* those of the interrupt-entry cache do nothing */
 };
 /** @param mutations what is broken from now on
@@ -344,8 +344,9 @@ struct moat_softvtd_stats {
 	uint64_t passed;                      /* pass-through, or translation disabled */
 	/** ECAP.SC: requests that no SNP in the leaf would keep from bypassing the caches. */
 	uint64_t unsnooped;
-	uint64_t interrupts;  /* writes to 0xfeexxxxx: never translated, never memory (moat_softvtd_intr.h) */
-	uint64_t faults[256]; /* by reason, recorded or not */
+	uint64_t
+		interrupts; /* writes to 0xfeexxxxx: never translated, never memory (moat_softvtd_intr.h) */
+	uint64_t faults[256];                                  /* by reason, recorded or not */
 	uint64_t recorded, overflowed, compressed, suppressed; /* faults; suppressed: FPD */
 	/* queue */
 	uint64_t descriptors[16];   /* executed, by type */

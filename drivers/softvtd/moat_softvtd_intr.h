@@ -97,15 +97,15 @@ unsigned int moat_softvtd_stale_interrupts(struct moat_softvtd *sv,
 /* ------------------------------------------------------------------------------ counters */
 
 struct moat_softvtd_intr_stats {
-	uint64_t requests; /* of devices */
-	uint64_t remapped; /* delivered by an entry */
-	uint64_t compatible; /* delivered by the request's own words, remapping on (CFIS) */
-	uint64_t unremapped; /* delivered by the request's own words, remapping off */
-	uint64_t posted;     /* bits set in posted-interrupt descriptors */
-	uint64_t notified;   /* notifications of those that were delivered */
-	uint64_t blocked;    /* the sum of fault reasons 0x20 to 0x28 */
-	uint64_t hits, misses; /* of the interrupt-entry cache */
-	uint64_t invalidated;  /* entries that invalidations took out of it */
+	uint64_t requests;         /* of devices */
+	uint64_t remapped;         /* delivered by an entry */
+	uint64_t compatible;       /* delivered by the request's own words, remapping on (CFIS) */
+	uint64_t unremapped;       /* delivered by the request's own words, remapping off */
+	uint64_t posted;           /* bits set in posted-interrupt descriptors */
+	uint64_t notified;         /* notifications of those that were delivered */
+	uint64_t blocked;          /* the sum of fault reasons 0x20 to 0x28 */
+	uint64_t hits, misses;     /* of the interrupt-entry cache */
+	uint64_t invalidated;      /* entries that invalidations took out of it */
 	uint64_t stale_interrupts; /* the sum of stale[] */
 	uint64_t stale[MOAT_SOFTVTD_INTR_WHYS];
 	uint64_t unreleased; /* by an entry revoked, not yet released: legitimate */

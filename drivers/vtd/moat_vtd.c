@@ -28,6 +28,8 @@ static void vtd_free(struct vtd *v, bool quiet)
 			moat_pt_pool_destroy(v->unit.pool);
 		vtd_pages_free(v);
 	}
+	vtd_intr_free(v);
+	pthread_mutex_destroy(&v->intr.lock);
 	pthread_mutex_destroy(&v->fault_lock);
 	pthread_mutex_destroy(&v->gcmd);
 	pthread_mutex_destroy(&v->lock);
@@ -106,6 +108,8 @@ static int create(struct vtd *v)
 	if (ret == 0)
 		ret = vtd_queue_create(v);
 	if (ret == 0)
+		ret = vtd_intr_create(v);
+	if (ret == 0)
 		ret = vtd_pass_through_first(v);
 	return ret;
 }
@@ -128,6 +132,7 @@ static struct vtd *vtd_new(const struct moat_vtd_conf *conf)
 	snprintf(v->unit.name, sizeof(v->unit.name), "%s", conf->name);
 	atomic_flag_clear(&v->tail_lock);
 	pthread_mutex_init(&v->fault_lock, NULL);
+	pthread_mutex_init(&v->intr.lock, NULL);
 	pthread_mutex_init(&v->gcmd, NULL);
 	pthread_mutex_init(&v->lock, NULL);
 	pthread_mutex_init(&v->recovery, NULL);

@@ -16,7 +16,8 @@
  *
  * Bring-up follows the specification: capabilities, switch off what is on, set the root table,
  * invalidate context cache and IOTLB through registers (before version 6), switch the queue on and
- * prove it with first batches, enable translation, disable protected memory regions. One command
+ * prove it with first batches, set the interrupt table and enable interrupt remapping where
+ * `interrupts` says so (moat_vtd_intr.h), enable translation, disable protected memory regions. One command
  * bit at a time, each awaited with a deadline and a diagnosis. Take-down goes the same way back and
  * restores the registers that were found.
  *
@@ -26,6 +27,7 @@
 
 #include "moat_unit.h"
 #include "moat_vtd_caps.h"
+#include "moat_vtd_intr.h"
 #include "moat_vtd_window.h"
 
 #ifdef __cplusplus
@@ -76,6 +78,8 @@ struct moat_vtd_conf {
 	uint32_t deadline_ms; /* of any single answer of the unit, 0: the default */
 	bool take_over;       /* own a unit that is found enabled */
 	bool take_over_ir;    /* ... even if it remaps interrupts, which then stops */
+	enum moat_vtd_interrupts interrupts;
+	struct moat_vtd_intr_watch intr_watch; /* members may be NULL */
 	/** Called once, when the unit may be owned and all memory is there, before the first
 	 * register is written. An error ends moat_vtd_create() with the unit untouched. May be
 	 * NULL. */
@@ -96,7 +100,7 @@ struct moat_vtd_conf {
  * @return 0, or an error with its sentence in moat_error_text(); the unit is then as it was found,
  * or off if it was taken over: -EBUSY: it has another owner, and `take_over` (or `take_over_ir`) is
  * not set; -ENODEV: the window reads as if no unit were there; -EPROTO: its capabilities contradict
- * each other; -EOPNOTSUPP: it lacks queued invalidation, or pass-through that was asked for;
+ * each other; -EOPNOTSUPP: it lacks queued invalidation, or pass-through or interrupt remapping that was asked for;
  *   -ETIMEDOUT: a status bit or an invalidation did not come within `deadline_ms`;
  *   -EIO: it refuses invalidations;
  *   -EINVAL: `qi_order`; -ENOMEM;

@@ -24,11 +24,11 @@
 #define VTD_IRTA_IRTA UINT64_C(0xfffffffffffff000)
 
 /* Address of a request */
-#define VTD_MSI_BASE        UINT64_C(0xfee00000)
-#define VTD_MSI_REMAPPABLE  (UINT64_C(1) << 4)      /* the format; clear: compatibility */
-#define VTD_MSI_SHV         (UINT64_C(1) << 3)      /* the data's bits 15:0 add to the handle */
-#define VTD_MSI_HANDLE(i)   ((uint64_t)((i)&0x7fff) << 5 | (uint64_t)((i) >> 15 & 1) << 2)
-#define VTD_MSI_INDEX(addr) (((addr) >> 5 & 0x7fff) | ((addr) >> 2 & 1) << 15)
+#define VTD_MSI_BASE              UINT64_C(0xfee00000)
+#define VTD_MSI_REMAPPABLE        (UINT64_C(1) << 4) /* the format; clear: compatibility */
+#define VTD_MSI_SHV               (UINT64_C(1) << 3) /* the data's bits 15:0 add to the handle */
+#define VTD_MSI_HANDLE(i)         ((uint64_t)((i)&0x7fff) << 5 | (uint64_t)((i) >> 15 & 1) << 2)
+#define VTD_MSI_INDEX(addr)       (((addr) >> 5 & 0x7fff) | ((addr) >> 2 & 1) << 15)
 /* ... and of one in compatibility format */
 #define VTD_MSI_COMPAT_DEST(addr) ((addr) >> 12 & 0xff)
 #define VTD_MSI_COMPAT_RH         (UINT64_C(1) << 3)
@@ -77,11 +77,11 @@ struct vtd_pi_desc {
 	uint64_t control;
 	uint64_t reserved[3];
 };
-#define VTD_PI_ON         (UINT64_C(1) << 0)  /* a notification is outstanding */
-#define VTD_PI_SN         (UINT64_C(1) << 1)  /* notifications are suppressed */
-#define VTD_PI_NV_SHIFT   16                  /* vector of the notification ... */
+#define VTD_PI_ON         (UINT64_C(1) << 0) /* a notification is outstanding */
+#define VTD_PI_SN         (UINT64_C(1) << 1) /* notifications are suppressed */
+#define VTD_PI_NV_SHIFT   16                 /* vector of the notification ... */
 #define VTD_PI_NV         (UINT64_C(0xff) << 16)
-#define VTD_PI_NDST_SHIFT 32                  /* ... and its destination */
+#define VTD_PI_NDST_SHIFT 32 /* ... and its destination */
 #define VTD_PI_NDST       (UINT64_C(0xffffffff) << 32)
 #define VTD_PI_RSVD       UINT64_C(0x00000000ff00fffc)
 

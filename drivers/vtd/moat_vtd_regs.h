@@ -201,19 +201,19 @@
 #define VTD_IQH_QH  UINT64_C(0x7fff0) /* byte offset of a 128-bit descriptor */
 
 /* FRCD, high half (bits 127:64) */
-#define VTD_FRCD_F        (UINT64_C(1) << 63) /* a fault is recorded; cleared by writing 1 */
-#define VTD_FRCD_T1       (UINT64_C(1) << 62) /* T1 T2: 00 write, 01 page request, */
-#define VTD_FRCD_T2       (UINT64_C(1) << 28) /*        10 read,  11 atomic        */
-#define VTD_FRCD_AT_SHIFT 60 /* address type: 0 untranslated, 1 translation, 2 translated */
-#define VTD_FRCD_AT       (UINT64_C(3) << 60)
-#define VTD_FRCD_PV_SHIFT 40 /* PASID value, if ... */
-#define VTD_FRCD_PV       (UINT64_C(0xfffff) << 40)
-#define VTD_FRCD_PP       (UINT64_C(1) << 31) /* ... PASID present */
-#define VTD_FRCD_FR_SHIFT 32
-#define VTD_FRCD_FR       (UINT64_C(0xff) << 32)
-#define VTD_FRCD_SID      UINT64_C(0xffff)
+#define VTD_FRCD_F           (UINT64_C(1) << 63) /* a fault is recorded; cleared by writing 1 */
+#define VTD_FRCD_T1          (UINT64_C(1) << 62) /* T1 T2: 00 write, 01 page request, */
+#define VTD_FRCD_T2          (UINT64_C(1) << 28) /*        10 read,  11 atomic        */
+#define VTD_FRCD_AT_SHIFT    60 /* address type: 0 untranslated, 1 translation, 2 translated */
+#define VTD_FRCD_AT          (UINT64_C(3) << 60)
+#define VTD_FRCD_PV_SHIFT    40 /* PASID value, if ... */
+#define VTD_FRCD_PV          (UINT64_C(0xfffff) << 40)
+#define VTD_FRCD_PP          (UINT64_C(1) << 31) /* ... PASID present */
+#define VTD_FRCD_FR_SHIFT    32
+#define VTD_FRCD_FR          (UINT64_C(0xff) << 32)
+#define VTD_FRCD_SID         UINT64_C(0xffff)
 /* FRCD, low half */
-#define VTD_FRCD_FI       UINT64_C(0xfffffffffffff000)
+#define VTD_FRCD_FI          UINT64_C(0xfffffffffffff000)
 #define VTD_FRCD_INDEX_SHIFT 48 /* of an interrupt: its index, in place of FI */
 
 /* ------------------------------------------------------------------ root and context entries */

@@ -49,7 +49,7 @@ static int await_gsts(const struct vtd *v, uint32_t bit, bool set, const char *w
  * Set or clear one bit of GCMD. All the others keep their status: GSTS without the one-shot bits
  * (Global Command Register: software changes one bit and waits for its status).
  */
-static int command(const struct vtd *v, uint32_t bit, bool set, const char *what)
+int vtd_command(const struct vtd *v, uint32_t bit, bool set, const char *what)
 {
 	uint32_t keep = vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP & ~bit;
 
@@ -122,6 +122,7 @@ static void look_around(struct vtd *v)
 		.pmen = v->caps.plmr || v->caps.phmr ? vtd_read32(&v->w, VTD_PMEN) : 0,
 		.rtaddr = vtd_read64(&v->w, VTD_RTADDR),
 		.iqa = vtd_read64(&v->w, VTD_IQA),
+		.irta = vtd_read64(&v->w, VTD_IRTA),
 	};
 }
 
@@ -131,7 +132,7 @@ int vtd_may_own(struct vtd *v)
 
 	look_around(v);
 	gsts = v->found.gsts;
-	if ((gsts & VTD_GSTS_IRES) && !v->conf.take_over_ir)
+	if ((gsts & VTD_GSTS_IRES) && !v->conf.take_over_ir && !vtd_intr_is_moats(v))
 		return moat_error(-EBUSY,
 			"unit %s remaps interrupts for another owner (GSTS 0x%" PRIx32
 			"); taking it would stop them: boot with intremap=off",
@@ -156,7 +157,7 @@ static int queue_off(const struct vtd *v)
 		vtd_read64(&v->w, VTD_IQH) != vtd_read64(&v->w, VTD_IQT))
 		if (!patience(v, end))
 			break; /* stuck without an error: off all the same */
-	return command(v, VTD_GCMD_QIE, false, "queued invalidation off (QIE)");
+	return vtd_command(v, VTD_GCMD_QIE, false, "queued invalidation off (QIE)");
 }
 
 /** Advanced fault logging writes faults to memory instead of the records that the driver reads. */
@@ -164,7 +165,7 @@ static int advanced_fault_log(const struct vtd *v, bool on)
 {
 	if (!(v->found.gsts & VTD_GSTS_AFLS))
 		return 0;
-	return command(v, VTD_GCMD_EAFL, on, "advanced fault logging (EAFL)");
+	return vtd_command(v, VTD_GCMD_EAFL, on, "advanced fault logging (EAFL)");
 }
 
 /** Translation off, interrupt remapping off, then the queue that serves both. */
@@ -173,9 +174,9 @@ static int quiesce(const struct vtd *v)
 	int ret = 0;
 
 	if (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_TES)
-		ret = command(v, VTD_GCMD_TE, false, "translation off (TE)");
+		ret = vtd_command(v, VTD_GCMD_TE, false, "translation off (TE)");
 	if (ret == 0 && (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_IRES))
-		ret = command(v, VTD_GCMD_IRE, false, "interrupt remapping off (IRE)");
+		ret = vtd_command(v, VTD_GCMD_IRE, false, "interrupt remapping off (IRE)");
 	if (ret == 0)
 		ret = queue_off(v);
 	return ret;
@@ -198,7 +199,7 @@ static int queue_on(const struct vtd *v)
 	/* QIE makes the unit start at head 0, so the tail must be there, too. */
 	vtd_write64(&v->w, VTD_IQT, 0);
 	vtd_write64(&v->w, VTD_IQA, v->queue.hpa | v->conf.qi_order);
-	return command(v, VTD_GCMD_QIE, true, "queued invalidation on (QIE)");
+	return vtd_command(v, VTD_GCMD_QIE, true, "queued invalidation on (QIE)");
 }
 
 /**
@@ -255,7 +256,9 @@ int vtd_bring_up(struct vtd *v)
 	if (ret == 0)
 		ret = vtd_flush_write_buffer(&v->unit);
 	if (ret == 0)
-		ret = command(v, VTD_GCMD_TE, true, "translation on (TE)");
+		ret = vtd_intr_on(v);
+	if (ret == 0)
+		ret = vtd_command(v, VTD_GCMD_TE, true, "translation on (TE)");
 	if (ret == 0)
 		ret = protected_memory(v, false); /* our tables protect now */
 	return ret;
@@ -269,6 +272,7 @@ int vtd_take_down(struct vtd *v)
 	/* A unit that was taken over stays off: the tables it was found with may be anything by
 	 * now. IQA must not change while the queue is on. */
 	if (off == 0) {
+		vtd_intr_restore(v);
 		vtd_write64(&v->w, VTD_RTADDR, v->found.rtaddr);
 		vtd_write64(&v->w, VTD_IQA, v->found.iqa);
 	}

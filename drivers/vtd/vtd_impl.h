@@ -9,7 +9,7 @@
  * The driver's inside, shared by its files: vtd_bringup.c (commands, on and off), vtd_context.c
  * (root and context entries, and the invalidations behind them), vtd_attach.c (which function is
  * in which domain), vtd_iq.c (the queue's registers), vtd_recover.c (queue errors), vtd_queue.c
- * (polling and waiting), vtd_fault.c, vtd_mem.c (pages for tables). Arrows go down: vtd_queue.c
+ * (polling and waiting), vtd_intr.c (interrupt remapping), vtd_fault.c, vtd_mem.c (pages for tables). Arrows go down: vtd_queue.c
  * calls vtd_recover.c, and both call vtd_iq.c.
  */
 
@@ -77,7 +77,7 @@ struct vtd_function {
 /** Registers as they were before we touched them. */
 struct vtd_found {
 	uint32_t gsts, fectl, iectl, pmen;
-	uint64_t rtaddr, iqa;
+	uint64_t rtaddr, iqa, irta;
 };
 
 struct vtd {
@@ -100,6 +100,18 @@ struct vtd {
 	pthread_mutex_t lock; /* source[], function[], context entries; never held over a wait */
 	struct vtd_source source[VTD_BUSES * VTD_FNS];     /* by source-id */
 	struct vtd_function function[VTD_BUSES * VTD_FNS]; /* by the function's own source-id */
+
+	/* vtd_intr.c */
+	struct {
+		enum moat_vtd_interrupts mode;
+		bool eime;
+		struct vtd_pages table;
+		uint32_t entries;     /* 0: interrupts are left alone */
+		pthread_mutex_t lock; /* of what follows; never held over a wait */
+		struct vtd_irte_slot *slot;
+		uint32_t next; /* indices are given in turn, so that one is reused late */
+		uint64_t revocations;
+	} intr;
 
 	/* vtd_fault.c */
 	pthread_mutex_t fault_lock;
@@ -134,6 +146,19 @@ int vtd_bring_up(struct vtd *v);
 /** Off, and registers as found. @return 0, or -ETIMEDOUT: the unit may still read its memory. */
 int vtd_take_down(struct vtd *v);
 int vtd_flush_write_buffer(struct moat_unit *unit);
+/** Set or clear one bit of GCMD and wait for its status. @return 0, -ETIMEDOUT */
+int vtd_command(const struct vtd *v, uint32_t bit, bool set, const char *what);
+
+/* vtd_intr.c */
+/** Memory for the table, if conf.interrupts wants one. @return 0, -EOPNOTSUPP, -ENOMEM */
+int vtd_intr_create(struct vtd *v);
+void vtd_intr_free(struct vtd *v);
+/** Remapping on; the queue works. @return 0, -ETIMEDOUT, -EIO */
+int vtd_intr_on(struct vtd *v);
+/** CFI and IRTA as found; remapping is off. */
+void vtd_intr_restore(struct vtd *v);
+/** Was the interrupt table that was found a moat's that was killed? */
+bool vtd_intr_is_moats(const struct vtd *v);
 
 /* vtd_iq.c: the registers of the invalidation queue */
 /** Write IQT: descriptors up to the byte offset `tail` are the unit's to fetch. One thread at a

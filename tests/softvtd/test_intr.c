@@ -178,10 +178,10 @@ static void reserved_bits_of_an_entry_are_refused(void **state)
 	static const struct {
 		uint64_t lo, hi;
 	} wrong[] = {
-		{ 1 << 12, 0 }, { UINT64_C(1) << 24, 0 }, { UINT64_C(1) << 31, 0 },
-		{ 0, 1 << 20 }, { 0, UINT64_C(1) << 63 }, { 0, 3 << 18 }, /* SVT */
-		{ 3 << 5, 0 },                                        /* DLM */
-		{ 1 << 15 | 1 << 2, 0 }, { 1 << 15, 1 << 20 },        /* posted form */
+		{ 1 << 12, 0 }, { UINT64_C(1) << 24, 0 }, { UINT64_C(1) << 31, 0 }, { 0, 1 << 20 },
+		{ 0, UINT64_C(1) << 63 }, { 0, 3 << 18 },      /* SVT */
+		{ 3 << 5, 0 },                                 /* DLM */
+		{ 1 << 15 | 1 << 2, 0 }, { 1 << 15, 1 << 20 }, /* posted form */
 	};
 
 	(void)state;

@@ -92,7 +92,7 @@ static inline void fake_process(struct fake_unit *f)
 static inline void fake_gcmd(struct fake_unit *f, uint32_t value)
 {
 	uint32_t *gsts = fake_reg32(f, VTD_GSTS);
-	uint32_t levels = VTD_GCMD_TE | VTD_GCMD_QIE | VTD_GCMD_IRE | VTD_GCMD_EAFL;
+	uint32_t levels = VTD_GCMD_TE | VTD_GCMD_QIE | VTD_GCMD_IRE | VTD_GCMD_CFI | VTD_GCMD_EAFL;
 	uint32_t hears = ~f->deaf;
 
 	if ((value & VTD_GCMD_QIE & hears) && !(*gsts & VTD_GSTS_QIES))
@@ -100,6 +100,8 @@ static inline void fake_gcmd(struct fake_unit *f, uint32_t value)
 	*gsts = (*gsts & ~(levels & hears)) | (value & levels & hears);
 	if (value & VTD_GCMD_SRTP & hears)
 		*gsts |= VTD_GSTS_RTPS;
+	if (value & VTD_GCMD_SIRTP & hears)
+		*gsts |= VTD_GSTS_IRTPS;
 }
 
 /**

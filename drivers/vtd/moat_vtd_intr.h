@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_VTD_INTR_H
+#define MOAT_VTD_INTR_H
+
+/**
+ * @file
+ * Interrupt remapping by the VT-d driver: whose interrupts a unit lets through.
+ *
+ * A device interrupts by writing four bytes to 0xFEEx_xxxx, which no DMA table stops. A unit that
+ * remaps interrupts looks up what such a write asks for in a table of entries (IRTE), each of which
+ * belongs to one source-id. An entry that was not given to a device is closed to it.
+ *
+ * Requests in the older *compatibility format* carry vector and processor themselves, and a unit
+ * lets them through for all of its devices or for none. Devices of the kernel use that format, so:
+ *  - *block*: none. Right where only tenants' devices are behind the unit;
+ *  - *compatible*: all. The kernel's devices work on, and **a tenant's device can raise any
+ *    interrupt of the host**.
+ *
+ * An entry is given with moat_vtd_interrupt_give(), which says what the device must write, and
+ * taken back in two steps, as memory is: moat_vtd_interrupt_revoke() makes the entry absent and
+ * queues an invalidation of the unit's interrupt-entry cache, and when moat_vtd_interrupt_revoked()
+ * answers 1, no interrupt comes by that entry any more and its index may be given to another.
+ */
+
+#include "moat_unit.h"
+#include "moat_vtd_irte.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+enum moat_vtd_interrupts {
+	MOAT_VTD_INTERRUPTS_LEAVE = 0,  /* interrupt remapping stays off */
+	MOAT_VTD_INTERRUPTS_COMPATIBLE, /* on, and compatibility format passes */
+	MOAT_VTD_INTERRUPTS_BLOCK,      /* on, and compatibility format is blocked */
+};
+
+#define MOAT_VTD_IRT_ORDER     10 /* 1024 entries */
+#define MOAT_VTD_IRT_ORDER_MAX 16
+
+/** Told what is promised of each entry, for a unit that can tell when a promise is broken. */
+struct moat_vtd_intr_watch {
+	void (*given)(void *ctx, uint16_t index, moat_sid_t sid);
+	/** The entry is absent in the table; `cause` names the revocation. */
+	void (*revoked)(void *ctx, uint16_t index, uint64_t cause);
+	/** The unit has confirmed. */
+	void (*released)(void *ctx, uint16_t index, uint64_t cause);
+	void *ctx;
+};
+
+/** Where interrupts by an entry go. */
+struct moat_vtd_vector {
+	uint8_t vector;       /* of the processor; with `post`: the bit in the descriptor */
+	bool logical;         /* `destination` is a logical one */
+	bool urgent;          /* with `post`: notify in spite of SN */
+	uint32_t destination; /* APIC ID; 8 bits unless moat_vtd_interrupts_eim() */
+	uint64_t
+		post; /* hpa of a posted-interrupt descriptor (64 bytes, aligned to them); 0: none */
+};
+
+/** What a device must write for an interrupt by its entry: its MSI or MSI-X registers. */
+struct moat_vtd_msi {
+	uint64_t address;
+	uint32_t data;
+	uint16_t index; /* of the entry */
+};
+
+/** What the unit does with interrupts, and whether destinations have 32 bits (EIME). Any thread. */
+enum moat_vtd_interrupts moat_vtd_interrupts(const struct moat_unit *unit);
+bool moat_vtd_interrupts_eim(const struct moat_unit *unit);
+
+/** "left alone", "compatible", "block"; static, never NULL. Any thread. */
+const char *moat_vtd_interrupts_name(enum moat_vtd_interrupts interrupts);
+
+/**
+ * What a tenant's device can do to the host's interrupts under `interrupts`, as one plain sentence
+ * without a full stop; static, never NULL. Any thread.
+ */
+const char *moat_vtd_interrupts_text(enum moat_vtd_interrupts interrupts);
+
+/**
+ * Give an entry to a source-id, and to it alone.
+ *
+ * @param sid whose requests may use it; behind a PCI bridge also those that share its bus
+ * @param to where they go
+ * @param msi set on success: what the device must write
+ * @return 0; -EOPNOTSUPP: the unit does not remap interrupts (`interrupts`), or posting was asked
+ *   for and CAP.PI is clear; -EINVAL: a destination or descriptor address that an entry cannot
+ *   hold; -ENOSPC: no entry is free; -ETIMEDOUT, -EIO: the unit does not answer; the error of the
+ *   scope's `admit`. moat_error_text() has the sentence. Thread-safe, control path, may wait.
+ */
+int moat_vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid,
+	const struct moat_vtd_vector *to, struct moat_vtd_msi *msi);
+
+/**
+ * Begin to take an entry back. Until moat_vtd_interrupt_revoked() answers 1 interrupts may still
+ * come by it.
+ * @return the ticket's number (> 0); -ENOENT: `index` is not given; -EAGAIN: no room in the queue now,
+ *   the entry is absent already, call again; -EIO: the unit is dead. Thread-safe, control path.
+ */
+int64_t moat_vtd_interrupt_revoke(struct moat_unit *unit, uint16_t index);
+
+/**
+ * Is the revocation complete? Once it is, the entry is free for others.
+ * @return 1: yes, or the entry was free; 0: not yet; -EINVAL: no revocation has begun; -EIO: the
+ *   unit refused the invalidation: call moat_vtd_interrupt_revoke() again. Thread-safe, polls.
+ */
+int moat_vtd_interrupt_revoked(struct moat_unit *unit, uint16_t index);
+
+/** Both, waiting with the unit's deadline. @return 0; -ENOENT; -ETIMEDOUT, -EIO: the entry stays
+ * out of use. Thread-safe, control path. */
+int moat_vtd_interrupt_take_back(struct moat_unit *unit, uint16_t index);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_VTD_INTR_H */
