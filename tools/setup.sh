@@ -8,13 +8,14 @@
 #	tools/setup.sh GROUP...             as a command, or
 #	. tools/setup.sh; setup GROUP...    from a script in the checkout's top folder
 #
-# Groups: build, run, test (checkers), lab (QEMU and a guest kernel), report (a browser for pictures), perf,
-# distro (a root of another release), package (Debian packages and manual pages).
+# Groups: build, run, test (checkers), lab (QEMU and a guest kernel), lab11 (QEMU 11 and Linux 7 beside them),
+# report (a browser for pictures), perf, distro (a root of another release), package (Debian packages and manual
+# pages).
 # Debian 12, Debian 13 and Ubuntu 24.04. MOAT_SETUP=no: install nothing, the machine is prepared otherwise.
 #
-# Two things are not installed but kept in $MOAT_CACHE (~/.cache/moat): DPDK's driver headers, out of
-# the distribution's source package, where libdpdk comes without them and a registry has it; and the
-# guest's kernel, which must not touch this machine's /boot.
+# Three things are not installed but kept in $MOAT_CACHE (~/.cache/moat): DPDK's driver headers, out of
+# the distribution's source package, where libdpdk comes without them and a registry has it; the guest's
+# kernel, which must not touch this machine's /boot; and QEMU 11 with Linux 7, which are of another release.
 
 # shellcheck source=tools/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -38,12 +39,12 @@ packages() {
 		# dpdk-dev has dpdk-testpmd
 		echo dpdk-dev clang libclang-rt-dev clang-format clang-tidy cppcheck shellcheck spin abigail-tools
 		;;
-	lab) echo qemu-system-x86 busybox-static cpio kmod xz-utils ;;
+	lab | lab11) echo qemu-system-x86 busybox-static cpio kmod xz-utils ;;
 	report) echo chromium ;;
 	distro) echo debootstrap ;;
 	package) echo build-essential debhelper lintian lowdown man-db ;;
 	perf) [ "$(os ID)" = ubuntu ] || echo linux-perf ;; # Ubuntu's goes with the kernel that runs
-	*) die "unknown group '$1'; there are build, run, test, lab, report, perf, distro and package" ;;
+	*) die "unknown group '$1'; there are build, run, test, lab, lab11, report, perf, distro and package" ;;
 	esac
 }
 
@@ -211,12 +212,12 @@ that need it; all else is built. To ask again: tools/setup.sh build"
 
 # The guest's kernel: $MOAT_CACHE/guest-kernel/{vmlinuz,modules} of the distribution's kernel package.
 fetch_lab() {
-	local meta=linux-image-amd64 new=$moat_cache/guest-kernel.new release
+	local meta=linux-image-amd64
 
 	[ "${setup_system%-*}" != ubuntu ] || meta=linux-image-generic
 	apt_open
-	rm -rf "$new" "$apt_dir/kernel"
-	mkdir -p "$new" "$apt_dir/kernel"
+	rm -rf "$apt_dir/kernel"
+	mkdir -p "$apt_dir/kernel"
 	cd "$apt_dir/kernel" || exit
 	# shellcheck disable=SC2046 # package names
 	step "$setup_log" "fetching the guest's kernel (100 MB)" apt-get "${apt_options[@]}" download $(
@@ -224,17 +225,100 @@ fetch_lab() {
 			grep -E '^linux-(image|modules|modules-extra)-[0-9][^ ]*-(amd64|generic)$' | sort -u
 	) || apt_failed
 	cd "$OLDPWD" || exit
-	for deb in "$apt_dir"/kernel/*.deb; do
+	kernel_unpack "$moat_cache/guest-kernel" "$apt_dir"/kernel/*.deb
+}
+
+# kernel_unpack FOLDER DEB...: into FOLDER/{vmlinuz,modules}, at once or not at all.
+kernel_unpack() {
+	local folder=$1 new=$1.new deb release
+
+	shift
+	rm -rf "$new"
+	mkdir -p "$new"
+	for deb; do
 		dpkg-deb -x "$deb" "$new" || die "cannot unpack $deb into $new"
 	done
 	if [ -d "$new/usr/lib/modules" ]; then # where /lib is /usr/lib in the package already
 		mv "$new/usr/lib" "$new/lib"
 	fi
 	release=$(ls "$new/lib/modules")
-	ln -s "boot/vmlinuz-$release" "$new/vmlinuz"
+	if [ -e "$new/boot/vmlinuz-$release" ]; then
+		ln -s "boot/vmlinuz-$release" "$new/vmlinuz"
+	else # since Linux 7 of Debian
+		ln -s "lib/modules/$release/vmlinuz" "$new/vmlinuz"
+	fi
 	ln -s "lib/modules/$release" "$new/modules"
-	depmod -b "$new" "$release" && rm -rf "${new:?}/usr" "$moat_cache/guest-kernel" &&
-		mv -T "$new" "$moat_cache/guest-kernel"
+	[ -e "$new/vmlinuz" ] && depmod -b "$new" "$release" && rm -rf "${new:?}/usr" "$folder" &&
+		mv -T "$new" "$folder"
+}
+
+# QEMU 11 and Linux 7, of the backports of Debian 13: packages that are unpacked and not installed, so
+# that any release has them. $MOAT_CACHE/lab-11/qemu-system-x86_64 runs that QEMU with its own
+# libraries, $MOAT_CACHE/guest-kernel-7 is the kernel. Where they cannot be had, the reason is kept.
+fetch_lab11() {
+	local dir new=$moat_cache/lab-11.new mirror options names deb
+
+	mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
+		sed -nE 's,^(deb[ \t]+(\[.*\][ \t]+)?|URIs:[ \t]*)(http[^ ]*/debian)/?([ \t].*)?$,\3,p' | head -n 1)
+	[ -n "$mirror" ] || { lab11_missing "no Debian mirror in /etc/apt" && return; }
+	apt_open
+	dir=$apt_dir/lab11
+	rm -rf "$dir" "$new"
+	mkdir -p "$dir/sources" "$dir/lists/partial" "$dir/archives/partial" "$dir/kernel" "$new"
+	: >"$dir/status"
+	for deb in trixie trixie-updates trixie-backports; do
+		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $deb main"
+	done >"$dir/sources/moat.list"
+	printf 'Package: %s\nPin: release n=trixie-backports\nPin-Priority: 900\n' \
+		'qemu-* seabios ipxe-qemu linux-*' >"$dir/preferences"
+	options=("${apt_options[@]}" -o "Dir::Etc::sourceparts=$dir/sources"
+		-o "Dir::Etc::preferences=$dir/preferences" -o "Dir::State::lists=$dir/lists"
+		-o "Dir::Cache=$dir" -o "Dir::State::status=$dir/status")
+	step "$setup_log" "reading the package lists of trixie and its backports" apt-get "${options[@]}" update
+	step "$setup_log" "fetching QEMU 11 (40 MB)" \
+		apt-get "${options[@]}" install --download-only qemu-system-x86 ||
+		{ lab11_missing "no registry gave Debian 13's QEMU" && return; }
+	mapfile -t names < <(apt-cache "${options[@]}" depends --recurse --important linux-image-amd64 |
+		grep -E '^linux-(image|binary|modules|base)-7[0-9.]*[^ ]*-amd64$' | sort -u)
+	cd "$dir/kernel" || exit
+	if [ ${#names[@]} = 0 ] || ! step "$setup_log" "fetching Linux 7 (120 MB)" \
+		apt-get "${options[@]}" download "${names[@]}"; then
+		cd "$OLDPWD" || exit
+		lab11_missing "no registry gave Debian 13's Linux 7" && return
+	fi
+	cd "$OLDPWD" || exit
+	for deb in "$dir"/archives/*.deb; do
+		dpkg-deb -x "$deb" "$new" || die "cannot unpack $deb into $new"
+	done
+	kernel_unpack "$moat_cache/guest-kernel-7" "$dir"/kernel/*.deb || die "no kernel in ${names[*]}"
+	qemu11_program >"$new/qemu-system-x86_64"
+	chmod 755 "$new/qemu-system-x86_64"
+	"$new/qemu-system-x86_64" --version | grep -q 'version 11\.' ||
+		{ lab11_missing "Debian 13's QEMU is $("$new/qemu-system-x86_64" --version | head -n 1)" && return; }
+	rm -rf "$moat_cache/lab-11"
+	mv -T "$new" "$moat_cache/lab-11"
+}
+
+# The program: QEMU with the loader, the libraries, the modules and the firmware beside it.
+qemu11_program() {
+	cat <<-'END'
+		#!/bin/sh
+		here=$(dirname "$(readlink -f "$0")")
+		lib=$here/usr/lib/x86_64-linux-gnu
+		share=$here/usr/share
+		QEMU_MODULE_DIR=$lib/qemu
+		export QEMU_MODULE_DIR
+		exec "$lib/ld-linux-x86-64.so.2" --argv0 "$0" --library-path "$lib" "$here/usr/bin/qemu-system-x86_64" \
+			-L "$share/qemu" -L "$share/seabios" -L "$here/usr/lib/ipxe/qemu" "$@"
+	END
+}
+
+lab11_missing() {
+	local text="$*: tests on QEMU 11 and Linux 7 are skipped. To ask again: tools/setup.sh lab11"
+
+	say "$text"
+	echo "$text" >"$moat_cache/lab-11.missing"
+	rm -rf "$moat_cache/lab-11.new"
 }
 
 # ---------------------------------------------------------------------------------------- setup
@@ -283,12 +367,13 @@ cached() {
 		case $group in
 		build) sdk=$(dpdk_sdk) && { [ -z "$sdk" ] || [ -d "$sdk" ]; } || return ;; # or known to be missing
 		lab) [ -e "$moat_cache/guest-kernel/modules/modules.dep" ] || return ;;
+		lab11) [ -e "$moat_cache/lab-11/qemu-system-x86_64" ] || [ -e "$moat_cache/lab-11.missing" ] || return ;;
 		esac
 	done
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
-	[ $# -gt 0 ] || die "usage: tools/setup.sh GROUP...; groups: build run test lab report perf distro package"
-	rm -f "$moat_cache"/dpdk-sdk-*.missing # called by hand: ask again
+	[ $# -gt 0 ] || die "usage: tools/setup.sh GROUP...; groups: build run test lab lab11 report perf distro package"
+	rm -f "$moat_cache"/dpdk-sdk-*.missing "$moat_cache/lab-11.missing" # called by hand: ask again
 	setup "$@"
 fi

@@ -25,7 +25,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get('MOAT_CACHE') or
              Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'moat')
-KERNEL = CACHE / 'guest-kernel'
+KERNEL = CACHE / 'guest-kernel'  # or another, which use_kernel() says
 
 MODULES = ['igb', 'igbvf', 'e1000e', 'virtio_net', 'vfio-pci', 'vfio_iommu_type1', 'uio_pci_generic']
 DPDK_PLUGINS = ['bus_pci', 'bus_vdev', 'mempool_ring', 'net_e1000', 'net_virtio']
@@ -33,6 +33,24 @@ DPDK_PLUGINS = ['bus_pci', 'bus_vdev', 'mempool_ring', 'net_e1000', 'net_virtio'
 
 class LabError(Exception):
     """What the user has to know, in one sentence."""
+
+
+def use_kernel(major):
+    """From now on the kernel and its modules are those of `major`."""
+    global KERNEL
+    KERNEL = CACHE / f'guest-kernel-{major}'
+    if not (KERNEL / 'vmlinuz').exists():
+        raise LabError(f'no Linux {major} at {KERNEL}: run tools/setup.sh lab11')
+
+
+def qemu(major):
+    """The program: the machine's own, or that of `major`."""
+    if major is None:
+        return 'qemu-system-x86_64'
+    path = CACHE / f'lab-{major}' / 'qemu-system-x86_64'
+    if not path.exists():
+        raise LabError(f'no QEMU {major} at {path}: run tools/setup.sh lab11')
+    return str(path)
 
 
 class Archive:

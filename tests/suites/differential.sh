@@ -3,7 +3,7 @@
 # Copyright (c) 2026 The moat authors
 #
 # suite: the software unit against QEMU's on random tables, without a guest
-# needs: lab
+# needs: lab lab11
 # limit: 900
 
 . tests/lib.sh
