@@ -9,11 +9,11 @@
 #include <stdlib.h>
 
 #include "moat_qi.h"
-#include "softvtd.h"
+#include "scalable.h"
 
 /* --------------------------------------------------------------------- sets of ways */
 
-static int cache_create(struct sv_cache *cache, uint32_t entries, uint32_t ways)
+int sv_cache_create(struct sv_cache *cache, uint32_t entries, uint32_t ways)
 {
 	if (entries == 0)
 		return 0;
@@ -22,6 +22,12 @@ static int cache_create(struct sv_cache *cache, uint32_t entries, uint32_t ways)
 	cache->entries = calloc(entries, sizeof(*cache->entries));
 	cache->used = calloc((cache->sets + 63) / 64, sizeof(*cache->used));
 	return cache->entries != NULL && cache->used != NULL ? 0 : -ENOMEM;
+}
+
+void sv_cache_destroy(struct sv_cache *cache)
+{
+	free(cache->entries);
+	free(cache->used);
 }
 
 static void entry_drop(struct sv_cache *cache, struct sv_entry *entry)
@@ -54,14 +60,7 @@ void sv_cache_fill(struct sv_cache *cache, uint64_t tag, uint64_t data)
 	cache->used[index / 64] |= UINT64_C(1) << index % 64;
 }
 
-/** Which entries go: those whose tag equals `value` under `mask` and whose IOVAs meet a range. */
-struct match {
-	uint64_t mask, value;
-	uint64_t first, last; /* pages of 4 KiB */
-	bool range;
-};
-
-static bool matches(const struct match *m, uint64_t tag, unsigned int pages_shift)
+static bool matches(const struct sv_match *m, uint64_t tag, unsigned int pages_shift)
 {
 	uint64_t first, last;
 
@@ -74,7 +73,7 @@ static bool matches(const struct match *m, uint64_t tag, unsigned int pages_shif
 	return first <= m->last && last >= m->first;
 }
 
-static void set_drop(struct sv_cache *cache, uint32_t index, const struct match *m,
+static void set_drop(struct sv_cache *cache, uint32_t index, const struct sv_match *m,
 	unsigned int fixed_shift)
 {
 	struct sv_entry *set = &cache->entries[(size_t)index * cache->ways];
@@ -94,7 +93,7 @@ static void set_drop(struct sv_cache *cache, uint32_t index, const struct match 
 /**
  * @param fixed_shift log2 of the 4 KiB pages that an entry spans; 0: its size says (IOTLB)
  */
-static void cache_drop(struct sv_cache *cache, const struct match *m, unsigned int fixed_shift)
+void sv_cache_drop(struct sv_cache *cache, const struct sv_match *m, unsigned int fixed_shift)
 {
 	if (cache->filled[1] + cache->filled[2] + cache->filled[3] == 0)
 		return;
@@ -105,7 +104,7 @@ static void cache_drop(struct sv_cache *cache, const struct match *m, unsigned i
 }
 
 /* The same for few pages: look where they would be instead of everywhere. */
-static void cache_drop_pages(struct sv_cache *cache, const struct match *m, uint16_t did)
+void sv_cache_drop_pages(struct sv_cache *cache, const struct sv_match *m, uint16_t did)
 {
 	for (unsigned int size = SV_4K; size <= SV_1G; size++) {
 		unsigned int shift = (size - 1) * 9;
@@ -165,12 +164,12 @@ static void context_drop(const struct moat_softvtd *sv, struct sv_context *conte
 		context->state = linger ? SV_CONTEXT_LINGERING : SV_CONTEXT_NONE;
 }
 
+/* FM: 0 the function; 1, 2, 3: without the function number's bit 2, 2:1, 2:0 */
+static const uint8_t ignored[4] = { 0, 4, 6, 7 };
+
 static void shard_drop_contexts(const struct moat_softvtd *sv, struct sv_shard *shard,
 	unsigned int gran, uint16_t did, moat_sid_t sid, unsigned int fm)
 {
-	/* FM: 0 the function; 1, 2, 3: without the function number's bit 2, 2:1, 2:0 */
-	static const uint8_t ignored[4] = { 0, 4, 6, 7 };
-
 	for (uint32_t i = 0; i < shard->context_sets * SV_CONTEXT_WAYS; i++) {
 		struct sv_context *c = &shard->contexts[i];
 
@@ -190,27 +189,28 @@ void sv_invalidate_context(struct moat_softvtd *sv, unsigned int gran, uint16_t 
 
 		sv_lock(&shard->lock);
 		shard_drop_contexts(sv, shard, gran, did, sid, fm);
+		sv_scalable_drop_contexts(sv, shard, gran, sid, ignored[fm]);
 		sv_unlock(&shard->lock);
 	}
 }
 
 /* ------------------------------------------------ the IOTLB and the paging-structure caches */
 
-static const struct match everything = { .mask = 0 };
+static const struct sv_match everything = { .mask = 0 };
 
-static void shard_drop_iotlb(struct sv_shard *shard, unsigned int gran, const struct match *m,
+static void shard_drop_iotlb(struct sv_shard *shard, unsigned int gran, const struct sv_match *m,
 	uint16_t did, bool ih)
 {
 	bool few = m->range && m->last - m->first < shard->iotlb.sets;
 
 	if (few)
-		cache_drop_pages(&shard->iotlb, m, did);
+		sv_cache_drop_pages(&shard->iotlb, m, did);
 	else
-		cache_drop(&shard->iotlb, m, 0);
+		sv_cache_drop(&shard->iotlb, m, 0);
 	if (gran == MOAT_QI_PAGE && ih)
 		return;
 	for (unsigned int level = 0; level < MOAT_SOFTVTD_PSCS; level++)
-		cache_drop(&shard->psc[level], m, 9 * (level + 1));
+		sv_cache_drop(&shard->psc[level], m, 9 * (level + 1));
 }
 
 /* What led to the IOTLB's entries of a domain leads nowhere once they are gone. */
@@ -229,14 +229,14 @@ void sv_invalidate_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t di
 {
 	uint64_t pages = UINT64_C(1) << am;
 	uint64_t first = iova >> MOAT_PAGE_SHIFT & ~(pages - 1);
-	struct match m = gran == MOAT_QI_GLOBAL ? everything
-						: (struct match){
-							  .mask = UINT64_C(0xffff) << 2,
-							  .value = (uint64_t)did << 2,
-							  .range = gran == MOAT_QI_PAGE,
-							  .first = first,
-							  .last = first + pages - 1,
-						  };
+	struct sv_match m = gran == MOAT_QI_GLOBAL ? everything
+						   : (struct sv_match){
+							     .mask = UINT64_C(0xffff) << 2,
+							     .value = (uint64_t)did << 2,
+							     .range = gran == MOAT_QI_PAGE,
+							     .first = first,
+							     .last = first + pages - 1,
+						     };
 
 	for (unsigned int i = 0; i < sv->conf.shards; i++) {
 		struct sv_shard *shard = &sv->shards[i];
@@ -245,6 +245,7 @@ void sv_invalidate_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t di
 		shard_drop_iotlb(shard, gran, &m, did, ih);
 		if (gran != MOAT_QI_PAGE)
 			shard_drop_lingering(shard, gran, did);
+		sv_scalable_drop_iotlb(shard, gran, did);
 		sv_drain_shard(sv, shard, drain);
 		sv_unlock(&shard->lock);
 	}
@@ -269,16 +270,18 @@ void sv_flush_lines(struct moat_softvtd *sv)
 int sv_caches_create(struct moat_softvtd *sv, struct sv_shard *shard)
 {
 	const struct moat_softvtd_conf *conf = &sv->conf;
-	int err = cache_create(&shard->iotlb, conf->iotlb_entries, conf->iotlb_ways);
+	int err = sv_cache_create(&shard->iotlb, conf->iotlb_entries, conf->iotlb_ways);
 
 	for (unsigned int level = 0; level < MOAT_SOFTVTD_PSCS && err == 0; level++)
-		err = cache_create(&shard->psc[level], conf->psc_entries[level], 4);
+		err = sv_cache_create(&shard->psc[level], conf->psc_entries[level], 4);
 	if (err == 0 && conf->context_entries != 0) {
 		shard->context_sets = RTE_MAX(conf->context_entries / SV_CONTEXT_WAYS, 1u);
 		shard->contexts = calloc((size_t)shard->context_sets * SV_CONTEXT_WAYS,
 			sizeof(*shard->contexts));
 		err = shard->contexts != NULL ? 0 : -ENOMEM;
 	}
+	if (err == 0 && conf->scalable)
+		err = sv_scalable_create(sv, shard);
 	if (err == 0 && conf->rwbf) {
 		shard->lines = calloc(SV_LINES, sizeof(*shard->lines));
 		err = shard->lines != NULL ? 0 : -ENOMEM;
@@ -288,12 +291,10 @@ int sv_caches_create(struct moat_softvtd *sv, struct sv_shard *shard)
 
 void sv_caches_destroy(struct sv_shard *shard)
 {
-	free(shard->iotlb.entries);
-	free(shard->iotlb.used);
-	for (unsigned int level = 0; level < MOAT_SOFTVTD_PSCS; level++) {
-		free(shard->psc[level].entries);
-		free(shard->psc[level].used);
-	}
+	sv_scalable_destroy(shard);
+	sv_cache_destroy(&shard->iotlb);
+	for (unsigned int level = 0; level < MOAT_SOFTVTD_PSCS; level++)
+		sv_cache_destroy(&shard->psc[level]);
 	free(shard->contexts);
 	free(shard->lines);
 }

@@ -36,6 +36,7 @@ static void set_root(struct moat_softvtd *sv)
 	publish(sv);
 	if (sv->conf.esrtps) { /* the command invalidates by itself */
 		sv_invalidate_context(sv, MOAT_QI_GLOBAL, 0, 0, 0);
+		sv_invalidate_pasid_cache(sv, MOAT_QI_PASID_GLOBAL, 0, 0);
 		sv_invalidate_iotlb(sv, MOAT_QI_GLOBAL, 0, 0, 0, false, MOAT_RW);
 	}
 }

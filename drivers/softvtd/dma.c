@@ -15,17 +15,24 @@ static struct sv_shard *shard_of(struct moat_softvtd *sv, moat_sid_t sid, unsign
 	return &sv->shards[(sid + (sid >> 8) + agent * 5) & (sv->conf.shards - 1u)];
 }
 
-void moat_softvtd_dma_begin(struct moat_softvtd *sv, moat_sid_t sid, unsigned int agent,
-	enum moat_prot prot, struct moat_softvtd_guard *guard)
+void moat_softvtd_dma_begin_pasid(struct moat_softvtd *sv, moat_sid_t sid, uint32_t pasid,
+	unsigned int agent, enum moat_prot prot, struct moat_softvtd_guard *guard)
 {
 	*guard = (struct moat_softvtd_guard){
 		.sv = sv,
 		.shard = shard_of(sv, sid, agent),
 		.sid = sid,
+		.pasid = pasid,
 		.prot = prot,
 	};
 	if (!sv->conf.threaded)
 		moat_softvtd_poll(sv);
+}
+
+void moat_softvtd_dma_begin(struct moat_softvtd *sv, moat_sid_t sid, unsigned int agent,
+	enum moat_prot prot, struct moat_softvtd_guard *guard)
+{
+	moat_softvtd_dma_begin_pasid(sv, sid, MOAT_PASID_NONE, agent, prot, guard);
 }
 
 /* Under the shard's lock, before a translation is handed out: from here on drains count the guard. */
@@ -120,7 +127,7 @@ static unsigned int burst(struct moat_softvtd_guard *guard, struct moat_softvtd_
 	unsigned int n)
 {
 	struct sv_shard *shard = guard->shard;
-	struct sv_request rq = { .sid = guard->sid };
+	struct sv_request rq = { .sid = guard->sid, .pasid = guard->pasid };
 	unsigned int whole = 0;
 
 	sv_lock(&shard->lock);
@@ -164,6 +171,7 @@ int moat_softvtd_request(struct moat_softvtd_guard *guard, enum moat_softvtd_at 
 	struct moat_cost_device t = moat_cost_device_enter();
 	struct sv_shard *shard = guard->shard;
 	struct sv_request rq = { .sid = guard->sid,
+		.pasid = guard->pasid,
 		.prot = prot,
 		.at = at,
 		.iova = iova,
@@ -184,14 +192,14 @@ int moat_softvtd_request(struct moat_softvtd_guard *guard, enum moat_softvtd_at 
 
 /* ------------------------------------------------------------------------- reads and writes */
 
-static int transfer(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, void *to,
-	const void *from, size_t len, enum moat_prot prot)
+static int transfer(struct moat_softvtd *sv, moat_sid_t sid, uint32_t pasid, uint64_t iova,
+	void *to, const void *from, size_t len, enum moat_prot prot)
 {
 	struct moat_softvtd_guard guard;
 	struct moat_softvtd_dma dma = { .prot = prot };
 	size_t done = 0;
 
-	moat_softvtd_dma_begin(sv, sid, 0, prot, &guard);
+	moat_softvtd_dma_begin_pasid(sv, sid, pasid, 0, prot, &guard);
 	do {
 		dma.iova = iova + done;
 		dma.len = RTE_MIN(len - done, MOAT_PAGE_SIZE - (dma.iova & MOAT_PAGE_MASK));
@@ -209,15 +217,32 @@ static int transfer(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, void
 	return dma.reason;
 }
 
-int moat_softvtd_dma_read(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, void *buf,
-	size_t len)
+int moat_softvtd_dma_read_pasid(struct moat_softvtd *sv, moat_sid_t sid, uint32_t pasid,
+	uint64_t iova, void *buf, size_t len)
 {
 	struct moat_cost_device t = moat_cost_device_enter();
-	int reason = transfer(sv, sid, iova, buf, NULL, len, MOAT_R);
+	int reason = transfer(sv, sid, pasid, iova, buf, NULL, len, MOAT_R);
 
 	sv_deliver(sv);
 	moat_cost_device_leave(t);
 	return reason;
+}
+
+int moat_softvtd_dma_write_pasid(struct moat_softvtd *sv, moat_sid_t sid, uint32_t pasid,
+	uint64_t iova, const void *buf, size_t len)
+{
+	struct moat_cost_device t = moat_cost_device_enter();
+	int reason = transfer(sv, sid, pasid, iova, NULL, buf, len, MOAT_W);
+
+	sv_deliver(sv);
+	moat_cost_device_leave(t);
+	return reason;
+}
+
+int moat_softvtd_dma_read(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, void *buf,
+	size_t len)
+{
+	return moat_softvtd_dma_read_pasid(sv, sid, MOAT_PASID_NONE, iova, buf, len);
 }
 
 int moat_softvtd_dma_write(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, const void *buf,
@@ -229,10 +254,5 @@ int moat_softvtd_dma_write(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iov
 		memcpy(&data, buf, sizeof(data));
 		return moat_softvtd_interrupt(sv, sid, iova, data);
 	}
-	struct moat_cost_device t = moat_cost_device_enter();
-	int reason = transfer(sv, sid, iova, NULL, buf, len, MOAT_W);
-
-	sv_deliver(sv);
-	moat_cost_device_leave(t);
-	return reason;
+	return moat_softvtd_dma_write_pasid(sv, sid, MOAT_PASID_NONE, iova, buf, len);
 }

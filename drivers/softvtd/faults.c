@@ -184,6 +184,8 @@ static void record(struct moat_softvtd *sv, const struct sv_request *rq, uint8_t
 	frcd->hi = VTD_FRCD_F | (rq->prot == MOAT_R ? VTD_FRCD_T1 : 0) |
 		(uint64_t)rq->at << VTD_FRCD_AT_SHIFT | (uint64_t)reason << VTD_FRCD_FR_SHIFT |
 		rq->sid;
+	if (rq->pasid != MOAT_PASID_NONE)
+		frcd->hi |= VTD_FRCD_PP | (uint64_t)rq->pasid << VTD_FRCD_PV_SHIFT;
 	f->next = (f->next + 1) % sv->conf.nfr;
 	SV_COUNT(f->recorded, 1);
 }

@@ -498,6 +498,7 @@ static uint8_t request(struct moat_softvtd *sv, struct moat_softvtd_guard *guard
 		reason = complete(sv, iec, shard, rq);
 	if (reason != 0) {
 		const struct sv_request fault = {
+			.pasid = MOAT_PASID_NONE,
 			.sid = rq->sid,
 			.prot = MOAT_W,
 			.iova = (uint64_t)rq->index << VTD_FRCD_INDEX_SHIFT,

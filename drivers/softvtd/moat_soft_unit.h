@@ -22,8 +22,12 @@
  * | `psi`, `coherent`, `cm`, `rwbf`, `zlr`, `pt`, `dt`, `sc` | 0, 1 | capabilities |
  * | `intremap`, `eim`, `pi` | 0, 1 | interrupt remapping, x2APIC, posted interrupts; all 1 |
  * | `interrupts` | block, compatible, off | moat_vtd_intr.h; `block`, without `intremap` `off` |
+ * | `scalable` | 0, 1 | scalable mode (ECAP.SMTS); the next rows say nothing without it |
+ * | `ssts`, `fsts`, `nest` | 0, 1 | second stage, first stage, both nested |
+ * | `fs1gp`, `fs5lp` | 0, 1 | first stage: 1 GiB leaves, 5 levels |
+ * | `pasid_bits` | 0 to 20 | bits of PASID; 0: no requests with PASID |
  * | `shards` | 1, 2, 4, ... 64 | engines that do not contend |
- * | `iotlb`, `ways`, `context`, `psc` | entries | caches of a shard; `psc`: each level |
+ * | `iotlb`, `ways`, `context`, `pasid_cache`, `psc` | entries | caches of a shard; `psc`: each level |
  * | `geometry` | broadwell, qemu, large, none | those caches, and adversary=0
  *   (moat_softvtd_conf_geometry()) |
  * | `latency`, `per_descriptor` | TSC cycles | from doorbell to completion |

@@ -37,6 +37,12 @@ void moat_softvtd_conf_init(struct moat_softvtd_conf *conf)
 		.iotlb_ways = 8,
 		.context_entries = 64,
 		.psc_entries = { 512, 64, 64, 64 },
+		.ssts = true,
+		.fsts = true,
+		.nest = true,
+		.fs1gp = true,
+		.pasid_bits = 20,
+		.pasid_entries = 64,
 		.seed = 1,
 		.prefetch = 25,
 		.jitter = 3,
@@ -72,6 +78,13 @@ static int check_caps(const struct moat_softvtd_conf *c)
 		return moat_error(-EINVAL, "mamv %u: at most 52 bits", c->mamv);
 	if (c->sllps > 3)
 		return moat_error(-EINVAL, "sllps 0x%x: bit 0 (2 MiB), bit 1 (1 GiB)", c->sllps);
+	if (c->pasid_bits > 20)
+		return moat_error(-EINVAL, "pasid_bits %u: at most 20 bits of PASID",
+			c->pasid_bits);
+	if (c->scalable && !c->ssts && !c->fsts)
+		return moat_error(-EINVAL, "scalable mode without a stage: set ssts, fsts or both");
+	if (c->scalable && c->nest && !(c->ssts && c->fsts))
+		return moat_error(-EINVAL, "nest needs both stages: set ssts and fsts");
 	if (c->prefetch > 100)
 		return moat_error(-EINVAL, "prefetch %u: per cent", c->prefetch);
 	return 0;
@@ -124,6 +137,9 @@ static int check_caches(const struct moat_softvtd_conf *c)
 	if (c->context_entries != 0 && !power_of_two(c->context_entries))
 		return moat_error(-EINVAL, "context_entries %" PRIu32 ": a power of two",
 			c->context_entries);
+	if (c->pasid_entries != 0 && !power_of_two(c->pasid_entries))
+		return moat_error(-EINVAL, "pasid_entries %" PRIu32 ": a power of two",
+			c->pasid_entries);
 	for (unsigned int i = 0; i < MOAT_SOFTVTD_PSCS; i++) {
 		if (c->psc_entries[i] != 0 && !power_of_two(c->psc_entries[i]))
 			return moat_error(-EINVAL, "psc_entries[%u] %" PRIu32 ": a power of two", i,
@@ -144,7 +160,22 @@ static uint64_t make_cap(const struct moat_softvtd_conf *c)
 		(uint64_t)(c->nfr - 1) << VTD_CAP_NFR_SHIFT |
 		(uint64_t)c->mamv << VTD_CAP_MAMV_SHIFT | (c->dwd ? VTD_CAP_DWD : 0) |
 		(c->drd ? VTD_CAP_DRD : 0) | (c->ir && c->pi ? VTD_CAP_PI : 0) |
-		(c->esrtps ? VTD_CAP_ESRTPS : 0);
+		(c->esrtps ? VTD_CAP_ESRTPS : 0) |
+		(c->scalable && c->fsts && c->fs1gp ? VTD_CAP_FS1GP : 0) |
+		(c->scalable && c->fsts && c->fs5lp ? VTD_CAP_FS5LP : 0);
+}
+
+/* RPS: RID_PASID means what it says. SMPWCS: a walk snoops if PWSNP says so. */
+static uint64_t make_ecap_scalable(const struct moat_softvtd_conf *c)
+{
+	if (!c->scalable)
+		return 0;
+	return VTD_ECAP_SMTS | VTD_ECAP_RPS | (c->coherent ? VTD_ECAP_SMPWCS : 0) |
+		(c->ssts ? VTD_ECAP_SSTS : 0) | (c->fsts ? VTD_ECAP_FSTS : 0) |
+		(c->nest ? VTD_ECAP_NEST : 0) |
+		(c->pasid_bits != 0 ? VTD_ECAP_PASID |
+					(uint64_t)(c->pasid_bits - 1) << VTD_ECAP_PSS_SHIFT
+				    : 0);
 }
 
 static uint64_t make_ecap(const struct moat_softvtd_conf *c)
@@ -154,7 +185,7 @@ static uint64_t make_ecap(const struct moat_softvtd_conf *c)
 		(c->ir ? VTD_ECAP_IR : 0) | (c->ir && c->eim ? VTD_ECAP_EIM : 0) |
 		(c->pt ? VTD_ECAP_PT : 0) | (c->sc ? VTD_ECAP_SC : 0) |
 		(uint64_t)(c->iro / 16) << VTD_ECAP_IRO_SHIFT |
-		(c->ir ? (uint64_t)SV_MHMV << VTD_ECAP_MHMV_SHIFT : 0);
+		(c->ir ? (uint64_t)SV_MHMV << VTD_ECAP_MHMV_SHIFT : 0) | make_ecap_scalable(c);
 }
 
 /* --------------------------------------------------------------------------------- life */
@@ -300,6 +331,8 @@ static void add_shard(struct moat_softvtd_stats *s, const struct sv_shard *shard
 	s->iotlb_misses += READ(shard->stats.iotlb_misses);
 	s->context_hits += READ(shard->stats.context_hits);
 	s->context_misses += READ(shard->stats.context_misses);
+	s->pasid_hits += READ(shard->stats.pasid_hits);
+	s->pasid_misses += READ(shard->stats.pasid_misses);
 	for (unsigned int i = 0; i < MOAT_SOFTVTD_PSCS; i++)
 		s->psc_hits[i] += READ(shard->stats.psc_hits[i]);
 	s->psc_misses += READ(shard->stats.psc_misses);

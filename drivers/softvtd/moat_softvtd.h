@@ -7,7 +7,8 @@
 /**
  * @file
  * A VT-d unit in software: the specification's registers, tables, caches, invalidation queue and
- * faults, in the process that drives it. Legacy mode (root and context tables, second stage).
+ * faults, in the process that drives it. Legacy mode (root and context tables, second stage) and
+ * scalable mode (PASID tables; first stage, second stage, nested and pass-through).
  *
  * It has two sides. The *driver's side* is a page of registers (moat_softvtd_read32() and so on, or
  * a struct moat_vtd_window): all that drivers/vtd ever sees. The *device's side* is DMA: a software
@@ -72,6 +73,13 @@ struct moat_softvtd_conf {
 	uint16_t fro, iro; /* their place and that of IVA, IOTLB: bytes, multiples of 16 */
 	bool psi, coherent, cm, rwbf, zlr, drd, dwd, qi, pt, dt, sc, ir, eim, esrtps, dit;
 	bool pi; /* CAP.PI: with `ir`, entries may be of the posted form */
+
+	/* Scalable mode; without `scalable` the rest says nothing. */
+	bool scalable;          /* ECAP.SMTS */
+	bool ssts, fsts, nest;  /* second stage, first stage, both */
+	bool fs1gp, fs5lp;      /* first stage: 1 GiB leaves, 5 levels */
+	uint8_t pasid_bits;     /* ECAP.PSS + 1, up to 20; 0: no requests with PASID (ECAP.PASID) */
+	uint32_t pasid_entries; /* of the PASID cache of a shard: 0 or a power of two */
 
 	/* The host memory that there is, in bytes from `memory` on: what lies outside answers nothing. A size
 	 * of 0 is all of the process, where a wild address in a table or descriptor ends the process. */
@@ -165,6 +173,7 @@ struct moat_softvtd_guard {
 	struct moat_softvtd *sv;
 	void *shard;
 	moat_sid_t sid;
+	uint32_t pasid;   /* of its requests; MOAT_PASID_NONE */
 	uint8_t prot;     /* announced */
 	uint8_t active;   /* directions counted (enum moat_prot) */
 	uint8_t phase[2]; /* of the read drain and the write drain */
@@ -181,6 +190,10 @@ struct moat_softvtd_guard {
 void moat_softvtd_dma_begin(struct moat_softvtd *sv, moat_sid_t sid, unsigned int agent,
 	enum moat_prot prot, struct moat_softvtd_guard *guard);
 void moat_softvtd_dma_end(struct moat_softvtd_guard *guard);
+
+/** As moat_softvtd_dma_begin(), for requests that carry a PASID; MOAT_PASID_NONE: none. */
+void moat_softvtd_dma_begin_pasid(struct moat_softvtd *sv, moat_sid_t sid, uint32_t pasid,
+	unsigned int agent, enum moat_prot prot, struct moat_softvtd_guard *guard);
 
 /** Not a fault reason: nothing answers. The address is in the interrupt range (0xfeexxxxx), which is
  * never translated and never memory (a write there is an interrupt request); or it leads, translated
@@ -219,6 +232,12 @@ int moat_softvtd_dma_read(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova
 	size_t len);
 int moat_softvtd_dma_write(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, const void *buf,
 	size_t len);
+
+/** As the two above, with a PASID; MOAT_PASID_NONE: without. */
+int moat_softvtd_dma_read_pasid(struct moat_softvtd *sv, moat_sid_t sid, uint32_t pasid,
+	uint64_t iova, void *buf, size_t len);
+int moat_softvtd_dma_write_pasid(struct moat_softvtd *sv, moat_sid_t sid, uint32_t pasid,
+	uint64_t iova, const void *buf, size_t len);
 
 /** A request's address type, as on the bus. The calls above make untranslated requests. */
 enum moat_softvtd_at {
@@ -270,6 +289,7 @@ struct moat_softvtd_stale {
 	uint64_t tsc;
 	moat_sid_t sid;
 	uint16_t did;
+	uint32_t pasid; /* or MOAT_PASID_NONE */
 	uint8_t prot;
 	uint8_t why;    /* enum moat_softvtd_staleness */
 	uint8_t server; /* enum moat_softvtd_server */
@@ -299,12 +319,14 @@ enum moat_softvtd_mutation {
 	MOAT_SOFTVTD_DROP_PAGE = 1 << 0,   /* page-selective IOTLB invalidations do nothing */
 	MOAT_SOFTVTD_DROP_DOMAIN = 1 << 1, /* domain-selective ones */
 	MOAT_SOFTVTD_DROP_GLOBAL = 1 << 2,
-	MOAT_SOFTVTD_DROP_CONTEXT = 1 << 3,    /* context-cache invalidations */
-	MOAT_SOFTVTD_HINT_ALWAYS = 1 << 4,     /* IH is taken as set */
-	MOAT_SOFTVTD_NO_DRAIN = 1 << 5,        /* complete while DMA is under way */
-	MOAT_SOFTVTD_EARLY_WAIT = 1 << 6,      /* wait descriptors complete when fetched */
-	MOAT_SOFTVTD_SHORT_MASK = 1 << 7,      /* AM is taken as one less */
-	MOAT_SOFTVTD_DROP_INT_ENTRY = 1 << 16, /* those of the interrupt-entry cache do nothing */
+	MOAT_SOFTVTD_DROP_CONTEXT = 1 << 3,     /* context-cache invalidations */
+	MOAT_SOFTVTD_HINT_ALWAYS = 1 << 4,      /* IH is taken as set */
+	MOAT_SOFTVTD_NO_DRAIN = 1 << 5,         /* complete while DMA is under way */
+	MOAT_SOFTVTD_EARLY_WAIT = 1 << 6,       /* wait descriptors complete when fetched */
+	MOAT_SOFTVTD_SHORT_MASK = 1 << 7,       /* AM is taken as one less */
+	MOAT_SOFTVTD_DROP_PASID_CACHE = 1 << 8, /* PASID-cache invalidations do nothing */
+	MOAT_SOFTVTD_DROP_PASID_IOTLB = 1 << 9, /* PASID-based IOTLB invalidations */
+	MOAT_SOFTVTD_DROP_INT_ENTRY = 1 << 16,  /* those of the interrupt-entry cache do nothing */
 };
 /** @param mutations what is broken from now on
  * @param every only one in so many of the invalidations concerned is; 0 and 1: all */
@@ -337,6 +359,7 @@ struct moat_softvtd_stats {
 	uint64_t dma_reads, dma_writes; /* pages' worth of requests */
 	uint64_t iotlb_hits, iotlb_misses;
 	uint64_t context_hits, context_misses;
+	uint64_t pasid_hits, pasid_misses;    /* PASID cache */
 	uint64_t psc_hits[MOAT_SOFTVTD_PSCS]; /* deepest entry only */
 	uint64_t psc_misses;                  /* walks from the root of the table */
 	uint64_t memory_reads;                /* table entries read for DMA (not for prefetching) */

@@ -7,7 +7,7 @@
  * A descriptor is *fetched* (IQH moves on, errors in it are found), stands in the window until its
  * time, and is *executed*. A wait descriptor completes when all before it are executed and the DMA
  * they drain is through. Order is what "Queued Invalidation Ordering Considerations" asks for and
- * no more: an IOTLB descriptor follows the context-cache descriptors before it, nothing passes a
+ * no more: an IOTLB descriptor follows the context- and PASID-cache descriptors before it, nothing passes a
  * wait descriptor with a fence, a wait descriptor passes nothing.
  *
  * Errors: IQE stops fetching with IQH at the descriptor; ITE stops fetching and aborts the wait
@@ -19,7 +19,7 @@
 #include "softvtd.h"
 
 /* IQERCD.IQEI: why IQE */
-enum { IQEI_TAIL = 1, IQEI_FETCH = 2, IQEI_TYPE = 3, IQEI_RESERVED = 4 };
+enum { IQEI_TAIL = 1, IQEI_FETCH = 2, IQEI_TYPE = 3, IQEI_RESERVED = 4, IQEI_WIDTH = 5 };
 
 #define SLOT(q, i) (&(q)->window[(i) % SV_WINDOW])
 
@@ -30,6 +30,8 @@ enum { IQEI_TAIL = 1, IQEI_FETCH = 2, IQEI_TYPE = 3, IQEI_RESERVED = 4 };
 #define DEVTLB_RSVD_LO  UINT64_C(0x000f0000ffe00ff0)
 #define DEVTLB_RSVD_HI  UINT64_C(0x0000000000000ffe)
 #define DEVTLB_PFSID    UINT64_C(0xfff000000000f000) /* reserved without ECAP.DIT */
+#define PASID_RSVD_LO   UINT64_C(0xfff000000000f1c0) /* PASID cache, PASID-based IOTLB */
+#define PDEVTLB_RSVD_HI UINT64_C(0x00000000000007fe)
 #define IEC_RSVD_LO     UINT64_C(0xffff000007ffffe0)
 #define IEC_G           (UINT64_C(1) << 4)
 #define WAIT_RSVD_LO    UINT64_C(0x00000000ffffff80)
@@ -48,6 +50,12 @@ static unsigned int type_of(uint64_t lo)
 static unsigned int gran_of(uint64_t lo)
 {
 	return lo >> 4 & 3;
+}
+
+/* Of a descriptor. */
+static uint32_t width_of(const struct sv_queue *q)
+{
+	return q->wide ? 32 : 16;
 }
 
 static uint32_t queue_bytes(const struct sv_queue *q)
@@ -161,6 +169,32 @@ static void execute_int_entry(struct moat_softvtd *sv, const struct sv_slot *slo
 	sv_intr_invalidate(sv, !(slot->lo & IEC_G), slot->lo >> 32, slot->lo >> 27 & 0x1f);
 }
 
+static void execute_pasid_cache(struct moat_softvtd *sv, const struct sv_slot *slot)
+{
+	if (mutated(sv, MOAT_SOFTVTD_DROP_PASID_CACHE)) {
+		SV_COUNT(sv->stats.dropped, 1);
+		return;
+	}
+	sv_flush_lines(sv);
+	sv_invalidate_pasid_cache(sv, gran_of(slot->lo), slot->lo >> 16 & sv->did_mask,
+		slot->lo >> 32 & 0xfffff);
+}
+
+static void execute_pasid_iotlb(struct moat_softvtd *sv, const struct sv_slot *slot)
+{
+	unsigned int gran = gran_of(slot->lo), am = slot->hi & 0x3f;
+
+	if (gran == MOAT_QI_PAGE)
+		SV_COUNT(sv->stats.pages, UINT64_C(1) << am);
+	if (mutated(sv, MOAT_SOFTVTD_DROP_PASID_IOTLB)) {
+		SV_COUNT(sv->stats.dropped, 1);
+		return;
+	}
+	sv_flush_lines(sv);
+	sv_invalidate_pasid_iotlb(sv, gran, slot->lo >> 16 & sv->did_mask, slot->lo >> 32 & 0xfffff,
+		slot->hi & ~MOAT_PAGE_MASK, am, slot->hi & VTD_IVA_IH);
+}
+
 /* A device-TLB invalidation timed out: the wait descriptors in the window never complete. */
 static void abort_waits(struct moat_softvtd *sv)
 {
@@ -216,6 +250,12 @@ static void execute(struct moat_softvtd *sv, struct sv_slot *slot)
 	case MOAT_QI_IOTLB:
 		execute_iotlb(sv, slot);
 		break;
+	case MOAT_QI_PASID_CACHE:
+		execute_pasid_cache(sv, slot);
+		break;
+	case MOAT_QI_PASID_IOTLB:
+		execute_pasid_iotlb(sv, slot);
+		break;
 	case MOAT_QI_WAIT:
 		execute_wait(sv, slot);
 		break;
@@ -240,6 +280,29 @@ static unsigned int check_iotlb(const struct moat_softvtd *sv, uint64_t lo, uint
 	return 0;
 }
 
+/* The PASID-based kinds, but for the wait: they exist with ECAP.SMTS. */
+static unsigned int check_pasid(const struct moat_softvtd *sv, uint64_t lo, uint64_t hi)
+{
+	unsigned int gran = gran_of(lo);
+
+	if (!sv->conf.scalable || (type_of(lo) == MOAT_QI_PASID_DEVICE_TLB && !sv->conf.dt))
+		return IQEI_TYPE;
+	switch (type_of(lo)) {
+	case MOAT_QI_PASID_CACHE:
+		return (lo & PASID_RSVD_LO) || hi != 0 || gran == 2 ? IQEI_RESERVED : 0;
+	case MOAT_QI_PASID_IOTLB:
+		if ((lo & PASID_RSVD_LO) || (hi & IOTLB_RSVD_HI) || gran < 2)
+			return IQEI_RESERVED;
+		return gran == MOAT_QI_PAGE && (!sv->conf.psi || (hi & 0x3f) > sv->conf.mamv)
+			? IQEI_RESERVED
+			: 0;
+	default:
+		return (lo & (sv->conf.dit ? 0 : DEVTLB_PFSID)) || (hi & PDEVTLB_RSVD_HI)
+			? IQEI_RESERVED
+			: 0;
+	}
+}
+
 /* @return IQEI of what is wrong with a descriptor, 0: nothing */
 static unsigned int check(const struct moat_softvtd *sv, uint64_t lo, uint64_t hi)
 {
@@ -262,7 +325,11 @@ static unsigned int check(const struct moat_softvtd *sv, uint64_t lo, uint64_t h
 										    : 0;
 	case MOAT_QI_WAIT:
 		return (lo & WAIT_RSVD_LO) || (hi & WAIT_RSVD_HI) ? IQEI_RESERVED : 0;
-	default: /* the rest needs scalable mode, or does not exist */
+	case MOAT_QI_PASID_CACHE:
+	case MOAT_QI_PASID_IOTLB:
+	case MOAT_QI_PASID_DEVICE_TLB:
+		return check_pasid(sv, lo, hi);
+	default: /* it does not exist */
 		return IQEI_TYPE;
 	}
 }
@@ -275,6 +342,23 @@ static void queue_error(struct moat_softvtd *sv, unsigned int iqei)
 	sv_fault_status(sv, VTD_FSTS_IQE);
 }
 
+/* Scalable mode asks for 256-bit descriptors; what this unit knows of has nothing in the upper half. */
+static unsigned int check_width(const struct moat_softvtd *sv, const uint64_t *desc)
+{
+	/* relaxed: a register's value */
+	uint64_t root = atomic_load_explicit(&sv->root, memory_order_relaxed);
+
+	if (!sv->queue.wide)
+		return sv->conf.scalable && VTD_FIELD(root, VTD_RTADDR_TTM) == VTD_TTM_SCALABLE
+			? IQEI_WIDTH
+			: 0;
+	/* relaxed: as the lower half */
+	return __atomic_load_n(&desc[2], __ATOMIC_RELAXED) != 0 ||
+			__atomic_load_n(&desc[3], __ATOMIC_RELAXED) != 0
+		? IQEI_RESERVED
+		: 0;
+}
+
 /* @return it is in the window; false: IQE, the head stays */
 static bool fetch_one(struct moat_softvtd *sv)
 {
@@ -283,14 +367,16 @@ static bool fetch_one(struct moat_softvtd *sv)
 	uint64_t hpa = (q->iqa & VTD_IQA_IQA) + q->head;
 	unsigned int iqei;
 
-	if (!sv_reachable(sv, hpa) || struck(q, MOAT_SOFTVTD_IQE, q->head / 16)) {
+	if (!sv_reachable(sv, hpa) || struck(q, MOAT_SOFTVTD_IQE, q->head / width_of(q))) {
 		queue_error(sv, IQEI_FETCH);
 		return false;
 	}
 	/* relaxed: IQT came after them, through the engine's lock */
 	slot->lo = __atomic_load_n((uint64_t *)(uintptr_t)hpa, __ATOMIC_RELAXED);
 	slot->hi = __atomic_load_n((uint64_t *)(uintptr_t)hpa + 1, __ATOMIC_RELAXED);
-	iqei = check(sv, slot->lo, slot->hi);
+	iqei = check_width(sv, (const uint64_t *)(uintptr_t)hpa);
+	if (iqei == 0)
+		iqei = check(sv, slot->lo, slot->hi);
 	if (iqei != 0) {
 		queue_error(sv, iqei);
 		return false;
@@ -299,10 +385,10 @@ static bool fetch_one(struct moat_softvtd *sv)
 	slot->due = q->next_fetch + sv->conf.latency;
 	slot->due_turn = sv->turn + 1 +
 		(sv->conf.jitter != 0 ? sv_random(&sv->random) % (sv->conf.jitter + 1u) : 0);
-	slot->index = q->head / 16;
+	slot->index = q->head / width_of(q);
 	slot->done = false;
 	q->last++;
-	q->head = (q->head + 16) & (queue_bytes(q) - 1);
+	q->head = (q->head + width_of(q)) & (queue_bytes(q) - 1);
 	if (type_of(slot->lo) == MOAT_QI_WAIT && (sv->mutations & MOAT_SOFTVTD_EARLY_WAIT))
 		execute(sv, slot);
 	return true;
@@ -314,7 +400,7 @@ void sv_queue_fetch(struct moat_softvtd *sv, uint64_t now)
 
 	if (!q->enabled || q->head == q->tail || q->stopped != 0)
 		return;
-	if (q->tail >= queue_bytes(q)) {
+	if (q->tail >= queue_bytes(q) || q->tail % width_of(q) != 0) {
 		queue_error(sv, IQEI_TAIL);
 		return;
 	}
@@ -331,12 +417,17 @@ static bool is_due(const struct moat_softvtd *sv, const struct sv_slot *slot, ui
 	return slot->due <= now && slot->due_turn <= sv->turn;
 }
 
+static bool is_iotlb(const struct sv_slot *slot)
+{
+	return type_of(slot->lo) == MOAT_QI_IOTLB || type_of(slot->lo) == MOAT_QI_PASID_IOTLB;
+}
+
 /* May a descriptor be executed before one that was queued earlier and is not? */
 static bool may_pass(const struct sv_slot *slot, const struct sv_slot *earlier)
 {
-	if (type_of(slot->lo) != MOAT_QI_IOTLB)
+	if (!is_iotlb(slot))
 		return false;
-	return type_of(earlier->lo) == MOAT_QI_IOTLB ||
+	return is_iotlb(earlier) ||
 		(type_of(earlier->lo) == MOAT_QI_WAIT && !(earlier->lo & WAIT_FN));
 }
 

@@ -206,15 +206,20 @@ static void put_iqa(struct moat_softvtd *sv, uint64_t value)
 		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_IQA_ENABLED);
 		return;
 	}
-	if (value & ~(VTD_IQA_IQA | VTD_IQA_QS)) /* DW is reserved without scalable mode */
+	uint64_t known = VTD_IQA_IQA | VTD_IQA_QS | (sv->conf.scalable ? VTD_IQA_DW : 0);
+
+	if (value & ~known) /* DW is reserved without scalable mode */
 		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_RESERVED);
-	sv->queue.iqa = value & (VTD_IQA_IQA | VTD_IQA_QS);
+	sv->queue.iqa = value & known;
+	sv->queue.wide = sv->queue.iqa & VTD_IQA_DW;
 }
 
 static void put_rtaddr(struct moat_softvtd *sv, uint64_t value)
 {
+	uint64_t ttm = sv->conf.scalable ? (uint64_t)VTD_TTM_SCALABLE << VTD_RTADDR_TTM_SHIFT : 0;
+
 	if (value &
-		~VTD_RTADDR_RTA) /* TTM other than legacy mode included: every DMA then faults */
+		~(VTD_RTADDR_RTA | ttm)) /* a TTM that it does not have: every DMA then faults */
 		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_RESERVED);
 	sv->rtaddr = value & (VTD_RTADDR_RTA | VTD_RTADDR_TTM);
 }

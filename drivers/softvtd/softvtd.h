@@ -168,9 +168,11 @@ struct sv_shard {
 	uint32_t context_sets;
 	uint32_t context_victim;
 	struct sv_line *lines;
+	struct sv_scalable *sm; /* NULL without scalable mode */
 	struct {
 		uint64_t dma[2]; /* reads, writes */
 		uint64_t iotlb_hits, iotlb_misses, context_hits, context_misses;
+		uint64_t pasid_hits, pasid_misses;
 		uint64_t psc_hits[MOAT_SOFTVTD_PSCS], psc_misses;
 		uint64_t memory_reads, prefetched, passed, interrupts, unsnooped;
 	} stats;
@@ -182,9 +184,11 @@ struct sv_shard {
 struct sv_request {
 	uint64_t iova;
 	moat_sid_t sid;
-	uint8_t prot; /* MOAT_R or MOAT_W */
-	uint8_t at;   /* enum moat_softvtd_at */
+	uint32_t pasid; /* or MOAT_PASID_NONE */
+	uint8_t prot;   /* MOAT_R or MOAT_W */
+	uint8_t at;     /* enum moat_softvtd_at */
 	bool zero_length;
+	bool inner; /* second stage of a nested walk: its leaves are not cached by themselves */
 	/* What the requests of a burst share, while the shard is locked. NULL: to be looked up. */
 	const struct sv_context *context; /* in the context cache; it translates */
 	const void *records;              /* the oracle's of a GiB of a domain, ... */
@@ -194,6 +198,7 @@ struct sv_request {
 	bool context_cached;
 	bool watched;   /* by the oracle: went through a second-stage table */
 	bool passed;    /* untranslated: hpa is iova */
+	bool absent;    /* an entry of the walk permits nothing */
 	uint8_t server; /* enum moat_softvtd_server */
 	uint8_t shift;  /* of the page translated */
 	uint16_t did;
@@ -224,6 +229,7 @@ struct sv_injection {
 struct sv_queue {
 	uint64_t iqa;
 	uint32_t head, tail; /* byte offsets; head is IQH */
+	bool wide;           /* IQA.DW: descriptors of 256 bits */
 	bool enabled;        /* QIES */
 	uint32_t stopped;    /* FSTS.IQE, ITE: nothing is fetched until they are cleared */
 	uint64_t ercd;       /* IQERCD */
@@ -357,7 +363,31 @@ void sv_drain_shard(struct moat_softvtd *sv, struct sv_shard *shard, unsigned in
 void sv_drain_start(struct moat_softvtd *sv, unsigned int directions);
 bool sv_drained(struct moat_softvtd *sv);
 
+/* scalable_cache.c, scalable.c, first_stage.c: see scalable.h */
+int sv_scalable_create(struct moat_softvtd *sv, struct sv_shard *shard);
+void sv_scalable_destroy(struct sv_shard *shard);
+/** A request while RTADDR.TTM is scalable mode. @return as sv_translate() */
+uint8_t sv_scalable_translate(struct moat_softvtd *sv, struct sv_shard *shard,
+	struct sv_request *rq);
+/** `gran`: enum moat_qi_pasid_gran */
+void sv_invalidate_pasid_cache(struct moat_softvtd *sv, unsigned int gran, uint16_t did,
+	uint32_t pasid);
+/** `gran`: 2 all of the PASID, 3 pages of it; always drains */
+void sv_invalidate_pasid_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t did,
+	uint32_t pasid, uint64_t iova, unsigned int am, bool ih);
+
 /* walk.c: under the shard's lock. @return 0 or the fault reason */
+/** A word of a table, as the chipset shows it. */
+uint64_t sv_word_read(struct sv_shard *shard, uint64_t hpa);
+/** A hit of second stage that answers the request: rq->data, rq->shift; *reason with CM. */
+bool sv_iotlb_find(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
+	uint16_t did, uint8_t *reason);
+/** Second stage by what `c` says of tables and domain-id; reasons are legacy mode's. */
+uint8_t sv_second_stage(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
+	const struct sv_context *c);
+/** rq->data and rq->shift to rq->hpa. */
+uint8_t sv_finish(const struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq);
+uint8_t sv_pass(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq);
 uint8_t sv_translate(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq);
 
 struct vtd_entry sv_entry_read(struct sv_shard *shard, uint64_t hpa);

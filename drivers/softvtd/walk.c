@@ -39,7 +39,7 @@ static const struct sv_line *line_read(struct sv_shard *shard, uint64_t hpa)
  * acquire: the processor that linked a table stored its contents first (release); what is read by
  * following the entry must not be older. Hardware has this by depending on the address.
  */
-static uint64_t word_read(struct sv_shard *shard, uint64_t hpa)
+uint64_t sv_word_read(struct sv_shard *shard, uint64_t hpa)
 {
 	if (shard->lines != NULL)
 		return line_read(shard, hpa)->word[hpa >> 3 & 7];
@@ -53,9 +53,9 @@ static struct vtd_entry entry_read(struct sv_shard *shard, uint64_t hpa)
 	uint64_t lo;
 
 	do {
-		entry.lo = word_read(shard, hpa);
-		entry.hi = word_read(shard, hpa + 8);
-		lo = word_read(shard, hpa);
+		entry.lo = sv_word_read(shard, hpa);
+		entry.hi = sv_word_read(shard, hpa + 8);
+		lo = sv_word_read(shard, hpa);
 	} while (lo != entry.lo);
 	return entry;
 }
@@ -104,7 +104,7 @@ static uint8_t root_read(struct moat_softvtd *sv, struct sv_shard *shard, moat_s
 	uint64_t hpa = (root & VTD_RTADDR_RTA) + (sid >> 8) * sizeof(struct vtd_entry);
 	struct vtd_entry entry;
 
-	if (root & VTD_RTADDR_TTM) /* without scalable mode there is legacy mode only */
+	if (VTD_FIELD(root, VTD_RTADDR_TTM) != VTD_TTM_LEGACY)
 		return VTD_FR_TTM_RSVD;
 	if (!sv_reachable(sv, hpa))
 		return VTD_FR_ROOT_ACCESS;
@@ -254,11 +254,13 @@ static void walk_begin(struct sv_shard *shard, struct sv_request *rq, const stru
 }
 
 /* Cache a good entry of a table: a leaf in the IOTLB, a link in the cache of its level. */
-static void entry_cache(struct sv_shard *shard, uint64_t iova, uint16_t did, unsigned int level,
-	uint64_t entry, uint64_t prot)
+static void entry_cache(struct sv_shard *shard, const struct sv_request *rq, uint64_t iova,
+	uint16_t did, unsigned int level, uint64_t entry, uint64_t prot)
 {
 	uint64_t data = (entry & (SV_ADDR | (is_leaf(level, entry) ? SV_SNP : 0))) | prot;
 
+	if (is_leaf(level, entry) && rq->inner)
+		return;
 	if (is_leaf(level, entry))
 		sv_cache_fill(&shard->iotlb, sv_tag(iova, level_shift(level), did, level), data);
 	else
@@ -276,7 +278,7 @@ static void prefetch(struct moat_softvtd *sv, struct sv_shard *shard, const stru
 
 	for (uint64_t page = first; page < first + 8; page++) {
 		uint64_t iova = page << shift;
-		uint64_t entry = word_read(shard, w->table + (page & 511) * 8);
+		uint64_t entry = sv_word_read(shard, w->table + (page & 511) * 8);
 		bool leaf = is_leaf(w->level, entry);
 		struct sv_cache *cache = leaf ? &shard->iotlb : &shard->psc[w->level - 2];
 		uint64_t tag = sv_tag(iova, shift, did, leaf ? w->level : 1);
@@ -285,25 +287,26 @@ static void prefetch(struct moat_softvtd *sv, struct sv_shard *shard, const stru
 			(entry & reserved(sv, w->level, entry)) ||
 			sv_cache_find(cache, tag) != NULL)
 			continue;
-		entry_cache(shard, iova, did, w->level, entry,
+		entry_cache(shard, rq, iova, did, w->level, entry,
 			(entry & w->prot & SV_PROT) | (w->prot & SV_FREED));
 		SV_COUNT(shard->stats.prefetched, 1);
 	}
 }
 
 /* One table entry. @return a fault reason, or 0 and *entry */
-static uint8_t walk_read(struct moat_softvtd *sv, struct sv_shard *shard,
-	const struct sv_request *rq, struct walk *w, uint64_t *entry)
+static uint8_t walk_read(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
+	struct walk *w, uint64_t *entry)
 {
 	uint64_t hpa = w->table + (rq->iova >> level_shift(w->level) & 511) * 8;
 
 	if (!sv_reachable(sv, hpa))
 		return w->level == w->top ? VTD_FR_CONTEXT_INV : VTD_FR_PAGING_ACCESS;
-	*entry = word_read(shard, hpa);
+	*entry = sv_word_read(shard, hpa);
 	SV_COUNT(shard->stats.memory_reads, 1);
 	if (sv->oracle != NULL && sv_oracle_table_freed(sv->oracle, w->table))
 		w->prot |= SV_FREED;
-	if (!(*entry & SV_PROT))
+	rq->absent = !(*entry & SV_PROT);
+	if (rq->absent)
 		return rq->prot == MOAT_W ? VTD_FR_WRITE : VTD_FR_READ;
 	if (*entry & reserved(sv, w->level, *entry))
 		return VTD_FR_PAGING_RSVD;
@@ -324,7 +327,7 @@ static uint8_t walk(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 			break;
 		uint64_t prot = (entry & w.prot & SV_PROT) | (w.prot & SV_FREED);
 
-		entry_cache(shard, rq->iova, c->did, w.level, entry, prot);
+		entry_cache(shard, rq, rq->iova, c->did, w.level, entry, prot);
 		if (sv->conf.prefetch != 0 && sv_random(&shard->random) % 100 < sv->conf.prefetch)
 			prefetch(sv, shard, rq, c->did, &w);
 		w.prot = prot;
@@ -345,16 +348,23 @@ static uint8_t walk(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 		sv_oracle_walked_freed(sv->oracle, rq);
 	}
 	/* CM: what is absent or wrong is cached, too, under the domain's own id. */
-	if (sv->conf.cm && reason != VTD_FR_PAGING_ACCESS && reason != VTD_FR_CONTEXT_INV)
+	if (sv->conf.cm && !rq->inner && reason != VTD_FR_PAGING_ACCESS &&
+		reason != VTD_FR_CONTEXT_INV)
 		sv_cache_fill(&shard->iotlb, sv_tag(rq->iova, MOAT_PAGE_SHIFT, c->did, SV_4K),
 			reason == VTD_FR_PAGING_RSVD ? (uint64_t)reason << 2 : 0);
 	return reason;
 }
 
+uint8_t sv_second_stage(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
+	const struct sv_context *c)
+{
+	return walk(sv, shard, rq, c, true);
+}
+
 /* ---------------------------------------------------------------------------- the IOTLB */
 
 /* @return a hit that answers the request: rq->data, rq->shift; *reason with CM */
-static bool iotlb_find(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
+bool sv_iotlb_find(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	uint16_t did, uint8_t *reason)
 {
 	for (unsigned int size = SV_4K; size <= SV_1G; size++) {
@@ -378,7 +388,7 @@ static bool iotlb_find(struct moat_softvtd *sv, struct sv_shard *shard, struct s
 	return false;
 }
 
-static uint8_t finish(const struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq)
+uint8_t sv_finish(const struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq)
 {
 	uint64_t offset = (UINT64_C(1) << rq->shift) - 1;
 
@@ -392,7 +402,7 @@ static uint8_t finish(const struct moat_softvtd *sv, struct sv_shard *shard, str
 
 /* ------------------------------------------------------------------------------ a request */
 
-static uint8_t pass(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq)
+uint8_t sv_pass(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq)
 {
 	if (rq->iova & ~sv->haw_mask)
 		return VTD_FR_BEYOND_AW;
@@ -414,7 +424,7 @@ static bool lingering_hit(struct moat_softvtd *sv, struct sv_shard *shard, struc
 		rq->iova >> c->width != 0)
 		return false;
 	rq->context_cached = true;
-	return iotlb_find(sv, shard, rq, c->did, &reason) && reason == 0;
+	return sv_iotlb_find(sv, shard, rq, c->did, &reason) && reason == 0;
 }
 
 /*
@@ -446,7 +456,8 @@ static uint8_t slow(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 	const struct sv_context *c;
 	uint8_t reason;
 
-	if (sv_interrupt_range(rq->iova) && rq->at == MOAT_SOFTVTD_UNTRANSLATED) {
+	if (sv_interrupt_range(rq->iova) && rq->at == MOAT_SOFTVTD_UNTRANSLATED &&
+		rq->pasid == MOAT_PASID_NONE) {
 		SV_COUNT(shard->stats.interrupts, rq->prot == MOAT_W);
 		return MOAT_SOFTVTD_NO_MEMORY;
 	}
@@ -455,10 +466,23 @@ static uint8_t slow(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 		/* no remapping, so no fault of the unit's: the bus has nothing at such an address */
 		if (rq->iova & ~sv->haw_mask)
 			return MOAT_SOFTVTD_NO_MEMORY;
-		return pass(sv, shard, rq);
+		return sv_pass(sv, shard, rq);
 	}
+	/* acquire: as in root_read() */
+	switch (VTD_FIELD(atomic_load_explicit(&sv->root, memory_order_acquire), VTD_RTADDR_TTM)) {
+	case VTD_TTM_LEGACY:
+		break;
+	case VTD_TTM_SCALABLE:
+		if (shard->sm != NULL)
+			return sv_scalable_translate(sv, shard, rq);
+		/* fallthrough */
+	default:
+		return VTD_FR_TTM_RSVD;
+	}
+	if (rq->pasid != MOAT_PASID_NONE)
+		return VTD_FR_TTM_PASID;
 	if (lingering_hit(sv, shard, rq))
-		return finish(sv, shard, rq);
+		return sv_finish(sv, shard, rq);
 	c = context_get(sv, shard, rq, &fetched);
 	rq->fpd = c->fpd;
 	if (c->reason != 0)
@@ -466,21 +490,21 @@ static uint8_t slow(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 	if (rq->at != MOAT_SOFTVTD_UNTRANSLATED && c->tt != VTD_TT_DEVICE_TLB)
 		return VTD_FR_TT_BLOCKED;
 	if (rq->at == MOAT_SOFTVTD_TRANSLATED || c->tt == VTD_TT_PASS_THROUGH)
-		return pass(sv, shard, rq);
+		return sv_pass(sv, shard, rq);
 	if (rq->iova >> c->width != 0)
 		return VTD_FR_BEYOND_AW;
 	if (c != &fetched)
 		rq->context = c;
 	rq->did = c->did;
-	if (iotlb_find(sv, shard, rq, c->did, &reason))
-		return reason != 0 ? reason : finish(sv, shard, rq);
+	if (sv_iotlb_find(sv, shard, rq, c->did, &reason))
+		return reason != 0 ? reason : sv_finish(sv, shard, rq);
 	SV_COUNT(shard->stats.iotlb_misses, 1);
 	reason = walk(sv, shard, rq, c, true);
-	return reason != 0 ? reason : finish(sv, shard, rq);
+	return reason != 0 ? reason : sv_finish(sv, shard, rq);
 }
 
 uint8_t sv_translate(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq)
 {
 	SV_COUNT(shard->stats.dma[rq->prot == MOAT_W], 1);
-	return likely(fast(shard, rq)) ? finish(sv, shard, rq) : slow(sv, shard, rq);
+	return likely(fast(shard, rq)) ? sv_finish(sv, shard, rq) : slow(sv, shard, rq);
 }

@@ -149,7 +149,7 @@
 
 /* RTADDR */
 #define VTD_RTADDR_TTM_SHIFT 10
-#define VTD_RTADDR_TTM       (UINT64_C(3) << 10) /* 00: legacy mode */
+#define VTD_RTADDR_TTM       (UINT64_C(3) << 10)
 #define VTD_RTADDR_RTA       UINT64_C(0xfffffffffffff000)
 
 /* CCMD */
@@ -240,6 +240,75 @@ struct vtd_entry {
 #define VTD_CTX_DID       (UINT64_C(0xffff) << 8)
 #define VTD_CTX_RSVD_HI   UINT64_C(0xffffffffff000080) /* bits 6:3 are ignored */
 
+/* ------------------------------------------------------------------- tables of scalable mode */
+
+/** RTADDR.TTM: the form of the tables. */
+enum vtd_ttm {
+	VTD_TTM_LEGACY = 0,
+	VTD_TTM_SCALABLE = 1,
+};
+
+/* A root entry's two halves are alike: `lo` leads to the context table of devices 0 to 15 of the bus,
+ * `hi` to that of 16 to 31 (VTD_ROOT_P, VTD_ROOT_CTP, VTD_ROOT_RSVD_LO). */
+
+/** A scalable-mode context entry: 256 bits, 128 of them in a table. */
+struct vtd_sm_context {
+	uint64_t word[4];
+};
+#define VTD_SMC_P          (UINT64_C(1) << 0) /* of word[0] */
+#define VTD_SMC_FPD        (UINT64_C(1) << 1)
+#define VTD_SMC_DTE        (UINT64_C(1) << 2) /* device-TLB enable */
+#define VTD_SMC_PASIDE     (UINT64_C(1) << 3) /* requests with a PASID are served */
+#define VTD_SMC_PRE        (UINT64_C(1) << 4) /* page requests are served */
+#define VTD_SMC_RSVD       UINT64_C(0x1e0)
+#define VTD_SMC_PDTS_SHIFT 9 /* the directory has 2^(PDTS + 7) entries */
+#define VTD_SMC_PDTS       (UINT64_C(7) << 9)
+#define VTD_SMC_PASIDDIR   UINT64_C(0xfffffffffffff000)
+#define VTD_SMC_RID_PASID  UINT64_C(0xfffff) /* of word[1]: PASID of requests without one */
+#define VTD_SMC_RID_PRIV   (UINT64_C(1) << 20)
+#define VTD_SMC_RSVD_HI    UINT64_C(0xffffffffffe00000)
+
+/* A PASID directory entry, 64 bits, leads to a table of 64 PASID entries. */
+#define VTD_PDE_P           (UINT64_C(1) << 0)
+#define VTD_PDE_FPD         (UINT64_C(1) << 1)
+#define VTD_PDE_RSVD        UINT64_C(0xffc)
+#define VTD_PDE_SMPTBLPTR   UINT64_C(0xfffffffffffff000)
+#define VTD_PASID_DIR_SHIFT 6 /* PASIDs of a table, log2; a directory of PDTS holds 2^(PDTS + 13) */
+
+/** A PASID table entry: 512 bits. */
+struct vtd_pasid_entry {
+	uint64_t word[8];
+};
+#define VTD_PE_P          (UINT64_C(1) << 0) /* of word[0] */
+#define VTD_PE_FPD        (UINT64_C(1) << 1)
+#define VTD_PE_AW_SHIFT   2
+#define VTD_PE_AW         (UINT64_C(7) << 2) /* levels of second stage - 2 */
+#define VTD_PE_PGTT_SHIFT 6
+#define VTD_PE_PGTT       (UINT64_C(7) << 6)
+#define VTD_PE_SSADE      (UINT64_C(1) << 9)
+#define VTD_PE_RSVD       UINT64_C(0xc20)
+#define VTD_PE_SSPTPTR    UINT64_C(0xfffffffffffff000)
+#define VTD_PE_DID        UINT64_C(0xffff)    /* of word[1] */
+#define VTD_PE_PWSNP      (UINT64_C(1) << 23) /* table walks snoop (ECAP.SMPWCS) */
+#define VTD_PE_PGSNP      (UINT64_C(1) << 24) /* requests snoop (ECAP.SC) */
+#define VTD_PE_RSVD_HI    UINT64_C(0x7f0000)
+#define VTD_PE_SRE        (UINT64_C(1) << 0) /* of word[2]: requests with privilege are served */
+#define VTD_PE_FSPM_SHIFT 2
+#define VTD_PE_FSPM       (UINT64_C(3) << 2) /* 0: 4 levels, 1: 5 */
+#define VTD_PE_WPE        (UINT64_C(1) << 4)
+#define VTD_PE_NXE        (UINT64_C(1) << 5)
+#define VTD_PE_EAFE       (UINT64_C(1) << 7)
+#define VTD_PE_RSVD_FS    UINT64_C(0xf42)
+#define VTD_PE_FSPTPTR    UINT64_C(0xfffffffffffff000)
+
+/** PASID entry, PGTT: what requests with the PASID go through. */
+enum vtd_pgtt {
+	VTD_PGTT_FIRST_STAGE = 1,
+	VTD_PGTT_SECOND_STAGE = 2,
+	VTD_PGTT_NESTED = 3,
+	VTD_PGTT_PASS_THROUGH = 4,
+};
+
 /** Context entry, TT: what is done with the requests of a source. */
 enum vtd_tt {
 	VTD_TT_SECOND_STAGE = 0, /* untranslated requests walk; translated ones are blocked */
@@ -276,6 +345,51 @@ enum vtd_fault_reason {
 	VTD_FR_PI_ACCESS = 0x27,    /* the posted-interrupt descriptor cannot be fetched */
 	VTD_FR_PI_RSVD = 0x28,      /* reserved bit set in a posted-interrupt descriptor */
 	VTD_FR_TTM_RSVD = 0x30,     /* RTADDR.TTM has a reserved value, or one not supported */
+	/* Scalable mode; and a request with a PASID while TTM says legacy mode. */
+	VTD_FR_TTM_PASID = 0x31,      /* request with a PASID, and the mode is legacy */
+	VTD_FR_SM_ROOT_ACCESS = 0x38, /* the root table cannot be fetched */
+	VTD_FR_SM_ROOT_P = 0x39,      /* root entry not present */
+	VTD_FR_SM_ROOT_RSVD = 0x3a,   /* reserved bit set in a root entry */
+	VTD_FR_SM_CONTEXT_ACCESS = 0x40,
+	VTD_FR_SM_CONTEXT_P = 0x41,
+	VTD_FR_SM_CONTEXT_RSVD = 0x42,
+	VTD_FR_SM_CONTEXT_INV = 0x43,   /* context entry programmed wrongly */
+	VTD_FR_SM_DTE = 0x44,           /* translated or translation request, and DTE is clear */
+	VTD_FR_SM_PASIDE = 0x45,        /* request with a PASID, and PASIDE is clear */
+	VTD_FR_SM_PASID_RANGE = 0x46,   /* PASID beyond the directory */
+	VTD_FR_SM_PRE = 0x47,           /* page request, and PRE is clear */
+	VTD_FR_SM_RID_PASID = 0x48,     /* RID_PASID beyond the directory */
+	VTD_FR_PASID_DIR_ACCESS = 0x50, /* the PASID directory cannot be fetched */
+	VTD_FR_PASID_DIR_P = 0x51,
+	VTD_FR_PASID_DIR_RSVD = 0x52,
+	VTD_FR_PASID_ACCESS = 0x58, /* the PASID table cannot be fetched */
+	VTD_FR_PASID_P = 0x59,
+	VTD_FR_PASID_RSVD = 0x5a,
+	VTD_FR_PASID_INV = 0x5b,      /* PASID entry programmed wrongly (PGTT, AW, FSPM) */
+	VTD_FR_PASID_ERE = 0x5c,      /* request to execute, and ERE is clear */
+	VTD_FR_PASID_SRE = 0x5d,      /* request with privilege, and SRE is clear */
+	VTD_FR_FS_ACCESS = 0x70,      /* a first-stage entry cannot be fetched */
+	VTD_FR_FS_P = 0x71,           /* first-stage entry not present */
+	VTD_FR_FS_RSVD = 0x72,        /* reserved bit set in a first-stage entry */
+	VTD_FR_FS_ROOT_ACCESS = 0x73, /* the first-stage table at FSPTPTR cannot be fetched */
+	VTD_FR_NEST_BEYOND = 0x74,    /* first stage leads beyond what second stage translates */
+	VTD_FR_NEST_ROOT_READ = 0x75, /* second stage permits no read of the table at FSPTPTR, */
+	VTD_FR_NEST_READ = 0x76,      /* ... of a table further down, */
+	VTD_FR_NEST_WRITE = 0x77,     /* ... no write of Accessed or Dirty */
+	VTD_FR_SS_ACCESS = 0x78,      /* a second-stage entry cannot be fetched */
+	VTD_FR_SS_P = 0x79,           /* second-stage entry permits neither read nor write */
+	VTD_FR_SS_RSVD = 0x7a,        /* reserved bit set in a second-stage entry */
+	VTD_FR_SS_ROOT_ACCESS = 0x7b, /* the second-stage table at SSPTPTR cannot be fetched */
+	VTD_FR_SS_AD = 0x7c,          /* second-stage A/D update while walks do not snoop */
+	VTD_FR_SM_CANONICAL = 0x80,   /* address not canonical for first stage */
+	VTD_FR_SM_USER = 0x81,        /* U/S is clear on the walk */
+	VTD_FR_SM_EXECUTE = 0x82,     /* request to execute without permission */
+	VTD_FR_SM_BEYOND_HAW = 0x83,  /* address beyond what the unit can put out */
+	VTD_FR_SM_BEYOND_AW = 0x84,   /* address beyond MGAW or AW of second stage */
+	VTD_FR_SM_WRITE = 0x85,       /* write, and no permission on the walk */
+	VTD_FR_SM_READ = 0x86,        /* read, and no permission on the walk */
+	VTD_FR_SM_INTERRUPT = 0x87,   /* the translation leads into the interrupt range */
+	VTD_FR_FS_AD = 0x90,          /* first-stage A/D update while walks do not snoop */
 };
 
 #endif /* MOAT_VTD_REGS_H */

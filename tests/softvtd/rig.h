@@ -34,6 +34,7 @@ struct rig {
 	uint64_t *root; /* 256 root entries */
 	uint64_t *ring; /* the invalidation queue */
 	uint32_t slots;
+	bool wide;        /* descriptors of 256 bits */
 	uint32_t tail;    /* next slot */
 	uint32_t *status; /* of wait descriptors */
 	uint32_t sequence;
@@ -91,14 +92,16 @@ static inline void rig_turns(struct rig *r, unsigned int n)
 
 static inline void rig_queue(struct rig *r, uint64_t lo, uint64_t hi)
 {
-	__atomic_store_n(&r->ring[2 * r->tail], lo, __ATOMIC_RELAXED);
-	__atomic_store_n(&r->ring[2 * r->tail + 1], hi, __ATOMIC_RELAXED);
+	uint64_t *slot = &r->ring[(r->wide ? 4 : 2) * r->tail];
+
+	__atomic_store_n(&slot[0], lo, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot[1], hi, __ATOMIC_RELAXED);
 	r->tail = (r->tail + 1) % r->slots;
 }
 
 static inline void rig_doorbell(struct rig *r)
 {
-	moat_softvtd_write64(r->sv, 0x88, r->tail * 16);
+	moat_softvtd_write64(r->sv, 0x88, r->tail * (r->wide ? 32 : 16));
 }
 
 /** A wait descriptor with a status write. @return what it will write */
