@@ -87,6 +87,14 @@ class Build:
             else:
                 target = line.split(": ")[0]
         self.archives = {}
+        with open(os.path.join(self.folder, "meson-info", "intro-tests.json")) as f:
+            self.tests = {test["name"]: os.path.relpath(test["cmd"][0], self.folder) for test in json.load(f)}
+
+    def program(self, name):
+        """The target that a test runs, from its name in tests/meson.build."""
+        if name not in self.tests:
+            raise Failure(f"{self.folder} has no test program {name}")
+        return self.tests[name]
 
     def ninja(self, *words):
         return output(["ninja", "-C", self.folder, "--quiet", *words])
@@ -164,7 +172,7 @@ def check(build, mutant, program, tests, logs, limit):
     """Why the mutant is not caught; None if it is. A test that crashed or hung has not passed either."""
     with tempfile.TemporaryDirectory(prefix="moat-mutant.") as folder:
         made = os.path.join(folder, "program")
-        make(build, mutant, "tests/test_" + program.replace("/", "_"), made)
+        make(build, mutant, build.program(program), made)
         status, passed = run(made, log_name(logs, mutant.name, program), limit)
     missed = tests if status == 0 else [t for t in tests if t in passed]
     return f"{program}: {', '.join(missed)} passes. Broken: {mutant.broken}" if missed else None
@@ -200,7 +208,7 @@ def check_all(build, wanted, logs):
 
     def unbroken(program):
         # A program that fails by itself proves nothing.
-        path = os.path.join(build.folder, "tests", "test_" + program.replace("/", "_"))
+        path = os.path.join(build.folder, build.program(program))
         began = time.monotonic()
         status, passed = run(path, log_name(logs, "unbroken", program))
         limits[program] = 20 + 5 * (time.monotonic() - began)
