@@ -3,8 +3,9 @@
 # Copyright (c) 2026 The moat authors
 """What moat-doctor says of hosts of many kinds.
 
-usage: test_doctor.py MOAT-DOCTOR [MOAT-FWD] [--accept]
+usage: test_doctor.py FAKE-DPDK MOAT-DOCTOR [MOAT-FWD] [--accept]
 
+FAKE-DPDK is moat-doctor with the drivers of doctor_pmds.h, so that its answers do not depend on this machine's DPDK.
 Every host of hosts.py and hosts_rows.py is built in a folder, and the text and the exit status are compared
 with expected/NAME.txt to the letter; --accept writes those files, for you to read. The JSON must say the same,
 each finding must stand in doc/doctor.md, and rows.py says what must come out at any rate. What moat-doctor calls
@@ -32,15 +33,15 @@ import tap  # noqa: E402
 import variants  # noqa: E402
 from fake_host import Host  # noqa: E402
 
-DOCTOR, ACCEPT = sys.argv[1], "--accept" in sys.argv
-FWD = next((a for a in sys.argv[2:] if not a.startswith("--")), None)
+ACCEPT = "--accept" in sys.argv
+DOCTOR, OWN_DOCTOR, FWD, *_ = [*(a for a in sys.argv[1:] if not a.startswith("--")), None]
 PAGE = HERE.parent.parent / "doc" / "doctor.md"
 WORDS = {"ok": "ok", "warn": "warn", "fail": "FAIL", "unknown": "?"}
 STATUS = {"ok": 0, "warn": 1, "fail": 2, "unknown": 3}
 
 
-def run(root, *args, before=(), env=None):
-    p = subprocess.run([*before, DOCTOR, "--root", str(root), *args], capture_output=True, text=True, timeout=60,
+def run(root, *args, before=(), env=None, doctor=DOCTOR):
+    p = subprocess.run([*before, doctor, "--root", str(root), *args], capture_output=True, text=True, timeout=60,
                        env={**os.environ, **(env or {})})
     assert not p.stderr, p.stderr
     return p.returncode, p.stdout
@@ -286,8 +287,8 @@ def moat_fwd_refuses_what_is_impossible_with_the_same_sentence():
     for build in hosts.HOSTS:
         host = Built(build)
         for kind in "vfio", "vtd":
-            report = json.loads(run(host.root, "--json", "--kind", kind)[1])
-            words = " ".join(run(host.root, "--kind", kind)[1].split())
+            report = json.loads(run(host.root, "--json", "--kind", kind, doctor=OWN_DOCTOR)[1])
+            words = " ".join(run(host.root, "--kind", kind, doctor=OWN_DOCTOR)[1].split())
             fails = [c["summary"] for c in report["checks"] if c["state"] == "fail" and c["name"] != "drivers"]
             devices = report["devices"][:30]  # a configuration has room for 32 ports
             said = forward_says(host, kind, [d["address"] for d in devices]) if devices else {}
@@ -405,8 +406,15 @@ def a_wrong_command_line_is_refused():
         assert p.returncode == 3 and not p.stdout and said in p.stderr, (args, p)
 
 
+def the_drivers_of_this_dpdk_are_known():
+    for name, wanted in ("good", "own"), ("no_pmd", "never"):
+        host = built(name)
+        devices = json.loads(run(host.root, "--json", doctor=OWN_DOCTOR)[1])["devices"]
+        assert {d["tenant"] for d in devices if d["driver"] == "vfio-pci"} == {wanted}, (name, devices)
+
+
 def this_machine_is_judged_without_an_error():
-    p = subprocess.run([DOCTOR, "--json"], capture_output=True, text=True, timeout=60)
+    p = subprocess.run([OWN_DOCTOR, "--json"], capture_output=True, text=True, timeout=60)
     report = json.loads(p.stdout)
     assert not p.stderr and p.returncode == report["exit_status"]
     found = checks(report)
@@ -430,4 +438,5 @@ tap.main([*map(test_of, hosts.HOSTS), one_thing_changed_changes_the_finding, eve
           an_archive_has_no_addresses_serials_and_names, an_archive_that_leads_out_of_its_folder_is_refused,
           an_archive_of_another_tar_is_taken, moat_fwd_refuses_what_is_impossible_with_the_same_sentence, a_token_of_virtual_functions_opens_them,
           colour_is_for_terminals_and_not_against_no_color, a_wrong_command_line_is_refused,
+          the_drivers_of_this_dpdk_are_known,
           this_machine_is_judged_without_an_error])

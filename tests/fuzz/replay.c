@@ -8,6 +8,7 @@
  */
 
 #include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <sys/stat.h>
 
@@ -23,7 +24,7 @@ static void replay_file(const char *path)
 	size_t len;
 
 	if (f == NULL || fstat(fileno(f), &st) != 0) {
-		perror(path);
+		printf("Bail out! ERROR: %s: %s\n", path, strerror(errno));
 		exit(1);
 	}
 	/* Exactly as large as the input, so that AddressSanitizer sees what is read behind it. */
