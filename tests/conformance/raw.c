@@ -11,12 +11,18 @@
 
 #include "raw.h"
 
-#define ARENA_ROOT    0
-#define ARENA_OTHERS  1
-#define ARENA_CONTEXT 2
-#define ARENA_RING    3
-#define ARENA_STATUS  4
-#define ARENA_FREE    5
+#define ARENA_ROOT       0
+#define ARENA_OTHERS     1
+#define ARENA_CONTEXT    2
+#define ARENA_RING       3
+#define ARENA_STATUS     4
+#define ARENA_SM_ROOT    5
+#define ARENA_SM_OTHERS  6 /* context table of what passes through */
+#define ARENA_SM_CONTEXT 7 /* of the device's half of a bus */
+#define ARENA_SM_DIRS    8 /* one for the others, at its middle the device's */
+#define ARENA_SM_PASS    9 /* a PASID table whose entry 0 passes through */
+#define ARENA_SM_PASIDS  10
+#define ARENA_FREE       11
 
 static double now(void)
 {
@@ -105,6 +111,78 @@ uint64_t raw_pass_hi(const struct raw *r)
 	return 1 << VTD_CTX_DID_SHIFT | aw;
 }
 
+/* ------------------------------------------------------------------------------ scalable mode */
+
+/* "Scalable-Mode Root Entry", "Scalable-Mode Context Entry", "Scalable-Mode PASID Directory Entry",
+ * "Scalable-Mode PASID Table Entry" */
+#define SM_CTX_WORDS 4
+#define SM_FS_LINK   UINT64_C(0x27) /* P, R/W, U/S, A */
+#define SM_PE_AW4    (UINT64_C(2) << VTD_PE_AW_SHIFT)
+
+static uint64_t arena(const struct raw *r, unsigned int page)
+{
+	return r->hpa + page * MOAT_PAGE_SIZE;
+}
+
+/* All functions of a context table have the directory `dir`, and PASID 0 without one. */
+static void fill_sm_context(struct raw *r, unsigned int page, uint64_t dir)
+{
+	uint64_t *e = raw_va(r, arena(r, page));
+
+	for (unsigned int i = 0; i < MOAT_PAGE_SIZE / sizeof(*e); i += SM_CTX_WORDS)
+		raw_store(r, &e[i], dir | VTD_PE_P);
+}
+
+static void fill_scalable(struct raw *r)
+{
+	uint64_t dirs = arena(r, ARENA_SM_DIRS), *others, *pass;
+	unsigned int own = (r->sid >> 8) * 2 + (r->sid >> 7 & 1);
+
+	for (unsigned int page = ARENA_SM_ROOT; page < ARENA_FREE; page++)
+		for (unsigned int i = 0; i < MOAT_PAGE_SIZE / sizeof(uint64_t); i++)
+			raw_store(r, (uint64_t *)raw_va(r, arena(r, page)) + i, 0);
+	for (unsigned int i = 0; i < 512; i++)
+		raw_store(r, &r->sm_root[i],
+			arena(r, i == own ? ARENA_SM_CONTEXT : ARENA_SM_OTHERS) | VTD_PE_P);
+	fill_sm_context(r, ARENA_SM_OTHERS, dirs);
+	fill_sm_context(r, ARENA_SM_CONTEXT, dirs);
+	others = raw_va(r, dirs);
+	raw_store(r, others, arena(r, ARENA_SM_PASS) | VTD_PE_P);
+	pass = raw_va(r, arena(r, ARENA_SM_PASS));
+	raw_store(r, &pass[1], 1); /* domain-id */
+	raw_store(r, &pass[0],
+		(uint64_t)VTD_PGTT_PASS_THROUGH << VTD_PE_PGTT_SHIFT | SM_PE_AW4 | VTD_PE_P);
+	/* The device's own: a directory has whole pages, so it is one of a free page. */
+	r->next = ARENA_FREE;
+	dirs = raw_page(r);
+	r->sm_dir = raw_va(r, dirs);
+	raw_store(r, r->sm_context, dirs | VTD_PE_P);
+	raw_store(r, r->sm_dir, arena(r, ARENA_SM_PASIDS) | VTD_PE_P);
+}
+
+void raw_pasid(struct raw *r, unsigned int pgtt, uint16_t did, uint64_t second, uint64_t first)
+{
+	raw_store(r, &r->sm_pasid[2], first);
+	raw_store(r, &r->sm_pasid[1], did);
+	raw_store(r, &r->sm_pasid[0],
+		second | (uint64_t)pgtt << VTD_PE_PGTT_SHIFT | SM_PE_AW4 | VTD_PE_P);
+}
+
+uint64_t *raw_first_entry(struct raw *r, uint64_t root, uint64_t iova, unsigned int level)
+{
+	uint64_t table = root;
+
+	for (unsigned int l = 4;; l--) {
+		uint64_t *e = (uint64_t *)raw_va(r, table) + (iova >> (12 + 9 * (l - 1)) & 511);
+
+		if (l == level)
+			return e;
+		if (*e == 0)
+			raw_store(r, e, raw_page(r) | SM_FS_LINK);
+		table = *e & MOAT_SS_ADDR;
+	}
+}
+
 /* ---------------------------------------------------------------------------------- registers */
 
 static void await_gsts(struct raw *r, uint32_t bit, bool set)
@@ -163,6 +241,7 @@ static void fill_root(struct raw *r)
 
 void raw_fresh(struct raw *r)
 {
+	raw_scalable(r, false);
 	fill_root(r);
 	r->next = ARENA_FREE;
 	raw_forget(r);
@@ -173,8 +252,32 @@ static void queue_on(struct raw *r)
 {
 	r->tail = 0;
 	vtd_write64(&r->w, VTD_IQT, 0);
-	vtd_write64(&r->w, VTD_IQA, r->hpa + ARENA_RING * MOAT_PAGE_SIZE);
+	vtd_write64(&r->w, VTD_IQA, arena(r, ARENA_RING) | (r->scalable ? VTD_IQA_DW : 0));
 	raw_command(r, VTD_GCMD_QIE, true);
+}
+
+static void tables_on(struct raw *r)
+{
+	vtd_write64(&r->w, VTD_RTADDR,
+		r->scalable ? arena(r, ARENA_SM_ROOT) | UINT64_C(1) << VTD_RTADDR_TTM_SHIFT
+			    : arena(r, ARENA_ROOT));
+	vtd_write32(&r->w, VTD_GCMD, VTD_GCMD_SRTP);
+	await_gsts(r, VTD_GSTS_RTPS, true);
+}
+
+void raw_scalable(struct raw *r, bool on)
+{
+	if (r->scalable == on)
+		return;
+	raw_command(r, VTD_GCMD_TE, false);
+	raw_command(r, VTD_GCMD_QIE, false);
+	r->scalable = on;
+	if (on)
+		fill_scalable(r);
+	tables_on(r);
+	queue_on(r);
+	raw_forget(r);
+	raw_command(r, VTD_GCMD_TE, true);
 }
 
 /** While nothing is translated yet, the device fetches the words that it is to write. */
@@ -204,6 +307,10 @@ void raw_up(struct raw *r)
 	r->ring = (struct moat_qi_desc *)(r->va + ARENA_RING * MOAT_PAGE_SIZE);
 	r->status = (uint32_t *)(r->va + ARENA_STATUS * MOAT_PAGE_SIZE);
 	r->status_hpa = r->hpa + ARENA_STATUS * MOAT_PAGE_SIZE;
+	r->sm_root = raw_va(r, arena(r, ARENA_SM_ROOT));
+	r->sm_context =
+		(uint64_t *)raw_va(r, arena(r, ARENA_SM_CONTEXT)) + SM_CTX_WORDS * (r->sid & 0x7f);
+	r->sm_pasid = raw_va(r, arena(r, ARENA_SM_PASIDS));
 	*r->status = 0;
 	if (vtd_read32(&r->w, VTD_GSTS) & (VTD_GSTS_TES | VTD_GSTS_QIES | VTD_GSTS_IRES))
 		fail_msg("the unit is in use: boot with intel_iommu=off intremap=off");
@@ -211,9 +318,7 @@ void raw_up(struct raw *r)
 	vtd_write32(&r->w, VTD_FECTL, VTD_FECTL_IM);
 	vtd_write32(&r->w, VTD_IECTL, VTD_IECTL_IM);
 	fill_root(r);
-	vtd_write64(&r->w, VTD_RTADDR, r->hpa);
-	vtd_write32(&r->w, VTD_GCMD, VTD_GCMD_SRTP);
-	await_gsts(r, VTD_GSTS_RTPS, true);
+	tables_on(r);
 	invalidate_by_registers(r);
 	queue_on(r);
 	raw_command(r, VTD_GCMD_TE, true);
@@ -222,6 +327,7 @@ void raw_up(struct raw *r)
 
 void raw_down(struct raw *r)
 {
+	raw_scalable(r, false);
 	raw_command(r, VTD_GCMD_TE, false);
 	raw_command(r, VTD_GCMD_QIE, false);
 	rig_memory_free(r->va);
@@ -231,9 +337,13 @@ void raw_down(struct raw *r)
 
 void raw_queue(struct raw *r, const struct moat_qi_desc desc[], unsigned int n)
 {
+	unsigned int each = r->scalable ? 2 : 1; /* slots of 128 bits */
+
 	for (unsigned int i = 0; i < n; i++) {
 		r->ring[r->tail] = desc[i];
-		r->tail = (r->tail + 1) % RAW_RING;
+		if (r->scalable)
+			r->ring[r->tail + 1] = (struct moat_qi_desc){ 0, 0 };
+		r->tail = (r->tail + each) % RAW_RING;
 	}
 	vtd_write64(&r->w, VTD_IQT, r->tail * sizeof(*r->ring));
 }
@@ -260,9 +370,12 @@ bool raw_sync(struct raw *r, const struct moat_qi_desc desc[], unsigned int n)
 void raw_forget(struct raw *r)
 {
 	const struct moat_qi_desc context = moat_qi_context_global(),
-				  iotlb = moat_qi_iotlb_global();
+				  iotlb = moat_qi_iotlb_global(),
+				  pasids = moat_qi_pasid_cache(MOAT_QI_PASID_GLOBAL, 0, 0);
 
 	assert_true(raw_sync(r, &context, 1));
+	if (r->scalable)
+		assert_true(raw_sync(r, &pasids, 1));
 	assert_true(raw_sync(r, &iotlb, 1));
 }
 
@@ -270,20 +383,27 @@ void raw_forget(struct raw *r)
 
 bool raw_fault(struct raw *r, struct raw_fault *fault)
 {
-	uint32_t fsts = vtd_read32(&r->w, VTD_FSTS);
-	uint32_t reg = r->caps.fro + VTD_FIELD(fsts, VTD_FSTS_FRI) % r->caps.nfr * VTD_FRCD_SIZE;
-	uint64_t hi = vtd_read64(&r->w, reg + 8);
+	uint32_t fsts = vtd_read32(&r->w, VTD_FSTS), first = VTD_FIELD(fsts, VTD_FSTS_FRI);
 
-	if (!(fsts & VTD_FSTS_PPF) || !(hi & VTD_FRCD_F))
+	if (!(fsts & VTD_FSTS_PPF))
 		return false;
-	*fault = (struct raw_fault){
-		.reason = VTD_FIELD(hi, VTD_FRCD_FR),
-		.address = vtd_read64(&r->w, reg),
-		.sid = hi & VTD_FRCD_SID,
-		.read = hi & VTD_FRCD_T1,
-	};
-	vtd_write32(&r->w, reg + 12, VTD_FRCD_F >> 32);
-	return true;
+	/* FRI is the oldest one's when PPF was set; it stays when that one is cleared. */
+	for (unsigned int i = 0; i < r->caps.nfr; i++) {
+		uint32_t reg = r->caps.fro + (first + i) % r->caps.nfr * VTD_FRCD_SIZE;
+		uint64_t hi = vtd_read64(&r->w, reg + 8);
+
+		if (!(hi & VTD_FRCD_F))
+			continue;
+		*fault = (struct raw_fault){
+			.reason = VTD_FIELD(hi, VTD_FRCD_FR),
+			.address = vtd_read64(&r->w, reg),
+			.sid = hi & VTD_FRCD_SID,
+			.read = hi & VTD_FRCD_T1,
+		};
+		vtd_write32(&r->w, reg + 12, VTD_FRCD_F >> 32);
+		return true;
+	}
+	return false;
 }
 
 unsigned int raw_faults_clear(struct raw *r)

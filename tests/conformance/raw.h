@@ -34,6 +34,11 @@ struct raw {
 	uint64_t status_hpa;
 	uint32_t tail; /* index */
 	uint32_t seq;
+	bool scalable; /* the unit walks the tables of scalable mode, descriptors have 256 bits */
+	uint64_t *sm_root;
+	uint64_t *sm_context; /* the device's entry */
+	uint64_t *sm_dir;     /* its PASID directory's first entry */
+	uint64_t *sm_pasid;   /* the entry of PASID 0, which requests without one have */
 };
 
 #define RAW_RING 256
@@ -62,6 +67,12 @@ void raw_context(struct raw *r, uint64_t lo, uint64_t hi);
 void raw_attach(struct raw *r, uint64_t root, unsigned int levels, uint16_t did);
 /** Upper half of a pass-through entry: AW has to be the largest that the unit supports. */
 uint64_t raw_pass_hi(const struct raw *r);
+/** Into scalable mode, where the device's PASID entry is absent and all others pass through; or out of it. */
+void raw_scalable(struct raw *r, bool on);
+/** The device's PASID entry: what PGTT says, with a table of 4 levels. */
+void raw_pasid(struct raw *r, unsigned int pgtt, uint16_t did, uint64_t second, uint64_t first);
+/** The first-stage entry of `level` for `iova` below `root`, tables of 4 levels made as needed. */
+uint64_t *raw_first_entry(struct raw *r, uint64_t root, uint64_t iova, unsigned int level);
 /** The depth the tests use where it does not matter. */
 unsigned int raw_levels(const struct raw *r);
 

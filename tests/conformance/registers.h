@@ -6,7 +6,7 @@
 
 /**
  * @file
- * What the specification says of a unit in legacy mode, as tests on registers and tables, without
+ * What the specification says of a unit in legacy mode and in scalable mode, as tests on registers and tables, without
  * the driver. Where a unit deviates, the deviation stands in the list of test_registers.c with the section that decides who is right, and is printed, not passed over.
  */
 
@@ -23,6 +23,9 @@ extern struct raw raw; /* the unit under test; each test begins with raw_fresh()
 /** What a unit did, and what the specification says. A deviation that is listed is printed; any
  * other fails the test. `what` names it in the list. */
 void conform(const char *what, uint64_t got, uint64_t specified);
+/** Ends the test as skipped: the unit need not have this, and says that it does not.
+ * @param why the capability, "ECAP.SMTS is clear" */
+void unit_lacks(const char *why);
 
 #define REGISTER_TESTS(X)                                               \
 	X(the_capabilities_make_sense)                                  \
@@ -59,8 +62,26 @@ void conform(const char *what, uint64_t got, uint64_t specified);
 	X(a_wait_may_ask_for_an_interrupt)                              \
 	X(translation_can_be_switched_off_and_on)
 
+/** On units that have scalable mode. */
+#define SCALABLE_TESTS(X)                                             \
+	X(scalable_mode_passes_requests_through)                      \
+	X(scalable_mode_translates_by_second_stage)                   \
+	X(scalable_mode_translates_by_first_stage)                    \
+	X(scalable_mode_nests_first_stage_in_second_stage)            \
+	X(first_stage_sets_accessed_and_dirty)                        \
+	X(first_stage_leaves_of_2m_and_1g_translate)                  \
+	X(absent_scalable_entries_fault)                              \
+	X(reserved_bits_of_scalable_entries_fault)                    \
+	X(a_pasid_entry_that_is_wrong_faults)                         \
+	X(second_stage_of_scalable_mode_refuses_with_its_own_reasons) \
+	X(first_stage_refuses_with_its_own_reasons)                   \
+	X(fault_processing_disable_is_heeded_in_scalable_mode)        \
+	X(pasid_cache_invalidations_of_every_kind_reach_the_entry)    \
+	X(pasid_iotlb_invalidations_reach_first_stage)
+
 #define REGISTER_DECLARE(name) void name(void **state);
 REGISTER_TESTS(REGISTER_DECLARE)
+SCALABLE_TESTS(REGISTER_DECLARE)
 #undef REGISTER_DECLARE
 
 #endif /* REGISTERS_H */

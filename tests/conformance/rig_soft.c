@@ -56,6 +56,18 @@ static void adversary(struct moat_softvtd_conf *conf)
 	conf->reorder = true;
 }
 
+static void scalable(struct moat_softvtd_conf *conf)
+{
+	conf->scalable = conf->ssts = conf->fsts = conf->nest = conf->fs1gp = true;
+	conf->pasid_bits = 20;
+}
+
+static void scalable_adversary(struct moat_softvtd_conf *conf)
+{
+	scalable(conf);
+	adversary(conf);
+}
+
 /** Can as little as a unit may, with a thread of its own. */
 static void poor(struct moat_softvtd_conf *conf)
 {
@@ -75,6 +87,8 @@ static const struct {
 	{ "57-bits", bits_57 },
 	{ "adversary", adversary },
 	{ "poor", poor },
+	{ "scalable", scalable },
+	{ "scalable-adversary", scalable_adversary },
 };
 
 void rig_open(const char *argument)

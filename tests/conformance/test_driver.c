@@ -390,6 +390,20 @@ static void party_leave(struct party *p)
 }
 
 /** Before the first attach: translation on, and who is in no domain reaches nothing. */
+/* Says which mode the driver has chosen, by the unit's own register. */
+static void scalable_mode_is_used_where_the_unit_has_it(void **state)
+{
+	struct moat_vtd_caps caps;
+
+	must(moat_vtd_caps_read(&conf.window, &caps));
+	if (!caps.smts) {
+		print_message("# lacks: scalable mode: ECAP.SMTS is clear\n");
+	} else if ((vtd_read64(&conf.window, VTD_RTADDR) & VTD_RTADDR_TTM) == 0) {
+		print_message("skip: the driver does not use it: RTADDR.TTM is 0, legacy mode\n");
+		skip();
+	}
+}
+
 static void an_unattached_device_reaches_nothing(void **state)
 {
 	uint32_t *memory = memory_new(1);
@@ -463,6 +477,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(before_translation_a_device_reaches_everything),
 		cmocka_unit_test(the_unit_comes_up_with_the_kernels_devices_passed_through),
+		cmocka_unit_test(scalable_mode_is_used_where_the_unit_has_it),
 		cmocka_unit_test(an_unattached_device_reaches_nothing),
 		cmocka_unit_test(devices_are_attached),
 		cmocka_unit_test(a_device_reads_and_writes_what_is_mapped_for_it),
