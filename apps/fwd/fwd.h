@@ -76,7 +76,6 @@ struct fwd_run_tenant {
 	struct fwd_l2 *table;      /* forward = l2 */
 	struct fwd_group *groups;  /* conf->nr_groups of them */
 	unsigned int queues_added; /* callbacks on, from the front of conf->queues */
-	uint64_t faults;           /* refused DMA of its requesters */
 };
 
 struct fwd_run_port {
@@ -150,7 +149,6 @@ struct fwd_snapshot {
 	uint64_t tsc;
 	struct fwd_counters count;
 	struct moat_tenant_stats stats;
-	uint64_t faults;
 	unsigned int buffers; /* of the pool */
 	unsigned int missing; /* buffers that are not in the pool now */
 };
@@ -187,9 +185,6 @@ void fwd_faults_poll(struct fwd_run *run);
 /** Called with each fault before it is counted; @return true: it was expected, do not print it. */
 typedef bool (*fwd_fault_hook_t)(void *ctx, const struct moat_fault *fault);
 void fwd_faults_hook(fwd_fault_hook_t hook, void *ctx);
-/** The tenant that a source-id of `unit` is attached to, or NULL. */
-struct fwd_run_tenant *fwd_faults_tenant(struct fwd_run *run, const struct fwd_unit *unit,
-	moat_sid_t sid);
 
 /* fwd_attack.c */
 struct fwd_attack;

@@ -14,26 +14,37 @@
 #include <rte_mbuf.h>
 
 #include "fwd_check.h"
+#include "moat_tenant_size.h"
 
 /* ------------------------------------------------------------------------------------- sizes */
 
 #define RING_ENTRY 64    /* bytes a descriptor takes at most, of any driver */
 #define HEAP_SPARE 65536 /* the heap's own bookkeeping, and memzones' alignment */
-#define STRANDED   1024  /* ready buffers that an lcore keeps and another cannot have */
-#define UNDER_WAY  256   /* buffers a queue has between its rings */
 /* Bytes of a frame beyond its MTU, as ethdev's drivers count them: header, CRC and two VLAN tags. */
 #define OVERHEAD   (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN)
 
+/* What the tenant's queues need, whatever it asks for. */
+static uint64_t buffers_needed(const struct fwd_tenant *t)
+{
+	struct moat_tenant_size size = {
+		.mode = (enum moat_mode)t->mode,
+		.queues = t->nr_queues,
+		.lcores = t->nr_groups,
+		.data_room = (uint32_t)t->data_room,
+		.deferred_pages = (uint32_t)t->deferred_pages,
+		.contended = t->contended,
+	};
+
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		size.rx_descriptors += (uint32_t)t->queues[i].port->rx_descriptors;
+		size.tx_descriptors += (uint32_t)t->queues[i].port->tx_descriptors;
+	}
+	return moat_tenant_pool_size(&size);
+}
+
 uint64_t fwd_tenant_buffers(const struct fwd_tenant *t)
 {
-	uint64_t n = (uint64_t)STRANDED * (t->nr_groups - 1);
-
-	if (t->buffers != 0)
-		return t->buffers;
-	for (unsigned int i = 0; i < t->nr_queues; i++)
-		n += t->queues[i].port->rx_descriptors + t->queues[i].port->tx_descriptors +
-			UNDER_WAY;
-	return n;
+	return t->buffers != 0 ? t->buffers : buffers_needed(t);
 }
 
 static uint64_t buffer_size(const struct fwd_tenant *t)
@@ -94,7 +105,7 @@ static void check_buffers(struct fwd_conf *conf, struct fwd_tenant *t)
 			"buffers = %ju are too few: tenant %s's rings hold %ju at once; %ju would do, or leave "
 			"the key out",
 			(uintmax_t)t->buffers, t->name, (uintmax_t)rings,
-			(uintmax_t)(rings + (uint64_t)UNDER_WAY * t->nr_queues));
+			(uintmax_t)buffers_needed(t));
 }
 
 static void check_width(struct fwd_conf *conf, struct fwd_tenant *t)
@@ -164,9 +175,11 @@ void fwd_check_memory(struct fwd_conf *conf)
 {
 	for (unsigned int i = 0; i < conf->nr_tenants; i++) {
 		struct fwd_tenant *t = &conf->tenants[i];
-		uint64_t need = fwd_tenant_memory(t);
+		uint64_t need;
 		char text[24];
 
+		t->contended = conf->nr_tenants > 1;
+		need = fwd_tenant_memory(t);
 		check_buffers(conf, t);
 		check_window(conf, t);
 		if (t->memory != 0)

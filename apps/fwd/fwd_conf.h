@@ -90,6 +90,7 @@ struct fwd_tenant {
 	const char *match_text;
 	struct fwd_match match;
 	struct app_set lcores; /* empty: [fwd] lcores */
+	bool contended;        /* other tenants' lcores may submit to the unit */
 };
 
 struct fwd_conf {

@@ -9,6 +9,7 @@
 
 #include "fwd.h"
 #include "moat_telemetry.h"
+#include "moat_tenant_measure.h"
 
 #define LINES_PER_S 8
 
@@ -21,23 +22,11 @@ void fwd_faults_hook(fwd_fault_hook_t function, void *ctx)
 	hook_ctx = ctx;
 }
 
-struct fwd_run_tenant *fwd_faults_tenant(struct fwd_run *run, const struct fwd_unit *unit,
-	moat_sid_t sid)
+static struct fwd_run_tenant *find_tenant(struct fwd_run *run, const struct moat_tenant *tenant)
 {
-	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
-		struct fwd_run_tenant *t = &run->tenants[i];
-
-		for (unsigned int k = 0; k < t->conf->nr_queues; k++) {
-			const struct fwd_queue *q = &t->conf->queues[k];
-			moat_sid_t one;
-
-			if (t->conf->unit == unit &&
-				fwd_port_queue_sid(fwd_run_port(run, q->port), q->queue, &one) ==
-					0 &&
-				one == sid)
-				return t;
-		}
-	}
+	for (unsigned int i = 0; tenant != NULL && i < run->conf->nr_tenants; i++)
+		if (run->tenants[i].tenant == tenant)
+			return &run->tenants[i];
 	return NULL;
 }
 
@@ -72,25 +61,20 @@ static void print_fault(const struct fwd_unit *unit, const struct fwd_run_tenant
 
 void fwd_faults_poll(struct fwd_run *run)
 {
-	struct moat_fault faults[32];
+	struct moat_tenant_fault faults[32];
 
 	for (unsigned int i = 0; i < run->conf->nr_units; i++) {
 		struct fwd_unit *unit = &run->conf->units[i];
-		unsigned int n;
+		unsigned int n = moat_tenant_faults(unit->unit, faults, RTE_DIM(faults));
 
-		if (unit->unit->ops->faults == NULL)
-			continue;
-		n = unit->unit->ops->faults(unit->unit, faults, RTE_DIM(faults));
 		run->unit_faults[i] += n;
 		for (unsigned int k = 0; k < n; k++) {
-			struct fwd_run_tenant *t = fwd_faults_tenant(run, unit, faults[k].sid);
+			const struct moat_fault *f = &faults[k].fault;
+			const struct fwd_run_tenant *t = find_tenant(run, faults[k].tenant);
 
-			if (t != NULL)
-				t->faults++;
-			moat_telemetry_fault(unit->unit, t != NULL ? t->conf->name : NULL,
-				&faults[k]);
-			if (hook == NULL || !hook(hook_ctx, &faults[k]))
-				print_fault(unit, t, &faults[k]);
+			moat_telemetry_fault(unit->unit, t != NULL ? t->conf->name : NULL, f);
+			if (hook == NULL || !hook(hook_ctx, f))
+				print_fault(unit, t, f);
 		}
 	}
 }

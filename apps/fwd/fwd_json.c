@@ -132,7 +132,7 @@ static void write_tenant(FILE *f, const struct fwd_run_tenant *t)
 		"    {\"name\": \"%s\", \"mode\": \"%s\", \"rx_packets\": %ju, \"tx_packets\": %ju, "
 		"\"drops\": %ju, \"faults\": %ju,\n     \"cycles_per_packet\": {",
 		t->conf->name, moat_mode_name(t->conf->mode), (uintmax_t)n,
-		(uintmax_t)s.count.tx_packets, (uintmax_t)s.count.drops, (uintmax_t)s.faults);
+		(uintmax_t)s.count.tx_packets, (uintmax_t)s.count.drops, (uintmax_t)s.stats.faults);
 	for (enum moat_stage i = 0; i < MOAT_STAGES_MAPPING; i++)
 		fprintf(f, "\"%s\": %.3f, ", moat_stage_name(i), per(s.stats.cost.cycles[i], n));
 	fprintf(f, "\"total\": %.3f, \"application\": %.3f, \"device\": %.3f},\n",

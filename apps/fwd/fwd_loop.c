@@ -13,6 +13,7 @@
 #include <rte_mbuf.h>
 
 #include "fwd.h"
+#include "moat_tenant_measure.h"
 
 /* Empty turns before an lcore that is to share its CPU gives it away, and how long it then sleeps.
  * */
@@ -157,20 +158,6 @@ static unsigned int forward(struct fwd_group *g)
 	return total;
 }
 
-/*
- * Charge what went by since the last mark. A turn without a packet is idle altogether, also what
- * the software NIC spent looking for one: per packet that would only say how little there was to
- * do.
- */
-static inline void charge(struct moat_cost *cost, unsigned int packets)
-{
-	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
-
-	if (packets == 0)
-		watch->device = RTE_PER_LCORE(moat_cost_device_cycles);
-	moat_cost_mark(watch, cost, packets != 0 ? MOAT_STAGE_APPLICATION : MOAT_STAGE_IDLE);
-}
-
 /* One turn over all groups. @return packets received */
 static unsigned int turn(struct fwd_worker *w)
 {
@@ -178,15 +165,14 @@ static unsigned int turn(struct fwd_worker *w)
 
 	for (unsigned int i = 0; i < w->nr_groups;) {
 		struct fwd_run_tenant *t = w->groups[i]->tenant;
-		struct moat_cost *cost = moat_tenant_cost(t->tenant);
 		unsigned int packets = 0;
 
 		do
 			packets += forward(w->groups[i++]);
 		while (i < w->nr_groups && w->groups[i]->tenant == t);
-		charge(cost, packets);
+		moat_tenant_charge(t->tenant, packets);
 		moat_tenant_poll(t->tenant);
-		charge(cost, packets);
+		moat_tenant_charge(t->tenant, packets);
 		total += packets;
 	}
 	return total;
@@ -220,7 +206,7 @@ static void rest(struct fwd_worker *w)
 	else
 		sched_yield();
 	each_tenant(w, moat_tenant_online);
-	moat_cost_start(&RTE_PER_LCORE(moat_cost_watch)); /* that time is charged to no stage */
+	moat_tenant_stopwatch(true); /* that time is charged to no stage */
 }
 
 static int work(void *arg)
@@ -234,10 +220,9 @@ static int work(void *arg)
 	w->rc = each_tenant(w, moat_tenant_lcore_enter);
 	if (w->rc != 0)
 		return w->rc;
-	watch->on = true;
 	if (running->args->perf)
 		fwd_perf_open(&w->perf);
-	moat_cost_start(watch);
+	moat_tenant_stopwatch(true);
 	/* Relaxed: `stop` carries nothing but itself; what follows is ordered by the thread's end.
 	 * */
 	while (!atomic_load_explicit(&running->stop, memory_order_relaxed)) {
@@ -251,7 +236,7 @@ static int work(void *arg)
 	}
 	for (unsigned int i = 0; i < w->nr_groups; i++)
 		finish(w->groups[i]);
-	watch->on = false;
+	moat_tenant_stopwatch(false);
 	watch->counted = NULL;
 	if (running->args->perf)
 		fwd_perf_close(&w->perf);

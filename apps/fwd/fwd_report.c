@@ -26,7 +26,7 @@ static uint64_t load(const uint64_t *counter)
 
 void fwd_snapshot(const struct fwd_run_tenant *t, struct fwd_snapshot *s)
 {
-	*s = (struct fwd_snapshot){ .tsc = rte_rdtsc(), .faults = t->faults };
+	*s = (struct fwd_snapshot){ .tsc = rte_rdtsc() };
 	moat_tenant_stats(t->tenant, &s->stats);
 	s->buffers = t->pool->size;
 	s->missing = s->buffers - RTE_MIN(s->buffers, rte_mempool_avail_count(t->pool));
@@ -144,7 +144,7 @@ static void print_tenant(const struct fwd_run_tenant *t, const struct fwd_snapsh
 		percent(hits, hits + misses, hit, sizeof(hit)),
 		PER(b->stats.lane.descriptors - a->stats.lane.descriptors, packets, 2),
 		PER(b->stats.waits - a->stats.waits, packets, 2),
-		(uintmax_t)(b->faults - a->faults));
+		(uintmax_t)(b->stats.faults - a->stats.faults));
 	line_end();
 }
 
@@ -231,7 +231,7 @@ static void summarise_tenant(const struct fwd_run_tenant *t, double seconds)
 	printf("tenant %s, %s: %ju packets in, %ju out, %ju dropped, %s packets/s; %ju faults\n",
 		t->conf->name, moat_mode_name(t->conf->mode), (uintmax_t)n,
 		(uintmax_t)s.count.tx_packets, (uintmax_t)s.count.drops,
-		human((double)n / seconds, text, sizeof(text)), (uintmax_t)s.faults);
+		human((double)n / seconds, text, sizeof(text)), (uintmax_t)s.stats.faults);
 	printf("  cycles per packet:");
 	for (enum moat_stage i = 0; i < MOAT_STAGES_MAPPING; i++)
 		printf(" %s %s,", moat_stage_name(i), PER(s.stats.cost.cycles[i], n, 1));
@@ -255,15 +255,16 @@ static void summarise_tenant(const struct fwd_run_tenant *t, double seconds)
 	else
 		printf("  %u of %u buffers are MISSING\n", s.missing, s.buffers);
 	if (s.stats.verify_failed + s.stats.starved + s.stats.map_failed + s.stats.overrun +
-			s.stats.lost !=
+			s.stats.lost + s.stats.foreign !=
 		0)
 		printf("  not as it should be: %ju packets where the device may not write, %ju sent from "
-		       "memory that is not the tenant's, %ju times no buffer was ready, %ju packets "
+		       "memory that is not the tenant's, %ju bursts that could not be mapped at once, "
+		       "%ju times no buffer was ready (more 'buffers'), %ju packets "
 		       "dropped because too many waited or no buffer was free to copy into, %ju "
 		       "given up because the unit did not answer\n",
-			(uintmax_t)s.stats.verify_failed, (uintmax_t)s.stats.map_failed,
-			(uintmax_t)s.stats.starved, (uintmax_t)s.stats.overrun,
-			(uintmax_t)s.stats.lost);
+			(uintmax_t)s.stats.verify_failed, (uintmax_t)s.stats.foreign,
+			(uintmax_t)s.stats.map_failed, (uintmax_t)s.stats.starved,
+			(uintmax_t)s.stats.overrun, (uintmax_t)s.stats.lost);
 }
 
 void fwd_report_summary(struct fwd_run *run)

@@ -1,60 +1,181 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  */
-/* A tenant in mode pipelined, on a NIC in software behind a unit in software: it gets its packets back.
- *	forward --no-huge -m 256 --no-pci -d librte_net_moat.so -d librte_mempool_moat.so --vdev=net_null0 */
+
+/*
+ * One tenant on one lcore: it receives packets and sends them back, in mode pipelined, and says what that
+ * cost. doc/examples.md walks through it.
+ *
+ *	cc -O2 forward.c -o forward $(pkg-config --cflags --libs moat)
+ *	plugins=$(pkg-config --variable=plugindir moat)
+ *	./forward --no-huge -m 256 --no-pci --vdev=net_null0 \
+ *		-d $plugins/librte_net_moat.so -d $plugins/librte_mempool_moat.so
+ */
+
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <rte_eal.h>
 #include <rte_ethdev.h>
 
 #include "moat_soft_unit.h"
-#include "moat_tenant.h"
+#include "moat_tenant_measure.h"
+#include "moat_tenant_size.h"
 
+#define BURST       32
+#define DESCRIPTORS 512
+#define TURNS       20000
+
+/* Everything that the program has, in the order in which it is made. */
+struct app {
+	struct moat_unit *unit;   /* translates the NIC's DMA */
+	struct moat_tenant *red;  /* a domain, and memory of its own */
+	struct rte_mempool *pool; /* of red's memory */
+	uint16_t port;            /* the NIC */
+};
+
+/* moat's calls and DPDK's return a negative errno. moat has a sentence for each of its own. */
 static void must(int rc, const char *what)
 {
-	if (rc < 0)
-		rte_exit(1, "%s: %d %s\n", what, rc, moat_error_text());
+	if (rc < 0) {
+		fprintf(stderr, "%s: %s (%s)\n", what, moat_error_text(), strerror(-rc));
+		exit(EXIT_FAILURE);
+	}
+}
+
+/*
+ * A unit in software and a NIC in software behind it. On a machine with VT-d the unit is
+ * moat_vtd_host_create()'s or moat_vfio_create()'s and the NIC is a function of a real one
+ * (doc/vtd.md, doc/vfio.md); what follows is the same.
+ */
+static void make_hardware(struct app *app)
+{
+	int rc;
+
+	/* `oracle=1`: the unit watches for DMA that should no longer be possible. */
+	must(moat_soft_unit_create("soft0", "oracle=1", &app->unit), "unit soft0");
+	/* The NIC puts its source-id, 00:10.0, on every request that it makes. Until a domain has that
+	 * source-id, the NIC reaches nothing. */
+	rc = rte_eal_hotplug_add("vdev", "net_moat0", "port=net_null0,unit=soft0,sid=00:10.0");
+	if (rc == -EFAULT) { /* what EAL says when there is no such driver */
+		fprintf(stderr, "net_moat0: no driver takes it; load librte_net_moat.so with -d\n");
+		exit(EXIT_FAILURE);
+	}
+	must(rc, "NIC net_moat0");
+	must(rte_eth_dev_get_port_by_name("net_moat0", &app->port), "port net_moat0");
+}
+
+/* The tenant: its domain, the requester in it, and buffers. */
+static void make_tenant(struct app *app)
+{
+	struct moat_tenant_size size = {
+		.mode = MOAT_PIPELINED,
+		.rx_descriptors = DESCRIPTORS,
+		.tx_descriptors = DESCRIPTORS,
+		.burst = BURST,
+	};
+	struct moat_tenant_conf conf = {
+		.name = "red",
+		.unit = app->unit,
+		.mode = MOAT_PIPELINED, /* a packet is handed on when no device can reach it any more */
+		.memory = 16 << 20,     /* for rings and buffers */
+	};
+
+	must(moat_tenant_create(&conf, &app->red), "tenant red");
+	must(moat_tenant_attach(app->red, MOAT_SID(0, 0x10, 0)), "attach");
+	must(moat_tenant_pool(app->red, "red", moat_tenant_pool_size(&size), 2048, &app->pool),
+		"pool red");
+}
+
+/* The port's set-up is DPDK's usual one, with three differences: the pool and the socket are the tenant's,
+ * and the tenant is told of the queue before the port is started. */
+static void make_port(struct app *app)
+{
+	const struct rte_eth_conf conf = { 0 };
+	int socket = moat_tenant_socket(app->red);
+
+	must(rte_eth_dev_configure(app->port, 1, 1, &conf), "configure");
+	must(rte_eth_rx_queue_setup(app->port, 0, DESCRIPTORS, (unsigned int)socket, NULL,
+		     app->pool),
+		"receive queue");
+	must(rte_eth_tx_queue_setup(app->port, 0, DESCRIPTORS, (unsigned int)socket, NULL),
+		"transmit queue");
+	must(moat_tenant_queue_add(app->red, app->port, 0), "queue");
+	must(rte_eth_dev_start(app->port), "start");
+	must(rte_eth_promiscuous_enable(app->port), "promiscuous mode");
+}
+
+/* The polling loop. The calling thread is an lcore: DPDK's main one. @return packets received */
+static uint64_t forward(struct app *app)
+{
+	struct rte_mbuf *packets[BURST];
+	uint64_t received = 0;
+	uint16_t n, sent;
+
+	must(moat_tenant_lcore_enter(app->red), "enter");
+	moat_tenant_stopwatch(true); /* measure from here on; see doc/measuring.md */
+	for (unsigned int turn = 0; turn < TURNS; turn++) {
+		/* No device can change these packets any more, nor read them. */
+		n = rte_eth_rx_burst(app->port, 0, packets, BURST);
+		received += n;
+		/* The NIC may read those that are sent until it has done so, and only those. */
+		sent = rte_eth_tx_burst(app->port, 0, packets, n);
+		/* What the NIC did not take is the program's still. */
+		rte_pktmbuf_free_bulk(&packets[sent], n - sent);
+		moat_tenant_charge(app->red, n); /* the program's own share of the cycles */
+		/* In every turn, also when nothing came: completes unmaps and releases buffers. */
+		moat_tenant_poll(app->red);
+		moat_tenant_charge(app->red, n);
+	}
+	/* Mode pipelined still holds packets that wait for the unit. */
+	while ((n = moat_tenant_held(app->red, app->port, 0, packets, BURST)) != 0) {
+		received += n;
+		rte_pktmbuf_free_bulk(packets, n);
+	}
+	moat_tenant_stopwatch(false);
+	return received;
+}
+
+static void report(const struct app *app, uint64_t received)
+{
+	struct moat_tenant_price price;
+	struct moat_tenant_stats stats;
+
+	moat_tenant_price(app->red, NULL, &price);
+	moat_tenant_stats(app->red, &stats);
+	printf("%" PRIu64 " packets, %.0f cycles each for mapping, %.0f for forwarding; %" PRIu64
+	       " times no buffer was ready\n",
+		received, price.mapping, price.stage[MOAT_STAGE_APPLICATION], stats.starved);
+}
+
+/* The end, in the reverse order. The port stops before the lcore leaves: closing gives buffers back. */
+static void end(struct app *app)
+{
+	must(rte_eth_dev_stop(app->port), "stop");
+	must(moat_tenant_lcore_leave(app->red), "leave");
+	must(moat_tenant_queue_remove(app->red, app->port, 0), "remove");
+	must(rte_eth_dev_close(app->port), "close");
+	must(moat_tenant_destroy(app->red),
+		"destroy"); /* every buffer is back, or it says which is not */
+	app->unit->ops->destroy(app->unit);
+	must(rte_eal_cleanup(), "clean up");
 }
 
 int main(int argc, char **argv)
 {
-	struct moat_tenant_conf conf = { "red", .mode = MOAT_PIPELINED, .memory = 16 << 20 };
-	const char *nic = "port=net_null0,unit=soft0,sid=00:10.0";
-	struct rte_eth_conf eth = { 0 };
-	struct moat_tenant *red;
-	struct rte_mempool *pool;
-	struct rte_mbuf *m[32];
-	uintmax_t packets = 0;
-	uint16_t port, n, sent;
+	struct app app = { 0 };
+	uint64_t received;
 
-	must(rte_eal_init(argc, argv), "EAL");
-	must(moat_soft_unit_create("soft0", "oracle=1", &conf.unit), "unit");
-	must(rte_eal_hotplug_add("vdev", "net_moat0", nic), "NIC");
-	must(rte_eth_dev_get_port_by_name("net_moat0", &port), "port");
-	must(moat_tenant_create(&conf, &red), "tenant"); /* a domain, and memory of its own */
-	must(moat_tenant_attach(red, MOAT_SID(0, 0x10, 0)), "attach"); /* the NIC is in it */
-	must(moat_tenant_pool(red, "red", 2048, 2048, &pool), "pool");
-	must(rte_eth_dev_configure(port, 1, 1, &eth), "configure");
-	must(rte_eth_rx_queue_setup(port, 0, 512, moat_tenant_socket(red), NULL, pool), "rx");
-	must(rte_eth_tx_queue_setup(port, 0, 512, moat_tenant_socket(red), NULL), "tx");
-	must(moat_tenant_queue_add(red, port, 0), "queue"); /* the mode's callbacks */
-	must(rte_eth_dev_start(port) | rte_eth_promiscuous_enable(port), "start");
-	must(moat_tenant_lcore_enter(red), "enter");
-	for (unsigned int turn = 0; turn < 20000; turn++) {
-		n = rte_eth_rx_burst(port, 0, m, 32); /* no device can touch these any more */
-		packets += n;
-		sent = rte_eth_tx_burst(port, 0, m, n);
-		rte_pktmbuf_free_bulk(m + sent, n - sent);
-		moat_tenant_poll(red);
-	}
-	for (; (n = moat_tenant_held(red, port, 0, m, 32)) != 0; packets += n)
-		rte_pktmbuf_free_bulk(m, n);
-	must(rte_eth_dev_stop(port), "stop");
-	must(moat_tenant_lcore_leave(red), "leave");
-	must(moat_tenant_queue_remove(red, port, 0), "remove");
-	must(rte_eth_dev_close(port), "close");
-	must(moat_tenant_destroy(red), "destroy"); /* all buffers are back, or it says so */
-	conf.unit->ops->destroy(conf.unit);
-	return printf("%ju packets\n", packets) < 0 || packets == 0;
+	if (rte_eal_init(argc, argv) < 0)
+		return EXIT_FAILURE; /* EAL has said why */
+	make_hardware(&app);
+	make_tenant(&app);
+	make_port(&app);
+	received = forward(&app);
+	report(&app, received);
+	end(&app);
+	return received != 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

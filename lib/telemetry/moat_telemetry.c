@@ -143,6 +143,7 @@ static void say_tenant(struct moat_tenant *t, struct rte_tel_data *d)
 	number(d, "quarantined", s.quarantined);
 	number(d, "held", s.held);
 	number(d, "starved", s.starved);
+	number(d, "faults", s.faults);
 	number(d, "map_failed", s.map_failed);
 	number(d, "overrun", s.overrun);
 	number(d, "lost", s.lost);

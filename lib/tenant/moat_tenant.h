@@ -24,26 +24,46 @@
  *   Tx callback: mapped      -> device reads  PMD frees: mempool enqueue -> unmapped, quarantined
  *                                             until its ticket is done
  *
- * In use, in this order. Calls marked main come from any thread, one at a time for a tenant;
- * those marked lcore must come from the lcore that they are about.
+ * In use: the whole life, in this order. Calls marked main come from any thread, one at a time for a
+ * tenant; those marked lcore must come from the lcore that they are about. doc/examples.md has programs.
  *
+ *   Set-up
  *   main     rte_eal_init(), a unit (moat_soft_unit_create(), ...)
- *   main     moat_tenant_create(), moat_tenant_attach() each requester, moat_tenant_pool()
+ *   main     moat_tenant_create(), moat_tenant_attach() each requester, moat_tenant_pool() with
+ *            moat_tenant_pool_size() buffers
  *   main     rte_eth_dev_configure(); rte_eth_rx_queue_setup() with the pool and the socket,
  *            rte_eth_tx_queue_setup() with the socket; moat_tenant_queue_add(); rte_eth_dev_start()
- *   lcore    moat_tenant_lcore_enter(), on each lcore that polls
+ *
+ *   Polling, on each lcore that polls a queue of the tenant, its receive or its transmit side
+ *   lcore    moat_tenant_lcore_enter(), each tenant that it serves
  *   lcore      in each turn of its loop: rte_eth_rx_burst(), rte_eth_tx_burst(), ..., and
- *              moat_tenant_poll(), also when no packet came
- *   lcore      moat_tenant_offline() before it sleeps or blocks, moat_tenant_online() after
- *   lcore      moat_tenant_held() until it returns 0, so that mode pipelined keeps no packet
- *   lcore    moat_tenant_lcore_leave(), before its function returns
- *   main     rte_eth_dev_stop(), moat_tenant_queue_remove() each queue, rte_eth_dev_close() or
- *            rte_eal_hotplug_remove(), moat_tenant_destroy()
+ *              moat_tenant_poll() of each tenant, also when no packet came
+ *   lcore      before it sleeps, blocks or waits for an Rx interrupt: moat_tenant_offline() of each tenant
+ *              that it has entered; after: moat_tenant_online() of each
+ *   main       meanwhile: moat_tenant_stats(), moat_tenant_faults() (moat_tenant_measure.h)
+ *
+ *   The end
+ *   main     tell the lcores to end; a signal's handler does no more than that
+ *   lcore    moat_tenant_held() of each queue until it returns 0, so that mode pipelined keeps no packet
+ *   lcore    moat_tenant_lcore_leave(), each tenant, before its function returns
+ *   main     wait for the lcores (rte_eal_mp_wait_lcore()), then rte_eth_dev_stop(),
+ *            moat_tenant_queue_remove() each queue, rte_eth_dev_close() or rte_eal_hotplug_remove(),
+ *            moat_tenant_destroy(), and the unit's ops->destroy()
+ *
+ * Duties of an lcore, from enter to leave:
+ *  - it must poll or be offline. A ticket waits for every lcore that has entered and is online: the slowest
+ *    turn of any of them delays the tickets of all, in strict the packets, too;
+ *  - a tenant goes offline and online as a whole on an lcore: with all its queues and pools. While it is
+ *    offline the lcore must not call rte_eth_rx_burst() or rte_eth_tx_burst() on them, nor use translations.
+ *    Freeing and allocating buffers is allowed. What waits for tickets then, waits until it is online again;
+ *  - a control thread that is no lcore may call everything marked main, allocate and free buffers, and read
+ *    statistics; it has nothing to enter, and no ticket waits for it.
  *
  * Polling lcores are EAL lcores, service lcores, or threads after rte_thread_register(); other
- * threads cannot enter. Rx and Tx of a queue, and queues of a tenant, may be on different lcores;
- * each of them must enter and poll. A ticket then waits for all of them: the slowest turn of any
- * lcore that has entered delays every lcore's tickets.
+ * threads cannot enter. **Rx and Tx of a queue, and queues of a tenant, may be on different lcores.** Each of
+ * them must enter and poll. It costs: a ticket waits for the turns of all of them; buffers are received on one
+ * lcore and freed on the other, so the receiving one takes ready buffers back from the other's part of the
+ * pool; and their submissions contend for the unit's queue. One lcore for both sides is the fast way.
  *
  * Other orders of the end work as well, or say within a second what they wait for. A port may be
  * closed or unplugged before its queues are removed: its callbacks go with it, and its number is
@@ -249,7 +269,8 @@ struct moat_tenant_stats {
 		waits; /* times an lcore waited for a ticket: mode strict; else the lane was full */
 	uint64_t quarantined; /* buffers waiting for their ticket now */
 	uint64_t held;        /* packets held back now, mode pipelined */
-	uint64_t starved;     /* allocations refused while buffers were quarantined */
+	uint64_t starved;     /* allocations refused because no buffer was ready, in the modes that
+			       * unmap; in the others the port's rx_nombuf tells */
 	uint64_t
 		map_failed; /* bursts of which a packet could not be sent at once: its buffer could not be
 			       * mapped, or there was none to copy into; it stays its caller's */
@@ -259,6 +280,7 @@ struct moat_tenant_stats {
 	uint64_t copied;  /* bytes, mode copy */
 	uint64_t delay_max; /* TSC cycles a packet was held back at most, mode pipelined */
 	uint64_t foreign;   /* packets to send that were dropped: not in the tenant's memory */
+	uint64_t faults;    /* DMA refused to its requesters, as moat_tenant_faults() found them */
 };
 /**
  * What the tenant counted.

@@ -391,7 +391,9 @@ static int get_shared(struct moat_pool *pool, void *objs[], unsigned int n)
 	if (lc == NULL)
 		return -ENOBUFS;
 	moat_lane_poll(lc->lane);
-	ok = part_gather(pool, part, lc, n) && part_take(pool, part, lc, objs, n);
+	ok = part_gather(pool, part, lc, n);
+	lc->starved += !ok;
+	ok = ok && part_take(pool, part, lc, objs, n);
 	tenant_shared_unlock(t);
 	return ok ? 0 : -ENOBUFS;
 }
@@ -410,7 +412,9 @@ int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n)
 	lc = pool->tenant->lcores[slot];
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
 	if (unlikely(!part_gather(pool, part, lc, n))) {
-		lc->starved += part->head != part->tail;
+		lc->starved++;
+		if (!pool->said_starved)
+			tenant_say_starved(pool);
 		return -ENOBUFS;
 	}
 	ok = part_take(pool, part, lc, objs, n);

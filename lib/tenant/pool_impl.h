@@ -42,8 +42,9 @@ struct moat_pool {
 	uint32_t page;            /* of buffer 0 */
 	uint32_t n;               /* buffers */
 	uint32_t run_max;         /* buffers that are mapped in one go at most */
-	bool ready;               /* the mbufs are initialised: what is put back is a buffer */
-	void **obj;               /* headers by number of the buffer */
+	bool said_starved;
+	bool ready; /* the mbufs are initialised: what is put back is a buffer */
+	void **obj; /* headers by number of the buffer */
 	/* By slot; made when an lcore enters, freed with the pool. */
 	struct tenant_part *part[TENANT_PART_SHARED + 1];
 	/* The parts that exist, in the order in which they were made. */

@@ -58,4 +58,5 @@ void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
 		stats->quarantined += moat_pool_quarantined(t->pools[i]);
 	tenant_unlock(t);
 	stats->lane.exposed_max = longest;
+	stats->faults = __atomic_load_n(&t->faults, __ATOMIC_RELAXED);
 }

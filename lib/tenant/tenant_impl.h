@@ -100,6 +100,7 @@ struct moat_tenant {
 	unsigned int nr_queues;
 	TAILQ_HEAD(, tenant_ring) rings; /* rings.c's */
 	bool said_partial;               /* a warning was logged, once */
+	uint64_t faults;                 /* measure.c's */
 	/* Of the control path, and of the slot of threads that are not EAL lcores. Recursive: such a thread may
 	 * free a buffer of the same tenant meanwhile. Taken by tenant_lock(). */
 	pthread_mutex_t lock;
@@ -215,6 +216,8 @@ void tenant_pool_destroy(struct moat_pool *pool);
 int tenant_pools_enter(struct moat_tenant *t, unsigned int slot);
 /* The lcore has drained its lane: nothing that it freed is out of the others' reach. */
 void tenant_pools_leave(struct moat_tenant *t, struct tenant_lcore *lc);
+/* size.c: logs, once, that the pool has no buffer ready. */
+void tenant_say_starved(struct moat_pool *pool);
 /* Buffers of the lcore's quarantines whose tickets are done are ready again. Data path. */
 void tenant_pools_release(struct moat_tenant *t, struct tenant_lcore *lc);
 

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * A unit of one's own: how moat is taught another kind of IOMMU. This one keeps the tables itself, as the
+ * kernel's does behind VFIO: mapping and unmapping are calls, and on return from an unmap nothing reaches the
+ * range. It is a list of maps for each domain and a list of who is attached, which is enough to be right.
+ *
+ * A unit that walks the tables that lib/pt writes has `inval_submit` and its kin instead; doc/units.md lists
+ * every operation. Nothing in lib/ knows this unit. doc/examples.md walks through it.
+ *
+ *	cc -O2 own_unit.c -o own_unit $(pkg-config --cflags --libs moat)
+ *	./own_unit
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "moat_domain.h"
+
+#define DEVICES 8
+#define MAPS    64
+
+/* What the unit keeps for one domain. A real one would hold a handle here. */
+struct space {
+	struct {
+		uint64_t iova, len;
+		uint8_t *va;
+		enum moat_prot prot;
+	} map[MAPS];
+	unsigned int nr;
+};
+
+/* moat's part comes first, so that a pointer to it is a pointer to the whole. */
+struct own_unit {
+	struct moat_unit unit;
+	pthread_mutex_t lock; /* attach, map and faults come from any thread */
+	struct {
+		moat_sid_t sid;
+		struct space *space; /* NULL: the slot is free */
+	} device[DEVICES];
+	struct moat_fault fault[16]; /* a ring of what was refused */
+	unsigned int faults, told;
+};
+
+static struct own_unit *own(struct moat_unit *unit)
+{
+	return (struct own_unit *)unit;
+}
+
+/* --------------------------------------------------------------------------- operations, in order of use */
+
+/* A domain is made: what the unit keeps for it becomes domain->priv. */
+static int own_open(struct moat_unit *unit, struct moat_domain *domain, void **priv)
+{
+	(void)unit;
+	*priv = calloc(1, sizeof(struct space));
+	return *priv != NULL ? 0 : moat_error(-ENOMEM, "no memory for domain '%s'", domain->name);
+}
+
+static void own_close(struct moat_unit *unit, void *priv)
+{
+	(void)unit;
+	free(priv);
+}
+
+/* On return the requester is translated by the domain. */
+static int own_attach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid)
+{
+	struct own_unit *u = own(unit);
+	int rc = -ENOSPC;
+
+	pthread_mutex_lock(&u->lock);
+	for (unsigned int i = 0; i < DEVICES; i++)
+		if (u->device[i].space != NULL && u->device[i].sid == sid)
+			rc = -EBUSY;
+	for (unsigned int i = 0; i < DEVICES && rc == -ENOSPC; i++) {
+		if (u->device[i].space != NULL)
+			continue;
+		u->device[i].sid = sid;
+		u->device[i].space = domain->priv;
+		rc = 0;
+	}
+	pthread_mutex_unlock(&u->lock);
+	/* The sentence says what was wrong, with the value, and what to do. */
+	return rc == 0
+		? 0
+		: moat_error(rc,
+			  rc == -EBUSY
+				  ? MOAT_SID_FMT " is in a domain already; detach it there first"
+				  : MOAT_SID_FMT " is one device too many; detach another first",
+			  MOAT_SID_ARGS(sid));
+}
+
+/* On return the requester reaches nothing. */
+static int own_detach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid)
+{
+	struct own_unit *u = own(unit);
+
+	(void)domain;
+	pthread_mutex_lock(&u->lock);
+	for (unsigned int i = 0; i < DEVICES; i++)
+		if (u->device[i].sid == sid)
+			u->device[i].space = NULL;
+	pthread_mutex_unlock(&u->lock);
+	return 0;
+}
+
+static int own_map(struct moat_unit *unit, void *priv, uint64_t iova, void *va, uint64_t len,
+	enum moat_prot prot)
+{
+	struct space *s = priv;
+	int rc = 0;
+
+	pthread_mutex_lock(&own(unit)->lock);
+	if (s->nr == MAPS) {
+		rc = moat_error(-ENOSPC, "this unit has %u maps a domain and all are in use", MAPS);
+	} else {
+		s->map[s->nr].iova = iova;
+		s->map[s->nr].len = len;
+		s->map[s->nr].va = va;
+		s->map[s->nr++].prot = prot;
+	}
+	pthread_mutex_unlock(&own(unit)->lock);
+	return rc;
+}
+
+/* Can [iova, iova + len) be unmapped? Whole maps only: that is `caps.cut`. Asked before anything changes. */
+static int own_whole(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len)
+{
+	struct space *s = priv;
+	uint64_t covered = 0;
+
+	pthread_mutex_lock(&own(unit)->lock);
+	for (unsigned int i = 0; i < s->nr; i++)
+		if (s->map[i].iova >= iova && s->map[i].iova + s->map[i].len <= iova + len)
+			covered += s->map[i].len;
+	pthread_mutex_unlock(&own(unit)->lock);
+	return covered == len
+		? 0
+		: moat_error(-EINVAL, "0x%" PRIx64 " is only a part of what one call mapped", iova);
+}
+
+/* On return nothing reaches the range. */
+static int own_unmap(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len)
+{
+	struct space *s = priv;
+
+	pthread_mutex_lock(&own(unit)->lock);
+	for (unsigned int i = 0; i < s->nr;)
+		if (s->map[i].iova >= iova && s->map[i].iova < iova + len)
+			s->map[i] = s->map[--s->nr];
+		else
+			i++;
+	pthread_mutex_unlock(&own(unit)->lock);
+	return 0;
+}
+
+/* The address by which the unit knows memory. This one takes the process's own. */
+static int own_hpa(struct moat_unit *unit, const void *va, uint64_t len, uint64_t *hpa)
+{
+	(void)unit;
+	(void)len;
+	*hpa = (uintptr_t)va;
+	return 0;
+}
+
+/* Faults since the last call, the oldest first. */
+static unsigned int own_faults(struct moat_unit *unit, struct moat_fault faults[], unsigned int n)
+{
+	struct own_unit *u = own(unit);
+	unsigned int k = 0;
+
+	pthread_mutex_lock(&u->lock);
+	while (k < n && u->told != u->faults)
+		faults[k++] = u->fault[u->told++ % 16];
+	pthread_mutex_unlock(&u->lock);
+	return k;
+}
+
+static void own_destroy(struct moat_unit *unit)
+{
+	moat_pt_pool_destroy(unit->pool);
+	pthread_mutex_destroy(&own(unit)->lock);
+	free(unit);
+}
+
+static const struct moat_unit_ops own_ops = {
+	.open = own_open,
+	.close = own_close,
+	.attach = own_attach,
+	.detach = own_detach,
+	.map = own_map,
+	.whole = own_whole,
+	.unmap = own_unmap,
+	.hpa = own_hpa,
+	.faults = own_faults,
+	.destroy = own_destroy,
+};
+
+/* --------------------------------------------------------------------------------------- making one */
+
+static int own_unit_create(const char *name, struct moat_unit **unit)
+{
+	struct own_unit *u = calloc(1, sizeof(*u));
+	int rc;
+
+	if (u == NULL)
+		return moat_error(-ENOMEM, "no memory for unit %s", name);
+	pthread_mutex_init(&u->lock, NULL);
+	u->unit.ops = &own_ops;
+	snprintf(u->unit.name, sizeof(u->unit.name), "%s", name);
+	u->unit.kind = "own";
+	u->unit.caps.mgaw = 39; /* bits of IOVA */
+	u->unit.caps.nd = 16;   /* domain-ids */
+	u->unit.caps.coherent = true;
+	u->unit.caps.tables = MOAT_TABLES_UNITS;
+	u->unit.caps.cut = MOAT_CUT_MAPS;
+	/* A domain keeps a table all the same, because the shadow IOTLB is an index over it. Its pages may be
+	 * any memory: this unit never reads them. */
+	rc = moat_pt_pool_create(NULL, &u->unit.pool);
+	if (rc != 0) {
+		free(u);
+		return rc;
+	}
+	*unit = &u->unit;
+	return 0;
+}
+
+/* What the hardware does: translate one request. @return where the bytes are; NULL: refused, and recorded */
+static void *device_reaches(struct moat_unit *unit, moat_sid_t sid, uint64_t iova,
+	enum moat_prot prot)
+{
+	struct own_unit *u = own(unit);
+	void *va = NULL;
+
+	pthread_mutex_lock(&u->lock);
+	for (unsigned int i = 0; i < DEVICES; i++) {
+		const struct space *s = u->device[i].space;
+
+		for (unsigned int k = 0; s != NULL && u->device[i].sid == sid && k < s->nr; k++)
+			if (iova - s->map[k].iova < s->map[k].len &&
+				(s->map[k].prot & prot) == prot)
+				va = s->map[k].va + (iova - s->map[k].iova);
+	}
+	if (va == NULL)
+		u->fault[u->faults++ % 16] = (struct moat_fault){ .sid = sid,
+			.iova = iova & ~(uint64_t)MOAT_PAGE_MASK,
+			.reason = prot == MOAT_W ? 5 : 6,
+			.reason_text = "not mapped for that",
+			.write = prot == MOAT_W,
+			.pasid = MOAT_PASID_NONE };
+	pthread_mutex_unlock(&u->lock);
+	return va;
+}
+
+/* ---------------------------------------------------------------------------------- a domain on it */
+
+static void must(int rc, const char *what)
+{
+	if (rc != 0) {
+		fprintf(stderr, "%s: %s (%s)\n", what, moat_error_text(), strerror(-rc));
+		exit(EXIT_FAILURE);
+	}
+}
+
+int main(void)
+{
+	const struct moat_domain_conf conf = { .name = "mine" };
+	const moat_sid_t device = MOAT_SID(1, 0, 0);
+	struct moat_domain *domain;
+	struct moat_fault fault;
+	struct moat_unit *unit = NULL;
+	struct moat_lane *lane;
+	uint8_t *memory = aligned_alloc(MOAT_PAGE_SIZE, 4 * MOAT_PAGE_SIZE);
+	const uint64_t iova = 0x10000000;
+
+	must(memory == NULL ? -ENOMEM : 0, "memory");
+	must(own_unit_create("own0", &unit), "unit");
+	must(moat_domain_create(unit, &conf, &domain), "domain");
+	must(moat_domain_attach(domain, device), "attach");
+	lane = moat_lane_open(domain);
+	must(lane == NULL ? -ENOMEM : 0, "lane");
+
+	must(moat_lane_map(lane, iova, (uintptr_t)memory, memory, 4 * MOAT_PAGE_SIZE, MOAT_R),
+		"map");
+	printf("mapped: a read is %s",
+		device_reaches(unit, device, iova + 64, MOAT_R) == memory + 64 ? "let through"
+									       : "REFUSED");
+	printf(", a write is %s\n",
+		device_reaches(unit, device, iova, MOAT_W) == NULL ? "refused" : "LET THROUGH");
+	must(moat_lane_unmap(lane, iova, MOAT_PAGE_SIZE) == -EINVAL ? 0 : -EINVAL,
+		"a part is not refused");
+	printf("a part: %s\n", moat_error_text());
+	must(moat_lane_unmap(lane, iova, 4 * MOAT_PAGE_SIZE), "unmap");
+	must(moat_lane_drain(lane), "drain"); /* every ticket is done */
+	printf("unmapped: a read is %s\n",
+		device_reaches(unit, device, iova, MOAT_R) == NULL ? "refused" : "LET THROUGH");
+	while (unit->ops->faults(unit, &fault, 1) == 1)
+		printf("refused: a %s by " MOAT_SID_FMT " at 0x%" PRIx64 ": %s\n",
+			fault.write ? "write" : "read", MOAT_SID_ARGS(fault.sid), fault.iova,
+			fault.reason_text);
+
+	must(moat_lane_close(lane), "lane");
+	must(moat_domain_destroy(domain), "domain");
+	unit->ops->destroy(unit);
+	free(memory);
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* See moat_tenant_size.h; doc/sizing.md has the reasons. */
+
+#include <errno.h>
+
+#include "moat_tenant_size.h"
+#include "pool_impl.h"
+
+#define CACHE 384 /* buffers that DPDK's cache of an lcore keeps at most: 256 and a half */
+
+static uint32_t or_else(uint32_t given, uint32_t otherwise)
+{
+	return given != 0 ? given : otherwise;
+}
+
+/* Buffers of one lcore that wait for tickets. */
+static uint64_t waiting(const struct moat_tenant_size *size, uint32_t lcores, uint32_t burst)
+{
+	uint32_t pages =
+		RTE_ALIGN_CEIL(or_else(size->data_room, 1), MOAT_PAGE_SIZE) >> MOAT_PAGE_SHIFT;
+	uint32_t turn = RTE_ALIGN_MUL_CEIL(or_else(size->queues, 1), lcores) / lcores * burst;
+	uint32_t answer = or_else(size->latency, 2100) / or_else(size->cycles, 100);
+	/* Batches of a burst each: those that coalesce, and as many in flight. */
+	uint32_t batches = 2 * burst *
+		(lcores > 1 || size->contended ? MOAT_LANE_TOGETHER_CROWDED : MOAT_LANE_TOGETHER);
+
+	switch (size->mode) {
+	case MOAT_STRICT: /* what was received has waited already */
+		return (uint64_t)turn + answer + batches;
+	case MOAT_PIPELINED: /* what was received, and what was sent */
+		return 2 * ((uint64_t)turn + answer + batches);
+	case MOAT_DEFERRED: /* one window that is open, and one in flight */
+		return (uint64_t)turn + answer +
+			2 * (or_else(size->deferred_pages, MOAT_DEFERRED_PAGES) / pages + burst);
+	default:
+		return 0;
+	}
+}
+
+unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size)
+{
+	uint32_t lcores, burst;
+	uint64_t n;
+
+	if (size == NULL || (unsigned int)size->mode >= MOAT_MODES) {
+		moat_error(-EINVAL, "moat_tenant_pool_size(): %s",
+			size == NULL ? "the size is NULL" : "there is no such mode");
+		return 0;
+	}
+	lcores = or_else(size->lcores, 1);
+	burst = or_else(size->burst, 32);
+	n = (uint64_t)size->rx_descriptors + size->tx_descriptors + size->kept +
+		lcores * (UINT64_C(2) * burst + waiting(size, lcores, burst));
+	/* DPDK's caches: together less than 3/8 of the pool (pool_make.c). */
+	if (size->mode == MOAT_STATIC || size->mode == MOAT_COPY)
+		n += RTE_MIN((uint64_t)CACHE * lcores, n * 3 / 5);
+	return (unsigned int)RTE_MIN(n, (uint64_t)UINT32_MAX);
+}
+
+void tenant_say_starved(struct moat_pool *pool)
+{
+	uint32_t quarantined = moat_pool_quarantined(pool);
+
+	pool->said_starved = true;
+	TENANT_LOG(WARNING,
+		"tenant '%s': pool '%s' of %u buffers has none ready: %u of them wait for their tickets, the "
+		"others are in rings or in use; moat_tenant_pool_size() says how many a pool needs (moat-fwd: "
+		"leave out 'buffers')",
+		pool->tenant->name, pool->mp->name, pool->n, quarantined);
+}

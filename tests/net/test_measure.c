@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* What a program of one's own measures and sizes: the stopwatch by name, refused DMA by tenant, and pools
+ * that do not run dry. The NIC always has packets (net_null). */
+
+#include <rte_bus_vdev.h>
+
+#include "harness.h"
+#include "moat_soft_unit.h"
+#include "moat_tenant_measure.h"
+#include "moat_tenant_size.h"
+
+#define SID      MOAT_SID(0, 0x10, 0)
+#define STRANGER MOAT_SID(0, 0x11, 0)
+#define RING     256
+#define SLOW     20000 /* TSC cycles */
+
+struct fixture {
+	uint16_t port;
+	struct moat_unit *unit;
+	struct moat_tenant *red;
+	struct rte_mempool *pool;
+};
+
+static void must_be(int rc)
+{
+	if (rc != 0)
+		fail_msg("%d: %s", rc, moat_error_text());
+}
+
+static void open_with(struct fixture *f, const char *unit_args, enum moat_mode mode,
+	unsigned int buffers)
+{
+	struct moat_tenant_conf conf = { .name = "red", .mode = mode };
+	struct rte_eth_conf eth = { 0 };
+
+	conf.memory = ((uint64_t)buffers * MOAT_PAGE_SIZE + MOAT_2M_SIZE) * 5 / 4 + MOAT_2M_SIZE;
+	must_be(moat_soft_unit_create("soft0", unit_args, &conf.unit));
+	f->unit = conf.unit;
+	assert_int_equal(rte_vdev_init("net_null0", NULL), 0);
+	f->port = nic_create("net_moat0", "port=net_null0,unit=soft0,sid=00:10.0");
+	must_be(moat_tenant_create(&conf, &f->red));
+	must_be(moat_tenant_attach(f->red, SID));
+	must_be(moat_tenant_pool(f->red, "red", buffers, 2048, &f->pool));
+	assert_int_equal(rte_eth_dev_configure(f->port, 1, 1, &eth), 0);
+	assert_int_equal(
+		rte_eth_rx_queue_setup(f->port, 0, RING, moat_tenant_socket(f->red), NULL, f->pool),
+		0);
+	assert_int_equal(rte_eth_tx_queue_setup(f->port, 0, RING, moat_tenant_socket(f->red), NULL),
+		0);
+	must_be(moat_tenant_queue_add(f->red, f->port, 0));
+	assert_int_equal(rte_eth_dev_start(f->port), 0);
+	assert_int_equal(rte_eth_promiscuous_enable(f->port), 0);
+	must_be(moat_tenant_lcore_enter(f->red));
+}
+
+static void close_all(struct fixture *f)
+{
+	struct rte_mbuf *m[BURST];
+	uint16_t n;
+
+	while ((n = moat_tenant_held(f->red, f->port, 0, m, BURST)) != 0)
+		rte_pktmbuf_free_bulk(m, n);
+	assert_int_equal(rte_eth_dev_stop(f->port), 0);
+	must_be(moat_tenant_lcore_leave(f->red));
+	must_be(moat_tenant_queue_remove(f->red, f->port, 0));
+	nic_destroy("net_moat0");
+	rte_vdev_uninit("net_null0");
+	must_be(moat_tenant_destroy(f->red));
+	f->unit->ops->destroy(f->unit);
+}
+
+/* What arrives goes out again. @return packets */
+static uint64_t forward(struct fixture *f, unsigned int turns)
+{
+	struct rte_mbuf *m[BURST];
+	uint64_t packets = 0;
+
+	for (unsigned int i = 0; i < turns; i++) {
+		uint16_t n = rte_eth_rx_burst(f->port, 0, m, BURST);
+		uint16_t sent = rte_eth_tx_burst(f->port, 0, m, n);
+
+		rte_pktmbuf_free_bulk(&m[sent], n - sent);
+		packets += n;
+		moat_tenant_charge(f->red, n);
+		moat_tenant_poll(f->red);
+		moat_tenant_charge(f->red, n);
+	}
+	return packets;
+}
+
+static struct moat_tenant_stats stats_of(const struct fixture *f)
+{
+	struct moat_tenant_stats stats;
+
+	moat_tenant_stats(f->red, &stats);
+	return stats;
+}
+
+static uint64_t no_mbuf(uint16_t port)
+{
+	struct rte_eth_stats stats;
+
+	assert_int_equal(rte_eth_stats_get(port, &stats), 0);
+	return stats.rx_nombuf;
+}
+
+/* ------------------------------------------------------------------------------------- measuring */
+
+static void a_stopwatch_that_is_off_charges_nothing(void **state)
+{
+	struct moat_tenant_price price;
+	struct fixture f;
+
+	open_with(&f, "adversary=0", MOAT_STRICT, 1024);
+	assert_false(moat_tenant_stopwatch_on());
+	assert_true(forward(&f, 100) > 0);
+	moat_tenant_price(f.red, NULL, &price);
+	assert_true(price.packets > 0);
+	for (unsigned int i = 0; i < MOAT_STAGES; i++)
+		assert_true(price.stage[i] == 0);
+	assert_true(price.mapping == 0 && price.overhead == 0);
+	close_all(&f);
+}
+
+static void what_a_packet_costs_is_told_by_stage_and_since_a_snapshot(void **state)
+{
+	struct moat_cost since = { 0 };
+	struct moat_tenant_price price;
+	struct fixture f;
+	uint64_t packets;
+
+	open_with(&f, "adversary=0", MOAT_STRICT, 1024);
+	moat_tenant_stopwatch(true);
+	assert_true(moat_tenant_stopwatch_on());
+	packets = forward(&f, 100);
+	moat_tenant_price(f.red, &since, &price);
+	assert_int_equal(price.packets, packets);
+	assert_true(price.stage[MOAT_STAGE_MAP] > 0 && price.stage[MOAT_STAGE_UNMAP] > 0);
+	assert_true(price.stage[MOAT_STAGE_APPLICATION] > 0);
+	assert_true(price.stage[MOAT_STAGE_DEVICE] > 0);
+	assert_true(price.stage[MOAT_STAGE_COPY] == 0);
+	assert_true(price.mapping >= price.stage[MOAT_STAGE_MAP] + price.stage[MOAT_STAGE_UNMAP]);
+	assert_true(price.overhead > 0 && price.overhead < 1);
+	moat_tenant_price(f.red, &since, &price); /* nothing since */
+	assert_int_equal(price.packets, 0);
+	assert_true(price.mapping == 0);
+	packets = forward(&f, 10);
+	moat_tenant_price(f.red, &since, &price);
+	assert_int_equal(price.packets, packets);
+	moat_tenant_stopwatch(false);
+	assert_false(moat_tenant_stopwatch_on());
+	close_all(&f);
+}
+
+static void a_turn_without_a_packet_is_idle(void **state)
+{
+	struct moat_tenant_stats before, after;
+	struct fixture f;
+
+	open_with(&f, "adversary=0", MOAT_STATIC, 1024);
+	moat_tenant_stopwatch(true);
+	before = stats_of(&f);
+	moat_tenant_charge(f.red, 0);
+	after = stats_of(&f);
+	assert_true(after.cost.cycles[MOAT_STAGE_IDLE] > before.cost.cycles[MOAT_STAGE_IDLE]);
+	assert_int_equal(after.cost.cycles[MOAT_STAGE_APPLICATION],
+		before.cost.cycles[MOAT_STAGE_APPLICATION]);
+	moat_tenant_stopwatch(false);
+	close_all(&f);
+}
+
+static void a_refused_dma_is_told_with_the_tenant_whose_requester_made_it(void **state)
+{
+	struct moat_tenant_fault faults[8];
+	struct moat_softvtd *hw;
+	struct fixture f;
+	uint8_t byte = 0;
+
+	open_with(&f, "adversary=0", MOAT_STRICT, 1024);
+	hw = moat_soft_unit_find("soft0");
+	assert_int_equal(moat_tenant_faults(f.unit, faults, RTE_DIM(faults)), 0);
+	assert_int_not_equal(moat_softvtd_dma_read(hw, SID, UINT64_C(0x7000000000), &byte, 1), 0);
+	assert_int_not_equal(moat_softvtd_dma_write(hw, STRANGER, 0x5000, &byte, 1), 0);
+	assert_int_equal(moat_tenant_faults(f.unit, faults, RTE_DIM(faults)), 2);
+	assert_ptr_equal(faults[0].tenant, f.red);
+	assert_int_equal(faults[0].fault.iova, UINT64_C(0x7000000000));
+	assert_false(faults[0].fault.write);
+	assert_null(faults[1].tenant);
+	assert_int_equal(faults[1].fault.sid, STRANGER);
+	assert_int_equal(stats_of(&f).faults, 1);
+	/* Told once. */
+	assert_int_equal(moat_tenant_faults(f.unit, faults, RTE_DIM(faults)), 0);
+	assert_int_equal(stats_of(&f).faults, 1);
+	close_all(&f);
+}
+
+/* ---------------------------------------------------------------------------------------- sizing */
+
+static struct moat_tenant_size size_of(enum moat_mode mode)
+{
+	return (struct moat_tenant_size){ .mode = mode,
+		.rx_descriptors = RING,
+		.tx_descriptors = RING,
+		.latency = SLOW };
+}
+
+static void a_pool_of_that_size_does_not_run_dry(void **state)
+{
+	for (unsigned int mode = 0; mode < MOAT_MODES; mode++) {
+		struct moat_tenant_size size = size_of((enum moat_mode)mode);
+		char args[64];
+		struct fixture f;
+
+		snprintf(args, sizeof(args), "adversary=0,latency=%u", SLOW);
+		open_with(&f, args, (enum moat_mode)mode, moat_tenant_pool_size(&size));
+		assert_true(forward(&f, 20000) > 10000);
+		if (stats_of(&f).starved != 0 || no_mbuf(f.port) != 0)
+			fail_msg("mode %s: %ju times no buffer was ready, rx_nombuf %ju",
+				moat_mode_name((enum moat_mode)mode),
+				(uintmax_t)stats_of(&f).starved, (uintmax_t)no_mbuf(f.port));
+		close_all(&f);
+	}
+}
+
+static void a_pool_too_small_is_counted_and_said_once(void **state)
+{
+	const char *text, *line;
+	struct fixture f;
+
+	open_with(&f, "adversary=0,latency=20000", MOAT_PIPELINED, RING + 2 * BURST);
+	log_begin();
+	forward(&f, 2000);
+	text = log_end();
+	assert_true(stats_of(&f).starved > 0);
+	assert_true(no_mbuf(f.port) > 0);
+	line = strstr(text, "moat: tenant 'red': pool 'red' of 320 buffers has none ready: ");
+	if (line == NULL ||
+		strstr(line,
+			" of them wait for their tickets, the others are in rings or in use; "
+			"moat_tenant_pool_size() says how many a pool needs (moat-fwd: leave out "
+			"'buffers')\n") == NULL)
+		fail_msg("%s", text);
+	line = strstr(line, "has none ready") + 1;
+	if (strstr(line, "has none ready") != NULL)
+		fail_msg("said twice: %s", text);
+	close_all(&f);
+}
+
+static void the_size_follows_the_formula(void **state)
+{
+	struct moat_tenant_size size = size_of(MOAT_STRICT);
+
+	/* 512 in rings, 2 bursts in hand; a turn, an answer of 200 packets, 2 * 4 bursts that coalesce */
+	assert_int_equal(moat_tenant_pool_size(&size), 512 + 64 + 32 + 200 + 256);
+	size.mode = MOAT_PIPELINED;
+	assert_int_equal(moat_tenant_pool_size(&size), 512 + 64 + 2 * (32 + 200 + 256));
+	size.lcores = size.queues = 2; /* they contend: 16 bursts coalesce */
+	assert_int_equal(moat_tenant_pool_size(&size), 512 + 2 * (64 + 2 * (32 + 200 + 1024)));
+	size = size_of(MOAT_DEFERRED);
+	size.kept = 1000;
+	assert_int_equal(moat_tenant_pool_size(&size), 512 + 1000 + 64 + 32 + 200 + 2 * (256 + 32));
+	size.data_room = 9000; /* three pages: the window holds a third of the buffers */
+	assert_int_equal(moat_tenant_pool_size(&size), 512 + 1000 + 64 + 32 + 200 + 2 * (85 + 32));
+	size = size_of(MOAT_STATIC); /* DPDK's caches keep at most 3/8 */
+	assert_int_equal(moat_tenant_pool_size(&size), 576 + 345);
+	size.mode = MOAT_MODES;
+	assert_int_equal(moat_tenant_pool_size(&size), 0);
+	assert_string_equal(moat_error_text(), "moat_tenant_pool_size(): there is no such mode");
+	assert_int_equal(moat_tenant_pool_size(NULL), 0);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_stopwatch_that_is_off_charges_nothing),
+		cmocka_unit_test(what_a_packet_costs_is_told_by_stage_and_since_a_snapshot),
+		cmocka_unit_test(a_turn_without_a_packet_is_idle),
+		cmocka_unit_test(a_refused_dma_is_told_with_the_tenant_whose_requester_made_it),
+		cmocka_unit_test(a_pool_of_that_size_does_not_run_dry),
+		cmocka_unit_test(a_pool_too_small_is_counted_and_said_once),
+		cmocka_unit_test(the_size_follows_the_formula),
+	};
+	int rc = start_eal(argv[0]);
+
+	return rc != 0 ? rc : cmocka_run_group_tests_name("measure", tests, NULL, NULL);
+}
