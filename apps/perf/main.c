@@ -18,7 +18,9 @@
 #include "perf.h"
 
 /* Beside this program: it makes the HTML out of the JSON. */
-#define REPORT "moat-perf-report"
+#define REPORT  "moat-perf-report"
+/* ... and compares two of them. */
+#define COMPARE "moat-perf-compare"
 
 static volatile int stop;
 
@@ -67,6 +69,11 @@ static int check_files(const struct perf *perf)
 {
 	int rc = writable(perf->json);
 
+	if (perf->baseline != NULL && access(perf->baseline, R_OK) != 0) {
+		fprintf(stderr, "moat-perf: --baseline %s cannot be read: %s\n", perf->baseline,
+			strerror(errno));
+		return PERF_EXIT_CONFIG;
+	}
 	rc = rc == 0 ? writable(perf->csv) : rc;
 	return rc == 0 ? writable(perf->report) : rc;
 }
@@ -94,8 +101,8 @@ static int choose_lcores(const struct perf *perf, struct app_set *workers, bool 
 
 /* -------------------------------------------------------------------------------- with it */
 
-/* Run `moat-perf-report JSON HTML`. */
-static int write_report(const char *json, const char *html)
+/* Run a program beside this one, a Python archive, with two files. @return its exit status, or a negative errno */
+static int run_beside(const char *name, const char *first, const char *second)
 {
 	char self[4096], program[4200];
 	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -108,35 +115,49 @@ static int write_report(const char *json, const char *html)
 	self[len] = '\0';
 	slash = strrchr(self, '/');
 	*slash = '\0';
-	snprintf(program, sizeof(program), "%s/" REPORT, self);
+	snprintf(program, sizeof(program), "%s/%s", self, name);
+	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
-		execlp("python3", "python3", program, json, html, (char *)NULL);
+		execlp("python3", "python3", program, first, second, (char *)NULL);
 		fprintf(stderr, "moat-perf: python3 cannot be run: %s; install it\n",
 			strerror(errno));
 		_exit(127);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
 		return moat_error(-errno, "python3 cannot be run: %s", strerror(errno));
-	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return moat_error(-EIO, "%s has failed; the results are in %s", program, json);
-	return 0;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : moat_error(-EIO, "%s was killed", program);
 }
 
-/* The report is made of the JSON, which may be nobody's wish otherwise. */
-static int write_html(const struct perf *perf)
+static int write_report(const char *json, const char *html)
+{
+	int rc = run_beside(REPORT, json, html);
+
+	return rc <= 0 ? rc
+		       : moat_error(-EIO, "%s has failed; the results are in %s", REPORT, json);
+}
+
+static int compare_with(const char *baseline, const char *json)
+{
+	return run_beside(COMPARE, baseline, json);
+}
+
+/* The report is made of the JSON, and so is the comparison, whether or not it is to be kept. */
+static int with_json(const struct perf *perf, int (*call)(const char *, const char *),
+	const char *other, bool first)
 {
 	char json[] = "/tmp/moat-perf-XXXXXX";
 	int fd, rc;
 
 	if (perf->json != NULL)
-		return write_report(perf->json, perf->report);
+		return first ? call(perf->json, other) : call(other, perf->json);
 	fd = mkstemp(json);
 	if (fd < 0)
 		return moat_error(-errno, "%s: %s", json, strerror(errno));
 	close(fd);
 	rc = perf_json_write(perf, json);
-	rc = rc == 0 ? write_report(json, perf->report) : rc;
+	if (rc == 0)
+		rc = first ? call(json, other) : call(other, json);
 	unlink(json);
 	return rc;
 }
@@ -151,7 +172,8 @@ static int write_files(const struct perf *perf)
 		code = fail("no JSON");
 	if (perf->csv != NULL && perf_csv_write(perf, perf->csv) != 0)
 		code = fail("no CSV");
-	if (perf->report != NULL && code == 0 && write_html(perf) != 0)
+	if (perf->report != NULL && code == 0 &&
+		with_json(perf, write_report, perf->report, true) != 0)
 		code = fail("no report");
 	return code;
 }
@@ -185,7 +207,14 @@ static int measure(struct perf *perf)
 	if (failed != 0)
 		fprintf(stderr, "moat-perf: %u of %u cases failed: %s\n", failed, perf->nr_done,
 			"see the table");
-	return code != 0 || failed != 0 || rc != 0 ? PERF_EXIT_FAILED : 0;
+	if (code != 0 || failed != 0 || rc != 0)
+		return PERF_EXIT_FAILED;
+	if (perf->baseline == NULL)
+		return 0;
+	rc = with_json(perf, compare_with, perf->baseline, false);
+	return rc < 0                               ? fail("no comparison")
+		: rc == 0 || rc == PERF_EXIT_SLOWER ? rc
+						    : PERF_EXIT_FAILED;
 }
 
 static double needs_seconds(const struct perf *perf)
@@ -194,7 +223,7 @@ static double needs_seconds(const struct perf *perf)
 
 	for (unsigned int i = 0; i < perf->nr_cases; i++)
 		sum += perf->cases[i].seconds * 1.1 + 0.1;
-	return sum;
+	return sum * perf->repeat;
 }
 
 static int run(struct perf *perf, int split, char *argv[], double seconds)

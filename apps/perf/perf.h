@@ -40,6 +40,7 @@
 /* Exit codes. */
 #define PERF_EXIT_FAILED 1 /* something did not work */
 #define PERF_EXIT_CONFIG 2 /* the command line or the file is wrong */
+#define PERF_EXIT_SLOWER 3 /* slower than the baseline */
 
 enum perf_test { PERF_MAP, PERF_PACKETS, PERF_TESTS };
 enum perf_layout {
@@ -116,6 +117,7 @@ struct perf_result {
 	double driver_rate; /* operations a second of one lcore if the device took no time here */
 	double cycles[MOAT_STAGES]; /* per operation */
 	double total;               /* the stages of mapping */
+	double reference;           /* cycles of perf_reference() meanwhile */
 	struct perf_spread map, unmap, both;
 	uint64_t runs[PERF_RUN_SIZES]; /* map: unmapped runs by size */
 	double descriptors; /* per page of 4 KiB unmapped; wait descriptors not counted */
@@ -134,16 +136,27 @@ struct perf_result {
 struct perf {
 	struct app_ini ini;
 	const char *json, *csv, *report; /* files to write; NULL: none */
+	const char *baseline;            /* results to compare with; NULL: none */
 	bool check;                      /* only say whether it is right */
 	unsigned int nr_units, nr_cases;
 	struct perf_unit units[PERF_UNITS];
 	struct perf_case *cases;
 	struct perf_result *results; /* nr_done of them */
 	unsigned int nr_done;
-	unsigned int nr_lcores; /* workers that the cases need */
-	char command[1024];     /* as given, for a shell */
-	double stopwatch;       /* TSC cycles that a mark of the stopwatch takes */
+	unsigned int repeat;         /* how often each case is measured */
+	struct perf_result *repeats; /* perf_repeat() finds one */
+	unsigned int nr_rounds;      /* how often all cases have been measured */
+	unsigned int nr_lcores;      /* workers that the cases need */
+	char command[1024];          /* as given, for a shell */
+	double stopwatch;            /* TSC cycles that a mark of the stopwatch takes */
 };
+
+/** A case's result of one round. */
+static inline struct perf_result *perf_repeat(const struct perf *perf, unsigned int i,
+	unsigned int round)
+{
+	return &perf->repeats[(size_t)i * perf->repeat + round];
+}
 
 /* perf_conf.c */
 /** Sections of perf->ini to perf->units and perf->cases. Complains through app_ini_error(). */

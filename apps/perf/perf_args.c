@@ -24,10 +24,14 @@ static const char usage[] =
 	"  --csv FILE        a line for each case, for spreadsheets\n"
 	"  --report FILE     an HTML page with charts\n"
 	"  --seconds S       for each case; also with a file, instead of its own\n"
+	"  --repeat N        measure all cases N times, in turn; the table has the medians (1)\n"
+	"  --baseline FILE   compare with another run's JSON: what is slower or faster beyond the noise\n"
+	"                    (--repeat 7, unless it is given)\n"
 	"  --check           say whether it is right and how long it takes, and measure nothing\n"
 	"  --help, --version\n"
 	"\n"
-	"Exit status: 0, 1 a case failed, 2 the command line or the file is wrong (nothing was measured).\n";
+	"Exit status: 0, 1 a case failed, 2 the command line or the file is wrong (nothing was measured),\n"
+	"3 a case is slower than the baseline.\n";
 
 struct args {
 	struct perf *perf;
@@ -80,11 +84,12 @@ static bool is_key(const char *name)
 
 static int unknown(const char *name)
 {
-	const char *words[64] = { "json", "csv", "report", "check", "help", "version" };
+	const char *words[64] = { "json", "csv", "report", "check", "help", "version", "repeat",
+		"baseline" };
 	const char *meant;
 
-	for (unsigned int i = 0; perf_sweep_key(i) != NULL && i < 57; i++)
-		words[6 + i] = perf_sweep_key(i);
+	for (unsigned int i = 0; perf_sweep_key(i) != NULL && i < 55; i++)
+		words[8 + i] = perf_sweep_key(i);
 	meant = app_suggest(name, words);
 	if (meant != NULL)
 		fprintf(stderr, "moat-perf: there is no option --%s; did you mean --%s?\n", name,
@@ -92,6 +97,20 @@ static int unknown(const char *name)
 	else
 		fprintf(stderr, "moat-perf: there is no option --%s; --help lists them\n", name);
 	return PERF_EXIT_CONFIG;
+}
+
+static int repeat(struct perf *perf, const char *value)
+{
+	char *end;
+	unsigned long n = strtoul(value, &end, 10);
+
+	if (value[0] < '0' || value[0] > '9' || *end != '\0' || n < 1 || n > 1000) {
+		fprintf(stderr, "moat-perf: --repeat %s is no number of times; write 1 to 1000\n",
+			value);
+		return PERF_EXIT_CONFIG;
+	}
+	perf->repeat = (unsigned int)n;
+	return -1;
 }
 
 /* An option that has a value. @return < 0: go on */
@@ -109,6 +128,10 @@ static int option(struct args *args, const char *name, const char *value)
 		return add_unit(args, value) == 0 ? -1 : PERF_EXIT_CONFIG;
 	else if (strcmp(name, "seconds") == 0)
 		args->seconds = value;
+	else if (strcmp(name, "baseline") == 0)
+		perf->baseline = value;
+	else if (strcmp(name, "repeat") == 0)
+		return repeat(perf, value);
 	else if (is_key(name))
 		add_entry(&perf->ini.sections[0], name, value);
 	else
@@ -214,6 +237,8 @@ int perf_args(struct perf *perf, int argc, char *argv[], double *seconds)
 		rc = argument(&args, argc, argv, &i);
 	if (rc >= 0)
 		return rc;
+	if (perf->repeat == 0)
+		perf->repeat = perf->baseline != NULL ? 7 : 1;
 	keep_command(perf, argc, argv);
 	if (args.seconds != NULL) {
 		*seconds = strtod(args.seconds, &end);

@@ -129,5 +129,6 @@ void perf_conf_free(struct perf *perf)
 {
 	free(perf->cases);
 	free(perf->results);
+	free(perf->repeats);
 	app_ini_free(&perf->ini);
 }

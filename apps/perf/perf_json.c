@@ -174,6 +174,18 @@ static json_t *stages(const struct perf_result *r)
 		if (i != MOAT_STAGE_IDLE) /* turns without an operation */
 			json_object_set_new(j, moat_stage_name(i), real(r->cycles[i]));
 	json_object_set_new(j, "total", real(r->total));
+	json_object_set_new(j, "reference", real(r->reference));
+	return j;
+}
+
+/* Every round's stages, in the order of the rounds. */
+static json_t *repeats(const struct perf *perf, unsigned int i)
+{
+	json_t *j = json_array();
+
+	for (unsigned int k = 0; k < RTE_MAX(perf->nr_rounds, 1u); k++)
+		if (perf_repeat(perf, i, k)->rc == 0)
+			json_array_append_new(j, stages(perf_repeat(perf, i, k)));
 	return j;
 }
 
@@ -255,6 +267,7 @@ int perf_json_write(const struct perf *perf, const char *path)
 		json_t *j = asked(&perf->cases[i]);
 
 		json_object_update_new(j, came(&perf->cases[i], &perf->results[i]));
+		json_object_set_new(j, "repeats", repeats(perf, i));
 		json_array_append_new(cases, j);
 	}
 	all = json_pack("{s:s, s:s, s:b, s:o, s:o, s:o}", "moat-perf", MOAT_VERSION, "command",

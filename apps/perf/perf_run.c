@@ -23,6 +23,24 @@
 
 /* ------------------------------------------------------------------------------- on the lcore */
 
+/* Independent sums and stores, as in runs of entries: what a neighbour on the same core slows down there, it
+ * slows down here. */
+uint64_t perf_reference(void)
+{
+	static __thread volatile uint64_t page[512];
+	uint64_t begin = rte_rdtsc(), a = 1, b = 2, c = 3, d = 4;
+
+	for (unsigned int i = 0; i < 512; i += 4) {
+		a = a * 5 + page[i];
+		b = b * 5 + page[i + 1];
+		c = c * 5 + page[i + 2];
+		d = d * 5 + page[i + 3];
+		page[i] = a ^ b;
+		page[i + 2] = c ^ d;
+	}
+	return rte_rdtsc() - begin;
+}
+
 bool perf_work_phase(struct perf_work *w, int phase)
 {
 	const struct perf_ops *ops = w->c->test == PERF_MAP ? &perf_map_ops : &perf_packets_ops;
@@ -68,6 +86,8 @@ void perf_work_sample(struct perf_work *w, const struct moat_cost *before,
 	w->operations += n;
 	w->round.operations += n;
 	if (++w->round.batches == PERF_ROUND_BATCHES) {
+		w->round.reference = perf_reference();
+		moat_cost_start(&RTE_PER_LCORE(moat_cost_watch)); /* that was no stage's */
 		w->rounds[w->nr_rounds++ % PERF_ROUNDS] = w->round;
 		memset(&w->round, 0, sizeof(w->round));
 	}
@@ -236,7 +256,7 @@ static void stages(struct perf_result *r, struct perf_work works[], unsigned int
 {
 	const struct perf_round **rounds =
 		calloc((size_t)n * (PERF_ROUNDS + 1) + 1, sizeof(*rounds));
-	uint64_t operations = 0;
+	uint64_t operations = 0, used = 0;
 	size_t all = 0;
 
 	for (unsigned int i = 0; i < n && rounds != NULL; i++) {
@@ -249,6 +269,8 @@ static void stages(struct perf_result *r, struct perf_work works[], unsigned int
 		qsort(rounds, all, sizeof(*rounds), by_total);
 	for (size_t i = all / 4; i < all - all / 4; i++) {
 		operations += rounds[i]->operations;
+		used += rounds[i]->reference != 0;
+		r->reference += (double)rounds[i]->reference;
 		for (unsigned int k = 0; k < MOAT_STAGES; k++)
 			r->cycles[k] += (double)rounds[i]->cycles[k];
 	}
@@ -256,6 +278,7 @@ static void stages(struct perf_result *r, struct perf_work works[], unsigned int
 		r->cycles[k] = operations != 0 ? r->cycles[k] / (double)operations : 0;
 		r->total += k < MOAT_STAGES_MAPPING ? r->cycles[k] : 0;
 	}
+	r->reference = used != 0 ? r->reference / (double)used : 0;
 	free(rounds);
 }
 
@@ -375,20 +398,25 @@ static void run_case(const struct perf_case *c, struct perf_result *r, const vol
 
 /* ------------------------------------------------------------------------------------ progress */
 
-static double remaining(const struct perf *perf, unsigned int from)
+/* Of all rounds, when `done` cases of them are. */
+static double remaining(const struct perf *perf, unsigned int done)
 {
-	double sum = 0;
+	double sum = 0, all = 0;
 
-	for (unsigned int i = from; i < perf->nr_cases; i++)
-		sum += perf->cases[i].seconds * 1.1 + 0.1;
-	return sum;
+	for (unsigned int i = 0; i < perf->nr_cases; i++) {
+		double one = perf->cases[i].seconds * 1.1 + 0.1;
+
+		all += one;
+		if (i >= done % perf->nr_cases)
+			sum += one;
+	}
+	return sum + (perf->repeat - 1 - done / perf->nr_cases) * all;
 }
 
 /* A bar below the table, on a terminal only. */
-static void progress(const struct perf *perf, bool on)
+static void progress(const struct perf *perf, unsigned int done, bool on)
 {
-	unsigned int done = perf->nr_done, all = perf->nr_cases, width = 30;
-	double left = remaining(perf, done);
+	unsigned int all = perf->nr_cases * perf->repeat, width = 30;
 
 	if (!isatty(STDERR_FILENO))
 		return;
@@ -397,25 +425,72 @@ static void progress(const struct perf *perf, bool on)
 		fprintf(stderr, "[");
 		for (unsigned int i = 0; i < width; i++)
 			fputc(i < done * width / all ? '#' : '.', stderr);
-		fprintf(stderr, "] %u of %u, %.0f s left", done, all, left);
+		fprintf(stderr, "] %u of %u, %.0f s left", done, all, remaining(perf, done));
 	}
 	fflush(stderr);
+}
+
+static int by_result_total(const void *a, const void *b)
+{
+	const struct perf_result *x = a, *y = b;
+
+	if ((x->rc != 0) != (y->rc != 0))
+		return x->rc != 0 ? 1 : -1;
+	return x->total < y->total ? -1 : x->total > y->total;
+}
+
+/* The result of a case is the repeat whose total is the median; a case of which one repeat failed has failed. */
+static void choose(struct perf *perf, unsigned int i, unsigned int n)
+{
+	struct perf_result *all = perf_repeat(perf, i, 0);
+	struct perf_result *sorted = calloc(n, sizeof(*sorted));
+
+	if (sorted == NULL) {
+		perf->results[i] = all[0];
+		return;
+	}
+	memcpy(sorted, all, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), by_result_total);
+	perf->results[i] = sorted[n - 1].rc != 0 ? sorted[n - 1] : sorted[(n - 1) / 2];
+	free(sorted);
+}
+
+/* All cases, once. Every other time from the last to the first, so that no case always comes after another. */
+static bool run_round(struct perf *perf, unsigned int round, const volatile int *stop)
+{
+	for (unsigned int k = 0; k < perf->nr_cases; k++) {
+		unsigned int i = round % 2 == 0 ? k : perf->nr_cases - 1 - k;
+
+		progress(perf, round * perf->nr_cases + k, true);
+		run_case(&perf->cases[i], perf_repeat(perf, i, round), stop);
+		if (*stop)
+			return false; /* half a measurement is none */
+		progress(perf, round * perf->nr_cases + k, false);
+		if (round == 0)
+			perf->nr_done++;
+		if (perf->repeat == 1) {
+			choose(perf, i, 1);
+			perf_text_row(perf, i);
+		}
+	}
+	perf->nr_rounds++;
+	return true;
 }
 
 int perf_run(struct perf *perf, const volatile int *stop)
 {
 	perf->results = calloc(perf->nr_cases, sizeof(*perf->results));
-	if (perf->results == NULL)
-		return moat_error(-ENOMEM, "no memory for %u results", perf->nr_cases);
-	for (unsigned int i = 0; i < perf->nr_cases && !*stop; i++) {
-		progress(perf, true);
-		run_case(&perf->cases[i], &perf->results[i], stop);
-		if (*stop)
-			break; /* half a measurement is none */
-		perf->nr_done++;
-		progress(perf, false);
+	perf->repeats = calloc((size_t)perf->nr_cases * perf->repeat, sizeof(*perf->repeats));
+	if (perf->results == NULL || perf->repeats == NULL)
+		return moat_error(-ENOMEM, "no memory for %u results",
+			perf->nr_cases * perf->repeat);
+	for (unsigned int round = 0; round < perf->repeat && run_round(perf, round, stop);)
+		round++;
+	/* Stopped in the first round: there are some cases, once. Later: all, as often as was completed. */
+	for (unsigned int i = 0; i < perf->nr_done && perf->repeat > 1; i++) {
+		choose(perf, i, RTE_MAX(perf->nr_rounds, 1u));
 		perf_text_row(perf, i);
 	}
-	progress(perf, false);
+	progress(perf, 0, false);
 	return *stop ? -EINTR : 0;
 }

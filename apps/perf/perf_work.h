@@ -30,8 +30,13 @@ enum perf_phase { PERF_WARM, PERF_MEASURE, PERF_STOP };
 struct perf_round {
 	uint64_t cycles[MOAT_STAGES];
 	uint64_t operations;
+	uint64_t reference; /* TSC cycles of perf_reference() at its end */
 	unsigned int batches;
 };
+
+/** A fixed piece of work, always the same: what it takes tells how fast the processor was just then,
+ * beside its neighbours. @return TSC cycles, about a thousand. Data path. */
+uint64_t perf_reference(void);
 
 struct perf_work {
 	const struct perf_case *c;

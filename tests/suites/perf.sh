@@ -21,6 +21,7 @@ tap() {
 }
 
 tap moat-perf python3 tests/apps/perf.py "$moat_perf" apps/perf/sweeps "$logs"
+tap compare python3 tests/apps/compare.py "$moat_perf" "$moat_perf-compare" build/tests/apps/libslow_map.so "$logs"
 
 if [ ! -s "$logs/report.html" ]; then
 	t_fail "report" "moat-perf made no report to look at"

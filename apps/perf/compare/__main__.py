@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026 The moat authors
+"""What differs between two results of moat-perf --json, beyond their noise.
+
+usage: moat-perf-compare [--all] A.json B.json
+
+A is the baseline. Cases are matched by what was asked for. A stage differs where the medians of the repeats do,
+by more than three standard errors of both and by 5 % at least; and that must hold of the cycles as they are and
+of their ratio to a fixed piece of work that was timed beside them, so that a machine that was slower as a whole
+makes no difference. --all prints stages that do not differ as well.
+
+Exit status: 0 nothing is slower, 3 something is, 2 the files cannot be compared.
+"""
+
+import json
+import math
+import sys
+from statistics import median, quantiles
+
+STAGES = ('map', 'translate', 'unmap', 'submit', 'wait', 'reclaim', 'copy')
+# What tells one case from another, in the order in which it is printed.
+KEYS = ('test', 'mode', 'lcores', 'domain', 'layout', 'direction', 'page', 'granule', 'batch', 'space', 'dma', 'frame',
+        'burst', 'verify', 'working_set')
+LEAST = 0.05  # a difference that is told, relative to the stage ...
+PART = 0.02  # ... and to the case's total
+ONCE = 0.25  # the noise of what was measured once
+
+
+class Wrong(Exception):
+    """A file that cannot be compared."""
+
+
+def read(path):
+    try:
+        with open(path, encoding='utf-8') as file:
+            results = json.load(file)
+        cases = results['cases']
+        return {key(case): case for case in cases if 'error' not in case}
+    except OSError as error:
+        raise Wrong(f'{error.filename}: {error.strerror}') from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise Wrong(f'{path} is no result of moat-perf --json: {type(error).__name__} {error}') from error
+
+
+def key(case):
+    unit = case['unit']
+    return (unit['kind'], unit['args']) + tuple(case.get(name) for name in KEYS)
+
+
+def title(case, varying):
+    unit = case['unit']
+    words = [f"test {case['test']}", f"unit {unit['kind']}" + (f",{unit['args']}" if unit['args'] else ''), case['mode']]
+    words += [f'{name} {case[name]}' for name in KEYS[2:] if name in varying and name in case]
+    return ', '.join(words)
+
+
+def noise(values):
+    """The standard error of the median, relative to it."""
+    if len(values) < 3:
+        return ONCE / (3 * math.sqrt(2))
+    low, middle, high = quantiles(values, n=4, method='inclusive')
+    return 1.2533 * (high - low) / 1.349 / math.sqrt(len(values)) / middle
+
+
+class Difference:
+    """One stage of one case, in two series of repeats."""
+
+    def __init__(self, name, before, after):
+        self.name = name
+        a, b = ([repeat[name] for repeat in series] for series in (before, after))
+        self.before, self.after = median(a), median(b)
+        self.total = median(repeat['total'] for repeat in before)
+        self.sides = []
+        if self.before <= 0 or self.after <= 0:
+            return
+        self.add(a, b)
+        if all(repeat.get('reference') for series in (before, after) for repeat in series):
+            self.add([repeat[name] / repeat['reference'] for repeat in before],
+                     [repeat[name] / repeat['reference'] for repeat in after])
+
+    def add(self, a, b):
+        self.sides.append((median(b) / median(a) - 1, max(LEAST, 3 * math.hypot(noise(a), noise(b)))))
+
+    @property
+    def share(self):
+        """Of A's median; the smaller of the two that were found."""
+        return min((change for change, _ in self.sides), key=abs, default=0)
+
+    @property
+    def limit(self):
+        return max((limit for _, limit in self.sides), default=LEAST)
+
+    @property
+    def beyond(self):
+        return (abs(self.share) > self.limit and abs(self.after - self.before) > PART * self.total
+                and len({change > 0 for change, _ in self.sides}) == 1)
+
+    def __str__(self):
+        word = 'slower' if self.share > 0 else 'faster'
+        tail = f'{100 * abs(self.share):.0f} % {word}' if self.beyond else 'no difference'
+        return f'{self.name}: {self.before:.1f} -> {self.after:.1f} cycles, {tail} (noise {100 * self.limit:.0f} %)'
+
+
+def compare(before, after, every):
+    """Prints it. @return the names of stages that are slower, and how many cases were compared"""
+    shared = [name for name in before if name in after]
+    varying = {name for at, name in enumerate(KEYS, 2) if len({case[at] for case in shared}) > 1}
+    slower, faster, once = [], [], False
+    for name in shared:
+        a, b = (side[name].get('repeats') or [side[name]['stages']] for side in (before, after))
+        once |= min(len(a), len(b)) < 3
+        stages = [Difference(stage, a, b) for stage in STAGES]
+        total = Difference('total', a, b)
+        told = [stage for stage in stages + [total] if stage.beyond or every and stage.before > 0]
+        print(f'{title(before[name], varying)}: {"" if told else "no difference"}'.rstrip())
+        for stage in told:
+            print(f'  {stage}')
+        for stage in stages:
+            if stage.beyond:
+                (slower if stage.share > 0 else faster).append(stage.name)
+    if once:
+        print(f'some cases were measured less than three times: {100 * ONCE:.0f} % are taken for noise; use --repeat 7')
+    return slower, faster, len(shared)
+
+
+def names(stages):
+    return ', '.join(dict.fromkeys(stages))
+
+
+def main():
+    arguments = [argument for argument in sys.argv[1:] if argument != '--all']
+    if '--help' in arguments or '-h' in arguments:
+        print(__doc__.strip())
+        return 0
+    if len(arguments) != 2 or any(argument.startswith('-') for argument in arguments):
+        print('usage: moat-perf-compare [--all] A.json B.json', file=sys.stderr)
+        return 2
+    try:
+        before, after = map(read, arguments)
+        slower, faster, n = compare(before, after, '--all' in sys.argv)
+        if n == 0:
+            raise Wrong(f'{arguments[0]} and {arguments[1]} have no case in common: none was asked for with the '
+                        'same values in both')
+    except Wrong as error:
+        print(f'moat-perf-compare: {error}', file=sys.stderr)
+        return 2
+    only = len(before) + len(after) - 2 * n
+    if only:
+        print(f'{only} cases are in one of the files only')
+    print(f'{n} cases compared: ' + ('; '.join(
+        [f'slower: {names(slower)}'] * bool(slower) + [f'faster: {names(faster)}'] * bool(faster)) or 'nothing differs'))
+    return 3 if slower else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
