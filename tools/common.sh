@@ -39,16 +39,22 @@ step() {
 }
 
 # The folder with DPDK's driver headers for meson's -Ddpdk_sdk; empty if libdpdk has them itself, or if
-# set-up found them nowhere.
+# they are nowhere.
 dpdk_sdk() {
+	local dir
+
+	dir=$(dpdk_sdk_folder)/include
+	dpdk_has_headers || [ ! -d "$dir" ] || echo "$dir"
+}
+
+dpdk_has_headers() {
 	local dir
 
 	for dir in $(pkg-config --variable=includedir libdpdk 2>/dev/null) \
 		$(pkg-config --cflags-only-I libdpdk 2>/dev/null | sed 's/-I//g'); do
 		[ ! -e "$dir/ethdev_driver.h" ] || return 0
 	done
-	dir=$(dpdk_sdk_folder)
-	[ -e "$dir.missing" ] || echo "$dir/include"
+	return 1
 }
 
 # Where set-up keeps them; beside it `.missing`, a sentence, where no registry has them.

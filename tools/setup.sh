@@ -151,9 +151,10 @@ apt_install() {
 # --------------------------------------------------------------------------- what is not installed
 
 # DPDK's driver headers, exactly those a DPDK built with -Denable_driver_sdk=true would install. Where no
-# registry has them, what is left out is said, and remembered: the next set-up does not ask again.
+# registry has them, what is left out is said, and remembered: the next set-up does not ask again. Where
+# no registry answers, it does.
 fetch_build() {
-	local sdk new package version
+	local sdk new package version why
 
 	sdk=$(dpdk_sdk_folder)
 	package=$(dpkg-query -S "$(pkg-config --variable=pcfiledir libdpdk)/libdpdk.pc" 2>/dev/null) ||
@@ -167,8 +168,12 @@ fetch_build() {
 	cd "$new" || exit
 	fetch_source "$package" "$version" || {
 		cd "$OLDPWD" || exit
-		sdk_missing "no registry of $setup_system has the source package of DPDK $version" \
-			"($(grep -m 1 -oE '(404 +Not Found|Unable to find a source package|Could not resolve)' "$setup_log"))"
+		if why=$(grep -m 1 -oE '(404 +Not Found|Unable to find a source package)' "$setup_log"); then
+			sdk_missing "no registry of $setup_system has the source package of DPDK $version ($why)"
+		else
+			sdk_left_out "no registry of $setup_system that may have DPDK's driver headers can be reached" \
+				"($(grep -m 1 -oE '(Temporary failure resolving|Could not|Unable to).*' "$setup_log"))"
+		fi
 		return
 	}
 	tar -xf "${package}"_*.orig.tar.* --strip-components=1 --wildcards '*/meson.build' '*.h'
@@ -202,12 +207,14 @@ fetch_source() {
 	return 1
 }
 
-sdk_missing() {
-	local text="$*: the net_moat plugin is left out, and with it the software NIC, ./run.sh and the tests
-that need it; all else is built. To ask again: tools/setup.sh build"
+sdk_left_out() {
+	say "$*: the net_moat plugin is left out, and with it the software NIC, ./run.sh and the tests that need" \
+		"it; all else is built. To ask again: tools/setup.sh build"
+}
 
-	say "${text//$'\n'/ }"
-	echo "${text//$'\n'/ }" >"$(dpdk_sdk_folder).missing"
+sdk_missing() {
+	sdk_left_out "$@" | tee "$(dpdk_sdk_folder).missing"
+	sed -i 's/^moat: //' "$(dpdk_sdk_folder).missing"
 }
 
 # The guest's kernel: $MOAT_CACHE/guest-kernel/{vmlinuz,modules} of the distribution's kernel package.
@@ -361,11 +368,11 @@ setup_locked() {
 
 # Whether what the groups keep in the cache is there.
 cached() {
-	local group sdk
+	local group
 
 	for group; do
 		case $group in
-		build) sdk=$(dpdk_sdk) && { [ -z "$sdk" ] || [ -d "$sdk" ]; } || return ;; # or known to be missing
+		build) dpdk_has_headers || [ -n "$(dpdk_sdk)" ] || [ -e "$(dpdk_sdk_folder).missing" ] || return ;;
 		lab) [ -e "$moat_cache/guest-kernel/modules/modules.dep" ] || return ;;
 		lab11) [ -e "$moat_cache/lab-11/qemu-system-x86_64" ] || [ -e "$moat_cache/lab-11.missing" ] || return ;;
 		esac

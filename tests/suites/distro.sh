@@ -30,5 +30,5 @@ in_release() {
 }
 
 in_release debian-13 './test.sh unit fwd run testpmd; tests/installed /usr/local; tests/installed /opt/moat
-tests/package; echo "all ran"'
+tests/headers; tests/package; echo "all ran"'
 in_release debian-12 'tests/package; echo "all ran"'
