@@ -8,9 +8,9 @@
 #	tools/setup.sh GROUP...             as a command, or
 #	. tools/setup.sh; setup GROUP...    from a script in the checkout's top folder
 #
-# Groups: build, run, test (checkers), lab (QEMU and a guest kernel), lab11 (QEMU 11 and Linux 7 beside them),
-# report (a browser for pictures), perf, distro (a root of another release), package (Debian packages and manual
-# pages).
+# Groups: build, run, testpmd (DPDK's), test (checkers), lab (QEMU and a guest kernel), lab11 (QEMU 11 and Linux 7
+# beside them), report (a browser for pictures), perf, distro (a root of another release), package (Debian packages
+# and manual pages).
 # Debian 12, Debian 13 and Ubuntu 24.04. MOAT_SETUP=no: install nothing, the machine is prepared otherwise.
 #
 # Three things are not installed but kept in $MOAT_CACHE (~/.cache/moat): DPDK's driver headers, out of
@@ -35,16 +35,13 @@ packages() {
 			libcmocka-dev libbenchmark-dev libjansson-dev zlib1g-dev libglib2.0-dev libpfm4-dev systemtap-sdt-dev
 		;;
 	run) echo iproute2 iperf3 iputils-ping ethtool kmod python3 ;;
-	test)
-		# dpdk-dev has dpdk-testpmd
-		echo dpdk-dev clang libclang-rt-dev clang-format clang-tidy cppcheck shellcheck spin abigail-tools
-		;;
+	test) echo clang libclang-rt-dev clang-format clang-tidy cppcheck shellcheck spin abigail-tools ;;
 	lab | lab11) echo qemu-system-x86 busybox-static cpio kmod xz-utils ;;
 	report) echo chromium ;;
 	distro) echo debootstrap ;;
 	package) echo build-essential debhelper lintian lowdown man-db ;;
 	perf) [ "$(os ID)" = ubuntu ] || echo linux-perf ;; # Ubuntu's goes with the kernel that runs
-	*) die "unknown group '$1'; there are build, run, test, lab, lab11, report, perf, distro and package" ;;
+	*) die "unknown group '$1'; there are build, run, testpmd, test, lab, lab11, report, perf, distro and package" ;;
 	esac
 }
 
@@ -380,7 +377,7 @@ cached() {
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
-	[ $# -gt 0 ] || die "usage: tools/setup.sh GROUP...; groups: build run test lab lab11 report perf distro package"
+	[ $# -gt 0 ] || die "usage: tools/setup.sh GROUP...; groups: build run testpmd test lab lab11 report perf distro package"
 	rm -f "$moat_cache"/dpdk-sdk-*.missing "$moat_cache/lab-11.missing" # called by hand: ask again
 	setup "$@"
 fi

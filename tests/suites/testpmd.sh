@@ -3,7 +3,7 @@
 # Copyright (c) 2026 The moat authors
 #
 # suite: Debian's own testpmd, unmodified, forwards through net_moat
-# needs: run
+# needs: run testpmd
 # limit: 240
 
 . tests/lib.sh
