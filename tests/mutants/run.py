@@ -30,7 +30,7 @@ import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FOLDERS = ["lib", "drivers", "apps", "tests"]
-LIMIT = 120 # seconds that a program may take without a mutant
+LIMIT = 300 # seconds that a program may take without a mutant
 
 
 class Failure(Exception):
