@@ -7,10 +7,14 @@
  * random accesses. They must reach the same bytes, or refuse with the same record. Where they may
  * differ is listed, with the section of the specification, in explained.c.
  *
- *	differential [--cases N] [--seed N] [--descriptors] [--qemu PROGRAM] [--verbose] CONFIGURATION
+ *	differential [--cases N] [--seed N] [--descriptors|--registers] [--qemu PROGRAM] [--verbose] CONFIGURATION
+ *
+ * Between accesses tables change, and are invalidated in one of several ways: all, the domains, or only the page
+ * that is accessed next. Now and then several faults meet the one fault recording register.
  *
  * With --descriptors, cases are descriptors of any content for the invalidation queue: both units must take
- * them, or both must stop with IQE.
+ * them, or both must stop with IQE. With --registers they are writes of any content to registers, and commands;
+ * after each all registers must read the same.
  *
  * A difference ends the program with status 1 and the seed of its world, with which it is seen again:
  * --seed SEED --cases 64.
@@ -47,6 +51,10 @@ static struct shape shape;
 static struct moat_softvtd *soft;
 static uint32_t qemu_frcd, soft_frcd, tail, sequence;
 static bool verbose;
+static uint64_t focus;          /* the page that was invalidated: the next access goes there */
+static unsigned int focus_size; /* log2 of the pages around it that were */
+static bool focused;            /* ... and all else is owed its invalidation */
+static uint64_t nr_pages, nr_overflows;
 
 /* ------------------------------------------------------------------------------- both units */
 
@@ -108,23 +116,43 @@ static void flush(void)
 	doorbell();
 }
 
+static uint64_t did_of(unsigned int device)
+{
+	return tables_context(qtest_sid(device))[1] >> 8 & 0xffff;
+}
+
+/* Enough for an access to one of these pages, whatever has changed in paging entries. */
+static void invalidate_pages(void)
+{
+	focus_size = tables_below(6);
+	focus = tables_iova(&shape) & ((UINT64_C(1) << shape.haw) - 1) &
+		-(UINT64_C(4096) << focus_size);
+	for (unsigned int i = 0; i < QTEST_DEVICES; i++)
+		put(MOAT_QI_IOTLB | MOAT_QI_PAGE << 4 | 0xc0 | did_of(i) << 16, focus | focus_size);
+	doorbell();
+	focused = true;
+	nr_pages++;
+}
+
 /* One of the ways that are enough after a change. */
 static void invalidate(enum change change)
 {
-	if (change == CHANGE_NONE)
+	if (change == CHANGE_NONE && !focused)
 		return;
-	if (change == CHANGE_CONTEXT || tables_below(3) == 0) {
+	if (change == CHANGE_CONTEXT || focused || tables_below(3) == 0) {
+		focused = false;
 		flush();
+		return;
+	}
+	if (tables_below(3) == 0) {
+		invalidate_pages();
 		return;
 	}
 	if (tables_below(3) == 0) {
 		put(MOAT_QI_IOTLB | MOAT_QI_GLOBAL << 4 | 0xc0, 0);
 	} else {
-		for (unsigned int i = 0; i < QTEST_EDUS; i++) {
-			uint64_t did = tables_context(qtest_sid(i))[1] >> 8 & 0xffff;
-
-			put(MOAT_QI_IOTLB | MOAT_QI_DOMAIN << 4 | 0xc0 | did << 16, 0);
-		}
+		for (unsigned int i = 0; i < QTEST_DEVICES; i++)
+			put(MOAT_QI_IOTLB | MOAT_QI_DOMAIN << 4 | 0xc0 | did_of(i) << 16, 0);
 	}
 	doorbell();
 }
@@ -150,7 +178,14 @@ static bool same_record(const struct record *a, const struct record *b)
 		a->page == b->page;
 }
 
-static void ask_soft(struct outcome *o)
+static void soft_clear(void)
+{
+	moat_softvtd_write64(soft, soft_frcd + 8, VTD_FRCD_F);
+	moat_softvtd_write32(soft, VTD_FSTS, VTD_FSTS_PFO);
+}
+
+/* The access; its record stays. */
+static void soft_dma(struct outcome *o)
 {
 	struct moat_softvtd_guard guard;
 	void *va = NULL;
@@ -160,24 +195,37 @@ static void ask_soft(struct outcome *o)
 		o->write ? MOAT_W : MOAT_R, false, &va);
 	moat_softvtd_dma_end(&guard);
 	o->hpa = o->reason == 0 ? (uintptr_t)va : 0;
-	o->soft = record_of(moat_softvtd_read64(soft, soft_frcd),
-		moat_softvtd_read64(soft, soft_frcd + 8));
-	moat_softvtd_write64(soft, soft_frcd + 8, VTD_FRCD_F);
-	moat_softvtd_write32(soft, VTD_FSTS, VTD_FSTS_PFO);
 }
 
-/* A device's access to QEMU's unit, and what it has recorded. */
-static struct record ask_qemu(unsigned int edu, uint64_t iova, unsigned int len, bool write)
+static void ask_soft(struct outcome *o)
 {
-	unsigned int lo, hi;
+	soft_dma(o);
+	o->soft = record_of(moat_softvtd_read64(soft, soft_frcd),
+		moat_softvtd_read64(soft, soft_frcd + 8));
+	soft_clear();
+}
 
-	qtest_dma(edu, iova, len, write);
+/* What QEMU's unit has recorded, which is cleared. */
+static struct record qemu_record(uint32_t *status)
+{
+	unsigned int lo, hi, fsts = qtest_read(QTEST_UNIT + VTD_FSTS, 4);
+
 	lo = qtest_read(QTEST_UNIT + qemu_frcd, 8);
 	hi = qtest_read(QTEST_UNIT + qemu_frcd + 8, 8);
 	qtest_write(QTEST_UNIT + qemu_frcd + 8, 8, VTD_FRCD_F);
 	qtest_write(QTEST_UNIT + VTD_FSTS, 4, VTD_FSTS_PFO);
 	qtest_run();
+	*status = qtest_answer(fsts);
 	return record_of(qtest_answer(lo), qtest_answer(hi));
+}
+
+/* A device's access to QEMU's unit, and what it has recorded. */
+static struct record ask_qemu(unsigned int edu, uint64_t iova, unsigned int len, bool write)
+{
+	uint32_t status;
+
+	qtest_dma(edu, iova, len, write);
+	return qemu_record(&status);
 }
 
 /* Did the bytes that the device read come from where the software unit says? */
@@ -236,25 +284,83 @@ static void show(const struct outcome *o, uint64_t seed, unsigned int number, co
 	tables_show(o->sid, o->iova);
 }
 
-/* @return false: an unexplained difference */
-static bool run_case(uint64_t seed, unsigned int number, uint64_t reasons[256])
+static struct outcome access_make(unsigned int *device)
 {
-	unsigned int edu = tables_below(QTEST_EDUS);
-	struct outcome o = {
-		.sid = qtest_sid(edu),
-		.iova = tables_iova(&shape),
-		.write = tables_below(2),
-		.len = 8 * (1 + tables_below(LEN_MAX / 8)),
-	};
-	const char *why;
+	struct outcome o = { 0 };
 
+	*device = tables_below(qtest_devices);
+	o.sid = qtest_sid(*device);
+	o.iova = tables_iova(&shape);
+	if (focused)
+		o.iova = focus + ((uint64_t)tables_below(1 << focus_size) << 12) + (o.iova & 0xff8);
+	o.write = *device >= QTEST_EDUS || tables_below(2);
+	o.len = 8 * (1 + tables_below(LEN_MAX / 8));
 	if (o.iova >> 20 == 0xfee)
 		o.iova ^= UINT64_C(1) << 31; /* interrupt requests have a road of their own */
 	if ((o.iova & 4095) + o.len > 4096)
 		o.len = 8;
+	return o;
+}
+
+/* Does the access leave the same record in both, as often as it is tried? */
+static bool faults_alike(struct outcome *o, unsigned int device)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		ask_soft(o);
+		if (o->reason == 0 || !o->soft.there)
+			return false;
+		o->qemu = ask_qemu(device, o->iova, o->len, o->write);
+		if (!same_record(&o->soft, &o->qemu))
+			return false; /* run_case() sees to these */
+	}
+	return true;
+}
+
+/* Some faults, of which the one register has room for the first. @return false: a difference */
+static bool run_overflow(uint64_t seed, unsigned int number)
+{
+	struct record of_soft, of_qemu;
+	uint32_t soft_status, qemu_status;
+	unsigned int devices[4], n = 0;
+	struct outcome o[4];
+
+	for (unsigned int i = 0; i < 4; i++) {
+		o[n] = access_make(&devices[n]);
+		n += faults_alike(&o[n], devices[n]);
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		soft_dma(&o[i]);
+		qtest_dma(devices[i], o[i].iova, o[i].len, o[i].write);
+	}
+	soft_status = moat_softvtd_read32(soft, VTD_FSTS) & (VTD_FSTS_PFO | VTD_FSTS_PPF);
+	of_soft = record_of(moat_softvtd_read64(soft, soft_frcd),
+		moat_softvtd_read64(soft, soft_frcd + 8));
+	of_qemu = qemu_record(&qemu_status);
+	qemu_status &= VTD_FSTS_PFO | VTD_FSTS_PPF;
+	soft_clear();
+	nr_overflows += soft_status & VTD_FSTS_PFO;
+	if (same_record(&of_soft, &of_qemu) && soft_status == qemu_status)
+		return true;
+	printf("seed %" PRIu64
+	       " case %u: %u faults: software unit FSTS 0x%x reason 0x%x page 0x%" PRIx64
+	       ", QEMU FSTS 0x%x reason 0x%x page 0x%" PRIx64 ": NOT EXPLAINED\n",
+		seed, number, n, soft_status, of_soft.reason, of_soft.page, qemu_status,
+		of_qemu.reason, of_qemu.page);
+	return false;
+}
+
+/* @return false: an unexplained difference */
+static bool run_case(uint64_t seed, unsigned int number, uint64_t reasons[256])
+{
+	unsigned int edu;
+	struct outcome o = access_make(&edu);
+	const char *why;
+
 	ask_soft(&o);
 	if (o.write && o.hpa >= QTEST_RAM && o.hpa < TABLES_END) {
-		o.write = false; /* the tables must stay what they are */
+		if (edu >= QTEST_EDUS)
+			return true; /* the tables must stay what they are */
+		o.write = false;
 		ask_soft(&o);
 	}
 	reasons[o.reason]++;
@@ -342,6 +448,113 @@ static bool run_descriptor(uint64_t seed, unsigned int number, uint64_t reasons[
 	return why != NULL;
 }
 
+/* ---------------------------------------------------------------------------------- registers */
+
+static const struct {
+	const char *name;
+	uint32_t offset;
+	unsigned int bytes;
+} registers[] = {
+	{ "GSTS", VTD_GSTS, 4 },
+	{ "RTADDR", VTD_RTADDR, 8 },
+	{ "CCMD", VTD_CCMD, 8 },
+	{ "FSTS", VTD_FSTS, 4 },
+	{ "FECTL", VTD_FECTL, 4 },
+	{ "FEDATA", VTD_FEDATA, 4 },
+	{ "FEADDR", VTD_FEADDR, 4 },
+	{ "FEUADDR", VTD_FEUADDR, 4 },
+	{ "IQH", VTD_IQH, 8 },
+	{ "IQT", VTD_IQT, 8 },
+	{ "IQA", VTD_IQA, 8 },
+	{ "ICS", VTD_ICS, 4 },
+	{ "IECTL", VTD_IECTL, 4 },
+	{ "IEDATA", VTD_IEDATA, 4 },
+	{ "IEADDR", VTD_IEADDR, 4 },
+	{ "IEUADDR", VTD_IEUADDR, 4 },
+};
+
+static uint64_t soft_register(unsigned int i)
+{
+	return registers[i].bytes == 8 ? moat_softvtd_read64(soft, registers[i].offset)
+				       : moat_softvtd_read32(soft, registers[i].offset);
+}
+
+/* A command, and time for the software unit to show its status. The queue begins at 0. */
+static void command_make(void)
+{
+	static const uint32_t commands[] = { VTD_GCMD_TE, VTD_GCMD_SRTP, VTD_GCMD_QIE, VTD_GCMD_WBF,
+		VTD_GCMD_SFL, VTD_GCMD_EAFL };
+	uint32_t keep = moat_softvtd_read32(soft, VTD_GSTS) & VTD_GSTS_KEEP;
+	uint32_t value = keep ^ commands[tables_below(RTE_DIM(commands))];
+
+	if (value & ~keep & VTD_GCMD_QIE)
+		write_both(VTD_IQT, 8, 0);
+	write_both(VTD_GCMD, 4, value);
+	for (unsigned int i = 0; i < 64; i++) {
+		moat_softvtd_poll(soft);
+		moat_softvtd_read32(soft, VTD_GSTS);
+	}
+}
+
+/* The two have had rings of their own. */
+static void registers_begin(void)
+{
+	uint32_t keep = moat_softvtd_read32(soft, VTD_GSTS) & VTD_GSTS_KEEP;
+
+	write_both(VTD_GCMD, 4, keep & ~VTD_GCMD_QIE);
+	while (moat_softvtd_read32(soft, VTD_GSTS) & VTD_GSTS_QIES)
+		moat_softvtd_poll(soft);
+	for (unsigned int i = 1; i < RTE_DIM(registers); i++)
+		if (registers[i].offset != VTD_IQH)
+			write_both(registers[i].offset, registers[i].bytes, 0);
+}
+
+/* GSTS and IQH cannot be written; IQT is the queue's, and IQA must not change while it is on. */
+static void register_make(void)
+{
+	unsigned int i = 1 + tables_below(RTE_DIM(registers) - 1);
+	uint64_t value = tables_random() << 32 ^ tables_random();
+	bool queue = moat_softvtd_read32(soft, VTD_GSTS) & VTD_GSTS_QIES;
+
+	if (registers[i].offset == VTD_IQH || registers[i].offset == VTD_IQT ||
+		(registers[i].offset == VTD_IQA && queue))
+		return;
+	if (registers[i].offset == VTD_CCMD)
+		value &= ~VTD_CCMD_ICC;
+	write_both(registers[i].offset, registers[i].bytes, value);
+}
+
+/* @return false: an unexplained difference */
+static bool run_register(uint64_t seed, unsigned int number, uint64_t reasons[256])
+{
+	unsigned int answer[RTE_DIM(registers)];
+	bool all = true;
+
+	if (tables_below(3) == 0)
+		command_make();
+	else
+		register_make();
+	for (unsigned int i = 0; i < RTE_DIM(registers); i++)
+		answer[i] = qtest_read(QTEST_UNIT + registers[i].offset, registers[i].bytes);
+	qtest_run();
+	reasons[0]++;
+	for (unsigned int i = 0; i < RTE_DIM(registers); i++) {
+		uint64_t of_soft = soft_register(i), of_qemu = qtest_answer(answer[i]);
+		const char *why;
+
+		if (of_soft == of_qemu)
+			continue;
+		why = explained_register(registers[i].offset, of_soft, of_qemu);
+		if (verbose || why == NULL)
+			printf("seed %" PRIu64 " case %u: %s: software unit 0x%" PRIx64
+			       ", QEMU 0x%" PRIx64 ": %s\n",
+				seed, number, registers[i].name, of_soft, of_qemu,
+				why != NULL ? why : "NOT EXPLAINED");
+		all &= why != NULL;
+	}
+	return all;
+}
+
 /* --------------------------------------------------------------------------------------- set up */
 
 static void start(const char *qemu, const char *iommu)
@@ -372,6 +585,9 @@ static void start(const char *qemu, const char *iommu)
 	conf.pt = ecap & VTD_ECAP_PT;
 	conf.sc = ecap & VTD_ECAP_SC;
 	conf.nfr = 1;
+	conf.ir = ecap & VTD_ECAP_IR;
+	conf.eim = ecap & VTD_ECAP_EIM;
+	conf.compress = true; /* as QEMU does */
 	conf.oracle = false;
 	conf.shards = 1;
 	if (moat_softvtd_create(&conf, &soft) != 0) {
@@ -408,27 +624,46 @@ static void bring_up(void)
 	command(VTD_GCMD_TE);
 }
 
-/* @return the exit status */
-static int run(uint64_t cases, uint64_t seed, bool descriptors)
+enum kind { ACCESSES, DESCRIPTORS, REGISTERS };
+
+static bool run_one(enum kind kind, uint64_t seed, unsigned int number, uint64_t reasons[256])
 {
+	if (kind == DESCRIPTORS)
+		return run_descriptor(seed, number, reasons);
+	if (kind == REGISTERS)
+		return run_register(seed, number, reasons);
+	if (!run_case(seed, number, reasons))
+		return false;
+	if (tables_below(16) == 0 && !focused && !run_overflow(seed, number))
+		return false;
+	invalidate(tables_change(&shape));
+	return true;
+}
+
+/* @return the exit status */
+static int run(uint64_t cases, uint64_t seed, enum kind kind)
+{
+	static const char *const what[] = { "reached memory", "taken", "writes and commands" };
 	uint64_t reasons[256] = { 0 }, done = 0;
 
 	for (; done < cases; seed++) {
 		tables_seed(seed);
 		tables_make(&shape);
-		flush();
-		for (unsigned int i = 0; i < CASES && done < cases; i++, done++) {
-			if (!(descriptors ? run_descriptor : run_case)(seed, i, reasons))
+		focused = false;
+		if (kind != REGISTERS)
+			flush();
+		for (unsigned int i = 0; i < CASES && done < cases; i++, done++)
+			if (!run_one(kind, seed, i, reasons))
 				return 1;
-			if (!descriptors)
-				invalidate(tables_change(&shape));
-		}
 	}
 	printf("%" PRIu64 " cases, of them %" PRIu64 " %s, 0 unexplained differences\n", done,
-		reasons[0], descriptors ? "taken" : "reached memory");
+		reasons[0], what[kind]);
 	for (unsigned int i = 1; i < 256; i++)
-		if (reasons[i] != 0 && !descriptors)
+		if (reasons[i] != 0 && kind == ACCESSES)
 			printf("  reason 0x%02x: %" PRIu64 "\n", i, reasons[i]);
+	if (kind == ACCESSES)
+		printf("  %" PRIu64 " invalidations by pages, %" PRIu64 " overflows\n", nr_pages,
+			nr_overflows);
 	explained_print();
 	return 0;
 }
@@ -449,10 +684,11 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "cases", 1, NULL, 'c' },
 		{ "seed", 1, NULL, 's' }, { "qemu", 1, NULL, 'q' }, { "verbose", 0, NULL, 'v' },
-		{ "descriptors", 0, NULL, 'd' }, { NULL, 0, NULL, 0 } };
+		{ "descriptors", 0, NULL, 'd' }, { "registers", 0, NULL, 'r' },
+		{ NULL, 0, NULL, 0 } };
 	const char *qemu = "qemu-system-x86_64";
 	uint64_t cases = 4000, seed = rte_rdtsc() & 0xffffffff;
-	bool descriptors = false;
+	enum kind kind = ACCESSES;
 	int c, status;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -463,7 +699,9 @@ int main(int argc, char **argv)
 		else if (c == 'q')
 			qemu = optarg;
 		else if (c == 'd')
-			descriptors = true;
+			kind = DESCRIPTORS;
+		else if (c == 'r')
+			kind = REGISTERS;
 		else if (c == 'v')
 			verbose = true;
 		else
@@ -471,14 +709,16 @@ int main(int argc, char **argv)
 	}
 	if (optind + 1 != argc) {
 		fprintf(stderr,
-			"usage: differential [--cases N] [--seed N] [--descriptors] [--qemu PROGRAM] "
-			"[--verbose] CONFIGURATION\n");
+			"usage: differential [--cases N] [--seed N] [--descriptors|--registers] "
+			"[--qemu PROGRAM] [--verbose] CONFIGURATION\n");
 		return 2;
 	}
 	printf("# --seed %" PRIu64 "\n", seed);
 	start(qemu, iommu_of(argv[optind]));
 	bring_up();
-	status = run(cases, seed, descriptors);
+	if (kind == REGISTERS)
+		registers_begin();
+	status = run(cases, seed, kind);
 	qtest_end();
 	moat_softvtd_destroy(soft);
 	return status;

@@ -31,6 +31,8 @@ struct outcome {
 const char *explained(const struct shape *shape, const struct outcome *o);
 /** The same of a descriptor that only one of the two takes. */
 const char *explained_descriptor(const struct shape *shape, struct vtd_entry d, bool soft_refuses);
+/** The same of a register that reads differently. */
+const char *explained_register(uint32_t offset, uint64_t soft, uint64_t qemu);
 void explained_print(void);
 
 #endif /* DIFFERENTIAL_H */

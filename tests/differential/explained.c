@@ -149,6 +149,43 @@ const char *explained_descriptor(const struct shape *shape, struct vtd_entry d, 
 	return NULL;
 }
 
+/* ----------------------------------------------------------------------------------- registers */
+
+static struct {
+	uint32_t offset;
+	uint64_t mask; /* the bits that may differ */
+	const char *what;
+	uint64_t times;
+} registers[] = {
+	{ VTD_FEUADDR, UINT32_MAX,
+		"open: FEUADDR without ECAP.EIM (\"Fault Event Upper Address Register\": may be reserved)",
+		0 },
+	{ VTD_IEUADDR, UINT32_MAX,
+		"open: IEUADDR without ECAP.EIM (\"Invalidation Event Upper Address Register\": may be "
+		"reserved)",
+		0 },
+	{ VTD_FEDATA, UINT32_C(0xffff0000),
+		"open: FEDATA, upper half (\"Fault Event Data Register\": EIMD may be reserved)",
+		0 },
+	{ VTD_CCMD, UINT64_C(0x3ffff0000),
+		"open: what FM and SID of CCMD read (\"Context Command Register\": they are write-only)",
+		0 },
+	{ VTD_IQA, ~UINT64_C(7),
+		"QEMU's IQA reads DW as written, and the address of when the queue was switched on "
+		"(\"Invalidation Queue Address Register\")",
+		0 },
+};
+
+const char *explained_register(uint32_t offset, uint64_t soft, uint64_t qemu)
+{
+	for (unsigned int i = 0; i < RTE_DIM(registers); i++)
+		if (registers[i].offset == offset && ((soft ^ qemu) & ~registers[i].mask) == 0) {
+			registers[i].times++;
+			return registers[i].what;
+		}
+	return NULL;
+}
+
 void explained_print(void)
 {
 	for (unsigned int i = 0; i < RTE_DIM(differences); i++)
@@ -159,4 +196,7 @@ void explained_print(void)
 		if (descriptors[i].times != 0)
 			printf("  %" PRIu64 " times: %s\n", descriptors[i].times,
 				descriptors[i].what);
+	for (unsigned int i = 0; i < RTE_DIM(registers); i++)
+		if (registers[i].times != 0)
+			printf("  %" PRIu64 " times: %s\n", registers[i].times, registers[i].what);
 }

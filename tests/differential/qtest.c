@@ -22,17 +22,24 @@
  */
 
 /* QEMU's edu device, docs/specs/edu.rst. */
-#define EDU_BAR(i)  (UINT64_C(0xfe000000) + (i)*UINT64_C(0x100000))
-#define EDU_SRC     0x80
-#define EDU_DST     0x88
-#define EDU_COUNT   0x90
-#define EDU_CMD     0x98
-#define EDU_BUFFER  UINT64_C(0x40000)
-#define EDU_RUN     1
-#define EDU_TO_RAM  2
-#define CFG_ADDRESS 0xcf8
-#define CFG_DATA    0xcfc
+#define EDU_BAR(i)      (UINT64_C(0xfe000000) + (i)*UINT64_C(0x100000))
+#define EDU_SRC         0x80
+#define EDU_DST         0x88
+#define EDU_COUNT       0x90
+#define EDU_CMD         0x98
+#define EDU_BUFFER      UINT64_C(0x40000)
+#define EDU_RUN         1
+#define EDU_TO_RAM      2
+/* QEMU's iommu-testdev, docs/specs/iommu-testdev.rst; registers of 32 bits. */
+#define TESTDEV_TRIGGER 0x00 /* a read of it runs what is armed */
+#define TESTDEV_IOVA    0x04
+#define TESTDEV_LENGTH  0x0c
+#define TESTDEV_ARM     0x14
+#define TESTDEV_BACK    0x1c /* a physical address, of which it reads what it has written */
+#define CFG_ADDRESS     0xcf8
+#define CFG_DATA        0xcfc
 
+unsigned int qtest_devices = QTEST_EDUS;
 static pid_t qemu;
 static int line; /* to and from QEMU */
 static FILE *answers;
@@ -115,8 +122,24 @@ uint64_t qtest_answer(unsigned int i)
 	return read_value[i];
 }
 
+static void testdev_write(uint64_t bar, uint64_t iova, unsigned int len)
+{
+	qtest_write(bar + TESTDEV_IOVA, 4, iova & UINT32_MAX);
+	qtest_write(bar + TESTDEV_IOVA + 4, 4, iova >> 32);
+	qtest_write(bar + TESTDEV_BACK, 4, QTEST_RAM);
+	qtest_write(bar + TESTDEV_BACK + 4, 4, 0);
+	qtest_write(bar + TESTDEV_LENGTH, 4, len);
+	qtest_write(bar + TESTDEV_ARM, 4, 1);
+	qtest_read(bar + TESTDEV_TRIGGER, 4);
+	qtest_run();
+}
+
 void qtest_dma(unsigned int i, uint64_t iova, unsigned int len, bool write)
 {
+	if (i >= QTEST_EDUS) {
+		testdev_write(EDU_BAR(i), iova, len);
+		return;
+	}
 	qtest_write(EDU_BAR(i) + EDU_SRC, 8, write ? EDU_BUFFER : iova);
 	qtest_write(EDU_BAR(i) + EDU_DST, 8, write ? iova : EDU_BUFFER);
 	qtest_write(EDU_BAR(i) + EDU_COUNT, 8, len);
@@ -154,12 +177,14 @@ static int make_firmware(void)
 
 static void run_qemu(const char *program, const char *iommu, int memory, int end)
 {
-	char object[128], unit[128], firmware[64];
+	char object[128], unit[128], firmware[64], *testdev = "-device";
 
 	snprintf(object, sizeof(object),
 		"memory-backend-file,id=ram,size=64M,share=on,mem-path=/proc/self/fd/%d", memory);
 	snprintf(firmware, sizeof(firmware), "/proc/self/fd/%d", make_firmware());
 	snprintf(unit, sizeof(unit), "intel-iommu,intremap=off%s", iommu);
+	if (qtest_devices == QTEST_EDUS)
+		testdev = NULL;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(end, 0);
 	dup2(end, 1);
@@ -168,8 +193,19 @@ static void run_qemu(const char *program, const char *iommu, int memory, int end
 		"none", "-object", object, "-device", unit, "-device",
 		"edu,addr=4,dma_mask=0xffffffffffffffff", "-device",
 		"edu,addr=5,dma_mask=0xffffffffffffffff", "-qtest", "stdio", "-qtest-log", "none",
-		(char *)NULL);
+		testdev, "iommu-testdev,addr=6", (char *)NULL);
 	die(program);
+}
+
+static bool has_testdev(const char *program)
+{
+	char command[1024];
+
+	if (snprintf(command, sizeof(command),
+		    "'%s' -device help 2>/dev/null | grep -q iommu-testdev",
+		    program) >= (int)sizeof(command))
+		die(program);
+	return system(command) == 0;
 }
 
 void qtest_start(const char *program, const char *iommu)
@@ -177,6 +213,7 @@ void qtest_start(const char *program, const char *iommu)
 	int memory = memfd_create("guest", 0), ends[2];
 	void *ram = (void *)(uintptr_t)QTEST_RAM;
 
+	qtest_devices = has_testdev(program) ? QTEST_DEVICES : QTEST_EDUS;
 	if (memory < 0 || ftruncate(memory, QTEST_END) != 0)
 		die("memory for the guest");
 	if (mmap(ram, QTEST_END - QTEST_RAM, PROT_READ | PROT_WRITE,
@@ -191,7 +228,7 @@ void qtest_start(const char *program, const char *iommu)
 	close(memory);
 	line = ends[0];
 	answers = fdopen(line, "r");
-	for (unsigned int i = 0; i < QTEST_EDUS; i++) {
+	for (unsigned int i = 0; i < qtest_devices; i++) {
 		config_write(4 + i, 0x10, EDU_BAR(i));
 		config_write(4 + i, 0x04, 6); /* memory space, bus master */
 	}

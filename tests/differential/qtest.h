@@ -6,7 +6,8 @@
 
 /**
  * @file
- * A QEMU without a guest: a q35 machine with intel-iommu and edu devices, whose memory is also this
+ * A QEMU without a guest: a q35 machine with intel-iommu, edu devices and, where QEMU has it (11), an
+ * iommu-testdev, which only writes, but at once. Its memory is also this
  * process's, at the same addresses, so that both units walk the very same tables.
  *
  * QEMU's qtest protocol is a line for each access. Lines are gathered and sent together; what they
@@ -16,10 +17,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define QTEST_RAM  UINT64_C(0x01000000) /* of the memory, what is mapped here: from ... */
-#define QTEST_END  UINT64_C(0x04000000) /* ... to */
-#define QTEST_UNIT UINT64_C(0xfed90000)
-#define QTEST_EDUS 2
+#define QTEST_RAM     UINT64_C(0x01000000) /* of the memory, what is mapped here: from ... */
+#define QTEST_END     UINT64_C(0x04000000) /* ... to */
+#define QTEST_UNIT    UINT64_C(0xfed90000)
+#define QTEST_EDUS    2
+#define QTEST_DEVICES 3 /* the last is the iommu-testdev */
+
+/** How many of the devices there are. After qtest_start(). */
+extern unsigned int qtest_devices;
 
 /** @param iommu further properties of intel-iommu, ",aw-bits=39" for one */
 void qtest_start(const char *qemu, const char *iommu);
@@ -28,15 +33,15 @@ void qtest_end(void);
 /* Gathered until qtest_run(). @return of reads: which one of the gathered reads it is */
 unsigned int qtest_read(uint64_t address, unsigned int bytes);
 void qtest_write(uint64_t address, unsigned int bytes, uint64_t value);
-/** DMA of edu `i`: `len` bytes between `iova` and the device's buffer. Sends what was gathered before,
- * and returns when the DMA is done. */
+/** DMA of device `i`: `len` bytes between `iova` and the device's buffer. Sends what was gathered before,
+ * and returns when the DMA is done. The iommu-testdev only writes. */
 void qtest_dma(unsigned int i, uint64_t iova, unsigned int len, bool write);
 /** Send what was gathered. */
 void qtest_run(void);
 /** What the read number `i` of the last qtest_run() had for an answer. */
 uint64_t qtest_answer(unsigned int i);
 
-/** Source-id of edu `i`. */
+/** Source-id of device `i`. */
 static inline uint16_t qtest_sid(unsigned int i)
 {
 	return (4 + i) << 3;

@@ -101,12 +101,15 @@ static uint64_t twist(const struct shape *shape, uint64_t entry)
 	}
 }
 
-/* No address but of the mapped memory, or of none: not of QEMU's devices, nor below what is mapped. */
+/* No address but of the mapped memory, or of none: not of QEMU's devices, nor below what is mapped; and not of
+ * pages that the units' queues change, which would be tables that are never invalidated. */
 static uint64_t tame(uint64_t entry)
 {
 	uint64_t address = entry & ADDRESS & UINT64_C(0xffffffff);
 
-	if ((entry & ADDRESS) >> 32 == 0 && (address < QTEST_RAM || address >= QTEST_END))
+	if ((entry & ADDRESS) >> 32 == 0 &&
+		(address < QTEST_RAM || address >= QTEST_END ||
+			(address >= RING_QEMU && address < TABLES)))
 		return (entry & ~ADDRESS) | NOWHERE;
 	return entry;
 }
@@ -127,13 +130,18 @@ static uint64_t entry_make(const struct shape *shape, unsigned int level)
 
 /* ------------------------------------------------------------------------------------- contexts */
 
+/* A domain-id has one table, so sources have domain-ids of their own, whichever bit is flipped. */
+uint16_t tables_did(uint16_t sid)
+{
+	return 0x11 << ((sid >> 3) - (qtest_sid(0) >> 3));
+}
+
 static void context_make(const struct shape *shape, uint16_t sid)
 {
 	unsigned int levels = 3 + tables_below(shape->levels - 2);
 	uint64_t *entry = tables_context(sid);
 	uint64_t lo = table(levels, tables_below(PER_LEVEL)) | 1;
-	/* A domain-id has one table, so sources have domain-ids of their own, whichever bit is flipped. */
-	uint64_t hi = (sid == qtest_sid(0) ? 0x11 : 0x22) << 8 | (levels - 2);
+	uint64_t hi = tables_did(sid) << 8 | (levels - 2);
 
 	switch (tables_below(16)) {
 	case 0:
@@ -210,7 +218,7 @@ void tables_make(const struct shape *shape)
 		for (unsigned int i = 0; i < PER_LEVEL * ENTRIES; i++)
 			((uint64_t *)at(table(level, i / ENTRIES)))[i % ENTRIES] =
 				entry_make(shape, level);
-	for (unsigned int i = 0; i < QTEST_EDUS; i++)
+	for (unsigned int i = 0; i < QTEST_DEVICES; i++)
 		context_make(shape, qtest_sid(i));
 	root_make(shape);
 }
@@ -223,7 +231,7 @@ enum change tables_change(const struct shape *shape)
 	if (seldom(3))
 		return CHANGE_NONE;
 	if (seldom(4)) {
-		context_make(shape, qtest_sid(tables_below(QTEST_EDUS)));
+		context_make(shape, qtest_sid(tables_below(QTEST_DEVICES)));
 		root_make(shape);
 		return CHANGE_CONTEXT;
 	}

@@ -56,6 +56,8 @@ void tables_make(const struct shape *shape);
 enum change tables_change(const struct shape *shape);
 /** An IOVA that the tables may know. */
 uint64_t tables_iova(const struct shape *shape);
+/** The domain-id of the source's entries. */
+uint16_t tables_did(uint16_t sid);
 /** The last page's IOVA for the source, 0: its context entry leads to no table. */
 uint64_t tables_back(uint16_t sid);
 /** Do the entries that the walk meets, present or not, deny the access anywhere? */
