@@ -118,6 +118,7 @@ t_run "every source has its licence line" all_have_a_licence_line
 t_run "no line ends in white space" no_line_ends_in_white_space
 t_run "no line of ${narrow[*]} is wider than 100 columns" no_line_is_wider_than_100_columns
 t_run "every mutant applies" every_mutant_applies
+t_run "doc/specification.md is what its tests said" tests/specification/table check
 if ! command -v abidiff >/dev/null; then
 	t_skip "the ABI is compatible with the stored one" "there is no abidiff; Debian has it in abigail-tools"
 elif [ "$(cat tests/abi/made-on)" != "$(tests/abi/dump --system)" ]; then
