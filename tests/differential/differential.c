@@ -40,11 +40,11 @@
 static const struct {
 	const char *name, *iommu;
 } configurations[] = {
-	{ "48", ",aw-bits=48" },
-	{ "39", ",aw-bits=39" },
+	{ "48", ",aw-bits=48" }, { "39", ",aw-bits=39" },
 	{ "48-caching-mode", ",aw-bits=48,caching-mode=on" },
 	{ "48-device-tlb", ",aw-bits=48,device-iotlb=on" },
 	{ "48-snoop-control", ",aw-bits=48,snoop-control=on" },
+	{ "48-scalable", ",aw-bits=48,scalable-mode=on" }, /* QEMU 10: x-scalable-mode */
 };
 
 static struct shape shape;
@@ -83,13 +83,21 @@ static void command(uint32_t bit)
 	}
 }
 
+/* Bytes of a descriptor. */
+static uint32_t slot(void)
+{
+	return shape.scalable ? 32 : 16;
+}
+
 static void put(uint64_t lo, uint64_t hi)
 {
 	uint64_t *of_soft = at(RING_SOFT + tail), *of_qemu = at(RING_QEMU + tail);
 
 	of_soft[0] = of_qemu[0] = lo;
 	of_soft[1] = of_qemu[1] = hi;
-	tail = (tail + 16) % 4096;
+	if (shape.scalable)
+		of_soft[2] = of_soft[3] = of_qemu[2] = of_qemu[3] = 0;
+	tail = (tail + slot()) % 4096;
 }
 
 /* Waits for the software unit; QEMU's works while it is written to. */
@@ -98,7 +106,7 @@ static void doorbell(void)
 	volatile uint32_t *status = at(STATUS);
 
 	put(MOAT_QI_WAIT | 1 << 5 | (uint64_t)++sequence << 32, STATUS);
-	((uint64_t *)at(RING_QEMU + (tail + 4096 - 16) % 4096))[1] = STATUS + 8;
+	((uint64_t *)at(RING_QEMU + (tail + 4096 - slot()) % 4096))[1] = STATUS + 8;
 	write_both(VTD_IQT, 8, tail);
 	for (unsigned int i = 0; *status != sequence; i++) {
 		moat_softvtd_poll(soft);
@@ -112,13 +120,15 @@ static void doorbell(void)
 static void flush(void)
 {
 	put(MOAT_QI_CONTEXT | MOAT_QI_GLOBAL << 4, 0);
+	if (shape.scalable)
+		put(MOAT_QI_PASID_CACHE | MOAT_QI_PASID_GLOBAL << 4, 0);
 	put(MOAT_QI_IOTLB | MOAT_QI_GLOBAL << 4 | 0xc0, 0);
 	doorbell();
 }
 
 static uint64_t did_of(unsigned int device)
 {
-	return tables_context(qtest_sid(device))[1] >> 8 & 0xffff;
+	return tables_stage(qtest_sid(device)).did;
 }
 
 /* Enough for an access to one of these pages, whatever has changed in paging entries. */
@@ -278,9 +288,10 @@ static void show(const struct outcome *o, uint64_t seed, unsigned int number, co
 	       "\n  QEMU: record %d reason 0x%x page 0x%" PRIx64 " source-id %02x, bytes %s\n",
 		o->reason, o->hpa, o->soft.there, o->soft.reason, o->soft.page, o->qemu.there,
 		o->qemu.reason, o->qemu.page, o->qemu.sid, o->reached ? "the same" : "not");
-	printf("  root %016" PRIx64 " %016" PRIx64 ", context %016" PRIx64 " %016" PRIx64 "\n",
+	printf("  root %016" PRIx64 " %016" PRIx64 ", context %016" PRIx64 " %016" PRIx64
+	       ", entry %016" PRIx64 " %016" PRIx64 "\n",
 		((uint64_t *)at(ROOT))[0], ((uint64_t *)at(ROOT))[1], tables_context(o->sid)[0],
-		tables_context(o->sid)[1]);
+		tables_context(o->sid)[1], tables_entry(o->sid)[0], tables_entry(o->sid)[1]);
 	tables_show(o->sid, o->iova);
 }
 
@@ -417,7 +428,7 @@ static bool iqe_of_both(bool *of_qemu)
 /* Something good in the place of the last descriptor, and on. */
 static void mend_queue(void)
 {
-	tail = (tail + 4096 - 16) % 4096;
+	tail = (tail + 4096 - slot()) % 4096;
 	put(MOAT_QI_WAIT | 1 << 5, BACK);
 	write_both(VTD_FSTS, 4, VTD_FSTS_IQE);
 	write_both(VTD_IQT, 8, tail);
@@ -585,6 +596,12 @@ static void start(const char *qemu, const char *iommu)
 	conf.pt = ecap & VTD_ECAP_PT;
 	conf.sc = ecap & VTD_ECAP_SC;
 	conf.nfr = 1;
+	conf.scalable = ecap & VTD_ECAP_SMTS;
+	conf.ssts = ecap & VTD_ECAP_SSTS;
+	conf.fsts = ecap & VTD_ECAP_FSTS;
+	conf.nest = ecap & VTD_ECAP_NEST;
+	conf.pasid_bits =
+		ecap & VTD_ECAP_PASID ? ((ecap & VTD_ECAP_PSS) >> VTD_ECAP_PSS_SHIFT) + 1 : 0;
 	conf.ir = ecap & VTD_ECAP_IR;
 	conf.eim = ecap & VTD_ECAP_EIM;
 	conf.compress = true; /* as QEMU does */
@@ -600,7 +617,8 @@ static void start(const char *qemu, const char *iommu)
 		.haw = conf.haw,
 		.sagaw = conf.sagaw,
 		.dt = conf.dt,
-		.sc = conf.sc };
+		.sc = conf.sc,
+		.scalable = conf.scalable };
 	qemu_frcd = (cap >> VTD_CAP_FRO_SHIFT & 0x3ff) * 16;
 	soft_frcd = conf.fro;
 }
@@ -615,10 +633,11 @@ static void bring_up(void)
 		qtest_dma(i, TARGETS, LEN_MAX, false);
 	qtest_run();
 	tables_make(&shape);
-	write_both(VTD_RTADDR, 8, ROOT);
+	write_both(VTD_RTADDR, 8,
+		shape.scalable ? ROOT | VTD_TTM_SCALABLE << VTD_RTADDR_TTM_SHIFT : ROOT);
 	command(VTD_GCMD_SRTP);
-	qtest_write(QTEST_UNIT + VTD_IQA, 8, RING_QEMU);
-	moat_softvtd_write64(soft, VTD_IQA, RING_SOFT);
+	qtest_write(QTEST_UNIT + VTD_IQA, 8, RING_QEMU | (shape.scalable ? VTD_IQA_DW : 0));
+	moat_softvtd_write64(soft, VTD_IQA, RING_SOFT | (shape.scalable ? VTD_IQA_DW : 0));
 	command(VTD_GCMD_QIE);
 	flush();
 	command(VTD_GCMD_TE);

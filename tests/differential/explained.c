@@ -16,42 +16,37 @@
 #include "moat_softvtd.h"
 #include "moat_vtd_regs.h"
 
-#define ADDRESS UINT64_C(0xfffffffffffff000)
-
-static unsigned int translation_type(const struct outcome *o)
-{
-	return VTD_FIELD(tables_context(o->sid)[0], VTD_CTX_TT);
-}
-
 static bool is_permission(unsigned int reason)
 {
-	return reason == VTD_FR_WRITE || reason == VTD_FR_READ;
+	return reason == VTD_FR_WRITE || reason == VTD_FR_READ || reason == VTD_FR_SM_WRITE ||
+		reason == VTD_FR_SM_READ || reason == VTD_FR_SS_P;
 }
 
 static bool fpd_ignored(const struct shape *shape, const struct outcome *o)
 {
 	return o->reason != 0 && !o->soft.there && o->qemu.there && o->qemu.reason == o->reason &&
-		(tables_context(o->sid)[0] & VTD_CTX_FPD);
+		(tables_context(o->sid)[0] & VTD_CTX_FPD) && !shape->scalable;
 }
 
 static bool pass_through_dropped(const struct shape *shape, const struct outcome *o)
 {
-	return translation_type(o) == VTD_TT_PASS_THROUGH && o->reason == VTD_FR_BEYOND_AW &&
+	return tables_stage(o->sid).pass_through &&
+		(o->reason == VTD_FR_BEYOND_AW || o->reason == VTD_FR_SM_BEYOND_HAW) &&
 		!o->qemu.there;
 }
 
 static bool ssptptr_judged(const struct shape *shape, const struct outcome *o)
 {
-	return translation_type(o) == VTD_TT_PASS_THROUGH && o->qemu.there &&
+	return tables_stage(o->sid).pass_through && o->qemu.there &&
 		o->qemu.reason == VTD_FR_CONTEXT_RSVD &&
-		(tables_context(o->sid)[0] & ADDRESS) >> shape->haw != 0;
+		tables_stage(o->sid).table >> shape->haw != 0;
 }
 
 static bool pass_through_width(const struct shape *shape, const struct outcome *o)
 {
-	unsigned int aw = tables_context(o->sid)[1] & VTD_CTX_AW;
+	unsigned int aw = tables_stage(o->sid).levels - 2;
 
-	return translation_type(o) == VTD_TT_PASS_THROUGH && o->reason == VTD_FR_CONTEXT_INV &&
+	return tables_stage(o->sid).pass_through && o->reason == VTD_FR_CONTEXT_INV &&
 		!o->qemu.there && (shape->sagaw >> aw & 1);
 }
 
@@ -64,8 +59,74 @@ static bool cached_permission(const struct shape *shape, const struct outcome *o
 static bool order_of_checks(const struct shape *shape, const struct outcome *o)
 {
 	return o->soft.there && o->qemu.there && is_permission(o->qemu.reason) &&
-		(o->reason == VTD_FR_PAGING_RSVD || o->reason == VTD_FR_PAGING_ACCESS) &&
+		(o->reason == VTD_FR_PAGING_RSVD || o->reason == VTD_FR_PAGING_ACCESS ||
+			o->reason == VTD_FR_SS_RSVD || o->reason == VTD_FR_SS_ACCESS) &&
 		tables_deny(shape, o->sid, o->iova, o->write);
+}
+
+/* The reason of legacy mode for what has one of its own in scalable mode. */
+static unsigned int legacy_of(const struct outcome *o, unsigned int reason)
+{
+	switch (reason) {
+	case VTD_FR_SM_ROOT_P:
+		return VTD_FR_ROOT_P;
+	case VTD_FR_SM_ROOT_ACCESS:
+		return VTD_FR_ROOT_ACCESS;
+	case VTD_FR_SM_ROOT_RSVD:
+		return VTD_FR_ROOT_RSVD;
+	case VTD_FR_SM_CONTEXT_P:
+		return VTD_FR_CONTEXT_P;
+	case VTD_FR_SM_CONTEXT_ACCESS:
+		return VTD_FR_CONTEXT_ACCESS;
+	case VTD_FR_SM_CONTEXT_RSVD:
+		return VTD_FR_CONTEXT_RSVD;
+	case VTD_FR_SS_ACCESS:
+		return VTD_FR_PAGING_ACCESS;
+	case VTD_FR_SS_ROOT_ACCESS:
+		return VTD_FR_CONTEXT_INV;
+	case VTD_FR_SS_P:
+		return o->write ? VTD_FR_WRITE : VTD_FR_READ;
+	case VTD_FR_SS_RSVD:
+		return VTD_FR_PAGING_RSVD;
+	case VTD_FR_SM_BEYOND_AW:
+		return VTD_FR_BEYOND_AW;
+	case VTD_FR_SM_WRITE:
+		return VTD_FR_WRITE;
+	case VTD_FR_SM_READ:
+		return VTD_FR_READ;
+	default:
+		return 0;
+	}
+}
+
+static bool legacy_reason(const struct shape *shape, const struct outcome *o)
+{
+	return shape->scalable && o->soft.there && o->qemu.there && o->soft.page == o->qemu.page &&
+		o->soft.read == o->qemu.read && legacy_of(o, o->reason) == o->qemu.reason;
+}
+
+static bool pasid_reserved(const struct shape *shape, const struct outcome *o)
+{
+	return o->reason == VTD_FR_PASID_DIR_RSVD || o->reason == VTD_FR_PASID_RSVD;
+}
+
+static bool context_unsupported(const struct shape *shape, const struct outcome *o)
+{
+	return o->reason == VTD_FR_SM_CONTEXT_RSVD &&
+		(tables_context(o->sid)[0] & (VTD_SMC_DTE | VTD_SMC_PASIDE | VTD_SMC_PRE));
+}
+
+static bool snoop_unsupported(const struct shape *shape, const struct outcome *o)
+{
+	return o->reason == VTD_FR_SS_RSVD && !shape->sc &&
+		tables_have(o->sid, o->iova, UINT64_C(1) << 11);
+}
+
+static bool other_half(const struct shape *shape, const struct outcome *o)
+{
+	uint64_t half = ((const uint64_t *)at(ROOT))[1]; /* of devices 16 to 31 */
+
+	return shape->scalable && half != 0 && o->qemu.there && o->qemu.reason == VTD_FR_ROOT_RSVD;
 }
 
 static struct {
@@ -73,6 +134,19 @@ static struct {
 	bool (*is)(const struct shape *shape, const struct outcome *o);
 	uint64_t times;
 } differences[] = {
+	{ "QEMU has legacy mode's reasons in scalable mode, but for PASID tables "
+	  "(\"Fault Reason Encodings\")",
+		legacy_reason, 0 },
+	{ "QEMU judges no reserved bits of PASID directory and PASID entries "
+	  "(\"Fault Reason Encodings\": 52h, 5Ah)",
+		pasid_reserved, 0 },
+	{ "QEMU takes DTE, PASIDE and PRE without ECAP.DT, PASID and PRS (\"Scalable-Mode Context Entry\")",
+		context_unsupported, 0 },
+	{ "QEMU takes SNP in scalable mode without ECAP.SC (\"Second-Stage Paging Entries\")",
+		snoop_unsupported, 0 },
+	{ "open: reserved bits in the half of a root entry that the source does not use "
+	  "(\"Scalable-Mode Root Entry\"; QEMU judges both halves)",
+		other_half, 0 },
 	{ "QEMU records a fault in spite of FPD if the context entry has reserved bits set "
 	  "(\"Context Entry\": FPD)",
 		fpd_ignored, 0 },

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "moat_vtd_regs.h"
 #include "tables.h"
 
 #define PAGE      UINT64_C(4096)
@@ -54,9 +55,36 @@ static uint64_t back_table(unsigned int level)
 	return TABLES + (5 * PER_LEVEL + level) * PAGE;
 }
 
+static bool scalable;
+
 uint64_t *tables_context(uint16_t sid)
 {
-	return at(CONTEXT + (sid & 0xff) * UINT64_C(16));
+	return at(CONTEXT + (scalable ? (sid & 0x7f) * UINT64_C(32) : (sid & 0xff) * UINT64_C(16)));
+}
+
+static uint64_t sm_table(uint16_t sid, unsigned int which)
+{
+	return SM_TABLES + (2 * ((sid >> 3) - (qtest_sid(0) >> 3)) + which) * PAGE;
+}
+
+uint64_t *tables_entry(uint16_t sid)
+{
+	return scalable ? at(sm_table(sid, 1)) : tables_context(sid);
+}
+
+struct stage tables_stage(uint16_t sid)
+{
+	const uint64_t *e = tables_entry(sid);
+	unsigned int what = scalable ? VTD_FIELD(e[0], VTD_PE_PGTT) : VTD_FIELD(e[0], VTD_CTX_TT);
+
+	return (struct stage){
+		.table = e[0] & ~UINT64_C(0xfff),
+		.levels = (scalable ? VTD_FIELD(e[0], VTD_PE_AW) : e[1] & VTD_CTX_AW) + 2,
+		.did = scalable ? e[1] & VTD_PE_DID : VTD_FIELD(e[1], VTD_CTX_DID),
+		.pass_through = what == (scalable ? VTD_PGTT_PASS_THROUGH : VTD_TT_PASS_THROUGH),
+		.second_stage =
+			scalable ? what == VTD_PGTT_SECOND_STAGE : what == VTD_TT_SECOND_STAGE,
+	};
 }
 
 /* ------------------------------------------------------------------------------------- entries */
@@ -172,6 +200,75 @@ static void context_make(const struct shape *shape, uint16_t sid)
 	entry[0] = lo;
 }
 
+/* Something wrong in one of the tables between the root and the second stage. */
+static void sm_twist(const struct shape *shape, uint64_t *context, uint64_t *dir, uint64_t *entry)
+{
+	switch (tables_below(20)) {
+	case 0:
+		context[0] ^= UINT64_C(1) << tables_below(12);
+		break;
+	case 1:
+		/* RID_PASID means something with ECAP.RPS only, and the units differ in that */
+		context[1] |= UINT64_C(1) << (21 + tables_below(43));
+		break;
+	case 2:
+		dir[0] ^= UINT64_C(1) << tables_below(12);
+		break;
+	case 3:
+		entry[0] ^= UINT64_C(1) << tables_below(12);
+		break;
+	case 4:
+		entry[0] |= UINT64_C(1) << (shape->haw + tables_below(64 - shape->haw));
+		break;
+	case 5:
+		entry[1] ^= UINT64_C(1) << tables_below(64);
+		break;
+	case 6:
+		entry[0] = (entry[0] & ~VTD_PE_AW) | tables_below(8) << VTD_PE_AW_SHIFT;
+		break;
+	case 7:
+		entry[0] = (entry[0] & ~VTD_PE_PGTT) | tables_below(8) << VTD_PE_PGTT_SHIFT;
+		break;
+	case 8:
+		entry[0] = (entry[0] & ~ADDRESS) | NOWHERE;
+		break;
+	case 9:
+		context[0] = (context[0] & ~ADDRESS) | NOWHERE;
+		break;
+	case 10:
+		dir[0] = (dir[0] & ~ADDRESS) | NOWHERE;
+		break;
+	default:
+		break;
+	}
+}
+
+static void sm_context_make(const struct shape *shape, uint16_t sid)
+{
+	unsigned int levels = 3 + tables_below(shape->levels - 2);
+	uint64_t *context = tables_context(sid), *entry = at(sm_table(sid, 1));
+	uint64_t made[3] = { table(levels, tables_below(PER_LEVEL)) |
+			(uint64_t)VTD_PGTT_SECOND_STAGE << VTD_PE_PGTT_SHIFT |
+			(levels - 2) << VTD_PE_AW_SHIFT | VTD_PE_P,
+		tables_did(sid), 0 };
+	uint64_t dir = sm_table(sid, 1) | VTD_PDE_P, words[2] = { sm_table(sid, 0) | VTD_SMC_P, 0 };
+
+	sm_twist(shape, words, &dir, made);
+	context[1] = words[1];
+	context[0] = words[0];
+	*(uint64_t *)at(sm_table(sid, 0)) = dir;
+	entry[1] = made[1];
+	entry[0] = made[0];
+}
+
+static void source_make(const struct shape *shape, uint16_t sid)
+{
+	if (shape->scalable)
+		sm_context_make(shape, sid);
+	else
+		context_make(shape, sid);
+}
+
 static void root_make(const struct shape *shape)
 {
 	uint64_t *entry = at(ROOT);
@@ -211,7 +308,9 @@ static void way_back_make(const struct shape *shape)
 
 void tables_make(const struct shape *shape)
 {
+	scalable = shape->scalable;
 	memset(at(ROOT), 0, 2 * PAGE);
+	memset(at(SM_TABLES), 0, 2 * QTEST_DEVICES * PAGE);
 	memset(at(TABLES), 0, (5 * PER_LEVEL + 5) * PAGE);
 	way_back_make(shape);
 	for (unsigned int level = 1; level <= shape->levels; level++)
@@ -219,7 +318,7 @@ void tables_make(const struct shape *shape)
 			((uint64_t *)at(table(level, i / ENTRIES)))[i % ENTRIES] =
 				entry_make(shape, level);
 	for (unsigned int i = 0; i < QTEST_DEVICES; i++)
-		context_make(shape, qtest_sid(i));
+		source_make(shape, qtest_sid(i));
 	root_make(shape);
 }
 
@@ -231,7 +330,7 @@ enum change tables_change(const struct shape *shape)
 	if (seldom(3))
 		return CHANGE_NONE;
 	if (seldom(4)) {
-		context_make(shape, qtest_sid(tables_below(QTEST_DEVICES)));
+		source_make(shape, qtest_sid(tables_below(QTEST_DEVICES)));
 		root_make(shape);
 		return CHANGE_CONTEXT;
 	}
@@ -256,27 +355,22 @@ uint64_t tables_iova(const struct shape *shape)
 	return iova;
 }
 
-static unsigned int context_levels(uint16_t sid)
-{
-	return (tables_context(sid)[1] & 7) + 2;
-}
-
 uint64_t tables_back(uint16_t sid)
 {
-	unsigned int levels = context_levels(sid);
-	uint64_t hpa = tables_context(sid)[0] & ADDRESS;
+	struct stage to = tables_stage(sid);
 
-	if (levels < 3 || levels > 5 || (tables_context(sid)[0] & 0xc) != 0 ||
-		hpa < table(levels, 0) || hpa >= table(levels + 1, 0))
+	if (to.levels < 3 || to.levels > 5 || !to.second_stage || to.table < table(to.levels, 0) ||
+		to.table >= table(to.levels + 1, 0))
 		return 0; /* or a table of another level */
-	return (uint64_t)LAST << (12 + 9 * (levels - 1));
+	return (uint64_t)LAST << (12 + 9 * (to.levels - 1));
 }
 
 void tables_show(uint16_t sid, uint64_t iova)
 {
-	uint64_t hpa = tables_context(sid)[0] & ADDRESS;
+	struct stage to = tables_stage(sid);
+	uint64_t hpa = to.table & ADDRESS;
 
-	for (unsigned int level = context_levels(sid); level >= 1; level--) {
+	for (unsigned int level = to.levels; level >= 1; level--) {
 		uint64_t entry;
 
 		if (hpa < QTEST_RAM || hpa >= QTEST_END)
@@ -291,15 +385,36 @@ void tables_show(uint16_t sid, uint64_t iova)
 
 bool tables_deny(const struct shape *shape, uint16_t sid, uint64_t iova, bool write)
 {
-	uint64_t hpa = tables_context(sid)[0] & ADDRESS;
+	struct stage to = tables_stage(sid);
+	uint64_t hpa = to.table & ADDRESS;
 
-	for (unsigned int level = context_levels(sid); level >= 1; level--) {
+	for (unsigned int level = to.levels; level >= 1; level--) {
 		uint64_t entry;
 
 		if (hpa < QTEST_RAM || hpa >= QTEST_END)
 			return false;
 		entry = ((uint64_t *)at(hpa))[iova >> (12 + 9 * (level - 1)) & 511];
 		if (!(entry & (write ? 2 : 1)))
+			return true;
+		if (level <= 3 && (entry & PS))
+			return false;
+		hpa = entry & ADDRESS;
+	}
+	return false;
+}
+
+bool tables_have(uint16_t sid, uint64_t iova, uint64_t some)
+{
+	struct stage to = tables_stage(sid);
+	uint64_t hpa = to.table & ADDRESS;
+
+	for (unsigned int level = to.levels; level >= 1; level--) {
+		uint64_t entry;
+
+		if (hpa < QTEST_RAM || hpa >= QTEST_END)
+			return false;
+		entry = ((uint64_t *)at(hpa))[iova >> (12 + 9 * (level - 1)) & 511];
+		if (entry & some)
 			return true;
 		if (level <= 3 && (entry & PS))
 			return false;

@@ -23,6 +23,7 @@
 #define RING_SOFT  (QTEST_RAM + 0x3000)
 #define STATUS     (QTEST_RAM + 0x4000) /* two of them */
 #define BACK       (QTEST_RAM + 0x5000) /* the page at the last entry */
+#define SM_TABLES  (QTEST_RAM + 0x6000) /* of each device a PASID directory and a PASID table */
 #define TABLES     (QTEST_RAM + 0x10000)
 #define TARGETS    (QTEST_RAM + 0x100000) /* 4 KiB leaves lead here */
 #define NR_TARGETS 32
@@ -36,6 +37,7 @@ struct shape {
 	unsigned int sagaw;  /* CAP.SAGAW */
 	bool dt;             /* ECAP.DT */
 	bool sc;             /* ECAP.SC: SNP means something */
+	bool scalable;       /* tables of scalable mode; second stage by PASID entries */
 };
 
 /** What a change makes necessary. */
@@ -62,10 +64,22 @@ uint16_t tables_did(uint16_t sid);
 uint64_t tables_back(uint16_t sid);
 /** Do the entries that the walk meets, present or not, deny the access anywhere? */
 bool tables_deny(const struct shape *shape, uint16_t sid, uint64_t iova, bool write);
+/** Does an entry that the walk meets have one of these bits? */
+bool tables_have(uint16_t sid, uint64_t iova, uint64_t bits);
 /** Print the entries that the walk meets. */
 void tables_show(uint16_t sid, uint64_t iova);
 /** The context entry of the source. */
 uint64_t *tables_context(uint16_t sid);
+/** The entry that leads to the source's second stage: its context entry; in scalable mode PASID 0's. */
+uint64_t *tables_entry(uint16_t sid);
+/** What that entry says, well or badly formed. */
+struct stage {
+	uint64_t table;      /* SSPTPTR, all of its bits */
+	unsigned int levels; /* AW + 2 */
+	uint16_t did;
+	bool pass_through, second_stage;
+};
+struct stage tables_stage(uint16_t sid);
 
 static inline void *at(uint64_t hpa)
 {
