@@ -7,19 +7,41 @@
 #include "app_unit.h"
 #include "moat_args.h"
 #include "moat_soft_unit.h"
+#include "moat_softvtd_intr.h"
 #include "moat_vfio.h"
 #include "moat_vtd_host.h"
+#include "moat_vtd_obstacles.h"
 
 /* -------------------------------------------------------------------------------------- soft */
 
+/* The arguments, with what `interrupts` says before them, so that an argument overrides it. */
+static const char *soft_args(const struct app_unit_conf *conf, char *text, size_t len)
+{
+	static const char *const words[] = {
+		[APP_INTERRUPTS_BLOCK] = "interrupts=block",
+		[APP_INTERRUPTS_COMPATIBLE] = "interrupts=compatible",
+	};
+	bool more = conf->args != NULL && conf->args[0] != '\0';
+
+	if (conf->interrupts == APP_INTERRUPTS_DEFAULT)
+		return conf->args;
+	snprintf(text, len, "%s%s%s", words[conf->interrupts], more ? "," : "",
+		more ? conf->args : "");
+	return text;
+}
+
 static int soft_check(const struct app_unit_conf *conf)
 {
-	return moat_soft_unit_check(conf->name, conf->args);
+	char text[1024];
+
+	return moat_soft_unit_check(conf->name, soft_args(conf, text, sizeof(text)));
 }
 
 static int soft_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 {
-	return moat_soft_unit_create(conf->name, conf->args, unit);
+	char text[1024];
+
+	return moat_soft_unit_create(conf->name, soft_args(conf, text, sizeof(text)), unit);
 }
 
 /* --------------------------------------------------------------------------------------- vtd */
@@ -61,7 +83,13 @@ static int vtd_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 {
 	struct vtd_args args;
 	int ret = vtd_parse(conf, &args);
+	static const enum moat_vtd_interrupts interrupts[] = {
+		[APP_INTERRUPTS_DEFAULT] = MOAT_VTD_INTERRUPTS_DEFAULT,
+		[APP_INTERRUPTS_BLOCK] = MOAT_VTD_INTERRUPTS_BLOCK,
+		[APP_INTERRUPTS_COMPATIBLE] = MOAT_VTD_INTERRUPTS_COMPATIBLE,
+	};
 	const struct moat_vtd_host_conf host = {
+		.interrupts = interrupts[conf->interrupts],
 		.unit = args.dmar == UINT32_MAX ? -1 : (int)args.dmar,
 		.segment = conf->segment,
 		.tenant = conf->tenants,
@@ -85,6 +113,26 @@ static int vfio_check(const struct app_unit_conf *conf)
 		conf->name, conf->args);
 }
 
+/* The kernel remaps interrupts, or the user has been told that it does not. Without remapping VFIO
+ * assigns a device only with allow_unsafe_interrupts. */
+static int vfio_interrupts(const struct app_unit_conf *conf)
+{
+	int remapped = moat_vtd_kernel_remaps(NULL);
+
+	if (conf->interrupts == APP_INTERRUPTS_COMPATIBLE || remapped == 1)
+		return 0;
+	if (remapped < 0)
+		return moat_error(remapped,
+			"unit %s: /proc/interrupts cannot be read, so whether the kernel remaps "
+			"interrupts is not known; write interrupts = compatible to go on",
+			conf->name);
+	return moat_error(-EPERM,
+		"unit %s: the kernel does not remap interrupts (no IR- chip in /proc/interrupts), so a "
+		"tenant's device could raise any interrupt of the host; boot with intremap=on, or write "
+		"interrupts = compatible where that is acceptable",
+		conf->name);
+}
+
 static int vfio_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 {
 	const struct moat_vfio_conf vfio = {
@@ -94,7 +142,9 @@ static int vfio_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 		.nr_functions = conf->nr_tenants,
 	};
 
-	return moat_vfio_create(&vfio, unit);
+	int ret = vfio_interrupts(conf);
+
+	return ret != 0 ? ret : moat_vfio_create(&vfio, unit);
 }
 
 /* ------------------------------------------------------------------------------------- kinds */
@@ -136,9 +186,26 @@ void app_unit_close(struct moat_unit *unit)
 	unit->ops->destroy(unit);
 }
 
+bool app_unit_interrupts(const struct moat_unit *unit, char *text, size_t len)
+{
+	enum moat_vtd_interrupts is = moat_vtd_kernel_remaps(NULL) == 1
+		? MOAT_VTD_INTERRUPTS_BLOCK
+		: MOAT_VTD_INTERRUPTS_COMPATIBLE;
+	const char *why = "";
+
+	if (unit->qi != NULL) { /* not the kernel's */
+		is = moat_vtd_interrupts(unit);
+		why = moat_vtd_interrupts_why(unit);
+	}
+	snprintf(text, len, "%s: %s%s%s", moat_vtd_interrupts_name(is),
+		moat_vtd_interrupts_text(is), why[0] != '\0' ? "; in the way of block: " : "", why);
+	return is != MOAT_VTD_INTERRUPTS_BLOCK;
+}
+
 void app_unit_stats(struct moat_unit *unit, struct app_unit_stats *stats)
 {
 	struct moat_softvtd *sv = moat_soft_unit_find(unit->name);
+	struct moat_softvtd_intr_stats intr;
 	struct moat_softvtd_stats soft;
 	struct moat_qi_stats qi = { 0 };
 	struct moat_pt_pool_stats tables;
@@ -156,7 +223,9 @@ void app_unit_stats(struct moat_unit *unit, struct app_unit_stats *stats)
 	moat_softvtd_stats(sv, &soft);
 	stats->pages = soft.pages;
 	stats->has_pages = true;
+	moat_softvtd_intr_stats(sv, &intr);
 	stats->stale_dma = soft.stale_dma;
+	stats->stale_interrupts = intr.stale_interrupts;
 	stats->has_oracle = moat_softvtd_witness(sv) != NULL;
 	stats->iotlb_hits = soft.iotlb_hits;
 	stats->iotlb_misses = soft.iotlb_misses;

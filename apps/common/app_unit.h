@@ -25,6 +25,13 @@ extern const char *const app_unit_kinds[APP_UNIT_KINDS + 1];
 /** Whether the unit is nothing but memory of this process: opening it configures nothing. */
 bool app_unit_in_process(enum app_unit_kind kind);
 
+/** What becomes of interrupts of tenants' devices. */
+enum app_interrupts {
+	APP_INTERRUPTS_DEFAULT, /* block where that is possible, else compatible */
+	APP_INTERRUPTS_BLOCK,
+	APP_INTERRUPTS_COMPATIBLE,
+};
+
 struct app_unit_conf {
 	const char *name;
 	const char *args; /* what the kind understands, "key=value,..."; NULL or "": its defaults */
@@ -33,6 +40,7 @@ struct app_unit_conf {
 	const moat_sid_t *tenants;
 	unsigned int nr_tenants;
 	bool take_over; /* a unit that is found enabled */
+	int interrupts; /* enum app_interrupts */
 };
 
 /** @return 0, or -EINVAL; moat_error_text(). Looks at `args` and opens nothing. */
@@ -46,6 +54,10 @@ int app_unit_open(enum app_unit_kind kind, const struct app_unit_conf *conf,
 	struct moat_unit **unit);
 void app_unit_close(struct moat_unit *unit);
 
+/** What tenants' devices can do to the host's interrupts, as one sentence without a full stop, and why.
+ * @return false: no more than raise what they were given; the text says so, too */
+bool app_unit_interrupts(const struct moat_unit *unit, char *text, size_t len);
+
 /** What a unit counted. */
 struct app_unit_stats {
 	uint64_t descriptors; /* wait descriptors not counted */
@@ -54,7 +66,8 @@ struct app_unit_stats {
 	bool has_pages; /* ... and so this tells */
 	uint64_t
 		stale_dma; /* DMA that got through after the promise that it could not; soft only */
-	bool has_oracle;   /* stale_dma was watched for */
+	uint64_t stale_interrupts;         /* by entries that were taken back; soft only */
+	bool has_oracle;                   /* both were watched for */
 	uint64_t iotlb_hits, iotlb_misses; /* the unit's own; soft only */
 	uint64_t doorbells;
 	uint64_t tables_allocated, tables_freed; /* pages of page tables */

@@ -56,7 +56,9 @@ void fwd_check_units(struct fwd_conf *conf)
 			"with 'kind = soft'");
 	for (unsigned int i = 0; i < conf->nr_units; i++) {
 		struct fwd_unit *u = &conf->units[i];
-		const struct app_unit_conf how = { .name = u->name, .args = u->args };
+		const struct app_unit_conf how = { .name = u->name,
+			.args = u->args,
+			.interrupts = u->interrupts };
 		int rc = app_unit_in_process(u->kind) ? app_unit_open(u->kind, &how, &u->unit)
 						      : app_unit_check(u->kind, &how);
 

@@ -16,6 +16,7 @@
 static const char *const requesters_words[] = { "port", "queue", NULL };
 static const char *const forward_words[] = { "io", "macswap", "l2", NULL };
 static const char *const idle_words[] = { "spin", "yield", "sleep", NULL };
+static const char *const interrupts_words[] = { "default", "block", "compatible", NULL };
 static const char *const mode_words[] = { "static", "strict", "pipelined", "deferred", "copy",
 	NULL };
 
@@ -79,6 +80,7 @@ static const struct app_key fwd_keys[] = {
 static const struct app_key unit_keys[] = {
 	KEY("kind", app_read_word, fwd_unit, kind, .words = app_unit_kinds, .required = true),
 	KEY("args", app_read_text, fwd_unit, args),
+	KEY("interrupts", app_read_word, fwd_unit, interrupts, .words = interrupts_words),
 	{ .name = NULL },
 };
 

@@ -32,6 +32,7 @@ struct fwd_unit {
 	const char *name;
 	int kind; /* enum app_unit_kind */
 	const char *args;
+	int interrupts;         /* enum app_interrupts */
 	struct moat_unit *unit; /* once open */
 };
 

@@ -10,6 +10,7 @@
 #include "fwd.h"
 #include "moat_telemetry.h"
 #include "moat_tenant_measure.h"
+#include "moat_vtd_regs.h"
 
 #define LINES_PER_S 8
 
@@ -51,7 +52,15 @@ static bool ration(void)
 static void print_fault(const struct fwd_unit *unit, const struct fwd_run_tenant *t,
 	const struct moat_fault *f)
 {
-	if (ration())
+	if (!ration())
+		return;
+	if (f->reason >= VTD_FR_IR_RSVD && f->reason <= VTD_FR_PI_RSVD)
+		fwd_report_line("fault: unit %s refused %s%s (source-id " MOAT_SID_FMT
+				") an interrupt by entry %u: reason %u, %s",
+			unit->name, t != NULL ? "tenant " : "an unattached device",
+			t != NULL ? t->conf->name : "", MOAT_SID_ARGS(f->sid),
+			(unsigned int)(f->iova >> VTD_FRCD_INDEX_SHIFT), f->reason, f->reason_text);
+	else
 		fwd_report_line("fault: unit %s refused %s%s (source-id " MOAT_SID_FMT
 				") a %s at IOVA 0x%" PRIx64 ": reason %u, %s",
 			unit->name, t != NULL ? "tenant " : "an unattached device",

@@ -41,6 +41,7 @@ static void write_unit(FILE *f, const struct fwd_run *run)
 		sum.stats.waits += one.stats.waits;
 		sum.stats.pages += one.stats.pages;
 		sum.stats.stale_dma += one.stats.stale_dma;
+		sum.stats.stale_interrupts += one.stats.stale_interrupts;
 		sum.stats.doorbells += one.stats.doorbells;
 		sum.stats.tables_allocated += one.stats.tables_allocated;
 		sum.stats.tables_freed += one.stats.tables_freed;

@@ -276,6 +276,7 @@ void fwd_report_summary(struct fwd_run *run)
 		summarise_tenant(&run->tenants[i], seconds);
 	for (unsigned int i = 0; i < run->conf->nr_units; i++) {
 		struct fwd_unit_total total;
+		char text[1536];
 
 		fwd_unit_total(run, i, &total);
 		printf("unit %s (%s): %ju descriptors, %ju waits, %ju pages invalidated; %ju faults",
@@ -283,8 +284,12 @@ void fwd_report_summary(struct fwd_run *run)
 			(uintmax_t)total.stats.descriptors, (uintmax_t)total.stats.waits,
 			(uintmax_t)total.stats.pages, (uintmax_t)total.faults);
 		if (total.stats.has_oracle)
-			printf("; %ju stale DMA", (uintmax_t)total.stats.stale_dma);
+			printf("; %ju stale DMA, %ju stale interrupts",
+				(uintmax_t)total.stats.stale_dma,
+				(uintmax_t)total.stats.stale_interrupts);
 		putchar('\n');
+		if (app_unit_interrupts(run->conf->units[i].unit, text, sizeof(text)))
+			printf("unit %s: interrupts: %s\n", run->conf->units[i].name, text);
 	}
 	fflush(stdout);
 }

@@ -162,6 +162,7 @@ static int open_unit(struct fwd_run *run, struct fwd_unit *unit)
 	moat_sid_t tenants[FWD_PORTS];
 	struct app_unit_conf how = { .name = unit->name,
 		.args = unit->args,
+		.interrupts = unit->interrupts,
 		.tenants = tenants,
 		.take_over = run->args->take_over };
 
@@ -176,6 +177,15 @@ static int open_unit(struct fwd_run *run, struct fwd_unit *unit)
 	return app_unit_open(unit->kind, &how, &unit->unit);
 }
 
+/* What tenants can do to the host's interrupts is said where they can do anything at all. */
+static void say_interrupts(const struct fwd_unit *unit)
+{
+	char text[1536];
+
+	if (app_unit_interrupts(unit->unit, text, sizeof(text)))
+		fwd_report_line("unit %s: interrupts: %s", unit->name, text);
+}
+
 /* --------------------------------------------------------------------------------- all of it */
 
 int fwd_setup(struct fwd_run *run)
@@ -186,6 +196,8 @@ int fwd_setup(struct fwd_run *run)
 	for (unsigned int i = 0; i < conf->nr_units && rc == 0; i++)
 		if (conf->units[i].unit == NULL)
 			rc = open_unit(run, &run->conf->units[i]);
+	for (unsigned int i = 0; i < conf->nr_units && rc == 0; i++)
+		say_interrupts(&conf->units[i]);
 	for (unsigned int i = 0; i < conf->nr_tenants && rc == 0; i++) {
 		run->tenants[i].conf = &conf->tenants[i];
 		rc = make_tenant(&run->tenants[i]);

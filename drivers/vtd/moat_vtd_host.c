@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "moat_vtd_host.h"
+#include "moat_vtd_obstacles.h"
+#include "platform_text.h"
 
 #define HOST_ALIASES 32 /* of a function that passes through */
 #define ACS_CHANGES  8  /* in one function and the bridges above it */
@@ -38,6 +40,7 @@ struct host {
 	unsigned int nr_quiet;
 	struct moat_pci_acs_change *acs; /* what was switched on for tenants */
 	unsigned int nr_acs;
+	char obstacles[1024]; /* to blocking interrupts, in words; "": none */
 };
 
 /* ----------------------------------------------------------------------------- the registers */
@@ -392,6 +395,52 @@ static void give_back(struct host *h)
 		host_free(h);
 }
 
+/* What of the kernel's interrupts behind the unit, each with what ends it. */
+static void find_obstacles(struct host *h, const struct moat_vtd_host_conf *conf)
+{
+	struct moat_vtd_obstacle list[8];
+	unsigned int n = moat_vtd_obstacles(h->root, h->dmar, h->pci, h->index, conf->tenant,
+		conf->nr_tenants, list, RTE_DIM(list));
+	struct text t = text_begin(h->obstacles, sizeof(h->obstacles));
+	char words[128], remedy[192];
+
+	for (unsigned int i = 0; i < RTE_MIN(n, (unsigned int)RTE_DIM(list)); i++) {
+		moat_vtd_obstacle_text(&list[i], words, sizeof(words));
+		moat_vtd_obstacle_remedy(&list[i], remedy, sizeof(remedy));
+		text_say(&t, "%s%s (%s)", i != 0 ? "; " : "", words, remedy);
+	}
+	if (n > RTE_DIM(list))
+		text_say(&t, "; and %u more", n - (unsigned int)RTE_DIM(list));
+}
+
+/* What becomes of interrupts; `conf->interrupts_why` where that is not `block`. */
+static int choose_interrupts(struct host *h, const struct moat_vtd_host_conf *conf,
+	struct moat_vtd_conf *vtd)
+{
+	bool ir = vtd_read64(&h->window, VTD_ECAP) & VTD_ECAP_IR;
+
+	vtd->interrupts = conf->interrupts;
+	if (conf->interrupts == MOAT_VTD_INTERRUPTS_LEAVE)
+		return 0;
+	find_obstacles(h, conf);
+	if (!ir) {
+		vtd->interrupts_why = "the unit cannot remap interrupts (ECAP.IR is clear)";
+		if (conf->interrupts != MOAT_VTD_INTERRUPTS_BLOCK)
+			vtd->interrupts = MOAT_VTD_INTERRUPTS_LEAVE;
+		return 0; /* moat_vtd_create() refuses BLOCK */
+	}
+	vtd->interrupts_why = h->obstacles;
+	if (conf->interrupts == MOAT_VTD_INTERRUPTS_BLOCK && h->obstacles[0] != '\0')
+		return moat_error(-EBUSY,
+			"unit %s: interrupts = block would stop interrupts of the kernel's: %s; or write "
+			"interrupts = compatible, with which a tenant's device can raise any interrupt",
+			h->name, h->obstacles);
+	if (conf->interrupts == MOAT_VTD_INTERRUPTS_DEFAULT)
+		vtd->interrupts = h->obstacles[0] == '\0' ? MOAT_VTD_INTERRUPTS_BLOCK
+							  : MOAT_VTD_INTERRUPTS_COMPATIBLE;
+	return 0;
+}
+
 static int bring_up(struct host *h, const struct moat_vtd_host_conf *conf, struct moat_unit **unit)
 {
 	struct moat_vtd_conf vtd = {
@@ -415,7 +464,10 @@ static int bring_up(struct host *h, const struct moat_vtd_host_conf *conf, struc
 		.release = host_free,
 		.ctx = h,
 	};
-	int ret = moat_vtd_create(&vtd, unit);
+	int ret = choose_interrupts(h, conf, &vtd);
+
+	if (ret == 0)
+		ret = moat_vtd_create(&vtd, unit);
 
 	if (ret == 0)
 		moat_vtd_hugepages_sweep(h->pages); /* the unit walks our tables now */

@@ -43,6 +43,9 @@ struct moat_vtd_host_conf {
 	 * no more DMA (Bus Master Enable is cleared); DPDK sets it again at probe. `_ir`: even if
 	 * the unit remaps interrupts, which then stops. */
 	bool take_over, take_over_ir;
+	/** What becomes of interrupts: MOAT_VTD_INTERRUPTS_DEFAULT for most. BLOCK is refused where
+	 * something of the kernel's interrupts behind the unit (moat_vtd_obstacles.h). */
+	enum moat_vtd_interrupts interrupts;
 };
 
 /**
@@ -52,7 +55,8 @@ struct moat_vtd_host_conf {
  *   moat_vtd_create(), and:
  *   -ENODEV: the DMAR table has no such unit, or a tenant's function is behind another one;
  *   -EPERM: firmware has reserved memory for a tenant's function (RMRR);
- *   -EBUSY: a tenant's function has a driver of the kernel's;
+ *   -EBUSY: a tenant's function has a driver of the kernel's, or `interrupts` is BLOCK and something
+ *   behind the unit is in the way: each is named, with what to do;
  *   -EACCES: /dev/mem cannot be mapped, or a device cannot be told to stop;
  *   -ENOMEM: no hugepages.
  * Control path, root.

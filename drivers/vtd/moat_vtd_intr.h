@@ -36,6 +36,9 @@ enum moat_vtd_interrupts {
 	MOAT_VTD_INTERRUPTS_LEAVE = 0,  /* interrupt remapping stays off */
 	MOAT_VTD_INTERRUPTS_COMPATIBLE, /* on, and compatibility format passes */
 	MOAT_VTD_INTERRUPTS_BLOCK,      /* on, and compatibility format is blocked */
+	/** moat_vtd_host_create() alone: block where nothing of the kernel's interrupts behind the
+	 * unit, else compatible, else (the unit cannot remap) left alone. */
+	MOAT_VTD_INTERRUPTS_DEFAULT,
 };
 
 #define MOAT_VTD_IRT_ORDER     10 /* 1024 entries */
@@ -71,6 +74,10 @@ struct moat_vtd_msi {
 /** What the unit does with interrupts, and whether destinations have 32 bits (EIME). Any thread. */
 enum moat_vtd_interrupts moat_vtd_interrupts(const struct moat_unit *unit);
 bool moat_vtd_interrupts_eim(const struct moat_unit *unit);
+
+/** Why it is not `block`: what stands in the way, one by one, each with what to do, in one text; "": it
+ * is, or nothing is known. Valid as long as the unit. Any thread. */
+const char *moat_vtd_interrupts_why(const struct moat_unit *unit);
 
 /** "left alone", "compatible", "block"; static, never NULL. Any thread. */
 const char *moat_vtd_interrupts_name(enum moat_vtd_interrupts interrupts);

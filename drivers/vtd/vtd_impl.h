@@ -111,6 +111,7 @@ struct vtd {
 		struct vtd_irte_slot *slot;
 		uint32_t next; /* indices are given in turn, so that one is reused late */
 		uint64_t revocations;
+		char why[1024]; /* it is not `block` */
 	} intr;
 
 	/* vtd_fault.c */

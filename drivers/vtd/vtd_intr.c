@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "vtd_impl.h"
@@ -33,6 +34,8 @@ int vtd_intr_create(struct vtd *v)
 	int ret;
 
 	v->intr.mode = v->conf.interrupts;
+	if (v->conf.interrupts_why != NULL)
+		snprintf(v->intr.why, sizeof(v->intr.why), "%s", v->conf.interrupts_why);
 	if (v->intr.mode == MOAT_VTD_INTERRUPTS_LEAVE)
 		return 0;
 	if (!v->caps.ir)
@@ -368,6 +371,11 @@ enum moat_vtd_interrupts moat_vtd_interrupts(const struct moat_unit *unit)
 	return vtd_of(unit)->intr.mode;
 }
 
+const char *moat_vtd_interrupts_why(const struct moat_unit *unit)
+{
+	return vtd_of(unit)->intr.why;
+}
+
 bool moat_vtd_interrupts_eim(const struct moat_unit *unit)
 {
 	return vtd_of(unit)->intr.eime;
@@ -375,7 +383,7 @@ bool moat_vtd_interrupts_eim(const struct moat_unit *unit)
 
 const char *moat_vtd_interrupts_name(enum moat_vtd_interrupts interrupts)
 {
-	static const char *const names[] = { "left alone", "compatible", "block" };
+	static const char *const names[] = { "left alone", "compatible", "block", "default" };
 
 	return (unsigned int)interrupts < RTE_DIM(names) ? names[interrupts] : "unknown";
 }

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_VTD_OBSTACLES_H
+#define MOAT_VTD_OBSTACLES_H
+
+/**
+ * @file
+ * What stands in the way of blocking compatibility-format interrupts at a unit.
+ *
+ * Such interrupts pass for all devices behind a unit or for none, and on a host whose kernel does
+ * not remap interrupts (intremap=off), the kernel's devices raise no others. So `block` is for
+ * units behind which nothing of the kernel's interrupts: no function that has MSI, MSI-X or a
+ * legacy line in use, no I/O APIC, no HPET. Root ports count, too: the kernel's pcieport driver has
+ * MSI of them for hot plug and errors.
+ */
+
+#include "moat_vtd_dmar.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+enum moat_vtd_obstacle_kind {
+	MOAT_VTD_OBSTACLE_MSI,
+	MOAT_VTD_OBSTACLE_MSIX,
+	MOAT_VTD_OBSTACLE_INTX, /* a legacy line */
+	MOAT_VTD_OBSTACLE_IOAPIC,
+	MOAT_VTD_OBSTACLE_HPET,
+};
+
+struct moat_vtd_obstacle {
+	uint8_t kind;        /* enum moat_vtd_obstacle_kind */
+	uint8_t enumeration; /* IOAPIC, HPET: its number in the table */
+	uint16_t segment;
+	moat_sid_t sid;
+	unsigned int vectors; /* MSI, MSI-X: in use; a legacy line: its number */
+	char driver[32];      /* of the function */
+};
+
+/**
+ * Find what interrupts behind a unit and is not a tenant's.
+ *
+ * @param root prefix of /sys and /proc; NULL or "": this machine
+ * @param unit index in `dmar->unit`
+ * @param tenant functions of the unit's segment that are tenants'
+ * @param list gets the first `max`, in the order of their source-ids, those of the table last
+ * @return how many there are; 0: nothing. Thread-safe, control path.
+ */
+unsigned int moat_vtd_obstacles(const char *root, const struct moat_dmar *dmar,
+	const struct moat_pci *pci, unsigned int unit, const moat_sid_t tenant[], unsigned int n,
+	struct moat_vtd_obstacle list[], unsigned int max);
+
+/** "0000:00:02.0 (e1000e) has 3 MSI-X vectors in use".
+ * @return as snprintf(). Thread-safe, control path. */
+int moat_vtd_obstacle_text(const struct moat_vtd_obstacle *obstacle, char *text, size_t len);
+
+/** What ends it, without a full stop: "unbind it from e1000e". @return as snprintf(). */
+int moat_vtd_obstacle_remedy(const struct moat_vtd_obstacle *obstacle, char *text, size_t len);
+
+/**
+ * Does the kernel remap interrupts? It does where /proc/interrupts names an IR- chip.
+ *
+ * @param root as above
+ * @return 1: yes; 0: no; -ENOENT, -EACCES: /proc/interrupts cannot be read. Thread-safe, control path.
+ */
+int moat_vtd_kernel_remaps(const char *root);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_VTD_OBSTACLES_H */
