@@ -210,6 +210,81 @@ static void an_error_half_way_lets_devices_go_on_unless_the_unit_is_off_by_then(
 	assert_masters(false);
 }
 
+/* ------------------------------------------------------------------------- whose interrupts */
+
+static int own_interrupts(int dmar, moat_sid_t tenant, enum moat_vtd_interrupts interrupts)
+{
+	const struct moat_vtd_host_conf conf = { .root = root,
+		.unit = dmar,
+		.tenant = &tenant,
+		.nr_tenants = 1,
+		.interrupts = interrupts };
+	struct moat_unit *u = NULL;
+
+	return moat_vtd_host_create(&conf, &u);
+}
+
+/* ECAP of dmar0 or dmar1, in the file that stands for the machine's memory. */
+static void remaps(unsigned int dmar, bool ir)
+{
+	uint64_t ecap = ir ? VTD_ECAP_IR : 0;
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/dev/mem", root);
+	fd = open(path, O_RDWR);
+	assert_int_equal(pwrite(fd, &ecap, 8, BASE + dmar * 0x10000 + VTD_ECAP), 8);
+	close(fd);
+}
+
+static void interrupts_of_the_kernels_are_named_where_block_would_stop_them(void **state)
+{
+	char cmd[256];
+
+	snprintf(cmd, sizeof(cmd),
+		"cd %s/sys/bus/pci/devices/0000:01:00.0 && mkdir msi_irqs && echo msix > msi_irqs/30",
+		root);
+	assert_int_equal(system(cmd), 0);
+	remaps(0, true);
+	assert_int_equal(own_interrupts(0, TENANT, MOAT_VTD_INTERRUPTS_BLOCK), -EBUSY);
+	assert_non_null(strstr(moat_error_text(), "0000:01:00.0 (igb) has 1 MSI-X vector in use"));
+	assert_non_null(strstr(moat_error_text(), "unbind it from igb"));
+	assert_non_null(strstr(moat_error_text(), "I/O APIC 9"));
+	assert_non_null(strstr(moat_error_text(), "interrupts = compatible"));
+	assert_int_equal(unit.conf.interrupts, MOAT_VTD_INTERRUPTS_LEAVE); /* was not asked */
+	/* by default they work on, and the unit can tell why */
+	assert_int_equal(own_interrupts(0, TENANT, MOAT_VTD_INTERRUPTS_DEFAULT), 0);
+	assert_int_equal(unit.conf.interrupts, MOAT_VTD_INTERRUPTS_COMPATIBLE);
+	assert_non_null(strstr(unit.conf.interrupts_why, "igb"));
+	destroy();
+}
+
+static void behind_another_unit_the_kernels_interrupts_are_in_no_way(void **state)
+{
+	const moat_sid_t tenant = MOAT_SID(6, 3, 0);
+
+	remaps(1, true);
+	assert_int_equal(own_interrupts(1, tenant, MOAT_VTD_INTERRUPTS_BLOCK), 0);
+	assert_int_equal(unit.conf.interrupts, MOAT_VTD_INTERRUPTS_BLOCK);
+	destroy();
+	assert_int_equal(own_interrupts(1, tenant, MOAT_VTD_INTERRUPTS_DEFAULT), 0);
+	assert_int_equal(unit.conf.interrupts, MOAT_VTD_INTERRUPTS_BLOCK);
+	destroy();
+}
+
+static void a_unit_that_cannot_remap_is_left_alone_unless_it_must_block(void **state)
+{
+	const moat_sid_t tenant = MOAT_SID(6, 3, 0);
+
+	assert_int_equal(own_interrupts(1, tenant, MOAT_VTD_INTERRUPTS_DEFAULT), 0);
+	assert_int_equal(unit.conf.interrupts, MOAT_VTD_INTERRUPTS_LEAVE);
+	assert_non_null(strstr(unit.conf.interrupts_why, "ECAP.IR"));
+	destroy();
+	assert_int_equal(own_interrupts(1, tenant, MOAT_VTD_INTERRUPTS_BLOCK), 0);
+	assert_int_equal(unit.conf.interrupts, MOAT_VTD_INTERRUPTS_BLOCK); /* which it refuses */
+	destroy();
+}
+
 /* ----------------------------------------------------------------------- what passes through */
 
 static void devices_that_only_acpi_names_pass_through_their_unit(void **state)
@@ -300,6 +375,9 @@ int main(void)
 		T(a_refusal_changes_nothing),
 		T(a_device_that_cannot_be_stopped_is_a_refusal_and_the_others_go_on),
 		T(an_error_half_way_lets_devices_go_on_unless_the_unit_is_off_by_then),
+		T(interrupts_of_the_kernels_are_named_where_block_would_stop_them),
+		T(behind_another_unit_the_kernels_interrupts_are_in_no_way),
+		T(a_unit_that_cannot_remap_is_left_alone_unless_it_must_block),
 		T(devices_that_only_acpi_names_pass_through_their_unit),
 		T(an_acpi_device_behind_a_missing_bridge_is_a_refusal_with_its_name),
 		T(peers_below_a_port_without_acs_are_not_isolated),
