@@ -96,6 +96,17 @@ MOAT_NET_API int moat_net_queue_sid(uint16_t port, uint16_t queue, moat_sid_t *s
 MOAT_NET_API int moat_net_post_rx(uint16_t port, uint16_t queue, uint64_t iova);
 MOAT_NET_API int moat_net_post_tx(uint16_t port, uint16_t queue, uint64_t iova, uint16_t len);
 
+/**
+ * The device interrupts, as its firmware would on behalf of a queue: it writes `data` to `address`,
+ * whatever those are. With what moat_tenant_interrupt() gave the queue's requester that is its
+ * MSI; with anything else it is a forged one.
+ *
+ * @return 0: delivered; 0x20 to 0x28: the unit refused it, for that fault reason, which it records;
+ *   -ENODEV; -EINVAL: no such queue, or an address outside 0xfee00000 to 0xfeefffff.
+ * Thread-safe.
+ */
+MOAT_NET_API int moat_net_interrupt(uint16_t port, uint16_t queue, uint64_t address, uint32_t data);
+
 #ifdef __cplusplus
 }
 #endif

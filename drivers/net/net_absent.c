@@ -34,3 +34,8 @@ int moat_net_post_tx(uint16_t port, uint16_t queue, uint64_t iova, uint16_t len)
 {
 	return net_absent();
 }
+
+int moat_net_interrupt(uint16_t port, uint16_t queue, uint64_t address, uint32_t data)
+{
+	return net_absent();
+}

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  */
+#include <inttypes.h>
+
 #include <bus_vdev_driver.h>
 #include <rte_malloc.h>
 #include <rte_version.h>
 
 #include "moat_device.h"
+#include "moat_softvtd_intr.h"
 #include "net_port.h"
 #include "net_queue.h"
 
@@ -429,4 +432,22 @@ int moat_net_post_tx(uint16_t id, uint16_t queue, uint64_t iova, uint16_t len)
 	txq->post_len = len;
 	__atomic_store_n(&txq->post, true, __ATOMIC_RELEASE); /* the rest before it */
 	return 0;
+}
+
+int moat_net_interrupt(uint16_t id, uint16_t queue, uint64_t address, uint32_t data)
+{
+	struct net_port *port = find_port(id);
+	const struct net_engine *engine;
+
+	if (port == NULL)
+		return -ENODEV;
+	if (queue >= port->data->nb_rx_queues || port->data->rx_queues[queue] == NULL)
+		return moat_error(-EINVAL, "%s has no rx queue %u", port->data->name, queue);
+	if (address >> 20 != 0xfee)
+		return moat_error(-EINVAL,
+			"0x%" PRIx64 " is not an interrupt's address: those are 0xfee00000 to "
+			"0xfeefffff",
+			address);
+	engine = &port->device.rx[queue].engine;
+	return moat_softvtd_interrupt(engine->unit, engine->sid, address, data);
 }

@@ -19,6 +19,14 @@ struct soft_unit {
 	struct soft_unit *next;
 	char name[sizeof(((struct moat_unit *)0)->name)];
 	struct moat_softvtd *sv;
+	struct moat_unit_ops
+		ops; /* the driver's, but for what a process can do here and not there */
+	/* What the interrupt by an entry calls: by its index. Written before the entry is present, and
+	 * cleared when the unit has confirmed that it is gone. */
+	struct callback {
+		void (*fn)(void *ctx);
+		void *ctx;
+	} call[1u << MOAT_VTD_IRT_ORDER];
 };
 
 static struct soft_unit *units;
@@ -222,19 +230,62 @@ static void table_freed(void *ctx, uint64_t hpa)
 	moat_softvtd_table_freed(ctx, hpa);
 }
 
+static void on_interrupt(void *ctx, const struct moat_softvtd_interrupt *interrupt)
+{
+	struct soft_unit *u = ctx;
+
+	if (!interrupt->remapped || interrupt->notification || interrupt->index >= RTE_DIM(u->call))
+		return; /* by nothing that was given here */
+	const struct callback *c = &u->call[interrupt->index];
+
+	/* C1, acquire: with the function comes its argument (C2) */
+	void (*fn)(void *ctx) = __atomic_load_n(&c->fn, __ATOMIC_ACQUIRE);
+
+	if (fn != NULL)
+		fn(c->ctx);
+}
+
+/* For struct moat_unit_ops. The entry's vector means nothing here: its index is what arrives. */
+static int soft_interrupt_give(struct moat_unit *unit, moat_sid_t sid, void (*fn)(void *ctx),
+	void *ctx, struct moat_interrupt *interrupt)
+{
+	const struct moat_vtd_vector to = { .vector = 0x20 };
+	struct soft_unit *u;
+	int ret = moat_vtd_interrupt_give(unit, sid, &to, interrupt);
+
+	if (ret != 0)
+		return ret;
+	pthread_mutex_lock(&units_lock);
+	u = *find(unit->name);
+	pthread_mutex_unlock(&units_lock);
+	u->call[interrupt->index].ctx = ctx;
+	/* C2, release: pairs with C1. An interrupt before this is nobody's: the device has not been
+	 * told the index yet. */
+	__atomic_store_n(&u->call[interrupt->index].fn, fn, __ATOMIC_RELEASE);
+	return 0;
+}
+
 static void intr_given(void *ctx, uint16_t index, moat_sid_t sid)
 {
-	moat_softvtd_irte_given(ctx, index, sid);
+	const struct soft_unit *u = ctx;
+
+	moat_softvtd_irte_given(u->sv, index, sid);
 }
 
 static void intr_revoked(void *ctx, uint16_t index, uint64_t cause)
 {
-	moat_softvtd_irte_revoked(ctx, index, cause);
+	const struct soft_unit *u = ctx;
+
+	moat_softvtd_irte_revoked(u->sv, index, cause);
 }
 
+/* The unit has drained the interrupts under way: nothing is in `fn`, unless an entry is stale. */
 static void intr_released(void *ctx, uint16_t index, uint64_t cause)
 {
-	moat_softvtd_irte_released(ctx, index, cause);
+	struct soft_unit *u = ctx;
+
+	moat_softvtd_irte_released(u->sv, index, cause);
+	__atomic_store_n(&u->call[index].fn, NULL, __ATOMIC_RELEASE);
 }
 
 static int bring_up(struct soft_unit *u, const struct args *args, struct moat_unit **unit)
@@ -244,7 +295,7 @@ static int bring_up(struct soft_unit *u, const struct args *args, struct moat_un
 		.kind = "soft",
 		.qi_order = args->queue,
 		.interrupts = args->interrupts,
-		.intr_watch = { intr_given, intr_revoked, intr_released, u->sv },
+		.intr_watch = { intr_given, intr_revoked, intr_released, u },
 		.release = leave,
 		.ctx = u,
 	};
@@ -254,6 +305,10 @@ static int bring_up(struct soft_unit *u, const struct args *args, struct moat_un
 	ret = moat_vtd_create(&conf, unit);
 	if (ret != 0)
 		return ret;
+	u->ops = *(*unit)->ops;
+	u->ops.interrupt_give = soft_interrupt_give;
+	(*unit)->ops = &u->ops;
+	moat_softvtd_interrupt_sink(u->sv, on_interrupt, u);
 	(*unit)->witness = moat_softvtd_witness(u->sv);
 	if ((*unit)->witness != NULL) {
 		const struct moat_pt_watch watch = { table_used, table_freed, u->sv };

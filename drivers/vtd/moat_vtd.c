@@ -75,6 +75,9 @@ static const struct moat_unit_ops vtd_ops = {
 	.faults = vtd_faults,
 	.destroy = vtd_destroy,
 	MOAT_UNIT_QI_OPS,
+	.interrupt_give = vtd_interrupt_give,
+	.interrupt_post = vtd_interrupt_post,
+	.interrupt_take = vtd_interrupt_take,
 };
 
 static int check(const struct vtd *v)

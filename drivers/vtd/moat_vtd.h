@@ -79,6 +79,7 @@ struct moat_vtd_conf {
 	bool take_over;       /* own a unit that is found enabled */
 	bool take_over_ir;    /* ... even if it remaps interrupts, which then stops */
 	enum moat_vtd_interrupts interrupts;
+	bool interrupts_optional; /* where the unit proves unable to block, leave interrupts alone */
 	const char *interrupts_why; /* for moat_vtd_interrupts_why(), copied; may be NULL */
 	struct moat_vtd_intr_watch intr_watch; /* members may be NULL */
 	/** Called once, when the unit may be owned and all memory is there, before the first

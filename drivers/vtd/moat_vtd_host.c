@@ -435,6 +435,7 @@ static int choose_interrupts(struct host *h, const struct moat_vtd_host_conf *co
 			"unit %s: interrupts = block would stop interrupts of the kernel's: %s; or write "
 			"interrupts = compatible, with which a tenant's device can raise any interrupt",
 			h->name, h->obstacles);
+	vtd->interrupts_optional = conf->interrupts == MOAT_VTD_INTERRUPTS_DEFAULT;
 	if (conf->interrupts == MOAT_VTD_INTERRUPTS_DEFAULT)
 		vtd->interrupts = h->obstacles[0] == '\0' ? MOAT_VTD_INTERRUPTS_BLOCK
 							  : MOAT_VTD_INTERRUPTS_COMPATIBLE;

@@ -15,6 +15,7 @@
  * Requests in the older *compatibility format* carry vector and processor themselves, and a unit
  * lets them through for all of its devices or for none. Devices of the kernel use that format, so:
  *  - *block*: none. Right where only tenants' devices are behind the unit;
+ *    The driver makes sure that the unit takes the command (CFI) before it is trusted;
  *  - *compatible*: all. The kernel's devices work on, and **a tenant's device can raise any
  *    interrupt of the host**.
  *
@@ -64,13 +65,6 @@ struct moat_vtd_vector {
 		post; /* hpa of a posted-interrupt descriptor (64 bytes, aligned to them); 0: none */
 };
 
-/** What a device must write for an interrupt by its entry: its MSI or MSI-X registers. */
-struct moat_vtd_msi {
-	uint64_t address;
-	uint32_t data;
-	uint16_t index; /* of the entry */
-};
-
 /** What the unit does with interrupts, and whether destinations have 32 bits (EIME). Any thread. */
 enum moat_vtd_interrupts moat_vtd_interrupts(const struct moat_unit *unit);
 bool moat_vtd_interrupts_eim(const struct moat_unit *unit);
@@ -100,7 +94,7 @@ const char *moat_vtd_interrupts_text(enum moat_vtd_interrupts interrupts);
  *   scope's `admit`. moat_error_text() has the sentence. Thread-safe, control path, may wait.
  */
 int moat_vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid,
-	const struct moat_vtd_vector *to, struct moat_vtd_msi *msi);
+	const struct moat_vtd_vector *to, struct moat_interrupt *msi);
 
 /**
  * Begin to take an entry back. Until moat_vtd_interrupt_revoked() answers 1 interrupts may still

@@ -281,6 +281,8 @@ int vtd_detach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t si
 		return moat_error(ret, "unit %s: source " MOAT_SID_FMT " is not in domain %s",
 			v->unit.name, MOAT_SID_ARGS(sid), domain->name);
 	if (ret == 0)
+		ret = vtd_intr_leave(v, sid);
+	if (ret == 0)
 		atomic_fetch_add_explicit(&v->detaches, 1, memory_order_relaxed); /* counter */
 	return ret;
 }

@@ -160,6 +160,13 @@ int vtd_intr_on(struct vtd *v);
 void vtd_intr_restore(struct vtd *v);
 /** Was the interrupt table that was found a moat's that was killed? */
 bool vtd_intr_is_moats(const struct vtd *v);
+/** Take back all that a source-id was given. @return 0, -ETIMEDOUT, -EIO. Waits. */
+int vtd_intr_leave(struct vtd *v, moat_sid_t sid);
+int vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid, void (*fn)(void *ctx), void *ctx,
+	struct moat_interrupt *interrupt);
+int vtd_interrupt_post(struct moat_unit *unit, moat_sid_t sid, struct moat_posted *line,
+	uint8_t vector, struct moat_interrupt *interrupt);
+int vtd_interrupt_take(struct moat_unit *unit, const struct moat_interrupt *interrupt);
 
 /* vtd_iq.c: the registers of the invalidation queue */
 /** Write IQT: descriptors up to the byte offset `tail` are the unit's to fetch. One thread at a

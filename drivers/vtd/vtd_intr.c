@@ -13,10 +13,15 @@
 
 #include "vtd_impl.h"
 
+_Static_assert(sizeof(struct moat_posted) == sizeof(struct vtd_pi_desc) &&
+		MOAT_POSTED_SN == VTD_PI_SN,
+	"lib/unit's line is the specification's descriptor");
+
 enum { FREE = 0, GIVEN, LEAVING, LOST };
 
 struct vtd_irte_slot {
 	uint8_t state;
+	moat_sid_t sid; /* GIVEN: to whom */
 	int64_t seq;    /* LEAVING: of the invalidation; 0: not submitted yet */
 	uint64_t cause; /* of the last revocation */
 };
@@ -62,6 +67,47 @@ void vtd_intr_free(struct vtd *v)
 }
 
 /*
+ * A unit that takes CFI shows it in GSTS, also while remapping is off and nothing depends on it.
+ * QEMU's does not, and lets compatibility format pass whatever was asked of it: such a unit must
+ * not be trusted to block. @return 0: it takes CFI, and has it now as found; 1: it does not
+ */
+static int cfi_prove(struct vtd *v)
+{
+	uint32_t gsts = vtd_read32(&v->w, VTD_GSTS);
+	uint64_t end = vtd_now_ms() + RTE_MIN(v->conf.deadline_ms, 50u);
+	uint32_t keep = gsts & VTD_GSTS_KEEP;
+
+	if (gsts & VTD_GSTS_CFIS)
+		return 0;
+	vtd_write32(&v->w, VTD_GCMD, keep | VTD_GCMD_CFI);
+	do {
+		if (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_CFIS)
+			return vtd_command(v, VTD_GCMD_CFI, false,
+				"compatibility-format interrupts off (CFI)");
+		if (v->w.run != NULL)
+			v->w.run(v->w.ctx);
+	} while (vtd_now_ms() < end);
+	vtd_write32(&v->w, VTD_GCMD, keep);
+	return 1;
+}
+
+static const char untrusted[] =
+	"the unit does not take CFI (GSTS.CFIS stays clear, as on QEMU's), so whether it blocks "
+	"compatibility format cannot be known";
+
+/* The unit does not take CFI. @return 0: interrupts are left alone; -EOPNOTSUPP */
+static int cfi_missing(struct vtd *v)
+{
+	if (v->intr.mode == MOAT_VTD_INTERRUPTS_BLOCK && !v->conf.interrupts_optional)
+		return moat_error(-EOPNOTSUPP, "unit %s: interrupts = block: %s", v->unit.name,
+			untrusted);
+	v->intr.mode = MOAT_VTD_INTERRUPTS_LEAVE;
+	v->intr.eime = false;
+	snprintf(v->intr.why, sizeof(v->intr.why), "%s", untrusted);
+	return 0;
+}
+
+/*
  * "Enabling Interrupt Remapping": the table, its cache invalidated as a whole, what becomes of
  * compatibility format, and only then remapping: no request meets an older owner's entries.
  */
@@ -73,6 +119,9 @@ int vtd_intr_on(struct vtd *v)
 
 	if (v->intr.mode == MOAT_VTD_INTERRUPTS_LEAVE)
 		return 0;
+	ret = cfi_prove(v);
+	if (ret != 0)
+		return ret < 0 ? ret : cfi_missing(v);
 	vtd_write64(&v->w, VTD_IRTA,
 		v->intr.table.hpa | (v->intr.eime ? VTD_IRTA_EIME : 0) | (MOAT_VTD_IRT_ORDER - 1));
 	ret = vtd_command(v, VTD_GCMD_SIRTP, true, "setting the interrupt table (SIRTP)");
@@ -173,13 +222,14 @@ static struct vtd_entry irte_make(const struct vtd *v, const struct moat_vtd_vec
 }
 
 /* Under v->intr.lock. @return a free index; -ENOSPC */
-static int index_take(struct vtd *v)
+static int index_take(struct vtd *v, moat_sid_t sid)
 {
 	for (uint32_t i = 0; i < v->intr.entries; i++) {
 		uint32_t index = v->intr.next++ % v->intr.entries;
 
 		if (v->intr.slot[index].state == FREE) {
 			v->intr.slot[index].state = GIVEN;
+			v->intr.slot[index].sid = sid;
 			return index;
 		}
 	}
@@ -217,7 +267,7 @@ static void irte_clear(struct vtd *v, uint16_t index)
 }
 
 int moat_vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid,
-	const struct moat_vtd_vector *to, struct moat_vtd_msi *msi)
+	const struct moat_vtd_vector *to, struct moat_interrupt *msi)
 {
 	struct vtd *v = vtd_of(unit);
 	const struct moat_vtd_intr_watch *watch = &v->conf.intr_watch;
@@ -231,7 +281,7 @@ int moat_vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid,
 	if (ret != 0)
 		return ret;
 	pthread_mutex_lock(&v->intr.lock);
-	index = index_take(v);
+	index = index_take(v, sid);
 	pthread_mutex_unlock(&v->intr.lock);
 	if (index < 0)
 		return index;
@@ -244,7 +294,7 @@ int moat_vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid,
 		v->intr.slot[index].state = LOST;
 		return ret;
 	}
-	*msi = (struct moat_vtd_msi){
+	*msi = (struct moat_interrupt){
 		.address = VTD_MSI_BASE | VTD_MSI_REMAPPABLE | VTD_MSI_HANDLE(index),
 		.index = index,
 	};
@@ -362,6 +412,51 @@ int moat_vtd_interrupt_take_back(struct moat_unit *unit, uint16_t index)
 		"unit %s: interrupt entry %u was not confirmed as revoked within %" PRIu32
 		" ms; it stays out of use",
 		v->unit.name, index, v->conf.deadline_ms);
+}
+
+int vtd_intr_leave(struct vtd *v, moat_sid_t sid)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; i < v->intr.entries; i++) {
+		const struct vtd_irte_slot *s = &v->intr.slot[i];
+		bool its;
+
+		pthread_mutex_lock(&v->intr.lock);
+		its = s->sid == sid && (s->state == GIVEN || s->state == LEAVING);
+		pthread_mutex_unlock(&v->intr.lock);
+		if (its) {
+			int one = moat_vtd_interrupt_take_back(&v->unit, i);
+
+			ret = ret == 0 ? one : ret;
+		}
+	}
+	return ret;
+}
+
+/* --------------------------------------------------------------------- for struct moat_unit_ops */
+
+int vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid, void (*fn)(void *ctx), void *ctx,
+	struct moat_interrupt *interrupt)
+{
+	return moat_error(-EOPNOTSUPP,
+		"unit %s: the kernel hands out the host's interrupt vectors, and this process has none "
+		"to give " MOAT_SID_FMT "; poll its queue, or have its interrupts posted",
+		unit->name, MOAT_SID_ARGS(sid));
+}
+
+int vtd_interrupt_post(struct moat_unit *unit, moat_sid_t sid, struct moat_posted *line,
+	uint8_t vector, struct moat_interrupt *interrupt)
+{
+	struct moat_vtd_vector to = { .vector = vector };
+	int ret = unit->ops->hpa(unit, line, sizeof(*line), &to.post);
+
+	return ret != 0 ? ret : moat_vtd_interrupt_give(unit, sid, &to, interrupt);
+}
+
+int vtd_interrupt_take(struct moat_unit *unit, const struct moat_interrupt *interrupt)
+{
+	return moat_vtd_interrupt_take_back(unit, interrupt->index);
 }
 
 /* ------------------------------------------------------------------------------- in words */

@@ -70,6 +70,48 @@ struct moat_fault {
 	uint32_t pasid; /* of the request; MOAT_PASID_NONE */
 };
 
+/** An interrupt of a device, as its unit gave it: what the device must write (its MSI or MSI-X
+ * registers), and which of the unit's entries that is. */
+struct moat_interrupt {
+	uint64_t address;
+	uint32_t data;
+	uint16_t index;
+};
+
+/**
+ * A posted-interrupt descriptor: a cache line in which a unit sets a bit for each interrupt, instead
+ * of interrupting a processor. An lcore that polls the line sees which of up to 256 queues have
+ * something for it. VT-d specification, "Posted-interrupt Descriptor".
+ */
+struct moat_posted {
+	uint64_t vector[4]; /* bits; the unit sets, moat_posted_take() clears */
+	uint64_t control;   /* ON, SN and the notification */
+	uint64_t reserved[3];
+} __attribute__((aligned(64)));
+
+#define MOAT_POSTED_SN (UINT64_C(1) << 1) /* no notification: the line is polled */
+
+/** Empty, and polled. Before it is given to a unit. */
+static inline void moat_posted_init(struct moat_posted *line)
+{
+	*line = (struct moat_posted){ .control = MOAT_POSTED_SN };
+}
+
+/**
+ * Take 64 vectors' bits.
+ *
+ * @param word 0 to 3
+ * @return the bits that were set and are clear now; what the devices wrote before they interrupted is
+ *   seen. A load where none is set. One thread for each word. Data path.
+ */
+static inline uint64_t moat_posted_take(struct moat_posted *line, unsigned int word)
+{
+	if (__atomic_load_n(&line->vector[word], __ATOMIC_RELAXED) == 0)
+		return 0;
+	/* acquire: pairs with the unit's release; the DMA that the bit tells of is seen behind it */
+	return __atomic_exchange_n(&line->vector[word], 0, __ATOMIC_ACQUIRE);
+}
+
 /** What a submission of invalidations tells the submitter. */
 struct moat_inval_report {
 	unsigned int commands; /* given to the unit, what follows completion not counted */
@@ -159,6 +201,20 @@ struct moat_unit_ops {
 	 */
 	int (*inval_wait)(struct moat_unit *unit, int64_t seq, uint64_t timeout_us,
 		void (*turn)(void));
+
+	/** Give a requester an interrupt that calls `fn`, in whatever thread the interrupt arrives in.
+	 * NULL: the unit gives none. -EOPNOTSUPP: this process can be given no vector; -ENOSPC; control
+	 * path, may wait. */
+	int (*interrupt_give)(struct moat_unit *unit, moat_sid_t sid, void (*fn)(void *ctx),
+		void *ctx, struct moat_interrupt *interrupt);
+	/** Give a requester an interrupt that sets bit `vector` of the line. NULL, -EOPNOTSUPP: the
+	 * unit cannot post. */
+	int (*interrupt_post)(struct moat_unit *unit, moat_sid_t sid, struct moat_posted *line,
+		uint8_t vector, struct moat_interrupt *interrupt);
+	/** Take either back. On return none comes by it any more: `fn` is not called, the line not
+	 * written. -ENOENT: it is not given; -ETIMEDOUT, -EIO. Detaching a requester takes all of its
+	 * interrupts back. */
+	int (*interrupt_take)(struct moat_unit *unit, const struct moat_interrupt *interrupt);
 };
 
 /** The three operations above, for a unit whose `qi` is a queue of lib/qi's. */

@@ -408,11 +408,15 @@ bool raw_fault(struct raw *r, struct raw_fault *fault)
 
 unsigned int raw_faults_clear(struct raw *r)
 {
-	struct raw_fault f;
 	unsigned int n = 0;
 
-	while (raw_fault(r, &f))
-		n++;
+	/* FRI names only the first of those that are pending. */
+	for (unsigned int i = 0; i < r->caps.nfr; i++) {
+		uint32_t reg = r->caps.fro + i * VTD_FRCD_SIZE;
+
+		n += (vtd_read64(&r->w, reg + 8) & VTD_FRCD_F) != 0;
+		vtd_write32(&r->w, reg + 12, VTD_FRCD_F >> 32);
+	}
 	vtd_write32(&r->w, VTD_FSTS, VTD_FSTS_PFO);
 	return n;
 }

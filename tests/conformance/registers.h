@@ -60,7 +60,15 @@ void unit_lacks(const char *why);
 	X(a_descriptor_that_is_none_stops_the_queue_until_it_is_mended) \
 	X(reserved_bits_of_descriptors_stop_the_queue)                  \
 	X(a_wait_may_ask_for_an_interrupt)                              \
-	X(translation_can_be_switched_off_and_on)
+	X(translation_can_be_switched_off_and_on)                       \
+	X(an_interrupt_goes_where_its_entry_says)                       \
+	X(an_interrupt_index_beyond_the_table_faults)                   \
+	X(an_absent_interrupt_entry_faults)                             \
+	X(reserved_bits_of_an_interrupt_entry_fault)                    \
+	X(an_interrupt_entry_is_its_sources_alone)                      \
+	X(compatibility_format_passes_by_cfi)                           \
+	X(interrupt_entry_invalidations_reach_the_entry)                \
+	X(a_new_interrupt_table_takes_over)
 
 /** On units that have scalable mode. */
 #define SCALABLE_TESTS(X)                                             \

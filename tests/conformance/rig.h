@@ -57,4 +57,9 @@ void rig_write(unsigned int device, uint64_t iova, uint64_t len);
 /** The same from byte `from` of its buffer on. */
 void rig_write_from(unsigned int device, uint64_t from, uint64_t iova, uint64_t len);
 
+/** A vector that nothing else on the machine uses: how many of it have arrived. A device interrupts by
+ * a write of four bytes to 0xfeexxxxx. */
+#define RIG_VECTOR 0xff
+uint64_t rig_delivered(void);
+
 #endif /* RIG_H */

@@ -6,6 +6,7 @@
 
 #include <err.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,6 +75,29 @@ void *rig_memory(uint64_t *hpa)
 void rig_memory_free(void *memory)
 {
 	machine_mem.free(NULL, memory, MOAT_2M_SIZE);
+}
+
+/* Vector 0xff is the processors' "spurious interrupt"; the kernel counts it and does no more. */
+uint64_t rig_delivered(void)
+{
+	FILE *f = fopen("/proc/interrupts", "re");
+	uint64_t sum = 0, n;
+	char line[1024];
+
+	if (f == NULL)
+		err(1, "/proc/interrupts");
+	while (fgets(line, sizeof(line), f) != NULL) {
+		char *at = strstr(line, "SPU:"), *end;
+
+		for (at = at != NULL ? at + 4 : NULL; at != NULL; at = end) {
+			n = strtoull(at, &end, 10);
+			if (end == at)
+				break;
+			sum += n;
+		}
+	}
+	fclose(f);
+	return sum;
 }
 
 moat_sid_t rig_sid(unsigned int device)

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "moat_softvtd.h"
+#include "moat_softvtd_intr.h"
 #include "rig.h"
 
 struct rig_traits rig_traits = {
@@ -71,6 +71,7 @@ static void scalable_adversary(struct moat_softvtd_conf *conf)
 /** Can as little as a unit may, with a thread of its own. */
 static void poor(struct moat_softvtd_conf *conf)
 {
+	conf->ir = false;
 	conf->psi = conf->pt = conf->drd = conf->dwd = conf->coherent = false;
 	conf->sllps = 0;
 	conf->nfr = 1;
@@ -91,6 +92,18 @@ static const struct {
 	{ "scalable-adversary", scalable_adversary },
 };
 
+static uint64_t delivered;
+
+static void on_interrupt(void *ctx, const struct moat_softvtd_interrupt *interrupt)
+{
+	delivered += interrupt->vector == RIG_VECTOR;
+}
+
+uint64_t rig_delivered(void)
+{
+	return delivered;
+}
+
 void rig_open(const char *argument)
 {
 	struct moat_softvtd_conf conf;
@@ -101,11 +114,13 @@ void rig_open(const char *argument)
 		i++;
 	if (i == RTE_DIM(variants))
 		errx(1, "\"%s\": no such software unit (rig_soft.c)", argument);
+	conf.ir = conf.eim = true;
 	variants[i].change(&conf);
 	rig_traits.haw = conf.haw;
 	if (moat_softvtd_create(&conf, &sv) != 0)
 		errx(1, "%s", moat_error_text());
 	moat_softvtd_window(sv, &window);
+	moat_softvtd_interrupt_sink(sv, on_interrupt, NULL);
 }
 
 void rig_close(void)

@@ -58,6 +58,8 @@ static const struct deviation {
 	/* With scalable-mode=on. */
 	{ "qemu", "SNP without SC", 0,
 		"the specification: \"Second-Stage Paging Entries\": reserved without ECAP.SC" },
+	/* QEMU knows no CFI. */
+	{ "qemu", "CFI in GSTS", 0, "the specification: \"Global Command Register\", CFI" },
 	{ 0 },
 };
 

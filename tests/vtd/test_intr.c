@@ -53,7 +53,7 @@ static void the_table_comes_before_its_invalidation_and_remapping_last(void **st
 	assert_int_equal(f.desc[done - 1].lo & 0xf, MOAT_QI_WAIT);
 	/* 1024 entries, x2APIC; compatibility format was off already */
 	assert_int_equal(f.event[irta].value & 0xfff, 1 << 11 | 9);
-	assert_int_equal(fake_find(&f, 0, VTD_GCMD, VTD_GCMD_CFI), -1);
+	assert_int_equal(*fake_reg32(&f, VTD_GSTS) & VTD_GSTS_CFIS, 0);
 	unit->ops->destroy(unit);
 	assert_int_equal(*fake_reg32(&f, VTD_GSTS) & (VTD_GSTS_IRES | VTD_GSTS_TES), 0);
 	assert_int_equal(*fake_reg64(&f, VTD_IRTA), 0);
@@ -64,7 +64,7 @@ static void compatible_lets_the_format_through_before_remapping_begins(void **st
 	struct fake_unit f;
 	struct moat_unit *unit =
 		fake_up(&f, MOAT_VTD_INTERRUPTS_COMPATIBLE, VTD_ECAP_IR | VTD_ECAP_EIM);
-	int cfi = fake_find(&f, 0, VTD_GCMD, VTD_GCMD_CFI),
+	int cfi = fake_find(&f, fake_find(&f, 0, VTD_GCMD, VTD_GCMD_SIRTP), VTD_GCMD, VTD_GCMD_CFI),
 	    ire = fake_find(&f, 0, VTD_GCMD, VTD_GCMD_IRE);
 
 	(void)state;
@@ -80,7 +80,7 @@ static void interrupts_are_left_alone_unless_asked_for(void **state)
 {
 	struct fake_unit f;
 	struct moat_unit *unit = fake_up(&f, MOAT_VTD_INTERRUPTS_LEAVE, VTD_ECAP_IR);
-	struct moat_vtd_msi msi;
+	struct moat_interrupt msi;
 
 	(void)state;
 	assert_int_equal(fake_find(&f, 0, VTD_IRTA, 0), -1);
@@ -88,6 +88,33 @@ static void interrupts_are_left_alone_unless_asked_for(void **state)
 	assert_int_equal(moat_vtd_interrupt_give(unit, NIC, &(struct moat_vtd_vector){ 0 }, &msi),
 		-EOPNOTSUPP);
 	assert_non_null(strstr(moat_error_text(), "interrupts = block"));
+	unit->ops->destroy(unit);
+}
+
+static void a_unit_that_does_not_take_cfi_is_not_trusted_to_block(void **state)
+{
+	struct fake_unit f;
+	struct moat_vtd_conf conf = fake_conf(&f);
+	struct moat_unit *unit;
+
+	(void)state;
+	fake_init(&f);
+	*fake_reg64(&f, VTD_ECAP) |= VTD_ECAP_IR | VTD_ECAP_EIM;
+	f.deaf = VTD_GCMD_CFI;
+	conf.interrupts = MOAT_VTD_INTERRUPTS_BLOCK;
+	assert_int_equal(moat_vtd_create(&conf, &unit), -EOPNOTSUPP);
+	assert_non_null(strstr(moat_error_text(), "does not take CFI"));
+	conf.interrupts_optional = true;
+	assert_int_equal(moat_vtd_create(&conf, &unit), 0);
+	assert_int_equal(moat_vtd_interrupts(unit), MOAT_VTD_INTERRUPTS_LEAVE);
+	assert_non_null(strstr(moat_vtd_interrupts_why(unit), "does not take CFI"));
+	assert_int_equal(*fake_reg32(&f, VTD_GSTS) & VTD_GSTS_IRES, 0);
+	unit->ops->destroy(unit);
+	/* what passes anyway may pass */
+	conf.interrupts_optional = false;
+	conf.interrupts = MOAT_VTD_INTERRUPTS_COMPATIBLE;
+	assert_int_equal(moat_vtd_create(&conf, &unit), 0);
+	assert_int_equal(moat_vtd_interrupts(unit), MOAT_VTD_INTERRUPTS_LEAVE);
 	unit->ops->destroy(unit);
 }
 
@@ -169,24 +196,24 @@ static void soft_down(uint64_t stale)
 	unit->ops->destroy(unit);
 }
 
-static struct moat_vtd_msi give(moat_sid_t sid, uint8_t vector)
+static struct moat_interrupt give(moat_sid_t sid, uint8_t vector)
 {
 	const struct moat_vtd_vector to = { .vector = vector, .destination = 9 };
-	struct moat_vtd_msi msi;
+	struct moat_interrupt msi;
 
 	if (moat_vtd_interrupt_give(unit, sid, &to, &msi) != 0)
 		fail_msg("%s", moat_error_text());
 	return msi;
 }
 
-static int raise(moat_sid_t sid, const struct moat_vtd_msi *msi)
+static int raise(moat_sid_t sid, const struct moat_interrupt *msi)
 {
 	return moat_softvtd_interrupt(sv, sid, msi->address, msi->data);
 }
 
 static void a_device_reaches_the_entry_that_it_was_given_and_no_other(void **state)
 {
-	struct moat_vtd_msi mine, its;
+	struct moat_interrupt mine, its;
 	struct moat_fault fault[4];
 
 	(void)state;
@@ -223,7 +250,7 @@ static void compatible_lets_a_forged_interrupt_arrive(void **state)
 
 static void a_revoked_entry_is_dead_when_its_ticket_is_done(void **state)
 {
-	struct moat_vtd_msi msi;
+	struct moat_interrupt msi;
 	int done;
 
 	(void)state;
@@ -248,7 +275,7 @@ static void a_revoked_entry_is_dead_when_its_ticket_is_done(void **state)
 static void a_unit_that_forgets_an_invalidation_is_pinned_on_the_revocation(void **state)
 {
 	struct moat_softvtd_stale_interrupt stale;
-	struct moat_vtd_msi first, msi;
+	struct moat_interrupt first, msi;
 
 	(void)state;
 	soft_up(NULL);
@@ -268,7 +295,7 @@ static void a_unit_that_forgets_an_invalidation_is_pinned_on_the_revocation(void
 static void entries_run_out_and_come_back_only_when_confirmed(void **state)
 {
 	const struct moat_vtd_vector to = { .vector = 0x50 };
-	struct moat_vtd_msi msi;
+	struct moat_interrupt msi;
 
 	(void)state;
 	soft_up("latency=4000000");
@@ -287,7 +314,7 @@ static void entries_run_out_and_come_back_only_when_confirmed(void **state)
 
 static void with_caching_mode_a_given_entry_is_seen_at_once(void **state)
 {
-	struct moat_vtd_msi msi;
+	struct moat_interrupt msi;
 
 	(void)state;
 	soft_up("cm=1");
@@ -301,7 +328,7 @@ static void with_caching_mode_a_given_entry_is_seen_at_once(void **state)
 
 static void a_refused_invalidation_is_submitted_again(void **state)
 {
-	struct moat_vtd_msi msi;
+	struct moat_interrupt msi;
 
 	(void)state;
 	soft_up(NULL);
@@ -319,7 +346,7 @@ static void an_entry_posts_to_a_descriptor(void **state)
 {
 	static struct vtd_pi_desc pi __attribute__((aligned(64)));
 	struct moat_vtd_vector to = { .vector = 0x90, .post = (uintptr_t)&pi };
-	struct moat_vtd_msi msi;
+	struct moat_interrupt msi;
 
 	(void)state;
 	soft_up(NULL);
@@ -361,6 +388,7 @@ int main(void)
 		cmocka_unit_test(the_table_comes_before_its_invalidation_and_remapping_last),
 		cmocka_unit_test(compatible_lets_the_format_through_before_remapping_begins),
 		cmocka_unit_test(interrupts_are_left_alone_unless_asked_for),
+		cmocka_unit_test(a_unit_that_does_not_take_cfi_is_not_trusted_to_block),
 		cmocka_unit_test(a_unit_that_cannot_remap_says_so),
 		cmocka_unit_test(a_killed_moats_unit_is_taken_over_by_take_over_alone),
 		cmocka_unit_test(a_device_reaches_the_entry_that_it_was_given_and_no_other),

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_INTERRUPT_H
+#define MOAT_INTERRUPT_H
+
+/**
+ * @file
+ * Interrupts of a tenant's devices.
+ *
+ * On a unit that blocks compatibility-format interrupts a device raises exactly what it was given.
+ * An interrupt is given to one requester of a tenant, as one entry of the unit's table. It calls a
+ * function, where a process can receive interrupts at all (a software unit); or it sets a bit in a
+ * line that an lcore polls (a unit that can post interrupts).
+ *
+ * What the device must write stands in struct moat_interrupt: put it into its MSI or MSI-X
+ * registers. The interrupt ends with moat_tenant_interrupt_end(), or when the requester is detached.
+ */
+
+#include "moat_tenant.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/**
+ * Give a requester an interrupt that calls a function.
+ *
+ * @param sid a requester of the tenant's (moat_tenant_attach())
+ * @param fn called in the thread in which the interrupt arrives; must not wait, and must not call
+ *   the tenant's or the unit's functions
+ * @param interrupt set on success: what the device must write
+ * @return 0;
+ *   -ENOENT: `sid` is not attached to the tenant;
+ *   -EOPNOTSUPP: the unit gives no interrupts: the kernel hands out vectors, and remaps where the
+ *     unit is the kernel's; moat_error_text() has the reason;
+ *   -ENOSPC: the unit's table is full;
+ *   -ETIMEDOUT, -EIO: the unit does not answer.
+ * Thread safety: any thread. Control path; may wait for the unit.
+ */
+int moat_tenant_interrupt(struct moat_tenant *tenant, moat_sid_t sid, void (*fn)(void *ctx),
+	void *ctx, struct moat_interrupt *interrupt);
+
+/**
+ * Give a requester an interrupt that sets a bit.
+ *
+ * @param sid as above
+ * @param line after moat_posted_init(); must stay until the interrupt has ended
+ * @param vector which bit: 0 to 255
+ * @param interrupt as above
+ * @return as moat_tenant_interrupt(); -EOPNOTSUPP: the unit cannot post; -EFAULT: the line's address
+ *   is not one that the unit can be told (hugepages on a machine's own unit).
+ * Thread safety: any thread. Control path; may wait for the unit.
+ */
+int moat_tenant_interrupt_post(struct moat_tenant *tenant, moat_sid_t sid, struct moat_posted *line,
+	uint8_t vector, struct moat_interrupt *interrupt);
+
+/**
+ * Take an interrupt back. On return the function is not called any more, the line is not written,
+ * and the device that tries is refused.
+ *
+ * @param interrupt as it was given
+ * @return 0; -ENOENT: it is not given; -ETIMEDOUT, -EIO: the unit does not answer.
+ * Thread safety: any thread, but not a `fn`. Control path; waits for the unit.
+ */
+int moat_tenant_interrupt_end(struct moat_tenant *tenant, const struct moat_interrupt *interrupt);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_INTERRUPT_H */
