@@ -195,4 +195,15 @@ void fwd_attack_poll(struct fwd_attack *attack);
 /** @return 0: all refused; FWD_EXIT_BREACHED; FWD_EXIT_FAILED: not all could be tried. Frees it. */
 int fwd_attack_end(struct fwd_attack *attack);
 
+/* fwd_attack_intr.c */
+/** Whose device interrupts, and whom it may not. */
+struct fwd_intr_attack {
+	const struct fwd_run_tenant *red, *blue;
+	uint16_t port, queue; /* red's */
+	moat_sid_t sid, blue_sid;
+};
+/** Forged and replayed interrupts; main thread. @return 1: all refused, or not tried because the unit
+ * does not block (a line says so); 0: not all refused; or a negative errno: not all could be tried */
+int fwd_attack_interrupts(struct fwd_run *run, const struct fwd_intr_attack *attack);
+
 #endif /* FWD_H */

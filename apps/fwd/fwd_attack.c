@@ -46,6 +46,7 @@ struct fwd_attack {
 	uint64_t deadline; /* TSC */
 	uint64_t sent[2];  /* red's and blue's packets when the last step was over */
 	bool goes_on;
+	bool interrupts_tried;
 	bool breached, undecided;
 };
 
@@ -190,6 +191,27 @@ static void next_step(struct fwd_attack *a)
 	a->sent[1] = sent(a->blue);
 }
 
+/* Behind the DMA: interrupts. All at once, for nothing has to come by for them. */
+static void try_interrupts(struct fwd_attack *a)
+{
+	const struct fwd_queue *q = &a->blue->conf->queues[0];
+	struct fwd_intr_attack attack = {
+		.red = a->red,
+		.blue = a->blue,
+		.port = a->port,
+		.queue = a->queue,
+		.sid = a->sid,
+	};
+	int rc = fwd_port_queue_sid(fwd_run_port(a->run, q->port), q->queue, &attack.blue_sid);
+
+	if (rc == 0)
+		rc = fwd_attack_interrupts(a->run, &attack);
+	a->breached |= rc == 0;
+	a->undecided |= rc < 0;
+	a->interrupts_tried = true;
+	fwd_faults_hook(on_fault, a);
+}
+
 /* After the last step: does everybody's traffic go on? */
 static void watch_traffic(struct fwd_attack *a)
 {
@@ -206,6 +228,8 @@ void fwd_attack_poll(struct fwd_attack *a)
 	uint64_t now = rte_rdtsc();
 
 	if (a->step == RTE_DIM(a->steps)) {
+		if (!a->interrupts_tried)
+			try_interrupts(a);
 		watch_traffic(a);
 	} else if (a->step == 0 && !a->posted &&
 		now + PATIENCE_S * rte_get_tsc_hz() < a->deadline) {

@@ -289,13 +289,24 @@ def perf_counts_what_there_is_and_says_what_there_is_not():
 def attacks_are_refused_and_reported():
     run = Run(two_tenants(), "--attack", "--seconds", "6").succeeded()
     lines = [line for line in run.out.splitlines() if line.startswith("attack: red tries")]
-    assert len(lines) == 4, run.out
+    assert len(lines) == 7, run.out
     for line, words in zip(lines, ("write to an IOVA of blue's", "read from an IOVA of blue's",
-                                   "read from an unmapped IOVA", "write to a read-only IOVA")):
+                                   "read from an unmapped IOVA", "write to a read-only IOVA",
+                                   "raise an interrupt of the host's", "raise an interrupt of blue's",
+                                   "raise an interrupt that was taken back")):
         assert words in line and ": refused, source-id 10:00.0, reason " in line, line
     assert "blue's bytes are unchanged; the packets of red and blue go on" in run.out, run.out
-    forwarded(run.summary, faults=4, drops=4) # red's own posts take room in its ring
-    assert [t["faults"] for t in run.summary["tenants"]] == [4, 0]
+    forwarded(run.summary, faults=7, drops=4) # red's own posts take room in its ring
+    assert [t["faults"] for t in run.summary["tenants"]] == [7, 0]
+
+
+def an_attack_says_that_interrupts_are_not_blocked():
+    conf = two_tenants().replace("[unit soft0]", "[unit soft0]\ninterrupts = compatible", 1)
+    assert "interrupts = compatible" in conf, conf
+    run = Run(conf, "--attack", "--seconds", "6").succeeded()
+    said = "interrupts: compatible: a tenant's device can raise any interrupt of the host"
+    assert run.out.count(said) == 2, run.out # at start-up and in the summary
+    assert "attack: interrupts are not tried: unit soft0 does not block them" in run.out, run.out
 
 
 def an_attack_needs_somebody_to_attack():
@@ -340,6 +351,7 @@ TESTS = [in_mode(m) for m in ("static", "strict", "pipelined", "deferred", "copy
     the_command_line_is_checked,
     perf_counts_what_there_is_and_says_what_there_is_not,
     attacks_are_refused_and_reported,
+    an_attack_says_that_interrupts_are_not_blocked,
     an_attack_needs_somebody_to_attack,
     an_attack_cut_short_is_no_success,
     breached("shared-page", "write to an IOVA of blue's"),

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * --attack: the first tenant's device interrupts where it may not: the host by a vector of its own
+ * choice, the second tenant by its entry, and itself by an entry that was taken back. Each must come
+ * back as a fault of its source-id.
+ */
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "fwd.h"
+#include "moat_interrupt.h"
+#include "moat_net.h"
+#include "moat_vtd_intr.h"
+#include "moat_vtd_regs.h"
+
+#define FORGED_ADDRESS UINT64_C(0xfee00000) /* the first processor, in compatibility format */
+#define FORGED_VECTOR  0x31
+
+struct attempt {
+	moat_sid_t sid;
+	const struct moat_fault *fault; /* of `sid`; NULL: none came */
+	struct moat_fault last;
+};
+
+static bool on_fault(void *ctx, const struct moat_fault *f)
+{
+	struct attempt *a = ctx;
+
+	if (f->sid != a->sid || f->reason < VTD_FR_IR_RSVD || f->reason > VTD_FR_PI_RSVD)
+		return false;
+	a->last = *f;
+	a->fault = &a->last;
+	return true;
+}
+
+static void count_call(void *ctx)
+{
+	__atomic_fetch_add((unsigned int *)ctx, 1, __ATOMIC_RELAXED); /* a counter */
+}
+
+/* @return it was refused, and recorded */
+static bool try_one(struct fwd_run *run, const struct fwd_intr_attack *at, const char *text,
+	uint64_t address, uint32_t data)
+{
+	struct attempt a = { .sid = at->sid };
+	int rc;
+
+	fwd_faults_hook(on_fault, &a);
+	rc = moat_net_interrupt(at->port, at->queue, address, data);
+	fwd_faults_poll(run);
+	fwd_faults_hook(NULL, NULL);
+	if (rc > 0 && a.fault != NULL)
+		fwd_report_line("attack: %s tries to %s: refused, source-id " MOAT_SID_FMT
+				", reason %u: %s",
+			at->red->conf->name, text, MOAT_SID_ARGS(at->sid), a.fault->reason,
+			a.fault->reason_text);
+	else if (rc > 0)
+		fwd_report_line("attack: %s tries to %s: refused (reason %d), but no fault says so",
+			at->red->conf->name, text, rc);
+	else
+		fwd_report_line("attack: %s tries to %s: NOT REFUSED%s", at->red->conf->name, text,
+			rc < 0 ? ", and not done either" : "");
+	return rc > 0 && a.fault != NULL;
+}
+
+/* The second tenant's entry, and one of the first's that was taken back. @return both were refused
+ * and nobody was called; or a negative errno */
+static int try_entries(struct fwd_run *run, const struct fwd_intr_attack *at)
+{
+	struct moat_tenant *red = at->red->tenant, *blue = at->blue->tenant;
+	unsigned int calls[2] = { 0, 0 };
+	struct moat_interrupt its, mine;
+	char text[64];
+	bool refused;
+	int rc = moat_tenant_interrupt(blue, at->blue_sid, count_call, &calls[1], &its);
+
+	if (rc != 0)
+		return rc;
+	rc = moat_tenant_interrupt(red, at->sid, count_call, &calls[0], &mine);
+	if (rc != 0) {
+		moat_tenant_interrupt_end(blue, &its);
+		return rc;
+	}
+	snprintf(text, sizeof(text), "raise an interrupt of %s's", at->blue->conf->name);
+	refused = try_one(run, at, text, its.address, its.data);
+	rc = moat_net_interrupt(at->port, at->queue, mine.address,
+		mine.data); /* its own: arrives */
+	if (rc == 0)
+		rc = moat_tenant_interrupt_end(red, &mine);
+	if (rc == 0)
+		refused &= try_one(run, at, "raise an interrupt that was taken back", mine.address,
+			mine.data);
+	if (rc != 0 || calls[0] != 1 || calls[1] != 0)
+		fwd_report_line("attack: %s was called %u times, not once; %s %u times, not never",
+			at->red->conf->name, calls[0], at->blue->conf->name, calls[1]);
+	refused &= rc == 0 && calls[0] == 1 && calls[1] == 0;
+	rc = moat_tenant_interrupt_end(blue, &its);
+	return rc != 0 ? rc : refused;
+}
+
+int fwd_attack_interrupts(struct fwd_run *run, const struct fwd_intr_attack *at)
+{
+	const struct moat_unit *unit = at->red->conf->unit->unit;
+	bool refused;
+	int rc;
+
+	if (moat_vtd_interrupts(unit) != MOAT_VTD_INTERRUPTS_BLOCK) {
+		fwd_report_line("attack: interrupts are not tried: unit %s does not block them",
+			unit->name);
+		return 1;
+	}
+	refused =
+		try_one(run, at, "raise an interrupt of the host's", FORGED_ADDRESS, FORGED_VECTOR);
+	rc = try_entries(run, at);
+	if (rc < 0)
+		fwd_report_line("attack: interrupts of tenants are not tried: %s",
+			moat_error_text());
+	return rc < 0 ? rc : refused && rc == 1;
+}
