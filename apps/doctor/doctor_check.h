@@ -44,6 +44,9 @@ void doctor_check_iova_width(const struct doctor_case *c, struct doctor_finding 
 void doctor_check_kernel_dma(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_pmu(const struct doctor_case *c, struct doctor_finding *f);
 
+/* doctor_check_interrupts.c: what stands in the way of blocking interrupts at a unit of our own */
+void doctor_check_interrupts(const struct doctor_case *c, struct doctor_finding *f);
+
 /* doctor_check_isolation.c: what cannot be kept apart */
 void doctor_check_groups(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_acs(const struct doctor_case *c, struct doctor_finding *f);

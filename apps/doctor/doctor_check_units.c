@@ -249,14 +249,6 @@ void doctor_check_interrupt_remapping(const struct doctor_case *c, struct doctor
 		return;
 	}
 	doctor_say(&f->evidence, "no IR- chip in /proc/interrupts");
-	if (c->way == DOCTOR_VTD) {
-		doctor_find(f, DOCTOR_WARN,
-			"interrupts are not remapped: a tenant's device can raise any");
-		doctor_say(&f->remedy,
-			"a write to 0xfeexxxxx is an interrupt whatever the tables say, and moat's "
-			"own unit does not remap them; kind = vfio does");
-		return;
-	}
 	reason = find_reason(h, f);
 	unsafe_way(f);
 	if (unsafe[0] == 'Y')

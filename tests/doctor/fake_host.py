@@ -165,7 +165,7 @@ class Host:
 
     def pci(self, address, class_code, *, vendor=0x8086, device=0x1592, port=ENDPOINT, bridge=None, driver=None,
             group=None, unit=None, node=0, net=None, queues=0, up=False, vfs=None, physfn=None, extended=(),
-            size=4096, revision=0):
+            size=4096, revision=0, msi=0, irq=None):
         """A function. vfs: (enabled, capacity); queues: of its interface, each way."""
         at = f"sys/bus/pci/devices/{address}"
         self.write(f"{at}/vendor", f"0x{vendor:04x}")
@@ -175,6 +175,10 @@ class Host:
         self.write(f"{at}/config", config(vendor, device, class_code, port, bridge, extended, size, revision))
         self.write(f"{at}/class", f"0x{class_code:06x}")
         self.write(f"{at}/numa_node", node)
+        for i in range(msi):  # MSI-X vectors in use
+            self.write(f"{at}/msi_irqs/{30 + i}", "msix")
+        if irq is not None:
+            self.write(f"{at}/irq", irq)
         if driver:
             self.folder(f"sys/bus/pci/drivers/{driver}")
             self.link(f"{at}/driver", f"../../../../bus/pci/drivers/{driver}")

@@ -270,9 +270,27 @@ def appliance(h):
     h.table(dmar((0, drhd(0xFED90000, everything=True))))
     h.registers(0xFED90000, *SERVER_2014)
     h.root_port("0000:00:01.0", 1)
-    h.pci("0000:01:00.0", NIC, driver="igb", net="enp1s0", queues=4, up=True, vfs=(2, 7), extended=[acs()])
+    h.pci("0000:01:00.0", NIC, driver="igb", net="enp1s0", queues=4, up=True, vfs=(2, 7), extended=[acs()], msi=5)
     for i in (0, 2):
         h.pci(f"0000:01:10.{i}", **VF, driver="uio_pci_generic", physfn="0000:01:00.0")
+    h.module("uio_pci_generic")
+
+
+@host
+def appliance_own_unit(h):
+    """A host prepared for moat's own unit; the NIC's has nothing else behind it."""
+    h.processor(model="Intel(R) Xeon(R) Gold 6430")
+    h.command_line("intel_iommu=off intremap=off iomem=relaxed pcie_ports=compat")
+    h.interrupts(remapped=False)
+    h.hugepages((256, 256))
+    h.table(dmar((0, drhd(0xC7FFC000, scope(0x15, (1, 0), kind=2))),
+                 (0, drhd(0xFBFFC000, scope(0xF0, (0x1F, 0), kind=3), everything=True))))
+    h.registers(0xC7FFC000, *SERVER_2023)
+    h.registers(0xFBFFC000, *SERVER_2023)
+    h.root_port("0000:15:01.0", 0x16, driver=None)
+    for i in (0, 1):
+        h.pci(f"0000:16:00.{i}", NIC, driver="uio_pci_generic", extended=[acs()])
+    h.pci("0000:00:04.0", NVME, driver="nvme", msi=9)
     h.module("uio_pci_generic")
 
 
