@@ -18,6 +18,10 @@
 
 #include "raw.h"
 
+/** A request for an interrupt was neither refused nor lost: what conform() is told in place of a fault
+ * reason. */
+#define ARRIVED 0x100
+
 extern struct raw raw; /* the unit under test; each test begins with raw_fresh() */
 
 /** What a unit did, and what the specification says. A deviation that is listed is printed; any

@@ -59,7 +59,7 @@ void rig_write_from(unsigned int device, uint64_t from, uint64_t iova, uint64_t 
 
 /** A vector that nothing else on the machine uses: how many of it have arrived. A device interrupts by
  * a write of four bytes to 0xfeexxxxx. */
-#define RIG_VECTOR 0xff
+#define RIG_VECTOR 0xf6
 uint64_t rig_delivered(void);
 
 #endif /* RIG_H */

@@ -77,7 +77,8 @@ void rig_memory_free(void *memory)
 	machine_mem.free(NULL, memory, MOAT_2M_SIZE);
 }
 
-/* Vector 0xff is the processors' "spurious interrupt"; the kernel counts it and does no more. */
+/* The vector with which a processor of the kernel's interrupts itself for later work: seldom, and the
+ * kernel counts it. (0xff, the spurious interrupt, is counted, too, but never acknowledged.) */
 uint64_t rig_delivered(void)
 {
 	FILE *f = fopen("/proc/interrupts", "re");
@@ -87,7 +88,7 @@ uint64_t rig_delivered(void)
 	if (f == NULL)
 		err(1, "/proc/interrupts");
 	while (fgets(line, sizeof(line), f) != NULL) {
-		char *at = strstr(line, "SPU:"), *end;
+		char *at = strstr(line, "IWI:"), *end;
 
 		for (at = at != NULL ? at + 4 : NULL; at != NULL; at = end) {
 			n = strtoull(at, &end, 10);

@@ -13,6 +13,10 @@ struct raw raw;
 
 #define ZEROED "the specification: \"Fault Reason Encodings\", 59h comes before all of the entry"
 
+#define COMPATIBILITY "the specification: \"Interrupt Remapping Hardware Operation\""
+#define NO_SOURCE \
+	"the specification: \"Interrupt Remapping Hardware Operation\" verifies every request"
+
 /**
  * Where a unit does not do what the specification says. The software unit must have no line here.
  */
@@ -58,8 +62,18 @@ static const struct deviation {
 	/* With scalable-mode=on. */
 	{ "qemu", "SNP without SC", 0,
 		"the specification: \"Second-Stage Paging Entries\": reserved without ECAP.SC" },
-	/* QEMU knows no CFI. */
+	/* QEMU knows no CFI: compatibility format passes whatever was asked for. */
 	{ "qemu", "CFI in GSTS", 0, "the specification: \"Global Command Register\", CFI" },
+	{ "qemu", "compatibility format, no CFI", ARRIVED, COMPATIBILITY },
+	{ "qemu", "compatibility format, EIME", ARRIVED, COMPATIBILITY },
+	/* An interrupt that a device raises by a DMA write has no source-id there. */
+	{ "qemu", "source-id of the fault record", 0xffff, NO_SOURCE },
+	{ "qemu", "another source's entry", ARRIVED, NO_SOURCE },
+	{ "qemu", "another source's entry, cached", ARRIVED, NO_SOURCE },
+	{ "qemu", "SQ, another device", ARRIVED, NO_SOURCE },
+	{ "qemu", "SVT by bus, another bus", ARRIVED, NO_SOURCE },
+	{ "qemu", "IRTE DST beyond xAPIC", ARRIVED,
+		"the specification: \"Interrupt Remapping Table Entry\", DST in xAPIC mode" },
 	{ 0 },
 };
 
