@@ -107,6 +107,26 @@ MOAT_NET_API int moat_net_post_tx(uint16_t port, uint16_t queue, uint64_t iova, 
  */
 MOAT_NET_API int moat_net_interrupt(uint16_t port, uint16_t queue, uint64_t address, uint32_t data);
 
+/**
+ * Program a queue's MSI: what the device writes when frames wait for the queue. It does so in
+ * moat_net_turn() alone; a program that polls the queue needs no interrupt.
+ *
+ * @param address, data as moat_tenant_interrupt() or moat_tenant_interrupt_post() gave them; an
+ *   address of 0: none
+ * @return 0; -ENODEV; -EINVAL: no such queue. Control path, one thread for each queue.
+ */
+MOAT_NET_API int moat_net_msi(uint16_t port, uint16_t queue, uint64_t address, uint32_t data);
+
+/**
+ * Let the device work by itself, as hardware would: it takes frames from the wire into the queues'
+ * own memory, and interrupts for each queue that has an MSI and frames waiting. A queue that is left
+ * alone until it interrupts loses nothing; its frames are received by rte_eth_rx_burst(). A port of
+ * one queue has no memory for frames, and interrupts in every turn.
+ *
+ * @return frames taken, or -ENODEV. Any lcore, data path.
+ */
+MOAT_NET_API int moat_net_turn(uint16_t port);
+
 #ifdef __cplusplus
 }
 #endif

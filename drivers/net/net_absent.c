@@ -39,3 +39,13 @@ int moat_net_interrupt(uint16_t port, uint16_t queue, uint64_t address, uint32_t
 {
 	return net_absent();
 }
+
+int moat_net_msi(uint16_t port, uint16_t queue, uint64_t address, uint32_t data)
+{
+	return net_absent();
+}
+
+int moat_net_turn(uint16_t port)
+{
+	return net_absent();
+}

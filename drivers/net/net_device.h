@@ -69,6 +69,9 @@ struct net_device_rx {
 	uint16_t nr_held;
 	bool scatter;          /* a packet may take several buffers */
 	struct rte_ring *fifo; /* NULL with one queue */
+	/* Its MSI: a frame waits for it. Address 0: none. Set with release after the data. */
+	uint64_t msi_address;
+	uint32_t msi_data;
 	struct net_rx_counters count;
 	struct rte_mbuf *held[NET_BURST]; /* taken, but out of descriptors */
 } __rte_cache_aligned;
@@ -137,6 +140,9 @@ static inline void net_device_doorbell(struct net_ring *ring, uint32_t tail)
 
 /** Receive: take up to `n` frames for this queue and write them into posted buffers. */
 void net_device_rx_run(struct net_device *dev, struct net_device_rx *rx, uint16_t n);
+/** Receive, by itself, for all queues: take frames from the wires into the queues' FIFOs, and interrupt for
+ * each queue that has an MSI and frames waiting. Any lcore. @return frames taken */
+uint16_t net_device_turn(struct net_device *dev);
 /** Transmit: read what is posted and put it on the wire. */
 void net_device_tx_run(struct net_device *dev, struct net_device_tx *tx);
 /** Offer the wire again what it did not take, on queues that nobody may transmit on for a while.

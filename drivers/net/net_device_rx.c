@@ -3,6 +3,7 @@
  */
 #include <rte_ethdev.h>
 
+#include "moat_softvtd_intr.h"
 #include "net_device_impl.h"
 
 /* ------------------------------------------------------------------- from the wire to queues */
@@ -302,4 +303,56 @@ void net_device_rx_run(struct net_device *dev, struct net_device_rx *rx, uint16_
 	if (unlikely(__atomic_load_n(&dev->tx_waiting, __ATOMIC_RELAXED) != 0))
 		net_device_tx_kick(dev);
 	moat_cost_device_leave(cost);
+}
+
+/* ---------------------------------------------------------------------- the device by itself */
+
+/* Take what a wire has, each frame into its queue's FIFO. @return how many */
+static uint16_t spread(struct net_device *dev, uint16_t wire)
+{
+	struct rte_mbuf *frames[NET_BURST];
+	uint16_t n;
+
+	if (!rte_spinlock_trylock(&dev->wire[wire].rx_lock))
+		return 0;
+	n = rte_eth_rx_burst(dev->backing, wire, frames, NET_BURST);
+	for (uint16_t i = 0; i < n; i++) {
+		uint16_t queue =
+			dev->filter.open ? wire : net_filter_queue(&dev->filter, frames[i], wire);
+
+		if (likely(queue < dev->nr_rx)) {
+			hand_over(dev, queue, frames[i]);
+		} else {
+			net_count(&dev->wire[wire].filtered, queue != NET_QUEUE_DROP);
+			rte_pktmbuf_free(frames[i]);
+		}
+	}
+	rte_spinlock_unlock(&dev->wire[wire].rx_lock);
+	return n;
+}
+
+/* A device of one queue keeps no frames outside its ring: there may be some at any time. */
+static bool waits(const struct net_device_rx *rx)
+{
+	return rx->fifo == NULL || rx->nr_held != 0 || !rte_ring_empty(rx->fifo);
+}
+
+uint16_t net_device_turn(struct net_device *dev)
+{
+	struct moat_cost_device cost = moat_cost_device_enter();
+	uint16_t taken = 0;
+
+	for (uint16_t wire = 0; dev->nr_rx > 1 && wire < dev->nr_wires_rx; wire++)
+		taken += spread(dev, wire);
+	for (uint16_t q = 0; q < dev->nr_rx; q++) {
+		const struct net_device_rx *rx = &dev->rx[q];
+		/* Acquire: the data belongs to it. */
+		uint64_t address = __atomic_load_n(&rx->msi_address, __ATOMIC_ACQUIRE);
+
+		if (address != 0 && waits(rx))
+			moat_softvtd_interrupt(rx->engine.unit, rx->engine.sid, address,
+				rx->msi_data);
+	}
+	moat_cost_device_leave(cost);
+	return taken;
 }

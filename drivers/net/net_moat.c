@@ -451,3 +451,26 @@ int moat_net_interrupt(uint16_t id, uint16_t queue, uint64_t address, uint32_t d
 	engine = &port->device.rx[queue].engine;
 	return moat_softvtd_interrupt(engine->unit, engine->sid, address, data);
 }
+
+int moat_net_msi(uint16_t id, uint16_t queue, uint64_t address, uint32_t data)
+{
+	struct net_port *port = find_port(id);
+	struct net_device_rx *rx;
+
+	if (port == NULL)
+		return -ENODEV;
+	if (queue >= port->data->nb_rx_queues)
+		return moat_error(-EINVAL, "%s has no rx queue %u", port->data->name, queue);
+	rx = &port->device.rx[queue];
+	__atomic_store_n(&rx->msi_address, 0, __ATOMIC_RELAXED);
+	rx->msi_data = data;
+	__atomic_store_n(&rx->msi_address, address, __ATOMIC_RELEASE); /* the data before it */
+	return 0;
+}
+
+int moat_net_turn(uint16_t id)
+{
+	struct net_port *port = find_port(id);
+
+	return port == NULL ? -ENODEV : net_device_turn(&port->device);
+}

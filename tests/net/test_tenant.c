@@ -10,6 +10,8 @@
 
 #include "harness.h"
 #include "moat_soft_unit.h"
+#include "moat_interrupt.h"
+#include "moat_net.h"
 #include "moat_tenant.h"
 
 #define SID MOAT_SID(0, 0x10, 0)
@@ -179,6 +181,97 @@ static void a_pool_that_is_not_the_tenants_is_refused_in_words(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+/* ----------------------------------------------------------------------------- interrupts */
+
+#define QUEUES 4
+
+/* The port again, with queues whose frames are told apart by their VLAN ids 10 to 13. */
+static void four_queues(struct fixture *f)
+{
+	struct rte_eth_conf eth = { 0 };
+	int socket = moat_tenant_socket(f->red);
+
+	nic_destroy("net_moat0");
+	f->port = nic_create("net_moat0",
+		"port=net_ring_w,unit=soft0,sid=00:10.0,queues=4,steer=10/0,steer=11/1,steer=12/2,"
+		"steer=13/3");
+	assert_int_equal(rte_eth_dev_configure(f->port, QUEUES, QUEUES, &eth), 0);
+	for (uint16_t q = 0; q < QUEUES; q++) {
+		assert_int_equal(rte_eth_rx_queue_setup(f->port, q, 64, socket, NULL, f->pool), 0);
+		assert_int_equal(rte_eth_tx_queue_setup(f->port, q, 64, socket, NULL), 0);
+		must_be(moat_tenant_queue_add(f->red, f->port, q));
+	}
+	assert_int_equal(rte_eth_dev_start(f->port), 0);
+	rte_eth_promiscuous_enable(f->port);
+}
+
+static void put(struct fixture *f, int vlan)
+{
+	uint8_t frame[64];
+
+	wire_put(&f->wire, 0, frame, frame_make(frame, MAC_A, vlan, sizeof(frame), vlan));
+}
+
+/* Poll a queue until it is quiet. @return packets */
+static unsigned int receive(struct fixture *f, uint16_t queue)
+{
+	struct rte_mbuf *m[BURST];
+	unsigned int got = 0;
+
+	for (unsigned int i = 0; i < 100; i++) {
+		uint16_t n = rte_eth_rx_burst(f->port, queue, m, BURST);
+
+		rte_pktmbuf_free_bulk(m, n);
+		got += n;
+		moat_tenant_poll(f->red);
+	}
+	return got;
+}
+
+static void a_bit_in_a_line_tells_which_queue_has_frames(void **state)
+{
+	static struct moat_posted line; /* aligned to 64 bytes */
+	struct moat_interrupt interrupt[QUEUES];
+	struct fixture *f = *state;
+
+	four_queues(f);
+	moat_posted_init(&line);
+	for (uint16_t q = 0; q < QUEUES; q++) {
+		must_be(moat_tenant_interrupt_post(f->red, SID, &line, 64 + q, &interrupt[q]));
+		must_be(moat_net_msi(f->port, q, interrupt[q].address, interrupt[q].data));
+	}
+	assert_int_equal(moat_net_turn(f->port), 0);
+	assert_int_equal(moat_posted_take(&line, 1), 0); /* nothing to see, nothing polled */
+	put(f, 12);
+	assert_int_equal(moat_net_turn(f->port), 1);
+	assert_int_equal(moat_posted_take(&line, 1), 1 << 2);
+	assert_int_equal(moat_posted_take(&line, 0), 0);
+	/* what is not received is told again: none is lost between the look and the poll */
+	put(f, 10);
+	assert_int_equal(moat_net_turn(f->port), 1);
+	assert_int_equal(moat_posted_take(&line, 1), 1 << 2 | 1 << 0);
+	assert_int_equal(receive(f, 2), 1);
+	assert_int_equal(receive(f, 0), 1);
+	assert_int_equal(moat_net_turn(f->port), 0);
+	assert_int_equal(moat_posted_take(&line, 1), 0);
+	/* an interrupt that was taken back sets no bit, and the unit says so */
+	must_be(moat_tenant_interrupt_end(f->red, &interrupt[3]));
+	put(f, 13);
+	assert_int_equal(moat_net_turn(f->port), 1);
+	assert_int_equal(moat_posted_take(&line, 1), 0);
+	must_be(moat_net_msi(f->port, 3, 0, 0));
+	assert_int_equal(receive(f, 3), 1);
+	assert_int_equal(moat_net_msi(f->port, QUEUES, 0, 0), -EINVAL);
+	for (uint16_t q = 0; q < QUEUES; q++) {
+		must_be(moat_net_msi(f->port, q, 0, 0));
+		if (q != 3)
+			must_be(moat_tenant_interrupt_end(f->red, &interrupt[q]));
+	}
+	assert_int_equal(rte_eth_dev_stop(f->port), 0);
+	for (uint16_t q = 0; q < QUEUES; q++)
+		must_be(moat_tenant_queue_remove(f->red, f->port, q));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +280,7 @@ int main(void)
 		TEST(what_the_application_allocates_is_not_the_devices),
 		TEST(rings_without_the_tenants_socket_are_refused_in_words),
 		TEST(a_pool_that_is_not_the_tenants_is_refused_in_words),
+		TEST(a_bit_in_a_line_tells_which_queue_has_frames),
 	};
 
 	if (start_eal("test_net_tenant") != 0)
