@@ -28,8 +28,9 @@
 #include "fwd_l2.h"
 #include "fwd_perf.h"
 
-#define FWD_BURST   32
-#define FWD_WORKERS RTE_MAX_LCORE
+#define FWD_BURST    32
+#define FWD_WORKERS  RTE_MAX_LCORE
+#define FWD_PATIENCE 32 /* turns without a packet before an lcore is idle */
 
 /* Exit codes. */
 #define FWD_EXIT_FAILED   1 /* something did not work */
@@ -93,8 +94,9 @@ struct fwd_worker {
 	unsigned int lcore;
 	unsigned int nr_groups;
 	struct fwd_group *groups[FWD_TENANTS * FWD_QUEUES];
-	struct fwd_perf perf; /* --perf */
-	int rc;               /* how it ended */
+	struct fwd_perf perf;      /* --perf */
+	struct fwd_posted *posted; /* idle = posted; else NULL */
+	int rc;                    /* how it ended */
 };
 
 struct fwd_run {
@@ -142,6 +144,19 @@ struct fwd_run_port *fwd_run_port(struct fwd_run *run, const struct fwd_port *co
 int fwd_loop_start(struct fwd_run *run);
 /** Tell the workers to stop, and wait until they have left. @return 0, or a worker's error. */
 int fwd_loop_stop(struct fwd_run *run);
+
+/* fwd_posted.c */
+struct fwd_posted;
+/** Give every queue an interrupt that sets its group's bit; ports run, workers have their groups. */
+int fwd_posted_begin(struct fwd_run *run);
+/** Take them back; nothing where there are none. No lcore polls. */
+int fwd_posted_end(struct fwd_run *run);
+/** Let the worker's devices work, and look which groups they interrupted for. */
+void fwd_posted_turn(struct fwd_posted *posted);
+/** Is the group to be polled? */
+bool fwd_posted_hot(const struct fwd_posted *posted, unsigned int group);
+/** It was, and had so many packets. */
+void fwd_posted_polled(struct fwd_posted *posted, unsigned int group, unsigned int packets);
 
 /* fwd_report.c */
 /** A tenant at a moment: what the table and the file are made of. */

@@ -54,8 +54,9 @@ struct fwd_port {
 
 enum fwd_requesters { FWD_REQUESTER_PORT, FWD_REQUESTER_QUEUE };
 enum fwd_forward { FWD_IO, FWD_MACSWAP, FWD_L2 };
-/* What a worker does when nothing comes: poll on, let others in between, or sleep 20 us at a time. */
-enum fwd_idle { FWD_IDLE_SPIN, FWD_IDLE_YIELD, FWD_IDLE_SLEEP };
+/* What a worker does when nothing comes: poll on, let others in between, sleep 20 us at a time, or poll
+ * a line of posted interrupts in place of the rings. */
+enum fwd_idle { FWD_IDLE_SPIN, FWD_IDLE_YIELD, FWD_IDLE_SLEEP, FWD_IDLE_POSTED };
 
 struct fwd_queue {
 	struct fwd_port *port;

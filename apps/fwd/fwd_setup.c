@@ -221,12 +221,14 @@ int fwd_setup(struct fwd_run *run)
 		rc = fwd_port_start(run, &run->ports[i]);
 	if (rc == 0)
 		rc = assign_lcores(run);
+	if (rc == 0 && conf->idle == FWD_IDLE_POSTED)
+		rc = fwd_posted_begin(run);
 	return rc == 0 ? fwd_telemetry_begin(run) : rc;
 }
 
 int fwd_ports_down(struct fwd_run *run)
 {
-	int first = 0;
+	int first = fwd_posted_end(run);
 
 	/* Stopped first: a port that runs must not have queues without callbacks. */
 	for (unsigned int i = 0; i < run->conf->nr_ports; i++)

@@ -353,6 +353,9 @@ uint16_t net_device_turn(struct net_device *dev)
 			moat_softvtd_interrupt(rx->engine.unit, rx->engine.sid, address,
 				rx->msi_data);
 	}
+	/* As in net_device_rx_run(). */
+	if (unlikely(__atomic_load_n(&dev->tx_waiting, __ATOMIC_RELAXED) != 0))
+		net_device_tx_kick(dev);
 	moat_cost_device_leave(cost);
 	return taken;
 }

@@ -319,6 +319,19 @@ def an_attack_cut_short_is_no_success():
     assert run.status == 1 and "run for longer" in run.out, (run.status, run.out)
 
 
+def posted_interrupts_tell_which_queues_have_packets():
+    for ports, mode in (("queues = 4", "pipelined"), ("queues = 4", "strict"), ("", "static")):
+        conf = ("[fwd]\nidle = posted\n" + UNIT + "".join(port(p, ports) for p in ("p0", "p1"))
+                + tenant("red", "p0 p1", mode))
+        forwarded(Run(conf, "--seconds", "1").succeeded().summary)
+
+
+def posted_interrupts_need_a_unit_that_posts():
+    run = Run("[fwd]\nidle = posted\n" + UNIT.replace("oracle=1", "oracle=1,pi=0") + port("p0")
+              + tenant("red", "p0", "strict"), "--seconds", "1").end()
+    assert run.status == 1 and "cannot post interrupts (CAP.PI is clear)" in run.err, (run.status, run.err)
+
+
 def breached(mutant, text):
     def test():
         if MUTANTS is None:
@@ -350,6 +363,8 @@ TESTS = [in_mode(m) for m in ("static", "strict", "pipelined", "deferred", "copy
     a_summary_that_cannot_be_written_is_an_error,
     the_command_line_is_checked,
     perf_counts_what_there_is_and_says_what_there_is_not,
+    posted_interrupts_tell_which_queues_have_packets,
+    posted_interrupts_need_a_unit_that_posts,
     attacks_are_refused_and_reported,
     an_attack_says_that_interrupts_are_not_blocked,
     an_attack_needs_somebody_to_attack,
