@@ -6,7 +6,13 @@
 
 /* The software units that tests run on: adversaries all, with an oracle. */
 
-#define UNIT_ADVERSARY "oracle=1,prefetch=50,jitter=8,linger=1,reorder=1,gsts_late=4,latency=2000"
+/* Of a program that is built for a stage of scalable mode (tests/meson.build). */
+#ifndef UNIT_STAGE
+#define UNIT_STAGE ""
+#endif
+
+#define UNIT_ADVERSARY \
+	"oracle=1,prefetch=50,jitter=8,linger=1,reorder=1,gsts_late=4,latency=2000" UNIT_STAGE
 
 /* 39 bits, 4 KiB leaves, few invalidation masks, and table reads that are not snooped. */
 #define UNIT_NARROW UNIT_ADVERSARY ",aw=39,sllps=0,mamv=3,coherent=0,nd=4"

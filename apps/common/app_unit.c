@@ -52,7 +52,19 @@ struct vtd_args {
 	uint8_t queue;
 	uint32_t deadline;
 	bool take_over_ir;
+	enum moat_vtd_mode mode;
+	enum moat_vtd_stage stage;
 };
+
+static int set_mode(void *object, const char *text)
+{
+	return moat_vtd_mode_parse(text, &((struct vtd_args *)object)->mode);
+}
+
+static int set_stage(void *object, const char *text)
+{
+	return moat_vtd_stage_parse(text, &((struct vtd_args *)object)->stage);
+}
 
 #define ARG(key, member, min, max) MOAT_ARG(key, struct vtd_args, member, min, max)
 
@@ -60,6 +72,8 @@ static const struct moat_arg vtd_known[] = {
 	ARG("dmar", dmar, 0, INT32_MAX),
 	ARG("queue", queue, 1, MOAT_VTD_QI_ORDER_MAX),
 	ARG("deadline", deadline, 1, 60000),
+	{ .key = "mode", .set = set_mode },
+	{ .key = "stage", .set = set_stage },
 	ARG("take_over_ir", take_over_ir, 0, 1),
 };
 
@@ -98,6 +112,8 @@ static int vtd_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 		.deadline_ms = args.deadline,
 		.take_over = conf->take_over,
 		.take_over_ir = args.take_over_ir,
+		.mode = args.mode,
+		.stage = args.stage,
 	};
 
 	return ret == 0 ? moat_vtd_host_create(&host, unit) : ret;

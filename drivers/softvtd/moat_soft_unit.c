@@ -89,6 +89,8 @@ struct args {
 	struct moat_softvtd_conf sv;
 	uint8_t aw;
 	uint8_t queue;
+	enum moat_vtd_mode mode;
+	enum moat_vtd_stage stage;
 	uint32_t psc;
 	int interrupts; /* enum moat_vtd_interrupts */
 };
@@ -125,6 +127,16 @@ static int set_interrupts(void *object, const char *text)
 	else
 		return moat_error(-EINVAL, "it can be block, compatible or off");
 	return 0;
+}
+
+static int set_mode(void *object, const char *text)
+{
+	return moat_vtd_mode_parse(text, &((struct args *)object)->mode);
+}
+
+static int set_stage(void *object, const char *text)
+{
+	return moat_vtd_stage_parse(text, &((struct args *)object)->stage);
 }
 
 #define ARG(key, member, min, max) MOAT_ARG(key, struct args, member, min, max)
@@ -172,6 +184,8 @@ static const struct moat_arg known[] = {
 	ARG("compress", sv.compress, 0, 1),
 	ARG("oracle", sv.oracle, 0, 1),
 	ARG("threaded", sv.threaded, 0, 1),
+	{ .key = "mode", .set = set_mode },
+	{ .key = "stage", .set = set_stage },
 	ARG("queue", queue, 1, MOAT_VTD_QI_ORDER_MAX),
 	{ .key = "geometry", .set = set_geometry },
 };
@@ -294,6 +308,8 @@ static int bring_up(struct soft_unit *u, const struct args *args, struct moat_un
 		.name = u->name,
 		.kind = "soft",
 		.qi_order = args->queue,
+		.mode = args->mode,
+		.stage = args->stage,
 		.interrupts = args->interrupts,
 		.intr_watch = { intr_given, intr_revoked, intr_released, u },
 		.release = leave,

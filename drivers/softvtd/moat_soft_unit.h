@@ -35,6 +35,8 @@
  * | `adversary` | 0 | no adversary and no oracle, but for those that later arguments ask for |
  * | `oracle` | 0, 1 | detect stale DMA |
  * | `threaded` | 0, 1 | the unit works by itself |
+ * | `mode` | legacy, scalable | how the driver runs the unit; scalable needs `scalable=1` |
+ * | `stage` | first, second | in scalable mode, the format of domains' tables |
  * | `queue` | 1 to 7 | invalidation queue of 2^queue pages |
  */
 

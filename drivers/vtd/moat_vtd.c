@@ -29,6 +29,7 @@ static void vtd_free(struct vtd *v, bool quiet)
 		vtd_pages_free(v);
 	}
 	vtd_intr_free(v);
+	vtd_scalable_free(v);
 	pthread_mutex_destroy(&v->intr.lock);
 	pthread_mutex_destroy(&v->fault_lock);
 	pthread_mutex_destroy(&v->gcmd);
@@ -74,6 +75,8 @@ static const struct moat_unit_ops vtd_ops = {
 	.flush_write_buffer = vtd_flush_write_buffer,
 	.faults = vtd_faults,
 	.destroy = vtd_destroy,
+	.attach_pasid = vtd_attach_pasid,
+	.detach_pasid = vtd_detach_pasid,
 	MOAT_UNIT_QI_OPS,
 	.interrupt_give = vtd_interrupt_give,
 	.interrupt_post = vtd_interrupt_post,
@@ -101,7 +104,10 @@ static int create(struct vtd *v)
 		return ret;
 	moat_vtd_caps_unit(&v->caps, &v->unit.caps);
 	v->unit.dids[0] = 1u << VTD_DID_ABSENT | 1u << VTD_DID_PASS;
-	ret = check(v);
+	ret = vtd_scalable_choose(v);
+	if (ret == 0)
+		ret = check(v);
+	vtd_scalable_caps(v, &v->unit.caps);
 	if (ret == 0)
 		ret = vtd_may_own(v);
 	if (ret == 0)
@@ -163,6 +169,22 @@ int moat_vtd_create(const struct moat_vtd_conf *conf, struct moat_unit **unit)
 		return moat_error(ret, "%s", why);
 	}
 	*unit = &v->unit;
+	return 0;
+}
+
+int moat_vtd_mode_parse(const char *text, enum moat_vtd_mode *mode)
+{
+	if (strcmp(text, "legacy") != 0 && strcmp(text, "scalable") != 0)
+		return moat_error(-EINVAL, "'%s' is no mode; there are: legacy scalable", text);
+	*mode = strcmp(text, "legacy") == 0 ? MOAT_VTD_LEGACY : MOAT_VTD_SCALABLE;
+	return 0;
+}
+
+int moat_vtd_stage_parse(const char *text, enum moat_vtd_stage *stage)
+{
+	if (strcmp(text, "first") != 0 && strcmp(text, "second") != 0)
+		return moat_error(-EINVAL, "'%s' is no stage; there are: first second", text);
+	*stage = strcmp(text, "first") == 0 ? MOAT_VTD_STAGE_FIRST : MOAT_VTD_STAGE_SECOND;
 	return 0;
 }
 

@@ -6,10 +6,11 @@
 
 /**
  * @file
- * The VT-d driver, legacy mode: a `struct moat_unit` over a window of registers.
+ * The VT-d driver: a `struct moat_unit` over a window of registers.
  *
- * The unit keeps a root table of 256 buses and a context table of 256 functions for each, all
- * linked before translation is switched on, so that only context entries ever change. An absent
+ * In legacy mode the unit keeps a root table of 256 buses and a context table of 256 functions for each,
+ * all linked before translation is switched on, so that only context entries ever change. In scalable
+ * mode the tables below the root grow, and functions have PASIDs (doc/scalable.md). An absent
  * entry blocks its source: from moat_vtd_create() on, **a device that is neither attached to a
  * domain nor passed through reaches nothing**. Name the devices that stay with the kernel in
  * `pass_through`, or they stop.
@@ -59,6 +60,19 @@ struct moat_vtd_scope {
 	int (*isolated)(void *ctx, moat_sid_t sid, moat_sid_t other);
 };
 
+/** The form of the tables. */
+enum moat_vtd_mode {
+	MOAT_VTD_LEGACY = 0,
+	MOAT_VTD_SCALABLE, /* refused where ECAP.SMTS is clear */
+};
+
+/** In scalable mode, the format of a domain's tables. */
+enum moat_vtd_stage {
+	MOAT_VTD_STAGE_ANY = 0, /* second where ECAP.SSTS has it, else first */
+	MOAT_VTD_STAGE_SECOND,
+	MOAT_VTD_STAGE_FIRST, /* what can be written can be read, too */
+};
+
 struct moat_vtd_conf {
 	const char *name;              /* "soft0", "dmar0": for messages */
 	const char *kind;              /* NULL: "vtd" */
@@ -74,10 +88,12 @@ struct moat_vtd_conf {
 	struct moat_vtd_scope scope;
 	const moat_sid_t *pass_through; /* these pass untranslated from the first moment */
 	unsigned int nr_pass_through;
-	uint8_t qi_order;     /* queue of 2^order pages, 0: MOAT_VTD_QI_ORDER */
-	uint32_t deadline_ms; /* of any single answer of the unit, 0: the default */
-	bool take_over;       /* own a unit that is found enabled */
-	bool take_over_ir;    /* ... even if it remaps interrupts, which then stops */
+	uint8_t qi_order; /* queue of 2^order pages, 0: MOAT_VTD_QI_ORDER */
+	enum moat_vtd_mode mode;
+	enum moat_vtd_stage stage; /* ANY or SECOND in legacy mode */
+	uint32_t deadline_ms;      /* of any single answer of the unit, 0: the default */
+	bool take_over;            /* own a unit that is found enabled */
+	bool take_over_ir;         /* ... even if it remaps interrupts, which then stops */
 	enum moat_vtd_interrupts interrupts;
 	bool interrupts_optional; /* where the unit proves unable to block, leave interrupts alone */
 	const char *interrupts_why; /* for moat_vtd_interrupts_why(), copied; may be NULL */
@@ -102,14 +118,22 @@ struct moat_vtd_conf {
  * @return 0, or an error with its sentence in moat_error_text(); the unit is then as it was found,
  * or off if it was taken over: -EBUSY: it has another owner, and `take_over` (or `take_over_ir`) is
  * not set; -ENODEV: the window reads as if no unit were there; -EPROTO: its capabilities contradict
- * each other; -EOPNOTSUPP: it lacks queued invalidation, or pass-through or interrupt remapping that was asked for;
+ * each other; -EOPNOTSUPP: it lacks queued invalidation, or pass-through or interrupt remapping that was asked for,
+ *   or the mode or stage that `mode` and `stage` want;
  *   -ETIMEDOUT: a status bit or an invalidation did not come within `deadline_ms`;
  *   -EIO: it refuses invalidations;
- *   -EINVAL: `qi_order`; -ENOMEM;
+ *   -EINVAL: `qi_order`, or a first stage in legacy mode; -ENOMEM;
  *   or what `mem` and `before_writing` returned.
  * Thread safety: one thread for each unit. Control path.
  */
 int moat_vtd_create(const struct moat_vtd_conf *conf, struct moat_unit **unit);
+
+/**
+ * The mode and the stage by their names in configurations: "legacy", "scalable"; "first", "second".
+ * @return 0; -EINVAL: no such name; moat_error_text() says which there are. Thread-safe, control path.
+ */
+int moat_vtd_mode_parse(const char *text, enum moat_vtd_mode *mode);
+int moat_vtd_stage_parse(const char *text, enum moat_vtd_stage *stage);
 
 /** @return the unit's capabilities, never NULL, valid as long as the unit. Any thread. */
 const struct moat_vtd_caps *moat_vtd_unit_caps(const struct moat_unit *unit);

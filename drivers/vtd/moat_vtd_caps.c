@@ -58,6 +58,7 @@ static void decode_ecap(uint64_t ecap, struct moat_vtd_caps *c)
 	c->slads = ecap & VTD_ECAP_SSADS;
 	c->slts = ecap & VTD_ECAP_SSTS;
 	c->flts = ecap & VTD_ECAP_FSTS;
+	c->smpwcs = ecap & VTD_ECAP_SMPWCS;
 	c->pms = ecap & VTD_ECAP_PMS;
 }
 

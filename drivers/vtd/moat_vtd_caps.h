@@ -56,7 +56,8 @@ struct moat_vtd_caps {
 	uint8_t pss; /* PASID bits: ECAP.PSS + 1; 0 without PASID */
 	bool pasid, dit, pds;
 	bool smts, slts, flts, slads; /* scalable mode; second, first stage in it; A/D bits */
-	bool pms;                     /* counts events (perf's dmar*) */
+	bool smpwcs; /* in scalable mode walks snoop where the PASID entry says so */
+	bool pms;    /* counts events (perf's dmar*) */
 };
 
 /** Take CAP and ECAP apart. Pure. */

@@ -461,6 +461,8 @@ static int bring_up(struct host *h, const struct moat_vtd_host_conf *conf, struc
 		.deadline_ms = conf->deadline_ms,
 		.take_over = conf->take_over,
 		.take_over_ir = conf->take_over_ir,
+		.mode = conf->mode,
+		.stage = conf->stage,
 		.before_writing = host_before_writing,
 		.release = host_free,
 		.ctx = h,

@@ -38,6 +38,8 @@ struct moat_vtd_host_conf {
 	unsigned int nr_tenants;
 	uint8_t qi_order; /* as struct moat_vtd_conf has them */
 	uint32_t deadline_ms;
+	enum moat_vtd_mode mode;
+	enum moat_vtd_stage stage;
 	/** Own a unit that is found enabled. Once it is known that it may be owned, the devices
 	 * behind it that a process has, or had before it was killed (uio, vfio), are told to start
 	 * no more DMA (Bus Master Enable is cleared); DPDK sets it again at probe. `_ir`: even if

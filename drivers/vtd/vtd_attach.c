@@ -16,7 +16,7 @@
 /* ---------------------------------------------------------------------- may it be attached */
 
 /** The source-ids that requests of `sid` may carry. All of them get an entry, so all must fit. */
-static int aliases_ask(const struct vtd *v, moat_sid_t sid, struct vtd_function *f)
+int vtd_aliases_ask(const struct vtd *v, moat_sid_t sid, struct vtd_function *f)
 {
 	unsigned int n = 1;
 
@@ -33,11 +33,16 @@ static int aliases_ask(const struct vtd *v, moat_sid_t sid, struct vtd_function 
 	return 0;
 }
 
-static int may_attach(const struct vtd *v, const struct moat_domain *d, moat_sid_t sid)
+int vtd_may_attach(const struct vtd *v, const struct moat_domain *d, moat_sid_t sid)
 {
-	if (d->pt == NULL || !(v->caps.sagaw & 1u << (d->pt->levels - 2)))
+	uint8_t sagaw = v->unit.caps.sagaw;
+
+	if (d->pt == NULL || !(sagaw & 1u << (d->pt->levels - 2)))
 		return moat_error(-EINVAL, "unit %s cannot walk tables of %u levels (SAGAW 0x%x)",
-			v->unit.name, d->pt != NULL ? d->pt->levels : 0, v->caps.sagaw);
+			v->unit.name, d->pt != NULL ? d->pt->levels : 0, sagaw);
+	if (d->pt->format != v->unit.caps.format)
+		return moat_error(-EINVAL, "unit %s walks %s-stage tables, domain %s has others",
+			v->unit.name, v->sm.first ? "first" : "second", d->name);
 	if (d->did >= v->caps.nd)
 		return moat_error(-EINVAL,
 			"unit %s has domain-ids up to %" PRIu32 ", domain %s has %u", v->unit.name,
@@ -78,30 +83,42 @@ static int source_check(const struct vtd *v, moat_sid_t sid, moat_sid_t alias, u
 	}
 }
 
+/** 0 if `sid` may be in `d` while `other` is in the domain `theirs` (NULL: in none). */
+static int isolated_from(const struct vtd *v, const struct moat_domain *d, moat_sid_t sid,
+	const struct moat_domain *theirs, moat_sid_t other)
+{
+	char why[256];
+
+	if (theirs == NULL || theirs == d ||
+		v->conf.scope.isolated(v->conf.scope.ctx, sid, other) == 0)
+		return 0;
+	snprintf(why, sizeof(why), "%s", moat_error_text());
+	return moat_error(-EPERM,
+		"unit %s: " MOAT_SID_FMT " cannot be in domain '%s' while " MOAT_SID_FMT
+		" is in domain '%s': %s; put both in one domain",
+		v->unit.name, MOAT_SID_ARGS(sid), d->name, MOAT_SID_ARGS(other), theirs->name, why);
+}
+
 /**
  * Under the lock: 0 if no function of another domain exchanges requests with `sid` below the unit.
  * Such requests never reach the unit, so no table of ours stands between the two.
  */
-static int isolation_check(const struct vtd *v, const struct moat_domain *d, moat_sid_t sid)
+int vtd_isolation_check(const struct vtd *v, const struct moat_domain *d, moat_sid_t sid)
 {
-	char why[256];
+	int ret = 0;
 
 	if (v->conf.scope.isolated == NULL || d == NULL)
 		return 0;
-	for (unsigned int other = 0; other < VTD_BUSES * VTD_FNS; other++) {
+	for (unsigned int other = 0; ret == 0 && other < VTD_BUSES * VTD_FNS; other++) {
 		const struct vtd_function *f = &v->function[other];
 
-		if (f->state == VTD_FUNCTION_NONE || f->domain == NULL || f->domain == d ||
-			v->conf.scope.isolated(v->conf.scope.ctx, sid, other) == 0)
-			continue;
-		snprintf(why, sizeof(why), "%s", moat_error_text());
-		return moat_error(-EPERM,
-			"unit %s: " MOAT_SID_FMT " cannot be in domain '%s' while " MOAT_SID_FMT
-			" is in domain '%s': %s; put both in one domain",
-			v->unit.name, MOAT_SID_ARGS(sid), d->name, MOAT_SID_ARGS(other),
-			f->domain->name, why);
+		if (f->state != VTD_FUNCTION_NONE)
+			ret = isolated_from(v, d, sid, f->domain, other);
 	}
-	return 0;
+	for (const struct vtd_pasid *p = v->sm.pasids; ret == 0 && p != NULL; p = p->next)
+		if (p->sid != sid)
+			ret = isolated_from(v, d, sid, p->domain, p->sid);
+	return ret;
 }
 
 /* --------------------------------------------------------------- entries of one function */
@@ -109,10 +126,12 @@ static int isolation_check(const struct vtd *v, const struct moat_domain *d, moa
 /** Under the lock: write present entries for all source-ids of the function, or for none. */
 static int function_enter(struct vtd *v, moat_sid_t sid, const struct vtd_function *f)
 {
-	int ret = isolation_check(v, f->domain, sid);
+	int ret = vtd_isolation_check(v, f->domain, sid);
 
 	for (unsigned int i = 0; ret == 0 && i < f->nr_alias; i++)
 		ret = source_check(v, sid, f->alias[i], f->did);
+	for (unsigned int i = 0; ret == 0 && i < f->nr_alias; i++)
+		ret = vtd_entry_reserve(v, f->alias[i]);
 	if (ret != 0)
 		return ret;
 	for (unsigned int i = 0; i < f->nr_alias; i++) {
@@ -261,10 +280,10 @@ int vtd_attach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t si
 {
 	struct vtd *v = vtd_of(unit);
 	struct vtd_function f = { .domain = domain, .did = moat_domain_did(domain, unit) };
-	int ret = may_attach(v, domain, sid);
+	int ret = vtd_may_attach(v, domain, sid);
 
 	if (ret == 0)
-		ret = aliases_ask(v, sid, &f);
+		ret = vtd_aliases_ask(v, sid, &f);
 	if (ret == 0)
 		ret = function_add(v, sid, &f);
 	if (ret == 0)

@@ -86,7 +86,8 @@ static int await_clear64(const struct vtd *v, uint32_t reg, uint64_t bit, const 
 }
 
 /**
- * Context cache, then IOTLB, all of them, through registers; only while QIE is clear. Units of
+ * Context cache, then IOTLB, all of them, through registers; only while QIE is clear. Scalable mode has the
+ * queue only, which then does it all before translation is enabled (prove_queue()); units of
  * major version 6 and later have the queue only ("Register-based Invalidation Interface").
  */
 static int invalidate_by_registers(const struct vtd *v)
@@ -95,7 +96,7 @@ static int invalidate_by_registers(const struct vtd *v)
 	uint64_t drain = (v->caps.drd ? VTD_IOTLB_DR : 0) | (v->caps.dwd ? VTD_IOTLB_DW : 0);
 	int ret;
 
-	if (v->caps.ver_major >= 6)
+	if (v->caps.ver_major >= 6 || v->sm.on)
 		return 0;
 	ret = await_clear64(v, VTD_CCMD, VTD_CCMD_ICC, "an earlier context invalidation");
 	if (ret != 0)
@@ -188,8 +189,10 @@ static int set_root_table(const struct vtd *v)
 {
 	uint32_t keep = vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP;
 
-	/* TTM = 00: legacy mode. SRTP is one-shot: RTPS tells that the address is taken. */
-	vtd_write64(&v->w, VTD_RTADDR, v->root.hpa);
+	uint64_t ttm = v->sm.on ? VTD_TTM_SCALABLE : VTD_TTM_LEGACY;
+
+	/* SRTP is one-shot: RTPS tells that the address is taken. */
+	vtd_write64(&v->w, VTD_RTADDR, v->root.hpa | ttm << VTD_RTADDR_TTM_SHIFT);
 	vtd_write32(&v->w, VTD_GCMD, keep | VTD_GCMD_SRTP);
 	return await_gsts(v, VTD_GSTS_RTPS, true, "setting the root table (SRTP)");
 }
@@ -198,20 +201,23 @@ static int queue_on(const struct vtd *v)
 {
 	/* QIE makes the unit start at head 0, so the tail must be there, too. */
 	vtd_write64(&v->w, VTD_IQT, 0);
-	vtd_write64(&v->w, VTD_IQA, v->queue.hpa | v->conf.qi_order);
+	vtd_write64(&v->w, VTD_IQA, v->queue.hpa | v->conf.qi_order | (v->sm.on ? VTD_IQA_DW : 0));
 	return vtd_command(v, VTD_GCMD_QIE, true, "queued invalidation on (QIE)");
 }
 
 /**
  * First batches through the queue, before translation depends on it: the global invalidations that
- * a new root table needs ("Guidance to Software for Invalidations"), context cache before IOTLB.
+ * a new root table needs ("Guidance to Software for Invalidations"): context cache, PASID cache, IOTLB.
  */
 static int prove_queue(struct vtd *v)
 {
 	const struct moat_qi_desc context = moat_qi_context_global(),
+				  pasid = moat_qi_pasid_cache(MOAT_QI_PASID_GLOBAL, 0, 0),
 				  iotlb = moat_qi_iotlb_global();
 	int ret = vtd_queue_sync(v, &context, 1);
 
+	if (ret == 0 && v->sm.on)
+		ret = vtd_queue_sync(v, &pasid, 1);
 	return ret != 0 ? ret : vtd_queue_sync(v, &iotlb, 1);
 }
 

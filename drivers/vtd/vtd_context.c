@@ -16,6 +16,9 @@ static struct vtd_entry *context_entry(const struct vtd *v, moat_sid_t sid)
 
 int vtd_tables_create(struct vtd *v)
 {
+	if (v->sm.on)
+		return vtd_scalable_create(v);
+
 	int ret = vtd_pages_take(v, 1, &v->root);
 	struct vtd_entry *root = (struct vtd_entry *)v->root.va;
 
@@ -52,26 +55,39 @@ void vtd_entry_clear(struct vtd *v, moat_sid_t sid)
 {
 	struct vtd_entry *e = context_entry(v, sid);
 
+	if (v->sm.on) {
+		vtd_pasid_entry_clear(v, sid, VTD_RID_PASID);
+		return;
+	}
 	/* relaxed: what must come behind is the invalidation, and moat_qi_submit() releases */
 	__atomic_store_n(&e->lo, 0, __ATOMIC_RELAXED);
 	vtd_flush_lines(v, e, sizeof(*e));
 }
 
 /** AW of a pass-through entry: the largest that the unit supports. */
-static uint64_t largest_aw(const struct vtd *v)
+uint64_t vtd_largest_aw(const struct vtd *v)
 {
 	return v->caps.sagaw & 8 ? 3 : v->caps.sagaw & 4 ? 2 : 1;
 }
 
+int vtd_entry_reserve(struct vtd *v, moat_sid_t sid)
+{
+	struct vtd_retired none; /* the least directory has this PASID */
+
+	return v->sm.on ? vtd_scalable_reserve(v, sid, VTD_RID_PASID, &none) : 0;
+}
+
 void vtd_entry_set(struct vtd *v, moat_sid_t sid, const struct moat_domain *d)
 {
-	if (d != NULL)
+	if (v->sm.on)
+		vtd_pasid_entry_set(v, sid, VTD_RID_PASID, d);
+	else if (d != NULL)
 		entry_set(v, sid, d->pt->root_hpa | VTD_TT_SECOND_STAGE << VTD_CTX_TT_SHIFT,
 			(uint64_t)(d->pt->levels - 2) << VTD_CTX_AW_SHIFT |
 				(uint64_t)moat_domain_did(d, &v->unit) << VTD_CTX_DID_SHIFT);
 	else
 		entry_set(v, sid, VTD_TT_PASS_THROUGH << VTD_CTX_TT_SHIFT,
-			largest_aw(v) << VTD_CTX_AW_SHIFT |
+			vtd_largest_aw(v) << VTD_CTX_AW_SHIFT |
 				(uint64_t)VTD_DID_PASS << VTD_CTX_DID_SHIFT);
 }
 
@@ -89,8 +105,11 @@ int vtd_tell_present(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint
 		moat_qi_iotlb_domain(VTD_DID_ABSENT),
 		moat_qi_iotlb_domain(did),
 	};
-	int ret = vtd_flush_write_buffer(&v->unit);
+	int ret;
 
+	if (v->sm.on)
+		return vtd_scalable_tell_present(v, VTD_RID_PASID, did);
+	ret = vtd_flush_write_buffer(&v->unit);
 	if (ret != 0 || !v->caps.cm)
 		return ret;
 	for (unsigned int i = 0; i < n; i++)
@@ -108,8 +127,11 @@ int vtd_tell_absent(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint1
 {
 	struct moat_qi_desc desc[MOAT_VTD_ALIASES];
 	const struct moat_qi_desc iotlb = moat_qi_iotlb_domain(did);
-	int ret = vtd_flush_write_buffer(&v->unit);
+	int ret;
 
+	if (v->sm.on)
+		return vtd_scalable_tell_absent(v, sid, n, VTD_RID_PASID, did);
+	ret = vtd_flush_write_buffer(&v->unit);
 	if (ret != 0)
 		return ret;
 	for (unsigned int i = 0; i < n; i++)

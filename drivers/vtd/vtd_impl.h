@@ -9,7 +9,9 @@
  * The driver's inside, shared by its files: vtd_bringup.c (commands, on and off), vtd_context.c
  * (root and context entries, and the invalidations behind them), vtd_attach.c (which function is
  * in which domain), vtd_iq.c (the queue's registers), vtd_recover.c (queue errors), vtd_queue.c
- * (polling and waiting), vtd_intr.c (interrupt remapping), vtd_fault.c, vtd_mem.c (pages for tables). Arrows go down: vtd_queue.c
+ * (polling and waiting), vtd_intr.c (interrupt remapping), vtd_scalable.c
+ * (scalable mode's tables), vtd_pasid.c (which PASID is in which domain), vtd_fault.c, vtd_mem.c (pages
+ * for tables). Arrows go down: vtd_queue.c
  * calls vtd_recover.c, and both call vtd_iq.c.
  */
 
@@ -29,7 +31,7 @@ struct vtd_pages {
 };
 
 /* They come from chunks of 2 MiB, one after the other, and go back together. */
-#define VTD_CHUNKS      4
+#define VTD_CHUNKS      64
 #define VTD_CHUNK_PAGES (MOAT_2M_SIZE / MOAT_PAGE_SIZE)
 
 struct vtd_chunk {
@@ -74,6 +76,41 @@ struct vtd_function {
 	const struct moat_domain *domain; /* NULL: passes through, or its attach failed */
 };
 
+/** Pages given back that may be taken again. */
+#define VTD_SPARES 16
+struct vtd_spare {
+	struct vtd_pages pages;
+	unsigned int n;
+};
+
+/* The PASID of requests that carry none (RID_PASID). */
+#define VTD_RID_PASID 0
+
+/** Scalable mode: a source-id's tables. */
+struct vtd_sm_source {
+	struct vtd_pages dir; /* PASID directory; va NULL: none yet */
+	char **table;         /* PASID tables, by the directory's index; NULL: none yet */
+	uint32_t entries;     /* PASID entries present */
+	uint8_t pdts;         /* of the directory */
+	bool present;         /* the context entry */
+};
+
+/** A PASID directory that the unit may still have in its context cache. */
+struct vtd_retired {
+	struct vtd_pages dir;
+	unsigned int pages; /* 0: none */
+};
+
+/** A PASID of a function in a domain; as struct vtd_function. */
+struct vtd_pasid {
+	struct vtd_pasid *next;
+	const struct moat_domain *domain; /* NULL: its attach failed */
+	uint32_t pasid;
+	moat_sid_t sid;
+	uint16_t did;
+	uint8_t state; /* enum vtd_function_state */
+};
+
 /** Registers as they were before we touched them. */
 struct vtd_found {
 	uint32_t gsts, fectl, iectl, pmen;
@@ -91,6 +128,7 @@ struct vtd {
 	struct moat_pt_mem mem;
 	struct vtd_chunk chunk[VTD_CHUNKS];
 	unsigned int nr_chunks;
+	struct vtd_spare spare[VTD_SPARES];
 	struct vtd_pages root;    /* root table, one page */
 	struct vtd_pages context; /* context tables, a page for each bus, in order */
 	struct vtd_pages status;  /* where wait descriptors write, one page */
@@ -100,6 +138,15 @@ struct vtd {
 	pthread_mutex_t lock; /* source[], function[], context entries; never held over a wait */
 	struct vtd_source source[VTD_BUSES * VTD_FNS];     /* by source-id */
 	struct vtd_function function[VTD_BUSES * VTD_FNS]; /* by the function's own source-id */
+
+	/* vtd_scalable.c; under `lock` once the unit is up */
+	struct {
+		bool on;                              /* else legacy mode */
+		bool first;                           /* domains' tables are first stage's */
+		struct vtd_pages half[2 * VTD_BUSES]; /* context tables, of 128 functions each */
+		struct vtd_sm_source *source;         /* by source-id */
+		struct vtd_pasid *pasids;
+	} sm;
 
 	/* vtd_intr.c */
 	struct {
@@ -180,6 +227,10 @@ uint64_t vtd_iq_head(const struct vtd *v);
 /* vtd_context.c; entries are written under v->lock */
 /** Root and context tables, all sources blocked. @return 0, -ENOMEM */
 int vtd_tables_create(struct vtd *v);
+/** Scalable mode: make the tables that vtd_entry_set() needs. @return 0, -ENOMEM */
+int vtd_entry_reserve(struct vtd *v, moat_sid_t sid);
+/** The AW of the largest width that second stage has. */
+uint64_t vtd_largest_aw(const struct vtd *v);
 /** Absent to present: translated by `domain`, or passing through where it is NULL. */
 void vtd_entry_set(struct vtd *v, moat_sid_t sid, const struct moat_domain *domain);
 /** Present to absent. */
@@ -197,6 +248,39 @@ int vtd_pass_through_first(struct vtd *v);
 int vtd_attach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
 int vtd_detach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
 
+/** 0 if `domain` may be attached by `sid` as far as widths, domain-ids and scope are concerned. */
+int vtd_may_attach(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
+int vtd_aliases_ask(const struct vtd *v, moat_sid_t sid, struct vtd_function *f);
+/** Under v->lock: 0 if no function of another domain exchanges requests with `sid` below the unit. */
+int vtd_isolation_check(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
+
+/* vtd_scalable.c; entries are written under v->lock */
+/** Mode and stage by configuration and capabilities. @return 0, -EOPNOTSUPP, -EINVAL */
+int vtd_scalable_choose(struct vtd *v);
+/** What differs in scalable mode for the layers above. */
+void vtd_scalable_caps(const struct vtd *v, struct moat_unit_caps *unit);
+/** The root table, all sources blocked. @return 0, -ENOMEM */
+int vtd_scalable_create(struct vtd *v);
+void vtd_scalable_free(struct vtd *v);
+/** Make the tables that lead to a PASID entry. @param old to be given to vtd_scalable_retire()
+ * @return 0, -ENOMEM */
+int vtd_scalable_reserve(struct vtd *v, moat_sid_t sid, uint32_t pasid, struct vtd_retired *old);
+void vtd_pasid_entry_set(struct vtd *v, moat_sid_t sid, uint32_t pasid,
+	const struct moat_domain *domain);
+void vtd_pasid_entry_clear(struct vtd *v, moat_sid_t sid, uint32_t pasid);
+/** As vtd_tell_present(), vtd_tell_absent(). */
+int vtd_scalable_tell_present(struct vtd *v, uint32_t pasid, uint16_t did);
+int vtd_scalable_tell_absent(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint32_t pasid,
+	uint16_t did);
+/** The unit forgets a directory that was replaced. @return as vtd_tell_present() */
+int vtd_scalable_retire(struct vtd *v, moat_sid_t sid, const struct vtd_retired *old);
+
+/* vtd_pasid.c */
+int vtd_attach_pasid(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
+	uint32_t pasid);
+int vtd_detach_pasid(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
+	uint32_t pasid);
+
 /* vtd_queue.c */
 int vtd_queue_create(struct vtd *v);
 /** Submit and wait for the unit. @return 0, -ETIMEDOUT, -EIO with a diagnosis. Control path. */
@@ -212,9 +296,11 @@ unsigned int vtd_faults(struct moat_unit *unit, struct moat_fault faults[], unsi
 void vtd_faults_clear(struct vtd *v);
 
 /* vtd_mem.c */
-/** Take `n` pages that lie side by side, zeroed; at most 2 MiB. @return 0, -ENOMEM. Bring-up only.
- */
+/** Take `n` pages that lie side by side, zeroed; at most 2 MiB. @return 0, -ENOMEM. At bring-up, or under
+ * v->lock. */
 int vtd_pages_take(struct vtd *v, unsigned int n, struct vtd_pages *pages);
+/** Give `n` pages back that were taken together; the unit reads them no more. Under v->lock. */
+void vtd_pages_give(struct vtd *v, unsigned int n, const struct vtd_pages *pages);
 /** Give all of them back; the unit reads none any more. */
 void vtd_pages_free(struct vtd *v);
 /** Lines of [at, at + len) to memory, where the unit does not snoop. */

@@ -2,14 +2,45 @@
  * Copyright (c) 2026 The moat authors
  */
 #include <errno.h>
+#include <string.h>
 
 #include "moat_flush.h"
 #include "vtd_impl.h"
+
+/** Pages that were given back. */
+static bool spare_take(struct vtd *v, unsigned int n, struct vtd_pages *pages)
+{
+	for (unsigned int i = 0; i < VTD_SPARES; i++) {
+		struct vtd_spare *s = &v->spare[i];
+
+		if (s->n != n)
+			continue;
+		*pages = s->pages;
+		s->n = 0;
+		memset(pages->va, 0, n * MOAT_PAGE_SIZE);
+		vtd_flush_lines(v, pages->va, n * MOAT_PAGE_SIZE);
+		return true;
+	}
+	return false;
+}
+
+void vtd_pages_give(struct vtd *v, unsigned int n, const struct vtd_pages *pages)
+{
+	for (unsigned int i = 0; i < VTD_SPARES; i++) {
+		if (v->spare[i].n != 0)
+			continue;
+		v->spare[i] = (struct vtd_spare){ *pages, n };
+		return;
+	}
+	/* no place left: they stay unused until the unit ends */
+}
 
 int vtd_pages_take(struct vtd *v, unsigned int n, struct vtd_pages *pages)
 {
 	struct vtd_chunk *c = v->nr_chunks != 0 ? &v->chunk[v->nr_chunks - 1] : NULL;
 
+	if (spare_take(v, n, pages))
+		return 0;
 	if (c == NULL || n > VTD_CHUNK_PAGES - c->used) {
 		int ret = v->nr_chunks < RTE_DIM(v->chunk)
 			? 0
@@ -38,7 +69,8 @@ void vtd_pages_free(struct vtd *v)
 
 void vtd_flush_lines(const struct vtd *v, const void *at, size_t len)
 {
-	if (!v->caps.c)
+	/* In scalable mode walks snoop as SMPWCS says. */
+	if (!v->caps.c || (v->sm.on && !v->caps.smpwcs))
 		moat_flush_lines(at, len);
 }
 

@@ -66,6 +66,7 @@ int vtd_queue_create(struct vtd *v)
 {
 	struct moat_qi_conf conf = {
 		.order = v->conf.qi_order,
+		.wide = v->sm.on,
 		.doorbell = queue_doorbell,
 		.poll = queue_poll,
 		.head = queue_head,

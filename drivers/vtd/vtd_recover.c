@@ -18,7 +18,7 @@
 
 static uint32_t head_index(const struct vtd *v)
 {
-	return vtd_iq_head(v) / sizeof(struct moat_qi_desc);
+	return vtd_iq_head(v) / (sizeof(struct moat_qi_desc) << v->sm.on);
 }
 
 /** The queue is dead. The reason, in moat_error_text(), is kept for every thread that polls. */

@@ -97,7 +97,7 @@ static void tag_remove(struct domain_impl *impl, moat_tag_t tag)
 		if (atomic_load_explicit(&impl->tags[i], memory_order_relaxed) == tag)
 			atomic_store_explicit(&impl->tags[i], 0, memory_order_relaxed);
 	/* relaxed: a lane that sees less of the array misses only empty slots */
-	while (n > 1 && atomic_load_explicit(&impl->tags[n - 1], memory_order_relaxed) == 0)
+	while (n > 0 && atomic_load_explicit(&impl->tags[n - 1], memory_order_relaxed) == 0)
 		n--;
 	atomic_store_explicit(&impl->nr_tags, n, memory_order_relaxed);
 }
@@ -132,6 +132,8 @@ static const char *cannot_walk(const struct moat_domain *domain, const struct mo
 
 	if (own->tables != MOAT_TABLES_OURS || caps->tables != MOAT_TABLES_OURS)
 		return "both must walk tables of ours";
+	if (own->format != caps->format)
+		return "one of them walks first-stage tables and the other second-stage ones";
 	if (!(caps->sagaw & (1u << (domain->pt->levels - 2))))
 		return "it walks tables of other levels (CAP.SAGAW)";
 	if (caps->mgaw < domain->width)
@@ -200,7 +202,8 @@ int domain_join(struct moat_domain *domain, struct moat_unit *unit)
 		*u = (struct domain_unit){ unit, u->did, moat_unit_qi_submit, moat_unit_qi_done,
 			moat_unit_qi_wait };
 	rc = reserve_iovas(domain, &unit->caps);
-	if (rc == 0 && ours)
+	/* First stage is cached by PASID, too: a tag comes with each attachment. */
+	if (rc == 0 && ours && unit->caps.format == MOAT_PT_SECOND_STAGE)
 		rc = tag_add(impl, moat_tag_iotlb(at, u->did, MOAT_PASID_NONE));
 	if (rc != 0) {
 		did_free(unit, u->did);
@@ -237,6 +240,28 @@ static struct domain_attachment *find_attachment(struct domain_impl *impl,
 	return NULL;
 }
 
+/* What the unit caches of the attachment's first stage; 0: its tables are second stage's. */
+static moat_tag_t attachment_iotlb(struct domain_impl *impl, const struct moat_attachment *a)
+{
+	const struct moat_unit_caps *caps = &a->unit->caps;
+	const struct domain_unit *u = find_unit(impl, a->unit);
+
+	if (caps->tables != MOAT_TABLES_OURS || caps->format != MOAT_PT_FIRST_STAGE)
+		return 0;
+	return moat_tag_iotlb((unsigned int)(u - impl->units), u->did,
+		a->pasid != MOAT_PASID_NONE ? a->pasid : caps->rid_pasid);
+}
+
+/* `lock` is held. Functions with the same PASID share the cached translations. */
+static unsigned int iotlb_users(struct domain_impl *impl, moat_tag_t tag)
+{
+	unsigned int users = 0;
+
+	for (uint32_t i = 0; i < impl->nr_attachments; i++)
+		users += attachment_iotlb(impl, &impl->attachments[i].pub) == tag;
+	return users;
+}
+
 static moat_tag_t attachment_tag(struct domain_impl *impl, const struct moat_attachment *a)
 {
 	unsigned int unit = (unsigned int)(find_unit(impl, a->unit) - impl->units);
@@ -259,6 +284,7 @@ static const char *name_of(moat_sid_t sid, uint32_t pasid, char name[40])
 static int attachment_begin(struct domain_impl *impl, const struct moat_attachment *want)
 {
 	struct moat_attachment *a = &impl->attachments[impl->nr_attachments].pub;
+	moat_tag_t iotlb;
 	const char *why;
 	char name[40];
 	int rc = 0;
@@ -281,8 +307,14 @@ static int attachment_begin(struct domain_impl *impl, const struct moat_attachme
 	}
 	*a = *want;
 	a->did = find_unit(impl, want->unit)->did;
-	if (a->device_tlb.present)
+	iotlb = attachment_iotlb(impl, a);
+	if (iotlb != 0)
+		rc = tag_add(impl, iotlb);
+	if (rc == 0 && a->device_tlb.present) {
 		rc = tag_add(impl, attachment_tag(impl, a));
+		if (rc != 0 && iotlb != 0 && iotlb_users(impl, iotlb) == 0)
+			tag_remove(impl, iotlb);
+	}
 	if (rc != 0)
 		return rc;
 	impl->attachments[impl->nr_attachments++].state = DOMAIN_ATTACHING;
@@ -301,6 +333,10 @@ static void attachment_end(struct domain_impl *impl, const struct moat_unit *uni
 	if (stays) {
 		a->state = DOMAIN_ATTACHED;
 	} else {
+		moat_tag_t iotlb = attachment_iotlb(impl, &a->pub);
+
+		if (iotlb != 0 && iotlb_users(impl, iotlb) == 1)
+			tag_remove(impl, iotlb);
 		if (a->pub.device_tlb.present)
 			tag_remove(impl, attachment_tag(impl, &a->pub));
 		*a = impl->attachments[--impl->nr_attachments];

@@ -14,7 +14,7 @@
 
 #define DOMAIN_ATTACHMENTS 256
 #define DOMAIN_UNITS       MOAT_DOMAIN_UNITS
-#define DOMAIN_TAGS        (DOMAIN_UNITS + 64) /* one for each unit, the others of device TLBs */
+#define DOMAIN_TAGS        (DOMAIN_UNITS + 64) /* of units; then of PASIDs and device TLBs */
 #define DOMAIN_PATIENCE_US 1000000 /* how long a thread waits for a unit or a reader to move */
 
 /* An attachment counts from the end of its attach to the end of its detach. */
@@ -47,7 +47,7 @@ struct domain_impl {
 	_Atomic uint32_t nr_tags;
 	_Atomic uint32_t tag_version;
 	_Atomic bool settles; /* a unit must be told of new entries, too (CAP.CM, CAP.RWBF) */
-	_Atomic moat_tag_t tags[DOMAIN_TAGS]; /* the first is the own unit's; 0: empty */
+	_Atomic moat_tag_t tags[DOMAIN_TAGS]; /* 0: empty */
 
 	pthread_mutex_t lock; /* control path: attachments, lanes; never held while waiting */
 	uint64_t iova_base;

@@ -59,15 +59,15 @@ static inline int64_t submit_gather(struct lane *lane, const struct moat_gather 
 	/* T2, see domain_attach.c. acquire: the tags read below are as new as this. Then, after the
 	 * submission, a full barrier, sequentially consistent. */
 	uint32_t version = atomic_load_explicit(&impl->tag_version, memory_order_acquire);
+	moat_tag_t own = 0;
 	int64_t seq;
 
-	if (likely(atomic_load_explicit(&impl->nr_tags, memory_order_relaxed) == 1)) {
-		moat_tag_t own = atomic_load_explicit(&impl->tags[0], memory_order_relaxed);
-
+	if (likely(atomic_load_explicit(&impl->nr_tags, memory_order_relaxed) == 1))
+		own = atomic_load_explicit(&impl->tags[0], memory_order_relaxed);
+	if (likely(own != 0 && MOAT_TAG_UNIT(own) == 0))
 		seq = unit_submit(lane, 0, &own, 1, gather);
-	} else {
+	else
 		seq = submit_tags(lane, gather, others);
-	}
 	if (unlikely(seq > 0 && atomic_load(&impl->tag_version) != version))
 		return -ESTALE;
 	return seq;

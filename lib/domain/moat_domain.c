@@ -11,6 +11,14 @@
 
 #include "domain_impl.h"
 
+/* Bits of IOVA that tables of so many levels have. A first-stage address must be canonical: one less. */
+static uint8_t levels_width(const struct moat_unit *unit, uint8_t levels)
+{
+	uint8_t bits = 12 + 9 * levels - (unit->caps.format == MOAT_PT_FIRST_STAGE);
+
+	return RTE_MIN(bits, unit->caps.mgaw);
+}
+
 /* The shallowest tables that the unit walks and that hold `width` bits. */
 static int choose_levels(const struct moat_unit *unit, uint8_t width, uint8_t *levels)
 {
@@ -25,8 +33,8 @@ static int choose_levels(const struct moat_unit *unit, uint8_t width, uint8_t *l
 	for (uint8_t l = 3; l <= 5 && ours; l++) {
 		if (!(unit->caps.sagaw & (1u << (l - 2))))
 			continue;
-		widest = RTE_MIN(12 + 9 * l, unit->caps.mgaw);
-		if (width <= 12 + 9 * l && width <= unit->caps.mgaw) {
+		widest = levels_width(unit, l);
+		if (width <= widest) {
 			*levels = l;
 			return 0;
 		}
@@ -44,8 +52,8 @@ static uint8_t unit_width(const struct moat_unit *unit)
 		return unit->caps.mgaw;
 	for (uint8_t l = 3; l <= 5; l++)
 		if (unit->caps.sagaw & (1u << (l - 2)))
-			widest = 12 + 9 * l;
-	return RTE_MIN(widest, unit->caps.mgaw);
+			widest = levels_width(unit, l);
+	return widest;
 }
 
 static struct rte_rcu_qsbr *readers_create(void)
@@ -84,6 +92,7 @@ static int domain_init(struct moat_domain *domain, const struct moat_domain_conf
 			unit->caps.leaf_sizes,
 		.coherent = unit->caps.coherent || unit->caps.tables == MOAT_TABLES_UNITS,
 		.snoop = unit->caps.snoop_control,
+		.format = unit->caps.format,
 	};
 	struct domain_impl *impl = domain_impl(domain);
 	int rc;

@@ -136,7 +136,7 @@ static void ring(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 		MOAT_QI_HOOK(RINGING, qi, pos);
 		/* All stores of descriptors happen before it: the owners' by their release and our
 		 * acquire, ours by program order. The doorbell releases them to the unit. */
-		qi->doorbell(qi->ctx, (pos & qi->mask) * sizeof(struct moat_qi_desc));
+		qi->doorbell(qi->ctx, (pos & qi->mask) * qi_desc_size(qi));
 		count(&qi->doorbells, 1);
 		/* Sequentially consistent: gives the bell back, then looks behind it; see 3. */
 		atomic_exchange(&qi->bell, pos << 1);
@@ -445,7 +445,7 @@ static int timed_out(struct moat_qi *qi, int64_t seq, uint64_t timeout_us)
 	uint64_t done = qi_refresh(qi);
 	uint32_t tail = (uint32_t)((atomic_load(&qi->bell) >> 1) & qi->mask);
 	uint32_t head = qi->head != NULL
-		? (uint32_t)(qi->head(qi->ctx) / sizeof(struct moat_qi_desc)) & qi->mask
+		? (uint32_t)(qi->head(qi->ctx) / qi_desc_size(qi)) & qi->mask
 		: (uint32_t)(done & qi->mask);
 	struct moat_qi_desc desc = qi_load(qi, head);
 	char text[160];
@@ -496,15 +496,15 @@ int moat_qi_create(const struct moat_qi_conf *conf, struct moat_qi **out)
 	struct moat_qi *qi;
 	size_t slots;
 
-	if (conf->order > 7)
-		return moat_error(-EINVAL, "an invalidation queue of order %u; 0 to 7 (IQA.QS)",
-			conf->order);
+	if (conf->order > 7 || (conf->wide && conf->order == 0))
+		return moat_error(-EINVAL, "an invalidation queue of order %u; %u to 7 (IQA.QS)",
+			conf->order, conf->wide);
 	if (conf->ring == NULL || (uintptr_t)conf->ring % MOAT_PAGE_SIZE != 0 ||
 		conf->status == NULL || conf->status_hpa % 4 != 0 || conf->doorbell == NULL)
 		return moat_error(-EINVAL,
 			"an invalidation queue needs a ring aligned to 4 KiB, "
 			"a status word aligned to 4 bytes, and a doorbell");
-	slots = (size_t)256 << conf->order;
+	slots = (size_t)256 << conf->order >> conf->wide;
 	qi = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*qi));
 	if (qi == NULL)
 		return moat_error(-ENOMEM, "no memory for an invalidation queue");
@@ -519,10 +519,13 @@ int moat_qi_create(const struct moat_qi_conf *conf, struct moat_qi **out)
 	/* relaxed: a number that no other has; 0 is none */
 	qi->number = atomic_fetch_add_explicit(&queues, 1, memory_order_relaxed) + 1;
 	qi->ring = conf->ring;
+	if (conf->wide) /* the upper halves; see qi_store() */
+		memset(conf->ring, 0, MOAT_PAGE_SIZE << conf->order);
 	qi->status = conf->status;
 	qi->status_hpa = conf->status_hpa;
 	qi->mask = (uint32_t)slots - 1;
-	qi->shift = conf->order + 8;
+	qi->shift = conf->order + 8 - conf->wide;
+	qi->wide = conf->wide;
 	qi->doorbell = conf->doorbell;
 	qi->poll = conf->poll;
 	qi->head = conf->head;

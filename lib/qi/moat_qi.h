@@ -180,7 +180,10 @@ unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const str
 struct moat_qi;
 
 struct moat_qi_conf {
-	uint8_t order; /* the ring has 2^order 4 KiB pages of 256 descriptors (IQA.QS) */
+	uint8_t order; /* the ring has 2^order 4 KiB pages of 256 descriptors, of 128 where `wide` (IQA.QS) */
+	/** The unit fetches 256 bits for each descriptor (IQA.DW). The upper half of all kinds that there
+	 * are is reserved: it is zeroed once, here, and never written again. */
+	bool wide;
 	struct moat_qi_desc *ring;      /* its memory, 4 KiB aligned */
 	MOAT_ATOMIC(uint32_t) * status; /* where wait descriptors write; ours alone, 0 at first */
 	uint64_t status_hpa;
@@ -211,7 +214,8 @@ struct moat_qi_stats {
 
 /**
  * The unit's queue must be empty, its tail 0, and `*conf->status` 0.
- * @return 0; -EINVAL: order above 7, ring or status not aligned, no doorbell; -ENOMEM. Control path.
+ * @return 0; -EINVAL: order above 7, or 0 where `wide`, ring or status not aligned, no doorbell; -ENOMEM.
+ *   Control path.
  */
 int moat_qi_create(const struct moat_qi_conf *conf, struct moat_qi **qi);
 /** Nothing may be in flight, and nobody else in a call. Control path. */

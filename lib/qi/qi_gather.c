@@ -3,7 +3,7 @@
  */
 #include <rte_branch_prediction.h>
 
-#include "moat_qi.h"
+#include "qi_impl.h"
 
 /*
  * Covering a run of pages [a, b) with aligned powers of two.
@@ -82,14 +82,14 @@ static bool cover_run(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv
 	return b == upper || cover_block(c, upper, log2_up(b - upper));
 }
 
-unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
-	uint16_t did, struct moat_qi_desc desc[], unsigned int max)
+unsigned int qi_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
+	struct moat_qi_desc page, struct moat_qi_desc whole, struct moat_qi_desc desc[],
+	unsigned int max)
 {
-	struct cover c = { .desc = desc, .max = max };
+	struct cover c = { .desc = desc, .max = max, .zero = page };
 
 	if (moat_gather_empty(g))
 		return 0;
-	c.zero = moat_qi_iotlb_page(did, 0, 0, !g->tables);
 	if (unlikely(g->whole || g->n == 0 || !caps->psi))
 		goto whole;
 	for (uint32_t i = 0; i < g->n; i++) {
@@ -109,8 +109,15 @@ unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_q
 	}
 	return c.n;
 whole:
-	desc[0] = moat_qi_iotlb_domain(did);
+	desc[0] = whole;
 	return 1;
+}
+
+unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
+	uint16_t did, struct moat_qi_desc desc[], unsigned int max)
+{
+	return qi_gather_encode(g, caps, moat_qi_iotlb_page(did, 0, 0, !g->tables),
+		moat_qi_iotlb_domain(did), desc, max);
 }
 
 void moat_gather_merge(struct moat_gather *g)

@@ -43,6 +43,7 @@ struct moat_qi {
 	uint64_t status_hpa;
 	uint32_t mask; /* descriptors in the ring - 1 */
 	uint8_t shift; /* log2 of descriptors in the ring */
+	uint8_t wide;  /* log2 of the 16-byte slots that a descriptor takes: 0 or 1 */
 	_Atomic bool dead;
 	_Atomic uint32_t quarantined; /* regions whose owner has not come back */
 	_Atomic uint32_t failures;    /* batches ever failed */
@@ -84,14 +85,26 @@ static inline uint64_t qi_record(struct moat_qi *qi, uint64_t pos)
 #define QI_STORE16 "movdqa"
 #endif
 
+/* Bytes of the ring that a descriptor takes. */
+static inline uint32_t qi_desc_size(const struct moat_qi *qi)
+{
+	return (uint32_t)sizeof(struct moat_qi_desc) << qi->wide;
+}
+
+static inline struct moat_qi_desc *qi_slot(struct moat_qi *qi, uint64_t pos)
+{
+	return &qi->ring[(pos & qi->mask) << qi->wide];
+}
+
 /*
  * One descriptor into the ring, in one 16-byte store: a unit that fetches the slot meanwhile sees
  * the old or the new one, whole. (Aligned 16-byte stores are atomic on every processor with AVX,
- * as Intel and AMD document.)
+ * as Intel and AMD document.) Of a wide descriptor this is the half that says something; the other is zero
+ * from the beginning to the end, so the descriptor is whole, too.
  */
 static inline void qi_store(struct moat_qi *qi, uint64_t pos, struct moat_qi_desc desc)
 {
-	struct moat_qi_desc *slot = &qi->ring[pos & qi->mask];
+	struct moat_qi_desc *slot = qi_slot(qi, pos);
 
 #ifdef QI_TSAN /* it knows no vector stores; two halves may mix there, tests/qi says why that may be */
 	__atomic_store_n(&slot->lo, desc.lo, __ATOMIC_RELAXED);
@@ -130,10 +143,18 @@ static inline uint64_t qi_refresh(struct moat_qi *qi)
 /* A slot as it is now, for the eye: not ordered, perhaps half of one and half of another. */
 static inline struct moat_qi_desc qi_load(struct moat_qi *qi, uint64_t pos)
 {
-	struct moat_qi_desc *slot = &qi->ring[pos & qi->mask];
+	struct moat_qi_desc *slot = qi_slot(qi, pos);
 
 	return (struct moat_qi_desc){ __atomic_load_n(&slot->lo, __ATOMIC_RELAXED),
 		__atomic_load_n(&slot->hi, __ATOMIC_RELAXED) };
 }
+
+/**
+ * The descriptors of a gather: page-selective ones as `page`, which is of one page at IOVA 0, or just
+ * `whole`. @return as moat_gather_encode()
+ */
+unsigned int qi_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
+	struct moat_qi_desc page, struct moat_qi_desc whole, struct moat_qi_desc desc[],
+	unsigned int max);
 
 #endif /* MOAT_QI_IMPL_H */

@@ -56,11 +56,16 @@ static unsigned int iotlb_encode(moat_tag_t tag, const struct moat_gather *g,
 	const struct moat_qi_caps *caps, struct moat_qi_desc desc[], unsigned int max)
 {
 	uint16_t did = MOAT_TAG_ID(tag);
+	uint32_t pasid = MOAT_TAG_PASID(tag);
 
 	if (likely(g != NULL && !MOAT_TAG_HAS_PASID(tag)))
 		return moat_gather_encode(g, caps, did, desc, max);
+	if (g != NULL)
+		return qi_gather_encode(g, caps,
+			moat_qi_pasid_iotlb(did, pasid, false, 0, 0, !g->tables),
+			moat_qi_pasid_iotlb(did, pasid, true, 0, 0, false), desc, max);
 	if (MOAT_TAG_HAS_PASID(tag))
-		desc[0] = moat_qi_pasid_iotlb(did, MOAT_TAG_PASID(tag), true, 0, 0, false);
+		desc[0] = moat_qi_pasid_iotlb(did, pasid, true, 0, 0, false);
 	else
 		desc[0] = moat_qi_iotlb_domain(did);
 	return 1;

@@ -45,7 +45,11 @@ struct moat_unit_caps {
 	uint8_t sagaw; /* bit l-2 set: l-level tables (CAP.SAGAW: bit 1 = 3, bit 2 = 4, bit 3 = 5) */
 	uint8_t mgaw;  /* bits of IOVA (CAP.MGAW + 1) */
 	uint64_t leaf_sizes; /* beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE (CAP.SSLPS) */
-	uint32_t nd;         /* domain-ids: 0 to nd - 1 (CAP.ND) */
+	/** Of the tables that it walks for domains. First stage is cached by domain-id and PASID: requests
+	 * without one have `rid_pasid`. Second stage is cached by domain-id alone. */
+	enum moat_pt_format format;
+	uint32_t rid_pasid;
+	uint32_t nd; /* domain-ids: 0 to nd - 1 (CAP.ND) */
 	struct moat_qi_caps qi;
 	bool coherent;      /* ECAP.C: page walks are snooped */
 	bool caching_mode;  /* CAP.CM: absent entries may be cached, so mapping invalidates too */

@@ -23,6 +23,8 @@ struct rig_traits rig_traits = {
 
 static struct moat_softvtd *sv;
 static struct moat_vtd_window window;
+static enum moat_vtd_mode mode;
+static enum moat_vtd_stage stage;
 static const moat_sid_t sids[RIG_DEVICES] = { MOAT_SID(1, 0, 0), MOAT_SID(2, 0, 0) };
 static char buffers[RIG_DEVICES][RIG_BUFFER];
 
@@ -79,6 +81,29 @@ static void poor(struct moat_softvtd_conf *conf)
 	conf->threaded = true;
 }
 
+static void scalable_second(struct moat_softvtd_conf *conf)
+{
+	adversary(conf);
+	conf->scalable = true;
+	mode = MOAT_VTD_SCALABLE;
+	stage = MOAT_VTD_STAGE_SECOND;
+}
+
+static void scalable_first(struct moat_softvtd_conf *conf)
+{
+	scalable_second(conf);
+	stage = MOAT_VTD_STAGE_FIRST;
+}
+
+/** Of a unit that has nothing else. */
+static void scalable_first_caching_mode(struct moat_softvtd_conf *conf)
+{
+	scalable_first(conf);
+	conf->cm = true;
+	conf->ssts = conf->nest = conf->coherent = false;
+	conf->fs5lp = true;
+}
+
 static const struct {
 	const char *name;
 	void (*change)(struct moat_softvtd_conf *conf);
@@ -90,6 +115,9 @@ static const struct {
 	{ "poor", poor },
 	{ "scalable", scalable },
 	{ "scalable-adversary", scalable_adversary },
+	{ "scalable-second", scalable_second },
+	{ "scalable-first", scalable_first },
+	{ "scalable-first-caching-mode", scalable_first_caching_mode },
 };
 
 static uint64_t delivered;
@@ -137,7 +165,10 @@ void rig_close(void)
 
 void rig_conf(struct moat_vtd_conf *conf)
 {
-	*conf = (struct moat_vtd_conf){ .name = "soft0", .window = window };
+	*conf = (struct moat_vtd_conf){ .name = "soft0",
+		.window = window,
+		.mode = mode,
+		.stage = stage };
 }
 
 int rig_abandon(const struct moat_vtd_conf *conf)

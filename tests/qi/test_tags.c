@@ -103,6 +103,31 @@ static void with_no_room_for_each_run_all_is_invalidated(void **state)
 	assert_int_equal(desc[0].lo >> 4 & 3, MOAT_QI_DOMAIN);
 }
 
+/* First stage is cached by PASID: the same runs, exactly, within it. */
+static void pages_of_a_pasid_are_invalidated_within_it(void **state)
+{
+	moat_tag_t tag = moat_tag_iotlb(0, 5, 77);
+	struct moat_gather g = { 0 };
+	struct moat_qi_desc desc[4];
+
+	moat_gather_add(&g, 4 * P, P);
+	moat_gather_add(&g, 16 * P, 8 * P);
+	assert_int_equal(moat_tags_encode(&tag, 1, &g, &caps, desc, 4), 2);
+	assert_int_equal(desc[0].lo, moat_qi_pasid_iotlb(5, 77, false, 0, 0, true).lo);
+	assert_int_equal(desc[0].hi, 4 * P | 1 << 6); /* IH */
+	assert_int_equal(desc[1].lo, desc[0].lo);
+	assert_int_equal(desc[1].hi, 16 * P | 1 << 6 | 3);
+	g.tables = true;
+	assert_int_equal(moat_tags_encode(&tag, 1, &g, &caps, desc, 4), 2);
+	assert_int_equal(desc[1].hi, 16 * P | 3);
+	/* too many, or all of it: the PASID as a whole */
+	assert_int_equal(moat_tags_encode(&tag, 1, &g, &caps, desc, 1), 1);
+	assert_int_equal(desc[0].lo, moat_qi_pasid_iotlb(5, 77, true, 0, 0, false).lo);
+	assert_int_equal(moat_tags_encode(&tag, 1, NULL, &caps, desc, 4), 1);
+	assert_int_equal(desc[0].lo, moat_qi_pasid_iotlb(5, 77, true, 0, 0, false).lo);
+	assert_int_equal(desc[0].hi, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -110,6 +135,7 @@ int main(void)
 		cmocka_unit_test(iotlbs_come_before_device_tlbs),
 		cmocka_unit_test(a_device_is_told_of_every_page),
 		cmocka_unit_test(with_no_room_for_each_run_all_is_invalidated),
+		cmocka_unit_test(pages_of_a_pasid_are_invalidated_within_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

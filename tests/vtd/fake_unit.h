@@ -70,7 +70,7 @@ static inline void fake_process(struct fake_unit *f)
 {
 	uint64_t iqa = *fake_reg64(f, VTD_IQA);
 	uint64_t size = UINT64_C(4096) << (iqa & VTD_IQA_QS);
-	uint64_t *head = fake_reg64(f, VTD_IQH);
+	uint64_t *head = fake_reg64(f, VTD_IQH), width = iqa & VTD_IQA_DW ? 32 : 16;
 
 	if (!(*fake_reg32(f, VTD_GSTS) & VTD_GSTS_QIES) || f->stuck_queue)
 		return;
@@ -83,7 +83,7 @@ static inline void fake_process(struct fake_unit *f)
 			return;
 		}
 		f->desc[f->nr_descs++ % FAKE_DESCS] = d;
-		*head = (*head + 16) % size;
+		*head = (*head + width) % size;
 		if ((d.lo & 0xf) == MOAT_QI_WAIT && (d.lo & 1u << 5)) /* SW: status write */
 			__atomic_store_n((uint32_t *)(uintptr_t)d.hi, d.lo >> 32, __ATOMIC_RELEASE);
 	}
