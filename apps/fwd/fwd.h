@@ -137,7 +137,8 @@ int fwd_port_start(struct fwd_run *run, struct fwd_run_port *port);
 void fwd_port_stop(struct fwd_run_port *port);
 void fwd_port_detach(struct fwd_run_port *port);
 /** The requester of a queue's DMA. */
-int fwd_port_queue_sid(const struct fwd_run_port *port, uint16_t queue, moat_sid_t *sid);
+int fwd_port_queue_sid(const struct fwd_run_port *port, uint16_t queue, moat_sid_t *sid,
+	uint32_t *pasid);
 struct fwd_run_port *fwd_run_port(struct fwd_run *run, const struct fwd_port *conf);
 
 /* fwd_loop.c */

@@ -43,6 +43,7 @@ struct fwd_attack {
 	bool posted;
 	uint16_t port, queue; /* red's */
 	moat_sid_t sid;
+	uint32_t pasid;
 	uint64_t deadline; /* TSC */
 	uint64_t sent[2];  /* red's and blue's packets when the last step was over */
 	bool goes_on;
@@ -126,13 +127,15 @@ static bool untouched(const uint8_t *page)
 
 static void report_step(struct fwd_attack *a, const struct step *s)
 {
-	char text[64];
+	char text[64], pasid[24] = "";
 
 	snprintf(text, sizeof(text), s->text, a->blue->conf->name);
+	if (a->pasid != MOAT_PASID_NONE)
+		snprintf(pasid, sizeof(pasid), ", PASID %" PRIu32, a->pasid);
 	if (s->refused)
 		fwd_report_line("attack: %s tries to %s, 0x%" PRIx64
-				": refused, source-id " MOAT_SID_FMT ", reason %u: %s",
-			a->red->conf->name, text, a->iova[s->target], MOAT_SID_ARGS(a->sid),
+				": refused, source-id " MOAT_SID_FMT "%s, reason %u: %s",
+			a->red->conf->name, text, a->iova[s->target], MOAT_SID_ARGS(a->sid), pasid,
 			s->reason, s->reason_text);
 	else
 		fwd_report_line("attack: %s tries to %s, 0x%" PRIx64 ": NOT REFUSED within %u s%s",
@@ -147,7 +150,8 @@ static bool on_fault(void *ctx, const struct moat_fault *f)
 	struct step *s = &a->steps[a->step];
 
 	if (a->step == RTE_DIM(a->steps) || !a->posted || f->sid != a->sid ||
-		f->write != s->write || (f->iova & ~MOAT_PAGE_MASK) != a->iova[s->target])
+		f->pasid != a->pasid || f->write != s->write ||
+		(f->iova & ~MOAT_PAGE_MASK) != a->iova[s->target])
 		return false;
 	s->refused = true;
 	s->reason = f->reason;
@@ -281,6 +285,8 @@ struct fwd_attack *fwd_attack_create(struct fwd_run *run)
 		rc = moat_net_info(a->port, &info);
 	if (rc == 0)
 		rc = moat_net_queue_sid(a->port, a->queue, &a->sid);
+	if (rc == 0)
+		rc = moat_net_queue_pasid(a->port, a->queue, &a->pasid);
 	if (rc == 0)
 		rc = make_targets(a);
 	if (rc != 0) {

@@ -217,14 +217,14 @@ static void check_apart(struct fwd_conf *conf, const struct fwd_tenant *a,
 	unsigned int n;
 	moat_sid_t sid = fwd_port_sid(port, &n);
 
-	if (port->requesters == FWD_REQUESTER_QUEUE)
+	if (port->requesters != FWD_REQUESTER_PORT)
 		return;
 	app_ini_error(&conf->ini, app_ini_line(b->section, "queues"),
 		"queues = %s: all queues of port %s make their requests as " MOAT_SID_FMT
 		", so the unit "
 		"cannot tell tenant %s's from tenant %s's; use a VF or a PASID for each tenant%s",
 		b->queue_list, port->name, MOAT_SID_ARGS(sid), b->name, a->name,
-		port->backing != NULL ? ", or 'requesters = queue' of net_moat"
+		port->backing != NULL ? ", or 'requesters = queue' (or pasid) of net_moat"
 				      : ", or net_moat ('backing') with 'requesters = queue'");
 }
 

@@ -13,7 +13,7 @@
 
 /* ---------------------------------------------------------------------------------- values */
 
-static const char *const requesters_words[] = { "port", "queue", NULL };
+static const char *const requesters_words[] = { "port", "queue", "pasid", NULL };
 static const char *const forward_words[] = { "io", "macswap", "l2", NULL };
 static const char *const idle_words[] = { "spin", "yield", "sleep", "posted", NULL };
 static const char *const interrupts_words[] = { "default", "block", "compatible", NULL };

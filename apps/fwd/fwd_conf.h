@@ -52,7 +52,7 @@ struct fwd_port {
 	bool promiscuous;
 };
 
-enum fwd_requesters { FWD_REQUESTER_PORT, FWD_REQUESTER_QUEUE };
+enum fwd_requesters { FWD_REQUESTER_PORT, FWD_REQUESTER_QUEUE, FWD_REQUESTER_PASID };
 enum fwd_forward { FWD_IO, FWD_MACSWAP, FWD_L2 };
 /* What a worker does when nothing comes: poll on, let others in between, sleep 20 us at a time, or poll
  * a line of posted interrupts in place of the rings. */

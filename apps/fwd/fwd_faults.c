@@ -52,8 +52,12 @@ static bool ration(void)
 static void print_fault(const struct fwd_unit *unit, const struct fwd_run_tenant *t,
 	const struct moat_fault *f)
 {
+	char pasid[24] = "";
+
 	if (!ration())
 		return;
+	if (f->pasid != MOAT_PASID_NONE)
+		snprintf(pasid, sizeof(pasid), ", PASID %" PRIu32, f->pasid);
 	if (f->reason >= VTD_FR_IR_RSVD && f->reason <= VTD_FR_PI_RSVD)
 		fwd_report_line("fault: unit %s refused %s%s (source-id " MOAT_SID_FMT
 				") an interrupt by entry %u: reason %u, %s",
@@ -62,9 +66,9 @@ static void print_fault(const struct fwd_unit *unit, const struct fwd_run_tenant
 			(unsigned int)(f->iova >> VTD_FRCD_INDEX_SHIFT), f->reason, f->reason_text);
 	else
 		fwd_report_line("fault: unit %s refused %s%s (source-id " MOAT_SID_FMT
-				") a %s at IOVA 0x%" PRIx64 ": reason %u, %s",
+				"%s) a %s at IOVA 0x%" PRIx64 ": reason %u, %s",
 			unit->name, t != NULL ? "tenant " : "an unattached device",
-			t != NULL ? t->conf->name : "", MOAT_SID_ARGS(f->sid),
+			t != NULL ? t->conf->name : "", MOAT_SID_ARGS(f->sid), pasid,
 			f->write ? "write" : "read", f->iova, f->reason, f->reason_text);
 }
 

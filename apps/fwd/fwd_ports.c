@@ -54,14 +54,16 @@ static int attach_backing(struct fwd_run_port *port)
 
 static int attach_net_moat(struct fwd_run_port *port)
 {
+	static const char *const words[] = { [FWD_REQUESTER_PORT] = "port",
+		[FWD_REQUESTER_QUEUE] = "queue",
+		[FWD_REQUESTER_PASID] = "pasid" };
 	const struct fwd_port *conf = port->conf;
 	char args[256];
 
 	snprintf(port->device, sizeof(port->device), "net_moat_%s", conf->name);
 	snprintf(args, sizeof(args), "port=%s,queues=%u,unit=%s,sid=" MOAT_SID_FMT ",requesters=%s",
 		port->backing, (unsigned int)conf->queues, conf->unit->name,
-		MOAT_SID_ARGS((moat_sid_t)conf->requester),
-		conf->requesters == FWD_REQUESTER_QUEUE ? "queue" : "port");
+		MOAT_SID_ARGS((moat_sid_t)conf->requester), words[conf->requesters]);
 	return add_vdev(conf, port->device, args);
 }
 
@@ -125,11 +127,17 @@ void fwd_port_detach(struct fwd_run_port *port)
 	port->backing_attached = false;
 }
 
-int fwd_port_queue_sid(const struct fwd_run_port *port, uint16_t queue, moat_sid_t *sid)
+int fwd_port_queue_sid(const struct fwd_run_port *port, uint16_t queue, moat_sid_t *sid,
+	uint32_t *pasid)
 {
-	if (port->conf->device == NULL)
-		return moat_net_queue_sid(port->id, queue, sid);
+	int rc;
+
+	if (port->conf->device == NULL) {
+		rc = moat_net_queue_sid(port->id, queue, sid);
+		return rc != 0 ? rc : moat_net_queue_pasid(port->id, queue, pasid);
+	}
 	*sid = (moat_sid_t)port->conf->requester;
+	*pasid = MOAT_PASID_NONE;
 	return 0;
 }
 

@@ -54,19 +54,20 @@ static int attach_requesters(struct fwd_run *run, struct fwd_run_tenant *t, bool
 	for (unsigned int i = 0; i < t->conf->nr_queues; i++) {
 		const struct fwd_queue *q = &t->conf->queues[i];
 		moat_sid_t sid, before;
+		uint32_t pasid, with;
 		bool known = false;
 		int rc;
 
 		if ((q->port->device != NULL) != hardware)
 			continue;
-		rc = fwd_port_queue_sid(fwd_run_port(run, q->port), q->queue, &sid);
+		rc = fwd_port_queue_sid(fwd_run_port(run, q->port), q->queue, &sid, &pasid);
 		for (unsigned int k = 0; k < i && rc == 0 && !known; k++)
 			known = t->conf->queues[k].port == q->port &&
 				fwd_port_queue_sid(fwd_run_port(run, q->port),
-					t->conf->queues[k].queue, &before) == 0 &&
-				before == sid;
+					t->conf->queues[k].queue, &before, &with) == 0 &&
+				before == sid && with == pasid;
 		if (rc == 0 && !known)
-			rc = moat_tenant_attach(t->tenant, sid);
+			rc = moat_tenant_attach_pasid(t->tenant, sid, pasid);
 		if (rc != 0)
 			return rc;
 	}

@@ -13,7 +13,7 @@
  *  - The *driver* half (net_rx.c, net_tx.c) puts IOVAs into descriptors and looks for the done bit.
  *  - The *device* half (net_device_rx.c, net_device_tx.c) knows rings and buffers by IOVA only. It
  *    reads descriptors and packets, and writes packets and done bits, through the unit, under the
- *    source-id of the port (or of the queue, `requesters=queue`). What the unit refuses does not
+ *    source-id of the port (or of the queue, `requesters=queue`; or with a PASID of the queue, `requesters=pasid`). What the unit refuses does not
  *    happen; the descriptor comes back with its error bit, and the packet is counted as a fault.
  *    Frames come from and go to a *backing port*, any other ethdev (net_af_packet, net_pcap, ...).
  * The device half runs inside the burst calls of the lcore that polls the queue, and accounts its
@@ -80,6 +80,10 @@ MOAT_NET_API int moat_net_info(uint16_t port, struct moat_net_info *info);
 
 /** The requester of a queue's DMA, its rx and its tx. @return 0, -ENODEV, -EINVAL: no such queue. */
 MOAT_NET_API int moat_net_queue_sid(uint16_t port, uint16_t queue, moat_sid_t *sid);
+
+/** The PASID of a queue's DMA, with `requesters=pasid`; else MOAT_PASID_NONE. @return as
+ * moat_net_queue_sid(). Control path, any thread. */
+MOAT_NET_API int moat_net_queue_pasid(uint16_t port, uint16_t queue, uint32_t *pasid);
 
 /**
  * Misbehave as a compromised tenant would: write an address of one's choice into one's own ring.

@@ -25,6 +25,11 @@ int moat_net_queue_sid(uint16_t port, uint16_t queue, moat_sid_t *sid)
 	return net_absent();
 }
 
+int moat_net_queue_pasid(uint16_t port, uint16_t queue, uint32_t *pasid)
+{
+	return net_absent();
+}
+
 int moat_net_post_rx(uint16_t port, uint16_t queue, uint64_t iova)
 {
 	return net_absent();

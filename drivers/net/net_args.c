@@ -119,10 +119,12 @@ static int set_requesters(const char *key, const char *value, void *opaque)
 	struct context *ctx = opaque;
 
 	ctx->args->requester_per_queue = strcmp(value, "queue") == 0;
-	if (!ctx->args->requester_per_queue && strcmp(value, "port") != 0)
+	ctx->args->pasid_per_queue = strcmp(value, "pasid") == 0;
+	if (!ctx->args->requester_per_queue && !ctx->args->pasid_per_queue &&
+		strcmp(value, "port") != 0)
 		return moat_error(-EINVAL,
-			"%s: %s='%s' is neither 'port' (one source-id for all "
-			"queues) nor 'queue' (each queue its own)",
+			"%s: %s='%s' is none of 'port' (one source-id for all "
+			"queues), 'queue' (each queue its own) and 'pasid' (each queue a PASID)",
 			ctx->name, key, value);
 	return 0;
 }

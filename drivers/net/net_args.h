@@ -16,7 +16,7 @@
  *   reach all of DPDK's memory, as a kernel driver would |
  * | `unit_args` | key:value/key:value | arguments of its own unit (moat_soft_unit.h) |
  * | `sid` | bb:dd.f | source-id of the port (of queue 0), from 00:10.0 up |
- * | `requesters` | port, queue | one source-id for all queues, or sid + q for queue q |
+ * | `requesters` | port, queue, pasid | one source-id for all queues; or sid + q for queue q; or one with PASID q + 1 |
  * | `mac` | aa:bb:cc:dd:ee:ff | own address, the backing port's |
  * | `steer` | mac/queue, vlan/queue, mac+vlan/queue | a steering rule for good; may be repeated |
  */
@@ -40,6 +40,7 @@ struct net_args {
 	char unit_args[256]; /* as moat_soft_unit_create() takes them */
 	uint16_t queues;
 	bool requester_per_queue;
+	bool pasid_per_queue; /* PASID q + 1 for queue q */
 	bool has_sid, has_mac;
 	moat_sid_t sid;
 	struct rte_ether_addr mac;

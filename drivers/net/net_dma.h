@@ -7,7 +7,7 @@
 /**
  * @file
  * The device half's only way to memory that is not its own: through the unit, under a requester's
- * source-id.
+ * source-id, and its PASID where queues have one.
  *
  * An *engine* is one queue's DMA in one direction. While its guard is open, memory that was
  * translated may be touched: the unit completes no invalidation that drains before the guard is
@@ -27,12 +27,14 @@
 struct net_engine {
 	struct moat_softvtd *unit;
 	moat_sid_t sid;
+	uint32_t pasid; /* or MOAT_PASID_NONE */
 	uint16_t agent; /* one of the requester's engines; see moat_softvtd_dma_begin() */
 };
 
 static inline void net_dma_begin(const struct net_engine *engine, struct moat_softvtd_guard *guard)
 {
-	moat_softvtd_dma_begin(engine->unit, engine->sid, engine->agent, MOAT_RW, guard);
+	moat_softvtd_dma_begin_pasid(engine->unit, engine->sid, engine->pasid, engine->agent,
+		MOAT_RW, guard);
 }
 
 static inline void net_dma_end(struct moat_softvtd_guard *guard)

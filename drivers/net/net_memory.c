@@ -213,17 +213,20 @@ static int follow_memory(struct net_memory *memory)
 
 /* ---------------------------------------------------------------------------- unit and domain */
 
-static int attach_all(struct net_memory *memory, moat_sid_t sid, uint16_t nr_sids)
+static int attach_all(struct net_memory *memory, moat_sid_t sid, uint16_t nr_sids,
+	uint16_t nr_pasids)
 {
 	int rc = 0;
 
-	for (uint16_t i = 0; i < nr_sids && rc == 0; i++)
+	for (uint16_t i = 0; i < nr_pasids && rc == 0; i++)
+		rc = moat_domain_attach_at(memory->domain, NULL, sid, NET_PASID(i));
+	for (uint16_t i = 0; i < nr_sids && nr_pasids == 0 && rc == 0; i++)
 		rc = moat_domain_attach(memory->domain, sid + i);
 	return rc;
 }
 
 static int bring_up(struct net_memory *memory, const char *unit, const char *unit_args,
-	moat_sid_t sid, uint16_t nr_sids)
+	moat_sid_t sid, uint16_t nr_sids, uint16_t nr_pasids)
 {
 	struct moat_domain_conf conf = { .name = unit, .leaf_sizes = UINT64_MAX };
 	char args[512];
@@ -243,11 +246,11 @@ static int bring_up(struct net_memory *memory, const char *unit, const char *uni
 	if (memory->lane == NULL)
 		return -ENOMEM;
 	rc = follow_memory(memory);
-	return rc != 0 ? rc : attach_all(memory, sid, nr_sids);
+	return rc != 0 ? rc : attach_all(memory, sid, nr_sids, nr_pasids);
 }
 
 int net_memory_create(const char *unit, const char *unit_args, moat_sid_t sid, uint16_t nr_sids,
-	struct net_memory **out)
+	uint16_t nr_pasids, struct net_memory **out)
 {
 	struct net_memory *memory = calloc(1, sizeof(*memory));
 	bool entered;
@@ -259,7 +262,7 @@ int net_memory_create(const char *unit, const char *unit_args, moat_sid_t sid, u
 	pthread_mutex_init(&memory->lock, NULL);
 	TAILQ_INIT(&memory->extents);
 	entered = qsbr_enter();
-	rc = bring_up(memory, unit, unit_args, sid, nr_sids);
+	rc = bring_up(memory, unit, unit_args, sid, nr_sids, nr_pasids);
 	qsbr_leave(entered);
 	if (rc != 0) {
 		net_memory_destroy(memory);

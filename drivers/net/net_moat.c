@@ -345,7 +345,7 @@ RTE_PMD_REGISTER_PARAM_STRING(net_moat,
 	"unit=<name> "
 	"unit_args=<key:value/...> "
 	"sid=<bb:dd.f> "
-	"requesters=port|queue "
+	"requesters=port|queue|pasid "
 	"mac=<address> "
 	"steer=<address|vlan|address+vlan>/<queue>");
 
@@ -393,6 +393,17 @@ int moat_net_queue_sid(uint16_t id, uint16_t queue, moat_sid_t *sid)
 			queue, port->args.queues);
 	*sid = port->unit->sid + (port->args.requester_per_queue ? queue : 0);
 	return 0;
+}
+
+int moat_net_queue_pasid(uint16_t id, uint16_t queue, uint32_t *pasid)
+{
+	const struct net_port *port = find_port(id);
+	moat_sid_t sid;
+	int rc = moat_net_queue_sid(id, queue, &sid);
+
+	if (rc == 0)
+		*pasid = port->args.pasid_per_queue ? NET_PASID(queue) : MOAT_PASID_NONE;
+	return rc;
 }
 
 int moat_net_post_rx(uint16_t id, uint16_t queue, uint64_t iova)

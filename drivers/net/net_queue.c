@@ -75,5 +75,6 @@ void net_engine_set(const struct net_port *port, struct net_engine *engine, uint
 {
 	engine->unit = port->unit->sv;
 	engine->sid = port->unit->sid + (port->args.requester_per_queue ? queue : 0);
+	engine->pasid = port->args.pasid_per_queue ? NET_PASID(queue) : MOAT_PASID_NONE;
 	engine->agent = 2 * queue + direction;
 }

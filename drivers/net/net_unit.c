@@ -99,7 +99,7 @@ static int make_own(struct net_unit *unit, const char *name, const struct net_ar
 			"use up to %zu characters",
 			name, sizeof(unit->name) - 6);
 	rc = net_memory_create(unit->name, args->unit_args, unit->sid, unit->nr_sids,
-		&unit->memory);
+		args->pasid_per_queue ? args->queues : 0, &unit->memory);
 	if (rc == 0)
 		unit->sv = moat_soft_unit_find(unit->name);
 	return rc;

@@ -20,6 +20,9 @@
 #include "moat_soft_unit.h"
 #include "net_args.h"
 
+/* The PASID of a queue; 0 stands for requests without one. */
+#define NET_PASID(queue) (1u + (queue))
+
 struct net_unit {
 	struct moat_softvtd *sv;
 	char name[32];
@@ -41,8 +44,9 @@ void net_unit_close(struct net_unit *unit);
 
 struct net_memory;
 
+/** @param nr_pasids those of `sid` that are attached, in place of its source-ids; 0: none */
 int net_memory_create(const char *unit, const char *unit_args, moat_sid_t sid, uint16_t nr_sids,
-	struct net_memory **memory);
+	uint16_t nr_pasids, struct net_memory **memory);
 void net_memory_destroy(struct net_memory *memory);
 /** Memory that DPDK does not know of (rte_dev_dma_map()). -ENOTSUP without a unit of one's own. */
 int net_memory_map(struct net_memory *memory, void *va, uint64_t iova, size_t len);

@@ -280,6 +280,16 @@ int moat_tenant_detach(struct moat_tenant *t, moat_sid_t sid)
 	return moat_domain_detach(t->domain, sid);
 }
 
+int moat_tenant_attach_pasid(struct moat_tenant *t, moat_sid_t sid, uint32_t pasid)
+{
+	return moat_domain_attach_at(t->domain, NULL, sid, pasid);
+}
+
+int moat_tenant_detach_pasid(struct moat_tenant *t, moat_sid_t sid, uint32_t pasid)
+{
+	return moat_domain_detach_at(t->domain, NULL, sid, pasid);
+}
+
 int moat_tenant_socket(const struct moat_tenant *t)
 {
 	return t->socket;

@@ -177,6 +177,14 @@ int moat_tenant_attach(struct moat_tenant *tenant, moat_sid_t sid);
 int moat_tenant_detach(struct moat_tenant *tenant, moat_sid_t sid);
 
 /**
+ * The same with one PASID of a requester, which a unit in scalable mode tells from its others.
+ * @param pasid 1 to 2^20 - 1 (as many bits as the unit has), or MOAT_PASID_NONE: as the calls above
+ * @return as moat_domain_attach_at() and moat_domain_detach_at(). Control path, any thread.
+ */
+int moat_tenant_attach_pasid(struct moat_tenant *tenant, moat_sid_t sid, uint32_t pasid);
+int moat_tenant_detach_pasid(struct moat_tenant *tenant, moat_sid_t sid, uint32_t pasid);
+
+/**
  * The socket id of the tenant's heap, for rte_eth_rx_queue_setup() and rte_eth_tx_queue_setup().
  * @return beyond those of NUMA nodes. Any thread.
  */

@@ -177,6 +177,18 @@ def tenants_share_a_port_whose_queues_have_requesters_of_their_own():
     assert summary["unit"]["stale_dma"] == summary["unit"]["faults"] == 0
 
 
+def tenants_share_a_port_whose_queues_have_pasids():
+    for stage in "second", "first":
+        unit = f"[unit soft0]\nkind = soft\nargs = oracle=1,scalable=1,mode=scalable,stage={stage}\n"
+        run = Run(unit + port("p0", "queues = 2\nrequesters = pasid") + port("p1", "queues = 2\nrequesters = pasid")
+                  + tenant("red", "p0:0 p1:0", "pipelined")
+                  + tenant("blue", "p0:1 p1:1", "strict", "match = mac 02:00:00:00:00:01"), "--seconds", "1").succeeded()
+        summary = run.summary
+        red, blue = summary["tenants"]
+        assert red["rx_packets"] > 1000 and blue["rx_packets"] == 0, summary # nothing matches blue's
+        assert summary["unit"]["stale_dma"] == summary["unit"]["faults"] == 0
+
+
 def frames_that_match_no_tenant_are_dropped_and_it_says_so():
     run = Run(UNIT + port("p0", "queues = 2\nrequesters = queue")
               + tenant("red", "p0:0", "strict", "match = mac 02:00:00:00:00:02")

@@ -107,8 +107,8 @@ static const struct {
 		"source-ids for 9 queues; choose a lower "
 		"one" },
 	{ "port=p,requesters=vf",
-		"net_moat0: requesters='vf' is neither 'port' (one source-id for "
-		"all queues) nor 'queue' (each queue its own)" },
+		"net_moat0: requesters='vf' is none of 'port' (one source-id for "
+		"all queues), 'queue' (each queue its own) and 'pasid' (each queue a PASID)" },
 	{ "port=p,mac=02:00:00:00:00",
 		"net_moat0: mac='02:00:00:00:00' is no address of a port; give "
 		"a unicast one, e.g. mac=02:00:00:00:00:01" },

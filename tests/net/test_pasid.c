@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/* Queues of one port with a PASID each, in as many tenants: each gets its own packets, and what one's
+ * queue is told to reach of another's is refused by PASID. */
+
+#include <errno.h>
+
+#include <rte_cycles.h>
+
+#include "harness.h"
+#include "moat_soft_unit.h"
+#include "moat_tenant.h"
+
+#define SID    MOAT_SID(0, 0x10, 0)
+#define QUEUES 4
+
+struct fixture {
+	struct wire wire;
+	uint16_t port;
+	struct moat_unit *unit;
+	struct moat_tenant *tenant[QUEUES];
+	struct rte_mempool *pool[QUEUES];
+};
+
+static const enum moat_mode modes[QUEUES] = { MOAT_STRICT, MOAT_PIPELINED, MOAT_STRICT,
+	MOAT_STATIC };
+
+static void must_be(int rc)
+{
+	if (rc != 0)
+		fail_msg("%d: %s", rc, moat_error_text());
+}
+
+static void queue_up(struct fixture *f, uint16_t q)
+{
+	int socket = moat_tenant_socket(f->tenant[q]);
+
+	assert_int_equal(rte_eth_rx_queue_setup(f->port, q, 256, socket, NULL, f->pool[q]), 0);
+	assert_int_equal(rte_eth_tx_queue_setup(f->port, q, 256, socket, NULL), 0);
+	must_be(moat_tenant_queue_add(f->tenant[q], f->port, q));
+}
+
+static int set_up_stage(void **state, const char *stage)
+{
+	struct rte_eth_conf eth = { 0 };
+	struct fixture *f = calloc(1, sizeof(*f));
+	uint32_t pasid;
+	char text[128];
+
+	wire_create(&f->wire, "w", 1, 1024);
+	snprintf(text, sizeof(text), "oracle=1,scalable=1,mode=scalable,stage=%s", stage);
+	must_be(moat_soft_unit_create("soft0", text, &f->unit));
+	f->port = nic_create("net_moat0",
+		"port=net_ring_w,unit=soft0,sid=00:10.0,queues=4,requesters=pasid,"
+		"steer=100/0,steer=101/1,steer=102/2,steer=103/3");
+	assert_int_equal(rte_eth_dev_configure(f->port, QUEUES, QUEUES, &eth), 0);
+	for (uint16_t q = 0; q < QUEUES; q++) {
+		struct moat_tenant_conf conf = { .mode = modes[q],
+			.memory = 8 << 20,
+			.iova_base = (UINT64_C(1) << 34) * (q + 1),
+			.unit = f->unit };
+		char name[8];
+
+		snprintf(name, sizeof(name), "t%u", q);
+		conf.name = name;
+		must_be(moat_tenant_create(&conf, &f->tenant[q]));
+		must_be(moat_net_queue_pasid(f->port, q, &pasid));
+		assert_int_equal(pasid, q + 1);
+		must_be(moat_tenant_attach_pasid(f->tenant[q], SID, pasid));
+		must_be(moat_tenant_pool(f->tenant[q], name, 1024, 2176, &f->pool[q]));
+		must_be(moat_tenant_lcore_enter(f->tenant[q]));
+		queue_up(f, q);
+	}
+	assert_int_equal(rte_eth_dev_start(f->port), 0);
+	rte_eth_promiscuous_enable(f->port);
+	*state = f;
+	return 0;
+}
+
+static int set_up_first(void **state)
+{
+	return set_up_stage(state, "first");
+}
+
+static int set_up_second(void **state)
+{
+	return set_up_stage(state, "second");
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+	struct moat_softvtd_stats stats;
+
+	assert_int_equal(rte_eth_dev_stop(f->port), 0);
+	for (uint16_t q = 0; q < QUEUES; q++)
+		must_be(moat_tenant_lcore_leave(f->tenant[q]));
+	nic_destroy("net_moat0");
+	for (uint16_t q = 0; q < QUEUES; q++) {
+		moat_tenant_queue_remove(f->tenant[q], f->port, q);
+		must_be(moat_tenant_destroy(f->tenant[q]));
+	}
+	moat_softvtd_stats(moat_soft_unit_find("soft0"), &stats);
+	assert_int_equal(stats.stale_dma, 0);
+	f->unit->ops->destroy(f->unit);
+	wire_drain(&f->wire);
+	wire_destroy(&f->wire);
+	free(f);
+	return 0;
+}
+
+/* A frame for each queue in turn. @return how many each has received and sent on */
+static void pass(struct fixture *f, unsigned int frames, unsigned int got[QUEUES])
+{
+	struct rte_mbuf *m[BURST];
+	uint8_t frame[64];
+
+	memset(got, 0, QUEUES * sizeof(got[0]));
+	for (unsigned int i = 0; i < frames; i++)
+		wire_put(&f->wire, 0, frame,
+			frame_make(frame, MAC_A, 100 + (int)(i % QUEUES), sizeof(frame), i));
+	for (unsigned int turns = 0; turns < 2000; turns++) {
+		for (uint16_t q = 0; q < QUEUES; q++) {
+			uint16_t n = rte_eth_rx_burst(f->port, q, m, BURST);
+
+			for (uint16_t i = 0; i < n; i++)
+				assert_int_equal(rte_pktmbuf_mtod(m[i], uint8_t *)[15], 100 + q);
+			assert_int_equal(rte_eth_tx_burst(f->port, q, m, n), n);
+			got[q] += n;
+			moat_tenant_poll(f->tenant[q]);
+		}
+	}
+}
+
+static void each_queue_serves_its_tenant(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int got[QUEUES];
+	struct moat_fault fault;
+
+	pass(f, 400, got);
+	for (unsigned int q = 0; q < QUEUES; q++)
+		assert_int_equal(got[q], 100);
+	assert_int_equal(wire_drain(&f->wire), 400);
+	assert_int_equal(f->unit->ops->faults(f->unit, &fault, 1), 0);
+}
+
+/* Where another tenant's buffers are. The tenants have IOVAs apart, so nobody else has anything there. */
+static uint64_t address_in(const struct fixture *f, unsigned int q)
+{
+	struct rte_mbuf *m = rte_pktmbuf_alloc(f->pool[q]);
+	uint64_t iova = rte_mbuf_data_iova(m);
+
+	rte_pktmbuf_free(m);
+	return iova & ~MOAT_PAGE_MASK;
+}
+
+static void expect_refused(struct fixture *f, uint32_t pasid, uint64_t iova)
+{
+	struct moat_fault fault;
+	bool found = false;
+
+	while (f->unit->ops->faults(f->unit, &fault, 1) != 0) {
+		assert_int_equal(fault.sid, SID);
+		assert_int_equal(fault.pasid, pasid);
+		found |= (fault.iova & ~MOAT_PAGE_MASK) == iova;
+	}
+	assert_true(found);
+}
+
+static void what_is_anothers_is_refused_by_pasid(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int got[QUEUES];
+
+	for (uint16_t q = 0; q < QUEUES; q++) {
+		uint64_t iova = address_in(f, (q + 1) % QUEUES);
+
+		must_be(moat_net_post_tx(f->port, q, iova, 256));
+		pass(f, 4, got);
+		expect_refused(f, q + 1u, iova);
+		must_be(moat_net_post_rx(f->port, q, iova));
+		pass(f, 8, got);
+		expect_refused(f, q + 1u, iova);
+	}
+	wire_drain(&f->wire);
+}
+
+static void in_legacy_mode_a_pasid_is_refused_in_words(void **state)
+{
+	struct moat_tenant_conf conf = { .name = "red", .mode = MOAT_STRICT, .memory = 8 << 20 };
+	struct moat_tenant *red;
+
+	must_be(moat_soft_unit_create("soft1", NULL, &conf.unit));
+	must_be(moat_tenant_create(&conf, &red));
+	assert_int_equal(moat_tenant_attach_pasid(red, SID, 1), -EOPNOTSUPP);
+	assert_non_null(strstr(moat_error_text(), "mode=scalable"));
+	must_be(moat_tenant_destroy(red));
+	conf.unit->ops->destroy(conf.unit);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(each_queue_serves_its_tenant, set_up_second,
+			tear_down),
+		cmocka_unit_test_setup_teardown(each_queue_serves_its_tenant, set_up_first,
+			tear_down),
+		cmocka_unit_test_setup_teardown(what_is_anothers_is_refused_by_pasid, set_up_second,
+			tear_down),
+		cmocka_unit_test_setup_teardown(what_is_anothers_is_refused_by_pasid, set_up_first,
+			tear_down),
+		cmocka_unit_test(in_legacy_mode_a_pasid_is_refused_in_words),
+	};
+
+	if (start_eal("test_net_pasid") != 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
