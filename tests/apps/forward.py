@@ -363,6 +363,7 @@ TESTS = [in_mode(m) for m in ("static", "strict", "pipelined", "deferred", "copy
     a_lone_port_gets_its_packets_back,
     a_bridge_keeps_packets_that_are_where_they_belong,
     tenants_share_a_port_whose_queues_have_requesters_of_their_own,
+    tenants_share_a_port_whose_queues_have_pasids,
     frames_that_match_no_tenant_are_dropped_and_it_says_so,
     five_tenants_in_five_modes_on_two_lcores,
     a_tenant_polls_on_several_lcores,
