@@ -108,6 +108,8 @@ struct moat_dmar {
 
 /**
  * Parse a table; nothing of `table` is kept.
+ * @param table the bytes
+ * @param len how many
  * @param dmar set on success; free it with moat_dmar_free()
  * @return 0, and see nr_faults; -EBADMSG: it cannot be used, moat_error_text() says where and why;
  *   -ENOMEM. Thread-safe, control path.
@@ -146,7 +148,11 @@ bool moat_dmar_allows_ats(const struct moat_dmar *dmar, const struct moat_pci *p
 
 /**
  * The source-id of a device that only ACPI names: where a MOAT_DMAR_ACPI scope's path ends.
+ * @param dmar the table
+ * @param pci the machine's functions
+ * @param segment the unit's
  * @param scope one of a unit's, of type MOAT_DMAR_ACPI
+ * @param sid set on success
  * @return 0; -ENODEV: its path leads through a bridge that is not there; moat_error_text() has the
  *   device's name. Control path.
  */

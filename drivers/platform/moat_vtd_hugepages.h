@@ -35,6 +35,7 @@ struct moat_vtd_hugepages;
 /**
  * A source of 2 MiB pages whose addresses are known.
  * @param name goes into the files' names
+ * @param pages set on success; free it with moat_vtd_hugepages_close()
  * @param mem for struct moat_vtd_conf; valid until moat_vtd_hugepages_close()
  * @return 0, -ENOMEM. Control path.
  */
@@ -42,6 +43,7 @@ int moat_vtd_hugepages_open(const char *name, struct moat_vtd_hugepages **pages,
 	struct moat_pt_mem *mem);
 /**
  * Any number of pages, for tenants.
+ * @param pages the source
  * @param len bytes, a multiple of 2 MiB
  * @param va set on success
  * @return 0; -ENOMEM: moat_error_text() says how to have more. Thread-safe, control path.

@@ -54,7 +54,7 @@ struct moat_pci {
 };
 
 /**
- * Scan <root>/sys/bus/pci/devices.
+ * Scan `root`/sys/bus/pci/devices.
  * @param root NULL or "": this machine
  * @param pci set on success; free it with moat_pci_free()
  * @return 0; -ENOENT: the folder does not exist; another errno of opening it; -ENOMEM. Functions
@@ -104,6 +104,7 @@ enum moat_pci_owner moat_pci_owner(const char *driver);
  * group is *viable* if that is true of all)? The kernel's rule: no driver, a VFIO driver or
  * pci-stub; and bridges, which start no DMA of their own. Linux, drivers/vfio/ (until 5.18) and
  * iommu_group_claim_dma_owner() (since).
+ * @param driver its name in sysfs; "": none
  * @param bridge a function whose header is a bridge's, such as a root port; not an ISA bridge
  */
 bool moat_pci_lets_group_go(const char *driver, bool bridge);
@@ -118,6 +119,8 @@ bool moat_pci_is_users(const struct moat_pci_fn *fn);
 /**
  * Set or clear Bus Master Enable: may the function start DMA?
  * @param root as in moat_pci_scan()
+ * @param fn the function
+ * @param on set or clear
  * @return 1: it was set before; 0: it was clear; -EACCES: configuration space cannot be written,
  *   moat_error_text() has the path.
  * Control path, root. Not safe against another writer of the function's command register.
@@ -134,7 +137,11 @@ int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn);
  * The source-ids that requests of a function may carry: its own, and what conventional bridges on
  * the way up put in its place (PCI Express to PCI Bridge Specification, "Transaction ID
  * ownership"): a PCI Express to PCI bridge its secondary bus and device 0, any other its own.
+ * @param pci a snapshot
+ * @param segment the function's
+ * @param sid the function's
  * @param alias gets the first `max` of them, the function's own first
+ * @param max room in `alias`
  * @return how many there are, at least 1: more than `max` means that some are missing in `alias`.
  * Control path.
  */
@@ -163,7 +170,12 @@ struct moat_pci_acs_change {
  * Switch on what isolates a function from its peers (SV, RR, CR, UF), in the function and in every
  * bridge above it that has ACS. The kernel does so only where its own IOMMU driver is on. A
  * register that cannot be written stays as it is; scan again, then ask moat_pci_isolated().
+ * @param root as in moat_pci_scan()
+ * @param pci a snapshot
+ * @param segment the function's
+ * @param sid the function's
  * @param change gets what was changed, at most `max`
+ * @param max room in `change`
  * @return how many registers were changed, at most `max`. Control path, root.
  */
 unsigned int moat_pci_acs_enable(const char *root, const struct moat_pci *pci, uint16_t segment,
@@ -175,7 +187,11 @@ void moat_pci_acs_restore(const char *root, uint16_t segment,
 
 /**
  * Follow a path of (device, function) pairs from `bus` down through bridges.
+ * @param pci a snapshot
+ * @param segment the bus's
+ * @param bus where the path begins
  * @param path pairs of device and function
+ * @param nr_path bytes of `path`
  * @return the function it ends at; NULL: a bridge or the function is missing. Thread-safe, control
  * path.
  */

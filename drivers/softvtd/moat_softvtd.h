@@ -183,9 +183,12 @@ struct moat_softvtd_guard {
  * Begin DMA: whatever is translated under the guard may be touched until it ends, because an
  * invalidation that drains completes only after that. A thread may hold several guards; one that
  * waits for the queue must hold none. Data path: no allocation, no system call.
+ * @param sv the unit
+ * @param sid the requester's source-id
  * @param agent which of the requester's engines it is (a queue number): engines with different
  *   numbers use different shards and do not contend
  * @param prot the kinds of access to come; another kind is counted from its first translation on
+ * @param guard to be closed by moat_softvtd_dma_end()
  */
 void moat_softvtd_dma_begin(struct moat_softvtd *sv, moat_sid_t sid, unsigned int agent,
 	enum moat_prot prot, struct moat_softvtd_guard *guard);
@@ -328,8 +331,11 @@ enum moat_softvtd_mutation {
 	MOAT_SOFTVTD_DROP_PASID_IOTLB = 1 << 9, /* PASID-based IOTLB invalidations */
 	MOAT_SOFTVTD_DROP_INT_ENTRY = 1 << 16,  /* those of the interrupt-entry cache do nothing */
 };
-/** @param mutations what is broken from now on
- * @param every only one in so many of the invalidations concerned is; 0 and 1: all */
+/**
+ * @param sv the unit
+ * @param mutations what is broken from now on
+ * @param every only one in so many of the invalidations concerned is; 0 and 1: all
+ */
 void moat_softvtd_mutate(struct moat_softvtd *sv, uint32_t mutations, uint32_t every);
 
 /* ------------------------------------------------------------------------------ counters */

@@ -85,6 +85,7 @@ struct moat_vfio_info {
  * What a domain's container holds now.
  * @param domain of a vfio unit
  * Thread-safe, control path: an ioctl.
+ * @param info receives it
  */
 void moat_vfio_info(const struct moat_domain *domain, struct moat_vfio_info *info);
 

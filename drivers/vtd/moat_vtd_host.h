@@ -53,6 +53,7 @@ struct moat_vtd_host_conf {
 /**
  * Own a unit of this machine; it is named "dmar<index>".
  * @param conf not kept; only its content counts
+ * @param unit set on success
  * @return 0, or an error with its sentence in moat_error_text(), and nothing is left behind; as
  *   moat_vtd_create(), and:
  *   -ENODEV: the DMAR table has no such unit, or a tenant's function is behind another one;

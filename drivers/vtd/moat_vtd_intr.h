@@ -85,6 +85,7 @@ const char *moat_vtd_interrupts_text(enum moat_vtd_interrupts interrupts);
 /**
  * Give an entry to a source-id, and to it alone.
  *
+ * @param unit the unit
  * @param sid whose requests may use it; behind a PCI bridge also those that share its bus
  * @param to where they go
  * @param msi set on success: what the device must write

@@ -5,7 +5,8 @@
 #define MOAT_COUNTER_H
 
 /**
- * @file Counters that one thread at a time writes (an lcore's own, or those behind a lock) and any
+ * @file
+ * Counters that one thread at a time writes (an lcore's own, or those behind a lock) and any
  * thread reads. Adding is a plain load, addition and store, without a locked instruction; a reader
  * sees a whole number, of some recent moment.
  */

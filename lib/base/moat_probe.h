@@ -5,7 +5,8 @@
 #define MOAT_PROBE_H
 
 /**
- * @file Static probes (USDT) for perf, bpftrace and systemtap: a place in the code with a name and
+ * @file
+ * Static probes (USDT) for perf, bpftrace and systemtap: a place in the code with a name and
  * values that a tracer can read. A probe that is not traced is one no-op instruction. The provider
  * is `moat`; doc/counters.md lists the probes and how to record them. Without <sys/sdt.h> at build
  * time there are no probes.

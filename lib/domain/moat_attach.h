@@ -64,7 +64,9 @@ int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
  * tables of ours, and the other unit must be able to walk these: their levels and leaves, within its
  * width, and without line flushes where the domain's own unit needs none.
  *
+ * @param domain the domain
  * @param unit NULL: the domain's own
+ * @param sid the requester
  * @param pasid 0 to 2^20 - 1, or MOAT_PASID_NONE
  * @return as moat_domain_attach(), and
  *   -EOPNOTSUPP: the unit translates no PASIDs, or cannot walk the domain's tables;
@@ -82,7 +84,9 @@ int moat_domain_detach_at(struct moat_domain *domain, struct moat_unit *unit, mo
 /**
  * The attachments of the domain.
  *
+ * @param domain the domain
  * @param at receives up to `n` of them
+ * @param n room in `at`
  * @return how many there are, which may be more than `n`
  * Thread safety: any thread. Control path.
  */

@@ -65,6 +65,7 @@ struct moat_domain {
 /**
  * Create a domain on a unit: an empty table, an IOVA space, a domain-id.
  *
+ * @param unit its own; the domain may span others later
  * @param conf copied
  * @param[out] domain unchanged on an error
  * @return 0;
@@ -141,7 +142,12 @@ int moat_lane_close(struct moat_lane *lane);
  * On units with caching mode or RWBF this also invalidates, and waits for the unit; never on others. A
  * unit that keeps the tables is called, after what is gathered of these pages.
  *
+ * @param lane the calling thread's
+ * @param iova first IOVA, whole pages
  * @param hpa host physical address of the first byte; `va` is the processor's, or NULL
+ * @param va or NULL
+ * @param len bytes, whole pages
+ * @param prot what devices may do
  * @return 0;
  *   -EEXIST, -ERANGE, -EINVAL, -ENOMEM: as moat_pt_map();
  *   -EAGAIN: what is gathered could not be flushed;

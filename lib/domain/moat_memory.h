@@ -33,6 +33,8 @@ struct moat_memory {
 };
 
 /**
+ * @param m becomes the memory
+ * @param unit that must reach it
  * @param len bytes, a multiple of 2 MiB
  * @return 0 or a negative errno, moat_error_text() has the sentence. Control path.
  */

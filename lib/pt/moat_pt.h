@@ -5,7 +5,8 @@
 #define MOAT_PT_H
 
 /**
- * @file VT-d page tables, second stage or first stage, written by lcores, read by the unit and by
+ * @file
+ * VT-d page tables, second stage or first stage, written by lcores, read by the unit and by
  * RCU readers.
  *
  * A table is a radix tree of 4 KiB pages with 512 entries of 8 bytes (VT-d specification, "DMA

@@ -67,14 +67,26 @@ enum moat_qi_pasid_gran {
  * DMA translated before the invalidation may land after it. A unit that cannot ignores the bits. */
 struct moat_qi_desc moat_qi_context_global(void);
 struct moat_qi_desc moat_qi_context_domain(uint16_t did);
-/** @param fm function mask, 0 to 3: that many low function-number bits are ignored */
+/**
+ * @param did the domain-id
+ * @param sid the source-id
+ * @param fm function mask, 0 to 3: that many low function-number bits are ignored
+ */
 struct moat_qi_desc moat_qi_context_device(uint16_t did, moat_sid_t sid, uint8_t fm);
 struct moat_qi_desc moat_qi_iotlb_global(void);
 struct moat_qi_desc moat_qi_iotlb_domain(uint16_t did);
-/** 2^am pages at `iova`, which is aligned to them. @param ih hint: only leaf entries changed */
+/**
+ * 2^am pages at `iova`, which is aligned to them.
+ * @param did the domain-id
+ * @param iova the first page
+ * @param am log2 of the pages
+ * @param ih hint: only leaf entries changed
+ */
 struct moat_qi_desc moat_qi_iotlb_page(uint16_t did, uint64_t iova, uint8_t am, bool ih);
 /**
+ * @param sid the device
  * @param max_pending invalidations the device takes at once (MIP; the ATS capability's queue depth)
+ * @param iova the first page
  * @param size `iova` carries the size as ATS encodes it: the lowest clear bit from 12 up tells
  * @param pfsid source-id of the physical function that `sid` belongs to
  */
@@ -169,7 +181,11 @@ unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_q
  * The descriptors that invalidate a gather in the caches of `n` tags, IOTLBs before device TLBs.
  *
  * @param tags `n` of them, at most `max`; each gets one descriptor at least
+ * @param n how many
  * @param g NULL: all that is cached for the tags
+ * @param caps the unit's
+ * @param desc receives the descriptors
+ * @param max room in `desc`
  * @return the number of descriptors written, at most `max`. Thread-safe, data path.
  */
 unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const struct moat_gather *g,
@@ -255,6 +271,8 @@ bool moat_qi_failed(struct moat_qi *qi, int64_t seq);
 
 /**
  * Poll until done; for the control path and for mode strict.
+ * @param qi the queue
+ * @param seq of moat_qi_submit()
  * @param timeout_us 0: the default, 1 s
  * @return 0; -ETIMEDOUT with a diagnosis (head, tail, descriptor) in moat_error_text(); -EIO.
  */
@@ -262,6 +280,9 @@ int moat_qi_wait(struct moat_qi *qi, int64_t seq, uint64_t timeout_us);
 
 /**
  * moat_qi_wait() for a thread that has duties while it waits.
+ * @param qi the queue
+ * @param seq of moat_qi_submit()
+ * @param timeout_us 0: the default, 1 s
  * @param turn called between two polls: it reports the thread's quiescent states, say
  */
 int moat_qi_wait_turns(struct moat_qi *qi, int64_t seq, uint64_t timeout_us, void (*turn)(void));
@@ -276,6 +297,8 @@ void moat_qi_stats(const struct moat_qi *qi, struct moat_qi_stats *stats);
  * it): fail its batch, and put a descriptor without effect in its place. When the driver clears
  * the error, the unit goes on with what follows; batches before and after are not touched, and
  * other lcores may submit meanwhile. The caller sees to it that one lcore at a time recovers.
+ * @param qi the queue
+ * @param index in the ring, in descriptors
  * @param err a negative errno, for the text
  * @return 0; -ENOENT: no descriptor in flight has this index (moat_error_text() names the
  *   descriptor, in both cases); -EAGAIN: an lcore is just ringing, and nobody knows yet what for:

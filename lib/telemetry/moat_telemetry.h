@@ -40,6 +40,7 @@ void moat_telemetry_number(struct rte_tel_data *dict, const char *name, uint64_t
 
 /**
  * Show a unit. Registers the commands, the first time.
+ * @param unit shown by its name
  * @param more adds what only this kind of unit counts; NULL: nothing
  * @return 0; -ENOSPC: too many are shown; -EEXIST: it is shown already; moat_error_text() has the
  *   sentence. Control path, any thread.
@@ -60,8 +61,10 @@ void moat_telemetry_remove_tenant(struct moat_tenant *tenant);
 
 /**
  * The thread that fetches a unit's faults hands each on here.
+ * @param unit that refused it
  * @param tenant name of the tenant whose requester it was; NULL: no tenant's. Control path,
  *   any thread.
+ * @param fault what was refused
  */
 void moat_telemetry_fault(const struct moat_unit *unit, const char *tenant,
 	const struct moat_fault *fault);

@@ -42,6 +42,7 @@ extern "C" {
 
 /**
  * rte_dev_probe() of a device whose requester is attached to the tenant.
+ * @param tenant the tenant
  * @param device its name on its bus, such as "0000:01:10.0"
  * @return 0; a negative errno: no driver takes the device, moat_error_text() has the sentence.
  *   Control path, any thread; one thread at a time for a device.
@@ -91,6 +92,7 @@ int moat_device_map(const struct rte_memzone *zone);
 /**
  * Free a memzone; if a device reaches it, first unmap it and wait for the ticket.
  * @param dpdks DPDK's function
+ * @param zone the memzone
  * @return what DPDK's function returns; -ETIMEDOUT: an lcore that has entered the tenant does not
  *   poll, or the unit does not answer; -EIO: the unit failed. After an error nothing has changed,
  *   and moat_tenant_destroy() frees the memzone. Control path, any thread.

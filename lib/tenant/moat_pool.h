@@ -39,7 +39,9 @@ struct moat_pool;
 /**
  * The enqueue side of the ops (see drivers/mempool): take what the device may still reach away from it, and
  * quarantine it. A buffer that is in the pool already is reported once and ignored.
+ * @param pool the pool that they are of
  * @param objs the mbufs of `n` buffers, each without another reference
+ * @param n how many
  * @return 0. Any thread; data path.
  */
 int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n);

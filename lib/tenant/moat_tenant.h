@@ -170,6 +170,7 @@ uint64_t moat_tenant_page_size(const struct moat_tenant *tenant);
 
 /**
  * Put a requester (a port's or queue's source-id) into the tenant's domain, or take it out.
+ * @param tenant the tenant
  * @param sid MOAT_SID()
  * @return as moat_domain_attach() and moat_domain_detach(). Control path, any thread.
  */
@@ -193,7 +194,10 @@ int moat_tenant_socket(const struct moat_tenant *tenant);
 /**
  * A pool of `n` packet buffers with `data_room` bytes each (headroom included; rounded up to whole
  * pages). Freed by moat_tenant_destroy().
+ * @param tenant whose memory it is of
  * @param name of the mempool
+ * @param n buffers; moat_tenant_pool_size() says how many are needed
+ * @param data_room bytes of a buffer, headroom included
  * @param pool set on success
  * @return 0; -ENOMEM: too little tenant memory (says how much would do); -EEXIST; -EINVAL. Control
  *   path, one thread at a time for a tenant.
@@ -206,6 +210,7 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
  * queue's rings. After rte_eth_dev_configure() and, so that the queue's pool and rings can be
  * checked, after the queues' set-up; before the port is started. A queue of a port whose other
  * queues are the tenant's and which is not added receives nothing: its rings are not mapped.
+ * @param tenant whose queue it becomes
  * @param port, queue as ethdev numbers them
  * @return 0; -EEXIST: the tenant has the queue; -ENODEV: the port does not exist; -EINVAL: the port
  *   has no such queue, or its rings or its pool are not in the tenant's memory; -ENOSPC, -ENOMEM;
@@ -292,6 +297,7 @@ struct moat_tenant_stats {
 };
 /**
  * What the tenant counted.
+ * @param tenant the tenant
  * @param stats set. Counters of running lcores are read as they are. Control path, any thread, also
  *   while queues come and go; not while the tenant is destroyed.
  */

@@ -43,6 +43,7 @@ bool moat_tenant_stopwatch_on(void);
  * MOAT_STAGE_APPLICATION, or, where the turn brought no packet, to MOAT_STAGE_IDLE. Call it behind the work
  * on a tenant's packets, and once more behind moat_tenant_poll().
  *
+ * @param tenant the lcore must have entered it
  * @param packets that the lcore received for the tenant in this turn of its loop
  *
  * Each lcore for itself. Data path.
@@ -61,6 +62,7 @@ struct moat_tenant_price {
 /**
  * What a packet of the tenant cost since a snapshot, or since the beginning.
  *
+ * @param tenant the tenant
  * @param[in,out] since NULL: since the beginning; else a snapshot, {0} before the first call. It becomes
  *   the snapshot of now, so that the next call tells of what came between.
  * @param[out] price all 0 where no packet came
@@ -84,6 +86,7 @@ struct moat_tenant_fault {
  *
  * @param unit whose faults are read
  * @param faults receives up to `n` of them, the oldest first
+ * @param n room in `faults`
  * @return how many; 0 also for a unit that cannot tell
  *
  * One thread at a time for a unit, and no tenant may be destroyed before the caller has done with
