@@ -32,12 +32,13 @@
 #define LEVELS 3 /* 39 bits: context entry AW 1 */
 #define TURNS  1000000
 
-/* Descriptors of the invalidation queue, 128 bits each ("Queued Invalidation Interface"). */
-#define DESC_CONTEXT_GLOBAL (1 | 1 << 4)
-#define DESC_IOTLB_GLOBAL   (2 | 1 << 4 | 3 << 6) /* drain reads and writes */
-#define DESC_IOTLB_PAGE \
-	(2 | 3 << 4 | 3 << 6 | (uint64_t)DID << 16) /* the page is in the high half */
-#define DESC_WAIT (5 | 1 << 5) /* write a status; data in 63:32, the address in the high half */
+/* Descriptors of the invalidation queue, which the driver needs (moat_qi_format.h has all fields). */
+#define DRAIN          (VTD_QI_IOTLB_DR | VTD_QI_IOTLB_DW)
+#define CONTEXT_GLOBAL (VTD_QI_CONTEXT | VTD_QI_G(VTD_QI_GLOBAL))
+#define IOTLB_GLOBAL   (VTD_QI_IOTLB | VTD_QI_G(VTD_QI_GLOBAL) | DRAIN)
+#define IOTLB_PAGE \
+	(VTD_QI_IOTLB | VTD_QI_G(VTD_QI_PAGE) | DRAIN | VTD_QI_DID(DID)) /* hi: the page */
+#define WAIT (VTD_QI_WAIT | VTD_QI_WAIT_SW) /* hi: where the data is written */
 
 struct driver {
 	struct moat_softvtd *unit; /* on a machine: the registers, mapped */
@@ -86,7 +87,7 @@ static void command(struct driver *d, uint32_t bit)
 /* A descriptor, a wait descriptor behind it, the doorbell; and wait. */
 static void invalidate(struct driver *d, uint64_t lo, uint64_t hi)
 {
-	uint64_t desc[4] = { lo, hi, DESC_WAIT | (uint64_t)++d->sequence << 32, hpa(d->done) };
+	uint64_t desc[4] = { lo, hi, WAIT | VTD_QI_WAIT_DATA(++d->sequence), hpa(d->done) };
 
 	for (unsigned int i = 0; i < 4; i++)
 		d->queue[(2 * d->tail + i) % 512] = desc[i];
@@ -132,8 +133,8 @@ static void driver_start(struct driver *d)
 	moat_softvtd_write64(d->unit, VTD_IQT, 0);
 	moat_softvtd_write64(d->unit, VTD_IQA, hpa(d->queue));
 	command(d, VTD_GCMD_QIE);
-	invalidate(d, DESC_CONTEXT_GLOBAL, 0);
-	invalidate(d, DESC_IOTLB_GLOBAL, 0);
+	invalidate(d, CONTEXT_GLOBAL, 0);
+	invalidate(d, IOTLB_GLOBAL, 0);
 	command(d, VTD_GCMD_TE);
 }
 
@@ -160,7 +161,7 @@ static void unmap(struct driver *d, uint64_t iova, uint64_t cause)
 	if (witness != NULL)
 		witness->unmapped(witness, DID, iova, PAGE, cause);
 	if (!d->forgets)
-		invalidate(d, DESC_IOTLB_PAGE, iova);
+		invalidate(d, IOTLB_PAGE, VTD_QI_ADDR(iova));
 	/* Here the page may have another owner: that is the promise. */
 	if (witness != NULL)
 		witness->released(witness, DID, iova, PAGE, cause);

@@ -33,14 +33,8 @@ enum { IQEI_TAIL = 1, IQEI_FETCH = 2, IQEI_TYPE = 3, IQEI_RESERVED = 4, IQEI_WID
 #define PASID_RSVD_LO   UINT64_C(0xfff000000000f1c0) /* PASID cache, PASID-based IOTLB */
 #define PDEVTLB_RSVD_HI UINT64_C(0x00000000000007fe)
 #define IEC_RSVD_LO     UINT64_C(0xffff000007ffffe0)
-#define IEC_G           (UINT64_C(1) << 4)
 #define WAIT_RSVD_LO    UINT64_C(0x00000000ffffff80)
 #define WAIT_RSVD_HI    UINT64_C(0x0000000000000003)
-#define WAIT_IF         (UINT64_C(1) << 4)
-#define WAIT_SW         (UINT64_C(1) << 5)
-#define WAIT_FN         (UINT64_C(1) << 6)
-#define IOTLB_DW        (UINT64_C(1) << 6)
-#define IOTLB_DR        (UINT64_C(1) << 7)
 
 static unsigned int type_of(uint64_t lo)
 {
@@ -152,8 +146,8 @@ void sv_execute_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t did, 
 
 static void execute_iotlb(struct moat_softvtd *sv, const struct sv_slot *slot)
 {
-	unsigned int drain =
-		(slot->lo & IOTLB_DR ? MOAT_R : 0) | (slot->lo & IOTLB_DW ? MOAT_W : 0);
+	unsigned int drain = (slot->lo & VTD_QI_IOTLB_DR ? MOAT_R : 0) |
+		(slot->lo & VTD_QI_IOTLB_DW ? MOAT_W : 0);
 
 	SV_COUNT(sv->stats.granularity[1][gran_of(slot->lo)], 1);
 	sv_execute_iotlb(sv, gran_of(slot->lo), slot->lo >> 16, slot->hi, drain);
@@ -166,7 +160,7 @@ static void execute_int_entry(struct moat_softvtd *sv, const struct sv_slot *slo
 		return;
 	}
 	sv_flush_lines(sv);
-	sv_intr_invalidate(sv, !(slot->lo & IEC_G), slot->lo >> 32, slot->lo >> 27 & 0x1f);
+	sv_intr_invalidate(sv, !(slot->lo & VTD_QI_IEC_G), slot->lo >> 32, slot->lo >> 27 & 0x1f);
 }
 
 static void execute_pasid_cache(struct moat_softvtd *sv, const struct sv_slot *slot)
@@ -217,9 +211,9 @@ static void execute_wait(struct moat_softvtd *sv, const struct sv_slot *slot)
 	SV_COUNT(sv->stats.waits, 1);
 	/* release: everything the unit did for the descriptors before, and the end of the DMA they
 	 * drained, before the status that software polls for (acquire there) */
-	if ((slot->lo & WAIT_SW) && sv_reachable(sv, hpa))
+	if ((slot->lo & VTD_QI_WAIT_SW) && sv_reachable(sv, hpa))
 		__atomic_store_n((uint32_t *)(uintptr_t)hpa, slot->lo >> 32, __ATOMIC_RELEASE);
-	if ((slot->lo & WAIT_IF) && !sv->queue.wait_event) {
+	if ((slot->lo & VTD_QI_WAIT_IF) && !sv->queue.wait_event) {
 		sv->queue.wait_event = 1;
 		sv_event_raise(sv, &sv->inv_event);
 	}
@@ -428,7 +422,7 @@ static bool may_pass(const struct sv_slot *slot, const struct sv_slot *earlier)
 	if (!is_iotlb(slot))
 		return false;
 	return is_iotlb(earlier) ||
-		(type_of(earlier->lo) == MOAT_QI_WAIT && !(earlier->lo & WAIT_FN));
+		(type_of(earlier->lo) == MOAT_QI_WAIT && !(earlier->lo & VTD_QI_WAIT_FN));
 }
 
 /* Of the first few, the due ones that may pass all before them, by the toss of a coin. */

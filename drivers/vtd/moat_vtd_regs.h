@@ -21,6 +21,8 @@
 
 #include <stdint.h>
 
+#include "moat_qi_format.h" /* VTD_QI_*: descriptors of the invalidation queue */
+
 /** A field out of a register's value: VTD_FIELD(cap, VTD_CAP_MAMV). */
 #define VTD_FIELD(value, field) (((value) & (field)) >> field##_SHIFT)
 

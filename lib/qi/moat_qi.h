@@ -22,6 +22,7 @@
  */
 
 #include "moat_base.h"
+#include "moat_qi_format.h"
 #include "moat_tag.h"
 
 #ifdef __cplusplus
@@ -38,22 +39,22 @@ struct moat_qi_desc {
 
 /** Types, bits 3:0 (and 11:9, here always 0) of `lo`; VT-d specification 6.5.2.1 to 6.5.2.11. */
 enum moat_qi_type {
-	MOAT_QI_CONTEXT = 0x1,
-	MOAT_QI_IOTLB = 0x2,
-	MOAT_QI_DEVICE_TLB = 0x3,
-	MOAT_QI_INT_ENTRY = 0x4,
-	MOAT_QI_WAIT = 0x5,
-	MOAT_QI_PASID_IOTLB = 0x6,
-	MOAT_QI_PASID_CACHE = 0x7,
-	MOAT_QI_PASID_DEVICE_TLB = 0x8,
+	MOAT_QI_CONTEXT = VTD_QI_CONTEXT,
+	MOAT_QI_IOTLB = VTD_QI_IOTLB,
+	MOAT_QI_DEVICE_TLB = VTD_QI_DEVICE_TLB,
+	MOAT_QI_INT_ENTRY = VTD_QI_INT_ENTRY,
+	MOAT_QI_WAIT = VTD_QI_WAIT,
+	MOAT_QI_PASID_IOTLB = VTD_QI_PASID_IOTLB,
+	MOAT_QI_PASID_CACHE = VTD_QI_PASID_CACHE,
+	MOAT_QI_PASID_DEVICE_TLB = VTD_QI_PASID_DEVICE_TLB,
 };
 
 /** Granularity of context-cache and IOTLB invalidations (bits 5:4). */
 enum moat_qi_gran {
-	MOAT_QI_GLOBAL = 1,
-	MOAT_QI_DOMAIN = 2,
-	MOAT_QI_DEVICE = 3, /* context cache: device-selective */
-	MOAT_QI_PAGE = 3,   /* IOTLB: page-selective-within-domain */
+	MOAT_QI_GLOBAL = VTD_QI_GLOBAL,
+	MOAT_QI_DOMAIN = VTD_QI_DOMAIN,
+	MOAT_QI_DEVICE = VTD_QI_DEVICE, /* context cache: device-selective */
+	MOAT_QI_PAGE = VTD_QI_PAGE,   /* IOTLB: page-selective-within-domain */
 };
 
 /** PASID-cache granularity (bits 5:4). */
