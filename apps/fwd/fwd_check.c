@@ -18,13 +18,10 @@
 
 /* ------------------------------------------------------------------------------------- sizes */
 
-#define RING_ENTRY 64    /* bytes a descriptor takes at most, of any driver */
-#define HEAP_SPARE 65536 /* the heap's own bookkeeping, and memzones' alignment */
 /* Bytes of a frame beyond its MTU, as ethdev's drivers count them: header, CRC and two VLAN tags. */
-#define OVERHEAD   (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN)
+#define OVERHEAD (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN)
 
-/* What the tenant's queues need, whatever it asks for. */
-static uint64_t buffers_needed(const struct fwd_tenant *t)
+static struct moat_tenant_size size_of(const struct fwd_tenant *t)
 {
 	struct moat_tenant_size size = {
 		.mode = (enum moat_mode)t->mode,
@@ -39,6 +36,14 @@ static uint64_t buffers_needed(const struct fwd_tenant *t)
 		size.rx_descriptors += (uint32_t)t->queues[i].port->rx_descriptors;
 		size.tx_descriptors += (uint32_t)t->queues[i].port->tx_descriptors;
 	}
+	return size;
+}
+
+/* What the tenant's queues need, whatever it asks for. */
+static uint64_t buffers_needed(const struct fwd_tenant *t)
+{
+	struct moat_tenant_size size = size_of(t);
+
 	return moat_tenant_pool_size(&size);
 }
 
@@ -52,29 +57,11 @@ static uint64_t buffer_size(const struct fwd_tenant *t)
 	return RTE_ALIGN_CEIL(t->data_room, MOAT_PAGE_SIZE); /* two owners never share a page */
 }
 
-static uint64_t ring_bytes(const struct fwd_tenant *t)
-{
-	uint64_t n = HEAP_SPARE;
-
-	for (unsigned int i = 0; i < t->nr_queues; i++) {
-		n += RTE_ALIGN_CEIL(t->queues[i].port->rx_descriptors * RING_ENTRY, MOAT_PAGE_SIZE);
-		n += RTE_ALIGN_CEIL(t->queues[i].port->tx_descriptors * RING_ENTRY, MOAT_PAGE_SIZE);
-		n += 4 * MOAT_PAGE_SIZE;
-	}
-	return n;
-}
-
-/* lib/tenant gives an eighth of the memory, and 2 MiB at least, to the rings' heap. */
 uint64_t fwd_tenant_memory(const struct fwd_tenant *t)
 {
-	uint64_t buffers = fwd_tenant_buffers(t) * buffer_size(t);
-	uint64_t memory = 2 * MOAT_2M_SIZE, heap;
+	struct moat_tenant_size size = size_of(t);
 
-	for (;; memory += MOAT_2M_SIZE) {
-		heap = RTE_ALIGN_CEIL(RTE_MAX(memory / 8, MOAT_2M_SIZE), MOAT_2M_SIZE);
-		if (heap >= ring_bytes(t) && memory - heap >= buffers)
-			return memory;
-	}
+	return moat_tenant_memory_size(&size, (unsigned int)fwd_tenant_buffers(t));
 }
 
 /* ------------------------------------------------------------------------------------ memory */

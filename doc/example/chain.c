@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include <rte_eal.h>
+#include <rte_errno.h>
 #include <rte_ethdev.h>
 
 #include "moat_soft_unit.h"
@@ -39,10 +40,20 @@ struct link {
 
 static struct moat_unit *unit;
 
+/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to do. */
 static void must(int rc, const char *what)
 {
 	if (rc < 0) {
 		fprintf(stderr, "%s: %s (%s)\n", what, moat_error_text(), strerror(-rc));
+		exit(EXIT_FAILURE);
+	}
+}
+
+/* DPDK's have the errno alone. */
+static void must_dpdk(int rc, const char *what)
+{
+	if (rc < 0) {
+		fprintf(stderr, "%s: %s\n", what, rte_strerror(-rc));
 		exit(EXIT_FAILURE);
 	}
 }
@@ -62,7 +73,7 @@ static void link_open(struct link *l, const char *name, const char *nic, const c
 		.name = name,
 		.unit = unit,
 		.mode = MOAT_STRICT,
-		.memory = 16 << 20,
+		.memory = moat_tenant_memory_size(&size, 0),
 		.copy_foreign = copy_foreign,
 	};
 	const struct rte_eth_conf eth = { 0 };
@@ -74,27 +85,27 @@ static void link_open(struct link *l, const char *name, const char *nic, const c
 		fprintf(stderr, "%s: no driver takes it; load librte_net_moat.so with -d\n", nic);
 		exit(EXIT_FAILURE);
 	}
-	must(rc, nic);
-	must(rte_eth_dev_get_port_by_name(nic, &l->port), nic);
+	must_dpdk(rc, nic);
+	must_dpdk(rte_eth_dev_get_port_by_name(nic, &l->port), nic);
 	must(moat_tenant_create(&conf, &l->tenant), name);
 	must(moat_tenant_attach(l->tenant, sid), name);
 	must(moat_tenant_pool(l->tenant, name, moat_tenant_pool_size(&size), 2048, &l->pool), name);
 	socket = (unsigned int)moat_tenant_socket(l->tenant);
-	must(rte_eth_dev_configure(l->port, 1, 1, &eth), nic);
-	must(rte_eth_rx_queue_setup(l->port, 0, DESCRIPTORS, socket, NULL, l->pool), nic);
-	must(rte_eth_tx_queue_setup(l->port, 0, DESCRIPTORS, socket, NULL), nic);
+	must_dpdk(rte_eth_dev_configure(l->port, 1, 1, &eth), nic);
+	must_dpdk(rte_eth_rx_queue_setup(l->port, 0, DESCRIPTORS, socket, NULL, l->pool), nic);
+	must_dpdk(rte_eth_tx_queue_setup(l->port, 0, DESCRIPTORS, socket, NULL), nic);
 	must(moat_tenant_queue_add(l->tenant, l->port, 0), nic);
-	must(rte_eth_dev_start(l->port), nic);
-	must(rte_eth_promiscuous_enable(l->port), nic);
+	must_dpdk(rte_eth_dev_start(l->port), nic);
+	must_dpdk(rte_eth_promiscuous_enable(l->port), nic);
 	must(moat_tenant_lcore_enter(l->tenant), name); /* one lcore may enter several tenants */
 }
 
 static void link_close(struct link *l)
 {
-	must(rte_eth_dev_stop(l->port), "stop");
+	must_dpdk(rte_eth_dev_stop(l->port), "stop");
 	must(moat_tenant_lcore_leave(l->tenant), "leave");
 	must(moat_tenant_queue_remove(l->tenant, l->port, 0), "remove");
-	must(rte_eal_hotplug_remove("vdev", l->nic), "unplug"); /* closes the port */
+	must_dpdk(rte_eal_hotplug_remove("vdev", l->nic), "unplug"); /* closes the port */
 	must(moat_tenant_destroy(l->tenant), "destroy");
 }
 
@@ -136,7 +147,7 @@ static void run(bool copy_foreign)
 	link_open(&blue, "blue", "net_moat1", "port=net_null1,unit=soft0,sid=00:11.0",
 		MOAT_SID(0, 0x11, 0), copy_foreign);
 	passed = chain(&red, &blue, TURNS);
-	must(rte_eth_stats_get(blue.port, &wire), "statistics");
+	must_dpdk(rte_eth_stats_get(blue.port, &wire), "statistics");
 	moat_tenant_stats(blue.tenant, &stats);
 	printf("%s copy_foreign: %" PRIu64 " frames passed on, %" PRIu64 " on blue's wire, %" PRIu64
 	       " dropped as foreign\n",

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include <rte_eal.h>
+#include <rte_errno.h>
 #include <rte_ethdev.h>
 
 #include "moat_soft_unit.h"
@@ -37,11 +38,20 @@ struct app {
 	uint16_t port;            /* the NIC */
 };
 
-/* moat's calls and DPDK's return a negative errno. moat has a sentence for each of its own. */
+/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to do. */
 static void must(int rc, const char *what)
 {
 	if (rc < 0) {
 		fprintf(stderr, "%s: %s (%s)\n", what, moat_error_text(), strerror(-rc));
+		exit(EXIT_FAILURE);
+	}
+}
+
+/* DPDK's have the errno alone. */
+static void must_dpdk(int rc, const char *what)
+{
+	if (rc < 0) {
+		fprintf(stderr, "%s: %s\n", what, rte_strerror(-rc));
 		exit(EXIT_FAILURE);
 	}
 }
@@ -64,8 +74,8 @@ static void make_hardware(struct app *app)
 		fprintf(stderr, "net_moat0: no driver takes it; load librte_net_moat.so with -d\n");
 		exit(EXIT_FAILURE);
 	}
-	must(rc, "NIC net_moat0");
-	must(rte_eth_dev_get_port_by_name("net_moat0", &app->port), "port net_moat0");
+	must_dpdk(rc, "NIC net_moat0");
+	must_dpdk(rte_eth_dev_get_port_by_name("net_moat0", &app->port), "port net_moat0");
 }
 
 /* The tenant: its domain, the requester in it, and buffers. */
@@ -81,7 +91,7 @@ static void make_tenant(struct app *app)
 		.name = "red",
 		.unit = app->unit,
 		.mode = MOAT_PIPELINED, /* a packet is handed on when no device can reach it any more */
-		.memory = 16 << 20,     /* for rings and buffers */
+		.memory = moat_tenant_memory_size(&size, 0), /* for rings and buffers */
 	};
 
 	must(moat_tenant_create(&conf, &app->red), "tenant red");
@@ -97,15 +107,15 @@ static void make_port(struct app *app)
 	const struct rte_eth_conf conf = { 0 };
 	int socket = moat_tenant_socket(app->red);
 
-	must(rte_eth_dev_configure(app->port, 1, 1, &conf), "configure");
-	must(rte_eth_rx_queue_setup(app->port, 0, DESCRIPTORS, (unsigned int)socket, NULL,
-		     app->pool),
+	must_dpdk(rte_eth_dev_configure(app->port, 1, 1, &conf), "configure");
+	must_dpdk(rte_eth_rx_queue_setup(app->port, 0, DESCRIPTORS, (unsigned int)socket, NULL,
+			  app->pool),
 		"receive queue");
-	must(rte_eth_tx_queue_setup(app->port, 0, DESCRIPTORS, (unsigned int)socket, NULL),
+	must_dpdk(rte_eth_tx_queue_setup(app->port, 0, DESCRIPTORS, (unsigned int)socket, NULL),
 		"transmit queue");
 	must(moat_tenant_queue_add(app->red, app->port, 0), "queue");
-	must(rte_eth_dev_start(app->port), "start");
-	must(rte_eth_promiscuous_enable(app->port), "promiscuous mode");
+	must_dpdk(rte_eth_dev_start(app->port), "start");
+	must_dpdk(rte_eth_promiscuous_enable(app->port), "promiscuous mode");
 }
 
 /* The polling loop. The calling thread is an lcore: DPDK's main one. @return packets received */
@@ -154,14 +164,14 @@ static void report(const struct app *app, uint64_t received)
 /* The end, in the reverse order. The port stops before the lcore leaves: closing gives buffers back. */
 static void end(struct app *app)
 {
-	must(rte_eth_dev_stop(app->port), "stop");
+	must_dpdk(rte_eth_dev_stop(app->port), "stop");
 	must(moat_tenant_lcore_leave(app->red), "leave");
 	must(moat_tenant_queue_remove(app->red, app->port, 0), "remove");
-	must(rte_eth_dev_close(app->port), "close");
+	must_dpdk(rte_eth_dev_close(app->port), "close");
 	must(moat_tenant_destroy(app->red),
 		"destroy"); /* every buffer is back, or it says which is not */
 	app->unit->ops->destroy(app->unit);
-	must(rte_eal_cleanup(), "clean up");
+	must_dpdk(rte_eal_cleanup(), "clean up");
 }
 
 int main(int argc, char **argv)

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include <rte_eal.h>
+#include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_ether.h>
 
@@ -40,10 +41,20 @@ static struct moat_tenant *red;
 static struct rte_mempool *pool;
 static uint16_t port;
 
+/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to do. */
 static void must(int rc, const char *what)
 {
 	if (rc < 0) {
 		fprintf(stderr, "%s: %s (%s)\n", what, moat_error_text(), strerror(-rc));
+		exit(EXIT_FAILURE);
+	}
+}
+
+/* DPDK's have the errno alone. */
+static void must_dpdk(int rc, const char *what)
+{
+	if (rc < 0) {
+		fprintf(stderr, "%s: %s\n", what, rte_strerror(-rc));
 		exit(EXIT_FAILURE);
 	}
 }
@@ -56,7 +67,11 @@ static void set_up(void)
 		.tx_descriptors = DESCRIPTORS,
 		.kept = BURST, /* the burst that the program is writing */
 	};
-	struct moat_tenant_conf conf = { .name = "red", .mode = MOAT_STRICT, .memory = 8 << 20 };
+	struct moat_tenant_conf conf = {
+		.name = "red",
+		.mode = MOAT_STRICT,
+		.memory = moat_tenant_memory_size(&size, 0),
+	};
 	const struct rte_eth_conf eth = { 0 };
 	unsigned int socket;
 	int rc;
@@ -67,18 +82,19 @@ static void set_up(void)
 		fprintf(stderr, "net_moat0: no driver takes it; load librte_net_moat.so with -d\n");
 		exit(EXIT_FAILURE);
 	}
-	must(rc, "NIC net_moat0");
-	must(rte_eth_dev_get_port_by_name("net_moat0", &port), "port net_moat0");
+	must_dpdk(rc, "NIC net_moat0");
+	must_dpdk(rte_eth_dev_get_port_by_name("net_moat0", &port), "port net_moat0");
 	conf.unit = unit;
 	must(moat_tenant_create(&conf, &red), "tenant red");
 	must(moat_tenant_attach(red, MOAT_SID(0, 0x10, 0)), "attach");
 	must(moat_tenant_pool(red, "red", moat_tenant_pool_size(&size), 2048, &pool), "pool red");
 	socket = (unsigned int)moat_tenant_socket(red);
-	must(rte_eth_dev_configure(port, 1, 1, &eth), "configure");
-	must(rte_eth_rx_queue_setup(port, 0, DESCRIPTORS, socket, NULL, pool), "receive queue");
-	must(rte_eth_tx_queue_setup(port, 0, DESCRIPTORS, socket, NULL), "transmit queue");
+	must_dpdk(rte_eth_dev_configure(port, 1, 1, &eth), "configure");
+	must_dpdk(rte_eth_rx_queue_setup(port, 0, DESCRIPTORS, socket, NULL, pool),
+		"receive queue");
+	must_dpdk(rte_eth_tx_queue_setup(port, 0, DESCRIPTORS, socket, NULL), "transmit queue");
 	must(moat_tenant_queue_add(red, port, 0), "queue");
-	must(rte_eth_dev_start(port), "start");
+	must_dpdk(rte_eth_dev_start(port), "start");
 	must(moat_tenant_lcore_enter(red), "enter");
 }
 
@@ -175,12 +191,12 @@ int main(int argc, char **argv)
 	set_up();
 	show();
 	made = generate(PACKETS);
-	must(rte_eth_dev_stop(port), "stop"); /* what is in the ring is sent or freed */
-	must(rte_eth_stats_get(port, &wire), "statistics");
+	must_dpdk(rte_eth_dev_stop(port), "stop"); /* what is in the ring is sent or freed */
+	must_dpdk(rte_eth_stats_get(port, &wire), "statistics");
 	printf("%" PRIu64 " packets made\n", made);
 	must(moat_tenant_lcore_leave(red), "leave");
 	must(moat_tenant_queue_remove(red, port, 0), "remove");
-	must(rte_eth_dev_close(port), "close");
+	must_dpdk(rte_eth_dev_close(port), "close");
 	must(moat_tenant_destroy(red), "destroy");
 	unit->ops->destroy(unit);
 	rte_eal_cleanup();

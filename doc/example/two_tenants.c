@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include <rte_eal.h>
+#include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
@@ -33,7 +34,6 @@
 #define BURST       32
 #define DESCRIPTORS 256
 #define TENANTS     2
-#define MB          (UINT64_C(1) << 20)
 
 struct own {
 	const char *name;
@@ -67,10 +67,20 @@ static void on_signal(int signo)
 	stop = 1; /* nothing else: the lcores end their loops, and main() does the rest */
 }
 
+/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to do. */
 static void must(int rc, const char *what, const char *name)
 {
 	if (rc < 0) {
 		fprintf(stderr, "%s %s: %s (%s)\n", what, name, moat_error_text(), strerror(-rc));
+		exit(EXIT_FAILURE);
+	}
+}
+
+/* DPDK's have the errno alone. */
+static void must_dpdk(int rc, const char *what, const char *name)
+{
+	if (rc < 0) {
+		fprintf(stderr, "%s %s: %s\n", what, name, rte_strerror(-rc));
 		exit(EXIT_FAILURE);
 	}
 }
@@ -89,8 +99,8 @@ static void nic_make(struct own *o, uint16_t queues)
 			o->nic);
 		exit(EXIT_FAILURE);
 	}
-	must(rc, "NIC", o->nic);
-	must(rte_eth_dev_get_port_by_name(o->nic, &o->port), "port", o->nic);
+	must_dpdk(rc, "NIC", o->nic);
+	must_dpdk(rte_eth_dev_get_port_by_name(o->nic, &o->port), "port", o->nic);
 }
 
 static void tenant_make(struct own *o, uint16_t queues)
@@ -104,18 +114,17 @@ static void tenant_make(struct own *o, uint16_t queues)
 		.burst = BURST,
 		.contended = true, /* the other tenant's packets go through the same unit */
 	};
-	unsigned int buffers = moat_tenant_pool_size(&size);
 	struct moat_tenant_conf conf = {
 		.name = o->name,
 		.unit = unit,
 		.mode = o->mode,
-		/* A page for each buffer; the rings get an eighth of the memory, 2 MiB at least. */
-		.memory = (uint64_t)buffers * MOAT_PAGE_SIZE * 8 / 7 + 4 * MB,
+		.memory = moat_tenant_memory_size(&size, 0), /* for rings and buffers */
 	};
 
 	must(moat_tenant_create(&conf, &o->tenant), "tenant", o->name);
 	must(moat_tenant_attach(o->tenant, o->sid), "attach", o->name);
-	must(moat_tenant_pool(o->tenant, o->name, buffers, 2048, &o->pool), "pool", o->name);
+	must(moat_tenant_pool(o->tenant, o->name, moat_tenant_pool_size(&size), 2048, &o->pool),
+		"pool", o->name);
 }
 
 static void port_make(struct own *o, uint16_t queues)
@@ -123,17 +132,17 @@ static void port_make(struct own *o, uint16_t queues)
 	const struct rte_eth_conf conf = { 0 };
 	unsigned int socket = (unsigned int)moat_tenant_socket(o->tenant);
 
-	must(rte_eth_dev_configure(o->port, queues, queues, &conf), "configure", o->nic);
+	must_dpdk(rte_eth_dev_configure(o->port, queues, queues, &conf), "configure", o->nic);
 	for (uint16_t q = 0; q < queues; q++) {
-		must(rte_eth_rx_queue_setup(o->port, q, DESCRIPTORS, socket, NULL, o->pool),
+		must_dpdk(rte_eth_rx_queue_setup(o->port, q, DESCRIPTORS, socket, NULL, o->pool),
 			"receive queue", o->nic);
-		must(rte_eth_tx_queue_setup(o->port, q, DESCRIPTORS, socket, NULL),
+		must_dpdk(rte_eth_tx_queue_setup(o->port, q, DESCRIPTORS, socket, NULL),
 			"transmit queue", o->nic);
 		/* Every queue of the port: one that is not added receives nothing. */
 		must(moat_tenant_queue_add(o->tenant, o->port, q), "queue", o->nic);
 	}
-	must(rte_eth_dev_start(o->port), "start", o->nic);
-	must(rte_eth_promiscuous_enable(o->port), "promiscuous mode", o->nic);
+	must_dpdk(rte_eth_dev_start(o->port), "start", o->nic);
+	must_dpdk(rte_eth_promiscuous_enable(o->port), "promiscuous mode", o->nic);
 }
 
 /* ------------------------------------------------------------------------------------- an lcore */
@@ -232,10 +241,10 @@ static int end(uint16_t queues)
 	for (unsigned int i = 0; i < TENANTS; i++) {
 		struct own *o = &own[i];
 
-		must(rte_eth_dev_stop(o->port), "stop", o->nic);
+		must_dpdk(rte_eth_dev_stop(o->port), "stop", o->nic);
 		for (uint16_t q = 0; q < queues; q++)
 			must(moat_tenant_queue_remove(o->tenant, o->port, q), "remove", o->nic);
-		must(rte_eth_dev_close(o->port), "close", o->nic);
+		must_dpdk(rte_eth_dev_close(o->port), "close", o->nic);
 		report(o);
 		must(moat_tenant_destroy(o->tenant), "destroy", o->name);
 	}
@@ -268,7 +277,7 @@ int main(int argc, char **argv)
 		port_make(&own[i], queues);
 	}
 	RTE_LCORE_FOREACH_WORKER (lcore)
-		must(rte_eal_remote_launch(work, (void *)(uintptr_t)worker++, lcore), "launch",
+		must_dpdk(rte_eal_remote_launch(work, (void *)(uintptr_t)worker++, lcore), "launch",
 			"a worker");
 	while (!stop) {
 		sleep(1); /* a signal ends it early */

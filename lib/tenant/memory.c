@@ -88,7 +88,7 @@ int tenant_memory_create(struct moat_tenant *t)
 	int rc;
 
 	t->len = RTE_ALIGN_CEIL(t->conf.memory, MOAT_2M_SIZE);
-	t->heap_len = RTE_ALIGN_CEIL(RTE_MAX(t->len / 8, MOAT_2M_SIZE), MOAT_2M_SIZE);
+	t->heap_len = tenant_heap_size(t->len);
 	if (t->len < t->heap_len + MOAT_2M_SIZE)
 		return moat_error(-EINVAL,
 			"tenant '%s': memory of %" PRIu64 " bytes is too little; "

@@ -6,7 +6,7 @@
 
 /**
  * @file
- * How many buffers a tenant's pool needs.
+ * How many buffers a tenant's pool needs, and how much memory.
  *
  * A buffer that is in a ring, in a burst that the program works on, or waiting for its ticket is not in the
  * pool. moat_tenant_pool_size() adds these up; doc/sizing.md has the formula with its reasons:
@@ -54,6 +54,16 @@ struct moat_tenant_size {
  *   Any thread, control path.
  */
 unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size);
+
+/**
+ * Memory for a pool and for the rings of its queues, whatever driver they are of.
+ *
+ * @param size what the pool has to serve
+ * @param buffers of the pool; 0: moat_tenant_pool_size()
+ * @return bytes, a multiple of 2 MiB, for `memory` of struct moat_tenant_conf; add up those of several
+ *   pools. 0: as moat_tenant_pool_size(). Any thread, control path.
+ */
+uint64_t moat_tenant_memory_size(const struct moat_tenant_size *size, unsigned int buffers);
 
 #pragma GCC visibility pop
 #ifdef __cplusplus

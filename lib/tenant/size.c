@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "held.h"
 #include "moat_tenant_size.h"
 #include "pool_impl.h"
 
@@ -60,14 +61,46 @@ unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size)
 	return (unsigned int)RTE_MIN(n, (uint64_t)UINT32_MAX);
 }
 
+/* Bytes of a ring's descriptor, of any driver, at the most; the heap's own bookkeeping, memzones' alignment. */
+#define RING_ENTRY 64
+#define HEAP_SPARE 65536
+
+uint64_t moat_tenant_memory_size(const struct moat_tenant_size *size, unsigned int buffers)
+{
+	unsigned int n = buffers != 0 ? buffers : moat_tenant_pool_size(size);
+	uint64_t rings, pool, memory = 2 * MOAT_2M_SIZE;
+
+	if (size == NULL || n == 0) /* moat_tenant_pool_size() has said why */
+		return moat_tenant_pool_size(size);
+	rings = HEAP_SPARE + ((uint64_t)size->rx_descriptors + size->tx_descriptors) * RING_ENTRY +
+		or_else(size->queues, 1) * 6 * MOAT_PAGE_SIZE;
+	pool = n * RTE_ALIGN_CEIL((uint64_t)or_else(size->data_room, 1), MOAT_PAGE_SIZE);
+	while (tenant_heap_size(memory) < rings || memory - tenant_heap_size(memory) < pool)
+		memory += MOAT_2M_SIZE;
+	return memory;
+}
+
+/* Packets that mode pipelined holds back; not while another thread has the tenant's lock. */
+static uint64_t held_back(struct moat_tenant *t)
+{
+	uint64_t n = 0;
+
+	if (pthread_mutex_trylock(&t->lock) != 0)
+		return 0;
+	for (unsigned int i = 0; i < t->nr_queues; i++)
+		n += tenant_held_count(t->queues[i]->held);
+	tenant_unlock(t);
+	return n;
+}
+
 void tenant_say_starved(struct moat_pool *pool)
 {
-	uint32_t quarantined = moat_pool_quarantined(pool);
+	uint64_t waiting_now = moat_pool_quarantined(pool) + held_back(pool->tenant);
 
 	pool->said_starved = true;
 	TENANT_LOG(WARNING,
-		"tenant '%s': pool '%s' of %u buffers has none ready: %u of them wait for their tickets, the "
+		"tenant '%s': pool '%s' of %u buffers has none ready: %ju of them wait for their tickets, the "
 		"others are in rings or in use; moat_tenant_pool_size() says how many a pool needs (moat-fwd: "
 		"leave out 'buffers')",
-		pool->tenant->name, pool->mp->name, pool->n, quarantined);
+		pool->tenant->name, pool->mp->name, pool->n, (uintmax_t)waiting_now);
 }

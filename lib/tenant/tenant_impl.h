@@ -158,6 +158,12 @@ static inline bool tenant_in_heap(const struct moat_tenant *t, const void *va)
 const char *tenant_who_is_in(const struct moat_tenant *t);
 
 /* memory.c */
+/* Of a tenant's memory, an eighth is the heap for its rings, and 2 MiB at least. */
+static inline uint64_t tenant_heap_size(uint64_t memory)
+{
+	return RTE_ALIGN_CEIL(RTE_MAX(memory / 8, MOAT_2M_SIZE), MOAT_2M_SIZE);
+}
+
 int tenant_memory_create(struct moat_tenant *t);
 void tenant_memory_destroy(struct moat_tenant *t);
 /* Map or unmap a part of the memory, [va, va + len), all of it in or out. */

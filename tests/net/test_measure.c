@@ -30,13 +30,12 @@ static void must_be(int rc)
 		fail_msg("%d: %s", rc, moat_error_text());
 }
 
-static void open_with(struct fixture *f, const char *unit_args, enum moat_mode mode,
-	unsigned int buffers)
+static void open_sized(struct fixture *f, const char *unit_args, enum moat_mode mode,
+	unsigned int buffers, uint64_t memory, uint16_t ring)
 {
-	struct moat_tenant_conf conf = { .name = "red", .mode = mode };
+	struct moat_tenant_conf conf = { .name = "red", .mode = mode, .memory = memory };
 	struct rte_eth_conf eth = { 0 };
 
-	conf.memory = ((uint64_t)buffers * MOAT_PAGE_SIZE + MOAT_2M_SIZE) * 5 / 4 + MOAT_2M_SIZE;
 	must_be(moat_soft_unit_create("soft0", unit_args, &conf.unit));
 	f->unit = conf.unit;
 	assert_int_equal(rte_vdev_init("net_null0", NULL), 0);
@@ -46,14 +45,21 @@ static void open_with(struct fixture *f, const char *unit_args, enum moat_mode m
 	must_be(moat_tenant_pool(f->red, "red", buffers, 2048, &f->pool));
 	assert_int_equal(rte_eth_dev_configure(f->port, 1, 1, &eth), 0);
 	assert_int_equal(
-		rte_eth_rx_queue_setup(f->port, 0, RING, moat_tenant_socket(f->red), NULL, f->pool),
+		rte_eth_rx_queue_setup(f->port, 0, ring, moat_tenant_socket(f->red), NULL, f->pool),
 		0);
-	assert_int_equal(rte_eth_tx_queue_setup(f->port, 0, RING, moat_tenant_socket(f->red), NULL),
+	assert_int_equal(rte_eth_tx_queue_setup(f->port, 0, ring, moat_tenant_socket(f->red), NULL),
 		0);
 	must_be(moat_tenant_queue_add(f->red, f->port, 0));
 	assert_int_equal(rte_eth_dev_start(f->port), 0);
 	assert_int_equal(rte_eth_promiscuous_enable(f->port), 0);
 	must_be(moat_tenant_lcore_enter(f->red));
+}
+
+static void open_with(struct fixture *f, const char *unit_args, enum moat_mode mode,
+	unsigned int buffers)
+{
+	open_sized(f, unit_args, mode, buffers,
+		((uint64_t)buffers * MOAT_PAGE_SIZE + MOAT_2M_SIZE) * 5 / 4 + MOAT_2M_SIZE, RING);
 }
 
 static void close_all(struct fixture *f)
@@ -272,6 +278,31 @@ static void the_size_follows_the_formula(void **state)
 	assert_int_equal(moat_tenant_pool_size(NULL), 0);
 }
 
+static void the_memory_of_that_size_holds_the_pool_and_the_rings(void **state)
+{
+	for (unsigned int mode = 0; mode < MOAT_MODES; mode++) {
+		struct moat_tenant_size size = size_of((enum moat_mode)mode);
+		struct fixture f;
+
+		size.rx_descriptors = size.tx_descriptors = 4096; /* rings that take most */
+		open_sized(&f, "adversary=0", (enum moat_mode)mode, moat_tenant_pool_size(&size),
+			moat_tenant_memory_size(&size, 0), 4096);
+		close_all(&f);
+	}
+}
+
+static void and_no_more_than_2_mib_beyond_them(void **state)
+{
+	struct moat_tenant_size size = size_of(MOAT_STATIC);
+
+	assert_int_equal(moat_tenant_memory_size(&size, 1), 2 * MOAT_2M_SIZE);
+	assert_int_equal(moat_tenant_memory_size(&size, 512), 2 * MOAT_2M_SIZE);
+	assert_int_equal(moat_tenant_memory_size(&size, 513), 3 * MOAT_2M_SIZE);
+	size.data_room = 9000; /* three pages */
+	assert_int_equal(moat_tenant_memory_size(&size, 513), 5 * MOAT_2M_SIZE);
+	assert_int_equal(moat_tenant_memory_size(NULL, 1), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +313,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_pool_of_that_size_does_not_run_dry),
 		cmocka_unit_test(a_pool_too_small_is_counted_and_said_once),
 		cmocka_unit_test(the_size_follows_the_formula),
+		cmocka_unit_test(the_memory_of_that_size_holds_the_pool_and_the_rings),
+		cmocka_unit_test(and_no_more_than_2_mib_beyond_them),
 	};
 	int rc = start_eal(argv[0]);
 
