@@ -47,6 +47,11 @@ static int set_up_two_wires(void **state)
 	return make(state, 2, "");
 }
 
+static int set_up_steered_two_wires(void **state)
+{
+	return make(state, 2, ",steer=" MAC_B "/2,steer=77/2");
+}
+
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
@@ -429,6 +434,22 @@ static void each_queue_of_the_backing_port_is_a_queues_home(void **state)
 }
 
 /* Queue 1 is not polled, and frames for queue 2 come in by its wire. */
+/* doc/net.md: where frames go that no steer matches. */
+static void what_no_steer_matches_goes_by_its_wire_or_is_dropped(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(goes_on_wire(f, 0, MAC_B, -1), 2);
+	assert_int_equal(goes_on_wire(f, 1, MAC_A, 77), 2);
+	assert_int_equal(goes_on_wire(f, 0, MAC_A, -1), 0);
+	assert_int_equal(goes_on_wire(f, 1, MAC_A, 78), 1);
+	assert_int_equal(nic_xstat(f->port, "rx_filtered_frames"), 0);
+	assert_int_equal(goes_on_wire(f, 1, "02:00:00:00:00:0c", -1), NOWHERE);
+	assert_int_equal(nic_xstat(f->port, "rx_filtered_frames"), 1);
+	assert_int_equal(rte_eth_promiscuous_enable(f->port), 0);
+	assert_int_equal(goes_on_wire(f, 1, "02:00:00:00:00:0c", -1), 1);
+}
+
 static void an_idle_queue_looks_after_wires_that_nobody_polls(void **state)
 {
 	struct fixture *f = *state;
@@ -468,6 +489,9 @@ int main(void)
 			set_up_steered, tear_down),
 		cmocka_unit_test_setup_teardown(each_queue_of_the_backing_port_is_a_queues_home,
 			set_up_two_wires, tear_down),
+		cmocka_unit_test_setup_teardown(
+			what_no_steer_matches_goes_by_its_wire_or_is_dropped,
+			set_up_steered_two_wires, tear_down),
 		cmocka_unit_test_setup_teardown(an_idle_queue_looks_after_wires_that_nobody_polls,
 			set_up_two_wires, tear_down),
 	};
