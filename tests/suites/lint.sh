@@ -65,6 +65,30 @@ abi_is_compatible() {
 	return "$status"
 }
 
+# Public headers are those of the include/ folders: all of them are installed, nothing else is, and none includes a
+# private header.
+only_public_headers_are_installed() {
+	local installed public header name status=0
+
+	installed=$(meson introspect --installed build | python3 -c '
+import json, os, sys
+print(*sorted(os.path.relpath(f) for f in json.load(sys.stdin) if f.endswith(".h")), sep="\n")')
+	public=$(find lib/*/include drivers/*/include -name '*.h' | sort)
+	diff <(echo "$installed") <(echo "$public") || {
+		echo "error: < is installed and in no include/ folder, > is in one and not installed"
+		status=1
+	}
+	for header in $public; do
+		while read -r name; do
+			grep -q "/$name\$" <<<"$public" || {
+				echo "$header: error: includes $name, which is not installed"
+				status=1
+			}
+		done < <(sed -n 's/^#include "\(.*\)"/\1/p' "$header")
+	done
+	return "$status"
+}
+
 # A mutant (tests/mutants) whose lines have changed would break nothing.
 every_mutant_applies() {
 	local patch status=0
@@ -106,7 +130,7 @@ tidy_some() {
 }
 
 check() {
-	local include=(lib/*/ drivers/*/)
+	local include=(lib/*/ lib/*/include/ drivers/*/ drivers/*/include/)
 
 	nice cppcheck --quiet -j "$(nproc)" --std=c11 --enable=warning,performance,portability \
 		--inline-suppr --error-exitcode=1 --suppress=missingInclude --suppress=missingIncludeSystem \
@@ -119,6 +143,7 @@ t_run "no line ends in white space" no_line_ends_in_white_space
 t_run "no line of ${narrow[*]} is wider than 100 columns" no_line_is_wider_than_100_columns
 t_run "every mutant applies" every_mutant_applies
 t_run "doc/specification.md is what its tests said" tests/specification/table check
+t_run "only public headers are installed" only_public_headers_are_installed
 if ! command -v abidiff >/dev/null; then
 	t_skip "the ABI is compatible with the stored one" "there is no abidiff; Debian has it in abigail-tools"
 elif [ "$(cat tests/abi/made-on)" != "$(tests/abi/dump --system)" ]; then
