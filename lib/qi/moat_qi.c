@@ -18,44 +18,47 @@
  *
  *     completed <= bell <= reserved <= completed + ring size - 1
  *
- * 1. Reserve. A region for n descriptors and their wait begins at `reserved`. Its owner first
- *    writes the region's record (one compare-and-swap, at the ring index where it begins), then
- *    moves `reserved` behind it; whoever finds a record at `reserved` moves it for him. So a region
- *    has a known length from the moment it exists. It never covers descriptors that the unit may
- *    still have to read: those before `completed` are all it may reuse.
- * 2. Fill. The owner stores his descriptors, all but the last: that is the wait's.
- * 3. Ring. `bell` is a position and a busy bit; who sets the bit is the ringer. The ringer walks
- *    the regions published from `bell` on, stores each one's wait descriptor, which writes the
- *    region's end to the status word, tells the unit its new tail and moves `bell` there. If `bell`
- *    stands at his region, its owner rings at once; otherwise he publishes the region (RESERVED ->
- *    PUBLISHED in its record) and leaves it to whoever rings next. No wake-up is lost: he publishes
- *    and then looks at `bell`, the ringer gives `bell` back and then looks at the record behind it;
- *    both are sequentially consistent, so at least one sees the other. (And whoever polls rings
- *    too when it finds something to ring.)
- * 4. Complete. The status word is the low half of the last position that the unit is through with;
- *    `completed` is its monotonic extension to 64 bits, brought up to date by who looks for room: once
- *    a lap, so that those who only ask for completion read the unit's word and no other that anybody
- *    writes. A region's sequence number is its end.
+ * 1. Reserve. A region for n descriptors and their wait begins at `reserved`. Its owner first writes
+ *    the region's record (one compare-and-swap, at the ring index where the region begins), then
+ *    moves `reserved` behind the region. Any thread that finds a record at `reserved` moves
+ *    `reserved` on the owner's behalf. So a region has a known length from the moment it exists. It
+ *    never covers descriptors that the unit may still have to read: only those before `completed`
+ *    are reused.
+ * 2. Fill. The owner stores its descriptors. It does not store the last one, the wait.
+ * 3. Ring. `bell` is a position and a busy bit; the thread that sets the bit is the ringer. The
+ *    ringer walks the regions published from `bell` on, stores the wait descriptor of each (which
+ *    writes the region's end to the status word), tells the unit its new tail and moves `bell`
+ *    there. If `bell` stands at the owner's region, the owner becomes the ringer at once. Otherwise
+ *    it publishes the region (RESERVED -> PUBLISHED in its record) and leaves it to the next
+ *    ringer. No wake-up is lost: the owner publishes and then reads `bell` (R1), the ringer gives
+ *    `bell` back and then reads the record behind it (R2). Both pairs are sequentially consistent,
+ *    so at least one thread sees the other's store. A thread that polls also becomes the ringer if
+ *    it finds a published region.
+ * 4. Complete. The status word is the low half of the last position that the unit has completed.
+ *    `completed` is its monotonic extension to 64 bits. The thread that looks for room updates it,
+ *    once a lap, so that a thread that only asks for completion reads the unit's word and no line
+ *    that another thread writes. A region's sequence number is its end.
  *
- * Nobody ever waits for a stalled owner. When `bell` has stood at a region that is not published
- * for STALL_CYCLES, any lcore that polls becomes the ringer and *steps over*: RESERVED -> ABANDONED
- * in the record, descriptors without effect into the region, on with the next. The owner, when he
- * comes back, fails to publish or to ring, and submits again elsewhere. What he still stores
- * meanwhile does no harm:
- *  - He stores only descriptors that someone asked for: an invalidation too many costs a walk,
+ * No thread waits for a stalled owner. When `bell` has stood at an unpublished region for
+ * STALL_CYCLES, any lcore that polls becomes the ringer and *steps over* the region: RESERVED ->
+ * ABANDONED in the record, descriptors without effect into the region, on with the next. When the
+ * owner resumes, it fails to publish or to ring, and submits again elsewhere. What it still stores
+ * before that does no harm:
+ *  - It stores only descriptors that a caller asked for: an invalidation too many costs a walk,
  *    never correctness. Each store is whole (qi_store()), so the unit reads no mixture.
- *  - He never stores a wait. Only the ringer does, and only the end of the region he is passing, in
- *    order of positions. So the status word is written with growing positions, and never says that
- *    anything is done that is not in front of it in the queue.
- *  - He stores only into his region. Its indices are *quarantined* until he is back: on later laps
- *    no batch is put there; the region is padded around them (reserve_pad()). So he cannot
- *    overwrite a descriptor that somebody counts on. The marks are set before ABANDONED can be
- *    seen, are dropped by him alone after his last store, and a lcore that reserves looks at
- *    them after it has seen the earlier lap completed, which the stepping-over precedes.
- * A ringer who was stepping over or padding and stalls is the same case, but for one step: between
- * taking `bell` and giving it back there is no other way than to wait for him, because a tail
- * written late, behind a newer one, would send the unit around the whole ring. These are a few
- * stores; all others go on reserving, filling and polling meanwhile.
+ *  - It never stores a wait. Only the ringer does, and only the end of the region that it is
+ *    passing, in order of positions. So the status word is written with growing positions, and
+ *    reports only what is in front of it in the queue.
+ *  - It stores only into its region. The region's indices are *quarantined* until the owner
+ *    resumes: on later laps no batch is put there, and a region without effect pads them
+ *    (reserve_pad()). So the owner cannot overwrite a descriptor of another batch. The marks are
+ *    set before ABANDONED can be seen, and only the owner drops them, after its last store. An
+ *    lcore that reserves reads the marks after it has seen the earlier lap completed, and stepping
+ *    over precedes that completion.
+ * A ringer that stalls while it steps over or pads is the same case, except for one step: between
+ * taking `bell` and giving it back all others must wait for it, because a tail written late, behind
+ * a newer one, would send the unit around the whole ring. That step is a few stores; the other
+ * lcores go on reserving, filling and polling meanwhile.
  */
 
 /* About 20 us: some hundred times what filling takes, a small part of a scheduler's time slice. */
@@ -63,10 +66,11 @@
 #define STALL_CYCLES 50000
 #endif
 
-/* Of a thread's polls that find nothing, every so many'th looks for what others have left. */
+/* Every so many'th poll of a thread that finds nothing complete looks for published regions. */
 #define HELP_EVERY 8
 
-/* Where a test makes an owner or a ringer stall. */
+/* A test hook: tests/qi/test_threads.c compiles this file with a hook that makes an owner or a
+ * ringer stall. In the library it is nothing. */
 #ifndef MOAT_QI_HOOK
 #define MOAT_QI_HOOK(point, qi, pos) ((void)0)
 #endif
@@ -77,21 +81,14 @@ static inline uint64_t make_record(const struct moat_qi *qi, uint64_t pos, uint3
 	return pos >> qi->shift << 20 | (uint64_t)len << 4 | state;
 }
 
-/* A hint: the line is about to be written. The function is inline, but the compiler's idea of whether the
- * processor has the instruction is not ours: every one with VT-d has. */
+/* A hint: the line is about to be written. The function is inline, but the compiler
+ * uses the instruction only if it is told that the processor has it. Every one with VT-d has. */
 static inline void prefetch_to_write(const volatile void *line)
 {
 	__asm__ volatile("prefetchw %0" : : "m"(*(const volatile char *)line));
 }
 
 /* --------------------------------------------------------------------------------- ringing */
-
-static inline void count(_Atomic uint64_t *counter, uint64_t n)
-{
-	/* Only the ringer writes it; atomic so that moat_qi_stats() reads it whole. */
-	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-		memory_order_relaxed);
-}
 
 static inline bool published(uint64_t rec)
 {
@@ -102,7 +99,7 @@ static inline bool take_bell(struct moat_qi *qi, uint64_t pos)
 {
 	uint64_t bell = pos << 1;
 
-	/* acquire: the last ringer's stores; the count he kept */
+	/* acquire: the last ringer's stores, its counts among them */
 	return atomic_compare_exchange_strong_explicit(&qi->bell, &bell, bell | QI_BUSY,
 		memory_order_acquire, memory_order_relaxed);
 }
@@ -121,24 +118,31 @@ static inline uint64_t pass_regions(struct moat_qi *qi, uint64_t pos, uint64_t r
 		regions++;
 		rec = qi_record(qi, pos);
 	} while (published(rec));
-	count(&qi->descriptors, descriptors);
-	count(&qi->waits, regions);
+	moat_counter_add(&qi->descriptors, descriptors); /* the ringer is the only writer */
+	moat_counter_add(&qi->waits, regions);
 	return pos;
 }
 
 /* The caller has the bell at `pos`, and the region there, `rec`, is full. */
 static void ring(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 {
-	/* A ringer works for others while they publish, but not for ever: after some rounds it is
-	 * left to the next who polls. */
+	/* A ringer rings for others while they publish, but not for ever: after some rounds it leaves
+	 * them to the next thread that polls. */
 	for (int rounds = 0; rounds < 8; rounds++) {
 		pos = pass_regions(qi, pos, rec);
 		MOAT_QI_HOOK(RINGING, qi, pos);
 		/* All stores of descriptors happen before it: the owners' by their release and our
 		 * acquire, ours by program order. The doorbell releases them to the unit. */
+<<<<<<< HEAD
 		qi->doorbell(qi->ctx, (pos & qi->mask) * qi_desc_size(qi));
 		count(&qi->doorbells, 1);
 		/* Sequentially consistent: gives the bell back, then looks behind it; see 3. */
+=======
+		qi->doorbell(qi->ctx, (pos & qi->mask) * sizeof(struct moat_qi_desc));
+		moat_counter_add(&qi->doorbells, 1);
+		/* R2. Sequentially consistent: give the bell back, then read the record behind it; pairs
+		 * with R1. */
+>>>>>>> 8010f25 (lib/qi: each prototype has its own block; the protocol told in the field's words; one-writer counters are moat_counter's)
 		atomic_exchange(&qi->bell, pos << 1);
 		rec = atomic_load(&qi->record[pos & qi->mask]);
 		if (likely(QI_LAP(rec) != pos >> qi->shift || !published(rec)) ||
@@ -149,14 +153,14 @@ static void ring(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 	atomic_store_explicit(&qi->bell, pos << 1, memory_order_release);
 }
 
-/* Ring for what is published at the bell, if anything is and nobody does. */
+/* Ring for the regions published at the bell, unless another thread does. */
 static void ring_published(struct moat_qi *qi)
 {
-	uint64_t bell = atomic_load(&qi->bell); /* sequentially consistent; see 3. */
+	uint64_t bell = atomic_load(&qi->bell); /* R1. Sequentially consistent; pairs with R2 */
 	uint64_t rec;
 
 	if (bell & QI_BUSY)
-		return; /* he will look behind himself */
+		return; /* the ringer reads the record behind the bell (R2) */
 	rec = qi_record(qi, bell >> 1);
 	if (published(rec) && take_bell(qi, bell >> 1))
 		ring(qi, bell >> 1, rec);
@@ -167,7 +171,7 @@ static void ring_published(struct moat_qi *qi)
 /* Mark or unmark the indices that the owner of a region may store to: all but the wait's. */
 static void quarantine(struct moat_qi *qi, uint64_t pos, uint32_t len, int by)
 {
-	/* Counted, as a pad around quarantined indices may itself be abandoned. */
+	/* A count and not a flag, because a pad around quarantined indices may itself be abandoned. */
 	if (by > 0)
 		atomic_fetch_add_explicit(&qi->quarantined, 1, memory_order_relaxed);
 	for (uint32_t i = 0; i < len - 1; i++)
@@ -192,8 +196,8 @@ static void step_over(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 
 	quarantine(qi, pos, len, 1);
 	MOAT_QI_HOOK(STEPPING, qi, pos);
-	/* release: the owner who sees ABANDONED sees the marks that he will drop. acquire: if he
-	 * published after all, his descriptors. */
+	/* release: an owner that sees ABANDONED sees the marks that it must drop. acquire: the owner's
+	 * descriptors, if it published after all. */
 	if (!atomic_compare_exchange_strong_explicit(&qi->record[pos & qi->mask], &now,
 		    (rec & ~UINT64_C(3)) | QI_ABANDONED, memory_order_acq_rel,
 		    memory_order_acquire)) {
@@ -207,7 +211,7 @@ static void step_over(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 	ring(qi, pos, rec | QI_PAD);
 }
 
-/* Nothing moves as far as the caller can see: ring what is left, step over who has stalled. */
+/* No progress is visible: ring for published regions, or step over a stalled owner. */
 static void help(struct moat_qi *qi)
 {
 	uint64_t bell = atomic_load_explicit(&qi->bell, memory_order_acquire);
@@ -222,8 +226,8 @@ static void help(struct moat_qi *qi)
 	}
 	if (QI_STATE(rec) != QI_RESERVED)
 		return; /* nothing there */
-	/* A guess at how long it has stood: a wrong one steps over too early or too late, and both
-	 * are harmless; so these two need no order. */
+	/* An estimate of how long the bell has stood here. A wrong one steps over too early or too
+	 * late, which is harmless, so these two words need no order. */
 	now = rte_rdtsc();
 	if (atomic_load_explicit(&qi->stall_pos, memory_order_relaxed) != pos) {
 		atomic_store_explicit(&qi->stall_tsc, now, memory_order_relaxed);
@@ -242,7 +246,8 @@ static int reserve_pad(struct moat_qi *qi, uint64_t pos, uint32_t len);
 /* Room for `len` descriptors at `pos`? One is always left free: head == tail means empty. */
 static inline bool has_room(struct moat_qi *qi, uint64_t pos, uint32_t len)
 {
-	/* acquire: with the unit's work, through qi_refresh(): it has read what is overwritten now */
+	/* acquire: pairs with the unit's status write, through qi_refresh(): the unit has read the
+	 * descriptors that are overwritten now */
 	return pos + len <= atomic_load_explicit(&qi->completed, memory_order_acquire) + qi->mask ||
 		pos + len <= qi_refresh(qi) + qi->mask;
 }
@@ -251,8 +256,8 @@ static inline bool has_room(struct moat_qi *qi, uint64_t pos, uint32_t len)
 static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool pad, uint64_t *pos)
 {
 	for (;;) {
-		/* acquire: with him who moved it, so that the record of `p` is this lap's or older
-		 * only if nobody has it */
+		/* acquire: pairs with the release of the thread that moved it, so that the record of `p`
+		 * is an older lap's only if the region is free */
 		uint64_t p = atomic_load_explicit(&qi->reserved, memory_order_acquire);
 		_Atomic uint64_t *record = &qi->record[p & qi->mask];
 		uint64_t old;
@@ -260,7 +265,8 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 		prefetch_to_write(record);
 		old = atomic_load_explicit(record, memory_order_acquire);
 		if (unlikely(old != 0 && QI_LAP(old) >= p >> qi->shift)) {
-			/* somebody's already; if `reserved` still says otherwise, move it for him */
+			/* The region has an owner. If `reserved` is still in front of it, move it on the
+			 * owner's behalf. */
 			if (QI_LAP(old) == p >> qi->shift)
 				atomic_compare_exchange_strong_explicit(&qi->reserved, &p,
 					p + QI_LEN(old), memory_order_acq_rel,
@@ -269,7 +275,7 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 		}
 		if (unlikely(!has_room(qi, p, len)))
 			return -EAGAIN;
-		/* acquire: whoever has left quarantine has made his last store. After has_room(). */
+		/* acquire: an owner that has dropped its marks has made its last store. After has_room(). */
 		if (unlikely(
 			    !pad && atomic_load_explicit(&qi->quarantined, memory_order_acquire))) {
 			int rc = reserve_pad(qi, p, len);
@@ -279,37 +285,38 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 			if (rc > 0)
 				continue;
 		}
-		/* Somebody else has been here; or his marks, which were being set when the pad was
-		 * measured, reach its wait. None is set any more, now that there is room. */
+		/* Another thread has taken the place; or its marks, which were being set when the pad was
+		 * measured, reach the pad's wait. No more are set, now that there is room. */
 		if (pad && (p != *pos || quarantined_at(qi, p + len - 1)))
 			return 1;
-		/* Mine. release: he who finds the record finds it whole; acquire: the owner of an
-		 * earlier lap is through. A late comer fails: `old` is from before. */
+		/* The region is ours. release: a thread that loads this record sees it complete. acquire:
+		 * the owner of the earlier lap has finished. A late CAS fails because `old` is stale. */
 		if (unlikely(!atomic_compare_exchange_strong_explicit(record, &old,
 			    make_record(qi, p, len, state), memory_order_acq_rel,
 			    memory_order_relaxed)))
 			continue;
 		*pos = p;
 		MOAT_QI_HOOK(RESERVED, qi, p);
-		/* release: he who reserves next sees the record. When it fails, it was moved for us. */
+		/* release: the thread that reserves next sees the record. It fails if another thread has
+		 * moved it on our behalf. */
 		atomic_compare_exchange_strong_explicit(&qi->reserved, &p, p + len,
 			memory_order_acq_rel, memory_order_relaxed);
 		return 0;
 	}
 }
 
-/* The owner has filled his region. False: he was too late, and the region is not his any more. */
+/* The owner has filled its region. False: it was too late, and the region was abandoned. */
 static inline bool publish(struct moat_qi *qi, uint64_t pos, uint32_t len, uint32_t state)
 {
 	uint64_t rec = make_record(qi, pos, len, state);
 
-	/* The bell stands here: ring. Nobody can abandon the region without the bell, and nobody
-	 * had it at this position before, or it would stand further on. */
+	/* The bell stands here: ring. Only a thread that holds the bell can abandon the region, and
+	 * none has held it at this position before, or it would stand further on. */
 	if (likely(take_bell(qi, pos))) {
 		ring(qi, pos, rec);
 		return true;
 	}
-	/* Sequentially consistent: published, then a look at the bell; see 3. */
+	/* Sequentially consistent: publish, then read the bell (R1, in ring_published()). */
 	if (atomic_compare_exchange_strong(&qi->record[pos & qi->mask], &rec,
 		    rec + (QI_PUBLISHED - QI_RESERVED))) {
 		ring_published(qi);
@@ -320,8 +327,8 @@ static inline bool publish(struct moat_qi *qi, uint64_t pos, uint32_t len, uint3
 }
 
 /*
- * Are there quarantined indices in the `len` from `pos` on? Then put a region without effect there:
- * up to the first of them, or over a run of them and the one behind, which takes the wait.
+ * If one of the `len` indices from `pos` on is quarantined, put a region without effect there: up to
+ * the first quarantined one, or over a run of them and the index behind, which takes the wait.
  * @return 0: none; 1: one has been put, look again; -EAGAIN: no room
  */
 static int reserve_pad(struct moat_qi *qi, uint64_t pos, uint32_t len)
@@ -341,9 +348,9 @@ static int reserve_pad(struct moat_qi *qi, uint64_t pos, uint32_t len)
 	rc = reserve(qi, n, QI_RESERVED | QI_PAD, true, &pos);
 	if (rc != 0)
 		return rc;
-	/* All of it, whoever's marks are there: an older owner's store or ours, either may stand. And
-	 * they may be ours: who is about to step over this pad has marked it, but may find it
-	 * published, and what an earlier lap has left must not be read again, its waits least. */
+	/* Store to all of them, whichever marks are set: an older owner's store or ours may stand. The
+	 * marks may be for this pad: a thread about to step over it has marked it, but may find it
+	 * published. The unit must not read again what an earlier lap left, its waits least of all. */
 	for (uint32_t i = 0; i < n - 1; i++)
 		qi_store(qi, pos + i, moat_qi_no_op());
 	publish(qi, pos, n, QI_RESERVED | QI_PAD);
@@ -357,9 +364,9 @@ static inline void fill(struct moat_qi *qi, uint64_t pos, const struct moat_qi_d
 		qi_store(qi, pos + i, desc[i]);
 }
 
-/* What this thread submitted last: where it ended, and whether others had come before it. */
+/* This thread's last submission: where it ended, and whether other threads had submitted before it. */
 static __thread struct {
-	uint64_t queue; /* its number: an address may be another queue's by now */
+	uint64_t queue; /* the queue's number: an address may be another queue's by now */
 	uint64_t end;
 	bool crowded;
 } mine;
@@ -377,12 +384,12 @@ int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], uns
 	if (unlikely(n > MOAT_QI_BATCH_MAX))
 		return moat_error(-E2BIG, "a batch of %u descriptors; split it (%u at most)", n,
 			MOAT_QI_BATCH_MAX);
-	/* Both will be written, and another lcore may have them: they come together, and at once for
-	 * writing. */
+	/* Both lines will be written, and another lcore's cache may hold them: fetch them together,
+	 * and for writing. */
 	prefetch_to_write(&qi->reserved);
 	prefetch_to_write(&qi->bell);
 	for (;;) {
-		/* relaxed: a flag; nothing hangs on it */
+		/* relaxed: a flag, it orders nothing */
 		if (unlikely(atomic_load_explicit(&qi->dead, memory_order_relaxed)))
 			return moat_error(-EIO, "the unit's invalidation queue is dead");
 		rc = reserve(qi, n + 1, QI_RESERVED, false, &pos);
@@ -404,12 +411,12 @@ int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], uns
 
 /* --------------------------------------------------------------------------------- polling */
 
-/* Do `completed`, which lags by a lap at most, or the status word alone say that `seq` is done? The low 32
- * bits order what lies less than half of 2^32 beyond `completed`; the rest is for qi_refresh(). */
+/* Whether `completed`, which lags by at most a lap, or the status word shows that `seq` is done. The
+ * low 32 bits order what lies less than 2^31 beyond `completed`; qi_refresh() does the rest. */
 static inline bool known_done(struct moat_qi *qi, uint64_t seq)
 {
-	/* acquire, both: what the caller reuses now, the unit was through with before; and the first,
-	 * so that the status word is not older */
+	/* acquire, both: the unit completed before what the caller reuses after. The first also makes
+	 * the status word no older than `completed`. */
 	uint64_t done = atomic_load_explicit(&qi->completed, memory_order_acquire);
 	uint32_t raw = atomic_load_explicit(qi->status, memory_order_acquire);
 
@@ -420,13 +427,13 @@ static __rte_noinline bool done_slow(struct moat_qi *qi, uint64_t seq)
 {
 	static __thread unsigned int polls;
 
-	/* relaxed: a flag; nothing hangs on it */
+	/* relaxed: a flag, it orders nothing */
 	if (qi->poll != NULL && !atomic_load_explicit(&qi->dead, memory_order_relaxed) &&
 		qi->poll(qi->ctx) != 0)
 		atomic_store_explicit(&qi->dead, true, memory_order_relaxed);
 	if (known_done(qi, seq))
 		return true;
-	/* `completed` and the doorbell are lines that others write: left alone most of the time. */
+	/* Other threads write the lines of `completed` and the doorbell: most polls do not touch them. */
 	if (polls++ % HELP_EVERY != 0)
 		return false;
 	if (qi_refresh(qi) >= seq)
@@ -453,7 +460,7 @@ static int timed_out(struct moat_qi *qi, int64_t seq, uint64_t timeout_us)
 	moat_qi_describe(&desc, text, sizeof(text));
 	return moat_error(-ETIMEDOUT,
 		"the unit has not completed batch %" PRId64 " in %" PRIu64
-		" us (it is through up to "
+		" us (it has completed all up to "
 		"%" PRIu64 "): head %" PRIu32 ", tail %" PRIu32 " of %" PRIu32
 		", at the head: %s; %s",
 		seq, timeout_us, done, head, tail, qi->mask + 1, text,
@@ -551,9 +558,9 @@ void moat_qi_stats(const struct moat_qi *cqi, struct moat_qi_stats *stats)
 		(struct moat_qi *)(uintptr_t)cqi; /* C11 loads atomics from non-const */
 
 	/* relaxed: counters, not a snapshot */
-	stats->descriptors = atomic_load_explicit(&qi->descriptors, memory_order_relaxed);
-	stats->waits = atomic_load_explicit(&qi->waits, memory_order_relaxed);
-	stats->doorbells = atomic_load_explicit(&qi->doorbells, memory_order_relaxed);
+	stats->descriptors = moat_counter_get(&qi->descriptors);
+	stats->waits = moat_counter_get(&qi->waits);
+	stats->doorbells = moat_counter_get(&qi->doorbells);
 	stats->full = atomic_load_explicit(&qi->full, memory_order_relaxed);
 	stats->helped = atomic_load_explicit(&qi->helped, memory_order_relaxed);
 }

@@ -4,20 +4,21 @@
 #ifndef MOAT_QI_IMPL_H
 #define MOAT_QI_IMPL_H
 
-/* What moat_qi.c and qi_recover.c share and nobody else needs. Read moat_qi.c first. */
+/* What moat_qi.c and qi_recover.c share. Read moat_qi.c first. */
 
 #include <emmintrin.h>
 
 #include <rte_branch_prediction.h>
 #include <rte_common.h>
 
+#include "moat_counter.h"
 #include "moat_qi.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define QI_TSAN 1
 #endif
 
-/* A position counts descriptors from the beginning of time; its ring index is its low bits. */
+/* A position counts descriptors since the queue was created; its ring index is its low bits. */
 
 /* Records: what became of the region that begins at a position. lap << 20 | len << 4 | state */
 enum qi_state {
@@ -45,23 +46,23 @@ struct moat_qi {
 	uint8_t shift; /* log2 of descriptors in the ring */
 	uint8_t wide;  /* log2 of the 16-byte slots that a descriptor takes: 0 or 1 */
 	_Atomic bool dead;
-	_Atomic uint32_t quarantined; /* regions whose owner has not come back */
+	_Atomic uint32_t quarantined; /* abandoned regions whose owner has not resumed */
 	_Atomic uint32_t failures;    /* batches ever failed */
 	void (*doorbell)(void *ctx, uint64_t tail);
 	void *ctx;
-	uint64_t number; /* of all queues that this process ever had */
+	uint64_t number; /* unique among all queues of this process */
 	int (*poll)(void *ctx);
 	uint64_t (*head)(void *ctx);
 	_Atomic uint64_t *failed;    /* by index of a batch's wait: the seq that failed */
-	_Atomic uint8_t *quarantine; /* by index: owners who may still write here */
+	_Atomic uint8_t *quarantine; /* by index: owners that may still write here */
 
-	_Atomic uint64_t reserved __rte_cache_aligned; /* everything before belongs to a region */
+	_Atomic uint64_t reserved __rte_cache_aligned; /* all before it belongs to a region */
 
-	/* Position of the doorbell; and counts kept by whoever holds it, under it. */
+	/* Position of the doorbell; and counters that only the thread that holds it writes. */
 	_Atomic uint64_t bell __rte_cache_aligned;
-	_Atomic uint64_t descriptors, waits, doorbells;
+	uint64_t descriptors, waits, doorbells;
 
-	_Atomic uint64_t completed __rte_cache_aligned; /* the unit is through up to here */
+	_Atomic uint64_t completed __rte_cache_aligned; /* the unit has completed all before */
 
 	/* Off the usual path. */
 	_Atomic uint64_t stall_pos
@@ -71,7 +72,7 @@ struct moat_qi {
 };
 
 /* The record of the region that begins at `pos`, or 0 when none does (yet). The acquire pairs with
- * the release that published: who sees PUBLISHED sees the descriptors. */
+ * the release that published: a thread that sees PUBLISHED sees the descriptors. */
 static inline uint64_t qi_record(struct moat_qi *qi, uint64_t pos)
 {
 	uint64_t rec = atomic_load_explicit(&qi->record[pos & qi->mask], memory_order_acquire);
@@ -106,13 +107,13 @@ static inline void qi_store(struct moat_qi *qi, uint64_t pos, struct moat_qi_des
 {
 	struct moat_qi_desc *slot = qi_slot(qi, pos);
 
-#ifdef QI_TSAN /* it knows no vector stores; two halves may mix there, tests/qi says why that may be */
+#ifdef QI_TSAN /* ThreadSanitizer does not see vector stores; tests/qi says why two halves may mix there */
 	__atomic_store_n(&slot->lo, desc.lo, __ATOMIC_RELAXED);
 	__atomic_store_n(&slot->hi, desc.hi, __ATOMIC_RELAXED);
 #else
 	__m128i v = _mm_set_epi64x((long long)desc.hi, (long long)desc.lo);
 
-	/* in assembly, lest the compiler split it or melt two of them into one */
+	/* in assembly, so that the compiler neither splits it nor merges two of them */
 	__asm__ volatile(QI_STORE16 " %1, %0" : "=m"(*slot) : "x"(v));
 #endif
 }
@@ -120,19 +121,19 @@ static inline void qi_store(struct moat_qi *qi, uint64_t pos, struct moat_qi_des
 /* The unit's progress, as far as the status word tells. */
 static inline uint64_t qi_refresh(struct moat_qi *qi)
 {
-	/* acquire: who finds a position completed here has, like him who found it first, all behind
-	 * it that the unit did before */
+	/* acquire: pairs with the release below, so that this thread, too, sees all that the unit did
+	 * before it completed this position */
 	uint64_t done = atomic_load_explicit(&qi->completed, memory_order_acquire);
-	/* acquire: pairs with the unit's status write; what is reused comes after it */
+	/* acquire: pairs with the unit's status write; the ring's slots are reused after it */
 	uint32_t raw = atomic_load_explicit(qi->status, memory_order_acquire);
-	/* Loaded after `done`, so never older; should this lcore sleep for 2^32 descriptors between
-	 * the two, the sum is too small, which is safe. */
+	/* Loaded after `done`, so never older. If this lcore sleeps for 2^32 descriptors between the
+	 * two loads, the sum is too small, which is safe. */
 	int32_t ahead = (int32_t)(raw - (uint32_t)done);
 	uint64_t now = done + (uint64_t)ahead;
 
 	if (ahead <= 0)
 		return done;
-	/* Only forwards. release: hands on the unit's work to those who load it. */
+	/* Only forwards. release: pairs with the acquire above, in threads that load it later. */
 	while (done < now &&
 		!atomic_compare_exchange_weak_explicit(&qi->completed, &done, now,
 			memory_order_acq_rel, memory_order_acquire))
@@ -140,7 +141,7 @@ static inline uint64_t qi_refresh(struct moat_qi *qi)
 	return RTE_MAX(done, now);
 }
 
-/* A slot as it is now, for the eye: not ordered, perhaps half of one and half of another. */
+/* A slot as it is now, for a message: not ordered, and its halves may be of two descriptors. */
 static inline struct moat_qi_desc qi_load(struct moat_qi *qi, uint64_t pos)
 {
 	struct moat_qi_desc *slot = qi_slot(qi, pos);

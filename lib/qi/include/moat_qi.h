@@ -6,19 +6,19 @@
 
 /**
  * @file
- * The queued-invalidation interface: from pages that were unmapped to "the unit is through".
+ * The queued-invalidation interface: from unmapped pages to "the unit has completed it".
  *
  * An lcore *gathers* the runs that it unmaps, the gather is *encoded* into the fewest descriptors
  * that cover exactly those runs, and the batch is *submitted* with a wait descriptor behind it. The
  * unit processes the queue in order and, at the wait descriptor, writes its sequence number to
- * memory (VT-d specification 6.5.2, "Queued Invalidation Interface"). That number is all anybody
- * ever polls: a batch is complete when the number is at or beyond its own.
+ * memory (VT-d specification 6.5.2, "Queued Invalidation Interface"). Completion is polled by that
+ * number alone: a batch is complete when the number is at or beyond its own.
  *
- * Any number of lcores submit at once, and none waits for another: space is reserved, filled,
- * published; whoever finds published descriptors in front of the doorbell rings it for all of
- * them. A submitter that was preempted before it published is stepped over after a bounded time,
- * and submits again when it comes back. A full queue is an answer (-EAGAIN), not a wait. How and
- * why this is right stands at the top of moat_qi.c.
+ * Any number of lcores submit at once, and none waits for another: an lcore reserves space, fills
+ * it and publishes it; a thread that finds published descriptors in front of the doorbell rings it
+ * for all of them. A submitter that is preempted before it publishes is stepped over after a
+ * bounded time, and submits again when it resumes. A full queue is an answer (-EAGAIN), not a wait.
+ * The top of moat_qi.c explains the protocol and argues that it is correct.
  */
 
 #include "moat_base.h"
@@ -64,52 +64,155 @@ enum moat_qi_pasid_gran {
 	MOAT_QI_PASID_GLOBAL = 3,
 };
 
-/* In IOTLB descriptors the encoders always ask to drain reads and writes (DR, DW): without that a
- * DMA translated before the invalidation may land after it. A unit that cannot ignores the bits. */
-struct moat_qi_desc moat_qi_context_global(void);
-struct moat_qi_desc moat_qi_context_domain(uint16_t did);
+/*
+ * The encoders. Each returns one descriptor, has no effect besides, is thread-safe, and may be called
+ * on the data path.
+ *
+ * IOTLB descriptors always ask to drain reads and writes (DR, DW): without that a DMA translated
+ * before the invalidation may land after it. A unit without CAP.DRD or CAP.DWD ignores the bits.
+ */
+
 /**
- * @param did the domain-id
- * @param sid the source-id
- * @param fm function mask, 0 to 3: that many low function-number bits are ignored
+ * Context cache, all of it.
+ *
+ * @return the descriptor. Thread-safe. Data path.
+ */
+struct moat_qi_desc moat_qi_context_global(void);
+
+/**
+ * Context cache, the entries of one domain-id.
+ *
+ * @param did domain-id
+ * @return the descriptor. Thread-safe. Data path.
+ */
+struct moat_qi_desc moat_qi_context_domain(uint16_t did);
+
+/**
+ * Context cache, the entries of one source-id, or of several functions of one device.
+ *
+ * @param did domain-id that the entries had
+ * @param sid source-id
+ * @param fm function mask, 0 to 3: that many low bits of the function number are ignored
+ * @return the descriptor. Thread-safe. Data path.
  */
 struct moat_qi_desc moat_qi_context_device(uint16_t did, moat_sid_t sid, uint8_t fm);
-struct moat_qi_desc moat_qi_iotlb_global(void);
-struct moat_qi_desc moat_qi_iotlb_domain(uint16_t did);
+
 /**
- * 2^am pages at `iova`, which is aligned to them.
- * @param did the domain-id
- * @param iova the first page
- * @param am log2 of the pages
- * @param ih hint: only leaf entries changed
+ * IOTLB, all of it.
+ *
+ * @return the descriptor. Thread-safe. Data path.
+ */
+struct moat_qi_desc moat_qi_iotlb_global(void);
+
+/**
+ * IOTLB, all translations of one domain-id.
+ *
+ * @param did domain-id
+ * @return the descriptor. Thread-safe. Data path.
+ */
+struct moat_qi_desc moat_qi_iotlb_domain(uint16_t did);
+
+/**
+ * IOTLB, the translations of some pages of one domain-id.
+ *
+ * @param did domain-id
+ * @param iova first page, aligned to 2^am pages
+ * @param am address mask: 2^am pages, at most 2^CAP.MAMV
+ * @param ih invalidation hint: only leaf entries changed
+ * @return the descriptor. Thread-safe. Data path.
  */
 struct moat_qi_desc moat_qi_iotlb_page(uint16_t did, uint64_t iova, uint8_t am, bool ih);
+
 /**
- * @param sid the device
+ * Device TLB (ATS).
+ *
+ * @param sid source-id of the device
  * @param max_pending invalidations the device takes at once (MIP; the ATS capability's queue depth)
- * @param iova the first page
+ * @param iova address; with `size` it carries the size, too
  * @param size `iova` carries the size as ATS encodes it: the lowest clear bit from 12 up tells
  * @param pfsid source-id of the physical function that `sid` belongs to
+ * @return the descriptor. Thread-safe. Data path.
  */
 struct moat_qi_desc moat_qi_device_tlb(moat_sid_t sid, uint8_t max_pending, uint64_t iova,
 	bool size, uint16_t pfsid);
-/** 2^im interrupt-remapping entries at `index`, or all of them where `global`. */
+
+/**
+ * Interrupt-entry cache.
+ *
+ * @param global all entries; the other parameters are ignored
+ * @param index first interrupt-remapping entry, aligned to 2^im
+ * @param im index mask: 2^im entries
+ * @return the descriptor. Thread-safe. Data path.
+ */
 struct moat_qi_desc moat_qi_int_entry(bool global, uint16_t index, uint8_t im);
+
+/**
+ * PASID cache.
+ *
+ * @param gran all entries, those of a domain-id, or one PASID's
+ * @param did domain-id
+ * @param pasid PASID, with MOAT_QI_PASID_ONE
+ * @return the descriptor. Thread-safe. Data path.
+ */
 struct moat_qi_desc moat_qi_pasid_cache(enum moat_qi_pasid_gran gran, uint16_t did, uint32_t pasid);
-/** PASID-based IOTLB: 2^am pages at `iova`, or all of the PASID where `all`. */
+
+/**
+ * PASID-based IOTLB, for first-stage and nested translations.
+ *
+ * @param did domain-id
+ * @param pasid PASID
+ * @param all all of the PASID's translations; the parameters below are ignored
+ * @param iova first page, aligned to 2^am pages
+ * @param am address mask: 2^am pages
+ * @param ih invalidation hint: only leaf entries changed
+ * @return the descriptor. Thread-safe. Data path.
+ */
 struct moat_qi_desc moat_qi_pasid_iotlb(uint16_t did, uint32_t pasid, bool all, uint64_t iova,
 	uint8_t am, bool ih);
-/** As moat_qi_device_tlb(), of one PASID, or of all where `global`. */
+
+/**
+ * PASID-based device TLB.
+ *
+ * @param sid source-id of the device
+ * @param pasid PASID
+ * @param global the translations of all PASIDs; `pasid` is ignored
+ * @param max_pending as in moat_qi_device_tlb()
+ * @param iova as in moat_qi_device_tlb()
+ * @param size as in moat_qi_device_tlb()
+ * @param pfsid as in moat_qi_device_tlb()
+ * @return the descriptor. Thread-safe. Data path.
+ */
 struct moat_qi_desc moat_qi_pasid_device_tlb(moat_sid_t sid, uint32_t pasid, bool global,
 	uint8_t max_pending, uint64_t iova, bool size, uint16_t pfsid);
-/** Status write of `data` to the 4-byte aligned `status_hpa`; fence as the specification's FN. */
+
+/**
+ * Wait descriptor with a status write.
+ *
+ * @param status_hpa where to write, 4-byte aligned
+ * @param data what to write
+ * @param fence the specification's FN: descriptors behind it begin after those before it are done
+ * @return the descriptor. Thread-safe. Data path.
+ */
 struct moat_qi_desc moat_qi_wait_status(uint64_t status_hpa, uint32_t data, bool fence);
-/** A descriptor without effect on anything that moat uses: IOTLB, domain-id 0, which no domain has.
- * (A wait that neither writes nor interrupts would do, but QEMU's unit stops at it.) */
+
+/**
+ * A descriptor without effect on anything that moat uses: IOTLB, domain-id 0, which no domain has.
+ * (A wait that neither writes nor interrupts would do, but QEMU's unit stops at it.)
+ *
+ * @return the descriptor. Thread-safe. Data path.
+ */
 struct moat_qi_desc moat_qi_no_op(void);
 
-/** A descriptor in words: "IOTLB page-selective, domain-id 5, iova 0x7000, 2^3 pages, hint".
- * @return as snprintf(). Control path. */
+/**
+ * A descriptor in words: "IOTLB page-selective, domain-id 5, iova 0x7000, 2^3 pages, hint".
+ *
+ * @param desc the descriptor
+ * @param text receives the words
+ * @param size of `text`, bytes
+ * @return as snprintf()
+ *
+ * Thread-safe. Control path.
+ */
 int moat_qi_describe(const struct moat_qi_desc *desc, char *text, size_t size);
 
 /* ------------------------------------------------------------------------------- gathering */
@@ -120,11 +223,11 @@ int moat_qi_describe(const struct moat_qi_desc *desc, char *text, size_t size);
 struct moat_qi_caps {
 	bool psi;     /* CAP.PSI: page-selective invalidation */
 	uint8_t mamv; /* CAP.MAMV: largest address mask */
-	bool drd,
-		dwd; /* CAP.DRD, CAP.DWD: drain reads, writes; for reports (see IOTLB descriptors) */
+	bool drd; /* CAP.DRD: the unit drains reads; for reports (the encoders always ask for it) */
+	bool dwd; /* CAP.DWD: the unit drains writes; likewise */
 };
 
-/** Runs of unmapped pages of one domain, not yet submitted. One lcore's. */
+/** Runs of unmapped pages of one domain, not yet submitted. One lcore owns it. */
 struct moat_gather {
 	uint32_t n;     /* runs */
 	uint32_t pages; /* in all of them */
@@ -133,12 +236,27 @@ struct moat_gather {
 	struct moat_range run[MOAT_GATHER_RUNS];
 };
 
+/**
+ * @param g a gather of the calling lcore
+ * @return true: it holds nothing that must be invalidated
+ *
+ * Data path.
+ */
 static inline bool moat_gather_empty(const struct moat_gather *g)
 {
 	return g->n == 0 && !g->whole && !g->tables;
 }
 
-/** Add a run; it melts into the last one when it follows or precedes it. Data path. */
+/**
+ * Add a run. It is merged into the last one if it follows or precedes it. A run beyond
+ * MOAT_GATHER_RUNS makes the gather domain-selective (`whole`).
+ *
+ * @param g a gather of the calling lcore
+ * @param iova first IOVA, page-aligned
+ * @param len bytes, a multiple of MOAT_PAGE_SIZE
+ *
+ * Data path.
+ */
 static inline void moat_gather_add(struct moat_gather *g, uint64_t iova, uint64_t len)
 {
 	struct moat_range *last = &g->run[g->n - (g->n != 0)];
@@ -156,6 +274,13 @@ static inline void moat_gather_add(struct moat_gather *g, uint64_t iova, uint64_
 	}
 }
 
+/**
+ * Make a gather empty.
+ *
+ * @param g a gather of the calling lcore
+ *
+ * Data path.
+ */
 static inline void moat_gather_reset(struct moat_gather *g)
 {
 	g->n = 0;
@@ -164,7 +289,13 @@ static inline void moat_gather_reset(struct moat_gather *g)
 	g->whole = false;
 }
 
-/** Sort the runs and melt neighbours: for a unit that takes a call for each run. Data path. */
+/**
+ * Sort the runs and merge neighbours, for a unit that takes a call for each run.
+ *
+ * @param g a gather of the calling lcore
+ *
+ * Data path.
+ */
 void moat_gather_merge(struct moat_gather *g);
 
 /**
@@ -173,7 +304,16 @@ void moat_gather_merge(struct moat_gather *g);
  * descriptors cover any run that MAMV allows. What is invalidated is less than twice the run
  * (beyond it, it costs a walk, never correctness). More than `max` descriptors, or no PSI: one
  * domain-selective descriptor. The hint (IH) is set unless table pages were unlinked.
- * @return the number of descriptors written, 1 to `max`; 0 for an empty gather. Data path.
+ *
+ * @param g the gather
+ * @param caps the unit's capabilities
+ * @param did domain-id
+ * @param desc receives the descriptors
+ * @param max room in `desc`, at least 1
+ * @return the number of descriptors written, 1 to `max`
+ * @return 0: the gather is empty
+ *
+ * Thread-safe for different gathers. Data path.
  */
 unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
 	uint16_t did, struct moat_qi_desc desc[], unsigned int max);
@@ -181,13 +321,15 @@ unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_q
 /**
  * The descriptors that invalidate a gather in the caches of `n` tags, IOTLBs before device TLBs.
  *
- * @param tags `n` of them, at most `max`; each gets one descriptor at least
- * @param n how many
- * @param g NULL: all that is cached for the tags
- * @param caps the unit's
+ * @param tags the tags; each gets one descriptor at least
+ * @param n number of tags, at most `max`
+ * @param g the gather; NULL: all that is cached for the tags
+ * @param caps the unit's capabilities
  * @param desc receives the descriptors
  * @param max room in `desc`
- * @return the number of descriptors written, at most `max`. Thread-safe, data path.
+ * @return the number of descriptors written, at most `max`
+ *
+ * Thread-safe. Data path.
  */
 unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const struct moat_gather *g,
 	const struct moat_qi_caps *caps, struct moat_qi_desc desc[], unsigned int max);
@@ -197,23 +339,21 @@ unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const str
 struct moat_qi;
 
 struct moat_qi_conf {
-	uint8_t order; /* the ring has 2^order 4 KiB pages of 256 descriptors, of 128 where `wide` (IQA.QS) */
-	/** The unit fetches 256 bits for each descriptor (IQA.DW). The upper half of all kinds that there
-	 * are is reserved: it is zeroed once, here, and never written again. */
-	bool wide;
-	struct moat_qi_desc *ring;      /* its memory, 4 KiB aligned */
-	MOAT_ATOMIC(uint32_t) * status; /* where wait descriptors write; ours alone, 0 at first */
+	uint8_t order; /* the ring has 2^order 4 KiB pages of 256 descriptors (IQA.QS) */
+	struct moat_qi_desc *ring; /* its memory, 4 KiB aligned */
+	MOAT_ATOMIC(uint32_t) *
+		status; /* where wait descriptors write; the queue's alone, 0 at first */
 	uint64_t status_hpa;
 	/** Tell the unit that descriptors up to byte offset `tail` are valid (IQT). Ordered after
-	 * their stores. Called by any lcore, never by two at once for the same queue. Must not call
-	 * back into the queue, and should be short: an lcore preempted in here holds up everybody's
-	 * completion (nobody waits for it, but nothing new reaches the unit meanwhile). */
+	 * their stores. Any lcore calls it, but never two at once for the same queue. It must not
+	 * call back into the queue, and should be short: while an lcore is preempted in it, no new
+	 * descriptor reaches the unit (no lcore waits, but no later batch completes). */
 	void (*doorbell)(void *ctx, uint64_t tail);
-	/** Give the unit a chance to run (software unit), look for errors (FSTS), recover. Called by
-	 * whoever polls for completion and finds none, by several lcores at once. May be NULL.
-	 * Returns 0 or -EIO: dead. */
+	/** Let the unit run (software unit), look for errors (FSTS), recover. A thread that polls for
+	 * completion and finds none calls it, several lcores at once. May be NULL.
+	 * Returns 0, or -EIO: the unit is dead. */
 	int (*poll)(void *ctx);
-	/** The unit's head, byte offset (IQH), for a diagnosis. May be NULL. */
+	/** The unit's head, byte offset (IQH), for a message. May be NULL. */
 	uint64_t (*head)(void *ctx);
 	void *ctx;
 };
@@ -230,89 +370,152 @@ struct moat_qi_stats {
 #define MOAT_QI_BATCH_MAX 127
 
 /**
- * The unit's queue must be empty, its tail 0, and `*conf->status` 0.
- * @return 0; -EINVAL: order above 7, or 0 where `wide`, ring or status not aligned, no doorbell; -ENOMEM.
- *   Control path.
+ * Create a queue. The unit's queue must be empty, its tail 0, and `*conf->status` 0.
+ *
+ * @param conf copied
+ * @param qi receives the queue
+ * @return 0
+ * @return -EINVAL: order above 7, ring or status not aligned, or no doorbell
+ * @return -ENOMEM: no memory for the queue's own records
+ *
+ * Thread-safe. Control path.
  */
 int moat_qi_create(const struct moat_qi_conf *conf, struct moat_qi **qi);
-/** Nothing may be in flight, and nobody else in a call. Control path. */
+
+/**
+ * Destroy a queue. Nothing may be in flight, and no other thread may be in a call for it.
+ *
+ * @param qi the queue; NULL: nothing happens
+ *
+ * Control path.
+ */
 void moat_qi_destroy(struct moat_qi *qi);
 
 /**
- * Queue `n` descriptors and a wait behind them. n = 0 queues just the wait.
- * @return the sequence number (> 0) for moat_qi_done(); -EAGAIN: no room now, nothing queued,
- *   nothing lost: poll and call again; -E2BIG: more than MOAT_QI_BATCH_MAX; -EIO: the unit is dead.
- * Thread-safe, data path. Never waits for another thread.
+ * Queue `n` descriptors and a wait behind them.
+ *
+ * @param qi the queue
+ * @param desc the descriptors, copied
+ * @param n how many; 0: just the wait
+ * @return the sequence number (> 0) for moat_qi_done()
+ * @return -EAGAIN: no room now, and nothing was queued; poll and call again
+ * @return -E2BIG: more than MOAT_QI_BATCH_MAX
+ * @return -EIO: the unit is dead
+ *
+ * Thread-safe. Data path. It never waits for another thread.
  */
 int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n);
 
 /**
- * Had other threads submitted to the queue between the calling thread's last two submissions? Then its
- * lines have to be fetched from their processors each time, and fewer, larger batches are worth waiting
- * for. Where the last two went to different queues: no. Data path.
+ * Whether the queue is contended: other threads have submitted to it between the calling thread's
+ * last two submissions. The queue's lines then come from other processors each time, and fewer,
+ * larger batches are worth a delay.
+ *
+ * @return true: contended; false: not, or the last two submissions went to different queues
+ *
+ * Thread-safe. Data path.
  */
 bool moat_qi_crowded(void);
 
 /**
- * Has the unit processed all up to `seq`? If not: polls the unit once, and now and then (every few
- * calls of a thread) rings the doorbell for what others left published, or steps over one who
- * stalled. Once true, always true.
- * Thread-safe, data path.
+ * Whether the unit has completed all up to `seq`. If not, the call polls the unit once. Now and then
+ * (every few calls of a thread) it also rings the doorbell for published descriptors, or steps
+ * over a stalled submitter.
+ *
+ * @param qi the queue
+ * @param seq what moat_qi_submit() returned
+ * @return true: completed, and so at every later call; false: not yet
+ *
+ * Thread-safe. Data path.
  */
 bool moat_qi_done(struct moat_qi *qi, int64_t seq);
 
 /**
- * Did the batch `seq` (done) fail, because the unit refused a descriptor of it (IQE, ITE)?
- * Its pages must then be taken as still reachable: submit again, wider.
- * A failure is never missed, however late the question; and a batch that did not fail may be taken
- * for failed if one that ends at the same place of the ring, a lap or more later, has failed
- * before the question. Thread-safe, data path.
+ * Whether the completed batch `seq` failed, because the unit refused a descriptor of it (IQE, ITE).
+ * Devices may then still reach its pages: the caller must submit again, wider.
+ *
+ * A failure is never missed, however late the question. A batch that did not fail is taken for
+ * failed if a batch that ends at the same place of the ring, a lap or more later, failed before the
+ * question.
+ *
+ * @param qi the queue
+ * @param seq a completed batch
+ * @return true: it failed
+ *
+ * Thread-safe. Data path.
  */
 bool moat_qi_failed(struct moat_qi *qi, int64_t seq);
 
 /**
- * Poll until done; for the control path and for mode strict.
+ * Poll until `seq` is completed.
+ *
  * @param qi the queue
- * @param seq of moat_qi_submit()
+ * @param seq what moat_qi_submit() returned
  * @param timeout_us 0: the default, 1 s
- * @return 0; -ETIMEDOUT with a diagnosis (head, tail, descriptor) in moat_error_text(); -EIO.
+ * @return 0
+ * @return -ETIMEDOUT: not completed; moat_error_text() names head, tail and the descriptor there
+ * @return -EIO: the unit is dead
+ *
+ * Thread-safe. Control path, and mode strict.
  */
 int moat_qi_wait(struct moat_qi *qi, int64_t seq, uint64_t timeout_us);
 
 /**
  * moat_qi_wait() for a thread that has duties while it waits.
+ *
  * @param qi the queue
- * @param seq of moat_qi_submit()
+ * @param seq what moat_qi_submit() returned
  * @param timeout_us 0: the default, 1 s
- * @param turn called between two polls: it reports the thread's quiescent states, say
+ * @param turn called between two polls; it must not wait. For example it reports the thread's
+ *   quiescent states
+ * @return as moat_qi_wait()
+ *
+ * Thread-safe. Control path, and mode strict.
  */
 int moat_qi_wait_turns(struct moat_qi *qi, int64_t seq, uint64_t timeout_us, void (*turn)(void));
 
-/** Any thread; counters, each as it is now, not a snapshot of all. */
+/**
+ * Read a queue's counters, each as it is now: together they are no snapshot.
+ *
+ * @param qi the queue
+ * @param stats receives the counters
+ *
+ * Thread-safe. Control path.
+ */
 void moat_qi_stats(const struct moat_qi *qi, struct moat_qi_stats *stats);
 
 /* -------------------------------------------- error recovery, for the unit's driver (drivers/vtd) */
 
 /**
- * The unit refused the descriptor at ring index `index` (IQE; it has stopped there, IQH points at
- * it): fail its batch, and put a descriptor without effect in its place. When the driver clears
- * the error, the unit goes on with what follows; batches before and after are not touched, and
- * other lcores may submit meanwhile. The caller sees to it that one lcore at a time recovers.
+ * Fail the batch whose descriptor the unit refused (IQE): the unit has stopped at ring index
+ * `index`, where IQH points, and a descriptor without effect is put there. When the driver clears
+ * the error, the unit goes on with the next descriptor. Batches before and after are not touched,
+ * and other lcores may submit meanwhile.
+ *
  * @param qi the queue
- * @param index in the ring, in descriptors
- * @param err a negative errno, for the text
- * @return 0; -ENOENT: no descriptor in flight has this index (moat_error_text() names the
- *   descriptor, in both cases); -EAGAIN: an lcore is just ringing, and nobody knows yet what for:
- *   leave the error as it is and come back.
+ * @param index ring index of the refused descriptor (IQH)
+ * @param err a negative errno, for moat_error()
+ * @return 0; moat_error_text() names the descriptor
+ * @return -ENOENT: no descriptor in flight has this index; moat_error_text() names what is there
+ * @return -EAGAIN: an lcore is ringing, and its regions are not known yet: leave the error as it is
+ *   and call again later
+ *
+ * One thread at a time may recover a queue. Control path.
  */
 int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err);
 
 /**
- * A device did not answer a device-TLB invalidation (ITE): the unit has dropped the pending wait
- * descriptors in front of ring index `index` (IQH), so fail every batch in flight that begins
- * before it, and write the status that the dropped waits would have written: those batches are done
- * (and failed). Before the driver clears the error, while the unit stands still.
- * @return number of batches failed; -EAGAIN, as moat_qi_fail_at()
+ * Fail the batches whose waits the unit dropped because a device did not answer a device-TLB
+ * invalidation (ITE): those in flight that begin before ring index `index` (IQH). The call also
+ * writes the status that the dropped waits would have written, so those batches are completed (and
+ * failed). Call it before the driver clears the error, while the unit is stopped.
+ *
+ * @param qi the queue
+ * @param index ring index of the unit's head (IQH)
+ * @return the number of batches failed
+ * @return -EAGAIN: as moat_qi_fail_at()
+ *
+ * One thread at a time may recover a queue. Control path.
  */
 int moat_qi_fail_before(struct moat_qi *qi, uint32_t index);
 

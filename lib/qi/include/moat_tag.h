@@ -16,7 +16,7 @@
  *  - a device-TLB tag is a device that caches translations itself (ATS), and a PASID or none.
  *
  * A tag is one word: a thread that loads it has all of it, whatever another thread does to the
- * array that it lies in. 0 is no tag.
+ * array that it lies in. 0 stands for none.
  */
 
 #include "moat_base.h"
@@ -50,19 +50,46 @@ enum moat_tag_kind {
 #define MOAT_TAG_MAX_PENDING(tag) ((uint8_t)((tag) >> 42 & 0x1f))
 #define MOAT_TAG_PFSID(tag)       ((uint16_t)((tag) >> 47 & 0xffff))
 
+/**
+ * The bits of a tag that hold a PASID.
+ *
+ * @param pasid 20 bits, or MOAT_PASID_NONE
+ * @return the bits
+ *
+ * Thread-safe. Data path.
+ */
 static inline moat_tag_t moat_tag_pasid(uint32_t pasid)
 {
 	return pasid == MOAT_PASID_NONE ? 0 : UINT64_C(1) << 41 | (uint64_t)(pasid & 0xfffff) << 21;
 }
 
-/** @param unit 0 to 7. Thread-safe, data path. */
+/**
+ * The tag of a domain-id in a unit's IOTLB.
+ *
+ * @param unit the domain's number for the unit, 0 to 7
+ * @param did domain-id
+ * @param pasid PASID, or MOAT_PASID_NONE
+ * @return the tag
+ *
+ * Thread-safe. Data path.
+ */
 static inline moat_tag_t moat_tag_iotlb(unsigned int unit, uint16_t did, uint32_t pasid)
 {
 	return MOAT_TAG_IOTLB | (moat_tag_t)(unit & 7) << 2 | (moat_tag_t)did << 5 |
 		moat_tag_pasid(pasid);
 }
 
-/** @param unit 0 to 7. Thread-safe, data path. */
+/**
+ * The tag of a device's own TLB.
+ *
+ * @param unit the domain's number for the unit, 0 to 7
+ * @param sid source-id of the device
+ * @param pasid PASID, or MOAT_PASID_NONE
+ * @param tlb what the device says about its TLB
+ * @return the tag
+ *
+ * Thread-safe. Data path.
+ */
 static inline moat_tag_t moat_tag_device_tlb(unsigned int unit, moat_sid_t sid, uint32_t pasid,
 	const struct moat_device_tlb *tlb)
 {
