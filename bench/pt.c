@@ -14,6 +14,7 @@
 
 #include "moat_bench.h"
 #include "moat_pt.h"
+#include "pt_hooks.h"
 
 #define BASE   (UINT64_C(4) << 30)
 #define VA_OFF UINT64_C(0x100000000000)
@@ -88,7 +89,7 @@ static inline void give_back(struct table *t, bool rcu)
 	if (rcu)
 		moat_pt_pool_retire(t->pool, &t->freed);
 	else
-		moat_pt_pool_recycle(t->pool, &t->freed);
+		pt_pool_recycle(t->pool, &t->freed);
 }
 
 /* ------------------------------------------------------------------- a range in one call */

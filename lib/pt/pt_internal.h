@@ -203,8 +203,6 @@ struct pt_map_req {
 int pt_range_map(const struct pt_map_req *req, uint64_t *bad);
 int pt_range_unmap(struct pt_impl *impl, uint64_t iova, uint64_t last, struct moat_pt_freed *freed,
 	uint64_t *bad);
-void pt_range_prune(struct pt_impl *impl, uint64_t iova, uint64_t last,
-	struct moat_pt_freed *freed);
 /** Unlink a leaf table whose entries are all zero. Only the writer whose range covers all of its
  * 2 MiB may; so no lock. */
 void pt_unlink_leaf(struct pt_impl *impl, uint64_t iova, uint64_t *table,

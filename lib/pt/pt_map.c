@@ -168,13 +168,3 @@ int moat_pt_unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_p
 		pt_unlink_leaf(pt_impl(pt), iova, e, freed);
 	return 0;
 }
-
-void moat_pt_prune(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_pt_freed *freed)
-{
-	uint64_t last;
-
-	if (len == 0 || iova >= pt->limit)
-		return;
-	last = len > pt->limit - iova ? pt->limit - 1 : iova + len - 1;
-	pt_range_prune(pt_impl(pt), iova, last, freed);
-}

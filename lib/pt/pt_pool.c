@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "pt_hooks.h"
 #include "pt_internal.h"
 
 /* liburcu hands the list to its thread through a queue written in assembly, which ThreadSanitizer
@@ -338,7 +339,7 @@ void pt_pool_put(struct moat_pt_pool *pool, struct moat_pt_page *page)
 	moat_spin_unlock(&s->lock);
 }
 
-void moat_pt_pool_recycle(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
+void pt_pool_recycle(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
 {
 	struct moat_pt_page *page = freed->head;
 
@@ -426,7 +427,7 @@ void moat_pt_pool_destroy(struct moat_pt_pool *pool)
 	free(pool);
 }
 
-void moat_pt_pool_poison(struct moat_pt_pool *pool, bool on)
+void pt_pool_poison(struct moat_pt_pool *pool, bool on)
 {
 	pool->poison = on;
 }

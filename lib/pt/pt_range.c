@@ -385,32 +385,3 @@ int pt_range_unmap(struct pt_impl *impl, uint64_t iova, uint64_t last, struct mo
 	clear_range(impl, impl->root, levels, iova, last, freed);
 	return 0;
 }
-
-/* ------------------------------------------------------------------------------------ prune */
-
-static void prune(struct pt_impl *impl, uint64_t *table, unsigned int level, uint64_t iova,
-	uint64_t last, struct moat_pt_freed *freed)
-{
-	struct pt_span s = pt_span(iova, last, level);
-	uint64_t slot_size = UINT64_C(1) << pt_shift(level);
-
-	for (unsigned int i = s.i; i < s.end; i++) {
-		uint64_t slot = pt_slot_iova(iova, i, level);
-		uint64_t from = RTE_MAX(slot, iova), to = RTE_MIN(slot + slot_size - 1, last);
-		uint64_t *child;
-
-		if (!pt_is_link(pt_load(&table[i]), level))
-			continue;
-		child = pt_child(table, i);
-		if (level > 2)
-			prune(impl, child, level - 1, from, to, freed);
-		if (to - from == slot_size - 1 &&
-			pt_run->find_nonzero(child, PT_ENTRIES) == PT_ENTRIES)
-			unlink_slot(impl, table, i, level, slot, freed);
-	}
-}
-
-void pt_range_prune(struct pt_impl *impl, uint64_t iova, uint64_t last, struct moat_pt_freed *freed)
-{
-	prune(impl, impl->root, impl->pub.levels, iova, last, freed);
-}

@@ -29,6 +29,7 @@
 #include "moat_domain.h"
 #include "moat_soft_unit.h"
 #include "moat_softvtd.h"
+#include "pt_hooks.h"
 #include "unit_args.h"
 
 #define THREADS 5
@@ -232,7 +233,7 @@ static void stress(const char *args)
 	s.memory = aligned_alloc(MOAT_2M_SIZE,
 		RTE_ALIGN_CEIL(THREADS * PAGES * MOAT_PAGE_SIZE, MOAT_2M_SIZE));
 	memset(s.memory, 0, THREADS * PAGES * MOAT_PAGE_SIZE);
-	moat_pt_pool_poison(s.unit->pool, true);
+	pt_pool_poison(s.unit->pool, true);
 	for (unsigned int i = 0; i < THREADS; i++) {
 		assert_int_equal(moat_domain_attach(s.domain, MOAT_SID(2, 0, i)), 0);
 		workers[i] = (struct worker){ .s = &s, .me = i, .rng = rng + i * 7919 };

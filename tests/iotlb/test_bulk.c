@@ -309,7 +309,7 @@ static void move(uint64_t g)
 		if (moat_pt_unmap(moving.pt, iova, MOAT_2M_SIZE, &freed, NULL) != 0)
 			atomic_fetch_add(&moving.wrong, 1);
 		urcu_qsbr_synchronize_rcu(); /* condition (b) of the invariant */
-		moat_pt_pool_recycle(pool, &freed);
+		pt_pool_recycle(pool, &freed);
 	}
 	atomic_store(&moving.turn[g], turn);
 	if (moat_pt_map(moving.pt, iova, hpa, (void *)(iova + (turn << 40)), MOAT_2M_SIZE, MOAT_RW,

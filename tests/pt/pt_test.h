@@ -23,6 +23,7 @@
 #include <urcu-qsbr.h>
 
 #include "moat_pt.h"
+#include "pt_hooks.h"
 
 #define P      MOAT_PAGE_SIZE
 #define VA_OFF UINT64_C(0x100000000000)
@@ -61,7 +62,7 @@ static inline int unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, unsigne
 	int ret = moat_pt_unmap(pt, iova, len, &freed, &bad);
 
 	assert_int_equal(freed.n, pages);
-	moat_pt_pool_recycle(pool, &freed);
+	pt_pool_recycle(pool, &freed);
 	assert_int_equal(freed.n, 0);
 	assert_null(freed.head);
 	return ret;

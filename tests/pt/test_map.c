@@ -251,29 +251,6 @@ static void an_unmap_that_covers_a_table_hands_it_over(void **state)
 	moat_pt_destroy(pt);
 }
 
-static void prune_takes_the_empty_tables_that_small_unmaps_left(void **state)
-{
-	struct moat_pt *pt = table(4, 48, MOAT_2M_SIZE);
-	struct moat_pt_freed freed = { 0 };
-
-	for (uint64_t i = 0; i < 4; i++)
-		assert_int_equal(map(pt, i * MOAT_2M_SIZE, 0, P, MOAT_R), 0);
-	for (uint64_t i = 0; i < 3; i++)
-		assert_int_equal(unmap(pt, i * MOAT_2M_SIZE, P, 0), 0);
-	moat_pt_prune(pt, P, 2 * MOAT_2M_SIZE, &freed); /* covers only the second whole */
-	assert_int_equal(freed.n, 1);
-	moat_pt_prune(pt, 0, MOAT_1G_SIZE, &freed);
-	assert_int_equal(freed.n, 3);
-	assert_leaf(pt, 3 * MOAT_2M_SIZE, 0, P, MOAT_R);
-	assert_usage(pt, 1, 3 * 2 + 1);
-	assert_int_equal(unmap(pt, 3 * MOAT_2M_SIZE, P, 0), 0);
-	moat_pt_prune(pt, 0, UINT64_MAX, &freed);
-	assert_int_equal(freed.n, 3 + 1 + 2 + 2); /* all but the root */
-	assert_usage(pt, 0, 2);
-	moat_pt_pool_recycle(pool, &freed);
-	moat_pt_destroy(pt);
-}
-
 /* Chunks until *ctx of them are out, at HPAs that are not their virtual addresses. */
 static int few_chunks(void *ctx, size_t len, void **va, uint64_t *hpa)
 {
@@ -313,8 +290,6 @@ static void without_memory_for_tables_nothing_is_mapped(void **state)
 	assert_int_equal(moat_pt_map(pt, 0, 0, NULL, 2 * MOAT_1G_SIZE, MOAT_R, NULL), -ENOMEM);
 	moat_pt_usage(pt, &mapped, &pages);
 	assert_int_equal(mapped, 0);
-	moat_pt_prune(pt, 0, UINT64_MAX, &freed);
-	moat_pt_pool_recycle(small, &freed);
 	assert_int_equal(moat_pt_map(pt, 0, 0, NULL, MOAT_1G_SIZE / 2, MOAT_R, NULL), 0);
 	assert_int_equal(moat_pt_walk(pt, MOAT_1G_SIZE / 2 - 1, &leaf), 0);
 	assert_int_equal(leaf.hpa, MOAT_1G_SIZE / 2 - 1);
@@ -368,7 +343,6 @@ int main(void)
 		T(an_empty_table_is_never_replaced_by_a_large_leaf),
 		T(a_part_of_a_large_leaf_cannot_be_unmapped),
 		T(an_unmap_that_covers_a_table_hands_it_over),
-		T(prune_takes_the_empty_tables_that_small_unmaps_left),
 		T(without_memory_for_tables_nothing_is_mapped),
 		T(tables_that_were_given_back_are_used_again),
 		T(an_empty_table_costs_little),

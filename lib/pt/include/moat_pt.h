@@ -141,18 +141,6 @@ void moat_pt_pool_destroy(struct moat_pt_pool *pool);
 void moat_pt_pool_stats(const struct moat_pt_pool *pool, struct moat_pt_pool_stats *stats);
 
 /**
- * Debug switch: fill table pages with MOAT_PT_POISON from the moment they are given back until they
- * are handed out again. A unit that still walks there meets entries with reserved bits set; a
- * reader finds nothing mapped.
- *
- * @param pool the pool
- * @param on off at the start
- *
- * Control path, before the first map.
- */
-void moat_pt_pool_poison(struct moat_pt_pool *pool, bool on);
-
-/**
  * Tell `watch` of each table page that the pool hands out and takes back.
  *
  * @param pool the pool
@@ -183,19 +171,6 @@ struct moat_pt_freed {
  * call_rcu for the list.
  */
 void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed);
-
-/**
- * Give back pages that neither the unit nor any reader can reach: they are ready at once, still
- * warm in the cache. For a caller that knows all readers of its table, such as one that has a table
- * to itself.
- *
- * @param pool the pool
- * @param freed the ticket that covers their unlinking must be done, and every reader must have
- *   passed a quiescent state since; emptied
- *
- * Thread-safe. Data path.
- */
-void moat_pt_pool_recycle(struct moat_pt_pool *pool, struct moat_pt_freed *freed);
 
 /* ------------------------------------------------------------------------------- the table */
 
@@ -325,18 +300,6 @@ int moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint6
  */
 int moat_pt_unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_pt_freed *freed,
 	uint64_t *bad);
-
-/**
- * Unlink empty tables, which a series of smaller unmaps has left.
- *
- * @param pt the table
- * @param iova first IOVA
- * @param len bytes; only tables that the range covers whole are unlinked
- * @param freed as in moat_pt_unmap()
- *
- * No other thread may map or unmap in the range meanwhile. Control path.
- */
-void moat_pt_prune(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_pt_freed *freed);
 
 /** A leaf as the radix walk finds it. `size` stands between the two others on purpose: side by
  * side, compilers join them in a vector register first, which takes longer than two stores. */
