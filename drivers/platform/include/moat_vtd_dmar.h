@@ -10,14 +10,14 @@
  * specification, "BIOS Considerations").
  *
  * The table is a row of structures. A DRHD is a unit: the base of its registers and the scopes of
- * the devices behind it; one in each segment may say INCLUDE_PCI_ALL: all that no other names. An
- * RMRR is memory that firmware lets a device use behind our back, so that device cannot be a
+ * the devices behind it. One DRHD in each segment may say INCLUDE_PCI_ALL: all devices that no other
+ * names. An RMRR is memory that firmware lets a device use at any time, so that device cannot be a
  * tenant's. A scope is a path of device and function numbers from a bus down through bridges; where
  * it ends, only PCI configuration space can tell (moat_vtd_pci.h).
  *
- * A table comes from firmware and is believed only as far as it adds up. A single fault that leaves
- * the rest readable is noted with its offset (struct moat_dmar_fault) and the rest is used, as
- * Linux does; a table whose structures cannot be told apart, or that names no unit, is refused.
+ * A table comes from firmware and may be wrong. A single fault that leaves the rest readable is
+ * noted with its offset (struct moat_dmar_fault) and the rest is used, as Linux does. A table whose
+ * structures cannot be told apart, or that names no unit, is refused.
  * Structures of unknown type are skipped by their length.
  */
 
@@ -38,7 +38,7 @@ enum moat_dmar_scope_type {
 };
 
 struct moat_dmar_scope {
-	uint8_t type;        /* enum moat_dmar_scope_type, or one of the future */
+	uint8_t type;        /* enum moat_dmar_scope_type, or a later revision's */
 	uint8_t enumeration; /* IOAPIC, HPET, ACPI device number */
 	uint8_t bus;         /* where the path starts */
 	uint8_t nr_path;     /* pairs */
@@ -56,7 +56,7 @@ struct moat_dmar_unit {
 	bool include_pci_all;
 	uint64_t base;      /* HPA of the registers */
 	uint32_t size;      /* bytes of them */
-	uint32_t proximity; /* RHSA: the NUMA domain; UINT32_MAX: not told */
+	uint32_t proximity; /* RHSA: the NUMA domain; UINT32_MAX: unknown */
 	struct moat_dmar_scopes scopes;
 };
 
@@ -107,60 +107,114 @@ struct moat_dmar {
 };
 
 /**
- * Parse a table; nothing of `table` is kept.
- * @param table the bytes
- * @param len how many
+ * Parse a table. The result does not refer to `table`.
+ *
+ * @param table the table
+ * @param len its bytes
  * @param dmar set on success; free it with moat_dmar_free()
- * @return 0, and see nr_faults; -EBADMSG: it cannot be used, moat_error_text() says where and why;
- *   -ENOMEM. Thread-safe, control path.
+ * @return 0; `nr_faults` says how many faults were noted
+ * @return -EBADMSG: it cannot be used; moat_error_text() says where and why
+ * @return -ENOMEM
+ *
+ * Thread-safe. Control path.
  */
 int moat_dmar_parse(const void *table, size_t len, struct moat_dmar **dmar);
 
 /**
  * Parse the machine's table.
+ *
  * @param root prefix of /sys; NULL or "": this machine
  * @param dmar as in moat_dmar_parse()
- * @return as moat_dmar_parse(); -ENOENT: the machine has no table; -EACCES: it cannot be read,
- * which takes root. Thread-safe, control path.
+ * @return 0, -EBADMSG or -ENOMEM: as moat_dmar_parse()
+ * @return -ENOENT: the machine has no table
+ * @return -EACCES: it cannot be read; root can
+ *
+ * Thread-safe. Control path.
  */
 int moat_dmar_load(const char *root, struct moat_dmar **dmar);
-/** @param dmar may be NULL. Control path. */
+
+/**
+ * Free a parsed table.
+ *
+ * @param dmar no other thread may use it; NULL: nothing happens
+ *
+ * Control path.
+ */
 void moat_dmar_free(struct moat_dmar *dmar);
 
 /**
  * Index of the unit that a function's requests go through: the one that names it or a bridge above
  * it, else its segment's INCLUDE_PCI_ALL. A virtual function goes where its physical one does.
- * @return the index in `dmar->unit`; -ENODEV: none serves it. Thread-safe, control path.
+ *
+ * @param dmar the table
+ * @param pci the machine's functions
+ * @param segment PCI segment
+ * @param sid source-id of the function
+ * @return the index in `dmar->unit`
+ * @return -ENODEV: no unit serves it
+ *
+ * Thread-safe. Control path.
  */
 int moat_dmar_unit_of(const struct moat_dmar *dmar, const struct moat_pci *pci, uint16_t segment,
 	moat_sid_t sid);
 
-/** The first RMRR that names the function itself; NULL: none. One that names a physical function
- * is not about its virtual ones: their requests carry other source-ids. */
+/**
+ * The first RMRR that names the function itself. An RMRR that names a physical function does not
+ * concern its virtual ones: their requests carry other source-ids.
+ *
+ * @param dmar the table
+ * @param pci the machine's functions
+ * @param segment PCI segment
+ * @param sid source-id of the function
+ * @return the RMRR; NULL: none
+ *
+ * Thread-safe. Control path.
+ */
 const struct moat_dmar_rmrr *moat_dmar_rmrr_of(const struct moat_dmar *dmar,
 	const struct moat_pci *pci, uint16_t segment, moat_sid_t sid);
 
-/** Does the platform allow ATS for the function: an integrated one of SATC, or below an ATSR port?
- * (A unit's ECAP.DT and the device's own capability must allow it, too.) Thread-safe, control path.
+/**
+ * Whether the platform allows ATS for a function: an integrated one of SATC, or one below an ATSR
+ * port. (The unit's ECAP.DT and the device's own capability must allow it, too.)
+ *
+ * @param dmar the table
+ * @param pci the machine's functions
+ * @param segment PCI segment
+ * @param sid source-id of the function
+ * @return true: allowed
+ *
+ * Thread-safe. Control path.
  */
 bool moat_dmar_allows_ats(const struct moat_dmar *dmar, const struct moat_pci *pci,
 	uint16_t segment, moat_sid_t sid);
 
 /**
  * The source-id of a device that only ACPI names: where a MOAT_DMAR_ACPI scope's path ends.
+ *
  * @param dmar the table
  * @param pci the machine's functions
- * @param segment the unit's
+ * @param segment PCI segment
  * @param scope one of a unit's, of type MOAT_DMAR_ACPI
- * @param sid set on success
- * @return 0; -ENODEV: its path leads through a bridge that is not there; moat_error_text() has the
- *   device's name. Control path.
+ * @param sid receives the source-id
+ * @return 0
+ * @return -ENODEV: its path leads through a bridge that does not exist; moat_error_text() has the
+ *   device's name
+ *
+ * Thread-safe. Control path.
  */
 int moat_dmar_acpi_source(const struct moat_dmar *dmar, const struct moat_pci *pci,
 	uint16_t segment, const struct moat_dmar_scope *scope, moat_sid_t *sid);
 
-/** The table as text, for moat-doctor. @return the length without NUL; what does not fit is cut, as
- * snprintf() does. Thread-safe, control path. */
+/**
+ * The table as text, for moat-doctor.
+ *
+ * @param dmar the table
+ * @param text receives the text; what does not fit is cut, as snprintf() does
+ * @param len of `text`, bytes
+ * @return the length without NUL
+ *
+ * Thread-safe. Control path.
+ */
 int moat_dmar_text(const struct moat_dmar *dmar, char *text, size_t len);
 
 #pragma GCC visibility pop

@@ -23,40 +23,75 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /**
- * The host physical address of [va, va + len), which must be one run of pages that do not move.
- * @return 0; -EFAULT: not mapped, not one run, or not hugepages; -EPERM: physical addresses are
- *   hidden (CAP_SYS_ADMIN shows them); moat_error_text() has the sentence. Thread-safe, control
- * path.
+ * The host physical address of [va, va + len).
+ *
+ * @param va first byte
+ * @param len bytes; they must be one run of hugepages
+ * @param hpa receives the address
+ * @return 0
+ * @return -EFAULT: not mapped, not one run, or not hugepages
+ * @return -EPERM: physical addresses are hidden (CAP_SYS_ADMIN shows them)
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path.
  */
 int moat_vtd_host_hpa(const void *va, uint64_t len, uint64_t *hpa);
 
 struct moat_vtd_hugepages;
 
 /**
- * A source of 2 MiB pages whose addresses are known.
+ * Open a source of 2 MiB pages whose addresses are known.
+ *
  * @param name goes into the files' names
- * @param pages set on success; free it with moat_vtd_hugepages_close()
- * @param mem for struct moat_vtd_conf; valid until moat_vtd_hugepages_close()
- * @return 0, -ENOMEM. Control path.
+ * @param pages receives the source
+ * @param mem set for struct moat_vtd_conf; valid until moat_vtd_hugepages_close()
+ * @return 0
+ * @return -ENOMEM
+ *
+ * Thread-safe. Control path.
  */
 int moat_vtd_hugepages_open(const char *name, struct moat_vtd_hugepages **pages,
 	struct moat_pt_mem *mem);
+
 /**
- * Any number of pages, for tenants.
+ * Map pages for a tenant.
+ *
  * @param pages the source
  * @param len bytes, a multiple of 2 MiB
  * @param va set on success
- * @return 0; -ENOMEM: moat_error_text() says how to have more. Thread-safe, control path.
+ * @return 0
+ * @return -ENOMEM: moat_error_text() says how to reserve more
+ *
+ * Thread-safe. Control path.
  */
 int moat_vtd_hugepages_map(struct moat_vtd_hugepages *pages, uint64_t len, void **va);
-/** Give back all that one moat_vtd_hugepages_map() gave. No device may reach it any more.
- * Thread-safe, control path. */
+
+/**
+ * Give back pages. No device may reach them any more.
+ *
+ * @param pages the source
+ * @param va what one moat_vtd_hugepages_map() gave
+ * @param len all of it
+ *
+ * Thread-safe. Control path.
+ */
 void moat_vtd_hugepages_unmap(struct moat_vtd_hugepages *pages, void *va, uint64_t len);
-/** Remove what earlier processes of this name left. The unit must not read it any more. Control
- * path. */
+
+/**
+ * Remove the files that earlier processes of this name left. The unit must not read them any more.
+ *
+ * @param pages the source
+ *
+ * Thread-safe. Control path.
+ */
 void moat_vtd_hugepages_sweep(struct moat_vtd_hugepages *pages);
-/** Remove this process's files that are left, and free `pages`. What is mapped stays mapped.
- * Control path. */
+
+/**
+ * Remove this process's remaining files, and free the source. What is mapped stays mapped.
+ *
+ * @param pages no other thread may use it
+ *
+ * Control path.
+ */
 void moat_vtd_hugepages_close(struct moat_vtd_hugepages *pages);
 
 #pragma GCC visibility pop

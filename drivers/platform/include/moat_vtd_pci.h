@@ -54,37 +54,72 @@ struct moat_pci {
 };
 
 /**
- * Scan `root`/sys/bus/pci/devices.
+ * Scan <root>/sys/bus/pci/devices. Functions whose configuration space cannot be read are left out.
+ *
  * @param root NULL or "": this machine
  * @param pci set on success; free it with moat_pci_free()
- * @return 0; -ENOENT: the folder does not exist; another errno of opening it; -ENOMEM. Functions
- * whose configuration space cannot be read are left out. Thread-safe, control path.
+ * @return 0
+ * @return -ENOENT: the folder does not exist
+ * @return another negative errno: the folder cannot be opened
+ * @return -ENOMEM
+ *
+ * Thread-safe. Control path.
  */
 int moat_pci_scan(const char *root, struct moat_pci **pci);
-/** @param pci may be NULL. Control path. */
+
+/**
+ * Free a snapshot.
+ *
+ * @param pci no other thread may use it; NULL: nothing happens
+ *
+ * Control path.
+ */
 void moat_pci_free(struct moat_pci *pci);
 
-/** Reads `len` bytes of configuration space. @return how many there were, as pread() */
+/** Reads `len` bytes of configuration space. @return how many could be read, as pread() */
 typedef ssize_t (*moat_pci_read_t)(void *ctx, void *to, size_t len, size_t offset);
 
 /**
- * What configuration space says of a function. Sets vendor, device, port, ACS and the bridge's members
- * of a `fn` that is all 0. Reads the first 256 bytes and then only what the lists of capabilities lead
- * to: there are devices that do not bear to be read elsewhere.
- * @return false: there are fewer than 64 bytes, which every process may read. Thread-safe, control path.
+ * Decode configuration space. Sets vendor, device, port, ACS and the bridge's members. Reads the first
+ * 256 bytes and then only what the lists of capabilities lead to, because some devices fail when other
+ * bytes are read.
+ *
+ * @param fn must be all 0
+ * @param read reads configuration space
+ * @param ctx for `read`
+ * @return false: fewer than 64 bytes, the part that every process may read, could be read
+ *
+ * Thread-safe. Control path.
  */
 bool moat_pci_decode(struct moat_pci_fn *fn, moat_pci_read_t read, void *ctx);
 
-/** @return the function; NULL: it is not in the snapshot. Thread-safe, control path. */
+/**
+ * Find a function.
+ *
+ * @param pci the machine's functions
+ * @param segment PCI segment
+ * @param sid source-id of the function
+ * @return the function; NULL: it is not in the snapshot
+ *
+ * Thread-safe. Control path.
+ */
 const struct moat_pci_fn *moat_pci_find(const struct moat_pci *pci, uint16_t segment,
 	moat_sid_t sid);
 
-/** @return the bridge that leads to `bus`, the lowest one where several do; NULL: `bus` is a root
- * bus. Thread-safe, control path. */
+/**
+ * The bridge that leads to a bus, the lowest one where several do.
+ *
+ * @param pci the machine's functions
+ * @param segment PCI segment
+ * @param bus the bus
+ * @return the bridge; NULL: `bus` is a root bus
+ *
+ * Thread-safe. Control path.
+ */
 const struct moat_pci_fn *moat_pci_bridge_to(const struct moat_pci *pci, uint16_t segment,
 	uint8_t bus);
 
-/** To whom a function's driver leaves the function. */
+/** What a function's driver leaves the function to. */
 enum moat_pci_owner {
 	MOAT_PCI_OWNER_NONE,   /* it has no driver */
 	MOAT_PCI_OWNER_VFIO,   /* vfio-pci and its variants (*_vfio_pci): a process, through VFIO */
@@ -94,42 +129,71 @@ enum moat_pci_owner {
 };
 
 /**
+ * What a driver leaves its functions to.
+ *
  * @param driver its name in sysfs; "": none
- * Thread-safe, control path.
+ * @return the owner
+ *
+ * Thread-safe. Control path.
  */
 enum moat_pci_owner moat_pci_owner(const char *driver);
 
 /**
- * Would the kernel hand out an IOMMU group with such a member, as far as the member is concerned (a
- * group is *viable* if that is true of all)? The kernel's rule: no driver, a VFIO driver or
- * pci-stub; and bridges, which start no DMA of their own. Linux, drivers/vfio/ (until 5.18) and
- * iommu_group_claim_dma_owner() (since).
- * @param driver its name in sysfs; "": none
- * @param bridge a function whose header is a bridge's, such as a root port; not an ISA bridge
+ * Whether a function leaves its IOMMU group *viable*: the kernel gives a process a group only if every
+ * member does. The kernel's rule: no driver, a VFIO driver or pci-stub; and bridges, which start no
+ * DMA of their own. Linux, drivers/vfio/ (until 5.18) and iommu_group_claim_dma_owner() (since).
+ *
+ * @param driver the function's driver; "": none
+ * @param bridge the function's header is a bridge's, such as a root port's; not an ISA bridge's
+ * @return true: it does
+ *
+ * Thread-safe. Control path.
  */
 bool moat_pci_lets_group_go(const char *driver, bool bridge);
 
-/** Whether the class code (24 bits) is that of a bridge to another bus, whose header is a bridge's.
+/**
+ * Whether a class code is that of a bridge to another bus, whose header is a bridge's.
+ *
+ * @param class_code 24 bits
+ * @return true: it is
+ *
+ * Thread-safe. Control path.
  */
 bool moat_pci_class_is_bus(uint32_t class_code);
 
-/** Is a function bound to a driver that leaves it to a process (uio, vfio)? Pure. */
+/**
+ * Whether a function is bound to a driver that leaves it to a process (uio, vfio).
+ *
+ * @param fn the function
+ * @return true: it is
+ *
+ * Thread-safe. Control path.
+ */
 bool moat_pci_is_users(const struct moat_pci_fn *fn);
 
 /**
- * Set or clear Bus Master Enable: may the function start DMA?
+ * Set or clear Bus Master Enable, without which a function cannot start DMA.
+ *
  * @param root as in moat_pci_scan()
  * @param fn the function
- * @param on set or clear
- * @return 1: it was set before; 0: it was clear; -EACCES: configuration space cannot be written,
- *   moat_error_text() has the path.
- * Control path, root. Not safe against another writer of the function's command register.
+ * @param on true: set it
+ * @return 1: it was set before
+ * @return 0: it was clear before
+ * @return -EACCES: configuration space cannot be written; moat_error_text() has the path
+ *
+ * Not safe against another writer of the function's command register. Control path, root.
  */
 int moat_pci_bus_master(const char *root, const struct moat_pci_fn *fn, bool on);
 
 /**
- * Let a function start no more DMA (Bus Master Enable off), until its next driver sets it again.
- * @return 0, -EACCES as moat_pci_bus_master(). Control path, root.
+ * Clear Bus Master Enable: the function starts no DMA until its next driver sets it again.
+ *
+ * @param root as in moat_pci_scan()
+ * @param fn the function
+ * @return 0
+ * @return -EACCES: as moat_pci_bus_master()
+ *
+ * Not safe against another writer of the function's command register. Control path, root.
  */
 int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn);
 
@@ -137,25 +201,35 @@ int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn);
  * The source-ids that requests of a function may carry: its own, and what conventional bridges on
  * the way up put in its place (PCI Express to PCI Bridge Specification, "Transaction ID
  * ownership"): a PCI Express to PCI bridge its secondary bus and device 0, any other its own.
- * @param pci a snapshot
- * @param segment the function's
- * @param sid the function's
- * @param alias gets the first `max` of them, the function's own first
+ *
+ * @param pci the machine's functions
+ * @param segment PCI segment
+ * @param sid source-id of the function
+ * @param alias receives the first `max` of them, the function's own first
  * @param max room in `alias`
- * @return how many there are, at least 1: more than `max` means that some are missing in `alias`.
- * Control path.
+ * @return how many there are, at least 1; more than `max`: some are missing in `alias`
+ *
+ * Thread-safe. Control path.
  */
 unsigned int moat_pci_aliases(const struct moat_pci *pci, uint16_t segment, moat_sid_t sid,
 	moat_sid_t alias[], unsigned int max);
 
 /**
- * Do all requests of two functions to each other pass through a unit?
+ * Whether all requests of two functions to each other pass through a unit.
  *
- * Not if a bridge on the way up may turn them round (a port without Access Control Services, or
- * with those switched off; a conventional bridge), nor if they are functions of one device that has
- * no ACS (PCI Express Base Specification, "Access Control Services (ACS)"). Virtual functions count
- * as isolated from their physical function, root ports as isolated by the root complex.
- * @return 0: isolated; -EPERM: not, moat_error_text() says where they meet. Control path.
+ * They do not if a bridge on the way up may redirect them (a port without Access Control Services,
+ * or with those switched off; a conventional bridge), nor if they are functions of one device that
+ * has no ACS (PCI Express Base Specification, "Access Control Services (ACS)"). Virtual functions
+ * count as isolated from their physical function, root ports as isolated by the root complex.
+ *
+ * @param pci the machine's functions
+ * @param segment PCI segment
+ * @param a source-id of one function
+ * @param b source-id of the other
+ * @return 0: they do, the functions are isolated
+ * @return -EPERM: they do not; moat_error_text() says where they meet
+ *
+ * Thread-safe. Control path.
  */
 int moat_pci_isolated(const struct moat_pci *pci, uint16_t segment, moat_sid_t a, moat_sid_t b);
 
@@ -170,30 +244,43 @@ struct moat_pci_acs_change {
  * Switch on what isolates a function from its peers (SV, RR, CR, UF), in the function and in every
  * bridge above it that has ACS. The kernel does so only where its own IOMMU driver is on. A
  * register that cannot be written stays as it is; scan again, then ask moat_pci_isolated().
+ *
  * @param root as in moat_pci_scan()
- * @param pci a snapshot
- * @param segment the function's
- * @param sid the function's
- * @param change gets what was changed, at most `max`
- * @param max room in `change`
- * @return how many registers were changed, at most `max`. Control path, root.
+ * @param pci the machine's functions
+ * @param segment PCI segment
+ * @param sid source-id of the function
+ * @param change receives what was changed
+ * @param max room in `change`; further registers are not changed
+ * @return how many registers were changed
+ *
+ * Not safe against another writer of these registers. Control path, root.
  */
 unsigned int moat_pci_acs_enable(const char *root, const struct moat_pci *pci, uint16_t segment,
 	moat_sid_t sid, struct moat_pci_acs_change change[], unsigned int max);
 
-/** Undo one change, unless the register has been changed again since. Control path, root. */
+/**
+ * Undo one change, unless the register has been changed again since.
+ *
+ * @param root as in moat_pci_scan()
+ * @param segment PCI segment
+ * @param change from moat_pci_acs_enable()
+ *
+ * Not safe against another writer of the register. Control path, root.
+ */
 void moat_pci_acs_restore(const char *root, uint16_t segment,
 	const struct moat_pci_acs_change *change);
 
 /**
- * Follow a path of (device, function) pairs from `bus` down through bridges.
- * @param pci a snapshot
- * @param segment the bus's
- * @param bus where the path begins
+ * Follow a path of (device, function) pairs from a bus down through bridges.
+ *
+ * @param pci the machine's functions
+ * @param segment PCI segment
+ * @param bus where the path starts
  * @param path pairs of device and function
- * @param nr_path bytes of `path`
- * @return the function it ends at; NULL: a bridge or the function is missing. Thread-safe, control
- * path.
+ * @param nr_path number of pairs
+ * @return the function that it ends at; NULL: a bridge or the function does not exist
+ *
+ * Thread-safe. Control path.
  */
 const struct moat_pci_fn *moat_pci_follow(const struct moat_pci *pci, uint16_t segment, uint8_t bus,
 	const uint8_t *path, unsigned int nr_path);

@@ -14,19 +14,18 @@
  * and none into others: **a tenant's device reaches what that tenant's domain maps, and nothing
  * else.**
  *
- * In this order, which is what lets PMDs do DMA while they probe: create the unit (which functions,
- * are they ready?), create domains and map, attach the functions (group into container, IOMMU type,
- * what was mapped so far is mapped now), then
- * moat_tenant_probe(). Back: rte_eal_hotplug_remove(),
- * detach. When a container's last group leaves, the kernel forgets its mappings; attaching again
- * maps them again.
+ * The order of calls, which lets PMDs do DMA while they probe: create the unit (it checks that the
+ * functions are ready), create domains and map, attach the functions (the group enters the container,
+ * the IOMMU type is set, and all that was mapped so far is mapped), then moat_tenant_probe(). In
+ * reverse: rte_eal_hotplug_remove(), then detach. When a container's last group leaves, the kernel
+ * forgets its mappings; attaching again maps them again.
  *
  * What differs from a unit of our own:
  *  - an unmap takes whole maps, one or many in a row, never a part of one (-EINVAL, nothing
- * changes);
+ *    changes);
  *  - an unmap is done when the call returns: tickets wait for other lcores only;
  *  - mapping pins memory, and the process's limit of locked memory counts all of it
- * (RLIMIT_MEMLOCK);
+ *    (RLIMIT_MEMLOCK);
  *  - a container holds at most as many maps as the module's parameter dma_entry_limit says, 65,535;
  *  - DPDK has room for RTE_MAX_VFIO_CONTAINERS containers, one of them its own;
  *  - refused DMA is in the kernel's log, and read there if the process may.
@@ -63,12 +62,23 @@ struct moat_vfio_conf {
 };
 
 /**
- * Look at every function, try its group in a container, and let it go again. Nothing is mapped.
- * @return 0; -ENODEV: no such function, or no IOMMU; -EBUSY: a driver other than vfio-pci has it,
- * or another device of its group, or another process its group; -EACCES: this process may not open
- *   /dev/vfio; -EPERM: firmware has reserved memory for it (RMRR); -EOPNOTSUPP, -EINVAL, -ENOMEM.
- *   moat_error_text() says what is in the way and which command removes it. Control path; after EAL
- *   init. Free it with unit->ops->destroy().
+ * Create the unit: check every function, put its group into a container and take it out again. Nothing
+ * is mapped. Free the unit with unit->ops->destroy().
+ *
+ * @param conf copied
+ * @param unit receives the unit
+ * @return 0
+ * @return -ENODEV: a function does not exist, or the host has no IOMMU
+ * @return -EBUSY: a driver other than vfio-pci has a function or another device of its group, or
+ *   another process has the group
+ * @return -EACCES: this process may not open /dev/vfio
+ * @return -EPERM: firmware has reserved memory for a function (RMRR)
+ * @return -EOPNOTSUPP: the kernel has no VFIO type 1, version 2
+ * @return -EINVAL: the configuration
+ * @return -ENOMEM
+ *
+ * moat_error_text() says what is in the way and which command removes it. Thread-safe after
+ * rte_eal_init(). Control path.
  */
 int moat_vfio_create(const struct moat_vfio_conf *conf, struct moat_unit **unit);
 
@@ -81,19 +91,26 @@ struct moat_vfio_info {
 	unsigned int groups;
 	uint64_t map_calls, unmap_calls; /* ioctls since the domain was made */
 };
+
 /**
- * What a domain's container holds now.
+ * Read what a domain's container holds now. It makes an ioctl.
+ *
  * @param domain of a vfio unit
- * Thread-safe, control path: an ioctl.
  * @param info receives it
+ *
+ * Thread-safe. Control path.
  */
 void moat_vfio_info(const struct moat_domain *domain, struct moat_vfio_info *info);
 
 /**
- * A line of the kernel's log: is it about a DMA that the unit refused?
- * "DMAR: [DMA Write NO_PASID] Request device [01:10.0] fault addr 0x41000000 [fault reason 0x05]
- * ..."
- * @return whether `fault` was filled in. Thread-safe.
+ * Parse a line of the kernel's log that reports a refused DMA:
+ * "DMAR: [DMA Write NO_PASID] Request device [01:10.0] fault addr 0x41000000 [fault reason 0x05]"
+ *
+ * @param line the line
+ * @param fault set if the line is such a report
+ * @return true: it is
+ *
+ * Thread-safe. Control path.
  */
 bool moat_vfio_parse_fault(const char *line, struct moat_fault *fault);
 

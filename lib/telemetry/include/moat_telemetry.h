@@ -15,10 +15,9 @@
  *   /moat/cost,NAME       its cycles by stage
  *   /moat/faults          the last refused DMAs, newest first
  *
- * A program says which units and tenants it shows. Units must be taken away before they are
- * destroyed; tenants are taken away by moat_tenant_destroy(). The commands answer from the
- * telemetry library's own thread and see nothing else. Counters of running lcores are read as they
- * are: nothing here is on the data path, and no lcore waits.
+ * A program adds the units and tenants that the commands shall show. It must remove a unit before it
+ * destroys it; moat_tenant_destroy() removes a tenant. The commands run on the telemetry library's
+ * own thread. They read the counters of running lcores as they are: no lcore waits for them.
  */
 
 #include <rte_telemetry.h>
@@ -30,41 +29,72 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-#define MOAT_TELEMETRY_FAULTS 16 /* kept */
+#define MOAT_TELEMETRY_FAULTS 16 /* the refused DMAs that are kept */
 
-/** More of a unit than lib/ knows, such as what only one kind counts: adds members to `dict`. */
+/** Adds members to `dict` that only one kind of unit has, such as counters of its own. */
 typedef void (*moat_telemetry_more_t)(struct moat_unit *unit, struct rte_tel_data *dict);
 
-/** A number of any size: the call's name differs between DPDK's releases. */
+/**
+ * Add a 64-bit number to a dictionary. (The name of DPDK's call differs between its releases.)
+ *
+ * @param dict the dictionary
+ * @param name of the member
+ * @param value its value
+ *
+ * Thread-safe for different dictionaries. Control path.
+ */
 void moat_telemetry_number(struct rte_tel_data *dict, const char *name, uint64_t value);
 
 /**
- * Show a unit. Registers the commands, the first time.
- * @param unit shown by its name
+ * Add a unit. The first call registers the commands.
+ *
+ * @param unit the unit
  * @param more adds what only this kind of unit counts; NULL: nothing
- * @return 0; -ENOSPC: too many are shown; -EEXIST: it is shown already; moat_error_text() has the
- *   sentence. Control path, any thread.
+ * @return 0
+ * @return -ENOSPC: too many units were added
+ * @return -EEXIST: it was added already
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path.
  */
 int moat_telemetry_add_unit(struct moat_unit *unit, moat_telemetry_more_t more);
+
 /**
- * Show a tenant, until moat_tenant_destroy() or moat_telemetry_remove_tenant(). Registers the
- * commands, the first time.
- * @return as moat_telemetry_add_unit(). Control path, any thread.
+ * Add a tenant, until moat_tenant_destroy() or moat_telemetry_remove_tenant(). The first call registers
+ * the commands.
+ *
+ * @param tenant the tenant
+ * @return as moat_telemetry_add_unit()
+ *
+ * Thread-safe. Control path.
  */
 int moat_telemetry_add_tenant(struct moat_tenant *tenant);
+
 /**
- * Show a unit or a tenant no longer. One that is not shown is let be.
- * On return no command uses it any more. Control path, any thread.
+ * Remove a unit. On return no command uses it any more.
+ *
+ * @param unit the unit; if it was not added, nothing happens
+ *
+ * Thread-safe. Control path.
  */
 void moat_telemetry_remove_unit(struct moat_unit *unit);
+
+/**
+ * Remove a tenant. On return no command uses it any more.
+ *
+ * @param tenant the tenant; if it was not added, nothing happens
+ *
+ * Thread-safe. Control path.
+ */
 void moat_telemetry_remove_tenant(struct moat_tenant *tenant);
 
 /**
- * The thread that fetches a unit's faults hands each on here.
- * @param unit that refused it
- * @param tenant name of the tenant whose requester it was; NULL: no tenant's. Control path,
- *   any thread.
- * @param fault what was refused
+ * Record a refused DMA, for /moat/faults. The thread that fetches a unit's faults calls it for each.
+ *
+ * @param unit the unit
+ * @param tenant name of the requester's tenant; NULL: the requester is not a tenant's
+ * @param fault the fault, copied
+ *
+ * Thread-safe. Control path.
  */
 void moat_telemetry_fault(const struct moat_unit *unit, const char *tenant,
 	const struct moat_fault *fault);

@@ -156,9 +156,9 @@ struct moat_unit_ops {
 	int (*unmap)(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
 	/** The host physical address of `va` where [va, va + len) is one run; -EFAULT otherwise. */
 	int (*hpa)(struct moat_unit *unit, const void *va, uint64_t len, uint64_t *hpa);
-	/** Memory for a tenant, hugepages, zeroed, which nobody else gets when this process is killed:
-	 * not before the unit's next owner has seen to it that no device reaches it. `len` is a multiple
-	 * of 2 MiB. NULL, or -EOPNOTSUPP: this unit has no such memory; any will do. Control path. */
+	/** Memory for a tenant: zeroed hugepages. When this process is killed, no other process gets
+	 * them before the unit's next owner has cut off the devices that reach them. `len` is a multiple
+	 * of 2 MiB. NULL, or -EOPNOTSUPP: this unit needs no such memory. Control path. */
 	int (*memory_alloc)(struct moat_unit *unit, uint64_t len, void **va);
 	void (*memory_free)(struct moat_unit *unit, void *va, uint64_t len);
 	/** RWBF units: flush the write buffer. NULL where not needed. */
@@ -192,16 +192,25 @@ struct moat_unit_ops {
 	int64_t (*inval_submit)(struct moat_unit *unit, const moat_tag_t tags[], unsigned int n,
 		const struct moat_gather *gather, struct moat_inval_report *report);
 	/**
-	 * Has the unit completed the submission `seq`? If not, the unit is polled once.
-	 * @return 1: it has, and the calling thread sees what the unit did before; 0: not yet; -EIO: it
-	 *   has refused it, what it covers may still be cached: submit again, wider. Thread-safe, data path.
+	 * Whether the unit has completed the submission `seq`. If not, the unit is polled once.
+	 *
+	 * @return 1: it has, and the calling thread sees what the unit did before
+	 * @return 0: not yet
+	 * @return -EIO: it refused the submission, what that covers may still be cached: submit again,
+	 *   wider
+	 *
+	 * Thread-safe. Data path.
 	 */
 	int (*inval_done)(struct moat_unit *unit, int64_t seq);
 	/**
-	 * Poll until done, refused or not.
+	 * Poll until the submission is completed or refused.
+	 *
 	 * @param turn called between two polls
-	 * @return 0; -ETIMEDOUT with a diagnosis in moat_error_text(); -EIO: the unit is dead.
-	 *   Thread-safe, control path.
+	 * @return 0
+	 * @return -ETIMEDOUT: moat_error_text() has head, tail and what is there
+	 * @return -EIO: the unit is dead
+	 *
+	 * Thread-safe. Control path.
 	 */
 	int (*inval_wait)(struct moat_unit *unit, int64_t seq, uint64_t timeout_us,
 		void (*turn)(void));
@@ -221,10 +230,43 @@ struct moat_unit_ops {
 	int (*interrupt_take)(struct moat_unit *unit, const struct moat_interrupt *interrupt);
 };
 
-/** The three operations above, for a unit whose `qi` is a queue of lib/qi's. */
+/**
+ * moat_unit_ops.inval_submit for a unit whose `qi` is a queue of lib/qi's.
+ *
+ * @param unit the unit
+ * @param tags cache tags, all of this unit
+ * @param n number of tags
+ * @param gather NULL: all that is cached for the tags
+ * @param report set unless the unit is dead
+ * @return as moat_unit_ops.inval_submit
+ *
+ * Thread-safe. Data path.
+ */
 int64_t moat_unit_qi_submit(struct moat_unit *unit, const moat_tag_t tags[], unsigned int n,
 	const struct moat_gather *gather, struct moat_inval_report *report);
+
+/**
+ * moat_unit_ops.inval_done for such a unit.
+ *
+ * @param unit the unit
+ * @param seq what moat_unit_qi_submit() returned
+ * @return as moat_unit_ops.inval_done
+ *
+ * Thread-safe. Data path.
+ */
 int moat_unit_qi_done(struct moat_unit *unit, int64_t seq);
+
+/**
+ * moat_unit_ops.inval_wait for such a unit.
+ *
+ * @param unit the unit
+ * @param seq what moat_unit_qi_submit() returned
+ * @param timeout_us 0: 1 s
+ * @param turn called between two polls
+ * @return as moat_unit_ops.inval_wait
+ *
+ * Thread-safe. Control path.
+ */
 int moat_unit_qi_wait(struct moat_unit *unit, int64_t seq, uint64_t timeout_us, void (*turn)(void));
 #define MOAT_UNIT_QI_OPS                                                      \
 	.inval_submit = moat_unit_qi_submit, .inval_done = moat_unit_qi_done, \
@@ -241,7 +283,7 @@ struct moat_unit {
 	struct moat_qi *qi;        /* its queue, where it has one; NULL with MOAT_TABLES_UNITS */
 	struct moat_witness *witness;
 	/** Domain-ids in use; lib/domain's, under its lock. Bit 0 (reserved when CAP.CM) is never
-	 * handed out; a driver sets those it keeps for itself before the unit is shown to anybody. */
+	 * handed out; a driver sets those it keeps for itself before others can see the unit. */
 	uint64_t dids[MOAT_UNIT_DIDS / 64];
 };
 
