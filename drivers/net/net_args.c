@@ -37,7 +37,7 @@ static int set_port(const char *key, const char *value, void *opaque)
 
 	if (*value == '\0' || rte_strscpy(ctx->args->port, value, sizeof(ctx->args->port)) < 0)
 		return moat_error(-EINVAL,
-			"%s: %s='%s' is no name of a port; "
+			"%s: %s='%s' is not a port's name; "
 			"name the ethdev to send and receive by, e.g. %s=net_null0",
 			ctx->name, key, value, key);
 	return 0;
@@ -59,7 +59,7 @@ static int set_unit(const char *key, const char *value, void *opaque)
 
 	if (*value == '\0' || rte_strscpy(ctx->args->unit, value, sizeof(ctx->args->unit)) < 0)
 		return moat_error(-EINVAL,
-			"%s: %s='%s' is no name of a unit; it has 1 to %zu "
+			"%s: %s='%s' is not a unit's name; it has 1 to %zu "
 			"characters. Leave the key out for a unit of its own",
 			ctx->name, key, value, sizeof(ctx->args->unit) - 1);
 	return 0;
@@ -106,7 +106,7 @@ static int set_sid(const char *key, const char *value, void *opaque)
 	if (!parse_hex(&text, 2, ':', 0xff, &bus) || !parse_hex(&text, 2, '.', 0x1f, &dev) ||
 		!parse_hex(&text, 1, '\0', 7, &fn))
 		return moat_error(-EINVAL,
-			"%s: %s='%s' is no source-id; give bus:device.function, "
+			"%s: %s='%s' is not a source-id; give bus:device.function, "
 			"e.g. %s=00:10.0 (device up to 1f, function up to 7)",
 			ctx->name, key, value, key);
 	ctx->args->sid = MOAT_SID(bus, dev, fn);
@@ -136,7 +136,7 @@ static int set_mac(const char *key, const char *value, void *opaque)
 	if (rte_ether_unformat_addr(value, &ctx->args->mac) != 0 ||
 		!rte_is_valid_assigned_ether_addr(&ctx->args->mac))
 		return moat_error(-EINVAL,
-			"%s: %s='%s' is no address of a port; give a unicast one, "
+			"%s: %s='%s' is not a port's address; give a unicast one, "
 			"e.g. %s=02:00:00:00:00:01",
 			ctx->name, key, value, key);
 	ctx->args->has_mac = true;
@@ -182,7 +182,7 @@ static int set_steer(const char *key, const char *value, void *opaque)
 	if (queue == NULL || !parse_number(queue, 0, MOAT_NET_QUEUES_MAX - 1, &steer->queue) ||
 		!parse_match(text, steer))
 		return moat_error(-EINVAL,
-			"%s: %s='%s' is no steering rule; give address/queue, "
+			"%s: %s='%s' is not a steering rule; give address/queue, "
 			"vlan/queue or address+vlan/queue, e.g. %s=02:00:00:00:00:01+100/1",
 			ctx->name, key, value, key);
 	ctx->args->nr_steer++;

@@ -58,7 +58,7 @@ static int parse_eth(const struct rte_flow_item *item, struct net_rule *rule,
 	rule->mac = net_mac(&spec->hdr.dst_addr);
 	if (rule->mac == 0)
 		return bad(error, -EINVAL, RTE_FLOW_ERROR_TYPE_ITEM_SPEC, item,
-			"00:00:00:00:00:00 is no address");
+			"00:00:00:00:00:00 is not an address");
 	return 0;
 }
 

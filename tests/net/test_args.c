@@ -72,7 +72,7 @@ static const struct {
 		"net_moat0: no backing port; name the ethdev to send and receive by, e.g. "
 		"--vdev=net_moat0,port=net_null0" },
 	{ "port=",
-		"net_moat0: port='' is no name of a port; name the ethdev to send and receive by, "
+		"net_moat0: port='' is not a port's name; name the ethdev to send and receive by, "
 		"e.g. port=net_null0" },
 	{ "port=p,queue=2",
 		"net_moat0: no such key 'queue'; there are port, queues, unit, unit_args, "
@@ -84,23 +84,23 @@ static const struct {
 	{ "port=p,queues=", "net_moat0: queues='' is not a number of queues; give 1 to 64" },
 	{ "port=p,queues=2,queues=3", "net_moat0: queues= is given twice; once will do" },
 	{ "port=p,unit=",
-		"net_moat0: unit='' is no name of a unit; it has 1 to 31 characters. Leave "
+		"net_moat0: unit='' is not a unit's name; it has 1 to 31 characters. Leave "
 		"the key out for a unit of its own" },
 	{ "port=p,unit=u,unit_args=latency:1",
 		"net_moat0: unit_args= is for a unit of the port's own, "
 		"and unit=u names another; give one of the two" },
 	{ "port=p,sid=0:20.0",
-		"net_moat0: sid='0:20.0' is no source-id; give bus:device.function, "
+		"net_moat0: sid='0:20.0' is not a source-id; give bus:device.function, "
 		"e.g. sid=00:10.0 (device up to 1f, function up to 7)" },
 	{ "port=p,sid=00:10.8",
-		"net_moat0: sid='00:10.8' is no source-id; give bus:device.function, "
+		"net_moat0: sid='00:10.8' is not a source-id; give bus:device.function, "
 		"e.g. sid=00:10.0 (device up to 1f, function up to 7)" },
 	{ "port=p,sid=0000:00:10.0",
-		"net_moat0: sid='0000:00:10.0' is no source-id; give "
+		"net_moat0: sid='0000:00:10.0' is not a source-id; give "
 		"bus:device.function, e.g. sid=00:10.0 (device up to 1f, function "
 		"up to 7)" },
 	{ "port=p,sid=00:10",
-		"net_moat0: sid='00:10' is no source-id; give bus:device.function, "
+		"net_moat0: sid='00:10' is not a source-id; give bus:device.function, "
 		"e.g. sid=00:10.0 (device up to 1f, function up to 7)" },
 	{ "port=p,queues=9,requesters=queue,sid=ff:1f.0",
 		"net_moat0: sid=ff:1f.0 leaves no "
@@ -110,23 +110,23 @@ static const struct {
 		"net_moat0: requesters='vf' is none of 'port' (one source-id for "
 		"all queues), 'queue' (each queue its own) and 'pasid' (each queue a PASID)" },
 	{ "port=p,mac=02:00:00:00:00",
-		"net_moat0: mac='02:00:00:00:00' is no address of a port; give "
+		"net_moat0: mac='02:00:00:00:00' is not a port's address; give "
 		"a unicast one, e.g. mac=02:00:00:00:00:01" },
 	{ "port=p,mac=01:00:00:00:00:01",
-		"net_moat0: mac='01:00:00:00:00:01' is no address of a port; "
+		"net_moat0: mac='01:00:00:00:00:01' is not a port's address; "
 		"give a unicast one, e.g. mac=02:00:00:00:00:01" },
 	{ "port=p,mac=00:00:00:00:00:00",
-		"net_moat0: mac='00:00:00:00:00:00' is no address of a port; "
+		"net_moat0: mac='00:00:00:00:00:00' is not a port's address; "
 		"give a unicast one, e.g. mac=02:00:00:00:00:01" },
 	{ "port=p,steer=100",
-		"net_moat0: steer='100' is no steering rule; give address/queue, "
+		"net_moat0: steer='100' is not a steering rule; give address/queue, "
 		"vlan/queue or address+vlan/queue, e.g. steer=02:00:00:00:00:01+100/1" },
 	{ "port=p,steer=4096/0",
-		"net_moat0: steer='4096/0' is no steering rule; give address/queue, "
+		"net_moat0: steer='4096/0' is not a steering rule; give address/queue, "
 		"vlan/queue or address+vlan/queue, e.g. "
 		"steer=02:00:00:00:00:01+100/1" },
 	{ "port=p,steer=5+6/0",
-		"net_moat0: steer='5+6/0' is no steering rule; give address/queue, "
+		"net_moat0: steer='5+6/0' is not a steering rule; give address/queue, "
 		"vlan/queue or address+vlan/queue, e.g. "
 		"steer=02:00:00:00:00:01+100/1" },
 	{ "port=p,steer=100/1",
@@ -159,7 +159,7 @@ static void values_too_long_are_refused_not_cut(void **state)
 	memcpy(text, "port=", 5);
 	text[80] = '\0';
 	assert_int_equal(net_args_parse(NAME, text, &args), -EINVAL);
-	assert_non_null(strstr(moat_error_text(), "is no name of a port"));
+	assert_non_null(strstr(moat_error_text(), "is not a port's name"));
 }
 
 int main(void)

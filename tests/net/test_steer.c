@@ -308,7 +308,7 @@ static void impossible_rules_are_refused_in_words(void **state)
 	assert_rule_refused(f, (struct rule){ .dst = MAC_B, .vlan = -1, .priority = 16 }, -ENOTSUP,
 		"priorities are 0 (first) to 15");
 	assert_rule_refused(f, (struct rule){ .dst = "00:00:00:00:00:00", .vlan = -1 }, -EINVAL,
-		"00:00:00:00:00:00 is no address");
+		"00:00:00:00:00:00 is not an address");
 	add(f, (struct rule){ .dst = MAC_B, .vlan = -1, .queue = 1 });
 	assert_rule_refused(f, (struct rule){ .dst = MAC_B, .vlan = -1, .queue = 2 }, -EEXIST,
 		"a rule with this match and priority exists; destroy it first");

@@ -74,7 +74,7 @@ struct moat_net_info {
 };
 
 /**
- * @return 0; -ENODEV: `port` is no net_moat port (moat_error_text()). Control path, any thread.
+ * @return 0; -ENODEV: `port` is not a net_moat port (moat_error_text()). Control path, any thread.
  */
 MOAT_NET_API int moat_net_info(uint16_t port, struct moat_net_info *info);
 
