@@ -73,6 +73,9 @@ const char *app_suggest(const char *text, const char *const words[]);
 
 /* ------------------------------------------------------------------------- keys and values */
 
+/** The modes' names, by enum moat_mode; NULL-terminated. */
+extern const char *app_modes[];
+
 struct app_key;
 /**
  * Turns an entry's value into `field`. On a value that makes no sense it complains with

@@ -11,8 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "moat_base.h"
+#include "moat_tenant.h"
 #include "app_ini.h"
+
+const char *app_modes[MOAT_MODES + 1];
+
+__attribute__((constructor)) static void modes_name(void)
+{
+	for (unsigned int i = 0; i < MOAT_MODES; i++)
+		app_modes[i] = moat_mode_name(i);
+}
 
 /* ---------------------------------------------------------------------------- did you mean */
 
@@ -251,7 +259,7 @@ void app_read_sid(struct app_ini *ini, const struct app_entry *e, const struct a
 	if (sscanf(e->value, "%2x:%2x.%1x%n", &bus, &dev, &fn, &end) != 3 ||
 		e->value[end] != '\0' || dev > 31 || fn > 7)
 		app_ini_error(ini, e->line,
-			"%s = %s is no source-id; write bus:device.function in hexadecimal, as in 00:10.0",
+			"%s = %s is not a source-id; write bus:device.function in hexadecimal, as in 00:10.0",
 			e->key, e->value);
 	else
 		*(int *)field = MOAT_SID(bus, dev, fn);

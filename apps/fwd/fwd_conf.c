@@ -17,8 +17,6 @@ static const char *const requesters_words[] = { "port", "queue", "pasid", NULL }
 static const char *const forward_words[] = { "io", "macswap", "l2", NULL };
 static const char *const idle_words[] = { "spin", "yield", "sleep", "posted", NULL };
 static const char *const interrupts_words[] = { "default", "block", "compatible", NULL };
-static const char *const mode_words[] = { "static", "strict", "pipelined", "deferred", "copy",
-	NULL };
 
 /* "mac 02:00:00:00:00:01" or "vlan 100" */
 static void read_match(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
@@ -100,7 +98,7 @@ static const struct app_key port_keys[] = {
 
 static const struct app_key tenant_keys[] = {
 	KEY("queues", app_read_text, fwd_tenant, queue_list, .required = true),
-	KEY("mode", app_read_word, fwd_tenant, mode, .words = mode_words),
+	KEY("mode", app_read_word, fwd_tenant, mode, .words = app_modes),
 	KEY("unit", app_read_text, fwd_tenant, unit_name),
 	KEY("forward", app_read_word, fwd_tenant, forward, .words = forward_words),
 	KEY("memory", app_read_size, fwd_tenant, memory, .min = 4096, .max = UINT64_C(1) << 40),

@@ -13,17 +13,12 @@
 #include <rte_mbuf.h>
 
 #include "fwd.h"
+#include "moat_counter.h"
 #include "moat_tenant_measure.h"
 
 /* Empty turns before an lcore that is to share its CPU gives it away, and how long it then sleeps.
  * */
 #define NAP_NS 20000
-
-/* One writer; the report reads torn-free. Relaxed: nothing is ordered by a counter. */
-static inline void count(uint64_t *counter, uint64_t n)
-{
-	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
-}
 
 /* What the queue does not take is dropped, as testpmd does: waiting would stall the other ports. */
 static inline void transmit(struct fwd_group *g, unsigned int to, struct rte_mbuf *pkts[],
@@ -34,9 +29,9 @@ static inline void transmit(struct fwd_group *g, unsigned int to, struct rte_mbu
 	if (n == 0)
 		return;
 	sent = rte_eth_tx_burst(g->at[to].port, g->at[to].queue, pkts, n);
-	count(&g->count.tx_packets, sent);
+	moat_counter_add(&g->count.tx_packets, sent);
 	if (unlikely(sent < n)) {
-		count(&g->count.drops, n - sent);
+		moat_counter_add(&g->count.drops, n - sent);
 		rte_pktmbuf_free_bulk(&pkts[sent], n - sent);
 	}
 }
@@ -75,14 +70,14 @@ static void flood(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkt,
 			left = NULL;
 		} else {
 			m = rte_pktmbuf_copy(pkt, g->tenant->pool, 0, UINT32_MAX);
-			count(&g->count.flooded, m != NULL);
-			count(&g->count.drops, m == NULL);
+			moat_counter_add(&g->count.flooded, m != NULL);
+			moat_counter_add(&g->count.drops, m == NULL);
 		}
 		if (m != NULL)
 			out[to][nr_out[to]++] = m;
 	}
 	if (left != NULL) { /* one port: nowhere to go */
-		count(&g->count.drops, 1);
+		moat_counter_add(&g->count.drops, 1);
 		rte_pktmbuf_free(left);
 	}
 }
@@ -104,7 +99,7 @@ static void bridge(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkts
 		} else if (to < 0) {
 			flood(g, from, pkts[i], out, nr_out);
 		} else { /* it is where it came from already; a bridge keeps such to itself */
-			count(&g->count.drops, 1);
+			moat_counter_add(&g->count.drops, 1);
 			rte_pktmbuf_free(pkts[i]);
 		}
 	}
@@ -115,7 +110,7 @@ static void bridge(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkts
 /* Where a burst from the group's port `from` goes. */
 static void pass_on(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkts[], uint16_t n)
 {
-	count(&g->count.rx_packets, n);
+	moat_counter_add(&g->count.rx_packets, n);
 	switch (g->tenant->conf->forward) {
 	case FWD_L2:
 		bridge(g, from, pkts, n);

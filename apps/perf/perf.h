@@ -54,7 +54,6 @@ enum perf_direction { PERF_TO_DEVICE, PERF_FROM_DEVICE, PERF_BOTH };
 
 /* perf_conf.c: words as the file and the reports have them; NULL-terminated. */
 extern const char *const perf_tests[];
-extern const char *const perf_modes[];
 extern const char *const perf_layouts[];
 extern const char *const perf_domains[];
 extern const char *const perf_directions[];

@@ -11,7 +11,6 @@
 #include "perf.h"
 
 const char *const perf_tests[] = { "map", "packets", NULL };
-const char *const perf_modes[] = { "static", "strict", "pipelined", "deferred", "copy", NULL };
 const char *const perf_layouts[] = { "contiguous", "scattered", "allocated", NULL };
 const char *const perf_domains[] = { "own", "shared", NULL };
 const char *const perf_directions[] = { "to-device", "from-device", "both", NULL };

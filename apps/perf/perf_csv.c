@@ -43,7 +43,7 @@ static void asked(FILE *f, const struct perf_case *c)
 	text(f, c->unit->name);
 	fprintf(f, ",%s,", app_unit_kinds[c->unit->kind]);
 	text(f, c->unit->args != NULL ? c->unit->args : "");
-	fprintf(f, ",%s,%u,%" PRIu64 ",", perf_modes[c->mode], c->lcores, c->working_set);
+	fprintf(f, ",%s,%u,%" PRIu64 ",", app_modes[c->mode], c->lcores, c->working_set);
 	if (c->test == PERF_MAP)
 		fprintf(f, "%s,%s,%s,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",,,",
 			perf_domains[c->domains], perf_layouts[c->layout],

@@ -109,13 +109,13 @@ static json_t *command(const struct perf_case *c)
 		return json_sprintf(
 			"moat-perf --test packets --unit %s%s%s --mode %s --frame %" PRIu64
 			" --burst %" PRIu64 "%s --working-set %s --lcores %u --seconds %g",
-			app_unit_kinds[c->unit->kind], comma, args, perf_modes[c->mode], c->frame,
+			app_unit_kinds[c->unit->kind], comma, args, app_modes[c->mode], c->frame,
 			c->burst, c->verify ? " --verify yes" : "", size, c->lcores, c->seconds);
 	app_size_text(c->page, more, sizeof(more));
 	j = json_sprintf("moat-perf --test map --unit %s%s%s --mode %s --page %s --granule %" PRIu64
 			 " --batch %" PRIu64 " --layout %s --direction %s --working-set %s --dma "
 			 "%" PRIu64 " --domain %s --lcores %u --seconds %g",
-		app_unit_kinds[c->unit->kind], comma, args, perf_modes[c->mode], more, c->granule,
+		app_unit_kinds[c->unit->kind], comma, args, app_modes[c->mode], more, c->granule,
 		c->batch, perf_layouts[c->layout], perf_directions[c->direction], size, c->dma,
 		perf_domains[c->domains], c->lcores, c->seconds);
 	if (c->layout == PERF_SCATTERED) {
@@ -140,7 +140,7 @@ static json_t *asked(const struct perf_case *c)
 	json_t *j = json_pack("{s:s, s:s, s:{s:s, s:s, s:s}, s:s, s:i, s:o, s:o, s:s, s:o}",
 		"sweep", c->sweep, "test", perf_tests[c->test], "unit", "name", c->unit->name,
 		"kind", app_unit_kinds[c->unit->kind], "args",
-		c->unit->args != NULL ? c->unit->args : "", "mode", perf_modes[c->mode], "lcores",
+		c->unit->args != NULL ? c->unit->args : "", "mode", app_modes[c->mode], "lcores",
 		(int)c->lcores, "asked_seconds", real(c->seconds), "working_set",
 		number(c->working_set), "touches", perf_mode_touches(c->mode), "command",
 		command(c));

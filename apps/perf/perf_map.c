@@ -19,14 +19,12 @@
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
+#include "moat_policy.h"
 #include "moat_soft_unit.h"
 #include "perf_work.h"
 
-/* Mode deferred's window, as lib/tenant's defaults. */
-#define DEFERRED_PAGES 256
-#define DEFERRED_US    10000
-#define PATIENCE_MS    2000 /* for a ticket */
-#define DMA_BURST      32
+#define PATIENCE_MS 2000 /* for a ticket */
+#define DMA_BURST   32
 
 struct map_work {
 	struct moat_domain *domain; /* of its own, or the first lcore's */
@@ -36,10 +34,10 @@ struct map_work {
 	struct moat_lane *lane;
 	bool mapped; /* static, copy: place is mapped for good */
 	struct perf_place place;
-	uint8_t *private;        /* copy: what no device reaches */
-	moat_ticket_t *tickets;  /* of each batch */
-	struct moat_softvtd *sv; /* the device's unit, where there is a device */
-	uint64_t deadline;       /* deferred: flush by then; 0: nothing gathered */
+	uint8_t *private;              /* copy: what no device reaches */
+	moat_ticket_t *tickets;        /* of each batch */
+	struct moat_softvtd *sv;       /* the device's unit, where there is a device */
+	struct moat_deferred deferred; /* its window */
 	struct moat_lane_stats before;
 };
 
@@ -72,8 +70,8 @@ static moat_ticket_t flush(struct perf_work *w, struct map_work *m)
 
 		w->runs[size < PERF_RUN_SIZES ? size : PERF_RUN_SIZES - 1]++;
 	}
-	moat_cost_start(watch); /* counting runs was nobody's work but ours */
-	m->deadline = 0;
+	moat_cost_start(watch); /* counting the runs is moat-perf's own work: no stage's */
+	moat_deferred_submitted(&m->deferred);
 	ticket = moat_lane_flush(lane);
 	moat_cost_mark(watch, &w->cost, MOAT_STAGE_SUBMIT);
 	return ticket;
@@ -94,14 +92,14 @@ static int wait_for(struct perf_work *w, struct map_work *m, moat_ticket_t ticke
 			flush(w, m);
 		moat_lane_poll(m->lane);
 		rte_pause();
-		if (unlikely(rte_rdtsc() > deadline)) /* it knows how to say what is missing */
+		if (unlikely(rte_rdtsc() > deadline)) /* its error says what is missing */
 			rc = moat_lane_drain(m->lane);
 	}
 	moat_cost_mark(STOPWATCH, &w->cost, MOAT_STAGE_WAIT);
 	return rc;
 }
 
-/* Something said -EAGAIN: the oldest batch in flight must be through first. */
+/* A call returned -EAGAIN: the oldest batch in flight must be completed first. */
 static int make_room(struct perf_work *w, struct map_work *m)
 {
 	flush(w, m);
@@ -148,16 +146,9 @@ static moat_ticket_t submit(struct perf_work *w, struct map_work *m)
 	const struct moat_lane *lane = m->lane;
 	moat_ticket_t ticket = 0;
 
-	if (w->c->mode == MOAT_DEFERRED) {
-		uint64_t now = rte_rdtsc();
-
-		if (m->deadline == 0)
-			m->deadline = now + rte_get_tsc_hz() / 1000000 * DEFERRED_US;
-		if (moat_lane_gathered(lane) >= DEFERRED_PAGES || now >= m->deadline)
-			ticket = flush(w, m);
-	} else {
+	if (w->c->mode != MOAT_DEFERRED ||
+		moat_deferred_due(&m->deferred, moat_lane_gathered(lane), rte_rdtsc()))
 		ticket = flush(w, m);
-	}
 	moat_cost_mark(STOPWATCH, &w->cost, MOAT_STAGE_SUBMIT);
 	return ticket != 0 ? ticket : moat_lane_next_ticket(lane);
 }
@@ -417,6 +408,8 @@ static int create_one(struct perf_work *w, struct map_work *first)
 
 	if (m == NULL)
 		return moat_error(-ENOMEM, "no memory for an lcore's work");
+	m->deferred = (struct moat_deferred){ .pages = MOAT_DEFERRED_PAGES,
+		.cycles = rte_get_tsc_hz() / 1000000 * MOAT_DEFERRED_US };
 	w->test = m;
 	rc = make_domain(w, m, first != NULL ? first : m);
 	if (rc == 0)
@@ -448,7 +441,7 @@ static int unmap_place(struct perf_work *w, struct map_work *m)
 	return rc;
 }
 
-/* The last lcore's first: a shared domain goes when nobody is left in it. */
+/* The last lcore's first: a shared domain is destroyed when it has no users any more. */
 static int destroy(struct perf_work works[], unsigned int n)
 {
 	int first = 0;

@@ -103,7 +103,7 @@ static void read_seconds(struct app_ini *ini, const struct app_entry *e, const s
 static const struct app_key keys[] = {
 	WORDS("test", app_read_word, test, perf_tests),
 	PLAIN("unit", app_read_text, units),
-	WORDS("mode", read_words, mode, perf_modes),
+	WORDS("mode", read_words, mode, app_modes),
 	RANGE("lcores", read_numbers, lcores, 1, PERF_LCORES),
 	PLAIN("seconds", read_seconds, seconds),
 	RANGE("working_set", read_sizes, working_set, MOAT_PAGE_SIZE, UINT64_C(1) << 40),
@@ -227,7 +227,7 @@ static void wrong_case(struct app_ini *ini, const struct app_section *s, const s
 		app_ini_error(ini, app_ini_line(s, "layout"),
 			"layout = allocated: mode %s maps once and allocates nothing; leave it out "
 			"here",
-			perf_modes[c->mode]);
+			app_modes[c->mode]);
 }
 
 /* ------------------------------------------------------------------------------- combinations */

@@ -44,7 +44,7 @@ static void key_unit(const struct perf_case *c, char *text)
 
 static void key_mode(const struct perf_case *c, char *text)
 {
-	snprintf(text, TEXT, "%s", perf_modes[c->mode]);
+	snprintf(text, TEXT, "%s", app_modes[c->mode]);
 }
 
 static void key_lcores(const struct perf_case *c, char *text)

@@ -7,6 +7,7 @@
 /* What the two directions of the device half share. */
 
 #include "moat_cost.h"
+#include "moat_counter.h"
 #include "net_device.h"
 
 #define NET_DESCS_PER_PAGE (MOAT_PAGE_SIZE / sizeof(struct moat_net_desc))
@@ -85,12 +86,6 @@ static inline bool net_ring_complete(struct net_work *work, const struct net_rin
 	__atomic_store_n((uint64_t *)(void *)&at->len, (uint64_t)flags << 16 | len,
 		__ATOMIC_RELEASE);
 	return true;
-}
-
-static inline void net_count(uint64_t *counter, uint64_t n)
-{
-	/* One lcore writes, others read: a plain sum, stored whole. */
-	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
 #endif /* NET_DEVICE_IMPL_H */

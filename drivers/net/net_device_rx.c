@@ -43,7 +43,7 @@ static uint16_t sort(struct net_device *dev, struct net_device_rx *rx, uint16_t 
 		} else if (queue < dev->nr_rx) {
 			hand_over(dev, queue, frames[i]);
 		} else {
-			net_count(&dev->wire[wire].filtered, queue != NET_QUEUE_DROP);
+			moat_counter_add(&dev->wire[wire].filtered, queue != NET_QUEUE_DROP);
 			rte_pktmbuf_free(frames[i]);
 		}
 	}
@@ -155,7 +155,7 @@ static uint16_t plan(struct net_device *dev, struct net_device_rx *rx, struct ne
 		if (unlikely(how == NO_ROOM))
 			break;
 		if (unlikely(how == DROP)) {
-			net_count(&rx->count.bad_length, 1);
+			moat_counter_add(&rx->count.bad_length, 1);
 			continue;
 		}
 		struct net_packet *packet = &work->packets[work->nr_packets++];
@@ -245,10 +245,10 @@ static uint16_t write_all(struct net_device_rx *rx, struct net_work *work,
 		uint16_t flags = MOAT_NET_DESC_DD;
 
 		if (unlikely(packet->descs != packet->n)) {
-			net_count(&rx->count.bad_desc, 1);
+			moat_counter_add(&rx->count.bad_desc, 1);
 			flags |= MOAT_NET_DESC_ERR;
 		} else if (unlikely(!write_frame(work, packet, frames[packet->frame]))) {
-			net_count(&rx->count.dma_faults, 1);
+			moat_counter_add(&rx->count.dma_faults, 1);
 			flags |= MOAT_NET_DESC_ERR;
 		}
 		if (unlikely(!complete(ring, work, packet, flags)))
@@ -269,7 +269,7 @@ static void deliver(struct net_device *dev, struct net_device_rx *rx, struct rte
 		uint16_t wrote = write_all(rx, &work, frames + done);
 
 		if (unlikely(work.ring_refused)) { /* a NIC that cannot reach its ring drops */
-			net_count(&rx->count.ring_faults, 1);
+			moat_counter_add(&rx->count.ring_faults, 1);
 			count_shared(&rx->count.missed, n - done - dealt + work.nr_packets - wrote);
 			done = n;
 			break;

@@ -119,10 +119,10 @@ static void read_all(struct net_device_tx *tx, struct net_work *work)
 		uint16_t flags = MOAT_NET_DESC_DD;
 
 		if (unlikely(packet->n == 0)) {
-			net_count(&tx->count.bad_desc, 1);
+			moat_counter_add(&tx->count.bad_desc, 1);
 			flags |= MOAT_NET_DESC_ERR;
 		} else if (unlikely(!read_packet(work, packet, frame))) {
-			net_count(&tx->count.dma_faults, 1);
+			moat_counter_add(&tx->count.dma_faults, 1);
 			flags |= MOAT_NET_DESC_ERR;
 		}
 		if (unlikely(!complete(&tx->ring, work, packet, flags))) {
@@ -149,7 +149,7 @@ static bool stock_up(struct net_device *dev, struct net_device_tx *tx, uint32_t 
 		tx->nr_spare = want;
 	if (likely(tx->nr_spare != 0))
 		return true;
-	net_count(&tx->count.no_memory, 1);
+	moat_counter_add(&tx->count.no_memory, 1);
 	return false;
 }
 
@@ -166,7 +166,7 @@ static bool read_ring(struct net_device *dev, struct net_device_tx *tx)
 	plan(tx, &work, room);
 	read_all(tx, &work);
 	net_work_end(&work);
-	net_count(&tx->count.ring_faults, work.ring_refused);
+	moat_counter_add(&tx->count.ring_faults, work.ring_refused);
 	return work.nr_packets != 0 && !work.ring_refused;
 }
 
@@ -196,7 +196,7 @@ void net_device_tx_run(struct net_device *dev, struct net_device_tx *tx)
 	while (more && tx->ring.on && tx->ring.head != tx->ring.tail) {
 		more = read_ring(dev, tx);
 		if (tx->nr_ready != 0 && !send_ready(dev, tx)) {
-			net_count(&tx->count.busy, 1);
+			moat_counter_add(&tx->count.busy, 1);
 			break;
 		}
 	}

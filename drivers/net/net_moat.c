@@ -361,7 +361,7 @@ static struct net_port *find_port(uint16_t id)
 	if (dev->dev_ops == &net_ops)
 		return net_port(dev);
 none:
-	moat_error(-ENODEV, "port %u is no net_moat port", id);
+	moat_error(-ENODEV, "port %u is not a net_moat port", id);
 	return NULL;
 }
 

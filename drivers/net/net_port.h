@@ -159,8 +159,4 @@ int net_stats_reset(struct rte_eth_dev *dev);
 int net_xstats_get(struct rte_eth_dev *dev, struct rte_eth_xstat *xstats, unsigned int n);
 int net_xstats_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int n);
 
-/** A ring's memory: where the queue's socket id says, at the IOVA that place gives it. */
-const struct rte_memzone *net_ring_reserve(struct rte_eth_dev *dev, const char *name,
-	uint16_t queue, uint16_t nb_desc, unsigned int socket);
-
 #endif /* NET_PORT_H */

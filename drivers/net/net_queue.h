@@ -6,6 +6,7 @@
 
 /* What receive and transmit queues of the driver half share. */
 
+#include "moat_counter.h"
 #include "net_port.h"
 
 /* Header, CRC as DPDK counts it, and two VLAN tags: frame = MTU + NET_OVERHEAD. */
@@ -16,12 +17,6 @@
 #define NET_TX_FREE_THRESH 32
 
 enum net_direction { NET_RX, NET_TX };
-
-static inline void net_add(uint64_t *counter, uint64_t n)
-{
-	/* The queue's lcore writes, others read: a plain sum, stored whole. */
-	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
-}
 
 /** A negative errno: log moat_error_text(), hand the code through. */
 int net_say(int rc);

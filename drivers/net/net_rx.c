@@ -18,7 +18,7 @@ static inline bool refill_run(struct net_rxq *rxq)
 	uint16_t n = rxq->free_thresh;
 
 	if (unlikely(moat_pool_refill(rxq->pool, (void **)mbufs, n) != 0)) {
-		net_add(&rxq->no_mbuf, n);
+		moat_counter_add(&rxq->no_mbuf, n);
 		return false;
 	}
 	for (uint16_t i = 0; i < n; i++) {
@@ -105,7 +105,7 @@ static inline struct rte_mbuf *take(struct net_rxq *rxq, struct rte_mbuf *mbuf, 
 		return NULL;
 	mbuf = rxq->first;
 	if (unlikely(flags & MOAT_NET_DESC_ERR)) {
-		net_add(&rxq->errors, 1);
+		moat_counter_add(&rxq->errors, 1);
 		drop_packet(rxq);
 		return NULL;
 	}
@@ -143,8 +143,8 @@ uint16_t net_rx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n)
 		}
 	}
 	if (got != 0) {
-		net_add(&rxq->packets, got);
-		net_add(&rxq->bytes, bytes);
+		moat_counter_add(&rxq->packets, got);
+		moat_counter_add(&rxq->bytes, bytes);
 	}
 	refill(rxq);
 	return got;

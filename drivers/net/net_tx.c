@@ -58,7 +58,7 @@ static uint32_t free_done(struct net_txq *txq, uint32_t n)
 	give_back(txq, packets, k);
 	sum += k;
 	if (unlikely(errors != 0))
-		net_add(&txq->errors, errors);
+		moat_counter_add(&txq->errors, errors);
 	return sum;
 }
 
@@ -127,7 +127,7 @@ static __rte_noinline bool make_room(struct net_txq *txq, uint16_t descs)
  * error. */
 static void drop_long(struct net_txq *txq, struct rte_mbuf *packet)
 {
-	net_add(&txq->errors, 1);
+	moat_counter_add(&txq->errors, 1);
 	rte_pktmbuf_free(packet);
 }
 
@@ -157,10 +157,10 @@ uint16_t net_tx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n)
 		put_packet(txq, pkts[sent]);
 	}
 	if (unlikely(sent != n))
-		net_add(&txq->refused, n - sent);
+		moat_counter_add(&txq->refused, n - sent);
 	if (sent != 0) {
-		net_add(&txq->packets, sent);
-		net_add(&txq->bytes, bytes);
+		moat_counter_add(&txq->packets, sent);
+		moat_counter_add(&txq->bytes, bytes);
 	}
 	net_device_doorbell(&txq->hw->ring, txq->tail);
 	net_device_tx_run(txq->dev, txq->hw);
@@ -272,7 +272,7 @@ int net_tx_queue_stop(struct rte_eth_dev *dev, uint16_t queue)
 	net_device_tx_flush(txq->dev, queue);
 	free_done(txq, count_done(txq));
 	/* The rest will not be sent: the device does not look again. */
-	net_add(&txq->errors, free_done(txq, txq->tail - txq->next));
+	moat_counter_add(&txq->errors, free_done(txq, txq->tail - txq->next));
 	net_device_ring_set(&txq->hw->ring, txq->zone->iova, txq->size);
 	dev->data->tx_queue_state[queue] = RTE_ETH_QUEUE_STATE_STOPPED;
 	return 0;

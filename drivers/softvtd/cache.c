@@ -187,10 +187,10 @@ void sv_invalidate_context(struct moat_softvtd *sv, unsigned int gran, uint16_t 
 	for (unsigned int i = 0; i < sv->conf.shards; i++) {
 		struct sv_shard *shard = &sv->shards[i];
 
-		sv_lock(&shard->lock);
+		moat_spin_lock(&shard->lock);
 		shard_drop_contexts(sv, shard, gran, did, sid, fm);
 		sv_scalable_drop_contexts(sv, shard, gran, sid, ignored[fm]);
-		sv_unlock(&shard->lock);
+		moat_spin_unlock(&shard->lock);
 	}
 }
 
@@ -241,13 +241,13 @@ void sv_invalidate_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t di
 	for (unsigned int i = 0; i < sv->conf.shards; i++) {
 		struct sv_shard *shard = &sv->shards[i];
 
-		sv_lock(&shard->lock);
+		moat_spin_lock(&shard->lock);
 		shard_drop_iotlb(shard, gran, &m, did, ih);
 		if (gran != MOAT_QI_PAGE)
 			shard_drop_lingering(shard, gran, did);
 		sv_scalable_drop_iotlb(shard, gran, did);
 		sv_drain_shard(sv, shard, drain);
-		sv_unlock(&shard->lock);
+		moat_spin_unlock(&shard->lock);
 	}
 }
 
@@ -259,9 +259,9 @@ void sv_flush_lines(struct moat_softvtd *sv)
 	for (unsigned int i = 0; i < sv->conf.shards; i++) {
 		struct sv_shard *shard = &sv->shards[i];
 
-		sv_lock(&shard->lock);
+		moat_spin_lock(&shard->lock);
 		memset(shard->lines, 0, SV_LINES * sizeof(*shard->lines));
-		sv_unlock(&shard->lock);
+		moat_spin_unlock(&shard->lock);
 	}
 }
 

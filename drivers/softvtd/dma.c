@@ -130,7 +130,7 @@ static unsigned int burst(struct moat_softvtd_guard *guard, struct moat_softvtd_
 	struct sv_request rq = { .sid = guard->sid, .pasid = guard->pasid };
 	unsigned int whole = 0;
 
-	sv_lock(&shard->lock);
+	moat_spin_lock(&shard->lock);
 	for (unsigned int i = 0; i < n; i++) {
 		dma[i].va = NULL;
 		dma[i].run = 0;
@@ -142,7 +142,7 @@ static unsigned int burst(struct moat_softvtd_guard *guard, struct moat_softvtd_
 		}
 		whole += dma[i].va != NULL && dma[i].run == dma[i].len;
 	}
-	sv_unlock(&shard->lock);
+	moat_spin_unlock(&shard->lock);
 	return whole;
 }
 
@@ -178,9 +178,9 @@ int moat_softvtd_request(struct moat_softvtd_guard *guard, enum moat_softvtd_at 
 		.zero_length = zero_length };
 	uint8_t reason;
 
-	sv_lock(&shard->lock);
+	moat_spin_lock(&shard->lock);
 	reason = request(guard, &rq);
-	sv_unlock(&shard->lock);
+	moat_spin_unlock(&shard->lock);
 	if (reason != 0)
 		sv_fault_record(guard->sv, &rq, reason);
 	else

@@ -59,9 +59,9 @@ void sv_drain_start(struct moat_softvtd *sv, unsigned int directions)
 	for (unsigned int i = 0; i < sv->conf.shards; i++) {
 		struct sv_shard *shard = &sv->shards[i];
 
-		sv_lock(&shard->lock);
+		moat_spin_lock(&shard->lock);
 		sv_drain_shard(sv, shard, directions);
-		sv_unlock(&shard->lock);
+		moat_spin_unlock(&shard->lock);
 	}
 }
 
@@ -74,10 +74,10 @@ bool sv_drained(struct moat_softvtd *sv)
 	for (unsigned int i = 0; i < sv->conf.shards; i++) {
 		struct sv_shard *shard = &sv->shards[i];
 
-		sv_lock(&shard->lock);
+		moat_spin_lock(&shard->lock);
 		all &= drain_advance(&shard->drain[0]);
 		all &= drain_advance(&shard->drain[1]);
-		sv_unlock(&shard->lock);
+		moat_spin_unlock(&shard->lock);
 	}
 	sv->drains_wanted = !all;
 	return all;

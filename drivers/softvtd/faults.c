@@ -41,18 +41,18 @@ void sv_event_control_write(struct moat_softvtd *sv, struct sv_event *event, uin
 	}
 }
 
-static void event_deliver(struct moat_softvtd *sv, struct sv_event *event, struct sv_lock *lock)
+static void event_deliver(struct moat_softvtd *sv, struct sv_event *event, struct moat_spin *lock)
 {
 	uint64_t address;
 	uint32_t data;
 	bool send;
 
-	sv_lock(lock);
+	moat_spin_lock(lock);
 	send = event->send;
 	event->send = false;
 	address = (uint64_t)event->upper << 32 | event->address;
 	data = event->data;
-	sv_unlock(lock);
+	moat_spin_unlock(lock);
 	if (send && sv->conf.interrupt != NULL)
 		sv->conf.interrupt(sv->conf.ctx, address, data);
 }
@@ -98,18 +98,18 @@ static void status_settle(struct moat_softvtd *sv)
 
 void sv_fault_status(struct moat_softvtd *sv, uint32_t fsts_bit)
 {
-	sv_lock(&sv->faults.lock);
+	moat_spin_lock(&sv->faults.lock);
 	status_set(sv, fsts_bit);
-	sv_unlock(&sv->faults.lock);
+	moat_spin_unlock(&sv->faults.lock);
 }
 
 uint32_t sv_fsts_read(struct moat_softvtd *sv)
 {
 	uint32_t value;
 
-	sv_lock(&sv->faults.lock);
+	moat_spin_lock(&sv->faults.lock);
 	value = sv->faults.fsts | (any_pending(sv) ? VTD_FSTS_PPF : 0);
-	sv_unlock(&sv->faults.lock);
+	moat_spin_unlock(&sv->faults.lock);
 	return value;
 }
 
@@ -117,11 +117,11 @@ uint32_t sv_fsts_write(struct moat_softvtd *sv, uint32_t value)
 {
 	uint32_t cleared;
 
-	sv_lock(&sv->faults.lock);
+	moat_spin_lock(&sv->faults.lock);
 	cleared = sv->faults.fsts & value & FSTS_ERRORS;
 	sv->faults.fsts &= ~cleared;
 	status_settle(sv);
-	sv_unlock(&sv->faults.lock);
+	moat_spin_unlock(&sv->faults.lock);
 	return cleared;
 }
 
@@ -132,19 +132,19 @@ uint64_t sv_frcd_read(struct moat_softvtd *sv, uint32_t offset)
 	const struct sv_frcd *frcd = &sv->faults.frcd[offset / VTD_FRCD_SIZE];
 	uint64_t value;
 
-	sv_lock(&sv->faults.lock);
+	moat_spin_lock(&sv->faults.lock);
 	value = offset & 8 ? frcd->hi : frcd->lo;
-	sv_unlock(&sv->faults.lock);
+	moat_spin_unlock(&sv->faults.lock);
 	return value;
 }
 
 void sv_frcd_write(struct moat_softvtd *sv, uint32_t offset, uint64_t value)
 {
-	sv_lock(&sv->faults.lock);
+	moat_spin_lock(&sv->faults.lock);
 	if ((offset & 8) && (value & VTD_FRCD_F))
 		sv->faults.frcd[offset / VTD_FRCD_SIZE].hi &= ~VTD_FRCD_F;
 	status_settle(sv);
-	sv_unlock(&sv->faults.lock);
+	moat_spin_unlock(&sv->faults.lock);
 }
 
 static bool pending_from(const struct moat_softvtd *sv, moat_sid_t sid)
@@ -194,11 +194,11 @@ void sv_fault_record(struct moat_softvtd *sv, const struct sv_request *rq, uint8
 {
 	if (reason == MOAT_SOFTVTD_NO_MEMORY)
 		return;
-	sv_lock(&sv->faults.lock);
+	moat_spin_lock(&sv->faults.lock);
 	SV_COUNT(sv->faults.faults[reason], 1);
 	if (rq->fpd)
 		SV_COUNT(sv->faults.suppressed, 1);
 	else
 		record(sv, rq, reason);
-	sv_unlock(&sv->faults.lock);
+	moat_spin_unlock(&sv->faults.lock);
 }

@@ -50,7 +50,7 @@ struct sv_intr {
 	void *sink_ctx;
 	_Atomic uint64_t notified, unreleased;
 	_Atomic uint64_t stale[MOAT_SOFTVTD_INTR_WHYS];
-	struct sv_lock lock; /* of the list */
+	struct moat_spin lock; /* of the list */
 	struct moat_softvtd_stale_interrupt list[STALE_KEPT];
 	uint64_t listed;
 };
@@ -121,7 +121,7 @@ static void stale_add(struct sv_intr *intr, const struct intr *rq, enum moat_sof
 	uint64_t now = rte_rdtsc();
 
 	count(&intr->stale[why]);
-	sv_lock(&intr->lock);
+	moat_spin_lock(&intr->lock);
 	intr->list[intr->listed++ % STALE_KEPT] = (struct moat_softvtd_stale_interrupt){
 		.cause = cause,
 		.age = since != 0 && now > since ? now - since : 0,
@@ -131,7 +131,7 @@ static void stale_add(struct sv_intr *intr, const struct intr *rq, enum moat_sof
 		.why = why,
 		.cached = rq->cached,
 	};
-	sv_unlock(&intr->lock);
+	moat_spin_unlock(&intr->lock);
 }
 
 /* An interrupt is about to be delivered by an entry: was that promised? Shard locked. */
@@ -164,13 +164,13 @@ unsigned int moat_softvtd_stale_interrupts(struct moat_softvtd *sv,
 {
 	struct sv_intr *intr = sv->intr;
 
-	sv_lock(&intr->lock);
+	moat_spin_lock(&intr->lock);
 	n = RTE_MIN(n, (unsigned int)STALE_KEPT);
 	if (n > intr->listed)
 		n = intr->listed;
 	for (unsigned int i = 0; i < n; i++)
 		list[i] = intr->list[(intr->listed - 1 - i) % STALE_KEPT];
-	sv_unlock(&intr->lock);
+	moat_spin_unlock(&intr->lock);
 	return n;
 }
 
@@ -220,10 +220,10 @@ void sv_intr_invalidate(struct moat_softvtd *sv, bool global, uint16_t index, un
 	for (unsigned int i = 0; i < sv->conf.shards; i++) {
 		struct sv_shard *shard = &sv->shards[i];
 
-		sv_lock(&shard->lock);
+		moat_spin_lock(&shard->lock);
 		cache_drop(&sv->intr->iec[i], first, n);
 		sv_drain_shard(sv, shard, MOAT_W);
-		sv_unlock(&shard->lock);
+		moat_spin_unlock(&shard->lock);
 	}
 }
 
@@ -476,9 +476,9 @@ static uint8_t complete(struct moat_softvtd *sv, struct iec *iec, struct sv_shar
 		deliver_as_is(intr, rq);
 	if (!rq->remapped || reason != 0)
 		return reason;
-	sv_lock(&shard->lock);
+	moat_spin_lock(&shard->lock);
 	SV_COUNT(*(posted ? &iec->posted : &iec->remapped), 1);
-	sv_unlock(&shard->lock);
+	moat_spin_unlock(&shard->lock);
 	return 0;
 }
 
@@ -488,12 +488,12 @@ static uint8_t request(struct moat_softvtd *sv, struct moat_softvtd_guard *guard
 	struct iec *iec = &sv->intr->iec[shard - sv->shards];
 	uint8_t reason;
 
-	sv_lock(&shard->lock);
+	moat_spin_lock(&shard->lock);
 	sv_guard_join(guard, MOAT_W);
 	SV_COUNT(shard->stats.interrupts, 1);
 	SV_COUNT(iec->requests, 1);
 	reason = judge(sv, shard, iec, rq);
-	sv_unlock(&shard->lock);
+	moat_spin_unlock(&shard->lock);
 	if (reason == 0)
 		reason = complete(sv, iec, shard, rq);
 	if (reason != 0) {
@@ -505,9 +505,9 @@ static uint8_t request(struct moat_softvtd *sv, struct moat_softvtd_guard *guard
 			.fpd = rq->fpd,
 		};
 
-		sv_lock(&shard->lock);
+		moat_spin_lock(&shard->lock);
 		SV_COUNT(iec->blocked, 1);
-		sv_unlock(&shard->lock);
+		moat_spin_unlock(&shard->lock);
 		sv_fault_record(sv, &fault, reason);
 	}
 	return reason;

@@ -311,11 +311,11 @@ void moat_softvtd_destroy(struct moat_softvtd *sv)
 
 void moat_softvtd_mutate(struct moat_softvtd *sv, uint32_t mutations, uint32_t every)
 {
-	sv_lock(&sv->engine);
+	moat_spin_lock(&sv->engine);
 	sv->mutations = mutations;
 	sv->mutate_every = every;
 	sv->mutate_count = 0;
-	sv_unlock(&sv->engine);
+	moat_spin_unlock(&sv->engine);
 }
 
 /* ------------------------------------------------------------------------------- counters */

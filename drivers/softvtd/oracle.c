@@ -52,7 +52,7 @@ struct sv_oracle {
 		_Atomic uint64_t stale[MOAT_SOFTVTD_STALES];
 		_Atomic uint64_t age_max, early_reuse, unreleased, errors;
 	} stats;
-	struct sv_lock lock; /* of the list of stale DMAs */
+	struct moat_spin lock; /* of the list of stale DMAs */
 	struct moat_softvtd_stale list[STALE_KEPT];
 	uint64_t listed;
 	/* Table pages given back, by page number (0: none), open addressing without deletion chains:
@@ -298,7 +298,7 @@ static void stale_add(struct sv_oracle *o, const struct sv_request *rq,
 		!atomic_compare_exchange_weak_explicit(&o->stats.age_max, &max, age,
 			memory_order_relaxed, memory_order_relaxed))
 		;
-	sv_lock(&o->lock);
+	moat_spin_lock(&o->lock);
 	o->list[o->listed++ % STALE_KEPT] = (struct moat_softvtd_stale){
 		.iova = rq->iova & ~MOAT_PAGE_MASK,
 		.cause = cause,
@@ -312,7 +312,7 @@ static void stale_add(struct sv_oracle *o, const struct sv_request *rq,
 		.server = rq->server,
 		.context = rq->context_cached,
 	};
-	sv_unlock(&o->lock);
+	moat_spin_unlock(&o->lock);
 }
 
 void sv_oracle_walked_freed(struct sv_oracle *o, struct sv_request *rq)
@@ -361,14 +361,14 @@ unsigned int moat_softvtd_stale(struct moat_softvtd *sv, struct moat_softvtd_sta
 
 	if (o == NULL)
 		return 0;
-	sv_lock(&o->lock);
+	moat_spin_lock(&o->lock);
 	if (n > STALE_KEPT)
 		n = STALE_KEPT;
 	if (n > o->listed)
 		n = o->listed;
 	for (unsigned int i = 0; i < n; i++)
 		list[i] = o->list[(o->listed - 1 - i) % STALE_KEPT];
-	sv_unlock(&o->lock);
+	moat_spin_unlock(&o->lock);
 	return n;
 }
 

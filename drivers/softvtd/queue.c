@@ -71,13 +71,13 @@ int moat_softvtd_inject(struct moat_softvtd *sv, enum moat_softvtd_inject what, 
 	struct sv_queue *q = &sv->queue;
 	int err = 0;
 
-	sv_lock(&sv->engine);
+	moat_spin_lock(&sv->engine);
 	if (q->nr_injections == SV_INJECTIONS)
 		err = moat_error(-ENOSPC, "%u errors are waiting to be injected; let the queue run",
 			q->nr_injections);
 	else
 		q->injections[q->nr_injections++] = (struct sv_injection){ index, what };
-	sv_unlock(&sv->engine);
+	moat_spin_unlock(&sv->engine);
 	return err;
 }
 

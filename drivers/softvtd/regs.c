@@ -47,12 +47,12 @@ static uint32_t get_fault_event(struct moat_softvtd *sv, uint32_t offset)
 	const struct sv_event *e = &sv->faults.event;
 	uint32_t value;
 
-	sv_lock(&sv->faults.lock);
+	moat_spin_lock(&sv->faults.lock);
 	value = offset == VTD_FECTL    ? sv_event_control_read(e)
 		: offset == VTD_FEDATA ? e->data
 		: offset == VTD_FEADDR ? e->address
 				       : e->upper;
-	sv_unlock(&sv->faults.lock);
+	moat_spin_unlock(&sv->faults.lock);
 	return value;
 }
 
@@ -180,9 +180,9 @@ static void put32(struct moat_softvtd *sv, uint32_t offset, uint32_t value)
 	case VTD_FEDATA:
 	case VTD_FEADDR:
 	case VTD_FEUADDR:
-		sv_lock(&sv->faults.lock);
+		moat_spin_lock(&sv->faults.lock);
 		put_event(sv, &sv->faults.event, (offset - VTD_FECTL) / 4, value);
-		sv_unlock(&sv->faults.lock);
+		moat_spin_unlock(&sv->faults.lock);
 		break;
 	case VTD_IECTL:
 	case VTD_IEDATA:
@@ -296,11 +296,11 @@ static uint64_t access_read(struct moat_softvtd *sv, uint32_t offset, uint32_t s
 	struct moat_cost_device t = moat_cost_device_enter();
 	uint64_t value;
 
-	sv_lock(&sv->engine);
+	moat_spin_lock(&sv->engine);
 	if (!sv->conf.threaded)
 		sv_turn(sv);
 	value = get(sv, offset, size);
-	sv_unlock(&sv->engine);
+	moat_spin_unlock(&sv->engine);
 	sv_deliver(sv);
 	moat_cost_device_leave(t);
 	return value;
@@ -310,11 +310,11 @@ static void access_write(struct moat_softvtd *sv, uint32_t offset, uint64_t valu
 {
 	struct moat_cost_device t = moat_cost_device_enter();
 
-	sv_lock(&sv->engine);
+	moat_spin_lock(&sv->engine);
 	put(sv, offset, value, size);
 	/* relaxed: a hint, see struct moat_softvtd */
 	atomic_store_explicit(&sv->work, true, memory_order_relaxed);
-	sv_unlock(&sv->engine);
+	moat_spin_unlock(&sv->engine);
 	sv_deliver(sv);
 	moat_cost_device_leave(t);
 }
@@ -345,11 +345,11 @@ void moat_softvtd_poll(struct moat_softvtd *sv)
 	bool worked;
 
 	/* relaxed: a hint, see struct moat_softvtd */
-	if (!atomic_load_explicit(&sv->work, memory_order_relaxed) || !sv_trylock(&sv->engine))
+	if (!atomic_load_explicit(&sv->work, memory_order_relaxed) || !moat_spin_try(&sv->engine))
 		return;
 	t = moat_cost_device_enter();
 	worked = sv_turn(sv);
-	sv_unlock(&sv->engine);
+	moat_spin_unlock(&sv->engine);
 	sv_deliver(sv);
 	if (worked)
 		moat_cost_device_leave(t);

@@ -198,7 +198,7 @@ void sv_invalidate_pasid_cache(struct moat_softvtd *sv, unsigned int gran, uint1
 		struct sv_shard *shard = &sv->shards[i];
 		struct sv_scalable *sm = shard->sm;
 
-		sv_lock(&shard->lock);
+		moat_spin_lock(&shard->lock);
 		for (uint32_t j = 0; sm != NULL && j < sm->pasid_sets * SV_PASID_WAYS; j++) {
 			struct sv_pasid *p = &sm->pasids[j];
 
@@ -207,7 +207,7 @@ void sv_invalidate_pasid_cache(struct moat_softvtd *sv, unsigned int gran, uint1
 					(gran == MOAT_QI_PASID_DOMAIN || p->pasid == pasid)))
 				pasid_drop(sv, p);
 		}
-		sv_unlock(&shard->lock);
+		moat_spin_unlock(&shard->lock);
 	}
 }
 
@@ -246,11 +246,11 @@ void sv_invalidate_pasid_iotlb(struct moat_softvtd *sv, unsigned int gran, uint1
 	for (unsigned int i = 0; i < sv->conf.shards; i++) {
 		struct sv_shard *shard = &sv->shards[i];
 
-		sv_lock(&shard->lock);
+		moat_spin_lock(&shard->lock);
 		if (shard->sm != NULL)
 			shard_drop_pasid_iotlb(shard->sm, &range, gran, did, pasid, ih);
 		sv_drain_shard(sv, shard, MOAT_RW);
-		sv_unlock(&shard->lock);
+		moat_spin_unlock(&shard->lock);
 	}
 }
 

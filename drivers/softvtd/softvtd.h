@@ -24,33 +24,9 @@
 #include <rte_pause.h>
 
 #include "moat_cost.h"
+#include "moat_counter.h"
 #include "moat_softvtd.h"
-
-/* A lock that ThreadSanitizer understands (rte_spinlock_t is inline assembly). Held for a look-up, a
- * walk or a scan of one shard; a waiter yields, because lcores may outnumber processors. */
-struct sv_lock {
-	atomic_flag flag;
-};
-
-static inline bool sv_trylock(struct sv_lock *lock)
-{
-	/* acquire: with the release in sv_unlock(), what the last holder wrote is seen */
-	return !atomic_flag_test_and_set_explicit(&lock->flag, memory_order_acquire);
-}
-
-static inline void sv_lock(struct sv_lock *lock)
-{
-	for (unsigned int spins = 1; !sv_trylock(lock); spins++) {
-		rte_pause();
-		if (spins % 256 == 0)
-			sched_yield();
-	}
-}
-
-static inline void sv_unlock(struct sv_lock *lock)
-{
-	atomic_flag_clear_explicit(&lock->flag, memory_order_release); /* see sv_trylock() */
-}
+#include "moat_spin.h"
 
 /* xorshift64*: the adversary's dice */
 static inline uint64_t sv_random(uint64_t *state)
@@ -61,8 +37,8 @@ static inline uint64_t sv_random(uint64_t *state)
 	return *state * UINT64_C(0x2545f4914f6cdd1d);
 }
 
-/* One counter, several readers: plain increment by the holder of its lock, stored torn-free. */
-#define SV_COUNT(counter, n) __atomic_store_n(&(counter), (counter) + (n), __ATOMIC_RELAXED)
+/* The writer is the holder of the counter's lock. */
+#define SV_COUNT(counter, n) moat_counter_add(&(counter), (n))
 
 /* ---------------------------------------------------------------------------------- draining */
 
@@ -159,7 +135,7 @@ struct sv_line {
 };
 
 struct sv_shard {
-	struct sv_lock lock;
+	struct moat_spin lock;
 	uint64_t random;
 	struct sv_drain drain[2]; /* reads, writes */
 	struct sv_cache iotlb;
@@ -262,7 +238,7 @@ struct sv_frcd {
 };
 
 struct sv_faults {
-	struct sv_lock lock;
+	struct moat_spin lock;
 	uint32_t fsts; /* PFO, IQE, ICE, ITE, FRI; PPF is computed */
 	uint32_t next; /* the fault recording register for the next fault */
 	struct sv_frcd *frcd;
@@ -298,7 +274,7 @@ struct moat_softvtd {
 	_Atomic bool work __rte_cache_aligned;
 	_Atomic bool events; /* some sv_event.send is set */
 
-	struct sv_lock engine __rte_cache_aligned;
+	struct moat_spin engine __rte_cache_aligned;
 	uint64_t random;
 	uint64_t turn;
 	/* registers */

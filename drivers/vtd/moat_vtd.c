@@ -139,7 +139,6 @@ static struct vtd *vtd_new(const struct moat_vtd_conf *conf)
 	v->unit.ops = &vtd_ops;
 	v->unit.kind = conf->kind != NULL ? conf->kind : "vtd";
 	snprintf(v->unit.name, sizeof(v->unit.name), "%s", conf->name);
-	atomic_flag_clear(&v->tail_lock);
 	pthread_mutex_init(&v->fault_lock, NULL);
 	pthread_mutex_init(&v->intr.lock, NULL);
 	pthread_mutex_init(&v->gcmd, NULL);

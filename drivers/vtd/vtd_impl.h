@@ -19,6 +19,7 @@
 #include <stdatomic.h>
 
 #include "moat_domain.h"
+#include "moat_spin.h"
 #include "moat_vtd.h"
 
 #define VTD_BUSES 256
@@ -167,8 +168,8 @@ struct vtd {
 	bool fault_left;         /* ... holds a fault that no call has returned yet */
 
 	/* vtd_iq.c */
-	atomic_flag tail_lock; /* IQT and `tail` change together */
-	uint64_t tail;         /* last byte offset written to IQT */
+	struct moat_spin tail_lock; /* IQT and `tail` change together */
+	uint64_t tail;              /* last byte offset written to IQT */
 
 	/* vtd_queue.c */
 	pthread_mutex_t recovery;   /* one lcore looks at errors and mends */
