@@ -6,21 +6,28 @@
  *
  *  - The invariant: when a ticket is done, neither the unit nor any lcore can reach the old mapping
  *    (the assertions at "reclaim"), however long an lcore stalls between any two of its steps.
- *  - No wake-up is lost: when every submitter is through, all they have published has been rung,
- *    although (without POLL_RINGS) those who poll do not ring. Else somebody waits for ever, which
- *    is an invalid end state.
+ *  - No wake-up is lost: when every submitter has finished, all published regions have been rung,
+ *    although (without POLL_RINGS) a thread that polls does not ring. Otherwise an lcore waits for
+ *    ever, which is an invalid end state.
  *
- * What is simpler here than in moat_qi.c: a region is one invalidation and its wait, always; a pad is
- * a region without an invalidation; positions do not wrap. Each shared access is one step, in one
- * order for everybody: what weaker orders may do is argued beside each atomic, not here.
+ * The model follows lib/qi/moat_qi.c (reserve(), publish(), ring(), step_over(), reserve_pad()) and
+ * lib/domain: batches_submit() submits and then starts the readers' grace period (readers_start()),
+ * moat_lane_poll() reports quiescence and asks units_done() and readers_done().
+ *
+ * What is simpler here: a region is one invalidation and its wait, always; a pad is a region without
+ * an invalidation; positions do not wrap. The domain has one cache tag on one unit: with more units
+ * condition (a) is asked of each, and what an attachment that comes meanwhile needs is argued in
+ * lib/domain/domain_attach.c (T1, T2). Batches do not coalesce: lanes that do submit later and cover
+ * more with one wait. Each shared access is one step, in one order for all threads: what weaker orders
+ * may do is argued beside each atomic, not here.
  *
  * The unit is as bad as it may be: it caches a mapping as soon as it exists, keeps it until it is
  * invalidated, and is late (its own process, which reads a descriptor some time before it executes
  * it) or, with PROMPT, drains the queue inside the doorbell as QEMU's does.
  *
- * ROUNDS_n: unmaps of lcore n. NO_READERS: nobody translates. STALLS: how often one may be stepped
- * over. tests/model/runs has the runs that together cover it all and can each be searched to the end,
- * and the rules broken on purpose (-DNAME), each of which must be noticed.
+ * ROUNDS_n: unmaps of lcore n. NO_READERS: no lcore translates. STALLS: how often an owner may be
+ * stepped over. tests/model/runs has the runs that together cover the model and can each be searched
+ * to the end, and the rules broken on purpose (-DNAME), each of which must be noticed.
  */
 
 #define LCORES  3
@@ -46,13 +53,13 @@ byte cell[REGIONS];        /* its invalidation: page + 1, or 0: without effect *
 byte wait[REGIONS];        /* its wait: the status to write */
 byte quarantined[REGIONS];
 byte reserved, bell, tail, status, completed;
-bool busy; /* somebody has the bell */
-byte stalls = STALLS; /* times that one may be stepped over, or positions would grow for ever */
+bool busy; /* an lcore has the bell */
+byte stalls = STALLS; /* times that an owner may be stepped over, or positions would grow for ever */
 
 /* Page i is lcore i's to map and unmap. */
 bool pte[LCORES], tlb[LCORES];
 
-/* Readers: rte_rcu_qsbr's token and counters, and who holds a translation of which page (+ 1). */
+/* Readers: rte_rcu_qsbr's token and counters, and the page (+ 1) whose translation an lcore holds. */
 byte token = 1, cnt[LCORES], readers, held[LCORES];
 
 #define AT(pos, state) (rec_pos[(pos) % REGIONS] == (pos) + 1 && rec[(pos) % REGIONS] == state)
@@ -146,7 +153,7 @@ inline ring_published()
 /* The region at the bell is not published, and its owner may still be stepped over. */
 #define STALLED (stalls > 0 && !busy && AT(bell, RESERVED))
 
-/* Whoever has reserved at the bell, `r`, has stalled. */
+/* The owner of the region at the bell, `r`, has stalled. */
 inline step_over()
 {
 	atomic {
@@ -171,7 +178,7 @@ inline step_over()
 		}
 		if
 		:: got -> cell[r % REGIONS] = 0
-		:: else -> QUARANTINE(r, -1) /* he has published after all */
+		:: else -> QUARANTINE(r, -1) /* the owner has published after all */
 		fi;
 		ring()
 	:: else
@@ -279,7 +286,7 @@ reserve: /* moat_qi_submit() */
 		:: else -> goto room
 		fi
 	}
-	atomic { /* somebody's already: move `reserved` for him */
+	atomic { /* the region has an owner: move `reserved` on its behalf */
 		if
 		:: old == p + 1 && reserved == p -> reserved = p + 1
 		:: else
@@ -324,7 +331,7 @@ room:
 	}
 	cell[p % REGIONS] = (pad -> 0 : me + 1);
 #ifdef OWNER_WAITS
-	wait[p % REGIONS] = p + 1; /* the wait, too, is the owner's to store */
+	wait[p % REGIONS] = p + 1; /* the owner stores the wait, too */
 #endif
 	publish();
 	if
@@ -333,11 +340,11 @@ room:
 	fi;
 	ticket = p + 1;
 
-	/* moat_lane_flush(): condition (b) is asked for where there are other readers */
+	/* readers_start(): condition (b) is asked for where there are other readers */
 	tok = 0;
 	if
 #ifdef FORGET_READER
-	:: readers > 1 -> /* also for who does not read himself */
+	:: readers > 1 -> /* also for an lcore that does not read */
 #else
 	:: readers > (reads -> 1 : 0) ->
 #endif

@@ -45,9 +45,9 @@ while read -r name find options; do
 	found=$(sed -nE 's/^pan:1: (.*) \(at depth.*/\1/p' "$work/$name/out")
 	states=$(awk '/states, stored/ { print $1 }' "$work/$name/out")
 	case $find:$status:$found in
-	nothing:0:) t_pass "$name: the invariant holds and nobody waits for ever, in all of $states states" ;;
+	nothing:0:) t_pass "$name: the invariant holds and no lcore waits for ever, in all of $states states" ;;
 	assertion:1:assertion*) t_pass "$name breaks the invariant: $found" ;;
-	end-state:1:invalid*) t_pass "$name makes somebody wait for ever" ;;
+	end-state:1:invalid*) t_pass "$name makes an lcore wait for ever" ;;
 	any:1:?*) t_pass "$name is noticed: $found" ;;
 	*) t_fail "$name" "must find $find; found '$found', status $status, ${states:-no} states" ;;
 	esac
