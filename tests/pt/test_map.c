@@ -279,7 +279,6 @@ static void without_memory_for_tables_nothing_is_mapped(void **state)
 	struct moat_pt_mem mem = { few_chunks, free_chunk, &chunks };
 	struct moat_pt_pool *small;
 	struct moat_pt_conf conf = { .levels = 4, .coherent = true };
-	struct moat_pt_freed freed = { 0 };
 	struct moat_pt_leaf leaf;
 	uint64_t mapped, pages;
 	struct moat_pt *pt;
