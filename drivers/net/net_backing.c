@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  */
+#include <pthread.h>
+
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 
@@ -83,22 +85,37 @@ void net_backing_release(struct net_port *port)
 /* ---------------------------------------------------------------------------- starting, stopping */
 
 /* Pools of stopped devices whose frames a backing port still held (net_ring: until the other side
- * takes them). They go when the last frame is back. Control path: one thread at a time. */
+ * takes them). They go when the last frame is back. Of all ports, which several threads may stop at once. */
 static struct rte_mempool *orphans[RTE_MAX_ETHPORTS];
+static pthread_mutex_t orphans_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void bury_orphans(void)
 {
+	pthread_mutex_lock(&orphans_lock);
 	for (unsigned int i = 0; i < RTE_DIM(orphans); i++)
 		if (orphans[i] != NULL && rte_mempool_full(orphans[i])) {
 			rte_mempool_free(orphans[i]);
 			orphans[i] = NULL;
 		}
+	pthread_mutex_unlock(&orphans_lock);
+}
+
+/* Where there is no room for it the pool is never freed, which hurts nothing but memory. */
+static void adopt_orphan(struct rte_mempool *pool)
+{
+	unsigned int i = 0;
+
+	pthread_mutex_lock(&orphans_lock);
+	while (i < RTE_DIM(orphans) && orphans[i] != NULL)
+		i++;
+	if (i < RTE_DIM(orphans))
+		orphans[i] = pool;
+	pthread_mutex_unlock(&orphans_lock);
 }
 
 static void free_pool(struct net_port *port)
 {
 	struct rte_mempool *pool = port->device.pool;
-	unsigned int i = 0;
 
 	bury_orphans();
 	port->device.pool = NULL;
@@ -112,10 +129,7 @@ static void free_pool(struct net_port *port)
 		"%s: the backing port '%s' still holds %u frames; their memory stays until "
 		"they are back",
 		port->data->name, port->args.port, rte_mempool_in_use_count(pool));
-	while (i < RTE_DIM(orphans) && orphans[i] != NULL)
-		i++;
-	if (i < RTE_DIM(orphans)) /* else it is never freed, which hurts nobody but memory */
-		orphans[i] = pool;
+	adopt_orphan(pool);
 }
 
 /* The device's packet memory: outside every tenant, one segment a frame. */

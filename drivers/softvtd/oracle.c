@@ -19,7 +19,8 @@
 
 enum state { NEVER, MAPPED, UNMAPPED, RELEASED };
 
-/* state: bits 1:0; permission: bits 3:2; TSC of the change: the rest */
+/* state: bits 1:0; permission: bits 3:2; bit 4: was handed on before a ticket once; TSC of the change: the
+ * rest */
 struct record {
 	_Atomic uint64_t word;
 	_Atomic uint64_t cause;
@@ -27,7 +28,8 @@ struct record {
 
 #define STATE(word) ((word)&3)
 #define PROT(word)  ((word) >> 2 & 3)
-#define TSC(word)   ((word) >> 4)
+#define TSC(word)   ((word) >> 5)
+#define EARLY       UINT64_C(0x10)
 
 #define GIB_PAGES   (UINT64_C(1) << 18)
 #define TOP_ENTRIES (UINT64_C(1) << 18) /* 57 bits by 512 GiB */
@@ -147,9 +149,11 @@ static const struct record *record_find(const struct sv_oracle *o, struct sv_req
 
 static void set(struct record *r, uint64_t now, enum state state, uint64_t prot, uint64_t cause)
 {
+	uint64_t early = get(&r->word) & EARLY;
+
 	atomic_store_explicit(&r->cause, cause, memory_order_relaxed);
 	/* release: with it comes its cause (acquire in sv_oracle_check()) */
-	atomic_store_explicit(&r->word, now << 4 | prot << 2 | state, memory_order_release);
+	atomic_store_explicit(&r->word, now << 5 | early | prot << 2 | state, memory_order_release);
 }
 
 /* --------------------------------------------------------------------------- the witness */
@@ -180,11 +184,20 @@ static void page_released(struct sv_oracle *o, struct record *r, uint64_t now, u
 	uint64_t word = get(&r->word);
 
 	/* Mapped again, or unmapped again by another cause: early reuse, counted when it happened.
-	 * Released already by the same cause: handed on before its ticket, which is done now. */
+	 * Released already, by the same cause: handed on before its ticket, which is done now. By another
+	 * cause: the same, and the page has had a whole turn meanwhile. */
 	if (STATE(word) == UNMAPPED && get(&r->cause) == cause)
 		set(r, now, RELEASED, 0, cause);
-	else if (STATE(word) == NEVER || (STATE(word) == RELEASED && get(&r->cause) != cause))
+	else if (STATE(word) == NEVER ||
+		(STATE(word) == RELEASED && get(&r->cause) != cause && (word & EARLY) == 0))
 		count(&o->stats.errors);
+}
+
+static void page_released_early(struct sv_oracle *o, struct record *r, uint64_t now, uint64_t cause)
+{
+	/* relaxed, plain read and write: one writer a page at a time */
+	atomic_store_explicit(&r->word, get(&r->word) | EARLY, memory_order_relaxed);
+	page_released(o, r, now, cause);
 }
 
 static void each_page(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len, page_fn fn,
@@ -225,6 +238,12 @@ static void witness_released(struct moat_witness *w, uint16_t did, uint64_t iova
 	uint64_t cause)
 {
 	each_page(w, did, iova, len, page_released, cause);
+}
+
+static void witness_released_early(struct moat_witness *w, uint16_t did, uint64_t iova,
+	uint64_t len, uint64_t cause)
+{
+	each_page(w, did, iova, len, page_released_early, cause);
 }
 
 struct moat_witness *moat_softvtd_witness(struct moat_softvtd *sv)
@@ -392,7 +411,8 @@ int sv_oracle_create(struct moat_softvtd *sv)
 
 	if (o == NULL)
 		return moat_error(-ENOMEM, "no memory for the oracle (%zu bytes)", sizeof(*o));
-	o->witness = (struct moat_witness){ witness_mapped, witness_unmapped, witness_released };
+	o->witness = (struct moat_witness){ witness_mapped, witness_unmapped, witness_released,
+		witness_released_early };
 	sv->oracle = o;
 	return 0;
 }

@@ -57,18 +57,46 @@ int vtd_command(const struct vtd *v, uint32_t bit, bool set, const char *what)
 	return await_gsts(v, bit, set, what);
 }
 
+/* One flush; `gcmd` is held. The thread keeps its duties to other lanes while it waits. */
+static int write_buffer_flush(struct vtd *v)
+{
+	uint64_t end = deadline(v), nr = atomic_fetch_add(&v->wbf_begun, 1) + 1;
+
+	vtd_write32(&v->w, VTD_GCMD, (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP) | VTD_GCMD_WBF);
+	while (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_WBFS) {
+		if (!patience(v, end))
+			return no_answer(v, "write-buffer flush (WBF)");
+		moat_lanes_quiescent();
+	}
+	/* W2: release, pairs with W1 */
+	atomic_store_explicit(&v->wbf_done, nr, memory_order_release);
+	return 0;
+}
+
+/*
+ * GCMD takes one command at a time, and only GSTS tells that it is complete: the one wait under a lock here.
+ * Only old units need it. A thread that waits for its turn reports quiescent states, and needs no turn if a
+ * flush has begun and ended meanwhile: that one covers what the thread wrote.
+ */
 int vtd_flush_write_buffer(struct moat_unit *unit)
 {
 	struct vtd *v = vtd_of(unit);
+	uint64_t covers;
 	int ret;
 
 	if (!v->caps.rwbf)
 		return 0;
-	/* GCMD takes one command at a time, and only GSTS tells that it is complete: the one wait
-	 * under a lock here. Only old units need it. */
-	pthread_mutex_lock(&v->gcmd);
-	vtd_write32(&v->w, VTD_GCMD, (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP) | VTD_GCMD_WBF);
-	ret = await_gsts(v, VTD_GSTS_WBFS, false, "write-buffer flush (WBF)");
+	/* W0: the caller's stores are visible before `wbf_begun` is read, so the next flush covers them. */
+	atomic_thread_fence(memory_order_seq_cst);
+	covers = atomic_load(&v->wbf_begun) + 1;
+	while (pthread_mutex_trylock(&v->gcmd) != 0) {
+		moat_lanes_quiescent();
+		sched_yield();
+		/* W1: acquire, pairs with W2 */
+		if (atomic_load_explicit(&v->wbf_done, memory_order_acquire) >= covers)
+			return 0;
+	}
+	ret = write_buffer_flush(v);
 	pthread_mutex_unlock(&v->gcmd);
 	return ret;
 }

@@ -135,7 +135,8 @@ struct vtd {
 	struct vtd_pages status;  /* where wait descriptors write, one page */
 	struct vtd_pages queue;   /* 2^conf.qi_order pages */
 
-	pthread_mutex_t gcmd; /* one command at a time */
+	pthread_mutex_t gcmd;                 /* one command at a time */
+	_Atomic uint64_t wbf_begun, wbf_done; /* write-buffer flushes, counted */
 	pthread_mutex_t lock; /* source[], function[], context entries; never held over a wait */
 	struct vtd_source source[VTD_BUSES * VTD_FNS];     /* by source-id */
 	struct vtd_function function[VTD_BUSES * VTD_FNS]; /* by the function's own source-id */

@@ -104,11 +104,33 @@ static bool readers_done(struct lane *lane, struct batch *batch)
 		rte_rcu_qsbr_check(lane->domain->readers, batch->token, false) == 1;
 }
 
+bool lane_awaits_readers(struct lane *lane)
+{
+	return lane_done(lane) != lane->sent && units_done(lane, lane->oldest);
+}
+
+void moat_lane_ask(struct moat_lane *pub)
+{
+	/* relaxed: a wish; the ticket's order is D1's and D2's */
+	atomic_store_explicit(&lane_of(pub)->asked, true, memory_order_relaxed);
+}
+
+/* Another thread waits for what is gathered. */
+static __rte_noinline void lane_answer(struct lane *lane)
+{
+	atomic_store_explicit(&lane->asked, false, memory_order_relaxed);
+	if (lane_is_full(lane) || lane_flush(lane) != 0)
+		moat_lane_ask(&lane->pub); /* a later poll tries again */
+	moat_lane_send(&lane->pub);
+}
+
 moat_ticket_t moat_lane_poll(struct moat_lane *pub)
 {
 	struct lane *lane = lane_of(pub);
 	moat_ticket_t done = lane_done(lane);
 
+	if (lane_is_asked(lane))
+		lane_answer(lane);
 	if (lane->online) {
 		rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
 		rcu_quiescent_state();
@@ -144,17 +166,23 @@ bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket)
 /* Nothing has been done for a second: say what is missing. */
 static int drain_stuck(const struct lane *lane)
 {
-	const struct batch *batch = lane->oldest;
 	const struct domain_impl *impl = domain_impl(lane->domain);
+	moat_ticket_t ticket = lane_done(lane);
 
-	for (uint32_t i = 0;
-		batch != NULL && i < impl->nr_units && domain_tables_ours(lane->domain); i++) {
+	for (uint32_t i = 0; i < impl->nr_units && domain_tables_ours(lane->domain); i++) {
 		const struct domain_unit *u = &impl->units[i];
-		int64_t seq = i == 0 ? batch->seq : batch->others[i - 1];
-		int rc = seq > 0 ? u->wait(u->unit, seq, 1000, moat_lanes_quiescent) : 0;
+		const struct batch *batch = lane->oldest; /* each wait polls the lane */
+		int64_t seq;
 
-		if (rc != 0)
-			return rc;
+		if (batch == NULL || lane_done(lane) != ticket)
+			break;
+		seq = i == 0 ? batch->seq : batch->others[i - 1];
+		if (seq > 0) {
+			int rc = u->wait(u->unit, seq, 1000, moat_lanes_quiescent);
+
+			if (rc != 0)
+				return rc;
+		}
 	}
 	return moat_error(-ETIMEDOUT,
 		"domain '%s': another lcore that uses it has not polled for 1 s; "

@@ -39,6 +39,7 @@ struct lane {
 	struct moat_lane pub;
 	struct moat_domain *domain;
 	_Atomic moat_ticket_t done; /* every ticket up to this one is done */
+	atomic_bool asked;          /* by any thread: moat_lane_ask() */
 	moat_ticket_t sent;         /* every ticket up to this one has been submitted */
 	moat_ticket_t flushed;      /* the last ticket given out */
 	struct batch *gathering;    /* of ticket flushed + 1; NULL: nothing is gathered */
@@ -72,6 +73,12 @@ static inline bool lane_is_full(const struct lane *lane)
 	return unlikely(lane->flushed - lane_done(lane) >= MOAT_LANE_BATCHES);
 }
 
+static inline bool lane_is_asked(const struct lane *lane)
+{
+	/* relaxed: a wish */
+	return unlikely(atomic_load_explicit(&lane->asked, memory_order_relaxed));
+}
+
 /* How the witness names an unmap: the lane and its ticket. */
 static inline uint64_t lane_cause(const struct lane *lane, moat_ticket_t ticket)
 {
@@ -82,7 +89,8 @@ static inline uint64_t lane_cause(const struct lane *lane, moat_ticket_t ticket)
 
 struct lane_thread {
 	pthread_mutex_t lock;
-	struct lane *turn; /* a ring of its online lanes: the one to report next; or NULL */
+	struct lane *turn; /* a ring of its online lanes: the one to poll next; or NULL */
+	bool polling;      /* moat_lanes_quiescent() polls them, under the lock */
 	_Atomic uint32_t
 		online;      /* lanes in the ring; atomic because another thread may close one */
 	bool registered;     /* with urcu-qsbr, by lane_thread.c */
@@ -91,6 +99,10 @@ struct lane_thread {
 };
 /* initial-exec: found without a call, on the path of every burst */
 extern __thread struct lane_thread lane_thread __attribute__((tls_model("initial-exec")));
+
+/* Another thread has the lane online, and uses it no more: its waits must not poll the lane any longer.
+ * The lane is offline then. Does nothing to a lane of the calling thread's. */
+void lane_disown(struct lane *lane);
 
 /* See to it that what the thread has is given back when it ends. */
 void lane_thread_watch(void);
@@ -140,6 +152,9 @@ void lane_submit_if_time(struct lane *lane);
 /* A unit has refused the batch, or was not told of all: everything of the domain, on all of its units.
  * Until that succeeds, `seq` is negative, and a later poll comes here again. */
 void batch_submit_wide(struct lane *lane, struct batch *batch);
+
+/* Have the units completed the oldest batch, so that readers are all that its ticket waits for? */
+bool lane_awaits_readers(struct lane *lane);
 
 /*
  * Take back a map whose later part failed: the entries go, and their ticket is waited for, so that on

@@ -7,7 +7,9 @@
  *
  * Another lane's ticket may wait for any of them, so a thread that waits, for whatever reason, must
  * report a quiescent state for all of them, not only for the lane that it waits on: two threads with
- * lanes in the same two domains would otherwise wait for each other. The same holds for liburcu:
+ * lanes in the same two domains would otherwise wait for each other. And only a lane's own thread finds
+ * its tickets done, so a thread that waits goes on polling its lanes: two threads that each wait for a
+ * ticket of the other's would otherwise wait for ever. The same as for lanes holds for liburcu:
  * while a registered thread is online there, no grace period ends without its report. Its first
  * online lane brings a thread into liburcu's grace periods, its last one takes it out.
  *
@@ -24,10 +26,10 @@
 
 #include "lane_impl.h"
 
-/* How long going offline waits for tickets. */
+/* How long going offline waits for a unit that completes nothing. */
 #define SETTLE_US 10000
 
-/* Lanes reported in one call of moat_lanes_quiescent(): with more of them online, the unit is polled
+/* Lanes polled in one call of moat_lanes_quiescent(): with more of them online, the unit is polled
  * between. */
 #define LANES_A_TURN 64
 
@@ -166,12 +168,13 @@ void moat_lane_online(struct moat_lane *pub)
 	reader_enter(lane);
 }
 
-/* Other threads may wait for this lane's tickets, and only its own thread finds them done. Not for long: a
- * unit or a reader that does not answer is for those to report who need the ticket. */
+/* Other threads may wait for this lane's tickets, and only its own thread finds them done. A unit that does not
+ * answer is for those to report who need the ticket. A reader that polls may be kept from its processor
+ * for longer than that. */
 static void lane_settle(struct lane *lane)
 {
 	struct moat_lane *pub = &lane->pub;
-	uint64_t deadline = moat_now_us() + SETTLE_US;
+	uint64_t begin = moat_now_us(), us;
 
 	do {
 		moat_lane_flush(pub);
@@ -179,41 +182,65 @@ static void lane_settle(struct lane *lane)
 		if (moat_lane_poll(pub) == moat_lane_last_ticket(pub))
 			return;
 		lane_wait_turn(lane);
-	} while (moat_now_us() < deadline);
+		us = moat_now_us() - begin;
+	} while (us < SETTLE_US || (us < DOMAIN_PATIENCE_US && lane_awaits_readers(lane)));
+}
+
+void lane_disown(struct lane *lane)
+{
+	struct lane_thread *thread;
+
+	pthread_mutex_lock(&threads);
+	thread = lane->thread;
+	if (thread != NULL && thread != &lane_thread) {
+		pthread_mutex_lock(&thread->lock);
+		ring_remove(thread, lane);
+		reader_leave(lane);
+		pthread_mutex_unlock(&thread->lock);
+	}
+	pthread_mutex_unlock(&threads);
 }
 
 void moat_lane_offline(struct moat_lane *pub)
 {
 	struct lane *lane = lane_of(pub);
-	struct lane_thread *thread;
+	struct lane_thread *thread = &lane_thread;
 
 	if (!lane->online)
 		return;
+	lane_disown(lane);
 	lane_settle(lane);
+	/* Another thread's registration with liburcu is its own: it leaves with its next lane, or when it
+	 * ends. */
+	if (!lane->online)
+		return;
 	reader_leave(lane);
 	pthread_mutex_lock(&threads);
-	thread = lane->thread;
 	pthread_mutex_lock(&thread->lock);
 	ring_remove(thread, lane);
 	pthread_mutex_unlock(&thread->lock);
 	pthread_mutex_unlock(&threads);
-	/* Another thread's registration is its own: it leaves with its next lane, or when it ends. */
-	if (thread == &lane_thread && thread->online == 0)
+	if (thread->online == 0)
 		rcu_leave(thread);
 }
 
-/* ------------------------------------------------------------------------------- reporting */
+/* ------------------------------------------------------------------------------- waiting */
 
 /* The calling thread's ring: up to LANES_A_TURN lanes, beginning where the last call stopped. */
-static void ring_report(struct lane_thread *thread)
+static void ring_poll(struct lane_thread *thread)
 {
 	pthread_mutex_lock(&thread->lock);
+	thread->polling = true;
 	for (uint32_t i = RTE_MIN(thread->online, (uint32_t)LANES_A_TURN); i != 0; i--) {
 		struct lane *lane = thread->turn;
 
-		rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
+		if (lane_done(lane) != lane->flushed || lane_is_asked(lane))
+			moat_lane_poll(&lane->pub);
+		else
+			rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
 		thread->turn = lane->next;
 	}
+	thread->polling = false;
 	pthread_mutex_unlock(&thread->lock);
 }
 
@@ -221,8 +248,8 @@ void moat_lanes_quiescent(void)
 {
 	struct lane_thread *thread = &lane_thread;
 
-	if (thread->online != 0)
-		ring_report(thread);
+	if (thread->online != 0 && !thread->polling)
+		ring_poll(thread);
 	if (URCU_TLS(urcu_qsbr_reader).registered && rcu_read_ongoing())
 		rcu_quiescent_state();
 }

@@ -77,8 +77,10 @@ int moat_lane_close(struct moat_lane *pub)
 {
 	struct lane *lane = lane_of(pub);
 	struct moat_domain *domain = lane->domain;
-	int rc = moat_lane_drain(pub);
+	int rc;
 
+	lane_disown(lane);
+	rc = moat_lane_drain(pub);
 	if (rc != 0)
 		return rc;
 	moat_lane_offline(pub);
@@ -266,7 +268,7 @@ static void tell_unmapped(struct lane *lane, uint64_t iova, uint64_t len, bool e
 
 	witness->unmapped(witness, lane->domain->did, iova, len, cause);
 	if (early || lane->early)
-		witness->released(witness, lane->domain->did, iova, len, cause);
+		witness->released_early(witness, lane->domain->did, iova, len, cause);
 }
 
 static inline int lane_unmap(struct lane *lane, uint64_t iova, uint64_t len, bool free_iova,

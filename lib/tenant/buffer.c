@@ -105,20 +105,6 @@ static int pages_map(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t pa
 	return rc;
 }
 
-/* Writable pages that shall be readable only: their ticket must be done in between. */
-static int pages_take_away(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t page,
-	uint32_t n)
-{
-	int rc = pages_unmap(t, lc, page, n, TENANT_QUARANTINED);
-
-	if (rc != 0)
-		return rc;
-	pages_note(t, page, n, tenant_ticket(lc, tenant_gathering(lc->lane)));
-	pages_set(t, page, n, TENANT_TICKET);
-	lc->waits++;
-	return moat_lane_drain(lc->lane);
-}
-
 /* ----------------------------------------------------------------------- transitions of an owner */
 
 int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
@@ -163,7 +149,7 @@ int tenant_run_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant
 			if (state == TENANT_TICKET || state == TENANT_EARLY)
 				rc = pages_await(t, lc, page, n, state);
 			else if (state == TENANT_RX)
-				rc = pages_take_away(t, lc, page, n);
+				rc = -EBUSY;
 			else if (state != TENANT_FREE || to != TENANT_RX)
 				rc = -EINVAL;
 		}

@@ -133,10 +133,10 @@ int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tena
 	enum tenant_state to);
 
 /*
- * Let the device write (`to` RX) or read (TX) all of the run. A page that is RX and shall be TX is taken away
- * first, and its ticket waited for. Empties the run.
- * @return 0; -EINVAL: a page of the run is not the caller's; else a negative errno: what is noted of each
- *   page is then still right.
+ * Let the device write (`to` RX) or read (TX) all of the run. Empties the run.
+ * @return 0; -EBUSY: a page is RX and shall be TX: it must be taken away first (tenant_run_unmap() to TICKET, of
+ *   all of a burst before the first is mapped, so that one wait serves all); -EINVAL: a page of the run is
+ *   not the caller's; else a negative errno. What is noted of each page is then still right.
  */
 int tenant_run_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
 	enum tenant_state to);

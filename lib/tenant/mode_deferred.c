@@ -18,16 +18,15 @@ static moat_ticket_t deferred_flush_at(struct moat_tenant *t, struct tenant_lcor
 	uint32_t gathered = moat_lane_gathered(lc->lane);
 	moat_ticket_t ticket;
 
-	if (gathered == 0)
+	if (gathered == 0) {
+		moat_deferred_submitted(&lc->deferred); /* perhaps by moat_lane_ask() */
 		return moat_lane_last_ticket(lc->lane);
-	if (!moat_deferred_due(&lc->deferred, gathered, now) &&
-		likely(!__atomic_load_n(&lc->flush_asked, __ATOMIC_RELAXED)))
+	}
+	if (!moat_deferred_due(&lc->deferred, gathered, now))
 		return moat_lane_next_ticket(lc->lane);
 	ticket = tenant_flush(lc->lane);
-	if (ticket == moat_lane_last_ticket(lc->lane)) {
+	if (ticket == moat_lane_last_ticket(lc->lane))
 		moat_deferred_submitted(&lc->deferred);
-		__atomic_store_n(&lc->flush_asked, false, __ATOMIC_RELAXED);
-	}
 	return ticket;
 }
 

@@ -37,7 +37,6 @@ struct tenant_lcore {
 	bool entered;
 	bool said_stray;  /* that it polls without having entered */
 	bool others_wait; /* its quarantine has runs that its own lane's tickets do not release */
-	bool flush_asked; /* by any thread: a buffer waits for what this lane has gathered */
 	moat_ticket_t released; /* the pools' parts were released up to here */
 	uint64_t verify_failed;
 	uint64_t waits;

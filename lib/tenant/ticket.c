@@ -23,9 +23,8 @@ int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t 
 	if (slot == lc->slot)
 		return moat_lane_drain(lc->lane);
 	while (!tenant_ticket_done(t, ticket)) {
-		/* Relaxed: a wish. The lane's owner sees it in one of its next polls. */
 		if (t->lcores[slot] != NULL)
-			__atomic_store_n(&t->lcores[slot]->flush_asked, true, __ATOMIC_RELAXED);
+			moat_lane_ask(t->lcores[slot]->lane);
 		if (slot == RTE_MAX_LCORE)
 			tenant_shared_poll(t);
 		/* The other lcore may wait for a ticket of this lane in the same way. */

@@ -324,6 +324,99 @@ static void another_thread_sees_a_ticket_done_and_what_came_before_it(void **sta
 	must(moat_lane_close(lane));
 }
 
+/* -------------------------------------------- a thread that waits for something else than its lane */
+
+/* One page of `mem` is unmapped by the lane. */
+static void gather_one(struct moat_lane *lane)
+{
+	must(moat_lane_map(lane, IOVA, (uintptr_t)mem, mem, MOAT_PAGE_SIZE, MOAT_RW));
+	must(moat_lane_unmap(lane, IOVA, MOAT_PAGE_SIZE));
+}
+
+static bool turns_finish(const struct moat_lane *lane, moat_ticket_t ticket)
+{
+	for (unsigned int i = 0; i < 100000 && !moat_lane_done(lane, ticket); i++)
+		moat_lanes_quiescent();
+	return moat_lane_done(lane, ticket);
+}
+
+/* Two threads that each wait for a ticket of the other's lane would otherwise wait for ever. */
+static void a_waiting_thread_finds_its_lanes_tickets_done(void **state)
+{
+	struct moat_lane *lane[2] = { moat_lane_open(domain[0]), moat_lane_open(domain[1]) };
+
+	for (unsigned int i = 0; i < 2; i++) {
+		moat_lane_online(lane[i]);
+		gather_one(lane[i]);
+	}
+	for (unsigned int i = 0; i < 2; i++)
+		assert_true(turns_finish(lane[i], moat_lane_flush(lane[i])));
+	for (unsigned int i = 0; i < 2; i++)
+		must(moat_lane_close(lane[i]));
+}
+
+static void what_a_lane_has_gathered_is_closed_when_another_thread_asks(void **state)
+{
+	struct moat_lane *lane = moat_lane_open(domain[0]);
+	moat_ticket_t ticket;
+
+	moat_lane_online(lane);
+	gather_one(lane);
+	ticket = moat_lane_next_ticket(lane);
+	for (unsigned int i = 0; i < 100; i++)
+		moat_lanes_quiescent();
+	assert_int_equal(moat_lane_next_ticket(lane), ticket); /* gathers on */
+	moat_lane_ask(lane);
+	assert_true(turns_finish(lane, ticket));
+	gather_one(lane);
+	ticket = moat_lane_next_ticket(lane);
+	moat_lane_ask(lane);
+	for (unsigned int i = 0; i < 100000 && !moat_lane_done(lane, ticket); i++)
+		moat_lane_poll(lane);
+	assert_true(moat_lane_done(lane, ticket));
+	must(moat_lane_close(lane));
+}
+
+/* The thread that had the lanes online waits on, while this one closes them with tickets open. */
+struct waiting {
+	struct moat_lane *lane[2];
+	_Atomic bool ready, end;
+};
+
+static void *wait_on(void *arg)
+{
+	struct waiting *w = arg;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		moat_lane_online(w->lane[i]);
+		gather_one(w->lane[i]);
+		moat_lane_flush(w->lane[i]);
+	}
+	w->ready = true;
+	while (!w->end)
+		moat_lanes_quiescent();
+	return NULL;
+}
+
+static void lanes_close_while_their_thread_waits(void **state)
+{
+	for (unsigned int k = 0; k < 200; k++) {
+		struct waiting w = { .lane = { moat_lane_open(domain[0]),
+					     moat_lane_open(domain[1]) } };
+		pthread_t thread;
+
+		must(pthread_create(&thread, NULL, wait_on, &w));
+		while (!w.ready)
+			rte_pause();
+		if (k % 2 == 0)
+			moat_lane_offline(w.lane[0]);
+		must(moat_lane_close(w.lane[0]));
+		must(moat_lane_close(w.lane[1]));
+		w.end = true;
+		join(thread, "a thread that waits does not end");
+	}
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 /* ------------------------------------------------------------------------- tickets of the offline */
@@ -359,6 +452,9 @@ int main(void)
 		T(nor_for_one_that_has_registered_itself),
 		T(a_thread_that_ends_holds_nothing_up),
 		T(each_of_many_lanes_is_reported),
+		T(a_waiting_thread_finds_its_lanes_tickets_done),
+		T(what_a_lane_has_gathered_is_closed_when_another_thread_asks),
+		T(lanes_close_while_their_thread_waits),
 		T(another_thread_sees_a_ticket_done_and_what_came_before_it),
 		T(a_lane_that_goes_offline_leaves_no_ticket_behind),
 	};

@@ -244,6 +244,22 @@ static void a_dishonest_witness_is_noticed(void **state)
 	assert_int_equal(rig_stats(&rig).witness_errors, 4);
 }
 
+/* Lane 1 hands a page on before its ticket. The page is mapped, unmapped and released by lane 2 before lane 1
+ * finds the ticket done. */
+static void a_release_may_come_after_a_whole_turn_of_a_page_handed_on_early(void **state)
+{
+	map(BASE, MOAT_RW);
+	unmap(BASE, 1);
+	w->released_early(w, DID, BASE, 4096, 1);
+	map(BASE, MOAT_RW);
+	unmap(BASE, 2);
+	w->released(w, DID, BASE, 4096, 2);
+	w->released(w, DID, BASE, 4096, 1);
+	assert_int_equal(rig_stats(&rig).witness_errors, 0);
+	w->released(w, DID, BASE + 4096, 4096, 1); /* its neighbour has never been mapped */
+	assert_int_equal(rig_stats(&rig).witness_errors, 1);
+}
+
 static void ranges_span_large_regions(void **state)
 {
 	const uint64_t from = (UINT64_C(1) << 39) - (2 << 20), len = 4 << 20;
@@ -407,6 +423,7 @@ int main(void)
 		T(permission_taken_away_is_watched_too),
 		T(mapping_before_the_release_is_early_reuse),
 		T(a_dishonest_witness_is_noticed),
+		T(a_release_may_come_after_a_whole_turn_of_a_page_handed_on_early),
 		T(ranges_span_large_regions),
 		T(the_latest_are_kept_newest_first),
 		T(without_an_oracle_there_is_no_witness),

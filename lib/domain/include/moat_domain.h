@@ -230,6 +230,13 @@ void moat_lane_expose(struct moat_lane *lane, uint32_t pages, uint64_t since);
 bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket);
 
 /**
+ * Ask the lane to close and submit what it has gathered: its next poll does, or the next turn of a wait of its
+ * thread's. For a thread that waits for a ticket which the lane has not closed yet (mode deferred).
+ * Thread safety: any thread, while the lane is open. Data path.
+ */
+void moat_lane_ask(struct moat_lane *lane);
+
+/**
  * Flush and poll until every ticket is done.
  *
  * @return 0;
@@ -307,17 +314,18 @@ void moat_lane_online(struct moat_lane *lane);
 
 /**
  * Be a reader no longer: the thread must hold no translation of the lane, and may block. See
- * moat_lane_online(). Closes and submits what is gathered and waits for the lane's tickets, 10 ms at
- * most: other threads may need them, and only this thread finds them done. With nothing in flight it
- * waits for nothing.
+ * moat_lane_online(). Closes and submits what is gathered and waits for the lane's tickets: other threads
+ * may need them, and only this thread finds them done. It waits 10 ms at most for a unit that completes
+ * nothing, and 1 s for readers that do not poll. With nothing in flight it waits for nothing.
  * Thread safety: the lane's own thread, or another one if that uses the lane no more. Control path.
  */
 void moat_lane_offline(struct moat_lane *lane);
 
 /**
  * One turn of a loop that waits for anything but a lane: report a quiescent state for each lane that
- * the calling thread has online (for the next 64 of them where there are more), and to liburcu. The
- * thread must hold no translation. Every loop that waits while the thread has lanes online must call
+ * the calling thread has online (for the next 64 of them where there are more), and to liburcu; find
+ * tickets of these lanes done, because other threads may wait for them. The thread must hold no
+ * translation. Every loop that waits while the thread has lanes online must call
  * it, and no thread may wait for a lock whose holder waits for readers. Any thread, data path.
  */
 void moat_lanes_quiescent(void);

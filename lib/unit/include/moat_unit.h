@@ -135,6 +135,10 @@ struct moat_witness {
 	/** The pages have been handed on: from now on no device may reach them by the old mapping. */
 	void (*released)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
 		uint64_t cause);
+	/** The same before the ticket (mode deferred): released() follows with the ticket, perhaps after the
+	 * pages have been mapped, unmapped and released again by another lane. */
+	void (*released_early)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
+		uint64_t cause);
 };
 
 struct moat_unit_ops {
