@@ -54,7 +54,7 @@ struct fwd_args {
 struct fwd_counters {
 	uint64_t rx_packets;
 	uint64_t tx_packets;
-	uint64_t drops;   /* received, not sent */
+	uint64_t drops;   /* received, not sent; fwd_snapshot() adds what the tenant gave up */
 	uint64_t flooded; /* copies made, mode l2 */
 };
 

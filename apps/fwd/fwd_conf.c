@@ -107,6 +107,7 @@ static const struct app_key tenant_keys[] = {
 	KEY("buffers", app_read_number, fwd_tenant, buffers, .min = 64, .max = 1 << 24),
 	KEY("data_room", app_read_size, fwd_tenant, data_room, .min = 512, .max = 65535),
 	KEY("verify", app_read_bool, fwd_tenant, verify),
+	KEY("copy_foreign", app_read_bool, fwd_tenant, copy_foreign),
 	KEY("deferred_pages", app_read_number, fwd_tenant, deferred_pages, .min = 1, .max = 65536),
 	KEY("deferred_us", app_read_number, fwd_tenant, deferred_us, .min = 1, .max = 10000000),
 	KEY("match", read_match, fwd_tenant, match),

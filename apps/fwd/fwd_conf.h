@@ -88,6 +88,7 @@ struct fwd_tenant {
 	uint64_t buffers; /* 0: enough for the rings and what is under way */
 	uint64_t data_room;
 	bool verify;
+	bool copy_foreign; /* packets to send that are not in its memory are copied; else dropped */
 	uint64_t deferred_pages, deferred_us; /* mode deferred: when to flush */
 	const char *match_text;
 	struct fwd_match match;

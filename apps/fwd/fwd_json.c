@@ -150,10 +150,10 @@ static void write_tenant(FILE *f, const struct fwd_run_tenant *t)
 	fprintf(f,
 		"     \"buffers\": {\"all\": %u, \"missing\": %u},\n"
 		"     \"discarded\": {\"verify_failed\": %ju, \"map_failed\": %ju, "
-		"\"overrun\": %ju, \"lost\": %ju, \"starved\": %ju},\n",
+		"\"overrun\": %ju, \"lost\": %ju, \"foreign\": %ju, \"starved\": %ju},\n",
 		s.buffers, s.missing, (uintmax_t)s.stats.verify_failed,
 		(uintmax_t)s.stats.map_failed, (uintmax_t)s.stats.overrun, (uintmax_t)s.stats.lost,
-		(uintmax_t)s.stats.starved);
+		(uintmax_t)s.stats.foreign, (uintmax_t)s.stats.starved);
 	fprintf(f, "     \"iotlb\": {\"hits\": %ju, \"misses\": %ju}}",
 		(uintmax_t)s.stats.iotlb_hits, (uintmax_t)s.stats.iotlb_misses);
 }

@@ -38,6 +38,11 @@ void fwd_snapshot(const struct fwd_run_tenant *t, struct fwd_snapshot *s)
 		s->count.drops += load(&c->drops);
 		s->count.flooded += load(&c->flooded);
 	}
+	/* Received, but given up before the loop saw them: not counted there. */
+	s->count.rx_packets += s->stats.lost;
+	/* rte_eth_tx_burst() reports them as sent. The loop may not have counted the last of them yet. */
+	s->count.tx_packets -= RTE_MIN(s->stats.foreign, s->count.tx_packets);
+	s->count.drops += s->stats.lost + s->stats.foreign;
 }
 
 double fwd_report_seconds(void)

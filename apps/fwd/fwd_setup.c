@@ -29,6 +29,7 @@ static int make_tenant(struct fwd_run_tenant *t)
 		.leaf_sizes = UINT64_MAX,
 		.numa = SOCKET_ID_ANY,
 		.verify = conf->verify ? 1 : MOAT_VERIFY_OFF,
+		.copy_foreign = conf->copy_foreign,
 		.deferred_pages = (uint32_t)conf->deferred_pages,
 		.deferred_us = (uint32_t)conf->deferred_us,
 	};

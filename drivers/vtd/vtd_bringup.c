@@ -9,15 +9,24 @@
 
 /* ------------------------------------------------------------------- commands, one at a time */
 
-static uint64_t deadline(const struct vtd *v)
+/** A wait ends when the time is up and the unit has been looked at so often: on a busy machine the thread may
+ * get no processor for most of the time. */
+#define LOOKS 64
+
+struct wait {
+	uint64_t end; /* ms */
+	unsigned int looks;
+};
+
+static struct wait deadline(const struct vtd *v)
 {
-	return vtd_now_ms() + v->conf.deadline_ms;
+	return (struct wait){ .end = vtd_now_ms() + v->conf.deadline_ms };
 }
 
-/** Let the unit work on. @return false once `end` has passed. */
-static bool patience(const struct vtd *v, uint64_t end)
+/** Let the unit work on. @return false once the wait has ended. */
+static bool patience(const struct vtd *v, struct wait *wait)
 {
-	if (vtd_now_ms() >= end)
+	if (wait->looks++ >= LOOKS && vtd_now_ms() >= wait->end)
 		return false;
 	if (v->w.run != NULL)
 		v->w.run(v->w.ctx);
@@ -37,10 +46,10 @@ static int no_answer(const struct vtd *v, const char *what)
 /** Wait until `bit` of GSTS is `set`. */
 static int await_gsts(const struct vtd *v, uint32_t bit, bool set, const char *what)
 {
-	uint64_t end = deadline(v);
+	struct wait wait = deadline(v);
 
 	while (!!(vtd_read32(&v->w, VTD_GSTS) & bit) != set)
-		if (!patience(v, end))
+		if (!patience(v, &wait))
 			return no_answer(v, what);
 	return 0;
 }
@@ -60,11 +69,12 @@ int vtd_command(const struct vtd *v, uint32_t bit, bool set, const char *what)
 /* One flush; `gcmd` is held. The thread keeps its duties to other lanes while it waits. */
 static int write_buffer_flush(struct vtd *v)
 {
-	uint64_t end = deadline(v), nr = atomic_fetch_add(&v->wbf_begun, 1) + 1;
+	uint64_t nr = atomic_fetch_add(&v->wbf_begun, 1) + 1;
+	struct wait wait = deadline(v);
 
 	vtd_write32(&v->w, VTD_GCMD, (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP) | VTD_GCMD_WBF);
 	while (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_WBFS) {
-		if (!patience(v, end))
+		if (!patience(v, &wait))
 			return no_answer(v, "write-buffer flush (WBF)");
 		moat_lanes_quiescent();
 	}
@@ -105,10 +115,10 @@ int vtd_flush_write_buffer(struct moat_unit *unit)
 
 static int await_clear64(const struct vtd *v, uint32_t reg, uint64_t bit, const char *what)
 {
-	uint64_t end = deadline(v);
+	struct wait wait = deadline(v);
 
 	while (vtd_read64(&v->w, reg) & bit)
-		if (!patience(v, end))
+		if (!patience(v, &wait))
 			return no_answer(v, what);
 	return 0;
 }
@@ -178,13 +188,13 @@ int vtd_may_own(struct vtd *v)
 /** Let the queue run empty, unless an error has stopped it; then switch it off. */
 static int queue_off(const struct vtd *v)
 {
-	uint64_t end = deadline(v);
+	struct wait wait = deadline(v);
 
 	if (!(vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_QIES))
 		return 0;
 	while (!(vtd_read32(&v->w, VTD_FSTS) & VTD_FSTS_IQE) &&
 		vtd_read64(&v->w, VTD_IQH) != vtd_read64(&v->w, VTD_IQT))
-		if (!patience(v, end))
+		if (!patience(v, &wait))
 			break; /* stuck without an error: off all the same */
 	return vtd_command(v, VTD_GCMD_QIE, false, "queued invalidation off (QIE)");
 }
@@ -251,7 +261,7 @@ static int prove_queue(struct vtd *v)
 
 static int protected_memory(const struct vtd *v, bool on)
 {
-	uint64_t end = deadline(v);
+	struct wait wait = deadline(v);
 	uint32_t pmen;
 
 	if (!(v->found.pmen & VTD_PMEN_EPM))
@@ -259,7 +269,7 @@ static int protected_memory(const struct vtd *v, bool on)
 	pmen = v->found.pmen & ~(VTD_PMEN_EPM | VTD_PMEN_PRS);
 	vtd_write32(&v->w, VTD_PMEN, on ? pmen | VTD_PMEN_EPM : pmen);
 	while (!!(vtd_read32(&v->w, VTD_PMEN) & VTD_PMEN_PRS) != on)
-		if (!patience(v, end))
+		if (!patience(v, &wait))
 			return no_answer(v, "protected memory regions (PMEN)");
 	return 0;
 }

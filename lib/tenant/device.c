@@ -76,6 +76,7 @@ const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char
 {
 	struct moat_tenant *t = NULL;
 	const struct rte_memzone *zone;
+	int rc;
 
 	if (unlikely(name == trial)) {
 		RTE_PER_LCORE(was_asked) = true;
@@ -88,10 +89,14 @@ const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char
 	if (t == NULL || name == NULL || !tenant_zone_is_for_device(name))
 		return reserve(name, len, socket, flags, align, bound);
 	/* Whole pages: the heap's bookkeeping is in none of them. What begins with a page and is
-	 * shorter than one crosses no bound. */
+	 * shorter than one crosses no bound. Locked, so that no other thread's moat_tenant_queue_add()
+	 * finds the memzone in DPDK's list before it is the tenant's ring. */
+	tenant_lock(t);
 	zone = reserve(name, RTE_ALIGN_CEIL(len, MOAT_PAGE_SIZE), t->socket, flags,
 		RTE_MAX(align, (unsigned int)MOAT_PAGE_SIZE), bound < MOAT_PAGE_SIZE ? 0 : bound);
-	if (zone != NULL && tenant_ring_add(t, zone) != 0) {
+	rc = zone != NULL ? tenant_ring_add(t, zone) : 0;
+	tenant_unlock(t);
+	if (rc != 0) {
 		TENANT_LOG(ERR, "%s", moat_error_text());
 		rte_memzone_free(zone);
 		rte_errno = ENOMEM;
