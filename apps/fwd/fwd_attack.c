@@ -206,7 +206,9 @@ static void try_interrupts(struct fwd_attack *a)
 		.queue = a->queue,
 		.sid = a->sid,
 	};
-	int rc = fwd_port_queue_sid(fwd_run_port(a->run, q->port), q->queue, &attack.blue_sid);
+	uint32_t pasid;
+	int rc = fwd_port_queue_sid(fwd_run_port(a->run, q->port), q->queue, &attack.blue_sid,
+		&pasid);
 
 	if (rc == 0)
 		rc = fwd_attack_interrupts(a->run, &attack);

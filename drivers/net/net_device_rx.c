@@ -323,7 +323,7 @@ static uint16_t spread(struct net_device *dev, uint16_t wire)
 		if (likely(queue < dev->nr_rx)) {
 			hand_over(dev, queue, frames[i]);
 		} else {
-			net_count(&dev->wire[wire].filtered, queue != NET_QUEUE_DROP);
+			moat_counter_add(&dev->wire[wire].filtered, queue != NET_QUEUE_DROP);
 			rte_pktmbuf_free(frames[i]);
 		}
 	}

@@ -133,16 +133,10 @@ static void ring(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 		MOAT_QI_HOOK(RINGING, qi, pos);
 		/* All stores of descriptors happen before it: the owners' by their release and our
 		 * acquire, ours by program order. The doorbell releases them to the unit. */
-<<<<<<< HEAD
 		qi->doorbell(qi->ctx, (pos & qi->mask) * qi_desc_size(qi));
-		count(&qi->doorbells, 1);
-		/* Sequentially consistent: gives the bell back, then looks behind it; see 3. */
-=======
-		qi->doorbell(qi->ctx, (pos & qi->mask) * sizeof(struct moat_qi_desc));
 		moat_counter_add(&qi->doorbells, 1);
 		/* R2. Sequentially consistent: give the bell back, then read the record behind it; pairs
 		 * with R1. */
->>>>>>> 8010f25 (lib/qi: each prototype has its own block; the protocol told in the field's words; one-writer counters are moat_counter's)
 		atomic_exchange(&qi->bell, pos << 1);
 		rec = atomic_load(&qi->record[pos & qi->mask]);
 		if (likely(QI_LAP(rec) != pos >> qi->shift || !published(rec)) ||

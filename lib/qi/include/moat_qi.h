@@ -54,7 +54,7 @@ enum moat_qi_gran {
 	MOAT_QI_GLOBAL = VTD_QI_GLOBAL,
 	MOAT_QI_DOMAIN = VTD_QI_DOMAIN,
 	MOAT_QI_DEVICE = VTD_QI_DEVICE, /* context cache: device-selective */
-	MOAT_QI_PAGE = VTD_QI_PAGE,   /* IOTLB: page-selective-within-domain */
+	MOAT_QI_PAGE = VTD_QI_PAGE,     /* IOTLB: page-selective-within-domain */
 };
 
 /** PASID-cache granularity (bits 5:4). */
@@ -339,7 +339,11 @@ unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const str
 struct moat_qi;
 
 struct moat_qi_conf {
-	uint8_t order; /* the ring has 2^order 4 KiB pages of 256 descriptors (IQA.QS) */
+	/** The ring has 2^order 4 KiB pages of 256 descriptors, of 128 where `wide` (IQA.QS). */
+	uint8_t order;
+	/** The unit fetches 256 bits for each descriptor (IQA.DW). The upper half of all kinds that
+	 * there are is reserved: it is zeroed once, at the start, and never written again. */
+	bool wide;
 	struct moat_qi_desc *ring; /* its memory, 4 KiB aligned */
 	MOAT_ATOMIC(uint32_t) *
 		status; /* where wait descriptors write; the queue's alone, 0 at first */
@@ -375,7 +379,7 @@ struct moat_qi_stats {
  * @param conf copied
  * @param qi receives the queue
  * @return 0
- * @return -EINVAL: order above 7, ring or status not aligned, or no doorbell
+ * @return -EINVAL: order above 7, or 0 where `wide`; ring or status not aligned; no doorbell
  * @return -ENOMEM: no memory for the queue's own records
  *
  * Thread-safe. Control path.
