@@ -401,16 +401,19 @@ static void run_case(const struct perf_case *c, struct perf_result *r, const vol
 /* Of all rounds, when `done` cases of them are. */
 static double remaining(const struct perf *perf, unsigned int done)
 {
+	unsigned int rounds = perf->repeat;
 	double sum = 0, all = 0;
 
+	for (; perf->nr_cases != 0 && done >= perf->nr_cases; done -= perf->nr_cases)
+		rounds--;
 	for (unsigned int i = 0; i < perf->nr_cases; i++) {
 		double one = perf->cases[i].seconds * 1.1 + 0.1;
 
 		all += one;
-		if (i >= done % perf->nr_cases)
+		if (i >= done)
 			sum += one;
 	}
-	return sum + (perf->repeat - 1 - done / perf->nr_cases) * all;
+	return sum + (rounds - 1) * all;
 }
 
 /* A bar below the table, on a terminal only. */

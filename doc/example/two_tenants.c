@@ -235,9 +235,10 @@ static int end(uint16_t queues)
 	unsigned int lcore;
 	int rc = 0;
 
-	RTE_LCORE_FOREACH_WORKER (lcore)
+	RTE_LCORE_FOREACH_WORKER (lcore) {
 		if (rte_eal_wait_lcore(lcore) < 0)
 			rc = -1;
+	}
 	for (unsigned int i = 0; i < TENANTS; i++) {
 		struct own *o = &own[i];
 
@@ -276,9 +277,10 @@ int main(int argc, char **argv)
 		tenant_make(&own[i], queues);
 		port_make(&own[i], queues);
 	}
-	RTE_LCORE_FOREACH_WORKER (lcore)
+	RTE_LCORE_FOREACH_WORKER (lcore) {
 		must_dpdk(rte_eal_remote_launch(work, (void *)(uintptr_t)worker++, lcore), "launch",
 			"a worker");
+	}
 	while (!stop) {
 		sleep(1); /* a signal ends it early */
 		tell_faults();
