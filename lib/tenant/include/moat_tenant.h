@@ -30,7 +30,7 @@
  *   Set-up
  *   main     rte_eal_init(), a unit (moat_soft_unit_create(), ...)
  *   main     moat_tenant_create(), moat_tenant_attach() each requester, moat_tenant_pool() with
- *            moat_tenant_pool_size() buffers
+ *            moat_tenant_pool_size() buffers (moat_tenant_size.h)
  *   main     rte_eth_dev_configure(); rte_eth_rx_queue_setup() with the pool and the socket,
  *            rte_eth_tx_queue_setup() with the socket; moat_tenant_queue_add(); rte_eth_dev_start()
  *
