@@ -115,6 +115,8 @@ MOAT_NET_API int moat_net_interrupt(uint16_t port, uint16_t queue, uint64_t addr
  * Program a queue's MSI: what the device writes when frames wait for the queue. It does so in
  * moat_net_turn() alone; a program that polls the queue needs no interrupt.
  *
+ * @param port as ethdev numbers it
+ * @param queue the port's
  * @param address, data as moat_tenant_interrupt() or moat_tenant_interrupt_post() gave them; an
  *   address of 0: none
  * @return 0; -ENODEV; -EINVAL: no such queue. Control path, one thread for each queue.

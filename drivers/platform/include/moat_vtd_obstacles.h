@@ -43,9 +43,13 @@ struct moat_vtd_obstacle {
  * Find what interrupts behind a unit and is not a tenant's.
  *
  * @param root prefix of /sys and /proc; NULL or "": this machine
+ * @param dmar the table
+ * @param pci a snapshot
  * @param unit index in `dmar->unit`
  * @param tenant functions of the unit's segment that are tenants'
+ * @param n how many of them
  * @param list gets the first `max`, in the order of their source-ids, those of the table last
+ * @param max room in `list`
  * @return how many there are; 0: nothing. Thread-safe, control path.
  */
 unsigned int moat_vtd_obstacles(const char *root, const struct moat_dmar *dmar,

@@ -54,7 +54,7 @@ struct moat_pci {
 };
 
 /**
- * Scan <root>/sys/bus/pci/devices. Functions whose configuration space cannot be read are left out.
+ * Scan `root`/sys/bus/pci/devices. Functions whose configuration space cannot be read are left out.
  *
  * @param root NULL or "": this machine
  * @param pci set on success; free it with moat_pci_free()

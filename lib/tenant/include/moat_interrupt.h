@@ -27,9 +27,11 @@ extern "C" {
 /**
  * Give a requester an interrupt that calls a function.
  *
+ * @param tenant whose interrupt it is
  * @param sid a requester of the tenant's (moat_tenant_attach())
  * @param fn called in the thread in which the interrupt arrives; must not wait, and must not call
  *   the tenant's or the unit's functions
+ * @param ctx given to `fn`
  * @param interrupt set on success: what the device must write
  * @return 0;
  *   -ENOENT: `sid` is not attached to the tenant;
@@ -45,6 +47,7 @@ int moat_tenant_interrupt(struct moat_tenant *tenant, moat_sid_t sid, void (*fn)
 /**
  * Give a requester an interrupt that sets a bit.
  *
+ * @param tenant whose interrupt it is
  * @param sid as above
  * @param line after moat_posted_init(); must stay until the interrupt has ended
  * @param vector which bit: 0 to 255
@@ -60,6 +63,7 @@ int moat_tenant_interrupt_post(struct moat_tenant *tenant, moat_sid_t sid, struc
  * Take an interrupt back. On return the function is not called any more, the line is not written,
  * and the device that tries is refused.
  *
+ * @param tenant whose interrupt it was
  * @param interrupt as it was given
  * @return 0; -ENOENT: it is not given; -ETIMEDOUT, -EIO: the unit does not answer.
  * Thread safety: any thread, but not a `fn`. Control path; waits for the unit.

@@ -179,6 +179,8 @@ int moat_tenant_detach(struct moat_tenant *tenant, moat_sid_t sid);
 
 /**
  * The same with one PASID of a requester, which a unit in scalable mode tells from its others.
+ * @param tenant the tenant
+ * @param sid MOAT_SID() of the requester
  * @param pasid 1 to 2^20 - 1 (as many bits as the unit has), or MOAT_PASID_NONE: as the calls above
  * @return as moat_domain_attach_at() and moat_domain_detach_at(). Control path, any thread.
  */
