@@ -9,6 +9,7 @@
 
 #include "moat_assert.h"
 #include "moat_base.h"
+#include "moat_patience.h"
 
 static __thread char error_text[512];
 
@@ -28,6 +29,8 @@ const char *moat_error_text(void)
 {
 	return error_text;
 }
+
+uint64_t moat_patience_us = 1000000;
 
 uint64_t moat_now_us(void)
 {

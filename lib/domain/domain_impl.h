@@ -15,7 +15,6 @@
 #define DOMAIN_ATTACHMENTS 256
 #define DOMAIN_UNITS       MOAT_DOMAIN_UNITS
 #define DOMAIN_TAGS        (DOMAIN_UNITS + 64) /* of units; then of PASIDs and device TLBs */
-#define DOMAIN_PATIENCE_US 1000000 /* how long a thread waits for a unit or a reader to move */
 
 /* An attachment counts from the end of its attach to the end of its detach. */
 enum domain_attachment_state {

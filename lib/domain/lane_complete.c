@@ -200,7 +200,7 @@ static inline bool lane_is_busy(const struct lane *lane)
 int moat_lane_drain(struct moat_lane *pub)
 {
 	struct lane *lane = lane_of(pub);
-	uint64_t deadline = moat_now_us() + DOMAIN_PATIENCE_US;
+	uint64_t deadline = moat_now_us() + moat_patience_us;
 	moat_ticket_t before = lane_done(lane);
 
 	while (lane_is_busy(lane)) {
@@ -212,7 +212,7 @@ int moat_lane_drain(struct moat_lane *pub)
 			return rc;
 		if (moat_lane_poll(pub) != before) {
 			before = lane_done(lane);
-			deadline = moat_now_us() + DOMAIN_PATIENCE_US;
+			deadline = moat_now_us() + moat_patience_us;
 		} else if (moat_now_us() > deadline) {
 			return drain_stuck(lane);
 		}

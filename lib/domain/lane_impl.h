@@ -14,11 +14,13 @@
  */
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <rte_pause.h>
 
 #include "domain_impl.h"
 #include "lane_coalesce.h"
+#include "moat_patience.h"
 
 /* A batch of unmaps from the first page gathered to the ticket done. What a burst of one run touches
  * is its first two lines. */
@@ -90,6 +92,7 @@ static inline uint64_t lane_cause(const struct lane *lane, moat_ticket_t ticket)
 struct lane_thread {
 	pthread_mutex_t lock;
 	struct lane *turn; /* a ring of its online lanes: the one to poll next; or NULL */
+	uint32_t turns;    /* of waits */
 	bool polling;      /* moat_lanes_quiescent() polls them, under the lock */
 	_Atomic uint32_t
 		online;      /* lanes in the ring; atomic because another thread may close one */
@@ -107,6 +110,16 @@ void lane_disown(struct lane *lane);
 /* See to it that what the thread has is given back when it ends. */
 void lane_thread_watch(void);
 
+/* Where lcores share processors, what a thread waits for may need this one: it is given up once in so many turns,
+ * which take some tens of microseconds. */
+#define LANE_TURNS_A_YIELD 256
+
+static inline void lane_yield(struct lane_thread *thread)
+{
+	if (unlikely(++thread->turns % LANE_TURNS_A_YIELD == 0))
+		sched_yield();
+}
+
 /* One turn of a wait for `lane`, which has just been polled: the thread's other duties. */
 static inline void lane_wait_turn(const struct lane *lane)
 {
@@ -114,6 +127,8 @@ static inline void lane_wait_turn(const struct lane *lane)
 	if (unlikely(!lane->online ||
 		    atomic_load_explicit(&lane_thread.online, memory_order_relaxed) != 1))
 		moat_lanes_quiescent();
+	else
+		lane_yield(&lane_thread);
 	rte_pause();
 }
 

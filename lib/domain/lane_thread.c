@@ -183,7 +183,7 @@ static void lane_settle(struct lane *lane)
 			return;
 		lane_wait_turn(lane);
 		us = moat_now_us() - begin;
-	} while (us < SETTLE_US || (us < DOMAIN_PATIENCE_US && lane_awaits_readers(lane)));
+	} while (us < SETTLE_US || (us < moat_patience_us && lane_awaits_readers(lane)));
 }
 
 void lane_disown(struct lane *lane)
@@ -252,4 +252,6 @@ void moat_lanes_quiescent(void)
 		ring_poll(thread);
 	if (URCU_TLS(urcu_qsbr_reader).registered && rcu_read_ongoing())
 		rcu_quiescent_state();
+	if (!thread->polling)
+		lane_yield(thread);
 }

@@ -10,6 +10,7 @@
 #include <rte_string_fns.h>
 
 #include "domain_impl.h"
+#include "moat_patience.h"
 
 /* Bits of IOVA that tables of so many levels have. A first-stage address must be canonical: one less. */
 static uint8_t levels_width(const struct moat_unit *unit, uint8_t levels)
@@ -148,7 +149,7 @@ static int unit_invalidate_sync(const struct moat_domain *domain, unsigned int n
 	const struct moat_gather *gather, uint64_t *commands)
 {
 	const struct domain_unit *u = &domain_impl(domain)->units[nr];
-	uint64_t deadline = moat_now_us() + DOMAIN_PATIENCE_US;
+	uint64_t deadline = moat_now_us() + moat_patience_us;
 	struct moat_inval_report report = { 0 };
 	moat_tag_t tags[DOMAIN_TAGS];
 	unsigned int n = domain_tags(domain_impl(domain), nr, tags);
@@ -168,7 +169,7 @@ static int unit_invalidate_sync(const struct moat_domain *domain, unsigned int n
 	if (seq < 0)
 		return (int)seq;
 	*commands += report.commands;
-	rc = u->wait(u->unit, seq, DOMAIN_PATIENCE_US, moat_lanes_quiescent);
+	rc = u->wait(u->unit, seq, moat_patience_us, moat_lanes_quiescent);
 	return rc != 0 ? rc : u->done(u->unit, seq) < 0;
 }
 

@@ -7,15 +7,14 @@
 #include <errno.h>
 
 #include "mode.h"
+#include "moat_patience.h"
 #include "pool_impl.h"
 #include "ticket.h"
-
-#define PATIENCE_US 1000000
 
 int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t ticket)
 {
 	unsigned int slot = ticket >> TENANT_TICKET_BITS;
-	uint64_t deadline = moat_now_us() + PATIENCE_US;
+	uint64_t deadline = moat_now_us() + moat_patience_us;
 
 	if (tenant_ticket_done(t, ticket))
 		return 0;

@@ -18,9 +18,13 @@ static __thread struct {
 
 void inject(enum injection what, unsigned int nth, unsigned int n)
 {
-	const char *name = what == INJECT_MAP ? "inject_map" : "inject_submit";
+	static const char *const names[] = {
+		[INJECT_MAP] = "inject_map",
+		[INJECT_UNMAP] = "inject_unmap",
+		[INJECT_SUBMIT] = "inject_submit",
+	};
 
-	armed.what = operation_is_on(name) ? what : INJECT_NOTHING;
+	armed.what = operation_is_on(names[what]) ? what : INJECT_NOTHING;
 	armed.nth = nth;
 	armed.n = n;
 	armed.failed = 0;
@@ -59,6 +63,15 @@ int __wrap_moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, vo
 	if (fault_strikes(INJECT_MAP))
 		return moat_error(-ENOMEM, "no memory for a table page (injected)");
 	return __real_moat_lane_map(lane, iova, hpa, va, len, prot);
+}
+
+int __real_moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
+int __wrap_moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
+int __wrap_moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len)
+{
+	if (fault_strikes(INJECT_UNMAP))
+		return moat_error(-ENOMEM, "no memory for a batch of unmaps (injected)");
+	return __real_moat_lane_unmap(lane, iova, len);
 }
 
 int64_t __real_moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n);

@@ -46,7 +46,11 @@ void op_unit_error(struct actor *a)
 {
 	struct unit *u = &a->world->unit[dice_below(&a->dice, UNITS)];
 
-	moat_softvtd_inject(u->hw, MOAT_SOFTVTD_IQE, dice_below(&a->dice, 512));
+	enum moat_softvtd_inject what = dice_one_in(&a->dice, 2) ? MOAT_SOFTVTD_IQE
+		: dice_one_in(&a->dice, 2)                       ? MOAT_SOFTVTD_ITE
+								 : MOAT_SOFTVTD_ICE;
+
+	moat_softvtd_inject(u->hw, what, dice_below(&a->dice, 512));
 }
 
 /* A compromised tenant writes an address of nothing into its own ring. */

@@ -200,8 +200,18 @@ void op_lane_dma(struct actor *a)
 
 /* ------------------------------------------------------------------------------- control path */
 
+/* As must_at_last(). -EBUSY: the unit has not confirmed yet that it forgot the requester. */
+static int attach_at_last(struct tenant *t, moat_sid_t sid)
+{
+	int rc = -EIO;
+
+	for (unsigned int i = 0; i < 16 && (rc == -EIO || rc == -EBUSY); i++)
+		rc = moat_tenant_attach(t->tenant, sid);
+	return rc;
+}
+
 /* A requester of this actor's own comes and goes, while others' do. Where the unit refuses an invalidation
- * half-way (op_unit_error()), an attach fails, and the unit remembers the requester. */
+ * half-way (op_unit_error()), an attach fails, and the next one ends well. */
 void op_attach_detach(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, false);
@@ -213,10 +223,10 @@ void op_attach_detach(struct actor *a)
 		return;
 	sid = MOAT_SID(2 + t->index, a->index, 0);
 	actor_offline(a);
-	rc = moat_tenant_attach(t->tenant, sid);
+	rc = attach_at_last(t, sid);
 	if (rc == 0)
 		must_at_last(a, moat_tenant_detach(t->tenant, sid));
-	else if (rc != -EIO && rc != -EBUSY)
+	else
 		fault(a, "tenant %s: attaching: %d: %s", t->name, rc, moat_error_text());
 	actor_online(a);
 	if (moat_softvtd_dma_read(t->unit->hw, sid, MOAT_2M_SIZE, &byte, 1) == 0)

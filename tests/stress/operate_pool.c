@@ -13,9 +13,11 @@
 /* Injected into one call in so many, where the operation can bear it. */
 static void inject_some(struct actor *a)
 {
+	static const enum injection what[] = { INJECT_MAP, INJECT_UNMAP, INJECT_SUBMIT };
+
 	if (dice_one_in(&a->dice, 16))
-		inject(dice_one_in(&a->dice, 2) ? INJECT_MAP : INJECT_SUBMIT,
-			dice_below(&a->dice, 4), 1 + dice_below(&a->dice, 3));
+		inject(what[dice_below(&a->dice, RTE_DIM(what))], dice_below(&a->dice, 4),
+			1 + dice_below(&a->dice, 3));
 }
 
 /* ------------------------------------------------------------------------------------ starving */

@@ -65,6 +65,7 @@ struct operation operations[] = {
 	{ "tenant_renew", 1, op_tenant_renew, true, NULL },
 	/* Never drawn: what others do. */
 	{ "inject_map", 0, NULL, true, NULL },
+	{ "inject_unmap", 0, NULL, true, NULL },
 	{ "inject_submit", 0, NULL, true, NULL },
 };
 const unsigned int nr_operations = RTE_DIM(operations);

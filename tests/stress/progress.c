@@ -9,11 +9,12 @@
  * nothing: a call waits for a lane that waits for a processor. So time is counted in *rounds*. A round
  * ends at the first look at which each other actor has polled since the round began, or has had a
  * processor for a millisecond (a thread that waits keeps its duties in its loop, so that is enough), or
- * sleeps; and so has each thread that a unit runs on. While another thread is kept from a processor no round ends, and what a call does meanwhile
- * (it spins, or waits for a lock) is not held against it.
+ * sleeps; and so has each thread that a unit runs on. While another thread is kept from a processor no round
+ * ends, and what a call does meanwhile (it spins, or waits for a lock) is not held against it.
  *
- * The first two rounds of a call are free: in the second, every reader has been quiescent since the call
- * began. In each round after that the call *stalls*: for the time that it was on a processor or asleep
+ * Within two rounds every reader has been quiescent once. So a call's own ticket is done then, and so is a
+ * ticket of another lane that it asked for. A burst may have to ask each lane in turn, so two rounds for each
+ * actor and two for the lane of the threads without one are free. In each round after that the call *stalls*: for the time that it was on a processor or asleep
  * (/proc/self/task/TID/schedstat and stat), but two milliseconds at most.
  *
  * The time of an actor that is offline (blocked, or on a control path that takes memory and time) does not
@@ -148,7 +149,7 @@ static void round_end(unsigned int i, struct watch *w, const struct look now[])
 	uint64_t took = now[i].ran_us - w->then[i].ran_us + w->slept_us;
 
 	/* The same call still? */
-	if (++w->rounds > ROUNDS && doing != IDLE &&
+	if (++w->rounds > ROUNDS * (world->nr_actors + 1) && doing != IDLE &&
 		atomic_load_explicit(&world->actor[i].beat, memory_order_acquire) == w->beat) {
 		w->stall_us += RTE_MIN(took, (uint64_t)LOOK_US);
 		longest[doing] = RTE_MAX(longest[doing], w->stall_us);

@@ -371,7 +371,7 @@ uint64_t progress_longest(unsigned int operation);
 
 /* --------------------------------------------------------------------------------- injection.c */
 
-enum injection { INJECT_NOTHING, INJECT_MAP, INJECT_SUBMIT };
+enum injection { INJECT_NOTHING, INJECT_MAP, INJECT_UNMAP, INJECT_SUBMIT };
 /* In the calling thread, the `nth` call from now fails, and `n` calls behind it. */
 void inject(enum injection what, unsigned int nth, unsigned int n);
 /* @return how many calls failed */
