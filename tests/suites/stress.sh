@@ -14,4 +14,5 @@ CMOCKA_MESSAGE_OUTPUT=TAP MOAT_SECONDS=30 timeout -k 5 200 build/tests/test_doma
 	status=$?
 cat "$log"
 t_tap domain/stress "$log" "$status"
+t_stress_args=()
 t_stress build 30
