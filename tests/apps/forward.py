@@ -214,7 +214,8 @@ def five_tenants_in_five_modes_on_two_lcores(seconds=int(os.environ.get("MOAT_FW
         for t in summary["tenants"]:
             # How many depends on the machine: strict waits for the other lcore to run.
             assert t["rx_packets"] > 0 and t["tx_packets"] + t["drops"] == t["rx_packets"], t
-            assert t["buffers"]["missing"] == 0 and t["discarded"]["lost"] == 0, t
+            assert t["buffers"]["missing"] == 0, t
+            assert t["drops"] >= t["discarded"]["lost"] + t["discarded"]["foreign"], t
         assert run.out.count(" buffers are back\n") == len(summary["tenants"]), run.out
 
 
