@@ -145,7 +145,7 @@ t_tap() {
 # with what repeats its choices. Under the sanitizers, which are slow, one lcore makes the calls that one lcore can make
 # without others; stress.sh empties t_stress_args: 2 to 8 lcores and other threads, every operation.
 t_stress_args=(--actors 1
-	--off private_area,tx_foreign,copy_out,chain,inject_map,inject_unmap,tx_multicast,tx_clones,clone,attach,refcnt)
+	--off "private_area,tx_foreign,copy_out,chain,inject_map,inject_unmap,tx_multicast,tx_clones,clone,attach,refcnt")
 t_stress() {
 	local program=$1/tests/test_stress_tenant seconds=$2 log=$MOAT_LOGS/$MOAT_SUITE/stress-tenant.log status=0
 
@@ -158,4 +158,25 @@ t_stress() {
 		status=$?
 	cat "$log"
 	t_tap stress/tenant "$log" "$status"
+}
+
+# t_stress_notices DIR SECONDS MUTANT: passes if the stress finds a fault with tests/mutants/MUTANT.patch in it.
+t_stress_notices() {
+	local name="stress/tenant notices $3" log=$MOAT_LOGS/$MOAT_SUITE/stress-${3//\//-}.log made status=0
+
+	[ -x "$1/tests/test_stress_tenant" ] || return 0
+	made=$(mktemp -d)
+	if ! python3 tests/mutants/run.py --make "$1" "$3" tests/test_stress_tenant "$made/stress" >"$log" 2>&1; then
+		t_fail "$name" "it is not built: $(tail -n 1 "$log")"
+	else
+		{
+			MOAT_SECONDS=$2 timeout -k 5 $((4 * $2 + 60)) "$made/stress" >"$log" 2>&1 || status=$?
+		} 2>/dev/null
+		if [ "$status" = 0 ]; then
+			t_fail "$name" "no judge found a fault within $2 s"
+		else
+			t_pass "$name"
+		fi
+	fi
+	rm -rf "$made"
 }

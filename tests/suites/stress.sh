@@ -16,3 +16,6 @@ cat "$log"
 t_tap domain/stress "$log" "$status"
 t_stress_args=()
 t_stress build 30
+# What only several threads break.
+t_stress_notices build 20 tenant/ticket-of-freeing-lane
+t_stress_notices build 20 tenant/get-puts-back-all
