@@ -36,6 +36,7 @@ packages() {
 		;;
 	run) echo iproute2 iperf3 iputils-ping ethtool kmod python3 ;;
 	test) echo clang libclang-rt-dev clang-format clang-tidy cppcheck shellcheck spin abigail-tools ;;
+	testpmd) echo dpdk-dev ;; # has dpdk-testpmd
 	lab | lab11) echo qemu-system-x86 busybox-static cpio kmod xz-utils ;;
 	report) echo chromium ;;
 	distro) echo debootstrap ;;
