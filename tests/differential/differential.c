@@ -44,7 +44,8 @@ static const struct {
 	{ "48-caching-mode", ",aw-bits=48,caching-mode=on" },
 	{ "48-device-tlb", ",aw-bits=48,device-iotlb=on" },
 	{ "48-snoop-control", ",aw-bits=48,snoop-control=on" },
-	{ "48-scalable", ",aw-bits=48,scalable-mode=on" }, /* QEMU 10: x-scalable-mode */
+	{ "48-scalable", ",aw-bits=48,scalable-mode=on" },            /* QEMU 10: x-scalable-mode */
+	{ "48-first-stage", ",aw-bits=48,scalable-mode=on,fsts=on" }, /* ..., x-flts */
 };
 
 static struct shape shape;
@@ -138,7 +139,9 @@ static void invalidate_pages(void)
 	focus = tables_iova(&shape) & ((UINT64_C(1) << shape.haw) - 1) &
 		-(UINT64_C(4096) << focus_size);
 	for (unsigned int i = 0; i < QTEST_DEVICES; i++)
-		put(MOAT_QI_IOTLB | MOAT_QI_PAGE << 4 | 0xc0 | did_of(i) << 16, focus | focus_size);
+		put((shape.first ? MOAT_QI_PASID_IOTLB : MOAT_QI_IOTLB | 0xc0) | MOAT_QI_PAGE << 4 |
+				did_of(i) << 16,
+			focus | focus_size);
 	doorbell();
 	focused = true;
 	nr_pages++;
@@ -162,7 +165,9 @@ static void invalidate(enum change change)
 		put(MOAT_QI_IOTLB | MOAT_QI_GLOBAL << 4 | 0xc0, 0);
 	} else {
 		for (unsigned int i = 0; i < QTEST_DEVICES; i++)
-			put(MOAT_QI_IOTLB | MOAT_QI_DOMAIN << 4 | 0xc0 | did_of(i) << 16, 0);
+			put((shape.first ? MOAT_QI_PASID_IOTLB : MOAT_QI_IOTLB | 0xc0) |
+					MOAT_QI_DOMAIN << 4 | did_of(i) << 16,
+				0);
 	}
 	doorbell();
 }
@@ -289,9 +294,10 @@ static void show(const struct outcome *o, uint64_t seed, unsigned int number, co
 		o->reason, o->hpa, o->soft.there, o->soft.reason, o->soft.page, o->qemu.there,
 		o->qemu.reason, o->qemu.page, o->qemu.sid, o->reached ? "the same" : "not");
 	printf("  root %016" PRIx64 " %016" PRIx64 ", context %016" PRIx64 " %016" PRIx64
-	       ", entry %016" PRIx64 " %016" PRIx64 "\n",
+	       ", entry %016" PRIx64 " %016" PRIx64 " %016" PRIx64 "\n",
 		((uint64_t *)at(ROOT))[0], ((uint64_t *)at(ROOT))[1], tables_context(o->sid)[0],
-		tables_context(o->sid)[1], tables_entry(o->sid)[0], tables_entry(o->sid)[1]);
+		tables_context(o->sid)[1], tables_entry(o->sid)[0], tables_entry(o->sid)[1],
+		tables_entry(o->sid)[2]);
 	tables_show(o->sid, o->iova);
 }
 
@@ -602,6 +608,8 @@ static void start(const char *qemu, const char *iommu)
 	conf.nest = ecap & VTD_ECAP_NEST;
 	conf.pasid_bits =
 		ecap & VTD_ECAP_PASID ? ((ecap & VTD_ECAP_PSS) >> VTD_ECAP_PSS_SHIFT) + 1 : 0;
+	conf.fs1gp = cap & VTD_CAP_FS1GP;
+	conf.fs5lp = cap & VTD_CAP_FS5LP;
 	conf.ir = ecap & VTD_ECAP_IR;
 	conf.eim = ecap & VTD_ECAP_EIM;
 	conf.compress = true; /* as QEMU does */
@@ -618,7 +626,8 @@ static void start(const char *qemu, const char *iommu)
 		.sagaw = conf.sagaw,
 		.dt = conf.dt,
 		.sc = conf.sc,
-		.scalable = conf.scalable };
+		.scalable = conf.scalable,
+		.first = conf.scalable && !conf.ssts };
 	qemu_frcd = (cap >> VTD_CAP_FRO_SHIFT & 0x3ff) * 16;
 	soft_frcd = conf.fro;
 }

@@ -19,7 +19,7 @@
 static bool is_permission(unsigned int reason)
 {
 	return reason == VTD_FR_WRITE || reason == VTD_FR_READ || reason == VTD_FR_SM_WRITE ||
-		reason == VTD_FR_SM_READ || reason == VTD_FR_SS_P;
+		reason == VTD_FR_SM_READ || reason == VTD_FR_SS_P || reason == VTD_FR_SM_USER;
 }
 
 static bool fpd_ignored(const struct shape *shape, const struct outcome *o)
@@ -60,7 +60,9 @@ static bool order_of_checks(const struct shape *shape, const struct outcome *o)
 {
 	return o->soft.there && o->qemu.there && is_permission(o->qemu.reason) &&
 		(o->reason == VTD_FR_PAGING_RSVD || o->reason == VTD_FR_PAGING_ACCESS ||
-			o->reason == VTD_FR_SS_RSVD || o->reason == VTD_FR_SS_ACCESS) &&
+			o->reason == VTD_FR_SS_RSVD || o->reason == VTD_FR_SS_ACCESS ||
+			o->reason == VTD_FR_FS_RSVD || o->reason == VTD_FR_FS_ACCESS ||
+			o->reason == VTD_FR_FS_P || o->reason == VTD_FR_SM_USER) &&
 		tables_deny(shape, o->sid, o->iova, o->write);
 }
 
@@ -122,6 +124,18 @@ static bool snoop_unsupported(const struct shape *shape, const struct outcome *o
 		tables_have(o->sid, o->iova, UINT64_C(1) << 11);
 }
 
+static bool first_stage_width(const struct shape *shape, const struct outcome *o)
+{
+	return shape->first && VTD_FIELD(tables_entry(o->sid)[0], VTD_PE_AW) != 2 &&
+		!tables_stage(o->sid).pass_through;
+}
+
+static bool execute_disable(const struct shape *shape, const struct outcome *o)
+{
+	return shape->first && o->reason == VTD_FR_FS_RSVD &&
+		tables_have(o->sid, o->iova, UINT64_C(1) << 63);
+}
+
 static bool other_half(const struct shape *shape, const struct outcome *o)
 {
 	uint64_t half = ((const uint64_t *)at(ROOT))[1]; /* of devices 16 to 31 */
@@ -144,6 +158,10 @@ static struct {
 		context_unsupported, 0 },
 	{ "QEMU takes SNP in scalable mode without ECAP.SC (\"Second-Stage Paging Entries\")",
 		snoop_unsupported, 0 },
+	{ "QEMU judges AW of a PASID entry for first stage (\"Scalable-Mode PASID Table Entry\": AW is "
+	  "second stage's)",
+		first_stage_width, 0 },
+	{ "QEMU takes XD without NXE (\"First-Stage Paging Entries\")", execute_disable, 0 },
 	{ "open: reserved bits in the half of a root entry that the source does not use "
 	  "(\"Scalable-Mode Root Entry\"; QEMU judges both halves)",
 		other_half, 0 },
@@ -161,8 +179,8 @@ static struct {
 	{ "QEMU records no fault if its IOTLB has the page without the permission "
 	  "(\"Translation Faults\")",
 		cached_permission, 0 },
-	{ "open: permission denied above an entry that is faulty itself; which one is recorded "
-	  "(\"Second-Stage Translation\"; QEMU stops at the first denial)",
+	{ "open: permission denied above an entry that is faulty itself, or denies, too; which one is recorded "
+	  "(\"Second-Stage Translation\", \"First-Stage Translation\"; QEMU stops at the first denial)",
 		order_of_checks, 0 },
 };
 

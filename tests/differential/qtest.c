@@ -178,16 +178,15 @@ static int make_firmware(void)
 static void run_qemu(const char *program, const char *iommu, int memory, int end)
 {
 	char object[128], unit[128], firmware[64], *testdev = "-device";
-	const char *scalable;
 
 	snprintf(object, sizeof(object),
 		"memory-backend-file,id=ram,size=64M,share=on,mem-path=/proc/self/fd/%d", memory);
 	snprintf(firmware, sizeof(firmware), "/proc/self/fd/%d", make_firmware());
-	scalable = strstr(iommu, "scalable-mode"); /* the last property */
-	snprintf(unit, sizeof(unit), "intel-iommu,intremap=off%.*s%s%s",
-		scalable != NULL ? (int)(scalable - iommu) : 0, iommu,
-		scalable != NULL && qtest_devices == QTEST_EDUS ? "x-" : "",
-		scalable != NULL ? scalable : iommu);
+	snprintf(unit, sizeof(unit), "intel-iommu,intremap=off%s", iommu);
+	if (qtest_devices == QTEST_EDUS && strstr(iommu, "scalable-mode=on") != NULL)
+		snprintf(unit, sizeof(unit),
+			"intel-iommu,intremap=off,aw-bits=48,x-scalable-mode=on%s",
+			strstr(iommu, "fsts=on") != NULL ? ",x-flts=on" : "");
 	if (qtest_devices == QTEST_EDUS)
 		testdev = NULL;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -55,7 +55,7 @@ static uint64_t back_table(unsigned int level)
 	return TABLES + (5 * PER_LEVEL + level) * PAGE;
 }
 
-static bool scalable;
+static bool scalable, first_stage;
 
 uint64_t *tables_context(uint16_t sid)
 {
@@ -76,20 +76,21 @@ struct stage tables_stage(uint16_t sid)
 {
 	const uint64_t *e = tables_entry(sid);
 	unsigned int what = scalable ? VTD_FIELD(e[0], VTD_PE_PGTT) : VTD_FIELD(e[0], VTD_CTX_TT);
+	unsigned int walked = !scalable ? VTD_TT_SECOND_STAGE
+		: first_stage           ? VTD_PGTT_FIRST_STAGE
+					: VTD_PGTT_SECOND_STAGE;
 
 	return (struct stage){
-		.table = e[0] & ~UINT64_C(0xfff),
-		.levels = (scalable ? VTD_FIELD(e[0], VTD_PE_AW) : e[1] & VTD_CTX_AW) + 2,
+		.table = e[first_stage ? 2 : 0] & ~UINT64_C(0xfff),
+		.levels = first_stage ? 4
+			: scalable    ? VTD_FIELD(e[0], VTD_PE_AW) + 2
+				      : (e[1] & VTD_CTX_AW) + 2,
 		.did = scalable ? e[1] & VTD_PE_DID : VTD_FIELD(e[1], VTD_CTX_DID),
 		.pass_through = what == (scalable ? VTD_PGTT_PASS_THROUGH : VTD_TT_PASS_THROUGH),
-		.second_stage =
-			scalable ? what == VTD_PGTT_SECOND_STAGE : what == VTD_TT_SECOND_STAGE,
+		.walked = what == walked,
 	};
 }
 
-/* ------------------------------------------------------------------------------------- entries */
-
-/* Where a leaf of this level leads. */
 static uint64_t target(unsigned int level)
 {
 	if (level == 1)
@@ -99,8 +100,19 @@ static uint64_t target(unsigned int level)
 	return 0;
 }
 
+#define FS_RW (UINT64_C(7)) /* P, R/W, U/S */
+#define FS_AD (UINT64_C(0x60))
+
+/* What lets everything through. */
+static uint64_t all_of_it(void)
+{
+	return first_stage ? FS_RW | FS_AD : 3;
+}
+
 static uint64_t permission(void)
 {
+	if (first_stage)
+		return seldom(6) ? tables_below(8) | tables_below(4) << 5 : FS_RW | FS_AD;
 	return seldom(6) ? tables_below(4) : 3;
 }
 
@@ -230,10 +242,14 @@ static void sm_twist(const struct shape *shape, uint64_t *context, uint64_t *dir
 		entry[0] = (entry[0] & ~VTD_PE_PGTT) | tables_below(8) << VTD_PE_PGTT_SHIFT;
 		break;
 	case 8:
-		entry[0] = (entry[0] & ~ADDRESS) | NOWHERE;
+		entry[shape->first ? 2 : 0] = (entry[shape->first ? 2 : 0] & ~ADDRESS) | NOWHERE;
 		break;
 	case 9:
 		context[0] = (context[0] & ~ADDRESS) | NOWHERE;
+		break;
+	case 11:
+		if (shape->first)
+			entry[2] = tame(entry[2] ^ UINT64_C(1) << tables_below(64));
 		break;
 	case 10:
 		dir[0] = (dir[0] & ~ADDRESS) | NOWHERE;
@@ -247,16 +263,22 @@ static void sm_context_make(const struct shape *shape, uint16_t sid)
 {
 	unsigned int levels = 3 + tables_below(shape->levels - 2);
 	uint64_t *context = tables_context(sid), *entry = at(sm_table(sid, 1));
-	uint64_t made[3] = { table(levels, tables_below(PER_LEVEL)) |
+	uint64_t first[3] = { (uint64_t)VTD_PGTT_FIRST_STAGE << VTD_PE_PGTT_SHIFT |
+			2 << VTD_PE_AW_SHIFT | VTD_PE_P,
+		tables_did(sid), table(4, tables_below(PER_LEVEL)) };
+	uint64_t second[3] = { table(levels, tables_below(PER_LEVEL)) |
 			(uint64_t)VTD_PGTT_SECOND_STAGE << VTD_PE_PGTT_SHIFT |
 			(levels - 2) << VTD_PE_AW_SHIFT | VTD_PE_P,
 		tables_did(sid), 0 };
 	uint64_t dir = sm_table(sid, 1) | VTD_PDE_P, words[2] = { sm_table(sid, 0) | VTD_SMC_P, 0 };
 
+	uint64_t *made = shape->first ? first : second;
+
 	sm_twist(shape, words, &dir, made);
 	context[1] = words[1];
 	context[0] = words[0];
 	*(uint64_t *)at(sm_table(sid, 0)) = dir;
+	entry[2] = made[2];
 	entry[1] = made[1];
 	entry[0] = made[0];
 }
@@ -299,16 +321,18 @@ static void way_back_make(const struct shape *shape)
 {
 	for (unsigned int level = 3; level <= shape->levels; level++) {
 		for (unsigned int i = 0; i < PER_LEVEL; i++)
-			((uint64_t *)at(table(level, i)))[LAST] = back_table(level - 1) | 3;
+			((uint64_t *)at(table(level, i)))[LAST] =
+				back_table(level - 1) | all_of_it();
 	}
 	for (unsigned int level = 2; level < shape->levels; level++)
-		*(uint64_t *)at(back_table(level)) = back_table(level - 1) | 3;
-	*(uint64_t *)at(back_table(1)) = BACK | 3;
+		*(uint64_t *)at(back_table(level)) = back_table(level - 1) | all_of_it();
+	*(uint64_t *)at(back_table(1)) = BACK | all_of_it();
 }
 
 void tables_make(const struct shape *shape)
 {
 	scalable = shape->scalable;
+	first_stage = shape->first;
 	memset(at(ROOT), 0, 2 * PAGE);
 	memset(at(SM_TABLES), 0, 2 * QTEST_DEVICES * PAGE);
 	memset(at(TABLES), 0, (5 * PER_LEVEL + 5) * PAGE);
@@ -359,10 +383,11 @@ uint64_t tables_back(uint16_t sid)
 {
 	struct stage to = tables_stage(sid);
 
-	if (to.levels < 3 || to.levels > 5 || !to.second_stage || to.table < table(to.levels, 0) ||
+	if (to.levels < 3 || to.levels > 5 || !to.walked || to.table < table(to.levels, 0) ||
 		to.table >= table(to.levels + 1, 0))
 		return 0; /* or a table of another level */
-	return (uint64_t)LAST << (12 + 9 * (to.levels - 1));
+	return (uint64_t)LAST << (12 + 9 * (to.levels - 1)) |
+		(first_stage ? UINT64_C(0xffff) << 48 : 0); /* canonical */
 }
 
 void tables_show(uint16_t sid, uint64_t iova)
@@ -394,7 +419,8 @@ bool tables_deny(const struct shape *shape, uint16_t sid, uint64_t iova, bool wr
 		if (hpa < QTEST_RAM || hpa >= QTEST_END)
 			return false;
 		entry = ((uint64_t *)at(hpa))[iova >> (12 + 9 * (level - 1)) & 511];
-		if (!(entry & (write ? 2 : 1)))
+		if (first_stage ? !(entry & 1) || !(entry & 4) || (write && !(entry & 2))
+				: !(entry & (write ? 2 : 1)))
 			return true;
 		if (level <= 3 && (entry & PS))
 			return false;

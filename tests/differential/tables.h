@@ -37,7 +37,8 @@ struct shape {
 	unsigned int sagaw;  /* CAP.SAGAW */
 	bool dt;             /* ECAP.DT */
 	bool sc;             /* ECAP.SC: SNP means something */
-	bool scalable;       /* tables of scalable mode; second stage by PASID entries */
+	bool scalable;       /* tables of scalable mode; a stage by PASID entries: */
+	bool first;          /* first stage, of 4 levels; or second stage */
 };
 
 /** What a change makes necessary. */
@@ -74,10 +75,10 @@ uint64_t *tables_context(uint16_t sid);
 uint64_t *tables_entry(uint16_t sid);
 /** What that entry says, well or badly formed. */
 struct stage {
-	uint64_t table;      /* SSPTPTR, all of its bits */
-	unsigned int levels; /* AW + 2 */
+	uint64_t table; /* SSPTPTR or FSPTPTR, all of its bits */
+	unsigned int levels;
 	uint16_t did;
-	bool pass_through, second_stage;
+	bool pass_through, walked;
 };
 struct stage tables_stage(uint16_t sid);
 

@@ -14,7 +14,8 @@ judge() {
 	local configuration run=(build/tests/differential/differential --qemu "$2" --cases "$cases"
 		${MOAT_SEED:+--seed "$MOAT_SEED"})
 
-	for configuration in 48 39 48-caching-mode 48-device-tlb 48-snoop-control 48-scalable; do
+	for configuration in 48 39 48-caching-mode 48-device-tlb 48-snoop-control 48-scalable \
+		48-first-stage; do
 		t_run "$1, $configuration" "${run[@]}" "$configuration"
 	done
 	for configuration in 48 48-device-tlb; do
