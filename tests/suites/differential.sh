@@ -32,17 +32,18 @@ else
 	t_skip "QEMU 11" "$(cat "$moat_cache/lab-11.missing" 2>/dev/null || echo "it is not there: tools/setup.sh lab11")"
 fi
 
-# mutant_is_found NAME: the software unit's walker with an error in it is told from QEMU's within 10,000 cases
+# mutant_is_found NAME CONFIGURATION: the software unit's walker with an error in it is told from QEMU's within 10,000 cases
 mutant_is_found() {
 	local program=$MOAT_LOGS/$MOAT_SUITE/mutant status=0
 
 	python3 tests/mutants/run.py --make build "softvtd/$1" tests/differential/differential "$program" || return
-	"$program" --cases 10000 48 || status=$?
+	"$program" --cases 10000 "$2" || status=$?
 	rm -f "$program"
 	[ "$status" = 1 ]
 }
 # Those of the walk in legacy mode, which is what these tables are.
 while read -r patch; do
 	name=$(basename "$patch" .patch)
-	t_run "mutant $name is found" mutant_is_found "$name"
+	t_run "mutant $name is found" mutant_is_found "$name" 48
 done < <(grep -lx 'Program: softvtd/walk' tests/mutants/softvtd/*.patch)
+t_run "mutant first-stage-user is found" mutant_is_found first-stage-user 48-first-stage
