@@ -8,11 +8,12 @@
 # Everything it makes lives in namespaces of its own (mounts, network, processes): whatever ends it,
 # kill -9 included, the kernel takes all of it away, and the machine's own were never touched.
 
-usage="usage: ./run.sh [--seconds N] [--json FILE] [--attack]
+usage="usage: ./run.sh [--seconds N] [--json FILE] [--attack] [--pasid]
 
   --seconds N   how long the tenants talk (10); 0: until Ctrl-C
   --json FILE   write moat-fwd's summary there, for programs
   --attack      red's queue posts addresses that are not red's; see each refused
+  --pasid       red and blue on two queues of one port, each with a PASID, on a unit in scalable mode
 
 Exit status: 0 all went as it should; 1 something did not; 3 a DMA of the attack was not refused;
 130, 143 ended by SIGINT, SIGTERM."
@@ -21,7 +22,7 @@ cd "$(dirname "$0")" || exit
 called_from=$OLDPWD
 . tools/setup.sh
 
-seconds=10 json='' attack=''
+seconds=10 json='' attack='' pasid=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--seconds | --json)
@@ -30,6 +31,7 @@ while [ $# -gt 0 ]; do
 		shift
 		;;
 	--attack) attack=--attack ;;
+	--pasid) pasid=--pasid ;;
 	-h | --help)
 		echo "$usage"
 		exit
@@ -61,7 +63,7 @@ as_root=()
 [ "$(id -u)" = 0 ] || as_root=(--map-root-user)
 env --default-signal=INT,QUIT setpriv --pdeathsig KILL setsid \
 	unshare "${as_root[@]}" --mount --net --pid --fork --kill-child --mount-proc \
-	bash apps/fwd/demo.sh "$seconds" "$json" $attack &
+	bash apps/fwd/demo.sh "$seconds" "$json" $attack $pasid &
 demo=$!
 
 # Hand a signal on to the demo's first process, which ends with a summary; again: at once.

@@ -21,6 +21,7 @@ struct what {
 	enum moat_mode mode;
 	uint16_t burst;
 	const char *unit_args;
+	uint32_t pasid; /* of the device, else it has a source-id only; 0: it is not attached */
 	bool sends;
 	bool watched; /* with the stopwatch on, as in moat-fwd */
 	bool plain;   /* peer: DPDK's own pool, nothing of moat's */
@@ -94,6 +95,8 @@ static int make(struct moat_bench_run *run)
 	conf.unit = b->unit;
 	if (moat_tenant_create(&conf, &b->tenant) != 0 ||
 		moat_tenant_pool(b->tenant, "bench", BUFFERS, 2176, &b->pool) != 0 ||
+		(what->pasid != 0 &&
+			moat_tenant_attach_pasid(b->tenant, MOAT_SID(3, 0, 0), what->pasid) != 0) ||
 		set_up_port(b, port_id()) != 0 || moat_tenant_lcore_enter(b->tenant) != 0)
 		return moat_bench_skip("%s", moat_error_text());
 	return 0;
@@ -195,6 +198,19 @@ MODE(fw_pipelined, "modes/forward/pipelined",
 	{ .mode = MOAT_PIPELINED, .burst = 32, .unit_args = QUICK, .sends = true });
 MODE(fw_deferred, "modes/forward/deferred",
 	{ .mode = MOAT_DEFERRED, .burst = 32, .unit_args = QUICK, .sends = true });
+/* The same burst by source-id and by PASID, in either stage: what is invalidated differs, and is as much. */
+MODE(by_sid, "modes/by_sid/legacy",
+	{ .mode = MOAT_PIPELINED, .burst = 32, .unit_args = QUICK, .pasid = MOAT_PASID_NONE });
+MODE(by_pasid_second, "modes/by_pasid/second_stage",
+	{ .mode = MOAT_PIPELINED,
+		.burst = 32,
+		.unit_args = QUICK ",scalable=1,mode=scalable,stage=second",
+		.pasid = 1 });
+MODE(by_pasid_first, "modes/by_pasid/first_stage",
+	{ .mode = MOAT_PIPELINED,
+		.burst = 32,
+		.unit_args = QUICK ",scalable=1,mode=scalable,stage=first",
+		.pasid = 1 });
 /* With a unit as slow as hardware (rIOMMU, ASPLOS 2015): what waiting page by page costs. */
 MODE(late_pipelined, "modes/late2100/pipelined",
 	{ .mode = MOAT_PIPELINED, .burst = 32, .unit_args = LATE });

@@ -33,6 +33,7 @@ struct what {
 	bool unmap;    /* time the unmap, not the map */
 	bool keep;     /* a page beside keeps the leaf table linked */
 	bool rcu;      /* retire tables through a grace period, as lib/domain does */
+	bool first;    /* first stage's format, not second's */
 };
 
 static int make(struct moat_bench_run *run)
@@ -42,7 +43,8 @@ static int make(struct moat_bench_run *run)
 	/* 2 MiB of 4 KiB pages must stay that. */
 	struct moat_pt_conf conf = { .levels = 4,
 		.coherent = true,
-		.leaf_sizes = what->size == MOAT_2M_SIZE ? MOAT_2M_SIZE : 0 };
+		.leaf_sizes = what->size == MOAT_2M_SIZE ? MOAT_2M_SIZE : 0,
+		.format = what->first ? MOAT_PT_FIRST_STAGE : MOAT_PT_SECOND_STAGE };
 
 	if (t == NULL || moat_pt_pool_create(NULL, &t->pool) != 0)
 		return moat_bench_skip("no memory");
@@ -177,6 +179,11 @@ static const struct what unmap4k_rcu = { .size = MOAT_PAGE_SIZE, .unmap = true, 
 static const struct what map2m = { .size = MOAT_2M_SIZE, .keep = true };
 static const struct what unmap2m = { .size = MOAT_2M_SIZE, .unmap = true, .keep = true };
 
+static const struct what map_first = { .size = MOAT_PAGE_SIZE, .keep = true, .first = true };
+static const struct what unmap_first = {
+	.size = MOAT_PAGE_SIZE, .unmap = true, .keep = true, .first = true
+};
+
 #define RANGE(id, name_, what_, ...)      \
 	MOAT_BENCH(id) = { .name = name_, \
 		.param = &what_,          \
@@ -208,6 +215,12 @@ SINGLE(map_2m_1, "pt/map/2m/1", map2m, make);
 SINGLE(unmap_2m_1, "pt/unmap/2m/1", unmap2m, make);
 RANGE(map_2m, "pt/map/2m", map2m, 256);
 RANGE(unmap_2m, "pt/unmap/2m", unmap2m, 256);
+
+/* In first stage's format (scalable mode): as fast as in second stage's, above. */
+SINGLE(map_first_1, "pt/map/first_stage/1", map_first, make);
+SINGLE(unmap_first_1, "pt/unmap/first_stage/1", unmap_first, make);
+RANGE(map_first_n, "pt/map/first_stage", map_first, 8, 32, 256);
+RANGE(unmap_first_n, "pt/unmap/first_stage", unmap_first, 8, 32, 256);
 
 /* ---------------------------------------------------------------- peer: page by page, plainly */
 

@@ -2,14 +2,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
 #
-#	demo.sh SECONDS JSON [--attack]		(run.sh calls it)
+#	demo.sh SECONDS JSON [--attack] [--pasid]		(run.sh calls it)
 #
 # The first process of a process namespace, with a network and mounts of its own. In it: four network
 # namespaces, red-a and red-b, blue-a and blue-b; moat-fwd between the two of each colour.
 
 . tools/common.sh
 
-seconds=$1 json=${2:-/run/moat/demo.json} attack=${3:-}
+seconds=$1 json=${2:-/run/moat/demo.json} attack='' pasid=''
+for word in "${@:3}"; do
+	[ "$word" != --pasid ] || pasid=yes
+	[ "$word" != --attack ] || attack=--attack
+done
 fwd=build/apps/fwd/moat-fwd
 log=/run/moat
 [ "$seconds" != 0 ] || seconds=86400 # until a signal; iperf3 knows nothing longer than a day
@@ -48,12 +52,21 @@ end() {
 	run ip link set "$port" up
 }
 
+# near TENANT: the namespace of its end a
+near() {
+	if [ -n "$pasid" ]; then
+		echo both-a
+	else
+		echo "$1-a"
+	fi
+}
+
 # reach TENANT ADDRESS: until moat-fwd forwards, 15 s at most
 reach() {
 	for ((i = 0; i < 75; i++)); do
 		[ -z "$stopped" ] || return 0
 		alive "$pid_fwd" || return 1
-		! ip netns exec "$1-a" ping -q -c 1 -W 0.2 "$2" >/dev/null 2>&1 || return 0
+		! ip netns exec "$(near "$1")" ping -q -c 1 -W 0.2 "$2" >/dev/null 2>&1 || return 0
 	done
 	say "$1's two ends do not reach each other"
 	return 1
@@ -72,9 +85,9 @@ listening() {
 talk() {
 	ip netns exec "$1-b" iperf3 --server --one-off >"$log/$1-server" 2>&1 &
 	listening "$1-b"
-	ip netns exec "$1-a" iperf3 --client "$2" --time "$seconds" --interval 0 >"$log/$1-tcp" 2>&1 &
+	ip netns exec "$(near "$1")" iperf3 --client "$2" --time "$seconds" --interval 0 >"$log/$1-tcp" 2>&1 &
 	pids+=($!)
-	ip netns exec "$1-a" ping -q -i 0.2 -w "$seconds" "$2" >"$log/$1-ping" 2>&1 &
+	ip netns exec "$(near "$1")" ping -q -i 0.2 -w "$seconds" "$2" >"$log/$1-ping" 2>&1 &
 	pids+=($!)
 }
 
@@ -108,15 +121,36 @@ result() {
 	grep -q receiver "$log/$1-tcp" || [ -n "$stopped" ]
 }
 
-end red a 10.0.1.1
-end red b 10.0.1.2
-end blue a 10.0.2.1
-end blue b 10.0.2.2
+# With PASIDs one end, both-a, talks to the two others through one port. Its queues are told apart by the address
+# that a frame is for; so both-a knows the others' addresses beforehand, and asks nobody.
+config=apps/fwd/demo.ini
+if [ -n "$pasid" ]; then
+	config=apps/fwd/demo-pasid.ini
+	end both a 10.0.1.1
+	run ip -n both-a addr add 10.0.2.1/24 dev eth0
+	end red b 10.0.1.2
+	end blue b 10.0.2.2
+	far=1
+	for ns in red blue; do
+		run ip -n $ns-b link set eth0 address 02:00:00:00:0$far:02
+		run ip -n both-a neigh replace 10.0.$far.2 lladdr 02:00:00:00:0$far:02 dev eth0 nud permanent
+		far=2
+	done
+else
+	end red a 10.0.1.1
+	end red b 10.0.1.2
+	end blue a 10.0.2.1
+	end blue b 10.0.2.2
+fi
 
-say "moat-fwd forwards for red and blue; each has two network namespaces of its own"
+if [ -n "$pasid" ]; then
+	say "moat-fwd forwards for red and blue on two queues of one port, each with a PASID"
+else
+	say "moat-fwd forwards for red and blue; each has two network namespaces of its own"
+fi
 # Where everything shares two processors, forwarding goes first: TCP adapts, a full ring drops.
 # shellcheck disable=SC2086 # one word or none
-nice -n -10 "$fwd" apps/fwd/demo.ini --json "$json" $attack &
+nice -n -10 "$fwd" "$config" --json "$json" $attack &
 pid_fwd=$!
 status=0
 if reach red 10.0.1.2 && reach blue 10.0.2.2; then

@@ -240,9 +240,24 @@ static int steer(struct fwd_run_port *port, uint16_t queue, const struct fwd_ten
 	return add_rule(port, 0, pattern, queue, app_ini_entry(t->section, "match")->value);
 }
 
+/* Have several tenants queues of the port? On a port of its own a tenant gets all that comes, match or not. */
+static bool is_shared(const struct fwd_run *run, const struct fwd_run_port *port)
+{
+	unsigned int tenants = 0;
+
+	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
+		const struct fwd_tenant *t = run->tenants[i].conf;
+		bool here = false;
+
+		for (unsigned int k = 0; k < t->nr_queues; k++)
+			here |= t->queues[k].port == port->conf;
+		tenants += here;
+	}
+	return tenants > 1;
+}
+
 /* What matches nothing goes to the tenant without a match, or is dropped. Only a port with matches
- * needs the
- * rule. */
+ * needs the rule. */
 static int steer_rest(struct fwd_run *run, struct fwd_run_port *port)
 {
 	const struct rte_flow_item pattern[] = {
@@ -260,7 +275,7 @@ static int steer_rest(struct fwd_run *run, struct fwd_run_port *port)
 		for (unsigned int k = t->nr_queues; k-- != 0;) {
 			if (t->queues[k].port != port->conf)
 				continue;
-			any |= match;
+			any |= match && is_shared(run, port);
 			if (!match) {
 				queue = t->queues[k].queue;
 				rest = t;
@@ -295,7 +310,8 @@ static int each_queue(struct fwd_run *run, struct fwd_run_port *port, bool flows
 				continue;
 			if (!flows)
 				rc = set_up_queue(port, q->queue, t);
-			else if (t->conf->match.mac || t->conf->match.vlan)
+			else if (is_shared(run, port) &&
+				(t->conf->match.mac || t->conf->match.vlan))
 				rc = steer(port, q->queue, t->conf);
 		}
 	}
