@@ -171,7 +171,7 @@ void sv_scalable_drop_iotlb(struct sv_shard *shard, unsigned int gran, uint16_t 
 
 	if (sm == NULL)
 		return;
-	for (unsigned int i = 0; i < SV_SPACES; i++) {
+	for (unsigned int i = 0; i < SV_SPACES && sm->spaces != 0; i++) {
 		const struct sv_space *s = &sm->space[i];
 		struct sv_match m = of_space(i);
 
@@ -214,11 +214,12 @@ void sv_invalidate_pasid_cache(struct moat_softvtd *sv, unsigned int gran, uint1
 static void shard_drop_pasid_iotlb(struct sv_scalable *sm, const struct sv_match *range,
 	unsigned int gran, uint16_t did, uint32_t pasid, bool ih)
 {
-	for (unsigned int i = 0; i < SV_SPACES; i++) {
-		const struct sv_space *s = &sm->space[i];
+	for (unsigned int nested = 0; nested < 2; nested++) {
+		const struct sv_space *s = space_place(sm, did, pasid, nested);
+		unsigned int i = s - sm->space;
 		struct sv_match m = of_space(i);
 
-		if (!s->used || s->did != did || s->pasid != pasid)
+		if (!s->used)
 			continue;
 		m.range = range->range;
 		m.first = range->first;
