@@ -84,7 +84,7 @@ print(*sorted(os.path.relpath(f) for f in json.load(sys.stdin) if f.endswith(".h
 				echo "$header: error: includes $name, which is not installed"
 				status=1
 			}
-		done < <(sed -n 's/^#include "\(.*\)"/\1/p' "$header")
+		done < <(sed -n 's/^#include "\([^"]*\)".*/\1/p' "$header")
 	done
 	return "$status"
 }
