@@ -81,7 +81,7 @@ t_cmocka() {
 	while IFS=$'\t' read -r limit name folder command; do
 		log=$MOAT_LOGS/$MOAT_SUITE/${name//\//-}.log
 		status=0
-		# the outer redirection is for bash's own remark on who was killed
+		# the outer redirection is for bash's own remark on what was killed
 		{
 			(cd "$folder" && eval "timeout -k 5 $((limit * ${MOAT_SLOW:-1})) ${*@Q} $command" \
 				'</dev/null >"$log" 2>&1') || status=$?

@@ -63,7 +63,7 @@ dpdk_sdk_folder() {
 }
 
 # build DIR [MESON-OPTION...]: configure, again only when the options are others than last time, and
-# compile. Several may build at once; those who want the same folder wait for each other.
+# compile. Several processes may build at once; those that build the same folder wait for each other.
 build() {
 	local dir=$1 log=$1/moat-build.log options status=0
 

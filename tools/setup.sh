@@ -349,7 +349,7 @@ setup() {
 	fi
 }
 
-# One set-up at a time; those who waited look again at what is missing.
+# One set-up at a time; a process that has waited looks again at what is missing.
 setup_locked() {
 	setup_groups=$*
 	export DEBIAN_FRONTEND=noninteractive

@@ -260,7 +260,8 @@ int doctor_read_link(const char *root, char *name, size_t len, const char *fmt, 
 	n = error == 0 ? readlink(p.full, target, sizeof(target) - 1) : -1;
 	error = n < 0 ? errno : 0;
 	target[n < 0 ? 0 : n] = '\0';
-	if (error != EINVAL) /* a file or a folder is no link: whoever reads it keeps it */
+	/* EINVAL: a file or a folder, which the function that reads it keeps */
+	if (error != EINVAL)
 		keep(below(&p), error != 0 ? DOCTOR_ERROR : DOCTOR_LINK, target, strlen(target),
 			error);
 	free(p.full);

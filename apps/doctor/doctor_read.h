@@ -53,7 +53,7 @@ enum doctor_record_kind {
 	DOCTOR_FILE,   /* bytes, len */
 	DOCTOR_LINK,   /* bytes: the whole target */
 	DOCTOR_FOLDER, /* bytes: nothing; what it lists is noted as DOCTOR_THERE */
-	DOCTOR_THERE,  /* it exists; nobody looked into it */
+	DOCTOR_THERE,  /* it exists; its content was not read */
 	DOCTOR_ERROR,  /* error */
 };
 

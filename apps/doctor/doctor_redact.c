@@ -105,7 +105,7 @@ char *doctor_redact_path(struct doctor_redaction *r, const char *path)
 
 /* ------------------------------------------------------------------------------ kinds of files */
 
-/** A word of the command line whose value tells something that the doctor needs, or nobody's secret. */
+/** A word of the command line whose value the doctor needs, or whose value is not secret. */
 static bool value_is_needed(const char *word)
 {
 	return doctor_word_is_about(word) || strncmp(word, "hugepages", 9) == 0 ||

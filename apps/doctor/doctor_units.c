@@ -15,7 +15,7 @@
 
 /* ------------------------------------------------------------------ units the kernel drives */
 
-/** Version, capabilities and address as the kernel shows them; anybody may read those. */
+/** Version, capabilities and address as the kernel shows them; every user may read those. */
 static void read_intel(const struct doctor_host *h, struct doctor_unit *u)
 {
 	uint64_t cap = 0, ecap = 0;

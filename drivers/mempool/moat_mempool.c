@@ -4,8 +4,8 @@
 
 /*
  * Mempool ops "moat": a buffer is the device's from the moment the pool hands it out until the
- * moment it comes back, and nobody's until the ticket of its unmap is done. The work is lib/tenant's
- * (moat_pool.h); this is how DPDK finds it.
+ * moment it comes back, and quarantined until the ticket of its unmap is done. The work is
+ * lib/tenant's (moat_pool.h); the ops let DPDK find it.
  *
  * Whose buffers they are a pool learns from moat_tenant_pool(), which gives it to the ops as their
  * configuration. A pool that knows no tenant (a program that was never told of any, started with

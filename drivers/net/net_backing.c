@@ -161,7 +161,7 @@ static int fail(const struct net_port *port, const char *what, int rc)
 		what, rte_strerror(-rc));
 }
 
-/* As large as ours; those who cannot tell take what comes. */
+/* As large as ours. A backing port that cannot set its MTU takes any frame. */
 static int set_mtu(const struct net_port *port)
 {
 	int rc = rte_eth_dev_set_mtu(port->device.backing, port->data->mtu);

@@ -11,8 +11,8 @@
  *
  * Inside: a *wire* is a queue of the backing port. Received frames are sorted to queues by the
  * steering table and the address filter; a frame for another queue waits in that queue's FIFO, the
- * device's own packet memory. Any lcore may pull from any wire, under the wire's try-lock: who does
- * not get it has nothing to do there. Frames are then written into the buffers that the queue's
+ * device's own packet memory. Any lcore may pull from any wire, under the wire's try-lock: an
+ * lcore that does not get it leaves the wire to the one that has it. Frames are then written into the buffers that the queue's
  * descriptors name, by DMA. On transmit frames are read by DMA into the device's own mbufs and put
  * on the wire; what the wire does not take waits in the device, and the ring backs up behind it.
  *
@@ -50,7 +50,7 @@ struct net_rx_counters {
 	uint64_t bad_length;  /* empty, longer than the MTU, or than one buffer without scatter */
 	uint64_t bad_desc;    /* descriptors that make no sense */
 	uint64_t missed;      /* for this queue, and dropped: FIFO full, stopped, ring refused.
-			       * Counted by whoever pulled them */
+			       * Counted by the lcore that pulled them */
 };
 
 struct net_tx_counters {
@@ -145,7 +145,7 @@ void net_device_rx_run(struct net_device *dev, struct net_device_rx *rx, uint16_
 uint16_t net_device_turn(struct net_device *dev);
 /** Transmit: read what is posted and put it on the wire. */
 void net_device_tx_run(struct net_device *dev, struct net_device_tx *tx);
-/** Offer the wire again what it did not take, on queues that nobody may transmit on for a while.
+/** Offer the wire again what it did not take, on queues where no lcore may transmit for a while.
  * Any lcore. */
 void net_device_tx_kick(struct net_device *dev);
 

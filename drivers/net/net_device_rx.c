@@ -18,7 +18,7 @@ static void hand_over(struct net_device *dev, uint16_t queue, struct rte_mbuf *f
 {
 	struct net_device_rx *to = &dev->rx[queue];
 
-	/* Relaxed: a frame more or less around a stop is nobody's concern. */
+	/* Relaxed: a frame more or less around a stop does not matter. */
 	if (unlikely(!__atomic_load_n(&to->ring.on, __ATOMIC_RELAXED) ||
 		    rte_ring_enqueue(to->fifo, frame) != 0)) {
 		count_shared(&to->count.missed, 1);
@@ -84,7 +84,7 @@ static uint16_t take(struct net_device *dev, struct net_device_rx *rx, struct rt
 	uint16_t pulled = pull(dev, rx, rx->wire, frames + got, n - got);
 
 	if (pulled == 0 && dev->nr_wires_rx > 1) {
-		/* An idle queue looks after the wires of queues that nobody polls. */
+		/* An idle queue also pulls from the wires of queues that no lcore polls. */
 		uint16_t wire = (rx->wire + 1) % dev->nr_wires_rx;
 
 		rx->wire = wire;

@@ -282,7 +282,7 @@ int net_rx_queue_start(struct rte_eth_dev *dev, uint16_t queue)
 		empty(rxq);
 		return net_say(rc);
 	}
-	/* Relaxed: frames for it are kept from some moment on, which one is nobody's concern. */
+	/* Relaxed: frames for it are kept from some moment on; which moment does not matter. */
 	__atomic_store_n(&rxq->hw->ring.on, true, __ATOMIC_RELAXED);
 	dev->data->rx_queue_state[queue] = RTE_ETH_QUEUE_STATE_STARTED;
 	return 0;

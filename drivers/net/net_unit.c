@@ -11,7 +11,7 @@
 
 #include "net_unit.h"
 
-/* Where source-ids begin that nobody chose: 00:10.0. A port gets whole devices (8 functions). */
+/* The first source-id of ports without `sid=`: 00:10.0. A port gets whole devices (8 functions). */
 #define FIRST_SID MOAT_SID(0, 0x10, 0)
 
 static struct net_unit *units;

@@ -8,8 +8,8 @@
  * @file
  * The unit a port does its DMA through, and the source-ids it does it under.
  *
- * With `unit=` the port is behind a unit that the program has made, and whoever owns the program's
- * domains attaches the port's source-ids: until then the port reaches nothing. Without, the port
+ * With `unit=` the port is behind a unit that the program has made, and the program attaches the
+ * port's source-ids to its domains: until then the port reaches nothing. Without, the port
  * gets a unit of its own and one domain with all of DPDK's memory, mapped as it comes and unmapped
  * as it goes at DPDK's own IOVAs: what the kernel's VFIO gives to a NIC, so that programs which
  * know nothing of moat work.

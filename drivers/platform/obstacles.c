@@ -69,7 +69,7 @@ static unsigned int vectors_in_use(const struct scan *s, const struct moat_pci_f
 	return n;
 }
 
-/* Has somebody asked for the line? /proc/interrupts lists those that have a handler. */
+/* Whether the line has a handler: /proc/interrupts lists those that do. */
 static bool line_in_use(const struct scan *s, unsigned int irq)
 {
 	char path[PATH_MAX], text[4096];

@@ -26,7 +26,8 @@ static void real_container_destroy(void *ctx, int container)
 }
 
 /* DPDK closes its descriptor when it releases the group's last device, and the number may then be
- * anybody's. Ours is a second one of the same open group, which keeps it in its container. */
+ * given to another file. Ours is a second descriptor of the same open group, which keeps the group
+ * in its container. */
 #define GROUPS 4096
 static int theirs[GROUPS];
 

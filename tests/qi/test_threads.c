@@ -153,7 +153,7 @@ static void step_over_at(enum hook_point at)
 	struct stall *late = start_stalled(qi, at);
 	struct moat_qi_desc d = nth(1, 1);
 	struct moat_qi_stats stats;
-	int64_t seq = moat_qi_submit(qi, &d, 1), his;
+	int64_t seq = moat_qi_submit(qi, &d, 1), late_seq;
 
 	assert_true(seq > 0);
 	assert_false(moat_qi_done(qi, seq));
@@ -162,11 +162,11 @@ static void step_over_at(enum hook_point at)
 	moat_qi_stats(qi, &stats);
 	assert_int_equal(stats.helped, 1);
 	assert_int_equal(stats.descriptors, 1);
-	his = let_go(late);
-	/* he has been told nothing wrong: his number is a later one, and not done */
-	assert_true(his > seq);
-	assert_false(moat_qi_done(qi, his));
-	wait_done(&sim, qi, his);
+	late_seq = let_go(late);
+	/* the owner was told nothing wrong: its number is a later one, and not done */
+	assert_true(late_seq > seq);
+	assert_false(moat_qi_done(qi, late_seq));
+	wait_done(&sim, qi, late_seq);
 	for (unsigned int i = 0; i < 10; i++)
 		assert_true(executed[9][i] > 0);
 	assert_false(sim.stopped);
@@ -184,7 +184,7 @@ static void a_submitter_stalled_before_publishing_is_stepped_over(void **state)
 	step_over_at(FILLED);
 }
 
-/* The late owner stores into his old region while others' batches are queued all around it. */
+/* The late owner stores into its old region while others' batches are queued all around it. */
 static void what_a_late_owner_stores_overwrites_nobodys_descriptors(void **state)
 {
 	for (unsigned int length = 1; length <= 30; length++) {
@@ -192,7 +192,7 @@ static void what_a_late_owner_stores_overwrites_nobodys_descriptors(void **state
 		struct moat_qi *qi = open_unit(&sim, 0);
 		struct stall *late;
 		struct moat_qi_desc d[30];
-		int64_t seq = moat_qi_submit(qi, NULL, 0), got, his = 0;
+		int64_t seq = moat_qi_submit(qi, NULL, 0), got, late_seq = 0;
 		uint64_t page = 0;
 
 		for (unsigned int i = 0; i < length * 7; i++) { /* somewhere in the ring */
@@ -215,16 +215,16 @@ static void what_a_late_owner_stores_overwrites_nobodys_descriptors(void **state
 			}
 			assert_int_equal(got, -EAGAIN);
 			if (lap == 2)
-				his = let_go(late);
+				late_seq = let_go(late);
 			wait_done(&sim, qi, seq);
 		}
 		assert_true(page > 300);
 		for (uint64_t i = 0; i < page; i++)
 			assert_int_equal(executed[2][i], 1);
-		/* he found room, or was told to come again; and the ring is whole again */
-		assert_true(his > 0 || his == -EAGAIN);
-		if (his > 0)
-			wait_done(&sim, qi, his);
+		/* the owner found room, or was told to retry; and the ring is whole again */
+		assert_true(late_seq > 0 || late_seq == -EAGAIN);
+		if (late_seq > 0)
+			wait_done(&sim, qi, late_seq);
 		assert_int_equal(atomic_load(&qi->quarantined), 0);
 		for (unsigned int i = 0; i <= qi->mask; i++)
 			assert_int_equal(atomic_load(&qi->quarantine[i]), 0);
@@ -252,7 +252,7 @@ static void *padding_submitter(void *arg)
 	return NULL;
 }
 
-/* The pad's owner comes back just as he is about to be stepped over: he fills and publishes. */
+/* The pad's owner resumes just as it is about to be stepped over: it fills and publishes. */
 static void let_padding_publish(enum hook_point point)
 {
 	if (point == STEPPING) {
@@ -288,7 +288,7 @@ static void a_pad_is_filled_although_its_owner_is_about_to_be_stepped_over(void 
 	sem_init(&padding->reached, 0, 0);
 	sem_init(&padding->go, 0, 0);
 	assert_int_equal(pthread_create(&padding->thread, NULL, padding_submitter, padding), 0);
-	sem_wait(&padding->reached); /* he has reserved a pad of 8, up to the late owner's 10 */
+	sem_wait(&padding->reached); /* it has reserved a pad of 8, up to the late owner's 10 */
 	on_hook = let_padding_publish;
 	for (unsigned int i = 0; i < 2000 && on_hook != NULL; i++) {
 		assert_false(moat_qi_done(qi, seq + 8));
@@ -312,7 +312,7 @@ static void a_pad_is_filled_although_its_owner_is_about_to_be_stepped_over(void 
 	sim_close(&sim, qi);
 }
 
-/* Nobody polls here: who rings must look behind himself. */
+/* No thread polls here: the ringer must read the record behind the bell. */
 static void what_is_published_while_another_rings_is_rung_by_him(void **state)
 {
 	struct sim_unit sim;
@@ -329,7 +329,7 @@ static void what_is_published_while_another_rings_is_rung_by_him(void **state)
 	assert_true(let_go(late) > 0);
 	sim_run(&sim);
 	assert_int_equal(executed[1][1], 5);
-	assert_int_equal(sim.doorbells, 2); /* one for him, one for all five */
+	assert_int_equal(sim.doorbells, 2); /* one for the late owner's, one for all five */
 	assert_true(moat_qi_done(qi, seq));
 	sim_close(&sim, qi);
 }

@@ -8,7 +8,7 @@
  * @file
  * A unit, as a domain sees it: what it can do, and a table of operations.
  *
- * Units differ in who keeps the tables (`caps.tables`). A VT-d unit of our own (drivers/vtd on
+ * Units differ in where the tables are kept (`caps.tables`). A VT-d unit of our own (drivers/vtd on
  * hardware or on drivers/softvtd) reads tables that lib/pt writes, and takes invalidations: a gather
  * of unmapped runs, for the cache tags of a domain, becomes a sequence number that is done later. A
  * unit of the kernel's (drivers/vfio) takes map and unmap calls. Either way a domain keeps its
