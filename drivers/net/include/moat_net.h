@@ -19,8 +19,8 @@
  * The device half runs inside the burst calls of the lcore that polls the queue, and accounts its
  * cycles as device time (lib/cost).
  *
- * This header is what programs need beyond the ethdev API: the descriptor's layout, who issues a
- * queue's DMA, and a way to misbehave on purpose.
+ * This header is what programs need beyond the ethdev API: the descriptor's layout, the requester of
+ * a queue's DMA, and a way to misbehave on purpose.
  */
 
 #include "moat_base.h"
@@ -46,7 +46,7 @@ struct moat_net_desc {
 	uint32_t reserved; /* 0 */
 };
 
-#define MOAT_NET_DESC_DD  0x0001 /* the device is through with it */
+#define MOAT_NET_DESC_DD  0x0001 /* the device has completed it */
 #define MOAT_NET_DESC_EOP 0x0002 /* last buffer of a packet */
 #define MOAT_NET_DESC_ERR 0x0004 /* with DD: refused */
 
@@ -60,10 +60,10 @@ struct moat_net_desc {
 /** Largest frame, without CRC. */
 #define MOAT_NET_FRAME_MAX  9728
 
-/** What the plugin shows; the rest of it is its own. */
+/** What the plugin exports. */
 #define MOAT_NET_API __attribute__((visibility("default")))
 
-/** Who a port is to its unit. */
+/** A port as its unit sees it. */
 struct moat_net_info {
 	char unit[32];     /* name of the unit */
 	bool private_unit; /* net_moat made it, with a domain of all of DPDK's memory */
