@@ -102,8 +102,8 @@ static int index_line(struct app_ini *ini, unsigned int no, char *raw)
 		return index_section(ini, no);
 	}
 	if (*line == '#')
-		return app_ini_error(ini, no, "'%.24s' is no entry; comments begin with '%c'", line,
-			COMMENT);
+		return app_ini_error(ini, no, "'%.24s' is not an entry; comments begin with '%c'",
+			line, COMMENT);
 	if (value == NULL)
 		return app_ini_error(ini, no, "'%.60s' is neither [section] nor key = value", line);
 	if (ini->nr_sections == 0)
@@ -206,7 +206,7 @@ int app_ini_load(struct app_ini *ini, const char *path)
 	if (rc == -ENOMEM)
 		app_ini_error(ini, 0, "out of memory");
 	else if (rc == -EPROTO)
-		app_ini_error(ini, 0, "is no text file, or changed while it was read");
+		app_ini_error(ini, 0, "is not a text file, or changed while it was read");
 	if (rc != 0)
 		app_ini_free(ini);
 	return rc == -EPROTO ? -EINVAL : rc;

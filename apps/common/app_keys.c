@@ -167,7 +167,7 @@ void app_read_number(struct app_ini *ini, const struct app_entry *e, const struc
 
 	if (!parse_number(e->value, &value, &rest) || *rest != '\0')
 		app_ini_error(ini, e->line,
-			"%s = %s is no number; write one from %" PRIu64 " to %" PRIu64, e->key,
+			"%s = %s is not a number; write one from %" PRIu64 " to %" PRIu64, e->key,
 			e->value, key->min, key->max);
 	else if (value < key->min || value > key->max)
 		app_ini_error(ini, e->line,
@@ -203,7 +203,7 @@ void app_read_size(struct app_ini *ini, const struct app_entry *e, const struct 
 		(*rest != '\0' &&
 			((unit = strchr(units, toupper(*rest))) == NULL || rest[1] != '\0'))) {
 		app_ini_error(ini, e->line,
-			"%s = %s is no size; write bytes, or a number with K, M or G", e->key,
+			"%s = %s is not a size; write bytes, or a number with K, M or G", e->key,
 			e->value);
 		return;
 	}
@@ -331,6 +331,6 @@ void app_read_set(struct app_ini *ini, const struct app_entry *e, const struct a
 			break;
 		at += gap;
 	}
-	app_ini_error(ini, e->line, "%s = %s is no list of numbers; write them as in 1,3-5", e->key,
-		e->value);
+	app_ini_error(ini, e->line, "%s = %s is not a list of numbers; write them as in 1,3-5",
+		e->key, e->value);
 }

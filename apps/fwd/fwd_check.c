@@ -105,7 +105,7 @@ static void check_width(struct fwd_conf *conf, struct fwd_tenant *t)
 
 	if (base % MOAT_2M_SIZE != 0) {
 		app_ini_error(&conf->ini, app_ini_line(s, "iova_base"),
-			"iova_base = %s is no multiple of 2M; 0x%" PRIx64 " is one",
+			"iova_base = %s is not a multiple of 2M; 0x%" PRIx64 " is one",
 			app_ini_entry(s, "iova_base")->value, RTE_ALIGN_CEIL(base, MOAT_2M_SIZE));
 		return;
 	}

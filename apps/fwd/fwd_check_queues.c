@@ -96,7 +96,7 @@ static void take_word(struct fwd_conf *conf, struct fwd_tenant *t, char *word)
 			last = first;
 		if (n < 1 || numbers[end] != '\0' || last < first) {
 			app_ini_error(&conf->ini, app_ini_line(t->section, "queues"),
-				"queues = %s: '%s' is no queue number; write port, port:0 or port:0-3",
+				"queues = %s: '%s' is not a queue number; write port, port:0 or port:0-3",
 				t->queue_list, numbers);
 			return;
 		}

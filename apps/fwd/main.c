@@ -109,7 +109,8 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 			args->has_seconds = parse_seconds(optarg, &args->seconds);
 			if (args->has_seconds)
 				break;
-			fprintf(stderr, "moat-fwd: --seconds %s is no number of seconds\n", optarg);
+			fprintf(stderr, "moat-fwd: --seconds %s is not a number of seconds\n",
+				optarg);
 			return FWD_EXIT_CONFIG;
 		case 'j':
 			args->json = optarg;

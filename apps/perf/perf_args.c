@@ -105,7 +105,8 @@ static int repeat(struct perf *perf, const char *value)
 	unsigned long n = strtoul(value, &end, 10);
 
 	if (value[0] < '0' || value[0] > '9' || *end != '\0' || n < 1 || n > 1000) {
-		fprintf(stderr, "moat-perf: --repeat %s is no number of times; write 1 to 1000\n",
+		fprintf(stderr,
+			"moat-perf: --repeat %s is not a number of times; write 1 to 1000\n",
 			value);
 		return PERF_EXIT_CONFIG;
 	}
@@ -244,7 +245,7 @@ int perf_args(struct perf *perf, int argc, char *argv[], double *seconds)
 		*seconds = strtod(args.seconds, &end);
 		if (*end != '\0' || !(*seconds >= 0.01 && *seconds <= 86400)) {
 			fprintf(stderr,
-				"moat-perf: --seconds %s is no time; write a number from 0.01 to 86400\n",
+				"moat-perf: --seconds %s is not a time; write a number from 0.01 to 86400\n",
 				args.seconds);
 			return PERF_EXIT_CONFIG;
 		}

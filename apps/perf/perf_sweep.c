@@ -87,7 +87,7 @@ static void read_seconds(struct app_ini *ini, const struct app_entry *e, const s
 	if (*e->value < '0' || *e->value > '9' || *end != '\0' || !isfinite(value) ||
 		value < 0.01 || value > 86400)
 		app_ini_error(ini, e->line,
-			"seconds = %s is no time; write a number from 0.01 to 86400", e->value);
+			"seconds = %s is not a time; write a number from 0.01 to 86400", e->value);
 	else
 		*(double *)field = value;
 }
@@ -169,7 +169,7 @@ static void wrong_pages(struct app_ini *ini, const struct app_section *s, const 
 
 		if (page != MOAT_PAGE_SIZE && page != MOAT_2M_SIZE && page != MOAT_1G_SIZE)
 			app_ini_error(ini, app_ini_line(s, "page"),
-				"page = %s is no size of a page; it can be 4K, 2M or 1G",
+				"page = %s is not a page size; it can be 4K, 2M or 1G",
 				app_size_text(page, text, sizeof(text)));
 	}
 }

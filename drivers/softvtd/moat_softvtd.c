@@ -421,7 +421,7 @@ const char *moat_softvtd_misuse_text(enum moat_softvtd_misuse misuse)
 		[MOAT_SOFTVTD_MISUSE_UNSUPPORTED] = "command that the capabilities do not offer",
 		[MOAT_SOFTVTD_MISUSE_RESERVED] = "reserved bit written as 1",
 		[MOAT_SOFTVTD_MISUSE_READ_ONLY] = "write to a read-only register",
-		[MOAT_SOFTVTD_MISUSE_ACCESS] = "access to an offset that is no register",
+		[MOAT_SOFTVTD_MISUSE_ACCESS] = "access to an offset that is not a register",
 		[MOAT_SOFTVTD_MISUSE_REGISTER_INV] =
 			"CCMD or IOTLB used while the queue is enabled",
 		[MOAT_SOFTVTD_MISUSE_INV_BUSY] = "CCMD or IOTLB written before it was done",

@@ -174,7 +174,7 @@ int moat_vtd_create(const struct moat_vtd_conf *conf, struct moat_unit **unit)
 int moat_vtd_mode_parse(const char *text, enum moat_vtd_mode *mode)
 {
 	if (strcmp(text, "legacy") != 0 && strcmp(text, "scalable") != 0)
-		return moat_error(-EINVAL, "'%s' is no mode; there are: legacy scalable", text);
+		return moat_error(-EINVAL, "'%s' is not a mode; there are: legacy scalable", text);
 	*mode = strcmp(text, "legacy") == 0 ? MOAT_VTD_LEGACY : MOAT_VTD_SCALABLE;
 	return 0;
 }
@@ -182,7 +182,7 @@ int moat_vtd_mode_parse(const char *text, enum moat_vtd_mode *mode)
 int moat_vtd_stage_parse(const char *text, enum moat_vtd_stage *stage)
 {
 	if (strcmp(text, "first") != 0 && strcmp(text, "second") != 0)
-		return moat_error(-EINVAL, "'%s' is no stage; there are: first second", text);
+		return moat_error(-EINVAL, "'%s' is not a stage; there are: first second", text);
 	*stage = strcmp(text, "first") == 0 ? MOAT_VTD_STAGE_FIRST : MOAT_VTD_STAGE_SECOND;
 	return 0;
 }

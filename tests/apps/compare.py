@@ -103,7 +103,7 @@ def files_that_cannot_be_compared_are_refused_with_the_reason():
     right, other = files(results(*QUIET), results(*QUIET, mode='copy'))
     for arguments, says in (
             ((right, WORK / 'none.json'), 'none.json: No such file or directory'),
-            ((right, wrong), 'wrong.json is no result of moat-perf --json: TypeError'),
+            ((right, wrong), 'wrong.json is not a result of moat-perf --json: TypeError'),
             ((right, other), 'have no case in common: none was asked for with the same values in both'),
             ((right,), 'usage: moat-perf-compare [--all] A.json B.json')):
         p = compare(*arguments)
@@ -154,7 +154,7 @@ def a_run_is_compared_with_its_baseline():
     assert p.stderr == 'moat-perf: --baseline none.json cannot be read: No such file or directory\n', p
     p = subprocess.run([PROGRAM, '--repeat', 'often'], capture_output=True, text=True)
     assert p.returncode == 2, p
-    assert p.stderr == 'moat-perf: --repeat often is no number of times; write 1 to 1000\n', p
+    assert p.stderr == 'moat-perf: --repeat often is not a number of times; write 1 to 1000\n', p
 
 
 TESTS = [

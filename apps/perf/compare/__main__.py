@@ -40,7 +40,7 @@ def read(path):
     except OSError as error:
         raise Wrong(f'{error.filename}: {error.strerror}') from error
     except (ValueError, KeyError, TypeError) as error:
-        raise Wrong(f'{path} is no result of moat-perf --json: {type(error).__name__} {error}') from error
+        raise Wrong(f'{path} is not a result of moat-perf --json: {type(error).__name__} {error}') from error
 
 
 def key(case):

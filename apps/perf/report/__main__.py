@@ -24,7 +24,7 @@ def main():
     except OSError as error:
         sys.exit(f'moat-perf-report: {error.filename}: {error.strerror}')
     except (ValueError, KeyError, TypeError) as error:
-        sys.exit(f'moat-perf-report: {sys.argv[1]} is no result of moat-perf --json: '
+        sys.exit(f'moat-perf-report: {sys.argv[1]} is not a result of moat-perf --json: '
                  f'{type(error).__name__} {error}')
 
 
