@@ -218,7 +218,7 @@ static void try_interrupts(struct fwd_attack *a)
 	fwd_faults_hook(on_fault, a);
 }
 
-/* After the last step: does everybody's traffic go on? */
+/* After the last step: does the traffic of all tenants go on? */
 static void watch_traffic(struct fwd_attack *a)
 {
 	if (a->goes_on)

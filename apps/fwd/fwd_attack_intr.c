@@ -68,7 +68,7 @@ static bool try_one(struct fwd_run *run, const struct fwd_intr_attack *at, const
 }
 
 /* The second tenant's entry, and one of the first's that was taken back. @return both were refused
- * and nobody was called; or a negative errno */
+ * and no handler was called; or a negative errno */
 static int try_entries(struct fwd_run *run, const struct fwd_intr_attack *at)
 {
 	struct moat_tenant *red = at->red->tenant, *blue = at->blue->tenant;

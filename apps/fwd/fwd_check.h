@@ -8,10 +8,10 @@
 
 #include "fwd_conf.h"
 
-/** Units and ports: what they refer to, who makes a port's requests. Opens in-process units. */
+/** Units and ports: what they refer to, the requester of a port. Opens in-process units. */
 void fwd_check_units(struct fwd_conf *conf);
 void fwd_check_ports(struct fwd_conf *conf);
-/** Queue lists, and who got which queue; then whether the unit can tell the owners apart. */
+/** Queue lists, and the tenant of each queue; then whether the unit can tell the owners apart. */
 void fwd_check_queues(struct fwd_conf *conf);
 void fwd_check_sharing(struct fwd_conf *conf);
 /** Memory, buffers, IOVAs. */

@@ -159,12 +159,12 @@ static void check_unpolled(struct fwd_conf *conf, const struct fwd_port *port)
 			continue;
 		if (used == 0)
 			app_ini_error(&conf->ini, port->section->line,
-				"[port %s] is in no tenant's 'queues': nobody would poll it; add it there or "
+				"[port %s] is in no tenant's 'queues': no lcore would poll it; add it there or "
 				"remove the section",
 				port->name);
 		else
 			app_ini_error(&conf->ini, app_ini_line(port->section, "queues"),
-				"queues = %ju: queue %u of port %s is in no tenant's 'queues': nobody would "
+				"queues = %ju: queue %u of port %s is in no tenant's 'queues': no lcore would "
 				"poll it; add it there or lower this",
 				(uintmax_t)port->queues, q, port->name);
 		return;

@@ -8,7 +8,7 @@
  * @file
  * What a moat-fwd configuration file says, and whether it can be.
  *
- * doc/configuration.md is the reference for whoever writes one. Reading goes in two steps, both
+ * doc/configuration.md is the reference for writing one. Reading goes in two steps, both
  * before the EAL is started and before anything is configured: fwd_conf_read() takes sections, keys
  * and values; fwd_conf_check() looks at what only makes sense together, above all which tenant is to
  * get which queue. Every complaint names file, line, value and remedy (app_ini.h).

@@ -7,7 +7,7 @@
 #include "fwd.h"
 
 /* Lcores that tenants asked for; where a tenant left it open, as many as there is work for, from
- * the last CPU down, and all but one of the CPUs at most: somebody has to make the packets. */
+ * the last CPU down, and all but one of the CPUs at most: one is left to make the packets. */
 static void choose_workers(const struct fwd_conf *conf, const struct app_set *cpus,
 	struct app_set *workers)
 {

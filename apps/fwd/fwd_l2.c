@@ -85,7 +85,7 @@ void fwd_l2_learn(struct fwd_l2 *table, const struct rte_ether_addr *addr, uint8
 	unsigned int victim = 0, victim_age = 0;
 
 	if (unlikely(rte_is_multicast_ether_addr(addr)))
-		return; /* nobody's source */
+		return; /* not a valid source */
 	for (unsigned int i = 0; i < 8; i++) {
 		uint64_t e = load(&b[i]);
 		unsigned int age = entry_port(e) == 0 ? 256 : entry_age(e, now);

@@ -46,7 +46,7 @@ static int event_open(uint32_t type, uint64_t config, int cpu)
 		.type = type,
 		.size = sizeof(attr),
 		.config = config,
-		/* a context switch happens in the kernel, and a unit is nobody's user space */
+		/* a context switch happens in the kernel, and a unit has no user space */
 		.exclude_kernel = type == PERF_TYPE_HARDWARE || type == PERF_TYPE_HW_CACHE,
 		.exclude_hv = type == PERF_TYPE_HARDWARE || type == PERF_TYPE_HW_CACHE,
 	};

@@ -21,8 +21,7 @@ static const struct app_key unit_keys[] = {
 	{ .name = NULL },
 };
 
-/* Before the user's: speed is not measured on an adversary, nor with somebody who looks over one's
- * shoulder. */
+/* Before the user's: without an adversary, which costs time. */
 #define SOFT_ARGS "adversary=0"
 
 void perf_unit_conf(const struct perf_unit *u, struct app_unit_conf *conf,

@@ -23,8 +23,8 @@
 
 enum perf_phase { PERF_WARM, PERF_MEASURE, PERF_STOP };
 
-/** A few batches by the stages. A time slice that went to somebody else in the middle of a stage would
- * be nobody's mapping cost: rounds can be left out, cycles in a sum cannot. */
+/** A few batches by the stages. A time slice of another process in the middle of a stage is not
+ * mapping cost: rounds can be left out, cycles in a sum cannot. */
 #define PERF_ROUND_BATCHES 16
 #define PERF_ROUNDS        UINT64_C(4096) /* kept: the last ones */
 struct perf_round {

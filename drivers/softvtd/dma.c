@@ -69,8 +69,8 @@ void moat_softvtd_dma_end(struct moat_softvtd_guard *guard)
 /* ------------------------------------------------------------------------------ translating */
 
 /*
- * An address that no table has vouched for may lead anywhere. Nothing there: nobody answers, a
- * master abort. (This asks the kernel, a system call; whoever forwards packets is translated.)
+ * An address that no table has vouched for may lead anywhere. Nothing there: a
+ * master abort. (This asks the kernel, a system call; devices that forward packets are translated.)
  */
 static bool answers(uint64_t hpa)
 {

@@ -22,7 +22,7 @@ void sv_event_raise(struct moat_softvtd *sv, struct sv_event *event)
 		event->pending = true;
 	} else {
 		event->send = true;
-		/* relaxed: whoever is in the unit looks again on its way out; the lock orders the rest */
+		/* relaxed: the thread in the unit looks again on its way out; the lock orders the rest */
 		atomic_store_explicit(&sv->events, true, memory_order_relaxed);
 	}
 }

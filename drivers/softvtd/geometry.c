@@ -16,7 +16,7 @@ static const struct moat_softvtd_geometry geometries[] = {
 		.source =
 			"IOTLB: 64 entries, where DMA of a Xeon E5-2600 v4 becomes slower (Neugebauer et "
 			"al., pcie-bench, SIGCOMM 2018). Paging-structure caches: 16 entries a level, "
-			"assumed; nobody has published them",
+			"assumed; they are not published",
 		.iotlb_entries = 64,
 		.iotlb_ways = 64,
 		.context_entries = 64,
@@ -63,7 +63,7 @@ int moat_softvtd_conf_geometry(struct moat_softvtd_conf *conf, const char *name)
 		len += snprintf(names + len, sizeof(names) - len, " %s", g->name);
 		if (strcmp(g->name, name) != 0)
 			continue;
-		conf->shards = 1; /* all of it for everybody */
+		conf->shards = 1; /* all of it for all lcores */
 		conf->iotlb_entries = g->iotlb_entries;
 		conf->iotlb_ways = RTE_MAX(g->iotlb_ways, 1u);
 		conf->context_entries = g->context_entries;

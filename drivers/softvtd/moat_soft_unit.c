@@ -273,7 +273,7 @@ static int soft_interrupt_give(struct moat_unit *unit, moat_sid_t sid, void (*fn
 	u = *find(unit->name);
 	pthread_mutex_unlock(&units_lock);
 	u->call[interrupt->index].ctx = ctx;
-	/* C2, release: pairs with C1. An interrupt before this is nobody's: the device has not been
+	/* C2, release: pairs with C1. An interrupt before this has no receiver: the device has not been
 	 * told the index yet. */
 	__atomic_store_n(&u->call[interrupt->index].fn, fn, __ATOMIC_RELEASE);
 	return 0;

@@ -86,8 +86,8 @@ static void *reserve(size_t len)
 
 /*
  * A node of the tree, made when first needed. Two may make it at once: one wins. acquire, and
- * release on success: the zeroes of a fresh mapping are the kernel's, the order is for whoever
- * instruments it.
+ * release on success: the zeroes of a fresh mapping are the kernel's, the order is for ThreadSanitizer
+ * and the like.
  */
 #define NODE(place, type)                                                                       \
 	({                                                                                      \
@@ -258,7 +258,7 @@ static uint64_t freed_slot(uint64_t hpa, unsigned int probe)
 	return ((hpa >> MOAT_PAGE_SHIFT) * UINT64_C(0x9e3779b97f4a7c15) >> 40) + probe;
 }
 
-/* relaxed throughout: who gives a page back and who walks it are ordered by the queue or not at
+/* relaxed throughout: giving a page back and walking it are ordered by the queue or not at
  * all, and the latter is what is to be found */
 void moat_softvtd_table_freed(struct moat_softvtd *sv, uint64_t hpa)
 {

@@ -6,7 +6,7 @@
 
 /**
  * @file
- * Scalable mode inside a shard: the caches that legacy mode does not have, and who looks into them.
+ * Scalable mode inside a shard: the caches that legacy mode does not have, and their look-ups.
  *
  * A request goes context entry -> PASID entry -> tables. Second stage alone is cached as in legacy
  * mode: in the shard's IOTLB and paging-structure caches, by domain-id. First stage, alone or over a

@@ -45,7 +45,7 @@ static inline uint64_t sv_random(uint64_t *state)
 /**
  * The DMA of one direction that is under way in a shard, by two phases. A drain flips the phase and
  * is complete when everything that began in the old one has ended; DMA that begins meanwhile counts
- * in the new one and cannot hold it up. One drain at a time: who asks meanwhile gets the next one.
+ * in the new one and cannot hold it up. One drain at a time: a thread that asks meanwhile gets the next one.
  */
 struct sv_drain {
 	/* Increments under the shard's lock; decrements anywhere, with release: the reader that
@@ -267,7 +267,7 @@ struct moat_softvtd {
 	struct sv_intr *intr;
 	struct sv_shard *shards;
 
-	/* Up to here what DMA reads and nobody writes; from here on lines that are written.
+	/* Up to here what DMA reads and no thread writes; from here on lines that are written.
 	 *
 	 * Work for a turn: a hint that lets poll() return at once. Set by the engine's holder; a
 	 * reader that misses it for a moment only comes later. */

@@ -21,7 +21,7 @@ enum { FREE = 0, GIVEN, LEAVING, LOST };
 
 struct vtd_irte_slot {
 	uint8_t state;
-	moat_sid_t sid; /* GIVEN: to whom */
+	moat_sid_t sid; /* GIVEN: the requester it was given to */
 	int64_t seq;    /* LEAVING: of the invalidation; 0: not submitted yet */
 	uint64_t cause; /* of the last revocation */
 };

@@ -10,7 +10,7 @@
 
 /*
  * PASIDs of functions in domains. Each is on its own: a function's queues may be different tenants', and
- * its requests without a PASID (vtd_attach.c) a third one's or nobody's.
+ * its requests without a PASID (vtd_attach.c) a third one's or in none.
  */
 
 #define WHO_FMT     "PASID %" PRIu32 " of " MOAT_SID_FMT

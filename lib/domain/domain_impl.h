@@ -4,7 +4,7 @@
 #ifndef MOAT_DOMAIN_IMPL_H
 #define MOAT_DOMAIN_IMPL_H
 
-/* What the files of lib/domain share and nobody else needs. */
+/* What the files of lib/domain share. */
 
 #include <pthread.h>
 

@@ -169,7 +169,7 @@ void moat_lane_online(struct moat_lane *pub)
 }
 
 /* Other threads may wait for this lane's tickets, and only its own thread finds them done. A unit that does not
- * answer is for those to report who need the ticket. A reader that polls may be kept from its processor
+ * answer is reported by the threads that need the ticket. A reader that polls may be kept from its processor
  * for longer than that. */
 static void lane_settle(struct lane *lane)
 {

@@ -21,7 +21,7 @@ static const struct {
 	unsigned int shift;
 } hugepages[] = { { MOAT_2M_SIZE, MOAT_2M_SHIFT }, { MOAT_1G_SIZE, MOAT_1G_SHIFT } };
 
-/* Anonymous hugepages, nobody's but this process's. */
+/* Anonymous hugepages, of this process alone. */
 static int map_hugepages(struct moat_memory *m)
 {
 	int rc = -ENOMEM;

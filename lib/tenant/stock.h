@@ -23,7 +23,7 @@
 
 struct tenant_stock {
 	uint64_t *
-		bits; /* S1: set with release, cleared with acquire: who gets a buffer sees its state */
+		bits; /* S1: set with release, cleared with acquire: the getter of a buffer sees its state */
 	uint32_t words;
 	uint32_t cursor; /* word; the lcore's own */
 	uint64_t ready;  /* buffers added less buffers taken by the lcore itself ... */

@@ -55,12 +55,12 @@ int moat_soft_unit_check(const char *name, const char *args);
 
 /**
  * Make a software unit, bring it up, and enter it into this process's list.
- * @param name up to 31 characters, in nobody's use
+ * @param name up to 31 characters, not in use
  * @param args may be NULL or empty
  * @param unit set on success
  * @return 0; -EINVAL: an unknown key or an impossible value, -EEXIST: the name is taken; else as
  *   moat_vtd_create(). moat_error_text() has the sentence. Control path.
- *   Free it with unit->ops->destroy(); nobody may then hold what moat_soft_unit_find() returned.
+ *   Free it with unit->ops->destroy(); no thread may then hold what moat_soft_unit_find() returned.
  */
 int moat_soft_unit_create(const char *name, const char *args, struct moat_unit **unit);
 

@@ -18,7 +18,7 @@
  * The unit is an adversary. Whatever the specification lets hardware do and a careless driver would
  * be hurt by, it does:
  *  - it caches every translation, context entry and paging-structure entry it meets until it is
- *    told to drop it, neighbours nobody asked for included; with CAP.CM also what is not there;
+ *    told to drop it, neighbours that no device asked for included; with CAP.CM also what is not there;
  *  - a context entry that was invalidated still leads to the IOTLB entries it tagged, until those
  *    are invalidated, too ("Context-Cache Invalidation": software must follow up with the IOTLB's);
  *  - descriptors take effect as late as their completion, completion comes late and out of step,
@@ -34,10 +34,10 @@
  *
  * Threads: every call is thread-safe. DMA scales: source-ids are spread over shards, each with a
  * lock and caches of its own; a shard's lock is held for a look-up or a walk, never over a copy.
- * Unless `threaded`, the unit works only when somebody calls it: register accesses and
+ * Unless `threaded`, the unit works only when a thread calls it: register accesses and
  * moat_softvtd_poll() give it turns.
  * All time spent here is device time (lib/cost), except in a turn that finds nothing to do yet:
- * whoever asked too early is waiting, and that is the driver's time.
+ * a driver that asked too early is waiting, and that is the driver's time.
  */
 
 #include "moat_unit.h"

@@ -33,7 +33,7 @@ extern "C" {
 
 /** An interrupt as it is delivered. */
 struct moat_softvtd_interrupt {
-	moat_sid_t sid;       /* who asked */
+	moat_sid_t sid;       /* the requester */
 	uint16_t index;       /* of the IRTE, where `remapped` */
 	bool remapped;        /* by an IRTE; false: the request's own words */
 	bool notification;    /* of a posted-interrupt descriptor: vector NV, destination NDST */

@@ -6,7 +6,7 @@
 
 /**
  * @file
- * Attachments: who uses a domain, through which unit, and what an unmap must therefore invalidate.
+ * Attachments: which requesters use a domain, through which unit, and what an unmap must therefore invalidate.
  *
  * An attachment is a requester (a source-id, or a source-id and a PASID) on one unit. A domain has a
  * domain-id of its own on each unit that it has attachments on, and the units walk the same table.
