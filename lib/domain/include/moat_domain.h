@@ -90,7 +90,7 @@ int moat_domain_destroy(struct moat_domain *domain);
 
 /* ------------------------------------------------------------------------------------ lanes */
 
-/** Number of a closed batch on its lane: 2, 3, ... 0 is no ticket. See moat_lane_done(). */
+/** Number of a closed batch on its lane: 2, 3, ... 0 is not a ticket. See moat_lane_done(). */
 typedef uint64_t moat_ticket_t;
 
 #define MOAT_LANE_BATCHES          64 /* closed and not done, at most */
@@ -122,6 +122,8 @@ struct moat_lane {
 /**
  * Open a lane, offline: it may map, unmap, flush and poll, but must not translate.
  *
+ * @param domain the domain
+ * @return the lane
  * @return NULL: too many lanes, or out of memory (moat_error_text()).
  * Thread safety: any thread. Control path.
  */
@@ -130,8 +132,10 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain);
 /**
  * Flush, wait for all tickets, go offline, free.
  *
- * @return 0;
- *   -ETIMEDOUT, -EIO: as moat_lane_drain(), the lane stays.
+ * @param lane the lane
+ * @return 0
+ * @return -ETIMEDOUT, -EIO: as moat_lane_drain(); the lane stays open
+ *
  * Thread safety: the lane's own thread, or another one if that uses the lane no more. Control path.
  */
 int moat_lane_close(struct moat_lane *lane);
@@ -148,10 +152,14 @@ int moat_lane_close(struct moat_lane *lane);
  * @param va or NULL
  * @param len bytes, whole pages
  * @param prot what devices may do
- * @return 0;
- *   -EEXIST, -ERANGE, -EINVAL, -ENOMEM: as moat_pt_map();
- *   -EAGAIN: what is gathered could not be flushed;
- *   -ETIMEDOUT, -EIO, or the unit's own error. On every error nothing is mapped.
+ * @return 0
+ * @return -EEXIST, -ERANGE, -EINVAL, -ENOMEM: as moat_pt_map()
+ * @return -EAGAIN: what is gathered could not be flushed
+ * @return -ETIMEDOUT, -EIO: the unit did not complete the invalidation
+ * @return the error of a unit that keeps the tables
+ *
+ * On every error nothing is mapped.
+ *
  * Thread safety: the lane's own thread. Data path.
  */
 int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
@@ -161,10 +169,17 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
  * Clear the entries and gather the run. Nothing is invalidated before moat_lane_flush(); a batch with
  * no room for another run is flushed first.
  *
- * @return 0;
- *   -ENOENT, -EINVAL: as moat_pt_unmap(), or the unit would have to cut a map in two;
- *   -EAGAIN: MOAT_LANE_BATCHES are in flight: poll, and call again;
- *   -ENOMEM: no memory for a batch. On every error nothing has changed.
+ * @param lane the calling thread's
+ * @param iova first IOVA, whole pages
+ * @param len bytes, whole pages
+ * @return 0
+ * @return -ENOENT: as moat_pt_unmap()
+ * @return -EINVAL: as moat_pt_unmap(), or the unit would have to cut a map in two
+ * @return -EAGAIN: MOAT_LANE_BATCHES are in flight: poll, and call again
+ * @return -ENOMEM: no memory for a batch
+ *
+ * On every error nothing has changed.
+ *
  * Thread safety: the lane's own thread. Data path.
  */
 int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
@@ -172,6 +187,12 @@ int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
 /**
  * As moat_lane_unmap(), of pages that are handed on at once, before their ticket (mode deferred). The
  * caller must bound the window in which devices still reach them; see moat_lane_expose().
+ *
+ * @param lane the calling thread's
+ * @param iova first IOVA, whole pages
+ * @param len bytes, whole pages
+ * @return as moat_lane_unmap()
+ *
  * Thread safety: the lane's own thread. Data path.
  */
 int moat_lane_unmap_early(struct moat_lane *lane, uint64_t iova, uint64_t len);
@@ -179,8 +200,11 @@ int moat_lane_unmap_early(struct moat_lane *lane, uint64_t iova, uint64_t len);
 /**
  * As moat_lane_unmap(), and the IOVA range goes back to the domain's allocator when the ticket is done.
  *
+ * @param lane the calling thread's
+ * @param iova first IOVA of a range of the allocator's
+ * @param len its bytes
  * @return as moat_lane_unmap(), and
- *   -EINVAL: [iova, iova + len) is not a range as moat_iova_alloc() gave it. Ranges of up to 64 pages
+ * @return -EINVAL: [iova, iova + len) is not a range as moat_iova_alloc() gave it. Ranges of up to 64 pages
  *   are looked up only in a build with MOAT_DEBUG, because that takes a lock.
  * Thread safety: the lane's own thread. Data path.
  */
@@ -194,14 +218,20 @@ int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len);
  * submitted by the flush that closes the last of them, or by the poll that finds nothing in flight. In
  * a queue that other threads use as well, it is MOAT_LANE_TOGETHER_CROWDED batches, or as many polls.
  *
- * @return the batch's ticket; the last ticket if nothing was gathered; 0 if a unit that keeps the
- *   tables refuses: nothing is lost, poll and call again. A full queue is tried again by each poll.
+ * @param lane the calling thread's
+ * @return the batch's ticket; the last ticket if nothing was gathered
+ * @return 0: a unit that keeps the tables refuses: nothing is lost, poll and call again. (A full queue
+ *   is tried again by each poll.)
+ *
  * Thread safety: the lane's own thread. Data path.
  */
 moat_ticket_t moat_lane_flush(struct moat_lane *lane);
 
 /**
  * Submit all closed batches now. Call it before busy-waiting for a ticket.
+ *
+ * @param lane the calling thread's
+ *
  * Thread safety: the lane's own thread. Data path.
  */
 void moat_lane_send(struct moat_lane *lane);
@@ -210,21 +240,32 @@ void moat_lane_send(struct moat_lane *lane);
  * Report a quiescent state of this lane (the caller must hold no translation of it), find tickets done,
  * and reclaim what they release. Never waits.
  *
+ * @param lane the calling thread's
  * @return the last ticket that is done
  * Thread safety: the lane's own thread. Data path.
  */
 moat_ticket_t moat_lane_poll(struct moat_lane *lane);
 
 /**
- * Note that `pages` of what is gathered were handed on at TSC `since`, before their ticket. Their
- * window ends when the ticket is done and is counted in the lane's stats.
+ * Note pages that were handed on before their ticket. Their window ends when the ticket is done and is
+ * counted in the lane's stats.
+ *
+ * @param lane the calling thread's
+ * @param pages 4 KiB pages of what is gathered
+ * @param since TSC at which they were handed on
+ *
  * Thread safety: the lane's own thread. Data path.
  */
 void moat_lane_expose(struct moat_lane *lane, uint32_t pages, uint64_t since);
 
 /**
- * Is a ticket of this lane done? Then no device and no lcore reaches what it covers, and the calling
- * thread sees all that came before.
+ * Whether a ticket of this lane is done. Then no device and no lcore reaches what it covers, and the
+ * calling thread sees all that came before.
+ *
+ * @param lane any open lane
+ * @param ticket of that lane
+ * @return true: it is done
+ *
  * Thread safety: any thread, while the lane is open. Data path.
  */
 bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket);
@@ -232,19 +273,24 @@ bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket);
 /**
  * Ask the lane to close and submit what it has gathered: its next poll does, or the next turn of a wait of its
  * thread's. For a thread that waits for a ticket which the lane has not closed yet (mode deferred).
+ *
+ * @param lane any open lane
+ *
  * Thread safety: any thread, while the lane is open. Data path.
  */
 void moat_lane_ask(struct moat_lane *lane);
 
 /**
- * Flush and poll until every ticket is done.
+ * Flush and poll until every ticket is done. It waits, and reports quiescent states of all of the
+ * thread's lanes meanwhile.
  *
- * @return 0;
- *   -ETIMEDOUT: nothing was done for 1 s; moat_error_text() says what is missing;
- *   -EIO: a unit is dead;
- *   or the error of a unit that keeps the tables: what it did not unmap stays gathered.
- * Thread safety: the lane's own thread. Waits, and reports quiescent states of all of the thread's lanes
- * meanwhile.
+ * @param lane the calling thread's
+ * @return 0
+ * @return -ETIMEDOUT: nothing was done for 1 s; moat_error_text() says what is missing
+ * @return -EIO: a unit is dead
+ * @return the error of a unit that keeps the tables: what it did not unmap stays gathered
+ *
+ * Thread safety: the lane's own thread. Control path, and mode strict.
  */
 int moat_lane_drain(struct moat_lane *lane);
 
@@ -252,43 +298,123 @@ int moat_lane_drain(struct moat_lane *lane);
 
 /**
  * The last ticket that is done. All before it are done, too.
+ *
+ * @param lane any open lane
+ * @return the ticket
+ *
  * Thread safety: any thread, as moat_lane_done(). Data path.
  */
 moat_ticket_t moat_lane_last_done(const struct moat_lane *lane);
 
-/** 4 KiB pages gathered since the last flush. Thread safety: the lane's own thread. Data path. */
+/**
+ * What the next flush would submit.
+ *
+ * @param lane the calling thread's
+ * @return 4 KiB pages gathered since the last flush
+ *
+ * Thread safety: the lane's own thread. Data path.
+ */
 uint32_t moat_lane_gathered(const struct moat_lane *lane);
 
-/** The ticket that the next flush gives to what is gathered. The lane's own thread. Data path. */
+/**
+ * The ticket that the next flush gives to what is gathered.
+ *
+ * @param lane the calling thread's
+ * @return the ticket
+ *
+ * Thread safety: the lane's own thread. Data path.
+ */
 moat_ticket_t moat_lane_next_ticket(const struct moat_lane *lane);
 
-/** The last ticket given out. Thread safety: the lane's own thread. Data path. */
+/**
+ * The last ticket given out.
+ *
+ * @param lane the calling thread's
+ * @return the ticket
+ *
+ * Thread safety: the lane's own thread. Data path.
+ */
 moat_ticket_t moat_lane_last_ticket(const struct moat_lane *lane);
 
-/** Batches that can be closed before one must be done, 0 to MOAT_LANE_BATCHES. The lane's own thread.
- * Data path. */
+/**
+ * How many batches can be closed before one must be done.
+ *
+ * @param lane the calling thread's
+ * @return 0 to MOAT_LANE_BATCHES
+ *
+ * Thread safety: the lane's own thread. Data path.
+ */
 unsigned int moat_lane_room(const struct moat_lane *lane);
 
-/** Runs gathered since the last flush. Thread safety: the lane's own thread. Data path. */
+/**
+ * How many runs are gathered since the last flush.
+ *
+ * @param lane the calling thread's
+ * @return the runs
+ *
+ * Thread safety: the lane's own thread. Data path.
+ */
 unsigned int moat_lane_runs(const struct moat_lane *lane);
 
-/** Run `i` of those, less than moat_lane_runs(). Thread safety: the lane's own thread. Data path. */
+/**
+ * One of the gathered runs.
+ *
+ * @param lane the calling thread's
+ * @param i less than moat_lane_runs()
+ * @return the run
+ *
+ * Thread safety: the lane's own thread. Data path.
+ */
 struct moat_range moat_lane_run(const struct moat_lane *lane, unsigned int i);
 
-/** Runs that can be gathered before the batch is full. The lane's own thread. Data path. */
+/**
+ * How many more runs can be gathered before the batch is full.
+ *
+ * @param lane the calling thread's
+ * @return the runs
+ *
+ * Thread safety: the lane's own thread. Data path.
+ */
 unsigned int moat_lane_run_room(const struct moat_lane *lane);
 
-/** Treat what moat_lane_unmap() unmaps from now on as moat_lane_unmap_early() does, or no longer. The
- * lane's own thread. Data path. */
+/**
+ * Let moat_lane_unmap() do what moat_lane_unmap_early() does, from now on.
+ *
+ * @param lane the calling thread's
+ * @param early false: as usual again
+ *
+ * Thread safety: the lane's own thread. Data path.
+ */
 void moat_lane_hand_on_early(struct moat_lane *lane, bool early);
 
-/** The lane's stock of IOVAs, for moat_iova_alloc() and moat_iova_free(). The lane's own thread. */
+/**
+ * The lane's stock of IOVAs, for moat_iova_alloc() and moat_iova_free().
+ *
+ * @param lane the calling thread's
+ * @return the stock, valid while the lane is open
+ *
+ * Thread safety: the lane's own thread. Data path.
+ */
 struct moat_iova_cache *moat_lane_iovas(struct moat_lane *lane);
 
-/** The domain of the lane. Thread safety: any thread. */
+/**
+ * The domain of a lane.
+ *
+ * @param lane any open lane
+ * @return its domain
+ *
+ * Thread safety: any thread. Data path.
+ */
 struct moat_domain *moat_lane_domain(const struct moat_lane *lane);
 
-/** Counters, valid while the lane is open. Any thread may read them, each as it is now. */
+/**
+ * A lane's counters, each as it is now.
+ *
+ * @param lane any open lane
+ * @return the counters, valid while the lane is open
+ *
+ * Thread safety: any thread. Control path.
+ */
 const struct moat_lane_stats *moat_lane_stats(const struct moat_lane *lane);
 
 /* ------------------------------------------------------------------------------- readers */
@@ -306,7 +432,9 @@ const struct moat_lane_stats *moat_lane_stats(const struct moat_lane *lane);
  * A thread that waits in one of moat's calls reports quiescent states of all its lanes meanwhile: it
  * must hold no translation of any lane across moat_lane_drain(), moat_lane_close(),
  * moat_domain_attach(), moat_domain_detach(), moat_domain_destroy(), or moat_lane_map() on a unit
- * with caching mode or RWBF. A thread that ends sets its lanes offline.
+ * with caching mode or RWBF. A thread must set its lanes offline before it ends.
+ *
+ * @param lane the calling thread's
  *
  * Thread safety: the lane's own thread. Control path.
  */
@@ -317,6 +445,9 @@ void moat_lane_online(struct moat_lane *lane);
  * moat_lane_online(). Closes and submits what is gathered and waits for the lane's tickets: other threads
  * may need them, and only this thread finds them done. It waits 10 ms at most for a unit that completes
  * nothing, and 1 s for readers that do not poll. With nothing in flight it waits for nothing.
+ *
+ * @param lane the lane
+ *
  * Thread safety: the lane's own thread, or another one if that uses the lane no more. Control path.
  */
 void moat_lane_offline(struct moat_lane *lane);
@@ -326,7 +457,9 @@ void moat_lane_offline(struct moat_lane *lane);
  * the calling thread has online (for the next 64 of them where there are more), and to liburcu; find
  * tickets of these lanes done, because other threads may wait for them. The thread must hold no
  * translation. Every loop that waits while the thread has lanes online must call
- * it, and no thread may wait for a lock whose holder waits for readers. Any thread, data path.
+ * it, and no thread may wait for a lock whose holder waits for readers.
+ *
+ * Thread safety: any thread. Data path.
  */
 void moat_lanes_quiescent(void);
 
