@@ -117,10 +117,18 @@ static void queue_add(struct actor *a, struct port *p, unsigned int q)
 static void queue_remove(struct actor *a, struct port *p, unsigned int q)
 {
 	struct tenant *t = queue_tenant(a, p, q);
+	unsigned int tries = 0;
+	int rc;
 
 	while (!tenant_control(a, t))
 		actor_wait(a);
-	must_at_last(a, moat_tenant_queue_remove(t->tenant, p->id, q));
+	do
+		rc = moat_tenant_queue_remove(t->tenant, p->id, q);
+	while (rc == -EIO && tries++ < 16);
+	/* After the unit's error the queue is removed. And a tenant forgets the queues of a port that has gone
+	 * when another actor adds one. */
+	if (rc != 0 && (rc != -ENOENT || (p->plugged && tries == 0)))
+		fault(a, "%s: removing queue %u: %d: %s", p->name, q, rc, moat_error_text());
 	tenant_uncontrol(t);
 	p->queue[q].added = false;
 }
@@ -202,8 +210,8 @@ void port_unplug(struct actor *a, struct port *p)
 		port_remove_queues(a, p);
 	memset(p->flow, 0, sizeof(p->flow));
 	must(a, rte_eal_hotplug_remove("vdev", p->name));
-	port_remove_queues(a, p);
 	p->plugged = p->started = false;
+	port_remove_queues(a, p);
 	for (unsigned int q = 0; q < (a->world->requester_per_queue ? QUEUES : 1u); q++)
 		must_at_last(a, moat_tenant_detach(queue_tenant(a, p, q)->tenant, sid + q));
 }
