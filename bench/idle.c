@@ -5,10 +5,11 @@
  *
  *     moat-idle [-s SECONDS] [-p PERIOD_US]
  *
- * A second thread puts a packet with the time in it on the wire every PERIOD_US microseconds. The lcore
- * gets it in two ways, one after the other: *spin* polls all 64 rings in every turn, *posted* polls one
- * line of posted interrupts and the ring whose bit is set. Both give the device the same turns
- * (moat_net_turn()), which are device time and not counted: on hardware they cost the lcore nothing.
+ * A second thread puts a packet with the time in it on the wire every PERIOD_US microseconds. The
+ * lcore gets it in two ways, one after the other: *spin* polls all 64 rings in every turn, *posted*
+ * polls one line of posted interrupts and the ring whose bit is set. Both give the device the same
+ * turns (moat_net_turn()), which are device time and not counted: on hardware they cost the lcore
+ * nothing.
  */
 #include <errno.h>
 #include <getopt.h>

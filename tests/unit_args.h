@@ -17,7 +17,8 @@
 /* 39 bits, 4 KiB leaves, few invalidation masks, and table reads that are not snooped. */
 #define UNIT_NARROW UNIT_ADVERSARY ",aw=39,sllps=0,mamv=3,coherent=0,nd=4"
 
-/* A unit that remembers what was not there, as virtual ones do, and wants its write buffer flushed. */
+/* A unit that remembers what was not there, as virtual ones do, and wants its write buffer
+ * flushed. */
 #define UNIT_CACHING UNIT_ADVERSARY ",cm=1,rwbf=1,iotlb=64,psc=16"
 
 #endif /* UNIT_ARGS_H */

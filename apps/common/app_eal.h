@@ -9,8 +9,8 @@
  * Starting the EAL: the user's arguments, and where those leave a choice, ours.
  *
  * A program's main thread polls nothing and sleeps: it is an lcore of its own, the last one, on
- * whatever CPU is free. So all CPUs can poll, and a machine with one has two lcores on it. DPDK's own
- * memory comes from hugepages where there are enough, else it is plain; either way it leaves no
+ * whatever CPU is free. So all CPUs can poll, and a machine with one has two lcores on it. DPDK's
+ * own memory comes from hugepages where there are enough, else it is plain; either way it leaves no
  * files. The EAL probes no PCI device: a program does (rte_dev_probe()), when what the device may
  * reach is settled.
  */

@@ -8,9 +8,10 @@
  * @file
  * An INI file whose mistakes can be pointed at.
  *
- * DPDK's rte_cfgfile reads the file, but remembers no line numbers, cuts what is too long and passes
- * over lines that it does not understand. This is the index beside it: each section and entry with
- * its line. Every complaint, from a bad line to a queue that two tenants want, is one sentence
+ * DPDK's rte_cfgfile reads the file, but remembers no line numbers, cuts what is too long and
+ * passes over lines that it does not understand. This is the index beside it: each section and
+ * entry with its line. Every complaint, from a bad line to a queue that two tenants want, is one
+ * sentence
  *
  *	FILE:LINE: what is wrong, with the value; what to do
  *

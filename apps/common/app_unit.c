@@ -47,8 +47,8 @@ static int soft_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 /* --------------------------------------------------------------------------------------- vtd */
 
 struct vtd_args {
-	uint32_t
-		dmar; /* which unit of the DMAR table; UINT32_MAX: the one that the tenants are behind */
+	/* which unit of the DMAR table; UINT32_MAX: the one that the tenants are behind */
+	uint32_t dmar;
 	uint8_t queue;
 	uint32_t deadline;
 	bool take_over_ir;

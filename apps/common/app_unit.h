@@ -35,7 +35,8 @@ enum app_interrupts {
 struct app_unit_conf {
 	const char *name;
 	const char *args; /* what the kind understands, "key=value,..."; NULL or "": its defaults */
-	/** PCI functions that tenants will have; kinds of hardware must know them from the start. */
+	/** PCI functions that tenants will have; kinds of hardware must know them from the
+	 * start. */
 	uint16_t segment;
 	const moat_sid_t *tenants;
 	unsigned int nr_tenants;
@@ -54,7 +55,8 @@ int app_unit_open(enum app_unit_kind kind, const struct app_unit_conf *conf,
 	struct moat_unit **unit);
 void app_unit_close(struct moat_unit *unit);
 
-/** What tenants' devices can do to the host's interrupts, as one sentence without a full stop, and why.
+/** What tenants' devices can do to the host's interrupts, as one sentence without a full stop, and
+ * why.
  * @return false: no more than raise what they were given; the text says so, too */
 bool app_unit_interrupts(const struct moat_unit *unit, char *text, size_t len);
 

@@ -12,7 +12,8 @@
 #include "doctor_redact.h"
 #include "doctor_tar.h"
 
-/* An archive's top has a manifest: its version, then what could not be read ("error NUMBER PATH"). */
+/* An archive's top has a manifest: its version, then what could not be read ("error NUMBER
+ * PATH"). */
 #define MANIFEST_FIRST "moat-host-archive 1\n"
 
 /* -------------------------------------------------------------------------------------- writing */
@@ -24,7 +25,8 @@ static int by_path(const void *a, const void *b)
 	return strcmp((*x)->path, (*y)->path);
 }
 
-/** All entries by their paths, so that what is below a folder follows it (not necessarily at once). */
+/** All entries by their paths, so that what is below a folder follows it (not necessarily at
+ * once). */
 static const struct doctor_record_entry **sorted(const struct doctor_record *record)
 {
 	const struct doctor_record_entry **all = doctor_alloc(record->n, sizeof(*all));
@@ -112,7 +114,7 @@ int doctor_archive_write(const char *path, const struct doctor_record *record, c
 	return ret;
 }
 
-/* --------------------------------------------------------------------------------------- reading */
+/* -------------------------------------------------------------------------------------- reading */
 
 static char *unpacked; /* the folder that doctor_root_close() removes; NULL: none */
 

@@ -12,7 +12,8 @@
 #include "doctor_host.h"
 
 /**
- * Add to a finding's remedy: first what to change in words, then where the host's boot loader has it.
+ * Add to a finding's remedy: first what to change in words, then where the host's boot loader has
+ * it.
  * @param set words to add, "a b"; "": none
  * @param remove words to take out, as they stand there
  */

@@ -22,7 +22,8 @@ struct doctor_case {
 void doctor_judge(const struct doctor_case *c, struct doctor_report *report);
 /**
  * Why a function cannot be given to a tenant now: the sentence that moat-doctor has for it, in the
- * table of tenants or as a finding that stands in the way of all. What cannot be seen refuses nothing.
+ * table of tenants or as a finding that stands in the way of all. What cannot be seen refuses
+ * nothing.
  * @param help what to do about it, a command if there is one, to free; NULL: nothing is known
  * @return the caller's to free; NULL: it can be
  */
@@ -31,7 +32,8 @@ char *doctor_refusal(const struct doctor_case *c, const struct doctor_report *re
 /** The way that the host is set up for. */
 enum doctor_way doctor_way_of(const struct doctor_host *host);
 
-/* doctor_check_platform.c: the user's rights, and what processor, firmware and kernel say of the IOMMU */
+/* doctor_check_platform.c: the user's rights, and what processor, firmware and kernel say of the
+ * IOMMU */
 void doctor_check_privileges(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_processor(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_firmware(const struct doctor_case *c, struct doctor_finding *f);

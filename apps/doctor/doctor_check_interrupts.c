@@ -41,8 +41,8 @@ static void name_add(char names[128], const char *name)
 	snprintf(names + len, 128 - len, "%s%s", len != 0 ? ", " : "", name);
 }
 
-/* Functions behind a unit that could be tenants', and do not interrupt for the kernel: none has them,
- * or a process. @return how many could be tenants', these or not */
+/* Functions behind a unit that could be tenants', and do not interrupt for the kernel: none has
+ * them, or a process. @return how many could be tenants', these or not */
 static unsigned int tenants_of(const struct doctor_host *h, unsigned int unit, moat_sid_t tenant[],
 	unsigned int *n)
 {

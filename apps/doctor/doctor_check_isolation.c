@@ -245,7 +245,8 @@ void doctor_check_acs(const struct doctor_case *c, struct doctor_finding *f)
 	struct acs_reasons r = { 0 };
 	bool looked = false;
 
-	/* With vfio the kernel has judged, and says so by the groups: find out why. With vtd moat must. */
+	/* With vfio the kernel has judged, and says so by the groups: find out why. With vtd moat
+	 * must. */
 	for (unsigned int i = 0; i < c->tenants.n; i++) {
 		const struct doctor_tenant *t = &c->tenants.at[i];
 
@@ -313,7 +314,8 @@ static bool virtual_named(const struct doctor_case *c, const struct doctor_fn *p
 	return false;
 }
 
-/** A function that an RMRR rules out, with virtual functions, there or to be made, that it does not. */
+/** A function that an RMRR rules out, with virtual functions, there or to be made, that it does
+ * not. */
 static const struct doctor_fn *with_virtual(const struct doctor_case *c)
 {
 	for (unsigned int i = 0; i < c->tenants.n; i++) {

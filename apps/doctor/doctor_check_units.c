@@ -177,7 +177,8 @@ static const struct doctor_fn *broken_chipset(const struct doctor_host *h)
 	return NULL;
 }
 
-/** Why interrupts are not remapped, and what ends that. @return the reason, to free; NULL: not known */
+/** Why interrupts are not remapped, and what ends that. @return the reason, to free; NULL: not
+ * known */
 static char *find_reason(const struct doctor_host *h, struct doctor_finding *f)
 {
 	const struct doctor_unit *u = unit_without(h);

@@ -155,7 +155,7 @@ bool doctor_release_from(const struct doctor_host *h, unsigned int major, unsign
 	return is_major > major || (is_major == major && is_minor >= minor);
 }
 
-/* ------------------------------------------------------------------------------------- container */
+/* ------------------------------------------------------------------------------------ container */
 
 static const char *find_container(const struct doctor_host *h)
 {

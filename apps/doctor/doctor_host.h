@@ -72,7 +72,8 @@ struct doctor_fn {
 	const char *net; /* the first interface; "": none */
 	bool up;         /* one of them is not down */
 	enum doctor_use use;
-	char *user; /* the interface that has the route, or what is built on it; NULL: DOCTOR_USE_NONE */
+	/* the interface that has the route, or what is built on it; NULL: DOCTOR_USE_NONE */
+	char *user;
 	enum doctor_virtio virtio;
 	unsigned int rx_queues, tx_queues; /* of its interfaces */
 	int group;                         /* -1: none */

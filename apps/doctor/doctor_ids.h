@@ -29,8 +29,8 @@ enum doctor_pmd doctor_pmd_of(const struct doctor_fn *fn, const char **name, con
  * Linux, drivers/vfio/pci/vfio_pci.c, since 5.9 (QAT) and 6.9 (DSA, IAX). */
 const char *doctor_vfio_erratum(const struct doctor_fn *fn);
 
-/** The name of a chipset whose interrupt remapping is broken by an erratum, going by its host bridge
- * and revision; NULL: it is not one of them. Linux, arch/x86/kernel/early-quirks.c. */
+/** The name of a chipset whose interrupt remapping is broken by an erratum, going by its host
+ * bridge and revision; NULL: it is not one of them. Linux, arch/x86/kernel/early-quirks.c. */
 const char *doctor_remap_erratum(const struct doctor_fn *fn);
 
 /** Where a root port has its ACS registers. Linux, drivers/pci/quirks.c. */

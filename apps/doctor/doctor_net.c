@@ -57,7 +57,7 @@ static void routes_ipv6(const struct doctor_host *h, struct doctor_lines *names)
 	free(text);
 }
 
-/* ------------------------------------------------------------------------- what is built on them */
+/* ------------------------------------------------------------------------ what is built on them */
 
 /** Interfaces right above one: its master (bridge, bond, team) and its upper ones (VLANs, too). */
 static void uppers_of(const struct doctor_host *h, const char *folder, struct doctor_lines *above)

@@ -99,7 +99,8 @@ static void read_config(const struct doctor_host *h, struct doctor_fn *fn)
 
 /* --------------------------------------------------------------------------------- functions */
 
-/** The features that driver and device agreed on, a digit a bit; Linux takes bit 33 if it is offered. */
+/** The features that driver and device agreed on, a digit a bit; Linux takes bit 33 if it is
+ * offered. */
 static void read_virtio(const struct doctor_host *h, struct doctor_fn *fn)
 {
 	struct doctor_lines names = { 0 };

@@ -244,7 +244,7 @@ int doctor_read_number(const char *root, int base, uint64_t *value, const char *
 	return ret;
 }
 
-/* ----------------------------------------------------------------------------- links and folders */
+/* ---------------------------------------------------------------------------- links and folders */
 
 int doctor_read_link(const char *root, char *name, size_t len, const char *fmt, ...)
 {

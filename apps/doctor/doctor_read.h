@@ -7,19 +7,20 @@
 /**
  * @file
  * Files, links and folders below a root, by a path that is formatted. They return 0 or a negative
- * errno and are silent: what cannot be read is a fact like others, and the checks say what it means.
+ * errno and are silent: what cannot be read is a fact like others, and the checks say what it
+ * means.
  *
- * Every answer can be kept (struct doctor_record), which is how a host's archive comes about: it has
- * what was read and nothing else. Below the folder of an archive what could not be read on the host
- * cannot be read again, with the same error.
+ * Every answer can be kept (struct doctor_record), which is how a host's archive comes about: it
+ * has what was read and nothing else. Below the folder of an archive what could not be read on the
+ * host cannot be read again, with the same error.
  */
 
 #include "doctor.h"
 
 #define DOCTOR_MANIFEST "moat-host-archive" /* a file at an archive's top; see doctor_archive.c */
 
-/** The first `len` - 1 bytes, as a string, without white space at its end. "" on error. For what has
- * a known greatest length; doctor_text() takes files of any. */
+/** The first `len` - 1 bytes, as a string, without white space at its end. "" on error. For what
+ * has a known greatest length; doctor_text() takes files of any. */
 int doctor_read(const char *root, char *text, size_t len, const char *fmt, ...)
 	__rte_format_printf(4, 5);
 /** All of a file, as a string without white space at its end; *text is never NULL ("" on error) and
@@ -47,7 +48,7 @@ char *doctor_without_root(const char *root, const char *text);
  * such a line. */
 char *doctor_key(const char *text, const char *key);
 
-/* ---------------------------------------------------------------------------- keeping what is read */
+/* ------------------------------------------------------------------------- keeping what is read */
 
 enum doctor_record_kind {
 	DOCTOR_FILE,   /* bytes, len */

@@ -33,11 +33,12 @@ static void add_text(struct text *t, const char *from)
 	add(t, from, strlen(from));
 }
 
-/* --------------------------------------------------------------------------------- MAC addresses */
+/* -------------------------------------------------------------------------------- MAC addresses */
 
 #define MAC_DIGITS 12
 
-/** Twelve hexadecimal digits, in pairs with `between` (0: nothing) in between. @return length or 0 */
+/** Twelve hexadecimal digits, in pairs with `between` (0: nothing) in between. @return length or
+ * 0 */
 static size_t mac_len(const char *text, char between, char digits[MAC_DIGITS + 1])
 {
 	size_t at = 0;
@@ -77,7 +78,8 @@ static void add_mac(struct text *t, unsigned int number, char between)
 	}
 }
 
-/** All of a text with its MAC addresses replaced: aa:bb:..., aa-bb-..., and interfaces' enxaabb... */
+/** All of a text with its MAC addresses replaced: aa:bb:..., aa-bb-..., and interfaces'
+ * enxaabb... */
 static char *without_macs(struct doctor_redaction *r, const char *text)
 {
 	struct text out = { doctor_format("%s", ""), 0 };

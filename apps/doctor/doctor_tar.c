@@ -114,7 +114,7 @@ int doctor_tar_close(struct doctor_tar *tar)
 	return tar->error != 0 ? tar->error : ret == Z_OK ? 0 : ret == Z_ERRNO ? -errno : -EIO;
 }
 
-/* ------------------------------------------------------------------------------------- unpacking */
+/* ------------------------------------------------------------------------------------ unpacking */
 
 struct entry {
 	char type;
@@ -208,7 +208,8 @@ static int get_entry(gzFile f, struct entry *e, uint8_t **bytes)
 	return ret;
 }
 
-/** Make the folders above a name, in `dir`; @return a descriptor of the last, or a negative errno */
+/** Make the folders above a name, in `dir`; @return a descriptor of the last, or a negative
+ * errno */
 static int open_parents(int dir, char *name, char **last)
 {
 	int at = dup(dir), next;

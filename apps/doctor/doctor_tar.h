@@ -6,8 +6,8 @@
 
 /**
  * @file
- * Tar archives, packed with gzip or not: files, folders and symbolic links (POSIX's ustar, and GNU's
- * entries for long names).
+ * Tar archives, packed with gzip or not: files, folders and symbolic links (POSIX's ustar, and
+ * GNU's entries for long names).
  */
 
 #include <zlib.h>

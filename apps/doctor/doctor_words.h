@@ -7,9 +7,9 @@
 /**
  * @file
  * The kernel's command line, each word by its meaning (Linux, kernel-parameters.txt, and what the
- * parsers of intel_iommu=, iommu= and intremap= do): words end at white space outside of quotes, '-'
- * and '_' in a name are one, capitals are others, "--" ends it, a value is a list whose members the
- * kernel takes by how they begin.
+ * parsers of intel_iommu=, iommu= and intremap= do): words end at white space outside of quotes,
+ * '-' and '_' in a name are one, capitals are others, "--" ends it, a value is a list whose members
+ * the kernel takes by how they begin.
  */
 
 #include "doctor.h"

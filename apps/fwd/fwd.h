@@ -148,7 +148,8 @@ int fwd_loop_stop(struct fwd_run *run);
 
 /* fwd_posted.c */
 struct fwd_posted;
-/** Give every queue an interrupt that sets its group's bit; ports run, workers have their groups. */
+/** Give every queue an interrupt that sets its group's bit; ports run, workers have their
+ * groups. */
 int fwd_posted_begin(struct fwd_run *run);
 /** Take them back; nothing where there are none. No lcore polls. */
 int fwd_posted_end(struct fwd_run *run);
@@ -218,8 +219,9 @@ struct fwd_intr_attack {
 	uint16_t port, queue; /* red's */
 	moat_sid_t sid, blue_sid;
 };
-/** Forged and replayed interrupts; main thread. @return 1: all refused, or not tried because the unit
- * does not block (a line says so); 0: not all refused; or a negative errno: not all could be tried */
+/** Forged and replayed interrupts; main thread. @return 1: all refused, or not tried because the
+ * unit does not block (a line says so); 0: not all refused; or a negative errno: not all could be
+ * tried */
 int fwd_attack_interrupts(struct fwd_run *run, const struct fwd_intr_attack *attack);
 
 #endif /* FWD_H */

@@ -258,7 +258,8 @@ static void destroy(struct fwd_attack *a)
 		moat_lane_unmap(a->blue_lane, a->iova[BLUE], MOAT_PAGE_SIZE);
 	if (a->red_lane != NULL && a->page[READ_ONLY] != NULL)
 		moat_lane_unmap(a->red_lane, a->iova[READ_ONLY], MOAT_PAGE_SIZE);
-	/* Closing waits for the tickets. Where the unit does not answer, what it may reach stays. */
+	/* Closing waits for the tickets. Where the unit does not answer, what it may reach
+	 * stays. */
 	if (a->blue_lane == NULL || moat_lane_close(a->blue_lane) == 0)
 		free(a->page[BLUE]);
 	if (a->red_lane == NULL || moat_lane_close(a->red_lane) == 0)

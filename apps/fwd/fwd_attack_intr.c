@@ -4,8 +4,8 @@
 
 /*
  * --attack: the first tenant's device interrupts where it may not: the host by a vector of its own
- * choice, the second tenant by its entry, and itself by an entry that was taken back. Each must come
- * back as a fault of its source-id.
+ * choice, the second tenant by its entry, and itself by an entry that was taken back. Each must
+ * come back as a fault of its source-id.
  */
 
 #include <errno.h>

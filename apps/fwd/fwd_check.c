@@ -18,7 +18,8 @@
 
 /* ------------------------------------------------------------------------------------- sizes */
 
-/* Bytes of a frame beyond its MTU, as ethdev's drivers count them: header, CRC and two VLAN tags. */
+/* Bytes of a frame beyond its MTU, as ethdev's drivers count them: header, CRC and two VLAN
+ * tags. */
 #define OVERHEAD (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN)
 
 static struct moat_tenant_size size_of(const struct fwd_tenant *t)

@@ -171,7 +171,8 @@ static void check_unpolled(struct fwd_conf *conf, const struct fwd_port *port)
 	}
 }
 
-/* A mode has its price, so it is named; but where mapping is a system call, one is the usual choice. */
+/* A mode has its price, so it is named; but where mapping is a system call, one is the usual
+ * choice. */
 static void check_mode(struct fwd_conf *conf, struct fwd_tenant *t)
 {
 	if (t->mode < 0 && t->unit != NULL && t->unit->kind == APP_UNIT_VFIO)

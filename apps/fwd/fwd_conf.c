@@ -59,7 +59,8 @@ static void read_uuid(struct app_ini *ini, const struct app_entry *e, const stru
 			e->key, e->value);
 }
 
-/* A key, the function that reads it, the structure and the member it fills; then what else it needs. */
+/* A key, the function that reads it, the structure and the member it fills; then what else it
+ * needs. */
 #define KEY(key, function, structure, member, ...)                                           \
 	{                                                                                    \
 		.name = key, .read = function, .offset = offsetof(struct structure, member), \

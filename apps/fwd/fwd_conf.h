@@ -10,8 +10,8 @@
  *
  * doc/configuration.md is the reference for writing one. Reading goes in two steps, both
  * before the EAL is started and before anything is configured: fwd_conf_read() takes sections, keys
- * and values; fwd_conf_check() looks at what only makes sense together, above all which tenant is to
- * get which queue. Every complaint names file, line, value and remedy (app_ini.h).
+ * and values; fwd_conf_check() looks at what only makes sense together, above all which tenant is
+ * to get which queue. Every complaint names file, line, value and remedy (app_ini.h).
  *
  * A tenant's queues are sorted into *groups*: the first queue on each of its ports, the second on
  * each, and so on. Packets are forwarded within a group, and a group belongs to one lcore, so no
@@ -54,8 +54,8 @@ struct fwd_port {
 
 enum fwd_requesters { FWD_REQUESTER_PORT, FWD_REQUESTER_QUEUE, FWD_REQUESTER_PASID };
 enum fwd_forward { FWD_IO, FWD_MACSWAP, FWD_L2 };
-/* What a worker does when nothing comes: poll on, let others in between, sleep 20 us at a time, or poll
- * a line of posted interrupts in place of the rings. */
+/* What a worker does when nothing comes: poll on, let others in between, sleep 20 us at a time, or
+ * poll a line of posted interrupts in place of the rings. */
 enum fwd_idle { FWD_IDLE_SPIN, FWD_IDLE_YIELD, FWD_IDLE_SLEEP, FWD_IDLE_POSTED };
 
 struct fwd_queue {

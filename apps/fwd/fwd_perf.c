@@ -5,10 +5,10 @@
 /*
  * --perf: what the processor's and the unit's own counters say of a packet.
  *
- * Each worker counts itself, all of the run, in user space. How that spreads over the stages is sampled:
- * in one turn of the loop of FWD_PERF_EVERY each mark of the stopwatch reads the counters, which is a
- * system call, and charges what went by to the stage that ended. What this machine does not count is said
- * once, with the reason.
+ * Each worker counts itself, all of the run, in user space. How that spreads over the stages is
+ * sampled: in one turn of the loop of FWD_PERF_EVERY each mark of the stopwatch reads the counters,
+ * which is a system call, and charges what went by to the stage that ended. What this machine does
+ * not count is said once, with the reason.
  */
 
 #include <dirent.h>
@@ -76,7 +76,7 @@ static const char *reason(int err)
 	}
 }
 
-/* -------------------------------------------------------------------------------- a worker's own */
+/* ------------------------------------------------------------------------------- a worker's own */
 
 void fwd_perf_open(struct fwd_perf *perf)
 {
@@ -119,12 +119,12 @@ void fwd_perf_close(struct fwd_perf *perf)
 	}
 }
 
-/* ------------------------------------------------------------------------------ the units' counters */
+/* -------------------------------------------------------------------------- the units' counters */
 
 #define DEVICES "/sys/bus/event_source/devices"
 
-/* Of the events in the VT-d specification's chapter on performance monitoring those that say what a DMA
- * cost the unit, by the names that the kernel shows them under. */
+/* Of the events in the VT-d specification's chapter on performance monitoring those that say what a
+ * DMA cost the unit, by the names that the kernel shows them under. */
 static const char *const unit_events[] = { "iommu_requests", "iotlb_lookup", "iotlb_hit",
 	"pw_occupancy", "iommu_mrds", "iommu_mem_blocked", "ats_blocked", "ss_nonleaf_lookup",
 	"ss_nonleaf_hit", "fs_nonleaf_lookup", "fs_nonleaf_hit" };
@@ -213,9 +213,10 @@ void fwd_perf_units_open(struct fwd_perf_units *units)
 				"/dmar*): this machine's units have none, or it has no unit");
 }
 
-/* ---------------------------------------------------------------------------------------- report */
+/* --------------------------------------------------------------------------------------- report */
 
-/* One counter of one worker: all of the run per packet, then the stages, as shares of what was sampled. */
+/* One counter of one worker: all of the run per packet, then the stages, as shares of what was
+ * sampled. */
 static void report_event(const struct fwd_perf *perf, unsigned int event, uint64_t packets)
 {
 	uint64_t sampled = 0;

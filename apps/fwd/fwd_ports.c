@@ -240,7 +240,8 @@ static int steer(struct fwd_run_port *port, uint16_t queue, const struct fwd_ten
 	return add_rule(port, 0, pattern, queue, app_ini_entry(t->section, "match")->value);
 }
 
-/* Have several tenants queues of the port? On a port of its own a tenant gets all that comes, match or not. */
+/* Have several tenants queues of the port? On a port of its own a tenant gets all that comes, match
+ * or not. */
 static bool is_shared(const struct fwd_run *run, const struct fwd_run_port *port)
 {
 	unsigned int tenants = 0;

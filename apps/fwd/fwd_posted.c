@@ -3,9 +3,9 @@
  */
 
 /*
- * idle = posted: an lcore polls a line in which the unit sets a bit for each group whose queues have
- * frames, and the rings of those groups alone. A group's interrupts are posted as the vector that is
- * its place among the worker's groups.
+ * idle = posted: an lcore polls a line in which the unit sets a bit for each group whose queues
+ * have frames, and the rings of those groups alone. A group's interrupts are posted as the vector
+ * that is its place among the worker's groups.
  *
  * net_moat's device has no processor of its own: the worker gives each of its ports a turn, which
  * is device time.

@@ -40,7 +40,8 @@ void fwd_snapshot(const struct fwd_run_tenant *t, struct fwd_snapshot *s)
 	}
 	/* Received, but given up before the loop saw them: not counted there. */
 	s->count.rx_packets += s->stats.lost;
-	/* rte_eth_tx_burst() reports them as sent. The loop may not have counted the last of them yet. */
+	/* rte_eth_tx_burst() reports them as sent. The loop may not have counted the last of them
+	 * yet. */
 	s->count.tx_packets -= RTE_MIN(s->stats.foreign, s->count.tx_packets);
 	s->count.drops += s->stats.lost + s->stats.foreign;
 }

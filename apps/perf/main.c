@@ -101,7 +101,8 @@ static int choose_lcores(const struct perf *perf, struct app_set *workers, bool 
 
 /* -------------------------------------------------------------------------------- with it */
 
-/* Run a program beside this one, a Python archive, with two files. @return its exit status, or a negative errno */
+/* Run a program beside this one, a Python archive, with two files. @return its exit status, or a
+ * negative errno */
 static int run_beside(const char *name, const char *first, const char *second)
 {
 	char self[4096], program[4200];

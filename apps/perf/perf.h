@@ -8,9 +8,9 @@
  * @file
  * moat-perf: what mapping and unmapping costs, on any unit, in any mode.
  *
- * A *case* is one measurement: a test, a unit, a mode and the numbers that belong to them. A *sweep*
- * is a section whose keys may have several values each; every combination is a case. Reading the
- * files in this order follows a run:
+ * A *case* is one measurement: a test, a unit, a mode and the numbers that belong to them. A
+ * *sweep* is a section whose keys may have several values each; every combination is a case.
+ * Reading the files in this order follows a run:
  *
  *	perf_conf.c, perf_args.c   the file or the command line, and whether it can be
  *	perf_sweep.c               sweeps to cases
@@ -34,7 +34,8 @@
 #define PERF_CASES      4096
 #define PERF_LCORES     64
 #define PERF_RUN_SIZES  24 /* runs of 2^i pages and more, up to the next power of two */
-/** Distributions hold cycles per operation in units of 1/64 cycle: a page of a long run takes few. */
+/** Distributions hold cycles per operation in units of 1/64 cycle: a page of a long run takes
+ * few. */
 #define PERF_HIST_SCALE 64
 
 /* Exit codes. */
@@ -171,7 +172,8 @@ void perf_unit_conf(const struct perf_unit *unit, struct app_unit_conf *conf,
 void perf_conf_free(struct perf *perf);
 
 /* perf_args.c */
-/** @return < 0: go on with perf->ini; else exit with that. `seconds`: 0, or instead of the file's */
+/** @return < 0: go on with perf->ini; else exit with that. `seconds`: 0, or instead of the
+ *   file's */
 int perf_args(struct perf *perf, int argc, char *argv[], double *seconds);
 
 /* perf_run.c */
@@ -179,7 +181,8 @@ int perf_args(struct perf *perf, int argc, char *argv[], double *seconds);
 int perf_run(struct perf *perf, const volatile int *stop);
 
 /* perf_text.c */
-/** Rows since the last heading have the same columns; a case of another sweep begins a new table. */
+/** Rows since the last heading have the same columns; a case of another sweep begins a new
+ * table. */
 void perf_text_row(const struct perf *perf, unsigned int i);
 void perf_text_end(const struct perf *perf);
 
@@ -189,9 +192,9 @@ void perf_predict(struct perf_prediction *p, uint64_t dmas, uint64_t bytes, uint
 	uint64_t walks, uint64_t reads);
 #define PERF_L0_NS 65.0
 #define PERF_LM_NS 197.0
-#define PERF_MODEL_SOURCE                                                                             \
-	"Fast & Safe IO Memory Protection, SOSP 2024: T = p / (l0 + M lm), l0 = 65 ns, lm = 197 ns, " \
-	"within 10 % of what its authors measured"
+#define PERF_MODEL_SOURCE                                                    \
+	"Fast & Safe IO Memory Protection, SOSP 2024: T = p / (l0 + M lm), " \
+	"l0 = 65 ns, lm = 197 ns, within 10 % of what its authors measured"
 #define PERF_LINKS 4
 extern const unsigned int perf_links[PERF_LINKS]; /* Gb/s */
 static inline bool perf_holds(const struct perf_prediction *p, unsigned int link)

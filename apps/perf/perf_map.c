@@ -335,7 +335,7 @@ static void mark(struct perf_work *w, bool begin)
 	perf_lane_difference(&w->lane, &m->before);
 }
 
-/* ------------------------------------------------------------------------ setting up, taking down */
+/* ---------------------------------------------------------------------- setting up, taking down */
 
 static int make_domain(struct perf_work *w, struct map_work *m, struct map_work *first)
 {

@@ -59,7 +59,8 @@ static int line_up(struct perf_place *place, const struct perf_work *work,
 	return rc;
 }
 
-/* A device that is never taken anything away visits buffers of 4 KiB, one after the other or not. */
+/* A device that is never taken anything away visits buffers of 4 KiB, one after the other or
+ * not. */
 static int make_order(struct perf_place *place, const struct perf_case *c)
 {
 	uint64_t pages = place->n * place->granule / MOAT_PAGE_SIZE;

@@ -23,8 +23,8 @@
 
 /* ------------------------------------------------------------------------------- on the lcore */
 
-/* Independent sums and stores, as in runs of entries: what a neighbour on the same core slows down there, it
- * slows down here. */
+/* Independent sums and stores, as in runs of entries: what a neighbour on the same core slows down
+ * there, it slows down here. */
 uint64_t perf_reference(void)
 {
 	static __thread volatile uint64_t page[512];
@@ -442,7 +442,8 @@ static int by_result_total(const void *a, const void *b)
 	return x->total < y->total ? -1 : x->total > y->total;
 }
 
-/* The result of a case is the repeat whose total is the median; a case of which one repeat failed has failed. */
+/* The result of a case is the repeat whose total is the median; a case of which one repeat failed
+ * has failed. */
 static void choose(struct perf *perf, unsigned int i, unsigned int n)
 {
 	struct perf_result *all = perf_repeat(perf, i, 0);
@@ -458,7 +459,8 @@ static void choose(struct perf *perf, unsigned int i, unsigned int n)
 	free(sorted);
 }
 
-/* All cases, once. Every other time from the last to the first, so that no case always comes after another. */
+/* All cases, once. Every other time from the last to the first, so that no case always comes after
+ * another. */
 static bool run_round(struct perf *perf, unsigned int round, const volatile int *stop)
 {
 	for (unsigned int k = 0; k < perf->nr_cases; k++) {
@@ -489,7 +491,8 @@ int perf_run(struct perf *perf, const volatile int *stop)
 			perf->nr_cases * perf->repeat);
 	for (unsigned int round = 0; round < perf->repeat && run_round(perf, round, stop);)
 		round++;
-	/* Stopped in the first round: there are some cases, once. Later: all, as often as was completed. */
+	/* Stopped in the first round: there are some cases, once. Later: all, as often as was
+	 * completed. */
 	for (unsigned int i = 0; i < perf->nr_done && perf->repeat > 1; i++) {
 		choose(perf, i, RTE_MAX(perf->nr_rounds, 1u));
 		perf_text_row(perf, i);

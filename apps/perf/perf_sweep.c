@@ -32,7 +32,8 @@ struct sweep {
 
 /* ------------------------------------------------------------------------------------ reading */
 
-/* Every word of a value by a reader of one value, whose field is `size` bytes of an unsigned number. */
+/* Every word of a value by a reader of one value, whose field is `size` bytes of an unsigned
+ * number. */
 static void read_list(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
 	void *field, app_read_t read, size_t size)
 {
@@ -147,7 +148,7 @@ static const struct {
 	{ "verify", PERF_PACKETS },
 };
 
-/* --------------------------------------------------------------------------------- what cannot be */
+/* ------------------------------------------------------------------------------- what cannot be */
 
 static void wrong_keys(struct app_ini *ini, const struct app_section *s, const struct sweep *sweep)
 {

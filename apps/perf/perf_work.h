@@ -34,8 +34,8 @@ struct perf_round {
 	unsigned int batches;
 };
 
-/** A fixed piece of work, always the same: what it takes tells how fast the processor was just then,
- * beside its neighbours. @return TSC cycles, about a thousand. Data path. */
+/** A fixed piece of work, always the same: what it takes tells how fast the processor was just
+ * then, beside its neighbours. @return TSC cycles, about a thousand. Data path. */
 uint64_t perf_reference(void);
 
 struct perf_work {
@@ -94,7 +94,7 @@ void perf_work_sample(struct perf_work *work, const struct moat_cost *before,
 /** after - before, field by field. */
 void perf_lane_difference(struct moat_lane_stats *after, const struct moat_lane_stats *before);
 
-/* ---------------------------------------------------------------- perf_place.c: granules' places */
+/* --------------------------------------------------------------- perf_place.c: granules' places */
 
 struct perf_slot {
 	uint64_t off;  /* in the memory */

@@ -3,10 +3,11 @@
  */
 
 /*
- * A chain of two tenants: frames come in at red's NIC and go out at blue's, as from a router to a firewall.
- * Red's buffers are not in blue's domain, so blue's NIC can not read them: a frame must be copied into blue's
- * memory. `copy_foreign` of blue's configuration has moat do that when the frame is sent; without it such a
- * frame is dropped and counted. The program shows both. doc/examples.md walks through it.
+ * A chain of two tenants: frames come in at red's NIC and go out at blue's, as from a router to a
+ * firewall. Red's buffers are not in blue's domain, so blue's NIC can not read them: a frame must
+ * be copied into blue's memory. `copy_foreign` of blue's configuration has moat do that when the
+ * frame is sent; without it such a frame is dropped and counted. The program shows both.
+ * doc/examples.md walks through it.
  *
  *	cc -O2 chain.c -o chain $(pkg-config --cflags --libs moat)
  *	plugins=$(pkg-config --variable=plugindir moat)
@@ -40,7 +41,8 @@ struct link {
 
 static struct moat_unit *unit;
 
-/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to do. */
+/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to
+ * do. */
 static void must(int rc, const char *what)
 {
 	if (rc < 0) {
@@ -116,16 +118,17 @@ static uint64_t chain(struct link *red, struct link *blue, unsigned int turns)
 	uint64_t passed = 0;
 
 	for (unsigned int turn = 0; turn < turns; turn++) {
-		/* Here the program could look into the frames, edit them, drop some: no device can reach
-		 * them any more (mode strict), and blue's NIC never can. */
+		/* Here the program could look into the frames, edit them, drop some: no device can
+		 * reach them any more (mode strict), and blue's NIC never can. */
 		uint16_t n = rte_eth_rx_burst(red->port, 0, frames, BURST);
 		uint16_t sent = rte_eth_tx_burst(blue->port, 0, frames, n);
 
-		/* A frame that was copied goes back to red's pool at once, one that was dropped as well; both
-		 * count as sent. What the queue did not take is the program's. */
+		/* A frame that was copied goes back to red's pool at once, one that was dropped as
+		 * well; both count as sent. What the queue did not take is the program's. */
 		rte_pktmbuf_free_bulk(&frames[sent], n - sent);
 		passed += sent;
-		/* Blue's NIC receives, too: what nobody fetches would fill its ring, and be dropped there. */
+		/* Blue's NIC receives, too: what nobody fetches would fill its ring, and be dropped
+		 * there. */
 		n = rte_eth_rx_burst(blue->port, 0, frames, BURST);
 		rte_pktmbuf_free_bulk(frames, n);
 		moat_tenant_poll(red->tenant);

@@ -3,13 +3,14 @@
  */
 
 /*
- * The software unit as a double for a VT-d driver of one's own. The driver here is 100 lines and knows nothing
- * of moat but the names of registers: it writes root, context and paging entries, enables translation, and
- * invalidates through the queue. The unit has the specification's registers, caches what it may, and completes
- * late. Its oracle is told what the driver promises (the witness), and so finds a DMA that a forgotten
- * invalidation lets through.
+ * The software unit as a double for a VT-d driver of one's own. The driver here is 100 lines and
+ * knows nothing of moat but the names of registers: it writes root, context and paging entries,
+ * enables translation, and invalidates through the queue. The unit has the specification's
+ * registers, caches what it may, and completes late. Its oracle is told what the driver promises
+ * (the witness), and so finds a DMA that a forgotten invalidation lets through.
  *
- * The program runs a correct driver and one that forgets. Neither needs EAL. doc/examples.md walks through it.
+ * The program runs a correct driver and one that forgets. Neither needs EAL. doc/examples.md walks
+ * through it.
  *
  *	cc -O2 driver_double.c -o driver_double $(pkg-config --cflags --libs moat)
  *	./driver_double
@@ -32,7 +33,8 @@
 #define LEVELS 3 /* 39 bits: context entry AW 1 */
 #define TURNS  1000000
 
-/* Descriptors of the invalidation queue, which the driver needs (moat_qi_format.h has all fields). */
+/* Descriptors of the invalidation queue, which the driver needs (moat_qi_format.h has all
+ * fields). */
 #define DRAIN          (VTD_QI_IOTLB_DR | VTD_QI_IOTLB_DW)
 #define CONTEXT_GLOBAL (VTD_QI_CONTEXT | VTD_QI_G(VTD_QI_GLOBAL))
 #define IOTLB_GLOBAL   (VTD_QI_IOTLB | VTD_QI_G(VTD_QI_GLOBAL) | DRAIN)
@@ -57,7 +59,7 @@ static void die(const char *what)
 	exit(EXIT_FAILURE);
 }
 
-/* ------------------------------------------------------------------------------------- the driver */
+/* ----------------------------------------------------------------------------------- the driver */
 
 /* A zeroed page. The unit's host physical addresses are virtual addresses of this process. */
 static uint64_t *page(struct driver *d)
@@ -139,9 +141,9 @@ static void driver_start(struct driver *d)
 }
 
 /*
- * Mapping and unmapping, each with the promise that goes with it. The witness is the oracle's ear: the driver
- * says what it has mapped, what it has unmapped, and from when on no device may reach it. In a driver for a
- * machine `witness` is NULL, and these lines cost a branch.
+ * Mapping and unmapping, each with the promise that goes with it. The witness is the oracle's ear:
+ * the driver says what it has mapped, what it has unmapped, and from when on no device may reach
+ * it. In a driver for a machine `witness` is NULL, and these lines cost a branch.
  */
 static void map(struct driver *d, uint64_t iova, const void *va)
 {
@@ -152,7 +154,8 @@ static void map(struct driver *d, uint64_t iova, const void *va)
 		witness->mapped(witness, DID, iova, PAGE, MOAT_RW);
 }
 
-/* `cause` is any number that names this unmap to whoever reads the oracle's report: a line, a counter. */
+/* `cause` is any number that names this unmap to whoever reads the oracle's report: a line, a
+ * counter. */
 static void unmap(struct driver *d, uint64_t iova, uint64_t cause)
 {
 	struct moat_witness *witness = moat_softvtd_witness(d->unit);

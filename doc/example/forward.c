@@ -3,8 +3,8 @@
  */
 
 /*
- * One tenant on one lcore: it receives packets and sends them back, in mode pipelined, and says what that
- * cost. doc/examples.md walks through it.
+ * One tenant on one lcore: it receives packets and sends them back, in mode pipelined, and says
+ * what that cost. doc/examples.md walks through it.
  *
  *	cc -O2 forward.c -o forward $(pkg-config --cflags --libs moat)
  *	plugins=$(pkg-config --variable=plugindir moat)
@@ -38,7 +38,8 @@ struct app {
 	uint16_t port;            /* the NIC */
 };
 
-/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to do. */
+/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to
+ * do. */
 static void must(int rc, const char *what)
 {
 	if (rc < 0) {
@@ -67,8 +68,8 @@ static void make_hardware(struct app *app)
 
 	/* `oracle=1`: the unit watches for DMA that should no longer be possible. */
 	must(moat_soft_unit_create("soft0", "oracle=1", &app->unit), "unit soft0");
-	/* The NIC puts its source-id, 00:10.0, on every request that it makes. Until a domain has that
-	 * source-id, the NIC reaches nothing. */
+	/* The NIC puts its source-id, 00:10.0, on every request that it makes. Until a domain has
+	 * that source-id, the NIC reaches nothing. */
 	rc = rte_eal_hotplug_add("vdev", "net_moat0", "port=net_null0,unit=soft0,sid=00:10.0");
 	if (rc == -EFAULT) { /* what EAL says when there is no such driver */
 		fprintf(stderr, "net_moat0: no driver takes it; load librte_net_moat.so with -d\n");
@@ -90,7 +91,8 @@ static void make_tenant(struct app *app)
 	struct moat_tenant_conf conf = {
 		.name = "red",
 		.unit = app->unit,
-		.mode = MOAT_PIPELINED, /* a packet is handed on when no device can reach it any more */
+		/* a packet is handed on when no device can reach it any more */
+		.mode = MOAT_PIPELINED,
 		.memory = moat_tenant_memory_size(&size, 0), /* for rings and buffers */
 	};
 
@@ -100,8 +102,8 @@ static void make_tenant(struct app *app)
 		"pool red");
 }
 
-/* The port's set-up is DPDK's usual one, with three differences: the pool and the socket are the tenant's,
- * and the tenant is told of the queue before the port is started. */
+/* The port's set-up is DPDK's usual one, with three differences: the pool and the socket are the
+ * tenant's, and the tenant is told of the queue before the port is started. */
 static void make_port(struct app *app)
 {
 	const struct rte_eth_conf conf = { 0 };
@@ -161,7 +163,8 @@ static void report(const struct app *app, uint64_t received)
 		received, price.mapping, price.stage[MOAT_STAGE_APPLICATION], stats.starved);
 }
 
-/* The end, in the reverse order. The port stops before the lcore leaves: closing gives buffers back. */
+/* The end, in the reverse order. The port stops before the lcore leaves: closing gives buffers
+ * back. */
 static void end(struct app *app)
 {
 	must_dpdk(rte_eth_dev_stop(app->port), "stop");

@@ -3,12 +3,12 @@
  */
 
 /*
- * Packets that the program makes itself. They come from the tenant's pool, like those that the NIC fills. What
- * the NIC may do with such a buffer changes on its way, and the program asks at each step:
+ * Packets that the program makes itself. They come from the tenant's pool, like those that the NIC
+ * fills. What the NIC may do with such a buffer changes on its way, and the program asks at each
+ * step:
  *
- *	allocated, being written   nothing, with net_moat; a driver that does not tell moat of its refills: write
- *	sent                       read
- *	sent and done              nothing
+ *	allocated, being written   nothing, with net_moat; a driver that does not tell moat of its
+ *	refills: write sent                       read sent and done              nothing
  *
  * doc/examples.md walks through it, and says what to do with other drivers.
  *
@@ -41,7 +41,8 @@ static struct moat_tenant *red;
 static struct rte_mempool *pool;
 static uint16_t port;
 
-/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to do. */
+/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to
+ * do. */
 static void must(int rc, const char *what)
 {
 	if (rc < 0) {
@@ -98,8 +99,8 @@ static void set_up(void)
 	must(moat_tenant_lcore_enter(red), "enter");
 }
 
-/* What a device of the tenant's may do with the buffer now. The shadow IOTLB answers as the unit would. Valid on
- * an lcore that has entered, and until its next moat_tenant_poll(). */
+/* What a device of the tenant's may do with the buffer now. The shadow IOTLB answers as the unit
+ * would. Valid on an lcore that has entered, and until its next moat_tenant_poll(). */
 static const char *may(const struct rte_mbuf *m)
 {
 	struct moat_iotlb *tlb = &moat_tenant_lane(red)->iotlb;
@@ -126,8 +127,8 @@ static void fill(struct rte_mbuf *m, uint32_t number)
 	memcpy(eth + 1, &number, sizeof(number));
 }
 
-/* Packets that have been sent come back to the pool when the driver frees them, which it does when it needs
- * descriptors, or when it is asked to. */
+/* Packets that have been sent come back to the pool when the driver frees them, which it does when
+ * it needs descriptors, or when it is asked to. */
 static void wait_for(const struct rte_mbuf *m)
 {
 	for (unsigned int i = 0; i < 100000 && strcmp(may(m), "nothing") != 0; i++) {
@@ -175,7 +176,8 @@ static uint64_t generate(uint32_t packets)
 			rte_pktmbuf_free_bulk(&m[sent], BURST - sent);
 			made += sent;
 		}
-		/* No buffer: they are in the ring, or wait for their tickets. The poll releases them. */
+		/* No buffer: they are in the ring, or wait for their tickets. The poll releases
+		 * them. */
 		moat_tenant_poll(red);
 	}
 	return made;

@@ -3,9 +3,9 @@
  */
 
 /*
- * lib/domain by hand: buffers of one's own are mapped for a device, looked up in bulk, and unmapped; when the
- * ticket of the unmap is done, the device is refused. For drivers of other things than NICs, and for programs
- * with memory of their own.
+ * lib/domain by hand: buffers of one's own are mapped for a device, looked up in bulk, and
+ * unmapped; when the ticket of the unmap is done, the device is refused. For drivers of other
+ * things than NICs, and for programs with memory of their own.
  *
  * This needs no EAL: rte_eal_init() is never called. Tenants do need it, and so does net_moat.
  * doc/examples.md walks through it.
@@ -42,7 +42,8 @@ static void must(int rc, const char *what)
 	}
 }
 
-/* IOVAs, and entries for them in the domain's table. From here on the device reaches the buffers. */
+/* IOVAs, and entries for them in the domain's table. From here on the device reaches the
+ * buffers. */
 static void map(struct moat_lane *lane, struct buffers *b)
 {
 	struct moat_domain *domain = moat_lane_domain(lane);
@@ -56,8 +57,9 @@ static void map(struct moat_lane *lane, struct buffers *b)
 }
 
 /*
- * What a driver does with addresses that come from a device, or from a guest: translate them in bulk, with the
- * permission that the device would need. The results are valid until the lane's next moat_lane_poll().
+ * What a driver does with addresses that come from a device, or from a guest: translate them in
+ * bulk, with the permission that the device would need. The results are valid until the lane's next
+ * moat_lane_poll().
  */
 static void look_up(struct moat_lane *lane, const struct buffers *b)
 {
@@ -80,8 +82,8 @@ static void look_up(struct moat_lane *lane, const struct buffers *b)
 		moat_iotlb_isa());
 }
 
-/* Take the buffers away from the device. When this returns no device reaches them, and only then may another
- * owner have them. The IOVAs go back to the allocator with the ticket. */
+/* Take the buffers away from the device. When this returns no device reaches them, and only then
+ * may another owner have them. The IOVAs go back to the allocator with the ticket. */
 static void unmap(struct moat_lane *lane, const struct buffers *b)
 {
 	moat_ticket_t ticket;
@@ -92,8 +94,8 @@ static void unmap(struct moat_lane *lane, const struct buffers *b)
 		moat_lane_poll(lane);
 	must(rc, "unmap");
 	ticket = moat_lane_flush(lane);
-	/* A driver would do something else meanwhile and look now and then. moat_lane_drain() waits with a
-	 * deadline, for all tickets of the lane. */
+	/* A driver would do something else meanwhile and look now and then. moat_lane_drain() waits
+	 * with a deadline, for all tickets of the lane. */
 	while (!moat_lane_done(lane, ticket))
 		moat_lane_poll(lane);
 }
@@ -146,7 +148,8 @@ int main(void)
 	printf("after the ticket: %s\n", (const char *)b.memory.va + 7 * SIZE);
 	tell_faults(unit);
 
-	/* The end: lanes, then memory, then the domain (which detaches the device), then the unit. */
+	/* The end: lanes, then memory, then the domain (which detaches the device), then the
+	 * unit. */
 	moat_lane_offline(lane);
 	must(moat_lane_close(lane), "lane");
 	moat_memory_put(&b.memory);

@@ -3,12 +3,14 @@
  */
 
 /*
- * A unit of one's own: how moat is taught another kind of IOMMU. This one keeps the tables itself, as the
- * kernel's does behind VFIO: mapping and unmapping are calls, and on return from an unmap nothing reaches the
- * range. It is a list of maps for each domain and a list of who is attached, which is enough to be right.
+ * A unit of one's own: how moat is taught another kind of IOMMU. This one keeps the tables itself,
+ * as the kernel's does behind VFIO: mapping and unmapping are calls, and on return from an unmap
+ * nothing reaches the range. It is a list of maps for each domain and a list of who is attached,
+ * which is enough to be right.
  *
- * A unit that walks the tables that lib/pt writes has `inval_submit` and its kin instead; doc/units.md lists
- * every operation. Nothing in lib/ knows this unit. doc/examples.md walks through it.
+ * A unit that walks the tables that lib/pt writes has `inval_submit` and its kin instead;
+ * doc/units.md lists every operation. Nothing in lib/ knows this unit. doc/examples.md walks
+ * through it.
  *
  *	cc -O2 own_unit.c -o own_unit $(pkg-config --cflags --libs moat)
  *	./own_unit
@@ -53,7 +55,7 @@ static struct own_unit *own(struct moat_unit *unit)
 	return (struct own_unit *)unit;
 }
 
-/* --------------------------------------------------------------------------- operations, in order of use */
+/* ------------------------------------------------------------------ operations, in order of use */
 
 /* A domain is made: what the unit keeps for it becomes domain->priv. */
 static int own_open(struct moat_unit *unit, struct moat_domain *domain, void **priv)
@@ -130,7 +132,8 @@ static int own_map(struct moat_unit *unit, void *priv, uint64_t iova, void *va, 
 	return rc;
 }
 
-/* Can [iova, iova + len) be unmapped? Whole maps only: that is `caps.cut`. Asked before anything changes. */
+/* Can [iova, iova + len) be unmapped? Whole maps only: that is `caps.cut`. Asked before anything
+ * changes. */
 static int own_whole(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len)
 {
 	struct space *s = priv;
@@ -203,7 +206,7 @@ static const struct moat_unit_ops own_ops = {
 	.destroy = own_destroy,
 };
 
-/* --------------------------------------------------------------------------------------- making one */
+/* ----------------------------------------------------------------------------------- making one */
 
 static int own_unit_create(const char *name, struct moat_unit **unit)
 {
@@ -221,8 +224,8 @@ static int own_unit_create(const char *name, struct moat_unit **unit)
 	u->unit.caps.coherent = true;
 	u->unit.caps.tables = MOAT_TABLES_UNITS;
 	u->unit.caps.cut = MOAT_CUT_MAPS;
-	/* A domain keeps a table all the same, because the shadow IOTLB is an index over it. Its pages may be
-	 * any memory: this unit never reads them. */
+	/* A domain keeps a table all the same, because the shadow IOTLB is an index over it. Its
+	 * pages may be any memory: this unit never reads them. */
 	rc = moat_pt_pool_create(NULL, &u->unit.pool);
 	if (rc != 0) {
 		free(u);
@@ -232,7 +235,8 @@ static int own_unit_create(const char *name, struct moat_unit **unit)
 	return 0;
 }
 
-/* What the hardware does: translate one request. @return where the bytes are; NULL: refused, and recorded */
+/* What the hardware does: translate one request. @return where the bytes are; NULL: refused, and
+ * recorded */
 static void *device_reaches(struct moat_unit *unit, moat_sid_t sid, uint64_t iova,
 	enum moat_prot prot)
 {
@@ -259,7 +263,7 @@ static void *device_reaches(struct moat_unit *unit, moat_sid_t sid, uint64_t iov
 	return va;
 }
 
-/* ---------------------------------------------------------------------------------- a domain on it */
+/* ------------------------------------------------------------------------------- a domain on it */
 
 static void must(int rc, const char *what)
 {

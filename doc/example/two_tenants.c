@@ -3,9 +3,10 @@
  */
 
 /*
- * Two tenants on several lcores, until Ctrl-C. Red is strict, blue is pipelined; each has a NIC with as many
- * queues as there are worker lcores, and every worker serves a queue of both. The main lcore polls nothing: it
- * prints a line a second, and tells refused DMA. doc/examples.md walks through it.
+ * Two tenants on several lcores, until Ctrl-C. Red is strict, blue is pipelined; each has a NIC
+ * with as many queues as there are worker lcores, and every worker serves a queue of both. The main
+ * lcore polls nothing: it prints a line a second, and tells refused DMA. doc/examples.md walks
+ * through it.
  *
  *	cc -O2 two_tenants.c -o two_tenants $(pkg-config --cflags --libs moat)
  *	plugins=$(pkg-config --variable=plugindir moat)
@@ -67,7 +68,8 @@ static void on_signal(int signo)
 	stop = 1; /* nothing else: the lcores end their loops, and main() does the rest */
 }
 
-/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to do. */
+/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to
+ * do. */
 static void must(int rc, const char *what, const char *name)
 {
 	if (rc < 0) {
@@ -85,7 +87,7 @@ static void must_dpdk(int rc, const char *what, const char *name)
 	}
 }
 
-/* ---------------------------------------------------------------------------------------- set-up */
+/* --------------------------------------------------------------------------------------- set-up */
 
 static void nic_make(struct own *o, uint16_t queues)
 {
@@ -160,7 +162,8 @@ static void serve(struct own *o, uint16_t queue)
 	moat_tenant_charge(o->tenant, n);
 }
 
-/* What mode pipelined still holds of a queue: sent, so that no packet is lost. Other modes hold none. */
+/* What mode pipelined still holds of a queue: sent, so that no packet is lost. Other modes hold
+ * none. */
 static void finish(struct own *o, uint16_t queue)
 {
 	struct rte_mbuf *packets[BURST];
@@ -187,8 +190,8 @@ static int work(void *arg)
 	moat_tenant_stopwatch(false);
 	for (unsigned int i = 0; i < TENANTS; i++)
 		finish(&own[i], queue);
-	/* Leave every tenant before the function returns: other lcores' tickets wait for one that has
-	 * entered. Both are left even if one of them says that the unit does not answer. */
+	/* Leave every tenant before the function returns: other lcores' tickets wait for one that
+	 * has entered. Both are left even if one of them says that the unit does not answer. */
 	for (unsigned int i = 0; i < TENANTS; i++) {
 		int left = moat_tenant_lcore_leave(own[i].tenant);
 
@@ -200,7 +203,7 @@ static int work(void *arg)
 	return rc;
 }
 
-/* ---------------------------------------------------------------------------------- the main lcore */
+/* ------------------------------------------------------------------------------- the main lcore */
 
 static void report(struct own *o)
 {

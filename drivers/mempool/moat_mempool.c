@@ -9,8 +9,8 @@
  *
  * Whose buffers they are a pool learns from moat_tenant_pool(), which gives it to the ops as their
  * configuration. A pool that knows no tenant (a program that was never told of any, started with
- * --mbuf-pool-ops-name=moat) is DPDK's own memory, which the devices' drivers map as they see fit: its
- * ops are a ring, as DPDK's are, and say so once.
+ * --mbuf-pool-ops-name=moat) is DPDK's own memory, which the devices' drivers map as they see fit:
+ * its ops are a ring, as DPDK's are, and say so once.
  */
 
 #include <errno.h>
@@ -27,7 +27,7 @@ static inline bool has_tenant(const struct rte_mempool *mp)
 	return mp->pool_config != NULL;
 }
 
-/* ------------------------------------------------------------------------------ without a tenant */
+/* ----------------------------------------------------------------------------- without a tenant */
 
 static int ring_alloc(struct rte_mempool *mp)
 {
@@ -45,7 +45,7 @@ static int ring_alloc(struct rte_mempool *mp)
 	return 0;
 }
 
-/* ----------------------------------------------------------------------------------------- the ops */
+/* -------------------------------------------------------------------------------------- the ops */
 
 static int pool_alloc(struct rte_mempool *mp)
 {

@@ -65,7 +65,8 @@ static int set_unit(const char *key, const char *value, void *opaque)
 	return 0;
 }
 
-/* "latency:2100/iotlb:64" -> "latency=2100,iotlb=64": commas and equals signs would end the value. */
+/* "latency:2100/iotlb:64" -> "latency=2100,iotlb=64": commas and equals signs would end the
+ * value. */
 static int set_unit_args(const char *key, const char *value, void *opaque)
 {
 	struct context *ctx = opaque;

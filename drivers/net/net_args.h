@@ -16,7 +16,8 @@
  *   reach all of DPDK's memory, as a kernel driver would |
  * | `unit_args` | key:value/key:value | arguments of its own unit (moat_soft_unit.h) |
  * | `sid` | bb:dd.f | source-id of the port (of queue 0), from 00:10.0 up |
- * | `requesters` | port, queue, pasid | one source-id for all queues; or sid + q for queue q; or one with PASID q + 1 |
+ * | `requesters` | port, queue, pasid | one source-id for all queues; or sid + q for queue q; or
+ *   one with PASID q + 1 |
  * | `mac` | aa:bb:cc:dd:ee:ff | own address, the backing port's |
  * | `steer` | mac/queue, vlan/queue, mac+vlan/queue | a steering rule for good; may be repeated |
  */

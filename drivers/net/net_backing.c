@@ -82,10 +82,11 @@ void net_backing_release(struct net_port *port)
 	port->owns = false;
 }
 
-/* ---------------------------------------------------------------------------- starting, stopping */
+/* --------------------------------------------------------------------------- starting, stopping */
 
 /* Pools of stopped devices whose frames a backing port still held (net_ring: until the other side
- * takes them). They go when the last frame is back. Of all ports, which several threads may stop at once. */
+ * takes them). They go when the last frame is back. Of all ports, which several threads may stop at
+ * once. */
 static struct rte_mempool *orphans[RTE_MAX_ETHPORTS];
 static pthread_mutex_t orphans_lock = PTHREAD_MUTEX_INITIALIZER;
 

@@ -12,9 +12,10 @@
  * Inside: a *wire* is a queue of the backing port. Received frames are sorted to queues by the
  * steering table and the address filter; a frame for another queue waits in that queue's FIFO, the
  * device's own packet memory. Any lcore may pull from any wire, under the wire's try-lock: an
- * lcore that does not get it leaves the wire to the one that has it. Frames are then written into the buffers that the queue's
- * descriptors name, by DMA. On transmit frames are read by DMA into the device's own mbufs and put
- * on the wire; what the wire does not take waits in the device, and the ring backs up behind it.
+ * lcore that does not get it leaves the wire to the one that has it. Frames are then written into
+ * the buffers that the queue's descriptors name, by DMA. On transmit frames are read by DMA into
+ * the device's own mbufs and put on the wire; what the wire does not take waits in the device, and
+ * the ring backs up behind it.
  *
  * Threads: run and doorbell of a queue come from the one lcore that polls it. Everything else is
  * the control path, one thread at a time.
@@ -140,8 +141,8 @@ static inline void net_device_doorbell(struct net_ring *ring, uint32_t tail)
 
 /** Receive: take up to `n` frames for this queue and write them into posted buffers. */
 void net_device_rx_run(struct net_device *dev, struct net_device_rx *rx, uint16_t n);
-/** Receive, by itself, for all queues: take frames from the wires into the queues' FIFOs, and interrupt for
- * each queue that has an MSI and frames waiting. Any lcore. @return frames taken */
+/** Receive, by itself, for all queues: take frames from the wires into the queues' FIFOs, and
+ * interrupt for each queue that has an MSI and frames waiting. Any lcore. @return frames taken */
 uint16_t net_device_turn(struct net_device *dev);
 /** Transmit: read what is posted and put it on the wire. */
 void net_device_tx_run(struct net_device *dev, struct net_device_tx *tx);

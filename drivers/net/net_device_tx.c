@@ -5,7 +5,7 @@
 
 #include "net_device_impl.h"
 
-/* ---------------------------------------------------------------------- from memory to the device */
+/* -------------------------------------------------------------------- from memory to the device */
 
 enum planned {
 	PLANNED,

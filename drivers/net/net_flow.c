@@ -39,7 +39,8 @@ static int parse_eth(const struct rte_flow_item *item, struct net_rule *rule,
 
 	if (spec == NULL)
 		return 0;
-	/* The default mask has the source address, too; a rule that leaves it 0 does not match by it. */
+	/* The default mask has the source address, too; a rule that leaves it 0 does not match by
+	 * it. */
 	if (!is_zero(&mask->hdr.src_addr, sizeof(mask->hdr.src_addr)) &&
 		(item->mask != NULL || !is_zero(&spec->hdr.src_addr, sizeof(spec->hdr.src_addr))))
 		return bad(error, -ENOTSUP, RTE_FLOW_ERROR_TYPE_ITEM_MASK, item,

@@ -94,7 +94,7 @@ static int map(struct net_memory *memory, uintptr_t va, uint64_t iova, size_t le
 	return rc;
 }
 
-/* ------------------------------------------------------------------------- following DPDK's memory */
+/* ---------------------------------------------------------------------- following DPDK's memory */
 
 /* A run of DPDK's pages that is one extent. */
 struct run {
@@ -200,7 +200,8 @@ static int follow_memory(struct net_memory *memory)
 {
 	struct run run = { .memory = memory };
 
-	/* ENOTSUP: memory is fixed from the start (--no-huge, --legacy-mem); the walk sees it all. */
+	/* ENOTSUP: memory is fixed from the start (--no-huge, --legacy-mem); the walk sees it
+	 * all. */
 	if (rte_mem_event_callback_register(memory->name, memory_event, memory) == 0)
 		memory->told = true;
 	else if (rte_errno != ENOTSUP)
@@ -297,7 +298,7 @@ void net_memory_destroy(struct net_memory *memory)
 		free(memory);
 }
 
-/* ------------------------------------------------------------------- memory DPDK does not know of */
+/* ----------------------------------------------------------------- memory DPDK does not know of */
 
 int net_memory_map(struct net_memory *memory, void *va, uint64_t iova, size_t len)
 {

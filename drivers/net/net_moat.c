@@ -151,7 +151,8 @@ static int dev_infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 	return 0;
 }
 
-/* DPDK 24.03 has the driver count the packet types; before, a last RTE_PTYPE_UNKNOWN ended the list. */
+/* DPDK 24.03 has the driver count the packet types; before, a last RTE_PTYPE_UNKNOWN ended the
+ * list. */
 static const uint32_t ptypes[] = { RTE_PTYPE_L2_ETHER, RTE_PTYPE_UNKNOWN };
 
 #if RTE_VERSION >= RTE_VERSION_NUM(24, 3, 0, 0)
@@ -234,7 +235,7 @@ static const struct eth_dev_ops net_ops = {
 	.flow_ops_get = net_flow_ops,
 };
 
-/* --------------------------------------------------------------------------------------- probing */
+/* -------------------------------------------------------------------------------------- probing */
 
 static void init_locks(struct net_device *device)
 {

@@ -67,8 +67,8 @@ struct net_txq {
 	uint16_t free_thresh; /* free done ones when fewer descriptors than this are left */
 	bool fast_free;       /* all mbufs of one pool, not shared (MBUF_FAST_FREE) */
 	uint64_t packets, bytes, errors;
-	uint64_t
-		refused; /* packets that rte_eth_tx_burst() did not take: no descriptors were free */
+	/* packets that rte_eth_tx_burst() did not take: no descriptors were free */
+	uint64_t refused;
 	uint64_t post_iova; /* moat_net_post_tx() */
 	uint16_t post_len;
 	bool post;

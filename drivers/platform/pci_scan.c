@@ -45,7 +45,8 @@ static int8_t port_type(const uint8_t *cfg, size_t len)
 	return MOAT_PCI_CONVENTIONAL;
 }
 
-/** The ACS capability, if the function has one and the caller may read beyond the first 256 bytes. */
+/** The ACS capability, if the function has one and the caller may read beyond the first 256
+ * bytes. */
 static void read_acs(moat_pci_read_t read, void *ctx, struct moat_pci_fn *fn)
 {
 	uint32_t header;

@@ -244,8 +244,8 @@ void sv_register_inv_advance(struct moat_softvtd *sv, uint64_t now)
 
 /* --------------------------------------------------------------------------------- a turn */
 
-/* A queue that stands at an error has nothing to do until software clears it: were turns given on, a
- * thread that gives them (`threaded`) would keep software from the registers. */
+/* A queue that stands at an error has nothing to do until software clears it: were turns given on,
+ * a thread that gives them (`threaded`) would keep software from the registers. */
 static bool queue_has_work(const struct moat_softvtd *sv)
 {
 	const struct sv_queue *q = &sv->queue;

@@ -35,7 +35,8 @@ void moat_softvtd_dma_begin(struct moat_softvtd *sv, moat_sid_t sid, unsigned in
 	moat_softvtd_dma_begin_pasid(sv, sid, MOAT_PASID_NONE, agent, prot, guard);
 }
 
-/* Under the shard's lock, before a translation is handed out: from here on drains count the guard. */
+/* Under the shard's lock, before a translation is handed out: from here on drains count the
+ * guard. */
 void sv_guard_join(struct moat_softvtd_guard *guard, unsigned int directions)
 {
 	struct sv_shard *shard = guard->shard;
@@ -58,7 +59,8 @@ void moat_softvtd_dma_end(struct moat_softvtd_guard *guard)
 	struct sv_shard *shard = guard->shard;
 
 	for (unsigned int d = 0; d < 2; d++) {
-		/* release: the accesses under the guard before the drain that finds 0 (struct sv_drain) */
+		/* release: the accesses under the guard before the drain that finds 0 (struct
+		 * sv_drain) */
 		if (guard->active >> d & 1)
 			atomic_fetch_sub_explicit(&shard->drain[d].active[guard->phase[d]], 1,
 				memory_order_release);

@@ -7,8 +7,8 @@
  *
  * The fault recording registers are a ring: a fault goes into the next one. If that one's F is
  * still set the fault is lost and PFO says so, and while PFO is set nothing is recorded. A second
- * fault of a source-id with one pending may be collapsed into it (conf.compress); by default each is
- * recorded, which overflows soonest.
+ * fault of a source-id with one pending may be collapsed into it (conf.compress); by default each
+ * is recorded, which overflows soonest.
  */
 #include "softvtd.h"
 
@@ -22,7 +22,8 @@ void sv_event_raise(struct moat_softvtd *sv, struct sv_event *event)
 		event->pending = true;
 	} else {
 		event->send = true;
-		/* relaxed: the thread in the unit looks again on its way out; the lock orders the rest */
+		/* relaxed: the thread in the unit looks again on its way out; the lock orders the
+		 * rest */
 		atomic_store_explicit(&sv->events, true, memory_order_relaxed);
 	}
 }

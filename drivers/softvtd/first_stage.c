@@ -4,12 +4,13 @@
 /*
  * First stage, alone or over a second stage ("First-Stage Translation", "Nested Translation").
  *
- * An absent entry or a missing permission is never cached, caching mode or not: only memory refuses.
- * The unit sets Accessed in each entry that it walks through, and Dirty in the leaf of a write. A leaf
- * is therefore cached without permission to write until it is dirty: the first write walks again.
+ * An absent entry or a missing permission is never cached, caching mode or not: only memory
+ * refuses. The unit sets Accessed in each entry that it walks through, and Dirty in the leaf of a
+ * write. A leaf is therefore cached without permission to write until it is dirty: the first write
+ * walks again.
  *
- * Under a second stage each address that the walk meets, of a table and of the page, is translated by
- * it. What is then cached leads from the IOVA to the host.
+ * Under a second stage each address that the walk meets, of a table and of the page, is translated
+ * by it. What is then cached leads from the IOVA to the host.
  */
 #include "scalable.h"
 
@@ -63,7 +64,8 @@ static uint64_t reserved(const struct moat_softvtd *sv, const struct sv_pasid *p
 
 /* ------------------------------------------------------------------------ under a second stage */
 
-/* `gpa` for reading or writing. @return 0 and *hpa and *shift of the page, or second stage's reason */
+/* `gpa` for reading or writing. @return 0 and *hpa and *shift of the page, or second stage's
+ * reason */
 static uint8_t second_stage(struct moat_softvtd *sv, struct sv_shard *shard,
 	const struct sv_request *rq, const struct sv_pasid *p, uint64_t gpa, uint8_t prot,
 	struct sv_request *inner)
@@ -318,7 +320,8 @@ bool sv_first_stage_find(struct sv_shard *shard, struct sv_request *rq, const st
 	return false;
 }
 
-/* A walk that began at a cached link may refuse by what the link was; the walk from the root does not. */
+/* A walk that began at a cached link may refuse by what the link was; the walk from the root does
+ * not. */
 static bool is_by_memory(const struct sv_request *rq, uint8_t reason)
 {
 	return rq->server == MOAT_SOFTVTD_BY_WALK || reason != VTD_FR_SM_WRITE;

@@ -39,7 +39,8 @@ struct promise {
 };
 
 struct sv_intr {
-	/* Written by the engine, which then drains, as struct moat_softvtd's root and translating. */
+	/* Written by the engine, which then drains, as struct moat_softvtd's root and
+	 * translating. */
 	_Atomic uint64_t table;  /* IRTA, latched by SIRTP */
 	_Atomic bool remapping;  /* IRES */
 	_Atomic bool compatible; /* CFIS */
@@ -93,7 +94,8 @@ void moat_softvtd_irte_given(struct moat_softvtd *sv, uint16_t index, moat_sid_t
 	if (p == NULL)
 		return;
 	atomic_store_explicit(&p->sid, sid, memory_order_relaxed);
-	/* the cause stays: if the old entry serves the new owner's interrupt, that revocation did it */
+	/* the cause stays: if the old entry serves the new owner's interrupt, that revocation did
+	 * it */
 	promise_set(p, GIVEN, atomic_load_explicit(&p->cause, memory_order_relaxed));
 	/* relaxed: a device interrupts by the entry only after it was told the index */
 	atomic_store_explicit(&sv->intr->watched, true, memory_order_relaxed);
@@ -448,7 +450,8 @@ static uint8_t post(struct moat_softvtd *sv, const struct intr *rq)
 	control = __atomic_load_n(&pi->control, __ATOMIC_RELAXED);
 	if (control & VTD_PI_RSVD)
 		return VTD_FR_PI_RSVD;
-	/* V1, release: the DMA that the vector tells of comes first; a reader of the bit acquires */
+	/* V1, release: the DMA that the vector tells of comes first; a reader of the bit
+	 * acquires */
 	__atomic_fetch_or(&pi->pir[vector / 64], UINT64_C(1) << vector % 64, __ATOMIC_RELEASE);
 	do {
 		if ((control & VTD_PI_ON) || (!urgent && (control & VTD_PI_SN)))

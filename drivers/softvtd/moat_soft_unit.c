@@ -21,8 +21,8 @@ struct soft_unit {
 	struct moat_softvtd *sv;
 	struct moat_unit_ops
 		ops; /* the driver's, but for what a process can do here and not there */
-	/* What the interrupt by an entry calls: by its index. Written before the entry is present, and
-	 * cleared when the unit has confirmed that it is gone. */
+	/* What the interrupt by an entry calls: by its index. Written before the entry is present,
+	 * and cleared when the unit has confirmed that it is gone. */
 	struct callback {
 		void (*fn)(void *ctx);
 		void *ctx;
@@ -273,8 +273,8 @@ static int soft_interrupt_give(struct moat_unit *unit, moat_sid_t sid, void (*fn
 	u = *find(unit->name);
 	pthread_mutex_unlock(&units_lock);
 	u->call[interrupt->index].ctx = ctx;
-	/* C2, release: pairs with C1. An interrupt before this has no receiver: the device has not been
-	 * told the index yet. */
+	/* C2, release: pairs with C1. An interrupt before this has no receiver: the device has not
+	 * been told the index yet. */
 	__atomic_store_n(&u->call[interrupt->index].fn, fn, __ATOMIC_RELEASE);
 	return 0;
 }

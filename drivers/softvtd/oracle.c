@@ -19,8 +19,8 @@
 
 enum state { NEVER, MAPPED, UNMAPPED, RELEASED };
 
-/* state: bits 1:0; permission: bits 3:2; bit 4: was handed on before a ticket once; TSC of the change: the
- * rest */
+/* state: bits 1:0; permission: bits 3:2; bit 4: was handed on before a ticket once; TSC of the
+ * change: the rest */
 struct record {
 	_Atomic uint64_t word;
 	_Atomic uint64_t cause;
@@ -57,8 +57,8 @@ struct sv_oracle {
 	struct moat_spin lock; /* of the list of stale DMAs */
 	struct moat_softvtd_stale list[STALE_KEPT];
 	uint64_t listed;
-	/* Table pages given back, by page number (0: none), open addressing without deletion chains:
-	 * one probe run of 8. */
+	/* Table pages given back, by page number (0: none), open addressing without deletion
+	 * chains: one probe run of 8. */
 	_Atomic uint64_t nr_freed;
 	_Atomic uint64_t freed[FREED_SLOTS];
 };
@@ -86,8 +86,8 @@ static void *reserve(size_t len)
 
 /*
  * A node of the tree, made when first needed. Two may make it at once: one wins. acquire, and
- * release on success: the zeroes of a fresh mapping are the kernel's, the order is for ThreadSanitizer
- * and the like.
+ * release on success: the zeroes of a fresh mapping are the kernel's, the order is for
+ * ThreadSanitizer and the like.
  */
 #define NODE(place, type)                                                                       \
 	({                                                                                      \
@@ -184,8 +184,8 @@ static void page_released(struct sv_oracle *o, struct record *r, uint64_t now, u
 	uint64_t word = get(&r->word);
 
 	/* Mapped again, or unmapped again by another cause: early reuse, counted when it happened.
-	 * Released already, by the same cause: handed on before its ticket, which is done now. By another
-	 * cause: the same, and the page has had a whole turn meanwhile. */
+	 * Released already, by the same cause: handed on before its ticket, which is done now. By
+	 * another cause: the same, and the page has had a whole turn meanwhile. */
 	if (STATE(word) == UNMAPPED && get(&r->cause) == cause)
 		set(r, now, RELEASED, 0, cause);
 	else if (STATE(word) == NEVER ||

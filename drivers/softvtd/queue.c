@@ -7,8 +7,8 @@
  * A descriptor is *fetched* (IQH moves on, errors in it are found), stands in the window until its
  * time, and is *executed*. A wait descriptor completes when all before it are executed and the DMA
  * they drain is through. Order is what "Queued Invalidation Ordering Considerations" asks for and
- * no more: an IOTLB descriptor follows the context- and PASID-cache descriptors before it, nothing passes a
- * wait descriptor with a fence, a wait descriptor passes nothing.
+ * no more: an IOTLB descriptor follows the context- and PASID-cache descriptors before it, nothing
+ * passes a wait descriptor with a fence, a wait descriptor passes nothing.
  *
  * Errors: IQE stops fetching with IQH at the descriptor; ITE stops fetching and aborts the wait
  * descriptors in the window; both until software clears them. ICE stops nothing.
@@ -336,7 +336,8 @@ static void queue_error(struct moat_softvtd *sv, unsigned int iqei)
 	sv_fault_status(sv, VTD_FSTS_IQE);
 }
 
-/* Scalable mode asks for 256-bit descriptors; what this unit knows of has nothing in the upper half. */
+/* Scalable mode asks for 256-bit descriptors; what this unit knows of has nothing in the upper
+ * half. */
 static unsigned int check_width(const struct moat_softvtd *sv, const uint64_t *desc)
 {
 	/* relaxed: a register's value */

@@ -5,8 +5,8 @@
  * Scalable mode: from a request to its PASID entry, and to the stages that the entry asks for
  * ("Scalable Mode Address Translation", "Translation Structure Formats", "Fault Reason Encodings").
  *
- * The PASID cache is asked before the context entry is, and a context entry that was invalidated goes
- * on naming RID_PASID: to take a function out, software has to invalidate all three caches.
+ * The PASID cache is asked before the context entry is, and a context entry that was invalidated
+ * goes on naming RID_PASID: to take a function out, software has to invalidate all three caches.
  */
 #include "scalable.h"
 

@@ -9,14 +9,15 @@
  * Scalable mode inside a shard: the caches that legacy mode does not have, and their look-ups.
  *
  * A request goes context entry -> PASID entry -> tables. Second stage alone is cached as in legacy
- * mode: in the shard's IOTLB and paging-structure caches, by domain-id. First stage, alone or over a
- * second stage, is cached by domain-id and PASID. For that the two are interned: a *space* is the
- * number of a {domain-id, PASID, nested or not}, and takes the place of the domain-id in the tags of
- * `iotlb` and `psc` here. When no number is left, all that they tag is dropped: a unit may always
- * drop.
+ * mode: in the shard's IOTLB and paging-structure caches, by domain-id. First stage, alone or over
+ * a second stage, is cached by domain-id and PASID. For that the two are interned: a *space* is the
+ * number of a {domain-id, PASID, nested or not}, and takes the place of the domain-id in the tags
+ * of `iotlb` and `psc` here. When no number is left, all that they tag is dropped: a unit may
+ * always drop.
  *
- * A PASID entry that was invalidated *lingers*, as context entries do: it is no PASID entry any more,
- * but still leads to the IOTLB entries of its domain-id and PASID, until those are invalidated, too.
+ * A PASID entry that was invalidated *lingers*, as context entries do: it is no PASID entry any
+ * more, but still leads to the IOTLB entries of its domain-id and PASID, until those are
+ * invalidated, too.
  */
 
 #include "softvtd.h"

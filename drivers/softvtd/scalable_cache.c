@@ -162,9 +162,9 @@ static void lingering_end(struct sv_scalable *sm, bool all, uint16_t did, bool b
 	}
 }
 
-/* "IOTLB Invalidate": by domain-id it concerns first stage, too. Of its pages it can tell nothing where
- * they lie under a second stage, so all that is nested goes; first stage alone has nothing to do
- * with the second-stage pages that are named. */
+/* "IOTLB Invalidate": by domain-id it concerns first stage, too. Of its pages it can tell nothing
+ * where they lie under a second stage, so all that is nested goes; first stage alone has nothing to
+ * do with the second-stage pages that are named. */
 void sv_scalable_drop_iotlb(struct sv_shard *shard, unsigned int gran, uint16_t did)
 {
 	struct sv_scalable *sm = shard->sm;

@@ -45,7 +45,8 @@ static inline uint64_t sv_random(uint64_t *state)
 /**
  * The DMA of one direction that is under way in a shard, by two phases. A drain flips the phase and
  * is complete when everything that began in the old one has ended; DMA that begins meanwhile counts
- * in the new one and cannot hold it up. One drain at a time: a thread that asks meanwhile gets the next one.
+ * in the new one and cannot hold it up. One drain at a time: a thread that asks meanwhile gets the
+ * next one.
  */
 struct sv_drain {
 	/* Increments under the shard's lock; decrements anywhere, with release: the reader that
@@ -258,8 +259,8 @@ struct moat_softvtd {
 	uint64_t memory, memory_size; /* see struct moat_softvtd_conf; neither is 0 */
 
 	/* What DMA needs of the engine. Written by the engine, which then takes and leaves each
-	 * shard's lock before it reports the command done: DMA that began before is then seen by the
-	 * drain, DMA that begins later sees the new value. */
+	 * shard's lock before it reports the command done: DMA that began before is then seen by
+	 * the drain, DMA that begins later sees the new value. */
 	_Atomic uint64_t root;    /* latched by SRTP */
 	_Atomic bool translating; /* TES */
 

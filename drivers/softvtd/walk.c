@@ -335,8 +335,8 @@ static uint8_t walk(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 			rq->data = (entry & (SV_ADDR | SV_SNP)) | prot;
 			rq->shift = level_shift(w.level);
 			reason = permission(sv, rq, prot);
-			/* No fault out of a cache without CM: a link cached with less permission than it
-			 * has now is read again. */
+			/* No fault out of a cache without CM: a link cached with less permission
+			 * than it has now is read again. */
 			if (reason != 0 && w.cached && !sv->conf.cm)
 				return walk(sv, shard, rq, c, false);
 			return reason;
@@ -463,7 +463,8 @@ static uint8_t slow(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 	}
 	/* acquire: pairs with the engine's store, so that root is seen with it */
 	if (!atomic_load_explicit(&sv->translating, memory_order_acquire)) {
-		/* no remapping, so no fault of the unit's: the bus has nothing at such an address */
+		/* no remapping, so no fault of the unit's: the bus has nothing at such an
+		 * address */
 		if (rq->iova & ~sv->haw_mask)
 			return MOAT_SOFTVTD_NO_MEMORY;
 		return sv_pass(sv, shard, rq);

@@ -9,8 +9,8 @@
 
 /* ------------------------------------------------------------------- commands, one at a time */
 
-/** A wait ends when the time is up and the unit has been looked at so often: on a busy machine the thread may
- * get no processor for most of the time. */
+/** A wait ends when the time is up and the unit has been looked at so often: on a busy machine the
+ * thread may get no processor for most of the time. */
 #define LOOKS 64
 
 struct wait {
@@ -84,9 +84,9 @@ static int write_buffer_flush(struct vtd *v)
 }
 
 /*
- * GCMD takes one command at a time, and only GSTS tells that it is complete: the one wait under a lock here.
- * Only old units need it. A thread that waits for its turn reports quiescent states, and needs no turn if a
- * flush has begun and ended meanwhile: that one covers what the thread wrote.
+ * GCMD takes one command at a time, and only GSTS tells that it is complete: the one wait under a
+ * lock here. Only old units need it. A thread that waits for its turn reports quiescent states, and
+ * needs no turn if a flush has begun and ended meanwhile: that one covers what the thread wrote.
  */
 int vtd_flush_write_buffer(struct moat_unit *unit)
 {
@@ -96,7 +96,8 @@ int vtd_flush_write_buffer(struct moat_unit *unit)
 
 	if (!v->caps.rwbf)
 		return 0;
-	/* W0: the caller's stores are visible before `wbf_begun` is read, so the next flush covers them. */
+	/* W0: the caller's stores are visible before `wbf_begun` is read, so the next flush covers
+	 *   them. */
 	atomic_thread_fence(memory_order_seq_cst);
 	covers = atomic_load(&v->wbf_begun) + 1;
 	while (pthread_mutex_trylock(&v->gcmd) != 0) {
@@ -124,9 +125,9 @@ static int await_clear64(const struct vtd *v, uint32_t reg, uint64_t bit, const 
 }
 
 /**
- * Context cache, then IOTLB, all of them, through registers; only while QIE is clear. Scalable mode has the
- * queue only, which then does it all before translation is enabled (prove_queue()); units of
- * major version 6 and later have the queue only ("Register-based Invalidation Interface").
+ * Context cache, then IOTLB, all of them, through registers; only while QIE is clear. Scalable mode
+ * has the queue only, which then does it all before translation is enabled (prove_queue()); units
+ * of major version 6 and later have the queue only ("Register-based Invalidation Interface").
  */
 static int invalidate_by_registers(const struct vtd *v)
 {
@@ -245,7 +246,8 @@ static int queue_on(const struct vtd *v)
 
 /**
  * First batches through the queue, before translation depends on it: the global invalidations that
- * a new root table needs ("Guidance to Software for Invalidations"): context cache, PASID cache, IOTLB.
+ * a new root table needs ("Guidance to Software for Invalidations"): context cache, PASID cache,
+ * IOTLB.
  */
 static int prove_queue(struct vtd *v)
 {

@@ -10,9 +10,8 @@
  * (root and context entries, and the invalidations behind them), vtd_attach.c (which function is
  * in which domain), vtd_iq.c (the queue's registers), vtd_recover.c (queue errors), vtd_queue.c
  * (polling and waiting), vtd_intr.c (interrupt remapping), vtd_scalable.c
- * (scalable mode's tables), vtd_pasid.c (which PASID is in which domain), vtd_fault.c, vtd_mem.c (pages
- * for tables). Arrows go down: vtd_queue.c
- * calls vtd_recover.c, and both call vtd_iq.c.
+ * (scalable mode's tables), vtd_pasid.c (which PASID is in which domain), vtd_fault.c, vtd_mem.c
+ * (pages for tables). Arrows go down: vtd_queue.c calls vtd_recover.c, and both call vtd_iq.c.
  */
 
 #include <pthread.h>
@@ -253,7 +252,8 @@ int vtd_detach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t si
 /** 0 if `domain` may be attached by `sid` as far as widths, domain-ids and scope are concerned. */
 int vtd_may_attach(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
 int vtd_aliases_ask(const struct vtd *v, moat_sid_t sid, struct vtd_function *f);
-/** Under v->lock: 0 if no function of another domain exchanges requests with `sid` below the unit. */
+/** Under v->lock: 0 if no function of another domain exchanges requests with `sid` below the
+ * unit. */
 int vtd_isolation_check(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
 
 /* vtd_scalable.c; entries are written under v->lock */
@@ -298,8 +298,8 @@ unsigned int vtd_faults(struct moat_unit *unit, struct moat_fault faults[], unsi
 void vtd_faults_clear(struct vtd *v);
 
 /* vtd_mem.c */
-/** Take `n` pages that lie side by side, zeroed; at most 2 MiB. @return 0, -ENOMEM. At bring-up, or under
- * v->lock. */
+/** Take `n` pages that lie side by side, zeroed; at most 2 MiB. @return 0, -ENOMEM. At bring-up, or
+ * under v->lock. */
 int vtd_pages_take(struct vtd *v, unsigned int n, struct vtd_pages *pages);
 /** Give `n` pages back that were taken together; the unit reads them no more. Under v->lock. */
 void vtd_pages_give(struct vtd *v, unsigned int n, const struct vtd_pages *pages);

@@ -9,8 +9,8 @@
 #include "vtd_impl.h"
 
 /*
- * PASIDs of functions in domains. Each is on its own: a function's queues may be different tenants', and
- * its requests without a PASID (vtd_attach.c) a third one's or in none.
+ * PASIDs of functions in domains. Each is on its own: a function's queues may be different
+ * tenants', and its requests without a PASID (vtd_attach.c) a third one's or in none.
  */
 
 #define WHO_FMT     "PASID %" PRIu32 " of " MOAT_SID_FMT

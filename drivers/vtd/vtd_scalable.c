@@ -12,10 +12,10 @@
  * Scalable mode's tables, and what the unit is told when an entry of them changes.
  *
  * A root entry leads to two context tables of 128 functions each, a context entry to a PASID
- * directory, an entry of that to a table of 64 PASID entries, which name the domain-id and the tables.
- * All but the root table comes when it is first needed, and stays. A request without a PASID has
- * VTD_RID_PASID, so attaching a function is attaching that PASID of it. A context entry is present as
- * long as one of its PASID entries is.
+ * directory, an entry of that to a table of 64 PASID entries, which name the domain-id and the
+ * tables. All but the root table comes when it is first needed, and stays. A request without a
+ * PASID has VTD_RID_PASID, so attaching a function is attaching that PASID of it. A context entry
+ * is present as long as one of its PASID entries is.
  */
 
 #define TABLE_PASIDS (1u << VTD_PASID_DIR_SHIFT)
@@ -60,7 +60,8 @@ void vtd_scalable_caps(const struct vtd *v, struct moat_unit_caps *unit)
 	unit->rid_pasid = VTD_RID_PASID;
 	if (!v->sm.first)
 		return;
-	/* First stage has 4 levels, and 5 where FS5LP says so; SAGAW, MGAW and SSLPS are second stage's. */
+	/* First stage has 4 levels, and 5 where FS5LP says so; SAGAW, MGAW and SSLPS are second
+	 * stage's. */
 	unit->format = MOAT_PT_FIRST_STAGE;
 	unit->sagaw = 1 << 2 | (v->caps.fl5lp ? 1 << 3 : 0);
 	unit->mgaw = v->caps.fl5lp ? 56 : 47;
@@ -140,8 +141,8 @@ static uint64_t context_word(const struct vtd *v, const struct vtd_sm_source *s)
 		(v->caps.pasid ? VTD_SMC_PASIDE : 0) | VTD_SMC_P;
 }
 
-/* A directory, or a larger one with the same tables in it: then the old one, which the unit may have in
- * its context cache, is in `old`. */
+/* A directory, or a larger one with the same tables in it: then the old one, which the unit may
+ * have in its context cache, is in `old`. */
 static int directory_reserve(struct vtd *v, moat_sid_t sid, uint32_t pasid, struct vtd_retired *old)
 {
 	struct vtd_sm_source *s = &v->sm.source[sid];
@@ -228,8 +229,9 @@ static struct vtd_pasid_entry pasid_words(const struct vtd *v, const struct moat
 }
 
 /**
- * An absent PASID entry becomes present, and then its context entry, if that is absent. The unit may
- * fetch either at any moment, so the word with P comes last (release: against the unit's fetch).
+ * An absent PASID entry becomes present, and then its context entry, if that is absent. The unit
+ * may fetch either at any moment, so the word with P comes last (release: against the unit's
+ * fetch).
  */
 void vtd_pasid_entry_set(struct vtd *v, moat_sid_t sid, uint32_t pasid, const struct moat_domain *d)
 {
@@ -263,11 +265,12 @@ void vtd_pasid_entry_clear(struct vtd *v, moat_sid_t sid, uint32_t pasid)
 	vtd_flush_lines(v, context_entry(v, sid), sizeof(struct vtd_sm_context));
 }
 
-/* --------------------------- "Guidance to Software for Invalidations", by the entry that changes */
+/* -------------------------- "Guidance to Software for Invalidations", by the entry that changes */
 
 /*
- * The steps follow one another through waits: the unit may execute the descriptors between two waits in
- * any order, and while an upper cache still has the old entry it may fill a lower one by it.
+ * The steps follow one another through waits: the unit may execute the descriptors between two
+ * waits in any order, and while an upper cache still has the old entry it may fill a lower one by
+ * it.
  */
 
 /** Context entries, from present to not present or replaced: context cache, device-selective. The
@@ -289,8 +292,8 @@ static int context_entry_not_present_to_present(struct vtd *v)
 	return v->caps.cm ? vtd_queue_sync(v, &desc, 1) : 0;
 }
 
-/** PASID directory or table entry, from not present to present: likewise, under domain-id 0; and under the
- * entry's own, should a unit tag it so. */
+/** PASID directory or table entry, from not present to present: likewise, under domain-id 0; and
+ * under the entry's own, should a unit tag it so. */
 static int pasid_entry_not_present_to_present(struct vtd *v, uint32_t pasid, uint16_t did)
 {
 	const struct moat_qi_desc cache[] = {
@@ -322,8 +325,9 @@ static int pasid_entry_present_to_not_present(struct vtd *v, uint32_t pasid, uin
 	return ret != 0 ? ret : vtd_queue_sync(v, &iotlb, 1);
 }
 
-/** Context entry, from present to not present: the context cache, then the PASID cache and the IOTLB of the
- * domain that its last PASID entry named; those of the others went with their PASID entries. */
+/** Context entry, from present to not present: the context cache, then the PASID cache and the
+ * IOTLB of the domain that its last PASID entry named; those of the others went with their PASID
+ * entries. */
 static int context_entry_present_to_not_present(struct vtd *v, const moat_sid_t sid[],
 	unsigned int n, uint16_t did)
 {

@@ -6,16 +6,18 @@
  * Attachments, the units that a domain spans, and its cache tags: see moat_attach.h.
  *
  * Lanes read units and tags without a lock, while attach and detach change them under it:
- *  - A unit's slot is written before `nr_units` counts it, and stays as it is until the domain ends.
- *  - A tag is one word. A slot of `tags` holds a tag or 0; a lane that loads an old value invalidates
- *    too much, or too little of a device that is not attached yet; the latter is excluded as follows.
+ *  - A unit's slot is written before `nr_units` counts it, and stays as it is until the domain
+ *    ends.
+ *  - A tag is one word. A slot of `tags` holds a tag or 0; a lane that loads an old value
+ *    invalidates too much, or too little of a device that is not attached yet; the latter is
+ *    excluded as follows.
  *
- * A device may cache an entry only after its attach, and a lane that has cleared the entry must then
- * invalidate the device's tag, too. T1: the tag is stored, `tag_version` counted up, and only then is
- * the unit told of the device. T2: the lane clears its entries, submits (a full barrier), and loads
- * `tag_version` again. Either T2 sees that the version is another than before it read the tags, and
- * submits again; or its load comes before the version's change, and so the entries were cleared
- * before the unit knew the device.
+ * A device may cache an entry only after its attach, and a lane that has cleared the entry must
+ * then invalidate the device's tag, too. T1: the tag is stored, `tag_version` counted up, and only
+ * then is the unit told of the device. T2: the lane clears its entries, submits (a full barrier),
+ * and loads `tag_version` again. Either T2 sees that the version is another than before it read the
+ * tags, and submits again; or its load comes before the version's change, and so the entries were
+ * cleared before the unit knew the device.
  */
 
 #include <errno.h>
@@ -88,7 +90,8 @@ static int tag_add(struct domain_impl *impl, moat_tag_t tag)
 	return 0;
 }
 
-/* `lock` is held; the unit has forgotten the device. A lane that still sees the tag does too much. */
+/* `lock` is held; the unit has forgotten the device. A lane that still sees the tag does too
+ * much. */
 static void tag_remove(struct domain_impl *impl, moat_tag_t tag)
 {
 	uint32_t n = atomic_load_explicit(&impl->nr_tags, memory_order_relaxed);
@@ -321,8 +324,9 @@ static int attachment_begin(struct domain_impl *impl, const struct moat_attachme
 	return 0;
 }
 
-/* The unit has been told, without the lock. Meanwhile the list may have been compacted, so the entry
- * is looked up again; it is there, because its state keeps other threads from taking it out. */
+/* The unit has been told, without the lock. Meanwhile the list may have been compacted, so the
+ * entry is looked up again; it is there, because its state keeps other threads from taking it
+ * out. */
 static void attachment_end(struct domain_impl *impl, const struct moat_unit *unit, moat_sid_t sid,
 	uint32_t pasid, bool stays)
 {

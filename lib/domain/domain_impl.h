@@ -68,14 +68,15 @@ static inline bool domain_tables_ours(const struct moat_domain *domain)
 	return likely(domain->unit->caps.tables == MOAT_TABLES_OURS);
 }
 
-/* domain_attach.c. The domain spans one more unit: a domain-id and a tag for it, its reserved IOVAs.
+/* domain_attach.c. The domain spans one more unit: a domain-id and a tag for it, its reserved
+ * IOVAs.
  * @return 0 or a negative errno, nothing has changed. Under the domain's lock, or before anybody
  * knows the domain. */
 int domain_join(struct moat_domain *domain, struct moat_unit *unit);
 void domain_leave_units(struct moat_domain *domain);
 
-/* moat_domain.c. Invalidate a gather (NULL: everything) in the caches of all tags, and wait; control
- * path. @return 0, -ETIMEDOUT, -EIO. `commands` counts what the units were given. */
+/* moat_domain.c. Invalidate a gather (NULL: everything) in the caches of all tags, and wait;
+ * control path. @return 0, -ETIMEDOUT, -EIO. `commands` counts what the units were given. */
 int domain_invalidate_sync(struct moat_domain *domain, const struct moat_gather *gather,
 	uint64_t *commands);
 

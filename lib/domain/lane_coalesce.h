@@ -7,12 +7,14 @@
 /*
  * When are closed batches submitted?
  *
- * A submission costs a wait descriptor, a doorbell and, in a queue that other threads use too, lines
- * that come from their processors. So closed batches coalesce: several tickets go in one submission.
- *  - An uncontended queue: a batch that is closed while nothing of the lane is in flight goes at once.
- *    While something is, batches wait until MOAT_LANE_TOGETHER are closed, or until a poll finds that
- *    nothing is in flight any more.
- *  - A contended queue: batches wait until MOAT_LANE_TOGETHER_CROWDED are closed, or for as many polls.
+ * A submission costs a wait descriptor, a doorbell and, in a queue that other threads use too,
+ * lines that come from their processors. So closed batches coalesce: several tickets go in one
+ * submission.
+ *  - An uncontended queue: a batch that is closed while nothing of the lane is in flight goes at
+ *    once. While something is, batches wait until MOAT_LANE_TOGETHER are closed, or until a poll
+ *    finds that nothing is in flight any more.
+ *  - A contended queue: batches wait until MOAT_LANE_TOGETHER_CROWDED are closed, or for as many
+ *    polls.
  *
  * Whether the queue is contended is what the lane's last submission reported.
  */

@@ -68,7 +68,8 @@ static __rte_noinline int others_done(const struct domain_impl *impl, const stru
 	return 1;
 }
 
-/* Condition (a). A batch that a unit has refused is submitted again, wider, until it is complete. */
+/* Condition (a). A batch that a unit has refused is submitted again, wider, until it is
+ * complete. */
 static bool units_done(struct lane *lane, struct batch *batch)
 {
 	const struct domain_impl *impl = domain_impl(lane->domain);
@@ -143,10 +144,10 @@ moat_ticket_t moat_lane_poll(struct moat_lane *pub)
 		batch_reclaim(lane, batch);
 		lane->oldest = batch->next;
 		lane_stock_put(batch);
-		/* D1: release, pairs with D2 in moat_lane_done(): a thread that finds the ticket done
-		 * also sees what made it so, the unit's status write (acquired in inval_done()) and
-		 * the readers' quiescent states (acquired in rte_rcu_qsbr_check()). What it does to
-		 * the buffer then comes after both. */
+		/* D1: release, pairs with D2 in moat_lane_done(): a thread that finds the ticket
+		 * done also sees what made it so, the unit's status write (acquired in
+		 * inval_done()) and the readers' quiescent states (acquired in
+		 * rte_rcu_qsbr_check()). What it does to the buffer then comes after both. */
 		atomic_store_explicit(&lane->done, ++done, memory_order_release);
 		MOAT_PROBE2(ticket_done, lane->domain->did, done);
 	}
@@ -207,7 +208,8 @@ int moat_lane_drain(struct moat_lane *pub)
 		int rc = lane_flush(lane);
 
 		moat_lane_send(pub);
-		/* A unit that keeps the tables has said what is wrong; asking again changes nothing. */
+		/* A unit that keeps the tables has said what is wrong; asking again changes
+		 * nothing. */
 		if (unlikely(rc != 0 && rc != -EAGAIN && !domain_tables_ours(lane->domain)))
 			return rc;
 		if (moat_lane_poll(pub) != before) {

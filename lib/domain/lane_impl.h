@@ -7,10 +7,10 @@
 /*
  * A lane, as the files of lib/domain see it.
  *
- * A lane with nothing gathered and nothing in flight is a few cache lines and its stock of IOVAs. Its
- * batches are in a list, oldest first, and come from the calling thread's stock (lane_stock.c): the
- * first unmap draws one, and a batch whose ticket is done goes back. So the batches that a thread
- * works with are few and stay in its cache, however many lanes it has.
+ * A lane with nothing gathered and nothing in flight is a few cache lines and its stock of IOVAs.
+ * Its batches are in a list, oldest first, and come from the calling thread's stock (lane_stock.c):
+ * the first unmap draws one, and a batch whose ticket is done goes back. So the batches that a
+ * thread works with are few and stay in its cache, however many lanes it has.
  */
 
 #include <pthread.h>
@@ -22,8 +22,8 @@
 #include "lane_coalesce.h"
 #include "moat_patience.h"
 
-/* A batch of unmaps from the first page gathered to the ticket done. What a burst of one run touches
- * is its first two lines. */
+/* A batch of unmaps from the first page gathered to the ticket done. What a burst of one run
+ * touches is its first two lines. */
 struct batch {
 	struct batch *next; /* of the lane's list, or of the stock */
 	int64_t seq;       /* on the domain's own unit; 0: nothing to wait for, < 0: submit again */
@@ -48,7 +48,8 @@ struct lane {
 	struct batch *oldest; /* of ticket done + 1, and so on by `next`; NULL: done == flushed */
 	struct batch *unsent; /* of ticket sent + 1; NULL: sent == flushed */
 	struct batch *newest; /* of ticket flushed, if there is an oldest */
-	int64_t completed; /* the sequence number that the own unit was last found to have completed */
+	/* the sequence number that the own unit was last found to have completed */
+	int64_t completed;
 	struct lane_coalesce coalesce;
 	unsigned int reader; /* thread id in domain->readers */
 	bool online;         /* a reader: other lanes' tickets wait for its polls */
@@ -103,15 +104,15 @@ struct lane_thread {
 /* initial-exec: found without a call, on the path of every burst */
 extern __thread struct lane_thread lane_thread __attribute__((tls_model("initial-exec")));
 
-/* Another thread has the lane online, and uses it no more: its waits must not poll the lane any longer.
- * The lane is offline then. Does nothing to a lane of the calling thread's. */
+/* Another thread has the lane online, and uses it no more: its waits must not poll the lane any
+ * longer. The lane is offline then. Does nothing to a lane of the calling thread's. */
 void lane_disown(struct lane *lane);
 
 /* See to it that what the thread has is given back when it ends. */
 void lane_thread_watch(void);
 
-/* Where lcores share processors, what a thread waits for may need this one: it is given up once in so many turns,
- * which take some tens of microseconds. */
+/* Where lcores share processors, what a thread waits for may need this one: it is given up once in
+ * so many turns, which take some tens of microseconds. */
 #define LANE_TURNS_A_YIELD 256
 
 static inline void lane_yield(struct lane_thread *thread)
@@ -164,16 +165,16 @@ static inline void lane_stock_put(struct batch *batch)
 int lane_flush(struct lane *lane);
 /* Submit what is closed, if lane_coalesce.h says that it is time. */
 void lane_submit_if_time(struct lane *lane);
-/* A unit has refused the batch, or was not told of all: everything of the domain, on all of its units.
- * Until that succeeds, `seq` is negative, and a later poll comes here again. */
+/* A unit has refused the batch, or was not told of all: everything of the domain, on all of its
+ * units. Until that succeeds, `seq` is negative, and a later poll comes here again. */
 void batch_submit_wide(struct lane *lane, struct batch *batch);
 
 /* Have the units completed the oldest batch, so that readers are all that its ticket waits for? */
 bool lane_awaits_readers(struct lane *lane);
 
 /*
- * Take back a map whose later part failed: the entries go, and their ticket is waited for, so that on
- * return no device and no lcore reaches the range.
+ * Take back a map whose later part failed: the entries go, and their ticket is waited for, so that
+ * on return no device and no lcore reaches the range.
  * @return 0; -ETIMEDOUT, -EIO, or the unit's error: the entries are gone, but the unit may still
  *   reach the range.
  */

@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A lane's batches go to the units: closing, coalescing, submitting. lane_complete.c has the rest. */
+/* A lane's batches go to the units: closing, coalescing, submitting. lane_complete.c has the
+ * rest. */
 
 #include <errno.h>
 #include <string.h>
@@ -80,8 +81,8 @@ void batch_submit_wide(struct lane *lane, struct batch *batch)
 }
 
 /* Start a grace period for the readers of now. @return its token; 0: this lane is the only reader.
- * Sequentially consistent, after the cleared entries: the submission, a full barrier, is between. Pairs
- * with reader_enter(): a reader not counted here cannot have seen the old entries. */
+ * Sequentially consistent, after the cleared entries: the submission, a full barrier, is between.
+ * Pairs with reader_enter(): a reader not counted here cannot have seen the old entries. */
 static uint64_t readers_start(const struct lane *lane)
 {
 	struct moat_domain *domain = lane->domain;
@@ -178,8 +179,8 @@ static inline void batch_close(struct lane *lane)
 	lane->flushed++;
 }
 
-/* A unit that keeps the tables: one call for each run of neighbours, in whatever order they came; on
- * return nothing reaches them. After an error the runs that are left wait for the next flush. */
+/* A unit that keeps the tables: one call for each run of neighbours, in whatever order they came;
+ * on return nothing reaches them. After an error the runs that are left wait for the next flush. */
 static int batch_call(struct lane *lane, struct batch *batch)
 {
 	struct moat_domain *domain = lane->domain;
@@ -197,7 +198,8 @@ static int batch_call(struct lane *lane, struct batch *batch)
 	return 0;
 }
 
-/* A unit that keeps the tables: what is flushed is unmapped; a ticket then waits for readers only. */
+/* A unit that keeps the tables: what is flushed is unmapped; a ticket then waits for readers
+ * only. */
 static int flush_call(struct lane *lane)
 {
 	struct batch *batch = lane->gathering;

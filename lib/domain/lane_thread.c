@@ -6,12 +6,12 @@
  * The lanes that a thread has online.
  *
  * Another lane's ticket may wait for any of them, so a thread that waits, for whatever reason, must
- * report a quiescent state for all of them, not only for the lane that it waits on: two threads with
- * lanes in the same two domains would otherwise wait for each other. And only a lane's own thread finds
- * its tickets done, so a thread that waits goes on polling its lanes: two threads that each wait for a
- * ticket of the other's would otherwise wait for ever. The same as for lanes holds for liburcu:
- * while a registered thread is online there, no grace period ends without its report. Its first
- * online lane brings a thread into liburcu's grace periods, its last one takes it out.
+ * report a quiescent state for all of them, not only for the lane that it waits on: two threads
+ * with lanes in the same two domains would otherwise wait for each other. And only a lane's own
+ * thread finds its tickets done, so a thread that waits goes on polling its lanes: two threads that
+ * each wait for a ticket of the other's would otherwise wait for ever. The same as for lanes holds
+ * for liburcu: while a registered thread is online there, no grace period ends without its report.
+ * Its first online lane brings a thread into liburcu's grace periods, its last one takes it out.
  *
  * Each thread has a ring of its online lanes. Two locks guard it, both held for a few instructions
  * only:
@@ -168,9 +168,9 @@ void moat_lane_online(struct moat_lane *pub)
 	reader_enter(lane);
 }
 
-/* Other threads may wait for this lane's tickets, and only its own thread finds them done. A unit that does not
- * answer is reported by the threads that need the ticket. A reader that polls may be kept from its processor
- * for longer than that. */
+/* Other threads may wait for this lane's tickets, and only its own thread finds them done. A unit
+ * that does not answer is reported by the threads that need the ticket. A reader that polls may be
+ * kept from its processor for longer than that. */
 static void lane_settle(struct lane *lane)
 {
 	struct moat_lane *pub = &lane->pub;
@@ -210,8 +210,8 @@ void moat_lane_offline(struct moat_lane *pub)
 		return;
 	lane_disown(lane);
 	lane_settle(lane);
-	/* Another thread's registration with liburcu is its own: it leaves with its next lane, or when it
-	 * ends. */
+	/* Another thread's registration with liburcu is its own: it leaves with its next lane, or
+	 * when it ends. */
 	if (!lane->online)
 		return;
 	reader_leave(lane);

@@ -12,7 +12,8 @@
 #include "domain_impl.h"
 #include "moat_patience.h"
 
-/* Bits of IOVA that tables of so many levels have. A first-stage address must be canonical: one less. */
+/* Bits of IOVA that tables of so many levels have. A first-stage address must be canonical: one
+ * less. */
 static uint8_t levels_width(const struct moat_unit *unit, uint8_t levels)
 {
 	uint8_t bits = 12 + 9 * levels - (unit->caps.format == MOAT_PT_FIRST_STAGE);

@@ -11,7 +11,8 @@
 #include "lane_impl.h"
 #include "moat_probe.h"
 
-/* A lane opens, maps and unmaps, and closes; lane_submit.c and lane_complete.c have what becomes of the unmaps. */
+/* A lane opens, maps and unmaps, and closes; lane_submit.c and lane_complete.c have what becomes of
+ * the unmaps. */
 
 /* ------------------------------------------------------------------------- opening, closing */
 
@@ -154,9 +155,9 @@ static bool is_gathered(struct lane *lane, uint64_t iova, uint64_t len)
 	return false;
 }
 
-/* A unit that keeps the tables. What is gathered is still mapped there: a page that comes back before
- * its batch is flushed (mode deferred) is unmapped first, or its later unmap would take the new
- * mapping away. */
+/* A unit that keeps the tables. What is gathered is still mapped there: a page that comes back
+ * before its batch is flushed (mode deferred) is unmapped first, or its later unmap would take the
+ * new mapping away. */
 static int map_call(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
@@ -240,8 +241,8 @@ int moat_lane_map(struct moat_lane *pub, uint64_t iova, uint64_t hpa, void *va, 
 	return map_range(lane, iova, hpa, va, len, prot);
 }
 
-/* Where the next run goes: the gathering batch, or a new one when that one is full. @return 0; -EAGAIN:
- * every batch is in flight, -ENOMEM, or what is gathered could not be flushed */
+/* Where the next run goes: the gathering batch, or a new one when that one is full. @return 0;
+ * -EAGAIN: every batch is in flight, -ENOMEM, or what is gathered could not be flushed */
 static inline int batch_with_room(struct lane *lane, struct batch **batch)
 {
 	struct batch *gathering = lane->gathering;
@@ -310,8 +311,8 @@ int moat_lane_unmap_early(struct moat_lane *pub, uint64_t iova, uint64_t len)
 	return lane_unmap(lane_of(pub), iova, len, false, true);
 }
 
-/* Only what the allocator handed out, as it did, may go back to it. A large range is looked up under
- * a lock when it goes back anyway; a small one is not on the data path. */
+/* Only what the allocator handed out, as it did, may go back to it. A large range is looked up
+ * under a lock when it goes back anyway; a small one is not on the data path. */
 static inline int lane_check_range(const struct lane *lane, uint64_t iova, uint64_t len)
 {
 	if (unlikely(len == 0 || ((iova | len) & MOAT_PAGE_MASK) != 0))
@@ -345,8 +346,8 @@ int lane_undo_map(struct moat_lane *pub, uint64_t iova, uint64_t len)
 	}
 	if (rc == 0)
 		return moat_lane_drain(pub);
-	/* The unit completes nothing. The entries go all the same; the table pages it may still walk
-	 * are never used again. */
+	/* The unit completes nothing. The entries go all the same; the table pages it may still
+	 * walk are never used again. */
 	if (!domain_tables_ours(domain))
 		domain->unit->ops->unmap(domain->unit, domain->priv, iova, len);
 	moat_pt_unmap(domain->pt, iova, len, &lost, &bad);

@@ -15,7 +15,8 @@
 #include "lane_impl.h"
 #include "moat_memory.h"
 
-/* Pages of 2 MiB fit the length; those of 1 GiB, which many DPDK hosts have instead, round it up. */
+/* Pages of 2 MiB fit the length; those of 1 GiB, which many DPDK hosts have instead, round it
+ * up. */
 static const struct {
 	uint64_t size;
 	unsigned int shift;
@@ -80,7 +81,8 @@ static int get_plain_pages(struct moat_memory *m)
 	return 0;
 }
 
-/* The physical address of each 2 MiB; where the unit keeps the tables and has no hpa(), any number. */
+/* The physical address of each 2 MiB; where the unit keeps the tables and has no hpa(), any
+ * number. */
 static int find_hpas(struct moat_memory *m, struct moat_unit *unit)
 {
 	uint64_t n = m->len >> MOAT_2M_SHIFT;

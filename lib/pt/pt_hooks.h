@@ -4,14 +4,15 @@
 #ifndef MOAT_PT_HOOKS_H
 #define MOAT_PT_HOOKS_H
 
-/* Hooks for tests and benches, which link the objects statically. The library does not call them. */
+/* Hooks for tests and benches, which link the objects statically. The library does not call
+ * them. */
 
 #include "moat_pt.h"
 
 /**
- * Fill table pages with MOAT_PT_POISON from the moment they are given back until they are handed out
- * again. A unit that still walks there meets entries with reserved bits set; a reader finds nothing
- * mapped.
+ * Fill table pages with MOAT_PT_POISON from the moment they are given back until they are handed
+ * out again. A unit that still walks there meets entries with reserved bits set; a reader finds
+ * nothing mapped.
  *
  * @param pool the pool
  * @param on off at the start
@@ -21,8 +22,8 @@
 void pt_pool_poison(struct moat_pt_pool *pool, bool on);
 
 /**
- * Give back pages that neither the unit nor any reader can reach: they are ready at once, still warm
- * in the cache. The library always waits for a grace period instead (moat_pt_pool_retire()).
+ * Give back pages that neither the unit nor any reader can reach: they are ready at once, still
+ * warm in the cache. The library always waits for a grace period instead (moat_pt_pool_retire()).
  *
  * @param pool the pool
  * @param freed the unit must have dropped them, and every reader must have passed a quiescent state

@@ -16,9 +16,9 @@
 
 #define AVX512 __attribute__((target("avx512f,tune=icelake-server")))
 
-/* Intel's processors before Ice Lake lower their clock for 512-bit instructions, which slows all other
- * work on the core. They are told apart by VBMI2, which is not used here: they lack it, all later ones
- * and AMD's have it. */
+/* Intel's processors before Ice Lake lower their clock for 512-bit instructions, which slows all
+ * other work on the core. They are told apart by VBMI2, which is not used here: they lack it, all
+ * later ones and AMD's have it. */
 static bool has_avx512(void)
 {
 	__builtin_cpu_init();

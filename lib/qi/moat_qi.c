@@ -18,9 +18,9 @@
  *
  *     completed <= bell <= reserved <= completed + ring size - 1
  *
- * 1. Reserve. A region for n descriptors and their wait begins at `reserved`. Its owner first writes
- *    the region's record (one compare-and-swap, at the ring index where the region begins), then
- *    moves `reserved` behind the region. Any thread that finds a record at `reserved` moves
+ * 1. Reserve. A region for n descriptors and their wait begins at `reserved`. Its owner first
+ *    writes the region's record (one compare-and-swap, at the ring index where the region begins),
+ *    then moves `reserved` behind the region. Any thread that finds a record at `reserved` moves
  *    `reserved` on the owner's behalf. So a region has a known length from the moment it exists. It
  *    never covers descriptors that the unit may still have to read: only those before `completed`
  *    are reused.
@@ -126,8 +126,8 @@ static inline uint64_t pass_regions(struct moat_qi *qi, uint64_t pos, uint64_t r
 /* The caller has the bell at `pos`, and the region there, `rec`, is full. */
 static void ring(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 {
-	/* A ringer rings for others while they publish, but not for ever: after some rounds it leaves
-	 * them to the next thread that polls. */
+	/* A ringer rings for others while they publish, but not for ever: after some rounds it
+	 * leaves them to the next thread that polls. */
 	for (int rounds = 0; rounds < 8; rounds++) {
 		pos = pass_regions(qi, pos, rec);
 		MOAT_QI_HOOK(RINGING, qi, pos);
@@ -135,8 +135,8 @@ static void ring(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 		 * acquire, ours by program order. The doorbell releases them to the unit. */
 		qi->doorbell(qi->ctx, (pos & qi->mask) * qi_desc_size(qi));
 		moat_counter_add(&qi->doorbells, 1);
-		/* R2. Sequentially consistent: give the bell back, then read the record behind it; pairs
-		 * with R1. */
+		/* R2. Sequentially consistent: give the bell back, then read the record behind it;
+		 * pairs with R1. */
 		atomic_exchange(&qi->bell, pos << 1);
 		rec = atomic_load(&qi->record[pos & qi->mask]);
 		if (likely(QI_LAP(rec) != pos >> qi->shift || !published(rec)) ||
@@ -165,7 +165,8 @@ static void ring_published(struct moat_qi *qi)
 /* Mark or unmark the indices that the owner of a region may store to: all but the wait's. */
 static void quarantine(struct moat_qi *qi, uint64_t pos, uint32_t len, int by)
 {
-	/* A count and not a flag, because a pad around quarantined indices may itself be abandoned. */
+	/* A count and not a flag, because a pad around quarantined indices may itself be
+	 * abandoned. */
 	if (by > 0)
 		atomic_fetch_add_explicit(&qi->quarantined, 1, memory_order_relaxed);
 	for (uint32_t i = 0; i < len - 1; i++)
@@ -190,8 +191,8 @@ static void step_over(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 
 	quarantine(qi, pos, len, 1);
 	MOAT_QI_HOOK(STEPPING, qi, pos);
-	/* release: an owner that sees ABANDONED sees the marks that it must drop. acquire: the owner's
-	 * descriptors, if it published after all. */
+	/* release: an owner that sees ABANDONED sees the marks that it must drop. acquire: the
+	 * owner's descriptors, if it published after all. */
 	if (!atomic_compare_exchange_strong_explicit(&qi->record[pos & qi->mask], &now,
 		    (rec & ~UINT64_C(3)) | QI_ABANDONED, memory_order_acq_rel,
 		    memory_order_acquire)) {
@@ -250,8 +251,8 @@ static inline bool has_room(struct moat_qi *qi, uint64_t pos, uint32_t len)
 static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool pad, uint64_t *pos)
 {
 	for (;;) {
-		/* acquire: pairs with the release of the thread that moved it, so that the record of `p`
-		 * is an older lap's only if the region is free */
+		/* acquire: pairs with the release of the thread that moved it, so that the record
+		 * of `p` is an older lap's only if the region is free */
 		uint64_t p = atomic_load_explicit(&qi->reserved, memory_order_acquire);
 		_Atomic uint64_t *record = &qi->record[p & qi->mask];
 		uint64_t old;
@@ -259,8 +260,8 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 		prefetch_to_write(record);
 		old = atomic_load_explicit(record, memory_order_acquire);
 		if (unlikely(old != 0 && QI_LAP(old) >= p >> qi->shift)) {
-			/* The region has an owner. If `reserved` is still in front of it, move it on the
-			 * owner's behalf. */
+			/* The region has an owner. If `reserved` is still in front of it, move it
+			 * on the owner's behalf. */
 			if (QI_LAP(old) == p >> qi->shift)
 				atomic_compare_exchange_strong_explicit(&qi->reserved, &p,
 					p + QI_LEN(old), memory_order_acq_rel,
@@ -269,7 +270,8 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 		}
 		if (unlikely(!has_room(qi, p, len)))
 			return -EAGAIN;
-		/* acquire: an owner that has dropped its marks has made its last store. After has_room(). */
+		/* acquire: an owner that has dropped its marks has made its last store. After
+		 * has_room(). */
 		if (unlikely(
 			    !pad && atomic_load_explicit(&qi->quarantined, memory_order_acquire))) {
 			int rc = reserve_pad(qi, p, len);
@@ -279,20 +281,22 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 			if (rc > 0)
 				continue;
 		}
-		/* Another thread has taken the place; or its marks, which were being set when the pad was
-		 * measured, reach the pad's wait. No more are set, now that there is room. */
+		/* Another thread has taken the place; or its marks, which were being set when the
+		 * pad was measured, reach the pad's wait. No more are set, now that there is
+		 * room. */
 		if (pad && (p != *pos || quarantined_at(qi, p + len - 1)))
 			return 1;
-		/* The region is ours. release: a thread that loads this record sees it complete. acquire:
-		 * the owner of the earlier lap has finished. A late CAS fails because `old` is stale. */
+		/* The region is ours. release: a thread that loads this record sees it complete.
+		 * acquire: the owner of the earlier lap has finished. A late CAS fails because
+		 * `old` is stale. */
 		if (unlikely(!atomic_compare_exchange_strong_explicit(record, &old,
 			    make_record(qi, p, len, state), memory_order_acq_rel,
 			    memory_order_relaxed)))
 			continue;
 		*pos = p;
 		MOAT_QI_HOOK(RESERVED, qi, p);
-		/* release: the thread that reserves next sees the record. It fails if another thread has
-		 * moved it on our behalf. */
+		/* release: the thread that reserves next sees the record. It fails if another
+		 * thread has moved it on our behalf. */
 		atomic_compare_exchange_strong_explicit(&qi->reserved, &p, p + len,
 			memory_order_acq_rel, memory_order_relaxed);
 		return 0;
@@ -321,8 +325,8 @@ static inline bool publish(struct moat_qi *qi, uint64_t pos, uint32_t len, uint3
 }
 
 /*
- * If one of the `len` indices from `pos` on is quarantined, put a region without effect there: up to
- * the first quarantined one, or over a run of them and the index behind, which takes the wait.
+ * If one of the `len` indices from `pos` on is quarantined, put a region without effect there: up
+ * to the first quarantined one, or over a run of them and the index behind, which takes the wait.
  * @return 0: none; 1: one has been put, look again; -EAGAIN: no room
  */
 static int reserve_pad(struct moat_qi *qi, uint64_t pos, uint32_t len)
@@ -342,9 +346,10 @@ static int reserve_pad(struct moat_qi *qi, uint64_t pos, uint32_t len)
 	rc = reserve(qi, n, QI_RESERVED | QI_PAD, true, &pos);
 	if (rc != 0)
 		return rc;
-	/* Store to all of them, whichever marks are set: an older owner's store or ours may stand. The
-	 * marks may be for this pad: a thread about to step over it has marked it, but may find it
-	 * published. The unit must not read again what an earlier lap left, its waits least of all. */
+	/* Store to all of them, whichever marks are set: an older owner's store or ours may stand.
+	 * The marks may be for this pad: a thread about to step over it has marked it, but may find
+	 * it published. The unit must not read again what an earlier lap left, its waits least of
+	 * all. */
 	for (uint32_t i = 0; i < n - 1; i++)
 		qi_store(qi, pos + i, moat_qi_no_op());
 	publish(qi, pos, n, QI_RESERVED | QI_PAD);
@@ -358,7 +363,8 @@ static inline void fill(struct moat_qi *qi, uint64_t pos, const struct moat_qi_d
 		qi_store(qi, pos + i, desc[i]);
 }
 
-/* This thread's last submission: where it ended, and whether other threads had submitted before it. */
+/* This thread's last submission: where it ended, and whether other threads had submitted before
+ * it. */
 static __thread struct {
 	uint64_t queue; /* the queue's number: an address may be another queue's by now */
 	uint64_t end;
@@ -405,12 +411,12 @@ int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], uns
 
 /* --------------------------------------------------------------------------------- polling */
 
-/* Whether `completed`, which lags by at most a lap, or the status word shows that `seq` is done. The
- * low 32 bits order what lies less than 2^31 beyond `completed`; qi_refresh() does the rest. */
+/* Whether `completed`, which lags by at most a lap, or the status word shows that `seq` is done.
+ * The low 32 bits order what lies less than 2^31 beyond `completed`; qi_refresh() does the rest. */
 static inline bool known_done(struct moat_qi *qi, uint64_t seq)
 {
-	/* acquire, both: the unit completed before what the caller reuses after. The first also makes
-	 * the status word no older than `completed`. */
+	/* acquire, both: the unit completed before what the caller reuses after. The first also
+	 * makes the status word no older than `completed`. */
 	uint64_t done = atomic_load_explicit(&qi->completed, memory_order_acquire);
 	uint32_t raw = atomic_load_explicit(qi->status, memory_order_acquire);
 
@@ -427,7 +433,8 @@ static __rte_noinline bool done_slow(struct moat_qi *qi, uint64_t seq)
 		atomic_store_explicit(&qi->dead, true, memory_order_relaxed);
 	if (known_done(qi, seq))
 		return true;
-	/* Other threads write the lines of `completed` and the doorbell: most polls do not touch them. */
+	/* Other threads write the lines of `completed` and the doorbell: most polls do not touch
+	 * them. */
 	if (polls++ % HELP_EVERY != 0)
 		return false;
 	if (qi_refresh(qi) >= seq)

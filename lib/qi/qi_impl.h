@@ -100,14 +100,16 @@ static inline struct moat_qi_desc *qi_slot(struct moat_qi *qi, uint64_t pos)
 /*
  * One descriptor into the ring, in one 16-byte store: a unit that fetches the slot meanwhile sees
  * the old or the new one, whole. (Aligned 16-byte stores are atomic on every processor with AVX,
- * as Intel and AMD document.) Of a wide descriptor this is the half that says something; the other is zero
- * from the beginning to the end, so the descriptor is whole, too.
+ * as Intel and AMD document.) Of a wide descriptor this is the half that says something; the other
+ * is zero from the beginning to the end, so the descriptor is whole, too.
  */
 static inline void qi_store(struct moat_qi *qi, uint64_t pos, struct moat_qi_desc desc)
 {
 	struct moat_qi_desc *slot = qi_slot(qi, pos);
 
-#ifdef QI_TSAN /* ThreadSanitizer does not see vector stores; tests/qi says why two halves may mix there */
+#ifdef QI_TSAN
+	/* ThreadSanitizer does not see vector stores; tests/qi says why two halves may mix
+	 * there. */
 	__atomic_store_n(&slot->lo, desc.lo, __ATOMIC_RELAXED);
 	__atomic_store_n(&slot->hi, desc.hi, __ATOMIC_RELAXED);
 #else
@@ -121,13 +123,13 @@ static inline void qi_store(struct moat_qi *qi, uint64_t pos, struct moat_qi_des
 /* The unit's progress, as far as the status word tells. */
 static inline uint64_t qi_refresh(struct moat_qi *qi)
 {
-	/* acquire: pairs with the release below, so that this thread, too, sees all that the unit did
-	 * before it completed this position */
+	/* acquire: pairs with the release below, so that this thread, too, sees all that the unit
+	 * did before it completed this position */
 	uint64_t done = atomic_load_explicit(&qi->completed, memory_order_acquire);
 	/* acquire: pairs with the unit's status write; the ring's slots are reused after it */
 	uint32_t raw = atomic_load_explicit(qi->status, memory_order_acquire);
-	/* Loaded after `done`, so never older. If this lcore sleeps for 2^32 descriptors between the
-	 * two loads, the sum is too small, which is safe. */
+	/* Loaded after `done`, so never older. If this lcore sleeps for 2^32 descriptors between
+	 * the two loads, the sum is too small, which is safe. */
 	int32_t ahead = (int32_t)(raw - (uint32_t)done);
 	uint64_t now = done + (uint64_t)ahead;
 
@@ -151,8 +153,8 @@ static inline struct moat_qi_desc qi_load(struct moat_qi *qi, uint64_t pos)
 }
 
 /**
- * The descriptors of a gather: page-selective ones as `page`, which is of one page at IOVA 0, or just
- * `whole`. @return as moat_gather_encode()
+ * The descriptors of a gather: page-selective ones as `page`, which is of one page at IOVA 0, or
+ * just `whole`. @return as moat_gather_encode()
  */
 unsigned int qi_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
 	struct moat_qi_desc page, struct moat_qi_desc whole, struct moat_qi_desc desc[],

@@ -16,8 +16,8 @@
 
 static void mark_failed(struct moat_qi *qi, uint64_t seq)
 {
-	/* relaxed: the unit has stopped, so the batch completes later, and a thread that finds it done
-	 * (acquire, through the doorbell, the unit and its status write) sees the mark. */
+	/* relaxed: the unit has stopped, so the batch completes later, and a thread that finds it
+	 * done (acquire, through the doorbell, the unit and its status write) sees the mark. */
 	atomic_store_explicit(&qi->failed[(seq - 1) & qi->mask], seq, memory_order_relaxed);
 	atomic_fetch_add_explicit(&qi->failures, 1, memory_order_release);
 }
@@ -85,8 +85,8 @@ int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err)
 	moat_error(err, "the unit refuses the descriptor at index %" PRIu32 ": %s", index, text);
 	if (holds_batch(rec))
 		mark_failed(qi, begin + QI_LEN(rec));
-	/* The unit has stopped, so the slot can be written. A wait is stored again, which repairs it
-	 * if it was overwritten. */
+	/* The unit has stopped, so the slot can be written. A wait is stored again, which repairs
+	 * it if it was overwritten. */
 	if (pos == begin + QI_LEN(rec) - 1)
 		qi_store(qi, pos, moat_qi_wait_status(qi->status_hpa, (uint32_t)(pos + 1), false));
 	else
@@ -116,7 +116,8 @@ int moat_qi_fail_before(struct moat_qi *qi, uint32_t index)
 		failed++;
 	}
 	/* Write what the dropped waits would have written; submitting them again could need room.
-	 * The unit has stopped, so this thread alone writes here. release: the marks come before. */
+	 * The unit has stopped, so this thread alone writes here. release: the marks come
+	 * before. */
 	if (dropped > qi_refresh(qi))
 		atomic_store_explicit(qi->status, (uint32_t)dropped, memory_order_release);
 	return failed;

@@ -12,7 +12,7 @@
 #include "mode.h"
 #include "pool_impl.h"
 
-/* ---------------------------------------------------------------------------- pages of one state */
+/* --------------------------------------------------------------------------- pages of one state */
 
 uint32_t tenant_run_alike(const struct moat_tenant *t, uint32_t page, uint32_t n)
 {
@@ -68,9 +68,9 @@ static int pages_unmap(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t 
 	return rc;
 }
 
-/* Pages whose last unmap may not be done, before they are mapped again. The old translation of an EARLY page
- * serves its new turn, so there is nothing to wait for; but a unit that keeps the tables still has what its
- * lane has not flushed (moat_lane_map() flushes its own). */
+/* Pages whose last unmap may not be done, before they are mapped again. The old translation of an
+ * EARLY page serves its new turn, so there is nothing to wait for; but a unit that keeps the tables
+ * still has what its lane has not flushed (moat_lane_map() flushes its own). */
 static int pages_await(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t page, uint32_t n,
 	enum tenant_state state)
 {
@@ -105,7 +105,7 @@ static int pages_map(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t pa
 	return rc;
 }
 
-/* ----------------------------------------------------------------------- transitions of an owner */
+/* ---------------------------------------------------------------------- transitions of an owner */
 
 int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
 	enum tenant_state to)
@@ -259,7 +259,8 @@ static enum tenant_state buffer_share_from(struct moat_tenant *t, struct tenant_
 	case TENANT_APP:
 		break;
 	default:
-		*rc = -EINVAL; /* the pool's, or sent by an mbuf that is not one of its references */
+		/* the pool's, or sent by an mbuf that is not one of its references */
+		*rc = -EINVAL;
 	}
 	if (*rc == 0)
 		*rc = pages_map(t, lc, b->page, b->n, TENANT_TX);

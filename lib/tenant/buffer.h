@@ -5,32 +5,32 @@
 #define MOAT_TENANT_BUFFER_H
 
 /*
- * The life of a buffer, in the modes that protect. doc/buffer.md tells it; this is what the pool, the
- * callbacks and the modes call, and nothing else changes a state.
+ * The life of a buffer, in the modes that protect. doc/buffer.md tells it; this is what the pool,
+ * the callbacks and the modes call, and nothing else changes a state.
  *
- * A buffer is whole pages. It has one state and one owner at a time. A state is a byte for each page of the
- * tenant's memory; all pages of a buffer have the same.
+ * A buffer is whole pages. It has one state and one owner at a time. A state is a byte for each
+ * page of the tenant's memory; all pages of a buffer have the same.
  *
  *	state        owner              entry      left by
  *	FREE         the pool           none       the pool's get: to RX, or to APP
  *	RX           the device         writable   the Rx callback: to APP or EARLY; a put; Tx
  *	APP          the application    none       the Tx callback: to TX or SHARED; a put: to FREE
- *	TICKET       the application    none       as APP; a put: to QUARANTINED until the ticket is done
- *	EARLY        the application    none       as TICKET; mode deferred handed it on before its ticket
- *	TX           the device         readable   a put; what the driver did not take: to TICKET
- *	SHARED       device and others  readable   the last send that came back: to TICKET
- *	QUARANTINED  the pool           none       the ticket is done: to FREE
- *	BUSY         the thread that changes it    that thread, to any other
+ *	TICKET       the application    none       as APP; a put: to QUARANTINED until the ticket is
+ *	done EARLY        the application    none       as TICKET; mode deferred handed it on before
+ *	its ticket TX           the device         readable   a put; what the driver did not take:
+ *	to TICKET SHARED       device and others  readable   the last send that came back: to TICKET
+ *	QUARANTINED  the pool           none       the ticket is done: to FREE BUSY         the
+ *	thread that changes it    that thread, to any other
  *
- * A put takes a buffer that is mapped (RX, TX) away from the device: to QUARANTINED. A buffer whose last
- * unmap may not be done is TICKET, EARLY or QUARANTINED, and carries the ticket with the number of the lane that
- * unmapped it: any thread can ask that lane. A burst that strict or pipelined holds back is APP already; the
- * burst has the ticket, and the mode is the owner.
+ * A put takes a buffer that is mapped (RX, TX) away from the device: to QUARANTINED. A buffer whose
+ * last unmap may not be done is TICKET, EARLY or QUARANTINED, and carries the ticket with the
+ * number of the lane that unmapped it: any thread can ask that lane. A burst that strict or
+ * pipelined holds back is APP already; the burst has the ticket, and the mode is the owner.
  *
- * One thread at a time changes a state. A buffer with one reference has one owner, so its state is read and
- * written plainly. Only a buffer with several references (clones, refcnt above 1) can be sent or come back on
- * two threads at once: its state goes through BUSY, and a thread that finds BUSY reports quiescent states
- * until it is over.
+ * One thread at a time changes a state. A buffer with one reference has one owner, so its state is
+ * read and written plainly. Only a buffer with several references (clones, refcnt above 1) can be
+ * sent or come back on two threads at once: its state goes through BUSY, and a thread that finds
+ * BUSY reports quiescent states until it is over.
  */
 
 #include <assert.h>
@@ -56,7 +56,7 @@ enum tenant_state {
 #define TENANT_ASSERT(condition) ((void)sizeof(condition))
 #endif
 
-/* --------------------------------------------------------------------------------- pages and runs */
+/* ------------------------------------------------------------------------------- pages and runs */
 
 static inline uint32_t tenant_page(const struct moat_tenant *t, const void *va)
 {
@@ -75,8 +75,9 @@ static inline uint32_t tenant_buffer_pages(const struct rte_mbuf *m)
 	return ((uint32_t)m->buf_len + MOAT_PAGE_MASK) >> MOAT_PAGE_SHIFT;
 }
 
-/* Is the mbuf the header of a buffer, and is nothing else a reference to the buffer? Acquire: pairs with the
- * release of DPDK's decrements, so that a state which the last other owner wrote is seen. */
+/* Is the mbuf the header of a buffer, and is nothing else a reference to the buffer? Acquire: pairs
+ * with the release of DPDK's decrements, so that a state which the last other owner wrote is
+ * seen. */
 static inline bool tenant_is_sole(const struct moat_tenant *t, const struct rte_mbuf *m)
 {
 	unsigned int i = 0;
@@ -91,9 +92,10 @@ static inline bool tenant_is_sole(const struct moat_tenant *t, const struct rte_
 }
 
 /*
- * Neighbouring pages melt into one run, and a run is one call into the page table and one entry of the
- * gather. A run never fills 2 MiB, so it is never mapped by a large leaf: each of its buffers must be able
- * to go alone. With a unit that takes back only what one call mapped, a run to map is one buffer.
+ * Neighbouring pages melt into one run, and a run is one call into the page table and one entry of
+ * the gather. A run never fills 2 MiB, so it is never mapped by a large leaf: each of its buffers
+ * must be able to go alone. With a unit that takes back only what one call mapped, a run to map is
+ * one buffer.
  */
 struct tenant_run {
 	uint32_t page, n;
@@ -122,11 +124,12 @@ static inline bool tenant_run_grow(struct tenant_run *run, uint32_t page, uint32
 /* Pages from the front that have the first one's state. */
 uint32_t tenant_run_alike(const struct moat_tenant *t, uint32_t page, uint32_t n);
 
-/* ----------------------------------------------------------------------- transitions of an owner */
+/* ---------------------------------------------------------------------- transitions of an owner */
 
 /*
- * Take what the run holds away from the device, as far as the device has it for itself (RX, TX); then its
- * state is `to` (APP, TICKET, EARLY, QUARANTINED). With TICKET and EARLY the ticket is noted for each page. Empties the run.
+ * Take what the run holds away from the device, as far as the device has it for itself (RX, TX);
+ * then its state is `to` (APP, TICKET, EARLY, QUARANTINED). With TICKET and EARLY the ticket is
+ * noted for each page. Empties the run.
  * @return 0 or a negative errno: what is noted of each page is then still right.
  */
 int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
@@ -134,27 +137,29 @@ int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tena
 
 /*
  * Let the device write (`to` RX) or read (TX) all of the run. Empties the run.
- * @return 0; -EBUSY: a page is RX and shall be TX: it must be taken away first (tenant_run_unmap() to TICKET, of
- *   all of a burst before the first is mapped, so that one wait serves all); -EINVAL: a page of the run is
- *   not the caller's; else a negative errno. What is noted of each page is then still right.
+ * @return 0; -EBUSY: a page is RX and shall be TX: it must be taken away first (tenant_run_unmap()
+ *   to TICKET, of all of a burst before the first is mapped, so that one wait serves all); -EINVAL:
+ *   a page of the run is not the caller's; else a negative errno. What is noted of each page is
+ *   then still right.
  */
 int tenant_run_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
 	enum tenant_state to);
 
-/* The burst of an owner that gives up before its ticket: from APP to TICKET. Only pages of the tenant. */
+/* The burst of an owner that gives up before its ticket: from APP to TICKET. Only pages of the
+ * tenant. */
 void tenant_burst_ticket(struct moat_tenant *t, struct rte_mbuf *const pkts[], uint16_t n,
 	uint64_t ticket);
 
 /* ---------------------------------------------------------------------- buffers that are shared */
 
-/* The pages of the buffer that `m` refers to, whatever kind of mbuf it is. @return false: what `m` declares
- * does not lie in one buffer of the tenant's, at the tenant's IOVA. */
+/* The pages of the buffer that `m` refers to, whatever kind of mbuf it is. @return false: what `m`
+ * declares does not lie in one buffer of the tenant's, at the tenant's IOVA. */
 bool tenant_buffer_find(const struct moat_tenant *t, const struct rte_mbuf *m,
 	struct tenant_run *buffer);
 
 /*
- * A reference to the buffer is sent / has come back from the driver. The caller holds a reference over the
- * call. Sends are counted: the device reads the buffer until the last has come back.
+ * A reference to the buffer is sent / has come back from the driver. The caller holds a reference
+ * over the call. Sends are counted: the device reads the buffer until the last has come back.
  * @return 0; -EINVAL: the buffer is the pool's; -EAGAIN, -ENOMEM, ...: it could not be mapped
  */
 int tenant_buffer_share(struct moat_tenant *t, struct tenant_lcore *lc,

@@ -15,8 +15,8 @@ void tenant_copy_about(struct rte_mbuf *to, const struct rte_mbuf *from);
 
 struct moat_pool;
 
-/* All of a packet's bytes into a chain from `mp`. `unmapped`: the tenant's pool that `mp` is, for buffers that
- * no device reaches; NULL: as the mempool hands them out.
+/* All of a packet's bytes into a chain from `mp`. `unmapped`: the tenant's pool that `mp` is, for
+ * buffers that no device reaches; NULL: as the mempool hands them out.
  * @return NULL: no buffers, or more than TENANT_COPY_SEGS needed */
 struct rte_mbuf *tenant_copy(struct rte_mempool *mp, struct moat_pool *unmapped,
 	const struct rte_mbuf *from);

@@ -31,7 +31,8 @@ int moat_tenant_probe(struct moat_tenant *t, const char *device)
 	return 0;
 }
 
-/* By port: its driver refills by moat_pool_refill() only. Relaxed: the port's creation is before its queues'. */
+/* By port: its driver refills by moat_pool_refill() only. Relaxed: the port's creation is before
+ * its queues'. */
 static _Atomic(bool) tells[RTE_MAX_ETHPORTS];
 
 void moat_device_tells(uint16_t port, bool does)
@@ -89,8 +90,9 @@ const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char
 	if (t == NULL || name == NULL || !tenant_zone_is_for_device(name))
 		return reserve(name, len, socket, flags, align, bound);
 	/* Whole pages: the heap's bookkeeping is in none of them. What begins with a page and is
-	 * shorter than one crosses no bound. Locked, so that no other thread's moat_tenant_queue_add()
-	 * finds the memzone in DPDK's list before it is the tenant's ring. */
+	 * shorter than one crosses no bound. Locked, so that no other thread's
+	 * moat_tenant_queue_add() finds the memzone in DPDK's list before it is the tenant's
+	 * ring. */
 	tenant_lock(t);
 	zone = reserve(name, RTE_ALIGN_CEIL(len, MOAT_PAGE_SIZE), t->socket, flags,
 		RTE_MAX(align, (unsigned int)MOAT_PAGE_SIZE), bound < MOAT_PAGE_SIZE ? 0 : bound);

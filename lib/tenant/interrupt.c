@@ -11,7 +11,8 @@
 #include "moat_interrupt.h"
 #include "tenant_impl.h"
 
-/* @return the tenant's own unit, if `sid` is attached to it there; NULL: it has not (moat_error_text()) */
+/* @return the tenant's own unit, if `sid` is attached to it there; NULL: it has not
+ *   (moat_error_text()) */
 static struct moat_unit *unit_of(struct moat_tenant *t, moat_sid_t sid)
 {
 	unsigned int n = moat_domain_attachments(t->domain, NULL, 0);

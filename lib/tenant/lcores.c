@@ -17,7 +17,8 @@
 #include "mode.h"
 #include "ticket.h"
 
-/* Of the slot of threads that are not lcores, and of an lcore that has left: nothing is measured. */
+/* Of the slot of threads that are not lcores, and of an lcore that has left: nothing is
+ * measured. */
 static struct moat_cost_watch no_watch;
 
 void tenant_lock(struct moat_tenant *t)
@@ -164,7 +165,8 @@ const char *tenant_who_is_in(const struct moat_tenant *t)
 
 /* -------------------------------------------------------------------------------------- polling */
 
-/* Polled by a thread that has not entered. Said once for each lcore. @return false: it must not go on */
+/* Polled by a thread that has not entered. Said once for each lcore. @return false: it must not go
+ * on */
 static __rte_noinline bool poll_stray(struct moat_tenant *t, struct tenant_lcore *lc)
 {
 	static atomic_flag said = ATOMIC_FLAG_INIT; /* by other threads, of any tenant */

@@ -33,8 +33,8 @@ void moat_tenant_charge(struct moat_tenant *t, unsigned int packets)
 	lc = t->lcores[tenant_slot()];
 	if (unlikely(lc == NULL || !lc->entered))
 		return;
-	/* A turn without a packet is idle as a whole, what the software NIC spent looking for one included: for
-	 * each packet that would only tell how little there was to do. */
+	/* A turn without a packet is idle as a whole, what the software NIC spent looking for one
+	 * included: for each packet that would only tell how little there was to do. */
 	if (packets == 0)
 		watch->device = RTE_PER_LCORE(moat_cost_device_cycles);
 	moat_cost_mark(watch, &lc->cost, packets != 0 ? MOAT_STAGE_APPLICATION : MOAT_STAGE_IDLE);
@@ -74,7 +74,7 @@ void moat_tenant_price(struct moat_tenant *t, struct moat_cost *since,
 	price->overhead = moat_cost_overhead(&d, moat_cost_per_mark());
 }
 
-/* ---------------------------------------------------------------------------------------- faults */
+/* --------------------------------------------------------------------------------------- faults */
 
 #define MANY 64 /* attachments of a domain that are looked at without allocating */
 

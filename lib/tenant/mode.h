@@ -5,8 +5,9 @@
 #define MOAT_TENANT_MODE_H
 
 /*
- * A mode is a rule about when a packet is handed on, relative to the ticket of its unmap. Each has a file,
- * mode_NAME.c, and one table; mode.c lists them. What all modes do with a burst is in receive.h and send.h.
+ * A mode is a rule about when a packet is handed on, relative to the ticket of its unmap. Each has
+ * a file, mode_NAME.c, and one table; mode.c lists them. What all modes do with a burst is in
+ * receive.h and send.h.
  */
 
 #include "tenant_impl.h"

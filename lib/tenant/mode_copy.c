@@ -3,16 +3,16 @@
  */
 
 /*
- * Mode copy: the pool that the PMD knows is mapped for good, and the application never sees a buffer of
- * it. A received packet is copied into memory that no device reaches; a packet to be sent is copied
- * out of it. Nothing is mapped or invalidated per packet: the copy is the price.
+ * Mode copy: the pool that the PMD knows is mapped for good, and the application never sees a
+ * buffer of it. A received packet is copied into memory that no device reaches; a packet to be sent
+ * is copied out of it. Nothing is mapped or invalidated per packet: the copy is the price.
  */
 
 #include "copy.h"
 #include "receive.h"
 
-/* Copy a burst into memory of the application's and free the originals; a packet that finds no buffer is
- * dropped and counted. */
+/* Copy a burst into memory of the application's and free the originals; a packet that finds no
+ * buffer is dropped and counted. */
 static uint16_t burst_copy(struct tenant_lcore *lc, struct rte_mempool *pool,
 	struct rte_mbuf *pkts[], uint16_t n)
 {

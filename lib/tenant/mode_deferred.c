@@ -3,11 +3,11 @@
  */
 
 /*
- * Mode deferred: a packet is handed on at once, the invalidation comes later, by count or by time. In
- * between the device can still reach it: that window is bounded, and measured (moat_lane_expose()).
- * Buffers that the PMD frees are quarantined until their ticket as in every other mode. The application has
- * its packets before their ticket is done, so each of their buffers carries the ticket: it may be freed or
- * sent on another lcore than the one that unmapped it.
+ * Mode deferred: a packet is handed on at once, the invalidation comes later, by count or by time.
+ * In between the device can still reach it: that window is bounded, and measured
+ * (moat_lane_expose()). Buffers that the PMD frees are quarantined until their ticket as in every
+ * other mode. The application has its packets before their ticket is done, so each of their buffers
+ * carries the ticket: it may be freed or sent on another lcore than the one that unmapped it.
  */
 
 #include "moat_policy.h"
@@ -73,8 +73,8 @@ static uint16_t deferred_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts
 		tenant_receive_give_up(t, lc, pkts, n);
 		n = 0;
 	}
-	/* The burst went on into a second batch. How many pages did is unknown, so both are charged with
-	 * all of them. */
+	/* The burst went on into a second batch. How many pages did is unknown, so both are charged
+	 * with all of them. */
 	if (unlikely(moat_lane_last_ticket(lc->lane) != before))
 		moat_lane_expose(lc->lane, pages, now);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);

@@ -3,10 +3,10 @@
  */
 
 /*
- * Mode pipelined: strict's guarantee without strict's wait. A burst is unmapped and its ticket taken,
- * then it is held back while the lcore goes on polling; each poll hands out what is done by then. The
- * order of a queue's packets is kept. rte_eth_rx_burst() runs the callback for empty bursts too, so a
- * queue gone quiet gives out its last packets with the next polls.
+ * Mode pipelined: strict's guarantee without strict's wait. A burst is unmapped and its ticket
+ * taken, then it is held back while the lcore goes on polling; each poll hands out what is done by
+ * then. The order of a queue's packets is kept. rte_eth_rx_burst() runs the callback for empty
+ * bursts too, so a queue gone quiet gives out its last packets with the next polls.
  */
 
 #include <stdlib.h>
@@ -17,8 +17,8 @@
 #include "held.h"
 #include "receive.h"
 
-/* Packets of one queue that wait for their tickets, in the order they came. The queue may go from lcore to
- * lcore: each burst has the ticket of the lane that unmapped it. */
+/* Packets of one queue that wait for their tickets, in the order they came. The queue may go from
+ * lcore to lcore: each burst has the ticket of the lane that unmapped it. */
 #define HELD 4096u
 struct tenant_held {
 	uint32_t head, tail;             /* free-running, of pkts */

@@ -13,8 +13,8 @@
 #include "mode.h"
 #include "pool_impl.h"
 
-/* An lcore that takes buffers of others takes so many more than it needs: the more an lcore chooses from,
- * the more neighbours it finds. */
+/* An lcore that takes buffers of others takes so many more than it needs: the more an lcore chooses
+ * from, the more neighbours it finds. */
 #define STEAL 512u
 
 /* ------------------------------------------------------------------------------ runs of buffers */
@@ -66,7 +66,7 @@ static uint32_t buffers_map(struct moat_pool *pool, struct tenant_lcore *lc, uin
 	return done;
 }
 
-/* -------------------------------------------------------------------------- ready and quarantined */
+/* ------------------------------------------------------------------------ ready and quarantined */
 
 static void part_add_ready(struct moat_pool *pool, struct tenant_part *part, uint32_t first,
 	uint32_t n)
@@ -139,7 +139,8 @@ static void put_twice(struct moat_pool *pool, uint32_t first, uint32_t n)
 			pool->tenant->name, first, pool->mp->name, n - 1);
 }
 
-/* Buffers that have the same state. What is unmapped here has ticket 0, which the caller fills in. */
+/* Buffers that have the same state. What is unmapped here has ticket 0, which the caller fills
+ * in. */
 static void put_alike(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
 	uint32_t first, uint32_t n)
 {
@@ -289,7 +290,8 @@ static bool part_gather(struct moat_pool *pool, struct tenant_part *part, struct
 	return tenant_stock_ready(&part->stock) >= n;
 }
 
-/* Nothing was taken: what is mapped of `have` buffers goes into the quarantine, the others are ready again. */
+/* Nothing was taken: what is mapped of `have` buffers goes into the quarantine, the others are
+ * ready again. */
 static void get_undo(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
 	void *const objs[], unsigned int mapped, unsigned int have, unsigned int n)
 {
@@ -356,7 +358,8 @@ static bool part_get_unmapped(struct moat_pool *pool, struct tenant_part *part,
 /* Whether the calling thread gets buffers for a device: in moat_pool_refill(). */
 static RTE_DEFINE_PER_LCORE(bool, refilling);
 
-/* A driver that does not say when it refills may be behind any get: then what is handed out is mapped. */
+/* A driver that does not say when it refills may be behind any get: then what is handed out is
+ * mapped. */
 static bool is_for_device(const struct moat_tenant *t)
 {
 	return RTE_PER_LCORE(refilling) || !__atomic_load_n(&t->drivers_tell, __ATOMIC_RELAXED);
@@ -440,7 +443,7 @@ int tenant_pool_get_unmapped(struct moat_pool *pool, void *objs[], unsigned int 
 	return ok ? 0 : -ENOBUFS;
 }
 
-/* -------------------------------------------------------------------------------------- counting */
+/* ------------------------------------------------------------------------------------- counting */
 
 /* Relaxed: a report's numbers; the lcores go on meanwhile. */
 unsigned int moat_pool_quarantined(const struct moat_pool *pool)
@@ -462,7 +465,7 @@ unsigned int moat_pool_count(const struct moat_pool *pool)
 	return n;
 }
 
-/* -------------------------------------------------------------------------------- enter and leave */
+/* ------------------------------------------------------------------------------ enter and leave */
 
 int tenant_pools_enter(struct moat_tenant *t, unsigned int slot)
 {
@@ -473,8 +476,8 @@ int tenant_pools_enter(struct moat_tenant *t, unsigned int slot)
 	return rc;
 }
 
-/* The lcore's ready buffers can be had by others where they are. Runs that wait for another lane, or for a
- * unit that does not answer, go where any thread finds them done. */
+/* The lcore's ready buffers can be had by others where they are. Runs that wait for another lane,
+ * or for a unit that does not answer, go where any thread finds them done. */
 void tenant_pools_leave(struct moat_tenant *t, struct tenant_lcore *lc)
 {
 	tenant_pools_release(t, lc);

@@ -18,8 +18,9 @@ struct tenant_quarantined {
 /* The ticket of a buffer that could not be unmapped: it is tried again. */
 #define TENANT_NOT_UNMAPPED UINT64_MAX
 
-/* One lcore's part of a pool: ready buffers, and quarantined runs in the order in which they came. The part
- * of threads that are not lcores, and of lcores that have not entered, is guarded by the tenant's lock. */
+/* One lcore's part of a pool: ready buffers, and quarantined runs in the order in which they came.
+ * The part of threads that are not lcores, and of lcores that have not entered, is guarded by the
+ * tenant's lock. */
 struct tenant_part {
 	struct tenant_stock stock;
 	uint32_t head,

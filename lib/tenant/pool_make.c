@@ -17,8 +17,8 @@
 #include "pool_impl.h"
 #include "sent.h"
 
-/* The last reference to a buffer was a clone's, and went: the buffer's own mbuf goes back to the pool as
- * DPDK's pools want it, with one reference and alone. */
+/* The last reference to a buffer was a clone's, and went: the buffer's own mbuf goes back to the
+ * pool as DPDK's pools want it, with one reference and alone. */
 static void buffer_free(void *addr __rte_unused, void *opaque)
 {
 	struct rte_mbuf *m = opaque;
@@ -32,8 +32,8 @@ static void buffer_free(void *addr __rte_unused, void *opaque)
 }
 
 /* A header over its buffer; the buffer stays pinned to it, as rte_pktmbuf_pool_create_extbuf()
- * does. Here because that call takes no ops of one's own. What DPDK keeps for a shared buffer lies in the
- * tenant's table, by page: the mbuf's private area is the application's (none). */
+ * does. Here because that call takes no ops of one's own. What DPDK keeps for a shared buffer lies
+ * in the tenant's table, by page: the mbuf's private area is the application's (none). */
 static void mbuf_init(struct rte_mempool *mp, void *opaque, void *obj, unsigned int i)
 {
 	struct moat_pool *pool = opaque;
@@ -82,8 +82,8 @@ static int mempool_fill(struct moat_pool *pool, const char *ops)
 	return 0;
 }
 
-/* DPDK's cache of an lcore keeps up to one and a half times its size from all others: together that is less
- * than half of the pool. */
+/* DPDK's cache of an lcore keeps up to one and a half times its size from all others: together that
+ * is less than half of the pool. */
 static unsigned int cache_size(unsigned int n)
 {
 	unsigned int lcores = rte_lcore_count() + 1; /* one that is registered later */
@@ -91,7 +91,7 @@ static unsigned int cache_size(unsigned int n)
 	return RTE_MIN(n / (4 * lcores), 256u);
 }
 
-/* ----------------------------------------------------------------------------------------- parts */
+/* ---------------------------------------------------------------------------------------- parts */
 
 static void part_free(struct tenant_part *part)
 {
@@ -143,7 +143,7 @@ static int parts_make(struct moat_pool *pool)
 	return rc;
 }
 
-/* -------------------------------------------------------------------------------- make and destroy */
+/* ----------------------------------------------------------------------------- make and destroy */
 
 void tenant_pool_destroy(struct moat_pool *pool)
 {
@@ -184,7 +184,8 @@ static int pool_make(struct moat_pool *pool, const char *name)
 		rc = parts_make(pool);
 	if (rc != 0 || pool->obj == NULL)
 		return moat_error(-ENOMEM, "no memory for pool '%s'", name);
-	/* DPDK's cache of an lcore would keep buffers mapped that are not in use; a part does not. */
+	/* DPDK's cache of an lcore would keep buffers mapped that are not in use; a part does
+	 * not. */
 	pool->mp = rte_mempool_create_empty(name, pool->n, sizeof(struct rte_mbuf),
 		protects ? 0 : cache_size(pool->n), sizeof(struct rte_pktmbuf_pool_private),
 		SOCKET_ID_ANY, 0);

@@ -195,8 +195,9 @@ static void unstrand(uint16_t port, uint16_t queue)
 	pthread_mutex_unlock(&stranded.lock);
 }
 
-/* After a change of the tenant's queues, under its lock. Relaxed: a get that sees the old answer maps a buffer
- * that need not be; queues of a driver that does not tell are added before their port is started. */
+/* After a change of the tenant's queues, under its lock. Relaxed: a get that sees the old answer
+ * maps a buffer that need not be; queues of a driver that does not tell are added before their port
+ * is started. */
 static void drivers_ask(struct moat_tenant *t)
 {
 	unsigned int here = 0, tell = 0;

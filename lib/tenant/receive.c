@@ -44,7 +44,8 @@ static bool chain_verify(struct tenant_lcore *lc, const struct rte_mbuf *pkt)
 	return sum == pkt->pkt_len;
 }
 
-/* Could the device write all that it declares of this burst's packets? Drops those where it could not. */
+/* Could the device write all that it declares of this burst's packets? Drops those where it could
+ * not. */
 static uint16_t burst_verify(struct tenant_lcore *lc, struct rte_mbuf *pkts[], uint16_t n)
 {
 	uint16_t kept = 0;

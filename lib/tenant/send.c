@@ -19,7 +19,7 @@
 
 #define CHUNK 64u
 
-/* ------------------------------------------------------------------------ whose memory a packet is */
+/* --------------------------------------------------------------------- whose memory a packet is */
 
 enum kind {
 	KIND_OWN,     /* each segment is a buffer of the tenant's, with one reference */
@@ -66,7 +66,7 @@ static inline enum moat_stage stage_of(const struct moat_tenant *t)
 	return t->mode->protects ? MOAT_STAGE_MAP : MOAT_STAGE_TRANSLATE;
 }
 
-/* ---------------------------------------------------------------------- a burst of nothing unusual */
+/* ------------------------------------------------------------------- a burst of nothing unusual */
 
 static int own_join(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
 	const struct rte_mbuf *m)
@@ -138,8 +138,9 @@ static bool burst_is_plain(struct moat_tenant *t, struct tenant_lcore *lc,
 	return !t->mode->protects || likely(tenant_run_map(t, lc, &run, TENANT_TX) == 0);
 }
 
-/* Buffers that a device could still write, because the application had them from the pool mapped: taken away
- * together, so that the burst waits for one ticket, not for one with each packet. @return were there any? */
+/* Buffers that a device could still write, because the application had them from the pool mapped:
+ * taken away together, so that the burst waits for one ticket, not for one with each packet.
+ * @return were there any? */
 static __rte_noinline bool burst_take_away(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *const pkts[], uint16_t n)
 {
@@ -170,7 +171,7 @@ static bool burst_prepare(struct moat_tenant *t, struct tenant_lcore *lc,
 	return burst_take_away(t, lc, pkts, n) && burst_is_plain(t, lc, pkts, n);
 }
 
-/* --------------------------------------------------------------------- a burst with something unusual */
+/* --------------------------------------------------------------- a burst with something unusual */
 
 /* What becomes of the caller's packets: bit i is packet i of the chunk. */
 struct chunk {

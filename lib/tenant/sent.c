@@ -14,7 +14,8 @@ static inline struct tenant_sent *sent_of(struct rte_mbuf *m)
 	return rte_mbuf_to_priv(m);
 }
 
-/* The calling thread's lane takes the buffer away; a thread that has not entered uses the shared one. */
+/* The calling thread's lane takes the buffer away; a thread that has not entered uses the shared
+ * one. */
 static void sent_unshare(struct moat_tenant *t, const struct tenant_run *buffer)
 {
 	struct tenant_lcore *lc = t->lcores[tenant_slot()];
@@ -30,7 +31,8 @@ static void sent_unshare(struct moat_tenant *t, const struct tenant_run *buffer)
 	tenant_shared_unlock(t);
 }
 
-/* The driver has freed its mbuf. The reference goes last: until then the buffer stays what it is. */
+/* The driver has freed its mbuf. The reference goes last: until then the buffer stays what it
+ * is. */
 static void sent_back(void *addr __rte_unused, void *opaque)
 {
 	struct tenant_sent *sent = opaque;

@@ -61,7 +61,8 @@ unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size)
 	return (unsigned int)RTE_MIN(n, (uint64_t)UINT32_MAX);
 }
 
-/* Bytes of a ring's descriptor, of any driver, at the most; the heap's own bookkeeping, memzones' alignment. */
+/* Bytes of a ring's descriptor, of any driver, at the most; the heap's own bookkeeping, memzones'
+ * alignment. */
 #define RING_ENTRY 64
 #define HEAP_SPARE 65536
 

@@ -5,14 +5,15 @@
 #define MOAT_TENANT_STOCK_H
 
 /*
- * One lcore's ready buffers: a bit for each buffer of the pool. Buffers come back in whatever order the
- * traffic made of them, and go out in the pool's: that keeps neighbours together for good, which is what
- * makes a burst one run and its invalidation one descriptor. A cursor goes on when its word is used up, so
- * that a buffer rests until its neighbours have come back, too; where 64 of them have, they are the next to
- * go out, because their headers are the ones that are still in the processor's cache.
+ * One lcore's ready buffers: a bit for each buffer of the pool. Buffers come back in whatever order
+ * the traffic made of them, and go out in the pool's: that keeps neighbours together for good,
+ * which is what makes a burst one run and its invalidation one descriptor. A cursor goes on when
+ * its word is used up, so that a buffer rests until its neighbours have come back, too; where 64 of
+ * them have, they are the next to go out, because their headers are the ones that are still in the
+ * processor's cache.
  *
- * The stock is its lcore's, but a bit belongs to the thread that clears it: another lcore that starves takes
- * whole words. So no buffer is out of reach because of where it was freed.
+ * The stock is its lcore's, but a bit belongs to the thread that clears it: another lcore that
+ * starves takes whole words. So no buffer is out of reach because of where it was freed.
  */
 
 #include <stdbool.h>
@@ -22,8 +23,8 @@
 #include <rte_common.h>
 
 struct tenant_stock {
-	uint64_t *
-		bits; /* S1: set with release, cleared with acquire: the getter of a buffer sees its state */
+	/* S1: set with release, cleared with acquire: the getter of a buffer sees its state */
+	uint64_t *bits;
 	uint32_t words;
 	uint32_t cursor; /* word; the lcore's own */
 	uint64_t ready;  /* buffers added less buffers taken by the lcore itself ... */

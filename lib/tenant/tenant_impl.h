@@ -77,8 +77,8 @@ struct moat_tenant {
 	uint64_t heap_len;
 	struct moat_memory memory;
 	uint64_t used; /* bytes from va on given to the heap and to pools */
-	/* What the device may do with each 4 KiB page of rings, and of all that is mapped for good (enum
-	 * moat_prot, 0: nothing). */
+	/* What the device may do with each 4 KiB page of rings, and of all that is mapped for good
+	 * (enum moat_prot, 0: nothing). */
 	uint8_t *page_prot;
 	const struct tenant_mode *mode;
 	/* Of each page of the memory, for buffers; see buffer.h. */
@@ -88,7 +88,8 @@ struct moat_tenant {
 	struct rte_mbuf_ext_shared_info *shinfo; /* DPDK's; the first page's */
 	bool whole_maps; /* the unit keeps the tables, and takes back only what one call mapped */
 	bool said_foreign, said_twice;
-	bool drivers_tell; /* there are queues, and all of drivers that refill by moat_pool_refill() */
+	/* there are queues, and all of drivers that refill by moat_pool_refill() */
+	bool drivers_tell;
 	int socket;
 	bool heap; /* the DPDK heap `name` exists */
 	struct moat_pool *pools[TENANT_POOLS];
@@ -100,8 +101,8 @@ struct moat_tenant {
 	TAILQ_HEAD(, tenant_ring) rings; /* rings.c's */
 	bool said_partial;               /* a warning was logged, once */
 	uint64_t faults;                 /* measure.c's */
-	/* Of the control path, and of the slot of threads that are not EAL lcores. Recursive: such a thread may
-	 * free a buffer of the same tenant meanwhile. Taken by tenant_lock(). */
+	/* Of the control path, and of the slot of threads that are not EAL lcores. Recursive: such
+	 * a thread may free a buffer of the same tenant meanwhile. Taken by tenant_lock(). */
 	pthread_mutex_t lock;
 	struct tenant_lcore *lcores[TENANT_SLOTS];
 };

@@ -10,8 +10,8 @@
 #include "tenant_impl.h"
 
 static struct {
-	pthread_mutex_t
-		lock; /* of the list; a tenant is locked while it is held, never the other way round */
+	/* of the list; a tenant is locked while it is held, never the other way round */
+	pthread_mutex_t lock;
 	TAILQ_HEAD(, moat_tenant) list;
 } tenants = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = TAILQ_HEAD_INITIALIZER(tenants.list) };
 

@@ -33,9 +33,10 @@ static inline moat_ticket_t tenant_gathering(const struct moat_lane *lane)
 }
 
 /*
- * Submit what is gathered. @return the ticket of all of it, submitted or still to be: the queue may be
- * full, and while the unit is so far behind that the lane almost is, what comes gathers on in one batch
- * instead of filling the last one, so that no call waits for room. A later poll comes here again.
+ * Submit what is gathered. @return the ticket of all of it, submitted or still to be: the queue may
+ * be full, and while the unit is so far behind that the lane almost is, what comes gathers on in
+ * one batch instead of filling the last one, so that no call waits for room. A later poll comes
+ * here again.
  */
 static inline moat_ticket_t tenant_flush(struct moat_lane *lane)
 {
@@ -53,19 +54,20 @@ static inline void tenant_wait_turn(void)
 	rte_pause();
 }
 
-/* Wait until the ticket of another lane is done, and ask that lane to flush. @return 0, -ETIMEDOUT */
+/* Wait until the ticket of another lane is done, and ask that lane to flush. @return 0,
+ * -ETIMEDOUT */
 int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t ticket);
 
 /*
- * The slot that threads share which are not lcores, or have not entered: its lane, and its part of each pool,
- * belong to the thread that has the tenant's lock. The lock may be taken again by its holder. A thread that
- * waits for it reports quiescent states.
+ * The slot that threads share which are not lcores, or have not entered: its lane, and its part of
+ * each pool, belong to the thread that has the tenant's lock. The lock may be taken again by its
+ * holder. A thread that waits for it reports quiescent states.
  * @return the slot's lcore; NULL (unlocked): out of memory or lanes
  */
 struct tenant_lcore *tenant_shared_lock(struct moat_tenant *t);
 void tenant_shared_unlock(struct moat_tenant *t);
-/* Find that slot's tickets done, for buffers that threads without polls left there. Any thread; does
- * nothing where another thread has the lock. */
+/* Find that slot's tickets done, for buffers that threads without polls left there. Any thread;
+ * does nothing where another thread has the lock. */
 void tenant_shared_poll(struct moat_tenant *t);
 
 /* The calling thread's lcore, locked where it is the shared slot. */

@@ -67,7 +67,8 @@ void raw_context(struct raw *r, uint64_t lo, uint64_t hi);
 void raw_attach(struct raw *r, uint64_t root, unsigned int levels, uint16_t did);
 /** Upper half of a pass-through entry: AW has to be the largest that the unit supports. */
 uint64_t raw_pass_hi(const struct raw *r);
-/** Into scalable mode, where the device's PASID entry is absent and all others pass through; or out of it. */
+/** Into scalable mode, where the device's PASID entry is absent and all others pass through; or out
+ * of it. */
 void raw_scalable(struct raw *r, bool on);
 /** The device's PASID entry: what PGTT says, with a table of 4 levels. */
 void raw_pasid(struct raw *r, unsigned int pgtt, uint16_t did, uint64_t second, uint64_t first);

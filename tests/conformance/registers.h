@@ -6,8 +6,9 @@
 
 /**
  * @file
- * What the specification says of a unit in legacy mode and in scalable mode, as tests on registers and tables, without
- * the driver. Where a unit deviates, the deviation stands in the list of test_registers.c with the section that decides who is right, and is printed, not passed over.
+ * What the specification says of a unit in legacy mode and in scalable mode, as tests on registers
+ * and tables, without the driver. Where a unit deviates, the deviation stands in the list of
+ * test_registers.c with the section that decides who is right, and is printed, not passed over.
  */
 
 #include <setjmp.h>
@@ -18,8 +19,8 @@
 
 #include "raw.h"
 
-/** A request for an interrupt was neither refused nor lost: what conform() is told in place of a fault
- * reason. */
+/** A request for an interrupt was neither refused nor lost: what conform() is told in place of a
+ * fault reason. */
 #define ARRIVED 0x100
 
 extern struct raw raw; /* the unit under test; each test begins with raw_fresh() */

@@ -44,7 +44,8 @@ void permission_is_what_every_level_grants(void **state)
 	for (unsigned int upper = 0; upper < 4; upper++) {
 		for (unsigned int lower = 0; lower < 4; lower++) {
 			raw_store(&raw, entry(2), pde | upper);
-			/* entry(1) would make a table where the upper entry has none: store by address */
+			/* entry(1) would make a table where the upper entry has none: store by
+			 * address */
 			raw_store(&raw, (uint64_t *)raw_va(&raw, pde) + (IOVA >> 12 & 511),
 				page | lower);
 			raw_forget(&raw);

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Scalable mode: PASID entries, first stage, second stage, both, and what refuses them. Requests have no
- * PASID, so they use the PASID that the context entry names. */
+/* Scalable mode: PASID entries, first stage, second stage, both, and what refuses them. Requests
+ * have no PASID, so they use the PASID that the context entry names. */
 
 #include <stdio.h>
 
@@ -32,7 +32,8 @@ static bool can(enum vtd_pgtt pgtt)
 						: raw.caps.pt;
 }
 
-/** Scalable mode with the device's PASID entry as `pgtt` says; ends the test where the unit cannot. */
+/** Scalable mode with the device's PASID entry as `pgtt` says; ends the test where the unit
+ * cannot. */
 static void begin(enum vtd_pgtt pgtt)
 {
 	static const char *const lacks[] = { [VTD_PGTT_FIRST_STAGE] = "ECAP.FSTS is clear",

@@ -23,18 +23,19 @@ struct rig_traits {
 	const char *name;
 	const char *unit; /* "soft", "qemu" */
 	uint8_t haw;      /* bits of host address that it decodes */
-	/** Caches all it may for as long as it may, so that a change without its invalidation does not
-	 * show. */
+	/** Caches all it may for as long as it may, so that a change without its invalidation does
+	 * not show. */
 	bool remembers;
-	/** A request refused for a permission that the IOTLB remembers is recorded as a fault, as the
-	 * specification has it ("Non-Recoverable Faults" makes no difference by where the permission
-	 * was found). QEMU refuses it without a word. */
+	/** A request refused for a permission that the IOTLB remembers is recorded as a fault, as
+	 * the specification has it ("Non-Recoverable Faults" makes no difference by where the
+	 * permission was found). QEMU refuses it without a word. */
 	bool cached_refusal_faults;
 };
 extern struct rig_traits rig_traits; /* complete after rig_open() */
 
 /** @param argument of the test program: which unit (the rig's own words); NULL: the default. QEMU
- * was told with --iommu; there it says what the registers do not: "39-bits..." is the host's width */
+ * was told with --iommu; there it says what the registers do not: "39-bits..." is the host's
+ * width */
 void rig_open(const char *argument);
 /** Fails the program when the unit has been misused, where it can tell. */
 void rig_close(void);
@@ -57,8 +58,8 @@ void rig_write(unsigned int device, uint64_t iova, uint64_t len);
 /** The same from byte `from` of its buffer on. */
 void rig_write_from(unsigned int device, uint64_t from, uint64_t iova, uint64_t len);
 
-/** A vector that nothing else on the machine uses: how many of it have arrived. A device interrupts by
- * a write of four bytes to 0xfeexxxxx. */
+/** A vector that nothing else on the machine uses: how many of it have arrived. A device interrupts
+ * by a write of four bytes to 0xfeexxxxx. */
 #define RIG_VECTOR 0xf6
 uint64_t rig_delivered(void);
 

@@ -77,8 +77,8 @@ void rig_memory_free(void *memory)
 	machine_mem.free(NULL, memory, MOAT_2M_SIZE);
 }
 
-/* The vector with which a processor of the kernel's interrupts itself for later work: seldom, and the
- * kernel counts it. (0xff, the spurious interrupt, is counted, too, but never acknowledged.) */
+/* The vector with which a processor of the kernel's interrupts itself for later work: seldom, and
+ * the kernel counts it. (0xff, the spurious interrupt, is counted, too, but never acknowledged.) */
 uint64_t rig_delivered(void)
 {
 	FILE *f = fopen("/proc/interrupts", "re");

@@ -113,8 +113,8 @@ static void expect_no_fault(void)
 			(unsigned long)fault.iova, fault.reason_text);
 }
 
-/** The reason as legacy mode has it, or one of those that scalable mode divides it into: by the entry that
- * is absent, by the stage, by whether the page or a permission of it is missing. */
+/** The reason as legacy mode has it, or one of those that scalable mode divides it into: by the
+ * entry that is absent, by the stage, by whether the page or a permission of it is missing. */
 static bool is_reason(uint8_t reason, uint8_t legacy)
 {
 	if (conf.mode == MOAT_VTD_LEGACY)
@@ -133,7 +133,8 @@ static bool is_reason(uint8_t reason, uint8_t legacy)
 	}
 }
 
-/** The oldest fault is this one. The rest of the same DMA may have faulted, too: that is dropped. */
+/** The oldest fault is this one. The rest of the same DMA may have faulted, too: that is
+ * dropped. */
 static void expect_fault(const struct party *p, uint64_t iova, uint8_t reason, bool write)
 {
 	struct moat_fault fault;
@@ -287,8 +288,8 @@ static void an_unmapped_page_is_out_of_reach_once_its_ticket_is_done(void **stat
 	map(&red, HOME, memory, MOAT_PAGE_SIZE, MOAT_RW);
 	rig_read(red.device, HOME, MOAT_PAGE_SIZE);
 	assert_true(has(&red, 1));
-	/* Cleared in the table but not invalidated: QEMU's unit still has it in its IOTLB. Were that
-	 * not so, what follows would prove nothing. */
+	/* Cleared in the table but not invalidated: QEMU's unit still has it in its IOTLB. Were
+	 * that not so, what follows would prove nothing. */
 	must(moat_lane_unmap(red.lane, HOME, MOAT_PAGE_SIZE));
 	load(&red, 2);
 	rig_write(red.device, HOME, MOAT_PAGE_SIZE);

@@ -32,7 +32,8 @@ static const struct deviation {
 		"the specification: \"Fault Conditions\" know no difference between a walk and the IOTLB" },
 	{ "qemu", "write to a cached read-only page", 0,
 		"the specification: \"Fault Conditions\" know no difference between a walk and the IOTLB" },
-	/* In scalable mode QEMU's root and context entries and second stage have the reasons of legacy mode. */
+	/* In scalable mode QEMU's root and context entries and second stage have the reasons of
+	 * legacy mode. */
 	{ "qemu", "scalable root entry absent", 0x1, LEGACY_REASON },
 	{ "qemu", "scalable root entry, bit 1", 0xa, LEGACY_REASON },
 	{ "qemu", "scalable context entry absent", 0x2, LEGACY_REASON },
@@ -48,7 +49,8 @@ static const struct deviation {
 	{ "qemu", "PASID-cache invalidation 0", 0x5b, ZEROED },
 	{ "qemu", "PASID-cache invalidation 1", 0x5b, ZEROED },
 	{ "qemu", "PASID-cache invalidation 2", 0x5b, ZEROED },
-	/* P is not looked at while the context cache has the source: to block it, zero the entry. */
+	/* P is not looked at while the context cache has the source: to block it, zero the
+	 * entry. */
 	{ "qemu", "P cleared, PASID-cache invalidation 0", 0, ZEROED },
 	{ "qemu", "P cleared, PASID-cache invalidation 1", 0, ZEROED },
 	{ "qemu", "P cleared, PASID-cache invalidation 2", 0, ZEROED },

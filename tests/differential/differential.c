@@ -7,16 +7,19 @@
  * random accesses. They must reach the same bytes, or refuse with the same record. Where they may
  * differ is listed, with the section of the specification, in explained.c.
  *
- *	differential [--cases N] [--seed N] [--descriptors|--registers] [--qemu PROGRAM] [--verbose] CONFIGURATION
+ *	differential [--cases N] [--seed N] [--descriptors|--registers] [--qemu PROGRAM] [--verbose]
+ *	CONFIGURATION
  *
- * Between accesses tables change, and are invalidated in one of several ways: all, the domains, or only the page
- * that is accessed next. Now and then several faults meet the one fault recording register.
+ * Between accesses tables change, and are invalidated in one of several ways: all, the domains, or
+ * only the page that is accessed next. Now and then several faults meet the one fault recording
+ * register.
  *
- * With --descriptors, cases are descriptors of any content for the invalidation queue: both units must take
- * them, or both must stop with IQE. With --registers they are writes of any content to registers, and commands;
- * after each all registers must read the same.
+ * With --descriptors, cases are descriptors of any content for the invalidation queue: both units
+ * must take them, or both must stop with IQE. With --registers they are writes of any content to
+ * registers, and commands; after each all registers must read the same.
  *
- * A difference ends the program with status 1 and the seed of its world, with which it is seen again:
+ * A difference ends the program with status 1 and the seed of its world, with which it is seen
+ * again:
  * --seed SEED --cases 64.
  */
 

@@ -3,8 +3,8 @@
  */
 
 /*
- * Where the software unit and QEMU's may differ: the specification leaves it open, or QEMU does not do
- * what the specification says. A driver must live with both. Sections are those of the VT-d
+ * Where the software unit and QEMU's may differ: the specification leaves it open, or QEMU does not
+ * do what the specification says. A driver must live with both. Sections are those of the VT-d
  * specification, revision 4.1, by their titles.
  */
 

@@ -17,8 +17,9 @@
 #include "qtest.h"
 
 /*
- * Distributions' QEMUs lack the accelerator `qtest`, so it is TCG: the processor is halted, and with
- * `sleep=off` QEMU's clock goes to the next timer at once, which is what an edu's DMA waits for.
+ * Distributions' QEMUs lack the accelerator `qtest`, so it is TCG: the processor is halted, and
+ * with `sleep=off` QEMU's clock goes to the next timer at once, which is what an edu's DMA waits
+ * for.
  */
 
 /* QEMU's edu device, docs/specs/edu.rst. */

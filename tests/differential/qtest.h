@@ -6,9 +6,9 @@
 
 /**
  * @file
- * A QEMU without a guest: a q35 machine with intel-iommu, edu devices and, where QEMU has it (11), an
- * iommu-testdev, which only writes, but at once. Its memory is also this
- * process's, at the same addresses, so that both units walk the very same tables.
+ * A QEMU without a guest: a q35 machine with intel-iommu, edu devices and, where QEMU has it (11),
+ * an iommu-testdev, which only writes, but at once. Its memory is also this process's, at the same
+ * addresses, so that both units walk the very same tables.
  *
  * QEMU's qtest protocol is a line for each access. Lines are gathered and sent together; what they
  * read is there after qtest_run(). Errors of QEMU or of the pipe end the program with a message.
@@ -33,8 +33,8 @@ void qtest_end(void);
 /* Gathered until qtest_run(). @return of reads: which one of the gathered reads it is */
 unsigned int qtest_read(uint64_t address, unsigned int bytes);
 void qtest_write(uint64_t address, unsigned int bytes, uint64_t value);
-/** DMA of device `i`: `len` bytes between `iova` and the device's buffer. Sends what was gathered before,
- * and returns when the DMA is done. The iommu-testdev only writes. */
+/** DMA of device `i`: `len` bytes between `iova` and the device's buffer. Sends what was gathered
+ * before, and returns when the DMA is done. The iommu-testdev only writes. */
 void qtest_dma(unsigned int i, uint64_t iova, unsigned int len, bool write);
 /** Send what was gathered. */
 void qtest_run(void);

@@ -141,8 +141,9 @@ static uint64_t twist(const struct shape *shape, uint64_t entry)
 	}
 }
 
-/* No address but of the mapped memory, or of none: not of QEMU's devices, nor below what is mapped; and not of
- * pages that the units' queues change, which would be tables that are never invalidated. */
+/* No address but of the mapped memory, or of none: not of QEMU's devices, nor below what is mapped;
+ * and not of pages that the units' queues change, which would be tables that are never
+ * invalidated. */
 static uint64_t tame(uint64_t entry)
 {
 	uint64_t address = entry & ADDRESS & UINT64_C(0xffffffff);
@@ -315,7 +316,7 @@ static void root_make(const struct shape *shape)
 	}
 }
 
-/* ---------------------------------------------------------------------------------------- worlds */
+/* --------------------------------------------------------------------------------------- worlds */
 
 static void way_back_make(const struct shape *shape)
 {

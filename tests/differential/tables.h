@@ -8,8 +8,8 @@
  * @file
  * Random root, context and second-stage tables, in memory that both units have.
  *
- * A *world* is a set of tables. Every table of the top level has, at its last entry, a way to a page of
- * its own, so that what a device has read can be had back.
+ * A *world* is a set of tables. Every table of the top level has, at its last entry, a way to a
+ * page of its own, so that what a device has read can be had back.
  */
 
 #include <stdbool.h>
@@ -71,7 +71,8 @@ bool tables_have(uint16_t sid, uint64_t iova, uint64_t bits);
 void tables_show(uint16_t sid, uint64_t iova);
 /** The context entry of the source. */
 uint64_t *tables_context(uint16_t sid);
-/** The entry that leads to the source's second stage: its context entry; in scalable mode PASID 0's. */
+/** The entry that leads to the source's second stage: its context entry; in scalable mode PASID
+ * 0's. */
 uint64_t *tables_entry(uint16_t sid);
 /** What that entry says, well or badly formed. */
 struct stage {

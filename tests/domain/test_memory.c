@@ -3,9 +3,9 @@
  */
 
 /*
- * What a domain takes: all memory that became resident, whoever's it is (tables, index of the shadow
- * IOTLB, IOVA space, readers), for so many domains or pages that a huge page more or less, which the
- * kernel may give, is small beside it.
+ * What a domain takes: all memory that became resident, whoever's it is (tables, index of the
+ * shadow IOTLB, IOVA space, readers), for so many domains or pages that a huge page more or less,
+ * which the kernel may give, is small beside it.
  */
 
 #include <inttypes.h>

@@ -4,8 +4,8 @@
 
 /*
  * Everything a domain can do, at random, against a model so plain that it cannot be wrong: map,
- * unmap, flush, poll, attach, detach, translate, and DMA by devices that try every address. Replay a
- * run with MOAT_SEED=<the number printed>; MOAT_STEPS makes it longer.
+ * unmap, flush, poll, attach, detach, translate, and DMA by devices that try every address. Replay
+ * a run with MOAT_SEED=<the number printed>; MOAT_STEPS makes it longer.
  */
 
 #include <errno.h>

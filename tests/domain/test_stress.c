@@ -5,11 +5,11 @@
 /*
  * Every lcore at once, more of them than processors: each maps and unmaps its own stretch of one
  * shared domain, translates everybody's, and plays a device that tries everybody's addresses, with
- * stalls at random. A frame is poisoned when the ticket of its unmap is done and made good before it
- * is mapped again, so whoever reads poison, through a translation he still holds or by DMA, has
- * reached what nobody may reach. One run of each lcore fills a table page, which goes and comes with
- * it, and the pool poisons table pages that were given back: whoever still walks one is caught, too.
- * MOAT_SECONDS sets the length (default 3).
+ * stalls at random. A frame is poisoned when the ticket of its unmap is done and made good before
+ * it is mapped again, so whoever reads poison, through a translation he still holds or by DMA, has
+ * reached what nobody may reach. One run of each lcore fills a table page, which goes and comes
+ * with it, and the pool poisons table pages that were given back: whoever still walks one is
+ * caught, too. MOAT_SECONDS sets the length (default 3).
  */
 
 #include <errno.h>

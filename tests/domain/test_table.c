@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * The life of a table page below a domain: the software unit is told of every page that lib/pt links
- * and gives back, and counts each walk that reads a page which was given back.
+ * The life of a table page below a domain: the software unit is told of every page that lib/pt
+ * links and gives back, and counts each walk that reads a page which was given back.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -159,7 +159,8 @@ static void freed_tables_and_superpages_leave_the_units_caches(void **state)
 	struct fixture *f = *state;
 
 	for (unsigned int i = 0; i < 50; i++) {
-		/* One leaf of 2 MiB, then 512 of 4 KiB through a table of their own, in one place. */
+		/* One leaf of 2 MiB, then 512 of 4 KiB through a table of their own, in one
+		 * place. */
 		map(f, 0, MOAT_2M_SIZE, MOAT_RW);
 		assert_true(device_writes(f, MOAT_2M_SIZE - 1, 1));
 		assert_int_equal(moat_lane_unmap(f->lane, IOVA, MOAT_2M_SIZE), 0);

@@ -3,8 +3,8 @@
  */
 
 /*
- * When a lane's tickets go to the unit: a lone one at once; those that come while the unit is at work
- * together, and in time. The unit runs when it is told to, so every descriptor is seen.
+ * When a lane's tickets go to the unit: a lone one at once; those that come while the unit is at
+ * work together, and in time. The unit runs when it is told to, so every descriptor is seen.
  */
 
 #include <errno.h>
@@ -311,8 +311,8 @@ static void a_full_queue_is_tried_again(void **state)
 	assert_int_equal(moat_lane_poll(f->lane), ticket);
 }
 
-/* The unit refuses a descriptor of a batch of several tickets: none of them is done before the whole
- * domain has been invalidated. */
+/* The unit refuses a descriptor of a batch of several tickets: none of them is done before the
+ * whole domain has been invalidated. */
 static void when_a_batch_fails_every_ticket_of_it_has(void **state)
 {
 	struct fixture *f = *state;

@@ -3,8 +3,8 @@
  */
 
 /*
- * A thread that waits keeps its duties: it reports a quiescent state for each lane it has online, in
- * whichever domain, and to liburcu. A thread that is offline, or has ended, holds nothing up.
+ * A thread that waits keeps its duties: it reports a quiescent state for each lane it has online,
+ * in whichever domain, and to liburcu. A thread that is offline, or has ended, holds nothing up.
  */
 
 #include <errno.h>
@@ -324,7 +324,7 @@ static void another_thread_sees_a_ticket_done_and_what_came_before_it(void **sta
 	must(moat_lane_close(lane));
 }
 
-/* -------------------------------------------- a thread that waits for something else than its lane */
+/* ----------------------------------------- a thread that waits for something else than its lane */
 
 /* One page of `mem` is unmapped by the lane. */
 static void gather_one(struct moat_lane *lane)
@@ -419,9 +419,10 @@ static void lanes_close_while_their_thread_waits(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-/* ------------------------------------------------------------------------- tickets of the offline */
+/* ----------------------------------------------------------------------- tickets of the offline */
 
-/* Another thread that waits for such a ticket would wait for as long as the lane's own thread sleeps. */
+/* Another thread that waits for such a ticket would wait for as long as the lane's own thread
+ * sleeps. */
 static void a_lane_that_goes_offline_leaves_no_ticket_behind(void **state)
 {
 	struct moat_lane *lane = moat_lane_open(domain[0]);

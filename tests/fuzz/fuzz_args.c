@@ -3,8 +3,8 @@
  */
 
 /*
- * Arguments in a line of text: net_moat's device arguments, and those of each kind of unit. The first
- * byte of the input says whose, the rest is the line.
+ * Arguments in a line of text: net_moat's device arguments, and those of each kind of unit. The
+ * first byte of the input says whose, the rest is the line.
  */
 
 #include "app_unit.h"

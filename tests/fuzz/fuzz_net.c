@@ -6,8 +6,8 @@
  * Both halves of net_moat, with anything in the descriptor rings at any time: what a driver that is
  * taken over posts for the device half, and what a device that lies completes for the driver half.
  *
- * Addresses are the buffers posted, other buffers of the tenant, the rings themselves, or no memory of
- * the tenant's. Whatever happens, packets handed out are in order, and every buffer comes back.
+ * Addresses are the buffers posted, other buffers of the tenant, the rings themselves, or no memory
+ * of the tenant's. Whatever happens, packets handed out are in order, and every buffer comes back.
  *
  * The input is a row of orders: a byte that says which, and its operands.
  */
@@ -201,7 +201,7 @@ static void drain(void)
 	}
 }
 
-/* ---------------------------------------------------------------------------------------- orders */
+/* --------------------------------------------------------------------------------------- orders */
 
 static void order(struct fuzz_input *in)
 {

@@ -3,8 +3,8 @@
  */
 
 /*
- * The software unit's registers and invalidation queue, as a driver may misuse them: any access to any
- * offset, any descriptor in the ring, at any time, with DMA in between.
+ * The software unit's registers and invalidation queue, as a driver may misuse them: any access to
+ * any offset, any descriptor in the ring, at any time, with DMA in between.
  *
  * The input is a unit (fuzz_unit.h) and a row of orders: a byte that says which, and its operands.
  */

@@ -3,12 +3,12 @@
  */
 
 /*
- * The commands of lib/telemetry, with any parameters, and faults with any words in them. The input is a
- * row of orders: a byte that says which command or a fault, and its parameters.
+ * The commands of lib/telemetry, with any parameters, and faults with any words in them. The input
+ * is a row of orders: a byte that says which command or a fault, and its parameters.
  *
- * The commands are static functions, which DPDK's library is given when a unit is shown for the first
- * time; this file stands in for its register function. What a command answers is DPDK's, too: pieces
- * of it are counted as they are made, because only the socket's thread would free them.
+ * The commands are static functions, which DPDK's library is given when a unit is shown for the
+ * first time; this file stands in for its register function. What a command answers is DPDK's, too:
+ * pieces of it are counted as they are made, because only the socket's thread would free them.
  */
 
 #include <dlfcn.h>
@@ -31,7 +31,7 @@ static unsigned int nr_pieces;
 static struct moat_unit *unit;
 static struct moat_tenant *tenant;
 
-/* -------------------------------------------------------------------- in place of DPDK's library */
+/* ------------------------------------------------------------------- in place of DPDK's library */
 
 int rte_telemetry_register_cmd(const char *cmd, telemetry_cb fn, const char *help)
 {

@@ -6,8 +6,8 @@
  * The tables that the software unit walks: root, context and page tables with anything in them at
  * every level, changed between accesses, with and without the invalidations that this takes.
  *
- * Page 0 of the arena is the root table, 1 the context table of bus 0, 2 the invalidation queue, and
- * the rest whatever entries lead to. The input is a unit (fuzz_unit.h) and a row of orders.
+ * Page 0 of the arena is the root table, 1 the context table of bus 0, 2 the invalidation queue,
+ * and the rest whatever entries lead to. The input is a unit (fuzz_unit.h) and a row of orders.
  */
 
 #include "fuzz_unit.h"

@@ -3,8 +3,8 @@
  */
 
 /*
- * A main() for fuzzers where there is no libFuzzer: runs each file named, and each file of each folder
- * named, once. The last line is TAP.
+ * A main() for fuzzers where there is no libFuzzer: runs each file named, and each file of each
+ * folder named, once. The last line is TAP.
  */
 
 #include <dirent.h>

@@ -170,8 +170,8 @@ static void bulk_reads_and_writes_n_words_and_no_more(void **state)
 /*
  * A look-up runs step by step (the processor's trap flag), and before one of its instructions a
  * granule is mapped that was not, or whose last mapping was gone before the look-up began. It then
- * answers that there is nothing, or what is mapped now; never a mixture with what was. This for each
- * instruction, so every order in which another processor could do the same has its turn.
+ * answers that there is nothing, or what is mapped now; never a mixture with what was. This for
+ * each instruction, so every order in which another processor could do the same has its turn.
  */
 #define WAS (UINT64_C(1) << 40) /* what to add to an IOVA for its address, before and now */
 #define NOW (UINT64_C(2) << 40)
@@ -283,10 +283,10 @@ static void a_change_at_any_instruction_is_met_whole_or_not_at_all(void **state)
 /* ------------------------------------------------------------------------- while pages move */
 
 /*
- * 8 granules, of which another thread moves one after the other, in turns as a superpage and as small
- * pages. Mapping number k of a granule lies at iova + k TiB, and its turn is announced before it is
- * mapped: so what one look-up answers has a number no lower than was announced when the reader last
- * was quiescent, and no higher than is announced afterwards.
+ * 8 granules, of which another thread moves one after the other, in turns as a superpage and as
+ * small pages. Mapping number k of a granule lies at iova + k TiB, and its turn is announced before
+ * it is mapped: so what one look-up answers has a number no lower than was announced when the
+ * reader last was quiescent, and no higher than is announced afterwards.
  */
 #define MOVING 8u
 

@@ -362,7 +362,8 @@ static void a_packet_refused_in_part_is_not_sent_at_all(void **state)
 	both_go_on(f);
 }
 
-/* What crosses from a page of one's own into one that is not, is refused; into one that is, whole. */
+/* What crosses from a page of one's own into one that is not, is refused; into one that is,
+ * whole. */
 static void accesses_are_checked_page_by_page(void **state)
 {
 	struct fixture *f = *state;

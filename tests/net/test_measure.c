@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What a program of one's own measures and sizes: the stopwatch by name, refused DMA by tenant, and pools
- * that do not run dry. The NIC always has packets (net_null). */
+/* What a program of one's own measures and sizes: the stopwatch by name, refused DMA by tenant, and
+ * pools that do not run dry. The NIC always has packets (net_null). */
 
 #include <rte_bus_vdev.h>
 
@@ -113,7 +113,7 @@ static uint64_t no_mbuf(uint16_t port)
 	return stats.rx_nombuf;
 }
 
-/* ------------------------------------------------------------------------------------- measuring */
+/* ------------------------------------------------------------------------------------ measuring */
 
 static void a_stopwatch_that_is_off_charges_nothing(void **state)
 {
@@ -203,7 +203,7 @@ static void a_refused_dma_is_told_with_the_tenant_whose_requester_made_it(void *
 	close_all(&f);
 }
 
-/* ---------------------------------------------------------------------------------------- sizing */
+/* --------------------------------------------------------------------------------------- sizing */
 
 static struct moat_tenant_size size_of(enum moat_mode mode)
 {
@@ -267,7 +267,8 @@ static void the_size_follows_the_formula(void **state)
 {
 	struct moat_tenant_size size = size_of(MOAT_STRICT);
 
-	/* 512 in rings, 2 bursts in hand; a turn, an answer of 200 packets, 2 * 4 bursts that coalesce */
+	/* 512 in rings, 2 bursts in hand; a turn, an answer of 200 packets, 2 * 4 bursts that
+	 * coalesce */
 	assert_int_equal(moat_tenant_pool_size(&size), 512 + 64 + 32 + 200 + 256);
 	size.mode = MOAT_PIPELINED;
 	assert_int_equal(moat_tenant_pool_size(&size), 512 + 64 + 2 * (32 + 200 + 256));

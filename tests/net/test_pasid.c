@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Queues of one port with a PASID each, in as many tenants: each gets its own packets, and what one's
- * queue is told to reach of another's is refused by PASID. */
+/* Queues of one port with a PASID each, in as many tenants: each gets its own packets, and what
+ * one's queue is told to reach of another's is refused by PASID. */
 
 #include <errno.h>
 
@@ -147,7 +147,8 @@ static void each_queue_serves_its_tenant(void **state)
 	assert_int_equal(f->unit->ops->faults(f->unit, &fault, 1), 0);
 }
 
-/* Where another tenant's buffers are. The tenants have IOVAs apart, so nobody else has anything there. */
+/* Where another tenant's buffers are. The tenants have IOVAs apart, so nobody else has anything
+ * there. */
 static uint64_t address_in(const struct fixture *f, unsigned int q)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(f->pool[q]);

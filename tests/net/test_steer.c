@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Which queue a received frame comes out of: addresses, modes, rte_flow; and queues that are slow. */
+/* Which queue a received frame comes out of: addresses, modes, rte_flow; and queues that are
+ * slow. */
 
 #include <stdlib.h>
 

@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What stands in the way of blocking interrupts at a unit, in a folder that stands for the machine. */
+/* What stands in the way of blocking interrupts at a unit, in a folder that stands for the
+ * machine. */
 
 #include <errno.h>
 

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The way of requests: source-ids that bridges put in, peers that reach each other, paths. In a folder
- * that stands for the machine. */
+/* The way of requests: source-ids that bridges put in, peers that reach each other, paths. In a
+ * folder that stands for the machine. */
 
 #include <errno.h>
 
@@ -31,8 +31,8 @@ static void bridges_speak_for_conventional_functions(void **state)
 	moat_pci_free(pci);
 }
 
-/* 00:03.0 and 00:04.0 root ports; below the first a switch 07.. with two ports, a two-port NIC below
- * one of them; below the second a single function. */
+/* 00:03.0 and 00:04.0 root ports; below the first a switch 07.. with two ports, a two-port NIC
+ * below one of them; below the second a single function. */
 static void make_switch(void)
 {
 	function(0, MOAT_SID(0, 3, 0), MOAT_PCI_ROOT_PORT, 7, 10);
@@ -91,7 +91,8 @@ static void functions_are_isolated_if_acs_sends_all_their_requests_to_the_unit(v
 	acs(nic2, 0x0c, 0x0c);
 	assert_int_equal(isolated(nic, nic2), 0);
 	assert_int_equal(isolated(nic, nic), 0);
-	/* A second function in the slot of a root port: the ports are functions of one device, too. */
+	/* A second function in the slot of a root port: the ports are functions of one device,
+	 * too. */
 	function(0, MOAT_SID(0, 4, 1), MOAT_PCI_ROOT_PORT, 12, 12);
 	function(0, MOAT_SID(12, 0, 0), MOAT_PCI_ENDPOINT, 0, 0);
 	acs(MOAT_SID(0, 4, 0), 0x1f, 0x1d);

@@ -7,7 +7,8 @@
  *
  *	canary all|N SECONDS
  *
- * Prints "painted", and at the end "pages=N changed=N" (bytes). Exit status: 0; 1: changed, or no pages. */
+ * Prints "painted", and at the end "pages=N changed=N" (bytes). Exit status: 0; 1: changed, or no
+ * pages. */
 
 #include <err.h>
 #include <stdint.h>

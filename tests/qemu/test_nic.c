@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Two tenants on two virtual functions of an igb, and then on two igbs, through translations that moat wrote into QEMU's
- * unit: packets from one to the other, red's device sent after what is not red's, and buffers
- * unmapped under the device while it writes at full rate. In the lab's guest. */
+/* Two tenants on two virtual functions of an igb, and then on two igbs, through translations that
+ * moat wrote into QEMU's unit: packets from one to the other, red's device sent after what is not
+ * red's, and buffers unmapped under the device while it writes at full rate. In the lab's guest. */
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -247,7 +247,8 @@ static uint64_t page_of(const struct rte_mbuf *m)
 	return rte_mbuf_iova_get(m);
 }
 
-/** Unmap some of red's buffers, wherever they are; once the ticket is done, nothing writes there. */
+/** Unmap some of red's buffers, wherever they are; once the ticket is done, nothing writes
+ * there. */
 static unsigned int salvo(struct moat_lane *lane, uint64_t *random)
 {
 	unsigned int first, struck = 0;

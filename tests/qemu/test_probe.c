@@ -3,8 +3,8 @@
  */
 
 /* A PMD whose device does DMA while it is being probed, as iavf's does with its admin queue: a
- * test double for QEMU's "edu" device, which reserves its memory the way those PMDs do. In the lab's
- * guest, booted with intel_iommu=on, the device bound to vfio-pci. */
+ * test double for QEMU's "edu" device, which reserves its memory the way those PMDs do. In the
+ * lab's guest, booted with intel_iommu=on, the device bound to vfio-pci. */
 
 #include <errno.h>
 #include <inttypes.h>

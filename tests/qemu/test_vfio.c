@@ -2,9 +2,10 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Two tenants on two virtual functions of an igb, on a kernel that owns the unit: through vfio-pci, a
- * container each. In the lab's guest, booted with intel_iommu=on. With an argument it becomes that
- * user first, and shows that no more is needed than the groups' nodes and the right to lock memory. */
+/* Two tenants on two virtual functions of an igb, on a kernel that owns the unit: through vfio-pci,
+ * a container each. In the lab's guest, booted with intel_iommu=on. With an argument it becomes
+ * that user first, and shows that no more is needed than the groups' nodes and the right to lock
+ * memory. */
 
 #include <err.h>
 #include <inttypes.h>
@@ -188,8 +189,8 @@ static bool logged(uint64_t iova, bool write)
 	return found;
 }
 
-/** Red's device reaches for `iova`. The kernel logs ten faults in five seconds and no more, so it is
- * told to again until one of these has been logged. */
+/** Red's device reaches for `iova`. The kernel logs ten faults in five seconds and no more, so it
+ * is told to again until one of these has been logged. */
 static void red_is_refused(uint64_t iova, bool write)
 {
 	time_t end = time(NULL) + PATIENCE_S;

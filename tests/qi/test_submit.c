@@ -253,7 +253,8 @@ static int64_t fail_one(struct sim_unit *sim, struct moat_qi *qi)
 	return seq;
 }
 
-/* A caller that asks late, when another batch's failure has taken the place of its own, is told so. */
+/* A caller that asks late, when another batch's failure has taken the place of its own, is told
+ * so. */
 static void a_failure_is_never_missed_however_late_the_question(void **state)
 {
 	struct sim_unit sim;
@@ -340,7 +341,8 @@ static void waits_dropped_from_a_full_queue_need_no_room_to_be_made_good(void **
 	sim_close(&sim, qi);
 }
 
-/* The unit is faster than the ringer: it stops at an error in a region that `bell` does not cover yet. */
+/* The unit is faster than the ringer: it stops at an error in a region that `bell` does not cover
+ * yet. */
 static void try_to_recover(struct sim_unit *sim)
 {
 	struct moat_qi *qi = sim->ctx;

@@ -430,7 +430,8 @@ static bool check_batch(struct submitter *s, const struct flight *f)
 	bool failed = moat_qi_failed(many.qi, f->seq);
 
 	s->failed += failed;
-	/* It may be taken for failed when one that ends there a lap later has failed: never missed. */
+	/* It may be taken for failed when one that ends there a lap later has failed: never
+	 * missed. */
 	if (failed && !f->bad &&
 		atomic_load(&many.qi->failed[(f->seq - 1) & many.qi->mask]) > (uint64_t)f->seq)
 		failed = false;

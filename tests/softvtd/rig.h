@@ -124,7 +124,8 @@ static inline void rig_wait(struct rig *r, uint32_t sequence)
 			return;
 		moat_softvtd_poll(r->sv);
 		if (r->conf.threaded || i % 64 == 63)
-			sched_yield(); /* a device in the middle of its DMA may need the processor */
+			/* a device in the middle of its DMA may need the processor */
+			sched_yield();
 	}
 	fail_msg("wait %u does not complete; IQH 0x%lx IQT 0x%lx FSTS 0x%x", sequence,
 		moat_softvtd_read64(r->sv, 0x80), moat_softvtd_read64(r->sv, 0x88),
@@ -201,8 +202,8 @@ static inline uint64_t *rig_map(struct rig *r, uint64_t *table, unsigned int lev
 /* ------------------------------------------------------------------------------ the rig */
 
 /** A unit with QI and translation enabled, nothing mapped. `conf` NULL: a unit without jitter,
- * prefetching and lingering, so that a test sees exactly what it asked for. A `memory_size` is of the
- * arena. */
+ * prefetching and lingering, so that a test sees exactly what it asked for. A `memory_size` is of
+ * the arena. */
 static inline void rig_plain(struct moat_softvtd_conf *conf)
 {
 	moat_softvtd_conf_init(conf);

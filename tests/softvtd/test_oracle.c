@@ -244,8 +244,8 @@ static void a_dishonest_witness_is_noticed(void **state)
 	assert_int_equal(rig_stats(&rig).witness_errors, 4);
 }
 
-/* Lane 1 hands a page on before its ticket. The page is mapped, unmapped and released by lane 2 before lane 1
- * finds the ticket done. */
+/* Lane 1 hands a page on before its ticket. The page is mapped, unmapped and released by lane 2
+ * before lane 1 finds the ticket done. */
 static void a_release_may_come_after_a_whole_turn_of_a_page_handed_on_early(void **state)
 {
 	map(BASE, MOAT_RW);
@@ -337,7 +337,8 @@ static void *reader(void *arg)
 #define ROUNDS 10000
 #endif
 
-/* The reader takes a page of 64 at random: among so many reads are all but certainly some of each. */
+/* The reader takes a page of 64 at random: among so many reads are all but certainly some of
+ * each. */
 static void let_it_read(void)
 {
 	uint64_t begin = fire.reads;
@@ -395,8 +396,8 @@ static void an_invalidation_left_out_under_fire_is_found(void **state)
 	struct moat_softvtd_stale list[64];
 	unsigned int right = 0;
 
-	/* A reader that is held up between its translation and the oracle's question may find that its
-	 * page has gone round once more, and names the later unmap. That is the exception. */
+	/* A reader that is held up between its translation and the oracle's question may find that
+	 * its page has gone round once more, and names the later unmap. That is the exception. */
 	for (unsigned int i = 0; i < 100 && right == 0; i++) {
 		unsigned int n;
 

@@ -4,8 +4,8 @@
 /*
  * First-stage, second-stage and nested walks over random tables, against a plain reference walker
  * that knows nothing of caches. Each turn builds a path for a random IOVA, flips random bits of its
- * entries (and of what leads to them), and compares the answers to a read and a write: the address or
- * the fault reason, and what has become of the Accessed and Dirty flags.
+ * entries (and of what leads to them), and compares the answers to a read and a write: the address
+ * or the fault reason, and what has become of the Accessed and Dirty flags.
  *
  * MOAT_TURNS: how many turns, of each of the two units (without caches, with).
  */

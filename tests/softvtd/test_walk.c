@@ -465,7 +465,8 @@ static void what_lies_outside_the_host_memory_answers_nothing(void **state)
 	refused(IOVA, 3, 3);
 	rig_store(&rig.root[2 * (SID >> 8)], outside | 1);
 	refused(IOVA, 9, 9);
-	/* The status of a wait descriptor goes nowhere, and a descriptor there cannot be fetched. */
+	/* The status of a wait descriptor goes nowhere, and a descriptor there cannot be
+	 * fetched. */
 	rig_queue(&rig, 5 | 1 << 5, outside);
 	rig_doorbell(&rig);
 	rig_turns(&rig, 100);

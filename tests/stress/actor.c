@@ -73,8 +73,8 @@ void actor_online(struct actor *a)
 
 /* --------------------------------------------------------------------------------- membership */
 
-/* As with a gate: the member counts itself in and looks at `closed`, the closing actor the other way
- * round. */
+/* As with a gate: the member counts itself in and looks at `closed`, the closing actor the other
+ * way round. */
 bool actor_join(struct actor *a, struct tenant *t)
 {
 	struct membership *in = &a->in[t->index];

@@ -3,7 +3,8 @@
  */
 
 /*
- * Faults at will: the linker leads calls between moat's layers through the functions here (meson.build:
+ * Faults at will: the linker leads calls between moat's layers through the functions here
+ * (meson.build:
  * --wrap). A fault is one thread's, and lasts for one operation.
  */
 

@@ -132,7 +132,7 @@ void judge_tenant(struct actor *a, struct tenant *t)
 			t->name, moat_mode_name(t->mode), s.lost, s.verify_failed);
 }
 
-/* ------------------------------------------------------------------------------------ the report */
+/* ----------------------------------------------------------------------------------- the report */
 
 static struct tally tallies[128];
 static uint64_t received, sent, rounds;

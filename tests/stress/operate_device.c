@@ -21,9 +21,10 @@ static uint64_t iova_guess(struct actor *a, struct tenant *t)
 }
 
 /*
- * A device of the tenant's tries a page that it had once. Whether it may have it at the moment is for
- * the oracle to say. It writes only where no packet is: what a device writes while a buffer is its own is
- * in the packet by right. Mode deferred has a window in which it gets through, so there it does not try.
+ * A device of the tenant's tries a page that it had once. Whether it may have it at the moment is
+ * for the oracle to say. It writes only where no packet is: what a device writes while a buffer is
+ * its own is in the packet by right. Mode deferred has a window in which it gets through, so there
+ * it does not try.
  */
 void op_rogue(struct actor *a)
 {

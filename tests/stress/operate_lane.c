@@ -2,9 +2,10 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* moat's own calls: entering and leaving, blocking, and programs that map, translate and unmap memory
- * of their own by a tenant's lane. A page is poisoned when the ticket of its unmap is done: a reader that
- * sees poison, through a translation or by DMA, has reached what nothing may reach. */
+/* moat's own calls: entering and leaving, blocking, and programs that map, translate and unmap
+ * memory of their own by a tenant's lane. A page is poisoned when the ticket of its unmap is done:
+ * a reader that sees poison, through a translation or by DMA, has reached what nothing may
+ * reach. */
 
 #include <errno.h>
 #include <unistd.h>
@@ -210,8 +211,8 @@ static int attach_at_last(struct tenant *t, moat_sid_t sid)
 	return rc;
 }
 
-/* A requester of this actor's own comes and goes, while others' do. Where the unit refuses an invalidation
- * half-way (op_unit_error()), an attach fails, and the next one ends well. */
+/* A requester of this actor's own comes and goes, while others' do. Where the unit refuses an
+ * invalidation half-way (op_unit_error()), an attach fails, and the next one ends well. */
 void op_attach_detach(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, false);

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What an application does to packets that it has: clone, attach, chain, count references, cut, extend,
- * linearize, copy. */
+/* What an application does to packets that it has: clone, attach, chain, count references, cut,
+ * extend, linearize, copy. */
 
 #include <string.h>
 

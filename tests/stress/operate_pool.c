@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Buffers from a pool and back to it, by mbuf calls and by mempool calls, and from actor to actor. */
+/* Buffers from a pool and back to it, by mbuf calls and by mempool calls, and from actor to
+ * actor. */
 
 #include <string.h>
 

@@ -8,7 +8,8 @@
 
 #include "stress.h"
 
-/* A port for this actor alone; `offline` where what comes may take milliseconds. NULL: another actor has it. */
+/* A port for this actor alone; `offline` where what comes may take milliseconds. NULL: another
+ * actor has it. */
 static struct port *port_take(struct actor *a, bool offline)
 {
 	struct port *p = &a->world->port[dice_below(&a->dice, PORTS)];

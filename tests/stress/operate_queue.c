@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The data path of ports: receiving and checking, sending one's own, shared, cloned and foreign packets. */
+/* The data path of ports: receiving and checking, sending one's own, shared, cloned and foreign
+ * packets. */
 
 #include <string.h>
 

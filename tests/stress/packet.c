@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Packets whose every byte follows from the number in their header, the ledger of where they are, and
- * canaries behind their data. */
+/* Packets whose every byte follows from the number in their header, the ledger of where they are,
+ * and canaries behind their data. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +42,8 @@ static inline uint8_t pattern_byte(uint64_t number, uint32_t at)
 	return (uint8_t)(pattern_word(number, at) >> at % 8 * 8);
 }
 
-/* Write or check `n` bytes at `p`, which are those from `at` on. @return false: another byte is there */
+/* Write or check `n` bytes at `p`, which are those from `at` on. @return false: another byte is
+ * there */
 static bool pattern_span(uint8_t *p, uint64_t number, uint32_t at, uint32_t n, bool write)
 {
 	uint64_t wrong = 0;
@@ -181,9 +182,9 @@ bool packet_writable(const struct rte_mbuf *m)
 /* ------------------------------------------------------------------------------------- ledger */
 
 /*
- * An entry for each of the latest packets: its number's upper bits, and five bits for each wire that
- * count how often it is under way there. A frame that is dropped stays counted: only what arrives must
- * have been sent.
+ * An entry for each of the latest packets: its number's upper bits, and five bits for each wire
+ * that count how often it is under way there. A frame that is dropped stays counted: only what
+ * arrives must have been sent.
  */
 #define LEDGER_BITS 21
 #define LEDGER_WIRE 5

@@ -16,8 +16,8 @@
 /* -------------------------------------------------------------------------------------- gates */
 
 /*
- * Sequentially consistent on both sides: an operation counts itself in and then looks at `closed`; the
- * control path sets `closed` and then looks at the count. One of the two sees the other.
+ * Sequentially consistent on both sides: an operation counts itself in and then looks at `closed`;
+ * the control path sets `closed` and then looks at the count. One of the two sees the other.
  */
 bool gate_pass(struct gate *g)
 {
@@ -125,8 +125,8 @@ static void queue_remove(struct actor *a, struct port *p, unsigned int q)
 	do
 		rc = moat_tenant_queue_remove(t->tenant, p->id, q);
 	while (rc == -EIO && tries++ < 16);
-	/* After the unit's error the queue is removed. And a tenant forgets the queues of a port that has gone
-	 * when another actor adds one. */
+	/* After the unit's error the queue is removed. And a tenant forgets the queues of a port
+	 * that has gone when another actor adds one. */
 	if (rc != 0 && (rc != -ENOENT || (p->plugged && tries == 0)))
 		fault(a, "%s: removing queue %u: %d: %s", p->name, q, rc, moat_error_text());
 	tenant_uncontrol(t);

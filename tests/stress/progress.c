@@ -5,20 +5,23 @@
 /*
  * The judge of progress: a thread that looks at all actors every two milliseconds.
  *
- * There are more threads than processors, and the machine has other work, so the clock on the wall says
- * nothing: a call waits for a lane that waits for a processor. So time is counted in *rounds*. A round
- * ends at the first look at which each other actor has polled since the round began, or has had a
- * processor for a millisecond (a thread that waits keeps its duties in its loop, so that is enough), or
- * sleeps; and so has each thread that a unit runs on. While another thread is kept from a processor no round
- * ends, and what a call does meanwhile (it spins, or waits for a lock) is not held against it.
+ * There are more threads than processors, and the machine has other work, so the clock on the wall
+ * says nothing: a call waits for a lane that waits for a processor. So time is counted in *rounds*.
+ * A round ends at the first look at which each other actor has polled since the round began, or has
+ * had a processor for a millisecond (a thread that waits keeps its duties in its loop, so that is
+ * enough), or sleeps; and so has each thread that a unit runs on. While another thread is kept from
+ * a processor no round ends, and what a call does meanwhile (it spins, or waits for a lock) is not
+ * held against it.
  *
- * Within two rounds every reader has been quiescent once. So a call's own ticket is done then, and so is a
- * ticket of another lane that it asked for. A burst may have to ask each lane in turn, so two rounds for each
- * actor and two for the lane of the threads without one are free. In each round after that the call *stalls*: for the time that it was on a processor or asleep
+ * Within two rounds every reader has been quiescent once. So a call's own ticket is done then, and
+ * so is a ticket of another lane that it asked for. A burst may have to ask each lane in turn, so
+ * two rounds for each actor and two for the lane of the threads without one are free. In each round
+ * after that the call *stalls*: for the time that it was on a processor or asleep
  * (/proc/self/task/TID/schedstat and stat), but two milliseconds at most.
  *
- * The time of an actor that is offline (blocked, or on a control path that takes memory and time) does not
- * count, as no reader waits for it; but nothing at all may go on for longer than MOST_S seconds.
+ * The time of an actor that is offline (blocked, or on a control path that takes memory and time)
+ * does not count, as no reader waits for it; but nothing at all may go on for longer than MOST_S
+ * seconds.
  */
 
 #include <dirent.h>

@@ -5,35 +5,37 @@
 #define STRESS_H
 
 /*
- * A stress of the whole tenant API: threads that make random legal calls at the same time, and judges.
+ * A stress of the whole tenant API: threads that make random legal calls at the same time, and
+ * judges.
  *
- * The *world* is a round's set-up: two software units, four tenants (two on each unit, each in a mode
- * drawn at random), and four net_moat ports of two queues. Port 2k is wired to port 2k + 1: what one
- * sends the other receives. A queue belongs to a tenant; in half of the rounds the two queues of a port
- * have requesters of their own and belong to two tenants.
+ * The *world* is a round's set-up: two software units, four tenants (two on each unit, each in a
+ * mode drawn at random), and four net_moat ports of two queues. Port 2k is wired to port 2k + 1:
+ * what one sends the other receives. A queue belongs to a tenant; in half of the rounds the two
+ * queues of a port have requesters of their own and belong to two tenants.
  *
- * An *actor* is a thread: an EAL lcore, a thread that rte_thread_register() made an lcore, or a plain
- * one. In every turn it draws an *operation* from the table (operations.c) by weight, and runs it. Actors
- * keep packets in *pockets*, one for each tenant, hand them to each other by rings, and never wait for
- * each other but as their duties say.
+ * An *actor* is a thread: an EAL lcore, a thread that rte_thread_register() made an lcore, or a
+ * plain one. In every turn it draws an *operation* from the table (operations.c) by weight, and
+ * runs it. Actors keep packets in *pockets*, one for each tenant, hand them to each other by rings,
+ * and never wait for each other but as their duties say.
  *
  * What a program must not do an actor does not do. The rules are kept in three places:
  *  - a queue's side is polled by one actor at a time (queue_enter(), queue_leave() in port.c);
- *  - a port's control path has the port alone: its *gate* is closed, and the actors inside have left;
+ *  - a port's control path has the port alone: its *gate* is closed, and the actors inside have
+ *    left;
  *  - a tenant is destroyed when every *member* has given up its packets and has left.
  * Bytes of a packet are written only by its one owner (packet_writable()).
  *
  * The *judges* are:
  *  - the units' oracles: no stale DMA, no page reused before its release;
- *  - content: every byte of a received frame is what packet.c wrote for the number in its header, and
- *    the ledger says that this frame was sent on this wire, and has not come out of it before;
+ *  - content: every byte of a received frame is what packet.c wrote for the number in its header,
+ *    and the ledger says that this frame was sent on this wire, and has not come out of it before;
  *  - canaries: bytes behind a packet's data that a device without a mapping cannot change;
  *  - balance: at the end every pool has every buffer back, and every tenant can be destroyed;
  *  - progress (progress.c): no call goes on for long once every other thread has run.
  *
  * Choices replay: an operation's random numbers depend on the seed, the round, the actor and the
- * operation's number only, never on what happened before. What the threads do to each other does not
- * replay, of course.
+ * operation's number only, never on what happened before. What the threads do to each other does
+ * not replay, of course.
  */
 
 #include <errno.h>
@@ -247,8 +249,8 @@ uint64_t faults_found(void);
 		if (must_rc != 0)                                                  \
 			fault(a, "%s: %d: %s", #call, must_rc, moat_error_text()); \
 	} while (0)
-/* The same where the unit may refuse an invalidation (op_unit_error()): then nothing has changed, and
- * the call can be made again. */
+/* The same where the unit may refuse an invalidation (op_unit_error()): then nothing has changed,
+ * and the call can be made again. */
 #define must_at_last(a, call)                                                      \
 	do {                                                                       \
 		int must_rc = 0;                                                   \
@@ -331,7 +333,7 @@ void packet_free(struct actor *a, struct rte_mbuf *m);
 /* Unmap an actor's own memory, and wait for the tickets (operate_lane.c). */
 void maps_end(struct actor *a, struct tenant *t);
 
-/* --------------------------------------------------------------------------------- world.c, port.c */
+/* ------------------------------------------------------------------------------ world.c, port.c */
 
 /* Once for the process: wires and pools. */
 int world_init(void);

@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A round's world: units, tenants, and the ports between them, made by chance and taken down again. */
+/* A round's world: units, tenants, and the ports between them, made by chance and taken down
+ * again. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -96,8 +97,8 @@ static void unit_open(struct world *w, unsigned int i)
 	for (const char *at = u->args; (at = strstr(at, ",latency=")) != NULL; at++)
 		latency = strtoull(at + strlen(",latency="), NULL, 10);
 	latency = 2 * MOAT_LANE_BATCHES * latency / (rte_get_tsc_hz() / 1000000);
-	/* A unit that must be told of every map: a burst's are told one after the other, and the write
-	 * buffer is flushed for one thread at a time. */
+	/* A unit that must be told of every map: a burst's are told one after the other, and the
+	 * write buffer is flushed for one thread at a time. */
 	if (u->unit->caps.caching_mode || u->unit->caps.rwbf)
 		latency += SETTLING_US;
 	w->late_us = RTE_MAX(w->late_us, latency);
@@ -154,7 +155,8 @@ void tenant_open(struct actor *a, struct tenant *t)
 	atomic_store(&t->closed, false);
 }
 
-/* Every member has parted, and no port has a queue of it. What is still under way comes back first. */
+/* Every member has parted, and no port has a queue of it. What is still under way comes back
+ * first. */
 void tenant_close(struct actor *a, struct tenant *t)
 {
 	struct rte_mbuf *m;

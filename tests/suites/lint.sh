@@ -31,18 +31,17 @@ no_line_ends_in_white_space() {
 	! grep -nE '[[:blank:]]$' "${all[@]}"
 }
 
-# Folders that keep to 100 columns; one that does not yet is missing here.
-narrow=(lib/base lib/cost lib/pt lib/iotlb lib/iova bench tests/pt)
+# A line with text for the user may be wider: a sentence is easier to find in one piece.
 no_line_is_wider_than_100_columns() {
 	local file status=0
 
-	while read -r file; do
-		expand -t 8 "$file" | awk -v file="$file" 'length > 100 {
+	for file in "${c_files[@]}"; do
+		expand -t 8 "$file" | awk -v file="$file" 'length > 100 && !/"/ {
 			print file ":" NR ": error: " length " columns"
 			bad = 1
 		}
 		END { exit bad }' || status=1
-	done < <(find "${narrow[@]}" -name '*.[ch]')
+	done
 	return "$status"
 }
 
@@ -140,7 +139,7 @@ check() {
 
 t_run "every source has its licence line" all_have_a_licence_line
 t_run "no line ends in white space" no_line_ends_in_white_space
-t_run "no line of ${narrow[*]} is wider than 100 columns" no_line_is_wider_than_100_columns
+t_run "no line is wider than 100 columns, text for the user apart" no_line_is_wider_than_100_columns
 t_run "every mutant applies" every_mutant_applies
 t_run "doc/specification.md is what its tests said" tests/specification/table check
 t_run "only public headers are installed" only_public_headers_are_installed

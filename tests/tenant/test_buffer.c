@@ -3,9 +3,10 @@
  */
 
 /*
- * The life of a buffer where it is not simple: clones and references, chains, sends that the driver does not
- * take, memory of others, lcores that free what others received, threads that are not lcores, units that do
- * not answer, and faults at every call. See rig.h; doc/buffer.md has the model.
+ * The life of a buffer where it is not simple: clones and references, chains, sends that the driver
+ * does not take, memory of others, lcores that free what others received, threads that are not
+ * lcores, units that do not answer, and faults at every call. See rig.h; doc/buffer.md has the
+ * model.
  */
 
 #include <pthread.h>
@@ -69,7 +70,7 @@ static void wire_fill(struct rig *r)
 		;
 }
 
-/* ----------------------------------------------------------------------------- references and chains */
+/* ------------------------------------------------------------------------ references and chains */
 
 static void the_last_reference_leaves_no_chain_behind(void **state)
 {
@@ -162,7 +163,7 @@ static void what_has_other_references_is_the_applications_when_the_send_is_over(
 	rte_mempool_free(clones);
 }
 
-/* ------------------------------------------------------------------------------------- not taken */
+/* ------------------------------------------------------------------------------------ not taken */
 
 static void what_the_driver_does_not_take_is_its_callers_as_it_was(void **state)
 {
@@ -199,7 +200,8 @@ static void what_the_driver_does_not_take_is_its_callers_as_it_was(void **state)
 	rte_mempool_free(clones);
 }
 
-/* Mode copy with no buffers to copy into: nothing is freed that rte_eth_tx_burst() says was not sent. */
+/* Mode copy with no buffers to copy into: nothing is freed that rte_eth_tx_burst() says was not
+ * sent. */
 static void copy_sends_what_it_can_copy_and_leaves_the_rest(void **state)
 {
 	struct rig *r = open_mode(MOAT_COPY, UNIT_ADVERSARY);
@@ -226,7 +228,7 @@ static void copy_sends_what_it_can_copy_and_leaves_the_rest(void **state)
 	close_clean(r);
 }
 
-/* ---------------------------------------------------------------------------------- whose memory */
+/* --------------------------------------------------------------------------------- whose memory */
 
 /* Blue has the same IOVAs as red: red's packet on blue's queue would send blue's memory. */
 static void a_packet_of_another_tenant_never_sends_our_memory(void **state)
@@ -298,7 +300,7 @@ static void a_foreign_packet_is_copied_where_the_tenant_says_so(void **state)
 	}
 }
 
-/* ------------------------------------------------------------------------------------------- verify */
+/* --------------------------------------------------------------------------------------- verify */
 
 static void lies(struct rig *r, struct rte_mbuf *m[], unsigned int n)
 {
@@ -345,7 +347,7 @@ static void verify_looks_at_all_that_a_packet_declares(void **state)
 	}
 }
 
-/* ------------------------------------------------------------------------------- more than one lcore */
+/* -------------------------------------------------------------------------- more than one lcore */
 
 struct worker {
 	struct rig *rig;
@@ -531,7 +533,8 @@ static void a_held_burst_waits_for_the_lane_that_unmapped_it(void **state)
 	close_clean(r);
 }
 
-/* Deferred: what another lcore received and has not flushed is not free because this one frees it. */
+/* Deferred: what another lcore received and has not flushed is not free because this one frees
+ * it. */
 static void free_and_try(struct worker *w)
 {
 	struct rte_mbuf *m[BUFFERS];
@@ -606,10 +609,10 @@ static void one_buffer_may_be_sent_on_two_lcores_at_once(void **state)
 	close_clean(r);
 }
 
-/* ----------------------------------------------------------------------------------------- held back */
+/* ------------------------------------------------------------------------------------ held back */
 
-/* Bursts of one on a unit that looks away: so many are dropped that entries for them would lie over a part of
- * the ring's. */
+/* Bursts of one on a unit that looks away: so many are dropped that entries for them would lie over
+ * a part of the ring's. */
 static void a_burst_of_which_nothing_is_kept_leaves_no_trace(void **state)
 {
 	struct moat_tenant_conf conf = rig_conf("red", MOAT_PIPELINED);
@@ -640,7 +643,7 @@ static void a_burst_of_which_nothing_is_kept_leaves_no_trace(void **state)
 	close_clean(r);
 }
 
-/* --------------------------------------------------------------------------------- faults injected */
+/* ------------------------------------------------------------------------------ faults injected */
 
 /* The linker sends these calls here first: -Wl,--wrap in tests/meson.build. */
 static unsigned int fail_map, fail_unmap, fail_submit, fail_memory,
@@ -705,7 +708,7 @@ int __wrap_moat_lane_drain(struct moat_lane *lane)
 	return fails(&fail_drain) ? -ETIMEDOUT : __real_moat_lane_drain(lane);
 }
 
-/* --------------------------------------------------------------------------- a unit that is not there */
+/* --------------------------------------------------------------------- a unit that is not there */
 
 static void packets_that_are_given_up_come_back_when_the_unit_does(void **state)
 {
@@ -792,7 +795,8 @@ static void a_fault_at_any_call_leaves_every_buffer_where_it_was(void **state)
 	rte_mempool_free(clones);
 }
 
-/* Every allocation of a pool's and of an lcore's entering fails in turn: an error, and it can be tried again. */
+/* Every allocation of a pool's and of an lcore's entering fails in turn: an error, and it can be
+ * tried again. */
 static void a_fault_at_any_allocation_is_an_error_and_leaves_nothing(void **state)
 {
 	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
@@ -831,7 +835,8 @@ static void a_fault_at_any_allocation_is_an_error_and_leaves_nothing(void **stat
 	}
 }
 
-/* The pool's get, with the pointers of buffers in use in the caller's array, as a PMD's ring has them. */
+/* The pool's get, with the pointers of buffers in use in the caller's array, as a PMD's ring has
+ * them. */
 static void a_get_that_fails_puts_back_only_what_it_took(void **state)
 {
 	struct rig *r = open_mode(MOAT_STRICT, UNIT_ADVERSARY);

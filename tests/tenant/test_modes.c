@@ -3,10 +3,10 @@
  */
 
 /*
- * What each mode promises beyond strict (test_tenant.c): pipelined's order, bound and tail; deferred's
- * count, time and window; copy's walls. And in every mode: whatever is begun and ended, the last buffer
- * comes back. See rig.h. Nothing here depends on how fast anything is: where the unit is made slow, a
- * loop goes on until the slowness has shown.
+ * What each mode promises beyond strict (test_tenant.c): pipelined's order, bound and tail;
+ * deferred's count, time and window; copy's walls. And in every mode: whatever is begun and ended,
+ * the last buffer comes back. See rig.h. Nothing here depends on how fast anything is: where the
+ * unit is made slow, a loop goes on until the slowness has shown.
  */
 
 #include "rig.h"
@@ -87,8 +87,8 @@ static void pipelined_holds_a_packet_until_no_device_reaches_it(void **state)
 	rig_close(r);
 }
 
-/* A burst is one run, so one descriptor, one wait and one doorbell; fewer where the unit is slow, or the
- * lcore was taken from the test. (tests/domain/together counts them exactly.) */
+/* A burst is one run, so one descriptor, one wait and one doorbell; fewer where the unit is slow,
+ * or the lcore was taken from the test. (tests/domain/together counts them exactly.) */
 static void a_burst_costs_the_queue(const char *unit_args, unsigned int bursts, uint64_t least)
 {
 	struct rig *r = open_mode(MOAT_PIPELINED, unit_args, 1024);
@@ -547,8 +547,8 @@ static unsigned int dispose(struct rig *r, struct rte_mbuf *m[], uint16_t n, uin
 	return n;
 }
 
-/* Idle, stop, restart, another number of descriptors: every packet that arrived is handed on once, and
- * the pool balances at the end (rig_close()). */
+/* Idle, stop, restart, another number of descriptors: every packet that arrived is handed on once,
+ * and the pool balances at the end (rig_close()). */
 static void stop_restart_and_reconfigure_lose_no_packet_and_leak_no_buffer(void **state)
 {
 	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
@@ -598,7 +598,8 @@ static void stop_restart_and_reconfigure_lose_no_packet_and_leak_no_buffer(void 
 	}
 }
 
-/* However long traffic has shuffled the buffers, a burst is neighbours again: few runs, few descriptors. */
+/* However long traffic has shuffled the buffers, a burst is neighbours again: few runs, few
+ * descriptors. */
 static void buffers_that_come_back_in_any_order_go_out_in_the_pools(void **state)
 {
 	struct rig *r = open_mode(MOAT_STRICT, UNIT_ADVERSARY, 2048);

@@ -3,15 +3,16 @@
  */
 
 /*
- * Millions of packets through each mode, against a device that does not behave. The device remembers
- * where it was ever allowed to receive and to send, and goes on trying those pages at all times, while
- * the application has the packet, while the buffer is quarantined, while another packet is in it. The
- * unit is an adversary that caches all it may and is late with all it does. Two things must hold: the
- * unit's oracle finds no DMA that a promise said could not happen; and, without believing the oracle,
- * the application finds each packet as the device first delivered it, however long it keeps it.
+ * Millions of packets through each mode, against a device that does not behave. The device
+ * remembers where it was ever allowed to receive and to send, and goes on trying those pages at all
+ * times, while the application has the packet, while the buffer is quarantined, while another
+ * packet is in it. The unit is an adversary that caches all it may and is late with all it does.
+ * Two things must hold: the unit's oracle finds no DMA that a promise said could not happen; and,
+ * without believing the oracle, the application finds each packet as the device first delivered it,
+ * however long it keeps it.
  *
- * MOAT_PACKETS=N: so many packets over strict, pipelined and copy, in place of 10 million; the other
- * modes get a share beside them.
+ * MOAT_PACKETS=N: so many packets over strict, pipelined and copy, in place of 10 million; the
+ * other modes get a share beside them.
  */
 
 #include "rig.h"
@@ -74,8 +75,8 @@ static void deliver(struct world *w, unsigned int n)
 	rig_arrive(w->rig, 0, m, n);
 }
 
-/* The device tries pages that are not its own any more, or are again. Some get through by right: the
- * buffer has been posted again, or not been taken from it yet. */
+/* The device tries pages that are not its own any more, or are again. Some get through by right:
+ * the buffer has been posted again, or not been taken from it yet. */
 static void misbehave(struct world *w)
 {
 	for (unsigned int i = 0; i < TRIES; i++) {
@@ -238,8 +239,8 @@ static void other_units_leave_none_either(void **state)
 	packets = all;
 }
 
-/* All of a tenant's memory, and not one page of anything else: not the heap's bookkeeping, not what lies
- * around it, not what another tenant has at the same address. */
+/* All of a tenant's memory, and not one page of anything else: not the heap's bookkeeping, not what
+ * lies around it, not what another tenant has at the same address. */
 static void static_lets_no_dma_out_of_the_tenants_memory(void **state)
 {
 	struct moat_tenant_conf conf = rig_conf("red", MOAT_STATIC), other;

@@ -402,7 +402,8 @@ static void an_attach_that_the_unit_does_not_confirm_leaves_nothing_present(void
 	assert_int_equal(moat_vtd_pass_through(b->unit, NIC + 1), -ETIMEDOUT);
 	assert_int_equal(entry(b, NIC + 1)->lo, 0);
 	assert_int_equal(detach(b, 0, NIC), -ENOENT);
-	/* Until the unit has confirmed that it forgot them, both are unusable; then they are free. */
+	/* Until the unit has confirmed that it forgot them, both are unusable; then they are
+	 * free. */
 	assert_int_equal(attach(b, 1, NIC), -EBUSY);
 	b->f.stuck_queue = false;
 	fake_process(&b->f);

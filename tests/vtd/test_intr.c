@@ -153,7 +153,7 @@ static void a_killed_moats_unit_is_taken_over_by_take_over_alone(void **state)
 	killed->ops->destroy(killed);
 }
 
-/* -------------------------------------------------------------------------- on the software unit */
+/* ------------------------------------------------------------------------- on the software unit */
 
 static struct moat_unit *unit;
 static struct moat_softvtd *sv;

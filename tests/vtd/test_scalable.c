@@ -3,8 +3,8 @@
  */
 
 /* The driver in scalable mode: what it writes and in which order it invalidates, descriptor by
- * descriptor, on a window that records (fake_unit.h); and PASIDs of one function in several domains, on
- * the software unit with its oracle. */
+ * descriptor, on a window that records (fake_unit.h); and PASIDs of one function in several
+ * domains, on the software unit with its oracle. */
 
 #include <errno.h>
 #include <inttypes.h>

@@ -286,8 +286,9 @@ static void a_detached_device_reaches_nothing_whatever_was_cached(void **state)
 	}
 }
 
-/* Zero-length reads and no-snoop requests are what devices do on their own: to flush their writes, and
- * to save the time of a snoop. What the unit allows follows from CAP.ZLR, ECAP.SC and the leaf. */
+/* Zero-length reads and no-snoop requests are what devices do on their own: to flush their writes,
+ * and to save the time of a snoop. What the unit allows follows from CAP.ZLR, ECAP.SC and the
+ * leaf. */
 static void what_a_device_writes_it_may_flush_by_reading_nothing(void **state)
 {
 	static const char *const args[] = { "oracle=1,zlr=0", "oracle=1,zlr=1" };
@@ -597,8 +598,9 @@ static void errors_amid_many_submitters_lose_nobodys_batch(void **state)
 	moat_softvtd_stats(sv, &soft);
 	print_message("# %" PRIu64 " IQE, %" PRIu64 " batches failed\n", stats.iqe, failed);
 	assert_int_equal(stats.iqe, soft.iqe);
-	/* An error fails one batch; and who asks for his own a lap late, when one that ended at the same
-	 * place has failed since, is told so, too (moat_qi_failed()): one batch of each submitter. */
+	/* An error fails one batch; and who asks for his own a lap late, when one that ended at the
+	 * same place has failed since, is told so, too (moat_qi_failed()): one batch of each
+	 * submitter. */
 	assert_true(stats.iqe > 0 && failed > 0 && failed <= SUBMITTERS * stats.iqe);
 	unmake(unit);
 }

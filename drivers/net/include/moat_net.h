@@ -13,14 +13,14 @@
  *  - The *driver* half (net_rx.c, net_tx.c) puts IOVAs into descriptors and looks for the done bit.
  *  - The *device* half (net_device_rx.c, net_device_tx.c) knows rings and buffers by IOVA only. It
  *    reads descriptors and packets, and writes packets and done bits, through the unit, under the
- *    source-id of the port (or of the queue, `requesters=queue`; or with a PASID of the queue, `requesters=pasid`). What the unit refuses does not
- *    happen; the descriptor comes back with its error bit, and the packet is counted as a fault.
- *    Frames come from and go to a *backing port*, any other ethdev (net_af_packet, net_pcap, ...).
- * The device half runs inside the burst calls of the lcore that polls the queue, and accounts its
- * cycles as device time (lib/cost).
+ *    source-id of the port (or of the queue, `requesters=queue`; or with a PASID of the queue,
+ *    `requesters=pasid`). What the unit refuses does not happen; the descriptor comes back with its
+ *    error bit, and the packet is counted as a fault. Frames come from and go to a *backing port*,
+ *    any other ethdev (net_af_packet, net_pcap, ...). The device half runs inside the burst calls
+ *    of the lcore that polls the queue, and accounts its cycles as device time (lib/cost).
  *
- * This header is what programs need beyond the ethdev API: the descriptor's layout, the requester of
- * a queue's DMA, and a way to misbehave on purpose.
+ * This header is what programs need beyond the ethdev API: the descriptor's layout, the requester
+ * of a queue's DMA, and a way to misbehave on purpose.
  */
 
 #include "moat_base.h"
@@ -35,9 +35,9 @@ extern "C" {
  *
  * Receive: the driver posts `addr` and `len` (room) with flags 0. The device fills buffers in ring
  * order, as many as the packet needs, and writes back `len` (bytes written), DD, and EOP on the
- * packet's last one. Transmit: the driver posts `addr`, `len`, and EOP on the packet's last one; the
- * device writes back DD. ERR beside DD: the unit refused the DMA, or the descriptor made no sense;
- * all descriptors of that packet carry it, and the packet is gone.
+ * packet's last one. Transmit: the driver posts `addr`, `len`, and EOP on the packet's last one;
+ * the device writes back DD. ERR beside DD: the unit refused the DMA, or the descriptor made no
+ * sense; all descriptors of that packet carry it, and the packet is gone.
  */
 struct moat_net_desc {
 	uint64_t addr;     /* IOVA of the buffer */
@@ -78,7 +78,8 @@ struct moat_net_info {
  */
 MOAT_NET_API int moat_net_info(uint16_t port, struct moat_net_info *info);
 
-/** The requester of a queue's DMA, its rx and its tx. @return 0, -ENODEV, -EINVAL: no such queue. */
+/** The requester of a queue's DMA, its rx and its tx. @return 0, -ENODEV, -EINVAL: no such
+ * queue. */
 MOAT_NET_API int moat_net_queue_sid(uint16_t port, uint16_t queue, moat_sid_t *sid);
 
 /** The PASID of a queue's DMA, with `requesters=pasid`; else MOAT_PASID_NONE. @return as
@@ -125,9 +126,9 @@ MOAT_NET_API int moat_net_msi(uint16_t port, uint16_t queue, uint64_t address, u
 
 /**
  * Let the device work by itself, as hardware would: it takes frames from the wire into the queues'
- * own memory, and interrupts for each queue that has an MSI and frames waiting. A queue that is left
- * alone until it interrupts loses nothing; its frames are received by rte_eth_rx_burst(). A port of
- * one queue has no memory for frames, and interrupts in every turn.
+ * own memory, and interrupts for each queue that has an MSI and frames waiting. A queue that is
+ * left alone until it interrupts loses nothing; its frames are received by rte_eth_rx_burst(). A
+ * port of one queue has no memory for frames, and interrupts in every turn.
  *
  * @return frames taken, or -ENODEV. Any lcore, data path.
  */

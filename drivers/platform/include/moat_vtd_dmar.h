@@ -10,10 +10,10 @@
  * specification, "BIOS Considerations").
  *
  * The table is a row of structures. A DRHD is a unit: the base of its registers and the scopes of
- * the devices behind it. One DRHD in each segment may say INCLUDE_PCI_ALL: all devices that no other
- * names. An RMRR is memory that firmware lets a device use at any time, so that device cannot be a
- * tenant's. A scope is a path of device and function numbers from a bus down through bridges; where
- * it ends, only PCI configuration space can tell (moat_vtd_pci.h).
+ * the devices behind it. One DRHD in each segment may say INCLUDE_PCI_ALL: all devices that no
+ * other names. An RMRR is memory that firmware lets a device use at any time, so that device cannot
+ * be a tenant's. A scope is a path of device and function numbers from a bus down through bridges;
+ * where it ends, only PCI configuration space can tell (moat_vtd_pci.h).
  *
  * A table comes from firmware and may be wrong. A single fault that leaves the rest readable is
  * noted with its offset (struct moat_dmar_fault) and the rest is used, as Linux does. A table whose

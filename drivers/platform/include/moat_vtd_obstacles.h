@@ -67,7 +67,8 @@ int moat_vtd_obstacle_remedy(const struct moat_vtd_obstacle *obstacle, char *tex
  * Does the kernel remap interrupts? It does where /proc/interrupts names an IR- chip.
  *
  * @param root as above
- * @return 1: yes; 0: no; -ENOENT, -EACCES: /proc/interrupts cannot be read. Thread-safe, control path.
+ * @return 1: yes; 0: no; -ENOENT, -EACCES: /proc/interrupts cannot be read. Thread-safe, control
+ *   path.
  */
 int moat_vtd_kernel_remaps(const char *root);
 

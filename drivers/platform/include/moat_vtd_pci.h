@@ -80,9 +80,9 @@ void moat_pci_free(struct moat_pci *pci);
 typedef ssize_t (*moat_pci_read_t)(void *ctx, void *to, size_t len, size_t offset);
 
 /**
- * Decode configuration space. Sets vendor, device, port, ACS and the bridge's members. Reads the first
- * 256 bytes and then only what the lists of capabilities lead to, because some devices fail when other
- * bytes are read.
+ * Decode configuration space. Sets vendor, device, port, ACS and the bridge's members. Reads the
+ * first 256 bytes and then only what the lists of capabilities lead to, because some devices fail
+ * when other bytes are read.
  *
  * @param fn must be all 0
  * @param read reads configuration space
@@ -139,9 +139,10 @@ enum moat_pci_owner {
 enum moat_pci_owner moat_pci_owner(const char *driver);
 
 /**
- * Whether a function leaves its IOMMU group *viable*: the kernel gives a process a group only if every
- * member does. The kernel's rule: no driver, a VFIO driver or pci-stub; and bridges, which start no
- * DMA of their own. Linux, drivers/vfio/ (until 5.18) and iommu_group_claim_dma_owner() (since).
+ * Whether a function leaves its IOMMU group *viable*: the kernel gives a process a group only if
+ * every member does. The kernel's rule: no driver, a VFIO driver or pci-stub; and bridges, which
+ * start no DMA of their own. Linux, drivers/vfio/ (until 5.18) and iommu_group_claim_dma_owner()
+ * (since).
  *
  * @param driver the function's driver; "": none
  * @param bridge the function's header is a bridge's, such as a root port's; not an ISA bridge's

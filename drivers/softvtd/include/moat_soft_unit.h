@@ -27,7 +27,8 @@
  * | `fs1gp`, `fs5lp` | 0, 1 | first stage: 1 GiB leaves, 5 levels |
  * | `pasid_bits` | 0 to 20 | bits of PASID; 0: no requests with PASID |
  * | `shards` | 1, 2, 4, ... 64 | engines that do not contend |
- * | `iotlb`, `ways`, `context`, `pasid_cache`, `psc` | entries | caches of a shard; `psc`: each level |
+ * | `iotlb`, `ways`, `context`, `pasid_cache`, `psc` | entries | caches of a shard; `psc`: each
+ *   level |
  * | `geometry` | broadwell, qemu, large, none | those caches, and adversary=0
  *   (moat_softvtd_conf_geometry()) |
  * | `latency`, `per_descriptor` | TSC cycles | from doorbell to completion |

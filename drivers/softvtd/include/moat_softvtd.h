@@ -18,7 +18,8 @@
  * The unit is an adversary. Whatever the specification lets hardware do and a careless driver would
  * be hurt by, it does:
  *  - it caches every translation, context entry and paging-structure entry it meets until it is
- *    told to drop it, neighbours that no device asked for included; with CAP.CM also what is not there;
+ *    told to drop it, neighbours that no device asked for included; with CAP.CM also what is not
+ *    there;
  *  - a context entry that was invalidated still leads to the IOTLB entries it tagged, until those
  *    are invalidated, too ("Context-Cache Invalidation": software must follow up with the IOTLB's);
  *  - descriptors take effect as late as their completion, completion comes late and out of step,
@@ -81,8 +82,9 @@ struct moat_softvtd_conf {
 	uint8_t pasid_bits;     /* ECAP.PSS + 1, up to 20; 0: no requests with PASID (ECAP.PASID) */
 	uint32_t pasid_entries; /* of the PASID cache of a shard: 0 or a power of two */
 
-	/* The host memory that there is, in bytes from `memory` on: what lies outside answers nothing. A size
-	 * of 0 is all of the process, where a wild address in a table or descriptor ends the process. */
+	/* The host memory that there is, in bytes from `memory` on: what lies outside answers
+	 * nothing. A size of 0 is all of the process, where a wild address in a table or descriptor
+	 * ends the process. */
 	uint64_t memory, memory_size;
 
 	/* Cache geometry of one shard: entries (powers of two) and ways. 0 entries: no cache. */
@@ -139,7 +141,8 @@ const struct moat_softvtd_geometry *moat_softvtd_geometry(unsigned int i);
  */
 int moat_softvtd_conf_geometry(struct moat_softvtd_conf *conf, const char *name);
 
-/** @return 0; -EINVAL: a value that no unit can have (moat_error_text()). Thread-safe, control path. */
+/** @return 0; -EINVAL: a value that no unit can have (moat_error_text()). Thread-safe, control
+ *   path. */
 int moat_softvtd_check(const struct moat_softvtd_conf *conf);
 /** @return 0; -EINVAL: as moat_softvtd_check(); -ENOMEM. Control path. */
 int moat_softvtd_create(const struct moat_softvtd_conf *conf, struct moat_softvtd **sv);
@@ -198,9 +201,9 @@ void moat_softvtd_dma_end(struct moat_softvtd_guard *guard);
 void moat_softvtd_dma_begin_pasid(struct moat_softvtd *sv, moat_sid_t sid, uint32_t pasid,
 	unsigned int agent, enum moat_prot prot, struct moat_softvtd_guard *guard);
 
-/** Not a fault reason: nothing answers. The address is in the interrupt range (0xfeexxxxx), which is
- * never translated and never memory (a write there is an interrupt request); or it leads, translated
- * or passed through, to where there is no memory. */
+/** Not a fault reason: nothing answers. The address is in the interrupt range (0xfeexxxxx), which
+ * is never translated and never memory (a write there is an interrupt request); or it leads,
+ * translated or passed through, to where there is no memory. */
 #define MOAT_SOFTVTD_NO_MEMORY 0xff
 
 /** One access of a burst. */
@@ -312,8 +315,8 @@ enum moat_softvtd_inject {
 };
 
 /**
- * The error strikes when the descriptor in ring slot `index` is next fetched (IQE) or executed (ITE,
- * ICE), whatever it is, once. Up to 64 may be pending. @return 0, -ENOSPC.
+ * The error strikes when the descriptor in ring slot `index` is next fetched (IQE) or executed
+ * (ITE, ICE), whatever it is, once. Up to 64 may be pending. @return 0, -ENOSPC.
  */
 int moat_softvtd_inject(struct moat_softvtd *sv, enum moat_softvtd_inject what, uint32_t index);
 
@@ -373,8 +376,8 @@ struct moat_softvtd_stats {
 	uint64_t passed;                      /* pass-through, or translation disabled */
 	/** ECAP.SC: requests that no SNP in the leaf would keep from bypassing the caches. */
 	uint64_t unsnooped;
-	uint64_t
-		interrupts; /* writes to 0xfeexxxxx: never translated, never memory (moat_softvtd_intr.h) */
+	/* writes to 0xfeexxxxx: never translated, never memory (moat_softvtd_intr.h) */
+	uint64_t interrupts;
 	uint64_t faults[256];                                  /* by reason, recorded or not */
 	uint64_t recorded, overflowed, compressed, suppressed; /* faults; suppressed: FPD */
 	/* queue */

@@ -15,10 +15,10 @@
  * else.**
  *
  * The order of calls, which lets PMDs do DMA while they probe: create the unit (it checks that the
- * functions are ready), create domains and map, attach the functions (the group enters the container,
- * the IOMMU type is set, and all that was mapped so far is mapped), then moat_tenant_probe(). In
- * reverse: rte_eal_hotplug_remove(), then detach. When a container's last group leaves, the kernel
- * forgets its mappings; attaching again maps them again.
+ * functions are ready), create domains and map, attach the functions (the group enters the
+ * container, the IOMMU type is set, and all that was mapped so far is mapped), then
+ * moat_tenant_probe(). In reverse: rte_eal_hotplug_remove(), then detach. When a container's last
+ * group leaves, the kernel forgets its mappings; attaching again maps them again.
  *
  * What differs from a unit of our own:
  *  - an unmap takes whole maps, one or many in a row, never a part of one (-EINVAL, nothing
@@ -62,8 +62,8 @@ struct moat_vfio_conf {
 };
 
 /**
- * Create the unit: check every function, put its group into a container and take it out again. Nothing
- * is mapped. Free the unit with unit->ops->destroy().
+ * Create the unit: check every function, put its group into a container and take it out again.
+ * Nothing is mapped. Free the unit with unit->ops->destroy().
  *
  * @param conf copied
  * @param unit receives the unit

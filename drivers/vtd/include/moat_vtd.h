@@ -8,19 +8,19 @@
  * @file
  * The VT-d driver: a `struct moat_unit` over a window of registers.
  *
- * In legacy mode the unit keeps a root table of 256 buses and a context table of 256 functions for each,
- * all linked before translation is switched on, so that only context entries ever change. In scalable
- * mode the tables below the root grow, and functions have PASIDs (doc/scalable.md). An absent
- * entry blocks its source: from moat_vtd_create() on, **a device that is neither attached to a
- * domain nor passed through reaches nothing**. Name the devices that stay with the kernel in
+ * In legacy mode the unit keeps a root table of 256 buses and a context table of 256 functions for
+ * each, all linked before translation is switched on, so that only context entries ever change. In
+ * scalable mode the tables below the root grow, and functions have PASIDs (doc/scalable.md). An
+ * absent entry blocks its source: from moat_vtd_create() on, **a device that is neither attached to
+ * a domain nor passed through reaches nothing**. Name the devices that stay with the kernel in
  * `pass_through`, or they stop.
  *
  * Bring-up follows the specification: capabilities, switch off what is on, set the root table,
  * invalidate context cache and IOTLB through registers (before version 6), switch the queue on and
  * prove it with first batches, set the interrupt table and enable interrupt remapping where
- * `interrupts` says so (moat_vtd_intr.h), enable translation, disable protected memory regions. One command
- * bit at a time, each awaited with a deadline and a diagnosis. Take-down goes the same way back and
- * restores the registers that were found.
+ * `interrupts` says so (moat_vtd_intr.h), enable translation, disable protected memory regions. One
+ * command bit at a time, each awaited with a deadline and a diagnosis. Take-down goes the same way
+ * back and restores the registers that were found.
  *
  * A unit that is found enabled has an owner: the kernel (boot with intel_iommu=off), or a moat that
  * was killed. `take_over` says that the caller owns it from now on.
@@ -95,7 +95,8 @@ struct moat_vtd_conf {
 	bool take_over;            /* own a unit that is found enabled */
 	bool take_over_ir;         /* ... even if it remaps interrupts, which then stops */
 	enum moat_vtd_interrupts interrupts;
-	bool interrupts_optional; /* where the unit proves unable to block, leave interrupts alone */
+	/* where the unit proves unable to block, leave interrupts alone */
+	bool interrupts_optional;
 	const char *interrupts_why; /* for moat_vtd_interrupts_why(), copied; may be NULL */
 	struct moat_vtd_intr_watch intr_watch; /* members may be NULL */
 	/** Called once, when the unit may be owned and all memory is there, before the first
@@ -118,8 +119,8 @@ struct moat_vtd_conf {
  * @return 0, or an error with its sentence in moat_error_text(); the unit is then as it was found,
  * or off if it was taken over: -EBUSY: it has another owner, and `take_over` (or `take_over_ir`) is
  * not set; -ENODEV: the window reads as if no unit were there; -EPROTO: its capabilities contradict
- * each other; -EOPNOTSUPP: it lacks queued invalidation, or pass-through or interrupt remapping that was asked for,
- *   or the mode or stage that `mode` and `stage` want;
+ * each other; -EOPNOTSUPP: it lacks queued invalidation, or pass-through or interrupt remapping
+ * that was asked for, or the mode or stage that `mode` and `stage` want;
  *   -ETIMEDOUT: a status bit or an invalidation did not come within `deadline_ms`;
  *   -EIO: it refuses invalidations;
  *   -EINVAL: `qi_order`, or a first stage in legacy mode; -ENOMEM;
@@ -130,7 +131,8 @@ int moat_vtd_create(const struct moat_vtd_conf *conf, struct moat_unit **unit);
 
 /**
  * The mode and the stage by their names in configurations: "legacy", "scalable"; "first", "second".
- * @return 0; -EINVAL: no such name; moat_error_text() says which there are. Thread-safe, control path.
+ * @return 0; -EINVAL: no such name; moat_error_text() says which there are. Thread-safe, control
+ *   path.
  */
 int moat_vtd_mode_parse(const char *text, enum moat_vtd_mode *mode);
 int moat_vtd_stage_parse(const char *text, enum moat_vtd_stage *stage);

@@ -58,8 +58,8 @@ struct moat_vtd_host_conf {
  *   moat_vtd_create(), and:
  *   -ENODEV: the DMAR table has no such unit, or a tenant's function is behind another one;
  *   -EPERM: firmware has reserved memory for a tenant's function (RMRR);
- *   -EBUSY: a tenant's function has a driver of the kernel's, or `interrupts` is BLOCK and something
- *   behind the unit is in the way: each is named, with what to do;
+ *   -EBUSY: a tenant's function has a driver of the kernel's, or `interrupts` is BLOCK and
+ *   something behind the unit is in the way: each is named, with what to do;
  *   -EACCES: /dev/mem cannot be mapped, or a device cannot be told to stop;
  *   -ENOMEM: no hugepages.
  * Control path, root.

@@ -61,16 +61,16 @@ struct moat_vtd_vector {
 	bool logical;         /* `destination` is a logical one */
 	bool urgent;          /* with `post`: notify in spite of SN */
 	uint32_t destination; /* APIC ID; 8 bits unless moat_vtd_interrupts_eim() */
-	uint64_t
-		post; /* hpa of a posted-interrupt descriptor (64 bytes, aligned to them); 0: none */
+	/* hpa of a posted-interrupt descriptor (64 bytes, aligned to them); 0: none */
+	uint64_t post;
 };
 
 /** What the unit does with interrupts, and whether destinations have 32 bits (EIME). Any thread. */
 enum moat_vtd_interrupts moat_vtd_interrupts(const struct moat_unit *unit);
 bool moat_vtd_interrupts_eim(const struct moat_unit *unit);
 
-/** Why it is not `block`: what stands in the way, one by one, each with what to do, in one text; "": it
- * is, or nothing is known. Valid as long as the unit. Any thread. */
+/** Why it is not `block`: what stands in the way, one by one, each with what to do, in one text;
+ * "": it is, or nothing is known. Valid as long as the unit. Any thread. */
 const char *moat_vtd_interrupts_why(const struct moat_unit *unit);
 
 /** "left alone", "compatible", "block"; static, never NULL. Any thread. */
@@ -100,8 +100,9 @@ int moat_vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid,
 /**
  * Begin to take an entry back. Until moat_vtd_interrupt_revoked() answers 1 interrupts may still
  * come by it.
- * @return the ticket's number (> 0); -ENOENT: `index` is not given; -EAGAIN: no room in the queue now,
- *   the entry is absent already, call again; -EIO: the unit is dead. Thread-safe, control path.
+ * @return the ticket's number (> 0); -ENOENT: `index` is not given; -EAGAIN: no room in the queue
+ *   now, the entry is absent already, call again; -EIO: the unit is dead. Thread-safe, control
+ *   path.
  */
 int64_t moat_vtd_interrupt_revoke(struct moat_unit *unit, uint16_t index);
 

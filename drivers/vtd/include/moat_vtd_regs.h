@@ -250,8 +250,8 @@ enum vtd_ttm {
 	VTD_TTM_SCALABLE = 1,
 };
 
-/* A root entry's two halves are alike: `lo` leads to the context table of devices 0 to 15 of the bus,
- * `hi` to that of 16 to 31 (VTD_ROOT_P, VTD_ROOT_CTP, VTD_ROOT_RSVD_LO). */
+/* A root entry's two halves are alike: `lo` leads to the context table of devices 0 to 15 of the
+ * bus, `hi` to that of 16 to 31 (VTD_ROOT_P, VTD_ROOT_CTP, VTD_ROOT_RSVD_LO). */
 
 /** A scalable-mode context entry: 256 bits, 128 of them in a table. */
 struct vtd_sm_context {

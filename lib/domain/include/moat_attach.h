@@ -6,13 +6,14 @@
 
 /**
  * @file
- * Attachments: which requesters use a domain, through which unit, and what an unmap must therefore invalidate.
+ * Attachments: which requesters use a domain, through which unit, and what an unmap must therefore
+ * invalidate.
  *
- * An attachment is a requester (a source-id, or a source-id and a PASID) on one unit. A domain has a
- * domain-id of its own on each unit that it has attachments on, and the units walk the same table.
- * From the attachments follow the cache tags (moat_tag.h), each once: one for each domain-id, one for
- * each device that caches translations itself. A lane reads the tags when it submits a batch, and a
- * ticket is done when every tag's invalidation is.
+ * An attachment is a requester (a source-id, or a source-id and a PASID) on one unit. A domain has
+ * a domain-id of its own on each unit that it has attachments on, and the units walk the same
+ * table. From the attachments follow the cache tags (moat_tag.h), each once: one for each
+ * domain-id, one for each device that caches translations itself. A lane reads the tags when it
+ * submits a batch, and a ticket is done when every tag's invalidation is.
  *
  * Attaching and detaching are safe from any thread and hold no lock while the unit works. An
  * attachment counts from the end of moat_domain_attach() to the end of moat_domain_detach(); its
@@ -60,9 +61,9 @@ int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
 /**
  * As moat_domain_attach(), for a requester behind any unit, and for one PASID of it.
  *
- * The first attachment on another unit than the domain's own makes the domain span it. Both must walk
- * tables of ours, and the other unit must be able to walk these: their levels and leaves, within its
- * width, and without line flushes where the domain's own unit needs none.
+ * The first attachment on another unit than the domain's own makes the domain span it. Both must
+ * walk tables of ours, and the other unit must be able to walk these: their levels and leaves,
+ * within its width, and without line flushes where the domain's own unit needs none.
  *
  * @param domain the domain
  * @param unit NULL: the domain's own

@@ -16,8 +16,8 @@
  * moat_lane_flush() closes the batch, submits it at once or with the next few, and returns its
  * *ticket*; moat_lane_poll() finds tickets done. **When the ticket is done, no device and no lcore
  * can reach the old mapping**: (a) the units have completed every invalidation of the batch, and
- * (b) every lane of the domain that reads has polled since. Only then are the batch's IOVAs and table
- * pages reused, and only then may the caller hand on or reuse the buffer.
+ * (b) every lane of the domain that reads has polled since. Only then are the batch's IOVAs and
+ * table pages reused, and only then may the caller hand on or reuse the buffer.
  *
  * (b) costs nothing while one lane reads a domain: polling is itself the point at which a lane
  * holds no translation. With more, it is a DPDK quiescent-state variable, polled, never waited for.
@@ -38,8 +38,8 @@ struct moat_domain_conf {
 	const char *name;
 	uint8_t width;      /* bits of IOVA, 0: the unit's; 32 for a 32-bit device */
 	uint64_t iova_base; /* first IOVA that the allocator hands out, 0: MOAT_2M_SIZE */
-	/** Sizes of leaves to use, of those the unit has: MOAT_2M_SIZE | MOAT_1G_SIZE; 0 or UINT64_MAX:
-	 * all; MOAT_LEAF_4K_ONLY */
+	/** Sizes of leaves to use, of those the unit has: MOAT_2M_SIZE | MOAT_1G_SIZE; 0 or
+	 * UINT64_MAX: all; MOAT_LEAF_4K_ONLY */
 	uint64_t leaf_sizes;
 };
 
@@ -82,9 +82,9 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
  *
  * @return 0;
  *   -EBUSY: lanes are open;
- *   -ETIMEDOUT, -EIO: a unit does not answer; the domain stays (leaked on purpose: what a unit might
- *   still reach is never freed).
- * Thread safety: no other thread may use the domain. Control path; waits for the units.
+ *   -ETIMEDOUT, -EIO: a unit does not answer; the domain stays (leaked on purpose: what a unit
+ * might still reach is never freed). Thread safety: no other thread may use the domain. Control
+ * path; waits for the units.
  */
 int moat_domain_destroy(struct moat_domain *domain);
 
@@ -106,7 +106,8 @@ struct moat_lane_stats {
 	uint64_t flushes; /* submissions, each with a wait descriptor; of one ticket or of some */
 	uint64_t full;    /* submissions refused by a full queue */
 	uint64_t retried; /* batches that the unit failed and that were submitted again, wider */
-	/* Pages handed on before their ticket was done, and for how long devices could reach them. */
+	/* Pages handed on before their ticket was done, and for how long devices could reach
+	 * them. */
 	uint64_t exposed_pages;
 	uint64_t exposed_page_cycles; /* pages times TSC cycles */
 	uint64_t exposed_max;         /* TSC cycles, the longest of any page */
@@ -114,7 +115,8 @@ struct moat_lane_stats {
 	uint64_t exposed_windows[MOAT_LANE_WINDOWS];
 };
 
-/** A lane; only its address is used. `&lane->iotlb` is its shadow IOTLB; what follows is private. */
+/** A lane; only its address is used. `&lane->iotlb` is its shadow IOTLB; what follows is
+ * private. */
 struct moat_lane {
 	struct moat_iotlb iotlb;
 };
@@ -143,8 +145,8 @@ int moat_lane_close(struct moat_lane *lane);
 /**
  * Map memory at an IOVA of the caller's choice (one of the allocator's, or of a fixed layout).
  *
- * On units with caching mode or RWBF this also invalidates, and waits for the unit; never on others. A
- * unit that keeps the tables is called, after what is gathered of these pages.
+ * On units with caching mode or RWBF this also invalidates, and waits for the unit; never on
+ * others. A unit that keeps the tables is called, after what is gathered of these pages.
  *
  * @param lane the calling thread's
  * @param iova first IOVA, whole pages
@@ -166,8 +168,8 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
 	enum moat_prot prot);
 
 /**
- * Clear the entries and gather the run. Nothing is invalidated before moat_lane_flush(); a batch with
- * no room for another run is flushed first.
+ * Clear the entries and gather the run. Nothing is invalidated before moat_lane_flush(); a batch
+ * with no room for another run is flushed first.
  *
  * @param lane the calling thread's
  * @param iova first IOVA, whole pages
@@ -185,8 +187,8 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
 int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
 
 /**
- * As moat_lane_unmap(), of pages that are handed on at once, before their ticket (mode deferred). The
- * caller must bound the window in which devices still reach them; see moat_lane_expose().
+ * As moat_lane_unmap(), of pages that are handed on at once, before their ticket (mode deferred).
+ * The caller must bound the window in which devices still reach them; see moat_lane_expose().
  *
  * @param lane the calling thread's
  * @param iova first IOVA, whole pages
@@ -198,30 +200,32 @@ int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
 int moat_lane_unmap_early(struct moat_lane *lane, uint64_t iova, uint64_t len);
 
 /**
- * As moat_lane_unmap(), and the IOVA range goes back to the domain's allocator when the ticket is done.
+ * As moat_lane_unmap(), and the IOVA range goes back to the domain's allocator when the ticket is
+ * done.
  *
  * @param lane the calling thread's
  * @param iova first IOVA of a range of the allocator's
  * @param len its bytes
  * @return as moat_lane_unmap(), and
- * @return -EINVAL: [iova, iova + len) is not a range as moat_iova_alloc() gave it. Ranges of up to 64 pages
- *   are looked up only in a build with MOAT_DEBUG, because that takes a lock.
- * Thread safety: the lane's own thread. Data path.
+ * @return -EINVAL: [iova, iova + len) is not a range as moat_iova_alloc() gave it. Ranges of up to
+ * 64 pages are looked up only in a build with MOAT_DEBUG, because that takes a lock. Thread safety:
+ * the lane's own thread. Data path.
  */
 int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len);
 
 /**
  * Close what is gathered and submit it, at once or with the next few batches.
  *
- * A batch that is closed while nothing of the lane is in flight is submitted at once. Otherwise up to
- * MOAT_LANE_TOGETHER batches coalesce into one submission, neighbours in IOVA into one run: they are
- * submitted by the flush that closes the last of them, or by the poll that finds nothing in flight. In
- * a queue that other threads use as well, it is MOAT_LANE_TOGETHER_CROWDED batches, or as many polls.
+ * A batch that is closed while nothing of the lane is in flight is submitted at once. Otherwise up
+ * to MOAT_LANE_TOGETHER batches coalesce into one submission, neighbours in IOVA into one run: they
+ * are submitted by the flush that closes the last of them, or by the poll that finds nothing in
+ * flight. In a queue that other threads use as well, it is MOAT_LANE_TOGETHER_CROWDED batches, or
+ * as many polls.
  *
  * @param lane the calling thread's
  * @return the batch's ticket; the last ticket if nothing was gathered
- * @return 0: a unit that keeps the tables refuses: nothing is lost, poll and call again. (A full queue
- *   is tried again by each poll.)
+ * @return 0: a unit that keeps the tables refuses: nothing is lost, poll and call again. (A full
+ *   queue is tried again by each poll.)
  *
  * Thread safety: the lane's own thread. Data path.
  */
@@ -237,8 +241,8 @@ moat_ticket_t moat_lane_flush(struct moat_lane *lane);
 void moat_lane_send(struct moat_lane *lane);
 
 /**
- * Report a quiescent state of this lane (the caller must hold no translation of it), find tickets done,
- * and reclaim what they release. Never waits.
+ * Report a quiescent state of this lane (the caller must hold no translation of it), find tickets
+ * done, and reclaim what they release. Never waits.
  *
  * @param lane the calling thread's
  * @return the last ticket that is done
@@ -247,8 +251,8 @@ void moat_lane_send(struct moat_lane *lane);
 moat_ticket_t moat_lane_poll(struct moat_lane *lane);
 
 /**
- * Note pages that were handed on before their ticket. Their window ends when the ticket is done and is
- * counted in the lane's stats.
+ * Note pages that were handed on before their ticket. Their window ends when the ticket is done and
+ * is counted in the lane's stats.
  *
  * @param lane the calling thread's
  * @param pages 4 KiB pages of what is gathered
@@ -259,8 +263,8 @@ moat_ticket_t moat_lane_poll(struct moat_lane *lane);
 void moat_lane_expose(struct moat_lane *lane, uint32_t pages, uint64_t since);
 
 /**
- * Whether a ticket of this lane is done. Then no device and no lcore reaches what it covers, and the
- * calling thread sees all that came before.
+ * Whether a ticket of this lane is done. Then no device and no lcore reaches what it covers, and
+ * the calling thread sees all that came before.
  *
  * @param lane any open lane
  * @param ticket of that lane
@@ -271,8 +275,9 @@ void moat_lane_expose(struct moat_lane *lane, uint32_t pages, uint64_t since);
 bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket);
 
 /**
- * Ask the lane to close and submit what it has gathered: its next poll does, or the next turn of a wait of its
- * thread's. For a thread that waits for a ticket which the lane has not closed yet (mode deferred).
+ * Ask the lane to close and submit what it has gathered: its next poll does, or the next turn of a
+ * wait of its thread's. For a thread that waits for a ticket which the lane has not closed yet
+ * (mode deferred).
  *
  * @param lane any open lane
  *
@@ -421,16 +426,16 @@ const struct moat_lane_stats *moat_lane_stats(const struct moat_lane *lane);
 
 /**
  * Become a reader: from here on the lane may translate, and must be polled, because other lanes'
- * tickets wait for it. Before the calling thread blocks or stops polling it must set the lane offline,
- * and hold no translation.
+ * tickets wait for it. Before the calling thread blocks or stops polling it must set the lane
+ * offline, and hold no translation.
  *
  * liburcu's urcu-qsbr needs no care. The first online lane of a thread registers it and takes it
  * online there; the last one that goes offline undoes that, so that no grace period waits for the
  * thread. A thread that has registered itself stays registered: its last lane only takes it offline
  * (a thread that still reads RCU data of its own must then call rcu_thread_online()).
  *
- * A thread that waits in one of moat's calls reports quiescent states of all its lanes meanwhile: it
- * must hold no translation of any lane across moat_lane_drain(), moat_lane_close(),
+ * A thread that waits in one of moat's calls reports quiescent states of all its lanes meanwhile:
+ * it must hold no translation of any lane across moat_lane_drain(), moat_lane_close(),
  * moat_domain_attach(), moat_domain_detach(), moat_domain_destroy(), or moat_lane_map() on a unit
  * with caching mode or RWBF. A thread must set its lanes offline before it ends.
  *
@@ -442,9 +447,10 @@ void moat_lane_online(struct moat_lane *lane);
 
 /**
  * Be a reader no longer: the thread must hold no translation of the lane, and may block. See
- * moat_lane_online(). Closes and submits what is gathered and waits for the lane's tickets: other threads
- * may need them, and only this thread finds them done. It waits 10 ms at most for a unit that completes
- * nothing, and 1 s for readers that do not poll. With nothing in flight it waits for nothing.
+ * moat_lane_online(). Closes and submits what is gathered and waits for the lane's tickets: other
+ * threads may need them, and only this thread finds them done. It waits 10 ms at most for a unit
+ * that completes nothing, and 1 s for readers that do not poll. With nothing in flight it waits for
+ * nothing.
  *
  * @param lane the lane
  *
@@ -453,11 +459,11 @@ void moat_lane_online(struct moat_lane *lane);
 void moat_lane_offline(struct moat_lane *lane);
 
 /**
- * One turn of a loop that waits for anything but a lane: report a quiescent state for each lane that
- * the calling thread has online (for the next 64 of them where there are more), and to liburcu; find
- * tickets of these lanes done, because other threads may wait for them. The thread must hold no
- * translation. Every loop that waits while the thread has lanes online must call
- * it, and no thread may wait for a lock whose holder waits for readers.
+ * One turn of a loop that waits for anything but a lane: report a quiescent state for each lane
+ * that the calling thread has online (for the next 64 of them where there are more), and to
+ * liburcu; find tickets of these lanes done, because other threads may wait for them. The thread
+ * must hold no translation. Every loop that waits while the thread has lanes online must call it,
+ * and no thread may wait for a lock whose holder waits for readers.
  *
  * Thread safety: any thread. Data path.
  */

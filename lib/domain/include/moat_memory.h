@@ -10,7 +10,8 @@
  * 2 MiB of it.
  *
  * Hugepages, of 2 MiB if enough are free, else of 1 GiB; where there are none, plain pages, if the
- * unit can live with those (the software unit can, a real one cannot know their physical addresses).
+ * unit can live with those (the software unit can, a real one cannot know their physical
+ * addresses).
  */
 
 #include "moat_domain.h"
@@ -45,9 +46,9 @@ void moat_memory_put(struct moat_memory *m);
 /**
  * Map [va + off, va + off + len), all of it inside, at `iova` and what follows; several calls of
  * moat_lane_map() where physical memory breaks between 2 MiB and the next.
- * @return as moat_lane_map(). On an error nothing of it is mapped: pieces that were mapped before have
- *   been unmapped, and their ticket is done (the caller has waited for the unit; -ETIMEDOUT or -EIO: the
- *   unit does not answer and may still reach them). Data path.
+ * @return as moat_lane_map(). On an error nothing of it is mapped: pieces that were mapped before
+ *   have been unmapped, and their ticket is done (the caller has waited for the unit; -ETIMEDOUT or
+ *   -EIO: the unit does not answer and may still reach them). Data path.
  */
 int moat_memory_map(const struct moat_memory *m, struct moat_lane *lane, uint64_t off,
 	uint64_t iova, uint64_t len, enum moat_prot prot);

@@ -65,8 +65,8 @@ enum moat_qi_pasid_gran {
 };
 
 /*
- * The encoders. Each returns one descriptor, has no effect besides, is thread-safe, and may be called
- * on the data path.
+ * The encoders. Each returns one descriptor, has no effect besides, is thread-safe, and may be
+ * called on the data path.
  *
  * IOTLB descriptors always ask to drain reads and writes (DR, DW): without that a DMA translated
  * before the invalidation may land after it. A unit without CAP.DRD or CAP.DWD ignores the bits.
@@ -353,9 +353,9 @@ struct moat_qi_conf {
 	 * call back into the queue, and should be short: while an lcore is preempted in it, no new
 	 * descriptor reaches the unit (no lcore waits, but no later batch completes). */
 	void (*doorbell)(void *ctx, uint64_t tail);
-	/** Let the unit run (software unit), look for errors (FSTS), recover. A thread that polls for
-	 * completion and finds none calls it, several lcores at once. May be NULL.
-	 * Returns 0, or -EIO: the unit is dead. */
+	/** Let the unit run (software unit), look for errors (FSTS), recover. A thread that polls
+	 * for completion and finds none calls it, several lcores at once. May be NULL. Returns 0,
+	 * or -EIO: the unit is dead. */
 	int (*poll)(void *ctx);
 	/** The unit's head, byte offset (IQH), for a message. May be NULL. */
 	uint64_t (*head)(void *ctx);
@@ -422,8 +422,8 @@ int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], uns
 bool moat_qi_crowded(void);
 
 /**
- * Whether the unit has completed all up to `seq`. If not, the call polls the unit once. Now and then
- * (every few calls of a thread) it also rings the doorbell for published descriptors, or steps
+ * Whether the unit has completed all up to `seq`. If not, the call polls the unit once. Now and
+ * then (every few calls of a thread) it also rings the doorbell for published descriptors, or steps
  * over a stalled submitter.
  *
  * @param qi the queue
@@ -488,7 +488,7 @@ int moat_qi_wait_turns(struct moat_qi *qi, int64_t seq, uint64_t timeout_us, voi
  */
 void moat_qi_stats(const struct moat_qi *qi, struct moat_qi_stats *stats);
 
-/* -------------------------------------------- error recovery, for the unit's driver (drivers/vtd) */
+/* ------------------------------------------ error recovery, for the unit's driver (drivers/vtd) */
 
 /**
  * Fail the batch whose descriptor the unit refused (IQE): the unit has stopped at ring index

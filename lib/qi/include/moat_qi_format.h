@@ -7,11 +7,11 @@
 /**
  * @file
  * The 128-bit descriptors of the invalidation queue, as the VT-d specification, "Invalidation
- * Descriptors", lays them out. What a layout does not name is reserved and 0. Part of moat_vtd_regs.h,
- * and here because lib/qi encodes them.
+ * Descriptors", lays them out. What a layout does not name is reserved and 0. Part of
+ * moat_vtd_regs.h, and here because lib/qi encodes them.
  *
- * A name with an argument makes a field's bits of a value. Fields are of the low quadword unless said
- * otherwise.
+ * A name with an argument makes a field's bits of a value. Fields are of the low quadword unless
+ * said otherwise.
  */
 
 #include <stdint.h>

@@ -15,9 +15,10 @@
  *   /moat/cost,NAME       its cycles by stage
  *   /moat/faults          the last refused DMAs, newest first
  *
- * A program adds the units and tenants that the commands shall show. It must remove a unit before it
- * destroys it; moat_tenant_destroy() removes a tenant. The commands run on the telemetry library's
- * own thread. They read the counters of running lcores as they are: no lcore waits for them.
+ * A program adds the units and tenants that the commands shall show. It must remove a unit before
+ * it destroys it; moat_tenant_destroy() removes a tenant. The commands run on the telemetry
+ * library's own thread. They read the counters of running lcores as they are: no lcore waits for
+ * them.
  */
 
 #include <rte_telemetry.h>
@@ -59,8 +60,8 @@ void moat_telemetry_number(struct rte_tel_data *dict, const char *name, uint64_t
 int moat_telemetry_add_unit(struct moat_unit *unit, moat_telemetry_more_t more);
 
 /**
- * Add a tenant, until moat_tenant_destroy() or moat_telemetry_remove_tenant(). The first call registers
- * the commands.
+ * Add a tenant, until moat_tenant_destroy() or moat_telemetry_remove_tenant(). The first call
+ * registers the commands.
  *
  * @param tenant the tenant
  * @return as moat_telemetry_add_unit()
@@ -88,7 +89,8 @@ void moat_telemetry_remove_unit(struct moat_unit *unit);
 void moat_telemetry_remove_tenant(struct moat_tenant *tenant);
 
 /**
- * Record a refused DMA, for /moat/faults. The thread that fetches a unit's faults calls it for each.
+ * Record a refused DMA, for /moat/faults. The thread that fetches a unit's faults calls it for
+ * each.
  *
  * @param unit the unit
  * @param tenant name of the requester's tenant; NULL: the requester is not a tenant's

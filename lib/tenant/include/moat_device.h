@@ -26,9 +26,9 @@
  * The program must carry these definitions, because a library's call goes to the program's first:
  * `pkg-config --libs moat` links libmoat_memzone.a into it, whole. A program that is linked with
  * librte_mempool_moat.so before DPDK's libraries has them, too. In any other, moat_tenant_create()
- * logs a warning. Then rings of net_moat are safe all the same; of other PMDs, a ring with a page of
- * its own is mapped, a ring without is refused by moat_tenant_queue_add(), and a ring that is freed
- * stays mapped until the next moat_tenant_queue_add() or _remove().
+ * logs a warning. Then rings of net_moat are safe all the same; of other PMDs, a ring with a page
+ * of its own is mapped, a ring without is refused by moat_tenant_queue_add(), and a ring that is
+ * freed stays mapped until the next moat_tenant_queue_add() or _remove().
  */
 
 #include <rte_memzone.h>
@@ -72,9 +72,9 @@ const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char
 	int socket, unsigned int flags, unsigned int align, unsigned int bound);
 
 /**
- * A driver says whether it gets its receive buffers by moat_pool_refill() only. Then a tenant whose queues all
- * belong to such ports can tell a refill from an application's allocation, which no device may reach.
- * Before the port's queues are added to a tenant, and `false` when the port goes.
+ * A driver says whether it gets its receive buffers by moat_pool_refill() only. Then a tenant whose
+ * queues all belong to such ports can tell a refill from an application's allocation, which no
+ * device may reach. Before the port's queues are added to a tenant, and `false` when the port goes.
  * Any thread; control path.
  */
 void moat_device_tells(uint16_t port, bool tells);

@@ -14,7 +14,8 @@
  * line that an lcore polls (a unit that can post interrupts).
  *
  * What the device must write stands in struct moat_interrupt: put it into its MSI or MSI-X
- * registers. The interrupt ends with moat_tenant_interrupt_end(), or when the requester is detached.
+ * registers. The interrupt ends with moat_tenant_interrupt_end(), or when the requester is
+ * detached.
  */
 
 #include "moat_tenant.h"
@@ -52,9 +53,9 @@ int moat_tenant_interrupt(struct moat_tenant *tenant, moat_sid_t sid, void (*fn)
  * @param line after moat_posted_init(); must stay until the interrupt has ended
  * @param vector which bit: 0 to 255
  * @param interrupt as above
- * @return as moat_tenant_interrupt(); -EOPNOTSUPP: the unit cannot post; -EFAULT: the line's address
- *   is not one that the unit can be told (hugepages on a machine's own unit).
- * Thread safety: any thread. Control path; may wait for the unit.
+ * @return as moat_tenant_interrupt(); -EOPNOTSUPP: the unit cannot post; -EFAULT: the line's
+ * address is not one that the unit can be told (hugepages on a machine's own unit). Thread safety:
+ * any thread. Control path; may wait for the unit.
  */
 int moat_tenant_interrupt_post(struct moat_tenant *tenant, moat_sid_t sid, struct moat_posted *line,
 	uint8_t vector, struct moat_interrupt *interrupt);

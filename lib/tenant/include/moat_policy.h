@@ -6,8 +6,8 @@
 
 /**
  * @file
- * When a mode submits and when it waits, for a lane whatever is mapped with it: a tenant's buffers, or
- * memory of a program's own (moat-perf). The calling thread owns the lane. Data path.
+ * When a mode submits and when it waits, for a lane whatever is mapped with it: a tenant's buffers,
+ * or memory of a program's own (moat-perf). The calling thread owns the lane. Data path.
  */
 
 #include <rte_cycles.h>
@@ -31,7 +31,8 @@ struct moat_deferred {
 };
 
 /**
- * Is it time to submit what is gathered? The time begins with the first call that finds pages gathered.
+ * Is it time to submit what is gathered? The time begins with the first call that finds pages
+ * gathered.
  * @param gathered pages that wait: moat_lane_gathered()
  * @param now TSC
  */

@@ -10,16 +10,17 @@
  *
  * A buffer is whole pages at an IOVA that it keeps for life; buffer i + 1 lies behind buffer i, in
  * virtual memory and in IOVA. Its mbuf header lies elsewhere, out of the device's reach. Who owns a
- * buffer decides what the device may do with it: drivers/mempool maps it when the pool hands it out,
- * and unmaps it when it comes back. A buffer that came back is quarantined until the ticket of its unmap is
- * done, whichever lcore unmapped it: only then can it be handed out again. doc/buffer.md has the states.
+ * buffer decides what the device may do with it: drivers/mempool maps it when the pool hands it
+ * out, and unmaps it when it comes back. A buffer that came back is quarantined until the ticket of
+ * its unmap is done, whichever lcore unmapped it: only then can it be handed out again.
+ * doc/buffer.md has the states.
  *
- * Buffers are handed out in the pool's order, whatever the order in which they came back: a burst is
- * neighbours as far as there are any, is freed as neighbours, and is unmapped by one descriptor.
+ * Buffers are handed out in the pool's order, whatever the order in which they came back: a burst
+ * is neighbours as far as there are any, is freed as neighbours, and is unmapped by one descriptor.
  * Everything is kept and moved in runs of neighbours.
  *
- * Each lcore that has entered keeps the buffers that it freed, and gets them again. An lcore that has too few
- * takes ready ones of any other. Other threads share one such part.
+ * Each lcore that has entered keeps the buffers that it freed, and gets them again. An lcore that
+ * has too few takes ready ones of any other. Other threads share one such part.
  */
 
 #include <rte_mbuf.h>
@@ -37,8 +38,8 @@ extern "C" {
 struct moat_pool;
 
 /**
- * The enqueue side of the ops (see drivers/mempool): take what the device may still reach away from it, and
- * quarantine it. A buffer that is in the pool already is reported once and ignored.
+ * The enqueue side of the ops (see drivers/mempool): take what the device may still reach away from
+ * it, and quarantine it. A buffer that is in the pool already is reported once and ignored.
  * @param pool the pool that they are of
  * @param objs the mbufs of `n` buffers, each without another reference
  * @param n how many
@@ -46,20 +47,22 @@ struct moat_pool;
  */
 int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n);
 /**
- * The dequeue side: take `n` ready buffers and map them for the device to write. Where every queue of the
- * tenant belongs to a driver that refills by moat_pool_refill(), what any other caller gets is the
- * application's, and stays unmapped until it is sent.
+ * The dequeue side: take `n` ready buffers and map them for the device to write. Where every queue
+ * of the tenant belongs to a driver that refills by moat_pool_refill(), what any other caller gets
+ * is the application's, and stays unmapped until it is sent.
  * @return 0; -ENOBUFS: fewer than `n` are ready, or one could not be mapped; nothing was taken.
  * Any thread; data path.
  */
 int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n);
 /**
- * rte_mempool_get_bulk() by a driver that gives the buffers to its device: from any pool, a tenant's or
- * not. A driver that always refills by this call says so for its ports with moat_device_tells().
+ * rte_mempool_get_bulk() by a driver that gives the buffers to its device: from any pool, a
+ * tenant's or not. A driver that always refills by this call says so for its ports with
+ * moat_device_tells().
  * @return as rte_mempool_get_bulk(). Any thread; data path.
  */
 int moat_pool_refill(struct rte_mempool *mp, void *objs[], unsigned int n);
-/** Buffers in the pool: ready or quarantined. Any thread; buffers that move meanwhile are in or out. */
+/** Buffers in the pool: ready or quarantined. Any thread; buffers that move meanwhile are in or
+ * out. */
 unsigned int moat_pool_count(const struct moat_pool *pool);
 /** Quarantined buffers only. Any thread. */
 unsigned int moat_pool_quarantined(const struct moat_pool *pool);

@@ -24,8 +24,9 @@
  *   Tx callback: mapped      -> device reads  PMD frees: mempool enqueue -> unmapped, quarantined
  *                                             until its ticket is done
  *
- * In use: the whole life, in this order. Calls marked main come from any thread, one at a time for a
- * tenant; those marked lcore must come from the lcore that they are about. doc/examples.md has programs.
+ * In use: the whole life, in this order. Calls marked main come from any thread, one at a time for
+ * a tenant; those marked lcore must come from the lcore that they are about. doc/examples.md has
+ * programs.
  *
  *   Set-up
  *   main     rte_eal_init(), a unit (moat_soft_unit_create(), ...)
@@ -38,32 +39,34 @@
  *   lcore    moat_tenant_lcore_enter(), each tenant that it serves
  *   lcore      in each turn of its loop: rte_eth_rx_burst(), rte_eth_tx_burst(), ..., and
  *              moat_tenant_poll() of each tenant, also when no packet came
- *   lcore      before it sleeps, blocks or waits for an Rx interrupt: moat_tenant_offline() of each tenant
- *              that it has entered; after: moat_tenant_online() of each
- *   main       meanwhile: moat_tenant_stats(), moat_tenant_faults() (moat_tenant_measure.h)
+ *   lcore      before it sleeps, blocks or waits for an Rx interrupt: moat_tenant_offline() of each
+ *   tenant that it has entered; after: moat_tenant_online() of each main       meanwhile:
+ *   moat_tenant_stats(), moat_tenant_faults() (moat_tenant_measure.h)
  *
  *   The end
  *   main     tell the lcores to end; a signal's handler does no more than that
- *   lcore    moat_tenant_held() of each queue until it returns 0, so that mode pipelined keeps no packet
- *   lcore    moat_tenant_lcore_leave(), each tenant, before its function returns
- *   main     wait for the lcores (rte_eal_mp_wait_lcore()), then rte_eth_dev_stop(),
- *            moat_tenant_queue_remove() each queue, rte_eth_dev_close() or rte_eal_hotplug_remove(),
- *            moat_tenant_destroy(), and the unit's ops->destroy()
+ *   lcore    moat_tenant_held() of each queue until it returns 0, so that mode pipelined keeps no
+ *   packet lcore    moat_tenant_lcore_leave(), each tenant, before its function returns main
+ *   wait for the lcores (rte_eal_mp_wait_lcore()), then rte_eth_dev_stop(),
+ *   moat_tenant_queue_remove() each queue, rte_eth_dev_close() or rte_eal_hotplug_remove(),
+ *   moat_tenant_destroy(), and the unit's ops->destroy()
  *
  * Duties of an lcore, from enter to leave:
- *  - it must poll or be offline. A ticket waits for every lcore that has entered and is online: the slowest
- *    turn of any of them delays the tickets of all, in strict the packets, too;
- *  - a tenant goes offline and online as a whole on an lcore: with all its queues and pools. While it is
- *    offline the lcore must not call rte_eth_rx_burst() or rte_eth_tx_burst() on them, nor use translations.
- *    Freeing and allocating buffers is allowed. What waits for tickets then, waits until it is online again;
- *  - a control thread that is no lcore may call everything marked main, allocate and free buffers, and read
- *    statistics; it has nothing to enter, and no ticket waits for it.
+ *  - it must poll or be offline. A ticket waits for every lcore that has entered and is online: the
+ *    slowest turn of any of them delays the tickets of all, in strict the packets, too;
+ *  - a tenant goes offline and online as a whole on an lcore: with all its queues and pools. While
+ *    it is offline the lcore must not call rte_eth_rx_burst() or rte_eth_tx_burst() on them, nor
+ *    use translations. Freeing and allocating buffers is allowed. What waits for tickets then,
+ *    waits until it is online again;
+ *  - a control thread that is no lcore may call everything marked main, allocate and free buffers,
+ *    and read statistics; it has nothing to enter, and no ticket waits for it.
  *
  * Polling lcores are EAL lcores, service lcores, or threads after rte_thread_register(); other
- * threads cannot enter. **Rx and Tx of a queue, and queues of a tenant, may be on different lcores.** Each of
- * them must enter and poll. It costs: a ticket waits for the turns of all of them; buffers are received on one
- * lcore and freed on the other, so the receiving one takes ready buffers back from the other's part of the
- * pool; and their submissions contend for the unit's queue. One lcore for both sides is the fast way.
+ * threads cannot enter. **Rx and Tx of a queue, and queues of a tenant, may be on different
+ * lcores.** Each of them must enter and poll. It costs: a ticket waits for the turns of all of
+ * them; buffers are received on one lcore and freed on the other, so the receiving one takes ready
+ * buffers back from the other's part of the pool; and their submissions contend for the unit's
+ * queue. One lcore for both sides is the fast way.
  *
  * Other orders of the end work as well, or say within a second what they wait for. A port may be
  * closed or unplugged before its queues are removed: its callbacks go with it, and its number is
@@ -87,7 +90,8 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 enum moat_mode {
-	MOAT_STATIC, /* mapped once; the device can touch all of the tenant's memory, nothing else */
+	/* mapped once; the device can touch all of the tenant's memory, nothing else */
+	MOAT_STATIC,
 	MOAT_STRICT,    /* handed on when the ticket is done; the lcore waits */
 	MOAT_PIPELINED, /* handed on when the ticket is done; the lcore keeps polling meanwhile */
 	MOAT_DEFERRED,  /* handed on at once, flushed by count or time: a bounded window */
@@ -125,14 +129,14 @@ struct moat_tenant_conf {
 	uint64_t leaf_sizes; /* of superpages, ANDed with the unit's; 0: all that the unit has;
 			      * MOAT_LEAF_4K_ONLY: none */
 	int numa;            /* node of the memory, or SOCKET_ID_ANY */
-	int8_t verify; /* look every received buffer up in the shadow IOTLB: a device (or a ring)
-			      * that returns memory which it may not write is caught and counted. On,
-			      * except with MOAT_VERIFY_OFF */
+	/* look every received buffer up in the shadow IOTLB: a device (or a ring) that returns
+	 * memory which it may not write is caught and counted. On, except with MOAT_VERIFY_OFF */
+	int8_t verify;
 	uint32_t deferred_pages; /* mode deferred: flush at so many pages (0: 256) ... */
 	uint32_t deferred_us;    /* ... or after so many microseconds (0: 10,000) */
-	bool copy_foreign; /* a packet to send that is not in the tenant's memory (another tenant's, or the
-			    * process's) is copied into it; false: it is dropped and counted. Mode copy
-			    * copies every packet. */
+	/* a packet to send that is not in the tenant's memory (another tenant's, or the process's)
+	 * is copied into it; false: it is dropped and counted. Mode copy copies every packet. */
+	bool copy_foreign;
 };
 
 struct moat_tenant;
@@ -286,9 +290,9 @@ struct moat_tenant_stats {
 	uint64_t held;        /* packets held back now, mode pipelined */
 	uint64_t starved;     /* allocations refused because no buffer was ready, in the modes that
 			       * unmap; in the others the port's rx_nombuf tells */
-	uint64_t
-		map_failed; /* bursts of which a packet could not be sent at once: its buffer could not be
-			       * mapped, or there was none to copy into; it stays its caller's */
+	/* bursts of which a packet could not be sent at once: its buffer could not be mapped, or
+	 * there was none to copy into; it stays its caller's */
+	uint64_t map_failed;
 	uint64_t overrun; /* packets dropped: too many held back, or none free to copy into */
 	uint64_t lost;    /* received packets dropped because the unit did not answer in time; their
 			       * buffers come back when it does */

@@ -6,12 +6,13 @@
 
 /**
  * @file
- * Measuring in a program of one's own: what a tenant costs for each packet, and what its devices were
- * refused. doc/measuring.md shows it in a loop.
+ * Measuring in a program of one's own: what a tenant costs for each packet, and what its devices
+ * were refused. doc/measuring.md shows it in a loop.
  *
- * An lcore has one stopwatch for all tenants that it serves. It is off until moat_tenant_stopwatch(true);
- * while it is off, a measurement costs a branch. While it is on, moat charges its own work to the stages of
- * moat_cost.h, and the program charges the rest of its turn with moat_tenant_charge().
+ * An lcore has one stopwatch for all tenants that it serves. It is off until
+ * moat_tenant_stopwatch(true); while it is off, a measurement costs a branch. While it is on, moat
+ * charges its own work to the stages of moat_cost.h, and the program charges the rest of its turn
+ * with moat_tenant_charge().
  */
 
 #include "moat_tenant.h"
@@ -22,8 +23,8 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /**
- * Switch the calling lcore's stopwatch on or off, for all tenants that the lcore serves. Switching it on
- * again restarts it: cycles until then are charged to no stage, as is right after a sleep.
+ * Switch the calling lcore's stopwatch on or off, for all tenants that the lcore serves. Switching
+ * it on again restarts it: cycles until then are charged to no stage, as is right after a sleep.
  *
  * @param on whether the lcore measures from here on
  *
@@ -40,8 +41,8 @@ bool moat_tenant_stopwatch_on(void);
 
 /**
  * Charge the cycles since the last charge to the program's own work for the tenant: to
- * MOAT_STAGE_APPLICATION, or, where the turn brought no packet, to MOAT_STAGE_IDLE. Call it behind the work
- * on a tenant's packets, and once more behind moat_tenant_poll().
+ * MOAT_STAGE_APPLICATION, or, where the turn brought no packet, to MOAT_STAGE_IDLE. Call it behind
+ * the work on a tenant's packets, and once more behind moat_tenant_poll().
  *
  * @param tenant the lcore must have entered it
  * @param packets that the lcore received for the tenant in this turn of its loop
@@ -63,11 +64,12 @@ struct moat_tenant_price {
  * What a packet of the tenant cost since a snapshot, or since the beginning.
  *
  * @param tenant the tenant
- * @param[in,out] since NULL: since the beginning; else a snapshot, {0} before the first call. It becomes
- *   the snapshot of now, so that the next call tells of what came between.
+ * @param[in,out] since NULL: since the beginning; else a snapshot, {0} before the first call. It
+ *   becomes the snapshot of now, so that the next call tells of what came between.
  * @param[out] price all 0 where no packet came
  *
- * Any thread, while the tenant exists. Counters of running lcores are read as they are. Control path.
+ * Any thread, while the tenant exists. Counters of running lcores are read as they are. Control
+ * path.
  */
 void moat_tenant_price(struct moat_tenant *tenant, struct moat_cost *since,
 	struct moat_tenant_price *price);
@@ -80,9 +82,9 @@ struct moat_tenant_fault {
 };
 
 /**
- * Refused DMA since the last call. Each is counted in `faults` of struct moat_tenant_stats of the tenant
- * whose requester made it. Who calls this must not call the unit's `faults` operation beside it: a fault is
- * told once.
+ * Refused DMA since the last call. Each is counted in `faults` of struct moat_tenant_stats of the
+ * tenant whose requester made it. Who calls this must not call the unit's `faults` operation beside
+ * it: a fault is told once.
  *
  * @param unit whose faults are read
  * @param faults receives up to `n` of them, the oldest first

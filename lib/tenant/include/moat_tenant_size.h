@@ -8,17 +8,19 @@
  * @file
  * How many buffers a tenant's pool needs, and how much memory.
  *
- * A buffer that is in a ring, in a burst that the program works on, or waiting for its ticket is not in the
- * pool. moat_tenant_pool_size() adds these up; doc/sizing.md has the formula with its reasons:
+ * A buffer that is in a ring, in a burst that the program works on, or waiting for its ticket is
+ * not in the pool. moat_tenant_pool_size() adds these up; doc/sizing.md has the formula with its
+ * reasons:
  *
  *     rings    = rx_descriptors + tx_descriptors
  *     bursts   = lcores * 2 * burst
  *     tickets  = lcores * (turn + latency / cycles + the mode's batches), twice in mode pipelined
  *     buffers  = rings + bursts + tickets + kept
  *
- * Too small a pool loses no packet that was received: the device finds no buffer to receive into, and drops.
- * The port counts that in rx_nombuf, the tenant in `starved` of struct moat_tenant_stats, and the first time
- * the tenant logs how many of the pool's buffers waited for their tickets.
+ * Too small a pool loses no packet that was received: the device finds no buffer to receive into,
+ * and drops. The port counts that in rx_nombuf, the tenant in `starved` of struct
+ * moat_tenant_stats, and the first time the tenant logs how many of the pool's buffers waited for
+ * their tickets.
  */
 
 #include "moat_tenant.h"
@@ -50,8 +52,8 @@ struct moat_tenant_size {
  * Buffers with which a pool does not run dry.
  *
  * @param size what the pool has to serve
- * @return buffers, for moat_tenant_pool(); 0: `size` is NULL or its mode is not one (moat_error_text()).
- *   Any thread, control path.
+ * @return buffers, for moat_tenant_pool(); 0: `size` is NULL or its mode is not one
+ *   (moat_error_text()). Any thread, control path.
  */
 unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size);
 
@@ -60,8 +62,8 @@ unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size);
  *
  * @param size what the pool has to serve
  * @param buffers of the pool; 0: moat_tenant_pool_size()
- * @return bytes, a multiple of 2 MiB, for `memory` of struct moat_tenant_conf; add up those of several
- *   pools. 0: as moat_tenant_pool_size(). Any thread, control path.
+ * @return bytes, a multiple of 2 MiB, for `memory` of struct moat_tenant_conf; add up those of
+ *   several pools. 0: as moat_tenant_pool_size(). Any thread, control path.
  */
 uint64_t moat_tenant_memory_size(const struct moat_tenant_size *size, unsigned int buffers);
 

@@ -9,10 +9,10 @@
  * A unit, as a domain sees it: what it can do, and a table of operations.
  *
  * Units differ in where the tables are kept (`caps.tables`). A VT-d unit of our own (drivers/vtd on
- * hardware or on drivers/softvtd) reads tables that lib/pt writes, and takes invalidations: a gather
- * of unmapped runs, for the cache tags of a domain, becomes a sequence number that is done later. A
- * unit of the kernel's (drivers/vfio) takes map and unmap calls. Either way a domain keeps its
- * lib/pt table, because the shadow IOTLB is an index over it.
+ * hardware or on drivers/softvtd) reads tables that lib/pt writes, and takes invalidations: a
+ * gather of unmapped runs, for the cache tags of a domain, becomes a sequence number that is done
+ * later. A unit of the kernel's (drivers/vfio) takes map and unmap calls. Either way a domain keeps
+ * its lib/pt table, because the shadow IOTLB is an index over it.
  *
  * A driver embeds `struct moat_unit` first in its own structure.
  */
@@ -42,11 +42,12 @@ enum moat_cut {
 };
 
 struct moat_unit_caps {
-	uint8_t sagaw; /* bit l-2 set: l-level tables (CAP.SAGAW: bit 1 = 3, bit 2 = 4, bit 3 = 5) */
-	uint8_t mgaw;  /* bits of IOVA (CAP.MGAW + 1) */
+	/* bit l-2 set: l-level tables (CAP.SAGAW: bit 1 = 3, bit 2 = 4, bit 3 = 5) */
+	uint8_t sagaw;
+	uint8_t mgaw;        /* bits of IOVA (CAP.MGAW + 1) */
 	uint64_t leaf_sizes; /* beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE (CAP.SSLPS) */
-	/** Of the tables that it walks for domains. First stage is cached by domain-id and PASID: requests
-	 * without one have `rid_pasid`. Second stage is cached by domain-id alone. */
+	/** Of the tables that it walks for domains. First stage is cached by domain-id and PASID:
+	 * requests without one have `rid_pasid`. Second stage is cached by domain-id alone. */
 	enum moat_pt_format format;
 	uint32_t rid_pasid;
 	uint32_t nd; /* domain-ids: 0 to nd - 1 (CAP.ND) */
@@ -58,8 +59,8 @@ struct moat_unit_caps {
 	bool no_zlr; /* CAP.ZLR is clear: a zero-length read needs R, so what is writable gets it */
 	enum moat_tables tables;
 	enum moat_cut cut;
-	/** IOVAs that no domain may use (the MSI window, firmware's regions), ascending; the unit's,
-	 * whole pages. */
+	/** IOVAs that no domain may use (the MSI window, firmware's regions), ascending; the
+	 * unit's, whole pages. */
 	const struct moat_range *reserved;
 	unsigned int nr_reserved;
 };
@@ -83,9 +84,9 @@ struct moat_interrupt {
 };
 
 /**
- * A posted-interrupt descriptor: a cache line in which a unit sets a bit for each interrupt, instead
- * of interrupting a processor. An lcore that polls the line sees which of up to 256 queues have
- * something for it. VT-d specification, "Posted-interrupt Descriptor".
+ * A posted-interrupt descriptor: a cache line in which a unit sets a bit for each interrupt,
+ * instead of interrupting a processor. An lcore that polls the line sees which of up to 256 queues
+ * have something for it. VT-d specification, "Posted-interrupt Descriptor".
  */
 struct moat_posted {
 	uint64_t vector[4]; /* bits; the unit sets, moat_posted_take() clears */
@@ -105,14 +106,15 @@ static inline void moat_posted_init(struct moat_posted *line)
  * Take 64 vectors' bits.
  *
  * @param word 0 to 3
- * @return the bits that were set and are clear now; what the devices wrote before they interrupted is
- *   seen. A load where none is set. One thread for each word. Data path.
+ * @return the bits that were set and are clear now; what the devices wrote before they interrupted
+ *   is seen. A load where none is set. One thread for each word. Data path.
  */
 static inline uint64_t moat_posted_take(struct moat_posted *line, unsigned int word)
 {
 	if (__atomic_load_n(&line->vector[word], __ATOMIC_RELAXED) == 0)
 		return 0;
-	/* acquire: pairs with the unit's release; the DMA that the bit tells of is seen behind it */
+	/* acquire: pairs with the unit's release; the DMA that the bit tells of is seen behind
+	 * it */
 	return __atomic_exchange_n(&line->vector[word], 0, __ATOMIC_ACQUIRE);
 }
 
@@ -132,37 +134,41 @@ struct moat_witness {
 	/** Entries are cleared; the device may still reach the pages. `cause` names the unmap. */
 	void (*unmapped)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
 		uint64_t cause);
-	/** The pages have been handed on: from now on no device may reach them by the old mapping. */
+	/** The pages have been handed on: from now on no device may reach them by the old
+	 * mapping. */
 	void (*released)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
 		uint64_t cause);
-	/** The same before the ticket (mode deferred): released() follows with the ticket, perhaps after the
-	 * pages have been mapped, unmapped and released again by another lane. */
+	/** The same before the ticket (mode deferred): released() follows with the ticket, perhaps
+	 * after the pages have been mapped, unmapped and released again by another lane. */
 	void (*released_early)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
 		uint64_t cause);
 };
 
 struct moat_unit_ops {
 	/** Put a requester into a domain, or take it out. On return the unit has completed every
-	 * invalidation this needs: after detach the device reaches nothing. Control path; waits with
-	 * a deadline; -EBUSY: in another domain, -ENODEV: not behind this unit, -EPERM: RMRR, ... */
+	 * invalidation this needs: after detach the device reaches nothing. Control path; waits
+	 * with a deadline; -EBUSY: in another domain, -ENODEV: not behind this unit, -EPERM: RMRR,
+	 * ... */
 	int (*attach)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
 	int (*detach)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
-	/** MOAT_TABLES_UNITS: what the unit keeps for a domain (a container). `priv` is the domain's. */
+	/** MOAT_TABLES_UNITS: what the unit keeps for a domain (a container). `priv` is the
+	 * domain's. */
 	int (*open)(struct moat_unit *unit, struct moat_domain *domain, void **priv);
 	void (*close)(struct moat_unit *unit, void *priv);
 	int (*map)(struct moat_unit *unit, void *priv, uint64_t iova, void *va, uint64_t len,
 		enum moat_prot prot);
-	/** MOAT_CUT_MAPS: can unmap() take [iova, iova + len)? -EINVAL: that would cut a map in two,
-	 * which only goes as a whole. Asked before anything changes. Data path. */
+	/** MOAT_CUT_MAPS: can unmap() take [iova, iova + len)? -EINVAL: that would cut a map in
+	 * two, which only goes as a whole. Asked before anything changes. Data path. */
 	int (*whole)(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
-	/** On return nothing reaches the range. Exact: a partial unmap is -EIO. -EAGAIN: nothing has
-	 * happened, try again. */
+	/** On return nothing reaches the range. Exact: a partial unmap is -EIO. -EAGAIN: nothing
+	 * has happened, try again. */
 	int (*unmap)(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
 	/** The host physical address of `va` where [va, va + len) is one run; -EFAULT otherwise. */
 	int (*hpa)(struct moat_unit *unit, const void *va, uint64_t len, uint64_t *hpa);
-	/** Memory for a tenant: zeroed hugepages. When this process is killed, no other process gets
-	 * them before the unit's next owner has cut off the devices that reach them. `len` is a multiple
-	 * of 2 MiB. NULL, or -EOPNOTSUPP: this unit needs no such memory. Control path. */
+	/** Memory for a tenant: zeroed hugepages. When this process is killed, no other process
+	 * gets them before the unit's next owner has cut off the devices that reach them. `len` is
+	 * a multiple of 2 MiB. NULL, or -EOPNOTSUPP: this unit needs no such memory. Control
+	 * path. */
 	int (*memory_alloc)(struct moat_unit *unit, uint64_t len, void **va);
 	void (*memory_free)(struct moat_unit *unit, void *va, uint64_t len);
 	/** RWBF units: flush the write buffer. NULL where not needed. */
@@ -172,8 +178,8 @@ struct moat_unit_ops {
 	/** Take-down: every domain is gone. Frees the unit. */
 	void (*destroy)(struct moat_unit *unit);
 
-	/** Put one PASID of a requester into a domain, or take it out; as attach and detach. NULL: the
-	 * unit translates by source-id only. */
+	/** Put one PASID of a requester into a domain, or take it out; as attach and detach. NULL:
+	 * the unit translates by source-id only. */
 	int (*attach_pasid)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
 		uint32_t pasid);
 	int (*detach_pasid)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
@@ -184,13 +190,14 @@ struct moat_unit_ops {
 	/**
 	 * MOAT_TABLES_OURS: invalidate what a gather covers in the caches of the tags.
 	 *
-	 * A full barrier: entries cleared before the call are cleared for the unit, and loads after it
-	 * are not satisfied before. NULL in a unit with `qi`: as MOAT_UNIT_QI_OPS.
+	 * A full barrier: entries cleared before the call are cleared for the unit, and loads after
+	 * it are not satisfied before. NULL in a unit with `qi`: as MOAT_UNIT_QI_OPS.
 	 *
 	 * @param tags `n` of them, all of this unit
 	 * @param gather NULL: all that is cached for the tags
 	 * @param report set unless the unit is dead
-	 * @return a sequence number (> 0) for inval_done(); -EAGAIN: no room now, nothing submitted;
+	 * @return a sequence number (> 0) for inval_done(); -EAGAIN: no room now, nothing
+	 *   submitted;
 	 *   -EIO: the unit is dead. Thread-safe, data path; never waits for another thread.
 	 */
 	int64_t (*inval_submit)(struct moat_unit *unit, const moat_tag_t tags[], unsigned int n,
@@ -200,8 +207,8 @@ struct moat_unit_ops {
 	 *
 	 * @return 1: it has, and the calling thread sees what the unit did before
 	 * @return 0: not yet
-	 * @return -EIO: it refused the submission, what that covers may still be cached: submit again,
-	 *   wider
+	 * @return -EIO: it refused the submission, what that covers may still be cached: submit
+	 *   again, wider
 	 *
 	 * Thread-safe. Data path.
 	 */
@@ -219,9 +226,9 @@ struct moat_unit_ops {
 	int (*inval_wait)(struct moat_unit *unit, int64_t seq, uint64_t timeout_us,
 		void (*turn)(void));
 
-	/** Give a requester an interrupt that calls `fn`, in whatever thread the interrupt arrives in.
-	 * NULL: the unit gives none. -EOPNOTSUPP: this process can be given no vector; -ENOSPC; control
-	 * path, may wait. */
+	/** Give a requester an interrupt that calls `fn`, in whatever thread the interrupt arrives
+	 * in. NULL: the unit gives none. -EOPNOTSUPP: this process can be given no vector; -ENOSPC;
+	 * control path, may wait. */
 	int (*interrupt_give)(struct moat_unit *unit, moat_sid_t sid, void (*fn)(void *ctx),
 		void *ctx, struct moat_interrupt *interrupt);
 	/** Give a requester an interrupt that sets bit `vector` of the line. NULL, -EOPNOTSUPP: the
@@ -229,8 +236,8 @@ struct moat_unit_ops {
 	int (*interrupt_post)(struct moat_unit *unit, moat_sid_t sid, struct moat_posted *line,
 		uint8_t vector, struct moat_interrupt *interrupt);
 	/** Take either back. On return none comes by it any more: `fn` is not called, the line not
-	 * written. -ENOENT: it is not given; -ETIMEDOUT, -EIO. Detaching a requester takes all of its
-	 * interrupts back. */
+	 * written. -ENOENT: it is not given; -ETIMEDOUT, -EIO. Detaching a requester takes all of
+	 * its interrupts back. */
 	int (*interrupt_take)(struct moat_unit *unit, const struct moat_interrupt *interrupt);
 };
 
