@@ -127,9 +127,9 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
 		return moat_error(-EINVAL, "a domain needs %s",
 			unit == NULL ? "a unit; create one first" : "a configuration with a name");
 	impl = calloc(1, sizeof(*impl));
-	domain = &impl->pub;
 	if (impl == NULL)
 		return moat_error(-ENOMEM, "no memory for domain '%s'", conf->name);
+	domain = &impl->pub;
 	pthread_mutex_init(&impl->lock, NULL);
 	rte_strscpy(domain->name, conf->name, sizeof(domain->name));
 	domain->unit = unit;
