@@ -18,16 +18,20 @@ static int vtd_hpa(struct moat_unit *unit, const void *va, uint64_t len, uint64_
 	return 0;
 }
 
-/** What the unit may still read is leaked on purpose. */
+/** Where the unit is not quiet, it may still read all of it: nothing is freed. */
 static void vtd_free(struct vtd *v, bool quiet)
 {
-	if (quiet) {
-		if (v->unit.qi != NULL)
-			moat_qi_destroy(v->unit.qi);
-		if (v->unit.pool != NULL)
-			moat_pt_pool_destroy(v->unit.pool);
-		vtd_pages_free(v);
+	static _Atomic(struct vtd_kept *) kept;
+
+	if (!quiet) {
+		vtd_keep(&kept, &v->kept);
+		return;
 	}
+	if (v->unit.qi != NULL)
+		moat_qi_destroy(v->unit.qi);
+	if (v->unit.pool != NULL)
+		moat_pt_pool_destroy(v->unit.pool);
+	vtd_pages_free(v);
 	vtd_intr_free(v);
 	vtd_scalable_free(v);
 	pthread_mutex_destroy(&v->intr.lock);

@@ -15,12 +15,14 @@
 #include "moat_vtd_host.h"
 #include "moat_vtd_obstacles.h"
 #include "platform_text.h"
+#include "vtd_keep.h"
 
 #define HOST_ALIASES 32 /* of a function that passes through */
 #define ACS_CHANGES  8  /* in one function and the bridges above it */
 
 /** Everything that a unit of this machine keeps beside the driver's own. */
 struct host {
+	struct vtd_kept kept;
 	char name[16];
 	char *root;
 	const struct moat_vtd_host_conf *conf; /* while the unit is created */
@@ -387,12 +389,15 @@ static int host_before_writing(void *ctx)
  */
 static void give_back(struct host *h)
 {
+	static _Atomic(struct vtd_kept *) kept;
 	uint32_t gsts = h->written ? vtd_read32(&h->window, VTD_GSTS) : 0;
 
 	if (!h->written || !(h->found & VTD_GSTS_TES) || (gsts & VTD_GSTS_TES))
 		quiet_undo(h);
 	if (!(gsts & (VTD_GSTS_TES | VTD_GSTS_QIES)))
 		host_free(h);
+	else
+		vtd_keep(&kept, &h->kept);
 }
 
 /* What of the kernel's interrupts behind the unit, each with what ends it. */

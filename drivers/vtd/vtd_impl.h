@@ -20,6 +20,7 @@
 #include "moat_domain.h"
 #include "moat_spin.h"
 #include "moat_vtd.h"
+#include "vtd_keep.h"
 
 #define VTD_BUSES 256
 #define VTD_FNS   256 /* devices and functions of a bus */
@@ -119,6 +120,7 @@ struct vtd_found {
 
 struct vtd {
 	struct moat_unit unit; /* first */
+	struct vtd_kept kept;
 	struct moat_vtd_window w;
 	struct moat_vtd_caps caps;
 	struct moat_vtd_conf conf;
