@@ -574,18 +574,20 @@ void sv_intr_destroy(struct moat_softvtd *sv)
 	free(intr);
 }
 
+/* Counters: no order among them is promised. */
 #define READ(counter) __atomic_load_n(&(counter), __ATOMIC_RELAXED)
+#define LOAD(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
 
 void moat_softvtd_intr_stats(struct moat_softvtd *sv, struct moat_softvtd_intr_stats *s)
 {
 	struct sv_intr *intr = sv->intr;
 
 	*s = (struct moat_softvtd_intr_stats){
-		.notified = READ(intr->notified),
-		.unreleased = READ(intr->unreleased),
+		.notified = LOAD(intr->notified),
+		.unreleased = LOAD(intr->unreleased),
 	};
 	for (unsigned int i = 0; i < MOAT_SOFTVTD_INTR_WHYS; i++) {
-		s->stale[i] = READ(intr->stale[i]);
+		s->stale[i] = LOAD(intr->stale[i]);
 		s->stale_interrupts += s->stale[i];
 	}
 	for (unsigned int i = 0; intr->iec != NULL && i < sv->conf.shards; i++) {

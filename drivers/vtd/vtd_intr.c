@@ -13,9 +13,10 @@
 
 #include "vtd_impl.h"
 
-_Static_assert(sizeof(struct moat_posted) == sizeof(struct vtd_pi_desc) &&
-		MOAT_POSTED_SN == VTD_PI_SN,
+_Static_assert(sizeof(struct moat_posted) == sizeof(struct vtd_pi_desc),
 	"lib/unit's line is the specification's descriptor");
+/* NOLINTNEXTLINE(misc-redundant-expression): that both are the same is the point */
+_Static_assert(MOAT_POSTED_SN == VTD_PI_SN, "lib/unit's line is the specification's descriptor");
 
 enum { FREE = 0, GIVEN, LEAVING, LOST };
 
@@ -185,7 +186,7 @@ static int destination_check(const struct vtd *v, const struct moat_vtd_vector *
 static int verification(const struct vtd *v, moat_sid_t sid, uint64_t *hi)
 {
 	moat_sid_t alias[MOAT_VTD_ALIASES] = { sid };
-	unsigned int n = 1, first = sid >> 8, last = sid >> 8;
+	unsigned int n = 1, first = sid >> 8, last = first;
 
 	if (v->conf.scope.aliases != NULL)
 		n = v->conf.scope.aliases(v->conf.scope.ctx, sid, alias);
