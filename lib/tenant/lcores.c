@@ -142,6 +142,24 @@ int moat_tenant_online(struct moat_tenant *t)
 	return 0;
 }
 
+/* Only a worker's end is known. */
+static bool function_has_ended(unsigned int lcore)
+{
+	return rte_lcore_is_enabled(lcore) && lcore != rte_get_main_lcore() &&
+		rte_eal_get_lcore_state(lcore) == WAIT;
+}
+
+unsigned int tenant_ended_lcore(const struct moat_tenant *t)
+{
+	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++) {
+		const struct tenant_lcore *lc = __atomic_load_n(&t->lcores[i], __ATOMIC_ACQUIRE);
+
+		if (lc != NULL && lc->entered && function_has_ended(i))
+			return i;
+	}
+	return RTE_MAX_LCORE;
+}
+
 const char *tenant_who_is_in(const struct moat_tenant *t)
 {
 	static __thread char text[128];
@@ -155,10 +173,7 @@ const char *tenant_who_is_in(const struct moat_tenant *t)
 			continue;
 		at += snprintf(text + at, sizeof(text) - (size_t)at, "%s %u%s",
 			at == 0 ? "; has entered: lcore" : ",", i,
-			rte_lcore_is_enabled(i) && i != rte_get_main_lcore() &&
-					rte_eal_get_lcore_state(i) == WAIT
-				? " (its function has ended)"
-				: "");
+			function_has_ended(i) ? " (its function has ended)" : "");
 	}
 	return text;
 }

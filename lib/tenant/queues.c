@@ -340,7 +340,10 @@ int moat_tenant_queue_remove(struct moat_tenant *t, uint16_t port, uint16_t queu
 	tenant_lock(t);
 	rc = tenant_rings_sync(t, port);
 	tenant_unlock(t);
-	return rc;
+	if (rc != 0)
+		return moat_error(rc, "queue %u of port %u is removed, but %s", queue, port,
+			moat_error_text());
+	return 0;
 }
 
 uint16_t moat_tenant_held(struct moat_tenant *t, uint16_t port, uint16_t queue,

@@ -298,12 +298,31 @@ static int pages_follow(struct moat_tenant *t, const uint8_t *want)
 	return rc != 0 ? rc : moat_lane_drain(lane);
 }
 
+/* Why pages_follow() failed, in moat_error_text(). */
+static void say_unfollowed(const struct moat_tenant *t, int rc)
+{
+	unsigned int ended = tenant_ended_lcore(t);
+	char why[256];
+
+	snprintf(why, sizeof(why), "%s", moat_error_text());
+	if (rc == -ETIMEDOUT && ended != RTE_MAX_LCORE)
+		moat_error(rc,
+			"tenant '%s': unmapping its rings is not done after 1 s: lcore %u has entered and does "
+			"not poll (its function has ended); call moat_tenant_lcore_leave() there",
+			t->name, ended);
+	else if (rc == -ETIMEDOUT)
+		moat_error(rc, "tenant '%s': unmapping its rings is not done after 1 s: %s%s",
+			t->name, why, tenant_who_is_in(t));
+	else
+		moat_error(rc, "tenant '%s': its rings cannot be mapped or unmapped: %s", t->name,
+			rc == -ENOMEM ? "out of memory" : why);
+}
+
 /* The tenant is locked. */
 int tenant_rings_sync(struct moat_tenant *t, uint16_t port)
 {
 	struct heap_walk w = { .t = t, .port = port };
 	struct tenant_ring *r;
-	int rc = 0;
 
 	w.want = calloc(t->heap_len >> MOAT_PAGE_SHIFT, 1);
 	if (w.want == NULL)
@@ -317,10 +336,9 @@ int tenant_rings_sync(struct moat_tenant *t, uint16_t port)
 				r->len >> MOAT_PAGE_SHIFT);
 	}
 	if (w.rc == 0) {
-		rc = pages_follow(t, w.want);
-		if (rc != 0)
-			w.rc = moat_error(rc, "tenant '%s': mapping its rings failed: %s", t->name,
-				strerror(-rc));
+		w.rc = pages_follow(t, w.want);
+		if (w.rc != 0)
+			say_unfollowed(t, w.rc);
 	}
 	free(w.want);
 	return w.rc;

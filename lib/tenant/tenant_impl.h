@@ -156,6 +156,9 @@ static inline bool tenant_in_heap(const struct moat_tenant *t, const void *va)
 /* For the end of an error's sentence: which lcores have entered, or "". Valid until the thread's
  * next call. */
 const char *tenant_who_is_in(const struct moat_tenant *t);
+/* An lcore that has entered and whose function has ended, so that it does not poll; RTE_MAX_LCORE:
+ * none is known. */
+unsigned int tenant_ended_lcore(const struct moat_tenant *t);
 
 /* memory.c */
 /* Of a tenant's memory, an eighth is the heap for its rings, and 2 MiB at least. */

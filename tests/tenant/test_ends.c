@@ -296,6 +296,52 @@ static void what_leaving_waits_for_is_said_within_a_second_and_the_next_try_work
 	}
 }
 
+static int enter_and_end(void *arg)
+{
+	return moat_tenant_lcore_enter(arg);
+}
+
+static int leave_and_end(void *arg)
+{
+	return moat_tenant_lcore_leave(arg);
+}
+
+static int on_lcore(unsigned int lcore, lcore_function_t *f, struct moat_tenant *t)
+{
+	must(rte_eal_remote_launch(f, t, lcore));
+	return rte_eal_wait_lcore(lcore);
+}
+
+static void a_queue_removed_after_an_lcore_ended_without_leaving_names_that_lcore(void **state)
+{
+	unsigned int lcore = rte_get_next_lcore(-1, 1, 0);
+	struct rig *r;
+	struct rte_mbuf *m;
+	char expected[256];
+
+	if (lcore == RTE_MAX_LCORE)
+		skip(); /* one processor, so no worker lcore */
+	r = open_mode(MOAT_STRICT);
+	must(on_lcore(lcore, enter_and_end, r->tenant));
+	rig_refill(r, &m, 1);
+	/* The main lcore has not entered: what it frees waits for a ticket of control calls. */
+	assert_int_equal(moat_tenant_lcore_leave(r->tenant), 0);
+	must(rte_eth_dev_stop(r->port));
+	rte_pktmbuf_free(m);
+	snprintf(expected, sizeof(expected),
+		"queue 1 of port %u is removed, but tenant 'red': unmapping its rings is not done after 1 "
+		"s: lcore %u has entered and does not poll (its function has ended); call "
+		"moat_tenant_lcore_leave() there",
+		r->port, lcore);
+	assert_int_equal(moat_tenant_queue_remove(r->tenant, r->port, 1), -ETIMEDOUT);
+	assert_string_equal(moat_error_text(), expected);
+	must(on_lcore(lcore, leave_and_end, r->tenant));
+	refused(moat_tenant_queue_remove(r->tenant, r->port, 1), -ENOENT, "has no queue 1");
+	must(moat_tenant_queue_add(r->tenant, r->port, 1)); /* rig_close() removes it */
+	must(moat_tenant_lcore_enter(r->tenant));
+	rig_close(r);
+}
+
 static uint16_t make_second_port(struct rig *r, struct rte_ring *wire)
 {
 	struct rte_eth_conf conf = { 0 };
@@ -425,6 +471,8 @@ int main(void)
 		cmocka_unit_test(what_is_in_use_is_named_and_destroy_can_be_called_again),
 		cmocka_unit_test(
 			what_leaving_waits_for_is_said_within_a_second_and_the_next_try_works),
+		cmocka_unit_test(
+			a_queue_removed_after_an_lcore_ended_without_leaving_names_that_lcore),
 		cmocka_unit_test(a_port_may_go_before_its_queues_and_its_number_serve_another),
 		cmocka_unit_test(a_tenant_whose_ports_are_gone_can_be_destroyed),
 		cmocka_unit_test(telemetry_forgets_a_tenant_that_is_destroyed),

@@ -173,7 +173,11 @@ struct moat_domain *moat_tenant_domain(struct moat_tenant *tenant);
 uint64_t moat_tenant_page_size(const struct moat_tenant *tenant);
 
 /**
- * Put a requester (a port's or queue's source-id) into the tenant's domain, or take it out.
+ * Put a requester (a port's or queue's source-id) into the tenant's domain, or take it out. A NIC's
+ * source-id is its PCI address: MOAT_SID(0x03, 0, 1) for 03:00.1. Of a net_moat port it is its
+ * `sid=`, plus the queue's number with `requesters=queue`; moat_net_queue_sid() says which. Where
+ * tenants share a port, each queue's source-id goes to its tenant, and each queue is set up with
+ * that tenant's pool and socket.
  * @param tenant the tenant
  * @param sid MOAT_SID()
  * @return as moat_domain_attach() and moat_domain_detach(). Control path, any thread.
@@ -227,8 +231,11 @@ int moat_tenant_queue_add(struct moat_tenant *tenant, uint16_t port, uint16_t qu
 /**
  * Take the callbacks off, and free what mode pipelined still holds (moat_tenant_held() gets it
  * first). No lcore may poll the queue any more. The port may have been closed before.
- * @return 0; -ENOENT: it has no such queue; the unit's error from unmapping what is gone. Control
- *   path, one thread at a time for a tenant.
+ * @return 0; -ENOENT: it has no such queue; -ETIMEDOUT: an lcore that has entered does not poll
+ *   (named), or the unit does not answer; the unit's error from unmapping what is gone. After any
+ *   error but -ENOENT the queue is removed all the same; what was unmapped is out of the device's
+ *   reach when the lcore has left and the unit has answered. Control path, one thread at a time
+ *   for a tenant.
  */
 int moat_tenant_queue_remove(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
 
