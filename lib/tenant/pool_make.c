@@ -68,7 +68,8 @@ static int mempool_fill(struct moat_pool *pool, const char *ops)
 
 	if (rc != 0)
 		return moat_error(rc,
-			"mempool ops '%s' are not there; load the plugin librte_mempool_moat.so with -d",
+			"mempool ops '%s' are not there; load the plugin librte_mempool_moat.so with -d, or "
+			"link it with -Wl,--no-as-needed",
 			ops);
 	rte_pktmbuf_pool_init(pool->mp, &priv);
 	rc = rte_mempool_populate_default(pool->mp);

@@ -99,9 +99,15 @@ void tenant_say_starved(struct moat_pool *pool)
 	uint64_t waiting_now = moat_pool_quarantined(pool) + held_back(pool->tenant);
 
 	pool->said_starved = true;
-	TENANT_LOG(WARNING,
-		"tenant '%s': pool '%s' of %u buffers has none ready: %ju of them wait for their tickets, the "
-		"others are in rings or in use; moat_tenant_pool_size() says how many a pool needs (moat-fwd: "
-		"leave out 'buffers')",
-		pool->tenant->name, pool->mp->name, pool->n, (uintmax_t)waiting_now);
+	if (waiting_now > pool->n / 2)
+		TENANT_LOG(WARNING,
+			"tenant '%s': pool '%s' of %u buffers has none ready: %ju of them wait for their tickets: "
+			"the unit is slow, or lcores share a processor, where more buffers do not help (doc/sizing.md)",
+			pool->tenant->name, pool->mp->name, pool->n, (uintmax_t)waiting_now);
+	else
+		TENANT_LOG(WARNING,
+			"tenant '%s': pool '%s' of %u buffers has none ready: %ju of them wait for their tickets, "
+			"the others are in rings or in use; moat_tenant_pool_size() says how many a pool needs "
+			"(moat-fwd: leave out 'buffers')",
+			pool->tenant->name, pool->mp->name, pool->n, (uintmax_t)waiting_now);
 }
