@@ -20,7 +20,9 @@
  *    of the lcore that polls the queue, and accounts its cycles as device time (lib/cost).
  *
  * This header is what programs need beyond the ethdev API: the descriptor's layout, the requester
- * of a queue's DMA, and a way to misbehave on purpose.
+ * of a queue's DMA, and a way to misbehave on purpose. A program that calls moat_net_*() is linked
+ * with the plugins: -Wl,--no-as-needed -lrte_net_moat -lrte_mempool_moat
+ * $(pkg-config --cflags --libs moat), and needs no -d.
  */
 
 #include "moat_base.h"
@@ -78,8 +80,8 @@ struct moat_net_info {
  */
 MOAT_NET_API int moat_net_info(uint16_t port, struct moat_net_info *info);
 
-/** The requester of a queue's DMA, its rx and its tx. @return 0, -ENODEV, -EINVAL: no such
- * queue. */
+/** The requester of a queue's DMA, its rx and its tx: what moat_tenant_attach() gets. @return 0,
+ * -ENODEV, -EINVAL: no such queue. */
 MOAT_NET_API int moat_net_queue_sid(uint16_t port, uint16_t queue, moat_sid_t *sid);
 
 /** The PASID of a queue's DMA, with `requesters=pasid`; else MOAT_PASID_NONE. @return as
