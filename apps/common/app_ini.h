@@ -66,12 +66,6 @@ const struct app_entry *app_ini_entry(const struct app_section *section, const c
 /** Where to point when `key` is at fault: its line, or the section's where the key is absent. */
 unsigned int app_ini_line(const struct app_section *section, const char *key);
 
-/**
- * The word of `words` (NULL-terminated) that `text` was probably meant to be, or NULL where none is
- * near: at most a third of the letters differ, a swapped pair counting once.
- */
-const char *app_suggest(const char *text, const char *const words[]);
-
 /* ------------------------------------------------------------------------- keys and values */
 
 /** The modes' names, by enum moat_mode; NULL-terminated. */

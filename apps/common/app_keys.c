@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Keys and values: which a section has, what was probably meant, and turning text into values. */
+/* Keys and values: which a section has, and turning text into values. */
 
 #include <ctype.h>
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "moat_suggest.h"
 #include "moat_tenant.h"
 #include "app_ini.h"
 
@@ -22,53 +23,7 @@ __attribute__((constructor)) static void modes_name(void)
 		app_modes[i] = moat_mode_name(i);
 }
 
-/* ---------------------------------------------------------------------------- did you mean */
-
 #define WORD_MAX 32
-
-/* Insertions, deletions, exchanges and swaps of neighbours that lead from a to b (Damerau's
- * distance in its restricted form). */
-static unsigned int distance(const char *a, const char *b)
-{
-	size_t la = strlen(a), lb = strlen(b);
-	unsigned int d[WORD_MAX + 1][WORD_MAX + 1];
-
-	if (la > WORD_MAX || lb > WORD_MAX)
-		return UINT32_MAX;
-	for (size_t i = 0; i <= la; i++)
-		d[i][0] = i;
-	for (size_t j = 0; j <= lb; j++)
-		d[0][j] = j;
-	for (size_t i = 1; i <= la; i++) {
-		for (size_t j = 1; j <= lb; j++) {
-			unsigned int best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-
-			best = RTE_MIN(best, d[i - 1][j] + 1);
-			best = RTE_MIN(best, d[i][j - 1] + 1);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				best = RTE_MIN(best, d[i - 2][j - 2] + 1);
-			d[i][j] = best;
-		}
-	}
-	return d[la][lb];
-}
-
-const char *app_suggest(const char *text, const char *const words[])
-{
-	const char *found = NULL;
-	unsigned int best = UINT32_MAX;
-
-	for (unsigned int i = 0; words[i] != NULL; i++) {
-		unsigned int d = distance(text, words[i]);
-		unsigned int near = strlen(words[i]) / 3;
-
-		if (d <= near && d < best) {
-			best = d;
-			found = words[i];
-		}
-	}
-	return found;
-}
 
 /* "a, b or c" */
 static const char *list_words(const char *const words[], char *buf, size_t size)
@@ -103,7 +58,7 @@ static void unknown_key(struct app_ini *ini, const struct app_section *s, const 
 
 	for (unsigned int i = 0; i < WORD_MAX && keys[i].name != NULL; i++)
 		names[i] = keys[i].name;
-	meant = app_suggest(e->key, names);
+	meant = moat_suggest(e->key, names);
 	if (meant != NULL)
 		app_ini_error(ini, e->line, "[%s] has no key '%s'; did you mean '%s'?", s->kind,
 			e->key, meant);
@@ -240,7 +195,7 @@ void app_read_word(struct app_ini *ini, const struct app_entry *e, const struct 
 			return;
 		}
 	}
-	meant = app_suggest(e->value, key->words);
+	meant = moat_suggest(e->value, key->words);
 	list_words(key->words, buf, sizeof(buf));
 	if (meant != NULL)
 		app_ini_error(ini, e->line, "%s = %s is unknown; did you mean '%s'? It can be %s",

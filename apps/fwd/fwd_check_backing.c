@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "fwd_check.h"
+#include "moat_suggest.h"
 
 /* Arguments of the drivers that are most used as backing (DPDK's guides, "NIC drivers"); of other
  * drivers nothing is known, and everything is let through. */
@@ -46,7 +47,7 @@ static void check_known(struct fwd_conf *conf, const struct fwd_port *port, cons
 		for (unsigned int k = 0; known[i].args[k] != NULL; k++)
 			if (strcmp(known[i].args[k], arg) == 0)
 				return;
-		meant = app_suggest(arg, known[i].args);
+		meant = moat_suggest(arg, known[i].args);
 		if (meant != NULL)
 			snprintf(why, sizeof(why), "%s has no argument '%s'; did you mean '%s'?",
 				driver, arg, meant);

@@ -11,6 +11,7 @@
 #include <rte_devargs.h>
 
 #include "fwd_check.h"
+#include "moat_suggest.h"
 
 struct fwd_port *fwd_find_port(struct fwd_conf *conf, const char *name)
 {
@@ -38,7 +39,7 @@ struct fwd_unit *fwd_find_unit(struct fwd_conf *conf, const struct app_section *
 		if (strcmp(names[i], name) == 0)
 			return &conf->units[i];
 	}
-	meant = app_suggest(name, names);
+	meant = moat_suggest(name, names);
 	if (meant != NULL)
 		app_ini_error(&conf->ini, app_ini_line(s, "unit"),
 			"unit = %s: there is no [unit %s]; did you mean '%s'?", name, name, meant);

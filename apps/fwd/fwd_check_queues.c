@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fwd_check.h"
+#include "moat_suggest.h"
 
 /* --------------------------------------------------------------------------------- the list */
 
@@ -62,7 +63,7 @@ static void unknown_port(struct fwd_conf *conf, struct fwd_tenant *t, const char
 
 	for (unsigned int i = 0; i < conf->nr_ports; i++)
 		names[i] = conf->ports[i].name;
-	meant = app_suggest(name, names);
+	meant = moat_suggest(name, names);
 	if (meant != NULL)
 		app_ini_error(&conf->ini, app_ini_line(t->section, "queues"),
 			"queues = %s: there is no [port %s]; did you mean '%s'?", t->queue_list,

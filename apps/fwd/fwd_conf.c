@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "fwd_conf.h"
+#include "moat_suggest.h"
 
 /* ---------------------------------------------------------------------------------- values */
 
@@ -235,7 +236,7 @@ static void read_section(struct fwd_conf *conf, const struct app_section *s)
 		read_port,
 		read_tenant,
 	};
-	const char *meant = app_suggest(s->kind, kinds);
+	const char *meant = moat_suggest(s->kind, kinds);
 
 	for (unsigned int i = 0; kinds[i] != NULL; i++) {
 		if (strcmp(s->kind, kinds[i]) == 0) {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "app_version.h"
+#include "moat_suggest.h"
 #include "perf.h"
 
 static const char usage[] =
@@ -90,7 +91,7 @@ static int unknown(const char *name)
 
 	for (unsigned int i = 0; perf_sweep_key(i) != NULL && i < 55; i++)
 		words[8 + i] = perf_sweep_key(i);
-	meant = app_suggest(name, words);
+	meant = moat_suggest(name, words);
 	if (meant != NULL)
 		fprintf(stderr, "moat-perf: there is no option --%s; did you mean --%s?\n", name,
 			meant);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "moat_suggest.h"
 #include "perf.h"
 
 const char *const perf_tests[] = { "map", "packets", NULL };
@@ -85,7 +86,7 @@ static void read_unit(struct perf *perf, const struct app_section *s)
 static void check_kind(struct perf *perf, const struct app_section *s)
 {
 	static const char *const kinds[] = { "unit", "sweep", NULL };
-	const char *meant = app_suggest(s->kind, kinds);
+	const char *meant = moat_suggest(s->kind, kinds);
 
 	if (meant != NULL && strcmp(meant, s->kind) == 0)
 		return;

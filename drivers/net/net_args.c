@@ -9,6 +9,7 @@
 #include <rte_kvargs.h>
 #include <rte_string_fns.h>
 
+#include "moat_suggest.h"
 #include "net_args.h"
 #include "net_filter.h"
 
@@ -241,6 +242,23 @@ static int find_key(const char *key)
 	return -1;
 }
 
+static int unknown_key(const char *name, const char *key)
+{
+	const char *words[RTE_DIM(known) + 1] = { NULL };
+	const char *meant;
+
+	for (unsigned int i = 0; i < RTE_DIM(known); i++)
+		words[i] = known[i].key;
+	meant = moat_suggest(key, words);
+	if (meant != NULL)
+		return moat_error(-EINVAL, "%s: no such key '%s'; did you mean '%s'?", name, key,
+			meant);
+	return moat_error(-EINVAL,
+		"%s: no such key '%s'; there are port, queues, unit, "
+		"unit_args, sid, requesters, mac, steer",
+		name, key);
+}
+
 static int set_all(struct context *ctx, const struct rte_kvargs *kv)
 {
 	uint32_t seen = 0;
@@ -250,10 +268,7 @@ static int set_all(struct context *ctx, const struct rte_kvargs *kv)
 		int k = find_key(kv->pairs[i].key);
 
 		if (k < 0)
-			return moat_error(-EINVAL,
-				"%s: no such key '%s'; there are port, queues, unit, "
-				"unit_args, sid, requesters, mac, steer",
-				ctx->name, kv->pairs[i].key);
+			return unknown_key(ctx->name, kv->pairs[i].key);
 		if (seen & (1u << k) && !known[k].repeats)
 			return moat_error(-EINVAL, "%s: %s= is given twice; once will do",
 				ctx->name, known[k].key);

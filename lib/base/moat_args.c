@@ -10,13 +10,24 @@
 #include <rte_kvargs.h>
 
 #include "moat_args.h"
+#include "moat_suggest.h"
+
+#define KEYS_MAX 64 /* among which one is suggested */
 
 static int unknown_key(const char *whose, const char *key, const struct moat_arg known[],
 	unsigned int nr_known)
 {
+	const char *words[KEYS_MAX + 1] = { NULL };
+	const char *meant;
 	char keys[512] = "";
 	int len = 0;
 
+	for (unsigned int i = 0; i < nr_known && i < KEYS_MAX; i++)
+		words[i] = known[i].key;
+	meant = moat_suggest(key, words);
+	if (meant != NULL)
+		return moat_error(-EINVAL, "%s: no such argument '%s'; did you mean '%s'?", whose,
+			key, meant);
 	for (unsigned int i = 0; i < nr_known && len < (int)sizeof(keys); i++)
 		len += snprintf(keys + len, sizeof(keys) - len, " %s", known[i].key);
 	return moat_error(-EINVAL, "%s: no such argument '%s'; there are:%s", whose, key, keys);

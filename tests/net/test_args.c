@@ -74,8 +74,9 @@ static const struct {
 	{ "port=",
 		"net_moat0: port='' is not a port's name; name the ethdev to send and receive by, "
 		"e.g. port=net_null0" },
-	{ "port=p,queue=2",
-		"net_moat0: no such key 'queue'; there are port, queues, unit, unit_args, "
+	{ "port=p,queue=2", "net_moat0: no such key 'queue'; did you mean 'queues'?" },
+	{ "port=p,colour=2",
+		"net_moat0: no such key 'colour'; there are port, queues, unit, unit_args, "
 		"sid, requesters, mac, steer" },
 	{ "port=p,queues=0", "net_moat0: queues='0' is not a number of queues; give 1 to 64" },
 	{ "port=p,queues=65", "net_moat0: queues='65' is not a number of queues; give 1 to 64" },

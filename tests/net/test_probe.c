@@ -56,7 +56,7 @@ static void wrong_arguments_are_refused_and_leave_nothing(void **state)
 		"net_moat: net_moat0: there is no software unit 'soft7' in this process; make it first "
 		"(moat_soft_unit_create()), or leave unit= out for one of the port's own\n");
 	assert_refused("net_moat0", "port=net_ring_w,unit_args=latancy:5", -EINVAL,
-		"net_moat: unit net_moat0.unit: no such argument 'latancy'; there are:");
+		"net_moat: unit net_moat0.unit: no such argument 'latancy'; did you mean 'latency'?\n");
 	assert_refused("net_moat0", "port=net_ring_w,unit_args=aw:40", -EINVAL,
 		"net_moat: unit net_moat0.unit: aw=40 is none of 39, 48, 57\n");
 	assert_refused("net_moat0", "port=net_ring_w,steer=7/0,steer=7/0", -EINVAL,

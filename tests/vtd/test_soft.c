@@ -106,7 +106,8 @@ static void wrong_arguments_are_answered_with_what_is_right(void **state)
 	static const struct {
 		const char *args, *says;
 	} c[] = {
-		{ "latencie=5", "no such argument 'latencie'; there are: aw nd" },
+		{ "latencie=5", "no such argument 'latencie'; did you mean 'latency'?" },
+		{ "colour=5", "no such argument 'colour'; there are: aw nd" },
 		{ "aw=40", "aw=40 is none of 39, 48, 57" },
 		{ "nfr=0", "nfr=0 is not a number from 1 to 128" },
 		{ "cm=yes", "cm=yes is not a number from 0 to 1" },
