@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app_option.h"
 #include "app_version.h"
 #include "doctor_archive.h"
 #include "doctor_print.h"
@@ -39,23 +40,45 @@ struct args {
 	int way; /* -1: as the host is set up */
 };
 
+static const struct option options[] = {
+	{ "kind", required_argument, NULL, 'k' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "root", required_argument, NULL, 'r' },
+	{ "host-archive", required_argument, NULL, 'a' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* getopt_long() stopped at `o`, '?' or ':', behind argv[optind - 1]. */
+static int unknown_option(int o, char *argv[])
+{
+	const char *option = argv[optind - 1], *meant;
+
+	/* Of several short options in one word optind is still at the word. */
+	if (optopt != 0 && option[0] != '-')
+		option = argv[optind];
+	meant = app_option_meant(option, options);
+	if (o == ':')
+		fprintf(stderr, "moat-doctor: %s needs a value; 'moat-doctor --help' says which\n",
+			option);
+	else if (meant != NULL)
+		fprintf(stderr, "moat-doctor: there is no option %s; did you mean --%s?\n", option,
+			meant);
+	else
+		fprintf(stderr, "moat-doctor: there is no option %s; --help lists them\n", option);
+	return EXIT_USAGE;
+}
+
 /** @return < 0: go on; else exit with that */
 static int parse_args(int argc, char *argv[], struct args *args)
 {
-	static const struct option options[] = {
-		{ "kind", required_argument, NULL, 'k' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "verbose", no_argument, NULL, 'v' },
-		{ "root", required_argument, NULL, 'r' },
-		{ "host-archive", required_argument, NULL, 'a' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
-		{ NULL, 0, NULL, 0 },
-	};
 	int o;
 
 	*args = (struct args){ .root = "", .way = -1 };
-	while ((o = getopt_long(argc, argv, "hv", options, NULL)) != -1) {
+	opterr = 0; /* unknown_option() says it better */
+	while ((o = getopt_long(argc, argv, ":hv", options, NULL)) != -1) {
 		switch (o) {
 		case 'k':
 			args->way = strcmp(optarg, "vfio") == 0 ? DOCTOR_VFIO
@@ -84,13 +107,12 @@ static int parse_args(int argc, char *argv[], struct args *args)
 			app_version("moat-doctor");
 			return 0;
 		default:
-			fputs(usage, stderr);
-			return EXIT_USAGE;
+			return unknown_option(o, argv);
 		}
 	}
 	if (optind == argc)
 		return -1;
-	fprintf(stderr, "moat-doctor: '%s' is not an option\n%s", argv[optind], usage);
+	fprintf(stderr, "moat-doctor: '%s' is not an option; --help lists them\n", argv[optind]);
 	return EXIT_USAGE;
 }
 

@@ -15,6 +15,7 @@
 
 #include <rte_eal.h>
 
+#include "app_option.h"
 #include "app_version.h"
 #include "fwd.h"
 #include "fwd_check.h"
@@ -66,10 +67,24 @@ static bool parse_seconds(const char *text, uint64_t *seconds)
 	return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0';
 }
 
+static const struct option options[] = {
+	{ "seconds", required_argument, NULL, 's' },
+	{ "json", required_argument, NULL, 'j' },
+	{ "attack", no_argument, NULL, 'a' },
+	{ "take-over", no_argument, NULL, 't' },
+	{ "perf", no_argument, NULL, 'p' },
+	{ "check", no_argument, NULL, 'c' },
+	{ "root", required_argument, NULL, 'r' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'v' },
+	{ NULL, 0, NULL, 0 },
+};
+
 /* getopt_long() stopped at `o`, '?' or ':', behind argv[optind - 1]. */
 static int unknown_option(int o, char *argv[])
 {
 	const char *option = argv[optind - 1];
+	const char *meant = o == '?' ? app_option_meant(option, options) : NULL;
 
 	/* Of several short options in one word optind is still at the word. */
 	if (optopt != 0 && option[0] != '-')
@@ -77,6 +92,9 @@ static int unknown_option(int o, char *argv[])
 	if (o == ':')
 		fprintf(stderr, "moat-fwd: %s needs a value; 'moat-fwd --help' says which\n",
 			option);
+	else if (meant != NULL)
+		fprintf(stderr, "moat-fwd: there is no option %s; did you mean --%s?\n", option,
+			meant);
 	else
 		fprintf(stderr,
 			"moat-fwd: '%s' is not an option of moat-fwd ('moat-fwd --help' lists them); options "
@@ -88,18 +106,6 @@ static int unknown_option(int o, char *argv[])
 /* @return < 0: go on; else exit with that */
 static int parse_args(int argc, char *argv[], struct fwd_args *args)
 {
-	static const struct option options[] = {
-		{ "seconds", required_argument, NULL, 's' },
-		{ "json", required_argument, NULL, 'j' },
-		{ "attack", no_argument, NULL, 'a' },
-		{ "take-over", no_argument, NULL, 't' },
-		{ "perf", no_argument, NULL, 'p' },
-		{ "check", no_argument, NULL, 'c' },
-		{ "root", required_argument, NULL, 'r' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'v' },
-		{ NULL, 0, NULL, 0 },
-	};
 	int o;
 
 	opterr = 0; /* unknown_option() says it better */
@@ -140,11 +146,15 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 			return unknown_option(o, argv);
 		}
 	}
-	if (argc - optind != 1) {
-		fprintf(stderr, "moat-fwd: %s\n%s",
-			argc == optind ? "which CONFIG?"
-				       : "one CONFIG only; EAL options go before '--'",
-			usage);
+	if (argc == optind) {
+		fprintf(stderr, "moat-fwd: which CONFIG?\n%s", usage);
+		return FWD_EXIT_CONFIG;
+	}
+	if (argc - optind > 1) {
+		fprintf(stderr,
+			"moat-fwd: one CONFIG only, and there are %s and %s; options of DPDK's EAL go first, "
+			"with '--' behind them\n",
+			argv[optind], argv[optind + 1]);
 		return FWD_EXIT_CONFIG;
 	}
 	if (args->root != NULL && !args->check) {

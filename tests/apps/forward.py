@@ -277,8 +277,10 @@ def a_summary_that_cannot_be_written_is_an_error():
 def the_command_line_is_checked():
     foreign = "moat-fwd: '{}' is not an option of moat-fwd ('moat-fwd --help' lists them); options of DPDK's EAL go " \
         "first, with '--' behind them: moat-fwd -l 0,1 -- CONFIG\n"
-    for args, text in (["--seconds", "soon"], "not a number"), (["--jsn", "x"], foreign.format("--jsn")), \
-            (["another.ini"], "one CONFIG only"), (["-l", "0"], foreign.format("-l")), \
+    for args, text in (["--seconds", "soon"], "not a number"), \
+            (["--jsn", "x"], "moat-fwd: there is no option --jsn; did you mean --json?\n"), \
+            (["--proc-type=auto"], foreign.format("--proc-type=auto")), \
+            (["another.ini"], "another.ini; options of DPDK's EAL go first, with '--' behind them\n"), (["-l", "0"], foreign.format("-l")), \
             (["--lcores=0"], foreign.format("--lcores=0")), \
             (["--json"], "moat-fwd: --json needs a value; 'moat-fwd --help' says which\n"):
         run = Run(two_tenants(), *args).end()

@@ -401,9 +401,15 @@ def colour_is_for_terminals_and_not_against_no_color():
 def a_wrong_command_line_is_refused():
     for args, said in ((["--kind", "iommufd"], "--kind iommufd: there are vfio and vtd"),
                        (["--root", "/nonexistent"], "--root /nonexistent: No such file or directory"),
-                       (["now"], "'now' is not an option")):
+                       (["now"], "moat-doctor: 'now' is not an option; --help lists them\n"),
+                       (["--jsn"], "moat-doctor: there is no option --jsn; did you mean --json?\n"),
+                       (["--rot=/"], "moat-doctor: there is no option --rot=/; did you mean --root?\n"),
+                       (["--colour"], "moat-doctor: there is no option --colour; --help lists them\n"),
+                       (["-x"], "moat-doctor: there is no option -x; --help lists them\n"),
+                       (["--root"], "moat-doctor: --root needs a value; 'moat-doctor --help' says which\n")):
         p = subprocess.run([DOCTOR, *args], capture_output=True, text=True)
         assert p.returncode == 3 and not p.stdout and said in p.stderr, (args, p)
+        assert p.stderr.count("\n") == 1, (args, p)
 
 
 def the_drivers_of_this_dpdk_are_known():
