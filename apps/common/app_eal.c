@@ -64,6 +64,13 @@ bool app_eal_chose_lcores(int argc, char *argv[])
 	return given(argc, argv, options);
 }
 
+bool app_eal_loads_plugins(int argc, char *argv[])
+{
+	static const char *const options[] = { "-d", NULL };
+
+	return given(argc, argv, options);
+}
+
 bool app_eal_has_vf_token(int argc, char *argv[])
 {
 	static const char *const options[] = { "--vfio-vf-token", NULL };

@@ -30,6 +30,8 @@ int app_eal_split(int argc, char *argv[]);
 void app_eal_cpus(struct app_set *cpus);
 /** Whether the user chose lcores ("-l", "--lcores", "-c", ...). */
 bool app_eal_chose_lcores(int argc, char *argv[]);
+/** Whether the user has the EAL load plugins ("-d"). */
+bool app_eal_loads_plugins(int argc, char *argv[]);
 /** Whether the user gave a token of virtual functions ("--vfio-vf-token"). */
 bool app_eal_has_vf_token(int argc, char *argv[]);
 /**

@@ -32,7 +32,14 @@ void fwd_check_backing(struct fwd_conf *conf, const struct fwd_port *port);
  */
 int fwd_check_host(struct fwd_conf *conf, const char *root, bool has_token);
 
-/** Whether the EAL, running, knows the backing devices' drivers. */
+/**
+ * Load DPDK's drivers of network devices, so that fwd_check_drivers() can be asked without the EAL.
+ * @return false: they cannot be found
+ */
+bool fwd_load_drivers(void);
+
+/** Whether DPDK knows the backing devices' drivers: after fwd_load_drivers(), or with the EAL
+ * running. */
 void fwd_check_drivers(struct fwd_conf *conf);
 
 /** The unit that `name` (or, without a name, the file's only unit) means; complains if none. */

@@ -4,11 +4,15 @@
 
 /* Units and ports. */
 
+#include <dirent.h>
+#include <dlfcn.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <rte_devargs.h>
+#include <rte_log.h>
 
 #include "fwd_check.h"
 #include "moat_suggest.h"
@@ -105,6 +109,9 @@ static void check_backing(struct fwd_conf *conf, const struct fwd_port *port)
 
 void fwd_check_drivers(struct fwd_conf *conf)
 {
+	int level = rte_log_get_level(RTE_LOGTYPE_EAL);
+
+	rte_log_set_level(RTE_LOGTYPE_EAL, RTE_LOG_CRIT); /* the complaint is ours */
 	for (unsigned int i = 0; i < conf->nr_ports; i++) {
 		const struct fwd_port *port = &conf->ports[i];
 		struct rte_devargs args = { .type = 0 };
@@ -118,6 +125,30 @@ void fwd_check_drivers(struct fwd_conf *conf)
 				port->backing);
 		free(args.data);
 	}
+	rte_log_set_level(RTE_LOGTYPE_EAL, (uint32_t)level);
+}
+
+bool fwd_load_drivers(void)
+{
+	static const char folder[] = RTE_EAL_PMD_PATH;
+	DIR *dir = folder[0] != '\0' ? opendir(folder) : NULL;
+	const struct dirent *entry;
+	char path[PATH_MAX];
+
+	if (dir == NULL)
+		return folder[0] == '\0'; /* all are linked */
+	while ((entry = readdir(dir)) != NULL) {
+		const char *name = entry->d_name;
+		size_t len = strlen(name);
+
+		if (strncmp(name, "librte_net_", 11) != 0 || strcmp(&name[len - 3], ".so") != 0 ||
+			strcmp(name, "librte_net_moat.so") == 0) /* linked */
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", folder, name);
+		dlopen(path, RTLD_NOW); /* one that cannot be loaded is none for the EAL, either */
+	}
+	closedir(dir);
+	return true;
 }
 
 /* A unit is in one segment, and so are the devices behind it. */

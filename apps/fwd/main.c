@@ -272,7 +272,7 @@ static int run_all(struct fwd_conf *conf, const struct fwd_args *args)
 
 /* Nothing is configured before this has said yes. */
 static bool right(struct fwd_conf *conf, const struct fwd_args *args, bool our_lcores,
-	bool has_token)
+	bool our_drivers, bool has_token)
 {
 	const char *root = args->root != NULL ? args->root : "";
 	struct app_set cpus;
@@ -281,7 +281,12 @@ static bool right(struct fwd_conf *conf, const struct fwd_args *args, bool our_l
 	if (fwd_conf_read(conf, args->config) != 0 ||
 		fwd_conf_check(conf, our_lcores ? &cpus : NULL) != 0)
 		return false;
-	/* Without --root, --check is about the file alone: it may be for another host. */
+	/* Otherwise the EAL loads them. */
+	if (args->check && our_drivers && fwd_load_drivers())
+		fwd_check_drivers(conf);
+	if (conf->ini.errors != 0)
+		return false;
+	/* Without --root, --check looks at no PCI device. */
 	return (args->check && args->root == NULL) ||
 		fwd_check_host(conf, root, has_token || conf->vf_token != NULL) == 0;
 }
@@ -308,13 +313,14 @@ int main(int argc, char *argv[])
 	struct fwd_args args = { 0 };
 	int split = app_eal_split(argc, argv);
 	bool our_lcores = !app_eal_chose_lcores(split, argv);
+	bool our_drivers = !app_eal_loads_plugins(split, argv);
 	int rc;
 
 	argv[split] = argv[0];
 	rc = parse_args(argc - split, &argv[split], &args);
 	if (rc >= 0)
 		return rc;
-	if (!right(&conf, &args, our_lcores, app_eal_has_vf_token(split, argv))) {
+	if (!right(&conf, &args, our_lcores, our_drivers, app_eal_has_vf_token(split, argv))) {
 		fwd_conf_free(&conf);
 		return FWD_EXIT_CONFIG;
 	}
