@@ -40,16 +40,17 @@
  *   lcore      in each turn of its loop: rte_eth_rx_burst(), rte_eth_tx_burst(), ..., and
  *              moat_tenant_poll() of each tenant, also when no packet came
  *   lcore      before it sleeps, blocks or waits for an Rx interrupt: moat_tenant_offline() of each
- *   tenant that it has entered; after: moat_tenant_online() of each main       meanwhile:
- *   moat_tenant_stats(), moat_tenant_faults() (moat_tenant_measure.h)
+ *            tenant that it has entered; after: moat_tenant_online() of each
+ *   main     meanwhile: moat_tenant_stats(), moat_tenant_faults() (moat_tenant_measure.h)
  *
  *   The end
  *   main     tell the lcores to end; a signal's handler does no more than that
  *   lcore    moat_tenant_held() of each queue until it returns 0, so that mode pipelined keeps no
- *   packet lcore    moat_tenant_lcore_leave(), each tenant, before its function returns main
- *   wait for the lcores (rte_eal_mp_wait_lcore()), then rte_eth_dev_stop(),
- *   moat_tenant_queue_remove() each queue, rte_eth_dev_close() or rte_eal_hotplug_remove(),
- *   moat_tenant_destroy(), and the unit's ops->destroy()
+ *            packet
+ *   lcore    moat_tenant_lcore_leave(), each tenant, before its function returns
+ *   main     wait for the lcores (rte_eal_mp_wait_lcore()), then rte_eth_dev_stop(),
+ *            moat_tenant_queue_remove() each queue, rte_eth_dev_close() or
+ *            rte_eal_hotplug_remove(), moat_tenant_destroy(), and the unit's ops->destroy()
  *
  * Duties of an lcore, from enter to leave:
  *  - it must poll or be offline. A ticket waits for every lcore that has entered and is online: the
@@ -71,7 +72,8 @@
  * Other orders of the end work as well, or say within a second what they wait for. A port may be
  * closed or unplugged before its queues are removed: its callbacks go with it, and its number is
  * free for another device. While an lcore has entered and does not poll, tickets do not become
- * done: leaving and freeing a ring then return -ETIMEDOUT and name the lcores that have entered.
+ * done: leaving, removing a queue and freeing a ring then return -ETIMEDOUT and name the lcores
+ * that have entered.
  * moat_tenant_destroy() refuses what is still in use with -EBUSY, says what it is, and can be
  * called again.
  *
