@@ -119,8 +119,9 @@ def deferred_gathers_256_pages_and_measures_its_window():
 def strict_waits_for_every_batch():
     case, = measure('--mode', 'strict', '--batch', '8', '--unit', 'soft,latency=2100')
     assert abs(case['waited_per_operation'] * 8 - 1) < 0.02, case
-    # It cannot be faster than the unit: this is a least, whatever the machine does.
-    assert case['cycles']['unmap']['min'] * 8 >= 0.5 * 2100, case
+    # It is not faster than the unit, but where the machine stops the lcore while it plays the device: device time
+    # is not counted, and the unit's latency passes in it.
+    assert case['cycles']['unmap']['median'] * 8 >= 0.5 * 2100, case
 
 
 def several_lcores_share_a_domain_or_have_their_own():
@@ -224,7 +225,7 @@ def the_command_line_says_what_is_wrong_with_it():
             (('--bath', '32'), 'there is no option --bath; did you mean --batch?'),
             (('--mode',), '--mode needs a value behind it'),
             (('--mode', 'quick'), 'mode = quick is unknown; it can be static, strict'),
-            (('--seconds', '0'), '--seconds 0 is no time'),
+            (('--seconds', '0'), '--seconds 0 is not a time'),
             (('no.ini',), 'no.ini: cannot be read: No such file'),
             (('no.ini', '--mode', 'strict'), 'write it into the file, or leave the file out'),
             (('one.ini', 'two.ini'), 'one SWEEP.ini only'),
