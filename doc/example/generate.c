@@ -7,8 +7,10 @@
  * fills. What the NIC may do with such a buffer changes on its way, and the program asks at each
  * step:
  *
- *	allocated, being written   nothing, with net_moat; a driver that does not tell moat of its
- *	refills: write sent                       read sent and done              nothing
+ *	allocated, being written   nothing, with net_moat; write, with a driver that does not
+ *	                           tell moat of its refills
+ *	sent                       read
+ *	sent and done              nothing
  *
  * doc/examples.md walks through it, and says what to do with other drivers.
  *

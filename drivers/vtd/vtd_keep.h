@@ -4,8 +4,8 @@
 #ifndef VTD_KEEP_H
 #define VTD_KEEP_H
 
-/* What a unit may still read is never freed. It stays in a list, so that a debugger or a leak checker
- * tells it from memory that was lost. */
+/* What a unit may still read is never freed. It stays in a list, so that a debugger or a leak
+ * checker tells it from memory that was lost. */
 
 #include <stdatomic.h>
 

@@ -15,12 +15,12 @@
  *	FREE         the pool           none       the pool's get: to RX, or to APP
  *	RX           the device         writable   the Rx callback: to APP or EARLY; a put; Tx
  *	APP          the application    none       the Tx callback: to TX or SHARED; a put: to FREE
- *	TICKET       the application    none       as APP; a put: to QUARANTINED until the ticket is
- *	done EARLY        the application    none       as TICKET; mode deferred handed it on before
- *	its ticket TX           the device         readable   a put; what the driver did not take:
- *	to TICKET SHARED       device and others  readable   the last send that came back: to TICKET
- *	QUARANTINED  the pool           none       the ticket is done: to FREE BUSY         the
- *	thread that changes it    that thread, to any other
+ *	TICKET       the application    none       as APP; a put: to QUARANTINED until it is done
+ *	EARLY        the application    none       as TICKET; handed on before it (mode deferred)
+ *	TX           the device         readable   a put; what the driver did not take: to TICKET
+ *	SHARED       device and others  readable   the last send that came back: to TICKET
+ *	QUARANTINED  the pool           none       the ticket is done: to FREE
+ *	BUSY         the thread that changes it    that thread, to any other
  *
  * A put takes a buffer that is mapped (RX, TX) away from the device: to QUARANTINED. A buffer whose
  * last unmap may not be done is TICKET, EARLY or QUARANTINED, and carries the ticket with the

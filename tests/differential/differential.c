@@ -7,8 +7,8 @@
  * random accesses. They must reach the same bytes, or refuse with the same record. Where they may
  * differ is listed, with the section of the specification, in explained.c.
  *
- *	differential [--cases N] [--seed N] [--descriptors|--registers] [--qemu PROGRAM] [--verbose]
- *	CONFIGURATION
+ *	differential [--cases N] [--seed N] [--descriptors|--registers] [--qemu PROGRAM]
+ *	             [--verbose] CONFIGURATION
  *
  * Between accesses tables change, and are invalidated in one of several ways: all, the domains, or
  * only the page that is accessed next. Now and then several faults meet the one fault recording

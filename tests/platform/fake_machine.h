@@ -283,7 +283,9 @@ static inline void server_table(struct table *t)
  * 00:02.0 graphics   00:1c.0 root port -> 01 -> 01:00.0 NIC, VFs 01:10.0 (and 02:10.0, a bus of
  * 00:1d.0 root port -> 03..05                    nobody's)
  *    03:00.0 PCI Express to PCI bridge -> 04: 04:01.0, and 04:02.0 conventional bridge -> 05:
- *    05:00.0 00:1e.0 conventional bridge -> 06: 06:03.0 segment 1: 00:00.0
+ *    05:00.0
+ * 00:1e.0 conventional bridge -> 06: 06:03.0
+ * segment 1: 00:00.0
  */
 static inline void make_pci_tree(void)
 {

@@ -26,7 +26,7 @@
 
 struct point {
 	unsigned int pages;
-	double map, unmap;  /* cycles per page, medians */
+	double map, unmap;  /* cycles per page, lower quartiles */
 	double descriptors; /* per page */
 };
 

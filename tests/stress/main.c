@@ -6,8 +6,8 @@
  * The stress of the tenant API (stress.h): rounds until the time is up, each in a world of its own.
  *
  *	test_stress_tenant --seconds 60
- *	test_stress_tenant --seed 7 --rounds 1 --operations 100000 --actors 4 --off
- *	rogue,tenant_renew
+ *	test_stress_tenant --seed 7 --rounds 1 --operations 100000 --actors 4 \
+ *	                   --off rogue,tenant_renew
  */
 
 #include <getopt.h>

@@ -16,8 +16,10 @@
  *    source-id of the port (or of the queue, `requesters=queue`; or with a PASID of the queue,
  *    `requesters=pasid`). What the unit refuses does not happen; the descriptor comes back with its
  *    error bit, and the packet is counted as a fault. Frames come from and go to a *backing port*,
- *    any other ethdev (net_af_packet, net_pcap, ...). The device half runs inside the burst calls
- *    of the lcore that polls the queue, and accounts its cycles as device time (lib/cost).
+ *    any other ethdev (net_af_packet, net_pcap, ...).
+ *
+ * The device half runs inside the burst calls of the lcore that polls the queue, and accounts its
+ * cycles as device time (lib/cost).
  *
  * This header is what programs need beyond the ethdev API: the descriptor's layout, the requester
  * of a queue's DMA, and a way to misbehave on purpose. A program that calls moat_net_*() is linked

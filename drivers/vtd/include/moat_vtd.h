@@ -117,10 +117,12 @@ struct moat_vtd_conf {
  *   `pass_through`, which may go when this returns
  * @param unit set on success
  * @return 0, or an error with its sentence in moat_error_text(); the unit is then as it was found,
- * or off if it was taken over: -EBUSY: it has another owner, and `take_over` (or `take_over_ir`) is
- * not set; -ENODEV: the window reads as if no unit were there; -EPROTO: its capabilities contradict
- * each other; -EOPNOTSUPP: it lacks queued invalidation, or pass-through or interrupt remapping
- * that was asked for, or the mode or stage that `mode` and `stage` want;
+ *   or off if it was taken over:
+ *   -EBUSY: it has another owner, and `take_over` (or `take_over_ir`) is not set;
+ *   -ENODEV: the window reads as if no unit were there;
+ *   -EPROTO: its capabilities contradict each other;
+ *   -EOPNOTSUPP: it lacks queued invalidation, or pass-through or interrupt remapping that was
+ *   asked for, or the mode or stage that `mode` and `stage` want;
  *   -ETIMEDOUT: a status bit or an invalidation did not come within `deadline_ms`;
  *   -EIO: it refuses invalidations;
  *   -EINVAL: `qi_order`, or a first stage in legacy mode; -ENOMEM;

@@ -83,8 +83,8 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
  * @return 0;
  *   -EBUSY: lanes are open;
  *   -ETIMEDOUT, -EIO: a unit does not answer; the domain stays (leaked on purpose: what a unit
- * might still reach is never freed). Thread safety: no other thread may use the domain. Control
- * path; waits for the units.
+ *   might still reach is never freed).
+ * Thread safety: no other thread may use the domain. Control path; waits for the units.
  */
 int moat_domain_destroy(struct moat_domain *domain);
 
@@ -208,8 +208,9 @@ int moat_lane_unmap_early(struct moat_lane *lane, uint64_t iova, uint64_t len);
  * @param len its bytes
  * @return as moat_lane_unmap(), and
  * @return -EINVAL: [iova, iova + len) is not a range as moat_iova_alloc() gave it. Ranges of up to
- * 64 pages are looked up only in a build with MOAT_DEBUG, because that takes a lock. Thread safety:
- * the lane's own thread. Data path.
+ *   64 pages are looked up only in a build with MOAT_DEBUG, because that takes a lock.
+ *
+ * Thread safety: the lane's own thread. Data path.
  */
 int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len);
 

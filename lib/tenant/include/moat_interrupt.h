@@ -54,8 +54,8 @@ int moat_tenant_interrupt(struct moat_tenant *tenant, moat_sid_t sid, void (*fn)
  * @param vector which bit: 0 to 255
  * @param interrupt as above
  * @return as moat_tenant_interrupt(); -EOPNOTSUPP: the unit cannot post; -EFAULT: the line's
- * address is not one that the unit can be told (hugepages on a machine's own unit). Thread safety:
- * any thread. Control path; may wait for the unit.
+ *   address is not one that the unit can be told (hugepages on a machine's own unit).
+ * Thread safety: any thread. Control path; may wait for the unit.
  */
 int moat_tenant_interrupt_post(struct moat_tenant *tenant, moat_sid_t sid, struct moat_posted *line,
 	uint8_t vector, struct moat_interrupt *interrupt);
