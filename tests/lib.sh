@@ -143,7 +143,7 @@ t_tap() {
 
 # t_stress DIR SECONDS [WRAPPER...]: the stress of the tenant API in a build (tests/stress/stress.h). A fault is printed
 # with what repeats its choices. Under the sanitizers, which are slow, one lcore makes the calls that one lcore can make
-# without others; stress.sh empties t_stress_args: 2 to 8 lcores and other threads, every operation.
+# without others; where stress.sh empties t_stress_args, 2 to 8 lcores and other threads make every call.
 t_stress_args=(--actors 1
 	--off "private_area,tx_foreign,copy_out,chain,inject_map,inject_unmap,tx_multicast,tx_clones,clone,attach,refcnt")
 t_stress() {

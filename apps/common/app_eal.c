@@ -25,13 +25,17 @@
 
 struct args {
 	int n;
-	char *v[96];
+	char *v[96];   /* the EAL's: it puts the program's name where its own options end */
+	char *own[96]; /* the same, so that none is lost */
 };
 
 static void add(struct args *args, const char *text)
 {
-	if (args->n < (int)RTE_DIM(args->v) - 1)
-		args->v[args->n++] = strdup(text);
+	if (args->n == (int)RTE_DIM(args->v) - 1)
+		return;
+	args->own[args->n] = strdup(text);
+	args->v[args->n] = args->own[args->n];
+	args->n++;
 }
 
 /* Did the user give one of these options, "-l" or "--lcores" or "--lcores=..."? */

@@ -49,8 +49,10 @@ static int by_value(const void *a, const void *b)
 /* The lower quartile: what a host that shares its processors adds is not the queue's. */
 static double quartile(uint64_t samples[ROUNDS])
 {
+	const uint64_t *quarter = &samples[ROUNDS / 4];
+
 	qsort(samples, ROUNDS, sizeof(samples[0]), by_value);
-	return (double)samples[ROUNDS / 4];
+	return (double)*quarter;
 }
 
 /** Map `pages` pages, each `stride` pages from the next, then unmap them under one ticket. */
