@@ -242,6 +242,7 @@ static int end(uint16_t queues)
 		if (rte_eal_wait_lcore(lcore) < 0)
 			rc = -1;
 	}
+	tell_faults(); /* the last ones: the reports below count them */
 	for (unsigned int i = 0; i < TENANTS; i++) {
 		struct own *o = &own[i];
 

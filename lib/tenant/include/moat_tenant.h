@@ -220,8 +220,8 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
 /**
  * Put the mode's callbacks on a port's queue (its rx and its tx side), and let the device reach the
  * queue's rings. After rte_eth_dev_configure() and, so that the queue's pool and rings can be
- * checked, after the queues' set-up; before the port is started. A queue of a port whose other
- * queues are the tenant's and which is not added receives nothing: its rings are not mapped.
+ * checked, after the queues' set-up; before the port is started. Each queue is added by itself:
+ * the rings of one that is not are not mapped, and it receives and sends nothing.
  * @param tenant whose queue it becomes
  * @param port, queue as ethdev numbers them
  * @return 0; -EEXIST: the tenant has the queue; -ENODEV: the port does not exist; -EINVAL: the port
