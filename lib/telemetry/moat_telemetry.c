@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,6 +35,21 @@ static struct {
 	uint64_t faults; /* so far; the last ones are in fault[i % MOAT_TELEMETRY_FAULTS] */
 	struct shown_fault fault[MOAT_TELEMETRY_FAULTS];
 } shown = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* A command that holds the lock may wait for a tenant's, whose holder waits for a ticket, and the
+ * ticket for an lcore that comes here: so the caller keeps reporting quiescence meanwhile. */
+static void shown_lock(void)
+{
+	while (pthread_mutex_trylock(&shown.lock) != 0) {
+		moat_lanes_quiescent();
+		sched_yield();
+	}
+}
+
+static void shown_unlock(void)
+{
+	pthread_mutex_unlock(&shown.lock);
+}
 
 /* ----------------------------------------------------------------------------------- answers */
 
@@ -96,7 +112,7 @@ static void say_unit(const struct shown_unit *s, struct rte_tel_data *dict)
 static int units(const char *cmd, const char *params, struct rte_tel_data *d)
 {
 	rte_tel_data_start_dict(d);
-	pthread_mutex_lock(&shown.lock);
+	shown_lock();
 	for (unsigned int i = 0; i < UNITS; i++) {
 		struct rte_tel_data *dict =
 			shown.unit[i].unit != NULL ? nested(d, shown.unit[i].unit->name) : NULL;
@@ -104,18 +120,18 @@ static int units(const char *cmd, const char *params, struct rte_tel_data *d)
 		if (dict != NULL)
 			say_unit(&shown.unit[i], dict);
 	}
-	pthread_mutex_unlock(&shown.lock);
+	shown_unlock();
 	return 0;
 }
 
 static int tenants(const char *cmd, const char *params, struct rte_tel_data *d)
 {
 	rte_tel_data_start_array(d, RTE_TEL_STRING_VAL);
-	pthread_mutex_lock(&shown.lock);
+	shown_lock();
 	for (unsigned int i = 0; i < TENANTS; i++)
 		if (shown.tenant[i] != NULL)
 			rte_tel_data_add_array_string(d, moat_tenant_name(shown.tenant[i]));
-	pthread_mutex_unlock(&shown.lock);
+	shown_unlock();
 	return 0;
 }
 
@@ -178,14 +194,14 @@ static int one_tenant(const char *name, struct rte_tel_data *d,
 	if (name == NULL)
 		return ret;
 	rte_tel_data_start_dict(d);
-	pthread_mutex_lock(&shown.lock);
+	shown_lock();
 	for (unsigned int i = 0; i < TENANTS && ret != 0; i++)
 		if (shown.tenant[i] != NULL &&
 			strcmp(moat_tenant_name(shown.tenant[i]), name) == 0) {
 			say(shown.tenant[i], d);
 			ret = 0;
 		}
-	pthread_mutex_unlock(&shown.lock);
+	shown_unlock();
 	return ret;
 }
 
@@ -217,7 +233,7 @@ static void say_fault(const struct shown_fault *f, struct rte_tel_data *d)
 static int faults(const char *cmd, const char *params, struct rte_tel_data *d)
 {
 	rte_tel_data_start_dict(d);
-	pthread_mutex_lock(&shown.lock);
+	shown_lock();
 	number(d, "total", shown.faults);
 	for (uint64_t i = 0; i < RTE_MIN(shown.faults, (uint64_t)MOAT_TELEMETRY_FAULTS); i++) {
 		struct rte_tel_data *dict;
@@ -229,7 +245,7 @@ static int faults(const char *cmd, const char *params, struct rte_tel_data *d)
 			say_fault(&shown.fault[(shown.faults - 1 - i) % MOAT_TELEMETRY_FAULTS],
 				dict);
 	}
-	pthread_mutex_unlock(&shown.lock);
+	shown_unlock();
 	return 0;
 }
 
@@ -258,7 +274,7 @@ int moat_telemetry_add_unit(struct moat_unit *unit, moat_telemetry_more_t more)
 	struct shown_unit *room = NULL;
 	int ret = 0;
 
-	pthread_mutex_lock(&shown.lock);
+	shown_lock();
 	register_commands();
 	for (unsigned int i = 0; i < UNITS; i++) {
 		if (shown.unit[i].unit == unit)
@@ -271,7 +287,7 @@ int moat_telemetry_add_unit(struct moat_unit *unit, moat_telemetry_more_t more)
 			unit->name);
 	if (ret == 0)
 		*room = (struct shown_unit){ .unit = unit, .more = more };
-	pthread_mutex_unlock(&shown.lock);
+	shown_unlock();
 	return ret;
 }
 
@@ -280,7 +296,7 @@ int moat_telemetry_add_tenant(struct moat_tenant *t)
 	struct moat_tenant **room = NULL;
 	int ret = 0;
 
-	pthread_mutex_lock(&shown.lock);
+	shown_lock();
 	register_commands();
 	for (unsigned int i = 0; i < TENANTS; i++) {
 		if (shown.tenant[i] == t)
@@ -294,26 +310,26 @@ int moat_telemetry_add_tenant(struct moat_tenant *t)
 			moat_tenant_name(t));
 	if (ret == 0)
 		*room = t;
-	pthread_mutex_unlock(&shown.lock);
+	shown_unlock();
 	return ret;
 }
 
 void moat_telemetry_remove_unit(struct moat_unit *unit)
 {
-	pthread_mutex_lock(&shown.lock);
+	shown_lock();
 	for (unsigned int i = 0; i < UNITS; i++)
 		if (shown.unit[i].unit == unit)
 			shown.unit[i].unit = NULL;
-	pthread_mutex_unlock(&shown.lock);
+	shown_unlock();
 }
 
 void moat_telemetry_remove_tenant(struct moat_tenant *t)
 {
-	pthread_mutex_lock(&shown.lock);
+	shown_lock();
 	for (unsigned int i = 0; i < TENANTS; i++)
 		if (shown.tenant[i] == t)
 			shown.tenant[i] = NULL;
-	pthread_mutex_unlock(&shown.lock);
+	shown_unlock();
 }
 
 void moat_telemetry_fault(const struct moat_unit *unit, const char *tenant_name,
@@ -321,12 +337,12 @@ void moat_telemetry_fault(const struct moat_unit *unit, const char *tenant_name,
 {
 	struct shown_fault *f;
 
-	pthread_mutex_lock(&shown.lock);
+	shown_lock();
 	f = &shown.fault[shown.faults++ % MOAT_TELEMETRY_FAULTS];
 	f->fault = *fault;
 	snprintf(f->unit, sizeof(f->unit), "%s", unit->name);
 	snprintf(f->tenant, sizeof(f->tenant), "%s", tenant_name != NULL ? tenant_name : "");
 	for (unsigned int i = 0; i < UNITS; i++)
 		shown.unit[i].faults += shown.unit[i].unit == unit;
-	pthread_mutex_unlock(&shown.lock);
+	shown_unlock();
 }

@@ -67,6 +67,8 @@ struct tenant_queue {
 struct moat_tenant {
 	TAILQ_ENTRY(moat_tenant) next; /* in tenants.c's list */
 	bool listed;
+	bool leaves;         /* the list: no more visits ... */
+	unsigned int visits; /* ... of tenant_each()'s under way; under the list's lock */
 	struct moat_tenant_conf conf;
 	char name[32];
 	struct moat_domain *domain;
@@ -178,8 +180,9 @@ int tenant_map_wait(struct moat_tenant *t, struct moat_lane *lane, const void *v
 	enum moat_prot prot);
 int tenant_unmap_wait(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len);
 
-/* tenants.c: all tenants of the process. Any thread. */
+/* tenants.c: all tenants of the process. Any thread, whichever tenant it has locked. */
 void tenant_list_add(struct moat_tenant *t);
+/* Waits for visits of tenant_each(), which may lock the tenant: the caller must not have. */
 void tenant_list_remove(struct moat_tenant *t);
 bool tenant_list_has(const char *name);
 /* Calls what moat_tenant_at_destroy() was given. */
@@ -187,7 +190,8 @@ void tenant_say_gone(struct moat_tenant *t);
 /* NULL: none */
 struct moat_tenant *tenant_of_socket(int socket);
 struct moat_tenant *tenant_of_heap(const void *va);
-/* For each tenant, while none is destroyed. */
+/* For each tenant, which is not destroyed meanwhile. `call` may lock it, and must not destroy one;
+ * the caller must hold no tenant's lock that `call` could wait for in another thread. */
 void tenant_each(void (*call)(struct moat_tenant *t, void *arg), void *arg);
 
 /* device.c: do DPDK's libraries call moat's definitions of rte_memzone_reserve()? */

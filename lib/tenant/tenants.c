@@ -9,19 +9,31 @@
 
 #include "tenant_impl.h"
 
+/*
+ * The order of locks: the list's is the last one. It is held for a few instructions that take no
+ * other lock, wait for nothing and call no function of a caller's; so any thread may ask the list,
+ * whichever tenant's lock it holds. The other way round, a thread that held the list's lock while it
+ * locked one tenant after the other would wait for a thread that holds one of these and asks the
+ * list: DPDK's hooks do that wherever a port's queues or a tenant's heap change.
+ *
+ * What takes longer holds a tenant in the list by its `visits`, which are counted under the list's
+ * lock: tenant_list_remove() waits until there are none. A tenant that `leaves` has no new ones, so
+ * that this comes to an end, and stays in the list meanwhile, so that a visitor finds the next one.
+ * A visitor may wait for the tenant's lock; a thread that removes the tenant must not hold it.
+ */
 static struct {
-	/* of the list; a tenant is locked while it is held, never the other way round */
 	pthread_mutex_t lock;
 	TAILQ_HEAD(, moat_tenant) list;
 } tenants = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = TAILQ_HEAD_INITIALIZER(tenants.list) };
 
-/* As tenant_lock(). */
 static void list_lock(void)
 {
-	while (pthread_mutex_trylock(&tenants.lock) != 0) {
-		moat_lanes_quiescent();
-		sched_yield();
-	}
+	pthread_mutex_lock(&tenants.lock);
+}
+
+static void list_unlock(void)
+{
+	pthread_mutex_unlock(&tenants.lock);
 }
 
 void tenant_list_add(struct moat_tenant *t)
@@ -29,7 +41,7 @@ void tenant_list_add(struct moat_tenant *t)
 	list_lock();
 	TAILQ_INSERT_TAIL(&tenants.list, t, next);
 	t->listed = true;
-	pthread_mutex_unlock(&tenants.lock);
+	list_unlock();
 }
 
 static void (*_Atomic at_destroy)(struct moat_tenant *t);
@@ -50,10 +62,18 @@ void tenant_say_gone(struct moat_tenant *t)
 void tenant_list_remove(struct moat_tenant *t)
 {
 	list_lock();
+	t->leaves = true;
+	while (t->visits != 0) {
+		list_unlock();
+		moat_lanes_quiescent(); /* the visitor may wait for a ticket of this thread's */
+		sched_yield();
+		list_lock();
+	}
 	if (t->listed)
 		TAILQ_REMOVE(&tenants.list, t, next);
 	t->listed = false;
-	pthread_mutex_unlock(&tenants.lock);
+	t->leaves = false;
+	list_unlock();
 }
 
 bool tenant_list_has(const char *name)
@@ -64,18 +84,32 @@ bool tenant_list_has(const char *name)
 	TAILQ_FOREACH (t, &tenants.list, next)
 		if (strcmp(t->name, name) == 0)
 			break;
-	pthread_mutex_unlock(&tenants.lock);
+	list_unlock();
 	return t != NULL;
+}
+
+/* The one behind `t`, or the first one (NULL), that does not leave: its visit begins, that of `t`
+ * ends. */
+static struct moat_tenant *visit_next(struct moat_tenant *t)
+{
+	struct moat_tenant *next;
+
+	list_lock();
+	next = t != NULL ? TAILQ_NEXT(t, next) : TAILQ_FIRST(&tenants.list);
+	while (next != NULL && next->leaves)
+		next = TAILQ_NEXT(next, next);
+	if (next != NULL)
+		next->visits++;
+	if (t != NULL)
+		t->visits--;
+	list_unlock();
+	return next;
 }
 
 void tenant_each(void (*call)(struct moat_tenant *t, void *arg), void *arg)
 {
-	struct moat_tenant *t;
-
-	list_lock();
-	TAILQ_FOREACH (t, &tenants.list, next)
+	for (struct moat_tenant *t = visit_next(NULL); t != NULL; t = visit_next(t))
 		call(t, arg);
-	pthread_mutex_unlock(&tenants.lock);
 }
 
 struct moat_tenant *tenant_of_socket(int socket)
@@ -86,7 +120,7 @@ struct moat_tenant *tenant_of_socket(int socket)
 	TAILQ_FOREACH (t, &tenants.list, next)
 		if (t->socket == socket)
 			break;
-	pthread_mutex_unlock(&tenants.lock);
+	list_unlock();
 	return t;
 }
 
@@ -98,6 +132,6 @@ struct moat_tenant *tenant_of_heap(const void *va)
 	TAILQ_FOREACH (t, &tenants.list, next)
 		if (tenant_in_heap(t, va))
 			break;
-	pthread_mutex_unlock(&tenants.lock);
+	list_unlock();
 	return t;
 }

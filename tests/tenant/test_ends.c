@@ -9,8 +9,11 @@
 
 #include <rte_memzone.h>
 
+#include <sched.h>
+
 #include "moat_telemetry.h"
 #include "rig.h"
+#include "tenant_impl.h"
 
 /* What DPDK's libraries and libmoat ask of the EAL, answered here: a test has no hugepages, without
  * which there are
@@ -458,6 +461,88 @@ static void telemetry_forgets_a_tenant_that_is_destroyed(void **state)
 	rig_close(r);
 }
 
+/* ---------------------------------------------------------------------- the list of all tenants */
+
+struct visit {
+	struct moat_tenant *tenant;
+	_Atomic bool inside, done;
+	bool done_meanwhile; /* while the visit lasted */
+};
+
+/* Until the other thread is done with what it does, or for as long as that might take. */
+static void visit(struct moat_tenant *t, void *arg)
+{
+	struct visit *v = arg;
+
+	if (t != v->tenant)
+		return;
+	v->inside = true;
+	for (unsigned int i = 0; i < 100000 && !v->done; i++)
+		sched_yield();
+	v->done_meanwhile = v->done;
+}
+
+static void visited_wait(const struct visit *v)
+{
+	while (!v->inside)
+		sched_yield();
+}
+
+/* As DPDK's hooks do in every control call of a port. */
+static void *ask_with_the_tenant_locked(void *arg)
+{
+	struct visit *v = arg;
+
+	tenant_lock(v->tenant);
+	visited_wait(v);
+	assert_ptr_equal(tenant_of_socket(moat_tenant_socket(v->tenant)), v->tenant);
+	assert_ptr_equal(tenant_of_heap(v->tenant->va), v->tenant);
+	assert_true(tenant_list_has("red"));
+	v->done = true;
+	tenant_unlock(v->tenant);
+	return NULL;
+}
+
+static void a_locked_tenant_finds_others_while_one_is_visited(void **state)
+{
+	struct rig *r = open_mode(MOAT_STATIC);
+	struct visit v = { .tenant = r->tenant };
+	pthread_t thread;
+
+	must(pthread_create(&thread, NULL, ask_with_the_tenant_locked, &v));
+	tenant_each(visit, &v);
+	pthread_join(thread, NULL);
+	assert_true(v.done_meanwhile);
+	rig_close(r);
+}
+
+static void *destroy_while_visited(void *arg)
+{
+	struct visit *v = arg;
+
+	visited_wait(v);
+	must(moat_tenant_destroy(v->tenant));
+	v->done = true;
+	return NULL;
+}
+
+static void a_tenant_is_destroyed_when_its_visits_have_ended(void **state)
+{
+	struct moat_tenant_conf conf = { .name = "blue", .memory = 4 * 1048576 };
+	struct rig *r = open_mode(MOAT_STATIC);
+	struct visit v = { 0 };
+	pthread_t thread;
+
+	conf.unit = r->unit;
+	must(moat_tenant_create(&conf, &v.tenant));
+	must(pthread_create(&thread, NULL, destroy_while_visited, &v));
+	tenant_each(visit, &v);
+	pthread_join(thread, NULL);
+	assert_false(v.done_meanwhile);
+	assert_false(tenant_list_has("blue"));
+	rig_close(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -477,6 +562,8 @@ int main(void)
 		cmocka_unit_test(a_tenant_whose_ports_are_gone_can_be_destroyed),
 		cmocka_unit_test(telemetry_forgets_a_tenant_that_is_destroyed),
 		cmocka_unit_test(statistics_may_be_read_while_queues_come_and_go),
+		cmocka_unit_test(a_locked_tenant_finds_others_while_one_is_visited),
+		cmocka_unit_test(a_tenant_is_destroyed_when_its_visits_have_ended),
 	};
 
 	if (rig_eal("test_ends") < 0)
