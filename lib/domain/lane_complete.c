@@ -122,12 +122,11 @@ static __rte_noinline void lane_answer(struct lane *lane)
 	atomic_store_explicit(&lane->asked, false, memory_order_relaxed);
 	if (lane_is_full(lane) || lane_flush(lane) != 0)
 		moat_lane_ask(&lane->pub); /* a later poll tries again */
-	moat_lane_send(&lane->pub);
+	lane_send(lane);
 }
 
-moat_ticket_t moat_lane_poll(struct moat_lane *pub)
+moat_ticket_t lane_poll(struct lane *lane)
 {
-	struct lane *lane = lane_of(pub);
 	moat_ticket_t done = lane_done(lane);
 
 	if (lane_is_asked(lane))
@@ -158,6 +157,25 @@ moat_ticket_t moat_lane_poll(struct moat_lane *pub)
 	return done;
 }
 
+moat_ticket_t moat_lane_poll(struct moat_lane *pub)
+{
+	return lane_poll(lane_own(pub));
+}
+
+void moat_lane_help(struct moat_lane *pub)
+{
+	struct lane *lane = lane_of(pub);
+
+	/* relaxed: L1 looks again */
+	if (likely(atomic_load_explicit(&lane->left, memory_order_relaxed) != LANE_LEFT) ||
+		!lane_take(lane, LANE_HELPED))
+		return;
+	lane_thread_watch(); /* the batches go to the calling thread's stock */
+	lane_answer(lane);
+	lane_poll(lane);
+	lane_leave(lane);
+}
+
 bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket)
 {
 	/* D2: acquire, pairs with D1 in moat_lane_poll() */
@@ -165,11 +183,12 @@ bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket)
 }
 
 /* Nothing has been done for a second: say what is missing. */
-static int drain_stuck(const struct lane *lane)
+static int drain_stuck(struct lane *lane)
 {
 	const struct domain_impl *impl = domain_impl(lane->domain);
 	moat_ticket_t ticket = lane_done(lane);
 
+	lane->stuck = ticket + 1;
 	for (uint32_t i = 0; i < impl->nr_units && domain_tables_ours(lane->domain); i++) {
 		const struct domain_unit *u = &impl->units[i];
 		const struct batch *batch = lane->oldest; /* each wait polls the lane */
@@ -200,19 +219,19 @@ static inline bool lane_is_busy(const struct lane *lane)
 
 int moat_lane_drain(struct moat_lane *pub)
 {
-	struct lane *lane = lane_of(pub);
+	struct lane *lane = lane_own(pub);
 	uint64_t deadline = moat_now_us() + moat_patience_us;
 	moat_ticket_t before = lane_done(lane);
 
 	while (lane_is_busy(lane)) {
 		int rc = lane_flush(lane);
 
-		moat_lane_send(pub);
+		lane_send(lane);
 		/* A unit that keeps the tables has said what is wrong; asking again changes
 		 * nothing. */
 		if (unlikely(rc != 0 && rc != -EAGAIN && !domain_tables_ours(lane->domain)))
 			return rc;
-		if (moat_lane_poll(pub) != before) {
+		if (lane_poll(lane) != before) {
 			before = lane_done(lane);
 			deadline = moat_now_us() + moat_patience_us;
 		} else if (moat_now_us() > deadline) {

@@ -53,6 +53,8 @@ struct lane {
 	struct lane_coalesce coalesce;
 	unsigned int reader; /* thread id in domain->readers */
 	bool online;         /* a reader: other lanes' tickets wait for its polls */
+	_Atomic uint8_t left; /* enum lane_left */
+	moat_ticket_t stuck;  /* the ticket that a drain waited for in vain; 0: none */
 	bool early;          /* what is unmapped is handed on at once; for the witness */
 	struct moat_lane_stats stats;
 	struct moat_iova_cache *iovas;
@@ -63,6 +65,45 @@ struct lane {
 static inline struct lane *lane_of(const struct moat_lane *pub)
 {
 	return (struct lane *)(uintptr_t)pub;
+}
+
+/*
+ * A lane whose thread went offline, or ended, before its tickets were done. From then on any thread
+ * that waits for one of them polls the lane, one at a time: the lane is LEFT, HELPED while a thread
+ * polls it, LEFT again, and KEPT once its thread uses it again (which waits for that one poll).
+ * Every function of a lane's own thread comes to the lane by lane_own().
+ *
+ * L1: acquire, where a thread takes the lane, pairs with L2: release, where one lets go of it: what
+ * the last one wrote to the lane is seen. `done` is D1's and D2's, as ever.
+ */
+enum lane_left { LANE_KEPT, LANE_LEFT, LANE_HELPED };
+
+/* Nothing of it is touched by the calling thread any more. */
+static inline void lane_leave(struct lane *lane)
+{
+	atomic_store_explicit(&lane->left, LANE_LEFT, memory_order_release); /* L2 */
+}
+
+/* @return false: it is not LEFT */
+static inline bool lane_take(struct lane *lane, enum lane_left to)
+{
+	uint8_t left = LANE_LEFT;
+
+	return atomic_compare_exchange_strong_explicit(&lane->left, &left, (uint8_t)to,
+		memory_order_acquire, memory_order_relaxed); /* L1 */
+}
+
+void lane_take_back(struct lane *lane);
+
+/* The lane, of the calling thread, or of none. */
+static inline struct lane *lane_own(const struct moat_lane *pub)
+{
+	struct lane *lane = lane_of(pub);
+
+	/* relaxed: only this thread leaves it, or the one that gave it to this thread */
+	if (unlikely(atomic_load_explicit(&lane->left, memory_order_relaxed) != LANE_KEPT))
+		lane_take_back(lane);
+	return lane;
 }
 
 /* The lane's own view of `done`: relaxed, only its own thread stores it. */
@@ -163,6 +204,9 @@ static inline void lane_stock_put(struct batch *batch)
 
 /* Close what is gathered. @return 0, or why it could not be closed */
 int lane_flush(struct lane *lane);
+/* What moat_lane_send() and moat_lane_poll() do. */
+void lane_send(struct lane *lane);
+moat_ticket_t lane_poll(struct lane *lane);
 /* Submit what is closed, if lane_coalesce.h says that it is time. */
 void lane_submit_if_time(struct lane *lane);
 /* A unit has refused the batch, or was not told of all: everything of the domain, on all of its

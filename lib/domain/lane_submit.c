@@ -156,12 +156,15 @@ void lane_submit_if_time(struct lane *lane)
 		batches_submit(lane);
 }
 
-void moat_lane_send(struct moat_lane *pub)
+void lane_send(struct lane *lane)
 {
-	struct lane *lane = lane_of(pub);
-
 	while (lane->unsent != NULL && batches_submit(lane) == 0)
 		;
+}
+
+void moat_lane_send(struct moat_lane *pub)
+{
+	lane_send(lane_own(pub));
 }
 
 /* What is gathered gets its ticket. */
@@ -232,7 +235,7 @@ int lane_flush(struct lane *lane)
 
 moat_ticket_t moat_lane_flush(struct moat_lane *pub)
 {
-	struct lane *lane = lane_of(pub);
+	struct lane *lane = lane_own(pub);
 
 	return likely(lane_flush(lane) == 0) ? lane->flushed : 0;
 }

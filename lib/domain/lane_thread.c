@@ -9,7 +9,8 @@
  * report a quiescent state for all of them, not only for the lane that it waits on: two threads
  * with lanes in the same two domains would otherwise wait for each other. And only a lane's own
  * thread finds its tickets done, so a thread that waits goes on polling its lanes: two threads that
- * each wait for a ticket of the other's would otherwise wait for ever. The same as for lanes holds
+ * each wait for a ticket of the other's would otherwise wait for ever. (A lane that its thread has
+ * left with tickets open is polled by threads that wait for them: lane_impl.h.) As for lanes it holds
  * for liburcu: while a registered thread is online there, no grace period ends without its report.
  * Its first online lane brings a thread into liburcu's grace periods, its last one takes it out.
  *
@@ -124,6 +125,7 @@ static void thread_end(void *arg)
 
 		reader_leave(lane);
 		ring_remove(thread, lane);
+		lane_leave(lane);
 	}
 	pthread_mutex_unlock(&thread->lock);
 	pthread_mutex_unlock(&threads);
@@ -151,7 +153,7 @@ void lane_thread_watch(void)
 
 void moat_lane_online(struct moat_lane *pub)
 {
-	struct lane *lane = lane_of(pub);
+	struct lane *lane = lane_own(pub);
 	struct lane_thread *thread = &lane_thread;
 
 	if (lane->online)
@@ -168,22 +170,34 @@ void moat_lane_online(struct moat_lane *pub)
 	reader_enter(lane);
 }
 
-/* Other threads may wait for this lane's tickets, and only its own thread finds them done. A unit
- * that does not answer is reported by the threads that need the ticket. A reader that polls may be
- * kept from its processor for longer than that. */
-static void lane_settle(struct lane *lane)
+/* Other threads may wait for this lane's tickets, and its own thread finds them done. A unit that
+ * does not answer is reported by the threads that need the ticket. A reader that polls may be kept
+ * from its processor for longer than that; but what a drain has waited for in vain is not waited
+ * for again. @return false: tickets are left */
+static bool lane_settle(struct lane *lane)
 {
-	struct moat_lane *pub = &lane->pub;
 	uint64_t begin = moat_now_us(), us;
 
 	do {
-		moat_lane_flush(pub);
-		moat_lane_send(pub);
-		if (moat_lane_poll(pub) == moat_lane_last_ticket(pub))
-			return;
+		lane_flush(lane);
+		lane_send(lane);
+		if (lane_poll(lane) == lane->flushed &&
+			(lane->gathering == NULL || moat_gather_empty(&lane->gathering->gather)))
+			return true;
+		if (lane_done(lane) + 1 == lane->stuck)
+			return false;
 		lane_wait_turn(lane);
 		us = moat_now_us() - begin;
 	} while (us < SETTLE_US || (us < moat_patience_us && lane_awaits_readers(lane)));
+	return false;
+}
+
+void lane_take_back(struct lane *lane)
+{
+	while (!lane_take(lane, LANE_KEPT)) { /* one poll of another thread's */
+		rte_pause();
+		lane_yield(&lane_thread);
+	}
 }
 
 void lane_disown(struct lane *lane)
@@ -201,19 +215,11 @@ void lane_disown(struct lane *lane)
 	pthread_mutex_unlock(&threads);
 }
 
-void moat_lane_offline(struct moat_lane *pub)
+/* A lane of the calling thread's. */
+static void lane_go_offline(struct lane *lane)
 {
-	struct lane *lane = lane_of(pub);
 	struct lane_thread *thread = &lane_thread;
 
-	if (!lane->online)
-		return;
-	lane_disown(lane);
-	lane_settle(lane);
-	/* Another thread's registration with liburcu is its own: it leaves with its next lane, or
-	 * when it ends. */
-	if (!lane->online)
-		return;
 	reader_leave(lane);
 	pthread_mutex_lock(&threads);
 	pthread_mutex_lock(&thread->lock);
@@ -222,6 +228,23 @@ void moat_lane_offline(struct moat_lane *pub)
 	pthread_mutex_unlock(&threads);
 	if (thread->online == 0)
 		rcu_leave(thread);
+}
+
+void moat_lane_offline(struct moat_lane *pub)
+{
+	struct lane *lane = lane_own(pub);
+	bool settled;
+
+	if (!lane->online)
+		return;
+	lane_disown(lane);
+	settled = lane_settle(lane);
+	/* Another thread's registration with liburcu is its own: it leaves with its next lane, or
+	 * when it ends. */
+	if (lane->online)
+		lane_go_offline(lane);
+	if (!settled)
+		lane_leave(lane);
 }
 
 /* ------------------------------------------------------------------------------- waiting */

@@ -76,7 +76,7 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain)
 
 int moat_lane_close(struct moat_lane *pub)
 {
-	struct lane *lane = lane_of(pub);
+	struct lane *lane = lane_own(pub);
 	struct moat_domain *domain = lane->domain;
 	int rc;
 
@@ -231,7 +231,7 @@ static __rte_noinline int map_watched(struct lane *lane, uint64_t iova, uint64_t
 int moat_lane_map(struct moat_lane *pub, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
-	struct lane *lane = lane_of(pub);
+	struct lane *lane = lane_own(pub);
 
 	/* A device may read no bytes of a page that it writes, to flush its writes. */
 	if (unlikely(lane->domain->unit->caps.no_zlr) && (prot & MOAT_W))
@@ -303,12 +303,12 @@ static inline int lane_unmap(struct lane *lane, uint64_t iova, uint64_t len, boo
 
 int moat_lane_unmap(struct moat_lane *pub, uint64_t iova, uint64_t len)
 {
-	return lane_unmap(lane_of(pub), iova, len, false, false);
+	return lane_unmap(lane_own(pub), iova, len, false, false);
 }
 
 int moat_lane_unmap_early(struct moat_lane *pub, uint64_t iova, uint64_t len)
 {
-	return lane_unmap(lane_of(pub), iova, len, false, true);
+	return lane_unmap(lane_own(pub), iova, len, false, true);
 }
 
 /* Only what the allocator handed out, as it did, may go back to it. A large range is looked up
@@ -327,9 +327,10 @@ static inline int lane_check_range(const struct lane *lane, uint64_t iova, uint6
 
 int moat_lane_unmap_free(struct moat_lane *pub, uint64_t iova, uint64_t len)
 {
-	int rc = lane_check_range(lane_of(pub), iova, len);
+	struct lane *lane = lane_own(pub);
+	int rc = lane_check_range(lane, iova, len);
 
-	return likely(rc == 0) ? lane_unmap(lane_of(pub), iova, len, true, false) : rc;
+	return likely(rc == 0) ? lane_unmap(lane, iova, len, true, false) : rc;
 }
 
 int lane_undo_map(struct moat_lane *pub, uint64_t iova, uint64_t len)

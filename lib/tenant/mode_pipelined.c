@@ -119,7 +119,7 @@ static uint16_t bursts_hand_on(struct tenant_queue *q, struct tenant_lcore *lc,
 		uint32_t b = held->burst_tail % HELD, k;
 		uint64_t ticket = held->bursts[b].ticket;
 
-		if (!tenant_ticket_done(q->tenant, ticket))
+		if (!tenant_ticket_find(q->tenant, lc, ticket))
 			break;
 		k = RTE_MIN(held->bursts[b].end - held->tail, (uint32_t)max - n);
 		ring_copy(held, held->tail, &pkts[n], k, false);

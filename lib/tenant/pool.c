@@ -106,7 +106,7 @@ static void part_release(struct moat_pool *pool, struct tenant_part *part, struc
 			lc->others_wait = true;
 			break;
 		}
-		if (!tenant_ticket_done(pool->tenant, q->ticket)) {
+		if (!tenant_ticket_find(pool->tenant, lc, q->ticket)) {
 			lc->others_wait |= q->ticket >> TENANT_TICKET_BITS != lc->slot;
 			break;
 		}

@@ -106,6 +106,7 @@ struct moat_tenant {
 	/* Of the control path, and of the slot of threads that are not EAL lcores. Recursive: such
 	 * a thread may free a buffer of the same tenant meanwhile. Taken by tenant_lock(). */
 	pthread_mutex_t lock;
+	bool shared_waits; /* something waits in that slot; ticket.c's */
 	struct tenant_lcore *lcores[TENANT_SLOTS];
 };
 
@@ -144,10 +145,7 @@ static inline struct tenant_lcore *tenant_lcore_control(struct moat_tenant *t)
 /* Lock the tenant. The holder may wait for a ticket, and the ticket for the calling lcore: so the
  * caller keeps reporting quiescence meanwhile, and must hold no translation. */
 void tenant_lock(struct moat_tenant *t);
-static inline void tenant_unlock(struct moat_tenant *t)
-{
-	pthread_mutex_unlock(&t->lock);
-}
+void tenant_unlock(struct moat_tenant *t);
 
 /* Does the address lie in the part of the memory that is DPDK's heap? */
 static inline bool tenant_in_heap(const struct moat_tenant *t, const void *va)

@@ -11,6 +11,21 @@
 #include "pool_impl.h"
 #include "ticket.h"
 
+bool tenant_ticket_find(struct moat_tenant *t, const struct tenant_lcore *lc, uint64_t ticket)
+{
+	unsigned int slot = ticket >> TENANT_TICKET_BITS;
+
+	if (likely(tenant_ticket_done(t, ticket)))
+		return true;
+	if (likely(slot == lc->slot) || t->lcores[slot] == NULL)
+		return false;
+	if (slot == RTE_MAX_LCORE)
+		tenant_shared_poll(t);
+	else
+		moat_lane_help(t->lcores[slot]->lane);
+	return tenant_ticket_done(t, ticket);
+}
+
 int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t ticket)
 {
 	unsigned int slot = ticket >> TENANT_TICKET_BITS;
@@ -21,11 +36,9 @@ int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t 
 	lc->waits++;
 	if (slot == lc->slot)
 		return moat_lane_drain(lc->lane);
-	while (!tenant_ticket_done(t, ticket)) {
+	while (!tenant_ticket_find(t, lc, ticket)) {
 		if (t->lcores[slot] != NULL)
 			moat_lane_ask(t->lcores[slot]->lane);
-		if (slot == RTE_MAX_LCORE)
-			tenant_shared_poll(t);
 		/* The other lcore may wait for a ticket of this lane in the same way. */
 		t->mode->flush(t, lc);
 		moat_lane_poll(lc->lane);
@@ -48,30 +61,50 @@ struct tenant_lcore *tenant_shared_lock(struct moat_tenant *t)
 	if (lc == NULL)
 		lc = tenant_lcore_make(t, RTE_MAX_LCORE);
 	if (lc == NULL)
-		pthread_mutex_unlock(&t->lock);
+		tenant_unlock(t);
 	return lc;
 }
 
 void tenant_shared_unlock(struct moat_tenant *t)
 {
+	tenant_unlock(t);
+}
+
+/* Does anything wait in the slot? The tenant is locked. */
+static bool shared_waits(const struct moat_tenant *t, const struct tenant_lcore *lc)
+{
+	bool waits = moat_lane_gathered(lc->lane) != 0 ||
+		!moat_lane_done(lc->lane, moat_lane_last_ticket(lc->lane));
+
+	for (unsigned int i = 0; i < t->nr_pools && !waits; i++) {
+		const struct tenant_part *part = t->pools[i]->part[TENANT_PART_SHARED];
+
+		waits = part != NULL && part->head != part->tail;
+	}
+	return waits;
+}
+
+void tenant_unlock(struct moat_tenant *t)
+{
+	const struct tenant_lcore *lc = t->lcores[RTE_MAX_LCORE];
+
+	/* Relaxed: a poll that sees the old answer is followed by others; the lock orders the
+	 * rest. */
+	if (lc != NULL)
+		__atomic_store_n(&t->shared_waits, shared_waits(t, lc), __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&t->lock);
 }
 
 void tenant_shared_poll(struct moat_tenant *t)
 {
-	struct tenant_lcore *lc = __atomic_load_n(&t->lcores[RTE_MAX_LCORE], __ATOMIC_ACQUIRE);
-	uint32_t waiting = 0;
+	struct tenant_lcore *lc;
 
-	for (unsigned int i = 0; lc != NULL && i < t->nr_pools; i++) {
-		const struct tenant_part *part = t->pools[i]->part[TENANT_PART_SHARED];
-
-		if (part != NULL)
-			waiting += __atomic_load_n(&part->quarantined, __ATOMIC_RELAXED);
-	}
-	if (likely(waiting == 0) || pthread_mutex_trylock(&t->lock) != 0)
+	if (likely(!__atomic_load_n(&t->shared_waits, __ATOMIC_RELAXED)) ||
+		pthread_mutex_trylock(&t->lock) != 0)
 		return;
+	lc = t->lcores[RTE_MAX_LCORE];
 	tenant_flush(lc->lane);
 	moat_lane_poll(lc->lane);
 	tenant_pools_release(t, lc);
-	tenant_shared_unlock(t);
+	tenant_unlock(t);
 }

@@ -25,6 +25,10 @@ static inline bool tenant_ticket_done(const struct moat_tenant *t, uint64_t tick
 		moat_lane_done(lc->lane, ticket & ((UINT64_C(1) << TENANT_TICKET_BITS) - 1));
 }
 
+/* As tenant_ticket_done(). Where no lcore polls the lane that gave the ticket, because it has left or
+ * because threads that are not lcores share it, the calling thread does: `lc` waits for it. */
+bool tenant_ticket_find(struct moat_tenant *t, const struct tenant_lcore *lc, uint64_t ticket);
+
 /* The ticket that covers all that was unmapped up to here. */
 static inline moat_ticket_t tenant_gathering(const struct moat_lane *lane)
 {
@@ -66,8 +70,8 @@ int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t 
  */
 struct tenant_lcore *tenant_shared_lock(struct moat_tenant *t);
 void tenant_shared_unlock(struct moat_tenant *t);
-/* Find that slot's tickets done, for buffers that threads without polls left there. Any thread;
- * does nothing where another thread has the lock. */
+/* While anything waits in that slot, its lane's tickets or buffers for any lane's, find what is done.
+ * Any thread; does nothing where another thread has the lock, whose unlocking says what waits. */
 void tenant_shared_poll(struct moat_tenant *t);
 
 /* The calling thread's lcore, locked where it is the shared slot. */

@@ -20,6 +20,7 @@
 #include <urcu-qsbr.h>
 
 #include "moat_domain.h"
+#include "moat_patience.h"
 #include "moat_soft_unit.h"
 #include "must.h"
 #include "unit_args.h"
@@ -444,6 +445,93 @@ static void a_lane_that_goes_offline_leaves_no_ticket_behind(void **state)
 	must(moat_lane_close(lane));
 }
 
+/* Unmapped while the main thread, a reader, does not poll; then the lane's thread sleeps, or ends. */
+struct leaver {
+	struct moat_lane *lane;
+	moat_ticket_t ticket;
+	bool ends;
+	_Atomic int stage;
+};
+
+static void *leave_unsettled(void *arg)
+{
+	struct leaver *l = arg;
+
+	moat_lane_online(l->lane);
+	gather_one(l->lane);
+	l->ticket = moat_lane_next_ticket(l->lane);
+	if (!l->ends)
+		moat_lane_offline(l->lane);
+	l->stage = 1;
+	while (!l->ends && l->stage == 1)
+		rte_pause();
+	if (!l->ends) { /* it uses the lane again, online and offline */
+		gather_one(l->lane);
+		must(moat_lane_drain(l->lane));
+		moat_lane_online(l->lane);
+		gather_one(l->lane);
+		moat_lane_offline(l->lane);
+		assert_true(moat_lane_done(l->lane, moat_lane_last_ticket(l->lane)));
+		assert_int_equal(moat_lane_last_ticket(l->lane), l->ticket + 2);
+	}
+	return NULL;
+}
+
+static void leave_and_be_helped(bool ends)
+{
+	struct moat_lane *reader = moat_lane_open(domain[0]);
+	struct leaver l = { .lane = moat_lane_open(domain[0]), .ends = ends };
+	uint64_t patience = moat_patience_us;
+	pthread_t thread;
+
+	moat_patience_us = 20000;
+	moat_lane_online(reader);
+	must(pthread_create(&thread, NULL, leave_unsettled, &l));
+	while (l.stage == 0)
+		rte_pause();
+	if (ends)
+		pthread_join(thread, NULL);
+	moat_patience_us = patience;
+	moat_lane_help(l.lane); /* the reader has reported nothing since */
+	assert_false(moat_lane_done(l.lane, l.ticket));
+	for (unsigned int i = 0; i < 1000000 && !moat_lane_done(l.lane, l.ticket); i++) {
+		moat_lane_poll(reader);
+		moat_lane_help(l.lane);
+	}
+	assert_true(moat_lane_done(l.lane, l.ticket));
+	moat_lane_offline(reader);
+	if (!ends) {
+		l.stage = 2;
+		pthread_join(thread, NULL);
+	}
+	must(moat_lane_close(l.lane));
+	must(moat_lane_close(reader));
+}
+
+static void what_a_lane_leaves_unsettled_is_found_done_by_a_thread_that_waits(void **state)
+{
+	leave_and_be_helped(false);
+}
+
+static void what_a_thread_leaves_that_ends_is_found_done_by_one_that_waits(void **state)
+{
+	leave_and_be_helped(true);
+}
+
+static void a_lane_that_its_thread_uses_is_not_helped(void **state)
+{
+	struct moat_lane *lane = moat_lane_open(domain[0]);
+	moat_ticket_t ticket;
+
+	moat_lane_online(lane);
+	gather_one(lane);
+	ticket = moat_lane_flush(lane);
+	for (unsigned int i = 0; i < 1000; i++)
+		moat_lane_help(lane);
+	assert_false(moat_lane_done(lane, ticket));
+	must(moat_lane_close(lane));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -458,6 +546,9 @@ int main(void)
 		T(lanes_close_while_their_thread_waits),
 		T(another_thread_sees_a_ticket_done_and_what_came_before_it),
 		T(a_lane_that_goes_offline_leaves_no_ticket_behind),
+		T(what_a_lane_leaves_unsettled_is_found_done_by_a_thread_that_waits),
+		T(what_a_thread_leaves_that_ends_is_found_done_by_one_that_waits),
+		T(a_lane_that_its_thread_uses_is_not_helped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

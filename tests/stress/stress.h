@@ -250,12 +250,13 @@ uint64_t faults_found(void);
 			fault(a, "%s: %d: %s", #call, must_rc, moat_error_text()); \
 	} while (0)
 /* The same where the unit may refuse an invalidation (op_unit_error()): then nothing has changed,
- * and the call can be made again. */
+ * and the call can be made again. -EBUSY: the unit has not confirmed yet that it forgot a
+ * requester. */
 #define must_at_last(a, call)                                                      \
 	do {                                                                       \
 		int must_rc = 0;                                                   \
 		for (unsigned int must_try = 0; must_try < 16; must_try++)         \
-			if ((must_rc = (call)) != -EIO)                            \
+			if ((must_rc = (call)) != -EIO && must_rc != -EBUSY)       \
 				break;                                             \
 		if (must_rc != 0)                                                  \
 			fault(a, "%s: %d: %s", #call, must_rc, moat_error_text()); \

@@ -459,6 +459,32 @@ static void a_thread_that_is_not_an_lcore_may_free(void **state)
 	close_clean(r);
 }
 
+static void send_in_vain(struct worker *w)
+{
+	assert_int_equal(rte_eth_tx_burst(w->rig->port, 0, w->m, (uint16_t)w->n), 0);
+}
+
+/* What such a thread sends and the driver does not take waits for a ticket of these threads' lane,
+ * and none of them comes again. */
+static void what_a_thread_that_is_not_an_lcore_could_not_send_may_be_freed(void **state)
+{
+	struct rig *r = open_mode(MOAT_PIPELINED, UNIT_ADVERSARY);
+	struct worker w = { .rig = r, .work = send_in_vain, .n = BURST };
+	void *stop;
+
+	receive(r, w.m, BURST);
+	while (rte_ring_enqueue(r->wire[0], r) == 0) /* no room for a packet */
+		;
+	worker_run(&w);
+	while (rte_ring_dequeue(r->wire[0], &stop) == 0)
+		assert_ptr_equal(stop, r);
+	rte_pktmbuf_free_bulk(w.m, BURST);
+	for (unsigned int i = 0; i < 100000 && rig_stats(r).quarantined != 0; i++)
+		moat_tenant_poll(r->tenant);
+	assert_int_equal(rig_stats(r).quarantined, 0);
+	close_clean(r);
+}
+
 static void allocate_and_free(struct worker *w)
 {
 	uint64_t end = rte_rdtsc() + rte_get_tsc_hz() / 4, worst = 0;
@@ -880,6 +906,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(verify_looks_at_all_that_a_packet_declares),
 		cmocka_unit_test(a_ready_buffer_can_be_had_on_every_lcore),
 		cmocka_unit_test(a_thread_that_is_not_an_lcore_may_free),
+		cmocka_unit_test(
+			what_a_thread_that_is_not_an_lcore_could_not_send_may_be_freed),
 		cmocka_unit_test(lcores_registered_later_and_other_threads_go_on_together),
 		cmocka_unit_test(a_held_burst_waits_for_the_lane_that_unmapped_it),
 		cmocka_unit_test(a_buffer_waits_for_the_lane_that_unmapped_it),

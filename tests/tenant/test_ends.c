@@ -11,6 +11,7 @@
 
 #include <sched.h>
 
+#include "moat_patience.h"
 #include "moat_telemetry.h"
 #include "rig.h"
 #include "tenant_impl.h"
@@ -299,6 +300,43 @@ static void what_leaving_waits_for_is_said_within_a_second_and_the_next_try_work
 	}
 }
 
+static void *poll_until_all_is_back(void *arg)
+{
+	struct rig *r = arg;
+
+	must(rte_thread_register());
+	must(moat_tenant_lcore_enter(r->tenant));
+	for (unsigned int i = 0; i < 100000 && rig_stats(r).quarantined != 0; i++)
+		moat_tenant_poll(r->tenant);
+	must(moat_tenant_lcore_leave(r->tenant));
+	rte_thread_unregister();
+	return NULL;
+}
+
+/* What an lcore freed and could not wait for when it left is found done by the lcores that go on. */
+static void what_an_lcore_left_behind_comes_back_to_the_others(void **state)
+{
+	struct rig *r = open_mode(MOAT_STRICT);
+	struct rig_sleeper s;
+	struct rte_mbuf *m[32];
+	uint64_t patience = moat_patience_us;
+	pthread_t thread;
+
+	rig_refill(r, m, 32);
+	rig_sleeper_start(&s, r);
+	moat_patience_us = 20000;
+	rte_pktmbuf_free_bulk(m, 32);
+	refused(moat_tenant_lcore_leave(r->tenant), -ETIMEDOUT, "lcore 0 has left, but ");
+	moat_patience_us = patience;
+	assert_int_equal(rig_stats(r).quarantined, 32);
+	rig_sleeper_end(&s);
+	assert_int_equal(pthread_create(&thread, NULL, poll_until_all_is_back, r), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(rig_stats(r).quarantined, 0);
+	must(moat_tenant_lcore_enter(r->tenant));
+	rig_close(r);
+}
+
 static int enter_and_end(void *arg)
 {
 	return moat_tenant_lcore_enter(arg);
@@ -556,6 +594,7 @@ int main(void)
 		cmocka_unit_test(what_is_in_use_is_named_and_destroy_can_be_called_again),
 		cmocka_unit_test(
 			what_leaving_waits_for_is_said_within_a_second_and_the_next_try_works),
+		cmocka_unit_test(what_an_lcore_left_behind_comes_back_to_the_others),
 		cmocka_unit_test(
 			a_queue_removed_after_an_lcore_ended_without_leaving_names_that_lcore),
 		cmocka_unit_test(a_port_may_go_before_its_queues_and_its_number_serve_another),

@@ -287,6 +287,18 @@ bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket);
 void moat_lane_ask(struct moat_lane *lane);
 
 /**
+ * Poll a lane that its thread has left: one that went offline, or ended, before all of its tickets
+ * were done. What it has gathered is closed and submitted. Does nothing to any other lane, nor
+ * while another thread does the same. For a thread that waits for a ticket of the lane: call it in
+ * the loop. Never waits.
+ *
+ * @param lane any open lane
+ *
+ * Thread safety: any thread, while the lane is open. Data path.
+ */
+void moat_lane_help(struct moat_lane *lane);
+
+/**
  * Flush and poll until every ticket is done. It waits, and reports quiescent states of all of the
  * thread's lanes meanwhile.
  *
@@ -451,7 +463,8 @@ void moat_lane_online(struct moat_lane *lane);
  * moat_lane_online(). Closes and submits what is gathered and waits for the lane's tickets: other
  * threads may need them, and only this thread finds them done. It waits 10 ms at most for a unit
  * that completes nothing, and 1 s for readers that do not poll. With nothing in flight it waits for
- * nothing.
+ * nothing. Tickets that are not done then are found done by the lane's thread when it uses the lane
+ * again, or by threads that wait for them and call moat_lane_help().
  *
  * @param lane the lane
  *
