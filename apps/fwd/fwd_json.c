@@ -121,9 +121,8 @@ static void write_mode(FILE *f, const struct fwd_run_tenant *t, const struct moa
 }
 
 /* Names have letters, digits, '-' and '_' only (fwd_conf.c): nothing to escape. */
-static void write_tenant(FILE *f, const struct fwd_run_tenant *t)
+static void write_tenant(FILE *f, const struct fwd_run_tenant *t, double per_mark)
 {
-	double per_mark = moat_cost_per_mark();
 	struct fwd_snapshot s;
 	uint64_t n;
 
@@ -160,6 +159,7 @@ static void write_tenant(FILE *f, const struct fwd_run_tenant *t)
 
 int fwd_json_write(const struct fwd_run *run, const char *path)
 {
+	double per_mark = moat_cost_per_mark(); /* once: the tenants' shares can be compared */
 	FILE *f = fopen(path, "w");
 	bool failed;
 
@@ -170,7 +170,7 @@ int fwd_json_write(const struct fwd_run *run, const char *path)
 	fprintf(f, "  \"tsc_hz\": %ju,\n  \"seconds\": %.3f,\n  \"tenants\": [\n",
 		(uintmax_t)rte_get_tsc_hz(), fwd_report_seconds());
 	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
-		write_tenant(f, &run->tenants[i]);
+		write_tenant(f, &run->tenants[i], per_mark);
 		fputs(i + 1 < run->conf->nr_tenants ? ",\n" : "\n", f);
 	}
 	fputs("  ]\n}\n", f);

@@ -225,9 +225,8 @@ static void summarise_bursts(const struct fwd_run_tenant *t)
 			(uintmax_t)hist.max);
 }
 
-static void summarise_tenant(const struct fwd_run_tenant *t, double seconds)
+static void summarise_tenant(const struct fwd_run_tenant *t, double seconds, double per_mark)
 {
-	double per_mark = moat_cost_per_mark();
 	struct fwd_snapshot s;
 	uint64_t n;
 	char text[24];
@@ -275,11 +274,12 @@ static void summarise_tenant(const struct fwd_run_tenant *t, double seconds)
 
 void fwd_report_summary(struct fwd_run *run)
 {
+	double per_mark = moat_cost_per_mark(); /* once: the tenants' shares can be compared */
 	double seconds = fwd_report_seconds();
 
 	printf("\nafter %.1f s\n", seconds);
 	for (unsigned int i = 0; i < run->conf->nr_tenants; i++)
-		summarise_tenant(&run->tenants[i], seconds);
+		summarise_tenant(&run->tenants[i], seconds, per_mark);
 	for (unsigned int i = 0; i < run->conf->nr_units; i++) {
 		struct fwd_unit_total total;
 		char text[1536];

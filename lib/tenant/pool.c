@@ -271,6 +271,14 @@ static void part_steal(struct moat_pool *pool, struct tenant_part *part, uint32_
 	}
 }
 
+/* There were not as many buffers as were asked for. */
+static void part_starved(struct moat_pool *pool, struct tenant_lcore *lc)
+{
+	lc->starved++;
+	if (!pool->said_starved)
+		tenant_say_starved(pool);
+}
+
 /* Make sure that `n` are ready, as far as there are so many anywhere. */
 static bool part_gather(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
 	uint32_t n)
@@ -287,7 +295,10 @@ static bool part_gather(struct moat_pool *pool, struct tenant_part *part, struct
 		part_steal(pool, part, n);
 	}
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
-	return tenant_stock_ready(&part->stock) >= n;
+	if (likely(tenant_stock_ready(&part->stock) >= n))
+		return true;
+	part_starved(pool, lc);
+	return false;
 }
 
 /* Nothing was taken: what is mapped of `have` buffers goes into the quarantine, the others are
@@ -310,8 +321,10 @@ static bool part_get(struct moat_pool *pool, struct tenant_part *part, struct te
 	while (have < n) {
 		uint32_t k, first = tenant_stock_take(&part->stock, n - have, &k);
 
-		if (unlikely(k == 0)) /* another lcore was faster */
+		if (unlikely(k == 0)) { /* another lcore was faster */
+			part_starved(pool, lc);
 			break;
+		}
 		memcpy(&objs[have], &pool->obj[first], k * sizeof(objs[0]));
 		have += k;
 		if (in_run != 0 && run + in_run != first) {
@@ -345,6 +358,7 @@ static bool part_get_unmapped(struct moat_pool *pool, struct tenant_part *part,
 		uint32_t k, first = tenant_stock_take(&part->stock, n - have, &k);
 
 		if (k == 0) {
+			part_starved(pool, lc);
 			get_undo(pool, part, lc, objs, 0, have, n);
 			return false;
 		}
@@ -394,9 +408,7 @@ static int get_shared(struct moat_pool *pool, void *objs[], unsigned int n)
 	if (lc == NULL)
 		return -ENOBUFS;
 	moat_lane_poll(lc->lane);
-	ok = part_gather(pool, part, lc, n);
-	lc->starved += !ok;
-	ok = ok && part_take(pool, part, lc, objs, n);
+	ok = part_gather(pool, part, lc, n) && part_take(pool, part, lc, objs, n);
 	tenant_shared_unlock(t);
 	return ok ? 0 : -ENOBUFS;
 }
@@ -414,12 +426,8 @@ int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n)
 		return get_shared(pool, objs, n);
 	lc = pool->tenant->lcores[slot];
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
-	if (unlikely(!part_gather(pool, part, lc, n))) {
-		lc->starved++;
-		if (!pool->said_starved)
-			tenant_say_starved(pool);
+	if (unlikely(!part_gather(pool, part, lc, n)))
 		return -ENOBUFS;
-	}
 	ok = part_take(pool, part, lc, objs, n);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_MAP);
 	return likely(ok) ? 0 : -ENOBUFS;

@@ -159,7 +159,6 @@ static __rte_noinline bool burst_take_away(struct moat_tenant *t, struct tenant_
 			any = true;
 		}
 	}
-	lc->waits += any;
 	return any;
 }
 

@@ -36,9 +36,9 @@ int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t 
 	lc->waits++;
 	if (slot == lc->slot)
 		return moat_lane_drain(lc->lane);
+	if (t->lcores[slot] != NULL) /* once: it stays asked until it has closed the batch */
+		moat_lane_ask(t->lcores[slot]->lane);
 	while (!tenant_ticket_find(t, lc, ticket)) {
-		if (t->lcores[slot] != NULL)
-			moat_lane_ask(t->lcores[slot]->lane);
 		/* The other lcore may wait for a ticket of this lane in the same way. */
 		t->mode->flush(t, lc);
 		moat_lane_poll(lc->lane);

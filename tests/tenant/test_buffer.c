@@ -300,6 +300,42 @@ static void a_foreign_packet_is_copied_where_the_tenant_says_so(void **state)
 	}
 }
 
+/* The buffer to copy into is asked for like any other. */
+static void a_copy_without_a_buffer_to_copy_into_counts_as_starved(void **state)
+{
+	struct rte_mempool *other = rte_pktmbuf_pool_create("other", 63, 0, 0, 2048, SOCKET_ID_ANY);
+	struct moat_tenant_conf conf = rig_conf("red", MOAT_STRICT);
+	struct rte_mbuf *m = rte_pktmbuf_alloc(other), *all[BUFFERS];
+	struct rig *r;
+
+	conf.copy_foreign = true;
+	r = rig_open(&conf, UNIT_ADVERSARY, BUFFERS);
+	assert_int_equal(rte_pktmbuf_alloc_bulk(r->pool, all, BUFFERS), 0);
+	rte_pktmbuf_append(m, 60);
+	assert_int_equal(rig_stats(r).starved, 0);
+	assert_int_equal(rte_eth_tx_burst(r->port, 0, &m, 1), 0);
+	assert_int_equal(rig_stats(r).starved, 1);
+	rte_pktmbuf_free(m);
+	rte_pktmbuf_free_bulk(all, BUFFERS);
+	settle(r);
+	rte_mempool_free(other);
+	close_clean(r);
+}
+
+/* Buffers that the application had from the pool mapped: the device must lose them first. */
+static void a_burst_that_waits_for_one_ticket_counts_as_one_wait(void **state)
+{
+	struct rig *r = open_mode(MOAT_STRICT, UNIT_ADVERSARY);
+	struct rte_mbuf *m[BURST];
+
+	rig_refill(r, m, BURST);
+	assert_int_equal(rte_eth_tx_burst(r->port, 0, m, BURST), BURST);
+	assert_int_equal(rig_stats(r).waits, 1);
+	assert_int_equal(rig_sent(r, 0), BURST);
+	settle(r);
+	close_clean(r);
+}
+
 /* --------------------------------------------------------------------------------------- verify */
 
 static void lies(struct rig *r, struct rte_mbuf *m[], unsigned int n)
@@ -903,6 +939,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(copy_sends_what_it_can_copy_and_leaves_the_rest),
 		cmocka_unit_test(a_packet_of_another_tenant_never_sends_our_memory),
 		cmocka_unit_test(a_foreign_packet_is_copied_where_the_tenant_says_so),
+		cmocka_unit_test(a_copy_without_a_buffer_to_copy_into_counts_as_starved),
+		cmocka_unit_test(a_burst_that_waits_for_one_ticket_counts_as_one_wait),
 		cmocka_unit_test(verify_looks_at_all_that_a_packet_declares),
 		cmocka_unit_test(a_ready_buffer_can_be_had_on_every_lcore),
 		cmocka_unit_test(a_thread_that_is_not_an_lcore_may_free),
