@@ -80,8 +80,7 @@ void moat_vtd_host_unmap(const struct moat_dmar_unit *unit, struct moat_vtd_wind
 	window->page = NULL;
 }
 
-/* ---------------------------------------------------------------------------- which functions are
- * behind it */
+/* ---------------------------------------------------------------- which functions are behind it */
 
 /** Virtual functions come and go, drivers are bound: look again. Under the lock. */
 static void rescan(struct host *h)
@@ -400,7 +399,7 @@ static void give_back(struct host *h)
 		vtd_keep(&kept, &h->kept);
 }
 
-/* What of the kernel's interrupts behind the unit, each with what ends it. */
+/* The devices behind the unit that interrupt the kernel, each with what ends that. */
 static void find_obstacles(struct host *h, const struct moat_vtd_host_conf *conf)
 {
 	struct moat_vtd_obstacle list[8];
@@ -427,17 +426,17 @@ static int choose_interrupts(struct host *h, const struct moat_vtd_host_conf *co
 	vtd->interrupts = conf->interrupts;
 	if (conf->interrupts == MOAT_VTD_INTERRUPTS_LEAVE)
 		return 0;
-	find_obstacles(h, conf);
 	if (!ir) {
 		vtd->interrupts_why = "the unit cannot remap interrupts (ECAP.IR is clear)";
 		if (conf->interrupts != MOAT_VTD_INTERRUPTS_BLOCK)
 			vtd->interrupts = MOAT_VTD_INTERRUPTS_LEAVE;
 		return 0; /* moat_vtd_create() refuses BLOCK */
 	}
+	find_obstacles(h, conf);
 	vtd->interrupts_why = h->obstacles;
 	if (conf->interrupts == MOAT_VTD_INTERRUPTS_BLOCK && h->obstacles[0] != '\0')
 		return moat_error(-EBUSY,
-			"unit %s: interrupts = block would stop interrupts of the kernel's: %s; or write "
+			"unit %s: interrupts = block would stop interrupts that the kernel needs: %s; or write "
 			"interrupts = compatible, with which a tenant's device can raise any interrupt",
 			h->name, h->obstacles);
 	vtd->interrupts_optional = conf->interrupts == MOAT_VTD_INTERRUPTS_DEFAULT;
