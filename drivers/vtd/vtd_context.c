@@ -72,7 +72,7 @@ uint64_t vtd_largest_aw(const struct vtd *v)
 
 int vtd_entry_reserve(struct vtd *v, moat_sid_t sid)
 {
-	struct vtd_retired none; /* the least directory has this PASID */
+	struct vtd_spare none; /* the least directory has this PASID */
 
 	return v->sm.on ? vtd_scalable_reserve(v, sid, VTD_RID_PASID, &none) : 0;
 }

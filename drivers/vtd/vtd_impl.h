@@ -77,7 +77,7 @@ struct vtd_function {
 	const struct moat_domain *domain; /* NULL: passes through, or its attach failed */
 };
 
-/** Pages given back that may be taken again. */
+/** Pages that were taken together, and are given back once the unit reads them no more. */
 #define VTD_SPARES 16
 struct vtd_spare {
 	struct vtd_pages pages;
@@ -91,15 +91,8 @@ struct vtd_spare {
 struct vtd_sm_source {
 	struct vtd_pages dir; /* PASID directory; va NULL: none yet */
 	char **table;         /* PASID tables, by the directory's index; NULL: none yet */
-	uint32_t entries;     /* PASID entries present */
+	uint32_t entries;     /* PASID entries present; the context entry is while there are any */
 	uint8_t pdts;         /* of the directory */
-	bool present;         /* the context entry */
-};
-
-/** A PASID directory that the unit may still have in its context cache. */
-struct vtd_retired {
-	struct vtd_pages dir;
-	unsigned int pages; /* 0: none */
 };
 
 /** A PASID of a function in a domain; as struct vtd_function. */
@@ -266,9 +259,10 @@ void vtd_scalable_caps(const struct vtd *v, struct moat_unit_caps *unit);
 /** The root table, all sources blocked. @return 0, -ENOMEM */
 int vtd_scalable_create(struct vtd *v);
 void vtd_scalable_free(struct vtd *v);
-/** Make the tables that lead to a PASID entry. @param old to be given to vtd_scalable_retire()
+/** Make the tables that lead to a PASID entry. @param old a directory that was replaced, and that
+ * the unit may still have in its context cache: to be given to vtd_scalable_retire()
  * @return 0, -ENOMEM */
-int vtd_scalable_reserve(struct vtd *v, moat_sid_t sid, uint32_t pasid, struct vtd_retired *old);
+int vtd_scalable_reserve(struct vtd *v, moat_sid_t sid, uint32_t pasid, struct vtd_spare *old);
 void vtd_pasid_entry_set(struct vtd *v, moat_sid_t sid, uint32_t pasid,
 	const struct moat_domain *domain);
 void vtd_pasid_entry_clear(struct vtd *v, moat_sid_t sid, uint32_t pasid);
@@ -277,7 +271,7 @@ int vtd_scalable_tell_present(struct vtd *v, uint32_t pasid, uint16_t did);
 int vtd_scalable_tell_absent(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint32_t pasid,
 	uint16_t did);
 /** The unit forgets a directory that was replaced. @return as vtd_tell_present() */
-int vtd_scalable_retire(struct vtd *v, moat_sid_t sid, const struct vtd_retired *old);
+int vtd_scalable_retire(struct vtd *v, moat_sid_t sid, const struct vtd_spare *old);
 
 /* vtd_pasid.c */
 int vtd_attach_pasid(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,

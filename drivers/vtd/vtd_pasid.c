@@ -93,7 +93,7 @@ static void pasid_settle(struct vtd *v, moat_sid_t sid, uint32_t pasid)
 }
 
 /** Under the lock: the entry is present, or nothing has changed. */
-static int pasid_enter(struct vtd *v, struct vtd_pasid *p, struct vtd_retired *old)
+static int pasid_enter(struct vtd *v, struct vtd_pasid *p, struct vtd_spare *old)
 {
 	int ret = vtd_isolation_check(v, p->domain, p->sid);
 
@@ -134,7 +134,7 @@ int vtd_attach_pasid(struct moat_unit *unit, struct moat_domain *domain, moat_si
 	uint32_t pasid)
 {
 	struct vtd *v = vtd_of(unit);
-	struct vtd_retired old = { .pages = 0 };
+	struct vtd_spare old = { .n = 0 };
 	struct vtd_pasid *p;
 	int ret = may_attach(v, domain, sid, pasid);
 

@@ -143,7 +143,7 @@ static uint64_t context_word(const struct vtd *v, const struct vtd_sm_source *s)
 
 /* A directory, or a larger one with the same tables in it: then the old one, which the unit may
  * have in its context cache, is in `old`. */
-static int directory_reserve(struct vtd *v, moat_sid_t sid, uint32_t pasid, struct vtd_retired *old)
+static int directory_reserve(struct vtd *v, moat_sid_t sid, uint32_t pasid, struct vtd_spare *old)
 {
 	struct vtd_sm_source *s = &v->sm.source[sid];
 	uint8_t pdts = directory_size(pasid);
@@ -165,7 +165,7 @@ static int directory_reserve(struct vtd *v, moat_sid_t sid, uint32_t pasid, stru
 	if (s->dir.va != NULL) {
 		memcpy(dir.va, s->dir.va, directory_pages(s->pdts) * MOAT_PAGE_SIZE);
 		memcpy(table, s->table, ((size_t)128 << s->pdts) * sizeof(*table));
-		*old = (struct vtd_retired){ s->dir, directory_pages(s->pdts) };
+		*old = (struct vtd_spare){ s->dir, directory_pages(s->pdts) };
 	}
 	vtd_flush_lines(v, dir.va, directory_pages(pdts) * MOAT_PAGE_SIZE);
 	free(s->table);
@@ -173,19 +173,19 @@ static int directory_reserve(struct vtd *v, moat_sid_t sid, uint32_t pasid, stru
 	s->dir = dir;
 	s->pdts = pdts;
 	/* Pointer and size are one word, so the unit sees the old directory or the new one. */
-	if (s->present)
+	if (s->entries != 0)
 		link_store(v, &context_entry(v, sid)->word[0], context_word(v, s));
 	return 0;
 }
 
-int vtd_scalable_reserve(struct vtd *v, moat_sid_t sid, uint32_t pasid, struct vtd_retired *old)
+int vtd_scalable_reserve(struct vtd *v, moat_sid_t sid, uint32_t pasid, struct vtd_spare *old)
 {
 	struct vtd_sm_source *s = &v->sm.source[sid];
 	uint32_t index = pasid >> VTD_PASID_DIR_SHIFT;
 	struct vtd_pages page;
 	int ret = context_table_reserve(v, sid);
 
-	*old = (struct vtd_retired){ .pages = 0 };
+	*old = (struct vtd_spare){ .n = 0 };
 	if (ret == 0)
 		ret = directory_reserve(v, sid, pasid, old);
 	if (ret != 0 || s->table[index] != NULL)
@@ -244,7 +244,6 @@ void vtd_pasid_entry_set(struct vtd *v, moat_sid_t sid, uint32_t pasid, const st
 	vtd_flush_lines(v, e, sizeof(*e));
 	if (s->entries++ != 0)
 		return;
-	s->present = true;
 	__atomic_store_n(&context_entry(v, sid)->word[1], VTD_RID_PASID, __ATOMIC_RELAXED);
 	link_store(v, &context_entry(v, sid)->word[0], context_word(v, s));
 }
@@ -260,7 +259,6 @@ void vtd_pasid_entry_clear(struct vtd *v, moat_sid_t sid, uint32_t pasid)
 	vtd_flush_lines(v, e, sizeof(*e));
 	if (--s->entries != 0)
 		return;
-	s->present = false;
 	__atomic_store_n(&context_entry(v, sid)->word[0], 0, __ATOMIC_RELAXED);
 	vtd_flush_lines(v, context_entry(v, sid), sizeof(struct vtd_sm_context));
 }
@@ -355,28 +353,28 @@ int vtd_scalable_tell_absent(struct vtd *v, const moat_sid_t sid[], unsigned int
 	int ret = vtd_flush_write_buffer(&v->unit);
 	bool gone = false;
 
-	pthread_mutex_lock(&v->lock);
-	for (unsigned int i = 0; i < n; i++)
-		gone |= !v->sm.source[sid[i]].present;
-	pthread_mutex_unlock(&v->lock);
 	if (ret != 0)
 		return ret;
+	pthread_mutex_lock(&v->lock);
+	for (unsigned int i = 0; i < n; i++)
+		gone |= v->sm.source[sid[i]].entries == 0;
+	pthread_mutex_unlock(&v->lock);
 	return gone ? context_entry_present_to_not_present(v, sid, n, did)
 		    : pasid_entry_present_to_not_present(v, pasid, did);
 }
 
-int vtd_scalable_retire(struct vtd *v, moat_sid_t sid, const struct vtd_retired *old)
+int vtd_scalable_retire(struct vtd *v, moat_sid_t sid, const struct vtd_spare *old)
 {
 	int ret;
 
-	if (old->pages == 0)
+	if (old->n == 0)
 		return 0;
 	ret = vtd_flush_write_buffer(&v->unit);
 	if (ret == 0)
 		ret = context_entry_changed(v, &sid, 1);
 	if (ret == 0) { /* else the unit may still read it: it is not used again */
 		pthread_mutex_lock(&v->lock);
-		vtd_pages_give(v, old->pages, &old->dir);
+		vtd_pages_give(v, old->n, &old->pages);
 		pthread_mutex_unlock(&v->lock);
 	}
 	return ret;
