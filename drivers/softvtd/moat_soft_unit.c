@@ -15,18 +15,19 @@
 
 /* ------------------------------------------------------------------------- units by their names */
 
+struct callback {
+	void (*fn)(void *ctx);
+	void *ctx;
+};
+
 struct soft_unit {
 	struct soft_unit *next;
 	char name[sizeof(((struct moat_unit *)0)->name)];
 	struct moat_softvtd *sv;
-	struct moat_unit_ops
-		ops; /* the driver's, but for what a process can do here and not there */
-	/* What the interrupt by an entry calls: by its index. Written before the entry is present,
-	 * and cleared when the unit has confirmed that it is gone. */
-	struct callback {
-		void (*fn)(void *ctx);
-		void *ctx;
-	} call[1u << MOAT_VTD_IRT_ORDER];
+	struct moat_unit_ops ops; /* the driver's, with interrupts that call a function */
+	/* What the interrupt by an entry calls, by the entry's index. Written before the entry is
+	 * present, and cleared when the unit has confirmed that it is gone. */
+	struct callback call[1u << MOAT_VTD_IRT_ORDER];
 };
 
 static struct soft_unit *units;
@@ -210,7 +211,7 @@ static int set_groups(struct args *args, const char *unit)
 	}
 	if (args->aw != 0)
 		args->sv.mgaw = args->aw;
-	if (args->interrupts < 0) /* nothing of the kernel's is behind a software unit */
+	if (args->interrupts < 0) /* no device behind a software unit interrupts the kernel */
 		args->interrupts =
 			args->sv.ir ? MOAT_VTD_INTERRUPTS_BLOCK : MOAT_VTD_INTERRUPTS_LEAVE;
 	if (args->psc != UINT32_MAX)
@@ -260,30 +261,26 @@ static void on_interrupt(void *ctx, const struct moat_softvtd_interrupt *interru
 }
 
 /* For struct moat_unit_ops. The entry's vector means nothing here: its index is what arrives. */
-static int soft_interrupt_give(struct moat_unit *unit, moat_sid_t sid, void (*fn)(void *ctx),
-	void *ctx, struct moat_interrupt *interrupt)
+static int soft_interrupt_give(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
+	void (*fn)(void *ctx), void *ctx, struct moat_interrupt *interrupt)
 {
-	const struct moat_vtd_vector to = { .vector = 0x20 };
-	struct soft_unit *u;
-	int ret = moat_vtd_interrupt_give(unit, sid, &to, interrupt);
+	const struct callback call = { fn, ctx };
+	const struct moat_vtd_vector to = { .vector = 0x20, .receiver = &call };
 
-	if (ret != 0)
-		return ret;
-	pthread_mutex_lock(&units_lock);
-	u = *find(unit->name);
-	pthread_mutex_unlock(&units_lock);
-	u->call[interrupt->index].ctx = ctx;
-	/* C2, release: pairs with C1. An interrupt before this has no receiver: the device has not
-	 * been told the index yet. */
-	__atomic_store_n(&u->call[interrupt->index].fn, fn, __ATOMIC_RELEASE);
-	return 0;
+	return moat_vtd_interrupt_give(unit, domain, sid, &to, interrupt);
 }
 
-static void intr_given(void *ctx, uint16_t index, moat_sid_t sid)
+static void intr_given(void *ctx, uint16_t index, moat_sid_t sid, const void *receiver)
 {
-	const struct soft_unit *u = ctx;
+	const struct callback *call = receiver;
+	struct soft_unit *u = ctx;
 
 	moat_softvtd_irte_given(u->sv, index, sid);
+	if (call == NULL)
+		return;
+	u->call[index].ctx = call->ctx;
+	/* C2, release: pairs with C1 */
+	__atomic_store_n(&u->call[index].fn, call->fn, __ATOMIC_RELEASE);
 }
 
 static void intr_revoked(void *ctx, uint16_t index, uint64_t cause)

@@ -78,7 +78,7 @@ static int source_check(const struct vtd *v, moat_sid_t sid, moat_sid_t alias, u
 	default:
 		return moat_error(-EBUSY,
 			"unit %s: source " MOAT_SID_FMT " is being detached; if that "
-			"was refused before, the unit still remembers it",
+			"was refused before, the unit still remembers it: detach it again",
 			v->unit.name, MOAT_SID_ARGS(alias));
 	}
 }
@@ -119,6 +119,16 @@ int vtd_isolation_check(const struct vtd *v, const struct moat_domain *d, moat_s
 		if (p->sid != sid)
 			ret = isolated_from(v, d, sid, p->domain, p->sid);
 	return ret;
+}
+
+bool vtd_is_attached(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid)
+{
+	const struct vtd_function *f = &v->function[sid];
+	bool is = f->state == VTD_FUNCTION_ATTACHED && f->domain == domain;
+
+	for (const struct vtd_pasid *p = v->sm.pasids; !is && p != NULL; p = p->next)
+		is = p->state == VTD_FUNCTION_ATTACHED && p->sid == sid && p->domain == domain;
+	return is;
 }
 
 /* --------------------------------------------------------------- entries of one function */
@@ -174,15 +184,15 @@ static void function_set(struct vtd *v, moat_sid_t sid, enum vtd_function_state 
 
 /**
  * The caller has made the function CHANGING and its entries absent. Once the unit has confirmed
- * the invalidations, its source-ids are free; until then none of them can be attached again, and
- * this can be repeated.
+ * that its interrupts are revoked and its entries forgotten, its source-ids are free; until then
+ * none of them can be attached again, and this can be repeated.
  */
 static int function_forget(struct vtd *v, moat_sid_t sid)
 {
 	struct vtd_function *f = &v->function[sid];
 	moat_sid_t gone[MOAT_VTD_ALIASES];
 	unsigned int n = 0;
-	int ret = 0;
+	int ret = vtd_intr_leave(v, f->domain, sid);
 
 	/* A source-id that is LEAVING has no other function: nothing but this moves it on. */
 	pthread_mutex_lock(&v->lock);
@@ -190,7 +200,7 @@ static int function_forget(struct vtd *v, moat_sid_t sid)
 		if (v->source[f->alias[i]].state == VTD_SOURCE_LEAVING)
 			gone[n++] = f->alias[i];
 	pthread_mutex_unlock(&v->lock);
-	if (n != 0)
+	if (ret == 0 && n != 0)
 		ret = vtd_tell_absent(v, gone, n, f->did);
 	pthread_mutex_lock(&v->lock);
 	for (unsigned int i = 0; ret == 0 && i < n; i++)
@@ -203,13 +213,14 @@ static int function_forget(struct vtd *v, moat_sid_t sid)
 	return ret;
 }
 
-/** What an earlier detach could not confirm is tried again; the unit may answer by now. */
+/** What an earlier attach could not undo is tried again; the unit may answer by now. A detach that
+ * was not confirmed is its domain's to repeat: it still counts the function as its own. */
 static void function_settle(struct vtd *v, moat_sid_t sid)
 {
 	bool again;
 
 	pthread_mutex_lock(&v->lock);
-	again = v->function[sid].state == VTD_FUNCTION_LEAVING;
+	again = v->function[sid].state == VTD_FUNCTION_LEAVING && v->function[sid].domain == NULL;
 	if (again)
 		v->function[sid].state = VTD_FUNCTION_CHANGING;
 	pthread_mutex_unlock(&v->lock);
@@ -299,8 +310,6 @@ int vtd_detach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t si
 	if (ret == -ENOENT)
 		return moat_error(ret, "unit %s: source " MOAT_SID_FMT " is not in domain %s",
 			v->unit.name, MOAT_SID_ARGS(sid), domain->name);
-	if (ret == 0)
-		ret = vtd_intr_leave(v, sid);
 	if (ret == 0)
 		atomic_fetch_add_explicit(&v->detaches, 1, memory_order_relaxed); /* counter */
 	return ret;

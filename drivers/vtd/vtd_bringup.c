@@ -43,15 +43,19 @@ static int no_answer(const struct vtd *v, const char *what)
 		vtd_read32(&v->w, VTD_FSTS));
 }
 
-/** Wait until `bit` of GSTS is `set`. */
-static int await_gsts(const struct vtd *v, uint32_t bit, bool set, const char *what)
+bool vtd_gsts_becomes(const struct vtd *v, uint32_t bit, bool set, uint32_t ms)
 {
-	struct wait wait = deadline(v);
+	struct wait wait = { .end = vtd_now_ms() + ms };
 
 	while (!!(vtd_read32(&v->w, VTD_GSTS) & bit) != set)
 		if (!patience(v, &wait))
-			return no_answer(v, what);
-	return 0;
+			return false;
+	return true;
+}
+
+static int await_gsts(const struct vtd *v, uint32_t bit, bool set, const char *what)
+{
+	return vtd_gsts_becomes(v, bit, set, v->conf.deadline_ms) ? 0 : no_answer(v, what);
 }
 
 /**
@@ -227,7 +231,6 @@ static int quiesce(const struct vtd *v)
 static int set_root_table(const struct vtd *v)
 {
 	uint32_t keep = vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP;
-
 	uint64_t ttm = v->sm.on ? VTD_TTM_SCALABLE : VTD_TTM_LEGACY;
 
 	/* SRTP is one-shot: RTPS tells that the address is taken. */

@@ -81,7 +81,7 @@ struct vtd_function {
 #define VTD_SPARES 16
 struct vtd_spare {
 	struct vtd_pages pages;
-	unsigned int n;
+	unsigned int n; /* 0: none */
 };
 
 /* The PASID of requests that carry none (RID_PASID). */
@@ -147,10 +147,8 @@ struct vtd {
 	/* vtd_intr.c */
 	struct {
 		enum moat_vtd_interrupts mode;
-		bool eime;
 		struct vtd_pages table;
-		uint32_t entries;     /* 0: interrupts are left alone */
-		pthread_mutex_t lock; /* of what follows; never held over a wait */
+		pthread_mutex_t lock; /* of what follows; inside vtd.lock; never held over a wait */
 		struct vtd_irte_slot *slot;
 		uint32_t next; /* indices are given in turn, so that one is reused late */
 		uint64_t revocations;
@@ -190,6 +188,8 @@ int vtd_bring_up(struct vtd *v);
 /** Off, and registers as found. @return 0, or -ETIMEDOUT: the unit may still read its memory. */
 int vtd_take_down(struct vtd *v);
 int vtd_flush_write_buffer(struct moat_unit *unit);
+/** Wait until `bit` of GSTS is `set`. @return false: it is not after `ms` */
+bool vtd_gsts_becomes(const struct vtd *v, uint32_t bit, bool set, uint32_t ms);
 /** Set or clear one bit of GCMD and wait for its status. @return 0, -ETIMEDOUT */
 int vtd_command(const struct vtd *v, uint32_t bit, bool set, const char *what);
 
@@ -203,13 +203,15 @@ int vtd_intr_on(struct vtd *v);
 void vtd_intr_restore(struct vtd *v);
 /** Was the interrupt table that was found a moat's that was killed? */
 bool vtd_intr_is_moats(const struct vtd *v);
-/** Take back all that a source-id was given. @return 0, -ETIMEDOUT, -EIO. Waits. */
-int vtd_intr_leave(struct vtd *v, moat_sid_t sid);
-int vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid, void (*fn)(void *ctx), void *ctx,
-	struct moat_interrupt *interrupt);
-int vtd_interrupt_post(struct moat_unit *unit, moat_sid_t sid, struct moat_posted *line,
-	uint8_t vector, struct moat_interrupt *interrupt);
-int vtd_interrupt_take(struct moat_unit *unit, const struct moat_interrupt *interrupt);
+/** Take back all that a function was given in `domain` (NULL: nothing was), unless it is still
+ * attached to it by another PASID. @return 0, -ETIMEDOUT, -EIO: call again. Waits. */
+int vtd_intr_leave(struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
+int vtd_interrupt_give(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
+	void (*fn)(void *ctx), void *ctx, struct moat_interrupt *interrupt);
+int vtd_interrupt_post(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
+	struct moat_posted *line, uint8_t vector, struct moat_interrupt *interrupt);
+int vtd_interrupt_take(struct moat_unit *unit, struct moat_domain *domain,
+	const struct moat_interrupt *interrupt);
 
 /* vtd_iq.c: the registers of the invalidation queue */
 /** Write IQT: descriptors up to the byte offset `tail` are the unit's to fetch. One thread at a
@@ -247,6 +249,8 @@ int vtd_detach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t si
 /** 0 if `domain` may be attached by `sid` as far as widths, domain-ids and scope are concerned. */
 int vtd_may_attach(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
 int vtd_aliases_ask(const struct vtd *v, moat_sid_t sid, struct vtd_function *f);
+/** Under v->lock: is the function attached to `domain`, or one of its PASIDs? */
+bool vtd_is_attached(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
 /** Under v->lock: 0 if no function of another domain exchanges requests with `sid` below the
  * unit. */
 int vtd_isolation_check(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
@@ -283,6 +287,13 @@ int vtd_detach_pasid(struct moat_unit *unit, struct moat_domain *domain, moat_si
 int vtd_queue_create(struct vtd *v);
 /** Submit and wait for the unit. @return 0, -ETIMEDOUT, -EIO with a diagnosis. Control path. */
 int vtd_queue_sync(struct vtd *v, const struct moat_qi_desc desc[], unsigned int n);
+
+/** One turn of waiting for room in the queue: poll the unit, report quiescence, yield. @return 0;
+ * -ETIMEDOUT: it is `end` (of vtd_now_ms()); -EIO: the unit is dead */
+int vtd_queue_room(struct vtd *v, uint64_t end);
+/** Wait for what moat_qi_submit() returned, or say why it was -EIO. @return 0, -ETIMEDOUT, -EIO
+ * with a diagnosis. Control path. */
+int vtd_queue_wait(struct vtd *v, int64_t seq);
 
 /* vtd_recover.c; under v->recovery */
 /** Queue errors that FSTS shows. @return 0: the queue goes on; -EIO: it is dead. */

@@ -7,7 +7,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,13 +18,23 @@ _Static_assert(sizeof(struct moat_posted) == sizeof(struct vtd_pi_desc),
 /* NOLINTNEXTLINE(misc-redundant-expression): that both are the same is the point */
 _Static_assert(MOAT_POSTED_SN == VTD_PI_SN, "lib/unit's line is the specification's descriptor");
 
-enum { FREE = 0, GIVEN, LEAVING, LOST };
+enum { FREE = 0, GIVEN, LEAVING };
 
+/* An entry's owner is a function in a domain: a function whose PASIDs are in several domains has
+ * entries of each. */
 struct vtd_irte_slot {
 	uint8_t state;
-	moat_sid_t sid; /* GIVEN: the requester it was given to */
-	int64_t seq;    /* LEAVING: of the invalidation; 0: not submitted yet */
-	uint64_t cause; /* of the last revocation */
+	moat_sid_t sid;                   /* the requester it was given to ... */
+	const struct moat_domain *domain; /* ... in this domain; NULL: in none */
+	int64_t seq;                      /* LEAVING: of the invalidation; 0: not submitted yet */
+	uint64_t cause;                   /* of the last revocation */
+};
+
+/* Entries of one owner: those of [first, end). */
+struct owned {
+	uint32_t first, end;
+	const struct moat_domain *domain;
+	moat_sid_t sid;
 };
 
 static struct vtd_entry *irte(const struct vtd *v, uint16_t index)
@@ -32,11 +42,22 @@ static struct vtd_entry *irte(const struct vtd *v, uint16_t index)
 	return (struct vtd_entry *)v->intr.table.va + index;
 }
 
+static uint32_t entries(const struct vtd *v)
+{
+	return v->intr.mode == MOAT_VTD_INTERRUPTS_LEAVE ? 0 : 1u << MOAT_VTD_IRT_ORDER;
+}
+
+/* x2APIC mode, in which the unit blocks compatibility format whatever CFI says. */
+static bool eime(const struct vtd *v)
+{
+	return v->intr.mode == MOAT_VTD_INTERRUPTS_BLOCK && v->caps.eim;
+}
+
 /* ------------------------------------------------------------------------------- up and down */
 
 int vtd_intr_create(struct vtd *v)
 {
-	uint32_t entries = 1u << MOAT_VTD_IRT_ORDER;
+	uint32_t n;
 	int ret;
 
 	v->intr.mode = v->conf.interrupts;
@@ -49,16 +70,14 @@ int vtd_intr_create(struct vtd *v)
 			"unit %s cannot remap interrupts (ECAP.IR is clear), so it can neither block nor "
 			"pass them: a tenant's device can raise any interrupt of the host",
 			v->unit.name);
-	v->intr.entries = entries;
-	v->intr.eime = v->intr.mode == MOAT_VTD_INTERRUPTS_BLOCK && v->caps.eim;
-	v->intr.slot = calloc(entries, sizeof(*v->intr.slot));
+	n = entries(v);
+	v->intr.slot = calloc(n, sizeof(*v->intr.slot));
 	if (v->intr.slot == NULL)
 		return moat_error(-ENOMEM, "unit %s: no memory for %" PRIu32 " interrupt entries",
-			v->unit.name, entries);
-	ret = vtd_pages_take(v, entries * sizeof(struct vtd_entry) / MOAT_PAGE_SIZE,
-		&v->intr.table);
+			v->unit.name, n);
+	ret = vtd_pages_take(v, n * sizeof(struct vtd_entry) / MOAT_PAGE_SIZE, &v->intr.table);
 	if (ret == 0)
-		vtd_flush_lines(v, irte(v, 0), entries * sizeof(struct vtd_entry));
+		vtd_flush_lines(v, irte(v, 0), n * sizeof(struct vtd_entry));
 	return ret;
 }
 
@@ -74,20 +93,14 @@ void vtd_intr_free(struct vtd *v)
  */
 static int cfi_prove(struct vtd *v)
 {
-	uint32_t gsts = vtd_read32(&v->w, VTD_GSTS);
-	uint64_t end = vtd_now_ms() + RTE_MIN(v->conf.deadline_ms, 50u);
-	uint32_t keep = gsts & VTD_GSTS_KEEP;
+	uint32_t gsts = vtd_read32(&v->w, VTD_GSTS), keep = gsts & VTD_GSTS_KEEP;
 
 	if (gsts & VTD_GSTS_CFIS)
 		return 0;
 	vtd_write32(&v->w, VTD_GCMD, keep | VTD_GCMD_CFI);
-	do {
-		if (vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_CFIS)
-			return vtd_command(v, VTD_GCMD_CFI, false,
-				"compatibility-format interrupts off (CFI)");
-		if (v->w.run != NULL)
-			v->w.run(v->w.ctx);
-	} while (vtd_now_ms() < end);
+	if (vtd_gsts_becomes(v, VTD_GSTS_CFIS, true, RTE_MIN(v->conf.deadline_ms, 50u)))
+		return vtd_command(v, VTD_GCMD_CFI, false,
+			"compatibility-format interrupts off (CFI)");
 	vtd_write32(&v->w, VTD_GCMD, keep);
 	return 1;
 }
@@ -103,7 +116,6 @@ static int cfi_missing(struct vtd *v)
 		return moat_error(-EOPNOTSUPP, "unit %s: interrupts = block: %s", v->unit.name,
 			untrusted);
 	v->intr.mode = MOAT_VTD_INTERRUPTS_LEAVE;
-	v->intr.eime = false;
 	snprintf(v->intr.why, sizeof(v->intr.why), "%s", untrusted);
 	return 0;
 }
@@ -124,7 +136,7 @@ int vtd_intr_on(struct vtd *v)
 	if (ret != 0)
 		return ret < 0 ? ret : cfi_missing(v);
 	vtd_write64(&v->w, VTD_IRTA,
-		v->intr.table.hpa | (v->intr.eime ? VTD_IRTA_EIME : 0) | (MOAT_VTD_IRT_ORDER - 1));
+		v->intr.table.hpa | (eime(v) ? VTD_IRTA_EIME : 0) | (MOAT_VTD_IRT_ORDER - 1));
 	ret = vtd_command(v, VTD_GCMD_SIRTP, true, "setting the interrupt table (SIRTP)");
 	if (ret == 0)
 		ret = vtd_queue_sync(v, &all, 1);
@@ -174,7 +186,7 @@ static int destination_check(const struct vtd *v, const struct moat_vtd_vector *
 			" is not the address of a posted-interrupt descriptor: it must be a "
 			"multiple of %zu",
 			to->post, sizeof(struct vtd_pi_desc));
-	if (to->post == 0 && !v->intr.eime && to->destination > UINT8_MAX)
+	if (to->post == 0 && !eime(v) && to->destination > UINT8_MAX)
 		return moat_error(-EINVAL,
 			"unit %s: destination 0x%" PRIx32 " has more than the 8 bits of xAPIC mode",
 			v->unit.name, to->destination);
@@ -185,21 +197,17 @@ static int destination_check(const struct vtd *v, const struct moat_vtd_vector *
  * place, those of their bus. @return 0, -ENOSPC */
 static int verification(const struct vtd *v, moat_sid_t sid, uint64_t *hi)
 {
-	moat_sid_t alias[MOAT_VTD_ALIASES] = { sid };
-	unsigned int n = 1, first = sid >> 8, last = first;
+	unsigned int first = sid >> 8, last = first;
+	struct vtd_function f;
+	int ret = vtd_aliases_ask(v, sid, &f);
 
-	if (v->conf.scope.aliases != NULL)
-		n = v->conf.scope.aliases(v->conf.scope.ctx, sid, alias);
-	if (n > MOAT_VTD_ALIASES)
-		return moat_error(-ENOSPC,
-			"unit %s: requests of " MOAT_SID_FMT " may carry %u source-ids; put the "
-			"device below fewer PCI bridges",
-			v->unit.name, MOAT_SID_ARGS(sid), n);
-	for (unsigned int i = 1; i < n; i++) {
-		first = RTE_MIN(first, (unsigned int)alias[i] >> 8);
-		last = RTE_MAX(last, (unsigned int)alias[i] >> 8);
+	if (ret != 0)
+		return ret;
+	for (unsigned int i = 1; i < f.nr_alias; i++) {
+		first = RTE_MIN(first, (unsigned int)f.alias[i] >> 8);
+		last = RTE_MAX(last, (unsigned int)f.alias[i] >> 8);
 	}
-	if (n <= 1)
+	if (f.nr_alias == 1)
 		*hi = sid | (uint64_t)VTD_SVT_SID << VTD_IRTE_SVT_SHIFT;
 	else
 		*hi = first << 8 | last | (uint64_t)VTD_SVT_BUS << VTD_IRTE_SVT_SHIFT;
@@ -210,7 +218,7 @@ static struct vtd_entry irte_make(const struct vtd *v, const struct moat_vtd_vec
 	uint64_t hi)
 {
 	uint64_t lo = VTD_IRTE_P | (uint64_t)to->vector << VTD_IRTE_VECTOR_SHIFT;
-	uint64_t dst = v->intr.eime ? to->destination : to->destination << 8;
+	uint64_t dst = eime(v) ? to->destination : to->destination << 8;
 
 	if (to->post != 0)
 		return (struct vtd_entry){
@@ -222,20 +230,24 @@ static struct vtd_entry irte_make(const struct vtd *v, const struct moat_vtd_vec
 	return (struct vtd_entry){ lo | dst << VTD_IRTE_DST_SHIFT, hi };
 }
 
-/* Under v->intr.lock. @return a free index; -ENOSPC */
-static int index_take(struct vtd *v, moat_sid_t sid)
+/* Under both locks. @return a free index; -ENOENT: the function is not in the domain; -ENOSPC */
+static int index_find(struct vtd *v, const struct moat_domain *domain, moat_sid_t sid)
 {
-	for (uint32_t i = 0; i < v->intr.entries; i++) {
-		uint32_t index = v->intr.next++ % v->intr.entries;
+	uint32_t n = entries(v);
 
-		if (v->intr.slot[index].state == FREE) {
-			v->intr.slot[index].state = GIVEN;
-			v->intr.slot[index].sid = sid;
-			return index;
-		}
+	if (domain != NULL && !vtd_is_attached(v, domain, sid))
+		return moat_error(-ENOENT,
+			"unit %s: source " MOAT_SID_FMT
+			" is not attached to domain '%s', so it gets no interrupt",
+			v->unit.name, MOAT_SID_ARGS(sid), domain->name);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t index = v->intr.next++ % n;
+
+		if (v->intr.slot[index].state == FREE)
+			return (int)index;
 	}
 	return moat_error(-ENOSPC, "unit %s: all %" PRIu32 " interrupt entries are in use",
-		v->unit.name, v->intr.entries);
+		v->unit.name, n);
 }
 
 /* The unit may have cached the entry's absence (CM), or may not see it yet (RWBF). */
@@ -267,13 +279,78 @@ static void irte_clear(struct vtd *v, uint16_t index)
 	vtd_flush_lines(v, at, sizeof(*at));
 }
 
-int moat_vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid,
-	const struct moat_vtd_vector *to, struct moat_interrupt *msi)
+/* Under the lock: an entry becomes absent, and must be invalidated. @return 0, -ENOENT */
+static int revocation_begin(struct vtd *v, uint16_t index)
+{
+	const struct moat_vtd_intr_watch *watch = &v->conf.intr_watch;
+	struct vtd_irte_slot *s = &v->intr.slot[index];
+
+	if (s->state == LEAVING)
+		return 0;
+	if (s->state != GIVEN)
+		return moat_error(-ENOENT, "unit %s: interrupt entry %u is not given", v->unit.name,
+			index);
+	irte_clear(v, index);
+	s->state = LEAVING;
+	s->seq = 0;
+	s->cause = ++v->intr.revocations;
+	if (watch->revoked != NULL)
+		watch->revoked(watch->ctx, index, s->cause);
+	return 0;
+}
+
+/* An entry becomes the function's, and present. In one section: a detach finds all that was given
+ * before it, and nothing is given after it. @return the index; -ENOENT, -ENOSPC */
+static int entry_give(struct vtd *v, const struct moat_domain *domain, moat_sid_t sid,
+	const struct moat_vtd_vector *to, struct vtd_entry e, uint64_t *cause)
+{
+	const struct moat_vtd_intr_watch *watch = &v->conf.intr_watch;
+	int index;
+
+	pthread_mutex_lock(&v->lock);
+	pthread_mutex_lock(&v->intr.lock);
+	index = index_find(v, domain, sid);
+	if (index >= 0) {
+		struct vtd_irte_slot *s = &v->intr.slot[index];
+
+		s->state = GIVEN;
+		s->domain = domain;
+		s->sid = sid;
+		*cause = s->cause;
+		if (watch->given != NULL)
+			watch->given(watch->ctx, index, sid, to->receiver);
+		irte_set(v, index, e);
+	}
+	pthread_mutex_unlock(&v->intr.lock);
+	pthread_mutex_unlock(&v->lock);
+	return index;
+}
+
+/* The unit has answered `told`. What it did not confirm is given to no other function before it has
+ * confirmed the invalidation: the entry is being revoked. */
+static int entry_confirm(struct vtd *v, uint16_t index, uint64_t cause, int told)
+{
+	const struct vtd_irte_slot *s = &v->intr.slot[index];
+	bool revoked;
+
+	pthread_mutex_lock(&v->intr.lock);
+	revoked = s->state != GIVEN || s->cause != cause;
+	if (told != 0 && !revoked)
+		revocation_begin(v, index);
+	pthread_mutex_unlock(&v->intr.lock);
+	if (told == 0 && revoked)
+		return moat_error(-ENOENT,
+			"unit %s: interrupt entry %u was revoked while it was given", v->unit.name,
+			index);
+	return told;
+}
+
+int moat_vtd_interrupt_give(struct moat_unit *unit, const struct moat_domain *domain,
+	moat_sid_t sid, const struct moat_vtd_vector *to, struct moat_interrupt *msi)
 {
 	struct vtd *v = vtd_of(unit);
-	const struct moat_vtd_intr_watch *watch = &v->conf.intr_watch;
 	int ret = destination_check(v, to), index;
-	uint64_t hi = 0;
+	uint64_t hi = 0, cause = 0;
 
 	if (ret == 0 && v->conf.scope.admit != NULL)
 		ret = v->conf.scope.admit(v->conf.scope.ctx, sid);
@@ -281,55 +358,36 @@ int moat_vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid,
 		ret = verification(v, sid, &hi);
 	if (ret != 0)
 		return ret;
-	pthread_mutex_lock(&v->intr.lock);
-	index = index_take(v, sid);
-	pthread_mutex_unlock(&v->intr.lock);
+	index = entry_give(v, domain, sid, to, irte_make(v, to, hi), &cause);
 	if (index < 0)
 		return index;
-	if (watch->given != NULL)
-		watch->given(watch->ctx, index, sid);
-	irte_set(v, index, irte_make(v, to, hi));
-	ret = tell_present(v, index);
-	if (ret != 0) {
-		irte_clear(v, index); /* and the index is never given again */
-		v->intr.slot[index].state = LOST;
-		return ret;
-	}
-	*msi = (struct moat_interrupt){
-		.address = VTD_MSI_BASE | VTD_MSI_REMAPPABLE | VTD_MSI_HANDLE(index),
-		.index = index,
-	};
-	return 0;
+	ret = entry_confirm(v, index, cause, tell_present(v, index));
+	if (ret == 0)
+		*msi = (struct moat_interrupt){
+			.address = VTD_MSI_BASE | VTD_MSI_REMAPPABLE | VTD_MSI_HANDLE(index),
+			.index = index,
+		};
+	return ret;
 }
 
 /* ----------------------------------------------------------------------------- taking back */
 
-/* Under the lock. */
-static int64_t revoke(struct vtd *v, uint16_t index)
+/* Under the lock; a write buffer was flushed since the entry became absent. @return the ticket's
+ * number; -ENOENT, -EAGAIN, -EIO */
+static int64_t revocation_submit(struct vtd *v, uint16_t index)
 {
-	const struct moat_vtd_intr_watch *watch = &v->conf.intr_watch;
 	const struct moat_qi_desc one = moat_qi_int_entry(false, index, 0);
 	struct vtd_irte_slot *s = &v->intr.slot[index];
+	int64_t seq = s->seq;
 
-	if (s->state == GIVEN) {
-		irte_clear(v, index);
-		s->state = LEAVING;
-		s->seq = 0;
-		s->cause = ++v->intr.revocations;
-		if (watch->revoked != NULL)
-			watch->revoked(watch->ctx, index, s->cause);
-	} else if (s->state != LEAVING) {
+	if (s->state != LEAVING)
 		return moat_error(-ENOENT, "unit %s: interrupt entry %u is not given", v->unit.name,
 			index);
+	if (seq == 0) {
+		seq = moat_qi_submit(v->unit.qi, &one, 1);
+		s->seq = RTE_MAX(seq, 0);
 	}
-	if (s->seq == 0) {
-		int64_t seq = moat_qi_submit(v->unit.qi, &one, 1);
-
-		if (seq < 0)
-			return seq;
-		s->seq = seq;
-	}
-	return s->seq;
+	return seq;
 }
 
 int64_t moat_vtd_interrupt_revoke(struct moat_unit *unit, uint16_t index)
@@ -337,14 +395,18 @@ int64_t moat_vtd_interrupt_revoke(struct moat_unit *unit, uint16_t index)
 	struct vtd *v = vtd_of(unit);
 	int64_t ret;
 
-	if (index >= v->intr.entries)
+	if (index >= entries(v))
 		return moat_error(-ENOENT, "unit %s has no interrupt entry %u", v->unit.name,
 			index);
-	ret = vtd_flush_write_buffer(unit);
+	pthread_mutex_lock(&v->intr.lock);
+	ret = revocation_begin(v, index);
+	pthread_mutex_unlock(&v->intr.lock);
+	if (ret == 0)
+		ret = vtd_flush_write_buffer(unit);
 	if (ret != 0)
 		return ret;
 	pthread_mutex_lock(&v->intr.lock);
-	ret = revoke(v, index);
+	ret = revocation_submit(v, index);
 	pthread_mutex_unlock(&v->intr.lock);
 	return ret;
 }
@@ -378,7 +440,7 @@ int moat_vtd_interrupt_revoked(struct moat_unit *unit, uint16_t index)
 	struct vtd *v = vtd_of(unit);
 	int ret;
 
-	if (index >= v->intr.entries)
+	if (index >= entries(v))
 		return moat_error(-EINVAL, "unit %s has no interrupt entry %u", v->unit.name,
 			index);
 	pthread_mutex_lock(&v->intr.lock);
@@ -387,58 +449,117 @@ int moat_vtd_interrupt_revoked(struct moat_unit *unit, uint16_t index)
 	return ret;
 }
 
-int moat_vtd_interrupt_take_back(struct moat_unit *unit, uint16_t index)
+static bool is_owned(const struct vtd_irte_slot *s, const struct owned *o)
 {
-	struct vtd *v = vtd_of(unit);
-	uint64_t end = vtd_now_ms() + v->conf.deadline_ms;
-	int64_t ret;
-
-	do {
-		ret = moat_vtd_interrupt_revoke(unit, index);
-		while (ret > 0) {
-			int done = moat_vtd_interrupt_revoked(unit, index);
-
-			if (done == 1)
-				return 0;
-			ret = done == 0 ? ret : -EAGAIN; /* refused: submit again */
-			if (vtd_now_ms() >= end)
-				break;
-			moat_lanes_quiescent();
-			sched_yield();
-		}
-	} while (ret == -EAGAIN && vtd_now_ms() < end);
-	if (ret < 0 && ret != -EAGAIN)
-		return (int)ret;
-	return moat_error(-ETIMEDOUT,
-		"unit %s: interrupt entry %u was not confirmed as revoked within %" PRIu32
-		" ms; it stays out of use",
-		v->unit.name, index, v->conf.deadline_ms);
+	return s->domain == o->domain && s->sid == o->sid;
 }
 
-int vtd_intr_leave(struct vtd *v, moat_sid_t sid)
+/* Under the lock: submit what is not submitted, and free what the unit has confirmed. @return how
+ * many are left; -EIO: the unit is dead. `last`: the last submission of them; 0: there was no room
+ */
+static int revocations_advance(struct vtd *v, const struct owned *o, int64_t *last)
 {
-	int ret = 0;
+	int left = 0;
 
-	for (uint32_t i = 0; i < v->intr.entries; i++) {
+	*last = 0;
+	for (uint32_t i = o->first; i < o->end; i++) {
 		const struct vtd_irte_slot *s = &v->intr.slot[i];
-		bool its;
+
+		/* one that was freed meanwhile may have been given to another function */
+		if (s->state != LEAVING || !is_owned(s, o))
+			continue;
+		if (s->seq == 0) {
+			int64_t seq = revocation_submit(v, i);
+
+			if (seq < 0 && seq != -EAGAIN)
+				return (int)seq;
+		}
+		if (s->seq != 0 && revoked(v, i) == 1)
+			continue;
+		left++;
+		*last = RTE_MAX(*last, s->seq);
+	}
+	return left;
+}
+
+/* The entries are absent. Wait until the unit has confirmed them all: with the deadline for each
+ * step, and a step is that fewer of them are left. */
+static int revocations_await(struct vtd *v, const struct owned *o)
+{
+	int ret = vtd_flush_write_buffer(&v->unit), left, before = INT_MAX;
+	uint64_t end = 0;
+
+	while (ret == 0) {
+		int64_t last;
 
 		pthread_mutex_lock(&v->intr.lock);
-		its = s->sid == sid && (s->state == GIVEN || s->state == LEAVING);
+		left = revocations_advance(v, o, &last);
 		pthread_mutex_unlock(&v->intr.lock);
-		if (its) {
-			int one = moat_vtd_interrupt_take_back(&v->unit, i);
-
-			ret = ret == 0 ? one : ret;
-		}
+		if (left == 0)
+			return 0;
+		if (left < 0)
+			return vtd_queue_wait(v, left);
+		if (left < before)
+			end = vtd_now_ms() + v->conf.deadline_ms;
+		before = left;
+		if (last == 0)
+			ret = vtd_queue_room(v, end);
+		else if (vtd_now_ms() < end)
+			ret = vtd_queue_wait(v, last);
+		else
+			ret = moat_error(-EIO,
+				"unit %s refuses to invalidate %d interrupt entries of " MOAT_SID_FMT
+				"; they stay out of use",
+				v->unit.name, left, MOAT_SID_ARGS(o->sid));
 	}
 	return ret;
 }
 
+/* @param domain whose the entry must be; NULL: anyone's */
+static int take_back(struct vtd *v, const struct moat_domain *domain, uint16_t index)
+{
+	struct owned o = { .first = index, .end = index + 1u };
+	int ret = -ENOENT;
+
+	pthread_mutex_lock(&v->intr.lock);
+	if (index < entries(v) && (domain == NULL || v->intr.slot[index].domain == domain)) {
+		o.domain = v->intr.slot[index].domain;
+		o.sid = v->intr.slot[index].sid;
+		ret = revocation_begin(v, index);
+	}
+	pthread_mutex_unlock(&v->intr.lock);
+	if (ret == -ENOENT)
+		return moat_error(ret, "unit %s: interrupt entry %u is not given", v->unit.name,
+			index);
+	return revocations_await(v, &o);
+}
+
+int moat_vtd_interrupt_take_back(struct moat_unit *unit, uint16_t index)
+{
+	return take_back(vtd_of(unit), NULL, index);
+}
+
+int vtd_intr_leave(struct vtd *v, const struct moat_domain *domain, moat_sid_t sid)
+{
+	struct owned o = { .end = entries(v), .domain = domain, .sid = sid };
+	bool any = false;
+
+	if (domain == NULL)
+		return 0;
+	pthread_mutex_lock(&v->lock);
+	pthread_mutex_lock(&v->intr.lock);
+	for (uint32_t i = vtd_is_attached(v, domain, sid) ? o.end : 0; i < o.end; i++)
+		if (v->intr.slot[i].state != FREE && is_owned(&v->intr.slot[i], &o))
+			any |= revocation_begin(v, i) == 0;
+	pthread_mutex_unlock(&v->intr.lock);
+	pthread_mutex_unlock(&v->lock);
+	return any ? revocations_await(v, &o) : 0;
+}
+
 /* --------------------------------------------------------------------- for struct moat_unit_ops */
 
-int vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid, void (*fn)(void *ctx), void *ctx,
-	struct moat_interrupt *interrupt)
+int vtd_interrupt_give(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
+	void (*fn)(void *ctx), void *ctx, struct moat_interrupt *interrupt)
 {
 	return moat_error(-EOPNOTSUPP,
 		"unit %s: the kernel hands out the host's interrupt vectors, and this process has none "
@@ -446,18 +567,19 @@ int vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid, void (*fn)(void *
 		unit->name, MOAT_SID_ARGS(sid));
 }
 
-int vtd_interrupt_post(struct moat_unit *unit, moat_sid_t sid, struct moat_posted *line,
-	uint8_t vector, struct moat_interrupt *interrupt)
+int vtd_interrupt_post(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
+	struct moat_posted *line, uint8_t vector, struct moat_interrupt *interrupt)
 {
 	struct moat_vtd_vector to = { .vector = vector };
 	int ret = unit->ops->hpa(unit, line, sizeof(*line), &to.post);
 
-	return ret != 0 ? ret : moat_vtd_interrupt_give(unit, sid, &to, interrupt);
+	return ret != 0 ? ret : moat_vtd_interrupt_give(unit, domain, sid, &to, interrupt);
 }
 
-int vtd_interrupt_take(struct moat_unit *unit, const struct moat_interrupt *interrupt)
+int vtd_interrupt_take(struct moat_unit *unit, struct moat_domain *domain,
+	const struct moat_interrupt *interrupt)
 {
-	return moat_vtd_interrupt_take_back(unit, interrupt->index);
+	return take_back(vtd_of(unit), domain, interrupt->index);
 }
 
 /* ------------------------------------------------------------------------------- in words */
@@ -474,7 +596,7 @@ const char *moat_vtd_interrupts_why(const struct moat_unit *unit)
 
 bool moat_vtd_interrupts_eim(const struct moat_unit *unit)
 {
-	return vtd_of(unit)->intr.eime;
+	return eime(vtd_of(unit));
 }
 
 const char *moat_vtd_interrupts_name(enum moat_vtd_interrupts interrupts)

@@ -60,9 +60,11 @@ static int may_attach(struct vtd *v, const struct moat_domain *d, moat_sid_t sid
 /** The caller has made it CHANGING and its entry absent; as function_forget() in vtd_attach.c. */
 static int pasid_forget(struct vtd *v, struct vtd_pasid *p)
 {
-	int ret = vtd_scalable_tell_absent(v, &p->sid, 1, p->pasid, p->did);
+	int ret = vtd_intr_leave(v, p->domain, p->sid);
 	struct vtd_pasid **at;
 
+	if (ret == 0)
+		ret = vtd_scalable_tell_absent(v, &p->sid, 1, p->pasid, p->did);
 	pthread_mutex_lock(&v->lock);
 	if (ret == 0) {
 		at = find(v, p->sid, p->pasid);
@@ -76,14 +78,14 @@ static int pasid_forget(struct vtd *v, struct vtd_pasid *p)
 	return ret;
 }
 
-/** What an earlier detach could not confirm is tried again. */
+/** What an earlier attach could not undo is tried again; as function_settle(). */
 static void pasid_settle(struct vtd *v, moat_sid_t sid, uint32_t pasid)
 {
 	struct vtd_pasid *p;
 
 	pthread_mutex_lock(&v->lock);
 	p = *find(v, sid, pasid);
-	if (p != NULL && p->state == VTD_FUNCTION_LEAVING)
+	if (p != NULL && p->state == VTD_FUNCTION_LEAVING && p->domain == NULL)
 		p->state = VTD_FUNCTION_CHANGING;
 	else
 		p = NULL;

@@ -84,6 +84,32 @@ int vtd_queue_create(struct vtd *v)
 	return moat_qi_create(&conf, &v->unit.qi);
 }
 
+int vtd_queue_room(struct vtd *v, uint64_t end)
+{
+	if (queue_poll(v) != 0)
+		return -EIO;
+	if (vtd_now_ms() >= end)
+		return moat_error(-ETIMEDOUT,
+			"unit %s: no room in the invalidation queue for "
+			"%u ms (head 0x%" PRIx64 ", tail 0x%" PRIx64
+			"): the unit does not process it",
+			v->unit.name, v->conf.deadline_ms, vtd_iq_head(v),
+			vtd_read64(&v->w, VTD_IQT));
+	moat_lanes_quiescent();
+	sched_yield();
+	return 0;
+}
+
+int vtd_queue_wait(struct vtd *v, int64_t seq)
+{
+	uint64_t timeout_us = (uint64_t)v->conf.deadline_ms * 1000;
+	int ret = seq < 0 ? (int)seq
+			  : moat_qi_wait_turns(v->unit.qi, seq, timeout_us, moat_lanes_quiescent);
+	int why = ret == -EIO ? queue_poll(v) : 0; /* it says why, if the unit does */
+
+	return why != 0 ? why : ret;
+}
+
 int vtd_queue_sync(struct vtd *v, const struct moat_qi_desc desc[], unsigned int n)
 {
 	uint64_t end = vtd_now_ms() + v->conf.deadline_ms;
@@ -91,26 +117,11 @@ int vtd_queue_sync(struct vtd *v, const struct moat_qi_desc desc[], unsigned int
 	int ret;
 
 	while ((seq = moat_qi_submit(v->unit.qi, desc, n)) == -EAGAIN) {
-		if (queue_poll(v) != 0)
-			return -EIO;
-		if (vtd_now_ms() >= end)
-			return moat_error(-ETIMEDOUT,
-				"unit %s: no room in the invalidation queue for "
-				"%u ms (head 0x%" PRIx64 ", tail 0x%" PRIx64
-				"): the unit does not process it",
-				v->unit.name, v->conf.deadline_ms, vtd_iq_head(v),
-				vtd_read64(&v->w, VTD_IQT));
-		moat_lanes_quiescent();
-		sched_yield();
+		ret = vtd_queue_room(v, end);
+		if (ret != 0)
+			return ret;
 	}
-	ret = seq < 0 ? (int)seq
-		      : moat_qi_wait_turns(v->unit.qi, seq, (uint64_t)v->conf.deadline_ms * 1000,
-				moat_lanes_quiescent);
-	if (ret == -EIO) { /* poll() says why, if the unit does */
-		int why = queue_poll(v);
-
-		return why != 0 ? why : ret;
-	}
+	ret = vtd_queue_wait(v, seq);
 	if (ret == 0 && moat_qi_failed(v->unit.qi, seq))
 		return moat_error(-EIO, "unit %s refused an invalidation", v->unit.name);
 	return ret;

@@ -27,6 +27,7 @@ struct fake_event {
 	uint32_t reg;
 	uint64_t value;
 	uint32_t desc; /* descriptors that the unit had processed before */
+	uint64_t seen; /* what was at `watched` */
 };
 
 struct fake_unit {
@@ -42,6 +43,7 @@ struct fake_unit {
 	bool stubborn;    /* any descriptor does */
 	unsigned int next_record; /* where fake_fault() goes */
 	bool lazy; /* resumes after IQE only at the next write of IQT (as QEMU does) */
+	const uint64_t *watched; /* memory that each event remembers; NULL: none */
 };
 
 #define FAKE_FRO 0x220
@@ -153,7 +155,8 @@ static inline uint64_t fake_read64(void *ctx, uint32_t reg)
 
 static inline void fake_record(struct fake_unit *f, uint32_t reg, uint64_t value)
 {
-	f->event[f->nr_events++ % FAKE_EVENTS] = (struct fake_event){ reg, value, f->nr_descs };
+	f->event[f->nr_events++ % FAKE_EVENTS] = (struct fake_event){ reg, value, f->nr_descs,
+		f->watched != NULL ? *f->watched : 0 };
 }
 
 static inline void fake_write32(void *ctx, uint32_t reg, uint32_t value)

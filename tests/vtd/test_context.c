@@ -440,6 +440,9 @@ static void a_detach_that_was_not_confirmed_can_be_repeated(void **state)
 	assert_int_equal(detach(b, 1, NIC), -ENOENT);
 	b->f.stuck_queue = false;
 	fake_process(&b->f);
+	/* the domain has it until then, or it could never be rid of it */
+	assert_int_equal(attach(b, 1, NIC), -EBUSY);
+	assert_non_null(strstr(moat_error_text(), "detach it again"));
 	b->f.nr_descs = 0;
 	assert_int_equal(detach(b, 0, NIC), 0);
 	assert_desc(b, 0, moat_qi_context_device(5, NIC, 0));

@@ -6,15 +6,21 @@
  * and entries given, revoked, forged and replayed on the software unit under its oracle. */
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <urcu-qsbr.h>
 
 #include "fake_unit.h"
+#include "moat_domain.h"
 #include "moat_soft_unit.h"
 #include "moat_softvtd_intr.h"
+#include "must.h"
+#include "unit_args.h"
 
 #define NIC   MOAT_SID(3, 0, 1)
 #define OTHER MOAT_SID(3, 0, 2)
@@ -85,7 +91,8 @@ static void interrupts_are_left_alone_unless_asked_for(void **state)
 	(void)state;
 	assert_int_equal(fake_find(&f, 0, VTD_IRTA, 0), -1);
 	assert_int_equal(fake_find(&f, 0, VTD_GCMD, VTD_GCMD_IRE), -1);
-	assert_int_equal(moat_vtd_interrupt_give(unit, NIC, &(struct moat_vtd_vector){ 0 }, &msi),
+	assert_int_equal(
+		moat_vtd_interrupt_give(unit, NULL, NIC, &(struct moat_vtd_vector){ 0 }, &msi),
 		-EOPNOTSUPP);
 	assert_non_null(strstr(moat_error_text(), "interrupts = block"));
 	unit->ops->destroy(unit);
@@ -147,10 +154,148 @@ static void a_killed_moats_unit_is_taken_over_by_take_over_alone(void **state)
 	*fake_reg64(&f, VTD_IRTA) = irta | 0xf;
 	assert_int_equal(moat_vtd_create(&conf, &unit), -EBUSY);
 	assert_non_null(strstr(moat_error_text(), "intremap=off"));
+	/* a table of the right size that lies elsewhere than moat's root table is another's */
+	*fake_reg64(&f, VTD_IRTA) = irta ^ UINT64_C(1) << 30;
+	assert_int_equal(moat_vtd_create(&conf, &unit), -EBUSY);
+	assert_non_null(strstr(moat_error_text(), "intremap=off"));
 	*fake_reg64(&f, VTD_IRTA) = irta;
 	assert_int_equal(moat_vtd_create(&conf, &unit), 0);
 	unit->ops->destroy(unit);
 	killed->ops->destroy(killed);
+}
+
+/* ------------------------------------------------------ attachments, on the recording window */
+
+struct bench {
+	struct fake_unit f;
+	struct moat_unit *unit;
+	struct moat_pt pt;
+	struct moat_domain domain[2];
+};
+
+static struct bench *bench_up(uint64_t cap)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+	struct moat_vtd_conf conf = fake_conf(&b->f);
+
+	fake_init(&b->f);
+	*fake_reg64(&b->f, VTD_CAP) |= cap;
+	*fake_reg64(&b->f, VTD_ECAP) |= VTD_ECAP_IR;
+	conf.interrupts = MOAT_VTD_INTERRUPTS_BLOCK;
+	must(moat_vtd_create(&conf, &b->unit));
+	b->pt = (struct moat_pt){ .root_hpa = 0xaa000, .levels = 4 };
+	for (unsigned int i = 0; i < 2; i++) {
+		b->domain[i] = (struct moat_domain){ .did = 5 + i, .pt = &b->pt };
+		b->domain[i].unit = b->unit;
+		snprintf(b->domain[i].name, sizeof(b->domain[i].name), "d%u", i);
+	}
+	return b;
+}
+
+static void bench_free(struct bench *b)
+{
+	b->unit->ops->destroy(b->unit);
+	free(b);
+}
+
+static int bench_give(struct bench *b, unsigned int i, moat_sid_t sid, struct moat_interrupt *msi)
+{
+	const struct moat_vtd_vector to = { .vector = 0x41 };
+
+	return moat_vtd_interrupt_give(b->unit, &b->domain[i], sid, &to, msi);
+}
+
+static const struct vtd_entry *irte(struct bench *b, unsigned int index)
+{
+	uint64_t irta = *fake_reg64(&b->f, VTD_IRTA) & VTD_IRTA_IRTA;
+
+	return (const struct vtd_entry *)(uintptr_t)irta + index;
+}
+
+static void stuck(struct bench *b, bool is)
+{
+	b->f.stuck_queue = is;
+	fake_process(&b->f);
+}
+
+static void a_detach_whose_interrupts_were_not_confirmed_can_be_repeated(void **state)
+{
+	struct bench *b = bench_up(0);
+	const struct moat_unit_ops *ops = b->unit->ops;
+	struct moat_interrupt msi, other;
+
+	(void)state;
+	must(ops->attach(b->unit, &b->domain[0], NIC));
+	must(bench_give(b, 0, NIC, &msi));
+	stuck(b, true);
+	assert_int_equal(ops->detach(b->unit, &b->domain[0], NIC), -ETIMEDOUT);
+	assert_int_equal(irte(b, msi.index)->lo, 0);
+	assert_int_equal(bench_give(b, 0, NIC, &other), -ENOENT);
+	/* also when the unit answers: the domain still has the function */
+	stuck(b, false);
+	assert_int_equal(ops->attach(b->unit, &b->domain[1], NIC), -EBUSY);
+	b->f.nr_descs = 0;
+	must(ops->detach(b->unit, &b->domain[0], NIC));
+	assert_int_equal(b->f.desc[0].lo & 0xf, MOAT_QI_CONTEXT); /* the entry was confirmed late */
+	assert_int_equal(ops->detach(b->unit, &b->domain[0], NIC), -ENOENT);
+	must(ops->attach(b->unit, &b->domain[1], NIC));
+	must(ops->detach(b->unit, &b->domain[1], NIC));
+	bench_free(b);
+}
+
+/* With caching mode the unit must confirm that it forgot the entry's absence. */
+static void an_entry_that_was_not_confirmed_is_given_to_no_other_function(void **state)
+{
+	struct bench *b = bench_up(VTD_CAP_CM);
+	struct moat_interrupt msi;
+
+	(void)state;
+	must(b->unit->ops->attach(b->unit, &b->domain[0], NIC));
+	must(b->unit->ops->attach(b->unit, &b->domain[1], OTHER));
+	stuck(b, true);
+	assert_int_equal(bench_give(b, 0, NIC, &msi), -ETIMEDOUT);
+	assert_int_equal(irte(b, 0)->lo, 0);
+	stuck(b, false);
+	for (unsigned int i = 1; i < 1024; i++) {
+		must(bench_give(b, 1, OTHER, &msi));
+		assert_int_equal(msi.index, i);
+	}
+	assert_int_equal(bench_give(b, 1, OTHER, &msi), -ENOSPC);
+	/* it ends with the function it was meant for, once the unit has forgotten it */
+	must(b->unit->ops->detach(b->unit, &b->domain[0], NIC));
+	must(bench_give(b, 1, OTHER, &msi));
+	assert_int_equal(msi.index, 0);
+	must(b->unit->ops->detach(b->unit, &b->domain[1], OTHER));
+	bench_free(b);
+}
+
+static void a_write_buffer_is_flushed_between_the_entry_and_its_invalidation(void **state)
+{
+	struct bench *b = bench_up(VTD_CAP_RWBF);
+	struct moat_interrupt msi;
+	int wbf;
+
+	(void)state;
+	must(b->unit->ops->attach(b->unit, &b->domain[0], NIC));
+	must(bench_give(b, 0, NIC, &msi));
+	b->f.watched = &irte(b, msi.index)->lo;
+	b->f.nr_events = b->f.nr_descs = 0;
+	assert_true(moat_vtd_interrupt_revoke(b->unit, msi.index) > 0);
+	wbf = fake_find(&b->f, 0, VTD_GCMD, VTD_GCMD_WBF);
+	assert_true(wbf >= 0 && wbf < fake_find(&b->f, 0, VTD_IQT, 0));
+	assert_int_equal(b->f.event[wbf].seen, 0); /* absent already */
+	must(b->unit->ops->detach(b->unit, &b->domain[0], NIC));
+	/* likewise where a detach takes it back */
+	must(b->unit->ops->attach(b->unit, &b->domain[0], NIC));
+	must(bench_give(b, 0, NIC, &msi));
+	b->f.watched = &irte(b, msi.index)->lo;
+	b->f.nr_events = b->f.nr_descs = 0;
+	must(b->unit->ops->detach(b->unit, &b->domain[0], NIC));
+	wbf = fake_find(&b->f, 0, VTD_GCMD, VTD_GCMD_WBF);
+	assert_true(wbf >= 0 && wbf < fake_find(&b->f, 0, VTD_IQT, 0));
+	assert_int_equal(b->f.event[wbf].seen, 0);
+	assert_int_equal(b->f.desc[0].lo & 0xf, MOAT_QI_INT_ENTRY);
+	bench_free(b);
 }
 
 /* ------------------------------------------------------------------------- on the software unit */
@@ -201,7 +346,7 @@ static struct moat_interrupt give(moat_sid_t sid, uint8_t vector)
 	const struct moat_vtd_vector to = { .vector = vector, .destination = 9 };
 	struct moat_interrupt msi;
 
-	if (moat_vtd_interrupt_give(unit, sid, &to, &msi) != 0)
+	if (moat_vtd_interrupt_give(unit, NULL, sid, &to, &msi) != 0)
 		fail_msg("%s", moat_error_text());
 	return msi;
 }
@@ -301,14 +446,173 @@ static void entries_run_out_and_come_back_only_when_confirmed(void **state)
 	soft_up("latency=4000000");
 	for (unsigned int i = 0; i < 1024; i++)
 		give(NIC, i);
-	assert_int_equal(moat_vtd_interrupt_give(unit, NIC, &to, &msi), -ENOSPC);
+	assert_int_equal(moat_vtd_interrupt_give(unit, NULL, NIC, &to, &msi), -ENOSPC);
 	assert_true(moat_vtd_interrupt_revoke(unit, 77) > 0);
-	assert_int_equal(moat_vtd_interrupt_give(unit, OTHER, &to, &msi), -ENOSPC);
+	assert_int_equal(moat_vtd_interrupt_give(unit, NULL, OTHER, &to, &msi), -ENOSPC);
 	assert_int_equal(moat_vtd_interrupt_take_back(unit, 77), 0);
-	assert_int_equal(moat_vtd_interrupt_give(unit, OTHER, &to, &msi), 0);
+	assert_int_equal(moat_vtd_interrupt_give(unit, NULL, OTHER, &to, &msi), 0);
 	assert_int_equal(msi.index, 77);
 	assert_int_equal(raise(OTHER, &msi), 0);
 	assert_int_equal(raise(NIC, &msi), VTD_FR_IR_SID);
+	soft_down(0);
+}
+
+static struct moat_domain *domain_new(const char *name)
+{
+	struct moat_domain *d;
+
+	must(moat_domain_create(unit, &(struct moat_domain_conf){ .name = name }, &d));
+	return d;
+}
+
+static struct moat_interrupt give_in(const struct moat_domain *d, moat_sid_t sid)
+{
+	const struct moat_vtd_vector to = { .vector = 0x41 };
+	struct moat_interrupt msi;
+
+	must(moat_vtd_interrupt_give(unit, d, sid, &to, &msi));
+	return msi;
+}
+
+/* One function: PASIDs 1 and 3 are red's, 2 is blue's, and requests without one are green's. */
+static void what_a_domain_was_given_ends_with_its_last_pasid_and_with_no_other(void **state)
+{
+	struct moat_domain *red, *blue, *green;
+	struct moat_interrupt r, b, g;
+
+	(void)state;
+	soft_up("scalable=1,mode=scalable");
+	red = domain_new("red");
+	blue = domain_new("blue");
+	green = domain_new("green");
+	must(moat_domain_attach_at(red, NULL, NIC, 1));
+	must(moat_domain_attach_at(red, NULL, NIC, 3));
+	must(moat_domain_attach_at(blue, NULL, NIC, 2));
+	must(moat_domain_attach(green, NIC));
+	r = give_in(red, NIC);
+	b = give_in(blue, NIC);
+	g = give_in(green, NIC);
+	must(moat_domain_detach_at(red, NULL, NIC, 1));
+	assert_int_equal(raise(NIC, &r), 0); /* 3 is left */
+	must(moat_domain_detach_at(red, NULL, NIC, 3));
+	assert_int_equal(raise(NIC, &r), VTD_FR_IR_P);
+	assert_int_equal(raise(NIC, &b), 0);
+	assert_int_equal(raise(NIC, &g), 0);
+	must(moat_domain_detach(green, NIC));
+	assert_int_equal(raise(NIC, &g), VTD_FR_IR_P);
+	assert_int_equal(raise(NIC, &b), 0);
+	must(moat_domain_detach_at(blue, NULL, NIC, 2));
+	assert_int_equal(raise(NIC, &b), VTD_FR_IR_P);
+	must(moat_domain_destroy(red));
+	must(moat_domain_destroy(blue));
+	must(moat_domain_destroy(green));
+	soft_down(0);
+}
+
+static void a_domain_gets_and_ends_interrupts_of_its_own_functions_only(void **state)
+{
+	const struct moat_vtd_vector to = { .vector = 0x41 };
+	struct moat_domain *red, *blue;
+	struct moat_interrupt r, msi;
+
+	(void)state;
+	soft_up(NULL);
+	red = domain_new("red");
+	blue = domain_new("blue");
+	must(moat_domain_attach(red, NIC));
+	must(moat_domain_attach(blue, OTHER));
+	r = give_in(red, NIC);
+	assert_int_equal(moat_vtd_interrupt_give(unit, blue, NIC, &to, &msi), -ENOENT);
+	assert_non_null(strstr(moat_error_text(), "not attached to domain 'blue'"));
+	assert_int_equal(unit->ops->interrupt_take(unit, blue, &r), -ENOENT);
+	assert_int_equal(raise(NIC, &r), 0);
+	must(unit->ops->interrupt_take(unit, red, &r));
+	assert_int_equal(raise(NIC, &r), VTD_FR_IR_P);
+	must(moat_domain_detach(red, NIC));
+	assert_int_equal(moat_vtd_interrupt_give(unit, red, NIC, &to, &msi), -ENOENT);
+	must(moat_domain_detach(blue, OTHER));
+	must(moat_domain_destroy(red));
+	must(moat_domain_destroy(blue));
+	soft_down(0);
+}
+
+/* They need more descriptors than the queue holds, so that the detach waits for room. */
+static void a_detach_takes_back_more_entries_than_the_queue_holds(void **state)
+{
+	struct moat_domain *red;
+	struct moat_interrupt msi[1024];
+
+	(void)state;
+	soft_up("latency=100000,queue=1");
+	red = domain_new("red");
+	must(moat_domain_attach(red, NIC));
+	for (unsigned int i = 0; i < RTE_DIM(msi); i++) {
+		msi[i] = give_in(red, NIC);
+		assert_int_equal(raise(NIC, &msi[i]), 0);
+	}
+	must(moat_domain_detach(red, NIC));
+	for (unsigned int i = 0; i < RTE_DIM(msi); i++)
+		assert_int_equal(raise(NIC, &msi[i]), VTD_FR_IR_P);
+	must(moat_domain_destroy(red));
+	soft_down(0);
+}
+
+/* A thread that gives and takes while another attaches and detaches the function. */
+struct giver {
+	struct moat_domain *domain;
+	_Atomic bool stop;
+	_Atomic unsigned int given, refused;
+};
+
+static void *give_and_take(void *arg)
+{
+	const struct moat_vtd_vector to = { .vector = 0x41 };
+	struct giver *g = arg;
+
+	urcu_qsbr_register_thread();
+	/* relaxed: a flag */
+	for (unsigned int i = 0; !atomic_load_explicit(&g->stop, memory_order_relaxed); i++) {
+		struct moat_interrupt msi;
+		int ret = moat_vtd_interrupt_give(unit, g->domain, NIC, &to, &msi);
+
+		if (ret != 0 && ret != -ENOENT && ret != -ENOSPC)
+			must(ret);
+		atomic_fetch_add_explicit(ret == 0 ? &g->given : &g->refused, 1,
+			memory_order_relaxed);
+		if (ret == 0 && i % 2 == 0) /* every other one is the detach's to end */
+			(void)unit->ops->interrupt_take(unit, g->domain, &msi);
+	}
+	urcu_qsbr_unregister_thread();
+	return NULL;
+}
+
+static void nothing_is_given_behind_a_detach(void **state)
+{
+	struct giver g = { .given = 0 };
+	pthread_t thread;
+	unsigned int rounds = 0;
+
+	(void)state;
+	soft_up(UNIT_ADVERSARY);
+	g.domain = domain_new("red");
+	assert_int_equal(pthread_create(&thread, NULL, give_and_take, &g), 0);
+	/* relaxed: counters. The thread must see both, however busy the machine is. */
+	while (rounds < 200 || atomic_load_explicit(&g.given, memory_order_relaxed) == 0 ||
+		atomic_load_explicit(&g.refused, memory_order_relaxed) == 0) {
+		must(moat_domain_attach(g.domain, NIC));
+		sched_yield();
+		must(moat_domain_detach(g.domain, NIC));
+		rounds++;
+		for (unsigned int i = 0; i < 1024; i++)
+			assert_int_not_equal(
+				moat_softvtd_interrupt(sv, NIC,
+					VTD_MSI_BASE | VTD_MSI_REMAPPABLE | VTD_MSI_HANDLE(i), 0),
+				0);
+	}
+	/* relaxed: a flag */
+	atomic_store_explicit(&g.stop, true, memory_order_relaxed);
+	pthread_join(thread, NULL);
+	must(moat_domain_destroy(g.domain));
 	soft_down(0);
 }
 
@@ -351,20 +655,20 @@ static void an_entry_posts_to_a_descriptor(void **state)
 	(void)state;
 	soft_up(NULL);
 	pi.control = VTD_PI_SN;
-	assert_int_equal(moat_vtd_interrupt_give(unit, NIC, &to, &msi), 0);
+	assert_int_equal(moat_vtd_interrupt_give(unit, NULL, NIC, &to, &msi), 0);
 	assert_int_equal(raise(NIC, &msi), 0);
 	assert_int_equal(pi.pir[2], UINT64_C(1) << 16);
 	assert_int_equal(delivered, 0);
 	to.post += 8;
-	assert_int_equal(moat_vtd_interrupt_give(unit, NIC, &to, &msi), -EINVAL);
+	assert_int_equal(moat_vtd_interrupt_give(unit, NULL, NIC, &to, &msi), -EINVAL);
 	soft_down(0);
 	soft_up("pi=0");
 	to.post -= 8;
-	assert_int_equal(moat_vtd_interrupt_give(unit, NIC, &to, &msi), -EOPNOTSUPP);
+	assert_int_equal(moat_vtd_interrupt_give(unit, NULL, NIC, &to, &msi), -EOPNOTSUPP);
 	soft_down(0);
 	soft_up("eim=0");
 	to = (struct moat_vtd_vector){ .destination = 0x100 };
-	assert_int_equal(moat_vtd_interrupt_give(unit, NIC, &to, &msi), -EINVAL);
+	assert_int_equal(moat_vtd_interrupt_give(unit, NULL, NIC, &to, &msi), -EINVAL);
 	msi = give(NIC, 0x41);
 	assert_int_equal(raise(NIC, &msi), 0);
 	assert_int_equal(last.destination, 9);
@@ -382,6 +686,13 @@ static void a_unit_without_remapping_is_made_on_request(void **state)
 	assert_int_equal(moat_soft_unit_check("soft0", "interrupts=maybe"), -EINVAL);
 }
 
+static int thread_up(void **state)
+{
+	(void)state;
+	urcu_qsbr_register_thread();
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -391,16 +702,24 @@ int main(void)
 		cmocka_unit_test(a_unit_that_does_not_take_cfi_is_not_trusted_to_block),
 		cmocka_unit_test(a_unit_that_cannot_remap_says_so),
 		cmocka_unit_test(a_killed_moats_unit_is_taken_over_by_take_over_alone),
+		cmocka_unit_test(a_detach_whose_interrupts_were_not_confirmed_can_be_repeated),
+		cmocka_unit_test(an_entry_that_was_not_confirmed_is_given_to_no_other_function),
+		cmocka_unit_test(a_write_buffer_is_flushed_between_the_entry_and_its_invalidation),
 		cmocka_unit_test(a_device_reaches_the_entry_that_it_was_given_and_no_other),
 		cmocka_unit_test(compatible_lets_a_forged_interrupt_arrive),
 		cmocka_unit_test(a_revoked_entry_is_dead_when_its_ticket_is_done),
 		cmocka_unit_test(a_unit_that_forgets_an_invalidation_is_pinned_on_the_revocation),
 		cmocka_unit_test(entries_run_out_and_come_back_only_when_confirmed),
+		cmocka_unit_test(
+			what_a_domain_was_given_ends_with_its_last_pasid_and_with_no_other),
+		cmocka_unit_test(a_domain_gets_and_ends_interrupts_of_its_own_functions_only),
+		cmocka_unit_test(a_detach_takes_back_more_entries_than_the_queue_holds),
+		cmocka_unit_test(nothing_is_given_behind_a_detach),
 		cmocka_unit_test(with_caching_mode_a_given_entry_is_seen_at_once),
 		cmocka_unit_test(a_refused_invalidation_is_submitted_again),
 		cmocka_unit_test(an_entry_posts_to_a_descriptor),
 		cmocka_unit_test(a_unit_without_remapping_is_made_on_request),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, thread_up, NULL);
 }

@@ -224,6 +224,80 @@ static void a_directory_grows_and_keeps_what_it_has(void **state)
 	bench_free(b);
 }
 
+/* Functions 0 to 127 of a bus and 128 to 255 have tables of their own. */
+static void the_halves_of_a_bus_have_tables_of_their_own(void **state)
+{
+	const moat_sid_t lower = NIC & ~0x80;
+	struct bench *b = bench_up(MOAT_VTD_STAGE_SECOND, 0);
+
+	must(b->unit->ops->attach(b->unit, &b->domain[0], NIC));
+	assert_null(context(b, lower));
+	must(b->unit->ops->attach(b->unit, &b->domain[1], lower));
+	assert_int_equal(pasid(b, NIC, 0)[1] & 0xffff, 5);
+	assert_int_equal(pasid(b, lower, 0)[1] & 0xffff, 6);
+	must(b->unit->ops->detach(b->unit, &b->domain[0], NIC));
+	assert_int_equal(context(b, NIC)[0], 0);
+	assert_int_equal(pasid(b, lower, 0)[1] & 0xffff, 6);
+	bench_free(b);
+}
+
+static void stuck(struct bench *b, bool is)
+{
+	b->f.stuck_queue = is;
+	fake_process(&b->f);
+}
+
+/* With caching mode an attach is confirmed. */
+static void an_attach_that_the_unit_does_not_confirm_leaves_nothing_present(void **state)
+{
+	struct bench *b = bench_up(MOAT_VTD_STAGE_SECOND, VTD_CAP_CM);
+	const struct moat_unit_ops *ops = b->unit->ops;
+
+	must(ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID + 1));
+	stuck(b, true);
+	assert_int_equal(ops->attach_pasid(b->unit, &b->domain[0], NIC, PASID), -ETIMEDOUT);
+	assert_int_equal(pasid(b, NIC, PASID)[0], 0);
+	assert_true(pasid(b, NIC, PASID + 1)[0] & VTD_PE_P);
+	assert_int_equal(ops->detach_pasid(b->unit, &b->domain[0], NIC, PASID), -ENOENT);
+	assert_int_equal(ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID), -EBUSY);
+	stuck(b, false);
+	/* the unit answers: it is settled first, from the upper caches to the lower */
+	b->f.nr_descs = 0;
+	must(ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID));
+	assert_int_equal(b->f.desc[0].lo, moat_qi_pasid_cache(MOAT_QI_PASID_ONE, 5, PASID).lo);
+	assert_int_equal(pasid(b, NIC, PASID)[1] & 0xffff, 6);
+	must(ops->detach_pasid(b->unit, &b->domain[1], NIC, PASID));
+	must(ops->detach_pasid(b->unit, &b->domain[1], NIC, PASID + 1));
+	bench_free(b);
+}
+
+static void a_detach_that_was_not_confirmed_can_be_repeated(void **state)
+{
+	struct bench *b = bench_up(MOAT_VTD_STAGE_SECOND, 0);
+	const struct moat_unit_ops *ops = b->unit->ops;
+	unsigned int i = 0;
+
+	must(ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID + 1));
+	must(ops->attach_pasid(b->unit, &b->domain[0], NIC, PASID));
+	stuck(b, true);
+	assert_int_equal(ops->detach_pasid(b->unit, &b->domain[0], NIC, PASID), -ETIMEDOUT);
+	assert_int_equal(pasid(b, NIC, PASID)[0], 0);
+	assert_int_equal(ops->detach_pasid(b->unit, &b->domain[1], NIC, PASID), -ENOENT);
+	stuck(b, false);
+	/* the domain has it until then */
+	assert_int_equal(ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID), -EBUSY);
+	b->f.nr_descs = 0;
+	must(ops->detach_pasid(b->unit, &b->domain[0], NIC, PASID));
+	expect_then(b, &i, moat_qi_pasid_cache(MOAT_QI_PASID_ONE, 5, PASID));
+	expect_then(b, &i, moat_qi_iotlb_domain(5));
+	expect_end(b, i);
+	assert_int_equal(ops->detach_pasid(b->unit, &b->domain[0], NIC, PASID), -ENOENT);
+	must(ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID));
+	must(ops->detach_pasid(b->unit, &b->domain[1], NIC, PASID));
+	must(ops->detach_pasid(b->unit, &b->domain[1], NIC, PASID + 1));
+	bench_free(b);
+}
+
 /* ------------------------------------------------------------------------------- refusals */
 
 static void refused(struct fake_unit *f, enum moat_vtd_mode mode, enum moat_vtd_stage stage, int rc,
@@ -422,6 +496,43 @@ static void a_queue_that_moves_takes_nothing_along(void **state)
 	queues_move(UNIT_CACHING ",scalable=1,mode=scalable,stage=first");
 }
 
+/* Each in turn is detached: those that are left reach their own pages as before. */
+static void pasids_leave_alone(const char *args)
+{
+	struct queues q;
+
+	queues_up(&q, args);
+	for (unsigned int i = 0; i < QUEUES; i++) {
+		must(moat_lane_map(q.lane[i], IOVA, (uintptr_t)memory[i], memory[i],
+			sizeof(memory[i]), MOAT_RW));
+		assert_int_equal(write_by(&q, 1 + i, IOVA), 0);
+	}
+	for (unsigned int gone = 0; gone < QUEUES; gone++) {
+		must(moat_domain_detach_at(q.domain[gone], NULL, NIC, 1 + gone));
+		memset(memory, 0, sizeof(memory));
+		for (unsigned int i = 0; i < QUEUES; i++)
+			for (unsigned int page = 0; page < 16; page++) {
+				int ret = write_by(&q, 1 + i, IOVA + page * 4096);
+
+				assert_int_equal(ret != 0, i <= gone);
+				assert_int_equal(*(uint64_t *)(void *)&memory[i][page * 4096],
+					i <= gone ? 0 : 1 + i);
+			}
+	}
+	for (unsigned int i = 0; i < QUEUES; i++) {
+		must(moat_lane_unmap(q.lane[i], IOVA, sizeof(memory[0])));
+		must(moat_lane_drain(q.lane[i]));
+	}
+	queues_down(&q);
+}
+
+static void a_pasid_that_is_detached_leaves_its_neighbours_alone(void **state)
+{
+	pasids_leave_alone(UNIT_ADVERSARY ",scalable=1,mode=scalable,stage=second");
+	pasids_leave_alone(UNIT_ADVERSARY ",scalable=1,mode=scalable,stage=first");
+	pasids_leave_alone(UNIT_CACHING ",scalable=1,mode=scalable,stage=second");
+}
+
 /* Two PASIDs in one domain, one in another: one unmap, and none of them reaches the page. */
 static void a_domain_of_several_pasids_is_invalidated_for_each(void **state)
 {
@@ -532,12 +643,16 @@ int main(void)
 		cmocka_unit_test(first_stage_is_forgotten_by_pasid),
 		cmocka_unit_test(with_caching_mode_attach_forgets_the_absence),
 		cmocka_unit_test(a_directory_grows_and_keeps_what_it_has),
+		cmocka_unit_test(the_halves_of_a_bus_have_tables_of_their_own),
+		cmocka_unit_test(an_attach_that_the_unit_does_not_confirm_leaves_nothing_present),
+		cmocka_unit_test(a_detach_that_was_not_confirmed_can_be_repeated),
 		cmocka_unit_test(what_the_unit_lacks_is_refused_with_the_reason),
 		cmocka_unit_test(pasids_that_cannot_be_are_refused),
 		cmocka_unit_test(legacy_mode_knows_no_pasid),
 		cmocka_unit_test(queues_of_one_function_are_apart_in_second_stage),
 		cmocka_unit_test(queues_of_one_function_are_apart_in_first_stage),
 		cmocka_unit_test(a_queue_that_moves_takes_nothing_along),
+		cmocka_unit_test(a_pasid_that_is_detached_leaves_its_neighbours_alone),
 		cmocka_unit_test(a_domain_of_several_pasids_is_invalidated_for_each),
 		cmocka_unit_test(a_forgotten_invalidation_is_a_stale_dma),
 		cmocka_unit_test(a_wide_queue_recovers_from_errors_at_every_index),

@@ -14,15 +14,17 @@
  *
  * Requests in the older *compatibility format* carry vector and processor themselves, and a unit
  * lets them through for all of its devices or for none. Devices of the kernel use that format, so:
- *  - *block*: none. Right where only tenants' devices are behind the unit;
- *    The driver makes sure that the unit takes the command (CFI) before it is trusted;
+ *  - *block*: none. Right where only tenants' devices are behind the unit. The driver makes sure
+ *    that the unit takes the command (CFI) before it is trusted;
  *  - *compatible*: all. The kernel's devices work on, and **a tenant's device can raise any
  *    interrupt of the host**.
  *
- * An entry is given with moat_vtd_interrupt_give(), which says what the device must write, and
- * taken back in two steps, as memory is: moat_vtd_interrupt_revoke() makes the entry absent and
- * queues an invalidation of the unit's interrupt-entry cache, and when moat_vtd_interrupt_revoked()
- * answers 1, no interrupt comes by that entry any more and its index may be given to another.
+ * An entry is given with moat_vtd_interrupt_give(), which says what the device must write. It
+ * belongs to a function in a domain, and goes with the function's last attachment to that domain: a
+ * function whose PASIDs are in several domains has entries of each. Otherwise it is taken back in
+ * two steps, as memory is: moat_vtd_interrupt_revoke() makes the entry absent and queues an
+ * invalidation of the unit's interrupt-entry cache, and when moat_vtd_interrupt_revoked() answers
+ * 1, no interrupt comes by that entry any more and its index may be given to another.
  */
 
 #include "moat_unit.h"
@@ -37,17 +39,18 @@ enum moat_vtd_interrupts {
 	MOAT_VTD_INTERRUPTS_LEAVE = 0,  /* interrupt remapping stays off */
 	MOAT_VTD_INTERRUPTS_COMPATIBLE, /* on, and compatibility format passes */
 	MOAT_VTD_INTERRUPTS_BLOCK,      /* on, and compatibility format is blocked */
-	/** moat_vtd_host_create() alone: block where nothing of the kernel's interrupts behind the
-	 * unit, else compatible, else (the unit cannot remap) left alone. */
+	/** moat_vtd_host_create() alone: block where no device behind the unit interrupts the
+	 * kernel, else compatible, else (the unit cannot remap) left alone. */
 	MOAT_VTD_INTERRUPTS_DEFAULT,
 };
 
-#define MOAT_VTD_IRT_ORDER     10 /* 1024 entries */
-#define MOAT_VTD_IRT_ORDER_MAX 16
+#define MOAT_VTD_IRT_ORDER 10 /* 1024 entries */
 
-/** Told what is promised of each entry, for a unit that can tell when a promise is broken. */
+/** Told what is promised of each entry, for a unit that can tell when a promise is broken. Called
+ * under a lock: must not call the unit. */
 struct moat_vtd_intr_watch {
-	void (*given)(void *ctx, uint16_t index, moat_sid_t sid);
+	/** Before the entry is present; `receiver` as in struct moat_vtd_vector. */
+	void (*given)(void *ctx, uint16_t index, moat_sid_t sid, const void *receiver);
 	/** The entry is absent in the table; `cause` names the revocation. */
 	void (*revoked)(void *ctx, uint16_t index, uint64_t cause);
 	/** The unit has confirmed. */
@@ -63,6 +66,7 @@ struct moat_vtd_vector {
 	uint32_t destination; /* APIC ID; 8 bits unless moat_vtd_interrupts_eim() */
 	/* hpa of a posted-interrupt descriptor (64 bytes, aligned to them); 0: none */
 	uint64_t post;
+	const void *receiver; /* for moat_vtd_intr_watch.given() alone; may be NULL */
 };
 
 /** What the unit does with interrupts, and whether destinations have 32 bits (EIME). Any thread. */
@@ -86,16 +90,25 @@ const char *moat_vtd_interrupts_text(enum moat_vtd_interrupts interrupts);
  * Give an entry to a source-id, and to it alone.
  *
  * @param unit the unit
+ * @param domain the domain that the source-id, or a PASID of it, is attached to: the entry ends
+ *   when the last of them is detached; NULL: the entry ends only when it is taken back
  * @param sid whose requests may use it; behind a PCI bridge also those that share its bus
  * @param to where they go
  * @param msi set on success: what the device must write
- * @return 0; -EOPNOTSUPP: the unit does not remap interrupts (`interrupts`), or posting was asked
- *   for and CAP.PI is clear; -EINVAL: a destination or descriptor address that an entry cannot
- *   hold; -ENOSPC: no entry is free; -ETIMEDOUT, -EIO: the unit does not answer; the error of the
- *   scope's `admit`. moat_error_text() has the sentence. Thread-safe, control path, may wait.
+ * @return 0
+ * @return -EOPNOTSUPP: the unit does not remap interrupts (`interrupts`), or posting was asked for
+ *   and CAP.PI is clear
+ * @return -EINVAL: a destination or descriptor address that an entry cannot hold
+ * @return -ENOENT: `sid` is not attached to `domain`, or was detached meanwhile
+ * @return -ENOSPC: no entry is free, or `sid` has too many aliases
+ * @return -ETIMEDOUT, -EIO: the unit does not answer; the entry is given to no other function
+ *   before the unit has confirmed that it forgot it
+ * @return the error of the scope's `admit`
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path; may wait for the unit.
  */
-int moat_vtd_interrupt_give(struct moat_unit *unit, moat_sid_t sid,
-	const struct moat_vtd_vector *to, struct moat_interrupt *msi);
+int moat_vtd_interrupt_give(struct moat_unit *unit, const struct moat_domain *domain,
+	moat_sid_t sid, const struct moat_vtd_vector *to, struct moat_interrupt *msi);
 
 /**
  * Begin to take an entry back. Until moat_vtd_interrupt_revoked() answers 1 interrupts may still
@@ -113,8 +126,18 @@ int64_t moat_vtd_interrupt_revoke(struct moat_unit *unit, uint16_t index);
  */
 int moat_vtd_interrupt_revoked(struct moat_unit *unit, uint16_t index);
 
-/** Both, waiting with the unit's deadline. @return 0; -ENOENT; -ETIMEDOUT, -EIO: the entry stays
- * out of use. Thread-safe, control path. */
+/**
+ * Both: take an entry back and wait until no interrupt comes by it.
+ *
+ * @param unit the unit
+ * @param index of the entry, whatever domain it belongs to
+ * @return 0
+ * @return -ENOENT: it is not given
+ * @return -ETIMEDOUT, -EIO: the unit does not answer, or refuses; the entry stays out of use, and
+ *   the call can be repeated
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path; waits for the unit.
+ */
 int moat_vtd_interrupt_take_back(struct moat_unit *unit, uint16_t index);
 
 #pragma GCC visibility pop

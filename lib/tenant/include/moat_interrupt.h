@@ -14,8 +14,9 @@
  * line that an lcore polls (a unit that can post interrupts).
  *
  * What the device must write stands in struct moat_interrupt: put it into its MSI or MSI-X
- * registers. The interrupt ends with moat_tenant_interrupt_end(), or when the requester is
- * detached.
+ * registers. The interrupt ends with moat_tenant_interrupt_end(), or when the requester is detached
+ * (the last of its PASIDs, where several are the tenant's). Another tenant with other PASIDs of the
+ * same requester has interrupts of its own.
  */
 
 #include "moat_tenant.h"
@@ -66,7 +67,7 @@ int moat_tenant_interrupt_post(struct moat_tenant *tenant, moat_sid_t sid, struc
  *
  * @param tenant whose interrupt it was
  * @param interrupt as it was given
- * @return 0; -ENOENT: it is not given; -ETIMEDOUT, -EIO: the unit does not answer.
+ * @return 0; -ENOENT: the tenant has not been given it; -ETIMEDOUT, -EIO: the unit does not answer.
  * Thread safety: any thread, but not a `fn`. Control path; waits for the unit.
  */
 int moat_tenant_interrupt_end(struct moat_tenant *tenant, const struct moat_interrupt *interrupt);

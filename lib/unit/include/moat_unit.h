@@ -226,19 +226,22 @@ struct moat_unit_ops {
 	int (*inval_wait)(struct moat_unit *unit, int64_t seq, uint64_t timeout_us,
 		void (*turn)(void));
 
-	/** Give a requester an interrupt that calls `fn`, in whatever thread the interrupt arrives
-	 * in. NULL: the unit gives none. -EOPNOTSUPP: this process can be given no vector; -ENOSPC;
-	 * control path, may wait. */
-	int (*interrupt_give)(struct moat_unit *unit, moat_sid_t sid, void (*fn)(void *ctx),
-		void *ctx, struct moat_interrupt *interrupt);
-	/** Give a requester an interrupt that sets bit `vector` of the line. NULL, -EOPNOTSUPP: the
-	 * unit cannot post. */
-	int (*interrupt_post)(struct moat_unit *unit, moat_sid_t sid, struct moat_posted *line,
-		uint8_t vector, struct moat_interrupt *interrupt);
+	/** Give a requester of the domain an interrupt that calls `fn`, in whatever thread the
+	 * interrupt arrives in. NULL: the unit gives none. -EOPNOTSUPP: this process can be given
+	 * no vector; -ENOENT: neither the requester nor a PASID of it is attached to the domain, or
+	 * was detached meanwhile; -ENOSPC; control path, may wait. */
+	int (*interrupt_give)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
+		void (*fn)(void *ctx), void *ctx, struct moat_interrupt *interrupt);
+	/** Give a requester of the domain an interrupt that sets bit `vector` of the line. NULL,
+	 * -EOPNOTSUPP: the unit cannot post; the rest as interrupt_give. */
+	int (*interrupt_post)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
+		struct moat_posted *line, uint8_t vector, struct moat_interrupt *interrupt);
 	/** Take either back. On return none comes by it any more: `fn` is not called, the line not
-	 * written. -ENOENT: it is not given; -ETIMEDOUT, -EIO. Detaching a requester takes all of
-	 * its interrupts back. */
-	int (*interrupt_take)(struct moat_unit *unit, const struct moat_interrupt *interrupt);
+	 * written. -ENOENT: the domain has not been given it; -ETIMEDOUT, -EIO. Detaching what the
+	 * domain has of a requester, the last of its PASIDs too, takes back all that the requester
+	 * was given there. */
+	int (*interrupt_take)(struct moat_unit *unit, struct moat_domain *domain,
+		const struct moat_interrupt *interrupt);
 };
 
 /**
