@@ -217,12 +217,12 @@ static int follow_memory(struct net_memory *memory)
 static int attach_all(struct net_memory *memory, moat_sid_t sid, uint16_t nr_sids,
 	uint16_t nr_pasids)
 {
+	uint16_t n = nr_pasids != 0 ? nr_pasids : nr_sids;
 	int rc = 0;
 
-	for (uint16_t i = 0; i < nr_pasids && rc == 0; i++)
-		rc = moat_domain_attach_at(memory->domain, NULL, sid, NET_PASID(i));
-	for (uint16_t i = 0; i < nr_sids && nr_pasids == 0 && rc == 0; i++)
-		rc = moat_domain_attach(memory->domain, sid + i);
+	for (uint16_t i = 0; i < n && rc == 0; i++)
+		rc = nr_pasids != 0 ? moat_domain_attach_at(memory->domain, NULL, sid, NET_PASID(i))
+				    : moat_domain_attach(memory->domain, sid + i);
 	return rc;
 }
 

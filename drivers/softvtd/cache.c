@@ -13,7 +13,7 @@
 
 /* --------------------------------------------------------------------- sets of ways */
 
-int sv_cache_create(struct sv_cache *cache, uint32_t entries, uint32_t ways)
+static int cache_create(struct sv_cache *cache, uint32_t entries, uint32_t ways)
 {
 	if (entries == 0)
 		return 0;
@@ -24,10 +24,27 @@ int sv_cache_create(struct sv_cache *cache, uint32_t entries, uint32_t ways)
 	return cache->entries != NULL && cache->used != NULL ? 0 : -ENOMEM;
 }
 
-void sv_cache_destroy(struct sv_cache *cache)
+static void cache_destroy(struct sv_cache *cache)
 {
 	free(cache->entries);
 	free(cache->used);
+}
+
+int sv_walk_caches_create(const struct moat_softvtd_conf *conf, struct sv_cache *iotlb,
+	struct sv_cache psc[])
+{
+	int err = cache_create(iotlb, conf->iotlb_entries, conf->iotlb_ways);
+
+	for (unsigned int level = 0; level < MOAT_SOFTVTD_PSCS && err == 0; level++)
+		err = cache_create(&psc[level], conf->psc_entries[level], 4);
+	return err;
+}
+
+void sv_walk_caches_destroy(struct sv_cache *iotlb, struct sv_cache psc[])
+{
+	cache_destroy(iotlb);
+	for (unsigned int level = 0; level < MOAT_SOFTVTD_PSCS; level++)
+		cache_destroy(&psc[level]);
 }
 
 static void entry_drop(struct sv_cache *cache, struct sv_entry *entry)
@@ -90,9 +107,6 @@ static void set_drop(struct sv_cache *cache, uint32_t index, const struct sv_mat
 		cache->used[index / 64] &= ~(UINT64_C(1) << index % 64);
 }
 
-/**
- * @param fixed_shift log2 of the 4 KiB pages that an entry spans; 0: its size says (IOTLB)
- */
 void sv_cache_drop(struct sv_cache *cache, const struct sv_match *m, unsigned int fixed_shift)
 {
 	if (cache->filled[1] + cache->filled[2] + cache->filled[3] == 0)
@@ -103,7 +117,12 @@ void sv_cache_drop(struct sv_cache *cache, const struct sv_match *m, unsigned in
 	}
 }
 
-/* The same for few pages: look where they would be instead of everywhere. */
+void sv_pscs_drop(struct sv_cache psc[], const struct sv_match *m)
+{
+	for (unsigned int level = 0; level < MOAT_SOFTVTD_PSCS; level++)
+		sv_cache_drop(&psc[level], m, 9 * (level + 1));
+}
+
 void sv_cache_drop_pages(struct sv_cache *cache, const struct sv_match *m, uint16_t did)
 {
 	for (unsigned int size = SV_4K; size <= SV_1G; size++) {
@@ -164,9 +183,6 @@ static void context_drop(const struct moat_softvtd *sv, struct sv_context *conte
 		context->state = linger ? SV_CONTEXT_LINGERING : SV_CONTEXT_NONE;
 }
 
-/* FM: 0 the function; 1, 2, 3: without the function number's bit 2, 2:1, 2:0 */
-static const uint8_t ignored[4] = { 0, 4, 6, 7 };
-
 static void shard_drop_contexts(const struct moat_softvtd *sv, struct sv_shard *shard,
 	unsigned int gran, uint16_t did, moat_sid_t sid, unsigned int fm)
 {
@@ -175,8 +191,7 @@ static void shard_drop_contexts(const struct moat_softvtd *sv, struct sv_shard *
 
 		if (gran == MOAT_QI_GLOBAL ||
 			(c->did == did &&
-				(gran == MOAT_QI_DOMAIN ||
-					((c->sid ^ sid) & ~ignored[fm] & 0xffff) == 0)))
+				(gran == MOAT_QI_DOMAIN || sv_same_function(c->sid, sid, fm))))
 			context_drop(sv, c);
 	}
 }
@@ -189,14 +204,12 @@ void sv_invalidate_context(struct moat_softvtd *sv, unsigned int gran, uint16_t 
 
 		moat_spin_lock(&shard->lock);
 		shard_drop_contexts(sv, shard, gran, did, sid, fm);
-		sv_scalable_drop_contexts(sv, shard, gran, sid, ignored[fm]);
+		sv_scalable_drop_contexts(sv, shard, gran, sid, fm);
 		moat_spin_unlock(&shard->lock);
 	}
 }
 
 /* ------------------------------------------------ the IOTLB and the paging-structure caches */
-
-static const struct sv_match everything = { .mask = 0 };
 
 static void shard_drop_iotlb(struct sv_shard *shard, unsigned int gran, const struct sv_match *m,
 	uint16_t did, bool ih)
@@ -207,10 +220,8 @@ static void shard_drop_iotlb(struct sv_shard *shard, unsigned int gran, const st
 		sv_cache_drop_pages(&shard->iotlb, m, did);
 	else
 		sv_cache_drop(&shard->iotlb, m, 0);
-	if (gran == MOAT_QI_PAGE && ih)
-		return;
-	for (unsigned int level = 0; level < MOAT_SOFTVTD_PSCS; level++)
-		sv_cache_drop(&shard->psc[level], m, 9 * (level + 1));
+	if (gran != MOAT_QI_PAGE || !ih)
+		sv_pscs_drop(shard->psc, m);
 }
 
 /* What led to the IOTLB's entries of a domain leads nowhere once they are gone. */
@@ -229,7 +240,7 @@ void sv_invalidate_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t di
 {
 	uint64_t pages = UINT64_C(1) << am;
 	uint64_t first = iova >> MOAT_PAGE_SHIFT & ~(pages - 1);
-	struct sv_match m = gran == MOAT_QI_GLOBAL ? everything
+	struct sv_match m = gran == MOAT_QI_GLOBAL ? sv_everything
 						   : (struct sv_match){
 							     .mask = UINT64_C(0xffff) << 2,
 							     .value = (uint64_t)did << 2,
@@ -270,10 +281,8 @@ void sv_flush_lines(struct moat_softvtd *sv)
 int sv_caches_create(struct moat_softvtd *sv, struct sv_shard *shard)
 {
 	const struct moat_softvtd_conf *conf = &sv->conf;
-	int err = sv_cache_create(&shard->iotlb, conf->iotlb_entries, conf->iotlb_ways);
+	int err = sv_walk_caches_create(conf, &shard->iotlb, shard->psc);
 
-	for (unsigned int level = 0; level < MOAT_SOFTVTD_PSCS && err == 0; level++)
-		err = sv_cache_create(&shard->psc[level], conf->psc_entries[level], 4);
 	if (err == 0 && conf->context_entries != 0) {
 		shard->context_sets = RTE_MAX(conf->context_entries / SV_CONTEXT_WAYS, 1u);
 		shard->contexts = calloc((size_t)shard->context_sets * SV_CONTEXT_WAYS,
@@ -292,9 +301,7 @@ int sv_caches_create(struct moat_softvtd *sv, struct sv_shard *shard)
 void sv_caches_destroy(struct sv_shard *shard)
 {
 	sv_scalable_destroy(shard);
-	sv_cache_destroy(&shard->iotlb);
-	for (unsigned int level = 0; level < MOAT_SOFTVTD_PSCS; level++)
-		sv_cache_destroy(&shard->psc[level]);
+	sv_walk_caches_destroy(&shard->iotlb, shard->psc);
 	free(shard->contexts);
 	free(shard->lines);
 }

@@ -198,9 +198,7 @@ static void ccmd_advance(struct moat_softvtd *sv, uint64_t now)
 		return;
 	}
 	sv_flush_lines(sv);
-	if (sv->mutations & MOAT_SOFTVTD_DROP_CONTEXT)
-		SV_COUNT(sv->stats.dropped, 1);
-	else
+	if (!sv_mutation_drops(sv, MOAT_SOFTVTD_DROP_CONTEXT))
 		sv_invalidate_context(sv, gran, inv->value & sv->did_mask,
 			inv->value >> VTD_CCMD_SID_SHIFT, inv->value >> VTD_CCMD_FM_SHIFT & 3);
 	inv->value |= (uint64_t)gran << VTD_CCMD_CAIG_SHIFT;

@@ -70,10 +70,8 @@ void moat_softvtd_dma_end(struct moat_softvtd_guard *guard)
 
 /* ------------------------------------------------------------------------------ translating */
 
-/*
- * An address that no table has vouched for may lead anywhere. Nothing there: a
- * master abort. (This asks the kernel, a system call; devices that forward packets are translated.)
- */
+/* Is there memory at an address that was not translated? Where there is none, the request ends in
+ * a master abort. A system call: devices whose speed matters are translated. */
 static bool answers(uint64_t hpa)
 {
 	unsigned char resident;

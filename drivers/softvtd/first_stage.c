@@ -19,18 +19,7 @@
 #define FS_US (UINT64_C(1) << 2)
 #define FS_A  (UINT64_C(1) << 5)
 #define FS_D  (UINT64_C(1) << 6)
-#define FS_PS (UINT64_C(1) << 7)
 #define FS_XD (UINT64_C(1) << 63)
-
-static unsigned int level_shift(unsigned int level)
-{
-	return MOAT_PAGE_SHIFT + 9 * (level - 1);
-}
-
-static bool is_leaf(unsigned int level, uint64_t entry)
-{
-	return level == 1 || (level <= 3 && (entry & FS_PS));
-}
 
 /* Of the `levels` that there are, bits beyond the topmost repeat it. */
 static bool is_canonical(uint64_t iova, unsigned int levels)
@@ -56,9 +45,9 @@ static uint64_t reserved(const struct moat_softvtd *sv, const struct sv_pasid *p
 	if (!p->nxe)
 		bits |= FS_XD;
 	if (level >= 4 || (level == 3 && !sv->conf.fs1gp))
-		bits |= FS_PS;
-	if (level > 1 && is_leaf(level, entry)) /* bit 12 is PAT */
-		bits |= (UINT64_C(1) << level_shift(level)) - 2 * MOAT_PAGE_SIZE;
+		bits |= SV_PS;
+	if (level > 1 && sv_is_leaf(level, entry)) /* bit 12 is PAT */
+		bits |= (UINT64_C(1) << sv_level_shift(level)) - 2 * MOAT_PAGE_SIZE;
 	return bits;
 }
 
@@ -122,7 +111,7 @@ static void walk_begin(struct sv_shard *shard, struct sv_request *rq, const stru
 	rq->server = MOAT_SOFTVTD_BY_WALK;
 	for (unsigned int level = 2; level <= p->levels && use_cache; level++) {
 		struct sv_entry *e = sv_cache_find(&sm->psc[level - 2],
-			sv_tag(tagged(rq->iova, p->levels), level_shift(level), w->space, 1));
+			sv_tag(tagged(rq->iova, p->levels), sv_level_shift(level), w->space, 1));
 
 		if (e == NULL)
 			continue;
@@ -160,7 +149,7 @@ static uint8_t entry_mark(struct moat_softvtd *sv, struct sv_shard *shard, struc
 static uint8_t entry_place(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	struct walk *w, uint64_t *hpa)
 {
-	uint64_t index = rq->iova >> level_shift(w->level) & 511;
+	uint64_t index = rq->iova >> sv_level_shift(w->level) & 511;
 	struct sv_request inner;
 	uint8_t reason;
 
@@ -198,22 +187,22 @@ static uint8_t walk_read(struct moat_softvtd *sv, struct sv_shard *shard, struct
 		return VTD_FR_SM_USER;
 	w->prot = (w->prot & ~(uint64_t)(MOAT_R | MOAT_W)) |
 		(w->prot & (MOAT_R | (*entry & FS_RW ? MOAT_W : 0)));
-	if (is_leaf(w->level, *entry) && rq->prot == MOAT_W && !(w->prot & MOAT_W))
+	if (sv_is_leaf(w->level, *entry) && rq->prot == MOAT_W && !(w->prot & MOAT_W))
 		return VTD_FR_SM_WRITE;
 	return entry_mark(sv, shard, rq, w, hpa, entry,
-		FS_A | (is_leaf(w->level, *entry) && rq->prot == MOAT_W ? FS_D : 0));
+		FS_A | (sv_is_leaf(w->level, *entry) && rq->prot == MOAT_W ? FS_D : 0));
 }
 
 /* The leaf's page, through second stage where there is one. Fills rq->data and rq->shift. */
 static uint8_t leaf_answer(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	const struct walk *w, uint64_t entry)
 {
-	uint64_t offset = (UINT64_C(1) << level_shift(w->level)) - 1;
+	uint64_t offset = (UINT64_C(1) << sv_level_shift(w->level)) - 1;
 	uint64_t prot = w->prot & (entry & FS_D ? ~UINT64_C(0) : ~(uint64_t)MOAT_W);
 	struct sv_request inner;
 	uint8_t reason;
 
-	rq->shift = level_shift(w->level);
+	rq->shift = sv_level_shift(w->level);
 	rq->data = (entry & SV_ADDR & ~offset) | prot;
 	if (w->pasid->pgtt != VTD_PGTT_NESTED)
 		return 0;
@@ -239,12 +228,12 @@ static void prefetch(struct moat_softvtd *sv, struct sv_shard *shard, const stru
 	const struct walk *w, uint64_t above)
 {
 	struct sv_scalable *sm = shard->sm;
-	unsigned int shift = level_shift(w->level);
+	unsigned int shift = sv_level_shift(w->level);
 	uint64_t first = tagged(rq->iova, w->pasid->levels) >> shift & ~UINT64_C(7);
 
 	for (uint64_t page = first; page < first + 8; page++) {
 		uint64_t entry = sv_word_read(shard, w->host + (page & 511) * 8);
-		bool leaf = is_leaf(w->level, entry);
+		bool leaf = sv_is_leaf(w->level, entry);
 		struct sv_cache *cache = leaf ? &sm->iotlb : &sm->psc[w->level - 2];
 		uint64_t tag = sv_tag(page << shift, shift, w->space, leaf ? w->level : 1);
 		uint64_t prot = above & (MOAT_R | (entry & FS_RW ? MOAT_W : 0));
@@ -274,12 +263,11 @@ static uint8_t walk(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 		reason = walk_read(sv, shard, rq, &w, &entry);
 		if (reason != 0)
 			break;
-		if (sv->conf.prefetch != 0 && p->pgtt == VTD_PGTT_FIRST_STAGE &&
-			sv_random(&shard->random) % 100 < sv->conf.prefetch)
+		if (p->pgtt == VTD_PGTT_FIRST_STAGE && sv_prefetches(sv, shard))
 			prefetch(sv, shard, rq, &w, above);
-		if (!is_leaf(w.level, entry)) {
+		if (!sv_is_leaf(w.level, entry)) {
 			sv_cache_fill(&sm->psc[w.level - 2],
-				sv_tag(iova, level_shift(w.level), w.space, 1),
+				sv_tag(iova, sv_level_shift(w.level), w.space, 1),
 				(entry & SV_ADDR) | w.prot);
 			continue;
 		}
@@ -307,12 +295,12 @@ bool sv_first_stage_find(struct sv_shard *shard, struct sv_request *rq, const st
 		return false;
 	for (unsigned int size = SV_4K; size <= SV_1G; size++) {
 		struct sv_entry *e = sv_cache_find(&sm->iotlb,
-			sv_tag(tagged(rq->iova, p->levels), level_shift(size), space, size));
+			sv_tag(tagged(rq->iova, p->levels), sv_level_shift(size), space, size));
 
 		if (e == NULL || !(e->data & rq->prot))
 			continue; /* only memory can refuse */
 		rq->data = e->data;
-		rq->shift = level_shift(size);
+		rq->shift = sv_level_shift(size);
 		rq->server = MOAT_SOFTVTD_BY_IOTLB;
 		SV_COUNT(shard->stats.iotlb_hits, 1);
 		return true;

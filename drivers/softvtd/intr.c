@@ -252,15 +252,13 @@ void sv_intr_set(struct moat_softvtd *sv, bool remapping, bool compatible)
 
 static bool source_allowed(uint64_t hi, moat_sid_t sid)
 {
-	/* SQ: how many of the function number's bits are ignored: none, bit 2, 2:1, 2:0 */
-	static const uint8_t ignored[4] = { 0, 4, 6, 7 };
 	uint16_t want = hi & VTD_IRTE_SID;
 
 	switch (VTD_FIELD(hi, VTD_IRTE_SVT)) {
 	case VTD_SVT_NONE:
 		return true;
 	case VTD_SVT_SID:
-		return ((want ^ sid) & ~ignored[VTD_FIELD(hi, VTD_IRTE_SQ)] & 0xffff) == 0;
+		return sv_same_function(want, sid, VTD_FIELD(hi, VTD_IRTE_SQ));
 	default: /* VTD_SVT_BUS; 3 is reserved and found before */
 		return sid >> 8 >= want >> 8 && sid >> 8 <= (want & 0xff);
 	}
@@ -285,7 +283,7 @@ static bool irte_wrong(const struct moat_softvtd *sv, struct vtd_entry e, bool e
 static void prefetch(struct moat_softvtd *sv, struct sv_shard *shard, struct iec *iec,
 	uint64_t table, uint32_t index)
 {
-	if (sv->conf.prefetch == 0 || sv_random(&shard->random) % 100 >= sv->conf.prefetch)
+	if (!sv_prefetches(sv, shard))
 		return;
 	for (uint32_t i = index & ~3u; i < (index & ~3u) + 4; i++) {
 		struct vtd_entry e;
@@ -575,7 +573,6 @@ void sv_intr_destroy(struct moat_softvtd *sv)
 }
 
 /* Counters: no order among them is promised. */
-#define READ(counter) __atomic_load_n(&(counter), __ATOMIC_RELAXED)
 #define LOAD(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
 
 void moat_softvtd_intr_stats(struct moat_softvtd *sv, struct moat_softvtd_intr_stats *s)
@@ -593,14 +590,14 @@ void moat_softvtd_intr_stats(struct moat_softvtd *sv, struct moat_softvtd_intr_s
 	for (unsigned int i = 0; intr->iec != NULL && i < sv->conf.shards; i++) {
 		const struct iec *iec = &intr->iec[i];
 
-		s->requests += READ(iec->requests);
-		s->remapped += READ(iec->remapped);
-		s->compatible += READ(iec->compatible);
-		s->unremapped += READ(iec->unremapped);
-		s->posted += READ(iec->posted);
-		s->blocked += READ(iec->blocked);
-		s->hits += READ(iec->hits);
-		s->misses += READ(iec->misses);
-		s->invalidated += READ(iec->invalidated);
+		s->requests += SV_READ(iec->requests);
+		s->remapped += SV_READ(iec->remapped);
+		s->compatible += SV_READ(iec->compatible);
+		s->unremapped += SV_READ(iec->unremapped);
+		s->posted += SV_READ(iec->posted);
+		s->blocked += SV_READ(iec->blocked);
+		s->hits += SV_READ(iec->hits);
+		s->misses += SV_READ(iec->misses);
+		s->invalidated += SV_READ(iec->invalidated);
 	}
 }

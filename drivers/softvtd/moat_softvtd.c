@@ -320,46 +320,43 @@ void moat_softvtd_mutate(struct moat_softvtd *sv, uint32_t mutations, uint32_t e
 
 /* ------------------------------------------------------------------------------- counters */
 
-/* relaxed: each counter has one writer at a time; only tearing is forbidden */
-#define READ(counter) __atomic_load_n(&(counter), __ATOMIC_RELAXED)
-
 static void add_shard(struct moat_softvtd_stats *s, const struct sv_shard *shard)
 {
-	s->dma_reads += READ(shard->stats.dma[0]);
-	s->dma_writes += READ(shard->stats.dma[1]);
-	s->iotlb_hits += READ(shard->stats.iotlb_hits);
-	s->iotlb_misses += READ(shard->stats.iotlb_misses);
-	s->context_hits += READ(shard->stats.context_hits);
-	s->context_misses += READ(shard->stats.context_misses);
-	s->pasid_hits += READ(shard->stats.pasid_hits);
-	s->pasid_misses += READ(shard->stats.pasid_misses);
+	s->dma_reads += SV_READ(shard->stats.dma[0]);
+	s->dma_writes += SV_READ(shard->stats.dma[1]);
+	s->iotlb_hits += SV_READ(shard->stats.iotlb_hits);
+	s->iotlb_misses += SV_READ(shard->stats.iotlb_misses);
+	s->context_hits += SV_READ(shard->stats.context_hits);
+	s->context_misses += SV_READ(shard->stats.context_misses);
+	s->pasid_hits += SV_READ(shard->stats.pasid_hits);
+	s->pasid_misses += SV_READ(shard->stats.pasid_misses);
 	for (unsigned int i = 0; i < MOAT_SOFTVTD_PSCS; i++)
-		s->psc_hits[i] += READ(shard->stats.psc_hits[i]);
-	s->psc_misses += READ(shard->stats.psc_misses);
-	s->memory_reads += READ(shard->stats.memory_reads);
-	s->prefetched += READ(shard->stats.prefetched);
-	s->passed += READ(shard->stats.passed);
-	s->interrupts += READ(shard->stats.interrupts);
-	s->unsnooped += READ(shard->stats.unsnooped);
+		s->psc_hits[i] += SV_READ(shard->stats.psc_hits[i]);
+	s->psc_misses += SV_READ(shard->stats.psc_misses);
+	s->memory_reads += SV_READ(shard->stats.memory_reads);
+	s->prefetched += SV_READ(shard->stats.prefetched);
+	s->passed += SV_READ(shard->stats.passed);
+	s->interrupts += SV_READ(shard->stats.interrupts);
+	s->unsnooped += SV_READ(shard->stats.unsnooped);
 }
 
 static void add_engine(struct moat_softvtd_stats *s, const struct moat_softvtd *sv)
 {
 	for (unsigned int i = 0; i < RTE_DIM(s->descriptors); i++)
-		s->descriptors[i] = READ(sv->stats.descriptors[i]);
+		s->descriptors[i] = SV_READ(sv->stats.descriptors[i]);
 	for (unsigned int i = 0; i < 12; i++)
-		s->granularity[i / 4][i % 4] = READ(sv->stats.granularity[i / 4][i % 4]);
+		s->granularity[i / 4][i % 4] = SV_READ(sv->stats.granularity[i / 4][i % 4]);
 	for (unsigned int i = 0; i < MOAT_SOFTVTD_MISUSES; i++)
-		s->misuse[i] = READ(sv->stats.misuse[i]);
-	s->pages = READ(sv->stats.pages);
-	s->waits = READ(sv->stats.waits);
-	s->doorbells = READ(sv->stats.doorbells);
-	s->iqe = READ(sv->stats.iqe);
-	s->ite = READ(sv->stats.ite);
-	s->ice = READ(sv->stats.ice);
-	s->aborted = READ(sv->stats.aborted);
-	s->undrained = READ(sv->stats.undrained);
-	s->dropped = READ(sv->stats.dropped);
+		s->misuse[i] = SV_READ(sv->stats.misuse[i]);
+	s->pages = SV_READ(sv->stats.pages);
+	s->waits = SV_READ(sv->stats.waits);
+	s->doorbells = SV_READ(sv->stats.doorbells);
+	s->iqe = SV_READ(sv->stats.iqe);
+	s->ite = SV_READ(sv->stats.ite);
+	s->ice = SV_READ(sv->stats.ice);
+	s->aborted = SV_READ(sv->stats.aborted);
+	s->undrained = SV_READ(sv->stats.undrained);
+	s->dropped = SV_READ(sv->stats.dropped);
 }
 
 void moat_softvtd_stats(const struct moat_softvtd *sv, struct moat_softvtd_stats *stats)
@@ -369,11 +366,11 @@ void moat_softvtd_stats(const struct moat_softvtd *sv, struct moat_softvtd_stats
 		add_shard(stats, &sv->shards[i]);
 	add_engine(stats, sv);
 	for (unsigned int i = 0; i < 256; i++)
-		stats->faults[i] = READ(sv->faults.faults[i]);
-	stats->recorded = READ(sv->faults.recorded);
-	stats->overflowed = READ(sv->faults.overflowed);
-	stats->compressed = READ(sv->faults.compressed);
-	stats->suppressed = READ(sv->faults.suppressed);
+		stats->faults[i] = SV_READ(sv->faults.faults[i]);
+	stats->recorded = SV_READ(sv->faults.recorded);
+	stats->overflowed = SV_READ(sv->faults.overflowed);
+	stats->compressed = SV_READ(sv->faults.compressed);
+	stats->suppressed = SV_READ(sv->faults.suppressed);
 	if (sv->oracle != NULL)
 		sv_oracle_stats(sv->oracle, stats);
 }

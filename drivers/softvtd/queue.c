@@ -103,15 +103,22 @@ static bool mutated(struct moat_softvtd *sv, uint32_t mutation)
 	return sv->mutate_count++ % RTE_MAX(sv->mutate_every, 1u) == 0;
 }
 
+bool sv_mutation_drops(struct moat_softvtd *sv, uint32_t mutation)
+{
+	bool drops = mutated(sv, mutation);
+
+	if (unlikely(drops))
+		SV_COUNT(sv->stats.dropped, 1);
+	return drops;
+}
+
 static void execute_context(struct moat_softvtd *sv, const struct sv_slot *slot)
 {
 	unsigned int gran = gran_of(slot->lo);
 
 	SV_COUNT(sv->stats.granularity[0][gran], 1);
-	if (mutated(sv, MOAT_SOFTVTD_DROP_CONTEXT)) {
-		SV_COUNT(sv->stats.dropped, 1);
+	if (sv_mutation_drops(sv, MOAT_SOFTVTD_DROP_CONTEXT))
 		return;
-	}
 	sv_flush_lines(sv);
 	sv_invalidate_context(sv, gran, slot->lo >> 16 & sv->did_mask, slot->lo >> 32,
 		slot->lo >> 48 & 3);
@@ -132,10 +139,8 @@ void sv_execute_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t did, 
 		drain = MOAT_RW; /* DR and DW are history: hardware always drains what it must */
 	if (gran == MOAT_QI_PAGE)
 		SV_COUNT(sv->stats.pages, UINT64_C(1) << am);
-	if (mutated(sv, drops[gran])) {
-		SV_COUNT(sv->stats.dropped, 1);
+	if (sv_mutation_drops(sv, drops[gran]))
 		return;
-	}
 	if (gran == MOAT_QI_PAGE && mutated(sv, MOAT_SOFTVTD_SHORT_MASK) && am > 0)
 		am--;
 	if (mutated(sv, MOAT_SOFTVTD_HINT_ALWAYS))
@@ -155,20 +160,16 @@ static void execute_iotlb(struct moat_softvtd *sv, const struct sv_slot *slot)
 
 static void execute_int_entry(struct moat_softvtd *sv, const struct sv_slot *slot)
 {
-	if (mutated(sv, MOAT_SOFTVTD_DROP_INT_ENTRY)) {
-		SV_COUNT(sv->stats.dropped, 1);
+	if (sv_mutation_drops(sv, MOAT_SOFTVTD_DROP_INT_ENTRY))
 		return;
-	}
 	sv_flush_lines(sv);
 	sv_intr_invalidate(sv, !(slot->lo & VTD_QI_IEC_G), slot->lo >> 32, slot->lo >> 27 & 0x1f);
 }
 
 static void execute_pasid_cache(struct moat_softvtd *sv, const struct sv_slot *slot)
 {
-	if (mutated(sv, MOAT_SOFTVTD_DROP_PASID_CACHE)) {
-		SV_COUNT(sv->stats.dropped, 1);
+	if (sv_mutation_drops(sv, MOAT_SOFTVTD_DROP_PASID_CACHE))
 		return;
-	}
 	sv_flush_lines(sv);
 	sv_invalidate_pasid_cache(sv, gran_of(slot->lo), slot->lo >> 16 & sv->did_mask,
 		slot->lo >> 32 & 0xfffff);
@@ -180,10 +181,8 @@ static void execute_pasid_iotlb(struct moat_softvtd *sv, const struct sv_slot *s
 
 	if (gran == MOAT_QI_PAGE)
 		SV_COUNT(sv->stats.pages, UINT64_C(1) << am);
-	if (mutated(sv, MOAT_SOFTVTD_DROP_PASID_IOTLB)) {
-		SV_COUNT(sv->stats.dropped, 1);
+	if (sv_mutation_drops(sv, MOAT_SOFTVTD_DROP_PASID_IOTLB))
 		return;
-	}
 	sv_flush_lines(sv);
 	sv_invalidate_pasid_iotlb(sv, gran, slot->lo >> 16 & sv->did_mask, slot->lo >> 32 & 0xfffff,
 		slot->hi & ~MOAT_PAGE_MASK, am, slot->hi & VTD_IVA_IH);

@@ -237,7 +237,7 @@ static struct sv_pasid pasid_get(struct moat_softvtd *sv, struct sv_shard *shard
 	pasid_fetch(sv, shard, c, &p);
 	if (p.reason == 0 || cached_when_wrong(sv, p.reason))
 		sv_pasid_fill(shard->sm, &p);
-	if (sv->conf.prefetch != 0 && sv_random(&shard->random) % 100 < sv->conf.prefetch)
+	if (sv_prefetches(sv, shard))
 		pasid_prefetch(sv, shard, c, pasid);
 	return p;
 }
@@ -325,7 +325,6 @@ static bool cached_answer(struct moat_softvtd *sv, struct sv_shard *shard, struc
 	const struct sv_sm_context *c = sv_sm_context_find(shard->sm, rq->sid);
 	uint32_t pasid = rq->pasid;
 	const struct sv_pasid *p;
-	struct sv_pasid copy;
 
 	/* Requests of an ATS device have to look at DTE. */
 	if (rq->at != MOAT_SOFTVTD_UNTRANSLATED)
@@ -345,9 +344,8 @@ static bool cached_answer(struct moat_softvtd *sv, struct sv_shard *shard, struc
 	}
 	SV_COUNT(shard->stats.pasid_hits, 1);
 	rq->context_cached = true;
-	copy = *p;
-	rq->fpd = copy.fpd;
-	*reason = copy.reason != 0 ? copy.reason : translate(sv, shard, rq, &copy);
+	rq->fpd = p->fpd;
+	*reason = p->reason != 0 ? p->reason : translate(sv, shard, rq, p);
 	return true;
 }
 

@@ -73,11 +73,15 @@ struct sv_match {
 	bool range;
 };
 
-/* cache.c */
-int sv_cache_create(struct sv_cache *cache, uint32_t entries, uint32_t ways);
-void sv_cache_destroy(struct sv_cache *cache);
+static const struct sv_match sv_everything = { .mask = 0 };
+
+/* cache.c. The two kinds of caches that walks fill; `psc` is MOAT_SOFTVTD_PSCS of them. */
+int sv_walk_caches_create(const struct moat_softvtd_conf *conf, struct sv_cache *iotlb,
+	struct sv_cache psc[]);
+void sv_walk_caches_destroy(struct sv_cache *iotlb, struct sv_cache psc[]);
 /** @param fixed_shift log2 of the 4 KiB pages that an entry spans; 0: its size says (IOTLB) */
 void sv_cache_drop(struct sv_cache *cache, const struct sv_match *m, unsigned int fixed_shift);
+void sv_pscs_drop(struct sv_cache psc[], const struct sv_match *m);
 /** The same for few pages of an IOTLB: look where they would be instead of everywhere. */
 void sv_cache_drop_pages(struct sv_cache *cache, const struct sv_match *m, uint16_t did);
 
@@ -88,9 +92,9 @@ struct sv_pasid *sv_pasid_find(struct sv_scalable *sm, moat_sid_t sid, uint32_t 
 void sv_pasid_fill(struct sv_scalable *sm, const struct sv_pasid *pasid);
 /** The number that stands for it in tags. */
 uint16_t sv_space_of(struct sv_scalable *sm, const struct sv_pasid *pasid);
-/** A context-cache invalidation. `ignored`: bits of the function number */
+/** A context-cache invalidation; `fm` as the descriptor's. */
 void sv_scalable_drop_contexts(const struct moat_softvtd *sv, struct sv_shard *shard,
-	unsigned int gran, moat_sid_t sid, unsigned int ignored);
+	unsigned int gran, moat_sid_t sid, unsigned int fm);
 /** What an IOTLB invalidation (enum moat_qi_gran) takes out of the caches here. */
 void sv_scalable_drop_iotlb(struct sv_shard *shard, unsigned int gran, uint16_t did);
 

@@ -82,7 +82,7 @@ void sv_pasid_fill(struct sv_scalable *sm, const struct sv_pasid *pasid)
 }
 
 void sv_scalable_drop_contexts(const struct moat_softvtd *sv, struct sv_shard *shard,
-	unsigned int gran, moat_sid_t sid, unsigned int ignored)
+	unsigned int gran, moat_sid_t sid, unsigned int fm)
 {
 	struct sv_scalable *sm = shard->sm;
 
@@ -91,7 +91,7 @@ void sv_scalable_drop_contexts(const struct moat_softvtd *sv, struct sv_shard *s
 		struct sv_sm_context *c = &sm->contexts[i];
 
 		if (c->state != SV_CONTEXT_VALID ||
-			(gran == MOAT_QI_DEVICE && ((c->sid ^ sid) & ~ignored & 0xffff) != 0))
+			(gran == MOAT_QI_DEVICE && !sv_same_function(c->sid, sid, fm)))
 			continue;
 		c->state =
 			sv->conf.linger && c->reason == 0 ? SV_CONTEXT_LINGERING : SV_CONTEXT_NONE;
@@ -99,8 +99,6 @@ void sv_scalable_drop_contexts(const struct moat_softvtd *sv, struct sv_shard *s
 }
 
 /* ------------------------------------------------------------------------------- spaces */
-
-static const struct sv_match everything = { .mask = 0 };
 
 static struct sv_match of_space(uint16_t space)
 {
@@ -110,8 +108,7 @@ static struct sv_match of_space(uint16_t space)
 static void drop(struct sv_scalable *sm, const struct sv_match *m)
 {
 	sv_cache_drop(&sm->iotlb, m, 0);
-	for (unsigned int level = 0; level < MOAT_SOFTVTD_PSCS; level++)
-		sv_cache_drop(&sm->psc[level], m, 9 * (level + 1));
+	sv_pscs_drop(sm->psc, m);
 }
 
 /* Where it is, or where it would be: a run of used places is never broken. */
@@ -134,7 +131,7 @@ uint16_t sv_space_of(struct sv_scalable *sm, const struct sv_pasid *pasid)
 	if (s->used)
 		return s - sm->space;
 	if (sm->spaces == SV_SPACES / 2) {
-		drop(sm, &everything);
+		drop(sm, &sv_everything);
 		memset(sm->space, 0, sizeof(sm->space));
 		sm->spaces = 0;
 		s = space_place(sm, pasid->ss.did, pasid->pasid, nested);
@@ -266,9 +263,7 @@ int sv_scalable_create(struct moat_softvtd *sv, struct sv_shard *shard)
 	if (sm == NULL)
 		return -ENOMEM;
 	shard->sm = sm;
-	err = sv_cache_create(&sm->iotlb, conf->iotlb_entries, conf->iotlb_ways);
-	for (unsigned int level = 0; level < MOAT_SOFTVTD_PSCS && err == 0; level++)
-		err = sv_cache_create(&sm->psc[level], conf->psc_entries[level], 4);
+	err = sv_walk_caches_create(conf, &sm->iotlb, sm->psc);
 	if (err == 0 && conf->context_entries != 0) {
 		sm->context_sets = RTE_MAX(conf->context_entries / SV_CONTEXT_WAYS, 1u);
 		sm->contexts =
@@ -289,9 +284,7 @@ void sv_scalable_destroy(struct sv_shard *shard)
 
 	if (sm == NULL)
 		return;
-	sv_cache_destroy(&sm->iotlb);
-	for (unsigned int level = 0; level < MOAT_SOFTVTD_PSCS; level++)
-		sv_cache_destroy(&sm->psc[level]);
+	sv_walk_caches_destroy(&sm->iotlb, sm->psc);
 	free(sm->contexts);
 	free(sm->pasids);
 	free(sm);

@@ -37,8 +37,9 @@ static inline uint64_t sv_random(uint64_t *state)
 	return *state * UINT64_C(0x2545f4914f6cdd1d);
 }
 
-/* The writer is the holder of the counter's lock. */
+/* The writer is the holder of the counter's lock; any thread reads. */
 #define SV_COUNT(counter, n) moat_counter_add(&(counter), (n))
+#define SV_READ(counter)     moat_counter_get(&(counter))
 
 /* ---------------------------------------------------------------------------------- draining */
 
@@ -70,10 +71,23 @@ struct sv_entry {
 	uint64_t data;
 };
 #define SV_ADDR      UINT64_C(0x000ffffffffff000)
+#define SV_PS        (UINT64_C(1) << 7)  /* of a table entry, in either stage: a superpage */
 #define SV_PROT      UINT64_C(3)         /* enum moat_prot */
 #define SV_REASON(d) (((d) >> 2) & 0xff) /* CM: why it cannot be translated; 0: by SV_PROT */
 #define SV_FREED     (UINT64_C(1) << 10) /* a table page that was given back led here */
 #define SV_SNP       (UINT64_C(1) << 11) /* the leaf's SNP */
+
+/** log2 of what an entry of a table of this level spans, in either stage. */
+static inline unsigned int sv_level_shift(unsigned int level)
+{
+	return MOAT_PAGE_SHIFT + 9 * (level - 1);
+}
+
+/** Does a present entry of a table of this level map a page? */
+static inline bool sv_is_leaf(unsigned int level, uint64_t entry)
+{
+	return level == 1 || (level <= 3 && (entry & SV_PS));
+}
 
 static inline uint64_t sv_tag(uint64_t iova, unsigned int shift, uint16_t did, unsigned int size)
 {
@@ -310,6 +324,21 @@ static inline void sv_misuse(struct moat_softvtd *sv, enum moat_softvtd_misuse m
 	__atomic_fetch_add(&sv->stats.misuse[misuse], 1, __ATOMIC_RELAXED);
 }
 
+/* Does the adversary read what was not asked for, this time? Under the shard's lock. */
+static inline bool sv_prefetches(const struct moat_softvtd *sv, struct sv_shard *shard)
+{
+	return sv->conf.prefetch != 0 && sv_random(&shard->random) % 100 < sv->conf.prefetch;
+}
+
+/* Are two source-ids the same but for bits of the function number? `code`, as SQ and FM have it:
+ * none, bit 2, bits 2:1, bits 2:0 are ignored. */
+static inline bool sv_same_function(moat_sid_t a, moat_sid_t b, unsigned int code)
+{
+	static const uint8_t ignored[4] = { 0, 4, 6, 7 };
+
+	return ((a ^ b) & ~ignored[code] & 0xffff) == 0;
+}
+
 /* Is there memory at this address, or at what is aligned and holds it? */
 static inline bool sv_reachable(const struct moat_softvtd *sv, uint64_t hpa)
 {
@@ -356,6 +385,8 @@ void sv_invalidate_pasid_iotlb(struct moat_softvtd *sv, unsigned int gran, uint1
 /* walk.c: under the shard's lock. @return 0 or the fault reason */
 /** A word of a table, as the chipset shows it. */
 uint64_t sv_word_read(struct sv_shard *shard, uint64_t hpa);
+/** An entry of two words, at once. */
+struct vtd_entry sv_entry_read(struct sv_shard *shard, uint64_t hpa);
 /** A hit of second stage that answers the request: rq->data, rq->shift; *reason with CM. */
 bool sv_iotlb_find(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	uint16_t did, uint8_t *reason);
@@ -366,8 +397,6 @@ uint8_t sv_second_stage(struct moat_softvtd *sv, struct sv_shard *shard, struct 
 uint8_t sv_finish(const struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq);
 uint8_t sv_pass(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq);
 uint8_t sv_translate(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq);
-
-struct vtd_entry sv_entry_read(struct sv_shard *shard, uint64_t hpa);
 
 /* dma.c: under the shard's lock */
 void sv_guard_join(struct moat_softvtd_guard *guard, unsigned int directions);
@@ -393,6 +422,8 @@ void sv_event_raise(struct moat_softvtd *sv, struct sv_event *event);
 void sv_deliver(struct moat_softvtd *sv); /* no lock held */
 
 /* queue.c: under the engine's lock */
+/** Does a mutation strike this invalidation, which is then dropped, and counted? */
+bool sv_mutation_drops(struct moat_softvtd *sv, uint32_t mutation);
 void sv_queue_enable(struct moat_softvtd *sv, bool on);
 void sv_queue_tail(struct moat_softvtd *sv, uint64_t tail);
 void sv_queue_fetch(struct moat_softvtd *sv, uint64_t now);

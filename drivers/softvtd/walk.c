@@ -14,7 +14,6 @@
 /* Second-stage entries. Ignored: 10:2 except what follows (no SSADS, no EMT here), 61:52, 63. */
 #define SS_R   (UINT64_C(1) << 0)
 #define SS_W   (UINT64_C(1) << 1)
-#define SS_PS  (UINT64_C(1) << 7)
 #define SS_SNP (UINT64_C(1) << 11) /* leaves, with ECAP.SC */
 #define SS_B62 (UINT64_C(1) << 62) /* reserved; early editions had TM here */
 
@@ -47,7 +46,7 @@ uint64_t sv_word_read(struct sv_shard *shard, uint64_t hpa)
 }
 
 /* Hardware reads the 16 bytes at once: read until they did not change in between. */
-static struct vtd_entry entry_read(struct sv_shard *shard, uint64_t hpa)
+struct vtd_entry sv_entry_read(struct sv_shard *shard, uint64_t hpa)
 {
 	struct vtd_entry entry;
 	uint64_t lo;
@@ -58,11 +57,6 @@ static struct vtd_entry entry_read(struct sv_shard *shard, uint64_t hpa)
 		lo = sv_word_read(shard, hpa);
 	} while (lo != entry.lo);
 	return entry;
-}
-
-struct vtd_entry sv_entry_read(struct sv_shard *shard, uint64_t hpa)
-{
-	return entry_read(shard, hpa);
 }
 
 /* ------------------------------------------------------------------------- context entries */
@@ -108,7 +102,7 @@ static uint8_t root_read(struct moat_softvtd *sv, struct sv_shard *shard, moat_s
 		return VTD_FR_TTM_RSVD;
 	if (!sv_reachable(sv, hpa))
 		return VTD_FR_ROOT_ACCESS;
-	entry = entry_read(shard, hpa);
+	entry = sv_entry_read(shard, hpa);
 	SV_COUNT(shard->stats.memory_reads, 1);
 	if (!(entry.lo & VTD_ROOT_P))
 		return VTD_FR_ROOT_P;
@@ -125,7 +119,7 @@ static void context_prefetch(struct moat_softvtd *sv, struct sv_shard *shard, ui
 {
 	for (moat_sid_t near = sid & ~3; near <= (sid | 3); near++) {
 		struct sv_context c = { .sid = near, .state = SV_CONTEXT_VALID };
-		struct vtd_entry entry = entry_read(shard, ctp + (near & 0xff) * sizeof(entry));
+		struct vtd_entry entry = sv_entry_read(shard, ctp + (near & 0xff) * sizeof(entry));
 
 		if (sv_context_find(shard, near) != NULL || !(entry.lo & VTD_CTX_P) ||
 			context_decode(sv, entry, &c) != 0)
@@ -148,11 +142,11 @@ static void context_fetch(struct moat_softvtd *sv, struct sv_shard *shard, struc
 		c->reason = VTD_FR_CONTEXT_ACCESS;
 		return;
 	}
-	entry = entry_read(shard, ctp + (c->sid & 0xff) * sizeof(entry));
+	entry = sv_entry_read(shard, ctp + (c->sid & 0xff) * sizeof(entry));
 	SV_COUNT(shard->stats.memory_reads, 1);
 	c->fpd = entry.lo & VTD_CTX_FPD; /* counts whether P is set or not */
 	c->reason = entry.lo & VTD_CTX_P ? context_decode(sv, entry, c) : VTD_FR_CONTEXT_P;
-	if (sv->conf.prefetch != 0 && sv_random(&shard->random) % 100 < sv->conf.prefetch)
+	if (sv_prefetches(sv, shard))
 		context_prefetch(sv, shard, ctp, c->sid);
 }
 
@@ -182,30 +176,19 @@ static const struct sv_context *context_get(struct moat_softvtd *sv, struct sv_s
 
 /* --------------------------------------------------------------------------------- the walk */
 
-static unsigned int level_shift(unsigned int level)
-{
-	return MOAT_PAGE_SHIFT + 9 * (level - 1);
-}
-
 /* Bits that must be 0 in a present entry of a table of this level. */
 static uint64_t reserved(const struct moat_softvtd *sv, unsigned int level, uint64_t entry)
 {
 	uint64_t bits = (SV_ADDR & ~sv->haw_mask) | SS_B62;
-	bool superpage = (level == 2 || level == 3) && (entry & SS_PS);
-	bool leaf = level == 1 || superpage;
+	bool leaf = sv_is_leaf(level, entry), superpage = leaf && level != 1;
 
 	if (!leaf || !sv->conf.sc)
 		bits |= SS_SNP;
 	if (level >= 4 || (superpage && (sv->conf.sllps >> (level - 2) & 1) == 0))
-		bits |= SS_PS;
+		bits |= SV_PS;
 	if (superpage)
-		bits |= (UINT64_C(1) << level_shift(level)) - MOAT_PAGE_SIZE;
+		bits |= (UINT64_C(1) << sv_level_shift(level)) - MOAT_PAGE_SIZE;
 	return bits;
-}
-
-static bool is_leaf(unsigned int level, uint64_t entry)
-{
-	return level == 1 || (level <= 3 && (entry & SS_PS));
 }
 
 /* Does the access need what `prot` has not? */
@@ -238,7 +221,7 @@ static void walk_begin(struct sv_shard *shard, struct sv_request *rq, const stru
 	rq->server = MOAT_SOFTVTD_BY_WALK;
 	for (unsigned int level = 2; level <= c->levels && use_cache; level++) {
 		struct sv_entry *e = sv_cache_find(&shard->psc[level - 2],
-			sv_tag(rq->iova, level_shift(level), c->did, 1));
+			sv_tag(rq->iova, sv_level_shift(level), c->did, 1));
 
 		if (e != NULL) {
 			w->level = level - 1;
@@ -257,14 +240,14 @@ static void walk_begin(struct sv_shard *shard, struct sv_request *rq, const stru
 static void entry_cache(struct sv_shard *shard, const struct sv_request *rq, uint64_t iova,
 	uint16_t did, unsigned int level, uint64_t entry, uint64_t prot)
 {
-	uint64_t data = (entry & (SV_ADDR | (is_leaf(level, entry) ? SV_SNP : 0))) | prot;
+	uint64_t data = (entry & (SV_ADDR | (sv_is_leaf(level, entry) ? SV_SNP : 0))) | prot;
 
-	if (is_leaf(level, entry) && rq->inner)
+	if (sv_is_leaf(level, entry) && rq->inner)
 		return;
-	if (is_leaf(level, entry))
-		sv_cache_fill(&shard->iotlb, sv_tag(iova, level_shift(level), did, level), data);
+	if (sv_is_leaf(level, entry))
+		sv_cache_fill(&shard->iotlb, sv_tag(iova, sv_level_shift(level), did, level), data);
 	else
-		sv_cache_fill(&shard->psc[level - 2], sv_tag(iova, level_shift(level), did, 1),
+		sv_cache_fill(&shard->psc[level - 2], sv_tag(iova, sv_level_shift(level), did, 1),
 			data);
 }
 
@@ -273,13 +256,13 @@ static void entry_cache(struct sv_shard *shard, const struct sv_request *rq, uin
 static void prefetch(struct moat_softvtd *sv, struct sv_shard *shard, const struct sv_request *rq,
 	uint16_t did, const struct walk *w)
 {
-	unsigned int shift = level_shift(w->level);
+	unsigned int shift = sv_level_shift(w->level);
 	uint64_t first = rq->iova >> shift & ~UINT64_C(7);
 
 	for (uint64_t page = first; page < first + 8; page++) {
 		uint64_t iova = page << shift;
 		uint64_t entry = sv_word_read(shard, w->table + (page & 511) * 8);
-		bool leaf = is_leaf(w->level, entry);
+		bool leaf = sv_is_leaf(w->level, entry);
 		struct sv_cache *cache = leaf ? &shard->iotlb : &shard->psc[w->level - 2];
 		uint64_t tag = sv_tag(iova, shift, did, leaf ? w->level : 1);
 
@@ -297,7 +280,7 @@ static void prefetch(struct moat_softvtd *sv, struct sv_shard *shard, const stru
 static uint8_t walk_read(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	struct walk *w, uint64_t *entry)
 {
-	uint64_t hpa = w->table + (rq->iova >> level_shift(w->level) & 511) * 8;
+	uint64_t hpa = w->table + (rq->iova >> sv_level_shift(w->level) & 511) * 8;
 
 	if (!sv_reachable(sv, hpa))
 		return w->level == w->top ? VTD_FR_CONTEXT_INV : VTD_FR_PAGING_ACCESS;
@@ -328,12 +311,12 @@ static uint8_t walk(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 		uint64_t prot = (entry & w.prot & SV_PROT) | (w.prot & SV_FREED);
 
 		entry_cache(shard, rq, rq->iova, c->did, w.level, entry, prot);
-		if (sv->conf.prefetch != 0 && sv_random(&shard->random) % 100 < sv->conf.prefetch)
+		if (sv_prefetches(sv, shard))
 			prefetch(sv, shard, rq, c->did, &w);
 		w.prot = prot;
-		if (is_leaf(w.level, entry)) {
+		if (sv_is_leaf(w.level, entry)) {
 			rq->data = (entry & (SV_ADDR | SV_SNP)) | prot;
-			rq->shift = level_shift(w.level);
+			rq->shift = sv_level_shift(w.level);
 			reason = permission(sv, rq, prot);
 			/* No fault out of a cache without CM: a link cached with less permission
 			 * than it has now is read again. */
@@ -369,7 +352,7 @@ bool sv_iotlb_find(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_re
 {
 	for (unsigned int size = SV_4K; size <= SV_1G; size++) {
 		struct sv_entry *e = sv_cache_find(&shard->iotlb,
-			sv_tag(rq->iova, level_shift(size), did, size));
+			sv_tag(rq->iova, sv_level_shift(size), did, size));
 
 		if (e == NULL)
 			continue;
@@ -379,7 +362,7 @@ bool sv_iotlb_find(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_re
 		if (*reason != 0 && !sv->conf.cm)
 			continue; /* only memory can refuse */
 		rq->data = e->data;
-		rq->shift = level_shift(size);
+		rq->shift = sv_level_shift(size);
 		rq->server = MOAT_SOFTVTD_BY_IOTLB;
 		rq->did = did;
 		SV_COUNT(shard->stats.iotlb_hits, 1);

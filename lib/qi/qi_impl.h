@@ -4,7 +4,7 @@
 #ifndef MOAT_QI_IMPL_H
 #define MOAT_QI_IMPL_H
 
-/* What moat_qi.c and qi_recover.c share. Read moat_qi.c first. */
+/* The queue's state, shared by moat_qi.c, whose head explains it, and qi_recover.c. */
 
 #include <emmintrin.h>
 
