@@ -119,9 +119,8 @@ int fwd_eal_init(const struct fwd_conf *conf, int argc, char *argv[]);
 /** Build everything the configuration says. On failure what was built is still to be taken down;
  * moat_error_text() has the sentence. */
 int fwd_setup(struct fwd_run *run);
-/** Stop and remove the ports; every buffer is back in its pool then. No lcore polls. @return 0, or
- * what went
- * wrong first (moat_error_text()). May be called again. */
+/** Stop and remove the ports; every buffer is back in its pool then. No lcore polls. May be called
+ * again. @return 0, or what went wrong first (moat_error_text()) */
 int fwd_ports_down(struct fwd_run *run);
 /** With the ports down: is every buffer back? @return 0; -EBUSY: not all, moat_error_text() says
  * how many */

@@ -2,8 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* --json: the summary for programs. The fields are an interface: doc/configuration.md lists them.
- * */
+/* --json: the summary for programs. Its fields are an interface; doc/configuration.md has them. */
 
 #include <errno.h>
 #include <stdio.h>

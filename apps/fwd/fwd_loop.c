@@ -16,9 +16,7 @@
 #include "moat_counter.h"
 #include "moat_tenant_measure.h"
 
-/* Empty turns before an lcore that is to share its CPU gives it away, and how long it then sleeps.
- * */
-#define NAP_NS 20000
+#define NAP_NS 20000 /* idle = sleep: how long an idle lcore sleeps */
 
 /* What the queue does not take is dropped, as testpmd does: waiting would stall the other ports. */
 static inline void transmit(struct fwd_group *g, unsigned int to, struct rte_mbuf *pkts[],
@@ -235,8 +233,7 @@ static int work(void *arg)
 	if (running->args->perf)
 		fwd_perf_open(&w->perf);
 	moat_tenant_stopwatch(true);
-	/* Relaxed: `stop` carries nothing but itself; what follows is ordered by the thread's end.
-	 * */
+	/* Relaxed: `stop` carries only itself; what follows is ordered by the thread's end. */
 	while (!atomic_load_explicit(&running->stop, memory_order_relaxed)) {
 		if (unlikely(running->args->perf))
 			fwd_perf_turn(&w->perf, watch);

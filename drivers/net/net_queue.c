@@ -51,8 +51,7 @@ const struct rte_memzone *net_ring_reserve(struct rte_eth_dev *dev, const char *
 		return NULL;
 	}
 	/* In a tenant's heap the device needs it mapped; also in programs in which moat does not
-	 * see DPDK's
-	 * reservations. */
+	 * see DPDK's reservations. */
 	if (moat_device_map(zone) != 0) {
 		moat_device_free(rte_memzone_free, zone);
 		return NULL;

@@ -110,8 +110,7 @@ static inline void put_packet(struct net_txq *txq, struct rte_mbuf *packet)
 }
 
 /* Room for `descs` descriptors: free what the device has completed, and if that is not enough, let
- * it send
- * what is posted. @return false: the device does not get rid of it either */
+ * it send what is posted. @return false: the device does not get rid of it either */
 static __rte_noinline bool make_room(struct net_txq *txq, uint16_t descs)
 {
 	free_done(txq, count_done(txq));

@@ -162,8 +162,8 @@ static void watch_ports(void)
 
 /* ------------------------------------------------------------------------------ add and remove */
 
-/* What mode pipelined still holds is freed with it. The tenant is not locked if there can be any.
- * */
+/* What mode pipelined still holds is freed with it; the tenant is not locked if there can be
+ * any. */
 static void queue_free(struct tenant_queue *q)
 {
 	tenant_held_destroy(q->tenant, q->held);
@@ -178,8 +178,7 @@ static void queue_free(struct tenant_queue *q)
 	pthread_mutex_unlock(&stranded.lock);
 }
 
-/* Callbacks of an earlier user of the port's number go as soon as the driver knows the queue again.
- * */
+/* Callbacks of an earlier user of the port's number go when the driver knows the queue again. */
 static void unstrand(uint16_t port, uint16_t queue)
 {
 	struct tenant_queue *q, *next;

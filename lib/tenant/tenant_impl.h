@@ -197,8 +197,7 @@ bool tenant_sees_memzones(void);
 /* device.c: does the port's driver refill by moat_pool_refill() only? */
 bool tenant_port_tells(uint16_t port);
 
-/* queues.c. The tenant is locked, or the calling lcore polls the queue. NULL: it has no such queue
- * */
+/* queues.c. The tenant is locked, or the calling lcore polls the queue. NULL: no such queue. */
 struct tenant_queue *tenant_queue_find(const struct moat_tenant *t, uint16_t port, uint16_t queue);
 /* Free queues whose port is gone. The tenant is not locked. */
 void tenant_queues_forget_gone(struct moat_tenant *t);

@@ -17,8 +17,7 @@
 #include "tenant_impl.h"
 
 /* What DPDK's libraries and libmoat ask of the EAL, answered here: a test has no hugepages, without
- * which there are
- * no secondary processes. */
+ * which there are no secondary processes. */
 static enum rte_proc_type_t process_type = RTE_PROC_PRIMARY;
 
 enum rte_proc_type_t rte_eal_process_type(void)
@@ -275,8 +274,7 @@ static void what_is_in_use_is_named_and_destroy_can_be_called_again(void **state
 	free(r);
 }
 
-/* The natural order: the workers end their loops, the main lcore stops the port, then each leaves.
- * */
+/* The natural order: workers end their loops, the main lcore stops the port, then each leaves. */
 static void what_leaving_waits_for_is_said_within_a_second_and_the_next_try_works(void **state)
 {
 	for (enum moat_mode mode = MOAT_STRICT; mode <= MOAT_DEFERRED; mode++) {

@@ -284,8 +284,7 @@ uint16_t moat_tenant_held(struct moat_tenant *tenant, uint16_t port, uint16_t qu
 	struct rte_mbuf *pkts[], uint16_t max);
 
 /** For applications that map on their own. @return the calling lcore's lane, or NULL before it
- * entered. Data
- * path. */
+ * entered. Data path. */
 struct moat_lane *moat_tenant_lane(struct moat_tenant *tenant);
 
 struct moat_tenant_stats {
