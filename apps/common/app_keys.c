@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,13 +53,12 @@ static const struct app_key *find_key(const struct app_key *keys, const char *na
 static void unknown_key(struct app_ini *ini, const struct app_section *s, const struct app_entry *e,
 	const struct app_key *keys)
 {
+	const char *meant = moat_suggest_row(e->key, &keys[0].name, sizeof(keys[0]), UINT_MAX);
 	const char *names[WORD_MAX + 1] = { NULL };
-	const char *meant;
 	char buf[512];
 
 	for (unsigned int i = 0; i < WORD_MAX && keys[i].name != NULL; i++)
 		names[i] = keys[i].name;
-	meant = moat_suggest(e->key, names);
 	if (meant != NULL)
 		app_ini_error(ini, e->line, "[%s] has no key '%s'; did you mean '%s'?", s->kind,
 			e->key, meant);

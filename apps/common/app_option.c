@@ -1,23 +1,62 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  */
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "app_option.h"
 #include "moat_suggest.h"
 
-#define OPTIONS_MAX 32
-
-const char *app_option_meant(const char *text, const struct option options[])
+static void say_unknown(const char *program, const char *option, const char *meant,
+	const char *more)
 {
-	const char *names[OPTIONS_MAX + 1] = { NULL };
+	if (meant != NULL)
+		fprintf(stderr, "%s: unknown option '%s'; did you mean '--%s'?\n", program, option,
+			meant);
+	else
+		fprintf(stderr, "%s: unknown option '%s'; '%s --help' lists them%s\n", program,
+			option, program, more);
+}
+
+/* The option that was probably meant, of a table whose rows begin `row` bytes apart. */
+static const char *meant_by(const char *option, const char *const *first, size_t row)
+{
 	char name[64];
 
-	if (strncmp(text, "--", 2) != 0)
+	if (strncmp(option, "--", 2) != 0)
 		return NULL;
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(text + 2, "="), text + 2);
-	for (unsigned int i = 0; i < OPTIONS_MAX && options[i].name != NULL; i++)
-		names[i] = options[i].name;
-	return moat_suggest(name, names);
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(option + 2, "="), option + 2);
+	return moat_suggest_row(name, first, row, UINT_MAX);
+}
+
+void app_option_unknown(const char *program, const char *option, const char *const names[],
+	const char *more)
+{
+	say_unknown(program, option, meant_by(option, names, sizeof(*names)), more);
+}
+
+/* getopt_long() leaves a known option's value in `optopt`, 0 for an unknown long one, and else the
+ * letter that it does not know; only long ones stand whole in the argument before `optind`. */
+void app_option_wrong(const char *program, int found, char *const argv[],
+	const struct option options[], const char *more)
+{
+	const char *option = argv[optind - 1];
+	const char letter[] = { '-', (char)optopt, '\0' };
+	bool known = false;
+
+	for (unsigned int i = 0; options[i].name != NULL; i++)
+		known |= optopt != 0 && options[i].val == optopt;
+	if (known && found == ':')
+		fprintf(stderr, "%s: '%s' needs a value; '%s --help' says which\n", program, option,
+			program);
+	else if (known)
+		fprintf(stderr, "%s: '%.*s' takes no value\n", program, (int)strcspn(option, "="),
+			option);
+	else if (optopt != 0)
+		say_unknown(program, letter, NULL, more);
+	else
+		say_unknown(program, option,
+			meant_by(option, &options[0].name, sizeof(options[0])), more);
 }

@@ -41,35 +41,15 @@ struct args {
 };
 
 static const struct option options[] = {
-	{ "kind", required_argument, NULL, 'k' },
-	{ "json", no_argument, NULL, 'j' },
+	{ "kind", required_argument, NULL, APP_LONG('k') },
+	{ "json", no_argument, NULL, APP_LONG('j') },
 	{ "verbose", no_argument, NULL, 'v' },
-	{ "root", required_argument, NULL, 'r' },
-	{ "host-archive", required_argument, NULL, 'a' },
+	{ "root", required_argument, NULL, APP_LONG('r') },
+	{ "host-archive", required_argument, NULL, APP_LONG('a') },
 	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
+	{ "version", no_argument, NULL, APP_LONG('V') },
 	{ NULL, 0, NULL, 0 },
 };
-
-/* getopt_long() stopped at `o`, '?' or ':', behind argv[optind - 1]. */
-static int unknown_option(int o, char *argv[])
-{
-	const char *option = argv[optind - 1], *meant;
-
-	/* Of several short options in one word optind is still at the word. */
-	if (optopt != 0 && option[0] != '-')
-		option = argv[optind];
-	meant = app_option_meant(option, options);
-	if (o == ':')
-		fprintf(stderr, "moat-doctor: %s needs a value; 'moat-doctor --help' says which\n",
-			option);
-	else if (meant != NULL)
-		fprintf(stderr, "moat-doctor: there is no option %s; did you mean --%s?\n", option,
-			meant);
-	else
-		fprintf(stderr, "moat-doctor: there is no option %s; --help lists them\n", option);
-	return EXIT_USAGE;
-}
 
 /** @return < 0: go on; else exit with that */
 static int parse_args(int argc, char *argv[], struct args *args)
@@ -77,10 +57,10 @@ static int parse_args(int argc, char *argv[], struct args *args)
 	int o;
 
 	*args = (struct args){ .root = "", .way = -1 };
-	opterr = 0; /* unknown_option() says it better */
+	opterr = 0; /* app_option_wrong() says it better */
 	while ((o = getopt_long(argc, argv, ":hv", options, NULL)) != -1) {
 		switch (o) {
-		case 'k':
+		case APP_LONG('k'):
 			args->way = strcmp(optarg, "vfio") == 0 ? DOCTOR_VFIO
 				: strcmp(optarg, "vtd") == 0    ? DOCTOR_VTD
 								: -2;
@@ -88,31 +68,33 @@ static int parse_args(int argc, char *argv[], struct args *args)
 				break;
 			fprintf(stderr, "moat-doctor: --kind %s: there are vfio and vtd\n", optarg);
 			return EXIT_USAGE;
-		case 'j':
+		case APP_LONG('j'):
 			args->json = true;
 			break;
 		case 'v':
 			args->verbose = true;
 			break;
-		case 'r':
+		case APP_LONG('r'):
 			args->root = optarg;
 			break;
-		case 'a':
+		case APP_LONG('a'):
 			args->archive = optarg;
 			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
-		case 'V':
+		case APP_LONG('V'):
 			app_version("moat-doctor");
 			return 0;
 		default:
-			return unknown_option(o, argv);
+			app_option_wrong("moat-doctor", o, argv, options, "");
+			return EXIT_USAGE;
 		}
 	}
 	if (optind == argc)
 		return -1;
-	fprintf(stderr, "moat-doctor: '%s' is not an option; --help lists them\n", argv[optind]);
+	fprintf(stderr, "moat-doctor: '%s' is not an option; 'moat-doctor --help' lists them\n",
+		argv[optind]);
 	return EXIT_USAGE;
 }
 

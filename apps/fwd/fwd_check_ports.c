@@ -27,7 +27,6 @@ struct fwd_port *fwd_find_port(struct fwd_conf *conf, const char *name)
 
 struct fwd_unit *fwd_find_unit(struct fwd_conf *conf, const struct app_section *s, const char *name)
 {
-	const char *names[FWD_UNITS + 1] = { NULL };
 	const char *meant;
 
 	if (name == NULL && conf->nr_units == 1)
@@ -38,12 +37,11 @@ struct fwd_unit *fwd_find_unit(struct fwd_conf *conf, const struct app_section *
 			s->name, conf->nr_units, conf->units[0].name);
 		return NULL;
 	}
-	for (unsigned int i = 0; i < conf->nr_units; i++) {
-		names[i] = conf->units[i].name;
-		if (strcmp(names[i], name) == 0)
+	for (unsigned int i = 0; i < conf->nr_units; i++)
+		if (strcmp(conf->units[i].name, name) == 0)
 			return &conf->units[i];
-	}
-	meant = moat_suggest(name, names);
+	meant = moat_suggest_row(name, &conf->units[0].name, sizeof(conf->units[0]),
+		conf->nr_units);
 	if (meant != NULL)
 		app_ini_error(&conf->ini, app_ini_line(s, "unit"),
 			"unit = %s: there is no [unit %s]; did you mean '%s'?", name, name, meant);

@@ -58,12 +58,9 @@ static bool take_queue(struct fwd_conf *conf, struct fwd_tenant *t, struct fwd_p
 
 static void unknown_port(struct fwd_conf *conf, struct fwd_tenant *t, const char *name)
 {
-	const char *names[FWD_PORTS + 1] = { NULL };
-	const char *meant;
+	const char *meant = moat_suggest_row(name, &conf->ports[0].name, sizeof(conf->ports[0]),
+		conf->nr_ports);
 
-	for (unsigned int i = 0; i < conf->nr_ports; i++)
-		names[i] = conf->ports[i].name;
-	meant = moat_suggest(name, names);
 	if (meant != NULL)
 		app_ini_error(&conf->ini, app_ini_line(t->section, "queues"),
 			"queues = %s: there is no [port %s]; did you mean '%s'?", t->queue_list,

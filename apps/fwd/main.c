@@ -68,82 +68,61 @@ static bool parse_seconds(const char *text, uint64_t *seconds)
 }
 
 static const struct option options[] = {
-	{ "seconds", required_argument, NULL, 's' },
-	{ "json", required_argument, NULL, 'j' },
-	{ "attack", no_argument, NULL, 'a' },
-	{ "take-over", no_argument, NULL, 't' },
-	{ "perf", no_argument, NULL, 'p' },
-	{ "check", no_argument, NULL, 'c' },
-	{ "root", required_argument, NULL, 'r' },
+	{ "seconds", required_argument, NULL, APP_LONG('s') },
+	{ "json", required_argument, NULL, APP_LONG('j') },
+	{ "attack", no_argument, NULL, APP_LONG('a') },
+	{ "take-over", no_argument, NULL, APP_LONG('t') },
+	{ "perf", no_argument, NULL, APP_LONG('p') },
+	{ "check", no_argument, NULL, APP_LONG('c') },
+	{ "root", required_argument, NULL, APP_LONG('r') },
 	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'v' },
+	{ "version", no_argument, NULL, APP_LONG('v') },
 	{ NULL, 0, NULL, 0 },
 };
-
-/* getopt_long() stopped at `o`, '?' or ':', behind argv[optind - 1]. */
-static int unknown_option(int o, char *argv[])
-{
-	const char *option = argv[optind - 1];
-	const char *meant = o == '?' ? app_option_meant(option, options) : NULL;
-
-	/* Of several short options in one word optind is still at the word. */
-	if (optopt != 0 && option[0] != '-')
-		option = argv[optind];
-	if (o == ':')
-		fprintf(stderr, "moat-fwd: %s needs a value; 'moat-fwd --help' says which\n",
-			option);
-	else if (meant != NULL)
-		fprintf(stderr, "moat-fwd: there is no option %s; did you mean --%s?\n", option,
-			meant);
-	else
-		fprintf(stderr,
-			"moat-fwd: '%s' is not an option of moat-fwd ('moat-fwd --help' lists them); options "
-			"of DPDK's EAL go first, with '--' behind them: moat-fwd -l 0,1 -- CONFIG\n",
-			option);
-	return FWD_EXIT_CONFIG;
-}
 
 /* @return < 0: go on; else exit with that */
 static int parse_args(int argc, char *argv[], struct fwd_args *args)
 {
 	int o;
 
-	opterr = 0; /* unknown_option() says it better */
+	opterr = 0; /* app_option_wrong() says it better */
 	while ((o = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		switch (o) {
-		case 's':
+		case APP_LONG('s'):
 			args->has_seconds = parse_seconds(optarg, &args->seconds);
 			if (args->has_seconds)
 				break;
 			fprintf(stderr, "moat-fwd: --seconds %s is not a number of seconds\n",
 				optarg);
 			return FWD_EXIT_CONFIG;
-		case 'j':
+		case APP_LONG('j'):
 			args->json = optarg;
 			break;
-		case 'a':
+		case APP_LONG('a'):
 			args->attack = true;
 			break;
-		case 't':
+		case APP_LONG('t'):
 			args->take_over = true;
 			break;
-		case 'p':
+		case APP_LONG('p'):
 			args->perf = true;
 			break;
-		case 'c':
+		case APP_LONG('c'):
 			args->check = true;
 			break;
-		case 'r':
+		case APP_LONG('r'):
 			args->root = optarg;
 			break;
 		case 'h':
 			fputs(usage, stdout);
 			return 0;
-		case 'v':
+		case APP_LONG('v'):
 			app_version("moat-fwd");
 			return 0;
 		default:
-			return unknown_option(o, argv);
+			app_option_wrong("moat-fwd", o, argv, options,
+				APP_OPTION_EAL ": moat-fwd -l 0,1 -- CONFIG");
+			return FWD_EXIT_CONFIG;
 		}
 	}
 	if (argc == optind) {
@@ -152,8 +131,7 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 	}
 	if (argc - optind > 1) {
 		fprintf(stderr,
-			"moat-fwd: one CONFIG only, and there are %s and %s; options of DPDK's EAL go first, "
-			"with '--' behind them\n",
+			"moat-fwd: one CONFIG only, and there are %s and %s" APP_OPTION_EAL "\n",
 			argv[optind], argv[optind + 1]);
 		return FWD_EXIT_CONFIG;
 	}

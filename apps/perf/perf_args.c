@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app_option.h"
 #include "app_version.h"
-#include "moat_suggest.h"
 #include "perf.h"
 
 static const char usage[] =
@@ -75,28 +75,35 @@ static int add_unit(struct args *args, const char *value)
 	return 0;
 }
 
-static bool is_key(const char *name)
+/* The program's own options that have a value, beside the keys of a sweep; seconds is such a key. */
+static const char *const own[] = { "json", "csv", "report", "unit", "baseline", "repeat" };
+
+static bool has_value(const char *name)
 {
+	for (unsigned int i = 0; i < RTE_DIM(own); i++)
+		if (strcmp(own[i], name) == 0)
+			return true;
 	for (unsigned int i = 0; perf_sweep_key(i) != NULL; i++)
 		if (strcmp(perf_sweep_key(i), name) == 0)
 			return true;
 	return false;
 }
 
-static int unknown(const char *name)
+static int unknown(const char *option)
 {
-	const char *words[64] = { "json", "csv", "report", "check", "help", "version", "repeat",
-		"baseline" };
-	const char *meant;
+	const char *names[64] = { "check", "help", "version" };
+	unsigned int n = 3;
+	char keys[32][24];
 
-	for (unsigned int i = 0; perf_sweep_key(i) != NULL && i < 55; i++)
-		words[8 + i] = perf_sweep_key(i);
-	meant = moat_suggest(name, words);
-	if (meant != NULL)
-		fprintf(stderr, "moat-perf: there is no option --%s; did you mean --%s?\n", name,
-			meant);
-	else
-		fprintf(stderr, "moat-perf: there is no option --%s; --help lists them\n", name);
+	for (unsigned int i = 0; i < RTE_DIM(own); i++)
+		names[n++] = own[i];
+	for (unsigned int i = 0; perf_sweep_key(i) != NULL && i < RTE_DIM(keys); i++) {
+		snprintf(keys[i], sizeof(keys[i]), "%s", perf_sweep_key(i));
+		for (char *c = keys[i]; *c != '\0'; c++)
+			*c = *c == '_' ? '-' : *c;
+		names[n++] = keys[i];
+	}
+	app_option_unknown("moat-perf", option, names, APP_OPTION_EAL);
 	return PERF_EXIT_CONFIG;
 }
 
@@ -115,7 +122,7 @@ static int repeat(struct perf *perf, const char *value)
 	return -1;
 }
 
-/* An option that has a value. @return < 0: go on */
+/* An option that has_value(). @return < 0: go on */
 static int option(struct args *args, const char *name, const char *value)
 {
 	struct perf *perf = args->perf;
@@ -134,10 +141,24 @@ static int option(struct args *args, const char *name, const char *value)
 		perf->baseline = value;
 	else if (strcmp(name, "repeat") == 0)
 		return repeat(perf, value);
-	else if (is_key(name))
-		add_entry(&perf->ini.sections[0], name, value);
 	else
-		return unknown(name);
+		add_entry(&perf->ini.sections[0], name, value);
+	return -1;
+}
+
+/* An argument that does not begin with two dashes: the file. @return < 0: go on */
+static int file(struct args *args, const char *text)
+{
+	const char letter[] = { '-', text[1], '\0' };
+
+	if (text[0] == '-' && text[1] != '\0')
+		return unknown(letter);
+	if (args->file != NULL) {
+		fprintf(stderr, "moat-perf: one SWEEP.ini only, and there are %s and %s\n",
+			args->file, text);
+		return PERF_EXIT_CONFIG;
+	}
+	args->file = text;
 	return -1;
 }
 
@@ -146,17 +167,8 @@ static int argument(struct args *args, int argc, char *argv[], int *i)
 {
 	char name[64] = "", *value;
 
-	if (strncmp(argv[*i], "--", 2) != 0) {
-		if (argv[*i][0] == '-' && argv[*i][1] != '\0')
-			return unknown(argv[*i] + 1);
-		if (args->file != NULL) {
-			fprintf(stderr, "moat-perf: one SWEEP.ini only, and there are %s and %s\n",
-				args->file, argv[*i]);
-			return PERF_EXIT_CONFIG;
-		}
-		args->file = argv[*i];
-		return -1;
-	}
+	if (strncmp(argv[*i], "--", 2) != 0)
+		return file(args, argv[*i]);
 	snprintf(name, sizeof(name), "%s", argv[*i] + 2);
 	if ((value = strchr(name, '=')) != NULL)
 		*value = '\0';
@@ -174,10 +186,13 @@ static int argument(struct args *args, int argc, char *argv[], int *i)
 		args->perf->check = true;
 		return -1;
 	}
+	if (!has_value(name))
+		return unknown(argv[*i]);
 	if ((value = strchr(argv[*i], '=')) != NULL)
 		return option(args, name, value + 1);
 	if (*i + 1 == argc) {
-		fprintf(stderr, "moat-perf: %s needs a value behind it\n", argv[*i]);
+		fprintf(stderr, "moat-perf: '%s' needs a value; 'moat-perf --help' says which\n",
+			argv[*i]);
 		return PERF_EXIT_CONFIG;
 	}
 	return option(args, name, argv[++*i]);

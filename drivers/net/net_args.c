@@ -244,12 +244,8 @@ static int find_key(const char *key)
 
 static int unknown_key(const char *name, const char *key)
 {
-	const char *words[RTE_DIM(known) + 1] = { NULL };
-	const char *meant;
+	const char *meant = moat_suggest_row(key, &known[0].key, sizeof(known[0]), RTE_DIM(known));
 
-	for (unsigned int i = 0; i < RTE_DIM(known); i++)
-		words[i] = known[i].key;
-	meant = moat_suggest(key, words);
 	if (meant != NULL)
 		return moat_error(-EINVAL, "%s: no such key '%s'; did you mean '%s'?", name, key,
 			meant);

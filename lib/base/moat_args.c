@@ -12,19 +12,13 @@
 #include "moat_args.h"
 #include "moat_suggest.h"
 
-#define KEYS_MAX 64 /* among which one is suggested */
-
 static int unknown_key(const char *whose, const char *key, const struct moat_arg known[],
 	unsigned int nr_known)
 {
-	const char *words[KEYS_MAX + 1] = { NULL };
-	const char *meant;
+	const char *meant = moat_suggest_row(key, &known[0].key, sizeof(known[0]), nr_known);
 	char keys[512] = "";
 	int len = 0;
 
-	for (unsigned int i = 0; i < nr_known && i < KEYS_MAX; i++)
-		words[i] = known[i].key;
-	meant = moat_suggest(key, words);
 	if (meant != NULL)
 		return moat_error(-EINVAL, "%s: no such argument '%s'; did you mean '%s'?", whose,
 			key, meant);

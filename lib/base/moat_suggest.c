@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  */
+#include <limits.h>
 #include <string.h>
 
 #include <rte_common.h>
@@ -36,19 +37,28 @@ static unsigned int distance(const char *a, const char *b)
 	return d[la][lb];
 }
 
-const char *moat_suggest(const char *text, const char *const words[])
+const char *moat_suggest_row(const char *text, const char *const *first, size_t row, unsigned int n)
 {
 	const char *found = NULL;
 	unsigned int best = UINT32_MAX;
 
-	for (unsigned int i = 0; words[i] != NULL; i++) {
-		unsigned int d = distance(text, words[i]);
-		unsigned int near = strlen(words[i]) / 3;
+	for (unsigned int i = 0; i < n; i++) {
+		const char *word;
+		unsigned int d;
 
-		if (d <= near && d < best) {
+		memcpy(&word, (const char *)first + i * row, sizeof(word));
+		if (word == NULL)
+			break;
+		d = distance(text, word);
+		if (d <= strlen(word) / 3 && d < best) {
 			best = d;
-			found = words[i];
+			found = word;
 		}
 	}
 	return found;
+}
+
+const char *moat_suggest(const char *text, const char *const words[])
+{
+	return moat_suggest_row(text, words, sizeof(*words), UINT_MAX);
 }

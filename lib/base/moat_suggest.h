@@ -28,6 +28,21 @@ extern "C" {
  */
 const char *moat_suggest(const char *text, const char *const words[]);
 
+/**
+ * As moat_suggest(), among the names of a table's rows.
+ *
+ * @param text what was written
+ * @param first the member of the first row that points to its name
+ * @param row bytes from a row to the next
+ * @param n rows; a row whose name is NULL ends the table earlier, so UINT_MAX may stand for "until
+ *   there"
+ * @return one of the names, or NULL where none is near
+ *
+ * Thread-safe. Control path.
+ */
+const char *moat_suggest_row(const char *text, const char *const *first, size_t row,
+	unsigned int n);
+
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

@@ -275,14 +275,19 @@ def a_summary_that_cannot_be_written_is_an_error():
 
 
 def the_command_line_is_checked():
-    foreign = "moat-fwd: '{}' is not an option of moat-fwd ('moat-fwd --help' lists them); options of DPDK's EAL go " \
-        "first, with '--' behind them: moat-fwd -l 0,1 -- CONFIG\n"
+    unknown = "moat-fwd: unknown option '{}'; 'moat-fwd --help' lists them; options of DPDK's EAL go first, with '--' " \
+        "behind them: moat-fwd -l 0,1 -- CONFIG\n"
+    for args, text in (["--jsn", "x"], "moat-fwd: unknown option '--jsn'; did you mean '--json'?\n"), \
+            (["--proc-type=auto"], unknown.format("--proc-type=auto")), \
+            (["--lcores=0"], unknown.format("--lcores=0")), \
+            (["-l", "0"], unknown.format("-l")), (["--perf", "-xh"], unknown.format("-x")), \
+            (["-s"], unknown.format("-s")), (["--perf=all"], "moat-fwd: '--perf' takes no value\n"), \
+            (["--help=all"], "moat-fwd: '--help' takes no value\n"), \
+            (["--json"], "moat-fwd: '--json' needs a value; 'moat-fwd --help' says which\n"):
+        run = Run(two_tenants(), *args).end()
+        assert (run.status, run.err, run.out) == (2, text, ""), (args, run.status, run.err)
     for args, text in (["--seconds", "soon"], "not a number"), \
-            (["--jsn", "x"], "moat-fwd: there is no option --jsn; did you mean --json?\n"), \
-            (["--proc-type=auto"], foreign.format("--proc-type=auto")), \
-            (["another.ini"], "another.ini; options of DPDK's EAL go first, with '--' behind them\n"), (["-l", "0"], foreign.format("-l")), \
-            (["--lcores=0"], foreign.format("--lcores=0")), \
-            (["--json"], "moat-fwd: --json needs a value; 'moat-fwd --help' says which\n"):
+            (["another.ini"], "another.ini; options of DPDK's EAL go first, with '--' behind them\n"):
         run = Run(two_tenants(), *args).end()
         assert run.status == 2 and text in run.err, (args, run.status, run.err)
 

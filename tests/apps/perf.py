@@ -221,9 +221,14 @@ def a_case_can_be_measured_again_by_its_own_command():
 
 
 def the_command_line_says_what_is_wrong_with_it():
+    unknown = ("moat-perf: unknown option '{}'; 'moat-perf --help' lists them; options of DPDK's EAL go first, with '--' "
+               "behind them\n")
     for options, says in (
-            (('--bath', '32'), 'there is no option --bath; did you mean --batch?'),
-            (('--mode',), '--mode needs a value behind it'),
+            (('--bath', '32'), "moat-perf: unknown option '--bath'; did you mean '--batch'?\n"),
+            (('--workingset=1M',), "moat-perf: unknown option '--workingset=1M'; did you mean '--working-set'?\n"),
+            (('--colour',), unknown.format('--colour')), (('-xs', '1'), unknown.format('-x')),
+            (('--check', '-s'), unknown.format('-s')),
+            (('--mode',), "moat-perf: '--mode' needs a value; 'moat-perf --help' says which\n"),
             (('--mode', 'quick'), 'mode = quick is unknown; it can be static, strict'),
             (('--seconds', '0'), '--seconds 0 is not a time'),
             (('no.ini',), 'no.ini: cannot be read: No such file'),

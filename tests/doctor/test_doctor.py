@@ -401,12 +401,14 @@ def colour_is_for_terminals_and_not_against_no_color():
 def a_wrong_command_line_is_refused():
     for args, said in ((["--kind", "iommufd"], "--kind iommufd: there are vfio and vtd"),
                        (["--root", "/nonexistent"], "--root /nonexistent: No such file or directory"),
-                       (["now"], "moat-doctor: 'now' is not an option; --help lists them\n"),
-                       (["--jsn"], "moat-doctor: there is no option --jsn; did you mean --json?\n"),
-                       (["--rot=/"], "moat-doctor: there is no option --rot=/; did you mean --root?\n"),
-                       (["--colour"], "moat-doctor: there is no option --colour; --help lists them\n"),
-                       (["-x"], "moat-doctor: there is no option -x; --help lists them\n"),
-                       (["--root"], "moat-doctor: --root needs a value; 'moat-doctor --help' says which\n")):
+                       (["now"], "moat-doctor: 'now' is not an option; 'moat-doctor --help' lists them\n"),
+                       (["--jsn"], "moat-doctor: unknown option '--jsn'; did you mean '--json'?\n"),
+                       (["--rot=/"], "moat-doctor: unknown option '--rot=/'; did you mean '--root'?\n"),
+                       (["--colour"], "moat-doctor: unknown option '--colour'; 'moat-doctor --help' lists them\n"),
+                       (["-x"], "moat-doctor: unknown option '-x'; 'moat-doctor --help' lists them\n"),
+                       (["--json", "-kv"], "moat-doctor: unknown option '-k'; 'moat-doctor --help' lists them\n"),
+                       (["--json=yes"], "moat-doctor: '--json' takes no value\n"),
+                       (["--root"], "moat-doctor: '--root' needs a value; 'moat-doctor --help' says which\n")):
         p = subprocess.run([DOCTOR, *args], capture_output=True, text=True)
         assert p.returncode == 3 and not p.stdout and said in p.stderr, (args, p)
         assert p.stderr.count("\n") == 1, (args, p)
