@@ -69,24 +69,33 @@ static unsigned int vectors_in_use(const struct scan *s, const struct moat_pci_f
 	return n;
 }
 
-/* Whether the line has a handler: /proc/interrupts lists those that do. */
-static bool line_in_use(const struct scan *s, unsigned int irq)
+/* Whether a line of /proc/interrupts satisfies `is`. A line has a number for each processor, so its
+ * length has no bound. @return 1, 0 or a negative errno */
+static int interrupts_any(const char *root, bool (*is)(const char *line, unsigned int irq),
+	unsigned int irq)
 {
-	char path[PATH_MAX], text[4096];
-	bool found = false;
+	char path[PATH_MAX], *line = NULL;
+	size_t size = 0;
+	int found = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/proc/interrupts", s->root);
+	snprintf(path, sizeof(path), "%s/proc/interrupts", root);
 	f = fopen(path, "re");
-	while (f != NULL && !found && fgets(text, sizeof(text), f) != NULL) {
-		char *end;
-		unsigned long n = strtoul(text, &end, 10);
-
-		found = end != text && *end == ':' && n == irq;
-	}
-	if (f != NULL)
-		fclose(f);
+	if (f == NULL)
+		return -errno;
+	while (found == 0 && getline(&line, &size, f) >= 0)
+		found = is(line, irq);
+	free(line);
+	fclose(f);
 	return found;
+}
+
+static bool is_of_irq(const char *line, unsigned int irq)
+{
+	char *end;
+	unsigned long n = strtoul(line, &end, 10);
+
+	return end != line && *end == ':' && n == irq;
 }
 
 static void look_at_function(struct scan *s, const struct moat_pci_fn *fn)
@@ -107,7 +116,8 @@ static void look_at_function(struct scan *s, const struct moat_pci_fn *fn)
 		return;
 	o.kind = MOAT_VTD_OBSTACLE_INTX;
 	o.vectors = strtoul(irq, NULL, 10);
-	if (o.vectors != 0 && line_in_use(s, o.vectors))
+	/* /proc/interrupts lists the lines that have a handler. */
+	if (o.vectors != 0 && interrupts_any(s->root, is_of_irq, o.vectors) == 1)
 		add(s, &o);
 }
 
@@ -149,10 +159,11 @@ unsigned int moat_vtd_obstacles(const char *root, const struct moat_dmar *dmar,
 }
 
 /* "  24:   1233   0  IR-PCI-MSIX-0000:16:00.0  0-edge  ice-0": the chip comes after the counts. */
-static bool chip_remaps(const char *line)
+static bool chip_remaps(const char *line, unsigned int irq)
 {
 	const char *at = strchr(line, ':');
 
+	(void)irq; /* of any */
 	if (at == NULL)
 		return false;
 	at++;
@@ -162,18 +173,7 @@ static bool chip_remaps(const char *line)
 
 int moat_vtd_kernel_remaps(const char *root)
 {
-	char path[PATH_MAX], text[4096];
-	int remaps = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/proc/interrupts", root != NULL ? root : "");
-	f = fopen(path, "re");
-	if (f == NULL)
-		return -errno;
-	while (remaps == 0 && fgets(text, sizeof(text), f) != NULL)
-		remaps = chip_remaps(text);
-	fclose(f);
-	return remaps;
+	return interrupts_any(root != NULL ? root : "", chip_remaps, 0);
 }
 
 /* ------------------------------------------------------------------------------- in words */
