@@ -3,6 +3,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "app_unit.h"
 #include "moat_args.h"
@@ -44,9 +45,44 @@ static int soft_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 	return moat_soft_unit_create(conf->name, soft_args(conf, text, sizeof(text)), unit);
 }
 
+/* ------------------------------------------------------- what kinds of hardware have in common */
+
+struct host_args {
+	int interrupts; /* enum app_interrupts */
+};
+
+static int set_interrupts(void *object, const char *text)
+{
+	static const char *const words[] = {
+		[APP_INTERRUPTS_DEFAULT] = "default",
+		[APP_INTERRUPTS_BLOCK] = "block",
+		[APP_INTERRUPTS_COMPATIBLE] = "compatible",
+	};
+
+	for (unsigned int i = 0; i < RTE_DIM(words); i++) {
+		if (strcmp(text, words[i]) != 0)
+			continue;
+		((struct host_args *)object)->interrupts = (int)i;
+		return 0;
+	}
+	return moat_error(-EINVAL, "it can be default, block or compatible");
+}
+
+/* The arguments override what `conf` says. */
+static int host_parse(const struct app_unit_conf *conf, const struct moat_arg known[],
+	unsigned int nr_known, struct host_args *args)
+{
+	char whose[64];
+
+	args->interrupts = conf->interrupts;
+	snprintf(whose, sizeof(whose), "unit %s", conf->name);
+	return moat_args_parse(whose, conf->args, known, nr_known, args);
+}
+
 /* --------------------------------------------------------------------------------------- vtd */
 
 struct vtd_args {
+	struct host_args host;
 	/* which unit of the DMAR table; UINT32_MAX: the one that the tenants are behind */
 	uint32_t dmar;
 	uint8_t queue;
@@ -74,16 +110,14 @@ static const struct moat_arg vtd_known[] = {
 	ARG("deadline", deadline, 1, 60000),
 	{ .key = "mode", .set = set_mode },
 	{ .key = "stage", .set = set_stage },
+	{ .key = "interrupts", .set = set_interrupts },
 	ARG("take_over_ir", take_over_ir, 0, 1),
 };
 
 static int vtd_parse(const struct app_unit_conf *conf, struct vtd_args *args)
 {
-	char whose[64];
-
 	*args = (struct vtd_args){ .dmar = UINT32_MAX };
-	snprintf(whose, sizeof(whose), "unit %s", conf->name);
-	return moat_args_parse(whose, conf->args, vtd_known, RTE_DIM(vtd_known), args);
+	return host_parse(conf, vtd_known, RTE_DIM(vtd_known), &args->host);
 }
 
 static int vtd_check(const struct app_unit_conf *conf)
@@ -103,7 +137,7 @@ static int vtd_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 		[APP_INTERRUPTS_COMPATIBLE] = MOAT_VTD_INTERRUPTS_COMPATIBLE,
 	};
 	const struct moat_vtd_host_conf host = {
-		.interrupts = interrupts[conf->interrupts],
+		.interrupts = interrupts[args.host.interrupts],
 		.unit = args.dmar == UINT32_MAX ? -1 : (int)args.dmar,
 		.segment = conf->segment,
 		.tenant = conf->tenants,
@@ -121,31 +155,42 @@ static int vtd_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 
 /* -------------------------------------------------------------------------------------- vfio */
 
+static const struct moat_arg vfio_known[] = {
+	{ .key = "interrupts", .set = set_interrupts },
+};
+
+static int vfio_parse(const struct app_unit_conf *conf, struct host_args *args)
+{
+	return host_parse(conf, vfio_known, RTE_DIM(vfio_known), args);
+}
+
 static int vfio_check(const struct app_unit_conf *conf)
 {
-	if (conf->args == NULL || conf->args[0] == '\0')
-		return 0;
-	return moat_error(-EINVAL, "unit %s: a unit of kind vfio takes no arguments; remove '%s'",
-		conf->name, conf->args);
+	struct host_args args;
+
+	return vfio_parse(conf, &args);
 }
 
 /* The kernel remaps interrupts, or the user has been told that it does not. Without remapping VFIO
  * assigns a device only with allow_unsafe_interrupts. */
-static int vfio_interrupts(const struct app_unit_conf *conf)
+static int vfio_interrupts(const struct app_unit_conf *conf, int interrupts)
 {
-	int remapped = moat_vtd_kernel_remaps(NULL);
+	int remapped;
 
-	if (conf->interrupts == APP_INTERRUPTS_COMPATIBLE || remapped == 1)
+	if (interrupts == APP_INTERRUPTS_COMPATIBLE)
+		return 0;
+	remapped = moat_vtd_kernel_remaps(NULL);
+	if (remapped == 1)
 		return 0;
 	if (remapped < 0)
 		return moat_error(remapped,
 			"unit %s: /proc/interrupts cannot be read, so whether the kernel remaps "
-			"interrupts is not known; write interrupts = compatible to go on",
+			"interrupts is not known; give the unit interrupts=compatible to go on",
 			conf->name);
 	return moat_error(-EPERM,
 		"unit %s: the kernel does not remap interrupts (no IR- chip in /proc/interrupts), so a "
-		"tenant's device could raise any interrupt of the host; boot with intremap=on, or write "
-		"interrupts = compatible where that is acceptable",
+		"tenant's device could raise any interrupt of the host; boot with intremap=on, or give the "
+		"unit interrupts=compatible where that is acceptable",
 		conf->name);
 }
 
@@ -157,9 +202,11 @@ static int vfio_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 		.functions = conf->tenants,
 		.nr_functions = conf->nr_tenants,
 	};
+	struct host_args args;
+	int ret = vfio_parse(conf, &args);
 
-	int ret = vfio_interrupts(conf);
-
+	if (ret == 0)
+		ret = vfio_interrupts(conf, args.interrupts);
 	return ret != 0 ? ret : moat_vfio_create(&vfio, unit);
 }
 
@@ -204,14 +251,14 @@ void app_unit_close(struct moat_unit *unit)
 
 bool app_unit_interrupts(const struct moat_unit *unit, char *text, size_t len)
 {
-	enum moat_vtd_interrupts is = moat_vtd_kernel_remaps(NULL) == 1
-		? MOAT_VTD_INTERRUPTS_BLOCK
-		: MOAT_VTD_INTERRUPTS_COMPATIBLE;
+	enum moat_vtd_interrupts is = MOAT_VTD_INTERRUPTS_COMPATIBLE;
 	const char *why = "";
 
-	if (unit->qi != NULL) { /* not the kernel's */
+	if (unit->qi != NULL) {
 		is = moat_vtd_interrupts(unit);
 		why = moat_vtd_interrupts_why(unit);
+	} else if (moat_vtd_kernel_remaps(NULL) == 1) { /* the kernel's unit */
+		is = MOAT_VTD_INTERRUPTS_BLOCK;
 	}
 	snprintf(text, len, "%s: %s%s%s", moat_vtd_interrupts_name(is),
 		moat_vtd_interrupts_text(is), why[0] != '\0' ? "; in the way of block: " : "", why);

@@ -34,7 +34,9 @@ enum app_interrupts {
 
 struct app_unit_conf {
 	const char *name;
-	const char *args; /* what the kind understands, "key=value,..."; NULL or "": its defaults */
+	/* what the kind understands, "key=value,..."; NULL or "": its defaults. `interrupts=` is
+	 * understood by all and goes before the member of that name. */
+	const char *args;
 	/** PCI functions that tenants will have; kinds of hardware must know them from the
 	 * start. */
 	uint16_t segment;

@@ -212,6 +212,17 @@ def a_case_that_fails_is_reported_and_the_others_are_measured():
     sound(only(cases, page=4096))
 
 
+def a_kernel_that_does_not_remap_is_accepted_by_an_argument():
+    kind = ('--unit', 'vfio', '--device', '00:1f.7', '--mode', 'strict')
+    if ' IR-' in Path('/proc/interrupts').read_text():
+        return 'the kernel of this machine remaps interrupts'
+    refused, = measure(*kind, status=1)
+    assert ('the kernel does not remap interrupts' in refused['error'] and
+            'give the unit interrupts=compatible where that is acceptable' in refused['error']), refused
+    accepted, = measure('--unit', 'vfio,interrupts=compatible', *kind[2:], status=1)  # there is no such device
+    assert 'remap' not in accepted['error'] and '--unit vfio,interrupts=compatible ' in accepted['command'], accepted
+
+
 def a_case_can_be_measured_again_by_its_own_command():
     case, = measure('--mode', 'strict', '--layout', 'scattered', '--batch', '8', '--dma', '64')
     again, = measure(*case['command'].split()[1:])
@@ -297,6 +308,7 @@ TESTS = [
     packets_of_a_burst_share_a_descriptor,
     verifying_costs_look_ups,
     a_case_that_fails_is_reported_and_the_others_are_measured,
+    a_kernel_that_does_not_remap_is_accepted_by_an_argument,
     a_case_can_be_measured_again_by_its_own_command,
     the_command_line_says_what_is_wrong_with_it,
     an_interrupted_run_keeps_what_it_has,
