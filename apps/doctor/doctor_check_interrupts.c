@@ -134,8 +134,8 @@ void doctor_check_interrupts(const struct doctor_case *c, struct doctor_finding 
 			sum.compatible);
 	else if (sum.blocking[0] != '\0')
 		doctor_find(f, DOCTOR_OK,
-			"tenants' devices raise only what they are given: no device behind %s "
-			"interrupts the kernel",
+			"tenants' devices raise only what they are given: the kernel gets no interrupts "
+			"from behind %s",
 			sum.blocking);
 	else
 		doctor_find(f, DOCTOR_UNKNOWN,

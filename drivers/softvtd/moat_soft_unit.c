@@ -211,7 +211,7 @@ static int set_groups(struct args *args, const char *unit)
 	}
 	if (args->aw != 0)
 		args->sv.mgaw = args->aw;
-	if (args->interrupts < 0) /* no device behind a software unit interrupts the kernel */
+	if (args->interrupts < 0) /* the kernel has no devices behind a software unit */
 		args->interrupts =
 			args->sv.ir ? MOAT_VTD_INTERRUPTS_BLOCK : MOAT_VTD_INTERRUPTS_LEAVE;
 	if (args->psc != UINT32_MAX)

@@ -399,7 +399,7 @@ static void give_back(struct host *h)
 		vtd_keep(&kept, &h->kept);
 }
 
-/* The devices behind the unit that interrupt the kernel, each with what ends that. */
+/* Whose interrupts the kernel gets from behind the unit, each with what ends it. */
 static void find_obstacles(struct host *h, const struct moat_vtd_host_conf *conf)
 {
 	struct moat_vtd_obstacle list[8];

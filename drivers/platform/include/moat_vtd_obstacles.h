@@ -10,9 +10,9 @@
  *
  * Such interrupts pass for all devices behind a unit or for none, and on a host whose kernel does
  * not remap interrupts (intremap=off), the kernel's devices raise no others. So `block` is for
- * units behind which no device interrupts the kernel: no function has MSI, MSI-X or a legacy line in
- * use, and there is no I/O APIC and no HPET. Root ports count, too: the kernel's pcieport driver uses
- * their MSI for hot plug and errors.
+ * units from behind which the kernel gets no interrupts: no function there has MSI, MSI-X or a
+ * legacy line in use, and there is no I/O APIC and no HPET. Root ports count, too: the kernel's
+ * pcieport driver uses their MSI for hot plug and errors.
  */
 
 #include "moat_vtd_dmar.h"

@@ -45,8 +45,8 @@ struct moat_vtd_host_conf {
 	 * no more DMA (Bus Master Enable is cleared); DPDK sets it again at probe. `_ir`: even if
 	 * the unit remaps interrupts, which then stops. */
 	bool take_over, take_over_ir;
-	/** What becomes of interrupts: MOAT_VTD_INTERRUPTS_DEFAULT for most. BLOCK is refused where a
-	 * device behind the unit interrupts the kernel (moat_vtd_obstacles.h). */
+	/** What becomes of interrupts: MOAT_VTD_INTERRUPTS_DEFAULT for most. BLOCK is refused where
+	 * the kernel gets interrupts from behind the unit (moat_vtd_obstacles.h). */
 	enum moat_vtd_interrupts interrupts;
 };
 

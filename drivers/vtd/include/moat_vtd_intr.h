@@ -39,8 +39,8 @@ enum moat_vtd_interrupts {
 	MOAT_VTD_INTERRUPTS_LEAVE = 0,  /* interrupt remapping stays off */
 	MOAT_VTD_INTERRUPTS_COMPATIBLE, /* on, and compatibility format passes */
 	MOAT_VTD_INTERRUPTS_BLOCK,      /* on, and compatibility format is blocked */
-	/** moat_vtd_host_create() alone: block where no device behind the unit interrupts the
-	 * kernel, else compatible, else (the unit cannot remap) left alone. */
+	/** moat_vtd_host_create() alone: block where the kernel gets no interrupts from behind
+	 * the unit, else compatible, else (the unit cannot remap) left alone. */
 	MOAT_VTD_INTERRUPTS_DEFAULT,
 };
 
