@@ -68,9 +68,8 @@ struct app_unit_stats {
 	uint64_t waits;
 	uint64_t pages; /* invalidated; soft only ... */
 	bool has_pages; /* ... and so this tells */
-	uint64_t
-		stale_dma; /* DMA that got through after the promise that it could not; soft only */
-	uint64_t stale_interrupts;         /* by entries that were taken back; soft only */
+	uint64_t stale_dma; /* got through after the promise that none could; soft only */
+	uint64_t stale_interrupts;         /* by entries taken back, or another's; soft only */
 	bool has_oracle;                   /* both were watched for */
 	uint64_t iotlb_hits, iotlb_misses; /* the unit's own; soft only */
 	uint64_t doorbells;

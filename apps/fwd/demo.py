@@ -3,7 +3,7 @@
 # Copyright (c) 2026 The moat authors
 """What the demo's figures mean, in sentences. usage: demo.py SUMMARY.json [--attack]
 
-Exit status 1 where a promise was broken: a stale DMA, or a refused DMA that nobody asked for.
+Exit status 1 where a promise was broken (a stale DMA, a stale interrupt), or without --attack anything was refused.
 """
 
 import json
@@ -36,12 +36,16 @@ def unit_sentences(unit, attack):
         yield "No DMA reached a page after the promise that none would (stale DMA: 0)."
     else:
         yield f"BROKEN PROMISE: {unit['stale_dma']} DMAs reached pages that had been handed on."
+    if unit["stale_interrupts"] == 0:
+        yield "No interrupt came by an entry that had been taken back (stale interrupts: 0)."
+    else:
+        yield f"BROKEN PROMISE: {unit['stale_interrupts']} interrupts came by entries that had been taken back."
     if attack:
-        yield f"It refused {unit['faults']} DMAs: red's attempts, listed above."
+        yield f"It refused {unit['faults']} requests: red's attempts, listed above."
     elif unit["faults"] == 0:
         yield "It had nothing to refuse (faults: 0)."
     else:
-        yield f"UNEXPECTED: it refused {unit['faults']} DMAs."
+        yield f"UNEXPECTED: it refused {unit['faults']} requests."
 
 
 def main():
@@ -55,7 +59,8 @@ def main():
     print("Cycles are this machine's, and include what it took to be the NIC's driver, not the NIC: time "
           "spent\nbeing hardware is counted apart. doc/cost.md says how to read the table.")
     unit = summary["unit"]
-    return int(unit["stale_dma"] != 0 or (unit["faults"] != 0 and not attack))
+    broken = unit["stale_dma"] != 0 or unit["stale_interrupts"] != 0
+    return int(broken or (unit["faults"] != 0 and not attack))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@
 /* Exit codes. */
 #define FWD_EXIT_FAILED   1 /* something did not work */
 #define FWD_EXIT_CONFIG   2 /* the command line or the file is wrong */
-#define FWD_EXIT_BREACHED 3 /* --attack: a DMA that should have been refused was not */
+#define FWD_EXIT_BREACHED 3 /* --attack: a DMA or an interrupt was not refused */
 
 /** Command line. */
 struct fwd_args {

@@ -47,6 +47,7 @@ struct fwd_attack {
 	uint64_t deadline; /* TSC */
 	uint64_t sent[2];  /* red's and blue's packets when the last step was over */
 	bool goes_on;
+	uint64_t stale_interrupts; /* before it */
 	bool interrupts_tried;
 	bool breached, undecided;
 };
@@ -195,6 +196,15 @@ static void next_step(struct fwd_attack *a)
 	a->sent[1] = sent(a->blue);
 }
 
+/* Delivered though no entry of the requester's allows it: what the unit's oracle saw, if it has one. */
+static uint64_t stale_interrupts(const struct fwd_attack *a)
+{
+	struct app_unit_stats stats;
+
+	app_unit_stats(a->red->conf->unit->unit, &stats);
+	return stats.stale_interrupts;
+}
+
 /* Behind the DMA: interrupts. All at once, for nothing has to come by for them. */
 static void try_interrupts(struct fwd_attack *a)
 {
@@ -296,6 +306,7 @@ struct fwd_attack *fwd_attack_create(struct fwd_run *run)
 		destroy(a);
 		return NULL;
 	}
+	a->stale_interrupts = stale_interrupts(a);
 	a->deadline = in_seconds(PATIENCE_S + QUIET_S);
 	fwd_faults_hook(on_fault, a);
 	return a;
@@ -303,8 +314,13 @@ struct fwd_attack *fwd_attack_create(struct fwd_run *run)
 
 int fwd_attack_end(struct fwd_attack *a)
 {
+	uint64_t stale = stale_interrupts(a) - a->stale_interrupts;
 	int rc = 0;
 
+	if (stale != 0)
+		fwd_report_line("attack: DELIVERED: %ju interrupts by entries that were taken back or "
+				"are another's",
+			(uintmax_t)stale);
 	if (a->step != RTE_DIM(a->steps)) {
 		fwd_report_line(
 			"attack: only %u of %zu attempts were over at the end; run for longer",
@@ -315,7 +331,7 @@ int fwd_attack_end(struct fwd_attack *a)
 			"attack: packets did not go on afterwards, or there was no time to see it");
 		rc = FWD_EXIT_FAILED;
 	}
-	if (a->breached || a->undecided)
+	if (a->breached || a->undecided || stale != 0)
 		rc = FWD_EXIT_BREACHED;
 	destroy(a);
 	return rc;

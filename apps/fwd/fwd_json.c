@@ -48,13 +48,13 @@ static void write_unit(FILE *f, const struct fwd_run *run)
 	}
 	fprintf(f,
 		"  \"unit\": {\"kind\": \"%s\", \"descriptors\": %ju, \"waits\": %ju, \"pages\": %ju, "
-		"\"stale_dma\": %ju, \"faults\": %ju, \"doorbells\": %ju, "
+		"\"stale_dma\": %ju, \"stale_interrupts\": %ju, \"faults\": %ju, \"doorbells\": %ju, "
 		"\"tables_allocated\": %ju, \"tables_freed\": %ju},\n",
 		run->conf->units[0].unit->kind, (uintmax_t)sum.stats.descriptors,
 		(uintmax_t)sum.stats.waits, (uintmax_t)sum.stats.pages,
-		(uintmax_t)sum.stats.stale_dma, (uintmax_t)sum.faults,
-		(uintmax_t)sum.stats.doorbells, (uintmax_t)sum.stats.tables_allocated,
-		(uintmax_t)sum.stats.tables_freed);
+		(uintmax_t)sum.stats.stale_dma, (uintmax_t)sum.stats.stale_interrupts,
+		(uintmax_t)sum.faults, (uintmax_t)sum.stats.doorbells,
+		(uintmax_t)sum.stats.tables_allocated, (uintmax_t)sum.stats.tables_freed);
 }
 
 static double per(uint64_t value, uint64_t packets)

@@ -18,8 +18,10 @@ static void more(struct moat_unit *unit, struct rte_tel_data *dict)
 		moat_telemetry_number(dict, "iotlb_hits", s.iotlb_hits);
 		moat_telemetry_number(dict, "iotlb_misses", s.iotlb_misses);
 	}
-	if (s.has_oracle)
+	if (s.has_oracle) {
 		moat_telemetry_number(dict, "stale_dma", s.stale_dma);
+		moat_telemetry_number(dict, "stale_interrupts", s.stale_interrupts);
+	}
 }
 
 int fwd_telemetry_begin(struct fwd_run *run)

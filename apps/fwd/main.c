@@ -27,7 +27,7 @@ static const char usage[] =
 	"  CONFIG            units, ports and tenants; doc/configuration.md says how to write one\n"
 	"  --seconds N       end after N seconds; without it, at SIGINT or SIGTERM\n"
 	"  --json FILE       write the last summary there, for programs\n"
-	"  --attack          let the first tenant's queue attack the second one's memory\n"
+	"  --attack          let the first tenant's queue attack the second one's memory and interrupts\n"
 	"  --take-over       own the machine's unit although it is found enabled\n"
 	"  --perf            count what the processor and the unit count, per packet and stage\n"
 	"  --check           say whether CONFIG is right, and configure nothing\n"
@@ -37,7 +37,7 @@ static const char usage[] =
 	"\n"
 	"Without EAL options it takes the lcores and the memory that the machine has: hugepages, or\n"
 	"plain memory where there are none. Exit status: 0, 1 something failed, 2 the command line or\n"
-	"CONFIG is wrong (nothing was configured), 3 with --attack: a DMA was not refused.\n";
+	"CONFIG is wrong (nothing was configured), 3 with --attack: a DMA or an interrupt was not refused.\n";
 
 static volatile sig_atomic_t signalled;
 

@@ -3,9 +3,10 @@
 # Copyright (c) 2026 The moat authors
 """moat-fwd at work on net_null and net_ring: needs no root, no hugepages, no network.
 
-usage: forward.py MOAT-FWD [FOLDER]
+usage: forward.py MOAT-FWD [FOLDER STALE-ENTRY.so]
 
-FOLDER has moat-fwd with mutants in it (tests/mutants/fwd), each by the mutant's name.
+FOLDER has moat-fwd with mutants in it (tests/mutants/fwd), each by the mutant's name. STALE-ENTRY.so keeps interrupt
+entries in the unit's cache that were taken back (stale_entry.c).
 
 Prints TAP; a test's name says what is to be seen.
 """
@@ -24,11 +25,12 @@ from pathlib import Path
 import tap
 
 FWD = sys.argv[1]
-MUTANTS = sys.argv[2] if len(sys.argv) > 2 else None
+MUTANTS, STALE_ENTRY = (sys.argv[2:4] + [None, None])[:2]
 
 UNIT = "[unit soft0]\nkind = soft\nargs = oracle=1\n"
 FIELDS = {
-    "unit": {"kind", "descriptors", "waits", "pages", "stale_dma", "faults", "doorbells", "tables_allocated", "tables_freed"},
+    "unit": {"kind", "descriptors", "waits", "pages", "stale_dma", "stale_interrupts", "faults", "doorbells",
+             "tables_allocated", "tables_freed"},
     "tenant": {"name", "mode", "rx_packets", "tx_packets", "drops", "faults", "cycles_per_packet", "iotlb", "per_packet",
                "bursts", "stopwatch", "buffers", "discarded"},
     "cycles_per_packet": {"map", "translate", "unmap", "submit", "wait", "reclaim", "copy", "total", "application",
@@ -85,7 +87,7 @@ class Run:
 
 def forwarded(summary, faults=0, drops=0):
     """Everybody's packets went through, and no promise was broken."""
-    assert summary["unit"]["stale_dma"] == 0, summary["unit"]
+    assert summary["unit"]["stale_dma"] == summary["unit"]["stale_interrupts"] == 0, summary["unit"]
     assert summary["unit"]["faults"] == faults, summary["unit"]
     for t in summary["tenants"]:
         assert t["rx_packets"] > 1000, t
@@ -352,6 +354,27 @@ def posted_interrupts_need_a_unit_that_posts():
     assert run.status == 1 and "cannot post interrupts (CAP.PI is clear)" in run.err, (run.status, run.err)
 
 
+DELIVERED = "attack: DELIVERED: 1 interrupts by entries that were taken back or are another's\n"
+
+
+def an_interrupt_that_gets_through_is_noticed():
+    if STALE_ENTRY is None:
+        return "no STALE-ENTRY.so was named"
+    run = Run(two_tenants(), "--attack", "--seconds", "6", env={"LD_PRELOAD": os.path.abspath(STALE_ENTRY)}).end()
+    assert run.status == 3, (run.status, run.out, run.err)
+    assert "red tries to raise an interrupt that was taken back: NOT REFUSED" in run.out and DELIVERED in run.out, run.out
+    assert run.summary["unit"]["stale_interrupts"] == 1, run.summary
+    assert "0 stale DMA, 1 stale interrupts" in run.out, run.out
+
+
+def an_interrupt_that_only_the_oracle_sees_is_noticed():
+    if MUTANTS is None or STALE_ENTRY is None:
+        return "no folder of programs with mutants was named"
+    run = Run(two_tenants(), "--attack", "--seconds", "6", program=os.path.join(MUTANTS, "delivery-unseen"),
+              env={"LD_PRELOAD": os.path.abspath(STALE_ENTRY)}).end()
+    assert run.status == 3 and DELIVERED in run.out, (run.status, run.out, run.err)
+
+
 def breached(mutant, text):
     def test():
         if MUTANTS is None:
@@ -390,6 +413,8 @@ TESTS = [in_mode(m) for m in ("static", "strict", "pipelined", "deferred", "copy
     an_attack_says_that_interrupts_are_not_blocked,
     an_attack_needs_somebody_to_attack,
     an_attack_cut_short_is_no_success,
+    an_interrupt_that_gets_through_is_noticed,
+    an_interrupt_that_only_the_oracle_sees_is_noticed,
     breached("shared-page", "write to an IOVA of blue's"),
     breached("writable-page", "write to a read-only IOVA"),
 ]
