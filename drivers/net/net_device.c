@@ -29,6 +29,25 @@ void net_device_filter_unlock(struct net_device *dev)
 		rte_spinlock_unlock(&dev->wire[i].rx_lock);
 }
 
+void net_device_rx_hold(struct net_device *dev, uint16_t queue)
+{
+	struct net_device_rx *rx = &dev->rx[queue];
+
+	net_device_filter_lock(dev);
+	rx->line = rx->fifo != NULL ? rte_ring_count(rx->fifo) : 0;
+	rx->hold = true;
+	dev->holds++;
+	net_device_filter_unlock(dev);
+}
+
+void net_device_rx_unhold(struct net_device *dev, uint16_t queue)
+{
+	net_device_filter_lock(dev);
+	dev->rx[queue].hold = false;
+	dev->holds--;
+	net_device_filter_unlock(dev);
+}
+
 static int fifo_create(struct net_device *dev, const char *name, uint16_t queue)
 {
 	char fifo[RTE_RING_NAMESIZE];

@@ -68,7 +68,11 @@ struct net_device_rx {
 	uint16_t queue;
 	uint16_t wire; /* pulled from first */
 	uint16_t nr_held;
-	bool scatter;          /* a packet may take several buffers */
+	bool scatter; /* a packet may take several buffers */
+	/* The queue moves to another tenant (net_move.c): it takes no frames from the wires, and
+	 * those that others pull for it wait in the FIFO. Written under all wires' locks. */
+	bool hold;
+	uint32_t line;         /* with `hold`: frames at the FIFO's head that were there before */
 	struct rte_ring *fifo; /* NULL with one queue */
 	/* Its MSI: a frame waits for it. Address 0: none. Set with release after the data. */
 	uint64_t msi_address;
@@ -104,6 +108,7 @@ struct net_device {
 	struct rte_mempool *pool; /* the device's packet memory, outside every tenant */
 	struct net_filter filter;
 	uint32_t tx_waiting; /* tx queues with frames in ready[]; see net_device_tx_kick() */
+	uint32_t holds;      /* rx queues on `hold`. Written under all wires' locks */
 	struct net_device_rx rx[MOAT_NET_QUEUES_MAX];
 	struct net_device_tx tx[MOAT_NET_QUEUES_MAX];
 	struct net_wire wire[MOAT_NET_QUEUES_MAX];
@@ -126,6 +131,12 @@ void net_device_ring_set(struct net_ring *ring, uint64_t iova, uint32_t size);
 /** Drop what waits for a queue that has been switched off; no lcore polls it. */
 void net_device_rx_flush(struct net_device *dev, uint16_t queue);
 void net_device_tx_flush(struct net_device *dev, uint16_t queue);
+
+/** Draw a line behind the frames that the device has taken for the queue: it gets those, and no
+ * others until net_device_rx_unhold(). While its FIFO is full the wires are left alone, so that none
+ * is lost. The lcore that polls the queue. */
+void net_device_rx_hold(struct net_device *dev, uint16_t queue);
+void net_device_rx_unhold(struct net_device *dev, uint16_t queue);
 
 /** Hold all wires still while the filter is changed. */
 void net_device_filter_lock(struct net_device *dev);

@@ -14,12 +14,33 @@ static inline void count_shared(uint64_t *counter, uint64_t n)
 	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
 }
 
+/* A queue on hold must find room for a burst of each wire: what it has no room for would be lost. */
+static __rte_noinline bool holds_have_room(const struct net_device *dev)
+{
+	unsigned int want = RTE_MIN(NET_BURST * dev->nr_wires_rx, NET_FIFO_SIZE / 2);
+
+	for (uint16_t q = 0; q < dev->nr_rx; q++)
+		if (dev->rx[q].hold && dev->rx[q].fifo != NULL &&
+			rte_ring_free_count(dev->rx[q].fifo) < want)
+			return false;
+	return true;
+}
+
+/* What the wire has; its lock is held. */
+static inline uint16_t wire_receive(const struct net_device *dev, uint16_t wire,
+	struct rte_mbuf *frames[], uint16_t n)
+{
+	if (unlikely(dev->holds != 0) && !holds_have_room(dev))
+		return 0;
+	return rte_eth_rx_burst(dev->backing, wire, frames, n);
+}
+
 static void hand_over(struct net_device *dev, uint16_t queue, struct rte_mbuf *frame)
 {
 	struct net_device_rx *to = &dev->rx[queue];
 
 	/* Relaxed: a frame more or less around a stop does not matter. */
-	if (unlikely(!__atomic_load_n(&to->ring.on, __ATOMIC_RELAXED) ||
+	if (unlikely((!__atomic_load_n(&to->ring.on, __ATOMIC_RELAXED) && !to->hold) ||
 		    rte_ring_enqueue(to->fifo, frame) != 0)) {
 		count_shared(&to->count.missed, 1);
 		rte_pktmbuf_free(frame);
@@ -58,10 +79,22 @@ static uint16_t pull(struct net_device *dev, struct net_device_rx *rx, uint16_t 
 
 	if (!rte_spinlock_trylock(&dev->wire[wire].rx_lock))
 		return 0;
-	got = rte_eth_rx_burst(dev->backing, wire, frames, n);
+	got = wire_receive(dev, wire, frames, n);
 	if (got != 0)
 		got = sort(dev, rx, wire, frames, got);
 	rte_spinlock_unlock(&dev->wire[wire].rx_lock);
+	return got;
+}
+
+/* On hold: no wire is looked at. */
+static uint16_t take_before_line(struct net_device_rx *rx, struct rte_mbuf *frames[], uint16_t n)
+{
+	uint16_t got = 0;
+
+	if (rx->line != 0)
+		got = rte_ring_sc_dequeue_burst(rx->fifo, (void **)frames, RTE_MIN(n, rx->line),
+			NULL);
+	rx->line -= got;
 	return got;
 }
 
@@ -77,6 +110,8 @@ static uint16_t take(struct net_device *dev, struct net_device_rx *rx, struct rt
 		rx->nr_held = 0;
 		return got;
 	}
+	if (unlikely(rx->hold))
+		return take_before_line(rx, frames, n);
 	if (rx->fifo != NULL)
 		got = rte_ring_sc_dequeue_burst(rx->fifo, (void **)frames, n, NULL);
 	if (got == n)
@@ -315,7 +350,7 @@ static uint16_t spread(struct net_device *dev, uint16_t wire)
 
 	if (!rte_spinlock_trylock(&dev->wire[wire].rx_lock))
 		return 0;
-	n = rte_eth_rx_burst(dev->backing, wire, frames, NET_BURST);
+	n = wire_receive(dev, wire, frames, NET_BURST);
 	for (uint16_t i = 0; i < n; i++) {
 		uint16_t queue =
 			dev->filter.open ? wire : net_filter_queue(&dev->filter, frames[i], wire);

@@ -112,6 +112,7 @@ static int dev_close(struct rte_eth_dev *dev)
 	for (uint16_t q = 0; q < dev->data->nb_tx_queues; q++)
 		net_tx_queue_release(dev, q);
 	moat_device_tells(dev->data->port_id, false);
+	net_move_offer(dev->data->port_id, false);
 	dismantle(port);
 	return 0;
 }
@@ -300,6 +301,7 @@ static int probe(struct rte_vdev_device *vdev)
 	dev->tx_descriptor_status = net_tx_descriptor_status;
 	dev->data->dev_flags |= RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
 	moat_device_tells(dev->data->port_id, true);
+	net_move_offer(dev->data->port_id, true);
 	rte_eth_dev_probing_finish(dev);
 	return 0;
 }

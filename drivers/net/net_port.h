@@ -48,6 +48,7 @@ struct net_rxq {
 	struct rte_mempool *pool;
 	struct rte_mbuf *first, *last; /* packet whose end has not come yet */
 	uint64_t packets, bytes, errors, no_mbuf;
+	unsigned int lcore; /* that polled it last */
 	uint64_t post_iova; /* moat_net_post_rx() */
 	bool post;
 	uint16_t size, rx_drop;
@@ -69,6 +70,7 @@ struct net_txq {
 	uint64_t packets, bytes, errors;
 	/* packets that rte_eth_tx_burst() did not take: no descriptors were free */
 	uint64_t refused;
+	unsigned int lcore; /* that sent last */
 	uint64_t post_iova; /* moat_net_post_tx() */
 	uint16_t post_len;
 	bool post;
@@ -121,6 +123,24 @@ net_queue_count_t net_rx_queue_count(void *queue);
 int net_rx_descriptor_status(void *queue, uint16_t offset);
 int net_tx_descriptor_status(void *queue, uint16_t offset);
 int net_tx_done_cleanup(void *queue, uint32_t n);
+
+/* net_rx.c, net_tx.c, for net_move.c: rings beside a queue's own, on `socket`, the receive ring
+ * filled. @return 0, or a negative errno (moat_error_text()) */
+int net_rxq_spare(struct rte_eth_dev *dev, uint16_t queue, unsigned int socket,
+	struct rte_mempool *pool, struct net_rxq **spare);
+int net_txq_spare(struct rte_eth_dev *dev, uint16_t queue, unsigned int socket,
+	struct net_txq **spare);
+void net_rxq_spare_free(struct rte_eth_dev *dev, struct net_rxq *spare);
+void net_txq_spare_free(struct rte_eth_dev *dev, struct net_txq *spare);
+/* The queue's memory and the spare one's change places; the queue's is programmed into the device,
+ * which is off. No frame is half received, nothing is posted to be sent. */
+void net_rxq_exchange(struct net_rxq *rxq, struct net_rxq *spare);
+void net_txq_exchange(struct net_txq *txq, struct net_txq *spare);
+/* Have the device send what is posted, and free it. @return true: nothing is left */
+bool net_txq_drain(struct net_txq *txq);
+
+/* net_move.c */
+void net_move_offer(uint16_t port, bool offer);
 
 /* net_backing.c */
 int net_backing_find(struct net_port *port);

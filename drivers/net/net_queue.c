@@ -59,6 +59,13 @@ const struct rte_memzone *net_ring_reserve(struct rte_eth_dev *dev, const char *
 	return zone;
 }
 
+const char *net_ring_other(const struct rte_memzone *zone, const char *one, const char *other)
+{
+	size_t len = strlen(zone->name), n = strlen(other);
+
+	return len > n && strcmp(&zone->name[len - n], other) == 0 ? one : other;
+}
+
 void net_ring_free(struct rte_eth_dev *dev, const char *side, uint16_t queue,
 	const struct rte_memzone *zone)
 {

@@ -28,6 +28,8 @@ int net_ring_check(const struct rte_eth_dev *dev, const char *side, uint16_t que
  * moat_error_text(). */
 const struct rte_memzone *net_ring_reserve(struct rte_eth_dev *dev, const char *side,
 	uint16_t queue, uint16_t nb_desc, unsigned int socket);
+/** Two rings of a queue at once need two names. @return the one that `zone` has not */
+const char *net_ring_other(const struct rte_memzone *zone, const char *one, const char *other);
 void net_ring_free(struct rte_eth_dev *dev, const char *side, uint16_t queue,
 	const struct rte_memzone *zone);
 /** Whose DMA a queue's is. */

@@ -122,6 +122,7 @@ uint16_t net_rx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n)
 
 	if (unlikely(!rxq->hw->ring.on))
 		return 0; /* stopped, and holds no buffer */
+	rxq->lcore = rte_lcore_id();
 	/* Acquire: with the release that sets it, post_iova belongs to it. */
 	if (unlikely(__atomic_load_n(&rxq->post, __ATOMIC_ACQUIRE)))
 		misbehave(rxq);
@@ -202,8 +203,10 @@ void net_rx_queue_release(struct rte_eth_dev *dev, uint16_t queue)
 	dev->data->rx_queues[queue] = NULL;
 }
 
-static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsigned int socket,
-	const struct rte_eth_rxconf *conf, struct rte_mempool *pool)
+/* A queue, or rings beside its own: `ring` is their name. */
+static int make(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsigned int socket,
+	const struct rte_eth_rxconf *conf, struct rte_mempool *pool, const char *ring,
+	struct net_rxq **out)
 {
 	uint64_t offloads = conf->offloads | dev->data->dev_conf.rxmode.offloads;
 	struct net_port *port = net_port(dev);
@@ -224,6 +227,7 @@ static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsi
 			queue);
 	rxq->queue = queue;
 	rxq->port_id = dev->data->port_id;
+	rxq->lcore = LCORE_ID_ANY;
 	rxq->dev = &port->device;
 	rxq->hw = &port->device.rx[queue];
 	rxq->mask = nb_desc - 1;
@@ -235,7 +239,7 @@ static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsi
 	rxq->conf.offloads = offloads;
 	rxq->conf.rx_free_thresh = thresh;
 	rxq->mbufs = rte_zmalloc("net_moat", nb_desc * sizeof(rxq->mbufs[0]), RTE_CACHE_LINE_SIZE);
-	rxq->zone = net_ring_reserve(dev, "rx", queue, nb_desc, socket);
+	rxq->zone = net_ring_reserve(dev, ring, queue, nb_desc, socket);
 	if (rxq->mbufs == NULL || rxq->zone == NULL) {
 		rc = rxq->mbufs == NULL ? moat_error(-ENOMEM, "%s: rx queue %u: out of memory",
 						  dev->data->name, queue)
@@ -244,8 +248,20 @@ static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsi
 		return rc;
 	}
 	rxq->ring = rxq->zone->addr;
-	rxq->hw->scatter = offloads & RTE_ETH_RX_OFFLOAD_SCATTER;
-	net_engine_set(port, &rxq->hw->engine, queue, NET_RX);
+	*out = rxq;
+	return 0;
+}
+
+static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsigned int socket,
+	const struct rte_eth_rxconf *conf, struct rte_mempool *pool)
+{
+	struct net_rxq *rxq = NULL;
+	int rc = make(dev, queue, nb_desc, socket, conf, pool, "rx", &rxq);
+
+	if (rc != 0)
+		return rc;
+	rxq->hw->scatter = rxq->conf.offloads & RTE_ETH_RX_OFFLOAD_SCATTER;
+	net_engine_set(net_port(dev), &rxq->hw->engine, queue, NET_RX);
 	dev->data->rx_queues[queue] = rxq;
 	return 0;
 }
@@ -264,24 +280,35 @@ static void empty(struct net_rxq *rxq)
 		rte_mbuf_raw_free(rxq->mbufs[rxq->next & rxq->mask]);
 }
 
-int net_rx_queue_start(struct rte_eth_dev *dev, uint16_t queue)
+/* Post a buffer in every descriptor; the device is not told. */
+static int fill(const struct rte_eth_dev *dev, struct net_rxq *rxq)
 {
-	struct net_rxq *rxq = dev->data->rx_queues[queue];
+	int rc;
 
 	memset(rxq->ring, 0, rxq->size * sizeof(rxq->ring[0]));
 	rxq->next = 0;
 	rxq->tail = 0;
-	net_device_ring_set(&rxq->hw->ring, rxq->zone->iova, rxq->size);
-	refill(rxq);
-	if (rxq->tail != rxq->size) {
-		int rc = moat_error(-ENOMEM,
-			"%s: rx queue %u: pool '%s' has no %u buffers left for "
-			"the ring; make it larger or the ring smaller",
-			dev->data->name, queue, rxq->pool->name, rxq->size);
+	while (rxq->tail != rxq->size && refill_run(rxq))
+		;
+	if (rxq->tail == rxq->size)
+		return 0;
+	rc = moat_error(-ENOMEM,
+		"%s: rx queue %u: pool '%s' has no %u buffers left for "
+		"the ring; make it larger or the ring smaller",
+		dev->data->name, rxq->queue, rxq->pool->name, rxq->size);
+	empty(rxq);
+	return rc;
+}
 
-		empty(rxq);
+int net_rx_queue_start(struct rte_eth_dev *dev, uint16_t queue)
+{
+	struct net_rxq *rxq = dev->data->rx_queues[queue];
+	int rc = fill(dev, rxq);
+
+	net_device_ring_set(&rxq->hw->ring, rxq->zone->iova, rxq->size);
+	if (rc != 0)
 		return net_say(rc);
-	}
+	net_device_doorbell(&rxq->hw->ring, rxq->tail);
 	/* Relaxed: frames for it are kept from some moment on; which moment does not matter. */
 	__atomic_store_n(&rxq->hw->ring.on, true, __ATOMIC_RELAXED);
 	dev->data->rx_queue_state[queue] = RTE_ETH_QUEUE_STATE_STARTED;
@@ -298,6 +325,43 @@ int net_rx_queue_stop(struct rte_eth_dev *dev, uint16_t queue)
 	net_device_ring_set(&rxq->hw->ring, rxq->zone->iova, rxq->size);
 	dev->data->rx_queue_state[queue] = RTE_ETH_QUEUE_STATE_STOPPED;
 	return 0;
+}
+
+/* --------------------------------------------------------------------------- for net_move.c */
+
+int net_rxq_spare(struct rte_eth_dev *dev, uint16_t queue, unsigned int socket,
+	struct rte_mempool *pool, struct net_rxq **spare)
+{
+	const struct net_rxq *rxq = dev->data->rx_queues[queue];
+	int rc = make(dev, queue, rxq->size, socket, &rxq->conf, pool,
+		net_ring_other(rxq->zone, "rx", "rx_moved"), spare);
+
+	if (rc == 0) {
+		rc = fill(dev, *spare);
+		if (rc != 0)
+			rxq_free(dev, *spare);
+	}
+	return rc;
+}
+
+void net_rxq_spare_free(struct rte_eth_dev *dev, struct net_rxq *spare)
+{
+	empty(spare);
+	rxq_free(dev, spare);
+}
+
+void net_rxq_exchange(struct net_rxq *rxq, struct net_rxq *spare)
+{
+	drop_packet(rxq);
+	RTE_SWAP(rxq->ring, spare->ring);
+	RTE_SWAP(rxq->mbufs, spare->mbufs);
+	RTE_SWAP(rxq->next, spare->next);
+	RTE_SWAP(rxq->tail, spare->tail);
+	RTE_SWAP(rxq->room, spare->room);
+	RTE_SWAP(rxq->pool, spare->pool);
+	RTE_SWAP(rxq->zone, spare->zone);
+	net_device_ring_set(&rxq->hw->ring, rxq->zone->iova, rxq->size);
+	net_device_doorbell(&rxq->hw->ring, rxq->tail);
 }
 
 void net_rxq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_rxq_info *info)

@@ -138,6 +138,7 @@ uint16_t net_tx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n)
 
 	if (unlikely(!txq->hw->ring.on))
 		return 0; /* stopped */
+	txq->lcore = rte_lcore_id();
 	if (room(txq) < (uint32_t)RTE_MAX(txq->free_thresh, n))
 		free_done(txq, count_done(txq));
 	/* Acquire: with the release that sets it, the rest of the request belongs to it. */
@@ -197,8 +198,9 @@ void net_tx_queue_release(struct rte_eth_dev *dev, uint16_t queue)
 	dev->data->tx_queues[queue] = NULL;
 }
 
-static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsigned int socket,
-	const struct rte_eth_txconf *conf)
+/* As for receive. */
+static int make(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsigned int socket,
+	const struct rte_eth_txconf *conf, const char *ring, struct net_txq **out)
 {
 	uint64_t offloads = conf->offloads | dev->data->dev_conf.txmode.offloads;
 	uint16_t thresh = conf->tx_free_thresh != 0 ? conf->tx_free_thresh : NET_TX_FREE_THRESH;
@@ -219,6 +221,7 @@ static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsi
 			queue);
 	txq->queue = queue;
 	txq->port_id = dev->data->port_id;
+	txq->lcore = LCORE_ID_ANY;
 	txq->dev = &port->device;
 	txq->hw = &port->device.tx[queue];
 	txq->mask = nb_desc - 1;
@@ -229,7 +232,7 @@ static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsi
 	txq->conf.offloads = offloads;
 	txq->conf.tx_free_thresh = thresh;
 	txq->mbufs = rte_zmalloc("net_moat", nb_desc * sizeof(txq->mbufs[0]), RTE_CACHE_LINE_SIZE);
-	txq->zone = net_ring_reserve(dev, "tx", queue, nb_desc, socket);
+	txq->zone = net_ring_reserve(dev, ring, queue, nb_desc, socket);
 	if (txq->mbufs == NULL || txq->zone == NULL) {
 		rc = txq->mbufs == NULL ? moat_error(-ENOMEM, "%s: tx queue %u: out of memory",
 						  dev->data->name, queue)
@@ -238,7 +241,19 @@ static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsi
 		return rc;
 	}
 	txq->ring = txq->zone->addr;
-	net_engine_set(port, &txq->hw->engine, queue, NET_TX);
+	*out = txq;
+	return 0;
+}
+
+static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsigned int socket,
+	const struct rte_eth_txconf *conf)
+{
+	struct net_txq *txq = NULL;
+	int rc = make(dev, queue, nb_desc, socket, conf, "tx", &txq);
+
+	if (rc != 0)
+		return rc;
+	net_engine_set(net_port(dev), &txq->hw->engine, queue, NET_TX);
 	dev->data->tx_queues[queue] = txq;
 	return 0;
 }
@@ -275,6 +290,43 @@ int net_tx_queue_stop(struct rte_eth_dev *dev, uint16_t queue)
 	net_device_ring_set(&txq->hw->ring, txq->zone->iova, txq->size);
 	dev->data->tx_queue_state[queue] = RTE_ETH_QUEUE_STATE_STOPPED;
 	return 0;
+}
+
+/* --------------------------------------------------------------------------- for net_move.c */
+
+int net_txq_spare(struct rte_eth_dev *dev, uint16_t queue, unsigned int socket,
+	struct net_txq **spare)
+{
+	const struct net_txq *txq = dev->data->tx_queues[queue];
+	int rc = make(dev, queue, txq->size, socket, &txq->conf,
+		net_ring_other(txq->zone, "tx", "tx_moved"), spare);
+
+	if (rc == 0)
+		memset((*spare)->ring, 0, txq->size * sizeof(txq->ring[0]));
+	return rc;
+}
+
+void net_txq_spare_free(struct rte_eth_dev *dev, struct net_txq *spare)
+{
+	txq_free(dev, spare);
+}
+
+bool net_txq_drain(struct net_txq *txq)
+{
+	if (txq->next != txq->tail)
+		net_device_tx_run(txq->dev, txq->hw);
+	free_done(txq, count_done(txq));
+	return txq->next == txq->tail;
+}
+
+void net_txq_exchange(struct net_txq *txq, struct net_txq *spare)
+{
+	RTE_SWAP(txq->ring, spare->ring);
+	RTE_SWAP(txq->mbufs, spare->mbufs);
+	RTE_SWAP(txq->zone, spare->zone);
+	txq->next = 0;
+	txq->tail = 0;
+	net_device_ring_set(&txq->hw->ring, txq->zone->iova, txq->size);
 }
 
 void net_txq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_txq_info *info)

@@ -46,6 +46,21 @@ bool tenant_port_tells(uint16_t port)
 	return port < RTE_MAX_ETHPORTS && atomic_load_explicit(&tells[port], memory_order_relaxed);
 }
 
+/* By port, as above. */
+static const struct moat_move_ops *_Atomic moves[RTE_MAX_ETHPORTS];
+
+void moat_device_moves(uint16_t port, const struct moat_move_ops *ops)
+{
+	if (port < RTE_MAX_ETHPORTS)
+		atomic_store_explicit(&moves[port], ops, memory_order_relaxed);
+}
+
+const struct moat_move_ops *tenant_port_moves(uint16_t port)
+{
+	return port < RTE_MAX_ETHPORTS ? atomic_load_explicit(&moves[port], memory_order_relaxed)
+				       : NULL;
+}
+
 /* ------------------------------------------------------------ are DPDK's functions moat's here? */
 
 /* No memzone: a reservation of this name (this address) only says that moat_device_reserve() is

@@ -13,6 +13,7 @@
 
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_malloc.h>
 #include <rte_memzone.h>
 
 #include "held.h"
@@ -63,7 +64,7 @@ static int check_rings(const struct moat_tenant *t, uint16_t port, uint16_t queu
 		t->name, w.outside, port, queue);
 }
 
-static bool has_pool(const struct moat_tenant *t, const struct rte_mempool *mp)
+bool tenant_has_pool(const struct moat_tenant *t, const struct rte_mempool *mp)
 {
 	for (unsigned int i = 0; i < t->nr_pools; i++)
 		if (t->pools[i]->mp == mp)
@@ -77,7 +78,7 @@ static int check_pool(const struct moat_tenant *t, uint16_t port, uint16_t queue
 
 	/* A driver that does not say, or several pools (mp is NULL): nothing to compare. */
 	if (rte_eth_rx_queue_info_get(port, queue, &info) != 0 || info.mp == NULL ||
-		has_pool(t, info.mp))
+		tenant_has_pool(t, info.mp))
 		return 0;
 	return moat_error(-EINVAL,
 		"tenant '%s': queue %u of port %u receives into pool '%s', which is not one of the "
@@ -119,15 +120,20 @@ static struct {
 	TAILQ_HEAD(, tenant_queue) list;
 } stranded = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = TAILQ_HEAD_INITIALIZER(stranded.list) };
 
+/* No lcore polls the queue, so that DPDK's part of a callback can go with it. */
 static bool callbacks_remove(struct tenant_queue *q)
 {
 	bool rx = q->rx == NULL || rte_eth_remove_rx_callback(q->port, q->queue, q->rx) == 0;
 	bool tx = q->tx == NULL || rte_eth_remove_tx_callback(q->port, q->queue, q->tx) == 0;
 
-	if (rx)
+	if (rx) {
+		rte_free((void *)(uintptr_t)q->rx);
 		q->rx = NULL;
-	if (tx)
+	}
+	if (tx) {
+		rte_free((void *)(uintptr_t)q->tx);
 		q->tx = NULL;
+	}
 	return rx && tx;
 }
 
@@ -253,48 +259,102 @@ void tenant_queues_forget_gone(struct moat_tenant *t)
 	} while (q != NULL);
 }
 
+/* Without callbacks. NULL: out of memory */
 static struct tenant_queue *queue_make(struct moat_tenant *t, uint16_t port, uint16_t queue)
 {
-	rte_rx_callback_fn rx = t->conf.mode != MOAT_STATIC || t->conf.verify ? t->mode->rx : NULL;
 	struct tenant_queue *q = calloc(1, sizeof(*q));
+
+	if (q != NULL) {
+		*q = (struct tenant_queue){ .tenant = t, .port = port, .queue = queue };
+		if (t->mode->holds)
+			q->held = tenant_held_create();
+	}
+	if (q != NULL && (q->held != NULL || !t->mode->holds))
+		return q;
+	free(q);
+	moat_error(-ENOMEM, "tenant '%s': out of memory", t->name);
+	return NULL;
+}
+
+int tenant_queue_engage(struct tenant_queue *q)
+{
+	const struct moat_tenant *t = q->tenant;
+	rte_rx_callback_fn rx = t->conf.mode != MOAT_STATIC || t->conf.verify ? t->mode->rx : NULL;
 	bool ok = true;
 
-	if (q == NULL)
-		return NULL;
-	*q = (struct tenant_queue){ .tenant = t, .port = port, .queue = queue };
-	if (t->mode->holds)
-		ok = (q->held = tenant_held_create()) != NULL;
 	rte_errno = ENOMEM;
-	if (ok && rx != NULL)
-		ok = (q->rx = rte_eth_add_rx_callback(port, queue, rx, q)) != NULL;
+	if (rx != NULL)
+		ok = (q->rx = rte_eth_add_rx_callback(q->port, q->queue, rx, q)) != NULL;
 	if (ok)
-		ok = (q->tx = rte_eth_add_tx_callback(port, queue, tenant_tx_offer, q)) != NULL;
+		ok = (q->tx = rte_eth_add_tx_callback(q->port, q->queue, tenant_tx_offer, q)) !=
+			NULL;
 	if (ok)
-		return q;
-	moat_error(-rte_errno, "queue %u of port %u takes no callbacks: %s", queue, port,
-		rte_strerror(rte_errno));
+		return 0;
+	return moat_error(-rte_errno, "queue %u of port %u takes no callbacks: %s", q->queue,
+		q->port, rte_strerror(rte_errno));
+}
+
+/* The tenant is locked. */
+static int check_room(const struct moat_tenant *t, uint16_t port, uint16_t queue)
+{
+	if (tenant_queue_find(t, port, queue) != NULL)
+		return moat_error(-EEXIST, "tenant '%s' has queue %u of port %u already", t->name,
+			queue, port);
+	if (t->nr_queues == TENANT_QUEUES)
+		return moat_error(-ENOSPC, "tenant '%s' has %u queues, no more fit", t->name,
+			TENANT_QUEUES);
+	return 0;
+}
+
+int tenant_queue_announce(struct moat_tenant *t, uint16_t port, uint16_t queue,
+	struct tenant_queue **out)
+{
+	int rc;
+
+	tenant_lock(t);
+	rc = check_room(t, port, queue);
+	if (rc == 0 && (*out = queue_make(t, port, queue)) == NULL)
+		rc = -ENOMEM;
+	if (rc == 0) {
+		t->queues[t->nr_queues++] = *out;
+		drivers_ask(t);
+	}
+	tenant_unlock(t);
+	return rc;
+}
+
+void tenant_queue_withdraw(struct moat_tenant *t, struct tenant_queue *q)
+{
+	tenant_lock(t);
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		if (t->queues[i] != q)
+			continue;
+		t->queues[i] = t->queues[--t->nr_queues];
+		break;
+	}
+	drivers_ask(t);
+	tenant_unlock(t);
 	queue_free(q);
-	return NULL;
 }
 
 static int queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
 {
 	struct tenant_queue *q;
-	int rc;
+	int rc = check_room(t, port, queue);
 
-	if (tenant_queue_find(t, port, queue) != NULL)
-		return moat_error(-EEXIST, "tenant '%s' has queue %u of port %u already", t->name,
-			queue, port);
-	rc = check(t, port, queue);
+	if (rc == 0)
+		rc = check(t, port, queue);
 	if (rc != 0)
 		return rc;
-	if (t->nr_queues == TENANT_QUEUES)
-		return moat_error(-ENOSPC, "tenant '%s' has %u queues, no more fit", t->name,
-			TENANT_QUEUES);
 	unstrand(port, queue);
 	q = queue_make(t, port, queue);
 	if (q == NULL)
-		return -rte_errno;
+		return -ENOMEM;
+	rc = tenant_queue_engage(q);
+	if (rc != 0) {
+		queue_free(q);
+		return rc;
+	}
 	/* The callbacks first: a queue whose rings are mapped protects its buffers. */
 	t->queues[t->nr_queues++] = q;
 	rc = tenant_rings_sync(t, port);
@@ -348,7 +408,10 @@ int moat_tenant_queue_remove(struct moat_tenant *t, uint16_t port, uint16_t queu
 uint16_t moat_tenant_held(struct moat_tenant *t, uint16_t port, uint16_t queue,
 	struct rte_mbuf *pkts[], uint16_t max)
 {
-	struct tenant_queue *q = tenant_queue_find(t, port, queue);
+	struct tenant_queue *q;
 
+	tenant_lock(t); /* another lcore may move a queue meanwhile; this one stays the caller's */
+	q = tenant_queue_find(t, port, queue);
+	tenant_unlock(t);
 	return q == NULL ? 0 : tenant_held_get(q, pkts, max);
 }

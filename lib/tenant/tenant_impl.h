@@ -194,11 +194,25 @@ void tenant_each(void (*call)(struct moat_tenant *t, void *arg), void *arg);
 
 /* device.c: do DPDK's libraries call moat's definitions of rte_memzone_reserve()? */
 bool tenant_sees_memzones(void);
+/* device.c: what the port's driver can do for a move; NULL: nothing. */
+const struct moat_move_ops *tenant_port_moves(uint16_t port);
 /* device.c: does the port's driver refill by moat_pool_refill() only? */
 bool tenant_port_tells(uint16_t port);
 
 /* queues.c. The tenant is locked, or the calling lcore polls the queue. NULL: no such queue. */
 struct tenant_queue *tenant_queue_find(const struct moat_tenant *t, uint16_t port, uint16_t queue);
+/* Is it one of the tenant's pools? */
+bool tenant_has_pool(const struct moat_tenant *t, const struct rte_mempool *mp);
+/* A queue that moves here (move.c): it is in the tenant's list, so that its rings are mapped, and
+ * has no callbacks. The tenant is not locked. @return 0; -EEXIST, -ENOSPC, -ENOMEM */
+int tenant_queue_announce(struct moat_tenant *t, uint16_t port, uint16_t queue,
+	struct tenant_queue **out);
+/* Put the mode's callbacks on a queue that no lcore polls now. @return 0, or a negative errno: some
+ * may be on, and go with the queue */
+int tenant_queue_engage(struct tenant_queue *q);
+/* Take a queue that no lcore polls now out of the tenant's list, and free it. Its rings are left to
+ * the caller. The tenant is not locked. */
+void tenant_queue_withdraw(struct moat_tenant *t, struct tenant_queue *q);
 /* Free queues whose port is gone. The tenant is not locked. */
 void tenant_queues_forget_gone(struct moat_tenant *t);
 

@@ -80,6 +80,49 @@ const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char
 void moat_device_tells(uint16_t port, bool tells);
 
 /**
+ * What a driver does for moat_tenant_queue_move() (moat_tenant_move.h): give one queue of a running
+ * port other memory, and lose no frame meanwhile. Each function is about a receive and a transmit
+ * queue of one number, and is called by the lcore that polls them, in this order:
+ *
+ *	requester, prepare, hold, left..., stop..., exchange, resume, discard
+ *
+ * Between `hold` and `stop` the queue is polled as ever. After any error, and at any time before
+ * `exchange`: resume (if held), discard, and the queue is as it was.
+ */
+struct moat_move_ops {
+	/** Whose DMA the queue's is. @return 0; -ENOTSUP: other queues have the same requester
+	 * (moat_error_text()) */
+	int (*requester)(uint16_t port, uint16_t queue, moat_sid_t *sid, uint32_t *pasid);
+	/** Rings on `socket`, as long as the queue's own, and all of the receive ring filled with
+	 * buffers of `pool`. The queue goes on. @return 0, or a negative errno with
+	 * moat_error_text(): nothing was made */
+	int (*prepare)(uint16_t port, uint16_t queue, int socket, struct rte_mempool *pool,
+		void **memory);
+	/** The line between old frames and new: those that the port has taken for the queue until
+	 * now are received by the next polls, and later ones wait, in the port or in front of it.
+	 * @return 0; -EPERM: another lcore polls the queue; -EBUSY */
+	int (*hold)(uint16_t port, uint16_t queue);
+	/** Frames in front of the line that have not been received. */
+	uint32_t (*left)(uint16_t port, uint16_t queue);
+	/** Have the device send and receive no more. @return 0: it has no descriptor to send;
+	 * -EAGAIN: some are left, nothing has changed but those that were sent just now */
+	int (*stop)(uint16_t port, uint16_t queue);
+	/** The queue's memory becomes `memory`'s and the other way round. Both rings are empty. */
+	void (*exchange)(uint16_t port, uint16_t queue, void *memory);
+	/** The device goes on, with the memory that the queue has now. */
+	void (*resume)(uint16_t port, uint16_t queue);
+	/** Give the buffers to their pool, and free the rings. */
+	void (*discard)(uint16_t port, uint16_t queue, void *memory);
+};
+
+/**
+ * A driver says that its port's queues can be moved.
+ * @param port the port; before its queues are added to a tenant
+ * @param ops kept; NULL when the port goes. Any thread; control path.
+ */
+void moat_device_moves(uint16_t port, const struct moat_move_ops *ops);
+
+/**
  * Tell moat of a memzone that holds a ring. For PMDs that must be safe in programs that do not call
  * moat's rte_memzone_reserve*().
  * @param zone whole pages, if it lies in a tenant's heap

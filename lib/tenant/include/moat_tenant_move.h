@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef MOAT_TENANT_MOVE_H
+#define MOAT_TENANT_MOVE_H
+
+/**
+ * @file
+ * Moving a live queue from one tenant to another. The port runs on, and so do its other queues.
+ *
+ * The call draws a line through the queue's frames. What the port had taken for the queue before
+ * the line is the old tenant's: it is received into the old tenant's buffers and handed to
+ * `deliver`, in order. What the port takes after the line is the new tenant's. It waits in the port,
+ * or in front of it, until the queue has the new tenant's rings; the time that takes is the gap.
+ *
+ *	before the gap   rings of the new tenant, mapped; the receive ring filled from its pool
+ *	the gap begins   the line; frames in front of it, and packets that mode pipelined holds back,
+ *	                 go to `deliver`; what is posted to be sent is sent, its buffers come back
+ *	                 the device stops on this queue; the new tenant's callbacks are put on
+ *	                 the requester (source-id, or source-id and PASID) leaves the old domain; the
+ *	                 unit has completed the invalidation of every cache that knew it
+ *	                 the requester enters the new domain; the rings are exchanged
+ *	the gap ends     the device goes on
+ *	after the gap    the old tenant's callbacks go; the buffers that were posted are quarantined
+ *	                 in their pool; its rings are unmapped and freed
+ *
+ * It is all or nothing: after an error the queue is the old tenant's and goes on, with the frames
+ * that waited. Only where the unit does not answer while the requester changes domains may the
+ * queue be cut off: it is the old tenant's then, the unit refuses its DMA, and moat_error_text()
+ * says so.
+ *
+ * What stays: the port's steering (which frames are the queue's: change the rules before the call or
+ * after it), the port's counters of the queue, packets that the application has, which are still
+ * the old tenant's (its other queues send them; on this one they are foreign now, so send them
+ * first or in `deliver`), and clones. Faults that the unit recorded before, and that
+ * moat_tenant_faults() has not fetched, count for the new tenant. An interrupt of the queue must be
+ * ended before (moat_tenant_interrupt_end(), and the port's MSI taken back).
+ *
+ * Ports: net_moat with `requesters=pasid` or `requesters=queue`, and others whose driver has
+ * moat_device_moves().
+ */
+
+#include "moat_tenant.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+struct moat_queue_move {
+	struct rte_mempool
+		*pool; /* of the new tenant: where the queue receives into from then on */
+	/* Gets the old tenant's last packets, at most 32 in one call, on the calling lcore. It may
+	 * send them on the same queue. It must not receive from it. */
+	void (*deliver)(struct rte_mbuf *pkts[], uint16_t n, void *arg);
+	void *arg;
+	uint64_t gap;       /* set: TSC cycles in which the queue took no frame */
+	uint32_t delivered; /* set: packets that `deliver` got */
+};
+
+/**
+ * Move a queue, its receive and its transmit side.
+ * @param from the tenant that has it
+ * @param to the tenant that gets it, on the same unit
+ * @param port, queue as ethdev numbers them; the port runs
+ * @param move what to do with packets; `gap` and `delivered` are set, after an error, too
+ * @return 0; with moat_error_text():
+ *   -EINVAL: a NULL, one tenant twice, a pool that is not `to`'s, a queue that is not started, or
+ *     the calling lcore has not entered both tenants;
+ *   -EPERM: another lcore polls the queue, to receive or to send;
+ *   -ENOENT: `from` has no such queue, or its requester is not attached to it;
+ *   -EEXIST: `to` has the queue already;
+ *   -EXDEV: `to` is not on the unit that the queue is behind;
+ *   -ENOTSUP: the port's queues have one requester, or its driver cannot do it;
+ *   -EBUSY: the queue has an interrupt;
+ *   -ENOSPC, -ENOMEM: no room for a queue, rings or buffers in `to`;
+ *   -ETIMEDOUT: the unit does not answer, no buffer of `from`'s is free to receive what waits in
+ *     the port, or the wire does not take what is posted;
+ *   the unit's error.
+ * Thread safety: the lcore that polls the queue's receive and transmit side, which has entered both
+ * tenants, is online in both, and holds no translation of either. Several lcores may move queues of
+ * the same tenants at once. Control path: it waits.
+ */
+int moat_tenant_queue_move(struct moat_tenant *from, struct moat_tenant *to, uint16_t port,
+	uint16_t queue, struct moat_queue_move *move);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MOAT_TENANT_MOVE_H */

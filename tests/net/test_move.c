@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * Queues of a running port move from tenant to tenant under traffic. After each move the device
+ * tries the old tenant's memory. MOAT_MOVES sets how often queues move in each test.
+ */
+
+#include <stdatomic.h>
+
+#include "move.h"
+
+static const enum moat_mode mixed[TENANTS] = { MOAT_STRICT, MOAT_PIPELINED, MOAT_DEFERRED,
+	MOAT_COPY };
+
+/* The device goes on trying what the queue reached before. */
+static void try_old_memory(struct fixture *f, uint16_t q, unsigned int old)
+{
+	uint8_t byte = 0x5a;
+	moat_sid_t sid;
+	uint32_t pasid;
+
+	requester_of(f, q, &sid, &pasid);
+	for (unsigned int i = 0; i < 4; i++) {
+		uint64_t iova = f->base[old] + rte_rand_max(10 << 20);
+
+		assert_int_not_equal(
+			moat_softvtd_dma_write_pasid(f->hw, sid, pasid, iova, &byte, 1), 0);
+		assert_int_not_equal(moat_softvtd_dma_read_pasid(f->hw, sid, pasid, iova, &byte, 1),
+			0);
+	}
+}
+
+static void forget_faults(const struct fixture *f)
+{
+	struct moat_fault fault[32];
+
+	while (f->unit->ops->faults(f->unit, fault, RTE_DIM(fault)) != 0)
+		;
+}
+
+static void move_one(struct fixture *f)
+{
+	uint16_t q = (uint16_t)rte_rand_max(QUEUES);
+	unsigned int old = f->owner[q], to = (unsigned int)rte_rand_max(f->nr_tenants - 1);
+
+	to += to >= old;
+	for (unsigned int i = (unsigned int)rte_rand_max(40); i != 0; i--) {
+		uint16_t other = (uint16_t)rte_rand_max(QUEUES);
+
+		put(f, other, f->owner[other]);
+		put(f, q, old);
+		if (i % 16 == 0)
+			poll_all(f);
+	}
+	sort_wire(f); /* what is said to be the old tenant's is in front of the line */
+	no_faults(f);
+	must(try_move(f, q, to, true, NULL));
+	no_faults(f);
+	if (f->apart)
+		try_old_memory(f, q, old);
+	forget_faults(f);
+	poll_all(f);
+	f->sent -= wire_drain(&f->wire);
+}
+
+static unsigned int moves_wanted(void)
+{
+	const char *text = getenv("MOAT_MOVES");
+
+	return text != NULL ? (unsigned int)strtoul(text, NULL, 10) : 100;
+}
+
+static void move_under_traffic(struct fixture *f)
+{
+	unsigned int moves = moves_wanted();
+
+	for (unsigned int i = 0; i < moves; i++)
+		move_one(f);
+	settle(f);
+	assert_nothing_lost(f);
+	say_gaps(f);
+}
+
+static void two_of(enum moat_mode mode, const char *unit, enum requesters by, bool apart)
+{
+	const enum moat_mode modes[] = { mode, mode };
+	struct fixture *f = open_rig(unit, by, modes, 2, apart);
+
+	move_under_traffic(f);
+	if (mode != MOAT_DEFERRED)
+		assert_none_stale(f);
+	close_rig(f);
+}
+
+static void queues_of_two_static_tenants_move(void **state)
+{
+	two_of(MOAT_STATIC, SCALABLE("second"), BY_PASID, true);
+	two_of(MOAT_STATIC, SCALABLE("first"), BY_PASID, false);
+}
+
+static void queues_of_two_strict_tenants_move(void **state)
+{
+	two_of(MOAT_STRICT, SCALABLE("second"), BY_PASID, true);
+	two_of(MOAT_STRICT, SCALABLE("first"), BY_PASID, false);
+}
+
+static void queues_of_two_pipelined_tenants_move(void **state)
+{
+	two_of(MOAT_PIPELINED, SCALABLE("second"), BY_PASID, true);
+	two_of(MOAT_PIPELINED, SCALABLE("first"), BY_PASID, false);
+}
+
+static void queues_of_two_deferred_tenants_move(void **state)
+{
+	two_of(MOAT_DEFERRED, SCALABLE("second"), BY_PASID, true);
+	two_of(MOAT_DEFERRED, SCALABLE("first"), BY_PASID, false);
+}
+
+static void queues_of_two_copying_tenants_move(void **state)
+{
+	two_of(MOAT_COPY, SCALABLE("second"), BY_PASID, true);
+	two_of(MOAT_COPY, SCALABLE("first"), BY_PASID, false);
+}
+
+static void queues_move_between_tenants_of_different_modes(void **state)
+{
+	struct fixture *f = open_rig(SCALABLE("second"), BY_PASID, mixed, TENANTS, true);
+
+	move_under_traffic(f);
+	close_rig(f);
+	f = open_rig(SCALABLE("first"), BY_PASID, mixed, TENANTS, true);
+	move_under_traffic(f);
+	close_rig(f);
+}
+
+static void queues_with_source_ids_of_their_own_move_in_legacy_mode(void **state)
+{
+	two_of(MOAT_STRICT, UNIT_ADVERSARY, BY_QUEUE, true);
+	two_of(MOAT_PIPELINED, UNIT_ADVERSARY, BY_QUEUE, false);
+	two_of(MOAT_STATIC, UNIT_CACHING, BY_QUEUE, true);
+}
+
+/* ------------------------------------------------------------- while other lcores poll the port */
+
+struct other {
+	struct fixture *f;
+	pthread_t thread;
+	_Atomic bool ready, stop;
+	int rc;
+};
+
+/* Polls queue 1, which takes the frames of all queues off the wire, and puts such on it. */
+static void *other_lcore(void *arg)
+{
+	struct other *o = arg;
+	struct fixture *f = o->f;
+	struct rte_mbuf *m[BURST];
+
+	o->rc = rte_thread_register();
+	if (o->rc == 0)
+		o->rc = moat_tenant_lcore_enter(f->tenant[1]);
+	o->ready = true;
+	while (o->rc == 0 && (!o->stop || f->got[1] != f->put[1])) {
+		uint16_t n;
+
+		if (!o->stop && f->put[0] - __atomic_load_n(&f->got[0], __ATOMIC_RELAXED) < 300) {
+			put(f, 0, 0);
+			put(f, 1, 1);
+		}
+		n = rte_eth_rx_burst(f->port, 1, m, BURST);
+		f->got[1] += n;
+		rte_pktmbuf_free_bulk(m, n);
+		moat_tenant_poll(f->tenant[1]);
+	}
+	if (o->rc == 0)
+		o->rc = moat_tenant_lcore_leave(f->tenant[1]);
+	rte_thread_unregister();
+	return NULL;
+}
+
+/* Whose they are is told by the pool; none is missing, and they come in order. */
+static void count(struct fixture *f, unsigned int tenant, struct rte_mbuf *pkts[], uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++) {
+		uint32_t number;
+
+		memcpy(&number, rte_pktmbuf_mtod_offset(pkts[i], uint8_t *, HEADER + 2), 4);
+		assert_int_equal(number, f->got[0]);
+		assert_ptr_equal(pkts[i]->pool, f->pool[tenant]);
+		__atomic_store_n(&f->got[0], f->got[0] + 1, __ATOMIC_RELAXED);
+	}
+	rte_pktmbuf_free_bulk(pkts, n);
+}
+
+static void count_last(struct rte_mbuf *pkts[], uint16_t n, void *arg)
+{
+	struct crossing *c = arg;
+
+	count(c->f, c->from, pkts, n);
+}
+
+static void poll_zero(struct fixture *f)
+{
+	struct rte_mbuf *m[BURST];
+	uint16_t n = rte_eth_rx_burst(f->port, 0, m, BURST);
+
+	count(f, f->owner[0], m, n);
+	for (unsigned int t = 0; t < f->nr_tenants; t++)
+		moat_tenant_poll(f->tenant[t]);
+}
+
+static void a_queue_moves_while_other_lcores_take_frames_for_it(void **state)
+{
+	static const enum moat_mode modes[] = { MOAT_PIPELINED, MOAT_STRICT, MOAT_STATIC };
+	struct fixture *f = open_rig(SCALABLE("first"), BY_PASID, modes, 3, true);
+	unsigned int moves = moves_wanted();
+	struct other o = { .f = f };
+
+	assert_int_equal(pthread_create(&o.thread, NULL, other_lcore, &o), 0);
+	while (!o.ready)
+		sched_yield();
+	for (unsigned int i = 0; i < moves; i++) {
+		unsigned int to = (f->owner[0] + 1 + i % 2) % 3;
+		struct crossing c = { f, 0, f->owner[0], to, false };
+		struct moat_queue_move move = { .pool = f->pool[to],
+			.deliver = count_last,
+			.arg = &c };
+
+		for (unsigned int k = 0; k < 10; k++)
+			poll_zero(f);
+		must(moat_tenant_queue_move(f->tenant[f->owner[0]], f->tenant[to], f->port, 0,
+			&move));
+		f->owner[0] = to;
+		note_gap(f, move.gap);
+	}
+	o.stop = true;
+	for (uint64_t end = rte_rdtsc() + 10 * rte_get_tsc_hz(); rte_rdtsc() < end;) {
+		poll_zero(f);
+		if (pthread_tryjoin_np(o.thread, NULL) == 0)
+			break;
+	}
+	must(o.rc);
+	settle(f);
+	assert_nothing_lost(f);
+	assert_none_stale(f);
+	say_gaps(f);
+	close_rig(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(queues_of_two_static_tenants_move),
+		cmocka_unit_test(queues_of_two_strict_tenants_move),
+		cmocka_unit_test(queues_of_two_pipelined_tenants_move),
+		cmocka_unit_test(queues_of_two_deferred_tenants_move),
+		cmocka_unit_test(queues_of_two_copying_tenants_move),
+		cmocka_unit_test(queues_move_between_tenants_of_different_modes),
+		cmocka_unit_test(queues_with_source_ids_of_their_own_move_in_legacy_mode),
+		cmocka_unit_test(a_queue_moves_while_other_lcores_take_frames_for_it),
+	};
+
+	if (start_eal("test_net_move") != 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
