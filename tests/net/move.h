@@ -27,6 +27,7 @@
 #define SID     MOAT_SID(0, 0x10, 0)
 #define TENANTS 4
 #define QUEUES  4
+#define DESCS   64 /* a ring is used up several times between two moves */
 #define BUFFERS 1536
 #define HEADER  18 /* Ethernet and a VLAN tag; then: tenant, queue, number */
 #define KEPT    16
@@ -57,8 +58,8 @@ static inline void queue_up(struct fixture *f, uint16_t q, unsigned int t)
 {
 	int socket = moat_tenant_socket(f->tenant[t]);
 
-	assert_int_equal(rte_eth_rx_queue_setup(f->port, q, 256, socket, NULL, f->pool[t]), 0);
-	assert_int_equal(rte_eth_tx_queue_setup(f->port, q, 256, socket, NULL), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(f->port, q, DESCS, socket, NULL, f->pool[t]), 0);
+	assert_int_equal(rte_eth_tx_queue_setup(f->port, q, DESCS, socket, NULL), 0);
 	must(moat_tenant_queue_add(f->tenant[t], f->port, q));
 	f->owner[q] = t;
 }

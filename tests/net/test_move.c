@@ -142,6 +142,39 @@ static void queues_with_source_ids_of_their_own_move_in_legacy_mode(void **state
 	two_of(MOAT_STATIC, UNIT_CACHING, BY_QUEUE, true);
 }
 
+static void flood_in_the_gap(struct rte_mbuf *pkts[], uint16_t n, void *arg)
+{
+	struct crossing *c = arg;
+
+	last_ones(pkts, n, arg);
+	while (c->f->put[c->q] < 700)
+		put(c->f, c->q, c->to);
+	sort_wire(c->f);
+	assert_true(rte_ring_count(c->f->wire.in[0]) > 100);
+}
+
+static void frames_that_the_port_cannot_keep_in_the_gap_wait_on_the_wire(void **state)
+{
+	static const enum moat_mode modes[] = { MOAT_STRICT, MOAT_STATIC };
+	struct fixture *f = open_rig(SCALABLE("second"), BY_PASID, modes, 2, true);
+	struct crossing c = { f, 0, 0, 1, false };
+	struct moat_queue_move move = { .pool = f->pool[1],
+		.deliver = flood_in_the_gap,
+		.arg = &c };
+
+	put(f, 0, 0);
+	sort_wire(f);
+	must(moat_tenant_queue_move(f->tenant[0], f->tenant[1], f->port, 0, &move));
+	assert_int_equal(move.delivered, 1);
+	f->owner[0] = 1;
+	/* Other queues' polls would bring more than one FIFO holds, as at any time. */
+	while (f->got[0] != f->put[0])
+		poll_queue(f, 0);
+	settle(f);
+	assert_nothing_lost(f);
+	close_rig(f);
+}
+
 /* ------------------------------------------------------------- while other lcores poll the port */
 
 struct other {
@@ -228,7 +261,8 @@ static void a_queue_moves_while_other_lcores_take_frames_for_it(void **state)
 			.deliver = count_last,
 			.arg = &c };
 
-		for (unsigned int k = 0; k < 10; k++)
+		/* There is traffic. */
+		for (uint32_t until = f->got[0] + 8; f->got[0] < until && o.rc == 0;)
 			poll_zero(f);
 		must(moat_tenant_queue_move(f->tenant[f->owner[0]], f->tenant[to], f->port, 0,
 			&move));
@@ -259,6 +293,7 @@ int main(void)
 		cmocka_unit_test(queues_of_two_copying_tenants_move),
 		cmocka_unit_test(queues_move_between_tenants_of_different_modes),
 		cmocka_unit_test(queues_with_source_ids_of_their_own_move_in_legacy_mode),
+		cmocka_unit_test(frames_that_the_port_cannot_keep_in_the_gap_wait_on_the_wire),
 		cmocka_unit_test(a_queue_moves_while_other_lcores_take_frames_for_it),
 	};
 
