@@ -235,7 +235,10 @@ int moat_lane_drain(struct moat_lane *pub)
 			before = lane_done(lane);
 			deadline = moat_now_us() + moat_patience_us;
 		} else if (moat_now_us() > deadline) {
-			return drain_stuck(lane);
+			rc = drain_stuck(lane);
+			/* A process that did not run for so long finds out only now what is done. */
+			if (moat_lane_poll(pub) == before)
+				return rc;
 		}
 		lane_wait_turn(lane);
 	}

@@ -532,6 +532,33 @@ static void a_lane_that_its_thread_uses_is_not_helped(void **state)
 	must(moat_lane_close(lane));
 }
 
+/* ------------------------------------------------------------------ a process that did not run */
+
+/* Stopped, or on a machine that is: time is up before it has looked at the unit again. */
+static void a_unit_that_is_done_when_time_is_up_is_not_reported_as_stuck(void **state)
+{
+	struct moat_domain_conf conf = { .name = "late" };
+	uint64_t patience = moat_patience_us;
+	struct moat_unit *late;
+	struct moat_domain *d;
+	struct moat_lane *lane;
+	int rc = 0;
+
+	must(moat_soft_unit_create("late", "oracle=1,latency=300000", &late));
+	must(moat_domain_create(late, &conf, &d));
+	lane = moat_lane_open(d);
+	moat_patience_us = 0;
+	for (unsigned int i = 0; i < 20 && rc == 0; i++) {
+		gather_one(lane);
+		rc = moat_lane_drain(lane);
+	}
+	moat_patience_us = patience;
+	must(rc);
+	must(moat_lane_close(lane));
+	must(moat_domain_destroy(d));
+	late->ops->destroy(late);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -549,6 +576,7 @@ int main(void)
 		T(what_a_lane_leaves_unsettled_is_found_done_by_a_thread_that_waits),
 		T(what_a_thread_leaves_that_ends_is_found_done_by_one_that_waits),
 		T(a_lane_that_its_thread_uses_is_not_helped),
+		T(a_unit_that_is_done_when_time_is_up_is_not_reported_as_stuck),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
