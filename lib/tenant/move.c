@@ -17,8 +17,25 @@
 
 #define BURST 32
 
-/* Without progress for so long, a step is given up: other queues of the port may be waiting. */
-#define PATIENCE (rte_get_tsc_hz() / 10)
+/* Without progress for 100 ms and so many turns, a step is given up: other queues of the port may be
+ * waiting. Time alone would also count what the process did not run. */
+#define PATIENCE_TURNS 10000
+
+struct patience {
+	uint64_t since; /* TSC, of the last progress */
+	unsigned int turns;
+};
+
+static void patience_begin(struct patience *p)
+{
+	*p = (struct patience){ .since = rte_rdtsc() };
+}
+
+/* One more turn without progress. @return is it over? */
+static bool patience_ends(struct patience *p)
+{
+	return ++p->turns >= PATIENCE_TURNS && rte_rdtsc() - p->since > rte_get_tsc_hz() / 10;
+}
 
 struct move {
 	struct moat_tenant *from, *to;
@@ -154,17 +171,18 @@ static void deliver(struct move *m, struct rte_mbuf *pkts[], uint16_t n)
 static int receive_rest(struct move *m)
 {
 	uint32_t left = m->ops->left(m->port, m->queue), now;
-	uint64_t since = rte_rdtsc();
 	struct rte_mbuf *pkts[BURST];
+	struct patience patience;
 	uint16_t n;
 
+	patience_begin(&patience);
 	do {
 		n = rte_eth_rx_burst(m->port, m->queue, pkts, BURST);
 		deliver(m, pkts, n);
 		now = m->ops->left(m->port, m->queue);
 		if (n != 0 || now < left)
-			since = rte_rdtsc();
-		else if (now != 0 && rte_rdtsc() - since > PATIENCE)
+			patience_begin(&patience);
+		else if (now != 0 && patience_ends(&patience))
 			return moat_error(-ETIMEDOUT,
 				"queue %u of port %u: %u frames wait, and tenant '%s' has no buffers to "
 				"receive them into, or the unit refuses its rings; the queue stays there",
@@ -184,11 +202,12 @@ static int receive_rest(struct move *m)
 
 static int send_rest(struct move *m)
 {
-	uint64_t since = rte_rdtsc();
+	struct patience patience;
 	int rc;
 
+	patience_begin(&patience);
 	while ((rc = m->ops->stop(m->port, m->queue)) == -EAGAIN) {
-		if (rte_rdtsc() - since > PATIENCE)
+		if (patience_ends(&patience))
 			return moat_error(-ETIMEDOUT,
 				"queue %u of port %u: its wire does not take what tenant '%s' has posted; the "
 				"queue stays there",
