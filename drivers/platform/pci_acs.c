@@ -17,6 +17,7 @@
 #define ACS_UF    0x10 /* upstream forwarding */
 #define ACS_NEED  (ACS_SV | ACS_RR | ACS_CR | ACS_UF)
 #define ACS_CTRL  6            /* of the capability */
+#define ACS_CTRL_WIDE 8        /* ... where moat_pci_acs_is_wide() */
 #define SLOT(sid) ((sid) >> 3) /* bus and device */
 
 /** The next bridge above `bus`; NULL: a root bus. Each step must lead to a lower bus number. */
@@ -141,6 +142,12 @@ static int control_open(const char *root, uint16_t segment, moat_sid_t sid)
 	return open(path, O_RDWR | O_CLOEXEC);
 }
 
+/** Where the control register is. All its controls are in the first 16 bits. */
+static off_t control_at(const struct moat_pci_fn *fn, uint16_t acs)
+{
+	return acs + (moat_pci_acs_is_wide(fn) ? ACS_CTRL_WIDE : ACS_CTRL);
+}
+
 /** @return whether the register was changed */
 static bool control_enable(const char *root, const struct moat_pci_fn *fn,
 	struct moat_pci_acs_change *change)
@@ -154,10 +161,11 @@ static bool control_enable(const char *root, const struct moat_pci_fn *fn,
 	fd = control_open(root, fn->segment, fn->sid);
 	if (fd < 0)
 		return false;
-	if (pread(fd, &found, sizeof(found), fn->acs + ACS_CTRL) == sizeof(found)) {
+	if (pread(fd, &found, sizeof(found), control_at(fn, fn->acs)) == sizeof(found)) {
 		wanted = found | (fn->acs_cap & ACS_NEED);
 		changed = wanted != found &&
-			pwrite(fd, &wanted, sizeof(wanted), fn->acs + ACS_CTRL) == sizeof(wanted);
+			pwrite(fd, &wanted, sizeof(wanted), control_at(fn, fn->acs)) ==
+				sizeof(wanted);
 		*change = (struct moat_pci_acs_change){ fn->sid, fn->acs, found, wanted };
 	}
 	close(fd);
@@ -177,17 +185,25 @@ unsigned int moat_pci_acs_enable(const char *root, const struct moat_pci *pci, u
 	return n;
 }
 
+static ssize_t config_read(void *ctx, void *to, size_t len, size_t offset)
+{
+	return pread(*(int *)ctx, to, len, (off_t)offset);
+}
+
 void moat_pci_acs_restore(const char *root, uint16_t segment,
 	const struct moat_pci_acs_change *change)
 {
 	int fd = control_open(root, segment, change->sid);
+	struct moat_pci_fn fn = { 0 };
 	uint16_t now;
+	off_t at;
 
 	if (fd < 0)
 		return; /* unplugged: nothing is left to restore */
-	if (pread(fd, &now, sizeof(now), change->acs + ACS_CTRL) == sizeof(now) &&
-		now == change->written &&
-		pwrite(fd, &change->found, sizeof(now), change->acs + ACS_CTRL) != sizeof(now))
+	moat_pci_decode(&fn, config_read, &fd);
+	at = control_at(&fn, change->acs);
+	if (pread(fd, &now, sizeof(now), at) == sizeof(now) && now == change->written &&
+		pwrite(fd, &change->found, sizeof(now), at) != sizeof(now))
 		moat_error(-EACCES, "ACS of %04x:" MOAT_SID_FMT " stays switched on", segment,
 			MOAT_SID_ARGS(change->sid));
 	close(fd);

@@ -28,6 +28,8 @@
 #define EXT_ACS         0x0d
 #define ACS_CAP         4 /* from the capability on */
 #define ACS_CTRL        6
+#define ACS_CTRL_WIDE   8
+#define INTEL           0x8086
 
 /** The PCI Express capability's device/port type. Only root sees beyond the first 64 bytes. */
 static int8_t port_type(const uint8_t *cfg, size_t len)
@@ -45,12 +47,30 @@ static int8_t port_type(const uint8_t *cfg, size_t len)
 	return MOAT_PCI_CONVENTIONAL;
 }
 
+bool moat_pci_acs_is_wide(const struct moat_pci_fn *fn)
+{
+	static const struct {
+		uint16_t first, last;
+	} ports[] = {
+		{ 0x9d10, 0x9d1b },                     /* 100- and 200-series, mobile */
+		{ 0xa110, 0xa11f }, { 0xa167, 0xa16a }, /* 100-series */
+		{ 0xa290, 0xa29f }, { 0xa2e7, 0xa2ee }, /* 200-series */
+	};
+
+	if (fn->vendor != INTEL || fn->port != MOAT_PCI_ROOT_PORT)
+		return false;
+	for (unsigned int i = 0; i < RTE_DIM(ports); i++)
+		if (fn->device >= ports[i].first && fn->device <= ports[i].last)
+			return true;
+	return false;
+}
+
 /** The ACS capability, if the function has one and the caller may read beyond the first 256
  * bytes. */
 static void read_acs(moat_pci_read_t read, void *ctx, struct moat_pci_fn *fn)
 {
 	uint32_t header;
-	uint16_t at = CFG_EXTENDED;
+	uint16_t at = CFG_EXTENDED, ctrl = moat_pci_acs_is_wide(fn) ? ACS_CTRL_WIDE : ACS_CTRL;
 
 	/* Each capability has 4 bytes at least, so there is an end even if the list is a circle. */
 	for (unsigned int hops = 0; at >= CFG_EXTENDED && hops < 960; hops++) {
@@ -58,7 +78,7 @@ static void read_acs(moat_pci_read_t read, void *ctx, struct moat_pci_fn *fn)
 			header == UINT32_MAX)
 			return;
 		if ((header & 0xffff) == EXT_ACS && read(ctx, &fn->acs_cap, 2, at + ACS_CAP) == 2 &&
-			read(ctx, &fn->acs_ctrl, 2, at + ACS_CTRL) == 2) {
+			read(ctx, &fn->acs_ctrl, 2, at + ctrl) == 2) {
 			fn->acs = at;
 			return;
 		}

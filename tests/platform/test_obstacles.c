@@ -152,6 +152,30 @@ static void functions_that_interrupt_are_named_with_what_to_do(void **state)
 	assert_int_equal(look(0, false, NULL, 0), 0); /* behind another unit they are in no way */
 }
 
+/* A line of /proc/interrupts has a count for each processor: 512 of them make 5.6 KB. */
+static void interrupts_of_many_processors_are_read_to_their_chip(void **state)
+{
+	char path[128];
+	FILE *f;
+
+	(void)state;
+	driver("0000:00:05.0", "uhci_hcd");
+	file("sys/bus/pci/devices/0000:00:05.0/irq", "17");
+	file("proc/interrupts", "");
+	snprintf(path, sizeof(path), "%s/proc/interrupts", root);
+	for (unsigned int remapped = 0; remapped < 2; remapped++) {
+		f = fopen(path, "w");
+		assert_non_null(f);
+		fprintf(f, "  16:");
+		for (unsigned int cpu = 0; cpu < 512; cpu++)
+			fprintf(f, "%11d", 17);
+		fprintf(f, "  %sIO-APIC  17:fasteoi  IR-remote\n", remapped ? "IR-" : "");
+		fclose(f);
+		assert_int_equal(moat_vtd_kernel_remaps(root), remapped);
+		assert_int_equal(look(1, false, NULL, 0), 0); /* 16 is not 17 */
+	}
+}
+
 static void tenants_are_no_obstacles(void **state)
 {
 	const moat_sid_t nic = NIC;
@@ -216,6 +240,8 @@ int main(void)
 			teardown),
 		cmocka_unit_test_setup_teardown(functions_that_interrupt_are_named_with_what_to_do,
 			setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			interrupts_of_many_processors_are_read_to_their_chip, setup, teardown),
 		cmocka_unit_test_setup_teardown(tenants_are_no_obstacles, setup, teardown),
 		cmocka_unit_test_setup_teardown(io_apics_and_hpets_of_the_scope_are_named, setup,
 			teardown),

@@ -103,6 +103,49 @@ static void functions_are_isolated_if_acs_sends_all_their_requests_to_the_unit(v
 	remove_root();
 }
 
+static void config16_is(moat_sid_t sid, long at, uint16_t value)
+{
+	FILE *f = config_of(0, sid);
+
+	fseek(f, at, SEEK_SET);
+	assert_int_equal(fwrite(&value, 2, 1, f), 1);
+	fclose(f);
+}
+
+/* Capability and control in 32 bits each: from 0x144 and 0x148 on. */
+static void a_pchs_root_ports_have_their_acs_control_behind_32_bits_of_capability(void **state)
+{
+	const moat_sid_t port = MOAT_SID(0, 0x1c, 0), a = MOAT_SID(0x21, 0, 0),
+			 b = MOAT_SID(0x22, 0, 0);
+	struct moat_pci_acs_change change[4];
+	struct moat_pci *pci;
+
+	make_root();
+	function(0, port, MOAT_PCI_ROOT_PORT, 0x20, 0x22);
+	function(0, MOAT_SID(0x20, 0, 0), MOAT_PCI_DOWNSTREAM, 0x21, 0x21);
+	function(0, MOAT_SID(0x20, 1, 0), MOAT_PCI_DOWNSTREAM, 0x22, 0x22);
+	function(0, a, MOAT_PCI_ENDPOINT, 0, 0);
+	function(0, b, MOAT_PCI_ENDPOINT, 0, 0);
+	acs(MOAT_SID(0x20, 0, 0), 0x1f, 0x1d);
+	acs(MOAT_SID(0x20, 1, 0), 0x1f, 0x1d);
+	config16_is(port, 2, 0xa110); /* the device id */
+	acs(port, 0x1f, 0x00); /* the second is the capability's upper half here */
+	config16_is(port, 0x148, 0);
+	assert_int_equal(isolated(a, b), -EPERM);
+
+	assert_int_equal(moat_pci_scan(root, &pci), 0);
+	assert_true(moat_pci_acs_is_wide(moat_pci_find(pci, 0, port)));
+	assert_false(moat_pci_acs_is_wide(moat_pci_find(pci, 0, MOAT_SID(0x20, 0, 0))));
+	assert_int_equal(moat_pci_acs_enable(root, pci, 0, a, change, 4), 1);
+	assert_int_equal(config16(port, 0x146), 0);
+	assert_int_equal(config16(port, 0x148), 0x1d);
+	assert_int_equal(isolated(a, b), 0);
+	moat_pci_acs_restore(root, 0, &change[0]);
+	assert_int_equal(config16(port, 0x148), 0);
+	moat_pci_free(pci);
+	remove_root();
+}
+
 static void functions_on_a_conventional_bus_or_slot_are_never_isolated(void **state)
 {
 	make_root();
@@ -170,6 +213,8 @@ int main(void)
 		cmocka_unit_test(bridges_speak_for_conventional_functions),
 		cmocka_unit_test(
 			functions_are_isolated_if_acs_sends_all_their_requests_to_the_unit),
+		cmocka_unit_test(
+			a_pchs_root_ports_have_their_acs_control_behind_32_bits_of_capability),
 		cmocka_unit_test(functions_on_a_conventional_bus_or_slot_are_never_isolated),
 		cmocka_unit_test(an_acs_list_that_is_a_circle_or_ends_early_ends),
 		cmocka_unit_test(a_path_ends_where_bridges_lead_or_nowhere),

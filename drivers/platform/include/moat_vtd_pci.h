@@ -234,6 +234,19 @@ unsigned int moat_pci_aliases(const struct moat_pci *pci, uint16_t segment, moat
  */
 int moat_pci_isolated(const struct moat_pci *pci, uint16_t segment, moat_sid_t a, moat_sid_t b);
 
+/**
+ * Whether a function is a root port of a 100- or 200-series PCH, whose ACS capability and control
+ * registers have 32 bits each, so that the control register is 4 bytes further than the PCI Express
+ * Base Specification has it. `acs_cap` and `acs_ctrl` have been read accordingly. Linux,
+ * drivers/pci/quirks.c: pci_quirk_intel_spt_pch_acs().
+ *
+ * @param fn the function
+ * @return true: it is
+ *
+ * Thread-safe. Control path.
+ */
+bool moat_pci_acs_is_wide(const struct moat_pci_fn *fn);
+
 /** What moat_pci_acs_enable() changed; for moat_pci_acs_restore(). */
 struct moat_pci_acs_change {
 	moat_sid_t sid;
