@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
 #
-# suite: licence lines, columns, mutants, format, clang-tidy, cppcheck, shellcheck, the libraries' ABI
+# suite: licence lines, columns, contracts, mutants, format, clang-tidy, cppcheck, shellcheck, the libraries' ABI
 # needs: test
 # limit: 1800
 
@@ -143,6 +143,8 @@ t_run "no line is wider than 100 columns, text for the user apart" no_line_is_wi
 t_run "every mutant applies" every_mutant_applies
 t_run "doc/specification.md is what its tests said" tests/specification/table check
 t_run "only public headers are installed" only_public_headers_are_installed
+t_run "every public function's comment says what, parameters, errors, threads and path" \
+	tools/check-contracts lib/*/include/*.h drivers/*/include/*.h
 if ! command -v abidiff >/dev/null; then
 	t_skip "the ABI is compatible with the stored one" "there is no abidiff; Debian has it in abigail-tools"
 elif [ "$(cat tests/abi/made-on)" != "$(tests/abi/dump --system)" ]; then

@@ -78,41 +78,94 @@ struct moat_net_info {
 };
 
 /**
- * @return 0; -ENODEV: `port` is not a net_moat port (moat_error_text()). Control path, any thread.
+ * What a port is to its unit.
+ *
+ * @param port as ethdev numbers it
+ * @param info receives the answer
+ * @return 0
+ * @return -ENODEV: `port` is not a net_moat port
+ *
+ * moat_error_text() has the sentence. Thread-safe, while the port exists. Control path.
  */
 MOAT_NET_API int moat_net_info(uint16_t port, struct moat_net_info *info);
 
-/** The requester of a queue's DMA, its rx and its tx: what moat_tenant_attach() gets. @return 0,
- * -ENODEV, -EINVAL: no such queue. */
+/**
+ * The requester of a queue's DMA, its rx and its tx: what moat_tenant_attach() gets.
+ *
+ * @param port as ethdev numbers it
+ * @param queue the port's
+ * @param sid receives the source-id
+ * @return 0
+ * @return -ENODEV: `port` is not a net_moat port
+ * @return -EINVAL: the port has no such queue
+ *
+ * moat_error_text() has the sentence. Thread-safe, while the port exists. Control path.
+ */
 MOAT_NET_API int moat_net_queue_sid(uint16_t port, uint16_t queue, moat_sid_t *sid);
 
-/** The PASID of a queue's DMA, with `requesters=pasid`; else MOAT_PASID_NONE. @return as
- * moat_net_queue_sid(). Control path, any thread. */
+/**
+ * The PASID of a queue's DMA, with `requesters=pasid`.
+ *
+ * @param port as ethdev numbers it
+ * @param queue the port's
+ * @param pasid receives the PASID, or MOAT_PASID_NONE
+ * @return as moat_net_queue_sid()
+ *
+ * Thread-safe, while the port exists. Control path.
+ */
 MOAT_NET_API int moat_net_queue_pasid(uint16_t port, uint16_t queue, uint32_t *pasid);
 
 /**
- * Misbehave as a compromised tenant would: write an address of one's choice into one's own ring.
+ * Misbehave as a compromised tenant would: put an address of the caller's choice into the
+ * descriptor that the device fills next. The packet that arrives next is written there, if the unit
+ * lets it.
  *
- * moat_net_post_rx() replaces the address in the descriptor that the device fills next; the
- * packet that arrives next is written there, if the unit lets it. moat_net_post_tx() posts a packet
- * of `len` bytes at `iova`; what lies there is sent, if the unit lets it.
- * Both take effect in the next burst call on that queue (with any number of packets), which may be
- * on another lcore. No buffer is lost, whichever way it ends.
+ * It takes effect in the next rte_eth_rx_burst() on that queue (with any number of packets), which
+ * may be on another lcore. No buffer is lost, whichever way it ends.
  *
- * @return 0; -EAGAIN: the last one has not taken effect yet; -ENODEV; -EINVAL: no such queue, or a
- *   length of 0 or beyond MOAT_NET_FRAME_MAX. Thread-safe, control path.
+ * @param port as ethdev numbers it
+ * @param queue the port's
+ * @param iova the address
+ * @return 0
+ * @return -EAGAIN: the last one has not taken effect yet
+ * @return -ENODEV: `port` is not a net_moat port
+ * @return -EINVAL: the port has no such queue
+ *
+ * Thread safety: one thread at a time for a queue; another lcore may poll it. Control path.
  */
 MOAT_NET_API int moat_net_post_rx(uint16_t port, uint16_t queue, uint64_t iova);
+
+/**
+ * Misbehave likewise on the transmit side: post a packet of `len` bytes at an address of the
+ * caller's choice. What lies there is sent, if the unit lets it. It takes effect as
+ * moat_net_post_rx() does, in the next rte_eth_tx_burst().
+ *
+ * @param port as ethdev numbers it
+ * @param queue the port's
+ * @param iova the address
+ * @param len bytes, 1 to MOAT_NET_FRAME_MAX
+ * @return as moat_net_post_rx(), and
+ * @return -EINVAL: `len`
+ *
+ * Thread safety: one thread at a time for a queue; another lcore may poll it. Control path.
+ */
 MOAT_NET_API int moat_net_post_tx(uint16_t port, uint16_t queue, uint64_t iova, uint16_t len);
 
 /**
  * The device interrupts, as its firmware would on behalf of a queue: it writes `data` to `address`,
- * whatever those are. With what moat_tenant_interrupt() gave the queue's requester that is its
- * MSI; with anything else it is a forged one.
+ * whatever those are. With what moat_tenant_interrupt() gave the queue's requester that is its MSI;
+ * with anything else it is a forged one.
  *
- * @return 0: delivered; 0x20 to 0x28: the unit refused it, for that fault reason, which it records;
- *   -ENODEV; -EINVAL: no such queue, or an address outside 0xfee00000 to 0xfeefffff.
- * Thread-safe.
+ * @param port as ethdev numbers it
+ * @param queue the port's
+ * @param address 0xfee00000 to 0xfeefffff
+ * @param data what is written
+ * @return 0: delivered
+ * @return 0x20 to 0x28: the unit refused it, for that fault reason, which it records
+ * @return -ENODEV: `port` is not a net_moat port
+ * @return -EINVAL: the port has no such queue, or an address outside the range
+ *
+ * Thread-safe, while the port exists. Control path.
  */
 MOAT_NET_API int moat_net_interrupt(uint16_t port, uint16_t queue, uint64_t address, uint32_t data);
 
@@ -122,9 +175,13 @@ MOAT_NET_API int moat_net_interrupt(uint16_t port, uint16_t queue, uint64_t addr
  *
  * @param port as ethdev numbers it
  * @param queue the port's
- * @param address, data as moat_tenant_interrupt() or moat_tenant_interrupt_post() gave them; an
- *   address of 0: none
- * @return 0; -ENODEV; -EINVAL: no such queue. Control path, one thread for each queue.
+ * @param address as moat_tenant_interrupt() or moat_tenant_interrupt_post() gave it; 0: none
+ * @param data likewise
+ * @return 0
+ * @return -ENODEV: `port` is not a net_moat port
+ * @return -EINVAL: the port has no such queue
+ *
+ * Thread safety: one thread for each queue. Control path.
  */
 MOAT_NET_API int moat_net_msi(uint16_t port, uint16_t queue, uint64_t address, uint32_t data);
 
@@ -134,7 +191,11 @@ MOAT_NET_API int moat_net_msi(uint16_t port, uint16_t queue, uint64_t address, u
  * left alone until it interrupts loses nothing; its frames are received by rte_eth_rx_burst(). A
  * port of one queue has no memory for frames, and interrupts in every turn.
  *
- * @return frames taken, or -ENODEV. Any lcore, data path.
+ * @param port as ethdev numbers it
+ * @return frames taken
+ * @return -ENODEV: `port` is not a net_moat port
+ *
+ * Any lcore. Data path.
  */
 MOAT_NET_API int moat_net_turn(uint16_t port);
 

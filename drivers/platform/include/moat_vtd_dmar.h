@@ -125,7 +125,7 @@ int moat_dmar_parse(const void *table, size_t len, struct moat_dmar **dmar);
  *
  * @param root prefix of /sys; NULL or "": this machine
  * @param dmar as in moat_dmar_parse()
- * @return 0, -EBADMSG or -ENOMEM: as moat_dmar_parse()
+ * @return as moat_dmar_parse(), and
  * @return -ENOENT: the machine has no table
  * @return -EACCES: it cannot be read; root can
  *

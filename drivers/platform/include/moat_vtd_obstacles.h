@@ -48,27 +48,49 @@ struct moat_vtd_obstacle {
  * @param unit index in `dmar->unit`
  * @param tenant functions of the unit's segment that are tenants'
  * @param n how many of them
- * @param list gets the first `max`, in the order of their source-ids, those of the table last
+ * @param list receives the first `max`, in the order of their source-ids, those of the table last
  * @param max room in `list`
- * @return how many there are; 0: nothing. Thread-safe, control path.
+ * @return how many there are; 0: nothing
+ *
+ * Thread-safe. Control path.
  */
 unsigned int moat_vtd_obstacles(const char *root, const struct moat_dmar *dmar,
 	const struct moat_pci *pci, unsigned int unit, const moat_sid_t tenant[], unsigned int n,
 	struct moat_vtd_obstacle list[], unsigned int max);
 
-/** "0000:00:02.0 (e1000e) has 3 MSI-X vectors in use".
- * @return as snprintf(). Thread-safe, control path. */
+/**
+ * What an obstacle is, such as "0000:00:02.0 (e1000e) has 3 MSI-X vectors in use".
+ *
+ * @param obstacle from moat_vtd_obstacles()
+ * @param text receives the words
+ * @param len of `text`, bytes
+ * @return as snprintf()
+ *
+ * Thread-safe. Control path.
+ */
 int moat_vtd_obstacle_text(const struct moat_vtd_obstacle *obstacle, char *text, size_t len);
 
-/** What ends it, without a full stop: "unbind it from e1000e". @return as snprintf(). */
+/**
+ * What ends an obstacle, without a full stop, such as "unbind it from e1000e".
+ *
+ * @param obstacle from moat_vtd_obstacles()
+ * @param text receives the words
+ * @param len of `text`, bytes
+ * @return as snprintf()
+ *
+ * Thread-safe. Control path.
+ */
 int moat_vtd_obstacle_remedy(const struct moat_vtd_obstacle *obstacle, char *text, size_t len);
 
 /**
  * Does the kernel remap interrupts? It does where /proc/interrupts names an IR- chip.
  *
  * @param root as above
- * @return 1: yes; 0: no; -ENOENT, -EACCES: /proc/interrupts cannot be read. Thread-safe, control
- *   path.
+ * @return 1: yes
+ * @return 0: no
+ * @return -ENOENT, -EACCES, ...: /proc/interrupts cannot be read
+ *
+ * Thread-safe. Control path.
  */
 int moat_vtd_kernel_remaps(const char *root);
 

@@ -182,7 +182,8 @@ bool moat_pci_is_users(const struct moat_pci_fn *fn);
  * @return 0: it was clear before
  * @return -EACCES: configuration space cannot be written; moat_error_text() has the path
  *
- * Not safe against another writer of the function's command register. Control path, root.
+ * Thread safety: no other thread or process may write the function's command register. Control
+ * path, root.
  */
 int moat_pci_bus_master(const char *root, const struct moat_pci_fn *fn, bool on);
 
@@ -194,7 +195,8 @@ int moat_pci_bus_master(const char *root, const struct moat_pci_fn *fn, bool on)
  * @return 0
  * @return -EACCES: as moat_pci_bus_master()
  *
- * Not safe against another writer of the function's command register. Control path, root.
+ * Thread safety: no other thread or process may write the function's command register. Control
+ * path, root.
  */
 int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn);
 
@@ -267,7 +269,7 @@ struct moat_pci_acs_change {
  * @param max room in `change`; further registers are not changed
  * @return how many registers were changed
  *
- * Not safe against another writer of these registers. Control path, root.
+ * Thread safety: no other thread or process may write these registers. Control path, root.
  */
 unsigned int moat_pci_acs_enable(const char *root, const struct moat_pci *pci, uint16_t segment,
 	moat_sid_t sid, struct moat_pci_acs_change change[], unsigned int max);
@@ -279,7 +281,7 @@ unsigned int moat_pci_acs_enable(const char *root, const struct moat_pci *pci, u
  * @param segment PCI segment
  * @param change from moat_pci_acs_enable()
  *
- * Not safe against another writer of the register. Control path, root.
+ * Thread safety: no other thread or process may write the register. Control path, root.
  */
 void moat_pci_acs_restore(const char *root, uint16_t segment,
 	const struct moat_pci_acs_change *change);

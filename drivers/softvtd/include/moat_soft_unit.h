@@ -50,22 +50,41 @@ extern "C" {
 
 /**
  * Look at a name and arguments, and make nothing.
- * @return 0; -EINVAL: as moat_soft_unit_create(). Thread-safe, control path.
+ *
+ * @param name as in moat_soft_unit_create()
+ * @param args as there
+ * @return 0
+ * @return -EINVAL: as moat_soft_unit_create(); moat_error_text() has the sentence
+ *
+ * Thread-safe. Control path.
  */
 int moat_soft_unit_check(const char *name, const char *args);
 
 /**
- * Make a software unit, bring it up, and enter it into this process's list.
+ * Make a software unit, bring it up, and enter it into this process's list. Free it with
+ * unit->ops->destroy(); no thread may then hold what moat_soft_unit_find() returned.
+ *
  * @param name up to 31 characters, not in use
  * @param args may be NULL or empty
  * @param unit set on success
- * @return 0; -EINVAL: an unknown key or an impossible value, -EEXIST: the name is taken; else as
- *   moat_vtd_create(). moat_error_text() has the sentence. Control path.
- *   Free it with unit->ops->destroy(); no thread may then hold what moat_soft_unit_find() returned.
+ * @return 0
+ * @return -EINVAL: an unknown key or an impossible value
+ * @return -EEXIST: the name is taken
+ * @return -ENOMEM
+ * @return as moat_vtd_create()
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path.
  */
 int moat_soft_unit_create(const char *name, const char *args, struct moat_unit **unit);
 
-/** The software unit behind a unit of that name; NULL: there is none. Thread-safe, control path. */
+/**
+ * The software unit behind a unit of that name.
+ *
+ * @param name of the unit
+ * @return the software unit; NULL: there is none
+ *
+ * Thread-safe; the answer is valid until the unit is destroyed. Control path.
+ */
 struct moat_softvtd *moat_soft_unit_find(const char *name);
 
 #pragma GCC visibility pop

@@ -118,10 +118,21 @@ struct moat_softvtd_conf {
 /**
  * An adversarial unit: 48 bits and 39, 16-bit domain-ids, MAMV 18, 2 MiB and 1 GiB leaves, QI,
  * pass-through, coherent, no caching mode, no latency; caches of 4096/64/512 entries a shard.
+ *
+ * @param conf receives the configuration
+ *
+ * Thread-safe. Control path.
  */
 void moat_softvtd_conf_init(struct moat_softvtd_conf *conf);
 
-/** No adversary and no oracle: what a test is not there for. Speed is measured with these. */
+/**
+ * Switch the adversary and the oracle off, for what a test is not there for. Speed is measured with
+ * such units.
+ *
+ * @param conf after moat_softvtd_conf_init()
+ *
+ * Thread-safe. Control path.
+ */
 void moat_softvtd_conf_plain(struct moat_softvtd_conf *conf);
 
 /** What a unit may keep, and whose it is. */
@@ -132,40 +143,127 @@ struct moat_softvtd_geometry {
 	uint32_t context_entries;
 	uint32_t psc_entries[MOAT_SOFTVTD_PSCS];
 };
-/** The i-th of those known, from 0; NULL: no more. */
+
+/**
+ * The geometries of caches that are known, one by one.
+ *
+ * @param i from 0 on
+ * @return the i-th, static; NULL: no more
+ *
+ * Thread-safe. Control path.
+ */
 const struct moat_softvtd_geometry *moat_softvtd_geometry(unsigned int i);
+
 /**
  * Caches as in the geometry `name`, one shard, and moat_softvtd_conf_plain(): what is then counted
  * (iotlb_misses, psc_hits, memory_reads) is what such a unit would have to do for the same DMA.
- * @return 0; -EINVAL: no such name (moat_error_text() lists them). Control path.
+ *
+ * @param conf after moat_softvtd_conf_init()
+ * @param name of a geometry
+ * @return 0
+ * @return -EINVAL: no such name; moat_error_text() lists them
+ *
+ * Thread-safe. Control path.
  */
 int moat_softvtd_conf_geometry(struct moat_softvtd_conf *conf, const char *name);
 
-/** @return 0; -EINVAL: a value that no unit can have (moat_error_text()). Thread-safe, control
- *   path. */
+/**
+ * Can a unit be like this?
+ *
+ * @param conf the configuration
+ * @return 0
+ * @return -EINVAL: a value that no unit can have; moat_error_text() has the sentence
+ *
+ * Thread-safe. Control path.
+ */
 int moat_softvtd_check(const struct moat_softvtd_conf *conf);
-/** @return 0; -EINVAL: as moat_softvtd_check(); -ENOMEM. Control path. */
+
+/**
+ * Create a unit, as it is after reset.
+ *
+ * @param conf copied
+ * @param sv set on success
+ * @return 0
+ * @return -EINVAL: as moat_softvtd_check()
+ * @return -ENOMEM
+ * @return the error of pthread_create(), with `threaded`
+ *
+ * Thread-safe. Control path.
+ */
 int moat_softvtd_create(const struct moat_softvtd_conf *conf, struct moat_softvtd **sv);
-/** No DMA and no call may be under way. */
+
+/**
+ * Destroy a unit.
+ *
+ * @param sv no DMA and no call may be under way; NULL: nothing happens
+ *
+ * Thread safety: no other thread may use the unit. Control path.
+ */
 void moat_softvtd_destroy(struct moat_softvtd *sv);
 
 /* ------------------------------------------------------------------------ the driver's side */
 
 /**
- * The registers. Offsets within the 4 KiB page; a 64-bit register may be accessed as two halves,
- * low half first. Reserved offsets read 0. Any thread.
+ * Read a 32-bit register, or a half of a 64-bit one (the low half first).
+ *
+ * @param sv the unit
+ * @param offset in the 4 KiB page of registers; a reserved one reads 0
+ * @return the value
+ *
+ * Thread-safe. Data path.
  */
 uint32_t moat_softvtd_read32(struct moat_softvtd *sv, uint32_t offset);
+
+/**
+ * Read a 64-bit register.
+ *
+ * @param sv the unit
+ * @param offset in the page of registers
+ * @return the value
+ *
+ * Thread-safe. Data path.
+ */
 uint64_t moat_softvtd_read64(struct moat_softvtd *sv, uint32_t offset);
+
+/**
+ * Write a 32-bit register, or a half of a 64-bit one (the low half first).
+ *
+ * @param sv the unit
+ * @param offset in the page of registers
+ * @param value what to write
+ *
+ * Thread-safe. Data path.
+ */
 void moat_softvtd_write32(struct moat_softvtd *sv, uint32_t offset, uint32_t value);
+
+/**
+ * Write a 64-bit register.
+ *
+ * @param sv the unit
+ * @param offset in the page of registers
+ * @param value what to write
+ *
+ * Thread-safe. Data path.
+ */
 void moat_softvtd_write64(struct moat_softvtd *sv, uint32_t offset, uint64_t value);
 
-/** The same for drivers/vtd; `run` is moat_softvtd_poll(), NULL when threaded. */
+/**
+ * The registers as drivers/vtd takes them; `run` is moat_softvtd_poll(), NULL when threaded.
+ *
+ * @param sv the unit; must outlive the window
+ * @param window receives the functions
+ *
+ * Thread-safe. Control path.
+ */
 void moat_softvtd_window(struct moat_softvtd *sv, struct moat_vtd_window *window);
 
 /**
  * A turn for the unit: fetch, execute and complete descriptors whose time has come. Returns at once
- * if another thread is giving it one, or nothing is queued. Data path.
+ * if another thread is giving it one, or nothing is queued.
+ *
+ * @param sv the unit
+ *
+ * Thread-safe. Data path.
  */
 void moat_softvtd_poll(struct moat_softvtd *sv);
 
@@ -185,19 +283,41 @@ struct moat_softvtd_guard {
 /**
  * Begin DMA: whatever is translated under the guard may be touched until it ends, because an
  * invalidation that drains completes only after that. A thread may hold several guards; one that
- * waits for the queue must hold none. Data path: no allocation, no system call.
+ * waits for the queue must hold none.
+ *
  * @param sv the unit
  * @param sid the requester's source-id
  * @param agent which of the requester's engines it is (a queue number): engines with different
  *   numbers use different shards and do not contend
  * @param prot the kinds of access to come; another kind is counted from its first translation on
  * @param guard to be closed by moat_softvtd_dma_end()
+ *
+ * Thread-safe; a guard belongs to one thread. Data path: no allocation, no system call.
  */
 void moat_softvtd_dma_begin(struct moat_softvtd *sv, moat_sid_t sid, unsigned int agent,
 	enum moat_prot prot, struct moat_softvtd_guard *guard);
+
+/**
+ * End DMA: nothing that was translated under the guard may be touched any more.
+ *
+ * @param guard the calling thread's
+ *
+ * Thread-safe. Data path.
+ */
 void moat_softvtd_dma_end(struct moat_softvtd_guard *guard);
 
-/** As moat_softvtd_dma_begin(), for requests that carry a PASID; MOAT_PASID_NONE: none. */
+/**
+ * As moat_softvtd_dma_begin(), for requests that carry a PASID.
+ *
+ * @param sv as there
+ * @param sid as there
+ * @param pasid the PASID; MOAT_PASID_NONE: none
+ * @param agent as there
+ * @param prot as there
+ * @param guard as there
+ *
+ * Thread-safe; a guard belongs to one thread. Data path.
+ */
 void moat_softvtd_dma_begin_pasid(struct moat_softvtd *sv, moat_sid_t sid, uint32_t pasid,
 	unsigned int agent, enum moat_prot prot, struct moat_softvtd_guard *guard);
 
@@ -218,30 +338,95 @@ struct moat_softvtd_dma {
 
 /**
  * Translate a burst. Where memory is not contiguous or the rest is refused, `run` is less than
- * `len` and `reason` tells the two apart; call again for what lies behind.
- * A read of length 0 is the zero-length read of CAP.ZLR.
- * @return how many were translated in full. Data path.
+ * `len` and `reason` tells the two apart; call again for what lies behind. A read of length 0 is
+ * the zero-length read of CAP.ZLR.
+ *
+ * @param guard the calling thread's
+ * @param dma the accesses; their last members receive the answers
+ * @param n how many
+ * @return how many were translated in full
+ *
+ * Thread-safe. Data path.
  */
 unsigned int moat_softvtd_dma_burst(struct moat_softvtd_guard *guard, struct moat_softvtd_dma dma[],
 	unsigned int n);
 
-/** One access: the whole of [iova, iova + len) as one piece of memory, or NULL: refused (a fault is
- * recorded), or not contiguous. Valid until the guard ends. Data path. */
+/**
+ * Translate one access, as one piece of memory.
+ *
+ * @param guard the calling thread's
+ * @param iova first IOVA
+ * @param len bytes
+ * @param prot MOAT_R or MOAT_W
+ * @return where the whole of [iova, iova + len) is, valid until the guard ends
+ * @return NULL: it is refused (a fault is recorded), or not contiguous
+ *
+ * Thread-safe. Data path.
+ */
 void *moat_softvtd_dma_map(struct moat_softvtd_guard *guard, uint64_t iova, uint32_t len,
 	enum moat_prot prot);
 
 /**
- * Read or write as the device `sid`, page by page. @return 0; or the fault reason (> 0) of the
- * first page refused: the pages before it are done, as on a bus. Data path.
+ * Read as a device does, page by page.
+ *
+ * @param sv the unit
+ * @param sid the requester's source-id
+ * @param iova first IOVA
+ * @param buf receives what was read
+ * @param len bytes
+ * @return 0
+ * @return the fault reason (> 0) of the first page refused: the pages before it are done, as on a
+ *   bus
+ *
+ * Thread-safe. Data path.
  */
 int moat_softvtd_dma_read(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, void *buf,
 	size_t len);
+
+/**
+ * Write as a device does, page by page.
+ *
+ * @param sv the unit
+ * @param sid the requester's source-id
+ * @param iova first IOVA
+ * @param buf what to write
+ * @param len bytes
+ * @return as moat_softvtd_dma_read()
+ *
+ * Thread-safe. Data path.
+ */
 int moat_softvtd_dma_write(struct moat_softvtd *sv, moat_sid_t sid, uint64_t iova, const void *buf,
 	size_t len);
 
-/** As the two above, with a PASID; MOAT_PASID_NONE: without. */
+/**
+ * As moat_softvtd_dma_read(), with a PASID.
+ *
+ * @param sv the unit
+ * @param sid the requester's source-id
+ * @param pasid the PASID; MOAT_PASID_NONE: none
+ * @param iova first IOVA
+ * @param buf receives what was read
+ * @param len bytes
+ * @return as moat_softvtd_dma_read()
+ *
+ * Thread-safe. Data path.
+ */
 int moat_softvtd_dma_read_pasid(struct moat_softvtd *sv, moat_sid_t sid, uint32_t pasid,
 	uint64_t iova, void *buf, size_t len);
+
+/**
+ * As moat_softvtd_dma_write(), with a PASID.
+ *
+ * @param sv the unit
+ * @param sid the requester's source-id
+ * @param pasid the PASID; MOAT_PASID_NONE: none
+ * @param iova first IOVA
+ * @param buf what to write
+ * @param len bytes
+ * @return as moat_softvtd_dma_read()
+ *
+ * Thread-safe. Data path.
+ */
 int moat_softvtd_dma_write_pasid(struct moat_softvtd *sv, moat_sid_t sid, uint32_t pasid,
 	uint64_t iova, const void *buf, size_t len);
 
@@ -252,18 +437,54 @@ enum moat_softvtd_at {
 	MOAT_SOFTVTD_TRANSLATED = 2,  /* ATS: the address is a host physical one */
 };
 
-/** Translate one page's worth. @return 0, or the fault reason; *va is set on 0. Data path. */
+/**
+ * Translate one page's worth, of any address type.
+ *
+ * @param guard the calling thread's
+ * @param at the request's address type
+ * @param iova any IOVA
+ * @param prot MOAT_R or MOAT_W
+ * @param zero_length a zero-length read (CAP.ZLR)
+ * @param va set on 0: where the byte is
+ * @return 0
+ * @return the fault reason (> 0), which is recorded
+ *
+ * Thread-safe. Data path.
+ */
 int moat_softvtd_request(struct moat_softvtd_guard *guard, enum moat_softvtd_at at, uint64_t iova,
 	enum moat_prot prot, bool zero_length, void **va);
 
 /* ---------------------------------------------------------------------------- the oracle */
 
-/** For struct moat_unit's `witness`. NULL without an oracle. */
+/**
+ * The oracle's ear, for struct moat_unit's `witness`.
+ *
+ * @param sv the unit
+ * @return the witness; NULL: the unit has no oracle
+ *
+ * Thread-safe. Control path.
+ */
 struct moat_witness *moat_softvtd_witness(struct moat_softvtd *sv);
 
-/** Tell the oracle that a table page was given back, or is a table (again): a walk that reads a
- * page given back is a stale DMA, too. Any thread. */
+/**
+ * Tell the oracle that a table page was given back: a walk that reads it from now on is a stale
+ * DMA, too.
+ *
+ * @param sv the unit; without an oracle nothing happens
+ * @param hpa the page
+ *
+ * Thread-safe. Data path.
+ */
 void moat_softvtd_table_freed(struct moat_softvtd *sv, uint64_t hpa);
+
+/**
+ * Tell the oracle that a page is a table, perhaps again.
+ *
+ * @param sv the unit; without an oracle nothing happens
+ * @param hpa the page
+ *
+ * Thread-safe. Data path.
+ */
 void moat_softvtd_table_used(struct moat_softvtd *sv, uint64_t hpa);
 
 /** What served a translation. */
@@ -275,6 +496,15 @@ enum moat_softvtd_server {
 	MOAT_SOFTVTD_BY_PML5E,
 	MOAT_SOFTVTD_BY_WALK, /* ... or at the root of the table */
 };
+
+/**
+ * What served a translation, in words.
+ *
+ * @param server one of enum moat_softvtd_server
+ * @return a static text
+ *
+ * Thread-safe. Control path.
+ */
 const char *moat_softvtd_server_name(enum moat_softvtd_server server);
 
 /** Why a DMA should not have got through. */
@@ -285,6 +515,15 @@ enum moat_softvtd_staleness {
 	MOAT_SOFTVTD_STALE_TABLE,    /* the walk read a table page that was given back */
 	MOAT_SOFTVTD_STALES,
 };
+
+/**
+ * Why a DMA was stale, in words.
+ *
+ * @param why one of enum moat_softvtd_staleness
+ * @return a static text
+ *
+ * Thread-safe. Control path.
+ */
 const char *moat_softvtd_staleness_name(enum moat_softvtd_staleness why);
 
 /** A stale DMA. */
@@ -302,7 +541,16 @@ struct moat_softvtd_stale {
 	bool context;   /* the context entry came from the context cache (or lingered) */
 };
 
-/** The latest stale DMAs, newest first. @return how many were copied, up to `n` (64 are kept). */
+/**
+ * The latest stale DMAs, newest first.
+ *
+ * @param sv the unit
+ * @param list receives up to `n` of the 64 that are kept
+ * @param n room in `list`
+ * @return how many were copied
+ *
+ * Thread-safe. Control path.
+ */
 unsigned int moat_softvtd_stale(struct moat_softvtd *sv, struct moat_softvtd_stale list[],
 	unsigned int n);
 
@@ -315,8 +563,16 @@ enum moat_softvtd_inject {
 };
 
 /**
- * The error strikes when the descriptor in ring slot `index` is next fetched (IQE) or executed
- * (ITE, ICE), whatever it is, once. Up to 64 may be pending. @return 0, -ENOSPC.
+ * Let an error strike once: when the descriptor in ring slot `index` is next fetched (IQE) or
+ * executed (ITE, ICE), whatever it is.
+ *
+ * @param sv the unit
+ * @param what the error
+ * @param index ring slot
+ * @return 0
+ * @return -ENOSPC: 64 are pending
+ *
+ * Thread-safe. Control path.
  */
 int moat_softvtd_inject(struct moat_softvtd *sv, enum moat_softvtd_inject what, uint32_t index);
 
@@ -334,10 +590,15 @@ enum moat_softvtd_mutation {
 	MOAT_SOFTVTD_DROP_PASID_IOTLB = 1 << 9, /* PASID-based IOTLB invalidations */
 	MOAT_SOFTVTD_DROP_INT_ENTRY = 1 << 16,  /* those of the interrupt-entry cache do nothing */
 };
+
 /**
+ * Break the unit from now on.
+ *
  * @param sv the unit
- * @param mutations what is broken from now on
- * @param every only one in so many of the invalidations concerned is; 0 and 1: all
+ * @param mutations bits of enum moat_softvtd_mutation; 0: none
+ * @param every only one in so many of the invalidations concerned is broken; 0 and 1: all
+ *
+ * Thread-safe. Control path.
  */
 void moat_softvtd_mutate(struct moat_softvtd *sv, uint32_t mutations, uint32_t every);
 
@@ -361,6 +622,15 @@ enum moat_softvtd_misuse {
 	MOAT_SOFTVTD_MISUSE_DID, /* a domain-id beyond CAP.ND: reserved bits, fault reason 0xb */
 	MOAT_SOFTVTD_MISUSES,
 };
+
+/**
+ * What software did wrong, in words.
+ *
+ * @param misuse one of enum moat_softvtd_misuse
+ * @return a static text
+ *
+ * Thread-safe. Control path.
+ */
 const char *moat_softvtd_misuse_text(enum moat_softvtd_misuse misuse);
 
 struct moat_softvtd_stats {
@@ -398,7 +668,14 @@ struct moat_softvtd_stats {
 	uint64_t witness_errors; /* unmapped what was not mapped, and the like */
 };
 
-/** A snapshot; each counter is torn-free. Any thread. */
+/**
+ * A snapshot of the counters. Each is torn-free; together they may be of different moments.
+ *
+ * @param sv the unit
+ * @param stats receives the counters
+ *
+ * Thread-safe. Control path.
+ */
 void moat_softvtd_stats(const struct moat_softvtd *sv, struct moat_softvtd_stats *stats);
 
 #pragma GCC visibility pop

@@ -45,28 +45,67 @@ struct moat_softvtd_interrupt {
 };
 
 /**
- * Where delivered interrupts go. Called in the thread of the device, with no lock of the unit held,
- * before the IEC invalidation that covers its entry can complete. One for a unit; NULL: nowhere.
- * Set it before devices interrupt. Control path.
+ * Where delivered interrupts go. One sink for a unit.
+ *
+ * @param sv the unit; no device may interrupt yet
+ * @param sink called in the thread of the device, with no lock of the unit held, before the IEC
+ *   invalidation that covers its entry can complete; NULL: nowhere
+ * @param ctx given to `sink`
+ *
+ * Thread safety: one thread, before devices interrupt. Control path.
  */
 void moat_softvtd_interrupt_sink(struct moat_softvtd *sv,
 	void (*sink)(void *ctx, const struct moat_softvtd_interrupt *interrupt), void *ctx);
 
 /**
- * A device's interrupt request: its write of `data` to `address`, which must be in 0xFEEx_xxxx.
- * @return 0: delivered, or posted; or the fault reason (0x20 to 0x28), recorded unless the entry's
- *   FPD is set. Thread-safe, data path.
+ * A device's interrupt request: its write of `data` to `address`.
+ *
+ * @param sv the unit
+ * @param sid the requester's source-id
+ * @param address in 0xFEEx_xxxx
+ * @param data what is written
+ * @return 0: delivered, or posted
+ * @return the fault reason (0x20 to 0x28), recorded unless the entry's FPD is set
+ *
+ * Thread-safe. Data path.
  */
 int moat_softvtd_interrupt(struct moat_softvtd *sv, moat_sid_t sid, uint64_t address,
 	uint32_t data);
 
 /* ---------------------------------------------------------------------------- the oracle */
 
-/** The entry `index` is about to be written for `sid`. No-op without an oracle, as the next two. */
+/**
+ * Tell the oracle that an entry is about to be written for a source-id.
+ *
+ * @param sv the unit; without an oracle nothing happens, as in the next two
+ * @param index of the entry
+ * @param sid the only source-id that may use it
+ *
+ * Thread-safe. Control path.
+ */
 void moat_softvtd_irte_given(struct moat_softvtd *sv, uint16_t index, moat_sid_t sid);
-/** The entry is absent in the table; the unit may still have it. `cause` names the revocation. */
+
+/**
+ * Tell the oracle that an entry is absent in the table; the unit may still have it.
+ *
+ * @param sv the unit
+ * @param index of the entry
+ * @param cause names the revocation
+ *
+ * Thread-safe. Control path.
+ */
 void moat_softvtd_irte_revoked(struct moat_softvtd *sv, uint16_t index, uint64_t cause);
-/** The revocation is complete: from now on no interrupt may come by the old entry. */
+
+/**
+ * Tell the oracle that a revocation is complete: from now on no interrupt may come by the old
+ * entry.
+ *
+ * @param sv the unit
+ * @param index of the entry
+ * @param cause as moat_softvtd_irte_revoked() had it
+ *
+ * Thread-safe. Control path.
+ */
 void moat_softvtd_irte_released(struct moat_softvtd *sv, uint16_t index, uint64_t cause);
 
 /** Why an interrupt should not have been delivered. */
@@ -76,7 +115,15 @@ enum moat_softvtd_intr_why {
 	MOAT_SOFTVTD_INTR_FOREIGN,  /* its entry was given to another source-id */
 	MOAT_SOFTVTD_INTR_WHYS,
 };
-/** In words; static, never NULL. */
+
+/**
+ * Why an interrupt was stale, in words.
+ *
+ * @param why one of enum moat_softvtd_intr_why
+ * @return a static text, never NULL
+ *
+ * Thread-safe. Control path.
+ */
 const char *moat_softvtd_intr_why_name(enum moat_softvtd_intr_why why);
 
 /** A stale interrupt. */
@@ -90,7 +137,16 @@ struct moat_softvtd_stale_interrupt {
 	bool cached; /* the entry came from the interrupt-entry cache */
 };
 
-/** The latest ones, newest first. @return how many were copied, up to `n` (64 are kept). */
+/**
+ * The latest stale interrupts, newest first.
+ *
+ * @param sv the unit
+ * @param list receives up to `n` of the 64 that are kept
+ * @param n room in `list`
+ * @return how many were copied
+ *
+ * Thread-safe. Control path.
+ */
 unsigned int moat_softvtd_stale_interrupts(struct moat_softvtd *sv,
 	struct moat_softvtd_stale_interrupt list[], unsigned int n);
 
@@ -111,7 +167,15 @@ struct moat_softvtd_intr_stats {
 	uint64_t unreleased; /* by an entry revoked, not yet released: legitimate */
 };
 
-/** A snapshot; each counter is torn-free. Any thread. */
+/**
+ * A snapshot of the counters of interrupts. Each is torn-free; together they may be of different
+ * moments.
+ *
+ * @param sv the unit
+ * @param stats receives the counters
+ *
+ * Thread-safe. Control path.
+ */
 void moat_softvtd_intr_stats(struct moat_softvtd *sv, struct moat_softvtd_intr_stats *stats);
 
 #pragma GCC visibility pop

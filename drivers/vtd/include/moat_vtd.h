@@ -116,46 +116,86 @@ struct moat_vtd_conf {
  * @param conf copied; what it points at must stay until the unit is destroyed, but for
  *   `pass_through`, which may go when this returns
  * @param unit set on success
- * @return 0, or an error with its sentence in moat_error_text(); the unit is then as it was found,
- *   or off if it was taken over:
- *   -EBUSY: it has another owner, and `take_over` (or `take_over_ir`) is not set;
- *   -ENODEV: the window reads as if no unit were there;
- *   -EPROTO: its capabilities contradict each other;
- *   -EOPNOTSUPP: it lacks queued invalidation, or pass-through or interrupt remapping that was
- *   asked for, or the mode or stage that `mode` and `stage` want;
- *   -ETIMEDOUT: a status bit or an invalidation did not come within `deadline_ms`;
- *   -EIO: it refuses invalidations;
- *   -EINVAL: `qi_order`, or a first stage in legacy mode; -ENOMEM;
- *   or what `mem` and `before_writing` returned.
- * Thread safety: one thread for each unit. Control path.
+ * @return 0
+ * @return -EBUSY: it has another owner, and `take_over` (or `take_over_ir`) is not set
+ * @return -ENODEV: the window reads as if no unit were there
+ * @return -EPROTO: its capabilities contradict each other
+ * @return -EOPNOTSUPP: it lacks queued invalidation, or pass-through or interrupt remapping that
+ *   was asked for, or the mode or stage that `mode` and `stage` want
+ * @return -ETIMEDOUT: a status bit or an invalidation did not come within `deadline_ms`
+ * @return -EIO: it refuses invalidations
+ * @return -EINVAL: `qi_order`, or a first stage in legacy mode
+ * @return -ENOMEM
+ * @return what `mem` and `before_writing` returned
+ *
+ * moat_error_text() has the sentence. After an error the unit is as it was found, or off if it was
+ * taken over. Thread safety: one thread for each unit. Control path; waits for the unit.
  */
 int moat_vtd_create(const struct moat_vtd_conf *conf, struct moat_unit **unit);
 
 /**
- * The mode and the stage by their names in configurations: "legacy", "scalable"; "first", "second".
- * @return 0; -EINVAL: no such name; moat_error_text() says which there are. Thread-safe, control
- *   path.
+ * The mode by its name in configurations: "legacy", "scalable".
+ *
+ * @param text the name
+ * @param mode set on success
+ * @return 0
+ * @return -EINVAL: no such name; moat_error_text() says which there are
+ *
+ * Thread-safe. Control path.
  */
 int moat_vtd_mode_parse(const char *text, enum moat_vtd_mode *mode);
+
+/**
+ * The stage by its name in configurations: "first", "second".
+ *
+ * @param text the name
+ * @param stage set on success
+ * @return 0
+ * @return -EINVAL: no such name; moat_error_text() says which there are
+ *
+ * Thread-safe. Control path.
+ */
 int moat_vtd_stage_parse(const char *text, enum moat_vtd_stage *stage);
 
-/** @return the unit's capabilities, never NULL, valid as long as the unit. Any thread. */
+/**
+ * A unit's capabilities.
+ *
+ * @param unit of this driver's
+ * @return the capabilities, never NULL, valid as long as the unit
+ *
+ * Thread-safe. Control path.
+ */
 const struct moat_vtd_caps *moat_vtd_unit_caps(const struct moat_unit *unit);
 
 /**
  * Let a source's requests pass untranslated (TT = 10b): a device that stays with the kernel, hot
  * plugged or created after the unit came up. Its memory accesses are then unrestricted.
- * @return 0; -EBUSY: it is in a domain, or passes through already; -EOPNOTSUPP: ECAP.PT is clear;
- *   -ETIMEDOUT, -EIO: the unit does not answer, and the source stays blocked.
- * Thread-safe, control path, waits.
+ *
+ * @param unit the unit
+ * @param sid the source
+ * @return 0
+ * @return -EBUSY: it is in a domain, or passes through already
+ * @return -EOPNOTSUPP: ECAP.PT is clear
+ * @return -ETIMEDOUT, -EIO: the unit does not answer, and the source stays blocked
+ * @return -ENOMEM: no memory for tables (scalable mode)
+ * @return -EPERM: it could reach a tenant's device, or be reached, without the unit (`isolated`)
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path; waits for the unit.
  */
 int moat_vtd_pass_through(struct moat_unit *unit, moat_sid_t sid);
 
 /**
  * Take pass-through back; on return the source reaches nothing.
- * @return 0; -ENOENT: the source does not pass through; -EBUSY: another thread changes it;
- *   -ETIMEDOUT, -EIO: the unit does not answer, the source may still reach what it did, and the
- * call can be repeated. Thread-safe, control path, waits.
+ *
+ * @param unit the unit
+ * @param sid the source
+ * @return 0
+ * @return -ENOENT: the source does not pass through
+ * @return -EBUSY: another thread changes it
+ * @return -ETIMEDOUT, -EIO: the unit does not answer, the source may still reach what it did, and
+ *   the call can be repeated
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path; waits for the unit.
  */
 int moat_vtd_block(struct moat_unit *unit, moat_sid_t sid);
 
@@ -167,10 +207,24 @@ struct moat_vtd_stats {
 	uint64_t attaches, detaches;
 };
 
-/** Copy the counters. Each is torn-free; no order among them is promised. Any thread. */
+/**
+ * Copy the counters. Each is torn-free; together they may be of different moments.
+ *
+ * @param unit the unit
+ * @param stats receives the counters
+ *
+ * Thread-safe. Control path.
+ */
 void moat_vtd_stats(const struct moat_unit *unit, struct moat_vtd_stats *stats);
 
-/** A fault reason code in words. @return a static text, never NULL. Any thread. */
+/**
+ * A fault reason code in words.
+ *
+ * @param reason the code
+ * @return a static text, never NULL
+ *
+ * Thread-safe. Control path.
+ */
 const char *moat_vtd_fault_text(uint8_t reason);
 
 #pragma GCC visibility pop

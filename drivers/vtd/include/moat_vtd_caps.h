@@ -60,23 +60,50 @@ struct moat_vtd_caps {
 	bool pms;    /* counts events (perf's dmar*) */
 };
 
-/** Take CAP and ECAP apart. Pure. */
+/**
+ * Take CAP and ECAP apart. No access to any unit.
+ *
+ * @param ver as VER reads
+ * @param cap as CAP reads
+ * @param ecap as ECAP reads
+ * @param caps receives the capabilities
+ *
+ * Thread-safe. Control path.
+ */
 void moat_vtd_caps_decode(uint32_t ver, uint64_t cap, uint64_t ecap, struct moat_vtd_caps *caps);
 
 /**
  * Read and decode a unit's capabilities.
- * @return 0; -ENODEV: there is no unit behind the window (it reads all ones or zero); -EPROTO: the
- *   registers contradict each other or reach beyond the page. moat_error_text() has the value.
- * Control path.
+ *
+ * @param window the unit's registers
+ * @param caps receives the capabilities
+ * @return 0
+ * @return -ENODEV: there is no unit behind the window (it reads all ones or zero)
+ * @return -EPROTO: the registers contradict each other or reach beyond the page
+ *
+ * moat_error_text() has the value. Thread-safe: it only reads. Control path.
  */
 int moat_vtd_caps_read(const struct moat_vtd_window *window, struct moat_vtd_caps *caps);
 
-/** What the layers above need of it. Pure. */
+/**
+ * What the layers above need of the capabilities. No access to any unit.
+ *
+ * @param caps the capabilities
+ * @param unit receives it
+ *
+ * Thread-safe. Control path.
+ */
 void moat_vtd_caps_unit(const struct moat_vtd_caps *caps, struct moat_unit_caps *unit);
 
 /**
  * The capabilities as lines "NAME value, in words", the specification's names; for moat-doctor.
- * @return the length of the text without its NUL; what does not fit in `len` is cut, as snprintf.
+ *
+ * @param caps the capabilities
+ * @param text receives the lines; what does not fit is cut, as snprintf() does
+ * @param len of `text`, bytes
+ * @return the length of the text without its NUL
+ *
+ * Thread-safe. Control path.
  */
 int moat_vtd_caps_text(const struct moat_vtd_caps *caps, char *text, size_t len);
 

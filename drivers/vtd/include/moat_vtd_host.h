@@ -52,31 +52,44 @@ struct moat_vtd_host_conf {
 
 /**
  * Own a unit of this machine; it is named "dmar<index>".
+ *
  * @param conf not kept; only its content counts
  * @param unit set on success
- * @return 0, or an error with its sentence in moat_error_text(), and nothing is left behind; as
- *   moat_vtd_create(), and:
- *   -ENODEV: the DMAR table has no such unit, or a tenant's function is behind another one;
- *   -EPERM: firmware has reserved memory for a tenant's function (RMRR);
- *   -EBUSY: a tenant's function has a driver of the kernel's, or `interrupts` is BLOCK and
- *   something behind the unit is in the way: each is named, with what to do;
- *   -EACCES: /dev/mem cannot be mapped, or a device cannot be told to stop;
- *   -ENOMEM: no hugepages.
- * Control path, root.
+ * @return as moat_vtd_create(), and
+ * @return -ENODEV: the DMAR table has no such unit, or a tenant's function is behind another one
+ * @return -EPERM: firmware has reserved memory for a tenant's function (RMRR)
+ * @return -EBUSY: a tenant's function has a driver of the kernel's, or `interrupts` is BLOCK and
+ *   something behind the unit is in the way: each is named, with what to do
+ * @return -EACCES: /dev/mem cannot be mapped, or a device cannot be told to stop
+ * @return -ENOMEM: no hugepages
+ *
+ * moat_error_text() has the sentence, and nothing is left behind. Thread safety: one thread for
+ * each unit. Control path, root.
  */
 int moat_vtd_host_create(const struct moat_vtd_host_conf *conf, struct moat_unit **unit);
 
 /**
  * Map a unit's registers. For tests and moat-doctor; nothing is written.
+ *
  * @param root as in struct moat_vtd_host_conf
  * @param unit one of moat_dmar_load()'s
  * @param window set on success; the caller must give it back with moat_vtd_host_unmap()
- * @return 0; -EACCES: /dev/mem cannot be opened, or the kernel does not let the registers be
- * mapped; moat_error_text() has the sentence. Thread-safe, control path.
+ * @return 0
+ * @return -EACCES: /dev/mem cannot be opened, or the kernel does not let the registers be mapped
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path.
  */
 int moat_vtd_host_map(const char *root, const struct moat_dmar_unit *unit,
 	struct moat_vtd_window *window);
-/** Unmap the registers. No thread may use the window any more. Control path. */
+
+/**
+ * Unmap the registers.
+ *
+ * @param unit as moat_vtd_host_map() had it
+ * @param window no thread may use it any more
+ *
+ * Thread-safe for different windows. Control path.
+ */
 void moat_vtd_host_unmap(const struct moat_dmar_unit *unit, struct moat_vtd_window *window);
 
 #pragma GCC visibility pop

@@ -69,20 +69,54 @@ struct moat_vtd_vector {
 	const void *receiver; /* for moat_vtd_intr_watch.given() alone; may be NULL */
 };
 
-/** What the unit does with interrupts, and whether destinations have 32 bits (EIME). Any thread. */
+/**
+ * What the unit does with interrupts.
+ *
+ * @param unit the unit
+ * @return never MOAT_VTD_INTERRUPTS_DEFAULT
+ *
+ * Thread-safe. Control path.
+ */
 enum moat_vtd_interrupts moat_vtd_interrupts(const struct moat_unit *unit);
+
+/**
+ * Whether the unit's interrupts have destinations of 32 bits (EIME).
+ *
+ * @param unit the unit
+ * @return true: they have
+ *
+ * Thread-safe. Control path.
+ */
 bool moat_vtd_interrupts_eim(const struct moat_unit *unit);
 
-/** Why it is not `block`: what stands in the way, one by one, each with what to do, in one text;
- * "": it is, or nothing is known. Valid as long as the unit. Any thread. */
+/**
+ * Why it is not `block`: what stands in the way, one by one, each with what to do, in one text.
+ *
+ * @param unit the unit
+ * @return the text, valid as long as the unit; "": it is, or nothing is known
+ *
+ * Thread-safe. Control path.
+ */
 const char *moat_vtd_interrupts_why(const struct moat_unit *unit);
 
-/** "left alone", "compatible", "block"; static, never NULL. Any thread. */
+/**
+ * A choice in a word or two: "left alone", "compatible", "block".
+ *
+ * @param interrupts the choice
+ * @return a static text, never NULL
+ *
+ * Thread-safe. Control path.
+ */
 const char *moat_vtd_interrupts_name(enum moat_vtd_interrupts interrupts);
 
 /**
- * What a tenant's device can do to the host's interrupts under `interrupts`, as one plain sentence
- * without a full stop; static, never NULL. Any thread.
+ * What a tenant's device can do to the host's interrupts under a choice, as one plain sentence
+ * without a full stop.
+ *
+ * @param interrupts the choice
+ * @return a static text, never NULL
+ *
+ * Thread-safe. Control path.
  */
 const char *moat_vtd_interrupts_text(enum moat_vtd_interrupts interrupts);
 
@@ -113,16 +147,30 @@ int moat_vtd_interrupt_give(struct moat_unit *unit, const struct moat_domain *do
 /**
  * Begin to take an entry back. Until moat_vtd_interrupt_revoked() answers 1 interrupts may still
  * come by it.
- * @return the ticket's number (> 0); -ENOENT: `index` is not given; -EAGAIN: no room in the queue
- *   now, the entry is absent already, call again; -EIO: the unit is dead. Thread-safe, control
- *   path.
+ *
+ * @param unit the unit
+ * @param index of the entry
+ * @return the ticket's number (> 0)
+ * @return -ENOENT: `index` is not given
+ * @return -EAGAIN: no room in the queue now, the entry is absent already: call again
+ * @return -ETIMEDOUT: the unit does not flush its write buffer (CAP.RWBF)
+ * @return -EIO: the unit is dead
+ *
+ * Thread-safe. Control path.
  */
 int64_t moat_vtd_interrupt_revoke(struct moat_unit *unit, uint16_t index);
 
 /**
- * Is the revocation complete? Once it is, the entry is free for others.
- * @return 1: yes, or the entry was free; 0: not yet; -EINVAL: no revocation has begun; -EIO: the
- *   unit refused the invalidation: call moat_vtd_interrupt_revoke() again. Thread-safe, polls.
+ * Is the revocation complete? Once it is, the entry is free for others. Polls the unit once.
+ *
+ * @param unit the unit
+ * @param index of the entry
+ * @return 1: yes, or the entry was free
+ * @return 0: not yet
+ * @return -EINVAL: no revocation has begun
+ * @return -EIO: the unit refused the invalidation: call moat_vtd_interrupt_revoke() again
+ *
+ * Thread-safe. Control path.
  */
 int moat_vtd_interrupt_revoked(struct moat_unit *unit, uint16_t index);
 

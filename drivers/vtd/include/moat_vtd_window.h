@@ -31,8 +31,15 @@ struct moat_vtd_window {
 	void *ctx;
 };
 
-/* Registers by their byte offset (moat_vtd_regs.h), aligned to their width. Any thread; the driver
- * must see to it that no two threads write one register at once where that matters. */
+/**
+ * Read a 32-bit register.
+ *
+ * @param w the unit's registers
+ * @param offset bytes, aligned to 4 (moat_vtd_regs.h)
+ * @return the value
+ *
+ * Thread-safe. Data path.
+ */
 static inline uint32_t vtd_read32(const struct moat_vtd_window *w, uint32_t offset)
 {
 	if (w->page == NULL)
@@ -40,6 +47,15 @@ static inline uint32_t vtd_read32(const struct moat_vtd_window *w, uint32_t offs
 	return *(volatile uint32_t *)((volatile char *)w->page + offset);
 }
 
+/**
+ * Read a 64-bit register.
+ *
+ * @param w the unit's registers
+ * @param offset bytes, aligned to 8
+ * @return the value
+ *
+ * Thread-safe. Data path.
+ */
 static inline uint64_t vtd_read64(const struct moat_vtd_window *w, uint32_t offset)
 {
 	if (w->page == NULL)
@@ -47,6 +63,16 @@ static inline uint64_t vtd_read64(const struct moat_vtd_window *w, uint32_t offs
 	return *(volatile uint64_t *)((volatile char *)w->page + offset);
 }
 
+/**
+ * Write a 32-bit register, after every store before the call.
+ *
+ * @param w the unit's registers
+ * @param offset bytes, aligned to 4
+ * @param value what to write
+ *
+ * Thread-safe; the driver must see to it that no two threads write one register at once where that
+ * matters. Data path.
+ */
 static inline void vtd_write32(const struct moat_vtd_window *w, uint32_t offset, uint32_t value)
 {
 	/* Tables and descriptors before the register that shows them to the unit. Uncached stores
@@ -58,6 +84,15 @@ static inline void vtd_write32(const struct moat_vtd_window *w, uint32_t offset,
 		*(volatile uint32_t *)((volatile char *)w->page + offset) = value;
 }
 
+/**
+ * Write a 64-bit register, after every store before the call.
+ *
+ * @param w the unit's registers
+ * @param offset bytes, aligned to 8
+ * @param value what to write
+ *
+ * Thread-safe; as vtd_write32(). Data path.
+ */
 static inline void vtd_write64(const struct moat_vtd_window *w, uint32_t offset, uint64_t value)
 {
 	rte_compiler_barrier(); /* as in vtd_write32() */

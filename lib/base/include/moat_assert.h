@@ -21,12 +21,13 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /**
- * Print the failed condition and what it means, and abort.
+ * Print the failed condition and what it means, and abort. Does not return.
  *
  * @param where "file:line"
  * @param condition the condition's text
  * @param what a sentence for the programmer: what was wrong and what to do
- * Thread safety: any thread. Does not return.
+ *
+ * Thread-safe. Data path, of builds with MOAT_DEBUG.
  */
 void moat_assert_failed(const char *where, const char *condition, const char *what)
 	__attribute__((noreturn, cold));

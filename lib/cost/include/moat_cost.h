@@ -51,7 +51,7 @@ enum moat_stage {
  * @param stage a stage; "unknown" if it is not one
  * @return a static string
  *
- * Thread-safe.
+ * Thread-safe. Control path.
  */
 const char *moat_stage_name(enum moat_stage stage);
 
@@ -103,7 +103,8 @@ struct moat_cost_device {
  *
  * @return what moat_cost_device_leave() needs
  *
- * Pairs nest: cycles of an inner pair are counted once. Data path.
+ * Pairs nest: cycles of an inner pair are counted once. Thread-safe: each thread counts its own.
+ * Data path.
  */
 static inline struct moat_cost_device moat_cost_device_enter(void)
 {

@@ -30,7 +30,14 @@ struct moat_hist {
 	uint64_t count[MOAT_HIST_BUCKETS];
 };
 
-/** The bucket of a value; values beyond 2^44 share the last one. */
+/**
+ * The bucket of a value.
+ *
+ * @param value any number
+ * @return an index in moat_hist.count; values beyond 2^44 share the last one
+ *
+ * Thread-safe. Data path.
+ */
 static inline unsigned int moat_hist_bucket(uint64_t value)
 {
 	unsigned int shift;
@@ -65,7 +72,7 @@ static inline void moat_hist_add(struct moat_hist *h, uint64_t value)
  * @param sum receives the counts
  * @param h must not change meanwhile
  *
- * Control path.
+ * Thread safety: one thread for each `sum`. Control path.
  */
 void moat_hist_merge(struct moat_hist *sum, const struct moat_hist *h);
 
@@ -76,7 +83,7 @@ void moat_hist_merge(struct moat_hist *sum, const struct moat_hist *h);
  * @param q 0 to 1; 0.5 is the median
  * @return the least value that a share `q` of all values does not exceed; 0 if `h` is empty
  *
- * Control path.
+ * Thread-safe. Control path.
  */
 double moat_hist_quantile(const struct moat_hist *h, double q);
 

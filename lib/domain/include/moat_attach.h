@@ -38,23 +38,29 @@ struct moat_attachment {
 /**
  * Put a requester into the domain; on return it can use what is mapped.
  *
- * @return 0;
- *   -EBUSY: it is in a domain already, or the kernel's;
- *   -ENOSPC: the domain has as many attachments as it can;
- *   -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it was;
- *   or the unit's own error. moat_error_text() has the sentence.
- * Thread safety: any thread. Control path; waits for the unit.
+ * @param domain the domain
+ * @param sid the requester, behind the domain's own unit
+ * @return 0
+ * @return -EBUSY: it is in a domain already, or the kernel's
+ * @return -ENOSPC: the domain has as many attachments as it can
+ * @return -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it was
+ * @return another error of the unit's
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path; waits for the unit.
  */
 int moat_domain_attach(struct moat_domain *domain, moat_sid_t sid);
 
 /**
  * Take a requester out of the domain; on return it reaches nothing.
  *
- * @return 0;
- *   -ENOENT: it is not in this domain;
- *   -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it was;
- *   or the unit's own error. moat_error_text() has the sentence.
- * Thread safety: any thread. Control path; waits for the unit.
+ * @param domain the domain
+ * @param sid what moat_domain_attach() has attached
+ * @return 0
+ * @return -ENOENT: it is not in this domain, or another thread detaches it
+ * @return -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it was
+ * @return another error of the unit's
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path; waits for the unit.
  */
 int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
 
@@ -70,15 +76,27 @@ int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
  * @param sid the requester
  * @param pasid 0 to 2^20 - 1, or MOAT_PASID_NONE
  * @return as moat_domain_attach(), and
- *   -EOPNOTSUPP: the unit translates no PASIDs, or cannot walk the domain's tables;
- *   -ENOSPC: no domain-id is left on the unit, or the domain spans as many units as it can;
- *   -EBUSY: IOVAs that the unit reserves are in use.
- * Thread safety: any thread. Control path; waits for the unit.
+ * @return -EOPNOTSUPP: the unit translates no PASIDs, or cannot walk the domain's tables
+ * @return -EINVAL: the PASID has more than 20 bits
+ * @return -ENOSPC: no domain-id is left on the unit, or the domain spans as many units as it can
+ * @return -EBUSY: IOVAs that the unit reserves are in use
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path; waits for the unit.
  */
 int moat_domain_attach_at(struct moat_domain *domain, struct moat_unit *unit, moat_sid_t sid,
 	uint32_t pasid);
 
-/** As moat_domain_detach(), of what moat_domain_attach_at() has attached. */
+/**
+ * As moat_domain_detach(), of what moat_domain_attach_at() has attached.
+ *
+ * @param domain the domain
+ * @param unit NULL: the domain's own
+ * @param sid the requester
+ * @param pasid as it was attached
+ * @return as moat_domain_detach()
+ *
+ * Thread-safe. Control path; waits for the unit.
+ */
 int moat_domain_detach_at(struct moat_domain *domain, struct moat_unit *unit, moat_sid_t sid,
 	uint32_t pasid);
 
@@ -97,8 +115,12 @@ unsigned int moat_domain_attachments(struct moat_domain *domain, struct moat_att
 /**
  * The domain's domain-id on a unit.
  *
- * @return 0: it has no attachment there and never had one
- * Thread safety: any thread. Data path.
+ * @param domain the domain
+ * @param unit the unit
+ * @return the domain-id
+ * @return 0: the domain has no attachment there and never had one
+ *
+ * Thread-safe. Data path.
  */
 uint16_t moat_domain_did(const struct moat_domain *domain, const struct moat_unit *unit);
 

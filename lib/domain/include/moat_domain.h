@@ -68,11 +68,13 @@ struct moat_domain {
  * @param unit its own; the domain may span others later
  * @param conf copied
  * @param[out] domain unchanged on an error
- * @return 0;
- *   -EINVAL: a width that the unit lacks, or no unit or name;
- *   -ENOSPC: no domain-id is left;
- *   -ENOMEM. moat_error_text() has the sentence.
- * Thread safety: any thread. Control path.
+ * @return 0
+ * @return -EINVAL: a width that the unit lacks, or no unit or name
+ * @return -ENOSPC: no domain-id is left
+ * @return -ENOMEM
+ * @return the error of a unit that keeps the tables
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path.
  */
 int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *conf,
 	struct moat_domain **domain);
@@ -80,10 +82,13 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
 /**
  * Detach every source, invalidate all of the domain, wait for the units, free.
  *
- * @return 0;
- *   -EBUSY: lanes are open;
- *   -ETIMEDOUT, -EIO: a unit does not answer; the domain stays (leaked on purpose: what a unit
- *   might still reach is never freed).
+ * @param domain the domain
+ * @return 0
+ * @return -EBUSY: lanes are open
+ * @return -ETIMEDOUT, -EIO: a unit does not answer; the domain stays (leaked on purpose: what a
+ *   unit might still reach is never freed)
+ * @return another error of a unit's that does not let a source go; the domain stays
+ *
  * Thread safety: no other thread may use the domain. Control path; waits for the units.
  */
 int moat_domain_destroy(struct moat_domain *domain);

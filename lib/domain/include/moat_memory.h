@@ -34,21 +34,47 @@ struct moat_memory {
 };
 
 /**
- * @param m becomes the memory
+ * Get zeroed memory that a unit can reach.
+ *
+ * @param m becomes the memory; whatever it held before is forgotten
  * @param unit that must reach it
  * @param len bytes, a multiple of 2 MiB
- * @return 0 or a negative errno, moat_error_text() has the sentence. Control path.
+ * @return 0
+ * @return -EFAULT: not so many hugepages are free, and the unit cannot know the addresses of plain
+ *   pages
+ * @return -ENOMEM
+ * @return another error of the unit's
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path.
  */
 int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len);
-/** Nothing of it is mapped any more. Also for one that is zeroed, or already put back. */
+
+/**
+ * Give memory back. Also for one that is zeroed, or that has been given back already.
+ *
+ * @param m nothing of it may be mapped any more
+ *
+ * Thread safety: no other thread may use the memory. Control path.
+ */
 void moat_memory_put(struct moat_memory *m);
 
 /**
  * Map [va + off, va + off + len), all of it inside, at `iova` and what follows; several calls of
  * moat_lane_map() where physical memory breaks between 2 MiB and the next.
- * @return as moat_lane_map(). On an error nothing of it is mapped: pieces that were mapped before
- *   have been unmapped, and their ticket is done (the caller has waited for the unit; -ETIMEDOUT or
- *   -EIO: the unit does not answer and may still reach them). Data path.
+ *
+ * @param m the memory
+ * @param lane the calling thread's
+ * @param off first byte, from the memory's begin; whole pages
+ * @param iova first IOVA, whole pages
+ * @param len bytes, whole pages
+ * @param prot what devices may do
+ * @return 0
+ * @return an error as of moat_lane_map(): nothing is mapped. Pieces that were mapped before have
+ *   been unmapped, and their ticket is done (the caller has waited for the unit)
+ * @return -ETIMEDOUT, -EIO: also when the unit does not answer then, and may still reach such
+ *   pieces
+ *
+ * Thread safety: the lane's own thread. Data path.
  */
 int moat_memory_map(const struct moat_memory *m, struct moat_lane *lane, uint64_t off,
 	uint64_t iova, uint64_t len, enum moat_prot prot);

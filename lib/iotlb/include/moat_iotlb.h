@@ -94,7 +94,7 @@ static inline bool moat_iotlb_index(const struct moat_iotlb *tlb, uint64_t iova,
  * @param prot as there
  * @return as there
  *
- * The caller must be a registered reader of the domain. Data path.
+ * The calling thread must be a registered reader of the domain. Data path.
  */
 void *moat_iotlb_translate_slow(struct moat_iotlb *tlb, uint64_t iova, uint32_t len,
 	enum moat_prot prot);

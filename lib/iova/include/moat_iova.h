@@ -65,7 +65,7 @@ int moat_iova_create(uint64_t base, uint64_t limit, struct moat_iova **space);
  *
  * @param space every stock of it must have been destroyed; NULL: nothing happens
  *
- * Control path.
+ * Thread safety: no other thread may use the space. Control path.
  */
 void moat_iova_destroy(struct moat_iova *space);
 
@@ -84,13 +84,40 @@ struct moat_iova_cache *moat_iova_cache_create(struct moat_iova *space);
  *
  * @param cache the stock; NULL: nothing happens
  *
- * Control path.
+ * Thread safety: no other thread may use the stock. Control path.
  */
 void moat_iova_cache_destroy(struct moat_iova_cache *cache);
 
-/* What the inline functions call when the stock does not suffice. Not for users. */
+/**
+ * moat_iova_alloc() where the stock does not suffice: it is filled from the space, or the run comes
+ * from the space itself. Call moat_iova_alloc().
+ *
+ * @param space as there
+ * @param cache as there
+ * @param len as there
+ * @param align as there
+ * @param iova as there
+ * @return as there
+ *
+ * Thread-safe with one stock per thread (takes the space's lock). Control path, and the data path
+ * once in many calls.
+ */
 int moat_iova_alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t len,
 	uint64_t align, uint64_t *iova);
+
+/**
+ * moat_iova_free() where the stock is full or may not hold the run: part of the stock, or the run
+ * itself, goes back to the space. Call moat_iova_free().
+ *
+ * @param space as there
+ * @param cache as there
+ * @param iova as there
+ * @param len as there
+ * @return as there
+ *
+ * Thread-safe with one stock per thread (takes the space's lock). Control path, and the data path
+ * once in many calls.
+ */
 int moat_iova_free_slow(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t iova,
 	uint64_t len);
 

@@ -146,7 +146,7 @@ void moat_pt_pool_stats(const struct moat_pt_pool *pool, struct moat_pt_pool_sta
  * @param pool the pool
  * @param watch copied; both functions must be set
  *
- * Control path, before the first table.
+ * Thread safety: before the first table, while no other thread uses the pool. Control path.
  */
 void moat_pt_pool_watch(struct moat_pt_pool *pool, const struct moat_pt_watch *watch);
 
@@ -250,7 +250,7 @@ int moat_pt_create(const struct moat_pt_conf *conf, struct moat_pt **pt);
  * @param pt no unit may have its root in a context or PASID entry or hold anything of it in a
  *   cache, and no reader may be inside; NULL: nothing happens
  *
- * Control path.
+ * Thread safety: no other thread may use the table. Control path.
  */
 void moat_pt_destroy(struct moat_pt *pt);
 

@@ -237,8 +237,10 @@ struct moat_gather {
 };
 
 /**
+ * Whether a gather holds nothing that must be invalidated.
+ *
  * @param g a gather of the calling lcore
- * @return true: it holds nothing that must be invalidated
+ * @return true: it is empty
  *
  * Data path.
  */

@@ -42,17 +42,24 @@ extern "C" {
 
 /**
  * rte_dev_probe() of a device whose requester is attached to the tenant.
+ *
  * @param tenant the tenant
  * @param device its name on its bus, such as "0000:01:10.0"
- * @return 0; a negative errno: no driver takes the device, moat_error_text() has the sentence.
- *   Control path, any thread; one thread at a time for a device.
+ * @return 0
+ * @return a negative errno of rte_dev_probe()'s: no driver takes the device; moat_error_text() has
+ *   the sentence
+ *
+ * Thread-safe; one thread at a time for a device. Control path.
  */
 int moat_tenant_probe(struct moat_tenant *tenant, const char *device);
 
 /**
  * Have `gone` called with each tenant that is about to be destroyed, while it still can be used.
  * For what shows tenants, such as lib/telemetry; there is one such function, the last one given.
- * @param gone NULL: none. Control path, any thread.
+ *
+ * @param gone NULL: none
+ *
+ * Thread-safe. Control path.
  */
 void moat_tenant_at_destroy(void (*gone)(struct moat_tenant *tenant));
 
@@ -64,9 +71,19 @@ typedef int (*moat_free_t)(const struct rte_memzone *zone);
 /**
  * Reserve a memzone: from DPDK, or, where it is a device's, from the heap of the device's tenant.
  * For definitions of rte_memzone_reserve*().
+ *
  * @param reserve DPDK's function
- * @param name, len, socket, flags, align, bound as rte_memzone_reserve_bounded() takes them
- * @return the memzone; NULL: rte_errno says why. Control path, any thread.
+ * @param name as rte_memzone_reserve_bounded() takes it
+ * @param len as there
+ * @param socket as there
+ * @param flags as there
+ * @param align as there
+ * @param bound as there
+ * @return the memzone
+ * @return NULL: rte_errno says why; ENOMEM also where the memzone could not be mapped for the
+ *   device
+ *
+ * Thread-safe. Control path.
  */
 const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char *name, size_t len,
 	int socket, unsigned int flags, unsigned int align, unsigned int bound);
@@ -74,8 +91,13 @@ const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char
 /**
  * A driver says whether it gets its receive buffers by moat_pool_refill() only. Then a tenant whose
  * queues all belong to such ports can tell a refill from an application's allocation, which no
- * device may reach. Before the port's queues are added to a tenant, and `false` when the port goes.
- * Any thread; control path.
+ * device may reach. To be said before the port's queues are added to a tenant, and taken back
+ * (`false`) when the port goes.
+ *
+ * @param port as ethdev numbers it
+ * @param tells true: its driver refills by moat_pool_refill() only
+ *
+ * Thread-safe. Control path.
  */
 void moat_device_tells(uint16_t port, bool tells);
 
@@ -125,20 +147,29 @@ void moat_device_moves(uint16_t port, const struct moat_move_ops *ops);
 /**
  * Tell moat of a memzone that holds a ring. For PMDs that must be safe in programs that do not call
  * moat's rte_memzone_reserve*().
+ *
  * @param zone whole pages, if it lies in a tenant's heap
- * @return 0, also when the memzone lies in no tenant's heap or is known already; -EINVAL: it is not
- *   whole pages; -ENOMEM; the unit's error. moat_error_text() has the sentence. Control path, any
- *   thread.
+ * @return 0: it is mapped, or was known already, or lies in no tenant's heap
+ * @return -EINVAL: it is not whole pages
+ * @return -ENOMEM
+ * @return the unit's error
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path.
  */
 int moat_device_map(const struct rte_memzone *zone);
 
 /**
  * Free a memzone; if a device reaches it, first unmap it and wait for the ticket.
+ *
  * @param dpdks DPDK's function
  * @param zone the memzone
- * @return what DPDK's function returns; -ETIMEDOUT: an lcore that has entered the tenant does not
- *   poll, or the unit does not answer; -EIO: the unit failed. After an error nothing has changed,
- *   and moat_tenant_destroy() frees the memzone. Control path, any thread.
+ * @return what DPDK's function returns
+ * @return -ETIMEDOUT: an lcore that has entered the tenant does not poll, or the unit does not
+ *   answer
+ * @return -EIO: the unit failed
+ *
+ * After an error nothing has changed, and moat_tenant_destroy() frees the memzone. Thread-safe.
+ * Control path.
  */
 int moat_device_free(moat_free_t dpdks, const struct rte_memzone *zone);
 

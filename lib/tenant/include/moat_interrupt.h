@@ -35,13 +35,14 @@ extern "C" {
  *   the tenant's or the unit's functions
  * @param ctx given to `fn`
  * @param interrupt set on success: what the device must write
- * @return 0;
- *   -ENOENT: `sid` is not attached to the tenant;
- *   -EOPNOTSUPP: the unit gives no interrupts: the kernel hands out vectors, and remaps where the
- *     unit is the kernel's; moat_error_text() has the reason;
- *   -ENOSPC: the unit's table is full;
- *   -ETIMEDOUT, -EIO: the unit does not answer.
- * Thread safety: any thread. Control path; may wait for the unit.
+ * @return 0
+ * @return -ENOENT: `sid` is not attached to the tenant on the tenant's own unit
+ * @return -EOPNOTSUPP: the unit gives no interrupts: the kernel hands out vectors, and remaps where
+ *   the unit is the kernel's
+ * @return -ENOSPC: the unit's table is full
+ * @return -ETIMEDOUT, -EIO: the unit does not answer
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path; may wait for the unit.
  */
 int moat_tenant_interrupt(struct moat_tenant *tenant, moat_sid_t sid, void (*fn)(void *ctx),
 	void *ctx, struct moat_interrupt *interrupt);
@@ -54,9 +55,12 @@ int moat_tenant_interrupt(struct moat_tenant *tenant, moat_sid_t sid, void (*fn)
  * @param line after moat_posted_init(); must stay until the interrupt has ended
  * @param vector which bit: 0 to 255
  * @param interrupt as above
- * @return as moat_tenant_interrupt(); -EOPNOTSUPP: the unit cannot post; -EFAULT: the line's
- *   address is not one that the unit can be told (hugepages on a machine's own unit).
- * Thread safety: any thread. Control path; may wait for the unit.
+ * @return as moat_tenant_interrupt(), and
+ * @return -EOPNOTSUPP: the unit cannot post
+ * @return -EFAULT: the unit cannot be told the line's address (on a machine's own unit it must be
+ *   in hugepages)
+ *
+ * moat_error_text() has the sentence. Thread-safe. Control path; may wait for the unit.
  */
 int moat_tenant_interrupt_post(struct moat_tenant *tenant, moat_sid_t sid, struct moat_posted *line,
 	uint8_t vector, struct moat_interrupt *interrupt);
@@ -67,7 +71,11 @@ int moat_tenant_interrupt_post(struct moat_tenant *tenant, moat_sid_t sid, struc
  *
  * @param tenant whose interrupt it was
  * @param interrupt as it was given
- * @return 0; -ENOENT: the tenant has not been given it; -ETIMEDOUT, -EIO: the unit does not answer.
+ * @return 0
+ * @return -ENOENT: the tenant has not been given it
+ * @return -EOPNOTSUPP: the unit gives no interrupts
+ * @return -ETIMEDOUT, -EIO: the unit does not answer
+ *
  * Thread safety: any thread, but not a `fn`. Control path; waits for the unit.
  */
 int moat_tenant_interrupt_end(struct moat_tenant *tenant, const struct moat_interrupt *interrupt);

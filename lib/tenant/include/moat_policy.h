@@ -33,8 +33,13 @@ struct moat_deferred {
 /**
  * Is it time to submit what is gathered? The time begins with the first call that finds pages
  * gathered.
+ *
+ * @param d the calling thread's
  * @param gathered pages that wait: moat_lane_gathered()
  * @param now TSC
+ * @return true: it is
+ *
+ * Thread safety: one thread for each window. Data path.
  */
 static inline bool moat_deferred_due(struct moat_deferred *d, uint32_t gathered, uint64_t now)
 {
@@ -45,7 +50,13 @@ static inline bool moat_deferred_due(struct moat_deferred *d, uint32_t gathered,
 	return gathered >= d->pages || now >= d->deadline;
 }
 
-/** What was gathered is submitted: the next page begins a new window. */
+/**
+ * What was gathered is submitted: the next page begins a new window.
+ *
+ * @param d the calling thread's
+ *
+ * Thread safety: one thread for each window. Data path.
+ */
 static inline void moat_deferred_submitted(struct moat_deferred *d)
 {
 	d->deadline = 0;
@@ -53,7 +64,11 @@ static inline void moat_deferred_submitted(struct moat_deferred *d)
 
 /**
  * Mode strict: submit what is gathered, and wait until all of the lane's tickets are done.
- * @return 0; as moat_lane_drain()
+ *
+ * @param lane the calling thread's
+ * @return as moat_lane_drain()
+ *
+ * Thread safety: the lane's own thread. Data path; waits for the unit, as the mode must.
  */
 static inline int moat_strict_wait(struct moat_lane *lane)
 {

@@ -40,31 +40,63 @@ struct moat_pool;
 /**
  * The enqueue side of the ops (see drivers/mempool): take what the device may still reach away from
  * it, and quarantine it. A buffer that is in the pool already is reported once and ignored.
+ *
  * @param pool the pool that they are of
  * @param objs the mbufs of `n` buffers, each without another reference
  * @param n how many
- * @return 0. Any thread; data path.
+ * @return 0
+ *
+ * Thread-safe. Data path.
  */
 int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n);
+
 /**
  * The dequeue side: take `n` ready buffers and map them for the device to write. Where every queue
  * of the tenant belongs to a driver that refills by moat_pool_refill(), what any other caller gets
  * is the application's, and stays unmapped until it is sent.
- * @return 0; -ENOBUFS: fewer than `n` are ready, or one could not be mapped; nothing was taken.
- * Any thread; data path.
+ *
+ * @param pool the pool
+ * @param objs receives the mbufs
+ * @param n how many
+ * @return 0
+ * @return -ENOBUFS: fewer than `n` are ready, or one could not be mapped; nothing was taken
+ *
+ * Thread-safe. Data path.
  */
 int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n);
+
 /**
  * rte_mempool_get_bulk() by a driver that gives the buffers to its device: from any pool, a
  * tenant's or not. A driver that always refills by this call says so for its ports with
  * moat_device_tells().
- * @return as rte_mempool_get_bulk(). Any thread; data path.
+ *
+ * @param mp the pool
+ * @param objs receives the mbufs
+ * @param n how many
+ * @return as rte_mempool_get_bulk()
+ *
+ * Thread-safe. Data path.
  */
 int moat_pool_refill(struct rte_mempool *mp, void *objs[], unsigned int n);
-/** Buffers in the pool: ready or quarantined. Any thread; buffers that move meanwhile are in or
- * out. */
+
+/**
+ * Buffers in the pool: ready or quarantined.
+ *
+ * @param pool the pool
+ * @return how many; a buffer that moves meanwhile is in or out
+ *
+ * Thread-safe. Control path.
+ */
 unsigned int moat_pool_count(const struct moat_pool *pool);
-/** Quarantined buffers only. Any thread. */
+
+/**
+ * Quarantined buffers only.
+ *
+ * @param pool the pool
+ * @return how many; a buffer that moves meanwhile is in or out
+ *
+ * Thread-safe. Control path.
+ */
 unsigned int moat_pool_quarantined(const struct moat_pool *pool);
 
 #pragma GCC visibility pop

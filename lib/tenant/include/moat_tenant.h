@@ -103,16 +103,23 @@ enum moat_mode {
 
 /**
  * A mode's name, as configurations have it.
+ *
  * @param mode one of enum moat_mode
- * @return "static", "strict", ...; "unknown". Any thread, control path.
+ * @return "static", "strict", ...; static. "unknown": it is not a mode
+ *
+ * Thread-safe. Control path.
  */
 const char *moat_mode_name(enum moat_mode mode);
+
 /**
  * The mode of a name.
+ *
  * @param text a name, such as "pipelined"
  * @param mode set on success
- * @return 0; -EINVAL: there is no such mode, or `text` is NULL; moat_error_text() lists the modes.
- *   Any thread, control path.
+ * @return 0
+ * @return -EINVAL: there is no such mode, or `text` is NULL; moat_error_text() lists the modes
+ *
+ * Thread-safe. Control path.
  */
 int moat_mode_parse(const char *text, enum moat_mode *mode);
 
@@ -145,131 +152,273 @@ struct moat_tenant;
 
 /**
  * Create the domain, get and map the memory, make the heap.
- * Memory: hugepages; where there are none, plain pages, if the unit can live with those (the
+ *
+ * The memory is hugepages; where there are none, plain pages, if the unit can live with those (the
  * software unit can, a real one cannot know their physical addresses).
+ *
  * @param conf copied
  * @param tenant set on success
- * @return 0, or, with moat_error_text(): -EINVAL: a NULL, no name, no unit, a mode that does not
- *   exist, memory or addresses that cannot be; -EEXIST: a tenant has this name; -ENOTSUP: this is a
- *   secondary process; -EBUSY: the memory lies over what the unit does not translate; -ENOSPC: no
- *   domain-id is left; -ENOMEM; the unit's error. Control path, any thread; after rte_eal_init().
+ * @return 0
+ * @return -EINVAL: a NULL, no name, no unit, a mode that does not exist, memory or addresses that
+ *   cannot be
+ * @return -EEXIST: a tenant has this name
+ * @return -ENOTSUP: this is a secondary process
+ * @return -EBUSY: the memory lies over what the unit does not translate
+ * @return -ENOSPC: no domain-id is left
+ * @return -ENOMEM
+ * @return the error of moat_memory_get(), of DPDK's heap, or the unit's
+ *
+ * moat_error_text() has the sentence. Thread-safe, after rte_eal_init(). Control path.
  */
 int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant **tenant);
+
 /**
  * Detach the requesters, take away all mappings, free the memory. Every queue must be removed (or
  * its port closed), every lcore have left, every pool's buffers and every ring be back.
+ *
  * @param tenant gone on success
- * @return 0; -EBUSY: it is still in use, moat_error_text() says what: nothing has changed; -EINVAL:
- *   NULL; -ETIMEDOUT, -EIO: the unit does not answer. Control path, any thread; no other call on
- *   the tenant at the same time.
+ * @return 0
+ * @return -EBUSY: it is still in use, moat_error_text() says what: nothing has changed
+ * @return -EINVAL: NULL
+ * @return -ENOMEM
+ * @return -ETIMEDOUT, -EIO: the unit does not answer; the tenant stays
+ *
+ * Thread safety: any thread; no other call on the tenant at the same time. Control path; waits for
+ * the unit.
  */
 int moat_tenant_destroy(struct moat_tenant *tenant);
 
-/** @param tenant not NULL, as in all calls below. @return its name. Any thread, control path. */
+/**
+ * A tenant's name.
+ *
+ * @param tenant not NULL, as in all calls below
+ * @return the name; valid while the tenant exists
+ *
+ * Thread-safe. Control path.
+ */
 const char *moat_tenant_name(const struct moat_tenant *tenant);
-/** @return its mode. Any thread. */
+
+/**
+ * A tenant's mode.
+ *
+ * @param tenant the tenant
+ * @return the mode
+ *
+ * Thread-safe. Data path.
+ */
 enum moat_mode moat_tenant_mode(const struct moat_tenant *tenant);
-/** @return its domain, for lib/domain's calls. Any thread. */
+
+/**
+ * A tenant's domain, for lib/domain's calls.
+ *
+ * @param tenant the tenant
+ * @return the domain; valid while the tenant exists
+ *
+ * Thread-safe. Data path.
+ */
 struct moat_domain *moat_tenant_domain(struct moat_tenant *tenant);
-/** @return the page size of its memory, plain pages or hugepages, in bytes. Any thread. */
+
+/**
+ * The page size of a tenant's memory, plain pages or hugepages.
+ *
+ * @param tenant the tenant
+ * @return bytes
+ *
+ * Thread-safe. Control path.
+ */
 uint64_t moat_tenant_page_size(const struct moat_tenant *tenant);
 
 /**
- * Put a requester (a port's or queue's source-id) into the tenant's domain, or take it out. A NIC's
- * source-id is its PCI address: MOAT_SID(0x03, 0, 1) for 03:00.1. Of a net_moat port it is its
- * `sid=`, plus the queue's number with `requesters=queue`; moat_net_queue_sid() says which. Where
- * tenants share a port, each queue's source-id goes to its tenant, and each queue is set up with
- * that tenant's pool and socket.
+ * Put a requester (a port's or queue's source-id) into the tenant's domain.
+ *
+ * A NIC's source-id is its PCI address: MOAT_SID(0x03, 0, 1) for 03:00.1. Of a net_moat port it is
+ * its `sid=`, plus the queue's number with `requesters=queue`; moat_net_queue_sid() says which.
+ * Where tenants share a port, each queue's source-id goes to its tenant, and each queue is set up
+ * with that tenant's pool and socket.
+ *
  * @param tenant the tenant
- * @param sid MOAT_SID()
- * @return as moat_domain_attach() and moat_domain_detach(). Control path, any thread.
+ * @param sid MOAT_SID() of the requester
+ * @return as moat_domain_attach()
+ *
+ * Thread-safe. Control path; waits for the unit.
  */
 int moat_tenant_attach(struct moat_tenant *tenant, moat_sid_t sid);
+
+/**
+ * Take a requester out of the tenant's domain; on return it reaches nothing.
+ *
+ * @param tenant the tenant
+ * @param sid MOAT_SID() of the requester
+ * @return as moat_domain_detach()
+ *
+ * Thread-safe. Control path; waits for the unit.
+ */
 int moat_tenant_detach(struct moat_tenant *tenant, moat_sid_t sid);
 
 /**
- * The same with one PASID of a requester, which a unit in scalable mode tells from its others.
+ * As moat_tenant_attach(), for one PASID of a requester, which a unit in scalable mode tells from
+ * its others.
+ *
  * @param tenant the tenant
  * @param sid MOAT_SID() of the requester
- * @param pasid 1 to 2^20 - 1 (as many bits as the unit has), or MOAT_PASID_NONE: as the calls above
- * @return as moat_domain_attach_at() and moat_domain_detach_at(). Control path, any thread.
+ * @param pasid 1 to 2^20 - 1 (as many bits as the unit has), or MOAT_PASID_NONE: as
+ *   moat_tenant_attach()
+ * @return as moat_domain_attach_at()
+ *
+ * Thread-safe. Control path; waits for the unit.
  */
 int moat_tenant_attach_pasid(struct moat_tenant *tenant, moat_sid_t sid, uint32_t pasid);
+
+/**
+ * As moat_tenant_detach(), of what moat_tenant_attach_pasid() has attached.
+ *
+ * @param tenant the tenant
+ * @param sid MOAT_SID() of the requester
+ * @param pasid as it was attached
+ * @return as moat_domain_detach_at()
+ *
+ * Thread-safe. Control path; waits for the unit.
+ */
 int moat_tenant_detach_pasid(struct moat_tenant *tenant, moat_sid_t sid, uint32_t pasid);
 
 /**
  * The socket id of the tenant's heap, for rte_eth_rx_queue_setup() and rte_eth_tx_queue_setup().
- * @return beyond those of NUMA nodes. Any thread.
+ *
+ * @param tenant the tenant
+ * @return the id, beyond those of NUMA nodes
+ *
+ * Thread-safe. Control path.
  */
 int moat_tenant_socket(const struct moat_tenant *tenant);
 
 /**
- * A pool of `n` packet buffers with `data_room` bytes each (headroom included; rounded up to whole
- * pages). Freed by moat_tenant_destroy().
+ * Create a pool of packet buffers. moat_tenant_destroy() frees it.
+ *
  * @param tenant whose memory it is of
  * @param name of the mempool
  * @param n buffers; moat_tenant_pool_size() says how many are needed
- * @param data_room bytes of a buffer, headroom included
+ * @param data_room bytes of a buffer, headroom included; rounded up to whole pages
  * @param pool set on success
- * @return 0; -ENOMEM: too little tenant memory (says how much would do); -EEXIST; -EINVAL. Control
- *   path, one thread at a time for a tenant.
+ * @return 0
+ * @return -ENOMEM: too little tenant memory (moat_error_text() says how much would do), or none for
+ *   the pool's own records
+ * @return -ENOSPC: the tenant has as many pools as it can
+ * @return -EEXIST: a mempool has this name
+ * @return -EINVAL: no buffers, or buffers of 0 bytes
+ * @return another error of DPDK's, or the unit's
+ *
+ * Thread safety: one thread at a time for a tenant. Control path.
  */
 int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int n,
 	uint16_t data_room, struct rte_mempool **pool);
 
 /**
  * Put the mode's callbacks on a port's queue (its rx and its tx side), and let the device reach the
- * queue's rings. After rte_eth_dev_configure() and, so that the queue's pool and rings can be
- * checked, after the queues' set-up; before the port is started. Each queue is added by itself:
- * the rings of one that is not are not mapped, and it receives and sends nothing.
+ * queue's rings.
+ *
+ * To be called after rte_eth_dev_configure() and, so that the queue's pool and rings can be
+ * checked, after the queues' set-up; before the port is started. Each queue is added by itself: the
+ * rings of one that is not are not mapped, and it receives and sends nothing.
+ *
  * @param tenant whose queue it becomes
- * @param port, queue as ethdev numbers them
- * @return 0; -EEXIST: the tenant has the queue; -ENODEV: the port does not exist; -EINVAL: the port
- *   has no such queue, or its rings or its pool are not in the tenant's memory; -ENOSPC, -ENOMEM;
- *   what rte_eth_add_rx_callback() says; the unit's error. Control path, one thread at a time for a
- *   tenant.
+ * @param port as ethdev numbers it
+ * @param queue the port's
+ * @return 0
+ * @return -EEXIST: the tenant has the queue
+ * @return -ENODEV: the port does not exist
+ * @return -EINVAL: NULL, the port has no such queue, or its rings or its pool are not in the
+ *   tenant's memory
+ * @return -ENOSPC: the tenant has as many queues as it can
+ * @return -ENOMEM
+ * @return what rte_eth_dev_info_get() or rte_eth_add_rx_callback() says, or the unit's error
+ *
+ * moat_error_text() has the sentence. Thread safety: one thread at a time for a tenant. Control
+ * path.
  */
 int moat_tenant_queue_add(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
+
 /**
  * Take the callbacks off, and free what mode pipelined still holds (moat_tenant_held() gets it
  * first). No lcore may poll the queue any more. The port may have been closed before.
- * @return 0; -ENOENT: it has no such queue; -ETIMEDOUT: an lcore that has entered does not poll
- *   (named), or the unit does not answer; the unit's error from unmapping what is gone. After any
- *   error but -ENOENT the queue is removed all the same; what was unmapped is out of the device's
- *   reach when the lcore has left and the unit has answered. Control path, one thread at a time
- *   for a tenant.
+ *
+ * @param tenant whose queue it is
+ * @param port as ethdev numbers it
+ * @param queue the port's
+ * @return 0
+ * @return -EINVAL: `tenant` is NULL
+ * @return -ENOENT: it has no such queue
+ * @return -ETIMEDOUT: an lcore that has entered does not poll (moat_error_text() names it), or the
+ *   unit does not answer
+ * @return the unit's error from unmapping what is gone
+ *
+ * After any error but -EINVAL and -ENOENT the queue is removed all the same; what was unmapped is
+ * out of the device's reach when the lcore has left and the unit has answered. Thread safety: one
+ * thread at a time for a tenant. Control path; waits for the unit.
  */
 int moat_tenant_queue_remove(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
 
 /**
  * The calling lcore begins polling this tenant's queues. An lcore that has entered must poll, or be
  * offline: other lcores' tickets wait for it.
- * @return 0; -EINVAL: the thread is not an lcore (rte_thread_register()); -EALREADY: it has
- *   entered; -ENOMEM. Control path, each lcore for itself.
+ *
+ * @param tenant the tenant
+ * @return 0
+ * @return -EINVAL: NULL, or the thread is not an lcore (rte_thread_register())
+ * @return -EALREADY: it has entered
+ * @return -ENOMEM
+ *
+ * Each lcore for itself. Control path.
  */
 int moat_tenant_lcore_enter(struct moat_tenant *tenant);
+
 /**
  * The calling lcore ends polling. Waits for its tickets and gives its ready buffers to the others.
- * @return 0; -EINVAL: it had not entered; -ETIMEDOUT: another lcore that has entered did not poll
- *   for a second (named), or the unit does not answer; -EIO: the unit failed. After -ETIMEDOUT and
- *   -EIO it has left all the same. Control path, each lcore for itself.
+ *
+ * @param tenant the tenant
+ * @return 0
+ * @return -EINVAL: it had not entered
+ * @return -ETIMEDOUT: another lcore that has entered did not poll for a second (moat_error_text()
+ *   names it), or the unit does not answer
+ * @return -EIO: the unit failed
+ *
+ * After -ETIMEDOUT and -EIO it has left all the same. Each lcore for itself. Control path.
  */
 int moat_tenant_lcore_leave(struct moat_tenant *tenant);
 
 /**
- * The calling lcore stops polling for a while, to sleep or to block, and polls again. While it is
- * offline no ticket waits for it; it must not poll the tenant's queues nor use translations. Cheap:
- * two atomic operations each.
- * @return 0; -EINVAL: it has not entered. Data path, each lcore for itself.
+ * The calling lcore stops polling for a while, to sleep or to block. While it is offline no ticket
+ * waits for it; it must not poll the tenant's queues nor use translations. See moat_lane_offline()
+ * for what it waits for.
+ *
+ * @param tenant the tenant
+ * @return 0
+ * @return -EINVAL: it has not entered
+ *
+ * Each lcore for itself. Data path: two atomic operations where nothing is in flight.
  */
 int moat_tenant_offline(struct moat_tenant *tenant);
+
+/**
+ * The calling lcore polls again, after moat_tenant_offline().
+ *
+ * @param tenant the tenant
+ * @return 0
+ * @return -EINVAL: it has not entered
+ *
+ * Each lcore for itself. Data path: two atomic operations.
+ */
 int moat_tenant_online(struct moat_tenant *tenant);
 
 /**
- * In every turn of the polling loop, also when no packet came: completes tickets, releases
- * quarantined buffers, flushes what a quiet queue left behind. Between two polls the lcore may use
- * translations; across one it may not, nor across rte_eth_rx_burst() in the modes that unmap. Data
- * path, never waits; each lcore for itself.
+ * Complete tickets, release quarantined buffers, flush what a quiet queue left behind. To be called
+ * in every turn of the polling loop, also when no packet came; never waits.
+ *
+ * Between two polls the lcore may use translations; across one it may not, nor across
+ * rte_eth_rx_burst() in the modes that unmap.
+ *
+ * @param tenant the lcore must have entered it
+ *
+ * Each lcore for itself. Data path.
  */
 void moat_tenant_poll(struct moat_tenant *tenant);
 
@@ -277,14 +426,27 @@ void moat_tenant_poll(struct moat_tenant *tenant);
  * Packets that mode pipelined still holds back on a queue, without asking the device for more:
  * waits for their tickets, and hands out up to `max`. An lcore that stops polling a queue for good
  * calls this until it returns 0, and no packet is lost.
- * @return packets; 0 also in the other modes, and where the unit does not answer any more. The
- *   calling lcore has entered and polls this queue. Control path: it waits.
+ *
+ * @param tenant the calling lcore has entered it
+ * @param port as ethdev numbers it
+ * @param queue that the calling lcore polls
+ * @param pkts receives the packets
+ * @param max room in `pkts`
+ * @return packets; 0 also in the other modes, and where the unit does not answer any more
+ *
+ * Each lcore for itself. Control path: it waits.
  */
 uint16_t moat_tenant_held(struct moat_tenant *tenant, uint16_t port, uint16_t queue,
 	struct rte_mbuf *pkts[], uint16_t max);
 
-/** For applications that map on their own. @return the calling lcore's lane, or NULL before it
- * entered. Data path. */
+/**
+ * The calling lcore's lane, for applications that map on their own.
+ *
+ * @param tenant the tenant
+ * @return the lane; NULL before the lcore has entered
+ *
+ * Each lcore for itself. Data path.
+ */
 struct moat_lane *moat_tenant_lane(struct moat_tenant *tenant);
 
 struct moat_tenant_stats {
@@ -309,24 +471,38 @@ struct moat_tenant_stats {
 	uint64_t foreign;   /* packets to send that were dropped: not in the tenant's memory */
 	uint64_t faults;    /* DMA refused to its requesters, as moat_tenant_faults() found them */
 };
+
 /**
- * What the tenant counted.
+ * What the tenant counted. Counters of running lcores are read as they are.
+ *
  * @param tenant the tenant
- * @param stats set. Counters of running lcores are read as they are. Control path, any thread, also
- *   while queues come and go; not while the tenant is destroyed.
+ * @param stats receives the counters
+ *
+ * Thread-safe, also while queues come and go; not while the tenant is destroyed. Control path.
  */
 void moat_tenant_stats(struct moat_tenant *tenant, struct moat_tenant_stats *stats);
 
 /**
- * How a stage's cycles were spread over bursts, summed over lcores; MOAT_STAGES_MAPPING: all
- * mapping stages together. Bursts are counted while the lcore's stopwatch is on. Counters of
- * running lcores are read as they are. Control path.
+ * How a stage's cycles were spread over bursts, summed over lcores. Bursts are counted while the
+ * lcore's stopwatch is on. Counters of running lcores are read as they are.
+ *
+ * @param tenant the tenant
+ * @param stage a stage before MOAT_STAGES_MAPPING; MOAT_STAGES_MAPPING: all of these together
+ * @param hist receives the distribution
+ *
+ * Thread-safe, but not while the tenant is destroyed. Control path.
  */
 void moat_tenant_bursts(struct moat_tenant *tenant, enum moat_stage stage, struct moat_hist *hist);
 
-/** For applications that charge their own time to MOAT_STAGE_APPLICATION. @return the calling
- * lcore's stopwatch;
- * NULL: out of memory. Data path. */
+/**
+ * The calling lcore's cost of the tenant, for applications that charge their own time to
+ * MOAT_STAGE_APPLICATION.
+ *
+ * @param tenant the tenant
+ * @return the cost, valid while the tenant exists; NULL: out of memory
+ *
+ * Each lcore for itself. Data path.
+ */
 struct moat_cost *moat_tenant_cost(struct moat_tenant *tenant);
 
 #pragma GCC visibility pop

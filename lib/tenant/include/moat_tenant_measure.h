@@ -35,6 +35,8 @@ void moat_tenant_stopwatch(bool on);
 /**
  * Is the calling lcore's stopwatch on?
  *
+ * @return true: it is
+ *
  * Each lcore for itself. Data path.
  */
 bool moat_tenant_stopwatch_on(void);

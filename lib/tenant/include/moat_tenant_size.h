@@ -52,8 +52,10 @@ struct moat_tenant_size {
  * Buffers with which a pool does not run dry.
  *
  * @param size what the pool has to serve
- * @return buffers, for moat_tenant_pool(); 0: `size` is NULL or its mode is not one
- *   (moat_error_text()). Any thread, control path.
+ * @return buffers, for moat_tenant_pool()
+ * @return 0: `size` is NULL or its mode is not one (moat_error_text())
+ *
+ * Thread-safe. Control path.
  */
 unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size);
 
@@ -63,7 +65,10 @@ unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size);
  * @param size what the pool has to serve
  * @param buffers of the pool; 0: moat_tenant_pool_size()
  * @return bytes, a multiple of 2 MiB, for `memory` of struct moat_tenant_conf; add up those of
- *   several pools. 0: as moat_tenant_pool_size(). Any thread, control path.
+ *   several pools
+ * @return 0: as moat_tenant_pool_size()
+ *
+ * Thread-safe. Control path.
  */
 uint64_t moat_tenant_memory_size(const struct moat_tenant_size *size, unsigned int buffers);
 

@@ -96,18 +96,27 @@ struct moat_posted {
 
 #define MOAT_POSTED_SN (UINT64_C(1) << 1) /* no notification: the line is polled */
 
-/** Empty, and polled. Before it is given to a unit. */
+/**
+ * Make a line empty and polled, before it is given to a unit.
+ *
+ * @param line the line; no unit may know it yet
+ *
+ * Thread safety: no other thread may use the line. Control path.
+ */
 static inline void moat_posted_init(struct moat_posted *line)
 {
 	*line = (struct moat_posted){ .control = MOAT_POSTED_SN };
 }
 
 /**
- * Take 64 vectors' bits.
+ * Take 64 vectors' bits. Where none is set it is a load.
  *
- * @param word 0 to 3
+ * @param line the line
+ * @param word 0 to 3: vectors 64 * word to 64 * word + 63
  * @return the bits that were set and are clear now; what the devices wrote before they interrupted
- *   is seen. A load where none is set. One thread for each word. Data path.
+ *   is seen
+ *
+ * Thread safety: one thread for each word. Data path.
  */
 static inline uint64_t moat_posted_take(struct moat_posted *line, unsigned int word)
 {
