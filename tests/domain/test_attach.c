@@ -25,7 +25,15 @@
 #define THREADS 2
 #define OWN     6 /* sources that only one thread uses */
 #define SHARED  4
-#define CALLS   1000000u /* of both threads */
+#define CALLS   1000000u /* of both threads; the environment's MOAT_CALLS has its own number */
+
+/* Calls of a test: MOAT_CALLS, or what a suite has time for. */
+static unsigned int calls_of(unsigned int suite)
+{
+	const char *text = getenv("MOAT_CALLS");
+
+	return text != NULL ? (unsigned int)strtoul(text, NULL, 0) : suite;
+}
 
 /* -------------------------------------------- a unit that remembers who is attached, and slowly */
 
@@ -149,13 +157,13 @@ static void two_threads_attach_and_detach_at_random(void **state)
 	struct moat_unit unit = { .ops = &ops, .name = "notes", .kind = "notes" };
 	struct moat_domain_conf conf = { .name = "shared" };
 	struct moat_domain *domain;
-	unsigned int done;
+	unsigned int calls = calls_of(CALLS), done;
 
 	unit.caps = (struct moat_unit_caps){ .mgaw = 48, .nd = 16, .tables = MOAT_TABLES_UNITS };
 	must(moat_pt_pool_create(NULL, &unit.pool));
 	must(moat_domain_create(&unit, &conf, &domain));
-	done = attach_and_detach(domain, CALLS);
-	print_message("# %u calls, %u of them changed something\n", CALLS, done);
+	done = attach_and_detach(domain, calls);
+	print_message("# %u calls, %u of them changed something\n", calls, done);
 	assert_int_equal(wrong, 0);
 	must(moat_domain_destroy(domain));
 	for (unsigned int sid = 0; sid < RTE_DIM(attached); sid++)
@@ -168,10 +176,12 @@ static void so_they_do_on_the_software_unit(void **state)
 	struct moat_domain_conf conf = { .name = "soft" };
 	struct moat_domain *domain;
 	struct moat_unit *unit;
+	unsigned int calls = calls_of(CALLS / 50), done;
 
 	must(moat_soft_unit_create("soft0", "oracle=0,adversary=0", &unit));
 	must(moat_domain_create(unit, &conf, &domain));
-	attach_and_detach(domain, CALLS / 50);
+	done = attach_and_detach(domain, calls);
+	print_message("# %u calls, %u of them changed something\n", calls, done);
 	must(moat_domain_destroy(domain));
 	unit->ops->destroy(unit);
 }
