@@ -152,7 +152,7 @@ struct range {
 struct rb_space {
 	rte_spinlock_t lock;
 	void *root;
-	uint64_t hint; /* ranges end here, downwards */
+	uint64_t hint; /* the next range ends here; counts down */
 	struct range *got[BURST];
 	uint64_t len;
 };

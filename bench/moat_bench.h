@@ -59,7 +59,7 @@ struct moat_bench {
 	void (*body)(struct moat_bench_run *run, uint64_t n);
 	/** Once a run, on thread 0, after all bodies. May be NULL. */
 	void (*teardown)(struct moat_bench_run *run);
-	int64_t args[MOAT_BENCH_ARGS]; /* each gives a run, up to the first 0 behind one */
+	int64_t args[MOAT_BENCH_ARGS]; /* a run for each, up to the first 0; all 0: one run */
 	bool items_per_arg;            /* items = arg; otherwise `items`, or 1 */
 	uint64_t items;
 	unsigned int threads;    /* 0: one, and the name stays as it is */

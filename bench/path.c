@@ -95,7 +95,7 @@ static inline void unmap_burst(const struct path *p, const struct what *what,
 			bench_unmap(lane, page(p, what, first + i), MOAT_PAGE_SIZE);
 }
 
-/* The unit is through when its doorbell returns: each burst is complete before the next. */
+/* The unit has completed a burst when its doorbell returns, so before the next one begins. */
 static void burst(struct moat_bench_run *run, uint64_t n)
 {
 	const struct what *what = run->param;

@@ -118,7 +118,7 @@ static void bulk_variant(struct moat_bench_run *run, uint64_t n)
 	}
 }
 
-/* A miss is answered by a walk from the root: that walk, with permission and address. */
+/* What a miss costs: a walk from the root, the permission check and the virtual address. */
 static void miss(struct moat_bench_run *run, uint64_t n)
 {
 	struct domain *d = run->ctx;

@@ -143,7 +143,7 @@ static int compare_with(const char *baseline, const char *json)
 	return run_beside(COMPARE, baseline, json);
 }
 
-/* The report is made of the JSON, and so is the comparison, whether or not it is to be kept. */
+/* The report and the comparison read the JSON: the file of --json, or a temporary one. */
 static int with_json(const struct perf *perf, int (*call)(const char *, const char *),
 	const char *other, bool first)
 {
@@ -242,8 +242,8 @@ static int run(struct perf *perf, int split, char *argv[], double seconds)
 	if (rc != 0)
 		return rc;
 	if (perf->check) {
-		printf("%s is right: %u cases, about %.0f s\n", perf->ini.path, perf->nr_cases,
-			needs_seconds(perf));
+		printf("%s: configuration OK, %u cases, about %.0f s\n", perf->ini.path,
+			perf->nr_cases, needs_seconds(perf));
 		return 0;
 	}
 	for (unsigned int i = 0; i < perf->nr_cases; i++)

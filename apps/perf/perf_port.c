@@ -103,7 +103,8 @@ static int set_up(struct perf_port *port, const struct perf_work *w)
 		what = "started";
 		rc = rte_eth_dev_start(port->id);
 		port->started = rc == 0;
-		rte_eth_promiscuous_enable(port->id); /* net_null's frames are not the port's */
+		/* net_null's frames do not carry the port's address */
+		rte_eth_promiscuous_enable(port->id);
 	}
 	return rc == 0 ? 0
 		       : moat_error(rc, "device '%s' cannot be %s: %s", port->device, what,

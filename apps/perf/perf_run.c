@@ -146,7 +146,7 @@ static void nap(void)
 	nanosleep(&t, NULL);
 }
 
-/* Has every lcore been through its working set? Also when one has ended, in an error. */
+/* Has every lcore been through its working set, or one ended with an error? */
 static bool all_warm(const struct perf_work works[], unsigned int n)
 {
 	bool warm = true;
@@ -233,7 +233,7 @@ static void sum_lcores(struct perf_result *r, struct perf_work works[], unsigned
 	}
 }
 
-/* An operation of a round. */
+/* Mapping cycles per operation of a round. */
 static double round_total(const struct perf_round *round)
 {
 	uint64_t sum = 0;

@@ -7,8 +7,8 @@
  * moment it comes back, and quarantined until the ticket of its unmap is done. The work is
  * lib/tenant's (moat_pool.h); the ops let DPDK find it.
  *
- * Whose buffers they are a pool learns from moat_tenant_pool(), which gives it to the ops as their
- * configuration. A pool that knows no tenant (a program that was never told of any, started with
+ * moat_tenant_pool() tells the ops which tenant a pool belongs to, as their configuration. A pool
+ * that knows no tenant (a program that was never told of any, started with
  * --mbuf-pool-ops-name=moat) is DPDK's own memory, which the devices' drivers map as they see fit:
  * its ops are a ring, as DPDK's are, and say so once.
  */

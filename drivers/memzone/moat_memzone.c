@@ -3,13 +3,14 @@
  */
 
 /*
- * DPDK's reservations of memzones and their end, with moat's question before them: does the memzone
- * lie in a tenant's heap, or is a tenant's device being probed? (moat_device.h says why.) DPDK has
- * no hook for that, so this file defines DPDK's functions. A library's call goes to the first
- * definition in the order of the program and of what it was linked with. Programs carry this file:
- * libmoat_memzone.a, which `pkg-config --libs moat` names, puts it into the program itself, and
- * librte_mempool_moat.so has it for programs that are linked with that. moat_tenant_create() tries
- * which definitions are called and logs a warning when they are DPDK's.
+ * rte_memzone_reserve*() and rte_memzone_free(), which first ask whether the memzone lies in a
+ * tenant's heap, or a tenant's device is being probed (moat_device.h says why), and then call
+ * DPDK's own. DPDK has no hook for that, so this file defines functions of the same names. A
+ * library's call goes to the first definition in the order of the program and of what it was linked
+ * with. Programs carry this file: libmoat_memzone.a, which `pkg-config --libs moat` names, puts it
+ * into the program itself, and librte_mempool_moat.so has it for programs that are linked with
+ * that. moat_tenant_create() tries which definitions are called and logs a warning when they are
+ * DPDK's.
  */
 
 #include <dlfcn.h>

@@ -69,8 +69,8 @@ static inline bool net_mac_multicast(uint64_t mac)
 #define NET_MAC_BROADCAST UINT64_C(0xffffffffffff)
 
 /**
- * Build the table of these rules; the best of several with the same match has the lowest
- * priority. @return 0, -ENOMEM (the filter is unchanged). Frees the table before.
+ * Build the table of these rules and free the previous one. Of several rules with the same match,
+ * the one with the lowest priority number counts. @return 0, -ENOMEM (the filter is unchanged).
  */
 int net_filter_rules(struct net_filter *filter, struct net_rule *const rules[], uint32_t n);
 /** Say again whether frames need a look, after promiscuous or rules changed. */

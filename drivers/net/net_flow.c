@@ -319,7 +319,7 @@ static int flow_query(struct rte_eth_dev *dev, struct rte_flow *flow,
 			continue;
 		if (action->type != RTE_FLOW_ACTION_TYPE_COUNT || !flow->rule.count)
 			return bad(error, -ENOTSUP, RTE_FLOW_ERROR_TYPE_ACTION, action,
-				"only count can be asked, of a rule that has it");
+				"only the action count can be queried, and only of a rule that has it");
 		/* Relaxed: sums, read as they are. */
 		count->hits_set = 1;
 		count->bytes_set = 1;

@@ -79,7 +79,7 @@ struct net_txq {
 	struct rte_eth_txconf conf;
 } __rte_cache_aligned;
 
-/** A steering rule, as rte_flow's handle. Of `steer=` when not `flow`. */
+/** A steering rule, which rte_flow's callers have as a handle; or one of the port's `steer=`. */
 struct rte_flow {
 	struct net_rule rule;
 	TAILQ_ENTRY(rte_flow) next;

@@ -44,8 +44,8 @@ const struct rte_memzone *net_ring_reserve(struct rte_eth_dev *dev, const char *
 	}
 	if (zone->iova == RTE_BAD_IOVA || zone->iova & MOAT_PAGE_MASK) {
 		moat_error(-ENOMEM,
-			"%s: %s queue %u: the memory of socket %d has no IOVAs by pages "
-			"(0x%" PRIx64 "); give its heap IOVAs",
+			"%s: %s queue %u: the ring in the memory of socket %d has IOVA 0x%" PRIx64
+			", which does not begin a page; give that heap IOVAs of whole pages",
 			dev->data->name, side, queue, (int)socket, zone->iova);
 		rte_memzone_free(zone);
 		return NULL;

@@ -191,7 +191,7 @@ static bool check_andd(struct round *r, size_t at, uint16_t len)
 {
 	if (memchr(r->t + at + 8, '\0', len - 8) != NULL)
 		return true;
-	note(r, at + 8, "an ANDD whose name does not end is left out");
+	note(r, at + 8, "an ANDD whose name is not terminated is left out");
 	return false;
 }
 

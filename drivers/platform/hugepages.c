@@ -30,7 +30,7 @@ static int open_proc(const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return moat_error(-EPERM, "%s: %s; physical addresses take root", path,
+		return moat_error(-EPERM, "%s: %s; only root can read physical addresses", path,
 			strerror(errno));
 	return fd;
 }
@@ -40,7 +40,8 @@ static bool read_all(int fd, uint64_t word[], unsigned int n, uint64_t first)
 	return pread(fd, word, n * 8, first * 8) == (ssize_t)n * 8;
 }
 
-/** The pages from `page` on follow `*pfn` one by one (0: any) and belong to hugepages. */
+/** Check that `n` pages from `page` on belong to hugepages and that their frames are the next ones
+ * after `*pfn`, which advances (0: begin anywhere). */
 static int check_chunk(int pagemap, int flags, uint64_t page, unsigned int n, uint64_t *pfn)
 {
 	uint64_t map[CHUNK], flag[CHUNK];

@@ -12,7 +12,7 @@
 
 #include <stddef.h>
 
-#pragma GCC visibility push(default) /* drivers/vtd is another library */
+#pragma GCC visibility push(default) /* for drivers/vtd, which is in another library */
 
 /**
  * Write every cache line that [p, p + len) touches back to memory.

@@ -40,7 +40,7 @@ static void batch_reclaim(struct lane *lane, struct batch *batch)
 	struct moat_domain *domain = lane->domain;
 	struct moat_witness *witness = domain->unit->witness;
 
-	if (unlikely(witness != NULL)) /* what was handed on early it has released already */
+	if (unlikely(witness != NULL)) /* pages handed on early had released_early() then */
 		for (uint32_t i = 0; i < batch->gather.n; i++)
 			witness->released(witness, domain->did, batch->gather.run[i].iova,
 				batch->gather.run[i].len, lane_cause(lane, lane_done(lane) + 1));
@@ -78,7 +78,7 @@ static bool units_done(struct lane *lane, struct batch *batch)
 	if (batch->seq == 0)
 		return true;
 	if (likely(batch->seq > 0)) {
-		/* Of tickets that went in one submission, the first that is done asks. */
+		/* Tickets of one submission have one number: only the first of them asks. */
 		rc = batch->seq == lane->completed
 			? 1
 			: impl->units[0].done(impl->units[0].unit, batch->seq);

@@ -47,7 +47,7 @@ struct lane {
 	struct batch *gathering;    /* of ticket flushed + 1; NULL: nothing is gathered */
 	struct batch *oldest; /* of ticket done + 1, and so on by `next`; NULL: done == flushed */
 	struct batch *unsent; /* of ticket sent + 1; NULL: sent == flushed */
-	struct batch *newest; /* of ticket flushed, if there is an oldest */
+	struct batch *newest; /* of ticket flushed; only valid while `oldest` is set */
 	/* the sequence number that the own unit was last found to have completed */
 	int64_t completed;
 	struct lane_coalesce coalesce;

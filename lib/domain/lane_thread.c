@@ -112,8 +112,8 @@ static void reader_leave(struct lane *lane)
 	rte_rcu_qsbr_thread_offline(lane->domain->readers, lane->reader);
 }
 
-/* A thread ends with lanes online: it holds no translation any more. liburcu must not keep what it
- * knows of the thread either. */
+/* A thread ends with lanes online. It holds no translation any more, so its lanes go offline, and
+ * it is unregistered from liburcu, whose list of readers must not point to memory that is gone. */
 static void thread_end(void *arg)
 {
 	struct lane_thread *thread = arg;
@@ -170,10 +170,11 @@ void moat_lane_online(struct moat_lane *pub)
 	reader_enter(lane);
 }
 
-/* Other threads may wait for this lane's tickets, and its own thread finds them done. A unit that
- * does not answer is reported by the threads that need the ticket. A reader that polls may be kept
- * from its processor for longer than that; but what a drain has waited for in vain is not waited
- * for again. @return false: tickets are left */
+/* Wait for the lane's tickets: other threads may need them, and the lane's own thread finds them
+ * done. For a unit the wait is short, because a thread that needs the ticket reports a unit that
+ * does not answer. For readers it is long: the kernel may keep a thread that polls from its
+ * processor. What a drain has waited for in vain is not waited for again.
+ * @return false: tickets are left */
 static bool lane_settle(struct lane *lane)
 {
 	uint64_t begin = moat_now_us(), us;

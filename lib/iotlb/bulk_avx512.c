@@ -30,7 +30,7 @@ static bool has_avx512(void)
 		__builtin_cpu_supports("bmi2") && has_fp16();
 }
 
-/* The gathers count on it. */
+/* The gathers rely on this layout. */
 _Static_assert(offsetof(struct moat_pt_granule, table) == 0 &&
 		offsetof(struct moat_pt_granule, delta) == 8 &&
 		sizeof(struct moat_pt_granule) == 16,
@@ -45,7 +45,8 @@ struct common {
 };
 
 /*
- * Eight requests, those in `exist`: a bit for each that the index answers, and va[] of it.
+ * Translate up to eight requests, those in `exist`. Sets a bit and va[] for each that the index
+ * answers.
  *
  * Three gathers stand for the three loads of moat_iotlb_index(). Each element is 8 bytes, aligned,
  * so it is read whole. The elements of one gather come in any order, but those are different
@@ -60,7 +61,7 @@ AVX512 static inline __mmask8 eight(const struct common *c, const uint64_t iova[
 {
 	const __m512i zero = _mm512_setzero_si512();
 	const __m512i page = _mm512_set1_epi64((int64_t)MOAT_PT_TABLE);
-	/* A number: without a window there are no granules, and so none whose member this were. */
+	/* Computed as a number: without a window `granules` is NULL, which has no members. */
 	const void *deltas =
 		(const void *)((uintptr_t)c->granules + offsetof(struct moat_pt_granule, delta));
 	__m512i v = _mm512_maskz_loadu_epi64(exist, iova), w = _mm512_add_epi64(v, c->last);

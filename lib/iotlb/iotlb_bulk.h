@@ -29,7 +29,7 @@ extern const struct iotlb_bulk iotlb_bulk_avx512, iotlb_bulk_avx2, iotlb_bulk_ss
 extern const struct iotlb_bulk *const iotlb_bulk_variants[]; /* best first, NULL at the end */
 extern const struct iotlb_bulk *iotlb_bulk;                  /* the best that this machine has */
 
-/** Into functions with any instruction set, which GCC by itself does with few. */
+/** Always inlined: GCC by itself rarely inlines into a function with another target attribute. */
 #define IOTLB_INLINE static inline __attribute__((always_inline))
 
 /** The first `n` bits: all requests. */

@@ -5,8 +5,9 @@
 #define IOTLB_PLAIN_H
 
 /**
- * @file Many plain requests (iotlb_bulk.h) by scalar loads: what sse4.2 and avx2 do once their
- * vectors have told that all are. Compiled into each, with its instructions.
+ * @file Plain requests (iotlb_bulk.h) answered by scalar loads. The variants for SSE4.2 and AVX2
+ * use this once their vector tests have shown that all requests are plain; it is compiled into each
+ * with that variant's instruction set.
  */
 
 #include "iotlb_bulk.h"
@@ -14,7 +15,7 @@
 /* (iova >> 21) * sizeof(struct moat_pt_granule) is (iova >> 17) & ~15 */
 #define IOTLB_GRANULE_SHIFT 17u
 
-/** The same of one request; `len` is 1 to MOAT_PAGE_SIZE. */
+/** Is one request plain? `len` must be 1 to MOAT_PAGE_SIZE. */
 IOTLB_INLINE bool iotlb_is_plain(const struct moat_iotlb *tlb, uint64_t iova, uint32_t len)
 {
 	return iova >> MOAT_2M_SHIFT < tlb->nr_granules &&
@@ -33,9 +34,9 @@ IOTLB_INLINE bool iotlb_plain_one(const struct moat_pt_granule *granules, uint64
 	uintptr_t table = atomic_load_explicit(&granule->table, memory_order_acquire);
 	uint64_t i = (iova >> (table & MOAT_PT_SHIFT)) & 511;
 
-	/* iova += granule->delta. A load and an addition in one, which compilers do not make of an
-	 * atomic load; behind the load before it and ahead of the one after it for the compiler by
-	 * "memory", for the processor because x86 does not reorder loads. */
+	/* iova += granule->delta, as one instruction that loads and adds: compilers do not make one
+	 * of an atomic load. Its order among the loads around it is kept by "memory" for the
+	 * compiler, and because x86 does not reorder loads for the processor. */
 	__asm__ volatile("addq %1, %0" : "+r"(iova) : "m"(granule->delta) : "memory", "cc");
 	*va = (void *)iova;
 	if (unlikely(table == 0))

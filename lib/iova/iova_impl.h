@@ -89,7 +89,7 @@ bool iova_chunk_has(const struct iova_chunk *chunk, uint64_t page, uint64_t len)
 /** The blocks handed out, and the free pages between them, become ranges of the tree. -ENOMEM */
 int iova_chunk_dissolve(struct iova_chunks *chunks, struct iova_tree *tree,
 	struct iova_chunk *chunk);
-/** All of them that have a free page. @return how many; -ENOMEM */
+/** Dissolve every chunk that has a free page. @return how many; -ENOMEM */
 int iova_chunks_dissolve(struct iova_chunks *chunks, struct iova_tree *tree);
 void iova_chunks_fini(struct iova_chunks *chunks);
 /** Free runs within chunks, and the longest. */

@@ -218,8 +218,9 @@ static struct iova_node *find_room(struct iova_tree *tree, struct fit *f)
 	uint64_t len = f->len;
 	struct iova_node *n;
 
-	/* First fit, but not for long among ranges that only miss alignment; then one that is sure
-	 * to fit, without search; and when there is none, all of them. */
+	/* First fit, given up after 16 ranges that are long enough and fail only by alignment. Then
+	 * the first range so long that the alignment cannot matter; if there is none, first fit
+	 * among all. */
 	f->patience = 16;
 	n = search(f, tree->root);
 	if (n == NULL && f->patience == 0) {

@@ -76,7 +76,7 @@ static void space_stats(struct moat_iova *space, struct moat_iova_stats *stats)
 	stats->bad_frees = space->bad_frees;
 }
 
-/* From a chunk, if it is of that kind and there is one; otherwise from the tree. */
+/* A small run comes from a chunk if one has room; every other run comes from the tree. */
 static int take(struct moat_iova *space, uint64_t pages, uint64_t align, int order, uint64_t *page)
 {
 	struct iova_node *node = NULL;

@@ -61,7 +61,8 @@ static uint64_t *link_table(const struct pt_map_req *req, uint64_t *parent, unsi
 	return child;
 }
 
-/* The array of virtual addresses of a leaf table that holds pages which are not linear. */
+/* Give a leaf table its array of virtual addresses, for pages that are not linear. False: no
+ * memory. */
 static bool add_vas(struct pt_impl *impl, uint64_t *table)
 {
 	struct moat_pt_page *page = pt_page_of(table);

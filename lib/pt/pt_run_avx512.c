@@ -10,8 +10,8 @@
 /*
  * Eight entries an instruction. Stores are aligned to 64, so at worst four of 16 bytes
  * (pt_internal.h says why that is whole entries); what is before and behind goes to the scalar
- * variant. GCC puts a vzeroupper before a return but not before a call in a return's place, so each
- * function says it itself (pt_run.c).
+ * variant. GCC emits vzeroupper before a return but not before a tail call, so each function has it
+ * explicitly (pt_run.c).
  */
 
 #define AVX512 __attribute__((target("avx512f,tune=icelake-server")))

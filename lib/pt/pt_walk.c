@@ -64,7 +64,7 @@ static inline int read_leaf(const uint64_t *table, unsigned int level, uint64_t 
 	return 0;
 }
 
-/* The same apart from its callers: their usual way has its registers to itself. */
+/* read_leaf(), not inlined: its callers' fast path then needs no registers for it. */
 static __rte_noinline int read_any(const uint64_t *table, unsigned int level, uint64_t iova,
 	struct moat_pt_leaf *leaf)
 {

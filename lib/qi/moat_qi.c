@@ -66,7 +66,8 @@
 #define STALL_CYCLES 50000
 #endif
 
-/* Every so many'th poll of a thread that finds nothing complete looks for published regions. */
+/* Of the polls with which a thread finds nothing complete, one in so many looks for published
+ * regions. */
 #define HELP_EVERY 8
 
 /* A test hook: tests/qi/test_threads.c compiles this file with a hook that makes an owner or a

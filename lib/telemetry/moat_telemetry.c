@@ -170,7 +170,8 @@ static void say_tenant(struct moat_tenant *t, struct rte_tel_data *d)
 	number(d, "exposed_max_cycles", s.lane.exposed_max);
 }
 
-/** Cycles, and the clock to make time of them. What is not mapping cost is not in the sum. */
+/** Cycles by stage, and the TSC frequency, which turns them into time. The sum is of the mapping
+ * stages only. */
 static void say_cost(struct moat_tenant *t, struct rte_tel_data *d)
 {
 	struct moat_tenant_stats s;
@@ -251,7 +252,7 @@ static int faults(const char *cmd, const char *params, struct rte_tel_data *d)
 
 /* --------------------------------------------------------------------------- what is shown */
 
-/** Once; there is no way back. Under the lock. */
+/** Register the commands, once: DPDK cannot unregister them. The lock is held. */
 static void register_commands(void)
 {
 	if (shown.registered)
@@ -283,7 +284,8 @@ int moat_telemetry_add_unit(struct moat_unit *unit, moat_telemetry_more_t more)
 			room = &shown.unit[i];
 	}
 	if (ret == 0 && room == NULL)
-		ret = moat_error(-ENOSPC, "telemetry shows %d units, not %s, too", UNITS,
+		ret = moat_error(-ENOSPC,
+			"telemetry shows %d units already, and has no room for %s", UNITS,
 			unit->name);
 	if (ret == 0)
 		*room = (struct shown_unit){ .unit = unit, .more = more };
@@ -306,7 +308,8 @@ int moat_telemetry_add_tenant(struct moat_tenant *t)
 			room = &shown.tenant[i];
 	}
 	if (ret == 0 && room == NULL)
-		ret = moat_error(-ENOSPC, "telemetry shows %d tenants, not %s, too", TENANTS,
+		ret = moat_error(-ENOSPC,
+			"telemetry shows %d tenants already, and has no room for %s", TENANTS,
 			moat_tenant_name(t));
 	if (ret == 0)
 		*room = t;

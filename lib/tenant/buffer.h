@@ -137,10 +137,10 @@ int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tena
 
 /*
  * Let the device write (`to` RX) or read (TX) all of the run. Empties the run.
- * @return 0; -EBUSY: a page is RX and shall be TX: it must be taken away first (tenant_run_unmap()
- *   to TICKET, of all of a burst before the first is mapped, so that one wait serves all); -EINVAL:
- *   a page of the run is not the caller's; else a negative errno. What is noted of each page is
- *   then still right.
+ * @return 0; -EBUSY: `to` is TX and a page is RX. The caller must first take such pages away
+ *   (tenant_run_unmap() to TICKET), those of a whole burst before it maps the first, so that one
+ *   wait serves all; -EINVAL: a page of the run is not the caller's; else a negative errno. After
+ *   an error the state noted of each page is right.
  */
 int tenant_run_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
 	enum tenant_state to);

@@ -104,8 +104,8 @@ const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char
 		t = tenant_of_socket(socket);
 	if (t == NULL || name == NULL || !tenant_zone_is_for_device(name))
 		return reserve(name, len, socket, flags, align, bound);
-	/* Whole pages: the heap's bookkeeping is in none of them. What begins with a page and is
-	 * shorter than one crosses no bound. Locked, so that no other thread's
+	/* Whole pages: the heap's bookkeeping is in none of them. A `bound` below a page is met
+	 * already, by a zone that begins with a page. Locked, so that no other thread's
 	 * moat_tenant_queue_add() finds the memzone in DPDK's list before it is the tenant's
 	 * ring. */
 	tenant_lock(t);

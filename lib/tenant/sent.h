@@ -26,7 +26,7 @@ struct tenant_sent {
  * @return NULL: no mbuf, or a segment could not be mapped */
 struct rte_mbuf *tenant_sent_make(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *pkt);
-/* The driver did not take it: as if it had not been made. */
+/* Undo tenant_sent_make(), for a chain that the driver did not accept. */
 void tenant_sent_undo(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *sent);
 
 #endif /* MOAT_TENANT_SENT_H */

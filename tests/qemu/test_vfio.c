@@ -29,7 +29,7 @@
 #include "node.h"
 
 #define SHOWN   510000 /* packets that each tenant is to receive */
-#define BRIEFLY 2000   /* in the modes that unmap, where each takes system calls */
+#define BRIEFLY 2000   /* packets, in the modes that unmap: each takes system calls */
 #define BUFFERS 2048
 #define MEMORY  (16 * MOAT_2M_SIZE)
 #define VICTIM  UINT64_C(0xc0000000) /* an IOVA of blue's */

@@ -52,7 +52,8 @@ void op_port_resize(struct actor *a)
 		port_remove_queues(a, p);
 	rc = port_set_up_queues(a, p);
 	if (rc != 0)
-		fault(a, "%s: queues of another size: %d: %s", p->name, rc, moat_error_text());
+		fault(a, "%s: setting its queues up with another size: %d: %s", p->name, rc,
+			moat_error_text());
 	port_add_queues(a, p);
 	port_start(a, p);
 	port_give_back(a, p);

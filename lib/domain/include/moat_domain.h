@@ -225,8 +225,8 @@ int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len);
  * A batch that is closed while nothing of the lane is in flight is submitted at once. Otherwise up
  * to MOAT_LANE_TOGETHER batches coalesce into one submission, neighbours in IOVA into one run: they
  * are submitted by the flush that closes the last of them, or by the poll that finds nothing in
- * flight. In a queue that other threads use as well, it is MOAT_LANE_TOGETHER_CROWDED batches, or
- * as many polls.
+ * flight. In a contended queue they are submitted when MOAT_LANE_TOGETHER_CROWDED have been closed,
+ * or after as many polls.
  *
  * @param lane the calling thread's
  * @return the batch's ticket; the last ticket if nothing was gathered

@@ -150,8 +150,9 @@ void moat_pt_pool_stats(const struct moat_pt_pool *pool, struct moat_pt_pool_sta
  */
 void moat_pt_pool_watch(struct moat_pt_pool *pool, const struct moat_pt_watch *watch);
 
-/** Readable and writable in both formats, with address bits set that no machine has (reserved), and
- * bit 62. */
+/** What tests fill table pages with that were given back (pt_hooks.h), so that a walk of one shows:
+ * an entry that is readable and writable in both formats, with address bits that no machine has,
+ * and bit 62. */
 #define MOAT_PT_POISON UINT64_C(0x400fdead5aa5e003)
 
 /** A list of unlinked table pages that the unit may still walk. Zero-initialise. */

@@ -56,11 +56,11 @@ struct moat_unit_caps {
 	bool caching_mode;  /* CAP.CM: absent entries may be cached, so mapping invalidates too */
 	bool rwbf;          /* CAP.RWBF: flush the write buffer before an update counts */
 	bool snoop_control; /* ECAP.SC: leaves have SNP, which makes no-snoop requests snoop */
-	bool no_zlr; /* CAP.ZLR is clear: a zero-length read needs R, so what is writable gets it */
+	bool no_zlr; /* CAP.ZLR is clear: zero-length reads need R, so writable pages get R, too */
 	enum moat_tables tables;
 	enum moat_cut cut;
-	/** IOVAs that no domain may use (the MSI window, firmware's regions), ascending; the
-	 * unit's, whole pages. */
+	/** IOVAs that no domain may use (the MSI window, firmware's regions): whole pages,
+	 * ascending. The unit owns the array. */
 	const struct moat_range *reserved;
 	unsigned int nr_reserved;
 };
