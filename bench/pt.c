@@ -40,7 +40,7 @@ static int make(struct moat_bench_run *run)
 {
 	const struct what *what = run->param;
 	struct table *t = calloc(1, sizeof(*t));
-	/* 2 MiB of 4 KiB pages must stay that. */
+	/* Without larger leaves where 4 KiB pages are measured. */
 	struct moat_pt_conf conf = { .levels = 4,
 		.coherent = true,
 		.leaf_sizes = what->size == MOAT_2M_SIZE ? MOAT_2M_SIZE : 0,

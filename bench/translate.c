@@ -28,7 +28,7 @@ struct domain {
 
 struct what {
 	uint64_t size;
-	enum { QUIET, SAME_DOMAIN, OTHER_DOMAIN } unmaps; /* where another core does meanwhile */
+	enum { QUIET, SAME_DOMAIN, OTHER_DOMAIN } unmaps; /* where another core unmaps meanwhile */
 	const struct iotlb_bulk *variant; /* NULL: the one that moat_iotlb_translate_bulk() takes */
 };
 
@@ -161,9 +161,9 @@ static void walk(struct moat_bench_run *run, uint64_t n)
 #define OTHER_BASE  (BENCH_BASE + (UINT64_C(512) << 30))
 #define OTHER_PAGES 64u
 
-/* A million unmaps a second, of pages that were mapped one by one just before. In another domain
- * instead it costs the cores, the caches and the neighbouring hyperthread the same, but nothing
- * that the two would have in common: the difference is what sharing a domain costs. */
+/* A million unmaps a second, of pages that were mapped one by one just before. The same in another
+ * domain loads the cores, caches and hyperthreads as much, but shares no memory with the reader:
+ * the difference between the two is what sharing a domain costs. */
 static void *unmapper(void *arg)
 {
 	struct domain *d = arg;

@@ -15,7 +15,7 @@
 #define BENCH_BASE   (UINT64_C(4) << 30)
 #define BENCH_VA_OFF UINT64_C(0x100000000000)
 
-/** As many as reach most lines of 65,536 entries, and few enough to leave the caches to those. */
+/** Enough to touch most cache lines of 65,536 entries, few enough not to evict those lines. */
 #define BENCH_KEYS 16384u
 
 /** Random pages of the first `pages`, at random offsets that leave room for 64 bytes. */

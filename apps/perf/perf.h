@@ -107,13 +107,13 @@ struct perf_prediction {
 };
 
 struct perf_result {
-	int rc; /* 0, or why there is nothing else */
+	int rc; /* 0; a negative errno: the case failed, only `error` is set */
 	char error[512];
 	double seconds; /* measured: the mean of the lcores */
 	uint64_t operations;
 	uint64_t pages;     /* of 4 KiB, mapped and unmapped; packets: their buffers' */
 	double rate;        /* operations a second, device time included */
-	double page_rate;   /* pages of 4 KiB a second, likewise */
+	double page_rate;   /* pages of 4 KiB a second, device time included */
 	double driver_rate; /* operations a second of one lcore if the device took no time here */
 	double cycles[MOAT_STAGES]; /* per operation */
 	double total;               /* the stages of mapping */

@@ -22,7 +22,7 @@ static const struct app_key unit_keys[] = {
 	{ .name = NULL },
 };
 
-/* Before the user's: without an adversary, which costs time. */
+/* Arguments before the user's, which override them: the adversary costs time. */
 #define SOFT_ARGS "adversary=0"
 
 void perf_unit_conf(const struct perf_unit *u, struct app_unit_conf *conf,

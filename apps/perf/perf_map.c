@@ -196,7 +196,8 @@ static int device_visits(struct perf_work *w, struct map_work *m, const struct p
 	return rc;
 }
 
-/* Static: as many visits, in the device's own order. `at` counts round. */
+/* Mode static, where nothing is mapped or unmapped: the device visits a batch's number of pages, in
+ * an order of its own, which goes round; `*at` is its place in that order. */
 static int device_wanders(struct perf_work *w, struct map_work *m, uint64_t *at)
 {
 	uint64_t in_granule = m->place.granule / MOAT_PAGE_SIZE;

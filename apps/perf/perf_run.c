@@ -317,7 +317,8 @@ static void conclude(const struct perf_case *c, struct perf_work works[],
 	r->exposed_max_us = (double)lane.exposed_max / (double)us;
 	dmas = e->dma_reads + e->dma_writes - b->dma_reads - b->dma_writes;
 	reads = e->memory_reads - b->memory_reads;
-	if (c->test == PERF_PACKETS) /* in and out; what descriptors take is the packets' */
+	/* one in, one out; DMA of descriptors counts as the packets' */
+	if (c->test == PERF_PACKETS)
 		dmas = 2 * r->operations;
 	perf_predict(&r->prediction, dmas, c->test == PERF_PACKETS ? c->frame : c->dma,
 		e->iotlb_misses - b->iotlb_misses, e->psc_misses - b->psc_misses, reads);
@@ -491,8 +492,8 @@ int perf_run(struct perf *perf, const volatile int *stop)
 			perf->nr_cases * perf->repeat);
 	for (unsigned int round = 0; round < perf->repeat && run_round(perf, round, stop);)
 		round++;
-	/* Stopped in the first round: there are some cases, once. Later: all, as often as was
-	 * completed. */
+	/* A run that was stopped in its first round has the cases done so far, with one result
+	 * each. One stopped later has all cases, with the results of the rounds completed. */
 	for (unsigned int i = 0; i < perf->nr_done && perf->repeat > 1; i++) {
 		choose(perf, i, RTE_MAX(perf->nr_rounds, 1u));
 		perf_text_row(perf, i);

@@ -32,8 +32,7 @@ struct sweep {
 
 /* ------------------------------------------------------------------------------------ reading */
 
-/* Every word of a value by a reader of one value, whose field is `size` bytes of an unsigned
- * number. */
+/* Read a list of values: each word by `read`, a reader of one value, which fills `size` bytes. */
 static void read_list(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
 	void *field, app_read_t read, size_t size)
 {

@@ -34,8 +34,8 @@ struct perf_round {
 	unsigned int batches;
 };
 
-/** A fixed piece of work, always the same: what it takes tells how fast the processor was just
- * then, beside its neighbours. @return TSC cycles, about a thousand. Data path. */
+/** Do a fixed piece of work, always the same, to see how fast the processor is now: neighbours on
+ * the same machine slow it. @return the TSC cycles it took, about a thousand. Data path. */
 uint64_t perf_reference(void);
 
 struct perf_work {
@@ -47,7 +47,7 @@ struct perf_work {
 
 	const _Atomic int *phase;
 	int seen;          /* of *phase */
-	_Atomic bool warm; /* relaxed: only an answer to "already?" */
+	_Atomic bool warm; /* relaxed: a flag that orders nothing */
 
 	int rc; /* how it ended; error says why */
 	char error[512];

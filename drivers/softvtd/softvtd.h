@@ -182,8 +182,8 @@ struct sv_request {
 	bool inner; /* second stage of a nested walk: its leaves are not cached by themselves */
 	/* What the requests of a burst share, while the shard is locked. NULL: to be looked up. */
 	const struct sv_context *context; /* in the context cache; it translates */
-	const void *records;              /* the oracle's of a GiB of a domain, ... */
-	uint64_t records_gib;             /* ... this one */
+	const void *records;              /* the oracle's records of one GiB of a domain */
+	uint64_t records_gib;             /* which GiB that is */
 	/* the answer */
 	bool fpd; /* faults of this context entry are not recorded */
 	bool context_cached;

@@ -40,7 +40,7 @@ static void batch_reclaim(struct lane *lane, struct batch *batch)
 	struct moat_domain *domain = lane->domain;
 	struct moat_witness *witness = domain->unit->witness;
 
-	if (unlikely(witness != NULL)) /* pages handed on early had released_early() then */
+	if (unlikely(witness != NULL)) /* also of pages for which released_early() was called */
 		for (uint32_t i = 0; i < batch->gather.n; i++)
 			witness->released(witness, domain->did, batch->gather.run[i].iova,
 				batch->gather.run[i].len, lane_cause(lane, lane_done(lane) + 1));

@@ -95,7 +95,8 @@ int moat_lane_close(struct moat_lane *pub)
 
 /* --------------------------------------------------------------------------- map and unmap */
 
-/* Units that may have cached the absence of an entry, or that must be told of writes. */
+/* Make a map known to units that may have cached the absence of its entries (CAP.CM) or must be
+ * told of writes to tables (CAP.RWBF). */
 static int settle_map(struct lane *lane, uint64_t iova, uint64_t len)
 {
 	struct domain_impl *impl = domain_impl(lane->domain);

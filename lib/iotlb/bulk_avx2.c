@@ -14,8 +14,8 @@ static bool has_avx2(void)
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
 }
 
-/* Are all requests plain? Two differences tell: a bit above the window in a last byte's IOVA, and a
- * bit above the page offset in which first and last byte differ. */
+/* Are all requests plain? Not if a request's last byte has an IOVA bit above the window set, nor if
+ * its first and last byte differ in a bit above the page offset. */
 AVX2 static inline bool all_plain(const struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	unsigned int n)
 {
@@ -38,9 +38,8 @@ AVX2 static inline bool all_plain(const struct moat_iotlb *tlb, const uint64_t i
 	}
 	plain = _mm256_testz_si256(or_last, _mm256_set1_epi64x((int64_t)beyond)) &&
 		_mm256_testz_si256(or_cross, _mm256_set1_epi64x((int64_t)MOAT_PT_TABLE));
-	/* All that follows is scalar or SSE's, and upper halves that are not zero would cost it
-	 * some 100 cycles. GCC, which should see to it, does not where a function ends in a
-	 * call. */
+	/* All that follows is scalar or SSE code, which upper halves that are not zero would cost
+	 * some 100 cycles. GCC does not emit vzeroupper before a tail call. */
 	_mm256_zeroupper();
 	for (; i < n; i++)
 		if (!iotlb_is_plain(tlb, iova[i], len))

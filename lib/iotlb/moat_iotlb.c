@@ -60,7 +60,8 @@ fault:
 
 /* ------------------------------------------------------------------------------------ bulk */
 
-/* Requests one by one: also what the faster ways leave over. */
+/* Requests one by one. The vector variants leave it a burst that is not plain, or that `moves` has
+ * overtaken. */
 static uint64_t bulk_scalar(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	unsigned int n, enum moat_prot prot, void *va[])
 {
@@ -97,7 +98,7 @@ uint64_t iotlb_bulk_rest(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t
 }
 
 const struct iotlb_bulk *const iotlb_bulk_variants[] = {
-#if !defined(__SANITIZE_THREAD__) /* it would not see what a gather reads, and synchronises with */
+#if !defined(__SANITIZE_THREAD__) /* ThreadSanitizer does not see gathers */
 	&iotlb_bulk_avx512,
 #endif
 	&iotlb_bulk_avx2,

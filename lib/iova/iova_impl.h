@@ -43,13 +43,13 @@ int iova_tree_init(struct iova_tree *tree, uint64_t start, uint64_t len);
 void iova_tree_fini(struct iova_tree *tree);
 /** The range that covers `page`, or NULL beyond the space. */
 struct iova_node *iova_tree_find(const struct iova_tree *tree, uint64_t page);
-/** A free run of `len` at a multiple of `align` (lowest, or, from_top, highest, that is found with
- * bounded effort; any when there is one). @return 0, -ENOSPC, -ENOMEM */
+/** Take a free run of `len` at a multiple of `align`: the lowest one (with `from_top` the highest)
+ * that a bounded search finds, otherwise any. @return 0, -ENOSPC: there is none; -ENOMEM */
 int iova_tree_alloc(struct iova_tree *tree, uint64_t len, uint64_t align, bool from_top,
 	struct iova_node **node);
 /** Take [start, start + len) out of a free range. @return 0; -EBUSY: not all free; -ENOMEM */
 int iova_tree_take(struct iova_tree *tree, uint64_t start, uint64_t len, struct iova_node **node);
-/** A taken range becomes free, and one with free neighbours. */
+/** Free a taken range, and merge it with free neighbours. */
 void iova_tree_free(struct iova_tree *tree, struct iova_node *node);
 /** A taken range becomes two, the first `len` long. @return 0, -ENOMEM (nothing has changed) */
 int iova_tree_split(struct iova_tree *tree, struct iova_node *node, uint64_t len,

@@ -181,7 +181,7 @@ struct fit {
 	uint64_t len, align;
 	uint64_t at; /* where it fits */
 	bool from_top;
-	unsigned int patience; /* ranges long enough that may be found not to fit, for alignment */
+	unsigned int patience; /* so many ranges more may fail by alignment alone */
 };
 
 static bool fits(struct fit *f, const struct iova_node *n)

@@ -28,12 +28,12 @@ int moat_iova_create(uint64_t base, uint64_t limit, struct moat_iova **out)
 
 	if (base < MOAT_PAGE_SIZE || (base & MOAT_PAGE_MASK) != 0)
 		return moat_error(-EINVAL,
-			"an IOVA space from 0x%" PRIx64 "; it must begin at a page, "
+			"an IOVA space cannot begin at 0x%" PRIx64 "; it must begin at a page, "
 			"and not at 0, so that a null descriptor faults",
 			base);
 	if (limit <= base || (limit & MOAT_PAGE_MASK) != 0 || limit > UINT64_C(1) << 57)
 		return moat_error(-EINVAL,
-			"an IOVA space from 0x%" PRIx64 " to 0x%" PRIx64 "; it must "
+			"an IOVA space from 0x%" PRIx64 " cannot end at 0x%" PRIx64 "; it must "
 			"end at a page beyond its beginning, within 57 bits",
 			base, limit);
 	space = calloc(1, sizeof(*space));
@@ -240,8 +240,9 @@ int moat_iova_alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache,
 	if (len == 0 || (len & MOAT_PAGE_MASK) != 0 || (align & (align - 1)) != 0 ||
 		(align != 0 && align < MOAT_PAGE_SIZE))
 		return moat_error(-EINVAL,
-			"0x%" PRIx64 " bytes of IOVA aligned to 0x%" PRIx64 "; whole "
-			"pages, aligned to a power of two of them",
+			"0x%" PRIx64 " bytes of IOVA aligned to 0x%" PRIx64
+			" cannot be allocated; the "
+			"length must be whole pages, the alignment a power of two and a page at least",
 			len, align);
 	if (align == 0)
 		align = len >= MOAT_2M_SIZE ? MOAT_2M_SIZE

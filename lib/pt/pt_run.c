@@ -111,7 +111,7 @@ AVX2 static inline void leave_avx(void)
 	_mm256_zeroupper();
 }
 
-/* Each search looks at 16 entries at a time, and lets the scalar one name the place. */
+/* Each search tests 16 entries at a time; the scalar search then finds the entry among them. */
 
 AVX2 static unsigned int avx2_find_nonzero(const uint64_t *e, unsigned int n)
 {
