@@ -5,16 +5,17 @@
 
 void moat_hist_merge(struct moat_hist *sum, const struct moat_hist *h)
 {
-	if (h->n == 0)
+	uint64_t n = moat_counter_get(&h->n), min = moat_counter_get(&h->min);
+
+	if (n == 0)
 		return;
-	if (sum->n == 0 || h->min < sum->min)
-		sum->min = h->min;
-	if (h->max > sum->max)
-		sum->max = h->max;
-	sum->n += h->n;
-	sum->sum += h->sum;
+	if (sum->n == 0 || min < sum->min)
+		sum->min = min;
+	sum->max = RTE_MAX(sum->max, moat_counter_get(&h->max));
+	sum->n += n;
+	sum->sum += moat_counter_get(&h->sum);
 	for (unsigned int i = 0; i < MOAT_HIST_BUCKETS; i++)
-		sum->count[i] += h->count[i];
+		sum->count[i] += moat_counter_get(&h->count[i]);
 }
 
 /* The middle of a bucket. */

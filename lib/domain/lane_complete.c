@@ -10,6 +10,7 @@
 #include <urcu-qsbr.h>
 
 #include "lane_impl.h"
+#include "moat_counter.h"
 #include "moat_probe.h"
 
 static void batch_reset(struct batch *batch)
@@ -28,10 +29,11 @@ static void account_exposure(struct lane *lane, const struct batch *batch)
 	uint64_t open = rte_rdtsc() - batch->exposed_since;
 	unsigned int log2 = 63 - (unsigned int)__builtin_clzll(open | 1);
 
-	lane->stats.exposed_pages += batch->exposed;
-	lane->stats.exposed_page_cycles += batch->exposed * open;
-	lane->stats.exposed_max = RTE_MAX(lane->stats.exposed_max, open);
-	lane->stats.exposed_windows[RTE_MIN(log2, MOAT_LANE_WINDOWS - 1u)] += batch->exposed;
+	moat_counter_add(&lane->stats.exposed_pages, batch->exposed);
+	moat_counter_add(&lane->stats.exposed_page_cycles, batch->exposed * open);
+	moat_counter_max(&lane->stats.exposed_max, open);
+	moat_counter_add(&lane->stats.exposed_windows[RTE_MIN(log2, MOAT_LANE_WINDOWS - 1u)],
+		batch->exposed);
 }
 
 /* The ticket is done: hand back what waited for it. */
@@ -92,7 +94,7 @@ static bool units_done(struct lane *lane, struct batch *batch)
 		}
 		if (rc >= 0)
 			return rc;
-		lane->stats.retried++;
+		moat_counter_add(&lane->stats.retried, 1);
 	}
 	batch_submit_wide(lane, batch);
 	return false;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lane_impl.h"
+#include "moat_counter.h"
 #include "moat_probe.h"
 
 /* One unit's part of a gather (NULL: everything). @return its sequence number, or why not */
@@ -20,10 +21,10 @@ static inline int64_t unit_submit(struct lane *lane, unsigned int nr, const moat
 	int64_t seq = u->submit(u->unit, tags, n, gather, &report);
 
 	if (likely(seq > 0)) {
-		lane->stats.descriptors += report.commands;
+		moat_counter_add(&lane->stats.descriptors, report.commands);
 		lane->coalesce.contended = report.contended;
 	} else {
-		lane->stats.full++;
+		moat_counter_add(&lane->stats.full, 1);
 	}
 	return seq;
 }
@@ -134,7 +135,7 @@ static int batches_submit(struct lane *lane)
 	/* relaxed: `others` is what this thread has submitted */
 	has_others = atomic_load_explicit(&domain_impl(lane->domain)->nr_units,
 			     memory_order_relaxed) > 1;
-	lane->stats.flushes++;
+	moat_counter_add(&lane->stats.flushes, 1);
 	MOAT_PROBE3(submit, lane->domain->did, last, gather->pages);
 	for (; lane->sent != last; lane->sent++) {
 		struct batch *batch = lane->unsent;
@@ -195,7 +196,7 @@ static int batch_call(struct lane *lane, struct batch *batch)
 
 		if (rc != 0)
 			return rc;
-		lane->stats.descriptors++;
+		moat_counter_add(&lane->stats.descriptors, 1);
 		batch->gather.n--;
 	}
 	return 0;
@@ -211,7 +212,7 @@ static int flush_call(struct lane *lane)
 	if (rc != 0)
 		return rc;
 	batch->token = readers_start(lane);
-	lane->stats.flushes++;
+	moat_counter_add(&lane->stats.flushes, 1);
 	MOAT_PROBE3(submit, lane->domain->did, lane->flushed + 1, batch->gather.pages);
 	batch_close(lane);
 	lane->sent = lane->flushed;

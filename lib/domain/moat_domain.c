@@ -10,6 +10,7 @@
 #include <rte_string_fns.h>
 
 #include "domain_impl.h"
+#include "moat_counter.h"
 #include "moat_patience.h"
 
 /* Bits of IOVA that tables of so many levels have. A first-stage address must be canonical: one
@@ -169,7 +170,7 @@ static int unit_invalidate_sync(const struct moat_domain *domain, unsigned int n
 	}
 	if (seq < 0)
 		return (int)seq;
-	*commands += report.commands;
+	moat_counter_add(commands, report.commands);
 	rc = u->wait(u->unit, seq, moat_patience_us, moat_lanes_quiescent);
 	return rc != 0 ? rc : u->done(u->unit, seq) < 0;
 }

@@ -9,6 +9,7 @@
 #include <rte_string_fns.h>
 
 #include "lane_impl.h"
+#include "moat_counter.h"
 #include "moat_probe.h"
 
 /* A lane opens, maps and unmaps, and closes; lane_submit.c and lane_complete.c have what becomes of
@@ -178,7 +179,7 @@ static int map_call(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, ui
 		moat_pt_pool_retire(domain->unit->pool, &freed);
 		return rc;
 	}
-	lane->stats.pages_mapped += len >> MOAT_PAGE_SHIFT;
+	moat_counter_add(&lane->stats.pages_mapped, len >> MOAT_PAGE_SHIFT);
 	MOAT_PROBE4(map, domain->did, iova, len, prot);
 	return 0;
 }
@@ -195,7 +196,7 @@ static int map_entries(struct lane *lane, uint64_t iova, uint64_t hpa, void *va,
 	rc = moat_pt_map(domain->pt, iova, hpa, va, len, prot, &bad);
 	if (unlikely(rc != 0))
 		return rc;
-	lane->stats.pages_mapped += len >> MOAT_PAGE_SHIFT;
+	moat_counter_add(&lane->stats.pages_mapped, len >> MOAT_PAGE_SHIFT);
 	MOAT_PROBE4(map, domain->did, iova, len, prot);
 	/* relaxed: set before the unit can have remembered anything of this domain */
 	if (likely(!atomic_load_explicit(&domain_impl(domain)->settles, memory_order_relaxed)))
@@ -295,7 +296,7 @@ static inline int lane_unmap(struct lane *lane, uint64_t iova, uint64_t len, boo
 	batch->gather.tables |= batch->freed.n != 0;
 	if (free_iova)
 		batch->iovas[batch->nr_iovas++] = (struct moat_range){ iova, len };
-	lane->stats.pages_unmapped += len >> MOAT_PAGE_SHIFT;
+	moat_counter_add(&lane->stats.pages_unmapped, len >> MOAT_PAGE_SHIFT);
 	MOAT_PROBE3(unmap, domain->did, iova, len);
 	if (unlikely(domain->unit->witness != NULL))
 		tell_unmapped(lane, iova, len, early);

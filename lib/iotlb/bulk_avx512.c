@@ -114,7 +114,7 @@ AVX512 static uint64_t bulk_avx512(struct moat_iotlb *tlb, const uint64_t iova[]
 	/* relaxed: the barrier keeps it in its place, and x86 does not reorder loads */
 	if (unlikely(atomic_load_explicit(&tlb->pt->moves, memory_order_relaxed) != moves))
 		return iotlb_bulk_scalar.fn(tlb, iova, len, n, prot, va);
-	tlb->hits += n;
+	moat_counter_add(&tlb->hits, n);
 	if (likely(hit == all))
 		return all;
 	return iotlb_bulk_rest(tlb, iova, len, n, prot, va, all & ~hit);

@@ -93,7 +93,7 @@ IOTLB_INLINE uint64_t iotlb_plain(struct moat_iotlb *tlb, const uint64_t iova[],
 	/* relaxed: the acquires keep it behind the entries */
 	if (unlikely(atomic_load_explicit(&tlb->pt->moves, memory_order_relaxed) != moves))
 		return iotlb_bulk_scalar.fn(tlb, iova, len, n, prot, va);
-	tlb->hits += n;
+	moat_counter_add(&tlb->hits, n);
 	if (likely(left == 0))
 		return iotlb_bulk_all(n);
 	return iotlb_bulk_rest(tlb, iova, len, n, prot, va, left);

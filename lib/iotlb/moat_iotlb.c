@@ -49,12 +49,12 @@ void *moat_iotlb_translate_slow(struct moat_iotlb *tlb, uint64_t iova, uint32_t 
 		if (resolve(tlb, iova + done, prot, &left, &walked) != first + done)
 			goto fault;
 	if (walked)
-		tlb->misses++;
+		moat_counter_add(&tlb->misses, 1);
 	else
-		tlb->hits++;
+		moat_counter_add(&tlb->hits, 1);
 	return first;
 fault:
-	tlb->faults++;
+	moat_counter_add(&tlb->faults, 1);
 	return NULL;
 }
 
@@ -86,7 +86,7 @@ uint64_t iotlb_bulk_rest(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t
 {
 	uint64_t translated = iotlb_bulk_all(n);
 
-	tlb->hits -= (unsigned int)__builtin_popcountll(left);
+	moat_counter_add(&tlb->hits, -(uint64_t)(unsigned int)__builtin_popcountll(left));
 	for (; left != 0; left &= left - 1) {
 		unsigned int i = (unsigned int)__builtin_ctzll(left);
 

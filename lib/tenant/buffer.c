@@ -60,7 +60,7 @@ static int pages_unmap(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t 
 					 : moat_lane_unmap(lc->lane, iova, len)) == -EAGAIN)) {
 		/* Every batch of the lane is in flight: completions make room. The deadline is
 		 * moat_lane_drain()'s. */
-		lc->waits++;
+		moat_counter_add(&lc->waits, 1);
 		rc = moat_lane_drain(lc->lane);
 		if (rc != 0)
 			return rc;
@@ -97,7 +97,7 @@ static int pages_map(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t pa
 	int rc;
 
 	while (unlikely((rc = tenant_map(t, lc->lane, page_va(t, page), len, prot)) == -EAGAIN)) {
-		lc->waits++;
+		moat_counter_add(&lc->waits, 1);
 		rc = moat_lane_drain(lc->lane);
 		if (rc != 0)
 			return rc;
@@ -248,7 +248,7 @@ static enum tenant_state buffer_share_from(struct moat_tenant *t, struct tenant_
 		if (*rc != 0)
 			return TENANT_RX;
 		pages_note(t, b->page, b->n, tenant_ticket(lc, tenant_gathering(lc->lane)));
-		lc->waits++;
+		moat_counter_add(&lc->waits, 1);
 		*rc = moat_lane_drain(lc->lane);
 		state = TENANT_TICKET;
 		break;

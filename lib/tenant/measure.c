@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "moat_counter.h"
 #include "moat_tenant_measure.h"
 #include "tenant_impl.h"
 

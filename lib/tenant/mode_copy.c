@@ -23,11 +23,11 @@ static uint16_t burst_copy(struct tenant_lcore *lc, struct rte_mempool *pool,
 
 		copy = tenant_copy(pool, NULL, pkts[i]);
 		if (likely(copy != NULL)) {
-			lc->copied += pkts[i]->pkt_len;
+			moat_counter_add(&lc->copied, pkts[i]->pkt_len);
 			rte_pktmbuf_free(pkts[i]);
 			pkts[kept++] = copy;
 		} else {
-			lc->overrun++;
+			moat_counter_add(&lc->overrun, 1);
 			rte_pktmbuf_free(pkts[i]);
 		}
 	}

@@ -87,7 +87,7 @@ static uint16_t burst_drop(struct tenant_queue *q, struct tenant_lcore *lc, stru
 		return n;
 	tenant_burst_ticket(q->tenant, &pkts[room], (uint16_t)(n - room), ticket);
 	rte_pktmbuf_free_bulk(&pkts[room], n - room);
-	lc->overrun += n - room;
+	moat_counter_add(&lc->overrun, n - room);
 	return (uint16_t)room;
 }
 
@@ -127,8 +127,8 @@ static uint16_t bursts_hand_on(struct tenant_queue *q, struct tenant_lcore *lc,
 		n += (uint16_t)k;
 		if (held->tail != held->bursts[b].end)
 			break;
-		if (now != 0 && now - held->bursts[b].tsc > lc->delay_max)
-			lc->delay_max = now - held->bursts[b].tsc;
+		if (now != 0)
+			moat_counter_max(&lc->delay_max, now - held->bursts[b].tsc);
 		held->burst_tail++;
 	}
 	return n;

@@ -14,7 +14,7 @@ static int strict_wait(struct tenant_lcore *lc)
 	moat_lane_flush(lc->lane);
 	moat_lane_send(lc->lane);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_SUBMIT);
-	lc->waits++;
+	moat_counter_add(&lc->waits, 1);
 	rc = moat_strict_wait(lc->lane);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_WAIT);
 	return rc;

@@ -274,7 +274,7 @@ static void part_steal(struct moat_pool *pool, struct tenant_part *part, uint32_
 /* There were not as many buffers as were asked for. */
 static void part_starved(struct moat_pool *pool, struct tenant_lcore *lc)
 {
-	lc->starved++;
+	moat_counter_add(&lc->starved, 1);
 	if (!pool->said_starved)
 		tenant_say_starved(pool);
 }

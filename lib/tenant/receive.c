@@ -70,7 +70,7 @@ static uint16_t burst_verify(struct tenant_lcore *lc, struct rte_mbuf *pkts[], u
 			if (likely(right)) {
 				pkts[kept++] = m;
 			} else {
-				lc->verify_failed++;
+				moat_counter_add(&lc->verify_failed, 1);
 				rte_pktmbuf_free(m);
 			}
 		}
@@ -129,7 +129,7 @@ int tenant_receive_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct 
 void tenant_receive_give_up(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n)
 {
-	lc->lost += n;
+	moat_counter_add(&lc->lost, n);
 	tenant_burst_ticket(t, pkts, n, tenant_ticket(lc, tenant_gathering(lc->lane)));
 	rte_pktmbuf_free_bulk(pkts, n);
 }

@@ -282,26 +282,32 @@ static void chunk_take_back(struct chunk *c, uint16_t k, struct moat_tenant *t,
 	}
 }
 
-/* The first `n` packets are no longer the caller's. The tenant is not locked. */
-static void chunk_finish(const struct chunk *c, struct moat_tenant *t, struct tenant_lcore *lc,
-	struct rte_mbuf *pkts[], uint16_t n)
+/* The first `n` packets are no longer the caller's: what becomes of those that are not sent. */
+static void chunk_count(const struct chunk *c, struct moat_tenant *t, struct tenant_lcore *lc,
+	struct rte_mbuf *const pkts[], uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++) {
 		uint64_t bit = UINT64_C(1) << i;
 
 		if (c->copied & bit) {
-			lc->copied += pkts[i]->pkt_len;
-			rte_pktmbuf_free(pkts[i]);
-		} else if (c->dropped & bit) {
-			if (t->mode->copies || t->conf.copy_foreign) {
-				lc->overrun++; /* longer than any copy can be */
-			} else {
-				lc->foreign++;
-				foreign_say(t, pkts[i]);
-			}
-			rte_pktmbuf_free(pkts[i]);
+			moat_counter_add(&lc->copied, pkts[i]->pkt_len);
+		} else if (!(c->dropped & bit)) {
+			continue;
+		} else if (t->mode->copies || t->conf.copy_foreign) {
+			moat_counter_add(&lc->overrun, 1); /* longer than any copy can be */
+		} else {
+			moat_counter_add(&lc->foreign, 1);
+			foreign_say(t, pkts[i]);
 		}
 	}
+}
+
+/* The tenant is not locked: a packet's pool may be another tenant's. */
+static void chunk_finish(const struct chunk *c, struct rte_mbuf *pkts[], uint16_t n)
+{
+	for (uint16_t i = 0; i < n; i++)
+		if ((c->copied | c->dropped) >> i & 1)
+			rte_pktmbuf_free(pkts[i]);
 }
 
 /* At most CHUNK packets, of any kind. @return how many from the front are no longer the caller's */
@@ -313,7 +319,7 @@ static uint16_t chunk_send(struct moat_tenant *t, struct tenant_lcore *lc, eth_t
 
 	while (i < n && chunk_add(&c, i, t, lc, pkts[i]) == 0)
 		i++;
-	lc->map_failed += i != n;
+	moat_counter_add(&lc->map_failed, i != n);
 	moat_cost_mark(lc->watch, &lc->cost, t->mode->copies ? MOAT_STAGE_COPY : stage_of(t));
 	tenant_lcore_unuse(t, lc);
 	sent = c.n != 0 ? driver(txq, c.out, c.n) : 0;
@@ -322,8 +328,9 @@ static uint16_t chunk_send(struct moat_tenant *t, struct tenant_lcore *lc, eth_t
 		i = c.from[sent];
 		chunk_take_back(&c, sent, t, lc);
 	}
+	chunk_count(&c, t, lc, pkts, i);
 	tenant_lcore_unuse(t, lc);
-	chunk_finish(&c, t, lc, pkts, i);
+	chunk_finish(&c, pkts, i);
 	return i;
 }
 

@@ -27,7 +27,8 @@ void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
 	memset(stats, 0, sizeof(*stats));
 	tenant_lock(t); /* a queue or a pool may be added or removed by another thread */
 	for (unsigned int i = 0; i < TENANT_SLOTS; i++) {
-		/* Acquire: pairs with tenant_lcore_make(). The counters are read as they are. */
+		/* Acquire: pairs with tenant_lcore_make(). The counters are read as they
+		 * are: each a whole number. */
 		struct tenant_lcore *lc = __atomic_load_n(&t->lcores[i], __ATOMIC_ACQUIRE);
 		const uint64_t *lane;
 
@@ -37,20 +38,21 @@ void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
 		lane = (const uint64_t *)moat_lane_stats(lc->lane);
 		for (unsigned int k = 0; k < sizeof(stats->lane) / sizeof(*lane); k++)
 			((uint64_t *)&stats->lane)[k] +=
-				__atomic_load_n(&lane[k], __ATOMIC_RELAXED);
-		longest = RTE_MAX(longest, moat_lane_stats(lc->lane)->exposed_max);
-		stats->iotlb_hits += lc->lane->iotlb.hits;
-		stats->iotlb_misses += lc->lane->iotlb.misses;
-		stats->iotlb_faults += lc->lane->iotlb.faults;
-		stats->verify_failed += lc->verify_failed;
-		stats->waits += lc->waits;
-		stats->starved += lc->starved;
-		stats->map_failed += lc->map_failed;
-		stats->overrun += lc->overrun;
-		stats->lost += lc->lost;
-		stats->foreign += lc->foreign;
-		stats->copied += lc->copied;
-		stats->delay_max = RTE_MAX(stats->delay_max, lc->delay_max);
+				moat_counter_get(&lane[k]);
+		longest = RTE_MAX(longest,
+			moat_counter_get(&moat_lane_stats(lc->lane)->exposed_max));
+		stats->iotlb_hits += moat_counter_get(&lc->lane->iotlb.hits);
+		stats->iotlb_misses += moat_counter_get(&lc->lane->iotlb.misses);
+		stats->iotlb_faults += moat_counter_get(&lc->lane->iotlb.faults);
+		stats->verify_failed += moat_counter_get(&lc->verify_failed);
+		stats->waits += moat_counter_get(&lc->waits);
+		stats->starved += moat_counter_get(&lc->starved);
+		stats->map_failed += moat_counter_get(&lc->map_failed);
+		stats->overrun += moat_counter_get(&lc->overrun);
+		stats->lost += moat_counter_get(&lc->lost);
+		stats->foreign += moat_counter_get(&lc->foreign);
+		stats->copied += moat_counter_get(&lc->copied);
+		stats->delay_max = RTE_MAX(stats->delay_max, moat_counter_get(&lc->delay_max));
 	}
 	for (unsigned int i = 0; i < t->nr_queues; i++)
 		stats->held += tenant_held_count(t->queues[i]->held);

@@ -14,6 +14,7 @@
 #include <rte_mbuf.h>
 #include <rte_pause.h>
 
+#include "moat_counter.h"
 #include "moat_device.h"
 #include "moat_memory.h"
 #include "moat_policy.h"

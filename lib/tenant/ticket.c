@@ -33,7 +33,7 @@ int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t 
 
 	if (tenant_ticket_done(t, ticket))
 		return 0;
-	lc->waits++;
+	moat_counter_add(&lc->waits, 1);
 	if (slot == lc->slot)
 		return moat_lane_drain(lc->lane);
 	if (t->lcores[slot] != NULL) /* once: it stays asked until it has closed the batch */

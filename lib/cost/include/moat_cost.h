@@ -22,6 +22,7 @@
 #include <rte_per_lcore.h>
 
 #include "moat_base.h"
+#include "moat_counter.h"
 #include "moat_hist.h"
 
 #ifdef __cplusplus
@@ -154,9 +155,9 @@ static inline void moat_cost_mark(struct moat_cost_watch *watch, struct moat_cos
 		uint64_t now = rte_rdtsc();
 		uint64_t device = RTE_PER_LCORE(moat_cost_device_cycles) - watch->device;
 
-		cost->cycles[stage] += now - watch->last - device;
-		cost->cycles[MOAT_STAGE_DEVICE] += device;
-		cost->marks++;
+		moat_counter_add(&cost->cycles[stage], now - watch->last - device);
+		moat_counter_add(&cost->cycles[MOAT_STAGE_DEVICE], device);
+		moat_counter_add(&cost->marks, 1);
 		watch->last = now;
 		watch->device += device;
 		if (unlikely(watch->counted != NULL))
@@ -187,8 +188,8 @@ static inline void moat_cost_burst(const struct moat_cost_watch *watch, struct m
 {
 	if (watch->on && cost->per_burst != NULL)
 		moat_cost_burst_end(cost);
-	cost->packets += packets;
-	cost->bursts++;
+	moat_counter_add(&cost->packets, packets);
+	moat_counter_add(&cost->bursts, 1);
 }
 
 /**

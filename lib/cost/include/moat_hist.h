@@ -10,10 +10,11 @@
  *
  * Each value below 64 has a bucket of its own; above, every power of two is divided into 64
  * buckets, so a quantile is off by less than 1 %. Minimum, maximum and sum are exact. One thread
- * writes a histogram; those of several threads are merged after the threads have stopped writing.
+ * writes a histogram; those of several threads can be merged meanwhile.
  */
 
 #include "moat_base.h"
+#include "moat_counter.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -58,19 +59,19 @@ static inline unsigned int moat_hist_bucket(uint64_t value)
  */
 static inline void moat_hist_add(struct moat_hist *h, uint64_t value)
 {
-	h->count[moat_hist_bucket(value)]++;
-	if (h->n++ == 0 || value < h->min)
-		h->min = value;
-	if (value > h->max)
-		h->max = value;
-	h->sum += value;
+	moat_counter_add(&h->count[moat_hist_bucket(value)], 1);
+	if (h->n == 0 || value < h->min)
+		moat_counter_set(&h->min, value);
+	moat_counter_max(&h->max, value);
+	moat_counter_add(&h->n, 1);
+	moat_counter_add(&h->sum, value);
 }
 
 /**
  * sum += h.
  *
  * @param sum receives the counts
- * @param h must not change meanwhile
+ * @param h may be written meanwhile: what is added then may be in some of its members only
  *
  * Thread safety: one thread for each `sum`. Control path.
  */

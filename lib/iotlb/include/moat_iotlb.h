@@ -20,6 +20,7 @@
  */
 
 #include "moat_assert.h"
+#include "moat_counter.h"
 #include "moat_pt.h"
 
 #ifdef __cplusplus
@@ -120,7 +121,7 @@ static inline void *moat_iotlb_translate(struct moat_iotlb *tlb, uint64_t iova, 
 		"a lane that is offline must not translate; call moat_lane_online() first");
 	if (likely((iova & MOAT_PAGE_MASK) + len <= MOAT_PAGE_SIZE &&
 		    moat_iotlb_index(tlb, iova, prot, &va))) {
-		tlb->hits++;
+		moat_counter_add(&tlb->hits, 1);
 		return va;
 	}
 	return moat_iotlb_translate_slow(tlb, iova, len, prot);

@@ -13,6 +13,17 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+/** Make it `n`. Only the counter's writer may call it. Data path. */
+static inline void moat_counter_set(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, n, __ATOMIC_RELAXED); /* relaxed: as below */
+}
+
 /** Add `n`. Only the counter's writer may call it. Data path. */
 static inline void moat_counter_add(uint64_t *counter, uint64_t n)
 {
@@ -20,10 +31,22 @@ static inline void moat_counter_add(uint64_t *counter, uint64_t n)
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
+/** Make it `n`, if that is more. Only the counter's writer may call it. Data path. */
+static inline void moat_counter_max(uint64_t *counter, uint64_t n)
+{
+	if (n > *counter)
+		moat_counter_set(counter, n);
+}
+
 /** The counter's value. Thread-safe. */
 static inline uint64_t moat_counter_get(const uint64_t *counter)
 {
 	return __atomic_load_n(counter, __ATOMIC_RELAXED); /* relaxed: as above */
 }
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
 
 #endif /* MOAT_COUNTER_H */
