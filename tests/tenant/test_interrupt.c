@@ -60,13 +60,18 @@ static void an_interrupt_calls_its_function_until_it_ends(void **state)
 
 static void a_device_raises_no_other_tenants_interrupt_and_none_of_the_hosts(void **state)
 {
+	struct moat_tenant_conf conf = { .name = "blue", .memory = 4 * 1048576 };
 	struct rig *r = open_rig();
 	unsigned int one = 1, ten = 10;
 	struct moat_interrupt mine, its;
+	struct moat_tenant *other;
 
-	must(moat_tenant_attach(r->tenant, OTHER));
+	conf.unit = r->unit;
+	must(moat_tenant_create(&conf, &other));
+	must(moat_tenant_attach(other, OTHER));
 	must(moat_tenant_interrupt(r->tenant, SID, count_call, &one, &mine));
-	must(moat_tenant_interrupt(r->tenant, OTHER, count_call, &ten, &its));
+	must(moat_tenant_interrupt(other, OTHER, count_call, &ten, &its));
+	assert_int_equal(moat_tenant_interrupt(r->tenant, OTHER, count_call, &one, &mine), -ENOENT);
 	assert_int_not_equal(mine.index, its.index);
 	assert_int_equal(raise(r, SID, &its), VTD_FR_IR_SID);
 	assert_int_equal(moat_softvtd_interrupt(r->hw, SID, 0xfee00000, 0x31), VTD_FR_IR_COMPAT);
@@ -79,7 +84,8 @@ static void a_device_raises_no_other_tenants_interrupt_and_none_of_the_hosts(voi
 	assert_int_equal(calls, 0);
 	assert_int_equal(raise(r, OTHER, &its), 0);
 	assert_int_equal(calls, 10);
-	must(moat_tenant_detach(r->tenant, OTHER));
+	must(moat_tenant_detach(other, OTHER));
+	must(moat_tenant_destroy(other));
 	close_rig(r);
 }
 
@@ -87,7 +93,7 @@ static void detaching_a_requester_ends_its_interrupts(void **state)
 {
 	struct rig *r = open_rig();
 	unsigned int one = 1;
-	struct moat_interrupt interrupt;
+	struct moat_interrupt interrupt, again;
 
 	must(moat_tenant_attach(r->tenant, OTHER));
 	must(moat_tenant_interrupt(r->tenant, OTHER, count_call, &one, &interrupt));
@@ -98,6 +104,11 @@ static void detaching_a_requester_ends_its_interrupts(void **state)
 		OTHER)); /* another tenant's, as far as the entry knows */
 	assert_int_equal(raise(r, OTHER, &interrupt), VTD_FR_IR_P);
 	assert_int_equal(calls, 1);
+	/* The requester has an interrupt again, and only what it is given now. */
+	must(moat_tenant_interrupt(r->tenant, OTHER, count_call, &one, &again));
+	assert_int_equal(raise(r, OTHER, &again), 0);
+	assert_int_equal(calls, 2);
+	must(moat_tenant_interrupt_end(r->tenant, &again));
 	assert_int_equal(moat_tenant_interrupt_end(r->tenant, &interrupt), -ENOENT);
 	must(moat_tenant_detach(r->tenant, OTHER));
 	close_rig(r);
