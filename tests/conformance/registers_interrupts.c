@@ -72,18 +72,15 @@ static void cfi(bool on)
 	conform("CFI in GSTS", !!(is & VTD_GSTS_CFIS), on);
 }
 
-/* @return false: the unit has no interrupt remapping; the test is skipped */
-static bool remapping_on(void)
+/* Ends the test as skipped on a unit without interrupt remapping. */
+static void remapping_on(void)
 {
-	if (!raw.caps.ir) {
-		print_message("# skipped: ECAP.IR is clear\n");
-		return false;
-	}
+	if (!raw.caps.ir)
+		unit_lacks("ECAP.IR is clear");
 	table_set(raw_page(&raw), 0);
 	forget_entries();
 	cfi(true);
 	raw_command(&raw, VTD_GCMD_IRE, true);
-	return true;
 }
 
 static void remapping_off(void)
@@ -122,8 +119,7 @@ static unsigned int ask(unsigned int device, unsigned int index)
 
 void an_interrupt_goes_where_its_entry_says(void **state)
 {
-	if (!remapping_on())
-		return;
+	remapping_on();
 	entry_give(5, rig_sid(0));
 	forget_entries();
 	conform("remapped interrupt", ask(0, 5), ARRIVED);
@@ -137,8 +133,7 @@ void an_interrupt_goes_where_its_entry_says(void **state)
 
 void an_interrupt_index_beyond_the_table_faults(void **state)
 {
-	if (!remapping_on())
-		return;
+	remapping_on();
 	conform("index beyond the table", ask(0, ENTRIES), VTD_FR_IR_INDEX);
 	conform("index of 16 bits", ask(0, 0x8000), VTD_FR_IR_INDEX);
 	remapping_off();
@@ -146,8 +141,7 @@ void an_interrupt_index_beyond_the_table_faults(void **state)
 
 void an_absent_interrupt_entry_faults(void **state)
 {
-	if (!remapping_on())
-		return;
+	remapping_on();
 	conform("absent entry", ask(0, 7), VTD_FR_IR_P);
 	entry_give(7, rig_sid(0));
 	if (raw.caps.cm)
@@ -169,8 +163,7 @@ void reserved_bits_of_an_interrupt_entry_fault(void **state)
 		{ "IRTE DST beyond xAPIC", UINT64_C(1) << 32, 0 },
 	};
 
-	if (!remapping_on())
-		return;
+	remapping_on();
 	for (unsigned int i = 0; i < RTE_DIM(wrong); i++) {
 		entry_set(i, present() | wrong[i].lo, of_source(rig_sid(0)) | wrong[i].hi);
 		forget_entries();
@@ -183,8 +176,7 @@ void an_interrupt_entry_is_its_sources_alone(void **state)
 {
 	uint64_t other = rig_sid(1);
 
-	if (!remapping_on())
-		return;
+	remapping_on();
 	entry_give(1, rig_sid(0));
 	entry_give(2, rig_sid(1));
 	/* SQ 3 ignores the function number, and nothing else */
@@ -208,8 +200,7 @@ void an_interrupt_entry_is_its_sources_alone(void **state)
 
 void compatibility_format_passes_by_cfi(void **state)
 {
-	if (!remapping_on())
-		return;
+	remapping_on();
 	conform("compatibility format, CFI", request(0, VTD_MSI_BASE, VECTOR), ARRIVED);
 	cfi(false);
 	conform("compatibility format, no CFI", request(0, VTD_MSI_BASE, VECTOR), VTD_FR_IR_COMPAT);
@@ -229,8 +220,7 @@ void interrupt_entry_invalidations_reach_the_entry(void **state)
 	const struct moat_qi_desc one = moat_qi_int_entry(false, 6, 0),
 				  two = moat_qi_int_entry(false, 8, 1);
 
-	if (!remapping_on())
-		return;
+	remapping_on();
 	for (unsigned int i = 6; i < 11; i++)
 		entry_give(i, rig_sid(0));
 	forget_entries();
@@ -256,8 +246,7 @@ void a_new_interrupt_table_takes_over(void **state)
 {
 	uint64_t second;
 
-	if (!remapping_on())
-		return;
+	remapping_on();
 	entry_give(3, rig_sid(0));
 	forget_entries();
 	assert_int_equal(ask(0, 3), ARRIVED);

@@ -113,11 +113,19 @@ static void an_entry_says_vector_and_destination_of_its_source(void **state)
 	assert_int_equal(last.destination, 0x12345678);
 	assert_int_equal(last.index, 5);
 	assert_int_equal(last.sid, SID);
+	assert_int_equal(last.delivery, 0);
+	assert_false(last.logical || last.level || last.notification);
 	/* a DMA write of four bytes is a request, too; one of eight is not */
 	assert_int_equal(moat_softvtd_dma_write(rig.sv, SID, 0xfee000b0, &data, 4), 0);
 	assert_int_equal(delivered, 2);
 	assert_int_equal(rig_write(&rig, SID, 0xfee000b0, 0), MOAT_SOFTVTD_NO_MEMORY);
 	assert_int_equal(delivered, 2);
+	/* DM, TM, DLM: a level-triggered NMI to a logical destination */
+	rig_store(&irt[2 * 6 + 1], SID | 1 << 18);
+	rig_store(&irt[2 * 6], 4 << 5 | 1 << 4 | 1 << 2 | 1);
+	assert_int_equal(ask(SID, 6), 0);
+	assert_int_equal(last.delivery, 4);
+	assert_true(last.logical && last.level);
 	rig_no_misuse(&rig);
 }
 
@@ -142,6 +150,7 @@ static void an_index_beyond_the_table_is_refused(void **state)
 	assert_int_equal(ask(SID, 0x8001), 0x21);
 	fault_is(SID, 0x21, 0x8001);
 	assert_int_equal(moat_softvtd_interrupt(rig.sv, SID, 0xfee00018 | 255 << 5, 1), 0x21);
+	fault_is(SID, 0x21, ENTRIES);
 	assert_int_equal(delivered, 0);
 	assert_int_equal(stats().blocked, 3);
 }
@@ -234,12 +243,19 @@ static void the_source_is_verified(void **state)
 	assert_int_equal(ask(SID + 4, 3), 0);
 	assert_int_equal(ask(SID + 2, 3), 0x26);
 	fault_is(SID + 2, 0x26, 3);
+	/* SQ 2: bits 2:1 are */
+	rig_store(&irt[2 * 6 + 1], SID | 2 << 16 | 1 << 18);
+	rig_store(&irt[2 * 6], 1);
+	assert_int_equal(ask(SID + 6, 6), 0);
+	assert_int_equal(ask(SID + 1, 6), 0x26);
+	fault_is(SID + 1, 0x26, 6);
 	/* buses 2 to 3 */
 	rig_store(&irt[2 * 4 + 1], 0x0203 | 2 << 18);
 	rig_store(&irt[2 * 4], 1);
 	assert_int_equal(ask(0x02ff, 4), 0);
 	assert_int_equal(ask(SID, 4), 0);
 	assert_int_equal(ask(0x0400, 4), 0x26);
+	assert_int_equal(ask(0x01ff, 4), 0x26);
 	/* SVT 0: anybody */
 	rig_store(&irt[2 * 5 + 1], SID);
 	rig_store(&irt[2 * 5], 1);
@@ -297,8 +313,16 @@ static void an_entry_is_kept_until_it_is_invalidated(void **state)
 	rig_do(&rig, 4 | 1 << 4 | UINT64_C(7) << 32, 0); /* index-selective: 7 alone */
 	assert_int_equal(ask(SID, 7), 0x22);
 	assert_int_equal(ask(SID, 6), 0);
+	entry_set(7, 0x70, 0);
+	entry_set(8, 0x80, 0);
+	assert_int_equal(ask(SID, 7), 0);
+	assert_int_equal(ask(SID, 8), 0);
+	rig_store(&irt[2 * 7], 0);
+	rig_store(&irt[2 * 8], 0);
 	rig_do(&rig, 4 | 1 << 4 | 1 << 27 | UINT64_C(6) << 32, 0); /* 6 and 7 */
 	assert_int_equal(ask(SID, 6), 0x22);
+	assert_int_equal(ask(SID, 7), 0x22);
+	assert_int_equal(ask(SID, 8), 0);
 	entry_set(6, 0x61, 0);
 	assert_int_equal(ask(SID, 6), 0);
 	rig_store(&irt[2 * 6], 0);
@@ -346,6 +370,8 @@ static void with_caching_mode_absence_is_remembered(void **state)
 static void a_mask_beyond_mhmv_is_a_queue_error(void **state)
 {
 	(void)state;
+	rig_do(&rig, 4 | 1 << 4 | UINT64_C(15) << 27, 0);
+	assert_false(moat_softvtd_read32(rig.sv, 0x34) & 1 << 4);
 	rig_queue(&rig, 4 | 1 << 4 | UINT64_C(16) << 27, 0);
 	rig_doorbell(&rig);
 	rig_turns(&rig, 100);
@@ -466,6 +492,22 @@ static void a_posted_vector_is_a_bit_and_notifies_once(void **state)
 	fault_is(SID, 0x28, 1);
 }
 
+static void a_posted_descriptor_out_of_reach_is_a_fault(void **state)
+{
+	struct moat_softvtd_conf conf = conf_ir();
+	static uint64_t elsewhere[8] __attribute__((aligned(64)));
+
+	(void)state;
+	rig_down(&rig);
+	conf.memory_size = RIG_ARENA;
+	up(&conf, 0);
+	entry_post(1, 0x41, elsewhere, 0);
+	assert_int_equal(ask(SID, 1), 0x27);
+	fault_is(SID, 0x27, 1);
+	assert_int_equal(elsewhere[1], 0);
+	assert_int_equal(stats().posted, 0);
+}
+
 static void prefetched_entries_are_kept_as_well(void **state)
 {
 	struct moat_softvtd_conf conf = conf_ir();
@@ -506,6 +548,7 @@ int main(void)
 		TEST(a_stale_interrupt_is_pinned_on_its_revocation),
 		TEST(an_invalidation_waits_for_the_interrupt_under_way),
 		TEST(a_posted_vector_is_a_bit_and_notifies_once),
+		TEST(a_posted_descriptor_out_of_reach_is_a_fault),
 		TEST(prefetched_entries_are_kept_as_well),
 	};
 

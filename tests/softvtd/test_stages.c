@@ -408,13 +408,19 @@ static void compare_one(uint64_t turn, uint64_t iova, enum moat_prot prot)
 {
 	struct moat_softvtd_guard guard;
 	struct answer want = reference(iova, prot);
-	struct undo after[16];
+	struct undo after[16 + 5];
 	unsigned int n = nr_marked;
 	void *va = NULL;
 	int reason;
 
 	for (unsigned int i = 0; i < n; i++)
 		after[i] = (struct undo){ marked[i].at, *marked[i].at };
+	/* nor are others marked: a leaf that was read, entries behind the one that refused */
+	for (unsigned int level = 1; level <= 5; level++) {
+		uint64_t *at = &fs[level][iova >> shift_of(level) & 511];
+
+		after[n++] = (struct undo){ at, *at };
+	}
 	unmake(marked, &nr_marked);
 	moat_softvtd_dma_begin_pasid(rig.sv, SID, PASID, 0, prot, &guard);
 	reason = moat_softvtd_request(&guard, MOAT_SOFTVTD_UNTRANSLATED, iova, prot, false, &va);
@@ -425,8 +431,10 @@ static void compare_one(uint64_t turn, uint64_t iova, enum moat_prot prot)
 			want.reason, want.hpa);
 	for (unsigned int i = 0; i < n; i++)
 		if (*after[i].at != after[i].old)
-			fail_msg("turn %lu: entry 0x%lx, should be 0x%lx (Accessed, Dirty)", turn,
-				*after[i].at, after[i].old);
+			fail_msg("turn %lu: %s of 0x%lx: entry 0x%lx, should be 0x%lx (Accessed, "
+				 "Dirty)",
+				turn, prot == MOAT_W ? "write" : "read", iova, *after[i].at,
+				after[i].old);
 }
 
 static void faults_forget(void)
