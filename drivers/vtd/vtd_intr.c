@@ -67,8 +67,8 @@ int vtd_intr_create(struct vtd *v)
 		return 0;
 	if (!v->caps.ir)
 		return moat_error(-EOPNOTSUPP,
-			"unit %s cannot remap interrupts (ECAP.IR is clear), so it can neither block nor "
-			"pass them: a tenant's device can raise any interrupt of the host",
+			"unit %s cannot remap interrupts (ECAP.IR is clear), so it blocks none: a tenant's "
+			"device can raise any interrupt of the host; to accept that, do not set interrupts",
 			v->unit.name);
 	n = entries(v);
 	v->intr.slot = calloc(n, sizeof(*v->intr.slot));
