@@ -114,6 +114,28 @@ static void detaching_a_requester_ends_its_interrupts(void **state)
 	close_rig(r);
 }
 
+/* A tenant that has queues of a device by PASID has interrupts of the device while it has any. */
+static void detaching_the_last_pasid_ends_its_interrupts(void **state)
+{
+	struct moat_tenant_conf conf = rig_conf("red", MOAT_STATIC);
+	struct rig *r = rig_open(&conf, UNIT_ADVERSARY ",scalable=1,mode=scalable", 512);
+	unsigned int one = 1;
+	struct moat_interrupt interrupt;
+
+	calls = 0;
+	must(moat_tenant_attach_pasid(r->tenant, OTHER, 5));
+	must(moat_tenant_attach_pasid(r->tenant, OTHER, 6));
+	must(moat_tenant_interrupt(r->tenant, OTHER, count_call, &one, &interrupt));
+	must(moat_tenant_detach_pasid(r->tenant, OTHER, 5));
+	assert_int_equal(raise(r, OTHER, &interrupt), 0);
+	must(moat_tenant_detach_pasid(r->tenant, OTHER, 6));
+	assert_int_equal(raise(r, OTHER, &interrupt), VTD_FR_IR_P);
+	assert_int_equal(calls, 1);
+	assert_int_equal(moat_tenant_interrupt(r->tenant, OTHER, count_call, &one, &interrupt),
+		-ENOENT);
+	close_rig(r);
+}
+
 static void only_what_is_attached_is_given_interrupts(void **state)
 {
 	struct rig *r = open_rig();
@@ -171,6 +193,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_interrupt_calls_its_function_until_it_ends),
 		cmocka_unit_test(a_device_raises_no_other_tenants_interrupt_and_none_of_the_hosts),
 		cmocka_unit_test(detaching_a_requester_ends_its_interrupts),
+		cmocka_unit_test(detaching_the_last_pasid_ends_its_interrupts),
 		cmocka_unit_test(only_what_is_attached_is_given_interrupts),
 		cmocka_unit_test(a_unit_without_remapping_gives_none_and_says_why),
 		cmocka_unit_test(posted_interrupts_are_bits_that_a_poll_takes),
