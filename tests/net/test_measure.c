@@ -131,9 +131,30 @@ static void a_stopwatch_that_is_off_charges_nothing(void **state)
 	close_all(&f);
 }
 
+/* The price is what the tenant's counters say of the packets between. */
+static void price_is_of(const struct moat_tenant_price *price, const struct moat_cost *before,
+	const struct moat_cost *after)
+{
+	struct moat_cost d = { .packets = after->packets - before->packets,
+		.marks = after->marks - before->marks };
+	double mapping = 0, overhead;
+
+	assert_int_equal(price->bursts, after->bursts - before->bursts);
+	for (unsigned int i = 0; i < MOAT_STAGES; i++) {
+		d.cycles[i] = after->cycles[i] - before->cycles[i];
+		assert_true(price->stage[i] == (double)d.cycles[i] / (double)d.packets);
+	}
+	for (unsigned int i = 0; i < MOAT_STAGES_MAPPING; i++)
+		mapping += price->stage[i];
+	assert_true(price->mapping > 0.999 * mapping && price->mapping < 1.001 * mapping);
+	/* What a mark takes is measured anew each time; there are 40 times as many marks before. */
+	overhead = moat_cost_overhead(&d, moat_cost_per_mark());
+	assert_true(price->overhead < 8 * overhead && price->overhead > overhead / 8);
+}
+
 static void what_a_packet_costs_is_told_by_stage_and_since_a_snapshot(void **state)
 {
-	struct moat_cost since = { 0 };
+	struct moat_cost since = { 0 }, before;
 	struct moat_tenant_price price;
 	struct fixture f;
 	uint64_t packets;
@@ -141,7 +162,7 @@ static void what_a_packet_costs_is_told_by_stage_and_since_a_snapshot(void **sta
 	open_with(&f, "adversary=0", MOAT_STRICT, 1024);
 	moat_tenant_stopwatch(true);
 	assert_true(moat_tenant_stopwatch_on());
-	packets = forward(&f, 100);
+	packets = forward(&f, 400);
 	moat_tenant_price(f.red, &since, &price);
 	assert_int_equal(price.packets, packets);
 	assert_true(price.stage[MOAT_STAGE_MAP] > 0 && price.stage[MOAT_STAGE_UNMAP] > 0);
@@ -153,15 +174,19 @@ static void what_a_packet_costs_is_told_by_stage_and_since_a_snapshot(void **sta
 	moat_tenant_price(f.red, &since, &price); /* nothing since */
 	assert_int_equal(price.packets, 0);
 	assert_true(price.mapping == 0);
+	for (unsigned int i = 0; i < MOAT_STAGES; i++)
+		assert_true(price.stage[i] == 0);
+	before = since;
 	packets = forward(&f, 10);
 	moat_tenant_price(f.red, &since, &price);
 	assert_int_equal(price.packets, packets);
+	price_is_of(&price, &before, &since);
 	moat_tenant_stopwatch(false);
 	assert_false(moat_tenant_stopwatch_on());
 	close_all(&f);
 }
 
-static void a_turn_without_a_packet_is_idle(void **state)
+static void a_turn_without_a_packet_is_idle_device_time_included(void **state)
 {
 	struct moat_tenant_stats before, after;
 	struct fixture f;
@@ -169,11 +194,37 @@ static void a_turn_without_a_packet_is_idle(void **state)
 	open_with(&f, "adversary=0", MOAT_STATIC, 1024);
 	moat_tenant_stopwatch(true);
 	before = stats_of(&f);
+	RTE_PER_LCORE(moat_cost_device_cycles) += 1000;
 	moat_tenant_charge(f.red, 0);
 	after = stats_of(&f);
 	assert_true(after.cost.cycles[MOAT_STAGE_IDLE] > before.cost.cycles[MOAT_STAGE_IDLE]);
 	assert_int_equal(after.cost.cycles[MOAT_STAGE_APPLICATION],
 		before.cost.cycles[MOAT_STAGE_APPLICATION]);
+	assert_int_equal(after.cost.cycles[MOAT_STAGE_DEVICE],
+		before.cost.cycles[MOAT_STAGE_DEVICE]);
+	moat_tenant_stopwatch(false);
+	close_all(&f);
+}
+
+static void what_was_before_the_stopwatch_is_charged_to_no_stage(void **state)
+{
+	struct moat_tenant_stats before, after;
+	struct fixture f;
+
+	open_with(&f, "adversary=0", MOAT_STATIC, 1024);
+	before = stats_of(&f);
+	RTE_PER_LCORE(moat_cost_device_cycles) += 1000;
+	moat_tenant_stopwatch(true);
+	moat_tenant_charge(f.red, 1);
+	after = stats_of(&f);
+	assert_int_equal(after.cost.marks, before.cost.marks + 1);
+	assert_int_equal(after.cost.cycles[MOAT_STAGE_DEVICE],
+		before.cost.cycles[MOAT_STAGE_DEVICE]);
+	/* nor what an lcore does that has left */
+	must_be(moat_tenant_lcore_leave(f.red));
+	moat_tenant_charge(f.red, 1);
+	assert_int_equal(stats_of(&f).cost.marks, after.cost.marks);
+	must_be(moat_tenant_lcore_enter(f.red));
 	moat_tenant_stopwatch(false);
 	close_all(&f);
 }
@@ -200,6 +251,56 @@ static void a_refused_dma_is_told_with_the_tenant_whose_requester_made_it(void *
 	/* Told once. */
 	assert_int_equal(moat_tenant_faults(f.unit, faults, RTE_DIM(faults)), 0);
 	assert_int_equal(stats_of(&f).faults, 1);
+	close_all(&f);
+}
+
+static void a_source_id_is_a_tenants_behind_its_own_unit(void **state)
+{
+	struct moat_tenant_conf conf = { .name = "blue",
+		.mode = MOAT_STRICT,
+		.memory = 4 * MOAT_2M_SIZE };
+	struct moat_tenant_fault faults[2];
+	struct moat_tenant *blue;
+	struct fixture f;
+	uint8_t byte = 0;
+
+	open_with(&f, "adversary=0", MOAT_STRICT, 1024);
+	must_be(moat_soft_unit_create("soft1", "adversary=0", &conf.unit));
+	must_be(moat_tenant_create(&conf, &blue));
+	must_be(moat_tenant_attach(blue, SID)); /* as red behind soft0 */
+	assert_int_not_equal(
+		moat_softvtd_dma_read(moat_soft_unit_find("soft0"), SID, 0x5000, &byte, 1), 0);
+	assert_int_not_equal(
+		moat_softvtd_dma_read(moat_soft_unit_find("soft1"), SID, 0x5000, &byte, 1), 0);
+	assert_int_equal(moat_tenant_faults(f.unit, faults, RTE_DIM(faults)), 1);
+	assert_ptr_equal(faults[0].tenant, f.red);
+	assert_int_equal(moat_tenant_faults(conf.unit, faults, RTE_DIM(faults)), 1);
+	assert_ptr_equal(faults[0].tenant, blue);
+	must_be(moat_tenant_destroy(blue));
+	conf.unit->ops->destroy(conf.unit);
+	close_all(&f);
+}
+
+static void as_many_faults_are_told_as_there_is_room_for(void **state)
+{
+	struct moat_tenant_fault faults[50];
+	struct moat_softvtd *hw;
+	struct fixture f;
+	uint8_t byte = 0;
+
+	open_with(&f, "adversary=0,nfr=64", MOAT_STRICT, 1024);
+	hw = moat_soft_unit_find("soft0");
+	for (uint64_t i = 0; i < 60; i++)
+		assert_int_not_equal(
+			moat_softvtd_dma_read(hw, SID, UINT64_C(0x7000000000) + i * MOAT_PAGE_SIZE,
+				&byte, 1),
+			0);
+	assert_int_equal(moat_tenant_faults(f.unit, faults, 50), 50);
+	for (uint64_t i = 0; i < 50; i++)
+		assert_int_equal(faults[i].fault.iova, UINT64_C(0x7000000000) + i * MOAT_PAGE_SIZE);
+	assert_int_equal(moat_tenant_faults(f.unit, faults, 50), 10);
+	assert_int_equal(faults[9].fault.iova, UINT64_C(0x7000000000) + 59 * MOAT_PAGE_SIZE);
+	assert_int_equal(stats_of(&f).faults, 60);
 	close_all(&f);
 }
 
@@ -274,6 +375,9 @@ static void the_size_follows_the_formula(void **state)
 	assert_int_equal(moat_tenant_pool_size(&size), 512 + 64 + 2 * (32 + 200 + 256));
 	size.lcores = size.queues = 2; /* they contend: 16 bursts coalesce */
 	assert_int_equal(moat_tenant_pool_size(&size), 512 + 2 * (64 + 2 * (32 + 200 + 1024)));
+	size.lcores = size.queues = 1;
+	size.contended = true; /* with other tenants' */
+	assert_int_equal(moat_tenant_pool_size(&size), 512 + 64 + 2 * (32 + 200 + 1024));
 	size = size_of(MOAT_DEFERRED);
 	size.kept = 1000;
 	assert_int_equal(moat_tenant_pool_size(&size), 512 + 1000 + 64 + 32 + 200 + 2 * (256 + 32));
@@ -317,8 +421,11 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_stopwatch_that_is_off_charges_nothing),
 		cmocka_unit_test(what_a_packet_costs_is_told_by_stage_and_since_a_snapshot),
-		cmocka_unit_test(a_turn_without_a_packet_is_idle),
+		cmocka_unit_test(a_turn_without_a_packet_is_idle_device_time_included),
+		cmocka_unit_test(what_was_before_the_stopwatch_is_charged_to_no_stage),
 		cmocka_unit_test(a_refused_dma_is_told_with_the_tenant_whose_requester_made_it),
+		cmocka_unit_test(a_source_id_is_a_tenants_behind_its_own_unit),
+		cmocka_unit_test(as_many_faults_are_told_as_there_is_room_for),
 		cmocka_unit_test(a_pool_of_that_size_does_not_run_dry),
 		cmocka_unit_test(a_pool_too_small_is_counted_and_said_once),
 		cmocka_unit_test(the_size_follows_the_formula),

@@ -12,6 +12,7 @@
 #include "harness.h"
 #include "moat_soft_unit.h"
 #include "moat_tenant.h"
+#include "moat_tenant_measure.h"
 
 #define SID    MOAT_SID(0, 0x10, 0)
 #define QUEUES 4
@@ -22,7 +23,13 @@ struct fixture {
 	struct moat_unit *unit;
 	struct moat_tenant *tenant[QUEUES];
 	struct rte_mempool *pool[QUEUES];
+	/* a page of each tenant's that its device may read and write all the time */
+	struct moat_lane *lane[QUEUES];
+	uint64_t iova[QUEUES];
+	uint8_t *page[QUEUES];
 };
+
+#define SECRET 0xb1
 
 static const enum moat_mode modes[QUEUES] = { MOAT_STRICT, MOAT_PIPELINED, MOAT_STRICT,
 	MOAT_STATIC };
@@ -40,6 +47,35 @@ static void queue_up(struct fixture *f, uint16_t q)
 	assert_int_equal(rte_eth_rx_queue_setup(f->port, q, 256, socket, NULL, f->pool[q]), 0);
 	assert_int_equal(rte_eth_tx_queue_setup(f->port, q, 256, socket, NULL), 0);
 	must_be(moat_tenant_queue_add(f->tenant[q], f->port, q));
+}
+
+static void page_map(struct fixture *f, uint16_t q)
+{
+	struct moat_domain *domain = moat_tenant_domain(f->tenant[q]);
+	uint64_t hpa;
+
+	assert_int_equal(posix_memalign((void **)&f->page[q], MOAT_PAGE_SIZE, MOAT_PAGE_SIZE), 0);
+	memset(f->page[q], SECRET, MOAT_PAGE_SIZE);
+	f->iova[q] = (UINT64_C(1) << 40) * (q + 1);
+	must_be(f->unit->ops->hpa(f->unit, f->page[q], MOAT_PAGE_SIZE, &hpa));
+	f->lane[q] = moat_lane_open(domain);
+	assert_non_null(f->lane[q]);
+	must_be(moat_lane_map(f->lane[q], f->iova[q], hpa, f->page[q], MOAT_PAGE_SIZE, MOAT_RW));
+}
+
+static void page_unmap(struct fixture *f, uint16_t q)
+{
+	must_be(moat_lane_unmap(f->lane[q], f->iova[q], MOAT_PAGE_SIZE));
+	must_be(moat_lane_close(f->lane[q]));
+	free(f->page[q]);
+}
+
+static bool page_untouched(const struct fixture *f, uint16_t q)
+{
+	for (unsigned int i = 0; i < MOAT_PAGE_SIZE; i++)
+		if (f->page[q][i] != SECRET)
+			return false;
+	return true;
 }
 
 static int set_up_stage(void **state, const char *stage)
@@ -72,6 +108,7 @@ static int set_up_stage(void **state, const char *stage)
 		must_be(moat_tenant_pool(f->tenant[q], name, 1024, 2176, &f->pool[q]));
 		must_be(moat_tenant_lcore_enter(f->tenant[q]));
 		queue_up(f, q);
+		page_map(f, q);
 	}
 	assert_int_equal(rte_eth_dev_start(f->port), 0);
 	rte_eth_promiscuous_enable(f->port);
@@ -95,8 +132,10 @@ static int tear_down(void **state)
 	struct moat_softvtd_stats stats;
 
 	assert_int_equal(rte_eth_dev_stop(f->port), 0);
-	for (uint16_t q = 0; q < QUEUES; q++)
+	for (uint16_t q = 0; q < QUEUES; q++) {
 		must_be(moat_tenant_lcore_leave(f->tenant[q]));
+		page_unmap(f, q);
+	}
 	nic_destroy("net_moat0");
 	for (uint16_t q = 0; q < QUEUES; q++) {
 		moat_tenant_queue_remove(f->tenant[q], f->port, q);
@@ -134,6 +173,20 @@ static void pass(struct fixture *f, unsigned int frames, unsigned int got[QUEUES
 	}
 }
 
+/* A frame for one queue, wherever its bytes go. */
+static void receive_one(struct fixture *f, uint16_t q)
+{
+	struct rte_mbuf *m;
+	uint8_t frame[64];
+
+	wire_put(&f->wire, 0, frame, frame_make(frame, MAC_A, 100 + q, sizeof(frame), q));
+	for (unsigned int turns = 0; turns < 2000; turns++) {
+		if (rte_eth_rx_burst(f->port, q, &m, 1) != 0)
+			rte_pktmbuf_free(m);
+		moat_tenant_poll(f->tenant[q]);
+	}
+}
+
 static void each_queue_serves_its_tenant(void **state)
 {
 	struct fixture *f = *state;
@@ -147,46 +200,47 @@ static void each_queue_serves_its_tenant(void **state)
 	assert_int_equal(f->unit->ops->faults(f->unit, &fault, 1), 0);
 }
 
-/* Where another tenant's buffers are. The tenants have IOVAs apart, so nobody else has anything
- * there. */
-static uint64_t address_in(const struct fixture *f, unsigned int q)
+/* Exactly one fault: of that queue's PASID, at that address; and it is its tenant's. */
+static void expect_refused(struct fixture *f, uint16_t q, uint64_t iova, bool write)
 {
-	struct rte_mbuf *m = rte_pktmbuf_alloc(f->pool[q]);
-	uint64_t iova = rte_mbuf_data_iova(m);
+	struct moat_tenant_fault fault[2];
 
-	rte_pktmbuf_free(m);
-	return iova & ~MOAT_PAGE_MASK;
+	assert_int_equal(moat_tenant_faults(f->unit, fault, 2), 1);
+	assert_int_equal(fault[0].fault.sid, SID);
+	assert_int_equal(fault[0].fault.pasid, q + 1u);
+	assert_int_equal(fault[0].fault.iova & ~MOAT_PAGE_MASK, iova);
+	assert_int_equal(fault[0].fault.write, write);
+	assert_ptr_equal(fault[0].tenant, f->tenant[q]);
 }
 
-static void expect_refused(struct fixture *f, uint32_t pasid, uint64_t iova)
-{
-	struct moat_fault fault;
-	bool found = false;
-
-	while (f->unit->ops->faults(f->unit, &fault, 1) != 0) {
-		assert_int_equal(fault.sid, SID);
-		assert_int_equal(fault.pasid, pasid);
-		found |= (fault.iova & ~MOAT_PAGE_MASK) == iova;
-	}
-	assert_true(found);
-}
-
-static void what_is_anothers_is_refused_by_pasid(void **state)
+/* Each queue is told to read and to write a page: the tenant's own, then another's. */
+static void a_page_is_its_own_queues_and_refused_to_others_by_pasid(void **state)
 {
 	struct fixture *f = *state;
+	struct moat_tenant_fault fault;
 	unsigned int got[QUEUES];
 
 	for (uint16_t q = 0; q < QUEUES; q++) {
-		uint64_t iova = address_in(f, (q + 1) % QUEUES);
+		uint16_t other = (q + 1) % QUEUES;
 
-		must_be(moat_net_post_tx(f->port, q, iova, 256));
+		must_be(moat_net_post_tx(f->port, q, f->iova[other], 256));
 		pass(f, 4, got);
-		expect_refused(f, q + 1u, iova);
-		must_be(moat_net_post_rx(f->port, q, iova));
+		expect_refused(f, q, f->iova[other], false);
+		must_be(moat_net_post_rx(f->port, q, f->iova[other]));
 		pass(f, 8, got);
-		expect_refused(f, q + 1u, iova);
+		expect_refused(f, q, f->iova[other], true);
+		assert_true(page_untouched(f, other));
 	}
 	wire_drain(&f->wire);
+	for (uint16_t q = 0; q < QUEUES; q++) {
+		must_be(moat_net_post_rx(f->port, q, f->iova[q]));
+		receive_one(f, q);
+		assert_int_equal(f->page[q][15], 100 + q); /* there and not in its buffer */
+		must_be(moat_net_post_tx(f->port, q, f->iova[q], 64));
+		pass(f, 4, got);
+		assert_int_equal(wire_drain(&f->wire), 5);
+		assert_int_equal(moat_tenant_faults(f->unit, &fault, 1), 0);
+	}
 }
 
 static void in_legacy_mode_a_pasid_is_refused_in_words(void **state)
@@ -197,7 +251,8 @@ static void in_legacy_mode_a_pasid_is_refused_in_words(void **state)
 	must_be(moat_soft_unit_create("soft1", NULL, &conf.unit));
 	must_be(moat_tenant_create(&conf, &red));
 	assert_int_equal(moat_tenant_attach_pasid(red, SID, 1), -EOPNOTSUPP);
-	assert_non_null(strstr(moat_error_text(), "mode=scalable"));
+	assert_string_equal(moat_error_text(),
+		"unit soft1 is in legacy mode, which knows no PASIDs; say mode=scalable");
 	must_be(moat_tenant_destroy(red));
 	conf.unit->ops->destroy(conf.unit);
 }
@@ -209,9 +264,11 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_setup_teardown(each_queue_serves_its_tenant, set_up_first,
 			tear_down),
-		cmocka_unit_test_setup_teardown(what_is_anothers_is_refused_by_pasid, set_up_second,
+		cmocka_unit_test_setup_teardown(
+			a_page_is_its_own_queues_and_refused_to_others_by_pasid, set_up_second,
 			tear_down),
-		cmocka_unit_test_setup_teardown(what_is_anothers_is_refused_by_pasid, set_up_first,
+		cmocka_unit_test_setup_teardown(
+			a_page_is_its_own_queues_and_refused_to_others_by_pasid, set_up_first,
 			tear_down),
 		cmocka_unit_test(in_legacy_mode_a_pasid_is_refused_in_words),
 	};
