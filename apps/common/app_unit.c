@@ -293,3 +293,10 @@ void app_unit_stats(struct moat_unit *unit, struct app_unit_stats *stats)
 	stats->iotlb_hits = soft.iotlb_hits;
 	stats->iotlb_misses = soft.iotlb_misses;
 }
+
+uint32_t app_unit_latency(const struct moat_unit *unit)
+{
+	const struct moat_softvtd *sv = unit != NULL ? moat_soft_unit_find(unit->name) : NULL;
+
+	return sv != NULL ? moat_softvtd_conf(sv)->latency : 0;
+}

@@ -77,4 +77,9 @@ struct app_unit_stats {
 };
 void app_unit_stats(struct moat_unit *unit, struct app_unit_stats *stats);
 
+/** TSC cycles that the unit takes for an answer, as far as its arguments say: `latency=`, soft only.
+ * @param unit NULL: not open
+ * @return 0: they do not say. Control path. */
+uint32_t app_unit_latency(const struct moat_unit *unit);
+
 #endif /* APP_UNIT_H */

@@ -30,6 +30,7 @@ static struct moat_tenant_size size_of(const struct fwd_tenant *t)
 		.lcores = t->nr_groups,
 		.data_room = (uint32_t)t->data_room,
 		.deferred_pages = (uint32_t)t->deferred_pages,
+		.latency = t->unit != NULL ? app_unit_latency(t->unit->unit) : 0,
 		.contended = t->contended,
 	};
 

@@ -263,6 +263,11 @@ int moat_softvtd_check(const struct moat_softvtd_conf *conf)
 /* The first pages of a process are never memory. */
 #define PROCESS_MEMORY UINT64_C(0x10000)
 
+const struct moat_softvtd_conf *moat_softvtd_conf(const struct moat_softvtd *sv)
+{
+	return &sv->conf;
+}
+
 int moat_softvtd_create(const struct moat_softvtd_conf *conf, struct moat_softvtd **out)
 {
 	struct moat_softvtd *sv;

@@ -193,6 +193,16 @@ int moat_softvtd_check(const struct moat_softvtd_conf *conf);
 int moat_softvtd_create(const struct moat_softvtd_conf *conf, struct moat_softvtd **sv);
 
 /**
+ * How a unit was created.
+ *
+ * @param sv the unit
+ * @return what moat_softvtd_create() was given; valid as long as the unit
+ *
+ * Thread-safe. Control path.
+ */
+const struct moat_softvtd_conf *moat_softvtd_conf(const struct moat_softvtd *sv);
+
+/**
  * Destroy a unit.
  *
  * @param sv no DMA and no call may be under way; NULL: nothing happens
