@@ -51,6 +51,26 @@ static void describe_unit(const struct doctor_unit *u, struct doctor_finding *f)
 			u->domains_used, u->domains);
 }
 
+/** What `args` of a unit of kind vtd may say here: mode=, stage=, and whether there are PASIDs. */
+static void describe_modes(const struct doctor_unit *u, struct doctor_finding *f)
+{
+	const struct moat_vtd_caps *c = &u->caps;
+	char pasids[32] = "no PASIDs";
+
+	if (u->from == NULL)
+		return;
+	if (c->pasid)
+		snprintf(pasids, sizeof(pasids), "PASIDs of %u bits", c->pss);
+	if (!c->smts)
+		doctor_say(&f->evidence, "  mode=legacy only: ECAP.SMTS is 0");
+	else if (!c->slts && !c->flts)
+		doctor_say(&f->evidence, "  mode=legacy only: ECAP.SSTS and ECAP.FSTS are 0");
+	else
+		doctor_say(&f->evidence, "  mode=legacy or scalable; stage=%s%s%s; %s",
+			c->slts ? "second" : "", c->slts && c->flts ? " or " : "",
+			c->flts ? "first" : "", pasids);
+}
+
 /** Does a unit that the kernel leaves off leave a function without one? Linux ignores units whose
  * scopes name nothing that is there, and those for graphics alone (intel_iommu=igfx_off). */
 static bool is_missed(const struct doctor_host *h, const struct doctor_unit *u)
@@ -150,8 +170,11 @@ void doctor_check_units(const struct doctor_case *c, struct doctor_finding *f)
 {
 	const struct doctor_host *h = c->host;
 
-	for (unsigned int i = 0; i < h->nr_units; i++)
+	for (unsigned int i = 0; i < h->nr_units; i++) {
 		describe_unit(&h->unit[i], f);
+		if (c->way == DOCTOR_VTD)
+			describe_modes(&h->unit[i], f);
+	}
 	if (c->way == DOCTOR_VTD)
 		judge_ours(h, f);
 	else

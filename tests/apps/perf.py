@@ -147,6 +147,20 @@ def a_prediction_follows_from_what_was_counted():
         assert p['holds'] == {str(link): p['gbps'] >= link for link in (25, 100, 200, 400)}, p
 
 
+def a_unit_in_scalable_mode_is_measured_in_either_stage():
+    for stage, reads in ('second', 3), ('first', 4):  # second stage of 39 bits has 3 levels, first stage 4
+        unit = f'soft,geometry=none,aw=39,scalable=1,mode=scalable,stage={stage}'
+        for case in measure('--unit', unit, '--mode', 'static,strict,pipelined', '--dma', '4096'):
+            sound(case)
+            # a DMA may fall on a page that is not mapped at the instant
+            assert abs(case['prediction']['memory_reads'] - reads) < 0.05, case['prediction']
+            assert unit in case['command'], case['command']
+            if case['mode'] != 'static':
+                assert abs(case['descriptors_per_page'] * case['batch'] - 1) < 0.01, case
+    case, = measure('--test', 'packets', '--unit', 'soft,scalable=1,mode=scalable,stage=first', '--mode', 'strict')
+    sound(case)
+
+
 def a_geometry_decides_which_layout_holds_a_rate():
     unit = ('--unit', 'soft,geometry=broadwell', '--mode', 'static', '--dma', '4096')
     fits = measure(*unit, '--working-set', '256K')[0]['prediction']
@@ -303,6 +317,7 @@ TESTS = [
     strict_waits_for_every_batch,
     several_lcores_share_a_domain_or_have_their_own,
     a_prediction_follows_from_what_was_counted,
+    a_unit_in_scalable_mode_is_measured_in_either_stage,
     a_geometry_decides_which_layout_holds_a_rate,
     the_matrix_of_modes_sizes_and_latencies_runs_in_one_command,
     packets_of_a_burst_share_a_descriptor,

@@ -336,6 +336,26 @@ def units_have_their_capabilities_by_the_specifications_names():
     assert c["QI"] and c["IR"] and c["PT"] and not c["CM"] and not c["PASID"], c
 
 
+def a_unit_says_in_which_mode_moat_can_run_it():
+    pasid, pss, smts, ssts, fsts = (1 << bit for bit in (40, 35, 43, 46, 47))
+    host = Built(hosts.appliance_own_unit)
+    cap, ecap = hosts.SERVER_2023
+    ecap &= ~(pasid | 31 * pss | smts | ssts | fsts)
+    for first, second, said in (
+            (0, smts, ["mode=legacy only: ECAP.SMTS is 0", "mode=legacy only: ECAP.SSTS and ECAP.FSTS are 0"]),
+            (smts | ssts, smts | fsts | pasid | 19 * pss,
+             ["mode=legacy or scalable; stage=second; no PASIDs",
+              "mode=legacy or scalable; stage=first; PASIDs of 20 bits"]),
+            (smts | ssts | fsts | pasid | 14 * pss, smts | ssts | fsts,
+             ["mode=legacy or scalable; stage=second or first; PASIDs of 15 bits",
+              "mode=legacy or scalable; stage=second or first; no PASIDs"])):
+        for base, bits in (0xC7FFC000, first), (0xFBFFC000, second):
+            host.host.registers(base, cap, ecap | bits)
+        text = run(host.root)[1]
+        assert re.findall(r"^ +(mode=.*)$", text, re.M) == said, text
+    assert "mode=" not in built("good").text()[1]  # the kernel drives it
+
+
 def devices_say_who_can_be_a_tenant():
     devices = {d["address"]: d for d in built("good").json()[1]["devices"]}
     assert {a: d["tenant"] for a, d in devices.items()} == {
@@ -440,7 +460,8 @@ def this_machine_is_judged_without_an_error():
 
 
 tap.main([*map(test_of, hosts.HOSTS), one_thing_changed_changes_the_finding, every_documented_finding_is_some_hosts,
-          units_have_their_capabilities_by_the_specifications_names, devices_say_who_can_be_a_tenant,
+          units_have_their_capabilities_by_the_specifications_names, a_unit_says_in_which_mode_moat_can_run_it,
+          devices_say_who_can_be_a_tenant,
           verbose_decodes_the_table_and_each_unit, what_root_alone_may_read_is_unknown_to_others,
           an_archive_gives_the_same_findings, what_cannot_be_read_cannot_be_read_out_of_an_archive,
           an_archive_has_no_addresses_serials_and_names, an_archive_that_leads_out_of_its_folder_is_refused,
