@@ -37,15 +37,16 @@ def compare(*files, options=()):
                           timeout=60)
 
 
-def results(*repeats, mode='strict', **stages):
+def results(*repeats, reclaim=1, **keys):
     """A result of one case: repeats of `map`, everything else the same; a machine's speed as a factor."""
     def one(cycles, speed):
-        values = dict(map=cycles, translate=0, unmap=20, submit=8, wait=8, reclaim=1, copy=0, **stages)
+        values = dict(map=cycles, translate=0, unmap=20, submit=8, wait=8, reclaim=reclaim, copy=0)
         values['total'] = sum(values.values())
         return dict({name: value * speed for name, value in values.items()}, reference=1000 * speed)
 
-    case = dict(sweep='', test='map', unit=dict(name='soft', kind='soft', args=''), mode=mode, batch=32, page=4096,
+    case = dict(sweep='', test='map', unit=dict(name='soft', kind='soft', args=''), mode='strict', batch=32, page=4096,
                 repeats=[one(*repeat) for repeat in repeats])
+    case.update(keys)
     case['stages'] = case['repeats'][0]
     return {'moat-perf': '0', 'cases': [case]}
 
@@ -88,6 +89,52 @@ def what_is_within_the_noise_is_no_difference():
     noisy = [(30 + 20 * (i % 2), 1.0) for i in range(7)]
     p = compare(*files(results(*noisy), results(*[(cycles * 1.2, 1) for cycles, _ in noisy])))
     assert p.returncode == 0 and 'nothing differs' in p.stdout, p
+
+
+def differs(before, after):
+    """Does the comparison find that something is slower or faster?"""
+    p = compare(*files(before, after))
+    assert (p.returncode, 'nothing differs' in p.stdout) in ((0, True), (3, False)), p
+    return p.returncode == 3
+
+
+def both_the_cycles_and_their_ratio_to_the_reference_must_differ():
+    quiet = results(*QUIET)
+    assert differs(quiet, results(*[(cycles * 1.2, 1) for cycles, _ in QUIET]))
+    # a machine slower by 15 %: of 20 % are 4 % the program's
+    assert not differs(quiet, results(*[(cycles * 1.04, 1.15) for cycles, _ in QUIET]))
+    # slower by the clock and faster by the reference, and the other way round
+    assert not differs(quiet, results(*[(cycles * 0.8, 1.5) for cycles, _ in QUIET]))
+    assert not differs(quiet, results(*[(cycles * 1.2, 0.67) for cycles, _ in QUIET]))
+
+
+def the_noisier_of_the_two_decides():
+    speeds = [1.0, 1.5] * 3 + [1.0]  # the ratio is quiet
+    assert not differs(results(*[(30, speed) for speed in speeds]), results(*[(33, speed) for speed in speeds]))
+
+
+def more_repeats_see_less():
+    """Quartiles 3 cycles apart: 7 repeats see from 14 % on, 21 from 8 %."""
+    for n, seen in (7, False), (21, True):
+        noisy = [30 + 3 * (i % 2) for i in range(n)]
+        assert differs(results(*[(cycles, 1) for cycles in noisy]),
+                       results(*[(cycles * 1.12, 1) for cycles in noisy])) == seen, n
+
+
+def a_small_part_of_the_total_is_no_difference():
+    assert not differs(results(*QUIET), results(*QUIET, reclaim=1.5))  # half a cycle of 67
+    assert differs(results(*QUIET), results(*QUIET, reclaim=3))
+
+
+def cases_are_matched_by_what_was_asked_for():
+    small, large = results(*QUIET), results(*QUIET, page=2 << 20)
+    failed = {'moat-perf': '0', 'cases': [dict(large['cases'][0], error='no such leaves')]}
+    del failed['cases'][0]['repeats'], failed['cases'][0]['stages']
+    for second, says in ((large, '2 cases compared: nothing differs\n'),
+                         (failed, '1 cases are in one of the files only\n1 cases compared: nothing differs\n')):
+        p = compare(*files({**small, 'cases': small['cases'] + large['cases']},
+                           {**small, 'cases': small['cases'] + second['cases']}))
+        assert p.returncode == 0 and p.stdout.endswith(says), p
 
 
 def what_was_measured_once_needs_a_quarter():
@@ -162,6 +209,11 @@ TESTS = [
     a_stage_that_is_faster_is_no_failure,
     a_machine_that_was_slower_as_a_whole_is_no_difference,
     what_is_within_the_noise_is_no_difference,
+    both_the_cycles_and_their_ratio_to_the_reference_must_differ,
+    the_noisier_of_the_two_decides,
+    more_repeats_see_less,
+    a_small_part_of_the_total_is_no_difference,
+    cases_are_matched_by_what_was_asked_for,
     what_was_measured_once_needs_a_quarter,
     files_that_cannot_be_compared_are_refused_with_the_reason,
     every_repeat_of_every_case_is_kept,
