@@ -11,7 +11,9 @@
  *	fwd_conf.c, fwd_check*.c   the file, and whether it can work
  *	fwd_eal.c                  the EAL's arguments, as far as the user left them to us
  *	fwd_setup.c, fwd_ports.c   tenants, ports, queues; and all of it back again
+ *	fwd_steer.c                which frames go to which queue
  *	fwd_loop.c, fwd_l2.c       what an lcore does all day
+ *	fwd_control.c, fwd_move.c  the control socket, and queues that move to other tenants
  *	fwd_report.c, fwd_json.c   the table every second, the summary, the file
  *	fwd_telemetry.c            what dpdk-telemetry.py sees meanwhile
  *	fwd_perf.c                 hardware counters
@@ -30,7 +32,8 @@
 
 #define FWD_BURST    32
 #define FWD_WORKERS  RTE_MAX_LCORE
-#define FWD_PATIENCE 32 /* turns without a packet before an lcore is idle */
+#define FWD_GROUPS   (2 * FWD_QUEUES) /* of one tenant */
+#define FWD_PATIENCE 32               /* turns without a packet before an lcore is idle */
 
 /* Exit codes. */
 #define FWD_EXIT_FAILED   1 /* something did not work */
@@ -40,9 +43,10 @@
 /** Command line. */
 struct fwd_args {
 	const char *config;
-	const char *root; /* with `check`: of the host that is judged; NULL: none is */
-	const char *json; /* NULL: none */
-	uint64_t seconds; /* with has_seconds: instead of the file's */
+	const char *root;    /* with `check`: of the host that is judged; NULL: none is */
+	const char *json;    /* NULL: none */
+	const char *control; /* instead of the file's; NULL: none */
+	uint64_t seconds;    /* with has_seconds: instead of the file's */
 	bool has_seconds;
 	bool attack;
 	bool check;
@@ -74,9 +78,24 @@ struct fwd_run_tenant {
 	const struct fwd_tenant *conf;
 	struct moat_tenant *tenant;
 	struct rte_mempool *pool;
-	struct fwd_l2 *table;      /* forward = l2 */
-	struct fwd_group *groups;  /* conf->nr_groups of them */
+	struct fwd_l2 *table; /* forward = l2 */
+	/* conf->nr_groups at the start; more come with queues that move here (fwd_move.c), at most
+	 * FWD_GROUPS */
+	struct fwd_group *groups;
+	_Atomic unsigned int nr_groups;
 	unsigned int queues_added; /* callbacks on, from the front of conf->queues */
+};
+
+/** Where a port's frames go: tenant i's, and the rest; a queue, or what fwd_steer.c says. */
+struct fwd_targets {
+	uint16_t tenant[FWD_TENANTS];
+	uint16_t rest;
+};
+
+/** A set of steering rules; NULL: there is none. */
+struct fwd_rules {
+	struct rte_flow *match[FWD_TENANTS];
+	struct rte_flow *rest;
 };
 
 struct fwd_run_port {
@@ -87,6 +106,10 @@ struct fwd_run_port {
 	bool started;
 	char backing[64]; /* device names; "" where there is none */
 	char device[64];
+	struct fwd_rules rules[2];
+	unsigned int rules_now; /* which of the two */
+	struct fwd_targets targets;
+	bool had[FWD_TENANTS]; /* tenant i has or had a queue here */
 };
 
 /** What an lcore polls: groups, those of one tenant next to each other. */
@@ -94,9 +117,10 @@ struct fwd_worker {
 	unsigned int lcore;
 	unsigned int nr_groups;
 	struct fwd_group *groups[FWD_TENANTS * FWD_QUEUES];
-	struct fwd_perf perf;      /* --perf */
-	struct fwd_posted *posted; /* idle = posted; else NULL */
-	int rc;                    /* how it ended */
+	struct fwd_perf perf;          /* --perf */
+	struct fwd_posted *posted;     /* idle = posted; else NULL */
+	struct fwd_move *_Atomic move; /* asked for by the main thread; NULL: none */
+	int rc;                        /* how it ended */
 };
 
 struct fwd_run {
@@ -140,7 +164,51 @@ int fwd_port_queue_sid(const struct fwd_run_port *port, uint16_t queue, moat_sid
 	uint32_t *pasid);
 struct fwd_run_port *fwd_run_port(struct fwd_run *run, const struct fwd_port *conf);
 
+/* fwd_steer.c */
+/** Steer what comes to the port as its queues are now. Ports run, groups are made. @return 0, or a
+ * negative errno (moat_error_text()) */
+int fwd_steer_begin(struct fwd_run *run, struct fwd_run_port *port);
+/** Before a queue moves: frames that are not to be its new tenant's go elsewhere from now on.
+ * @param before set, for fwd_steer_back() */
+int fwd_steer_away(struct fwd_run *run, struct fwd_run_port *port, uint16_t queue,
+	const struct fwd_run_tenant *from, const struct fwd_run_tenant *to,
+	struct fwd_targets *before);
+/** It has moved: its new tenant's frames go to it. */
+int fwd_steer_to(struct fwd_run *run, struct fwd_run_port *port);
+/** It has not. */
+int fwd_steer_back(struct fwd_run *run, struct fwd_run_port *port,
+	const struct fwd_targets *before);
+
+/* fwd_move.c */
+/** A queue that is to go to another tenant. The main thread fills it in, and the worker that polls
+ * the queue carries it out between two turns. */
+struct fwd_move {
+	uint16_t port, queue; /* ethdev */
+	struct fwd_run_tenant *to;
+	int rc;
+	char why[512];         /* with rc != 0: moat_error_text() */
+	uint64_t gap;          /* TSC cycles */
+	uint32_t delivered;    /* packets of the old tenant that were on their way */
+	_Atomic bool finished; /* with release, behind the rest */
+};
+/** The group that has the queue; NULL: none. Main thread, or workers have stopped. */
+struct fwd_group *fwd_group_of(struct fwd_run *run, uint16_t port, uint16_t queue);
+/** Main thread: move a queue to a tenant; steering, too. @return 0; -errno: move->why says why */
+int fwd_move(struct fwd_run *run, struct fwd_run_port *port, struct fwd_move *move);
+/** The worker's part. */
+void fwd_move_serve(struct fwd_worker *w);
+
+/* fwd_control.c */
+/** Listen on the control socket that the file or the command line names; nothing where neither
+ * does. @return 0, or a negative errno (moat_error_text()) */
+int fwd_control_begin(struct fwd_run *run);
+/** Answer what has been asked. Main thread, every few milliseconds. */
+void fwd_control_poll(struct fwd_run *run);
+void fwd_control_end(void);
+
 /* fwd_loop.c */
+/** Forward packets that the group received from its port `from`, as the worker does. */
+void fwd_loop_pass_on(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkts[], uint16_t n);
 int fwd_loop_start(struct fwd_run *run);
 /** Tell the workers to stop, and wait until they have left. @return 0, or a worker's error. */
 int fwd_loop_stop(struct fwd_run *run);

@@ -73,6 +73,7 @@ static const struct app_key fwd_keys[] = {
 	KEY("interval", app_read_number, fwd_conf, interval, .min = 1, .max = 3600),
 	KEY("idle", app_read_word, fwd_conf, idle, .words = idle_words),
 	KEY("lcores", app_read_set, fwd_conf, lcores),
+	KEY("control", app_read_text, fwd_conf, control),
 	KEY("vfio_vf_token", read_uuid, fwd_conf, vf_token),
 	{ .name = NULL },
 };

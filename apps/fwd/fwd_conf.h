@@ -102,6 +102,7 @@ struct fwd_conf {
 	uint64_t interval;     /* seconds between tables */
 	int idle;              /* enum fwd_idle */
 	struct app_set lcores; /* empty: chosen by what there is */
+	const char *control;   /* path of the control socket; NULL: none */
 	const char *vf_token;  /* a UUID: EAL's --vfio-vf-token; NULL: none */
 	struct fwd_unit units[FWD_UNITS];
 	unsigned int nr_units;

@@ -121,6 +121,11 @@ static void pass_on(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkt
 	}
 }
 
+void fwd_loop_pass_on(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkts[], uint16_t n)
+{
+	pass_on(g, from, pkts, n);
+}
+
 /* Before the end: what mode pipelined holds back is forwarded, too. */
 static void finish(struct fwd_group *g)
 {
@@ -238,6 +243,9 @@ static int work(void *arg)
 		if (unlikely(running->args->perf))
 			fwd_perf_turn(&w->perf, watch);
 		idle = turn(w) != 0 ? 0 : idle + 1;
+		/* Acquire: pairs with the release that gives it; what it says is there. */
+		if (unlikely(atomic_load_explicit(&w->move, memory_order_acquire) != NULL))
+			fwd_move_serve(w);
 		if (running->conf->idle != FWD_IDLE_SPIN && w->posted == NULL &&
 			idle >= FWD_PATIENCE) {
 			rest(w);

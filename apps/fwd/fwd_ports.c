@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Ports: the devices behind them, their queues in their tenants' memory, steering. */
+/* Ports: the devices behind them, their queues in their tenants' memory. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +10,6 @@
 
 #include <rte_dev.h>
 #include <rte_errno.h>
-#include <rte_flow.h>
 
 #include "fwd.h"
 #include "moat_net.h"
@@ -192,129 +191,16 @@ static int set_up_queue(struct fwd_run_port *port, uint16_t queue, const struct 
 	return 0;
 }
 
-/* One rule: packets of `pattern` go to `queue`, or (DROP) nowhere. */
-#define DROP UINT16_MAX
-static int add_rule(struct fwd_run_port *port, uint32_t priority,
-	const struct rte_flow_item pattern[], uint16_t queue, const char *what)
-{
-	const struct rte_flow_attr attr = { .ingress = 1, .priority = priority };
-	const struct rte_flow_action_queue to = { .index = queue };
-	const struct rte_flow_action actions[] = {
-		{ .type = queue == DROP ? RTE_FLOW_ACTION_TYPE_DROP : RTE_FLOW_ACTION_TYPE_QUEUE,
-			.conf = queue == DROP ? NULL : &to },
-		{ .type = RTE_FLOW_ACTION_TYPE_END },
-	};
-	struct rte_flow_error error = { .message = NULL };
-
-	if (rte_flow_create(port->id, &attr, pattern, actions, &error) != NULL)
-		return 0;
-	return moat_error(-rte_errno, "port %s does not steer %s to where it belongs: %s",
-		port->conf->name, what,
-		error.message != NULL ? error.message : rte_strerror(rte_errno));
-}
-
-/* What a tenant's `match` says goes to its queue. */
-static int steer(struct fwd_run_port *port, uint16_t queue, const struct fwd_tenant *t)
-{
-	struct rte_flow_item_eth eth = { 0 };
-	const struct rte_flow_item_vlan vlan = { .tci = rte_cpu_to_be_16(t->match.vid) };
-	static const struct rte_flow_item_eth eth_mask = {
-		.dst.addr_bytes = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
-	};
-	static const struct rte_flow_item_vlan vlan_mask = { .tci = RTE_BE16(0x0fff) };
-	struct rte_flow_item pattern[] = {
-		{ .type = RTE_FLOW_ITEM_TYPE_ETH },
-		{ .type = RTE_FLOW_ITEM_TYPE_END },
-		{ .type = RTE_FLOW_ITEM_TYPE_END },
-	};
-
-	memcpy(&eth.dst, t->match.addr, sizeof(t->match.addr));
-	if (t->match.mac) {
-		pattern[0].spec = &eth;
-		pattern[0].mask = &eth_mask;
-	} else {
-		pattern[1] = (struct rte_flow_item){ .type = RTE_FLOW_ITEM_TYPE_VLAN,
-			.spec = &vlan,
-			.mask = &vlan_mask };
-	}
-	return add_rule(port, 0, pattern, queue, app_ini_entry(t->section, "match")->value);
-}
-
-/* Have several tenants queues of the port? On a port of its own a tenant gets all that comes, match
- * or not. */
-static bool is_shared(const struct fwd_run *run, const struct fwd_run_port *port)
-{
-	unsigned int tenants = 0;
-
-	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
-		const struct fwd_tenant *t = run->tenants[i].conf;
-		bool here = false;
-
-		for (unsigned int k = 0; k < t->nr_queues; k++)
-			here |= t->queues[k].port == port->conf;
-		tenants += here;
-	}
-	return tenants > 1;
-}
-
-/* What matches nothing goes to the tenant without a match, or is dropped. Only a port with matches
- * needs the rule. */
-static int steer_rest(struct fwd_run *run, struct fwd_run_port *port)
-{
-	const struct rte_flow_item pattern[] = {
-		{ .type = RTE_FLOW_ITEM_TYPE_ETH },
-		{ .type = RTE_FLOW_ITEM_TYPE_END },
-	};
-	const struct fwd_tenant *rest = NULL;
-	uint16_t queue = DROP;
-	bool any = false;
-
-	for (unsigned int i = run->conf->nr_tenants; i-- != 0;) {
-		const struct fwd_tenant *t = run->tenants[i].conf;
-		bool match = t->match.mac || t->match.vlan;
-
-		for (unsigned int k = t->nr_queues; k-- != 0;) {
-			if (t->queues[k].port != port->conf)
-				continue;
-			any |= match && is_shared(run, port);
-			if (!match) {
-				queue = t->queues[k].queue;
-				rest = t;
-			}
-		}
-	}
-	if (!any)
-		return 0;
-	if (queue == DROP)
-		fwd_report_line(
-			"port %s: frames that match no tenant are dropped; a tenant without a "
-			"'match' on this port would get them",
-			port->conf->name);
-	else
-		fwd_report_line("port %s: frames that match no other tenant go to tenant %s",
-			port->conf->name, rest->name);
-	return add_rule(port, 1, pattern, queue, "what matches nothing");
-}
-
-/* Set up, or steer to, every queue of the port. */
-static int each_queue(struct fwd_run *run, struct fwd_run_port *port, bool flows)
+static int set_up_queues(struct fwd_run *run, struct fwd_run_port *port)
 {
 	int rc = 0;
 
 	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
 		const struct fwd_run_tenant *t = &run->tenants[i];
 
-		for (unsigned int k = 0; k < t->conf->nr_queues && rc == 0; k++) {
-			const struct fwd_queue *q = &t->conf->queues[k];
-
-			if (q->port != port->conf)
-				continue;
-			if (!flows)
-				rc = set_up_queue(port, q->queue, t);
-			else if (is_shared(run, port) &&
-				(t->conf->match.mac || t->conf->match.vlan))
-				rc = steer(port, q->queue, t->conf);
-		}
+		for (unsigned int k = 0; k < t->conf->nr_queues && rc == 0; k++)
+			if (t->conf->queues[k].port == port->conf)
+				rc = set_up_queue(port, t->conf->queues[k].queue, t);
 	}
 	return rc;
 }
@@ -323,7 +209,7 @@ int fwd_port_set_up(struct fwd_run *run, struct fwd_run_port *port)
 {
 	int rc = configure(port);
 
-	return rc == 0 ? each_queue(run, port, false) : rc;
+	return rc == 0 ? set_up_queues(run, port) : rc;
 }
 
 int fwd_port_start(struct fwd_run *run, struct fwd_run_port *port)
@@ -336,8 +222,7 @@ int fwd_port_start(struct fwd_run *run, struct fwd_run_port *port)
 	port->started = true;
 	if (port->conf->promiscuous)
 		rte_eth_promiscuous_enable(port->id); /* one that cannot receives what it can */
-	rc = each_queue(run, port, true);
-	return rc == 0 ? steer_rest(run, port) : rc;
+	return fwd_steer_begin(run, port);
 }
 
 void fwd_port_stop(struct fwd_run_port *port)

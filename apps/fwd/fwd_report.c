@@ -30,7 +30,7 @@ void fwd_snapshot(const struct fwd_run_tenant *t, struct fwd_snapshot *s)
 	moat_tenant_stats(t->tenant, &s->stats);
 	s->buffers = t->pool->size;
 	s->missing = s->buffers - RTE_MIN(s->buffers, rte_mempool_avail_count(t->pool));
-	for (unsigned int i = 0; i < t->conf->nr_groups; i++) {
+	for (unsigned int i = 0; i < t->nr_groups; i++) {
 		const struct fwd_counters *c = &t->groups[i].count;
 
 		s->count.rx_packets += load(&c->rx_packets);

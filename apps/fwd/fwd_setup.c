@@ -92,10 +92,11 @@ static int add_queues(struct fwd_run *run, struct fwd_run_tenant *t)
 
 static int make_groups(struct fwd_run *run, struct fwd_run_tenant *t)
 {
-	t->groups = aligned_alloc(RTE_CACHE_LINE_SIZE, t->conf->nr_groups * sizeof(*t->groups));
+	t->groups = aligned_alloc(RTE_CACHE_LINE_SIZE, FWD_GROUPS * sizeof(*t->groups));
 	if (t->groups == NULL)
 		return moat_error(-ENOMEM, "no memory for tenant %s's queues", t->conf->name);
-	memset(t->groups, 0, t->conf->nr_groups * sizeof(*t->groups));
+	memset(t->groups, 0, FWD_GROUPS * sizeof(*t->groups));
+	t->nr_groups = t->conf->nr_groups;
 	for (unsigned int i = 0; i < t->conf->nr_queues; i++) {
 		const struct fwd_queue *q = &t->conf->queues[i];
 		struct fwd_group *g = &t->groups[q->group];
@@ -232,6 +233,7 @@ int fwd_ports_down(struct fwd_run *run)
 {
 	int first = fwd_posted_end(run);
 
+	fwd_control_end();
 	/* Stopped first: a port that runs must not have queues without callbacks. */
 	for (unsigned int i = 0; i < run->conf->nr_ports; i++)
 		fwd_port_stop(&run->ports[i]);
@@ -240,8 +242,11 @@ int fwd_ports_down(struct fwd_run *run)
 
 		while (t->queues_added != 0) {
 			const struct fwd_queue *q = &t->conf->queues[--t->queues_added];
-			int rc = moat_tenant_queue_remove(t->tenant, fwd_run_port(run, q->port)->id,
-				q->queue);
+			uint16_t port = fwd_run_port(run, q->port)->id;
+			const struct fwd_group *g = fwd_group_of(run, port, q->queue);
+			/* It may have moved. */
+			struct moat_tenant *owner = g != NULL ? g->tenant->tenant : t->tenant;
+			int rc = moat_tenant_queue_remove(owner, port, q->queue);
 
 			if (first == 0)
 				first = rc;

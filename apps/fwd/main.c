@@ -27,6 +27,7 @@ static const char usage[] =
 	"  CONFIG            units, ports and tenants; doc/configuration.md says how to write one\n"
 	"  --seconds N       end after N seconds; without it, at SIGINT or SIGTERM\n"
 	"  --json FILE       write the last summary there, for programs\n"
+	"  --control PATH    take commands on a socket there: move PORT QUEUE TENANT, queues\n"
 	"  --attack          let the first tenant's queue attack the second one's memory and interrupts\n"
 	"  --take-over       own the machine's unit although it is found enabled\n"
 	"  --perf            count what the processor and the unit count, per packet and stage\n"
@@ -70,6 +71,7 @@ static bool parse_seconds(const char *text, uint64_t *seconds)
 static const struct option options[] = {
 	{ "seconds", required_argument, NULL, APP_LONG('s') },
 	{ "json", required_argument, NULL, APP_LONG('j') },
+	{ "control", required_argument, NULL, APP_LONG('o') },
 	{ "attack", no_argument, NULL, APP_LONG('a') },
 	{ "take-over", no_argument, NULL, APP_LONG('t') },
 	{ "perf", no_argument, NULL, APP_LONG('p') },
@@ -97,6 +99,9 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 			return FWD_EXIT_CONFIG;
 		case APP_LONG('j'):
 			args->json = optarg;
+			break;
+		case APP_LONG('o'):
+			args->control = optarg;
 			break;
 		case APP_LONG('a'):
 			args->attack = true;
@@ -165,6 +170,7 @@ static void watch(struct fwd_run *run, struct fwd_attack *attack)
 
 		nanosleep(&nap, NULL);
 		fwd_faults_poll(run);
+		fwd_control_poll(run);
 		if (attack != NULL)
 			fwd_attack_poll(attack);
 		if (now >= table) {
@@ -210,6 +216,8 @@ static int forward(struct fwd_run *run)
 	fwd_report_begin(run);
 	if (fwd_loop_start(run) != 0)
 		code = fail("cannot poll");
+	else if (fwd_control_begin(run) != 0)
+		code = fail("no control socket");
 	else
 		watch(run, attack);
 	if (fwd_loop_stop(run) != 0)

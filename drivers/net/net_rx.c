@@ -258,7 +258,7 @@ static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsi
 	struct net_rxq *rxq = NULL;
 	int rc = make(dev, queue, nb_desc, socket, conf, pool, "rx", &rxq);
 
-	if (rc != 0)
+	if (rxq == NULL)
 		return rc;
 	rxq->hw->scatter = rxq->conf.offloads & RTE_ETH_RX_OFFLOAD_SCATTER;
 	net_engine_set(net_port(dev), &rxq->hw->engine, queue, NET_RX);

@@ -251,7 +251,7 @@ static int setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsi
 	struct net_txq *txq = NULL;
 	int rc = make(dev, queue, nb_desc, socket, conf, "tx", &txq);
 
-	if (rc != 0)
+	if (txq == NULL)
 		return rc;
 	net_engine_set(net_port(dev), &txq->hw->engine, queue, NET_TX);
 	dev->data->tx_queues[queue] = txq;

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
 #
-# suite: moat-fwd on software ports: modes, signals, processors, attacks; attacks let through on purpose; telemetry
+# suite: moat-fwd on software ports: modes, signals, processors, attacks; attacks let through on purpose; the control socket; telemetry
 # limit: 900
 
 . tests/lib.sh
@@ -21,6 +21,12 @@ status=0
 python3 tests/apps/forward.py build/apps/fwd/moat-fwd "$mutants" build/tests/apps/libstale_entry.so >"$log" 2>&1 || status=$?
 cat "$log"
 t_tap moat-fwd "$log" "$status"
+
+log=$MOAT_LOGS/$MOAT_SUITE/control.log
+status=0
+python3 tests/apps/control.py build/apps/fwd/moat-fwd >"$log" 2>&1 || status=$?
+cat "$log"
+t_tap control "$log" "$status"
 
 log=$MOAT_LOGS/$MOAT_SUITE/telemetry.log
 status=0
