@@ -170,7 +170,7 @@ void fwd_move_serve(struct fwd_worker *w)
 	atomic_store_explicit(&m->finished, true, memory_order_release);
 }
 
-/* ------------------------------------------------------------------------ the main thread's part */
+/* ---------------------------------------------------------------------- the main thread's part */
 
 static struct fwd_worker *worker_of(struct fwd_run *run, unsigned int lcore)
 {

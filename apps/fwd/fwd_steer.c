@@ -6,10 +6,10 @@
  * Which frames of a port that tenants share go to which queue: those that a tenant's `match` names
  * to its first queue there, the rest to the tenant without a match, or nowhere.
  *
- * When a queue moves, the rules change twice. Before, what goes to the queue and will not when it is
- * the new tenant's goes where it will go then; behind the move the new tenant's frames go to it. A
- * port's rules are one of two sets. All of the new set are there before the first of the old one
- * goes, in an order in which each frame always meets a rule of one of the two.
+ * When a queue moves, the rules change twice. Before the move, frames that go to the queue, and
+ * will not when it is the new tenant's, go where they will go then. After it, the new tenant's
+ * frames go to it. A port's rules are one of two sets. All of the new set are there before the
+ * first of the old one goes, in an order in which each frame always meets a rule of one of the two.
  */
 
 #include <errno.h>

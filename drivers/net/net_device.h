@@ -133,8 +133,8 @@ void net_device_rx_flush(struct net_device *dev, uint16_t queue);
 void net_device_tx_flush(struct net_device *dev, uint16_t queue);
 
 /** Draw a line behind the frames that the device has taken for the queue: it gets those, and no
- * others until net_device_rx_unhold(). While its FIFO is full the wires are left alone, so that none
- * is lost. The lcore that polls the queue. */
+ * others until net_device_rx_unhold(). While its FIFO is full the wires are left alone, so that
+ * none is lost. The lcore that polls the queue. */
 void net_device_rx_hold(struct net_device *dev, uint16_t queue);
 void net_device_rx_unhold(struct net_device *dev, uint16_t queue);
 

@@ -14,7 +14,7 @@ static inline void count_shared(uint64_t *counter, uint64_t n)
 	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
 }
 
-/* A queue on hold must find room for a burst of each wire: what it has no room for would be lost. */
+/* A queue on hold must have room for a burst of each wire: what it has no room for is lost. */
 static __rte_noinline bool holds_have_room(const struct net_device *dev)
 {
 	unsigned int want = RTE_MIN(NET_BURST * dev->nr_wires_rx, NET_FIFO_SIZE / 2);

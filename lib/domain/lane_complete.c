@@ -238,7 +238,7 @@ int moat_lane_drain(struct moat_lane *pub)
 			deadline = moat_now_us() + moat_patience_us;
 		} else if (moat_now_us() > deadline) {
 			rc = drain_stuck(lane);
-			/* A process that did not run for so long finds out only now what is done. */
+			/* A process that did not run for so long learns only now what is done. */
 			if (moat_lane_poll(pub) == before)
 				return rc;
 		}

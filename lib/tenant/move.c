@@ -17,8 +17,8 @@
 
 #define BURST 32
 
-/* Without progress for 100 ms and so many turns, a step is given up: other queues of the port may be
- * waiting. Time alone would also count what the process did not run. */
+/* Without progress for 100 ms and so many turns, a step is given up: other queues of the port may
+ * be waiting. Time alone would also count what the process did not run. */
 #define PATIENCE_TURNS 10000
 
 struct patience {
@@ -49,7 +49,7 @@ struct move {
 	uint32_t pasid;
 };
 
-/* ------------------------------------------------------------------------------ may it be moved? */
+/* ----------------------------------------------------------------------------- may it be moved? */
 
 static int check_lcore(const struct moat_tenant *t)
 {

@@ -9,7 +9,7 @@
 
 #include "move.h"
 
-/* ----------------------------------------------------------------- failures that a test asks for */
+/* ---------------------------------------------------------------- failures that a test asks for */
 
 static int fail_detach, fail_map, fail_callback; /* the call's number, from 1; 0: none */
 

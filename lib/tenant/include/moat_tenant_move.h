@@ -10,31 +10,33 @@
  *
  * The call draws a line through the queue's frames. What the port had taken for the queue before
  * the line is the old tenant's: it is received into the old tenant's buffers and handed to
- * `deliver`, in order. What the port takes after the line is the new tenant's. It waits in the port,
- * or in front of it, until the queue has the new tenant's rings; the time that takes is the gap.
+ * `deliver`, in order. What the port takes after the line is the new tenant's. It waits in the
+ * port, or in front of it, until the queue has the new tenant's rings. That time is the gap.
  *
- *	before the gap   rings of the new tenant, mapped; the receive ring filled from its pool
- *	the gap begins   the line; frames in front of it, and packets that mode pipelined holds back,
- *	                 go to `deliver`; what is posted to be sent is sent, its buffers come back
- *	                 the device stops on this queue; the new tenant's callbacks are put on
- *	                 the requester (source-id, or source-id and PASID) leaves the old domain; the
- *	                 unit has completed the invalidation of every cache that knew it
- *	                 the requester enters the new domain; the rings are exchanged
- *	the gap ends     the device goes on
- *	after the gap    the old tenant's callbacks go; the buffers that were posted are quarantined
- *	                 in their pool; its rings are unmapped and freed
+ *	before    the new tenant's rings are mapped, the receive ring is filled from its pool
+ *	the gap   the line: frames in front of it, and packets that mode pipelined holds back, go to
+ *	          `deliver`; what is posted to be sent is sent, its buffers come back
+ *	          the device stops on this queue; the new tenant's callbacks are put on
+ *	          the requester (source-id, or source-id and PASID) leaves the old domain, and the
+ *	          unit has completed the invalidation of every cache that knew it
+ *	          the requester enters the new domain; the rings are exchanged; the device goes on
+ *	after     the old tenant's callbacks go; the buffers that were posted are quarantined in
+ *	          their pool; its rings are unmapped and freed
  *
  * It is all or nothing: after an error the queue is the old tenant's and goes on, with the frames
  * that waited. Only where the unit does not answer while the requester changes domains may the
  * queue be cut off: it is the old tenant's then, the unit refuses its DMA, and moat_error_text()
  * says so.
  *
- * What stays: the port's steering (which frames are the queue's: change the rules before the call or
- * after it), the port's counters of the queue, packets that the application has, which are still
- * the old tenant's (its other queues send them; on this one they are foreign now, so send them
- * first or in `deliver`), and clones. Faults that the unit recorded before, and that
- * moat_tenant_faults() has not fetched, count for the new tenant. An interrupt of the queue must be
- * ended before (moat_tenant_interrupt_end(), and the port's MSI taken back).
+ * What stays as it is:
+ *  - the port's steering. Rules that are to change with the queue (rte_flow) are changed by the
+ *    program: those for the old tenant's frames before the call, those for the new one's after it;
+ *  - the port's counters of the queue;
+ *  - packets that the application has, clones included. They are the old tenant's: its other queues
+ *    send them, on this one they are foreign now, so send them before or in `deliver`;
+ *  - faults that the unit recorded and moat_tenant_faults() has not fetched: they will count for
+ *    the new tenant.
+ * An interrupt of the queue must be ended first: the port's MSI, moat_tenant_interrupt_end().
  *
  * Ports: net_moat with `requesters=pasid` or `requesters=queue`, and others whose driver has
  * moat_device_moves().
