@@ -5,11 +5,14 @@
  * The oracle: what the driver side promised of each page of each domain, and whether a DMA breaks
  * it.
  *
- * A page has a record of two words, found through a tree of arrays that are address space until
+ * A page has a record of three words, found through a tree of arrays that are address space until
  * touched: 512 GiB of IOVA -> 1 GiB -> page. The driver side writes it (mapped, unmapped, released;
  * one writer a page at a time, because a page has one owner), DMA reads it. A correct driver
  * releases a page only after the DMA that could reach it has drained, so whatever order DMA and the
  * calls are seen in, a DMA that finds a page released is a stale one.
+ *
+ * Of a nested domain's page the parent can take away what it leads to. From then on the parent's
+ * record says what is promised, until the page is unmapped in its own domain, too.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,17 +22,24 @@
 
 enum state { NEVER, MAPPED, UNMAPPED, RELEASED };
 
-/* state: bits 1:0; permission: bits 3:2; bit 4: was handed on before a ticket once; TSC of the
- * change: the rest */
+/* state: bits 1:0; permission: bits 3:2; bit 4: was handed on before a ticket once; bit 5: unmapped
+ * by the parent, at `place`, and not in its own domain; TSC of the change: the rest */
 struct record {
 	_Atomic uint64_t word;
 	_Atomic uint64_t cause;
+	_Atomic uint64_t place; /* PLACE() */
 };
 
 #define STATE(word) ((word)&3)
 #define PROT(word)  ((word) >> 2 & 3)
-#define TSC(word)   ((word) >> 5)
+#define TSC(word)   ((word) >> 6)
 #define EARLY       UINT64_C(0x10)
+#define BELOW       UINT64_C(0x20)
+
+/* A place: the parent's domain-id and the page. */
+#define PLACE(did, address) ((uint64_t)(did) << 48 | (address) >> MOAT_PAGE_SHIFT)
+#define PLACE_DID(place)    ((uint16_t)((place) >> 48))
+#define PLACE_PAGE(place)   ((place) & ((UINT64_C(1) << 48) - 1))
 
 #define GIB_PAGES   (UINT64_C(1) << 18)
 #define TOP_ENTRIES (UINT64_C(1) << 18) /* 57 bits by 512 GiB */
@@ -153,7 +163,7 @@ static void set(struct record *r, uint64_t now, enum state state, uint64_t prot,
 
 	atomic_store_explicit(&r->cause, cause, memory_order_relaxed);
 	/* release: with it comes its cause (acquire in sv_oracle_check()) */
-	atomic_store_explicit(&r->word, now << 5 | early | prot << 2 | state, memory_order_release);
+	atomic_store_explicit(&r->word, now << 6 | early | prot << 2 | state, memory_order_release);
 }
 
 /* --------------------------------------------------------------------------- the witness */
@@ -172,11 +182,56 @@ static void page_mapped(struct sv_oracle *o, struct record *r, uint64_t now, uin
 	set(r, now, MAPPED, prot, get(&r->cause));
 }
 
+/* The page that the record's place names in the parent. NULL: never mapped there */
+static const struct record *record_below(const struct sv_oracle *o, const struct record *r)
+{
+	uint64_t place = get(&r->place), page = PLACE_PAGE(place);
+	bool watched;
+	const struct gib *gib =
+		gib_find(o, PLACE_DID(place), page << MOAT_PAGE_SHIFT, &watched);
+
+	return gib == NULL ? NULL : &gib->page[page & (GIB_PAGES - 1)];
+}
+
+/* Has the parent released the page since? It may have mapped it again. What it maps as before is
+ * the rest of a leaf of the child's that went as a whole. */
+static bool is_released_below(const struct sv_oracle *o, const struct record *r)
+{
+	const struct record *below = record_below(o, r);
+	uint64_t word = below == NULL ? 0 : get(&below->word);
+
+	return STATE(word) == RELEASED ||
+		(STATE(word) == MAPPED && TSC(word) > TSC(get(&r->word)));
+}
+
 static void page_unmapped(struct sv_oracle *o, struct record *r, uint64_t now, uint64_t cause)
 {
-	if (STATE(get(&r->word)) != MAPPED)
+	uint64_t word = get(&r->word);
+
+	/* Of a page that the parent has released already nothing further is to come. */
+	if (word & BELOW) {
+		set(r, now, is_released_below(o, r) ? RELEASED : UNMAPPED, 0, cause);
+		return;
+	}
+	if (STATE(word) != MAPPED)
 		count(&o->stats.errors);
 	set(r, now, UNMAPPED, 0, cause);
+}
+
+/* `place`: in the parent. Only what is mapped: the page may have been unmapped meanwhile. */
+static void page_parent_unmapped(struct sv_oracle *o, struct record *r, uint64_t now,
+	uint64_t place)
+{
+	uint64_t word = get(&r->word);
+
+	if (STATE(word) != MAPPED)
+		return;
+	atomic_store_explicit(&r->place, place, memory_order_relaxed);
+	/* The child's own lane may tell something else at the same time: that stays. release: with
+	 * the word comes the place. */
+	atomic_compare_exchange_strong_explicit(&r->word, &word,
+		now << 6 | (word & EARLY) | BELOW | UNMAPPED, memory_order_release,
+		memory_order_relaxed);
 }
 
 static void page_released(struct sv_oracle *o, struct record *r, uint64_t now, uint64_t cause)
@@ -244,6 +299,14 @@ static void witness_released_early(struct moat_witness *w, uint16_t did, uint64_
 	uint64_t len, uint64_t cause)
 {
 	each_page(w, did, iova, len, page_released_early, cause);
+}
+
+static void witness_parent_unmapped(struct moat_witness *w, uint16_t did, uint64_t iova,
+	uint64_t len, uint16_t parent, uint64_t address)
+{
+	for (uint64_t off = 0; off < len; off += MOAT_PAGE_SIZE)
+		each_page(w, did, iova + off, MOAT_PAGE_SIZE, page_parent_unmapped,
+			PLACE(parent, address + off));
 }
 
 struct moat_witness *moat_softvtd_witness(struct moat_softvtd *sv)
@@ -342,6 +405,16 @@ void sv_oracle_walked_freed(struct sv_oracle *o, struct sv_request *rq)
 	stale_add(o, rq, MOAT_SOFTVTD_STALE_TABLE, r == NULL ? 0 : get(&r->cause), 0);
 }
 
+/* Through a page of a nested domain to what its parent has released: pinned on the parent's unmap.
+ */
+static void stale_below(struct sv_oracle *o, const struct sv_request *rq, const struct record *r)
+{
+	const struct record *below = record_below(o, r);
+
+	stale_add(o, rq, MOAT_SOFTVTD_STALE_RELEASED, below == NULL ? 0 : get(&below->cause),
+		below == NULL ? 0 : TSC(get(&below->word)));
+}
+
 void sv_oracle_check(struct sv_oracle *o, struct sv_request *rq)
 {
 	bool watched;
@@ -362,7 +435,10 @@ void sv_oracle_check(struct sv_oracle *o, struct sv_request *rq)
 			stale_add(o, rq, MOAT_SOFTVTD_STALE_PROT, get(&r->cause), TSC(word));
 		break;
 	case UNMAPPED:
-		count(&o->stats.unreleased);
+		if (unlikely((word & BELOW) && is_released_below(o, r)))
+			stale_below(o, rq, r);
+		else
+			count(&o->stats.unreleased);
 		break;
 	case RELEASED:
 		stale_add(o, rq, MOAT_SOFTVTD_STALE_RELEASED, get(&r->cause), TSC(word));
@@ -412,7 +488,7 @@ int sv_oracle_create(struct moat_softvtd *sv)
 	if (o == NULL)
 		return moat_error(-ENOMEM, "no memory for the oracle (%zu bytes)", sizeof(*o));
 	o->witness = (struct moat_witness){ witness_mapped, witness_unmapped, witness_released,
-		witness_released_early };
+		witness_released_early, witness_parent_unmapped };
 	sv->oracle = o;
 	return 0;
 }

@@ -185,10 +185,17 @@ int moat_vtd_mode_parse(const char *text, enum moat_vtd_mode *mode)
 
 int moat_vtd_stage_parse(const char *text, enum moat_vtd_stage *stage)
 {
-	if (strcmp(text, "first") != 0 && strcmp(text, "second") != 0)
-		return moat_error(-EINVAL, "'%s' is not a stage; there are: first second", text);
-	*stage = strcmp(text, "first") == 0 ? MOAT_VTD_STAGE_FIRST : MOAT_VTD_STAGE_SECOND;
-	return 0;
+	static const char *const name[] = { [MOAT_VTD_STAGE_SECOND] = "second",
+		[MOAT_VTD_STAGE_FIRST] = "first",
+		[MOAT_VTD_STAGE_NESTED] = "nested" };
+
+	for (unsigned int i = MOAT_VTD_STAGE_SECOND; i < RTE_DIM(name); i++) {
+		if (strcmp(text, name[i]) == 0) {
+			*stage = i;
+			return 0;
+		}
+	}
+	return moat_error(-EINVAL, "'%s' is not a stage; there are: first second nested", text);
 }
 
 const struct moat_vtd_caps *moat_vtd_unit_caps(const struct moat_unit *unit)

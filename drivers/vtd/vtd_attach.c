@@ -35,12 +35,13 @@ int vtd_aliases_ask(const struct vtd *v, moat_sid_t sid, struct vtd_function *f)
 
 int vtd_may_attach(const struct vtd *v, const struct moat_domain *d, moat_sid_t sid)
 {
-	uint8_t sagaw = v->unit.caps.sagaw;
+	bool child = d->nesting == MOAT_NEST_CHILD;
+	uint8_t sagaw = child ? v->unit.caps.nested.sagaw : v->unit.caps.sagaw;
 
 	if (d->pt == NULL || !(sagaw & 1u << (d->pt->levels - 2)))
 		return moat_error(-EINVAL, "unit %s cannot walk tables of %u levels (SAGAW 0x%x)",
 			v->unit.name, d->pt != NULL ? d->pt->levels : 0, sagaw);
-	if (d->pt->format != v->unit.caps.format)
+	if (d->pt->format != (child ? MOAT_PT_FIRST_STAGE : v->unit.caps.format))
 		return moat_error(-EINVAL, "unit %s walks %s-stage tables, domain %s has others",
 			v->unit.name, v->sm.first ? "first" : "second", d->name);
 	if (d->did >= v->caps.nd)

@@ -139,6 +139,7 @@ struct vtd {
 	struct {
 		bool on;                              /* else legacy mode */
 		bool first;                           /* domains' tables are first stage's */
+		bool nested;                          /* those of domains with a parent are */
 		struct vtd_pages half[2 * VTD_BUSES]; /* context tables, of 128 functions each */
 		struct vtd_sm_source *source;         /* by source-id */
 		struct vtd_pasid *pasids;

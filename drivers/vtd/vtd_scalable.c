@@ -23,21 +23,44 @@
 
 /* ------------------------------------------------------------------------------ the choice */
 
+static int choose_nested(struct vtd *v)
+{
+	const struct moat_vtd_caps *c = &v->caps;
+
+	if (!c->nest || !c->slts || !c->flts)
+		return moat_error(-EOPNOTSUPP,
+			"unit %s has no nested translation (ECAP.%s is clear); say stage=%s",
+			v->unit.name,
+			!c->nest           ? "NEST"
+				: !c->slts ? "SSTS"
+					   : "FSTS",
+			c->slts         ? "second"
+				: c->flts ? "first, or mode=legacy"
+					  : "second and mode=legacy");
+	v->sm.on = true;
+	v->sm.nested = true;
+	return 0;
+}
+
 int vtd_scalable_choose(struct vtd *v)
 {
 	const struct moat_vtd_caps *c = &v->caps;
 	enum moat_vtd_stage stage = v->conf.stage;
 
-	if (v->conf.mode == MOAT_VTD_LEGACY && stage == MOAT_VTD_STAGE_FIRST)
+	if (v->conf.mode == MOAT_VTD_LEGACY &&
+		(stage == MOAT_VTD_STAGE_FIRST || stage == MOAT_VTD_STAGE_NESTED))
 		return moat_error(-EINVAL,
-			"unit %s: first stage is there in scalable mode only; say mode=scalable",
-			v->unit.name);
+			"unit %s: %s is there in scalable mode only; say mode=scalable",
+			v->unit.name,
+			stage == MOAT_VTD_STAGE_FIRST ? "first stage" : "nested translation");
 	if (v->conf.mode == MOAT_VTD_LEGACY)
 		return 0;
 	if (!c->smts)
 		return moat_error(-EOPNOTSUPP,
 			"unit %s has no scalable mode (ECAP.SMTS is clear); say mode=legacy",
 			v->unit.name);
+	if (stage == MOAT_VTD_STAGE_NESTED)
+		return choose_nested(v);
 	if (stage == MOAT_VTD_STAGE_ANY)
 		stage = c->slts ? MOAT_VTD_STAGE_SECOND : MOAT_VTD_STAGE_FIRST;
 	if (!(stage == MOAT_VTD_STAGE_SECOND ? c->slts : c->flts))
@@ -54,18 +77,28 @@ int vtd_scalable_choose(struct vtd *v)
 
 void vtd_scalable_caps(const struct vtd *v, struct moat_unit_caps *unit)
 {
+	struct moat_nested_caps first = { 0 };
+
 	if (!v->sm.on)
 		return;
 	unit->coherent = v->caps.smpwcs;
 	unit->rid_pasid = VTD_RID_PASID;
-	if (!v->sm.first)
-		return;
 	/* First stage has 4 levels, and 5 where FS5LP says so; SAGAW, MGAW and SSLPS are second
 	 * stage's. */
+	if (v->sm.first || v->sm.nested)
+		first = (struct moat_nested_caps){
+			.sagaw = 1 << 2 | (v->caps.fl5lp ? 1 << 3 : 0),
+			.mgaw = v->caps.fl5lp ? 56 : 47,
+			.leaf_sizes = MOAT_2M_SIZE | (v->caps.fl1gp ? MOAT_1G_SIZE : 0),
+		};
+	if (v->sm.nested)
+		unit->nested = first;
+	if (!v->sm.first)
+		return;
 	unit->format = MOAT_PT_FIRST_STAGE;
-	unit->sagaw = 1 << 2 | (v->caps.fl5lp ? 1 << 3 : 0);
-	unit->mgaw = v->caps.fl5lp ? 56 : 47;
-	unit->leaf_sizes = MOAT_2M_SIZE | (v->caps.fl1gp ? MOAT_1G_SIZE : 0);
+	unit->sagaw = first.sagaw;
+	unit->mgaw = first.mgaw;
+	unit->leaf_sizes = first.leaf_sizes;
 	unit->no_zlr = true; /* what can be written can be read, and the domain has to know */
 }
 
@@ -212,19 +245,31 @@ static struct vtd_pasid_entry *pasid_entry(const struct vtd *v, moat_sid_t sid, 
 static struct vtd_pasid_entry pasid_words(const struct vtd *v, const struct moat_domain *d)
 {
 	struct vtd_pasid_entry e = { 0 };
-	uint64_t pgtt = d == NULL ? VTD_PGTT_PASS_THROUGH
-		: v->sm.first     ? VTD_PGTT_FIRST_STAGE
-				  : VTD_PGTT_SECOND_STAGE;
+	const struct moat_domain *second = d, *first = NULL; /* whose tables the stages are */
+	uint64_t pgtt = VTD_PGTT_SECOND_STAGE;
 
+	if (d == NULL) {
+		pgtt = VTD_PGTT_PASS_THROUGH;
+	} else if (d->nesting == MOAT_NEST_CHILD) {
+		pgtt = VTD_PGTT_NESTED;
+		first = d;
+		second = d->parent;
+	} else if (v->sm.first) {
+		pgtt = VTD_PGTT_FIRST_STAGE;
+		first = d;
+		second = NULL;
+	}
 	e.word[0] = pgtt << VTD_PE_PGTT_SHIFT;
 	e.word[1] = (d == NULL ? VTD_DID_PASS : moat_domain_did(d, &v->unit)) |
 		(v->caps.smpwcs ? VTD_PE_PWSNP : 0) | (v->caps.sc ? VTD_PE_PGSNP : 0);
 	if (d == NULL)
 		e.word[0] |= vtd_largest_aw(v) << VTD_PE_AW_SHIFT;
-	else if (v->sm.first)
-		e.word[2] = d->pt->root_hpa | (uint64_t)(d->pt->levels - 4) << VTD_PE_FSPM_SHIFT;
-	else
-		e.word[0] |= d->pt->root_hpa | (uint64_t)(d->pt->levels - 2) << VTD_PE_AW_SHIFT;
+	if (second != NULL)
+		e.word[0] |= second->pt->root_hpa |
+			(uint64_t)(second->pt->levels - 2) << VTD_PE_AW_SHIFT;
+	if (first != NULL) /* under a second stage `root_hpa` is an address of that */
+		e.word[2] = first->pt->root_hpa |
+			(uint64_t)(first->pt->levels - 4) << VTD_PE_FSPM_SHIFT;
 	return e;
 }
 
@@ -311,7 +356,7 @@ static int pasid_entry_not_present_to_present(struct vtd *v, uint32_t pasid, uin
 }
 
 /** PASID table entry, from present to not present: the PASID cache; then, for first stage and
- * pass-through, the PASID-based IOTLB, for second stage the domain's IOTLB. */
+ * pass-through, the PASID-based IOTLB, for second stage and nested the domain's IOTLB. */
 static int pasid_entry_present_to_not_present(struct vtd *v, uint32_t pasid, uint16_t did)
 {
 	const struct moat_qi_desc cache = moat_qi_pasid_cache(MOAT_QI_PASID_ONE, did, pasid);

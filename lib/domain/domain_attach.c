@@ -67,20 +67,15 @@ static void did_free(struct moat_unit *unit, uint16_t did)
 /* --------------------------------------------------------------------------------- tags */
 
 /* `lock` is held. @return 0; -ENOSPC */
-static int tag_add(struct domain_impl *impl, moat_tag_t tag)
+static int tag_store(struct domain_impl *impl, moat_tag_t tag)
 {
-	uint32_t n = atomic_load_explicit(&impl->nr_tags, memory_order_relaxed), at = n;
+	uint32_t n = atomic_load_explicit(&impl->nr_tags, memory_order_relaxed), at = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		moat_tag_t old = atomic_load_explicit(&impl->tags[i], memory_order_relaxed);
-
-		if (old == tag)
-			return 0;
-		if (old == 0 && at == n)
-			at = i;
-	}
+	while (at < n && atomic_load_explicit(&impl->tags[at], memory_order_relaxed) != 0)
+		at++;
 	if (at == DOMAIN_TAGS)
-		return moat_error(-ENOSPC, "domain '%s' has %u device TLBs, no more fit",
+		return moat_error(-ENOSPC,
+			"domain '%s' has %u PASIDs, device TLBs and nested domains, no more fit",
 			impl->pub.name, DOMAIN_TAGS - DOMAIN_UNITS);
 	/* T1, see above. release: a lane that sees the new `nr_tags` sees the tag. */
 	atomic_store_explicit(&impl->tags[at], tag, memory_order_relaxed);
@@ -90,15 +85,30 @@ static int tag_add(struct domain_impl *impl, moat_tag_t tag)
 	return 0;
 }
 
-/* `lock` is held; the unit has forgotten the device. A lane that still sees the tag does too
- * much. */
-static void tag_remove(struct domain_impl *impl, moat_tag_t tag)
+/* The same, unless it is there. */
+static int tag_add(struct domain_impl *impl, moat_tag_t tag)
 {
 	uint32_t n = atomic_load_explicit(&impl->nr_tags, memory_order_relaxed);
 
 	for (uint32_t i = 0; i < n; i++)
 		if (atomic_load_explicit(&impl->tags[i], memory_order_relaxed) == tag)
-			atomic_store_explicit(&impl->tags[i], 0, memory_order_relaxed);
+			return 0;
+	return tag_store(impl, tag);
+}
+
+/* `lock` is held; the unit has forgotten the device. A lane that still sees the tag does too much.
+ * Of a tag that was stored twice one is left: children of one parent may want the same, if only
+ * until the unit refuses one of them. */
+static void tag_remove(struct domain_impl *impl, moat_tag_t tag)
+{
+	uint32_t n = atomic_load_explicit(&impl->nr_tags, memory_order_relaxed);
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (atomic_load_explicit(&impl->tags[i], memory_order_relaxed) != tag)
+			continue;
+		atomic_store_explicit(&impl->tags[i], 0, memory_order_relaxed);
+		break;
+	}
 	/* relaxed: a lane that sees less of the array misses only empty slots */
 	while (n > 0 && atomic_load_explicit(&impl->tags[n - 1], memory_order_relaxed) == 0)
 		n--;
@@ -132,16 +142,22 @@ uint16_t moat_domain_did(const struct moat_domain *domain, const struct moat_uni
 static const char *cannot_walk(const struct moat_domain *domain, const struct moat_unit *unit)
 {
 	const struct moat_unit_caps *own = &domain->unit->caps, *caps = &unit->caps;
+	bool child = domain->nesting == MOAT_NEST_CHILD;
+	uint8_t sagaw = child ? caps->nested.sagaw : caps->sagaw;
+	uint8_t mgaw = child ? caps->nested.mgaw : caps->mgaw;
+	uint64_t leaf_sizes = child ? caps->nested.leaf_sizes : caps->leaf_sizes;
 
 	if (own->tables != MOAT_TABLES_OURS || caps->tables != MOAT_TABLES_OURS)
 		return "both must walk tables of ours";
 	if (own->format != caps->format)
 		return "one of them walks first-stage tables and the other second-stage ones";
-	if (!(caps->sagaw & (1u << (domain->pt->levels - 2))))
+	if (child && sagaw == 0)
+		return "it does not nest";
+	if (!(sagaw & (1u << (domain->pt->levels - 2))))
 		return "it walks tables of other levels (CAP.SAGAW)";
-	if (caps->mgaw < domain->width)
+	if (mgaw < domain->width)
 		return "its addresses are narrower (CAP.MGAW)";
-	if (domain_impl(domain)->leaf_sizes & ~caps->leaf_sizes)
+	if (domain_impl(domain)->leaf_sizes & ~leaf_sizes)
 		return "it has fewer sizes of leaves (CAP.SLLPS); create the domain without them";
 	if (own->snoop_control != caps->snoop_control)
 		return "one of them has snoop control and the other has not (ECAP.SC)";
@@ -183,6 +199,42 @@ static int reserve_iovas(struct moat_domain *domain, const struct moat_unit_caps
 	return rc;
 }
 
+/* A child comes to the unit: the parent does, too, and the child's domain-id, under which the unit
+ * caches what the parent maps, becomes a tag of the parent's. */
+static int parent_join(const struct moat_domain *child, struct moat_unit *unit, uint16_t did)
+{
+	struct domain_impl *parent = domain_impl(child->parent);
+	const char *why;
+	int rc = 0;
+
+	pthread_mutex_lock(&parent->lock);
+	if (find_unit(parent, unit) == NULL) {
+		why = cannot_walk(&parent->pub, unit);
+		rc = why == NULL ? domain_join(&parent->pub, unit)
+				 : moat_error(-EOPNOTSUPP,
+					   "domain '%s', the parent of '%s', cannot span unit %s: %s",
+					   parent->pub.name, child->name, unit->name, why);
+	}
+	if (rc == 0)
+		rc = tag_add(parent,
+			moat_tag_iotlb((unsigned int)(find_unit(parent, unit) - parent->units),
+				did, MOAT_PASID_NONE));
+	pthread_mutex_unlock(&parent->lock);
+	return rc;
+}
+
+/* No unit caches anything under the domain-id any more. */
+static void parent_leave(const struct moat_domain *child, const struct domain_unit *u)
+{
+	struct domain_impl *parent = domain_impl(child->parent);
+
+	pthread_mutex_lock(&parent->lock);
+	tag_remove(parent,
+		moat_tag_iotlb((unsigned int)(find_unit(parent, u->unit) - parent->units), u->did,
+			MOAT_PASID_NONE));
+	pthread_mutex_unlock(&parent->lock);
+}
+
 int domain_join(struct moat_domain *domain, struct moat_unit *unit)
 {
 	struct domain_impl *impl = domain_impl(domain);
@@ -206,8 +258,10 @@ int domain_join(struct moat_domain *domain, struct moat_unit *unit)
 			moat_unit_qi_wait };
 	rc = reserve_iovas(domain, &unit->caps);
 	/* First stage is cached by PASID, too: a tag comes with each attachment. */
-	if (rc == 0 && ours && unit->caps.format == MOAT_PT_SECOND_STAGE)
+	if (rc == 0 && ours && domain->pt->format == MOAT_PT_SECOND_STAGE)
 		rc = tag_add(impl, moat_tag_iotlb(at, u->did, MOAT_PASID_NONE));
+	if (rc == 0 && domain->nesting == MOAT_NEST_CHILD)
+		rc = parent_join(domain, unit, u->did);
 	if (rc != 0) {
 		did_free(unit, u->did);
 		return rc;
@@ -224,8 +278,11 @@ void domain_leave_units(struct moat_domain *domain)
 {
 	struct domain_impl *impl = domain_impl(domain);
 
-	for (uint32_t i = 0; i < impl->nr_units; i++)
+	for (uint32_t i = 0; i < impl->nr_units; i++) {
+		if (domain->nesting == MOAT_NEST_CHILD)
+			parent_leave(domain, &impl->units[i]);
 		did_free(impl->units[i].unit, impl->units[i].did);
+	}
 }
 
 /* --------------------------------------------------------------------------- attachments */
@@ -249,7 +306,7 @@ static moat_tag_t attachment_iotlb(struct domain_impl *impl, const struct moat_a
 	const struct moat_unit_caps *caps = &a->unit->caps;
 	const struct domain_unit *u = find_unit(impl, a->unit);
 
-	if (caps->tables != MOAT_TABLES_OURS || caps->format != MOAT_PT_FIRST_STAGE)
+	if (caps->tables != MOAT_TABLES_OURS || impl->pub.pt->format != MOAT_PT_FIRST_STAGE)
 		return 0;
 	return moat_tag_iotlb((unsigned int)(u - impl->units), u->did,
 		a->pasid != MOAT_PASID_NONE ? a->pasid : caps->rid_pasid);
@@ -271,6 +328,46 @@ static moat_tag_t attachment_tag(struct domain_impl *impl, const struct moat_att
 
 	return a->device_tlb.present ? moat_tag_device_tlb(unit, a->sid, a->pasid, &a->device_tlb)
 				     : 0;
+}
+
+/* Of a child's attachment: its device TLB as the parent's tag, which is whole. */
+static moat_tag_t parent_tag(const struct domain_impl *impl, const struct moat_attachment *a)
+{
+	struct domain_impl *parent = domain_impl(impl->pub.parent);
+
+	return MOAT_TAG_WHOLE |
+		moat_tag_device_tlb((unsigned int)(find_unit(parent, a->unit) - parent->units),
+			a->sid, a->pasid, &a->device_tlb);
+}
+
+/* The device TLB of an attachment: a tag of the domain's, and of its parent's. */
+static int device_tlb_add(struct domain_impl *impl, const struct moat_attachment *a)
+{
+	struct domain_impl *parent;
+	int rc = tag_add(impl, attachment_tag(impl, a));
+
+	if (rc != 0 || impl->pub.nesting != MOAT_NEST_CHILD)
+		return rc;
+	parent = domain_impl(impl->pub.parent);
+	pthread_mutex_lock(&parent->lock);
+	rc = tag_store(parent, parent_tag(impl, a));
+	pthread_mutex_unlock(&parent->lock);
+	if (rc != 0)
+		tag_remove(impl, attachment_tag(impl, a));
+	return rc;
+}
+
+static void device_tlb_remove(struct domain_impl *impl, const struct moat_attachment *a)
+{
+	struct domain_impl *parent;
+
+	tag_remove(impl, attachment_tag(impl, a));
+	if (impl->pub.nesting != MOAT_NEST_CHILD)
+		return;
+	parent = domain_impl(impl->pub.parent);
+	pthread_mutex_lock(&parent->lock);
+	tag_remove(parent, parent_tag(impl, a));
+	pthread_mutex_unlock(&parent->lock);
 }
 
 /* "source 01:00.0", or with its PASID. */
@@ -314,7 +411,7 @@ static int attachment_begin(struct domain_impl *impl, const struct moat_attachme
 	if (iotlb != 0)
 		rc = tag_add(impl, iotlb);
 	if (rc == 0 && a->device_tlb.present) {
-		rc = tag_add(impl, attachment_tag(impl, a));
+		rc = device_tlb_add(impl, a);
 		if (rc != 0 && iotlb != 0 && iotlb_users(impl, iotlb) == 0)
 			tag_remove(impl, iotlb);
 	}
@@ -342,7 +439,7 @@ static void attachment_end(struct domain_impl *impl, const struct moat_unit *uni
 		if (iotlb != 0 && iotlb_users(impl, iotlb) == 1)
 			tag_remove(impl, iotlb);
 		if (a->pub.device_tlb.present)
-			tag_remove(impl, attachment_tag(impl, &a->pub));
+			device_tlb_remove(impl, &a->pub);
 		*a = impl->attachments[--impl->nr_attachments];
 	}
 	pthread_mutex_unlock(&impl->lock);

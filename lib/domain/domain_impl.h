@@ -54,6 +54,18 @@ struct domain_impl {
 	struct domain_attachment attachments[DOMAIN_ATTACHMENTS];
 	uint32_t nr_attachments;
 	uint32_t nr_lanes;
+	struct moat_pt_pool *pool; /* of the table's pages */
+
+	/* nested translation, domain_nest.c; of a parent, but for `sibling` */
+	struct moat_range window;          /* of the children's tables */
+	uint64_t window_used;              /* bytes; under a lock of `child_tables` */
+	_Atomic uint32_t window_version;   /* chunks in it ... */
+	_Atomic uint32_t window_settled;   /* ... that units have been told of */
+	struct moat_pt_pool *child_tables; /* pool of the children's tables */
+	struct domain_impl *children;      /* under `lock` */
+	uint32_t nr_children;
+	struct domain_impl *sibling; /* of a child: the parent's next one */
+
 	uint64_t lanes[MOAT_DOMAIN_LANES / 64]; /* thread ids of `readers` in use */
 };
 
@@ -79,6 +91,9 @@ void domain_leave_units(struct moat_domain *domain);
  * control path. @return 0, -ETIMEDOUT, -EIO. `commands` counts what the units were given. */
 int domain_invalidate_sync(struct moat_domain *domain, const struct moat_gather *gather,
 	uint64_t *commands);
+
+/* moat_domain.c. Flush the write buffers of the units that have one. @return 0, -ETIMEDOUT */
+int domain_flush_writes(struct moat_domain *domain);
 
 /* The tags of unit number `unit`. @return how many */
 static inline unsigned int domain_tags(const struct domain_impl *impl, unsigned int unit,

@@ -52,7 +52,7 @@ static void batch_reclaim(struct lane *lane, struct batch *batch)
 	if (unlikely(batch->exposed != 0))
 		account_exposure(lane, batch);
 	if (batch->freed.n != 0)
-		moat_pt_pool_retire(domain->unit->pool, &batch->freed);
+		moat_pt_pool_retire(domain_impl(domain)->pool, &batch->freed);
 	batch_reset(batch);
 }
 
@@ -134,7 +134,7 @@ moat_ticket_t lane_poll(struct lane *lane)
 	if (lane_is_asked(lane))
 		lane_answer(lane);
 	if (lane->online) {
-		rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
+		lane_quiescent(lane);
 		rcu_quiescent_state();
 	}
 	while (done != lane->sent) {

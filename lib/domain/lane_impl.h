@@ -52,6 +52,7 @@ struct lane {
 	int64_t completed;
 	struct lane_coalesce coalesce;
 	unsigned int reader; /* thread id in domain->readers */
+	unsigned int parent_reader; /* of a nested domain: in domain->parent->readers */
 	bool online;         /* a reader: other lanes' tickets wait for its polls */
 	_Atomic uint8_t left; /* enum lane_left */
 	moat_ticket_t stuck;  /* the ticket that a drain waited for in vain; 0: none */
@@ -149,6 +150,30 @@ extern __thread struct lane_thread lane_thread __attribute__((tls_model("initial
  * longer. The lane is offline then. Does nothing to a lane of the calling thread's. */
 void lane_disown(struct lane *lane);
 
+/*
+ * A lane of a nested domain is a reader of the parent, too: what it translates leads to the
+ * parent's memory. Online lanes are; others are while they map.
+ */
+void lane_parent_enter(const struct lane *lane);
+void lane_parent_leave(const struct lane *lane);
+
+/* Report a quiescent state to whatever waits for the lane. */
+static inline void lane_quiescent(const struct lane *lane)
+{
+	const struct moat_domain *domain = lane->domain;
+
+	rte_rcu_qsbr_quiescent(domain->readers, lane->reader);
+	if (unlikely(domain->nesting == MOAT_NEST_CHILD))
+		rte_rcu_qsbr_quiescent(domain->parent->readers, lane->parent_reader);
+}
+
+/* What lane_rcu_begin() has done. */
+enum lane_rcu { LANE_RCU_NOTHING, LANE_RCU_REGISTERED, LANE_RCU_ONLINE };
+
+/* The calling thread reads tables: it is known to liburcu, and online, until lane_rcu_end(). */
+enum lane_rcu lane_rcu_begin(void);
+void lane_rcu_end(enum lane_rcu was);
+
 /* See to it that what the thread has is given back when it ends. */
 void lane_thread_watch(void);
 
@@ -223,5 +248,25 @@ bool lane_awaits_readers(struct lane *lane);
  *   reach the range.
  */
 int lane_undo_map(struct moat_lane *lane, uint64_t iova, uint64_t len);
+
+/* Pieces of a larger map that failed with `err`: as lane_undo_map() for the first `len` bytes.
+ * @return `err`, or why they could not be taken back */
+int lane_undo_pieces(struct moat_lane *lane, uint64_t iova, uint64_t len, int err);
+
+/* moat_lane.c: moat_lane_map() of one run, whatever the domain is. */
+int lane_map_run(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+	enum moat_prot prot);
+
+/* ------------------------------------------------------------- lane_nest.c: nested translation */
+
+/* moat_lane_map() in a parent or a child. */
+int lane_nest_map(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+	enum moat_prot prot);
+/* The entries of a child have been stored: does the parent still say so? @return 0, -EFAULT,
+ * -EACCES */
+int lane_nest_check(const struct lane *lane, uint64_t address, const void *va, uint64_t len,
+	enum moat_prot prot);
+/* May a parent or a child unmap it? @return 0, -ERANGE */
+int lane_nest_unmap(const struct lane *lane, uint64_t iova, uint64_t len);
 
 #endif /* MOAT_LANE_IMPL_H */

@@ -65,6 +65,26 @@ static void rcu_leave(struct lane_thread *thread)
 	}
 }
 
+enum lane_rcu lane_rcu_begin(void)
+{
+	if (!URCU_TLS(urcu_qsbr_reader).registered) {
+		rcu_register_thread();
+		return LANE_RCU_REGISTERED;
+	}
+	if (rcu_read_ongoing())
+		return LANE_RCU_NOTHING;
+	rcu_thread_online();
+	return LANE_RCU_ONLINE;
+}
+
+void lane_rcu_end(enum lane_rcu was)
+{
+	if (was == LANE_RCU_REGISTERED)
+		rcu_unregister_thread();
+	else if (was == LANE_RCU_ONLINE)
+		rcu_thread_offline();
+}
+
 /* --------------------------------------------------------------------------------- the ring */
 
 /* `threads` and the thread's lock are held. */
@@ -92,6 +112,23 @@ static void ring_remove(struct lane_thread *thread, struct lane *lane)
 	thread->online--;
 }
 
+void lane_parent_enter(const struct lane *lane)
+{
+	struct moat_domain *parent = lane->domain->parent;
+
+	rte_rcu_qsbr_thread_online(parent->readers, lane->parent_reader);
+	/* as in reader_enter() */
+	atomic_fetch_add(&parent->nr_readers, 1);
+}
+
+void lane_parent_leave(const struct lane *lane)
+{
+	struct moat_domain *parent = lane->domain->parent;
+
+	atomic_fetch_sub(&parent->nr_readers, 1);
+	rte_rcu_qsbr_thread_offline(parent->readers, lane->parent_reader);
+}
+
 /* From here on other lanes' tickets wait for this one. */
 static void reader_enter(struct lane *lane)
 {
@@ -102,12 +139,16 @@ static void reader_enter(struct lane *lane)
 	 * reader and asks for its quiescence, or this reader's translations come after the flush's
 	 * cleared entries. */
 	atomic_fetch_add(&lane->domain->nr_readers, 1);
+	if (lane->domain->nesting == MOAT_NEST_CHILD)
+		lane_parent_enter(lane);
 }
 
 static void reader_leave(struct lane *lane)
 {
 	lane->online = false;
 	lane->pub.iotlb.offline = true;
+	if (lane->domain->nesting == MOAT_NEST_CHILD)
+		lane_parent_leave(lane);
 	atomic_fetch_sub(&lane->domain->nr_readers, 1);
 	rte_rcu_qsbr_thread_offline(lane->domain->readers, lane->reader);
 }
@@ -261,7 +302,7 @@ static void ring_poll(struct lane_thread *thread)
 		if (lane_done(lane) != lane->flushed || lane_is_asked(lane))
 			moat_lane_poll(&lane->pub);
 		else
-			rte_rcu_qsbr_quiescent(lane->domain->readers, lane->reader);
+			lane_quiescent(lane);
 		thread->turn = lane->next;
 	}
 	thread->polling = false;

@@ -9,21 +9,40 @@
 #include <rte_pause.h>
 #include <rte_string_fns.h>
 
-#include "domain_impl.h"
+#include "domain_nest.h"
 #include "moat_counter.h"
 #include "moat_patience.h"
 
+/* What the tables of a domain can be on its unit. */
+struct stage {
+	enum moat_pt_format format;
+	uint8_t sagaw, mgaw;
+	uint64_t leaf_sizes;
+};
+
+static struct stage stage_of(const struct moat_domain *domain)
+{
+	const struct moat_unit_caps *caps = &domain->unit->caps;
+	const struct moat_nested_caps *nested = &caps->nested;
+
+	if (domain->nesting == MOAT_NEST_CHILD)
+		return (struct stage){ MOAT_PT_FIRST_STAGE, nested->sagaw, nested->mgaw,
+			nested->leaf_sizes };
+	return (struct stage){ caps->format, caps->sagaw, caps->mgaw, caps->leaf_sizes };
+}
+
 /* Bits of IOVA that tables of so many levels have. A first-stage address must be canonical: one
  * less. */
-static uint8_t levels_width(const struct moat_unit *unit, uint8_t levels)
+static uint8_t levels_width(const struct stage *stage, uint8_t levels)
 {
-	uint8_t bits = 12 + 9 * levels - (unit->caps.format == MOAT_PT_FIRST_STAGE);
+	uint8_t bits = 12 + 9 * levels - (stage->format == MOAT_PT_FIRST_STAGE);
 
-	return RTE_MIN(bits, unit->caps.mgaw);
+	return RTE_MIN(bits, stage->mgaw);
 }
 
 /* The shallowest tables that the unit walks and that hold `width` bits. */
-static int choose_levels(const struct moat_unit *unit, uint8_t width, uint8_t *levels)
+static int choose_levels(const struct moat_unit *unit, const struct stage *stage, uint8_t width,
+	uint8_t *levels)
 {
 	bool ours = unit->caps.tables == MOAT_TABLES_OURS;
 	uint8_t widest;
@@ -34,9 +53,9 @@ static int choose_levels(const struct moat_unit *unit, uint8_t width, uint8_t *l
 	}
 	widest = ours ? 0 : unit->caps.mgaw;
 	for (uint8_t l = 3; l <= 5 && ours; l++) {
-		if (!(unit->caps.sagaw & (1u << (l - 2))))
+		if (!(stage->sagaw & (1u << (l - 2))))
 			continue;
-		widest = levels_width(unit, l);
+		widest = levels_width(stage, l);
 		if (width <= widest) {
 			*levels = l;
 			return 0;
@@ -47,15 +66,15 @@ static int choose_levels(const struct moat_unit *unit, uint8_t width, uint8_t *l
 		width, unit->name, widest, widest);
 }
 
-static uint8_t unit_width(const struct moat_unit *unit)
+static uint8_t unit_width(const struct moat_unit *unit, const struct stage *stage)
 {
 	uint8_t widest = 0;
 
 	if (unit->caps.tables == MOAT_TABLES_UNITS)
 		return unit->caps.mgaw;
 	for (uint8_t l = 3; l <= 5; l++)
-		if (unit->caps.sagaw & (1u << (l - 2)))
-			widest = levels_width(unit, l);
+		if (stage->sagaw & (1u << (l - 2)))
+			widest = levels_width(stage, l);
 	return widest;
 }
 
@@ -77,8 +96,10 @@ static void domain_free(struct moat_domain *domain)
 		domain->unit->ops->close(domain->unit, domain->priv);
 	if (domain->iova != NULL)
 		moat_iova_destroy(domain->iova);
+	nest_child_leave(domain);
 	if (domain->pt != NULL)
 		moat_pt_destroy(domain->pt);
+	nest_parent_end(domain);
 	domain_leave_units(domain);
 	free(domain->readers);
 	pthread_mutex_destroy(&domain_impl(domain)->lock);
@@ -87,26 +108,33 @@ static void domain_free(struct moat_domain *domain)
 
 static int domain_init(struct moat_domain *domain, const struct moat_domain_conf *conf)
 {
+	const struct stage stage = stage_of(domain);
 	struct moat_unit *unit = domain->unit;
 	struct moat_pt_conf pt = {
-		.pool = unit->pool,
-		.width = domain->width,
+		.pool = domain->nesting == MOAT_NEST_CHILD
+			? domain_impl(domain->parent)->child_tables
+			: unit->pool,
 		.leaf_sizes = (conf->leaf_sizes != 0 ? conf->leaf_sizes : UINT64_MAX) &
-			unit->caps.leaf_sizes,
+			stage.leaf_sizes,
 		.coherent = unit->caps.coherent || unit->caps.tables == MOAT_TABLES_UNITS,
 		.snoop = unit->caps.snoop_control,
-		.format = unit->caps.format,
+		.format = stage.format,
 	};
 	struct domain_impl *impl = domain_impl(domain);
 	int rc;
 
 	impl->iova_base = conf->iova_base != 0 ? conf->iova_base : MOAT_2M_SIZE;
 	impl->leaf_sizes = pt.leaf_sizes;
-	rc = choose_levels(unit, domain->width, &pt.levels);
+	impl->pool = pt.pool;
+	domain->width = conf->width != 0 ? conf->width : unit_width(unit, &stage);
+	pt.width = domain->width;
+	rc = choose_levels(unit, &stage, domain->width, &pt.levels);
 	if (rc == 0)
 		rc = moat_pt_create(&pt, &domain->pt);
 	if (rc == 0)
 		rc = moat_iova_create(impl->iova_base, UINT64_C(1) << domain->width, &domain->iova);
+	if (rc == 0)
+		rc = nest_parent_init(domain);
 	if (rc == 0)
 		rc = domain_join(domain, unit);
 	if (rc != 0)
@@ -114,7 +142,7 @@ static int domain_init(struct moat_domain *domain, const struct moat_domain_conf
 	domain->did = impl->units[0].did;
 	if (unit->caps.tables == MOAT_TABLES_UNITS)
 		rc = unit->ops->open(unit, domain, &domain->priv);
-	return rc;
+	return rc == 0 ? nest_child_enter(domain) : rc;
 }
 
 int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *conf,
@@ -127,6 +155,9 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
 	if (unit == NULL || conf == NULL || conf->name == NULL)
 		return moat_error(-EINVAL, "a domain needs %s",
 			unit == NULL ? "a unit; create one first" : "a configuration with a name");
+	rc = nest_check(unit, conf);
+	if (rc != 0)
+		return rc;
 	impl = calloc(1, sizeof(*impl));
 	if (impl == NULL)
 		return moat_error(-ENOMEM, "no memory for domain '%s'", conf->name);
@@ -134,7 +165,10 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
 	pthread_mutex_init(&impl->lock, NULL);
 	rte_strscpy(domain->name, conf->name, sizeof(domain->name));
 	domain->unit = unit;
-	domain->width = conf->width != 0 ? conf->width : unit_width(unit);
+	domain->parent = conf->parent;
+	domain->nesting = conf->parent != NULL ? MOAT_NEST_CHILD
+		: conf->nest_parent            ? MOAT_NEST_PARENT
+					       : MOAT_NEST_NONE;
 	domain->readers = readers_create();
 	rc = domain->readers != NULL ? domain_init(domain, conf)
 				     : moat_error(-ENOMEM, "no memory for domain '%s'", conf->name);
@@ -197,12 +231,32 @@ int domain_invalidate_sync(struct moat_domain *domain, const struct moat_gather 
 	return 0;
 }
 
+int domain_flush_writes(struct moat_domain *domain)
+{
+	struct domain_impl *impl = domain_impl(domain);
+	int rc = 0;
+
+	/* acquire: pairs with the release in domain_join() */
+	for (uint32_t i = atomic_load_explicit(&impl->nr_units, memory_order_acquire);
+		i-- != 0 && rc == 0;) {
+		struct moat_unit *unit = impl->units[i].unit;
+
+		if (unit->caps.rwbf && unit->ops->flush_write_buffer != NULL)
+			rc = unit->ops->flush_write_buffer(unit);
+	}
+	return rc;
+}
+
 int moat_domain_destroy(struct moat_domain *domain)
 {
 	struct domain_impl *impl = domain_impl(domain);
 	uint64_t commands = 0;
 	int rc = 0;
 
+	if (nest_children(domain) != 0)
+		return moat_error(-EBUSY,
+			"domain '%s' still has %" PRIu32 " nested domains over it; destroy them first",
+			domain->name, nest_children(domain));
 	if (impl->nr_lanes != 0)
 		return moat_error(-EBUSY, "domain '%s' still has %" PRIu32 " lanes open",
 			domain->name, impl->nr_lanes);

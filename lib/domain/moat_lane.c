@@ -8,9 +8,11 @@
 
 #include <rte_string_fns.h>
 
+#include "domain_nest.h"
 #include "lane_impl.h"
 #include "moat_counter.h"
 #include "moat_probe.h"
+#include "pt_nest.h"
 
 /* A lane opens, maps and unmaps, and closes; lane_submit.c and lane_complete.c have what becomes of
  * the unmaps. */
@@ -42,9 +44,35 @@ static void reader_free(struct domain_impl *impl, unsigned int id)
 	pthread_mutex_unlock(&impl->lock);
 }
 
+/* The lane's places among the readers of its domain and, nested, of the parent. @return 0, -ENOSPC
+ */
+static int readers_alloc(struct lane *lane)
+{
+	struct moat_domain *domain = lane->domain, *full = domain;
+	int rc = reader_alloc(domain_impl(domain), &lane->reader);
+
+	if (rc == 0 && domain->nesting == MOAT_NEST_CHILD) {
+		full = domain->parent;
+		rc = reader_alloc(domain_impl(full), &lane->parent_reader);
+		if (rc != 0)
+			reader_free(domain_impl(domain), lane->reader);
+	}
+	return rc == 0 ? 0
+		       : moat_error(rc,
+				 "domain '%s' has %u lanes%s, no more fit; use fewer lcores",
+				 full->name, MOAT_DOMAIN_LANES,
+				 full != domain ? " with those of its children" : "");
+}
+
+static void readers_free(const struct lane *lane)
+{
+	if (lane->domain->nesting == MOAT_NEST_CHILD)
+		reader_free(domain_impl(lane->domain->parent), lane->parent_reader);
+	reader_free(domain_impl(lane->domain), lane->reader);
+}
+
 struct moat_lane *moat_lane_open(struct moat_domain *domain)
 {
-	struct domain_impl *impl = domain_impl(domain);
 	struct lane *lane = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*lane));
 
 	if (lane == NULL || lane_stock_fill() != 0) {
@@ -59,19 +87,19 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain)
 	lane->flushed = 1;
 	moat_iotlb_init(&lane->pub.iotlb, domain->pt);
 	lane->pub.iotlb.offline = true;
-	if (reader_alloc(impl, &lane->reader) != 0) {
-		moat_error(-ENOSPC, "domain '%s' has %u lanes, no more fit; use fewer lcores",
-			domain->name, MOAT_DOMAIN_LANES);
+	if (readers_alloc(lane) != 0) {
 		free(lane);
 		return NULL;
 	}
 	lane->iovas = moat_iova_cache_create(domain->iova);
 	if (lane->iovas == NULL) {
-		reader_free(impl, lane->reader);
+		readers_free(lane);
 		free(lane);
 		return NULL;
 	}
 	rte_rcu_qsbr_thread_register(domain->readers, lane->reader);
+	if (domain->nesting == MOAT_NEST_CHILD)
+		rte_rcu_qsbr_thread_register(domain->parent->readers, lane->parent_reader);
 	return &lane->pub;
 }
 
@@ -87,8 +115,10 @@ int moat_lane_close(struct moat_lane *pub)
 		return rc;
 	moat_lane_offline(pub);
 	rte_rcu_qsbr_thread_unregister(domain->readers, lane->reader);
+	if (domain->nesting == MOAT_NEST_CHILD)
+		rte_rcu_qsbr_thread_unregister(domain->parent->readers, lane->parent_reader);
 	moat_iova_cache_destroy(lane->iovas);
-	reader_free(domain_impl(domain), lane->reader);
+	readers_free(lane);
 	free(lane->gathering); /* empty, or it would have been flushed */
 	free(lane);
 	return 0;
@@ -103,20 +133,15 @@ static int settle_map(struct lane *lane, uint64_t iova, uint64_t len)
 	struct domain_impl *impl = domain_impl(lane->domain);
 	struct moat_gather gather = { 0 };
 	bool absent = false;
+	int rc = domain_flush_writes(lane->domain);
 
+	if (rc == 0 && lane->domain->nesting == MOAT_NEST_CHILD)
+		rc = nest_window_settle(lane->domain->parent, &lane->stats.descriptors);
 	/* acquire: pairs with the release in domain_join() */
-	for (uint32_t i = atomic_load_explicit(&impl->nr_units, memory_order_acquire); i-- != 0;) {
-		struct moat_unit *unit = impl->units[i].unit;
-		int rc = 0;
-
-		if (unit->caps.rwbf && unit->ops->flush_write_buffer != NULL)
-			rc = unit->ops->flush_write_buffer(unit);
-		if (rc != 0)
-			return rc;
-		absent |= unit->caps.caching_mode;
-	}
-	if (!absent)
-		return 0;
+	for (uint32_t i = atomic_load_explicit(&impl->nr_units, memory_order_acquire); i-- != 0;)
+		absent |= impl->units[i].unit->caps.caching_mode;
+	if (rc != 0 || !absent)
+		return rc;
 	moat_gather_add(&gather, iova, len);
 	gather.tables = true; /* a table page may be new: absent upper entries are cached as well */
 	return domain_invalidate_sync(lane->domain, &gather, &lane->stats.descriptors);
@@ -130,7 +155,8 @@ static bool tell_mapped(struct lane *lane, uint64_t iova, uint64_t len, enum moa
 	struct moat_pt_leaf leaf;
 
 	for (uint64_t off = 0; off < len; off += MOAT_PAGE_SIZE)
-		if (moat_pt_walk(domain->pt, iova + off, &leaf) != -ENOENT)
+		if (moat_pt_walk(domain->pt, iova + off, &leaf) != -ENOENT ||
+			pt_is_revoked(domain->pt, iova + off))
 			return false;
 	domain->unit->witness->mapped(domain->unit->witness, domain->did, iova, len, prot);
 	return true;
@@ -198,10 +224,13 @@ static int map_entries(struct lane *lane, uint64_t iova, uint64_t hpa, void *va,
 		return rc;
 	moat_counter_add(&lane->stats.pages_mapped, len >> MOAT_PAGE_SHIFT);
 	MOAT_PROBE4(map, domain->did, iova, len, prot);
+	if (unlikely(domain->nesting == MOAT_NEST_CHILD))
+		rc = lane_nest_check(lane, hpa, va, len, prot);
 	/* relaxed: set before the unit can have remembered anything of this domain */
-	if (likely(!atomic_load_explicit(&domain_impl(domain)->settles, memory_order_relaxed)))
-		return 0;
-	rc = settle_map(lane, iova, len);
+	if (rc == 0 &&
+		unlikely(atomic_load_explicit(&domain_impl(domain)->settles,
+			memory_order_relaxed)))
+		rc = settle_map(lane, iova, len);
 	if (likely(rc == 0))
 		return 0;
 	rte_strscpy(why, moat_error_text(), sizeof(why));
@@ -230,17 +259,31 @@ static __rte_noinline int map_watched(struct lane *lane, uint64_t iova, uint64_t
 	return rc;
 }
 
-int moat_lane_map(struct moat_lane *pub, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+static inline int map_run(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
-	struct lane *lane = lane_own(pub);
-
 	/* A device may read no bytes of a page that it writes, to flush its writes. */
 	if (unlikely(lane->domain->unit->caps.no_zlr) && (prot & MOAT_W))
 		prot = MOAT_RW;
 	if (unlikely(lane->domain->unit->witness != NULL))
 		return map_watched(lane, iova, hpa, va, len, prot);
 	return map_range(lane, iova, hpa, va, len, prot);
+}
+
+int lane_map_run(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+	enum moat_prot prot)
+{
+	return map_run(lane, iova, hpa, va, len, prot);
+}
+
+int moat_lane_map(struct moat_lane *pub, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
+	enum moat_prot prot)
+{
+	struct lane *lane = lane_own(pub);
+
+	if (unlikely(lane->domain->nesting != MOAT_NEST_NONE))
+		return lane_nest_map(lane, iova, hpa, va, len, prot);
+	return map_run(lane, iova, hpa, va, len, prot);
 }
 
 /* Where the next run goes: the gathering batch, or a new one when that one is full. @return 0;
@@ -282,6 +325,8 @@ static inline int lane_unmap(struct lane *lane, uint64_t iova, uint64_t len, boo
 	uint64_t bad = iova;
 	int rc = batch_with_room(lane, &batch);
 
+	if (unlikely(domain->nesting != MOAT_NEST_NONE) && rc == 0)
+		rc = lane_nest_unmap(lane, iova, len);
 	if (unlikely(rc != 0))
 		return rc;
 	if (unlikely(domain->unit->caps.cut == MOAT_CUT_MAPS)) {
@@ -300,6 +345,8 @@ static inline int lane_unmap(struct lane *lane, uint64_t iova, uint64_t len, boo
 	MOAT_PROBE3(unmap, domain->did, iova, len);
 	if (unlikely(domain->unit->witness != NULL))
 		tell_unmapped(lane, iova, len, early);
+	if (unlikely(domain->nesting == MOAT_NEST_PARENT))
+		nest_revoke(domain, iova, len);
 	return 0;
 }
 

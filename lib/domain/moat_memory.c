@@ -143,7 +143,7 @@ int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len)
 }
 
 /* A later piece could not be mapped: the first `len` bytes go again. */
-static __rte_noinline int undo_pieces(struct moat_lane *lane, uint64_t iova, uint64_t len, int err)
+__rte_noinline int lane_undo_pieces(struct moat_lane *lane, uint64_t iova, uint64_t len, int err)
 {
 	char why[256];
 	int rc;
@@ -168,7 +168,7 @@ int moat_memory_map(const struct moat_memory *m, struct moat_lane *lane, uint64_
 			m->va + off, run, prot);
 
 		if (unlikely(rc != 0))
-			return undo_pieces(lane, first, iova - first, rc);
+			return lane_undo_pieces(lane, first, iova - first, rc);
 		off += run;
 		iova += run;
 		len -= run;

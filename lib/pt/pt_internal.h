@@ -48,7 +48,8 @@ _Static_assert(sizeof(struct moat_pt_page) == 64, "the metadata of 512 pages fil
 struct pt_chunk {
 	struct pt_chunk *next;
 	struct moat_pt_pool *pool;
-	uint64_t hpa;
+	uint64_t hpa;  /* where the unit meets it: the address in entries */
+	uint64_t host; /* the host's; another one only under a second stage (pt_nest.h) */
 	unsigned int carved; /* pages handed out at least once */
 };
 _Static_assert(sizeof(struct pt_chunk) <= PT_META_PAGES * sizeof(struct moat_pt_page), "fits");
@@ -75,6 +76,12 @@ static inline uint64_t *pt_table_of(const struct moat_pt_page *page)
 static inline uint64_t pt_hpa_of(const void *table)
 {
 	return pt_chunk_of(table)->hpa + ((uintptr_t)table & (MOAT_2M_SIZE - 1));
+}
+
+/** The host's address of a table: what the pool's watch knows it by. */
+static inline uint64_t pt_host_of(const void *table)
+{
+	return pt_chunk_of(table)->host + ((uintptr_t)table & (MOAT_2M_SIZE - 1));
 }
 
 /** The unit and other threads read entries and companions while we write. A store is a release: a

@@ -16,6 +16,7 @@
 
 #include "pt_hooks.h"
 #include "pt_internal.h"
+#include "pt_nest.h"
 
 /* liburcu hands the list to its thread through a queue written in assembly, which ThreadSanitizer
  * cannot see: tell it that what was written before the hand-over is there after it. */
@@ -42,6 +43,7 @@ struct stripe {
 struct moat_pt_pool {
 	struct moat_pt_mem mem;
 	struct moat_pt_watch watch; /* all NULL: none */
+	struct pt_place place;      /* all NULL: the unit meets a chunk at its host address */
 	bool poison;
 	_Atomic uint64_t retired; /* pages that wait for their grace period */
 
@@ -104,7 +106,7 @@ static void page_returned(const struct moat_pt_pool *pool, struct moat_pt_page *
 	if (page->level == 0) /* an array of addresses, no unit walks it */
 		return;
 	if (unlikely(pool->watch.table_freed != NULL))
-		pool->watch.table_freed(pool->watch.ctx, pt_hpa_of(pt_table_of(page)));
+		pool->watch.table_freed(pool->watch.ctx, pt_host_of(pt_table_of(page)));
 	if (unlikely(pool->poison)) {
 		set_words(page, MOAT_PT_POISON);
 		page->poisoned = true;
@@ -145,14 +147,21 @@ static struct stripe *my_stripe(struct moat_pt_pool *pool)
 static bool add_chunk(struct moat_pt_pool *pool)
 {
 	struct pt_chunk *chunk;
-	uint64_t hpa = 0;
+	uint64_t host = 0, address;
 	void *va = NULL;
 
-	if (pool->mem.alloc(pool->mem.ctx, MOAT_2M_SIZE, &va, &hpa) != 0)
+	if (pool->mem.alloc(pool->mem.ctx, MOAT_2M_SIZE, &va, &host) != 0)
 		return false;
+	address = host;
+	if (pool->place.enter != NULL &&
+		pool->place.enter(pool->place.ctx, va, host, &address) != 0) {
+		pool->mem.free(pool->mem.ctx, va, MOAT_2M_SIZE);
+		return false;
+	}
 	chunk = va;
 	chunk->pool = pool;
-	chunk->hpa = hpa;
+	chunk->hpa = address;
+	chunk->host = host;
 	chunk->carved = PT_META_PAGES;
 	chunk->next = pool->chunks;
 	pool->chunks = chunk;
@@ -288,7 +297,7 @@ uint64_t *pt_pool_take(struct moat_pt_pool *pool, unsigned int level)
 	if (unlikely(page == NULL))
 		return NULL;
 	if (unlikely(pool->watch.table_used != NULL && level != 0))
-		pool->watch.table_used(pool->watch.ctx, pt_hpa_of(pt_table_of(page)));
+		pool->watch.table_used(pool->watch.ctx, pt_host_of(pt_table_of(page)));
 	return make_ready(page, level);
 }
 
@@ -409,6 +418,19 @@ int moat_pt_pool_create(const struct moat_pt_mem *mem, struct moat_pt_pool **out
 	memset(pool, 0, sizeof(*pool));
 	pool->mem = mem != NULL ? *mem : moat_pt_mem_anonymous;
 	*out = pool;
+	return 0;
+}
+
+int pt_pool_create_over(const struct moat_pt_pool *below, const struct pt_place *place,
+	struct moat_pt_pool **out)
+{
+	int ret = moat_pt_pool_create(&below->mem, out);
+
+	if (ret != 0)
+		return ret;
+	(*out)->watch = below->watch;
+	(*out)->place = *place;
+	(*out)->poison = below->poison;
 	return 0;
 }
 

@@ -39,7 +39,7 @@ static unsigned int block_order(uint64_t a, uint64_t b)
 static unsigned int device_tlb_encode(moat_tag_t tag, const struct moat_gather *g,
 	struct moat_qi_desc desc[], unsigned int max)
 {
-	if (g == NULL || g->whole || g->n == 0 || g->n > max) {
+	if (g == NULL || g->whole || g->n == 0 || g->n > max || (tag & MOAT_TAG_WHOLE) != 0) {
 		desc[0] = device_tlb(tag, 0, DEVICE_TLB_ALL);
 		return 1;
 	}

@@ -103,6 +103,24 @@ static void with_no_room_for_each_run_all_is_invalidated(void **state)
 	assert_int_equal(desc[0].lo >> 4 & 3, MOAT_QI_DOMAIN);
 }
 
+/* The device of a nested domain, when the parent unmaps. */
+static void a_whole_tag_takes_all_of_a_device(void **state)
+{
+	moat_tag_t tag = MOAT_TAG_WHOLE | moat_tag_device_tlb(7, 0xfedc, 0xfffff, &ats);
+	struct moat_gather g = { 0 };
+	struct moat_qi_desc desc[4];
+	uint64_t first, end;
+
+	assert_int_equal(MOAT_TAG_PFSID(tag), 0xabc);
+	assert_int_equal(MOAT_TAG_PASID(tag), 0xfffff);
+	tag = MOAT_TAG_WHOLE | moat_tag_device_tlb(0, 8, MOAT_PASID_NONE, &ats);
+	moat_gather_add(&g, 4 * P, P);
+	assert_int_equal(moat_tags_encode(&tag, 1, &g, &caps, desc, 4), 1);
+	device_pages(desc, &first, &end);
+	assert_int_equal(first, 0);
+	assert_int_equal(end, UINT64_C(1) << 52);
+}
+
 /* First stage is cached by PASID: the same runs, exactly, within it. */
 static void pages_of_a_pasid_are_invalidated_within_it(void **state)
 {
@@ -135,6 +153,7 @@ int main(void)
 		cmocka_unit_test(iotlbs_come_before_device_tlbs),
 		cmocka_unit_test(a_device_is_told_of_every_page),
 		cmocka_unit_test(with_no_room_for_each_run_all_is_invalidated),
+		cmocka_unit_test(a_whole_tag_takes_all_of_a_device),
 		cmocka_unit_test(pages_of_a_pasid_are_invalidated_within_it),
 	};
 

@@ -233,6 +233,57 @@ static void mapping_before_the_release_is_early_reuse(void **state)
 	assert_int_equal(rig_stats(&rig).stale_dma, 1);
 }
 
+/* A nested domain's page leads to GUEST of its parent. The unit here knows nothing of that: what
+ * counts is who promised what. */
+#define PARENT 9
+#define GUEST  UINT64_C(0x1234000)
+
+static void lead_to_parent(void)
+{
+	w->mapped(w, PARENT, GUEST, 4096, MOAT_RW);
+	map(BASE, MOAT_RW);
+	assert_int_equal(reads(BASE), 0);
+	w->unmapped(w, PARENT, GUEST, 4096, CAUSE);
+	w->parent_unmapped(w, DID, BASE, 4096, PARENT, GUEST);
+	assert_int_equal(reads(BASE), 0); /* the parent's ticket is not done */
+	assert_int_equal(rig_stats(&rig).unreleased_dma, 1);
+	assert_int_equal(rig_stats(&rig).stale_dma, 0);
+}
+
+static void what_the_parent_has_released_is_stale_through_a_child(void **state)
+{
+	lead_to_parent();
+	w->released(w, PARENT, GUEST, 4096, CAUSE);
+	assert_int_equal(reads(BASE), 0);
+	one_stale(MOAT_SOFTVTD_STALE_RELEASED, MOAT_SOFTVTD_BY_IOTLB, BASE, CAUSE);
+	/* mapped again it is the parent's, not the child's */
+	w->mapped(w, PARENT, GUEST, 4096, MOAT_RW);
+	assert_int_equal(reads(BASE), 0);
+	assert_int_equal(rig_stats(&rig).stale_dma, 2);
+	/* the child's own unmap promises nothing less */
+	unmap(BASE, 3);
+	assert_int_equal(reads(BASE), 0);
+	assert_int_equal(rig_stats(&rig).stale_dma, 3);
+	w->released(w, DID, BASE, 4096, 3);
+	map(BASE, MOAT_RW);
+	assert_int_equal(reads(BASE), 0);
+	assert_int_equal(rig_stats(&rig).stale_dma, 3);
+	assert_int_equal(rig_stats(&rig).early_reuse + rig_stats(&rig).witness_errors, 0);
+}
+
+static void a_child_may_unmap_before_the_parents_ticket(void **state)
+{
+	lead_to_parent();
+	unmap(BASE, 3);
+	assert_int_equal(reads(BASE), 0);
+	w->released(w, DID, BASE, 4096, 3);
+	assert_int_equal(rig_stats(&rig).stale_dma, 0);
+	assert_int_equal(reads(BASE), 0); /* nor has the unit been told of it */
+	one_stale(MOAT_SOFTVTD_STALE_RELEASED, MOAT_SOFTVTD_BY_IOTLB, BASE, 3);
+	w->released(w, PARENT, GUEST, 4096, CAUSE);
+	assert_int_equal(rig_stats(&rig).early_reuse + rig_stats(&rig).witness_errors, 0);
+}
+
 static void a_dishonest_witness_is_noticed(void **state)
 {
 	w->unmapped(w, DID, BASE, 4096, 1); /* never mapped */
@@ -430,6 +481,8 @@ int main(void)
 		T(domains_that_nobody_reports_on_are_left_alone),
 		T(permission_taken_away_is_watched_too),
 		T(mapping_before_the_release_is_early_reuse),
+		T(what_the_parent_has_released_is_stale_through_a_child),
+		T(a_child_may_unmap_before_the_parents_ticket),
 		T(a_dishonest_witness_is_noticed),
 		T(a_release_may_come_after_a_whole_turn_of_a_page_handed_on_early),
 		T(ranges_span_large_regions),

@@ -41,7 +41,7 @@ static struct bench *bench_up(enum moat_vtd_stage stage, uint64_t cap)
 	fake_init(&b->f);
 	*fake_reg64(&b->f, VTD_CAP) |= cap;
 	*fake_reg64(&b->f, VTD_ECAP) |= VTD_ECAP_SMTS | VTD_ECAP_SSTS | VTD_ECAP_FSTS |
-		VTD_ECAP_SMPWCS | VTD_ECAP_PASID | UINT64_C(19) << VTD_ECAP_PSS_SHIFT;
+		VTD_ECAP_SMPWCS | VTD_ECAP_PASID | VTD_ECAP_NEST | UINT64_C(19) << VTD_ECAP_PSS_SHIFT;
 	b->conf = fake_conf(&b->f);
 	b->conf.mode = MOAT_VTD_SCALABLE;
 	b->conf.stage = stage;
@@ -154,6 +154,45 @@ static void attach_writes_the_entries_of_first_stage(void **state)
 	e = pasid(b, NIC, PASID);
 	assert_int_equal(e[1], 6 | VTD_PE_PWSNP);
 	assert_int_equal(e[2], 0xab000 | 1 << VTD_PE_FSPM_SHIFT);
+	bench_free(b);
+}
+
+static void attach_writes_the_entries_of_both_stages(void **state)
+{
+	struct bench *b = bench_up(MOAT_VTD_STAGE_NESTED, VTD_CAP_FS5LP);
+	unsigned int i = 0;
+	const uint64_t *e;
+
+	assert_int_equal(b->unit->caps.format, MOAT_PT_SECOND_STAGE);
+	assert_int_equal(b->unit->caps.nested.mgaw, 56);
+	b->pt[1].levels = 5;
+	b->pt[1].format = MOAT_PT_FIRST_STAGE;
+	b->domain[0].nesting = MOAT_NEST_PARENT;
+	b->domain[1].nesting = MOAT_NEST_CHILD;
+	b->domain[1].parent = &b->domain[0];
+	must(b->unit->ops->attach(b->unit, &b->domain[0], NIC));
+	must(b->unit->ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID));
+	/* the parent by itself is second stage alone */
+	e = pasid(b, NIC, 0);
+	assert_int_equal(e[0],
+		0xaa000 | 2 << VTD_PE_AW_SHIFT | VTD_PGTT_SECOND_STAGE << VTD_PE_PGTT_SHIFT |
+			VTD_PE_P);
+	assert_int_equal(e[2], 0);
+	e = pasid(b, NIC, PASID);
+	assert_int_equal(e[0],
+		0xaa000 | 2 << VTD_PE_AW_SHIFT | VTD_PGTT_NESTED << VTD_PE_PGTT_SHIFT | VTD_PE_P);
+	assert_int_equal(e[1], 6 | VTD_PE_PWSNP);
+	assert_int_equal(e[2], 0xab000 | 1 << VTD_PE_FSPM_SHIFT);
+	for (unsigned int w = 3; w < 8; w++)
+		assert_int_equal(e[w], 0);
+	/* nested translations go with the domain-id, as second stage's */
+	must(b->unit->ops->detach_pasid(b->unit, &b->domain[1], NIC, PASID));
+	expect_then(b, &i, moat_qi_pasid_cache(MOAT_QI_PASID_ONE, 6, PASID));
+	expect_then(b, &i, moat_qi_iotlb_domain(6));
+	expect_end(b, i);
+	/* 4 levels, but second stage's: not what a child has */
+	b->pt[1].format = MOAT_PT_SECOND_STAGE;
+	assert_int_equal(b->unit->ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID), -EINVAL);
 	bench_free(b);
 }
 
@@ -323,8 +362,13 @@ static void what_the_unit_lacks_is_refused_with_the_reason(void **state)
 	refused(f, MOAT_VTD_LEGACY, MOAT_VTD_STAGE_FIRST, -EINVAL, "mode=scalable");
 	*fake_reg64(f, VTD_ECAP) |= VTD_ECAP_SMTS | VTD_ECAP_SSTS;
 	refused(f, MOAT_VTD_SCALABLE, MOAT_VTD_STAGE_FIRST, -EOPNOTSUPP, "ECAP.FSTS");
+	refused(f, MOAT_VTD_SCALABLE, MOAT_VTD_STAGE_NESTED, -EOPNOTSUPP, "ECAP.NEST");
+	refused(f, MOAT_VTD_LEGACY, MOAT_VTD_STAGE_NESTED, -EINVAL, "mode=scalable");
+	*fake_reg64(f, VTD_ECAP) |= VTD_ECAP_NEST;
+	refused(f, MOAT_VTD_SCALABLE, MOAT_VTD_STAGE_NESTED, -EOPNOTSUPP, "ECAP.FSTS");
 	*fake_reg64(f, VTD_ECAP) ^= VTD_ECAP_FSTS | VTD_ECAP_SSTS;
 	refused(f, MOAT_VTD_SCALABLE, MOAT_VTD_STAGE_SECOND, -EOPNOTSUPP, "ECAP.SSTS");
+	refused(f, MOAT_VTD_SCALABLE, MOAT_VTD_STAGE_NESTED, -EOPNOTSUPP, "ECAP.SSTS");
 	free(f);
 }
 
@@ -639,6 +683,7 @@ int main(void)
 		cmocka_unit_test(bring_up_says_so_to_the_unit),
 		cmocka_unit_test(attach_writes_the_entries_of_second_stage),
 		cmocka_unit_test(attach_writes_the_entries_of_first_stage),
+		cmocka_unit_test(attach_writes_the_entries_of_both_stages),
 		cmocka_unit_test(detach_forgets_from_the_upper_caches_to_the_lower),
 		cmocka_unit_test(first_stage_is_forgotten_by_pasid),
 		cmocka_unit_test(with_caching_mode_attach_forgets_the_absence),

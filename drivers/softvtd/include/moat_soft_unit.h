@@ -37,7 +37,7 @@
  * | `oracle` | 0, 1 | detect stale DMA |
  * | `threaded` | 0, 1 | the unit works by itself |
  * | `mode` | legacy, scalable | how the driver runs the unit; scalable needs `scalable=1` |
- * | `stage` | first, second | in scalable mode, the format of domains' tables |
+ * | `stage` | first, second, nested | in scalable mode, the format of domains' tables |
  * | `queue` | 1 to 7 | invalidation queue of 2^queue pages |
  */
 

@@ -70,7 +70,8 @@ enum moat_vtd_mode {
 enum moat_vtd_stage {
 	MOAT_VTD_STAGE_ANY = 0, /* second where ECAP.SSTS has it, else first */
 	MOAT_VTD_STAGE_SECOND,
-	MOAT_VTD_STAGE_FIRST, /* what can be written can be read, too */
+	MOAT_VTD_STAGE_FIRST,  /* what can be written can be read, too */
+	MOAT_VTD_STAGE_NESTED, /* second; and first over it for domains with a parent (ECAP.NEST) */
 };
 
 struct moat_vtd_conf {

@@ -21,6 +21,16 @@
  *
  * (b) costs nothing while one lane reads a domain: polling is itself the point at which a lane
  * holds no translation. With more, it is a DPDK quiescent-state variable, polled, never waited for.
+ *
+ * A *nested* domain lies over a parent: it maps IOVAs to addresses of the parent's (guest-physical
+ * ones, say), and the parent maps those to the host's. Devices of the child go through both: first
+ * stage is the child's, second stage the parent's. A look-up goes through neither twice: the
+ * child's shadow IOTLB holds the composed answer, which moat_lane_map() finds in the parent. So
+ * what the child maps must be mapped in the parent by then, with at least the same permissions.
+ * When the parent unmaps it, the child's entries lose their permissions at once and devices and
+ * lcores reach it no more when the parent's ticket is done: that ticket covers the invalidations of
+ * the children, and waits for their lanes. The child's entries stay mapped, permitting nothing,
+ * until the child unmaps them; mapping the address in the parent again does not revive them.
  */
 
 #include <rte_rcu_qsbr.h>
@@ -41,6 +51,13 @@ struct moat_domain_conf {
 	/** Sizes of leaves to use, of those the unit has: MOAT_2M_SIZE | MOAT_1G_SIZE; 0 or
 	 * UINT64_MAX: all; MOAT_LEAF_4K_ONLY */
 	uint64_t leaf_sizes;
+	/** It can have children. The last GiB of its IOVAs (an eighth, with less than 33 bits)
+	 * holds the children's tables, which the unit finds through the parent: the allocator gives
+	 * nothing of it out, and lanes refuse it. Unmapping looks through all that the children map
+	 * and so is for the control path. */
+	bool nest_parent;
+	/** NULL, or the domain below: a `nest_parent` of the same unit. It must outlive this one. */
+	struct moat_domain *parent;
 };
 
 /** No leaf is larger than a page of 4 KiB. */
@@ -49,16 +66,25 @@ struct moat_domain_conf {
 #define MOAT_DOMAIN_LANES 128
 #define MOAT_DOMAIN_UNITS 8 /* that a domain can span */
 
+/** Which part a domain has in nested translation. */
+enum moat_nesting {
+	MOAT_NEST_NONE = 0,
+	MOAT_NEST_PARENT, /* second stage: its IOVAs are what children map to */
+	MOAT_NEST_CHILD,  /* first stage over a parent */
+};
+
 struct moat_domain {
 	char name[32];
 	uint16_t did; /* on its own unit; see moat_domain_did() */
 	uint8_t width;
+	uint8_t nesting; /* enum moat_nesting */
 	struct moat_unit *unit; /* its own: more may follow, see moat_attach.h */
 	struct moat_pt *pt;
 	struct moat_iova *iova;
 	void *priv;                   /* the unit's, with MOAT_TABLES_UNITS */
 	struct rte_rcu_qsbr *readers; /* quiescence of lanes; see file comment */
 	MOAT_ATOMIC(uint32_t) nr_readers;
+	struct moat_domain *parent; /* of a child */
 	/* moat_domain.c's own follows in struct domain_impl */
 };
 
@@ -69,8 +95,11 @@ struct moat_domain {
  * @param conf copied
  * @param[out] domain unchanged on an error
  * @return 0
- * @return -EINVAL: a width that the unit lacks, or no unit or name
- * @return -ENOSPC: no domain-id is left
+ * @return -EINVAL: a width that the unit lacks, or no unit or name; a parent that is on another unit
+ *   or was not created as `nest_parent`, or a child that is to be one
+ * @return -EOPNOTSUPP: the unit does not nest
+ * @return -ENOSPC: no domain-id is left, or the parent has as many children as it can
+ * @return -ETIMEDOUT, -EIO: the unit did not complete an invalidation (caching mode, RWBF)
  * @return -ENOMEM
  * @return the error of a unit that keeps the tables
  *
@@ -84,7 +113,7 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
  *
  * @param domain the domain
  * @return 0
- * @return -EBUSY: lanes are open
+ * @return -EBUSY: lanes are open, or children are there
  * @return -ETIMEDOUT, -EIO: a unit does not answer; the domain stays (leaked on purpose: what a
  *   unit might still reach is never freed)
  * @return another error of a unit's that does not let a source go; the domain stays
@@ -155,12 +184,17 @@ int moat_lane_close(struct moat_lane *lane);
  *
  * @param lane the calling thread's
  * @param iova first IOVA, whole pages
- * @param hpa host physical address of the first byte; `va` is the processor's, or NULL
- * @param va or NULL
+ * @param hpa host physical address of the first byte; of a nested domain the parent's IOVA
+ * @param va the processor's, or NULL. Of a nested domain NULL, or what the parent says
  * @param len bytes, whole pages
  * @param prot what devices may do
  * @return 0
  * @return -EEXIST, -ERANGE, -EINVAL, -ENOMEM: as moat_pt_map()
+ * @return -ERANGE: of a parent: the range holds the children's tables
+ * @return -EFAULT: of a nested domain: the parent does not map all of it, or unmaps it meanwhile
+ * @return -EACCES: of a nested domain: the parent maps it without a permission that is asked for
+ *   (MOAT_W is MOAT_RW in first stage)
+ * @return -EINVAL: of a nested domain: `va` is not what the parent says
  * @return -EAGAIN: what is gathered could not be flushed
  * @return -ETIMEDOUT, -EIO: the unit did not complete the invalidation
  * @return the error of a unit that keeps the tables
@@ -181,6 +215,7 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
  * @param len bytes, whole pages
  * @return 0
  * @return -ENOENT: as moat_pt_unmap()
+ * @return -ERANGE: of a parent: the range holds the children's tables
  * @return -EINVAL: as moat_pt_unmap(), or the unit would have to cut a map in two
  * @return -EAGAIN: MOAT_LANE_BATCHES are in flight: poll, and call again
  * @return -ENOMEM: no memory for a batch

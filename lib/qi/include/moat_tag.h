@@ -13,7 +13,9 @@
  * There are two kinds:
  *  - an IOTLB tag is a domain-id on one unit, and a PASID where translations are cached by PASID
  *    (first-stage tables; second-stage ones are cached by domain-id alone);
- *  - a device-TLB tag is a device that caches translations itself (ATS), and a PASID or none.
+ *  - a device-TLB tag is a device that caches translations itself (ATS), and a PASID or none. Of a
+ *    nested domain's device the parent has one that is *whole*: the device knows what it caches by
+ *    the child's IOVAs, so of the parent's addresses nothing less than all can be invalidated.
  *
  * A tag is one word: a thread that loads it has all of it, whatever another thread does to the
  * array that it lies in. 0 stands for none.
@@ -49,6 +51,7 @@ enum moat_tag_kind {
 #define MOAT_TAG_PASID(tag)       ((uint32_t)((tag) >> 21 & 0xfffff))
 #define MOAT_TAG_MAX_PENDING(tag) ((uint8_t)((tag) >> 42 & 0x1f))
 #define MOAT_TAG_PFSID(tag)       ((uint16_t)((tag) >> 47 & 0xffff))
+#define MOAT_TAG_WHOLE            (UINT64_C(1) << 63) /* of a device TLB: always invalidate all */
 
 /**
  * The bits of a tag that hold a PASID.

@@ -41,6 +41,13 @@ enum moat_cut {
 	MOAT_CUT_MAPS,       /* only what one or more calls of map() have mapped, whole */
 };
 
+/** What first-stage tables a unit walks under a second stage (nested translation). */
+struct moat_nested_caps {
+	uint8_t sagaw;       /* as in struct moat_unit_caps; 0: the unit does not nest */
+	uint8_t mgaw;        /* bits of IOVA: 47, or 56 with 5 levels */
+	uint64_t leaf_sizes; /* beyond 4 KiB */
+};
+
 struct moat_unit_caps {
 	/* bit l-2 set: l-level tables (CAP.SAGAW: bit 1 = 3, bit 2 = 4, bit 3 = 5) */
 	uint8_t sagaw;
@@ -50,6 +57,9 @@ struct moat_unit_caps {
 	 * requests without one have `rid_pasid`. Second stage is cached by domain-id alone. */
 	enum moat_pt_format format;
 	uint32_t rid_pasid;
+	/** Of domains over a parent; `format` is then second stage, the parent's. Nested
+	 * translations are cached by domain-id and PASID. */
+	struct moat_nested_caps nested;
 	uint32_t nd; /* domain-ids: 0 to nd - 1 (CAP.ND) */
 	struct moat_qi_caps qi;
 	bool coherent;      /* ECAP.C: page walks are snooped */
@@ -151,6 +161,12 @@ struct moat_witness {
 	 * after the pages have been mapped, unmapped and released again by another lane. */
 	void (*released_early)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
 		uint64_t cause);
+	/** What the pages of a nested domain lead to, [address, address + len) of its parent, is
+	 * unmapped there: from the parent's release on, no device may reach them either. They stay
+	 * mapped in their own domain, whose unmapped() and released() follow at any time. NULL: not
+	 * watched. */
+	void (*parent_unmapped)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
+		uint16_t parent, uint64_t address);
 };
 
 struct moat_unit_ops {
