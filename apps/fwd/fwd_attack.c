@@ -38,6 +38,9 @@ struct fwd_attack {
 	struct moat_lane *red_lane, *blue_lane;
 	uint8_t *page[TARGETS]; /* what lies at the IOVA; NULL where nothing does */
 	uint64_t iova[TARGETS];
+	/* Nested domains: where the page is in the parent, and a lane there. NULL: not nested */
+	uint64_t guest[TARGETS];
+	struct moat_lane *guest_lane[TARGETS];
 	struct step steps[4];
 	unsigned int step; /* under way; RTE_DIM(steps): all done */
 	bool posted;
@@ -65,6 +68,21 @@ static uint64_t in_seconds(unsigned int seconds)
 }
 
 /* ------------------------------------------------------------------------------- the targets */
+
+/* Of a nested domain, the address that the page has in the parent. */
+static int make_guest_page(struct fwd_attack *a, enum target target, struct moat_domain *parent,
+	uint64_t hpa)
+{
+	int rc = moat_iova_alloc(parent->iova, NULL, MOAT_PAGE_SIZE, 0, &a->guest[target]);
+
+	if (rc != 0)
+		return rc;
+	a->guest_lane[target] = moat_lane_open(parent);
+	return a->guest_lane[target] == NULL
+		? -ENOMEM
+		: moat_lane_map(a->guest_lane[target], a->guest[target], hpa, a->page[target],
+			  MOAT_PAGE_SIZE, MOAT_RW);
+}
 
 /* A page at an IOVA that means nothing in `other`. `lane` NULL: nothing is mapped there. */
 static int make_target(struct fwd_attack *a, enum target target, struct moat_domain *domain,
@@ -95,7 +113,13 @@ static int make_target(struct fwd_attack *a, enum target target, struct moat_dom
 	if (rc != 0)
 		return moat_error(rc, "unit %s: the page to attack has no physical address",
 			unit->name);
-	return moat_lane_map(lane, a->iova[target], hpa, a->page[target], MOAT_PAGE_SIZE, prot);
+	if (domain->parent != NULL) {
+		rc = make_guest_page(a, target, domain->parent, hpa);
+		hpa = a->guest[target];
+	}
+	return rc != 0 ? rc
+		       : moat_lane_map(lane, a->iova[target], hpa, a->page[target], MOAT_PAGE_SIZE,
+				 prot);
 }
 
 static int make_targets(struct fwd_attack *a)
@@ -261,6 +285,15 @@ void fwd_attack_poll(struct fwd_attack *a)
 
 /* ------------------------------------------------------------------------- beginning and end */
 
+/* The page leaves the parent, too. @return 0: the unit does not reach it */
+static int unmap_guest_page(struct fwd_attack *a, enum target target)
+{
+	if (a->guest_lane[target] == NULL)
+		return 0;
+	moat_lane_unmap(a->guest_lane[target], a->guest[target], MOAT_PAGE_SIZE);
+	return moat_lane_close(a->guest_lane[target]);
+}
+
 static void destroy(struct fwd_attack *a)
 {
 	fwd_faults_hook(NULL, NULL);
@@ -270,9 +303,11 @@ static void destroy(struct fwd_attack *a)
 		moat_lane_unmap(a->red_lane, a->iova[READ_ONLY], MOAT_PAGE_SIZE);
 	/* Closing waits for the tickets. Where the unit does not answer, what it may reach
 	 * stays. */
-	if (a->blue_lane == NULL || moat_lane_close(a->blue_lane) == 0)
+	if ((a->blue_lane == NULL || moat_lane_close(a->blue_lane) == 0) &&
+		unmap_guest_page(a, BLUE) == 0)
 		free(a->page[BLUE]);
-	if (a->red_lane == NULL || moat_lane_close(a->red_lane) == 0)
+	if ((a->red_lane == NULL || moat_lane_close(a->red_lane) == 0) &&
+		unmap_guest_page(a, READ_ONLY) == 0)
 		free(a->page[READ_ONLY]);
 	free(a);
 }

@@ -106,6 +106,9 @@ int tenant_memory_create(struct moat_tenant *t)
 		snprintf(why, sizeof(why), "%s", moat_error_text());
 		return moat_error(rc, "tenant '%s': %s", t->name, why);
 	}
+	rc = tenant_guest_map(t);
+	if (rc != 0)
+		return rc;
 	t->va = t->memory.va;
 	t->page_prot = calloc(t->len >> MOAT_PAGE_SHIFT, 1);
 	if (t->page_prot == NULL)

@@ -113,7 +113,11 @@ static int tear_down(struct moat_tenant *t)
 			rc = moat_domain_destroy(t->domain);
 		if (rc != 0)
 			return rc; /* what the unit might still reach is never freed */
+		t->domain = NULL;
 	}
+	rc = tenant_guest_destroy(t);
+	if (rc != 0)
+		return rc;
 	rte_mempool_free(t->private);
 	while (t->nr_pools != 0)
 		tenant_pool_destroy(t->pools[--t->nr_pools]);
@@ -213,7 +217,10 @@ int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant *
 	domain.name = t->name;
 	domain.width = conf->width;
 	domain.leaf_sizes = t->conf.leaf_sizes;
-	rc = moat_domain_create(conf->unit, &domain, &t->domain);
+	rc = tenant_guest_create(t);
+	domain.parent = t->guest;
+	if (rc == 0)
+		rc = moat_domain_create(conf->unit, &domain, &t->domain);
 	if (rc == 0)
 		rc = tenant_memory_create(t);
 	if (rc == 0)
@@ -243,7 +250,7 @@ int moat_tenant_destroy(struct moat_tenant *t)
 	tenant_say_gone(t);
 	tenant_list_remove(t);
 	rc = tear_down(t);
-	if (rc != 0)
+	if (rc != 0 && t->domain != NULL) /* else only the parent is left, and can be tried again */
 		tenant_list_add(t);
 	return rc;
 }

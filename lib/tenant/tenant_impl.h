@@ -73,6 +73,9 @@ struct moat_tenant {
 	struct moat_tenant_conf conf;
 	char name[32];
 	struct moat_domain *domain;
+	/* On a unit that nests: the parent, see guest.c. `memory` has its addresses then. */
+	struct moat_domain *guest;
+	bool guest_mapped;
 	/* Memory: [va, va + len) at [iova, iova + len); the first heap_len bytes are the heap. */
 	uint8_t *va;
 	uint64_t iova;
@@ -167,6 +170,12 @@ static inline uint64_t tenant_heap_size(uint64_t memory)
 {
 	return RTE_ALIGN_CEIL(RTE_MAX(memory / 8, MOAT_2M_SIZE), MOAT_2M_SIZE);
 }
+
+/* guest.c: nothing on a unit that does not nest. The parent is made before the tenant's domain, has
+ * the memory as soon as there is some, and ends after the domain. */
+int tenant_guest_create(struct moat_tenant *t);
+int tenant_guest_map(struct moat_tenant *t);
+int tenant_guest_destroy(struct moat_tenant *t);
 
 int tenant_memory_create(struct moat_tenant *t);
 void tenant_memory_destroy(struct moat_tenant *t);

@@ -180,7 +180,7 @@ def tenants_share_a_port_whose_queues_have_requesters_of_their_own():
 
 
 def tenants_share_a_port_whose_queues_have_pasids():
-    for stage in "second", "first":
+    for stage in "second", "first", "nested":
         unit = f"[unit soft0]\nkind = soft\nargs = oracle=1,scalable=1,mode=scalable,stage={stage}\n"
         run = Run(unit + port("p0", "queues = 2\nrequesters = pasid") + port("p1", "queues = 2\nrequesters = pasid")
                   + tenant("red", "p0:0 p1:0", "pipelined")
