@@ -198,8 +198,8 @@ MODE(fw_pipelined, "modes/forward/pipelined",
 	{ .mode = MOAT_PIPELINED, .burst = 32, .unit_args = QUICK, .sends = true });
 MODE(fw_deferred, "modes/forward/deferred",
 	{ .mode = MOAT_DEFERRED, .burst = 32, .unit_args = QUICK, .sends = true });
-/* The same burst by source-id and by PASID, in either stage: what is invalidated differs, and is as
- * much. */
+/* The same burst by source-id and by PASID, in either stage and nested: what is invalidated differs,
+ * and is as much. */
 MODE(by_sid, "modes/by_sid/legacy",
 	{ .mode = MOAT_PIPELINED, .burst = 32, .unit_args = QUICK, .pasid = MOAT_PASID_NONE });
 MODE(by_pasid_second, "modes/by_pasid/second_stage",
@@ -211,6 +211,11 @@ MODE(by_pasid_first, "modes/by_pasid/first_stage",
 	{ .mode = MOAT_PIPELINED,
 		.burst = 32,
 		.unit_args = QUICK ",scalable=1,mode=scalable,stage=first",
+		.pasid = 1 });
+MODE(by_pasid_nested, "modes/by_pasid/nested",
+	{ .mode = MOAT_PIPELINED,
+		.burst = 32,
+		.unit_args = QUICK ",scalable=1,mode=scalable,stage=nested",
 		.pasid = 1 });
 /* With a unit as slow as hardware (rIOMMU, ASPLOS 2015): what waiting page by page costs. */
 MODE(late_pipelined, "modes/late2100/pipelined",

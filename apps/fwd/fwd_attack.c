@@ -117,9 +117,9 @@ static int make_target(struct fwd_attack *a, enum target target, struct moat_dom
 		rc = make_guest_page(a, target, domain->parent, hpa);
 		hpa = a->guest[target];
 	}
-	return rc != 0 ? rc
-		       : moat_lane_map(lane, a->iova[target], hpa, a->page[target], MOAT_PAGE_SIZE,
-				 prot);
+	return rc != 0
+		? rc
+		: moat_lane_map(lane, a->iova[target], hpa, a->page[target], MOAT_PAGE_SIZE, prot);
 }
 
 static int make_targets(struct fwd_attack *a)

@@ -187,8 +187,7 @@ static const struct record *record_below(const struct sv_oracle *o, const struct
 {
 	uint64_t place = get(&r->place), page = PLACE_PAGE(place);
 	bool watched;
-	const struct gib *gib =
-		gib_find(o, PLACE_DID(place), page << MOAT_PAGE_SHIFT, &watched);
+	const struct gib *gib = gib_find(o, PLACE_DID(place), page << MOAT_PAGE_SHIFT, &watched);
 
 	return gib == NULL ? NULL : &gib->page[page & (GIB_PAGES - 1)];
 }
@@ -200,8 +199,7 @@ static bool is_released_below(const struct sv_oracle *o, const struct record *r)
 	const struct record *below = record_below(o, r);
 	uint64_t word = below == NULL ? 0 : get(&below->word);
 
-	return STATE(word) == RELEASED ||
-		(STATE(word) == MAPPED && TSC(word) > TSC(get(&r->word)));
+	return STATE(word) == RELEASED || (STATE(word) == MAPPED && TSC(word) > TSC(get(&r->word)));
 }
 
 static void page_unmapped(struct sv_oracle *o, struct record *r, uint64_t now, uint64_t cause)

@@ -34,7 +34,7 @@ static int choose_nested(struct vtd *v)
 			!c->nest           ? "NEST"
 				: !c->slts ? "SSTS"
 					   : "FSTS",
-			c->slts         ? "second"
+			c->slts           ? "second"
 				: c->flts ? "first, or mode=legacy"
 					  : "second and mode=legacy");
 	v->sm.on = true;

@@ -210,15 +210,16 @@ static int parent_join(const struct moat_domain *child, struct moat_unit *unit, 
 	pthread_mutex_lock(&parent->lock);
 	if (find_unit(parent, unit) == NULL) {
 		why = cannot_walk(&parent->pub, unit);
-		rc = why == NULL ? domain_join(&parent->pub, unit)
-				 : moat_error(-EOPNOTSUPP,
-					   "domain '%s', the parent of '%s', cannot span unit %s: %s",
-					   parent->pub.name, child->name, unit->name, why);
+		rc = why == NULL
+			? domain_join(&parent->pub, unit)
+			: moat_error(-EOPNOTSUPP,
+				  "domain '%s', the parent of '%s', cannot span unit %s: %s",
+				  parent->pub.name, child->name, unit->name, why);
 	}
 	if (rc == 0)
 		rc = tag_add(parent,
-			moat_tag_iotlb((unsigned int)(find_unit(parent, unit) - parent->units),
-				did, MOAT_PASID_NONE));
+			moat_tag_iotlb((unsigned int)(find_unit(parent, unit) - parent->units), did,
+				MOAT_PASID_NONE));
 	pthread_mutex_unlock(&parent->lock);
 	return rc;
 }

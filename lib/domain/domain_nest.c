@@ -26,9 +26,8 @@ int nest_check(const struct moat_unit *unit, const struct moat_domain_conf *conf
 			"domain '%s': unit %s does not nest; say mode=scalable,stage=nested",
 			conf->name, unit->name);
 	if (parent != NULL && parent->unit != unit)
-		return moat_error(-EINVAL,
-			"domain '%s': its parent '%s' is on unit %s, not on %s", conf->name,
-			parent->name, parent->unit->name, unit->name);
+		return moat_error(-EINVAL, "domain '%s': its parent '%s' is on unit %s, not on %s",
+			conf->name, parent->name, parent->unit->name, unit->name);
 	if (parent != NULL && parent->nesting != MOAT_NEST_PARENT)
 		return moat_error(-EINVAL,
 			"domain '%s': '%s' cannot be its parent; create that with nest_parent",

@@ -51,12 +51,12 @@ struct lane {
 	/* the sequence number that the own unit was last found to have completed */
 	int64_t completed;
 	struct lane_coalesce coalesce;
-	unsigned int reader; /* thread id in domain->readers */
+	unsigned int reader;        /* thread id in domain->readers */
 	unsigned int parent_reader; /* of a nested domain: in domain->parent->readers */
-	bool online;         /* a reader: other lanes' tickets wait for its polls */
-	_Atomic uint8_t left; /* enum lane_left */
-	moat_ticket_t stuck;  /* the ticket that a drain waited for in vain; 0: none */
-	bool early;          /* what is unmapped is handed on at once; for the witness */
+	bool online;                /* a reader: other lanes' tickets wait for its polls */
+	_Atomic uint8_t left;       /* enum lane_left */
+	moat_ticket_t stuck;        /* the ticket that a drain waited for in vain; 0: none */
+	bool early;                 /* what is unmapped is handed on at once; for the witness */
 	struct moat_lane_stats stats;
 	struct moat_iova_cache *iovas;
 	struct lane_thread *thread; /* that has it online ... */

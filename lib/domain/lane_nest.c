@@ -122,9 +122,9 @@ int lane_nest_map(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint
 	int rc;
 
 	if (domain->nesting == MOAT_NEST_PARENT)
-		return nest_is_window(domain, iova, len) ? window_error(domain, -ERANGE)
-							 : lane_map_run(lane, iova, hpa, va, len,
-								   prot);
+		return nest_is_window(domain, iova, len)
+			? window_error(domain, -ERANGE)
+			: lane_map_run(lane, iova, hpa, va, len, prot);
 	if (((iova | hpa | len | (uintptr_t)va) & MOAT_PAGE_MASK) != 0 || len == 0 ||
 		hpa + len < hpa)
 		return lane_map_run(lane, iova, hpa, va, len, prot); /* says what is wrong */

@@ -114,8 +114,8 @@ static int domain_init(struct moat_domain *domain, const struct moat_domain_conf
 		.pool = domain->nesting == MOAT_NEST_CHILD
 			? domain_impl(domain->parent)->child_tables
 			: unit->pool,
-		.leaf_sizes = (conf->leaf_sizes != 0 ? conf->leaf_sizes : UINT64_MAX) &
-			stage.leaf_sizes,
+		.leaf_sizes =
+			(conf->leaf_sizes != 0 ? conf->leaf_sizes : UINT64_MAX) & stage.leaf_sizes,
 		.coherent = unit->caps.coherent || unit->caps.tables == MOAT_TABLES_UNITS,
 		.snoop = unit->caps.snoop_control,
 		.format = stage.format,
@@ -255,7 +255,8 @@ int moat_domain_destroy(struct moat_domain *domain)
 
 	if (nest_children(domain) != 0)
 		return moat_error(-EBUSY,
-			"domain '%s' still has %" PRIu32 " nested domains over it; destroy them first",
+			"domain '%s' still has %" PRIu32
+			" nested domains over it; destroy them first",
 			domain->name, nest_children(domain));
 	if (impl->nr_lanes != 0)
 		return moat_error(-EBUSY, "domain '%s' still has %" PRIu32 " lanes open",

@@ -58,8 +58,7 @@ static int readers_alloc(struct lane *lane)
 			reader_free(domain_impl(domain), lane->reader);
 	}
 	return rc == 0 ? 0
-		       : moat_error(rc,
-				 "domain '%s' has %u lanes%s, no more fit; use fewer lcores",
+		       : moat_error(rc, "domain '%s' has %u lanes%s, no more fit; use fewer lcores",
 				 full->name, MOAT_DOMAIN_LANES,
 				 full != domain ? " with those of its children" : "");
 }
@@ -228,8 +227,7 @@ static int map_entries(struct lane *lane, uint64_t iova, uint64_t hpa, void *va,
 		rc = lane_nest_check(lane, hpa, va, len, prot);
 	/* relaxed: set before the unit can have remembered anything of this domain */
 	if (rc == 0 &&
-		unlikely(atomic_load_explicit(&domain_impl(domain)->settles,
-			memory_order_relaxed)))
+		unlikely(atomic_load_explicit(&domain_impl(domain)->settles, memory_order_relaxed)))
 		rc = settle_map(lane, iova, len);
 	if (likely(rc == 0))
 		return 0;

@@ -48,8 +48,8 @@ _Static_assert(sizeof(struct moat_pt_page) == 64, "the metadata of 512 pages fil
 struct pt_chunk {
 	struct pt_chunk *next;
 	struct moat_pt_pool *pool;
-	uint64_t hpa;  /* where the unit meets it: the address in entries */
-	uint64_t host; /* the host's; another one only under a second stage (pt_nest.h) */
+	uint64_t hpa;        /* where the unit meets it: the address in entries */
+	uint64_t host;       /* the host's; another one only under a second stage (pt_nest.h) */
 	unsigned int carved; /* pages handed out at least once */
 };
 _Static_assert(sizeof(struct pt_chunk) <= PT_META_PAGES * sizeof(struct moat_pt_page), "fits");

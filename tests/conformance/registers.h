@@ -76,20 +76,22 @@ void unit_lacks(const char *why);
 	X(a_new_interrupt_table_takes_over)
 
 /** On units that have scalable mode. */
-#define SCALABLE_TESTS(X)                                             \
-	X(scalable_mode_passes_requests_through)                      \
-	X(scalable_mode_translates_by_second_stage)                   \
-	X(scalable_mode_translates_by_first_stage)                    \
-	X(scalable_mode_nests_first_stage_in_second_stage)            \
-	X(first_stage_sets_accessed_and_dirty)                        \
-	X(first_stage_leaves_of_2m_and_1g_translate)                  \
-	X(absent_scalable_entries_fault)                              \
-	X(reserved_bits_of_scalable_entries_fault)                    \
-	X(a_pasid_entry_that_is_wrong_faults)                         \
-	X(second_stage_of_scalable_mode_refuses_with_its_own_reasons) \
-	X(first_stage_refuses_with_its_own_reasons)                   \
-	X(fault_processing_disable_is_heeded_in_scalable_mode)        \
-	X(pasid_cache_invalidations_of_every_kind_reach_the_entry)    \
+#define SCALABLE_TESTS(X)                                                  \
+	X(scalable_mode_passes_requests_through)                           \
+	X(scalable_mode_translates_by_second_stage)                        \
+	X(scalable_mode_translates_by_first_stage)                         \
+	X(scalable_mode_nests_first_stage_in_second_stage)                 \
+	X(nested_translations_go_with_a_page_of_either_stage)              \
+	X(nested_tables_may_be_read_only_where_accessed_and_dirty_are_set) \
+	X(first_stage_sets_accessed_and_dirty)                             \
+	X(first_stage_leaves_of_2m_and_1g_translate)                       \
+	X(absent_scalable_entries_fault)                                   \
+	X(reserved_bits_of_scalable_entries_fault)                         \
+	X(a_pasid_entry_that_is_wrong_faults)                              \
+	X(second_stage_of_scalable_mode_refuses_with_its_own_reasons)      \
+	X(first_stage_refuses_with_its_own_reasons)                        \
+	X(fault_processing_disable_is_heeded_in_scalable_mode)             \
+	X(pasid_cache_invalidations_of_every_kind_reach_the_entry)         \
 	X(pasid_iotlb_invalidations_reach_first_stage)
 
 #define REGISTER_DECLARE(name) void name(void **state);

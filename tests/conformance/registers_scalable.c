@@ -108,7 +108,7 @@ void scalable_mode_translates_by_first_stage(void **state)
 	assert_works();
 }
 
-void scalable_mode_nests_first_stage_in_second_stage(void **state)
+static void begin_nested(void)
 {
 	begin(VTD_PGTT_NESTED);
 	/* Second stage leads each address of the arena to itself, by pages. */
@@ -117,10 +117,53 @@ void scalable_mode_nests_first_stage_in_second_stage(void **state)
 	raw_pasid(&raw, VTD_PGTT_NESTED, DID, second, first);
 	raw_forget(&raw);
 	assert_works();
+}
+
+void scalable_mode_nests_first_stage_in_second_stage(void **state)
+{
+	begin_nested();
 	raw_store(&raw, raw_entry(&raw, second, 4, page, 1), page | MOAT_SS_R);
 	raw_forget(&raw);
 	conform("nested, write without second stage's W", raw_write(&raw, IOVA, 1),
 		VTD_FR_SM_WRITE);
+}
+
+/* By the domain-id of the PASID entry and the page of second stage, wherever that is in the nested
+ * addresses; and by the PASID and the page of first stage. */
+void nested_translations_go_with_a_page_of_either_stage(void **state)
+{
+	struct moat_qi_desc desc;
+	uint64_t *leaf;
+
+	begin_nested();
+	leaf = raw_entry(&raw, second, 4, page, 1);
+	raw_store(&raw, leaf, 0);
+	desc = moat_qi_iotlb_page(DID, page, 0, true);
+	assert_true(raw_sync(&raw, &desc, 1));
+	conform("nested, page absent in second stage", raw_write(&raw, IOVA, 1), VTD_FR_SS_P);
+	raw_store(&raw, leaf, page | MOAT_SS_R | MOAT_SS_W);
+	assert_works();
+	raw_store(&raw, raw_first_entry(&raw, first, IOVA, 1), 0);
+	desc = moat_qi_pasid_iotlb(DID, 0, false, IOVA, 0, true);
+	assert_true(raw_sync(&raw, &desc, 1));
+	conform("nested, page absent in first stage", raw_write(&raw, IOVA, 1), VTD_FR_FS_P);
+}
+
+/* The unit writes to a first-stage table only where Accessed or Dirty is clear. */
+void nested_tables_may_be_read_only_where_accessed_and_dirty_are_set(void **state)
+{
+	uint64_t *leaf;
+
+	begin_nested();
+	leaf = raw_first_entry(&raw, first, IOVA, 1);
+	for (uint64_t at = 0; at < MOAT_2M_SIZE; at += MOAT_PAGE_SIZE)
+		if (raw.hpa + at != page)
+			raw_store(&raw, raw_entry(&raw, second, 4, raw.hpa + at, 1),
+				(raw.hpa + at) | MOAT_SS_R);
+	raw_forget(&raw);
+	assert_works();
+	assert_faults("nested, D clear in a read-only table", leaf, *leaf & ~UINT64_C(0x40),
+		VTD_FR_NEST_WRITE);
 }
 
 void first_stage_sets_accessed_and_dirty(void **state)

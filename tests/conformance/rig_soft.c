@@ -95,6 +95,13 @@ static void scalable_first(struct moat_softvtd_conf *conf)
 	stage = MOAT_VTD_STAGE_FIRST;
 }
 
+/** Devices' domains lie over others. */
+static void scalable_nested(struct moat_softvtd_conf *conf)
+{
+	scalable_second(conf);
+	stage = MOAT_VTD_STAGE_NESTED;
+}
+
 /** Of a unit that has nothing else. */
 static void scalable_first_caching_mode(struct moat_softvtd_conf *conf)
 {
@@ -118,6 +125,7 @@ static const struct {
 	{ "scalable-second", scalable_second },
 	{ "scalable-first", scalable_first },
 	{ "scalable-first-caching-mode", scalable_first_caching_mode },
+	{ "scalable-nested", scalable_nested },
 };
 
 static uint64_t delivered;

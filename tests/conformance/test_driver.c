@@ -24,11 +24,14 @@
 #define PATTERN(n) (0x5a000000u + (n)*0x01010101u)
 #define WORDS      (MOAT_PAGE_SIZE / sizeof(uint32_t))
 
-/** A device in a domain of its own, with a page PORT through which its own memory is seen. */
+/** A device in a domain of its own, with a page PORT through which its own memory is seen. Where
+ * the unit nests, the domain lies over a parent, which has memory at its physical address. */
 struct party {
 	unsigned int device;
 	struct moat_domain *domain;
 	struct moat_lane *lane;
+	struct moat_domain *parent;
+	struct moat_lane *parent_lane;
 	uint32_t *port;
 };
 
@@ -77,8 +80,21 @@ static bool is_all(const uint32_t *memory, uint64_t len, uint32_t n)
 	return true;
 }
 
+/** What is there from an earlier test, in part or whole, stays. */
+static void parent_map(struct party *p, char *va, uint64_t len)
+{
+	for (uint64_t off = 0; p->parent != NULL && off < len; off += MOAT_PAGE_SIZE) {
+		uint64_t hpa = hpa_of(va + off);
+		int rc = moat_lane_map(p->parent_lane, hpa, hpa, va + off, MOAT_PAGE_SIZE, MOAT_RW);
+
+		if (rc != -EEXIST)
+			must(rc);
+	}
+}
+
 static void map(struct party *p, uint64_t iova, void *va, uint64_t len, enum moat_prot prot)
 {
+	parent_map(p, va, len);
 	must(moat_lane_map(p->lane, iova, hpa_of(va), va, len, prot));
 }
 
@@ -237,7 +253,8 @@ static void a_page_gives_what_it_is_mapped_for_and_no_more(void **state)
 {
 	uint32_t *memory = memory_new(1);
 	uint64_t write_only = HOME + MOAT_PAGE_SIZE;
-	bool readable = unit->caps.no_zlr; /* or a zero-length read would fault */
+	/* or a zero-length read would fault; and first stage has nothing else */
+	bool readable = unit->caps.no_zlr || red.parent != NULL;
 
 	map(&red, HOME, memory, MOAT_PAGE_SIZE, MOAT_R);
 	map(&red, write_only, memory + WORDS, MOAT_PAGE_SIZE, MOAT_W);
@@ -332,6 +349,7 @@ static void an_iova_beyond_the_width_is_refused(void **state)
 
 	if (beyond == UINT64_C(1) << 57)
 		skip();
+	parent_map(&red, (char *)memory, MOAT_PAGE_SIZE);
 	assert_int_equal(
 		moat_lane_map(red.lane, beyond, hpa_of(memory), memory, MOAT_PAGE_SIZE, MOAT_RW),
 		-ERANGE);
@@ -404,8 +422,18 @@ static void a_unit_in_use_is_refused_and_one_left_by_the_killed_is_taken_over(vo
 
 static void party_arrive(struct party *p, const char *name)
 {
+	struct moat_domain_conf guest = { .name = "guest", .nest_parent = true };
+
+	if (unit->caps.nested.sagaw != 0) {
+		must(moat_domain_create(unit, &guest, &p->parent));
+		p->parent_lane = moat_lane_open(p->parent);
+		assert_non_null(p->parent_lane);
+	}
 	must(moat_domain_create(unit,
-		&(struct moat_domain_conf){ .name = name, .leaf_sizes = UINT64_MAX }, &p->domain));
+		&(struct moat_domain_conf){ .name = name,
+			.leaf_sizes = UINT64_MAX,
+			.parent = p->parent },
+		&p->domain));
 	p->lane = moat_lane_open(p->domain);
 	assert_non_null(p->lane);
 	p->port = memory_new(0);
@@ -416,6 +444,10 @@ static void party_leave(struct party *p)
 {
 	must(moat_lane_close(p->lane));
 	must(moat_domain_destroy(p->domain));
+	if (p->parent != NULL) {
+		must(moat_lane_close(p->parent_lane));
+		must(moat_domain_destroy(p->parent));
+	}
 	rig_memory_free(p->port);
 }
 

@@ -21,6 +21,7 @@
 #include <urcu-qsbr.h>
 
 #include "moat_domain.h"
+#include "moat_patience.h"
 #include "moat_soft_unit.h"
 #include "moat_softvtd.h"
 #include "must.h"
@@ -139,8 +140,8 @@ static void assert_honest(void)
 
 	moat_softvtd_stats(rig.hw, &s);
 	if (s.stale_dma != 0 && moat_softvtd_stale(rig.hw, &last, 1) == 1)
-		print_error("stale DMA at 0x%" PRIx64 ", domain-id %u, kind %d, by %d, unmap %" PRIx64
-			    "\n",
+		print_error("stale DMA at 0x%" PRIx64
+			    ", domain-id %u, kind %d, by %d, unmap %" PRIx64 "\n",
 			last.iova, last.did, last.why, last.server, last.cause);
 	assert_int_equal(s.stale_dma, 0);
 	assert_int_equal(s.early_reuse, 0);
@@ -165,9 +166,9 @@ static void rig_down(void)
 static const char *const units[] = { UNIT_ADVERSARY NESTED, UNIT_CACHING NESTED,
 	UNIT_NARROW NESTED };
 
-#define ON_EACH_UNIT                                                         \
-	for (unsigned int u_ = 0; u_ < RTE_DIM(units) && (rig_up(units[u_]), \
-		true); rig_down(), u_++)
+#define ON_EACH_UNIT                                                                \
+	for (unsigned int u_ = 0; u_ < RTE_DIM(units) && (rig_up(units[u_]), true); \
+		rig_down(), u_++)
 
 static int device_writes(uint64_t iova, uint64_t value)
 {
@@ -199,7 +200,8 @@ static void child_unmap(uint64_t iova, unsigned int n)
 
 static void a_device_goes_through_both_stages(void **state)
 {
-	ON_EACH_UNIT {
+	ON_EACH_UNIT
+	{
 		child_map(IOVA, 8, 40, MOAT_RW);
 		for (unsigned int i = 0; i < 40; i++) {
 			assert_int_equal(device_writes(IOVA + i * PAGE, 1000 + i), 0);
@@ -270,7 +272,8 @@ static void what_the_parent_lacks_is_refused(void **state)
 {
 	uint64_t top;
 
-	ON_EACH_UNIT {
+	ON_EACH_UNIT
+	{
 		top = UINT64_C(1) << rig.parent->width;
 		must(moat_lane_unmap(rig.below, guest(20), PAGE));
 		must(moat_lane_drain(rig.below));
@@ -298,8 +301,8 @@ static void the_window_of_tables_is_not_the_parents_to_map(void **state)
 
 	rig_up(UNIT_ADVERSARY NESTED);
 	top = UINT64_C(1) << rig.parent->width;
-	assert_int_equal(moat_lane_map(rig.below, top - 2 * PAGE, (uintptr_t)rig.memory,
-				 rig.memory, PAGE, MOAT_R),
+	assert_int_equal(moat_lane_map(rig.below, top - 2 * PAGE, (uintptr_t)rig.memory, rig.memory,
+				 PAGE, MOAT_R),
 		-ERANGE);
 	assert_int_equal(moat_lane_unmap(rig.below, top - MOAT_1G_SIZE, MOAT_2M_SIZE), -ERANGE);
 	assert_non_null(strstr(moat_error_text(), "hold the tables of its children"));
@@ -379,7 +382,8 @@ int __wrap_moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va
 
 static void a_child_asks_again_when_its_entries_are_stored(void **state)
 {
-	ON_EACH_UNIT {
+	ON_EACH_UNIT
+	{
 		for (unsigned int i = 0; i < PAGES; i++) {
 			take_first = true;
 			refused(-EFAULT, guest(i), NULL, PAGE, MOAT_RW, "not mapped");
@@ -394,7 +398,8 @@ static void a_child_asks_again_when_its_entries_are_stored(void **state)
 
 static void the_parents_ticket_covers_the_children(void **state)
 {
-	ON_EACH_UNIT {
+	ON_EACH_UNIT
+	{
 		for (unsigned int turn = 0; turn < 100; turn++) {
 			unsigned int i = turn % PAGES;
 
@@ -506,6 +511,37 @@ static void device_tlbs_of_children_forget_all(void **state)
 	rig_down();
 }
 
+/* Another unit that the child comes to: the parent comes along, and its unmaps are invalidated
+ * there, too. */
+static void a_child_spans_units_with_its_parent(void **state)
+{
+	struct moat_softvtd *second;
+	struct moat_unit *other;
+	uint64_t value = 5;
+
+	rig_up(UNIT_ADVERSARY NESTED);
+	must(moat_soft_unit_create("soft1", UNIT_ADVERSARY NESTED, &other));
+	second = moat_soft_unit_find("soft1");
+	must(moat_domain_attach_at(rig.child, other, NIC, PASID));
+	assert_int_not_equal(moat_domain_did(rig.parent, other), 0);
+	for (unsigned int i = 0; i < PAGES; i++) {
+		child_map(IOVA, i, 1, MOAT_RW);
+		assert_int_equal(device_writes(IOVA, i), 0);
+		must(moat_softvtd_dma_write_pasid(second, NIC, PASID, IOVA, &value, sizeof(value)));
+		must(moat_lane_unmap(rig.below, guest(i), PAGE));
+		moat_lane_poll(rig.lane);
+		must(moat_lane_drain(rig.below));
+		assert_int_not_equal(device_writes(IOVA, i), 0);
+		assert_int_not_equal(moat_softvtd_dma_write_pasid(second, NIC, PASID, IOVA, &value,
+					     sizeof(value)),
+			0);
+		child_unmap(IOVA, 1);
+		parent_map(i, MOAT_RW);
+	}
+	rig_down();
+	other->ops->destroy(other);
+}
+
 /* ------------------------------------------------------------------------------- readers */
 
 /* The unit has long completed, but the child's lane may hold what it has translated. */
@@ -551,7 +587,8 @@ static void siblings_do_not_wait_for_each_other(void **state)
 /* A lane that is offline maps, too; meanwhile it is a reader of the parent. */
 static void a_lane_that_is_offline_may_map(void **state)
 {
-	ON_EACH_UNIT {
+	ON_EACH_UNIT
+	{
 		moat_lane_offline(rig.lane);
 		child_map(IOVA, 0, PAGES, MOAT_RW);
 		must(moat_lane_unmap(rig.below, guest(0), PAGE));
@@ -573,7 +610,8 @@ static void tables_come_and_go_in_the_window(void **state)
 {
 	struct moat_softvtd_stats s;
 
-	ON_EACH_UNIT {
+	ON_EACH_UNIT
+	{
 		for (unsigned int turn = 0; turn < 3; turn++) {
 			for (unsigned int i = 0; i < BLOCKS; i++)
 				child_map(IOVA + i * MOAT_2M_SIZE, i % PAGES, 1, MOAT_RW);
@@ -607,7 +645,8 @@ static void tables_are_read_only_to_the_unit(void **state)
 	struct moat_softvtd_stats s;
 	struct moat_pt_leaf leaf;
 
-	ON_EACH_UNIT {
+	ON_EACH_UNIT
+	{
 		child_map(IOVA, 0, PAGES, MOAT_RW);
 		must(moat_pt_walk(rig.parent->pt, rig.child->pt->root_hpa, &leaf));
 		assert_int_equal(leaf.entry & MOAT_RW, MOAT_R);
@@ -640,8 +679,8 @@ static uint32_t draw(uint32_t *seed)
 
 /* What the child's slots lead to. */
 struct model {
-	int page[SLOTS];   /* of the parent's; -1: not mapped */
-	bool gone[SLOTS];  /* the parent has unmapped it since */
+	int page[SLOTS];    /* of the parent's; -1: not mapped */
+	bool gone[SLOTS];   /* the parent has unmapped it since */
 	bool mapped[PAGES]; /* by the parent */
 };
 
@@ -658,8 +697,7 @@ static void toggle_slot(struct model *m, unsigned int slot, unsigned int i)
 		m->page[slot] = -1;
 		return;
 	}
-	assert_int_equal(
-		moat_lane_map(rig.lane, slot_iova(slot), guest(i), NULL, PAGE, MOAT_RW),
+	assert_int_equal(moat_lane_map(rig.lane, slot_iova(slot), guest(i), NULL, PAGE, MOAT_RW),
 		m->mapped[i] ? 0 : -EFAULT);
 	m->page[slot] = m->mapped[i] ? (int)i : -1;
 	m->gone[slot] = false;
@@ -697,7 +735,8 @@ static void what_devices_reach_is_what_both_levels_map(void **state)
 	uint32_t seed = 2463534242u;
 
 	print_message("%u packets on each unit\n", packets());
-	ON_EACH_UNIT {
+	ON_EACH_UNIT
+	{
 		struct model m;
 
 		memset(m.page, 0xff, sizeof(m.page));
@@ -806,6 +845,7 @@ int main(void)
 		cmocka_unit_test(the_parents_ticket_covers_the_children),
 		cmocka_unit_test(each_level_gives_the_unit_its_own_descriptors),
 		cmocka_unit_test(a_leaf_that_reaches_into_it_goes_whole),
+		cmocka_unit_test(a_child_spans_units_with_its_parent),
 		cmocka_unit_test(device_tlbs_of_children_forget_all),
 		cmocka_unit_test(the_parents_ticket_waits_for_the_childrens_lanes),
 		cmocka_unit_test(siblings_do_not_wait_for_each_other),
@@ -816,5 +856,6 @@ int main(void)
 		cmocka_unit_test(maps_race_with_the_parents_unmaps),
 	};
 
+	moat_patience_us = UINT64_C(10000000); /* the machine may be busy */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

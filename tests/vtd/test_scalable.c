@@ -41,7 +41,8 @@ static struct bench *bench_up(enum moat_vtd_stage stage, uint64_t cap)
 	fake_init(&b->f);
 	*fake_reg64(&b->f, VTD_CAP) |= cap;
 	*fake_reg64(&b->f, VTD_ECAP) |= VTD_ECAP_SMTS | VTD_ECAP_SSTS | VTD_ECAP_FSTS |
-		VTD_ECAP_SMPWCS | VTD_ECAP_PASID | VTD_ECAP_NEST | UINT64_C(19) << VTD_ECAP_PSS_SHIFT;
+		VTD_ECAP_SMPWCS | VTD_ECAP_PASID | VTD_ECAP_NEST |
+		UINT64_C(19) << VTD_ECAP_PSS_SHIFT;
 	b->conf = fake_conf(&b->f);
 	b->conf.mode = MOAT_VTD_SCALABLE;
 	b->conf.stage = stage;

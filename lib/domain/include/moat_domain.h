@@ -77,14 +77,14 @@ struct moat_domain {
 	char name[32];
 	uint16_t did; /* on its own unit; see moat_domain_did() */
 	uint8_t width;
-	uint8_t nesting; /* enum moat_nesting */
+	uint8_t nesting;        /* enum moat_nesting */
 	struct moat_unit *unit; /* its own: more may follow, see moat_attach.h */
 	struct moat_pt *pt;
 	struct moat_iova *iova;
 	void *priv;                   /* the unit's, with MOAT_TABLES_UNITS */
+	struct moat_domain *parent;   /* of a child */
 	struct rte_rcu_qsbr *readers; /* quiescence of lanes; see file comment */
 	MOAT_ATOMIC(uint32_t) nr_readers;
-	struct moat_domain *parent; /* of a child */
 	/* moat_domain.c's own follows in struct domain_impl */
 };
 
