@@ -6,33 +6,52 @@
 
 #include "moat_vtd_regs.h"
 #include "tables.h"
+#include "units.h"
 
-/** A fault recording register, decoded. */
-struct record {
-	bool there, read;
-	uint8_t reason;
-	uint16_t sid;
-	uint64_t page;
+#define LEN_MAX 64 /* of an access */
+
+/** A run, and where it is. */
+struct run {
+	bool verbose;
+	uint64_t seed; /* of the world; with it the case is seen again */
 };
 
 /** An access, and what came of it. */
 struct outcome {
 	uint64_t iova;
-	unsigned int len;
+	unsigned int len, device;
 	uint16_t sid;
 	bool write;
 	int reason;   /* the software unit's answer; MOAT_SOFTVTD_NO_MEMORY too */
 	uint64_t hpa; /* where it leads; 0: nowhere */
 	bool reached; /* QEMU's device reached these bytes */
+	bool cached;  /* QEMU's unit may have the page in its IOTLB */
 	struct record soft, qemu;
 };
 
-/** Why the two may differ here; NULL: they may not. Counts. */
+/**
+ * A case of each kind.
+ * @param reasons counts, by fault reason
+ * @return false: an unexplained difference, which is printed
+ */
+bool accesses_case(const struct run *run, unsigned int number, uint64_t reasons[256]);
+bool descriptors_case(const struct run *run, unsigned int number, uint64_t reasons[256]);
+bool registers_case(const struct run *run, unsigned int number, uint64_t reasons[256]);
+
+/** A new world. */
+void accesses_begin(void);
+void accesses_print(void);
+/** Before the first world: both units lose their queues. */
+void registers_begin(void);
+
+/** Why QEMU's answer may differ here, the software unit's being right; NULL: it may not. Counts. */
 const char *explained(const struct shape *shape, const struct outcome *o);
 /** The same of a descriptor that only one of the two takes. */
-const char *explained_descriptor(const struct shape *shape, struct vtd_entry d, bool soft_refuses);
-/** The same of a register that reads differently. */
-const char *explained_register(uint32_t offset, uint64_t soft, uint64_t qemu);
+const char *explained_descriptor(const struct shape *shape, const struct descriptor *d,
+	bool soft_refuses);
+/** The same of a register that reads differently. @param queue where the queue was when it was last
+ * switched on, and IQA.DW as it was last written */
+const char *explained_register(uint32_t offset, uint64_t soft, uint64_t qemu, uint64_t queue);
 void explained_print(void);
 
 #endif /* DIFFERENTIAL_H */

@@ -15,226 +15,180 @@
 #include "moat_qi.h"
 #include "moat_softvtd.h"
 #include "moat_vtd_regs.h"
-
-static bool is_permission(unsigned int reason)
-{
-	return reason == VTD_FR_WRITE || reason == VTD_FR_READ || reason == VTD_FR_SM_WRITE ||
-		reason == VTD_FR_SM_READ || reason == VTD_FR_SS_P || reason == VTD_FR_SM_USER;
-}
-
-static bool fpd_ignored(const struct shape *shape, const struct outcome *o)
-{
-	return o->reason != 0 && !o->soft.there && o->qemu.there && o->qemu.reason == o->reason &&
-		(tables_context(o->sid)[0] & VTD_CTX_FPD) && !shape->scalable;
-}
-
-static bool pass_through_dropped(const struct shape *shape, const struct outcome *o)
-{
-	return tables_stage(o->sid).pass_through &&
-		(o->reason == VTD_FR_BEYOND_AW || o->reason == VTD_FR_SM_BEYOND_HAW) &&
-		!o->qemu.there;
-}
-
-static bool ssptptr_judged(const struct shape *shape, const struct outcome *o)
-{
-	return tables_stage(o->sid).pass_through && o->qemu.there &&
-		o->qemu.reason == VTD_FR_CONTEXT_RSVD &&
-		tables_stage(o->sid).table >> shape->haw != 0;
-}
-
-static bool pass_through_width(const struct shape *shape, const struct outcome *o)
-{
-	unsigned int aw = tables_stage(o->sid).levels - 2;
-
-	return tables_stage(o->sid).pass_through && o->reason == VTD_FR_CONTEXT_INV &&
-		!o->qemu.there && (shape->sagaw >> aw & 1);
-}
-
-static bool cached_permission(const struct shape *shape, const struct outcome *o)
-{
-	return is_permission(o->reason) && o->soft.there && !o->qemu.there &&
-		tables_deny(shape, o->sid, o->iova, o->write);
-}
-
-static bool order_of_checks(const struct shape *shape, const struct outcome *o)
-{
-	return o->soft.there && o->qemu.there && is_permission(o->qemu.reason) &&
-		(o->reason == VTD_FR_PAGING_RSVD || o->reason == VTD_FR_PAGING_ACCESS ||
-			o->reason == VTD_FR_SS_RSVD || o->reason == VTD_FR_SS_ACCESS ||
-			o->reason == VTD_FR_FS_RSVD || o->reason == VTD_FR_FS_ACCESS ||
-			o->reason == VTD_FR_FS_P || o->reason == VTD_FR_SM_USER) &&
-		tables_deny(shape, o->sid, o->iova, o->write);
-}
-
-/* The reason of legacy mode for what has one of its own in scalable mode. */
-static unsigned int legacy_of(const struct outcome *o, unsigned int reason)
-{
-	switch (reason) {
-	case VTD_FR_SM_ROOT_P:
-		return VTD_FR_ROOT_P;
-	case VTD_FR_SM_ROOT_ACCESS:
-		return VTD_FR_ROOT_ACCESS;
-	case VTD_FR_SM_ROOT_RSVD:
-		return VTD_FR_ROOT_RSVD;
-	case VTD_FR_SM_CONTEXT_P:
-		return VTD_FR_CONTEXT_P;
-	case VTD_FR_SM_CONTEXT_ACCESS:
-		return VTD_FR_CONTEXT_ACCESS;
-	case VTD_FR_SM_CONTEXT_RSVD:
-		return VTD_FR_CONTEXT_RSVD;
-	case VTD_FR_SS_ACCESS:
-		return VTD_FR_PAGING_ACCESS;
-	case VTD_FR_SS_ROOT_ACCESS:
-		return VTD_FR_CONTEXT_INV;
-	case VTD_FR_SS_P:
-		return o->write ? VTD_FR_WRITE : VTD_FR_READ;
-	case VTD_FR_SS_RSVD:
-		return VTD_FR_PAGING_RSVD;
-	case VTD_FR_SM_BEYOND_AW:
-		return VTD_FR_BEYOND_AW;
-	case VTD_FR_SM_WRITE:
-		return VTD_FR_WRITE;
-	case VTD_FR_SM_READ:
-		return VTD_FR_READ;
-	default:
-		return 0;
-	}
-}
-
-static bool legacy_reason(const struct shape *shape, const struct outcome *o)
-{
-	return shape->scalable && o->soft.there && o->qemu.there && o->soft.page == o->qemu.page &&
-		o->soft.read == o->qemu.read && legacy_of(o, o->reason) == o->qemu.reason;
-}
-
-static bool pasid_reserved(const struct shape *shape, const struct outcome *o)
-{
-	return o->reason == VTD_FR_PASID_DIR_RSVD || o->reason == VTD_FR_PASID_RSVD;
-}
-
-static bool context_unsupported(const struct shape *shape, const struct outcome *o)
-{
-	return o->reason == VTD_FR_SM_CONTEXT_RSVD &&
-		(tables_context(o->sid)[0] & (VTD_SMC_DTE | VTD_SMC_PASIDE | VTD_SMC_PRE));
-}
-
-static bool snoop_unsupported(const struct shape *shape, const struct outcome *o)
-{
-	return o->reason == VTD_FR_SS_RSVD && !shape->sc &&
-		tables_have(o->sid, o->iova, UINT64_C(1) << 11);
-}
-
-static bool first_stage_width(const struct shape *shape, const struct outcome *o)
-{
-	return shape->first && VTD_FIELD(tables_entry(o->sid)[0], VTD_PE_AW) != 2 &&
-		!tables_stage(o->sid).pass_through;
-}
-
-static bool execute_disable(const struct shape *shape, const struct outcome *o)
-{
-	return shape->first && o->reason == VTD_FR_FS_RSVD &&
-		tables_have(o->sid, o->iova, UINT64_C(1) << 63);
-}
-
-static bool other_half(const struct shape *shape, const struct outcome *o)
-{
-	uint64_t half = ((const uint64_t *)at(ROOT))[1]; /* of devices 16 to 31 */
-
-	return shape->scalable && half != 0 && o->qemu.there && o->qemu.reason == VTD_FR_ROOT_RSVD;
-}
+#include "reference.h"
 
 static struct {
+	enum quirk quirk;
 	const char *what;
-	bool (*is)(const struct shape *shape, const struct outcome *o);
 	uint64_t times;
-} differences[] = {
-	{ "QEMU has legacy mode's reasons in scalable mode, but for PASID tables "
-	  "(\"Fault Reason Encodings\")",
-		legacy_reason, 0 },
-	{ "QEMU judges no reserved bits of PASID directory and PASID entries "
-	  "(\"Fault Reason Encodings\": 52h, 5Ah)",
-		pasid_reserved, 0 },
-	{ "QEMU takes DTE, PASIDE and PRE without ECAP.DT, PASID and PRS (\"Scalable-Mode Context Entry\")",
-		context_unsupported, 0 },
-	{ "QEMU takes SNP in scalable mode without ECAP.SC (\"Second-Stage Paging Entries\")",
-		snoop_unsupported, 0 },
-	{ "QEMU judges AW of a PASID entry for first stage (\"Scalable-Mode PASID Table Entry\": AW is "
-	  "second stage's)",
-		first_stage_width, 0 },
-	{ "QEMU takes XD without NXE (\"First-Stage Paging Entries\")", execute_disable, 0 },
-	{ "open: reserved bits in the half of a root entry that the source does not use "
-	  "(\"Scalable-Mode Root Entry\"; QEMU judges both halves)",
-		other_half, 0 },
-	{ "QEMU records a fault in spite of FPD if the context entry has reserved bits set "
-	  "(\"Context Entry\": FPD)",
-		fpd_ignored, 0 },
-	{ "QEMU drops a pass-through request beyond the host's width without a record "
-	  "(\"Pass-Through\", \"Fault Reason Encodings\": 4)",
-		pass_through_dropped, 0 },
-	{ "QEMU judges SSPTPTR of a pass-through entry (\"Context Entry\": ignored with TT 10b)",
-		ssptptr_judged, 0 },
-	{ "open: a pass-through entry whose AW is supported, but not the largest "
-	  "(\"Context Entry\": AW; the software unit takes it for wrong)",
-		pass_through_width, 0 },
-	{ "QEMU records no fault if its IOTLB has the page without the permission "
-	  "(\"Translation Faults\")",
-		cached_permission, 0 },
-	{ "open: permission denied above an entry that is faulty itself, or denies, too; which one is recorded "
-	  "(\"Second-Stage Translation\", \"First-Stage Translation\"; QEMU stops at the first denial)",
-		order_of_checks, 0 },
+} quirks[] = {
+	{ QUIRK_LEGACY_REASONS,
+		"QEMU has legacy mode's reasons in scalable mode, but for PASID tables and first stage "
+		"(\"Fault Reason Encodings\")",
+		0 },
+	{ QUIRK_PASID_RESERVED,
+		"QEMU judges no reserved bits of PASID directory and PASID entries "
+		"(\"Fault Reason Encodings\": 52h, 5Ah)",
+		0 },
+	{ QUIRK_PASID_FPD,
+		"QEMU records that a PASID directory entry or PASID entry is absent or wrong in spite of "
+		"its FPD (\"Scalable-Mode PASID Directory Entry\", \"... PASID Table Entry\": FPD)",
+		0 },
+	{ QUIRK_PASID_TYPE_FIRST,
+		"QEMU judges PGTT and AW of an absent PASID entry (\"Fault Reason Encodings\": 59h, 5Bh)",
+		0 },
+	{ QUIRK_CONTEXT_BITS,
+		"QEMU takes DTE, PASIDE and PRE without ECAP.DT, PASID and PRS "
+		"(\"Scalable-Mode Context Entry\")",
+		0 },
+	{ QUIRK_SNP,
+		"QEMU takes SNP in scalable mode without ECAP.SC (\"Second-Stage Paging Entries\")",
+		0 },
+	{ QUIRK_FIRST_STAGE_AW,
+		"QEMU judges by AW of a PASID entry whether an address of first stage is canonical "
+		"(\"Scalable-Mode PASID Table Entry\": AW is second stage's)",
+		0 },
+	{ QUIRK_XD, "QEMU takes XD without NXE (\"First-Stage Paging Entries\")", 0 },
+	{ QUIRK_BOTH_HALVES,
+		"open: reserved bits in the half of a root entry that the source does not use "
+		"(\"Scalable-Mode Root Entry\"; QEMU judges both halves)",
+		0 },
+	{ QUIRK_FPD_RESERVED,
+		"QEMU records a fault in spite of FPD if the context entry has reserved bits set "
+		"(\"Context Entry\": FPD)",
+		0 },
+	{ QUIRK_PASS_DROPPED,
+		"QEMU drops a pass-through request beyond the host's width without a record "
+		"(\"Pass-Through\", \"Fault Reason Encodings\": 4)",
+		0 },
+	{ QUIRK_PASS_SSPTPTR,
+		"QEMU judges SSPTPTR of a pass-through entry (\"Context Entry\": ignored with TT 10b)",
+		0 },
+	{ QUIRK_PASS_WIDTH,
+		"open: a pass-through entry whose AW is supported, but not the largest "
+		"(\"Context Entry\": AW; the software unit takes it for wrong)",
+		0 },
+	{ QUIRK_CACHED_DENIAL,
+		"QEMU records no fault if its IOTLB has the page without the permission "
+		"(\"Translation Faults\")",
+		0 },
+	{ QUIRK_FIRST_DENIAL,
+		"open: permission denied above an entry that is faulty itself, or denies, too; which one "
+		"is recorded (\"Second-Stage Translation\", \"First-Stage Translation\"; QEMU stops at "
+		"the first denial)",
+		0 },
 };
 
+/* Is QEMU's answer the reference walker's with these quirks? */
+static bool is_with(const struct shape *shape, const struct outcome *o, unsigned int set)
+{
+	struct answer a = reference_walk(shape, set, o->sid, o->iova, o->write);
+
+	if ((set & QUIRK_CACHED_DENIAL) && !o->cached)
+		return false;
+	if (a.silent || o->qemu.overflow)
+		return !o->qemu.there && !o->qemu.overflow && (o->hpa == 0 || o->reached);
+	return o->qemu.there && o->qemu.reason == a.reason && o->qemu.sid == o->sid &&
+		o->qemu.read == !o->write && o->qemu.page == (o->iova & ~UINT64_C(4095));
+}
+
+/* Counts the quirks of the set. @return one's words */
+static const char *explain(unsigned int set)
+{
+	const char *what = NULL;
+
+	for (unsigned int i = 0; i < RTE_DIM(quirks); i++) {
+		if (!(set & quirks[i].quirk))
+			continue;
+		quirks[i].times++;
+		what = what == NULL || quirks[i].quirk != QUIRK_LEGACY_REASONS ? quirks[i].what
+									       : what;
+	}
+	return what;
+}
+
+/* The smallest set of quirks that makes QEMU's answer; up to three. */
 const char *explained(const struct shape *shape, const struct outcome *o)
 {
-	for (unsigned int i = 0; i < RTE_DIM(differences); i++)
-		if (differences[i].is(shape, o)) {
-			differences[i].times++;
-			return differences[i].what;
-		}
+	for (int size = 1; size <= 3; size++)
+		for (unsigned int set = 1; set < 1u << RTE_DIM(quirks); set++)
+			if (__builtin_popcount(set) == size && is_with(shape, o, set))
+				return explain(set);
 	return NULL;
 }
 
 /* --------------------------------------------------------------------------------- descriptors */
 
-static unsigned int type_of(struct vtd_entry d)
+#define PAGE_GROUP_RESPONSE 9
+
+static bool without_dt(const struct shape *shape)
 {
-	return (d.lo & 0xf) | (d.lo >> 9 & 7) << 4;
+	return !shape->dt;
 }
 
-static bool device_tlb(const struct shape *shape, struct vtd_entry d, bool soft_refuses)
+static bool without_prs(const struct shape *shape)
 {
-	return soft_refuses && !shape->dt && type_of(d) == MOAT_QI_DEVICE_TLB;
+	return !shape->prs;
 }
 
-static bool interrupt_entries(const struct shape *shape, struct vtd_entry d, bool soft_refuses)
+static bool without_ir(const struct shape *shape)
 {
-	return soft_refuses && type_of(d) == MOAT_QI_INT_ENTRY;
+	return !shape->ir;
 }
 
-static bool wait_for_nothing(const struct shape *shape, struct vtd_entry d, bool soft_refuses)
-{
-	return !soft_refuses && type_of(d) == MOAT_QI_WAIT && !(d.lo & 3 << 4);
-}
-
+/* What one of the two takes and the other refuses, though its form is in order: no other bits than
+ * these. */
 static struct {
 	const char *what;
-	bool (*is)(const struct shape *shape, struct vtd_entry d, bool soft_refuses);
+	unsigned int type;
+	bool soft_refuses;
+	bool (*without)(const struct shape *shape); /* an ability that neither unit has */
+	uint64_t bits[2];                           /* of the first two words; the rest is 0 */
+	uint64_t must, must_not;                    /* bits of the first word */
+	bool data;                                  /* the rest is anything */
 	uint64_t times;
 } descriptors[] = {
 	{ "QEMU takes device-TLB descriptors without ECAP.DT "
 	  "(\"Device-TLB Invalidate Descriptor\")",
-		device_tlb, 0 },
-	{ "QEMU takes interrupt-entry-cache descriptors without ECAP.IR, and reserved bits in them "
+		MOAT_QI_DEVICE_TLB, true, without_dt,
+		{ UINT64_C(0x0000ffff001f000f), UINT64_C(0xfffffffffffff001) }, 0, 0, false, 0 },
+	{ "QEMU takes PASID-based device-TLB descriptors without ECAP.DT "
+	  "(\"PASID-Based Device-TLB Invalidate Descriptor\")",
+		MOAT_QI_PASID_DEVICE_TLB, true, without_dt,
+		{ UINT64_C(0x000fffffffff01ff), UINT64_C(0xfffffffffffff801) }, 0, 0, false, 0 },
+	{ "QEMU takes page-group responses without ECAP.PRS "
+	  "(\"Page Group Response Descriptor\")",
+		PAGE_GROUP_RESPONSE, true, without_prs,
+		{ UINT64_C(0x000fffffffff001f), UINT64_C(0x0000000000000fff) }, 1 << 4, 0, true,
+		0 },
+	{ "QEMU takes interrupt-entry-cache descriptors without ECAP.IR "
 	  "(\"Interrupt Entry Cache Invalidate Descriptor\")",
-		interrupt_entries, 0 },
+		MOAT_QI_INT_ENTRY, true, without_ir, { UINT64_C(0x0000fffff800001f), 0 }, 0, 0,
+		false, 0 },
 	{ "open: a wait with neither SW nor IF (\"Invalidation Wait Descriptor\"; QEMU refuses it)",
-		wait_for_nothing, 0 },
+		MOAT_QI_WAIT, false, NULL,
+		{ UINT64_C(0xffffffff0000007f), UINT64_C(0xfffffffffffffffc) }, 0, 3 << 4, false,
+		0 },
 };
 
-const char *explained_descriptor(const struct shape *shape, struct vtd_entry d, bool soft_refuses)
+static bool is_descriptor(unsigned int i, const struct shape *shape, const struct descriptor *d)
+{
+	unsigned int type = (d->word[0] & 0xf) | (d->word[0] >> 9 & 7) << 4;
+
+	return type == descriptors[i].type &&
+		(descriptors[i].without == NULL || descriptors[i].without(shape)) &&
+		!(d->word[0] & ~descriptors[i].bits[0]) &&
+		!(d->word[1] & ~descriptors[i].bits[1]) &&
+		(!shape->scalable || descriptors[i].data || (d->word[2] | d->word[3]) == 0) &&
+		(d->word[0] & descriptors[i].must) == descriptors[i].must &&
+		!(d->word[0] & descriptors[i].must_not);
+}
+
+const char *explained_descriptor(const struct shape *shape, const struct descriptor *d,
+	bool soft_refuses)
 {
 	for (unsigned int i = 0; i < RTE_DIM(descriptors); i++)
-		if (descriptors[i].is(shape, d, soft_refuses)) {
+		if (descriptors[i].soft_refuses == soft_refuses && is_descriptor(i, shape, d)) {
 			descriptors[i].times++;
 			return descriptors[i].what;
 		}
@@ -245,7 +199,7 @@ const char *explained_descriptor(const struct shape *shape, struct vtd_entry d, 
 
 static struct {
 	uint32_t offset;
-	uint64_t mask; /* the bits that may differ */
+	uint64_t zero; /* bits that QEMU's reads as 0 */
 	const char *what;
 	uint64_t times;
 } registers[] = {
@@ -262,16 +216,17 @@ static struct {
 	{ VTD_CCMD, UINT64_C(0x3ffff0000),
 		"open: what FM and SID of CCMD read (\"Context Command Register\": they are write-only)",
 		0 },
-	{ VTD_IQA, ~UINT64_C(7),
+	{ VTD_IQA, ~(VTD_IQA_QS | VTD_IQA_DW),
 		"QEMU's IQA reads DW as written, and the address of when the queue was switched on "
 		"(\"Invalidation Queue Address Register\")",
 		0 },
 };
 
-const char *explained_register(uint32_t offset, uint64_t soft, uint64_t qemu)
+const char *explained_register(uint32_t offset, uint64_t soft, uint64_t qemu, uint64_t queue)
 {
 	for (unsigned int i = 0; i < RTE_DIM(registers); i++)
-		if (registers[i].offset == offset && ((soft ^ qemu) & ~registers[i].mask) == 0) {
+		if (registers[i].offset == offset &&
+			qemu == ((soft & ~registers[i].zero) | (offset == VTD_IQA ? queue : 0))) {
 			registers[i].times++;
 			return registers[i].what;
 		}
@@ -280,10 +235,9 @@ const char *explained_register(uint32_t offset, uint64_t soft, uint64_t qemu)
 
 void explained_print(void)
 {
-	for (unsigned int i = 0; i < RTE_DIM(differences); i++)
-		if (differences[i].times != 0)
-			printf("  %" PRIu64 " times: %s\n", differences[i].times,
-				differences[i].what);
+	for (unsigned int i = 0; i < RTE_DIM(quirks); i++)
+		if (quirks[i].times != 0)
+			printf("  %" PRIu64 " times: %s\n", quirks[i].times, quirks[i].what);
 	for (unsigned int i = 0; i < RTE_DIM(descriptors); i++)
 		if (descriptors[i].times != 0)
 			printf("  %" PRIu64 " times: %s\n", descriptors[i].times,

@@ -17,9 +17,10 @@
 #include "qtest.h"
 
 /*
- * Distributions' QEMUs lack the accelerator `qtest`, so it is TCG: the processor is halted, and
- * with `sleep=off` QEMU's clock goes to the next timer at once, which is what an edu's DMA waits
- * for.
+ * An edu's DMA waits for QEMU's clock. With the accelerator `qtest` no processor runs and the clock
+ * is stepped by a line, so a DMA is a few lines among others. Where QEMU is built without it
+ * (Debian's QEMU 10) the accelerator is TCG: the processor is halted, and with `sleep=off` the clock
+ * goes to the next timer at once, but in a thread of QEMU's, for which each DMA has to wait.
  */
 
 /* QEMU's edu device, docs/specs/edu.rst. */
@@ -31,6 +32,7 @@
 #define EDU_BUFFER      UINT64_C(0x40000)
 #define EDU_RUN         1
 #define EDU_TO_RAM      2
+#define EDU_NS          100000000 /* a DMA takes so long */
 /* QEMU's iommu-testdev, docs/specs/iommu-testdev.rst; registers of 32 bits. */
 #define TESTDEV_TRIGGER 0x00 /* a read of it runs what is armed */
 #define TESTDEV_IOVA    0x04
@@ -41,18 +43,32 @@
 #define CFG_DATA        0xcfc
 
 unsigned int qtest_devices = QTEST_EDUS;
+static bool stepped; /* the accelerator is qtest */
 static pid_t qemu;
 static int line; /* to and from QEMU */
 static FILE *answers;
 static char gathered[1 << 16];
 static size_t nr_gathered;
 static unsigned int nr_lines, nr_reads;
-static bool is_read[1024];
-static uint64_t read_value[1024];
+#define MAX_LINES 1024
+static bool is_read[MAX_LINES];
+static uint64_t read_value[MAX_LINES];
+static unsigned int nr_answers; /* of all reads so far; a multiple of MAX_LINES less is enough */
 
 static void die(const char *what)
 {
 	fprintf(stderr, "differential: %s: %s\n", what, strerror(errno));
+	exit(2);
+}
+
+static void die_of_qemu(void)
+{
+	int status = 0;
+
+	waitpid(qemu, &status, 0);
+	fprintf(stderr, "differential: QEMU has ended, by %s %d\n",
+		WIFSIGNALED(status) ? "signal" : "its exit status",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	exit(2);
 }
 
@@ -66,7 +82,7 @@ static void __attribute__((format(printf, 2, 3))) gather(bool reads, const char 
 	va_start(ap, fmt);
 	n = vsnprintf(gathered + nr_gathered, sizeof(gathered) - nr_gathered, fmt, ap);
 	va_end(ap);
-	if (n < 0 || nr_gathered + n >= sizeof(gathered) || nr_lines == 1024)
+	if (n < 0 || nr_gathered + n >= sizeof(gathered) || nr_lines == MAX_LINES)
 		die("too many accesses at once");
 	nr_gathered += n;
 	is_read[nr_lines++] = reads;
@@ -88,65 +104,52 @@ void qtest_write(uint64_t address, unsigned int bytes, uint64_t value)
 	gather(false, "write%c 0x%" PRIx64 " 0x%" PRIx64 "\n", size_letter(bytes), address, value);
 }
 
-static void read_answer(unsigned int i, unsigned int *reads)
+static void read_answer(unsigned int i)
 {
 	char text[256];
 
 	if (fgets(text, sizeof(text), answers) == NULL)
-		die("QEMU has ended");
+		die_of_qemu();
 	if (strncmp(text, "OK", 2) != 0) {
 		fprintf(stderr, "differential: QEMU says %s", text);
 		exit(2);
 	}
 	if (is_read[i])
-		read_value[(*reads)++] = strtoull(text + 2, NULL, 0);
+		read_value[nr_answers++ % MAX_LINES] = strtoull(text + 2, NULL, 0);
 }
 
 void qtest_run(void)
 {
-	unsigned int reads = 0;
-
 	for (size_t sent = 0; sent < nr_gathered;) {
 		ssize_t n = send(line, gathered + sent, nr_gathered - sent, MSG_NOSIGNAL);
 
 		if (n < 0)
-			die("writing to QEMU");
+			die_of_qemu();
 		sent += n;
 	}
 	for (unsigned int i = 0; i < nr_lines; i++)
-		read_answer(i, &reads);
-	nr_gathered = nr_lines = nr_reads = 0;
+		read_answer(i);
+	nr_gathered = nr_lines = 0;
 }
 
-uint64_t qtest_answer(unsigned int i)
+uint64_t qtest_answer(unsigned int read)
 {
-	return read_value[i];
+	return read_value[read % MAX_LINES];
 }
 
 static void testdev_write(uint64_t bar, uint64_t iova, unsigned int len)
 {
 	qtest_write(bar + TESTDEV_IOVA, 4, iova & UINT32_MAX);
 	qtest_write(bar + TESTDEV_IOVA + 4, 4, iova >> 32);
-	qtest_write(bar + TESTDEV_BACK, 4, QTEST_RAM);
-	qtest_write(bar + TESTDEV_BACK + 4, 4, 0);
 	qtest_write(bar + TESTDEV_LENGTH, 4, len);
 	qtest_write(bar + TESTDEV_ARM, 4, 1);
 	qtest_read(bar + TESTDEV_TRIGGER, 4);
-	qtest_run();
 }
 
-void qtest_dma(unsigned int i, uint64_t iova, unsigned int len, bool write)
+static void edu_wait(uint64_t bar)
 {
-	if (i >= QTEST_EDUS) {
-		testdev_write(EDU_BAR(i), iova, len);
-		return;
-	}
-	qtest_write(EDU_BAR(i) + EDU_SRC, 8, write ? EDU_BUFFER : iova);
-	qtest_write(EDU_BAR(i) + EDU_DST, 8, write ? iova : EDU_BUFFER);
-	qtest_write(EDU_BAR(i) + EDU_COUNT, 8, len);
-	qtest_write(EDU_BAR(i) + EDU_CMD, 8, EDU_RUN | (write ? EDU_TO_RAM : 0));
 	for (unsigned int tries = 0; tries < 100000; tries++) {
-		unsigned int command = qtest_read(EDU_BAR(i) + EDU_CMD, 8);
+		unsigned int command = qtest_read(bar + EDU_CMD, 8);
 
 		qtest_run();
 		if (!(qtest_answer(command) & EDU_RUN))
@@ -156,6 +159,24 @@ void qtest_dma(unsigned int i, uint64_t iova, unsigned int len, bool write)
 	}
 	errno = ETIMEDOUT;
 	die("the DMA of an edu device");
+}
+
+void qtest_dma(unsigned int i, uint64_t iova, unsigned int len, bool write)
+{
+	uint64_t bar = EDU_BAR(i);
+
+	if (i >= QTEST_EDUS) {
+		testdev_write(bar, iova, len);
+		return;
+	}
+	qtest_write(bar + EDU_SRC, 8, write ? EDU_BUFFER : iova);
+	qtest_write(bar + EDU_DST, 8, write ? iova : EDU_BUFFER);
+	qtest_write(bar + EDU_COUNT, 8, len);
+	qtest_write(bar + EDU_CMD, 8, EDU_RUN | (write ? EDU_TO_RAM : 0));
+	if (stepped)
+		gather(false, "clock_step %d\n", EDU_NS);
+	else
+		edu_wait(bar);
 }
 
 /* ------------------------------------------------------------------------------------- set up */
@@ -178,9 +199,21 @@ static int make_firmware(void)
 	return firmware;
 }
 
+static const char **two(const char **next, const char *option, const char *value)
+{
+	next[0] = option;
+	next[1] = value;
+	return next + 2;
+}
+
 static void run_qemu(const char *program, const char *iommu, int memory, int end)
 {
-	char object[128], unit[128], firmware[64], *testdev = "-device";
+	const char *arguments[40] = { program, "-machine", "q35,memory-backend=ram", "-m", "64M",
+		"-nodefaults", "-display", "none", "-qtest", "stdio", "-qtest-log", "none",
+		"-device", "edu,addr=4,dma_mask=0xffffffffffffffff", "-device",
+		"edu,addr=5,dma_mask=0xffffffffffffffff" };
+	char object[128], unit[128], firmware[64];
+	const char **next = arguments + 16;
 
 	snprintf(object, sizeof(object),
 		"memory-backend-file,id=ram,size=64M,share=on,mem-path=/proc/self/fd/%d", memory);
@@ -190,27 +223,28 @@ static void run_qemu(const char *program, const char *iommu, int memory, int end
 		snprintf(unit, sizeof(unit),
 			"intel-iommu,intremap=off,aw-bits=48,x-scalable-mode=on%s",
 			strstr(iommu, "fsts=on") != NULL ? ",x-flts=on" : "");
-	if (qtest_devices == QTEST_EDUS)
-		testdev = NULL;
+	next = two(next, "-object", object);
+	next = two(next, "-bios", firmware);
+	next = two(next, "-device", unit);
+	next = two(next, "-accel", stepped ? "qtest" : "tcg");
+	if (!stepped)
+		next = two(next, "-icount", "shift=0,sleep=off");
+	if (qtest_devices > QTEST_EDUS)
+		two(next, "-device", "iommu-testdev,addr=6");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(end, 0);
 	dup2(end, 1);
-	execlp(program, program, "-machine", "q35,memory-backend=ram", "-accel", "tcg", "-icount",
-		"shift=0,sleep=off", "-bios", firmware, "-m", "64M", "-nodefaults", "-display",
-		"none", "-object", object, "-device", unit, "-device",
-		"edu,addr=4,dma_mask=0xffffffffffffffff", "-device",
-		"edu,addr=5,dma_mask=0xffffffffffffffff", "-qtest", "stdio", "-qtest-log", "none",
-		testdev, "iommu-testdev,addr=6", (char *)NULL);
+	execvp(program, (char **)(uintptr_t)arguments);
 	die(program);
 }
 
-static bool has_testdev(const char *program)
+/* Does QEMU, told to quit, end well with these arguments? */
+static bool try(const char *program, const char *arguments)
 {
 	char command[1024];
 
-	if (snprintf(command, sizeof(command),
-		    "'%s' -device help 2>/dev/null | grep -q iommu-testdev",
-		    program) >= (int)sizeof(command))
+	if (snprintf(command, sizeof(command), "echo quit | '%s' %s 2>/dev/null", program,
+		    arguments) >= (int)sizeof(command))
 		die(program);
 	return system(command) == 0;
 }
@@ -220,7 +254,10 @@ void qtest_start(const char *program, const char *iommu)
 	int memory = memfd_create("guest", 0), ends[2];
 	void *ram = (void *)(uintptr_t)QTEST_RAM;
 
-	qtest_devices = has_testdev(program) ? QTEST_DEVICES : QTEST_EDUS;
+	if (try(program, "-device help | grep -q iommu-testdev"))
+		qtest_devices = QTEST_DEVICES;
+	stepped = try(program,
+		"-machine none -accel qtest -nodefaults -display none -monitor stdio >/dev/null");
 	if (memory < 0 || ftruncate(memory, QTEST_END) != 0)
 		die("memory for the guest");
 	if (mmap(ram, QTEST_END - QTEST_RAM, PROT_READ | PROT_WRITE,
@@ -239,7 +276,14 @@ void qtest_start(const char *program, const char *iommu)
 		config_write(4 + i, 0x10, EDU_BAR(i));
 		config_write(4 + i, 0x04, 6); /* memory space, bus master */
 	}
+	for (unsigned int i = QTEST_EDUS; i < qtest_devices; i++)
+		qtest_write(EDU_BAR(i) + TESTDEV_BACK, 4, QTEST_RAM);
 	qtest_run();
+}
+
+bool qtest_gathers_dma(void)
+{
+	return stepped;
 }
 
 void qtest_end(void)

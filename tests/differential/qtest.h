@@ -10,8 +10,9 @@
  * an iommu-testdev, which only writes, but at once. Its memory is also this process's, at the same
  * addresses, so that both units walk the very same tables.
  *
- * QEMU's qtest protocol is a line for each access. Lines are gathered and sent together; what they
- * read is there after qtest_run(). Errors of QEMU or of the pipe end the program with a message.
+ * QEMU's qtest protocol is a line for each access, and a way there and back takes as long as five
+ * lines. So lines are gathered and sent together; what they read is there after qtest_run(). Errors
+ * of QEMU or of the pipe end the program with a message.
  */
 
 #include <stdbool.h>
@@ -30,16 +31,20 @@ extern unsigned int qtest_devices;
 void qtest_start(const char *qemu, const char *iommu);
 void qtest_end(void);
 
-/* Gathered until qtest_run(). @return of reads: which one of the gathered reads it is */
+/** Is a DMA, too, gathered? Else each of an edu's is waited for. After qtest_start(). */
+bool qtest_gathers_dma(void);
+
+/* Gathered until qtest_run(), in the order of the calls. */
+/** @return what qtest_answer() is asked with */
 unsigned int qtest_read(uint64_t address, unsigned int bytes);
 void qtest_write(uint64_t address, unsigned int bytes, uint64_t value);
-/** DMA of device `i`: `len` bytes between `iova` and the device's buffer. Sends what was gathered
- * before, and returns when the DMA is done. The iommu-testdev only writes. */
+/** DMA of device `i`: `len` bytes between `iova` and the device's buffer. The iommu-testdev only
+ * writes. */
 void qtest_dma(unsigned int i, uint64_t iova, unsigned int len, bool write);
-/** Send what was gathered. */
+/** Send what was gathered, and wait for the answers. */
 void qtest_run(void);
-/** What the read number `i` of the last qtest_run() had for an answer. */
-uint64_t qtest_answer(unsigned int i);
+/** The answer to a read, after qtest_run(). It is kept until some hundred reads later. */
+uint64_t qtest_answer(unsigned int read);
 
 /** Source-id of device `i`. */
 static inline uint16_t qtest_sid(unsigned int i)

@@ -121,7 +121,7 @@ static uint64_t twist(const struct shape *shape, uint64_t entry)
 {
 	static const unsigned int some[] = { 2, 3, 5, 6, 7, 8, 9, 10, 11, 52, 58, 61, 62, 63 };
 
-	switch (tables_below(24)) {
+	switch (tables_below(40)) {
 	case 0:
 		return entry ^ UINT64_C(1) << some[tables_below(sizeof(some) / sizeof(some[0]))];
 	case 1:
@@ -155,6 +155,12 @@ static uint64_t tame(uint64_t entry)
 	return entry;
 }
 
+/* A leaf of 1 GiB begins at 0. */
+static uint64_t entry_tame(unsigned int level, uint64_t entry)
+{
+	return level == 3 && (entry & PS) && (entry & ADDRESS) == 0 ? entry : tame(entry);
+}
+
 static uint64_t entry_make(const struct shape *shape, unsigned int level)
 {
 	bool leaf = level == 1 || ((level == 2 || level == 3) && seldom(3));
@@ -164,9 +170,7 @@ static uint64_t entry_make(const struct shape *shape, unsigned int level)
 		entry |= target(level) | (level > 1 ? PS : 0) | (shape->sc && seldom(4) ? SNP : 0);
 	else
 		entry |= table(level - 1, tables_below(PER_LEVEL));
-	entry = twist(shape, entry);
-	/* A leaf of 1 GiB begins at 0. */
-	return level == 3 && (entry & PS) && (entry & ADDRESS) == 0 ? entry : tame(entry);
+	return entry_tame(level, twist(shape, entry));
 }
 
 /* ------------------------------------------------------------------------------------- contexts */
@@ -184,7 +188,7 @@ static void context_make(const struct shape *shape, uint16_t sid)
 	uint64_t lo = table(levels, tables_below(PER_LEVEL)) | 1;
 	uint64_t hi = tables_did(sid) << 8 | (levels - 2);
 
-	switch (tables_below(16)) {
+	switch (tables_below(24)) {
 	case 0:
 		lo |= tables_below(16) & ~1u; /* FPD, TT */
 		break;
@@ -206,6 +210,15 @@ static void context_make(const struct shape *shape, uint16_t sid)
 	case 6:
 		lo |= 2; /* FPD */
 		break;
+	case 7:
+		lo = bits() & ~UINT64_C(1); /* absent */
+		break;
+	case 8:
+		lo = (lo & ~VTD_CTX_TT) | VTD_TT_PASS_THROUGH << VTD_CTX_TT_SHIFT;
+		if (seldom(2))
+			lo |= UINT64_C(1) << (12 + tables_below(52));
+		hi |= shape->levels - 2; /* the largest AW, if this source's was not smaller */
+		break;
 	default:
 		break;
 	}
@@ -216,7 +229,7 @@ static void context_make(const struct shape *shape, uint16_t sid)
 /* Something wrong in one of the tables between the root and the second stage. */
 static void sm_twist(const struct shape *shape, uint64_t *context, uint64_t *dir, uint64_t *entry)
 {
-	switch (tables_below(20)) {
+	switch (tables_below(36)) {
 	case 0:
 		context[0] ^= UINT64_C(1) << tables_below(12);
 		break;
@@ -254,6 +267,13 @@ static void sm_twist(const struct shape *shape, uint64_t *context, uint64_t *dir
 		break;
 	case 10:
 		dir[0] = (dir[0] & ~ADDRESS) | NOWHERE;
+		break;
+	case 12:
+		*(seldom(3) ? context : seldom(2) ? dir : entry) = bits() & ~UINT64_C(1);
+		break;
+	case 13:
+		entry[0] = (entry[0] & ~VTD_PE_PGTT) |
+			(uint64_t)VTD_PGTT_PASS_THROUGH << VTD_PE_PGTT_SHIFT;
 		break;
 	default:
 		break;
@@ -347,36 +367,72 @@ void tables_make(const struct shape *shape)
 	root_make(shape);
 }
 
-enum change tables_change(const struct shape *shape)
+/* An entry of the tables that the walk meets, NULL: only such as are never changed. */
+static uint64_t *entry_met(uint16_t sid, uint64_t iova, unsigned int *level)
+{
+	struct stage to = tables_stage(sid);
+	uint64_t hpa = to.table & ADDRESS, *met = NULL;
+
+	for (unsigned int l = to.levels; l >= 1 && to.walked; l--) {
+		unsigned int index = iova >> (12 + 9 * (l - 1)) & 511;
+		uint64_t *entry;
+
+		if (hpa < TABLES || hpa >= back_table(0) || index >= ENTRIES)
+			break;
+		entry = (uint64_t *)at(hpa) + index;
+		if (met == NULL || seldom(2)) {
+			met = entry;
+			*level = 1 + (hpa - TABLES) / PAGE / PER_LEVEL;
+		}
+		hpa = *entry & ADDRESS;
+	}
+	return met;
+}
+
+enum change tables_change(const struct shape *shape, const struct place *near, unsigned int *source)
 {
 	unsigned int level = 1 + tables_below(shape->levels);
-	uint64_t *entry;
+	uint64_t *entry = NULL;
 
 	if (seldom(3))
 		return CHANGE_NONE;
 	if (seldom(4)) {
-		source_make(shape, qtest_sid(tables_below(QTEST_DEVICES)));
+		*source = tables_below(QTEST_DEVICES);
+		source_make(shape, qtest_sid(*source));
+		if (!seldom(4))
+			return CHANGE_SOURCE;
 		root_make(shape);
-		return CHANGE_CONTEXT;
+		return CHANGE_ROOT;
 	}
-	entry = (uint64_t *)at(table(level, tables_below(PER_LEVEL))) + tables_below(ENTRIES);
-	*entry = entry_make(shape, level);
+	if (near->iova != 0 && !seldom(3))
+		entry = entry_met(near->sid, near->iova, &level);
+	if (entry == NULL)
+		entry = (uint64_t *)at(table(level, tables_below(PER_LEVEL))) +
+			tables_below(ENTRIES);
+	if (seldom(3))
+		*entry = entry_tame(level, *entry ^ 1 << tables_below(2));
+	else
+		*entry = entry_make(shape, level);
 	return CHANGE_PAGING;
 }
 
 uint64_t tables_iova(const struct shape *shape)
 {
-	uint64_t iova = tables_below(4096 - 64) & ~7u;
+	uint64_t iova = tables_below(4096);
 
 	if (seldom(24))
-		return bits() >> tables_below(40) & ~UINT64_C(7);
+		return bits() >> tables_below(40);
 	for (unsigned int level = 1; level <= shape->levels; level++)
 		iova |= (uint64_t)tables_below(ENTRIES) << (12 + 9 * (level - 1));
 	/* Few levels have no more than these. */
 	if (seldom(2))
 		iova &= (UINT64_C(1) << 39) - 1;
+	if (seldom(12)) /* where there is memory, if a page of 1 GiB leads there */
+		iova ^= QTEST_RAM + ((uint64_t)tables_below(24) << 21);
 	if (seldom(24))
 		iova |= UINT64_C(1) << (39 + tables_below(25));
+	if (first_stage && seldom(16))
+		iova |= ~((UINT64_C(1) << (46 + tables_below(3))) - 1); /* canonical, or nearly */
 	return iova;
 }
 
@@ -387,6 +443,9 @@ uint64_t tables_back(uint16_t sid)
 	if (to.levels < 3 || to.levels > 5 || !to.walked || to.table < table(to.levels, 0) ||
 		to.table >= table(to.levels + 1, 0))
 		return 0; /* or a table of another level */
+	/* QEMU's unit takes AW for what a first stage translates */
+	if (first_stage && VTD_FIELD(tables_entry(sid)[0], VTD_PE_AW) != 2)
+		return 0;
 	return (uint64_t)LAST << (12 + 9 * (to.levels - 1)) |
 		(first_stage ? UINT64_C(0xffff) << 48 : 0); /* canonical */
 }
@@ -407,45 +466,4 @@ void tables_show(uint16_t sid, uint64_t iova)
 			return;
 		hpa = entry & ADDRESS;
 	}
-}
-
-bool tables_deny(const struct shape *shape, uint16_t sid, uint64_t iova, bool write)
-{
-	struct stage to = tables_stage(sid);
-	uint64_t hpa = to.table & ADDRESS;
-
-	for (unsigned int level = to.levels; level >= 1; level--) {
-		uint64_t entry;
-
-		if (hpa < QTEST_RAM || hpa >= QTEST_END)
-			return false;
-		entry = ((uint64_t *)at(hpa))[iova >> (12 + 9 * (level - 1)) & 511];
-		if (first_stage ? !(entry & 1) || !(entry & 4) || (write && !(entry & 2))
-				: !(entry & (write ? 2 : 1)))
-			return true;
-		if (level <= 3 && (entry & PS))
-			return false;
-		hpa = entry & ADDRESS;
-	}
-	return false;
-}
-
-bool tables_have(uint16_t sid, uint64_t iova, uint64_t some)
-{
-	struct stage to = tables_stage(sid);
-	uint64_t hpa = to.table & ADDRESS;
-
-	for (unsigned int level = to.levels; level >= 1; level--) {
-		uint64_t entry;
-
-		if (hpa < QTEST_RAM || hpa >= QTEST_END)
-			return false;
-		entry = ((uint64_t *)at(hpa))[iova >> (12 + 9 * (level - 1)) & 511];
-		if (entry & some)
-			return true;
-		if (level <= 3 && (entry & PS))
-			return false;
-		hpa = entry & ADDRESS;
-	}
-	return false;
 }

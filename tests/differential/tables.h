@@ -35,14 +35,23 @@ struct shape {
 	unsigned int levels; /* at most: 3, 4 or 5 */
 	unsigned int haw;    /* bits of host address */
 	unsigned int sagaw;  /* CAP.SAGAW */
+	bool cm;             /* CAP.CM */
 	bool dt;             /* ECAP.DT */
 	bool sc;             /* ECAP.SC: SNP means something */
+	unsigned int sslps;  /* CAP.SSLPS */
+	bool fs1gp;          /* CAP.FS1GP */
+	bool pasid, prs, ir; /* ECAP.PASID, PRS, IR */
 	bool scalable;       /* tables of scalable mode; a stage by PASID entries: */
 	bool first;          /* first stage, of 4 levels; or second stage */
 };
 
 /** What a change makes necessary. */
-enum change { CHANGE_NONE, CHANGE_PAGING, CHANGE_CONTEXT };
+enum change {
+	CHANGE_NONE,
+	CHANGE_PAGING,
+	CHANGE_SOURCE, /* of a source, the entries between the root table and its paging entries */
+	CHANGE_ROOT
+};
 
 /** xorshift64*. */
 uint64_t tables_random(void);
@@ -55,18 +64,25 @@ void tables_seed(uint64_t seed);
 
 /** Make a world. */
 void tables_make(const struct shape *shape);
-/** Change something, or nothing. */
-enum change tables_change(const struct shape *shape);
+/** An access's. */
+struct place {
+	uint16_t sid;
+	uint64_t iova; /* 0: none */
+};
+
+/**
+ * Change something, or nothing.
+ * @param near often it is an entry that this access met
+ * @param source with CHANGE_SOURCE, whose: number of its device
+ */
+enum change tables_change(const struct shape *shape, const struct place *near,
+	unsigned int *source);
 /** An IOVA that the tables may know. */
 uint64_t tables_iova(const struct shape *shape);
 /** The domain-id of the source's entries. */
 uint16_t tables_did(uint16_t sid);
 /** The last page's IOVA for the source, 0: its context entry leads to no table. */
 uint64_t tables_back(uint16_t sid);
-/** Do the entries that the walk meets, present or not, deny the access anywhere? */
-bool tables_deny(const struct shape *shape, uint16_t sid, uint64_t iova, bool write);
-/** Does an entry that the walk meets have one of these bits? */
-bool tables_have(uint16_t sid, uint64_t iova, uint64_t bits);
 /** Print the entries that the walk meets. */
 void tables_show(uint16_t sid, uint64_t iova);
 /** The context entry of the source. */

@@ -9,16 +9,16 @@
 . tests/lib.sh
 cases=${MOAT_CASES:-2000} # of each configuration
 
-# judge NAME PROGRAM: by this QEMU
+# judge NAME PROGRAM [CONFIGURATION...]: by this QEMU, in the usual configurations and these
 judge() {
 	local configuration run=(build/tests/differential/differential --qemu "$2" --cases "$cases"
 		${MOAT_SEED:+--seed "$MOAT_SEED"})
 
 	for configuration in 48 39 48-caching-mode 48-device-tlb 48-snoop-control 48-scalable \
-		48-first-stage; do
+		48-first-stage "${@:3}"; do
 		t_run "$1, $configuration" "${run[@]}" "$configuration"
 	done
-	for configuration in 48 48-device-tlb; do
+	for configuration in 48 48-device-tlb "${@:3}"; do
 		t_run "$1, $configuration, descriptors" "${run[@]}" --descriptors "$configuration"
 		t_run "$1, $configuration, registers" "${run[@]}" --registers "$configuration"
 	done
@@ -27,23 +27,33 @@ judge() {
 qemu11=$moat_cache/lab-11/qemu-system-x86_64
 judge "QEMU" qemu-system-x86_64
 if [ -x "$qemu11" ]; then
-	judge "QEMU 11" "$qemu11"
+	judge "QEMU 11" "$qemu11" 48-pasid
 else
 	t_skip "QEMU 11" "$(cat "$moat_cache/lab-11.missing" 2>/dev/null || echo "it is not there: tools/setup.sh lab11")"
 fi
 
-# mutant_is_found NAME CONFIGURATION: the software unit's walker with an error in it is told from QEMU's within 10,000 cases
+# mutant_is_found NAME CONFIGURATION: the software unit with an error in it is told from QEMU's within 10,000 cases
 mutant_is_found() {
 	local program=$MOAT_LOGS/$MOAT_SUITE/mutant status=0
 
 	python3 tests/mutants/run.py --make build "softvtd/$1" tests/differential/differential "$program" || return
-	"$program" --cases 10000 "$2" || status=$?
+	"$program" --qemu "$judge" --cases 10000 "$2" || status=$?
 	rm -f "$program"
 	[ "$status" = 1 ]
 }
-# Those of the walk in legacy mode, which is what these tables are.
-while read -r patch; do
-	name=$(basename "$patch" .patch)
-	t_run "mutant $name is found" mutant_is_found "$name" 48
-done < <(grep -lx 'Program: softvtd/walk' tests/mutants/softvtd/*.patch)
-t_run "mutant first-stage-user is found" mutant_is_found first-stage-user 48-first-stage
+judge=qemu-system-x86_64
+[ ! -x "$qemu11" ] || judge=$qemu11
+while read -r name configuration; do
+	t_run "mutant $name is found" mutant_is_found "$name" "$configuration"
+done <<-END
+	walk-permission-of-the-leaf 48
+	walk-bit-62 48
+	walk-superpage-bits 48
+	superpage-offset 48
+	context-width 48
+	reads-unrecorded 48
+	page-mask-halved 48
+	root-table-reason 48-scalable
+	pasid-domain-kept 48-scalable
+	first-stage-user 48-first-stage
+END

@@ -1,0 +1,553 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * Accesses of devices: both units reach the same bytes, or refuse with the same record.
+ *
+ * Between accesses tables change, and are invalidated in one of several ways: all, the source's
+ * entries and their domains, the domains, or only the page that is accessed next. Now and then
+ * several faults meet the one fault recording register, or an access goes on into the next page.
+ */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_common.h>
+
+#include "differential.h"
+#include "moat_qi.h"
+#include "reference.h"
+
+#define FILL 0xa5
+#define PAGE UINT64_C(4096)
+
+static uint64_t focus;          /* the page that was invalidated: the next access goes there */
+static unsigned int focus_size; /* log2 of the pages around it that were */
+static bool focused;            /* ... and all else is owed its invalidation */
+static uint64_t nr_pages, nr_sources, nr_overflows, nr_crossings, nr_interrupts;
+/* The last accesses: caches know their pages. */
+static struct place recent[8];
+static unsigned int nr_recent;
+static struct place changed; /* one of them: the last change may be of an entry that it met */
+/* What a device last read: its next write has it. */
+static uint8_t held[QTEST_DEVICES][LEN_MAX];
+
+/* Pages that QEMU's unit has translated since the last invalidation, and may have cached. */
+static struct {
+	uint16_t sid;      /* 0: none */
+	uint64_t gigabyte; /* a page has up to one */
+} translated[64];
+static unsigned int nr_translated;
+
+/* ------------------------------------------------------------------------------- invalidations */
+
+/* The domain-ids of all sources' entries. */
+struct dids {
+	uint16_t of[QTEST_DEVICES];
+};
+
+static struct dids dids_now(void)
+{
+	struct dids dids;
+
+	for (unsigned int i = 0; i < QTEST_DEVICES; i++)
+		dids.of[i] = tables_stage(qtest_sid(i)).did;
+	return dids;
+}
+
+/* QEMU's own devices are no memory, and a write could change what they do. */
+static bool is_qemus(uint64_t iova)
+{
+	return iova >> 24 == 0xfe;
+}
+
+static const struct place *a_recent(void)
+{
+	return &recent[tables_below(RTE_DIM(recent))];
+}
+
+static void put_iotlb(unsigned int gran, uint16_t did, uint64_t pages)
+{
+	uint64_t type = units_shape.first ? MOAT_QI_PASID_IOTLB : MOAT_QI_IOTLB | 0xc0;
+
+	units_put(type | gran << 4 | (uint64_t)did << 16, pages);
+}
+
+/* Enough for an access to one of these pages, whatever has changed in paging entries. */
+static void invalidate_pages(const struct dids *dids)
+{
+	focus_size = tables_below(6);
+	focus = tables_below(4) != 0 ? changed.iova : tables_iova(&units_shape);
+	focus &= ((UINT64_C(1) << units_shape.haw) - 1) & -(PAGE << focus_size);
+	if (is_qemus(focus))
+		focus ^= UINT64_C(1) << 31;
+	for (unsigned int i = 0; i < QTEST_DEVICES; i++)
+		put_iotlb(MOAT_QI_PAGE, dids->of[i], focus | focus_size);
+	units_doorbell();
+	focused = true;
+	nr_pages++;
+}
+
+static void invalidate_domains(const struct dids *dids)
+{
+	for (unsigned int i = 0; i < QTEST_DEVICES; i++)
+		put_iotlb(MOAT_QI_DOMAIN, dids->of[i], 0);
+	units_doorbell();
+}
+
+/* The entries that lead to a source's tables have changed: what is cached has the old domain-id. */
+static void invalidate_source(uint16_t sid, uint16_t old)
+{
+	units_put(MOAT_QI_CONTEXT | MOAT_QI_DEVICE << 4 | (uint64_t)old << 16 | (uint64_t)sid << 32,
+		0);
+	if (units_shape.cm) /* what was absent or wrong is cached under domain-id 0 */
+		units_put(MOAT_QI_CONTEXT | MOAT_QI_DEVICE << 4 | (uint64_t)sid << 32, 0);
+	if (units_shape.scalable)
+		units_put(MOAT_QI_PASID_CACHE |
+				(tables_below(2) ? MOAT_QI_PASID_DOMAIN : MOAT_QI_PASID_ONE) << 4 |
+				(uint64_t)old << 16,
+			0);
+	put_iotlb(MOAT_QI_DOMAIN, old, 0);
+	/* pass-through, too, may be cached; PASID-based invalidations are not for it */
+	if (units_shape.first)
+		units_put(MOAT_QI_IOTLB | 0xc0 | MOAT_QI_DOMAIN << 4 | (uint64_t)old << 16, 0);
+	units_doorbell();
+	nr_sources++;
+}
+
+/* A source's invalidation leaves what is cached for the others. */
+static void translated_forget(enum change change, unsigned int source)
+{
+	for (unsigned int i = 0; i < RTE_DIM(translated); i++)
+		if (change != CHANGE_SOURCE || translated[i].sid == qtest_sid(source))
+			translated[i].sid = 0;
+}
+
+/* One of the ways that are enough after a change; `old`: the domain-ids before. */
+static void invalidate(enum change change, unsigned int source, const struct dids *old)
+{
+	struct dids dids = dids_now();
+
+	if (change == CHANGE_NONE && !focused)
+		return;
+	translated_forget(change, source);
+	if (change == CHANGE_SOURCE && !focused && tables_below(3) != 0) {
+		invalidate_source(qtest_sid(source), old->of[source]);
+	} else if (change >= CHANGE_SOURCE || focused || tables_below(3) == 0) {
+		focused = false;
+		units_flush();
+	} else if (tables_below(3) == 0) {
+		invalidate_pages(&dids);
+	} else if (tables_below(3) == 0) {
+		units_put(MOAT_QI_IOTLB | MOAT_QI_GLOBAL << 4 | 0xc0, 0);
+		units_doorbell();
+	} else {
+		invalidate_domains(&dids);
+	}
+}
+
+static void change_tables(void)
+{
+	struct dids old = dids_now();
+	unsigned int source;
+	enum change change;
+
+	changed = *a_recent();
+	change = tables_change(&units_shape, &changed, &source);
+	invalidate(change, source, &old);
+}
+
+/* ------------------------------------------------------------------------------------ an access */
+
+/* Interrupt requests, and what only looks like them, have a road of their own. Without qtest's
+ * accelerator there is a processor, which they would wake. */
+static bool interrupt_make(struct outcome *o)
+{
+	if (!qtest_gathers_dma() || tables_below(64) != 0)
+		return false;
+	o->iova = UINT64_C(0xfee00000) | tables_below(1 << 20);
+	if (tables_below(4) != 0)
+		o->iova &= ~UINT64_C(3);
+	o->len = tables_below(4) != 0 ? 4 : 1 + tables_below(8);
+	o->len = RTE_MIN(o->len, (unsigned int)(PAGE - (o->iova & (PAGE - 1))));
+	nr_interrupts++;
+	return true;
+}
+
+static unsigned int device_of(uint16_t sid)
+{
+	return (sid >> 3) - (qtest_sid(0) >> 3);
+}
+
+static void tables_new(void)
+{
+	tables_make(&units_shape);
+	focused = false;
+	translated_forget(CHANGE_ROOT, 0);
+	units_flush();
+}
+
+/* The same page as another access, and the same device. */
+static void access_again(struct outcome *o, const struct place *place)
+{
+	o->iova = (place->iova & ~(PAGE - 1)) | (o->iova & (PAGE - 1));
+	o->device = place->sid == 0 ? o->device : device_of(place->sid);
+}
+
+/* One of the pages that were invalidated, often the one whose entries have changed. */
+static void access_focused(struct outcome *o)
+{
+	if (tables_below(2) == 0 && (changed.iova & -(PAGE << focus_size)) == focus)
+		access_again(o, &changed);
+	else
+		o->iova = focus + ((uint64_t)tables_below(1 << focus_size) << 12) +
+			(o->iova & (PAGE - 1));
+}
+
+static struct outcome access_make(void)
+{
+	struct outcome o = { 0 };
+
+	o.device = tables_below(qtest_devices);
+	o.sid = qtest_sid(o.device);
+	o.write = o.device >= QTEST_EDUS || tables_below(2);
+	if (interrupt_make(&o))
+		return o;
+	o.iova = tables_iova(&units_shape);
+	if (tables_below(3) == 0)
+		access_again(&o, a_recent());
+	if (focused)
+		access_focused(&o);
+	o.sid = qtest_sid(o.device);
+	o.write = o.device >= QTEST_EDUS || tables_below(2);
+	if (is_qemus(o.iova))
+		o.iova ^= UINT64_C(1) << 31;
+	o.len = 1 +
+		tables_below(RTE_MIN((unsigned int)LEN_MAX,
+			(unsigned int)(PAGE - (o.iova & (PAGE - 1)))));
+	return o;
+}
+
+/* The access; its record stays. */
+static void soft_dma(struct outcome *o)
+{
+	struct moat_softvtd_guard guard;
+	enum moat_prot prot = o->write ? MOAT_W : MOAT_R;
+	void *va = NULL;
+
+	moat_softvtd_dma_begin(units_soft, o->sid, 0, prot, &guard);
+	o->reason =
+		moat_softvtd_request(&guard, MOAT_SOFTVTD_UNTRANSLATED, o->iova, prot, false, &va);
+	moat_softvtd_dma_end(&guard);
+	o->hpa = o->reason == 0 ? (uintptr_t)va : 0;
+}
+
+static void ask_soft(struct outcome *o)
+{
+	soft_dma(o);
+	o->soft = units_soft_record();
+}
+
+/* An access that leaves the tables what they are, and the software unit's answer. @return false:
+ * none was found */
+static bool access_find(struct outcome *o)
+{
+	for (unsigned int tries = 0; tries < 8; tries++) {
+		*o = access_make();
+		ask_soft(o);
+		if (o->hpa + o->len <= QTEST_RAM || o->hpa >= TABLES_END || !o->write)
+			return true;
+	}
+	return false;
+}
+
+/* Before QEMU's device writes there. */
+static void fill(const struct outcome *o, uint8_t *saved)
+{
+	memcpy(saved, at(o->hpa), o->len);
+	memset(at(o->hpa), FILL, o->len);
+}
+
+/* Did the device write all of it? It holds what it has read, which is seldom FILL. */
+static bool wrote_all(const struct outcome *o, unsigned int from)
+{
+	const uint8_t *bytes = at(o->hpa);
+
+	for (unsigned int i = 0; i < o->len; i++)
+		if (bytes[i] == FILL && held[o->device][from + i] != FILL)
+			return false;
+	return true;
+}
+
+/* Where the source can write back what it has read, if its tables are in order. */
+static uint64_t way_back(const struct outcome *o)
+{
+	return !o->write && o->hpa != 0 ? tables_back(o->sid) : 0;
+}
+
+/* Have the device write back what it has read, to the page BACK. */
+static void read_back(unsigned int device, uint64_t back, unsigned int len)
+{
+	memset(at(BACK), FILL, LEN_MAX);
+	qtest_dma(device, back, len, true);
+	units_ask_record(); /* which clears it */
+}
+
+static bool read_all(const struct outcome *o, unsigned int from)
+{
+	if (memcmp((uint8_t *)at(BACK) + from, at(o->hpa), o->len) != 0)
+		return false;
+	memcpy(held[o->device] + from, at(o->hpa), o->len);
+	return true;
+}
+
+/* What it translates for the device is cached from now on. */
+static void translated_note(struct outcome *o)
+{
+	for (unsigned int i = 0; i < RTE_DIM(translated); i++)
+		o->cached |= translated[i].sid == o->sid && translated[i].gigabyte == o->iova >> 30;
+	if (o->qemu.there)
+		return;
+	translated[nr_translated % RTE_DIM(translated)].sid = o->sid;
+	translated[nr_translated % RTE_DIM(translated)].gigabyte = o->iova >> 30;
+	nr_translated++;
+}
+
+/* Ask QEMU's unit. @return do the two agree? */
+static bool agree(struct outcome *o)
+{
+	uint64_t back = way_back(o);
+	uint8_t saved[LEN_MAX];
+	unsigned int question;
+
+	if (o->write && o->hpa != 0)
+		fill(o, saved);
+	qtest_dma(o->device, o->iova, o->len, o->write);
+	question = units_ask_record();
+	if (back != 0)
+		read_back(o->device, back, o->len);
+	qtest_run();
+	o->qemu = units_qemu_record(question);
+	translated_note(o);
+	if (o->write && o->hpa != 0) {
+		o->reached = wrote_all(o, 0);
+		memcpy(at(o->hpa), saved, o->len);
+	} else {
+		o->reached = o->hpa != 0 && (back == 0 || read_all(o, 0));
+	}
+	return units_same_record(&o->soft, &o->qemu) && (o->reached || o->hpa == 0);
+}
+
+/* Does the software unit answer as the tables have it? */
+static bool as_reference(const struct outcome *o)
+{
+	struct answer a = reference_walk(&units_shape, 0, o->sid, o->iova, o->write);
+
+	if ((unsigned int)o->reason != a.reason || o->hpa != a.hpa || o->soft.there == a.silent)
+		return false;
+	return a.silent ||
+		(o->soft.reason == a.reason && o->soft.sid == o->sid && o->soft.read == !o->write &&
+			o->soft.page == (o->iova & ~(PAGE - 1)));
+}
+
+static void show(const struct run *run, const struct outcome *o, unsigned int number,
+	const char *why)
+{
+	const uint64_t *root = at(ROOT), *context = tables_context(o->sid),
+		       *entry = tables_entry(o->sid);
+
+	printf("seed %" PRIu64 " case %u: source-id %02x %s iova 0x%" PRIx64 " len %u: %s\n",
+		run->seed, number, o->sid, o->write ? "write" : "read", o->iova, o->len, why);
+	printf("  software unit: reason 0x%x, hpa 0x%" PRIx64
+	       ", record %d reason 0x%x page 0x%" PRIx64 "\n",
+		o->reason, o->hpa, o->soft.there, o->soft.reason, o->soft.page);
+	printf("  QEMU: record %d reason 0x%x page 0x%" PRIx64
+	       " source-id %02x overflow %d, bytes %s\n",
+		o->qemu.there, o->qemu.reason, o->qemu.page, o->qemu.sid, o->qemu.overflow,
+		o->reached ? "the same" : "not");
+	printf("  root %016" PRIx64 " %016" PRIx64 ", context %016" PRIx64 " %016" PRIx64
+	       ", entry %016" PRIx64 " %016" PRIx64 " %016" PRIx64 "\n",
+		root[0], root[1], context[0], context[1], entry[0], entry[1], entry[2]);
+	tables_show(o->sid, o->iova);
+}
+
+/* @return false: an unexplained difference */
+static bool judge(const struct run *run, struct outcome *o, unsigned int number, bool *alike)
+{
+	bool right = as_reference(o);
+	const char *why;
+
+	*alike = agree(o);
+	if (*alike && right)
+		return true;
+	why = right ? explained(&units_shape, o) : NULL;
+	if (run->verbose || why == NULL)
+		show(run, o, number,
+			why != NULL     ? why
+				: right ? "NOT EXPLAINED"
+					: "the software unit is WRONG by the reference walker");
+	/* QEMU's device may have written somewhere: make sure that the tables are as they were */
+	if (why != NULL && o->write && !o->qemu.there)
+		tables_new();
+	return why != NULL;
+}
+
+static bool run_access(const struct run *run, unsigned int number, uint64_t reasons[256])
+{
+	struct outcome o;
+	bool alike;
+
+	if (!access_find(&o))
+		return true;
+	reasons[o.reason]++;
+	recent[nr_recent++ % RTE_DIM(recent)] = (struct place){ o.sid, o.iova };
+	return judge(run, &o, number, &alike);
+}
+
+/* --------------------------------------------------------------------- more than one at a time */
+
+/* Some faults, of which the one register has room for the first. */
+static bool run_overflow(const struct run *run, unsigned int number)
+{
+	struct record of_soft, of_qemu;
+	unsigned int question, n = 0;
+	struct outcome o[4];
+
+	while (n < RTE_DIM(o)) {
+		bool alike;
+
+		if (!access_find(&o[n]) || o[n].reason == 0 || !o[n].soft.there)
+			break;
+		if (!judge(run, &o[n], number, &alike))
+			return false;
+		if (!o[n].qemu.there)
+			return true; /* and the tables may be new ones */
+		n++;
+	}
+	if (n == 0)
+		return true;
+	for (unsigned int i = 0; i < n; i++) {
+		soft_dma(&o[i]);
+		qtest_dma(o[i].device, o[i].iova, o[i].len, o[i].write);
+	}
+	of_soft = units_soft_record();
+	question = units_ask_record();
+	qtest_run();
+	of_qemu = units_qemu_record(question);
+	nr_overflows += of_soft.overflow;
+	o[0].soft.overflow = o[0].qemu.overflow = of_soft.overflow;
+	if (units_same_record(&of_soft, &o[0].soft) && units_same_record(&of_qemu, &o[0].qemu))
+		return true;
+	printf("seed %" PRIu64 " case %u: %u faults: software unit reason 0x%x page 0x%" PRIx64
+	       " overflow %d, QEMU reason 0x%x page 0x%" PRIx64 " overflow %d: NOT EXPLAINED\n",
+		run->seed, number, n, of_soft.reason, of_soft.page, of_soft.overflow,
+		of_qemu.reason, of_qemu.page, of_qemu.overflow);
+	return false;
+}
+
+/* The access's part that is in the next page. @return false: it has none that can be tried */
+static bool next_part(const struct outcome *o, struct outcome *next)
+{
+	*next = *o;
+	next->iova = o->iova + o->len;
+	if (o->len == LEN_MAX || (next->iova & (PAGE - 1)) != 0 || next->iova == 0 ||
+		is_qemus(next->iova))
+		return false;
+	next->len = 1 + tables_below(LEN_MAX - o->len);
+	ask_soft(next);
+	return !next->write || next->hpa + next->len <= QTEST_RAM || next->hpa >= TABLES_END;
+}
+
+/* Both parts in one. */
+static bool parts_agree(struct outcome o[2])
+{
+	uint8_t saved[2][LEN_MAX];
+	uint64_t back = RTE_MAX(way_back(&o[0]), way_back(&o[1]));
+	unsigned int question;
+	bool same = true;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		soft_dma(&o[i]);
+		if (o[i].write && o[i].hpa != 0)
+			fill(&o[i], saved[i]);
+	}
+	o[0].soft = units_soft_record();
+	qtest_dma(o[0].device, o[0].iova, o[0].len + o[1].len, o[0].write);
+	question = units_ask_record();
+	if (back != 0)
+		read_back(o[0].device, back, o[0].len + o[1].len);
+	qtest_run();
+	o[0].qemu = units_qemu_record(question);
+	for (unsigned int i = 0; i < 2; i++) {
+		unsigned int from = i == 0 ? 0 : o[0].len;
+
+		if (o[i].hpa != 0 && o[i].write) {
+			same = same && wrote_all(&o[i], from);
+			memcpy(at(o[i].hpa), saved[i], o[i].len);
+		} else if (o[i].hpa != 0 && back != 0) {
+			same = same && read_all(&o[i], from);
+		}
+	}
+	return same && units_same_record(&o[0].soft, &o[0].qemu);
+}
+
+/* An access that goes on into the next page, both of which are alike by themselves. */
+static bool run_crossing(const struct run *run, unsigned int number)
+{
+	struct outcome o[2];
+	bool alike;
+
+	if (!access_find(&o[0]))
+		return true;
+	o[0].len = 1 + tables_below(LEN_MAX - 1);
+	o[0].iova = (o[0].iova | (PAGE - 1)) + 1 - o[0].len;
+	ask_soft(&o[0]);
+	if (o[0].write && o[0].hpa + o[0].len > QTEST_RAM && o[0].hpa < TABLES_END)
+		return true;
+	if (!judge(run, &o[0], number, &alike))
+		return false;
+	if (!alike || !next_part(&o[0], &o[1]))
+		return true;
+	if (!judge(run, &o[1], number, &alike))
+		return false;
+	if (!alike)
+		return true;
+	nr_crossings++;
+	if (parts_agree(o))
+		return true;
+	show(run, &o[0], number, "first part of an access over two pages: NOT EXPLAINED");
+	show(run, &o[1], number, "its second part");
+	return false;
+}
+
+/* ---------------------------------------------------------------------------------------- cases */
+
+void accesses_begin(void)
+{
+	memset(recent, 0, sizeof(recent));
+	changed = (struct place){ 0 };
+	nr_recent = 0;
+	tables_new();
+}
+
+bool accesses_case(const struct run *run, unsigned int number, uint64_t reasons[256])
+{
+	if (!run_access(run, number, reasons))
+		return false;
+	if (!focused && tables_below(16) == 0 && !run_overflow(run, number))
+		return false;
+	if (!focused && tables_below(16) == 0 && !run_crossing(run, number))
+		return false;
+	change_tables();
+	return true;
+}
+
+void accesses_print(void)
+{
+	printf("  %" PRIu64 " invalidations by pages, %" PRIu64 " of one source's entries, %" PRIu64
+	       " overflows, %" PRIu64 " accesses over two pages, %" PRIu64
+	       " to interrupt addresses\n",
+		nr_pages, nr_sources, nr_overflows, nr_crossings, nr_interrupts);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef REFERENCE_H
+#define REFERENCE_H
+
+/**
+ * @file
+ * The third judge: a plain walker of tables.h's tables, as the specification has it, that knows no
+ * caches.
+ *
+ * In every case the software unit has to answer as it does. Where QEMU's unit answers otherwise, it
+ * must be as this walker does with one of QEMU's quirks or a few, which explained.c lists.
+ */
+
+#include "tables.h"
+
+/** What a request must come to. */
+struct answer {
+	unsigned int reason; /* as moat_softvtd_request(); MOAT_SOFTVTD_NO_MEMORY too */
+	uint64_t hpa;        /* where it leads, if reason is 0 */
+	bool silent;         /* the fault is not recorded */
+};
+
+/** Where QEMU's unit differs (explained.c). */
+enum quirk {
+	QUIRK_LEGACY_REASONS = 1 << 0,
+	QUIRK_FIRST_DENIAL = 1 << 1,
+	QUIRK_PASID_RESERVED = 1 << 2,
+	QUIRK_CONTEXT_BITS = 1 << 3,
+	QUIRK_SNP = 1 << 4,
+	QUIRK_FIRST_STAGE_AW = 1 << 5,
+	QUIRK_XD = 1 << 6,
+	QUIRK_BOTH_HALVES = 1 << 7,
+	QUIRK_FPD_RESERVED = 1 << 8,
+	QUIRK_PASS_DROPPED = 1 << 9,
+	QUIRK_PASS_SSPTPTR = 1 << 10,
+	QUIRK_PASS_WIDTH = 1 << 11,
+	QUIRK_CACHED_DENIAL = 1 << 12,
+	QUIRK_PASID_FPD = 1 << 13,
+	QUIRK_PASID_TYPE_FIRST = 1 << 14,
+};
+
+/** @param quirks 0: as the specification has it */
+struct answer reference_walk(const struct shape *shape, unsigned int quirks, uint16_t sid,
+	uint64_t iova, bool write);
+
+#endif /* REFERENCE_H */

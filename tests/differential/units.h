@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef UNITS_H
+#define UNITS_H
+
+/**
+ * @file
+ * Both units, over the same tables (tables.h), each with an invalidation queue of its own.
+ *
+ * The software unit does at once what it is told. What QEMU's is told is gathered (qtest.h) until
+ * qtest_run(), so the tables must not change between an access and that.
+ */
+
+#include "moat_softvtd.h"
+#include "tables.h"
+
+/** A fault recording register, decoded, and FSTS.PFO. */
+struct record {
+	bool there, read, overflow;
+	uint8_t reason;
+	uint16_t sid;
+	uint64_t page;
+};
+
+extern struct moat_softvtd *units_soft;
+/** What QEMU's unit can do, and so the software unit, too. */
+extern struct shape units_shape;
+
+/** Start QEMU and make a software unit with the capabilities of QEMU's; translation is on. */
+void units_start(const char *qemu, const char *iommu);
+void units_end(void);
+
+/** Write a register of both. */
+void units_write(uint32_t offset, unsigned int bytes, uint64_t value);
+
+/** A descriptor; of 128 bits where the queues are. */
+struct descriptor {
+	uint64_t word[4];
+};
+/** For both queues. */
+void units_put_all(const struct descriptor *d);
+/** The same, the upper half of a 256-bit one 0. */
+void units_put(uint64_t lo, uint64_t hi);
+/** Let both process what was put, and wait for the software unit. */
+void units_doorbell(void);
+/** The same without a wait: the last descriptor may be a bad one. */
+void units_doorbell_only(void);
+/** Something good in the place of the bad descriptor, and on. */
+void units_mend_queue(void);
+/** Invalidate all that may be cached. */
+void units_flush(void);
+
+/** What the software unit has recorded, which is cleared. */
+struct record units_soft_record(void);
+/** What QEMU's has recorded is asked for, and cleared. @return what units_qemu_record() is asked
+ * with */
+unsigned int units_ask_record(void);
+/** After qtest_run(). */
+struct record units_qemu_record(unsigned int question);
+/** Is it the same record? */
+bool units_same_record(const struct record *a, const struct record *b);
+
+#endif /* UNITS_H */
