@@ -134,7 +134,7 @@ static void expect_no_fault(void)
  * which is known here. */
 static bool is_reason(uint8_t reason, uint8_t legacy)
 {
-	bool first = unit->caps.format == MOAT_PT_FIRST_STAGE;
+	bool first = unit->caps.format == MOAT_PT_FIRST_STAGE || red.parent != NULL;
 	uint8_t absent = first ? VTD_FR_FS_P : VTD_FR_SS_P;
 
 	if (conf.mode == MOAT_VTD_LEGACY)
