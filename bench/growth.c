@@ -10,6 +10,8 @@
  *     growth/burst32/PAGES         the whole path of a burst (bench/path.c) beside PAGES pages
  *     growth/domains/DOMAINS       the same burst in one of DOMAINS domains, always the same one
  *     growth/domains_in_turn/DOMAINS   in each of them in turn: their data come from memory
+ *     growth/domains_in_turn_39bit/DOMAINS   the same with domains of 39 bits of IOVA, whose indices
+ *                                  (struct moat_pt_granule) are 4 MiB of address space, not 2 GiB
  */
 #include <stdlib.h>
 
@@ -25,7 +27,7 @@ struct growth {
 	uint64_t lanes, next;
 };
 
-static int make(struct moat_bench_run *run, uint64_t lanes, uint64_t pages)
+static int make(struct moat_bench_run *run, uint64_t lanes, uint64_t pages, uint8_t width)
 {
 	struct growth *g = calloc(1, sizeof(*g));
 
@@ -35,7 +37,7 @@ static int make(struct moat_bench_run *run, uint64_t lanes, uint64_t pages)
 	g->lanes = lanes;
 	g->lane = calloc(lanes, sizeof(*g->lane));
 	for (uint64_t i = 0; i < lanes; i++) {
-		g->lane[i] = bench_lane_create(g->unit, pages);
+		g->lane[i] = bench_lane_create_width(g->unit, pages, width);
 		if (g->lane[i] == NULL)
 			return moat_bench_skip("%s", moat_error_text());
 	}
@@ -57,7 +59,7 @@ static void drop(struct moat_bench_run *run)
 
 static int make_pages(struct moat_bench_run *run)
 {
-	return make(run, 1, (uint64_t)run->arg);
+	return make(run, 1, (uint64_t)run->arg, 0);
 }
 
 static void map_or_unmap(struct moat_bench_run *run, uint64_t n, bool time_map)
@@ -163,7 +165,12 @@ MOAT_BENCH(growth_burst) = { .name = "growth/burst32",
 
 static int make_domains(struct moat_bench_run *run)
 {
-	return make(run, (uint64_t)run->arg, 64);
+	return make(run, (uint64_t)run->arg, 64, 0);
+}
+
+static int make_narrow_domains(struct moat_bench_run *run)
+{
+	return make(run, (uint64_t)run->arg, 64, 39);
 }
 
 static void one_domain(struct moat_bench_run *run, uint64_t n)
@@ -198,6 +205,12 @@ MOAT_BENCH(growth_domains) = { .name = "growth/domains",
 	.items = BURST };
 MOAT_BENCH(growth_in_turn) = { .name = "growth/domains_in_turn",
 	.setup = make_domains,
+	.body = in_turn,
+	.teardown = drop,
+	.args = DOMAINS,
+	.items = BURST };
+MOAT_BENCH(growth_in_turn_narrow) = { .name = "growth/domains_in_turn_39bit",
+	.setup = make_narrow_domains,
 	.body = in_turn,
 	.teardown = drop,
 	.args = DOMAINS,

@@ -43,13 +43,25 @@ void moat_pt_usage(const struct moat_pt *pt, uint64_t *mapped, uint64_t *table_p
 
 /* -------------------------------------------------------------------------- create, destroy */
 
+/* Domains use the same IOVAs, and the kernel places windows one below the other. If their distance
+ * were a power of two, the processor's page-table entries for all of them would lie at one offset
+ * in their pages and so share few sets of its caches. So each is a line of page-table entries
+ * longer, and where the upper entries are affected as well, a line of those. */
+static size_t window_spread(size_t bytes)
+{
+	size_t entries = RTE_CACHE_LINE_SIZE / sizeof(uint64_t);
+
+	return entries * MOAT_PAGE_SIZE + (bytes >= MOAT_1G_SIZE ? entries * MOAT_2M_SIZE : 0);
+}
+
 /* Address space for the granules of `width` bits; half of it where that is refused, and so on. */
 static void granules_reserve(struct pt_impl *impl, unsigned int width)
 {
 	uint64_t n = UINT64_C(1) << (RTE_MIN(width, 48u) - MOAT_2M_SHIFT);
 
 	for (; n >= PT_ENTRIES; n /= 2) { /* never part of a 1 GiB leaf */
-		size_t bytes = n * sizeof(struct moat_pt_granule);
+		size_t bytes = n * sizeof(struct moat_pt_granule) +
+			window_spread(n * sizeof(struct moat_pt_granule));
 		void *m = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 

@@ -328,6 +328,26 @@ static void an_empty_table_costs_little(void **state)
 		moat_pt_destroy(pt[i]);
 }
 
+/* A line of the processor's page tables has the entries of 32 KiB, a page of them 64 lines. See
+ * window_spread(). */
+static void windows_of_tables_do_not_share_few_lines_of_the_processors_tables(void **state)
+{
+	const uint8_t widths[] = { 48, 39 };
+
+	for (unsigned int w = 0; w < RTE_DIM(widths); w++) {
+		struct moat_pt *pt[64];
+		uint64_t lines = 0; /* a bit for each line that has a window's first entry */
+
+		for (unsigned int i = 0; i < RTE_DIM(pt); i++) {
+			pt[i] = table(4, widths[w], 0);
+			lines |= UINT64_C(1) << ((uintptr_t)pt[i]->granules >> 15 & 63);
+		}
+		assert_in_range(__builtin_popcountll(lines), 16, 64);
+		for (unsigned int i = 0; i < RTE_DIM(pt); i++)
+			moat_pt_destroy(pt[i]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,6 +365,7 @@ int main(void)
 		T(without_memory_for_tables_nothing_is_mapped),
 		T(tables_that_were_given_back_are_used_again),
 		T(an_empty_table_costs_little),
+		T(windows_of_tables_do_not_share_few_lines_of_the_processors_tables),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

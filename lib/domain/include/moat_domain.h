@@ -46,7 +46,10 @@ extern "C" {
 
 struct moat_domain_conf {
 	const char *name;
-	uint8_t width;      /* bits of IOVA, 0: the unit's; 32 for a 32-bit device */
+	/** Bits of IOVA, 0: the unit's; 32 for a 32-bit device. 39 or fewer are faster where one
+	 * lcore polls thousands of domains: their indices (struct moat_pt_granule) take little
+	 * address space. */
+	uint8_t width;
 	uint64_t iova_base; /* first IOVA that the allocator hands out, 0: MOAT_2M_SIZE */
 	/** Sizes of leaves to use, of those the unit has: MOAT_2M_SIZE | MOAT_1G_SIZE; 0 or
 	 * UINT64_MAX: all; MOAT_LEAF_4K_ONLY */
