@@ -14,7 +14,8 @@
 
 /* An archive's top has a manifest: its version, then what could not be read ("error NUMBER
  * PATH"). */
-#define MANIFEST_FIRST "moat-host-archive 1\n"
+#define MANIFEST_NAME  "moat-host-archive "
+#define MANIFEST_FIRST MANIFEST_NAME "1\n"
 
 /* -------------------------------------------------------------------------------------- writing */
 
@@ -57,7 +58,7 @@ static void write_entry(struct doctor_tar *tar, struct doctor_redaction *r,
 	uint8_t *bytes;
 
 	if (e->kind == DOCTOR_LINK) {
-		target = doctor_redact_path(r, (const char *)e->bytes);
+		target = doctor_redact_target(r, e->path, (const char *)e->bytes);
 		doctor_tar_link(tar, path, target);
 		free(target);
 	} else if (e->kind == DOCTOR_FOLDER || (e->kind == DOCTOR_THERE && folder)) {
@@ -118,14 +119,47 @@ int doctor_archive_write(const char *path, const struct doctor_record *record, c
 
 static char *unpacked; /* the folder that doctor_root_close() removes; NULL: none */
 
-static void load_manifest(const char *root)
+/** A folder without a manifest is taken as it is. @return 0; -ENOTSUP: of a version to come */
+static int load_manifest(const char *arg, const char *root, char **error)
 {
 	char *text;
+	int ret = 0;
 
 	doctor_read_forbid("");
-	if (doctor_text(root, &text, DOCTOR_MANIFEST) == 0)
+	if (doctor_text(root, &text, DOCTOR_MANIFEST) != 0) {
+		free(text);
+		return 0;
+	}
+	if (strncmp(text, MANIFEST_FIRST, strlen(MANIFEST_FIRST) - 1) == 0 &&
+		(text[strlen(MANIFEST_FIRST) - 1] == '\n' ||
+			text[strlen(MANIFEST_FIRST) - 1] == '\0'))
 		doctor_read_forbid(text);
+	else
+		ret = -ENOTSUP;
+	if (ret != 0)
+		*error =
+			doctor_format("%s is an archive of a format that this moat-doctor does not "
+				      "read ('%.40s' in its file %s): use the moat-doctor that "
+				      "wrote it",
+				arg, strtok(text, "\n") != NULL ? text : "", DOCTOR_MANIFEST);
 	free(text);
+	return ret;
+}
+
+static char *why_not(const char *arg, int ret)
+{
+	switch (ret) {
+	case -EBADMSG:
+		return doctor_format("%s is neither a folder nor an archive of --host-archive",
+			arg);
+	case -ENODATA:
+		return doctor_format("%s is an archive that is cut short or damaged", arg);
+	case -EFBIG:
+		return doctor_format("%s is larger, unpacked, than any archive of --host-archive",
+			arg);
+	default:
+		return doctor_format("%s: %s", arg, strerror(-ret));
+	}
 }
 
 static int unpack(const char *arg, char **root, char **error)
@@ -146,9 +180,7 @@ static int unpack(const char *arg, char **root, char **error)
 		*root = doctor_format("%s", folder);
 		return 0;
 	}
-	*error = ret == -EBADMSG
-		? doctor_format("%s is neither a folder nor an archive of --host-archive", arg)
-		: doctor_format("%s: %s", arg, strerror(-ret));
+	*error = why_not(arg, ret);
 	doctor_root_close(NULL);
 	return ret;
 }
@@ -173,7 +205,11 @@ int doctor_root_open(const char *arg, char **root, char **error)
 	else
 		ret = unpack(arg, root, error);
 	if (ret == 0)
-		load_manifest(*root);
+		ret = load_manifest(arg, *root, error);
+	if (ret != 0 && *root != NULL) {
+		doctor_root_close(*root);
+		*root = NULL;
+	}
 	return ret;
 }
 

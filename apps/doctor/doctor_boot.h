@@ -16,8 +16,10 @@
  * it.
  * @param set words to add, "a b"; "": none
  * @param remove words to take out, as they stand there
+ * @param also further words that commands take out; what is said of them is the caller's; NULL:
+ *   none
  */
 void doctor_boot_remedy(const struct doctor_host *host, struct doctor_finding *finding,
-	const char *set, const struct doctor_lines *remove);
+	const char *set, const struct doctor_lines *remove, const struct doctor_lines *also);
 
 #endif /* DOCTOR_BOOT_H */

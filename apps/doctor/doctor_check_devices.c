@@ -18,6 +18,15 @@ static bool could_have_vfs(const struct doctor_tenant *t)
 		moat_pci_owner(t->fn->driver) == MOAT_PCI_OWNER_KERNEL;
 }
 
+/** What nothing uses before what is up, and that before what carries the host's own traffic. */
+static bool needed_less(const struct doctor_fn *a, const struct doctor_fn *b)
+{
+	unsigned int of_a = a->use * 2u + !doctor_is_spare(a);
+	unsigned int of_b = b->use * 2u + !doctor_is_spare(b);
+
+	return of_a < of_b;
+}
+
 /** One to make virtual functions of, not the uplink if there is another. */
 static const struct doctor_fn *vfs_from(const struct doctor_case *c)
 {
@@ -26,9 +35,7 @@ static const struct doctor_fn *vfs_from(const struct doctor_case *c)
 	for (unsigned int i = 0; i < c->tenants.n; i++) {
 		const struct doctor_tenant *t = &c->tenants.at[i];
 
-		if (could_have_vfs(t) &&
-			(found == NULL ||
-				(found->use != DOCTOR_USE_NONE && t->fn->use == DOCTOR_USE_NONE)))
+		if (could_have_vfs(t) && (found == NULL || needed_less(t->fn, found)))
 			found = t->fn;
 	}
 	return found;
@@ -44,11 +51,11 @@ static void how_to_make(const struct doctor_case *c, struct doctor_finding *f)
 		doctor_say(&f->remedy, "the port must be with its kernel driver for that");
 		return;
 	}
-	if (fn->use != DOCTOR_USE_NONE)
+	if (!doctor_is_spare(fn))
 		doctor_say(&f->remedy,
-			"some drivers reset the port when they make virtual functions, and %s, which "
-			"the host needs, is one: do it where a short loss of the link does no harm",
-			fn->net);
+			"%s is in use, and some drivers reset the port when they make virtual "
+			"functions: do it where a short loss of the link does no harm",
+			fn->net[0] != '\0' ? fn->net : fn->address);
 	doctor_say(&f->commands, "echo 0 > /sys/bus/pci/devices/%s/sriov_drivers_autoprobe",
 		fn->address);
 	doctor_say(&f->commands, "echo %" PRIu64 " > /sys/bus/pci/devices/%s/sriov_numvfs",
@@ -125,21 +132,10 @@ static bool can_be(const struct doctor_tenant *t)
 	return t->place == DOCTOR_OWN || t->place == DOCTOR_SHARED;
 }
 
-/** Would the host do without it? An interface that is down is; a NIC with a driver and no interface
- * may have it in another network namespace. */
-static bool is_spare(const struct doctor_fn *fn)
-{
-	if (fn->nets.n != 0)
-		return !fn->up && fn->use == DOCTOR_USE_NONE;
-	return fn->class >> 16 != 0x02 || fn->virtio != DOCTOR_VIRTIO_NOT ||
-		moat_pci_owner(fn->driver) != MOAT_PCI_OWNER_KERNEL;
-}
-
 /** Offer virtual functions if there are any, else ports that are down. */
 static bool offer(const struct doctor_tenant *t, bool vfs)
 {
-	return can_be(t) && t->unbound && !t->costly && is_spare(t->fn) &&
-		(!vfs || t->fn->pci->virtfn);
+	return doctor_may_bind(t) && (!vfs || t->fn->pci->virtfn);
 }
 
 static bool holds(const struct doctor_lines *lines, const char *text)
@@ -197,7 +193,8 @@ static void how_to_open(struct doctor_finding *f)
 static void none_ready(const struct doctor_case *c, unsigned int can, struct doctor_finding *f)
 {
 	const struct doctor_tenant *blocked = NULL; /* bound, and not ready all the same */
-	unsigned int spare = 0, token = 0;
+	const struct doctor_tenant *costly = NULL;  /* the host would miss what is in its group */
+	unsigned int spare = 0, token = 0, in_vain = 0;
 
 	for (unsigned int i = 0; i < c->tenants.n; i++) {
 		const struct doctor_tenant *t = &c->tenants.at[i];
@@ -208,12 +205,19 @@ static void none_ready(const struct doctor_case *c, unsigned int can, struct doc
 		token += t->token && !t->unbound;
 		if (blocked == NULL && !t->unbound)
 			blocked = t;
+		in_vain += t->unbound && t->costly && c->way == DOCTOR_VFIO;
+		if (costly == NULL && t->costly)
+			costly = t;
 	}
 	if (token != 0) {
 		doctor_find(f, DOCTOR_WARN,
 			"none of %u function%s that can be tenants' opens without a token", can,
 			can == 1 ? "" : "s");
 		how_to_open(f);
+	} else if (in_vain == can) {
+		doctor_find(f, DOCTOR_FAIL, "no function is ready: %s: %s", costly->fn->address,
+			costly->blocked);
+		doctor_say(&f->remedy, "see groups; or use another NIC");
 	} else if (blocked == NULL) {
 		doctor_find(f, DOCTOR_WARN,
 			"none of %u function%s that can be a tenant's is bound "

@@ -13,7 +13,7 @@
 
 /** What the units' checks add up to. */
 struct sum {
-	char blocking[128], compatible[128], unable[128]; /* names of units */
+	char *blocking, *compatible, *unable; /* names of units, "dmar0, dmar3"; NULL: none */
 };
 
 /* moat_vtd_obstacles() reads these; this keeps them for an archive. */
@@ -34,11 +34,13 @@ static void keep(const struct doctor_host *h)
 	}
 }
 
-static void name_add(char names[128], const char *name)
+static void name_add(char **names, const char *name)
 {
-	size_t len = strlen(names);
+	char *before = *names;
 
-	snprintf(names + len, 128 - len, "%s%s", len != 0 ? ", " : "", name);
+	*names = doctor_format("%s%s%s", before != NULL ? before : "", before != NULL ? ", " : "",
+		name);
+	free(before);
 }
 
 /* Functions behind a unit that could be tenants', and do not interrupt for the kernel: none has
@@ -96,13 +98,13 @@ static void look_at_unit(const struct doctor_host *h, unsigned int unit, struct 
 	n = moat_vtd_obstacles(h->root, h->dmar, h->pci, unit, tenant, tenants, list, OBSTACLES);
 	free(tenant);
 	if (u != NULL && !u->caps.ir) {
-		name_add(sum->unable, name);
+		name_add(&sum->unable, name);
 		say_once(&f->remedy,
 			"give tenants functions behind a unit that remaps interrupts "
 			"(ECAP.IR), or use kind = vfio");
 		return;
 	}
-	name_add(n != 0 ? sum->compatible : sum->blocking, name);
+	name_add(n != 0 ? &sum->compatible : &sum->blocking, name);
 	for (unsigned int i = 0; i < RTE_MIN(n, (unsigned int)OBSTACLES); i++) {
 		moat_vtd_obstacle_text(&list[i], text, sizeof(text));
 		doctor_say(&f->evidence, "%s: %s", name, text);
@@ -116,23 +118,23 @@ static void look_at_unit(const struct doctor_host *h, unsigned int unit, struct 
 void doctor_check_interrupts(const struct doctor_case *c, struct doctor_finding *f)
 {
 	const struct doctor_host *h = c->host;
-	struct sum sum = { .blocking = "" };
+	struct sum sum = { 0 };
 
 	if (h->pci != NULL)
 		keep(h);
 	for (unsigned int i = 0; h->pci != NULL && i < h->dmar->nr_units; i++)
 		look_at_unit(h, i, f, &sum);
-	if (sum.unable[0] != '\0')
+	if (sum.unable != NULL)
 		doctor_find(f, DOCTOR_WARN,
 			"a tenant's device behind %s can raise any interrupt: the unit cannot remap "
 			"them",
 			sum.unable);
-	else if (sum.compatible[0] != '\0')
+	else if (sum.compatible != NULL)
 		doctor_find(f, DOCTOR_WARN,
 			"a tenant's device behind %s can raise any interrupt: what the kernel has "
 			"there keeps moat from blocking them",
 			sum.compatible);
-	else if (sum.blocking[0] != '\0')
+	else if (sum.blocking != NULL)
 		doctor_find(f, DOCTOR_OK,
 			"tenants' devices raise only what they are given: the kernel gets no interrupts "
 			"from behind %s",
@@ -140,4 +142,7 @@ void doctor_check_interrupts(const struct doctor_case *c, struct doctor_finding 
 	else
 		doctor_find(f, DOCTOR_UNKNOWN,
 			"no function that could be a tenant's is behind a unit");
+	free(sum.blocking);
+	free(sum.compatible);
+	free(sum.unable);
 }

@@ -47,13 +47,22 @@ static void describe_sharers(const struct doctor_case *c, struct doctor_finding 
 	}
 }
 
-/** The first function that a process already has, in a group that cannot be handed out. */
+/** The first function that a process already has, in a group that cannot be handed out; or that it
+ * would have in vain, because the host would miss what else is in the group. */
 static const struct doctor_tenant *not_viable(const struct doctor_case *c)
 {
-	for (unsigned int i = 0; c->way == DOCTOR_VFIO && i < c->tenants.n; i++)
-		if (!c->tenants.at[i].unbound && c->tenants.at[i].not_viable != NULL)
-			return &c->tenants.at[i];
-	return NULL;
+	const struct doctor_tenant *in_vain = NULL;
+
+	for (unsigned int i = 0; c->way == DOCTOR_VFIO && i < c->tenants.n; i++) {
+		const struct doctor_tenant *t = &c->tenants.at[i];
+
+		if (t->not_viable != NULL && !t->unbound)
+			return t;
+		if (t->not_viable != NULL && t->costly && in_vain == NULL &&
+			(t->place == DOCTOR_OWN || t->place == DOCTOR_SHARED))
+			in_vain = t;
+	}
+	return in_vain;
 }
 
 void doctor_check_groups(const struct doctor_case *c, struct doctor_finding *f)
@@ -65,6 +74,11 @@ void doctor_check_groups(const struct doctor_case *c, struct doctor_finding *f)
 	for (unsigned int i = 0; i < c->tenants.n; i++) {
 		share += c->tenants.at[i].with.n != 0;
 		alone += c->tenants.at[i].with.n == 0;
+	}
+	if (c->way == DOCTOR_VFIO && h->nr_groups == 0 && h->container != NULL) {
+		doctor_find(f, DOCTOR_UNKNOWN, "the IOMMU groups are hidden here");
+		doctor_say(&f->remedy, "run moat-doctor on the host, outside of %s", h->container);
+		return;
 	}
 	if (c->way == DOCTOR_VFIO && h->nr_groups == 0) {
 		doctor_find(f, DOCTOR_FAIL, "the kernel made no IOMMU groups");

@@ -15,16 +15,33 @@ static uint64_t usable(enum doctor_way way, uint64_t of_2m, uint64_t of_1g)
 	return of_2m + (way == DOCTOR_VTD ? 0 : of_1g);
 }
 
-/** A candidate on a node without pages; NULL: none. */
-static const struct doctor_fn *far_from_pages(const struct doctor_case *c)
+/** Can it be a tenant's, or can its virtual functions? */
+static bool matters(const struct doctor_tenant *t)
 {
-	const struct doctor_host *h = c->host;
+	return t->place == DOCTOR_OWN || t->place == DOCTOR_SHARED || t->place == DOCTOR_LATER ||
+		(t->place == DOCTOR_KERNELS && t->fn->vfs_total != 0);
+}
 
-	for (unsigned int i = 0; i < c->tenants.n; i++)
-		for (unsigned int n = 0; n < h->nr_nodes; n++)
-			if (c->tenants.at[i].fn->numa == h->node[n].id && h->node[n].id >= 0 &&
-				usable(c->way, h->node[n].total_2m, h->node[n].total_1g) == 0)
-				return c->tenants.at[i].fn;
+static const struct doctor_node *node_of(const struct doctor_host *h, int id)
+{
+	for (unsigned int n = 0; n < h->nr_nodes; n++)
+		if (h->node[n].id == id && id >= 0)
+			return &h->node[n];
+	return NULL;
+}
+
+/** A function that matters, on a node where there are no pages; or no free ones. NULL: none. */
+static const struct doctor_fn *far_from_pages(const struct doctor_case *c, bool free_ones)
+{
+	for (unsigned int i = 0; i < c->tenants.n; i++) {
+		const struct doctor_tenant *t = &c->tenants.at[i];
+		const struct doctor_node *n = node_of(c->host, t->fn->numa);
+
+		if (n != NULL && matters(t) &&
+			(free_ones ? usable(c->way, n->free_2m, n->free_1g)
+				   : usable(c->way, n->total_2m, n->total_1g)) == 0)
+			return t->fn;
+	}
 	return NULL;
 }
 
@@ -60,7 +77,7 @@ static void none_at_all(const struct doctor_case *c, uint64_t total_1g, struct d
 void doctor_check_hugepages(const struct doctor_case *c, struct doctor_finding *f)
 {
 	const struct doctor_host *h = c->host;
-	const struct doctor_fn *far = far_from_pages(c);
+	const struct doctor_fn *far = far_from_pages(c, false), *busy = far_from_pages(c, true);
 	uint64_t total_2m = 0, total_1g = 0, free_2m = 0, free_1g = 0;
 
 	for (unsigned int i = 0; i < h->nr_nodes; i++) {
@@ -95,6 +112,12 @@ void doctor_check_hugepages(const struct doctor_case *c, struct doctor_finding *
 		doctor_say(&f->remedy,
 			"memory of another node costs every DMA; reserve some there");
 		reserve(f, far->numa);
+	} else if (busy != NULL) {
+		doctor_find(f, DOCTOR_WARN, "all hugepages on node %d, where %s is, are in use",
+			busy->numa, busy->address);
+		doctor_say(&f->remedy,
+			"memory of another node costs every DMA; reserve more there, or end the "
+			"programs that have them");
 	} else {
 		doctor_find(f, DOCTOR_OK,
 			"%" PRIu64 " of %" PRIu64 " of 2 MiB free, %" PRIu64 " of %" PRIu64

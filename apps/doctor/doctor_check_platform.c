@@ -52,9 +52,10 @@ void doctor_check_privileges(const struct doctor_case *c, struct doctor_finding 
 
 /* --------------------------------------------------------------------------------- processor */
 
-static bool is_amd(const struct doctor_host *h)
+/** The kernel drives an IOMMU that is neither Intel's nor AMD's: virtio-iommu, Arm's SMMU. */
+static bool has_other(const struct doctor_host *h)
 {
-	return strcmp(h->vendor, "AuthenticAMD") == 0 || strcmp(h->vendor, "HygonGenuine") == 0;
+	return doctor_driven(h, DOCTOR_OTHER) != 0;
 }
 
 void doctor_check_processor(const struct doctor_case *c, struct doctor_finding *f)
@@ -75,17 +76,23 @@ void doctor_check_processor(const struct doctor_case *c, struct doctor_finding *
 		doctor_find(f, DOCTOR_OK, "Intel");
 	} else if (vtd) {
 		doctor_find(f, DOCTOR_OK, "not Intel's, but VT-d is there");
-	} else if (doctor_driven(h, DOCTOR_AMD) != 0 && c->way == DOCTOR_VFIO) {
-		doctor_find(f, DOCTOR_WARN, "AMD: no VT-d, but the kernel drives AMD-Vi");
+	} else if (c->way == DOCTOR_VFIO &&
+		(h->ivrs || has_other(h) || doctor_driven(h, DOCTOR_AMD) != 0)) {
+		if (has_other(h))
+			doctor_find(f, DOCTOR_WARN, "no VT-d, but the kernel drives another IOMMU");
+		else
+			doctor_find(f, DOCTOR_WARN, "AMD: no VT-d, but %s",
+				doctor_driven(h, DOCTOR_AMD) != 0 ? "the kernel drives AMD-Vi"
+								  : "there is AMD-Vi");
 		doctor_say(&f->remedy,
 			"kind = vfio asks the kernel and may use it; what moat measures and "
 			"promises was tried on VT-d only. kind = vtd needs VT-d");
 	} else {
 		doctor_find(f, DOCTOR_FAIL, "there is no VT-d: it is Intel's, and this is %s",
-			is_amd(h) ? "an AMD processor" : h->vendor);
+			doctor_is_amd(h) ? "an AMD processor" : h->vendor);
 		doctor_say(&f->remedy,
-			"none is needed to try moat: the software unit runs here. Hardware "
-			"isolation takes a host with VT-d");
+			"moat runs here with its software unit (kind = soft); hardware isolation takes a "
+			"host with VT-d");
 	}
 }
 
@@ -125,13 +132,22 @@ static void switch_it_on(const struct doctor_host *h, struct doctor_finding *f)
 	doctor_say(&f->remedy,
 		"in the firmware's settings turn on %s, then look again; where there is no such "
 		"setting, the board or the processor has none",
-		is_amd(h) ? "IOMMU (AMD-Vi)"
-			  : "VT-d (\"Intel Virtualization Technology for Directed I/O\")");
+		doctor_is_amd(h) ? "IOMMU (AMD-Vi)"
+				 : "VT-d (\"Intel Virtualization Technology for Directed I/O\")");
 }
 
 static void no_table(const struct doctor_host *h, struct doctor_finding *f)
 {
-	if (!h->tables_visible) {
+	if (has_other(h)) {
+		doctor_find(f, DOCTOR_WARN, "no VT-d, but the kernel drives %u other IOMMU%s",
+			doctor_driven(h, DOCTOR_OTHER),
+			doctor_driven(h, DOCTOR_OTHER) == 1 ? "" : "s");
+		doctor_say(&f->evidence,
+			"there is neither a DMAR nor an IVRS table: virtio-iommu, or Arm's SMMU");
+		doctor_say(&f->remedy,
+			"kind = vfio asks the kernel and may use it; what moat measures and promises "
+			"was tried on VT-d only. kind = vtd needs VT-d");
+	} else if (!h->tables_visible) {
 		doctor_find(f, DOCTOR_UNKNOWN, "the firmware's tables are hidden here");
 		doctor_say(&f->evidence, "no /sys/firmware/acpi/tables%s",
 			h->container != NULL ? ": containers mask it" : "");
@@ -226,11 +242,12 @@ static void quote_words(const struct doctor_words *w, struct doctor_finding *f)
 	free(said);
 }
 
-static void built_without(const struct doctor_host *h, struct doctor_finding *f)
+static void built_without(const struct doctor_host *h, const char *what, const char *option,
+	struct doctor_finding *f)
 {
-	doctor_find(f, DOCTOR_FAIL, "this kernel was built without VT-d");
-	doctor_say(&f->evidence, "%s: CONFIG_INTEL_IOMMU is not set", h->config_from);
-	doctor_say(&f->remedy, "boot a kernel with CONFIG_INTEL_IOMMU=y");
+	doctor_find(f, DOCTOR_FAIL, "this kernel was built without %s", what);
+	doctor_say(&f->evidence, "%s: %s is not set", h->config_from, option);
+	doctor_say(&f->remedy, "boot a kernel with %s=y", option);
 }
 
 static void judge_for_vfio(const struct doctor_host *h, struct doctor_finding *f)
@@ -251,8 +268,12 @@ static void judge_for_vfio(const struct doctor_host *h, struct doctor_finding *f
 	else if (intel && w->intel == DOCTOR_OFF)
 		doctor_find(f, DOCTOR_FAIL, "intel_iommu=off: the kernel leaves VT-d off");
 	else if (intel && doctor_built_with(h, "CONFIG_INTEL_IOMMU") == 0)
-		built_without(h, f);
-	else if (w->intel == DOCTOR_ON)
+		built_without(h, "VT-d", "CONFIG_INTEL_IOMMU", f);
+	else if (!intel && w->amd == DOCTOR_OFF)
+		doctor_find(f, DOCTOR_FAIL, "amd_iommu=off: the kernel leaves AMD-Vi off");
+	else if (!intel && doctor_built_with(h, "CONFIG_AMD_IOMMU") == 0)
+		built_without(h, "AMD-Vi", "CONFIG_AMD_IOMMU", f);
+	else if (intel && w->intel == DOCTOR_ON)
 		doctor_find(f, DOCTOR_OK, "intel_iommu=on");
 	else if (!intel || doctor_built_with(h, "CONFIG_INTEL_IOMMU_DEFAULT_ON") == 1)
 		doctor_find(f, DOCTOR_OK, "nothing turns the IOMMU off");
@@ -262,7 +283,7 @@ static void judge_for_vfio(const struct doctor_host *h, struct doctor_finding *f
 	if (f->state != DOCTOR_FAIL || f->remedy.n != 0)
 		return;
 	doctor_boot_remedy(h, f, w->intel == DOCTOR_ON || !intel ? "" : "intel_iommu=on",
-		&w->turn_off);
+		intel ? &w->turn_off : &w->turn_off_amd, &w->no_remap);
 	if (w->intremap == DOCTOR_OFF)
 		doctor_say(&f->remedy, "take %s out, too: VFIO needs interrupts remapped",
 			w->no_remap.at[0]);
@@ -288,7 +309,7 @@ static void judge_for_vtd(const struct doctor_host *h, struct doctor_finding *f)
 	for (unsigned int i = 0; i < w->about.n; i++)
 		if (!off && strncmp(w->about.at[i], "intel_iommu=", 12) == 0)
 			doctor_say(&on, "%s", w->about.at[i]);
-	doctor_boot_remedy(h, f, set, on.n != 0 ? &on : &none);
+	doctor_boot_remedy(h, f, set, on.n != 0 ? &on : &none, NULL);
 	doctor_lines_free(&on);
 }
 

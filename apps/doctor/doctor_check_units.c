@@ -92,6 +92,30 @@ static bool is_missed(const struct doctor_host *h, const struct doctor_unit *u)
 	return d->include_pci_all;
 }
 
+/** Functions behind a unit that can be tenants of their own. */
+static unsigned int tenants_of(const struct doctor_case *c, const struct doctor_unit *u)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < c->tenants.n; i++)
+		n += c->tenants.at[i].place == DOCTOR_OWN &&
+			strcmp(c->tenants.at[i].fn->unit, u->name) == 0;
+	return n;
+}
+
+static void judge_domain_ids(const struct doctor_case *c, const struct doctor_unit *u,
+	struct doctor_finding *f)
+{
+	uint64_t left = u->domains > u->domains_used ? u->domains - u->domains_used : 0;
+
+	if (u->domains == 0 || left >= tenants_of(c, u))
+		return;
+	doctor_find(f, DOCTOR_WARN,
+		"%s has %" PRIu64 " domain-ids left, which is fewer than tenants", u->name, left);
+	if (f->remedy.n == 0)
+		doctor_say(&f->remedy, "each tenant takes one: plan for no more");
+}
+
 static void judge_kernels(const struct doctor_case *c, struct doctor_finding *f)
 {
 	const struct doctor_host *h = c->host;
@@ -106,7 +130,10 @@ static void judge_kernels(const struct doctor_case *c, struct doctor_finding *f)
 		(h->dmar_error == -EBADMSG ||
 			(h->dmar_error != -ENOENT && (w->intel != DOCTOR_ON || w->no_iommu) &&
 				doctor_built_with(h, "CONFIG_INTEL_IOMMU_DEFAULT_ON") != 1) ||
-			w->no_iommu || w->intel == DOCTOR_OFF)) {
+			w->no_iommu || w->intel == DOCTOR_OFF ||
+			(doctor_is_amd(h) &&
+				(w->amd == DOCTOR_OFF ||
+					doctor_built_with(h, "CONFIG_AMD_IOMMU") == 0)))) {
 		f->moot = true;
 		doctor_find(f, DOCTOR_UNKNOWN, "they are off (see %s)",
 			h->dmar_error == -EBADMSG ? "firmware" : "command-line");
@@ -122,15 +149,9 @@ static void judge_kernels(const struct doctor_case *c, struct doctor_finding *f)
 	doctor_find(f, DOCTOR_OK, "the kernel drives %u unit%s", driven, driven == 1 ? "" : "s");
 	for (unsigned int i = 0; i < h->nr_units; i++) {
 		const struct doctor_unit *u = &h->unit[i];
-		uint64_t left = u->domains - u->domains_used;
 
 		idle += !u->driven && is_missed(h, u);
-		if (u->domains != 0 && left < c->tenants.count[DOCTOR_OWN]) {
-			doctor_find(f, DOCTOR_WARN,
-				"%s has %" PRIu64 " domain-ids left, which is fewer than tenants",
-				u->name, left);
-			doctor_say(&f->remedy, "each tenant takes one: plan for no more");
-		}
+		judge_domain_ids(c, u, f);
 	}
 	if (idle != 0) {
 		doctor_find(f, DOCTOR_WARN, "the kernel drives %u of the table's %u units", driven,
@@ -209,8 +230,12 @@ static char *find_reason(const struct doctor_host *h, struct doctor_finding *f)
 
 	if (u != NULL)
 		doctor_say(&f->evidence, "%s cannot: ECAP.IR is 0", u->name);
+	if (h->dmar != NULL && !h->dmar->intr_remap)
+		doctor_say(&f->evidence,
+			"the DMAR table does not have INTR_REMAP: firmware does not "
+			"offer it");
 	if (h->words.intremap == DOCTOR_OFF) {
-		doctor_boot_remedy(h, f, "", &h->words.no_remap);
+		doctor_boot_remedy(h, f, "", &h->words.no_remap, NULL);
 		return doctor_format("%s turns that off", h->words.no_remap.at[0]);
 	}
 	if (doctor_built_with(h, "CONFIG_IRQ_REMAP") == 0) {
@@ -273,6 +298,13 @@ void doctor_check_interrupt_remapping(const struct doctor_case *c, struct doctor
 		return;
 	}
 	doctor_say(&f->evidence, "no IR- chip in /proc/interrupts");
+	if (doctor_driven(h, DOCTOR_OTHER) != 0 && h->vendor[0] == '\0') {
+		doctor_find(f, DOCTOR_UNKNOWN,
+			"not known for this IOMMU: the interrupt controller keeps devices' interrupts "
+			"apart, or does not");
+		doctor_say(&f->remedy, "VFIO refuses to assign devices (EPERM) if it does not");
+		return;
+	}
 	reason = find_reason(h, f);
 	unsafe_way(f);
 	if (unsafe[0] == 'Y')

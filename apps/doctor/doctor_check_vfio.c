@@ -64,6 +64,16 @@ static void load(const struct doctor_host *h, const char *module, const char *op
 
 /* -------------------------------------------------------------------------------------- vfio */
 
+/** Has a function before this one the same group? */
+static bool said_before(const struct doctor_case *c, unsigned int i)
+{
+	for (unsigned int j = 0; j < i; j++)
+		if (c->tenants.at[j].ready &&
+			c->tenants.at[j].fn->group == c->tenants.at[i].fn->group)
+			return true;
+	return false;
+}
+
 /** The device files, as far as this user may open them. */
 static void judge_files(const struct doctor_case *c, struct doctor_finding *f)
 {
@@ -84,13 +94,15 @@ static void judge_files(const struct doctor_case *c, struct doctor_finding *f)
 	for (unsigned int i = 0; i < c->tenants.n; i++) {
 		const struct doctor_tenant *t = &c->tenants.at[i];
 
-		if (!t->ready ||
+		if (!t->ready || said_before(c, i) ||
 			doctor_read_access(h->root, R_OK | W_OK, "dev/vfio/%d", t->fn->group) == 0)
 			continue;
 		doctor_find(f, DOCTOR_WARN, "/dev/vfio/%d cannot be opened by this user",
 			t->fn->group);
-		doctor_say(&f->evidence, "it is the group of %s", t->fn->address);
-		doctor_say(&f->remedy, "give the group's file to the user");
+		doctor_say(&f->evidence, "/dev/vfio/%d is the group of %s", t->fn->group,
+			t->fn->address);
+		if (f->remedy.n == 0)
+			doctor_say(&f->remedy, "give the group's file to the user");
 		doctor_say(&f->commands, "chown USER /dev/vfio/%d", t->fn->group);
 	}
 }

@@ -7,10 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <zlib.h>
-
 #include "doctor_host.h"
 #include "doctor_read.h"
+#include "moat_vtd_obstacles.h"
 
 /* --------------------------------------------------------------------- processor and process */
 
@@ -75,41 +74,13 @@ static void read_hypervisor(struct doctor_host *h)
 	doctor_read(h->root, text, sizeof(text), "sys/hypervisor/type");
 	h->xen = strcmp(text, "xen") == 0;
 	doctor_read(h->root, text, sizeof(text), "proc/xen/capabilities");
-	h->dom0 = h->xen && strstr(text, "control_d") != NULL;
+	/* Xen gives its control domain the DMAR table under another name; guests have neither. */
+	h->dom0 = h->xen &&
+		(strstr(text, "control_d") != NULL ||
+			doctor_read_access(h->root, F_OK, "sys/firmware/acpi/tables/XMAR") == 0);
 }
 
 /* --------------------------------------------------------------------- how the kernel was built */
-
-/** A file that gzip has packed, as text; NULL: it is none. */
-static char *inflate_text(const uint8_t *bytes, size_t len)
-{
-	z_stream z = { .next_in = (uint8_t *)(uintptr_t)bytes, .avail_in = len };
-	size_t room = 1 << 16, done = 0;
-	char *text = NULL;
-	int ret = inflateInit2(&z, 16 + MAX_WBITS); /* gzip's header, the largest window */
-
-	while (ret == Z_OK) {
-		char *longer = realloc(text, room *= 2);
-
-		if (longer == NULL) {
-			free(text);
-			text = NULL;
-			break;
-		}
-		text = longer;
-		z.next_out = (uint8_t *)text + done;
-		z.avail_out = room - 1 - done;
-		ret = inflate(&z, Z_NO_FLUSH);
-		done = room - 1 - z.avail_out;
-	}
-	inflateEnd(&z);
-	if (ret == Z_STREAM_END && text != NULL) {
-		text[done] = '\0';
-		return text;
-	}
-	free(text);
-	return NULL;
-}
 
 static void read_config(struct doctor_host *h)
 {
@@ -127,7 +98,7 @@ static void read_config(struct doctor_host *h)
 	h->config_from = "/proc/config.gz";
 	h->config = NULL;
 	if (doctor_bytes(h->root, &bytes, &len, "proc/config.gz") == 0)
-		h->config = inflate_text(bytes, len);
+		h->config = doctor_inflate(bytes, len);
 	free(bytes);
 	if (h->config == NULL)
 		h->config = doctor_format("%s", "");
@@ -188,13 +159,13 @@ static void read_lockdown(struct doctor_host *h)
 			begin + 1);
 }
 
-/** With interrupt remapping on, the kernel's interrupt chips are named IR-... */
 static void read_interrupts(struct doctor_host *h)
 {
 	char *text;
 
-	h->has_interrupts = doctor_text(h->root, &text, "proc/interrupts") == 0;
-	h->interrupts_remapped = strstr(text, " IR-") != NULL;
+	h->has_interrupts =
+		doctor_text(h->root, &text, "proc/interrupts") == 0; /* for an archive */
+	h->interrupts_remapped = h->has_interrupts && moat_vtd_kernel_remaps(h->root) == 1;
 	free(text);
 }
 
@@ -280,6 +251,11 @@ void doctor_host_free(struct doctor_host *h)
 	free(h->config);
 	free(h->cmdline);
 	doctor_words_free(&h->words);
+}
+
+bool doctor_is_amd(const struct doctor_host *h)
+{
+	return strcmp(h->vendor, "AuthenticAMD") == 0 || strcmp(h->vendor, "HygonGenuine") == 0;
 }
 
 unsigned int doctor_driven(const struct doctor_host *h, int kind)

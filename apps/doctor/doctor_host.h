@@ -71,6 +71,7 @@ struct doctor_fn {
 	struct doctor_lines nets;
 	const char *net; /* the first interface; "": none */
 	bool up;         /* one of them is not down */
+	bool routed;     /* one of them, or what is built on it, has a route of any kind */
 	enum doctor_use use;
 	/* the interface that has the route, or what is built on it; NULL: DOCTOR_USE_NONE */
 	char *user;
@@ -153,6 +154,8 @@ void doctor_units_read(struct doctor_host *host);
 /** After the units. */
 void doctor_pci_read(struct doctor_host *host);
 
+/** Is the processor AMD's, or one that is made like it? */
+bool doctor_is_amd(const struct doctor_host *host);
 /** Units that the kernel drives, of one kind or of any (-1). */
 unsigned int doctor_driven(const struct doctor_host *host, int kind);
 /** Why there is no IOMMU that could be used, on or off; NULL: there may be one. */

@@ -123,11 +123,6 @@ static bool in(const struct doctor_fn *fn, const struct range ranges[], unsigned
 
 enum doctor_acs_layout doctor_acs_layout_of(const struct doctor_fn *fn)
 {
-	static const struct range wide[] = {
-		{ 0x9d10, 0x9d1b },                     /* 100- and 200-series, mobile */
-		{ 0xa110, 0xa11f }, { 0xa167, 0xa16a }, /* 100-series */
-		{ 0xa290, 0xa29f }, { 0xa2e7, 0xa2ee }, /* 200-series */
-	};
 	static const struct range chipset[] = {
 		{ 0x3b42, 0x3b51 },                     /* 5-series */
 		{ 0x1c10, 0x1c1f }, { 0x1d10, 0x1d1f }, /* 6-series, C600 */
@@ -139,7 +134,7 @@ enum doctor_acs_layout doctor_acs_layout_of(const struct doctor_fn *fn)
 
 	if (fn->vendor != INTEL || fn->pci->port != MOAT_PCI_ROOT_PORT)
 		return DOCTOR_ACS_STANDARD;
-	if (in(fn, wide, RTE_DIM(wide)))
+	if (moat_pci_acs_is_wide(fn->pci))
 		return DOCTOR_ACS_WIDE;
 	return in(fn, chipset, RTE_DIM(chipset)) ? DOCTOR_ACS_CHIPSET : DOCTOR_ACS_STANDARD;
 }

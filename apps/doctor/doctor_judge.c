@@ -179,7 +179,7 @@ char *doctor_refusal(const struct doctor_case *c, const struct doctor_report *r,
 	if (t != NULL && (t->place == DOCTOR_NEVER || t->place == DOCTOR_KERNELS))
 		return doctor_format("%s", t->why);
 	if (t != NULL && t->blocked != NULL) {
-		if (t->unbound)
+		if (doctor_may_bind(t)) /* not what would cost the host its uplink */
 			*help = doctor_format("dpdk-devbind.py --bind=%s %s",
 				doctor_driver_for(c->way), t->fn->address);
 		return doctor_format("%s", t->blocked);

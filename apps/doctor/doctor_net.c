@@ -20,8 +20,14 @@ static bool holds(const struct doctor_lines *lines, const char *text)
 
 /* ---------------------------------------------------------------------------------- the routes */
 
+/** Names of interfaces that routes go through. */
+struct routes {
+	struct doctor_lines by_default; /* the default route, IPv4's or IPv6's */
+	struct doctor_lines any;        /* a route of any kind: the host may be managed over it */
+};
+
 /** "eth0 00000000 0101A8C0 ...": destination 0 with mask 0 (the 8th field) is the default route. */
-static void routes_ipv4(const struct doctor_host *h, struct doctor_lines *names)
+static void routes_ipv4(const struct doctor_host *h, struct routes *r)
 {
 	char *text, name[64];
 
@@ -31,15 +37,18 @@ static void routes_ipv4(const struct doctor_host *h, struct doctor_lines *names)
 		int n = sscanf(line, " %63s %lx %*x %*x %*d %*d %*d %lx", name, &destination,
 			&mask);
 
+		if (n >= 2)
+			doctor_say(&r->any, "%s", name);
 		if (n >= 2 && destination == 0 && mask == 0)
-			doctor_say(names, "%s", name);
+			doctor_say(&r->by_default, "%s", name);
 	}
 	free(text);
 }
 
 /** Destination, its prefix's length, source, its, next hop, metric, references, use, flags, name;
- * numbers in hexadecimal. "lo" has a default route that refuses. */
-static void routes_ipv6(const struct doctor_host *h, struct doctor_lines *names)
+ * numbers in hexadecimal. "lo" has a default route that refuses; every interface that is up has
+ * routes to link-local and multicast addresses, and to its own. */
+static void routes_ipv6(const struct doctor_host *h, struct routes *r)
 {
 	char *text, *save, destination[64], name[64];
 
@@ -49,10 +58,13 @@ static void routes_ipv6(const struct doctor_host *h, struct doctor_lines *names)
 		unsigned int prefix;
 
 		if (sscanf(line, "%63s %x %*s %*s %*s %*s %*s %*s %*s %63s", destination, &prefix,
-			    name) == 3 &&
-			prefix == 0 && strspn(destination, "0") == strlen(destination) &&
-			strcmp(name, "lo") != 0)
-			doctor_say(names, "%s", name);
+			    name) != 3 ||
+			strcmp(name, "lo") == 0)
+			continue;
+		if (destination[0] != 'f') /* fe80::/64, ff00::/8 */
+			doctor_say(&r->any, "%s", name);
+		if (prefix == 0 && strspn(destination, "0") == strlen(destination))
+			doctor_say(&r->by_default, "%s", name);
 	}
 	free(text);
 }
@@ -94,18 +106,22 @@ static void find_above(const struct doctor_host *h, const char *folder, struct d
 static void judge_use(const struct doctor_host *h, struct doctor_fn *fn, const char *folder,
 	const char *net)
 {
-	struct doctor_lines routes = { 0 }, above = { 0 };
+	struct doctor_lines above = { 0 };
+	struct routes routes = { 0 };
 
 	routes_ipv4(h, &routes);
 	routes_ipv6(h, &routes);
 	find_above(h, folder, &above);
-	if (holds(&routes, net)) {
+	fn->routed |= holds(&routes.any, net);
+	for (unsigned int i = 0; i < above.n; i++)
+		fn->routed |= holds(&routes.any, above.at[i]);
+	if (holds(&routes.by_default, net)) {
 		fn->use = DOCTOR_USE_ROUTE;
 		free(fn->user);
 		fn->user = doctor_format("%s", net);
 	}
 	for (unsigned int i = 0; i < above.n && fn->use != DOCTOR_USE_ROUTE; i++)
-		if (holds(&routes, above.at[i])) {
+		if (holds(&routes.by_default, above.at[i])) {
 			fn->use = DOCTOR_USE_ROUTE;
 			free(fn->user);
 			fn->user = doctor_format("%s", above.at[i]);
@@ -114,7 +130,8 @@ static void judge_use(const struct doctor_host *h, struct doctor_fn *fn, const c
 		fn->use = DOCTOR_USE_PART;
 		fn->user = doctor_format("%s", above.at[0]);
 	}
-	doctor_lines_free(&routes);
+	doctor_lines_free(&routes.by_default);
+	doctor_lines_free(&routes.any);
 	doctor_lines_free(&above);
 }
 

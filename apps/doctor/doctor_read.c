@@ -12,7 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <zlib.h>
+
 #include "doctor_read.h"
+
+#define TEXT_MOST \
+	(16 << 20) /* bytes that a packed text may have: a kernel's configuration has 0.3 M */
 
 /** A path below the root: `full` is what to open, `full + below` the part behind the root. */
 struct path {
@@ -78,11 +83,39 @@ static int forbidden_error(const struct path *p)
 	return 0;
 }
 
+/** The slot of a path, or the free one where it belongs. */
+static unsigned int *slot_of(const struct doctor_record *r, const char *path)
+{
+	uint32_t hash = 2166136261u; /* FNV-1a */
+
+	for (const char *at = path; *at != '\0'; at++)
+		hash = (hash ^ (uint8_t)*at) * 16777619u;
+	while (r->slot[hash & (r->slots - 1)] != 0 &&
+		strcmp(r->at[r->slot[hash & (r->slots - 1)] - 1].path, path) != 0)
+		hash++;
+	return &r->slot[hash & (r->slots - 1)];
+}
+
+/** Slots enough for one more entry: at most half of them are taken. */
+static void make_slots(struct doctor_record *r)
+{
+	if (2 * (r->n + 1) <= r->slots)
+		return;
+	free(r->slot);
+	r->slots = RTE_MAX(1024u, 2 * r->slots);
+	r->slot = doctor_alloc(r->slots, sizeof(*r->slot));
+	for (unsigned int i = 0; i < r->n; i++)
+		*slot_of(r, r->at[i].path) = i + 1;
+}
+
 static struct doctor_record_entry *entry_of(const char *path)
 {
-	for (unsigned int i = 0; i < recording->n; i++)
-		if (strcmp(recording->at[i].path, path) == 0)
-			return &recording->at[i];
+	unsigned int *slot;
+
+	make_slots(recording);
+	slot = slot_of(recording, path);
+	if (*slot != 0)
+		return &recording->at[*slot - 1];
 	if ((recording->n & (recording->n - 1)) == 0) { /* full at every power of two */
 		struct doctor_record_entry *more =
 			doctor_alloc(RTE_MAX(1u, 2 * recording->n), sizeof(*more));
@@ -96,7 +129,8 @@ static struct doctor_record_entry *entry_of(const char *path)
 		.path = doctor_format("%s", path),
 		.kind = DOCTOR_THERE,
 	};
-	return &recording->at[recording->n++];
+	*slot = ++recording->n;
+	return &recording->at[*slot - 1];
 }
 
 static void keep(const char *path, enum doctor_record_kind kind, const void *bytes, size_t len,
@@ -131,6 +165,7 @@ void doctor_record_free(struct doctor_record *record)
 		free(record->at[i].bytes);
 	}
 	free(record->at);
+	free(record->slot);
 	*record = (struct doctor_record){ 0 };
 }
 
@@ -357,6 +392,38 @@ char *doctor_key(const char *text, const char *key)
 		return doctor_format("%.*s", (int)strcspn(line, "\n"), line);
 	}
 	return doctor_format("%s", "");
+}
+
+char *doctor_inflate(const uint8_t *bytes, size_t len)
+{
+	z_stream z = { .next_in = (uint8_t *)(uintptr_t)bytes, .avail_in = len };
+	size_t room = 1 << 16, done = 0;
+	char *text = NULL;
+	int ret;
+
+	if (len < 2 || bytes[0] != 0x1f || bytes[1] != 0x8b)
+		return memchr(bytes, '\0', len) == NULL
+			? doctor_format("%.*s", (int)RTE_MIN(len, (size_t)TEXT_MOST),
+				  (const char *)bytes)
+			: NULL;
+	ret = inflateInit2(&z, 16 + MAX_WBITS); /* gzip's header, the largest window */
+	while (ret == Z_OK && room < TEXT_MOST) {
+		char *longer = doctor_alloc(room *= 2, 1);
+
+		if (done != 0)
+			memcpy(longer, text, done);
+		free(text);
+		text = longer;
+		z.next_out = (uint8_t *)text + done;
+		z.avail_out = room - 1 - done;
+		ret = inflate(&z, Z_NO_FLUSH);
+		done = room - 1 - z.avail_out;
+	}
+	inflateEnd(&z);
+	if (ret == Z_STREAM_END && text != NULL && memchr(text, '\0', done) == NULL)
+		return text; /* doctor_alloc() has cleared what follows */
+	free(text);
+	return NULL;
 }
 
 char *doctor_without_root(const char *root, const char *text)

@@ -67,6 +67,8 @@ struct doctor_record_entry {
 };
 
 struct doctor_record {
+	unsigned int *slot; /* hash of the path: the entry's index + 1; 0: free */
+	unsigned int slots; /* a power of two, or 0 */
 	unsigned int n;
 	struct doctor_record_entry *at;
 };
@@ -79,5 +81,9 @@ void doctor_record_free(struct doctor_record *record);
 
 /** What cannot be read below a root, out of an archive's manifest ("error NUMBER PATH" a line). */
 void doctor_read_forbid(const char *manifest);
+
+/** A text, packed with gzip or not; NULL: it is no text, or longer than any that is wanted. The
+ * caller's to free. */
+char *doctor_inflate(const uint8_t *bytes, size_t len);
 
 #endif /* DOCTOR_READ_H */

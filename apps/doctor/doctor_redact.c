@@ -78,45 +78,120 @@ static void add_mac(struct text *t, unsigned int number, char between)
 	}
 }
 
-/** All of a text with its MAC addresses replaced: aa:bb:..., aa-bb-..., and interfaces'
- * enxaabb... */
-static char *without_macs(struct doctor_redaction *r, const char *text)
+/** Names of interfaces that are made of their MAC address: Ethernet, InfiniBand, SLIP, WLAN, WWAN
+ * (systemd.net-naming-scheme). */
+static bool is_named_by_mac(const char *text, const char *at)
+{
+	static const char *const kinds[] = { "enx", "ibx", "slx", "wlx", "wwx" };
+
+	for (unsigned int i = 0; i < RTE_DIM(kinds); i++)
+		if (at - text >= 3 && strncmp(at - 3, kinds[i], 3) == 0)
+			return true;
+	return false;
+}
+
+/** @return length of a UUID, 8-4-4-4-12 digits; 0: it is none */
+static size_t uuid_len(const char *text)
+{
+	static const char form[] = "dddddddd-dddd-dddd-dddd-dddddddddddd";
+
+	for (size_t i = 0; form[i] != '\0'; i++)
+		if (form[i] == 'd' ? !isxdigit((unsigned char)text[i]) : text[i] != form[i])
+			return 0;
+	return isxdigit((unsigned char)text[strlen(form)]) ? 0 : strlen(form);
+}
+
+/** @return length of the host's name, as a word of its own; 0: it does not stand there */
+static size_t host_len(const struct doctor_redaction *r, const char *text, const char *at)
+{
+	size_t len = strlen(r->hostname);
+
+	if (len == 0 || strncasecmp(at, r->hostname, len) != 0 || isalnum((unsigned char)at[len]) ||
+		(at != text && isalnum((unsigned char)at[-1])))
+		return 0;
+	return len;
+}
+
+/** A text with its MAC addresses (aa:bb:..., aa-bb-..., and interfaces' enxaabb...) and UUIDs
+ * replaced; with `host` also the host's name. */
+static char *without_names(struct doctor_redaction *r, const char *text, bool host)
 {
 	struct text out = { doctor_format("%s", ""), 0 };
 	char digits[MAC_DIGITS + 1];
 
 	for (const char *at = text; *at != '\0';) {
 		bool begins = at == text || !isxdigit((unsigned char)at[-1]);
-		bool named = at - text >= 3 && strncmp(at - 3, "enx", 3) == 0;
+		bool named = is_named_by_mac(text, at);
 		char between = named ? '\0' : begins && mac_len(at, ':', digits) != 0 ? ':' : '-';
-		size_t len = begins || named ? mac_len(at, between, digits) : 0;
+		size_t mac = begins || named ? mac_len(at, between, digits) : 0;
+		size_t uuid = begins ? uuid_len(at) : 0, name = host ? host_len(r, text, at) : 0;
 
-		if (len != 0)
+		if (mac != 0)
 			add_mac(&out, mac_number(r, digits), between);
+		else if (uuid != 0)
+			add_text(&out, "00000000-0000-0000-0000-000000000000");
+		else if (name != 0)
+			add_text(&out, "host");
 		else
 			add(&out, at, 1);
-		at += len != 0 ? len : 1;
+		r->uuids += uuid != 0;
+		r->hostnames += name != 0;
+		at += mac + uuid + name != 0 ? mac + uuid + name : 1;
 	}
 	return out.at;
 }
 
+/** The host's name is looked for in names of interfaces only, which the host's owner chooses: the
+ * kernel may use the same word for something else. */
 char *doctor_redact_path(struct doctor_redaction *r, const char *path)
 {
-	return without_macs(r, path);
+	struct text out = { doctor_format("%s", ""), 0 };
+	bool after_net = false;
+
+	while (*path != '\0') {
+		size_t len = strcspn(path, "/");
+		char *part = doctor_format("%.*s", (int)len, path), *clean;
+
+		clean = without_names(r, part, after_net || strncmp(part, "upper_", 6) == 0);
+		add_text(&out, clean);
+		after_net = strcmp(part, "net") == 0;
+		free(clean);
+		free(part);
+		path += len;
+		if (*path == '/')
+			add(&out, path++, 1);
+	}
+	return out.at;
+}
+
+char *doctor_redact_target(struct doctor_redaction *r, const char *path, const char *target)
+{
+	const char *last = strrchr(path, '/');
+	bool is_net =
+		last != NULL && (strcmp(last, "/master") == 0 || strncmp(last, "/upper_", 7) == 0);
+
+	return is_net ? without_names(r, target, true) : doctor_redact_path(r, target);
 }
 
 /* ------------------------------------------------------------------------------ kinds of files */
 
-/** A word of the command line whose value the doctor needs, or whose value is not secret. */
-static bool value_is_needed(const char *word)
+/** A word of the command line that the doctor needs as it is. */
+static bool is_needed(const char *word)
 {
 	return doctor_word_is_about(word) || strncmp(word, "hugepages", 9) == 0 ||
 		strncmp(word, "default_hugepagesz", 18) == 0;
 }
 
-static bool is_host(const struct doctor_redaction *r, const char *word)
+/** Words without a value that say nothing of the host or its owner; any other may be a secret. */
+static bool is_harmless(const char *word)
 {
-	return r->hostname[0] != '\0' && strcasecmp(word, r->hostname) == 0;
+	static const char *const known[] = { "--", "ro", "rw", "quiet", "splash", "debug",
+		"nomodeset", "nosmt", "single", "noresume", "nokaslr", "rhgb" };
+
+	for (unsigned int i = 0; i < RTE_DIM(known); i++)
+		if (strcmp(word, known[i]) == 0)
+			return true;
+	return false;
 }
 
 static char *redact_cmdline(struct doctor_redaction *r, const char *text)
@@ -130,15 +205,15 @@ static char *redact_cmdline(struct doctor_redaction *r, const char *text)
 
 		if (out.len != 0)
 			add_text(&out, " ");
-		if (is_host(r, word)) {
-			add_text(&out, "host");
-			r->hostnames++;
-		} else if (equals == NULL || value_is_needed(word)) {
+		if (is_needed(word) || is_harmless(word)) {
 			add_text(&out, word);
 		} else {
-			r->hostnames +=
-				r->hostname[0] != '\0' && strstr(equals, r->hostname) != NULL;
-			add(&out, word, equals + 1 - word);
+			bool named =
+				r->hostname[0] != '\0' && strcasestr(word, r->hostname) != NULL;
+
+			r->hostnames += named;
+			if (equals != NULL && !(named && strcasestr(word, r->hostname) < equals))
+				add(&out, word, equals + 1 - word);
 			add_text(&out, "REPLACED");
 			r->values++;
 		}
@@ -172,7 +247,8 @@ static char *redact_lines(struct doctor_redaction *r, const char *text,
 	return out.at;
 }
 
-/** The header, and default routes without their gateways. */
+/** The header, and of each route its interface and whether it is the default route: destination 0,
+ * or 1 in place of any other. */
 static char *route_line(struct doctor_redaction *r, const char *line)
 {
 	char name[64], rest[256] = "";
@@ -184,10 +260,11 @@ static char *route_line(struct doctor_redaction *r, const char *line)
 	n = sscanf(line, "%63s %x %*x %x %*d %*d %*d %x %255[^\n]", name, &destination, &flags,
 		&mask, rest);
 	r->addresses++;
-	if (n < 2 || destination != 0 || mask != 0)
+	if (n < 2)
 		return NULL;
-	return doctor_format("%s\t00000000\t00000000\t%04X\t0\t0\t0\t00000000\t%s", name, flags,
-		rest);
+	destination = destination != 0 || mask != 0;
+	return doctor_format("%s\t%08X\t00000000\t%04X\t0\t0\t0\t%s\t%s", name, destination, flags,
+		destination != 0 ? "FFFFFFFF" : "00000000", rest);
 }
 
 static char *route6_line(struct doctor_redaction *r, const char *line)
@@ -198,9 +275,11 @@ static char *route6_line(struct doctor_redaction *r, const char *line)
 
 	r->addresses++;
 	if (sscanf(line, "%63s %x %*s %*s %*s %255[^\n]", destination, &prefix, rest) != 3 ||
-		prefix != 0 || strcmp(destination, zero) != 0)
+		destination[0] == 'f')
 		return NULL;
-	return doctor_format("%s 00 %s 00 %s %s", zero, zero, zero, rest);
+	if (prefix == 0 && strcmp(destination, zero) == 0)
+		return doctor_format("%s 00 %s 00 %s %s", zero, zero, zero, rest);
+	return doctor_format("%.31s1 80 %s 00 %s %s", zero, zero, zero, rest);
 }
 
 static char *status_line(struct doctor_redaction *r, const char *line)
@@ -216,6 +295,48 @@ static char *module_line(struct doctor_redaction *r, const char *line)
 		return NULL;
 	end = strchr(line, ':');
 	return doctor_format("%.*s", end != NULL ? (int)(end + 1 - line) : (int)strlen(line), line);
+}
+
+/** "CONFIG_PCI=y", and what is not set. Values that are texts may name folders, hosts and people. */
+static char *config_line(struct doctor_redaction *r, const char *line)
+{
+	size_t name = strcspn(line, "=");
+	bool option = strncmp(line, "CONFIG_", 7) == 0 &&
+		(strcmp(line + name, "=y") == 0 || strcmp(line + name, "=m") == 0);
+
+	if (!option && (strncmp(line, "# CONFIG_", 9) != 0 || strstr(line, " is not set") == NULL))
+		return NULL;
+	return doctor_format("%s", line);
+}
+
+/** The kernel's configuration, packed or not, becomes a text; what cannot be read is left out. */
+static char *redact_kernel_config(struct doctor_redaction *r, const uint8_t *bytes, size_t len)
+{
+	char *text = doctor_inflate(bytes, len), *out;
+
+	if (text == NULL)
+		return doctor_format("%s", "");
+	out = redact_lines(r, text, config_line);
+	free(text);
+	return out;
+}
+
+static bool is_kernel_config(const char *path)
+{
+	return strcmp(path, "proc/config.gz") == 0 || fnmatch("boot/config-*", path, 0) == 0 ||
+		fnmatch("lib/modules/*/config", path, 0) == 0;
+}
+
+/** "  24:  1  IR-PCI-MSIX-0000:16:00.0  0-edge  ice-0" without the handlers' names. */
+static char *interrupt_line(struct doctor_redaction *r, const char *line)
+{
+	const char *counts = strchr(line, ':'), *at = counts;
+
+	if (at == NULL) /* the processors */
+		return doctor_format("%s", line);
+	at++;
+	at += strspn(at, " \t0123456789");
+	return doctor_format("%.*s%.*s", (int)(at - line), line, (int)strcspn(at, " \t"), at);
 }
 
 /** The first processor is enough. */
@@ -237,6 +358,8 @@ static char *redact_text(struct doctor_redaction *r, const char *path, const cha
 		return redact_lines(r, text, route_line);
 	if (strcmp(path, "proc/net/ipv6_route") == 0)
 		return redact_lines(r, text, route6_line);
+	if (strcmp(path, "proc/interrupts") == 0)
+		return redact_lines(r, text, interrupt_line);
 	if (strcmp(path, "proc/self/status") == 0)
 		return redact_lines(r, text, status_line);
 	if (fnmatch("lib/modules/*/modules.*", path, 0) == 0)
@@ -274,10 +397,11 @@ uint8_t *doctor_redact_file(struct doctor_redaction *r, const char *path, const 
 		redact_config(r, copy, *len);
 		return copy;
 	}
-	if (memchr(copy, '\0', *len) != NULL)
+	if (!is_kernel_config(path) && memchr(copy, '\0', *len) != NULL)
 		return copy;
-	text = redact_text(r, path, (const char *)copy);
-	out = without_macs(r, text);
+	text = is_kernel_config(path) ? redact_kernel_config(r, copy, *len)
+				      : redact_text(r, path, (const char *)copy);
+	out = without_names(r, text, fnmatch("proc/net/*", path, 0) == 0);
 	free(text);
 	free(copy);
 	*len = strlen(out);
@@ -290,12 +414,13 @@ void doctor_redact_tell(const struct doctor_redaction *r, struct doctor_lines *l
 		r->hostnames == 1 ? "" : "s");
 	doctor_say(lines, "MAC addresses: %u replaced", r->macs.n);
 	doctor_say(lines, "serial numbers of PCI devices: %u replaced by 0", r->serials);
-	doctor_say(lines, "routes: the addresses of %u replaced by 0, or the route left out",
+	doctor_say(lines, "routes: the addresses of %u replaced by 0 or 1, or the route left out",
 		r->addresses);
 	doctor_say(lines,
-		"the kernel's command line: %u value%s replaced; what is about the IOMMU and hugepages "
-		"stays",
+		"the kernel's command line: %u value%s and unknown words replaced; what is about the "
+		"IOMMU and hugepages stays",
 		r->values, r->values == 1 ? "" : "s");
+	doctor_say(lines, "UUIDs: %u replaced by 0", r->uuids);
 	doctor_say(lines, "lines that say nothing about the IOMMU: %u left out", r->lines);
 }
 

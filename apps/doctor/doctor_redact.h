@@ -14,14 +14,16 @@
 struct doctor_redaction {
 	const char *hostname;     /* "": not known */
 	struct doctor_lines macs; /* those met, each once: the n-th becomes 02:00:00:00:nn:nn */
-	unsigned int hostnames, serials, addresses, values, lines;
+	unsigned int hostnames, serials, addresses, values, uuids, lines;
 };
 
 /** A file's content, to free, *len bytes of it. */
 uint8_t *doctor_redact_file(struct doctor_redaction *r, const char *path, const uint8_t *bytes,
 	size_t *len);
-/** A path or a link's target, to free: interfaces may be named by their MAC address. */
+/** A path, to free: interfaces may be named by their MAC address, or by the host. */
 char *doctor_redact_path(struct doctor_redaction *r, const char *path);
+/** The target of the link `path`, to free. */
+char *doctor_redact_target(struct doctor_redaction *r, const char *path, const char *target);
 /** What was replaced and left out, a line each. */
 void doctor_redact_tell(const struct doctor_redaction *r, struct doctor_lines *lines);
 void doctor_redact_free(struct doctor_redaction *r);

@@ -12,6 +12,12 @@
 
 #define BLOCK 512
 
+/* Whatever a header claims and however well it packs: no more than this. The files of a host with
+ * hundreds of processors and thousands of functions have some ten megabytes. */
+#define ENTRY_MOST   (64u << 20)
+#define ARCHIVE_MOST (256u << 20)
+#define ENTRIES_MOST 1000000u
+
 /* POSIX, pax: "ustar Interchange Format". */
 struct header {
 	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type;
@@ -122,7 +128,7 @@ struct entry {
 	size_t size;
 };
 
-/** The content of an entry, and a NUL behind it; NULL: it is cut short. */
+/** The content of an entry, and a NUL behind it; NULL: it is cut short, or there is no memory. */
 static uint8_t *get_bytes(gzFile f, size_t len)
 {
 	size_t padded = RTE_ALIGN_CEIL(len, BLOCK), done = 0;
@@ -152,20 +158,23 @@ static void replace(char **text, char *by)
 	*text = by;
 }
 
-/** @return 1: an entry; 0: the end; -EBADMSG */
+/** @return 1: an entry; 0: the end, which is a block of zeros; -EBADMSG; -ENODATA: cut short */
 static int get_header(gzFile f, struct entry *e)
 {
 	struct header h;
 	char number[13] = "";
 	int got = gzread(f, &h, sizeof(h));
 
-	if (got == 0 || (got == sizeof(h) && h.name[0] == '\0'))
+	if (got != sizeof(h))
+		return -ENODATA;
+	if (h.name[0] == '\0' && checksum_of(&h) == ' ' * sizeof(h.checksum))
 		return 0;
 	memcpy(number, h.checksum, sizeof(h.checksum));
-	if (got != sizeof(h) || strtoul(number, NULL, 8) != checksum_of(&h))
+	if (strtoul(number, NULL, 8) != checksum_of(&h))
 		return -EBADMSG;
 	memcpy(number, h.size, sizeof(h.size));
-	e->size = strtoull(number, NULL, 8);
+	/* GNU has sizes of 8 GiB and more in binary, with the first bit set. */
+	e->size = h.size[0] & 0x80 ? SIZE_MAX : strtoull(number, NULL, 8);
 	e->type = h.type;
 	replace(&e->name,
 		h.prefix[0] != '\0' && memcmp(h.magic, "ustar", 6) == 0
@@ -184,9 +193,9 @@ static int get_entry(gzFile f, struct entry *e, uint8_t **bytes)
 
 	*e = (struct entry){ 0 };
 	while ((ret = get_header(f, e)) == 1) {
-		*bytes = get_bytes(f, e->size);
+		*bytes = e->size <= ENTRY_MOST ? get_bytes(f, e->size) : NULL;
 		if (*bytes == NULL) {
-			ret = -EBADMSG;
+			ret = e->size <= ENTRY_MOST ? -ENODATA : -EFBIG;
 			break;
 		}
 		if (e->type == TYPE_LONG_NAME)
@@ -233,8 +242,38 @@ static int open_parents(int dir, char *name, char **last)
 	return at >= 0 ? at : errno == ELOOP || errno == ENOTDIR ? -EBADMSG : -errno;
 }
 
+/**
+ * A link's target as it may be made. `depth`: of the folder that it is in. It stays inside if it
+ * climbs no higher than that, and only at its beginning: what follows then are names, each of them
+ * inside, or a link that is inside for the same reason.
+ */
+static const char *safe_target(const char *target, unsigned int depth)
+{
+	const char *at = target, *last = strrchr(target, '/');
+	unsigned int up = 0;
+
+	for (; strncmp(at, "../", 3) == 0; at += 3)
+		up++;
+	if (at[0] != '/' && up <= depth && strcmp(at, "..") != 0 && strstr(at, "/../") == NULL &&
+		strncmp(at, "../", 3) != 0 && (last == NULL || strcmp(last, "/..") != 0))
+		return target;
+	return last != NULL && strcmp(last + 1, "..") != 0 && last[1] != '\0' ? last + 1
+									      : "nowhere";
+}
+
+static unsigned int depth_of(const char *name)
+{
+	unsigned int depth = 0;
+
+	for (const char *at = name; *at != '\0'; at += strcspn(at, "/"), at += *at == '/')
+		if (*at != '/' && strncmp(at, "./", 2) != 0 && at[strcspn(at, "/")] == '/')
+			depth++;
+	return depth;
+}
+
 static int make_entry(int dir, const struct entry *e, const uint8_t *bytes)
 {
+	unsigned int depth = depth_of(e->name);
 	int at, fd, ret = 0;
 	char *last = NULL;
 
@@ -250,7 +289,7 @@ static int make_entry(int dir, const struct entry *e, const uint8_t *bytes)
 	} else if (e->type == TYPE_FOLDER) {
 		ret = mkdirat(at, last, 0755) == 0 || errno == EEXIST ? 0 : -errno;
 	} else if (e->type == TYPE_LINK) {
-		ret = symlinkat(e->link, at, last) == 0 ? 0 : -errno;
+		ret = symlinkat(safe_target(e->link, depth), at, last) == 0 ? 0 : -errno;
 	} else if (e->type == TYPE_FILE || e->type == TYPE_OLD_FILE) {
 		fd = openat(at, last, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 		if (fd < 0 || write(fd, bytes, e->size) != (ssize_t)e->size)
@@ -266,6 +305,7 @@ int doctor_tar_extract(const char *path, const char *folder)
 {
 	int dir = open(folder, O_DIRECTORY | O_CLOEXEC), ret = 1;
 	gzFile f = gzopen(path, "rb");
+	size_t bytes_left = ARCHIVE_MOST;
 	unsigned int n = 0;
 
 	if (dir < 0 || f == NULL)
@@ -275,10 +315,13 @@ int doctor_tar_extract(const char *path, const char *folder)
 		struct entry e;
 
 		ret = get_entry(f, &e, &bytes);
+		if (ret == 1 && (e.size > bytes_left || n == ENTRIES_MOST))
+			ret = -EFBIG;
 		if (ret == 1) {
 			int made = make_entry(dir, &e, bytes);
 
 			ret = made != 0 ? made : 1;
+			bytes_left -= e.size;
 			n++;
 		}
 		free(bytes);
@@ -289,5 +332,5 @@ int doctor_tar_extract(const char *path, const char *folder)
 		gzclose(f);
 	if (dir >= 0)
 		close(dir);
-	return ret == 0 && n == 0 ? -EBADMSG : ret;
+	return (ret == 0 || ret == -ENODATA) && n == 0 ? -EBADMSG : ret;
 }

@@ -28,9 +28,11 @@ void doctor_tar_link(struct doctor_tar *tar, const char *name, const char *targe
 int doctor_tar_close(struct doctor_tar *tar);
 
 /**
- * Unpack into an existing folder. Nothing is written outside of it: names that lead out, and names
- * below a symbolic link, are refused.
- * @return 0; -EBADMSG: no such archive, or it is cut short; or the error of reading and writing
+ * Unpack into an existing folder. Nothing is written outside of it, and nothing can be read outside
+ * of it through what was unpacked: names that lead out, and names below a symbolic link, are
+ * refused, and of a link's target that leads out only the last part is kept.
+ * @return 0; -EBADMSG: no such archive, or a name leads out; -ENODATA: it is cut short or damaged;
+ *   -EFBIG: larger than any archive that moat-doctor writes; or the error of reading and writing
  */
 int doctor_tar_extract(const char *path, const char *folder);
 

@@ -36,6 +36,20 @@ const char *doctor_driver_for(enum doctor_way way)
 	return way == DOCTOR_VFIO ? "vfio-pci" : "uio_pci_generic";
 }
 
+bool doctor_is_spare(const struct doctor_fn *fn)
+{
+	if (fn->nets.n != 0)
+		return !fn->up && !fn->routed && fn->use == DOCTOR_USE_NONE;
+	return fn->class >> 16 != 0x02 || fn->virtio != DOCTOR_VIRTIO_NOT ||
+		moat_pci_owner(fn->driver) != MOAT_PCI_OWNER_KERNEL;
+}
+
+bool doctor_may_bind(const struct doctor_tenant *t)
+{
+	return (t->place == DOCTOR_OWN || t->place == DOCTOR_SHARED) && t->unbound && !t->costly &&
+		doctor_is_spare(t->fn);
+}
+
 char *doctor_fn_name(const struct doctor_fn *fn)
 {
 	bool driver = fn->driver[0] != '\0', net = fn->net[0] != '\0';
@@ -79,8 +93,7 @@ static void share(struct doctor_tenant *t, const struct doctor_fn *other, enum d
 	if (lets_go(other, way))
 		return;
 	add_name(&t->not_viable, other);
-	t->costly |= !doctor_candidate(other) || other->up || other->use != DOCTOR_USE_NONE ||
-		other->vfs != 0;
+	t->costly |= !doctor_candidate(other) || !doctor_is_spare(other) || other->vfs != 0;
 }
 
 static void others_of_group(const struct doctor_host *h, struct doctor_tenant *t)
@@ -160,18 +173,19 @@ static void never_at_all(struct doctor_tenant *t)
 			"VIRTIO_F_ACCESS_PLATFORM (QEMU: iommu_platform=on)");
 }
 
-/** vfio-pci's list, unless the module was told to ignore it. */
+/** vfio-pci's list, unless the module was told to ignore it. A kernel older than the list may have
+ * it all the same: then the module has the parameter. */
 static void never_by_erratum(const struct doctor_host *h, struct doctor_tenant *t)
 {
 	const char *name = doctor_vfio_erratum(t->fn);
 	char ignored[8];
 
-	if (name == NULL)
+	if (name == NULL || moat_pci_owner(t->fn->driver) == MOAT_PCI_OWNER_VFIO)
 		return;
 	doctor_read(h->root, ignored, sizeof(ignored),
 		"sys/module/vfio_pci/parameters/disable_denylist");
-	if (ignored[0] == 'Y' || ignored[0] == '1' || !doctor_release_from(h, 5, 9) ||
-		moat_pci_owner(t->fn->driver) == MOAT_PCI_OWNER_VFIO)
+	if (ignored[0] == 'Y' || ignored[0] == '1' ||
+		(ignored[0] == '\0' && !doctor_release_from(h, 5, 9)))
 		return;
 	t->denied = true;
 	place(t, DOCTOR_NEVER, "vfio-pci refuses it by its list of errata (%s)", name);
@@ -268,7 +282,12 @@ static void find_obstacle(const struct doctor_host *h, enum doctor_way way, bool
 	t->unbound = !bound(fn, way);
 	t->token = way == DOCTOR_VFIO && pf != NULL &&
 		moat_pci_owner(pf->driver) == MOAT_PCI_OWNER_VFIO;
-	if (t->unbound)
+	if (t->unbound && t->costly && way == DOCTOR_VFIO)
+		put(&t->blocked,
+			"its group would not be viable even if it were bound to %s: in it, with drivers "
+			"of the kernel's: %s",
+			driver, t->not_viable);
+	else if (t->unbound)
 		put(&t->blocked, "it is bound to %s, and must be bound to %s",
 			fn->driver[0] != '\0' ? fn->driver : "no driver", driver);
 	else if (way == DOCTOR_VFIO && strcmp(fn->driver, driver) != 0)
@@ -305,7 +324,10 @@ static void decide(const struct doctor_host *h, enum doctor_way way, bool has_to
 		return;
 	}
 	if (!known) {
-		place(t, DOCTOR_LATER, "not known before an IOMMU is on");
+		place(t, DOCTOR_LATER,
+			way == DOCTOR_VFIO && doctor_driven(h, -1) != 0
+				? "not known: the IOMMU groups are hidden here"
+				: "not known before an IOMMU is on");
 		return;
 	}
 	if (way == DOCTOR_VFIO)

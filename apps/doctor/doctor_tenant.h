@@ -58,6 +58,14 @@ struct doctor_tenants {
 void doctor_tenants_find(const struct doctor_host *host, enum doctor_way way, bool has_token,
 	struct doctor_tenants *tenants);
 void doctor_tenants_free(struct doctor_tenants *tenants);
+/**
+ * Would the host do without a function as far as can be seen? Not if an interface of it is up, has
+ * a route, or something is built on it, nor if it has a driver and no interface: that may be in
+ * another network namespace.
+ */
+bool doctor_is_spare(const struct doctor_fn *fn);
+/** Can be a tenant's, is not bound yet, and the host would do without it and its group. */
+bool doctor_may_bind(const struct doctor_tenant *t);
 /** The driver that a tenant's function must have. */
 const char *doctor_driver_for(enum doctor_way way);
 /** "0000:03:00.0 (ixgbe, eth2)"; the caller's to free. */

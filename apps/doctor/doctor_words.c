@@ -211,7 +211,7 @@ static void list_read(struct doctor_words *w, const struct option *o, const char
 {
 	const struct doctor_words before = *w;
 
-	w->intel = w->intremap = DOCTOR_UNSAID;
+	w->intel = w->amd = w->intremap = DOCTOR_UNSAID;
 	w->no_iommu = false;
 	for (const char *at = value_of(word); *at != '\0'; at += *at == ',') {
 		size_t len = strcspn(at, ",");
@@ -222,9 +222,12 @@ static void list_read(struct doctor_words *w, const struct option *o, const char
 	}
 	if (w->intel == DOCTOR_OFF || w->no_iommu)
 		doctor_say(&w->turn_off, "%s", word);
+	if (w->amd == DOCTOR_OFF || w->no_iommu)
+		doctor_say(&w->turn_off_amd, "%s", word);
 	if (w->intremap == DOCTOR_OFF)
 		doctor_say(&w->no_remap, "%s", word);
 	w->intel = w->intel == DOCTOR_UNSAID ? before.intel : w->intel;
+	w->amd = w->amd == DOCTOR_UNSAID ? before.amd : w->amd;
 	w->intremap = w->intremap == DOCTOR_UNSAID ? before.intremap : w->intremap;
 	w->no_iommu |= before.no_iommu;
 }
@@ -284,6 +287,8 @@ void doctor_words_read(const char *cmdline, struct doctor_words *w)
 	}
 	if (w->intel == DOCTOR_ON && !w->no_iommu)
 		doctor_lines_free(&w->turn_off); /* turned on again behind */
+	if (w->amd == DOCTOR_ON && !w->no_iommu)
+		doctor_lines_free(&w->turn_off_amd);
 	if (w->intremap == DOCTOR_ON)
 		doctor_lines_free(&w->no_remap);
 }
@@ -292,6 +297,7 @@ void doctor_words_free(struct doctor_words *w)
 {
 	doctor_lines_free(&w->about);
 	doctor_lines_free(&w->turn_off);
+	doctor_lines_free(&w->turn_off_amd);
 	doctor_lines_free(&w->no_remap);
 	doctor_lines_free(&w->odd);
 }

@@ -17,17 +17,17 @@
 enum doctor_switch { DOCTOR_UNSAID, DOCTOR_ON, DOCTOR_OFF };
 
 struct doctor_words {
-	enum doctor_switch intel;     /* intel_iommu=; the last counts */
-	enum doctor_switch amd;       /* amd_iommu= */
-	enum doctor_switch intremap;  /* intremap=, nointremap; the last counts */
-	bool no_iommu;                /* iommu=off: no IOMMU, whatever the others say */
-	bool nosid;                   /* intremap=nosid: interrupts' source-ids are not checked */
-	bool relaxed;                 /* iomem=relaxed */
-	bool acs_override;            /* pcie_acs_override= */
-	struct doctor_lines about;    /* the words that are about all this, as they stand there */
-	struct doctor_lines turn_off; /* those that turn VT-d off */
-	struct doctor_lines no_remap; /* those that turn interrupt remapping off */
-	struct doctor_lines odd;      /* sentences: words that mean nothing, or are deprecated */
+	enum doctor_switch intel;    /* intel_iommu=; the last counts */
+	enum doctor_switch amd;      /* amd_iommu= */
+	enum doctor_switch intremap; /* intremap=, nointremap; the last counts */
+	bool no_iommu;               /* iommu=off: no IOMMU, whatever the others say */
+	bool nosid;                  /* intremap=nosid: interrupts' source-ids are not checked */
+	bool relaxed;                /* iomem=relaxed */
+	bool acs_override;           /* pcie_acs_override= */
+	struct doctor_lines about;   /* the words that are about all this, as they stand there */
+	struct doctor_lines turn_off, turn_off_amd; /* those that turn VT-d, AMD-Vi off */
+	struct doctor_lines no_remap;               /* those that turn interrupt remapping off */
+	struct doctor_lines odd; /* sentences: words that mean nothing, or are deprecated */
 };
 
 /** The next word at *at, without its quotes, to free; NULL: no more. *at moves behind it. */

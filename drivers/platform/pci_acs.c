@@ -11,14 +11,14 @@
 
 /* Capability and control register have the same bits (PCI Express Base Specification, "ACS
  * Capability Register", "ACS Control Register"). */
-#define ACS_SV    0x01 /* source validation */
-#define ACS_RR    0x04 /* peer-to-peer request redirect */
-#define ACS_CR    0x08 /* peer-to-peer completion redirect */
-#define ACS_UF    0x10 /* upstream forwarding */
-#define ACS_NEED  (ACS_SV | ACS_RR | ACS_CR | ACS_UF)
-#define ACS_CTRL  6            /* of the capability */
-#define ACS_CTRL_WIDE 8        /* ... where moat_pci_acs_is_wide() */
-#define SLOT(sid) ((sid) >> 3) /* bus and device */
+#define ACS_SV        0x01 /* source validation */
+#define ACS_RR        0x04 /* peer-to-peer request redirect */
+#define ACS_CR        0x08 /* peer-to-peer completion redirect */
+#define ACS_UF        0x10 /* upstream forwarding */
+#define ACS_NEED      (ACS_SV | ACS_RR | ACS_CR | ACS_UF)
+#define ACS_CTRL      6            /* of the capability */
+#define ACS_CTRL_WIDE 8            /* ... where moat_pci_acs_is_wide() */
+#define SLOT(sid)     ((sid) >> 3) /* bus and device */
 
 /** The next bridge above `bus`; NULL: a root bus. Each step must lead to a lower bus number. */
 static const struct moat_pci_fn *bridge_above(const struct moat_pci *pci, uint16_t segment,

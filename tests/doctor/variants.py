@@ -24,6 +24,13 @@ def unreadable(path):
     return change
 
 
+def changes(*all):
+    def change(h):
+        for one in all:
+            one(h)
+    return change
+
+
 def with_file(path, text):
     return lambda h: h.write(path, text)
 
@@ -81,6 +88,20 @@ VARIANTS = [
     ("amd_vi", without("sys/class/iommu/ivhd0"), "command-line", "ok", "nothing turns the IOMMU off"),
     ("amd_vi", without("sys/class/iommu/ivhd0"), "units", "fail",
      "the kernel drives no unit, though nothing tells it not to"),
+    ("amd_vi", changes(without("sys/class/iommu/ivhd0"), with_file("boot/config-6.12.9-amd64", "# CONFIG_AMD_IOMMU is not set")),
+     "command-line", "fail", "this kernel was built without AMD-Vi"),
+    ("amd_vi", without("sys/class/iommu/ivhd0"), "processor", "warn", "AMD: no VT-d, but there is AMD-Vi"),
+    ("vtd_off", does("command_line", "iommu=pt,off intel_iommu=on"), "command-line", "fail",
+     "iommu=off: the kernel leaves every IOMMU off, in spite of intel_iommu=on"),
+    *[("vtd_off", does("command_line", words), "command-line", "fail", "intel_iommu=off: the kernel leaves VT-d off")
+      for words in ("intel_iommu=on intel_iommu=off", "intel_iommu=on,off", "intel_iommu=off,sm_on", "intel-iommu=off")],
+    *[("vtd_off", does("command_line", words), "command-line", "ok", "intel_iommu=on")
+      for words in ("intel_iommu=on,sm_on", '"intel_iommu=on"', 'intel_iommu="on" iommu=soft', "iommu.passthrough=1 intel_iommu=on",
+                    "iommu=nopt intel_iommu=on intremap=nosid")],
+    *[("vtd_off", does("command_line", words), "command-line", "fail",
+       "no intel_iommu=on, and by itself this kernel leaves VT-d off")
+      for words in ("foo.intel_iommu=on", "xintel_iommu=on", 'foo="x intel_iommu=on"', "intel_iommu", "iommu=soft", "iommu=nopt",
+                    "amd_iommu=on", "intel_iommu=tboot_noforce", "intremap=no_x2apic_optout", "intel_iommu = on", "-- intel_iommu=on")],
     ("vtd_off", does("command_line", "iommu=off"), "command-line", "fail",
      "iommu=off: the kernel leaves every IOMMU off"),
     ("vtd_off", does("command_line", "intel_iommu=off intel_iommu=on"), "command-line", "ok", "intel_iommu=on"),
