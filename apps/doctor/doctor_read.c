@@ -210,6 +210,14 @@ static int slurp(const struct path *p, uint8_t **bytes, size_t *len, size_t most
 	return -error;
 }
 
+/** What is read is printed: let it neither steer a terminal nor break JSON, which is UTF-8. */
+static void make_printable(char *text)
+{
+	for (; *text != '\0'; text++)
+		if (*text != '\n' && *text != '\t' && (*text < ' ' || *text > '~'))
+			*text = '?';
+}
+
 /** As a string without white space at its end. */
 static int slurp_text(const struct path *p, char **text, size_t most)
 {
@@ -220,6 +228,7 @@ static int slurp_text(const struct path *p, char **text, size_t most)
 	*text = bytes != NULL ? (char *)bytes : doctor_format("%s", "");
 	while (len != 0 && isspace((unsigned char)(*text)[len - 1]))
 		(*text)[--len] = '\0';
+	make_printable(*text);
 	return ret;
 }
 
@@ -304,6 +313,7 @@ int doctor_read_link(const char *root, char *name, size_t len, const char *fmt, 
 		return -error;
 	last = strrchr(target, '/');
 	snprintf(name, len, "%s", last != NULL ? last + 1 : target);
+	make_printable(name);
 	return 0;
 }
 
@@ -350,6 +360,8 @@ int doctor_read_folder(const char *root, struct doctor_lines *names, const char 
 	if (names->n != 0)
 		qsort(names->at, names->n, sizeof(*names->at), by_version);
 	keep_names(&p, names);
+	for (unsigned int i = 0; i < names->n; i++)
+		make_printable(names->at[i]);
 	free(p.full);
 	return 0;
 }

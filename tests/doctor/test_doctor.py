@@ -562,6 +562,17 @@ def colour_is_for_terminals_and_not_against_no_color():
     assert "\033" not in run(root)[1]
 
 
+def what_a_host_shows_neither_steers_a_terminal_nor_breaks_json():
+    host = built("good")
+    host.host.write("proc/cmdline", b"intel_iommu=on iommu=\x1b[31m\xff\xfe\x07 x\n")
+    host.host.write("proc/sys/kernel/osrelease", b"6.1\x1b]0;title\x07\xc3\n")
+    host.host.write("sys/bus/pci/devices/0000:16:00.0/net/\x1b]0;x\x07/operstate", "up")
+    p = subprocess.run([DOCTOR, "--root", str(host.root)], capture_output=True)
+    assert p.returncode == 0 and not set(p.stdout) - {10, *range(32, 127)}, p
+    report = json.loads(run(host.root, "--json")[1])
+    assert report["host"]["command_line"] == "intel_iommu=on iommu=?[31m??? x", report["host"]
+
+
 def a_wrong_command_line_is_refused():
     for args, said in ((["--kind", "iommufd"], "--kind iommufd: there are vfio and vtd"),
                        (["--root", "/nonexistent"], "--root /nonexistent: No such file or directory"),
@@ -614,7 +625,8 @@ ALL = [*map(test_of, hosts.HOSTS), the_remedy_names_the_boot_loader_that_is_ther
           an_archive_of_a_version_to_come_is_refused, what_is_outside_cannot_be_read_through_an_archives_links,
           what_names_the_host_or_its_owner_stays_out_of_an_archive, an_archive_of_another_tar_is_taken,
           moat_fwd_refuses_what_is_impossible_with_the_same_sentence, a_token_of_virtual_functions_opens_them,
-          colour_is_for_terminals_and_not_against_no_color, a_wrong_command_line_is_refused,
+          colour_is_for_terminals_and_not_against_no_color,
+          what_a_host_shows_neither_steers_a_terminal_nor_breaks_json, a_wrong_command_line_is_refused,
           the_drivers_of_this_dpdk_are_known,
           this_machine_is_judged_without_an_error]
 ONLY = next((a.partition("=")[2] for a in sys.argv if a.startswith("--only=")), "")
