@@ -266,6 +266,8 @@ void fwd_telemetry_end(struct fwd_run *run);
 /* fwd_faults.c */
 /** Fetch what units recorded, count it per tenant, print it (so many lines a second). */
 void fwd_faults_poll(struct fwd_run *run);
+/** Of an interrupt; else of a DMA. */
+bool fwd_fault_is_interrupt(const struct moat_fault *fault);
 /** Called with each fault before it is counted; @return true: it was expected, do not print it. */
 typedef bool (*fwd_fault_hook_t)(void *ctx, const struct moat_fault *fault);
 void fwd_faults_hook(fwd_fault_hook_t hook, void *ctx);

@@ -15,7 +15,6 @@
 #include "moat_interrupt.h"
 #include "moat_net.h"
 #include "moat_vtd_intr.h"
-#include "moat_vtd_regs.h"
 
 #define FORGED_ADDRESS UINT64_C(0xfee00000) /* the first processor, in compatibility format */
 #define FORGED_VECTOR  0x31
@@ -30,7 +29,7 @@ static bool on_fault(void *ctx, const struct moat_fault *f)
 {
 	struct attempt *a = ctx;
 
-	if (f->sid != a->sid || f->reason < VTD_FR_IR_RSVD || f->reason > VTD_FR_PI_RSVD)
+	if (f->sid != a->sid || !fwd_fault_is_interrupt(f))
 		return false;
 	a->last = *f;
 	a->fault = &a->last;

@@ -14,7 +14,7 @@
 
 /* ---------------------------------------------------------------------------------- values */
 
-static const char *const requesters_words[] = { "port", "queue", "pasid", NULL };
+const char *const fwd_requesters_words[] = { "port", "queue", "pasid", NULL };
 static const char *const forward_words[] = { "io", "macswap", "l2", NULL };
 static const char *const idle_words[] = { "spin", "yield", "sleep", "posted", NULL };
 static const char *const interrupts_words[] = { "default", "block", "compatible", NULL };
@@ -90,7 +90,7 @@ static const struct app_key port_keys[] = {
 	KEY("device", app_read_text, fwd_port, device),
 	KEY("unit", app_read_text, fwd_port, unit_name),
 	KEY("queues", app_read_number, fwd_port, queues, .min = 1, .max = 64),
-	KEY("requesters", app_read_word, fwd_port, requesters, .words = requesters_words),
+	KEY("requesters", app_read_word, fwd_port, requesters, .words = fwd_requesters_words),
 	KEY("requester", app_read_sid, fwd_port, requester),
 	KEY("rx_descriptors", app_read_number, fwd_port, rx_descriptors, .min = 64, .max = 4096),
 	KEY("tx_descriptors", app_read_number, fwd_port, tx_descriptors, .min = 64, .max = 4096),

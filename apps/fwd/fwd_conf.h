@@ -53,6 +53,8 @@ struct fwd_port {
 };
 
 enum fwd_requesters { FWD_REQUESTER_PORT, FWD_REQUESTER_QUEUE, FWD_REQUESTER_PASID };
+/** As the file has them, and net_moat. */
+extern const char *const fwd_requesters_words[];
 enum fwd_forward { FWD_IO, FWD_MACSWAP, FWD_L2 };
 /* What a worker does when nothing comes: poll on, let others in between, sleep 20 us at a time, or
  * poll a line of posted interrupts in place of the rings. */

@@ -23,6 +23,11 @@ void fwd_faults_hook(fwd_fault_hook_t function, void *ctx)
 	hook_ctx = ctx;
 }
 
+bool fwd_fault_is_interrupt(const struct moat_fault *f)
+{
+	return f->reason >= VTD_FR_IR_RSVD && f->reason <= VTD_FR_PI_RSVD;
+}
+
 static struct fwd_run_tenant *find_tenant(struct fwd_run *run, const struct moat_tenant *tenant)
 {
 	for (unsigned int i = 0; tenant != NULL && i < run->conf->nr_tenants; i++)
@@ -58,7 +63,7 @@ static void print_fault(const struct fwd_unit *unit, const struct fwd_run_tenant
 		return;
 	if (f->pasid != MOAT_PASID_NONE)
 		snprintf(pasid, sizeof(pasid), ", PASID %" PRIu32, f->pasid);
-	if (f->reason >= VTD_FR_IR_RSVD && f->reason <= VTD_FR_PI_RSVD)
+	if (fwd_fault_is_interrupt(f))
 		fwd_report_line("fault: unit %s refused %s%s (source-id " MOAT_SID_FMT
 				") an interrupt by entry %u: reason %u, %s",
 			unit->name, t != NULL ? "tenant " : "an unattached device",

@@ -53,16 +53,13 @@ static int attach_backing(struct fwd_run_port *port)
 
 static int attach_net_moat(struct fwd_run_port *port)
 {
-	static const char *const words[] = { [FWD_REQUESTER_PORT] = "port",
-		[FWD_REQUESTER_QUEUE] = "queue",
-		[FWD_REQUESTER_PASID] = "pasid" };
 	const struct fwd_port *conf = port->conf;
 	char args[256];
 
 	snprintf(port->device, sizeof(port->device), "net_moat_%s", conf->name);
 	snprintf(args, sizeof(args), "port=%s,queues=%u,unit=%s,sid=" MOAT_SID_FMT ",requesters=%s",
 		port->backing, (unsigned int)conf->queues, conf->unit->name,
-		MOAT_SID_ARGS((moat_sid_t)conf->requester), words[conf->requesters]);
+		MOAT_SID_ARGS((moat_sid_t)conf->requester), fwd_requesters_words[conf->requesters]);
 	return add_vdev(conf, port->device, args);
 }
 

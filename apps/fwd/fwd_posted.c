@@ -43,8 +43,7 @@ static void port_add(struct fwd_posted *p, uint16_t port)
 	p->ports[p->nr_ports++] = port;
 }
 
-static int give(struct fwd_run *run, struct fwd_posted *p, const struct fwd_group *g,
-	unsigned int at, uint8_t vector)
+static int give(struct fwd_posted *p, const struct fwd_group *g, unsigned int at, uint8_t vector)
 {
 	struct given *given = &p->given[p->nr_given];
 	moat_sid_t sid;
@@ -69,7 +68,7 @@ static int give(struct fwd_run *run, struct fwd_posted *p, const struct fwd_grou
 		given->interrupt.data);
 }
 
-static int begin(struct fwd_run *run, struct fwd_worker *w)
+static int begin(struct fwd_worker *w)
 {
 	unsigned int n = 0;
 	int rc = 0;
@@ -89,7 +88,7 @@ static int begin(struct fwd_run *run, struct fwd_worker *w)
 	moat_posted_init(&w->posted->line);
 	for (unsigned int i = 0; i < w->nr_groups && rc == 0; i++)
 		for (unsigned int at = 0; at < w->groups[i]->nr_ports && rc == 0; at++)
-			rc = give(run, w->posted, w->groups[i], at, i);
+			rc = give(w->posted, w->groups[i], at, i);
 	return rc;
 }
 
@@ -98,7 +97,7 @@ int fwd_posted_begin(struct fwd_run *run)
 	int rc = 0;
 
 	for (unsigned int i = 0; i < run->nr_workers && rc == 0; i++)
-		rc = begin(run, &run->workers[i]);
+		rc = begin(&run->workers[i]);
 	return rc;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fwd.h"
+#include "moat_counter.h"
 
 static struct {
 	uint64_t begin; /* TSC */
@@ -18,11 +19,6 @@ static struct {
 	unsigned int lines; /* of the table on the terminal, to be overwritten */
 	unsigned int tables;
 } report;
-
-static uint64_t load(const uint64_t *counter)
-{
-	return __atomic_load_n(counter, __ATOMIC_RELAXED);
-}
 
 void fwd_snapshot(const struct fwd_run_tenant *t, struct fwd_snapshot *s)
 {
@@ -33,10 +29,10 @@ void fwd_snapshot(const struct fwd_run_tenant *t, struct fwd_snapshot *s)
 	for (unsigned int i = 0; i < t->nr_groups; i++) {
 		const struct fwd_counters *c = &t->groups[i].count;
 
-		s->count.rx_packets += load(&c->rx_packets);
-		s->count.tx_packets += load(&c->tx_packets);
-		s->count.drops += load(&c->drops);
-		s->count.flooded += load(&c->flooded);
+		s->count.rx_packets += moat_counter_get(&c->rx_packets);
+		s->count.tx_packets += moat_counter_get(&c->tx_packets);
+		s->count.drops += moat_counter_get(&c->drops);
+		s->count.flooded += moat_counter_get(&c->flooded);
 	}
 	/* Received, but given up before the loop saw them: not counted there. */
 	s->count.rx_packets += s->stats.lost;

@@ -130,37 +130,35 @@ static int run_beside(const char *name, const char *first, const char *second)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : moat_error(-EIO, "%s was killed", program);
 }
 
-static int write_report(const char *json, const char *html)
+/* Run a program beside this one on the results and another file. The report and the comparison read
+ * the JSON: the file of --json, or a temporary one. */
+static int run_on_json(const struct perf *perf, const char *name, const char *other,
+	bool json_first)
 {
-	int rc = run_beside(REPORT, json, html);
+	char made[] = "/tmp/moat-perf-XXXXXX";
+	const char *json = perf->json != NULL ? perf->json : made;
+	int rc = 0;
 
-	return rc <= 0 ? rc
-		       : moat_error(-EIO, "%s has failed; the results are in %s", REPORT, json);
-}
+	if (json == made) {
+		int fd = mkstemp(made);
 
-static int compare_with(const char *baseline, const char *json)
-{
-	return run_beside(COMPARE, baseline, json);
-}
-
-/* The report and the comparison read the JSON: the file of --json, or a temporary one. */
-static int with_json(const struct perf *perf, int (*call)(const char *, const char *),
-	const char *other, bool first)
-{
-	char json[] = "/tmp/moat-perf-XXXXXX";
-	int fd, rc;
-
-	if (perf->json != NULL)
-		return first ? call(perf->json, other) : call(other, perf->json);
-	fd = mkstemp(json);
-	if (fd < 0)
-		return moat_error(-errno, "%s: %s", json, strerror(errno));
-	close(fd);
-	rc = perf_json_write(perf, json);
+		if (fd < 0)
+			return moat_error(-errno, "%s: %s", made, strerror(errno));
+		close(fd);
+		rc = perf_json_write(perf, made);
+	}
 	if (rc == 0)
-		rc = first ? call(json, other) : call(other, json);
-	unlink(json);
+		rc = run_beside(name, json_first ? json : other, json_first ? other : json);
+	if (json == made)
+		unlink(made);
 	return rc;
+}
+
+static int write_report(const struct perf *perf)
+{
+	int rc = run_on_json(perf, REPORT, perf->report, true);
+
+	return rc <= 0 ? rc : moat_error(-EIO, "%s has failed for the reason above", REPORT);
 }
 
 static int write_files(const struct perf *perf)
@@ -173,8 +171,7 @@ static int write_files(const struct perf *perf)
 		code = fail("no JSON");
 	if (perf->csv != NULL && perf_csv_write(perf, perf->csv) != 0)
 		code = fail("no CSV");
-	if (perf->report != NULL && code == 0 &&
-		with_json(perf, write_report, perf->report, true) != 0)
+	if (perf->report != NULL && code == 0 && write_report(perf) != 0)
 		code = fail("no report");
 	return code;
 }
@@ -212,19 +209,10 @@ static int measure(struct perf *perf)
 		return PERF_EXIT_FAILED;
 	if (perf->baseline == NULL)
 		return 0;
-	rc = with_json(perf, compare_with, perf->baseline, false);
+	rc = run_on_json(perf, COMPARE, perf->baseline, false);
 	return rc < 0                               ? fail("no comparison")
 		: rc == 0 || rc == PERF_EXIT_SLOWER ? rc
 						    : PERF_EXIT_FAILED;
-}
-
-static double needs_seconds(const struct perf *perf)
-{
-	double sum = 0;
-
-	for (unsigned int i = 0; i < perf->nr_cases; i++)
-		sum += perf->cases[i].seconds * 1.1 + 0.1;
-	return sum * perf->repeat;
 }
 
 static int run(struct perf *perf, int split, char *argv[], double seconds)
@@ -243,7 +231,7 @@ static int run(struct perf *perf, int split, char *argv[], double seconds)
 		return rc;
 	if (perf->check) {
 		printf("%s: configuration OK, %u cases, about %.0f s\n", perf->ini.path,
-			perf->nr_cases, needs_seconds(perf));
+			perf->nr_cases, perf_remaining(perf, 0));
 		return 0;
 	}
 	for (unsigned int i = 0; i < perf->nr_cases; i++)

@@ -179,6 +179,8 @@ int perf_args(struct perf *perf, int argc, char *argv[], double *seconds);
 /* perf_run.c */
 /** Measure every case, showing what it gives. @return 0; -EINTR: told to stop by `*stop`. */
 int perf_run(struct perf *perf, const volatile int *stop);
+/** Seconds that all rounds still take when `done` cases of them are measured. */
+double perf_remaining(const struct perf *perf, unsigned int done);
 
 /* perf_text.c */
 /** Rows since the last heading have the same columns; a case of another sweep begins a new

@@ -399,8 +399,7 @@ static void run_case(const struct perf_case *c, struct perf_result *r, const vol
 
 /* ------------------------------------------------------------------------------------ progress */
 
-/* Of all rounds, when `done` cases of them are. */
-static double remaining(const struct perf *perf, unsigned int done)
+double perf_remaining(const struct perf *perf, unsigned int done)
 {
 	unsigned int rounds = perf->repeat;
 	double sum = 0, all = 0;
@@ -429,7 +428,7 @@ static void progress(const struct perf *perf, unsigned int done, bool on)
 		fprintf(stderr, "[");
 		for (unsigned int i = 0; i < width; i++)
 			fputc(i < done * width / all ? '#' : '.', stderr);
-		fprintf(stderr, "] %u of %u, %.0f s left", done, all, remaining(perf, done));
+		fprintf(stderr, "] %u of %u, %.0f s left", done, all, perf_remaining(perf, done));
 	}
 	fflush(stderr);
 }
