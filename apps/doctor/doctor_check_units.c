@@ -55,6 +55,10 @@ static void describe_unit(const struct doctor_unit *u, struct doctor_finding *f)
 static void describe_modes(const struct doctor_unit *u, struct doctor_finding *f)
 {
 	const struct moat_vtd_caps *c = &u->caps;
+	const char *stages = !c->flts ? "second"
+		: !c->slts            ? "first"
+		: !c->nest            ? "second or first"
+				      : "second, first or nested";
 	char pasids[32] = "no PASIDs";
 
 	if (u->from == NULL)
@@ -66,9 +70,7 @@ static void describe_modes(const struct doctor_unit *u, struct doctor_finding *f
 	else if (!c->slts && !c->flts)
 		doctor_say(&f->evidence, "  mode=legacy only: ECAP.SSTS and ECAP.FSTS are 0");
 	else
-		doctor_say(&f->evidence, "  mode=legacy or scalable; stage=%s%s%s; %s",
-			c->slts ? "second" : "", c->slts && c->flts ? " or " : "",
-			c->flts ? "first" : "", pasids);
+		doctor_say(&f->evidence, "  mode=legacy or scalable; stage=%s; %s", stages, pasids);
 }
 
 /** Does a unit that the kernel leaves off leave a function without one? Linux ignores units whose

@@ -481,18 +481,18 @@ def units_have_their_capabilities_by_the_specifications_names():
 
 
 def a_unit_says_in_which_mode_moat_can_run_it():
-    pasid, pss, smts, ssts, fsts = (1 << bit for bit in (40, 35, 43, 46, 47))
+    nest, pasid, pss, smts, ssts, fsts = (1 << bit for bit in (26, 40, 35, 43, 46, 47))
     host = Built(hosts.appliance_own_unit)
     cap, ecap = hosts.SERVER_2023
-    ecap &= ~(pasid | 31 * pss | smts | ssts | fsts)
+    ecap &= ~(nest | pasid | 31 * pss | smts | ssts | fsts)
     for first, second, said in (
             (0, smts, ["mode=legacy only: ECAP.SMTS is 0", "mode=legacy only: ECAP.SSTS and ECAP.FSTS are 0"]),
             (smts | ssts, smts | fsts | pasid | 19 * pss,
              ["mode=legacy or scalable; stage=second; no PASIDs",
               "mode=legacy or scalable; stage=first; PASIDs of 20 bits"]),
-            (smts | ssts | fsts | pasid | 14 * pss, smts | ssts | fsts,
+            (smts | ssts | fsts | pasid | 14 * pss, smts | ssts | fsts | nest,
              ["mode=legacy or scalable; stage=second or first; PASIDs of 15 bits",
-              "mode=legacy or scalable; stage=second or first; no PASIDs"])):
+              "mode=legacy or scalable; stage=second, first or nested; no PASIDs"])):
         for base, bits in (0xC7FFC000, first), (0xFBFFC000, second):
             host.host.registers(base, cap, ecap | bits)
         text = run(host.root)[1]
