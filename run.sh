@@ -12,10 +12,10 @@ usage="usage: ./run.sh [--seconds N] [--json FILE] [--attack] [--pasid]
 
   --seconds N   how long the tenants talk (10); 0: until Ctrl-C
   --json FILE   write moat-fwd's summary there, for programs
-  --attack      red's queue posts addresses that are not red's; see each refused
+  --attack      red's queue attacks blue's memory and interrupts; see each attempt refused
   --pasid       red and blue on two queues of one port, each with a PASID, on a unit in scalable mode
 
-Exit status: 0 all went as it should; 1 something did not; 3 a DMA of the attack was not refused;
+Exit status: 0 all went as it should; 1 something did not; 3 an attempt of the attack was not refused;
 130, 143 ended by SIGINT, SIGTERM."
 
 cd "$(dirname "$0")" || exit
