@@ -207,28 +207,6 @@ static void an_ir_chip_shows_that_the_kernel_remaps(void **state)
 	assert_int_equal(moat_vtd_kernel_remaps(root), 1);
 }
 
-/* A column for each processor: the chip's name is far behind in the line. */
-static void the_kernels_interrupts_are_read_whatever_the_number_of_processors(void **state)
-{
-	char path[512];
-	FILE *f;
-
-	(void)state;
-	driver("0000:00:05.0", "uhci_hcd");
-	file("sys/bus/pci/devices/0000:00:05.0/irq", "16");
-	file("proc/interrupts", "CPU0");
-	snprintf(path, sizeof(path), "%s/proc/interrupts", root);
-	f = fopen(path, "we");
-	assert_non_null(f);
-	fputs("  24:", f);
-	for (unsigned int i = 0; i < 1024; i++) /* 16: would begin a line of 4,096 bytes */
-		fputs("         16", f);
-	fputs("  IR-PCI-MSIX-0000:03:00.0  0-edge  eth0\n", f);
-	fclose(f);
-	assert_int_equal(moat_vtd_kernel_remaps(root), 1);
-	assert_int_equal(look(1, false, NULL, 0), 0); /* line 16 is not there */
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,9 +224,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(io_apics_and_hpets_of_the_scope_are_named, setup,
 			teardown),
 		cmocka_unit_test_setup_teardown(an_ir_chip_shows_that_the_kernel_remaps, setup,
-			teardown),
-		cmocka_unit_test_setup_teardown(
-			the_kernels_interrupts_are_read_whatever_the_number_of_processors, setup,
 			teardown),
 	};
 
