@@ -57,6 +57,6 @@ void app_option_wrong(const char *program, int found, char *const argv[],
 	else if (optopt != 0)
 		say_unknown(program, letter, NULL, more);
 	else
-		say_unknown(program, option,
-			meant_by(option, &options[0].name, sizeof(options[0])), more);
+		say_unknown(program, option, meant_by(option, &options[0].name, sizeof(options[0])),
+			more);
 }

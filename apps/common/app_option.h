@@ -32,8 +32,8 @@ void app_option_unknown(const char *program, const char *option, const char *con
 	const char *more);
 
 /**
- * What getopt_long() stopped at: an unknown option, one without the value that it needs, or one with
- * a value that it does not take.
+ * What getopt_long() stopped at: an unknown option, one without the value that it needs, or one
+ * with a value that it does not take.
  *
  * @param program its name
  * @param found what getopt_long() returned, '?' or ':'

@@ -66,18 +66,18 @@ bool app_unit_interrupts(const struct moat_unit *unit, char *text, size_t len);
 struct app_unit_stats {
 	uint64_t descriptors; /* wait descriptors not counted */
 	uint64_t waits;
-	uint64_t pages; /* invalidated; soft only ... */
-	bool has_pages; /* ... and so this tells */
-	uint64_t stale_dma; /* got through after the promise that none could; soft only */
-	uint64_t stale_interrupts;         /* by entries taken back, or another's; soft only */
-	bool has_oracle;                   /* both were watched for */
+	uint64_t pages;            /* invalidated; soft only ... */
+	bool has_pages;            /* ... and so this tells */
+	uint64_t stale_dma;        /* got through after the promise that none could; soft only */
+	uint64_t stale_interrupts; /* by entries taken back, or another's; soft only */
+	bool has_oracle;           /* both were watched for */
 	uint64_t iotlb_hits, iotlb_misses; /* the unit's own; soft only */
 	uint64_t doorbells;
 	uint64_t tables_allocated, tables_freed; /* pages of page tables */
 };
 void app_unit_stats(struct moat_unit *unit, struct app_unit_stats *stats);
 
-/** TSC cycles that the unit takes for an answer, as far as its arguments say: `latency=`, soft only.
+/** TSC cycles that the unit takes for an answer, if its arguments say it: `latency=`, soft only.
  * @param unit NULL: not open
  * @return 0: they do not say. Control path. */
 uint32_t app_unit_latency(const struct moat_unit *unit);

@@ -220,7 +220,8 @@ static void next_step(struct fwd_attack *a)
 	a->sent[1] = sent(a->blue);
 }
 
-/* Delivered though no entry of the requester's allows it: what the unit's oracle saw, if it has one. */
+/* Delivered though no entry of the requester's allows it, as the unit's oracle saw, if there is
+ * one. */
 static uint64_t stale_interrupts(const struct fwd_attack *a)
 {
 	struct app_unit_stats stats;
@@ -353,8 +354,9 @@ int fwd_attack_end(struct fwd_attack *a)
 	int rc = 0;
 
 	if (stale != 0)
-		fwd_report_line("attack: DELIVERED: %ju interrupts by entries that were taken back or "
-				"are another's",
+		fwd_report_line(
+			"attack: DELIVERED: %ju interrupts by entries that were taken back or "
+			"are another's",
 			(uintmax_t)stale);
 	if (a->step != RTE_DIM(a->steps)) {
 		fwd_report_line(

@@ -75,7 +75,7 @@ static int add_unit(struct args *args, const char *value)
 	return 0;
 }
 
-/* The program's own options that have a value, beside the keys of a sweep; seconds is such a key. */
+/* The program's own options that have a value; the keys of a sweep, such as seconds, are others. */
 static const char *const own[] = { "json", "csv", "report", "unit", "baseline", "repeat" };
 
 static bool has_value(const char *name)

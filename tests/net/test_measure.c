@@ -291,9 +291,8 @@ static void as_many_faults_are_told_as_there_is_room_for(void **state)
 	open_with(&f, "adversary=0,nfr=64", MOAT_STRICT, 1024);
 	hw = moat_soft_unit_find("soft0");
 	for (uint64_t i = 0; i < 60; i++)
-		assert_int_not_equal(
-			moat_softvtd_dma_read(hw, SID, UINT64_C(0x7000000000) + i * MOAT_PAGE_SIZE,
-				&byte, 1),
+		assert_int_not_equal(moat_softvtd_dma_read(hw, SID,
+					     UINT64_C(0x7000000000) + i * MOAT_PAGE_SIZE, &byte, 1),
 			0);
 	assert_int_equal(moat_tenant_faults(f.unit, faults, 50), 50);
 	for (uint64_t i = 0; i < 50; i++)
