@@ -272,7 +272,7 @@ static struct tenant_queue *queue_make(struct moat_tenant *t, uint16_t port, uin
 	if (q != NULL && (q->held != NULL || !t->mode->holds))
 		return q;
 	free(q);
-	moat_error(-ENOMEM, "tenant '%s': out of memory", t->name);
+	moat_error(-ENOMEM, "tenant '%s': no memory for queue %u of port %u", t->name, queue, port);
 	return NULL;
 }
 

@@ -74,12 +74,15 @@ void tenant_shared_unlock(struct moat_tenant *t);
  * Any thread; does nothing where another thread has the lock, whose unlocking says what waits. */
 void tenant_shared_poll(struct moat_tenant *t);
 
-/* The calling thread's lcore, locked where it is the shared slot. */
+/* The calling thread's lcore, or, where there is no memory or no lane for one, the shared slot; locked
+ * where it is that. Not NULL: the shared slot is there from the tenant's creation on. */
 static inline struct tenant_lcore *tenant_lcore_use(struct moat_tenant *t)
 {
-	if (unlikely(tenant_slot() == RTE_MAX_LCORE))
-		return tenant_shared_lock(t);
-	return tenant_lcore(t);
+	struct tenant_lcore *lc = NULL;
+
+	if (likely(tenant_slot() != RTE_MAX_LCORE))
+		lc = tenant_lcore(t);
+	return likely(lc != NULL) ? lc : tenant_shared_lock(t);
 }
 static inline void tenant_lcore_unuse(struct moat_tenant *t, const struct tenant_lcore *lc)
 {

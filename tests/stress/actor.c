@@ -93,12 +93,20 @@ bool actor_join(struct actor *a, struct tenant *t)
 bool actor_enter(struct actor *a, struct tenant *t)
 {
 	struct membership *in = &a->in[t->index];
+	unsigned int failed;
+	int rc;
 
 	if (in->entered)
 		return true;
 	if (!a->can_enter)
 		return false;
-	if (moat_tenant_lcore_enter(t->tenant) != 0) {
+	inject(dice_one_in(&a->dice, 4) ? INJECT_MEMORY : INJECT_NOTHING,
+		dice_below(&a->dice, 12), 1);
+	rc = moat_tenant_lcore_enter(t->tenant);
+	failed = inject_end();
+	if (rc == -ENOMEM && failed != 0)
+		return false; /* another time */
+	if (rc != 0) {
 		if (a->kind == ACTOR_LCORE)
 			fault(a, "an EAL lcore is not let in: %s", moat_error_text());
 		a->can_enter = false;

@@ -23,9 +23,12 @@ void inject(enum injection what, unsigned int nth, unsigned int n)
 		[INJECT_MAP] = "inject_map",
 		[INJECT_UNMAP] = "inject_unmap",
 		[INJECT_SUBMIT] = "inject_submit",
+		[INJECT_MEMORY] = "inject_memory",
 	};
 
-	armed.what = operation_is_on(names[what]) ? what : INJECT_NOTHING;
+	armed.what = INJECT_NOTHING;
+	if (what != INJECT_NOTHING && operation_is_on(names[what]))
+		armed.what = what;
 	armed.nth = nth;
 	armed.n = n;
 	armed.failed = 0;
@@ -82,4 +85,18 @@ int64_t __wrap_moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc
 	if (fault_strikes(INJECT_SUBMIT))
 		return -EAGAIN;
 	return __real_moat_qi_submit(qi, desc, n);
+}
+
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return fault_strikes(INJECT_MEMORY) ? NULL : __real_calloc(n, size);
+}
+
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+	return fault_strikes(INJECT_MEMORY) ? NULL : __real_aligned_alloc(alignment, size);
 }

@@ -67,6 +67,7 @@ struct operation operations[] = {
 	{ "inject_map", 0, NULL, true, NULL },
 	{ "inject_unmap", 0, NULL, true, NULL },
 	{ "inject_submit", 0, NULL, true, NULL },
+	{ "inject_memory", 0, NULL, true, NULL },
 };
 const unsigned int nr_operations = RTE_DIM(operations);
 

@@ -109,7 +109,7 @@ static void queue_add(struct actor *a, struct port *p, unsigned int q)
 
 	while (!tenant_control(a, t))
 		actor_wait(a);
-	must_at_last(a, moat_tenant_queue_add(t->tenant, p->id, q));
+	must_short_of_memory(a, moat_tenant_queue_add(t->tenant, p->id, q));
 	tenant_uncontrol(t);
 	p->queue[q].added = true;
 }

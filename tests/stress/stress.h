@@ -365,6 +365,12 @@ int port_set_up_queues(struct actor *a, struct port *p);
 void port_add_queues(struct actor *a, struct port *p);
 void port_remove_queues(struct actor *a, struct port *p);
 
+/* --------------------------------------------------------------------------------- visible.c */
+
+/* What DPDK's mempool ops and net_ring order is made visible to ThreadSanitizer. */
+void visible_pools(void);
+void visible_wire(uint16_t port);
+
 /* --------------------------------------------------------------------------------- progress.c */
 
 void progress_start(struct world *w);
@@ -374,11 +380,28 @@ uint64_t progress_longest(unsigned int operation);
 
 /* --------------------------------------------------------------------------------- injection.c */
 
-enum injection { INJECT_NOTHING, INJECT_MAP, INJECT_UNMAP, INJECT_SUBMIT };
+enum injection { INJECT_NOTHING, INJECT_MAP, INJECT_UNMAP, INJECT_SUBMIT, INJECT_MEMORY };
 /* In the calling thread, the `nth` call from now fails, and `n` calls behind it. */
 void inject(enum injection what, unsigned int nth, unsigned int n);
 /* @return how many calls failed */
 unsigned int inject_end(void);
+/* As must_at_last(), of a control call in which, now and then, an allocation fails first: then the
+ * call does, or has done without; and it can be made again. */
+#define must_short_of_memory(a, call)                                                         \
+	do {                                                                                  \
+		unsigned int short_failed;                                                    \
+		int short_rc;                                                                 \
+		inject(dice_one_in(&(a)->dice, 4) ? INJECT_MEMORY : INJECT_NOTHING,           \
+			dice_below(&(a)->dice, 12), 1);                                       \
+		short_rc = (call);                                                            \
+		short_failed = inject_end();                                                  \
+		if (short_rc == -EIO || short_rc == -EBUSY ||                                 \
+			(short_rc == -ENOMEM && short_failed != 0))                           \
+			must_at_last(a, call);                                                \
+		else if (short_rc != 0)                                                       \
+			fault(a, "%s: %d (%u allocations failed): %s", #call, short_rc,       \
+				short_failed, moat_error_text());                             \
+	} while (0)
 
 /* --------------------------------------------------------------------------------- operations */
 

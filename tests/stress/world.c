@@ -26,6 +26,7 @@ static struct rte_ring *wires[PORTS][QUEUES];
 static int wires_make(void)
 {
 	char name[RTE_RING_NAMESIZE];
+	int port;
 
 	for (unsigned int p = 0; p < PORTS; p++)
 		for (unsigned int q = 0; q < QUEUES; q++) {
@@ -36,8 +37,10 @@ static int wires_make(void)
 		}
 	for (unsigned int p = 0; p < PORTS; p++) {
 		snprintf(name, sizeof(name), "end%u", p);
-		if (rte_eth_from_rings(name, wires[p ^ 1], QUEUES, wires[p], QUEUES, 0) < 0)
+		port = rte_eth_from_rings(name, wires[p ^ 1], QUEUES, wires[p], QUEUES, 0);
+		if (port < 0)
 			return -ENODEV;
+		visible_wire((uint16_t)port);
 	}
 	return 0;
 }
@@ -57,6 +60,7 @@ static struct rte_mempool *clones, *plain;
 
 int world_init(void)
 {
+	visible_pools();
 	packet_init();
 	clones = rte_pktmbuf_pool_create("clones", 4095, 32, 0, 0, SOCKET_ID_ANY);
 	plain = rte_pktmbuf_pool_create("plain", 1023, 32, 0, 2176, SOCKET_ID_ANY);
@@ -147,9 +151,10 @@ void tenant_open(struct actor *a, struct tenant *t)
 	conf.memory = RTE_ALIGN_CEIL(t->buffers * MOAT_PAGE_SIZE * 5 / 4, MOAT_2M_SIZE) +
 		2 * MOAT_2M_SIZE;
 	conf.iova_base = dice_one_in(d, 2) ? 0 : UINT64_C(0x10000000);
-	must_at_last(a, moat_tenant_create(&conf, &t->tenant));
-	must(a, moat_tenant_pool(t->tenant, t->name, t->buffers, 2176, &t->pool));
-	must_at_last(a, moat_tenant_attach(t->tenant, t->rogue));
+	must_short_of_memory(a, moat_tenant_create(&conf, &t->tenant));
+	must_short_of_memory(a,
+		moat_tenant_pool(t->tenant, t->name, t->buffers, 2176, &t->pool));
+	must_short_of_memory(a, moat_tenant_attach(t->tenant, t->rogue));
 	memset(t->remembered, 0, sizeof(t->remembered));
 	t->lives++;
 	atomic_store(&t->closed, false);
@@ -164,8 +169,8 @@ void tenant_close(struct actor *a, struct tenant *t)
 	while (rte_ring_dequeue(t->ring, (void **)&m) == 0)
 		rte_pktmbuf_free(m);
 	judge_tenant(a, t);
-	must_at_last(a, moat_tenant_detach(t->tenant, t->rogue));
-	must_at_last(a, moat_tenant_destroy(t->tenant));
+	must_short_of_memory(a, moat_tenant_detach(t->tenant, t->rogue));
+	must_short_of_memory(a, moat_tenant_destroy(t->tenant));
 	t->tenant = NULL;
 	t->pool = NULL;
 }

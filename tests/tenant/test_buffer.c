@@ -897,6 +897,66 @@ static void a_fault_at_any_allocation_is_an_error_and_leaves_nothing(void **stat
 	}
 }
 
+static void receive_without_memory(struct worker *w)
+{
+	struct rte_mbuf *m[BURST];
+
+	assert_int_equal(rte_thread_register(), 0);
+	fail_memory = 1; /* for a lane of the thread's own */
+	while (w->n != BURST)
+		w->n += rte_eth_rx_burst(w->rig->port, 0, m + w->n, (uint16_t)(BURST - w->n));
+	fail_memory = 0;
+	for (unsigned int i = 0; i < BURST; i++)
+		assert_false(rig_writes(w->rig, rte_mbuf_data_iova(m[i])));
+	rte_pktmbuf_free_bulk(m, BURST);
+	rte_thread_unregister();
+}
+
+/* An lcore that polls without having entered: its packets are unmapped by the lane that such
+ * threads share. */
+static void an_lcore_without_memory_for_a_lane_receives_by_the_shared_one(void **state)
+{
+	const enum moat_mode modes[] = { MOAT_STRICT, MOAT_PIPELINED };
+
+	for (unsigned int i = 0; i < RTE_DIM(modes); i++) {
+		struct moat_tenant_conf conf = rig_conf("red", modes[i]);
+		struct worker w = { .work = receive_without_memory };
+		struct rte_mbuf *m[BURST];
+
+		conf.verify = MOAT_VERIFY_OFF; /* only an lcore that has entered may translate */
+		w.rig = rig_open(&conf, UNIT_ADVERSARY, BUFFERS);
+		rig_refill(w.rig, m, BURST);
+		rig_arrive(w.rig, 0, m, BURST);
+		failed = false;
+		worker_run(&w);
+		assert_true(failed);
+		settle(w.rig);
+		close_clean(w.rig);
+	}
+}
+
+/* A queue cannot be added, and nothing of it is there: it can be tried again. */
+static void a_fault_at_any_allocation_of_a_queue_is_an_error_and_leaves_nothing(void **state)
+{
+	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
+		struct rig *r = open_mode(mode, UNIT_ADVERSARY);
+
+		must(moat_tenant_queue_remove(r->tenant, r->port, 1));
+		failed = true;
+		for (unsigned int k = 1; failed; k++) {
+			int rc;
+
+			failed = false;
+			rte_errno = 0;
+			fail_memory = k;
+			rc = moat_tenant_queue_add(r->tenant, r->port, 1);
+			fail_memory = 0;
+			assert_int_equal(rc, failed ? -ENOMEM : 0);
+		}
+		rig_close(r);
+	}
+}
+
 /* The pool's get, with the pointers of buffers in use in the caller's array, as a PMD's ring has
  * them. */
 static void a_get_that_fails_puts_back_only_what_it_took(void **state)
@@ -955,6 +1015,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_fault_at_any_call_leaves_every_buffer_where_it_was),
 		cmocka_unit_test(a_fault_at_any_allocation_is_an_error_and_leaves_nothing),
 		cmocka_unit_test(a_get_that_fails_puts_back_only_what_it_took),
+		cmocka_unit_test(an_lcore_without_memory_for_a_lane_receives_by_the_shared_one),
+		cmocka_unit_test(
+			a_fault_at_any_allocation_of_a_queue_is_an_error_and_leaves_nothing),
 	};
 
 	if (rig_eal(argv[0]) < 0)
