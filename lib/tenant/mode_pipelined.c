@@ -101,7 +101,8 @@ static void burst_hold(struct tenant_queue *q, struct tenant_lcore *lc, struct r
 	if (unlikely(n == 0))
 		return;
 	ring_copy(held, held->head, pkts, n, true);
-	held->head += n;
+	/* relaxed: tenant_held_count()'s report */
+	__atomic_store_n(&held->head, held->head + n, __ATOMIC_RELAXED);
 	b = held->burst_head++ % HELD;
 	held->bursts[b].ticket = ticket;
 	held->bursts[b].end = held->head;
@@ -123,7 +124,7 @@ static uint16_t bursts_hand_on(struct tenant_queue *q, struct tenant_lcore *lc,
 			break;
 		k = RTE_MIN(held->bursts[b].end - held->tail, (uint32_t)max - n);
 		ring_copy(held, held->tail, &pkts[n], k, false);
-		held->tail += k;
+		__atomic_store_n(&held->tail, held->tail + k, __ATOMIC_RELAXED); /* as `head` */
 		n += (uint16_t)k;
 		if (held->tail != held->bursts[b].end)
 			break;

@@ -239,6 +239,10 @@ int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n)
 
 	if (unlikely(!pool->ready)) /* being filled or freed: pool_make.c knows where they are */
 		return 0;
+	/* B3: acquire. Who else had a reference to a buffer left its state and ticket (B2) and then
+	 * counted its reference down, a release; DPDK has read the count relaxed before it called
+	 * here. Behind the fence the state and the ticket are what the others left. */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (unlikely(part == NULL))
 		return put_shared(pool, objs, n);
 	lc = pool->tenant->lcores[slot];

@@ -209,7 +209,7 @@ const struct moat_move_ops *tenant_port_moves(uint16_t port);
 /* device.c: does the port's driver refill by moat_pool_refill() only? */
 bool tenant_port_tells(uint16_t port);
 
-/* queues.c. The tenant is locked, or the calling lcore polls the queue. NULL: no such queue. */
+/* queues.c. The tenant is locked. NULL: it has no such queue */
 struct tenant_queue *tenant_queue_find(const struct moat_tenant *t, uint16_t port, uint16_t queue);
 /* Is it one of the tenant's pools? */
 bool tenant_has_pool(const struct moat_tenant *t, const struct rte_mempool *mp);
