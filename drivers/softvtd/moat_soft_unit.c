@@ -90,6 +90,7 @@ struct args {
 	struct moat_softvtd_conf sv;
 	uint8_t aw;
 	uint8_t queue;
+	uint32_t deadline_ms; /* 0: the driver's default */
 	enum moat_vtd_mode mode;
 	enum moat_vtd_stage stage;
 	uint32_t psc;
@@ -188,6 +189,7 @@ static const struct moat_arg known[] = {
 	{ .key = "mode", .set = set_mode },
 	{ .key = "stage", .set = set_stage },
 	ARG("queue", queue, 1, MOAT_VTD_QI_ORDER_MAX),
+	ARG("deadline", deadline_ms, 1, 1000000),
 	{ .key = "geometry", .set = set_geometry },
 };
 
@@ -305,6 +307,7 @@ static int bring_up(struct soft_unit *u, const struct args *args, struct moat_un
 		.name = u->name,
 		.kind = "soft",
 		.qi_order = args->queue,
+		.deadline_ms = args->deadline_ms,
 		.mode = args->mode,
 		.stage = args->stage,
 		.interrupts = args->interrupts,
