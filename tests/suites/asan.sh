@@ -11,4 +11,4 @@ t_build build-asan -Db_sanitize=address,undefined -Db_lundef=false -Doptimizatio
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS=print_stacktrace=1
 MOAT_SLOW=5 t_cmocka build-asan unit
-t_stress build-asan 10
+t_stress stress/tenant-one build-asan 10 "$t_stress_one"

@@ -14,10 +14,10 @@ CMOCKA_MESSAGE_OUTPUT=TAP MOAT_SECONDS=30 timeout -k 5 200 build/tests/test_doma
 	status=$?
 cat "$log"
 t_tap domain/stress "$log" "$status"
-# One lcore and the calls that one can make without others. With several, all operations have once ended in a
-# deadlock of the control path, and now and then a burst is judged to stall: `build/tests/test_stress_tenant` by hand.
-t_stress build 30
+# One lcore and the calls that one can make without others, which a seed replays exactly; then several lcores and other
+# threads, and all calls.
+t_stress stress/tenant-one build 30 "$t_stress_one"
+t_stress stress/tenant build 60 ""
 # What only several threads break.
-t_stress_args=()
-t_stress_notices build 20 tenant/ticket-of-freeing-lane
-t_stress_notices build 20 tenant/get-puts-back-all
+t_stress_notices build 60 tenant/ticket-of-freeing-lane
+t_stress_notices build 60 tenant/get-puts-back-all
