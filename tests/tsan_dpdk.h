@@ -11,7 +11,8 @@
  * order; for ThreadSanitizer it is said here.
  */
 #define RTE_USE_C11_MEM_MODEL
-/* gcc says of each fence that ThreadSanitizer does not see it: tests/tsan.supp has what is ordered by one alone. */
+/* gcc says of each fence that ThreadSanitizer does not see it: tests/tsan.supp has what is ordered
+ * by one alone. */
 #pragma GCC diagnostic ignored "-Wtsan"
 /* Not there while meson asks the compiler what it can do. */
 #if defined(__has_include)

@@ -10,9 +10,10 @@
  * with lanes in the same two domains would otherwise wait for each other. And only a lane's own
  * thread finds its tickets done, so a thread that waits goes on polling its lanes: two threads that
  * each wait for a ticket of the other's would otherwise wait for ever. (A lane that its thread has
- * left with tickets open is polled by threads that wait for them: lane_impl.h.) As for lanes it holds
- * for liburcu: while a registered thread is online there, no grace period ends without its report.
- * Its first online lane brings a thread into liburcu's grace periods, its last one takes it out.
+ * left with tickets open is polled by threads that wait for them: lane_impl.h.) As for lanes it
+ * holds for liburcu: while a registered thread is online there, no grace period ends without its
+ * report. Its first online lane brings a thread into liburcu's grace periods, its last one takes it
+ * out.
  *
  * Each thread has a ring of its online lanes. Two locks guard it, both held for a few instructions
  * only:

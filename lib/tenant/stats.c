@@ -37,10 +37,9 @@ void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
 		moat_cost_add(&stats->cost, &lc->cost);
 		lane = (const uint64_t *)moat_lane_stats(lc->lane);
 		for (unsigned int k = 0; k < sizeof(stats->lane) / sizeof(*lane); k++)
-			((uint64_t *)&stats->lane)[k] +=
-				moat_counter_get(&lane[k]);
-		longest = RTE_MAX(longest,
-			moat_counter_get(&moat_lane_stats(lc->lane)->exposed_max));
+			((uint64_t *)&stats->lane)[k] += moat_counter_get(&lane[k]);
+		longest =
+			RTE_MAX(longest, moat_counter_get(&moat_lane_stats(lc->lane)->exposed_max));
 		stats->iotlb_hits += moat_counter_get(&lc->lane->iotlb.hits);
 		stats->iotlb_misses += moat_counter_get(&lc->lane->iotlb.misses);
 		stats->iotlb_faults += moat_counter_get(&lc->lane->iotlb.faults);

@@ -12,8 +12,8 @@
 /*
  * The order of locks: the list's is the last one. It is held for a few instructions that take no
  * other lock, wait for nothing and call no function of a caller's; so any thread may ask the list,
- * whichever tenant's lock it holds. The other way round, a thread that held the list's lock while it
- * locked one tenant after the other would wait for a thread that holds one of these and asks the
+ * whichever tenant's lock it holds. The other way round, a thread that held the list's lock while
+ * it locked one tenant after the other would wait for a thread that holds one of these and asks the
  * list: DPDK's hooks do that wherever a port's queues or a tenant's heap change.
  *
  * What takes longer holds a tenant in the list by its `visits`, which are counted under the list's

@@ -25,8 +25,8 @@ static inline bool tenant_ticket_done(const struct moat_tenant *t, uint64_t tick
 		moat_lane_done(lc->lane, ticket & ((UINT64_C(1) << TENANT_TICKET_BITS) - 1));
 }
 
-/* As tenant_ticket_done(). Where no lcore polls the lane that gave the ticket, because it has left or
- * because threads that are not lcores share it, the calling thread does: `lc` waits for it. */
+/* As tenant_ticket_done(). Where no lcore polls the lane that gave the ticket, because it has left
+ * or because threads that are not lcores share it, the calling thread does: `lc` waits for it. */
 bool tenant_ticket_find(struct moat_tenant *t, const struct tenant_lcore *lc, uint64_t ticket);
 
 /* The ticket that covers all that was unmapped up to here. */
@@ -70,12 +70,13 @@ int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t 
  */
 struct tenant_lcore *tenant_shared_lock(struct moat_tenant *t);
 void tenant_shared_unlock(struct moat_tenant *t);
-/* While anything waits in that slot, its lane's tickets or buffers for any lane's, find what is done.
- * Any thread; does nothing where another thread has the lock, whose unlocking says what waits. */
+/* While anything waits in that slot, its lane's tickets or buffers for any lane's, find what is
+ * done. Any thread; does nothing where another thread has the lock, whose unlocking says what
+ * waits. */
 void tenant_shared_poll(struct moat_tenant *t);
 
-/* The calling thread's lcore, or, where there is no memory or no lane for one, the shared slot; locked
- * where it is that. Not NULL: the shared slot is there from the tenant's creation on. */
+/* The calling thread's lcore, or, where there is no memory or no lane for one, the shared slot;
+ * locked where it is that. Not NULL: the shared slot is there from the tenant's creation on. */
 static inline struct tenant_lcore *tenant_lcore_use(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc = NULL;

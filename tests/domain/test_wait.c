@@ -456,7 +456,8 @@ static void a_lane_that_goes_offline_leaves_no_ticket_behind(void **state)
 	must(moat_lane_close(lane));
 }
 
-/* Unmapped while the main thread, a reader, does not poll; then the lane's thread sleeps, or ends. */
+/* Unmapped while the main thread, a reader, does not poll; then the lane's thread sleeps, or
+ * ends. */
 struct leaver {
 	struct moat_lane *lane;
 	moat_ticket_t ticket;

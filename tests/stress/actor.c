@@ -100,8 +100,8 @@ bool actor_enter(struct actor *a, struct tenant *t)
 		return true;
 	if (!a->can_enter)
 		return false;
-	inject(dice_one_in(&a->dice, 4) ? INJECT_MEMORY : INJECT_NOTHING,
-		dice_below(&a->dice, 12), 1);
+	inject(dice_one_in(&a->dice, 4) ? INJECT_MEMORY : INJECT_NOTHING, dice_below(&a->dice, 12),
+		1);
 	rc = moat_tenant_lcore_enter(t->tenant);
 	failed = inject_end();
 	if (rc == -ENOMEM && failed != 0)

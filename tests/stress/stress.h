@@ -387,20 +387,20 @@ void inject(enum injection what, unsigned int nth, unsigned int n);
 unsigned int inject_end(void);
 /* As must_at_last(), of a control call in which, now and then, an allocation fails first: then the
  * call does, or has done without; and it can be made again. */
-#define must_short_of_memory(a, call)                                                         \
-	do {                                                                                  \
-		unsigned int short_failed;                                                    \
-		int short_rc;                                                                 \
-		inject(dice_one_in(&(a)->dice, 4) ? INJECT_MEMORY : INJECT_NOTHING,           \
-			dice_below(&(a)->dice, 12), 1);                                       \
-		short_rc = (call);                                                            \
-		short_failed = inject_end();                                                  \
-		if (short_rc == -EIO || short_rc == -EBUSY ||                                 \
-			(short_rc == -ENOMEM && short_failed != 0))                           \
-			must_at_last(a, call);                                                \
-		else if (short_rc != 0)                                                       \
-			fault(a, "%s: %d (%u allocations failed): %s", #call, short_rc,       \
-				short_failed, moat_error_text());                             \
+#define must_short_of_memory(a, call)                                                   \
+	do {                                                                            \
+		unsigned int short_failed;                                              \
+		int short_rc;                                                           \
+		inject(dice_one_in(&(a)->dice, 4) ? INJECT_MEMORY : INJECT_NOTHING,     \
+			dice_below(&(a)->dice, 12), 1);                                 \
+		short_rc = (call);                                                      \
+		short_failed = inject_end();                                            \
+		if (short_rc == -EIO || short_rc == -EBUSY ||                           \
+			(short_rc == -ENOMEM && short_failed != 0))                     \
+			must_at_last(a, call);                                          \
+		else if (short_rc != 0)                                                 \
+			fault(a, "%s: %d (%u allocations failed): %s", #call, short_rc, \
+				short_failed, moat_error_text());                       \
 	} while (0)
 
 /* --------------------------------------------------------------------------------- operations */

@@ -112,7 +112,8 @@ static const struct rte_memzone *zone_reserve(const char *name, size_t len, int 
 	const struct rte_memzone *zone;
 
 	pthread_mutex_lock(&heap);
-	zone = __atomic_load_n(&dpdks_reserve, __ATOMIC_RELAXED)(name, len, socket, flags, align, bound);
+	zone = __atomic_load_n(&dpdks_reserve, __ATOMIC_RELAXED)(name, len, socket, flags, align,
+		bound);
 	pthread_mutex_unlock(&heap);
 	return zone;
 }

@@ -153,8 +153,7 @@ void tenant_open(struct actor *a, struct tenant *t)
 		2 * MOAT_2M_SIZE;
 	conf.iova_base = dice_one_in(d, 2) ? 0 : UINT64_C(0x10000000);
 	must_short_of_memory(a, moat_tenant_create(&conf, &t->tenant));
-	must_short_of_memory(a,
-		moat_tenant_pool(t->tenant, t->name, t->buffers, 2176, &t->pool));
+	must_short_of_memory(a, moat_tenant_pool(t->tenant, t->name, t->buffers, 2176, &t->pool));
 	must_short_of_memory(a, moat_tenant_attach(t->tenant, t->rogue));
 	memset(t->remembered, 0, sizeof(t->remembered));
 	t->lives++;

@@ -1004,8 +1004,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(verify_looks_at_all_that_a_packet_declares),
 		cmocka_unit_test(a_ready_buffer_can_be_had_on_every_lcore),
 		cmocka_unit_test(a_thread_that_is_not_an_lcore_may_free),
-		cmocka_unit_test(
-			what_a_thread_that_is_not_an_lcore_could_not_send_may_be_freed),
+		cmocka_unit_test(what_a_thread_that_is_not_an_lcore_could_not_send_may_be_freed),
 		cmocka_unit_test(lcores_registered_later_and_other_threads_go_on_together),
 		cmocka_unit_test(a_held_burst_waits_for_the_lane_that_unmapped_it),
 		cmocka_unit_test(a_buffer_waits_for_the_lane_that_unmapped_it),

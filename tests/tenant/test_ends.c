@@ -311,7 +311,7 @@ static void *poll_until_all_is_back(void *arg)
 	return NULL;
 }
 
-/* What an lcore freed and could not wait for when it left is found done by the lcores that go on. */
+/* What an lcore freed and could not wait for when it left is found done by lcores that go on. */
 static void what_an_lcore_left_behind_comes_back_to_the_others(void **state)
 {
 	struct rig *r = open_mode(MOAT_STRICT);

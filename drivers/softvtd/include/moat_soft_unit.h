@@ -39,8 +39,8 @@
  * | `mode` | legacy, scalable | how the driver runs the unit; scalable needs `scalable=1` |
  * | `stage` | first, second, nested | in scalable mode, the format of domains' tables |
  * | `queue` | 1 to 7 | invalidation queue of 2^queue pages |
- * | `deadline` | ms | how long the driver waits for any answer of the unit, 1000; a busy machine may
- *   keep the unit from its processor for as long |
+ * | `deadline` | ms | how long the driver waits for an answer of the unit, 1000; a busy machine
+ *   may keep the unit from its processor for as long |
  */
 
 #include "moat_softvtd.h"
