@@ -3,9 +3,10 @@
 # Copyright (c) 2026 The moat authors
 """moat-fwd's control socket: queues move from tenant to tenant under traffic, and what cannot be is refused in words.
 
-usage: control.py MOAT-FWD
+usage: control.py MOAT-FWD [FOLDER]
 
-Needs no root, no hugepages, no network. Prints TAP. MOAT_MOVES says how often queues move.
+FOLDER has moat-fwd with mutants in it (tests/mutants/fwd), each by the mutant's name. Needs no root, no hugepages, no network. Prints TAP. MOAT_MOVES says how often queues move, at most 400 times
+(what moat-fwd says of each is read at the end).
 """
 
 import os
@@ -21,7 +22,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import tap  # noqa: E402 (beside this file)
-from forward import Run, port, tenant, two_tenants  # noqa: E402
+from forward import FWD, MUTANTS, Run, port, tenant, two_tenants  # noqa: E402
 
 PASID_UNIT = "[unit soft0]\nkind = soft\nargs = oracle=1,scalable=1,mode=scalable,stage={}\n"
 RED, BLUE = "02:00:00:00:00:01", "02:00:00:00:00:02"
@@ -31,10 +32,10 @@ USUAL = "tests expect a moat-fwd that listens"
 class Control:
     """A moat-fwd that takes commands, and a connection to it."""
 
-    def __init__(self, config, *args, path=None):
+    def __init__(self, config, *args, path=None, program=FWD):
         self.folder = tempfile.TemporaryDirectory(prefix="moat-test-")
         self.path = path or os.path.join(self.folder.name, "control")
-        self.run = Run(config, "--control", self.path, *args)
+        self.run = Run(config, "--control", self.path, *args, program=program)
         self.socket = self.connect()
 
     def connect(self, seconds=30):
@@ -129,10 +130,10 @@ def a_pair_of_queues_forwards_between_its_ports_for_its_new_tenant():
     whole(c.end().summary)
 
 
-def frames_of_a_tenant_whose_queue_went_reach_no_other():
+def frames_of_a_tenant_whose_queue_went_reach_no_other(program=FWD):
     with tempfile.TemporaryDirectory(prefix="moat-test-") as folder:
         for red_more in f"match = mac {RED}", "": # red gets its own frames only, or the rest
-            c = Control(shared("strict", "strict", backing=capture(folder, BLUE), red_more=red_more))
+            c = Control(shared("strict", "strict", backing=capture(folder, BLUE), red_more=red_more), program=program)
             time.sleep(0.3)
             for _ in range(3):
                 moved(c.ask("move p0 1 red"))
@@ -144,7 +145,19 @@ def frames_of_a_tenant_whose_queue_went_reach_no_other():
             summary = c.end("still holds").summary # net_pcap keeps what it plays for ever
             whole(summary)
             red, blue = summary["tenants"]
-            assert red["rx_packets"] == 0 and blue["rx_packets"] > 1000, summary
+            assert blue["rx_packets"] > 1000, summary
+            assert red["rx_packets"] == 0, f"red has {red['rx_packets']} packets of blue's"
+
+
+def a_move_that_does_not_steer_first_is_noticed():
+    if MUTANTS is None:
+        return "no folder of programs with mutants was named"
+    try:
+        frames_of_a_tenant_whose_queue_went_reach_no_other(os.path.join(MUTANTS, "steer-not-away"))
+    except AssertionError as e:
+        assert re.fullmatch("red has [0-9]+ packets of blue's", str(e)), e
+    else:
+        raise AssertionError("it was not noticed")
 
 
 def a_port_goes_to_a_tenant_with_all_its_frames():
@@ -269,6 +282,7 @@ TESTS = [
     queues_move_to_and_fro_under_traffic,
     a_pair_of_queues_forwards_between_its_ports_for_its_new_tenant,
     frames_of_a_tenant_whose_queue_went_reach_no_other,
+    a_move_that_does_not_steer_first_is_noticed,
     a_port_goes_to_a_tenant_with_all_its_frames,
     what_cannot_be_is_refused_in_words,
     configurations_that_keep_their_queues_say_why,

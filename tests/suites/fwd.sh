@@ -8,10 +8,10 @@
 . tests/lib.sh
 t_needs_net_moat
 
-# moat-fwd with an attack let through, which its test must notice
+# moat-fwd with an attack let through, or a rule broken, which its test must notice
 mutants=$(mktemp -d)
 trap 'rm -rf "$mutants"' EXIT
-for name in shared-page writable-page delivery-unseen; do
+for name in shared-page writable-page delivery-unseen steer-not-away; do
 	python3 tests/mutants/run.py --make build "fwd/$name" apps/fwd/moat-fwd "$mutants/$name" ||
 		t_fail "$name" "moat-fwd is not built with this mutant"
 done
@@ -24,7 +24,7 @@ t_tap moat-fwd "$log" "$status"
 
 log=$MOAT_LOGS/$MOAT_SUITE/control.log
 status=0
-python3 tests/apps/control.py build/apps/fwd/moat-fwd >"$log" 2>&1 || status=$?
+python3 tests/apps/control.py build/apps/fwd/moat-fwd "$mutants" >"$log" 2>&1 || status=$?
 cat "$log"
 t_tap control "$log" "$status"
 

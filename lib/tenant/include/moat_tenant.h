@@ -41,6 +41,7 @@
  *              moat_tenant_poll() of each tenant, also when no packet came
  *   lcore      before it sleeps, blocks or waits for an Rx interrupt: moat_tenant_offline() of each
  *            tenant that it has entered; after: moat_tenant_online() of each
+ *   lcore    a queue goes to another tenant: moat_tenant_queue_move() (moat_tenant_move.h)
  *   main     meanwhile: moat_tenant_stats(), moat_tenant_faults() (moat_tenant_measure.h)
  *
  *   The end
