@@ -116,7 +116,7 @@ struct fwd_run_port {
 struct fwd_worker {
 	unsigned int lcore;
 	unsigned int nr_groups;
-	struct fwd_group *groups[FWD_TENANTS * FWD_QUEUES];
+	struct fwd_group *groups[FWD_TENANTS * FWD_GROUPS];
 	struct fwd_perf perf;          /* --perf */
 	struct fwd_posted *posted;     /* idle = posted; else NULL */
 	struct fwd_move *_Atomic move; /* asked for by the main thread; NULL: none */

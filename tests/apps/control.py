@@ -5,8 +5,10 @@
 
 usage: control.py MOAT-FWD [FOLDER]
 
-FOLDER has moat-fwd with mutants in it (tests/mutants/fwd), each by the mutant's name. Needs no root, no hugepages, no network. Prints TAP. MOAT_MOVES says how often queues move, at most 400 times
-(what moat-fwd says of each is read at the end).
+FOLDER has moat-fwd with mutants in it (tests/mutants/fwd), each by the mutant's name.
+
+Needs no root, no hugepages, no network. Prints TAP. MOAT_MOVES says how often queues move: a multiple of 4, and 400 at
+most (what moat-fwd says of each is read at the end).
 """
 
 import os
