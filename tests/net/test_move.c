@@ -181,7 +181,7 @@ static void frames_that_the_port_cannot_keep_in_the_gap_wait_on_the_wire(void **
 struct other {
 	struct fixture *f;
 	pthread_t thread;
-	_Atomic bool ready, stop;
+	_Atomic bool ready, stop, ended;
 	int rc;
 };
 
@@ -213,6 +213,7 @@ static void *other_lcore(void *arg)
 	if (o->rc == 0)
 		o->rc = moat_tenant_lcore_leave(f->tenant[1]);
 	rte_thread_unregister();
+	o->ended = true;
 	return NULL;
 }
 
@@ -254,6 +255,10 @@ static void a_queue_moves_while_other_lcores_take_frames_for_it(void **state)
 	unsigned int moves = moves_wanted();
 	struct other o = { .f = f };
 
+#ifdef __SANITIZE_THREAD__
+	close_rig(f);
+	skip(); /* what rte_ring and rte_spinlock order is ordered by fences and assembly */
+#endif
 	assert_int_equal(pthread_create(&o.thread, NULL, other_lcore, &o), 0);
 	while (!o.ready)
 		sched_yield();
@@ -273,11 +278,9 @@ static void a_queue_moves_while_other_lcores_take_frames_for_it(void **state)
 		note_gap(f, move.gap);
 	}
 	o.stop = true;
-	for (uint64_t end = rte_rdtsc() + 10 * rte_get_tsc_hz(); rte_rdtsc() < end;) {
+	while (!o.ended)
 		poll_zero(f);
-		if (pthread_tryjoin_np(o.thread, NULL) == 0)
-			break;
-	}
+	pthread_join(o.thread, NULL);
 	must(o.rc);
 	settle(f);
 	assert_nothing_lost(f);

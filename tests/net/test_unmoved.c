@@ -299,6 +299,7 @@ static void queues_of_drivers_that_cannot_do_it_do_not_move(void **state)
 
 struct stranger {
 	struct fixture *f;
+	_Atomic bool ended;
 	int rc;
 	char text[256];
 };
@@ -308,14 +309,16 @@ static void *stranger(void *arg)
 	struct stranger *s = arg;
 	struct moat_queue_move move = { .pool = s->f->pool[1], .deliver = nothing };
 
-	if (rte_thread_register() != 0 || moat_tenant_lcore_enter(s->f->tenant[0]) != 0 ||
-		moat_tenant_lcore_enter(s->f->tenant[1]) != 0)
-		return NULL;
-	s->rc = moat_tenant_queue_move(s->f->tenant[0], s->f->tenant[1], s->f->port, 0, &move);
-	snprintf(s->text, sizeof(s->text), "%s", moat_error_text());
-	moat_tenant_lcore_leave(s->f->tenant[0]);
-	moat_tenant_lcore_leave(s->f->tenant[1]);
-	rte_thread_unregister();
+	if (rte_thread_register() == 0 && moat_tenant_lcore_enter(s->f->tenant[0]) == 0 &&
+		moat_tenant_lcore_enter(s->f->tenant[1]) == 0) {
+		s->rc = moat_tenant_queue_move(s->f->tenant[0], s->f->tenant[1], s->f->port, 0,
+			&move);
+		snprintf(s->text, sizeof(s->text), "%s", moat_error_text());
+		moat_tenant_lcore_leave(s->f->tenant[0]);
+		moat_tenant_lcore_leave(s->f->tenant[1]);
+		rte_thread_unregister();
+	}
+	s->ended = true;
 	return NULL;
 }
 
@@ -327,8 +330,9 @@ static void only_the_lcore_that_polls_a_queue_moves_it(void **state)
 
 	poll_all(f);
 	assert_int_equal(pthread_create(&thread, NULL, stranger, &s), 0);
-	while (pthread_tryjoin_np(thread, NULL) != 0)
+	while (!s.ended)
 		poll_all(f);
+	pthread_join(thread, NULL);
 	assert_int_equal(s.rc, -EPERM);
 	assert_non_null(
 		strstr(s.text, "receives from queue 0; the lcore that moves a queue must be"));
