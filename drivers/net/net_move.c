@@ -83,8 +83,11 @@ static int prepare(uint16_t id, uint16_t queue, int socket, struct rte_mempool *
 }
 
 static int check_lcore(const struct net_port *port, uint16_t queue, const char *polls,
-	unsigned int lcore)
+	const unsigned int *polled_by)
 {
+	/* Relaxed: a caller that must not be here is told so; any other reads its own store. */
+	unsigned int lcore = __atomic_load_n(polled_by, __ATOMIC_RELAXED);
+
 	if (lcore == LCORE_ID_ANY || lcore == rte_lcore_id())
 		return 0;
 	return moat_error(-EPERM,
@@ -96,10 +99,10 @@ static int check_lcore(const struct net_port *port, uint16_t queue, const char *
 static int hold(uint16_t id, uint16_t queue)
 {
 	struct net_port *port = net_port(dev_of(id));
-	int rc = check_lcore(port, queue, "receives from", rxq_of(id, queue)->lcore);
+	int rc = check_lcore(port, queue, "receives from", &rxq_of(id, queue)->lcore);
 
 	if (rc == 0)
-		rc = check_lcore(port, queue, "sends on", txq_of(id, queue)->lcore);
+		rc = check_lcore(port, queue, "sends on", &txq_of(id, queue)->lcore);
 	if (rc != 0)
 		return rc;
 	/* Relaxed: giving and taking it back are the program's, in the order of its calls. */

@@ -122,7 +122,8 @@ uint16_t net_rx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n)
 
 	if (unlikely(!rxq->hw->ring.on))
 		return 0; /* stopped, and holds no buffer */
-	rxq->lcore = rte_lcore_id();
+	/* Relaxed: for net_move.c, which only asks whether it is another. */
+	__atomic_store_n(&rxq->lcore, rte_lcore_id(), __ATOMIC_RELAXED);
 	/* Acquire: with the release that sets it, post_iova belongs to it. */
 	if (unlikely(__atomic_load_n(&rxq->post, __ATOMIC_ACQUIRE)))
 		misbehave(rxq);

@@ -138,7 +138,8 @@ uint16_t net_tx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n)
 
 	if (unlikely(!txq->hw->ring.on))
 		return 0; /* stopped */
-	txq->lcore = rte_lcore_id();
+	/* Relaxed: for net_move.c, which only asks whether it is another. */
+	__atomic_store_n(&txq->lcore, rte_lcore_id(), __ATOMIC_RELAXED);
 	if (room(txq) < (uint32_t)RTE_MAX(txq->free_thresh, n))
 		free_done(txq, count_done(txq));
 	/* Acquire: with the release that sets it, the rest of the request belongs to it. */
