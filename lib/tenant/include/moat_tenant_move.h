@@ -68,23 +68,24 @@ struct moat_queue_move {
  * @param port as ethdev numbers it; the port runs
  * @param queue the port's
  * @param move what to do with packets; `gap` and `delivered` are set, after an error, too
- * @return 0; with moat_error_text():
- *   -EINVAL: a NULL, one tenant twice, a pool that is not `to`'s, a queue that is not started, or
- *     the calling lcore has not entered both tenants;
- *   -EPERM: another lcore polls the queue, to receive or to send;
- *   -ENOENT: `from` has no such queue, or its requester is not attached to it;
- *   -EEXIST: `to` has the queue already;
- *   -EXDEV: `to` is not on the unit that the queue is behind;
- *   -ENOTSUP: the port's queues have one requester, or its driver cannot do it;
- *   -EBUSY: the queue has an interrupt;
- *   -ENOSPC: `to` has as many queues as it can;
- *   -ENOMEM: no room for rings or buffers in `to`;
- *   -ETIMEDOUT: the unit does not answer, no buffer of `from`'s is free to receive what waits in
- *     the port, or the wire does not take what is posted;
- *   the unit's error.
- * Thread safety: the lcore that polls the queue's receive and transmit side, which has entered both
- * tenants, is online in both, and holds no translation of either. Several lcores may move queues of
- * the same tenants at once. Control path: it waits.
+ * @return 0
+ * @return -EINVAL: a NULL, one tenant twice, a pool that is not `to`'s, a queue that is not
+ *   started, or the calling lcore has not entered both tenants
+ * @return -EPERM: another lcore polls the queue, to receive or to send
+ * @return -ENOENT: `from` has no such queue, or its requester is not attached to it
+ * @return -EEXIST: `to` has the queue already
+ * @return -EXDEV: `to` is not on the unit that the queue is behind
+ * @return -ENOTSUP: the port's queues have one requester, or its driver cannot do it
+ * @return -EBUSY: the queue has an interrupt
+ * @return -ENOSPC: `to` has as many queues as it can
+ * @return -ENOMEM: no room for rings or buffers in `to`
+ * @return -ETIMEDOUT: the unit does not answer, no buffer of `from`'s is free to receive what waits
+ *   in the port, or the wire does not take what is posted
+ * @return another error of the unit's
+ *
+ * moat_error_text() has the sentence. Of the lcore that polls the queue's receive and transmit
+ * side, which has entered both tenants, is online in both, and holds no translation of either.
+ * Several lcores may move queues of the same tenants at once. Control path: it waits.
  */
 int moat_tenant_queue_move(struct moat_tenant *from, struct moat_tenant *to, uint16_t port,
 	uint16_t queue, struct moat_queue_move *move);
