@@ -43,7 +43,7 @@ static int find_piece(const struct moat_domain *child, uint64_t address, uint64_
 	bool walked;
 	void *va;
 
-	piece->len = 0;
+	*piece = (struct piece){ .len = 0 };
 	while (piece->len < len) {
 		uint64_t at = address + piece->len;
 

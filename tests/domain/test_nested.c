@@ -361,6 +361,36 @@ static void a_parent_outlives_its_children(void **state)
 	rig_down();
 }
 
+/* Each child is a tag of the parent's, and those are not without number. */
+static void what_is_one_child_too_many_is_refused(void **state)
+{
+	struct moat_domain *children[128], *more = NULL;
+	struct moat_domain_conf conf = { .name = "child" };
+	unsigned int n = 0;
+
+	rig_up(UNIT_ADVERSARY NESTED);
+	conf.parent = rig.parent;
+	while (n < RTE_DIM(children) && moat_domain_create(rig.unit, &conf, &children[n]) == 0)
+		n++;
+	assert_in_range(n, 64, RTE_DIM(children) - 1);
+	assert_int_equal(moat_domain_create(rig.unit, &conf, &more), -ENOSPC);
+	assert_null(more);
+	assert_non_null(strstr(moat_error_text(), "domain 'guest'"));
+	/* an unmap still covers all of them */
+	child_map(IOVA, 0, 1, MOAT_RW);
+	assert_int_equal(device_writes(IOVA, 1), 0);
+	must(moat_lane_unmap(rig.below, guest(0), PAGE));
+	moat_lane_poll(rig.lane);
+	must(moat_lane_drain(rig.below));
+	assert_int_not_equal(device_writes(IOVA, 1), 0);
+	child_unmap(IOVA, 1);
+	while (n-- != 0)
+		must(moat_domain_destroy(children[n]));
+	must(moat_domain_create(rig.unit, &conf, &more));
+	must(moat_domain_destroy(more));
+	rig_down();
+}
+
 /* ----------------------------------------------------------------------- the parent unmaps */
 
 int __real_moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
@@ -841,6 +871,7 @@ int main(void)
 		cmocka_unit_test(the_window_of_tables_is_not_the_parents_to_map),
 		cmocka_unit_test(what_cannot_nest_is_refused),
 		cmocka_unit_test(a_parent_outlives_its_children),
+		cmocka_unit_test(what_is_one_child_too_many_is_refused),
 		cmocka_unit_test(a_child_asks_again_when_its_entries_are_stored),
 		cmocka_unit_test(the_parents_ticket_covers_the_children),
 		cmocka_unit_test(each_level_gives_the_unit_its_own_descriptors),
