@@ -36,7 +36,7 @@
 #define PAGE   MOAT_PAGE_SIZE
 
 /* A parent and a child of it that one PASID of a device is in. `memory` is the parent's from GUEST
- * on, in another order, so that runs of addresses are none of the processor's. */
+ * on, four by four in another order, so that a run of addresses is several of the processor's. */
 struct rig {
 	struct moat_unit *unit;
 	struct moat_softvtd *hw;
@@ -83,7 +83,7 @@ static void note_device_tlbs(struct moat_unit *unit)
 
 static uint8_t *page_of(unsigned int i)
 {
-	return rig.memory + (i * 5 + i / 32) % PAGES * PAGE;
+	return rig.memory + (i / 4 * 5 % 16 * 4 + i % 4) * PAGE;
 }
 
 static uint64_t guest(unsigned int i)
