@@ -59,7 +59,8 @@ struct moat_domain_conf {
 	 * nothing of it out, and lanes refuse it. Unmapping looks through all that the children map
 	 * and so is for the control path. */
 	bool nest_parent;
-	/** NULL, or the domain below: a `nest_parent` of the same unit. It must outlive this one. */
+	/** NULL, or the domain below: a `nest_parent` of the same unit, which must outlive this
+	 * one. */
 	struct moat_domain *parent;
 };
 
@@ -98,8 +99,8 @@ struct moat_domain {
  * @param conf copied
  * @param[out] domain unchanged on an error
  * @return 0
- * @return -EINVAL: a width that the unit lacks, or no unit or name; a parent that is on another unit
- *   or was not created as `nest_parent`, or a child that is to be one
+ * @return -EINVAL: a width that the unit lacks, or no unit or name; a parent that is on another
+ *   unit or was not created as `nest_parent`, or a child that is to be one
  * @return -EOPNOTSUPP: the unit does not nest
  * @return -ENOSPC: no domain-id is left, or the parent has as many children as it can
  * @return -ETIMEDOUT, -EIO: the unit did not complete an invalidation (caching mode, RWBF)
