@@ -489,6 +489,7 @@ static void a_leaf_that_reaches_into_it_goes_whole(void **state)
 	uint8_t *big = aligned_alloc(MOAT_2M_SIZE, MOAT_2M_SIZE);
 	const uint64_t at = MOAT_1G_SIZE;
 
+	memset(big, 0, MOAT_2M_SIZE);
 	rig_up(UNIT_ADVERSARY NESTED);
 	for (uint64_t off = 0; off < MOAT_2M_SIZE; off += PAGE)
 		must(moat_lane_map(rig.below, at + off, (uintptr_t)big + off, big + off, PAGE,
