@@ -263,6 +263,16 @@ static bool access_find(struct outcome *o)
 	return false;
 }
 
+/* An access that QEMU's device is asked to make, and what is needed to judge it. */
+struct asked {
+	struct outcome *o;
+	bool right;    /* the software unit answers as the reference walker does */
+	uint64_t back; /* where the device writes back what it has read; 0: nowhere */
+	unsigned int slot;
+	struct question question;
+	uint8_t saved[LEN_MAX];
+};
+
 /* Before QEMU's device writes there. */
 static void fill(const struct outcome *o, uint8_t *saved)
 {
@@ -287,17 +297,17 @@ static uint64_t way_back(const struct outcome *o)
 	return !o->write && o->hpa != 0 ? tables_back(o->sid) : 0;
 }
 
-/* Have the device write back what it has read, to the page BACK. */
-static void read_back(unsigned int device, uint64_t back, unsigned int len)
+/* Have the device write back what it has read, to the page BACK, in which each access of several has
+ * a slot. */
+static void read_back(unsigned int device, uint64_t back, unsigned int slot, unsigned int len)
 {
-	memset(at(BACK), FILL, LEN_MAX);
-	qtest_dma(device, back, len, true);
-	units_ask_record(); /* which clears it */
+	memset(at(BACK + (uint64_t)slot * LEN_MAX), FILL, LEN_MAX);
+	qtest_dma(device, back + (uint64_t)slot * LEN_MAX, len, true);
 }
 
-static bool read_all(const struct outcome *o, unsigned int from)
+static bool read_all(const struct outcome *o, unsigned int slot, unsigned int from)
 {
-	if (memcmp((uint8_t *)at(BACK) + from, at(o->hpa), o->len) != 0)
+	if (memcmp(at(BACK + (uint64_t)slot * LEN_MAX + from), at(o->hpa), o->len) != 0)
 		return false;
 	memcpy(held[o->device] + from, at(o->hpa), o->len);
 	return true;
@@ -313,31 +323,6 @@ static void translated_note(struct outcome *o)
 	translated[nr_translated % RTE_DIM(translated)].sid = o->sid;
 	translated[nr_translated % RTE_DIM(translated)].gigabyte = o->iova >> 30;
 	nr_translated++;
-}
-
-/* Ask QEMU's unit. @return do the two agree? */
-static bool agree(struct outcome *o)
-{
-	uint64_t back = way_back(o);
-	uint8_t saved[LEN_MAX];
-	unsigned int question;
-
-	if (o->write && o->hpa != 0)
-		fill(o, saved);
-	qtest_dma(o->device, o->iova, o->len, o->write);
-	question = units_ask_record();
-	if (back != 0)
-		read_back(o->device, back, o->len);
-	qtest_run();
-	o->qemu = units_qemu_record(question);
-	translated_note(o);
-	if (o->write && o->hpa != 0) {
-		o->reached = wrote_all(o, 0);
-		memcpy(at(o->hpa), saved, o->len);
-	} else {
-		o->reached = o->hpa != 0 && (back == 0 || read_all(o, 0));
-	}
-	return units_same_record(&o->soft, &o->qemu) && (o->reached || o->hpa == 0);
 }
 
 /* Does the software unit answer as the tables have it? */
@@ -373,37 +358,139 @@ static void show(const struct run *run, const struct outcome *o, unsigned int nu
 	tables_show(o->sid, o->iova);
 }
 
-/* @return false: an unexplained difference */
-static bool judge(const struct run *run, struct outcome *o, unsigned int number, bool *alike)
+/* What QEMU's unit and the device are asked. qtest_run() is the caller's. */
+static void ask(struct asked *a, struct outcome *o, unsigned int slot)
 {
-	bool right = as_reference(o);
+	a->o = o;
+	a->right = as_reference(o);
+	a->back = way_back(o);
+	a->slot = slot;
+	if (o->write && o->hpa != 0)
+		fill(o, a->saved);
+	qtest_dma(o->device, o->iova, o->len, o->write);
+	a->question = units_ask_record(o->soft.there);
+	if (a->back != 0)
+		read_back(o->device, a->back, slot, o->len);
+}
+
+static void restore(const struct asked *a)
+{
+	if (a->o->write && a->o->hpa != 0)
+		memcpy(at(a->o->hpa), a->saved, a->o->len);
+}
+
+/* Do the two units agree? */
+static bool agree(struct asked *a)
+{
+	struct outcome *o = a->o;
+
+	o->qemu = units_qemu_record(&a->question);
+	translated_note(o);
+	if (o->hpa == 0)
+		return units_same_record(&o->soft, &o->qemu);
+	o->reached = o->write ? wrote_all(o, 0) : a->back == 0 || read_all(o, a->slot, 0);
+	restore(a);
+	return o->reached && units_same_record(&o->soft, &o->qemu);
+}
+
+/* @return false: an unexplained difference */
+static bool judge_answer(const struct run *run, struct asked *a, unsigned int number, bool *alike)
+{
+	struct outcome *o = a->o;
 	const char *why;
 
-	*alike = agree(o);
-	if (*alike && right)
+	*alike = agree(a);
+	if (*alike && a->right)
 		return true;
-	why = right ? explained(&units_shape, o) : NULL;
+	why = a->right ? explained(&units_shape, o) : NULL;
 	if (run->verbose || why == NULL)
 		show(run, o, number,
-			why != NULL     ? why
-				: right ? "NOT EXPLAINED"
-					: "the software unit is WRONG by the reference walker");
-	/* QEMU's device may have written somewhere: make sure that the tables are as they were */
-	if (why != NULL && o->write && !o->qemu.there)
-		tables_new();
+			why != NULL        ? why
+				: a->right ? "NOT EXPLAINED"
+					   : "the software unit is WRONG by the reference walker");
 	return why != NULL;
 }
 
-static bool run_access(const struct run *run, unsigned int number, uint64_t reasons[256])
+/* QEMU's device may have written somewhere: are the tables as they were? */
+static bool has_strayed(const struct outcome *o, bool alike)
 {
-	struct outcome o;
-	bool alike;
+	return !alike && o->write && !o->qemu.there;
+}
 
-	if (!access_find(&o))
-		return true;
-	reasons[o.reason]++;
-	recent[nr_recent++ % RTE_DIM(recent)] = (struct place){ o.sid, o.iova };
-	return judge(run, &o, number, &alike);
+static bool judge(const struct run *run, struct outcome *o, unsigned int number, bool *alike)
+{
+	struct asked a;
+	bool ok;
+
+	ask(&a, o, 0);
+	qtest_run();
+	ok = judge_answer(run, &a, number, alike);
+	if (ok && has_strayed(o, *alike))
+		tables_new();
+	return ok;
+}
+
+/* ---------------------------------------------------------------------------- several accesses */
+
+#define BATCH 4 /* so many at most, to one state of the tables, in one message */
+
+static bool overlap(const struct outcome *a, const struct outcome *b)
+{
+	return a->hpa != 0 && b->hpa != 0 && (a->write || b->write) && a->hpa < b->hpa + b->len &&
+		b->hpa < a->hpa + a->len;
+}
+
+/* The answers from the `i`th on say nothing: an earlier access has left a record that was not
+ * expected, or has strayed. What QEMU's unit translated for them it may have cached. */
+static void batch_drop(struct asked asked[], unsigned int i, unsigned int n)
+{
+	for (; i < n; i++) {
+		restore(&asked[i]);
+		translated_note(asked[i].o);
+		units_qemu_record(&asked[i].question); /* which clears it */
+	}
+}
+
+static unsigned int batch_ask(struct outcome o[], struct asked asked[])
+{
+	unsigned int wanted = 1 + tables_below(BATCH), n = 0;
+
+	for (; n < wanted; n++) {
+		if (!access_find(&o[n]))
+			return n;
+		for (unsigned int i = 0; i < n; i++)
+			if (overlap(&o[i], &o[n]))
+				return n;
+		ask(&asked[n], &o[n], n);
+		recent[nr_recent++ % RTE_DIM(recent)] = (struct place){ o[n].sid, o[n].iova };
+	}
+	return n;
+}
+
+/* @param done how many were judged */
+static bool run_batch(const struct run *run, unsigned int number, uint64_t reasons[256],
+	unsigned int *done)
+{
+	struct outcome o[BATCH];
+	struct asked asked[BATCH];
+	unsigned int n = batch_ask(o, asked);
+
+	qtest_run();
+	for (*done = 0; *done < n;) {
+		unsigned int i = (*done)++;
+		bool alike;
+
+		reasons[o[i].reason]++;
+		if (!judge_answer(run, &asked[i], number + i, &alike))
+			return false;
+		if (!has_strayed(&o[i], alike) && (o[i].soft.there || !o[i].qemu.there))
+			continue;
+		batch_drop(asked, *done, n);
+		if (has_strayed(&o[i], alike))
+			tables_new();
+		break;
+	}
+	return true;
 }
 
 /* --------------------------------------------------------------------- more than one at a time */
@@ -412,7 +499,8 @@ static bool run_access(const struct run *run, unsigned int number, uint64_t reas
 static bool run_overflow(const struct run *run, unsigned int number)
 {
 	struct record of_soft, of_qemu;
-	unsigned int question, n = 0;
+	struct question question;
+	unsigned int n = 0;
 	struct outcome o[4];
 
 	while (n < RTE_DIM(o)) {
@@ -433,9 +521,9 @@ static bool run_overflow(const struct run *run, unsigned int number)
 		qtest_dma(o[i].device, o[i].iova, o[i].len, o[i].write);
 	}
 	of_soft = units_soft_record();
-	question = units_ask_record();
+	question = units_ask_record(true);
 	qtest_run();
-	of_qemu = units_qemu_record(question);
+	of_qemu = units_qemu_record(&question);
 	nr_overflows += of_soft.overflow;
 	o[0].soft.overflow = o[0].qemu.overflow = of_soft.overflow;
 	if (units_same_record(&of_soft, &o[0].soft) && units_same_record(&of_qemu, &o[0].qemu))
@@ -465,7 +553,7 @@ static bool parts_agree(struct outcome o[2])
 {
 	uint8_t saved[2][LEN_MAX];
 	uint64_t back = RTE_MAX(way_back(&o[0]), way_back(&o[1]));
-	unsigned int question;
+	struct question question;
 	bool same = true;
 
 	for (unsigned int i = 0; i < 2; i++) {
@@ -475,11 +563,11 @@ static bool parts_agree(struct outcome o[2])
 	}
 	o[0].soft = units_soft_record();
 	qtest_dma(o[0].device, o[0].iova, o[0].len + o[1].len, o[0].write);
-	question = units_ask_record();
+	question = units_ask_record(o[0].soft.there);
 	if (back != 0)
-		read_back(o[0].device, back, o[0].len + o[1].len);
+		read_back(o[0].device, back, 0, o[0].len + o[1].len);
 	qtest_run();
-	o[0].qemu = units_qemu_record(question);
+	o[0].qemu = units_qemu_record(&question);
 	for (unsigned int i = 0; i < 2; i++) {
 		unsigned int from = i == 0 ? 0 : o[0].len;
 
@@ -487,7 +575,7 @@ static bool parts_agree(struct outcome o[2])
 			same = same && wrote_all(&o[i], from);
 			memcpy(at(o[i].hpa), saved[i], o[i].len);
 		} else if (o[i].hpa != 0 && back != 0) {
-			same = same && read_all(&o[i], from);
+			same = same && read_all(&o[i], 0, from);
 		}
 	}
 	return same && units_same_record(&o[0].soft, &o[0].qemu);
@@ -532,13 +620,14 @@ void accesses_begin(void)
 	tables_new();
 }
 
-bool accesses_case(const struct run *run, unsigned int number, uint64_t reasons[256])
+bool accesses_case(const struct run *run, unsigned int number, uint64_t reasons[256],
+	unsigned int *done)
 {
-	if (!run_access(run, number, reasons))
+	if (!run_batch(run, number, reasons, done))
 		return false;
-	if (!focused && tables_below(16) == 0 && !run_overflow(run, number))
+	if (!focused && tables_below(8) == 0 && !run_overflow(run, number))
 		return false;
-	if (!focused && tables_below(16) == 0 && !run_crossing(run, number))
+	if (!focused && tables_below(8) == 0 && !run_crossing(run, number))
 		return false;
 	change_tables();
 	return true;

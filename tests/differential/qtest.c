@@ -26,9 +26,7 @@
 /* QEMU's edu device, docs/specs/edu.rst. */
 #define EDU_BAR(i)      (UINT64_C(0xfe000000) + (i)*UINT64_C(0x100000))
 #define EDU_SRC         0x80
-#define EDU_DST         0x88
-#define EDU_COUNT       0x90
-#define EDU_CMD         0x98
+#define EDU_CMD         0x98 /* between them, destination and length */
 #define EDU_BUFFER      UINT64_C(0x40000)
 #define EDU_RUN         1
 #define EDU_TO_RAM      2
@@ -36,8 +34,7 @@
 /* QEMU's iommu-testdev, docs/specs/iommu-testdev.rst; registers of 32 bits. */
 #define TESTDEV_TRIGGER 0x00 /* a read of it runs what is armed */
 #define TESTDEV_IOVA    0x04
-#define TESTDEV_LENGTH  0x0c
-#define TESTDEV_ARM     0x14
+#define TESTDEV_LENGTH  0x0c /* then the result, 0x10, and what arms it, 0x14 */
 #define TESTDEV_BACK    0x1c /* a physical address, of which it reads what it has written */
 #define CFG_ADDRESS     0xcf8
 #define CFG_DATA        0xcfc
@@ -51,7 +48,7 @@ static char gathered[1 << 16];
 static size_t nr_gathered;
 static unsigned int nr_lines, nr_reads;
 #define MAX_LINES 1024
-static bool is_read[MAX_LINES];
+static unsigned int nr_words[MAX_LINES]; /* that the line's answer has */
 static uint64_t read_value[MAX_LINES];
 static unsigned int nr_answers; /* of all reads so far; a multiple of MAX_LINES less is enough */
 
@@ -74,7 +71,7 @@ static void die_of_qemu(void)
 
 /* ------------------------------------------------------------------------------------- lines */
 
-static void __attribute__((format(printf, 2, 3))) gather(bool reads, const char *fmt, ...)
+static void __attribute__((format(printf, 2, 3))) gather(unsigned int words, const char *fmt, ...)
 {
 	va_list ap;
 	int n;
@@ -85,7 +82,8 @@ static void __attribute__((format(printf, 2, 3))) gather(bool reads, const char 
 	if (n < 0 || nr_gathered + n >= sizeof(gathered) || nr_lines == MAX_LINES)
 		die("too many accesses at once");
 	nr_gathered += n;
-	is_read[nr_lines++] = reads;
+	nr_words[nr_lines++] = words;
+	nr_reads += words;
 }
 
 static char size_letter(unsigned int bytes)
@@ -95,13 +93,38 @@ static char size_letter(unsigned int bytes)
 
 unsigned int qtest_read(uint64_t address, unsigned int bytes)
 {
-	gather(true, "read%c 0x%" PRIx64 "\n", size_letter(bytes), address);
-	return nr_reads++;
+	gather(1, "read%c 0x%" PRIx64 "\n", size_letter(bytes), address);
+	return nr_reads - 1;
+}
+
+unsigned int qtest_read_two(uint64_t address)
+{
+	gather(2, "read 0x%" PRIx64 " 16\n", address);
+	return nr_reads - 2;
 }
 
 void qtest_write(uint64_t address, unsigned int bytes, uint64_t value)
 {
-	gather(false, "write%c 0x%" PRIx64 " 0x%" PRIx64 "\n", size_letter(bytes), address, value);
+	gather(0, "write%c 0x%" PRIx64 " 0x%" PRIx64 "\n", size_letter(bytes), address, value);
+}
+
+/* A line for registers that are neighbours: QEMU makes an access of each. */
+static void write_words(uint64_t address, const void *words, unsigned int bytes)
+{
+	char text[2 * 64 + 1];
+
+	for (unsigned int i = 0; i < bytes; i++)
+		snprintf(text + 2 * i, 3, "%02x", ((const uint8_t *)words)[i]);
+	gather(0, "write 0x%" PRIx64 " %u 0x%s\n", address, bytes, text);
+}
+
+/* Of two words QEMU writes the bytes as they are in memory. */
+static uint64_t word_of(const char *text)
+{
+	char digits[17];
+
+	snprintf(digits, sizeof(digits), "%.16s", text);
+	return __builtin_bswap64(strtoull(digits, NULL, 16));
 }
 
 static void read_answer(unsigned int i)
@@ -110,12 +133,14 @@ static void read_answer(unsigned int i)
 
 	if (fgets(text, sizeof(text), answers) == NULL)
 		die_of_qemu();
-	if (strncmp(text, "OK", 2) != 0) {
+	if (strncmp(text, "OK", 2) != 0 || (nr_words[i] == 2 && strlen(text) < 5 + 32)) {
 		fprintf(stderr, "differential: QEMU says %s", text);
 		exit(2);
 	}
-	if (is_read[i])
+	if (nr_words[i] == 1)
 		read_value[nr_answers++ % MAX_LINES] = strtoull(text + 2, NULL, 0);
+	for (unsigned int w = 0; nr_words[i] == 2 && w < 2; w++)
+		read_value[nr_answers++ % MAX_LINES] = word_of(text + 5 + 16 * w);
 }
 
 void qtest_run(void)
@@ -139,10 +164,10 @@ uint64_t qtest_answer(unsigned int read)
 
 static void testdev_write(uint64_t bar, uint64_t iova, unsigned int len)
 {
-	qtest_write(bar + TESTDEV_IOVA, 4, iova & UINT32_MAX);
-	qtest_write(bar + TESTDEV_IOVA + 4, 4, iova >> 32);
-	qtest_write(bar + TESTDEV_LENGTH, 4, len);
-	qtest_write(bar + TESTDEV_ARM, 4, 1);
+	/* from TESTDEV_IOVA on */
+	const uint32_t words[] = { iova & UINT32_MAX, iova >> 32, len, 0, 1 };
+
+	write_words(bar + TESTDEV_IOVA, words, sizeof(words));
 	qtest_read(bar + TESTDEV_TRIGGER, 4);
 }
 
@@ -164,17 +189,17 @@ static void edu_wait(uint64_t bar)
 void qtest_dma(unsigned int i, uint64_t iova, unsigned int len, bool write)
 {
 	uint64_t bar = EDU_BAR(i);
+	/* from EDU_SRC to EDU_CMD */
+	const uint64_t words[] = { write ? EDU_BUFFER : iova, write ? iova : EDU_BUFFER, len,
+		EDU_RUN | (write ? EDU_TO_RAM : 0) };
 
 	if (i >= QTEST_EDUS) {
 		testdev_write(bar, iova, len);
 		return;
 	}
-	qtest_write(bar + EDU_SRC, 8, write ? EDU_BUFFER : iova);
-	qtest_write(bar + EDU_DST, 8, write ? iova : EDU_BUFFER);
-	qtest_write(bar + EDU_COUNT, 8, len);
-	qtest_write(bar + EDU_CMD, 8, EDU_RUN | (write ? EDU_TO_RAM : 0));
+	write_words(bar + EDU_SRC, words, sizeof(words));
 	if (stepped)
-		gather(false, "clock_step %d\n", EDU_NS);
+		gather(0, "clock_step %d\n", EDU_NS);
 	else
 		edu_wait(bar);
 }
@@ -183,8 +208,8 @@ void qtest_dma(unsigned int i, uint64_t iova, unsigned int len, bool write)
 
 static void config_write(unsigned int device, unsigned int offset, uint32_t value)
 {
-	gather(false, "outl 0x%x 0x%x\n", CFG_ADDRESS, 0x80000000u | device << 11 | offset);
-	gather(false, "outl 0x%x 0x%x\n", CFG_DATA, value);
+	gather(0, "outl 0x%x 0x%x\n", CFG_ADDRESS, 0x80000000u | device << 11 | offset);
+	gather(0, "outl 0x%x 0x%x\n", CFG_DATA, value);
 }
 
 /* A firmware that halts the processor for good: cli; hlt; jmp back to hlt. */

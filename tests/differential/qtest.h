@@ -37,6 +37,8 @@ bool qtest_gathers_dma(void);
 /* Gathered until qtest_run(), in the order of the calls. */
 /** @return what qtest_answer() is asked with */
 unsigned int qtest_read(uint64_t address, unsigned int bytes);
+/** Two words of 8 bytes. @return the first's; the second's is one more */
+unsigned int qtest_read_two(uint64_t address);
 void qtest_write(uint64_t address, unsigned int bytes, uint64_t value);
 /** DMA of device `i`: `len` bytes between `iova` and the device's buffer. The iommu-testdev only
  * writes. */

@@ -113,6 +113,7 @@ static struct record record_of(uint32_t fsts, uint64_t lo, uint64_t hi)
 {
 	return (struct record){
 		.there = hi & VTD_FRCD_F,
+		.pending = fsts & VTD_FSTS_PPF,
 		.overflow = fsts & VTD_FSTS_PFO,
 		.reason = hi >> VTD_FRCD_FR_SHIFT,
 		.sid = hi & VTD_FRCD_SID,
@@ -123,7 +124,7 @@ static struct record record_of(uint32_t fsts, uint64_t lo, uint64_t hi)
 
 bool units_same_record(const struct record *a, const struct record *b)
 {
-	if (a->there != b->there || a->overflow != b->overflow)
+	if (a->there != b->there || a->pending != b->pending || a->overflow != b->overflow)
 		return false;
 	return !a->there ||
 		(a->reason == b->reason && a->sid == b->sid && a->read == b->read &&
@@ -141,21 +142,28 @@ struct record units_soft_record(void)
 	return record;
 }
 
-unsigned int units_ask_record(void)
+struct question units_ask_record(bool expected)
 {
-	unsigned int question = qtest_read(QTEST_UNIT + VTD_FSTS, 4);
+	struct question q = { .fsts = qtest_read(QTEST_UNIT + VTD_FSTS, 4),
+		.record = qtest_read_two(QTEST_UNIT + qemu_frcd),
+		.expected = expected };
 
-	qtest_read(QTEST_UNIT + qemu_frcd, 8);
-	qtest_read(QTEST_UNIT + qemu_frcd + 8, 8);
-	qtest_write(QTEST_UNIT + qemu_frcd + 8, 8, VTD_FRCD_F);
-	qtest_write(QTEST_UNIT + VTD_FSTS, 4, VTD_FSTS_PFO);
-	return question;
+	if (expected)
+		qtest_write(QTEST_UNIT + qemu_frcd + 8, 8, VTD_FRCD_F);
+	return q;
 }
 
-struct record units_qemu_record(unsigned int question)
+struct record units_qemu_record(const struct question *q)
 {
-	return record_of(qtest_answer(question), qtest_answer(question + 1),
-		qtest_answer(question + 2));
+	struct record record = record_of(qtest_answer(q->fsts), qtest_answer(q->record),
+		qtest_answer(q->record + 1));
+
+	if (record.there && !q->expected)
+		qtest_write(QTEST_UNIT + qemu_frcd + 8, 8, VTD_FRCD_F);
+	/* what came after a record that was not expected may have met it */
+	if (record.overflow || (record.there && !q->expected))
+		qtest_write(QTEST_UNIT + VTD_FSTS, 4, VTD_FSTS_PFO);
+	return record;
 }
 
 /* ------------------------------------------------------------------------------------ set up */

@@ -15,9 +15,9 @@
 #include "moat_softvtd.h"
 #include "tables.h"
 
-/** A fault recording register, decoded, and FSTS.PFO. */
+/** A fault recording register, decoded, and FSTS.PPF and PFO. */
 struct record {
-	bool there, read, overflow;
+	bool there, read, pending, overflow;
 	uint8_t reason;
 	uint16_t sid;
 	uint64_t page;
@@ -53,11 +53,17 @@ void units_flush(void);
 
 /** What the software unit has recorded, which is cleared. */
 struct record units_soft_record(void);
-/** What QEMU's has recorded is asked for, and cleared. @return what units_qemu_record() is asked
- * with */
-unsigned int units_ask_record(void);
-/** After qtest_run(). */
-struct record units_qemu_record(unsigned int question);
+/** What QEMU's unit is asked. */
+struct question {
+	unsigned int fsts, record; /* as qtest_read() */
+	bool expected;
+};
+/** Ask QEMU's unit what it has recorded. @param expected is there to be a record? It is cleared at
+ * once */
+struct question units_ask_record(bool expected);
+/** After qtest_run(). Clears a record that was not expected: answers to questions behind this one say
+ * nothing then. */
+struct record units_qemu_record(const struct question *question);
 /** Is it the same record? */
 bool units_same_record(const struct record *a, const struct record *b);
 
