@@ -109,13 +109,15 @@ void qtest_write(uint64_t address, unsigned int bytes, uint64_t value)
 }
 
 /* A line for registers that are neighbours: QEMU makes an access of each. */
-static void write_words(uint64_t address, const void *words, unsigned int bytes)
+static void write_words(uint64_t address, const uint32_t *words, unsigned int n)
 {
-	char text[2 * 64 + 1];
+	char text[8 * 8 + 1];
 
-	for (unsigned int i = 0; i < bytes; i++)
-		snprintf(text + 2 * i, 3, "%02x", ((const uint8_t *)words)[i]);
-	gather(0, "write 0x%" PRIx64 " %u 0x%s\n", address, bytes, text);
+	if (n > 8)
+		die("too many registers at once");
+	for (unsigned int i = 0; i < n; i++) /* the bytes as they are in memory */
+		snprintf(text + 8 * i, 9, "%08x", __builtin_bswap32(words[i]));
+	gather(0, "write 0x%" PRIx64 " %u 0x%s\n", address, 4 * n, text);
 }
 
 /* Of two words QEMU writes the bytes as they are in memory. */
@@ -167,7 +169,7 @@ static void testdev_write(uint64_t bar, uint64_t iova, unsigned int len)
 	/* from TESTDEV_IOVA on */
 	const uint32_t words[] = { iova & UINT32_MAX, iova >> 32, len, 0, 1 };
 
-	write_words(bar + TESTDEV_IOVA, words, sizeof(words));
+	write_words(bar + TESTDEV_IOVA, words, 5);
 	qtest_read(bar + TESTDEV_TRIGGER, 4);
 }
 
@@ -189,15 +191,16 @@ static void edu_wait(uint64_t bar)
 void qtest_dma(unsigned int i, uint64_t iova, unsigned int len, bool write)
 {
 	uint64_t bar = EDU_BAR(i);
+	uint64_t src = write ? EDU_BUFFER : iova, dst = write ? iova : EDU_BUFFER;
 	/* from EDU_SRC to EDU_CMD */
-	const uint64_t words[] = { write ? EDU_BUFFER : iova, write ? iova : EDU_BUFFER, len,
-		EDU_RUN | (write ? EDU_TO_RAM : 0) };
+	const uint32_t words[] = { src & UINT32_MAX, src >> 32, dst & UINT32_MAX, dst >> 32, len, 0,
+		EDU_RUN | (write ? EDU_TO_RAM : 0), 0 };
 
 	if (i >= QTEST_EDUS) {
 		testdev_write(bar, iova, len);
 		return;
 	}
-	write_words(bar + EDU_SRC, words, sizeof(words));
+	write_words(bar + EDU_SRC, words, 8);
 	if (stepped)
 		gather(0, "clock_step %d\n", EDU_NS);
 	else
