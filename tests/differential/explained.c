@@ -84,10 +84,11 @@ static bool is_with(const struct shape *shape, const struct outcome *o, unsigned
 {
 	struct answer a = reference_walk(shape, set, o->sid, o->iova, o->write);
 
-	if ((set & QUIRK_CACHED_DENIAL) && !o->cached)
+	if (((set & QUIRK_CACHED_DENIAL) && !o->cached) || o->qemu.overflow ||
+		o->qemu.pending != o->qemu.there)
 		return false;
-	if (a.silent || o->qemu.overflow)
-		return !o->qemu.there && !o->qemu.overflow && (o->hpa == 0 || o->reached);
+	if (a.silent)
+		return !o->qemu.there && (o->hpa == 0 || o->reached);
 	return o->qemu.there && o->qemu.reason == a.reason && o->qemu.sid == o->sid &&
 		o->qemu.read == !o->write && o->qemu.page == (o->iova & ~UINT64_C(4095));
 }
