@@ -620,7 +620,7 @@ void accesses_begin(void)
 	tables_new();
 }
 
-bool accesses_case(const struct run *run, unsigned int number, uint64_t reasons[256],
+bool accesses_cases(const struct run *run, unsigned int number, uint64_t reasons[256],
 	unsigned int *done)
 {
 	if (!run_batch(run, number, reasons, done))

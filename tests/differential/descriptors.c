@@ -80,37 +80,59 @@ static bool soft_refuses(void)
 	return true;
 }
 
-static bool qemu_refuses(void)
-{
-	unsigned int fsts = qtest_read(QTEST_UNIT + VTD_FSTS, 4);
+/* A descriptor that both queues have got, and what came of it. */
+struct put {
+	struct descriptor d;
+	bool soft_refuses;
+	unsigned int fsts; /* QEMU's, as qtest_read() */
+};
 
-	qtest_run();
-	return qtest_answer(fsts) & VTD_FSTS_IQE;
+static struct put put_one(void)
+{
+	struct put put = { .d = descriptor_make() };
+
+	units_put_all(&put.d);
+	units_doorbell_only();
+	put.soft_refuses = soft_refuses();
+	put.fsts = qtest_read(QTEST_UNIT + VTD_FSTS, 4);
+	units_mend_queue();
+	return put;
 }
 
-bool descriptors_case(const struct run *run, unsigned int number, uint64_t reasons[256])
+static bool judge(const struct run *run, const struct put *put, unsigned int number)
 {
-	struct descriptor d = descriptor_make();
-	bool of_qemu, of_soft;
+	bool of_qemu = qtest_answer(put->fsts) & VTD_FSTS_IQE, of_soft = put->soft_refuses;
+	const uint64_t *word = put->d.word;
 	const char *why;
 
-	units_put_all(&d);
-	units_doorbell_only();
-	of_soft = soft_refuses();
-	of_qemu = qemu_refuses();
-	reasons[of_soft]++;
-	if (of_soft || of_qemu)
-		units_mend_queue();
-	if (number % 16 == 0)
-		units_flush(); /* and both go on */
 	if (of_soft == of_qemu)
 		return true;
-	why = explained_descriptor(&units_shape, &d, of_soft);
+	why = explained_descriptor(&units_shape, &put->d, of_soft);
 	if (run->verbose || why == NULL)
 		printf("seed %" PRIu64 " case %u: descriptor %016" PRIx64 " %016" PRIx64
 		       " %016" PRIx64 " %016" PRIx64 ": software unit %s, QEMU %s: %s\n",
-			run->seed, number, d.word[0], d.word[1], d.word[2], d.word[3],
+			run->seed, number, word[0], word[1], word[2], word[3],
 			of_soft ? "IQE" : "takes it", of_qemu ? "IQE" : "takes it",
 			why != NULL ? why : "NOT EXPLAINED");
 	return why != NULL;
+}
+
+#define BATCH 16
+
+bool descriptors_cases(const struct run *run, unsigned int number, uint64_t reasons[256],
+	unsigned int *done)
+{
+	struct put put[BATCH];
+
+	for (unsigned int i = 0; i < BATCH; i++)
+		put[i] = put_one();
+	units_flush(); /* and both go on */
+	qtest_run();
+	for (unsigned int i = 0; i < BATCH; i++) {
+		reasons[put[i].soft_refuses]++;
+		if (!judge(run, &put[i], number + i))
+			return false;
+	}
+	*done = BATCH;
+	return true;
 }

@@ -46,20 +46,11 @@ static const struct {
 	{ "48-pasid", ",aw-bits=48,scalable-mode=on,fsts=on,device-iotlb=on,pasid-bits=20" },
 };
 
-/* @return false: an unexplained difference */
-static bool run_case(const struct run *run, enum kind kind, unsigned int number,
-	uint64_t reasons[256], unsigned int *done)
-{
-	*done = 1;
-	switch (kind) {
-	case DESCRIPTORS:
-		return descriptors_case(run, number, reasons);
-	case REGISTERS:
-		return registers_case(run, number, reasons);
-	default:
-		return accesses_case(run, number, reasons, done);
-	}
-}
+typedef bool (*cases_run)(const struct run *run, unsigned int number, uint64_t reasons[256],
+	unsigned int *done);
+static const cases_run cases_of[] = { [ACCESSES] = accesses_cases,
+	[DESCRIPTORS] = descriptors_cases,
+	[REGISTERS] = registers_cases };
 
 static void print(enum kind kind, uint64_t done, const uint64_t reasons[256])
 {
@@ -85,7 +76,7 @@ static int run_cases(struct run *run, enum kind kind, uint64_t cases)
 		if (kind == ACCESSES)
 			accesses_begin();
 		for (unsigned int i = 0, n; i < CASES && done < cases; i += n, done += n)
-			if (!run_case(run, kind, i, reasons, &n))
+			if (!cases_of[kind](run, i, reasons, &n))
 				return 1;
 	}
 	print(kind, done, reasons);

@@ -30,15 +30,17 @@ struct outcome {
 };
 
 /**
- * A case of each kind; of accesses, a few.
+ * A few cases of a kind.
  * @param reasons counts, by fault reason
  * @param done how many cases it were
  * @return false: an unexplained difference, which is printed
  */
-bool accesses_case(const struct run *run, unsigned int number, uint64_t reasons[256],
+bool accesses_cases(const struct run *run, unsigned int number, uint64_t reasons[256],
 	unsigned int *done);
-bool descriptors_case(const struct run *run, unsigned int number, uint64_t reasons[256]);
-bool registers_case(const struct run *run, unsigned int number, uint64_t reasons[256]);
+bool descriptors_cases(const struct run *run, unsigned int number, uint64_t reasons[256],
+	unsigned int *done);
+bool registers_cases(const struct run *run, unsigned int number, uint64_t reasons[256],
+	unsigned int *done);
 
 /** A new world. */
 void accesses_begin(void);

@@ -97,26 +97,33 @@ static void register_make(void)
 	units_write(registers[i].offset, registers[i].bytes, value);
 }
 
-bool registers_case(const struct run *run, unsigned int number, uint64_t reasons[256])
+/* What all registers read after a write or a command. */
+struct reading {
+	uint64_t soft[RTE_DIM(registers)];
+	unsigned int qemu[RTE_DIM(registers)]; /* as qtest_read() */
+	uint64_t queue;                        /* for explained_register() */
+};
+
+static void read_all(struct reading *reading)
 {
-	unsigned int answer[RTE_DIM(registers)];
+	for (unsigned int i = 0; i < RTE_DIM(registers); i++) {
+		reading->qemu[i] = qtest_read(QTEST_UNIT + registers[i].offset, registers[i].bytes);
+		reading->soft[i] = soft_register(i);
+	}
+	reading->queue = queue | wide;
+}
+
+static bool judge(const struct run *run, const struct reading *reading, unsigned int number)
+{
 	bool all = true;
 
-	if (tables_below(3) == 0)
-		command_make();
-	else
-		register_make();
-	for (unsigned int i = 0; i < RTE_DIM(registers); i++)
-		answer[i] = qtest_read(QTEST_UNIT + registers[i].offset, registers[i].bytes);
-	qtest_run();
-	reasons[0]++;
 	for (unsigned int i = 0; i < RTE_DIM(registers); i++) {
-		uint64_t of_soft = soft_register(i), of_qemu = qtest_answer(answer[i]);
+		uint64_t of_soft = reading->soft[i], of_qemu = qtest_answer(reading->qemu[i]);
 		const char *why;
 
 		if (of_soft == of_qemu)
 			continue;
-		why = explained_register(registers[i].offset, of_soft, of_qemu, queue | wide);
+		why = explained_register(registers[i].offset, of_soft, of_qemu, reading->queue);
 		if (run->verbose || why == NULL)
 			printf("seed %" PRIu64 " case %u: %s: software unit 0x%" PRIx64
 			       ", QEMU 0x%" PRIx64 ": %s\n",
@@ -125,4 +132,27 @@ bool registers_case(const struct run *run, unsigned int number, uint64_t reasons
 		all &= why != NULL;
 	}
 	return all;
+}
+
+#define BATCH 16
+
+bool registers_cases(const struct run *run, unsigned int number, uint64_t reasons[256],
+	unsigned int *done)
+{
+	struct reading reading[BATCH];
+
+	for (unsigned int i = 0; i < BATCH; i++) {
+		if (tables_below(3) == 0)
+			command_make();
+		else
+			register_make();
+		read_all(&reading[i]);
+	}
+	qtest_run();
+	*done = BATCH;
+	reasons[0] += BATCH;
+	for (unsigned int i = 0; i < BATCH; i++)
+		if (!judge(run, &reading[i], number + i))
+			return false;
+	return true;
 }

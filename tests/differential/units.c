@@ -92,8 +92,19 @@ void units_doorbell(void)
 
 void units_mend_queue(void)
 {
-	tail = last_slot();
-	units_put(MOAT_QI_WAIT | 1 << 5, BACK);
+	const uint64_t wait = MOAT_QI_WAIT | 1 << 5;
+	uint32_t slot_of_it = last_slot();
+
+	/* QEMU's unit has still to see what is there */
+	qtest_write(RING_QEMU + slot_of_it, 8, wait);
+	qtest_write(RING_QEMU + slot_of_it + 8, 8, BACK);
+	if (units_shape.scalable) {
+		qtest_write(RING_QEMU + slot_of_it + 16, 8, 0);
+		qtest_write(RING_QEMU + slot_of_it + 24, 8, 0);
+	}
+	memset(at(RING_SOFT + slot_of_it), 0, slot());
+	((uint64_t *)at(RING_SOFT + slot_of_it))[0] = wait;
+	((uint64_t *)at(RING_SOFT + slot_of_it))[1] = BACK;
 	units_write(VTD_FSTS, 4, VTD_FSTS_IQE);
 	units_doorbell_only();
 }

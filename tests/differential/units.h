@@ -46,7 +46,8 @@ void units_put(uint64_t lo, uint64_t hi);
 void units_doorbell(void);
 /** The same without a wait: the last descriptor may be a bad one. */
 void units_doorbell_only(void);
-/** Something good in the place of the bad descriptor, and on. */
+/** Something good in the place of the last descriptor, and on; of a unit that took that one, nothing
+ * is asked. */
 void units_mend_queue(void);
 /** Invalidate all that may be cached. */
 void units_flush(void);
