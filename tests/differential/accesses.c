@@ -297,7 +297,7 @@ static uint64_t way_back(const struct outcome *o)
 	return !o->write && o->hpa != 0 ? tables_back(o->sid) : 0;
 }
 
-/* Have the device write back what it has read, to the page BACK, in which each access of several has
+/* Have the device write back what it has read, to the page BACK, where each of several accesses has
  * a slot. */
 static void read_back(unsigned int device, uint64_t back, unsigned int slot, unsigned int len)
 {

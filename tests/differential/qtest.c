@@ -19,8 +19,8 @@
 /*
  * An edu's DMA waits for QEMU's clock. With the accelerator `qtest` no processor runs and the clock
  * is stepped by a line, so a DMA is a few lines among others. Where QEMU is built without it
- * (Debian's QEMU 10) the accelerator is TCG: the processor is halted, and with `sleep=off` the clock
- * goes to the next timer at once, but in a thread of QEMU's, for which each DMA has to wait.
+ * (Debian's QEMU 10) the accelerator is TCG: the processor is halted, and with `sleep=off` QEMU's
+ * clock goes to the next timer at once, but in a thread of QEMU's, for which each DMA has to wait.
  */
 
 /* QEMU's edu device, docs/specs/edu.rst. */

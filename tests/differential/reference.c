@@ -85,7 +85,7 @@ static unsigned int legacy_entries(const struct question *q, struct way *way)
 	return 0;
 }
 
-/* --------------- "Scalable-Mode Context Entry", "... PASID Directory Entry", "... PASID Table Entry" */
+/* ------- "Scalable-Mode Context Entry", "... PASID Directory Entry", "... PASID Table Entry" */
 
 static bool pasid_reserved(const struct shape *shape, const uint64_t *entry)
 {
@@ -306,7 +306,7 @@ static unsigned int first_stage(const struct question *q, const struct way *way,
 	}
 }
 
-/* -------------------------------------------------------------------------------------- requests */
+/* ------------------------------------------------------------------------------------ requests */
 
 static unsigned int translate(const struct question *q, struct way *way, uint64_t *hpa)
 {
