@@ -101,7 +101,7 @@ int nest_parent_init(struct moat_domain *domain)
 
 void nest_parent_end(struct moat_domain *parent)
 {
-	moat_pt_pool_destroy(domain_impl(parent)->child_tables);
+	pt_pool_leave(domain_impl(parent)->child_tables);
 }
 
 /* ------------------------------------------------------------------------- the children */

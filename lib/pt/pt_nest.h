@@ -37,6 +37,17 @@ struct pt_place {
 int pt_pool_create_over(const struct moat_pt_pool *below, const struct pt_place *place,
 	struct moat_pt_pool **pool);
 
+/**
+ * Leave a pool: its memory goes when the grace periods of what it has retired are over, in
+ * liburcu's thread, and at the latest when the pool of the unit is destroyed. Nothing waits, as
+ * moat_pt_pool_destroy() does.
+ *
+ * @param pool every page table of it must have been destroyed; NULL: nothing happens
+ *
+ * Thread safety: no other thread may use the pool. Control path.
+ */
+void pt_pool_leave(struct moat_pt_pool *pool);
+
 /** What pt_revoke() has done to one leaf. */
 typedef void (*pt_revoked)(void *ctx, uint64_t iova, uint64_t len, uint64_t address);
 

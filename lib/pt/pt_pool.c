@@ -46,6 +46,8 @@ struct moat_pt_pool {
 	struct pt_place place;      /* all NULL: the unit meets a chunk at its host address */
 	bool poison;
 	_Atomic uint64_t retired; /* pages that wait for their grace period */
+	/* The owner, and each list that waits for its grace period: the last one frees the pool. */
+	_Atomic uint32_t users;
 
 	struct moat_spin lock;          /* the depot: all below */
 	struct moat_pt_page *magazines; /* full ones, linked by `more` */
@@ -364,6 +366,20 @@ void pt_pool_recycle(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
 
 /* ------------------------------------------------------------------------------ grace period */
 
+static void pool_release(struct moat_pt_pool *pool)
+{
+	/* acq_rel: what every user has done to the pool is seen by the last one, which frees it */
+	if (atomic_fetch_sub_explicit(&pool->users, 1, memory_order_acq_rel) != 1)
+		return;
+	while (pool->chunks != NULL) {
+		struct pt_chunk *chunk = pool->chunks;
+
+		pool->chunks = chunk->next;
+		pool->mem.free(pool->mem.ctx, chunk, MOAT_2M_SIZE);
+	}
+	free(pool);
+}
+
 /* The grace period of a retired list is over. Runs in liburcu's thread. */
 static void grace_over(struct rcu_head *head)
 {
@@ -383,7 +399,7 @@ static void grace_over(struct rcu_head *head)
 	moat_spin_unlock(&pool->lock);
 	/* relaxed: a counter; the lists are ordered by the lock */
 	atomic_fetch_sub_explicit(&pool->retired, pages, memory_order_relaxed);
-	HANDED_OVER(pool);
+	pool_release(pool);
 }
 
 void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
@@ -401,8 +417,9 @@ void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
 	moat_spin_lock(&s->lock);
 	s->freed += n;
 	moat_spin_unlock(&s->lock);
-	/* relaxed: a counter */
+	/* relaxed: a counter, and a user more while the caller's domain is one */
 	atomic_fetch_add_explicit(&pool->retired, n, memory_order_relaxed);
+	atomic_fetch_add_explicit(&pool->users, 1, memory_order_relaxed);
 	HANDED_OVER(&head->rcu);
 	urcu_qsbr_call_rcu(&head->rcu, grace_over);
 }
@@ -417,6 +434,7 @@ int moat_pt_pool_create(const struct moat_pt_mem *mem, struct moat_pt_pool **out
 		return moat_error(-ENOMEM, "no memory for a pool of page tables");
 	memset(pool, 0, sizeof(*pool));
 	pool->mem = mem != NULL ? *mem : moat_pt_mem_anonymous;
+	pool->users = 1;
 	*out = pool;
 	return 0;
 }
@@ -438,15 +456,14 @@ void moat_pt_pool_destroy(struct moat_pt_pool *pool)
 {
 	if (pool == NULL)
 		return;
-	urcu_qsbr_barrier();
-	TAKEN_OVER(pool);
-	while (pool->chunks != NULL) {
-		struct pt_chunk *chunk = pool->chunks;
+	urcu_qsbr_barrier(); /* no list waits any more, of no pool */
+	pool_release(pool);
+}
 
-		pool->chunks = chunk->next;
-		pool->mem.free(pool->mem.ctx, chunk, MOAT_2M_SIZE);
-	}
-	free(pool);
+void pt_pool_leave(struct moat_pt_pool *pool)
+{
+	if (pool != NULL)
+		pool_release(pool);
 }
 
 void pt_pool_poison(struct moat_pt_pool *pool, bool on)

@@ -78,7 +78,7 @@ struct moat_pt_mem {
 	 * address spaces. @return 0 or a negative errno. Called on the control path, and by a map
 	 * that finds the stock empty; from any thread. */
 	int (*alloc)(void *ctx, size_t len, void **va, uint64_t *hpa);
-	/** Give a chunk back. */
+	/** Give a chunk back. From any thread. */
 	void (*free)(void *ctx, void *va, size_t len);
 	void *ctx;
 };
