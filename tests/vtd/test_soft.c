@@ -139,16 +139,16 @@ static void wrong_arguments_are_answered_with_what_is_right(void **state)
 		-EINVAL);
 }
 
-/* The driver has one stage at a time, whatever the unit can do. */
-static void a_nested_stage_is_refused_with_the_stages_there_are(void **state)
+static void an_unknown_stage_is_refused_with_the_stages_there_are(void **state)
 {
-	static const char args[] = "scalable=1,mode=scalable,stage=nested";
+	static const char args[] = "scalable=1,mode=scalable,stage=third";
 	struct moat_unit *unit;
 
 	assert_int_equal(moat_soft_unit_create("soft0", args, &unit), -EINVAL);
-	assert_non_null(strstr(moat_error_text(), "nested"));
+	assert_non_null(strstr(moat_error_text(), "third"));
 	assert_non_null(strstr(moat_error_text(), "first"));
 	assert_non_null(strstr(moat_error_text(), "second"));
+	assert_non_null(strstr(moat_error_text(), "nested"));
 }
 
 /* ------------------------------------------------------------------------------------- geometry */
@@ -636,7 +636,7 @@ int main(void)
 		cmocka_unit_test(a_unit_is_found_by_its_name_while_it_lives),
 		cmocka_unit_test(arguments_change_the_unit),
 		cmocka_unit_test(wrong_arguments_are_answered_with_what_is_right),
-		cmocka_unit_test(a_nested_stage_is_refused_with_the_stages_there_are),
+		cmocka_unit_test(an_unknown_stage_is_refused_with_the_stages_there_are),
 		cmocka_unit_test(a_geometry_reads_what_its_caches_cannot_hold),
 		cmocka_unit_test(geometries_have_names_and_sources),
 		cmocka_unit_test(asking_too_early_is_no_device_time),
