@@ -80,6 +80,18 @@ static struct tenant *queue_tenant(struct actor *a, const struct port *p, unsign
 	return &a->world->tenant[p->queue[q].tenant];
 }
 
+/* EAL's hot-plug calls go one at a time: its list of devices' arguments has no lock. */
+static void hotplug_begin(struct actor *a)
+{
+	while (atomic_exchange(&a->world->plugging, true))
+		actor_wait(a);
+}
+
+static void hotplug_end(struct actor *a)
+{
+	atomic_store(&a->world->plugging, false);
+}
+
 /* As dice say, the order of a port's queues. */
 static unsigned int queue_pick(struct actor *a, unsigned int i)
 {
@@ -183,7 +195,9 @@ void port_plug(struct actor *a, struct port *p)
 		"port=%s,queues=%u,unit=%s,sid=00:%02x.0,mac=02:00:00:00:02:%02x%s", p->backing,
 		QUEUES, queue_tenant(a, p, 0)->unit->name, 16 + p->index, p->index,
 		a->world->requester_per_queue ? ",requesters=queue" : "");
+	hotplug_begin(a);
 	must(a, rte_eal_hotplug_add("vdev", p->name, args));
+	hotplug_end(a);
 	must(a, rte_eth_dev_get_port_by_name(p->name, &p->id));
 	p->plugged = true;
 	p->jumbo = queue_tenant(a, p, 0)->jumbo && queue_tenant(a, p, 1)->jumbo;
@@ -209,7 +223,9 @@ void port_unplug(struct actor *a, struct port *p)
 	if (order == 0 || order == 2)
 		port_remove_queues(a, p);
 	memset(p->flow, 0, sizeof(p->flow));
+	hotplug_begin(a);
 	must(a, rte_eal_hotplug_remove("vdev", p->name));
+	hotplug_end(a);
 	p->plugged = p->started = false;
 	port_remove_queues(a, p);
 	for (unsigned int q = 0; q < (a->world->requester_per_queue ? QUEUES : 1u); q++)

@@ -233,6 +233,7 @@ struct world {
 	atomic_bool stop;
 	uint64_t late_us;         /* what the units themselves may take of a call's time */
 	atomic_bool renewing;     /* a tenant is being destroyed and created */
+	atomic_bool plugging;     /* an actor is in EAL's hot-plug */
 	uint64_t deadline;        /* TSC */
 	_Atomic uint64_t packets; /* number of the next packet */
 };
