@@ -689,6 +689,49 @@ static void tables_are_read_only_to_the_unit(void **state)
 	}
 }
 
+static _Atomic int reading; /* 1: the reader is in, 2: it may leave */
+
+static void *read_for_long(void *arg)
+{
+	rcu_register_thread();
+	reading = 1;
+	while (reading != 2)
+		;
+	rcu_unregister_thread();
+	return NULL;
+}
+
+/* Tables of a child wait for a grace period when the parent ends. */
+static void the_end_of_a_parent_waits_for_no_reader(void **state)
+{
+	struct moat_domain_conf conf = { .name = "guest", .nest_parent = true };
+	pthread_t thread;
+
+	rig_up(UNIT_ADVERSARY NESTED);
+	reading = 0;
+	must(pthread_create(&thread, NULL, read_for_long, NULL));
+	while (reading != 1)
+		;
+	for (unsigned int j = 0; j < 512; j += PAGES)
+		child_map(IOVA + j * PAGE, 0, PAGES, MOAT_RW);
+	must(moat_lane_unmap(rig.lane, IOVA, MOAT_2M_SIZE));
+	must(moat_lane_close(rig.lane));
+	must(moat_lane_unmap(rig.below, GUEST, PAGES * PAGE));
+	must(moat_lane_close(rig.below));
+	must(moat_domain_destroy(rig.child));
+	must(moat_domain_destroy(rig.parent));
+	reading = 2;
+	pthread_join(thread, NULL);
+	/* and what has ended is not in the way */
+	must(moat_domain_create(rig.unit, &conf, &rig.parent));
+	rig.child = child_new("red");
+	rig.below = moat_lane_open(rig.parent);
+	rig.lane = moat_lane_open(rig.child);
+	assert_non_null(rig.below);
+	assert_non_null(rig.lane);
+	rig_down();
+}
+
 /* ------------------------------------------------------------------------------ under fire */
 
 static unsigned int packets(void)
@@ -884,6 +927,7 @@ int main(void)
 		cmocka_unit_test(a_lane_that_is_offline_may_map),
 		cmocka_unit_test(tables_come_and_go_in_the_window),
 		cmocka_unit_test(tables_are_read_only_to_the_unit),
+		cmocka_unit_test(the_end_of_a_parent_waits_for_no_reader),
 		cmocka_unit_test(what_devices_reach_is_what_both_levels_map),
 		cmocka_unit_test(maps_race_with_the_parents_unmaps),
 	};
