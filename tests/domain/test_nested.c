@@ -811,7 +811,7 @@ static void what_devices_reach_is_what_both_levels_map(void **state)
 	print_message("%u packets on each unit\n", packets());
 	ON_EACH_UNIT
 	{
-		struct model m;
+		struct model m = { 0 };
 
 		memset(m.page, 0xff, sizeof(m.page));
 		memset(m.mapped, 1, sizeof(m.mapped));
