@@ -70,7 +70,9 @@ void unit_lacks(const char *why);
 	X(an_interrupt_index_beyond_the_table_faults)                   \
 	X(an_absent_interrupt_entry_faults)                             \
 	X(reserved_bits_of_an_interrupt_entry_fault)                    \
+	X(an_interrupt_reaches_the_processor_of_its_entry)              \
 	X(an_interrupt_entry_is_its_sources_alone)                      \
+	X(an_msi_reaches_its_sources_entries_alone)                     \
 	X(compatibility_format_passes_by_cfi)                           \
 	X(interrupt_entry_invalidations_reach_the_entry)                \
 	X(a_new_interrupt_table_takes_over)

@@ -7,6 +7,7 @@
  * In QEMU's guest the kernel's own devices interrupt in compatibility format, so that format passes
  * while a test runs, but for the moment that is about it. */
 
+#include <stdio.h>
 #include <time.h>
 
 #include "moat_vtd_irte.h"
@@ -91,14 +92,21 @@ static void remapping_off(void)
 
 /* What came of a request: a fault reason, ARRIVED, or 0: neither. */
 
-static unsigned int request(unsigned int device, uint64_t address, unsigned int tag)
+/* How a device asks: by a DMA write, of the word `tag`, or by its MSI capability. */
+enum way { BY_DMA, BY_MSI };
+
+static unsigned int request_by(enum way way, unsigned int device, uint64_t address,
+	unsigned int tag)
 {
 	uint64_t before = rig_delivered();
 	struct raw_fault fault;
 	bool refused;
 
 	raw_faults_clear(&raw);
-	rig_write_from(device, tag * sizeof(uint64_t), address, sizeof(uint32_t));
+	if (way == BY_DMA)
+		rig_write_from(device, tag * sizeof(uint64_t), address, sizeof(uint32_t));
+	else
+		rig_msi(device, address, tag);
 	refused = raw_fault(&raw, &fault);
 	for (unsigned int i = 0; !refused && i < 100 && rig_delivered() == before; i++)
 		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
@@ -108,13 +116,26 @@ static unsigned int request(unsigned int device, uint64_t address, unsigned int 
 	if (fault.reason != VTD_FR_IR_COMPAT && fault.reason != VTD_FR_IR_RSVD)
 		conform("index of the fault record", fault.address >> VTD_FRCD_INDEX_SHIFT,
 			VTD_MSI_INDEX(address));
-	conform("source-id of the fault record", fault.sid, rig_sid(device));
+	conform(way == BY_DMA ? "source-id of the fault record"
+			      : "MSI: source-id of the fault record",
+		fault.sid, rig_sid(device));
 	return fault.reason;
+}
+
+static unsigned int request(unsigned int device, uint64_t address, unsigned int tag)
+{
+	return request_by(BY_DMA, device, address, tag);
+}
+
+static unsigned int ask_by(enum way way, unsigned int device, unsigned int index)
+{
+	return request_by(way, device, VTD_MSI_BASE | VTD_MSI_REMAPPABLE | VTD_MSI_HANDLE(index),
+		OTHER);
 }
 
 static unsigned int ask(unsigned int device, unsigned int index)
 {
-	return request(device, VTD_MSI_BASE | VTD_MSI_REMAPPABLE | VTD_MSI_HANDLE(index), OTHER);
+	return ask_by(BY_DMA, device, index);
 }
 
 void an_interrupt_goes_where_its_entry_says(void **state)
@@ -172,11 +193,37 @@ void reserved_bits_of_an_interrupt_entry_fault(void **state)
 	remapping_off();
 }
 
-void an_interrupt_entry_is_its_sources_alone(void **state)
+/* A destination is an APIC ID: of 8 bits in xAPIC mode, of 32 in x2APIC mode. */
+static void destination(const char *what, unsigned int shift)
+{
+	uint64_t before;
+
+	entry_set(1, present() | UINT64_C(1) << shift, of_source(rig_sid(0)));
+	forget_entries();
+	before = rig_delivered_at(1);
+	conform(what, ask(0, 1), ARRIVED);
+	assert_true(rig_delivered_at(1) > before);
+}
+
+void an_interrupt_reaches_the_processor_of_its_entry(void **state)
+{
+	remapping_on();
+	destination("destination, xAPIC mode", VTD_IRTE_DST_SHIFT + 8);
+	if (raw.caps.eim) {
+		table_set(table, VTD_IRTA_EIME);
+		forget_entries();
+		destination("destination, x2APIC mode", VTD_IRTE_DST_SHIFT);
+	} else {
+		print_message("# without x2APIC mode: ECAP.EIM is clear\n");
+	}
+	remapping_off();
+}
+
+/* Entries of two sources, and what is verified of them. */
+static void entries_of_two_sources(void)
 {
 	uint64_t other = rig_sid(1);
 
-	remapping_on();
 	entry_give(1, rig_sid(0));
 	entry_give(2, rig_sid(1));
 	/* SQ 3 ignores the function number, and nothing else */
@@ -187,14 +234,55 @@ void an_interrupt_entry_is_its_sources_alone(void **state)
 		(other & 0xff00) | other >> 8 | (uint64_t)VTD_SVT_BUS << VTD_IRTE_SVT_SHIFT);
 	entry_set(6, present(), 0); /* SVT 0: any source */
 	forget_entries();
-	conform("own entry", ask(0, 1), ARRIVED);
-	conform("another source's entry", ask(0, 2), VTD_FR_IR_SID);
-	conform("another source's entry, cached", ask(1, 1), VTD_FR_IR_SID);
-	conform("SQ, another function", ask(0, 3), ARRIVED);
-	conform("SQ, another device", ask(0, 4), VTD_FR_IR_SID);
-	conform("SVT by bus, the bus", ask(1, 5), ARRIVED);
-	conform("SVT by bus, another bus", ask(0, 5), VTD_FR_IR_SID);
-	conform("no verification", ask(0, 6), ARRIVED);
+}
+
+static void sources_are_verified(enum way way)
+{
+	static const struct {
+		const char *what;
+		unsigned int device, index, specified;
+	} requests[] = {
+		{ "own entry", 0, 1, ARRIVED },
+		{ "another source's entry", 0, 2, VTD_FR_IR_SID },
+		{ "another source's entry, cached", 1, 1, VTD_FR_IR_SID },
+		{ "SQ, another function", 0, 3, ARRIVED },
+		{ "SQ, another device", 0, 4, VTD_FR_IR_SID },
+		{ "SVT by bus, the bus", 1, 5, ARRIVED },
+		{ "SVT by bus, another bus", 0, 5, VTD_FR_IR_SID },
+		{ "no verification", 0, 6, ARRIVED },
+	};
+	char what[64];
+
+	remapping_on();
+	entries_of_two_sources();
+	for (unsigned int i = 0; i < RTE_DIM(requests); i++) {
+		snprintf(what, sizeof(what), "%s%s", way == BY_MSI ? "MSI: " : "",
+			requests[i].what);
+		conform(what, ask_by(way, requests[i].device, requests[i].index),
+			requests[i].specified);
+	}
+	remapping_off();
+}
+
+void an_interrupt_entry_is_its_sources_alone(void **state)
+{
+	sources_are_verified(BY_DMA);
+}
+
+/* An interrupt that a device raises by its MSI capability carries its source-id, on QEMU's unit,
+ * too. */
+void an_msi_reaches_its_sources_entries_alone(void **state)
+{
+	const struct moat_qi_desc one = moat_qi_int_entry(false, 1, 0);
+
+	sources_are_verified(BY_MSI);
+	remapping_on();
+	entry_give(1, rig_sid(0));
+	forget_entries();
+	conform("MSI: own entry", ask_by(BY_MSI, 0, 1), ARRIVED);
+	entry_set(1, 0, 0);
+	assert_true(raw_sync(&raw, &one, 1));
+	conform("MSI: entry taken back", ask_by(BY_MSI, 0, 1), VTD_FR_IR_P);
 	remapping_off();
 }
 

@@ -58,9 +58,14 @@ void rig_write(unsigned int device, uint64_t iova, uint64_t len);
 /** The same from byte `from` of its buffer on. */
 void rig_write_from(unsigned int device, uint64_t from, uint64_t iova, uint64_t len);
 
-/** A vector that nothing else on the machine uses: how many of it have arrived. A device interrupts
- * by a write of four bytes to 0xfeexxxxx. */
-#define RIG_VECTOR 0xf6
+/** A vector that nothing else on the machine uses: how many of it have arrived, at all processors
+ * or at the one with this APIC ID. A device interrupts by a write of four bytes to 0xfeexxxxx. */
+#define RIG_VECTOR     0xf6
+#define RIG_PROCESSORS 2
 uint64_t rig_delivered(void);
+uint64_t rig_delivered_at(uint32_t processor);
+/** The device raises an interrupt by its own MSI capability, which has these for address and
+ * data. */
+void rig_msi(unsigned int device, uint64_t address, uint32_t data);
 
 #endif /* RIG_H */

@@ -77,28 +77,23 @@ void rig_memory_free(void *memory)
 	machine_mem.free(NULL, memory, MOAT_2M_SIZE);
 }
 
-/* The vector with which a processor of the kernel's interrupts itself for later work: seldom, and
- * the kernel counts it. (0xff, the spurious interrupt, is counted, too, but never acknowledged.) */
 uint64_t rig_delivered(void)
 {
-	FILE *f = fopen("/proc/interrupts", "re");
-	uint64_t sum = 0, n;
-	char line[1024];
+	uint64_t sum = 0;
 
-	if (f == NULL)
-		err(1, "/proc/interrupts");
-	while (fgets(line, sizeof(line), f) != NULL) {
-		char *at = strstr(line, "IWI:"), *end;
-
-		for (at = at != NULL ? at + 4 : NULL; at != NULL; at = end) {
-			n = strtoull(at, &end, 10);
-			if (end == at)
-				break;
-			sum += n;
-		}
-	}
-	fclose(f);
+	for (uint32_t i = 0; i < RIG_PROCESSORS; i++)
+		sum += machine_irq_work(i);
 	return sum;
+}
+
+uint64_t rig_delivered_at(uint32_t processor)
+{
+	return machine_irq_work(processor);
+}
+
+void rig_msi(unsigned int device, uint64_t address, uint32_t data)
+{
+	edu_msi(&edus[device], address, data);
 }
 
 moat_sid_t rig_sid(unsigned int device)

@@ -128,16 +128,22 @@ static const struct {
 	{ "scalable-nested", scalable_nested },
 };
 
-static uint64_t delivered;
+static uint64_t delivered[RIG_PROCESSORS];
 
 static void on_interrupt(void *ctx, const struct moat_softvtd_interrupt *interrupt)
 {
-	delivered += interrupt->vector == RIG_VECTOR;
+	if (interrupt->vector == RIG_VECTOR && interrupt->destination < RIG_PROCESSORS)
+		delivered[interrupt->destination]++;
+}
+
+uint64_t rig_delivered_at(uint32_t processor)
+{
+	return delivered[processor];
 }
 
 uint64_t rig_delivered(void)
 {
-	return delivered;
+	return delivered[0] + delivered[1];
 }
 
 void rig_open(const char *argument)
@@ -224,4 +230,9 @@ void rig_write(unsigned int device, uint64_t iova, uint64_t len)
 void rig_write_from(unsigned int device, uint64_t from, uint64_t iova, uint64_t len)
 {
 	moat_softvtd_dma_write(sv, sids[device], iova, buffers[device] + from, len);
+}
+
+void rig_msi(unsigned int device, uint64_t address, uint32_t data)
+{
+	moat_softvtd_interrupt(sv, sids[device], address, data);
 }

@@ -157,11 +157,34 @@ unsigned int machine_functions(moat_sid_t sids[], unsigned int max, const moat_s
 	return n;
 }
 
+/* ----------------------------------------------------------------------------- interrupts */
+
+uint64_t machine_irq_work(unsigned int processor)
+{
+	FILE *f = fopen("/proc/interrupts", "re");
+	uint64_t n = 0;
+	char line[1024];
+
+	if (f == NULL)
+		err(1, "/proc/interrupts");
+	while (fgets(line, sizeof(line), f) != NULL) {
+		char *at = strstr(line, "IWI:");
+
+		at = at != NULL ? at + 4 : NULL;
+		for (unsigned int i = 0; at != NULL && i <= processor; i++)
+			n = strtoull(at, &at, 10);
+	}
+	fclose(f);
+	return n;
+}
+
 /* ------------------------------------------------------------------------------------ edu */
 
 /* QEMU, docs/specs/edu.rst */
 #define EDU_BAR_SIZE  0x100000
 #define EDU_IDENTITY  0x00
+#define EDU_RAISE     0x60
+#define EDU_ACK       0x64
 #define EDU_DMA_SRC   0x80
 #define EDU_DMA_DST   0x88
 #define EDU_DMA_COUNT 0x90
@@ -169,6 +192,10 @@ unsigned int machine_functions(moat_sid_t sids[], unsigned int max, const moat_s
 #define EDU_RUN       1u
 #define EDU_TO_MEMORY 2u
 #define EDU_INSIDE    0x40000 /* the device's own memory, as its DMA engine sees it */
+
+#define PCI_CAPABILITIES 0x34
+#define PCI_CAP_MSI      5
+#define PCI_MSI_ENABLE   1u
 
 #define PCI_COMMAND        4
 #define PCI_COMMAND_MEMORY 2u
@@ -246,4 +273,40 @@ void edu_write(const struct edu *edu, uint64_t iova, uint64_t len)
 void edu_write_from(const struct edu *edu, uint64_t from, uint64_t iova, uint64_t len)
 {
 	edu_run(edu, EDU_INSIDE + from, iova, len, EDU_TO_MEMORY);
+}
+
+/* QEMU's MSI capability with an address of 64 bits ("PCI Local Bus Specification", "MSI Capability
+ * Structure"): header and control, address, data. */
+struct msi {
+	uint8_t id, next;
+	uint16_t control;
+	uint32_t address, address_hi;
+	uint32_t data; /* 16 bits of it */
+};
+
+void edu_msi(const struct edu *edu, uint64_t address, uint32_t data)
+{
+	int config = open_function(edu->bdf, "config");
+	struct msi msi = { 0 };
+	uint8_t at = 0;
+	ssize_t n;
+
+	n = pread(config, &at, sizeof(at), PCI_CAPABILITIES);
+	while (n > 0 && at != 0 && (n = pread(config, &msi, sizeof(msi), at)) == sizeof(msi) &&
+		msi.id != PCI_CAP_MSI)
+		at = msi.next;
+	if (n <= 0 || at == 0)
+		errx(1, "%s has no MSI capability", edu->bdf);
+	msi.address = (uint32_t)address;
+	msi.address_hi = (uint32_t)(address >> 32);
+	msi.data = data;
+	msi.control |= PCI_MSI_ENABLE;
+	if (pwrite(config, &msi, sizeof(msi), at) != sizeof(msi))
+		err(1, "%s: MSI capability", edu->bdf);
+	*(volatile uint32_t *)(edu->bar + EDU_RAISE) = 1;
+	*(volatile uint32_t *)(edu->bar + EDU_ACK) = 1;
+	msi.control &= ~PCI_MSI_ENABLE;
+	if (pwrite(config, &msi, sizeof(msi), at) != sizeof(msi))
+		err(1, "%s: MSI capability", edu->bdf);
+	close(config);
 }

@@ -34,6 +34,13 @@ const char *machine_bdf(const char *variable);
 unsigned int machine_functions(moat_sid_t sids[], unsigned int max, const moat_sid_t without[],
 	unsigned int nr_without);
 
+/** The vector with which a processor of the kernel's interrupts itself for later work (IWI), and
+ * how many of it a processor has had: seldom any but a test's, and the kernel counts them.
+ * Processors have APIC IDs from 0 on. (0xff, the spurious interrupt, is counted, too, but never
+ * acknowledged.) */
+#define MACHINE_VECTOR 0xf6
+uint64_t machine_irq_work(unsigned int processor);
+
 /** QEMU's "edu" device: 4 KiB of memory of its own and a DMA engine that takes 100 ms a run. */
 struct edu {
 	volatile char *bar;
@@ -53,5 +60,8 @@ void edu_read(const struct edu *edu, uint64_t iova, uint64_t len);
 void edu_write(const struct edu *edu, uint64_t iova, uint64_t len);
 /** The same from byte `from` of its memory on. */
 void edu_write_from(const struct edu *edu, uint64_t from, uint64_t iova, uint64_t len);
+/** The device raises an interrupt by its own MSI capability, which has these for address and data.
+ * Unlike a DMA write of the device's, the request has its source-id. */
+void edu_msi(const struct edu *edu, uint64_t address, uint32_t data);
 
 #endif /* MACHINE_H */

@@ -129,6 +129,20 @@ static void the_unit_is_found_owned_and_given_back(void **state)
 	munmap(huge, MOAT_2M_SIZE);
 }
 
+/* The lab's serial device interrupts by MSI-X behind the one unit of the machine. */
+static void block_is_refused_with_the_kernels_device_that_is_in_its_way(void **state)
+{
+	struct moat_vtd_host_conf block = conf;
+	struct moat_unit *unit;
+
+	block.interrupts = MOAT_VTD_INTERRUPTS_BLOCK;
+	assert_int_equal(moat_vtd_host_create(&block, &unit), -EBUSY);
+	print_message("# %s\n", moat_error_text());
+	assert_non_null(strstr(moat_error_text(), "0000:00:02.0 (virtio-pci) has "));
+	assert_non_null(strstr(moat_error_text(), "MSI-X vectors in use (unbind it"));
+	assert_int_equal(files(false), 0);
+}
+
 /** A process owns the unit, attaches the device to a page of a shared hugepage, and is killed. */
 static void killed_owner(uint64_t *shared)
 {
@@ -203,6 +217,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_are_the_pagemaps_and_of_hugepages_only),
 		cmocka_unit_test(the_unit_is_found_owned_and_given_back),
+		cmocka_unit_test(block_is_refused_with_the_kernels_device_that_is_in_its_way),
 		cmocka_unit_test(a_killed_owners_unit_walks_its_tables_until_it_is_taken_over),
 	};
 
