@@ -18,6 +18,7 @@
  *	fwd_telemetry.c            what dpdk-telemetry.py sees meanwhile
  *	fwd_perf.c                 hardware counters
  *	fwd_faults.c, fwd_attack.c what the unit refused, and red trying
+ *	fwd_shared.c               tenants that share a function, and so their interrupts
  *
  * One main thread owns everything here and sleeps most of the time; worker lcores poll. A worker
  * writes its own counters and reads `stop`; the main thread reads counters as they are.
@@ -110,6 +111,8 @@ struct fwd_run_port {
 	unsigned int rules_now; /* which of the two */
 	struct fwd_targets targets;
 	bool had[FWD_TENANTS]; /* tenant i has or had a queue here */
+	bool by_pasid;         /* its queues differ by PASID alone: fwd_shared_look() */
+	moat_sid_t sid;        /* ... of this function */
 };
 
 /** What an lcore polls: groups, those of one tenant next to each other. */
@@ -226,6 +229,14 @@ void fwd_posted_turn(struct fwd_posted *posted);
 bool fwd_posted_hot(const struct fwd_posted *posted, unsigned int group);
 /** It was, and had so many packets. */
 void fwd_posted_polled(struct fwd_posted *posted, unsigned int group, unsigned int packets);
+
+/* fwd_shared.c */
+/** Look whether queues of the port differ by PASID alone. Main thread, the port is attached. */
+void fwd_shared_look(struct fwd_run_port *port);
+/** Which tenants share the port's function by PASID, and so can raise each other's interrupts; ""
+ * where none do. Main thread. @return text */
+const char *fwd_shared_text(const struct fwd_run *run, const struct fwd_run_port *port, char text[],
+	size_t len);
 
 /* fwd_report.c */
 /** A tenant at a moment: what the table and the file are made of. */

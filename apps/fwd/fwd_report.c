@@ -293,5 +293,11 @@ void fwd_report_summary(struct fwd_run *run)
 		if (app_unit_interrupts(run->conf->units[i].unit, text, sizeof(text)))
 			printf("unit %s: interrupts: %s\n", run->conf->units[i].name, text);
 	}
+	for (unsigned int i = 0; i < run->conf->nr_ports; i++) {
+		char text[1536];
+
+		if (fwd_shared_text(run, &run->ports[i], text, sizeof(text))[0] != '\0')
+			printf("port %s: interrupts: %s\n", run->ports[i].conf->name, text);
+	}
 	fflush(stdout);
 }

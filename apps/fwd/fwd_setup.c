@@ -189,6 +189,16 @@ static void say_interrupts(const struct fwd_unit *unit)
 		fwd_report_line("unit %s: interrupts: %s", unit->name, text);
 }
 
+/* The same for tenants among each other. */
+static void say_shared(const struct fwd_run *run, struct fwd_run_port *port)
+{
+	char text[1536];
+
+	fwd_shared_look(port);
+	if (fwd_shared_text(run, port, text, sizeof(text))[0] != '\0')
+		fwd_report_line("port %s: interrupts: %s", port->conf->name, text);
+}
+
 /* --------------------------------------------------------------------------------- all of it */
 
 int fwd_setup(struct fwd_run *run)
@@ -222,6 +232,8 @@ int fwd_setup(struct fwd_run *run)
 	}
 	for (unsigned int i = 0; i < conf->nr_ports && rc == 0; i++)
 		rc = fwd_port_start(run, &run->ports[i]);
+	for (unsigned int i = 0; i < conf->nr_ports && rc == 0; i++)
+		say_shared(run, &run->ports[i]);
 	if (rc == 0)
 		rc = assign_lcores(run);
 	if (rc == 0 && conf->idle == FWD_IDLE_POSTED)

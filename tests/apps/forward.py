@@ -189,6 +189,10 @@ def tenants_share_a_port_whose_queues_have_pasids():
         red, blue = summary["tenants"]
         assert red["rx_packets"] > 1000 and blue["rx_packets"] == 0, summary # nothing matches blue's
         assert summary["unit"]["stale_dma"] == summary["unit"]["faults"] == 0
+        for name in "p0", "p1": # at start-up and in the summary
+            said = re.findall(rf"^port {name}: interrupts: red, blue share function \S+ by PASID, and an interrupt "
+                              r"carries no PASID: each can raise the others'$", run.out, re.M)
+            assert len(said) == 2, run.out
 
 
 def frames_that_match_no_tenant_are_dropped_and_it_says_so():

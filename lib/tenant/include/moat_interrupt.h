@@ -16,7 +16,9 @@
  * What the device must write stands in struct moat_interrupt: put it into its MSI or MSI-X
  * registers. The interrupt ends with moat_tenant_interrupt_end(), or when the requester is detached
  * (the last of its PASIDs, where several are the tenant's). Another tenant with other PASIDs of the
- * same requester has interrupts of its own.
+ * same requester has interrupts of its own, but each of the two can raise the other's: an interrupt
+ * carries no PASID, and a unit verifies the source-id alone. It cannot raise those of other
+ * requesters.
  */
 
 #include "moat_tenant.h"
