@@ -13,6 +13,7 @@
  *	fwd_setup.c, fwd_ports.c   tenants, ports, queues; and all of it back again
  *	fwd_steer.c                which frames go to which queue
  *	fwd_loop.c, fwd_l2.c       what an lcore does all day
+ *	fwd_posted.c, fwd_wait.c   what it does with idle = posted
  *	fwd_control.c, fwd_move.c  the control socket, and queues that move to other tenants
  *	fwd_report.c, fwd_json.c   the table every second, the summary, the file
  *	fwd_telemetry.c            what dpdk-telemetry.py sees meanwhile
@@ -229,6 +230,20 @@ void fwd_posted_turn(struct fwd_posted *posted);
 bool fwd_posted_hot(const struct fwd_posted *posted, unsigned int group);
 /** It was, and had so many packets. */
 void fwd_posted_polled(struct fwd_posted *posted, unsigned int group, unsigned int packets);
+/** Nothing came for a while: wait for an interrupt, where the processor can and no group's rings
+ * are to be polled. @return true: it has waited, for some microseconds at most */
+bool fwd_posted_rest(struct fwd_posted *posted);
+
+/* fwd_wait.c */
+struct moat_posted;
+/** Look what the processor can do. Main thread, before workers wait. */
+void fwd_wait_choose(void);
+/** What a quiet lcore does with its line: "polls it ...", with why. */
+const char *fwd_wait_text(void);
+/** Can it do anything but poll? */
+bool fwd_wait_can(void);
+/** Wait until the line is written, or for some microseconds. */
+void fwd_wait(struct moat_posted *line);
 
 /* fwd_shared.c */
 /** Look whether queues of the port differ by PASID alone. Main thread, the port is attached. */

@@ -210,11 +210,17 @@ static int each_tenant(struct fwd_worker *w, int (*call)(struct moat_tenant *))
 
 static struct fwd_run *running; /* what rte_eal_remote_launch()'s one argument has no room for */
 
-/* Nothing came for a while: let others have the CPU. */
+/* Nothing came for a while: let others have the CPU, or wait for an interrupt. */
 static void rest(struct fwd_worker *w)
 {
 	const struct timespec nap = { .tv_nsec = NAP_NS };
 
+	if (w->posted != NULL) {
+		/* lanes stay online: it waits for less long than a burst may take */
+		if (fwd_posted_rest(w->posted))
+			moat_tenant_stopwatch(true);
+		return;
+	}
 	each_tenant(w, moat_tenant_offline); /* it holds no translation now */
 	if (running->conf->idle == FWD_IDLE_SLEEP)
 		nanosleep(&nap, NULL);
@@ -246,10 +252,10 @@ static int work(void *arg)
 		/* Acquire: pairs with the release that gives it; what it says is there. */
 		if (unlikely(atomic_load_explicit(&w->move, memory_order_acquire) != NULL))
 			fwd_move_serve(w);
-		if (running->conf->idle != FWD_IDLE_SPIN && w->posted == NULL &&
-			idle >= FWD_PATIENCE) {
+		if (running->conf->idle != FWD_IDLE_SPIN && idle >= FWD_PATIENCE) {
 			rest(w);
-			idle = 0;
+			/* once quiet a line is waited for in each turn */
+			idle = w->posted != NULL ? FWD_PATIENCE : 0;
 		}
 	}
 	for (unsigned int i = 0; i < w->nr_groups; i++)

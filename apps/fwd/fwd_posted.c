@@ -7,6 +7,8 @@
  * have frames, and the rings of those groups alone. A group's interrupts are posted as the vector
  * that is its place among the worker's groups.
  *
+ * A worker whose line is quiet waits for it (fwd_wait.c).
+ *
  * net_moat's device has no processor of its own: the worker gives each of its ports a turn, which
  * is device time.
  */
@@ -96,8 +98,11 @@ int fwd_posted_begin(struct fwd_run *run)
 {
 	int rc = 0;
 
+	fwd_wait_choose();
 	for (unsigned int i = 0; i < run->nr_workers && rc == 0; i++)
 		rc = begin(&run->workers[i]);
+	if (rc == 0)
+		fwd_report_line("idle = posted: an lcore whose line is quiet %s", fwd_wait_text());
 	return rc;
 }
 
@@ -144,4 +149,12 @@ void fwd_posted_polled(struct fwd_posted *p, unsigned int group, unsigned int pa
 		return;
 	p->quiet[group] = 0;
 	p->hot[group / 64] &= ~(UINT64_C(1) << group % 64);
+}
+
+bool fwd_posted_rest(struct fwd_posted *p)
+{
+	if (!fwd_wait_can() || (p->hot[0] | p->hot[1] | p->hot[2] | p->hot[3]) != 0)
+		return false;
+	fwd_wait(&p->line);
+	return true;
 }

@@ -16,7 +16,6 @@ import re
 import signal
 import socket
 import stat
-import struct
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import tap  # noqa: E402 (beside this file)
-from forward import FWD, MUTANTS, Run, port, tenant, two_tenants  # noqa: E402
+from forward import FWD, MUTANTS, Run, captured, port, tenant, two_tenants  # noqa: E402
 
 PASID_UNIT = "[unit soft0]\nkind = soft\nargs = oracle=1,scalable=1,mode=scalable,stage={}\n"
 RED, BLUE = "02:00:00:00:00:01", "02:00:00:00:00:02"
@@ -96,13 +95,7 @@ def shared(red, blue, stage="second", backing="net_null", red_more="", blue_more
 
 def capture(folder, *destinations):
     """A capture file of frames to these addresses, for net_pcap to play for ever."""
-    path = os.path.join(folder, "frames.pcap")
-    with open(path, "wb") as f:
-        f.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
-        for to in destinations * 16:
-            frame = bytes.fromhex(to.replace(":", "")) + bytes(6) + b"\x88\xb5" + bytes(46)
-            f.write(struct.pack("<IIII", 0, 0, len(frame), len(frame)) + frame)
-    return f"net_pcap,rx_pcap={path},infinite_rx=1,tx_pcap=/dev/null"
+    return captured(folder, destinations * 16) + ",infinite_rx=1"
 
 
 def queues_move_to_and_fro_under_traffic():

@@ -3,10 +3,11 @@
 # Copyright (c) 2026 The moat authors
 """moat-fwd at work on net_null and net_ring: needs no root, no hugepages, no network.
 
-usage: forward.py MOAT-FWD [FOLDER STALE-ENTRY.so]
+usage: forward.py MOAT-FWD [FOLDER STALE-ENTRY.so WAITPKG.so]
 
 FOLDER has moat-fwd with mutants in it (tests/mutants/fwd), each by the mutant's name. STALE-ENTRY.so keeps interrupt
-entries in the unit's cache that were taken back (stale_entry.c).
+entries in the unit's cache that were taken back (stale_entry.c). WAITPKG.so stands for a processor that has WAITPKG,
+whose instructions are not run (waitpkg.c).
 
 Prints TAP; a test's name says what is to be seen.
 """
@@ -16,6 +17,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -25,7 +27,7 @@ from pathlib import Path
 import tap
 
 FWD = sys.argv[1]
-MUTANTS, STALE_ENTRY = (sys.argv[2:4] + [None, None])[:2]
+MUTANTS, STALE_ENTRY, WAITPKG = (sys.argv[2:5] + [None, None, None])[:3]
 
 UNIT = "[unit soft0]\nkind = soft\nargs = oracle=1\n"
 FIELDS = {
@@ -49,6 +51,17 @@ def tenant(name, queues, mode, more=""):
 def two_tenants(red="static", blue="strict", more=""):
     return (UNIT + "".join(port(p) for p in ("p0", "p1", "p2", "p3"))
             + tenant("red", "p0 p1", red, more) + tenant("blue", "p2 p3", blue, more))
+
+
+def captured(folder, destinations):
+    """A backing that plays a capture file of a frame to each of these addresses, once."""
+    path = os.path.join(folder, "frames.pcap")
+    with open(path, "wb") as f:
+        f.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
+        for to in destinations:
+            frame = bytes.fromhex(to.replace(":", "")) + bytes(6) + b"\x88\xb5" + bytes(46)
+            f.write(struct.pack("<IIII", 0, 0, len(frame), len(frame)) + frame)
+    return f"net_pcap,rx_pcap={path},tx_pcap=/dev/null"
 
 
 class Run:
@@ -352,6 +365,40 @@ def posted_interrupts_tell_which_queues_have_packets():
         forwarded(Run(conf, "--seconds", "1").succeeded().summary)
 
 
+def waits(only="", program=FWD):
+    """A moat-fwd that gets 2000 packets and none after them, on a processor that WAITPKG.so stands for; the waits that
+    it counted: monitored, paused, the longest in us, and how often a word was written before one."""
+    with tempfile.TemporaryDirectory(prefix="moat-test-") as folder:
+        backing = captured(folder, ["02:00:00:00:00:01"] * 2000)
+        conf = ("[fwd]\nidle = posted\n" + UNIT + port("p0").replace("net_null", backing)
+                + tenant("red", "p0", "pipelined"))
+        run = Run(conf, "--seconds", "2", program=program,
+                  env={"LD_PRELOAD": os.path.abspath(WAITPKG), "WAITPKG": only}).end()
+    assert run.status == 0, run.err
+    forwarded(run.summary)
+    assert run.summary["tenants"][0]["rx_packets"] == 2000, run.summary
+    said = re.search(r"^waits: (\d+) monitored, (\d+) paused, ([0-9.]+) us at most, asleep with (\d+) words", run.err, re.M)
+    return run, *(float(text) for text in said.groups())
+
+
+def quiet_lcores_with_posted_interrupts_wait_where_the_processor_can():
+    if WAITPKG is None:
+        return "no WAITPKG.so was named"
+    for only, text in (("", "sleeps until it is written, for 10 us at most (umwait)"),
+                       ("pause", "pauses for 10 us at a time (tpause)")):
+        run, monitored, paused, longest, asleep = waits(only)
+        assert f"idle = posted: an lcore whose line is quiet {text}\n" in run.out, run.out
+        assert (monitored > 0) == (only == "") and (paused > 0) == (only == "pause"), run.err
+        assert 0 < longest <= 10 and asleep == 0, run.err
+
+
+def an_lcore_that_sleeps_over_an_interrupt_is_noticed():
+    if MUTANTS is None or WAITPKG is None:
+        return "no folder of programs with mutants was named"
+    *_, asleep = waits(program=os.path.join(MUTANTS, "wait-one-word"))
+    assert asleep == 3, asleep
+
+
 def posted_interrupts_need_a_unit_that_posts():
     run = Run("[fwd]\nidle = posted\n" + UNIT.replace("oracle=1", "oracle=1,pi=0") + port("p0")
               + tenant("red", "p0", "strict"), "--seconds", "1").end()
@@ -413,6 +460,8 @@ TESTS = [in_mode(m) for m in ("static", "strict", "pipelined", "deferred", "copy
     perf_counts_what_there_is_and_says_what_there_is_not,
     posted_interrupts_tell_which_queues_have_packets,
     posted_interrupts_need_a_unit_that_posts,
+    quiet_lcores_with_posted_interrupts_wait_where_the_processor_can,
+    an_lcore_that_sleeps_over_an_interrupt_is_noticed,
     attacks_are_refused_and_reported,
     an_attack_says_that_interrupts_are_not_blocked,
     an_attack_needs_somebody_to_attack,

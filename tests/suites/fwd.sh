@@ -11,14 +11,15 @@ t_needs_net_moat
 # moat-fwd with an attack let through, or a rule broken, which its test must notice
 mutants=$(mktemp -d)
 trap 'rm -rf "$mutants"' EXIT
-for name in shared-page writable-page delivery-unseen steer-not-away; do
+for name in shared-page writable-page delivery-unseen steer-not-away wait-one-word; do
 	python3 tests/mutants/run.py --make build "fwd/$name" apps/fwd/moat-fwd "$mutants/$name" ||
 		t_fail "$name" "moat-fwd is not built with this mutant"
 done
 
 log=$MOAT_LOGS/$MOAT_SUITE/forward.log
 status=0
-python3 tests/apps/forward.py build/apps/fwd/moat-fwd "$mutants" build/tests/apps/libstale_entry.so >"$log" 2>&1 || status=$?
+python3 tests/apps/forward.py build/apps/fwd/moat-fwd "$mutants" build/tests/apps/libstale_entry.so \
+	build/tests/apps/libwaitpkg.so >"$log" 2>&1 || status=$?
 cat "$log"
 t_tap moat-fwd "$log" "$status"
 
