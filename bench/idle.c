@@ -3,19 +3,21 @@
  *
  * What quiet queues cost an lcore: 64 queues of one net_moat port, of which one has traffic.
  *
- *     moat-idle [-s SECONDS] [-p PERIOD_US]
+ *     moat-idle [-s SECONDS] [-p TURNS]
  *
- * A second thread puts a packet with the time in it on the wire every PERIOD_US microseconds. The
- * lcore gets it in two ways, one after the other: *spin* polls all 64 rings in every turn, *posted*
+ * Every TURNS turns (100: a load of 1 %) the lcore puts a packet with the time in it on the wire
+ * and gets it in two ways, one after the other: *spin* polls all 64 rings in every turn, *posted*
  * polls one line of posted interrupts and the ring whose bit is set. Both give the device the same
- * turns (moat_net_turn()), which are device time and not counted: on hardware they cost the lcore
- * nothing.
+ * turns (moat_net_turn()).
+ *
+ * Times are TSC cycles of the lcore's own, without the device's: on hardware the device's work
+ * costs the lcore nothing. One thread does all, so no time of waiting for another is in them, and
+ * medians leave out the few turns in which the kernel ran something else. Cycles per packet are
+ * those of TURNS - 1 median turns without a packet and one with.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,19 +47,35 @@ static struct {
 	struct rte_ring *wire;
 	uint16_t port;
 	struct moat_interrupt interrupt[QUEUES];
-	uint64_t period; /* TSC */
-	_Atomic bool stop;
-	uint64_t put; /* packets on the wire */
+	uint64_t period; /* turns */
+	uint64_t put;    /* packets on the wire */
 } b;
 
 static struct moat_posted line;
 
+/** Cycles, the latest SAMPLES of them. */
+struct samples {
+	uint64_t n;
+	uint64_t *value;
+};
+
 /** What one way cost. */
 struct result {
 	uint64_t turns, rings, lines, received;
-	uint64_t *latency; /* TSC, of packets */
-	uint64_t *turn;    /* TSC, of turns without the device's time */
+	struct samples latency;     /* of packets */
+	struct samples quiet, busy; /* turns without a packet, and with */
 };
+
+static void sample(struct samples *s, uint64_t value)
+{
+	s->value[s->n++ % SAMPLES] = value;
+}
+
+/* This lcore's time without the device's. */
+static uint64_t own_cycles(void)
+{
+	return rte_rdtsc() - RTE_PER_LCORE(moat_cost_device_cycles);
+}
 
 static void must(int rc, const char *what)
 {
@@ -121,37 +139,22 @@ static void program_msi(bool on)
 
 /* ---------------------------------------------------------------------------------- the peer */
 
-static void *feed(void *arg)
+static void put_packet(void)
 {
-	uint64_t next = rte_rdtsc();
+	struct rte_mbuf *m = rte_pktmbuf_alloc(b.wire_pool);
+	uint8_t *frame;
 
-	(void)arg;
-	b.put = 0;
-	/* Relaxed: it carries nothing but itself. */
-	while (!atomic_load_explicit(&b.stop, memory_order_relaxed)) {
-		struct rte_mbuf *m;
-		uint8_t *frame;
-
-		if (rte_rdtsc() < next || (m = rte_pktmbuf_alloc(b.wire_pool)) == NULL) {
-			rte_pause();
-			continue;
-		}
-		next = rte_rdtsc() +
-			b.period; /* a peer that was kept from its processor does not catch up */
-		frame = rte_pktmbuf_mtod(m, uint8_t *);
-		m->pkt_len = 64;
-		m->data_len = 64;
-		memset(frame, 0, 64);
-		frame[0] = 2;
-		frame[12] = 0x81; /* a VLAN tag */
-		frame[15] = VLAN;
-		*(uint64_t *)(frame + 24) = rte_rdtsc();
-		if (rte_ring_enqueue(b.wire, m) != 0)
-			rte_pktmbuf_free(m);
-		else
-			b.put++;
-	}
-	return NULL;
+	must(m != NULL ? 0 : -ENOMEM, "a packet");
+	frame = rte_pktmbuf_mtod(m, uint8_t *);
+	m->pkt_len = 64;
+	m->data_len = 64;
+	memset(frame, 0, 64);
+	frame[0] = 2;
+	frame[12] = 0x81; /* a VLAN tag */
+	frame[15] = VLAN;
+	*(uint64_t *)(frame + 24) = own_cycles();
+	must(rte_ring_enqueue(b.wire, m), "the wire");
+	b.put++;
 }
 
 /* ------------------------------------------------------------------------------------ polling */
@@ -162,9 +165,9 @@ static unsigned int receive(struct result *r, uint16_t queue)
 	uint16_t n = rte_eth_rx_burst(b.port, queue, m, BURST);
 
 	r->rings++;
+	r->received += n;
 	for (uint16_t i = 0; i < n; i++)
-		r->latency[r->received++ % SAMPLES] =
-			rte_rdtsc() - *rte_pktmbuf_mtod_offset(m[i], uint64_t *, 24);
+		sample(&r->latency, own_cycles() - *rte_pktmbuf_mtod_offset(m[i], uint64_t *, 24));
 	rte_pktmbuf_free_bulk(m, n);
 	return n;
 }
@@ -184,39 +187,48 @@ static void turn_posted(struct result *r)
 		receive(r, __builtin_ctzll(bits));
 }
 
+/* The device works, and the lcore polls. @return its own cycles */
+static uint64_t turn(struct result *r, bool posted)
+{
+	uint64_t start = own_cycles();
+
+	moat_net_turn(b.port);
+	if (posted)
+		turn_posted(r);
+	else
+		turn_spin(r);
+	moat_tenant_poll(b.red);
+	return own_cycles() - start;
+}
+
+static struct samples samples_new(void)
+{
+	struct samples s = { .value = calloc(SAMPLES, sizeof(uint64_t)) };
+
+	must(s.value != NULL ? 0 : -ENOMEM, "samples");
+	return s;
+}
+
 static struct result run(bool posted, double seconds)
 {
-	struct result r = { .latency = calloc(SAMPLES, sizeof(uint64_t)),
-		.turn = calloc(SAMPLES, sizeof(uint64_t)) };
-	uint64_t end;
-	pthread_t peer;
+	struct result r = { .latency = samples_new(),
+		.quiet = samples_new(),
+		.busy = samples_new() };
+	uint64_t end = rte_rdtsc() + seconds * rte_get_tsc_hz();
 
 	program_msi(posted);
-	atomic_store(&b.stop, false);
-	must(-pthread_create(&peer, NULL, feed, NULL), "thread");
-	end = rte_rdtsc() + seconds * rte_get_tsc_hz();
-	while (rte_rdtsc() < end) {
-		uint64_t start = rte_rdtsc(), device = RTE_PER_LCORE(moat_cost_device_cycles);
+	b.put = 0;
+	for (; rte_rdtsc() < end; r.turns++) {
+		uint64_t before = r.received, cycles;
 
-		moat_net_turn(b.port);
-		if (posted)
-			turn_posted(&r);
-		else
-			turn_spin(&r);
-		moat_tenant_poll(b.red);
-		device = RTE_PER_LCORE(moat_cost_device_cycles) - device;
-		r.turn[r.turns++ % SAMPLES] = rte_rdtsc() - start - device;
+		if (r.turns % b.period == 0)
+			put_packet();
+		cycles = turn(&r, posted);
+		sample(r.received == before ? &r.quiet : &r.busy, cycles);
 	}
-	atomic_store(&b.stop, true);
-	pthread_join(peer, NULL);
 	/* what is on its way still: nothing may be lost */
-	for (unsigned int i = 0; i < 1000 && r.received < b.put; i++) {
-		moat_net_turn(b.port);
-		if (posted)
-			turn_posted(&r);
-		else
-			turn_spin(&r);
-	}
+	for (unsigned int i = 0; i < 1000 && r.received < b.put; i++)
+		turn(&r, posted);
 	return r;
 }
 
@@ -228,28 +240,30 @@ static int by_value(const void *x, const void *y)
 }
 
 /* @return the value below which a share of the samples is */
-static double quantile(uint64_t samples[], uint64_t n, double share)
+static double quantile(struct samples *s, double share)
 {
-	n = RTE_MIN(n, (uint64_t)SAMPLES);
+	uint64_t n = RTE_MIN(s->n, (uint64_t)SAMPLES);
+
 	if (n == 0)
 		return 0;
-	qsort(samples, n, sizeof(*samples), by_value);
-	return samples[(uint64_t)(share * (n - 1))];
+	qsort(s->value, n, sizeof(*s->value), by_value);
+	return s->value[(uint64_t)(share * (n - 1))];
 }
 
-/* @return packets lost; *turn: the median turn, in cycles */
-static uint64_t report(const char *name, struct result *r, double *turn)
+/* @return packets lost; *per_packet: cycles */
+static uint64_t report(const char *name, struct result *r, double *per_packet)
 {
+	double quiet = quantile(&r->quiet, 0.5), busy = quantile(&r->busy, 0.5);
 	uint64_t lost = b.put - r->received;
-	double us = 1e6 / rte_get_tsc_hz();
 
-	*turn = quantile(r->turn, r->turns, 0.5);
-	printf("%-8s %10.1f %10.2f %12.0f %12" PRIu64 " %8" PRIu64 " %10.2f %10.2f\n", name,
-		(double)r->rings / r->turns, (double)r->lines / r->turns, *turn, r->received, lost,
-		quantile(r->latency, r->received, 0.5) * us,
-		quantile(r->latency, r->received, 0.99) * us);
-	free(r->latency);
-	free(r->turn);
+	*per_packet = quiet * (b.period - 1) + busy;
+	printf("%-8s %10.1f %10.2f %8.0f %8.0f %12.0f %12.0f %12.0f %10" PRIu64 " %6" PRIu64 "\n",
+		name, (double)r->rings / r->turns, (double)r->lines / r->turns, quiet, busy,
+		*per_packet, quantile(&r->latency, 0.5), quantile(&r->latency, 0.99), r->received,
+		lost);
+	free(r->latency.value);
+	free(r->quiet.value);
+	free(r->busy.value);
 	return lost;
 }
 
@@ -272,34 +286,35 @@ int main(int argc, char **argv)
 	static char *eal[] = { (char *)"moat-idle", (char *)"--no-huge", (char *)"--no-shconf",
 		(char *)"--no-pci", (char *)"-m", (char *)"512", (char *)"--log-level=3",
 		(char *)"--no-telemetry" };
-	double seconds = 2, period = 100;
-	double turn[2];
+	double seconds = 2, per_packet[2];
+	struct result r;
 	uint64_t lost;
 	int opt;
 
+	b.period = 100;
 	while ((opt = getopt(argc, argv, "s:p:")) != -1) {
 		if (opt == 's')
 			seconds = atof(optarg);
-		else if (opt == 'p')
-			period = atof(optarg);
+		else if (opt == 'p' && atoi(optarg) > 0)
+			b.period = (uint64_t)atoi(optarg);
 		else
 			return 2;
 	}
 	must(rte_eal_init(RTE_DIM(eal), eal), "EAL");
-	b.period = period * rte_get_tsc_hz() / 1e6;
 	make();
 	must(moat_tenant_lcore_enter(b.red), "enter");
-	printf("%u queues, one packet every %g us on one of them\n", QUEUES, period);
-	printf("%-8s %10s %10s %12s %12s %8s %10s %10s\n", "idle", "rings/turn", "lines/turn",
-		"cycles/turn", "received", "lost", "p50 us", "p99 us");
-	struct result spin = run(false, seconds);
-
-	lost = report("spin", &spin, &turn[0]);
-	struct result posted = run(true, seconds);
-
-	lost += report("posted", &posted, &turn[1]);
-	printf("the median turn of posted takes %.1f times fewer cycles than that of spin\n",
-		turn[0] / turn[1]);
+	printf("%u queues, one of them with a packet every %" PRIu64
+	       " turns; TSC cycles without the device's\n",
+		QUEUES, b.period);
+	printf("%-8s %10s %10s %8s %8s %12s %12s %12s %10s %6s\n", "idle", "rings/turn",
+		"lines/turn", "quiet", "busy", "per packet", "latency p50", "latency p99",
+		"received", "lost");
+	r = run(false, seconds);
+	lost = report("spin", &r, &per_packet[0]);
+	r = run(true, seconds);
+	lost += report("posted", &r, &per_packet[1]);
+	printf("a packet of posted takes %.1f times fewer cycles than one of spin\n",
+		per_packet[0] / per_packet[1]);
 	unmake();
 	return lost != 0;
 }
