@@ -279,7 +279,7 @@ static void part_steal(struct moat_pool *pool, struct tenant_part *part, uint32_
 static void part_starved(struct moat_pool *pool, struct tenant_lcore *lc)
 {
 	moat_counter_add(&lc->starved, 1);
-	if (!pool->said_starved)
+	if (!__atomic_load_n(&pool->said_starved, __ATOMIC_RELAXED)) /* said once */
 		tenant_say_starved(pool);
 }
 

@@ -98,7 +98,7 @@ void tenant_say_starved(struct moat_pool *pool)
 {
 	uint64_t waiting_now = moat_pool_quarantined(pool) + held_back(pool->tenant);
 
-	pool->said_starved = true;
+	__atomic_store_n(&pool->said_starved, true, __ATOMIC_RELAXED);
 	if (waiting_now > pool->n / 2)
 		TENANT_LOG(WARNING,
 			"tenant '%s': pool '%s' of %u buffers has none ready: %ju of them wait for their tickets: "
