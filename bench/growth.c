@@ -10,8 +10,8 @@
  *     growth/burst32/PAGES         the whole path of a burst (bench/path.c) beside PAGES pages
  *     growth/domains/DOMAINS       the same burst in one of DOMAINS domains, always the same one
  *     growth/domains_in_turn/DOMAINS   in each of them in turn: their data come from memory
- *     growth/domains_in_turn_39bit/DOMAINS   the same with domains of 39 bits of IOVA, whose indices
- *                                  (struct moat_pt_granule) are 4 MiB of address space, not 2 GiB
+ *     growth/domains_in_turn_39bit/DOMAINS   the same with domains of 39 bits of IOVA: the index of
+ *                                  such a domain (struct moat_pt_granule) takes 4 MiB, not 2 GiB
  */
 #include <stdlib.h>
 

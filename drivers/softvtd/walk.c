@@ -180,7 +180,7 @@ static const struct sv_context *context_get(struct moat_softvtd *sv, struct sv_s
 static uint64_t reserved(const struct moat_softvtd *sv, unsigned int level, uint64_t entry)
 {
 	uint64_t bits = (SV_ADDR & ~sv->haw_mask) | SS_B62;
-	bool leaf = sv_is_leaf(level, entry), superpage = leaf && level != 1;
+	bool leaf = sv_is_leaf(level, entry), superpage = leaf && (level == 2 || level == 3);
 
 	if (!leaf || !sv->conf.sc)
 		bits |= SS_SNP;

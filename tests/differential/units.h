@@ -46,8 +46,8 @@ void units_put(uint64_t lo, uint64_t hi);
 void units_doorbell(void);
 /** The same without a wait: the last descriptor may be a bad one. */
 void units_doorbell_only(void);
-/** Something good in the place of the last descriptor, and on. A unit that took that one has nothing
- * to do. */
+/** Something good in the place of the last descriptor, and on. A unit that took that one has
+ * nothing to do. */
 void units_mend_queue(void);
 /** Invalidate all that may be cached. */
 void units_flush(void);
@@ -62,8 +62,8 @@ struct question {
 /** Ask QEMU's unit what it has recorded. @param expected is there to be a record? It is cleared at
  * once */
 struct question units_ask_record(bool expected);
-/** After qtest_run(). Clears a record that was not expected: then the answers to later questions say
- * nothing. */
+/** After qtest_run(). Clears a record that was not expected: then the answers to later questions
+ * say nothing. */
 struct record units_qemu_record(const struct question *question);
 /** Is it the same record? */
 bool units_same_record(const struct record *a, const struct record *b);

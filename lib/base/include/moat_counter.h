@@ -18,27 +18,55 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/** Make it `n`. Only the counter's writer may call it. Data path. */
+/**
+ * Make a counter `n`.
+ *
+ * @param counter one thread at a time writes it
+ * @param n its new value
+ *
+ * Thread safety: only the counter's writer may call it. Data path.
+ */
 static inline void moat_counter_set(uint64_t *counter, uint64_t n)
 {
 	__atomic_store_n(counter, n, __ATOMIC_RELAXED); /* relaxed: as below */
 }
 
-/** Add `n`. Only the counter's writer may call it. Data path. */
+/**
+ * Add `n` to a counter.
+ *
+ * @param counter one thread at a time writes it
+ * @param n how much more
+ *
+ * Thread safety: only the counter's writer may call it. Data path.
+ */
 static inline void moat_counter_add(uint64_t *counter, uint64_t n)
 {
 	/* relaxed: a number that orders nothing; the store is atomic so that it is never torn */
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
 }
 
-/** Make it `n`, if that is more. Only the counter's writer may call it. Data path. */
+/**
+ * Make a counter `n`, if that is more.
+ *
+ * @param counter one thread at a time writes it
+ * @param n its new value, unless it is larger already
+ *
+ * Thread safety: only the counter's writer may call it. Data path.
+ */
 static inline void moat_counter_max(uint64_t *counter, uint64_t n)
 {
 	if (n > *counter)
 		moat_counter_set(counter, n);
 }
 
-/** The counter's value. Thread-safe. */
+/**
+ * Read a counter.
+ *
+ * @param counter any
+ * @return a value that it has had recently
+ *
+ * Thread-safe. Data path.
+ */
 static inline uint64_t moat_counter_get(const uint64_t *counter)
 {
 	return __atomic_load_n(counter, __ATOMIC_RELAXED); /* relaxed: as above */
