@@ -71,7 +71,7 @@ static inline void tenant_up(struct fixture *f, unsigned int t, enum moat_mode m
 		.iova_base = f->apart ? (UINT64_C(1) << 34) * (t + 1) : UINT64_C(1) << 34,
 		.deferred_pages = 64,
 		.unit = f->unit };
-	char name[8];
+	char name[16];
 
 	snprintf(name, sizeof(name), "t%u", t);
 	conf.name = name;

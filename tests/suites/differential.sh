@@ -32,12 +32,13 @@ else
 	t_skip "QEMU 11" "$(cat "$moat_cache/lab-11.missing" 2>/dev/null || echo "it is not there: tools/setup.sh lab11")"
 fi
 
-# mutant_is_found NAME CONFIGURATION: the software unit with an error in it is told from QEMU's within 10,000 cases
+# mutant_is_found NAME CONFIGURATION: the software unit with an error in it is told from QEMU's within 10,000 cases;
+# of these always the same: an error that shows in one case of some thousands is sometimes not among them
 mutant_is_found() {
 	local program=$MOAT_LOGS/$MOAT_SUITE/mutant status=0
 
 	python3 tests/mutants/run.py --make build "softvtd/$1" tests/differential/differential "$program" || return
-	"$program" --qemu "$judge" --cases 10000 "$2" || status=$?
+	"$program" --qemu "$judge" --cases 10000 --seed 1 "$2" || status=$?
 	rm -f "$program"
 	[ "$status" = 1 ]
 }
