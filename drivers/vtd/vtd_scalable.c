@@ -267,6 +267,8 @@ static struct vtd_pasid_entry pasid_words(const struct vtd *v, const struct moat
 	if (second != NULL)
 		e.word[0] |= second->pt->root_hpa |
 			(uint64_t)(second->pt->levels - 2) << VTD_PE_AW_SHIFT;
+	else if (first != NULL) /* the field is second stage's; QEMU's unit takes it for both */
+		e.word[0] |= (uint64_t)(first->pt->levels - 2) << VTD_PE_AW_SHIFT;
 	if (first != NULL) /* under a second stage `root_hpa` is an address of that */
 		e.word[2] = first->pt->root_hpa |
 			(uint64_t)(first->pt->levels - 4) << VTD_PE_FSPM_SHIFT;

@@ -149,10 +149,14 @@ static void attach_writes_the_entries_of_first_stage(void **state)
 	must(b->unit->ops->attach(b->unit, &b->domain[0], NIC));
 	must(b->unit->ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID));
 	e = pasid(b, NIC, 0);
-	assert_int_equal(e[0], VTD_PGTT_FIRST_STAGE << VTD_PE_PGTT_SHIFT | VTD_PE_P);
+	/* AW, too: QEMU's unit takes it for the width of first stage */
+	assert_int_equal(e[0],
+		2 << VTD_PE_AW_SHIFT | VTD_PGTT_FIRST_STAGE << VTD_PE_PGTT_SHIFT | VTD_PE_P);
 	assert_int_equal(e[1], 5 | VTD_PE_PWSNP);
 	assert_int_equal(e[2], 0xaa000);
 	e = pasid(b, NIC, PASID);
+	assert_int_equal(e[0],
+		3 << VTD_PE_AW_SHIFT | VTD_PGTT_FIRST_STAGE << VTD_PE_PGTT_SHIFT | VTD_PE_P);
 	assert_int_equal(e[1], 6 | VTD_PE_PWSNP);
 	assert_int_equal(e[2], 0xab000 | 1 << VTD_PE_FSPM_SHIFT);
 	bench_free(b);
