@@ -4,8 +4,13 @@
 
 /* Every mode, with DPDK's unmodified PMD on real (QEMU's) NICs and a real unit: packets arrive
  * whole, the device is refused nothing that it rightly does, and everything comes back at the end.
- * In the lab's guest; two functions that see each other's frames are in the environment. */
+ * In the lab's guest; two functions that see each other's frames are in the environment.
+ *
+ * Arguments: how many packets each receives in each mode, and the stage of scalable mode, "second"
+ * or "first"; without it the unit is in legacy mode. The last line is what moat counted, for
+ * test-trace. */
 
+#include <err.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,6 +29,7 @@
 #define BUFFERS 4096
 
 static uint64_t packets = 100000; /* each is to receive; or argv[1]: some NICs are slow in QEMU */
+static enum moat_vtd_stage stage; /* of scalable mode; ANY: legacy mode */
 static struct moat_unit *unit;
 static struct node red = { .name = "red", .variable = "RED", .colour = 0x11 };
 static struct node blue = { .name = "blue", .variable = "BLUE", .colour = 0x77 };
@@ -39,6 +45,18 @@ static void print_stats(const struct node *n, double seconds)
 		stats.lane.descriptors, stats.lane.flushes, stats.waits, stats.starved);
 	assert_int_equal(stats.map_failed, 0);
 	assert_int_equal(stats.verify_failed, 0);
+}
+
+static void print_counted(void)
+{
+	struct moat_vtd_stats vtd;
+	struct moat_qi_stats qi;
+
+	moat_vtd_stats(unit, &vtd);
+	moat_qi_stats(unit->qi, &qi);
+	print_message("# counted: descriptors=%" PRIu64 " waits=%" PRIu64 " doorbells=%" PRIu64
+		      " detaches=%" PRIu64 "\n",
+		qi.descriptors, qi.waits, qi.doorbells, vtd.detaches);
 }
 
 static void expect_no_fault(void)
@@ -114,6 +132,8 @@ static int unit_up(void **state)
 		.pass_through = kernels,
 		.nr_pass_through =
 			machine_functions(kernels, RTE_DIM(kernels), ours, RTE_DIM(ours)),
+		.mode = stage == MOAT_VTD_STAGE_ANY ? MOAT_VTD_LEGACY : MOAT_VTD_SCALABLE,
+		.stage = stage,
 	};
 
 	machine_window(&conf.window);
@@ -123,6 +143,7 @@ static int unit_up(void **state)
 
 static int unit_down(void **state)
 {
+	print_counted();
 	unit->ops->destroy(unit);
 	return 0;
 }
@@ -139,6 +160,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1)
 		packets = strtoul(argv[1], NULL, 0);
+	if (argc > 2 && moat_vtd_stage_parse(argv[2], &stage) != 0)
+		errx(2, "%s: %s", argv[2], moat_error_text());
 	node_init(argv[0]);
 	return cmocka_run_group_tests_name("modes on real NICs", tests, unit_up, unit_down);
 }
