@@ -93,8 +93,14 @@ static int try_entries(struct fwd_run *run, const struct fwd_intr_attack *at)
 	if (rc == 0)
 		refused &= try_one(run, at, "raise an interrupt that was taken back", mine.address,
 			mine.data);
+	if (!refused && at->sid == at->blue_sid)
+		fwd_report_line(
+			"attack: %s and %s share source-id " MOAT_SID_FMT
+			", and an interrupt carries no PASID: the unit cannot tell theirs apart",
+			at->red->conf->name, at->blue->conf->name, MOAT_SID_ARGS(at->sid));
 	if (rc != 0 || calls[0] != 1 || calls[1] != 0)
-		fwd_report_line("attack: %s was called %u times, not once; %s %u times, not never",
+		fwd_report_line("attack: %s's handler was called %u times (1 is right), %s's %u "
+				"times (0 is right)",
 			at->red->conf->name, calls[0], at->blue->conf->name, calls[1]);
 	refused &= rc == 0 && calls[0] == 1 && calls[1] == 0;
 	rc = moat_tenant_interrupt_end(blue, &its);

@@ -339,6 +339,45 @@ def attacks_are_refused_and_reported():
     assert [t["faults"] for t in run.summary["tenants"]] == [7, 0]
 
 
+ATTACKS_BY_PASID = """\
+attack: {red} tries to write to an IOVA of {blue}'s, 0x{any}: refused, source-id 10:00.0, PASID {pasid}, reason {absent}
+attack: {red} tries to read from an IOVA of {blue}'s, 0x{any}: refused, source-id 10:00.0, PASID {pasid}, reason {absent}
+attack: {red} tries to read from an unmapped IOVA, 0x{any}: refused, source-id 10:00.0, PASID {pasid}, reason {absent}
+attack: {red} tries to write to a read-only IOVA, 0x{any}: refused, source-id 10:00.0, PASID {pasid}, reason 133: \
+write to a page without write permission
+attack: {red} tries to raise an interrupt of the host's: refused, source-id 10:00.0, reason 37: \
+compatibility-format interrupt blocked
+attack: {red} tries to raise an interrupt of {blue}'s: NOT REFUSED
+attack: {red} tries to raise an interrupt that was taken back: refused, source-id 10:00.0, reason 34: \
+interrupt-remapping entry not present
+attack: {red} and {blue} share source-id 10:00.0, and an interrupt carries no PASID: the unit cannot tell theirs apart
+attack: {red}'s handler was called 1 times (1 is right), {blue}'s 1 times (0 is right)
+attack: {blue}'s bytes are unchanged; the packets of {red} and {blue} go on
+"""
+
+
+def four_tenants_on_queues_of_one_function_attack_each_other_and_dma_is_refused_by_pasid():
+    """Each attacks the next one. Only interrupts, which carry no PASID, reach the other tenant: hence status 3."""
+    tenants = [("red", "static"), ("blue", "strict"), ("green", "pipelined"), ("grey", "copy")]
+    not_mapped = {"second": "121: page not mapped in second stage", "first": "113: page not mapped in first stage",
+                  "nested": "113: page not mapped in first stage"}
+    sections = [tenant(name, f"p0:{i}", mode, f"forward = macswap\nmatch = mac 02:00:00:00:00:0{i}")
+                for i, (name, mode) in enumerate(tenants)]
+    for i, stage in enumerate(("second", "first", "nested", "second")):
+        unit = f"[unit soft0]\nkind = soft\nargs = oracle=1,scalable=1,mode=scalable,stage={stage}\n"
+        with tempfile.TemporaryDirectory(prefix="moat-test-") as folder:
+            backing = captured(folder, [f"02:00:00:00:00:0{k}" for k in range(4)] * 16) + ",infinite_rx=1"
+            run = Run(unit + port("p0", "queues = 4\nrequesters = pasid").replace("net_null", backing)
+                      + "".join(sections[i:] + sections[:i]), "--attack", "--seconds", "6").end()
+        assert run.status == 3, (run.status, run.out, run.err)
+        said = "".join(line + "\n" for line in run.out.splitlines() if line.startswith("attack: "))
+        names = {"red": tenants[i][0], "blue": tenants[(i + 1) % 4][0], "pasid": i + 1, "absent": not_mapped[stage]}
+        want = re.escape(ATTACKS_BY_PASID.format(**names, any="ANY")).replace("ANY", "[0-9a-f]+")
+        assert re.fullmatch(want, said), (want, said)
+        forwarded(run.summary, faults=6, drops=4)
+        assert [t["faults"] for t in run.summary["tenants"]] == [4, 0, 0, 0], run.summary
+
+
 def an_attack_says_that_interrupts_are_not_blocked():
     conf = two_tenants().replace("[unit soft0]", "[unit soft0]\ninterrupts = compatible", 1)
     assert "interrupts = compatible" in conf, conf
@@ -463,6 +502,7 @@ TESTS = [in_mode(m) for m in ("static", "strict", "pipelined", "deferred", "copy
     quiet_lcores_with_posted_interrupts_wait_where_the_processor_can,
     an_lcore_that_sleeps_over_an_interrupt_is_noticed,
     attacks_are_refused_and_reported,
+    four_tenants_on_queues_of_one_function_attack_each_other_and_dma_is_refused_by_pasid,
     an_attack_says_that_interrupts_are_not_blocked,
     an_attack_needs_somebody_to_attack,
     an_attack_cut_short_is_no_success,

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
 #
-# suite: run.sh, the main job: real TCP of two tenants, the attack, and nothing left behind
+# suite: run.sh, the main job: real TCP of two tenants, the attack, also by PASID, and nothing left behind
 # needs: run
 # limit: 300
 
@@ -82,6 +82,22 @@ if t_run "red's attack is refused" ./run.sh --attack --seconds 3; then
 		t_pass "each refused DMA is reported with source-id, address and reason"
 	else
 		t_fail "each refused DMA is reported with source-id, address and reason" "see $log"
+	fi
+fi
+
+# Of one function: memory is refused by PASID; interrupts carry none, so blue's is raised, and the status is 3.
+shared_function_attack() {
+	./run.sh --attack --pasid --seconds 3
+	[ $? = 3 ]
+}
+if t_run "red's attack on a queue of the same function ends with status 3" shared_function_attack; then
+	log=$logs/red-s-attack-on-a-queue-of-the-same-function-ends-with-status-3.log
+	if [ "$(grep -c 'attack: .*: refused, source-id .*, PASID 1, reason [0-9]*: ' "$log")" = 4 ] &&
+		[ "$(grep -c ': NOT REFUSED$' "$log")" = 1 ] &&
+		grep -q "raise an interrupt of blue's: NOT REFUSED" "$log" && grep -q "blue's bytes are unchanged" "$log"; then
+		t_pass "each refused DMA is reported with its PASID, and only blue's interrupt is not refused"
+	else
+		t_fail "each refused DMA is reported with its PASID, and only blue's interrupt is not refused" "see $log"
 	fi
 fi
 
