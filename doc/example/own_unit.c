@@ -188,6 +188,8 @@ static unsigned int own_faults(struct moat_unit *unit, struct moat_fault faults[
 
 static void own_destroy(struct moat_unit *unit)
 {
+	if (moat_domain_unit_unused(unit) != 0)
+		return; /* it has said which domains are left */
 	moat_pt_pool_destroy(unit->pool);
 	pthread_mutex_destroy(&own(unit)->lock);
 	free(unit);

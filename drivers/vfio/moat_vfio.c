@@ -28,7 +28,8 @@ static void vfio_free(struct vfio_unit *v)
 
 static void vfio_destroy(struct moat_unit *unit)
 {
-	vfio_free(vfio_of(unit));
+	if (moat_domain_unit_unused(unit) == 0)
+		vfio_free(vfio_of(unit));
 }
 
 static const struct moat_unit_ops vfio_ops = {

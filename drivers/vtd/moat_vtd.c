@@ -47,9 +47,11 @@ static void vtd_destroy(struct moat_unit *unit)
 	struct vtd *v = vtd_of(unit);
 	void (*release)(void *) = v->conf.release;
 	void *ctx = v->conf.ctx;
+	bool quiet;
 
-	bool quiet = vtd_take_down(v) == 0;
-
+	if (moat_domain_unit_unused(unit) != 0)
+		return;
+	quiet = vtd_take_down(v) == 0;
 	vtd_free(v, quiet);
 	if (quiet && release != NULL)
 		release(ctx);

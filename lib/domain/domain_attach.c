@@ -27,43 +27,6 @@
 
 #include "domain_impl.h"
 
-/* ---------------------------------------------------------------------------- domain-ids */
-
-/* One lock for all units' domain-ids: taken twice in a domain's life. */
-static pthread_mutex_t did_lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* Domain-id 0 stays unused: with CAP.CM the unit tags absent entries with it. */
-static int did_alloc(struct moat_unit *unit, uint16_t *did)
-{
-	uint32_t nd = unit->caps.nd;
-
-	pthread_mutex_lock(&did_lock);
-	for (uint32_t i = 1; i < nd; i++) {
-		if (unit->dids[i / 64] == UINT64_MAX) {
-			i |= 63;
-			continue;
-		}
-		if (unit->dids[i / 64] & (UINT64_C(1) << (i % 64)))
-			continue;
-		unit->dids[i / 64] |= UINT64_C(1) << (i % 64);
-		pthread_mutex_unlock(&did_lock);
-		*did = (uint16_t)i;
-		return 0;
-	}
-	pthread_mutex_unlock(&did_lock);
-	return moat_error(-ENOSPC,
-		"unit %s has no domain-id left (CAP.ND allows %" PRIu32 "); "
-		"use fewer tenants on this unit",
-		unit->name, nd);
-}
-
-static void did_free(struct moat_unit *unit, uint16_t did)
-{
-	pthread_mutex_lock(&did_lock);
-	unit->dids[did / 64] &= ~(UINT64_C(1) << (did % 64));
-	pthread_mutex_unlock(&did_lock);
-}
-
 /* --------------------------------------------------------------------------------- tags */
 
 /* `lock` is held. @return 0; -ENOSPC */
@@ -236,6 +199,21 @@ static void parent_leave(const struct moat_domain *child, const struct domain_un
 	pthread_mutex_unlock(&parent->lock);
 }
 
+/* What lanes call of the unit. */
+static void unit_ops_find(struct domain_unit *u, struct moat_domain *domain, struct moat_unit *unit)
+{
+	u->unit = unit;
+	u->domain = domain;
+	u->submit = unit->ops->inval_submit;
+	u->done = unit->ops->inval_done;
+	u->wait = unit->ops->inval_wait;
+	if (u->submit != NULL || unit->qi == NULL)
+		return;
+	u->submit = moat_unit_qi_submit;
+	u->done = moat_unit_qi_done;
+	u->wait = moat_unit_qi_wait;
+}
+
 int domain_join(struct moat_domain *domain, struct moat_unit *unit)
 {
 	struct domain_impl *impl = domain_impl(domain);
@@ -247,16 +225,10 @@ int domain_join(struct moat_domain *domain, struct moat_unit *unit)
 	if (at == DOMAIN_UNITS)
 		return moat_error(-ENOSPC, "domain '%s' spans %u units, no more fit", domain->name,
 			DOMAIN_UNITS);
-	rc = did_alloc(unit, &u->did);
+	unit_ops_find(u, domain, unit);
+	rc = domain_did_alloc(u);
 	if (rc != 0)
 		return rc;
-	u->unit = unit;
-	u->submit = unit->ops->inval_submit;
-	u->done = unit->ops->inval_done;
-	u->wait = unit->ops->inval_wait;
-	if (u->submit == NULL && unit->qi != NULL)
-		*u = (struct domain_unit){ unit, u->did, moat_unit_qi_submit, moat_unit_qi_done,
-			moat_unit_qi_wait };
 	rc = reserve_iovas(domain, &unit->caps);
 	/* First stage is cached by PASID, too: a tag comes with each attachment. */
 	if (rc == 0 && ours && domain->pt->format == MOAT_PT_SECOND_STAGE)
@@ -264,7 +236,7 @@ int domain_join(struct moat_domain *domain, struct moat_unit *unit)
 	if (rc == 0 && domain->nesting == MOAT_NEST_CHILD)
 		rc = parent_join(domain, unit, u->did);
 	if (rc != 0) {
-		did_free(unit, u->did);
+		domain_did_free(u);
 		return rc;
 	}
 	if (unit->caps.caching_mode || unit->caps.rwbf)
@@ -282,7 +254,7 @@ void domain_leave_units(struct moat_domain *domain)
 	for (uint32_t i = 0; i < impl->nr_units; i++) {
 		if (domain->nesting == MOAT_NEST_CHILD)
 			parent_leave(domain, &impl->units[i]);
-		did_free(impl->units[i].unit, impl->units[i].did);
+		domain_did_free(&impl->units[i]);
 	}
 }
 

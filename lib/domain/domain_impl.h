@@ -36,6 +36,8 @@ struct domain_unit {
 	__typeof__(((struct moat_unit_ops *)0)->inval_submit) submit;
 	__typeof__(((struct moat_unit_ops *)0)->inval_done) done;
 	__typeof__(((struct moat_unit_ops *)0)->inval_wait) wait;
+	const struct moat_domain *domain; /* that this is a part of */
+	struct domain_unit *next;         /* in the unit's list; domain_unit.c's */
 };
 
 struct domain_impl {
@@ -79,6 +81,11 @@ static inline bool domain_tables_ours(const struct moat_domain *domain)
 {
 	return likely(domain->unit->caps.tables == MOAT_TABLES_OURS);
 }
+
+/* domain_unit.c. Give a domain on `u->unit` a domain-id there, and enter it into the unit's list.
+ * @return 0; -ENOSPC */
+int domain_did_alloc(struct domain_unit *u);
+void domain_did_free(struct domain_unit *u);
 
 /* domain_attach.c. The domain spans one more unit: a domain-id and a tag for it, its reserved
  * IOVAs.

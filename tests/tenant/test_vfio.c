@@ -105,6 +105,16 @@ static void in_mode(enum moat_mode mode)
 	close_tenant();
 }
 
+static void a_unit_with_a_tenant_is_not_destroyed(void **state)
+{
+	open_tenant(MOAT_STRICT);
+	rig.unit->ops->destroy(rig.unit);
+	assert_non_null(strstr(moat_error_text(),
+		"is not destroyed, because 1 domain is still on it: 'red'; destroy the tenants"));
+	forward(MOAT_STRICT, 3);
+	close_tenant();
+}
+
 static void static_maps_once(void **state)
 {
 	in_mode(MOAT_STATIC);
@@ -187,6 +197,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_placed_behind_what_no_domain_may_use),
+		cmocka_unit_test(a_unit_with_a_tenant_is_not_destroyed),
 		cmocka_unit_test(static_maps_once),
 		cmocka_unit_test(strict_hands_on_what_no_device_reaches),
 		cmocka_unit_test(pipelined_hands_on_what_no_device_reaches),

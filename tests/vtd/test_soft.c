@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <rte_log.h>
 #include <urcu-qsbr.h>
 
 #include "moat_cost.h"
@@ -80,6 +81,45 @@ static void a_unit_is_found_by_its_name_while_it_lives(void **state)
 	assert_non_null(moat_soft_unit_find("soft0"));
 	assert_string_equal(unit->kind, "soft");
 	assert_string_equal(unit->name, "soft0");
+	unmake(unit);
+}
+
+/* What is logged when a unit is to be destroyed. */
+static const char *said_when_destroying(struct moat_unit *unit)
+{
+	static char text[1024];
+	FILE *f = fmemopen(memset(text, 0, sizeof(text)), sizeof(text), "w");
+
+	assert_non_null(f);
+	rte_openlog_stream(f);
+	unit->ops->destroy(unit);
+	rte_openlog_stream(NULL);
+	fclose(f);
+	return text;
+}
+
+static void a_unit_with_domains_is_not_destroyed_and_names_them(void **state)
+{
+	struct moat_unit *unit = make("oracle=1");
+	struct moat_domain *d[5];
+	char name[8];
+
+	d[0] = domain(unit, "red");
+	assert_string_equal(said_when_destroying(unit),
+		"moat: unit soft0 is not destroyed, because 1 domain is still on it: 'red'; destroy the "
+		"tenants (moat_tenant_destroy()) or domains (moat_domain_destroy()) first, and then the "
+		"unit\n");
+	assert_non_null(moat_soft_unit_find("soft0"));
+	for (unsigned int i = 1; i < 5; i++) {
+		snprintf(name, sizeof(name), "blue%u", i);
+		d[i] = domain(unit, name);
+	}
+	assert_non_null(strstr(said_when_destroying(unit),
+		"5 domains are still on it: 'blue4', 'blue3', 'blue2', 'blue1' and 1 more; "));
+	/* The unit goes on. */
+	assert_int_equal(moat_domain_attach(d[0], NIC), 0);
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_equal(moat_domain_destroy(d[i]), 0);
 	unmake(unit);
 }
 
@@ -634,6 +674,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_unit_is_found_by_its_name_while_it_lives),
+		cmocka_unit_test(a_unit_with_domains_is_not_destroyed_and_names_them),
 		cmocka_unit_test(arguments_change_the_unit),
 		cmocka_unit_test(wrong_arguments_are_answered_with_what_is_right),
 		cmocka_unit_test(an_unknown_stage_is_refused_with_the_stages_there_are),

@@ -64,7 +64,9 @@ int moat_soft_unit_check(const char *name, const char *args);
 
 /**
  * Make a software unit, bring it up, and enter it into this process's list. Free it with
- * unit->ops->destroy(); no thread may then hold what moat_soft_unit_find() returned.
+ * unit->ops->destroy(), when every tenant and domain on it is destroyed and no thread holds what
+ * moat_soft_unit_find() returned. While there are domains, that logs their names, and the unit
+ * stays as it is.
  *
  * @param name up to 31 characters, not in use
  * @param args may be NULL or empty

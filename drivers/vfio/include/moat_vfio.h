@@ -63,7 +63,8 @@ struct moat_vfio_conf {
 
 /**
  * Create the unit: check every function, put its group into a container and take it out again.
- * Nothing is mapped. Free the unit with unit->ops->destroy().
+ * Nothing is mapped. Free the unit with unit->ops->destroy(), when every tenant and domain on it is
+ * destroyed; while there are some, that logs their names and the unit stays as it is.
  *
  * @param conf copied
  * @param unit receives the unit

@@ -112,7 +112,8 @@ struct moat_vtd_conf {
 
 /**
  * Bring a unit up; translation is on when this returns. The caller must end it with
- * unit->ops->destroy(), once every domain is destroyed.
+ * unit->ops->destroy(), once every domain is destroyed; while there are some, that logs their names
+ * and the unit stays as it is.
  *
  * @param conf copied; what it points at must stay until the unit is destroyed, but for
  *   `pass_through`, which may go when this returns

@@ -126,6 +126,18 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
  */
 int moat_domain_destroy(struct moat_domain *domain);
 
+/**
+ * May a unit be destroyed? A unit's `destroy` asks before it changes anything.
+ *
+ * @param unit the unit
+ * @return 0: no domain is on it
+ * @return -EBUSY: domains are; a line that names the unit and up to four of them is logged, and is
+ *   moat_error_text()
+ *
+ * Thread-safe; no other thread may create a domain on a unit that is to be destroyed. Control path.
+ */
+int moat_domain_unit_unused(const struct moat_unit *unit);
+
 /* ------------------------------------------------------------------------------------ lanes */
 
 /** Number of a closed batch on its lane: 2, 3, ... 0 is not a ticket. See moat_lane_done(). */

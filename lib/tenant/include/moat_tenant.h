@@ -76,7 +76,8 @@
  * done: leaving, removing a queue and freeing a ring then return -ETIMEDOUT and name the lcores
  * that have entered.
  * moat_tenant_destroy() refuses what is still in use with -EBUSY, says what it is, and can be
- * called again.
+ * called again. A unit's ops->destroy() returns nothing: while a tenant or another domain is on the
+ * unit, it logs their names, leaves the unit as it is, and can be called again.
  *
  * A tenant is one process's: a secondary process is refused.
  */

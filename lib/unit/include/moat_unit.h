@@ -27,6 +27,7 @@ extern "C" {
 
 struct moat_unit;
 struct moat_domain;
+struct domain_unit; /* lib/domain's own */
 
 /** Who keeps the tables that devices' requests are translated by. */
 enum moat_tables {
@@ -200,7 +201,9 @@ struct moat_unit_ops {
 	int (*flush_write_buffer)(struct moat_unit *unit);
 	/** Up to `n` faults recorded since the last call. Control lcore. @return how many */
 	unsigned int (*faults)(struct moat_unit *unit, struct moat_fault faults[], unsigned int n);
-	/** Take-down: every domain is gone. Frees the unit. */
+	/** Take-down: frees the unit. Every domain on it must be gone: a unit's own destroy asks
+	 * moat_domain_unit_unused() first. While domains are there, that logs their names and the
+	 * unit stays as it is; destroy the domains, and call this again. Control path. */
 	void (*destroy)(struct moat_unit *unit);
 
 	/** Put one PASID of a requester into a domain, or take it out; as attach and detach. NULL:
@@ -324,6 +327,8 @@ struct moat_unit {
 	/** Domain-ids in use; lib/domain's, under its lock. Bit 0 (reserved when CAP.CM) is never
 	 * handed out; a driver sets those it keeps for itself before others can see the unit. */
 	uint64_t dids[MOAT_UNIT_DIDS / 64];
+	/** Domains that have a domain-id here; lib/domain's, as `dids`. */
+	struct domain_unit *domains;
 };
 
 #pragma GCC visibility pop
