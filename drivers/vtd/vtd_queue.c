@@ -107,6 +107,9 @@ int vtd_queue_wait(struct vtd *v, int64_t seq)
 			  : moat_qi_wait_turns(v->unit.qi, seq, timeout_us, moat_lanes_quiescent);
 	int why = ret == -EIO ? queue_poll(v) : 0; /* it says why, if the unit does */
 
+	if (ret == -ETIMEDOUT)
+		return moat_error(ret, "unit %s: no answer for %u ms: %s", v->unit.name,
+			v->conf.deadline_ms, moat_error_text());
 	return why != 0 ? why : ret;
 }
 

@@ -87,6 +87,10 @@ static inline bool domain_tables_ours(const struct moat_domain *domain)
 int domain_did_alloc(struct domain_unit *u);
 void domain_did_free(struct domain_unit *u);
 
+/* domain_unit.c. A wait of moat_patience_us for the unit came to nothing: its text gets the unit's
+ * name and how long that was. @return rc */
+int domain_unit_silent(const struct moat_unit *unit, int rc);
+
 /* domain_attach.c. The domain spans one more unit: a domain-id and a tag for it, its reserved
  * IOVAs.
  * @return 0 or a negative errno, nothing has changed. Under the domain's lock, or before anybody

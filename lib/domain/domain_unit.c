@@ -11,6 +11,7 @@
 #include <rte_log.h>
 
 #include "domain_impl.h"
+#include "moat_patience.h"
 
 RTE_LOG_REGISTER(domain_logtype, lib.moat.domain, NOTICE);
 
@@ -66,6 +67,14 @@ void domain_did_free(struct domain_unit *u)
 	*at = u->next;
 	unit->dids[u->did / 64] &= ~(UINT64_C(1) << (u->did % 64));
 	pthread_mutex_unlock(&did_lock);
+}
+
+int domain_unit_silent(const struct moat_unit *unit, int rc)
+{
+	if (rc != -ETIMEDOUT)
+		return rc;
+	return moat_error(rc, "unit %s: no answer for %" PRIu64 " ms: %s", unit->name,
+		moat_patience_us / 1000, moat_error_text());
 }
 
 /* The newest domains on the unit, as " 'red', 'blue'". @return how many there are, named or not */

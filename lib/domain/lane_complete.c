@@ -203,7 +203,7 @@ static int drain_stuck(struct lane *lane)
 			int rc = u->wait(u->unit, seq, 1000, moat_lanes_quiescent);
 
 			if (rc != 0)
-				return rc;
+				return domain_unit_silent(u->unit, rc);
 		}
 	}
 	return moat_error(-ETIMEDOUT,

@@ -206,7 +206,7 @@ static int unit_invalidate_sync(const struct moat_domain *domain, unsigned int n
 		return (int)seq;
 	moat_counter_add(commands, report.commands);
 	rc = u->wait(u->unit, seq, moat_patience_us, moat_lanes_quiescent);
-	return rc != 0 ? rc : u->done(u->unit, seq) < 0;
+	return rc != 0 ? domain_unit_silent(u->unit, rc) : u->done(u->unit, seq) < 0;
 }
 
 int domain_invalidate_sync(struct moat_domain *domain, const struct moat_gather *gather,

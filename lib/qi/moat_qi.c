@@ -449,7 +449,8 @@ bool moat_qi_done(struct moat_qi *qi, int64_t seq)
 	return likely(known_done(qi, (uint64_t)seq)) || done_slow(qi, (uint64_t)seq);
 }
 
-static int timed_out(struct moat_qi *qi, int64_t seq, uint64_t timeout_us)
+/* How long the caller has waited, it says itself: this call may be the last part of its wait. */
+static int timed_out(struct moat_qi *qi, int64_t seq)
 {
 	uint64_t done = qi_refresh(qi);
 	uint32_t tail = (uint32_t)((atomic_load(&qi->bell) >> 1) & qi->mask);
@@ -460,14 +461,18 @@ static int timed_out(struct moat_qi *qi, int64_t seq, uint64_t timeout_us)
 	char text[160];
 
 	moat_qi_describe(&desc, text, sizeof(text));
+	if (head == tail)
+		return moat_error(-ETIMEDOUT,
+			"the unit has not completed batch %" PRId64
+			" (it has completed all up to %" PRIu64 "): head %" PRIu32
+			" is at the tail, of %" PRIu32
+			": it has read all, so its status write is lost or late",
+			seq, done, head, qi->mask + 1);
 	return moat_error(-ETIMEDOUT,
-		"the unit has not completed batch %" PRId64 " in %" PRIu64
-		" us (it has completed all up to "
-		"%" PRIu64 "): head %" PRIu32 ", tail %" PRIu32 " of %" PRIu32
-		", at the head: %s; %s",
-		seq, timeout_us, done, head, tail, qi->mask + 1, text,
-		head == tail ? "it has read all, so its status write is lost or late"
-			     : "see whether the unit reports an invalidation queue error (FSTS)");
+		"the unit has not completed batch %" PRId64 " (it has completed all up to %" PRIu64
+		"): head %" PRIu32 ", tail %" PRIu32 " of %" PRIu32
+		", at the head: %s; see whether the unit reports an invalidation queue error (FSTS)",
+		seq, done, head, tail, qi->mask + 1, text);
 }
 
 static void no_duties(void)
@@ -490,7 +495,7 @@ int moat_qi_wait_turns(struct moat_qi *qi, int64_t seq, uint64_t timeout_us, voi
 		if (atomic_load_explicit(&qi->dead, memory_order_relaxed)) /* a flag */
 			return moat_error(-EIO, "the unit's invalidation queue is dead");
 		if (polls % 16 == 15 && moat_now_us() > deadline)
-			return timed_out(qi, seq, timeout_us);
+			return timed_out(qi, seq);
 		turn();
 		rte_pause();
 	}

@@ -175,6 +175,23 @@ static void a_unit_that_does_not_answer_is_diagnosed(void **state)
 	assert_int_equal(moat_qi_wait(qi, seq, 1000), -ETIMEDOUT);
 	assert_non_null(strstr(moat_error_text(), "head 1, tail 3 of 256"));
 	assert_non_null(strstr(moat_error_text(), "context cache global"));
+	assert_null(strstr(moat_error_text(), "1000")); /* its last part is not the caller's wait */
+	sim_close(&sim, qi);
+}
+
+static void a_unit_that_has_read_all_and_written_no_status_is_diagnosed(void **state)
+{
+	struct sim_unit sim;
+	struct moat_qi *qi = open_unit(&sim, 0);
+	struct moat_qi_desc d = nth(1);
+	int64_t seq = moat_qi_submit(qi, &d, 1);
+
+	assert_true(sim_step(&sim, 1));
+	atomic_store(&sim.head, 2); /* over the wait descriptor */
+	assert_int_equal(moat_qi_wait(qi, seq, 1000), -ETIMEDOUT);
+	assert_string_equal(moat_error_text(),
+		"the unit has not completed batch 2 (it has completed all up to 0): head 2 is at the tail, "
+		"of 256: it has read all, so its status write is lost or late");
 	sim_close(&sim, qi);
 }
 
@@ -407,6 +424,7 @@ int main(void)
 		cmocka_unit_test(too_large_a_batch_is_an_error),
 		cmocka_unit_test(waiting_polls_the_unit),
 		cmocka_unit_test(a_unit_that_does_not_answer_is_diagnosed),
+		cmocka_unit_test(a_unit_that_has_read_all_and_written_no_status_is_diagnosed),
 		cmocka_unit_test(a_dead_unit_is_an_error_not_a_wait),
 		cmocka_unit_test(a_refused_descriptor_fails_its_batch_and_no_other),
 		cmocka_unit_test(a_failure_is_never_missed_however_late_the_question),

@@ -171,6 +171,8 @@ static void a_source_whose_detach_the_unit_never_confirmed_stays_unusable(void *
 	assert_int_equal(attach(b, 0, NIC), 0);
 	b->f.stuck_queue = true;
 	assert_int_equal(detach(b, 0, NIC), -ETIMEDOUT);
+	assert_non_null(
+		strstr(moat_error_text(), "no answer for 50 ms: the unit has not completed"));
 	assert_int_equal(entry(b, NIC)->lo, 0);
 	assert_int_equal(attach(b, 1, NIC), -EBUSY);
 	assert_int_equal(entry(b, NIC)->lo, 0);
