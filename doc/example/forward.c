@@ -159,16 +159,17 @@ static void report(const struct app *app, uint64_t received)
 	moat_tenant_price(app->red, NULL, &price);
 	moat_tenant_stats(app->red, &stats);
 	printf("%" PRIu64 " packets, %.0f cycles each for mapping, %.0f for forwarding; %" PRIu64
-	       " times no buffer was ready\n",
-		received, price.mapping, price.stage[MOAT_STAGE_APPLICATION], stats.starved);
+	       " times no buffer was ready, %" PRIu64 " packets lost\n",
+		received, price.mapping, price.stage[MOAT_STAGE_APPLICATION], stats.starved,
+		stats.lost);
 }
 
-/* The end, in the reverse order. The port stops before the lcore leaves: closing gives buffers
- * back. */
+/* The end, in the order of moat_tenant.h. This thread is both the lcore, which leaves first, and
+ * the control thread, which does the rest. */
 static void end(struct app *app)
 {
-	must_dpdk(rte_eth_dev_stop(app->port), "stop");
 	must(moat_tenant_lcore_leave(app->red), "leave");
+	must_dpdk(rte_eth_dev_stop(app->port), "stop");
 	must(moat_tenant_queue_remove(app->red, app->port, 0), "remove");
 	must_dpdk(rte_eth_dev_close(app->port), "close");
 	must(moat_tenant_destroy(app->red),

@@ -213,9 +213,9 @@ static void report(struct own *o)
 	moat_tenant_price(o->tenant, &o->seen, &price); /* since the last call */
 	moat_tenant_stats(o->tenant, &stats);
 	printf("%-5s %-9s %9" PRIu64 " packets  %4.0f cycles mapping  %4.0f forwarding  %" PRIu64
-	       " faults  %" PRIu64 " starved\n",
+	       " faults  %" PRIu64 " starved  %" PRIu64 " lost\n",
 		o->name, moat_mode_name(o->mode), price.packets, price.mapping,
-		price.stage[MOAT_STAGE_APPLICATION], stats.faults, stats.starved);
+		price.stage[MOAT_STAGE_APPLICATION], stats.faults, stats.starved, stats.lost);
 	fflush(stdout);
 }
 

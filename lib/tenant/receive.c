@@ -126,9 +126,22 @@ int tenant_receive_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct 
 	return rc == 0 ? tenant_run_unmap(t, lc, &run, to) : rc;
 }
 
+/* Once; the thread's error says what was waited for. */
+static void lost_say(struct moat_tenant *t, uint16_t n)
+{
+	if (__atomic_exchange_n(&t->said_lost, true, __ATOMIC_RELAXED))
+		return;
+	TENANT_LOG(WARNING,
+		"tenant '%s': %u received packets are dropped (counted as 'lost'), because the unmap of "
+		"their buffers is not done: %s. See whether the unit answers, and whether each lcore "
+		"that has entered polls and has a processor of its own (doc/measuring.md)",
+		t->name, n, moat_error_text());
+}
+
 void tenant_receive_give_up(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n)
 {
+	lost_say(t, n);
 	moat_counter_add(&lc->lost, n);
 	tenant_burst_ticket(t, pkts, n, tenant_ticket(lc, tenant_gathering(lc->lane)));
 	rte_pktmbuf_free_bulk(pkts, n);

@@ -21,7 +21,8 @@ int tenant_receive_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct 
 	uint16_t n, enum tenant_state to);
 
 /* The unit does not answer, and the burst cannot be handed on: free it. Each buffer is in the
- * quarantine until its ticket is done. Counts the packets as lost. */
+ * quarantine until its ticket is done. Counts the packets as lost, and says once why: the thread's
+ * error is the unmap's or the wait's. */
 void tenant_receive_give_up(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n);
 

@@ -99,7 +99,13 @@ void tenant_say_starved(struct moat_pool *pool)
 	uint64_t waiting_now = moat_pool_quarantined(pool) + held_back(pool->tenant);
 
 	__atomic_store_n(&pool->said_starved, true, __ATOMIC_RELAXED);
-	if (waiting_now > pool->n / 2)
+	/* relaxed: a report's number */
+	if (__atomic_load_n(&pool->tenant->nr_queues, __ATOMIC_RELAXED) == 0)
+		TENANT_LOG(WARNING,
+			"tenant '%s': pool '%s' of %u buffers has none ready, and the tenant has no queue: the "
+			"program keeps its buffers, or polls a queue that is not added or was removed",
+			pool->tenant->name, pool->mp->name, pool->n);
+	else if (waiting_now > pool->n / 2)
 		TENANT_LOG(WARNING,
 			"tenant '%s': pool '%s' of %u buffers has none ready: %ju of them wait for their tickets: "
 			"the unit is slow, or lcores share a processor, where more buffers do not help (doc/sizing.md)",

@@ -64,7 +64,7 @@ ends_on_signal() {
 	wait "$pid" || status=$?
 	cat "$log"
 	[ "$status" = 0 ] && says '^red +strict +[1-9][0-9]* packets' \
-		'^blue +pipelined +[1-9][0-9]* packets .* 0 faults  [0-9]+ starved$' <"$log" >"$folder/said" &&
+		'^blue +pipelined +[1-9][0-9]* packets .* 0 faults  [0-9]+ starved  0 lost$' <"$log" >"$folder/said" &&
 		! grep -iE 'error|missing|timed out' "$log"
 }
 
@@ -87,7 +87,7 @@ t_run "own_unit runs" runs own_unit -- 'a read is let through, a write is refuse
 
 t_needs_net_moat
 t_run "forward runs" runs forward "${eal[@]}" "${plugins[@]}" -- \
-	'^[1-9][0-9]* packets, [1-9][0-9]* cycles each for mapping, .* 0 times no buffer was ready$'
+	'^[1-9][0-9]* packets, [1-9][0-9]* cycles each for mapping, .* 0 times no buffer was ready, 0 packets lost$'
 t_run "chain runs" runs chain "${eal[@]}" "${plugins[@]}" -- \
 	'^without copy_foreign: ([0-9]+) frames passed on, 0 on blue.s wire, [1-9][0-9]* dropped' \
 	'^with copy_foreign: [1-9][0-9]* frames passed on, [1-9][0-9]* on blue.s wire, 0 dropped'

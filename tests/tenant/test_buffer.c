@@ -767,7 +767,8 @@ int __real_moat_lane_drain(struct moat_lane *);
 int __wrap_moat_lane_drain(struct moat_lane *);
 int __wrap_moat_lane_drain(struct moat_lane *lane)
 {
-	return fails(&fail_drain) ? -ETIMEDOUT : __real_moat_lane_drain(lane);
+	return fails(&fail_drain) ? moat_error(-ETIMEDOUT, "unit soft0: no answer")
+				  : __real_moat_lane_drain(lane);
 }
 
 /* --------------------------------------------------------------------- a unit that is not there */
@@ -775,13 +776,25 @@ int __wrap_moat_lane_drain(struct moat_lane *lane)
 static void packets_that_are_given_up_come_back_when_the_unit_does(void **state)
 {
 	struct rig *r = open_mode(MOAT_STRICT, UNIT_SLOW);
+	char text[1024] = "";
+	FILE *f = fmemopen(text, sizeof(text), "w");
 	struct moat_tenant_stats stats;
 	struct rte_mbuf *m[BURST];
 
+	assert_non_null(f);
 	rig_refill(r, m, BURST);
 	rig_arrive(r, 0, m, BURST);
 	fail_drain = 1;
+	rte_log_set_global_level(RTE_LOG_WARNING);
+	rte_openlog_stream(f);
 	assert_int_equal(rte_eth_rx_burst(r->port, 0, m, BURST), 0);
+	rte_openlog_stream(NULL);
+	fclose(f);
+	assert_string_equal(text,
+		"moat: tenant 'red': 32 received packets are dropped (counted as 'lost'), because the unmap "
+		"of their buffers is not done: unit soft0: no answer. See whether the unit answers, and "
+		"whether each lcore that has entered polls and has a processor of its own "
+		"(doc/measuring.md)\n");
 	stats = rig_stats(r);
 	assert_int_equal(stats.lost, BURST);
 	assert_int_equal(stats.quarantined, BURST);

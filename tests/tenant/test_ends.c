@@ -248,6 +248,32 @@ static void polling_without_entering_is_said_once(void **state)
 
 /* -------------------------------------------------------------------------------- ends */
 
+static void buffers_kept_without_a_queue_are_not_a_pool_too_small(void **state)
+{
+	struct rig *r = open_mode(MOAT_STRICT);
+	char text[512] = "";
+	FILE *f = fmemopen(text, sizeof(text), "w");
+	struct rte_mbuf *m[512];
+
+	assert_non_null(f);
+	rte_eth_dev_stop(r->port);
+	must(moat_tenant_queue_remove(r->tenant, r->port, 0));
+	must(moat_tenant_queue_remove(r->tenant, r->port, 1));
+	must(rte_pktmbuf_alloc_bulk(r->pool, m, 512));
+	rte_log_set_global_level(RTE_LOG_WARNING);
+	rte_openlog_stream(f);
+	assert_null(rte_pktmbuf_alloc(r->pool));
+	rte_openlog_stream(NULL);
+	fclose(f);
+	assert_string_equal(text,
+		"moat: tenant 'red': pool 'red' of 512 buffers has none ready, and the tenant has no queue: "
+		"the program keeps its buffers, or polls a queue that is not added or was removed\n");
+	rte_pktmbuf_free_bulk(m, 512);
+	must(moat_tenant_queue_add(r->tenant, r->port, 0));
+	must(moat_tenant_queue_add(r->tenant, r->port, 1));
+	rig_close(r);
+}
+
 static void what_is_in_use_is_named_and_destroy_can_be_called_again(void **state)
 {
 	struct rig *r = open_mode(MOAT_STRICT);
@@ -589,6 +615,7 @@ int main(void)
 		cmocka_unit_test(a_queue_that_cannot_be_is_refused_in_words),
 		cmocka_unit_test(registered_threads_are_lcores_and_others_are_refused_in_words),
 		cmocka_unit_test(polling_without_entering_is_said_once),
+		cmocka_unit_test(buffers_kept_without_a_queue_are_not_a_pool_too_small),
 		cmocka_unit_test(what_is_in_use_is_named_and_destroy_can_be_called_again),
 		cmocka_unit_test(
 			what_leaving_waits_for_is_said_within_a_second_and_the_next_try_works),

@@ -340,8 +340,12 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
 int moat_tenant_queue_add(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
 
 /**
- * Take the callbacks off, and free what mode pipelined still holds (moat_tenant_held() gets it
- * first). No lcore may poll the queue any more. The port may have been closed before.
+ * No lcore may poll the queue any more when this is called, on its receive or its transmit side:
+ * nothing can tell that one still does. What it receives then was never unmapped, and when the
+ * rings are gone each request of the device is a fault.
+ *
+ * Takes the callbacks off, and frees what mode pipelined still holds (moat_tenant_held() gets it
+ * first). The port may have been closed before.
  *
  * @param tenant whose queue it is
  * @param port as ethdev numbers it
@@ -466,8 +470,9 @@ struct moat_tenant_stats {
 	 * there was none to copy into; it stays its caller's */
 	uint64_t map_failed;
 	uint64_t overrun; /* packets dropped: too many held back, or none free to copy into */
-	uint64_t lost;    /* received packets dropped because the unit did not answer in time; their
-			       * buffers come back when it does */
+	uint64_t lost;    /* received packets dropped because their unmap was not done in time: the
+			       * unit did not answer, or an lcore did not poll (the first time is
+			       * logged); their buffers come back when it is done */
 	uint64_t copied;  /* bytes, mode copy */
 	uint64_t delay_max; /* TSC cycles a packet was held back at most, mode pipelined */
 	uint64_t foreign;   /* packets to send that were dropped: not in the tenant's memory */
