@@ -84,6 +84,32 @@ static void a_unit_is_found_by_its_name_while_it_lives(void **state)
 	unmake(unit);
 }
 
+/* The defaults that the table of moat_soft_unit.h has; DPDK takes 32 arguments at a time. */
+static void what_is_not_given_is_as_the_table_of_arguments_says(void **state)
+{
+	static const char *const table[] = {
+		"aw=48,nd=16,mamv=18,sllps=3,nfr=8,psi=1,coherent=1,zlr=1,pt=1,cm=0,rwbf=0,dt=0,sc=0,"
+		"intremap=1,eim=1,pi=1,interrupts=block,scalable=0,ssts=1,fsts=1,nest=1,fs1gp=1,fs5lp=0,"
+		"pasid_bits=20",
+		"shards=8,iotlb=4096,ways=8,context=64,pasid_cache=64,latency=0,per_descriptor=0,seed=1,"
+		"prefetch=25,jitter=3,gsts_late=4,linger=1,reorder=1,compress=0,oracle=1,threaded=0,"
+		"mode=legacy,queue=2,deadline=1000",
+	};
+	struct moat_unit *unit = make(NULL);
+	struct moat_softvtd_conf conf = *moat_softvtd_conf(moat_soft_unit_find("soft0"));
+
+	assert_int_equal(conf.psc_entries[MOAT_SOFTVTD_PDE], 512);
+	for (unsigned int i = MOAT_SOFTVTD_PDE + 1; i < MOAT_SOFTVTD_PSCS; i++)
+		assert_int_equal(conf.psc_entries[i], 64);
+	unmake(unit);
+	for (unsigned int i = 0; i < RTE_DIM(table); i++) {
+		unit = make(table[i]);
+		assert_memory_equal(moat_softvtd_conf(moat_soft_unit_find("soft0")), &conf,
+			sizeof(conf));
+		unmake(unit);
+	}
+}
+
 /* What is logged when a unit is to be destroyed. */
 static const char *said_when_destroying(struct moat_unit *unit)
 {
@@ -674,6 +700,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_unit_is_found_by_its_name_while_it_lives),
+		cmocka_unit_test(what_is_not_given_is_as_the_table_of_arguments_says),
 		cmocka_unit_test(a_unit_with_domains_is_not_destroyed_and_names_them),
 		cmocka_unit_test(arguments_change_the_unit),
 		cmocka_unit_test(wrong_arguments_are_answered_with_what_is_right),

@@ -9,38 +9,52 @@
  * A unit by name: the software unit (moat_softvtd.h) with the VT-d driver (moat_vtd.h) on its
  * registers, made from a line of text, and found again by the devices behind it.
  *
- * Arguments are those of DPDK's device arguments, "key=value,key=value"; what is not given is as
- * moat_softvtd_conf_init() has it, and a later argument overrides an earlier one:
+ * Arguments are those of DPDK's device arguments, "key=value,key=value"; a later argument overrides
+ * an earlier one. **The adversary and the oracle are on unless they are switched off**: measure
+ * speed with `adversary=0` and without `oracle=1` (doc/measuring.md).
  *
- * | key | value | |
- * | --- | --- | --- |
- * | `aw` | 39, 48, 57 | bits of IOVA; the depths up to it |
- * | `nd` | 4, 6, ... 16 | bits of domain-id |
- * | `mamv` | 0 to 52 | largest address mask of an invalidation |
- * | `sllps` | 0 to 3 | 1: 2 MiB leaves, 2: 1 GiB |
- * | `nfr` | 1 to 128 | fault recording registers |
- * | `psi`, `coherent`, `cm`, `rwbf`, `zlr`, `pt`, `dt`, `sc` | 0, 1 | capabilities |
- * | `intremap`, `eim`, `pi` | 0, 1 | interrupt remapping, x2APIC, posted interrupts; all 1 |
- * | `interrupts` | block, compatible, off | moat_vtd_intr.h; `block`, without `intremap` `off` |
- * | `scalable` | 0, 1 | scalable mode (ECAP.SMTS); the next rows say nothing without it |
- * | `ssts`, `fsts`, `nest` | 0, 1 | second stage, first stage, both nested |
- * | `fs1gp`, `fs5lp` | 0, 1 | first stage: 1 GiB leaves, 5 levels |
- * | `pasid_bits` | 0 to 20 | bits of PASID; 0: no requests with PASID |
- * | `shards` | 1, 2, 4, ... 64 | engines that do not contend |
- * | `iotlb`, `ways`, `context`, `pasid_cache`, `psc` | entries | caches of a shard; `psc`: each
- *   level |
- * | `geometry` | broadwell, qemu, large, none | those caches, and adversary=0
+ * | key | value | default | |
+ * | --- | --- | --- | --- |
+ * | `aw` | 39, 48, 57 | 48 | bits of IOVA; the depths up to it |
+ * | `nd` | 4, 6, ... 16 | 16 | bits of domain-id |
+ * | `mamv` | 0 to 52 | 18 | largest address mask of an invalidation |
+ * | `sllps` | 0 to 3 | 3 | bit 0: 2 MiB leaves, bit 1: 1 GiB |
+ * | `nfr` | 1 to 128 | 8 | fault recording registers |
+ * | `psi`, `coherent`, `zlr`, `pt` | 0, 1 | 1 | capabilities |
+ * | `cm`, `rwbf`, `dt`, `sc` | 0, 1 | 0 | capabilities |
+ * | `intremap`, `eim`, `pi` | 0, 1 | 1 | interrupt remapping, x2APIC, posted interrupts |
+ * | `interrupts` | block, compatible, off | block | moat_vtd_intr.h; without `intremap` off |
+ * | `scalable` | 0, 1 | 0 | scalable mode (ECAP.SMTS); the next rows say nothing without it |
+ * | `ssts`, `fsts`, `nest` | 0, 1 | 1 | second stage, first stage, both nested |
+ * | `fs1gp` | 0, 1 | 1 | first stage: 1 GiB leaves |
+ * | `fs5lp` | 0, 1 | 0 | first stage: 5 levels |
+ * | `pasid_bits` | 0 to 20 | 20 | bits of PASID; 0: no requests with PASID |
+ * | `shards` | 1, 2, 4, ... 64 | 8 | engines that do not contend |
+ * | `iotlb`, `ways` | entries | 4096, 8 | IOTLB of a shard |
+ * | `context`, `pasid_cache` | entries | 64 | caches of a shard |
+ * | `psc` | entries | 512 of the lowest level, 64 of each other | paging-structure caches; given:
+ *   of each level |
+ * | `geometry` | broadwell, qemu, large, none | | those caches, and adversary=0
  *   (moat_softvtd_conf_geometry()) |
- * | `latency`, `per_descriptor` | TSC cycles | from doorbell to completion |
- * | `seed`, `prefetch`, `jitter`, `gsts_late`, `linger`, `reorder`, `compress` | | the adversary |
- * | `adversary` | 0 | no adversary and no oracle, but for those that later arguments ask for |
- * | `oracle` | 0, 1 | detect stale DMA |
- * | `threaded` | 0, 1 | the unit works by itself |
- * | `mode` | legacy, scalable | how the driver runs the unit; scalable needs `scalable=1` |
- * | `stage` | first, second, nested | in scalable mode, the format of domains' tables |
- * | `queue` | 1 to 7 | invalidation queue of 2^queue pages |
- * | `deadline` | ms | how long the driver waits for an answer of the unit, 1000; a busy machine
- *   may keep the unit from its processor for as long |
+ * | `latency`, `per_descriptor` | TSC cycles | 0 | from doorbell to completion |
+ * | `seed` | 64 bits | 1 | of the adversary's choices |
+ * | `prefetch` | 0 to 100 | 25 | percent of walks that also cache what shares the entry's line |
+ * | `jitter` | 0 to 255 | 3 | turns of the unit by which a descriptor may be late |
+ * | `gsts_late` | 1 to 255 | 4 | reads of GSTS until a command shows, at the most |
+ * | `linger` | 0, 1 | 1 | invalidated context entries still lead to IOTLB entries |
+ * | `reorder` | 0, 1 | 1 | IOTLB descriptors between two waits in any order |
+ * | `compress` | 0, 1 | 0 | no second fault record of a source-id with one pending |
+ * | `adversary` | 0 | on | 0: `prefetch`, `jitter`, `linger`, `reorder` and `oracle` are 0; later
+ *   arguments may set them again |
+ * | `oracle` | 0, 1 | 1 | detect stale DMA |
+ * | `threaded` | 0, 1 | 0 | the unit works by itself |
+ * | `mode` | legacy, scalable | legacy | how the driver runs the unit; scalable needs
+ *   `scalable=1` |
+ * | `stage` | first, second, nested | any | in scalable mode, the format of domains' tables |
+ * | `queue` | 1 to 7 | 2 | invalidation queue of 2^queue pages |
+ * | `deadline` | ms | 1000 | how long the driver's own calls (bring-up, attach, detach) wait for an
+ *   answer; a busy machine may keep the unit from its processor for as long. A lane waits 1 s for
+ *   its tickets, whatever this says |
  */
 
 #include "moat_softvtd.h"

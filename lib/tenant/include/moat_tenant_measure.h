@@ -13,6 +13,11 @@
  * moat_tenant_stopwatch(true); while it is off, a measurement costs a branch. While it is on, moat
  * charges its own work to the stages of moat_cost.h, and the program charges the rest of its turn
  * with moat_tenant_charge().
+ *
+ * Cycles are those of the TSC, which counts on while the kernel runs another program on the lcore's
+ * processor: such a time slice, some million cycles, lands in whatever stage it interrupts, and in
+ * the means of struct moat_tenant_price. Where lcores have no processors of their own, read the
+ * median of moat_tenant_bursts() instead.
  */
 
 #include "moat_tenant.h"
@@ -53,13 +58,18 @@ bool moat_tenant_stopwatch_on(void);
  */
 void moat_tenant_charge(struct moat_tenant *tenant, unsigned int packets);
 
-/** A tenant's cost, summed over its lcores: TSC cycles for each packet received. */
+/** A tenant's cost, summed over its lcores: TSC cycles for each packet received, time slices of
+ * other programs included. */
 struct moat_tenant_price {
 	double stage[MOAT_STAGES]; /* by enum moat_stage */
-	double mapping;            /* of the stages before MOAT_STAGES_MAPPING together */
-	double overhead;  /* share of all cycles but idle ones that measuring took, 0 to 1 */
-	uint64_t packets; /* received while a stopwatch was on or off */
-	uint64_t bursts;  /* with at least one packet */
+	/* of what protection costs together: MOAT_STAGE_MAP, TRANSLATE (`verify`), UNMAP, SUBMIT,
+	 * WAIT, RECLAIM and COPY */
+	double mapping;
+	double overhead; /* share of all cycles but idle ones that measuring took, 0 to 1 */
+	/* that the driver received while a stopwatch was on or off; those among them that were then
+	 * dropped (`lost`, `verify_failed`, `overrun` of struct moat_tenant_stats), too */
+	uint64_t packets;
+	uint64_t bursts; /* with at least one packet */
 };
 
 /**
