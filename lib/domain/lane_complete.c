@@ -136,6 +136,8 @@ moat_ticket_t lane_poll(struct lane *lane)
 	if (lane->online) {
 		lane_quiescent(lane);
 		rcu_quiescent_state();
+	} else { /* it may be any thread's, to whose stock the batches go now */
+		lane_thread_watch();
 	}
 	while (done != lane->sent) {
 		struct batch *batch = lane->oldest;
@@ -172,7 +174,6 @@ void moat_lane_help(struct moat_lane *pub)
 	if (likely(atomic_load_explicit(&lane->left, memory_order_relaxed) != LANE_LEFT) ||
 		!lane_take(lane, LANE_HELPED))
 		return;
-	lane_thread_watch(); /* the batches go to the calling thread's stock */
 	lane_answer(lane);
 	lane_poll(lane);
 	lane_leave(lane);
