@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,12 +18,25 @@
 #include "pool_impl.h"
 #include "sent.h"
 
+/* ThreadSanitizer sees no fences. */
+#if defined(__SANITIZE_THREAD__)
+#include <sanitizer/tsan_interface.h>
+#define TAKEN_OVER(p) __tsan_acquire(p)
+#else
+#define TAKEN_OVER(p)
+#endif
+
 /* The last reference to a buffer was a clone's, and went: the buffer's own mbuf goes back to the
  * pool as DPDK's pools want it, with one reference and alone. */
 static void buffer_free(void *addr __rte_unused, void *opaque)
 {
 	struct rte_mbuf *m = opaque;
 
+	/* acquire: pairs with the decrements of the other references, on other lcores, which are
+	 * acq_rel. DPDK looks with a relaxed load whether the last one is left; what the others
+	 * wrote to the mbuf before comes before what is written here. */
+	atomic_thread_fence(memory_order_acquire);
+	TAKEN_OVER(&m->shinfo->refcnt);
 	rte_mbuf_ext_refcnt_set(m->shinfo, 1);
 	rte_mbuf_refcnt_set(m, 1);
 	m->ol_flags = RTE_MBUF_F_EXTERNAL;

@@ -257,7 +257,8 @@ static void a_queue_moves_while_other_lcores_take_frames_for_it(void **state)
 
 #ifdef __SANITIZE_THREAD__
 	close_rig(f);
-	skip(); /* what rte_ring and rte_spinlock order is ordered by fences and assembly */
+	print_message("skip: ThreadSanitizer does not see what DPDK's rings and locks order\n");
+	skip();
 #endif
 	assert_int_equal(pthread_create(&o.thread, NULL, other_lcore, &o), 0);
 	while (!o.ready)
