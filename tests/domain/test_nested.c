@@ -105,21 +105,27 @@ static struct moat_domain *child_new(const char *name)
 	return child;
 }
 
-static void rig_up_with(const char *args, void (*change)(struct moat_unit *unit))
+/* A parent and a child, each with a lane. */
+static void rig_domains(void)
 {
 	struct moat_domain_conf conf = { .name = "guest", .nest_parent = true };
 
-	rcu_register_thread();
-	must(moat_soft_unit_create("soft0", args, &rig.unit));
-	if (change != NULL)
-		change(rig.unit);
-	rig.hw = moat_soft_unit_find("soft0");
 	must(moat_domain_create(rig.unit, &conf, &rig.parent));
 	rig.child = child_new("red");
 	rig.below = moat_lane_open(rig.parent);
 	rig.lane = moat_lane_open(rig.child);
 	assert_non_null(rig.below);
 	assert_non_null(rig.lane);
+}
+
+static void rig_up_with(const char *args, void (*change)(struct moat_unit *unit))
+{
+	rcu_register_thread();
+	must(moat_soft_unit_create("soft0", args, &rig.unit));
+	if (change != NULL)
+		change(rig.unit);
+	rig.hw = moat_soft_unit_find("soft0");
+	rig_domains();
 	moat_lane_online(rig.lane);
 	rig.memory = aligned_alloc(MOAT_2M_SIZE, MOAT_2M_SIZE);
 	memset(rig.memory, 0, MOAT_2M_SIZE);
@@ -704,7 +710,6 @@ static void *read_for_long(void *arg)
 /* Tables of a child wait for a grace period when the parent ends. */
 static void the_end_of_a_parent_waits_for_no_reader(void **state)
 {
-	struct moat_domain_conf conf = { .name = "guest", .nest_parent = true };
 	pthread_t thread;
 
 	rig_up(UNIT_ADVERSARY NESTED);
@@ -723,12 +728,7 @@ static void the_end_of_a_parent_waits_for_no_reader(void **state)
 	reading = 2;
 	pthread_join(thread, NULL);
 	/* and what has ended is not in the way */
-	must(moat_domain_create(rig.unit, &conf, &rig.parent));
-	rig.child = child_new("red");
-	rig.below = moat_lane_open(rig.parent);
-	rig.lane = moat_lane_open(rig.child);
-	assert_non_null(rig.below);
-	assert_non_null(rig.lane);
+	rig_domains();
 	rig_down();
 }
 
