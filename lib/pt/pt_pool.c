@@ -14,20 +14,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "moat_tsan.h"
 #include "pt_hooks.h"
 #include "pt_internal.h"
 #include "pt_nest.h"
-
-/* liburcu hands the list to its thread through a queue written in assembly, which ThreadSanitizer
- * cannot see: tell it that what was written before the hand-over is there after it. */
-#if defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
-#define HANDED_OVER(p) __tsan_release(p)
-#define TAKEN_OVER(p)  __tsan_acquire(p)
-#else
-#define HANDED_OVER(p)
-#define TAKEN_OVER(p)
-#endif
 
 #define PT_STRIPES  64u
 #define PT_MAGAZINE 32u
@@ -420,7 +410,7 @@ void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
 	/* relaxed: a counter, and a user more while the caller's domain is one */
 	atomic_fetch_add_explicit(&pool->retired, n, memory_order_relaxed);
 	atomic_fetch_add_explicit(&pool->users, 1, memory_order_relaxed);
-	HANDED_OVER(&head->rcu);
+	HANDED_OVER(&head->rcu); /* liburcu's own queue is written in assembly */
 	urcu_qsbr_call_rcu(&head->rcu, grace_over);
 }
 

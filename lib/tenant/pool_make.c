@@ -14,17 +14,10 @@
 #include <rte_lcore.h>
 
 #include "buffer.h"
+#include "moat_tsan.h"
 #include "mode.h"
 #include "pool_impl.h"
 #include "sent.h"
-
-/* ThreadSanitizer sees no fences. */
-#if defined(__SANITIZE_THREAD__)
-#include <sanitizer/tsan_interface.h>
-#define TAKEN_OVER(p) __tsan_acquire(p)
-#else
-#define TAKEN_OVER(p)
-#endif
 
 /* The last reference to a buffer was a clone's, and went: the buffer's own mbuf goes back to the
  * pool as DPDK's pools want it, with one reference and alone. */
