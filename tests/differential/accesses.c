@@ -441,14 +441,19 @@ static bool overlap(const struct outcome *a, const struct outcome *b)
 }
 
 /* The answers from the `i`th on say nothing: an earlier access has left a record that was not
- * expected, or has strayed. What QEMU's unit translated for them it may have cached. */
-static void batch_drop(struct asked asked[], unsigned int i, unsigned int n)
+ * expected, or has strayed. What QEMU's unit translated for them it may have cached.
+ * @return whether one of them is a write, which nobody has judged: it may have strayed, too */
+static bool batch_drop(struct asked asked[], unsigned int i, unsigned int n)
 {
+	bool wrote = false;
+
 	for (; i < n; i++) {
 		restore(&asked[i]);
 		translated_note(asked[i].o);
 		units_qemu_record(&asked[i].question); /* which clears it */
+		wrote = wrote || asked[i].o->write;
 	}
+	return wrote;
 }
 
 static unsigned int batch_ask(struct outcome o[], struct asked asked[])
@@ -478,15 +483,15 @@ static bool run_batch(const struct run *run, unsigned int number, uint64_t reaso
 	qtest_run();
 	for (*done = 0; *done < n;) {
 		unsigned int i = (*done)++;
-		bool alike;
+		bool alike, strayed;
 
 		reasons[o[i].reason]++;
 		if (!judge_answer(run, &asked[i], number + i, &alike))
 			return false;
-		if (!has_strayed(&o[i], alike) && (o[i].soft.there || !o[i].qemu.there))
+		strayed = has_strayed(&o[i], alike);
+		if (!strayed && (o[i].soft.there || !o[i].qemu.there))
 			continue;
-		batch_drop(asked, *done, n);
-		if (has_strayed(&o[i], alike))
+		if (batch_drop(asked, *done, n) || strayed)
 			tables_new();
 		break;
 	}
