@@ -23,6 +23,7 @@ struct question {
 /* What the entries that lead to paging entries say. */
 struct way {
 	bool first, pass_through, fpd, nxe, silent;
+	bool outside; /* a table lies below the memory that both units have */
 	unsigned int levels;
 	unsigned int aw; /* bits by AW, whatever the stage */
 	uint64_t table;
@@ -222,7 +223,7 @@ static uint64_t second_stage_reserved(const struct question *q, unsigned int lev
 	return reserved;
 }
 
-static unsigned int second_stage(const struct question *q, const struct way *way, uint64_t *hpa)
+static unsigned int second_stage(const struct question *q, struct way *way, uint64_t *hpa)
 {
 	uint64_t table = way->table, need = q->write ? 2 : 1, have = 3;
 	bool sm = q->shape->scalable;
@@ -230,6 +231,7 @@ static unsigned int second_stage(const struct question *q, const struct way *way
 	for (unsigned int level = way->levels;; level--) {
 		uint64_t entry;
 
+		way->outside = table < QTEST_RAM;
 		if (!is_memory(table) && level == way->levels)
 			return sm ? VTD_FR_SS_ROOT_ACCESS : VTD_FR_CONTEXT_INV;
 		if (!is_memory(table))
@@ -272,7 +274,7 @@ static bool canonical(uint64_t iova, unsigned int bits)
 	return top == 0 || top == -1;
 }
 
-static unsigned int first_stage(const struct question *q, const struct way *way, uint64_t *hpa)
+static unsigned int first_stage(const struct question *q, struct way *way, uint64_t *hpa)
 {
 	uint64_t table = way->table, have = 2;
 	unsigned int bits = 12 + 9 * way->levels;
@@ -284,6 +286,7 @@ static unsigned int first_stage(const struct question *q, const struct way *way,
 	for (unsigned int level = way->levels;; level--) {
 		uint64_t entry;
 
+		way->outside = table < QTEST_RAM;
 		if (!is_memory(table))
 			return level == way->levels ? VTD_FR_FS_ROOT_ACCESS : VTD_FR_FS_ACCESS;
 		entry = ((uint64_t *)at(table))[q->iova >> shift_of(level) & 511];
@@ -387,5 +390,6 @@ struct answer reference_walk(const struct shape *shape, unsigned int quirks, uin
 		a.reason = legacy_of(a.reason, write);
 	if (a.reason != 0)
 		a.hpa = 0;
+	a.outside = way.outside;
 	return a;
 }
