@@ -33,7 +33,7 @@ fail() {
 }
 
 run() {
-	local suite=$1 before limit status=0
+	local suite=$1 before limit status=0 begin=$SECONDS
 
 	limit=$(head_says "$suite" limit)
 	limit=${limit:-600}
@@ -52,6 +52,7 @@ run() {
 	124 | 137) fail "$suite" "did not end within $limit s" ;;
 	*) fail "$suite" "ended with status $status" ;;
 	esac
+	printf '%s: %d s\n' "$suite" $((SECONDS - begin))
 }
 
 finish() {

@@ -13,9 +13,9 @@
 mkdir -p "$MOAT_LOGS/$MOAT_SUITE"
 
 t_count() {
-	local kind=$1 name="$MOAT_SUITE: $2" why
+	local kind=$1 name="$MOAT_SUITE: $2" why=''
 
-	why=$(tr -s '\n\t' '  ' <<<"${3:-}" | sed 's/ *$//' | cut -c1-300)
+	[ -z "${3:-}" ] || why=$(tr -s '\n\t' '  ' <<<"$3" | sed 's/ *$//' | cut -c1-300)
 	printf '%-4s  %s%s\n' "$kind" "$name" "${why:+: $why}"
 	printf '%-4s  %s%s\n' "$kind" "$name" "${why:+: $why}" >&3
 	printf '%s\t%s\t%s\n' "${kind,,}" "$name" "$why" >>"$MOAT_RESULTS"
@@ -73,29 +73,40 @@ t_build() {
 
 # t_cmocka DIR SUITE [WRAPPER...]: runs the programs of a build's meson suite, each behind the wrapper,
 # and counts every cmocka test in them. A test that skips first prints "skip: REASON".
-# MOAT_SLOW=N multiplies meson's own time limits.
+# MOAT_SLOW=N multiplies meson's own time limits. As many run side by side as there are processors, or
+# MOAT_JOBS, those of a higher priority first; one with `is_parallel: false` has the machine to itself.
 t_cmocka() {
-	local dir=$1 suite=$2 limit name folder command log status
+	local dir=$1 suite=$2 jobs=${MOAT_JOBS:-$(nproc)} alone limit name folder command
 
 	shift 2
-	while IFS=$'\t' read -r limit name folder command; do
-		log=$MOAT_LOGS/$MOAT_SUITE/${name//\//-}.log
-		status=0
-		# the outer redirection is for bash's own remark on what was killed
-		{
-			(cd "$folder" && eval "timeout -k 5 $((limit * ${MOAT_SLOW:-1})) ${*@Q} $command" \
-				'</dev/null >"$log" 2>&1') || status=$?
-		} 2>/dev/null
-		cat "$log"
-		t_tap "$name" "$log" "$status"
+	while IFS=$'\t' read -r alone limit name folder command; do
+		[ "$alone" = False ] || wait
+		while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do
+			wait -n
+		done
+		t_program "$name" "$folder" "timeout -k 5 $((limit * ${MOAT_SLOW:-1})) ${*@Q} $command" &
+		[ "$alone" = False ] || wait
 	done < <(meson introspect --tests "$dir" | python3 -c '
 import json, shlex, sys
-for test in json.load(sys.stdin):
+for test in sorted(json.load(sys.stdin), key=lambda test: -test["priority"]):
 	if sys.argv[1] in (suite.split(":")[-1] for suite in test["suite"]):
 		env = [f"{key}={value}" for key, value in test["env"].items()]
-		print(test["timeout"], test["name"], test["workdir"] or sys.argv[2],
+		print(not test["is_parallel"], test["timeout"], test["name"], test["workdir"] or sys.argv[2],
 			shlex.join(["env"] + env + test["cmd"]), sep="\t")
 ' "$suite" "$dir")
+	wait
+}
+
+# t_program NAME FOLDER COMMAND: runs it there and counts its tests.
+t_program() {
+	local log=$MOAT_LOGS/$MOAT_SUITE/${1//\//-}.log status=0
+
+	# the outer redirection is for bash's own remark on what was killed
+	{
+		(cd "$2" && eval "$3" '</dev/null >"$log" 2>&1') || status=$?
+	} 2>/dev/null
+	cat "$log"
+	t_tap "$1" "$log" "$status"
 }
 
 # t_tap PROGRAM LOG STATUS: counts the tests in a log in cmocka's TAP. A program that dies, or prints
