@@ -18,12 +18,13 @@ def tenant_sentences(tenant):
     if tenant["mode"] == "static":
         yield "  Its memory was mapped once. Its ports reached all of that, and nothing else; nothing is"
         yield "  unmapped per packet, so all it paid for was looking each received buffer up" \
-              f" ({cycles['translate']:.0f} cycles)."
+              f" ({cycles['translate']:.0f} cycles)"
+        yield f"  and asking once a turn whether anything waits for the unit ({cycles['reclaim']:.0f})."
     else:
         yield f"  Each buffer was mapped ({cycles['map']:.0f}), unmapped ({cycles['unmap']:.0f}), its" \
               f" invalidation queued ({cycles['submit']:.0f}) and awaited"
-        yield f"  ({cycles['wait']:.0f}) before the packet was handed on: nobody can change a packet that has" \
-              " been received."
+        yield f"  ({cycles['wait']:.0f}), and taken back ({cycles['reclaim']:.0f}), before the packet was handed on: nobody" \
+              " can change a packet that has been received."
     if look_ups:
         hit = tenant["iotlb"]["hits"] / look_ups
         yield f"  {hit:.1%} of {look_ups} look-ups were served by the shadow IOTLB."

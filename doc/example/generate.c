@@ -109,7 +109,7 @@ static const char *may(const struct rte_mbuf *m)
 	bool reads = moat_iotlb_translate(tlb, m->buf_iova, 64, MOAT_R) != NULL;
 	bool writes = moat_iotlb_translate(tlb, m->buf_iova, 64, MOAT_W) != NULL;
 
-	return reads && writes ? "read and write" : reads ? "read" : writes ? "write" : "nothing";
+	return reads && writes ? "read and write" : reads ? "read" : writes ? "write" : "not touch";
 }
 
 /* A frame of 64 bytes with a number in it. */
@@ -133,7 +133,7 @@ static void fill(struct rte_mbuf *m, uint32_t number)
  * it needs descriptors, or when it is asked to. */
 static void wait_for(const struct rte_mbuf *m)
 {
-	for (unsigned int i = 0; i < 100000 && strcmp(may(m), "nothing") != 0; i++) {
+	for (unsigned int i = 0; i < 100000 && strcmp(may(m), "not touch") != 0; i++) {
 		rte_eth_tx_burst(port, 0, NULL, 0); /* the device goes on */
 		rte_eth_tx_done_cleanup(port, 0, 0);
 		moat_tenant_poll(red);
@@ -150,15 +150,15 @@ static void show(void)
 		exit(EXIT_FAILURE);
 	}
 	fill(m, 0);
-	printf("allocated and written: the device may do %s\n", may(m));
+	printf("allocated and written: a device may %s it\n", may(m));
 	if (rte_eth_tx_burst(port, 0, &m, 1) != 1) {
 		fprintf(stderr, "the queue does not take a packet\n");
 		exit(EXIT_FAILURE);
 	}
 	/* `m` is the driver's now, and only its address is looked at. */
-	printf("sent: the device may do %s\n", may(m));
+	printf("sent: a device may %s it\n", may(m));
 	wait_for(m);
-	printf("sent and done: the device may do %s\n", may(m));
+	printf("sent and done: a device may %s it\n", may(m));
 }
 
 /* Many, in bursts. */

@@ -92,8 +92,8 @@ t_run "chain runs" runs chain "${eal[@]}" "${plugins[@]}" -- \
 	'^without copy_foreign: ([0-9]+) frames passed on, 0 on blue.s wire, [1-9][0-9]* dropped' \
 	'^with copy_foreign: [1-9][0-9]* frames passed on, [1-9][0-9]* on blue.s wire, 0 dropped'
 t_run "generate runs" runs generate "${eal[@]}" "${plugins[@]}" -- \
-	'^allocated and written: the device may do nothing$' '^sent: the device may do read$' \
-	'^sent and done: the device may do nothing$' '^10016 packets made$'
+	'^allocated and written: a device may not touch it$' '^sent: a device may read it$' \
+	'^sent and done: a device may not touch it$' '^10016 packets made$'
 if [ "$(nproc)" -ge 2 ]; then
 	t_run "two_tenants runs on two worker lcores and ends on Ctrl-C" ends_on_signal
 else

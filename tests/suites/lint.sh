@@ -142,6 +142,7 @@ t_run "no line ends in white space" no_line_ends_in_white_space
 t_run "no line is wider than 100 columns, text for the user apart" no_line_is_wider_than_100_columns
 t_run "every mutant applies" every_mutant_applies
 t_run "doc/specification.md is what its tests said" tests/specification/table check
+t_run "every link of a page leads to a file and a heading" tools/check-links README.md CONTRIBUTING.md CHANGELOG.md doc/*.md
 t_run "only public headers are installed" only_public_headers_are_installed
 t_run "every public function's comment says what, parameters, errors, threads and path" \
 	tools/check-contracts lib/*/include/*.h drivers/*/include/*.h

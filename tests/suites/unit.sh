@@ -70,6 +70,7 @@ own_program() {
 	{
 		meson install -C build --no-rebuild --quiet --destdir "$folder" &&
 			pc=$(find "$folder" -name moat.pc) && sed -i "s,^prefix=,&$folder," "$pc" &&
+			tools/check-links "$(dirname "$(find "$folder" -name glossary.md)")"/*.md &&
 			ln -s "$PWD/doc" "$folder/doc" &&
 			sed -n '/^    cc /,/^$/s/^    //p' README.md |
 			sed "s/--no-pci/& --no-shconf --no-telemetry/" >"$folder/lines" &&

@@ -44,8 +44,8 @@
  * | `linger` | 0, 1 | 1 | invalidated context entries still lead to IOTLB entries |
  * | `reorder` | 0, 1 | 1 | IOTLB descriptors between two waits in any order |
  * | `compress` | 0, 1 | 0 | no second fault record of a source-id with one pending |
- * | `adversary` | 0 | on | 0: `prefetch`, `jitter`, `linger`, `reorder` and `oracle` are 0; later
- *   arguments may set them again |
+ * | `adversary` | 0 | | 0: `prefetch`, `jitter`, `linger`, `reorder` and `oracle` are 0; later
+ *   arguments may set them again. Without it they have their defaults |
  * | `oracle` | 0, 1 | 1 | detect stale DMA |
  * | `threaded` | 0, 1 | 0 | the unit works by itself |
  * | `mode` | legacy, scalable | legacy | how the driver runs the unit; scalable needs

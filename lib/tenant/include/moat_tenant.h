@@ -460,8 +460,8 @@ struct moat_tenant_stats {
 	struct moat_lane_stats lane; /* sum over lcores */
 	uint64_t iotlb_hits, iotlb_misses, iotlb_faults;
 	uint64_t verify_failed; /* received buffers the device had no right to write; dropped */
-	uint64_t
-		waits; /* times an lcore waited for a ticket: mode strict; else the lane was full */
+	/* times an lcore waited for a ticket: mode strict; else the lane was full */
+	uint64_t waits;
 	uint64_t quarantined; /* buffers waiting for their ticket now */
 	uint64_t held;        /* packets held back now, mode pipelined */
 	uint64_t starved;     /* allocations refused because no buffer was ready, in the modes that

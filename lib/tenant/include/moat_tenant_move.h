@@ -50,8 +50,8 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 struct moat_queue_move {
-	struct rte_mempool
-		*pool; /* of the new tenant: where the queue receives into from then on */
+	/* of the new tenant: where the queue receives into from then on */
+	struct rte_mempool *pool;
 	/* Gets the old tenant's last packets, at most 32 in one call, on the calling lcore. It may
 	 * send them on the same queue. It must not receive from it. */
 	void (*deliver)(struct rte_mbuf *pkts[], uint16_t n, void *arg);
@@ -75,7 +75,7 @@ struct moat_queue_move {
  * @return -ENOENT: `from` has no such queue, or its requester is not attached to it
  * @return -EEXIST: `to` has the queue already
  * @return -EXDEV: `to` is not on the unit that the queue is behind
- * @return -ENOTSUP: the port's queues have one requester, or its driver cannot do it
+ * @return -ENOTSUP: another queue has the same requester, or the port's driver cannot do it
  * @return -EBUSY: the queue has an interrupt
  * @return -ENOSPC: `to` has as many queues as it can
  * @return -ENOMEM: no room for rings or buffers in `to`
