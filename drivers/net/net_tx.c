@@ -27,11 +27,20 @@ static inline uint32_t count_done(const struct net_txq *txq)
 
 static inline void give_back(const struct net_txq *txq, struct rte_mbuf **packets, unsigned int n)
 {
-	/* Buffers of one pool, not shared, in one piece each, need no look (MBUF_FAST_FREE). */
+	/* Buffers of one pool, not shared, need no look (MBUF_FAST_FREE); here in one piece each. */
 	if (!txq->fast_free)
 		rte_pktmbuf_free_bulk(packets, n);
 	else if (n != 0)
 		rte_mempool_put_bulk(packets[0]->pool, (void **)packets, n);
+}
+
+/* Has the packet whose first descriptor is `next` further ones? As the driver knows it: what stands
+ * in the ring the device can write. */
+static inline bool is_in_pieces(const struct net_txq *txq)
+{
+	uint32_t second = txq->next + 1;
+
+	return second != txq->tail && txq->mbufs[second & txq->mask] == NULL;
 }
 
 /* Free the packets of `n` completed descriptors. @return how many packets. */
@@ -42,13 +51,20 @@ static uint32_t free_done(struct net_txq *txq, uint32_t n)
 
 	for (uint32_t i = 0; i < n; i++, txq->next++) {
 		uint32_t slot = txq->next & txq->mask;
+		struct rte_mbuf *packet;
 
 		if (txq->mbufs[slot] == NULL) /* a packet's further pieces */
 			continue;
 		if (unlikely(txq->ring[slot].flags & MOAT_NET_DESC_ERR))
 			errors++;
-		packets[k++] = txq->mbufs[slot];
+		packet = txq->mbufs[slot];
 		txq->mbufs[slot] = NULL;
+		if (unlikely(txq->fast_free) && is_in_pieces(txq)) {
+			rte_pktmbuf_free(packet); /* each piece goes back to the pool alone */
+			sum++;
+			continue;
+		}
+		packets[k++] = packet;
 		if (k == NET_BURST) {
 			give_back(txq, packets, k);
 			sum += k;

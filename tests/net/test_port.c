@@ -286,6 +286,26 @@ static void packets_in_pieces_are_all_taken_while_the_wire_takes_them(void **sta
 	send_chains(*state, 64, 17); /* three fill the ring */
 }
 
+/* With MBUF_FAST_FREE, too, which says that mbufs are of one pool and not shared. */
+static void packets_in_pieces_come_back_whole_from_a_queue_that_frees_fast(void **state)
+{
+	struct fixture *f = *state;
+	struct rte_eth_conf conf = { .txmode.offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS |
+			RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE };
+	unsigned int before;
+
+	nic_start(f->port, 1, RING_SIZE, f->pool, SOCKET_ID_ANY, &conf);
+	before = rte_mempool_avail_count(f->pool);
+	for (unsigned int i = 0; i < 2 * RING_SIZE; i++) {
+		struct rte_mbuf *packet = make_chain(f->pool, 1 + i % 3);
+
+		assert_int_equal(rte_eth_tx_burst(f->port, 0, &packet, 1), 1);
+		wire_drain(&f->wire);
+	}
+	rte_eth_tx_done_cleanup(f->port, 0, 0);
+	assert_int_equal(rte_mempool_avail_count(f->pool), before);
+}
+
 static void what_the_ring_has_no_room_for_is_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -603,6 +623,7 @@ int main(void)
 		TEST(packets_go_out_whole_and_in_order),
 		TEST(packets_in_pieces_go_out_in_one),
 		TEST(packets_in_pieces_are_all_taken_while_the_wire_takes_them),
+		TEST(packets_in_pieces_come_back_whole_from_a_queue_that_frees_fast),
 		TEST(what_the_ring_has_no_room_for_is_counted),
 		TEST(a_full_wire_holds_packets_back_and_loses_none),
 		TEST(completed_packets_are_freed_at_the_threshold_or_when_asked),
