@@ -310,15 +310,38 @@ static void chunk_finish(const struct chunk *c, struct rte_mbuf *pkts[], uint16_
 			rte_pktmbuf_free(pkts[i]);
 }
 
-/* At most CHUNK packets, of any kind. @return how many from the front are no longer the caller's */
-static uint16_t chunk_send(struct moat_tenant *t, struct tenant_lcore *lc, eth_tx_burst_t driver,
-	void *txq, struct rte_mbuf *pkts[], uint16_t n)
+/* Packets from `i` on, as far as they can be sent now. @return the first that cannot */
+static uint16_t chunk_fill(struct chunk *c, uint16_t i, struct moat_tenant *t,
+	struct tenant_lcore *lc, struct rte_mbuf *const pkts[], uint16_t n)
 {
-	struct chunk c = { .n = 0 };
-	uint16_t i = 0, sent;
-
-	while (i < n && chunk_add(&c, i, t, lc, pkts[i]) == 0)
+	while (i < n && chunk_add(c, i, t, lc, pkts[i]) == 0)
 		i++;
+	return i;
+}
+
+/*
+ * At most CHUNK packets, of any kind. @return how many from the front are no longer the caller's
+ *
+ * What moat lacks for a packet, an mbuf of its own or a buffer to copy into, may all lie in the
+ * queue's ring, sent already: a driver frees such when the ring becomes full, or when asked. With
+ * nothing to offer, nobody would call it again.
+ */
+static uint16_t chunk_send(const struct tenant_queue *q, struct tenant_lcore *lc,
+	eth_tx_burst_t driver, void *txq, struct rte_mbuf *pkts[], uint16_t n)
+{
+	struct moat_tenant *t = q->tenant;
+	struct chunk c = { .n = 0 };
+	uint16_t i = chunk_fill(&c, 0, t, lc, pkts, n), sent;
+
+	if (unlikely(i != n)) {
+		int back;
+
+		tenant_lcore_unuse(t, lc);
+		back = rte_eth_tx_done_cleanup(q->port, q->queue, 0); /* -ENOTSUP: not here */
+		lc = tenant_lcore_use(t);
+		if (back > 0)
+			i = chunk_fill(&c, i, t, lc, pkts, n);
+	}
 	moat_counter_add(&lc->map_failed, i != n);
 	moat_cost_mark(lc->watch, &lc->cost, t->mode->copies ? MOAT_STAGE_COPY : stage_of(t));
 	tenant_lcore_unuse(t, lc);
@@ -403,7 +426,7 @@ static uint16_t driver_stand_in(void *txq, struct rte_mbuf **pkts, uint16_t n)
 		if (likely(burst_prepare(t, lc, &pkts[done], k)))
 			sent = plain_send(t, lc, driver, txq, &pkts[done], k);
 		else
-			sent = chunk_send(t, lc, driver, txq, &pkts[done], k);
+			sent = chunk_send(q, lc, driver, txq, &pkts[done], k);
 		done += sent;
 		if (unlikely(sent < k))
 			break;

@@ -43,6 +43,16 @@ static void sent_back(void *addr __rte_unused, void *opaque)
 	rte_pktmbuf_free_seg(sent->segment);
 }
 
+/* Those of one pool may be fewer than the rings take: any pool's will do. */
+static struct rte_mbuf *sent_alloc(const struct moat_tenant *t)
+{
+	struct rte_mbuf *m = NULL;
+
+	for (unsigned int i = 0; i < t->nr_pools && m == NULL; i++)
+		m = rte_pktmbuf_alloc(t->pools[i]->sent);
+	return m;
+}
+
 /* An mbuf for one segment, its buffer shared. */
 static struct rte_mbuf *segment_make(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *segment)
@@ -53,7 +63,7 @@ static struct rte_mbuf *segment_make(struct moat_tenant *t, struct tenant_lcore 
 
 	if (!tenant_buffer_find(t, segment, &buffer))
 		return NULL;
-	m = rte_pktmbuf_alloc(t->pools[0]->sent);
+	m = sent_alloc(t);
 	if (m == NULL)
 		return NULL;
 	if (tenant_buffer_share(t, lc, &buffer) != 0) {
