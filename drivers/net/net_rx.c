@@ -3,6 +3,7 @@
  */
 #include <rte_malloc.h>
 
+#include "moat_device.h"
 #include "moat_pool.h"
 #include "net_port.h"
 #include "net_queue.h"
@@ -304,8 +305,10 @@ static int fill(const struct rte_eth_dev *dev, struct net_rxq *rxq)
 int net_rx_queue_start(struct rte_eth_dev *dev, uint16_t queue)
 {
 	struct net_rxq *rxq = dev->data->rx_queues[queue];
-	int rc = fill(dev, rxq);
+	int rc = moat_device_check(dev->data->port_id, queue);
 
+	if (rc == 0)
+		rc = fill(dev, rxq);
 	net_device_ring_set(&rxq->hw->ring, rxq->zone->iova, rxq->size);
 	if (rc != 0)
 		return net_say(rc);

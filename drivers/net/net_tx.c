@@ -3,6 +3,7 @@
  */
 #include <rte_malloc.h>
 
+#include "moat_device.h"
 #include "net_port.h"
 #include "net_queue.h"
 
@@ -284,7 +285,10 @@ int net_tx_queue_setup(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc
 int net_tx_queue_start(struct rte_eth_dev *dev, uint16_t queue)
 {
 	struct net_txq *txq = dev->data->tx_queues[queue];
+	int rc = moat_device_check(dev->data->port_id, queue);
 
+	if (rc != 0)
+		return net_say(rc);
 	memset(txq->ring, 0, txq->size * sizeof(txq->ring[0]));
 	txq->next = 0;
 	txq->tail = 0;

@@ -108,6 +108,38 @@ static int check(const struct moat_tenant *t, uint16_t port, uint16_t queue)
 	return rc == 0 ? check_pool(t, port, queue) : rc;
 }
 
+struct start_walk {
+	uint16_t port, queue;
+	bool right; /* it is where one tenant's queue should be */
+	int rc;
+};
+
+static void start_check(struct moat_tenant *t, void *arg)
+{
+	struct start_walk *w = arg;
+	int rc;
+
+	tenant_lock(t);
+	if (w->right || tenant_queue_find(t, w->port, w->queue) == NULL) {
+		tenant_unlock(t);
+		return;
+	}
+	rc = check_rings(t, w->port, w->queue);
+	if (rc == 0)
+		rc = check_pool(t, w->port, w->queue);
+	tenant_unlock(t);
+	w->right = rc == 0;
+	w->rc = rc;
+}
+
+int moat_device_check(uint16_t port, uint16_t queue)
+{
+	struct start_walk w = { .port = port, .queue = queue };
+
+	tenant_each(start_check, &w);
+	return w.rc;
+}
+
 /* ------------------------------------------------------------------------------ the port goes */
 
 /*

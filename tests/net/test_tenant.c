@@ -179,6 +179,100 @@ static void a_pool_that_is_not_the_tenants_is_refused_in_words(void **state)
 	rte_mempool_free(other);
 }
 
+static void a_queue_that_is_set_up_anew_elsewhere_does_not_start(void **state)
+{
+	struct fixture *f = *state;
+	struct rte_mempool *other = make_pool("other", 511, RTE_MBUF_DEFAULT_BUF_SIZE);
+	int socket = moat_tenant_socket(f->red);
+
+	set_up_rings(f, 256);
+	must_be(moat_tenant_queue_add(f->red, f->port, 0));
+	pass(f, 100);
+	assert_int_equal(rte_eth_rx_queue_setup(f->port, 0, 256, socket, NULL, other), 0);
+	refused(rte_eth_dev_start(f->port),
+		"receives into pool 'other', which is not one of the tenant's");
+	set_up_rings(f, 256);
+	assert_int_equal(rte_eth_rx_queue_setup(f->port, 0, 256, SOCKET_ID_ANY, NULL, f->pool), 0);
+	refused(rte_eth_dev_start(f->port), "_rx' of port");
+	set_up_rings(f, 256);
+	assert_int_equal(rte_eth_tx_queue_setup(f->port, 0, 256, SOCKET_ID_ANY, NULL), 0);
+	refused(rte_eth_dev_start(f->port), "_tx' of port");
+	set_up_rings(f, 64);
+	pass(f, 100);
+	rte_mempool_free(other);
+}
+
+/* ------------------------------------------------------------- rings longer than what moat has */
+
+/* Sends that need an mbuf or a buffer of moat's, more than there are, into a ring that is longer:
+ * what the device has sent must come back although the ring has room. */
+static void send_more_than_moat_has(struct fixture *f, enum moat_mode mode, bool foreign)
+{
+	struct moat_tenant_conf conf = { .name = "blue",
+		.mode = mode,
+		.memory = 32 << 20,
+		.copy_foreign = true };
+	struct rte_mempool *other = make_pool("other", 255, RTE_MBUF_DEFAULT_BUF_SIZE);
+	struct rte_mempool *clones = make_pool("clones", 2047, 0);
+	struct rte_eth_conf eth = { 0 };
+	struct rte_mbuf *base, *m;
+	struct rte_mempool *pool;
+	struct moat_tenant *blue;
+	unsigned int sent = 0;
+	struct wire wire;
+	uint16_t port;
+
+	wire_create(&wire, "w1", 1, 1024);
+	conf.unit = f->unit;
+	port = nic_create("net_moat1", "port=net_ring_w1,unit=soft0,sid=00:11.0");
+	must_be(moat_tenant_create(&conf, &blue));
+	must_be(moat_tenant_attach(blue, MOAT_SID(0, 0x11, 0)));
+	must_be(moat_tenant_pool(blue, "blue", 128, 2176, &pool));
+	assert_int_equal(rte_eth_dev_configure(port, 1, 1, &eth), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(port, 0, 64, moat_tenant_socket(blue), NULL, pool),
+		0);
+	assert_int_equal(rte_eth_tx_queue_setup(port, 0, 1024, moat_tenant_socket(blue), NULL), 0);
+	must_be(moat_tenant_queue_add(blue, port, 0));
+	must_be(moat_tenant_lcore_enter(blue));
+	assert_int_equal(rte_eth_dev_start(port), 0);
+	base = rte_pktmbuf_alloc(foreign ? other : pool);
+	memset(rte_pktmbuf_append(base, 64), 0, 64);
+	for (unsigned int turns = 0; turns < 100000 && sent < 1000; turns++) {
+		m = rte_pktmbuf_clone(base, clones);
+		assert_non_null(m);
+		if (rte_eth_tx_burst(port, 0, &m, 1) == 1)
+			sent++;
+		else
+			rte_pktmbuf_free(m);
+		wire_drain(&wire);
+		moat_tenant_poll(blue);
+	}
+	assert_int_equal(sent, 1000);
+	rte_pktmbuf_free(base);
+	assert_int_equal(rte_eth_dev_stop(port), 0);
+	wire_drain(&wire);
+	must_be(moat_tenant_lcore_leave(blue));
+	nic_destroy("net_moat1");
+	must_be(moat_tenant_destroy(blue));
+	assert_pool_full(other);
+	assert_pool_full(clones);
+	rte_mempool_free(clones);
+	rte_mempool_free(other);
+	wire_destroy(&wire);
+}
+
+static void sends_of_what_is_shared_go_on_while_the_ring_has_room(void **state)
+{
+	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++)
+		send_more_than_moat_has(*state, mode, false);
+}
+
+static void sends_of_copies_go_on_while_the_ring_has_room(void **state)
+{
+	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++)
+		send_more_than_moat_has(*state, mode, true);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 /* ----------------------------------------------------------------------------- interrupts */
@@ -280,6 +374,9 @@ int main(void)
 		TEST(what_the_application_allocates_is_not_the_devices),
 		TEST(rings_without_the_tenants_socket_are_refused_in_words),
 		TEST(a_pool_that_is_not_the_tenants_is_refused_in_words),
+		TEST(a_queue_that_is_set_up_anew_elsewhere_does_not_start),
+		TEST(sends_of_what_is_shared_go_on_while_the_ring_has_room),
+		TEST(sends_of_copies_go_on_while_the_ring_has_room),
 		TEST(a_bit_in_a_line_tells_which_queue_has_frames),
 	};
 

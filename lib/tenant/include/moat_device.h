@@ -91,7 +91,8 @@ const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char
 /**
  * A driver says whether it gets its receive buffers by moat_pool_refill() only. Then a tenant whose
  * queues all belong to such ports can tell a refill from an application's allocation, which no
- * device may reach. To be said before the port's queues are added to a tenant, and taken back
+ * device may reach. Such a driver must keep RTE_MBUF_F_EXTERNAL of the buffers that it receives
+ * into; with others moat sets it again. To be said before the port's queues are added to a tenant, and taken back
  * (`false`) when the port goes.
  *
  * @param port as ethdev numbers it
@@ -157,6 +158,20 @@ void moat_device_moves(uint16_t port, const struct moat_move_ops *ops);
  * moat_error_text() has the sentence. Thread-safe. Control path.
  */
 int moat_device_map(const struct rte_memzone *zone);
+
+/**
+ * A driver starts a queue: are its rings, and the pool that it receives into, of the tenant that
+ * has the queue? moat_tenant_queue_add() looks at a queue once, and the queue may have been set up
+ * anew since.
+ *
+ * @param port as ethdev numbers it
+ * @param queue the port's
+ * @return 0: they are, or no tenant has the queue
+ * @return -EINVAL: they are not, and the device would not reach them (moat_error_text())
+ *
+ * Thread-safe; the caller must not be called by moat. Control path.
+ */
+int moat_device_check(uint16_t port, uint16_t queue);
 
 /**
  * Free a memzone; if a device reaches it, first unmap it and wait for the ticket.
