@@ -5,6 +5,7 @@
 /* See send.h. */
 
 #include <errno.h>
+#include <string.h>
 
 #include <rte_ethdev.h>
 #include <rte_log.h>
@@ -380,8 +381,45 @@ static uint16_t plain_send(struct moat_tenant *t, struct tenant_lcore *lc, eth_t
 /* The driver's function, by port, while moat stands in its place. */
 static eth_tx_burst_t drivers[RTE_MAX_ETHPORTS];
 
-/* The queue whose burst is on its way from the callback to the driver. */
-static RTE_DEFINE_PER_LCORE(struct tenant_queue *, offered);
+/*
+ * The queues whose bursts are on their way from the callback to the driver, the innermost last: a
+ * callback of the program's that runs behind moat's may send on other ports in turn. An offer whose
+ * driver was never called (the port was stopped in between) is dropped by the next that matches
+ * below it, or when there are too many; it is never looked into.
+ */
+#define OFFERS 16u
+struct offers {
+	unsigned int n;
+	struct {
+		struct tenant_queue *queue;
+		const void *txq; /* the driver's, by which the call is known */
+	} of[OFFERS];
+};
+static RTE_DEFINE_PER_LCORE(struct offers, offers);
+
+static void offer_add(struct tenant_queue *q)
+{
+	struct offers *o = &RTE_PER_LCORE(offers);
+
+	if (unlikely(o->n == OFFERS))
+		memmove(&o->of[0], &o->of[1], --o->n * sizeof(o->of[0]));
+	o->of[o->n].queue = q;
+	o->of[o->n++].txq = rte_eth_fp_ops[q->port].txq.data[q->queue];
+}
+
+/* NULL: it is not a tenant's queue */
+static struct tenant_queue *offer_take(const void *txq)
+{
+	struct offers *o = &RTE_PER_LCORE(offers);
+
+	for (unsigned int n = o->n; n != 0; n--) {
+		if (unlikely(o->of[n - 1].txq != txq))
+			continue;
+		o->n = n - 1;
+		return o->of[n - 1].queue;
+	}
+	return NULL;
+}
 
 /* A queue that is not a tenant's, on a port where moat stands. */
 static eth_tx_burst_t driver_find(const void *txq)
@@ -402,12 +440,11 @@ static eth_tx_burst_t driver_find(const void *txq)
 
 static uint16_t driver_stand_in(void *txq, struct rte_mbuf **pkts, uint16_t n)
 {
-	struct tenant_queue *q = RTE_PER_LCORE(offered);
+	struct tenant_queue *q = offer_take(txq);
 	eth_tx_burst_t driver;
 	struct moat_tenant *t;
 	uint16_t done = 0;
 
-	RTE_PER_LCORE(offered) = NULL; /* the driver may send on other ports in turn */
 	if (unlikely(q == NULL)) {
 		driver = driver_find(txq);
 		return driver != NULL ? driver(txq, pkts, n) : 0;
@@ -450,6 +487,7 @@ uint16_t tenant_tx_offer(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[],
 	if (unlikely(now != driver_stand_in))
 		driver_replace(port, now);
 	/* A queue whose port has gone has no tenant; the driver gets what it is given. */
-	RTE_PER_LCORE(offered) = ((struct tenant_queue *)arg)->tenant != NULL ? arg : NULL;
+	if (likely(((struct tenant_queue *)arg)->tenant != NULL))
+		offer_add(arg);
 	return n;
 }
