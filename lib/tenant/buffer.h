@@ -91,6 +91,15 @@ static inline bool tenant_is_sole(const struct moat_tenant *t, const struct rte_
 		1;
 }
 
+/* The mbuf is the header of a buffer, which is pinned to it. Most PMDs write the flags of what they
+ * receive anew, and DPDK 22.11's rte_pktmbuf_copy() those of its copy: then DPDK would take the
+ * bytes in front of the buffer for its mbuf, when a clone comes back. */
+static inline void tenant_pin(struct rte_mbuf *m)
+{
+	if (unlikely(!(m->ol_flags & (RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT))))
+		m->ol_flags |= RTE_MBUF_F_EXTERNAL;
+}
+
 /*
  * Neighbouring pages melt into one run, and a run is one call into the page table and one entry of
  * the gather. A run never fills 2 MiB, so it is never mapped by a large leaf: each of its buffers

@@ -200,6 +200,8 @@ static void part_put(struct moat_pool *pool, struct tenant_part *part, struct te
 	uint32_t from = part->head;
 	uint64_t ticket;
 
+	for (unsigned int i = 0; i < n; i++)
+		tenant_pin(objs[i]);
 	for (unsigned int i = 0, k; i < n; i += k) {
 		k = buffers_neighbours(pool, &objs[i], n - i);
 		put_run(pool, part, lc, buffer_number(pool, objs[i]), k);

@@ -311,7 +311,9 @@ static struct tenant_queue *queue_make(struct moat_tenant *t, uint16_t port, uin
 int tenant_queue_engage(struct tenant_queue *q)
 {
 	const struct moat_tenant *t = q->tenant;
-	rte_rx_callback_fn rx = t->conf.mode != MOAT_STATIC || t->conf.verify ? t->mode->rx : NULL;
+	/* A driver that tells keeps its buffers pinned, too. */
+	bool look = t->conf.mode != MOAT_STATIC || t->conf.verify || !tenant_port_tells(q->port);
+	rte_rx_callback_fn rx = look ? t->mode->rx : NULL;
 	bool ok = true;
 
 	rte_errno = ENOMEM;

@@ -94,13 +94,14 @@ uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct r
 
 /* A buffer joins the run, or the run ends and a new one begins. */
 static inline int buffer_join(struct moat_tenant *t, struct tenant_lcore *lc,
-	struct tenant_run *run, const struct rte_mbuf *m, enum tenant_state to)
+	struct tenant_run *run, struct rte_mbuf *m, enum tenant_state to)
 {
 	uint32_t page = tenant_page(t, m->buf_addr), n = tenant_buffer_pages(m);
 	int rc;
 
 	if (unlikely(!tenant_owns(t, m->buf_addr)))
 		return 0;
+	tenant_pin(m);
 	if (likely(tenant_run_grow(run, page, n)))
 		return 0;
 	rc = tenant_run_unmap(t, lc, run, to);
@@ -116,7 +117,7 @@ int tenant_receive_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct 
 	int rc = 0;
 
 	for (uint16_t i = 0; i < n && rc == 0; i++) {
-		const struct rte_mbuf *m = pkts[i];
+		struct rte_mbuf *m = pkts[i];
 
 		rc = buffer_join(t, lc, &run, m, to);
 		/* A packet's `next` lies in its header's second line: looked at only if need be. */

@@ -28,19 +28,21 @@ enum kind {
 	KIND_FOREIGN, /* not all are the tenant's */
 };
 
-static enum kind segment_kind(const struct moat_tenant *t, const struct rte_mbuf *m)
+static enum kind segment_kind(const struct moat_tenant *t, struct rte_mbuf *m)
 {
 	struct tenant_run buffer;
 
-	if (likely(tenant_is_sole(t, m)))
+	if (likely(tenant_is_sole(t, m))) {
+		tenant_pin(m);
 		return KIND_OWN;
+	}
 	return tenant_buffer_find(t, m, &buffer) ? KIND_SHARED : KIND_FOREIGN;
 }
 
-static enum kind packet_kind(const struct moat_tenant *t, const struct rte_mbuf *pkt)
+static enum kind packet_kind(const struct moat_tenant *t, struct rte_mbuf *pkt)
 {
 	enum kind kind = segment_kind(t, pkt);
-	const struct rte_mbuf *m = pkt;
+	struct rte_mbuf *m = pkt;
 
 	/* A packet's `next` lies in its header's second line: looked at only if need be. */
 	for (unsigned int k = pkt->nb_segs; unlikely(k > 1); k--) {

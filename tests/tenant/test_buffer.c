@@ -163,6 +163,106 @@ static void what_has_other_references_is_the_applications_when_the_send_is_over(
 	rte_mempool_free(clones);
 }
 
+static void what_a_pmd_or_a_copy_forgets_of_a_buffer_is_set_again(void **state)
+{
+	struct rte_mempool *clones = rte_pktmbuf_pool_create("clones", 63, 0, 0, 0, SOCKET_ID_ANY);
+
+	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
+		struct moat_tenant_conf conf = rig_conf("red", mode);
+		struct rte_mbuf *m[BUFFERS], *clone;
+		struct rig *r;
+
+		/* Mode static without a look at what is received has a callback for it. */
+		conf.verify = mode == MOAT_STATIC ? MOAT_VERIFY_OFF : 1;
+		r = rig_open(&conf, UNIT_ADVERSARY, BUFFERS);
+		rig_refill(r, m, 2);
+		assert_int_equal(rte_pktmbuf_chain(m[0], m[1]), 0);
+		/* Most PMDs write the flags of what they receive anew. */
+		m[0]->ol_flags = RTE_MBUF_F_RX_RSS_HASH;
+		m[1]->ol_flags = 0;
+		rig_arrive(r, 0, m, 1);
+		while (rte_eth_rx_burst(r->port, 0, m, 1) == 0)
+			moat_tenant_poll(r->tenant);
+		assert_true(m[0]->ol_flags & RTE_MBUF_F_RX_RSS_HASH);
+		for (const struct rte_mbuf *s = m[0]; s != NULL && mode != MOAT_COPY; s = s->next)
+			assert_true(s->ol_flags & RTE_MBUF_F_EXTERNAL);
+		clone = rte_pktmbuf_clone(m[0], clones);
+		rte_pktmbuf_free(m[0]);
+		rte_pktmbuf_free(clone); /* without the flag DPDK corrupts memory here */
+		/* So does DPDK 22.11's rte_pktmbuf_copy() with its copy. */
+		rig_refill(r, m, 2);
+		m[0]->ol_flags = 0;
+		m[1]->ol_flags = 0;
+		assert_int_equal(rte_eth_tx_burst(r->port, 0, &m[0], 1), 1);
+		assert_int_equal(rig_sent(r, 0), 1);
+		if (conf.mode != MOAT_STATIC && conf.mode != MOAT_COPY) {
+			rte_pktmbuf_free(m[1]); /* not sent */
+			settle(r);
+			assert_int_equal(rte_pktmbuf_alloc_bulk(r->pool, m, BUFFERS), 0);
+			for (unsigned int i = 0; i < BUFFERS; i++)
+				assert_int_equal(m[i]->ol_flags, RTE_MBUF_F_EXTERNAL);
+			rte_pktmbuf_free_bulk(m, BUFFERS);
+		} else {
+			rte_pktmbuf_free(m[1]);
+		}
+		settle(r);
+		assert_int_equal(rte_mempool_avail_count(clones), 63);
+		close_clean(r);
+	}
+	rte_mempool_free(clones);
+}
+
+/* -------------------------------------------------------------------------------- sends in sends */
+
+/* What a callback of the program's, behind moat's, sends on queue 1 and on queue 0 itself. */
+struct mirror {
+	struct rig *r;
+	struct rte_mbuf *m[2];
+	bool within;
+};
+
+static uint16_t mirror_send(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	void *arg)
+{
+	struct mirror *mirror = arg;
+
+	if (mirror->within)
+		return n;
+	mirror->within = true;
+	for (uint16_t q = 0; q < 2; q++)
+		assert_int_equal(rte_eth_tx_burst(port, q, &mirror->m[q], 1), 1);
+	mirror->within = false;
+	return n;
+}
+
+static void a_callback_may_send_on_other_queues(void **state)
+{
+	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
+		struct rig *r = open_mode(mode, UNIT_ADVERSARY);
+		struct mirror mirror = { .r = r };
+		const struct rte_eth_rxtx_callback *callback =
+			rte_eth_add_tx_callback(r->port, 0, mirror_send, &mirror);
+		struct rte_mbuf *m[3];
+
+		receive(r, m, 3);
+		memcpy(mirror.m, m + 1, sizeof(mirror.m));
+		assert_int_equal(rte_eth_tx_burst(r->port, 0, m, 1), 1);
+		for (unsigned int q = 0; q < 2; q++) {
+			void *sent[2];
+			unsigned int n = rte_ring_dequeue_burst(r->wire[q], sent, 2, NULL);
+
+			assert_int_equal(n, q == 0 ? 2 : 1);
+			for (unsigned int i = 0; i < n; i++)
+				assert_true(rig_reads(r, rte_mbuf_data_iova(sent[i])));
+			rte_pktmbuf_free_bulk((struct rte_mbuf **)sent, n);
+		}
+		assert_int_equal(rte_eth_remove_tx_callback(r->port, 0, callback), 0);
+		settle(r);
+		close_clean(r);
+		rte_free((void *)(uintptr_t)callback);
+	}
+}
+
 /* ------------------------------------------------------------------------------------ not taken */
 
 static void what_the_driver_does_not_take_is_its_callers_as_it_was(void **state)
@@ -1008,6 +1108,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_last_reference_leaves_no_chain_behind),
 		cmocka_unit_test(
 			what_has_other_references_is_the_applications_when_the_send_is_over),
+		cmocka_unit_test(what_a_pmd_or_a_copy_forgets_of_a_buffer_is_set_again),
+		cmocka_unit_test(a_callback_may_send_on_other_queues),
 		cmocka_unit_test(what_the_driver_does_not_take_is_its_callers_as_it_was),
 		cmocka_unit_test(copy_sends_what_it_can_copy_and_leaves_the_rest),
 		cmocka_unit_test(a_packet_of_another_tenant_never_sends_our_memory),
