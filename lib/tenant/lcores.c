@@ -54,6 +54,18 @@ struct tenant_lcore *tenant_lcore_make(struct moat_tenant *t, unsigned int slot)
 
 /* ------------------------------------------------------------------------------ enter and leave */
 
+/* An lcore's number is one thread's at a time. The one that had it and entered has ended, or is no
+ * lcore any more, and did not leave: what it left is the caller's now. */
+static void take_over(struct moat_tenant *t, struct tenant_lcore *lc)
+{
+	TENANT_LOG(WARNING,
+		"tenant '%s': a thread that was lcore %u before has ended without "
+		"moat_tenant_lcore_leave()",
+		t->name, rte_lcore_id());
+	moat_lane_offline(lc->lane);
+	lc->entered = false;
+}
+
 int moat_tenant_lcore_enter(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc;
@@ -67,9 +79,11 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 			"rte_thread_register() in it first",
 			t->name);
 	lc = t->lcores[tenant_slot()];
-	if (lc != NULL && lc->entered)
+	if (lc != NULL && lc->entered && lc->thread == rte_gettid())
 		return moat_error(-EALREADY, "tenant '%s': lcore %u has entered already", t->name,
 			rte_lcore_id());
+	if (lc != NULL && lc->entered)
+		take_over(t, lc);
 	if (lc == NULL)
 		lc = tenant_lcore_make(t, tenant_slot());
 	if (lc == NULL)
@@ -83,6 +97,7 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 			t->name, lc->slot);
 	lc->watch = &RTE_PER_LCORE(moat_cost_watch);
 	lc->entered = true;
+	lc->thread = rte_gettid();
 	moat_lane_online(lc->lane);
 	return 0;
 }

@@ -79,6 +79,14 @@ static int unmap_all(struct moat_tenant *t)
 	return rc;
 }
 
+/* Buffers that are not in the pool; in mode copy also those that were copied into. */
+static unsigned int pool_in_use(const struct moat_pool *pool)
+{
+	unsigned int n = pool->private != NULL ? rte_mempool_in_use_count(pool->private) : 0;
+
+	return tenant_pool_is_freed(pool) ? n : n + rte_mempool_in_use_count(pool->mp);
+}
+
 static int busy(struct moat_tenant *t)
 {
 	const char *in = tenant_who_is_in(t);
@@ -92,13 +100,13 @@ static int busy(struct moat_tenant *t)
 			"tenant '%s' is still polled%s; moat_tenant_lcore_leave() on each of them first",
 			t->name, in);
 	for (unsigned int i = 0; i < t->nr_pools; i++) {
-		unsigned int in_use = rte_mempool_in_use_count(t->pools[i]->mp);
+		unsigned int in_use = pool_in_use(t->pools[i]);
 
 		if (in_use != 0)
 			return moat_error(-EBUSY,
 				"tenant '%s': %u buffers of pool '%s' have not come back; close the "
 				"ports that receive into it, and free what the program keeps",
-				t->name, in_use, t->pools[i]->mp->name);
+				t->name, in_use, t->pools[i]->name);
 	}
 	return tenant_heap_busy(t);
 }
@@ -118,7 +126,6 @@ static int tear_down(struct moat_tenant *t)
 	rc = tenant_guest_destroy(t);
 	if (rc != 0)
 		return rc;
-	rte_mempool_free(t->private);
 	while (t->nr_pools != 0)
 		tenant_pool_destroy(t->pools[--t->nr_pools]);
 	tenant_memory_destroy(t);

@@ -9,19 +9,35 @@
  */
 
 #include "copy.h"
+#include "pool_impl.h"
 #include "receive.h"
+
+/* Where packets of a pool are copied to. NULL: it is none of the tenant's */
+static struct rte_mempool *private_of(const struct moat_tenant *t, const struct rte_mempool *mp)
+{
+	for (unsigned int i = 0; i < t->nr_pools; i++)
+		if (t->pool_mp[i] == mp)
+			return t->pools[i]->private;
+	return NULL;
+}
 
 /* Copy a burst into memory of the application's and free the originals; a packet that finds no
  * buffer is dropped and counted. */
-static uint16_t burst_copy(struct tenant_lcore *lc, struct rte_mempool *pool,
+static uint16_t burst_copy(const struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *pkts[], uint16_t n)
 {
+	const struct rte_mempool *from = NULL;
+	struct rte_mempool *to = NULL;
 	uint16_t kept = 0;
 
 	for (uint16_t i = 0; i < n; i++) {
 		struct rte_mbuf *copy;
 
-		copy = tenant_copy(pool, NULL, pkts[i]);
+		if (unlikely(pkts[i]->pool != from)) {
+			from = pkts[i]->pool;
+			to = private_of(t, from);
+		}
+		copy = likely(to != NULL) ? tenant_copy(to, NULL, pkts[i]) : NULL;
 		if (likely(copy != NULL)) {
 			moat_counter_add(&lc->copied, pkts[i]->pkt_len);
 			rte_pktmbuf_free(pkts[i]);
@@ -43,7 +59,7 @@ static uint16_t copy_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], 
 	if (n == 0 || unlikely(t == NULL)) /* the port has gone */
 		return n;
 	lc = tenant_lcore_use(t);
-	n = burst_copy(lc, t->private, pkts, tenant_receive(t, lc, pkts, n));
+	n = burst_copy(t, lc, pkts, tenant_receive(t, lc, pkts, n));
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_COPY);
 	tenant_lcore_unuse(t, lc);
 	return n;

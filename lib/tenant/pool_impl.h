@@ -35,14 +35,16 @@ struct tenant_part {
 struct moat_pool {
 	struct moat_tenant *tenant;
 	struct rte_mempool *mp;
-	struct rte_mempool *sent; /* mbufs that stand for references while the driver has them */
-	uint8_t *va;              /* of buffer 0 */
-	uint64_t iova;            /* of buffer 0 */
-	uint32_t stride;          /* bytes from one buffer to the next: whole pages ... */
-	uint32_t pages;           /* ... so many of them */
-	uint32_t page;            /* of buffer 0 */
-	uint32_t n;               /* buffers */
-	uint32_t run_max;         /* buffers that are mapped in one go at most */
+	struct rte_mempool *sent;    /* mbufs that stand for references while the driver has them */
+	struct rte_mempool *private; /* mode copy: buffers that no device reaches */
+	char name[RTE_MEMPOOL_NAMESIZE]; /* of `mp` */
+	uint8_t *va;                     /* of buffer 0 */
+	uint64_t iova;                   /* of buffer 0 */
+	uint32_t stride;                 /* bytes from one buffer to the next: whole pages ... */
+	uint32_t pages;                  /* ... so many of them */
+	uint32_t page;                   /* of buffer 0 */
+	uint32_t n;                      /* buffers */
+	uint32_t run_max;                /* buffers that are mapped in one go at most */
 	bool said_starved;
 	bool ready; /* the mbufs are initialised: what is put back is a buffer */
 	void **obj; /* headers by number of the buffer */
@@ -63,6 +65,9 @@ static inline struct tenant_part *tenant_pool_part(const struct moat_pool *pool,
 	lc = pool->tenant->lcores[slot];
 	return likely(lc != NULL && lc->entered) ? pool->part[slot] : NULL;
 }
+
+/* Has the program freed the mempool, which is the tenant's to free? Then `mp` leads nowhere. */
+bool tenant_pool_is_freed(const struct moat_pool *pool);
 
 /* Make the part of a slot. The tenant is locked. @return 0, -ENOMEM */
 int tenant_part_make(struct moat_pool *pool, unsigned int slot);

@@ -153,13 +153,25 @@ static int parts_make(struct moat_pool *pool)
 
 /* ----------------------------------------------------------------------------- make and destroy */
 
+bool tenant_pool_is_freed(const struct moat_pool *pool)
+{
+	return pool->mp != NULL && rte_mempool_lookup(pool->name) != pool->mp;
+}
+
 void tenant_pool_destroy(struct moat_pool *pool)
 {
 	struct moat_tenant *t = pool->tenant;
 
 	pool->ready = false;
 	rte_mempool_free(pool->sent);
-	rte_mempool_free(pool->mp);
+	rte_mempool_free(pool->private);
+	if (!tenant_pool_is_freed(pool))
+		rte_mempool_free(pool->mp);
+	else
+		TENANT_LOG(ERR,
+			"tenant '%s': the program has freed its pool '%s'; leave that to "
+			"moat_tenant_destroy()",
+			t->name, pool->name);
 	for (unsigned int i = 0; i <= TENANT_PART_SHARED; i++)
 		part_free(pool->part[i]);
 	free(pool->obj);
@@ -168,21 +180,48 @@ void tenant_pool_destroy(struct moat_pool *pool)
 		tenant_buffers_destroy(t);
 }
 
+/* A name for a mempool beside a pool. A pool's own name, cut to make room, may be another's. */
+static void name_beside(char name[RTE_MEMPOOL_NAMESIZE], const char *what)
+{
+	static _Atomic unsigned int made;
+
+	snprintf(name, RTE_MEMPOOL_NAMESIZE, "moat_%s_%u", what,
+		atomic_fetch_add_explicit(&made, 1, memory_order_relaxed)); /* only distinct */
+}
+
 /* Mbufs that stand for references to the pool's buffers while a driver has them. See sent.h. */
-static int sent_make(struct moat_pool *pool, const char *name)
+static int sent_make(struct moat_pool *pool)
 {
 	char sent[RTE_MEMPOOL_NAMESIZE];
 
-	snprintf(sent, sizeof(sent), "%.16s_sent", name);
+	name_beside(sent, "sent");
 	pool->sent = rte_pktmbuf_pool_create(sent, pool->n, cache_size(pool->n) / 4,
 		RTE_ALIGN_CEIL(sizeof(struct tenant_sent), RTE_MBUF_PRIV_ALIGN), 0, SOCKET_ID_ANY);
 	if (pool->sent == NULL)
-		return moat_error(-rte_errno, "no memory for the %u mbufs of '%s': %s", pool->n,
-			sent, rte_strerror(rte_errno));
+		return moat_error(-rte_errno,
+			"no memory for the %u mbufs beside those of pool '%s': %s", pool->n,
+			pool->name, rte_strerror(rte_errno));
 	return 0;
 }
 
-static int pool_make(struct moat_pool *pool, const char *name)
+/* Mode copy: as many buffers again that no device reaches. A copy may have several segments, and
+ * each has room beside its headroom. */
+static int private_make(struct moat_pool *pool, uint16_t data_room)
+{
+	const struct moat_tenant *t = pool->tenant;
+	char private[RTE_MEMPOOL_NAMESIZE];
+
+	name_beside(private, "copy");
+	pool->private = rte_pktmbuf_pool_create(private, pool->n, cache_size(pool->n), 0,
+		RTE_MAX(data_room, (uint16_t)RTE_MBUF_DEFAULT_BUF_SIZE), t->conf.numa);
+	if (pool->private == NULL)
+		return moat_error(-rte_errno,
+			"tenant '%s': no memory for %u buffers to copy into: %s", t->name, pool->n,
+			rte_strerror(rte_errno));
+	return 0;
+}
+
+static int pool_make(struct moat_pool *pool, const char *name, uint16_t data_room)
 {
 	bool protects = pool->tenant->mode->protects;
 	int rc = tenant_buffers_create(pool->tenant);
@@ -200,21 +239,11 @@ static int pool_make(struct moat_pool *pool, const char *name)
 	if (pool->mp == NULL)
 		return moat_error(-rte_errno, "no mempool '%s': %s", name, rte_strerror(rte_errno));
 	rc = mempool_fill(pool, protects ? MOAT_MEMPOOL_OPS : RTE_MBUF_DEFAULT_MEMPOOL_OPS);
-	return rc == 0 && protects ? sent_make(pool, name) : rc;
-}
-
-/* Mode copy: as many buffers again that no device reaches. */
-static int private_make(struct moat_tenant *t, const char *name, unsigned int n, uint16_t data_room)
-{
-	char private[RTE_MEMPOOL_NAMESIZE];
-
-	snprintf(private, sizeof(private), "%.16s_copy", name);
-	t->private = rte_pktmbuf_pool_create(private, n, cache_size(n), 0, data_room, t->conf.numa);
-	if (t->private == NULL)
-		return moat_error(-rte_errno,
-			"tenant '%s': no memory for %u buffers to copy into: %s", t->name, n,
-			rte_strerror(rte_errno));
-	return 0;
+	if (rc == 0 && protects)
+		rc = sent_make(pool);
+	if (rc == 0 && pool->tenant->mode->copies)
+		rc = private_make(pool, data_room);
+	return rc;
 }
 
 int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, uint16_t data_room,
@@ -223,8 +252,13 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 	uint64_t stride = RTE_ALIGN_CEIL((uint64_t)data_room, MOAT_PAGE_SIZE);
 	uint64_t need = n * stride;
 	struct moat_pool *pool;
-	int rc = 0;
+	int rc;
 
+	if (t == NULL || name == NULL || mp == NULL)
+		return moat_error(-EINVAL, "moat_tenant_pool(): %s",
+			t == NULL              ? "the tenant is NULL"
+				: name == NULL ? "the pool has no name"
+					       : "no place to store the pool");
 	if (n == 0 || stride == 0)
 		return moat_error(-EINVAL,
 			"pool '%s': a pool of %u buffers of %u bytes is not possible; both must be at least 1",
@@ -242,6 +276,7 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 	if (pool == NULL)
 		return moat_error(-ENOMEM, "no memory for pool '%s'", name);
 	pool->tenant = t;
+	snprintf(pool->name, sizeof(pool->name), "%s", name);
 	pool->va = t->va + t->used;
 	pool->iova = t->iova + t->used;
 	pool->stride = (uint32_t)stride;
@@ -252,11 +287,8 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 		? 1
 		: RTE_MAX(TENANT_RUN_PAGES / pool->pages, 1u);
 	pool->n = n;
-	if (t->mode->copies && t->private == NULL)
-		rc = private_make(t, name, n, data_room);
 	tenant_lock(t);
-	if (rc == 0)
-		rc = pool_make(pool, name);
+	rc = pool_make(pool, name, data_room);
 	if (rc == 0) {
 		t->used += need;
 		t->pool_mp[t->nr_pools] = pool->mp;

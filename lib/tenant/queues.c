@@ -6,6 +6,7 @@
  * goes. */
 
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -371,6 +372,51 @@ void tenant_queue_withdraw(struct moat_tenant *t, struct tenant_queue *q)
 	queue_free(q);
 }
 
+/* Two tenants' callbacks on one queue would each take the other's packets for the device's. One
+ * thread at a time looks, and adds: it holds this lock while it waits for tenants' locks, and so
+ * threads that wait for this one report quiescence, too. */
+static pthread_mutex_t adding = PTHREAD_MUTEX_INITIALIZER;
+
+static void adding_lock(void)
+{
+	while (pthread_mutex_trylock(&adding) != 0) {
+		moat_lanes_quiescent();
+		sched_yield();
+	}
+}
+
+struct owner_search {
+	const struct moat_tenant *but;
+	uint16_t port, queue;
+	char name[32]; /* of the tenant that has the queue; "": none */
+};
+
+static void is_owner(struct moat_tenant *t, void *arg)
+{
+	struct owner_search *s = arg;
+
+	if (t == s->but || s->name[0] != '\0')
+		return;
+	tenant_lock(t);
+	if (tenant_queue_find(t, s->port, s->queue) != NULL)
+		snprintf(s->name, sizeof(s->name), "%s", t->name);
+	tenant_unlock(t);
+}
+
+/* The tenant is not locked. */
+static int check_others(const struct moat_tenant *t, uint16_t port, uint16_t queue)
+{
+	struct owner_search s = { .but = t, .port = port, .queue = queue };
+
+	tenant_each(is_owner, &s);
+	if (s.name[0] == '\0')
+		return 0;
+	return moat_error(-EBUSY,
+		"tenant '%s': queue %u of port %u is tenant '%s''s; moat_tenant_queue_remove() it there "
+		"first, or move it (moat_tenant_queue_move())",
+		t->name, queue, port, s.name);
+}
+
 static int queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
 {
 	struct tenant_queue *q;
@@ -408,9 +454,14 @@ int moat_tenant_queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
 		return moat_error(-EINVAL, "moat_tenant_queue_add(): the tenant is NULL");
 	watch_ports();
 	tenant_queues_forget_gone(t);
-	tenant_lock(t);
-	rc = queue_add(t, port, queue);
-	tenant_unlock(t);
+	adding_lock();
+	rc = check_others(t, port, queue);
+	if (rc == 0) {
+		tenant_lock(t);
+		rc = queue_add(t, port, queue);
+		tenant_unlock(t);
+	}
+	pthread_mutex_unlock(&adding);
 	return rc;
 }
 

@@ -191,20 +191,34 @@ static void chunk_offer(struct chunk *c, uint16_t i, struct rte_mbuf *m)
 	c->out[c->n++] = m;
 }
 
+/* Into buffers of the first pool that has some. @return 0; 1: it fits into none; -ENOBUFS: not now */
+static int pools_copy(struct moat_tenant *t, const struct rte_mbuf *pkt, struct rte_mbuf **copy)
+{
+	int rc = 1;
+
+	for (unsigned int i = 0; i < t->nr_pools; i++) {
+		struct moat_pool *pool = t->pools[i];
+
+		if (!tenant_copy_fits(pool->mp, pkt))
+			continue;
+		*copy = tenant_copy(pool->mp, t->mode->protects ? pool : NULL, pkt);
+		if (likely(*copy != NULL))
+			return 0;
+		rc = -ENOBUFS;
+	}
+	return rc;
+}
+
 /* @return 0; 1: it can never be sent; -ENOBUFS: not now */
 static int chunk_copy(struct chunk *c, uint16_t i, struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *pkt)
 {
 	struct tenant_run run = { .max = t->whole_maps ? 0 : TENANT_RUN_PAGES };
-	struct moat_pool *pool = t->pools[0];
 	struct rte_mbuf *copy;
-	int rc = 0;
+	int rc = pools_copy(t, pkt, &copy);
 
-	if (!tenant_copy_fits(pool->mp, pkt))
-		return 1;
-	copy = tenant_copy(pool->mp, t->mode->protects ? pool : NULL, pkt);
-	if (copy == NULL)
-		return -ENOBUFS;
+	if (rc != 0)
+		return rc;
 	if (t->mode->protects) {
 		rc = own_map(t, lc, &run, copy);
 		if (rc == 0)

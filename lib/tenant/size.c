@@ -17,25 +17,29 @@ static uint32_t or_else(uint32_t given, uint32_t otherwise)
 	return given != 0 ? given : otherwise;
 }
 
-/* Buffers of one lcore that wait for tickets. */
-static uint64_t waiting(const struct moat_tenant_size *size, uint32_t lcores, uint32_t burst)
+/* Buffers of one lcore that wait for tickets. A double is exact where the sum fits into a pool, and
+ * does not overflow where it does not. */
+static double waiting(const struct moat_tenant_size *size, uint32_t lcores, double burst)
 {
-	uint32_t pages =
-		RTE_ALIGN_CEIL(or_else(size->data_room, 1), MOAT_PAGE_SIZE) >> MOAT_PAGE_SHIFT;
-	uint32_t turn = RTE_ALIGN_MUL_CEIL(or_else(size->queues, 1), lcores) / lcores * burst;
+	uint64_t pages = RTE_ALIGN_CEIL((uint64_t)or_else(size->data_room, 1), MOAT_PAGE_SIZE) >>
+		MOAT_PAGE_SHIFT;
+	uint64_t queues = ((uint64_t)or_else(size->queues, 1) + lcores - 1) / lcores;
+	double turn = (double)queues * burst;
 	uint32_t answer = or_else(size->latency, 2100) / or_else(size->cycles, 100);
 	/* Batches of a burst each: those that coalesce, and as many in flight. */
-	uint32_t batches = 2 * burst *
+	double batches = 2 * burst *
 		(lcores > 1 || size->contended ? MOAT_LANE_TOGETHER_CROWDED : MOAT_LANE_TOGETHER);
 
 	switch (size->mode) {
 	case MOAT_STRICT: /* what was received has waited already */
-		return (uint64_t)turn + answer + batches;
+		return turn + answer + batches;
 	case MOAT_PIPELINED: /* what was received, and what was sent */
-		return 2 * ((uint64_t)turn + answer + batches);
+		return 2 * (turn + answer + batches);
 	case MOAT_DEFERRED: /* one window that is open, and one in flight */
-		return (uint64_t)turn + answer +
-			2 * (or_else(size->deferred_pages, MOAT_DEFERRED_PAGES) / pages + burst);
+		return turn + answer +
+			2 *
+			((double)(or_else(size->deferred_pages, MOAT_DEFERRED_PAGES) / pages) +
+				burst);
 	default:
 		return 0;
 	}
@@ -43,8 +47,8 @@ static uint64_t waiting(const struct moat_tenant_size *size, uint32_t lcores, ui
 
 unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size)
 {
-	uint32_t lcores, burst;
-	uint64_t n;
+	uint32_t lcores;
+	double burst, n;
 
 	if (size == NULL || (unsigned int)size->mode >= MOAT_MODES) {
 		moat_error(-EINVAL, "moat_tenant_pool_size(): %s",
@@ -53,12 +57,12 @@ unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size)
 	}
 	lcores = or_else(size->lcores, 1);
 	burst = or_else(size->burst, 32);
-	n = (uint64_t)size->rx_descriptors + size->tx_descriptors + size->kept +
-		lcores * (UINT64_C(2) * burst + waiting(size, lcores, burst));
+	n = (double)size->rx_descriptors + size->tx_descriptors + size->kept +
+		lcores * (2 * burst + waiting(size, lcores, burst));
 	/* DPDK's caches: together less than 3/8 of the pool (pool_make.c). */
 	if (size->mode == MOAT_STATIC || size->mode == MOAT_COPY)
-		n += RTE_MIN((uint64_t)CACHE * lcores, n * 3 / 5);
-	return (unsigned int)RTE_MIN(n, (uint64_t)UINT32_MAX);
+		n += RTE_MIN((double)CACHE * lcores, n * 3 / 5);
+	return (unsigned int)RTE_MIN(n, (double)UINT32_MAX);
 }
 
 /* Bytes of a ring's descriptor, of any driver, at the most; the heap's own bookkeeping, memzones'
@@ -104,16 +108,16 @@ void tenant_say_starved(struct moat_pool *pool)
 		TENANT_LOG(WARNING,
 			"tenant '%s': pool '%s' of %u buffers has none ready, and the tenant has no queue: the "
 			"program keeps its buffers, or polls a queue that is not added or was removed",
-			pool->tenant->name, pool->mp->name, pool->n);
+			pool->tenant->name, pool->name, pool->n);
 	else if (waiting_now > pool->n / 2)
 		TENANT_LOG(WARNING,
 			"tenant '%s': pool '%s' of %u buffers has none ready: %ju of them wait for their tickets: "
 			"the unit is slow, or lcores share a processor, where more buffers do not help (doc/sizing.md)",
-			pool->tenant->name, pool->mp->name, pool->n, (uintmax_t)waiting_now);
+			pool->tenant->name, pool->name, pool->n, (uintmax_t)waiting_now);
 	else
 		TENANT_LOG(WARNING,
 			"tenant '%s': pool '%s' of %u buffers has none ready: %ju of them wait for their tickets, "
 			"the others are in rings or in use; moat_tenant_pool_size() says how many a pool needs "
 			"(moat-fwd: leave out 'buffers')",
-			pool->tenant->name, pool->mp->name, pool->n, (uintmax_t)waiting_now);
+			pool->tenant->name, pool->name, pool->n, (uintmax_t)waiting_now);
 }

@@ -36,6 +36,7 @@ struct tenant_lcore {
 	struct moat_cost cost;
 	uint16_t slot; /* in the tenant's lcores[] */
 	bool entered;
+	int thread;       /* rte_gettid() of the thread that has entered */
 	bool said_stray;  /* that it polls without having entered */
 	bool others_wait; /* its quarantine has runs that its own lane's tickets do not release */
 	moat_ticket_t released; /* the pools' parts were released up to here */
@@ -100,7 +101,6 @@ struct moat_tenant {
 	bool heap; /* the DPDK heap `name` exists */
 	struct moat_pool *pools[TENANT_POOLS];
 	const struct rte_mempool *pool_mp[TENANT_POOLS]; /* of the same pools */
-	struct rte_mempool *private; /* mode copy: buffers that no device reaches */
 	unsigned int nr_pools;
 	struct tenant_queue *queues[TENANT_QUEUES];
 	unsigned int nr_queues;

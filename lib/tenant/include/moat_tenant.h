@@ -294,7 +294,7 @@ int moat_tenant_detach_pasid(struct moat_tenant *tenant, moat_sid_t sid, uint32_
 int moat_tenant_socket(const struct moat_tenant *tenant);
 
 /**
- * Create a pool of packet buffers. moat_tenant_destroy() frees it.
+ * Create a pool of packet buffers. moat_tenant_destroy() frees it; the program must not.
  *
  * @param tenant whose memory it is of
  * @param name of the mempool
@@ -306,7 +306,7 @@ int moat_tenant_socket(const struct moat_tenant *tenant);
  *   the pool's own records
  * @return -ENOSPC: the tenant has as many pools as it can
  * @return -EEXIST: a mempool has this name
- * @return -EINVAL: no buffers, or buffers of 0 bytes
+ * @return -EINVAL: a NULL, no buffers, or buffers of 0 bytes
  * @return another error of DPDK's, or the unit's
  *
  * Thread safety: one thread at a time for a tenant. Control path.
@@ -327,6 +327,7 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
  * @param queue the port's
  * @return 0
  * @return -EEXIST: the tenant has the queue
+ * @return -EBUSY: another tenant has it
  * @return -ENODEV: the port does not exist
  * @return -EINVAL: NULL, the port has no such queue, or its rings or its pool are not in the
  *   tenant's memory
@@ -370,7 +371,8 @@ int moat_tenant_queue_remove(struct moat_tenant *tenant, uint16_t port, uint16_t
  * @param tenant the tenant
  * @return 0
  * @return -EINVAL: NULL, or the thread is not an lcore (rte_thread_register())
- * @return -EALREADY: it has entered
+ * @return -EALREADY: it has entered. (If a thread that was this lcore before has ended without
+ *   leaving, the caller takes its place.)
  * @return -ENOMEM
  *
  * Each lcore for itself. Control path.

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+
+/*
+ * What compiles and is legal to write, and must be an error in words or simply work: pools with
+ * names alike, one queue for two tenants, a pool that the program frees, a thread that ends without
+ * leaving, values that overflow, NULLs. See rig.h.
+ */
+
+#include "moat_tenant_size.h"
+#include "rig.h"
+
+#define BUFFERS 512
+
+static struct rig *open_mode(enum moat_mode mode)
+{
+	struct moat_tenant_conf conf = rig_conf("red", mode);
+
+	return rig_open(&conf, UNIT_ADVERSARY, BUFFERS);
+}
+
+static void refused(int rc, int expected, const char *words)
+{
+	assert_int_equal(rc, expected);
+	if (strstr(moat_error_text(), words) == NULL)
+		fail_msg("'%s' is not in '%s'", words, moat_error_text());
+}
+
+/* --------------------------------------------------------------------------------------- pools */
+
+static void pools_may_have_names_that_begin_alike(void **state)
+{
+	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
+		struct rig *r = open_mode(mode);
+		struct moat_tenant_conf conf = rig_conf("blue", mode);
+		struct moat_tenant *blue;
+		struct rte_mempool *pool;
+
+		conf.unit = r->unit;
+		conf.memory = 8 * 1048576;
+		must(moat_tenant_create(&conf, &blue));
+		must(moat_tenant_pool(blue, "customer-of-network-1", 64, 2176, &pool));
+		must(moat_tenant_pool(blue, "customer-of-network-2", 64, 2176, &pool));
+		must(moat_tenant_destroy(blue));
+		rig_close(r);
+	}
+}
+
+static void a_pool_needs_a_tenant_a_name_and_a_place(void **state)
+{
+	struct rig *r = open_mode(MOAT_STRICT);
+	struct rte_mempool *pool;
+
+	refused(moat_tenant_pool(NULL, "p", 64, 2176, &pool), -EINVAL, "the tenant is NULL");
+	refused(moat_tenant_pool(r->tenant, NULL, 64, 2176, &pool), -EINVAL, "no name");
+	refused(moat_tenant_pool(r->tenant, "p", 64, 2176, NULL), -EINVAL, "no place");
+	rig_close(r);
+}
+
+/* rte_mempool_free() of a tenant's pool: the tenant does not free it again. */
+static void a_pool_that_the_program_has_freed_is_left_alone(void **state)
+{
+	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
+		struct rig *r = open_mode(mode);
+		struct moat_tenant_conf conf = rig_conf("blue", mode);
+		struct moat_tenant_stats stats;
+		struct moat_tenant *blue;
+		struct rte_mempool *pool;
+
+		conf.unit = r->unit;
+		conf.memory = 8 * 1048576;
+		must(moat_tenant_create(&conf, &blue));
+		must(moat_tenant_pool(blue, "blue", 64, 2176, &pool));
+		rte_mempool_free(pool);
+		moat_tenant_stats(blue, &stats);
+		must(moat_tenant_pool(blue, "blue", 64, 2176, &pool));
+		must(moat_tenant_destroy(blue));
+		assert_null(rte_mempool_lookup("blue"));
+		rig_close(r);
+	}
+}
+
+/* Mode copy: packets of a second, larger pool find room, whatever the first pool has. */
+static void each_pool_has_buffers_of_its_own_to_copy_into(void **state)
+{
+	struct rig *r = open_mode(MOAT_COPY);
+	struct moat_tenant_conf conf = rig_conf("blue", MOAT_COPY);
+	struct rte_mempool *small, *large;
+	struct rte_mbuf *m[32], *got[32];
+	struct moat_tenant *blue;
+
+	conf.unit = r->unit;
+	conf.memory = 16 * 1048576;
+	conf.verify = MOAT_VERIFY_OFF; /* nothing was written by a device */
+	must(moat_tenant_create(&conf, &blue));
+	must(moat_tenant_pool(blue, "small", 16, 1, &small));
+	must(moat_tenant_pool(blue, "large", 256, 12288, &large));
+	must(moat_tenant_queue_remove(r->tenant, r->port, 0));
+	must(moat_tenant_queue_add(blue, r->port, 0));
+	must(moat_tenant_lcore_enter(blue));
+	assert_int_equal(rte_pktmbuf_alloc_bulk(large, m, 32), 0);
+	for (unsigned int i = 0; i < 32; i++) {
+		m[i]->pkt_len = m[i]->data_len = 9000;
+		memset(rte_pktmbuf_mtod(m[i], void *), (int)i, 9000);
+	}
+	rig_arrive(r, 0, m, 32);
+	assert_int_equal(rte_eth_rx_burst(r->port, 0, got, 32), 32);
+	for (unsigned int i = 0; i < 32; i++) {
+		char byte;
+
+		assert_int_equal(got[i]->pkt_len, 9000);
+		assert_int_equal(*(const char *)rte_pktmbuf_read(got[i], 8999, 1, &byte), i);
+	}
+	must(moat_tenant_lcore_leave(blue));
+	must(moat_tenant_queue_remove(blue, r->port, 0));
+	/* They are the tenant's, too, although in none of the pools that the program knows. */
+	refused(moat_tenant_destroy(blue), -EBUSY, "32 buffers of pool 'large'");
+	rte_pktmbuf_free_bulk(got, 32);
+	must(moat_tenant_destroy(blue));
+	must(moat_tenant_queue_add(r->tenant, r->port, 0));
+	rig_close(r);
+}
+
+/* ---------------------------------------------------------------------------------- queues */
+
+static void a_queue_is_one_tenants(void **state)
+{
+	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
+		struct rig *r = open_mode(mode);
+		struct moat_tenant_conf conf = rig_conf("blue", mode);
+		struct moat_tenant *blue;
+
+		conf.unit = r->unit;
+		conf.memory = 8 * 1048576;
+		must(moat_tenant_create(&conf, &blue));
+		refused(moat_tenant_queue_add(blue, r->port, 0), -EBUSY, "is tenant 'red''s");
+		refused(moat_tenant_queue_remove(blue, r->port, 0), -ENOENT, "has no queue 0");
+		must(moat_tenant_queue_remove(r->tenant, r->port, 0));
+		must(moat_tenant_queue_add(blue, r->port, 0));
+		refused(moat_tenant_queue_add(r->tenant, r->port, 0), -EBUSY, "is tenant 'blue''s");
+		must(moat_tenant_queue_remove(blue, r->port, 0));
+		must(moat_tenant_queue_add(r->tenant, r->port, 0));
+		must(moat_tenant_destroy(blue));
+		rig_close(r);
+	}
+}
+
+static void a_foreign_packet_is_dropped_where_there_is_no_pool_to_copy_into(void **state)
+{
+	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
+		struct rig *r = open_mode(mode);
+		struct moat_tenant_conf conf = rig_conf("blue", mode);
+		struct moat_tenant_stats stats;
+		struct moat_tenant *blue;
+		struct rte_mbuf *m;
+
+		conf.unit = r->unit;
+		conf.memory = 8 * 1048576;
+		conf.copy_foreign = true;
+		must(moat_tenant_create(&conf, &blue));
+		must(moat_tenant_queue_remove(r->tenant, r->port, 0));
+		must(moat_tenant_queue_add(blue, r->port, 0));
+		must(moat_tenant_lcore_enter(blue));
+		rig_refill(r, &m, 1);
+		assert_int_equal(rte_eth_tx_burst(r->port, 0, &m, 1), 1);
+		assert_int_equal(rig_sent(r, 0), 0);
+		moat_tenant_stats(blue, &stats);
+		assert_int_equal(stats.overrun, 1);
+		must(moat_tenant_lcore_leave(blue));
+		must(moat_tenant_queue_remove(blue, r->port, 0));
+		must(moat_tenant_destroy(blue));
+		must(moat_tenant_queue_add(r->tenant, r->port, 0));
+		while (rte_mempool_avail_count(r->pool) != r->buffers)
+			moat_tenant_poll(r->tenant);
+		rig_close(r);
+	}
+}
+
+/* ------------------------------------------------------------------------------------- lcores */
+
+static void turn(struct rig *r)
+{
+	struct rte_mbuf *m[32];
+
+	rig_refill(r, m, 32);
+	rte_pktmbuf_free_bulk(m, 32);
+	moat_tenant_poll(r->tenant);
+}
+
+static void *enter_and_end(void *arg)
+{
+	struct rig *r = arg;
+
+	must(rte_thread_register());
+	must(moat_tenant_lcore_enter(r->tenant));
+	turn(r);
+	rte_thread_unregister();
+	return NULL;
+}
+
+static void *enter_and_leave(void *arg)
+{
+	struct rig *r = arg;
+
+	must(rte_thread_register());
+	must(moat_tenant_lcore_enter(r->tenant));
+	assert_int_equal(moat_tenant_lcore_enter(r->tenant), -EALREADY);
+	turn(r);
+	must(moat_tenant_lcore_leave(r->tenant));
+	rte_thread_unregister();
+	return NULL;
+}
+
+static void the_next_thread_of_its_number_takes_the_place_of_one_that_did_not_leave(void **state)
+{
+	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
+		struct rig *r = open_mode(mode);
+		pthread_t thread;
+
+		must(moat_tenant_offline(r->tenant));
+		assert_int_equal(pthread_create(&thread, NULL, enter_and_end, r), 0);
+		pthread_join(thread, NULL);
+		assert_int_equal(pthread_create(&thread, NULL, enter_and_leave, r), 0);
+		pthread_join(thread, NULL);
+		must(moat_tenant_online(r->tenant));
+		while (rte_mempool_avail_count(r->pool) != r->buffers)
+			moat_tenant_poll(r->tenant);
+		rig_close(r);
+	}
+}
+
+/* -------------------------------------------------------------------------------------- sizes */
+
+static void a_size_beyond_all_numbers_is_the_largest_number(void **state)
+{
+	const struct moat_tenant_size sizes[] = {
+		{ .mode = MOAT_DEFERRED, .burst = UINT32_MAX },
+		{ .mode = MOAT_STRICT, .burst = 1u << 30 },
+		{ .mode = MOAT_PIPELINED, .queues = UINT32_MAX },
+		{ .mode = MOAT_PIPELINED, .queues = UINT32_MAX, .burst = UINT32_MAX },
+		{ .mode = MOAT_STRICT, .lcores = UINT32_MAX, .queues = UINT32_MAX },
+		{ .mode = MOAT_DEFERRED, .deferred_pages = UINT32_MAX },
+		{ .mode = MOAT_STATIC, .rx_descriptors = UINT32_MAX, .kept = UINT32_MAX },
+	};
+	const struct moat_tenant_size wide = { .mode = MOAT_DEFERRED, .data_room = UINT32_MAX };
+
+	for (unsigned int i = 0; i < RTE_DIM(sizes); i++)
+		assert_int_equal(moat_tenant_pool_size(&sizes[i]), UINT32_MAX);
+	assert_in_range(moat_tenant_pool_size(&wide), 1, 1000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pools_may_have_names_that_begin_alike),
+		cmocka_unit_test(a_pool_needs_a_tenant_a_name_and_a_place),
+		cmocka_unit_test(a_pool_that_the_program_has_freed_is_left_alone),
+		cmocka_unit_test(each_pool_has_buffers_of_its_own_to_copy_into),
+		cmocka_unit_test(a_queue_is_one_tenants),
+		cmocka_unit_test(a_foreign_packet_is_dropped_where_there_is_no_pool_to_copy_into),
+		cmocka_unit_test(
+			the_next_thread_of_its_number_takes_the_place_of_one_that_did_not_leave),
+		cmocka_unit_test(a_size_beyond_all_numbers_is_the_largest_number),
+	};
+
+	if (rig_eal("test_misuse") < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, rig_make_port, NULL);
+}
