@@ -39,6 +39,7 @@ static int own(struct net_port *port, uint16_t backing)
 	if (rc == 0) {
 		port->owner = owner.id;
 		port->device.backing = backing;
+		port->device.gone = false;
 		port->owns = true;
 		return 0;
 	}
@@ -73,6 +74,16 @@ bool net_backing_ours(const struct net_port *port)
 
 	return port->owns && rte_eth_dev_is_valid_port(port->device.backing) &&
 		rte_eth_dev_owner_get(port->device.backing, &owner) == 0 && owner.id == port->owner;
+}
+
+void net_backing_gone(struct net_port *port, uint16_t removed)
+{
+	if (!port->owns || port->device.backing != removed)
+		return;
+	NET_LOG(WARNING, "%s: the backing port '%s' is removed: nothing is sent or received",
+		port->data->name, port->args.port);
+	port->owns = false;
+	__atomic_store_n(&port->device.gone, true, __ATOMIC_RELAXED);
 }
 
 void net_backing_release(struct net_port *port)
@@ -281,10 +292,14 @@ int net_link_update(struct rte_eth_dev *dev, int wait)
 
 int net_link_up(struct rte_eth_dev *dev)
 {
-	return rte_eth_dev_set_link_up(net_port(dev)->device.backing);
+	return net_backing_ours(net_port(dev))
+		? rte_eth_dev_set_link_up(net_port(dev)->device.backing)
+		: -ENODEV;
 }
 
 int net_link_down(struct rte_eth_dev *dev)
 {
-	return rte_eth_dev_set_link_down(net_port(dev)->device.backing);
+	return net_backing_ours(net_port(dev))
+		? rte_eth_dev_set_link_down(net_port(dev)->device.backing)
+		: -ENODEV;
 }

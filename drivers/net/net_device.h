@@ -102,6 +102,9 @@ struct net_wire {
 
 struct net_device {
 	uint16_t backing; /* ethdev port id */
+	/* The backing port was removed: its number is another port's, or will be. Relaxed: no
+	 * lcore may poll a port that is being removed. */
+	bool gone;
 	uint16_t nr_wires_rx, nr_wires_tx;
 	uint16_t nr_rx, nr_tx;
 	uint32_t frame_max;       /* bytes, longer ones are dropped on receive */

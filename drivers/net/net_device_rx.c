@@ -32,6 +32,8 @@ static inline uint16_t wire_receive(const struct net_device *dev, uint16_t wire,
 {
 	if (unlikely(dev->holds != 0) && !holds_have_room(dev))
 		return 0;
+	if (unlikely(__atomic_load_n(&dev->gone, __ATOMIC_RELAXED)))
+		return 0;
 	return rte_eth_rx_burst(dev->backing, wire, frames, n);
 }
 

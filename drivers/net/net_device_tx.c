@@ -173,8 +173,14 @@ static bool read_ring(struct net_device *dev, struct net_device_tx *tx)
 /* Put ready frames on the wire, which is locked. @return true: nothing is left. */
 static bool send_ready(struct net_device *dev, struct net_device_tx *tx)
 {
-	uint16_t sent = rte_eth_tx_burst(dev->backing, tx->wire, tx->ready, tx->nr_ready);
+	uint16_t sent;
 
+	if (unlikely(__atomic_load_n(&dev->gone, __ATOMIC_RELAXED))) {
+		rte_pktmbuf_free_bulk(tx->ready, tx->nr_ready); /* there is no wire */
+		tx->nr_ready = 0;
+		return true;
+	}
+	sent = rte_eth_tx_burst(dev->backing, tx->wire, tx->ready, tx->nr_ready);
 	tx->nr_ready -= sent;
 	if (likely(tx->nr_ready == 0))
 		return true;

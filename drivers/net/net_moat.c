@@ -265,6 +265,25 @@ static int build(struct net_port *port, const char *args)
 	return rc;
 }
 
+static int on_destroy(uint16_t removed, enum rte_eth_event_type event, void *arg, void *ret)
+{
+	for (unsigned int i = 0; i < RTE_MAX_ETHPORTS; i++)
+		if (i != removed && rte_eth_devices[i].state != RTE_ETH_DEV_UNUSED &&
+			rte_eth_devices[i].dev_ops == &net_ops)
+			net_backing_gone(net_port(&rte_eth_devices[i]), removed);
+	return 0;
+}
+
+/* Once, for any port: a backing port may be removed while net_moat still has it. */
+static void watch_ports(void)
+{
+	static bool watching;
+
+	if (!watching)
+		watching = rte_eth_dev_callback_register(RTE_ETH_ALL, RTE_ETH_EVENT_DESTROY,
+				   on_destroy, NULL) == 0;
+}
+
 static int probe(struct rte_vdev_device *vdev)
 {
 	const char *name = rte_vdev_device_name(vdev);
@@ -286,6 +305,7 @@ static int probe(struct rte_vdev_device *vdev)
 	}
 	port = net_port(dev);
 	port->data = dev->data;
+	watch_ports();
 	rc = build(port, rte_vdev_device_args(vdev));
 	if (rc != 0) {
 		NET_LOG(ERR, "%s", moat_error_text());

@@ -145,6 +145,8 @@ void net_move_offer(uint16_t port, bool offer);
 /* net_backing.c */
 int net_backing_find(struct net_port *port);
 void net_backing_release(struct net_port *port);
+/* If `removed` is the port's backing port: it is used no more. */
+void net_backing_gone(struct net_port *port, uint16_t removed);
 bool net_backing_ours(const struct net_port *port);
 int net_backing_start(struct net_port *port);
 void net_backing_stop(struct net_port *port);

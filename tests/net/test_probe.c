@@ -152,6 +152,58 @@ static void a_backing_port_may_be_removed_first(void **state)
 	rte_mempool_free(pool);
 }
 
+/* A running port whose backing port is removed is silent: it does not serve itself from the port
+ * that has the number next. */
+static void a_removed_backing_ports_number_is_anothers(void **state)
+{
+	struct rte_mempool *pool = make_pool("app", 511, RTE_MBUF_DEFAULT_BUF_SIZE);
+	uint16_t port, was, next;
+	struct rte_eth_conf conf = { 0 };
+	struct rte_mbuf *m[32];
+
+	assert_int_equal(rte_vdev_init("net_null_gone", ""), 0);
+	assert_int_equal(rte_eth_dev_get_port_by_name("net_null_gone", &was), 0);
+	port = nic_create("net_moat0", "port=net_null_gone");
+	nic_start(port, 1, 64, pool, SOCKET_ID_ANY, NULL);
+	assert_int_equal(rte_eth_promiscuous_enable(port), 0);
+	assert_int_equal(rte_eth_rx_burst(port, 0, m, 32), 32);
+	rte_pktmbuf_free_bulk(m, 32);
+	log_begin();
+	assert_int_equal(rte_vdev_uninit("net_null_gone"), 0);
+	assert_non_null(strstr(log_end(), "'net_null_gone' is removed"));
+	assert_int_equal(rte_vdev_init("net_null_next", ""), 0);
+	assert_int_equal(rte_eth_dev_get_port_by_name("net_null_next", &next), 0);
+	assert_int_equal(next, was);
+	assert_int_equal(rte_eth_dev_configure(next, 1, 1, &conf), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(next, 0, 64, SOCKET_ID_ANY, NULL, pool), 0);
+	assert_int_equal(rte_eth_tx_queue_setup(next, 0, 64, SOCKET_ID_ANY, NULL), 0);
+	assert_int_equal(rte_eth_dev_start(next), 0);
+	for (unsigned int i = 0; i < 8; i++) {
+		struct rte_mbuf *sent = rte_pktmbuf_alloc(pool);
+		uint16_t n = rte_eth_rx_burst(port, 0, m, 32);
+
+		rte_pktmbuf_free_bulk(m, n);
+		assert_true(i < 2 || n == 0); /* what the device had by then */
+		rte_pktmbuf_append(sent, 60);
+		assert_int_equal(rte_eth_tx_burst(port, 0, &sent, 1), 1);
+	}
+	assert_int_equal(rte_eth_dev_set_link_up(port), -ENODEV);
+	{
+		struct rte_eth_stats stats;
+
+		assert_int_equal(rte_eth_stats_get(next, &stats), 0);
+		assert_int_equal(stats.ipackets + stats.opackets, 0);
+	}
+	log_begin();
+	rte_eth_dev_stop(port);
+	nic_destroy("net_moat0");
+	log_end();
+	assert_int_equal(rte_eth_dev_stop(next), 0);
+	assert_int_equal(rte_vdev_uninit("net_null_next"), 0);
+	assert_pool_full(pool);
+	rte_mempool_free(pool);
+}
+
 static void memory_is_mapped_and_unmapped_for_the_device_alone(void **state)
 {
 	uint8_t *va = aligned_alloc(MOAT_PAGE_SIZE, 2 * MOAT_PAGE_SIZE);
@@ -200,6 +252,7 @@ int main(void)
 		TEST(a_backing_port_serves_one_port_only),
 		TEST(source_ids_are_distinct_or_refused),
 		TEST(a_backing_port_may_be_removed_first),
+		TEST(a_removed_backing_ports_number_is_anothers),
 		TEST(memory_is_mapped_and_unmapped_for_the_device_alone),
 		TEST(many_ports_come_and_go),
 	};
