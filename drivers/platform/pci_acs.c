@@ -37,12 +37,27 @@ static bool acs_is_on(const struct moat_pci_fn *fn)
 	return fn->acs != 0 && (fn->acs_ctrl & need) == need;
 }
 
-/** Are there several functions in the slot? Virtual functions are devices of their own. */
+/**
+ * Are `a` and `b` numbers of one device? A link of PCI Express leads to one device, whose functions
+ * may have 8 bits for their number (ARI): 03:01.0 is then function 8 of 03:00.
+ */
+static bool is_same_device(const struct moat_pci *pci, uint16_t segment, moat_sid_t a, moat_sid_t b)
+{
+	const struct moat_pci_fn *port;
+
+	if (a >> 8 != b >> 8 || SLOT(a) == SLOT(b))
+		return SLOT(a) == SLOT(b);
+	port = bridge_above(pci, segment, a >> 8);
+	return port != NULL && port->secondary == a >> 8 &&
+		(port->port == MOAT_PCI_ROOT_PORT || port->port == MOAT_PCI_DOWNSTREAM);
+}
+
+/** Has the device several functions? Virtual functions are devices of their own. */
 static bool has_siblings(const struct moat_pci *pci, const struct moat_pci_fn *fn)
 {
 	for (unsigned int i = 0; i < pci->n; i++)
 		if (&pci->fn[i] != fn && pci->fn[i].segment == fn->segment && !pci->fn[i].virtfn &&
-			SLOT(pci->fn[i].sid) == SLOT(fn->sid))
+			is_same_device(pci, fn->segment, pci->fn[i].sid, fn->sid))
 			return true;
 	return false;
 }
@@ -73,7 +88,7 @@ static bool is_behind_sibling(const struct moat_pci *pci, const struct moat_pci_
 	const struct moat_pci_fn *at = moat_pci_find(pci, fn->segment, sid);
 
 	for (; at != NULL; at = bridge_above(pci, fn->segment, at->sid >> 8))
-		if (at != fn && !at->virtfn && SLOT(at->sid) == SLOT(fn->sid))
+		if (at != fn && !at->virtfn && is_same_device(pci, fn->segment, at->sid, fn->sid))
 			return true;
 	return false;
 }

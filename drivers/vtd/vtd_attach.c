@@ -44,12 +44,24 @@ int vtd_may_attach(const struct vtd *v, const struct moat_domain *d, moat_sid_t 
 	if (d->pt->format != (child ? MOAT_PT_FIRST_STAGE : v->unit.caps.format))
 		return moat_error(-EINVAL, "unit %s walks %s-stage tables, domain %s has others",
 			v->unit.name, v->sm.first ? "first" : "second", d->name);
-	if (d->did >= v->caps.nd)
+	if (moat_domain_did(d, &v->unit) >= v->caps.nd)
 		return moat_error(-EINVAL,
 			"unit %s has domain-ids up to %" PRIu32 ", domain %s has %u", v->unit.name,
-			v->caps.nd - 1, d->name, d->did);
+			v->caps.nd - 1, d->name, moat_domain_did(d, &v->unit));
 	if (v->conf.scope.admit != NULL)
 		return v->conf.scope.admit(v->conf.scope.ctx, sid);
+	return 0;
+}
+
+/** Under the lock: 0 unless a PASID of `sid` is in a domain. */
+static int pasids_check(const struct vtd *v, moat_sid_t sid)
+{
+	for (const struct vtd_pasid *p = v->sm.pasids; p != NULL; p = p->next)
+		if (p->sid == sid)
+			return moat_error(-EBUSY,
+				"unit %s: PASID %" PRIu32 " of " MOAT_SID_FMT
+				" is in a domain, so its function cannot pass through",
+				v->unit.name, p->pasid, MOAT_SID_ARGS(sid));
 	return 0;
 }
 
@@ -61,7 +73,7 @@ static int source_check(const struct vtd *v, moat_sid_t sid, moat_sid_t alias, u
 
 	switch (s->state) {
 	case VTD_SOURCE_FREE:
-		return 0;
+		return did == VTD_DID_PASS ? pasids_check(v, alias) : 0;
 	case VTD_SOURCE_LIVE:
 		/* Functions behind one bridge share its source-id, and so a domain. */
 		if (s->did == did && !own)
@@ -84,7 +96,8 @@ static int source_check(const struct vtd *v, moat_sid_t sid, moat_sid_t alias, u
 	}
 }
 
-/** 0 if `sid` may be in `d` while `other` is in the domain `theirs` (NULL: in none). */
+/** 0 if `sid` may be in `d` (NULL: may pass through) while `other` is in the domain `theirs` (NULL: in
+ * none). */
 static int isolated_from(const struct vtd *v, const struct moat_domain *d, moat_sid_t sid,
 	const struct moat_domain *theirs, moat_sid_t other)
 {
@@ -94,6 +107,11 @@ static int isolated_from(const struct vtd *v, const struct moat_domain *d, moat_
 		v->conf.scope.isolated(v->conf.scope.ctx, sid, other) == 0)
 		return 0;
 	snprintf(why, sizeof(why), "%s", moat_error_text());
+	if (d == NULL)
+		return moat_error(-EPERM,
+			"unit %s: " MOAT_SID_FMT " cannot pass through while " MOAT_SID_FMT
+			" is in domain '%s': %s",
+			v->unit.name, MOAT_SID_ARGS(sid), MOAT_SID_ARGS(other), theirs->name, why);
 	return moat_error(-EPERM,
 		"unit %s: " MOAT_SID_FMT " cannot be in domain '%s' while " MOAT_SID_FMT
 		" is in domain '%s': %s; put both in one domain",
@@ -108,7 +126,7 @@ int vtd_isolation_check(const struct vtd *v, const struct moat_domain *d, moat_s
 {
 	int ret = 0;
 
-	if (v->conf.scope.isolated == NULL || d == NULL)
+	if (v->conf.scope.isolated == NULL)
 		return 0;
 	for (unsigned int other = 0; ret == 0 && other < VTD_BUSES * VTD_FNS; other++) {
 		const struct vtd_function *f = &v->function[other];

@@ -253,7 +253,7 @@ int vtd_aliases_ask(const struct vtd *v, moat_sid_t sid, struct vtd_function *f)
 /** Under v->lock: is the function attached to `domain`, or one of its PASIDs? */
 bool vtd_is_attached(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
 /** Under v->lock: 0 if no function of another domain exchanges requests with `sid` below the
- * unit. */
+ * unit. `domain` NULL: it is to pass through. */
 int vtd_isolation_check(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
 
 /* vtd_scalable.c; entries are written under v->lock */

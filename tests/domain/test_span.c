@@ -99,6 +99,26 @@ static void a_unit_that_cannot_walk_the_tables_is_refused(void **state)
 		unit[u]->ops->destroy(unit[u]);
 }
 
+/* The id that counts is the one on that unit, not the one on the domain's own. */
+static void a_unit_of_few_ids_takes_a_domain_with_a_large_one_elsewhere(void **state)
+{
+	struct moat_domain_conf conf = { .name = "d" };
+	struct moat_domain *domain[20];
+	struct moat_unit *unit[2];
+
+	must(moat_soft_unit_create("soft0", UNIT_ADVERSARY, &unit[0]));
+	must(moat_soft_unit_create("soft1", UNIT_ADVERSARY ",nd=4", &unit[1]));
+	for (unsigned int i = 0; i < RTE_DIM(domain); i++)
+		must(moat_domain_create(unit[0], &conf, &domain[i]));
+	assert_true(domain[19]->did > 16);
+	must(moat_domain_attach_at(domain[19], unit[1], SID, MOAT_PASID_NONE));
+	assert_in_range(moat_domain_did(domain[19], unit[1]), 1, 15);
+	for (unsigned int i = 0; i < RTE_DIM(domain); i++)
+		must(moat_domain_destroy(domain[i]));
+	for (unsigned int u = 0; u < 2; u++)
+		unit[u]->ops->destroy(unit[u]);
+}
+
 /* --------------------------------------------------------------- units that note their tags */
 
 struct noting {
@@ -320,6 +340,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_domain_on_two_units_is_left_by_both_before_the_ticket),
 		cmocka_unit_test(a_unit_that_cannot_walk_the_tables_is_refused),
+		cmocka_unit_test(a_unit_of_few_ids_takes_a_domain_with_a_large_one_elsewhere),
 		T(tags_are_those_of_the_attachments_each_once),
 		T(a_ticket_waits_for_each_unit),
 		T(a_device_that_comes_while_a_batch_is_submitted_is_invalidated_too),

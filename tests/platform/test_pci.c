@@ -103,6 +103,29 @@ static void functions_are_isolated_if_acs_sends_all_their_requests_to_the_unit(v
 	remove_root();
 }
 
+/* Below a port there is one device: with ARI its ninth function has the number of device 1. */
+static void functions_of_one_ari_device_are_siblings_whatever_their_numbers(void **state)
+{
+	const moat_sid_t first = MOAT_SID(0x30, 0, 0), ninth = MOAT_SID(0x30, 1, 0);
+
+	make_root();
+	function(0, MOAT_SID(0, 5, 0), MOAT_PCI_ROOT_PORT, 0x30, 0x30);
+	function(0, first, MOAT_PCI_ENDPOINT, 0, 0);
+	function(0, ninth, MOAT_PCI_ENDPOINT, 0, 0);
+	acs(MOAT_SID(0, 5, 0), 0x1f, 0x1d);
+	assert_int_equal(isolated(first, ninth), -EPERM);
+	assert_non_null(strstr(moat_error_text(), "is one of several functions"));
+	acs(first, 0x0c, 0x0c);
+	assert_int_equal(isolated(first, ninth), -EPERM);
+	acs(ninth, 0x0c, 0x0c);
+	assert_int_equal(isolated(first, ninth), 0);
+	/* In the root complex numbers are devices'. */
+	function(0, MOAT_SID(0, 6, 0), MOAT_PCI_ENDPOINT, 0, 0);
+	function(0, MOAT_SID(0, 7, 0), MOAT_PCI_ENDPOINT, 0, 0);
+	assert_int_equal(isolated(MOAT_SID(0, 6, 0), MOAT_SID(0, 7, 0)), 0);
+	remove_root();
+}
+
 static void config16_is(moat_sid_t sid, long at, uint16_t value)
 {
 	FILE *f = config_of(0, sid);
@@ -110,6 +133,37 @@ static void config16_is(moat_sid_t sid, long at, uint16_t value)
 	fseek(f, at, SEEK_SET);
 	assert_int_equal(fwrite(&value, 2, 1, f), 1);
 	fclose(f);
+}
+
+static void some_devices_borrow_the_number_of_another_function(void **state)
+{
+	const moat_sid_t disk = MOAT_SID(0x31, 0, 0), bridge = MOAT_SID(0x32, 0, 0),
+			 old = MOAT_SID(0x33, 2, 0);
+	struct moat_pci *pci;
+	moat_sid_t a[4];
+
+	make_root();
+	function(0, MOAT_SID(0, 5, 0), MOAT_PCI_ROOT_PORT, 0x31, 0x31);
+	function(0, disk, MOAT_PCI_ENDPOINT, 0, 0);
+	config16_is(disk, 0, 0x1b4b);
+	config16_is(disk, 2, 0x9230);
+	/* A PCI Express to PCI bridge that does not say so speaks as one. */
+	function(0, MOAT_SID(0, 6, 0), MOAT_PCI_ROOT_PORT, 0x32, 0x33);
+	function(0, bridge, MOAT_PCI_CONVENTIONAL, 0x33, 0x33);
+	function(0, old, MOAT_PCI_CONVENTIONAL, 0, 0);
+	config16_is(bridge, 0, 0x1b21);
+	config16_is(bridge, 2, 0x1080);
+	assert_int_equal(moat_pci_scan(root, &pci), 0);
+	assert_int_equal(moat_pci_aliases(pci, 0, disk, a, 4), 2);
+	assert_int_equal(a[0], disk);
+	assert_int_equal(a[1], MOAT_SID(0x31, 0, 1));
+	a[1] = 0xffff;
+	assert_int_equal(moat_pci_aliases(pci, 0, disk, a, 1), 2);
+	assert_int_equal(a[1], 0xffff);
+	assert_int_equal(moat_pci_aliases(pci, 0, old, a, 4), 2);
+	assert_int_equal(a[1], MOAT_SID(0x33, 0, 0));
+	moat_pci_free(pci);
+	remove_root();
 }
 
 /* Capability and control in 32 bits each: from 0x144 and 0x148 on. */
@@ -215,6 +269,8 @@ int main(void)
 			functions_are_isolated_if_acs_sends_all_their_requests_to_the_unit),
 		cmocka_unit_test(
 			a_pchs_root_ports_have_their_acs_control_behind_32_bits_of_capability),
+		cmocka_unit_test(functions_of_one_ari_device_are_siblings_whatever_their_numbers),
+		cmocka_unit_test(some_devices_borrow_the_number_of_another_function),
 		cmocka_unit_test(functions_on_a_conventional_bus_or_slot_are_never_isolated),
 		cmocka_unit_test(an_acs_list_that_is_a_circle_or_ends_early_ends),
 		cmocka_unit_test(a_path_ends_where_bridges_lead_or_nowhere),

@@ -390,6 +390,26 @@ static void functions_that_reach_each_other_without_the_unit_are_in_one_domain(v
 	bench_free(b);
 }
 
+/* A device that is plugged in later, beside a tenant's. */
+static void what_reaches_a_tenants_function_without_the_unit_does_not_pass_through(void **state)
+{
+	const moat_sid_t tenants = MOAT_SID(3, 5, 0), late = MOAT_SID(3, 5, 1);
+	struct bench *b = bench_new();
+
+	b->conf.scope.isolated = isolated_by_device;
+	bench_up(b);
+	assert_int_equal(attach(b, 0, tenants), 0);
+	assert_int_equal(moat_vtd_pass_through(b->unit, late), -EPERM);
+	assert_non_null(strstr(moat_error_text(),
+		"03:05.1 cannot pass through while 03:05.0 is in domain 'd0': one device without "
+		"ACS"));
+	assert_int_equal(entry(b, late)->lo, 0);
+	assert_int_equal(moat_vtd_pass_through(b->unit, MOAT_SID(3, 6, 0)), 0);
+	assert_int_equal(detach(b, 0, tenants), 0);
+	assert_int_equal(moat_vtd_pass_through(b->unit, late), 0);
+	bench_free(b);
+}
+
 /* --------------------------------------------------------------- a unit that does not confirm */
 
 static void an_attach_that_the_unit_does_not_confirm_leaves_nothing_present(void **state)
@@ -606,6 +626,8 @@ int main(void)
 		cmocka_unit_test(more_aliases_than_fit_are_refused_not_cut),
 		cmocka_unit_test(
 			functions_that_reach_each_other_without_the_unit_are_in_one_domain),
+		cmocka_unit_test(
+			what_reaches_a_tenants_function_without_the_unit_does_not_pass_through),
 		cmocka_unit_test(an_attach_that_the_unit_does_not_confirm_leaves_nothing_present),
 		cmocka_unit_test(a_write_buffer_is_flushed_behind_a_new_entry_in_caching_mode_too),
 		cmocka_unit_test(a_detach_that_was_not_confirmed_can_be_repeated),

@@ -387,6 +387,7 @@ static void pasids_that_cannot_be_are_refused(void **state)
 	must(u->ops->attach_pasid(u, &b->domain[0], NIC, PASID));
 	assert_int_equal(u->ops->attach_pasid(u, &b->domain[1], NIC, PASID), -EBUSY);
 	assert_int_equal(u->ops->detach_pasid(u, &b->domain[1], NIC, PASID), -ENOENT);
+	assert_int_equal(moat_vtd_pass_through(u, NIC), -EBUSY);
 	must(moat_vtd_pass_through(u, NIC + 1));
 	assert_int_equal(u->ops->attach_pasid(u, &b->domain[0], NIC + 1, PASID), -EBUSY);
 	b->pt[1].format = MOAT_PT_FIRST_STAGE;
