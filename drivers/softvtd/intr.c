@@ -22,7 +22,7 @@
 
 /** A shard's interrupt-entry cache: every entry has a place, so only invalidations take one out. */
 struct iec {
-	struct vtd_entry *entry; /* ENTRIES; NULL: ECAP.IR is clear */
+	struct vtd_entry *entry; /* ENTRIES, set where valid; NULL: ECAP.IR is clear */
 	uint64_t valid[ENTRIES / 64];
 	uint32_t filled;
 	uint64_t requests, remapped, compatible, unremapped, posted, blocked, hits, misses,
@@ -549,7 +549,7 @@ int sv_intr_create(struct moat_softvtd *sv)
 		err = intr->iec != NULL ? 0 : -ENOMEM;
 	}
 	for (unsigned int i = 0; err == 0 && sv->conf.ir && i < sv->conf.shards; i++) {
-		intr->iec[i].entry = calloc(ENTRIES, sizeof(struct vtd_entry));
+		intr->iec[i].entry = malloc(ENTRIES * sizeof(struct vtd_entry));
 		err = intr->iec[i].entry != NULL ? 0 : -ENOMEM;
 	}
 	if (err == 0 && sv->conf.ir && sv->conf.oracle) {

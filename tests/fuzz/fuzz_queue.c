@@ -24,9 +24,7 @@ static void command(struct moat_softvtd *sv, uint32_t bit, bool on)
 {
 	uint32_t keep = moat_softvtd_read32(sv, VTD_GSTS) & 0x96ffffff;
 
-	moat_softvtd_write32(sv, VTD_GCMD, on ? keep | bit : keep & ~bit);
-	for (unsigned int i = 0; i < 8; i++)
-		moat_softvtd_read32(sv, VTD_GSTS);
+	give_command(sv, on ? keep | bit : keep & ~bit);
 }
 
 static void put_descriptor(struct fuzz_input *in)
@@ -97,7 +95,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		order(sv, &in);
 	for (unsigned int i = 0; i < 64; i++)
 		moat_softvtd_poll(sv);
-	moat_softvtd_stats(sv, &stats);
-	moat_softvtd_destroy(sv);
+	if (size % 16 == 0) /* sums up a thousand counters */
+		moat_softvtd_stats(sv, &stats);
+	give_unit(sv);
 	return 0;
 }

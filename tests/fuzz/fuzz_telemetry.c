@@ -8,14 +8,20 @@
  *
  * The commands are static functions, which DPDK's library is given when a unit is shown for the
  * first time; this file stands in for its register function. What a command answers is DPDK's, too:
- * pieces of it are counted as they are made, because only the socket's thread would free them.
+ * pieces of it are counted as they are made, because only the socket's thread would free them. A
+ * piece has 64 KiB and is kept for the next answer, its beginning poisoned meanwhile.
+ *
+ * Commands change nothing, so that a few of them tell as much as many. The faults of the input
+ * before are pushed out by others, so that an input gives the same answers in every run.
  */
 
 #include <dlfcn.h>
+#include <stdbool.h>
 
 #include <rte_eal.h>
 
 #include "fuzz_input.h"
+#include "fuzz_poison.h"
 #include "moat_soft_unit.h"
 #include "moat_telemetry.h"
 
@@ -25,8 +31,12 @@ static struct {
 } commands[16];
 static unsigned int nr_commands;
 
-static struct rte_tel_data *pieces[1024];
-static unsigned int nr_pieces;
+#define PIECE_POISONED 4096
+#define COMMANDS       4 /* in an input */
+
+/* The first `nr_used` are used, the others poisoned. */
+static struct rte_tel_data *pieces[64];
+static unsigned int nr_pieces, nr_used;
 
 static struct moat_unit *unit;
 static struct moat_tenant *tenant;
@@ -49,15 +59,38 @@ struct rte_tel_data *rte_tel_data_alloc(void)
 
 	if (real == NULL)
 		real = (struct rte_tel_data * (*)(void))(uintptr_t)dlsym(RTLD_NEXT, __func__);
-	fuzz_check(real != NULL && nr_pieces < RTE_DIM(pieces));
-	pieces[nr_pieces] = real();
-	return pieces[nr_pieces++];
+	fuzz_check(real != NULL && nr_used < RTE_DIM(pieces));
+	if (nr_used == nr_pieces)
+		pieces[nr_pieces++] = real();
+	fuzz_unpoison(pieces[nr_used], PIECE_POISONED);
+	return pieces[nr_used++];
+}
+
+/* What a command frees itself. */
+void rte_tel_data_free(struct rte_tel_data *data)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_used && pieces[i] != data; i++)
+		;
+	fuzz_check(i < nr_used);
+	pieces[i] = pieces[--nr_used];
+	pieces[nr_used] = data;
+	fuzz_poison(data, PIECE_POISONED);
 }
 
 static void free_pieces(void)
 {
-	while (nr_pieces != 0)
-		rte_tel_data_free(pieces[--nr_pieces]);
+	while (nr_used != 0)
+		rte_tel_data_free(pieces[nr_used - 1]);
+}
+
+static void forget_faults(void)
+{
+	const struct moat_fault none = { .reason_text = "none" };
+
+	for (unsigned int i = 0; i < MOAT_TELEMETRY_FAULTS; i++)
+		moat_telemetry_fault(unit, NULL, &none);
 }
 
 /* --------------------------------------------------------------------------------------- set up */
@@ -82,6 +115,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	fuzz_check(moat_telemetry_add_unit(unit, NULL) == 0);
 	fuzz_check(moat_telemetry_add_tenant(tenant) == 0);
 	fuzz_check(nr_commands != 0);
+	forget_faults();
 	return 0;
 }
 
@@ -117,14 +151,20 @@ static void fault(struct fuzz_input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = { data, size };
+	unsigned int asked = 0, faults = 0;
 
-	while (in.left != 0) {
+	while (in.left != 0 && asked < COMMANDS) {
 		unsigned int which = fuzz_take8(&in) % (nr_commands + 1);
 
-		if (which < nr_commands)
+		if (which < nr_commands) {
 			ask(&in, which);
-		else
+			asked++;
+		} else {
 			fault(&in);
+			faults++;
+		}
 	}
+	if (faults != 0)
+		forget_faults();
 	return 0;
 }

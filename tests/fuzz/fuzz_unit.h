@@ -12,6 +12,7 @@
 
 #include <sys/mman.h>
 
+#include "fuzz_blocks.h"
 #include "fuzz_input.h"
 #include "moat_softvtd.h"
 #include "moat_vtd_regs.h"
@@ -34,18 +35,20 @@ static inline void arena_make(void)
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == at(ARENA));
 }
 
-/** 64 bits as they are; or, where the byte before them is odd, with an address in the arena. */
+/** 64 bits as they are; or, where the byte before them is odd, with an address in the arena or in the
+ * page behind it. */
 static inline uint64_t take_value(struct fuzz_input *in)
 {
 	bool address = fuzz_take8(in) & 1;
 	uint64_t value = fuzz_take64(in);
 
 	if (address)
-		value = (value & ~ADDRESS) | PAGE(value >> MOAT_PAGE_SHIFT & (ARENA_PAGES - 1));
+		value = (value & ~ADDRESS) |
+			PAGE((value >> MOAT_PAGE_SHIFT & 0xff) % (ARENA_PAGES + 1));
 	return value;
 }
 
-/** Capabilities and habits, five bytes. */
+/** Capabilities and habits, five bytes. To be given back to give_unit(). */
 static inline struct moat_softvtd *take_unit(struct fuzz_input *in)
 {
 	static const uint8_t widths[][2] = { { 39, 0x2 }, { 48, 0x6 }, { 57, 0xe }, { 48, 0x4 } };
@@ -89,9 +92,24 @@ static inline struct moat_softvtd *take_unit(struct fuzz_input *in)
 	conf.nfr = 1 + (faults & 3);
 	conf.fro = faults & 4 ? 0x100 : 0x600;
 	conf.oracle = false;
+	blocks_begin();
 	fuzz_check(moat_softvtd_create(&conf, &sv) == 0);
 	memset(at(ARENA), 0, ARENA_SIZE);
 	return sv;
+}
+
+/** Writes GCMD, and reads GSTS until the command shows (late, as the unit was told). */
+static inline void give_command(struct moat_softvtd *sv, uint32_t gcmd)
+{
+	moat_softvtd_write32(sv, VTD_GCMD, gcmd);
+	for (unsigned int i = 0; i <= moat_softvtd_conf(sv)->gsts_late; i++)
+		moat_softvtd_read32(sv, VTD_GSTS);
+}
+
+static inline void give_unit(struct moat_softvtd *sv)
+{
+	moat_softvtd_destroy(sv);
+	blocks_end();
 }
 
 /** A device's access, ten bytes. What it reaches is memory. */

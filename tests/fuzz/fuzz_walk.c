@@ -30,9 +30,7 @@ static void command(struct moat_softvtd *sv, uint32_t bit)
 {
 	uint32_t keep = moat_softvtd_read32(sv, VTD_GSTS) & 0x96ffffff;
 
-	moat_softvtd_write32(sv, VTD_GCMD, keep | bit);
-	for (unsigned int i = 0; i < 8; i++)
-		moat_softvtd_read32(sv, VTD_GSTS);
+	give_command(sv, keep | bit);
 }
 
 static void put(uint64_t lo, uint64_t hi)
@@ -112,6 +110,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	command(sv, VTD_GCMD_TE);
 	while (in.left != 0)
 		order(sv, &in);
-	moat_softvtd_destroy(sv);
+	give_unit(sv);
 	return 0;
 }

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026 The moat authors
+ */
+#ifndef FUZZ_BLOCKS_H
+#define FUZZ_BLOCKS_H
+
+/**
+ * @file
+ * Large blocks of memory, kept from one execution to the next.
+ *
+ * AddressSanitizer maps and unmaps every block above 128 KiB and its shadow, which takes longer than
+ * the rest of an execution. So the linker gives malloc(), calloc() and free() to this file
+ * (`--wrap`, only under libFuzzer), which takes the large blocks from a few that stay. They lie
+ * between AddressSanitizer's red zones; what is free is poisoned (of the largest only the
+ * beginning, because of the time), and has to be free at the end of an execution.
+ */
+
+#include <stdbool.h>
+
+#include "fuzz_input.h"
+#include "fuzz_poison.h"
+
+#ifdef FUZZ_BLOCKS
+
+#define BLOCK_SIZE_MIN (32 << 10)
+#define BLOCK_POISONED (128 << 10)
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void __real_free(void *p);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void __wrap_free(void *p);
+
+static struct fuzz_block {
+	void *memory;
+	size_t size;
+	bool used;
+} blocks[16];
+static unsigned int nr_blocks;
+static bool blocks_wanted; /* by the code under test, not by libFuzzer */
+
+static inline void *block_take(size_t size)
+{
+	struct fuzz_block *b;
+
+	for (b = blocks; b < blocks + nr_blocks; b++) {
+		if (!b->used && b->size == size)
+			break;
+	}
+	if (b == blocks + nr_blocks) {
+		fuzz_check(nr_blocks < RTE_DIM(blocks));
+		b->memory = __real_malloc(size);
+		b->size = size;
+		fuzz_check(b->memory != NULL);
+		nr_blocks++;
+	}
+	b->used = true;
+	fuzz_unpoison(b->memory, RTE_MIN(size, (size_t)BLOCK_POISONED));
+	return b->memory;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return blocks_wanted && size >= BLOCK_SIZE_MIN ? block_take(size) : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	size_t bytes;
+
+	if (!blocks_wanted || __builtin_mul_overflow(n, size, &bytes) || bytes < BLOCK_SIZE_MIN)
+		return __real_calloc(n, size);
+	return memset(block_take(bytes), 0, bytes);
+}
+
+void __wrap_free(void *p)
+{
+	for (struct fuzz_block *b = blocks; b < blocks + nr_blocks; b++) {
+		if (b->memory == p) {
+			fuzz_check(b->used);
+			b->used = false;
+			fuzz_poison(p, RTE_MIN(b->size, (size_t)BLOCK_POISONED));
+			return;
+		}
+	}
+	__real_free(p);
+}
+
+static inline void blocks_begin(void)
+{
+	blocks_wanted = true;
+}
+
+/** The code under test has freed what it took. */
+static inline void blocks_end(void)
+{
+	blocks_wanted = false;
+	for (const struct fuzz_block *b = blocks; b < blocks + nr_blocks; b++)
+		fuzz_check(!b->used);
+}
+
+#else
+
+static inline void blocks_begin(void)
+{
+}
+
+static inline void blocks_end(void)
+{
+}
+
+#endif
+#endif /* FUZZ_BLOCKS_H */
