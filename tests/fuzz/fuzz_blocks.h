@@ -8,11 +8,12 @@
  * @file
  * Large blocks of memory, kept from one execution to the next.
  *
- * AddressSanitizer maps and unmaps every block above 128 KiB and its shadow, which takes longer than
- * the rest of an execution. So the linker gives malloc(), calloc() and free() to this file
- * (`--wrap`, only under libFuzzer), which takes the large blocks from a few that stay. They lie
- * between AddressSanitizer's red zones; what is free is poisoned (of the largest only the
- * beginning, because of the time), and has to be free at the end of an execution.
+ * AddressSanitizer maps and unmaps every block above 128 KiB and its shadow, which takes longer
+ * than the rest of an execution. Therefore the linker replaces malloc(), calloc() and free() by the
+ * functions of this file (`--wrap`, only under libFuzzer), which take large blocks from a few that
+ * stay allocated. The blocks lie between AddressSanitizer's red zones. A free block is poisoned (of
+ * a large one only the beginning, which is faster), and at the end of an execution each block must
+ * be free.
  */
 
 #include <stdbool.h>

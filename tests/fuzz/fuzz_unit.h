@@ -35,8 +35,8 @@ static inline void arena_make(void)
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == at(ARENA));
 }
 
-/** 64 bits as they are; or, where the byte before them is odd, with an address in the arena or in the
- * page behind it. */
+/** 64 bits as they are; or, where the byte before them is odd, with an address in the arena or in
+ * the page behind it. */
 static inline uint64_t take_value(struct fuzz_input *in)
 {
 	bool address = fuzz_take8(in) & 1;
