@@ -365,12 +365,12 @@ static inline void fill(struct moat_qi *qi, uint64_t pos, const struct moat_qi_d
 }
 
 /* This thread's last submission: where it ended, and whether other threads had submitted before
- * it. */
+ * it. initial-exec: found without a call, on the path of every burst. */
 static __thread struct {
 	uint64_t queue; /* the queue's number: an address may be another queue's by now */
 	uint64_t end;
 	bool crowded;
-} mine;
+} mine __attribute__((tls_model("initial-exec")));
 
 bool moat_qi_crowded(void)
 {

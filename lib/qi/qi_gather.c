@@ -39,6 +39,16 @@ static inline bool cover_block(struct cover *c, uint64_t page, unsigned int orde
 	return true;
 }
 
+/* One block that is the run exactly, as a burst of neighbouring buffers mostly is. @return false: it
+ * is not, or there is no room */
+static inline bool cover_aligned(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv)
+{
+	uint64_t pages = b - a;
+	unsigned int order = (unsigned int)__builtin_ctzll(pages);
+
+	return ((pages | a) & (pages - 1)) == 0 && order <= mamv && cover_block(c, a, order);
+}
+
 /* Two blocks that are the run exactly: the largest at its beginning, and the rest. */
 static bool cover_exact(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv)
 {
@@ -59,7 +69,7 @@ static bool cover_exact(struct cover *c, uint64_t a, uint64_t b, unsigned int ma
 	return cover_block(c, a - (UINT64_C(1) << first), first) && cover_block(c, a, rest);
 }
 
-static bool cover_run(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv)
+static __rte_noinline bool cover_run(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv)
 {
 	unsigned int k = RTE_MIN(log2_up(b - a), mamv);
 	uint64_t block = UINT64_C(1) << k;
@@ -82,33 +92,42 @@ static bool cover_run(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv
 	return b == upper || cover_block(c, upper, log2_up(b - upper));
 }
 
-unsigned int qi_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
-	struct moat_qi_desc page, struct moat_qi_desc whole, struct moat_qi_desc desc[],
-	unsigned int max)
+/* @return how many descriptors; -1: they are not page-selective, or do not fit */
+static inline int gather_cover(const struct moat_gather *g, const struct moat_qi_caps *caps,
+	struct moat_qi_desc page, struct moat_qi_desc desc[], unsigned int max)
 {
 	struct cover c = { .desc = desc, .max = max, .zero = page };
 
-	if (moat_gather_empty(g))
-		return 0;
 	if (unlikely(g->whole || g->n == 0 || !caps->psi))
-		goto whole;
+		return -1;
 	for (uint32_t i = 0; i < g->n; i++) {
 		uint64_t a, b;
 
 		if (g->run[i].len == MOAT_PAGE_SIZE) { /* by far the most, when there are many */
 			if (unlikely(c.n == max))
-				goto whole;
+				return -1;
 			desc[c.n++] =
 				(struct moat_qi_desc){ c.zero.lo, c.zero.hi | g->run[i].iova };
 			continue;
 		}
 		a = g->run[i].iova >> MOAT_PAGE_SHIFT;
 		b = a + (g->run[i].len >> MOAT_PAGE_SHIFT);
+		if (likely(cover_aligned(&c, a, b, caps->mamv)))
+			continue;
 		if (unlikely(!cover_run(&c, a, b, caps->mamv)))
-			goto whole;
+			return -1;
 	}
-	return c.n;
-whole:
+	return (int)c.n;
+}
+
+unsigned int qi_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
+	struct moat_qi_desc page, struct moat_qi_desc whole, struct moat_qi_desc desc[],
+	unsigned int max)
+{
+	int n = moat_gather_empty(g) ? 0 : gather_cover(g, caps, page, desc, max);
+
+	if (likely(n >= 0))
+		return (unsigned int)n;
 	desc[0] = whole;
 	return 1;
 }
@@ -116,8 +135,14 @@ whole:
 unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
 	uint16_t did, struct moat_qi_desc desc[], unsigned int max)
 {
-	return qi_gather_encode(g, caps, moat_qi_iotlb_page(did, 0, 0, !g->tables),
-		moat_qi_iotlb_domain(did), desc, max);
+	int n = 0;
+
+	if (likely(!moat_gather_empty(g)))
+		n = gather_cover(g, caps, moat_qi_iotlb_page(did, 0, 0, !g->tables), desc, max);
+	if (likely(n >= 0))
+		return (unsigned int)n;
+	desc[0] = moat_qi_iotlb_domain(did);
+	return 1;
 }
 
 void moat_gather_merge(struct moat_gather *g)

@@ -76,6 +76,8 @@ unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const str
 {
 	unsigned int used = 0, left = n; /* tags still to come: one descriptor each at least */
 
+	if (likely(n == 1 && MOAT_TAG_KIND(tags[0]) == MOAT_TAG_IOTLB))
+		return iotlb_encode(tags[0], g, caps, desc, max);
 	for (enum moat_tag_kind kind = MOAT_TAG_IOTLB; kind <= MOAT_TAG_DEVICE_TLB; kind++) {
 		for (unsigned int i = 0; i < n; i++) {
 			unsigned int room = max - used - (left - 1);
