@@ -220,30 +220,52 @@ static inline bool lane_is_busy(const struct lane *lane)
 		(lane->gathering != NULL && !moat_gather_empty(&lane->gathering->gather));
 }
 
-int moat_lane_drain(struct moat_lane *pub)
+/* One turn of a drain: close, submit, look. @return 0, or what the unit that keeps the tables says */
+static inline int drain_turn(struct lane *lane)
 {
-	struct lane *lane = lane_own(pub);
+	int rc = lane_flush(lane);
+
+	lane_send(lane);
+	/* A unit that keeps the tables has said what is wrong; asking again changes nothing. */
+	if (unlikely(rc != 0 && rc != -EAGAIN && !domain_tables_ours(lane->domain)))
+		return rc;
+	lane_poll(lane);
+	return 0;
+}
+
+/* A unit that answers at once (or within a turn) is not timed: the clock costs more than its
+ * answer. */
+static __rte_noinline int drain_wait(struct lane *lane)
+{
 	uint64_t deadline = moat_now_us() + moat_patience_us;
 	moat_ticket_t before = lane_done(lane);
 
-	while (lane_is_busy(lane)) {
-		int rc = lane_flush(lane);
+	do {
+		int rc;
 
-		lane_send(lane);
-		/* A unit that keeps the tables has said what is wrong; asking again changes
-		 * nothing. */
-		if (unlikely(rc != 0 && rc != -EAGAIN && !domain_tables_ours(lane->domain)))
+		lane_wait_turn(lane);
+		rc = drain_turn(lane);
+		if (unlikely(rc != 0))
 			return rc;
-		if (lane_poll(lane) != before) {
+		if (lane_done(lane) != before) {
 			before = lane_done(lane);
 			deadline = moat_now_us() + moat_patience_us;
 		} else if (moat_now_us() > deadline) {
 			rc = drain_stuck(lane);
 			/* A process that did not run for so long learns only now what is done. */
-			if (moat_lane_poll(pub) == before)
+			if (moat_lane_poll(&lane->pub) == before)
 				return rc;
 		}
-		lane_wait_turn(lane);
-	}
+	} while (lane_is_busy(lane));
 	return 0;
+}
+
+int moat_lane_drain(struct moat_lane *pub)
+{
+	struct lane *lane = lane_own(pub);
+	int rc = 0;
+
+	if (lane_is_busy(lane))
+		rc = drain_turn(lane);
+	return likely(rc != 0 || !lane_is_busy(lane)) ? rc : drain_wait(lane);
 }

@@ -161,9 +161,11 @@ int moat_memory_map(const struct moat_memory *m, struct moat_lane *lane, uint64_
 {
 	uint64_t first = iova;
 
+	if (m->hpa_linear && likely(len != 0))
+		return moat_lane_map(lane, iova, m->hpa[0] + off, m->va + off, len, prot);
 	while (len != 0) {
 		uint64_t in_2m = off & (MOAT_2M_SIZE - 1);
-		uint64_t run = m->hpa_linear ? len : RTE_MIN(len, MOAT_2M_SIZE - in_2m);
+		uint64_t run = RTE_MIN(len, MOAT_2M_SIZE - in_2m);
 		int rc = moat_lane_map(lane, iova, m->hpa[off >> MOAT_2M_SHIFT] + in_2m,
 			m->va + off, run, prot);
 
