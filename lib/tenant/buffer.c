@@ -14,41 +14,6 @@
 
 /* --------------------------------------------------------------------------- pages of one state */
 
-#if defined(__SANITIZE_THREAD__)
-/* It does not see B3, which is a fence: here each load acquires. */
-uint32_t tenant_run_alike(const struct moat_tenant *t, uint32_t page, uint32_t n)
-{
-	uint8_t first = __atomic_load_n(&t->state[page], __ATOMIC_ACQUIRE);
-	uint32_t i = 0;
-
-	while (i < n && __atomic_load_n(&t->state[page + i], __ATOMIC_ACQUIRE) == first)
-		i++;
-	return i;
-}
-#else
-uint32_t tenant_run_alike(const struct moat_tenant *t, uint32_t page, uint32_t n)
-{
-	const uint8_t *state = &t->state[page];
-	uint64_t eight = state[0] * UINT64_C(0x0101010101010101), word;
-	uint32_t i = 0;
-
-	for (; i + 8 <= n; i += 8) {
-		memcpy(&word, &state[i], 8);
-		if (word != eight)
-			break;
-	}
-	while (i < n && state[i] == state[0])
-		i++;
-	return i;
-}
-#endif
-
-static inline void pages_set(struct moat_tenant *t, uint32_t page, uint32_t n,
-	enum tenant_state state)
-{
-	memset(&t->state[page], state, n);
-}
-
 static inline void pages_note(struct moat_tenant *t, uint32_t page, uint32_t n, uint64_t ticket)
 {
 	for (uint32_t i = 0; i < n; i++)
@@ -138,8 +103,10 @@ int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tena
 		if (unlikely(rc != 0))
 			break;
 		if (to == TENANT_TICKET || to == TENANT_EARLY)
-			pages_note(t, page, n, tenant_ticket(lc, tenant_gathering(lc->lane)));
-		pages_set(t, page, n, to);
+			pages_note(t, page, n, tenant_ticket(lc, moat_lane_next_ticket(lc->lane)));
+		if (to == TENANT_EARLY)
+			moat_lane_expose(lc->lane, n, lc->early_since);
+		tenant_pages_set(t, page, n, to);
 	}
 	run->n = 0;
 	return rc;
@@ -169,7 +136,7 @@ int tenant_run_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant
 		if (likely(rc == 0))
 			rc = pages_map(t, lc, page, n, to);
 		if (likely(rc == 0))
-			pages_set(t, page, n, to);
+			tenant_pages_set(t, page, n, to);
 	}
 	run->n = 0;
 	return rc;
@@ -185,7 +152,7 @@ void tenant_burst_ticket(struct moat_tenant *t, struct rte_mbuf *const pkts[], u
 			if (!tenant_owns(t, m->buf_addr) || t->state[page] != TENANT_APP)
 				continue;
 			pages_note(t, page, tenant_buffer_pages(m), ticket);
-			pages_set(t, page, tenant_buffer_pages(m), TENANT_TICKET);
+			tenant_pages_set(t, page, tenant_buffer_pages(m), TENANT_TICKET);
 		}
 	}
 }
@@ -241,7 +208,7 @@ static void buffer_unlock(struct moat_tenant *t, const struct tenant_run *buffer
 	enum tenant_state to)
 {
 	if (buffer->n > 1)
-		pages_set(t, buffer->page + 1, buffer->n - 1, to);
+		tenant_pages_set(t, buffer->page + 1, buffer->n - 1, to);
 	/* B2: release, pairs with B1, and, by way of the buffer's reference count, with B3. */
 	__atomic_store_n(&t->state[buffer->page], (uint8_t)to, __ATOMIC_RELEASE);
 }

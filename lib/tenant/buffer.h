@@ -34,6 +34,8 @@
  */
 
 #include <assert.h>
+#include <emmintrin.h>
+#include <string.h>
 
 #include "ticket.h"
 
@@ -130,8 +132,89 @@ static inline bool tenant_run_grow(struct tenant_run *run, uint32_t page, uint32
 	return false;
 }
 
-/* Pages from the front that have the first one's state. */
-uint32_t tenant_run_alike(const struct moat_tenant *t, uint32_t page, uint32_t n);
+/* Is the packet one buffer, at `va`, of the size of `like`'s? */
+static inline bool tenant_run_is_next(const struct rte_mbuf *m, const uint8_t *va,
+	const struct rte_mbuf *like)
+{
+	return likely(m->buf_addr == va && m->nb_segs == 1 && m->buf_len == like->buf_len);
+}
+
+/* Neighbours in the order of the pool, as a burst mostly is: `pkts` that are one buffer of the size of
+ * `like`'s each, and follow the run and each other. The run's first buffer is the tenant's.
+ * @return how many from the front on have joined the run */
+static inline uint16_t tenant_run_join(const struct moat_tenant *t, struct tenant_run *run,
+	const struct rte_mbuf *like, struct rte_mbuf *const pkts[], uint16_t n)
+{
+	uint32_t pages = tenant_buffer_pages(like);
+	uint64_t len = (uint64_t)pages << MOAT_PAGE_SHIFT;
+	uint32_t max = RTE_MIN(run->max, (uint32_t)(t->len >> MOAT_PAGE_SHIFT) - run->page);
+	const uint8_t *next = t->va + ((uint64_t)(run->page + run->n) << MOAT_PAGE_SHIFT);
+	uint16_t i = 0;
+
+	/* All of the run is the tenant's if its end is, and it grows no longer than it may: once
+	 * for all of `pkts`. */
+	if (unlikely(run->n + n * pages > max))
+		n = run->n < max ? (uint16_t)((max - run->n) / pages) : 0;
+	for (; i + 4 <= n && tenant_run_is_next(pkts[i], next, like) &&
+		tenant_run_is_next(pkts[i + 1], next + len, like) &&
+		tenant_run_is_next(pkts[i + 2], next + 2 * len, like) &&
+		tenant_run_is_next(pkts[i + 3], next + 3 * len, like);
+		i += 4)
+		next += 4 * len;
+	for (; i < n && tenant_run_is_next(pkts[i], next, like); i++)
+		next += len;
+	run->n += i * pages;
+	return i;
+}
+
+/* Pages from the front that have the first one's state; n > 0. */
+#if defined(__SANITIZE_THREAD__)
+/* It does not see B3, which is a fence: here each load acquires. */
+static inline uint32_t tenant_run_alike(const struct moat_tenant *t, uint32_t page, uint32_t n)
+{
+	uint8_t first = __atomic_load_n(&t->state[page], __ATOMIC_ACQUIRE);
+	uint32_t i = 0;
+
+	while (i < n && __atomic_load_n(&t->state[page + i], __ATOMIC_ACQUIRE) == first)
+		i++;
+	return i;
+}
+#else
+static inline uint32_t tenant_run_alike(const struct moat_tenant *t, uint32_t page, uint32_t n)
+{
+	const uint8_t *state = &t->state[page];
+	const __m128i first = _mm_set1_epi8((char)state[0]);
+	uint32_t i = 0;
+
+	for (; i + 16 <= n; i += 16) {
+		__m128i same = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)&state[i]), first);
+		uint32_t other = (uint32_t)_mm_movemask_epi8(same) ^ 0xffff;
+
+		if (unlikely(other != 0))
+			return i + (uint32_t)__builtin_ctz(other);
+	}
+	while (i < n && state[i] == state[0])
+		i++;
+	return i;
+}
+#endif
+
+/* The state of `n` pages. A burst's worth is stored here, with two stores that may overlap: a call
+ * costs more. */
+static inline void tenant_pages_set(struct moat_tenant *t, uint32_t page, uint32_t n,
+	enum tenant_state state)
+{
+	uint8_t *at = &t->state[page];
+
+	if (likely(n - 16 <= 16)) {
+		__m128i v = _mm_set1_epi8((char)state);
+
+		_mm_storeu_si128((__m128i *)at, v);
+		_mm_storeu_si128((__m128i *)(at + n - 16), v);
+	} else {
+		memset(at, state, n);
+	}
+}
 
 /* ---------------------------------------------------------------------- transitions of an owner */
 

@@ -23,6 +23,8 @@ struct tenant_mode {
 	rte_rx_callback_fn rx;
 	/* Submit what is gathered, or leave it for later. @return the ticket of all of it. */
 	moat_ticket_t (*flush)(struct moat_tenant *t, struct tenant_lcore *lc);
+	/* The same for what was freed. A mode that submits by time may leave that to the polls. */
+	moat_ticket_t (*flush_put)(struct moat_tenant *t, struct tenant_lcore *lc);
 };
 
 /* As `flush`, at once. */

@@ -72,4 +72,5 @@ const struct tenant_mode tenant_mode_copy = {
 	.tx_prot = MOAT_RW,
 	.rx = copy_rx,
 	.flush = tenant_mode_flush,
+	.flush_put = tenant_mode_flush,
 };

@@ -35,19 +35,14 @@ static moat_ticket_t deferred_flush(struct moat_tenant *t, struct tenant_lcore *
 	return deferred_flush_at(t, lc, rte_rdtsc());
 }
 
-/* 4 KiB pages of a burst's buffers. */
-static uint32_t count_pages(struct rte_mbuf *const pkts[], uint16_t n)
+/* An open window that is not full ends with the next poll or burst, which read the clock anyway. */
+static moat_ticket_t deferred_flush_put(struct moat_tenant *t, struct tenant_lcore *lc)
 {
-	uint32_t pages = 0;
+	uint32_t gathered = moat_lane_gathered(lc->lane);
 
-	for (uint16_t i = 0; i < n; i++) {
-		const struct rte_mbuf *m = pkts[i];
-
-		pages += tenant_buffer_pages(m);
-		for (unsigned int k = m->nb_segs; unlikely(k > 1); k--)
-			pages += tenant_buffer_pages(m = m->next);
-	}
-	return pages;
+	if (likely(lc->deferred.deadline != 0 && gathered != 0 && gathered < lc->deferred.pages))
+		return moat_lane_next_ticket(lc->lane);
+	return deferred_flush(t, lc);
 }
 
 static uint16_t deferred_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
@@ -55,30 +50,20 @@ static uint16_t deferred_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts
 {
 	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
 	struct tenant_lcore *lc;
-	moat_ticket_t before;
-	uint32_t pages;
-	uint64_t now;
 	int rc;
 
 	if (n == 0 || unlikely(t == NULL)) /* the port has gone */
 		return n;
 	lc = tenant_lcore_use(t);
 	n = tenant_receive(t, lc, pkts, n);
-	now = rte_rdtsc();
-	before = moat_lane_last_ticket(lc->lane);
-	pages = count_pages(pkts, n);
-	moat_lane_expose(lc->lane, pages, now);
+	lc->early_since = rte_rdtsc();
 	rc = tenant_receive_unmap(t, lc, pkts, n, TENANT_EARLY);
 	if (unlikely(rc != 0)) {
 		tenant_receive_give_up(t, lc, pkts, n);
 		n = 0;
 	}
-	/* The burst went on into a second batch. How many pages did is unknown, so both are charged
-	 * with all of them. */
-	if (unlikely(moat_lane_last_ticket(lc->lane) != before))
-		moat_lane_expose(lc->lane, pages, now);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
-	deferred_flush_at(t, lc, now);
+	deferred_flush_at(t, lc, lc->early_since);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_SUBMIT);
 	tenant_lcore_unuse(t, lc);
 	return n;
@@ -92,4 +77,5 @@ const struct tenant_mode tenant_mode_deferred = {
 	.tx_prot = MOAT_RW,
 	.rx = deferred_rx,
 	.flush = deferred_flush,
+	.flush_put = deferred_flush_put,
 };

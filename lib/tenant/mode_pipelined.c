@@ -67,13 +67,16 @@ static inline void ring_copy(struct tenant_held *held, uint32_t at, struct rte_m
 {
 	uint32_t i = at % HELD, first = RTE_MIN(n, HELD - i);
 
-	if (in) {
+	if (in)
 		memcpy(&held->pkts[i], pkts, first * sizeof(pkts[0]));
-		memcpy(held->pkts, &pkts[first], (n - first) * sizeof(pkts[0]));
-	} else {
+	else
 		memcpy(pkts, &held->pkts[i], first * sizeof(pkts[0]));
+	if (likely(first == n))
+		return;
+	if (in)
+		memcpy(held->pkts, &pkts[first], (n - first) * sizeof(pkts[0]));
+	else
 		memcpy(&pkts[first], held->pkts, (n - first) * sizeof(pkts[0]));
-	}
 }
 
 /* Packets that do not fit are dropped, as a NIC does. Nothing in the ring tells of them. */
@@ -203,4 +206,5 @@ const struct tenant_mode tenant_mode_pipelined = {
 	.tx_prot = MOAT_R,
 	.rx = pipelined_rx,
 	.flush = tenant_mode_flush,
+	.flush_put = tenant_mode_flush,
 };

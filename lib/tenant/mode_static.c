@@ -44,4 +44,5 @@ const struct tenant_mode tenant_mode_static = {
 	.tx_prot = MOAT_RW,
 	.rx = static_rx,
 	.flush = tenant_mode_flush,
+	.flush_put = tenant_mode_flush,
 };

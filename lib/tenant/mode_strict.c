@@ -50,4 +50,5 @@ const struct tenant_mode tenant_mode_strict = {
 	.tx_prot = MOAT_R,
 	.rx = strict_rx,
 	.flush = tenant_mode_flush,
+	.flush_put = tenant_mode_flush,
 };

@@ -33,13 +33,18 @@ static inline uint32_t buffer_number(const struct moat_pool *pool, const void *o
 	return likely(pool->pages == 1) ? page : page / pool->pages;
 }
 
-/* How many of `objs` from the front are neighbours, each behind the one before. */
-static inline unsigned int buffers_neighbours(const struct moat_pool *pool, void *const objs[],
-	unsigned int n)
+/* How many of `objs` from the front are neighbours, each behind the one before; objs[0] is buffer
+ * `first`. Mostly all are: then they are the pool's headers in their order, and none of them is
+ * read. */
+static inline unsigned int buffers_neighbours(const struct moat_pool *pool, uint32_t first,
+	void *const objs[], unsigned int n)
 {
 	const uint8_t *next = ((const struct rte_mbuf *)objs[0])->buf_addr;
 	unsigned int i = 0;
 
+	if (likely(n <= pool->n && first <= pool->n - n) &&
+		likely(memcmp(objs, &pool->obj[first], n * sizeof(objs[0])) == 0))
+		return n;
 	do
 		next += pool->stride;
 	while (++i < n && ((const struct rte_mbuf *)objs[i])->buf_addr == next);
@@ -71,7 +76,7 @@ static uint32_t buffers_map(struct moat_pool *pool, struct tenant_lcore *lc, uin
 static void part_add_ready(struct moat_pool *pool, struct tenant_part *part, uint32_t first,
 	uint32_t n)
 {
-	memset(&pool->tenant->state[buffer_page(pool, first)], TENANT_FREE, n * pool->pages);
+	tenant_pages_set(pool->tenant, buffer_page(pool, first), n * pool->pages, TENANT_FREE);
 	tenant_stock_add(&part->stock, first, n);
 }
 
@@ -139,6 +144,21 @@ static void put_twice(struct moat_pool *pool, uint32_t first, uint32_t n)
 			pool->tenant->name, first, pool->mp->name, n - 1);
 }
 
+/* Of `n` buffers from `page` on, how many from the front have the first one's ticket. */
+static inline uint32_t tickets_alike(const struct moat_pool *pool, uint32_t page, uint32_t n)
+{
+	const uint64_t *ticket = &pool->tenant->ticket[page];
+	uint32_t k = 1;
+
+	/* mostly all: each has the next one's */
+	if (likely(pool->pages == 1) &&
+		likely(memcmp(ticket, ticket + 1, (n - 1) * sizeof(*ticket)) == 0))
+		return n;
+	while (k < n && ticket[k * pool->pages] == ticket[0])
+		k++;
+	return k;
+}
+
 /* Buffers that have the same state. What is unmapped here has ticket 0, which the caller fills
  * in. */
 static void put_alike(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
@@ -162,14 +182,11 @@ static void put_alike(struct moat_pool *pool, struct tenant_part *part, struct t
 		break;
 	case TENANT_TICKET:
 	case TENANT_EARLY:
-		memset(&t->state[page], TENANT_QUARANTINED, run.n);
+		tenant_pages_set(t, page, run.n, TENANT_QUARANTINED);
 		lc->others_wait = true;
 		for (; n != 0; first += k, n -= k, page += k * pool->pages) {
-			uint64_t ticket = t->ticket[page];
-
-			for (k = 1; k < n && t->ticket[page + k * pool->pages] == ticket; k++)
-				;
-			part_quarantine(part, first, k, ticket);
+			k = tickets_alike(pool, page, n);
+			part_quarantine(part, first, k, t->ticket[page]);
 		}
 		break;
 	default:
@@ -182,12 +199,11 @@ static void put_run(struct moat_pool *pool, struct tenant_part *part, struct ten
 	uint32_t first, uint32_t n)
 {
 	while (n != 0) {
-		uint32_t k =
-			tenant_run_alike(pool->tenant, buffer_page(pool, first), n * pool->pages) /
-			pool->pages;
+		uint32_t pages = n * pool->pages;
+		uint32_t k = tenant_run_alike(pool->tenant, buffer_page(pool, first), pages);
 
-		TENANT_ASSERT(k != 0);
-		k = RTE_MAX(k, 1u);
+		TENANT_ASSERT(k >= pool->pages);
+		k = likely(k == pages) ? n : RTE_MAX(k / pool->pages, 1u);
 		put_alike(pool, part, lc, first, k);
 		first += k;
 		n -= k;
@@ -203,13 +219,15 @@ static void part_put(struct moat_pool *pool, struct tenant_part *part, struct te
 	for (unsigned int i = 0; i < n; i++)
 		tenant_pin(objs[i]);
 	for (unsigned int i = 0, k; i < n; i += k) {
-		k = buffers_neighbours(pool, &objs[i], n - i);
-		put_run(pool, part, lc, buffer_number(pool, objs[i]), k);
+		uint32_t first = buffer_number(pool, objs[i]);
+
+		k = buffers_neighbours(pool, first, &objs[i], n - i);
+		put_run(pool, part, lc, first, k);
 	}
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
 	if (from != part->head) {
 		/* All that was gathered up to here is in this ticket or an earlier one. */
-		ticket = tenant_ticket(lc, pool->tenant->mode->flush(pool->tenant, lc));
+		ticket = tenant_ticket(lc, pool->tenant->mode->flush_put(pool->tenant, lc));
 		for (; from != part->head; from++)
 			if (part->quarantine[from & part->mask].ticket == 0)
 				part->quarantine[from & part->mask].ticket = ticket;
@@ -376,7 +394,7 @@ static bool part_get_unmapped(struct moat_pool *pool, struct tenant_part *part,
 }
 
 /* Whether the calling thread gets buffers for a device: in moat_pool_refill(). */
-static RTE_DEFINE_PER_LCORE(bool, refilling);
+static RTE_DEFINE_PER_LCORE(bool, refilling) __attribute__((tls_model("initial-exec")));
 
 /* A driver that does not say when it refills may be behind any get: then what is handed out is
  * mapped. */

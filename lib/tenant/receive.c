@@ -119,6 +119,12 @@ int tenant_receive_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct 
 	for (uint16_t i = 0; i < n && rc == 0; i++) {
 		struct rte_mbuf *m = pkts[i];
 
+		if (likely(run.n != 0)) {
+			i += tenant_run_join(t, &run, m, &pkts[i], n - i);
+			if (likely(i == n))
+				break;
+			m = pkts[i];
+		}
 		rc = buffer_join(t, lc, &run, m, to);
 		/* A packet's `next` lies in its header's second line: looked at only if need be. */
 		for (unsigned int k = m->nb_segs; unlikely(k > 1) && rc == 0; k--)

@@ -50,6 +50,7 @@ struct tenant_lcore {
 	uint64_t copied;    /* bytes, mode copy */
 	uint64_t delay_max; /* TSC cycles a packet was held back, mode pipelined */
 	struct moat_deferred deferred; /* mode deferred: its window */
+	uint64_t early_since; /* mode deferred: TSC before the burst that is handed on now */
 } __rte_cache_aligned;
 
 struct tenant_held;

@@ -11,7 +11,7 @@
 #include "pool_impl.h"
 #include "ticket.h"
 
-bool tenant_ticket_find(struct moat_tenant *t, const struct tenant_lcore *lc, uint64_t ticket)
+bool tenant_ticket_seek(struct moat_tenant *t, const struct tenant_lcore *lc, uint64_t ticket)
 {
 	unsigned int slot = ticket >> TENANT_TICKET_BITS;
 
@@ -29,10 +29,11 @@ bool tenant_ticket_find(struct moat_tenant *t, const struct tenant_lcore *lc, ui
 int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t ticket)
 {
 	unsigned int slot = ticket >> TENANT_TICKET_BITS;
-	uint64_t deadline = moat_now_us() + moat_patience_us;
+	uint64_t deadline;
 
 	if (tenant_ticket_done(t, ticket))
 		return 0;
+	deadline = moat_now_us() + moat_patience_us;
 	moat_counter_add(&lc->waits, 1);
 	if (slot == lc->slot)
 		return moat_lane_drain(lc->lane);

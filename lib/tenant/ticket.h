@@ -27,7 +27,15 @@ static inline bool tenant_ticket_done(const struct moat_tenant *t, uint64_t tick
 
 /* As tenant_ticket_done(). Where no lcore polls the lane that gave the ticket, because it has left
  * or because threads that are not lcores share it, the calling thread does: `lc` waits for it. */
-bool tenant_ticket_find(struct moat_tenant *t, const struct tenant_lcore *lc, uint64_t ticket);
+bool tenant_ticket_seek(struct moat_tenant *t, const struct tenant_lcore *lc, uint64_t ticket);
+static inline bool tenant_ticket_find(struct moat_tenant *t, const struct tenant_lcore *lc,
+	uint64_t ticket)
+{
+	/* Mostly the lane is the caller's own. Another one's ticket is greater than any of its. */
+	if (likely((ticket ^ tenant_ticket(lc, 0)) <= moat_lane_last_done(lc->lane)))
+		return true;
+	return tenant_ticket_seek(t, lc, ticket);
+}
 
 /* The ticket that covers all that was unmapped up to here. */
 static inline moat_ticket_t tenant_gathering(const struct moat_lane *lane)

@@ -107,6 +107,30 @@ static void the_last_reference_leaves_no_chain_behind(void **state)
 	rte_mempool_free(clones);
 }
 
+/* Packets of one buffer and of two, all neighbours in the pool. */
+static void a_chain_among_neighbours_is_taken_away_whole(void **state)
+{
+	struct rig *r = open_mode(MOAT_STRICT, UNIT_ADVERSARY);
+	struct rte_mbuf *m[8], *pkts[7];
+
+	rig_refill(r, m, 8);
+	for (unsigned int i = 0, n = 0; i < 8; i++) {
+		m[i]->data_len = 64;
+		m[i]->pkt_len = 64;
+		if (i != 4)
+			pkts[n++] = m[i];
+	}
+	m[3]->next = m[4];
+	m[3]->nb_segs = 2;
+	m[3]->pkt_len = 128;
+	rig_arrive(r, 0, pkts, 7);
+	assert_int_equal(rte_eth_rx_burst(r->port, 0, pkts, 7), 7);
+	for (unsigned int i = 0; i < 8; i++)
+		no_device_reaches(r, m[i]);
+	rte_pktmbuf_free_bulk(pkts, 7);
+	close_clean(r);
+}
+
 /* Sent and back: the application's own again, and no device reads it. */
 static void what_has_other_references_is_the_applications_when_the_send_is_over(void **state)
 {
@@ -732,6 +756,33 @@ static void a_buffer_waits_for_the_lane_that_unmapped_it(void **state)
 	rig_close(r);
 }
 
+/* Neighbours that are freed together have the ticket that each was unmapped with. */
+static void neighbours_freed_together_wait_each_for_its_own_ticket(void **state)
+{
+	struct moat_tenant_conf conf = rig_conf("red", MOAT_DEFERRED);
+	struct rte_mbuf *m[2 * BURST];
+	struct rig *r;
+
+	conf.deferred_pages = 1000000;
+	conf.deferred_us = 100000000;
+	r = rig_open(&conf, UNIT_ADVERSARY, BUFFERS);
+	rig_refill(r, m, 2 * BURST);
+	for (unsigned int i = 1; i < 2 * BURST; i++)
+		assert_int_equal(m[i]->buf_iova, m[i - 1]->buf_iova + MOAT_PAGE_SIZE);
+	for (unsigned int i = 0; i < 2; i++) {
+		settle(r); /* the first burst's ticket is done, the second's still gathers */
+		rig_arrive(r, 0, m + i * BURST, BURST);
+		assert_int_equal(rte_eth_rx_burst(r->port, 0, m + i * BURST, BURST), BURST);
+	}
+	rte_pktmbuf_free_bulk(m, 2 * BURST);
+	moat_tenant_poll(r->tenant);
+	assert_int_equal(rig_stats(r).quarantined, BURST);
+	settle(r);
+	assert_int_equal(rig_stats(r).quarantined, 0);
+	assert_int_equal(rig_unit_stats(r).early_reuse, 0);
+	rig_close(r);
+}
+
 /* One buffer, many sends on two lcores at once, and their ends on both. */
 static void send_clones(struct worker *w)
 {
@@ -1106,6 +1157,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_last_reference_leaves_no_chain_behind),
+		cmocka_unit_test(a_chain_among_neighbours_is_taken_away_whole),
 		cmocka_unit_test(
 			what_has_other_references_is_the_applications_when_the_send_is_over),
 		cmocka_unit_test(what_a_pmd_or_a_copy_forgets_of_a_buffer_is_set_again),
@@ -1123,6 +1175,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(lcores_registered_later_and_other_threads_go_on_together),
 		cmocka_unit_test(a_held_burst_waits_for_the_lane_that_unmapped_it),
 		cmocka_unit_test(a_buffer_waits_for_the_lane_that_unmapped_it),
+		cmocka_unit_test(neighbours_freed_together_wait_each_for_its_own_ticket),
 		cmocka_unit_test(one_buffer_may_be_sent_on_two_lcores_at_once),
 		cmocka_unit_test(a_burst_of_which_nothing_is_kept_leaves_no_trace),
 		cmocka_unit_test(packets_that_are_given_up_come_back_when_the_unit_does),
