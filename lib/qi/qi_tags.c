@@ -71,13 +71,13 @@ static unsigned int iotlb_encode(moat_tag_t tag, const struct moat_gather *g,
 	return 1;
 }
 
-unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const struct moat_gather *g,
-	const struct moat_qi_caps *caps, struct moat_qi_desc desc[], unsigned int max)
+/* Any number of tags, of any kind. */
+static __rte_noinline unsigned int tags_encode(const moat_tag_t tags[], unsigned int n,
+	const struct moat_gather *g, const struct moat_qi_caps *caps, struct moat_qi_desc desc[],
+	unsigned int max)
 {
 	unsigned int used = 0, left = n; /* tags still to come: one descriptor each at least */
 
-	if (likely(n == 1 && MOAT_TAG_KIND(tags[0]) == MOAT_TAG_IOTLB))
-		return iotlb_encode(tags[0], g, caps, desc, max);
 	for (enum moat_tag_kind kind = MOAT_TAG_IOTLB; kind <= MOAT_TAG_DEVICE_TLB; kind++) {
 		for (unsigned int i = 0; i < n; i++) {
 			unsigned int room = max - used - (left - 1);
@@ -92,4 +92,14 @@ unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const str
 		}
 	}
 	return used;
+}
+
+unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const struct moat_gather *g,
+	const struct moat_qi_caps *caps, struct moat_qi_desc desc[], unsigned int max)
+{
+	/* The usual domain: of one unit, by source-id, and no device TLB. */
+	if (likely(n == 1 && MOAT_TAG_KIND(tags[0]) == MOAT_TAG_IOTLB &&
+		    !MOAT_TAG_HAS_PASID(tags[0]) && g != NULL))
+		return moat_gather_encode(g, caps, MOAT_TAG_ID(tags[0]), desc, max);
+	return tags_encode(tags, n, g, caps, desc, max);
 }
