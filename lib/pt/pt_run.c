@@ -111,7 +111,9 @@ AVX2 static inline void leave_avx(void)
 	_mm256_zeroupper();
 }
 
-/* Each search tests 16 entries at a time; the scalar search then finds the entry among them. */
+/* Each search tests 16 entries at a time; the scalar search then finds the entry among them. The
+ * scalar functions are calls, because they are not compiled for AVX: they are made only where a run
+ * does not begin or end with whole vectors, as most do. */
 
 AVX2 static unsigned int avx2_find_nonzero(const uint64_t *e, unsigned int n)
 {
@@ -126,7 +128,7 @@ AVX2 static unsigned int avx2_find_nonzero(const uint64_t *e, unsigned int n)
 			break;
 	}
 	leave_avx();
-	return k + scalar_find_nonzero(e + k, n - k);
+	return likely(k == n) ? n : k + scalar_find_nonzero(e + k, n - k);
 }
 
 AVX2 static unsigned int avx2_find_zero(const uint64_t *e, unsigned int n)
@@ -145,7 +147,7 @@ AVX2 static unsigned int avx2_find_zero(const uint64_t *e, unsigned int n)
 			break;
 	}
 	leave_avx();
-	return k + scalar_find_zero(e + k, n - k);
+	return likely(k == n) ? n : k + scalar_find_zero(e + k, n - k);
 }
 
 AVX2 static unsigned int avx2_find_no_leaf(const uint64_t *e, unsigned int n)
@@ -161,7 +163,7 @@ AVX2 static unsigned int avx2_find_no_leaf(const uint64_t *e, unsigned int n)
 			break;
 	}
 	leave_avx();
-	return k + scalar_find_no_leaf(e + k, n - k);
+	return likely(k == n) ? n : k + scalar_find_no_leaf(e + k, n - k);
 }
 
 AVX2 static void avx2_fill(uint64_t *e, unsigned int n, uint64_t first, uint64_t stride)
@@ -170,7 +172,8 @@ AVX2 static void avx2_fill(uint64_t *e, unsigned int n, uint64_t first, uint64_t
 	uint64_t next = first + k * stride;
 	__m256i v, w, step;
 
-	scalar_fill(e, k, first, stride);
+	if (unlikely(k != 0))
+		scalar_fill(e, k, first, stride);
 	v = _mm256_set_epi64x((int64_t)(next + 3 * stride), (int64_t)(next + 2 * stride),
 		(int64_t)(next + stride), (int64_t)next);
 	w = _mm256_add_epi64(v, _mm256_set1_epi64x((int64_t)(4 * stride)));
@@ -182,7 +185,8 @@ AVX2 static void avx2_fill(uint64_t *e, unsigned int n, uint64_t first, uint64_t
 		w = _mm256_add_epi64(w, step);
 	}
 	leave_avx();
-	scalar_fill(e + k, n - k, first + k * stride, stride);
+	if (unlikely(k != n))
+		scalar_fill(e + k, n - k, first + k * stride, stride);
 }
 
 AVX2 static void avx2_zero(uint64_t *e, unsigned int n)
@@ -190,13 +194,15 @@ AVX2 static void avx2_zero(uint64_t *e, unsigned int n)
 	const __m256i zero = _mm256_setzero_si256();
 	unsigned int k = pt_run_head(e, n, 32);
 
-	scalar_zero(e, k);
+	if (unlikely(k != 0))
+		scalar_zero(e, k);
 	for (; k + 8 <= n; k += 8) {
 		_mm256_store_si256((__m256i *)(e + k), zero);
 		_mm256_store_si256((__m256i *)(e + k + 4), zero);
 	}
 	leave_avx();
-	scalar_zero(e + k, n - k);
+	if (unlikely(k != n))
+		scalar_zero(e + k, n - k);
 }
 
 AVX2 static bool avx2_granules(struct moat_pt_granule *g, unsigned int n, uintptr_t table,

@@ -47,8 +47,10 @@ extern const struct pt_run_ops pt_run_scalar;
 extern const struct pt_run_ops *const pt_run_variants[]; /* best first, NULL at the end */
 extern const struct pt_run_ops *pt_run;                  /* the best that this machine has */
 
-/** Entries to write one by one until `e` is aligned to `align` for vector stores (at most `n`). */
-static inline unsigned int pt_run_head(const void *e, unsigned int n, unsigned int align)
+/** Entries to write one by one until `e` is aligned to `align` for vector stores (at most `n`).
+ * always_inline: also into functions that are compiled for another processor. */
+static inline __attribute__((always_inline)) unsigned int pt_run_head(const void *e, unsigned int n,
+	unsigned int align)
 {
 	unsigned int k = (-(uintptr_t)e & (align - 1)) / sizeof(uint64_t);
 
