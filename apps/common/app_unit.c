@@ -15,19 +15,18 @@
 
 /* -------------------------------------------------------------------------------------- soft */
 
-/* The arguments, with what `interrupts` says before them, so that an argument overrides it. */
+/* The arguments, with what other members say before them, so that an argument overrides it. */
 static const char *soft_args(const struct app_unit_conf *conf, char *text, size_t len)
 {
 	static const char *const words[] = {
-		[APP_INTERRUPTS_BLOCK] = "interrupts=block",
-		[APP_INTERRUPTS_COMPATIBLE] = "interrupts=compatible",
+		[APP_INTERRUPTS_DEFAULT] = "",
+		[APP_INTERRUPTS_BLOCK] = ",interrupts=block",
+		[APP_INTERRUPTS_COMPATIBLE] = ",interrupts=compatible",
 	};
 	bool more = conf->args != NULL && conf->args[0] != '\0';
 
-	if (conf->interrupts == APP_INTERRUPTS_DEFAULT)
-		return conf->args;
-	snprintf(text, len, "%s%s%s", words[conf->interrupts], more ? "," : "",
-		more ? conf->args : "");
+	snprintf(text, len, "share_interrupts=%d%s%s%s", conf->share_interrupts,
+		words[conf->interrupts], more ? "," : "", more ? conf->args : "");
 	return text;
 }
 
@@ -88,6 +87,7 @@ struct vtd_args {
 	uint8_t queue;
 	uint32_t deadline;
 	bool take_over_ir;
+	bool share_interrupts;
 	enum moat_vtd_mode mode;
 	enum moat_vtd_stage stage;
 };
@@ -111,12 +111,13 @@ static const struct moat_arg vtd_known[] = {
 	{ .key = "mode", .set = set_mode },
 	{ .key = "stage", .set = set_stage },
 	{ .key = "interrupts", .set = set_interrupts },
+	ARG("share_interrupts", share_interrupts, 0, 1),
 	ARG("take_over_ir", take_over_ir, 0, 1),
 };
 
 static int vtd_parse(const struct app_unit_conf *conf, struct vtd_args *args)
 {
-	*args = (struct vtd_args){ .dmar = UINT32_MAX };
+	*args = (struct vtd_args){ .dmar = UINT32_MAX, .share_interrupts = conf->share_interrupts };
 	return host_parse(conf, vtd_known, RTE_DIM(vtd_known), &args->host);
 }
 
@@ -138,6 +139,7 @@ static int vtd_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 	};
 	const struct moat_vtd_host_conf host = {
 		.interrupts = interrupts[args.host.interrupts],
+		.share_interrupts = args.share_interrupts,
 		.unit = args.dmar == UINT32_MAX ? -1 : (int)args.dmar,
 		.segment = conf->segment,
 		.tenant = conf->tenants,
@@ -161,6 +163,11 @@ static const struct moat_arg vfio_known[] = {
 
 static int vfio_parse(const struct app_unit_conf *conf, struct host_args *args)
 {
+	if (conf->share_interrupts)
+		return moat_error(-EINVAL,
+			"unit %s: share_interrupts is about functions that tenants share by PASID, and a "
+			"unit of kind vfio has none; remove it",
+			conf->name);
 	return host_parse(conf, vfio_known, RTE_DIM(vfio_known), args);
 }
 
@@ -263,6 +270,11 @@ bool app_unit_interrupts(const struct moat_unit *unit, char *text, size_t len)
 	snprintf(text, len, "%s: %s%s%s", moat_vtd_interrupts_name(is),
 		moat_vtd_interrupts_text(is), why[0] != '\0' ? "; in the way of block: " : "", why);
 	return is != MOAT_VTD_INTERRUPTS_BLOCK;
+}
+
+bool app_unit_shares_interrupts(const struct moat_unit *unit)
+{
+	return unit->qi != NULL && moat_vtd_interrupts_shared(unit);
 }
 
 void app_unit_stats(struct moat_unit *unit, struct app_unit_stats *stats)

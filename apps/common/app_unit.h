@@ -35,7 +35,7 @@ enum app_interrupts {
 struct app_unit_conf {
 	const char *name;
 	/* what the kind understands, "key=value,..."; NULL or "": its defaults. `interrupts=` is
-	 * understood by all and goes before the member of that name. */
+	 * understood by all, and it and `share_interrupts=` go before the members of that name. */
 	const char *args;
 	/** PCI functions that tenants will have; kinds of hardware must know them from the
 	 * start. */
@@ -44,6 +44,9 @@ struct app_unit_conf {
 	unsigned int nr_tenants;
 	bool take_over; /* a unit that is found enabled */
 	int interrupts; /* enum app_interrupts */
+	/* tenants that share a function by PASID are given interrupts, which each can raise; not of
+	 * kind vfio */
+	bool share_interrupts;
 };
 
 /** @return 0, or -EINVAL; moat_error_text(). Looks at `args` and opens nothing. */
@@ -61,6 +64,9 @@ void app_unit_close(struct moat_unit *unit);
  * why.
  * @return false: no more than raise what they were given; the text says so, too */
 bool app_unit_interrupts(const struct moat_unit *unit, char *text, size_t len);
+
+/** Whether tenants that share a function by PASID are given interrupts that each can raise. */
+bool app_unit_shares_interrupts(const struct moat_unit *unit);
 
 /** What a unit counted. */
 struct app_unit_stats {

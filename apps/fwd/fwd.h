@@ -248,8 +248,8 @@ void fwd_wait(struct moat_posted *line);
 /* fwd_shared.c */
 /** Look whether queues of the port differ by PASID alone. Main thread, the port is attached. */
 void fwd_shared_look(struct fwd_run_port *port);
-/** Which tenants share the port's function by PASID, and so can raise each other's interrupts; ""
- * where none do. Main thread. @return text */
+/** Which tenants share the port's function by PASID, and can raise each other's interrupts, because
+ * share_interrupts allows it; "" where none can. Main thread. @return text */
 const char *fwd_shared_text(const struct fwd_run *run, const struct fwd_run_port *port, char text[],
 	size_t len);
 

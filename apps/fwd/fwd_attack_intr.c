@@ -5,7 +5,8 @@
 /*
  * --attack: the first tenant's device interrupts where it may not: the host by a vector of its own
  * choice, the second tenant by its entry, and itself by an entry that was taken back. Each must
- * come back as a fault of its source-id.
+ * come back as a fault of its source-id. Tenants that share a function by PASID are given no
+ * entries; then every entry that there can be is tried.
  */
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include "moat_interrupt.h"
 #include "moat_net.h"
 #include "moat_vtd_intr.h"
+#include "moat_vtd_irte.h"
 
 #define FORGED_ADDRESS UINT64_C(0xfee00000) /* the first processor, in compatibility format */
 #define FORGED_VECTOR  0x31
@@ -41,22 +43,30 @@ static void count_call(void *ctx)
 	__atomic_fetch_add((unsigned int *)ctx, 1, __ATOMIC_RELAXED); /* a counter */
 }
 
+/* @return it was refused, and recorded in `a` */
+static bool refused(struct fwd_run *run, const struct fwd_intr_attack *at, uint64_t address,
+	uint32_t data, struct attempt *a, int *rc)
+{
+	*a = (struct attempt){ .sid = at->sid };
+	fwd_faults_hook(on_fault, a);
+	*rc = moat_net_interrupt(at->port, at->queue, address, data);
+	fwd_faults_poll(run);
+	fwd_faults_hook(NULL, NULL);
+	return *rc > 0 && a->fault != NULL;
+}
+
 /* @return it was refused, and recorded */
 static bool try_one(struct fwd_run *run, const struct fwd_intr_attack *at, const char *text,
 	uint64_t address, uint32_t data)
 {
-	struct attempt a = { .sid = at->sid };
+	struct attempt a;
 	int rc;
 
-	fwd_faults_hook(on_fault, &a);
-	rc = moat_net_interrupt(at->port, at->queue, address, data);
-	fwd_faults_poll(run);
-	fwd_faults_hook(NULL, NULL);
-	if (rc > 0 && a.fault != NULL)
+	if (refused(run, at, address, data, &a, &rc))
 		fwd_report_line("attack: %s tries to %s: refused, source-id " MOAT_SID_FMT
 				", reason %u: %s",
-			at->red->conf->name, text, MOAT_SID_ARGS(at->sid), a.fault->reason,
-			a.fault->reason_text);
+			at->red->conf->name, text, MOAT_SID_ARGS(at->sid), a.last.reason,
+			a.last.reason_text);
 	else if (rc > 0)
 		fwd_report_line("attack: %s tries to %s: refused (reason %d), but no fault says so",
 			at->red->conf->name, text, rc);
@@ -64,6 +74,30 @@ static bool try_one(struct fwd_run *run, const struct fwd_intr_attack *at, const
 		fwd_report_line("attack: %s tries to %s: NOT REFUSED%s", at->red->conf->name, text,
 			rc < 0 ? ", and not done either" : "");
 	return rc > 0 && a.fault != NULL;
+}
+
+/* Neither tenant has an entry: whatever the first one tries, there is none that it reaches.
+ * @return all were refused */
+static bool try_all_entries(struct fwd_run *run, const struct fwd_intr_attack *at)
+{
+	const unsigned int n = 1u << MOAT_VTD_IRT_ORDER;
+	unsigned int ok = 0;
+	struct attempt a;
+	int rc;
+
+	for (unsigned int i = 0; i < n; i++)
+		ok += refused(run, at, VTD_MSI_BASE | VTD_MSI_REMAPPABLE | VTD_MSI_HANDLE(i), 0, &a,
+			&rc);
+	if (ok == n)
+		fwd_report_line("attack: %s tries to raise an interrupt of %s's, by each of %u "
+				"entries: refused, source-id " MOAT_SID_FMT ", reason %u: %s",
+			at->red->conf->name, at->blue->conf->name, n, MOAT_SID_ARGS(at->sid),
+			a.last.reason, a.last.reason_text);
+	else
+		fwd_report_line("attack: %s tries to raise an interrupt of %s's, by each of %u "
+				"entries: NOT REFUSED, %u times",
+			at->red->conf->name, at->blue->conf->name, n, n - ok);
+	return ok == n;
 }
 
 /* The second tenant's entry, and one of the first's that was taken back. @return both were refused
@@ -74,9 +108,13 @@ static int try_entries(struct fwd_run *run, const struct fwd_intr_attack *at)
 	unsigned int calls[2] = { 0, 0 };
 	struct moat_interrupt its, mine;
 	char text[64];
-	bool refused;
+	bool all;
 	int rc = moat_tenant_interrupt(blue, at->blue_sid, count_call, &calls[1], &its);
 
+	if (rc == -EPERM) {
+		fwd_report_line("attack: %s", moat_error_text());
+		return try_all_entries(run, at);
+	}
 	if (rc != 0)
 		return rc;
 	rc = moat_tenant_interrupt(red, at->sid, count_call, &calls[0], &mine);
@@ -85,15 +123,15 @@ static int try_entries(struct fwd_run *run, const struct fwd_intr_attack *at)
 		return rc;
 	}
 	snprintf(text, sizeof(text), "raise an interrupt of %s's", at->blue->conf->name);
-	refused = try_one(run, at, text, its.address, its.data);
+	all = try_one(run, at, text, its.address, its.data);
 	rc = moat_net_interrupt(at->port, at->queue, mine.address,
 		mine.data); /* its own: arrives */
 	if (rc == 0)
 		rc = moat_tenant_interrupt_end(red, &mine);
 	if (rc == 0)
-		refused &= try_one(run, at, "raise an interrupt that was taken back", mine.address,
+		all &= try_one(run, at, "raise an interrupt that was taken back", mine.address,
 			mine.data);
-	if (!refused && at->sid == at->blue_sid)
+	if (!all && at->sid == at->blue_sid)
 		fwd_report_line(
 			"attack: %s and %s share source-id " MOAT_SID_FMT
 			", and an interrupt carries no PASID: the unit cannot tell theirs apart",
@@ -102,15 +140,15 @@ static int try_entries(struct fwd_run *run, const struct fwd_intr_attack *at)
 		fwd_report_line("attack: %s's handler was called %u times (1 is right), %s's %u "
 				"times (0 is right)",
 			at->red->conf->name, calls[0], at->blue->conf->name, calls[1]);
-	refused &= rc == 0 && calls[0] == 1 && calls[1] == 0;
+	all &= rc == 0 && calls[0] == 1 && calls[1] == 0;
 	rc = moat_tenant_interrupt_end(blue, &its);
-	return rc != 0 ? rc : refused;
+	return rc != 0 ? rc : all;
 }
 
 int fwd_attack_interrupts(struct fwd_run *run, const struct fwd_intr_attack *at)
 {
 	const struct moat_unit *unit = at->red->conf->unit->unit;
-	bool refused;
+	bool host;
 	int rc;
 
 	if (moat_vtd_interrupts(unit) != MOAT_VTD_INTERRUPTS_BLOCK) {
@@ -118,11 +156,10 @@ int fwd_attack_interrupts(struct fwd_run *run, const struct fwd_intr_attack *at)
 			unit->name);
 		return 1;
 	}
-	refused =
-		try_one(run, at, "raise an interrupt of the host's", FORGED_ADDRESS, FORGED_VECTOR);
+	host = try_one(run, at, "raise an interrupt of the host's", FORGED_ADDRESS, FORGED_VECTOR);
 	rc = try_entries(run, at);
 	if (rc < 0)
 		fwd_report_line("attack: interrupts of tenants are not tried: %s",
 			moat_error_text());
-	return rc < 0 ? rc : refused && rc == 1;
+	return rc < 0 ? rc : host && rc == 1;
 }

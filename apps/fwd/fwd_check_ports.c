@@ -61,7 +61,8 @@ void fwd_check_units(struct fwd_conf *conf)
 		struct fwd_unit *u = &conf->units[i];
 		const struct app_unit_conf how = { .name = u->name,
 			.args = u->args,
-			.interrupts = u->interrupts };
+			.interrupts = u->interrupts,
+			.share_interrupts = u->share_interrupts };
 		int rc = app_unit_in_process(u->kind) ? app_unit_open(u->kind, &how, &u->unit)
 						      : app_unit_check(u->kind, &how);
 

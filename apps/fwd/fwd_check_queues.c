@@ -227,6 +227,27 @@ static void check_apart(struct fwd_conf *conf, const struct fwd_tenant *a,
 				      : ", or net_moat ('backing') with 'requesters = queue'");
 }
 
+/* An interrupt tells neither queue nor PASID: such tenants are given none. */
+static void check_posted(struct fwd_conf *conf, const struct fwd_tenant *a,
+	const struct fwd_tenant *b, const struct fwd_port *port)
+{
+	unsigned int n, line = 0;
+	moat_sid_t sid = fwd_port_sid(port, &n);
+
+	if (conf->idle != FWD_IDLE_POSTED || port->requesters != FWD_REQUESTER_PASID ||
+		port->unit->unit == NULL || app_unit_shares_interrupts(port->unit->unit))
+		return;
+	for (const struct app_section *s = conf->ini.sections; line == 0; s++)
+		if (strcmp(s->kind, "fwd") == 0)
+			line = app_ini_line(s, "idle");
+	app_ini_error(&conf->ini, line,
+		"idle = posted: tenants %s and %s share " MOAT_SID_FMT
+		", the function of port %s, by PASID; an interrupt carries no PASID, so each could "
+		"raise the other's, and neither is given any; write another 'idle', or 'requesters = "
+		"queue', or, to accept that, 'share_interrupts = yes' in [unit %s]",
+		a->name, b->name, MOAT_SID_ARGS(sid), port->name, port->unit->name);
+}
+
 /* What matches nothing goes to the one tenant without a match, or nowhere (fwd_ports.c). */
 static void check_match(struct fwd_conf *conf, const struct fwd_tenant *a,
 	const struct fwd_tenant *b, const struct fwd_port *port)
@@ -263,6 +284,8 @@ static void check_pair(struct fwd_conf *conf, const struct fwd_tenant *a,
 		if (!on_port(a, port) || !on_port(b, port))
 			continue;
 		check_apart(conf, a, b, port);
+		if (conf->ini.errors == before)
+			check_posted(conf, a, b, port);
 		if (conf->ini.errors == before)
 			check_match(conf, a, b, port);
 		if (conf->ini.errors != before)

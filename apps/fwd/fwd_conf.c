@@ -82,6 +82,7 @@ static const struct app_key unit_keys[] = {
 	KEY("kind", app_read_word, fwd_unit, kind, .words = app_unit_kinds, .required = true),
 	KEY("args", app_read_text, fwd_unit, args),
 	KEY("interrupts", app_read_word, fwd_unit, interrupts, .words = interrupts_words),
+	KEY("share_interrupts", app_read_bool, fwd_unit, share_interrupts),
 	{ .name = NULL },
 };
 

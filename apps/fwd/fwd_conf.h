@@ -33,6 +33,7 @@ struct fwd_unit {
 	int kind; /* enum app_unit_kind */
 	const char *args;
 	int interrupts;         /* enum app_interrupts */
+	bool share_interrupts;  /* of functions that tenants share by PASID */
 	struct moat_unit *unit; /* once open */
 };
 

@@ -166,6 +166,7 @@ static int open_unit(struct fwd_run *run, struct fwd_unit *unit)
 	struct app_unit_conf how = { .name = unit->name,
 		.args = unit->args,
 		.interrupts = unit->interrupts,
+		.share_interrupts = unit->share_interrupts,
 		.tenants = tenants,
 		.take_over = run->args->take_over };
 

@@ -3,8 +3,9 @@
  */
 
 /*
- * Tenants that share a function by PASID. A unit verifies the source-id of an interrupt and nothing
- * else, so what one of them was given the others' queues can raise, too.
+ * Tenants that share a function by PASID, where the unit gives them interrupts all the same
+ * (share_interrupts). A unit verifies the source-id of an interrupt and nothing else, so what one of
+ * them was given the others' queues can raise, too.
  */
 
 #include <stdio.h>
@@ -37,7 +38,7 @@ const char *fwd_shared_text(const struct fwd_run *run, const struct fwd_run_port
 	size_t at = 0;
 
 	text[0] = '\0';
-	if (!port->by_pasid)
+	if (!port->by_pasid || !app_unit_shares_interrupts(port->conf->unit->unit))
 		return text;
 	for (unsigned int i = 0; i < run->conf->nr_tenants && at < len; i++)
 		if (has_queue(&run->tenants[i], port->id))
@@ -48,7 +49,7 @@ const char *fwd_shared_text(const struct fwd_run *run, const struct fwd_run_port
 	else if (at < len)
 		snprintf(text + at, len - at,
 			" share function " MOAT_SID_FMT
-			" by PASID, and an interrupt carries no PASID: each can raise the others'",
+			" by PASID, and an interrupt carries no PASID: each can raise the others' (share_interrupts)",
 			MOAT_SID_ARGS(port->sid));
 	return text;
 }

@@ -95,6 +95,7 @@ struct args {
 	enum moat_vtd_stage stage;
 	uint32_t psc;
 	int interrupts; /* enum moat_vtd_interrupts */
+	bool share_interrupts;
 };
 
 /* These two are followed in their place: what comes behind them changes what they set. */
@@ -161,6 +162,7 @@ static const struct moat_arg known[] = {
 	ARG("eim", sv.eim, 0, 1),
 	ARG("pi", sv.pi, 0, 1),
 	{ .key = "interrupts", .set = set_interrupts },
+	ARG("share_interrupts", share_interrupts, 0, 1),
 	ARG("scalable", sv.scalable, 0, 1),
 	ARG("ssts", sv.ssts, 0, 1),
 	ARG("fsts", sv.fsts, 0, 1),
@@ -311,6 +313,7 @@ static int bring_up(struct soft_unit *u, const struct args *args, struct moat_un
 		.mode = args->mode,
 		.stage = args->stage,
 		.interrupts = args->interrupts,
+		.share_interrupts = args->share_interrupts,
 		.intr_watch = { intr_given, intr_revoked, intr_released, u },
 		.release = leave,
 		.ctx = u,

@@ -467,6 +467,7 @@ static int bring_up(struct host *h, const struct moat_vtd_host_conf *conf, struc
 		.take_over_ir = conf->take_over_ir,
 		.mode = conf->mode,
 		.stage = conf->stage,
+		.share_interrupts = conf->share_interrupts,
 		.before_writing = host_before_writing,
 		.release = host_free,
 		.ctx = h,

@@ -159,6 +159,8 @@ static int function_enter(struct vtd *v, moat_sid_t sid, const struct vtd_functi
 
 	for (unsigned int i = 0; ret == 0 && i < f->nr_alias; i++)
 		ret = source_check(v, sid, f->alias[i], f->did);
+	if (ret == 0)
+		ret = vtd_intr_enter(v, f->domain, sid, MOAT_PASID_NONE);
 	for (unsigned int i = 0; ret == 0 && i < f->nr_alias; i++)
 		ret = vtd_entry_reserve(v, f->alias[i]);
 	if (ret != 0)

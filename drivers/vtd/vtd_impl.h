@@ -9,9 +9,9 @@
  * The driver's inside, shared by its files: vtd_bringup.c (commands, on and off), vtd_context.c
  * (root and context entries, and the invalidations behind them), vtd_attach.c (which function is
  * in which domain), vtd_iq.c (the queue's registers), vtd_recover.c (queue errors), vtd_queue.c
- * (polling and waiting), vtd_intr.c (interrupt remapping), vtd_scalable.c
- * (scalable mode's tables), vtd_pasid.c (which PASID is in which domain), vtd_fault.c, vtd_mem.c
- * (pages for tables). Arrows go down: vtd_queue.c calls vtd_recover.c, and both call vtd_iq.c.
+ * (polling and waiting), vtd_intr.c (interrupt remapping), vtd_intr_share.c (interrupts of a function
+ * in several domains), vtd_scalable.c (scalable mode's tables), vtd_pasid.c (which PASID is in which
+ * domain), vtd_fault.c, vtd_mem.c (pages for tables). Arrows go down: vtd_queue.c calls vtd_recover.c, and both call vtd_iq.c.
  */
 
 #include <pthread.h>
@@ -204,6 +204,10 @@ int vtd_intr_on(struct vtd *v);
 void vtd_intr_restore(struct vtd *v);
 /** Was the interrupt table that was found a moat's that was killed? */
 bool vtd_intr_is_moats(const struct vtd *v);
+/** Under v->lock: another domain that has interrupts of the function, or whose revocation the unit
+ * has not confirmed; NULL: there is none. */
+const struct moat_domain *vtd_intr_other(struct vtd *v, const struct moat_domain *domain,
+	moat_sid_t sid);
 /** Take back all that a function was given in `domain` (NULL: nothing was), unless it is still
  * attached to it by another PASID. @return 0, -ETIMEDOUT, -EIO: call again. Waits. */
 int vtd_intr_leave(struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
@@ -213,6 +217,14 @@ int vtd_interrupt_post(struct moat_unit *unit, struct moat_domain *domain, moat_
 	struct moat_posted *line, uint8_t vector, struct moat_interrupt *interrupt);
 int vtd_interrupt_take(struct moat_unit *unit, struct moat_domain *domain,
 	const struct moat_interrupt *interrupt);
+
+/* vtd_intr_share.c */
+/** Under v->lock: may a function that is in `domain` (NULL: in any) be given an interrupt? @return
+ * 0; -EPERM: another domain has it, or a PASID of it, and could raise the interrupt */
+int vtd_intr_may_give(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
+/** Under v->lock: may the function, or the PASID of it, enter `domain` (NULL: none)? @return 0;
+ * -EBUSY: another domain has interrupts of the function, which `domain` could then raise */
+int vtd_intr_enter(struct vtd *v, const struct moat_domain *domain, moat_sid_t sid, uint32_t pasid);
 
 /* vtd_iq.c: the registers of the invalidation queue */
 /** Write IQT: descriptors up to the byte offset `tail` are the unit's to fetch. One thread at a

@@ -230,7 +230,8 @@ static struct vtd_entry irte_make(const struct vtd *v, const struct moat_vtd_vec
 	return (struct vtd_entry){ lo | dst << VTD_IRTE_DST_SHIFT, hi };
 }
 
-/* Under both locks. @return a free index; -ENOENT: the function is not in the domain; -ENOSPC */
+/* Under both locks. @return a free index; -ENOENT: the function is not in the domain; -EPERM: it is
+ * in another one, too; -ENOSPC */
 static int index_find(struct vtd *v, const struct moat_domain *domain, moat_sid_t sid)
 {
 	uint32_t n = entries(v);
@@ -240,6 +241,8 @@ static int index_find(struct vtd *v, const struct moat_domain *domain, moat_sid_
 			"unit %s: source " MOAT_SID_FMT
 			" is not attached to domain '%s', so it gets no interrupt",
 			v->unit.name, MOAT_SID_ARGS(sid), domain->name);
+	if (vtd_intr_may_give(v, domain, sid) != 0)
+		return -EPERM;
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t index = v->intr.next++ % n;
 
@@ -300,7 +303,7 @@ static int revocation_begin(struct vtd *v, uint16_t index)
 }
 
 /* An entry becomes the function's, and present. In one section: a detach finds all that was given
- * before it, and nothing is given after it. @return the index; -ENOENT, -ENOSPC */
+ * before it, and nothing is given after it. @return the index; -ENOENT, -EPERM, -ENOSPC */
 static int entry_give(struct vtd *v, const struct moat_domain *domain, moat_sid_t sid,
 	const struct moat_vtd_vector *to, struct vtd_entry e, uint64_t *cause)
 {
@@ -556,6 +559,22 @@ int vtd_intr_leave(struct vtd *v, const struct moat_domain *domain, moat_sid_t s
 	return any ? revocations_await(v, &o) : 0;
 }
 
+const struct moat_domain *vtd_intr_other(struct vtd *v, const struct moat_domain *domain,
+	moat_sid_t sid)
+{
+	const struct moat_domain *other = NULL;
+
+	pthread_mutex_lock(&v->intr.lock);
+	for (uint32_t i = 0; i < entries(v) && other == NULL; i++) {
+		const struct vtd_irte_slot *s = &v->intr.slot[i];
+
+		if (s->state != FREE && s->sid == sid && s->domain != domain)
+			other = s->domain;
+	}
+	pthread_mutex_unlock(&v->intr.lock);
+	return other;
+}
+
 /* --------------------------------------------------------------------- for struct moat_unit_ops */
 
 int vtd_interrupt_give(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
@@ -597,6 +616,11 @@ const char *moat_vtd_interrupts_why(const struct moat_unit *unit)
 bool moat_vtd_interrupts_eim(const struct moat_unit *unit)
 {
 	return eime(vtd_of(unit));
+}
+
+bool moat_vtd_interrupts_shared(const struct moat_unit *unit)
+{
+	return vtd_of(unit)->conf.share_interrupts;
 }
 
 const char *moat_vtd_interrupts_name(enum moat_vtd_interrupts interrupts)

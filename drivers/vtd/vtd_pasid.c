@@ -102,6 +102,8 @@ static int pasid_enter(struct vtd *v, struct vtd_pasid *p, struct vtd_spare *old
 	if (ret == 0 && *find(v, p->sid, p->pasid) != NULL)
 		ret = moat_error(-EBUSY, "unit %s: " WHO_FMT " is in a domain already",
 			v->unit.name, WHO_ARGS(p));
+	if (ret == 0)
+		ret = vtd_intr_enter(v, p->domain, p->sid, p->pasid);
 	if (ret == 0 && v->source[p->sid].state == VTD_SOURCE_PASS)
 		ret = moat_error(-EBUSY,
 			"unit %s: source " MOAT_SID_FMT

@@ -7,6 +7,7 @@
 #include <rte_errno.h>
 #include <rte_eth_ring.h>
 
+#include "moat_interrupt.h"
 #include "move.h"
 
 /* ---------------------------------------------------------------- failures that a test asks for */
@@ -209,6 +210,35 @@ static void a_queue_that_gets_no_domain_is_cut_off_and_said_so(void **state)
 	close_rig(f);
 }
 
+static void count_call(void *ctx)
+{
+	++*(unsigned int *)ctx;
+}
+
+/* By the queue its new tenant could raise them. */
+static void a_queue_does_not_leave_a_tenant_that_has_interrupts_of_its_function(void **state)
+{
+	struct fixture *f = open_strict();
+	struct moat_interrupt interrupt;
+	unsigned int calls = 0;
+
+	assert_int_equal(moat_tenant_interrupt(f->tenant[0], SID, count_call, &calls, &interrupt),
+		-EPERM);
+	assert_non_null(strstr(moat_error_text(), "'t0' gets no interrupt of 00:10.0: 't1' has"));
+	must(try_move(f, 1, 0, false, NULL));
+	must(try_move(f, 3, 0, false, NULL));
+	must(moat_tenant_interrupt(f->tenant[0], SID, count_call, &calls, &interrupt));
+	assert_int_equal(move_failing(f), -EBUSY);
+	assert_non_null(strstr(moat_error_text(), "queue 0 of port 1 stays with tenant 't0': "));
+	assert_non_null(strstr(moat_error_text(), "while 't0' has interrupts"));
+	assert_int_equal(moat_net_interrupt(f->port, 0, interrupt.address, interrupt.data), 0);
+	assert_int_equal(calls, 1);
+	must(moat_tenant_interrupt_end(f->tenant[0], &interrupt));
+	expect_unmoved(f, 0, 0, "");
+	assert_none_stale(f);
+	close_rig(f);
+}
+
 /* --------------------------------------------------------------------------------- wrong calls */
 
 static void nothing(struct rte_mbuf *pkts[], uint16_t n, void *arg)
@@ -348,6 +378,8 @@ int main(void)
 		cmocka_unit_test(frames_that_find_no_buffer_hold_a_queue_back),
 		cmocka_unit_test(a_wire_that_takes_nothing_holds_a_queue_back),
 		cmocka_unit_test(a_queue_that_gets_no_domain_is_cut_off_and_said_so),
+		cmocka_unit_test(
+			a_queue_does_not_leave_a_tenant_that_has_interrupts_of_its_function),
 		cmocka_unit_test(wrong_arguments_are_refused_in_words),
 		cmocka_unit_test(queues_of_one_requester_do_not_move),
 		cmocka_unit_test(queues_of_drivers_that_cannot_do_it_do_not_move),

@@ -22,8 +22,9 @@
 #include "must.h"
 #include "unit_args.h"
 
-#define NIC   MOAT_SID(3, 0, 1)
-#define OTHER MOAT_SID(3, 0, 2)
+#define NIC      MOAT_SID(3, 0, 1)
+#define NIC_TEXT "03:00.1"
+#define OTHER    MOAT_SID(3, 0, 2)
 
 /* ------------------------------------------------------------------------------- the order */
 
@@ -474,6 +475,83 @@ static struct moat_interrupt give_in(const struct moat_domain *d, moat_sid_t sid
 	return msi;
 }
 
+/* Each of two domains could raise what the other was given, so neither is given any. */
+static void a_function_of_several_domains_gets_no_interrupt(void **state)
+{
+	const struct moat_vtd_vector to = { .vector = 0x41 };
+	struct moat_domain *red, *blue;
+	struct moat_interrupt msi;
+
+	(void)state;
+	soft_up("scalable=1,mode=scalable");
+	assert_false(moat_vtd_interrupts_shared(unit));
+	red = domain_new("red");
+	blue = domain_new("blue");
+	must(moat_domain_attach_at(red, NULL, NIC, 1));
+	must(moat_domain_attach_at(red, NULL, OTHER, 1));
+	must(moat_domain_attach_at(blue, NULL, NIC, 2));
+	assert_int_equal(moat_vtd_interrupt_give(unit, red, NIC, &to, &msi), -EPERM);
+	assert_non_null(strstr(moat_error_text(),
+		"'red' gets no interrupt of " NIC_TEXT ": 'blue' has PASID 2 of " NIC_TEXT));
+	assert_non_null(strstr(moat_error_text(), "requesters = queue"));
+	assert_non_null(strstr(moat_error_text(), "share_interrupts"));
+	assert_int_equal(moat_vtd_interrupt_give(unit, blue, NIC, &to, &msi), -EPERM);
+	assert_non_null(strstr(moat_error_text(), "'red' has PASID 1 of " NIC_TEXT));
+	give_in(red, OTHER); /* another function, which is red's alone */
+	for (unsigned int i = 0; i < 1u << MOAT_VTD_IRT_ORDER; i++) {
+		msi.address = VTD_MSI_BASE | VTD_MSI_REMAPPABLE | VTD_MSI_HANDLE(i);
+		assert_int_not_equal(raise(NIC, &msi), 0);
+	}
+	/* requests without a PASID are a requester like any other */
+	must(moat_domain_detach_at(red, NULL, NIC, 1));
+	give_in(blue, NIC);
+	must(moat_domain_detach_at(blue, NULL, NIC, 2));
+	must(moat_domain_attach(red, NIC));
+	must(moat_domain_attach_at(blue, NULL, NIC, 2));
+	assert_int_equal(moat_vtd_interrupt_give(unit, blue, NIC, &to, &msi), -EPERM);
+	assert_non_null(strstr(moat_error_text(), "'red' has " NIC_TEXT ","));
+	must(moat_domain_detach_at(blue, NULL, NIC, 2));
+	must(moat_domain_detach(red, NIC));
+	must(moat_domain_detach_at(red, NULL, OTHER, 1));
+	must(moat_domain_destroy(red));
+	must(moat_domain_destroy(blue));
+	soft_down(0);
+}
+
+/* What red has blue would be able to raise: blue waits until red has ended it. */
+static void a_function_with_interrupts_enters_no_second_domain(void **state)
+{
+	struct moat_domain *red, *blue;
+	struct moat_interrupt r;
+
+	(void)state;
+	soft_up("scalable=1,mode=scalable");
+	red = domain_new("red");
+	blue = domain_new("blue");
+	must(moat_domain_attach_at(red, NULL, NIC, 1));
+	r = give_in(red, NIC);
+	must(moat_domain_attach_at(red, NULL, NIC, 3)); /* red's own may be more */
+	assert_int_equal(moat_domain_attach_at(blue, NULL, NIC, 2), -EBUSY);
+	assert_non_null(strstr(moat_error_text(),
+		"PASID 2 of " NIC_TEXT " cannot be in 'blue' while "
+		"'red' has interrupts"));
+	assert_non_null(strstr(moat_error_text(), "share_interrupts"));
+	assert_int_equal(moat_domain_attach(blue, NIC), -EBUSY);
+	assert_int_equal(raise(NIC, &r), 0);
+	/* also while the unit may still let it through */
+	assert_true(moat_vtd_interrupt_revoke(unit, r.index) > 0);
+	assert_int_equal(moat_domain_attach_at(blue, NULL, NIC, 2), -EBUSY);
+	must(unit->ops->interrupt_take(unit, red, &r));
+	must(moat_domain_attach_at(blue, NULL, NIC, 2));
+	assert_int_equal(raise(NIC, &r), VTD_FR_IR_P);
+	must(moat_domain_detach_at(blue, NULL, NIC, 2));
+	must(moat_domain_detach_at(red, NULL, NIC, 3));
+	must(moat_domain_detach_at(red, NULL, NIC, 1));
+	must(moat_domain_destroy(red));
+	must(moat_domain_destroy(blue));
+	soft_down(0);
+}
+
 /* One function: PASIDs 1 and 3 are red's, 2 is blue's, and requests without one are green's. */
 static void what_a_domain_was_given_ends_with_its_last_pasid_and_with_no_other(void **state)
 {
@@ -481,15 +559,16 @@ static void what_a_domain_was_given_ends_with_its_last_pasid_and_with_no_other(v
 	struct moat_interrupt r, b, g;
 
 	(void)state;
-	soft_up("scalable=1,mode=scalable");
+	soft_up("scalable=1,mode=scalable,share_interrupts=1");
+	assert_true(moat_vtd_interrupts_shared(unit));
 	red = domain_new("red");
 	blue = domain_new("blue");
 	green = domain_new("green");
 	must(moat_domain_attach_at(red, NULL, NIC, 1));
 	must(moat_domain_attach_at(red, NULL, NIC, 3));
+	r = give_in(red, NIC);
 	must(moat_domain_attach_at(blue, NULL, NIC, 2));
 	must(moat_domain_attach(green, NIC));
-	r = give_in(red, NIC);
 	b = give_in(blue, NIC);
 	g = give_in(green, NIC);
 	must(moat_domain_detach_at(red, NULL, NIC, 1));
@@ -710,6 +789,8 @@ int main(void)
 		cmocka_unit_test(a_revoked_entry_is_dead_when_its_ticket_is_done),
 		cmocka_unit_test(a_unit_that_forgets_an_invalidation_is_pinned_on_the_revocation),
 		cmocka_unit_test(entries_run_out_and_come_back_only_when_confirmed),
+		cmocka_unit_test(a_function_of_several_domains_gets_no_interrupt),
+		cmocka_unit_test(a_function_with_interrupts_enters_no_second_domain),
 		cmocka_unit_test(
 			what_a_domain_was_given_ends_with_its_last_pasid_and_with_no_other),
 		cmocka_unit_test(a_domain_gets_and_ends_interrupts_of_its_own_functions_only),

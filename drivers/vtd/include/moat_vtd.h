@@ -98,6 +98,9 @@ struct moat_vtd_conf {
 	enum moat_vtd_interrupts interrupts;
 	/* where the unit proves unable to block, leave interrupts alone */
 	bool interrupts_optional;
+	/** A function whose PASIDs are in several domains is given interrupts all the same
+	 * (moat_vtd_intr.h): each of these domains can raise the others'. */
+	bool share_interrupts;
 	const char *interrupts_why; /* for moat_vtd_interrupts_why(), copied; may be NULL */
 	struct moat_vtd_intr_watch intr_watch; /* members may be NULL */
 	/** Called once, when the unit may be owned and all memory is there, before the first

@@ -48,6 +48,7 @@ struct moat_vtd_host_conf {
 	/** What becomes of interrupts: MOAT_VTD_INTERRUPTS_DEFAULT for most. BLOCK is refused where
 	 * the kernel gets interrupts from behind the unit (moat_vtd_obstacles.h). */
 	enum moat_vtd_interrupts interrupts;
+	bool share_interrupts; /* as struct moat_vtd_conf has it */
 };
 
 /**

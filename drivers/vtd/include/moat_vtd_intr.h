@@ -20,11 +20,15 @@
  *    interrupt of the host**.
  *
  * An entry is given with moat_vtd_interrupt_give(), which says what the device must write. It
- * belongs to a function in a domain, and goes with the function's last attachment to that domain: a
- * function whose PASIDs are in several domains has entries of each. Otherwise it is taken back in
- * two steps, as memory is: moat_vtd_interrupt_revoke() makes the entry absent and queues an
+ * belongs to a function in a domain, and goes with the function's last attachment to that domain.
+ * Otherwise it is taken back in two steps, as memory is: moat_vtd_interrupt_revoke() makes the entry absent and queues an
  * invalidation of the unit's interrupt-entry cache, and when moat_vtd_interrupt_revoked() answers
  * 1, no interrupt comes by that entry any more and its index may be given to another.
+ *
+ * An interrupt carries no PASID, and the unit verifies its source-id alone. So domains that have
+ * PASIDs of one function could raise each other's interrupts: such a function is given none, and
+ * one that a domain has interrupts of enters no second domain. With `share_interrupts` (struct
+ * moat_vtd_conf) it does, and has entries of each.
  */
 
 #include "moat_unit.h"
@@ -90,6 +94,17 @@ enum moat_vtd_interrupts moat_vtd_interrupts(const struct moat_unit *unit);
 bool moat_vtd_interrupts_eim(const struct moat_unit *unit);
 
 /**
+ * Whether domains that have PASIDs of one function are given interrupts of it, which each of them
+ * can raise (`share_interrupts`).
+ *
+ * @param unit the unit
+ * @return true: they are
+ *
+ * Thread-safe. Control path.
+ */
+bool moat_vtd_interrupts_shared(const struct moat_unit *unit);
+
+/**
  * Why it is not `block`: what stands in the way, one by one, each with what to do, in one text.
  *
  * @param unit the unit
@@ -134,6 +149,8 @@ const char *moat_vtd_interrupts_text(enum moat_vtd_interrupts interrupts);
  *   and CAP.PI is clear
  * @return -EINVAL: a destination or descriptor address that an entry cannot hold
  * @return -ENOENT: `sid` is not attached to `domain`, or was detached meanwhile
+ * @return -EPERM: `sid`, or a PASID of it, is attached to another domain, too, which could raise
+ *   the interrupt, and `share_interrupts` is not set
  * @return -ENOSPC: no entry is free, or `sid` has too many aliases
  * @return -ETIMEDOUT, -EIO: the unit does not answer; the entry is given to no other function
  *   before the unit has confirmed that it forgot it

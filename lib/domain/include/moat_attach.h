@@ -41,7 +41,8 @@ struct moat_attachment {
  * @param domain the domain
  * @param sid the requester, behind the domain's own unit
  * @return 0
- * @return -EBUSY: it is in a domain already, or the kernel's
+ * @return -EBUSY: it is in a domain already, or the kernel's; or another domain has interrupts of
+ *   the function, which this one could then raise
  * @return -ENOSPC: the domain has as many attachments as it can
  * @return -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it was
  * @return another error of the unit's

@@ -15,10 +15,13 @@
  *
  * What the device must write stands in struct moat_interrupt: put it into its MSI or MSI-X
  * registers. The interrupt ends with moat_tenant_interrupt_end(), or when the requester is detached
- * (the last of its PASIDs, where several are the tenant's). Another tenant with other PASIDs of the
- * same requester has interrupts of its own, but each of the two can raise the other's: an interrupt
- * carries no PASID, and a unit verifies the source-id alone. It cannot raise those of other
- * requesters.
+ * (the last of its PASIDs, where several are the tenant's).
+ *
+ * An interrupt carries no PASID, and a unit verifies the source-id alone: tenants that share a
+ * function by PASID could raise each other's interrupts. So none of them is given any, and a
+ * tenant that has interrupts of a function keeps it for itself: attaching a PASID of it to another
+ * tenant, or moving a queue there, is refused (-EBUSY) until they have ended. A unit can be
+ * configured to allow both (`share_interrupts`).
  */
 
 #include "moat_tenant.h"
@@ -39,6 +42,7 @@ extern "C" {
  * @param interrupt set on success: what the device must write
  * @return 0
  * @return -ENOENT: `sid` is not attached to the tenant on the tenant's own unit
+ * @return -EPERM: another tenant has a PASID of `sid`, and could raise the interrupt
  * @return -EOPNOTSUPP: the unit gives no interrupts: the kernel hands out vectors, and remaps where
  *   the unit is the kernel's
  * @return -ENOSPC: the unit's table is full

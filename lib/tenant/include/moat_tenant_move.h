@@ -76,7 +76,8 @@ struct moat_queue_move {
  * @return -EEXIST: `to` has the queue already
  * @return -EXDEV: `to` is not on the unit that the queue is behind
  * @return -ENOTSUP: another queue has the same requester, or the port's driver cannot do it
- * @return -EBUSY: the queue has an interrupt
+ * @return -EBUSY: the queue has an interrupt; or `from` keeps interrupts of the queue's function,
+ *   which `to` could raise by the queue (moat_interrupt.h)
  * @return -ENOSPC: `to` has as many queues as it can
  * @return -ENOMEM: no room for rings or buffers in `to`
  * @return -ETIMEDOUT: the unit does not answer, no buffer of `from`'s is free to receive what waits

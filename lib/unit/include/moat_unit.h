@@ -257,7 +257,8 @@ struct moat_unit_ops {
 	/** Give a requester of the domain an interrupt that calls `fn`, in whatever thread the
 	 * interrupt arrives in. NULL: the unit gives none. -EOPNOTSUPP: this process can be given
 	 * no vector; -ENOENT: neither the requester nor a PASID of it is attached to the domain, or
-	 * was detached meanwhile; -ENOSPC; control path, may wait. */
+	 * was detached meanwhile; -EPERM: another domain has a PASID of the requester, and could
+	 * raise the interrupt; -ENOSPC; control path, may wait. */
 	int (*interrupt_give)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
 		void (*fn)(void *ctx), void *ctx, struct moat_interrupt *interrupt);
 	/** Give a requester of the domain an interrupt that sets bit `vector` of the line. NULL,
