@@ -16,6 +16,7 @@
  *	perf_sweep.c               sweeps to cases
  *	perf_run.c                 a case: unit, lcores, warming up, measuring
  *	perf_map.c, perf_place.c   test map: an lcore maps and unmaps, a software device does DMA
+ *	perf_guest.c               ... on a unit that nests
  *	perf_packets.c, _port.c    test packets: an lcore forwards through net_moat and lib/tenant
  *	perf_predict.c             what a unit of hardware would do with the DMA that was counted
  *	perf_text.c, perf_json.c, perf_csv.c, report/   showing it
@@ -63,13 +64,14 @@ struct perf_unit {
 	const char *name;
 	int kind; /* enum app_unit_kind */
 	const char *args;
+	const char *stage; /* what its tables are, once it was opened: perf_unit_stage() */
 };
 
 /** One measurement, as asked for. Bytes where it says so. */
 struct perf_case {
 	const char *sweep; /* name of its section */
 	enum perf_test test;
-	const struct perf_unit *unit;
+	struct perf_unit *unit;
 	enum moat_mode mode;
 	unsigned int lcores;
 	double seconds;
@@ -169,6 +171,9 @@ const char *perf_sweep_key(unsigned int i);
 #define PERF_UNIT_TEXT 1024
 void perf_unit_conf(const struct perf_unit *unit, struct app_unit_conf *conf,
 	char text[PERF_UNIT_TEXT]);
+/** What the tables of domains are that cases measure: "second", "first", "nested" (first stage over
+ * a parent's second stage), or "kernel": the kernel's. */
+const char *perf_unit_stage(const struct moat_unit *unit);
 void perf_conf_free(struct perf *perf);
 
 /* perf_args.c */

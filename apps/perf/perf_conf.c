@@ -38,6 +38,15 @@ void perf_unit_conf(const struct perf_unit *u, struct app_unit_conf *conf,
 	*conf = (struct app_unit_conf){ .name = name, .args = args };
 }
 
+const char *perf_unit_stage(const struct moat_unit *unit)
+{
+	if (unit->caps.tables != MOAT_TABLES_OURS)
+		return "kernel";
+	if (unit->caps.nested.sagaw != 0)
+		return "nested";
+	return unit->caps.format == MOAT_PT_FIRST_STAGE ? "first" : "second";
+}
+
 /* A unit that is only memory of this process tells by being made. */
 static void check_args(struct perf *perf, const struct app_section *s, const struct perf_unit *u)
 {

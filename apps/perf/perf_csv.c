@@ -25,7 +25,7 @@ static void text(FILE *f, const char *value)
 
 static void header(FILE *f)
 {
-	fputs("sweep,test,unit,kind,args,mode,lcores,working_set,domain,layout,direction,page,granule,"
+	fputs("sweep,test,unit,kind,args,stage,mode,lcores,working_set,domain,layout,direction,page,granule,"
 	      "batch,dma,frame,burst,seconds,operations,pages,operations_per_second,pages_per_second",
 		f);
 	for (enum moat_stage i = 0; i < MOAT_STAGE_IDLE; i++)
@@ -43,7 +43,8 @@ static void asked(FILE *f, const struct perf_case *c)
 	text(f, c->unit->name);
 	fprintf(f, ",%s,", app_unit_kinds[c->unit->kind]);
 	text(f, c->unit->args != NULL ? c->unit->args : "");
-	fprintf(f, ",%s,%u,%" PRIu64 ",", app_modes[c->mode], c->lcores, c->working_set);
+	fprintf(f, ",%s,%s,%u,%" PRIu64 ",", c->unit->stage != NULL ? c->unit->stage : "",
+		app_modes[c->mode], c->lcores, c->working_set);
 	if (c->test == PERF_MAP)
 		fprintf(f, "%s,%s,%s,%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",,,",
 			perf_domains[c->domains], perf_layouts[c->layout],

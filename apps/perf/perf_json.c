@@ -157,6 +157,8 @@ static json_t *asked(const struct perf_case *c)
 		json_object_update_new(j,
 			json_pack("{s:o, s:o, s:b}", "frame", number(c->frame), "burst",
 				number(c->burst), "verify", (int)c->verify));
+	if (c->unit->stage != NULL)
+		json_object_set_new(j, "stage", json_string(c->unit->stage));
 	return j;
 }
 

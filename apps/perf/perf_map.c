@@ -28,6 +28,8 @@
 
 struct map_work {
 	struct moat_domain *domain; /* of its own, or the first lcore's */
+	struct moat_domain *parent; /* of `domain`, where that is its own; NULL: none */
+	struct perf_guest guest;
 	bool owns_domain;
 	moat_sid_t sid;
 	bool attached;
@@ -342,10 +344,12 @@ static int make_domain(struct perf_work *w, struct map_work *m, struct map_work 
 {
 	const struct perf_case *c = w->c;
 	struct moat_domain_conf conf = { .leaf_sizes = c->page };
+	const struct moat_unit_caps *caps = &w->unit->caps;
+	uint64_t leaves = caps->nested.sagaw != 0 ? caps->nested.leaf_sizes : caps->leaf_sizes;
 	char name[32];
+	int rc;
 
-	if (c->page != MOAT_PAGE_SIZE && w->unit->caps.tables == MOAT_TABLES_OURS &&
-		!(w->unit->caps.leaf_sizes & c->page))
+	if (c->page != MOAT_PAGE_SIZE && caps->tables == MOAT_TABLES_OURS && !(leaves & c->page))
 		return moat_error(-ENOTSUP, "unit %s has no leaves of %s; use page = 4K",
 			w->unit->name, c->page == MOAT_2M_SIZE ? "2M" : "1G");
 	if (c->domains == PERF_SHARED && m != first) {
@@ -354,8 +358,21 @@ static int make_domain(struct perf_work *w, struct map_work *m, struct map_work 
 	}
 	snprintf(name, sizeof(name), "perf%u", w->index);
 	conf.name = name;
+	rc = perf_guest_create(w, &m->parent);
+	if (rc != 0)
+		return rc;
+	conf.parent = m->parent;
 	m->owns_domain = true;
 	return moat_domain_create(w->unit, &conf, &m->domain);
+}
+
+/* First stage is cached by PASID: nothing is to be invalidated before a device is attached. */
+static bool needs_device(const struct moat_domain *domain)
+{
+	const struct moat_unit_caps *caps = &domain->unit->caps;
+
+	return domain->parent != NULL ||
+		(caps->tables == MOAT_TABLES_OURS && caps->format == MOAT_PT_FIRST_STAGE);
 }
 
 /* A software device of the lcore's own, or the one of the file. */
@@ -364,8 +381,13 @@ static int attach(struct perf_work *w, struct map_work *m)
 	const struct perf_case *c = w->c;
 	int rc;
 
-	if (c->device < 0 && c->dma == 0)
+	if (c->device < 0 && c->dma == 0 && !needs_device(m->domain))
 		return 0;
+	if (c->device < 0 && !app_unit_in_process(c->unit->kind))
+		return moat_error(-EINVAL,
+			"unit %s caches first stage by PASID: without a device in the domain nothing "
+			"would be invalidated; name one with 'device', or measure stage=second",
+			w->unit->name);
 	if (c->device >= 0 && !m->owns_domain)
 		return 0;
 	if (c->device >= 0 && w->index > 0)
@@ -418,7 +440,7 @@ static int create_one(struct perf_work *w, struct map_work *first)
 	if (rc == 0 && (m->lane = moat_lane_open(m->domain)) == NULL)
 		rc = -ENOMEM;
 	if (rc == 0)
-		rc = perf_place_create(&m->place, w, m->domain);
+		rc = perf_place_create(&m->place, w, m->domain, &m->guest);
 	if (rc == 0 && (m->tickets = calloc(m->place.n, sizeof(*m->tickets))) == NULL)
 		rc = moat_error(-ENOMEM, "no memory for the tickets of %u batches", m->place.n);
 	return rc == 0 ? map_for_good(w, m) : rc;
@@ -459,8 +481,12 @@ static int destroy(struct perf_work works[], unsigned int n)
 		}
 		if (rc == 0 && m->attached)
 			rc = moat_domain_detach(m->domain, m->sid);
+		if (rc == 0)
+			rc = perf_guest_unmap(&m->guest);
 		if (rc == 0 && m->owns_domain && m->domain != NULL)
 			rc = moat_domain_destroy(m->domain);
+		if (rc == 0 && m->parent != NULL)
+			rc = moat_domain_destroy(m->parent);
 		if (rc == 0) /* what a unit might still reach is not given back */
 			perf_place_destroy(&m->place);
 		free(m->private);

@@ -102,7 +102,7 @@ static int get_memory(struct perf_place *place, const struct perf_work *work, ui
 }
 
 int perf_place_create(struct perf_place *place, const struct perf_work *work,
-	struct moat_domain *domain)
+	struct moat_domain *domain, struct perf_guest *guest)
 {
 	const struct perf_case *c = work->c;
 	uint64_t first = 0;
@@ -111,6 +111,8 @@ int perf_place_create(struct perf_place *place, const struct perf_work *work,
 	place->granule = c->granule * c->page;
 	place->n = (unsigned int)(c->working_set / (place->granule * c->batch) * c->batch);
 	rc = get_memory(place, work, &first);
+	if (rc == 0)
+		rc = perf_guest_map(guest, domain->parent, &place->memory);
 	if (rc != 0)
 		return rc;
 	place->slots = calloc(place->n, sizeof(*place->slots));

@@ -392,6 +392,7 @@ static void run_case(const struct perf_case *c, struct perf_result *r, const vol
 		works[i].index = i;
 		works[i].lcore = lcore;
 	}
+	c->unit->stage = perf_unit_stage(unit);
 	r->rc = measure(c, works, r, stop);
 	free(works);
 	app_unit_close(unit);

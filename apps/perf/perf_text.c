@@ -228,13 +228,32 @@ void perf_text_row(const struct perf *perf, unsigned int i)
 	fflush(stdout);
 }
 
+static const char *stage_text(const char *stage)
+{
+	static const char *const texts[][2] = {
+		{ "second", "second stage" },
+		{ "first", "first stage" },
+		{ "nested", "nested, first stage over second stage" },
+	};
+
+	for (unsigned int i = 0; i < RTE_DIM(texts); i++)
+		if (strcmp(texts[i][0], stage) == 0)
+			return texts[i][1];
+	return "the kernel's";
+}
+
 void perf_text_end(const struct perf *perf)
 {
 	bool predicted = false;
 
+	putchar('\n');
+	for (unsigned int i = 0; i < perf->nr_units; i++)
+		if (perf->units[i].stage != NULL)
+			printf("Tables of unit %s: %s\n", perf->units[i].name,
+				stage_text(perf->units[i].stage));
 	for (unsigned int i = 0; i < perf->nr_done; i++)
 		predicted |= predicts(&perf->cases[i]) && perf->results[i].rc == 0;
-	printf("\nCycles include the stopwatch: %.0f a reading, one for each stage of a batch or burst; "
+	printf("Cycles include the stopwatch: %.0f a reading, one for each stage of a batch or burst; "
 	       "stages and\ntotals are means of the middle half of rounds of 16 batches.\n",
 		perf->stopwatch);
 	if (predicted)

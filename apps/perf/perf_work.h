@@ -94,6 +94,24 @@ void perf_work_sample(struct perf_work *work, const struct moat_cost *before,
 /** after - before, field by field. */
 void perf_lane_difference(struct moat_lane_stats *after, const struct moat_lane_stats *before);
 
+/* ------------------------------------------------------------ perf_guest.c: nested translation */
+
+/** What of a parent leads to an lcore's memory. */
+struct perf_guest {
+	struct moat_domain *parent; /* NULL: none, or none any more */
+	uint64_t at, len;           /* guest-physical */
+};
+
+/** Make a parent for the lcore's domain, if the unit nests. @param parent NULL: it does not.
+ * @return 0 or a negative errno, moat_error_text() */
+int perf_guest_create(const struct perf_work *work, struct moat_domain **parent);
+/** Map the memory into `parent` (NULL: nothing happens); from now on its physical addresses are the
+ * parent's. @return 0 or a negative errno, moat_error_text() */
+int perf_guest_map(struct perf_guest *guest, struct moat_domain *parent,
+	struct moat_memory *memory);
+/** Nothing leads there any more. @return 0 or a negative errno: the unit may still reach it */
+int perf_guest_unmap(struct perf_guest *guest);
+
 /* --------------------------------------------------------------- perf_place.c: granules' places */
 
 struct perf_slot {
@@ -110,9 +128,11 @@ struct perf_place {
 	uint32_t *order; /* static: in which order a device visits the 4 KiB of it all */
 };
 
-/** @return 0 or a negative errno, moat_error_text() */
+/** @param domain where granules get their IOVAs
+ * @param guest set to what leads there from the domain's parent, if it has one
+ * @return 0 or a negative errno, moat_error_text() */
 int perf_place_create(struct perf_place *place, const struct perf_work *work,
-	struct moat_domain *domain);
+	struct moat_domain *domain, struct perf_guest *guest);
 void perf_place_destroy(struct perf_place *place);
 
 /* ------------------------------------------------------------------- perf_port.c: a NIC to poll */

@@ -46,11 +46,11 @@ def modes(results):
 def constants(sweep):
     """What all cases of a sweep have in common."""
     case = sweep.all[0]
-    units = {c.key('unit'): c.fields['unit'] for c in sweep.all}
+    units = {c.key('unit'): (c.fields['unit'], c.fields.get('stage')) for c in sweep.all}
     parts = [label(key, case.key(key)) for key in KEYS
              if key not in sweep.varying and key != 'unit' and case.key(key) not in (None, 0)]
     parts += [f'unit {name}: {unit["kind"]}{" " + unit["args"] if unit["args"] else ""}'
-              for name, unit in units.items()]
+              + (f' (stage: {stage})' if stage else '') for name, (unit, stage) in units.items()]
     return f'<p class="soft">{escape(", ".join(parts))}.</p>'
 
 
