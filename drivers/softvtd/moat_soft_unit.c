@@ -342,6 +342,9 @@ static int check(const char *name, const char *text, struct args *args)
 	size_t most = sizeof(((struct soft_unit *)0)->name) - 1;
 	int ret;
 
+	if (name == NULL)
+		return moat_error(-EINVAL, "a software unit needs a name of 1 to %zu characters",
+			most);
 	if (*name == '\0' || strlen(name) > most)
 		return moat_error(-EINVAL, "'%s' is not a name for a unit: 1 to %zu characters",
 			name, most);
@@ -362,6 +365,8 @@ int moat_soft_unit_create(const char *name, const char *text, struct moat_unit *
 	struct args args;
 	int ret = check(name, text, &args);
 
+	if (ret == 0 && unit == NULL)
+		ret = moat_error(-EINVAL, "unit %s: no place to store it", name);
 	if (ret != 0)
 		return ret;
 	u = calloc(1, sizeof(*u));

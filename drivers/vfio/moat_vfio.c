@@ -112,6 +112,10 @@ int moat_vfio_create(const struct moat_vfio_conf *conf, struct moat_unit **unit)
 	struct vfio_unit *v;
 	int rc;
 
+	if (conf == NULL || unit == NULL || conf->name == NULL ||
+		(conf->nr_functions != 0 && conf->functions == NULL))
+		return moat_error(-EINVAL, "moat_vfio_create(): %s",
+			conf != NULL && conf->name == NULL ? "the unit has no name" : "a NULL");
 	if (conf->nr_functions == 0)
 		return moat_error(-EINVAL,
 			"unit %s: no PCI function was named; what a container can do is known only with "

@@ -153,11 +153,45 @@ static struct vtd *vtd_new(const struct moat_vtd_conf *conf)
 	return v;
 }
 
+static bool has_window(const struct moat_vtd_window *w)
+{
+	return w->page != NULL ||
+		(w->read32 != NULL && w->read64 != NULL && w->write32 != NULL &&
+			w->write64 != NULL);
+}
+
+/* What a caller can get wrong, before anything is made. */
+static int check_conf(const struct moat_vtd_conf *conf, struct moat_unit **unit)
+{
+	if (conf == NULL || conf->name == NULL || unit == NULL)
+		return moat_error(-EINVAL, "moat_vtd_create(): no %s",
+			conf == NULL           ? "configuration"
+				: unit == NULL ? "place to store the unit"
+					       : "name");
+	if (!has_window(&conf->window))
+		return moat_error(-EINVAL,
+			"unit %s: the window has neither a page nor all four functions",
+			conf->name);
+	if ((unsigned int)conf->mode > MOAT_VTD_SCALABLE ||
+		(unsigned int)conf->stage > MOAT_VTD_STAGE_NESTED ||
+		(unsigned int)conf->interrupts > MOAT_VTD_INTERRUPTS_BLOCK)
+		return moat_error(-EINVAL,
+			"unit %s: mode %d, stage %d, interrupts %d: one of them does not exist",
+			conf->name, (int)conf->mode, (int)conf->stage, (int)conf->interrupts);
+	if (conf->nr_pass_through != 0 && conf->pass_through == NULL)
+		return moat_error(-EINVAL, "unit %s: %u functions pass through, and none is named",
+			conf->name, conf->nr_pass_through);
+	return 0;
+}
+
 int moat_vtd_create(const struct moat_vtd_conf *conf, struct moat_unit **unit)
 {
-	struct vtd *v = vtd_new(conf);
-	int ret;
+	int ret = check_conf(conf, unit);
+	struct vtd *v;
 
+	if (ret != 0)
+		return ret;
+	v = vtd_new(conf);
 	if (v == NULL)
 		return moat_error(-ENOMEM, "unit %s: out of memory", conf->name);
 	ret = create(v);
@@ -179,8 +213,9 @@ int moat_vtd_create(const struct moat_vtd_conf *conf, struct moat_unit **unit)
 
 int moat_vtd_mode_parse(const char *text, enum moat_vtd_mode *mode)
 {
-	if (strcmp(text, "legacy") != 0 && strcmp(text, "scalable") != 0)
-		return moat_error(-EINVAL, "'%s' is not a mode; there are: legacy scalable", text);
+	if (text == NULL || (strcmp(text, "legacy") != 0 && strcmp(text, "scalable") != 0))
+		return moat_error(-EINVAL, "'%s' is not a mode; there are: legacy scalable",
+			text != NULL ? text : "");
 	*mode = strcmp(text, "legacy") == 0 ? MOAT_VTD_LEGACY : MOAT_VTD_SCALABLE;
 	return 0;
 }
@@ -191,13 +226,14 @@ int moat_vtd_stage_parse(const char *text, enum moat_vtd_stage *stage)
 		[MOAT_VTD_STAGE_FIRST] = "first",
 		[MOAT_VTD_STAGE_NESTED] = "nested" };
 
-	for (unsigned int i = MOAT_VTD_STAGE_SECOND; i < RTE_DIM(name); i++) {
+	for (unsigned int i = MOAT_VTD_STAGE_SECOND; text != NULL && i < RTE_DIM(name); i++) {
 		if (strcmp(text, name[i]) == 0) {
 			*stage = i;
 			return 0;
 		}
 	}
-	return moat_error(-EINVAL, "'%s' is not a stage; there are: first second nested", text);
+	return moat_error(-EINVAL, "'%s' is not a stage; there are: first second nested",
+		text != NULL ? text : "");
 }
 
 const struct moat_vtd_caps *moat_vtd_unit_caps(const struct moat_unit *unit)

@@ -484,9 +484,14 @@ static int bring_up(struct host *h, const struct moat_vtd_host_conf *conf, struc
 
 int moat_vtd_host_create(const struct moat_vtd_host_conf *conf, struct moat_unit **unit)
 {
-	struct host *h = calloc(1, sizeof(*h));
+	struct host *h;
 	int ret;
 
+	if (conf == NULL || unit == NULL || (conf->nr_tenants != 0 && conf->tenant == NULL))
+		return moat_error(-EINVAL, "moat_vtd_host_create(): a NULL");
+	if ((unsigned int)conf->interrupts > MOAT_VTD_INTERRUPTS_DEFAULT)
+		return moat_error(-EINVAL, "interrupts = %d does not exist", (int)conf->interrupts);
+	h = calloc(1, sizeof(*h));
 	if (h == NULL)
 		return moat_error(-ENOMEM, "no memory for a unit");
 	pthread_mutex_init(&h->lock, NULL);

@@ -422,12 +422,15 @@ int moat_domain_attach_at(struct moat_domain *domain, struct moat_unit *unit, mo
 	uint32_t pasid)
 {
 	struct domain_impl *impl = domain_impl(domain);
-	struct moat_attachment want = { .unit = unit != NULL ? unit : domain->unit,
-		.sid = sid,
-		.pasid = pasid };
-	const struct moat_unit_ops *ops = want.unit->ops;
+	struct moat_attachment want = { .unit = unit, .sid = sid, .pasid = pasid };
+	const struct moat_unit_ops *ops;
 	int rc;
 
+	if (domain == NULL)
+		return moat_error(-EINVAL, "moat_domain_attach(): the domain is NULL");
+	if (unit == NULL)
+		want.unit = domain->unit;
+	ops = want.unit->ops;
 	if (pasid != MOAT_PASID_NONE && (ops->attach_pasid == NULL || pasid >> 20 != 0))
 		return moat_error(pasid >> 20 != 0 ? -EINVAL : -EOPNOTSUPP,
 			pasid >> 20 != 0 ? "PASID 0x%" PRIx32 " is beyond 20 bits (unit %s)"
@@ -451,12 +454,15 @@ int moat_domain_detach_at(struct moat_domain *domain, struct moat_unit *unit, mo
 	uint32_t pasid)
 {
 	struct domain_impl *impl = domain_impl(domain);
-	struct moat_unit *from = unit != NULL ? unit : domain->unit;
 	struct domain_attachment *a;
+	struct moat_unit *from;
 	char name[40];
 	bool mine;
 	int rc;
 
+	if (domain == NULL)
+		return moat_error(-EINVAL, "moat_domain_detach(): the domain is NULL");
+	from = unit != NULL ? unit : domain->unit;
 	pthread_mutex_lock(&impl->lock);
 	a = find_attachment(impl, from, sid, pasid);
 	mine = a != NULL && a->state == DOMAIN_ATTACHED;

@@ -152,9 +152,11 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
 	struct moat_domain *domain;
 	int rc;
 
-	if (unit == NULL || conf == NULL || conf->name == NULL)
+	if (unit == NULL || conf == NULL || conf->name == NULL || out == NULL)
 		return moat_error(-EINVAL, "a domain needs %s",
-			unit == NULL ? "a unit; create one first" : "a configuration with a name");
+			unit == NULL          ? "a unit; create one first"
+				: out == NULL ? "a place to store it"
+					      : "a configuration with a name");
 	rc = nest_check(unit, conf);
 	if (rc != 0)
 		return rc;
@@ -253,6 +255,8 @@ int moat_domain_destroy(struct moat_domain *domain)
 	uint64_t commands = 0;
 	int rc = 0;
 
+	if (domain == NULL)
+		return moat_error(-EINVAL, "moat_domain_destroy(): the domain is NULL");
 	if (nest_children(domain) != 0)
 		return moat_error(-EBUSY,
 			"domain '%s' still has %" PRIu32

@@ -72,8 +72,13 @@ static void readers_free(const struct lane *lane)
 
 struct moat_lane *moat_lane_open(struct moat_domain *domain)
 {
-	struct lane *lane = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*lane));
+	struct lane *lane;
 
+	if (domain == NULL) {
+		moat_error(-EINVAL, "moat_lane_open(): the domain is NULL");
+		return NULL;
+	}
+	lane = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*lane));
 	if (lane == NULL || lane_stock_fill() != 0) {
 		moat_error(-ENOMEM, "no memory for a lane of domain '%s'", domain->name);
 		free(lane);
@@ -104,10 +109,14 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain)
 
 int moat_lane_close(struct moat_lane *pub)
 {
-	struct lane *lane = lane_own(pub);
-	struct moat_domain *domain = lane->domain;
+	struct moat_domain *domain;
+	struct lane *lane;
 	int rc;
 
+	if (pub == NULL)
+		return moat_error(-EINVAL, "moat_lane_close(): the lane is NULL");
+	lane = lane_own(pub);
+	domain = lane->domain;
 	lane_disown(lane);
 	rc = moat_lane_drain(pub);
 	if (rc != 0)

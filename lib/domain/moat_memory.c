@@ -13,6 +13,7 @@
 #include <rte_string_fns.h>
 
 #include "lane_impl.h"
+#include "moat_assert.h"
 #include "moat_memory.h"
 
 /* Pages of 2 MiB fit the length; those of 1 GiB, which many DPDK hosts have instead, round it
@@ -122,6 +123,15 @@ int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len)
 {
 	int huge, rc;
 
+	if (m == NULL || unit == NULL || len == 0 || len % MOAT_2M_SIZE != 0)
+		return moat_error(-EINVAL,
+			"moat_memory_get(): memory of 0x%" PRIx64
+			" bytes%s; it must be a multiple of "
+			"2 MiB, of a unit",
+			len,
+			unit == NULL        ? " for no unit"
+				: m == NULL ? " with no place to store it"
+					    : "");
 	*m = (struct moat_memory){ .len = len };
 	huge = get_hugepages(m, unit);
 	rc = huge == 0 ? find_hpas(m, unit) : -EFAULT;
@@ -161,6 +171,8 @@ int moat_memory_map(const struct moat_memory *m, struct moat_lane *lane, uint64_
 {
 	uint64_t first = iova;
 
+	MOAT_ASSERT(off <= m->len && len <= m->len - off,
+		"moat_memory_map() of bytes beyond the memory");
 	if (m->hpa_linear && likely(len != 0))
 		return moat_lane_map(lane, iova, m->hpa[0] + off, m->va + off, len, prot);
 	while (len != 0) {

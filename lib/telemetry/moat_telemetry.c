@@ -15,6 +15,7 @@
 
 #define UNITS   16
 #define TENANTS 64
+#define KEY     48 /* a unit's name and a number */
 
 struct shown_unit {
 	struct moat_unit *unit; /* NULL: free */
@@ -68,19 +69,46 @@ void moat_telemetry_number(struct rte_tel_data *dict, const char *name, uint64_t
 static struct rte_tel_data *nested(struct rte_tel_data *dict, const char *name)
 {
 	struct rte_tel_data *inner = rte_tel_data_alloc();
-	char key[32];
 
 	if (inner == NULL)
 		return NULL;
-	snprintf(key, sizeof(key), "%s", name);
-	for (char *c = key; *c != '\0'; c++) /* what keys may have, in 22.11 */
-		if (strchr("-.:", *c) != NULL)
-			*c = '_';
 	rte_tel_data_start_dict(inner);
-	if (rte_tel_data_add_dict_container(dict, key, inner, 0) == 0)
+	if (rte_tel_data_add_dict_container(dict, name, inner, 0) == 0)
 		return inner;
 	rte_tel_data_free(inner);
 	return NULL;
+}
+
+/* Is it a character that a key may have, in 22.11? */
+static bool is_keys(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static void key_make(unsigned int i, char key[KEY])
+{
+	snprintf(key, KEY, "%s", shown.unit[i].unit->name);
+	for (char *c = key; *c != '\0'; c++)
+		if (!is_keys(*c))
+			*c = '_';
+}
+
+/* A unit's key: its name, as far as a key may have its characters; with a number where an earlier
+ * unit has the same. */
+static void unit_key(unsigned int i, char key[KEY])
+{
+	char other[KEY];
+	size_t len;
+
+	key_make(i, key);
+	len = strlen(key);
+	for (unsigned int k = 0; k < i; k++) {
+		if (shown.unit[k].unit == NULL)
+			continue;
+		key_make(k, other);
+		if (strncmp(other, key, len) == 0 && other[len] == '\0')
+			snprintf(key + len, KEY - len, "_%u", i);
+	}
 }
 
 static void say_unit(const struct shown_unit *s, struct rte_tel_data *dict)
@@ -114,9 +142,13 @@ static int units(const char *cmd, const char *params, struct rte_tel_data *d)
 	rte_tel_data_start_dict(d);
 	shown_lock();
 	for (unsigned int i = 0; i < UNITS; i++) {
-		struct rte_tel_data *dict =
-			shown.unit[i].unit != NULL ? nested(d, shown.unit[i].unit->name) : NULL;
+		struct rte_tel_data *dict;
+		char key[KEY];
 
+		if (shown.unit[i].unit == NULL)
+			continue;
+		unit_key(i, key);
+		dict = nested(d, key);
 		if (dict != NULL)
 			say_unit(&shown.unit[i], dict);
 	}
@@ -275,6 +307,8 @@ int moat_telemetry_add_unit(struct moat_unit *unit, moat_telemetry_more_t more)
 	struct shown_unit *room = NULL;
 	int ret = 0;
 
+	if (unit == NULL)
+		return moat_error(-EINVAL, "moat_telemetry_add_unit(): the unit is NULL");
 	shown_lock();
 	register_commands();
 	for (unsigned int i = 0; i < UNITS; i++) {
@@ -298,6 +332,8 @@ int moat_telemetry_add_tenant(struct moat_tenant *t)
 	struct moat_tenant **room = NULL;
 	int ret = 0;
 
+	if (t == NULL)
+		return moat_error(-EINVAL, "moat_telemetry_add_tenant(): the tenant is NULL");
 	shown_lock();
 	register_commands();
 	for (unsigned int i = 0; i < TENANTS; i++) {

@@ -22,6 +22,9 @@ int moat_tenant_probe(struct moat_tenant *t, const char *device)
 {
 	int rc;
 
+	if (t == NULL || device == NULL)
+		return moat_error(-EINVAL, "moat_tenant_probe(): the %s is NULL",
+			t == NULL ? "tenant" : "device's name");
 	RTE_PER_LCORE(probing) = t;
 	rc = rte_dev_probe(device);
 	RTE_PER_LCORE(probing) = NULL;

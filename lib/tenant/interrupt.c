@@ -9,6 +9,11 @@
 #include "moat_interrupt.h"
 #include "tenant_impl.h"
 
+static int is_null(const char *call, const char *what)
+{
+	return moat_error(-EINVAL, "%s(): the %s is NULL", call, what);
+}
+
 static int gives_none(const struct moat_unit *unit)
 {
 	return moat_error(-EOPNOTSUPP,
@@ -32,8 +37,14 @@ static int given(const struct moat_tenant *t, moat_sid_t sid, int ret)
 int moat_tenant_interrupt(struct moat_tenant *t, moat_sid_t sid, void (*fn)(void *ctx), void *ctx,
 	struct moat_interrupt *interrupt)
 {
-	struct moat_unit *unit = t->domain->unit;
+	struct moat_unit *unit;
 
+	if (t == NULL || fn == NULL || interrupt == NULL)
+		return is_null("moat_tenant_interrupt",
+			t == NULL            ? "tenant"
+				: fn == NULL ? "function"
+					     : "place for the interrupt");
+	unit = t->domain->unit;
 	if (unit->ops->interrupt_give == NULL)
 		return gives_none(unit);
 	return given(t, sid, unit->ops->interrupt_give(unit, t->domain, sid, fn, ctx, interrupt));
@@ -42,8 +53,14 @@ int moat_tenant_interrupt(struct moat_tenant *t, moat_sid_t sid, void (*fn)(void
 int moat_tenant_interrupt_post(struct moat_tenant *t, moat_sid_t sid, struct moat_posted *line,
 	uint8_t vector, struct moat_interrupt *interrupt)
 {
-	struct moat_unit *unit = t->domain->unit;
+	struct moat_unit *unit;
 
+	if (t == NULL || line == NULL || interrupt == NULL)
+		return is_null("moat_tenant_interrupt_post",
+			t == NULL              ? "tenant"
+				: line == NULL ? "line"
+					       : "place for the interrupt");
+	unit = t->domain->unit;
 	if (unit->ops->interrupt_post == NULL)
 		return gives_none(unit);
 	return given(t, sid,
@@ -52,8 +69,11 @@ int moat_tenant_interrupt_post(struct moat_tenant *t, moat_sid_t sid, struct moa
 
 int moat_tenant_interrupt_end(struct moat_tenant *t, const struct moat_interrupt *interrupt)
 {
-	struct moat_unit *unit = t->domain->unit;
+	struct moat_unit *unit;
 
+	if (t == NULL || interrupt == NULL)
+		return is_null("moat_tenant_interrupt_end", t == NULL ? "tenant" : "interrupt");
+	unit = t->domain->unit;
 	if (unit->ops->interrupt_take == NULL)
 		return gives_none(unit);
 	return unit->ops->interrupt_take(unit, t->domain, interrupt);

@@ -75,7 +75,7 @@ void moat_tenant_price(struct moat_tenant *t, struct moat_cost *since,
 
 /* --------------------------------------------------------------------------------------- faults */
 
-#define MANY 64 /* attachments of a domain that are looked at without allocating */
+#define MANY 256 /* attachments of a domain, at most */
 
 struct search {
 	const struct moat_unit *unit;

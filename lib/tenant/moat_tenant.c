@@ -286,21 +286,25 @@ uint64_t moat_tenant_page_size(const struct moat_tenant *t)
 
 int moat_tenant_attach(struct moat_tenant *t, moat_sid_t sid)
 {
-	return moat_domain_attach(t->domain, sid);
+	return moat_tenant_attach_pasid(t, sid, MOAT_PASID_NONE);
 }
 
 int moat_tenant_detach(struct moat_tenant *t, moat_sid_t sid)
 {
-	return moat_domain_detach(t->domain, sid);
+	return moat_tenant_detach_pasid(t, sid, MOAT_PASID_NONE);
 }
 
 int moat_tenant_attach_pasid(struct moat_tenant *t, moat_sid_t sid, uint32_t pasid)
 {
+	if (t == NULL)
+		return moat_error(-EINVAL, "moat_tenant_attach(): the tenant is NULL");
 	return moat_domain_attach_at(t->domain, NULL, sid, pasid);
 }
 
 int moat_tenant_detach_pasid(struct moat_tenant *t, moat_sid_t sid, uint32_t pasid)
 {
+	if (t == NULL)
+		return moat_error(-EINVAL, "moat_tenant_detach(): the tenant is NULL");
 	return moat_domain_detach_at(t->domain, NULL, sid, pasid);
 }
 

@@ -8,7 +8,14 @@
  * leaving, values that overflow, NULLs. See rig.h.
  */
 
+#include "moat_device.h"
+#include "moat_interrupt.h"
+#include "moat_memory.h"
+#include "moat_telemetry.h"
+#include "moat_tenant_measure.h"
 #include "moat_tenant_size.h"
+#include "moat_vfio.h"
+#include "moat_vtd_host.h"
 #include "rig.h"
 
 #define BUFFERS 512
@@ -25,6 +32,123 @@ static void refused(int rc, int expected, const char *words)
 	assert_int_equal(rc, expected);
 	if (strstr(moat_error_text(), words) == NULL)
 		fail_msg("'%s' is not in '%s'", words, moat_error_text());
+}
+
+/* --------------------------------------------------------------------------------------- NULLs */
+
+static void no_function(void *ctx)
+{
+}
+
+static void a_null_is_refused_where_it_is_given(void **state)
+{
+	struct rig *r = open_mode(MOAT_STRICT);
+	struct moat_domain_conf conf = { .name = "d" };
+	struct moat_vfio_conf vfio = { .name = "vfio", .nr_functions = 1 };
+	struct moat_vtd_host_conf host = { .nr_tenants = 1 };
+	struct moat_vtd_conf vtd = { .name = "dmar7" };
+	struct moat_interrupt interrupt;
+	struct moat_memory memory;
+	struct moat_posted line;
+	struct moat_unit *unit;
+	enum moat_vtd_stage stage;
+	enum moat_vtd_mode mode;
+
+	refused(moat_tenant_attach(NULL, SID), -EINVAL, "is NULL");
+	refused(moat_tenant_detach(NULL, SID), -EINVAL, "is NULL");
+	refused(moat_tenant_probe(NULL, "net_null7"), -EINVAL, "tenant is NULL");
+	refused(moat_tenant_probe(r->tenant, NULL), -EINVAL, "name is NULL");
+	refused(moat_tenant_interrupt(NULL, SID, no_function, NULL, &interrupt), -EINVAL, "tenant");
+	refused(moat_tenant_interrupt(r->tenant, SID, NULL, NULL, &interrupt), -EINVAL, "function");
+	refused(moat_tenant_interrupt(r->tenant, SID, no_function, NULL, NULL), -EINVAL, "place");
+	refused(moat_tenant_interrupt_post(r->tenant, SID, NULL, 3, &interrupt), -EINVAL, "line");
+	refused(moat_tenant_interrupt_post(r->tenant, SID, &line, 3, NULL), -EINVAL, "place");
+	refused(moat_tenant_interrupt_end(r->tenant, NULL), -EINVAL, "interrupt is NULL");
+	refused(moat_domain_create(r->unit, &conf, NULL), -EINVAL, "a place to store it");
+	refused(moat_domain_destroy(NULL), -EINVAL, "is NULL");
+	refused(moat_domain_attach(NULL, SID), -EINVAL, "is NULL");
+	refused(moat_domain_detach(NULL, SID), -EINVAL, "is NULL");
+	assert_null(moat_lane_open(NULL));
+	refused(moat_lane_close(NULL), -EINVAL, "is NULL");
+	refused(moat_memory_get(&memory, NULL, MOAT_2M_SIZE), -EINVAL, "no unit");
+	refused(moat_memory_get(&memory, r->unit, 0), -EINVAL, "a multiple of 2 MiB");
+	refused(moat_memory_get(&memory, r->unit, 100), -EINVAL, "a multiple of 2 MiB");
+	refused(moat_telemetry_add_unit(NULL, NULL), -EINVAL, "is NULL");
+	refused(moat_telemetry_add_tenant(NULL), -EINVAL, "is NULL");
+	refused(moat_soft_unit_create(NULL, "", &unit), -EINVAL, "needs a name");
+	refused(moat_soft_unit_create("soft7", "", NULL), -EINVAL, "no place");
+	refused(moat_vtd_create(NULL, &unit), -EINVAL, "no configuration");
+	refused(moat_vtd_create(&vtd, NULL), -EINVAL, "no place");
+	refused(moat_vtd_create(&vtd, &unit), -EINVAL, "the window has neither");
+	vtd.window.page = &vtd; /* not looked at */
+	vtd.mode = (enum moat_vtd_mode)77;
+	refused(moat_vtd_create(&vtd, &unit), -EINVAL, "mode 77");
+	refused(moat_vtd_host_create(NULL, &unit), -EINVAL, "a NULL");
+	refused(moat_vtd_host_create(&host, &unit), -EINVAL, "a NULL");
+	refused(moat_vfio_create(NULL, &unit), -EINVAL, "a NULL");
+	refused(moat_vfio_create(&vfio, &unit), -EINVAL, "a NULL");
+	refused(moat_vtd_mode_parse(NULL, &mode), -EINVAL, "is not a mode");
+	refused(moat_vtd_stage_parse(NULL, &stage), -EINVAL, "is not a stage");
+	rig_close(r);
+}
+
+/* A domain may have 256 requesters: whose fault it is is known of each. */
+static void a_fault_of_the_hundredth_requester_is_its_tenants(void **state)
+{
+	struct rig *r = open_mode(MOAT_STATIC);
+	struct moat_tenant_fault fault;
+	uint8_t byte;
+
+	for (unsigned int i = 0; i < 100; i++)
+		must(moat_tenant_attach(r->tenant, (moat_sid_t)(MOAT_SID(4, 0, 0) + i)));
+	assert_int_not_equal(moat_softvtd_dma_read(r->hw, MOAT_SID(4, 0, 0) + 99, 0x1000, &byte, 1),
+		0);
+	assert_int_equal(moat_tenant_faults(r->unit, &fault, 1), 1);
+	assert_ptr_equal(fault.tenant, r->tenant);
+	rig_close(r);
+}
+
+/* ----------------------------------------------------------------------------------- telemetry */
+
+/* What DPDK's telemetry is told, caught here. */
+static telemetry_cb units_answer;
+static char keys[256];
+
+int rte_telemetry_register_cmd(const char *cmd, telemetry_cb answer, const char *help)
+{
+	if (strcmp(cmd, "/moat/units") == 0)
+		units_answer = answer;
+	return 0;
+}
+
+int rte_tel_data_add_dict_container(struct rte_tel_data *d, const char *name,
+	struct rte_tel_data *inner, int keep)
+{
+	size_t n = strlen(keys);
+
+	snprintf(keys + n, sizeof(keys) - n, "%s ", name);
+	return -ENOSPC; /* the caller frees `inner` */
+}
+
+/* Names may have characters that keys may not. */
+static void each_unit_has_a_key_of_its_own(void **state)
+{
+	const char *const names[] = { "unit one", "a-b", "a.b", "100%", "plain" };
+	struct rte_tel_data *d = rte_tel_data_alloc();
+	struct moat_unit *unit[RTE_DIM(names)];
+
+	for (unsigned int i = 0; i < RTE_DIM(names); i++) {
+		must(moat_soft_unit_create(names[i], UNIT_ADVERSARY, &unit[i]));
+		must(moat_telemetry_add_unit(unit[i], NULL));
+	}
+	assert_non_null(units_answer);
+	assert_int_equal(units_answer("/moat/units", NULL, d), 0);
+	assert_string_equal(keys, "unit_one a_b a_b_2 100_ plain ");
+	rte_tel_data_free(d);
+	for (unsigned int i = 0; i < RTE_DIM(names); i++) {
+		moat_telemetry_remove_unit(unit[i]);
+		unit[i]->ops->destroy(unit[i]);
+	}
 }
 
 /* --------------------------------------------------------------------------------------- pools */
@@ -253,6 +377,9 @@ static void a_size_beyond_all_numbers_is_the_largest_number(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_null_is_refused_where_it_is_given),
+		cmocka_unit_test(a_fault_of_the_hundredth_requester_is_its_tenants),
+		cmocka_unit_test(each_unit_has_a_key_of_its_own),
 		cmocka_unit_test(pools_may_have_names_that_begin_alike),
 		cmocka_unit_test(a_pool_needs_a_tenant_a_name_and_a_place),
 		cmocka_unit_test(a_pool_that_the_program_has_freed_is_left_alone),

@@ -88,7 +88,7 @@ int moat_soft_unit_check(const char *name, const char *args);
  * @param args may be NULL or empty
  * @param unit set on success
  * @return 0
- * @return -EINVAL: an unknown key or an impossible value
+ * @return -EINVAL: a NULL, an unknown key or an impossible value
  * @return -EEXIST: the name is taken
  * @return -ENOMEM
  * @return as moat_vtd_create()

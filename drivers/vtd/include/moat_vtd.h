@@ -129,7 +129,8 @@ struct moat_vtd_conf {
  *   was asked for, or the mode or stage that `mode` and `stage` want
  * @return -ETIMEDOUT: a status bit or an invalidation did not come within `deadline_ms`
  * @return -EIO: it refuses invalidations
- * @return -EINVAL: `qi_order`, or a first stage in legacy mode
+ * @return -EINVAL: a NULL, no name, no window, `qi_order`, a mode, stage or `interrupts` that does
+ *   not exist, or a first stage in legacy mode
  * @return -ENOMEM
  * @return what `mem` and `before_writing` returned
  *

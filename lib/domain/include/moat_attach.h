@@ -41,6 +41,7 @@ struct moat_attachment {
  * @param domain the domain
  * @param sid the requester, behind the domain's own unit
  * @return 0
+ * @return -EINVAL: NULL
  * @return -EBUSY: it is in a domain already, or the kernel's; or another domain has interrupts of
  *   the function, which this one could then raise
  * @return -ENOSPC: the domain has as many attachments as it can
@@ -57,6 +58,7 @@ int moat_domain_attach(struct moat_domain *domain, moat_sid_t sid);
  * @param domain the domain
  * @param sid what moat_domain_attach() has attached
  * @return 0
+ * @return -EINVAL: NULL
  * @return -ENOENT: it is not in this domain, or another thread detaches it
  * @return -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it was
  * @return another error of the unit's

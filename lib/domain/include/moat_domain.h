@@ -99,7 +99,7 @@ struct moat_domain {
  * @param conf copied
  * @param[out] domain unchanged on an error
  * @return 0
- * @return -EINVAL: a width that the unit lacks, or no unit or name; a parent that is on another
+ * @return -EINVAL: a NULL, no name, a width that the unit lacks; a parent that is on another
  *   unit or was not created as `nest_parent`, or a child that is to be one
  * @return -EOPNOTSUPP: the unit does not nest
  * @return -ENOSPC: no domain-id is left, or the parent has as many children as it can
@@ -117,6 +117,7 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
  *
  * @param domain the domain
  * @return 0
+ * @return -EINVAL: NULL
  * @return -EBUSY: lanes are open, or children are there
  * @return -ETIMEDOUT, -EIO: a unit does not answer; the domain stays (leaked on purpose: what a
  *   unit might still reach is never freed)
@@ -176,7 +177,7 @@ struct moat_lane {
  *
  * @param domain the domain
  * @return the lane
- * @return NULL: too many lanes, or out of memory (moat_error_text()).
+ * @return NULL: no domain, too many lanes, or out of memory (moat_error_text()).
  * Thread safety: any thread. Control path.
  */
 struct moat_lane *moat_lane_open(struct moat_domain *domain);
@@ -186,6 +187,7 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain);
  *
  * @param lane the lane
  * @return 0
+ * @return -EINVAL: NULL
  * @return -ETIMEDOUT, -EIO: as moat_lane_drain(); the lane stays open
  *
  * Thread safety: the lane's own thread, or another one if that uses the lane no more. Control path.

@@ -40,6 +40,7 @@ struct moat_memory {
  * @param unit that must reach it
  * @param len bytes, a multiple of 2 MiB
  * @return 0
+ * @return -EINVAL: a NULL, or `len`
  * @return -EFAULT: not so many hugepages are free, and the unit cannot know the addresses of plain
  *   pages
  * @return -ENOMEM

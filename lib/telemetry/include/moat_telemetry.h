@@ -52,6 +52,7 @@ void moat_telemetry_number(struct rte_tel_data *dict, const char *name, uint64_t
  * @param unit the unit
  * @param more adds what only this kind of unit counts; NULL: nothing
  * @return 0
+ * @return -EINVAL: NULL
  * @return -ENOSPC: too many units were added
  * @return -EEXIST: it was added already
  *

@@ -46,6 +46,7 @@ extern "C" {
  * @param tenant the tenant
  * @param device its name on its bus, such as "0000:01:10.0"
  * @return 0
+ * @return -EINVAL: a NULL
  * @return a negative errno of rte_dev_probe()'s: no driver takes the device; moat_error_text() has
  *   the sentence
  *

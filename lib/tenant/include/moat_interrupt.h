@@ -41,6 +41,7 @@ extern "C" {
  * @param ctx given to `fn`
  * @param interrupt set on success: what the device must write
  * @return 0
+ * @return -EINVAL: a NULL
  * @return -ENOENT: `sid` is not attached to the tenant on the tenant's own unit
  * @return -EPERM: another tenant has a PASID of `sid`, and could raise the interrupt
  * @return -EOPNOTSUPP: the unit gives no interrupts: the kernel hands out vectors, and remaps where
@@ -78,6 +79,7 @@ int moat_tenant_interrupt_post(struct moat_tenant *tenant, moat_sid_t sid, struc
  * @param tenant whose interrupt it was
  * @param interrupt as it was given
  * @return 0
+ * @return -EINVAL: a NULL
  * @return -ENOENT: the tenant has not been given it
  * @return -EOPNOTSUPP: the unit gives no interrupts
  * @return -ETIMEDOUT, -EIO: the unit does not answer

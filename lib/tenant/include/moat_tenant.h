@@ -240,7 +240,7 @@ uint64_t moat_tenant_page_size(const struct moat_tenant *tenant);
  *
  * @param tenant the tenant
  * @param sid MOAT_SID() of the requester
- * @return as moat_domain_attach()
+ * @return as moat_domain_attach(); -EINVAL: NULL
  *
  * Thread-safe. Control path; waits for the unit.
  */
@@ -251,7 +251,7 @@ int moat_tenant_attach(struct moat_tenant *tenant, moat_sid_t sid);
  *
  * @param tenant the tenant
  * @param sid MOAT_SID() of the requester
- * @return as moat_domain_detach()
+ * @return as moat_domain_detach(); -EINVAL: NULL
  *
  * Thread-safe. Control path; waits for the unit.
  */
