@@ -14,6 +14,7 @@
 
 #include "held.h"
 #include "moat_tenant_move.h"
+#include "ticket.h"
 
 #define BURST 32
 
@@ -151,12 +152,13 @@ static void release(struct move *m, struct moat_tenant *t, struct tenant_queue *
 
 /* ------------------------------------------------------------------------------- in the gap */
 
-/* A turn of both tenants: buffers come back, tickets get done. */
+/* A turn of both tenants: buffers come back, tickets get done. Others that this lcore has entered
+ * do not wait for it meanwhile. */
 static void turn(struct move *m)
 {
 	moat_tenant_poll(m->from);
 	moat_tenant_poll(m->to);
-	rte_pause();
+	tenant_wait_turn();
 }
 
 static void deliver(struct move *m, struct rte_mbuf *pkts[], uint16_t n)

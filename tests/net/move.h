@@ -46,7 +46,9 @@ struct fixture {
 	uint32_t put[QUEUES], got[QUEUES];
 	unsigned int sent, refused_tries;
 	struct rte_mbuf *kept[KEPT]; /* packets that the application works on */
-	uint64_t *gaps;              /* in TSC cycles, of each move */
+	struct rte_mempool *clones;
+	unsigned int cloned, chained, in_pieces; /* sent so, and received in several buffers */
+	uint64_t *gaps;                          /* in TSC cycles, of each move */
 	unsigned int moves;
 };
 
@@ -94,10 +96,14 @@ static inline struct fixture *open_rig(const char *unit, enum requesters by,
 {
 	static const char *const words[] = { "port", "queue", "pasid" };
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct rte_eth_conf eth = { 0 };
+	struct rte_eth_conf eth = {
+		.rxmode = { .mtu = 9000, .offloads = RTE_ETH_RX_OFFLOAD_SCATTER },
+		.txmode = { .offloads = RTE_ETH_TX_OFFLOAD_MULTI_SEGS },
+	};
 	char args[256];
 
 	assert_non_null(f);
+	f->clones = make_pool("clones", 2047, 0);
 	f->nr_tenants = tenants;
 	f->apart = apart;
 	wire_create(&f->wire, "w", 1, 1024);
@@ -149,6 +155,8 @@ static inline void close_rig(struct fixture *f)
 	assert_int_equal(stats.witness_errors, 0);
 	f->unit->ops->destroy(f->unit);
 	wire_destroy(&f->wire);
+	assert_pool_full(f->clones);
+	rte_mempool_free(f->clones);
 	free(f->gaps);
 	free(f);
 }
@@ -163,18 +171,31 @@ static inline void assert_none_stale(const struct fixture *f)
 
 /* ------------------------------------------------------------------------------------- traffic */
 
+#define FRAME_MOST 9000
+
+/* One in 16 takes two or three buffers. @return its length */
+static inline uint32_t fill(uint8_t frame[FRAME_MOST], uint16_t q, unsigned int tenant,
+	uint32_t number)
+{
+	uint32_t len = 64 + (number * 37 + q) % 400;
+
+	if (number % 16 == 5)
+		len += 4000 + number % 4096;
+	frame_make(frame, MAC_A, 100 + q, len, number);
+	frame[HEADER] = (uint8_t)tenant;
+	frame[HEADER + 1] = (uint8_t)q;
+	memcpy(&frame[HEADER + 2], &number, sizeof(number));
+	return len;
+}
+
 static inline bool put(struct fixture *f, uint16_t q, unsigned int tenant)
 {
-	uint8_t frame[512];
-	uint32_t len = 64 + (f->put[q] * 37 + q) % 400;
+	uint8_t frame[FRAME_MOST];
+	uint32_t len;
 
 	if (rte_ring_free_count(f->wire.in[0]) < 2 || rte_mempool_avail_count(f->wire.pool) < 64)
 		return false;
-	frame_make(frame, MAC_A, 100 + q, len, 0);
-	frame[HEADER] = (uint8_t)tenant;
-	frame[HEADER + 1] = (uint8_t)q;
-	memcpy(&frame[HEADER + 2], &f->put[q], sizeof(f->put[q]));
-	f->put[q]++;
+	len = fill(frame, q, tenant, f->put[q]++);
 	wire_put(&f->wire, 0, frame, len);
 	return true;
 }
@@ -189,35 +210,91 @@ static inline void sort_wire(const struct fixture *f)
 static inline void judge(struct fixture *f, uint16_t q, unsigned int tenant,
 	const struct rte_mbuf *m)
 {
-	uint8_t bytes[6];
-	const uint8_t *label = rte_pktmbuf_read(m, HEADER, 6, bytes);
-	uint32_t number;
+	uint8_t bytes[FRAME_MOST], expected[FRAME_MOST];
+	const uint8_t *frame = rte_pktmbuf_read(m, 0, m->pkt_len, bytes);
+	uint32_t number, len = fill(expected, q, tenant, f->got[q]);
 
-	memcpy(&number, &label[2], sizeof(number));
-	assert_int_equal(label[0], tenant);
-	assert_int_equal(label[1], q);
+	memcpy(&number, &frame[HEADER + 2], sizeof(number));
+	assert_int_equal(frame[HEADER], tenant);
+	assert_int_equal(frame[HEADER + 1], q);
 	assert_int_equal(number, f->got[q]);
-	assert_int_equal(m->pkt_len, 64 + (number * 37 + q) % 400);
-	for (unsigned int t = 0; t < f->nr_tenants; t++)
-		if (t != tenant)
-			assert_ptr_not_equal(m->pool, f->pool[t]);
-	if (moat_tenant_mode(f->tenant[tenant]) != MOAT_COPY)
-		assert_ptr_equal(m->pool, f->pool[tenant]);
+	assert_int_equal(m->pkt_len, len);
+	assert_memory_equal(frame, expected, len);
+	for (const struct rte_mbuf *s = m; s != NULL; s = s->next) {
+		for (unsigned int t = 0; t < f->nr_tenants; t++)
+			if (t != tenant)
+				assert_ptr_not_equal(s->pool, f->pool[t]);
+		if (moat_tenant_mode(f->tenant[tenant]) != MOAT_COPY)
+			assert_ptr_equal(s->pool, f->pool[tenant]);
+	}
+	f->in_pieces += m->nb_segs > 1;
 	f->got[q]++;
+}
+
+static inline bool send_one(struct fixture *f, uint16_t q, struct rte_mbuf *m)
+{
+	bool sent = rte_eth_tx_burst(f->port, q, &m, 1) == 1;
+
+	if (!sent)
+		rte_pktmbuf_free(m);
+	f->sent += sent;
+	return sent;
+}
+
+/* A clone: the packet stays the application's, too, while the device has it. */
+static inline void send_clone(struct fixture *f, uint16_t q, struct rte_mbuf *m)
+{
+	struct rte_mbuf *clone = rte_pktmbuf_clone(m, f->clones);
+
+	if (clone != NULL)
+		f->cloned += send_one(f, q, clone);
+}
+
+/* In one chain with one that was kept, a clone of which a device may have, where both are of one
+ * tenant. */
+static inline void send_chain(struct fixture *f, uint16_t q, struct rte_mbuf *m,
+	struct rte_mbuf **kept)
+{
+	if (*kept != NULL && (*kept)->pool == m->pool &&
+		m->pkt_len + (*kept)->pkt_len < FRAME_MOST && rte_pktmbuf_chain(m, *kept) == 0) {
+		*kept = NULL;
+		f->chained++;
+	}
+	send_one(f, q, m);
+}
+
+static inline void keep(struct rte_mbuf **kept, struct rte_mbuf *m)
+{
+	rte_pktmbuf_free(*kept);
+	*kept = m;
 }
 
 /* The application sends most, works on some for a while, and drops some. */
 static inline void use(struct fixture *f, uint16_t q, struct rte_mbuf *m)
 {
-	unsigned int what = (unsigned int)rte_rand_max(8), i = (unsigned int)rte_rand_max(KEPT);
+	struct rte_mbuf **kept = &f->kept[rte_rand_max(KEPT)];
 
-	if (what > 1 && rte_eth_tx_burst(f->port, q, &m, 1) == 1) {
-		f->sent++;
-	} else if (what == 1) {
-		rte_pktmbuf_free(f->kept[i]);
-		f->kept[i] = m;
-	} else {
+	switch (rte_rand_max(10)) {
+	case 0:
 		rte_pktmbuf_free(m);
+		break;
+	case 1:
+		keep(kept, m);
+		break;
+	case 2:
+		send_clone(f, q, m);
+		keep(kept, m);
+		break;
+	case 3:
+		send_clone(f, q, m);
+		send_one(f, q, m);
+		break;
+	case 4:
+	case 5:
+		send_chain(f, q, m, kept);
+		break;
+	default:
+		send_one(f, q, m);
 	}
 }
 
@@ -300,10 +377,10 @@ static inline void say_gaps(struct fixture *f)
 		packets += f->got[q];
 	qsort(f->gaps, f->moves, sizeof(f->gaps[0]), by_size);
 	print_message(
-		"# %u moves, %u packets: gaps of %.1f us (median), %.1f us (of 99 %%), %.1f us "
-		"(the longest)\n",
-		f->moves, packets, us(f->gaps[f->moves / 2]), us(f->gaps[f->moves * 99 / 100]),
-		us(f->gaps[f->moves - 1]));
+		"# %u moves, %u packets (%u in several buffers; %u clones sent, %u chains): gaps of "
+		"%.1f us (median), %.1f us (of 99 %%), %.1f us (the longest)\n",
+		f->moves, packets, f->in_pieces, f->cloned, f->chained, us(f->gaps[f->moves / 2]),
+		us(f->gaps[f->moves * 99 / 100]), us(f->gaps[f->moves - 1]));
 }
 
 struct crossing {

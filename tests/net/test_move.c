@@ -79,6 +79,9 @@ static void move_under_traffic(struct fixture *f)
 	for (unsigned int i = 0; i < moves; i++)
 		move_one(f);
 	settle(f);
+	assert_int_not_equal(f->in_pieces, 0);
+	assert_int_not_equal(f->cloned, 0);
+	assert_int_not_equal(f->chained, 0);
 	assert_nothing_lost(f);
 	say_gaps(f);
 }

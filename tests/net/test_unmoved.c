@@ -370,6 +370,114 @@ static void only_the_lcore_that_polls_a_queue_moves_it(void **state)
 	close_rig(f);
 }
 
+/* ------------------------------------------------------------------------- others meanwhile */
+
+/* An lcore of tenant 2, which the mover has entered, too: an unmap there waits for the mover. */
+struct bystander {
+	struct fixture *f;
+	_Atomic bool ready, waiting, moved, stop, ended;
+	_Atomic bool served; /* a ticket was done while the mover waited */
+	void *page;
+	int rc;
+};
+
+static void unmap_meanwhile(struct bystander *b)
+{
+	struct moat_tenant *t = b->f->tenant[2];
+	struct moat_lane *lane = moat_tenant_lane(t);
+	moat_ticket_t ticket;
+	uint64_t iova;
+	bool done = false;
+
+	b->rc = moat_iova_alloc(moat_tenant_domain(t)->iova, NULL, MOAT_PAGE_SIZE, 0, &iova);
+	if (b->rc == 0)
+		b->rc = moat_lane_map(lane, iova, (uintptr_t)b->page, b->page, MOAT_PAGE_SIZE,
+			MOAT_RW);
+	if (b->rc == 0)
+		b->rc = moat_lane_unmap_free(lane, iova, MOAT_PAGE_SIZE);
+	ticket = moat_lane_flush(lane);
+	while (b->rc == 0 && !b->moved && !done) {
+		moat_tenant_poll(t);
+		done = moat_lane_done(lane, ticket);
+	}
+	if (done && !b->moved)
+		b->served = true;
+	if (b->rc == 0)
+		b->rc = moat_lane_drain(lane);
+}
+
+static void *bystander(void *arg)
+{
+	struct bystander *b = arg;
+
+	b->rc = rte_thread_register();
+	if (b->rc == 0)
+		b->rc = moat_tenant_lcore_enter(b->f->tenant[2]);
+	b->ready = true;
+	while (b->rc == 0 && !b->stop) {
+		if (b->waiting && !b->moved && !b->served)
+			unmap_meanwhile(b);
+		moat_tenant_poll(b->f->tenant[2]);
+	}
+	if (b->rc == 0)
+		b->rc = moat_tenant_lcore_leave(b->f->tenant[2]);
+	rte_thread_unregister();
+	b->ended = true;
+	return NULL;
+}
+
+static void say_waiting(struct rte_mbuf *pkts[], uint16_t n, void *arg)
+{
+	struct bystander *b = arg;
+
+	for (uint16_t i = 0; i < n; i++)
+		judge(b->f, 0, 0, pkts[i]);
+	rte_pktmbuf_free_bulk(pkts, n);
+	b->waiting = true;
+}
+
+/* The wire is full, so the move waits as long as its patience lasts. Where the machine does not let
+ * the other lcore run in that time, it waits again. */
+static void an_lcore_that_waits_in_a_move_serves_its_other_tenants(void **state)
+{
+	static const enum moat_mode modes[] = { MOAT_STRICT, MOAT_PIPELINED, MOAT_STATIC };
+	struct fixture *f = open_rig(SCALABLE("second"), BY_PASID, modes, 3, true);
+	struct bystander b = { .f = f, .page = aligned_alloc(MOAT_PAGE_SIZE, MOAT_PAGE_SIZE) };
+	struct moat_queue_move move = { .pool = f->pool[1], .deliver = say_waiting, .arg = &b };
+	struct rte_mbuf *m;
+	pthread_t thread;
+
+	assert_non_null(b.page);
+	assert_int_equal(pthread_create(&thread, NULL, bystander, &b), 0);
+	while (!b.ready)
+		sched_yield();
+	do {
+		while ((m = rte_pktmbuf_alloc(f->pool[0])) == NULL)
+			moat_tenant_poll(f->tenant[0]);
+		rte_pktmbuf_append(m, 64);
+	} while (send_one(f, 0, m));
+	for (unsigned int i = 0; i < 50 && b.rc == 0 && !b.served; i++) {
+		put(f, 0, 0);
+		sort_wire(f);
+		b.moved = b.waiting = false;
+		assert_int_equal(
+			moat_tenant_queue_move(f->tenant[0], f->tenant[1], f->port, 0, &move),
+			-ETIMEDOUT);
+		b.moved = true;
+		moat_tenant_poll(f->tenant[2]);
+	}
+	b.stop = true;
+	while (!b.ended)
+		moat_tenant_poll(f->tenant[2]);
+	pthread_join(thread, NULL);
+	must(b.rc);
+	assert_true(b.served);
+	f->sent -= wire_drain(&f->wire);
+	expect_unmoved(f, -ETIMEDOUT, -ETIMEDOUT, "");
+	close_rig(f);
+	free(b.page);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -384,6 +492,7 @@ int main(void)
 		cmocka_unit_test(queues_of_one_requester_do_not_move),
 		cmocka_unit_test(queues_of_drivers_that_cannot_do_it_do_not_move),
 		cmocka_unit_test(only_the_lcore_that_polls_a_queue_moves_it),
+		cmocka_unit_test(an_lcore_that_waits_in_a_move_serves_its_other_tenants),
 	};
 
 	if (start_eal("test_net_unmoved") != 0)

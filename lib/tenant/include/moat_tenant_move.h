@@ -85,7 +85,8 @@ struct moat_queue_move {
  * @return another error of the unit's
  *
  * moat_error_text() has the sentence. Of the lcore that polls the queue's receive and transmit
- * side, which has entered both tenants, is online in both, and holds no translation of either.
+ * side, which has entered both tenants, is online in both, and holds no translation of these or of
+ * any other domain whose lane it has: it reports quiescent states for all of them while it waits.
  * Several lcores may move queues of the same tenants at once. Control path: it waits.
  */
 int moat_tenant_queue_move(struct moat_tenant *from, struct moat_tenant *to, uint16_t port,
