@@ -27,6 +27,23 @@ static inline bool has_tenant(const struct rte_mempool *mp)
 	return mp->pool_config != NULL;
 }
 
+/* Has this process made a pool of a tenant's? Such pools are in its own memory: a secondary process
+ * finds the mempool, and what its pointers lead to is not there. Written before the pool is used. */
+static bool tenants_here;
+
+static int elsewhere(const struct rte_mempool *mp)
+{
+	static bool said;
+
+	if (!__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+		rte_log(RTE_LOG_ERR, RTE_LOGTYPE_MEMPOOL,
+			"moat: pool '%s' is a tenant's, in the primary process's own memory; a secondary "
+			"process can neither take buffers from it nor free them: run the program as "
+			"primary\n",
+			mp->name);
+	return -ENOTSUP;
+}
+
 /* ----------------------------------------------------------------------------- without a tenant */
 
 static int ring_alloc(struct rte_mempool *mp)
@@ -52,6 +69,7 @@ static int pool_alloc(struct rte_mempool *mp)
 	if (!has_tenant(mp))
 		return ring_alloc(mp);
 	mp->pool_data = mp->pool_config;
+	tenants_here = true;
 	return 0;
 }
 
@@ -65,20 +83,22 @@ static void pool_free(struct rte_mempool *mp)
 static int pool_enqueue(struct rte_mempool *mp, void *const *objs, unsigned int n)
 {
 	if (likely(has_tenant(mp)))
-		return moat_pool_put(mp->pool_data, objs, n);
+		return likely(tenants_here) ? moat_pool_put(mp->pool_data, objs, n) : elsewhere(mp);
 	return rte_ring_enqueue_bulk(mp->pool_data, objs, n, NULL) == n ? 0 : -ENOBUFS;
 }
 
 static int pool_dequeue(struct rte_mempool *mp, void **objs, unsigned int n)
 {
 	if (likely(has_tenant(mp)))
-		return moat_pool_get(mp->pool_data, objs, n);
+		return likely(tenants_here) ? moat_pool_get(mp->pool_data, objs, n) : elsewhere(mp);
 	return rte_ring_dequeue_bulk(mp->pool_data, objs, n, NULL) == n ? 0 : -ENOBUFS;
 }
 
 static unsigned int pool_get_count(const struct rte_mempool *mp)
 {
-	return has_tenant(mp) ? moat_pool_count(mp->pool_data) : rte_ring_count(mp->pool_data);
+	if (!has_tenant(mp))
+		return rte_ring_count(mp->pool_data);
+	return tenants_here ? moat_pool_count(mp->pool_data) : 0;
 }
 
 static const struct rte_mempool_ops moat_ops = {
