@@ -4,8 +4,8 @@
 
 /*
  * Tenants that share a function by PASID, where the unit gives them interrupts all the same
- * (share_interrupts). A unit verifies the source-id of an interrupt and nothing else, so what one of
- * them was given the others' queues can raise, too.
+ * (share_interrupts). A unit verifies the source-id of an interrupt and nothing else, so what one
+ * of them was given the others' queues can raise, too.
  */
 
 #include <stdio.h>

@@ -9,9 +9,10 @@
  * The driver's inside, shared by its files: vtd_bringup.c (commands, on and off), vtd_context.c
  * (root and context entries, and the invalidations behind them), vtd_attach.c (which function is
  * in which domain), vtd_iq.c (the queue's registers), vtd_recover.c (queue errors), vtd_queue.c
- * (polling and waiting), vtd_intr.c (interrupt remapping), vtd_intr_share.c (interrupts of a function
- * in several domains), vtd_scalable.c (scalable mode's tables), vtd_pasid.c (which PASID is in which
- * domain), vtd_fault.c, vtd_mem.c (pages for tables). Arrows go down: vtd_queue.c calls vtd_recover.c, and both call vtd_iq.c.
+ * (polling and waiting), vtd_intr.c (interrupt remapping), vtd_intr_share.c (interrupts of a
+ * function in several domains), vtd_scalable.c (scalable mode's tables), vtd_pasid.c (which PASID
+ * is in which domain), vtd_fault.c, vtd_mem.c (pages for tables). Arrows go down: vtd_queue.c calls
+ * vtd_recover.c, and both call vtd_iq.c.
  */
 
 #include <pthread.h>

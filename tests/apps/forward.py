@@ -395,9 +395,10 @@ def tenants_of_one_function_raise_each_others_interrupts_where_they_share_them()
                   + tenant("red", "p0:0", "strict", match + "0") + tenant("blue", "p0:1", "strict", match + "1"),
                   "--attack", "--seconds", "6").end()
     assert run.status == 3, (run.status, run.out, run.err)
-    assert ATTACKS_ON_SHARED_INTERRUPTS in "".join(f"{line}\n" for line in run.out.splitlines() if "attack: " in line), run.out
-    said = ("port p0: interrupts: red, blue share function 10:00.0 by PASID, and an interrupt carries no PASID: each can "
-            "raise the others' (share_interrupts)\n")
+    attacks = "".join(f"{line}\n" for line in run.out.splitlines() if line.startswith("attack: "))
+    assert attacks.endswith(ATTACKS_ON_SHARED_INTERRUPTS), run.out
+    said = ("port p0: interrupts: red, blue share function 10:00.0 by PASID, and an interrupt carries no PASID: "
+            "each can raise the others' (share_interrupts)\n")
     assert run.out.count(said) == 2, run.out
     forwarded(run.summary, faults=6, drops=4)
 

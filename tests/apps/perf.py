@@ -170,7 +170,8 @@ def a_unit_in_scalable_mode_is_measured_in_every_stage():
             if case['mode'] != 'static':
                 assert abs(case['descriptors_per_page'] * case['batch'] - 1) < 0.01, case
     for stage in 'first', 'nested':
-        case, = measure('--test', 'packets', '--unit', f'soft,scalable=1,mode=scalable,stage={stage}', '--mode', 'strict')
+        unit = f'soft,scalable=1,mode=scalable,stage={stage}'
+        case, = measure('--test', 'packets', '--unit', unit, '--mode', 'strict')
         sound(case)
         assert case['stage'] == stage, case
 

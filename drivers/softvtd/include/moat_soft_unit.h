@@ -24,8 +24,8 @@
  * | `cm`, `rwbf`, `dt`, `sc` | 0, 1 | 0 | capabilities |
  * | `intremap`, `eim`, `pi` | 0, 1 | 1 | interrupt remapping, x2APIC, posted interrupts |
  * | `interrupts` | block, compatible, off | block | moat_vtd_intr.h; without `intremap` off |
- * | `share_interrupts` | 0, 1 | 0 | functions whose PASIDs are in several domains get interrupts, too
- *   (moat_vtd_intr.h) |
+ * | `share_interrupts` | 0, 1 | 0 | also functions whose PASIDs are in several domains get
+ *   interrupts (moat_vtd_intr.h) |
  * | `scalable` | 0, 1 | 0 | scalable mode (ECAP.SMTS); the next rows say nothing without it |
  * | `ssts`, `fsts`, `nest` | 0, 1 | 1 | second stage, first stage, both nested |
  * | `fs1gp` | 0, 1 | 1 | first stage: 1 GiB leaves |

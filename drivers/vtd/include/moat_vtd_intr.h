@@ -21,9 +21,10 @@
  *
  * An entry is given with moat_vtd_interrupt_give(), which says what the device must write. It
  * belongs to a function in a domain, and goes with the function's last attachment to that domain.
- * Otherwise it is taken back in two steps, as memory is: moat_vtd_interrupt_revoke() makes the entry absent and queues an
- * invalidation of the unit's interrupt-entry cache, and when moat_vtd_interrupt_revoked() answers
- * 1, no interrupt comes by that entry any more and its index may be given to another.
+ * Otherwise it is taken back in two steps, as memory is: moat_vtd_interrupt_revoke() makes the
+ * entry absent and queues an invalidation of the unit's interrupt-entry cache, and when
+ * moat_vtd_interrupt_revoked() answers 1, no interrupt comes by that entry any more and its index
+ * may be given to another.
  *
  * An interrupt carries no PASID, and the unit verifies its source-id alone. So domains that have
  * PASIDs of one function could raise each other's interrupts: such a function is given none, and
