@@ -30,12 +30,15 @@ struct rig_traits {
 	 * the specification has it ("Non-Recoverable Faults" makes no difference by where the
 	 * permission was found). QEMU refuses it without a word. */
 	bool cached_refusal_faults;
+	/** In scalable mode, too, faults may have the reasons of legacy mode: QEMU's root and
+	 * context entries, and its second stage. */
+	bool legacy_reasons;
 };
 extern struct rig_traits rig_traits; /* complete after rig_open() */
 
 /** @param argument of the test program: which unit (the rig's own words); NULL: the default. QEMU
  * was told with --iommu; there it says what the registers do not: "39-bits..." is the host's
- * width */
+ * width, "scalable" that the driver is to run scalable mode, in the stage that the unit has */
 void rig_open(const char *argument);
 /** Fails the program when the unit has been misused, where it can tell. */
 void rig_close(void);

@@ -14,16 +14,24 @@
 #include "machine.h"
 #include "rig.h"
 
-struct rig_traits rig_traits = { .name = "QEMU's unit", .unit = "qemu", .haw = 48 };
+struct rig_traits rig_traits = {
+	.name = "QEMU's unit",
+	.unit = "qemu",
+	.haw = 48,
+	.legacy_reasons = true,
+};
 
 static struct moat_vtd_window window;
 static struct edu edus[RIG_DEVICES];
 static moat_sid_t kernels[64];
+static enum moat_vtd_mode mode;
 
 void rig_open(const char *argument)
 {
 	if (argument != NULL && strncmp(argument, "39-bits", 7) == 0)
 		rig_traits.haw = 39;
+	if (argument != NULL && strcmp(argument, "scalable") == 0)
+		mode = MOAT_VTD_SCALABLE;
 	machine_window(&window); /* which unit that is, QEMU was told */
 	edu_open(&edus[0], "DEVICE0");
 	edu_open(&edus[1], "DEVICE1");
@@ -42,6 +50,7 @@ void rig_conf(struct moat_vtd_conf *conf)
 		.window = window,
 		.mem = &machine_mem,
 		.hpa = machine_hpa,
+		.mode = mode,
 		.pass_through = kernels,
 		.nr_pass_through =
 			machine_functions(kernels, RTE_DIM(kernels), ours, RTE_DIM(ours)),
