@@ -19,14 +19,17 @@
 static const char *soft_args(const struct app_unit_conf *conf, char *text, size_t len)
 {
 	static const char *const words[] = {
-		[APP_INTERRUPTS_DEFAULT] = "",
-		[APP_INTERRUPTS_BLOCK] = ",interrupts=block",
-		[APP_INTERRUPTS_COMPATIBLE] = ",interrupts=compatible",
+		[APP_INTERRUPTS_BLOCK] = "interrupts=block",
+		[APP_INTERRUPTS_COMPATIBLE] = "interrupts=compatible",
 	};
+	bool choice = conf->interrupts != APP_INTERRUPTS_DEFAULT, share = conf->share_interrupts;
 	bool more = conf->args != NULL && conf->args[0] != '\0';
 
-	snprintf(text, len, "share_interrupts=%d%s%s%s", conf->share_interrupts,
-		words[conf->interrupts], more ? "," : "", more ? conf->args : "");
+	if (!choice && !share)
+		return conf->args;
+	snprintf(text, len, "%s%s%s%s%s", choice ? words[conf->interrupts] : "",
+		choice && share ? "," : "", share ? "share_interrupts=1" : "", more ? "," : "",
+		more ? conf->args : "");
 	return text;
 }
 

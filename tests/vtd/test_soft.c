@@ -89,8 +89,8 @@ static void what_is_not_given_is_as_the_table_of_arguments_says(void **state)
 {
 	static const char *const table[] = {
 		"aw=48,nd=16,mamv=18,sllps=3,nfr=8,psi=1,coherent=1,zlr=1,pt=1,cm=0,rwbf=0,dt=0,sc=0,"
-		"intremap=1,eim=1,pi=1,interrupts=block,scalable=0,ssts=1,fsts=1,nest=1,fs1gp=1,fs5lp=0,"
-		"pasid_bits=20",
+		"intremap=1,eim=1,pi=1,interrupts=block,share_interrupts=0,scalable=0,ssts=1,fsts=1,nest=1,"
+		"fs1gp=1,fs5lp=0,pasid_bits=20",
 		"shards=8,iotlb=4096,ways=8,context=64,pasid_cache=64,latency=0,per_descriptor=0,seed=1,"
 		"prefetch=25,jitter=3,gsts_late=4,linger=1,reorder=1,compress=0,oracle=1,threaded=0,"
 		"mode=legacy,queue=2,deadline=1000",
