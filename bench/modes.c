@@ -5,7 +5,8 @@
  * queue's Rx callback is called as rte_eth_rx_burst() calls it (unmapped, submitted, handed on by
  * the mode's rule), the packets are freed, the tenant is polled. One 4 KiB page a packet, no
  * verify, on the software unit; what that spends being hardware is taken out. forward/ also sends
- * each burst: the Tx callback maps, and the pool unmaps.
+ * each burst, as rte_eth_tx_burst() does: what stands in for the driver's function maps, the driver
+ * puts the packets on a ring, and the pool unmaps them.
  */
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
@@ -34,10 +35,11 @@ struct bed {
 	void *rx, *tx; /* the queue's callbacks */
 };
 
-/* One port for all: its callbacks are what matters, packets never touch it. */
+/* One port for all: its callbacks are what matters. Packets touch it only where they are sent. */
+static struct rte_ring *ring;
+
 static int port_id(void)
 {
-	static struct rte_ring *ring;
 	static int port = -1;
 
 	if (ring == NULL) {
@@ -135,6 +137,18 @@ static inline uint16_t receive(struct bed *b, struct rte_mbuf *m[], uint16_t n)
 	return b->rx == NULL ? n : rte_eth_call_rx_callbacks(port_id(), 0, m, n, 64, b->rx);
 }
 
+/* The burst is sent and has been read. */
+static inline void burst_send(struct bed *b, struct rte_mbuf *m[], uint16_t n)
+{
+	const struct rte_eth_fp_ops *ops = &rte_eth_fp_ops[port_id()];
+
+	if (b->tx != NULL)
+		n = rte_eth_call_tx_callbacks(port_id(), 0, m, n, b->tx);
+	if (ops->tx_pkt_burst(ops->txq.data[0], m, n) != n ||
+		rte_ring_dequeue_bulk(ring, (void **)m, n, NULL) != n)
+		abort();
+}
+
 static void body(struct moat_bench_run *run, uint64_t n)
 {
 	const struct what *what = run->param;
@@ -158,8 +172,8 @@ static void body(struct moat_bench_run *run, uint64_t n)
 				m[i]->pkt_len = 64;
 			}
 		got = receive(b, m, what->burst);
-		if (what->sends && b->tx != NULL)
-			got = rte_eth_call_tx_callbacks(port_id(), 0, m, got, b->tx);
+		if (what->sends && got != 0)
+			burst_send(b, m, got);
 		if (!own_pool && !what->plain) {
 			moat_tenant_poll(b->tenant);
 			stop(run, device);

@@ -77,9 +77,16 @@ static inline uint32_t tenant_buffer_pages(const struct rte_mbuf *m)
 	return ((uint32_t)m->buf_len + MOAT_PAGE_MASK) >> MOAT_PAGE_SHIFT;
 }
 
-/* Is the mbuf the header of a buffer, and is nothing else a reference to the buffer? Acquire: pairs
- * with the release of DPDK's decrements, so that a state which the last other owner wrote is
- * seen. */
+/* Is the header of the buffer at `page` the only reference to it? Acquire: pairs with the release of
+ * DPDK's decrements, so that a state which the last other owner wrote is seen. */
+static inline bool tenant_has_one_reference(const struct moat_tenant *t, const struct rte_mbuf *m,
+	uint32_t page)
+{
+	return __atomic_load_n(&m->refcnt, __ATOMIC_ACQUIRE) == 1 &&
+		__atomic_load_n(&t->shinfo[page].refcnt, __ATOMIC_ACQUIRE) == 1;
+}
+
+/* Is the mbuf the header of a buffer, and is nothing else a reference to the buffer? */
 static inline bool tenant_is_sole(const struct moat_tenant *t, const struct rte_mbuf *m)
 {
 	unsigned int i = 0;
@@ -88,9 +95,7 @@ static inline bool tenant_is_sole(const struct moat_tenant *t, const struct rte_
 		if (++i >= t->nr_pools)
 			return false;
 	return likely(tenant_owns(t, m->buf_addr)) &&
-		__atomic_load_n(&m->refcnt, __ATOMIC_ACQUIRE) == 1 &&
-		__atomic_load_n(&t->shinfo[tenant_page(t, m->buf_addr)].refcnt, __ATOMIC_ACQUIRE) ==
-		1;
+		tenant_has_one_reference(t, m, tenant_page(t, m->buf_addr));
 }
 
 /* The mbuf is the header of a buffer, which is pinned to it. Most PMDs write the flags of what they
@@ -139,22 +144,37 @@ static inline bool tenant_run_is_next(const struct rte_mbuf *m, const uint8_t *v
 	return likely(m->buf_addr == va && m->nb_segs == 1 && m->buf_len == like->buf_len);
 }
 
-/* Neighbours in the order of the pool, as a burst mostly is: `pkts` that are one buffer of the size of
- * `like`'s each, and follow the run and each other. The run's first buffer is the tenant's.
- * @return how many from the front on have joined the run */
-static inline uint16_t tenant_run_join(const struct moat_tenant *t, struct tenant_run *run,
-	const struct rte_mbuf *like, struct rte_mbuf *const pkts[], uint16_t n)
+/* How many of `n` buffers of `pages` pages may join the run behind its end: it ends in the tenant's
+ * memory, and grows no longer than it may. Asked once for all of them. */
+static inline uint16_t tenant_run_room(const struct moat_tenant *t, const struct tenant_run *run,
+	uint32_t pages, uint16_t n)
 {
+	uint32_t max = RTE_MIN(run->max, (uint32_t)(t->len >> MOAT_PAGE_SHIFT) - run->page);
+
+	if (likely(run->n + n * pages <= max))
+		return n;
+	return run->n < max ? (uint16_t)((max - run->n) / pages) : 0;
+}
+
+static inline const uint8_t *tenant_run_end(const struct moat_tenant *t,
+	const struct tenant_run *run)
+{
+	return t->va + ((uint64_t)(run->page + run->n) << MOAT_PAGE_SHIFT);
+}
+
+/* Neighbours in the order of the pool, as a burst mostly is: `pkts` that are one buffer of the size
+ * of the first one's each, and follow the run and each other. The run's first buffer is the
+ * tenant's. @return how many from the front on have joined the run */
+static inline uint16_t tenant_run_join(const struct moat_tenant *t, struct tenant_run *run,
+	struct rte_mbuf *const pkts[], uint16_t n)
+{
+	const struct rte_mbuf *like = pkts[0];
+	const uint8_t *next = tenant_run_end(t, run);
 	uint32_t pages = tenant_buffer_pages(like);
 	uint64_t len = (uint64_t)pages << MOAT_PAGE_SHIFT;
-	uint32_t max = RTE_MIN(run->max, (uint32_t)(t->len >> MOAT_PAGE_SHIFT) - run->page);
-	const uint8_t *next = t->va + ((uint64_t)(run->page + run->n) << MOAT_PAGE_SHIFT);
 	uint16_t i = 0;
 
-	/* All of the run is the tenant's if its end is, and it grows no longer than it may: once
-	 * for all of `pkts`. */
-	if (unlikely(run->n + n * pages > max))
-		n = run->n < max ? (uint16_t)((max - run->n) / pages) : 0;
+	n = tenant_run_room(t, run, pages, n);
 	for (; i + 4 <= n && tenant_run_is_next(pkts[i], next, like) &&
 		tenant_run_is_next(pkts[i + 1], next + len, like) &&
 		tenant_run_is_next(pkts[i + 2], next + 2 * len, like) &&

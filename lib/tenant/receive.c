@@ -120,7 +120,7 @@ int tenant_receive_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct 
 		struct rte_mbuf *m = pkts[i];
 
 		if (likely(run.n != 0)) {
-			i += tenant_run_join(t, &run, m, &pkts[i], n - i);
+			i += tenant_run_join(t, &run, &pkts[i], n - i);
 			if (likely(i == n))
 				break;
 			m = pkts[i];

@@ -85,6 +85,27 @@ static int own_join(struct moat_tenant *t, struct tenant_lcore *lc, struct tenan
 	return rc;
 }
 
+/* As tenant_run_join(), of packets that are of KIND_OWN as `like` is, the last one of the run.
+ * @return how many from the front on have joined the run */
+static inline uint16_t own_join_neighbours(const struct moat_tenant *t, struct tenant_run *run,
+	const struct rte_mbuf *like, struct rte_mbuf *const pkts[], uint16_t n)
+{
+	const uint8_t *next = tenant_run_end(t, run);
+	uint32_t page = run->page + run->n, pages = tenant_buffer_pages(like);
+	uint16_t i = 0;
+
+	n = tenant_run_room(t, run, pages, n);
+	for (; i < n; i++, page += pages, next += (uint64_t)pages << MOAT_PAGE_SHIFT) {
+		const struct rte_mbuf *m = pkts[i];
+
+		if (unlikely(!tenant_run_is_next(m, next, like) || m->pool != like->pool ||
+			    !tenant_has_one_reference(t, m, page)))
+			break;
+	}
+	run->n += i * pages;
+	return i;
+}
+
 /* Make a packet of KIND_OWN the device's to read. The last run is left to the caller. */
 static int own_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
 	const struct rte_mbuf *pkt)
@@ -128,8 +149,14 @@ static bool burst_is_plain(struct moat_tenant *t, struct tenant_lcore *lc,
 	if (t->mode->copies)
 		return false;
 	for (uint16_t i = 0; i < n; i++) {
-		enum kind kind = packet_kind(t, pkts[i]);
+		enum kind kind;
 
+		if (likely(run.n != 0)) {
+			i += own_join_neighbours(t, &run, pkts[i - 1], &pkts[i], n - i);
+			if (likely(i == n))
+				break;
+		}
+		kind = packet_kind(t, pkts[i]);
 		if (!t->mode->protects) {
 			if (unlikely(kind == KIND_FOREIGN))
 				return false;

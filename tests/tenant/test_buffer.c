@@ -107,6 +107,32 @@ static void the_last_reference_leaves_no_chain_behind(void **state)
 	rte_mempool_free(clones);
 }
 
+/* Sent in one burst: neighbours in the pool, one of which the application keeps a reference to, by
+ * the header or by a clone. */
+static void a_reference_among_neighbours_is_not_sent_as_one_of_them(void **state)
+{
+	struct rte_mempool *clones = rte_pktmbuf_pool_create("clones", 63, 0, 0, 0, SOCKET_ID_ANY);
+
+	for (unsigned int by = 0; by < 2; by++) {
+		struct rig *r = open_mode(MOAT_PIPELINED, UNIT_ADVERSARY);
+		struct rte_mbuf *m[4], *kept;
+
+		receive(r, m, 4);
+		kept = m[2];
+		if (by == 0)
+			rte_mbuf_refcnt_update(kept, 1);
+		else
+			kept = rte_pktmbuf_clone(m[2], clones);
+		assert_non_null(kept);
+		assert_int_equal(rte_eth_tx_burst(r->port, 0, m, 4), 4);
+		assert_int_equal(rig_sent(r, 0), 4);
+		no_device_reaches(r, kept);
+		rte_pktmbuf_free(kept);
+		close_clean(r);
+	}
+	rte_mempool_free(clones);
+}
+
 /* Packets of one buffer and of two, all neighbours in the pool. */
 static void a_chain_among_neighbours_is_taken_away_whole(void **state)
 {
@@ -1158,6 +1184,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_last_reference_leaves_no_chain_behind),
 		cmocka_unit_test(a_chain_among_neighbours_is_taken_away_whole),
+		cmocka_unit_test(a_reference_among_neighbours_is_not_sent_as_one_of_them),
 		cmocka_unit_test(
 			what_has_other_references_is_the_applications_when_the_send_is_over),
 		cmocka_unit_test(what_a_pmd_or_a_copy_forgets_of_a_buffer_is_set_again),
