@@ -61,10 +61,20 @@ static inline void tenant_stock_add(struct tenant_stock *s, uint32_t first, uint
 	__atomic_store_n(&s->ready, s->ready + n, __ATOMIC_RELAXED);
 	while (n != 0) {
 		uint32_t at = first % 64, k = RTE_MIN(n, 64 - at);
-		uint64_t mask = tenant_stock_mask(at, k);
+		uint64_t mask = tenant_stock_mask(at, k), *word = &s->bits[first / 64];
+		uint64_t now = __atomic_load_n(word, __ATOMIC_RELAXED);
 
-		if ((__atomic_fetch_or(&s->bits[first / 64], mask, __ATOMIC_RELEASE) | mask) ==
-			UINT64_MAX)
+		/* Others clear bits, and only the lcore sets some: an empty word stays empty, and
+		 * is filled without a locked instruction. S1, both. A loop, because gcc 12.2 makes
+		 * of __atomic_fetch_or() here one that, tried again, sets the bits of its first
+		 * try, too: buffers that another lcore has taken meanwhile. */
+		if (likely(now == 0))
+			__atomic_store_n(word, mask, __ATOMIC_RELEASE);
+		else
+			while (unlikely(!__atomic_compare_exchange_n(word, &now, now | mask, false,
+				__ATOMIC_RELEASE, __ATOMIC_RELAXED)))
+				;
+		if ((now | mask) == UINT64_MAX)
 			s->cursor = first / 64;
 		first += k;
 		n -= k;
