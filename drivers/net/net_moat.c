@@ -112,6 +112,7 @@ static int dev_close(struct rte_eth_dev *dev)
 	for (uint16_t q = 0; q < dev->data->nb_tx_queues; q++)
 		net_tx_queue_release(dev, q);
 	moat_device_tells(dev->data->port_id, false);
+	moat_device_requesters(dev->data->port_id, NULL);
 	net_move_offer(dev->data->port_id, false);
 	dismantle(port);
 	return 0;
@@ -284,6 +285,21 @@ static void watch_ports(void)
 				   on_destroy, NULL) == 0;
 }
 
+/* For moat_device_requesters(). */
+static int requester_of(uint16_t id, uint16_t queue, struct moat_device_requester *requester)
+{
+	const struct net_port *port = net_port(&rte_eth_devices[id]);
+	int rc = moat_net_queue_sid(id, queue, &requester->sid);
+
+	if (rc == 0)
+		rc = moat_net_queue_pasid(id, queue, &requester->pasid);
+	if (rc != 0)
+		return rc;
+	snprintf(requester->unit, sizeof(requester->unit), "%s", port->unit->name);
+	requester->unit_key = "unit";
+	return 0;
+}
+
 static int probe(struct rte_vdev_device *vdev)
 {
 	const char *name = rte_vdev_device_name(vdev);
@@ -321,6 +337,7 @@ static int probe(struct rte_vdev_device *vdev)
 	dev->tx_descriptor_status = net_tx_descriptor_status;
 	dev->data->dev_flags |= RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
 	moat_device_tells(dev->data->port_id, true);
+	moat_device_requesters(dev->data->port_id, requester_of);
 	net_move_offer(dev->data->port_id, true);
 	rte_eth_dev_probing_finish(dev);
 	return 0;

@@ -89,6 +89,7 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 	if (lc == NULL)
 		return -ENOMEM;
 	tenant_rings_say_unadded(t);
+	tenant_say_unattached(t);
 	tenant_lock(t);
 	rc = tenant_pools_enter(t, lc->slot);
 	tenant_unlock(t);

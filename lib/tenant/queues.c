@@ -105,7 +105,9 @@ static int check(const struct moat_tenant *t, uint16_t port, uint16_t queue)
 			"tenant '%s': port %u has no queue %u (%u receive and %u transmit queues are "
 			"configured); ask rte_eth_dev_configure() for it first",
 			t->name, port, queue, info.nb_rx_queues, info.nb_tx_queues);
-	rc = check_rings(t, port, queue);
+	rc = tenant_check_unit(t, port, queue);
+	if (rc == 0)
+		rc = check_rings(t, port, queue);
 	return rc == 0 ? check_pool(t, port, queue) : rc;
 }
 

@@ -95,7 +95,7 @@ struct moat_tenant {
 	uint32_t *sends;  /* with TENANT_SHARED: how often the driver has it; the first page's */
 	struct rte_mbuf_ext_shared_info *shinfo; /* DPDK's; the first page's */
 	bool whole_maps; /* the unit keeps the tables, and takes back only what one call mapped */
-	bool said_foreign, said_twice, said_lost;
+	bool said_foreign, said_twice, said_lost, said_unattached;
 	/* there are queues, and all of drivers that refill by moat_pool_refill() */
 	bool drivers_tell;
 	int socket;
@@ -209,6 +209,12 @@ bool tenant_sees_memzones(void);
 const struct moat_move_ops *tenant_port_moves(uint16_t port);
 /* device.c: does the port's driver refill by moat_pool_refill() only? */
 bool tenant_port_tells(uint16_t port);
+
+/* requesters.c: is the port behind a unit that the tenant is on, as far as its driver says? @return
+ * 0; -EXDEV (moat_error_text()) */
+int tenant_check_unit(const struct moat_tenant *t, uint16_t port, uint16_t queue);
+/* requesters.c: log, once, that a queue's requester is not attached. The tenant is not locked. */
+void tenant_say_unattached(struct moat_tenant *t);
 
 /* queues.c. The tenant is locked. NULL: it has no such queue */
 struct tenant_queue *tenant_queue_find(const struct moat_tenant *t, uint16_t port, uint16_t queue);

@@ -273,6 +273,70 @@ static void sends_of_copies_go_on_while_the_ring_has_room(void **state)
 		send_more_than_moat_has(*state, mode, true);
 }
 
+/* ----------------------------------------------------------------------------- requesters */
+
+static void a_port_behind_another_unit_is_refused_with_both_units_names(void **state)
+{
+	struct fixture *f = *state;
+	struct rte_eth_conf eth = { 0 };
+	char text[256];
+
+	nic_destroy("net_moat0");
+	f->port = nic_create("net_moat0", "port=net_ring_w,sid=00:10.0");
+	assert_int_equal(rte_eth_dev_configure(f->port, 1, 1, &eth), 0);
+	set_up_rings(f, 256);
+	snprintf(text, sizeof(text),
+		"tenant 'red': port %u is behind unit net_moat0.unit, and the tenant is on unit soft0, so "
+		"that its device cannot reach the tenant's memory; give the port unit=soft0",
+		f->port);
+	assert_int_equal(moat_tenant_queue_add(f->red, f->port, 0), -EXDEV);
+	assert_string_equal(moat_error_text(), text);
+}
+
+/* Enter again, and look for a line of the log. */
+static void enter_says(struct fixture *f, const char *line)
+{
+	const char *at, *text;
+
+	must_be(moat_tenant_lcore_leave(f->red));
+	log_begin();
+	must_be(moat_tenant_lcore_enter(f->red));
+	must_be(moat_tenant_lcore_leave(f->red));
+	must_be(moat_tenant_lcore_enter(f->red)); /* once */
+	text = log_end();
+	at = strstr(text, line);
+	if (at == NULL || strstr(at + 1, line) != NULL)
+		fail_msg("'%s' is not once in '%s'", line, text);
+}
+
+static void a_requester_that_is_not_attached_is_said_once(void **state)
+{
+	struct fixture *f = *state;
+	char line[256];
+
+	set_up_rings(f, 256);
+	must_be(moat_tenant_queue_add(f->red, f->port, 0));
+	must_be(moat_tenant_detach(f->red, SID));
+	must_be(moat_tenant_attach(f->red, SID + 1)); /* a wrong one */
+	snprintf(line, sizeof(line),
+		"moat: tenant 'red': the DMA of queue 0 of port %u has source 00:10.0, which is not "
+		"attached to the tenant: the device reaches nothing; call moat_tenant_attach() with it\n",
+		f->port);
+	enter_says(f, line);
+}
+
+static void a_tenant_with_queues_and_no_requester_is_said_once(void **state)
+{
+	struct fixture *f = *state;
+
+	must_be(moat_tenant_queue_add(f->red, f->wire.port, 0)); /* its driver says no requester */
+	must_be(moat_tenant_detach(f->red, SID));
+	enter_says(f,
+		"moat: tenant 'red' has queues and no requester: its devices reach nothing; call "
+		"moat_tenant_attach()\n");
+	must_be(moat_tenant_queue_remove(f->red, f->wire.port, 0));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 /* ----------------------------------------------------------------------------- interrupts */
@@ -377,6 +441,9 @@ int main(void)
 		TEST(a_queue_that_is_set_up_anew_elsewhere_does_not_start),
 		TEST(sends_of_what_is_shared_go_on_while_the_ring_has_room),
 		TEST(sends_of_copies_go_on_while_the_ring_has_room),
+		TEST(a_port_behind_another_unit_is_refused_with_both_units_names),
+		TEST(a_requester_that_is_not_attached_is_said_once),
+		TEST(a_tenant_with_queues_and_no_requester_is_said_once),
 		TEST(a_bit_in_a_line_tells_which_queue_has_frames),
 	};
 

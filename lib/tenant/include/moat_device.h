@@ -146,6 +146,39 @@ struct moat_move_ops {
  */
 void moat_device_moves(uint16_t port, const struct moat_move_ops *ops);
 
+/** Whose DMA a queue's is: the unit that sees it, and what moat_tenant_attach() gets. */
+struct moat_device_requester {
+	char unit[32];        /* the unit's name */
+	const char *unit_key; /* the device's argument that chooses the unit; static */
+	moat_sid_t sid;
+	uint32_t pasid; /* or MOAT_PASID_NONE */
+};
+
+/**
+ * A driver's answer to that question.
+ *
+ * @param port as ethdev numbers it
+ * @param queue the port's
+ * @param requester receives the answer
+ * @return 0, or a negative errno: there is no such queue
+ */
+typedef int (
+	*moat_requester_fn)(uint16_t port, uint16_t queue, struct moat_device_requester *requester);
+
+/**
+ * A driver says whose DMA its port's queues are, so that a queue whose DMA cannot reach the
+ * tenant's memory is found: moat_tenant_queue_add() refuses one behind a unit that the tenant is
+ * not on, and moat_tenant_lcore_enter() logs a requester that is not attached. To be said before
+ * the port's queues are added to a tenant, and taken back (NULL) when the port goes. A driver that
+ * does not know does not call this.
+ *
+ * @param port as ethdev numbers it
+ * @param requester the answer; NULL: none any more
+ *
+ * Thread-safe. Control path.
+ */
+void moat_device_requesters(uint16_t port, moat_requester_fn requester);
+
 /**
  * Tell moat of a memzone that holds a ring. For PMDs that must be safe in programs that do not call
  * moat's rte_memzone_reserve*().

@@ -331,6 +331,7 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
  * @return -ENODEV: the port does not exist
  * @return -EINVAL: NULL, the port has no such queue, or its rings or its pool are not in the
  *   tenant's memory
+ * @return -EXDEV: the port is behind another unit than the tenant, as its driver says
  * @return -ENOSPC: the tenant has as many queues as it can
  * @return -ENOMEM
  * @return what rte_eth_dev_info_get() or rte_eth_add_rx_callback() says, or the unit's error
