@@ -137,6 +137,13 @@ def cases_are_matched_by_what_was_asked_for():
         assert p.returncode == 0 and p.stdout.endswith(says), p
 
 
+def cases_that_differ_in_one_key_are_compared_across_it():
+    p = compare(*files(results(*QUIET), results(*[(cycles * 1.2, 1) for cycles, _ in QUIET], mode='copy')),
+                options=('--across', 'mode'))
+    assert p.returncode == 3 and p.stdout.startswith('mode: strict -> copy\ntest map, unit soft, strict:\n  map: '), p
+    assert p.stdout.endswith('1 cases compared: slower: map\n'), p
+
+
 def what_was_measured_once_needs_a_quarter():
     p = compare(*files(results((30, 1)), results((36, 1))))
     assert p.returncode == 0 and 'measured less than three times: 25 % are taken for noise' in p.stdout, p
@@ -147,12 +154,20 @@ def what_was_measured_once_needs_a_quarter():
 def files_that_cannot_be_compared_are_refused_with_the_reason():
     wrong = WORK / 'wrong.json'
     wrong.write_text('{"cases": 3}')
-    right, other = files(results(*QUIET), results(*QUIET, mode='copy'))
+    first, second = results(*QUIET), results(*QUIET, mode='copy')
+    right, other, both, empty, mixed = files(first, second, results(*QUIET, mode='copy', page=2 << 20), {'cases': []},
+                                             {'cases': first['cases'] + second['cases']})
     for arguments, says in (
             ((right, WORK / 'none.json'), 'none.json: No such file or directory'),
             ((right, wrong), 'wrong.json is not a result of moat-perf --json: TypeError'),
-            ((right, other), 'have no case in common: none was asked for with the same values in both'),
-            ((right,), 'usage: moat-perf-compare [--all] A.json B.json')):
+            ((right, other), f'moat-perf-compare: {right} and {other} have no case in common: the nearest ones differ in '
+                             'mode: strict / copy; --across mode compares them\n'),
+            ((right, both), 'the nearest ones differ in mode: strict / copy, page: 4096 / 2097152; measure both with the '
+                            'same values of all but one, and compare with --across\n'),
+            ((right, empty), 'have no case in common: one of them has no case that was measured\n'),
+            (('--across', 'mood', right, other), '--across mood: there is no such key; there are unit, args, test, mode,'),
+            (('--across', 'mode', right, mixed), ' has several values of mode (copy, strict): --across needs one in each '),
+            ((right,), 'usage: moat-perf-compare [--all] [--across KEY] A.json B.json')):
         p = compare(*arguments)
         assert p.returncode == 2 and says in p.stderr and not p.stdout, (arguments, p)
 
@@ -214,6 +229,7 @@ TESTS = [
     more_repeats_see_less,
     a_small_part_of_the_total_is_no_difference,
     cases_are_matched_by_what_was_asked_for,
+    cases_that_differ_in_one_key_are_compared_across_it,
     what_was_measured_once_needs_a_quarter,
     files_that_cannot_be_compared_are_refused_with_the_reason,
     every_repeat_of_every_case_is_kept,

@@ -3,12 +3,15 @@
 # Copyright (c) 2026 The moat authors
 """What differs between two results of moat-perf --json, beyond their noise.
 
-usage: moat-perf-compare [--all] A.json B.json
+usage: moat-perf-compare [--all] [--across KEY] A.json B.json
 
 A is the baseline. Cases are matched by what was asked for. A stage differs where the medians of the repeats do,
 by more than three standard errors of both and by 5 % at least; and that must hold of the cycles as they are and
 of their ratio to a fixed piece of work that was timed beside them, so that a machine that was slower as a whole
 makes no difference. --all prints stages that do not differ as well.
+
+--across KEY compares cases that differ in that key, with one value of it in each file: --across mode of a result
+with --mode strict and one with --mode pipelined.
 
 Exit status: 0 nothing is slower, 3 something is, 2 the files cannot be compared.
 """
@@ -31,21 +34,52 @@ class Wrong(Exception):
     """A file that cannot be compared."""
 
 
-def read(path):
+def read(path, across=None):
     try:
         with open(path, encoding='utf-8') as file:
             results = json.load(file)
         cases = results['cases']
-        return {key(case): case for case in cases if 'error' not in case}
+        cases = [case for case in cases if 'error' not in case]
+        keyed = {key(case, across): case for case in cases}
+        values = {str(value(case, across)) for case in cases if across}
+        if len(values) > 1:
+            raise Wrong(f'{path} has several values of {across} ({", ".join(sorted(values))}): --across needs one in each file')
+        return keyed
     except OSError as error:
         raise Wrong(f'{error.filename}: {error.strerror}') from error
     except (ValueError, KeyError, TypeError) as error:
         raise Wrong(f'{path} is not a result of moat-perf --json: {type(error).__name__} {error}') from error
 
 
-def key(case):
-    unit = case['unit']
-    return (unit['kind'], unit['args']) + tuple(case.get(name) for name in KEYS)
+def value(case, name):
+    return case['unit'][{'unit': 'kind'}.get(name, name)] if name in ('unit', 'args') else case.get(name)
+
+
+def key(case, across):
+    return tuple(None if name == across else value(case, name) for name in ('unit', 'args') + KEYS)
+
+
+def least_apart(before, after):
+    """What tells the two cases apart that differ in the fewest keys: pairs of a key and 'A / B'."""
+    least = []
+    for a in before:
+        for b in after:
+            apart = [(name, ' / '.join('none' if v is None else f"'{v}'" if v == '' else str(v) for v in (x, y)))
+                     for name, x, y in zip(('unit', 'args') + KEYS, a, b) if x != y]
+            if not least or len(apart) < len(least):
+                least = apart
+    return least
+
+
+def nothing_shared(paths, before, after):
+    apart = least_apart(before, after)
+    text = f'{paths[0]} and {paths[1]} have no case in common: '
+    if not apart:
+        return Wrong(text + 'one of them has no case that was measured')
+    text += 'the nearest ones differ in ' + ', '.join(f'{name}: {values}' for name, values in apart)
+    if len(apart) == 1:
+        return Wrong(text + f'; --across {apart[0][0]} compares them')
+    return Wrong(text + '; measure both with the same values of all but one, and compare with --across')
 
 
 def title(case, varying):
@@ -130,18 +164,28 @@ def names(stages):
 
 def main():
     arguments = [argument for argument in sys.argv[1:] if argument != '--all']
+    across = None
     if '--help' in arguments or '-h' in arguments:
         print(__doc__.strip())
         return 0
+    if '--across' in arguments[:-1]:
+        at = arguments.index('--across')
+        across = arguments[at + 1]
+        del arguments[at:at + 2]
+        if across not in ('unit', 'args') + KEYS:
+            print(f"moat-perf-compare: --across {across}: there is no such key; there are {', '.join(('unit', 'args') + KEYS)}",
+                  file=sys.stderr)
+            return 2
     if len(arguments) != 2 or any(argument.startswith('-') for argument in arguments):
-        print('usage: moat-perf-compare [--all] A.json B.json', file=sys.stderr)
+        print('usage: moat-perf-compare [--all] [--across KEY] A.json B.json', file=sys.stderr)
         return 2
     try:
-        before, after = map(read, arguments)
+        before, after = (read(path, across) for path in arguments)
+        if across and before and after:
+            print(f'{across}: ' + ' -> '.join(str(value(next(iter(side.values())), across)) for side in (before, after)))
         slower, faster, n = compare(before, after, '--all' in sys.argv)
         if n == 0:
-            raise Wrong(f'{arguments[0]} and {arguments[1]} have no case in common: none was asked for with the '
-                        'same values in both')
+            raise nothing_shared(arguments, before, after)
     except Wrong as error:
         print(f'moat-perf-compare: {error}', file=sys.stderr)
         return 2
