@@ -40,6 +40,8 @@ struct domain_unit {
 	struct domain_unit *next;         /* in the unit's list; domain_unit.c's */
 };
 
+/* What a burst reads is three lines: two of `pub` and the first unit, and that of the counts and the
+ * first tag. */
 struct domain_impl {
 	struct moat_domain pub;
 	/* What lanes read without the lock; how is in domain_attach.c. */
@@ -53,7 +55,7 @@ struct domain_impl {
 	pthread_mutex_t lock; /* control path: attachments, lanes; never held while waiting */
 	uint64_t iova_base;
 	uint64_t leaf_sizes;
-	struct domain_attachment attachments[DOMAIN_ATTACHMENTS];
+	struct domain_attachment *attachments; /* DOMAIN_ATTACHMENTS, on the heap */
 	uint32_t nr_attachments;
 	uint32_t nr_lanes;
 	struct moat_pt_pool *pool; /* of the table's pages */
@@ -69,7 +71,7 @@ struct domain_impl {
 	struct domain_impl *sibling; /* of a child: the parent's next one */
 
 	uint64_t lanes[MOAT_DOMAIN_LANES / 64]; /* thread ids of `readers` in use */
-};
+} __rte_cache_aligned;
 
 static inline struct domain_impl *domain_impl(const struct moat_domain *domain)
 {

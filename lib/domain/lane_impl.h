@@ -37,11 +37,12 @@ struct batch {
 	int64_t others[DOMAIN_UNITS - 1]; /* as `seq`, of the domain's other units */
 } __rte_cache_aligned;
 
+/* What a burst touches is the first three lines. */
 struct lane {
 	struct moat_lane pub;
 	struct moat_domain *domain;
+
 	_Atomic moat_ticket_t done; /* every ticket up to this one is done */
-	atomic_bool asked;          /* by any thread: moat_lane_ask() */
 	moat_ticket_t sent;         /* every ticket up to this one has been submitted */
 	moat_ticket_t flushed;      /* the last ticket given out */
 	struct batch *gathering;    /* of ticket flushed + 1; NULL: nothing is gathered */
@@ -50,18 +51,25 @@ struct lane {
 	struct batch *newest; /* of ticket flushed; only valid while `oldest` is set */
 	/* the sequence number that the own unit was last found to have completed */
 	int64_t completed;
+
 	struct lane_coalesce coalesce;
-	unsigned int reader;        /* thread id in domain->readers */
-	unsigned int parent_reader; /* of a nested domain: in domain->parent->readers */
-	bool online;                /* a reader: other lanes' tickets wait for its polls */
-	_Atomic uint8_t left;       /* enum lane_left */
-	moat_ticket_t stuck;        /* the ticket that a drain waited for in vain; 0: none */
-	bool early;                 /* what is unmapped is handed on at once; for the witness */
-	struct moat_lane_stats stats;
+	unsigned int reader;  /* thread id in domain->readers */
+	bool online;          /* a reader: other lanes' tickets wait for its polls */
+	_Atomic uint8_t left; /* enum lane_left */
+	atomic_bool asked;    /* by any thread: moat_lane_ask() */
+	bool early;           /* what is unmapped is handed on at once; for the witness */
 	struct moat_iova_cache *iovas;
+	struct moat_lane_stats stats; /* of a burst, the first four */
+
+	unsigned int parent_reader; /* of a nested domain: in domain->parent->readers */
+	moat_ticket_t stuck;        /* the ticket that a drain waited for in vain; 0: none */
 	struct lane_thread *thread; /* that has it online ... */
 	struct lane *next, *prev;   /* ... in a ring with its others */
 } __rte_cache_aligned;
+
+/* of the path of a burst: lines of a lane, and of a domain */
+#define LANE_LINES   3
+#define DOMAIN_LINES 2 /* and that of the tags */
 
 static inline struct lane *lane_of(const struct moat_lane *pub)
 {

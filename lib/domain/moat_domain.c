@@ -12,6 +12,7 @@
 #include "domain_nest.h"
 #include "moat_counter.h"
 #include "moat_patience.h"
+#include "moat_slab.h"
 
 /* What the tables of a domain can be on its unit. */
 struct stage {
@@ -78,13 +79,20 @@ static uint8_t unit_width(const struct moat_unit *unit, const struct stage *stag
 	return widest;
 }
 
+static struct moat_slab domains = MOAT_SLAB(struct domain_impl);
+static struct moat_slab all_readers;
+
+__attribute__((constructor)) static void readers_size(void)
+{
+	all_readers.size = rte_rcu_qsbr_get_memsize(MOAT_DOMAIN_LANES);
+}
+
 static struct rte_rcu_qsbr *readers_create(void)
 {
-	size_t size = rte_rcu_qsbr_get_memsize(MOAT_DOMAIN_LANES);
-	struct rte_rcu_qsbr *readers = aligned_alloc(RTE_CACHE_LINE_SIZE, size);
+	struct rte_rcu_qsbr *readers = moat_slab_alloc(&all_readers);
 
 	if (readers != NULL && rte_rcu_qsbr_init(readers, MOAT_DOMAIN_LANES) != 0) {
-		free(readers);
+		moat_slab_free(&all_readers, readers);
 		readers = NULL;
 	}
 	return readers;
@@ -101,9 +109,10 @@ static void domain_free(struct moat_domain *domain)
 		moat_pt_destroy(domain->pt);
 	nest_parent_end(domain);
 	domain_leave_units(domain);
-	free(domain->readers);
+	moat_slab_free(&all_readers, domain->readers);
 	pthread_mutex_destroy(&domain_impl(domain)->lock);
-	free(domain);
+	free(domain_impl(domain)->attachments);
+	moat_slab_free(&domains, domain_impl(domain));
 }
 
 static int domain_init(struct moat_domain *domain, const struct moat_domain_conf *conf)
@@ -160,7 +169,7 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
 	rc = nest_check(unit, conf);
 	if (rc != 0)
 		return rc;
-	impl = calloc(1, sizeof(*impl));
+	impl = moat_slab_alloc(&domains);
 	if (impl == NULL)
 		return moat_error(-ENOMEM, "no memory for domain '%s'", conf->name);
 	domain = &impl->pub;
@@ -172,8 +181,10 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
 		: conf->nest_parent            ? MOAT_NEST_PARENT
 					       : MOAT_NEST_NONE;
 	domain->readers = readers_create();
-	rc = domain->readers != NULL ? domain_init(domain, conf)
-				     : moat_error(-ENOMEM, "no memory for domain '%s'", conf->name);
+	impl->attachments = calloc(DOMAIN_ATTACHMENTS, sizeof(*impl->attachments));
+	rc = domain->readers != NULL && impl->attachments != NULL
+		? domain_init(domain, conf)
+		: moat_error(-ENOMEM, "no memory for domain '%s'", conf->name);
 	if (rc != 0) {
 		domain_free(domain);
 		return rc;

@@ -6,18 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_prefetch.h>
 #include <rte_string_fns.h>
 
 #include "domain_nest.h"
 #include "lane_impl.h"
 #include "moat_counter.h"
 #include "moat_probe.h"
+#include "moat_slab.h"
 #include "pt_nest.h"
 
 /* A lane opens, maps and unmaps, and closes; lane_submit.c and lane_complete.c have what becomes of
  * the unmaps. */
 
 /* ------------------------------------------------------------------------- opening, closing */
+
+static struct moat_slab lanes = MOAT_SLAB(struct lane);
 
 static int reader_alloc(struct domain_impl *impl, unsigned int *id)
 {
@@ -78,13 +82,12 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain)
 		moat_error(-EINVAL, "moat_lane_open(): the domain is NULL");
 		return NULL;
 	}
-	lane = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*lane));
+	lane = moat_slab_alloc(&lanes);
 	if (lane == NULL || lane_stock_fill() != 0) {
 		moat_error(-ENOMEM, "no memory for a lane of domain '%s'", domain->name);
-		free(lane);
+		moat_slab_free(&lanes, lane);
 		return NULL;
 	}
-	memset(lane, 0, sizeof(*lane));
 	lane->domain = domain;
 	atomic_init(&lane->done, 1); /* so that 0 is never a ticket */
 	lane->sent = 1;
@@ -92,13 +95,13 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain)
 	moat_iotlb_init(&lane->pub.iotlb, domain->pt);
 	lane->pub.iotlb.offline = true;
 	if (readers_alloc(lane) != 0) {
-		free(lane);
+		moat_slab_free(&lanes, lane);
 		return NULL;
 	}
 	lane->iovas = moat_iova_cache_create(domain->iova);
 	if (lane->iovas == NULL) {
 		readers_free(lane);
-		free(lane);
+		moat_slab_free(&lanes, lane);
 		return NULL;
 	}
 	rte_rcu_qsbr_thread_register(domain->readers, lane->reader);
@@ -128,7 +131,7 @@ int moat_lane_close(struct moat_lane *pub)
 	moat_iova_cache_destroy(lane->iovas);
 	readers_free(lane);
 	free(lane->gathering); /* empty, or it would have been flushed */
-	free(lane);
+	moat_slab_free(&lanes, lane);
 	return 0;
 }
 
@@ -409,4 +412,37 @@ int lane_undo_map(struct moat_lane *pub, uint64_t iova, uint64_t len)
 		domain->unit->ops->unmap(domain->unit, domain->priv, iova, len);
 	moat_pt_unmap(domain->pt, iova, len, &lost, &bad);
 	return rc;
+}
+
+/* -------------------------------------------------------------------------------- prefetch */
+
+/* Of what is written, and what is read, alike: a line that another lcore has written lately is taken
+ * from it by the store, which does not wait. */
+static inline void prefetch_lines(const void *first, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		rte_prefetch0((const char *)first + i * RTE_CACHE_LINE_SIZE);
+}
+
+void moat_lane_prefetch(const struct moat_lane *pub, uint64_t iova, unsigned int turns)
+{
+	const struct lane *lane = lane_of(pub);
+
+	if (turns >= 3) {
+		prefetch_lines(lane, LANE_LINES);
+	} else if (turns == 2) {
+		const struct domain_impl *impl = domain_impl(lane->domain);
+
+		prefetch_lines(impl, DOMAIN_LINES);
+		prefetch_lines(&impl->tags[0], 1);
+		moat_iotlb_prefetch(&lane->pub.iotlb, iova);
+	} else {
+		if (lane->online) {
+			const struct rte_rcu_qsbr *readers = lane->domain->readers;
+
+			prefetch_lines(readers, 1);
+			prefetch_lines(&readers->qsbr_cnt[lane->reader], 1);
+		}
+		prefetch_lines(moat_iotlb_entries(&lane->pub.iotlb, iova), 4);
+	}
 }

@@ -8,11 +8,8 @@
 
 void moat_iotlb_init(struct moat_iotlb *tlb, const struct moat_pt *pt)
 {
-	*tlb = (struct moat_iotlb){
-		.pt = pt,
-		.granules = pt->granules,
-		.nr_granules = pt->nr_granules,
-	};
+	*tlb = (struct moat_iotlb){ .pt = pt };
+	tlb->granules = moat_pt_window(pt, &tlb->nr_granules);
 }
 
 /* ------------------------------------------------------------------------------- slow path */
@@ -40,7 +37,11 @@ void *moat_iotlb_translate_slow(struct moat_iotlb *tlb, uint64_t iova, uint32_t 
 {
 	uint64_t left, done;
 	bool walked = false;
-	char *first = resolve(tlb, iova, prot, &left, &walked);
+	char *first;
+
+	if (unlikely(iova >> MOAT_2M_SHIFT >= tlb->nr_granules)) /* it may have grown */
+		tlb->granules = moat_pt_window(tlb->pt, &tlb->nr_granules);
+	first = resolve(tlb, iova, prot, &left, &walked);
 
 	/* A request ends where the address space does, and is contiguous in virtual memory. */
 	if (first == NULL || (len > 0 && iova + len - 1 < iova))

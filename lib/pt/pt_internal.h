@@ -16,6 +16,9 @@
  * virtual address | PT_LINK, for a leaf beyond the granules' window its virtual address | PT_VA.
  */
 
+#include <pthread.h>
+#include <stddef.h>
+
 #include <urcu-qsbr.h>
 
 #include "moat_flush.h"
@@ -114,20 +117,42 @@ static inline void pt_freed_add(struct moat_pt_freed *freed, struct moat_pt_page
 
 /* ----------------------------------------------------------------------------------- table */
 
+/** A window of granules (struct moat_pt), in a list from the first and smallest to the last one. A
+ * writer stores a granule in all that hold it, in this order: see pt_window.c. */
+struct pt_window {
+	struct moat_pt_granule *granules;
+	uint64_t nr;
+	struct pt_window *_Atomic newer;
+	size_t reserved; /* bytes of address space of its own; 0: it is part of the table's object */
+};
+
+#define PT_WINDOW_SMALL PT_ENTRIES          /* granules of 1 GiB; 8 KiB */
+#define PT_WINDOW_HALF  (UINT64_C(1) << 15) /* of 64 GiB; 512 KiB of address space */
+
+/* `linear` and what maps and unmaps read of `pub` share a line. */
 struct pt_impl {
+	uint64_t linear[4]; /* format.leaf | MOAT_PT_LIN: a map's usual case takes one load */
 	struct moat_pt pub;
-	uint64_t linear[4];      /* format.leaf | MOAT_PT_LIN: a map's usual case takes one load */
-	struct pt_format format; /* a copy: beside the lines that a map reads anyway */
+	struct pt_window window;  /* the first one */
+	struct pt_window *newest; /* under `growing` */
+	uint64_t most_granules;   /* that a window can have; under `growing` */
+	pthread_mutex_t growing;  /* the window grows */
+	struct pt_format format;  /* a copy: beside the lines that a map reads anyway */
 	struct moat_pt_pool *pool;
 	uint64_t *root;
 	uint64_t leaf_sizes;
-	size_t reserved;       /* bytes of address space behind pub.granules */
 	struct moat_spin link; /* taken to link a table or give one its array of addresses */
-};
+} __rte_cache_aligned;
+
+/** A table's object is its head, and behind it its first window. */
+#define PT_OBJECT_LINES                                                               \
+	((sizeof(struct pt_impl) + PT_WINDOW_SMALL * sizeof(struct moat_pt_granule) + \
+		 RTE_CACHE_LINE_SIZE - 1) /                                           \
+		RTE_CACHE_LINE_SIZE)
 
 static inline struct pt_impl *pt_impl(const struct moat_pt *pt)
 {
-	return (struct pt_impl *)(uintptr_t)pt;
+	return (struct pt_impl *)((uintptr_t)pt - offsetof(struct pt_impl, pub));
 }
 
 static inline unsigned int pt_shift(unsigned int level)
@@ -224,11 +249,67 @@ static inline void pt_flush(struct pt_impl *impl, const void *p, size_t len)
 		moat_flush_lines(p, len);
 }
 
-/** Granules [g, g + n) of superpage leaves that are about to be stored. */
+/* --------------------------------------------------------------------------------- window */
+
+/** pt_window.c: the first window. */
+void pt_window_open(struct pt_impl *impl, unsigned int width);
+void pt_window_close(struct pt_impl *impl);
+/** pt_window.c: let the window grow so that it holds granule `last`, if it can. */
+void pt_window_grow(struct pt_impl *impl, uint64_t last);
+
+/** The same, where it may already. @return granules in the window */
+static inline uint64_t pt_window_reach(struct pt_impl *impl, uint64_t last)
+{
+	/* relaxed: a window that another thread has made larger meanwhile is found under the
+	 * lock */
+	if (unlikely(last >= atomic_load_explicit(&impl->pub.nr_granules, memory_order_relaxed)))
+		pt_window_grow(impl, last);
+	return atomic_load_explicit(&impl->pub.nr_granules, memory_order_relaxed);
+}
+
+/** The window to store to after `window`; NULL behind the newest. W2: see pt_window.c. */
+static inline struct pt_window *pt_window_next(struct pt_window *window)
+{
+	/* The barrier is the compiler's alone: W1 makes it the processor's. acquire: the new
+	 * window is whole. */
+	atomic_signal_fence(memory_order_seq_cst);
+	return atomic_load_explicit(&window->newer, memory_order_acquire);
+}
+
+/** A leaf table was linked. Under the lock `link`. */
+static inline void pt_granule_set(struct pt_impl *impl, uint64_t g, uintptr_t table,
+	uintptr_t delta)
+{
+	for (struct pt_window *w = &impl->window; w != NULL; w = pt_window_next(w)) {
+		if (g >= w->nr)
+			continue;
+		/* release: a reader that sees the delta or the address sees the table zeroed. A
+		 * reader with the old `table` finds 0 or a link there. */
+		atomic_store_explicit(&w->granules[g].delta, delta, memory_order_release);
+		atomic_store_explicit(&w->granules[g].table, table, memory_order_release);
+	}
+}
+
+/** What granules [g, g + n) point at has been cleared. They lie in one GiB. */
+static inline void pt_granules_clear(struct pt_impl *impl, uint64_t g, unsigned int n)
+{
+	for (struct pt_window *w = &impl->window; w != NULL; w = pt_window_next(w))
+		for (unsigned int k = 0; k < n && g < w->nr; k++)
+			/* release: all entries behind it were cleared before */
+			atomic_store_explicit(&w->granules[g + k].table, 0, memory_order_release);
+}
+
+/** Granules [g, g + n) of superpage leaves that are about to be stored; the window holds them. */
 static inline void pt_point_granules(struct moat_pt *pt, uint64_t g, uint64_t n, uintptr_t table,
 	uintptr_t delta)
 {
-	if (unlikely(pt_run->granules(&pt->granules[g], n, table, delta)))
+	bool moved = false;
+
+	for (struct pt_window *w = &pt_impl(pt)->window; w != NULL; w = pt_window_next(w))
+		if (g < w->nr)
+			moved |= pt_run->granules(&w->granules[g], RTE_MIN(n, w->nr - g), table,
+				delta);
+	if (unlikely(moved))
 		/* release: behind the new deltas. A reader that meets a new leaf (stored after
 		 * this) sees the count changed; one that saw it changed before it began sees the
 		 * new deltas. */

@@ -76,21 +76,22 @@ int moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint6
 	enum moat_prot prot, uint64_t *bad)
 {
 	uint64_t g = iova >> MOAT_2M_SHIFT, i = pt_index(iova, 1), n = len >> MOAT_PAGE_SHIFT;
-	uint64_t unaligned = (iova | hpa | (uintptr_t)va | len) & MOAT_PAGE_MASK;
+	uint64_t unaligned = (iova | hpa | (uintptr_t)va | len) & MOAT_PAGE_MASK, nr;
+	const struct moat_pt_granule *granule = moat_pt_window(pt, &nr) + g;
 	uintptr_t table;
 	uint64_t *e;
 
-	if (unlikely((unaligned | (hpa + len - 1) >> 52) != 0 || g >= pt->nr_granules ||
+	if (unlikely((unaligned | (hpa + len - 1) >> 52) != 0 || g >= nr ||
 		    (unsigned int)prot - 1 > 2 || va == NULL))
 		return map_any(pt, iova, hpa, va, len, prot, bad);
 	/* acquire: pairs with the store of the lcore that linked the table */
-	table = atomic_load_explicit(&pt->granules[g].table, memory_order_acquire);
+	table = atomic_load_explicit(&granule->table, memory_order_acquire);
 	e = (uint64_t *)(table - MOAT_PAGE_SHIFT) + i;
 	/* The usual case: pages of one linked leaf table, at the table's own delta. */
 	if (unlikely((table & MOAT_PT_SHIFT) != MOAT_PAGE_SHIFT || n - 1 >= PT_ENTRIES - i ||
 		    /* relaxed: `table` was loaded after it was stored, and it stays while linked */
 		    (uintptr_t)va - iova !=
-			    atomic_load_explicit(&pt->granules[g].delta, memory_order_relaxed))) {
+			    atomic_load_explicit(&granule->delta, memory_order_relaxed))) {
 		if ((table & MOAT_PT_SHIFT) == MOAT_2M_SHIFT &&
 			map_2m(pt, iova, hpa, (uintptr_t)va, len, prot, table))
 			return 0;
@@ -138,14 +139,15 @@ static bool unmap_2m(struct moat_pt *pt, uint64_t iova, uint64_t len, uintptr_t 
 int moat_pt_unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_pt_freed *freed,
 	uint64_t *bad)
 {
-	uint64_t g = iova >> MOAT_2M_SHIFT, i = pt_index(iova, 1), n = len >> MOAT_PAGE_SHIFT;
+	uint64_t g = iova >> MOAT_2M_SHIFT, i = pt_index(iova, 1), n = len >> MOAT_PAGE_SHIFT, nr;
+	const struct moat_pt_granule *granule = moat_pt_window(pt, &nr) + g;
 	uintptr_t table;
 	uint64_t *e;
 
-	if (unlikely(((iova | len) & MOAT_PAGE_MASK) != 0 || g >= pt->nr_granules))
+	if (unlikely(((iova | len) & MOAT_PAGE_MASK) != 0 || g >= nr))
 		return unmap_any(pt, iova, len, freed, bad);
 	/* acquire: pairs with the store of the lcore that linked the table */
-	table = atomic_load_explicit(&pt->granules[g].table, memory_order_acquire);
+	table = atomic_load_explicit(&granule->table, memory_order_acquire);
 	e = (uint64_t *)(table - MOAT_PAGE_SHIFT) + i;
 	if (unlikely((table & MOAT_PT_SHIFT) != MOAT_PAGE_SHIFT || n - 1 >= PT_ENTRIES - i)) {
 		if ((table & MOAT_PT_SHIFT) == MOAT_2M_SHIFT && unmap_2m(pt, iova, len, table))

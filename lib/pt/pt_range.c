@@ -12,18 +12,6 @@
 
 /* -------------------------------------------------------------------------- link and unlink */
 
-/* Clear the granules of [iova, iova + 1 GiB), which one PDP entry covers. */
-static void forget_1g(struct pt_impl *impl, uint64_t iova)
-{
-	uint64_t g = iova >> MOAT_2M_SHIFT;
-
-	if (g >= impl->pub.nr_granules)
-		return;
-	for (unsigned int k = 0; k < PT_ENTRIES; k++)
-		/* release: the entries behind it were cleared before */
-		atomic_store_explicit(&impl->pub.granules[g + k].table, 0, memory_order_release);
-}
-
 /* Link a zeroed table into slot `i` of `parent`, for the unit, for walkers and for readers. The
  * order of the stores is such that a thread that sees a link sees everything behind it. NULL: no
  * memory. */
@@ -32,13 +20,15 @@ static uint64_t *link_table(const struct pt_map_req *req, uint64_t *parent, unsi
 {
 	struct pt_impl *impl = req->impl;
 	uint64_t *child = NULL;
+	uint64_t g = iova >> MOAT_2M_SHIFT;
 
+	if (level == 2)
+		pt_window_reach(impl, g);
 	moat_spin_lock(&impl->link);
 	if (pt_load(&parent[i]) != 0) { /* another writer has linked one */
 		child = pt_child(parent, i);
 	} else if ((child = pt_pool_take(impl->pool, level - 1)) != NULL) {
 		struct moat_pt_page *page = pt_page_of(child);
-		uint64_t g = iova >> MOAT_2M_SHIFT;
 
 		page->slot = &parent[i];
 		/* relaxed: the link below releases it */
@@ -47,15 +37,8 @@ static uint64_t *link_table(const struct pt_map_req *req, uint64_t *parent, unsi
 		pt_store(&parent[PT_ENTRIES + i], (uintptr_t)child | PT_LINK);
 		pt_store(&parent[i], pt_hpa_of(child) | impl->format.link);
 		pt_flush(impl, &parent[i], sizeof(parent[i]));
-		if (level == 2 && g < impl->pub.nr_granules) {
-			struct moat_pt_granule *granule = &impl->pub.granules[g];
-
-			/* release: a reader that sees the delta or the address sees the table
-			 * zeroed. A reader with the old `table` finds 0 or a link there. */
-			atomic_store_explicit(&granule->delta, req->va_off, memory_order_release);
-			atomic_store_explicit(&granule->table, (uintptr_t)child | MOAT_PAGE_SHIFT,
-				memory_order_release);
-		}
+		if (level == 2)
+			pt_granule_set(impl, g, (uintptr_t)child | MOAT_PAGE_SHIFT, req->va_off);
 	}
 	moat_spin_unlock(&impl->link);
 	return child;
@@ -107,11 +90,8 @@ void pt_unlink_leaf(struct pt_impl *impl, uint64_t iova, uint64_t *table,
 {
 	uint64_t *slot = pt_page_of(table)->slot;
 	unsigned int i = pt_index(iova, 2);
-	uint64_t g = iova >> MOAT_2M_SHIFT;
 
-	if (g < impl->pub.nr_granules)
-		/* release: all entries of the table were cleared before */
-		atomic_store_explicit(&impl->pub.granules[g].table, 0, memory_order_release);
+	pt_granules_clear(impl, iova >> MOAT_2M_SHIFT, 1);
 	unlink_table(impl, slot - i, i, freed);
 }
 
@@ -123,8 +103,8 @@ static void unlink_slot(struct pt_impl *impl, uint64_t *table, unsigned int i, u
 		pt_unlink_leaf(impl, iova, pt_child(table, i), freed);
 		return;
 	}
-	if (level == 3)
-		forget_1g(impl, iova); /* granules of 2 MiB leaves still point into the PD table */
+	if (level == 3) /* granules of 2 MiB leaves still point into the PD table */
+		pt_granules_clear(impl, iova >> MOAT_2M_SHIFT, PT_ENTRIES);
 	unlink_table(impl, table, i, freed);
 }
 
@@ -225,22 +205,35 @@ static void write_pages(const struct pt_map_req *req, uint64_t *table, struct pt
 	pt_flush(req->impl, &table[s.i], n * sizeof(table[0]));
 }
 
-/* Leaves of `level` in slots [i, i + n): granules first, then the entries that make them count. */
-static void write_leaves(const struct pt_map_req *req, uint64_t *table, unsigned int level,
+/* The first `n` leaves of `level` get their virtual addresses: in granules, or beyond the window in
+ * the companion's words. */
+static void place_leaves(const struct pt_map_req *req, uint64_t *table, unsigned int level,
 	unsigned int i, unsigned int n, uint64_t iova)
 {
 	struct moat_pt *pt = &req->impl->pub;
 	uint64_t size = UINT64_C(1) << pt_shift(level);
+	uint64_t g = iova >> MOAT_2M_SHIFT, each = size >> MOAT_2M_SHIFT;
+	uint64_t nr = pt_window_reach(req->impl, g + n * each - 1);
+	unsigned int in = g < nr ? RTE_MIN((uint64_t)n, (nr - g) / each) : 0;
+
+	if (in != 0)
+		pt_point_granules(pt, g, in * each, (uintptr_t)table | pt_shift(level),
+			req->va_off);
+	if (in != n)
+		pt_run->fill(&table[PT_ENTRIES + i + in], n - in,
+			(iova + in * size + req->va_off) | PT_VA, size);
+}
+
+/* Leaves of `level` in slots [i, i + n): granules first, then the entries that make them count. */
+static void write_leaves(const struct pt_map_req *req, uint64_t *table, unsigned int level,
+	unsigned int i, unsigned int n, uint64_t iova)
+{
+	uint64_t size = UINT64_C(1) << pt_shift(level);
 	uint64_t entry = (iova + req->hpa_off) | req->leaf | req->impl->format.superpage;
-	uint64_t g = iova >> MOAT_2M_SHIFT;
 
 	if (req->va_off != PT_DELTA_NONE) {
 		entry |= MOAT_PT_LIN;
-		if (g >= pt->nr_granules)
-			pt_run->fill(&table[PT_ENTRIES + i], n, (iova + req->va_off) | PT_VA, size);
-		else
-			pt_point_granules(pt, g, n * (size >> MOAT_2M_SHIFT),
-				(uintptr_t)table | pt_shift(level), req->va_off);
+		place_leaves(req, table, level, i, n, iova);
 	}
 	pt_run->fill(&table[i], n, entry, size);
 	pt_flush(req->impl, &table[i], n * sizeof(table[0]));
@@ -358,7 +351,8 @@ static void clear_range(struct pt_impl *impl, uint64_t *table, unsigned int leve
 			pt_flush(impl, &table[i], n * sizeof(table[0]));
 			/* The granules of 2 MiB leaves stay: the next leaf there finds them. */
 			for (unsigned int k = 0; level == 3 && k < n; k++)
-				forget_1g(impl, slot + k * slot_size);
+				pt_granules_clear(impl, (slot + k * slot_size) >> MOAT_2M_SHIFT,
+					PT_ENTRIES);
 			i += n;
 			continue;
 		}

@@ -5,9 +5,8 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 
+#include "moat_slab.h"
 #include "pt_internal.h"
 
 /* ------------------------------------------------------------------------------------ usage */
@@ -43,39 +42,8 @@ void moat_pt_usage(const struct moat_pt *pt, uint64_t *mapped, uint64_t *table_p
 
 /* -------------------------------------------------------------------------- create, destroy */
 
-/* Domains use the same IOVAs, and the kernel places windows one below the other. If their distance
- * were a power of two, the processor's page-table entries for all of them would lie at one offset
- * in their pages and so share few sets of its caches. So each is a line of page-table entries
- * longer, and where the upper entries are affected as well, a line of those. */
-static size_t window_spread(size_t bytes)
-{
-	size_t entries = RTE_CACHE_LINE_SIZE / sizeof(uint64_t);
-
-	return entries * MOAT_PAGE_SIZE + (bytes >= MOAT_1G_SIZE ? entries * MOAT_2M_SIZE : 0);
-}
-
-/* Address space for the granules of `width` bits; half of it where that is refused, and so on. */
-static void granules_reserve(struct pt_impl *impl, unsigned int width)
-{
-	uint64_t n = UINT64_C(1) << (RTE_MIN(width, 48u) - MOAT_2M_SHIFT);
-
-	for (; n >= PT_ENTRIES; n /= 2) { /* never part of a 1 GiB leaf */
-		size_t bytes = n * sizeof(struct moat_pt_granule) +
-			window_spread(n * sizeof(struct moat_pt_granule));
-		void *m = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-		if (m == MAP_FAILED)
-			continue;
-		/* One touched granule must not cost 2 MiB; and a core dump need not hold them. */
-		(void)madvise(m, bytes, MADV_NOHUGEPAGE);
-		(void)madvise(m, bytes, MADV_DONTDUMP);
-		impl->reserved = bytes;
-		impl->pub.granules = m;
-		impl->pub.nr_granules = n;
-		return;
-	}
-}
+/* Of an odd number of lines: the same granule of many domains lies in many sets of the caches. */
+static struct moat_slab tables = { .size = (PT_OBJECT_LINES | 1) * RTE_CACHE_LINE_SIZE };
 
 /* The bits of IOVA that `conf` asks for. 0 or -EINVAL. */
 static int conf_check(const struct moat_pt_conf *conf, unsigned int *width)
@@ -114,7 +82,7 @@ int moat_pt_create(const struct moat_pt_conf *conf, struct moat_pt **pt)
 
 	if (ret != 0)
 		return ret;
-	impl = calloc(1, sizeof(*impl));
+	impl = moat_slab_alloc(&tables);
 	if (impl == NULL)
 		return moat_error(-ENOMEM, "no memory for a page table");
 	impl->format = pt_formats[conf->format];
@@ -130,13 +98,13 @@ int moat_pt_create(const struct moat_pt_conf *conf, struct moat_pt **pt)
 	impl->pub.limit = UINT64_C(1) << width;
 	impl->root = pt_pool_take(conf->pool, conf->levels);
 	if (impl->root == NULL) {
-		free(impl);
+		moat_slab_free(&tables, impl);
 		return moat_error(-ENOMEM,
 			"no memory for the root of a page table; give the pool more");
 	}
 	impl->pub.root_hpa = pt_hpa_of(impl->root);
 	pt_flush(impl, impl->root, MOAT_PAGE_SIZE);
-	granules_reserve(impl, width);
+	pt_window_open(impl, width);
 	*pt = &impl->pub;
 	return 0;
 }
@@ -163,7 +131,6 @@ void moat_pt_destroy(struct moat_pt *pt)
 	if (pt == NULL)
 		return;
 	table_give_back(impl, impl->root, pt->levels);
-	if (impl->reserved != 0)
-		munmap(pt->granules, impl->reserved);
-	free(impl);
+	pt_window_close(impl);
+	moat_slab_free(&tables, impl);
 }

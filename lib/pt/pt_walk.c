@@ -123,15 +123,17 @@ static uint64_t super_va(const struct moat_pt *pt, const uint64_t *table, unsign
 	uint64_t iova, uint64_t entry, bool *sure)
 {
 	unsigned int i = pt_index(iova, level);
-	uint64_t g = iova >> MOAT_2M_SHIFT, va;
+	uint64_t g = iova >> MOAT_2M_SHIFT, va, nr;
+	/* after the entry: a window that holds its granule */
+	const struct moat_pt_granule *granules = moat_pt_window(pt, &nr);
 
 	*sure = true;
 	if (!(entry & MOAT_PT_LIN))
 		return 0;
 	/* acquire: loaded after the entry, and before the entry is looked at again; a leaf is
 	 * stored after its delta or word */
-	if (g < pt->nr_granules) {
-		va = iova + atomic_load_explicit(&pt->granules[g].delta, memory_order_acquire);
+	if (g < nr) {
+		va = iova + atomic_load_explicit(&granules[g].delta, memory_order_acquire);
 	} else {
 		va = pt_load(&table[PT_ENTRIES + i]);
 		*sure = va & PT_VA;
@@ -178,11 +180,12 @@ int moat_pt_walk_va(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf
 int moat_pt_find(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf, void **va,
 	bool *walked)
 {
-	uint64_t g = iova >> MOAT_2M_SHIFT;
+	uint64_t g = iova >> MOAT_2M_SHIFT, nr;
+	const struct moat_pt_granule *granules = moat_pt_window(pt, &nr);
 
-	if (likely(g < pt->nr_granules)) {
+	if (likely(g < nr)) {
 		/* acquire: pairs with the store of the lcore that linked the table */
-		uintptr_t t = atomic_load_explicit(&pt->granules[g].table, memory_order_acquire);
+		uintptr_t t = atomic_load_explicit(&granules[g].table, memory_order_acquire);
 		const uint64_t *table = (const uint64_t *)(t - MOAT_PAGE_SHIFT);
 
 		if (likely((t & MOAT_PT_SHIFT) == MOAT_PAGE_SHIFT &&

@@ -21,6 +21,7 @@
 
 #include "moat_domain.h"
 #include "moat_memory.h"
+#include "moat_slab.h"
 #include "moat_soft_unit.h"
 #include "moat_softvtd.h"
 #include "must.h"
@@ -76,6 +77,14 @@ void *__wrap_calloc(size_t n, size_t size)
 void *__wrap_aligned_alloc(size_t align, size_t size)
 {
 	return watched && fails() ? NULL : __real_aligned_alloc(align, size);
+}
+
+void *__real_moat_slab_alloc(struct moat_slab *slab);
+void *__wrap_moat_slab_alloc(struct moat_slab *slab);
+
+void *__wrap_moat_slab_alloc(struct moat_slab *slab)
+{
+	return watched && fails() ? NULL : __real_moat_slab_alloc(slab);
 }
 
 /* Call it with each step failing in turn. `check` looks at what a failed call has left. */

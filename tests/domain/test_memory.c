@@ -13,12 +13,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 #include <urcu-qsbr.h>
 
 #include "moat_domain.h"
+#include "moat_slab.h"
 #include "moat_soft_unit.h"
 #include "must.h"
 
@@ -108,6 +110,36 @@ static void a_lane_with_nothing_in_flight_takes_8_kib_at_most(void **state)
 	assert_in_range(each, 1, 8 << 10);
 }
 
+static void a_slab_gives_back_what_is_freed(void **state)
+{
+	enum { OBJECTS = 1000, SIZE = 16 << 10 };
+	static struct moat_slab slab = { .size = SIZE };
+	static uint8_t *object[OBJECTS];
+	uint64_t before = resident();
+
+	for (unsigned int round = 0; round < 2; round++) {
+		for (unsigned int i = 0; i < OBJECTS; i++) {
+			object[i] = moat_slab_alloc(&slab);
+			assert_non_null(object[i]);
+			assert_int_equal((uintptr_t)object[i] % RTE_CACHE_LINE_SIZE, 0);
+			for (unsigned int b = 0; b < SIZE; b++)
+				assert_true(object[i][b] == 0);
+			memset(object[i], 0x5a, SIZE);
+			if (i % 7 == 3) { /* others take its place */
+				moat_slab_free(&slab, object[i / 2]);
+				object[i / 2] = moat_slab_alloc(&slab);
+				assert_non_null(object[i / 2]);
+			}
+		}
+		for (unsigned int i = 0; i < OBJECTS; i++)
+			moat_slab_free(&slab, object[i * 7 % OBJECTS]);
+	}
+	moat_slab_free(&slab, NULL);
+	skip_under_sanitizers();
+	/* of 16 MB one chunk is kept */
+	assert_in_range(resident() - before + MOAT_2M_SIZE, 0, 3 * MOAT_2M_SIZE);
+}
+
 /* @param apart neighbours in IOVA are no neighbours in memory: each page's address is kept
  * @param limit bytes a page; 2 more for upper tables, and a huge page that the kernel may give */
 static void map_all(bool apart, uint64_t limit)
@@ -168,6 +200,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_domain_with_nothing_mapped_takes_64_kib_at_most),
 		T(a_lane_with_nothing_in_flight_takes_8_kib_at_most),
+		T(a_slab_gives_back_what_is_freed),
 		T(a_page_takes_8_bytes_where_memory_is_contiguous),
 		T(a_page_takes_16_bytes_where_it_is_not),
 	};

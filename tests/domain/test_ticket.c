@@ -295,12 +295,40 @@ static void so_does_the_ticket_of_a_lane_that_reads_nothing_itself(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void a_prefetch_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t iova[] = { 0, IOVA, IOVA + MOAT_2M_SIZE, UINT64_C(1) << 45, UINT64_MAX };
+	struct moat_lane_stats before, after;
+	struct moat_iotlb tlb;
+
+	assert_int_equal(
+		moat_lane_map(f->lane, IOVA, (uintptr_t)f->mem, f->mem, MOAT_PAGE_SIZE, MOAT_RW),
+		0);
+	before = *moat_lane_stats(f->lane);
+	tlb = f->lane->iotlb;
+	for (unsigned int online = 0; online < 2; online++) {
+		for (unsigned int i = 0; i < RTE_DIM(iova); i++)
+			for (unsigned int turns = 4; turns-- != 0;)
+				moat_lane_prefetch(f->lane, iova[i], turns);
+		moat_lane_offline(f->lane);
+	}
+	moat_lane_online(f->lane);
+	after = *moat_lane_stats(f->lane);
+	assert_memory_equal(&before, &after, sizeof(before));
+	assert_memory_equal(&tlb, &f->lane->iotlb, sizeof(tlb));
+	assert_ptr_equal(moat_iotlb_entries(&tlb, UINT64_MAX), NULL);
+	assert_int_equal(moat_lane_unmap(f->lane, IOVA, MOAT_PAGE_SIZE), 0);
+	assert_int_equal(moat_lane_drain(f->lane), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_device_reaches_what_is_mapped_and_nothing_else),
 		T(permissions_are_the_devices_and_the_shadows_alike),
 		T(after_the_ticket_the_device_reaches_nothing),
+		T(a_prefetch_changes_nothing),
 		T(freed_tables_and_superpages_leave_the_units_caches),
 		T(a_range_that_is_freed_is_not_handed_out_before_its_ticket),
 		T(detached_sources_reach_nothing),

@@ -205,6 +205,50 @@ static void a_reader_never_uses_a_poisoned_page(void **state)
 	torture(true);
 }
 
+/* ------------------------------------------------------------------ the window under writers */
+
+#define GROWN 40 /* tables */
+
+/* Links and unlinks the leaf tables of its granules, and leaves every other one linked. */
+static void *linker(void *arg)
+{
+	uint64_t t = (uintptr_t)arg;
+
+	for (unsigned int k = 0; k < 201; k++) {
+		uint64_t iova = ((k % 16) * 2 + t) * MOAT_2M_SIZE;
+		struct moat_pt_freed freed = { 0 };
+
+		if (k >= 16)
+			expect(moat_pt_unmap(pt, iova, MOAT_2M_SIZE, &freed, NULL) == 0);
+		pt_pool_recycle(pool, &freed); /* nobody reads */
+		expect(map(pt, iova, iova + P, MOAT_2M_SIZE, MOAT_R) == 0);
+	}
+	return NULL;
+}
+
+static void a_window_that_grows_misses_no_store_of_writers(void **state)
+{
+	for (unsigned int k = 0; k < GROWN; k++) {
+		pthread_t thread[2];
+
+		pt = table(4, 48, 0);
+		for (uintptr_t t = 0; t < 2; t++)
+			pthread_create(&thread[t], NULL, linker, (void *)t);
+		for (unsigned int i = 0; i < k % 8; i++)
+			sched_yield();
+		assert_int_equal(map(pt, 2 * MOAT_1G_SIZE, 0, P, MOAT_R), 0);
+		assert_int_equal(map(pt, 128 * MOAT_1G_SIZE, 0, P, MOAT_R), 0);
+		for (unsigned int t = 0; t < 2; t++)
+			pthread_join(thread[t], NULL);
+		for (const struct pt_window *w = pt_impl(pt)->window.newer; w != NULL; w = w->newer)
+			assert_memory_equal(w->granules, pt_impl(pt)->window.granules,
+				PT_WINDOW_SMALL * sizeof(struct moat_pt_granule));
+		moat_pt_destroy(pt);
+		pt = NULL;
+	}
+	assert_int_equal(wrong, 0);
+}
+
 /* ------------------------------------------------------- superpages and their virtual address */
 
 /* The same 2 MiB at one virtual address, then, after everybody's quiescent state, at another. */
@@ -268,6 +312,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 		T(writers_in_disjoint_ranges_do_not_disturb_each_other),
+		T(a_window_that_grows_misses_no_store_of_writers),
 		T(a_reader_never_meets_a_table_that_was_handed_out_again),
 		T(a_reader_never_uses_a_poisoned_page),
 		T(a_superpage_is_found_at_its_own_address_while_it_moves),

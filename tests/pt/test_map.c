@@ -3,6 +3,8 @@
  *
  * What a map or unmap does to the tables, call by call.
  */
+#include "moat_iotlb.h"
+#include "pt_internal.h"
 #include "pt_test.h"
 
 static int setup(void **state)
@@ -340,12 +342,93 @@ static void windows_of_tables_do_not_share_few_lines_of_the_processors_tables(vo
 
 		for (unsigned int i = 0; i < RTE_DIM(pt); i++) {
 			pt[i] = table(4, widths[w], 0);
+			assert_int_equal(map(pt[i], 256 * MOAT_1G_SIZE, 0, P, MOAT_R), 0);
 			lines |= UINT64_C(1) << ((uintptr_t)pt[i]->granules >> 15 & 63);
 		}
 		assert_in_range(__builtin_popcountll(lines), 16, 64);
 		for (unsigned int i = 0; i < RTE_DIM(pt); i++)
 			moat_pt_destroy(pt[i]);
 	}
+}
+
+static void a_window_is_small_and_grows_with_what_is_mapped(void **state)
+{
+	static const struct {
+		uint64_t iova, nr;
+	} step[] = { { 0, 512 }, { MOAT_1G_SIZE - P, 512 }, { MOAT_1G_SIZE, 1 << 15 },
+		{ 63 * MOAT_1G_SIZE, 1 << 15 }, { 64 * MOAT_1G_SIZE, 1 << 27 },
+		{ (UINT64_C(1) << 48) - P, 1 << 27 } };
+	struct moat_pt *pt = table(4, 48, MOAT_2M_SIZE);
+
+	if (pt->nr_granules != 512) { /* no membarrier(2) here */
+		moat_pt_destroy(pt);
+		skip();
+	}
+	for (unsigned int i = 0; i < RTE_DIM(step); i++) {
+		assert_int_equal(map(pt, step[i].iova, 0, P, MOAT_R), 0);
+		assert_int_equal(pt->nr_granules, step[i].nr);
+	}
+	for (unsigned int i = 0; i < RTE_DIM(step); i++)
+		assert_int_equal(unmap(pt, step[i].iova, P, 0), 0);
+	moat_pt_destroy(pt);
+	/* no more than the width has */
+	pt = table(3, 33, 0);
+	assert_int_equal(map(pt, 7 * MOAT_1G_SIZE, 0, P, MOAT_R), 0);
+	assert_int_equal(pt->nr_granules, 4096);
+	moat_pt_destroy(pt);
+}
+
+/* In turns: pages of a leaf table, a superpage, at other addresses each time. */
+static void one_view_is_enough(struct moat_pt *pt, struct moat_iotlb *tlb, uint64_t k)
+{
+	uint64_t iova = k % 8 * MOAT_2M_SIZE + MOAT_1G_SIZE / 2 * (k % 3 == 2), bad;
+	void *va = (void *)(uintptr_t)((k + 1) * 1024 * MOAT_1G_SIZE + iova);
+	struct moat_pt_freed freed = { 0 };
+
+	assert_int_equal(moat_pt_map(pt, iova, k % 2 ? P : 0, va, MOAT_2M_SIZE, MOAT_R, &bad), 0);
+	assert_ptr_equal(moat_iotlb_translate(tlb, iova + 5 * P + 1, 1, MOAT_R),
+		(char *)va + 5 * P + 1);
+	assert_int_equal(moat_pt_unmap(pt, iova, MOAT_2M_SIZE, &freed, &bad), 0);
+	pt_pool_recycle(pool, &freed);
+	assert_null(moat_iotlb_translate(tlb, iova + 5 * P + 1, 1, MOAT_R));
+}
+
+static void views_of_every_window_translate_alike(void **state)
+{
+	struct moat_pt *pt = table(4, 48, MOAT_2M_SIZE);
+	struct moat_iotlb tlb[4];
+
+	moat_iotlb_init(&tlb[0], pt);
+	moat_iotlb_init(&tlb[3], pt); /* does not see it grow before the last round */
+	for (unsigned int i = 0; i < 3; i++) {
+		for (unsigned int k = 0; k < 48; k++)
+			for (unsigned int v = 0; v <= i; v++)
+				one_view_is_enough(pt, &tlb[v], 5 * k + v);
+		assert_int_equal(map(pt, MOAT_1G_SIZE << 4 * i, 0, P, MOAT_R), 0);
+		if (i < 2)
+			moat_iotlb_init(&tlb[i + 1], pt);
+	}
+	for (unsigned int k = 0; k < 48; k++)
+		one_view_is_enough(pt, &tlb[3], k);
+	moat_pt_destroy(pt);
+}
+
+static void a_leaf_table_is_unlinked_in_every_window(void **state)
+{
+	struct moat_pt *pt = table(4, 48, MOAT_2M_SIZE);
+	const struct pt_window *w = &pt_impl(pt)->window;
+
+	assert_int_equal(map(pt, 0, P, MOAT_2M_SIZE, MOAT_R), 0);
+	assert_int_equal(map(pt, MOAT_2M_SIZE, P, MOAT_2M_SIZE, MOAT_R), 0);
+	assert_int_equal(map(pt, 2 * MOAT_1G_SIZE, P, P, MOAT_R), 0);
+	assert_int_equal(map(pt, 128 * MOAT_1G_SIZE, P, P, MOAT_R), 0);
+	assert_int_equal(unmap(pt, 0, MOAT_2M_SIZE, 1), 0);
+	for (; w != NULL; w = w->newer) {
+		assert_int_equal(w->granules[0].table, 0);
+		assert_int_not_equal(w->granules[1].table, 0);
+		assert_int_equal(w->granules[1].delta, VA_OFF);
+	}
+	moat_pt_destroy(pt);
 }
 
 int main(void)
@@ -366,6 +449,9 @@ int main(void)
 		T(tables_that_were_given_back_are_used_again),
 		T(an_empty_table_costs_little),
 		T(windows_of_tables_do_not_share_few_lines_of_the_processors_tables),
+		T(a_window_is_small_and_grows_with_what_is_mapped),
+		T(views_of_every_window_translate_alike),
+		T(a_leaf_table_is_unlinked_in_every_window),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

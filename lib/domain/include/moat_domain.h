@@ -46,9 +46,9 @@ extern "C" {
 
 struct moat_domain_conf {
 	const char *name;
-	/** Bits of IOVA, 0: the unit's; 32 for a 32-bit device. 39 or fewer are faster where one
-	 * lcore polls thousands of domains: their indices (struct moat_pt_granule) take little
-	 * address space. */
+	/** Bits of IOVA, 0: the unit's; 32 for a 32-bit device. Where one lcore polls thousands of
+	 * domains, IOVAs below 1 GiB are the fastest, and those below 64 GiB come next: their
+	 * indices (struct moat_pt) take little address space. */
 	uint8_t width;
 	uint64_t iova_base; /* first IOVA that the allocator hands out, 0: MOAT_2M_SIZE */
 	/** Sizes of leaves to use, of those the unit has: MOAT_2M_SIZE | MOAT_1G_SIZE; 0 or
@@ -308,6 +308,26 @@ void moat_lane_send(struct moat_lane *lane);
  * Thread safety: the lane's own thread. Data path.
  */
 moat_ticket_t moat_lane_poll(struct moat_lane *lane);
+
+/**
+ * Prefetch what the next burst on a lane touches. With thousands of domains used in turn all of it
+ * has left the processor's caches since the lane's last turn. A poll loop knows which lanes come
+ * next; it makes three calls a turn, each for another lane:
+ *
+ *     moat_lane_prefetch(lane[i + 3], iova[i + 3], 3);   the lane itself
+ *     moat_lane_prefetch(lane[i + 2], iova[i + 2], 2);   what the lane points at
+ *     moat_lane_prefetch(lane[i + 1], iova[i + 1], 1);   the table's entries
+ *
+ * Each reads what the one before has fetched, so that none of them waits for memory. Not worth its
+ * time with fewer domains than the caches hold, some hundreds.
+ *
+ * @param lane any open lane of the calling thread's
+ * @param iova where the burst will map, unmap or translate
+ * @param turns until then: 3, 2 or 1
+ *
+ * Has no effect but on caches. Thread safety: the lane's own thread. Data path.
+ */
+void moat_lane_prefetch(const struct moat_lane *lane, uint64_t iova, unsigned int turns);
 
 /**
  * Note pages that were handed on before their ticket. Their window ends when the ticket is done and

@@ -31,7 +31,7 @@ extern "C" {
 /** One lcore's view of one domain's table, and its counters. Not shared between threads. */
 struct moat_iotlb {
 	const struct moat_pt *pt;
-	const struct moat_pt_granule *granules; /* pt's */
+	const struct moat_pt_granule *granules; /* pt's window, as the view has last loaded it */
 	uint64_t nr_granules;
 	uint64_t hits;   /* requests answered by the index */
 	uint64_t misses; /* requests that took a walk from the root */
@@ -83,6 +83,44 @@ static inline bool moat_iotlb_index(const struct moat_iotlb *tlb, uint64_t iova,
 		return false;
 	*va = (void *)(iova + delta);
 	return true;
+}
+
+/**
+ * Prefetch where a map, an unmap or a look-up of an IOVA begins: the table's head and the granule.
+ *
+ * @param tlb any thread's view; it is only read
+ * @param iova any IOVA
+ *
+ * Thread-safe while the view exists. Data path.
+ */
+static inline void moat_iotlb_prefetch(const struct moat_iotlb *tlb, uint64_t iova)
+{
+	__builtin_prefetch(tlb->pt);
+	if (likely(iova >> MOAT_2M_SHIFT < tlb->nr_granules))
+		__builtin_prefetch(&tlb->granules[iova >> MOAT_2M_SHIFT]);
+}
+
+/**
+ * Where the table's entry for an IOVA is, for a prefetch: not to be read, because the table may be
+ * gone.
+ *
+ * @param tlb any thread's view; it is only read
+ * @param iova any IOVA
+ * @return the entry's place; NULL: the index does not say
+ *
+ * Thread-safe while the view exists. Data path.
+ */
+static inline const void *moat_iotlb_entries(const struct moat_iotlb *tlb, uint64_t iova)
+{
+	uintptr_t table;
+
+	if (unlikely(iova >> MOAT_2M_SHIFT >= tlb->nr_granules))
+		return NULL;
+	/* relaxed: only a place */
+	table = atomic_load_explicit(&tlb->granules[iova >> MOAT_2M_SHIFT].table,
+		memory_order_relaxed);
+	return (const uint64_t *)(table & MOAT_PT_TABLE) +
+		((iova >> (table & MOAT_PT_SHIFT)) & 511);
 }
 
 /**

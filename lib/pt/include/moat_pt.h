@@ -204,18 +204,43 @@ struct moat_pt_granule {
 #define MOAT_PT_SHIFT UINT64_C(63)                /* the shift in `table`: x86 shifts by as much */
 #define MOAT_PT_TABLE (~(uint64_t)MOAT_PAGE_MASK) /* the address in it */
 
-/** A table, as far as its readers look into it. */
+/**
+ * A table, as far as its readers look into it.
+ *
+ * Its granules lie in a *window*, flat, indexed by iova >> 21. A window is small at first and grows
+ * with the IOVAs that are mapped, to all that the table's width allows; what was a window before
+ * stays valid, and is kept up to date, for as long as the table lives. So a reader may keep a window
+ * that it has loaded: moat_pt_window().
+ */
 struct moat_pt {
-	struct moat_pt_granule *granules; /* flat, indexed by iova >> 21 */
-	uint64_t nr_granules;        /* a power of two; IOVAs beyond take the slow path (walk) */
+	MOAT_ATOMIC(struct moat_pt_granule *) granules;
+	/** A power of two; IOVAs beyond take the slow path (walk). */
+	MOAT_ATOMIC(uint64_t) nr_granules;
 	MOAT_ATOMIC(uint64_t) moves; /* deltas changed while readers could see them */
-	uint64_t limit;              /* first IOVA beyond the table's width */
-	uint64_t root_hpa;           /* for the context entry */
 	uint8_t levels;              /* 3, 4 or 5 */
 	bool coherent;               /* the unit snoops table reads (ECAP.C): no line flushes */
 	enum moat_pt_format format;  /* of the entries */
+	uint64_t limit;              /* first IOVA beyond the table's width */
+	uint64_t root_hpa;           /* for the context entry */
 				     /* lib/pt's own follows in struct pt_impl (pt_internal.h) */
 };
+
+/**
+ * The window as it is now.
+ *
+ * @param pt the table
+ * @param[out] nr granules in it
+ * @return the granules; they stay valid until the table is destroyed
+ *
+ * Thread-safe. Data path.
+ */
+static inline struct moat_pt_granule *moat_pt_window(const struct moat_pt *pt, uint64_t *nr)
+{
+	/* acquire: the granules loaded next are at least as many. Pairs with the release in
+	 * window_publish() (lib/pt/pt_window.c). */
+	*nr = atomic_load_explicit(&pt->nr_granules, memory_order_acquire);
+	return atomic_load_explicit(&pt->granules, memory_order_acquire);
+}
 
 /** What a table is to be. */
 struct moat_pt_conf {
