@@ -166,12 +166,14 @@ static const struct moat_arg vfio_known[] = {
 
 static int vfio_parse(const struct app_unit_conf *conf, struct host_args *args)
 {
-	if (conf->share_interrupts)
+	int ret = host_parse(conf, vfio_known, RTE_DIM(vfio_known), args);
+
+	if (ret == 0 && conf->share_interrupts)
 		return moat_error(-EINVAL,
 			"unit %s: share_interrupts is about functions that tenants share by PASID, and a "
 			"unit of kind vfio has none; remove it",
 			conf->name);
-	return host_parse(conf, vfio_known, RTE_DIM(vfio_known), args);
+	return ret;
 }
 
 static int vfio_check(const struct app_unit_conf *conf)
