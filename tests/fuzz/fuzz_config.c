@@ -58,6 +58,11 @@ uint32_t app_unit_latency(const struct moat_unit *unit)
 	return unit != NULL ? 2100 : 0;
 }
 
+bool app_unit_shares_interrupts(const struct moat_unit *unit)
+{
+	return strlen(unit->name) % 2 != 0;
+}
+
 void app_unit_close(struct moat_unit *unit)
 {
 	unit->ops->destroy(unit);
