@@ -134,6 +134,16 @@ static int tear_down(struct moat_tenant *t)
 	return 0;
 }
 
+/* Node 0 is what a zeroed configuration says. */
+static bool has_node(int numa)
+{
+	bool has = numa == SOCKET_ID_ANY || numa == 0;
+
+	for (unsigned int i = 0; i < rte_socket_count() && !has; i++)
+		has = rte_socket_id_by_idx(i) == numa;
+	return has;
+}
+
 /* What a caller can get wrong, before anything is made. */
 static int check_conf(const struct moat_tenant_conf *conf)
 {
@@ -154,6 +164,10 @@ static int check_conf(const struct moat_tenant_conf *conf)
 		return moat_error(-EINVAL,
 			"tenant '%s': mode %d does not exist; 0 (static) to %d (%s) do", conf->name,
 			(int)conf->mode, MOAT_MODES - 1, moat_mode_name(MOAT_MODES - 1));
+	if (!has_node(conf->numa))
+		return moat_error(-EINVAL,
+			"tenant '%s': there is no NUMA node %d; SOCKET_ID_ANY is any of the %u",
+			conf->name, conf->numa, rte_socket_count());
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
 		return moat_error(-ENOTSUP,
 			"tenant '%s': a secondary process cannot make or use a tenant, whose tables, lanes "

@@ -92,6 +92,24 @@ static void a_null_is_refused_where_it_is_given(void **state)
 	rig_close(r);
 }
 
+static void a_node_that_is_not_there_is_refused(void **state)
+{
+	struct rig *r = open_mode(MOAT_STATIC);
+	struct moat_tenant_conf conf = rig_conf("blue", MOAT_STATIC);
+	struct moat_tenant *blue;
+
+	conf.unit = r->unit;
+	conf.memory = 8 * 1048576;
+	conf.numa = 77;
+	refused(moat_tenant_create(&conf, &blue), -EINVAL, "there is no NUMA node 77");
+	conf.numa = -7;
+	refused(moat_tenant_create(&conf, &blue), -EINVAL, "there is no NUMA node -7");
+	conf.numa = 0;
+	must(moat_tenant_create(&conf, &blue));
+	must(moat_tenant_destroy(blue));
+	rig_close(r);
+}
+
 /* A domain may have 256 requesters: whose fault it is is known of each. */
 static void a_fault_of_the_hundredth_requester_is_its_tenants(void **state)
 {
@@ -378,6 +396,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_null_is_refused_where_it_is_given),
+		cmocka_unit_test(a_node_that_is_not_there_is_refused),
 		cmocka_unit_test(a_fault_of_the_hundredth_requester_is_its_tenants),
 		cmocka_unit_test(each_unit_has_a_key_of_its_own),
 		cmocka_unit_test(pools_may_have_names_that_begin_alike),
