@@ -3,12 +3,18 @@
  */
 
 /*
- * In front of every source in a build for ThreadSanitizer (tests/suites/tsan.sh): DPDK's rings and
- * locks as it can see them. It sees no fences, so the rings are those of RTE_USE_C11_MEM_MODEL,
- * whose orders are in loads and stores. One is missing there: a producer waits with a relaxed load
- * until the one before it has moved the tail, and then moves it itself; a consumer that acquires
- * the later tail takes what both have written. x86, where loads and stores are never reordered so,
- * gives that order; for ThreadSanitizer it is said here.
+ * In front of every source in a build for ThreadSanitizer (tests/suites/tsan.sh): DPDK's rings,
+ * locks and reference counts as it can see them. It sees no fences, so the rings are those of
+ * RTE_USE_C11_MEM_MODEL, whose orders are in loads and stores. One is missing there: a producer
+ * waits with a relaxed load until the one before it has moved the tail, and then moves it itself; a
+ * consumer that acquires the later tail takes what both have written. x86, where loads and stores
+ * are never reordered so, gives that order; for ThreadSanitizer it is said here.
+ *
+ * A reference to a buffer is counted down with acquire and release. Whether one reference is left
+ * is read relaxed, and its owner writes the mbuf then: no machine lets a store pass the branch on
+ * the load before it, but C's memory model does. What is read behind such a look needs a fence: the
+ * pool's put has it (B3 in lib/tenant), and buffer_free(); an application that wants to know
+ * whether a packet is its alone must have it. The looks of rte_mbuf.h, all its loads, acquire here.
  */
 #define RTE_USE_C11_MEM_MODEL
 /* Spinlocks and the like by the compiler's atomics, not in assembly. */
@@ -22,5 +28,10 @@
 #include <rte_pause.h>
 #define rte_wait_until_equal_32(at, expected, order) \
 	rte_wait_until_equal_32(at, expected, __ATOMIC_ACQUIRE)
+#include <rte_mbuf_core.h>
+#include <rte_mempool.h>
+#define __atomic_load_n(at, order) __atomic_load_n(at, __ATOMIC_ACQUIRE)
+#include <rte_mbuf.h>
+#undef __atomic_load_n
 #endif
 #endif

@@ -14,7 +14,6 @@
 #include <rte_lcore.h>
 
 #include "buffer.h"
-#include "moat_tsan.h"
 #include "mode.h"
 #include "pool_impl.h"
 #include "sent.h"
@@ -29,7 +28,6 @@ static void buffer_free(void *addr __rte_unused, void *opaque)
 	 * acq_rel. DPDK looks with a relaxed load whether the last one is left; what the others
 	 * wrote to the mbuf before comes before what is written here. */
 	atomic_thread_fence(memory_order_acquire);
-	TAKEN_OVER(&m->shinfo->refcnt);
 	rte_mbuf_ext_refcnt_set(m->shinfo, 1);
 	rte_mbuf_refcnt_set(m, 1);
 	m->ol_flags = RTE_MBUF_F_EXTERNAL;

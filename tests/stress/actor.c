@@ -13,6 +13,7 @@
 #include <rte_pause.h>
 
 #include "stress.h"
+#include "moat_tsan.h"
 
 /* ------------------------------------------------------------------------------------ duties */
 
@@ -231,12 +232,12 @@ static void operate(struct actor *a)
 		actor_turn(a);
 }
 
-static bool actor_ends(const struct actor *a)
+static bool actor_ends(const struct actor *a, uint64_t op)
 {
 	uint64_t most = a->world->request->operations;
 
 	return atomic_load_explicit(&a->world->stop, memory_order_relaxed) ||
-		(most != 0 ? a->op >= most : rte_rdtsc() > a->world->deadline);
+		(most != 0 ? op >= most : rte_rdtsc() > a->world->deadline);
 }
 
 static void actor_run(struct actor *a)
@@ -244,16 +245,21 @@ static void actor_run(struct actor *a)
 	a->tid = rte_gettid();
 	a->can_enter = true;
 	atomic_store(&a->running, true);
-	for (a->op = 0; !actor_ends(a); a->op++)
+	/* Relaxed: only this thread writes it; a judge on another thread prints it. */
+	for (uint64_t op = 0; !actor_ends(a, op); op++) {
+		atomic_store_explicit(&a->op, op, memory_order_relaxed);
 		operate(a);
+	}
 	for (unsigned int i = 0; i < TENANTS; i++)
 		actor_part(a, &a->world->tenant[i]);
 	atomic_store(&a->running, false);
 	atomic_store(&a->ended, true);
 }
 
+/* EAL has handed it over by a pipe, which ThreadSanitizer does not see. */
 static int actor_main_lcore(void *arg)
 {
+	TAKEN_OVER(arg);
 	actor_run(arg);
 	return 0;
 }
@@ -262,10 +268,11 @@ static void *actor_main_thread(void *arg)
 {
 	struct actor *a = arg;
 
-	if (a->kind == ACTOR_REGISTERED && rte_thread_register() != 0)
-		a->kind = ACTOR_PLAIN; /* no lcore is left */
+	/* It may fail: no lcore is left. */
+	bool registered = a->kind == ACTOR_REGISTERED && rte_thread_register() == 0;
+
 	actor_run(a);
-	if (a->kind == ACTOR_REGISTERED)
+	if (registered)
 		rte_thread_unregister();
 	return NULL;
 }
@@ -298,6 +305,7 @@ void actors_start(struct world *w)
 			pthread_create(&a->thread, NULL, actor_main_thread, a);
 			continue;
 		}
+		HANDED_OVER(a);
 		rte_eal_remote_launch(actor_main_lcore, a, lcore);
 		lcore = rte_get_next_lcore(lcore, 1, 0);
 	}

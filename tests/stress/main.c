@@ -21,9 +21,7 @@
 #include "stress.h"
 #include "moat_patience.h"
 
-#define ROUND_S     4
-/* Less than progress.c allows an operation in all. */
-#define PATIENCE_US 20000000
+#define ROUND_S 4
 
 static const struct option options[] = {
 	{ "seed", required_argument, NULL, 's' },
@@ -169,7 +167,7 @@ int main(int argc, char **argv)
 	if (getenv("MOAT_SECONDS") != NULL)
 		r.seconds = strtoull(getenv("MOAT_SECONDS"), NULL, 0);
 	parse(argc, argv, &r);
-	moat_patience_us = PATIENCE_US;
+	moat_patience_us = PATIENCE_S * UINT64_C(1000000);
 	printf("1..1\n# --seed %" PRIu64 "\n", r.seed);
 	fflush(stdout);
 	if (start_eal(argv[0]) < 0 || world_init() != 0) {

@@ -62,7 +62,7 @@ void op_nic_lies(struct actor *a)
 	uint64_t nowhere = UINT64_C(1) << 37;
 	bool tx = dice_one_in(&a->dice, 2);
 
-	if (!queue_enter(p, q, tx))
+	if (!queue_enter(p, q, NULL, tx))
 		return;
 	if ((tx ? moat_net_post_tx(p->id, q, nowhere, 64) : moat_net_post_rx(p->id, q, nowhere)) ==
 		0)

@@ -23,11 +23,18 @@ static void inject_some(struct actor *a)
 
 /* ------------------------------------------------------------------------------------ starving */
 
-#define STARVED_US 1000000u
+#define STARVED_US   1000000u
+#define STARVED_GETS 64u
+
+static void starve(struct tenant *t, uint64_t now)
+{
+	atomic_store(&t->starved_gets, 0);
+	atomic_store(&t->starved, now);
+}
 
 /*
  * No buffer is to be had: that may be so while others have them or their tickets are not done. A
- * second of it while buffers lie ready is a pool that keeps them to itself.
+ * second of it, and so many calls, while buffers lie ready is a pool that keeps them to itself.
  */
 static void starved(struct actor *a, struct tenant *t, unsigned int n)
 {
@@ -40,8 +47,9 @@ static void starved(struct actor *a, struct tenant *t, unsigned int n)
 	if (rte_mempool_avail_count(t->pool) < stats.quarantined + 4 * BULK + n)
 		atomic_store(&t->starved, 0);
 	else if (since == 0)
-		atomic_store(&t->starved, now);
-	else if (now - since > rte_get_tsc_hz() / 1000000 * STARVED_US)
+		starve(t, now);
+	else if (atomic_fetch_add(&t->starved_gets, 1) >= STARVED_GETS &&
+		now - since > rte_get_tsc_hz() / 1000000 * STARVED_US)
 		fault(a,
 			"tenant %s: no %u buffers are to be had for a second, although %u of %u are "
 			"in the pool (%lu of them quarantined)",

@@ -35,7 +35,7 @@ static void packet_arrives(struct actor *a, struct tenant *t, struct port *p, st
 	pocket_put(a, t, m);
 }
 
-static void burst_arrives(struct actor *a, struct tenant *t, struct port *p, struct rte_mbuf *m[],
+void burst_arrives(struct actor *a, struct tenant *t, struct port *p, struct rte_mbuf *m[],
 	uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++)
@@ -53,7 +53,7 @@ void op_rx(struct actor *a)
 	if (t == NULL)
 		return;
 	p = port_of(a, t, &q);
-	if (!queue_enter(p, q, false))
+	if (!queue_enter(p, q, t, false))
 		return;
 	if (dice_one_in(&a->dice, 32))
 		inject(dice_one_in(&a->dice, 2) ? INJECT_SUBMIT : INJECT_MAP,
@@ -74,7 +74,7 @@ void op_held(struct actor *a)
 	if (t == NULL)
 		return;
 	p = port_of(a, t, &q);
-	if (!queue_enter(p, q, false))
+	if (!queue_enter(p, q, t, false))
 		return;
 	burst_arrives(a, t, p, m, moat_tenant_held(t->tenant, p->id, q, m, BURST));
 	queue_leave(p, q, false);
@@ -130,7 +130,7 @@ static void send_burst(struct actor *a, struct tenant *t, struct tenant *by, str
 	unsigned int q;
 	struct port *p = port_of(a, by, &q);
 
-	if (!queue_enter(p, q, true)) {
+	if (!queue_enter(p, q, by, true)) {
 		for (uint16_t i = 0; i < n; i++)
 			pocket_put(a, t, m[i]);
 		return;
@@ -226,7 +226,7 @@ void op_tx_cleanup(struct actor *a)
 	if (t == NULL)
 		return;
 	p = port_of(a, t, &q);
-	if (!queue_enter(p, q, true))
+	if (!queue_enter(p, q, t, true))
 		return;
 	if (rte_eth_tx_done_cleanup(p->id, q, dice_below(&a->dice, 32)) < 0)
 		fault(a, "%s: queue %u does not clean up", p->name, q);
@@ -244,7 +244,7 @@ void op_queue_look(struct actor *a)
 	if (t == NULL)
 		return;
 	p = port_of(a, t, &q);
-	if (!queue_enter(p, q, tx))
+	if (!queue_enter(p, q, t, tx))
 		return;
 	if (tx)
 		rte_eth_tx_descriptor_status(p->id, q, dice_below(&a->dice, 64));

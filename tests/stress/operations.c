@@ -60,6 +60,7 @@ struct operation operations[] = {
 	{ "port_mtu", 1, op_port_mtu, true, NULL },
 	{ "port_replug", 1, op_port_replug, true, NULL },
 	{ "queue_readd", 2, op_queue_readd, true, NULL },
+	{ "queue_move", 20, op_queue_move, false, NULL },
 	{ "flow", 10, op_flow, true, NULL },
 	{ "promiscuous", 5, op_promiscuous, true, NULL },
 	{ "tenant_renew", 1, op_tenant_renew, true, NULL },

@@ -165,7 +165,9 @@ uint64_t packet_check(struct actor *a, const struct rte_mbuf *m, const char *whe
 	return h->number;
 }
 
-/* With a reference count of 1 on each header and each buffer there is one owner. */
+/* With a reference count of 1 on each header and each buffer there is one owner. DPDK reads the
+ * counts relaxed; behind the fence, which pairs with the decrements of the last other owners, what
+ * these wrote is seen. */
 bool packet_writable(const struct rte_mbuf *m)
 {
 	for (; m != NULL; m = m->next) {
@@ -176,6 +178,7 @@ bool packet_writable(const struct rte_mbuf *m)
 				rte_mbuf_ext_refcnt_read(m->shinfo) != 1))
 			return false;
 	}
+	atomic_thread_fence(memory_order_acquire);
 	return true;
 }
 

@@ -47,14 +47,18 @@ void gate_open(struct gate *g)
 	atomic_store(&g->closed, false);
 }
 
-bool queue_enter(struct port *p, unsigned int q, bool tx)
+bool queue_enter(struct port *p, unsigned int q, const struct tenant *t, bool tx)
 {
 	atomic_bool *busy = tx ? &p->queue[q].tx_busy : &p->queue[q].rx_busy;
 
 	if (!gate_pass(&p->gate))
 		return false;
-	if (p->started && p->queue[q].added && !atomic_exchange(busy, true))
-		return true;
+	if (p->started && p->queue[q].added && !atomic_exchange(busy, true)) {
+		/* Whose it is stays so while either side is taken. */
+		if (t == NULL || atomic_load(&p->queue[q].tenant) == t->index)
+			return true;
+		atomic_store(busy, false);
+	}
 	gate_leave(&p->gate);
 	return false;
 }
@@ -65,12 +69,15 @@ void queue_leave(struct port *p, unsigned int q, bool tx)
 	gate_leave(&p->gate);
 }
 
+/* Of two that may have moved, one that is the tenant's at the moment, if any. */
 struct port *port_of(struct actor *a, struct tenant *t, unsigned int *q)
 {
 	struct world *w = a->world;
+	struct port *p;
 
 	*q = dice_below(&a->dice, QUEUES);
-	return &w->port[w->requester_per_queue && *q == 1 ? t->index ^ 1 : t->index];
+	p = &w->port[w->requester_per_queue && *q == 1 ? t->index ^ 1 : t->index];
+	return atomic_load(&p->queue[*q].tenant) == t->index ? p : &w->port[p->index ^ 1];
 }
 
 /* ------------------------------------------------------------------------------- control path */

@@ -20,8 +20,9 @@
  * (/proc/self/task/TID/schedstat and stat), but two milliseconds at most.
  *
  * The time of an actor that is offline (blocked, or on a control path that takes memory and time)
- * does not count, as no reader waits for it; but nothing at all may go on for longer than MOST_S
- * seconds.
+ * does not count, as no reader waits for it, nor does that of one that moves a queue, which waits
+ * for the wire and for buffers; but nothing at all may go on for longer than MOST_S seconds and
+ * MOST_ROUNDS rounds of the others: on a busy machine seconds alone say nothing here, either.
  */
 
 #include <dirent.h>
@@ -38,6 +39,9 @@
 #define ROUNDS  2u
 #define MOST_S  30
 
+/* Two processors and eight actors have so many within MOST_S. */
+#define MOST_ROUNDS 1000u
+
 #define OTHERS 24u /* threads */
 #define LOOKS  (ACTORS + OTHERS)
 
@@ -45,7 +49,7 @@ struct look {
 	uint64_t beat, polls;
 	uint64_t ran_us; /* on a processor, since it began */
 	bool asleep;
-	bool excused; /* ended, or offline: its own time does not count */
+	bool excused; /* ended, offline, or on a control path: its own time does not count */
 	bool ended;
 };
 
@@ -54,6 +58,8 @@ struct watch {
 	uint64_t beat;
 	unsigned int rounds;     /* of the others */
 	uint64_t began_us;       /* on the wall */
+	unsigned int since;      /* then, rounds of the others, whatever this one does */
+	struct look last[LOOKS]; /* at the last one's end */
 	uint64_t slept_us;       /* in this round */
 	uint64_t stall_us;       /* in rounds that have ended */
 	struct look then[LOOKS]; /* at the round's beginning */
@@ -98,7 +104,7 @@ static void actor_look(struct actor *a, struct look *l)
 	l->beat = atomic_load_explicit(&a->beat, memory_order_acquire);
 	l->polls = atomic_load_explicit(&a->polls, memory_order_relaxed);
 	l->ended = !atomic_load(&a->running);
-	l->excused = l->ended || atomic_load(&a->sleeping);
+	l->excused = l->ended || atomic_load(&a->sleeping) || atomic_load(&a->control);
 	if (!l->ended)
 		thread_look(a->tid, l);
 }
@@ -127,15 +133,14 @@ static void bystanders_find(void)
 }
 
 /* Have all the others run since the round began? */
-static bool round_ends(const struct watch *w, unsigned int me, const struct look now[])
+static bool round_ends(const struct look then[], unsigned int me, const struct look now[])
 {
 	for (unsigned int i = 0; i < world->nr_actors; i++)
-		if (i != me && !now[i].ended && !now[i].asleep &&
-			now[i].polls == w->then[i].polls &&
-			now[i].ran_us < w->then[i].ran_us + RAN_US)
+		if (i != me && !now[i].ended && !now[i].asleep && now[i].polls == then[i].polls &&
+			now[i].ran_us < then[i].ran_us + RAN_US)
 			return false;
 	for (unsigned int i = ACTORS; i < ACTORS + nr_bystanders; i++)
-		if (!now[i].asleep && now[i].ran_us < w->then[i].ran_us + RAN_US)
+		if (!now[i].asleep && now[i].ran_us < then[i].ran_us + RAN_US)
 			return false;
 	return true;
 }
@@ -165,14 +170,33 @@ static void round_end(unsigned int i, struct watch *w, const struct look now[])
 	round_begin(w, now);
 }
 
-static void watch(unsigned int i, struct watch *w, const struct look now[], uint64_t us)
+/* An operation that does not end at all. */
+static void watch_long(unsigned int i, struct watch *w, const struct look now[], uint64_t us)
 {
 	struct actor *a = &world->actor[i];
 
+	if (now[i].beat != w->beat || w->began_us == 0) {
+		w->began_us = us;
+		w->since = 0;
+		memcpy(w->last, now, sizeof(w->last));
+	} else if (round_ends(w->last, i, now)) {
+		w->since++;
+		memcpy(w->last, now, sizeof(w->last));
+	}
+	if (!atomic_load(&a->running) || us - w->began_us < MOST_S * UINT64_C(1000000) ||
+		w->since < MOST_ROUNDS)
+		return;
+	fault(a, "an operation has not ended after %u s and %u rounds", MOST_S, w->since);
+	w->began_us = us;
+}
+
+static void watch(unsigned int i, struct watch *w, const struct look now[], uint64_t us)
+{
+	const struct actor *a = &world->actor[i];
+
+	watch_long(i, w, now, us);
 	if (now[i].beat != w->beat || now[i].excused ||
 		atomic_load_explicit(&a->doing, memory_order_relaxed) == IDLE) {
-		if (now[i].beat != w->beat)
-			w->began_us = us;
 		w->beat = now[i].beat;
 		w->rounds = 0;
 		w->stall_us = 0;
@@ -180,11 +204,7 @@ static void watch(unsigned int i, struct watch *w, const struct look now[], uint
 	}
 	if (now[i].asleep)
 		w->slept_us += LOOK_US;
-	if (atomic_load(&a->running) && us - w->began_us > MOST_S * UINT64_C(1000000)) {
-		fault(a, "an operation has not ended after %u s", MOST_S);
-		w->began_us = us;
-	}
-	if (us != w->began_us && round_ends(w, i, now))
+	if (us != w->began_us && round_ends(w->then, i, now))
 		round_end(i, w, now);
 }
 

@@ -11,7 +11,8 @@
  * The *world* is a round's set-up: two software units, four tenants (two on each unit, each in a
  * mode drawn at random), and four net_moat ports of two queues. Port 2k is wired to port 2k + 1:
  * what one sends the other receives. A queue belongs to a tenant; in half of the rounds the two
- * queues of a port have requesters of their own and belong to two tenants.
+ * queues of a port have requesters of their own and belong to two tenants, and they move from one
+ * to the other while the port runs.
  *
  * An *actor* is a thread: an EAL lcore, a thread that rte_thread_register() made an lcore, or a
  * plain one. In every turn it draws an *operation* from the table (operations.c) by weight, and
@@ -64,6 +65,15 @@
 #define MAPS    16u /* of an actor's own memory, in one tenant */
 #define FLOWS   8u
 
+/* For how long moat and its units wait before they give up: progress.c judges, not the clock on the
+ * wall, which goes on while threads are kept from their processors. ThreadSanitizer makes each of
+ * them ten times as slow. */
+#ifdef __SANITIZE_THREAD__
+#define PATIENCE_S 120u
+#else
+#define PATIENCE_S 20u
+#endif
+
 /* An operation's random numbers (splitmix64). */
 struct dice {
 	uint64_t state;
@@ -93,7 +103,7 @@ struct gate {
 };
 
 struct queue {
-	unsigned int tenant; /* index */
+	atomic_uint tenant; /* index; another's when an actor that has both sides has moved it */
 	atomic_bool rx_busy, tx_busy;
 	bool added; /* moat_tenant_queue_add() */
 };
@@ -140,6 +150,7 @@ struct tenant {
 	_Atomic uint64_t maps[ACTORS * MAPS]; /* IOVAs of actors' own memory, 0: none */
 	_Atomic uint64_t
 		starved; /* TSC since when no buffer is to be had although there are some */
+	atomic_uint starved_gets; /* calls since then */
 	/* Statistics of earlier lives. */
 	uint64_t verify_failed, map_failed, overrun, lost, drops;
 };
@@ -175,8 +186,8 @@ struct actor {
 	unsigned int index;
 	enum actor_kind kind;
 	pthread_t thread;
-	struct dice dice; /* of the operation under way */
-	uint64_t op;      /* its number */
+	struct dice dice;    /* of the operation under way */
+	_Atomic uint64_t op; /* its number */
 	struct membership in[TENANTS];
 	uint8_t *memory;     /* TENANTS * MAPS * 8 pages, for lane maps */
 	struct tally *tally; /* by operation */
@@ -186,6 +197,7 @@ struct actor {
 	_Atomic uint64_t polls; /* turns of polling */
 	_Atomic uint32_t doing; /* index of the operation, or IDLE */
 	atomic_bool sleeping;   /* it blocks, offline in every lane */
+	atomic_bool control;    /* it is on a control path, online */
 	atomic_bool running, ended;
 	pid_t tid;
 } __rte_cache_aligned;
@@ -352,8 +364,8 @@ void gate_leave(struct gate *g);
 bool gate_close(struct actor *a, struct gate *g);
 void gate_open(struct gate *g);
 
-/* A side of a queue of a started port, for this actor alone. */
-bool queue_enter(struct port *p, unsigned int q, bool tx);
+/* A side of a queue of a started port, for this actor alone; the tenant's (NULL: any tenant's). */
+bool queue_enter(struct port *p, unsigned int q, const struct tenant *t, bool tx);
 void queue_leave(struct port *p, unsigned int q, bool tx);
 struct port *port_of(struct actor *a, struct tenant *t, unsigned int *q);
 
@@ -407,6 +419,9 @@ unsigned int inject_end(void);
 /* --------------------------------------------------------------------------------- operations */
 
 /* operate_*.c */
+/* `n` packets of the port are the tenant's. */
+void burst_arrives(struct actor *a, struct tenant *t, struct port *p, struct rte_mbuf *m[],
+	uint16_t n);
 void op_rx(struct actor *a);
 void op_tx(struct actor *a);
 void op_tx_foreign(struct actor *a);
@@ -452,6 +467,8 @@ void op_stats(struct actor *a);
 void op_rogue(struct actor *a);
 void op_unit_error(struct actor *a);
 void op_nic_lies(struct actor *a);
+
+void op_queue_move(struct actor *a);
 
 void op_port_restart(struct actor *a);
 void op_port_resize(struct actor *a);

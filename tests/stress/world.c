@@ -89,10 +89,9 @@ static void unit_open(struct world *w, unsigned int i)
 	int rc;
 
 	snprintf(u->name, sizeof(u->name), "soft%u", i);
-	/* As PATIENCE_US in main.c: progress.c judges, not the clock on the wall. */
-	snprintf(u->args, sizeof(u->args), "%s,deadline=20000,seed=%u%s%s",
-		unit_kinds[dice_below(&w->dice, RTE_DIM(unit_kinds))], dice_below(&w->dice, 1000),
-		w->request->unit != NULL ? "," : "",
+	snprintf(u->args, sizeof(u->args), "%s,deadline=%u,seed=%u%s%s",
+		unit_kinds[dice_below(&w->dice, RTE_DIM(unit_kinds))], PATIENCE_S * 1000,
+		dice_below(&w->dice, 1000), w->request->unit != NULL ? "," : "",
 		w->request->unit != NULL ? w->request->unit : "");
 	rc = moat_soft_unit_create(u->name, u->args, &u->unit);
 	if (rc != 0)

@@ -6,7 +6,7 @@
 # limit: 1800
 
 . tests/lib.sh
-# tests/tsan_dpdk.h comes before each source: DPDK's rings as ThreadSanitizer can see them
+# tests/tsan_dpdk.h comes before each source: DPDK's rings and reference counts as ThreadSanitizer can see them
 t_build build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=1 -Dbench=false \
 	-Dc_args=-include"$PWD/tests/tsan_dpdk.h"
 export TSAN_OPTIONS=suppressions=$PWD/tests/tsan.supp:second_deadlock_stack=1
@@ -15,6 +15,6 @@ export TSAN_OPTIONS=suppressions=$PWD/tests/tsan.supp:second_deadlock_stack=1
 wrapper=()
 [ "$(cat /proc/sys/vm/mmap_rnd_bits)" -le 28 ] || wrapper=(setarch -R)
 MOAT_SLOW=10 t_cmocka build-tsan unit "${wrapper[@]}"
-# One lcore. Several, `build-tsan/tests/test_stress_tenant --bound 1000000` by hand, still show references to a buffer
-# whose count DPDK reads without an order, and steps that take longer than the bound where the machine is busy.
+# One lcore. Several by hand, `build-tsan/tests/test_stress_tenant --bound 1000000`, where the machine has nothing else to
+# do: setting a round up takes seconds.
 t_stress stress/tenant-one build-tsan 20 "$t_stress_one" "${wrapper[@]}"
