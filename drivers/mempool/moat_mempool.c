@@ -28,7 +28,7 @@ static inline bool has_tenant(const struct rte_mempool *mp)
 }
 
 /* Has this process made a pool of a tenant's? Such pools are in its own memory: a secondary process
- * finds the mempool, and what its pointers lead to is not there. Written before the pool is used. */
+ * finds the mempool, and what its pointers lead to is not there. */
 static bool tenants_here;
 
 static int elsewhere(const struct rte_mempool *mp)
