@@ -10,11 +10,17 @@
  *     growth/burst32/PAGES         the whole path of a burst (bench/path.c) beside PAGES pages
  *     growth/domains/DOMAINS       the same burst in one of DOMAINS domains, always the same one
  *     growth/domains_in_turn/DOMAINS   in each of them in turn: their data come from memory
- *     growth/domains_in_turn_39bit/DOMAINS   the same with domains of 39 bits of IOVA: the index of
- *                                  such a domain (struct moat_pt_granule) takes 4 MiB, not 2 GiB
+ *     growth/domains_in_turn_4g/DOMAINS    the same at 4 GiB of IOVA instead of where the allocator
+ *                                  begins: the first window of granules ends at 1 GiB
+ *     growth/domains_in_turn_ahead/DOMAINS the same in a loop that calls moat_lane_prefetch()
+ *     growth/lines_in_turn/DOMAINS     the floor of domains_in_turn: as many lines are written, and
+ *                                  found by as many dependent loads, of so many records; nothing else
+ *     growth/lines_in_turn_ahead/DOMAINS   the floor of domains_in_turn_ahead
  */
 #include <stdlib.h>
+#include <sys/mman.h>
 
+#include <rte_prefetch.h>
 #include <urcu-qsbr.h>
 
 #include "unit.h"
@@ -25,9 +31,10 @@ struct growth {
 	struct bench_unit *unit;
 	struct moat_lane **lane;
 	uint64_t lanes, next;
+	uint64_t base; /* IOVA */
 };
 
-static int make(struct moat_bench_run *run, uint64_t lanes, uint64_t pages, uint8_t width)
+static int make(struct moat_bench_run *run, uint64_t lanes, uint64_t pages, uint64_t base)
 {
 	struct growth *g = calloc(1, sizeof(*g));
 
@@ -35,11 +42,14 @@ static int make(struct moat_bench_run *run, uint64_t lanes, uint64_t pages, uint
 	if (g == NULL || (g->unit = bench_unit_create(BENCH_AT_ONCE)) == NULL)
 		return moat_bench_skip("no memory");
 	g->lanes = lanes;
+	g->base = base;
 	g->lane = calloc(lanes, sizeof(*g->lane));
 	for (uint64_t i = 0; i < lanes; i++) {
-		g->lane[i] = bench_lane_create_width(g->unit, pages, width);
+		g->lane[i] = bench_lane_create(g->unit, 0);
 		if (g->lane[i] == NULL)
 			return moat_bench_skip("%s", moat_error_text());
+		for (uint64_t k = 0; k < pages; k++)
+			bench_map(g->lane[i], base + k * MOAT_PAGE_SIZE, MOAT_PAGE_SIZE);
 	}
 	return 0;
 }
@@ -59,7 +69,7 @@ static void drop(struct moat_bench_run *run)
 
 static int make_pages(struct moat_bench_run *run)
 {
-	return make(run, 1, (uint64_t)run->arg, 0);
+	return make(run, 1, (uint64_t)run->arg, BENCH_UNIT_BASE);
 }
 
 static void map_or_unmap(struct moat_bench_run *run, uint64_t n, bool time_map)
@@ -163,14 +173,22 @@ MOAT_BENCH(growth_burst) = { .name = "growth/burst32",
 
 /* ------------------------------------------------------------------------------ with domains */
 
+#define LOW MOAT_2M_SIZE /* where an allocator begins by default */
+
 static int make_domains(struct moat_bench_run *run)
 {
-	return make(run, (uint64_t)run->arg, 64, 0);
+	return make(run, (uint64_t)run->arg, 64, LOW);
 }
 
-static int make_narrow_domains(struct moat_bench_run *run)
+static int make_domains_4g(struct moat_bench_run *run)
 {
-	return make(run, (uint64_t)run->arg, 64, 39);
+	return make(run, (uint64_t)run->arg, 64, BENCH_UNIT_BASE);
+}
+
+/* Behind the 64 pages that are mapped. */
+static inline uint64_t place(const struct growth *g, uint64_t k)
+{
+	return g->base + (64 + k % 8 * BURST) * MOAT_PAGE_SIZE;
 }
 
 static void one_domain(struct moat_bench_run *run, uint64_t n)
@@ -178,8 +196,7 @@ static void one_domain(struct moat_bench_run *run, uint64_t n)
 	struct growth *g = run->ctx;
 
 	for (uint64_t k = 0; k < n; k++)
-		burst(g->lane[g->lanes / 2],
-			BENCH_UNIT_BASE + (64 + k % 8 * BURST) * MOAT_PAGE_SIZE);
+		burst(g->lane[g->lanes / 2], place(g, k));
 }
 
 static void in_turn(struct moat_bench_run *run, uint64_t n)
@@ -187,8 +204,138 @@ static void in_turn(struct moat_bench_run *run, uint64_t n)
 	struct growth *g = run->ctx;
 
 	for (uint64_t k = 0; k < n; k++) {
-		burst(g->lane[g->next], BENCH_UNIT_BASE + (64 + k % 8 * BURST) * MOAT_PAGE_SIZE);
+		burst(g->lane[g->next], place(g, k));
 		g->next = g->next + 1 == g->lanes ? 0 : g->next + 1;
+	}
+}
+
+static inline uint64_t wrap(uint64_t at, uint64_t n)
+{
+	return likely(at < n) ? at : at % n;
+}
+
+static void in_turn_ahead(struct moat_bench_run *run, uint64_t n)
+{
+	struct growth *g = run->ctx;
+
+	for (uint64_t k = 0; k < n; k++) {
+		for (unsigned int turns = 3; turns != 0; turns--)
+			moat_lane_prefetch(g->lane[wrap(g->next + turns, g->lanes)],
+				place(g, k + turns), turns);
+		burst(g->lane[g->next], place(g, k));
+		g->next = wrap(g->next + 1, g->lanes);
+	}
+}
+
+/*
+ * The floor. A record is the lines of a domain in its turn, as they hang together: 3 of the lane; what
+ * it points at, 3 of the domain, 1 of the table's head and 1 granule; 4 of entries, where the granule
+ * points. Each group lies in an array of its own, and all are in huge pages.
+ */
+struct lines {
+	struct {
+		uint64_t *target[2];
+		uint64_t w[6];
+	} line[4];
+};
+enum { LANE, DOMAIN, TABLE, ENTRIES, GROUPS };
+
+struct records {
+	struct lines *group[GROUPS];
+	uint64_t n, next;
+	size_t bytes;
+};
+
+static int make_lines(struct moat_bench_run *run)
+{
+	struct records *r = calloc(1, sizeof(*r));
+
+	run->ctx = r;
+	if (r == NULL)
+		return moat_bench_skip("no memory");
+	r->n = (uint64_t)run->arg;
+	r->bytes = RTE_ALIGN(r->n * sizeof(struct lines), MOAT_2M_SIZE) + MOAT_2M_SIZE;
+	for (unsigned int i = 0; i < GROUPS; i++) {
+		r->group[i] = mmap(NULL, r->bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (r->group[i] == MAP_FAILED)
+			return moat_bench_skip("no memory");
+		(void)madvise(r->group[i], r->bytes, MADV_HUGEPAGE);
+	}
+	for (uint64_t i = 0; i < r->n; i++) {
+		/* in an order that the processor does not guess: primes, and counts of 10^n */
+		uint64_t k = i * 7919 % r->n, l = i * 6007 % r->n, m = i * 4937 % r->n;
+
+		r->group[LANE][i].line[0].target[0] = (uint64_t *)&r->group[DOMAIN][k];
+		r->group[LANE][i].line[0].target[1] = (uint64_t *)&r->group[TABLE][l];
+		r->group[TABLE][l].line[0].target[0] = (uint64_t *)&r->group[ENTRIES][m];
+	}
+	return 0;
+}
+
+static void drop_lines(struct moat_bench_run *run)
+{
+	struct records *r = run->ctx;
+
+	for (unsigned int i = 0; i < GROUPS; i++)
+		munmap(r->group[i], r->bytes);
+	free(r);
+}
+
+static inline void write_lines(struct lines *l, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		*(volatile uint64_t *)&l->line[i].w[0] += 1;
+}
+
+static inline void prefetch_lines(const struct lines *l, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		rte_prefetch0(&l->line[i]);
+}
+
+static inline struct lines *behind(const struct lines *l, unsigned int which)
+{
+	return (struct lines *)l->line[0].target[which];
+}
+
+static inline void touch(struct lines *lane)
+{
+	struct lines *table = behind(lane, 1);
+
+	write_lines(lane, 3);
+	write_lines(behind(lane, 0), 3);
+	write_lines(table, 2);
+	write_lines(behind(table, 0), 4);
+}
+
+static void lines_in_turn(struct moat_bench_run *run, uint64_t n)
+{
+	struct records *r = run->ctx;
+
+	for (uint64_t k = 0; k < n; k++) {
+		touch(&r->group[LANE][r->next]);
+		/* as the submission of an invalidation does: no turn begins before it */
+		atomic_thread_fence(memory_order_seq_cst);
+		r->next = r->next + 1 == r->n ? 0 : r->next + 1;
+	}
+}
+
+static void lines_in_turn_ahead(struct moat_bench_run *run, uint64_t n)
+{
+	struct records *r = run->ctx;
+
+	for (uint64_t k = 0; k < n; k++) {
+		const struct lines *two = &r->group[LANE][wrap(r->next + 2, r->n)];
+		const struct lines *one = &r->group[LANE][wrap(r->next + 1, r->n)];
+
+		prefetch_lines(&r->group[LANE][wrap(r->next + 3, r->n)], 3);
+		prefetch_lines(behind(two, 0), 3);
+		prefetch_lines(behind(two, 1), 2);
+		prefetch_lines(behind(behind(one, 1), 0), 4);
+		touch(&r->group[LANE][r->next]);
+		atomic_thread_fence(memory_order_seq_cst);
+		r->next = r->next + 1 == r->n ? 0 : r->next + 1;
 	}
 }
 
@@ -209,9 +356,27 @@ MOAT_BENCH(growth_in_turn) = { .name = "growth/domains_in_turn",
 	.teardown = drop,
 	.args = DOMAINS,
 	.items = BURST };
-MOAT_BENCH(growth_in_turn_narrow) = { .name = "growth/domains_in_turn_39bit",
-	.setup = make_narrow_domains,
+MOAT_BENCH(growth_in_turn_4g) = { .name = "growth/domains_in_turn_4g",
+	.setup = make_domains_4g,
 	.body = in_turn,
 	.teardown = drop,
+	.args = DOMAINS,
+	.items = BURST };
+MOAT_BENCH(growth_in_turn_ahead) = { .name = "growth/domains_in_turn_ahead",
+	.setup = make_domains,
+	.body = in_turn_ahead,
+	.teardown = drop,
+	.args = DOMAINS,
+	.items = BURST };
+MOAT_BENCH(growth_lines) = { .name = "growth/lines_in_turn",
+	.setup = make_lines,
+	.body = lines_in_turn,
+	.teardown = drop_lines,
+	.args = DOMAINS,
+	.items = BURST };
+MOAT_BENCH(growth_lines_ahead) = { .name = "growth/lines_in_turn_ahead",
+	.setup = make_lines,
+	.body = lines_in_turn_ahead,
+	.teardown = drop_lines,
 	.args = DOMAINS,
 	.items = BURST };

@@ -153,13 +153,7 @@ void bench_unit_destroy(struct bench_unit *u)
 
 struct moat_lane *bench_lane_create(struct bench_unit *unit, uint64_t pages)
 {
-	return bench_lane_create_width(unit, pages, 0);
-}
-
-struct moat_lane *bench_lane_create_width(struct bench_unit *unit, uint64_t pages, uint8_t width)
-{
 	struct moat_domain_conf conf = { .name = "bench",
-		.width = width,
 		.iova_base = UINT64_C(1) << 38, /* behind the pages */
 		.leaf_sizes = MOAT_LEAF_4K_ONLY };
 	struct moat_domain *domain;

@@ -71,8 +71,6 @@ void bench_unit_destroy(struct bench_unit *unit);
 /** A domain with `pages` pages of 4 KiB mapped one by one from BENCH_UNIT_BASE on, page i at
  * virtual and host physical address BENCH_UNIT_VA + i * 4096, and a lane; NULL without. */
 struct moat_lane *bench_lane_create(struct bench_unit *unit, uint64_t pages);
-/** The same with a domain of `width` bits of IOVA; 0: the unit's. */
-struct moat_lane *bench_lane_create_width(struct bench_unit *unit, uint64_t pages, uint8_t width);
 void bench_lane_destroy(struct moat_lane *lane);
 
 #define BENCH_UNIT_BASE (UINT64_C(4) << 30)
