@@ -13,8 +13,8 @@
  *     growth/domains_in_turn_4g/DOMAINS    the same at 4 GiB of IOVA instead of where the allocator
  *                                  begins: the first window of granules ends at 1 GiB
  *     growth/domains_in_turn_ahead/DOMAINS the same in a loop that calls moat_lane_prefetch()
- *     growth/lines_in_turn/DOMAINS     the floor of domains_in_turn: as many lines are written, and
- *                                  found by as many dependent loads, of so many records; nothing else
+ *     growth/lines_in_turn/DOMAINS     the floor of domains_in_turn: as many lines are written,
+ *                                  found by as many dependent loads; nothing else
  *     growth/lines_in_turn_ahead/DOMAINS   the floor of domains_in_turn_ahead
  */
 #include <stdlib.h>
@@ -228,9 +228,9 @@ static void in_turn_ahead(struct moat_bench_run *run, uint64_t n)
 }
 
 /*
- * The floor. A record is the lines of a domain in its turn, as they hang together: 3 of the lane; what
- * it points at, 3 of the domain, 1 of the table's head and 1 granule; 4 of entries, where the granule
- * points. Each group lies in an array of its own, and all are in huge pages.
+ * The floor. A record is the lines of a domain in its turn, as they hang together: 3 of the lane;
+ * what it points at, 3 of the domain, 1 of the table's head and 1 granule; 4 of entries, where the
+ * granule points. Each group lies in an array of its own, and all are in huge pages.
  */
 struct lines {
 	struct {

@@ -416,8 +416,6 @@ int lane_undo_map(struct moat_lane *pub, uint64_t iova, uint64_t len)
 
 /* -------------------------------------------------------------------------------- prefetch */
 
-/* Of what is written, and what is read, alike: a line that another lcore has written lately is taken
- * from it by the store, which does not wait. */
 static inline void prefetch_lines(const void *first, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++)

@@ -123,7 +123,7 @@ struct pt_window {
 	struct moat_pt_granule *granules;
 	uint64_t nr;
 	struct pt_window *_Atomic newer;
-	size_t reserved; /* bytes of address space of its own; 0: it is part of the table's object */
+	size_t reserved; /* bytes of address space; 0: it is part of the table's object */
 };
 
 #define PT_WINDOW_SMALL PT_ENTRIES          /* granules of 1 GiB; 8 KiB */

@@ -9,14 +9,14 @@
  * thousand, each window's first page has tables of its own in the processor's page table, at two
  * levels, and reading them costs more than everything else that a burst does. So the first window
  * is small and lies behind the table's head, where huge pages hold many of them (moat_slab.h).
- * When a map reaches beyond, a larger window takes its place: PT_WINDOW_HALF granules, and then all.
+ * When a map reaches beyond, a larger window takes its place: PT_WINDOW_HALF granules, then all.
  *
  * Readers keep windows (struct moat_iotlb has a copy of the pointer), so older ones stay, and
  * writers keep them up to date: a granule is stored in every window that holds it, in the order of
  * the list. Growing runs beside writers, which take no lock:
  *
- *  1. The new window, all zero, is put behind the newest (`newer`). W1: a barrier on every processor
- *     that runs a thread of this process (membarrier(2)).
+ *  1. The new window, all zero, is put behind the newest (`newer`). W1: a barrier on every
+ *     processor that runs a thread of this process (membarrier(2)).
  *  2. The newest's granules are copied until a pass finds no difference.
  *  3. The new one is published to readers.
  *

@@ -209,8 +209,8 @@ struct moat_pt_granule {
  *
  * Its granules lie in a *window*, flat, indexed by iova >> 21. A window is small at first and grows
  * with the IOVAs that are mapped, to all that the table's width allows; what was a window before
- * stays valid, and is kept up to date, for as long as the table lives. So a reader may keep a window
- * that it has loaded: moat_pt_window().
+ * stays valid, and is kept up to date, for as long as the table lives. So a reader may keep a
+ * window that it has loaded: moat_pt_window().
  */
 struct moat_pt {
 	MOAT_ATOMIC(struct moat_pt_granule *) granules;
