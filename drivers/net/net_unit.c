@@ -47,17 +47,22 @@ static int choose_sid(struct net_unit *unit, const char *name)
 /* Enter the port into the list, with source-ids of its own. */
 static int enter(struct net_unit *unit, const char *name, const struct net_args *args)
 {
+	char last[24] = "";
 	int rc = 0;
 
 	pthread_mutex_lock(&units_lock);
 	unit->sid = args->sid;
+	if (unit->nr_sids > 1)
+		snprintf(last, sizeof(last), " to " MOAT_SID_FMT,
+			MOAT_SID_ARGS(unit->sid + unit->nr_sids - 1));
 	if (!args->has_sid)
 		rc = choose_sid(unit, name);
 	else if (unit->sv != NULL && find_user(unit->sv, unit->sid, unit->nr_sids) != NULL)
 		rc = moat_error(-EBUSY,
-			"%s: source-id " MOAT_SID_FMT " (%u of them) of unit %s "
-			"belongs to another port; choose others with sid=, or leave it out",
-			name, MOAT_SID_ARGS(unit->sid), unit->nr_sids, unit->name);
+			"%s: source-id " MOAT_SID_FMT
+			"%s of unit %s belongs to another port; choose "
+			"another with sid=, or leave it out",
+			name, MOAT_SID_ARGS(unit->sid), last, unit->name);
 	if (rc == 0) {
 		unit->next = units;
 		units = unit;

@@ -78,11 +78,17 @@ static int source_check(const struct vtd *v, moat_sid_t sid, moat_sid_t alias, u
 		/* Functions behind one bridge share its source-id, and so a domain. */
 		if (s->did == did && !own)
 			return 0;
+		if (own)
+			return moat_error(-EBUSY,
+				"unit %s: source " MOAT_SID_FMT
+				" is in domain '%s' already (domain-id %u); detach it there first",
+				v->unit.name, MOAT_SID_ARGS(alias),
+				vtd_domain_name(v->function[sid].domain), s->did);
 		return moat_error(-EBUSY,
-			"unit %s: source " MOAT_SID_FMT " is in domain-id %u already%s",
-			v->unit.name, MOAT_SID_ARGS(alias), s->did,
-			own ? ""
-			    : "; functions behind one PCI bridge cannot be told apart, put them in one domain");
+			"unit %s: source " MOAT_SID_FMT
+			" is in domain-id %u already; functions behind one PCI bridge cannot be told apart, "
+			"put them in one domain",
+			v->unit.name, MOAT_SID_ARGS(alias), s->did);
 	case VTD_SOURCE_PASS:
 		return moat_error(-EBUSY,
 			"unit %s: source " MOAT_SID_FMT " passes through untranslated, "

@@ -263,6 +263,11 @@ int vtd_detach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t si
 /** 0 if `domain` may be attached by `sid` as far as widths, domain-ids and scope are concerned. */
 int vtd_may_attach(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
 int vtd_aliases_ask(const struct vtd *v, moat_sid_t sid, struct vtd_function *f);
+/** For a message: whose an entry is. */
+static inline const char *vtd_domain_name(const struct moat_domain *domain)
+{
+	return domain != NULL ? domain->name : "(none: its attach failed)";
+}
 /** Under v->lock: is the function attached to `domain`, or one of its PASIDs? */
 bool vtd_is_attached(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
 /** Under v->lock: 0 if no function of another domain exchanges requests with `sid` below the

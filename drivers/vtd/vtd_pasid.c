@@ -100,8 +100,10 @@ static int pasid_enter(struct vtd *v, struct vtd_pasid *p, struct vtd_spare *old
 	int ret = vtd_isolation_check(v, p->domain, p->sid);
 
 	if (ret == 0 && *find(v, p->sid, p->pasid) != NULL)
-		ret = moat_error(-EBUSY, "unit %s: " WHO_FMT " is in a domain already",
-			v->unit.name, WHO_ARGS(p));
+		ret = moat_error(-EBUSY,
+			"unit %s: " WHO_FMT " is in domain '%s' already; detach it there first",
+			v->unit.name, WHO_ARGS(p),
+			vtd_domain_name((*find(v, p->sid, p->pasid))->domain));
 	if (ret == 0)
 		ret = vtd_intr_enter(v, p->domain, p->sid, p->pasid);
 	if (ret == 0 && v->source[p->sid].state == VTD_SOURCE_PASS)

@@ -19,6 +19,10 @@ static int unknown_key(const char *whose, const char *key, const struct moat_arg
 	char keys[512] = "";
 	int len = 0;
 
+	if (strchr(key, ':') != NULL)
+		return moat_error(-EINVAL,
+			"%s: '%s' is not key=value: write %.*s=%s; ':' is for unit_args", whose,
+			key, (int)strcspn(key, ":"), key, strchr(key, ':') + 1);
 	if (meant != NULL)
 		return moat_error(-EINVAL, "%s: no such argument '%s'; did you mean '%s'?", whose,
 			key, meant);

@@ -140,7 +140,10 @@ int moat_device_free(moat_free_t dpdks, const struct rte_memzone *zone)
 	if (t == NULL)
 		return dpdks(zone);
 	rc = tenant_ring_free(t, zone, dpdks);
-	if (rc != 0)
+	/* An lcore whose function has ended is in the way of all of a port's rings: said once. */
+	if (rc != 0 &&
+		(rc != -ETIMEDOUT || tenant_ended_lcore(t) == RTE_MAX_LCORE ||
+			!__atomic_exchange_n(&t->said_ended, true, __ATOMIC_RELAXED)))
 		TENANT_LOG(ERR, "%s", moat_error_text());
 	return rc;
 }

@@ -97,6 +97,7 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 		return moat_error(rc, "tenant '%s': no memory for lcore %u's part of the pools",
 			t->name, lc->slot);
 	lc->watch = &RTE_PER_LCORE(moat_cost_watch);
+	lc->polled = false;
 	lc->entered = true;
 	lc->thread = rte_gettid();
 	moat_lane_online(lc->lane);
@@ -227,6 +228,7 @@ void moat_tenant_poll(struct moat_tenant *t)
 
 	if (unlikely(lc == NULL || !lc->entered) && !poll_stray(t, lc))
 		return;
+	__atomic_store_n(&lc->polled, true, __ATOMIC_RELAXED); /* for a report */
 	t->mode->flush(t, lc); /* also what a full queue refused earlier */
 	done = moat_lane_poll(lc->lane);
 	if (done != lc->released || unlikely(lc->others_wait)) {

@@ -234,6 +234,11 @@ static int pool_make(struct moat_pool *pool, const char *name, uint16_t data_roo
 	pool->mp = rte_mempool_create_empty(name, pool->n, sizeof(struct rte_mbuf),
 		protects ? 0 : cache_size(pool->n), sizeof(struct rte_pktmbuf_pool_private),
 		SOCKET_ID_ANY, 0);
+	if (pool->mp == NULL && rte_errno == EEXIST)
+		return moat_error(-EEXIST,
+			"a mempool '%s' exists already; names are the process's, not the tenant's: give "
+			"another",
+			name);
 	if (pool->mp == NULL)
 		return moat_error(-rte_errno, "no mempool '%s': %s", name, rte_strerror(rte_errno));
 	rc = mempool_fill(pool, protects ? MOAT_MEMPOOL_OPS : RTE_MBUF_DEFAULT_MEMPOOL_OPS);

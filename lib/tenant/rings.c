@@ -123,6 +123,7 @@ static int ring_map(struct moat_tenant *t, struct tenant_ring *r)
 static int ring_unmap(struct moat_tenant *t, struct tenant_ring *r)
 {
 	struct moat_lane *lane = control_lane(t);
+	unsigned int ended;
 	char why[256];
 	int rc;
 
@@ -133,11 +134,17 @@ static int ring_unmap(struct moat_tenant *t, struct tenant_ring *r)
 		r->mapped = false;
 		return 0;
 	}
+	ended = rc == -ETIMEDOUT ? tenant_ended_lcore(t) : RTE_MAX_LCORE;
 	snprintf(why, sizeof(why), "%s", moat_error_text());
 	/* Its memory must not serve anything else while the device may reach it. It stays what it
 	 * is. */
 	if (lane != NULL && t->page_prot[(r->va - t->va) >> MOAT_PAGE_SHIFT] == 0)
 		r->mapped = pages_map(t, lane, r->va, r->len, MOAT_2M_SIZE) == 0;
+	if (ended != RTE_MAX_LCORE)
+		return moat_error(rc,
+			"tenant '%s': ring '%s' cannot be freed: lcore %u has entered and does not poll (its "
+			"function has ended); call moat_tenant_lcore_leave() before its function returns",
+			t->name, r->zone->name, ended);
 	return moat_error(rc, "tenant '%s': ring '%s' cannot be freed: %s%s", t->name,
 		r->zone->name, why, tenant_who_is_in(t));
 }

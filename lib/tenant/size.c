@@ -85,39 +85,121 @@ uint64_t moat_tenant_memory_size(const struct moat_tenant_size *size, unsigned i
 	return memory;
 }
 
-/* Packets that mode pipelined holds back; not while another thread has the tenant's lock. */
-static uint64_t held_back(struct moat_tenant *t)
-{
-	uint64_t n = 0;
+/* ----------------------------------------------------------------------- no buffer is ready */
 
+/* Of a tenant whose pool has no buffer ready. */
+struct starved {
+	struct moat_tenant_size size; /* what moat_tenant_pool_size() needs at the least */
+	uint64_t waiting;             /* buffers that wait for tickets */
+	uint64_t share;               /* those that wait in the formula */
+	unsigned int unpolled;        /* an lcore that does not poll; RTE_MAX_LCORE: none is seen */
+};
+
+static void count_queues(const struct moat_tenant *t, struct starved *s)
+{
+	for (unsigned int i = 0; i < t->nr_queues; i++) {
+		const struct tenant_queue *q = t->queues[i];
+		struct rte_eth_rxq_info rx = { .nb_desc = 0 };
+		struct rte_eth_txq_info tx = { .nb_desc = 0 };
+
+		s->waiting += tenant_held_count(q->held);
+		if (q->gone)
+			continue;
+		/* A driver that does not say: the least is less then. */
+		rte_eth_rx_queue_info_get(q->port, q->queue, &rx);
+		rte_eth_tx_queue_info_get(q->port, q->queue, &tx);
+		s->size.queues++;
+		s->size.rx_descriptors += rx.nb_desc;
+		s->size.tx_descriptors += tx.nb_desc;
+	}
+}
+
+/* The lcores that have entered, and one of them that has not polled since although buffers wait. */
+static void count_lcores(const struct moat_pool *pool, struct starved *s)
+{
+	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++) {
+		const struct tenant_lcore *lc =
+			__atomic_load_n(&pool->tenant->lcores[i], __ATOMIC_ACQUIRE);
+		const struct tenant_part *part;
+
+		if (lc == NULL || !lc->entered)
+			continue;
+		s->size.lcores++;
+		part = pool->part[i];
+		/* relaxed: a report */
+		if (s->unpolled == RTE_MAX_LCORE &&
+			!__atomic_load_n(&lc->polled, __ATOMIC_RELAXED) &&
+			(i == rte_lcore_id() ? s->waiting
+					     : __atomic_load_n(&part->quarantined,
+						       __ATOMIC_RELAXED)) != 0)
+			s->unpolled = i;
+	}
+}
+
+/* @return false: another thread has the tenant's lock; it is said at another time */
+static bool starved_count(struct moat_pool *pool, struct starved *s)
+{
+	struct moat_tenant *t = pool->tenant;
+
+	*s = (struct starved){
+		.size = {
+			.mode = t->conf.mode,
+			.data_room = pool->stride,
+			.deferred_pages = t->conf.deferred_pages,
+		},
+		.waiting = moat_pool_quarantined(pool),
+		.unpolled = RTE_MAX_LCORE,
+	};
 	if (pthread_mutex_trylock(&t->lock) != 0)
-		return 0;
-	for (unsigned int i = 0; i < t->nr_queues; i++)
-		n += tenant_held_count(t->queues[i]->held);
+		return false;
+	count_queues(t, s);
+	count_lcores(pool, s);
 	tenant_unlock(t);
-	return n;
+	s->share = (uint64_t)(RTE_MAX(s->size.lcores, 1u) *
+		waiting(&s->size, RTE_MAX(s->size.lcores, 1u), 32));
+	return true;
+}
+
+/* Why there is none, and what to do. */
+static void starved_why(const struct moat_pool *pool, const struct starved *s, char *why,
+	size_t size)
+{
+	if (s->unpolled != RTE_MAX_LCORE)
+		snprintf(why, size,
+			": lcore %u does not call moat_tenant_poll(), which it must in each turn",
+			s->unpolled);
+	else if (pool->n < moat_tenant_pool_size(&s->size))
+		snprintf(why, size,
+			", the others are in rings or in use; moat_tenant_pool_size() says how many a pool "
+			"needs (moat-fwd: leave out 'buffers')");
+	else if (s->waiting > s->share / 2)
+		snprintf(why, size,
+			": the unit is slow, or lcores share a processor, where more buffers do not help "
+			"(doc/sizing.md)");
+	else
+		snprintf(why, size,
+			", the others are in rings or in use: the program keeps more of them than 'kept' of "
+			"moat_tenant_pool_size() says");
 }
 
 void tenant_say_starved(struct moat_pool *pool)
 {
-	uint64_t waiting_now = moat_pool_quarantined(pool) + held_back(pool->tenant);
+	struct starved s;
+	char why[192];
 
+	if (!starved_count(pool, &s))
+		return;
 	__atomic_store_n(&pool->said_starved, true, __ATOMIC_RELAXED);
-	/* relaxed: a report's number */
-	if (__atomic_load_n(&pool->tenant->nr_queues, __ATOMIC_RELAXED) == 0)
+	if (s.size.queues == 0) {
 		TENANT_LOG(WARNING,
 			"tenant '%s': pool '%s' of %u buffers has none ready, and the tenant has no queue: the "
 			"program keeps its buffers, or polls a queue that is not added or was removed",
 			pool->tenant->name, pool->name, pool->n);
-	else if (waiting_now > pool->n / 2)
-		TENANT_LOG(WARNING,
-			"tenant '%s': pool '%s' of %u buffers has none ready: %ju of them wait for their tickets: "
-			"the unit is slow, or lcores share a processor, where more buffers do not help (doc/sizing.md)",
-			pool->tenant->name, pool->name, pool->n, (uintmax_t)waiting_now);
-	else
-		TENANT_LOG(WARNING,
-			"tenant '%s': pool '%s' of %u buffers has none ready: %ju of them wait for their tickets, "
-			"the others are in rings or in use; moat_tenant_pool_size() says how many a pool needs "
-			"(moat-fwd: leave out 'buffers')",
-			pool->tenant->name, pool->name, pool->n, (uintmax_t)waiting_now);
+		return;
+	}
+	starved_why(pool, &s, why, sizeof(why));
+	TENANT_LOG(WARNING,
+		"tenant '%s': pool '%s' of %u buffers has none ready: %ju of them wait for their "
+		"tickets%s",
+		pool->tenant->name, pool->name, pool->n, (uintmax_t)s.waiting, why);
 }

@@ -37,6 +37,7 @@ struct tenant_lcore {
 	uint16_t slot; /* in the tenant's lcores[] */
 	bool entered;
 	int thread;       /* rte_gettid() of the thread that has entered */
+	bool polled;      /* since it has entered */
 	bool said_stray;  /* that it polls without having entered */
 	bool others_wait; /* its quarantine has runs that its own lane's tickets do not release */
 	moat_ticket_t released; /* the pools' parts were released up to here */
@@ -95,7 +96,7 @@ struct moat_tenant {
 	uint32_t *sends;  /* with TENANT_SHARED: how often the driver has it; the first page's */
 	struct rte_mbuf_ext_shared_info *shinfo; /* DPDK's; the first page's */
 	bool whole_maps; /* the unit keeps the tables, and takes back only what one call mapped */
-	bool said_foreign, said_twice, said_lost, said_unattached;
+	bool said_foreign, said_twice, said_lost, said_unattached, said_ended;
 	/* there are queues, and all of drivers that refill by moat_pool_refill() */
 	bool drivers_tell;
 	int socket;

@@ -363,6 +363,77 @@ static void a_pool_too_small_is_counted_and_said_once(void **state)
 	close_all(&f);
 }
 
+/* Both rings are full, and hold most of the pool. */
+static void fill_rings(struct fixture *f, unsigned int ring)
+{
+	struct rte_mbuf *m[BURST];
+	unsigned int sent = 0;
+	uint16_t n;
+
+	for (unsigned int i = 0; i < 100000 && sent < ring; i++) {
+		n = rte_eth_rx_burst(f->port, 0, m, BURST);
+		sent += rte_eth_tx_burst(f->port, 0, m, n);
+		moat_tenant_poll(f->red);
+		while ((n = moat_tenant_held(f->red, f->port, 0, m, BURST)) != 0)
+			sent += rte_eth_tx_burst(f->port, 0, m, n);
+	}
+	assert_true(sent >= ring);
+	assert_true(stats_of(f).starved == 0);
+}
+
+static void a_pool_of_the_computed_size_is_not_called_too_small(void **state)
+{
+	struct moat_tenant_size size = size_of(MOAT_PIPELINED);
+	struct rte_mbuf *m[BURST];
+	const char *text;
+	struct fixture f;
+	uint16_t n;
+
+	size.latency = 0; /* the unit is slower than was said */
+	size.rx_descriptors = size.tx_descriptors = 1024;
+	open_sized(&f, "adversary=0,latency=1000000", MOAT_PIPELINED, moat_tenant_pool_size(&size),
+		moat_tenant_memory_size(&size, 0), 1024);
+	fill_rings(&f, 1024);
+	log_begin();
+	for (unsigned int i = 0; i < 1000000 && stats_of(&f).starved == 0; i++) {
+		n = rte_eth_rx_burst(f.port, 0, m, BURST);
+		rte_pktmbuf_free_bulk(m, n);
+		moat_tenant_poll(f.red);
+	}
+	text = log_end();
+	assert_int_equal(occurrences(text, "has none ready: "), 1);
+	if (occurrences(text,
+		    " of them wait for their tickets: the unit is slow, or lcores share a "
+		    "processor, where more buffers do not help (doc/sizing.md)\n") != 1)
+		fail_msg("%s", text);
+	close_all(&f);
+}
+
+static void an_lcore_that_does_not_call_poll_is_named(void **state)
+{
+	struct moat_tenant_size size = size_of(MOAT_PIPELINED);
+	struct rte_mbuf *m[BURST];
+	char line[128];
+	const char *text;
+	struct fixture f;
+	unsigned int n;
+
+	open_with(&f, "adversary=0,latency=1000000", MOAT_PIPELINED, moat_tenant_pool_size(&size));
+	log_begin();
+	for (unsigned int i = 0; i < 100000 && stats_of(&f).starved == 0; i++) {
+		n = rte_eth_rx_burst(f.port, 0, m, BURST);
+		rte_pktmbuf_free_bulk(m, n);
+	}
+	text = log_end();
+	snprintf(line, sizeof(line),
+		"of them wait for their tickets: lcore %u does not call moat_tenant_poll(), which it "
+		"must in each turn\n",
+		rte_lcore_id());
+	assert_int_equal(occurrences(text, line), 1);
+	moat_tenant_poll(f.red);
+	close_all(&f);
+}
+
 static void the_size_follows_the_formula(void **state)
 {
 	struct moat_tenant_size size = size_of(MOAT_STRICT);
@@ -427,6 +498,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(as_many_faults_are_told_as_there_is_room_for),
 		cmocka_unit_test(a_pool_of_that_size_does_not_run_dry),
 		cmocka_unit_test(a_pool_too_small_is_counted_and_said_once),
+		cmocka_unit_test(a_pool_of_the_computed_size_is_not_called_too_small),
+		cmocka_unit_test(an_lcore_that_does_not_call_poll_is_named),
 		cmocka_unit_test(the_size_follows_the_formula),
 		cmocka_unit_test(the_memory_of_that_size_holds_the_pool_and_the_rings),
 		cmocka_unit_test(and_no_more_than_2_mib_beyond_them),

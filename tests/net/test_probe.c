@@ -123,8 +123,8 @@ static void source_ids_are_distinct_or_refused(void **state)
 	assert_int_equal(rte_vdev_init("net_moat1", "port=net_ring_x,unit=soft0,sid=00:10.1"),
 		-EBUSY);
 	assert_non_null(strstr(log_end(),
-		"net_moat: net_moat1: source-id 00:10.1 (1 of them) of unit "
-		"soft0 belongs to another port; choose others with sid=, or leave it out\n"));
+		"net_moat: net_moat1: source-id 00:10.1 of unit soft0 belongs to another port; "
+		"choose another with sid=, or leave it out\n"));
 	port = nic_create("net_moat1", "port=net_ring_x,unit=soft0");
 	assert_int_equal(moat_net_queue_sid(port, 0, &sid), 0);
 	assert_int_equal(sid, MOAT_SID(0, 0x11, 0));

@@ -273,7 +273,37 @@ static void sends_of_copies_go_on_while_the_ring_has_room(void **state)
 		send_more_than_moat_has(*state, mode, true);
 }
 
+static void a_mempools_name_that_is_taken_is_said_to_be(void **state)
+{
+	struct fixture *f = *state;
+	struct rte_mempool *pool;
+
+	assert_int_equal(moat_tenant_pool(f->red, "red", 64, 2176, &pool), -EEXIST);
+	assert_string_equal(moat_error_text(),
+		"a mempool 'red' exists already; names are the process's, not the tenant's: give another");
+}
+
 /* ----------------------------------------------------------------------------- requesters */
+
+static void a_requester_of_another_tenant_is_refused_with_its_name(void **state)
+{
+	struct fixture *f = *state;
+	struct moat_tenant_conf conf = { .name = "blue",
+		.mode = MOAT_STRICT,
+		.memory = 4 << 20,
+		.unit = f->unit };
+	struct moat_tenant *blue;
+	char text[128];
+
+	must_be(moat_tenant_create(&conf, &blue));
+	snprintf(text, sizeof(text),
+		"unit soft0: source 00:10.0 is in domain 'red' already (domain-id %u); detach it there "
+		"first",
+		moat_domain_did(moat_tenant_domain(f->red), f->unit));
+	assert_int_equal(moat_tenant_attach(blue, SID), -EBUSY);
+	assert_string_equal(moat_error_text(), text);
+	must_be(moat_tenant_destroy(blue));
+}
 
 static void a_port_behind_another_unit_is_refused_with_both_units_names(void **state)
 {
@@ -441,6 +471,8 @@ int main(void)
 		TEST(a_queue_that_is_set_up_anew_elsewhere_does_not_start),
 		TEST(sends_of_what_is_shared_go_on_while_the_ring_has_room),
 		TEST(sends_of_copies_go_on_while_the_ring_has_room),
+		TEST(a_mempools_name_that_is_taken_is_said_to_be),
+		TEST(a_requester_of_another_tenant_is_refused_with_its_name),
 		TEST(a_port_behind_another_unit_is_refused_with_both_units_names),
 		TEST(a_requester_that_is_not_attached_is_said_once),
 		TEST(a_tenant_with_queues_and_no_requester_is_said_once),

@@ -407,6 +407,40 @@ static void a_queue_removed_after_an_lcore_ended_without_leaving_names_that_lcor
 	rig_close(r);
 }
 
+/* Its ring and the second one are of an lcore that is in the way of both: one line. */
+static void rings_that_an_ended_lcore_holds_up_are_said_once_with_the_remedy(void **state)
+{
+	unsigned int lcore = rte_get_next_lcore(-1, 1, 0);
+	const struct rte_memzone *ring[2];
+	char text[1024] = "", expected[256];
+	struct rig *r;
+	FILE *f;
+
+	if (lcore == RTE_MAX_LCORE)
+		skip(); /* one processor, so no worker lcore */
+	r = open_mode(MOAT_STRICT);
+	for (unsigned int i = 0; i < 2; i++)
+		ring[i] = rte_memzone_reserve(i == 0 ? "first" : "second", 4096,
+			moat_tenant_socket(r->tenant), RTE_MEMZONE_IOVA_CONTIG);
+	must(on_lcore(lcore, enter_and_end, r->tenant));
+	snprintf(expected, sizeof(expected),
+		"moat: tenant 'red': ring 'first' cannot be freed: lcore %u has entered and does not poll "
+		"(its function has ended); call moat_tenant_lcore_leave() before its function returns\n",
+		lcore);
+	f = fmemopen(text, sizeof(text), "w");
+	assert_non_null(f);
+	rte_openlog_stream(f);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(rte_memzone_free(ring[i]), -ETIMEDOUT);
+	rte_openlog_stream(NULL);
+	fclose(f);
+	assert_string_equal(text, expected);
+	must(on_lcore(lcore, leave_and_end, r->tenant));
+	for (unsigned int i = 0; i < 2; i++)
+		must(rte_memzone_free(ring[i]));
+	rig_close(r);
+}
+
 static uint16_t make_second_port(struct rig *r, struct rte_ring *wire)
 {
 	struct rte_eth_conf conf = { 0 };
@@ -622,6 +656,7 @@ int main(void)
 		cmocka_unit_test(what_an_lcore_left_behind_comes_back_to_the_others),
 		cmocka_unit_test(
 			a_queue_removed_after_an_lcore_ended_without_leaving_names_that_lcore),
+		cmocka_unit_test(rings_that_an_ended_lcore_holds_up_are_said_once_with_the_remedy),
 		cmocka_unit_test(a_port_may_go_before_its_queues_and_its_number_serve_another),
 		cmocka_unit_test(a_tenant_whose_ports_are_gone_can_be_destroyed),
 		cmocka_unit_test(telemetry_forgets_a_tenant_that_is_destroyed),
