@@ -203,6 +203,9 @@ int fwd_move(struct fwd_run *run, struct fwd_run_port *port, struct fwd_move *mo
 void fwd_move_serve(struct fwd_worker *w);
 
 /* fwd_control.c */
+/** Before anything is configured: can there be a socket at `path`? @return 0, or a negative errno
+ * (moat_error_text() has the reason without the path) */
+int fwd_control_check(const char *path);
 /** Listen on the control socket that the file or the command line names; nothing where neither
  * does. @return 0, or a negative errno (moat_error_text()) */
 int fwd_control_begin(struct fwd_run *run);
@@ -263,6 +266,8 @@ struct fwd_snapshot {
 	unsigned int missing; /* buffers that are not in the pool now */
 };
 void fwd_snapshot(const struct fwd_run_tenant *tenant, struct fwd_snapshot *snapshot);
+/** At start-up, a line for each lcore: the queues that it polls, with their tenants. */
+void fwd_report_lcores(const struct fwd_run *run);
 void fwd_report_begin(struct fwd_run *run);
 /** One table: since the last one. */
 void fwd_report_table(struct fwd_run *run);

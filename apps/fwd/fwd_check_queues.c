@@ -209,20 +209,43 @@ void fwd_check_queues(struct fwd_conf *conf)
 
 /* --------------------------------------------------------------------------------- sharing */
 
-/* Two tenants on one port: the unit sees source-ids, not queues. */
-static void check_apart(struct fwd_conf *conf, const struct fwd_tenant *a,
-	const struct fwd_tenant *b, const struct fwd_port *port)
+static bool on_port(const struct fwd_tenant *t, const struct fwd_port *port)
 {
+	for (unsigned int i = 0; i < t->nr_queues; i++)
+		if (t->queues[i].port == port)
+			return true;
+	return false;
+}
+
+/* The port's tenants, as "red, blue". @return how many there are */
+static unsigned int tenants_of(const struct fwd_conf *conf, const struct fwd_port *port, char *text,
+	size_t size)
+{
+	unsigned int n = 0;
+	size_t at = 0;
+
+	text[0] = '\0';
+	for (unsigned int i = 0; i < conf->nr_tenants; i++)
+		if (on_port(&conf->tenants[i], port) && ++n != 0 && at < size)
+			at += (size_t)snprintf(text + at, size - at, "%s%s", n > 1 ? ", " : "",
+				conf->tenants[i].name);
+	return n;
+}
+
+/* Several tenants on one port: the unit sees source-ids, not queues. */
+static void check_apart(struct fwd_conf *conf, const struct fwd_port *port)
+{
+	char text[FWD_TENANTS * 20];
 	unsigned int n;
 	moat_sid_t sid = fwd_port_sid(port, &n);
 
-	if (port->requesters != FWD_REQUESTER_PORT)
+	if (port->requesters != FWD_REQUESTER_PORT ||
+		tenants_of(conf, port, text, sizeof(text)) < 2)
 		return;
-	app_ini_error(&conf->ini, app_ini_line(b->section, "queues"),
-		"queues = %s: all queues of port %s make their requests as " MOAT_SID_FMT
-		", so the unit "
-		"cannot tell tenant %s's from tenant %s's; use a VF or a PASID for each tenant%s",
-		b->queue_list, port->name, MOAT_SID_ARGS(sid), b->name, a->name,
+	app_ini_error(&conf->ini, app_ini_line(port->section, "requesters"),
+		"all queues of port %s make their requests as " MOAT_SID_FMT
+		", so the unit cannot keep its tenants (%s) apart; use a VF or a PASID for each tenant%s",
+		port->name, MOAT_SID_ARGS(sid), text,
 		port->backing != NULL ? ", or 'requesters = queue' (or pasid) of net_moat"
 				      : ", or net_moat ('backing') with 'requesters = queue'");
 }
@@ -266,14 +289,6 @@ static void check_match(struct fwd_conf *conf, const struct fwd_tenant *a,
 			app_ini_entry(b->section, "match")->value, a->name, port->name);
 }
 
-static bool on_port(const struct fwd_tenant *t, const struct fwd_port *port)
-{
-	for (unsigned int i = 0; i < t->nr_queues; i++)
-		if (t->queues[i].port == port)
-			return true;
-	return false;
-}
-
 static void check_pair(struct fwd_conf *conf, const struct fwd_tenant *a,
 	const struct fwd_tenant *b)
 {
@@ -281,11 +296,10 @@ static void check_pair(struct fwd_conf *conf, const struct fwd_tenant *a,
 		const struct fwd_port *port = &conf->ports[i];
 		unsigned int before = conf->ini.errors;
 
-		if (!on_port(a, port) || !on_port(b, port))
+		if (!on_port(a, port) || !on_port(b, port) ||
+			port->requesters == FWD_REQUESTER_PORT)
 			continue;
-		check_apart(conf, a, b, port);
-		if (conf->ini.errors == before)
-			check_posted(conf, a, b, port);
+		check_posted(conf, a, b, port);
 		if (conf->ini.errors == before)
 			check_match(conf, a, b, port);
 		if (conf->ini.errors != before)
@@ -295,6 +309,8 @@ static void check_pair(struct fwd_conf *conf, const struct fwd_tenant *a,
 
 void fwd_check_sharing(struct fwd_conf *conf)
 {
+	for (unsigned int i = 0; i < conf->nr_ports; i++)
+		check_apart(conf, &conf->ports[i]);
 	for (unsigned int i = 0; i < conf->nr_tenants; i++) {
 		struct fwd_tenant *t = &conf->tenants[i];
 

@@ -196,8 +196,8 @@ static void do_move(struct fwd_run *run, const char *port, const char *queue, co
 	snprintf(answer, ANSWER, "ok gap_us=%.1f delivered=%" PRIu32, (double)move.gap * us,
 		move.delivered);
 	fwd_report_line(
-		"queue %s of port %s is tenant %s's now, no more %s's; %.1f us without frames",
-		queue, port, tenant, want.from->conf->name, (double)move.gap * us);
+		"queue %s of port %s has moved from tenant %s to tenant %s; %.1f us without frames",
+		queue, port, want.from->conf->name, tenant, (double)move.gap * us);
 }
 
 /* "ok p0:0=red p0:1=blue" */
@@ -325,6 +325,28 @@ static int bind_private(int fd, const struct sockaddr_un *at)
 
 	umask(mask);
 	return rc;
+}
+
+int fwd_control_check(const char *path)
+{
+	size_t most = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+	const char *slash = strrchr(path, '/');
+	char folder[sizeof(((struct sockaddr_un *)NULL)->sun_path)] = ".";
+	struct stat st;
+
+	if (strlen(path) > most)
+		return moat_error(-ENAMETOOLONG, "the path has %zu bytes; %zu are the most",
+			strlen(path), most);
+	if (slash != NULL) /* "/x": the root */
+		snprintf(folder, sizeof(folder), "%.*s", RTE_MAX((int)(slash - path), 1), path);
+	if (access(folder, W_OK | X_OK) != 0)
+		return moat_error(-errno,
+			"no socket can be made in folder %s: %s; make that folder, or name another path",
+			folder, strerror(errno));
+	if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
+		return moat_error(-EEXIST,
+			"what is there is not a socket; name another path, or remove it");
+	return 0;
 }
 
 static int listen_at(const char *path)

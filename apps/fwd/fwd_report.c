@@ -56,6 +56,33 @@ void fwd_report_begin(struct fwd_run *run)
 		fwd_snapshot(&run->tenants[i], &report.last[i]);
 }
 
+static const char *port_name(const struct fwd_run *run, uint16_t id)
+{
+	for (unsigned int i = 0; i < run->conf->nr_ports; i++)
+		if (run->ports[i].id == id)
+			return run->ports[i].conf->name;
+	return "?";
+}
+
+void fwd_report_lcores(const struct fwd_run *run)
+{
+	for (unsigned int i = 0; i < run->nr_workers; i++) {
+		const struct fwd_worker *w = &run->workers[i];
+
+		printf("lcore %u polls", w->lcore);
+		for (unsigned int k = 0; k < w->nr_groups; k++) {
+			const struct fwd_group *g = w->groups[k];
+
+			for (unsigned int p = 0; p < g->nr_ports; p++)
+				printf(" %s:%u", port_name(run, g->at[p].port), g->at[p].queue);
+			if (k + 1 == w->nr_groups || w->groups[k + 1]->tenant != g->tenant)
+				printf(" (%s)", g->tenant->conf->name);
+		}
+		putchar('\n');
+	}
+	fflush(stdout);
+}
+
 /* ------------------------------------------------------------------------------------ table */
 
 /* "1.23 M", right-aligned by the caller */
@@ -221,6 +248,15 @@ static void summarise_bursts(const struct fwd_run_tenant *t)
 			(uintmax_t)hist.max);
 }
 
+/* Fewer buffers than moat_tenant_pool_size() says? */
+static bool has_too_few(const struct fwd_tenant *t)
+{
+	struct fwd_tenant computed = *t;
+
+	computed.buffers = 0;
+	return fwd_tenant_buffers(t) < fwd_tenant_buffers(&computed);
+}
+
 static void summarise_tenant(const struct fwd_run_tenant *t, double seconds, double per_mark)
 {
 	struct fwd_snapshot s;
@@ -240,9 +276,10 @@ static void summarise_tenant(const struct fwd_run_tenant *t, double seconds, dou
 		PER(moat_cost_mapping(&s.stats.cost), n, 1),
 		PER(s.stats.cost.cycles[MOAT_STAGE_APPLICATION], n, 1),
 		PER(s.stats.cost.cycles[MOAT_STAGE_DEVICE], n, 1));
-	printf("  the stopwatch's own share, which is in these: %s cycles per packet, %.2f %%\n",
-		PER((uint64_t)((double)s.stats.cost.marks * per_mark), n, 1),
-		100 * moat_cost_overhead(&s.stats.cost, per_mark));
+	if (n != 0)
+		printf("  the stopwatch's own share, which is in these: %s cycles per packet, %.2f %%\n",
+			PER((uint64_t)((double)s.stats.cost.marks * per_mark), n, 1),
+			100 * moat_cost_overhead(&s.stats.cost, per_mark));
 	printf("  shadow IOTLB: %s of %ju look-ups hit; %s invalidation descriptors and %s waits per "
 	       "packet\n",
 		percent(s.stats.iotlb_hits, s.stats.iotlb_hits + s.stats.iotlb_misses, text,
@@ -260,11 +297,12 @@ static void summarise_tenant(const struct fwd_run_tenant *t, double seconds, dou
 		0)
 		printf("  not as it should be: %ju packets where the device may not write, %ju sent from "
 		       "memory that is not the tenant's, %ju bursts that could not be mapped at once, "
-		       "%ju times no buffer was ready (more 'buffers'), %ju packets "
+		       "%ju times no buffer was ready%s, %ju packets "
 		       "dropped because too many waited or no buffer was free to copy into, %ju "
 		       "given up because the unit did not answer\n",
 			(uintmax_t)s.stats.verify_failed, (uintmax_t)s.stats.foreign,
 			(uintmax_t)s.stats.map_failed, (uintmax_t)s.stats.starved,
+			has_too_few(t->conf) ? " (leave out 'buffers')" : "",
 			(uintmax_t)s.stats.overrun, (uintmax_t)s.stats.lost);
 }
 

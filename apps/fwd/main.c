@@ -213,6 +213,7 @@ static int forward(struct fwd_run *run)
 		return fail("no attack");
 	if (args->perf)
 		fwd_perf_units_open(&units);
+	fwd_report_lcores(run);
 	fwd_report_begin(run);
 	if (fwd_loop_start(run) != 0)
 		code = fail("cannot poll");
@@ -256,6 +257,23 @@ static int run_all(struct fwd_conf *conf, const struct fwd_args *args)
 	return code;
 }
 
+static bool control_right(struct fwd_conf *conf, const struct fwd_args *args)
+{
+	const char *path = args->control != NULL ? args->control : conf->control;
+	unsigned int line = 0;
+
+	if (path == NULL || fwd_control_check(path) == 0)
+		return true;
+	for (unsigned int i = 0; i < conf->ini.nr_sections; i++)
+		if (strcmp(conf->ini.sections[i].kind, "fwd") == 0)
+			line = app_ini_line(&conf->ini.sections[i], "control");
+	if (args->control != NULL)
+		fprintf(stderr, "moat-fwd: --control %s: %s\n", path, moat_error_text());
+	else
+		app_ini_error(&conf->ini, line, "control = %s: %s", path, moat_error_text());
+	return false;
+}
+
 /* Nothing is configured before this has said yes. */
 static bool right(struct fwd_conf *conf, const struct fwd_args *args, bool our_lcores,
 	bool our_drivers, bool has_token)
@@ -265,7 +283,7 @@ static bool right(struct fwd_conf *conf, const struct fwd_args *args, bool our_l
 
 	app_eal_cpus(&cpus);
 	if (fwd_conf_read(conf, args->config) != 0 ||
-		fwd_conf_check(conf, our_lcores ? &cpus : NULL) != 0)
+		fwd_conf_check(conf, our_lcores ? &cpus : NULL) != 0 || !control_right(conf, args))
 		return false;
 	/* Otherwise the EAL loads them. */
 	if (args->check && our_drivers && fwd_load_drivers())
@@ -311,8 +329,9 @@ int main(int argc, char *argv[])
 		return FWD_EXIT_CONFIG;
 	}
 	if (args.check) {
-		printf("%s is right: %u tenants on %u ports\n", args.config, conf.nr_tenants,
-			conf.nr_ports);
+		printf("%s is right: %u tenant%s on %u port%s\n", args.config, conf.nr_tenants,
+			conf.nr_tenants == 1 ? "" : "s", conf.nr_ports,
+			conf.nr_ports == 1 ? "" : "s");
 		fwd_conf_free(&conf);
 		return 0;
 	}

@@ -188,6 +188,7 @@ def tenants_share_a_port_whose_queues_have_requesters_of_their_own():
     summary = run.summary
     red, blue = summary["tenants"]
     assert red["rx_packets"] > 1000 and blue["rx_packets"] == 0, summary # nothing matches blue's
+    assert run.out.count("the stopwatch's own share") == 1, run.out # of no packets there is none
     assert "port p0: frames that match no other tenant go to tenant red\n" in run.out, run.out
     assert summary["unit"]["stale_dma"] == summary["unit"]["faults"] == 0
 
@@ -238,9 +239,10 @@ def five_tenants_in_five_modes_on_two_lcores(seconds=int(os.environ.get("MOAT_FW
 def a_tenant_polls_on_several_lcores():
     if len(os.sched_getaffinity(0)) < 2:
         return "needs 2 CPUs"
-    summary = Run(UNIT + port("p0", "queues = 2") + port("p1", "queues = 2")
-                  + tenant("red", "p0 p1", "strict", "lcores = 0-1"), "--seconds", "2").succeeded().summary
-    forwarded(summary)
+    run = Run(UNIT + port("p0", "queues = 2") + port("p1", "queues = 2")
+              + tenant("red", "p0 p1", "strict", "lcores = 0-1"), "--seconds", "2").succeeded()
+    forwarded(run.summary)
+    assert "\nlcore 0 polls p0:0 p1:0 (red)\nlcore 1 polls p0:1 p1:1 (red)\n" in "\n" + run.out, run.out
 
 
 def one_processor_is_enough():
