@@ -33,8 +33,8 @@ struct fwd_unit *fwd_find_unit(struct fwd_conf *conf, const struct app_section *
 		return &conf->units[0];
 	if (name == NULL) {
 		app_ini_error(&conf->ini, s->line,
-			"[%s %s] names no unit and there are %u; add a line such as 'unit = %s'", s->kind,
-			s->name, conf->nr_units, conf->units[0].name);
+			"[%s %s] names no unit and there are %u; add a line such as 'unit = %s'",
+			s->kind, s->name, conf->nr_units, conf->units[0].name);
 		return NULL;
 	}
 	for (unsigned int i = 0; i < conf->nr_units; i++)

@@ -28,7 +28,7 @@ static inline uint32_t count_done(const struct net_txq *txq)
 
 static inline void give_back(const struct net_txq *txq, struct rte_mbuf **packets, unsigned int n)
 {
-	/* Buffers of one pool, not shared, need no look (MBUF_FAST_FREE); here in one piece each. */
+	/* Buffers of one pool, not shared, need no look (MBUF_FAST_FREE); here one piece each. */
 	if (!txq->fast_free)
 		rte_pktmbuf_free_bulk(packets, n);
 	else if (n != 0)

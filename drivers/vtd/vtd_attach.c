@@ -102,8 +102,8 @@ static int source_check(const struct vtd *v, moat_sid_t sid, moat_sid_t alias, u
 	}
 }
 
-/** 0 if `sid` may be in `d` (NULL: may pass through) while `other` is in the domain `theirs` (NULL: in
- * none). */
+/** 0 if `sid` may be in `d` (NULL: may pass through) while `other` is in the domain `theirs`
+ * (NULL: in none). */
 static int isolated_from(const struct vtd *v, const struct moat_domain *d, moat_sid_t sid,
 	const struct moat_domain *theirs, moat_sid_t other)
 {

@@ -40,8 +40,8 @@ struct domain_unit {
 	struct domain_unit *next;         /* in the unit's list; domain_unit.c's */
 };
 
-/* What a burst reads is three lines: two of `pub` and the first unit, and that of the counts and the
- * first tag. */
+/* What a burst reads is three lines: two of `pub` and the first unit, and that of the counts and
+ * the first tag. */
 struct domain_impl {
 	struct moat_domain pub;
 	/* What lanes read without the lock; how is in domain_attach.c. */

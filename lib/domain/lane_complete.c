@@ -220,7 +220,8 @@ static inline bool lane_is_busy(const struct lane *lane)
 		(lane->gathering != NULL && !moat_gather_empty(&lane->gathering->gather));
 }
 
-/* One turn of a drain: close, submit, look. @return 0, or what the unit that keeps the tables says */
+/* One turn of a drain: close, submit, look.
+ * @return 0, or what the unit that keeps the tables says */
 static inline int drain_turn(struct lane *lane)
 {
 	int rc = lane_flush(lane);

@@ -39,8 +39,8 @@ static inline bool cover_block(struct cover *c, uint64_t page, unsigned int orde
 	return true;
 }
 
-/* One block that is the run exactly, as a burst of neighbouring buffers mostly is. @return false: it
- * is not, or there is no room */
+/* One block that is the run exactly, as a burst of neighbouring buffers mostly is.
+ * @return false: it is not, or there is no room */
 static inline bool cover_aligned(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv)
 {
 	uint64_t pages = b - a;

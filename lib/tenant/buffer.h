@@ -77,8 +77,8 @@ static inline uint32_t tenant_buffer_pages(const struct rte_mbuf *m)
 	return ((uint32_t)m->buf_len + MOAT_PAGE_MASK) >> MOAT_PAGE_SHIFT;
 }
 
-/* Is the header of the buffer at `page` the only reference to it? Acquire: pairs with the release of
- * DPDK's decrements, so that a state which the last other owner wrote is seen. */
+/* Is the header of the buffer at `page` the only reference to it? Acquire: pairs with the release
+ * of DPDK's decrements, so that a state which the last other owner wrote is seen. */
 static inline bool tenant_has_one_reference(const struct moat_tenant *t, const struct rte_mbuf *m,
 	uint32_t page)
 {

@@ -218,7 +218,8 @@ static void chunk_offer(struct chunk *c, uint16_t i, struct rte_mbuf *m)
 	c->out[c->n++] = m;
 }
 
-/* Into buffers of the first pool that has some. @return 0; 1: it fits into none; -ENOBUFS: not now */
+/* Into buffers of the first pool that has some.
+ * @return 0; 1: it fits into none; -ENOBUFS: not now */
 static int pools_copy(struct moat_tenant *t, const struct rte_mbuf *pkt, struct rte_mbuf **copy)
 {
 	int rc = 1;

@@ -20,8 +20,8 @@ struct answer {
 	unsigned int reason; /* as moat_softvtd_request(); MOAT_SOFTVTD_NO_MEMORY too */
 	uint64_t hpa;        /* where it leads, if reason is 0 */
 	bool silent;         /* the fault is not recorded */
-	/* The walk leads to a table in memory that only QEMU's machine has: an entry astray has made
-	 * a table of what a device wrote. */
+	/* The walk leads to a table in memory that only QEMU's machine has: an entry astray has
+	 * made a table of what a device wrote. */
 	bool outside;
 };
 

@@ -262,7 +262,7 @@ static void what_a_pmd_or_a_copy_forgets_of_a_buffer_is_set_again(void **state)
 	rte_mempool_free(clones);
 }
 
-/* -------------------------------------------------------------------------------- sends in sends */
+/* ------------------------------------------------------------------------------- sends in sends */
 
 /* What a callback of the program's, behind moat's, sends on queue 1 and on queue 0 itself. */
 struct mirror {

@@ -93,8 +93,8 @@ const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char
  * A driver says whether it gets its receive buffers by moat_pool_refill() only. Then a tenant whose
  * queues all belong to such ports can tell a refill from an application's allocation, which no
  * device may reach. Such a driver must keep RTE_MBUF_F_EXTERNAL of the buffers that it receives
- * into; with others moat sets it again. To be said before the port's queues are added to a tenant, and taken back
- * (`false`) when the port goes.
+ * into; with others moat sets it again. To be said before the port's queues are added to a
+ * tenant, and taken back (`false`) when the port goes.
  *
  * @param port as ethdev numbers it
  * @param tells true: its driver refills by moat_pool_refill() only
