@@ -88,10 +88,10 @@ static inline bool moat_iotlb_index(const struct moat_iotlb *tlb, uint64_t iova,
 /**
  * Prefetch where a map, an unmap or a look-up of an IOVA begins: the table's head and the granule.
  *
- * @param tlb any thread's view; it is only read
+ * @param tlb the calling thread's view; it is only read
  * @param iova any IOVA
  *
- * Thread-safe while the view exists. Data path.
+ * Thread safety: as moat_iotlb_translate(). Data path.
  */
 static inline void moat_iotlb_prefetch(const struct moat_iotlb *tlb, uint64_t iova)
 {
@@ -104,11 +104,11 @@ static inline void moat_iotlb_prefetch(const struct moat_iotlb *tlb, uint64_t io
  * Where the table's entry for an IOVA is, for a prefetch: not to be read, because the table may be
  * gone.
  *
- * @param tlb any thread's view; it is only read
+ * @param tlb the calling thread's view; it is only read
  * @param iova any IOVA
  * @return the entry's place; NULL: the index does not say
  *
- * Thread-safe while the view exists. Data path.
+ * Thread safety: as moat_iotlb_translate(). Data path.
  */
 static inline const void *moat_iotlb_entries(const struct moat_iotlb *tlb, uint64_t iova)
 {
