@@ -367,11 +367,9 @@ static int make_domain(struct perf_work *w, struct map_work *m, struct map_work 
 }
 
 /* First stage is cached by PASID: nothing is to be invalidated before a device is attached. */
-static bool needs_device(const struct moat_domain *domain)
+static bool needs_device(const struct moat_unit_caps *caps)
 {
-	const struct moat_unit_caps *caps = &domain->unit->caps;
-
-	return domain->parent != NULL ||
+	return caps->nested.sagaw != 0 ||
 		(caps->tables == MOAT_TABLES_OURS && caps->format == MOAT_PT_FIRST_STAGE);
 }
 
@@ -381,7 +379,7 @@ static int attach(struct perf_work *w, struct map_work *m)
 	const struct perf_case *c = w->c;
 	int rc;
 
-	if (c->device < 0 && c->dma == 0 && !needs_device(m->domain))
+	if (c->device < 0 && c->dma == 0 && !needs_device(&w->unit->caps))
 		return 0;
 	if (c->device < 0 && !app_unit_in_process(c->unit->kind))
 		return moat_error(-EINVAL,

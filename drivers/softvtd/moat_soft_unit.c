@@ -365,10 +365,10 @@ int moat_soft_unit_create(const char *name, const char *text, struct moat_unit *
 	struct args args;
 	int ret = check(name, text, &args);
 
-	if (ret == 0 && unit == NULL)
-		ret = moat_error(-EINVAL, "unit %s: no place to store it", name);
 	if (ret != 0)
 		return ret;
+	if (unit == NULL)
+		return moat_error(-EINVAL, "unit %s: no place to store it", name);
 	u = calloc(1, sizeof(*u));
 	if (u == NULL)
 		return moat_error(-ENOMEM, "unit %s: out of memory", name);

@@ -109,15 +109,16 @@ void pt_window_open(struct pt_impl *impl, unsigned int width)
 
 void pt_window_close(struct pt_impl *impl)
 {
-	struct pt_window *next;
+	struct pt_window *w = &impl->window, *next;
 
-	for (struct pt_window *w = &impl->window; w != NULL; w = next) {
+	do {
 		next = atomic_load_explicit(&w->newer, memory_order_relaxed);
 		if (w->reserved != 0)
 			munmap(w->granules, w->reserved);
 		if (w != &impl->window)
 			free(w);
-	}
+		w = next;
+	} while (w != NULL);
 	pthread_mutex_destroy(&impl->growing);
 }
 

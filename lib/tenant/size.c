@@ -23,6 +23,7 @@ static double waiting(const struct moat_tenant_size *size, uint32_t lcores, doub
 {
 	uint64_t pages = RTE_ALIGN_CEIL((uint64_t)or_else(size->data_room, 1), MOAT_PAGE_SIZE) >>
 		MOAT_PAGE_SHIFT;
+	uint64_t window = or_else(size->deferred_pages, MOAT_DEFERRED_PAGES) / pages;
 	uint64_t queues = ((uint64_t)or_else(size->queues, 1) + lcores - 1) / lcores;
 	double turn = (double)queues * burst;
 	uint32_t answer = or_else(size->latency, 2100) / or_else(size->cycles, 100);
@@ -36,10 +37,7 @@ static double waiting(const struct moat_tenant_size *size, uint32_t lcores, doub
 	case MOAT_PIPELINED: /* what was received, and what was sent */
 		return 2 * (turn + answer + batches);
 	case MOAT_DEFERRED: /* one window that is open, and one in flight */
-		return turn + answer +
-			2 *
-			((double)(or_else(size->deferred_pages, MOAT_DEFERRED_PAGES) / pages) +
-				burst);
+		return turn + answer + 2 * ((double)window + burst);
 	default:
 		return 0;
 	}
