@@ -271,7 +271,7 @@ int main(int argc, char **argv)
 			"there is one lcore, and workers need others; give -l 0-1 or more\n");
 		return EXIT_FAILURE;
 	}
-	/* Before the lcores start, so that Ctrl-C never finds the default action. */
+	/* Before the lcores start: from here on Ctrl-C ends them in order. */
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 

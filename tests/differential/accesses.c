@@ -250,6 +250,14 @@ static void ask_soft(struct outcome *o)
 	o->soft = units_soft_record();
 }
 
+/* By either unit's reading of PASID entries. */
+static bool leads_outside(const struct outcome *o)
+{
+	return reference_walk(&units_shape, 0, o->sid, o->iova, o->write).outside ||
+		reference_walk(&units_shape, QUIRK_PASID_RESERVED, o->sid, o->iova, o->write)
+			.outside;
+}
+
 /* An access that both units can judge and that leaves the tables what they are, and the software
  * unit's answer. @return false: none was found */
 static bool access_find(struct outcome *o)
@@ -257,7 +265,7 @@ static bool access_find(struct outcome *o)
 	for (unsigned int tries = 0; tries < 8; tries++) {
 		*o = access_make();
 		ask_soft(o);
-		if (reference_walk(&units_shape, 0, o->sid, o->iova, o->write).outside)
+		if (leads_outside(o))
 			continue;
 		if (o->hpa + o->len <= QTEST_RAM || o->hpa >= TABLES_END || !o->write)
 			return true;

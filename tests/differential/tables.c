@@ -357,6 +357,8 @@ void tables_make(const struct shape *shape)
 	memset(at(ROOT), 0, 2 * PAGE);
 	memset(at(SM_TABLES), 0, 2 * QTEST_DEVICES * PAGE);
 	memset(at(TABLES), 0, (5 * PER_LEVEL + 5) * PAGE);
+	for (unsigned int i = 0; i < NR_TARGETS; i++) /* a write that strayed may have been there */
+		memset(at(TARGETS + i * PAGE), i + 1, PAGE);
 	way_back_make(shape);
 	for (unsigned int level = 1; level <= shape->levels; level++)
 		for (unsigned int i = 0; i < PER_LEVEL * ENTRIES; i++)

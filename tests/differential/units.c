@@ -243,13 +243,11 @@ static void bring_up(void)
 {
 	uint64_t wide = units_shape.scalable ? VTD_IQA_DW : 0;
 
-	for (unsigned int i = 0; i < NR_TARGETS; i++)
-		memset(at(TARGETS + i * UINT64_C(4096)), i + 1, 4096);
+	tables_make(&units_shape);
 	for (uint64_t hpa = QTEST_RAM + (2 << 20); hpa < QTEST_END; hpa += 4096)
 		memset(at(hpa), (hpa >> 12 ^ hpa >> 21) % 100 + 40, 4096);
 	for (unsigned int i = 0; i < QTEST_EDUS; i++) /* translation is off */
 		qtest_dma(i, TARGETS, 4096, false);
-	tables_make(&units_shape);
 	units_write(VTD_RTADDR, 8,
 		ROOT | (units_shape.scalable ? VTD_TTM_SCALABLE << VTD_RTADDR_TTM_SHIFT : 0));
 	command(VTD_GCMD_SRTP);

@@ -342,6 +342,8 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
 int moat_tenant_queue_add(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
 
 /**
+ * Take a queue away from the tenant.
+ *
  * No lcore may poll the queue any more when this is called, on its receive or its transmit side:
  * nothing can tell that one still does. What it receives then was never unmapped, and when the
  * rings are gone each request of the device is a fault.

@@ -66,8 +66,9 @@ struct moat_tenant_price {
 	 * WAIT, RECLAIM and COPY */
 	double mapping;
 	double overhead; /* share of all cycles but idle ones that measuring took, 0 to 1 */
-	/* that the driver received while a stopwatch was on or off; those among them that were then
-	 * dropped (`lost`, `verify_failed`, `overrun` of struct moat_tenant_stats), too */
+	/* All that the driver received, dropped ones (`lost`, `verify_failed`, `overrun` of struct
+	 * moat_tenant_stats) included, also while no stopwatch was on. Cycles count only while one
+	 * is: switch it on before the first packet, or the price comes out too low. */
 	uint64_t packets;
 	uint64_t bursts; /* with at least one packet */
 };
