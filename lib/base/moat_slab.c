@@ -40,7 +40,16 @@ void *moat_slab_map(size_t len, bool huge)
 	return (void *)aligned;
 }
 
+/* gcc defines __SANITIZE_ADDRESS__, clang has a feature. */
 #if defined(__SANITIZE_ADDRESS__)
+#define SLAB_IS_HEAP
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLAB_IS_HEAP
+#endif
+#endif
+
+#ifdef SLAB_IS_HEAP
 
 /* AddressSanitizer knows the heap's objects: each must be one. */
 void *moat_slab_alloc(struct moat_slab *slab)
