@@ -381,7 +381,7 @@ struct bystander {
 	 * finds another number */
 	_Atomic unsigned int round;
 	void *page;
-	int rc;
+	_Atomic int rc; /* the thread's, which both look at */
 };
 
 static void unmap_meanwhile(struct bystander *b)

@@ -4,7 +4,7 @@
 #
 # suite: another release (Debian 13, its DPDK) builds and passes unit, fwd, run, testpmd; installed; packages
 # needs: distro
-# limit: 1800
+# limit: 2400
 
 . tests/lib.sh
 

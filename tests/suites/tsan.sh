@@ -3,7 +3,7 @@
 # Copyright (c) 2026 The moat authors
 #
 # suite: the cmocka programs under ThreadSanitizer
-# limit: 1800
+# limit: 2400
 
 . tests/lib.sh
 # tests/tsan_dpdk.h comes before each source: DPDK's rings and reference counts as ThreadSanitizer can see them
