@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "moat_slab.h"
 #include "moat_tsan.h"
 #include "pt_hooks.h"
 #include "pt_internal.h"
@@ -53,21 +54,14 @@ struct moat_pt_pool {
 
 static int anonymous_alloc(void *ctx, size_t len, void **va, uint64_t *hpa)
 {
-	uintptr_t p, aligned;
-	void *m = mmap(NULL, 2 * len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* A chunk is one large page of the processor's: one TLB entry for 504 tables. */
+	void *m = moat_slab_map(len, true);
 
-	if (m == MAP_FAILED)
+	if (m == NULL)
 		return moat_error(-ENOMEM, "no %zu bytes of memory for page tables: %s", len,
 			strerror(errno));
-	p = (uintptr_t)m;
-	aligned = (p + len - 1) & ~(uintptr_t)(len - 1);
-	if (aligned != p)
-		munmap(m, aligned - p);
-	munmap((void *)(aligned + len), p + len - aligned);
-	/* A chunk is one large page of the processor's: one TLB entry for 504 tables. */
-	(void)madvise((void *)aligned, len, MADV_HUGEPAGE);
-	*va = (void *)aligned;
-	*hpa = aligned;
+	*va = m;
+	*hpa = (uintptr_t)m;
 	return 0;
 }
 
