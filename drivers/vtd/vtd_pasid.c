@@ -97,13 +97,13 @@ static void pasid_settle(struct vtd *v, moat_sid_t sid, uint32_t pasid)
 /** Under the lock: the entry is present, or nothing has changed. */
 static int pasid_enter(struct vtd *v, struct vtd_pasid *p, struct vtd_spare *old)
 {
+	const struct vtd_pasid *there = *find(v, p->sid, p->pasid);
 	int ret = vtd_isolation_check(v, p->domain, p->sid);
 
-	if (ret == 0 && *find(v, p->sid, p->pasid) != NULL)
+	if (ret == 0 && there != NULL)
 		ret = moat_error(-EBUSY,
 			"unit %s: " WHO_FMT " is in domain '%s' already; detach it there first",
-			v->unit.name, WHO_ARGS(p),
-			vtd_domain_name((*find(v, p->sid, p->pasid))->domain));
+			v->unit.name, WHO_ARGS(p), vtd_domain_name(there->domain));
 	if (ret == 0)
 		ret = vtd_intr_enter(v, p->domain, p->sid, p->pasid);
 	if (ret == 0 && v->source[p->sid].state == VTD_SOURCE_PASS)
