@@ -27,6 +27,19 @@ static struct rig *open_mode(enum moat_mode mode)
 	return rig_open(&conf, UNIT_ADVERSARY, BUFFERS);
 }
 
+/* A second tenant on the rig's unit. */
+static struct moat_tenant *open_blue(const struct rig *r, enum moat_mode mode, bool copy_foreign)
+{
+	struct moat_tenant_conf conf = rig_conf("blue", mode);
+	struct moat_tenant *blue;
+
+	conf.unit = r->unit;
+	conf.memory = 8 * 1048576;
+	conf.copy_foreign = copy_foreign;
+	must(moat_tenant_create(&conf, &blue));
+	return blue;
+}
+
 static void refused(int rc, int expected, const char *words)
 {
 	assert_int_equal(rc, expected);
@@ -175,13 +188,9 @@ static void pools_may_have_names_that_begin_alike(void **state)
 {
 	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
 		struct rig *r = open_mode(mode);
-		struct moat_tenant_conf conf = rig_conf("blue", mode);
-		struct moat_tenant *blue;
+		struct moat_tenant *blue = open_blue(r, mode, false);
 		struct rte_mempool *pool;
 
-		conf.unit = r->unit;
-		conf.memory = 8 * 1048576;
-		must(moat_tenant_create(&conf, &blue));
 		must(moat_tenant_pool(blue, "customer-of-network-1", 64, 2176, &pool));
 		must(moat_tenant_pool(blue, "customer-of-network-2", 64, 2176, &pool));
 		must(moat_tenant_destroy(blue));
@@ -205,14 +214,10 @@ static void a_pool_that_the_program_has_freed_is_left_alone(void **state)
 {
 	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
 		struct rig *r = open_mode(mode);
-		struct moat_tenant_conf conf = rig_conf("blue", mode);
 		struct moat_tenant_stats stats;
-		struct moat_tenant *blue;
+		struct moat_tenant *blue = open_blue(r, mode, false);
 		struct rte_mempool *pool;
 
-		conf.unit = r->unit;
-		conf.memory = 8 * 1048576;
-		must(moat_tenant_create(&conf, &blue));
 		must(moat_tenant_pool(blue, "blue", 64, 2176, &pool));
 		rte_mempool_free(pool);
 		moat_tenant_stats(blue, &stats);
@@ -270,12 +275,8 @@ static void a_queue_is_one_tenants(void **state)
 {
 	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
 		struct rig *r = open_mode(mode);
-		struct moat_tenant_conf conf = rig_conf("blue", mode);
-		struct moat_tenant *blue;
+		struct moat_tenant *blue = open_blue(r, mode, false);
 
-		conf.unit = r->unit;
-		conf.memory = 8 * 1048576;
-		must(moat_tenant_create(&conf, &blue));
 		refused(moat_tenant_queue_add(blue, r->port, 0), -EBUSY, "is tenant 'red''s");
 		refused(moat_tenant_queue_remove(blue, r->port, 0), -ENOENT, "has no queue 0");
 		must(moat_tenant_queue_remove(r->tenant, r->port, 0));
@@ -292,15 +293,10 @@ static void a_foreign_packet_is_dropped_where_there_is_no_pool_to_copy_into(void
 {
 	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
 		struct rig *r = open_mode(mode);
-		struct moat_tenant_conf conf = rig_conf("blue", mode);
+		struct moat_tenant *blue = open_blue(r, mode, true);
 		struct moat_tenant_stats stats;
-		struct moat_tenant *blue;
 		struct rte_mbuf *m;
 
-		conf.unit = r->unit;
-		conf.memory = 8 * 1048576;
-		conf.copy_foreign = true;
-		must(moat_tenant_create(&conf, &blue));
 		must(moat_tenant_queue_remove(r->tenant, r->port, 0));
 		must(moat_tenant_queue_add(blue, r->port, 0));
 		must(moat_tenant_lcore_enter(blue));
