@@ -74,38 +74,40 @@ t_build() {
 # t_cmocka DIR SUITE [WRAPPER...]: runs the programs of a build's meson suite, each behind the wrapper,
 # and counts every cmocka test in them. A test that skips first prints "skip: REASON".
 # MOAT_SLOW=N multiplies meson's own time limits. As many run side by side as there are processors, or
-# MOAT_JOBS, those of a higher priority first; one with `is_parallel: false` has the machine to itself.
+# MOAT_JOBS, those of a higher priority first. At the end come those with `is_parallel: false`, one
+# after the other. Programs that are also in the meson suite MOAT_WITHOUT do not run.
 t_cmocka() {
 	local dir=$1 suite=$2 jobs=${MOAT_JOBS:-$(nproc)} alone limit name folder command
 
 	shift 2
 	while IFS=$'\t' read -r alone limit name folder command; do
-		[ "$alone" = False ] || wait
+		[ "$alone" = False ] || jobs=1
 		while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do
 			wait -n
 		done
 		t_program "$name" "$folder" "timeout -k 5 $((limit * ${MOAT_SLOW:-1})) ${*@Q} $command" &
-		[ "$alone" = False ] || wait
 	done < <(meson introspect --tests "$dir" | python3 -c '
 import json, shlex, sys
-for test in sorted(json.load(sys.stdin), key=lambda test: -test["priority"]):
-	if sys.argv[1] in (suite.split(":")[-1] for suite in test["suite"]):
+for test in sorted(json.load(sys.stdin), key=lambda test: (not test["is_parallel"], -test["priority"])):
+	suites = [suite.split(":")[-1] for suite in test["suite"]]
+	if sys.argv[1] in suites and sys.argv[3] not in suites:
 		env = [f"{key}={value}" for key, value in test["env"].items()]
 		print(not test["is_parallel"], test["timeout"], test["name"], test["workdir"] or sys.argv[2],
 			shlex.join(["env"] + env + test["cmd"]), sep="\t")
-' "$suite" "$dir")
+' "$suite" "$dir" "${MOAT_WITHOUT:-}")
 	wait
 }
 
 # t_program NAME FOLDER COMMAND: runs it there and counts its tests.
 t_program() {
-	local log=$MOAT_LOGS/$MOAT_SUITE/${1//\//-}.log status=0
+	local log=$MOAT_LOGS/$MOAT_SUITE/${1//\//-}.log status=0 begin=$SECONDS
 
 	# the outer redirection is for bash's own remark on what was killed
 	{
 		(cd "$2" && eval "$3" '</dev/null >"$log" 2>&1') || status=$?
 	} 2>/dev/null
 	cat "$log"
+	printf '%s: %d s\n' "$1" $((SECONDS - begin))
 	t_tap "$1" "$log" "$status"
 }
 
@@ -120,6 +122,8 @@ t_tap() {
 		"t_$kind" "$1 $name" "$why"
 	done < <(awk -v status="$3" -v end="$end" '
 		function emit() {
+			if (kind == "fail" && why == "")
+				why = alarm
 			if (kind != "")
 				print kind "\t" name "\t" why
 			failed += kind == "fail"
@@ -141,7 +145,7 @@ t_tap() {
 			reason = ""
 		}
 		/^# / && kind == "fail" && !/^# not ok/ { why = why substr($0, 3) " " }
-		/runtime error: |SUMMARY: |ERROR: |PANIC/ && !alarm { alarm = $0 }
+		/runtime error: |SUMMARY: |ERROR: |PANIC|^# FAULT / && !alarm { alarm = $0 }
 		/./ { last = $0 }
 		END {
 			emit()

@@ -14,7 +14,8 @@ export TSAN_OPTIONS=suppressions=$PWD/tests/tsan.supp:second_deadlock_stack=1
 # 28 random bits
 wrapper=()
 [ "$(cat /proc/sys/vm/mmap_rnd_bits)" -le 28 ] || wrapper=(setarch -R)
-MOAT_SLOW=10 t_cmocka build-tsan unit "${wrapper[@]}"
+# moat-doctor, and moat-fwd's start, run in one thread
+MOAT_SLOW=10 MOAT_WITHOUT=one-thread t_cmocka build-tsan unit "${wrapper[@]}"
 # One lcore. Several by hand, `build-tsan/tests/test_stress_tenant --bound 1000000`, where the machine has nothing else to
 # do: setting a round up takes seconds.
 t_stress stress/tenant-one build-tsan 20 "$t_stress_one" "${wrapper[@]}"
