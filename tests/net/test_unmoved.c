@@ -372,23 +372,49 @@ static void only_the_lcore_that_polls_a_queue_moves_it(void **state)
 
 /* ------------------------------------------------------------------------- others meanwhile */
 
-/* An lcore of tenant 2, which the mover has entered, too: an unmap there waits for the mover. */
+/* An lcore of tenant 2, which the mover has entered, too: an unmap there waits for the mover. What
+ * proves that a move serves it is an unmap that begins and is done between two tries of one move to
+ * send: before and after them the mover reports quiescent states in any case. */
 struct bystander {
 	struct fixture *f;
-	_Atomic bool ready, waiting, moved, stop, ended;
-	_Atomic bool served; /* a ticket was done while the mover waited */
-	/* of moves. The mover reports a quiescent state after each; a thread that slept over that
-	 * finds another number */
-	_Atomic unsigned int round;
+	_Atomic bool ready, stop, ended;
+	_Atomic bool waiting; /* the move of this round has delivered: all it does now is to wait */
+	_Atomic bool served;
+	_Atomic unsigned int round; /* of moves */
+	_Atomic unsigned int tries; /* to send to the wire */
 	void *page;
 	_Atomic int rc; /* the thread's, which both look at */
 };
 
-static void unmap_meanwhile(struct bystander *b)
+static uint16_t count_try(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	void *arg)
+{
+	struct bystander *b = arg;
+
+	b->tries++;
+	return n;
+}
+
+/* `waiting` first: true and then this round's number, it was true in this round */
+static bool waits_in(const struct bystander *b, unsigned int round)
+{
+	return b->waiting && b->round == round && b->rc == 0;
+}
+
+/* The mover of this round is still at it: it tries once more. */
+static bool tries_again(const struct bystander *b, unsigned int round)
+{
+	unsigned int tries = b->tries;
+
+	while (waits_in(b, round) && b->tries == tries)
+		moat_tenant_poll(b->f->tenant[2]);
+	return b->tries != tries && waits_in(b, round);
+}
+
+static void unmap_meanwhile(struct bystander *b, unsigned int round)
 {
 	struct moat_tenant *t = b->f->tenant[2];
 	struct moat_lane *lane = moat_tenant_lane(t);
-	unsigned int round = b->round;
 	moat_ticket_t ticket;
 	uint64_t iova;
 	bool done = false;
@@ -400,11 +426,11 @@ static void unmap_meanwhile(struct bystander *b)
 	if (b->rc == 0)
 		b->rc = moat_lane_unmap_free(lane, iova, MOAT_PAGE_SIZE);
 	ticket = moat_lane_flush(lane);
-	while (b->rc == 0 && !b->moved && b->round == round && !done) {
+	while (waits_in(b, round) && !done) {
 		moat_tenant_poll(t);
 		done = moat_lane_done(lane, ticket);
 	}
-	if (done && !b->moved && b->round == round)
+	if (done && tries_again(b, round))
 		b->served = true;
 	if (b->rc == 0)
 		b->rc = moat_lane_drain(lane);
@@ -419,8 +445,10 @@ static void *bystander(void *arg)
 		b->rc = moat_tenant_lcore_enter(b->f->tenant[2]);
 	b->ready = true;
 	while (b->rc == 0 && !b->stop) {
-		if (b->waiting && !b->moved && !b->served)
-			unmap_meanwhile(b);
+		unsigned int round = b->round;
+
+		if (!b->served && tries_again(b, round))
+			unmap_meanwhile(b, round);
 		moat_tenant_poll(b->f->tenant[2]);
 	}
 	if (b->rc == 0)
@@ -448,10 +476,13 @@ static void an_lcore_that_waits_in_a_move_serves_its_other_tenants(void **state)
 	struct fixture *f = open_rig(SCALABLE("second"), BY_PASID, modes, 3, true);
 	struct bystander b = { .f = f, .page = aligned_alloc(MOAT_PAGE_SIZE, MOAT_PAGE_SIZE) };
 	struct moat_queue_move move = { .pool = f->pool[1], .deliver = say_waiting, .arg = &b };
+	const struct rte_eth_rxtx_callback *callback;
 	struct rte_mbuf *m;
 	pthread_t thread;
 
 	assert_non_null(b.page);
+	callback = rte_eth_add_tx_callback(f->wire.port, 0, count_try, &b);
+	assert_non_null(callback);
 	assert_int_equal(pthread_create(&thread, NULL, bystander, &b), 0);
 	while (!b.ready)
 		sched_yield();
@@ -463,12 +494,12 @@ static void an_lcore_that_waits_in_a_move_serves_its_other_tenants(void **state)
 	for (unsigned int i = 0; i < 50 && b.rc == 0 && !b.served; i++) {
 		put(f, 0, 0);
 		sort_wire(f);
+		b.waiting = false;
 		b.round++;
-		b.moved = b.waiting = false;
 		assert_int_equal(
 			moat_tenant_queue_move(f->tenant[0], f->tenant[1], f->port, 0, &move),
 			-ETIMEDOUT);
-		b.moved = true;
+		b.waiting = false;
 		moat_tenant_poll(f->tenant[2]);
 	}
 	b.stop = true;
@@ -477,6 +508,7 @@ static void an_lcore_that_waits_in_a_move_serves_its_other_tenants(void **state)
 	pthread_join(thread, NULL);
 	must(b.rc);
 	assert_true(b.served);
+	assert_int_equal(rte_eth_remove_tx_callback(f->wire.port, 0, callback), 0);
 	f->sent -= wire_drain(&f->wire);
 	expect_unmoved(f, -ETIMEDOUT, -ETIMEDOUT, "");
 	close_rig(f);
