@@ -31,6 +31,14 @@
 #define PAGES   48 /* of 2 MiB; EAL's heaps and the mbufs' headers */
 #define BUFFERS 256
 
+/* Both processes have EAL's memory at the same address. EAL's own choice is AddressSanitizer's shadow,
+ * and what the kernel gives instead may be taken in the secondary. */
+#ifdef __SANITIZE_ADDRESS__
+#define BASE "--base-virtaddr=0x200000000000"
+#else
+#define BASE "--base-virtaddr=0x100000000"
+#endif
+
 static char folder[64], prefix[64];
 
 static int eal_start(const char *type, const char *huge_dir, const char *file_prefix)
@@ -38,7 +46,7 @@ static int eal_start(const char *type, const char *huge_dir, const char *file_pr
 	static char dir[128], name[128], kind[64];
 	char *args[] = { (char *)"test_tenant_secondary", kind, dir, name, (char *)"-m",
 		(char *)"64", (char *)"--no-pci", (char *)"--no-telemetry", (char *)"--log-level=5",
-		(char *)"--lcores", (char *)"0@0" };
+		(char *)BASE, (char *)"--lcores", (char *)"0@0" };
 
 	snprintf(kind, sizeof(kind), "--proc-type=%s", type);
 	snprintf(dir, sizeof(dir), "--huge-dir=%s", huge_dir);
