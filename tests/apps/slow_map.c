@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Preloaded into moat-perf (tests/apps/compare.py): mapping is about a fifth slower, nothing else
- * is. An instruction that waits for all before it takes a map's time; every MOAT_SLOW_MAP-th map
- * has one. */
+/* Preloaded into moat-perf (tests/apps/compare.py): mapping is slower, by about a fifth with
+ * MOAT_SLOW_MAP=4, and nothing else is. Every MOAT_SLOW_MAP-th map waits for all instructions
+ * before it, which takes about a map's time. */
 
 #include <dlfcn.h>
 #include <stdlib.h>
