@@ -174,12 +174,12 @@ static void page_mapped(struct sv_oracle *o, struct record *r, uint64_t now, uin
 {
 	uint64_t word = get(&r->word);
 
-	if (STATE(word) == UNMAPPED)
+	if (STATE(word) == UNMAPPED && !(prot & MOAT_TAKEN_BACK))
 		count(&o->stats.early_reuse);
 	else if (STATE(word) == MAPPED)
 		count(&o->stats.errors);
 	/* the cause stays: if an old translation serves the new mapping's DMA, that unmap did it */
-	set(r, now, MAPPED, prot, get(&r->cause));
+	set(r, now, MAPPED, prot & MOAT_RW, get(&r->cause));
 }
 
 /* The page that the record's place names in the parent. NULL: never mapped there */

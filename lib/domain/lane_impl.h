@@ -58,6 +58,7 @@ struct lane {
 	_Atomic uint8_t left; /* enum lane_left */
 	atomic_bool asked;    /* by any thread: moat_lane_ask() */
 	bool early;           /* what is unmapped is handed on at once; for the witness */
+	bool back;            /* what is mapped takes an unmap back; for the witness */
 	struct moat_iova_cache *iovas;
 	struct moat_lane_stats stats; /* of a burst, the first four */
 

@@ -62,6 +62,11 @@ void moat_lane_hand_on_early(struct moat_lane *lane, bool early)
 	lane_own(lane)->early = early;
 }
 
+void moat_lane_take_back(struct moat_lane *lane, bool back)
+{
+	lane_own(lane)->back = back;
+}
+
 void moat_lane_expose(struct moat_lane *pub, uint32_t pages, uint64_t since)
 {
 	struct lane *lane = lane_own(pub);

@@ -169,6 +169,8 @@ static bool tell_mapped(struct lane *lane, uint64_t iova, uint64_t len, enum moa
 		if (moat_pt_walk(domain->pt, iova + off, &leaf) != -ENOENT ||
 			pt_is_revoked(domain->pt, iova + off))
 			return false;
+	if (lane->back)
+		prot |= MOAT_TAKEN_BACK;
 	domain->unit->witness->mapped(domain->unit->witness, domain->did, iova, len, prot);
 	return true;
 }

@@ -137,9 +137,12 @@ static int ring_unmap(struct moat_tenant *t, struct tenant_ring *r)
 	ended = rc == -ETIMEDOUT ? tenant_ended_lcore(t) : RTE_MAX_LCORE;
 	snprintf(why, sizeof(why), "%s", moat_error_text());
 	/* Its memory must not serve anything else while the device may reach it. It stays what it
-	 * is. */
-	if (lane != NULL && t->page_prot[(r->va - t->va) >> MOAT_PAGE_SHIFT] == 0)
+	 * is: where its entries are gone already, they are written again. */
+	if (lane != NULL && t->page_prot[(r->va - t->va) >> MOAT_PAGE_SHIFT] == 0) {
+		moat_lane_take_back(lane, true);
 		r->mapped = pages_map(t, lane, r->va, r->len, MOAT_2M_SIZE) == 0;
+		moat_lane_take_back(lane, false);
+	}
 	if (ended != RTE_MAX_LCORE)
 		return moat_error(rc,
 			"tenant '%s': ring '%s' cannot be freed: lcore %u has entered and does not poll (its "
@@ -287,8 +290,10 @@ static void walk_zone(const struct rte_memzone *zone, void *arg)
 static int pages_follow(struct moat_tenant *t, const uint8_t *want)
 {
 	struct moat_lane *lane = control_lane(t);
-	int rc = lane != NULL ? 0 : -ENOMEM;
+	int rc = 0, drained;
 
+	if (lane == NULL)
+		return -ENOMEM;
 	for (uint64_t i = 0; i < t->heap_len >> MOAT_PAGE_SHIFT && rc == 0; i++) {
 		uint8_t *va = t->va + (i << MOAT_PAGE_SHIFT);
 
@@ -302,7 +307,8 @@ static int pages_follow(struct moat_tenant *t, const uint8_t *want)
 		if (rc == 0)
 			t->page_prot[i] = 0;
 	}
-	return rc != 0 ? rc : moat_lane_drain(lane);
+	drained = moat_lane_drain(lane);
+	return rc != 0 ? rc : drained;
 }
 
 /* Why pages_follow() failed, in moat_error_text(). */

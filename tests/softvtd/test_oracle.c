@@ -40,10 +40,10 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void map(uint64_t iova, enum moat_prot prot)
+static void map(uint64_t iova, unsigned int prot)
 {
-	w->mapped(w, DID, iova, 4096, prot);           /* before a device can find the entry */
-	rig_map(&rig, table, 4, iova, rig.root, prot); /* memory of no importance */
+	w->mapped(w, DID, iova, 4096, prot); /* before a device can find the entry */
+	rig_map(&rig, table, 4, iova, rig.root, prot & MOAT_RW); /* memory of no importance */
 }
 
 static void unmap(uint64_t iova, uint64_t cause)
@@ -102,6 +102,22 @@ static void an_honest_life_is_never_stale(void **state)
 	assert_int_equal(rig_stats(&rig).early_reuse, 0);
 	assert_int_equal(rig_stats(&rig).witness_errors, 0);
 	assert_int_equal(rig_stats(&rig).unreleased_dma, 100);
+}
+
+/* A page that is not handed on after all may serve what it served before its ticket is done. */
+static void an_unmap_that_is_taken_back_is_no_reuse(void **state)
+{
+	map(BASE, MOAT_RW);
+	unmap(BASE, 1);
+	map(BASE, MOAT_RW | MOAT_TAKEN_BACK);
+	w->released(w, DID, BASE, 4096, 1); /* the ticket of the first unmap */
+	assert_int_equal(reads(BASE), 0);
+	assert_int_equal(rig_stats(&rig).early_reuse, 0);
+	unmap(BASE, 2);
+	map(BASE, MOAT_RW);
+	assert_int_equal(rig_stats(&rig).early_reuse, 1);
+	assert_int_equal(rig_stats(&rig).witness_errors, 0);
+	assert_int_equal(rig_stats(&rig).stale_dma, 0);
 }
 
 static void a_forgotten_invalidation_is_pinned_on_its_unmap(void **state)
@@ -472,6 +488,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(an_honest_life_is_never_stale),
+		T(an_unmap_that_is_taken_back_is_no_reuse),
 		T(a_forgotten_invalidation_is_pinned_on_its_unmap),
 		T(the_age_is_the_time_since_the_release),
 		T(a_hint_set_wrongly_is_caught_through_the_cached_link),

@@ -196,6 +196,7 @@ static void freeing_a_ring_says_within_a_second_which_lcores_may_hold_it_up(void
 	assert_non_null(strstr(moat_error_text(), "; has entered: lcore"));
 	/* Nothing has changed, and a free that failed is made good by moat_tenant_destroy(). */
 	assert_true(rig_writes(r, iova));
+	assert_int_equal(rig_unit_stats(r).early_reuse, 0);
 	rig_sleeper_end(&s);
 	assert_non_null(rte_memzone_lookup("ring"));
 }

@@ -484,6 +484,18 @@ unsigned int moat_lane_run_room(const struct moat_lane *lane);
 void moat_lane_hand_on_early(struct moat_lane *lane, bool early);
 
 /**
+ * Let maps take back unmaps of this lane whose tickets are not done, from now on: for pages that
+ * were not handed on after all, and are mapped again for what they were mapped before. Nothing but
+ * the unit's witness (moat_unit.h) tells such a map from another.
+ *
+ * @param lane the calling thread's
+ * @param back false: as usual again
+ *
+ * Thread safety: the lane's own thread. Control path.
+ */
+void moat_lane_take_back(struct moat_lane *lane, bool back);
+
+/**
  * The lane's stock of IOVAs, for moat_iova_alloc() and moat_iova_free().
  *
  * @param lane the calling thread's

@@ -144,11 +144,15 @@ struct moat_inval_report {
 	bool contended;        /* other threads had submitted since this thread's last submission */
 };
 
+#define MOAT_TAKEN_BACK 4 /* beside enum moat_prot's bits */
+
 /**
  * Watches what the driver side promises, on behalf of a unit that can tell when a promise is
  * broken (drivers/softvtd's oracle). NULL in production. Calls come from the lcore that acts.
  */
 struct moat_witness {
+	/** `prot` has MOAT_TAKEN_BACK, too, where the lane takes back an unmap of its own: the
+	 * pages were not handed on, and are mapped again for what they were mapped before. */
 	void (*mapped)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
 		enum moat_prot prot);
 	/** Entries are cleared; the device may still reach the pages. `cause` names the unmap. */
