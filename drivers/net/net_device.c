@@ -14,7 +14,9 @@ void net_device_ring_set(struct net_ring *ring, uint64_t iova, uint32_t size)
 	ring->mask = size - 1;
 	ring->head = 0;
 	ring->tail = 0;
-	ring->on = false;
+	/* Relaxed: lcores of other queues look at it when they sort frames; in a move, frames are
+	 * held whatever it says. */
+	__atomic_store_n(&ring->on, false, __ATOMIC_RELAXED);
 }
 
 void net_device_filter_lock(struct net_device *dev)
