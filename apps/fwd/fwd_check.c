@@ -175,10 +175,10 @@ void fwd_check_memory(struct fwd_conf *conf)
 			check_machine(conf, t, need);
 		if (t->memory != 0 && t->memory < need)
 			app_ini_error(&conf->ini, app_ini_line(t->section, "memory"),
-				"memory = %s is too little for tenant %s's %u queues and %ju buffers; %s would "
+				"memory = %s is too little for tenant %s's %u queue%s and %ju buffers; %s would "
 				"do, or leave the key out",
 				app_ini_entry(t->section, "memory")->value, t->name, t->nr_queues,
-				(uintmax_t)fwd_tenant_buffers(t),
+				t->nr_queues == 1 ? "" : "s", (uintmax_t)fwd_tenant_buffers(t),
 				app_size_text(need, text, sizeof(text)));
 		if (t->memory < need)
 			t->memory = need;

@@ -152,8 +152,8 @@ static int configure(struct fwd_run_port *port)
 			rte_strerror(-rc));
 	if (queues > info.max_rx_queues || queues > info.max_tx_queues)
 		return moat_error(-EINVAL,
-			"port %s: device '%s' has %u queues and 'queues' asks for %u", conf->name,
-			port->device, RTE_MIN(info.max_rx_queues, info.max_tx_queues), queues);
+			"port %s: 'queues' asks for %u, and device '%s' has %u at most", conf->name,
+			queues, port->device, RTE_MIN(info.max_rx_queues, info.max_tx_queues));
 	if (queues > 1 && info.flow_type_rss_offloads != 0) { /* spread what is not steered */
 		eth.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		eth.rx_adv_conf.rss_conf.rss_hf =
@@ -163,7 +163,7 @@ static int configure(struct fwd_run_port *port)
 	rc = rte_eth_dev_configure(port->id, queues, queues, &eth);
 	if (rc != 0)
 		return moat_error(rc,
-			"port %s: device '%s' does not take %u queues and an mtu of %ju: %s",
+			"port %s: device '%s' does not take queues = %u and mtu = %ju: %s",
 			conf->name, port->device, queues, (uintmax_t)conf->mtu, rte_strerror(-rc));
 	return 0;
 }

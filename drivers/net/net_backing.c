@@ -128,6 +128,7 @@ static void adopt_orphan(struct rte_mempool *pool)
 static void free_pool(struct net_port *port)
 {
 	struct rte_mempool *pool = port->device.pool;
+	unsigned int held;
 
 	bury_orphans();
 	port->device.pool = NULL;
@@ -137,10 +138,11 @@ static void free_pool(struct net_port *port)
 		rte_mempool_free(pool);
 		return;
 	}
+	held = rte_mempool_in_use_count(pool);
 	NET_LOG(WARNING,
-		"%s: the backing port '%s' still holds %u frames; their memory stays until "
-		"they are back",
-		port->data->name, port->args.port, rte_mempool_in_use_count(pool));
+		"%s: the backing port '%s' still holds %u frame%s; the memory stays until %s back",
+		port->data->name, port->args.port, held, held == 1 ? "" : "s",
+		held == 1 ? "it is" : "they are");
 	adopt_orphan(pool);
 }
 

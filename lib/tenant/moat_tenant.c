@@ -93,8 +93,8 @@ static int busy(struct moat_tenant *t)
 
 	if (t->nr_queues != 0)
 		return moat_error(-EBUSY,
-			"tenant '%s' still has %u queues; moat_tenant_queue_remove() them first",
-			t->name, t->nr_queues);
+			"tenant '%s' still has %u queue%s; moat_tenant_queue_remove() each first",
+			t->name, t->nr_queues, t->nr_queues == 1 ? "" : "s");
 	if (in[0] != '\0')
 		return moat_error(-EBUSY,
 			"tenant '%s' is still polled%s; moat_tenant_lcore_leave() on each of them first",
@@ -104,9 +104,10 @@ static int busy(struct moat_tenant *t)
 
 		if (in_use != 0)
 			return moat_error(-EBUSY,
-				"tenant '%s': %u buffers of pool '%s' have not come back; close the "
+				"tenant '%s': %u buffer%s of pool '%s' %s not come back; close the "
 				"ports that receive into it, and free what the program keeps",
-				t->name, in_use, t->pools[i]->name);
+				t->name, in_use, in_use == 1 ? "" : "s", t->pools[i]->name,
+				in_use == 1 ? "has" : "have");
 	}
 	return tenant_heap_busy(t);
 }

@@ -75,15 +75,15 @@ static int check_arguments(const struct move *m)
 		return moat_error(-EINVAL,
 			"moat_tenant_queue_move(): a tenant, `move`, its pool or its `deliver` is NULL");
 	if (m->from == m->to)
-		return moat_error(-EINVAL, "queue %u of port %u is tenant '%s's already", m->queue,
-			m->port, m->to->name);
+		return moat_error(-EINVAL, "queue %u of port %u belongs to tenant '%s' already",
+			m->queue, m->port, m->to->name);
 	rc = check_lcore(m->from);
 	if (rc == 0)
 		rc = check_lcore(m->to);
 	if (rc != 0 || tenant_has_pool(m->to, m->asked->pool))
 		return rc;
 	return moat_error(-EINVAL,
-		"pool '%s' is not one of tenant '%s's; give one that moat_tenant_pool() made for it",
+		"pool '%s' does not belong to tenant '%s'; give one that moat_tenant_pool() made for it",
 		m->asked->pool->name, m->to->name);
 }
 
@@ -186,9 +186,10 @@ static int receive_rest(struct move *m)
 			patience_begin(&patience);
 		else if (now != 0 && patience_ends(&patience))
 			return moat_error(-ETIMEDOUT,
-				"queue %u of port %u: %u frames wait, and tenant '%s' has no buffers to "
-				"receive them into, or the unit refuses its rings; the queue stays there",
-				m->queue, m->port, now, m->from->name);
+				"queue %u of port %u: %u frame%s not received: tenant '%s' has no buffers to "
+				"receive into, or the unit refuses its rings; the queue stays there",
+				m->queue, m->port, now, now == 1 ? " was" : "s were",
+				m->from->name);
 		left = now;
 		turn(m);
 	} while (n != 0 || left != 0);

@@ -264,7 +264,7 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 					       : "no place to store the pool");
 	if (n == 0 || stride == 0)
 		return moat_error(-EINVAL,
-			"pool '%s': a pool of %u buffers of %u bytes is not possible; both must be at least 1",
+			"pool '%s': n is %u and data_room is %u bytes; each must be at least 1",
 			name, n, data_room);
 	if (t->nr_pools == TENANT_POOLS)
 		return moat_error(-ENOSPC, "tenant '%s' has %u pools, no more fit", t->name,

@@ -414,8 +414,8 @@ static int check_others(const struct moat_tenant *t, uint16_t port, uint16_t que
 	if (s.name[0] == '\0')
 		return 0;
 	return moat_error(-EBUSY,
-		"tenant '%s': queue %u of port %u is tenant '%s''s; moat_tenant_queue_remove() it there "
-		"first, or move it (moat_tenant_queue_move())",
+		"tenant '%s': queue %u of port %u belongs to tenant '%s'; moat_tenant_queue_remove() it "
+		"there first, or move it (moat_tenant_queue_move())",
 		t->name, queue, port, s.name);
 }
 

@@ -600,7 +600,7 @@ static void frames_the_wire_still_holds_keep_their_memory(void **state)
 	log_begin();
 	assert_int_equal(rte_eth_dev_stop(f->port), 0);
 	assert_non_null(
-		strstr(log_end(), "still holds 1 frames; their memory stays until they are back"));
+		strstr(log_end(), "still holds 1 frame; the memory stays until it is back"));
 	assert_int_equal(wire_take(&f->wire, 0, frame, sizeof(frame)), 64);
 	assert_true(frame_is(frame, -1, 64, 1));
 	assert_int_equal(rte_eth_dev_start(f->port), 0); /* and that is in nobody's way */

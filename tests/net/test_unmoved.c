@@ -167,7 +167,7 @@ static void frames_that_find_no_buffer_hold_a_queue_back(void **state)
 	rc = moat_tenant_queue_move(f->tenant[0], f->tenant[1], f->port, 0, &move);
 	rte_pktmbuf_free_bulk(hoard, hoarded);
 	assert_in_range(move.delivered, 1, 399);
-	expect_unmoved(f, rc, -ETIMEDOUT, "has no buffers to receive them into");
+	expect_unmoved(f, rc, -ETIMEDOUT, "has no buffers to receive into");
 	close_rig(f);
 }
 
@@ -268,9 +268,9 @@ static void wrong_arguments_are_refused_in_words(void **state)
 	expect_refused(red, blue, f->port, 0, NULL, -EINVAL, "is NULL");
 	assert_int_equal(moat_tenant_queue_move(red, blue, f->port, 0, NULL), -EINVAL);
 	expect_refused(red, red, f->port, 0, f->pool[0], -EINVAL,
-		"queue 0 of port 1 is tenant 't0's already");
+		"queue 0 of port 1 belongs to tenant 't0' already");
 	expect_refused(red, blue, f->port, 0, f->pool[0], -EINVAL,
-		"pool 't0' is not one of tenant 't1's");
+		"pool 't0' does not belong to tenant 't1'");
 	expect_refused(red, blue, f->port, 1, f->pool[1], -ENOENT,
 		"tenant 't0' has no queue 1 of port 1");
 	expect_refused(red, blue, 77, 0, f->pool[1], -ENOENT,

@@ -283,13 +283,14 @@ static void what_is_in_use_is_named_and_destroy_can_be_called_again(void **state
 	struct rte_mbuf *m;
 
 	rig_refill(r, &m, 1);
-	refused(moat_tenant_destroy(r->tenant), -EBUSY, "2 queues; moat_tenant_queue_remove()");
+	refused(moat_tenant_destroy(r->tenant), -EBUSY,
+		"2 queues; moat_tenant_queue_remove() each first");
 	rte_eth_dev_stop(r->port);
 	must(moat_tenant_queue_remove(r->tenant, r->port, 0));
 	must(moat_tenant_queue_remove(r->tenant, r->port, 1));
 	refused(moat_tenant_destroy(r->tenant), -EBUSY, "has entered: lcore 0");
 	must(moat_tenant_lcore_leave(r->tenant));
-	refused(moat_tenant_destroy(r->tenant), -EBUSY, "1 buffers of pool 'red'");
+	refused(moat_tenant_destroy(r->tenant), -EBUSY, "1 buffer of pool 'red' has not");
 	rte_pktmbuf_free(m);
 	refused(moat_tenant_destroy(r->tenant), -EBUSY, "memzone 'ring' is still in its memory");
 	assert_int_equal(rte_memzone_free(ring), 0);

@@ -277,11 +277,12 @@ static void a_queue_is_one_tenants(void **state)
 		struct rig *r = open_mode(mode);
 		struct moat_tenant *blue = open_blue(r, mode, false);
 
-		refused(moat_tenant_queue_add(blue, r->port, 0), -EBUSY, "is tenant 'red''s");
+		refused(moat_tenant_queue_add(blue, r->port, 0), -EBUSY, "belongs to tenant 'red'");
 		refused(moat_tenant_queue_remove(blue, r->port, 0), -ENOENT, "has no queue 0");
 		must(moat_tenant_queue_remove(r->tenant, r->port, 0));
 		must(moat_tenant_queue_add(blue, r->port, 0));
-		refused(moat_tenant_queue_add(r->tenant, r->port, 0), -EBUSY, "is tenant 'blue''s");
+		refused(moat_tenant_queue_add(r->tenant, r->port, 0), -EBUSY,
+			"belongs to tenant 'blue'");
 		must(moat_tenant_queue_remove(blue, r->port, 0));
 		must(moat_tenant_queue_add(r->tenant, r->port, 0));
 		must(moat_tenant_destroy(blue));
