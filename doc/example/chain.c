@@ -163,6 +163,8 @@ int main(int argc, char **argv)
 {
 	if (rte_eal_init(argc, argv) < 0)
 		return EXIT_FAILURE; /* EAL has said why */
+	/* `oracle=1`: the unit counts DMA that reaches a page after its ticket is done. To measure
+	 * speed, write "adversary=0" instead, and no `oracle=1` (doc/measuring.md). */
 	must(moat_soft_unit_create("soft0", "oracle=1", &unit), "unit soft0");
 	run(false);
 	run(true);

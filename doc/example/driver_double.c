@@ -3,7 +3,7 @@
  */
 
 /*
- * The software unit as a double for a VT-d driver of one's own. The driver here is 100 lines and
+ * The software unit as a double for testing your own VT-d driver. The driver here is 100 lines and
  * knows nothing of moat but the names of registers: it writes root, context and paging entries,
  * enables translation, and invalidates through the queue. The unit has the specification's
  * registers, caches what it may, and completes late. Its oracle is told what the driver promises

@@ -66,7 +66,8 @@ static void make_hardware(struct app *app)
 {
 	int rc;
 
-	/* `oracle=1`: the unit watches for DMA that should no longer be possible. */
+	/* `oracle=1`: the unit counts DMA that reaches a page after its ticket is done. To measure
+	 * speed, write "adversary=0" instead, and no `oracle=1` (doc/measuring.md). */
 	must(moat_soft_unit_create("soft0", "oracle=1", &app->unit), "unit soft0");
 	/* The NIC puts its source-id, 00:10.0, on every request that it makes. Until a domain has
 	 * that source-id, the NIC reaches nothing. */

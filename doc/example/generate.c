@@ -79,6 +79,8 @@ static void set_up(void)
 	unsigned int socket;
 	int rc;
 
+	/* `oracle=1`: the unit counts DMA that reaches a page after its ticket is done. To measure
+	 * speed, write "adversary=0" instead, and no `oracle=1` (doc/measuring.md). */
 	must(moat_soft_unit_create("soft0", "oracle=1", &unit), "unit soft0");
 	rc = rte_eal_hotplug_add("vdev", "net_moat0", "port=net_null0,unit=soft0,sid=00:10.0");
 	if (rc == -EFAULT) { /* what EAL says when there is no such driver */

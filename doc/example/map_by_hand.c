@@ -3,7 +3,7 @@
  */
 
 /*
- * lib/domain by hand: buffers of one's own are mapped for a device, looked up in bulk, and
+ * lib/domain by hand: the program's own buffers are mapped for a device, looked up in bulk, and
  * unmapped; when the ticket of the unmap is done, the device is refused. For drivers of other
  * things than NICs, and for programs with memory of their own.
  *
@@ -126,6 +126,8 @@ int main(void)
 	struct moat_unit *unit;
 	struct moat_lane *lane;
 
+	/* `oracle=1`: the unit counts DMA that reaches a page after its ticket is done. To measure
+	 * speed, write "adversary=0" instead, and no `oracle=1` (doc/measuring.md). */
 	must(moat_soft_unit_create("soft0", "oracle=1", &unit), "unit");
 	must(moat_domain_create(unit, &conf, &domain), "domain");
 	must(moat_domain_attach(domain, DEVICE), "attach");

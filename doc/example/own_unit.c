@@ -3,7 +3,7 @@
  */
 
 /*
- * A unit of one's own: how moat is taught another kind of IOMMU. This one keeps the tables itself,
+ * Your own unit: how to add another kind of IOMMU to moat. This one keeps the tables itself,
  * as the kernel's does behind VFIO: mapping and unmapping are calls, and on return from an unmap
  * nothing reaches the range. It is a list of maps for each domain and a list of who is attached,
  * which is enough to be right.

@@ -275,6 +275,8 @@ int main(int argc, char **argv)
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 
+	/* `oracle=1`: the unit counts DMA that reaches a page after its ticket is done. To measure
+	 * speed, write "adversary=0" instead, and no `oracle=1` (doc/measuring.md). */
 	must(moat_soft_unit_create("soft0", "oracle=1", &unit), "unit", "soft0");
 	for (unsigned int i = 0; i < TENANTS; i++) {
 		nic_make(&own[i], queues);
