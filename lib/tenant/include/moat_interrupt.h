@@ -8,20 +8,21 @@
  * @file
  * Interrupts of a tenant's devices.
  *
- * On a unit that blocks compatibility-format interrupts a device raises exactly what it was given.
- * An interrupt is given to one requester of a tenant, as one entry of the unit's table. It calls a
- * function, where a process can receive interrupts at all (a software unit); or it sets a bit in a
- * line that an lcore polls (a unit that can post interrupts).
+ * On a unit that blocks compatibility-format interrupts a device can raise only the interrupts that
+ * it was given. Each is given to one requester of a tenant, as one entry of the unit's table. There
+ * are two kinds:
+ *  - it calls a function, on units that can deliver interrupts to a process (software units);
+ *  - it sets a bit in a cache line that an lcore polls, on units that can post interrupts.
  *
- * What the device must write stands in struct moat_interrupt: put it into its MSI or MSI-X
- * registers. The interrupt ends with moat_tenant_interrupt_end(), or when the requester is detached
- * (the last of its PASIDs, where several are the tenant's).
+ * struct moat_interrupt has the address and data that the device must write: put them into its MSI
+ * or MSI-X registers. The interrupt ends with moat_tenant_interrupt_end(), or when the requester is
+ * detached (if the tenant has several of its PASIDs, when the last of them is).
  *
- * An interrupt carries no PASID, and a unit verifies the source-id alone: tenants that share a
- * function by PASID could raise each other's interrupts. So none of them is given any, and a
- * tenant that has interrupts of a function keeps it for itself: attaching a PASID of it to another
- * tenant, or moving a queue there, is refused (-EBUSY) until they have ended. A unit can be
- * configured to allow both (`share_interrupts`).
+ * An interrupt carries no PASID, and a unit verifies the source-id alone. So tenants that share a
+ * function by PASID could raise each other's interrupts. Therefore none of them is given any. While
+ * a tenant has interrupts of a function, attaching a PASID of the function to another tenant, or
+ * moving a queue there, is refused (-EBUSY). A unit can be configured to allow both
+ * (`share_interrupts`).
  */
 
 #include "moat_tenant.h"
@@ -44,8 +45,8 @@ extern "C" {
  * @return -EINVAL: a NULL
  * @return -ENOENT: `sid` is not attached to the tenant on the tenant's own unit
  * @return -EPERM: another tenant has a PASID of `sid`, and could raise the interrupt
- * @return -EOPNOTSUPP: the unit gives no interrupts: the kernel hands out vectors, and remaps where
- *   the unit is the kernel's
+ * @return -EOPNOTSUPP: the unit gives no interrupts to a process: the kernel hands out vectors, and
+ *   on its own unit it remaps them
  * @return -ENOSPC: the unit's table is full
  * @return -ETIMEDOUT, -EIO: the unit does not answer
  *
@@ -60,7 +61,7 @@ int moat_tenant_interrupt(struct moat_tenant *tenant, moat_sid_t sid, void (*fn)
  * @param tenant whose interrupt it is
  * @param sid as above
  * @param line after moat_posted_init(); must stay until the interrupt has ended
- * @param vector which bit: 0 to 255
+ * @param vector the bit's number, 0 to 255
  * @param interrupt as above
  * @return as moat_tenant_interrupt(), and
  * @return -EOPNOTSUPP: the unit cannot post
@@ -74,7 +75,7 @@ int moat_tenant_interrupt_post(struct moat_tenant *tenant, moat_sid_t sid, struc
 
 /**
  * Take an interrupt back. On return the function is not called any more, the line is not written,
- * and the device that tries is refused.
+ * and a device that tries to raise the interrupt is refused.
  *
  * @param tenant whose interrupt it was
  * @param interrupt as it was given

@@ -6,8 +6,9 @@
 
 /**
  * @file
- * When a mode submits and when it waits, for a lane whatever is mapped with it: a tenant's buffers,
- * or memory of a program's own (moat-perf). The calling thread owns the lane. Data path.
+ * When modes strict and deferred submit and wait. The functions work on any lane, whether it maps a
+ * tenant's buffers or a program's own memory (moat-perf). The calling thread must own the lane.
+ * Data path.
  */
 
 #include <rte_cycles.h>
@@ -19,11 +20,11 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/** Mode deferred, unless its configuration says otherwise. */
+/** Mode deferred's defaults. */
 #define MOAT_DEFERRED_PAGES 256
 #define MOAT_DEFERRED_US    10000
 
-/** Mode deferred's window: so many pages, or so much time. */
+/** Mode deferred's limits: submit at so many pages, or after so much time. */
 struct moat_deferred {
 	uint32_t pages;
 	uint64_t cycles;   /* of the TSC */
@@ -31,15 +32,15 @@ struct moat_deferred {
 };
 
 /**
- * Is it time to submit what is gathered? The time begins with the first call that finds pages
+ * Should the gathered pages be submitted now? The time counts from the first call that finds pages
  * gathered.
  *
  * @param d the calling thread's
- * @param gathered pages that wait: moat_lane_gathered()
+ * @param gathered number of pages that wait: moat_lane_gathered()
  * @param now TSC
- * @return true: it is
+ * @return true: submit them
  *
- * Thread safety: one thread for each window. Data path.
+ * Thread safety: one thread for each `d`. Data path.
  */
 static inline bool moat_deferred_due(struct moat_deferred *d, uint32_t gathered, uint64_t now)
 {
@@ -51,11 +52,11 @@ static inline bool moat_deferred_due(struct moat_deferred *d, uint32_t gathered,
 }
 
 /**
- * What was gathered is submitted: the next page begins a new window.
+ * The gathered pages were submitted: the time starts again with the next page.
  *
  * @param d the calling thread's
  *
- * Thread safety: one thread for each window. Data path.
+ * Thread safety: one thread for each `d`. Data path.
  */
 static inline void moat_deferred_submitted(struct moat_deferred *d)
 {
@@ -63,7 +64,7 @@ static inline void moat_deferred_submitted(struct moat_deferred *d)
 }
 
 /**
- * Mode strict: submit what is gathered, and wait until all of the lane's tickets are done.
+ * Mode strict: submit the gathered pages, and wait until all of the lane's tickets are done.
  *
  * @param lane the calling thread's
  * @return as moat_lane_drain()

@@ -6,21 +6,21 @@
 
 /**
  * @file
- * A pool of packet buffers whose pages follow their owner.
+ * A pool of packet buffers that are mapped and unmapped as their owner changes.
  *
- * A buffer is whole pages at an IOVA that it keeps for life; buffer i + 1 lies behind buffer i, in
- * virtual memory and in IOVA. Its mbuf header lies elsewhere, out of the device's reach. Who owns a
- * buffer decides what the device may do with it: drivers/mempool maps it when the pool hands it
- * out, and unmaps it when it comes back. A buffer that came back is quarantined until the ticket of
- * its unmap is done, whichever lcore unmapped it: only then can it be handed out again.
- * doc/buffer.md has the states.
+ * A buffer is one or more whole pages, at an IOVA that it keeps for life. Buffer i + 1 lies behind
+ * buffer i, in virtual memory and in IOVA. Its mbuf header lies elsewhere, out of the device's
+ * reach. drivers/mempool maps a buffer when the pool hands it out, and unmaps it when it comes
+ * back. A buffer that came back is quarantined until the ticket of its unmap is done. Only then can
+ * it be handed out again. doc/buffer.md has the states.
  *
- * Buffers are handed out in the pool's order, whatever the order in which they came back: a burst
- * is neighbours as far as there are any, is freed as neighbours, and is unmapped by one descriptor.
- * Everything is kept and moved in runs of neighbours.
+ * The pool keeps and moves buffers in runs of neighbours. It hands them out in the order of their
+ * IOVAs, not in the order in which they came back. So most buffers of a burst are neighbours, and
+ * one descriptor unmaps them.
  *
- * Each lcore that has entered keeps the buffers that it freed, and gets them again. An lcore that
- * has too few takes ready ones of any other. Other threads share one such part.
+ * Each lcore that has entered has a part of the pool: the buffers that it freed. It gets them
+ * again. An lcore that has too few takes ready buffers from any other part. Threads that are not
+ * lcores, or have not entered, share one part.
  */
 
 #include <rte_mbuf.h>
@@ -38,12 +38,13 @@ extern "C" {
 struct moat_pool;
 
 /**
- * The enqueue side of the ops (see drivers/mempool): take what the device may still reach away from
- * it, and quarantine it. A buffer that is in the pool already is reported once and ignored.
+ * Put buffers back: the enqueue side of the ops (see drivers/mempool). Buffers that the device may
+ * still reach are unmapped and quarantined. A buffer that is in the pool already is logged the
+ * first time, and ignored.
  *
- * @param pool the pool that they are of
+ * @param pool the pool of all the buffers
  * @param objs the mbufs of `n` buffers, each without another reference
- * @param n how many
+ * @param n number of buffers
  * @return 0
  *
  * Thread-safe. Data path.
@@ -51,13 +52,13 @@ struct moat_pool;
 int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n);
 
 /**
- * The dequeue side: take `n` ready buffers and map them for the device to write. Where every queue
- * of the tenant belongs to a driver that refills by moat_pool_refill(), what any other caller gets
- * is the application's, and stays unmapped until it is sent.
+ * Get buffers: the dequeue side of the ops. Takes `n` ready buffers and maps them for the device to
+ * write. If every queue of the tenant belongs to a driver that refills by moat_pool_refill(), any
+ * other caller is the application, and its buffers stay unmapped until they are sent.
  *
  * @param pool the pool
  * @param objs receives the mbufs
- * @param n how many
+ * @param n number of buffers
  * @return 0
  * @return -ENOBUFS: fewer than `n` are ready, or one could not be mapped; nothing was taken
  *
@@ -66,13 +67,13 @@ int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n);
 int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n);
 
 /**
- * rte_mempool_get_bulk() by a driver that gives the buffers to its device: from any pool, a
- * tenant's or not. A driver that always refills by this call says so for its ports with
- * moat_device_tells().
+ * Get buffers for a driver's refill. A driver calls it in place of rte_mempool_get_bulk(), for any
+ * pool, a tenant's or not. A driver that always refills by this call declares that for its ports
+ * with moat_device_tells().
  *
  * @param mp the pool
  * @param objs receives the mbufs
- * @param n how many
+ * @param n number of buffers
  * @return as rte_mempool_get_bulk()
  *
  * Thread-safe. Data path.
@@ -80,7 +81,7 @@ int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n);
 int moat_pool_refill(struct rte_mempool *mp, void *objs[], unsigned int n);
 
 /**
- * Buffers in the pool: ready or quarantined.
+ * The number of buffers in the pool, ready or quarantined.
  *
  * @param pool the pool
  * @return how many; a buffer that moves meanwhile is in or out
@@ -90,7 +91,7 @@ int moat_pool_refill(struct rte_mempool *mp, void *objs[], unsigned int n);
 unsigned int moat_pool_count(const struct moat_pool *pool);
 
 /**
- * Quarantined buffers only.
+ * The number of quarantined buffers.
  *
  * @param pool the pool
  * @return how many; a buffer that moves meanwhile is in or out

@@ -8,25 +8,26 @@
  * @file
  * A tenant: a domain, memory, pools of packet buffers, queues, and a mode.
  *
- * All of a tenant's memory is one run of virtual memory at one run of IOVAs of its own, never the
- * process's addresses: two tenants may well use the same IOVAs. It has two parts:
- *  - a DPDK heap for rings (give moat_tenant_socket() to the queue set-up calls). The device
- *    reaches whole pages that hold nothing but a ring, from the queue's moat_tenant_queue_add()
- *    until the ring is freed; moat_device.h says how;
- *  - buffers, one or more whole pages each, that pools hand out. In mode static they are mapped for
- *    good; in the other modes a buffer is mapped only while the device owns it.
+ * A tenant's memory is contiguous in virtual memory and in IOVA. IOVAs are the tenant's own, not
+ * the process's addresses, so two tenants may use the same IOVAs. The memory has two parts:
+ *  - a DPDK heap for rings (pass moat_tenant_socket() to the queue set-up calls). Each ring has
+ *    whole pages to itself. The device reaches them from the queue's moat_tenant_queue_add() until
+ *    the ring is freed; moat_device.h says how;
+ *  - buffers, one or more whole pages each, which pools hand out. In modes static and copy buffers
+ *    of the device stay mapped; in the others a buffer is mapped only while the device owns it.
  *
- * The mode is a rule about when a packet is handed on, relative to the ticket of its unmap. It is
- * carried out in three places that no PMD and no application need know of: the mempool's ops
- * (buffers given to the PMD, buffers coming back), the Rx callback and the Tx callback of a queue.
+ * The mode says when a packet is handed to the application, relative to the ticket of its unmap.
+ * A ticket is done when the unit has completed an invalidation and no lcore uses an old translation
+ * any more: then the memory is out of every device's reach. Three hooks carry the mode out, without
+ * changes to PMD or application: the mempool's ops, and the Rx and the Tx callback of each queue.
  *
- *   refill: mempool dequeue  -> mapped        Rx callback: unmapped, handed on by the rule
+ *   refill: mempool dequeue  -> mapped        Rx callback: unmapped, handed on as the mode says
  *   Tx callback: mapped      -> device reads  PMD frees: mempool enqueue -> unmapped, quarantined
  *                                             until its ticket is done
  *
- * In use: the whole life, in this order. Calls marked main come from any thread, one at a time for
- * a tenant; those marked lcore must come from the lcore that they are about. doc/examples.md has
- * programs.
+ * The calls, in the order of a program. Calls marked main may come from any thread, one at a time
+ * for a tenant. Calls marked lcore must come from the lcore that they are about. doc/examples.md
+ * has programs.
  *
  *   Set-up
  *   main     rte_eal_init(), a unit (moat_soft_unit_create(), ...)
@@ -41,11 +42,11 @@
  *              moat_tenant_poll() of each tenant, also when no packet came
  *   lcore      before it sleeps, blocks or waits for an Rx interrupt: moat_tenant_offline() of each
  *            tenant that it has entered; after: moat_tenant_online() of each
- *   lcore    a queue goes to another tenant: moat_tenant_queue_move() (moat_tenant_move.h)
+ *   lcore    to give a queue to another tenant: moat_tenant_queue_move() (moat_tenant_move.h)
  *   main     meanwhile: moat_tenant_stats(), moat_tenant_faults() (moat_tenant_measure.h)
  *
  *   The end
- *   main     tell the lcores to end; a signal's handler does no more than that
+ *   main     tell the lcores to end (a signal handler must do no more than that)
  *   lcore    moat_tenant_held() of each queue until it returns 0, so that mode pipelined keeps no
  *            packet
  *   lcore    moat_tenant_lcore_leave(), each tenant, before its function returns
@@ -54,32 +55,33 @@
  *            rte_eal_hotplug_remove(), moat_tenant_destroy(), and the unit's ops->destroy()
  *
  * Duties of an lcore, from enter to leave:
- *  - it must poll or be offline. A ticket waits for every lcore that has entered and is online: the
- *    slowest turn of any of them delays the tickets of all, in strict the packets, too;
- *  - a tenant goes offline and online as a whole on an lcore: with all its queues and pools. While
- *    it is offline the lcore must not call rte_eth_rx_burst() or rte_eth_tx_burst() on them, nor
- *    use translations. Freeing and allocating buffers is allowed. What waits for tickets then,
- *    waits until it is online again;
- *  - a control thread that is no lcore may call everything marked main, allocate and free buffers,
- *    and read statistics; it has nothing to enter, and no ticket waits for it.
+ *  - It must poll or be offline. A ticket waits for every lcore that has entered and is online: the
+ *    slowest turn of any of them delays the tickets of all, and in mode strict also the packets.
+ *  - moat_tenant_offline() is about all queues and pools of the tenant on this lcore. While the
+ *    tenant is offline, the lcore must not call rte_eth_rx_burst() or rte_eth_tx_burst() on its
+ *    queues, nor use translations. It may free and allocate buffers. Buffers whose tickets this
+ *    lcore's lane gave wait until it is online again.
+ *
+ * A control thread that is not an lcore may call everything marked main, allocate and free buffers,
+ * and read statistics. It cannot enter, and no ticket waits for it.
  *
  * Polling lcores are EAL lcores, service lcores, or threads after rte_thread_register(); other
  * threads cannot enter. **Rx and Tx of a queue, and queues of a tenant, may be on different
- * lcores.** Each of them must enter and poll. It costs: a ticket waits for the turns of all of
- * them; buffers are received on one lcore and freed on the other, so the receiving one takes ready
- * buffers back from the other's part of the pool; and their submissions contend for the unit's
- * queue. One lcore for both sides is the fast way.
+ * lcores.** Each of them must enter and poll. This costs time: a ticket waits for the turns of all
+ * of them; a buffer that one lcore received is freed on another, so the first must take ready
+ * buffers from the other's part of the pool; and their submissions contend for the unit's
+ * invalidation queue. One lcore for both sides of a queue is the fastest.
  *
- * Other orders of the end work as well, or say within a second what they wait for. A port may be
- * closed or unplugged before its queues are removed: its callbacks go with it, and its number is
- * free for another device. While an lcore has entered and does not poll, tickets do not become
- * done: leaving, removing a queue and freeing a ring then return -ETIMEDOUT and name the lcores
- * that have entered.
- * moat_tenant_destroy() refuses what is still in use with -EBUSY, says what it is, and can be
+ * Another order of the end works as well, or an error names within a second what is missing. A port
+ * may be closed or unplugged before its queues are removed: its callbacks go with it, and its
+ * number is free for another device. While an lcore has entered and does not poll, tickets do not
+ * become done. Then leaving, removing a queue and freeing a ring return -ETIMEDOUT and name the
+ * lcores that have entered.
+ * While something is in use, moat_tenant_destroy() returns -EBUSY, says what it is, and can be
  * called again. A unit's ops->destroy() returns nothing: while a tenant or another domain is on the
  * unit, it logs their names, leaves the unit as it is, and can be called again.
  *
- * A tenant is one process's: a secondary process is refused.
+ * A tenant belongs to the primary process. In a secondary process moat_tenant_create() fails.
  */
 
 #include <rte_mbuf.h>
@@ -94,27 +96,28 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 enum moat_mode {
-	/* mapped once; the device can touch all of the tenant's memory, nothing else */
+	/* mapped once; the device can read and write all of the tenant's memory, nothing else */
 	MOAT_STATIC,
 	MOAT_STRICT,    /* handed on when the ticket is done; the lcore waits */
 	MOAT_PIPELINED, /* handed on when the ticket is done; the lcore keeps polling meanwhile */
-	MOAT_DEFERRED,  /* handed on at once, flushed by count or time: a bounded window */
-	MOAT_COPY,      /* copied to and from buffers mapped for good */
+	/* handed on at once, invalidated by count or time: a device reaches it until then */
+	MOAT_DEFERRED,
+	MOAT_COPY, /* copied to and from buffers that stay mapped */
 	MOAT_MODES,
 };
 
 /**
- * A mode's name, as configurations have it.
+ * A mode's name, as in configurations.
  *
  * @param mode one of enum moat_mode
- * @return "static", "strict", ...; static. "unknown": it is not a mode
+ * @return "static", "strict", ..., a string that is never freed; "unknown": it is not a mode
  *
  * Thread-safe. Control path.
  */
 const char *moat_mode_name(enum moat_mode mode);
 
 /**
- * The mode of a name.
+ * The mode that has a name.
  *
  * @param text a name, such as "pipelined"
  * @param mode set on success
@@ -127,42 +130,42 @@ int moat_mode_parse(const char *text, enum moat_mode *mode);
 
 #define MOAT_VERIFY_OFF (-1) /* of moat_tenant_conf.verify */
 
-/** What a tenant is to be. Zeroed members mean the safe choice; name, unit and memory must be
- * given. */
+/** The configuration of a tenant. Name, unit, mode and memory must be set (mode 0 is static). Other
+ * members that are 0 or false have the default, which is the safe choice. */
 struct moat_tenant_conf {
-	const char *name; /* of at most 31 bytes; no two tenants have the same */
+	const char *name; /* 1 to 31 bytes; no other tenant may have it */
 	struct moat_unit *unit;
 	enum moat_mode mode;
 	uint64_t memory;     /* bytes, for rings and buffers; rounded up to 2 MiB */
-	uint64_t iova_base;  /* where the memory begins, a multiple of 2 MiB; 0: 2 MiB, or behind
+	uint64_t iova_base;  /* first IOVA of the memory, a multiple of 2 MiB; 0: 2 MiB, or behind
 			      * regions that the unit does not translate */
-	uint8_t width;       /* bits of IOVA; 0: what the unit has */
-	uint64_t leaf_sizes; /* of superpages, ANDed with the unit's; 0: all that the unit has;
+	uint8_t width;       /* bits of IOVA; 0: as many as the unit has */
+	uint64_t leaf_sizes; /* superpages to use, ANDed with the unit's; 0: all that the unit has;
 			      * MOAT_LEAF_4K_ONLY: none */
 	int numa;            /* node of the memory, or SOCKET_ID_ANY */
-	/* look every received buffer up in the shadow IOTLB: a device (or a ring) that returns
-	 * memory which it may not write is caught and counted. On, except with MOAT_VERIFY_OFF */
+	/* 0: look each received buffer up in the shadow IOTLB, and drop and count the packet if the
+	 * device had no right to write there; MOAT_VERIFY_OFF: do not */
 	int8_t verify;
-	uint32_t deferred_pages; /* mode deferred: flush at so many pages (0: 256) ... */
+	uint32_t deferred_pages; /* mode deferred: invalidate at so many pages (0: 256) ... */
 	uint32_t deferred_us;    /* ... or after so many microseconds (0: 10,000) */
-	/* a packet to send that is not in the tenant's memory (another tenant's, or the process's)
-	 * is copied into it; false: it is dropped and counted. Mode copy copies every packet. */
+	/* What to do with a packet to send that is not in the tenant's memory (another tenant's, or
+	 * the process's). true: copy it; false: drop and count it. Mode copy always copies. */
 	bool copy_foreign;
 };
 
 struct moat_tenant;
 
 /**
- * Create the domain, get and map the memory, make the heap.
+ * Create a tenant: its domain, its memory and the heap for rings.
  *
- * The memory is hugepages; where there are none, plain pages, if the unit can live with those (the
- * software unit can, a real one cannot know their physical addresses).
+ * The memory comes from hugepages. If there are none, it comes from plain pages, but only for a
+ * software unit: a hardware unit needs physical addresses, which are not known for plain pages.
  *
  * @param conf copied
  * @param tenant set on success
  * @return 0
- * @return -EINVAL: a NULL, no name, no unit, a mode that does not exist, memory or addresses that
- *   cannot be
+ * @return -EINVAL: a NULL, no name, no unit, a mode that does not exist, or a memory size or
+ *   address that is not possible
  * @return -EEXIST: a tenant has this name
  * @return -ENOTSUP: this is a secondary process
  * @return -EBUSY: the memory lies over what the unit does not translate
@@ -175,12 +178,13 @@ struct moat_tenant;
 int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant **tenant);
 
 /**
- * Detach the requesters, take away all mappings, free the memory. Every queue must be removed (or
- * its port closed), every lcore have left, every pool's buffers and every ring be back.
+ * Detach the requesters, remove all mappings, free the memory. Before the call every queue must be
+ * removed (or its port closed), every lcore must have left, every buffer must be back in its pool,
+ * and every ring must be freed.
  *
  * @param tenant gone on success
  * @return 0
- * @return -EBUSY: it is still in use, moat_error_text() says what: nothing has changed
+ * @return -EBUSY: something is still in use (moat_error_text() says what); nothing has changed
  * @return -EINVAL: NULL
  * @return -ENOMEM
  * @return -ETIMEDOUT, -EIO: the unit does not answer; the tenant stays
@@ -231,11 +235,11 @@ struct moat_domain *moat_tenant_domain(struct moat_tenant *tenant);
 uint64_t moat_tenant_page_size(const struct moat_tenant *tenant);
 
 /**
- * Put a requester (a port's or queue's source-id) into the tenant's domain.
+ * Attach a requester (a port's or queue's source-id) to the tenant's domain.
  *
- * A NIC's source-id is its PCI address: MOAT_SID(0x03, 0, 1) for 03:00.1. Of a net_moat port it is
- * its `sid=`, plus the queue's number with `requesters=queue`; moat_net_queue_sid() says which.
- * Where tenants share a port, each queue's source-id goes to its tenant, and each queue is set up
+ * A NIC's source-id is its PCI address: MOAT_SID(0x03, 0, 1) for 03:00.1. A net_moat port's is its
+ * `sid=`, plus the queue's number with `requesters=queue`; moat_net_queue_sid() returns it. Where
+ * tenants share a port, attach each queue's source-id to the queue's tenant, and set the queue up
  * with that tenant's pool and socket.
  *
  * @param tenant the tenant
@@ -247,7 +251,7 @@ uint64_t moat_tenant_page_size(const struct moat_tenant *tenant);
 int moat_tenant_attach(struct moat_tenant *tenant, moat_sid_t sid);
 
 /**
- * Take a requester out of the tenant's domain; on return it reaches nothing.
+ * Detach a requester from the tenant's domain. On return it reaches nothing.
  *
  * @param tenant the tenant
  * @param sid MOAT_SID() of the requester
@@ -258,8 +262,8 @@ int moat_tenant_attach(struct moat_tenant *tenant, moat_sid_t sid);
 int moat_tenant_detach(struct moat_tenant *tenant, moat_sid_t sid);
 
 /**
- * As moat_tenant_attach(), for one PASID of a requester, which a unit in scalable mode tells from
- * its others.
+ * As moat_tenant_attach(), for one PASID of a requester. Only a unit in scalable mode tells PASIDs
+ * apart.
  *
  * @param tenant the tenant
  * @param sid MOAT_SID() of the requester
@@ -272,7 +276,7 @@ int moat_tenant_detach(struct moat_tenant *tenant, moat_sid_t sid);
 int moat_tenant_attach_pasid(struct moat_tenant *tenant, moat_sid_t sid, uint32_t pasid);
 
 /**
- * As moat_tenant_detach(), of what moat_tenant_attach_pasid() has attached.
+ * Detach one PASID of a requester that moat_tenant_attach_pasid() has attached.
  *
  * @param tenant the tenant
  * @param sid MOAT_SID() of the requester
@@ -296,14 +300,14 @@ int moat_tenant_socket(const struct moat_tenant *tenant);
 /**
  * Create a pool of packet buffers. moat_tenant_destroy() frees it; the program must not.
  *
- * @param tenant whose memory it is of
+ * @param tenant the buffers are in its memory
  * @param name of the mempool
  * @param n buffers; moat_tenant_pool_size() says how many are needed
  * @param data_room bytes of a buffer, headroom included; rounded up to whole pages
  * @param pool set on success
  * @return 0
- * @return -ENOMEM: too little tenant memory (moat_error_text() says how much would do), or none for
- *   the pool's own records
+ * @return -ENOMEM: too little of the tenant's memory is left (moat_error_text() says how much is
+ *   needed), or no memory for the pool's own records
  * @return -ENOSPC: the tenant has as many pools as it can
  * @return -EEXIST: a mempool has this name
  * @return -EINVAL: a NULL, no buffers, or buffers of 0 bytes
@@ -315,26 +319,26 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
 	uint16_t data_room, struct rte_mempool **pool);
 
 /**
- * Put the mode's callbacks on a port's queue (its rx and its tx side), and let the device reach the
- * queue's rings.
+ * Give a port's queue (its receive and its transmit side) to the tenant: install the mode's
+ * callbacks, and map the queue's rings for the device.
  *
- * To be called after rte_eth_dev_configure() and, so that the queue's pool and rings can be
- * checked, after the queues' set-up; before the port is started. Each queue is added by itself: the
- * rings of one that is not are not mapped, and it receives and sends nothing.
+ * Call it after rte_eth_dev_configure() and the queue's set-up (moat checks the queue's pool and
+ * rings), and before the port is started. Each queue must be added: the rings of a queue that was
+ * not added are not mapped, so it receives and sends nothing.
  *
- * @param tenant whose queue it becomes
+ * @param tenant the tenant that gets the queue
  * @param port as ethdev numbers it
  * @param queue the port's
  * @return 0
- * @return -EEXIST: the tenant has the queue
+ * @return -EEXIST: the tenant has the queue already
  * @return -EBUSY: another tenant has it
  * @return -ENODEV: the port does not exist
  * @return -EINVAL: NULL, the port has no such queue, or its rings or its pool are not in the
  *   tenant's memory
- * @return -EXDEV: the port is behind another unit than the tenant, as its driver says
+ * @return -EXDEV: the port's driver says that the port is behind another unit than the tenant's
  * @return -ENOSPC: the tenant has as many queues as it can
  * @return -ENOMEM
- * @return what rte_eth_dev_info_get() or rte_eth_add_rx_callback() says, or the unit's error
+ * @return the error of rte_eth_dev_info_get() or rte_eth_add_rx_callback(), or the unit's
  *
  * moat_error_text() has the sentence. Thread safety: one thread at a time for a tenant. Control
  * path.
@@ -342,16 +346,16 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
 int moat_tenant_queue_add(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
 
 /**
- * Take a queue away from the tenant.
+ * Remove a queue, and its callbacks, from the tenant. The rings stay mapped until they are freed.
  *
- * No lcore may poll the queue any more when this is called, on its receive or its transmit side:
- * nothing can tell that one still does. What it receives then was never unmapped, and when the
- * rings are gone each request of the device is a fault.
+ * Before the call all lcores must have stopped polling the queue, both its receive and its transmit
+ * side. moat cannot detect an lcore that still polls: packets that it receives are not unmapped,
+ * and once the rings are freed each request of the device is a fault.
  *
- * Takes the callbacks off, and frees what mode pipelined still holds (moat_tenant_held() gets it
- * first). The port may have been closed before.
+ * Packets that mode pipelined still holds back are freed. To keep them, call moat_tenant_held()
+ * first. The port may have been closed before.
  *
- * @param tenant whose queue it is
+ * @param tenant the tenant that has the queue
  * @param port as ethdev numbers it
  * @param queue the port's
  * @return 0
@@ -359,11 +363,11 @@ int moat_tenant_queue_add(struct moat_tenant *tenant, uint16_t port, uint16_t qu
  * @return -ENOENT: it has no such queue
  * @return -ETIMEDOUT: an lcore that has entered does not poll (moat_error_text() names it), or the
  *   unit does not answer
- * @return the unit's error from unmapping what is gone
+ * @return the unit's error: freed rings could not be unmapped
  *
- * After any error but -EINVAL and -ENOENT the queue is removed all the same; what was unmapped is
- * out of the device's reach when the lcore has left and the unit has answered. Thread safety: one
- * thread at a time for a tenant. Control path; waits for the unit.
+ * After -EINVAL and -ENOENT nothing has changed. After any other error the queue is removed all the
+ * same, but the device may still reach freed rings, until the lcore has left and the unit has
+ * answered. Thread safety: one thread at a time for a tenant. Control path; waits for the unit.
  */
 int moat_tenant_queue_remove(struct moat_tenant *tenant, uint16_t port, uint16_t queue);
 
@@ -374,8 +378,8 @@ int moat_tenant_queue_remove(struct moat_tenant *tenant, uint16_t port, uint16_t
  * @param tenant the tenant
  * @return 0
  * @return -EINVAL: NULL, or the thread is not an lcore (rte_thread_register())
- * @return -EALREADY: it has entered. (If a thread that was this lcore before has ended without
- *   leaving, the caller takes its place.)
+ * @return -EALREADY: it has entered. (If an earlier thread with this lcore's number ended without
+ *   leaving, the caller takes its place and gets no error.)
  * @return -ENOMEM
  *
  * Each lcore for itself. Control path.
@@ -383,7 +387,8 @@ int moat_tenant_queue_remove(struct moat_tenant *tenant, uint16_t port, uint16_t
 int moat_tenant_lcore_enter(struct moat_tenant *tenant);
 
 /**
- * The calling lcore ends polling. Waits for its tickets and gives its ready buffers to the others.
+ * The calling lcore ends polling. The call waits for the lcore's tickets and gives its ready
+ * buffers to the other lcores.
  *
  * @param tenant the tenant
  * @return 0
@@ -398,8 +403,8 @@ int moat_tenant_lcore_leave(struct moat_tenant *tenant);
 
 /**
  * The calling lcore stops polling for a while, to sleep or to block. While it is offline no ticket
- * waits for it; it must not poll the tenant's queues nor use translations. See moat_lane_offline()
- * for what it waits for.
+ * waits for it, and it must not poll the tenant's queues nor use translations. The call may wait,
+ * as moat_lane_offline() says.
  *
  * @param tenant the tenant
  * @return 0
@@ -421,11 +426,11 @@ int moat_tenant_offline(struct moat_tenant *tenant);
 int moat_tenant_online(struct moat_tenant *tenant);
 
 /**
- * Complete tickets, release quarantined buffers, flush what a quiet queue left behind. To be called
- * in every turn of the polling loop, also when no packet came; never waits.
+ * Find tickets that are done, release quarantined buffers, submit unmaps that are due. The lcore
+ * must call it in every turn of its polling loop, also when no packet came. It never waits.
  *
- * Between two polls the lcore may use translations; across one it may not, nor across
- * rte_eth_rx_burst() in the modes that unmap.
+ * A translation is valid until the lcore's next moat_tenant_poll(), and in the modes that unmap
+ * also only until its next rte_eth_rx_burst().
  *
  * @param tenant the lcore must have entered it
  *
@@ -434,16 +439,16 @@ int moat_tenant_online(struct moat_tenant *tenant);
 void moat_tenant_poll(struct moat_tenant *tenant);
 
 /**
- * Packets that mode pipelined still holds back on a queue, without asking the device for more:
- * waits for their tickets, and hands out up to `max`. An lcore that stops polling a queue for good
- * calls this until it returns 0, and no packet is lost.
+ * Get packets that mode pipelined still holds back on a queue. The call does not receive more from
+ * the device. It waits for the packets' tickets. An lcore that stops polling a queue for good must
+ * call it until it returns 0; otherwise these packets are lost.
  *
- * @param tenant the calling lcore has entered it
+ * @param tenant the calling lcore must have entered it
  * @param port as ethdev numbers it
  * @param queue that the calling lcore polls
  * @param pkts receives the packets
  * @param max room in `pkts`
- * @return packets; 0 also in the other modes, and where the unit does not answer any more
+ * @return number of packets; 0 also in the other modes, and if the unit does not answer any more
  *
  * Each lcore for itself. Control path: it waits.
  */
@@ -451,7 +456,7 @@ uint16_t moat_tenant_held(struct moat_tenant *tenant, uint16_t port, uint16_t qu
 	struct rte_mbuf *pkts[], uint16_t max);
 
 /**
- * The calling lcore's lane, for applications that map on their own.
+ * The calling lcore's lane, for applications that map memory themselves.
  *
  * @param tenant the tenant
  * @return the lane; NULL before the lcore has entered
@@ -460,32 +465,37 @@ uint16_t moat_tenant_held(struct moat_tenant *tenant, uint16_t port, uint16_t qu
  */
 struct moat_lane *moat_tenant_lane(struct moat_tenant *tenant);
 
+/** A tenant's counters, since it was created. */
 struct moat_tenant_stats {
 	struct moat_cost cost;       /* sum over lcores */
 	struct moat_lane_stats lane; /* sum over lcores */
 	uint64_t iotlb_hits, iotlb_misses, iotlb_faults;
-	uint64_t verify_failed; /* received buffers the device had no right to write; dropped */
-	/* times an lcore waited for a ticket: mode strict; else the lane was full */
+	/* received packets that were dropped: the device had no right to write their buffers */
+	uint64_t verify_failed;
+	/* times an lcore waited for a ticket, in mode strict; in the other modes, times it waited
+	 * because its lane was full */
 	uint64_t waits;
-	uint64_t quarantined; /* buffers waiting for their ticket now */
-	uint64_t held;        /* packets held back now, mode pipelined */
-	uint64_t starved;     /* allocations refused because no buffer was ready, in the modes that
-			       * unmap; in the others the port's rx_nombuf tells */
-	/* bursts of which a packet could not be sent at once: its buffer could not be mapped, or
-	 * there was none to copy into; it stays its caller's */
+	uint64_t quarantined; /* buffers that wait for their ticket now */
+	uint64_t held;        /* packets that mode pipelined holds back now */
+	/* allocations that failed because no buffer was ready, in the modes that unmap; in the
+	 * others see the port's rx_nombuf */
+	uint64_t starved;
+	/* bursts with a packet that could not be sent at once, because its buffer could not be
+	 * mapped, or because no buffer was free to copy into; the caller keeps the packet */
 	uint64_t map_failed;
-	uint64_t overrun; /* packets dropped: too many held back, or none free to copy into */
-	uint64_t lost;    /* received packets dropped because their unmap was not done in time: the
-			       * unit did not answer, or an lcore did not poll (the first time is
-			       * logged); their buffers come back when it is done */
-	uint64_t copied;  /* bytes, mode copy */
-	uint64_t delay_max; /* TSC cycles a packet was held back at most, mode pipelined */
+	uint64_t overrun; /* packets dropped: too many held back, or no buffer free to copy into */
+	/* received packets dropped because their unmap was not done in time: the unit did not
+	 * answer, or an lcore did not poll (the first time is logged); their buffers come back when
+	 * it is done */
+	uint64_t lost;
+	uint64_t copied;    /* bytes, mode copy */
+	uint64_t delay_max; /* most TSC cycles that mode pipelined held a packet back */
 	uint64_t foreign;   /* packets to send that were dropped: not in the tenant's memory */
-	uint64_t faults;    /* DMA refused to its requesters, as moat_tenant_faults() found them */
+	uint64_t faults;    /* refused DMA of its requesters, counted by moat_tenant_faults() */
 };
 
 /**
- * What the tenant counted. Counters of running lcores are read as they are.
+ * Read a tenant's counters. Counters of running lcores are read without synchronization.
  *
  * @param tenant the tenant
  * @param stats receives the counters
@@ -495,8 +505,8 @@ struct moat_tenant_stats {
 void moat_tenant_stats(struct moat_tenant *tenant, struct moat_tenant_stats *stats);
 
 /**
- * How a stage's cycles were spread over bursts, summed over lcores. Bursts are counted while the
- * lcore's stopwatch is on. Counters of running lcores are read as they are.
+ * The distribution of a stage's cycles over bursts, summed over lcores. Bursts are counted while
+ * the lcore's stopwatch is on. Counters of running lcores are read without synchronization.
  *
  * @param tenant the tenant
  * @param stage a stage before MOAT_STAGES_MAPPING; MOAT_STAGES_MAPPING: all of these together
@@ -507,7 +517,7 @@ void moat_tenant_stats(struct moat_tenant *tenant, struct moat_tenant_stats *sta
 void moat_tenant_bursts(struct moat_tenant *tenant, enum moat_stage stage, struct moat_hist *hist);
 
 /**
- * The calling lcore's cost of the tenant, for applications that charge their own time to
+ * The calling lcore's record of the tenant's cost, for applications that charge their own time to
  * MOAT_STAGE_APPLICATION.
  *
  * @param tenant the tenant

@@ -8,19 +8,20 @@
  * @file
  * How many buffers a tenant's pool needs, and how much memory.
  *
- * A buffer that is in a ring, in a burst that the program works on, or waiting for its ticket is
- * not in the pool. moat_tenant_pool_size() adds these up; doc/sizing.md has the formula with its
- * reasons:
+ * A buffer of a pool is ready in the pool, in a ring, in a burst that the program works on, or
+ * waiting for its ticket. moat_tenant_pool_size() adds up the last three. doc/sizing.md explains
+ * the formula:
  *
  *     rings    = rx_descriptors + tx_descriptors
  *     bursts   = lcores * 2 * burst
- *     tickets  = lcores * (turn + latency / cycles + the mode's batches), twice in mode pipelined
+ *     tickets  = lcores * (turn + latency / cycles + the mode's batches), doubled in pipelined,
+ *                0 in static and copy
  *     buffers  = rings + bursts + tickets + kept
  *
- * Too small a pool loses no packet that was received: the device finds no buffer to receive into,
- * and drops. The port counts that in rx_nombuf, the tenant in `starved` of struct
- * moat_tenant_stats, and the first time the tenant logs how many of the pool's buffers waited for
- * their tickets.
+ * If a pool is too small, the device finds no buffer to receive into and drops packets that arrive.
+ * Packets that were received already are not lost. The port counts failed allocations in
+ * rx_nombuf, the tenant in `starved` of struct moat_tenant_stats. The first time, the tenant logs
+ * how many of the pool's buffers wait for their tickets.
  */
 
 #include "moat_tenant.h"
@@ -30,29 +31,33 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/** What a pool has to serve. A member that is 0 has the value in brackets. */
+/** The load that a pool has to serve. A member that is 0 has the default in brackets. */
 struct moat_tenant_size {
 	enum moat_mode mode;
-	uint32_t
-		rx_descriptors; /* of all receive queues that take buffers from the pool together */
-	uint32_t tx_descriptors; /* of all transmit queues that its packets go to together */
-	uint32_t queues;         /* receive queues (1) */
-	uint32_t lcores;         /* that enter the tenant (1) */
-	uint32_t burst;          /* packets of a call of rte_eth_rx_burst() (32) */
-	uint32_t data_room; /* bytes of a buffer, as moat_tenant_pool() takes them (one page) */
-	uint32_t
-		latency; /* TSC cycles from a submission to the unit's answer (2,100: hardware's) */
-	uint32_t cycles; /* TSC cycles that a packet takes an lcore at the least (100) */
+	/* sum over all receive queues that take buffers from the pool */
+	uint32_t rx_descriptors;
+	/* sum over all transmit queues to which packets of the pool are sent */
+	uint32_t tx_descriptors;
+	uint32_t queues;    /* receive queues (1) */
+	uint32_t lcores;    /* that enter the tenant (1) */
+	uint32_t burst;     /* most packets of one call of rte_eth_rx_burst() (32) */
+	uint32_t data_room; /* bytes of a buffer, as in moat_tenant_pool() (one page) */
+	/* How long the unit takes for an invalidation: TSC cycles from its submission until the
+	 * unit reports it complete (2,100, typical for hardware). For a software unit pass its
+	 * argument `latency=`. For hardware measure it: `moat-perf --mode strict --batch 1 --json
+	 * FILE` writes it as `wait` among `stages`. */
+	uint32_t latency;
+	uint32_t cycles;         /* fewest TSC cycles that an lcore spends on a packet (100) */
 	uint32_t deferred_pages; /* as in struct moat_tenant_conf (256) */
-	uint32_t kept;           /* packets that the program keeps beyond its turn (none) */
-	bool contended;          /* lcores of other tenants submit to the same unit */
+	uint32_t kept;           /* packets that the program keeps for longer than a turn (0) */
+	bool contended;          /* lcores of other tenants submit to the same unit (false) */
 };
 
 /**
- * Buffers with which a pool does not run dry.
+ * The number of buffers that a pool needs.
  *
- * @param size what the pool has to serve
- * @return buffers, for moat_tenant_pool()
+ * @param size the load that the pool has to serve
+ * @return number of buffers, for moat_tenant_pool()
  * @return 0: `size` is NULL or its mode is not one (moat_error_text())
  *
  * Thread-safe. Control path.
@@ -60,12 +65,12 @@ struct moat_tenant_size {
 unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size);
 
 /**
- * Memory for a pool and for the rings of its queues, whatever driver they are of.
+ * The memory that a pool and the rings of its queues need, with any driver.
  *
- * @param size what the pool has to serve
+ * @param size the load that the pool has to serve
  * @param buffers of the pool; 0: moat_tenant_pool_size()
- * @return bytes, a multiple of 2 MiB, for `memory` of struct moat_tenant_conf; add up those of
- *   several pools
+ * @return bytes, a multiple of 2 MiB, for `memory` of struct moat_tenant_conf. If the tenant has
+ *   several pools, add their results.
  * @return 0: as moat_tenant_pool_size()
  *
  * Thread-safe. Control path.
