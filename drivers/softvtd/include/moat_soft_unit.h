@@ -6,12 +6,12 @@
 
 /**
  * @file
- * A unit by name: the software unit (moat_softvtd.h) with the VT-d driver (moat_vtd.h) on its
- * registers, made from a line of text, and found again by the devices behind it.
+ * A software unit (moat_softvtd.h) together with the VT-d driver (moat_vtd.h) on its registers. It
+ * is created by a name and a line of arguments. Devices behind the unit find it by its name.
  *
- * Arguments are those of DPDK's device arguments, "key=value,key=value"; a later argument overrides
- * an earlier one. **The adversary and the oracle are on unless they are switched off**: measure
- * speed with `adversary=0` and without `oracle=1` (doc/measuring.md).
+ * Arguments have the form of DPDK's device arguments, "key=value,key=value". A later argument
+ * overrides an earlier one. **The adversary and the oracle are on by default**: to measure speed,
+ * write `adversary=0`, which switches both off, and no `oracle=1` after it (doc/measuring.md).
  *
  * | key | value | default | |
  * | --- | --- | --- | --- |
@@ -26,30 +26,31 @@
  * | `interrupts` | block, compatible, off | block | moat_vtd_intr.h; without `intremap` off |
  * | `share_interrupts` | 0, 1 | 0 | also functions whose PASIDs are in several domains get
  *   interrupts (moat_vtd_intr.h) |
- * | `scalable` | 0, 1 | 0 | scalable mode (ECAP.SMTS); the next rows say nothing without it |
+ * | `scalable` | 0, 1 | 0 | scalable mode (ECAP.SMTS); the next four rows need it |
  * | `ssts`, `fsts`, `nest` | 0, 1 | 1 | second stage, first stage, both nested |
  * | `fs1gp` | 0, 1 | 1 | first stage: 1 GiB leaves |
  * | `fs5lp` | 0, 1 | 0 | first stage: 5 levels |
  * | `pasid_bits` | 0 to 20 | 20 | bits of PASID; 0: no requests with PASID |
- * | `shards` | 1, 2, 4, ... 64 | 8 | engines that do not contend |
+ * | `shards` | 1, 2, 4, ... 64 | 8 | parts with caches of their own, which do not contend |
  * | `iotlb`, `ways` | entries | 4096, 8 | IOTLB of a shard |
  * | `context`, `pasid_cache` | entries | 64 | caches of a shard |
- * | `psc` | entries | 512 of the lowest level, 64 of each other | paging-structure caches; given:
- *   of each level |
- * | `geometry` | broadwell, qemu, large, none | | those caches, and adversary=0
+ * | `psc` | entries of each level | 512 of the lowest level, 64 of each other |
+ *   paging-structure caches |
+ * | `geometry` | broadwell, qemu, large, none | | sizes of caches as on that unit, and adversary=0
  *   (moat_softvtd_conf_geometry()) |
  * | `latency`, `per_descriptor` | TSC cycles | 0 | from doorbell to completion |
  * | `seed` | 64 bits | 1 | of the adversary's choices |
  * | `prefetch` | 0 to 100 | 25 | percent of walks that also cache what shares the entry's line |
- * | `jitter` | 0 to 255 | 3 | turns of the unit by which a descriptor may be late |
- * | `gsts_late` | 1 to 255 | 4 | reads of GSTS until a command shows, at the most |
+ * | `jitter` | 0 to 255 | 3 | calls of the unit (register accesses, polls) by which
+ *   a descriptor may be late |
+ * | `gsts_late` | 1 to 255 | 4 | most reads of GSTS until a command shows |
  * | `linger` | 0, 1 | 1 | invalidated context entries still lead to IOTLB entries |
  * | `reorder` | 0, 1 | 1 | IOTLB descriptors between two waits in any order |
- * | `compress` | 0, 1 | 0 | no second fault record of a source-id with one pending |
- * | `adversary` | 0 | | 0: `prefetch`, `jitter`, `linger`, `reorder` and `oracle` are 0; later
- *   arguments may set them again. Without it they have their defaults |
+ * | `compress` | 0, 1 | 0 | no second fault record for a source-id that has one pending |
+ * | `adversary` | 0 | | sets `prefetch`, `jitter`, `linger`, `reorder` and `oracle` to 0; later
+ *   arguments may set them again |
  * | `oracle` | 0, 1 | 1 | detect stale DMA |
- * | `threaded` | 0, 1 | 0 | the unit works by itself |
+ * | `threaded` | 0, 1 | 0 | 1: the unit has a thread of its own; 0: it works when it is called |
  * | `mode` | legacy, scalable | legacy | how the driver runs the unit; scalable needs
  *   `scalable=1` |
  * | `stage` | first, second, nested | any | in scalable mode, the format of domains' tables |
