@@ -96,7 +96,7 @@ static void invalidate(struct driver *d, uint64_t lo, uint64_t hi)
 	d->tail = (d->tail + 2) % 256;
 	moat_softvtd_write64(d->unit, VTD_IQT, d->tail * 16);
 	for (unsigned int i = 0; i < TURNS && *d->done != d->sequence; i++)
-		moat_softvtd_poll(d->unit); /* of a machine's unit there is nothing to poll */
+		moat_softvtd_poll(d->unit); /* real hardware works without this */
 	if (*d->done != d->sequence)
 		die("the unit does not complete an invalidation");
 }
@@ -141,9 +141,9 @@ static void driver_start(struct driver *d)
 }
 
 /*
- * Mapping and unmapping, each with the promise that goes with it. The witness is the oracle's ear:
- * the driver says what it has mapped, what it has unmapped, and from when on no device may reach
- * it. In a driver for a machine `witness` is NULL, and these lines cost a branch.
+ * Mapping and unmapping. By the witness the driver tells the oracle what it has mapped, what it has
+ * unmapped, and when no device may reach it any more. With real hardware `witness` is NULL, and
+ * these lines cost a branch.
  */
 static void map(struct driver *d, uint64_t iova, const void *va)
 {
@@ -154,8 +154,8 @@ static void map(struct driver *d, uint64_t iova, const void *va)
 		witness->mapped(witness, DID, iova, PAGE, MOAT_RW);
 }
 
-/* `cause` is any number that names this unmap to whoever reads the oracle's report: a line, a
- * counter. */
+/* `cause` is a number of the driver's choice for this unmap, which the oracle's report prints: a
+ * line number, or a counter. */
 static void unmap(struct driver *d, uint64_t iova, uint64_t cause)
 {
 	struct moat_witness *witness = moat_softvtd_witness(d->unit);
@@ -165,7 +165,7 @@ static void unmap(struct driver *d, uint64_t iova, uint64_t cause)
 		witness->unmapped(witness, DID, iova, PAGE, cause);
 	if (!d->forgets)
 		invalidate(d, IOTLB_PAGE, VTD_QI_ADDR(iova));
-	/* Here the page may have another owner: that is the promise. */
+	/* From here on the page may have another owner: that is the driver's promise. */
 	if (witness != NULL)
 		witness->released(witness, DID, iova, PAGE, cause);
 }
@@ -182,7 +182,7 @@ static uint64_t try_driver(bool forgets)
 	uint64_t secret = 0;
 	int refused;
 
-	moat_softvtd_conf_init(&conf); /* an adversary; conf.seed makes another one */
+	moat_softvtd_conf_init(&conf); /* an adversary; conf.seed varies its choices */
 	conf.oracle = true;
 	if (moat_softvtd_create(&conf, &d.unit) != 0)
 		die(moat_error_text());

@@ -38,8 +38,7 @@ struct app {
 	uint16_t port;            /* the NIC */
 };
 
-/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to
- * do. */
+/* moat's calls return a negative errno; moat_error_text() says what was wrong and what to do. */
 static void must(int rc, const char *what)
 {
 	if (rc < 0) {
@@ -48,7 +47,7 @@ static void must(int rc, const char *what)
 	}
 }
 
-/* DPDK's have the errno alone. */
+/* DPDK's calls return an errno without a sentence. */
 static void must_dpdk(int rc, const char *what)
 {
 	if (rc < 0) {

@@ -3,9 +3,8 @@
  */
 
 /*
- * Packets that the program makes itself. They come from the tenant's pool, like those that the NIC
- * fills. What the NIC may do with such a buffer changes on its way, and the program asks at each
- * step:
+ * Packets that the program makes itself. Their buffers come from the tenant's pool, like those that
+ * the NIC fills. At each step the program looks up what the NIC may do with the buffer:
  *
  *	allocated, being written   nothing, with net_moat; write, with a driver that does not
  *	                           tell moat of its refills
@@ -43,8 +42,7 @@ static struct moat_tenant *red;
 static struct rte_mempool *pool;
 static uint16_t port;
 
-/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to
- * do. */
+/* moat's calls return a negative errno; moat_error_text() says what was wrong and what to do. */
 static void must(int rc, const char *what)
 {
 	if (rc < 0) {
@@ -53,7 +51,7 @@ static void must(int rc, const char *what)
 	}
 }
 
-/* DPDK's have the errno alone. */
+/* DPDK's calls return an errno without a sentence. */
 static void must_dpdk(int rc, const char *what)
 {
 	if (rc < 0) {
@@ -103,8 +101,8 @@ static void set_up(void)
 	must(moat_tenant_lcore_enter(red), "enter");
 }
 
-/* What a device of the tenant's may do with the buffer now. The shadow IOTLB answers as the unit
- * would. Valid on an lcore that has entered, and until its next moat_tenant_poll(). */
+/* What a device of the tenant's may do with the buffer now. The shadow IOTLB gives the unit's
+ * answer. Valid on an lcore that has entered, and until its next moat_tenant_poll(). */
 static const char *may(const struct rte_mbuf *m)
 {
 	struct moat_iotlb *tlb = &moat_tenant_lane(red)->iotlb;

@@ -3,9 +3,9 @@
  */
 
 /*
- * lib/domain by hand: the program's own buffers are mapped for a device, looked up in bulk, and
- * unmapped; when the ticket of the unmap is done, the device is refused. For drivers of other
- * things than NICs, and for programs with memory of their own.
+ * lib/domain by hand: the program maps its own buffers for a device, looks them up in bulk, and
+ * unmaps them. When the ticket of the unmap is done, the device is refused. This is for drivers of
+ * devices other than NICs, and for programs with their own memory.
  *
  * This needs no EAL: rte_eal_init() is never called. Tenants do need it, and so does net_moat.
  * doc/examples.md walks through it.
@@ -67,7 +67,7 @@ static void look_up(struct moat_lane *lane, const struct buffers *b)
 	void *va[BUFFERS];
 
 	memcpy(asked, b->iova, sizeof(asked));
-	asked[5] = UINT64_C(0xdead000); /* one that nobody mapped */
+	asked[5] = UINT64_C(0xdead000); /* an address that is not mapped */
 	answered = moat_iotlb_translate_bulk(&lane->iotlb, asked, 64, BUFFERS, MOAT_W, va);
 	for (unsigned int i = 0; i < BUFFERS; i++) {
 		const uint8_t *expected = i == 5 ? NULL : b->memory.va + i * SIZE;
@@ -100,7 +100,7 @@ static void unmap(struct moat_lane *lane, const struct buffers *b)
 		moat_lane_poll(lane);
 }
 
-/* The device's side. Of hardware nothing of this is in the program. */
+/* The device's side. With a real device the program has none of this. */
 static int device_writes(uint64_t iova, const char *text)
 {
 	return moat_softvtd_dma_write(moat_soft_unit_find("soft0"), DEVICE, iova, text,
@@ -133,7 +133,7 @@ int main(void)
 	must(moat_domain_attach(domain, DEVICE), "attach");
 	/* Memory that the unit can reach: hugepages where there are any. */
 	must(moat_memory_get(&b.memory, unit, MOAT_2M_SIZE), "memory");
-	/* A lane is what one thread has of a domain. It reads translations, so it goes online. */
+	/* A lane is one thread's handle of a domain. It reads translations, so it goes online. */
 	lane = moat_lane_open(domain);
 	must(lane == NULL ? -ENOMEM : 0, "lane");
 	moat_lane_online(lane);

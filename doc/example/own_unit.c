@@ -5,10 +5,10 @@
 /*
  * Your own unit: how to add another kind of IOMMU to moat. This one keeps the tables itself,
  * as the kernel's does behind VFIO: mapping and unmapping are calls, and on return from an unmap
- * nothing reaches the range. It is a list of maps for each domain and a list of who is attached,
- * which is enough to be right.
+ * nothing reaches the range. It has a list of maps for each domain and a list of attached
+ * requesters.
  *
- * A unit that walks the tables that lib/pt writes has `inval_submit` and its kin instead;
+ * A unit that walks the tables of lib/pt has `inval_submit` and similar operations instead;
  * doc/units.md lists every operation. Nothing in lib/ knows this unit. doc/examples.md walks
  * through it.
  *

@@ -5,7 +5,7 @@
 /*
  * Two tenants on several lcores, until Ctrl-C. Red is strict, blue is pipelined; each has a NIC
  * with as many queues as there are worker lcores, and every worker serves a queue of both. The main
- * lcore polls nothing: it prints a line a second, and tells refused DMA. doc/examples.md walks
+ * lcore polls nothing: it prints a line a second, and reports refused DMA. doc/examples.md walks
  * through it.
  *
  *	cc -O2 two_tenants.c -o two_tenants $(pkg-config --cflags --libs moat)
@@ -68,8 +68,7 @@ static void on_signal(int signo)
 	stop = 1; /* nothing else: the lcores end their loops, and main() does the rest */
 }
 
-/* moat's calls return a negative errno, and have a sentence that says what was wrong and what to
- * do. */
+/* moat's calls return a negative errno; moat_error_text() says what was wrong and what to do. */
 static void must(int rc, const char *what, const char *name)
 {
 	if (rc < 0) {
@@ -78,7 +77,7 @@ static void must(int rc, const char *what, const char *name)
 	}
 }
 
-/* DPDK's have the errno alone. */
+/* DPDK's calls return an errno without a sentence. */
 static void must_dpdk(int rc, const char *what, const char *name)
 {
 	if (rc < 0) {
