@@ -246,7 +246,7 @@ int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
 
 /**
  * As moat_lane_unmap(), of pages that are handed on at once, before their ticket (mode deferred).
- * The caller must bound the window in which devices still reach them; see moat_lane_expose().
+ * The caller must bound the time in which devices still reach them; see moat_lane_expose().
  *
  * @param lane the calling thread's
  * @param iova first IOVA, whole pages
@@ -330,8 +330,8 @@ moat_ticket_t moat_lane_poll(struct moat_lane *lane);
 void moat_lane_prefetch(const struct moat_lane *lane, uint64_t iova, unsigned int turns);
 
 /**
- * Note pages that were handed on before their ticket. Their window ends when the ticket is done and
- * is counted in the lane's stats.
+ * Note pages that were handed on before their ticket. Their exposure ends when the ticket is done,
+ * and is counted in the lane's stats.
  *
  * @param lane the calling thread's
  * @param pages 4 KiB pages of what is gathered
