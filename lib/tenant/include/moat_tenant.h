@@ -13,8 +13,8 @@
  *  - a DPDK heap for rings (pass moat_tenant_socket() to the queue set-up calls). Each ring has
  *    whole pages to itself. The device reaches them from the queue's moat_tenant_queue_add() until
  *    the ring is freed; moat_device.h says how;
- *  - buffers, one or more whole pages each, which pools hand out. In modes static and copy buffers
- *    of the device stay mapped; in the others a buffer is mapped only while the device owns it.
+ *  - buffers, one or more whole pages each, which pools hand out. In modes static and copy the
+ *    device's buffers stay mapped; in the others a buffer is mapped only while the device owns it.
  *
  * The mode says when a packet is handed to the application, relative to the ticket of its unmap.
  * A ticket is done when the unit has completed an invalidation and no lcore uses an old translation
