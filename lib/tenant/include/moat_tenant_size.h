@@ -8,20 +8,21 @@
  * @file
  * How many buffers a tenant's pool needs, and how much memory.
  *
- * A buffer of a pool is ready in the pool, in a ring, in a burst that the program works on, or
- * waiting for its ticket. moat_tenant_pool_size() adds up the last three. doc/sizing.md explains
- * the formula:
+ * A buffer of a pool is in one of four places: ready in the pool, in a ring, in a burst that the
+ * program works on, or waiting for its ticket. moat_tenant_pool_size() adds up the last three. For
+ * strict and pipelined (doc/sizing.md explains the terms, and has the formulas of other modes):
  *
  *     rings    = rx_descriptors + tx_descriptors
  *     bursts   = lcores * 2 * burst
- *     tickets  = lcores * (turn + latency / cycles + the mode's batches), doubled in pipelined,
- *                0 in static and copy
+ *     tickets  = lcores * (turn + latency / cycles + coalesced), doubled in pipelined
  *     buffers  = rings + bursts + tickets + kept
  *
- * If a pool is too small, the device finds no buffer to receive into and drops packets that arrive.
- * Packets that were received already are not lost. The port counts failed allocations in
- * rx_nombuf, the tenant in `starved` of struct moat_tenant_stats. The first time, the tenant logs
- * how many of the pool's buffers wait for their tickets.
+ * If a pool is too small, the device has no buffer to receive into. A NIC then drops packets that
+ * arrive (imissed). net_moat leaves them in its backing port, where they wait or are dropped.
+ * Packets that were received already are not lost. The port counts failed allocations in rx_nombuf
+ * (net_moat counts the buffers that it asked for), the tenant in `starved` of struct
+ * moat_tenant_stats. Neither is a number of packets. The first time, the tenant logs how many of
+ * the pool's buffers wait for their tickets.
  */
 
 #include "moat_tenant.h"
