@@ -55,8 +55,8 @@
  *            rte_eal_hotplug_remove(), moat_tenant_destroy(), and the unit's ops->destroy()
  *
  * Duties of an lcore, from enter to leave:
- *  - It must poll or be offline. A ticket waits for every lcore that has entered and is online: the
- *    slowest turn of any of them delays the tickets of all, and in mode strict also the packets.
+ *  - It must poll or be offline. A tenant's tickets wait for the slowest turn of all lcores that
+ *    have entered that tenant and are online. In mode strict received packets wait as well.
  *  - moat_tenant_offline() is about all queues and pools of the tenant on this lcore. While the
  *    tenant is offline, the lcore must not call rte_eth_rx_burst() or rte_eth_tx_burst() on its
  *    queues, nor use translations. It may free and allocate buffers. Buffers whose tickets this
@@ -131,7 +131,7 @@ int moat_mode_parse(const char *text, enum moat_mode *mode);
 #define MOAT_VERIFY_OFF (-1) /* of moat_tenant_conf.verify */
 
 /** The configuration of a tenant. Name, unit, mode and memory must be set (mode 0 is static). Other
- * members that are 0 or false have the default, which is the safe choice. */
+ * members that are 0 or false have the default, which is the safe choice; for `numa` 0 is node 0. */
 struct moat_tenant_conf {
 	const char *name; /* 1 to 31 bytes; no other tenant may have it */
 	struct moat_unit *unit;
@@ -142,7 +142,9 @@ struct moat_tenant_conf {
 	uint8_t width;       /* bits of IOVA; 0: as many as the unit has */
 	uint64_t leaf_sizes; /* superpages to use, ANDed with the unit's; 0: all that the unit has;
 			      * MOAT_LEAF_4K_ONLY: none */
-	int numa;            /* node of the memory, or SOCKET_ID_ANY */
+	/* NUMA node of the pool that mode copy copies into: 0 is node 0, SOCKET_ID_ANY any node. The
+	 * tenant's own memory is not bound to a node. */
+	int numa;
 	/* 0: look each received buffer up in the shadow IOTLB, and drop and count the packet if the
 	 * device had no right to write there; MOAT_VERIFY_OFF: do not */
 	int8_t verify;
@@ -465,7 +467,8 @@ uint16_t moat_tenant_held(struct moat_tenant *tenant, uint16_t port, uint16_t qu
  */
 struct moat_lane *moat_tenant_lane(struct moat_tenant *tenant);
 
-/** A tenant's counters, since it was created. */
+/** A tenant's counters, since it was created. doc/measuring.md says which of them are packets that
+ * the program has lost. */
 struct moat_tenant_stats {
 	struct moat_cost cost;       /* sum over lcores */
 	struct moat_lane_stats lane; /* sum over lcores */
@@ -477,21 +480,27 @@ struct moat_tenant_stats {
 	uint64_t waits;
 	uint64_t quarantined; /* buffers that wait for their ticket now */
 	uint64_t held;        /* packets that mode pipelined holds back now */
-	/* allocations that failed because no buffer was ready, in the modes that unmap; in the
-	 * others see the port's rx_nombuf */
+	/* allocations that failed because too few buffers were ready, in the modes that unmap; in
+	 * the others see the port's rx_nombuf. Not a number of packets: one allocation may be for a
+	 * whole burst, and one that is tried again counts again. */
 	uint64_t starved;
 	/* bursts with a packet that could not be sent at once, because its buffer could not be
-	 * mapped, or because no buffer was free to copy into; the caller keeps the packet */
+	 * mapped, or because no buffer was free to copy into. The caller keeps the packet; nothing
+	 * is lost. */
 	uint64_t map_failed;
-	uint64_t overrun; /* packets dropped: too many held back, or no buffer free to copy into */
+	/* received packets dropped: too many held back, or no buffer free to copy into. Also
+	 * packets to send that are too long to be copied: rte_eth_tx_burst() counts these as sent */
+	uint64_t overrun;
 	/* received packets dropped because their unmap was not done in time: the unit did not
 	 * answer, or an lcore did not poll (the first time is logged); their buffers come back when
 	 * it is done */
 	uint64_t lost;
 	uint64_t copied;    /* bytes, mode copy */
 	uint64_t delay_max; /* most TSC cycles that mode pipelined held a packet back */
-	uint64_t foreign;   /* packets to send that were dropped: not in the tenant's memory */
-	uint64_t faults;    /* refused DMA of its requesters, counted by moat_tenant_faults() */
+	/* packets to send that were dropped, because they are not in the tenant's memory;
+	 * rte_eth_tx_burst() counts them as sent */
+	uint64_t foreign;
+	uint64_t faults; /* refused DMA of its requesters, counted by moat_tenant_faults() */
 };
 
 /**

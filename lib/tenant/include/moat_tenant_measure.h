@@ -29,7 +29,8 @@ extern "C" {
 
 /**
  * Switch the calling lcore's stopwatch on or off, for all tenants that the lcore serves. Switching
- * it on again restarts it: cycles since the last charge go to no stage. Do so after a sleep.
+ * it on again restarts it: cycles since the last charge go to no stage. Do so after a sleep, or
+ * after other work that is no tenant's.
  *
  * @param on whether the lcore measures from here on
  *
@@ -106,7 +107,9 @@ struct moat_tenant_fault {
  * @return number of faults; 0 also for a unit that cannot report them
  *
  * One thread at a time for a unit. No tenant may be destroyed while the caller still uses `faults`.
- * Control path: call it some times a second.
+ * Control path: call it some times a second. An lcore that polls may call it between two turns: it
+ * does not wait for the unit, but it takes locks and reads the unit's registers, and the lcore's
+ * packets wait that long.
  */
 unsigned int moat_tenant_faults(struct moat_unit *unit, struct moat_tenant_fault faults[],
 	unsigned int n);
