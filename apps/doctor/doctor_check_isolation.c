@@ -271,8 +271,8 @@ void doctor_check_acs(const struct doctor_case *c, struct doctor_finding *f)
 	}
 	if (c->host->words.acs_override) {
 		doctor_find(f, DOCTOR_WARN,
-			"pcie_acs_override: the groups promise what no hardware "
-			"keeps");
+			"pcie_acs_override: the groups promise isolation that no hardware "
+			"gives");
 		doctor_say(&f->remedy,
 			"take it out of the kernel's command line and reboot: it parts "
 			"groups on paper, while the devices reach each other");
@@ -283,13 +283,13 @@ void doctor_check_acs(const struct doctor_case *c, struct doctor_finding *f)
 		doctor_say(&f->remedy, "run moat-doctor as root");
 	} else if (looked && c->way == DOCTOR_VFIO) {
 		doctor_find(f, DOCTOR_WARN,
-			"functions share a group, for no reason that is to be seen");
+			"functions share a group, and no reason for it can be seen");
 		doctor_say(&f->remedy,
 			"the kernel knows of faults of this hardware, or hides a bridge; "
 			"see its log");
 	} else {
 		doctor_find(f, DOCTOR_OK,
-			c->way == DOCTOR_VFIO ? "no function has to share for want of it"
+			c->way == DOCTOR_VFIO ? "no function must share for lack of ACS"
 					      : "the ports above isolate what is below them");
 	}
 }

@@ -21,7 +21,7 @@ void doctor_check_privileges(const struct doctor_case *c, struct doctor_finding 
 	bool admin = doctor_may(h, CAP_SYS_ADMIN), rawio = doctor_may(h, CAP_SYS_RAWIO);
 
 	if (!h->has_cap_eff) {
-		doctor_find(f, DOCTOR_UNKNOWN, "/proc/self/status does not tell");
+		doctor_find(f, DOCTOR_UNKNOWN, "/proc/self/status does not say");
 		return;
 	}
 	doctor_say(&f->evidence, "CapEff 0x%" PRIx64 ":%s%s%s%s", h->cap_eff,
@@ -64,7 +64,7 @@ void doctor_check_processor(const struct doctor_case *c, struct doctor_finding *
 	bool vtd = h->dmar_error != -ENOENT || doctor_driven(h, DOCTOR_INTEL) != 0;
 
 	if (h->vendor[0] == '\0') {
-		doctor_find(f, DOCTOR_UNKNOWN, "/proc/cpuinfo does not tell");
+		doctor_find(f, DOCTOR_UNKNOWN, "/proc/cpuinfo does not say");
 		return;
 	}
 	doctor_say(&f->evidence, "%s, %s%s", h->vendor,

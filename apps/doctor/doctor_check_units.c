@@ -376,8 +376,8 @@ void doctor_check_kernel_dma(const struct doctor_case *c, struct doctor_finding 
 	doctor_say(&f->evidence, "groups: %u strict (DMA), %u lazy (DMA-FQ), %u identity", strict,
 		lazy, identity);
 	if (untold != 0) /* which keeps no tenant from running */
-		doctor_find(f, DOCTOR_OK, "unknown: %u group%s not tell %s type", untold,
-			untold == 1 ? " does" : "s do", untold == 1 ? "its" : "their");
+		doctor_find(f, DOCTOR_OK, "the type of %u group%s is unknown", untold,
+			untold == 1 ? "" : "s");
 	else if (identity != 0)
 		doctor_find(f, DOCTOR_OK, "passed through (iommu=pt) for %u of %u groups", identity,
 			h->nr_groups);

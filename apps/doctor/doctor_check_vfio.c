@@ -190,7 +190,7 @@ void doctor_check_dma_entry_limit(const struct doctor_case *c, struct doctor_fin
 	} else if (limit < DEFAULT_LIMIT) {
 		doctor_find(f, DOCTOR_WARN, "%" PRIu64 ", the kernel's default is %d", limit,
 			DEFAULT_LIMIT);
-		doctor_say(&f->remedy, "raise it; containers opened from then on have it");
+		doctor_say(&f->remedy, "raise it; this applies to containers opened afterwards");
 		doctor_say(&f->commands,
 			"echo %d > /sys/module/vfio_iommu_type1/parameters/dma_entry_limit",
 			DEFAULT_LIMIT);
@@ -229,7 +229,7 @@ void doctor_check_memlock(const struct doctor_case *c, struct doctor_finding *f)
 	uint64_t want = wanted(h);
 
 	if (!h->has_memlock) {
-		doctor_find(f, DOCTOR_UNKNOWN, "/proc/self/limits does not tell");
+		doctor_find(f, DOCTOR_UNKNOWN, "/proc/self/limits does not say");
 	} else if (h->memlock == UINT64_MAX) {
 		doctor_find(f, DOCTOR_OK, "unlimited");
 	} else if (doctor_may(h, CAP_IPC_LOCK)) {

@@ -94,7 +94,7 @@ ROWS = {
         "says": ["boot a kernel with CONFIG_IRQ_REMAP=y"], "never": ["x2APIC"]},
     "no_numa": {"hugepages": ("ok", "1024 of 1024 of 2 MiB free, .*"), "verdict": "Yes"},
     "old_kernel": {
-        "kernel-dma": ("ok", "unknown: 6 groups do not tell their type"), "verdict": "Yes"},
+        "kernel-dma": ("ok", "the type of 6 groups is unknown"), "verdict": "Yes"},
     "old_kernel_rmrr": {
         "rmrr": ("warn", "firmware has reserved memory for 3 functions"),
         "devices": {"0000:16:11.0": ("never", False, "RMRR")}, "never": [", ready", "can be tenants': the RMRR"]},
