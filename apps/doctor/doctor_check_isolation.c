@@ -105,8 +105,9 @@ void doctor_check_groups(const struct doctor_case *c, struct doctor_finding *f)
 				  "virtual functions"
 				: "bind them to vfio-pci, too, or to no driver");
 	} else if (share == 0) {
-		doctor_find(f, DOCTOR_OK, "%u function%s, each alone in its %s", alone,
-			alone == 1 ? "" : "s", c->way == DOCTOR_VFIO ? "group" : "source-ids");
+		doctor_find(f, DOCTOR_OK, "%u function%s, %s", alone, alone == 1 ? "" : "s",
+			c->way == DOCTOR_VFIO ? "each alone in its group"
+					      : "no two with the same source-id");
 	} else {
 		doctor_find(f, DOCTOR_WARN, "%u of %u functions share with others", share,
 			share + alone);
