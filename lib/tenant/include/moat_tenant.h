@@ -57,7 +57,7 @@
  * Duties of an lcore, from enter to leave:
  *  - It must poll or be offline. A tenant's tickets wait for the slowest turn of all lcores that
  *    have entered that tenant and are online. In mode strict received packets wait as well.
- *  - moat_tenant_offline() is about all queues and pools of the tenant on this lcore. While the
+ *  - moat_tenant_offline() is for all queues and pools of the tenant on this lcore. While the
  *    tenant is offline, the lcore must not call rte_eth_rx_burst() or rte_eth_tx_burst() on its
  *    queues, nor use translations. It may free and allocate buffers. Buffers whose tickets this
  *    lcore's lane gave wait until it is online again.
@@ -72,11 +72,12 @@
  * buffers from the other's part of the pool; and their submissions contend for the unit's
  * invalidation queue. One lcore for both sides of a queue is the fastest.
  *
- * Another order of the end works as well, or an error names within a second what is missing. A port
- * may be closed or unplugged before its queues are removed: its callbacks go with it, and its
- * number is free for another device. While an lcore has entered and does not poll, tickets do not
- * become done. Then leaving, removing a queue and freeing a ring return -ETIMEDOUT and name the
- * lcores that have entered.
+ * Another order of the end works as well, or a call returns an error within a second that names
+ * what is missing. A port may be closed or unplugged before its queues are removed: its callbacks
+ * go with it, and its number is free for another device. While an lcore has entered and does not
+ * poll, tickets do not become done. Then leaving, removing a queue and freeing a ring return
+ * -ETIMEDOUT and name the lcores that have entered.
+ *
  * While something is in use, moat_tenant_destroy() returns -EBUSY, says what it is, and can be
  * called again. A unit's ops->destroy() returns nothing: while a tenant or another domain is on the
  * unit, it logs their names, leaves the unit as it is, and can be called again.
@@ -131,7 +132,8 @@ int moat_mode_parse(const char *text, enum moat_mode *mode);
 #define MOAT_VERIFY_OFF (-1) /* of moat_tenant_conf.verify */
 
 /** The configuration of a tenant. Name, unit, mode and memory must be set (mode 0 is static). Other
- * members that are 0 or false have the default, which is the safe choice; for `numa` 0 is node 0. */
+ * members that are 0 or false have the default, which is the safe choice. (A `numa` of 0 is node
+ * 0.) */
 struct moat_tenant_conf {
 	const char *name; /* 1 to 31 bytes; no other tenant may have it */
 	struct moat_unit *unit;
@@ -142,8 +144,8 @@ struct moat_tenant_conf {
 	uint8_t width;       /* bits of IOVA; 0: as many as the unit has */
 	uint64_t leaf_sizes; /* superpages to use, ANDed with the unit's; 0: all that the unit has;
 			      * MOAT_LEAF_4K_ONLY: none */
-	/* NUMA node of the pool that mode copy copies into: 0 is node 0, SOCKET_ID_ANY any node. The
-	 * tenant's own memory is not bound to a node. */
+	/* NUMA node of the pool that mode copy copies into; 0: node 0, SOCKET_ID_ANY: any node.
+	 * The tenant's own memory is not bound to a node. */
 	int numa;
 	/* 0: look each received buffer up in the shadow IOTLB, and drop and count the packet if the
 	 * device had no right to write there; MOAT_VERIFY_OFF: do not */
@@ -473,7 +475,7 @@ struct moat_tenant_stats {
 	struct moat_cost cost;       /* sum over lcores */
 	struct moat_lane_stats lane; /* sum over lcores */
 	uint64_t iotlb_hits, iotlb_misses, iotlb_faults;
-	/* received packets that were dropped: the device had no right to write their buffers */
+	/* received packets dropped: the device had no right to write their memory */
 	uint64_t verify_failed;
 	/* times an lcore waited for a ticket, in mode strict; in the other modes, times it waited
 	 * because its lane was full */
@@ -489,7 +491,8 @@ struct moat_tenant_stats {
 	 * is lost. */
 	uint64_t map_failed;
 	/* received packets dropped: too many held back, or no buffer free to copy into. Also
-	 * packets to send that are too long to be copied: rte_eth_tx_burst() counts these as sent */
+	 * packets to send that are too long to be copied; rte_eth_tx_burst() counts these as
+	 * sent */
 	uint64_t overrun;
 	/* received packets dropped because their unmap was not done in time: the unit did not
 	 * answer, or an lcore did not poll (the first time is logged); their buffers come back when
