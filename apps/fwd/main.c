@@ -25,7 +25,7 @@ static const char usage[] =
 	"Forward packets of tenants, each in a DMA protection domain of its own.\n"
 	"\n"
 	"  CONFIG            units, ports and tenants; doc/configuration.md says how to write one\n"
-	"  --seconds N       end after N seconds; without it, at SIGINT or SIGTERM\n"
+	"  --seconds N       end after N seconds; without it, at SIGINT, SIGTERM or SIGHUP\n"
 	"  --json FILE       write the last summary there, for programs\n"
 	"  --control PATH    take commands on a socket there: move PORT QUEUE TENANT, queues\n"
 	"  --attack          let the first tenant's queue attack the second one's memory and interrupts\n"
