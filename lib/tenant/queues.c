@@ -311,6 +311,8 @@ static struct tenant_queue *queue_make(struct moat_tenant *t, uint16_t port, uin
 	return NULL;
 }
 
+/* In front of the program's own Rx callbacks, whenever these were added: they get what the program
+ * gets, packets that the device can no longer write. */
 int tenant_queue_engage(struct tenant_queue *q)
 {
 	const struct moat_tenant *t = q->tenant;
@@ -321,7 +323,7 @@ int tenant_queue_engage(struct tenant_queue *q)
 
 	rte_errno = ENOMEM;
 	if (rx != NULL)
-		ok = (q->rx = rte_eth_add_rx_callback(q->port, q->queue, rx, q)) != NULL;
+		ok = (q->rx = rte_eth_add_first_rx_callback(q->port, q->queue, rx, q)) != NULL;
 	if (ok)
 		ok = (q->tx = rte_eth_add_tx_callback(q->port, q->queue, tenant_tx_offer, q)) !=
 			NULL;

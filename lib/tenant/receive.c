@@ -4,6 +4,9 @@
 
 /* See receive.h. */
 
+#include <inttypes.h>
+
+#include "buffer.h"
 #include "receive.h"
 
 /* ------------------------------------------------------------------------------------ verify */
@@ -44,9 +47,25 @@ static bool chain_verify(struct tenant_lcore *lc, const struct rte_mbuf *pkt)
 	return sum == pkt->pkt_len;
 }
 
+/* Once. */
+static __rte_noinline void verify_say(struct moat_tenant *t, const struct rte_mbuf *m)
+{
+	if (__atomic_exchange_n(&t->said_verify, true, __ATOMIC_RELAXED))
+		return;
+	TENANT_LOG(WARNING,
+		"tenant '%s': a packet received from port %u is dropped (counted as 'verify_failed'): the "
+		"device had no right to write at IOVA 0x%" PRIx64 "%s",
+		t->name, m->port, rte_mbuf_data_iova(m),
+		tenant_owns(t, m->buf_addr)
+			? ""
+			: ", which is not in a pool of the tenant; an Rx callback of the program must not "
+			  "replace packets in front of moat's (rte_eth_add_first_rx_callback())");
+}
+
 /* Could the device write all that it declares of this burst's packets? Drops those where it could
  * not. */
-static uint16_t burst_verify(struct tenant_lcore *lc, struct rte_mbuf *pkts[], uint16_t n)
+static uint16_t burst_verify(struct moat_tenant *t, struct tenant_lcore *lc,
+	struct rte_mbuf *pkts[], uint16_t n)
 {
 	uint16_t kept = 0;
 
@@ -71,6 +90,7 @@ static uint16_t burst_verify(struct tenant_lcore *lc, struct rte_mbuf *pkts[], u
 				pkts[kept++] = m;
 			} else {
 				moat_counter_add(&lc->verify_failed, 1);
+				verify_say(t, m);
 				rte_pktmbuf_free(m);
 			}
 		}
@@ -84,7 +104,7 @@ uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct r
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_APPLICATION);
 	moat_cost_burst(lc->watch, &lc->cost, n);
 	if (t->conf.verify) {
-		n = burst_verify(lc, pkts, n);
+		n = burst_verify(t, lc, pkts, n);
 		moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_TRANSLATE);
 	}
 	return n;

@@ -96,7 +96,7 @@ struct moat_tenant {
 	uint32_t *sends;  /* with TENANT_SHARED: how often the driver has it; the first page's */
 	struct rte_mbuf_ext_shared_info *shinfo; /* DPDK's; the first page's */
 	bool whole_maps; /* the unit keeps the tables, and takes back only what one call mapped */
-	bool said_foreign, said_twice, said_lost, said_unattached, said_ended;
+	bool said_foreign, said_twice, said_lost, said_verify, said_unattached, said_ended;
 	/* there are queues, and all of drivers that refill by moat_pool_refill() */
 	bool drivers_tell;
 	int socket;

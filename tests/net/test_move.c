@@ -293,6 +293,63 @@ static void a_queue_moves_while_other_lcores_take_frames_for_it(void **state)
 	close_rig(f);
 }
 
+/* ------------------------------------------------------------------------ a callback of one's own */
+
+struct onlooker {
+	const struct fixture *f;
+	unsigned int seen, writable;
+};
+
+/* Could a device write what the program's callback gets? */
+static uint16_t look_on(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	uint16_t max, void *arg)
+{
+	struct onlooker *on = arg;
+
+	for (uint16_t i = 0; i < n; i++) {
+		unsigned int t = pkts[i]->pool == on->f->pool[1];
+
+		on->seen++;
+		on->writable += moat_iotlb_translate(&moat_tenant_lane(on->f->tenant[t])->iotlb,
+					rte_mbuf_data_iova(pkts[i]), 8, MOAT_W) != NULL;
+	}
+	return n;
+}
+
+static void look_at_some(struct fixture *f, struct onlooker *on)
+{
+	on->seen = on->writable = 0;
+	for (unsigned int i = 0; i < 40; i++)
+		put(f, 0, f->owner[0]);
+	settle(f);
+	assert_true(on->seen >= 40);
+	assert_int_equal(on->writable, 0);
+}
+
+/* As the program does that filters in an Rx callback, whether it added it first or last. */
+static void a_callback_of_the_program_gets_what_no_device_can_write(void **state)
+{
+	static const enum moat_mode modes[] = { MOAT_STRICT, MOAT_PIPELINED };
+	struct fixture *f = open_rig(SCALABLE("second"), BY_PASID, modes, 2, true);
+	const struct rte_eth_rxtx_callback *callback;
+	struct onlooker on = { .f = f };
+
+	callback = rte_eth_add_rx_callback(f->port, 0, look_on, &on);
+	assert_non_null(callback);
+	look_at_some(f, &on);
+	for (unsigned int i = 0; i < 4; i++) {
+		must(try_move(f, 0, !f->owner[0], false, NULL));
+		look_at_some(f, &on);
+	}
+	assert_int_equal(rte_eth_dev_stop(f->port), 0);
+	must(moat_tenant_queue_remove(f->tenant[f->owner[0]], f->port, 0));
+	must(moat_tenant_queue_add(f->tenant[f->owner[0]], f->port, 0));
+	assert_int_equal(rte_eth_dev_start(f->port), 0);
+	look_at_some(f, &on);
+	assert_int_equal(rte_eth_remove_rx_callback(f->port, 0, callback), 0);
+	close_rig(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -305,6 +362,7 @@ int main(void)
 		cmocka_unit_test(queues_with_source_ids_of_their_own_move_in_legacy_mode),
 		cmocka_unit_test(frames_that_the_port_cannot_keep_in_the_gap_wait_on_the_wire),
 		cmocka_unit_test(a_queue_moves_while_other_lcores_take_frames_for_it),
+		cmocka_unit_test(a_callback_of_the_program_gets_what_no_device_can_write),
 	};
 
 	if (start_eal("test_net_move") != 0)

@@ -330,6 +330,12 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
  * rings), and before the port is started. Each queue must be added: the rings of a queue that was
  * not added are not mapped, so it receives and sends nothing.
  *
+ * moat's Rx callback runs before those that the program has added or adds later with
+ * rte_eth_add_rx_callback(): they get packets as the program gets them. A callback that the program
+ * adds later with rte_eth_add_first_rx_callback() runs before moat's. There the device can still
+ * write the packets, and the callback must not put others in their place: those are dropped and
+ * counted as `verify_failed`.
+ *
  * @param tenant the tenant that gets the queue
  * @param port as ethdev numbers it
  * @param queue the port's
@@ -342,7 +348,7 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
  * @return -EXDEV: the port's driver says that the port is behind another unit than the tenant's
  * @return -ENOSPC: the tenant has as many queues as it can
  * @return -ENOMEM
- * @return the error of rte_eth_dev_info_get() or rte_eth_add_rx_callback(), or the unit's
+ * @return the error of rte_eth_dev_info_get() or rte_eth_add_first_rx_callback(), or the unit's
  *
  * moat_error_text() has the sentence. Thread safety: one thread at a time for a tenant. Control
  * path.
@@ -445,7 +451,8 @@ void moat_tenant_poll(struct moat_tenant *tenant);
 /**
  * Get packets that mode pipelined still holds back on a queue. The call does not receive more from
  * the device. It waits for the packets' tickets. An lcore that stops polling a queue for good must
- * call it until it returns 0; otherwise these packets are lost.
+ * call it until it returns 0; otherwise these packets are lost. The program's own Rx callbacks do
+ * not see packets that this call returns.
  *
  * @param tenant the calling lcore must have entered it
  * @param port as ethdev numbers it
