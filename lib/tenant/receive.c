@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 
-#include "buffer.h"
 #include "receive.h"
 
 /* ------------------------------------------------------------------------------------ verify */
