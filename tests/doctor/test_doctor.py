@@ -3,7 +3,7 @@
 # Copyright (c) 2026 The moat authors
 """What moat-doctor says of hosts of many kinds.
 
-usage: test_doctor.py FAKE-DPDK MOAT-DOCTOR [MOAT-FWD] [--accept] [--only=WORD]
+usage: test_doctor.py FAKE-DPDK MOAT-DOCTOR [MOAT-FWD] [--accept] [--only=WORD] [--but=WORD]
 
 FAKE-DPDK is moat-doctor with the drivers of doctor_pmds.h, so that its answers do not depend on this machine's DPDK.
 Every host of hosts.py, hosts_rows.py and hosts_kinds.py is built in a folder, and the text and the exit status are compared
@@ -630,4 +630,5 @@ ALL = [*map(test_of, hosts.HOSTS), the_remedy_names_the_boot_loader_that_is_ther
           the_drivers_of_this_dpdk_are_known,
           this_machine_is_judged_without_an_error]
 ONLY = next((a.partition("=")[2] for a in sys.argv if a.startswith("--only=")), "")
-tap.main([test for test in ALL if ONLY in test.__name__])
+BUT = next((a.partition("=")[2] for a in sys.argv if a.startswith("--but=")), None)
+tap.main([test for test in ALL if ONLY in test.__name__ and (BUT is None or BUT not in test.__name__)])
