@@ -307,11 +307,12 @@ static uint16_t look_on(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], 
 	struct onlooker *on = arg;
 
 	for (uint16_t i = 0; i < n; i++) {
-		unsigned int t = pkts[i]->pool == on->f->pool[1];
+		struct moat_tenant *t = on->f->tenant[pkts[i]->pool == on->f->pool[1]];
+		uint64_t iova = rte_mbuf_data_iova(pkts[i]);
 
 		on->seen++;
-		on->writable += moat_iotlb_translate(&moat_tenant_lane(on->f->tenant[t])->iotlb,
-					rte_mbuf_data_iova(pkts[i]), 8, MOAT_W) != NULL;
+		if (moat_iotlb_translate(&moat_tenant_lane(t)->iotlb, iova, 8, MOAT_W) != NULL)
+			on->writable++;
 	}
 	return n;
 }
