@@ -125,7 +125,7 @@ int tenant_run_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant
 		n = tenant_run_alike(t, page, left);
 		if (unlikely(state == to))
 			continue;
-		if (unlikely(state != TENANT_APP)) {
+		if (unlikely(state != TENANT_APP && state != TENANT_TAKEN)) {
 			if (state == TENANT_TICKET || state == TENANT_EARLY)
 				rc = pages_await(t, lc, page, n, state);
 			else if (state == TENANT_RX)
@@ -236,6 +236,7 @@ static enum tenant_state buffer_share_from(struct moat_tenant *t, struct tenant_
 		*rc = pages_await(t, lc, b->page, b->n, state);
 		break;
 	case TENANT_APP:
+	case TENANT_TAKEN:
 		break;
 	default:
 		/* the pool's, or sent by an mbuf that is not one of its references */
@@ -307,6 +308,26 @@ void tenant_buffers_destroy(struct moat_tenant *t)
 	t->ticket = NULL;
 	t->sends = NULL;
 	t->shinfo = NULL;
+}
+
+int tenant_buffers_give(struct moat_tenant *t, struct tenant_lcore *lc)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; i < t->nr_pools; i++) {
+		const struct moat_pool *pool = t->pools[i];
+
+		for (uint32_t k = 0; t->mode->protects && k < pool->n && rc == 0; k++) {
+			struct tenant_run run = {
+				.page = pool->page + k * pool->pages,
+				.n = pool->pages,
+			};
+
+			if (t->state[run.page] == TENANT_TAKEN)
+				rc = tenant_run_map(t, lc, &run, TENANT_RX);
+		}
+	}
+	return rc;
 }
 
 int tenant_buffers_unmap(struct moat_tenant *t, struct tenant_lcore *lc)

@@ -12,9 +12,10 @@
  * page of the tenant's memory; all pages of a buffer have the same.
  *
  *	state        owner              entry      left by
- *	FREE         the pool           none       the pool's get: to RX, or to APP
+ *	FREE         the pool           none       the pool's get: to RX, APP or TAKEN
  *	RX           the device         writable   the Rx callback: to APP or EARLY; a put; Tx
  *	APP          the application    none       the Tx callback: to TX or SHARED; a put: to FREE
+ *	TAKEN        see below          none       as APP; a queue is added: to RX
  *	TICKET       the application    none       as APP; a put: to QUARANTINED until it is done
  *	EARLY        the application    none       as TICKET; handed on before it (mode deferred)
  *	TX           the device         readable   a put; what the driver did not take: to TICKET
@@ -26,6 +27,11 @@
  * last unmap may not be done is TICKET, EARLY or QUARANTINED, and carries the ticket with the
  * number of the lane that unmapped it: any thread can ask that lane. A burst that strict or
  * pipelined holds back is APP already; the burst has the ticket, and the mode is the owner.
+ *
+ * TAKEN is a buffer that was taken from the pool while the tenant had no queue: by the application,
+ * or by a driver that does not tell of its refills and fills its ring before the queue is added.
+ * The first queue of such a driver that is added decides: until then the device reaches none of
+ * them, and then all, because the driver's cannot be told from the application's.
  *
  * One thread at a time changes a state. A buffer with one reference has one owner, so its state is
  * read and written plainly. Only a buffer with several references (clones, refcnt above 1) can be
@@ -43,6 +49,7 @@ enum tenant_state {
 	TENANT_FREE,
 	TENANT_QUARANTINED,
 	TENANT_APP,
+	TENANT_TAKEN,
 	TENANT_TICKET,
 	TENANT_EARLY,
 	TENANT_RX, /* from here on an entry exists */
@@ -284,6 +291,9 @@ void tenant_buffer_unshare(struct moat_tenant *t, struct tenant_lcore *lc,
 /* The states of all pages, made with the tenant's first pool. @return 0, -ENOMEM */
 int tenant_buffers_create(struct moat_tenant *t);
 void tenant_buffers_destroy(struct moat_tenant *t);
+/* Buffers in state TAKEN are the device's from here on. The tenant is locked, and no lcore but the
+ * caller's has entered. @return 0, or the unit's error: some may be the device's */
+int tenant_buffers_give(struct moat_tenant *t, struct tenant_lcore *lc);
 /* At the tenant's end: unmap what is still mapped, buffers that the unit did not answer for. */
 int tenant_buffers_unmap(struct moat_tenant *t, struct tenant_lcore *lc);
 

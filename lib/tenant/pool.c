@@ -177,6 +177,7 @@ static void put_alike(struct moat_pool *pool, struct tenant_part *part, struct t
 			part_quarantine(part, first, n, TENANT_NOT_UNMAPPED);
 		lc->others_wait |= t->state[page] != TENANT_QUARANTINED;
 		break;
+	case TENANT_TAKEN:
 	case TENANT_APP: /* its ticket was done before the application had it */
 		part_add_ready(pool, part, first, n);
 		break;
@@ -372,9 +373,10 @@ static bool part_get(struct moat_pool *pool, struct tenant_part *part, struct te
 	return false;
 }
 
-/* Take `n` that stay unmapped. @return whether all could be had */
+/* Take `n` that stay unmapped; their state is `to` (APP, TAKEN). @return whether all could be
+ * had */
 static bool part_get_unmapped(struct moat_pool *pool, struct tenant_part *part,
-	struct tenant_lcore *lc, void *objs[], unsigned int n)
+	struct tenant_lcore *lc, void *objs[], unsigned int n, enum tenant_state to)
 {
 	unsigned int have = 0;
 
@@ -387,7 +389,7 @@ static bool part_get_unmapped(struct moat_pool *pool, struct tenant_part *part,
 			return false;
 		}
 		memcpy(&objs[have], &pool->obj[first], k * sizeof(objs[0]));
-		memset(&pool->tenant->state[buffer_page(pool, first)], TENANT_APP, k * pool->pages);
+		memset(&pool->tenant->state[buffer_page(pool, first)], to, k * pool->pages);
 		have += k;
 	}
 	return true;
@@ -397,7 +399,8 @@ static bool part_get_unmapped(struct moat_pool *pool, struct tenant_part *part,
 static RTE_DEFINE_PER_LCORE(bool, refilling) __attribute__((tls_model("initial-exec")));
 
 /* A driver that does not say when it refills may be behind any get: then what is handed out is
- * mapped. */
+ * mapped. While there is no queue it is not: where the get was such a driver's after all,
+ * moat_tenant_queue_add() maps it. */
 static bool is_for_device(const struct moat_tenant *t)
 {
 	return RTE_PER_LCORE(refilling) || !__atomic_load_n(&t->drivers_tell, __ATOMIC_RELAXED);
@@ -408,7 +411,9 @@ static bool part_take(struct moat_pool *pool, struct tenant_part *part, struct t
 {
 	if (likely(is_for_device(pool->tenant)))
 		return part_get(pool, part, lc, objs, n);
-	return part_get_unmapped(pool, part, lc, objs, n);
+	return part_get_unmapped(pool, part, lc, objs, n,
+		unlikely(__atomic_load_n(&pool->tenant->no_queue, __ATOMIC_RELAXED)) ? TENANT_TAKEN
+										     : TENANT_APP);
 }
 
 int moat_pool_refill(struct rte_mempool *mp, void *objs[], unsigned int n)
@@ -469,7 +474,8 @@ int tenant_pool_get_unmapped(struct moat_pool *pool, void *objs[], unsigned int 
 		return -ENOBUFS;
 	if (shared)
 		part = pool->part[TENANT_PART_SHARED];
-	ok = part_gather(pool, part, lc, n) && part_get_unmapped(pool, part, lc, objs, n);
+	ok = part_gather(pool, part, lc, n) &&
+		part_get_unmapped(pool, part, lc, objs, n, TENANT_APP);
 	if (shared)
 		tenant_shared_unlock(t);
 	return ok ? 0 : -ENOBUFS;

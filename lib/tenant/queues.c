@@ -17,6 +17,7 @@
 #include <rte_malloc.h>
 #include <rte_memzone.h>
 
+#include "buffer.h"
 #include "held.h"
 #include "mode.h"
 #include "pool_impl.h"
@@ -237,7 +238,7 @@ static void unstrand(uint16_t port, uint16_t queue)
 
 /* After a change of the tenant's queues, under its lock. Relaxed: a get that sees the old answer
  * maps a buffer that need not be; queues of a driver that does not tell are added before their port
- * is started. */
+ * is started. What such a driver took before, while there was no queue, is buffers_give()'s. */
 static void drivers_ask(struct moat_tenant *t)
 {
 	unsigned int here = 0, tell = 0;
@@ -246,7 +247,26 @@ static void drivers_ask(struct moat_tenant *t)
 		here += !t->queues[i]->gone;
 		tell += !t->queues[i]->gone && tenant_port_tells(t->queues[i]->port);
 	}
-	__atomic_store_n(&t->drivers_tell, here != 0 && tell == here, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->drivers_tell, tell == here, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->no_queue, here == 0, __ATOMIC_RELAXED);
+}
+
+/*
+ * A queue of a driver that does not tell is added. Some fill their rings in
+ * rte_eth_rx_queue_setup(), before the tenant has the queue. While another lcore has entered, it
+ * may free or send such a buffer at any time, and a state has one writer: then the device does not
+ * get them, and what it would write there is a fault.
+ */
+static int buffers_give(struct moat_tenant *t)
+{
+	struct tenant_lcore *lc = tenant_lcore_control(t);
+
+	if (lc == NULL)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++)
+		if (i != lc->slot && t->lcores[i] != NULL && t->lcores[i]->entered)
+			return 0;
+	return tenant_buffers_give(t, lc);
 }
 
 /* Take the first queue out of the tenant's list for which `is_it` says so. NULL: none */
@@ -441,7 +461,9 @@ static int queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
 	}
 	/* The callbacks first: a queue whose rings are mapped protects its buffers. */
 	t->queues[t->nr_queues++] = q;
-	rc = tenant_rings_sync(t, port);
+	rc = tenant_port_tells(port) ? 0 : buffers_give(t);
+	if (rc == 0)
+		rc = tenant_rings_sync(t, port);
 	if (rc != 0) {
 		t->nr_queues--;
 		queue_free(q);

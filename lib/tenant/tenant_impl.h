@@ -97,8 +97,8 @@ struct moat_tenant {
 	struct rte_mbuf_ext_shared_info *shinfo; /* DPDK's; the first page's */
 	bool whole_maps; /* the unit keeps the tables, and takes back only what one call mapped */
 	bool said_foreign, said_twice, said_lost, said_verify, said_unattached, said_ended;
-	/* there are queues, and all of drivers that refill by moat_pool_refill() */
-	bool drivers_tell;
+	bool drivers_tell; /* all queues' drivers refill by moat_pool_refill(), if there are any */
+	bool no_queue;
 	int socket;
 	bool heap; /* the DPDK heap `name` exists */
 	struct moat_pool *pools[TENANT_POOLS];

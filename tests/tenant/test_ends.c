@@ -154,6 +154,44 @@ static void a_queue_that_cannot_be_is_refused_in_words(void **state)
 
 /* ------------------------------------------------------------------------------------ lcores */
 
+/* Some PMDs that do not tell of their refills fill their rings in rte_eth_rx_queue_setup(). Nothing
+ * of that is the device's before the tenant has the queue, nor ever what another tells moat. */
+static void what_a_driver_took_before_its_queue_was_added_is_its_devices_then(void **state)
+{
+	for (enum moat_mode mode = MOAT_STRICT; mode <= MOAT_DEFERRED; mode++) {
+		struct rig *r = open_mode(mode);
+		struct rte_mbuf *m[3];
+
+		rig_refill(r, m, 1); /* and the application has received it */
+		rig_arrive(r, 0, m, 1);
+		while (rte_eth_rx_burst(r->port, 0, m, 1) == 0)
+			moat_tenant_poll(r->tenant);
+		must(moat_tenant_queue_remove(r->tenant, r->port, 0));
+		must(moat_tenant_queue_remove(r->tenant, r->port, 1));
+		rig_refill(r, &m[1], 2);
+		assert_false(rig_writes(r, m[1]->buf_iova));
+		assert_false(rig_writes(r, m[2]->buf_iova));
+		rte_pktmbuf_free(m[2]);
+		must(moat_tenant_queue_add(r->tenant, r->port, 1));
+		moat_tenant_poll(r->tenant);
+		assert_true(rig_writes(r, m[1]->buf_iova));
+		must(moat_tenant_queue_add(r->tenant, r->port, 0));
+		rig_arrive(r, 0, &m[1], 1);
+		m[1] = NULL;
+		while (rte_eth_rx_burst(r->port, 0, &m[1], 1) == 0)
+			moat_tenant_poll(r->tenant);
+		assert_int_equal(rig_stats(r).verify_failed, 0);
+		if (mode != MOAT_DEFERRED) {
+			assert_false(rig_writes(r, m[0]->buf_iova));
+			assert_false(rig_writes(r, m[1]->buf_iova));
+		}
+		rte_pktmbuf_free_bulk(m, 2);
+		while (rte_mempool_avail_count(r->pool) != r->buffers)
+			moat_tenant_poll(r->tenant);
+		rig_close(r);
+	}
+}
+
 static void *enter_from_a_plain_thread(void *arg)
 {
 	return (void *)(intptr_t)moat_tenant_lcore_enter(arg);
@@ -648,6 +686,7 @@ int main(void)
 		cmocka_unit_test(a_zeroed_configuration_verifies_and_has_superpages),
 		cmocka_unit_test(leaves_of_4_kib_and_no_verification_must_be_asked_for),
 		cmocka_unit_test(a_queue_that_cannot_be_is_refused_in_words),
+		cmocka_unit_test(what_a_driver_took_before_its_queue_was_added_is_its_devices_then),
 		cmocka_unit_test(registered_threads_are_lcores_and_others_are_refused_in_words),
 		cmocka_unit_test(polling_without_entering_is_said_once),
 		cmocka_unit_test(buffers_kept_without_a_queue_are_not_a_pool_too_small),

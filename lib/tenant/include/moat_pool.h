@@ -54,7 +54,8 @@ int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n);
 /**
  * Get buffers: the dequeue side of the ops. Takes `n` ready buffers and maps them for the device to
  * write. If every queue of the tenant belongs to a driver that refills by moat_pool_refill(), any
- * other caller is the application, and its buffers stay unmapped until they are sent.
+ * other caller is the application, and its buffers stay unmapped until they are sent. Where the
+ * tenant has no queue, they stay unmapped until moat_tenant_queue_add() adds one of another driver.
  *
  * @param pool the pool
  * @param objs receives the mbufs

@@ -336,6 +336,10 @@ int moat_tenant_pool(struct moat_tenant *tenant, const char *name, unsigned int 
  * write the packets, and the callback must not put others in their place: those are dropped and
  * counted as `verify_failed`.
  *
+ * A driver other than net_moat may have filled its ring in rte_eth_rx_queue_setup(). So with such
+ * a driver the device can from now on write all buffers that were taken from the tenant's pools
+ * while the tenant had no queue. An exception: if another lcore has entered, they stay unmapped.
+ *
  * @param tenant the tenant that gets the queue
  * @param port as ethdev numbers it
  * @param queue the port's
