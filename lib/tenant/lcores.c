@@ -146,6 +146,8 @@ int moat_tenant_offline(struct moat_tenant *t)
 	if (lc == NULL)
 		return -EINVAL;
 	moat_lane_offline(lc->lane);
+	/* What it freed is for the lcores that go on: it does not look again for a while. */
+	tenant_pools_leave(t, lc);
 	return 0;
 }
 

@@ -256,7 +256,7 @@ void tenant_pool_destroy(struct moat_pool *pool);
 /* pool.c */
 /* An lcore enters: it gets a part of each pool. The tenant is locked. @return 0, -ENOMEM */
 int tenant_pools_enter(struct moat_tenant *t, unsigned int slot);
-/* The lcore has drained its lane: nothing that it freed is out of the others' reach. */
+/* The lcore leaves or goes offline: nothing that it freed is out of the others' reach. */
 void tenant_pools_leave(struct moat_tenant *t, struct tenant_lcore *lc);
 /* size.c: logs, once, that the pool has no buffer ready. */
 void tenant_say_starved(struct moat_pool *pool);

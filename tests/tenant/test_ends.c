@@ -400,6 +400,62 @@ static void what_an_lcore_left_behind_comes_back_to_the_others(void **state)
 	rig_close(r);
 }
 
+struct napper {
+	struct rig *r;
+	pthread_barrier_t barrier;
+	bool asleep;
+};
+
+static void *free_and_sleep(void *arg)
+{
+	struct napper *s = arg;
+	struct rte_mbuf *m[64];
+
+	must(rte_thread_register());
+	must(moat_tenant_lcore_enter(s->r->tenant));
+	rig_refill(s->r, m, 64);
+	rte_pktmbuf_free_bulk(m, 64);
+	must(moat_tenant_offline(s->r->tenant));
+	__atomic_store_n(&s->asleep, true, __ATOMIC_RELEASE);
+	pthread_barrier_wait(&s->barrier);
+	must(moat_tenant_online(s->r->tenant));
+	must(moat_tenant_lcore_leave(s->r->tenant));
+	rte_thread_unregister();
+	return NULL;
+}
+
+/* Of an lcore whose buffers' tickets are done when it goes to sleep, because the other one polls;
+ * or are done later. */
+static void what_an_lcore_freed_before_it_sleeps_comes_back_to_the_others(void **state)
+{
+	for (unsigned int i = 0; i < 6; i++) {
+		struct napper s = { .r = open_mode(MOAT_STRICT + i / 2) };
+		struct rig *r = s.r;
+		struct rte_mbuf *m[512];
+		pthread_t thread;
+
+		pthread_barrier_init(&s.barrier, NULL, 2);
+		assert_int_equal(pthread_create(&thread, NULL, free_and_sleep, &s), 0);
+		while (!__atomic_load_n(&s.asleep, __ATOMIC_ACQUIRE))
+			if (i % 2 == 0)
+				moat_tenant_poll(r->tenant);
+		for (unsigned int k = 0; k < 100000 && rig_stats(r).quarantined != 0; k++)
+			moat_tenant_poll(r->tenant);
+		assert_int_equal(rig_stats(r).quarantined, 0);
+		must(rte_pktmbuf_alloc_bulk(r->pool, m, r->buffers));
+		rte_pktmbuf_free_bulk(m, r->buffers);
+		pthread_barrier_wait(&s.barrier);
+		while (rte_mempool_avail_count(r->pool) != r->buffers ||
+			rig_stats(r).quarantined != 0)
+			moat_tenant_poll(r->tenant);
+		must(moat_tenant_offline(r->tenant));
+		pthread_join(thread, NULL);
+		must(moat_tenant_online(r->tenant));
+		pthread_barrier_destroy(&s.barrier);
+		rig_close(r);
+	}
+}
+
 static int enter_and_end(void *arg)
 {
 	return moat_tenant_lcore_enter(arg);
@@ -694,6 +750,7 @@ int main(void)
 		cmocka_unit_test(
 			what_leaving_waits_for_is_said_within_a_second_and_the_next_try_works),
 		cmocka_unit_test(what_an_lcore_left_behind_comes_back_to_the_others),
+		cmocka_unit_test(what_an_lcore_freed_before_it_sleeps_comes_back_to_the_others),
 		cmocka_unit_test(
 			a_queue_removed_after_an_lcore_ended_without_leaving_names_that_lcore),
 		cmocka_unit_test(rings_that_an_ended_lcore_holds_up_are_said_once_with_the_remedy),

@@ -59,8 +59,9 @@
  *    have entered that tenant and are online. In mode strict received packets wait as well.
  *  - moat_tenant_offline() is for all queues and pools of the tenant on this lcore. While the
  *    tenant is offline, the lcore must not call rte_eth_rx_burst() or rte_eth_tx_burst() on its
- *    queues, nor use translations. It may free and allocate buffers. Buffers whose tickets this
- *    lcore's lane gave wait until it is online again.
+ *    queues, nor use translations. It may free and allocate buffers. What it freed before
+ *    is the other lcores' as soon as its tickets are done; what it frees while it is offline waits
+ *    until it is online again.
  *
  * A control thread that is not an lcore may call everything marked main, allocate and free buffers,
  * and read statistics. It cannot enter, and no ticket waits for it.
@@ -417,14 +418,16 @@ int moat_tenant_lcore_leave(struct moat_tenant *tenant);
 
 /**
  * The calling lcore stops polling for a while, to sleep or to block. While it is offline no ticket
- * waits for it, and it must not poll the tenant's queues nor use translations. The call may wait,
- * as moat_lane_offline() says.
+ * waits for it, and it must not poll the tenant's queues nor use translations. Buffers that it has
+ * freed are ready for the other lcores as soon as their tickets are done. The call may wait, as
+ * moat_lane_offline() says.
  *
  * @param tenant the tenant
  * @return 0
  * @return -EINVAL: it has not entered
  *
- * Each lcore for itself. Data path: two atomic operations where nothing is in flight.
+ * Each lcore for itself. Data path: two atomic operations where nothing is in flight; else it may
+ * lock the tenant.
  */
 int moat_tenant_offline(struct moat_tenant *tenant);
 
