@@ -54,6 +54,18 @@ struct tenant_lcore *tenant_lcore_make(struct moat_tenant *t, unsigned int slot)
 
 /* ------------------------------------------------------------------------------ enter and leave */
 
+/* No two threads of the process have the same one, whenever they live. (The kernel gives the id of
+ * a thread that has ended to a later one.) */
+static uint64_t thread_number(void)
+{
+	static _Atomic(uint64_t) last;
+	static __thread uint64_t mine;
+
+	if (mine == 0) /* relaxed: only to be different */
+		mine = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+	return mine;
+}
+
 /* An lcore's number is one thread's at a time. The one that had it and entered has ended, or is no
  * lcore any more, and did not leave: what it left is the caller's now. */
 static void take_over(struct moat_tenant *t, struct tenant_lcore *lc)
@@ -79,7 +91,7 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 			"rte_thread_register() in it first",
 			t->name);
 	lc = t->lcores[tenant_slot()];
-	if (lc != NULL && lc->entered && lc->thread == rte_gettid())
+	if (lc != NULL && lc->entered && lc->thread == thread_number())
 		return moat_error(-EALREADY, "tenant '%s': lcore %u has entered already", t->name,
 			rte_lcore_id());
 	if (lc != NULL && lc->entered)
@@ -99,7 +111,7 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 	lc->watch = &RTE_PER_LCORE(moat_cost_watch);
 	lc->polled = false;
 	lc->entered = true;
-	lc->thread = rte_gettid();
+	lc->thread = thread_number();
 	moat_lane_online(lc->lane);
 	return 0;
 }

@@ -36,7 +36,7 @@ struct tenant_lcore {
 	struct moat_cost cost;
 	uint16_t slot; /* in the tenant's lcores[] */
 	bool entered;
-	int thread;       /* rte_gettid() of the thread that has entered */
+	uint64_t thread;  /* the one that has entered; lcores.c numbers them */
 	bool polled;      /* since it has entered */
 	bool said_stray;  /* that it polls without having entered */
 	bool others_wait; /* its quarantine has runs that its own lane's tickets do not release */

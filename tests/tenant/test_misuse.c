@@ -327,10 +327,14 @@ static void turn(struct rig *r)
 	moat_tenant_poll(r->tenant);
 }
 
+/* As the kernel gives it to threads one after the other. */
+#define THREAD_ID 4711
+
 static void *enter_and_end(void *arg)
 {
 	struct rig *r = arg;
 
+	RTE_PER_LCORE(_thread_id) = THREAD_ID;
 	must(rte_thread_register());
 	must(moat_tenant_lcore_enter(r->tenant));
 	turn(r);
@@ -342,6 +346,7 @@ static void *enter_and_leave(void *arg)
 {
 	struct rig *r = arg;
 
+	RTE_PER_LCORE(_thread_id) = THREAD_ID;
 	must(rte_thread_register());
 	must(moat_tenant_lcore_enter(r->tenant));
 	assert_int_equal(moat_tenant_lcore_enter(r->tenant), -EALREADY);
