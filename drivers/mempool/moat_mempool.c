@@ -49,9 +49,10 @@ static int elsewhere(const struct rte_mempool *mp)
 static int ring_alloc(struct rte_mempool *mp)
 {
 	char name[RTE_RING_NAMESIZE];
+	int len = snprintf(name, sizeof(name), RTE_MEMPOOL_MZ_FORMAT, mp->name);
 
-	if (snprintf(name, sizeof(name), "moat_%.22s", mp->name) < 0)
-		return -EINVAL;
+	if (len < 0 || len >= (int)sizeof(name))
+		return -ENAMETOOLONG;
 	mp->pool_data = rte_ring_create(name, rte_align32pow2(mp->size + 1), mp->socket_id, 0);
 	if (mp->pool_data == NULL)
 		return -rte_errno;

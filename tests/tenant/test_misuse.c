@@ -11,6 +11,7 @@
 #include "moat_device.h"
 #include "moat_interrupt.h"
 #include "moat_memory.h"
+#include "moat_pool.h"
 #include "moat_telemetry.h"
 #include "moat_tenant_measure.h"
 #include "moat_tenant_size.h"
@@ -196,6 +197,25 @@ static void pools_may_have_names_that_begin_alike(void **state)
 		must(moat_tenant_destroy(blue));
 		rig_close(r);
 	}
+}
+
+/* The names are as long as DPDK lets them be. */
+static void pools_of_no_tenant_may_have_names_that_differ_in_the_last_letter(void **state)
+{
+	char name[RTE_MEMPOOL_NAMESIZE];
+	struct rte_mempool *mp[2];
+
+	memset(name, 'n', sizeof(name));
+	name[sizeof(name) - 1] = '\0';
+	for (unsigned int i = 0; i < 2; i++) {
+		name[sizeof(name) - 2] = (char)('0' + i);
+		mp[i] = rte_pktmbuf_pool_create_by_ops(name, 63, 0, 0, 2176, SOCKET_ID_ANY,
+			MOAT_MEMPOOL_OPS);
+		if (mp[i] == NULL)
+			fail_msg("'%s': %s", name, rte_strerror(rte_errno));
+	}
+	rte_mempool_free(mp[0]);
+	rte_mempool_free(mp[1]);
 }
 
 static void a_pool_needs_a_tenant_a_name_and_a_place(void **state)
@@ -402,6 +422,7 @@ int main(void)
 		cmocka_unit_test(a_fault_of_the_hundredth_requester_is_its_tenants),
 		cmocka_unit_test(each_unit_has_a_key_of_its_own),
 		cmocka_unit_test(pools_may_have_names_that_begin_alike),
+		cmocka_unit_test(pools_of_no_tenant_may_have_names_that_differ_in_the_last_letter),
 		cmocka_unit_test(a_pool_needs_a_tenant_a_name_and_a_place),
 		cmocka_unit_test(a_pool_that_the_program_has_freed_is_left_alone),
 		cmocka_unit_test(each_pool_has_buffers_of_its_own_to_copy_into),
