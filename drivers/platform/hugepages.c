@@ -158,11 +158,13 @@ static void *map_file(struct moat_vtd_hugepages *p, size_t len)
 	return va;
 }
 
+/* Shared, files and anonymous pages alike. The unit knows frames: after a fork() the first write to
+ * a private page would give the parent another frame, and leave the unit's to the child. */
 int moat_vtd_hugepages_map(struct moat_vtd_hugepages *p, uint64_t len, void **va)
 {
 	*va = p->folder[0] != '\0' ? map_file(p, len)
 				   : mmap(NULL, len, PROT_READ | PROT_WRITE,
-					     MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
+					     MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB |
 						     MAP_POPULATE | 21 << MAP_HUGE_SHIFT,
 					     -1, 0);
 	if (*va != MAP_FAILED)

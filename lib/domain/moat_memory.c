@@ -23,7 +23,10 @@ static const struct {
 	unsigned int shift;
 } hugepages[] = { { MOAT_2M_SIZE, MOAT_2M_SHIFT }, { MOAT_1G_SIZE, MOAT_1G_SHIFT } };
 
-/* Anonymous hugepages, of this process alone. */
+/* Anonymous hugepages. Shared with children, as DPDK's own are: the unit knows frames, and after a
+ * fork() the first write to a private page would give this process another frame than the device
+ * reaches. (Not MADV_DONTFORK, with which a program that becomes a daemon behind rte_eal_init()
+ * would lose them.) */
 static int map_hugepages(struct moat_memory *m)
 {
 	int rc = -ENOMEM;
@@ -31,7 +34,7 @@ static int map_hugepages(struct moat_memory *m)
 	for (unsigned int i = 0; i < RTE_DIM(hugepages); i++) {
 		size_t len = RTE_ALIGN_CEIL(m->len, hugepages[i].size);
 		void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE |
+			MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE |
 				(int)(hugepages[i].shift << MAP_HUGE_SHIFT),
 			-1, 0);
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -22,6 +23,7 @@
 #include "moat_memory.h"
 #include "moat_soft_unit.h"
 #include "moat_tenant.h"
+#include "moat_vtd_hugepages.h"
 #include "must.h"
 
 #define HUGE_SIZE(flags) (UINT64_C(1) << ((flags) >> MAP_HUGE_SHIFT & MAP_HUGE_MASK))
@@ -48,7 +50,8 @@ void *mmap(void *at, size_t len, int prot, int flags, int fd, off_t off)
 	if (size != there)
 		return MAP_FAILED;
 	assert_int_equal(len % size, 0); /* munmap() takes whole hugepages only */
-	p = plain(NULL, len + size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	p = plain(NULL, len + size, prot, (flags & MAP_TYPE) | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		0);
 	return p == MAP_FAILED ? p : RTE_PTR_ALIGN_CEIL(p, size);
 }
 
@@ -121,6 +124,54 @@ static void a_tenant_lives_in_a_page_of_1_gib(void **state)
 	must(moat_tenant_destroy(t));
 }
 
+/* The frame that a child writes to, once both may have one of their own, is the parent's still. A
+ * unit that knows the frame reaches what the parent sees, whoever writes first. */
+static void forks_leave_in_place(volatile uint8_t *va)
+{
+	pid_t child;
+	int status;
+
+	*va = 1;
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		*va = 2;
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(*va, 2);
+}
+
+static void a_fork_leaves_a_tenants_hugepages_in_place(void **state)
+{
+	const uint64_t sizes[] = { MOAT_2M_SIZE, MOAT_1G_SIZE };
+	struct moat_memory m;
+
+	for (unsigned int i = 0; i < RTE_DIM(sizes); i++) {
+		there = sizes[i];
+		must(moat_memory_get(&m, unit, MOAT_2M_SIZE));
+		assert_int_equal(m.page_size, sizes[i]);
+		forks_leave_in_place(m.va);
+		moat_memory_put(&m);
+	}
+}
+
+/* The unit's own: its tables and queues. (With a hugetlbfs they are files.) */
+static void a_fork_leaves_a_units_hugepages_in_place(void **state)
+{
+	struct moat_vtd_hugepages *pages;
+	struct moat_pt_mem mem;
+	void *va;
+
+	there = MOAT_2M_SIZE;
+	must(moat_vtd_hugepages_open("test", &pages, &mem));
+	must(moat_vtd_hugepages_map(pages, MOAT_2M_SIZE, &va));
+	forks_leave_in_place(va);
+	moat_vtd_hugepages_unmap(pages, va, MOAT_2M_SIZE);
+	moat_vtd_hugepages_close(pages);
+}
+
 static int start(void **state)
 {
 	char *args[] = { (char *)"test_hugepages", (char *)"--no-huge", (char *)"-m64",
@@ -142,6 +193,8 @@ int main(void)
 		T(pages_of_2_mib_are_asked_for_first_and_fit),
 		T(pages_of_1_gib_serve_where_there_are_no_others),
 		T(a_tenant_lives_in_a_page_of_1_gib),
+		T(a_fork_leaves_a_tenants_hugepages_in_place),
+		T(a_fork_leaves_a_units_hugepages_in_place),
 	};
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
