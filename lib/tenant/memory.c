@@ -10,9 +10,22 @@
 #include <string.h>
 
 #include <rte_errno.h>
+#include <rte_lcore.h>
 #include <rte_malloc.h>
 
 #include "tenant_impl.h"
+
+static int no_heap(const struct moat_tenant *t, int err)
+{
+	if (err != ENOSPC)
+		return moat_error(-err, "tenant '%s': DPDK makes no heap of this name: %s", t->name,
+			rte_strerror(err));
+	return moat_error(-err,
+		"tenant '%s': DPDK has no heap left for it: of %u (RTE_MAX_HEAPS) each NUMA node has one "
+		"and each tenant, so that a process has %u tenants at most; destroy one first, or make "
+		"some in another process",
+		t->name, RTE_MAX_HEAPS, RTE_MAX_HEAPS - rte_socket_count());
+}
 
 /* DPDK's heap over the first part of the memory, at the tenant's IOVAs. */
 static int make_heap(struct moat_tenant *t)
@@ -27,11 +40,12 @@ static int make_heap(struct moat_tenant *t)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < n; i++)
 		iovas[i] = t->iova + i * page;
-	if (rte_malloc_heap_create(t->name) != 0)
-		rc = -rte_errno;
-	else
-		t->heap = true;
-	if (rc == 0 && rte_malloc_heap_memory_add(t->name, t->va, t->heap_len, iovas, n, page) != 0)
+	if (rte_malloc_heap_create(t->name) != 0) {
+		free(iovas);
+		return no_heap(t, rte_errno);
+	}
+	t->heap = true;
+	if (rte_malloc_heap_memory_add(t->name, t->va, t->heap_len, iovas, n, page) != 0)
 		rc = -rte_errno;
 	free(iovas);
 	if (rc != 0)

@@ -76,6 +76,32 @@ static void a_configuration_that_cannot_be_is_refused_in_words(void **state)
 	rig_close(r);
 }
 
+/* DPDK's heaps: one of each NUMA node, "red"'s, and those of the tenants made here. */
+static void a_tenant_more_than_dpdk_has_heaps_is_refused_in_words(void **state)
+{
+	struct rig *r = open_mode(MOAT_STATIC);
+	struct moat_tenant_conf conf = rig_conf(NULL, MOAT_STATIC);
+	unsigned int most = RTE_MAX_HEAPS - rte_socket_count();
+	struct moat_tenant *t[RTE_MAX_HEAPS];
+	char name[16], words[64];
+
+	conf.unit = r->unit;
+	conf.memory = 4 << 20;
+	conf.name = name;
+	for (unsigned int i = 1; i < most; i++) {
+		snprintf(name, sizeof(name), "t%u", i);
+		must(moat_tenant_create(&conf, &t[i]));
+	}
+	snprintf(name, sizeof(name), "last");
+	snprintf(words, sizeof(words), "a process has %u tenants at most", most);
+	refused(moat_tenant_create(&conf, &t[0]), -ENOSPC, words);
+	must(moat_tenant_destroy(t[1]));
+	must(moat_tenant_create(&conf, &t[1]));
+	for (unsigned int i = 1; i < most; i++)
+		must(moat_tenant_destroy(t[i]));
+	rig_close(r);
+}
+
 static void a_secondary_process_is_refused_in_words(void **state)
 {
 	struct rig *r = open_mode(MOAT_STATIC);
@@ -738,6 +764,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_configuration_that_cannot_be_is_refused_in_words),
+		cmocka_unit_test(a_tenant_more_than_dpdk_has_heaps_is_refused_in_words),
 		cmocka_unit_test(a_secondary_process_is_refused_in_words),
 		cmocka_unit_test(a_zeroed_configuration_verifies_and_has_superpages),
 		cmocka_unit_test(leaves_of_4_kib_and_no_verification_must_be_asked_for),

@@ -174,7 +174,8 @@ struct moat_tenant;
  * @return -EEXIST: a tenant has this name
  * @return -ENOTSUP: this is a secondary process
  * @return -EBUSY: the memory lies over what the unit does not translate
- * @return -ENOSPC: no domain-id is left
+ * @return -ENOSPC: no domain-id is left, or no heap of DPDK's: it has room for RTE_MAX_HEAPS (32),
+ *   of which each NUMA node has one, so that a machine of one node has 31 tenants in a process
  * @return -ENOMEM
  * @return the error of moat_memory_get(), of DPDK's heap, or the unit's
  *
