@@ -4,6 +4,8 @@
 
 /* See send.h. */
 
+#define ALLOW_EXPERIMENTAL_API /* rte_eth_dev_conf_get() */
+
 #include <errno.h>
 #include <string.h>
 
@@ -204,9 +206,10 @@ static bool burst_prepare(struct moat_tenant *t, struct tenant_lcore *lc,
 
 /* What becomes of the caller's packets: bit i is packet i of the chunk. */
 struct chunk {
-	uint64_t dropped;            /* freed without being sent */
-	uint64_t copied;             /* a copy is sent in its place */
-	uint64_t shared;             /* mbufs of moat's own are */
+	uint64_t dropped; /* freed without being sent */
+	uint64_t copied;  /* a copy is sent in its place */
+	uint64_t shared;  /* mbufs of moat's own are */
+	struct tenant_queue *queue;
 	struct rte_mbuf *out[CHUNK]; /* what the driver is offered ... */
 	uint8_t from[CHUNK];         /* ... and for which packet */
 	uint16_t n;
@@ -218,23 +221,80 @@ static void chunk_offer(struct chunk *c, uint16_t i, struct rte_mbuf *m)
 	c->out[c->n++] = m;
 }
 
-/* Into buffers of the first pool that has some.
- * @return 0; 1: it fits into none; -ENOBUFS: not now */
+/* @return 0; 1: it does not fit; -ENOBUFS: not now */
+static int pool_copy(struct moat_pool *pool, const struct rte_mbuf *pkt, struct rte_mbuf **copy)
+{
+	if (!tenant_copy_fits(pool->mp, pkt))
+		return 1;
+	*copy = tenant_copy(pool->mp, pool->tenant->mode->protects ? pool : NULL, pkt);
+	return likely(*copy != NULL) ? 0 : -ENOBUFS;
+}
+
+/* Into buffers of the first pool that has some. @return as pool_copy() */
 static int pools_copy(struct moat_tenant *t, const struct rte_mbuf *pkt, struct rte_mbuf **copy)
 {
 	int rc = 1;
 
 	for (unsigned int i = 0; i < t->nr_pools; i++) {
-		struct moat_pool *pool = t->pools[i];
+		int now = pool_copy(t->pools[i], pkt, copy);
 
-		if (!tenant_copy_fits(pool->mp, pkt))
-			continue;
-		*copy = tenant_copy(pool->mp, t->mode->protects ? pool : NULL, pkt);
-		if (likely(*copy != NULL))
+		if (likely(now == 0))
 			return 0;
-		rc = -ENOBUFS;
+		rc = RTE_MIN(rc, now);
 	}
 	return rc;
+}
+
+/* How often each port was found started; a start may come with other offloads. */
+static uint32_t starts[RTE_MAX_ETHPORTS];
+
+/* Does the driver free without a look at the pool of each packet? Asked once after each start. */
+static bool frees_fast(struct tenant_queue *q)
+{
+	uint32_t now = __atomic_load_n(&starts[q->port], __ATOMIC_RELAXED);
+	struct rte_eth_txq_info info = { 0 };
+	struct rte_eth_conf conf;
+	uint64_t offloads = 0;
+
+	if (likely(q->starts == now))
+		return q->fast_free;
+	/* DPDK takes what is asked for the port out of what the queue has. */
+	if (rte_eth_dev_conf_get(q->port, &conf) == 0)
+		offloads |= conf.txmode.offloads;
+	if (rte_eth_tx_queue_info_get(q->port, q->queue, &info) == 0)
+		offloads |= info.conf.offloads;
+	q->fast_free = offloads & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+	q->starts = now;
+	return q->fast_free;
+}
+
+/* The pool of the largest buffers, and of those the one that has most. It never changes for a
+ * queue: the ring may hold copies. NULL: the tenant has no pool */
+static struct moat_pool *copies_choose(struct tenant_queue *q)
+{
+	const struct moat_tenant *t = q->tenant;
+
+	struct moat_pool *best = q->copies;
+
+	for (unsigned int i = 0; q->copies == NULL && i < t->nr_pools; i++) {
+		struct moat_pool *pool = t->pools[i];
+
+		if (best == NULL || pool->stride > best->stride ||
+			(pool->stride == best->stride && pool->n > best->n))
+			best = pool;
+	}
+	return q->copies = best;
+}
+
+/* @return as pool_copy() */
+static int queue_copy(struct tenant_queue *q, const struct rte_mbuf *pkt, struct rte_mbuf **copy)
+{
+	struct moat_pool *pool;
+
+	if (likely(!frees_fast(q)))
+		return pools_copy(q->tenant, pkt, copy);
+	pool = copies_choose(q);
+	return pool != NULL ? pool_copy(pool, pkt, copy) : 1;
 }
 
 /* @return 0; 1: it can never be sent; -ENOBUFS: not now */
@@ -243,7 +303,7 @@ static int chunk_copy(struct chunk *c, uint16_t i, struct moat_tenant *t, struct
 {
 	struct tenant_run run = { .max = t->whole_maps ? 0 : TENANT_RUN_PAGES };
 	struct rte_mbuf *copy;
-	int rc = pools_copy(t, pkt, &copy);
+	int rc = queue_copy(c->queue, pkt, &copy);
 
 	if (rc != 0)
 		return rc;
@@ -371,11 +431,11 @@ static uint16_t chunk_fill(struct chunk *c, uint16_t i, struct moat_tenant *t,
  * queue's ring, sent already: a driver frees such when the ring becomes full, or when asked. With
  * nothing to offer, nobody would call it again.
  */
-static uint16_t chunk_send(const struct tenant_queue *q, struct tenant_lcore *lc,
-	eth_tx_burst_t driver, void *txq, struct rte_mbuf *pkts[], uint16_t n)
+static uint16_t chunk_send(struct tenant_queue *q, struct tenant_lcore *lc, eth_tx_burst_t driver,
+	void *txq, struct rte_mbuf *pkts[], uint16_t n)
 {
 	struct moat_tenant *t = q->tenant;
-	struct chunk c = { .n = 0 };
+	struct chunk c = { .queue = q, .n = 0 };
 	uint16_t i = chunk_fill(&c, 0, t, lc, pkts, n), sent;
 
 	if (unlikely(i != n)) {
@@ -517,6 +577,7 @@ static uint16_t driver_stand_in(void *txq, struct rte_mbuf **pkts, uint16_t n)
 
 static __rte_noinline void driver_replace(uint16_t port, eth_tx_burst_t driver)
 {
+	__atomic_fetch_add(&starts[port], 1, __ATOMIC_RELAXED);
 	/* D1: the driver's function before our own: a thread that calls ours finds it. Two threads
 	 * that do this at once write the same. */
 	__atomic_store_n(&drivers[port], driver, __ATOMIC_RELEASE);

@@ -65,7 +65,12 @@ struct tenant_queue {
 	const struct rte_eth_rxtx_callback *rx;
 	const struct rte_eth_rxtx_callback *tx;
 	struct tenant_held *held; /* mode pipelined */
-	bool gone;                /* the port was closed: its number may be another device's now */
+	/* send.c's: where the driver frees all of a burst into one pool (MBUF_FAST_FREE), the one
+	 * that copies are made in. */
+	struct moat_pool *copies;
+	uint32_t starts; /* of the port, when `fast_free` was asked for; 0: never */
+	bool fast_free;
+	bool gone; /* the port was closed: its number may be another device's now */
 };
 
 struct moat_tenant {

@@ -304,6 +304,98 @@ static void sends_of_copies_go_on_while_the_ring_has_room(void **state)
 		send_more_than_moat_has(*state, mode, true);
 }
 
+/* All of a pool's buffers are in it, and no others. */
+static void assert_pool_whole(struct rte_mempool *pool, unsigned int n)
+{
+	struct rte_mbuf *m[512];
+
+	assert_true(n <= RTE_DIM(m));
+	assert_int_equal(rte_mempool_avail_count(pool), n);
+	assert_int_equal(rte_mempool_get_bulk(pool, (void **)m, n), 0);
+	for (unsigned int i = 0; i < n; i++)
+		assert_ptr_equal(m[i]->pool, pool);
+	rte_mempool_put_bulk(pool, (void **)m, n);
+}
+
+/* More copies than the first pool has buffers, on a queue whose driver frees all packets into the
+ * pool of the first one. */
+static void fast_free_of_copies(struct fixture *f, enum moat_mode mode)
+{
+	struct moat_tenant_conf conf = { .name = "blue",
+		.mode = mode,
+		.memory = 32 << 20,
+		.copy_foreign = true };
+	struct rte_eth_conf eth = { .txmode.offloads = RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE };
+	struct rte_mempool *other = make_pool("other", 1023, RTE_MBUF_DEFAULT_BUF_SIZE);
+	struct rte_mempool *first, *second;
+	unsigned int sent = 0, most = 0, kept;
+	struct moat_tenant *blue;
+	struct rte_mbuf *m[BURST], *keep[256];
+	struct wire wire;
+	uint16_t port, n;
+
+	wire_create(&wire, "w1", 1, 1024);
+	conf.unit = f->unit;
+	port = nic_create("net_moat1", "port=net_ring_w1,unit=soft0,sid=00:11.0");
+	must_be(moat_tenant_create(&conf, &blue));
+	must_be(moat_tenant_attach(blue, MOAT_SID(0, 0x11, 0)));
+	must_be(moat_tenant_pool(blue, "first", 128, 2176, &first));
+	must_be(moat_tenant_pool(blue, "second", 256, 2176, &second));
+	assert_int_equal(rte_eth_dev_configure(port, 1, 1, &eth), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(port, 0, 64, moat_tenant_socket(blue), NULL, first),
+		0);
+	assert_int_equal(rte_eth_tx_queue_setup(port, 0, 512, moat_tenant_socket(blue), NULL), 0);
+	must_be(moat_tenant_queue_add(blue, port, 0));
+	must_be(moat_tenant_lcore_enter(blue));
+	assert_int_equal(rte_eth_dev_start(port), 0);
+	log_begin();
+	for (unsigned int turns = 0; turns < 100; turns++) {
+		assert_int_equal(rte_pktmbuf_alloc_bulk(other, m, BURST), 0);
+		for (unsigned int i = 0; i < BURST; i++)
+			memset(rte_pktmbuf_append(m[i], 64), 0, 64);
+		n = rte_eth_tx_burst(port, 0, m, BURST);
+		rte_pktmbuf_free_bulk(m + n, BURST - n); /* they stayed the caller's */
+		sent += n;
+		most = RTE_MAX(most, rte_mempool_in_use_count(first));
+		wire_drain(&wire);
+		moat_tenant_poll(blue);
+	}
+	assert_true(sent > 512);
+	/* That pool has too few, and the first one would have some: they stay the caller's. */
+	rte_eth_tx_done_cleanup(port, 0, 0);
+	wire_drain(&wire);
+	moat_tenant_poll(blue);
+	kept = rte_mempool_avail_count(second) - 16;
+	while (rte_pktmbuf_alloc_bulk(second, keep, kept) != 0)
+		moat_tenant_poll(blue);
+	assert_int_equal(rte_pktmbuf_alloc_bulk(other, m, BURST), 0);
+	for (unsigned int i = 0; i < BURST; i++)
+		memset(rte_pktmbuf_append(m[i], 64), 0, 64);
+	n = rte_eth_tx_burst(port, 0, m, BURST);
+	assert_true(n >= 16 && n < BURST);
+	assert_int_equal(rte_mempool_avail_count(other), 1023 - BURST + n);
+	rte_pktmbuf_free_bulk(m + n, BURST - n);
+	rte_pktmbuf_free_bulk(keep, kept);
+	assert_int_equal(rte_eth_dev_stop(port), 0);
+	wire_drain(&wire);
+	must_be(moat_tenant_lcore_leave(blue));
+	nic_destroy("net_moat1");
+	assert_null(strstr(log_end(), "was freed into pool"));
+	assert_true(most <= 64); /* the ring's: none of the copies */
+	assert_pool_whole(first, 128);
+	assert_pool_whole(second, 256);
+	must_be(moat_tenant_destroy(blue));
+	assert_pool_full(other);
+	rte_mempool_free(other);
+	wire_destroy(&wire);
+}
+
+static void copies_are_of_one_pool_on_a_queue_that_frees_fast(void **state)
+{
+	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++)
+		fast_free_of_copies(*state, mode);
+}
+
 static void a_mempools_name_that_is_taken_is_said_to_be(void **state)
 {
 	struct fixture *f = *state;
@@ -503,6 +595,7 @@ int main(void)
 		TEST(a_queue_that_is_set_up_anew_elsewhere_does_not_start),
 		TEST(sends_of_what_is_shared_go_on_while_the_ring_has_room),
 		TEST(sends_of_copies_go_on_while_the_ring_has_room),
+		TEST(copies_are_of_one_pool_on_a_queue_that_frees_fast),
 		TEST(a_mempools_name_that_is_taken_is_said_to_be),
 		TEST(a_requester_of_another_tenant_is_refused_with_its_name),
 		TEST(a_port_behind_another_unit_is_refused_with_both_units_names),
