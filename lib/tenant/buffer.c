@@ -159,28 +159,35 @@ void tenant_burst_ticket(struct moat_tenant *t, struct rte_mbuf *const pkts[], u
 
 /* ---------------------------------------------------------------------- buffers that are shared */
 
-bool tenant_buffer_find(const struct moat_tenant *t, const struct rte_mbuf *m,
-	struct tenant_run *buffer)
+struct moat_pool *tenant_buffer_pool(const struct moat_tenant *t, const void *va, uint32_t *number)
 {
-	uint64_t at = (uint64_t)((const uint8_t *)m->buf_addr - t->va);
-
-	if (!tenant_owns(t, m->buf_addr) || rte_mbuf_iova_get(m) != t->iova + at)
-		return false;
 	for (unsigned int i = 0; i < t->nr_pools; i++) {
-		const struct moat_pool *pool = t->pools[i];
-		uint64_t off = (uint64_t)((const uint8_t *)m->buf_addr - pool->va);
-		uint64_t in;
+		struct moat_pool *pool = t->pools[i];
+		uint64_t off = (uint64_t)((const uint8_t *)va - pool->va);
 
 		if (off >= (uint64_t)pool->n * pool->stride)
 			continue;
-		in = off % pool->stride;
-		*buffer = (struct tenant_run){
-			.page = tenant_page(t, pool->va + (off - in)),
-			.n = pool->pages,
-		};
-		return in + m->data_off + m->data_len <= pool->stride;
+		*number = (uint32_t)(off / pool->stride);
+		return pool;
 	}
-	return false;
+	return NULL;
+}
+
+bool tenant_buffer_find(const struct moat_tenant *t, const struct rte_mbuf *m,
+	struct tenant_run *buffer)
+{
+	uint64_t at = (uint64_t)((const uint8_t *)m->buf_addr - t->va), in;
+	const struct moat_pool *pool;
+	uint32_t number;
+
+	if (!tenant_owns(t, m->buf_addr) || rte_mbuf_iova_get(m) != t->iova + at)
+		return false;
+	pool = tenant_buffer_pool(t, m->buf_addr, &number);
+	if (pool == NULL)
+		return false;
+	*buffer = (struct tenant_run){ pool->page + number * pool->pages, pool->pages, 0 };
+	in = at - ((uint64_t)buffer->page << MOAT_PAGE_SHIFT);
+	return in + m->data_off + m->data_len <= pool->stride;
 }
 
 /* From whatever state the buffer has to BUSY. @return the state that it had */

@@ -105,12 +105,18 @@ static inline bool tenant_is_sole(const struct moat_tenant *t, const struct rte_
 		tenant_has_one_reference(t, m, tenant_page(t, m->buf_addr));
 }
 
+/* Has the mbuf neither of the flags by which DPDK knows that its buffer is not beside it? */
+static inline bool tenant_is_bare(const struct rte_mbuf *m)
+{
+	return !(m->ol_flags & (RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT));
+}
+
 /* The mbuf is the header of a buffer, which is pinned to it. Most PMDs write the flags of what they
  * receive anew, and DPDK 22.11's rte_pktmbuf_copy() those of its copy: then DPDK would take the
  * bytes in front of the buffer for its mbuf, when a clone comes back. */
 static inline void tenant_pin(struct rte_mbuf *m)
 {
-	if (unlikely(!(m->ol_flags & (RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT))))
+	if (unlikely(tenant_is_bare(m)))
 		m->ol_flags |= RTE_MBUF_F_EXTERNAL;
 }
 
@@ -270,6 +276,9 @@ void tenant_burst_ticket(struct moat_tenant *t, struct rte_mbuf *const pkts[], u
 	uint64_t ticket);
 
 /* ---------------------------------------------------------------------- buffers that are shared */
+
+/* The tenant's pool that has the address, and the number of the buffer in it. NULL: none */
+struct moat_pool *tenant_buffer_pool(const struct moat_tenant *t, const void *va, uint32_t *number);
 
 /* The pages of the buffer that `m` refers to, whatever kind of mbuf it is. @return false: what `m`
  * declares does not lie in one buffer of the tenant's, at the tenant's IOVA. */

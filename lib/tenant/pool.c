@@ -33,21 +33,19 @@ static inline uint32_t buffer_number(const struct moat_pool *pool, const void *o
 	return likely(pool->pages == 1) ? page : page / pool->pages;
 }
 
-/* How many of `objs` from the front are neighbours, each behind the one before; objs[0] is buffer
- * `first`. Mostly all are: then they are the pool's headers in their order, and none of them is
- * read. */
+/* How many of `objs` from the front are the pool's headers in their order, from buffer `first` on.
+ * Mostly all are. 0: objs[0] is not the header of the pool's buffer `first`, which need not be
+ * there. */
 static inline unsigned int buffers_neighbours(const struct moat_pool *pool, uint32_t first,
 	void *const objs[], unsigned int n)
 {
-	const uint8_t *next = ((const struct rte_mbuf *)objs[0])->buf_addr;
 	unsigned int i = 0;
 
 	if (likely(n <= pool->n && first <= pool->n - n) &&
 		likely(memcmp(objs, &pool->obj[first], n * sizeof(objs[0])) == 0))
 		return n;
-	do
-		next += pool->stride;
-	while (++i < n && ((const struct rte_mbuf *)objs[i])->buf_addr == next);
+	while (i < n && i < pool->n && first < pool->n - i && objs[i] == pool->obj[first + i])
+		i++;
 	return i;
 }
 
@@ -211,28 +209,117 @@ static void put_run(struct moat_pool *pool, struct tenant_part *part, struct ten
 	}
 }
 
+/* What was quarantined from `from` on has its ticket: all that was gathered up to here is in this
+ * one or an earlier one. */
+static inline void part_flush(struct moat_pool *pool, struct tenant_part *part,
+	struct tenant_lcore *lc, uint32_t from)
+{
+	uint64_t ticket;
+
+	if (from == part->head)
+		return;
+	ticket = tenant_ticket(lc, pool->tenant->mode->flush_put(pool->tenant, lc));
+	for (; from != part->head; from++)
+		if (part->quarantine[from & part->mask].ticket == 0)
+			part->quarantine[from & part->mask].ticket = ticket;
+}
+
+/* ---------------------------------------------------------- put of what is not the pool's header */
+
+/* The tenant's pool, and the buffer of it, whose header the mbuf is. NULL: none */
+static struct moat_pool *header_find(const struct moat_tenant *t, const void *obj, uint32_t *number)
+{
+	for (unsigned int i = 0; i < t->nr_pools; i++)
+		for (*number = 0; *number < t->pools[i]->n; ++*number)
+			if (t->pools[i]->obj[*number] == obj)
+				return t->pools[i];
+	return NULL;
+}
+
+/* One buffer, into the pool that it is of. */
+static void put_home(struct moat_pool *home, struct tenant_lcore *lc, uint32_t number)
+{
+	struct tenant_part *part = home->part[lc->slot];
+	uint32_t from = part->head;
+
+	put_run(home, part, lc, number, 1);
+	part_flush(home, part, lc, from);
+}
+
+static void say_stray(struct moat_pool *pool, const struct rte_mbuf *m,
+	const struct moat_pool *home)
+{
+	const char *name = home != NULL ? home->mp->name
+		: m->pool != NULL       ? m->pool->name
+					: "(none)";
+
+	if (__atomic_exchange_n(&pool->tenant->said_elsewhere, true, __ATOMIC_RELAXED))
+		return;
+	TENANT_LOG(ERR,
+		"tenant '%s': an mbuf of pool '%s' was freed into pool '%s'; it is %s. With "
+		"MBUF_FAST_FREE all packets of a queue must be of one pool, with one reference each",
+		pool->tenant->name, name, pool->mp->name,
+		home != NULL ? "put where it belongs"
+			     : "not a buffer of the tenant's, and is lost to its pool");
+}
+
+/*
+ * An mbuf that is not the header of the pool's buffer that it leads to. It is
+ * - the header of another pool's buffer, which a driver or the program has put here;
+ * - a clone that was made from a tenant's pool, and whose original went before it. DPDK leaves the
+ *   original to the clone: both headers are free, and each is over its own buffer again;
+ * - none of the tenant's.
+ */
+static __rte_noinline void put_stray(struct moat_pool *pool, struct tenant_lcore *lc, void *obj)
+{
+	const struct moat_tenant *t = pool->tenant;
+	uint32_t number, data_number;
+	struct moat_pool *data =
+		tenant_buffer_pool(t, ((const struct rte_mbuf *)obj)->buf_addr, &data_number);
+	struct moat_pool *home = data;
+
+	number = data_number;
+	if (data == NULL || data->obj[number] != obj)
+		home = header_find(t, obj, &number);
+	if (home != pool)
+		say_stray(pool, obj, home);
+	if (home == NULL)
+		return;
+	if (data != NULL && (data != home || data_number != number) &&
+		rte_mbuf_ext_refcnt_update(&t->shinfo[buffer_page(data, data_number)], -1) == 0) {
+		tenant_header_init(data, data_number);
+		put_home(data, lc, data_number);
+	}
+	tenant_header_init(home, number);
+	put_home(home, lc, number);
+}
+
+/* ------------------------------------------------------------------------------------- put, all */
+
 static void part_put(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
 	void *const objs[], unsigned int n)
 {
 	uint32_t from = part->head;
-	uint64_t ticket;
+	bool bare = false;
 
+	/* Only looked at: some may be of other pools. */
 	for (unsigned int i = 0; i < n; i++)
-		tenant_pin(objs[i]);
+		bare |= tenant_is_bare(objs[i]);
 	for (unsigned int i = 0, k; i < n; i += k) {
 		uint32_t first = buffer_number(pool, objs[i]);
 
 		k = buffers_neighbours(pool, first, &objs[i], n - i);
+		if (unlikely(k == 0)) {
+			put_stray(pool, lc, objs[i]);
+			k = 1;
+			continue;
+		}
+		for (unsigned int j = i; unlikely(bare) && j < i + k; j++)
+			tenant_pin(objs[j]);
 		put_run(pool, part, lc, first, k);
 	}
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
-	if (from != part->head) {
-		/* All that was gathered up to here is in this ticket or an earlier one. */
-		ticket = tenant_ticket(lc, pool->tenant->mode->flush_put(pool->tenant, lc));
-		for (; from != part->head; from++)
-			if (part->quarantine[from & part->mask].ticket == 0)
-				part->quarantine[from & part->mask].ticket = ticket;
-	}
+	part_flush(pool, part, lc, from);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_SUBMIT);
 }
 

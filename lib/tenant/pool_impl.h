@@ -69,6 +69,9 @@ static inline struct tenant_part *tenant_pool_part(const struct moat_pool *pool,
 /* Has the program freed the mempool, which is the tenant's to free? Then `mp` leads nowhere. */
 bool tenant_pool_is_freed(const struct moat_pool *pool);
 
+/* The header of a buffer as it is in the pool: over its buffer, one reference, alone. */
+void tenant_header_init(struct moat_pool *pool, uint32_t number);
+
 /* Make the part of a slot. The tenant is locked. @return 0, -ENOMEM */
 int tenant_part_make(struct moat_pool *pool, unsigned int slot);
 

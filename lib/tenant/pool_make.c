@@ -39,20 +39,18 @@ static void buffer_free(void *addr __rte_unused, void *opaque)
 /* A header over its buffer; the buffer stays pinned to it, as rte_pktmbuf_pool_create_extbuf()
  * does. Here because that call takes no ops of one's own. What DPDK keeps for a shared buffer lies
  * in the tenant's table, by page: the mbuf's private area is the application's (none). */
-static void mbuf_init(struct rte_mempool *mp, void *opaque, void *obj, unsigned int i)
+void tenant_header_init(struct moat_pool *pool, uint32_t i)
 {
-	struct moat_pool *pool = opaque;
-	struct rte_mbuf *m = obj;
+	struct rte_mbuf *m = pool->obj[i];
 	struct rte_mbuf_ext_shared_info *shinfo =
 		&pool->tenant->shinfo[pool->page + i * pool->pages];
 
-	pool->obj[i] = m;
 	memset(m, 0, sizeof(*m));
 	m->buf_addr = pool->va + (uint64_t)i * pool->stride;
 	rte_mbuf_iova_set(m, pool->iova + (uint64_t)i * pool->stride);
 	m->buf_len = (uint16_t)RTE_MIN(pool->stride, (uint32_t)UINT16_MAX);
 	m->data_off = RTE_MIN(RTE_PKTMBUF_HEADROOM, m->buf_len);
-	m->pool = mp;
+	m->pool = pool->mp;
 	m->nb_segs = 1;
 	m->port = RTE_MBUF_PORT_INVALID;
 	rte_mbuf_refcnt_set(m, 1);
@@ -61,6 +59,14 @@ static void mbuf_init(struct rte_mempool *mp, void *opaque, void *obj, unsigned 
 	shinfo->free_cb = buffer_free;
 	shinfo->fcb_opaque = m;
 	rte_mbuf_ext_refcnt_set(shinfo, 1);
+}
+
+static void mbuf_init(struct rte_mempool *mp __rte_unused, void *opaque, void *obj, unsigned int i)
+{
+	struct moat_pool *pool = opaque;
+
+	pool->obj[i] = obj;
+	tenant_header_init(pool, i);
 }
 
 static int mempool_fill(struct moat_pool *pool, const char *ops)

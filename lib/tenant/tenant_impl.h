@@ -101,7 +101,8 @@ struct moat_tenant {
 	uint32_t *sends;  /* with TENANT_SHARED: how often the driver has it; the first page's */
 	struct rte_mbuf_ext_shared_info *shinfo; /* DPDK's; the first page's */
 	bool whole_maps; /* the unit keeps the tables, and takes back only what one call mapped */
-	bool said_foreign, said_twice, said_lost, said_verify, said_unattached, said_ended;
+	bool said_foreign, said_twice, said_elsewhere, said_lost, said_verify, said_unattached;
+	bool said_ended;
 	bool drivers_tell; /* all queues' drivers refill by moat_pool_refill(), if there are any */
 	bool no_queue;
 	int socket;

@@ -289,6 +289,96 @@ static void each_pool_has_buffers_of_its_own_to_copy_into(void **state)
 	rig_close(r);
 }
 
+/* The modes whose pools are moat's. */
+static const enum moat_mode unmapping[] = { MOAT_STRICT, MOAT_PIPELINED, MOAT_DEFERRED };
+
+/* All of a pool's buffers are in it, each once, with its header over it. */
+static void assert_pool_whole(struct rig *r, struct rte_mempool *pool, unsigned int n)
+{
+	struct rte_mbuf *m[BUFFERS];
+
+	must(moat_lane_drain(moat_tenant_lane(r->tenant)));
+	moat_tenant_poll(r->tenant);
+	assert_int_equal(rte_mempool_avail_count(pool), n);
+	assert_int_equal(rte_mempool_get_bulk(pool, (void **)m, n), 0);
+	for (unsigned int i = 0; i < n; i++) {
+		assert_ptr_equal(m[i]->pool, pool);
+		assert_int_equal(m[i]->ol_flags, RTE_MBUF_F_EXTERNAL);
+		assert_int_equal(rte_mbuf_refcnt_read(m[i]), 1);
+		assert_int_equal(rte_mbuf_ext_refcnt_read(m[i]->shinfo), 1);
+		assert_ptr_equal(m[i]->shinfo->fcb_opaque, m[i]);
+		for (unsigned int k = 0; k < i; k++)
+			assert_ptr_not_equal(m[k]->buf_addr, m[i]->buf_addr);
+	}
+	rte_mempool_put_bulk(pool, (void **)m, n);
+	must(moat_lane_drain(moat_tenant_lane(r->tenant)));
+	moat_tenant_poll(r->tenant);
+}
+
+/* As a driver does with MBUF_FAST_FREE: all into the pool of the first one. */
+static void a_buffer_that_is_freed_into_another_pool_goes_to_its_own(void **state)
+{
+	struct rte_mempool *other = rte_pktmbuf_pool_create("other", 63, 0, 0, 2048, SOCKET_ID_ANY);
+
+	for (unsigned int i = 0; i < RTE_DIM(unmapping); i++) {
+		struct rig *r = open_mode(unmapping[i]);
+		struct rte_mempool *second;
+		struct rte_mbuf *m[8];
+		uint64_t flags;
+
+		must(moat_tenant_pool(r->tenant, "second", 64, 2176, &second));
+		assert_int_equal(rte_pktmbuf_alloc_bulk(r->pool, m, 2), 0);
+		assert_int_equal(rte_pktmbuf_alloc_bulk(second, m + 2, 4), 0);
+		assert_int_equal(rte_pktmbuf_alloc_bulk(r->pool, m + 6, 1), 0);
+		m[7] = rte_pktmbuf_alloc(other);
+		flags = m[7]->ol_flags;
+		rte_mempool_put_bulk(r->pool, (void **)m, 8);
+		assert_int_equal(m[7]->ol_flags, flags); /* no tenant's: left alone */
+		rte_pktmbuf_free(m[7]);
+		assert_pool_whole(r, r->pool, BUFFERS);
+		assert_pool_whole(r, second, 64);
+		/* the other way about: behind the pool's last buffer, from a lone one */
+		assert_int_equal(rte_pktmbuf_alloc_bulk(r->pool, m, 8), 0);
+		rte_mempool_put_bulk(second, (void **)m, 8);
+		assert_pool_whole(r, r->pool, BUFFERS);
+		assert_pool_whole(r, second, 64);
+		rig_close(r);
+	}
+	assert_int_equal(rte_mempool_avail_count(other), 63);
+	rte_mempool_free(other);
+}
+
+/* A clone made from a tenant's pool has a buffer of its own beside the one that it refers to. */
+static void a_clone_from_a_tenants_pool_that_goes_last_loses_no_buffer(void **state)
+{
+	for (unsigned int i = 0; i < RTE_DIM(unmapping); i++) {
+		struct rig *r = open_mode(unmapping[i]);
+		struct rte_mbuf *m[32], *clones[32];
+		struct rte_mempool *second;
+
+		must(moat_tenant_pool(r->tenant, "second", 64, 2176, &second));
+		for (unsigned int from = 0; from < 4; from++) {
+			assert_int_equal(rte_pktmbuf_alloc_bulk(r->pool, m, 32), 0);
+			for (unsigned int k = 0; k < 32; k++) {
+				rte_pktmbuf_append(m[k], 60);
+				clones[k] =
+					rte_pktmbuf_clone(m[k], from % 2 == 0 ? r->pool : second);
+				assert_non_null(clones[k]);
+			}
+			rte_pktmbuf_free_bulk(m, 32);
+			if (from < 2) {
+				rte_pktmbuf_free_bulk(clones, 32);
+			} else {
+				assert_int_equal(rte_eth_tx_burst(r->port, 0, clones, 32), 32);
+				assert_int_equal(rig_sent(r, 0), 32);
+			}
+			assert_pool_whole(r, r->pool, BUFFERS);
+			assert_pool_whole(r, second, 64);
+		}
+		rig_close(r);
+	}
+}
+
 /* ---------------------------------------------------------------------------------- queues */
 
 static void a_queue_is_one_tenants(void **state)
@@ -426,6 +516,8 @@ int main(void)
 		cmocka_unit_test(a_pool_needs_a_tenant_a_name_and_a_place),
 		cmocka_unit_test(a_pool_that_the_program_has_freed_is_left_alone),
 		cmocka_unit_test(each_pool_has_buffers_of_its_own_to_copy_into),
+		cmocka_unit_test(a_buffer_that_is_freed_into_another_pool_goes_to_its_own),
+		cmocka_unit_test(a_clone_from_a_tenants_pool_that_goes_last_loses_no_buffer),
 		cmocka_unit_test(a_queue_is_one_tenants),
 		cmocka_unit_test(a_foreign_packet_is_dropped_where_there_is_no_pool_to_copy_into),
 		cmocka_unit_test(

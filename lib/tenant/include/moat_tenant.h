@@ -306,6 +306,10 @@ int moat_tenant_socket(const struct moat_tenant *tenant);
 /**
  * Create a pool of packet buffers. moat_tenant_destroy() frees it; the program must not.
  *
+ * Clones need a pool of their own, of mbufs without room for data: rte_pktmbuf_clone(m, clones).
+ * A clone from a tenant's pool takes a buffer along, and DPDK does not give the mbuf back if the
+ * clone is freed before its original: buffer and mbuf are lost.
+ *
  * @param tenant the buffers are in its memory
  * @param name of the mempool
  * @param n buffers; moat_tenant_pool_size() says how many are needed
