@@ -30,14 +30,36 @@ enum kind {
 	KIND_FOREIGN, /* not all are the tenant's */
 };
 
+/*
+ * Flags that were assigned, so that RTE_MBUF_F_EXTERNAL is gone. A clone that was made then has
+ * RTE_MBUF_F_INDIRECT: when it is freed, DPDK takes the bytes in front of the buffer, which a device
+ * may write, for the mbuf that owns the buffer. It becomes a reference as other clones are.
+ */
+static void flags_mend(const struct moat_tenant *t, struct rte_mbuf *m)
+{
+	uint32_t number;
+	const struct moat_pool *pool = tenant_buffer_pool(t, m->buf_addr, &number);
+
+	if (pool == NULL)
+		return;
+	if (m == pool->obj[number]) {
+		tenant_pin(m);
+	} else if (m->ol_flags & RTE_MBUF_F_INDIRECT) {
+		tenant_pin(pool->obj[number]);
+		m->shinfo = &t->shinfo[pool->page + number * pool->pages];
+		rte_mbuf_ext_refcnt_update(m->shinfo, 1);
+		m->ol_flags ^= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
+	}
+}
+
 static enum kind segment_kind(const struct moat_tenant *t, struct rte_mbuf *m)
 {
 	struct tenant_run buffer;
 
-	if (likely(tenant_is_sole(t, m))) {
-		tenant_pin(m);
+	if (unlikely(!(m->ol_flags & RTE_MBUF_F_EXTERNAL)) && tenant_owns(t, m->buf_addr))
+		flags_mend(t, m);
+	if (likely(tenant_is_sole(t, m)))
 		return KIND_OWN;
-	}
 	return tenant_buffer_find(t, m, &buffer) ? KIND_SHARED : KIND_FOREIGN;
 }
 

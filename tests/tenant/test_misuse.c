@@ -379,6 +379,37 @@ static void a_clone_from_a_tenants_pool_that_goes_last_loses_no_buffer(void **st
 	}
 }
 
+/* m->ol_flags = ... clears RTE_MBUF_F_EXTERNAL: a clone is an indirect mbuf then, and DPDK takes
+ * what a device may have written in front of the buffer for the mbuf that owns it. */
+static void a_clone_of_a_packet_whose_flags_were_assigned_is_sent_as_a_reference(void **state)
+{
+	struct rte_mempool *clones = rte_pktmbuf_pool_create("clones", 63, 0, 0, 0, SOCKET_ID_ANY);
+
+	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
+		struct rig *r = open_mode(mode);
+		struct rte_mbuf *m[2], *clone, *evil;
+
+		assert_int_equal(rte_pktmbuf_alloc_bulk(r->pool, m, 2), 0);
+		rte_pktmbuf_append(m[1], 60);
+		m[1]->ol_flags = RTE_MBUF_F_TX_IPV4;
+		evil = (struct rte_mbuf *)((char *)m[1]->buf_addr - sizeof(*evil));
+		memset(evil, 0, sizeof(*evil)); /* rte_pktmbuf_clone() counts a reference here */
+		evil->pool = (struct rte_mempool *)0x414141414000;
+		evil->nb_segs = 1;
+		clone = rte_pktmbuf_clone(m[1], clones);
+		assert_non_null(clone);
+		assert_true(clone->ol_flags & RTE_MBUF_F_INDIRECT);
+		assert_int_equal(rte_eth_tx_burst(r->port, 0, &clone, 1), 1);
+		assert_int_equal(rig_sent(r, 0), 1);
+		assert_int_equal(rte_mempool_avail_count(clones), 63);
+		assert_int_equal(rte_mbuf_refcnt_read(evil), 1); /* untouched since */
+		rte_pktmbuf_free_bulk(m, 2);
+		assert_pool_whole(r, r->pool, BUFFERS);
+		rig_close(r);
+	}
+	rte_mempool_free(clones);
+}
+
 /* ---------------------------------------------------------------------------------- queues */
 
 static void a_queue_is_one_tenants(void **state)
@@ -518,6 +549,8 @@ int main(void)
 		cmocka_unit_test(each_pool_has_buffers_of_its_own_to_copy_into),
 		cmocka_unit_test(a_buffer_that_is_freed_into_another_pool_goes_to_its_own),
 		cmocka_unit_test(a_clone_from_a_tenants_pool_that_goes_last_loses_no_buffer),
+		cmocka_unit_test(
+			a_clone_of_a_packet_whose_flags_were_assigned_is_sent_as_a_reference),
 		cmocka_unit_test(a_queue_is_one_tenants),
 		cmocka_unit_test(a_foreign_packet_is_dropped_where_there_is_no_pool_to_copy_into),
 		cmocka_unit_test(

@@ -306,9 +306,13 @@ int moat_tenant_socket(const struct moat_tenant *tenant);
 /**
  * Create a pool of packet buffers. moat_tenant_destroy() frees it; the program must not.
  *
- * Clones need a pool of their own, of mbufs without room for data: rte_pktmbuf_clone(m, clones).
- * A clone from a tenant's pool takes a buffer along, and DPDK does not give the mbuf back if the
- * clone is freed before its original: buffer and mbuf are lost.
+ * Two rules for the pool's mbufs:
+ * - Clones need a pool of their own, of mbufs without room for data: rte_pktmbuf_clone(m, clones).
+ *   A clone from a tenant's pool takes a buffer along, and DPDK does not give the mbuf back if the
+ *   clone is freed before its original: buffer and mbuf are lost.
+ * - Change ol_flags with |= and &=, and keep RTE_MBUF_F_EXTERNAL. An assignment clears it; then
+ *   rte_pktmbuf_clone() takes the bytes in front of the buffer, which a device may write, for an
+ *   mbuf, and freeing the clone follows a pointer in them.
  *
  * @param tenant the buffers are in its memory
  * @param name of the mempool
