@@ -224,7 +224,7 @@ static inline void part_flush(struct moat_pool *pool, struct tenant_part *part,
 			part->quarantine[from & part->mask].ticket = ticket;
 }
 
-/* ---------------------------------------------------------- put of what is not the pool's header */
+/* --------------------------------------------------- put of what is not the pool's header */
 
 /* The tenant's pool, and the buffer of it, whose header the mbuf is. NULL: none */
 static struct moat_pool *header_find(const struct moat_tenant *t, const void *obj, uint32_t *number)

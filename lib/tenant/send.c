@@ -32,8 +32,8 @@ enum kind {
 
 /*
  * Flags that were assigned, so that RTE_MBUF_F_EXTERNAL is gone. A clone that was made then has
- * RTE_MBUF_F_INDIRECT: when it is freed, DPDK takes the bytes in front of the buffer, which a device
- * may write, for the mbuf that owns the buffer. It becomes a reference as other clones are.
+ * RTE_MBUF_F_INDIRECT: when it is freed, DPDK takes the bytes in front of the buffer, which a
+ * device may write, for the mbuf that owns the buffer. It becomes a reference as other clones are.
  */
 static void flags_mend(const struct moat_tenant *t, struct rte_mbuf *m)
 {

@@ -293,7 +293,7 @@ static void a_queue_moves_while_other_lcores_take_frames_for_it(void **state)
 	close_rig(f);
 }
 
-/* ------------------------------------------------------------------------ a callback of one's own */
+/* --------------------------------------------------------------------- a callback of one's own */
 
 struct onlooker {
 	const struct fixture *f;

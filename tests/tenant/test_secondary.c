@@ -31,8 +31,8 @@
 #define PAGES   48 /* of 2 MiB; EAL's heaps and the mbufs' headers */
 #define BUFFERS 256
 
-/* Both processes have EAL's memory at the same address. EAL's own choice is AddressSanitizer's shadow,
- * and what the kernel gives instead may be taken in the secondary. */
+/* Both processes have EAL's memory at the same address. EAL's own choice is AddressSanitizer's
+ * shadow, and what the kernel gives instead may be taken in the secondary. */
 #ifdef __SANITIZE_ADDRESS__
 #define BASE "--base-virtaddr=0x200000000000"
 #else
