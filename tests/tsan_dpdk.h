@@ -17,6 +17,10 @@
  * whether a packet is its alone must have it. The looks of rte_mbuf.h, all its loads, acquire here.
  */
 #define RTE_USE_C11_MEM_MODEL
+/* A source that defines it does so behind the headers that are included here. */
+#ifndef ALLOW_EXPERIMENTAL_API
+#define ALLOW_EXPERIMENTAL_API
+#endif
 /* Spinlocks and the like by the compiler's atomics, not in assembly. */
 #define RTE_FORCE_INTRINSICS 1
 /* gcc says of each fence that ThreadSanitizer does not see it: tests/tsan.supp has what is ordered
