@@ -75,7 +75,7 @@ static void take_over(struct moat_tenant *t, struct tenant_lcore *lc)
 		"moat_tenant_lcore_leave()",
 		t->name, rte_lcore_id());
 	moat_lane_offline(lc->lane);
-	lc->entered = false;
+	tenant_lcore_set_entered(lc, false);
 }
 
 int moat_tenant_lcore_enter(struct moat_tenant *t)
@@ -110,7 +110,7 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 			t->name, lc->slot);
 	lc->watch = &RTE_PER_LCORE(moat_cost_watch);
 	lc->polled = false;
-	lc->entered = true;
+	tenant_lcore_set_entered(lc, true);
 	lc->thread = thread_number();
 	moat_lane_online(lc->lane);
 	return 0;
@@ -142,7 +142,7 @@ int moat_tenant_lcore_leave(struct moat_tenant *t)
 	if (rc != 0)
 		snprintf(why, sizeof(why), "%s", moat_error_text());
 	tenant_pools_leave(t, lc);
-	lc->entered = false;
+	tenant_lcore_set_entered(lc, false);
 	lc->watch = &no_watch;
 	moat_lane_offline(lc->lane);
 	if (rc != 0)
@@ -185,7 +185,7 @@ unsigned int tenant_ended_lcore(const struct moat_tenant *t)
 	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++) {
 		const struct tenant_lcore *lc = __atomic_load_n(&t->lcores[i], __ATOMIC_ACQUIRE);
 
-		if (lc != NULL && lc->entered && function_has_ended(i))
+		if (lc != NULL && tenant_lcore_entered(lc) && function_has_ended(i))
 			return i;
 	}
 	return RTE_MAX_LCORE;
@@ -200,7 +200,7 @@ const char *tenant_who_is_in(const struct moat_tenant *t)
 	for (unsigned int i = 0; i < RTE_MAX_LCORE && at < (int)sizeof(text) - 32; i++) {
 		const struct tenant_lcore *lc = __atomic_load_n(&t->lcores[i], __ATOMIC_ACQUIRE);
 
-		if (lc == NULL || !lc->entered)
+		if (lc == NULL || !tenant_lcore_entered(lc))
 			continue;
 		at += snprintf(text + at, sizeof(text) - (size_t)at, "%s %u%s",
 			at == 0 ? "; has entered: lcore" : ",", i,

@@ -149,7 +149,7 @@ static int parts_make(struct moat_pool *pool)
 		const struct tenant_lcore *lc =
 			__atomic_load_n(&pool->tenant->lcores[i], __ATOMIC_ACQUIRE);
 
-		if (lc != NULL && lc->entered)
+		if (lc != NULL && tenant_lcore_entered(lc))
 			rc = tenant_part_make(pool, i);
 	}
 	return rc;

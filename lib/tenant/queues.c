@@ -264,7 +264,7 @@ static int buffers_give(struct moat_tenant *t)
 	if (lc == NULL)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++)
-		if (i != lc->slot && t->lcores[i] != NULL && t->lcores[i]->entered)
+		if (i != lc->slot && t->lcores[i] != NULL && tenant_lcore_entered(t->lcores[i]))
 			return 0;
 	return tenant_buffers_give(t, lc);
 }

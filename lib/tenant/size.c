@@ -120,7 +120,7 @@ static void count_lcores(const struct moat_pool *pool, struct starved *s)
 			__atomic_load_n(&pool->tenant->lcores[i], __ATOMIC_ACQUIRE);
 		const struct tenant_part *part;
 
-		if (lc == NULL || !lc->entered)
+		if (lc == NULL || !tenant_lcore_entered(lc))
 			continue;
 		s->size.lcores++;
 		part = pool->part[i];

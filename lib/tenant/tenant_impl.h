@@ -35,7 +35,7 @@ struct tenant_lcore {
 	struct moat_cost_watch *watch; /* of the thread that has entered */
 	struct moat_cost cost;
 	uint16_t slot; /* in the tenant's lcores[] */
-	bool entered;
+	bool entered; /* other threads: tenant_lcore_entered() */
 	uint64_t thread;  /* the one that has entered; lcores.c numbers them */
 	bool polled;      /* since it has entered */
 	bool said_stray;  /* that it polls without having entered */
@@ -53,6 +53,17 @@ struct tenant_lcore {
 	struct moat_deferred deferred; /* mode deferred: its window */
 	uint64_t early_since; /* mode deferred: TSC before the burst that is handed on now */
 } __rte_cache_aligned;
+
+/* Relaxed: another thread that sees the old answer asked too early; what the lcore did is ordered
+ * by other means. */
+static inline bool tenant_lcore_entered(const struct tenant_lcore *lc)
+{
+	return __atomic_load_n(&lc->entered, __ATOMIC_RELAXED);
+}
+static inline void tenant_lcore_set_entered(struct tenant_lcore *lc, bool entered)
+{
+	__atomic_store_n(&lc->entered, entered, __ATOMIC_RELAXED);
+}
 
 struct tenant_held;
 struct tenant_mode;
