@@ -34,8 +34,8 @@ struct tenant_lcore {
 	struct moat_lane *lane;
 	struct moat_cost_watch *watch; /* of the thread that has entered */
 	struct moat_cost cost;
-	uint16_t slot; /* in the tenant's lcores[] */
-	bool entered; /* other threads: tenant_lcore_entered() */
+	uint16_t slot;    /* in the tenant's lcores[] */
+	bool entered;     /* other threads: tenant_lcore_entered() */
 	uint64_t thread;  /* the one that has entered; lcores.c numbers them */
 	bool polled;      /* since it has entered */
 	bool said_stray;  /* that it polls without having entered */
