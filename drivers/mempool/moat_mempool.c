@@ -31,6 +31,12 @@ static inline bool has_tenant(const struct rte_mempool *mp)
  * finds the mempool, and what its pointers lead to is not there. */
 static bool tenants_here;
 
+/* Relaxed: it never becomes false again, and a thread that has a pool's address has seen it made. */
+static inline bool has_tenants_here(void)
+{
+	return __atomic_load_n(&tenants_here, __ATOMIC_RELAXED);
+}
+
 static int elsewhere(const struct rte_mempool *mp)
 {
 	static bool said;
@@ -70,7 +76,7 @@ static int pool_alloc(struct rte_mempool *mp)
 	if (!has_tenant(mp))
 		return ring_alloc(mp);
 	mp->pool_data = mp->pool_config;
-	tenants_here = true;
+	__atomic_store_n(&tenants_here, true, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -84,14 +90,16 @@ static void pool_free(struct rte_mempool *mp)
 static int pool_enqueue(struct rte_mempool *mp, void *const *objs, unsigned int n)
 {
 	if (likely(has_tenant(mp)))
-		return likely(tenants_here) ? moat_pool_put(mp->pool_data, objs, n) : elsewhere(mp);
+		return likely(has_tenants_here()) ? moat_pool_put(mp->pool_data, objs, n)
+						  : elsewhere(mp);
 	return rte_ring_enqueue_bulk(mp->pool_data, objs, n, NULL) == n ? 0 : -ENOBUFS;
 }
 
 static int pool_dequeue(struct rte_mempool *mp, void **objs, unsigned int n)
 {
 	if (likely(has_tenant(mp)))
-		return likely(tenants_here) ? moat_pool_get(mp->pool_data, objs, n) : elsewhere(mp);
+		return likely(has_tenants_here()) ? moat_pool_get(mp->pool_data, objs, n)
+						  : elsewhere(mp);
 	return rte_ring_dequeue_bulk(mp->pool_data, objs, n, NULL) == n ? 0 : -ENOBUFS;
 }
 
@@ -99,7 +107,7 @@ static unsigned int pool_get_count(const struct rte_mempool *mp)
 {
 	if (!has_tenant(mp))
 		return rte_ring_count(mp->pool_data);
-	return tenants_here ? moat_pool_count(mp->pool_data) : 0;
+	return has_tenants_here() ? moat_pool_count(mp->pool_data) : 0;
 }
 
 static const struct rte_mempool_ops moat_ops = {
