@@ -31,7 +31,7 @@ static inline bool has_tenant(const struct rte_mempool *mp)
  * finds the mempool, and what its pointers lead to is not there. */
 static bool tenants_here;
 
-/* Relaxed: it never becomes false again, and a thread that has a pool's address has seen it made. */
+/* Relaxed: it never becomes false again, and a thread that has a pool has seen it made. */
 static inline bool has_tenants_here(void)
 {
 	return __atomic_load_n(&tenants_here, __ATOMIC_RELAXED);
