@@ -159,39 +159,45 @@ void op_flow(struct actor *a)
 
 /* ------------------------------------------------------------------------------------- tenants */
 
-static bool port_has(const struct port *p, const struct tenant *t)
+/* As bits, the ports that have a queue of the tenant's. While it is closed and has no members no
+ * queue moves to it or away from it. */
+static unsigned int ports_of(const struct world *w, const struct tenant *t)
 {
-	return p->queue[0].tenant == t->index || p->queue[1].tenant == t->index;
+	unsigned int ports = 0;
+
+	for (unsigned int i = 0; i < PORTS; i++)
+		for (unsigned int q = 0; q < QUEUES; q++)
+			ports |= (unsigned int)(w->port[i].queue[q].tenant == t->index) << i;
+	return ports;
 }
 
-static void gates_close(struct actor *a, const struct tenant *t, bool having)
+static void gates_close(struct actor *a, unsigned int ports)
 {
 	for (unsigned int i = 0; i < PORTS; i++)
-		while (port_has(&a->world->port[i], t) == having &&
-			!gate_close(a, &a->world->port[i].gate))
+		while ((ports >> i & 1) && !gate_close(a, &a->world->port[i].gate))
 			actor_wait(a);
 }
 
-static void gates_open(struct actor *a, const struct tenant *t, bool having)
+static void gates_open(struct actor *a, unsigned int ports)
 {
 	for (unsigned int i = 0; i < PORTS; i++)
-		if (port_has(&a->world->port[i], t) == having)
+		if (ports >> i & 1)
 			gate_open(&a->world->port[i].gate);
 }
 
 /* Packets of the tenant's may lie in others' transmit rings. */
-static void others_flush(struct actor *a, struct tenant *t)
+static void others_flush(struct actor *a, unsigned int others)
 {
-	gates_close(a, t, false);
+	gates_close(a, others);
 	for (unsigned int i = 0; i < PORTS; i++) {
 		struct port *p = &a->world->port[i];
 
-		if (port_has(p, t) || !p->started)
+		if (!(others >> i & 1) || !p->started)
 			continue;
 		port_stop(a, p);
 		port_start(a, p);
 	}
-	gates_open(a, t, false);
+	gates_open(a, others);
 }
 
 /* The tenant ends, with all of its ports' queues, and begins again in another mode. */
@@ -199,6 +205,7 @@ void op_tenant_renew(struct actor *a)
 {
 	struct world *w = a->world;
 	struct tenant *t = &w->tenant[dice_below(&a->dice, TENANTS)];
+	unsigned int ports;
 
 	if (atomic_exchange(&w->renewing, true))
 		return;
@@ -207,17 +214,18 @@ void op_tenant_renew(struct actor *a)
 	while (atomic_load(&t->members) != 0)
 		actor_wait(a);
 	actor_offline(a);
-	gates_close(a, t, true);
+	ports = ports_of(w, t);
+	gates_close(a, ports);
 	for (unsigned int i = 0; i < PORTS; i++)
-		if (port_has(&w->port[i], t))
+		if (ports >> i & 1)
 			port_unplug(a, &w->port[i]);
-	others_flush(a, t);
+	others_flush(a, ~ports);
 	tenant_close(a, t);
-	tenant_open(a, t);
+	tenant_open(a, t); /* from here on queues of other ports may move to it */
 	for (unsigned int i = 0; i < PORTS; i++)
-		if (port_has(&w->port[i], t))
+		if (ports >> i & 1)
 			port_plug(a, &w->port[i]);
-	gates_open(a, t, true);
+	gates_open(a, ports);
 	actor_online(a);
 	atomic_store(&w->renewing, false);
 }

@@ -21,4 +21,3 @@ t_stress stress/tenant-one build 30 "$t_stress_one"
 t_stress stress/tenant build 60 "--bound 100000"
 # What only several threads break.
 t_stress_notices build 60 tenant/ticket-of-freeing-lane
-t_stress_notices build 60 tenant/get-puts-back-all
