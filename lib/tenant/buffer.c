@@ -185,7 +185,7 @@ bool tenant_buffer_find(const struct moat_tenant *t, const struct rte_mbuf *m,
 	pool = tenant_buffer_pool(t, m->buf_addr, &number);
 	if (pool == NULL)
 		return false;
-	*buffer = (struct tenant_run){ pool->page + number * pool->pages, pool->pages, 0 };
+	*buffer = (struct tenant_run){ tenant_buffer_page(pool, number), pool->pages, 0 };
 	in = at - ((uint64_t)buffer->page << MOAT_PAGE_SHIFT);
 	return in + m->data_off + m->data_len <= pool->stride;
 }
@@ -321,14 +321,12 @@ int tenant_buffers_give(struct moat_tenant *t, struct tenant_lcore *lc)
 {
 	int rc = 0;
 
+	/* Buffer by buffer, as each may be taken back alone. In the other modes none is TAKEN. */
 	for (unsigned int i = 0; i < t->nr_pools; i++) {
 		const struct moat_pool *pool = t->pools[i];
 
-		for (uint32_t k = 0; t->mode->protects && k < pool->n && rc == 0; k++) {
-			struct tenant_run run = {
-				.page = pool->page + k * pool->pages,
-				.n = pool->pages,
-			};
+		for (uint32_t k = 0; k < pool->n && rc == 0; k++) {
+			struct tenant_run run = { tenant_buffer_page(pool, k), pool->pages, 0 };
 
 			if (t->state[run.page] == TENANT_TAKEN)
 				rc = tenant_run_map(t, lc, &run, TENANT_RX);

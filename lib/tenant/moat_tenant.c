@@ -235,8 +235,7 @@ int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant *
 		return moat_error(-ENOMEM, "no memory for tenant '%s'", conf->name);
 	set_conf(t, conf);
 	TAILQ_INIT(&t->rings);
-	t->drivers_tell = true;
-	t->no_queue = true;
+	t->get_state = TENANT_TAKEN;
 	lock_init(t);
 	domain.name = t->name;
 	domain.width = conf->width;

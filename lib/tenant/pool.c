@@ -19,11 +19,6 @@
 
 /* ------------------------------------------------------------------------------ runs of buffers */
 
-static inline uint32_t buffer_page(const struct moat_pool *pool, uint32_t number)
-{
-	return pool->page + number * pool->pages;
-}
-
 static inline uint32_t buffer_number(const struct moat_pool *pool, const void *obj)
 {
 	const struct rte_mbuf *m = obj;
@@ -58,7 +53,7 @@ static uint32_t buffers_map(struct moat_pool *pool, struct tenant_lcore *lc, uin
 	while (done < n) {
 		uint32_t k = RTE_MIN(n - done, pool->run_max);
 		struct tenant_run run = {
-			.page = buffer_page(pool, first + done),
+			.page = tenant_buffer_page(pool, first + done),
 			.n = k * pool->pages,
 		};
 
@@ -74,7 +69,8 @@ static uint32_t buffers_map(struct moat_pool *pool, struct tenant_lcore *lc, uin
 static void part_add_ready(struct moat_pool *pool, struct tenant_part *part, uint32_t first,
 	uint32_t n)
 {
-	tenant_pages_set(pool->tenant, buffer_page(pool, first), n * pool->pages, TENANT_FREE);
+	tenant_pages_set(pool->tenant, tenant_buffer_page(pool, first), n * pool->pages,
+		TENANT_FREE);
 	tenant_stock_add(&part->stock, first, n);
 }
 
@@ -90,7 +86,7 @@ static bool part_retry(struct moat_pool *pool, struct tenant_lcore *lc,
 	struct tenant_quarantined *q)
 {
 	struct tenant_run run = {
-		.page = buffer_page(pool, q->first),
+		.page = tenant_buffer_page(pool, q->first),
 		.n = q->n * pool->pages,
 	};
 
@@ -163,7 +159,7 @@ static void put_alike(struct moat_pool *pool, struct tenant_part *part, struct t
 	uint32_t first, uint32_t n)
 {
 	struct moat_tenant *t = pool->tenant;
-	uint32_t page = buffer_page(pool, first), k;
+	uint32_t page = tenant_buffer_page(pool, first), k;
 	struct tenant_run run = { .page = page, .n = n * pool->pages };
 
 	switch (t->state[page]) {
@@ -199,7 +195,7 @@ static void put_run(struct moat_pool *pool, struct tenant_part *part, struct ten
 {
 	while (n != 0) {
 		uint32_t pages = n * pool->pages;
-		uint32_t k = tenant_run_alike(pool->tenant, buffer_page(pool, first), pages);
+		uint32_t k = tenant_run_alike(pool->tenant, tenant_buffer_page(pool, first), pages);
 
 		TENANT_ASSERT(k >= pool->pages);
 		k = likely(k == pages) ? n : RTE_MAX(k / pool->pages, 1u);
@@ -286,7 +282,8 @@ static __rte_noinline void put_stray(struct moat_pool *pool, struct tenant_lcore
 	if (home == NULL)
 		return;
 	if (data != NULL && (data != home || data_number != number) &&
-		rte_mbuf_ext_refcnt_update(&t->shinfo[buffer_page(data, data_number)], -1) == 0) {
+		rte_mbuf_ext_refcnt_update(&t->shinfo[tenant_buffer_page(data, data_number)], -1) ==
+			0) {
 		tenant_header_init(data, data_number);
 		put_home(data, lc, data_number);
 	}
@@ -476,7 +473,7 @@ static bool part_get_unmapped(struct moat_pool *pool, struct tenant_part *part,
 			return false;
 		}
 		memcpy(&objs[have], &pool->obj[first], k * sizeof(objs[0]));
-		memset(&pool->tenant->state[buffer_page(pool, first)], to, k * pool->pages);
+		memset(&pool->tenant->state[tenant_buffer_page(pool, first)], to, k * pool->pages);
 		have += k;
 	}
 	return true;
@@ -488,19 +485,20 @@ static RTE_DEFINE_PER_LCORE(bool, refilling) __attribute__((tls_model("initial-e
 /* A driver that does not say when it refills may be behind any get: then what is handed out is
  * mapped. While there is no queue it is not: where the get was such a driver's after all,
  * moat_tenant_queue_add() maps it. */
-static bool is_for_device(const struct moat_tenant *t)
+static enum tenant_state get_state(const struct moat_tenant *t)
 {
-	return RTE_PER_LCORE(refilling) || !__atomic_load_n(&t->drivers_tell, __ATOMIC_RELAXED);
+	return likely(RTE_PER_LCORE(refilling)) ? TENANT_RX
+						: __atomic_load_n(&t->get_state, __ATOMIC_RELAXED);
 }
 
 static bool part_take(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
 	void *objs[], unsigned int n)
 {
-	if (likely(is_for_device(pool->tenant)))
+	enum tenant_state state = get_state(pool->tenant);
+
+	if (likely(state == TENANT_RX))
 		return part_get(pool, part, lc, objs, n);
-	return part_get_unmapped(pool, part, lc, objs, n,
-		unlikely(__atomic_load_n(&pool->tenant->no_queue, __ATOMIC_RELAXED)) ? TENANT_TAKEN
-										     : TENANT_APP);
+	return part_get_unmapped(pool, part, lc, objs, n, state);
 }
 
 int moat_pool_refill(struct rte_mempool *mp, void *objs[], unsigned int n)
@@ -618,7 +616,7 @@ void tenant_pools_leave(struct moat_tenant *t, struct tenant_lcore *lc)
 
 			part_quarantine(to, q->first, q->n, q->ticket);
 		}
-		part->quarantined = 0;
+		__atomic_store_n(&part->quarantined, 0, __ATOMIC_RELAXED);
 		tenant_shared_unlock(t);
 	}
 }

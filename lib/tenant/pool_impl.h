@@ -55,6 +55,12 @@ struct moat_pool {
 	uint16_t nr_parts; /* written with release behind the part */
 };
 
+/* The first page of a buffer, by its number in the pool. */
+static inline uint32_t tenant_buffer_page(const struct moat_pool *pool, uint32_t number)
+{
+	return pool->page + number * pool->pages;
+}
+
 /* The calling lcore's part where it has entered, else NULL. */
 static inline struct tenant_part *tenant_pool_part(const struct moat_pool *pool, unsigned int slot)
 {

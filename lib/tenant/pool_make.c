@@ -43,7 +43,7 @@ void tenant_header_init(struct moat_pool *pool, uint32_t i)
 {
 	struct rte_mbuf *m = pool->obj[i];
 	struct rte_mbuf_ext_shared_info *shinfo =
-		&pool->tenant->shinfo[pool->page + i * pool->pages];
+		&pool->tenant->shinfo[tenant_buffer_page(pool, i)];
 
 	memset(m, 0, sizeof(*m));
 	m->buf_addr = pool->va + (uint64_t)i * pool->stride;

@@ -247,8 +247,11 @@ static void drivers_ask(struct moat_tenant *t)
 		here += !t->queues[i]->gone;
 		tell += !t->queues[i]->gone && tenant_port_tells(t->queues[i]->port);
 	}
-	__atomic_store_n(&t->drivers_tell, tell == here, __ATOMIC_RELAXED);
-	__atomic_store_n(&t->no_queue, here == 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->get_state,
+		here == 0              ? TENANT_TAKEN
+			: tell == here ? TENANT_APP
+				       : TENANT_RX,
+		__ATOMIC_RELAXED);
 }
 
 /*

@@ -46,7 +46,7 @@ static void flags_mend(const struct moat_tenant *t, struct rte_mbuf *m)
 		tenant_pin(m);
 	} else if (m->ol_flags & RTE_MBUF_F_INDIRECT) {
 		tenant_pin(pool->obj[number]);
-		m->shinfo = &t->shinfo[pool->page + number * pool->pages];
+		m->shinfo = &t->shinfo[tenant_buffer_page(pool, number)];
 		rte_mbuf_ext_refcnt_update(m->shinfo, 1);
 		m->ol_flags ^= RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL;
 	}
@@ -295,10 +295,11 @@ static bool frees_fast(struct tenant_queue *q)
 static struct moat_pool *copies_choose(struct tenant_queue *q)
 {
 	const struct moat_tenant *t = q->tenant;
+	struct moat_pool *best = NULL;
 
-	struct moat_pool *best = q->copies;
-
-	for (unsigned int i = 0; q->copies == NULL && i < t->nr_pools; i++) {
+	if (likely(q->copies != NULL))
+		return q->copies;
+	for (unsigned int i = 0; i < t->nr_pools; i++) {
 		struct moat_pool *pool = t->pools[i];
 
 		if (best == NULL || pool->stride > best->stride ||

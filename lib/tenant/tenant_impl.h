@@ -114,8 +114,10 @@ struct moat_tenant {
 	bool whole_maps; /* the unit keeps the tables, and takes back only what one call mapped */
 	bool said_foreign, said_twice, said_elsewhere, said_lost, said_verify, said_unattached;
 	bool said_ended;
-	bool drivers_tell; /* all queues' drivers refill by moat_pool_refill(), if there are any */
-	bool no_queue;
+	/* enum tenant_state: of the buffers that a get hands out and is no moat_pool_refill(). RX,
+	 * where a driver may be behind it; APP, where all queues' drivers tell of their refills;
+	 * TAKEN, where there is no queue */
+	uint8_t get_state;
 	int socket;
 	bool heap; /* the DPDK heap `name` exists */
 	struct moat_pool *pools[TENANT_POOLS];
