@@ -33,18 +33,17 @@ static int make_heap(struct moat_tenant *t)
 	/* The heap is a number of 2 MiB, and may be a part of a page of 1 GiB. */
 	uint64_t page = RTE_MIN(t->memory.page_size, MOAT_2M_SIZE);
 	unsigned int n = t->heap_len / page;
-	rte_iova_t *iovas = calloc(n, sizeof(*iovas));
+	rte_iova_t *iovas;
 	int rc = 0;
 
+	if (rte_malloc_heap_create(t->name) != 0)
+		return no_heap(t, rte_errno);
+	t->heap = true;
+	iovas = calloc(n, sizeof(*iovas));
 	if (iovas == NULL)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < n; i++)
 		iovas[i] = t->iova + i * page;
-	if (rte_malloc_heap_create(t->name) != 0) {
-		free(iovas);
-		return no_heap(t, rte_errno);
-	}
-	t->heap = true;
 	if (rte_malloc_heap_memory_add(t->name, t->va, t->heap_len, iovas, n, page) != 0)
 		rc = -rte_errno;
 	free(iovas);
