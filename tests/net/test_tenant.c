@@ -235,61 +235,85 @@ static void a_queue_that_is_set_up_anew_elsewhere_does_not_start(void **state)
 
 /* ------------------------------------------------------------- rings longer than what moat has */
 
+/* A tenant of its own beside the fixture's, on a port of its own. */
+struct blue {
+	struct moat_tenant *tenant;
+	struct rte_mempool *pool; /* 128 buffers; the receive ring has 64 of them */
+	struct wire wire;
+	uint16_t port;
+};
+
+static void blue_open(struct blue *b, struct fixture *f, enum moat_mode mode, uint64_t tx_offloads,
+	uint16_t tx_descriptors)
+{
+	struct moat_tenant_conf conf = { .name = "blue",
+		.unit = f->unit,
+		.mode = mode,
+		.memory = 32 << 20,
+		.copy_foreign = true };
+	struct rte_eth_conf eth = { .txmode.offloads = tx_offloads };
+	int socket;
+
+	wire_create(&b->wire, "w1", 1, 1024);
+	b->port = nic_create("net_moat1", "port=net_ring_w1,unit=soft0,sid=00:11.0");
+	must_be(moat_tenant_create(&conf, &b->tenant));
+	must_be(moat_tenant_attach(b->tenant, MOAT_SID(0, 0x11, 0)));
+	must_be(moat_tenant_pool(b->tenant, "blue", 128, 2176, &b->pool));
+	socket = moat_tenant_socket(b->tenant);
+	assert_int_equal(rte_eth_dev_configure(b->port, 1, 1, &eth), 0);
+	assert_int_equal(rte_eth_rx_queue_setup(b->port, 0, 64, socket, NULL, b->pool), 0);
+	assert_int_equal(rte_eth_tx_queue_setup(b->port, 0, tx_descriptors, socket, NULL), 0);
+	must_be(moat_tenant_queue_add(b->tenant, b->port, 0));
+	must_be(moat_tenant_lcore_enter(b->tenant));
+	assert_int_equal(rte_eth_dev_start(b->port), 0);
+}
+
+/* Every buffer is back then. */
+static void blue_leave(struct blue *b)
+{
+	assert_int_equal(rte_eth_dev_stop(b->port), 0);
+	wire_drain(&b->wire);
+	must_be(moat_tenant_lcore_leave(b->tenant));
+	nic_destroy("net_moat1");
+}
+
+static void blue_close(struct blue *b)
+{
+	must_be(moat_tenant_destroy(b->tenant));
+	wire_destroy(&b->wire);
+}
+
 /* Sends that need an mbuf or a buffer of moat's, more than there are, into a ring that is longer:
  * what the device has sent must come back although the ring has room. */
 static void send_more_than_moat_has(struct fixture *f, enum moat_mode mode, bool foreign)
 {
-	struct moat_tenant_conf conf = { .name = "blue",
-		.mode = mode,
-		.memory = 32 << 20,
-		.copy_foreign = true };
 	struct rte_mempool *other = make_pool("other", 255, RTE_MBUF_DEFAULT_BUF_SIZE);
 	struct rte_mempool *clones = make_pool("clones", 2047, 0);
-	struct rte_eth_conf eth = { 0 };
 	struct rte_mbuf *base, *m;
-	struct rte_mempool *pool;
-	struct moat_tenant *blue;
 	unsigned int sent = 0;
-	struct wire wire;
-	uint16_t port;
+	struct blue b;
 
-	wire_create(&wire, "w1", 1, 1024);
-	conf.unit = f->unit;
-	port = nic_create("net_moat1", "port=net_ring_w1,unit=soft0,sid=00:11.0");
-	must_be(moat_tenant_create(&conf, &blue));
-	must_be(moat_tenant_attach(blue, MOAT_SID(0, 0x11, 0)));
-	must_be(moat_tenant_pool(blue, "blue", 128, 2176, &pool));
-	assert_int_equal(rte_eth_dev_configure(port, 1, 1, &eth), 0);
-	assert_int_equal(rte_eth_rx_queue_setup(port, 0, 64, moat_tenant_socket(blue), NULL, pool),
-		0);
-	assert_int_equal(rte_eth_tx_queue_setup(port, 0, 1024, moat_tenant_socket(blue), NULL), 0);
-	must_be(moat_tenant_queue_add(blue, port, 0));
-	must_be(moat_tenant_lcore_enter(blue));
-	assert_int_equal(rte_eth_dev_start(port), 0);
-	base = rte_pktmbuf_alloc(foreign ? other : pool);
+	blue_open(&b, f, mode, 0, 1024);
+	base = rte_pktmbuf_alloc(foreign ? other : b.pool);
 	memset(rte_pktmbuf_append(base, 64), 0, 64);
 	for (unsigned int turns = 0; turns < 100000 && sent < 1000; turns++) {
 		m = rte_pktmbuf_clone(base, clones);
 		assert_non_null(m);
-		if (rte_eth_tx_burst(port, 0, &m, 1) == 1)
+		if (rte_eth_tx_burst(b.port, 0, &m, 1) == 1)
 			sent++;
 		else
 			rte_pktmbuf_free(m);
-		wire_drain(&wire);
-		moat_tenant_poll(blue);
+		wire_drain(&b.wire);
+		moat_tenant_poll(b.tenant);
 	}
 	assert_int_equal(sent, 1000);
 	rte_pktmbuf_free(base);
-	assert_int_equal(rte_eth_dev_stop(port), 0);
-	wire_drain(&wire);
-	must_be(moat_tenant_lcore_leave(blue));
-	nic_destroy("net_moat1");
-	must_be(moat_tenant_destroy(blue));
+	blue_leave(&b);
+	blue_close(&b);
 	assert_pool_full(other);
 	assert_pool_full(clones);
 	rte_mempool_free(clones);
 	rte_mempool_free(other);
-	wire_destroy(&wire);
 }
 
 static void sends_of_what_is_shared_go_on_while_the_ring_has_room(void **state)
@@ -317,77 +341,59 @@ static void assert_pool_whole(struct rte_mempool *pool, unsigned int n)
 	rte_mempool_put_bulk(pool, (void **)m, n);
 }
 
+/* A burst of packets of a pool of the program's. @return how many are sent */
+static uint16_t send_foreign(const struct blue *b, struct rte_mempool *other,
+	struct rte_mbuf *m[BURST])
+{
+	assert_int_equal(rte_pktmbuf_alloc_bulk(other, m, BURST), 0);
+	for (unsigned int i = 0; i < BURST; i++)
+		memset(rte_pktmbuf_append(m[i], 64), 0, 64);
+	return rte_eth_tx_burst(b->port, 0, m, BURST);
+}
+
 /* More copies than the first pool has buffers, on a queue whose driver frees all packets into the
  * pool of the first one. */
 static void fast_free_of_copies(struct fixture *f, enum moat_mode mode)
 {
-	struct moat_tenant_conf conf = { .name = "blue",
-		.mode = mode,
-		.memory = 32 << 20,
-		.copy_foreign = true };
-	struct rte_eth_conf eth = { .txmode.offloads = RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE };
 	struct rte_mempool *other = make_pool("other", 1023, RTE_MBUF_DEFAULT_BUF_SIZE);
-	struct rte_mempool *first, *second;
 	unsigned int sent = 0, most = 0, kept;
-	struct moat_tenant *blue;
 	struct rte_mbuf *m[BURST], *keep[256];
-	struct wire wire;
-	uint16_t port, n;
+	struct rte_mempool *second;
+	struct blue b;
+	uint16_t n;
 
-	wire_create(&wire, "w1", 1, 1024);
-	conf.unit = f->unit;
-	port = nic_create("net_moat1", "port=net_ring_w1,unit=soft0,sid=00:11.0");
-	must_be(moat_tenant_create(&conf, &blue));
-	must_be(moat_tenant_attach(blue, MOAT_SID(0, 0x11, 0)));
-	must_be(moat_tenant_pool(blue, "first", 128, 2176, &first));
-	must_be(moat_tenant_pool(blue, "second", 256, 2176, &second));
-	assert_int_equal(rte_eth_dev_configure(port, 1, 1, &eth), 0);
-	assert_int_equal(rte_eth_rx_queue_setup(port, 0, 64, moat_tenant_socket(blue), NULL, first),
-		0);
-	assert_int_equal(rte_eth_tx_queue_setup(port, 0, 512, moat_tenant_socket(blue), NULL), 0);
-	must_be(moat_tenant_queue_add(blue, port, 0));
-	must_be(moat_tenant_lcore_enter(blue));
-	assert_int_equal(rte_eth_dev_start(port), 0);
+	blue_open(&b, f, mode, RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE, 512);
+	must_be(moat_tenant_pool(b.tenant, "second", 256, 2176, &second));
 	log_begin();
 	for (unsigned int turns = 0; turns < 100; turns++) {
-		assert_int_equal(rte_pktmbuf_alloc_bulk(other, m, BURST), 0);
-		for (unsigned int i = 0; i < BURST; i++)
-			memset(rte_pktmbuf_append(m[i], 64), 0, 64);
-		n = rte_eth_tx_burst(port, 0, m, BURST);
+		n = send_foreign(&b, other, m);
 		rte_pktmbuf_free_bulk(m + n, BURST - n); /* they stayed the caller's */
 		sent += n;
-		most = RTE_MAX(most, rte_mempool_in_use_count(first));
-		wire_drain(&wire);
-		moat_tenant_poll(blue);
+		most = RTE_MAX(most, rte_mempool_in_use_count(b.pool));
+		wire_drain(&b.wire);
+		moat_tenant_poll(b.tenant);
 	}
 	assert_true(sent > 512);
 	/* That pool has too few, and the first one would have some: they stay the caller's. */
-	rte_eth_tx_done_cleanup(port, 0, 0);
-	wire_drain(&wire);
-	moat_tenant_poll(blue);
+	rte_eth_tx_done_cleanup(b.port, 0, 0);
+	wire_drain(&b.wire);
+	moat_tenant_poll(b.tenant);
 	kept = rte_mempool_avail_count(second) - 16;
 	while (rte_pktmbuf_alloc_bulk(second, keep, kept) != 0)
-		moat_tenant_poll(blue);
-	assert_int_equal(rte_pktmbuf_alloc_bulk(other, m, BURST), 0);
-	for (unsigned int i = 0; i < BURST; i++)
-		memset(rte_pktmbuf_append(m[i], 64), 0, 64);
-	n = rte_eth_tx_burst(port, 0, m, BURST);
+		moat_tenant_poll(b.tenant);
+	n = send_foreign(&b, other, m);
 	assert_true(n >= 16 && n < BURST);
 	assert_int_equal(rte_mempool_avail_count(other), 1023 - BURST + n);
 	rte_pktmbuf_free_bulk(m + n, BURST - n);
 	rte_pktmbuf_free_bulk(keep, kept);
-	assert_int_equal(rte_eth_dev_stop(port), 0);
-	wire_drain(&wire);
-	must_be(moat_tenant_lcore_leave(blue));
-	nic_destroy("net_moat1");
+	blue_leave(&b);
 	assert_null(strstr(log_end(), "was freed into pool"));
 	assert_true(most <= 64); /* the ring's: none of the copies */
-	assert_pool_whole(first, 128);
+	assert_pool_whole(b.pool, 128);
 	assert_pool_whole(second, 256);
-	must_be(moat_tenant_destroy(blue));
+	blue_close(&b);
 	assert_pool_full(other);
 	rte_mempool_free(other);
-	wire_destroy(&wire);
 }
 
 static void copies_are_of_one_pool_on_a_queue_that_frees_fast(void **state)
