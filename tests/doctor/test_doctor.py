@@ -629,6 +629,5 @@ ALL = [*map(test_of, hosts.HOSTS), the_remedy_names_the_boot_loader_that_is_ther
           what_a_host_shows_neither_steers_a_terminal_nor_breaks_json, a_wrong_command_line_is_refused,
           the_drivers_of_this_dpdk_are_known,
           this_machine_is_judged_without_an_error]
-ONLY = next((a.partition("=")[2] for a in sys.argv if a.startswith("--only=")), "")
-BUT = next((a.partition("=")[2] for a in sys.argv if a.startswith("--but=")), None)
-tap.main([test for test in ALL if ONLY in test.__name__ and (BUT is None or BUT not in test.__name__)])
+ONLY, BUT = (next((a[len(option):] for a in sys.argv if a.startswith(option)), "") for option in ("--only=", "--but="))
+tap.main([test for test in ALL if ONLY in test.__name__ and not (BUT and BUT in test.__name__)])
