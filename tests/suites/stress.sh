@@ -15,9 +15,9 @@ CMOCKA_MESSAGE_OUTPUT=TAP MOAT_SECONDS=30 timeout -k 5 200 build/tests/test_doma
 cat "$log"
 t_tap domain/stress "$log" "$status"
 # One lcore and the calls that one can make without others, which a seed replays exactly; then several lcores and other
-# threads, and all calls. There a stall is 0.1 s: what a neighbour takes from a virtual machine counts as time that a
-# thread ran. By hand, on a machine that does nothing else, 10 ms is the bound.
+# threads, and all calls.
 t_stress stress/tenant-one build 30 "$t_stress_one"
-t_stress stress/tenant build 60 "--bound 100000"
+t_stress stress/tenant build 60 ""
 # What only several threads break.
 t_stress_notices build 60 tenant/ticket-of-freeing-lane
+t_stress_notices build 60 tenant/get-puts-back-all
