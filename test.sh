@@ -15,7 +15,7 @@ cd "$(dirname "$0")" || exit
 . tools/setup.sh
 
 logs=$PWD/build/test-logs
-results=$logs/results # a line for each test: pass|fail|skip, tab, name, tab, why
+results=$logs/results # a line for each test: pass|fail|skip|again, tab, name, tab, why
 running=''
 
 # head_says SUITE KEY: the rest of the line `# KEY: ...`
@@ -56,6 +56,10 @@ run() {
 }
 
 finish() {
+	if [ "$(count again)" -gt 0 ]; then
+		printf '\nfailed once, and ran again:\n'
+		sed -n 's/^again\t\([^\t]*\)\t/  \1: /p' "$results"
+	fi
 	if [ "$(count fail)" -gt 0 ]; then
 		printf '\nfailed (logs are in build/test-logs):\n'
 		sed -n 's/^fail\t\([^\t]*\)\t/  \1: /p' "$results"

@@ -16,8 +16,8 @@ t_count() {
 	local kind=$1 name="$MOAT_SUITE: $2" why=''
 
 	[ -z "${3:-}" ] || why=$(tr -s '\n\t' '  ' <<<"$3" | sed 's/ *$//' | cut -c1-300)
-	printf '%-4s  %s%s\n' "$kind" "$name" "${why:+: $why}"
-	printf '%-4s  %s%s\n' "$kind" "$name" "${why:+: $why}" >&3
+	printf '%-5s %s%s\n' "$kind" "$name" "${why:+: $why}"
+	printf '%-5s %s%s\n' "$kind" "$name" "${why:+: $why}" >&3
 	printf '%s\t%s\t%s\n' "${kind,,}" "$name" "$why" >>"$MOAT_RESULTS"
 }
 
@@ -28,6 +28,11 @@ t_pass() {
 # t_fail NAME WHY
 t_fail() {
 	t_count FAIL "$1" "${2:-no reason given}"
+}
+
+# t_again NAME WHY: it failed, and runs once more
+t_again() {
+	t_count again "$1" "$2"
 }
 
 # t_skip NAME WHY: what the machine lacks, and how to have it. Without a reason it is a failure.
@@ -98,30 +103,55 @@ for test in sorted(json.load(sys.stdin), key=lambda test: (not test["is_parallel
 	wait
 }
 
-# t_program NAME FOLDER COMMAND: runs it there and counts its tests.
+# t_program NAME FOLDER COMMAND: runs it there and counts its tests. Where one fails it runs again, MOAT_TRIES times at
+# most (1): what failed before is printed, and once more at the end of ./test.sh.
 t_program() {
-	local log=$MOAT_LOGS/$MOAT_SUITE/${1//\//-}.log status=0 begin=$SECONDS
+	local log=$MOAT_LOGS/$MOAT_SUITE/${1//\//-}.log status begin=$SECONDS tries=${MOAT_TRIES:-1} tests
 
-	# the outer redirection is for bash's own remark on what was killed
-	{
-		(cd "$2" && eval "$3" '</dev/null >"$log" 2>&1') || status=$?
-	} 2>/dev/null
-	cat "$log"
-	printf '%s: %d s\n' "$1" $((SECONDS - begin))
-	t_tap "$1" "$log" "$status"
+	while :; do
+		status=0
+		# the outer redirection is for bash's own remark on what was killed
+		{
+			(cd "$2" && eval "$3" '</dev/null >"$log" 2>&1') || status=$?
+		} 2>/dev/null
+		cat "$log"
+		printf '%s: %d s\n' "$1" $((SECONDS - begin))
+		tests=$(tests_in_log "$log" "$status")
+		if [ $((tries -= 1)) -le 0 ] || ! grep -q '^fail' <<<"$tests"; then
+			break
+		fi
+		t_each "$1" <<<"$(sed -n 's/^fail/again/p' <<<"$tests")"
+	done
+	t_each "$1" <<<"$tests"
+}
+
+# t_each PROGRAM: counts the tests of tests_in_log
+t_each() {
+	local kind name why
+
+	while IFS=$'\t' read -r kind name why; do
+		"t_$kind" "$1 $name" "$why"
+	done
 }
 
 # t_tap PROGRAM LOG STATUS: counts the tests in a log in cmocka's TAP. A program that dies, or prints
 # no TAP, or skips all of it ("1..0 # SKIP REASON"), counts as one test.
 t_tap() {
-	local end="status $3" kind name why
+	t_each "$1" < <(tests_in_log "$2" "$3")
+}
 
-	[ "$3" -le 128 ] || end="killed by SIG$(kill -l "$3")"
-	[ "$3" != 124 ] || end="no end within its limit"
-	while IFS=$'\t' read -r kind name why; do
-		"t_$kind" "$1 $name" "$why"
-	done < <(awk -v status="$3" -v end="$end" '
+# tests_in_log LOG STATUS: a line for each: kind, tab, name, tab, why
+tests_in_log() {
+	local end="status $2"
+
+	[ "$2" -le 128 ] || end="killed by SIG$(kill -l "$2")"
+	[ "$2" != 124 ] || end="no end within its limit"
+	awk -v status="$2" -v end="$end" '
 		function emit() {
+			if (kind == "fail")
+				why = said why
+			if (kind != "")
+				said = ""
 			if (kind == "fail" && why == "")
 				why = alarm
 			if (kind != "")
@@ -132,6 +162,7 @@ t_tap() {
 		/^1\.\.[0-9]+$/ { emit(); planned += substr($0, 4) }
 		/^1\.\.0 # SKIP / { seen++; print "skip\tends\t" substr($0, 13) }
 		/^skip: / { reason = substr($0, 7) }
+		/^ERROR: / { said = said substr($0, 8) " "; next } # fail_msg(), before or after the test that it is about
 		/^(not )?ok [0-9]+ / {
 			emit()
 			seen++
@@ -150,10 +181,10 @@ t_tap() {
 		END {
 			emit()
 			if (seen < planned || (status && !failed))
-				print "fail\tends\t" end " after " seen + 0 " of " planned + 0 " tests: " (alarm ? alarm : last)
+				print "fail\tends\t" end " after " seen + 0 " of " planned + 0 " tests: " (alarm ? alarm : said ? said : last)
 			else if (!seen)
 				print "pass\tends"
-		}' "$2")
+		}' "$1"
 }
 
 # t_stress NAME DIR SECONDS ARGUMENTS [WRAPPER...]: the stress of the tenant API in a build (tests/stress/stress.h). A

@@ -196,8 +196,11 @@ void node_exchange(struct node *a, struct node *b, uint64_t packets)
 		send_on(b, a, &b_pace);
 		node_receive(a, b);
 		if (time(NULL) > end)
-			fail_msg("after %d s %s has received %lu of %lu, %s %lu of %lu", PATIENCE_S,
-				a->name, a->received, a->sent, b->name, b->received, b->sent);
+			fail_msg("after %d s %s has received %lu of %lu, %s %lu of %lu; "
+				 "%u and %u buffers are free",
+				PATIENCE_S, a->name, a->received, b->sent, b->name, b->received,
+				a->sent, rte_mempool_avail_count(a->pool),
+				rte_mempool_avail_count(b->pool));
 	}
 }
 
