@@ -109,8 +109,8 @@ unsigned int vfio_info_reserved(const struct vfio_info *info, struct moat_range 
 	unsigned int n = 0;
 
 	if (info->nr_ranges == 0) {
-		reserved[0] = (struct moat_range){ UINT64_C(0xfee00000), UINT64_C(0x100000) };
-		return 1; /* where interrupts go */
+		reserved[0] = (struct moat_range){ MOAT_MSI_BASE, MOAT_MSI_SIZE };
+		return 1;
 	}
 	for (unsigned int i = 0; i < info->nr_ranges && at < limit; i++) {
 		uint64_t first = RTE_ALIGN_CEIL(info->range[i].first, MOAT_PAGE_SIZE);

@@ -100,9 +100,7 @@ int moat_vtd_caps_read(const struct moat_vtd_window *window, struct moat_vtd_cap
 	return 0;
 }
 
-/* Writes there are interrupt requests, whatever the tables say (VT-d specification 3.14, "Handling
- * Requests to Interrupt Address Range"). */
-static const struct moat_range interrupts = { UINT64_C(0xfee00000), UINT64_C(0x100000) };
+static const struct moat_range interrupts = { MOAT_MSI_BASE, MOAT_MSI_SIZE };
 
 void moat_vtd_caps_unit(const struct moat_vtd_caps *caps, struct moat_unit_caps *unit)
 {

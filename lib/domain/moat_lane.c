@@ -288,11 +288,21 @@ int lane_map_run(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint6
 	return map_run(lane, iova, hpa, va, len, prot);
 }
 
+static __rte_cold int msi_error(uint64_t iova, uint64_t len)
+{
+	return moat_error(-EINVAL,
+		"iova 0x%" PRIx64 ", length 0x%" PRIx64 ": a device's writes to 0x%" PRIx64
+		" to 0x%" PRIx64 " are interrupt requests and reach no memory; map around them",
+		iova, len, MOAT_MSI_BASE, MOAT_MSI_BASE + MOAT_MSI_SIZE - 1);
+}
+
 int moat_lane_map(struct moat_lane *pub, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
 	struct lane *lane = lane_own(pub);
 
+	if (unlikely(iova < MOAT_MSI_BASE + MOAT_MSI_SIZE && iova + len > MOAT_MSI_BASE))
+		return msi_error(iova, len);
 	if (unlikely(lane->domain->nesting != MOAT_NEST_NONE))
 		return lane_nest_map(lane, iova, hpa, va, len, prot);
 	return map_run(lane, iova, hpa, va, len, prot);

@@ -19,6 +19,7 @@
 
 #define SID  MOAT_SID(0, 16, 0)
 #define IOVA UINT64_C(0x40000000)
+#define HALF (MOAT_2M_SIZE / 2)
 #define FAR  (100 * MOAT_PAGE_SIZE) /* too far from the first page to be prefetched with it */
 
 static struct moat_unit *unit;
@@ -118,12 +119,38 @@ static void a_page_given_back_too_early_is_noticed(void **state)
 	assert_int_equal(moat_lane_unmap(lane, IOVA, MOAT_2M_SIZE), 0);
 }
 
+/* A request there is an interrupt, so a map would hold nothing. */
+static void the_window_of_interrupts_cannot_be_mapped(void **state)
+{
+	static const struct moat_range over[] = {
+		{ MOAT_MSI_BASE, MOAT_PAGE_SIZE },
+		{ MOAT_MSI_BASE - MOAT_PAGE_SIZE, 2 * MOAT_PAGE_SIZE },
+		{ MOAT_MSI_BASE + MOAT_MSI_SIZE - MOAT_PAGE_SIZE, HALF },
+		{ MOAT_MSI_BASE - MOAT_PAGE_SIZE, MOAT_2M_SIZE },
+	};
+	static const uint64_t beside[] = { MOAT_MSI_BASE - HALF, MOAT_MSI_BASE + MOAT_MSI_SIZE };
+	uint64_t hpa = (uintptr_t)mem;
+
+	for (unsigned int i = 0; i < RTE_DIM(over); i++) {
+		assert_int_equal(moat_lane_map(lane, over[i].iova, hpa, mem, over[i].len, MOAT_RW),
+			-EINVAL);
+		assert_non_null(strstr(moat_error_text(), "0xfee00000 to 0xfeefffff"));
+	}
+	assert_int_equal(moat_lane_stats(lane)->pages_mapped, 0);
+	for (unsigned int i = 0; i < RTE_DIM(beside); i++) {
+		assert_int_equal(moat_lane_map(lane, beside[i], hpa, mem, HALF, MOAT_RW), 0);
+		assert_int_equal(moat_lane_unmap(lane, beside[i], HALF), 0);
+	}
+	assert_int_equal(moat_lane_drain(lane), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 		T(a_table_is_given_back_only_when_its_ticket_is_done),
 		T(a_page_given_back_too_early_is_noticed),
+		T(the_window_of_interrupts_cannot_be_mapped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -208,6 +208,8 @@ int moat_lane_close(struct moat_lane *lane);
  * @param prot what devices may do
  * @return 0
  * @return -EEXIST, -ERANGE, -EINVAL, -ENOMEM: as moat_pt_map()
+ * @return -EINVAL: a part of it is where interrupts go (MOAT_MSI_BASE): no request is translated
+ *   there
  * @return -ERANGE: of a parent: the range holds the children's tables
  * @return -EFAULT: of a nested domain: the parent does not map all of it, or unmaps it meanwhile
  * @return -EACCES: of a nested domain: the parent maps it without a permission that is asked for

@@ -29,6 +29,12 @@ struct moat_unit;
 struct moat_domain;
 struct domain_unit; /* lib/domain's own */
 
+/** Where processors take interrupt messages, 0xfee00000 to 0xfeefffff: a device's write there is an
+ * interrupt request, whatever the tables say (VT-d specification 3.14, "Handling Requests to
+ * Interrupt Address Range"). */
+#define MOAT_MSI_BASE UINT64_C(0xfee00000)
+#define MOAT_MSI_SIZE UINT64_C(0x100000)
+
 /** Who keeps the tables that devices' requests are translated by. */
 enum moat_tables {
 	MOAT_TABLES_OURS =
