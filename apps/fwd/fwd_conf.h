@@ -24,8 +24,8 @@
 
 #define FWD_UNITS   8
 #define FWD_PORTS   32
-#define FWD_TENANTS 32
-#define FWD_QUEUES  64 /* of one tenant */
+#define FWD_TENANTS (RTE_MAX_HEAPS - 1) /* each has a heap of its own, as has a NUMA node */
+#define FWD_QUEUES  64                  /* of one tenant */
 
 struct fwd_unit {
 	const struct app_section *section;

@@ -18,7 +18,7 @@
  * Write every cache line that [p, p + len) touches back to memory.
  *
  * On return the lines are in memory before anything that the calling thread stores or tells the
- * unit afterwards. Thread-safe. Data path; one line costs some 60 to 250 ns.
+ * unit afterwards. Thread-safe. Data path; one line costs about 60 to 250 ns.
  *
  * @param p first byte
  * @param len bytes, at least 1

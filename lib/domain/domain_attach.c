@@ -363,8 +363,9 @@ static int attachment_begin(struct domain_impl *impl, const struct moat_attachme
 	int rc = 0;
 
 	if (find_attachment(impl, want->unit, want->sid, want->pasid) != NULL)
-		return moat_error(-EBUSY, "%s is already in domain '%s'",
-			name_of(want->sid, want->pasid, name), impl->pub.name);
+		return moat_error(-EBUSY,
+			"unit %s: %s is in domain '%s' already; it need not be attached again",
+			want->unit->name, name_of(want->sid, want->pasid, name), impl->pub.name);
 	if (impl->nr_attachments == DOMAIN_ATTACHMENTS)
 		return moat_error(-ENOSPC, "domain '%s' has %u sources, no more fit",
 			impl->pub.name, DOMAIN_ATTACHMENTS);

@@ -49,8 +49,12 @@ unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size)
 	double burst, n;
 
 	if (size == NULL || (unsigned int)size->mode >= MOAT_MODES) {
-		moat_error(-EINVAL, "moat_tenant_pool_size(): %s",
-			size == NULL ? "the size is NULL" : "there is no such mode");
+		if (size == NULL)
+			moat_error(-EINVAL, "moat_tenant_pool_size(): the size is NULL");
+		else
+			moat_error(-EINVAL,
+				"moat_tenant_pool_size(): mode %d does not exist; 0 (static) to %d (%s) do",
+				(int)size->mode, MOAT_MODES - 1, moat_mode_name(MOAT_MODES - 1));
 		return 0;
 	}
 	lcores = or_else(size->lcores, 1);

@@ -471,7 +471,8 @@ static void the_size_follows_the_formula(void **state)
 	assert_int_equal(moat_tenant_pool_size(&size), 576 + 345);
 	size.mode = MOAT_MODES;
 	assert_int_equal(moat_tenant_pool_size(&size), 0);
-	assert_string_equal(moat_error_text(), "moat_tenant_pool_size(): there is no such mode");
+	assert_string_equal(moat_error_text(),
+		"moat_tenant_pool_size(): mode 5 does not exist; 0 (static) to 4 (copy) do");
 	assert_int_equal(moat_tenant_pool_size(NULL), 0);
 }
 

@@ -215,6 +215,34 @@ static void two_tenants_may_use_the_same_iovas(void **state)
 	assert_int_not_equal(moat_softvtd_dma_read(f->hw, SID + 1, BUFFERS + 64, &got, 1), 0);
 }
 
+static int pool_in(struct moat_tenant_conf *conf, unsigned int mebibytes)
+{
+	struct rte_mempool *mp;
+	struct moat_tenant *t;
+	int rc;
+
+	conf->memory = (uint64_t)mebibytes << 20;
+	assert_int_equal(moat_tenant_create(conf, &t), 0);
+	rc = moat_tenant_pool(t, "green", 5000, 2048, &mp);
+	assert_int_equal(moat_tenant_destroy(t), 0);
+	return rc;
+}
+
+static void the_memory_that_an_error_names_is_the_least_that_does(void **state)
+{
+	struct fixture *f = *state;
+	struct moat_tenant_conf conf = tenant_conf(f, "green", MOAT_STATIC);
+	const char *words;
+	unsigned int named;
+
+	assert_int_equal(pool_in(&conf, 8), -ENOMEM);
+	words = strstr(moat_error_text(), "a 'memory' of ");
+	assert_non_null(words);
+	assert_int_equal(sscanf(words, "a 'memory' of %uM would do", &named), 1);
+	assert_int_equal(pool_in(&conf, named), 0);
+	assert_int_equal(pool_in(&conf, named - 2), -ENOMEM);
+}
+
 static void errors_name_value_and_remedy(void **state)
 {
 	struct fixture *f = *state;
@@ -386,6 +414,7 @@ int main(void)
 		STATIC(rings_are_the_devices_and_the_heaps_bookkeeping_is_not),
 		STATIC(buffers_have_the_tenants_iovas),
 		STATIC(two_tenants_may_use_the_same_iovas),
+		STATIC(the_memory_that_an_error_names_is_the_least_that_does),
 		STATIC(errors_name_value_and_remedy),
 		STRICT(a_buffer_is_the_devices_only_while_the_pmd_has_it),
 		STRICT(bursts_go_round_and_no_dma_is_ever_stale),

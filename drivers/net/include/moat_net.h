@@ -72,8 +72,9 @@ struct moat_net_info {
 	char unit[32];     /* name of the unit */
 	bool private_unit; /* net_moat made it, with a domain of all of DPDK's memory */
 	bool requester_per_queue;
-	moat_sid_t sid;        /* of the port, or of queue 0 */
-	uint16_t queues;       /* sids used: sid to sid + queues - 1 where each queue has its own */
+	moat_sid_t sid; /* of the port, or of queue 0 */
+	/* each way; where each has a source-id of its own, they are sid to sid + queues - 1 */
+	uint16_t queues;
 	uint16_t backing_port; /* ethdev port id */
 };
 
@@ -90,7 +91,7 @@ struct moat_net_info {
 MOAT_NET_API int moat_net_info(uint16_t port, struct moat_net_info *info);
 
 /**
- * The requester of a queue's DMA, its rx and its tx: what moat_tenant_attach() gets.
+ * The source-id of a queue's DMA, receive and transmit. Pass it to moat_tenant_attach().
  *
  * @param port as ethdev numbers it
  * @param queue the port's

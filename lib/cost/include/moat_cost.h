@@ -227,7 +227,7 @@ uint64_t moat_cost_busy(const struct moat_cost *cost);
  *
  * @return TSC cycles, the median of several series
  *
- * Thread-safe. Control path: some 50 us.
+ * Thread-safe. Control path: about 50 us.
  */
 double moat_cost_per_mark(void);
 

@@ -77,10 +77,11 @@ int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
  * @param domain the domain
  * @param unit NULL: the domain's own
  * @param sid the requester
- * @param pasid 0 to 2^20 - 1, or MOAT_PASID_NONE
+ * @param pasid 1 to 2^20 - 1 (as many bits as the unit has), or MOAT_PASID_NONE; PASID 0 stands for
+ *   requests without one
  * @return as moat_domain_attach(), and
  * @return -EOPNOTSUPP: the unit translates no PASIDs, or cannot walk the domain's tables
- * @return -EINVAL: the PASID has more than 20 bits
+ * @return -EINVAL: PASID 0, or more bits than the unit has
  * @return -ENOSPC: no domain-id is left on the unit, or the domain spans as many units as it can
  * @return -EBUSY: IOVAs that the unit reserves are in use
  *

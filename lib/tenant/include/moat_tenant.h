@@ -25,15 +25,15 @@
  *   Tx callback: mapped      -> device reads  PMD frees: mempool enqueue -> unmapped, quarantined
  *                                             until its ticket is done
  *
- * The calls, in the order of a program. Calls marked main may come from any thread, one at a time
- * for a tenant. Calls marked lcore must come from the lcore that they are about. doc/examples.md
- * has programs.
+ * The calls, in the order of a program. Calls marked control may come from any thread, one at a
+ * time for a tenant. Calls marked lcore must come from the lcore concerned. doc/examples.md has
+ * programs.
  *
  *   Set-up
- *   main     rte_eal_init(), a unit (moat_soft_unit_create(), ...)
- *   main     moat_tenant_create(), moat_tenant_attach() each requester, moat_tenant_pool() with
+ *   control  rte_eal_init(), a unit (moat_soft_unit_create(), ...)
+ *   control  moat_tenant_create(), moat_tenant_attach() each requester, moat_tenant_pool() with
  *            moat_tenant_pool_size() buffers (moat_tenant_size.h)
- *   main     rte_eth_dev_configure(); rte_eth_rx_queue_setup() with the pool and the socket,
+ *   control  rte_eth_dev_configure(); rte_eth_rx_queue_setup() with the pool and the socket,
  *            rte_eth_tx_queue_setup() with the socket; moat_tenant_queue_add(); rte_eth_dev_start()
  *
  *   Polling, on each lcore that polls a queue of the tenant, its receive or its transmit side
@@ -43,28 +43,28 @@
  *   lcore      before it sleeps, blocks or waits for an Rx interrupt: moat_tenant_offline() of each
  *            tenant that it has entered; after: moat_tenant_online() of each
  *   lcore    to give a queue to another tenant: moat_tenant_queue_move() (moat_tenant_move.h)
- *   main     meanwhile: moat_tenant_stats(), moat_tenant_faults() (moat_tenant_measure.h)
+ *   control  meanwhile: moat_tenant_stats(), moat_tenant_faults() (moat_tenant_measure.h)
  *
  *   The end
- *   main     tell the lcores to end (a signal handler must do no more than that)
+ *   control  tell the lcores to end (a signal handler must do no more than that)
  *   lcore    moat_tenant_held() of each queue until it returns 0, so that mode pipelined keeps no
- *            packet
+ *            packet; send or free what it returns
  *   lcore    moat_tenant_lcore_leave(), each tenant, before its function returns
- *   main     wait for the lcores (rte_eal_mp_wait_lcore()), then rte_eth_dev_stop(),
+ *   control  wait for the lcores (rte_eal_mp_wait_lcore()), then rte_eth_dev_stop(),
  *            moat_tenant_queue_remove() each queue, rte_eth_dev_close() or
  *            rte_eal_hotplug_remove(), moat_tenant_destroy(), and the unit's ops->destroy()
  *
  * Duties of an lcore, from enter to leave:
  *  - It must poll or be offline. A tenant's tickets wait for the slowest turn of all lcores that
  *    have entered that tenant and are online. In mode strict received packets wait as well.
- *  - moat_tenant_offline() is for all queues and pools of the tenant on this lcore. While the
+ *  - moat_tenant_offline() applies to all of the tenant's queues and pools on this lcore. While the
  *    tenant is offline, the lcore must not call rte_eth_rx_burst() or rte_eth_tx_burst() on its
- *    queues, nor use translations. It may free and allocate buffers. What it freed before
- *    is the other lcores' as soon as its tickets are done; what it frees while it is offline waits
- *    until it is online again.
+ *    queues, nor use translations. It may free and allocate buffers. Buffers that it freed before
+ *    are ready for the other lcores as soon as their tickets are done; buffers that it frees while
+ *    it is offline stay quarantined until it is online again.
  *
- * A control thread that is not an lcore may call everything marked main, allocate and free buffers,
- * and read statistics. It cannot enter, and no ticket waits for it.
+ * A control thread that is not an lcore may call everything marked control, allocate and free
+ * buffers, and read statistics. It cannot enter, and no ticket waits for it.
  *
  * Polling lcores are EAL lcores, service lcores, or threads after rte_thread_register(); other
  * threads cannot enter. **Rx and Tx of a queue, and queues of a tenant, may be on different
@@ -140,8 +140,8 @@ struct moat_tenant_conf {
 	struct moat_unit *unit;
 	enum moat_mode mode;
 	uint64_t memory;     /* bytes, for rings and buffers; rounded up to 2 MiB */
-	uint64_t iova_base;  /* first IOVA of the memory, a multiple of 2 MiB; 0: 2 MiB, or behind
-			      * regions that the unit does not translate */
+	uint64_t iova_base;  /* first IOVA of the memory, a multiple of 2 MiB; 0: 2 MiB, or above
+			      * the regions that the unit does not translate */
 	uint8_t width;       /* bits of IOVA; 0: as many as the unit has */
 	uint64_t leaf_sizes; /* superpages to use, ANDed with the unit's; 0: all that the unit has;
 			      * MOAT_LEAF_4K_ONLY: none */
@@ -163,8 +163,9 @@ struct moat_tenant;
 /**
  * Create a tenant: its domain, its memory and the heap for rings.
  *
- * The memory comes from hugepages. If there are none, it comes from plain pages, but only for a
- * software unit: a hardware unit needs physical addresses, which are not known for plain pages.
+ * The memory is the tenant's own, not part of EAL's (-m). It comes from hugepages; if there are
+ * none, from plain pages, but only for a software unit: a hardware unit needs physical addresses,
+ * which are not known for plain pages.
  *
  * @param conf copied
  * @param tenant set on success
@@ -173,9 +174,9 @@ struct moat_tenant;
  *   address that is not possible
  * @return -EEXIST: a tenant has this name
  * @return -ENOTSUP: this is a secondary process
- * @return -EBUSY: the memory lies over what the unit does not translate
- * @return -ENOSPC: no domain-id is left, or no heap of DPDK's: it has room for RTE_MAX_HEAPS (32),
- *   of which each NUMA node has one, so that a machine of one node has 31 tenants in a process
+ * @return -EBUSY: the IOVAs overlap a region that the unit does not translate
+ * @return -ENOSPC: no domain-id is left, or DPDK has no heap left: each tenant and each NUMA node
+ *   takes one of RTE_MAX_HEAPS (32), so a process has 31 tenants on a machine of one node
  * @return -ENOMEM
  * @return the error of moat_memory_get(), of DPDK's heap, or the unit's
  *
@@ -435,8 +436,9 @@ int moat_tenant_lcore_leave(struct moat_tenant *tenant);
  * @return 0
  * @return -EINVAL: it has not entered
  *
- * Each lcore for itself. Data path: two atomic operations where nothing is in flight; else it may
- * lock the tenant.
+ * Each lcore for itself. Where nothing is in flight it is two atomic operations, fit for the data
+ * path. Else it may lock the tenant, and waits up to 10 ms for the unit and 1 s for lcores that do
+ * not poll.
  */
 int moat_tenant_offline(struct moat_tenant *tenant);
 
@@ -455,8 +457,8 @@ int moat_tenant_online(struct moat_tenant *tenant);
  * Find tickets that are done, release quarantined buffers, submit unmaps that are due. The lcore
  * must call it in every turn of its polling loop, also when no packet came. It never waits.
  *
- * A translation is valid until the lcore's next moat_tenant_poll(), and in the modes that unmap
- * also only until its next rte_eth_rx_burst().
+ * A translation is valid until the lcore's next moat_tenant_poll() or, in the modes that unmap, its
+ * next rte_eth_rx_burst(), whichever comes first.
  *
  * @param tenant the lcore must have entered it
  *

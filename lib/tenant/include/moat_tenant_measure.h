@@ -15,7 +15,7 @@
  * the rest of its turn with moat_tenant_charge().
  *
  * Cycles are TSC cycles. The TSC goes on while the kernel runs another program on the lcore's
- * processor. Such a time slice, some million cycles, is charged to the stage that it interrupts,
+ * processor. Such a time slice, several million cycles, is charged to the stage that it interrupts,
  * and distorts the means of struct moat_tenant_price. If an lcore shares its processor, use the
  * median of moat_tenant_bursts() instead.
  */
@@ -107,7 +107,7 @@ struct moat_tenant_fault {
  * @return number of faults; 0 also for a unit that cannot report them
  *
  * One thread at a time for a unit. No tenant may be destroyed while the caller still uses `faults`.
- * Control path: call it some times a second. An lcore that polls may call it between two turns: it
+ * Control path: call it a few times a second. An lcore that polls may call it between two turns: it
  * does not wait for the unit, but it takes locks and reads the unit's registers, and the lcore's
  * packets wait that long.
  */

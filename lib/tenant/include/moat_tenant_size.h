@@ -8,9 +8,10 @@
  * @file
  * How many buffers a tenant's pool needs, and how much memory.
  *
- * A buffer of a pool is in one of four places: ready in the pool, in a ring, in a burst that the
- * program works on, or waiting for its ticket. moat_tenant_pool_size() adds up the last three. For
- * strict and pipelined (doc/sizing.md explains the terms, and has the formulas of other modes):
+ * A buffer of a pool is ready in the pool, in a ring, in the program's hands, waiting for its
+ * ticket, or, in static and copy, in another lcore's DPDK cache. moat_tenant_pool_size() adds up
+ * all but the first. For strict and pipelined (doc/sizing.md explains the terms, and has the
+ * formulas of other modes):
  *
  *     rings    = rx_descriptors + tx_descriptors
  *     bursts   = lcores * 2 * burst
@@ -51,7 +52,8 @@ struct moat_tenant_size {
 	uint32_t cycles;         /* fewest TSC cycles that an lcore spends on a packet (100) */
 	uint32_t deferred_pages; /* as in struct moat_tenant_conf (256) */
 	uint32_t kept;           /* packets that the program keeps for longer than a turn (0) */
-	bool contended;          /* lcores of other tenants submit to the same unit (false) */
+	/* lcores of other tenants submit to the same unit (false); lcores > 1 implies it */
+	bool contended;
 };
 
 /**
