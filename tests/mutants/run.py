@@ -119,7 +119,8 @@ def compile_objects(build, mutant, objects, copy):
     cwd = os.path.join(copy, "build") # beside the sources, as BUILD: its command lines say ../lib
     for o in sorted(objects):
         words = [w.replace(TOP + "/", copy + "/") if w.startswith("-I" + TOP) else w for w in build.compile[o]
-                 if w != "-Werror"] # a mutant may leave something unused
+                 if w not in ("-Werror", "-g")] # a mutant may leave something unused
+        words.append("-O1") # the last one counts, and half of the time is the optimizer's
         os.makedirs(os.path.join(cwd, os.path.dirname(o)), exist_ok=True)
         output(words, cwd=cwd)
 
