@@ -13,7 +13,7 @@
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 
-#include "tenant_impl.h"
+#include "ticket.h"
 
 static int no_heap(const struct moat_tenant *t, int err)
 {
@@ -155,27 +155,23 @@ int tenant_unmap(struct moat_tenant *t, struct moat_lane *lane, const void *va, 
 	return moat_lane_unmap(lane, t->iova + ((const uint8_t *)va - t->va), len);
 }
 
-/* @return 0: try again */
-static int make_room(struct moat_lane *lane, int rc)
-{
-	return rc == -EAGAIN ? moat_lane_drain(lane) : rc;
-}
-
 int tenant_map_wait(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len,
 	enum moat_prot prot)
 {
 	int rc;
 
-	while ((rc = tenant_map(t, lane, va, len, prot)) != 0 && (rc = make_room(lane, rc)) == 0)
-		;
+	while ((rc = tenant_map(t, lane, va, len, prot)) == -EAGAIN)
+		if ((rc = moat_lane_drain(lane)) != 0)
+			break;
 	return rc;
 }
 
-int tenant_unmap_wait(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len)
+int tenant_unmap_wait(struct moat_tenant *t, struct tenant_lcore *lc, const void *va, uint64_t len)
 {
 	int rc;
 
-	while ((rc = tenant_unmap(t, lane, va, len)) != 0 && (rc = make_room(lane, rc)) == 0)
-		;
+	while ((rc = tenant_unmap(t, lc->lane, va, len)) == -EAGAIN)
+		if ((rc = tenant_drain_once(t, lc)) != 0)
+			break;
 	return rc;
 }

@@ -40,7 +40,7 @@ static int map_for_good(struct moat_tenant *t)
 }
 
 /* Take away what is mapped, in runs. */
-static int unmap_pages(struct moat_tenant *t, struct moat_lane *lane)
+static int unmap_pages(struct moat_tenant *t, struct tenant_lcore *lc)
 {
 	uint64_t n = t->len >> MOAT_PAGE_SHIFT, run;
 	int rc = 0;
@@ -50,7 +50,7 @@ static int unmap_pages(struct moat_tenant *t, struct moat_lane *lane)
 			;
 		if (t->page_prot[i] == 0)
 			continue;
-		rc = tenant_unmap_wait(t, lane, t->va + (i << MOAT_PAGE_SHIFT),
+		rc = tenant_unmap_wait(t, lc, t->va + (i << MOAT_PAGE_SHIFT),
 			run << MOAT_PAGE_SHIFT);
 		if (rc == 0)
 			memset(&t->page_prot[i], 0, run);
@@ -62,7 +62,7 @@ static int unmap_pages(struct moat_tenant *t, struct moat_lane *lane)
 static int unmap_all(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc = tenant_lcore_control(t);
-	int rc = lc != NULL ? unmap_pages(t, lc->lane) : -ENOMEM;
+	int rc = lc != NULL ? unmap_pages(t, lc) : -ENOMEM;
 
 	if (rc == 0)
 		rc = tenant_buffers_unmap(t, lc);

@@ -153,6 +153,26 @@ static inline uint32_t tickets_alike(const struct moat_pool *pool, uint32_t page
 	return k;
 }
 
+/* Buffers have come back, and lie in quarantine until they can be unmapped. Said once. */
+static __rte_noinline void say_kept(struct moat_pool *pool, int rc)
+{
+	struct moat_tenant *t = pool->tenant;
+	unsigned int ended = tenant_ended_lcore(t);
+
+	if (rc != -ETIMEDOUT || __atomic_exchange_n(&t->said_kept, true, __ATOMIC_RELAXED))
+		return;
+	if (ended != RTE_MAX_LCORE)
+		TENANT_LOG(ERR,
+			"tenant '%s': buffers of pool '%s' that come back cannot be used again: lcore %u has "
+			"entered and does not poll (its function has ended); call "
+			"moat_tenant_lcore_leave() before its function returns",
+			t->name, pool->name, ended);
+	else
+		TENANT_LOG(ERR,
+			"tenant '%s': buffers of pool '%s' that come back cannot be used again yet: %s%s",
+			t->name, pool->name, moat_error_text(), tenant_who_is_in(t));
+}
+
 /* Buffers that have the same state. What is unmapped here has ticket 0, which the caller fills
  * in. */
 static void put_alike(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
@@ -161,14 +181,15 @@ static void put_alike(struct moat_pool *pool, struct tenant_part *part, struct t
 	struct moat_tenant *t = pool->tenant;
 	uint32_t page = tenant_buffer_page(pool, first), k;
 	struct tenant_run run = { .page = page, .n = n * pool->pages };
+	int rc;
 
 	switch (t->state[page]) {
 	case TENANT_RX:
 	case TENANT_TX:
-		if (likely(tenant_run_unmap(t, lc, &run, TENANT_QUARANTINED) == 0))
-			part_quarantine(part, first, n, 0);
-		else
-			part_quarantine(part, first, n, TENANT_NOT_UNMAPPED);
+		rc = tenant_run_unmap(t, lc, &run, TENANT_QUARANTINED);
+		part_quarantine(part, first, n, likely(rc == 0) ? 0 : TENANT_NOT_UNMAPPED);
+		if (unlikely(rc != 0))
+			say_kept(pool, rc);
 		lc->others_wait |= t->state[page] != TENANT_QUARANTINED;
 		break;
 	case TENANT_TAKEN:

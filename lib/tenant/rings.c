@@ -27,7 +27,7 @@
 #include <rte_malloc.h>
 #include <rte_memzone.h>
 
-#include "tenant_impl.h"
+#include "ticket.h"
 
 /* A memzone in the heap for which the device has pages, or will have them. */
 struct tenant_ring {
@@ -69,25 +69,17 @@ static struct tenant_ring *ring_find(const struct moat_tenant *t, const struct r
 
 /* -------------------------------------------------------------------------------- map and unmap */
 
-/* The lane of control calls. The tenant is locked. */
-static struct moat_lane *control_lane(struct moat_tenant *t)
+static int pages_unmap(struct moat_tenant *t, struct tenant_lcore *lc, uint8_t *va, uint64_t len)
 {
-	struct tenant_lcore *lc = tenant_lcore_control(t);
-
-	return lc != NULL ? lc->lane : NULL;
-}
-
-static int pages_unmap(struct moat_tenant *t, struct moat_lane *lane, uint8_t *va, uint64_t len)
-{
-	int rc = len != 0 ? tenant_unmap_wait(t, lane, va, len) : 0;
+	int rc = len != 0 ? tenant_unmap_wait(t, lc, va, len) : 0;
 
 	if (rc == 0)
 		memset(&t->page_prot[(va - t->va) >> MOAT_PAGE_SHIFT], 0, len >> MOAT_PAGE_SHIFT);
-	return rc != 0 ? rc : moat_lane_drain(lane);
+	return rc != 0 ? rc : tenant_drain_once(t, lc);
 }
 
 /* In steps, each a map that can be taken back alone. All or nothing. */
-static int pages_map(struct moat_tenant *t, struct moat_lane *lane, uint8_t *va, uint64_t len,
+static int pages_map(struct moat_tenant *t, struct tenant_lcore *lc, uint8_t *va, uint64_t len,
 	uint64_t step)
 {
 	uint64_t at = 0, n;
@@ -96,9 +88,9 @@ static int pages_map(struct moat_tenant *t, struct moat_lane *lane, uint8_t *va,
 		int rc;
 
 		n = RTE_MIN(len - at, step - ((uintptr_t)(va + at) & (step - 1)));
-		rc = tenant_map_wait(t, lane, va + at, n, MOAT_RW);
+		rc = tenant_map_wait(t, lc->lane, va + at, n, MOAT_RW);
 		if (rc != 0) {
-			pages_unmap(t, lane, va, at);
+			pages_unmap(t, lc, va, at);
 			return rc;
 		}
 		memset(&t->page_prot[(va + at - t->va) >> MOAT_PAGE_SHIFT], MOAT_RW,
@@ -109,8 +101,8 @@ static int pages_map(struct moat_tenant *t, struct moat_lane *lane, uint8_t *va,
 
 static int ring_map(struct moat_tenant *t, struct tenant_ring *r)
 {
-	struct moat_lane *lane = control_lane(t);
-	int rc = lane == NULL ? -ENOMEM : pages_map(t, lane, r->va, r->len, MOAT_2M_SIZE);
+	struct tenant_lcore *lc = tenant_lcore_control(t);
+	int rc = lc == NULL ? -ENOMEM : pages_map(t, lc, r->va, r->len, MOAT_2M_SIZE);
 
 	if (rc != 0)
 		return moat_error(rc, "tenant '%s': mapping ring '%s' of %zu bytes failed: %s",
@@ -122,14 +114,14 @@ static int ring_map(struct moat_tenant *t, struct tenant_ring *r)
 /* On return nothing reaches the ring; or, after an error, it is as it was. */
 static int ring_unmap(struct moat_tenant *t, struct tenant_ring *r)
 {
-	struct moat_lane *lane = control_lane(t);
+	struct tenant_lcore *lc = tenant_lcore_control(t);
 	unsigned int ended;
 	char why[256];
 	int rc;
 
 	if (!r->mapped)
 		return 0;
-	rc = lane == NULL ? -ENOMEM : pages_unmap(t, lane, r->va, r->len);
+	rc = lc == NULL ? -ENOMEM : pages_unmap(t, lc, r->va, r->len);
 	if (rc == 0) {
 		r->mapped = false;
 		return 0;
@@ -138,10 +130,10 @@ static int ring_unmap(struct moat_tenant *t, struct tenant_ring *r)
 	snprintf(why, sizeof(why), "%s", moat_error_text());
 	/* Its memory must not serve anything else while the device may reach it. It stays what it
 	 * is: where its entries are gone already, they are written again. */
-	if (lane != NULL && t->page_prot[(r->va - t->va) >> MOAT_PAGE_SHIFT] == 0) {
-		moat_lane_take_back(lane, true);
-		r->mapped = pages_map(t, lane, r->va, r->len, MOAT_2M_SIZE) == 0;
-		moat_lane_take_back(lane, false);
+	if (lc != NULL && t->page_prot[(r->va - t->va) >> MOAT_PAGE_SHIFT] == 0) {
+		moat_lane_take_back(lc->lane, true);
+		r->mapped = pages_map(t, lc, r->va, r->len, MOAT_2M_SIZE) == 0;
+		moat_lane_take_back(lc->lane, false);
 	}
 	if (ended != RTE_MAX_LCORE)
 		return moat_error(rc,
@@ -289,10 +281,10 @@ static void walk_zone(const struct rte_memzone *zone, void *arg)
 /* Map and unmap page by page: of what was mapped in one piece no part could be taken back. */
 static int pages_follow(struct moat_tenant *t, const uint8_t *want)
 {
-	struct moat_lane *lane = control_lane(t);
+	struct tenant_lcore *lc = tenant_lcore_control(t);
 	int rc = 0, drained;
 
-	if (lane == NULL)
+	if (lc == NULL)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < t->heap_len >> MOAT_PAGE_SHIFT && rc == 0; i++) {
 		uint8_t *va = t->va + (i << MOAT_PAGE_SHIFT);
@@ -300,14 +292,14 @@ static int pages_follow(struct moat_tenant *t, const uint8_t *want)
 		if (t->page_prot[i] == want[i])
 			continue;
 		if (want[i] != 0) {
-			rc = pages_map(t, lane, va, MOAT_PAGE_SIZE, MOAT_PAGE_SIZE);
+			rc = pages_map(t, lc, va, MOAT_PAGE_SIZE, MOAT_PAGE_SIZE);
 			continue;
 		}
-		rc = tenant_unmap_wait(t, lane, va, MOAT_PAGE_SIZE);
+		rc = tenant_unmap_wait(t, lc, va, MOAT_PAGE_SIZE);
 		if (rc == 0)
 			t->page_prot[i] = 0;
 	}
-	drained = moat_lane_drain(lane);
+	drained = tenant_drain_once(t, lc);
 	return rc != 0 ? rc : drained;
 }
 

@@ -52,6 +52,8 @@ struct tenant_lcore {
 	uint64_t delay_max; /* TSC cycles a packet was held back, mode pipelined */
 	struct moat_deferred deferred; /* mode deferred: its window */
 	uint64_t early_since; /* mode deferred: TSC before the burst that is handed on now */
+	/* of its lane: the ticket that tenant_drain_once() has waited for in vain; 0: none */
+	moat_ticket_t stuck;
 } __rte_cache_aligned;
 
 /* Relaxed: another thread that sees the old answer asked too early; what the lcore did is ordered
@@ -113,7 +115,7 @@ struct moat_tenant {
 	struct rte_mbuf_ext_shared_info *shinfo; /* DPDK's; the first page's */
 	bool whole_maps; /* the unit keeps the tables, and takes back only what one call mapped */
 	bool said_foreign, said_twice, said_elsewhere, said_lost, said_verify, said_unattached;
-	bool said_ended;
+	bool said_ended, said_kept;
 	/* enum tenant_state: of the buffers that a get hands out and is no moat_pool_refill(). RX,
 	 * where a driver may be behind it; APP, where all queues' drivers tell of their refills;
 	 * TAKEN, where there is no queue */
@@ -204,10 +206,11 @@ void tenant_memory_destroy(struct moat_tenant *t);
 int tenant_map(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len,
 	enum moat_prot prot);
 int tenant_unmap(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len);
-/* The same for control paths: while the lane is full, wait for the unit. */
+/* The same for control paths: while the lane is full, wait for the unit; an unmap as
+ * tenant_drain_once() does. */
 int tenant_map_wait(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len,
 	enum moat_prot prot);
-int tenant_unmap_wait(struct moat_tenant *t, struct moat_lane *lane, const void *va, uint64_t len);
+int tenant_unmap_wait(struct moat_tenant *t, struct tenant_lcore *lc, const void *va, uint64_t len);
 
 /* tenants.c: all tenants of the process. Any thread, whichever tenant it has locked. */
 void tenant_list_add(struct moat_tenant *t);

@@ -53,6 +53,27 @@ int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t 
 	return 0;
 }
 
+int tenant_drain_once(const struct moat_tenant *t, struct tenant_lcore *lc)
+{
+	int rc;
+
+	/* The thread that has the lane is the only one that reads and writes `stuck`: the lcore, or
+	 * in the shared slot the holder of the tenant's lock. `done` only grows: a ticket that was
+	 * stuck once and is done is never met here again. */
+	if (unlikely(moat_lane_last_done(lc->lane) + 1 == lc->stuck)) {
+		moat_lane_flush(lc->lane);
+		moat_lane_send(lc->lane);
+		if (moat_lane_poll(lc->lane) + 1 == lc->stuck)
+			return moat_error(-ETIMEDOUT,
+				"tenant '%s': a ticket that was waited for in vain is still not done",
+				t->name);
+	}
+	rc = moat_lane_drain(lc->lane);
+	if (rc == -ETIMEDOUT)
+		lc->stuck = moat_lane_last_done(lc->lane) + 1;
+	return rc;
+}
+
 struct tenant_lcore *tenant_shared_lock(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc;

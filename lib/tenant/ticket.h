@@ -71,6 +71,15 @@ static inline void tenant_wait_turn(void)
 int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t ticket);
 
 /*
+ * As moat_lane_drain() of the caller's lane, where what waits can wait on: a buffer in quarantine,
+ * a ring that cannot be freed yet. A ticket that one call has waited for in vain is looked at by
+ * the next calls, and not waited for again, until it is done: an lcore that does not poll costs a
+ * port that is stopped or closed one wait, not one for each buffer and ring.
+ * @return as moat_lane_drain(). 0: every ticket of the lane is done
+ */
+int tenant_drain_once(const struct moat_tenant *t, struct tenant_lcore *lc);
+
+/*
  * The slot that threads share which are not lcores, or have not entered: its lane, and its part of
  * each pool, belong to the thread that has the tenant's lock. The lock may be taken again by its
  * holder. A thread that waits for it reports quiescent states.

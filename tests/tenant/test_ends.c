@@ -562,6 +562,70 @@ static void rings_that_an_ended_lcore_holds_up_are_said_once_with_the_remedy(voi
 	rig_close(r);
 }
 
+/* A driver frees its ring's packets, of which no two are neighbours, in batches, more than a lane
+ * has room for. An lcore that does not poll costs one wait, not one for each buffer and ring; what
+ * came back can not be had until that lcore has left; and then all of it can. */
+static void a_port_whose_buffers_an_ended_lcore_holds_up_waits_once_and_names_it(void **state)
+{
+	enum { BATCHES = MOAT_LANE_BATCHES + 40, BURST = 32, RINGS = 4 };
+	unsigned int lcore = rte_get_next_lcore(-1, 1, 0);
+	static struct rte_mbuf *m[2 * BATCHES * BURST], *put[BATCHES * BURST];
+	const struct rte_memzone *ring[RINGS];
+	struct moat_tenant_conf conf = rig_conf("red", MOAT_STRICT);
+	uint64_t patience = moat_patience_us, begin;
+	char text[2048] = "", expected[256], name[16];
+	struct rig *r;
+	FILE *f;
+
+	if (lcore == RTE_MAX_LCORE)
+		skip(); /* one processor, so no worker lcore */
+	r = rig_open(&conf, UNIT_ADVERSARY, 2 * BATCHES * BURST);
+	for (unsigned int i = 0; i < RINGS; i++) {
+		snprintf(name, sizeof(name), "ring%u", i);
+		ring[i] = rte_memzone_reserve(name, 4096, moat_tenant_socket(r->tenant),
+			RTE_MEMZONE_IOVA_CONTIG);
+	}
+	rig_refill(r, m, 2 * BATCHES * BURST);
+	for (unsigned int i = 0; i < BATCHES * BURST; i++)
+		put[i] = m[2 * i];
+	must(on_lcore(lcore, enter_and_end, r->tenant));
+	must(moat_tenant_lcore_leave(r->tenant));
+	must(rte_eth_dev_stop(r->port));
+	f = fmemopen(text, sizeof(text), "w");
+	assert_non_null(f);
+	rte_openlog_stream(f);
+	moat_patience_us = 200000;
+	begin = rte_rdtsc();
+	for (unsigned int i = 0; i < BATCHES; i++)
+		rte_pktmbuf_free_bulk(&put[i * BURST], BURST);
+	for (unsigned int i = 0; i < RINGS; i++)
+		assert_int_equal(rte_memzone_free(ring[i]), -ETIMEDOUT);
+	/* One wait, and time for a machine that is busy; one for each would be hundreds. */
+	assert_true(rte_rdtsc() - begin < rte_get_tsc_hz() / 1000000 * moat_patience_us * 6);
+	moat_patience_us = patience;
+	rte_openlog_stream(NULL);
+	fclose(f);
+	snprintf(expected, sizeof(expected),
+		"moat: tenant 'red': buffers of pool 'red' that come back cannot be used again: lcore %u "
+		"has entered and does not poll (its function has ended); call moat_tenant_lcore_leave() "
+		"before its function returns\n",
+		lcore);
+	assert_int_equal(strncmp(text, expected, strlen(expected)), 0);
+	assert_null(strstr(text + strlen(expected), "cannot be used again"));
+	assert_int_equal(rig_stats(r).quarantined, BATCHES * BURST);
+	assert_null(rte_pktmbuf_alloc(r->pool));
+	must(on_lcore(lcore, leave_and_end, r->tenant));
+	for (unsigned int i = 0; i < RINGS; i++)
+		must(rte_memzone_free(ring[i]));
+	must(moat_tenant_lcore_enter(r->tenant));
+	for (unsigned int i = 1; i < 2 * BATCHES * BURST; i += 2)
+		rte_pktmbuf_free(m[i]);
+	for (unsigned int i = 0; i < 100000 && rig_stats(r).quarantined != 0; i++)
+		moat_tenant_poll(r->tenant);
+	assert_int_equal(rig_stats(r).quarantined, 0);
+	rig_close(r);
+}
+
 static uint16_t make_second_port(struct rig *r, struct rte_ring *wire)
 {
 	struct rte_eth_conf conf = { 0 };
@@ -781,6 +845,8 @@ int main(void)
 		cmocka_unit_test(
 			a_queue_removed_after_an_lcore_ended_without_leaving_names_that_lcore),
 		cmocka_unit_test(rings_that_an_ended_lcore_holds_up_are_said_once_with_the_remedy),
+		cmocka_unit_test(
+			a_port_whose_buffers_an_ended_lcore_holds_up_waits_once_and_names_it),
 		cmocka_unit_test(a_port_may_go_before_its_queues_and_its_number_serve_another),
 		cmocka_unit_test(a_tenant_whose_ports_are_gone_can_be_destroyed),
 		cmocka_unit_test(telemetry_forgets_a_tenant_that_is_destroyed),

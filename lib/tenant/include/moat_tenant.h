@@ -77,7 +77,10 @@
  * what is missing. A port may be closed or unplugged before its queues are removed: its callbacks
  * go with it, and its number is free for another device. While an lcore has entered and does not
  * poll, tickets do not become done. Then leaving, removing a queue and freeing a ring return
- * -ETIMEDOUT and name the lcores that have entered.
+ * -ETIMEDOUT and name the lcores that have entered. Buffers that come back, from a port that is
+ * stopped, say, stay in quarantine, and the first time a line is logged that names the lcore. Of
+ * these buffers, queues and rings of a tenant, the first waits for a second; the ones behind it in
+ * the same thread do not wait again, until that lcore has polled or left.
  *
  * While something is in use, moat_tenant_destroy() returns -EBUSY, says what it is, and can be
  * called again. A unit's ops->destroy() returns nothing: while a tenant or another domain is on the
