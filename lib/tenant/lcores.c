@@ -78,6 +78,12 @@ static void take_over(struct moat_tenant *t, struct tenant_lcore *lc)
 	tenant_lcore_set_entered(lc, false);
 }
 
+/* Relaxed, as `polls`: a report may find the old answer. Its tickets' order is the lane's. */
+static void lcore_set_online(struct tenant_lcore *lc, bool online)
+{
+	__atomic_store_n(&lc->online, online, __ATOMIC_RELAXED);
+}
+
 int moat_tenant_lcore_enter(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc;
@@ -104,13 +110,15 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 	tenant_say_unattached(t);
 	tenant_lock(t);
 	rc = tenant_pools_enter(t, lc->slot);
+	t->asked = 0; /* this one was not there */
 	tenant_unlock(t);
 	if (rc != 0)
 		return moat_error(rc, "tenant '%s': no memory for lcore %u's part of the pools",
 			t->name, lc->slot);
 	lc->watch = &RTE_PER_LCORE(moat_cost_watch);
-	lc->polled = false;
+	__atomic_store_n(&lc->polls, TENANT_NEVER_POLLED, __ATOMIC_RELAXED);
 	tenant_lcore_set_entered(lc, true);
+	lcore_set_online(lc, true);
 	lc->thread = thread_number();
 	moat_lane_online(lc->lane);
 	return 0;
@@ -157,6 +165,7 @@ int moat_tenant_offline(struct moat_tenant *t)
 
 	if (lc == NULL)
 		return -EINVAL;
+	lcore_set_online(lc, false);
 	moat_lane_offline(lc->lane);
 	/* What it freed is for the lcores that go on: it does not look again for a while. */
 	tenant_pools_leave(t, lc);
@@ -170,6 +179,8 @@ int moat_tenant_online(struct moat_tenant *t)
 	if (lc == NULL)
 		return -EINVAL;
 	moat_lane_online(lc->lane);
+	__atomic_store_n(&lc->polls, TENANT_POLLED, __ATOMIC_RELAXED); /* no ticket waits for it */
+	lcore_set_online(lc, true);
 	return 0;
 }
 
@@ -242,7 +253,7 @@ void moat_tenant_poll(struct moat_tenant *t)
 
 	if (unlikely(lc == NULL || !lc->entered) && !poll_stray(t, lc))
 		return;
-	__atomic_store_n(&lc->polled, true, __ATOMIC_RELAXED); /* for a report */
+	__atomic_store_n(&lc->polls, TENANT_POLLED, __ATOMIC_RELAXED); /* for a report */
 	t->mode->flush(t, lc); /* also what a full queue refused earlier */
 	done = moat_lane_poll(lc->lane);
 	if (done != lc->released || unlikely(lc->others_wait)) {

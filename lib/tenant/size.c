@@ -95,6 +95,9 @@ struct starved {
 	uint64_t waiting;             /* buffers that wait for tickets */
 	uint64_t share;               /* those that wait in the formula */
 	unsigned int unpolled;        /* an lcore that does not poll; RTE_MAX_LCORE: none is seen */
+	bool asks, late;              /* lcores are asked now, or were long ago */
+	bool open;                    /* one that was asked has not answered yet */
+	bool strange;                 /* a thread that has not entered polls */
 };
 
 static void count_queues(const struct moat_tenant *t, struct starved *s)
@@ -116,29 +119,73 @@ static void count_queues(const struct moat_tenant *t, struct starved *s)
 	}
 }
 
-/* The lcores that have entered, and one of them that has not polled since although buffers wait. */
-static void count_lcores(const struct moat_pool *pool, struct starved *s)
+/* How long an lcore may take for a turn, and still be one that polls: it may have been kept from
+ * its processor. */
+#define TURN_MS 100
+
+/*
+ * Does the lcore not poll, although buffers wait? An lcore that has never polled is known at once
+ * where some of its own wait. Any other one that is online is asked (ASKED) by the first report;
+ * its next poll answers (POLLED), and a report TURN_MS later finds that the answer is missing.
+ *
+ * P1: `polls` is stored relaxed, by the lcore and by the thread that asks: nothing else is read
+ * because of it. If ASKED overwrites a poll that came at the same time, the next poll answers.
+ */
+static void ask_lcore(const struct moat_pool *pool, unsigned int i, struct tenant_lcore *lc,
+	struct starved *s)
 {
+	bool own = i == rte_lcore_id();
+	uint64_t waiting =
+		own ? s->waiting : __atomic_load_n(&pool->part[i]->quarantined, __ATOMIC_RELAXED);
+	uint8_t polls = __atomic_load_n(&lc->polls, __ATOMIC_RELAXED);
+
+	if (s->asks && polls == TENANT_POLLED && !own)
+		__atomic_store_n(&lc->polls, polls = TENANT_ASKED, __ATOMIC_RELAXED); /* P1 */
+	if (polls == TENANT_POLLED)
+		return;
+	if (s->late || (polls == TENANT_NEVER_POLLED && waiting != 0))
+		s->unpolled = RTE_MIN(s->unpolled, i);
+	else if (!own)
+		s->open = true;
+}
+
+/* The lcores that have entered, and one of them that does not poll. */
+static void count_lcores(struct moat_pool *pool, struct starved *s)
+{
+	struct moat_tenant *t = pool->tenant;
+	uint64_t now = rte_rdtsc();
+
+	s->asks = t->asked == 0;
+	s->late = !s->asks && now - t->asked > rte_get_tsc_hz() / 1000 * TURN_MS;
 	for (unsigned int i = 0; i < RTE_MAX_LCORE; i++) {
-		const struct tenant_lcore *lc =
-			__atomic_load_n(&pool->tenant->lcores[i], __ATOMIC_ACQUIRE);
-		const struct tenant_part *part;
+		struct tenant_lcore *lc = __atomic_load_n(&t->lcores[i], __ATOMIC_ACQUIRE);
 
 		if (lc == NULL || !tenant_lcore_entered(lc))
 			continue;
 		s->size.lcores++;
-		part = pool->part[i];
-		/* relaxed: a report */
-		if (s->unpolled == RTE_MAX_LCORE &&
-			!__atomic_load_n(&lc->polled, __ATOMIC_RELAXED) &&
-			(i == rte_lcore_id() ? s->waiting
-					     : __atomic_load_n(&part->quarantined,
-						       __ATOMIC_RELAXED)) != 0)
-			s->unpolled = i;
+		if (s->waiting != 0 && __atomic_load_n(&lc->online, __ATOMIC_RELAXED))
+			ask_lcore(pool, i, lc, s);
 	}
+	s->open &= s->unpolled == RTE_MAX_LCORE;
+	t->asked = !s->open ? 0 : s->asks ? now : t->asked;
 }
 
-/* @return false: another thread has the tenant's lock; it is said at another time */
+/* Buffers wait, and no lcore has entered; or the calling one has not, and most of them wait in the
+ * part of all such threads. */
+static void count_strangers(const struct moat_pool *pool, struct starved *s)
+{
+	unsigned int slot = tenant_slot();
+	const struct tenant_lcore *lc = pool->tenant->lcores[slot];
+	uint64_t shared =
+		__atomic_load_n(&pool->part[TENANT_PART_SHARED]->quarantined, __ATOMIC_RELAXED);
+
+	s->strange = s->size.lcores == 0
+		? s->waiting != 0
+		: slot != RTE_MAX_LCORE && (lc == NULL || !lc->entered) && shared > s->waiting / 2;
+}
+
+/* @return false: another thread has the tenant's lock, or an lcore has not answered; it is said at
+ * another time */
 static bool starved_count(struct moat_pool *pool, struct starved *s)
 {
 	struct moat_tenant *t = pool->tenant;
@@ -156,10 +203,11 @@ static bool starved_count(struct moat_pool *pool, struct starved *s)
 		return false;
 	count_queues(t, s);
 	count_lcores(pool, s);
+	count_strangers(pool, s);
 	tenant_unlock(t);
 	s->share = (uint64_t)(RTE_MAX(s->size.lcores, 1u) *
 		waiting(&s->size, RTE_MAX(s->size.lcores, 1u), 32));
-	return true;
+	return !s->open;
 }
 
 /* Why there is none, and what to do. */
@@ -170,6 +218,10 @@ static void starved_why(const struct moat_pool *pool, const struct starved *s, c
 		snprintf(why, size,
 			": lcore %u does not call moat_tenant_poll(), which it must in each turn",
 			s->unpolled);
+	else if (s->strange)
+		snprintf(why, size,
+			": a thread that polls its queues has not entered; it must call "
+			"moat_tenant_lcore_enter() first, and moat_tenant_poll() in each turn");
 	else if (pool->n < moat_tenant_pool_size(&s->size))
 		snprintf(why, size,
 			", the others are in rings or in use; moat_tenant_pool_size() says how many a pool "

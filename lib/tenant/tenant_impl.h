@@ -29,7 +29,14 @@ extern int tenant_logtype;
 #define TENANT_LOG(level, fmt, ...) \
 	rte_log(RTE_LOG_##level, tenant_logtype, "moat: " fmt "\n", ##__VA_ARGS__)
 
-/* What one lcore holds of one tenant. Written by that lcore only. */
+/* Whether an lcore polls, for a report; size.c has the rules. */
+enum tenant_polls {
+	TENANT_NEVER_POLLED, /* since it has entered */
+	TENANT_POLLED,
+	TENANT_ASKED, /* by another thread: has it polled since? */
+};
+
+/* What one lcore holds of one tenant. Written by that lcore only, but for `polls`. */
 struct tenant_lcore {
 	struct moat_lane *lane;
 	struct moat_cost_watch *watch; /* of the thread that has entered */
@@ -37,7 +44,8 @@ struct tenant_lcore {
 	uint16_t slot;    /* in the tenant's lcores[] */
 	bool entered;     /* other threads: tenant_lcore_entered() */
 	uint64_t thread;  /* the one that has entered; lcores.c numbers them */
-	bool polled;      /* since it has entered */
+	bool online;      /* it has entered and is not offline; for a report, too */
+	uint8_t polls;    /* enum tenant_polls */
 	bool said_stray;  /* that it polls without having entered */
 	bool others_wait; /* its quarantine has runs that its own lane's tickets do not release */
 	moat_ticket_t released; /* the pools' parts were released up to here */
@@ -134,6 +142,7 @@ struct moat_tenant {
 	 * a thread may free a buffer of the same tenant meanwhile. Taken by tenant_lock(). */
 	pthread_mutex_t lock;
 	bool shared_waits; /* something waits in that slot; ticket.c's */
+	uint64_t asked;    /* TSC when lcores became TENANT_ASKED, under the lock; 0: none are */
 	struct tenant_lcore *lcores[TENANT_SLOTS];
 };
 

@@ -448,6 +448,122 @@ static void an_lcore_that_does_not_call_poll_is_named(void **state)
 	close_all(&f);
 }
 
+/* Another lcore, which enters and from then on serves other tenants, say. */
+struct other {
+	struct moat_tenant *red;
+	pthread_barrier_t barrier;
+	pthread_t thread;
+	unsigned int lcore;
+	bool polls;   /* once, first */
+	bool offline; /* as it should */
+};
+
+static void *enter_and_stop(void *arg)
+{
+	struct other *o = arg;
+
+	assert_int_equal(rte_thread_register(), 0);
+	o->lcore = rte_lcore_id();
+	must_be(moat_tenant_lcore_enter(o->red));
+	if (o->polls)
+		moat_tenant_poll(o->red);
+	if (o->offline)
+		must_be(moat_tenant_offline(o->red));
+	pthread_barrier_wait(&o->barrier);
+	pthread_barrier_wait(&o->barrier);
+	must_be(moat_tenant_lcore_leave(o->red));
+	rte_thread_unregister();
+	return NULL;
+}
+
+/* @return what is logged while this lcore forwards for a second beside the other one */
+static const char *forward_beside(struct fixture *f, struct other *o)
+{
+	uint64_t end = rte_rdtsc() + rte_get_tsc_hz();
+	const char *text;
+
+	o->red = f->red;
+	pthread_barrier_init(&o->barrier, NULL, 2);
+	assert_int_equal(pthread_create(&o->thread, NULL, enter_and_stop, o), 0);
+	pthread_barrier_wait(&o->barrier);
+	log_begin();
+	while (rte_rdtsc() < end)
+		forward(f, 1); /* some packets are lost, each burst after 1 s */
+	text = log_end();
+	pthread_barrier_wait(&o->barrier);
+	pthread_join(o->thread, NULL);
+	pthread_barrier_destroy(&o->barrier);
+	return text;
+}
+
+/* Whatever the pool's size, and whether that lcore has polled before. */
+static void the_lcore_that_does_not_poll_is_named_where_another_runs_dry(void **state)
+{
+	struct moat_tenant_size size = size_of(MOAT_PIPELINED);
+	unsigned int buffers[2] = { RING + 2 * BURST, 3 * moat_tenant_pool_size(&size) };
+
+	for (unsigned int i = 0; i < 4; i++) {
+		struct other o = { .polls = i % 2 == 0 };
+		char line[128];
+		const char *text;
+		struct fixture f;
+
+		open_with(&f, "adversary=0", MOAT_PIPELINED, buffers[i / 2]);
+		text = forward_beside(&f, &o);
+		snprintf(line, sizeof(line),
+			"of them wait for their tickets: lcore %u does not call moat_tenant_poll(), "
+			"which it must in each turn\n",
+			o.lcore);
+		if (occurrences(text, "has none ready") != 1 || occurrences(text, line) != 1)
+			fail_msg("%s", text);
+		close_all(&f);
+	}
+}
+
+static void an_lcore_that_is_offline_is_not_named(void **state)
+{
+	struct moat_tenant_size size = size_of(MOAT_PIPELINED);
+	struct other o = { .offline = true };
+	const char *text;
+	struct fixture f;
+
+	open_with(&f, "adversary=0", MOAT_PIPELINED, moat_tenant_pool_size(&size));
+	unit_answers_after(LATE);
+	text = forward_beside(&f, &o);
+	unit_answers_after(0);
+	assert_int_equal(occurrences(text, "has none ready"), 1);
+	assert_int_equal(occurrences(text, "does not call"), 0);
+	close_all(&f);
+}
+
+static void a_program_that_never_enters_is_told_so(void **state)
+{
+	struct moat_tenant_size size = size_of(MOAT_PIPELINED);
+	struct rte_mbuf *m[BURST];
+	const char *text;
+	struct fixture f;
+	unsigned int n;
+
+	open_with(&f, "adversary=0", MOAT_PIPELINED, moat_tenant_pool_size(&size));
+	must_be(moat_tenant_lcore_leave(f.red));
+	unit_answers_after(LATE);
+	log_begin();
+	for (unsigned int i = 0; i < 100000 && stats_of(&f).starved == 0; i++) {
+		n = rte_eth_rx_burst(f.port, 0, m, BURST);
+		rte_pktmbuf_free_bulk(m, n);
+	}
+	text = log_end();
+	if (occurrences(text,
+		    "of them wait for their tickets: a thread that polls its queues has not entered; it "
+		    "must call moat_tenant_lcore_enter() first, and moat_tenant_poll() in each turn\n") !=
+		1)
+		fail_msg("%s", text);
+	unit_answers_after(0);
+	must_be(moat_tenant_lcore_enter(f.red));
+	moat_tenant_poll(f.red);
+	close_all(&f);
+}
+
 static void the_size_follows_the_formula(void **state)
 {
 	struct moat_tenant_size size = size_of(MOAT_STRICT);
@@ -515,6 +631,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_pool_too_small_is_counted_and_said_once),
 		cmocka_unit_test(a_pool_of_the_computed_size_is_not_called_too_small),
 		cmocka_unit_test(an_lcore_that_does_not_call_poll_is_named),
+		cmocka_unit_test(the_lcore_that_does_not_poll_is_named_where_another_runs_dry),
+		cmocka_unit_test(an_lcore_that_is_offline_is_not_named),
+		cmocka_unit_test(a_program_that_never_enters_is_told_so),
 		cmocka_unit_test(the_size_follows_the_formula),
 		cmocka_unit_test(the_memory_of_that_size_holds_the_pool_and_the_rings),
 		cmocka_unit_test(and_no_more_than_2_mib_beyond_them),
