@@ -421,23 +421,27 @@ static void a_pool_of_the_computed_size_is_not_called_too_small(void **state)
 	close_all(&f);
 }
 
+/* Without moat_tenant_poll(). @return what was logged */
+static const char *receive_until_starved(struct fixture *f)
+{
+	struct rte_mbuf *m[BURST];
+
+	log_begin();
+	for (unsigned int i = 0; i < 100000 && stats_of(f).starved == 0; i++)
+		rte_pktmbuf_free_bulk(m, rte_eth_rx_burst(f->port, 0, m, BURST));
+	return log_end();
+}
+
 static void an_lcore_that_does_not_call_poll_is_named(void **state)
 {
 	struct moat_tenant_size size = size_of(MOAT_PIPELINED);
-	struct rte_mbuf *m[BURST];
 	char line[128];
 	const char *text;
 	struct fixture f;
-	unsigned int n;
 
 	open_with(&f, "adversary=0", MOAT_PIPELINED, moat_tenant_pool_size(&size));
 	unit_answers_after(LATE);
-	log_begin();
-	for (unsigned int i = 0; i < 100000 && stats_of(&f).starved == 0; i++) {
-		n = rte_eth_rx_burst(f.port, 0, m, BURST);
-		rte_pktmbuf_free_bulk(m, n);
-	}
-	text = log_end();
+	text = receive_until_starved(&f);
 	snprintf(line, sizeof(line),
 		"of them wait for their tickets: lcore %u does not call moat_tenant_poll(), which it "
 		"must in each turn\n",
@@ -539,20 +543,13 @@ static void an_lcore_that_is_offline_is_not_named(void **state)
 static void a_program_that_never_enters_is_told_so(void **state)
 {
 	struct moat_tenant_size size = size_of(MOAT_PIPELINED);
-	struct rte_mbuf *m[BURST];
 	const char *text;
 	struct fixture f;
-	unsigned int n;
 
 	open_with(&f, "adversary=0", MOAT_PIPELINED, moat_tenant_pool_size(&size));
 	must_be(moat_tenant_lcore_leave(f.red));
 	unit_answers_after(LATE);
-	log_begin();
-	for (unsigned int i = 0; i < 100000 && stats_of(&f).starved == 0; i++) {
-		n = rte_eth_rx_burst(f.port, 0, m, BURST);
-		rte_pktmbuf_free_bulk(m, n);
-	}
-	text = log_end();
+	text = receive_until_starved(&f);
 	if (occurrences(text,
 		    "of them wait for their tickets: a thread that polls its queues has not entered; it "
 		    "must call moat_tenant_lcore_enter() first, and moat_tenant_poll() in each turn\n") !=
