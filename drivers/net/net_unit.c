@@ -88,8 +88,9 @@ static int find_named(struct net_unit *unit, const char *name, const struct net_
 	unit->sv = moat_soft_unit_find(args->unit);
 	if (unit->sv == NULL)
 		return moat_error(-ENOENT,
-			"%s: there is no software unit '%s' in this process; make it "
-			"first (moat_soft_unit_create()), or leave unit= out for one of the port's own",
+			"%s: there is no software unit '%s' in this process; make the unit first "
+			"(moat_soft_unit_create()), and then the port by rte_eal_hotplug_add(), not by --vdev; "
+			"or, in a program without tenants, leave unit= out",
 			name, args->unit);
 	return 0;
 }

@@ -53,8 +53,9 @@ static void wrong_arguments_are_refused_and_leave_nothing(void **state)
 	assert_refused("net_moat0", "port=net_moat0", -EINVAL,
 		"net_moat: net_moat0: port=net_moat0 names the port itself\n");
 	assert_refused("net_moat0", "port=net_ring_w,unit=soft7", -ENOENT,
-		"net_moat: net_moat0: there is no software unit 'soft7' in this process; make it first "
-		"(moat_soft_unit_create()), or leave unit= out for one of the port's own\n");
+		"net_moat: net_moat0: there is no software unit 'soft7' in this process; make the unit "
+		"first (moat_soft_unit_create()), and then the port by rte_eal_hotplug_add(), not by "
+		"--vdev; or, in a program without tenants, leave unit= out\n");
 	assert_refused("net_moat0", "port=net_ring_w,unit_args=latancy:5", -EINVAL,
 		"net_moat: unit net_moat0.unit: no such argument 'latancy'; did you mean 'latency'?\n");
 	assert_refused("net_moat0", "port=net_ring_w,unit_args=aw:40", -EINVAL,

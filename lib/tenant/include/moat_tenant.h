@@ -43,7 +43,8 @@
  *   lcore      before it sleeps, blocks or waits for an Rx interrupt: moat_tenant_offline() of each
  *            tenant that it has entered; after: moat_tenant_online() of each
  *   lcore    to give a queue to another tenant: moat_tenant_queue_move() (moat_tenant_move.h)
- *   control  meanwhile: moat_tenant_stats(), moat_tenant_faults() (moat_tenant_measure.h)
+ *   control  meanwhile: moat_tenant_faults() (moat_tenant_measure.h), then moat_tenant_stats(),
+ *            whose `faults` counts only what moat_tenant_faults() has read
  *
  *   The end
  *   control  tell the lcores to end (a signal handler must do no more than that)
@@ -531,7 +532,9 @@ struct moat_tenant_stats {
 	/* packets to send that were dropped, because they are not in the tenant's memory;
 	 * rte_eth_tx_burst() counts them as sent */
 	uint64_t foreign;
-	uint64_t faults; /* refused DMA of its requesters, counted by moat_tenant_faults() */
+	/* refused DMA of its requesters that the program has read by moat_tenant_faults(); stays 0
+	 * if it never calls that */
+	uint64_t faults;
 };
 
 /**
