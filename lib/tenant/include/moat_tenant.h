@@ -533,7 +533,7 @@ struct moat_tenant_stats {
 	 * rte_eth_tx_burst() counts them as sent */
 	uint64_t foreign;
 	/* refused DMA of its requesters that the program has read by moat_tenant_faults(); stays 0
-	 * if it never calls that */
+	 * if it never calls that. Faults that the unit had no register for are not counted */
 	uint64_t faults;
 };
 

@@ -97,12 +97,13 @@ struct moat_tenant_fault {
 };
 
 /**
- * Get the DMA that a unit has refused since the last call. Each fault is counted in `faults` of
- * struct moat_tenant_stats of the tenant whose requester made it. The unit reports each fault once,
- * so the program must not call the unit's `faults` operation as well.
+ * Get the refused DMA that a unit has recorded since the last call. When its fault recording
+ * registers are full, further faults are lost until the next call. Each fault is counted in
+ * `faults` of struct moat_tenant_stats of the tenant whose requester made it. The unit reports each
+ * fault once, so the program must not call the unit's `faults` operation as well.
  *
  * @param unit whose faults are read
- * @param faults receives up to `n` of them, the oldest first
+ * @param faults receives up to `n` of them, the oldest first; the others stay for the next call
  * @param n room in `faults`
  * @return number of faults; 0 also for a unit that cannot report them
  *
