@@ -434,8 +434,8 @@ def moat_fwd_refuses_what_is_impossible_with_the_same_sentence():
             words = " ".join(run(host.root, "--kind", kind, doctor=OWN_DOCTOR)[1].split())
             fails = [c["summary"] for c in report["checks"] if c["state"] == "fail" and c["name"] != "drivers"]
             devices, said = report["devices"], {}
-            for i in range(0, len(devices), 32):  # a configuration has room for 32 ports
-                said |= forward_says(host, kind, [d["address"] for d in devices[i:i + 32]])
+            for i in range(0, len(devices), 31):  # a configuration has room for 31 tenants
+                said |= forward_says(host, kind, [d["address"] for d in devices[i:i + 31]])
             for d in devices:
                 if d["tenant"] in ("never", "kernel") or (d["tenant"] in ("own", "shared") and not d["ready"]):
                     wanted = d["why"]
