@@ -220,6 +220,21 @@ const char *tenant_who_is_in(const struct moat_tenant *t)
 	return text;
 }
 
+const char *tenant_who_holds(const struct moat_tenant *t, const char *why)
+{
+	static __thread char text[384];
+	unsigned int ended = tenant_ended_lcore(t);
+
+	if (ended != RTE_MAX_LCORE)
+		snprintf(text, sizeof(text),
+			"lcore %u has entered and does not poll (its function has ended); call "
+			"moat_tenant_lcore_leave() before its function returns",
+			ended);
+	else
+		snprintf(text, sizeof(text), "%s%s", why, tenant_who_is_in(t));
+	return text;
+}
+
 /* -------------------------------------------------------------------------------------- polling */
 
 /* Polled by a thread that has not entered. Said once for each lcore. @return false: it must not go

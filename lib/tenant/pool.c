@@ -157,20 +157,11 @@ static inline uint32_t tickets_alike(const struct moat_pool *pool, uint32_t page
 static __rte_noinline void say_kept(struct moat_pool *pool, int rc)
 {
 	struct moat_tenant *t = pool->tenant;
-	unsigned int ended = tenant_ended_lcore(t);
 
 	if (rc != -ETIMEDOUT || __atomic_exchange_n(&t->said_kept, true, __ATOMIC_RELAXED))
 		return;
-	if (ended != RTE_MAX_LCORE)
-		TENANT_LOG(ERR,
-			"tenant '%s': buffers of pool '%s' that come back cannot be used again: lcore %u has "
-			"entered and does not poll (its function has ended); call "
-			"moat_tenant_lcore_leave() before its function returns",
-			t->name, pool->name, ended);
-	else
-		TENANT_LOG(ERR,
-			"tenant '%s': buffers of pool '%s' that come back cannot be used again yet: %s%s",
-			t->name, pool->name, moat_error_text(), tenant_who_is_in(t));
+	TENANT_LOG(ERR, "tenant '%s': buffers of pool '%s' that come back cannot be used again: %s",
+		t->name, pool->name, tenant_who_holds(t, moat_error_text()));
 }
 
 /* Buffers that have the same state. What is unmapped here has ticket 0, which the caller fills

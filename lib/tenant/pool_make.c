@@ -255,16 +255,6 @@ static int pool_make(struct moat_pool *pool, const char *name, uint16_t data_roo
 	return rc;
 }
 
-/* Bytes of memory in which the pools that the tenant has and `need` bytes more fit. */
-static uint64_t memory_with(const struct moat_tenant *t, uint64_t need)
-{
-	uint64_t pools = t->used - t->heap_len + need, memory = t->len;
-
-	while (memory - tenant_heap_size(memory) < pools)
-		memory += MOAT_2M_SIZE;
-	return memory;
-}
-
 int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, uint16_t data_room,
 	struct rte_mempool **mp)
 {
@@ -289,7 +279,8 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 		return moat_error(-ENOMEM,
 			"tenant '%s': pool '%s' needs %" PRIu64 " bytes for %u buffers and %" PRIu64
 			" are left; a 'memory' of %" PRIu64 "M would do",
-			t->name, name, need, n, t->len - t->used, memory_with(t, need) >> 20);
+			t->name, name, need, n, t->len - t->used,
+			tenant_memory_for(t->len, 0, t->used - t->heap_len + need) >> 20);
 	pool = calloc(1, sizeof(*pool));
 	if (pool == NULL)
 		return moat_error(-ENOMEM, "no memory for pool '%s'", name);

@@ -115,8 +115,7 @@ static int ring_map(struct moat_tenant *t, struct tenant_ring *r)
 static int ring_unmap(struct moat_tenant *t, struct tenant_ring *r)
 {
 	struct tenant_lcore *lc = tenant_lcore_control(t);
-	unsigned int ended;
-	char why[256];
+	char why[384];
 	int rc;
 
 	if (!r->mapped)
@@ -126,8 +125,10 @@ static int ring_unmap(struct moat_tenant *t, struct tenant_ring *r)
 		r->mapped = false;
 		return 0;
 	}
-	ended = rc == -ETIMEDOUT ? tenant_ended_lcore(t) : RTE_MAX_LCORE;
-	snprintf(why, sizeof(why), "%s", moat_error_text());
+	if (rc == -ETIMEDOUT)
+		rte_strscpy(why, tenant_who_holds(t, moat_error_text()), sizeof(why));
+	else
+		snprintf(why, sizeof(why), "%s%s", moat_error_text(), tenant_who_is_in(t));
 	/* Its memory must not serve anything else while the device may reach it. It stays what it
 	 * is: where its entries are gone already, they are written again. */
 	if (lc != NULL && t->page_prot[(r->va - t->va) >> MOAT_PAGE_SHIFT] == 0) {
@@ -135,13 +136,8 @@ static int ring_unmap(struct moat_tenant *t, struct tenant_ring *r)
 		r->mapped = pages_map(t, lc, r->va, r->len, MOAT_2M_SIZE) == 0;
 		moat_lane_take_back(lc->lane, false);
 	}
-	if (ended != RTE_MAX_LCORE)
-		return moat_error(rc,
-			"tenant '%s': ring '%s' cannot be freed: lcore %u has entered and does not poll (its "
-			"function has ended); call moat_tenant_lcore_leave() before its function returns",
-			t->name, r->zone->name, ended);
-	return moat_error(rc, "tenant '%s': ring '%s' cannot be freed: %s%s", t->name,
-		r->zone->name, why, tenant_who_is_in(t));
+	return moat_error(rc, "tenant '%s': ring '%s' cannot be freed: %s", t->name, r->zone->name,
+		why);
 }
 
 /* ------------------------------------------------------------------------ a ring comes and goes */

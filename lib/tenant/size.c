@@ -48,13 +48,14 @@ unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size)
 	uint32_t lcores;
 	double burst, n;
 
-	if (size == NULL || (unsigned int)size->mode >= MOAT_MODES) {
-		if (size == NULL)
-			moat_error(-EINVAL, "moat_tenant_pool_size(): the size is NULL");
-		else
-			moat_error(-EINVAL,
-				"moat_tenant_pool_size(): mode %d does not exist; 0 (static) to %d (%s) do",
-				(int)size->mode, MOAT_MODES - 1, moat_mode_name(MOAT_MODES - 1));
+	if (size == NULL) {
+		moat_error(-EINVAL, "moat_tenant_pool_size(): the size is NULL");
+		return 0;
+	}
+	if ((unsigned int)size->mode >= MOAT_MODES) {
+		moat_error(-EINVAL,
+			"moat_tenant_pool_size(): mode %d does not exist; 0 (static) to %d (%s) do",
+			(int)size->mode, MOAT_MODES - 1, moat_mode_name(MOAT_MODES - 1));
 		return 0;
 	}
 	lcores = or_else(size->lcores, 1);
@@ -72,19 +73,24 @@ unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size)
 #define RING_ENTRY 64
 #define HEAP_SPARE 65536
 
+uint64_t tenant_memory_for(uint64_t memory, uint64_t rings, uint64_t pools)
+{
+	while (tenant_heap_size(memory) < rings || memory - tenant_heap_size(memory) < pools)
+		memory += MOAT_2M_SIZE;
+	return memory;
+}
+
 uint64_t moat_tenant_memory_size(const struct moat_tenant_size *size, unsigned int buffers)
 {
 	unsigned int n = buffers != 0 ? buffers : moat_tenant_pool_size(size);
-	uint64_t rings, pool, memory = 2 * MOAT_2M_SIZE;
+	uint64_t rings, pool;
 
 	if (size == NULL || n == 0) /* moat_tenant_pool_size() has said why */
 		return moat_tenant_pool_size(size);
 	rings = HEAP_SPARE + ((uint64_t)size->rx_descriptors + size->tx_descriptors) * RING_ENTRY +
 		or_else(size->queues, 1) * 6 * MOAT_PAGE_SIZE;
 	pool = n * RTE_ALIGN_CEIL((uint64_t)or_else(size->data_room, 1), MOAT_PAGE_SIZE);
-	while (tenant_heap_size(memory) < rings || memory - tenant_heap_size(memory) < pool)
-		memory += MOAT_2M_SIZE;
-	return memory;
+	return tenant_memory_for(2 * MOAT_2M_SIZE, rings, pool);
 }
 
 /* ----------------------------------------------------------------------- no buffer is ready */

@@ -195,6 +195,10 @@ const char *tenant_who_is_in(const struct moat_tenant *t);
 /* An lcore that has entered and whose function has ended, so that it does not poll; RTE_MAX_LCORE:
  * none is known. */
 unsigned int tenant_ended_lcore(const struct moat_tenant *t);
+/* For the end of an error's sentence, where a ticket was waited for in vain: the lcore whose
+ * function has ended and what to do, or else `why` and which lcores have entered. Valid until the
+ * thread's next call. */
+const char *tenant_who_holds(const struct moat_tenant *t, const char *why);
 
 /* memory.c */
 /* Of a tenant's memory, an eighth is the heap for its rings, and 2 MiB at least. */
@@ -202,6 +206,9 @@ static inline uint64_t tenant_heap_size(uint64_t memory)
 {
 	return RTE_ALIGN_CEIL(RTE_MAX(memory / 8, MOAT_2M_SIZE), MOAT_2M_SIZE);
 }
+/* size.c: the least memory, from `memory` bytes up, that has room for rings and pools of so many
+ * bytes. */
+uint64_t tenant_memory_for(uint64_t memory, uint64_t rings, uint64_t pools);
 
 /* guest.c: nothing on a unit that does not nest. The parent is made before the tenant's domain, has
  * the memory as soon as there is some, and ends after the domain. */

@@ -18,13 +18,15 @@
 
 #include <stdint.h>
 
+#include "moat_unit.h"
+
 /* IRTA: interrupt-remapping table address */
 #define VTD_IRTA_S    UINT64_C(0xf)       /* the table has 2^(S+1) entries */
 #define VTD_IRTA_EIME (UINT64_C(1) << 11) /* x2APIC: 32-bit destinations, no compatibility format */
 #define VTD_IRTA_IRTA UINT64_C(0xfffffffffffff000)
 
 /* Address of a request */
-#define VTD_MSI_BASE              UINT64_C(0xfee00000)
+#define VTD_MSI_BASE              MOAT_MSI_BASE
 #define VTD_MSI_REMAPPABLE        (UINT64_C(1) << 4) /* the format; clear: compatibility */
 #define VTD_MSI_SHV               (UINT64_C(1) << 3) /* the data's bits 15:0 add to the handle */
 #define VTD_MSI_HANDLE(i)         ((uint64_t)((i)&0x7fff) << 5 | (uint64_t)((i) >> 15 & 1) << 2)
