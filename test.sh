@@ -8,15 +8,18 @@
 # is `N passed, N failed, N skipped`, and the exit status is 0 if none failed. Logs: build/test-logs/.
 #
 # A suite is a program, tests/suites/NAME.sh, that counts its tests with tests/lib.sh. Its head says
-# `# suite: WHAT` in a line, and may say `# needs: GROUP...` (of tools/setup.sh) and `# limit: SECONDS`.
-# A suite that ends with an error, exceeds its limit or counts no test has failed.
+# `# suite: WHAT` in a line, and may say `# needs: GROUP...` (of tools/setup.sh), `# limit: SECONDS` and
+# `# alone: WHY`. A suite that ends with an error, exceeds its limit or counts no test has failed.
+#
+# MOAT_JOBS programs run at a time, one for each processor by default. Two suites have half of them each,
+# those with the highest limit first; before them run those that must be alone.
 
 cd "$(dirname "$0")" || exit
 . tools/setup.sh
 
 logs=$PWD/build/test-logs
 results=$logs/results # a line for each test: pass|fail|skip|again, tab, name, tab, why
-running=''
+declare -A running=() begun=() # the suites that run: pid -> name; name -> when it began
 
 # head_says SUITE KEY: the rest of the line `# KEY: ...`
 head_says() {
@@ -32,27 +35,59 @@ fail() {
 	printf 'fail\t%s\t%s\n' "$1" "$2" >>"$results"
 }
 
-run() {
-	local suite=$1 before limit status=0 begin=$SECONDS
+limit() {
+	local limit
 
-	limit=$(head_says "$suite" limit)
-	limit=${limit:-600}
-	before=$(wc -l <"$results")
-	printf '\n%s: %s\n' "$suite" "$(head_says "$suite" suite)"
+	limit=$(head_says "$1" limit)
+	echo "${limit:-600}"
+}
+
+# start SUITE JOBS
+start() {
+	printf '\n%s: %s\n' "$1" "$(head_says "$1" suite)"
 	# timeout gives the suite a process group of its own, which the limit and a Ctrl-C end as a whole;
 	# SIGINT is restored because a background process of a script is born deaf to it
-	env --default-signal=INT MOAT_SUITE="$suite" MOAT_LOGS="$logs" MOAT_RESULTS="$results" \
-		timeout -k 20 "$limit" bash "tests/suites/$suite.sh" \
-		</dev/null 3>&1 >"$logs/$suite.log" 2>&1 7>&- &
-	running=$!
-	wait "$running" || status=$?
-	running=''
+	env --default-signal=INT MOAT_SUITE="$1" MOAT_LOGS="$logs" MOAT_RESULTS="$results" MOAT_JOBS="$2" \
+		timeout -k 20 "$(limit "$1")" bash "tests/suites/$1.sh" \
+		</dev/null 3>&1 >"$logs/$1.log" 2>&1 7>&- &
+	running[$!]=$1
+	begun[$1]=$SECONDS
+}
+
+# Waits for one of the suites that run.
+reap() {
+	local pid='' status=0 suite
+
+	wait -n -p pid "${!running[@]}" || status=$?
+	suite=${running[$pid]}
+	unset "running[$pid]"
 	case $status in
-	0) [ "$(wc -l <"$results")" -gt "$before" ] || fail "$suite" "counted no test" ;;
-	124 | 137) fail "$suite" "did not end within $limit s" ;;
+	0) grep -q $'^[a-z]*\t'"$suite: " "$results" || fail "$suite" "counted no test" ;;
+	124 | 137) fail "$suite" "did not end within $(limit "$suite") s" ;;
 	*) fail "$suite" "ended with status $status" ;;
 	esac
-	printf '%s: %d s\n' "$suite" $((SECONDS - begin))
+	printf '%s: %d s\n' "$suite" $((SECONDS - begun[$suite]))
+}
+
+# run_all SUITE...
+run_all() {
+	local suite jobs=${MOAT_JOBS:-$(nproc)} places
+	# shellcheck disable=SC2046 # names are words
+	set -- $(for suite; do echo "$(limit "$suite") $suite"; done | sort -rns | cut -d' ' -f2)
+	for suite; do
+		[ -n "$(head_says "$suite" alone)" ] || continue
+		start "$suite" "$jobs"
+		reap
+	done
+	places=$(($# >= 2 && jobs >= 2 ? 2 : 1))
+	for suite; do
+		[ -z "$(head_says "$suite" alone)" ] || continue
+		[ ${#running[@]} -lt "$places" ] || reap
+		start "$suite" $((jobs / places))
+	done
+	while [ ${#running[@]} -gt 0 ]; do
+		reap
+	done
 }
 
 finish() {
@@ -71,7 +106,8 @@ finish() {
 
 # shellcheck disable=SC2317 # called by the trap
 stop() {
-	[ -z "$running" ] || { kill "$running" && wait "$running"; } 2>/dev/null
+	[ ${#running[@]} = 0 ] || kill "${!running[@]}"
+	wait # also for a set-up: a package manager is not interrupted
 	fail "test.sh" "stopped by a signal"
 	finish
 }
@@ -93,18 +129,22 @@ for suite; do
 	[ -e "tests/suites/$suite.sh" ] || die "no suite '$suite'; there are: ${all//$'\n'/, }"
 	needs+=" $(head_says "$suite" needs)"
 done
-# shellcheck disable=SC2086 # words
-setup build $needs
 
 mkdir -p "$logs"
 exec 7>"$logs/lock"
 flock -n 7 || { say "waiting for another test.sh in this checkout to end" && flock 7; }
 : >"$results"
 trap stop INT TERM HUP
-if build build; then
-	for suite; do
-		run "$suite"
-	done
+# What meson looks for comes first; the rest is installed while this compiles.
+setup build run
+# shellcheck disable=SC2086 # words
+setup $needs &
+installer=$!
+built=true
+build build || built=false
+wait "$installer" || exit
+if "$built"; then
+	run_all "$@"
 else
 	fail build "does not compile or configure; the lines above say why"
 fi

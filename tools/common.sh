@@ -88,5 +88,5 @@ build_locked() {
 		step "$log" "configuring $dir" meson setup $again "$dir" $options || return
 		echo "$options" >"$dir/moat-options"
 	fi
-	step "$log" "compiling $dir" ninja -C "$dir"
+	step "$log" "compiling $dir" ninja -C "$dir" ${MOAT_JOBS:+-j "$MOAT_JOBS"}
 }

@@ -13,16 +13,20 @@
 /** A text that grows. */
 struct text {
 	char *at;
-	size_t len;
+	size_t len, room;
 };
 
 static void add(struct text *t, const char *from, size_t len)
 {
-	char *more = realloc(t->at, t->len + len + 1);
+	if (t->len + len >= t->room) {
+		size_t room = 2 * (t->len + len) + 64;
+		char *more = realloc(t->at, room);
 
-	if (more == NULL)
-		return;
-	t->at = more;
+		if (more == NULL)
+			return;
+		t->at = more;
+		t->room = room;
+	}
 	memcpy(t->at + t->len, from, len);
 	t->len += len;
 	t->at[t->len] = '\0';
@@ -116,7 +120,7 @@ static size_t host_len(const struct doctor_redaction *r, const char *text, const
  * replaced; with `host` also the host's name. */
 static char *without_names(struct doctor_redaction *r, const char *text, bool host)
 {
-	struct text out = { doctor_format("%s", ""), 0 };
+	struct text out = { .at = doctor_format("%s", "") };
 	char digits[MAC_DIGITS + 1];
 
 	for (const char *at = text; *at != '\0';) {
@@ -145,7 +149,7 @@ static char *without_names(struct doctor_redaction *r, const char *text, bool ho
  * kernel may use the same word for something else. */
 char *doctor_redact_path(struct doctor_redaction *r, const char *path)
 {
-	struct text out = { doctor_format("%s", ""), 0 };
+	struct text out = { .at = doctor_format("%s", "") };
 	bool after_net = false;
 
 	while (*path != '\0') {
@@ -196,7 +200,7 @@ static bool is_harmless(const char *word)
 
 static char *redact_cmdline(struct doctor_redaction *r, const char *text)
 {
-	struct text out = { doctor_format("%s", ""), 0 };
+	struct text out = { .at = doctor_format("%s", "") };
 	char *word;
 
 	while ((word = doctor_word_next(&text)) != NULL) {
@@ -228,7 +232,7 @@ static char *redact_cmdline(struct doctor_redaction *r, const char *text)
 static char *redact_lines(struct doctor_redaction *r, const char *text,
 	char *(*line_of)(struct doctor_redaction *r, const char *line))
 {
-	struct text out = { doctor_format("%s", ""), 0 };
+	struct text out = { .at = doctor_format("%s", "") };
 
 	while (*text != '\0') {
 		size_t len = strcspn(text, "\n");

@@ -225,7 +225,7 @@ def check_all(build, wanted, logs):
 
     passing = {}
     limits = {}
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("MOAT_JOBS") or os.cpu_count())) as pool:
         alone = {p: pool.submit(unbroken, p) for p in plain}
         jobs = [(f"{p} passes unbroken", job) for p, job in alone.items()]
         jobs += [(f"{m.name} is caught by {p}", pool.submit(broken, m, p, t)) for m, p, t in pairs]

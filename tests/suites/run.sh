@@ -4,6 +4,7 @@
 #
 # suite: run.sh, the main job: real TCP of two tenants, the attack, also by PASID, and nothing left behind
 # needs: run
+# alone: it looks for all that is left behind on this machine
 # limit: 300
 
 . tests/lib.sh

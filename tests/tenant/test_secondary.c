@@ -9,11 +9,13 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -132,9 +134,19 @@ static void clean_up(void)
 
 static unsigned long had;
 
+/* Until the process ends: one of these tests at a time, in whichever root, changes what the machine has. */
+static void pages_lock(void)
+{
+	int fd = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)flock(fd, LOCK_EX);
+}
+
 /* @return why there are none, or NULL */
 static const char *pages_get(void)
 {
+	pages_lock();
 	had = pages_of("nr_hugepages");
 	if (geteuid() != 0)
 		return "a hugetlbfs mount of its own needs root";
