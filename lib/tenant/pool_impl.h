@@ -4,8 +4,9 @@
 #ifndef MOAT_TENANT_POOL_IMPL_H
 #define MOAT_TENANT_POOL_IMPL_H
 
-/* What pool.c and pool_make.c share. See moat_pool.h for the idea. */
+/* What pool_make.c, pool_part.c, pool_get.c and pool_put.c share. See moat_pool.h for the idea. */
 
+#include "buffer.h"
 #include "stock.h"
 #include "tenant_impl.h"
 
@@ -61,6 +62,17 @@ static inline uint32_t tenant_buffer_page(const struct moat_pool *pool, uint32_t
 	return pool->page + number * pool->pages;
 }
 
+/* The number of the buffer that an mbuf leads to, which need not be one of the pool's. Where it is,
+ * the buffer's header is obj[number], and the mbuf may be another reference to it. */
+static inline uint32_t tenant_buffer_number(const struct moat_pool *pool, const void *obj)
+{
+	const struct rte_mbuf *m = obj;
+	uint32_t page =
+		(uint32_t)((uint64_t)((uint8_t *)m->buf_addr - pool->va) >> MOAT_PAGE_SHIFT);
+
+	return likely(pool->pages == 1) ? page : page / pool->pages;
+}
+
 /* The calling lcore's part where it has entered, else NULL. */
 static inline struct tenant_part *tenant_pool_part(const struct moat_pool *pool, unsigned int slot)
 {
@@ -78,8 +90,38 @@ bool tenant_pool_is_freed(const struct moat_pool *pool);
 /* The header of a buffer as it is in the pool: over its buffer, one reference, alone. */
 void tenant_header_init(struct moat_pool *pool, uint32_t number);
 
+/* ---------------------------------------------------------------------------------------- parts */
+
 /* Make the part of a slot. The tenant is locked. @return 0, -ENOMEM */
 int tenant_part_make(struct moat_pool *pool, unsigned int slot);
+void tenant_part_free(struct tenant_part *part); /* may be NULL */
+
+/* Neighbours are ready. The part is the caller's, here and below. */
+static inline void tenant_part_add_ready(struct moat_pool *pool, struct tenant_part *part,
+	uint32_t first, uint32_t n)
+{
+	tenant_pages_set(pool->tenant, tenant_buffer_page(pool, first), n * pool->pages,
+		TENANT_FREE);
+	tenant_stock_add(&part->stock, first, n);
+}
+
+/* Neighbours wait for a ticket. Their states are the caller's to set. */
+static inline void tenant_part_quarantine(struct tenant_part *part, uint32_t first, uint32_t n,
+	uint64_t ticket)
+{
+	part->quarantine[part->head++ & part->mask] =
+		(struct tenant_quarantined){ first, n, ticket };
+	__atomic_store_n(&part->quarantined, part->quarantined + n, __ATOMIC_RELAXED);
+}
+
+/* Runs whose tickets are done are ready again, in the order in which they came. */
+void tenant_part_release(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc);
+
+/* As moat_pool_put(). */
+void tenant_part_put(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
+	void *const objs[], unsigned int n);
+
+/* ------------------------------------------------------------------------------------------ get */
 
 /* Buffers that are ready go to APP, not to the device. As moat_pool_get(). */
 int tenant_pool_get_unmapped(struct moat_pool *pool, void *objs[], unsigned int n);

@@ -105,41 +105,6 @@ static unsigned int cache_size(unsigned int n)
 
 /* ---------------------------------------------------------------------------------------- parts */
 
-static void part_free(struct tenant_part *part)
-{
-	if (part == NULL)
-		return;
-	free(part->quarantine);
-	free(part->stock.bits);
-	free(part);
-}
-
-int tenant_part_make(struct moat_pool *pool, unsigned int slot)
-{
-	struct tenant_part *part;
-	uint32_t room = rte_align32pow2(pool->n + 1); /* if each run is of one buffer */
-
-	if (!pool->tenant->mode->protects || pool->part[slot] != NULL)
-		return 0;
-	part = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*part));
-	if (part == NULL)
-		return -ENOMEM;
-	memset(part, 0, sizeof(*part));
-	part->mask = room - 1;
-	part->quarantine = calloc(room, sizeof(*part->quarantine));
-	part->stock.words = (pool->n + 63) / 64;
-	part->stock.bits = calloc(part->stock.words, sizeof(*part->stock.bits));
-	if (part->quarantine == NULL || part->stock.bits == NULL) {
-		part_free(part);
-		return -ENOMEM;
-	}
-	pool->part[slot] = part;
-	pool->parts[pool->nr_parts] = (uint16_t)slot;
-	/* Release: a thread that reads the number finds the part. */
-	__atomic_store_n(&pool->nr_parts, pool->nr_parts + 1, __ATOMIC_RELEASE);
-	return 0;
-}
-
 /* For threads without a part of their own, and for the lcores that have entered already. */
 static int parts_make(struct moat_pool *pool)
 {
@@ -177,7 +142,7 @@ void tenant_pool_destroy(struct moat_pool *pool)
 			"moat_tenant_destroy()",
 			t->name, pool->name);
 	for (unsigned int i = 0; i <= TENANT_PART_SHARED; i++)
-		part_free(pool->part[i]);
+		tenant_part_free(pool->part[i]);
 	free(pool->obj);
 	free(pool);
 	if (t->nr_pools == 0)

@@ -291,7 +291,7 @@ int tenant_heap_busy(const struct moat_tenant *t);
 /* pool_make.c; the last one frees the tables of buffer states, too */
 void tenant_pool_destroy(struct moat_pool *pool);
 
-/* pool.c */
+/* pool_part.c */
 /* An lcore enters: it gets a part of each pool. The tenant is locked. @return 0, -ENOMEM */
 int tenant_pools_enter(struct moat_tenant *t, unsigned int slot);
 /* The lcore leaves or goes offline: nothing that it freed is out of the others' reach. */
