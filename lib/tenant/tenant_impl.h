@@ -86,8 +86,8 @@ struct tenant_queue {
 	const struct rte_eth_rxtx_callback *rx;
 	const struct rte_eth_rxtx_callback *tx;
 	struct tenant_held *held; /* mode pipelined */
-	/* send.c's: where the driver frees all of a burst into one pool (MBUF_FAST_FREE), the one
-	 * that copies are made in. */
+	/* send_chunk.c's: where the driver frees all of a burst into one pool (MBUF_FAST_FREE), the
+	 * one that copies are made in. */
 	struct moat_pool *copies;
 	uint32_t starts; /* of the port, when `fast_free` was asked for; 0: never */
 	bool fast_free;
