@@ -3,14 +3,13 @@
  */
 
 /*
- * Mempool ops "moat": a buffer is the device's from the moment the pool hands it out until the
- * moment it comes back, and quarantined until the ticket of its unmap is done. The work is
- * lib/tenant's (moat_pool.h); the ops let DPDK find it.
+ * Mempool ops "moat": a buffer that comes back to the pool is quarantined until the ticket of its
+ * unmap is done, and only then handed out again. lib/tenant does the work (moat_pool.h); the ops
+ * let DPDK call it.
  *
- * moat_tenant_pool() tells the ops which tenant a pool belongs to, as their configuration. A pool
- * that knows no tenant (a program that was never told of any, started with
- * --mbuf-pool-ops-name=moat) is DPDK's own memory, which the devices' drivers map as they see fit:
- * its ops are a ring, as DPDK's are, and say so once.
+ * moat_tenant_pool() passes the tenant's pool to the ops as their configuration. A pool without a
+ * tenant (--mbuf-pool-ops-name=moat in a program that never called moat) lies in DPDK's own memory,
+ * which the devices' drivers map as they see fit. The ops are then an ordinary ring, and log that.
  */
 
 #include <errno.h>
@@ -27,11 +26,11 @@ static inline bool has_tenant(const struct rte_mempool *mp)
 	return mp->pool_config != NULL;
 }
 
-/* Has this process made a pool of a tenant's? Such pools are in its own memory: a secondary process
- * finds the mempool, and what its pointers lead to is not there. */
+/* Has this process created a tenant's pool? Such a pool lives in this process's private memory: a
+ * secondary process finds the mempool, but its pointers are not valid there. */
 static bool tenants_here;
 
-/* Relaxed: it never becomes false again, and a thread that has a pool has seen it made. */
+/* Relaxed: it never becomes false again, and a thread that has a pool has seen its creation. */
 static inline bool has_tenants_here(void)
 {
 	return __atomic_load_n(&tenants_here, __ATOMIC_RELAXED);
@@ -84,7 +83,7 @@ static void pool_free(struct rte_mempool *mp)
 {
 	if (!has_tenant(mp))
 		rte_ring_free(mp->pool_data);
-	mp->pool_data = NULL; /* else the pool is its tenant's */
+	mp->pool_data = NULL; /* a tenant's pool is freed by its tenant */
 }
 
 static int pool_enqueue(struct rte_mempool *mp, void *const *objs, unsigned int n)

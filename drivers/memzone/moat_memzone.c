@@ -5,11 +5,11 @@
 /*
  * rte_memzone_reserve*() and rte_memzone_free(), which first ask whether the memzone lies in a
  * tenant's heap, or a tenant's device is being probed (moat_device.h says why), and then call
- * DPDK's own. DPDK has no hook for that, so this file defines functions of the same names. A
- * library's call goes to the first definition in the order of the program and of what it was linked
- * with. Programs carry this file: libmoat_memzone.a, which `pkg-config --libs moat` names, puts it
- * into the program itself, and librte_mempool_moat.so has it for programs that are linked with
- * that. moat_tenant_create() tries which definitions are called and logs a warning when they are
+ * DPDK's own. DPDK has no hook for that, so this file interposes functions of the same names. The
+ * dynamic linker searches the program first, then its libraries in link order. So the file must be
+ * in the program, or in a library that is linked before DPDK's: libmoat_memzone.a, which
+ * `pkg-config --libs moat` names, puts it into the program, and librte_mempool_moat.so contains it,
+ * too. moat_tenant_create() checks which definitions are in effect, and logs a warning if they are
  * DPDK's.
  */
 
@@ -24,8 +24,8 @@
 
 #pragma GCC visibility push(default)
 
-/* The next definition behind this file's: DPDK's, or libmoat's where the program carries
- * drivers/memzone. */
+/* The definition that follows this file's: DPDK's, or the one in librte_mempool_moat.so if the
+ * program itself contains this file. */
 static void *next_definition(const char *name)
 {
 	void *function = dlsym(RTLD_NEXT, name);

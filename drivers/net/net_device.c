@@ -55,7 +55,8 @@ static int fifo_create(struct net_device *dev, const char *name, uint16_t queue)
 	char fifo[RTE_RING_NAMESIZE];
 	unsigned int flags = RING_F_SC_DEQ;
 
-	if (dev->nr_wires_rx == 1) /* else holders of several wires' locks may fill it */
+	/* one lock, one producer; else lcores of other wires enqueue, too */
+	if (dev->nr_wires_rx == 1)
 		flags |= RING_F_SP_ENQ;
 	if (snprintf(fifo, sizeof(fifo), "%.20s_q%u", name, queue) >= (int)sizeof(fifo))
 		return moat_error(-ENAMETOOLONG, "the port name '%s' is too long", name);

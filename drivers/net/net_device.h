@@ -66,7 +66,7 @@ struct net_device_rx {
 	struct net_ring ring;
 	struct net_engine engine;
 	uint16_t queue;
-	uint16_t wire; /* pulled from first */
+	uint16_t wire; /* the wire that this queue polls first */
 	uint16_t nr_held;
 	bool scatter; /* a packet may take several buffers */
 	/* The queue moves to another tenant (net_move.c): it takes no frames from the wires, and
@@ -126,7 +126,8 @@ struct net_device {
  * @return 0, -ENOMEM
  */
 int net_device_up(struct net_device *dev, const char *name, uint16_t nr_rx, uint16_t nr_tx);
-/** The reverse; frames inside are dropped. The backing port still runs. No lcore polls. */
+/** Undo net_device_up(), and drop the frames inside. The backing port must still run, and no lcore
+ * may poll the port. */
 void net_device_down(struct net_device *dev);
 
 /** Program a ring; it is empty and off. */
@@ -147,7 +148,7 @@ void net_device_filter_unlock(struct net_device *dev);
 
 /* ------------------------------------------------------------------------------- data path */
 
-/** Descriptors up to `tail` are posted. */
+/** Tell the device that descriptors up to `tail` are posted. */
 static inline void net_device_doorbell(struct net_ring *ring, uint32_t tail)
 {
 	ring->tail = tail;

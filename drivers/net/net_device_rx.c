@@ -88,7 +88,7 @@ static uint16_t pull(struct net_device *dev, struct net_device_rx *rx, uint16_t 
 	return got;
 }
 
-/* On hold: no wire is looked at. */
+/* The queue is on hold: take only the frames that were in the FIFO before; poll no wire. */
 static uint16_t take_before_line(struct net_device_rx *rx, struct rte_mbuf *frames[], uint16_t n)
 {
 	uint16_t got = 0;
@@ -100,7 +100,8 @@ static uint16_t take_before_line(struct net_device_rx *rx, struct rte_mbuf *fram
 	return got;
 }
 
-/* Frames for this queue: those held back, those others have pulled, then the wire. */
+/* Take frames for this queue: those held back, then those that other lcores have pulled, then the
+ * wire's. */
 static uint16_t take(struct net_device *dev, struct net_device_rx *rx, struct rte_mbuf *frames[],
 	uint16_t n)
 {

@@ -63,8 +63,8 @@ static int prepare(uint16_t id, uint16_t queue, int socket, struct rte_mempool *
 
 	if (!is_started(dev->data, queue))
 		return moat_error(-EINVAL,
-			"%s: queue %u is not started; a queue that does not run is moved by "
-			"moat_tenant_queue_remove(), its set-up and moat_tenant_queue_add()",
+			"%s: queue %u is not started; to move a stopped queue, call "
+			"moat_tenant_queue_remove(), set it up again and call moat_tenant_queue_add()",
 			dev->data->name, queue);
 	spare = rte_zmalloc("net_moat", sizeof(*spare), 0);
 	if (spare == NULL)

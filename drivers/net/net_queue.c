@@ -50,8 +50,8 @@ const struct rte_memzone *net_ring_reserve(struct rte_eth_dev *dev, const char *
 		rte_memzone_free(zone);
 		return NULL;
 	}
-	/* In a tenant's heap the device needs it mapped; also in programs in which moat does not
-	 * see DPDK's reservations. */
+	/* A ring in a tenant's heap must be mapped for the device. Do it here, because some
+	 * programs do not route DPDK's reservations through moat. */
 	if (moat_device_map(zone) != 0) {
 		moat_device_free(rte_memzone_free, zone);
 		return NULL;

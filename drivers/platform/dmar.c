@@ -227,7 +227,7 @@ static int check_structure(struct round *r, size_t at, uint16_t len)
 	return 0;
 }
 
-/** @return 0, or why the table cannot be used */
+/** @return 0, or a negative errno: the table cannot be used */
 static int check(struct round *r, size_t len)
 {
 	int ret = check_header(r, &len);
@@ -327,7 +327,7 @@ static void take_structure(struct moat_dmar *d, const uint8_t *t, const struct p
 	}
 }
 
-/** RHSA names a unit by its base and may come before it. */
+/** Take the proximity domain of a unit. RHSA names the unit by its base, and may come before it. */
 static void take_rhsa(struct moat_dmar *d, const uint8_t *s)
 {
 	if (get16(s) != TYPE_RHSA)
@@ -357,7 +357,7 @@ static struct moat_dmar *allocate(const struct round *r, size_t len)
 
 	if (d == NULL)
 		return NULL;
-	/* One more of each: calloc(0) may answer NULL. */
+	/* One extra element each: calloc(0) may return NULL. */
 	d->table = malloc(len);
 	d->scopes = calloc(r->scopes + 1, sizeof(*d->scopes));
 	d->unit = calloc(r->of[TYPE_DRHD] + 1, sizeof(*d->unit));

@@ -20,7 +20,8 @@
 #define ACS_CTRL_WIDE 8            /* ... where moat_pci_acs_is_wide() */
 #define SLOT(sid)     ((sid) >> 3) /* bus and device */
 
-/** The next bridge above `bus`; NULL: a root bus. Each step must lead to a lower bus number. */
+/** Find the next bridge above `bus`; NULL: a root bus. Each step must lead to a lower bus
+ * number. */
 static const struct moat_pci_fn *bridge_above(const struct moat_pci *pci, uint16_t segment,
 	uint8_t bus)
 {
@@ -93,7 +94,8 @@ static bool is_behind_sibling(const struct moat_pci *pci, const struct moat_pci_
 	return false;
 }
 
-/** Of one device without ACS: its functions may talk to each other inside. */
+/** Can a request of `fn` reach `sid` inside their device? It can if the device has no ACS. @return
+ * 0: no; -EPERM */
 static int through_device(const struct moat_pci *pci, const struct moat_pci_fn *fn, moat_sid_t sid)
 {
 	if (fn == NULL || fn->virtfn || acs_is_on(fn) || !is_behind_sibling(pci, fn, sid))
@@ -106,9 +108,9 @@ static int through_device(const struct moat_pci *pci, const struct moat_pci_fn *
 }
 
 /**
- * A bridge that does not redirect may turn a request round to what is below it, and a switch's port
- * to what is below the whole switch. What the root complex does between its root ports is the
- * unit's.
+ * Can a bridge route a request to `sid`? A bridge without ACS redirection may route a request to a
+ * device below it, and a switch port to any device below the switch. Requests between root ports
+ * always pass through the unit. @return 0: no; -EPERM
  */
 static int through_bridge(const struct moat_pci *pci, const struct moat_pci_fn *b, moat_sid_t sid)
 {
@@ -124,8 +126,8 @@ static int through_bridge(const struct moat_pci *pci, const struct moat_pci_fn *
 		b->segment, MOAT_SID_ARGS(b->sid));
 }
 
-/** 0: no request of `sid` gets to `other` without the unit. Its way up is looked at place by place.
- */
+/** Check each bridge from `sid` up. @return 0: every request from `sid` to `other` passes the unit;
+ * -EPERM */
 static int reaches(const struct moat_pci *pci, uint16_t segment, moat_sid_t sid, moat_sid_t other)
 {
 	int ret = through_device(pci, moat_pci_find(pci, segment, sid), other);

@@ -22,8 +22,8 @@ void sv_event_raise(struct moat_softvtd *sv, struct sv_event *event)
 		event->pending = true;
 	} else {
 		event->send = true;
-		/* relaxed: the thread in the unit looks again on its way out; the lock orders the
-		 * rest */
+		/* relaxed: every thread checks the flag before it leaves the unit; the lock orders
+		 * the rest */
 		atomic_store_explicit(&sv->events, true, memory_order_relaxed);
 	}
 }

@@ -39,7 +39,7 @@ static uint64_t tagged(uint64_t iova, unsigned int levels)
 static uint64_t reserved(const struct moat_softvtd *sv, const struct sv_pasid *p,
 	unsigned int level, uint64_t entry)
 {
-	/* under a second stage an address may be as wide as that allows: see second_stage() */
+	/* nested: the width is checked by the second stage, see second_stage() */
 	uint64_t bits = p->pgtt == VTD_PGTT_NESTED ? 0 : SV_ADDR & ~sv->haw_mask;
 
 	if (!p->nxe)
@@ -53,8 +53,8 @@ static uint64_t reserved(const struct moat_softvtd *sv, const struct sv_pasid *p
 
 /* ------------------------------------------------------------------------ under a second stage */
 
-/* `gpa` for reading or writing. @return 0 and *hpa and *shift of the page, or second stage's
- * reason */
+/* Translate `gpa` for reading or writing. @return 0 and *hpa and *shift of the page, or second
+ * stage's reason */
 static uint8_t second_stage(struct moat_softvtd *sv, struct sv_shard *shard,
 	const struct sv_request *rq, const struct sv_pasid *p, uint64_t gpa, uint8_t prot,
 	struct sv_request *inner)

@@ -86,7 +86,8 @@ static int check_caps(const struct moat_softvtd_conf *c)
 	if (c->scalable && c->nest && !(c->ssts && c->fsts))
 		return moat_error(-EINVAL, "nest needs both stages: set ssts and fsts");
 	if (c->prefetch > 100)
-		return moat_error(-EINVAL, "prefetch %u: per cent", c->prefetch);
+		return moat_error(-EINVAL, "prefetch %u: must be 0 to 100 (percent of walks)",
+			c->prefetch);
 	return 0;
 }
 

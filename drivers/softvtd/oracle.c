@@ -182,7 +182,7 @@ static void page_mapped(struct sv_oracle *o, struct record *r, uint64_t now, uin
 	set(r, now, MAPPED, prot & MOAT_RW, get(&r->cause));
 }
 
-/* The page that the record's place names in the parent. NULL: never mapped there */
+/* Find the page that the record's place names in the parent. NULL: never mapped there */
 static const struct record *record_below(const struct sv_oracle *o, const struct record *r)
 {
 	uint64_t place = get(&r->place), page = PLACE_PAGE(place);
@@ -206,7 +206,7 @@ static void page_unmapped(struct sv_oracle *o, struct record *r, uint64_t now, u
 {
 	uint64_t word = get(&r->word);
 
-	/* Of a page that the parent has released already nothing further is to come. */
+	/* If the parent has released the page already, no further event follows: it is released. */
 	if (word & BELOW) {
 		set(r, now, is_released_below(o, r) ? RELEASED : UNMAPPED, 0, cause);
 		return;

@@ -269,7 +269,7 @@ struct moat_softvtd {
 	struct moat_softvtd_conf conf;
 	uint64_t cap, ecap;
 	uint16_t did_mask;
-	uint64_t haw_mask;            /* bits of an address that exist */
+	uint64_t haw_mask;            /* address bits within the host address width */
 	uint64_t memory, memory_size; /* see struct moat_softvtd_conf; neither is 0 */
 
 	/* What DMA needs of the engine. Written by the engine, which then takes and leaves each

@@ -99,7 +99,7 @@ static void set_caps(struct vfio_unit *v)
 
 	caps->tables = MOAT_TABLES_UNITS;
 	caps->cut = MOAT_CUT_MAPS;
-	caps->coherent = true; /* our tables are for lib/iotlb alone */
+	caps->coherent = true; /* no unit reads lib/pt's tables, only lib/iotlb does */
 	caps->mgaw = vfio_info_width(&v->info);
 	caps->leaf_sizes = MOAT_2M_SIZE | MOAT_1G_SIZE; /* the kernel chooses its own */
 	caps->nd = MOAT_UNIT_DIDS;

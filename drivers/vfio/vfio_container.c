@@ -125,10 +125,11 @@ int vfio_leave(const struct vfio_unit *v, int container, int group, int fd)
 	int rc = call(v, fd, VFIO_GROUP_UNSET_CONTAINER, NULL);
 
 	if (rc != 0)
-		return moat_error(rc, "unit %s: IOMMU group %d does not leave its container: %s%s",
+		return moat_error(rc,
+			"unit %s: IOMMU group %d cannot be removed from its container: %s%s",
 			v->unit.name, group, strerror(-rc),
-			rc == -EBUSY ? "; a PMD has a device of it: remove that first "
-				       "(rte_eal_hotplug_remove)"
+			rc == -EBUSY ? "; a PMD still uses a device of the group: detach it "
+				       "first (rte_eal_hotplug_remove())"
 				     : "");
 	v->kernel.group_unbind(v->kernel.ctx, container, group, fd);
 	return 0;
@@ -152,7 +153,7 @@ static struct vfio_group *find_group(struct vfio_container *c, int number)
 	return NULL;
 }
 
-/* The domain that has the group already. */
+/* Find a function whose group another domain has already. */
 static const struct vfio_function *group_elsewhere(const struct vfio_unit *v,
 	const struct vfio_container *c, const struct vfio_function *f)
 {

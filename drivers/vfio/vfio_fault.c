@@ -15,7 +15,7 @@
 #include "moat_vtd.h"
 #include "vfio_impl.h"
 
-/* -1 where the log is not ours to read (kernel.dmesg_restrict, no CAP_SYSLOG). */
+/* -1 if this process may not read the kernel log (kernel.dmesg_restrict, no CAP_SYSLOG). */
 int vfio_log_open(void)
 {
 	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);

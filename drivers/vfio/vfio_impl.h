@@ -59,7 +59,7 @@ const char *vfio_address(const struct moat_vfio_conf *conf, moat_sid_t sid, char
 
 #define VFIO_RANGES 32
 
-/* What VFIO_IOMMU_GET_INFO tells of a container with a group in it. */
+/* What VFIO_IOMMU_GET_INFO reports for a container that has a group. */
 struct vfio_info {
 	uint64_t page_sizes;
 	uint64_t dma_avail; /* UINT64_MAX: not told */
@@ -87,7 +87,7 @@ struct vfio_unit {
 	struct moat_range reserved[VFIO_RANGES + 1];
 	unsigned int nr_functions;
 	struct vfio_function *functions;
-	int log;              /* /dev/kmsg, -1: not ours to read */
+	int log;              /* /dev/kmsg; -1: this process may not read it */
 	pthread_mutex_t lock; /* which function is where */
 };
 

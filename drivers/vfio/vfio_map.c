@@ -142,7 +142,7 @@ int vfio_unmap(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len)
 	if (!vfio_record_whole(&c->record, iova, len))
 		rc = moat_error(-EINVAL,
 			"domain '%s': 0x%" PRIx64 " bytes at IOVA 0x%" PRIx64
-			" are not whole maps, which is what VFIO unmaps",
+			" are not whole maps; VFIO unmaps only what one call mapped, as a whole",
 			c->name, len, iova);
 	else if (c->nr_groups != 0)
 		rc = kernel_unmap(c, iova, len);
@@ -164,7 +164,7 @@ int vfio_whole(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len)
 		return 0;
 	return moat_error(-EINVAL,
 		"domain '%s': 0x%" PRIx64 " bytes at IOVA 0x%" PRIx64
-		" are a part of a map; VFIO unmaps what one call mapped as a whole, so map in the "
-		"pieces that are to go alone",
+		" are not whole maps; VFIO unmaps only what one call mapped, as a whole, so map each "
+		"piece that must be unmapped alone with a call of its own",
 		c->name, len, iova);
 }

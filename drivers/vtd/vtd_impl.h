@@ -184,10 +184,11 @@ static inline struct vtd *vtd_of(const struct moat_unit *unit)
 /* vtd_bringup.c */
 /** Read what the unit is doing; nothing is written. @return 0, -EBUSY: it has another owner. */
 int vtd_may_own(struct vtd *v);
-/** Off, then anew with our tables and queue, then on. @return 0, -ETIMEDOUT, -EIO, or the error of
- * `before_writing`. */
+/** Switch translation off, set our tables and queue, switch it on. @return 0, -ETIMEDOUT, -EIO, or
+ * the error of `before_writing`. */
 int vtd_bring_up(struct vtd *v);
-/** Off, and registers as found. @return 0, or -ETIMEDOUT: the unit may still read its memory. */
+/** Switch translation off, and restore the registers as they were found. @return 0, or -ETIMEDOUT:
+ * the unit may still read its memory. */
 int vtd_take_down(struct vtd *v);
 int vtd_flush_write_buffer(struct moat_unit *unit);
 /** Wait until `bit` of GSTS is `set`. @return false: it is not after `ms` */
@@ -196,17 +197,17 @@ bool vtd_gsts_becomes(const struct vtd *v, uint32_t bit, bool set, uint32_t ms);
 int vtd_command(const struct vtd *v, uint32_t bit, bool set, const char *what);
 
 /* vtd_intr.c */
-/** Memory for the table, if conf.interrupts wants one. @return 0, -EOPNOTSUPP, -ENOMEM */
+/** Allocate the table, if conf.interrupts needs one. @return 0, -EOPNOTSUPP, -ENOMEM */
 int vtd_intr_create(struct vtd *v);
 void vtd_intr_free(struct vtd *v);
-/** Remapping on; the queue works. @return 0, -ETIMEDOUT, -EIO */
+/** Switch interrupt remapping on. The queue must work. @return 0, -ETIMEDOUT, -EIO */
 int vtd_intr_on(struct vtd *v);
-/** CFI and IRTA as found; remapping is off. */
+/** Restore CFI and IRTA as they were found. Remapping must be off. */
 void vtd_intr_restore(struct vtd *v);
-/** Was the interrupt table that was found a moat's that was killed? */
+/** Does the interrupt table that was found belong to a moat process that was killed? */
 bool vtd_intr_is_moats(const struct vtd *v);
-/** Under v->lock: another domain that has interrupts of the function, or whose revocation the unit
- * has not confirmed; NULL: there is none. */
+/** Under v->lock: find another domain that has interrupts of the function, or whose revocation the
+ * unit has not confirmed; NULL: there is none. */
 const struct moat_domain *vtd_intr_other(struct vtd *v, const struct moat_domain *domain,
 	moat_sid_t sid);
 /** Take back all that a function was given in `domain` (NULL: nothing was), unless it is still
@@ -233,19 +234,19 @@ int vtd_intr_enter(struct vtd *v, const struct moat_domain *domain, moat_sid_t s
 void vtd_iq_ring(struct vtd *v, uint64_t tail);
 /** Write the last IQT once more: some units go on after an error only then. Any thread. */
 void vtd_iq_wake(struct vtd *v);
-/** IQH, as a byte offset. Any thread. */
+/** Read IQH, as a byte offset. Any thread. */
 uint64_t vtd_iq_head(const struct vtd *v);
 
 /* vtd_context.c; entries are written under v->lock */
-/** Root and context tables, all sources blocked. @return 0, -ENOMEM */
+/** Create root and context tables that block all sources. @return 0, -ENOMEM */
 int vtd_tables_create(struct vtd *v);
 /** Scalable mode: make the tables that vtd_entry_set() needs. @return 0, -ENOMEM */
 int vtd_entry_reserve(struct vtd *v, moat_sid_t sid);
-/** The AW of the largest width that second stage has. */
+/** Get the AW of the largest width that second stage has. */
 uint64_t vtd_largest_aw(const struct vtd *v);
-/** Absent to present: translated by `domain`, or passing through where it is NULL. */
+/** Make an absent entry present: translated by `domain`, or passing through if that is NULL. */
 void vtd_entry_set(struct vtd *v, moat_sid_t sid, const struct moat_domain *domain);
-/** Present to absent. */
+/** Make a present entry absent. */
 void vtd_entry_clear(struct vtd *v, moat_sid_t sid);
 /** Invalidate what the unit may have cached of the source-ids' absence. @return 0, -ETIMEDOUT,
  * -EIO. Waits, without v->lock. */
@@ -331,7 +332,7 @@ int vtd_pages_take(struct vtd *v, unsigned int n, struct vtd_pages *pages);
 void vtd_pages_give(struct vtd *v, unsigned int n, const struct vtd_pages *pages);
 /** Give all of them back; the unit reads none any more. */
 void vtd_pages_free(struct vtd *v);
-/** Lines of [at, at + len) to memory, where the unit does not snoop. */
+/** Write the lines of [at, at + len) back to memory, if the unit does not snoop. */
 void vtd_flush_lines(const struct vtd *v, const void *at, size_t len);
 
 /** Milliseconds of CLOCK_MONOTONIC. */

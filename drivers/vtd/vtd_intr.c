@@ -414,7 +414,7 @@ int64_t moat_vtd_interrupt_revoke(struct moat_unit *unit, uint16_t index)
 	return ret;
 }
 
-/* Under the lock. */
+/* Under the lock. @return 1: revoked; 0: not yet; -EINVAL, -EIO */
 static int revoked(struct vtd *v, uint16_t index)
 {
 	const struct moat_vtd_intr_watch *watch = &v->conf.intr_watch;

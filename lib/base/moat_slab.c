@@ -51,7 +51,7 @@ void *moat_slab_map(size_t len, bool huge)
 
 #ifdef SLAB_IS_HEAP
 
-/* AddressSanitizer knows the heap's objects: each must be one. */
+/* AddressSanitizer tracks heap allocations, so here each object is one of its own. */
 void *moat_slab_alloc(struct moat_slab *slab)
 {
 	void *object = aligned_alloc(RTE_CACHE_LINE_SIZE, slab->size);

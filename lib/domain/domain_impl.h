@@ -36,8 +36,8 @@ struct domain_unit {
 	__typeof__(((struct moat_unit_ops *)0)->inval_submit) submit;
 	__typeof__(((struct moat_unit_ops *)0)->inval_done) done;
 	__typeof__(((struct moat_unit_ops *)0)->inval_wait) wait;
-	const struct moat_domain *domain; /* that this is a part of */
-	struct domain_unit *next;         /* in the unit's list; domain_unit.c's */
+	const struct moat_domain *domain; /* the domain that contains this struct */
+	struct domain_unit *next;         /* in the unit's list, which domain_unit.c keeps */
 };
 
 /* What a burst reads is three lines: two of `pub` and the first unit, and that of the counts and

@@ -37,7 +37,7 @@ int nest_check(const struct moat_unit *unit, const struct moat_domain_conf *conf
 
 /* --------------------------------------------------------------------------- the window */
 
-/* Under a lock of the pool's: one chunk at a time. */
+/* Enter a chunk into the window. Under a lock of the pool: one chunk at a time. */
 static int window_enter(void *ctx, void *va, uint64_t hpa, uint64_t *address)
 {
 	struct domain_impl *impl = ctx;
@@ -51,7 +51,8 @@ static int window_enter(void *ctx, void *va, uint64_t hpa, uint64_t *address)
 	if (rc != 0)
 		return rc;
 	impl->window_used += MOAT_2M_SIZE;
-	/* release: pairs with the acquire in nest_window_settle(), the entry is there */
+	/* release: pairs with the acquire in nest_window_settle(), so that a thread that sees the
+	 * new version sees the entry too. */
 	atomic_fetch_add_explicit(&impl->window_version, 1, memory_order_release);
 	*address = at;
 	return 0;

@@ -7,13 +7,13 @@
 /**
  * @file
  * Nested domains, for the files of lib/domain: a parent's window for the tables of its children,
- * and what both levels owe each other.
+ * and the duties of the two levels to each other.
  *
  * The unit translates the addresses of first-stage tables by second stage. So the children's tables
  * come from a pool of the parent's, whose chunks lie in the last part of its IOVAs, the *window*.
  * They are mapped there read-only: Accessed and Dirty are set in advance, so the unit never writes
  * to a table, and neither can a device that is attached to the parent. A chunk stays mapped until
- * the parent ends.
+ * the parent is destroyed.
  *
  * A child's unit caches what the parent maps under the child's domain-id. So each of the child's
  * domain-ids is an IOTLB tag of the parent's, from the child's creation to its end, and each device
@@ -24,18 +24,19 @@
 
 struct moat_gather;
 
-/** May there be such a domain? Before it is made. @return 0, -EINVAL, -EOPNOTSUPP, -EBUSY */
+/** Can such a domain be created? @return 0, -EINVAL, -EOPNOTSUPP, -EBUSY */
 int nest_check(const struct moat_unit *unit, const struct moat_domain_conf *conf);
 
-/** The domain has its table and its IOVAs: a parent's window is reserved and gets a pool. @return 0
- * or a negative errno */
+/** Reserve the window of a parent, which has its table and its IOVAs, and create the pool for it.
+ * @return 0 or a negative errno */
 int nest_parent_init(struct moat_domain *domain);
 
-/** The domain is complete: the parent's unmaps concern it from now on. @return 0, -ETIMEDOUT, -EIO
- */
+/** Enter a complete child into its parent's list: from now on the parent's unmaps concern it.
+ * @return 0, -ETIMEDOUT, -EIO */
 int nest_child_enter(struct moat_domain *child);
 
-/** The domain ends: of a child, before its table goes; of a parent, when its table has gone. */
+/** Destroying a domain: nest_child_leave() before its table is destroyed, nest_parent_end() after.
+ * Each does nothing for a domain that is not a child (a parent). */
 void nest_child_leave(struct moat_domain *child);
 void nest_parent_end(struct moat_domain *parent);
 
@@ -51,8 +52,8 @@ static inline bool nest_is_window(const struct moat_domain *parent, uint64_t iov
 }
 
 /**
- * New chunks of the window reach units that may remember their absence, or that must be told of
- * writes. Waits for them.
+ * Make new chunks of the window visible to units that may have cached their absence, or that need
+ * their write buffer flushed. Waits for these units.
  * @return 0, -ETIMEDOUT, -EIO
  */
 int nest_window_settle(struct moat_domain *parent, uint64_t *commands);

@@ -18,11 +18,11 @@ RTE_LOG_REGISTER(domain_logtype, lib.moat.domain, NOTICE);
 /* Domains that a sentence names; it counts the others. */
 #define NAMED 4
 
-/* One lock for all units' domain-ids and lists of domains: taken twice in a domain's life. */
+/* One lock for the domain-ids and the lists of domains of all units. Control path. */
 static pthread_mutex_t did_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* The lowest that is free; 0: none. Domain-id 0 stays unused: with CAP.CM the unit tags absent
- * entries with it. */
+/* Find the lowest domain-id that is free; 0: none. Domain-id 0 stays unused: with CAP.CM the unit
+ * tags absent entries with it. */
 static uint32_t did_find(const struct moat_unit *unit)
 {
 	for (uint32_t i = 1; i < unit->caps.nd; i++) {

@@ -70,7 +70,7 @@ static __rte_noinline int others_done(const struct domain_impl *impl, const stru
 	return 1;
 }
 
-/* Condition (a). A batch that a unit has refused is submitted again, wider, until it is
+/* Check condition (a). A batch that a unit has refused is submitted again, wider, until it is
  * complete. */
 static bool units_done(struct lane *lane, struct batch *batch)
 {
@@ -80,7 +80,7 @@ static bool units_done(struct lane *lane, struct batch *batch)
 	if (batch->seq == 0)
 		return true;
 	if (likely(batch->seq > 0)) {
-		/* Tickets of one submission have one number: only the first of them asks. */
+		/* Batches of one submission share its seq: only the first asks the unit. */
 		rc = batch->seq == lane->completed
 			? 1
 			: impl->units[0].done(impl->units[0].unit, batch->seq);
@@ -100,7 +100,7 @@ static bool units_done(struct lane *lane, struct batch *batch)
 	return false;
 }
 
-/* Condition (b). */
+/* Check condition (b). */
 static bool readers_done(struct lane *lane, struct batch *batch)
 {
 	return batch->token == 0 ||

@@ -58,8 +58,8 @@ AVX2 static uint64_t bulk_avx2(struct moat_iotlb *tlb, const uint64_t iova[], ui
 
 	if (unlikely(!all_plain(tlb, iova, len, n)))
 		return iotlb_bulk_scalar.fn(tlb, iova, len, n, prot, va);
-	/* In registers the operations take three operands and no moves. The compiler must not know
-	 * the values, or they would become immediates again. */
+	/* With both values in registers the compiler uses three-operand instructions, which save
+	 * moves. The asm hides the values, or the compiler would use immediates again. */
 	__asm__("" : "+r"(shift), "+r"(low));
 	return iotlb_plain(tlb, iova, len, shift, low, n, prot, va);
 }

@@ -43,7 +43,7 @@ void *moat_iotlb_translate_slow(struct moat_iotlb *tlb, uint64_t iova, uint32_t 
 		tlb->granules = moat_pt_window(tlb->pt, &tlb->nr_granules);
 	first = resolve(tlb, iova, prot, &left, &walked);
 
-	/* A request ends where the address space does, and is contiguous in virtual memory. */
+	/* A request must not wrap around, and must be contiguous in virtual memory. */
 	if (first == NULL || (len > 0 && iova + len - 1 < iova))
 		goto fault;
 	for (done = left; done < len; done += left)
@@ -61,8 +61,8 @@ fault:
 
 /* ------------------------------------------------------------------------------------ bulk */
 
-/* Requests one by one. The vector variants leave it a burst that is not plain, or that `moves` has
- * overtaken. */
+/* Translate requests one by one. The vector variants call it for a burst that is not plain, or that
+ * `moves` has overtaken. */
 static uint64_t bulk_scalar(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	unsigned int n, enum moat_prot prot, void *va[])
 {

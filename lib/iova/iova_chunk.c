@@ -85,7 +85,7 @@ static void relist(struct iova_chunks *chunks, struct iova_chunk *c, int order)
 	enlist(chunks, c);
 }
 
-/* A chunk, all free, in its list. */
+/* Take an empty chunk, the kept one or a new one, and enter it into its list. */
 static int add_chunk(struct iova_chunks *chunks, struct iova_tree *tree)
 {
 	struct iova_chunk *c = chunks->empty;

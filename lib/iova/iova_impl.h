@@ -38,10 +38,10 @@ struct iova_tree {
 	uint32_t seed;
 };
 
-/** [start, start + len) free. @return 0, -ENOMEM */
+/** Create a tree in which [start, start + len) is free. @return 0, -ENOMEM */
 int iova_tree_init(struct iova_tree *tree, uint64_t start, uint64_t len);
 void iova_tree_fini(struct iova_tree *tree);
-/** The range that covers `page`, or NULL beyond the space. */
+/** Find the range that covers `page`; NULL: it is beyond the space. */
 struct iova_node *iova_tree_find(const struct iova_tree *tree, uint64_t page);
 /** Take a free run of `len` at a multiple of `align`: the lowest one (with `from_top` the highest)
  * that a bounded search finds, otherwise any. @return 0, -ENOSPC: there is none; -ENOMEM */
@@ -51,10 +51,10 @@ int iova_tree_alloc(struct iova_tree *tree, uint64_t len, uint64_t align, bool f
 int iova_tree_take(struct iova_tree *tree, uint64_t start, uint64_t len, struct iova_node **node);
 /** Free a taken range, and merge it with free neighbours. */
 void iova_tree_free(struct iova_tree *tree, struct iova_node *node);
-/** A taken range becomes two, the first `len` long. @return 0, -ENOMEM (nothing has changed) */
+/** Split a taken range in two, the first `len` long. @return 0, -ENOMEM (nothing has changed) */
 int iova_tree_split(struct iova_tree *tree, struct iova_node *node, uint64_t len,
 	struct iova_node **second);
-/** Two taken ranges, neighbours, become one. */
+/** Join two neighbouring taken ranges. */
 void iova_tree_join(struct iova_tree *tree, struct iova_node *node, struct iova_node *second);
 
 /* ----------------------------------------------------------------------------------- chunks */
@@ -64,7 +64,7 @@ void iova_tree_join(struct iova_tree *tree, struct iova_node *node, struct iova_
 #define CHUNK_ORDERS MOAT_IOVA_ORDERS
 
 struct iova_chunk {
-	struct iova_chunk *prev, *next; /* others with as large a free block, or the full ones */
+	struct iova_chunk *prev, *next; /* in the list of chunks with the same `order` */
 	struct iova_node *node;
 	uint16_t free_pages;
 	int8_t order;                /* of its largest free block; -1: full */
@@ -74,25 +74,26 @@ struct iova_chunk {
 
 struct iova_chunks {
 	struct iova_chunk *by_order[CHUNK_ORDERS + 1]; /* [order + 1] */
-	struct iova_chunk *empty; /* one that is all free, kept; not in lists */
+	struct iova_chunk *empty;                      /* kept, all free, in no list; NULL: none */
 	uint64_t free_pages;
 };
 
-/** 2^order pages, aligned. @return 0, -ENOSPC (no chunk to be had), -ENOMEM */
+/** Take 2^order pages, aligned. @return 0, -ENOSPC (no chunk can be added), -ENOMEM */
 int iova_chunk_alloc(struct iova_chunks *chunks, struct iova_tree *tree, unsigned int order,
 	uint64_t *page);
-/** @return 0, -EINVAL: not a block that was handed out */
+/** Free a block. @return 0, -EINVAL: not a block that was handed out */
 int iova_chunk_free(struct iova_chunks *chunks, struct iova_tree *tree, struct iova_chunk *chunk,
 	uint64_t page, uint64_t len);
 /** Is [page, page + len) a block that was handed out? */
 bool iova_chunk_has(const struct iova_chunk *chunk, uint64_t page, uint64_t len);
-/** The blocks handed out, and the free pages between them, become ranges of the tree. -ENOMEM */
+/** Turn the blocks handed out, and the free pages between them, into ranges of the tree. @return 0,
+ * -ENOMEM */
 int iova_chunk_dissolve(struct iova_chunks *chunks, struct iova_tree *tree,
 	struct iova_chunk *chunk);
 /** Dissolve every chunk that has a free page. @return how many; -ENOMEM */
 int iova_chunks_dissolve(struct iova_chunks *chunks, struct iova_tree *tree);
 void iova_chunks_fini(struct iova_chunks *chunks);
-/** Free runs within chunks, and the longest. */
+/** Count the free runs within chunks, and find the longest. */
 void iova_chunks_runs(const struct iova_chunks *chunks, uint64_t *runs, uint64_t *longest);
 
 #endif /* MOAT_IOVA_IMPL_H */

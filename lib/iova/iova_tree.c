@@ -181,7 +181,8 @@ struct fit {
 	uint64_t len, align;
 	uint64_t at; /* where it fits */
 	bool from_top;
-	unsigned int patience; /* so many ranges more may fail by alignment alone */
+	/* give up after this many more ranges that fail by alignment alone */
+	unsigned int patience;
 };
 
 static bool fits(struct fit *f, const struct iova_node *n)
@@ -198,7 +199,7 @@ static bool fits(struct fit *f, const struct iova_node *n)
 	return false;
 }
 
-/* The first range, from the bottom or the top, in which it fits. */
+/* Find the first range, from the bottom or the top, in which the request fits. */
 static struct iova_node *search(struct fit *f, struct iova_node *n)
 {
 	struct iova_node *found;

@@ -32,7 +32,7 @@
 #define PT_LINK       UINT64_C(1)    /* companion word: this entry is a link */
 #define PT_VA         UINT64_C(2)    /* companion word: the virtual address of a leaf */
 
-/** About one page of a chunk, 64 bytes. Of an upper table: about both its pages. */
+/** Metadata of one page of a chunk, 64 bytes. For an upper table, of both its pages. */
 struct moat_pt_page {
 	struct rcu_head rcu;       /* retire: of the first page of a list */
 	struct moat_pt_page *next; /* in a freed list or the stock */

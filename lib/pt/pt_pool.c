@@ -26,7 +26,7 @@
 struct stripe {
 	struct moat_spin lock;
 	unsigned int n;             /* pages in `pages`, at most PT_MAGAZINE */
-	struct moat_pt_page *pages; /* taken from and put to */
+	struct moat_pt_page *pages; /* the magazine in use: alloc pops, free pushes */
 	struct moat_pt_page *spare; /* a full magazine, or NULL */
 	uint64_t allocated, freed;  /* pages since the start */
 } __rte_cache_aligned;
@@ -86,7 +86,7 @@ static void set_words(struct moat_pt_page *page, uint64_t value)
 		pt_run->fill(pt_companion(pt_table_of(page)), PT_ENTRIES, 0, 0);
 }
 
-/* The page is given back. Before it can be handed out again, tell the watch and poison it. */
+/* A page was given back: report it to the watch, and poison the page, before it is reused. */
 static void page_returned(const struct moat_pt_pool *pool, struct moat_pt_page *page)
 {
 	if (page->level == 0) /* an array of addresses, no unit walks it */
@@ -440,7 +440,7 @@ void moat_pt_pool_destroy(struct moat_pt_pool *pool)
 {
 	if (pool == NULL)
 		return;
-	urcu_qsbr_barrier(); /* no list waits any more, of no pool */
+	urcu_qsbr_barrier(); /* all lists that waited for a grace period have been freed */
 	pool_release(pool);
 }
 

@@ -144,7 +144,8 @@ static void ring(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 			!take_bell(qi, pos))
 			return;
 	}
-	/* the last round has taken the bell again, with a region published behind it */
+	/* take_bell() succeeded in the last round too: give the bell back. A poll rings for the
+	 * rest. */
 	atomic_store_explicit(&qi->bell, pos << 1, memory_order_release);
 }
 
@@ -239,7 +240,8 @@ static void help(struct moat_qi *qi)
 
 static int reserve_pad(struct moat_qi *qi, uint64_t pos, uint32_t len);
 
-/* Room for `len` descriptors at `pos`? One is always left free: head == tail means empty. */
+/* Is there room for `len` descriptors at `pos`? One is always left free: head == tail means
+ * empty. */
 static inline bool has_room(struct moat_qi *qi, uint64_t pos, uint32_t len)
 {
 	/* acquire: pairs with the unit's status write, through qi_refresh(): the unit has read the
@@ -248,7 +250,7 @@ static inline bool has_room(struct moat_qi *qi, uint64_t pos, uint32_t len)
 		pos + len <= qi_refresh(qi) + qi->mask;
 }
 
-/* 0 and the region's position; -EAGAIN. */
+/* Reserve a region. @return 0 and its position; -EAGAIN */
 static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool pad, uint64_t *pos)
 {
 	for (;;) {
@@ -271,8 +273,8 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 		}
 		if (unlikely(!has_room(qi, p, len)))
 			return -EAGAIN;
-		/* acquire: an owner that has dropped its marks has made its last store. After
-		 * has_room(). */
+		/* acquire: pairs with the release that lowers the count; an owner that has lowered
+		 * it stores no more. Must be read after has_room(). */
 		if (unlikely(
 			    !pad && atomic_load_explicit(&qi->quarantined, memory_order_acquire))) {
 			int rc = reserve_pad(qi, p, len);
@@ -392,7 +394,9 @@ int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], uns
 	for (;;) {
 		/* relaxed: a flag, it orders nothing */
 		if (unlikely(atomic_load_explicit(&qi->dead, memory_order_relaxed)))
-			return moat_error(-EIO, "the unit's invalidation queue is dead");
+			return moat_error(-EIO,
+				"the unit's invalidation queue has failed and cannot be recovered; "
+				"destroy the unit");
 		rc = reserve(qi, n + 1, QI_RESERVED, false, &pos);
 		if (unlikely(rc != 0))
 			break;
@@ -493,7 +497,9 @@ int moat_qi_wait_turns(struct moat_qi *qi, int64_t seq, uint64_t timeout_us, voi
 	deadline = moat_now_us() + timeout_us;
 	for (uint32_t polls = 0; !moat_qi_done(qi, seq); polls++) {
 		if (atomic_load_explicit(&qi->dead, memory_order_relaxed)) /* a flag */
-			return moat_error(-EIO, "the unit's invalidation queue is dead");
+			return moat_error(-EIO,
+				"the unit's invalidation queue has failed and cannot be recovered; "
+				"destroy the unit");
 		if (polls % 16 == 15 && moat_now_us() > deadline)
 			return timed_out(qi, seq);
 		turn();

@@ -143,7 +143,8 @@ static inline uint64_t qi_refresh(struct moat_qi *qi)
 	return RTE_MAX(done, now);
 }
 
-/* A slot as it is now, for a message: not ordered, and its halves may be of two descriptors. */
+/* Read a slot as it is now, for a message: not ordered, and its halves may be of two
+ * descriptors. */
 static inline struct moat_qi_desc qi_load(struct moat_qi *qi, uint64_t pos)
 {
 	struct moat_qi_desc *slot = qi_slot(qi, pos);
@@ -153,8 +154,8 @@ static inline struct moat_qi_desc qi_load(struct moat_qi *qi, uint64_t pos)
 }
 
 /**
- * The descriptors of a gather: page-selective ones as `page`, which is of one page at IOVA 0, or
- * just `whole`. @return as moat_gather_encode()
+ * Encode a gather: one page-selective descriptor for each run, made from the template `page` (one
+ * page, IOVA 0), or the single descriptor `whole`. @return as moat_gather_encode()
  */
 unsigned int qi_gather_encode(const struct moat_gather *g, const struct moat_qi_caps *caps,
 	struct moat_qi_desc page, struct moat_qi_desc whole, struct moat_qi_desc desc[],

@@ -24,7 +24,7 @@ static void mark_failed(struct moat_qi *qi, uint64_t seq)
 
 bool moat_qi_failed(struct moat_qi *qi, int64_t seq)
 {
-	/* acquire: pairs with mark_failed()'s release where no unit orders the two */
+	/* acquire: pairs with the release in mark_failed(), where no unit orders the two */
 	if (likely(atomic_load_explicit(&qi->failures, memory_order_acquire) == 0))
 		return false;
 	return atomic_load_explicit(&qi->failed[((uint64_t)seq - 1) & qi->mask],

@@ -79,7 +79,7 @@ static struct rte_tel_data *nested(struct rte_tel_data *dict, const char *name)
 	return NULL;
 }
 
-/* Is it a character that a key may have, in 22.11? */
+/* May a key have this character, in DPDK 22.11? */
 static bool is_keys(char c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -93,8 +93,8 @@ static void key_make(unsigned int i, char key[KEY])
 			*c = '_';
 }
 
-/* A unit's key: its name, as far as a key may have its characters; with a number where an earlier
- * unit has the same. */
+/* A unit's key: its name, with '_' for characters that a key may not have, and the unit's number
+ * appended if an earlier unit has the same key. */
 static void unit_key(unsigned int i, char key[KEY])
 {
 	char other[KEY];
@@ -202,8 +202,8 @@ static void say_tenant(struct moat_tenant *t, struct rte_tel_data *d)
 	number(d, "exposed_max_cycles", s.lane.exposed_max);
 }
 
-/** Cycles by stage, and the TSC frequency, which turns them into time. The sum is of the mapping
- * stages only. */
+/** Report cycles by stage, and the TSC frequency, which turns them into time. The sum is of the
+ * mapping stages only. */
 static void say_cost(struct moat_tenant *t, struct rte_tel_data *d)
 {
 	struct moat_tenant_stats s;
@@ -218,7 +218,7 @@ static void say_cost(struct moat_tenant *t, struct rte_tel_data *d)
 	number(d, "mapping", moat_cost_mapping(&s.cost));
 }
 
-/** One tenant, by its name. @return 0; -EINVAL, which readers see as null: none of this name */
+/** Call `say` for the tenant of this name. @return 0; -EINVAL: no such tenant (answered as null) */
 static int one_tenant(const char *name, struct rte_tel_data *d,
 	void (*say)(struct moat_tenant *t, struct rte_tel_data *d))
 {

@@ -36,9 +36,9 @@ static int pages_unmap(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t 
 	while (unlikely(
 		(rc = to == TENANT_EARLY ? moat_lane_unmap_early(lc->lane, iova, len)
 					 : moat_lane_unmap(lc->lane, iova, len)) == -EAGAIN)) {
-		/* Every batch of the lane is in flight: completions make room. The deadline is
-		 * moat_lane_drain()'s. A packet that was received (APP, EARLY) is lost after it;
-		 * any other buffer stays what it is, and is tried again. */
+		/* Every batch of the lane is in flight: completions make room. The deadline is that
+		 * of moat_lane_drain(). A packet that was received (APP, EARLY) is lost after it;
+		 * any other buffer keeps its state, and is tried again. */
 		moat_counter_add(&lc->waits, 1);
 		rc = to == TENANT_APP || to == TENANT_EARLY ? moat_lane_drain(lc->lane)
 							    : tenant_drain_once(t, lc);

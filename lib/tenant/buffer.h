@@ -29,7 +29,7 @@
  * pipelined holds back is APP already; the burst has the ticket, and the mode is the owner.
  *
  * TAKEN is a buffer that was taken from the pool while the tenant had no queue: by the application,
- * or by a driver that does not tell of its refills and fills its ring before the queue is added.
+ * or by a driver that does not report its refills and fills its ring before the queue is added.
  * The first queue of such a driver that is added decides: until then the device reaches none of
  * them, and then all, because the driver's cannot be told from the application's.
  *
@@ -111,9 +111,10 @@ static inline bool tenant_is_bare(const struct rte_mbuf *m)
 	return !(m->ol_flags & (RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT));
 }
 
-/* The mbuf is the header of a buffer, which is pinned to it. Most PMDs write the flags of what they
- * receive anew, and DPDK 22.11's rte_pktmbuf_copy() those of its copy: then DPDK would take the
- * bytes in front of the buffer for its mbuf, when a clone comes back. */
+/* Set RTE_MBUF_F_EXTERNAL again in an mbuf that is the header of a tenant's buffer. Most PMDs
+ * assign the flags of what they receive, and rte_pktmbuf_copy() of DPDK 22.11 those of the copy.
+ * Without the flag DPDK would take the bytes in front of the buffer for the mbuf that owns it, when
+ * a clone is freed. */
 static inline void tenant_pin(struct rte_mbuf *m)
 {
 	if (unlikely(tenant_is_bare(m)))
@@ -123,12 +124,12 @@ static inline void tenant_pin(struct rte_mbuf *m)
 /*
  * Neighbouring pages melt into one run, and a run is one call into the page table and one entry of
  * the gather. A run never fills 2 MiB, so it is never mapped by a large leaf: each of its buffers
- * must be able to go alone. With a unit that takes back only what one call mapped, a run to map is
+ * can be unmapped alone. With a unit that takes back only what one call mapped, a run to map is
  * one buffer.
  */
 struct tenant_run {
 	uint32_t page, n;
-	uint32_t max; /* a run of so many pages grows no more; 0: it never grows */
+	uint32_t max; /* a run of this many pages grows no more; 0: it never grows */
 };
 
 #define TENANT_RUN_PAGES (uint32_t)(MOAT_2M_SIZE / MOAT_PAGE_SIZE / 2)
@@ -232,8 +233,8 @@ static inline uint32_t tenant_run_alike(const struct moat_tenant *t, uint32_t pa
 }
 #endif
 
-/* The state of `n` pages. A burst's worth is stored here, with two stores that may overlap: a call
- * costs more. */
+/* Set the state of `n` pages. A burst's worth is stored here, with two stores that may overlap: a
+ * call costs more. */
 static inline void tenant_pages_set(struct moat_tenant *t, uint32_t page, uint32_t n,
 	enum tenant_state state)
 {
@@ -270,18 +271,18 @@ int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tena
 int tenant_run_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
 	enum tenant_state to);
 
-/* The burst of an owner that gives up before its ticket: from APP to TICKET. Only pages of the
- * tenant. */
+/* The owner drops a burst before its ticket is done: its pages go from APP to TICKET. Pages that
+ * are not the tenant's are skipped. */
 void tenant_burst_ticket(struct moat_tenant *t, struct rte_mbuf *const pkts[], uint16_t n,
 	uint64_t ticket);
 
 /* ---------------------------------------------------------------------- buffers that are shared */
 
-/* The tenant's pool that has the address, and the number of the buffer in it. NULL: none */
+/* Find the tenant's pool that has the address, and the number of the buffer in it. NULL: none */
 struct moat_pool *tenant_buffer_pool(const struct moat_tenant *t, const void *va, uint32_t *number);
 
-/* The pages of the buffer that `m` refers to, whatever kind of mbuf it is. @return false: what `m`
- * declares does not lie in one buffer of the tenant's, at the tenant's IOVA. */
+/* Find the pages of the buffer that `m` refers to, whatever kind of mbuf it is. @return false: what
+ * `m` declares does not lie in one buffer of the tenant's, at the tenant's IOVA. */
 bool tenant_buffer_find(const struct moat_tenant *t, const struct rte_mbuf *m,
 	struct tenant_run *buffer);
 
@@ -297,7 +298,7 @@ void tenant_buffer_unshare(struct moat_tenant *t, struct tenant_lcore *lc,
 
 /* ------------------------------------------------------------------------------- begin and end */
 
-/* The states of all pages, made with the tenant's first pool. @return 0, -ENOMEM */
+/* Create the states of all pages, with the tenant's first pool. @return 0, -ENOMEM */
 int tenant_buffers_create(struct moat_tenant *t);
 void tenant_buffers_destroy(struct moat_tenant *t);
 /* Buffers in state TAKEN are the device's from here on. The tenant is locked, and no lcore but the

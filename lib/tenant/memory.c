@@ -18,16 +18,16 @@
 static int no_heap(const struct moat_tenant *t, int err)
 {
 	if (err != ENOSPC)
-		return moat_error(-err, "tenant '%s': DPDK makes no heap of this name: %s", t->name,
-			rte_strerror(err));
+		return moat_error(-err, "tenant '%s': DPDK cannot create a heap of this name: %s",
+			t->name, rte_strerror(err));
 	return moat_error(-err,
-		"tenant '%s': DPDK has no heap left for it: of %u (RTE_MAX_HEAPS) each NUMA node has one "
-		"and each tenant, so that a process has %u tenants at most; destroy one first, or make "
-		"some in another process",
+		"tenant '%s': DPDK has no heap left: it has %u (RTE_MAX_HEAPS), one for each NUMA node "
+		"and one for each tenant, so that a process can have %u tenants; destroy one first, or "
+		"create some in another process",
 		t->name, RTE_MAX_HEAPS, RTE_MAX_HEAPS - rte_socket_count());
 }
 
-/* DPDK's heap over the first part of the memory, at the tenant's IOVAs. */
+/* Create DPDK's heap over the first part of the memory, at the tenant's IOVAs. */
 static int make_heap(struct moat_tenant *t)
 {
 	/* The heap is a number of 2 MiB, and may be a part of a page of 1 GiB. */

@@ -19,7 +19,8 @@ static moat_ticket_t deferred_flush_at(struct moat_tenant *t, struct tenant_lcor
 	moat_ticket_t ticket;
 
 	if (gathered == 0) {
-		moat_deferred_submitted(&lc->deferred); /* perhaps by moat_lane_ask() */
+		/* moat_lane_ask() may have had the batch flushed */
+		moat_deferred_submitted(&lc->deferred);
 		return moat_lane_last_ticket(lc->lane);
 	}
 	if (!moat_deferred_due(&lc->deferred, gathered, now))

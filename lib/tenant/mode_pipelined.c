@@ -79,7 +79,7 @@ static inline void ring_copy(struct tenant_held *held, uint32_t at, struct rte_m
 		memcpy(&pkts[first], held->pkts, (n - first) * sizeof(pkts[0]));
 }
 
-/* Packets that do not fit are dropped, as a NIC does. Nothing in the ring tells of them. */
+/* Drop packets that do not fit, as a NIC does. Nothing in the ring refers to them. */
 static uint16_t burst_drop(struct tenant_queue *q, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n, uint64_t ticket)
 {
@@ -104,7 +104,7 @@ static void burst_hold(struct tenant_queue *q, struct tenant_lcore *lc, struct r
 	if (unlikely(n == 0))
 		return;
 	ring_copy(held, held->head, pkts, n, true);
-	/* relaxed: tenant_held_count()'s report */
+	/* relaxed: read by tenant_held_count(), for a report */
 	__atomic_store_n(&held->head, held->head + n, __ATOMIC_RELAXED);
 	b = held->burst_head++ % HELD;
 	held->bursts[b].ticket = ticket;

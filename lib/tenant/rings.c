@@ -39,8 +39,8 @@ struct tenant_ring {
 	bool of_queue;
 	bool mapped;
 	bool going; /* unmapped; DPDK is freeing it */
-	bool said;  /* that its queue was not added */
-	bool left;  /* its owner gave it up, but the unit or an lcore has not let go of it */
+	bool said;  /* logged that its queue was not added */
+	bool left;  /* its free failed: the unit or an lcore may still use it */
 };
 
 /* ------------------------------------------------------------------------------- which memzones */

@@ -95,9 +95,9 @@ uint64_t moat_tenant_memory_size(const struct moat_tenant_size *size, unsigned i
 
 /* ----------------------------------------------------------------------- no buffer is ready */
 
-/* Of a tenant whose pool has no buffer ready. */
+/* What is known of a tenant whose pool has no buffer ready. */
 struct starved {
-	struct moat_tenant_size size; /* what moat_tenant_pool_size() needs at the least */
+	struct moat_tenant_size size; /* the input of moat_tenant_pool_size() */
 	uint64_t waiting;             /* buffers that wait for tickets */
 	uint64_t share;               /* those that wait in the formula */
 	unsigned int unpolled;        /* an lcore that does not poll; RTE_MAX_LCORE: none is seen */

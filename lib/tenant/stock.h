@@ -110,7 +110,7 @@ static inline uint32_t tenant_stock_take(struct tenant_stock *s, uint32_t max, u
 	return 0;
 }
 
-/* Any thread: all that is ready in a word, @return as bits. */
+/* Any thread: take all that is ready in a word. @return it as bits */
 static inline uint64_t tenant_stock_steal(struct tenant_stock *s, uint32_t word)
 {
 	uint64_t bits = __atomic_load_n(&s->bits[word], __ATOMIC_RELAXED);
@@ -122,7 +122,7 @@ static inline uint64_t tenant_stock_steal(struct tenant_stock *s, uint32_t word)
 	return bits;
 }
 
-/* The lcore's own: bits of a word that another stock gave. */
+/* Only the stock's lcore: add `bits`, taken from the same word of another stock. */
 static inline void tenant_stock_join(struct tenant_stock *s, uint32_t word, uint64_t bits)
 {
 	__atomic_store_n(&s->ready, s->ready + (uint64_t)__builtin_popcountll(bits),

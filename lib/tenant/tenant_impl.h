@@ -86,8 +86,8 @@ struct tenant_queue {
 	const struct rte_eth_rxtx_callback *rx;
 	const struct rte_eth_rxtx_callback *tx;
 	struct tenant_held *held; /* mode pipelined */
-	/* send_chunk.c's: where the driver frees all of a burst into one pool (MBUF_FAST_FREE), the
-	 * one that copies are made in. */
+	/* Of send_chunk.c: the pool that copies are made in, if the driver frees all of a burst
+	 * into one pool (MBUF_FAST_FREE). */
 	struct moat_pool *copies;
 	uint32_t starts; /* of the port, when `fast_free` was asked for; 0: never */
 	bool fast_free;
@@ -97,8 +97,8 @@ struct tenant_queue {
 struct moat_tenant {
 	TAILQ_ENTRY(moat_tenant) next; /* in tenants.c's list */
 	bool listed;
-	bool leaves;         /* the list: no more visits ... */
-	unsigned int visits; /* ... of tenant_each()'s under way; under the list's lock */
+	bool leaves;         /* it leaves the list: no more visits */
+	unsigned int visits; /* calls of tenant_each() that hold it; under the list's lock */
 	struct moat_tenant_conf conf;
 	char name[32];
 	struct moat_domain *domain;
@@ -125,7 +125,7 @@ struct moat_tenant {
 	bool said_foreign, said_twice, said_elsewhere, said_lost, said_verify, said_unattached;
 	bool said_ended, said_kept;
 	/* enum tenant_state: of the buffers that a get hands out and is no moat_pool_refill(). RX,
-	 * where a driver may be behind it; APP, where all queues' drivers tell of their refills;
+	 * where a driver may be behind it; APP, where all queues' drivers report their refills;
 	 * TAKEN, where there is no queue */
 	uint8_t get_state;
 	int socket;
@@ -135,13 +135,13 @@ struct moat_tenant {
 	unsigned int nr_pools;
 	struct tenant_queue *queues[TENANT_QUEUES];
 	unsigned int nr_queues;
-	TAILQ_HEAD(, tenant_ring) rings; /* rings.c's */
+	TAILQ_HEAD(, tenant_ring) rings; /* private to rings.c */
 	bool said_partial;               /* a warning was logged, once */
-	uint64_t faults;                 /* measure.c's */
+	uint64_t faults;                 /* counted by measure.c */
 	/* Of the control path, and of the slot of threads that are not EAL lcores. Recursive: such
 	 * a thread may free a buffer of the same tenant meanwhile. Taken by tenant_lock(). */
 	pthread_mutex_t lock;
-	bool shared_waits; /* something waits in that slot; ticket.c's */
+	bool shared_waits; /* something waits in that slot; private to ticket.c */
 	uint64_t asked;    /* TSC when lcores became TENANT_ASKED, under the lock; 0: none are */
 	struct tenant_lcore *lcores[TENANT_SLOTS];
 };

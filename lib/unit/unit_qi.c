@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Invalidation of a unit with a queue of lib/qi's: see MOAT_UNIT_QI_OPS. */
+/* Invalidation for units that have a struct moat_qi (lib/qi): see MOAT_UNIT_QI_OPS. */
 
 #include <errno.h>
 

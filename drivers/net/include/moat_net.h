@@ -73,7 +73,7 @@ struct moat_net_info {
 	bool private_unit; /* net_moat made it, with a domain of all of DPDK's memory */
 	bool requester_per_queue;
 	moat_sid_t sid; /* of the port, or of queue 0 */
-	/* each way; where each has a source-id of its own, they are sid to sid + queues - 1 */
+	/* per direction; with requester_per_queue, queue i has the source-id sid + i */
 	uint16_t queues;
 	uint16_t backing_port; /* ethdev port id */
 };

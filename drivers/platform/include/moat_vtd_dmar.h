@@ -81,9 +81,9 @@ struct moat_dmar_andd {
 	const char *name;
 };
 
-/** What is wrong in a table that is used all the same. */
+/** A defect of a table that is used in spite of it. */
 struct moat_dmar_fault {
-	size_t offset; /* bytes from the table's begin */
+	size_t offset; /* bytes from the table's start */
 	char *text;    /* a sentence without its full stop */
 };
 
@@ -101,7 +101,7 @@ struct moat_dmar {
 	unsigned int nr_sidps, nr_faults;
 	struct moat_dmar_ats *sidp;
 	struct moat_dmar_fault *fault; /* by offset */
-	/* dmar.c's: a copy of the table (paths and names point into it), all scopes */
+	/* private to dmar.c: a copy of the table (paths and names point into it), all scopes */
 	void *table;
 	struct moat_dmar_scope *scopes;
 };

@@ -8,11 +8,11 @@
  * @file
  * What stands in the way of blocking compatibility-format interrupts at a unit.
  *
- * Such interrupts pass for all devices behind a unit or for none, and on a host whose kernel does
- * not remap interrupts (intremap=off), the kernel's devices raise no others. So `block` is for
- * units from behind which the kernel gets no interrupts: no function there has MSI, MSI-X or a
- * legacy line in use, and there is no I/O APIC and no HPET. Root ports count, too: the kernel's
- * pcieport driver uses their MSI for hot plug and errors.
+ * A unit lets the compatibility-format interrupts of all devices behind it pass, or of none. On a
+ * host whose kernel does not remap interrupts (intremap=off), the kernel's devices raise no others.
+ * So use `block` only if no device behind the unit interrupts the kernel: no function there has
+ * MSI, MSI-X or a legacy line in use, and there is no I/O APIC and no HPET. Root ports count, too:
+ * the kernel's pcieport driver uses their MSI for hot plug and errors.
  */
 
 #include "moat_vtd_dmar.h"
@@ -40,13 +40,13 @@ struct moat_vtd_obstacle {
 };
 
 /**
- * Find what interrupts behind a unit and is not a tenant's.
+ * Find devices behind a unit that raise interrupts and do not belong to a tenant.
  *
  * @param root prefix of /sys and /proc; NULL or "": this machine
  * @param dmar the table
  * @param pci a snapshot
  * @param unit index in `dmar->unit`
- * @param tenant functions of the unit's segment that are tenants'
+ * @param tenant functions of the unit's segment that belong to tenants
  * @param n how many of them
  * @param list receives the first `max`, in the order of their source-ids, those of the table last
  * @param max room in `list`

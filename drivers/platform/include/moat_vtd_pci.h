@@ -201,10 +201,10 @@ int moat_pci_bus_master(const char *root, const struct moat_pci_fn *fn, bool on)
 int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn);
 
 /**
- * The source-ids that requests of a function may carry: its own, another function's that some
- * devices are known to use, and what conventional bridges on the way up put in its place (PCI
- * Express to PCI Bridge Specification, "Transaction ID ownership"): a PCI Express to PCI bridge its
- * secondary bus and device 0, any other its own.
+ * Find the source-ids that requests of a function may carry: its own, another function's that some
+ * devices are known to use, and those that conventional bridges on the way up substitute: a PCI
+ * Express to PCI bridge sends its secondary bus and device 0, other bridges their own source-id
+ * (PCI Express to PCI Bridge Specification, "Transaction ID ownership").
  *
  * @param pci the machine's functions
  * @param segment PCI segment

@@ -15,7 +15,7 @@
  *
  * | key | value | default | |
  * | --- | --- | --- | --- |
- * | `aw` | 39, 48, 57 | 48 | bits of IOVA; the depths up to it |
+ * | `aw` | 39, 48, 57 | 48 | bits of IOVA; smaller widths are supported, too |
  * | `nd` | 4, 6, ... 16 | 16 | bits of domain-id |
  * | `mamv` | 0 to 52 | 18 | largest address mask of an invalidation |
  * | `sllps` | 0 to 3 | 3 | bit 0: 2 MiB leaves, bit 1: 1 GiB |
@@ -43,7 +43,7 @@
  * | `prefetch` | 0 to 100 | 25 | percent of walks that also cache what shares the entry's line |
  * | `jitter` | 0 to 255 | 3 | calls of the unit (register accesses, polls) by which
  *   a descriptor may be late |
- * | `gsts_late` | 1 to 255 | 4 | most reads of GSTS until a command shows |
+ * | `gsts_late` | 1 to 255 | 4 | a command shows after at most so many reads of GSTS |
  * | `linger` | 0, 1 | 1 | invalidated context entries still lead to IOTLB entries |
  * | `reorder` | 0, 1 | 1 | IOTLB descriptors between two waits in any order |
  * | `compress` | 0, 1 | 0 | no second fault record for a source-id that has one pending |
@@ -56,8 +56,8 @@
  * | `stage` | first, second, nested | any | in scalable mode, the format of domains' tables |
  * | `queue` | 1 to 7 | 2 | invalidation queue of 2^queue pages |
  * | `deadline` | ms | 1000 | how long the driver's own calls (bring-up, attach, detach) wait for an
- *   answer; a busy machine may keep the unit from its processor for as long. A lane waits 1 s for
- *   its tickets, whatever this says |
+ *   answer; raise it if a busy machine may not schedule the unit's thread for that long. A lane
+ *   waits 1 s for its tickets, whatever this says |
  */
 
 #include "moat_softvtd.h"
@@ -68,7 +68,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /**
- * Look at a name and arguments, and make nothing.
+ * Check a name and arguments, and create nothing.
  *
  * @param name as in moat_soft_unit_create()
  * @param args as there
@@ -80,10 +80,10 @@ extern "C" {
 int moat_soft_unit_check(const char *name, const char *args);
 
 /**
- * Make a software unit, bring it up, and enter it into this process's list. Free it with
- * unit->ops->destroy(), when every tenant and domain on it is destroyed and no thread holds what
- * moat_soft_unit_find() returned. While there are domains, that logs their names, and the unit
- * stays as it is.
+ * Create a software unit, bring it up, and enter it into this process's list. End it with
+ * unit->ops->destroy(), once every tenant and domain on it is destroyed and no thread holds what
+ * moat_soft_unit_find() returned. With domains left, destroy() logs their names and changes
+ * nothing.
  *
  * @param name up to 31 characters, not in use
  * @param args may be NULL or empty
@@ -99,7 +99,7 @@ int moat_soft_unit_check(const char *name, const char *args);
 int moat_soft_unit_create(const char *name, const char *args, struct moat_unit **unit);
 
 /**
- * The software unit behind a unit of that name.
+ * Find the software unit behind a unit of that name.
  *
  * @param name of the unit
  * @return the software unit; NULL: there is none

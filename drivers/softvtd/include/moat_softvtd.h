@@ -60,7 +60,7 @@ enum moat_softvtd_psc {
 	MOAT_SOFTVTD_PSCS,
 };
 
-/** moat_softvtd_conf_init() first, then change what matters. */
+/** Configuration of a unit. Call moat_softvtd_conf_init() first, then change what matters. */
 struct moat_softvtd_conf {
 	/* What VER, CAP and ECAP say. */
 	uint8_t ver;     /* 0x10: 1.0. Major 2 and beyond always drain, DR and DW or not */
@@ -69,9 +69,10 @@ struct moat_softvtd_conf {
 	uint8_t haw;     /* host address width: bits beyond are reserved in every table */
 	uint8_t nd_bits; /* domain-id width: 4, 6, ... 16 */
 	uint8_t mamv;
-	uint8_t sllps;     /* bit 0: 2 MiB, bit 1: 1 GiB leaves */
-	uint8_t nfr;       /* fault recording registers, 1 to 128 */
-	uint16_t fro, iro; /* their place and that of IVA, IOTLB: bytes, multiples of 16 */
+	uint8_t sllps; /* bit 0: 2 MiB, bit 1: 1 GiB leaves */
+	uint8_t nfr;   /* fault recording registers, 1 to 128 */
+	/* offset of the fault recording registers; of IVA and IOTLB: bytes, 16 * n */
+	uint16_t fro, iro;
 	bool psi, coherent, cm, rwbf, zlr, drd, dwd, qi, pt, dt, sc, ir, eim, esrtps, dit;
 	bool pi; /* CAP.PI: with `ir`, entries may be of the posted form */
 
@@ -99,7 +100,7 @@ struct moat_softvtd_conf {
 
 	/* Adversary. */
 	uint64_t seed;
-	uint8_t prefetch; /* per cent of walks that also cache what shares the entry's line */
+	uint8_t prefetch; /* percent of walks that also cache what shares the entry's line */
 	uint8_t jitter; /* descriptors wait for up to so many turns of the unit beyond their time */
 	uint8_t gsts_late; /* a command shows after up to so many reads of GSTS (at least one) */
 	bool linger;       /* invalidated context entries still lead to IOTLB entries they tagged */
@@ -126,8 +127,7 @@ struct moat_softvtd_conf {
 void moat_softvtd_conf_init(struct moat_softvtd_conf *conf);
 
 /**
- * Switch the adversary and the oracle off, for what a test is not there for. Speed is measured with
- * such units.
+ * Switch the adversary and the oracle off, for tests of other things and for measurements of speed.
  *
  * @param conf after moat_softvtd_conf_init()
  *
@@ -654,7 +654,8 @@ struct moat_softvtd_stats {
 	uint64_t memory_reads;                /* table entries read for DMA (not for prefetching) */
 	uint64_t prefetched;                  /* entries cached unasked */
 	uint64_t passed;                      /* pass-through, or translation disabled */
-	/** ECAP.SC: requests that no SNP in the leaf would keep from bypassing the caches. */
+	/** With ECAP.SC: requests whose translation has no SNP, so that they may bypass the
+	 * caches. */
 	uint64_t unsnooped;
 	/* writes to 0xfeexxxxx: never translated, never memory (moat_softvtd_intr.h) */
 	uint64_t interrupts;

@@ -38,11 +38,11 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/** The calls that the unit makes to DPDK and the kernel; tests replace them. All return 0 (or what
- * is said) or a negative errno. */
+/** The calls that the unit makes to DPDK and the kernel; tests replace them. All return 0 or the
+ * value described, or a negative errno. */
 struct moat_vfio_kernel {
 	void *ctx;
-	/** A container's file descriptor. */
+	/** Create a container. @return its file descriptor */
 	int (*container_create)(void *ctx);
 	void (*container_destroy)(void *ctx, int container);
 	/** Tell DPDK that the group belongs to the container. @return a descriptor of the group
@@ -63,8 +63,8 @@ struct moat_vfio_conf {
 
 /**
  * Create the unit: check every function, put its group into a container and take it out again.
- * Nothing is mapped. Free the unit with unit->ops->destroy(), when every tenant and domain on it is
- * destroyed; while there are some, that logs their names and the unit stays as it is.
+ * Nothing is mapped. End the unit with unit->ops->destroy(), once every tenant and domain on it is
+ * destroyed. With domains left, destroy() logs their names and changes nothing.
  *
  * @param conf copied
  * @param unit receives the unit

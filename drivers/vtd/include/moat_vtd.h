@@ -98,7 +98,7 @@ struct moat_vtd_conf {
 	enum moat_vtd_interrupts interrupts;
 	/* where the unit proves unable to block, leave interrupts alone */
 	bool interrupts_optional;
-	/** A function whose PASIDs are in several domains is given interrupts all the same
+	/** A function whose PASIDs are in several domains is given interrupts nevertheless
 	 * (moat_vtd_intr.h): each of these domains can raise the others'. */
 	bool share_interrupts;
 	const char *interrupts_why; /* for moat_vtd_interrupts_why(), copied; may be NULL */
@@ -115,8 +115,8 @@ struct moat_vtd_conf {
 
 /**
  * Bring a unit up; translation is on when this returns. The caller must end it with
- * unit->ops->destroy(), once every domain is destroyed; while there are some, that logs their names
- * and the unit stays as it is.
+ * unit->ops->destroy(), once every domain is destroyed. With domains left, destroy() logs their
+ * names and changes nothing.
  *
  * @param conf copied; what it points at must stay until the unit is destroyed, but for
  *   `pass_through`, which may go when this returns

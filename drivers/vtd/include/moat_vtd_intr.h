@@ -23,7 +23,7 @@
  * belongs to a function in a domain, and goes with the function's last attachment to that domain.
  * Otherwise it is taken back in two steps, as memory is: moat_vtd_interrupt_revoke() makes the
  * entry absent and queues an invalidation of the unit's interrupt-entry cache, and when
- * moat_vtd_interrupt_revoked() answers 1, no interrupt comes by that entry any more and its index
+ * moat_vtd_interrupt_revoked() returns 1, no interrupt comes by that entry any more and its index
  * may be given to another.
  *
  * An interrupt carries no PASID, and the unit verifies its source-id alone. So domains that have
@@ -163,7 +163,7 @@ int moat_vtd_interrupt_give(struct moat_unit *unit, const struct moat_domain *do
 	moat_sid_t sid, const struct moat_vtd_vector *to, struct moat_interrupt *msi);
 
 /**
- * Begin to take an entry back. Until moat_vtd_interrupt_revoked() answers 1 interrupts may still
+ * Begin to take an entry back. Until moat_vtd_interrupt_revoked() returns 1, interrupts may still
  * come by it.
  *
  * @param unit the unit
@@ -185,7 +185,7 @@ int64_t moat_vtd_interrupt_revoke(struct moat_unit *unit, uint16_t index);
  * @param index of the entry
  * @return 1: yes, or the entry was free
  * @return 0: not yet
- * @return -EINVAL: no revocation has begun
+ * @return -EINVAL: no revocation has begun, or there is no such entry
  * @return -EIO: the unit refused the invalidation: call moat_vtd_interrupt_revoke() again
  *
  * Thread-safe. Control path.

@@ -9,8 +9,8 @@
  * Assertions about a caller's duties whose check costs too much for the data path.
  *
  * A build with MOAT_DEBUG (meson -Dchecks=true, or the macro defined by a program before it
- * includes moat's headers) checks them, prints what was wrong, and aborts. Every other build
- * leaves no code.
+ * includes moat's headers) checks them, prints what was wrong, and aborts. In other builds the
+ * assertions generate no code.
  */
 
 #include <rte_branch_prediction.h>

@@ -6,9 +6,9 @@
 
 /**
  * @file
- * Counters that one thread at a time writes (an lcore's own, or those behind a lock) and any
- * thread reads. Adding is a plain load, addition and store, without a locked instruction; a reader
- * sees a whole number, of some recent moment.
+ * Counters that one thread at a time writes (an lcore's own, or those behind a lock) and any thread
+ * reads. Adding is a plain load, addition and store, without a locked instruction; a reader may see
+ * a slightly old value, but never a torn one.
  */
 
 #include <stdint.h>
@@ -19,7 +19,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /**
- * Make a counter `n`.
+ * Set a counter to `n`.
  *
  * @param counter one thread at a time writes it
  * @param n its new value
@@ -46,7 +46,7 @@ static inline void moat_counter_add(uint64_t *counter, uint64_t n)
 }
 
 /**
- * Make a counter `n`, if that is more.
+ * Raise a counter to `n`, if that is more.
  *
  * @param counter one thread at a time writes it
  * @param n its new value, unless it is larger already

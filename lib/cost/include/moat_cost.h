@@ -30,7 +30,7 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/** The driver side's stages, then those that are not mapping cost. */
+/** First the stages of mapping, whose sum is the mapping cost; then all other stages. */
 enum moat_stage {
 	MOAT_STAGE_MAP,       /* writing entries */
 	MOAT_STAGE_TRANSLATE, /* shadow look-ups */
@@ -41,8 +41,9 @@ enum moat_stage {
 	MOAT_STAGE_COPY,      /* mode copy */
 	MOAT_STAGES_MAPPING,
 	MOAT_STAGE_APPLICATION = MOAT_STAGES_MAPPING, /* forwarding, PMD's driver side */
-	MOAT_STAGE_DEVICE,                            /* being the unit or the NIC */
-	MOAT_STAGE_IDLE,                              /* polling without a packet */
+	/* acting as the unit or the NIC, in software */
+	MOAT_STAGE_DEVICE,
+	MOAT_STAGE_IDLE, /* polling without a packet */
 	MOAT_STAGES,
 };
 

@@ -89,7 +89,7 @@ struct moat_domain {
 	struct moat_domain *parent;   /* of a child */
 	struct rte_rcu_qsbr *readers; /* quiescence of lanes; see file comment */
 	MOAT_ATOMIC(uint32_t) nr_readers;
-	/* moat_domain.c's own follows in struct domain_impl */
+	/* private members follow: struct domain_impl */
 };
 
 /**
@@ -145,7 +145,7 @@ int moat_domain_unit_unused(const struct moat_unit *unit);
 typedef uint64_t moat_ticket_t;
 
 #define MOAT_LANE_BATCHES          64 /* closed and not done, at most */
-/* Closed batches that are submitted together without delay; more in a contended queue */
+/* Number of closed batches that are submitted at once, in an uncontended and a contended queue */
 #define MOAT_LANE_TOGETHER         4
 #define MOAT_LANE_TOGETHER_CROWDED 16
 #define MOAT_LANE_WINDOWS          40 /* classes of exposure, by the power of two of TSC cycles */
@@ -156,7 +156,7 @@ struct moat_lane_stats {
 	uint64_t descriptors; /* wait descriptors not counted */
 	uint64_t flushes; /* submissions, each with a wait descriptor; of one ticket or of some */
 	uint64_t full;    /* submissions refused by a full queue */
-	uint64_t retried; /* batches that the unit failed and that were submitted again, wider */
+	uint64_t retried; /* batches that the unit failed, submitted again for the whole domain */
 	/* Pages handed on before their ticket was done, and for how long devices could reach
 	 * them. */
 	uint64_t exposed_pages;
@@ -551,12 +551,12 @@ const struct moat_lane_stats *moat_lane_stats(const struct moat_lane *lane);
 void moat_lane_online(struct moat_lane *lane);
 
 /**
- * Be a reader no longer: the thread must hold no translation of the lane, and may block. See
- * moat_lane_online(). Closes and submits what is gathered and waits for the lane's tickets: other
- * threads may need them, and only this thread finds them done. It waits 10 ms at most for a unit
- * that completes nothing, and 1 s for readers that do not poll. With nothing in flight it waits for
- * nothing. Tickets that are not done then are found done by the lane's thread when it uses the lane
- * again, or by threads that wait for them and call moat_lane_help().
+ * Stop being a reader. The thread must hold no translation of the lane, and may block afterwards
+ * (see moat_lane_online()). Closes and submits what is gathered and waits for the lane's tickets:
+ * other threads may need them, and only this thread finds them done. It waits 10 ms at most for a
+ * unit that completes nothing, and 1 s for readers that do not poll. With nothing in flight it
+ * waits for nothing. A ticket that is not done by then is completed by the lane's thread when it
+ * uses the lane again, or by any thread that waits for it and calls moat_lane_help().
  *
  * @param lane the lane
  *

@@ -25,10 +25,10 @@ struct moat_memory {
 	uint8_t *va; /* aligned to 2 MiB */
 	uint64_t len;
 	uint64_t page_size; /* plain pages or hugepages: bytes */
-	/* moat_memory.c's own */
+	/* private to moat_memory.c */
 	void *map; /* what munmap() gets: [map, map + map_len) */
 	size_t map_len;
-	struct moat_unit *unit; /* whose it is (memory_free()); NULL: munmap()'s */
+	struct moat_unit *unit; /* the unit that allocated the memory; NULL: mmap() did */
 	uint64_t *hpa;          /* of each 2 MiB */
 	bool hpa_linear;        /* hpa[i] = hpa[0] + i * 2 MiB */
 };
@@ -51,7 +51,7 @@ struct moat_memory {
 int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len);
 
 /**
- * Give memory back. Also for one that is zeroed, or that has been given back already.
+ * Give memory back. Does nothing if `m` is zeroed, or was given back already.
  *
  * @param m nothing of it may be mapped any more
  *
@@ -65,7 +65,7 @@ void moat_memory_put(struct moat_memory *m);
  *
  * @param m the memory
  * @param lane the calling thread's
- * @param off first byte, from the memory's begin; whole pages
+ * @param off first byte, from the memory's start; whole pages
  * @param iova first IOVA, whole pages
  * @param len bytes, whole pages
  * @param prot what devices may do

@@ -124,8 +124,9 @@ static inline const void *moat_iotlb_entries(const struct moat_iotlb *tlb, uint6
 }
 
 /**
- * moat_iotlb_translate()'s slow path: ranges that cross pages, pages at unrelated virtual
- * addresses, IOVAs beyond the window, faults. Gives the same answers; call moat_iotlb_translate().
+ * Translate what moat_iotlb_translate() leaves to its slow path: ranges that cross pages, pages at
+ * unrelated virtual addresses, IOVAs beyond the window, faults. Gives the same answers; call
+ * moat_iotlb_translate().
  *
  * @param tlb as there
  * @param iova as there

@@ -59,7 +59,7 @@ extern "C" {
  * bit that both formats ignore (62:52 in first stage, 61:52 in second stage). An entry that points
  * to a table never has it, so one test tells a reader everything. */
 #define MOAT_PT_LIN (UINT64_C(1) << 52)
-#define MOAT_SS_LIN MOAT_PT_LIN /* its name when there was one format */
+#define MOAT_SS_LIN MOAT_PT_LIN /* older name */
 
 /** Which entries a table has. */
 enum moat_pt_format {
@@ -192,7 +192,7 @@ void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
  * A reader of many IOVAs may compare `moves` of struct moat_pt before and after, instead of loading
  * each delta again: it is incremented after a delta that a reader can have seen is changed, and
  * before a leaf is stored that belongs to the new one. In every other case the reader walks
- * (lib/iotlb's slow path), so a granule may lag behind.
+ * (the slow path of lib/iotlb), so a granule may lag behind.
  */
 struct moat_pt_granule {
 	/** The table that holds the entry, 4096-aligned, | by how much to shift an IOVA to find it:
@@ -222,7 +222,7 @@ struct moat_pt {
 	enum moat_pt_format format;  /* of the entries */
 	uint64_t limit;              /* first IOVA beyond the table's width */
 	uint64_t root_hpa;           /* for the context entry */
-				     /* lib/pt's own follows in struct pt_impl (pt_internal.h) */
+				     /* private members follow: struct pt_impl (pt_internal.h) */
 };
 
 /**
@@ -242,17 +242,17 @@ static inline struct moat_pt_granule *moat_pt_window(const struct moat_pt *pt, u
 	return atomic_load_explicit(&pt->granules, memory_order_acquire);
 }
 
-/** What a table is to be. */
+/** The configuration of a table. */
 struct moat_pt_conf {
 	struct moat_pt_pool *pool;
 	uint8_t levels; /* 3, 4, 5 (39, 48, 57 bits); first stage 4, 5 (47, 56 usable bits) */
 	uint8_t width;  /* bits of IOVA, 0: all that `levels` allow. A 32-bit device: 32 */
-	/** Leaf sizes allowed beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE as the unit's SSLPS, or as
-	 * FS1GP of first stage, which always has 2 MiB. */
+	/** Leaf sizes allowed beyond 4 KiB, MOAT_2M_SIZE | MOAT_1G_SIZE: those of SSLPS for second
+	 * stage; for first stage always 2 MiB, and 1 GiB with CAP.FS1GP. */
 	uint64_t leaf_sizes;
 	bool coherent;
-	/** Set SNP in leaves: only for a unit with ECAP.SC, else the bit is reserved. First stage
-	 * has no such bit; there the PASID entry's PWSNP says it. */
+	/** Set SNP in leaves: only for a unit with ECAP.SC, else the bit is reserved. A first-stage
+	 * entry has no such bit; PGSNP of the PASID entry takes its place. */
 	bool snoop;
 	enum moat_pt_format format; /* 0: second stage */
 };
@@ -260,7 +260,7 @@ struct moat_pt_conf {
 /**
  * Create an empty table.
  *
- * @param conf what it is to be, copied
+ * @param conf the configuration, copied
  * @param pt receives the table
  * @return 0
  * @return -EINVAL: format, levels, width or leaf sizes; moat_error_text() says which
@@ -350,7 +350,7 @@ struct moat_pt_leaf {
 int moat_pt_walk(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf);
 
 /**
- * moat_pt_walk(), and the virtual address: lib/iotlb's slow path.
+ * Walk as moat_pt_walk() does, and find the virtual address. For the slow path of lib/iotlb.
  *
  * @param pt the table
  * @param iova any IOVA

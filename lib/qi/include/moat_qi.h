@@ -321,7 +321,8 @@ unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_q
 	uint16_t did, struct moat_qi_desc desc[], unsigned int max);
 
 /**
- * The descriptors that invalidate a gather in the caches of `n` tags, IOTLBs before device TLBs.
+ * Encode the descriptors that invalidate a gather in the caches of `n` tags, IOTLBs before device
+ * TLBs.
  *
  * @param tags the tags; each gets one descriptor at least
  * @param n number of tags, at most `max`
@@ -341,10 +342,11 @@ unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const str
 struct moat_qi;
 
 struct moat_qi_conf {
-	/** The ring has 2^order 4 KiB pages of 256 descriptors, of 128 where `wide` (IQA.QS). */
+	/** The ring has 2^order pages of 4 KiB. A page has 256 descriptors, with `wide` 128
+	 * (IQA.QS). */
 	uint8_t order;
-	/** The unit fetches 256 bits for each descriptor (IQA.DW). The upper half of all kinds that
-	 * there are is reserved: it is zeroed once, at the start, and never written again. */
+	/** The unit fetches 256 bits for each descriptor (IQA.DW). The upper half of every kind of
+	 * descriptor is reserved: it is zeroed once, at the start, and never written again. */
 	bool wide;
 	struct moat_qi_desc *ring; /* its memory, 4 KiB aligned */
 	MOAT_ATOMIC(uint32_t) *
@@ -355,11 +357,11 @@ struct moat_qi_conf {
 	 * call back into the queue, and should be short: while an lcore is preempted in it, no new
 	 * descriptor reaches the unit (no lcore waits, but no later batch completes). */
 	void (*doorbell)(void *ctx, uint64_t tail);
-	/** Let the unit run (software unit), look for errors (FSTS), recover. A thread that polls
-	 * for completion and finds none calls it, several lcores at once. May be NULL. Returns 0,
-	 * or -EIO: the unit is dead. */
+	/** Let the unit run (software unit), look for errors (FSTS), recover. Called by threads
+	 * that poll and find no completion; must be safe for several lcores at once. May be NULL.
+	 * Returns 0, or -EIO: the unit is dead. */
 	int (*poll)(void *ctx);
-	/** The unit's head, byte offset (IQH), for a message. May be NULL. */
+	/** Read the unit's head, byte offset (IQH), for a message. May be NULL. */
 	uint64_t (*head)(void *ctx);
 	void *ctx;
 };
@@ -413,9 +415,9 @@ void moat_qi_destroy(struct moat_qi *qi);
 int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n);
 
 /**
- * Whether the queue is contended: other threads have submitted to it between the calling thread's
- * last two submissions. The queue's lines then come from other processors each time, and fewer,
- * larger batches are worth a delay.
+ * Whether the queue of the calling thread's last submission is contended: other threads have
+ * submitted to it since the thread's submission before that. The queue's lines then come from other
+ * processors each time, and fewer, larger batches are worth a delay.
  *
  * @return true: contended; false: not, or the last two submissions went to different queues
  *

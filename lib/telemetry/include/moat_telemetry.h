@@ -6,7 +6,7 @@
 
 /**
  * @file
- * Seeing it from outside: commands of DPDK's telemetry socket, which dpdk-telemetry.py and
+ * Telemetry of units and tenants: commands of DPDK's telemetry socket, which dpdk-telemetry.py and
  * telegraf's inputs.dpdk read while the program runs. doc/telemetry.md lists what they answer.
  *
  *   /moat/units           what each unit has, was told, and refused
@@ -15,7 +15,7 @@
  *   /moat/cost,NAME       its cycles by stage
  *   /moat/faults          the last refused DMAs, newest first
  *
- * A program adds the units and tenants that the commands shall show. It must remove a unit before
+ * A program adds the units and tenants that the commands are to show. It must remove a unit before
  * it destroys it; moat_tenant_destroy() removes a tenant. The commands run on the telemetry
  * library's own thread. They read the counters of running lcores as they are: no lcore waits for
  * them.

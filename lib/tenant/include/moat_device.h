@@ -12,17 +12,18 @@
  * A PMD reserves such memory as memzones. moat must see each memzone when it is reserved and when
  * it is freed, for two reasons. A ring needs whole pages to itself, because protection is per page
  * and DPDK's heap keeps its bookkeeping in front of each memzone. And a freed ring must be
- * unmapped, and that ticket done, before the heap gives the memory to others. So drivers/memzone
- * defines rte_memzone_reserve(), _aligned(), _bounded() and rte_memzone_free(), which call DPDK's:
+ * unmapped, and the ticket of that unmap must be done, before the heap reuses the memory. So
+ * drivers/memzone defines rte_memzone_reserve(), _aligned(), _bounded() and rte_memzone_free(),
+ * which call DPDK's:
  *  - A memzone on a tenant's socket gets whole pages. They are mapped before the caller gets the
  *    memzone. A ring of an ethdev queue (rte_eth_dma_zone_reserve()) is mapped later, when the
  *    queue is added to the tenant. Mempools and rte_rings on a tenant's socket are never mapped.
  *  - While moat_tenant_probe() runs, memory with contiguous IOVAs comes from the tenant's heap,
  *    whatever socket the PMD asks for, because the devices of iavf, i40e, ice and ena do DMA while
  *    their PMD probes.
- *  - rte_memzone_free() first unmaps the memory and waits for the ticket. If the unit does not
- *    answer, or an lcore that has entered the tenant does not poll, it fails within a second, logs
- *    that, and frees nothing.
+ *  - rte_memzone_free() first unmaps the memory and waits for the ticket. The call fails within a
+ *    second, logs why and frees nothing if the unit does not answer or an lcore that has entered
+ *    the tenant does not poll.
  *
  * These definitions must be in the program itself, because the dynamic linker looks there first for
  * calls that a library makes. `pkg-config --libs moat` links libmoat_memzone.a into the program as
@@ -49,7 +50,7 @@ extern "C" {
  * @param device its name on its bus, such as "0000:01:10.0"
  * @return 0
  * @return -EINVAL: a NULL
- * @return a negative errno of rte_dev_probe()'s: no driver takes the device; moat_error_text() has
+ * @return a negative errno of rte_dev_probe(): no driver takes the device; moat_error_text() has
  *   the sentence
  *
  * Thread-safe; one thread at a time for a device. Control path.

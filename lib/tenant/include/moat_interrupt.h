@@ -45,8 +45,8 @@ extern "C" {
  * @return -EINVAL: a NULL
  * @return -ENOENT: `sid` is not attached to the tenant on the tenant's own unit
  * @return -EPERM: another tenant has a PASID of `sid`, and could raise the interrupt
- * @return -EOPNOTSUPP: the unit gives no interrupts to a process: the kernel hands out vectors, and
- *   on its own unit it remaps them
+ * @return -EOPNOTSUPP: the unit cannot give interrupts to a process, because the kernel owns the
+ *   vectors
  * @return -ENOSPC: the unit's table is full
  * @return -ETIMEDOUT, -EIO: the unit does not answer
  *

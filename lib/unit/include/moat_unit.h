@@ -27,7 +27,7 @@ extern "C" {
 
 struct moat_unit;
 struct moat_domain;
-struct domain_unit; /* lib/domain's own */
+struct domain_unit; /* private to lib/domain */
 
 /** Where processors take interrupt messages, 0xfee00000 to 0xfeefffff: a device's write there is an
  * interrupt request, whatever the tables say (VT-d specification 3.14, "Handling Requests to
@@ -37,9 +37,10 @@ struct domain_unit; /* lib/domain's own */
 
 /** Who keeps the tables that devices' requests are translated by. */
 enum moat_tables {
-	MOAT_TABLES_OURS =
-		0,         /* lib/pt writes them, the unit walks them and is told to invalidate */
-	MOAT_TABLES_UNITS, /* the unit: mapping and unmapping are calls */
+	/** lib/pt writes them; the unit walks them, and is told to invalidate. */
+	MOAT_TABLES_OURS = 0,
+	/** The unit keeps them: see map() and unmap() of struct moat_unit_ops. */
+	MOAT_TABLES_UNITS,
 };
 
 /** What an unmap may take out of what was mapped. */
@@ -89,7 +90,7 @@ struct moat_fault {
 	uint8_t reason;          /* the specification's fault reason code */
 	const char *reason_text; /* in words; static */
 	bool write;
-	uint32_t pasid; /* of the request; MOAT_PASID_NONE */
+	uint32_t pasid; /* of the request; MOAT_PASID_NONE if it has none */
 };
 
 /** An interrupt of a device, as its unit gave it: what the device must write (its MSI or MSI-X
@@ -126,7 +127,7 @@ static inline void moat_posted_init(struct moat_posted *line)
 }
 
 /**
- * Take 64 vectors' bits. Where none is set it is a load.
+ * Fetch and clear the bits of 64 vectors. If none is set, the call is a plain load.
  *
  * @param line the line
  * @param word 0 to 3: vectors 64 * word to 64 * word + 63
@@ -139,8 +140,8 @@ static inline uint64_t moat_posted_take(struct moat_posted *line, unsigned int w
 {
 	if (__atomic_load_n(&line->vector[word], __ATOMIC_RELAXED) == 0)
 		return 0;
-	/* acquire: pairs with the unit's release; the DMA that the bit tells of is seen behind
-	 * it */
+	/* acquire: pairs with the unit's release, so that the DMA that the bit announces is
+	 * visible */
 	return __atomic_exchange_n(&line->vector[word], 0, __ATOMIC_ACQUIRE);
 }
 
@@ -187,33 +188,34 @@ struct moat_unit_ops {
 	 * ... */
 	int (*attach)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
 	int (*detach)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
-	/** MOAT_TABLES_UNITS: what the unit keeps for a domain (a container). `priv` is the
-	 * domain's. */
+	/** MOAT_TABLES_UNITS: create what the unit keeps for a domain, such as a VFIO container.
+	 * The result is stored in `domain->priv`. */
 	int (*open)(struct moat_unit *unit, struct moat_domain *domain, void **priv);
 	void (*close)(struct moat_unit *unit, void *priv);
 	int (*map)(struct moat_unit *unit, void *priv, uint64_t iova, void *va, uint64_t len,
 		enum moat_prot prot);
-	/** MOAT_CUT_MAPS: can unmap() take [iova, iova + len)? -EINVAL: that would cut a map in
-	 * two, which only goes as a whole. Asked before anything changes. Data path. */
+	/** MOAT_CUT_MAPS: can unmap() take [iova, iova + len)? -EINVAL: no, these are not whole
+	 * maps. Called before anything changes. Data path. */
 	int (*whole)(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
 	/** On return nothing reaches the range. Exact: a partial unmap is -EIO. -EAGAIN: nothing
 	 * has happened, try again. */
 	int (*unmap)(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
-	/** The host physical address of `va` where [va, va + len) is one run; -EFAULT otherwise. */
+	/** Find the host physical address of `va`. -EFAULT: [va, va + len) is not one run of
+	 * memory. */
 	int (*hpa)(struct moat_unit *unit, const void *va, uint64_t len, uint64_t *hpa);
-	/** Memory for a tenant: zeroed hugepages. When this process is killed, no other process
-	 * gets them before the unit's next owner has cut off the devices that reach them. `len` is
-	 * a multiple of 2 MiB. NULL, or -EOPNOTSUPP: this unit needs no such memory. Control
-	 * path. */
+	/** Allocate memory for a tenant: zeroed hugepages. When this process is killed, no other
+	 * process gets them before the unit's next owner has cut off the devices that reach them.
+	 * `len` is a multiple of 2 MiB. NULL, or -EOPNOTSUPP: this unit needs no such memory.
+	 * Control path. */
 	int (*memory_alloc)(struct moat_unit *unit, uint64_t len, void **va);
 	void (*memory_free)(struct moat_unit *unit, void *va, uint64_t len);
 	/** RWBF units: flush the write buffer. NULL where not needed. */
 	int (*flush_write_buffer)(struct moat_unit *unit);
-	/** Up to `n` faults recorded since the last call. Control lcore. @return how many */
+	/** Get up to `n` faults recorded since the last call. Control lcore. @return how many */
 	unsigned int (*faults)(struct moat_unit *unit, struct moat_fault faults[], unsigned int n);
-	/** Take-down: frees the unit. Every domain on it must be gone: a unit's own destroy asks
-	 * moat_domain_unit_unused() first. While domains are there, that logs their names and the
-	 * unit stays as it is; destroy the domains, and call this again. Control path. */
+	/** Free the unit, once every domain on it is destroyed: the function must first call
+	 * moat_domain_unit_unused(). If that finds domains, it logs their names, and destroy()
+	 * changes nothing. Control path. */
 	void (*destroy)(struct moat_unit *unit);
 
 	/** Put one PASID of a requester into a domain, or take it out; as attach and detach. NULL:
@@ -275,16 +277,16 @@ struct moat_unit_ops {
 	 * -EOPNOTSUPP: the unit cannot post; the rest as interrupt_give. */
 	int (*interrupt_post)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
 		struct moat_posted *line, uint8_t vector, struct moat_interrupt *interrupt);
-	/** Take either back. On return none comes by it any more: `fn` is not called, the line not
-	 * written. -ENOENT: the domain has not been given it; -ETIMEDOUT, -EIO. Detaching what the
-	 * domain has of a requester, the last of its PASIDs too, takes back all that the requester
-	 * was given there. */
+	/** Take back an interrupt of either kind. On return none comes by it any more: `fn` is not
+	 * called, the line not written. -ENOENT: the domain has not been given it; -ETIMEDOUT,
+	 * -EIO. Detaching what the domain has of a requester, the last of its PASIDs too, takes
+	 * back all that the requester was given there. */
 	int (*interrupt_take)(struct moat_unit *unit, struct moat_domain *domain,
 		const struct moat_interrupt *interrupt);
 };
 
 /**
- * moat_unit_ops.inval_submit for a unit whose `qi` is a queue of lib/qi's.
+ * Submit an invalidation to the unit's `qi`: implements moat_unit_ops.inval_submit.
  *
  * @param unit the unit
  * @param tags cache tags, all of this unit
@@ -299,7 +301,7 @@ int64_t moat_unit_qi_submit(struct moat_unit *unit, const moat_tag_t tags[], uns
 	const struct moat_gather *gather, struct moat_inval_report *report);
 
 /**
- * moat_unit_ops.inval_done for such a unit.
+ * Ask the unit's `qi` about a submission: implements moat_unit_ops.inval_done.
  *
  * @param unit the unit
  * @param seq what moat_unit_qi_submit() returned
@@ -310,7 +312,7 @@ int64_t moat_unit_qi_submit(struct moat_unit *unit, const moat_tag_t tags[], uns
 int moat_unit_qi_done(struct moat_unit *unit, int64_t seq);
 
 /**
- * moat_unit_ops.inval_wait for such a unit.
+ * Wait for a submission to the unit's `qi`: implements moat_unit_ops.inval_wait.
  *
  * @param unit the unit
  * @param seq what moat_unit_qi_submit() returned
@@ -333,12 +335,13 @@ struct moat_unit {
 	const char *kind; /* "soft", "vtd", "vfio" */
 	struct moat_unit_caps caps;
 	struct moat_pt_pool *pool; /* table pages that the unit can address */
-	struct moat_qi *qi;        /* its queue, where it has one; NULL with MOAT_TABLES_UNITS */
+	struct moat_qi *qi;        /* NULL: the unit has no queue, as with MOAT_TABLES_UNITS */
 	struct moat_witness *witness;
-	/** Domain-ids in use; lib/domain's, under its lock. Bit 0 (reserved when CAP.CM) is never
-	 * handed out; a driver sets those it keeps for itself before others can see the unit. */
+	/** Domain-ids in use. lib/domain changes them, under its lock. Bit 0 (reserved when CAP.CM)
+	 * is never handed out; a driver sets those it keeps for itself before others can see the
+	 * unit. */
 	uint64_t dids[MOAT_UNIT_DIDS / 64];
-	/** Domains that have a domain-id here; lib/domain's, as `dids`. */
+	/** Domains that have a domain-id here. lib/domain changes the list, as `dids`. */
 	struct domain_unit *domains;
 };
 
