@@ -20,10 +20,10 @@
  * The figure is the counter `cycles`: TSC cycles per item, the median over many calls of the body
  * of some 20 microseconds each, so that a call in which the kernel ran something else does not
  * count; `cycles_mean` is what it would be with those. `cycles_alone` is the median of the calls
- * during which the core was ours, the part `alone` of all: on virtual machines, and where
- * hyperthreads are on, a busy neighbour on the same core takes up to half of it, which a probe
- * before and after each call notices. 0 where there were none. (Google Benchmark's own times hold
- * all of the body, also what stands outside moat_bench_start and moat_bench_stop.)
+ * during which the core was this process's alone, the part `alone` of all: on virtual machines, and
+ * where hyperthreads are on, a busy neighbour on the same core takes up to half of it, which a
+ * probe before and after each call notices. 0 where there were none. (Google Benchmark's own times
+ * hold all of the body, also what stands outside moat_bench_start and moat_bench_stop.)
  */
 
 #include <stdbool.h>
@@ -51,13 +51,13 @@ struct moat_bench_run {
 
 struct moat_bench {
 	const char *name;
-	const void *param; /* what tells this bench from others with the same functions */
-	/** Once a run, on thread 0, before any body. 0, or negative: the run is skipped, and says
-	 * so with moat_bench_skip()'s sentence. May be NULL. */
+	const void *param; /* distinguishes this bench from others with the same functions */
+	/** Called once a run, on thread 0, before any body. May be NULL. @return 0, or negative:
+	 * the run is skipped, and moat_bench_skip()'s sentence is printed */
 	int (*setup)(struct moat_bench_run *run);
-	/** The work, `n` times. Every thread, many calls a run. */
+	/** Do the work `n` times. Called by every thread, many times a run. */
 	void (*body)(struct moat_bench_run *run, uint64_t n);
-	/** Once a run, on thread 0, after all bodies. May be NULL. */
+	/** Called once a run, on thread 0, after all bodies. May be NULL. */
 	void (*teardown)(struct moat_bench_run *run);
 	int64_t args[MOAT_BENCH_ARGS]; /* a run for each, up to the first 0; all 0: one run */
 	bool items_per_arg;            /* items = arg; otherwise `items`, or 1 */
@@ -79,17 +79,18 @@ void moat_bench_register(struct moat_bench *bench);
 	}                                                            \
 	static struct moat_bench id
 
-/** Why setup fails; for its return: `return moat_bench_skip("no ...");`. Negative. */
+/** Say why setup fails: `return moat_bench_skip("no ...");`. @return a negative number */
 int moat_bench_skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/** DPDK's EAL for peers that need it: in memory, without hugepages; once. 0 or negative. */
+/** Start DPDK's EAL, for peers that need it, in memory and without hugepages. Later calls do
+ * nothing. @return 0 or negative */
 int moat_bench_eal(void);
 
-/** The processor that thread `i` of a run is pinned to: the i-th of those allowed, round and round.
- * Threads that a setup starts pin themselves beyond run->threads. */
+/** @return the processor that thread `i` of a run is pinned to: the i-th of those allowed,
+ * cyclically. Threads that a setup starts pin themselves beyond run->threads. */
 void moat_bench_pin(unsigned int i);
 
-/** The TSC's frequency. */
+/** @return the TSC's frequency */
 uint64_t moat_bench_tsc_hz(void);
 
 /* Serialised: nothing of the work moves across the time stamps. */

@@ -212,8 +212,8 @@ MODE(fw_pipelined, "modes/forward/pipelined",
 	{ .mode = MOAT_PIPELINED, .burst = 32, .unit_args = QUICK, .sends = true });
 MODE(fw_deferred, "modes/forward/deferred",
 	{ .mode = MOAT_DEFERRED, .burst = 32, .unit_args = QUICK, .sends = true });
-/* The same burst by source-id and by PASID, in either stage and nested: what is invalidated
- * differs, and is as much. */
+/* The same burst by source-id and by PASID, in either stage and nested: the kind of descriptor
+ * differs, the amount invalidated does not. */
 MODE(by_sid, "modes/by_sid/legacy",
 	{ .mode = MOAT_PIPELINED, .burst = 32, .unit_args = QUICK, .pasid = MOAT_PASID_NONE });
 MODE(by_pasid_second, "modes/by_pasid/second_stage",

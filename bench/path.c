@@ -124,7 +124,8 @@ static void late_burst(struct moat_bench_run *run, uint64_t n)
 	struct path *p = run->ctx;
 	struct moat_lane *lane = p->lane[run->thread];
 
-	_Static_assert((FLIGHT - 1) * BURST <= POOL, "a ticket is done before its buffers' turn");
+	_Static_assert((FLIGHT - 1) * BURST <= POOL,
+		"a buffer's ticket must be done before the buffer is mapped again");
 	if (run->thread != 0)
 		urcu_qsbr_register_thread();
 	moat_lane_online(lane);

@@ -57,7 +57,7 @@ dpdk_has_headers() {
 	return 1
 }
 
-# Where set-up keeps them; beside it `.missing`, a sentence, where no registry has them.
+# Where set-up keeps them; beside it `.missing`, a sentence, where no repository has them.
 dpdk_sdk_folder() {
 	echo "$moat_cache/dpdk-sdk-$(pkg-config --modversion libdpdk 2>/dev/null)"
 }

@@ -14,7 +14,7 @@
 # Debian 12, Debian 13 and Ubuntu 24.04. MOAT_SETUP=no: install nothing, the machine is prepared otherwise.
 #
 # Three things are not installed but kept in $MOAT_CACHE (~/.cache/moat): DPDK's driver headers, out of
-# the distribution's source package, where libdpdk comes without them and a registry has it; the guest's
+# the distribution's source package, where libdpdk comes without them and a repository has it; the guest's
 # kernel, which must not touch this machine's /boot; and QEMU 11 with Linux 7, which are of another release.
 
 # shellcheck source=tools/common.sh
@@ -64,9 +64,9 @@ qemu_is_8() {
 
 # ------------------------------------------------------------------------------------------ apt
 
-# A view of the registry for our calls alone: the machine's own mirrors of its own release, their
-# source packages, and on Debian 12 the backports, of which QEMU and the guest's kernel are taken.
-# apt's lists and downloads live there too, so nothing of it stays in /etc or /var.
+# A view of the package repositories for our calls alone: the mirrors and the release that this machine is
+# set up for, their source packages, and on Debian 12 the backports, from which QEMU and the guest's kernel
+# come. apt's lists and downloads live there too, so nothing of it stays in /etc or /var.
 apt_open() {
 	local release
 
@@ -79,7 +79,7 @@ apt_open() {
 	mkdir -p "$apt_dir/sources" "$apt_dir/lists/partial" "$apt_dir/archives/partial"
 	apt_sources "$release"
 	[ -n "$(cat "$apt_dir"/sources/*)" ] ||
-		die "no package registry of $release in /etc/apt: add its main archive to /etc/apt/sources.list"
+		die "no package repository of $release in /etc/apt: add its main archive to /etc/apt/sources.list"
 	printf 'Package: %s\nPin: release n=bookworm-backports\nPin-Priority: 900\n' \
 		'qemu-* seabios ipxe-qemu linux-image-amd64 linux-image-6.*' >"$apt_dir/preferences"
 
@@ -124,10 +124,10 @@ apt_failed() {
 	why=$(grep -m 1 -E '^(E: |W: Failed to fetch)' "$setup_log" | cut -c4-200)
 	case $(cat "$setup_log") in
 	*"get lock"*) die "another package manager held dpkg's lock for 300 s; let it finish, then run this again" ;;
-	*"404 "*) die "the package registry lists what it does not have ($why);" \
+	*"404 "*) die "the package repository lists what it does not have ($why);" \
 		"run this again later, or name another mirror in /etc/apt (log: $setup_log)" ;;
 	*"Failed to fetch"* | *"Unable to locate package"* | *"Could not resolve"* | *"Could not connect"*)
-		die "cannot reach the package registry ($why); check the network, the proxy" \
+		die "cannot reach the package repository ($why); check the network, the proxy" \
 			"and /etc/apt/sources.list*, then run this again (log: $setup_log)"
 		;;
 	*) die "apt: ${why:-no reason given} (log: $setup_log)" ;;
@@ -143,14 +143,14 @@ apt_install() {
 	step "$setup_log" "installing $# packages: $*" \
 		apt-get "${apt_options[@]}" install "$@" || apt_failed
 	[ "${*/qemu-system-x86/}" = "$*" ] || qemu_is_8 ||
-		die "the registry has no QEMU 8 or newer; on Debian 12 its mirror must carry bookworm-backports"
+		die "no repository has QEMU 8 or newer; on Debian 12 its mirror must carry bookworm-backports"
 }
 
 # --------------------------------------------------------------------------- what is not installed
 
 # DPDK's driver headers, exactly those a DPDK built with -Denable_driver_sdk=true would install. Where no
-# registry has them, what is left out is said, and remembered: the next set-up does not ask again. Where
-# no registry answers, it does.
+# repository has them, set-up says what is left out, and remembers it: the next set-up does not try again.
+# Where no repository answers, it does.
 fetch_build() {
 	local sdk new package version why
 
@@ -167,9 +167,9 @@ fetch_build() {
 	fetch_source "$package" "$version" || {
 		cd "$OLDPWD" || exit
 		if why=$(grep -m 1 -oE '(404 +Not Found|Unable to find a source package)' "$setup_log"); then
-			sdk_missing "no registry of $setup_system has the source package of DPDK $version ($why)"
+			sdk_missing "no repository of $setup_system has the source package of DPDK $version ($why)"
 		else
-			sdk_left_out "no registry of $setup_system that may have DPDK's driver headers can be reached" \
+			sdk_left_out "no repository of $setup_system that may have DPDK's driver headers can be reached" \
 				"($(grep -m 1 -oE '(Temporary failure resolving|Could not|Unable to).*' "$setup_log"))"
 		fi
 		return
@@ -192,7 +192,7 @@ fetch_build() {
 }
 
 # fetch_source PACKAGE VERSION: the upstream tarball of that version; or else of another one that a
-# registry lists and that has the same ABI, which is what the version says before its second dot.
+# repository lists and that has the same ABI, which is what the version says before its second dot.
 fetch_source() {
 	local package=$1 version=$2 abi other
 
@@ -207,7 +207,7 @@ fetch_source() {
 
 sdk_left_out() {
 	say "$*: the net_moat plugin is left out, and with it the software NIC, ./run.sh and the tests that need" \
-		"it; all else is built. To ask again: tools/setup.sh build"
+		"it; all else is built. To try again: tools/setup.sh build"
 }
 
 sdk_missing() {
@@ -282,14 +282,14 @@ fetch_lab11() {
 	step "$setup_log" "reading the package lists of trixie and its backports" apt-get "${options[@]}" update
 	step "$setup_log" "fetching QEMU 11 (40 MB)" \
 		apt-get "${options[@]}" install --download-only qemu-system-x86 ||
-		{ lab11_missing "no registry gave Debian 13's QEMU" && return; }
+		{ lab11_missing "no repository gave Debian 13's QEMU" && return; }
 	mapfile -t names < <(apt-cache "${options[@]}" depends --recurse --important linux-image-amd64 |
 		grep -E '^linux-(image|binary|modules|base)-7[0-9.]*[^ ]*-amd64$' | sort -u)
 	cd "$dir/kernel" || exit
 	if [ ${#names[@]} = 0 ] || ! step "$setup_log" "fetching Linux 7 (120 MB)" \
 		apt-get "${options[@]}" download "${names[@]}"; then
 		cd "$OLDPWD" || exit
-		lab11_missing "no registry gave Debian 13's Linux 7" && return
+		lab11_missing "no repository gave Debian 13's Linux 7" && return
 	fi
 	cd "$OLDPWD" || exit
 	for deb in "$dir"/archives/*.deb; do
@@ -319,7 +319,7 @@ qemu11_program() {
 }
 
 lab11_missing() {
-	local text="$*: tests on QEMU 11 and Linux 7 are skipped. To ask again: tools/setup.sh lab11"
+	local text="$*: tests on QEMU 11 and Linux 7 are skipped. To try again: tools/setup.sh lab11"
 
 	say "$text"
 	echo "$text" >"$moat_cache/lab-11.missing"

@@ -6,25 +6,26 @@
 
 /**
  * @file
- * Options that a program does not have: one sentence each, on standard error.
+ * Errors in a program's options (unknown, value missing, value not allowed): one sentence on
+ * standard error.
  */
 
 #include <getopt.h>
 
-/** What getopt_long() returns for a long option that has no letter of its own: never what it leaves
- * in `optopt` for an unknown letter. */
+/** The value that getopt_long() returns for a long option without a letter: above every character,
+ * so it cannot be confused with the unknown letter in `optopt`. */
 #define APP_LONG(letter) (256 + (letter))
 
-/** Behind an unknown option of a program on the EAL: where the EAL's belong. */
+/** What a program on the EAL appends to an unknown option's error: where the EAL's options go. */
 #define APP_OPTION_EAL "; options of DPDK's EAL go first, with '--' behind them"
 
 /**
- * "moat-fwd: unknown option '--jsn'; did you mean '--json'?"
+ * Report an unknown option, as in "moat-fwd: unknown option '--jsn'; did you mean '--json'?".
  *
  * @param program its name
  * @param option as on the command line, "--jsn", "--jsn=FILE" or "-x"
  * @param names the long options without dashes, NULL-terminated
- * @param more follows where no name is near: a further clause, or ""
+ * @param more a clause to append where no known option is similar, or ""
  *
  * Control path.
  */
@@ -32,8 +33,8 @@ void app_option_unknown(const char *program, const char *option, const char *con
 	const char *more);
 
 /**
- * What getopt_long() stopped at: an unknown option, one without the value that it needs, or one
- * with a value that it does not take.
+ * Report what getopt_long() stopped at: an unknown option, one without the value that it needs, or
+ * one with a value that it does not take.
  *
  * @param program its name
  * @param found what getopt_long() returned, '?' or ':'
@@ -41,7 +42,7 @@ void app_option_unknown(const char *program, const char *option, const char *con
  * @param options getopt_long()'s
  * @param more as app_option_unknown()
  *
- * Right after getopt_long(). Control path.
+ * Must be called right after getopt_long(). Control path.
  */
 void app_option_wrong(const char *program, int found, char *const argv[],
 	const struct option options[], const char *more);

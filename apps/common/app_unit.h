@@ -6,7 +6,7 @@
 
 /**
  * @file
- * Opening a unit by the name of its kind, whatever the kind; and what reports want to know of it.
+ * Opening a unit by the name of its kind, whatever the kind; and what reports need of it.
  * A kind is a line of the table in app_unit.c.
  */
 
@@ -19,7 +19,7 @@ enum app_unit_kind {
 	APP_UNIT_KINDS,
 };
 
-/** "soft", ..., NULL */
+/** The kinds' names: "soft", ..., NULL. */
 extern const char *const app_unit_kinds[APP_UNIT_KINDS + 1];
 
 /** Whether the unit is nothing but memory of this process: opening it configures nothing. */
@@ -34,27 +34,28 @@ enum app_interrupts {
 
 struct app_unit_conf {
 	const char *name;
-	/* what the kind understands, "key=value,..."; NULL or "": its defaults. `interrupts=` is
-	 * understood by all, and it and `share_interrupts=` go before the members of that name. */
+	/* arguments of the kind, "key=value,..."; NULL or "": its defaults. All kinds take
+	 * `interrupts=`. It and `share_interrupts=` override the members of the same names. */
 	const char *args;
 	/** PCI functions that tenants will have; kinds of hardware must know them from the
 	 * start. */
 	uint16_t segment;
 	const moat_sid_t *tenants;
 	unsigned int nr_tenants;
-	bool take_over; /* a unit that is found enabled */
+	bool take_over; /* own the unit even if it is enabled already */
 	int interrupts; /* enum app_interrupts */
 	/* tenants that share a function by PASID are given interrupts, which each can raise; not of
 	 * kind vfio */
 	bool share_interrupts;
 };
 
-/** @return 0, or -EINVAL; moat_error_text(). Looks at `args` and opens nothing. */
+/** Check `args`; nothing is opened. @return 0, or -EINVAL; moat_error_text() */
 int app_unit_check(enum app_unit_kind kind, const struct app_unit_conf *conf);
 
 /**
- * @return 0 or a negative errno; moat_error_text() has the sentence. Control path; needs no EAL
- *   where app_unit_in_process().
+ * Open a unit. Needs no EAL where app_unit_in_process().
+ *
+ * @return 0 or a negative errno; moat_error_text() has the sentence. Control path.
  */
 int app_unit_open(enum app_unit_kind kind, const struct app_unit_conf *conf,
 	struct moat_unit **unit);
@@ -72,8 +73,8 @@ bool app_unit_shares_interrupts(const struct moat_unit *unit);
 struct app_unit_stats {
 	uint64_t descriptors; /* wait descriptors not counted */
 	uint64_t waits;
-	uint64_t pages;            /* invalidated; soft only ... */
-	bool has_pages;            /* ... and so this tells */
+	uint64_t pages;            /* invalidated; soft only */
+	bool has_pages;            /* `pages` was counted */
 	uint64_t stale_dma;        /* got through after the promise that none could; soft only */
 	uint64_t stale_interrupts; /* by entries taken back, or another's; soft only */
 	bool has_oracle;           /* both were watched for */
@@ -83,9 +84,9 @@ struct app_unit_stats {
 };
 void app_unit_stats(struct moat_unit *unit, struct app_unit_stats *stats);
 
-/** TSC cycles that the unit takes for an answer, if its arguments say it: `latency=`, soft only.
+/** TSC cycles that the unit takes to answer, if its arguments give them: `latency=`, soft only.
  * @param unit NULL: not open
- * @return 0: they do not say. Control path. */
+ * @return the cycles; 0: not given. Control path. */
 uint32_t app_unit_latency(const struct moat_unit *unit);
 
 #endif /* APP_UNIT_H */

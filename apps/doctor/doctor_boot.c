@@ -46,7 +46,7 @@ static bool says_systemd_boot(const struct doctor_host *h)
 	return name[at] == '\0';
 }
 
-/** The first of several places that is there; NULL: none. */
+/** @return the first of these paths that exists on the host, or NULL */
 static const char *first_of(const struct doctor_host *h, const char *const places[3])
 {
 	for (unsigned int i = 0; i < 3; i++)
@@ -55,7 +55,8 @@ static const char *first_of(const struct doctor_host *h, const char *const place
 	return NULL;
 }
 
-/** Boot entries as files, which systemd-boot reads ("Boot Loader Specification"). */
+/** @return the folder of boot entries, which systemd-boot reads ("Boot Loader Specification"), or
+ * NULL */
 static const char *entries_of(const struct doctor_host *h)
 {
 	static const char *const folders[] = { "boot/loader/entries", "efi/loader/entries",
@@ -72,7 +73,8 @@ static const char *extlinux_of(const struct doctor_host *h)
 	return first_of(h, files);
 }
 
-/** With the line in /etc/kernel/cmdline: what makes the boot entry or the kernel's image of it. */
+/** With the line in /etc/kernel/cmdline: @return what makes the boot entry or the kernel's image
+ * from it */
 static enum loader loader_of_cmdline(const struct doctor_host *h)
 {
 	if (there(h, "etc/mkinitcpio.d") && !there(h, "etc/kernel/install.conf"))

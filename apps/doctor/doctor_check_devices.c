@@ -11,14 +11,15 @@
 
 /* ------------------------------------------------------------------------------------ SR-IOV */
 
-/** Virtual functions of it could be tenants', and none is there. */
+/** Could the function's virtual functions be tenants', although none is there yet? */
 static bool could_have_vfs(const struct doctor_tenant *t)
 {
 	return t->fn->vfs_total != 0 && t->fn->vfs == 0 && !t->no_driver && !t->denied &&
 		moat_pci_owner(t->fn->driver) == MOAT_PCI_OWNER_KERNEL;
 }
 
-/** What nothing uses before what is up, and that before what carries the host's own traffic. */
+/** Does the host need `a` less than `b`? A function that nothing uses comes before one that is up,
+ * and that before one that carries the host's own traffic. */
 static bool needed_less(const struct doctor_fn *a, const struct doctor_fn *b)
 {
 	unsigned int of_a = a->use * 2u + !doctor_is_spare(a);
@@ -27,7 +28,7 @@ static bool needed_less(const struct doctor_fn *a, const struct doctor_fn *b)
 	return of_a < of_b;
 }
 
-/** One to make virtual functions of, not the uplink if there is another. */
+/** Find a function to make virtual functions of, not the uplink if there is another. */
 static const struct doctor_fn *vfs_from(const struct doctor_case *c)
 {
 	const struct doctor_fn *found = NULL;
@@ -244,7 +245,7 @@ static void none_can(const struct doctor_case *c, struct doctor_finding *f)
 	const struct doctor_tenants *t = &c->tenants;
 
 	if (t->count[DOCTOR_KERNELS] == t->n && vfs_from(c) != NULL) {
-		doctor_find(f, DOCTOR_WARN, "all functions are the kernel's to keep");
+		doctor_find(f, DOCTOR_WARN, "all functions are needed by the host");
 		doctor_say(&f->remedy, "make virtual functions (see sriov), or add a NIC");
 	} else if (t->count[DOCTOR_LATER] != 0) {
 		doctor_find(f, DOCTOR_UNKNOWN,
@@ -254,7 +255,7 @@ static void none_can(const struct doctor_case *c, struct doctor_finding *f)
 		doctor_find(f, DOCTOR_WARN, "no function that is there can be a tenant's");
 		doctor_say(&f->remedy, "make virtual functions (see sriov), or add a NIC");
 	} else if (t->count[DOCTOR_KERNELS] == t->n) {
-		doctor_find(f, DOCTOR_FAIL, "all functions are the kernel's to keep");
+		doctor_find(f, DOCTOR_FAIL, "all functions are needed by the host");
 		doctor_say(&f->remedy, "add a NIC; the reason stands with each below");
 	} else {
 		doctor_find(f, DOCTOR_FAIL, "no function can be a tenant's");

@@ -51,7 +51,8 @@ static void describe_unit(const struct doctor_unit *u, struct doctor_finding *f)
 			u->domains_used, u->domains);
 }
 
-/** What `args` of a unit of kind vtd may say here: mode=, stage=, and whether there are PASIDs. */
+/** Add what `args` of a unit of kind vtd may say here: mode=, stage=, and whether there are
+ * PASIDs. */
 static void describe_modes(const struct doctor_unit *u, struct doctor_finding *f)
 {
 	const struct moat_vtd_caps *c = &u->caps;
@@ -73,8 +74,8 @@ static void describe_modes(const struct doctor_unit *u, struct doctor_finding *f
 		doctor_say(&f->evidence, "  mode=legacy or scalable; stage=%s; %s", stages, pasids);
 }
 
-/** Does a unit that the kernel leaves off leave a function without one? Linux ignores units whose
- * scopes name nothing that is there, and those for graphics alone (intel_iommu=igfx_off). */
+/** Does a unit that the kernel leaves off leave a function without a unit? Linux ignores units
+ * whose scopes name nothing that is there, and those for graphics alone (intel_iommu=igfx_off). */
 static bool is_missed(const struct doctor_host *h, const struct doctor_unit *u)
 {
 	const struct moat_dmar_unit *d = &h->dmar->unit[u->drhd];
@@ -206,7 +207,7 @@ void doctor_check_units(const struct doctor_case *c, struct doctor_finding *f)
 
 /* ----------------------------------------------------------------------- interrupt remapping */
 
-/** A unit whose capabilities are known and that cannot; NULL: none. */
+/** @return a unit that is known not to remap interrupts, or NULL */
 static const struct doctor_unit *unit_without(const struct doctor_host *h)
 {
 	for (unsigned int i = 0; i < h->nr_units; i++)
@@ -223,7 +224,7 @@ static const struct doctor_fn *broken_chipset(const struct doctor_host *h)
 	return NULL;
 }
 
-/** Why interrupts are not remapped, and what ends that. @return the reason, to free; NULL: not
+/** Find why interrupts are not remapped, and add the remedy. @return the reason, to free; NULL: not
  * known */
 static char *find_reason(const struct doctor_host *h, struct doctor_finding *f)
 {
@@ -267,7 +268,7 @@ static char *find_reason(const struct doctor_host *h, struct doctor_finding *f)
 static void unsafe_way(struct doctor_finding *f)
 {
 	doctor_say(&f->remedy,
-		"or, where no tenant is an enemy: vfio_iommu_type1.allow_unsafe_interrupts=1 lets "
+		"or, where all tenants are trusted: vfio_iommu_type1.allow_unsafe_interrupts=1 lets "
 		"devices be assigned that can raise any interrupt");
 }
 

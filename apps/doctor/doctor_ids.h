@@ -37,7 +37,8 @@ const char *doctor_remap_erratum(const struct doctor_fn *fn);
 enum doctor_acs_layout {
 	DOCTOR_ACS_STANDARD, /* as the specification has them: 16 bits each */
 	DOCTOR_ACS_WIDE,     /* 100- and 200-series PCH: 32 bits each */
-	DOCTOR_ACS_CHIPSET,  /* 5- to 9-series PCH: none; the kernel turns it on in the chipset */
+	/* 5- to 9-series PCH: no ACS capability; the kernel isolates in chipset registers */
+	DOCTOR_ACS_CHIPSET,
 };
 enum doctor_acs_layout doctor_acs_layout_of(const struct doctor_fn *fn);
 

@@ -94,7 +94,7 @@ static bool is_named_by_mac(const char *text, const char *at)
 	return false;
 }
 
-/** @return length of a UUID, 8-4-4-4-12 digits; 0: it is none */
+/** @return length of a UUID, 8-4-4-4-12 digits; 0: the text does not begin with one */
 static size_t uuid_len(const char *text)
 {
 	static const char form[] = "dddddddd-dddd-dddd-dddd-dddddddddddd";
@@ -105,7 +105,7 @@ static size_t uuid_len(const char *text)
 	return isxdigit((unsigned char)text[strlen(form)]) ? 0 : strlen(form);
 }
 
-/** @return length of the host's name, as a word of its own; 0: it does not stand there */
+/** @return length of the host's name, as a word of its own; 0: the text does not begin with it */
 static size_t host_len(const struct doctor_redaction *r, const char *text, const char *at)
 {
 	size_t len = strlen(r->hostname);
@@ -418,7 +418,7 @@ void doctor_redact_tell(const struct doctor_redaction *r, struct doctor_lines *l
 		r->hostnames == 1 ? "" : "s");
 	doctor_say(lines, "MAC addresses: %u replaced", r->macs.n);
 	doctor_say(lines, "serial numbers of PCI devices: %u replaced by 0", r->serials);
-	doctor_say(lines, "routes: the addresses of %u replaced by 0 or 1, or the route left out",
+	doctor_say(lines, "routes: %u left out, or their addresses replaced by 0 or 1",
 		r->addresses);
 	doctor_say(lines,
 		"the kernel's command line: %u value%s and unknown words replaced; what is about the "

@@ -23,8 +23,8 @@ def tenant_sentences(tenant):
     else:
         yield f"  Each buffer was mapped ({cycles['map']:.0f}), unmapped ({cycles['unmap']:.0f}), its" \
               f" invalidation queued ({cycles['submit']:.0f}) and awaited"
-        yield f"  ({cycles['wait']:.0f}), and taken back ({cycles['reclaim']:.0f}), before the packet was handed on: nobody" \
-              " can change a packet that has been received."
+        yield f"  ({cycles['wait']:.0f}), and taken back ({cycles['reclaim']:.0f}), before the packet was handed on: no" \
+              " device can change a packet that has been received."
     if look_ups:
         hit = tenant["iotlb"]["hits"] / look_ups
         yield f"  {hit:.1%} of {look_ups} look-ups were served by the shadow IOTLB."

@@ -122,7 +122,7 @@ result() {
 }
 
 # With PASIDs one end, both-a, talks to the two others through one port. Its queues are told apart by the address
-# that a frame is for; so both-a knows the others' addresses beforehand, and asks nobody.
+# that a frame is for; so both-a knows the others' addresses beforehand, and sends no ARP request.
 config=apps/fwd/demo.ini
 if [ -n "$pasid" ]; then
 	config=apps/fwd/demo-pasid.ini

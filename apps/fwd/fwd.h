@@ -9,11 +9,11 @@
  * moat-fwd at work. Reading the files in this order follows a run:
  *
  *	fwd_conf.c, fwd_check*.c   the file, and whether it can work
- *	fwd_eal.c                  the EAL's arguments, as far as the user left them to us
+ *	fwd_eal.c                  the EAL's arguments, those that the user has not given
  *	fwd_setup.c, fwd_ports.c   tenants, ports, queues; and all of it back again
  *	fwd_steer.c                which frames go to which queue
- *	fwd_loop.c, fwd_l2.c       what an lcore does all day
- *	fwd_posted.c, fwd_wait.c   what it does with idle = posted
+ *	fwd_loop.c, fwd_l2.c       an lcore's loop, and forwarding
+ *	fwd_posted.c, fwd_wait.c   the same with idle = posted
  *	fwd_control.c, fwd_move.c  the control socket, and queues that move to other tenants
  *	fwd_report.c, fwd_json.c   the table every second, the summary, the file
  *	fwd_telemetry.c            what dpdk-telemetry.py sees meanwhile
@@ -147,8 +147,8 @@ int fwd_eal_init(const struct fwd_conf *conf, int argc, char *argv[]);
 /** Build everything the configuration says. On failure what was built is still to be taken down;
  * moat_error_text() has the sentence. */
 int fwd_setup(struct fwd_run *run);
-/** Stop and remove the ports; every buffer is back in its pool then. No lcore polls. May be called
- * again. @return 0, or what went wrong first (moat_error_text()) */
+/** Stop and remove the ports; every buffer is back in its pool then. No lcore may poll. May be
+ * called again. @return 0, or what went wrong first (moat_error_text()) */
 int fwd_ports_down(struct fwd_run *run);
 /** With the ports down: is every buffer back? @return 0; -EBUSY: not all, moat_error_text() says
  * how many */
@@ -158,28 +158,29 @@ int fwd_teardown(struct fwd_run *run);
 
 /* fwd_ports.c */
 int fwd_port_attach(struct fwd_run *run, struct fwd_run_port *port);
-/** Queues are set up here, and go to their tenants (whose rings get mapped) before the start. */
+/** Set up the port's queues, and add them to their tenants (which map the rings) before the
+ * start. */
 int fwd_port_set_up(struct fwd_run *run, struct fwd_run_port *port);
 int fwd_port_start(struct fwd_run *run, struct fwd_run_port *port);
 void fwd_port_stop(struct fwd_run_port *port);
 void fwd_port_detach(struct fwd_run_port *port);
-/** The requester of a queue's DMA. */
+/** Look up the requester of a queue's DMA: its source-id, and its PASID. */
 int fwd_port_queue_sid(const struct fwd_run_port *port, uint16_t queue, moat_sid_t *sid,
 	uint32_t *pasid);
 struct fwd_run_port *fwd_run_port(struct fwd_run *run, const struct fwd_port *conf);
 
 /* fwd_steer.c */
-/** Steer what comes to the port as its queues are now. Ports run, groups are made. @return 0, or a
- * negative errno (moat_error_text()) */
+/** Steer the port's frames to the queues as they are now. Ports must run, groups must be made.
+ * @return 0, or a negative errno (moat_error_text()) */
 int fwd_steer_begin(struct fwd_run *run, struct fwd_run_port *port);
-/** Before a queue moves: frames that are not to be its new tenant's go elsewhere from now on.
+/** Before a queue moves: steer elsewhere the frames that its new tenant must not get.
  * @param before set, for fwd_steer_back() */
 int fwd_steer_away(struct fwd_run *run, struct fwd_run_port *port, uint16_t queue,
 	const struct fwd_run_tenant *from, const struct fwd_run_tenant *to,
 	struct fwd_targets *before);
-/** It has moved: its new tenant's frames go to it. */
+/** After a queue has moved: steer its new tenant's frames to it. */
 int fwd_steer_to(struct fwd_run *run, struct fwd_run_port *port);
-/** It has not. */
+/** After a move that failed: steer as before. */
 int fwd_steer_back(struct fwd_run *run, struct fwd_run_port *port,
 	const struct fwd_targets *before);
 
@@ -199,7 +200,7 @@ struct fwd_move {
 struct fwd_group *fwd_group_of(struct fwd_run *run, uint16_t port, uint16_t queue);
 /** Main thread: move a queue to a tenant; steering, too. @return 0; -errno: move->why says why */
 int fwd_move(struct fwd_run *run, struct fwd_run_port *port, struct fwd_move *move);
-/** The worker's part. */
+/** The worker's part of a move. */
 void fwd_move_serve(struct fwd_worker *w);
 
 /* fwd_control.c */
@@ -222,16 +223,16 @@ int fwd_loop_stop(struct fwd_run *run);
 
 /* fwd_posted.c */
 struct fwd_posted;
-/** Give every queue an interrupt that sets its group's bit; ports run, workers have their
- * groups. */
+/** Give every queue an interrupt that sets its group's bit. Ports must run, and workers must have
+ * their groups. */
 int fwd_posted_begin(struct fwd_run *run);
-/** Take them back; nothing where there are none. No lcore polls. */
+/** Take back the queues' interrupts, if there are any. No lcore may poll. */
 int fwd_posted_end(struct fwd_run *run);
 /** Let the worker's devices work, and look which groups they interrupted for. */
 void fwd_posted_turn(struct fwd_posted *posted);
 /** Is the group to be polled? */
 bool fwd_posted_hot(const struct fwd_posted *posted, unsigned int group);
-/** It was, and had so many packets. */
+/** Report that a group was polled, with the number of packets received. */
 void fwd_posted_polled(struct fwd_posted *posted, unsigned int group, unsigned int packets);
 /** Nothing came for a while: wait for an interrupt, where the processor can and no group's rings
  * are to be polled. @return true: it has waited, for some microseconds at most */
@@ -243,13 +244,14 @@ struct moat_posted;
 void fwd_wait_choose(void);
 /** What a quiet lcore does with its line: "polls it ...", with why. */
 const char *fwd_wait_text(void);
-/** Can it do anything but poll? */
+/** Can a quiet lcore do anything but poll? */
 bool fwd_wait_can(void);
 /** Wait until the line is written, or for some microseconds. */
 void fwd_wait(struct moat_posted *line);
 
 /* fwd_shared.c */
-/** Look whether queues of the port differ by PASID alone. Main thread, the port is attached. */
+/** Look whether queues of the port differ by PASID alone. Main thread; the port must be
+ * attached. */
 void fwd_shared_look(struct fwd_run_port *port);
 /** Which tenants share the port's function by PASID, and can raise each other's interrupts, because
  * share_interrupts allows it; "" where none can. Main thread. @return text */
@@ -269,9 +271,9 @@ void fwd_snapshot(const struct fwd_run_tenant *tenant, struct fwd_snapshot *snap
 /** At start-up, a line for each lcore: the queues that it polls, with their tenants. */
 void fwd_report_lcores(const struct fwd_run *run);
 void fwd_report_begin(struct fwd_run *run);
-/** One table: since the last one. */
+/** Print the table: what was counted since the last one. */
 void fwd_report_table(struct fwd_run *run);
-/** The summary: since the beginning. */
+/** Print the summary: what was counted since the beginning. */
 void fwd_report_summary(struct fwd_run *run);
 double fwd_report_seconds(void);
 /** Mode deferred: TSC cycles that a share `q` of the pages handed on early were reachable at most
@@ -290,14 +292,15 @@ struct fwd_unit_total {
 void fwd_unit_total(const struct fwd_run *run, unsigned int unit, struct fwd_unit_total *total);
 
 /* fwd_telemetry.c */
-/** Show units and tenants on DPDK's telemetry socket; and no longer, before they go. */
+/** Show units and tenants on DPDK's telemetry socket, from begin to end. The end must come before
+ * they are destroyed. */
 int fwd_telemetry_begin(struct fwd_run *run);
 void fwd_telemetry_end(struct fwd_run *run);
 
 /* fwd_faults.c */
 /** Fetch what units recorded, count it per tenant, print it (so many lines a second). */
 void fwd_faults_poll(struct fwd_run *run);
-/** Of an interrupt; else of a DMA. */
+/** Is it a fault of an interrupt? Else it is one of a DMA. */
 bool fwd_fault_is_interrupt(const struct moat_fault *fault);
 /** Called with each fault before it is counted; @return true: it was expected, do not print it. */
 typedef bool (*fwd_fault_hook_t)(void *ctx, const struct moat_fault *fault);
@@ -305,23 +308,25 @@ void fwd_faults_hook(fwd_fault_hook_t hook, void *ctx);
 
 /* fwd_attack.c */
 struct fwd_attack;
-/** The first tenant attacks the second. @return NULL: moat_error_text(). */
+/** Let the first tenant attack the second. @return NULL: moat_error_text(). */
 struct fwd_attack *fwd_attack_create(struct fwd_run *run);
-/** A step, when it is time. Called every few milliseconds by the main thread. */
+/** Take the attack's next step, when it is time. Called every few milliseconds by the main
+ * thread. */
 void fwd_attack_poll(struct fwd_attack *attack);
-/** @return 0: all refused; FWD_EXIT_BREACHED; FWD_EXIT_FAILED: not all could be tried. Frees it. */
+/** End the attack and free it. @return 0: all refused; FWD_EXIT_BREACHED; FWD_EXIT_FAILED: not all
+ * could be tried */
 int fwd_attack_end(struct fwd_attack *attack);
 
 /* fwd_attack_intr.c */
-/** Whose device interrupts, and whom it may not. */
+/** Red's device, which raises the interrupts, and blue's, whose entries it must not use. */
 struct fwd_intr_attack {
 	const struct fwd_run_tenant *red, *blue;
 	uint16_t port, queue; /* red's */
 	moat_sid_t sid, blue_sid;
 };
-/** Forged and replayed interrupts; main thread. @return 1: all refused, or not tried because the
- * unit does not block (a line says so); 0: not all refused; or a negative errno: not all could be
- * tried */
+/** Try forged and replayed interrupts; main thread. @return 1: all refused, or not tried because
+ * the unit does not block (a line says so); 0: not all refused; or a negative errno: not all could
+ * be tried */
 int fwd_attack_interrupts(struct fwd_run *run, const struct fwd_intr_attack *attack);
 
 #endif /* FWD_H */

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What a worker lcore does: poll its groups, forward, give every tenant its poll. */
+/* What a worker lcore does: poll its groups, forward, poll every tenant. */
 
 #include <sched.h>
 #include <stdatomic.h>
@@ -51,7 +51,8 @@ static inline void swap_addresses(struct rte_mbuf *pkts[], uint16_t n)
 	}
 }
 
-/* To every port but the one it came from: copies, because a buffer has one owner. */
+/* Send a packet to every port but the one that it came from: copies, because a buffer has one
+ * owner. */
 static void flood(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkt,
 	struct rte_mbuf *out[][FWD_BURST], uint16_t nr_out[])
 {
@@ -105,7 +106,7 @@ static void bridge(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkts
 		transmit(g, to, out[to], nr_out[to]);
 }
 
-/* Where a burst from the group's port `from` goes. */
+/* Forward a burst from the group's port `from`, by the tenant's rule. */
 static void pass_on(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkts[], uint16_t n)
 {
 	moat_counter_add(&g->count.rx_packets, n);
@@ -126,7 +127,7 @@ void fwd_loop_pass_on(struct fwd_group *g, unsigned int from, struct rte_mbuf *p
 	pass_on(g, from, pkts, n);
 }
 
-/* Before the end: what mode pipelined holds back is forwarded, too. */
+/* Before the end: forward what mode pipelined holds back, too. */
 static void finish(struct fwd_group *g)
 {
 	struct rte_mbuf *pkts[FWD_BURST];
@@ -138,7 +139,7 @@ static void finish(struct fwd_group *g)
 			pass_on(g, from, pkts, n);
 }
 
-/* One burst from every port of the group. @return packets received */
+/* Forward one burst from every port of the group. @return packets received */
 static unsigned int forward(struct fwd_group *g)
 {
 	struct rte_mbuf *pkts[FWD_BURST];
@@ -155,8 +156,8 @@ static unsigned int forward(struct fwd_group *g)
 	return total;
 }
 
-/* A group's part of a turn: with idle = posted only where its queues have interrupted. @return
- * packets received */
+/* One group's part of a turn. With idle = posted, a group is polled only after an interrupt of one
+ * of its queues. @return packets received */
 static unsigned int visit(struct fwd_worker *w, unsigned int i)
 {
 	unsigned int packets;

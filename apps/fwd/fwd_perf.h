@@ -12,7 +12,7 @@
 #define FWD_PERF_UNIT_EVENTS 64
 #define FWD_PERF_EVERY       64 /* turns of the loop; in one of them stages are told apart */
 
-/** One worker's counters. Its own thread's, until it has ended. */
+/** One worker's counters. Used by the worker's thread only, until that has ended. */
 struct fwd_perf {
 	int fd[FWD_PERF_EVENTS];
 	int err[FWD_PERF_EVENTS]; /* why there is none; 0: there is */
@@ -22,20 +22,20 @@ struct fwd_perf {
 	uint64_t turn;
 };
 
-/** The units' counters, of the whole machine. The main thread's. */
+/** The units' counters, for the whole machine. Used by the main thread only. */
 struct fwd_perf_units {
 	unsigned int n;
 	int fd[FWD_PERF_UNIT_EVENTS];
 	char name[FWD_PERF_UNIT_EVENTS][48];
 };
 
-/** On the worker's thread: begin, before each turn of the loop, end. */
+/** Called on the worker's thread: at its beginning, before each turn of the loop, at its end. */
 void fwd_perf_open(struct fwd_perf *perf);
 void fwd_perf_turn(struct fwd_perf *perf, struct moat_cost_watch *watch);
 void fwd_perf_close(struct fwd_perf *perf);
-/** What units count is found and begun; says so where there is nothing. */
+/** Find the units' counters and start them; print a line where there are none. */
 void fwd_perf_units_open(struct fwd_perf_units *units);
-/** The main thread, when the workers have ended. */
+/** Print the counters. Called by the main thread, when the workers have ended. */
 void fwd_perf_report(const struct fwd_perf *perf, unsigned int lcore, uint64_t packets);
 void fwd_perf_units_report(struct fwd_perf_units *units, uint64_t packets);
 

@@ -139,7 +139,7 @@ struct perf {
 	struct app_ini ini;
 	const char *json, *csv, *report; /* files to write; NULL: none */
 	const char *baseline;            /* results to compare with; NULL: none */
-	bool check;                      /* only say whether it is right */
+	bool check;                      /* only say whether the sweep is valid */
 	unsigned int nr_units, nr_cases;
 	struct perf_unit units[PERF_UNITS];
 	struct perf_case *cases;

@@ -28,7 +28,7 @@ static const char usage[] =
 	"  --repeat N        measure all cases N times, in turn; the table has the medians (1)\n"
 	"  --baseline FILE   compare with another run's JSON: what is slower or faster beyond the noise\n"
 	"                    (--repeat 7, unless it is given)\n"
-	"  --check           say whether it is right and how long it takes, and measure nothing\n"
+	"  --check           say whether the sweep is valid and how long it takes; measure nothing\n"
 	"  --help, --version\n"
 	"\n"
 	"Exit status: 0, 1 a case failed, 2 the command line or the file is wrong (nothing was measured),\n"

@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Cases one after the other: a unit for each, lcores that work, and what they counted. */
+/* Run the cases one after the other: create the unit, run the test on the lcores, collect
+ * counts. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -233,7 +234,7 @@ static void sum_lcores(struct perf_result *r, struct perf_work works[], unsigned
 	}
 }
 
-/* Mapping cycles per operation of a round. */
+/* @return mapping cycles per operation of a round */
 static double round_total(const struct perf_round *round)
 {
 	uint64_t sum = 0;
@@ -251,7 +252,7 @@ static int by_total(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Cycles by stage: the mean of the middle half of the rounds. */
+/* Compute cycles by stage: the mean of the middle half of the rounds. */
 static void stages(struct perf_result *r, struct perf_work works[], unsigned int n)
 {
 	const struct perf_round **rounds =
@@ -287,7 +288,7 @@ static double ratio(uint64_t a, uint64_t b)
 	return b != 0 ? (double)a / (double)b : 0;
 }
 
-/* 4 KiB pages of an operation. */
+/* @return 4 KiB pages of an operation */
 static uint64_t pages_of(const struct perf_case *c)
 {
 	return (c->test == PERF_MAP ? c->granule * c->page : perf_room(c)) / MOAT_PAGE_SIZE;
@@ -417,7 +418,7 @@ double perf_remaining(const struct perf *perf, unsigned int done)
 	return sum + (rounds - 1) * all;
 }
 
-/* A bar below the table, on a terminal only. */
+/* Draw a bar below the table, on a terminal only. */
 static void progress(const struct perf *perf, unsigned int done, bool on)
 {
 	unsigned int all = perf->nr_cases * perf->repeat, width = 30;
@@ -460,8 +461,8 @@ static void choose(struct perf *perf, unsigned int i, unsigned int n)
 	free(sorted);
 }
 
-/* All cases, once. Every other time from the last to the first, so that no case always comes after
- * another. */
+/* Run all cases once: every other time from the last to the first, so that no case always comes
+ * after another. */
 static bool run_round(struct perf *perf, unsigned int round, const volatile int *stop)
 {
 	for (unsigned int k = 0; k < perf->nr_cases; k++) {

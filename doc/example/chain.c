@@ -126,8 +126,8 @@ static uint64_t chain(struct link *red, struct link *blue, unsigned int turns)
 		 * well; both count as sent. What the queue did not take is the program's. */
 		rte_pktmbuf_free_bulk(&frames[sent], n - sent);
 		passed += sent;
-		/* Blue's NIC receives, too: what nobody fetches would fill its ring, and be dropped
-		 * there. */
+		/* Blue's NIC receives, too: frames that are not fetched would fill its ring, and
+		 * further ones be dropped there. */
 		n = rte_eth_rx_burst(blue->port, 0, frames, BURST);
 		rte_pktmbuf_free_bulk(frames, n);
 		moat_tenant_poll(red->tenant);

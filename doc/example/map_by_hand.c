@@ -78,7 +78,7 @@ static void look_up(struct moat_lane *lane, const struct buffers *b)
 			exit(EXIT_FAILURE);
 		}
 	}
-	printf("%d of %d IOVAs translated with %s, all but the one that nobody mapped\n",
+	printf("%d of %d IOVAs translated with %s, all but the one that is not mapped\n",
 		__builtin_popcountll(answered), BUFFERS, moat_iotlb_isa());
 }
 
@@ -89,7 +89,8 @@ static void unmap(struct moat_lane *lane, const struct buffers *b)
 	moat_ticket_t ticket;
 	int rc;
 
-	/* Up to here nothing is invalidated: runs are gathered. -EAGAIN: too much is in flight. */
+	/* Unmapping only gathers runs: nothing is invalidated before the flush. -EAGAIN: too much
+	 * is in flight. */
 	while ((rc = moat_lane_unmap_free(lane, b->iova[0], BUFFERS * SIZE)) == -EAGAIN)
 		moat_lane_poll(lane);
 	must(rc, "unmap");

@@ -263,8 +263,8 @@ static uint16_t chunk_fill(struct chunk *c, uint16_t i, struct moat_tenant *t,
 }
 
 /* What moat lacks for a packet, an mbuf of its own or a buffer to copy into, may all lie in the
- * queue's ring, sent already: a driver frees such when the ring becomes full, or when asked. With
- * nothing to offer, nobody would call it again. */
+ * queue's ring, sent already: a driver frees such when the ring becomes full, or when asked. It
+ * must be asked here: with no packet to offer, it would not be called again. */
 uint16_t tenant_chunk_send(struct tenant_queue *q, struct tenant_lcore *lc, eth_tx_burst_t driver,
 	void *txq, struct rte_mbuf *pkts[], uint16_t n)
 {

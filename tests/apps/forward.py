@@ -364,7 +364,7 @@ attack: blue's bytes are unchanged; the packets of red and blue go on
 
 
 def four_tenants_on_queues_of_one_function_attack_each_other_and_are_refused():
-    """Each attacks the next one. DMA is refused by PASID. Interrupts carry none, so nobody has any to raise."""
+    """Each attacks the next one. DMA is refused by PASID. Interrupts carry none, so no tenant is given any."""
     tenants = [("red", "static"), ("blue", "strict"), ("green", "pipelined"), ("grey", "copy")]
     not_mapped = {"second": "121: page not mapped in second stage", "first": "113: page not mapped in first stage",
                   "nested": "113: page not mapped in first stage"}

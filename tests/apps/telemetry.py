@@ -36,7 +36,7 @@ told = []  # faults, oldest first
 
 
 def ask(*commands):
-    """The answers, one for each command; None while nobody listens."""
+    """The answers, one for each command; None while no process listens."""
     p = subprocess.run(["dpdk-telemetry.py", "-f", PREFIX], input="\n".join(commands) + "\n", capture_output=True,
                        text=True, timeout=60)
     answers = [json.loads(line) for line in p.stdout.splitlines() if line.startswith("{")]

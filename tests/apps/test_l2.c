@@ -123,7 +123,7 @@ static void *learn_and_find(void *arg)
 			fwd_l2_learn(l->table, &a, l->port);
 			port = fwd_l2_find(l->table, &a);
 			if (port != -1 && port != 1 && port != 2)
-				return "an address is on a port that nobody said";
+				return "an address is on a port where it was not learned";
 		}
 	}
 	return NULL;

@@ -17,7 +17,8 @@
 #define US   UINT64_C(4)
 #define PS   UINT64_C(0x80)
 
-static uint64_t page, second, first; /* HPAs: a page mapped at IOVA by both tables */
+/* HPAs: of a page, and of the two tables that map it at IOVA */
+static uint64_t page, second, first;
 
 static uint64_t word(uint64_t hpa)
 {
@@ -56,7 +57,7 @@ static void begin(enum vtd_pgtt pgtt)
 	raw_forget(&raw);
 }
 
-/** The first of what the unit can do; for tests of the tables in front of the stages. */
+/** Begin with a stage that the unit has, for tests of the tables in front of the stages. */
 static void begin_any(void)
 {
 	begin(raw.caps.slts ? VTD_PGTT_SECOND_STAGE : VTD_PGTT_FIRST_STAGE);
@@ -72,7 +73,7 @@ static void assert_works(void)
 	assert_int_equal(raw_read(&raw, IOVA), 0);
 }
 
-/** With `value` in an entry, the device is refused; without, it works again. */
+/** Assert that the device is refused with `value` in an entry, and works again without. */
 static void assert_faults(const char *what, uint64_t *entry, uint64_t value,
 	enum vtd_fault_reason reason)
 {

@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* moat's VT-d driver on a unit, the software one or QEMU's (rig.h): whom it lets through, what it
- * refuses and how it says so. Two devices, red and blue, do one DMA at a time, so that each access
- * is one line here. */
+/* moat's VT-d driver on a unit, the software one or QEMU's (rig.h): what is let through, what is
+ * refused and how that is reported. Two devices, red and blue, do one DMA at a time, so that each
+ * access is one line here. */
 
 #include <errno.h>
 #include <setjmp.h>
@@ -80,7 +80,7 @@ static bool is_all(const uint32_t *memory, uint64_t len, uint32_t n)
 	return true;
 }
 
-/** What is there from an earlier test, in part or whole, stays. */
+/** Map memory in the party's parent, if it has one. Pages that an earlier test mapped stay. */
 static void parent_map(struct party *p, char *va, uint64_t len)
 {
 	for (uint64_t off = 0; p->parent != NULL && off < len; off += MOAT_PAGE_SIZE) {
@@ -112,7 +112,7 @@ static void load(struct party *p, uint32_t n)
 	rig_read(p->device, PORT, MOAT_PAGE_SIZE);
 }
 
-/** Whether the device's own memory is the pattern. */
+/** Does the device's own memory hold the pattern? */
 static bool has(struct party *p, uint32_t n)
 {
 	memset(p->port, 0, MOAT_PAGE_SIZE);
@@ -129,8 +129,8 @@ static void expect_no_fault(void)
 			(unsigned long)fault.iova, fault.reason_text);
 }
 
-/** The reason as legacy mode has it, or one of those that scalable mode divides it into: by the
- * entry that is absent, by whether the page or a permission of it is missing, and by the stage,
+/** Is it the reason as legacy mode has it, or one of those that scalable mode divides it into: by
+ * the entry that is absent, by whether the page or a permission of it is missing, and by the stage,
  * which is known here. */
 static bool is_reason(uint8_t reason, uint8_t legacy)
 {
@@ -184,8 +184,8 @@ static void expect_reason(uint8_t reason, uint8_t legacy)
 		rig_traits.unit, known[i].what);
 }
 
-/** The oldest fault is this one. The rest of the same DMA may have faulted, too: that is
- * dropped. */
+/** Assert that the oldest fault is this one. The rest of the same DMA may have faulted, too; those
+ * faults are dropped. */
 static void expect_fault(const struct party *p, uint64_t iova, uint8_t reason, bool write)
 {
 	struct moat_fault fault;
@@ -211,7 +211,7 @@ static void expect_write_refused(struct party *p, uint64_t iova, uint8_t reason,
 	assert_true(is_all(memory, MOAT_2M_SIZE, 1));
 }
 
-/** What is read is not the `memory` (pattern 1) behind it. */
+/** Assert that a read is refused: it must not return the `memory` (pattern 1) behind the IOVA. */
 static void expect_read_refused(struct party *p, uint64_t iova, uint8_t reason)
 {
 	load(p, 9);
@@ -492,7 +492,7 @@ static void scalable_mode_is_used_where_the_unit_has_it(void **state)
 	if (!caps.smts) {
 		print_message("# lacks: scalable mode: ECAP.SMTS is clear\n");
 	} else if (ttm == VTD_TTM_LEGACY) {
-		print_message("skip: the driver does not use it: RTADDR.TTM is 0, legacy mode\n");
+		print_message("skip: the driver runs in legacy mode (RTADDR.TTM is 0)\n");
 		skip();
 	}
 }

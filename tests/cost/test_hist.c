@@ -74,7 +74,8 @@ static void quantiles_are_within_a_hundredth(void **state)
 	static uint64_t values[VALUES];
 	static const double q[] = { 0.001, 0.1, 0.5, 0.9, 0.99, 0.999 };
 
-	for (unsigned int i = 0; i < VALUES; i++) { /* from ones to thousands of millions */
+	/* from 1 to 2^32, evenly on a logarithmic scale */
+	for (unsigned int i = 0; i < VALUES; i++) {
 		values[i] = (uint64_t)exp2(32.0 * rand() / RAND_MAX);
 		moat_hist_add(i % 2 ? &hist : &other, values[i]);
 	}

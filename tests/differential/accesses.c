@@ -27,11 +27,11 @@ static uint64_t focus;          /* the page that was invalidated: the next acces
 static unsigned int focus_size; /* log2 of the pages around it that were */
 static bool focused;            /* ... and all else is owed its invalidation */
 static uint64_t nr_pages, nr_sources, nr_overflows, nr_crossings, nr_interrupts;
-/* The last accesses: caches know their pages. */
+/* The last accesses, whose pages may be cached. */
 static struct place recent[8];
 static unsigned int nr_recent;
 static struct place changed; /* one of them: the last change may be of an entry that it met */
-/* What a device last read: its next write has it. */
+/* What a device last read, which its next write stores. */
 static uint8_t held[QTEST_DEVICES][LEN_MAX];
 
 /* Pages that QEMU's unit has translated since the last invalidation, and may have cached. */
@@ -97,7 +97,8 @@ static void invalidate_domains(const struct dids *dids)
 	units_doorbell();
 }
 
-/* The entries that lead to a source's tables have changed: what is cached has the old domain-id. */
+/* Invalidate after the entries that lead to a source's tables have changed: what is cached has the
+ * old domain-id. */
 static void invalidate_source(uint16_t sid, uint16_t old)
 {
 	units_put(MOAT_QI_CONTEXT | MOAT_QI_DEVICE << 4 | (uint64_t)old << 16 | (uint64_t)sid << 32,
@@ -117,7 +118,7 @@ static void invalidate_source(uint16_t sid, uint16_t old)
 	nr_sources++;
 }
 
-/* A source's invalidation leaves what is cached for the others. */
+/* Forget what may be cached. A source's invalidation leaves what is cached for the others. */
 static void translated_forget(enum change change, unsigned int source)
 {
 	for (unsigned int i = 0; i < RTE_DIM(translated); i++)
@@ -125,7 +126,7 @@ static void translated_forget(enum change change, unsigned int source)
 			translated[i].sid = 0;
 }
 
-/* One of the ways that are enough after a change; `old`: the domain-ids before. */
+/* Invalidate in one of the ways that are enough after a change. @param old the domain-ids before */
 static void invalidate(enum change change, unsigned int source, const struct dids *old)
 {
 	struct dids dids = dids_now();
@@ -189,14 +190,15 @@ static void tables_new(void)
 	units_flush();
 }
 
-/* The same page as another access, and the same device. */
+/* Give an access the page and the device of another one. */
 static void access_again(struct outcome *o, const struct place *place)
 {
 	o->iova = (place->iova & ~(PAGE - 1)) | (o->iova & (PAGE - 1));
 	o->device = place->sid == 0 ? o->device : device_of(place->sid);
 }
 
-/* One of the pages that were invalidated, often the one whose entries have changed. */
+/* Give an access one of the pages that were invalidated, often the one whose entries have
+ * changed. */
 static void access_focused(struct outcome *o)
 {
 	if (tables_below(2) == 0 && (changed.iova & -(PAGE << focus_size)) == focus)
@@ -230,7 +232,7 @@ static struct outcome access_make(void)
 	return o;
 }
 
-/* The access; its record stays. */
+/* Let the software unit do the access; its fault record stays. */
 static void soft_dma(struct outcome *o)
 {
 	struct moat_softvtd_guard guard;
@@ -258,7 +260,7 @@ static bool leads_outside(const struct outcome *o)
 			.outside;
 }
 
-/* An access that both units can judge and that leaves the tables what they are, and the software
+/* Find an access that both units can judge and that does not change the tables, and the software
  * unit's answer. @return false: none was found */
 static bool access_find(struct outcome *o)
 {
@@ -301,7 +303,7 @@ static bool wrote_all(const struct outcome *o, unsigned int from)
 	return true;
 }
 
-/* Where the source can write back what it has read, if its tables are in order. */
+/* @return where the source can write back what it has read, if its tables are valid */
 static uint64_t way_back(const struct outcome *o)
 {
 	return !o->write && o->hpa != 0 ? tables_back(o->sid) : 0;
@@ -323,7 +325,7 @@ static bool read_all(const struct outcome *o, unsigned int slot, unsigned int fr
 	return true;
 }
 
-/* What it translates for the device is cached from now on. */
+/* Note what QEMU's unit has translated for the device: it may be cached from now on. */
 static void translated_note(struct outcome *o)
 {
 	for (unsigned int i = 0; i < RTE_DIM(translated); i++)
@@ -368,7 +370,7 @@ static void show(const struct run *run, const struct outcome *o, unsigned int nu
 	tables_show(o->sid, o->iova);
 }
 
-/* What QEMU's unit and the device are asked. qtest_run() is the caller's. */
+/* Ask QEMU's unit and the device. The caller must call qtest_run(). */
 static void ask(struct asked *a, struct outcome *o, unsigned int slot)
 {
 	a->o = o;
@@ -452,7 +454,7 @@ static bool overlap(const struct outcome *a, const struct outcome *b)
 
 /* The answers from the `i`th on say nothing: an earlier access has left a record that was not
  * expected, or has strayed. What QEMU's unit translated for them it may have cached.
- * @return whether one of them is a write, which nobody has judged: it may have strayed, too */
+ * @return whether one of them is a write, which was not judged: it may have strayed, too */
 static bool batch_drop(struct asked asked[], unsigned int i, unsigned int n)
 {
 	bool wrote = false;
@@ -510,7 +512,7 @@ static bool run_batch(const struct run *run, unsigned int number, uint64_t reaso
 
 /* --------------------------------------------------------------------- more than one at a time */
 
-/* Some faults, of which the one register has room for the first. */
+/* Several faults in a row: the only fault-recording register must keep the first. */
 static bool run_overflow(const struct run *run, unsigned int number)
 {
 	struct record of_soft, of_qemu;
@@ -550,7 +552,8 @@ static bool run_overflow(const struct run *run, unsigned int number)
 	return false;
 }
 
-/* The access's part that is in the next page. @return false: it has none that can be tried */
+/* Make the part of an access that is in the next page. @return false: there is none that can be
+ * tried */
 static bool next_part(const struct outcome *o, struct outcome *next)
 {
 	*next = *o;
@@ -563,7 +566,7 @@ static bool next_part(const struct outcome *o, struct outcome *next)
 	return !next->write || next->hpa + next->len <= QTEST_RAM || next->hpa >= TABLES_END;
 }
 
-/* Both parts in one. */
+/* Try both parts as one access. @return whether the units agree */
 static bool parts_agree(struct outcome o[2])
 {
 	uint8_t saved[2][LEN_MAX];
@@ -596,7 +599,7 @@ static bool parts_agree(struct outcome o[2])
 	return same && units_same_record(&o[0].soft, &o[0].qemu);
 }
 
-/* An access that goes on into the next page, both of which are alike by themselves. */
+/* Try an access that goes on into the next page; on each page alone the units agree. */
 static bool run_crossing(const struct run *run, unsigned int number)
 {
 	struct outcome o[2];

@@ -46,7 +46,7 @@ static uint64_t soft_register(unsigned int i)
 				       : moat_softvtd_read32(units_soft, registers[i].offset);
 }
 
-/* A command, and time for the software unit to show its status. The queue begins at 0. */
+/* Give a random command, and let the software unit show its status. The queue begins at 0. */
 static void command_make(void)
 {
 	static const uint32_t commands[] = { VTD_GCMD_TE, VTD_GCMD_SRTP, VTD_GCMD_QIE, VTD_GCMD_WBF,
@@ -66,7 +66,7 @@ static void command_make(void)
 	}
 }
 
-/* The two have had rings of their own. */
+/* Point both units at one ring (they had one each), and clear all registers that can be written. */
 void registers_begin(void)
 {
 	uint32_t keep = moat_softvtd_read32(units_soft, VTD_GSTS) & VTD_GSTS_KEEP;

@@ -33,7 +33,7 @@ uint64_t tables_random(void)
 	return state * UINT64_C(0x2545f4914f6cdd1d) >> 16;
 }
 
-/* One in so many. */
+/* @return true once in `n` calls, at random */
 static bool seldom(unsigned int n)
 {
 	return tables_below(n) == 0;
@@ -49,7 +49,7 @@ static uint64_t table(unsigned int level, unsigned int i)
 	return TABLES + ((level - 1) * PER_LEVEL + i) * PAGE;
 }
 
-/* The tables of the way back, one a level. */
+/* @return a table of the way back; there is one a level */
 static uint64_t back_table(unsigned int level)
 {
 	return TABLES + (5 * PER_LEVEL + level) * PAGE;
@@ -103,7 +103,7 @@ static uint64_t target(unsigned int level)
 #define FS_RW (UINT64_C(7)) /* P, R/W, U/S */
 #define FS_AD (UINT64_C(0x60))
 
-/* What lets everything through. */
+/* @return the bits of an entry that permits everything */
 static uint64_t all_of_it(void)
 {
 	return first_stage ? FS_RW | FS_AD : 3;
@@ -141,9 +141,9 @@ static uint64_t twist(const struct shape *shape, uint64_t entry)
 	}
 }
 
-/* No address but of the mapped memory, or of none: not of QEMU's devices, nor below what is mapped;
- * and not of pages that the units' queues change, which would be tables that are never
- * invalidated. */
+/* Confine an entry's address to the mapped memory, or to where no memory is: not to QEMU's devices,
+ * nor below what is mapped; and not to pages that the units' queues change, which would be tables
+ * that are never invalidated. */
 static uint64_t tame(uint64_t entry)
 {
 	uint64_t address = entry & ADDRESS & UINT64_C(0xffffffff);
@@ -155,7 +155,7 @@ static uint64_t tame(uint64_t entry)
 	return entry;
 }
 
-/* A leaf of 1 GiB begins at 0. */
+/* The same, but a leaf of 1 GiB may begin at 0. */
 static uint64_t entry_tame(unsigned int level, uint64_t entry)
 {
 	return level == 3 && (entry & PS) && (entry & ADDRESS) == 0 ? entry : tame(entry);
@@ -369,7 +369,7 @@ void tables_make(const struct shape *shape)
 	root_make(shape);
 }
 
-/* An entry of the tables that the walk meets, NULL: only such as are never changed. */
+/* @return an entry that the walk meets, or NULL: it meets only entries that are never changed */
 static uint64_t *entry_met(uint16_t sid, uint64_t iova, unsigned int *level)
 {
 	struct stage to = tables_stage(sid);
@@ -429,7 +429,7 @@ uint64_t tables_iova(const struct shape *shape)
 	/* Few levels have no more than these. */
 	if (seldom(2))
 		iova &= (UINT64_C(1) << 39) - 1;
-	if (seldom(12)) /* where there is memory, if a page of 1 GiB leads there */
+	if (seldom(12)) /* an offset within 1 GiB at which there is memory */
 		iova ^= QTEST_RAM + ((uint64_t)tables_below(24) << 21);
 	if (seldom(24))
 		iova |= UINT64_C(1) << (39 + tables_below(25));

@@ -95,7 +95,8 @@ void units_mend_queue(void)
 	const uint64_t wait = MOAT_QI_WAIT | 1 << 5;
 	uint32_t slot_of_it = last_slot();
 
-	/* QEMU's unit has still to see what is there */
+	/* By qtest, after the doorbell that is still gathered: QEMU's unit has yet to fetch the
+	 * last descriptor. */
 	qtest_write(RING_QEMU + slot_of_it, 8, wait);
 	qtest_write(RING_QEMU + slot_of_it + 8, 8, BACK);
 	if (units_shape.scalable) {

@@ -24,7 +24,7 @@ struct record {
 };
 
 extern struct moat_softvtd *units_soft;
-/** What QEMU's unit can do, and so the software unit, too. */
+/** The capabilities of QEMU's unit, and so of the software unit, too. */
 extern struct shape units_shape;
 
 /** Start QEMU and make a software unit with the capabilities of QEMU's; translation is on. */
@@ -34,25 +34,25 @@ void units_end(void);
 /** Write a register of both. */
 void units_write(uint32_t offset, unsigned int bytes, uint64_t value);
 
-/** A descriptor; of 128 bits where the queues are. */
+/** A descriptor; of 128 bits where the queues have such. */
 struct descriptor {
 	uint64_t word[4];
 };
-/** For both queues. */
+/** Put a descriptor into both queues. */
 void units_put_all(const struct descriptor *d);
-/** The same, the upper half of a 256-bit one 0. */
+/** The same; the upper half of a 256-bit descriptor is 0. */
 void units_put(uint64_t lo, uint64_t hi);
 /** Let both process what was put, and wait for the software unit. */
 void units_doorbell(void);
 /** The same without a wait: the last descriptor may be a bad one. */
 void units_doorbell_only(void);
-/** Something good in the place of the last descriptor, and on. A unit that took that one has
- * nothing to do. */
+/** Replace the last descriptor by a wait in both rings, and let the units go on. A unit that took
+ * the descriptor has nothing to do. */
 void units_mend_queue(void);
 /** Invalidate all that may be cached. */
 void units_flush(void);
 
-/** What the software unit has recorded, which is cleared. */
+/** Fetch what the software unit has recorded, and clear it. */
 struct record units_soft_record(void);
 /** What QEMU's unit is asked. */
 struct question {
@@ -62,8 +62,8 @@ struct question {
 /** Ask QEMU's unit what it has recorded. @param expected is there to be a record? It is cleared at
  * once */
 struct question units_ask_record(bool expected);
-/** After qtest_run(). Clears a record that was not expected: then the answers to later questions
- * say nothing. */
+/** Decode the answer, after qtest_run(). A record that was not expected is cleared; then the
+ * answers to later questions are void. */
 struct record units_qemu_record(const struct question *question);
 /** Is it the same record? */
 bool units_same_record(const struct record *a, const struct record *b);

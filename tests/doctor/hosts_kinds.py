@@ -320,7 +320,7 @@ def nic_in_namespace(h):
     without(h, "sys/bus/pci/devices/0000:02:00.0/net")
 
 
-@kind(never=[BIND], drivers=("fail", "all functions are the kernel's to keep"),
+@kind(never=[BIND], drivers=("fail", "all functions are needed by the host"),
       devices={"0000:02:00.0": ("kernel", False, "macvtap0 is built on eno1")})
 def uplink_of_macvtap(h):
     """Virtual machines have the only NIC by macvtap."""
@@ -328,7 +328,7 @@ def uplink_of_macvtap(h):
     h.link("sys/bus/pci/devices/0000:02:00.0/net/eno1/upper_macvtap0", "../../../macvtap0")
 
 
-@kind(never=[BIND], drivers=("fail", "all functions are the kernel's to keep"),
+@kind(never=[BIND], drivers=("fail", "all functions are needed by the host"),
       devices={"0000:02:00.0": ("kernel", False, "ovs-system is built on eno1")})
 def uplink_of_ovs(h):
     """The only NIC is a port of Open vSwitch, whose internal port has the default route."""

@@ -121,6 +121,6 @@ ROWS = {
         "devices": {"0000:02:00.0": ("kernel", False, "eno1.7, which is built on eno1, carries the default route")},
         "never": [BIND]},
     "only_uplink": {
-        "drivers": ("fail", "all functions are the kernel's to keep"), "never": [BIND],
+        "drivers": ("fail", "all functions are needed by the host"), "never": [BIND],
         "verdict": "Not with hardware isolation"},
 }

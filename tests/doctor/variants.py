@@ -67,7 +67,7 @@ def with_vfs_to_make(h):
 
 
 def functions_without_acs(h):
-    """A switch port that has ACS and leaves it off: nobody turns it on where the kernel's IOMMU is off."""
+    """A switch port that has ACS and leaves it off: the kernel turns it on only where its IOMMU is on."""
     without("sys/bus/pci/devices/0000:00:01.0")(h)
     h.pci("0000:00:01.0", 0x060400, port=6, bridge=(0, 1, 1), driver="pcieport", extended=[acs(ctrl=0)])
 
@@ -131,7 +131,7 @@ VARIANTS = [
     ("good", without("sys/kernel/iommu_groups"), "groups", "fail", "the kernel made no IOMMU groups"),
     ("rmrr_on_physfn", without("sys/bus/pci/devices/0000:16:10.0", "sys/bus/pci/devices/0000:16:10.4"), "drivers",
      "fail", "no function can be a tenant's"),
-    ("only_uplink", with_vfs_to_make, "drivers", "warn", "all functions are the kernel's to keep"),
+    ("only_uplink", with_vfs_to_make, "drivers", "warn", "all functions are needed by the host"),
     ("rmrr_on_physfn", no_vfs_yet, "drivers", "warn", "no function that is there can be a tenant's"),
     ("good", together, "groups", "warn", "2 of 4 functions share with others"),
     ("good", together, "acs", "warn", "functions share a group, and no reason for it can be seen"),

@@ -3,7 +3,7 @@
  */
 
 /*
- * What a domain takes: all memory that became resident, whoever's it is (tables, index of the
+ * What a domain takes: all memory that became resident, of any part (tables, index of the
  * shadow IOTLB, IOVA space, readers), for so many domains or pages that a huge page more or less,
  * which the kernel may give, is small beside it.
  */
@@ -88,7 +88,8 @@ static void a_lane_with_nothing_in_flight_takes_8_kib_at_most(void **state)
 	skip_under_sanitizers();
 	for (unsigned int i = 0; i < SOME; i++) {
 		must(moat_domain_create(unit, &conf, &domain[i]));
-		lane[i][0] = moat_lane_open(domain[i]); /* what all lanes of it share is there */
+		/* allocates what all lanes of a domain share */
+		lane[i][0] = moat_lane_open(domain[i]);
 	}
 	before = resident();
 	for (unsigned int i = 0; i < SOME; i++) {
@@ -157,7 +158,7 @@ static void map_all(bool apart, uint64_t limit)
 	for (uint64_t i = 0; i < PAGES; i++) {
 		uint64_t at = (apart ? i ^ 1 : i) * MOAT_PAGE_SIZE;
 
-		/* memory of no importance: nobody looks */
+		/* memory of no importance: it is not accessed */
 		must(moat_lane_map(lane, BASE + i * MOAT_PAGE_SIZE, BASE + at,
 			(void *)(uintptr_t)(BASE + at), MOAT_PAGE_SIZE, MOAT_RW));
 	}

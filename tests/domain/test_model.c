@@ -88,7 +88,7 @@ static void do_map(struct model *m, struct model_domain *d)
 	n = RTE_MIN(n, PAGES - at);
 	n = RTE_MIN(n, FRAMES - first);
 	for (uint32_t i = 0; i < n; i++) {
-		/* The duty of whoever maps: not before the ticket of the unmap there. */
+		/* The caller's duty: a map must not come before the ticket of the unmap there. */
 		if (reachable_until_ticket(d, &d->page[at + i]))
 			return;
 		if (d->page[at + i].prot != 0 && mapped >= n)

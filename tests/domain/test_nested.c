@@ -849,7 +849,7 @@ static void *take_away(void *arg)
 		if (moat_lane_unmap(rig.below, guest(i), PAGE) != 0 ||
 			moat_lane_drain(rig.below) != 0)
 			return "unmap";
-		/* Nothing reaches it: whoever still writes a value into it is late. */
+		/* Nothing may reach the page now: a value that is still written is found below. */
 		memset(page_of(i), 0xee, PAGE);
 		for (unsigned int j = 0; j < PAGE / 8; j++)
 			if (((volatile uint64_t *)(void *)page_of(i))[j] !=

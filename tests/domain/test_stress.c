@@ -3,13 +3,13 @@
  */
 
 /*
- * Every lcore at once, more of them than processors: each maps and unmaps its own stretch of one
- * shared domain, translates everybody's, and plays a device that tries everybody's addresses, with
- * stalls at random. A frame is poisoned when the ticket of its unmap is done and made good before
- * it is mapped again, so whoever reads poison, through a translation he still holds or by DMA, has
- * reached what nobody may reach. One run of each lcore fills a table page, which goes and comes
- * with it, and the pool poisons table pages that were given back: whoever still walks one is
- * caught, too. MOAT_SECONDS sets the length (default 3).
+ * All lcores at once, more of them than processors. Each maps and unmaps its own stretch of one
+ * shared domain, translates the stretches of all, and plays a device that tries the addresses of
+ * all, with random stalls. A frame is poisoned when the ticket of its unmap is done, and restored
+ * before it is mapped again. An lcore that reads poison, through a translation that it still holds
+ * or by DMA, has reached an unmapped frame. One run of each lcore fills a table page, which comes
+ * and goes with it. The pool poisons table pages that were given back, so a walk of one is caught,
+ * too. MOAT_SECONDS sets the length (default 3).
  */
 
 #include <errno.h>

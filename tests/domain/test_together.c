@@ -35,7 +35,7 @@ struct fixture {
 	bool runs; /* by itself, whenever it is polled */
 };
 
-/* What the unit does with an invalidation: these pages are through. */
+/* What the unit does with an invalidation: mark the pages as invalidated. */
 static void execute(struct sim_unit *sim, struct moat_qi_desc d)
 {
 	struct fixture *f = sim->ctx;
@@ -230,7 +230,7 @@ static void in_a_crowded_queue_more_go_together(void **state)
 	assert_int_equal(f->page_selective, 2 + 1); /* 512 neighbours, aligned */
 	assert_true(all_covered(f, 0, 32 * MOAT_LANE_TOGETHER_CROWDED));
 	assert_int_equal(moat_lane_poll(f->lane), moat_lane_last_ticket(f->lane));
-	assert_false(lane_of(f->lane)->coalesce.contended); /* nobody else has been there */
+	assert_false(lane_of(f->lane)->coalesce.contended); /* no other thread has submitted */
 }
 
 static void and_a_lone_burst_waits_for_some_polls(void **state)

@@ -23,7 +23,8 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/** A promise of the code under test. Under libFuzzer a broken one is a finding, as a crash is. */
+/** Assert a promise of the code under test. Under libFuzzer a broken one is a finding, as a crash
+ * is. */
 #define fuzz_check(condition)                                                                     \
 	do {                                                                                      \
 		if (!(condition)) {                                                               \
@@ -32,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 		}                                                                                 \
 	} while (0)
 
-/** What is left of an input. Behind its end all values are 0. */
+/** The rest of an input. Beyond its end all values are 0. */
 struct fuzz_input {
 	const uint8_t *at;
 	size_t left;
@@ -70,7 +71,7 @@ static inline uint64_t fuzz_take64(struct fuzz_input *in)
 	return fuzz_take(in, 8);
 }
 
-/** Up to `max` bytes as text that ends. @return how many */
+/** Up to `max` bytes as a NUL-terminated string. @return its length without the NUL */
 static inline size_t fuzz_take_text(struct fuzz_input *in, char *text, size_t max)
 {
 	size_t n = RTE_MIN(max, in->left);

@@ -189,7 +189,7 @@ static void transmit(struct fuzz_input *in)
 	rte_pktmbuf_free_bulk(packets + sent, n - sent);
 }
 
-/* What the device has sent. */
+/* Check and free what the device has sent. */
 static void drain(void)
 {
 	struct rte_mbuf *frame;
@@ -248,7 +248,7 @@ static void order(struct fuzz_input *in)
 	}
 }
 
-/* Every buffer is back in its pool: the posted ones apart. */
+/* Stop the queues, which frees the posted buffers: every buffer must then be back in its pool. */
 static void settle(void)
 {
 	struct rte_mbuf *frame;

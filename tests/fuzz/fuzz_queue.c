@@ -6,7 +6,8 @@
  * The software unit's registers and invalidation queue, as a driver may misuse them: any access to
  * any offset, any descriptor in the ring, at any time, with DMA in between.
  *
- * The input is a unit (fuzz_unit.h) and a row of orders: a byte that says which, and its operands.
+ * The input is a unit (fuzz_unit.h) and a sequence of commands: a byte that selects the command,
+ * then its operands.
  */
 
 #include "fuzz_unit.h"

@@ -98,7 +98,7 @@ static inline struct moat_softvtd *take_unit(struct fuzz_input *in)
 	return sv;
 }
 
-/** Writes GCMD, and reads GSTS until the command shows (late, as the unit was told). */
+/** Write GCMD, then read GSTS until it shows the command: after conf.gsts_late reads. */
 static inline void give_command(struct moat_softvtd *sv, uint32_t gcmd)
 {
 	moat_softvtd_write32(sv, VTD_GCMD, gcmd);
@@ -112,7 +112,7 @@ static inline void give_unit(struct moat_softvtd *sv)
 	blocks_end();
 }
 
-/** A device's access, ten bytes. What it reaches is memory. */
+/** Take a device's access, ten bytes of input, and try it. What it reaches must be memory. */
 static inline void take_dma(struct fuzz_input *in, struct moat_softvtd *sv)
 {
 	uint8_t how = fuzz_take8(in);

@@ -3,8 +3,8 @@
 # Copyright (c) 2026 The moat authors
 """Writes the corpora that the fuzzers begin with: seeds.py FOLDER CONFIGURATIONS
 
-Each input is written down here in words, field by field. An input that a fuzzer found and that was
-mended stays here under the name of what was wrong.
+Each input is written down here in words, field by field. An input with which a fuzzer found a bug
+stays here, under the bug's name, after the bug is fixed.
 """
 
 import pathlib

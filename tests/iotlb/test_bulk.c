@@ -35,8 +35,8 @@ static void map_mixed(struct moat_pt *pt, uint64_t base)
 	(void)map(pt, base + 16 * MOAT_2M_SIZE, 0, 4 * MOAT_2M_SIZE, MOAT_RW);
 }
 
-/* One request among MIXED bytes from `base`; `odd`: sometimes anywhere at all, and not where a page
- * begins. */
+/* Draw an IOVA among MIXED bytes from `base`; with `odd`, sometimes any address at all, and not
+ * where a page begins. */
 static uint64_t any_iova(uint64_t base, unsigned int odd)
 {
 	if (odd != 0 && rnd(odd) == 0)
@@ -170,8 +170,8 @@ static void bulk_reads_and_writes_n_words_and_no_more(void **state)
 /*
  * A look-up runs step by step (the processor's trap flag), and before one of its instructions a
  * granule is mapped that was not, or whose last mapping was gone before the look-up began. It then
- * answers that there is nothing, or what is mapped now; never a mixture with what was. This for
- * each instruction, so every order in which another processor could do the same has its turn.
+ * answers that there is nothing, or what is mapped now; never a mixture with what was. This is
+ * repeated for each instruction, so that every interleaving with another processor is tried.
  */
 #define WAS (UINT64_C(1) << 40) /* what to add to an IOVA for its address, before and now */
 #define NOW (UINT64_C(2) << 40)
@@ -328,7 +328,7 @@ static void *mover(void *arg)
 	return NULL;
 }
 
-/* One bulk look-up between two quiescent states. How many it translated. */
+/* One bulk look-up between two quiescent states. @return how many requests it translated */
 static unsigned int look(const struct iotlb_bulk *v, struct moat_iotlb *tlb)
 {
 	uint64_t iova[64] = { 0 }, before[MOVING], got;

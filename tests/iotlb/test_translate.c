@@ -168,7 +168,8 @@ static void iovas_beyond_the_window_take_the_walk(void **state)
 	assert_null(moat_iotlb_translate(&tlb, high + 4, 8, MOAT_R));
 	assert_int_equal(unmap(pt, high, 2 * m, 0), 0);
 	assert_null(moat_iotlb_translate(&tlb, high + 4, 8, MOAT_W));
-	/* the same slots as small pages: links where the leaves' words were */
+	/* the same IOVAs as small pages: the slots that held large leaves' addresses now link to
+	 * tables */
 	assert_int_equal(moat_pt_map(pt, high, P, (void *)P, 2 * m, MOAT_W, NULL), 0);
 	assert_ptr_equal(moat_iotlb_translate(&tlb, high + m - 4, 8, MOAT_W), P + m - 4);
 	moat_pt_destroy(pt);

@@ -172,7 +172,7 @@ static void what_was_not_given_is_not_taken_back(void **state)
 	moat_iova_destroy(space);
 }
 
-/* Through stock, a run given back twice is found when stock goes back. */
+/* A run that is freed twice into a stock is found when the stock returns it to the space. */
 static void a_double_free_into_stock_is_counted_and_left_out(void **state)
 {
 	struct moat_iova *space = space_of(PAGE, UINT64_C(1) << 39);
@@ -208,7 +208,7 @@ static void consecutive_small_runs_of_an_lcore_are_neighbours(void **state)
 	moat_iova_destroy(space);
 }
 
-/* A lcore that is refused has first given up its own stock. */
+/* Before an lcore is refused, it returns its own stock to the space. */
 static void stock_is_given_up_before_exhaustion_is_reported(void **state)
 {
 	struct moat_iova *space = space_of(MOAT_2M_SIZE, 2 * MOAT_2M_SIZE);

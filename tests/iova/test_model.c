@@ -176,7 +176,7 @@ static void random_calls_agree_with_a_plain_model(void **state)
 		}
 		while (m.n != 0)
 			do_free(&m);
-		/* nothing is lost, and all comes together again */
+		/* nothing is lost: the free runs have merged into one */
 		assert_int_equal(moat_iova_reserve(m.space, BASE * PAGE, PAGES * PAGE), 0);
 		moat_iova_stats(m.space, &stats);
 		assert_int_equal(stats.free_bytes, 0);
@@ -184,8 +184,8 @@ static void random_calls_agree_with_a_plain_model(void **state)
 	}
 }
 
-/* Two years of a machine's life in small: mixed sizes come and go at 75 % occupancy; a run of 2 MiB
- * must still be found, and the free space lie in few runs. */
+/* Long-term churn in miniature: mixed sizes come and go at 75 % occupancy; a run of 2 MiB must
+ * still be found, and the free space must lie in few runs. */
 static void churn_leaves_large_runs(void **state)
 {
 	const uint64_t limit = UINT64_C(1) << 32;

@@ -190,7 +190,7 @@ static void transmit(struct fixture *f, int who, uint32_t n)
 	assert_true(frame_is(frame, -1, 100, n));
 }
 
-/* Both tenants receive and send. */
+/* Assert that both tenants still receive and send. */
 static void both_go_on(struct fixture *f)
 {
 	put(f, RED, 70);
@@ -295,7 +295,7 @@ static void a_read_of_anothers_memory_is_refused(void **state)
 	assert_int_equal(wire_take(&f->wire, 0, frame, sizeof(frame)), 0);
 	expect_fault(f, RED, iova, 6, false);
 	assert_int_equal(nic_xstat(f->port, "tx_dma_faults"), 1);
-	/* The same from blue's own queue is its right. */
+	/* Blue's own queue may do the same DMA. */
 	assert_int_equal(moat_net_post_tx(f->port, BLUE, iova, 200), 0);
 	assert_int_equal(rte_eth_tx_burst(f->port, BLUE, NULL, 0), 0);
 	assert_int_equal(wire_take(&f->wire, 0, frame, sizeof(frame)), 200);
@@ -362,8 +362,8 @@ static void a_packet_refused_in_part_is_not_sent_at_all(void **state)
 	both_go_on(f);
 }
 
-/* What crosses from a page of one's own into one that is not, is refused; into one that is,
- * whole. */
+/* An access that goes on from a tenant's own page into one that is not its own is refused; into
+ * another page of its own it is done whole. */
 static void accesses_are_checked_page_by_page(void **state)
 {
 	struct fixture *f = *state;

@@ -97,7 +97,7 @@ static uint16_t model(const struct net_filter *filter, const struct net_rule *ru
 	return NET_QUEUE_NONE;
 }
 
-/* No two with the same match and priority, as rte_flow sees to. */
+/* Draw rules, no two with the same match and priority, as rte_flow ensures. */
 static uint32_t draw_rules(struct net_rule *rules, uint32_t max)
 {
 	uint32_t n = 0;
@@ -168,7 +168,7 @@ static void frames_without_a_whole_header_match_nothing(void **state)
 	assert_int_equal(net_filter_rules(&filter, list, 1), 0);
 	make_frame(&frame, 2, NET_VLAN_ANY, 13);
 	assert_int_equal(net_filter_queue(&filter, &frame.mbuf, HOME), NET_QUEUE_NONE);
-	make_frame(&frame, 2, 0, 17); /* a tag cut short is none */
+	make_frame(&frame, 2, 0, 17); /* a truncated tag does not count */
 	assert_int_equal(net_filter_queue(&filter, &frame.mbuf, HOME), NET_QUEUE_NONE);
 	make_frame(&frame, 2, 0, 18);
 	assert_int_equal(net_filter_queue(&filter, &frame.mbuf, HOME), 1);

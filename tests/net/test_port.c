@@ -603,7 +603,8 @@ static void frames_the_wire_still_holds_keep_their_memory(void **state)
 		strstr(log_end(), "still holds 1 frame; the memory stays until it is back"));
 	assert_int_equal(wire_take(&f->wire, 0, frame, sizeof(frame)), 64);
 	assert_true(frame_is(frame, -1, 64, 1));
-	assert_int_equal(rte_eth_dev_start(f->port), 0); /* and that is in nobody's way */
+	/* the frame's memory, which stayed, does not prevent a start */
+	assert_int_equal(rte_eth_dev_start(f->port), 0);
 	packet = make_packet(f->pool, 64, 2);
 	assert_int_equal(rte_eth_tx_burst(f->port, 0, &packet, 1), 1);
 	expect_frames(f, 2, 1, 64);

@@ -164,7 +164,7 @@ static inline void function(uint16_t segment, moat_sid_t sid, int port, uint8_t 
 	fclose(f);
 }
 
-/** A function's configuration space, open for the caller to change and close. */
+/** Open a function's configuration space, for the caller to change and close. */
 static inline FILE *config_of(uint16_t segment, moat_sid_t sid)
 {
 	char path[256];
@@ -281,7 +281,7 @@ static inline void server_table(struct table *t)
 
 /*
  * 00:02.0 graphics   00:1c.0 root port -> 01 -> 01:00.0 NIC, VFs 01:10.0 (and 02:10.0, a bus of
- * 00:1d.0 root port -> 03..05                    nobody's)
+ * 00:1d.0 root port -> 03..05                    no bridge's)
  *    03:00.0 PCI Express to PCI bridge -> 04: 04:01.0, and 04:02.0 conventional bridge -> 05:
  *    05:00.0
  * 00:1e.0 conventional bridge -> 06: 06:03.0

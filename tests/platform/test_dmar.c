@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Which unit serves whom: DMAR tables built here byte by byte, and a PCI tree in a folder. */
+/* Which unit serves which function: DMAR tables built byte by byte, and a PCI tree in a folder. */
 
 #include <errno.h>
 
@@ -297,7 +297,7 @@ static void each_function_finds_its_unit(void **state)
 		{ MOAT_SID(1, 0, 0), 1 },    /* below it */
 		{ MOAT_SID(1, 0x10, 0), 1 }, /* virtual functions go with their physical one, */
 		{ MOAT_SID(2, 0x10, 0), 1 }, /* on buses of their own, too */
-		{ MOAT_SID(4, 1, 0), 2 },    /* nobody names it */
+		{ MOAT_SID(4, 1, 0), 2 },    /* no table names it */
 		{ MOAT_SID(0x77, 0, 0), 2 }, /* not there yet */
 	};
 	struct moat_pci *pci = pci_tree();
@@ -319,7 +319,7 @@ static void reserved_memory_names_its_device_through_two_bridges(void **state)
 	assert_ptr_equal(moat_dmar_rmrr_of(d, pci, 0, MOAT_SID(0, 2, 0)), &d->rmrr[0]);
 	assert_ptr_equal(moat_dmar_rmrr_of(d, pci, 0, MOAT_SID(4, 1, 0)), &d->rmrr[1]);
 	assert_null(moat_dmar_rmrr_of(d, pci, 0, MOAT_SID(1, 0, 0)));
-	/* It names the physical function; the virtual ones' requests are not what it is about. */
+	/* This RMRR names the physical function and does not apply to its virtual functions. */
 	d->rmrr[0].scopes.scope[0].bus = 1;
 	d->rmrr[0].scopes.scope[0].path = (const uint8_t[]){ 0, 0 };
 	assert_ptr_equal(moat_dmar_rmrr_of(d, pci, 0, MOAT_SID(1, 0, 0)), &d->rmrr[0]);

@@ -31,8 +31,8 @@ static void bridges_speak_for_conventional_functions(void **state)
 	moat_pci_free(pci);
 }
 
-/* 00:03.0 and 00:04.0 root ports; below the first a switch 07.. with two ports, a two-port NIC
- * below one of them; below the second a single function. */
+/* Root ports 00:03.0 and 00:04.0. Below the first, switch 07:00.0 with two ports, one of which has
+ * a two-port NIC, the other a single function; below the second, a single function. */
 static void make_switch(void)
 {
 	function(0, MOAT_SID(0, 3, 0), MOAT_PCI_ROOT_PORT, 7, 10);
@@ -69,7 +69,8 @@ static void functions_are_isolated_if_acs_sends_all_their_requests_to_the_unit(v
 	assert_int_equal(isolated(nic, far), 0); /* the root complex is between two root ports */
 	assert_int_equal(isolated(nic, peer), -EPERM);
 	acs(MOAT_SID(0, 3, 0), 0x1f, 0x1d);
-	assert_int_equal(isolated(nic, peer), -EPERM); /* the switch turns requests round itself */
+	/* the switch routes peer-to-peer requests itself */
+	assert_int_equal(isolated(nic, peer), -EPERM);
 	assert_non_null(strstr(moat_error_text(), "bridge 0000:08:00.0"));
 	acs(MOAT_SID(8, 0, 0), 0x1f, 0x1d);
 	assert_int_equal(isolated(nic, peer), -EPERM); /* the other one may still begin */

@@ -6,8 +6,8 @@
 
 /**
  * @file
- * What the tests of lib/pt and lib/iotlb share. Virtual addresses are numbers here: nobody
- * dereferences them, and a page's is its IOVA + VA_OFF unless a test says otherwise.
+ * What the tests of lib/pt and lib/iotlb share. Virtual addresses are numbers here: they are never
+ * dereferenced, and a page's is its IOVA + VA_OFF unless a test says otherwise.
  */
 
 #include <errno.h>

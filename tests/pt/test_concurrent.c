@@ -55,8 +55,8 @@ static void expect(bool ok)
 
 #define GRANULES 8u
 
-/* Thread t owns every page whose number is t modulo WRITERS, so every table is everybody's; and
- * the whole of granule GRANULES + t, whose table comes and goes. */
+/* Thread t owns every page whose number is t modulo WRITERS, so that all writers share every table,
+ * and all of granule GRANULES + t, whose table comes and goes. */
 static void *interleaved_writer(void *arg)
 {
 	uint64_t t = (uint64_t)(uintptr_t)arg, seed = rnd_state + t, whole = (GRANULES + t) * 512;
@@ -220,7 +220,7 @@ static void *linker(void *arg)
 
 		if (k >= 16)
 			expect(moat_pt_unmap(pt, iova, MOAT_2M_SIZE, &freed, NULL) == 0);
-		pt_pool_recycle(pool, &freed); /* nobody reads */
+		pt_pool_recycle(pool, &freed); /* there are no readers */
 		expect(map(pt, iova, iova + P, MOAT_2M_SIZE, MOAT_R) == 0);
 	}
 	return NULL;
@@ -251,7 +251,8 @@ static void a_window_that_grows_misses_no_store_of_writers(void **state)
 
 /* ------------------------------------------------------- superpages and their virtual address */
 
-/* The same 2 MiB at one virtual address, then, after everybody's quiescent state, at another. */
+/* Look up the same 2 MiB, which are at one virtual address, then, after a quiescent state of all
+ * readers, at another. */
 static void *super_reader(void *arg)
 {
 	const uint64_t iova[4] = { 1, MOAT_2M_SIZE - 1, 2, 3 };

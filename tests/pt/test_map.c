@@ -245,7 +245,8 @@ static void an_unmap_that_covers_a_table_hands_it_over(void **state)
 	assert_int_equal(map(pt, 0, 0, 3 * MOAT_2M_SIZE, MOAT_RW), 0);
 	assert_int_equal(unmap(pt, P, 3 * MOAT_2M_SIZE - P, 2), 0);
 	assert_leaf(pt, 0, 0, P, MOAT_RW);
-	/* a whole GiB: 511 new tables, one there already, and the directory */
+	/* a whole GiB: 511 new tables, the one still there, and the directory, which takes two
+	 * pages */
 	assert_int_equal(unmap(pt, 0, P, 0), 0);
 	assert_int_equal(map(pt, 0, 0, MOAT_1G_SIZE, MOAT_RW), 0);
 	assert_int_equal(unmap(pt, 0, MOAT_1G_SIZE, 512 + 2), 0);

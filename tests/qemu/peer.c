@@ -3,7 +3,7 @@
  */
 
 /* The other end of a wire, on a NIC that the guest's kernel drives: sends frames to addresses at
- * which somebody swaps addresses and sends them back (moat-fwd's macswap), and checks each that
+ * which a program swaps addresses and sends them back (moat-fwd's macswap), and checks each that
  * comes back to the last byte.
  *
  *	peer INTERFACE seconds N MAC...          go on for so long
@@ -108,7 +108,7 @@ static size_t make_frame(uint8_t frame[LONGEST], const struct away *a, const uin
 	return len;
 }
 
-/* One more to `a`, if the interface takes it. */
+/* Send one more frame to `a`. @return false: the interface does not take it */
 static bool throw_one(struct away *a, const uint8_t from[ETH_ALEN], uint16_t ethertype)
 {
 	uint8_t frame[LONGEST];

@@ -135,7 +135,7 @@ static void from_dpdks_memory_it_is_refused(void **state)
 	time_t end = time(NULL) + PATIENCE_S;
 	struct moat_fault fault = { 0 };
 
-	assert_int_not_equal(rte_dev_probe(bdf), 0); /* nobody said whose it is */
+	assert_int_not_equal(rte_dev_probe(bdf), 0); /* it was given to no tenant */
 	assert_int_not_equal(reserved.socket, moat_tenant_socket(tenant));
 	while (unit->ops->faults(unit, &fault, 1) == 0 && time(NULL) < end)
 		usleep(100000);

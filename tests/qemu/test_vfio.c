@@ -35,7 +35,7 @@
 #define VICTIM  UINT64_C(0xc0000000) /* an IOVA of blue's */
 #define CANARY  0xa5
 #define NARROW \
-	(UINT64_C(1) << 38) /* an address that is somebody's, cut to what is surely translated */
+	(UINT64_C(1) << 38) /* virtual addresses are cut to these bits, which are translated */
 #define PATIENCE_S 60
 
 static struct moat_unit *unit;

@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Descriptors for a gather and cache tags: the IOTLBs first, and each run within what is named. */
+/* Encoding a gather for cache tags: IOTLB descriptors precede device-TLB ones, and those of each
+ * tag cover every run. */
 
 #include <setjmp.h>
 #include <stdarg.h>

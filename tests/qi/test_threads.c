@@ -107,7 +107,7 @@ static struct stall *start_stalled(struct moat_qi *qi, enum hook_point at)
 	return s;
 }
 
-/* It goes on, and comes to its end. @return its sequence number or error */
+/* Let the stalled thread go on, and wait for its end. @return its sequence number or error */
 static int64_t let_go(struct stall *s)
 {
 	int64_t seq;
@@ -430,8 +430,8 @@ static bool check_batch(struct submitter *s, const struct flight *f)
 	bool failed = moat_qi_failed(many.qi, f->seq);
 
 	s->failed += failed;
-	/* It may be taken for failed when one that ends there a lap later has failed: never
-	 * missed. */
+	/* failed[] has one slot for each ring index: a failure one lap later may make this batch
+	 * look failed. The reverse, a failure that is missed, must not happen. */
 	if (failed && !f->bad &&
 		atomic_load(&many.qi->failed[(f->seq - 1) & many.qi->mask]) > (uint64_t)f->seq)
 		failed = false;
@@ -455,7 +455,7 @@ static bool check_batch(struct submitter *s, const struct flight *f)
 	return true;
 }
 
-/* One batch more, of numbers that count up. */
+/* Submit one more batch, of numbers that count up. */
 static void submit_one(struct submitter *s, struct flight *f)
 {
 	struct moat_qi_desc d[MOAT_QI_BATCH_MAX];

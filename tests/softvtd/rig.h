@@ -68,7 +68,7 @@ static inline uint32_t rig_gsts(struct rig *r)
 	return moat_softvtd_read32(r->sv, 0x1c);
 }
 
-/** A global command as the specification says: one bit, and wait for its status. */
+/** Give a global command as the specification says: change one bit, and wait for its status. */
 static inline void rig_command(struct rig *r, uint32_t bit, bool on)
 {
 	uint32_t keep = rig_gsts(r) & 0x96ffffff;
@@ -132,7 +132,7 @@ static inline void rig_wait(struct rig *r, uint32_t sequence)
 		moat_softvtd_read32(r->sv, 0x34));
 }
 
-/** One descriptor, and wait for it. */
+/** Submit one descriptor, and wait for it. */
 static inline void rig_do(struct rig *r, uint64_t lo, uint64_t hi)
 {
 	uint32_t sequence;
@@ -155,7 +155,7 @@ static inline void rig_do(struct rig *r, uint64_t lo, uint64_t hi)
 
 /* --------------------------------------------------------------------------- the tables */
 
-/** A context entry's place; makes the bus's table if there is none. */
+/** Find a context entry's place; the bus's table is made if there is none. */
 static inline uint64_t *rig_context(struct rig *r, uint16_t sid)
 {
 	uint64_t *root = &r->root[2 * (sid >> 8)];
@@ -261,7 +261,7 @@ static inline struct moat_softvtd_stats rig_stats(struct rig *r)
 	return stats;
 }
 
-/** Nothing was done that software must not do. */
+/** Fail the test if the unit has counted any misuse by its driver. */
 static inline void rig_no_misuse(struct rig *r)
 {
 	struct moat_softvtd_stats stats = rig_stats(r);
@@ -272,7 +272,7 @@ static inline void rig_no_misuse(struct rig *r)
 	}
 }
 
-/** What a device reads at an IOVA: the first word. @return 0 or the fault reason */
+/** Let a device read a word at an IOVA. @return 0 or the fault reason */
 static inline int rig_read(struct rig *r, uint16_t sid, uint64_t iova, uint64_t *word)
 {
 	return moat_softvtd_dma_read(r->sv, sid, iova, word, sizeof(*word));

@@ -453,7 +453,7 @@ static void with_caching_mode_absent_context_entries_have_domain_id_0(void **sta
 	assert_int_equal(sees(SID + 1, BASE), OLD);
 }
 
-/* ----------------------------------------------------------------- what nobody asked for */
+/* ----------------------------------------------------------------- what was not asked for */
 
 static void neighbours_are_cached_unasked(void **state)
 {
@@ -533,7 +533,7 @@ static void a_new_root_table_needs_invalidation_unless_esrtps(void **state)
 		map_old(table, BASE);
 		assert_int_equal(sees(SID, BASE), OLD);
 		old_root = rig.root;
-		rig.root = rig_page(&rig); /* knows nobody */
+		rig.root = rig_page(&rig); /* has no entries */
 		moat_softvtd_write64(rig.sv, 0x20, rig_hpa(rig.root));
 		assert_int_equal(sees(SID, BASE), OLD); /* not before SRTP */
 		rig_command(&rig, 1u << 30, true);

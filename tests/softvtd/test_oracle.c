@@ -92,8 +92,7 @@ static void an_honest_life_is_never_stale(void **state)
 		assert_int_equal(reads(iova), 0);
 		assert_int_equal(rig_write(&rig, SID, iova, 1), 0);
 		unmap(iova, i);
-		assert_int_equal(reads(iova),
-			0); /* still cached: its owner has not been told otherwise */
+		assert_int_equal(reads(iova), 0); /* still cached, and allowed: not released yet */
 		invalidate(iova);
 		w->released(w, DID, iova, 4096, i);
 		assert_int_equal(reads(iova), 6);

@@ -295,7 +295,7 @@ static void an_invalidated_pasid_entry_lingers_until_the_iotlb_is_invalidated(vo
 	assert_int_equal(dma(PASID), 0);
 	rig_do(&rig, RIG_PIOTLB_ALL(DID, PASID), 0);
 	assert_int_equal(dma(PASID), 0x59);
-	/* of second stage: by domain */
+	/* a second-stage entry's translations: dropped by domain-id, not by PASID */
 	rig_pasid_set(&rig, SID, PASID, RIG_SECOND, DID, second, 0);
 	assert_int_equal(dma(PASID), 0);
 	rig_store(rig_pasid(&rig, SID, PASID), 0);
@@ -350,7 +350,7 @@ static void many_pasids(void **state)
 
 /* ------------------------------------------------------------------------------- the queue */
 
-/* The unit stops at the descriptor, for this reason (IQERCD.IQEI); then it goes on. */
+/* Assert that the unit stops at the descriptor, for this reason (IQERCD.IQEI), and then goes on. */
 static void stops(uint64_t lo, uint64_t hi, unsigned int iqei)
 {
 	uint32_t slot = rig.tail;

@@ -53,8 +53,8 @@ static void flush_all(void)
 	rig_do(&rig, RIG_IOTLB_GLOBAL, 0);
 }
 
-/* The device's read and write both end with `reason`, now that caches are empty, and the fault
- * recording registers say so. */
+/* Assert that the device's read and write end with these reasons, now that caches are empty, and
+ * that the fault recording registers say so. */
 static void refused(uint64_t iova, unsigned int read_reason, unsigned int write_reason)
 {
 	uint64_t word;
@@ -175,7 +175,7 @@ static void pass_through_and_disabled_translation_leave_addresses_alone(void **s
 	rig_command(&rig, 1u << 31, false);
 	assert_int_equal(rig_write(&rig, SID, rig_hpa(page) + 16, 0xdef), 0);
 	assert_int_equal(*(uint64_t *)(page + 16), 0xdef);
-	/* nobody answers; on a bus, too, this would be no fault of the unit's */
+	/* no memory answers; on a bus, too, this would be no fault of the unit's */
 	assert_int_equal(rig_read(&rig, SID, 0x5000, &word), MOAT_SOFTVTD_NO_MEMORY);
 	assert_int_equal(rig_write(&rig, SID, 0x5000, 1), MOAT_SOFTVTD_NO_MEMORY);
 	/* nor is an address beyond the host's width: with TE clear nothing is remapped */
@@ -404,7 +404,7 @@ static void fpd_silences_what_the_context_entry_qualifies(void **state)
 	assert_int_equal(rig_read(&rig, SID, IOVA, &word), 2);
 	assert_int_equal(rig_stats(&rig).suppressed, 2);
 	assert_int_equal(rig_stats(&rig).recorded, 0);
-	rig_store(&rig.root[2 * (SID >> 8)], 0); /* nobody knows of an FPD here */
+	rig_store(&rig.root[2 * (SID >> 8)], 0); /* without a root entry there is no FPD */
 	refused(IOVA, 1, 1);
 }
 

@@ -13,7 +13,8 @@
 
 /* ---------------------------------------------------------------------------------- receiving */
 
-/* A frame of its sender's wire, whole, and once. The buffer is nobody else's. */
+/* Check that a frame comes from its sender's wire, whole, and once, and that no other actor has the
+ * buffer. */
 static void packet_arrives(struct actor *a, struct tenant *t, struct port *p, struct rte_mbuf *m)
 {
 	uint64_t number = packet_check(a, m, "a received packet"), slot;

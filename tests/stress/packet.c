@@ -42,8 +42,8 @@ static inline uint8_t pattern_byte(uint64_t number, uint32_t at)
 	return (uint8_t)(pattern_word(number, at) >> at % 8 * 8);
 }
 
-/* Write or check `n` bytes at `p`, which are those from `at` on. @return false: another byte is
- * there */
+/* Write or check bytes [at, at + n) of packet `number`'s pattern, at `p`. @return false: a byte
+ * differs */
 static bool pattern_span(uint8_t *p, uint64_t number, uint32_t at, uint32_t n, bool write)
 {
 	uint64_t wrong = 0;
@@ -74,7 +74,7 @@ static bool pattern_span(uint8_t *p, uint64_t number, uint32_t at, uint32_t n, b
 	return wrong == 0;
 }
 
-/* The pattern over a packet's segments from byte `from` on. */
+/* Write or check the pattern over a packet's segments from byte `from` on. */
 static bool pattern_walk(const struct rte_mbuf *m, uint64_t number, uint32_t from, bool write)
 {
 	uint32_t at = 0;
@@ -262,7 +262,7 @@ static bool canary_fits(const struct rte_mbuf *m)
 		m->data_off + m->data_len <= m->buf_len - PACKET_TAIL;
 }
 
-/* A word of the mbuf that is the application's says whether there is one. */
+/* A word of the mbuf that the application may use says whether there is a canary. */
 void canary_forget(struct rte_mbuf *m)
 {
 	m->dynfield1[8] = 0;

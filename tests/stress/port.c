@@ -99,7 +99,7 @@ static void hotplug_end(struct actor *a)
 	atomic_store(&a->world->plugging, false);
 }
 
-/* As dice say, the order of a port's queues. */
+/* Draw the order in which a port's queues are taken. */
 static unsigned int queue_pick(struct actor *a, unsigned int i)
 {
 	return dice_one_in(&a->dice, 2) ? i : QUEUES - 1 - i;
@@ -144,8 +144,8 @@ static void queue_remove(struct actor *a, struct port *p, unsigned int q)
 	do
 		rc = moat_tenant_queue_remove(t->tenant, p->id, q);
 	while (rc == -EIO && tries++ < 16);
-	/* After the unit's error the queue is removed. And a tenant forgets the queues of a port
-	 * that has gone when another actor adds one. */
+	/* -ENOENT is expected in two cases: a try that failed with -EIO has removed the queue, or
+	 * the port is unplugged and another actor's queue_add made the tenant forget its queues. */
 	if (rc != 0 && (rc != -ENOENT || (p->plugged && tries == 0)))
 		fault(a, "%s: removing queue %u: %d: %s", p->name, q, rc, moat_error_text());
 	tenant_uncontrol(t);
@@ -170,7 +170,7 @@ void port_remove_queues(struct actor *a, struct port *p)
 			queue_remove(a, p, i ^ turn);
 }
 
-/* The pools may be in use elsewhere, all of them: then later. */
+/* Start a port. All buffers of its pools may be in use elsewhere: then it is started later. */
 void port_start(struct actor *a, struct port *p)
 {
 	int rc = rte_eth_dev_start(p->id);
@@ -218,7 +218,8 @@ void port_plug(struct actor *a, struct port *p)
 	port_start(a, p);
 }
 
-/* In any order: a port that goes takes the callbacks along, and is stopped if need be. */
+/* Unplug a port, its parts in any order: a port that goes takes the callbacks along, and is stopped
+ * if need be. */
 void port_unplug(struct actor *a, struct port *p)
 {
 	moat_sid_t sid = MOAT_SID(0, 16 + p->index, 0);

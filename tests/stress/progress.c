@@ -57,9 +57,9 @@ struct look {
 struct watch {
 	uint64_t beat;
 	unsigned int rounds;     /* of the others */
-	uint64_t began_us;       /* on the wall */
-	unsigned int since;      /* then, rounds of the others, whatever this one does */
-	struct look last[LOOKS]; /* at the last one's end */
+	uint64_t began_us;       /* wall-clock time */
+	unsigned int since;      /* rounds of the others since began_us, this one excused or not */
+	struct look last[LOOKS]; /* when the last of these rounds ended */
 	uint64_t slept_us;       /* in this round */
 	uint64_t stall_us;       /* in rounds that have ended */
 	struct look then[LOOKS]; /* at the round's beginning */
@@ -70,7 +70,7 @@ static pthread_t thread;
 static atomic_bool stop;
 static uint64_t longest[128]; /* by operation */
 
-/* The first line of a file about a thread; empty: it has ended. */
+/* Read the first line of a file about a thread; empty: the thread has ended. */
 static void line_read(pid_t tid, const char *file, char *text, size_t room)
 {
 	char path[64];

@@ -114,7 +114,7 @@ struct port {
 	char backing[32]; /* the ethdev whose queues are the wires */
 	uint16_t id;
 	struct gate gate;
-	/* Under the closed gate. */
+	/* changed only while the gate is closed */
 	bool plugged, started, jumbo;
 	uint16_t mtu;
 	struct queue queue[QUEUES];
@@ -217,7 +217,7 @@ bool operation_switch(const char *name, bool on);
 bool operation_is_on(const char *name);
 const struct operation *operation_draw(struct dice *d);
 
-/* What a program is asked for. */
+/* The command line of a program. */
 struct request {
 	uint64_t seed;
 	uint64_t seconds;    /* of all rounds together; 0: by operations */
@@ -293,22 +293,22 @@ void packet_init(void);
 void packet_write(struct world *w, struct rte_mbuf *m, uint32_t len);
 /* Write the bytes [from, pkt_len) anew, and the header's length: after a change of length. */
 void packet_rewrite(struct rte_mbuf *m, uint32_t from);
-/* The same where the header is not there any more. */
+/* The same where the header is no longer there. */
 void packet_stamp(struct rte_mbuf *m, uint64_t number, uint32_t from);
-/* Check every byte. @return its number, or 0: a judge was told */
+/* Check every byte of a packet. @return its number, or 0: a fault was reported */
 uint64_t packet_check(struct actor *a, const struct rte_mbuf *m, const char *where);
 uint64_t packet_number(const struct rte_mbuf *m);
 /* May its one owner write all of it? */
 bool packet_writable(const struct rte_mbuf *m);
 #define PACKET_HEADER 34u
-/* The header's bytes of `from` into `to`. */
+/* Copy the header's bytes from `from` to `to`. */
 void packet_copy_header(struct rte_mbuf *to, const struct rte_mbuf *from);
 
 /* The ledger: on which wires a packet is under way. A wire's name is its sending port's index. */
-/* @return false: it may not be sent there (again); free it */
+/* @return false: the packet must not be sent there (again); free it */
 bool ledger_send(uint64_t number, unsigned int wire);
 void ledger_unsend(uint64_t number, unsigned int wire);
-/* @return false: it was never sent there, or has come out already */
+/* @return false: the packet was never sent there, or has come out already */
 bool ledger_receive(uint64_t number, unsigned int wire);
 
 /* Bytes at a received buffer's end that only its owner can change. */
@@ -320,29 +320,29 @@ void canary_check(struct actor *a, const struct rte_mbuf *m, const char *where);
 
 void actors_start(struct world *w);
 void actors_join(struct world *w);
-/* The polling duty. */
+/* Poll, as each actor must. */
 void actor_turn(struct actor *a);
 /* One turn of a loop that waits for another actor. */
 void actor_wait(struct actor *a);
-/* Between two calls of an operation that makes many: progress.c judges each by itself. */
+/* Called between two calls of an operation that makes many: progress.c judges each by itself. */
 void actor_step(struct actor *a);
-/* Before it blocks, and after. */
+/* Called before an actor blocks, and after. */
 void actor_offline(struct actor *a);
 void actor_online(struct actor *a);
-/* A tenant to work with, joined (and entered, where `entered`); NULL: none now. */
+/* @return a tenant to work with, joined (and entered, where `entered`), or NULL: none now */
 struct tenant *actor_tenant(struct actor *a, bool entered);
 bool actor_join(struct actor *a, struct tenant *t);
 bool actor_enter(struct actor *a, struct tenant *t);
 void actor_leave(struct actor *a, struct tenant *t);
 /* Give up everything held of a tenant. */
 void actor_part(struct actor *a, struct tenant *t);
-/* Pockets. A full one frees the oldest. */
+/* A pocket holds packets of a tenant. A full one frees the oldest packet. */
 void pocket_put(struct actor *a, struct tenant *t, struct rte_mbuf *m);
 struct rte_mbuf *pocket_take(struct actor *a, struct tenant *t);
-/* A look at one; it stays. NULL: none */
+/* Peek at a packet, which stays in the pocket. @return NULL: the pocket is empty */
 struct rte_mbuf *pocket_see(struct actor *a, struct tenant *t);
 void pocket_empty(struct actor *a, struct tenant *t);
-/* Check the canary, and free it. */
+/* Check a packet's canary, and free the packet. */
 void packet_free(struct actor *a, struct rte_mbuf *m);
 /* Unmap an actor's own memory, and wait for the tickets (operate_lane.c). */
 void maps_end(struct actor *a, struct tenant *t);
@@ -360,16 +360,17 @@ void tenant_uncontrol(struct tenant *t);
 
 bool gate_pass(struct gate *g);
 void gate_leave(struct gate *g);
-/* @return false: it is another's */
+/* @return false: another actor has closed it */
 bool gate_close(struct actor *a, struct gate *g);
 void gate_open(struct gate *g);
 
-/* A side of a queue of a started port, for this actor alone; the tenant's (NULL: any tenant's). */
+/* Enter a side of a started port's queue, for this actor alone. @param t the queue must be this
+ * tenant's; NULL: any tenant's. @return false: not now */
 bool queue_enter(struct port *p, unsigned int q, const struct tenant *t, bool tx);
 void queue_leave(struct port *p, unsigned int q, bool tx);
 struct port *port_of(struct actor *a, struct tenant *t, unsigned int *q);
 
-/* Under the closed gate. */
+/* The caller must have closed the gate. */
 void port_plug(struct actor *a, struct port *p);
 void port_unplug(struct actor *a, struct port *p);
 void port_start(struct actor *a, struct port *p);
@@ -380,7 +381,7 @@ void port_remove_queues(struct actor *a, struct port *p);
 
 /* --------------------------------------------------------------------------------- visible.c */
 
-/* What DPDK's mempool ops and net_ring order is made visible to ThreadSanitizer. */
+/* Make the order that DPDK's mempool ops and net_ring establish visible to ThreadSanitizer. */
 void visible_pools(void);
 void visible_wire(uint16_t port);
 
@@ -388,18 +389,18 @@ void visible_wire(uint16_t port);
 
 void progress_start(struct world *w);
 void progress_stop(void);
-/* Microseconds: the longest stall of an operation in all rounds. */
+/* @return the longest stall of an operation in all rounds, in microseconds */
 uint64_t progress_longest(unsigned int operation);
 
 /* --------------------------------------------------------------------------------- injection.c */
 
 enum injection { INJECT_NOTHING, INJECT_MAP, INJECT_UNMAP, INJECT_SUBMIT, INJECT_MEMORY };
-/* In the calling thread, the `nth` call from now fails, and `n` calls behind it. */
+/* In the calling thread, let the `nth` call from now fail, and `n` calls behind it. */
 void inject(enum injection what, unsigned int nth, unsigned int n);
 /* @return how many calls failed */
 unsigned int inject_end(void);
-/* As must_at_last(), of a control call in which, now and then, an allocation fails first: then the
- * call does, or has done without; and it can be made again. */
+/* As must_at_last(), for a control call in which, now and then, an allocation fails first. The call
+ * then fails and can be made again, or has done without the allocation. */
 #define must_short_of_memory(a, call)                                                   \
 	do {                                                                            \
 		unsigned int short_failed;                                              \

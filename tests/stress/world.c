@@ -45,7 +45,7 @@ static int wires_make(void)
 	return 0;
 }
 
-/* Frames that nobody has received go back to the device that sent them. */
+/* Give frames that were not received back to the device that sent them. */
 static void wires_empty(void)
 {
 	struct rte_mbuf *m;

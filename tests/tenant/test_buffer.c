@@ -60,7 +60,7 @@ static void close_clean(struct rig *r)
 	rig_close(r);
 }
 
-/* The driver's queue has no room, as a NIC's that is behind. */
+/* Fill the driver's queue, as that of a slow NIC. */
 static void wire_fill(struct rig *r)
 {
 	static char nothing;
@@ -450,7 +450,7 @@ static void a_foreign_packet_is_copied_where_the_tenant_says_so(void **state)
 	}
 }
 
-/* The buffer to copy into is asked for like any other. */
+/* The buffer to copy into is allocated like any other. */
 static void a_copy_without_a_buffer_to_copy_into_counts_as_starved(void **state)
 {
 	struct rte_mempool *other = rte_pktmbuf_pool_create("other", 63, 0, 0, 2048, SOCKET_ID_ANY);
@@ -809,7 +809,7 @@ static void neighbours_freed_together_wait_each_for_its_own_ticket(void **state)
 	rig_close(r);
 }
 
-/* One buffer, many sends on two lcores at once, and their ends on both. */
+/* Send one buffer many times on two lcores at once, so that sends complete on both. */
 static void send_clones(struct worker *w)
 {
 	uint16_t queue = w->registers ? 1 : 0;
@@ -981,7 +981,7 @@ static void packets_that_are_given_up_come_back_when_the_unit_does(void **state)
 	close_clean(r);
 }
 
-/* A little of everything, with buffers that are not neighbours. Whatever fails, nothing is lost. */
+/* Do a little of everything, with buffers that are not neighbours. No failure may lose a buffer. */
 static void round_of_everything(struct rig *r, struct rte_mempool *clones)
 {
 	struct rte_mbuf *m[BURST], *clone;
@@ -1047,8 +1047,8 @@ static void a_fault_at_any_call_leaves_every_buffer_where_it_was(void **state)
 	rte_mempool_free(clones);
 }
 
-/* Every allocation of a pool's and of an lcore's entering fails in turn: an error, and it can be
- * tried again. */
+/* Each allocation in moat_tenant_pool() and moat_tenant_lcore_enter() fails in turn: the call must
+ * return -ENOMEM, and a retry must succeed. */
 static void a_fault_at_any_allocation_is_an_error_and_leaves_nothing(void **state)
 {
 	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {

@@ -36,7 +36,7 @@ static void *plain(void *at, size_t len, int prot, int flags, int fd, off_t off)
 	return (void *)syscall(SYS_mmap, at, len, prot, flags, fd, off);
 }
 
-/* In place of the C library's. */
+/* Replaces the C library's function. */
 void *mmap(void *at, size_t len, int prot, int flags, int fd, off_t off)
 {
 	uint64_t size = HUGE_SIZE(flags);
@@ -124,8 +124,8 @@ static void a_tenant_lives_in_a_page_of_1_gib(void **state)
 	must(moat_tenant_destroy(t));
 }
 
-/* The frame that a child writes to, once both may have one of their own, is the parent's still. A
- * unit that knows the frame reaches what the parent sees, whoever writes first. */
+/* After a fork, the child's write must reach the parent's frame: copy-on-write would leave one of
+ * them on a frame that the unit does not translate to. */
 static void forks_leave_in_place(volatile uint8_t *va)
 {
 	pid_t child;
@@ -157,7 +157,7 @@ static void a_fork_leaves_a_tenants_hugepages_in_place(void **state)
 	}
 }
 
-/* The unit's own: its tables and queues. (With a hugetlbfs they are files.) */
+/* The unit's own hugepages: its tables and queues. (With a hugetlbfs they are files.) */
 static void a_fork_leaves_a_units_hugepages_in_place(void **state)
 {
 	struct moat_vtd_hugepages *pages;

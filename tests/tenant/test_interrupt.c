@@ -26,7 +26,7 @@ static struct rig *open_rig(void)
 	return rig_open(&conf, UNIT_ADVERSARY, 512);
 }
 
-/* Nothing stale, on any unit. */
+/* Close the rig. The unit must have seen no stale interrupt. */
 static void close_rig(struct rig *r)
 {
 	struct moat_softvtd_intr_stats stats;
@@ -179,7 +179,7 @@ static void posted_interrupts_are_bits_that_a_poll_takes(void **state)
 	assert_int_equal(moat_posted_take(&line, 0), 1);
 	assert_int_equal(moat_posted_take(&line, 0), 0);
 	assert_int_equal(moat_posted_take(&line, 3), UINT64_C(1) << 63);
-	assert_int_equal(line.control, MOAT_POSTED_SN); /* nobody was notified */
+	assert_int_equal(line.control, MOAT_POSTED_SN); /* no processor was notified */
 	must(moat_tenant_interrupt_end(r->tenant, &first));
 	assert_int_equal(raise(r, SID, &first), VTD_FR_IR_P);
 	assert_int_equal(moat_posted_take(&line, 0), 0);

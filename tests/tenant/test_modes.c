@@ -229,7 +229,7 @@ static void pipelined_drops_what_it_cannot_hold_and_leaks_none(void **state)
 		assert_int_equal(got + stats.held + stats.overrun, in);
 		assert_in_range(stats.held, 0, 4096);
 	} while (stats.overrun < 640);
-	assert_int_equal(stats.waits, 0); /* nobody waited for room either */
+	assert_int_equal(stats.waits, 0); /* nor did a call wait for room */
 	while (rig_stats(r).held != 0) {
 		uint16_t n = rte_eth_rx_burst(r->port, 0, m, 64);
 
@@ -350,7 +350,8 @@ static void deferred_reports_a_window_and_every_stale_dma_lies_in_it(void **stat
 	rig_close(r);
 }
 
-/* A buffer that the PMD has freed is nobody's until its ticket is done, as in every other mode. */
+/* A buffer that the PMD has freed is not handed out until its ticket is done, as in every other
+ * mode. */
 static void deferred_quarantines_what_is_freed(void **state)
 {
 	struct rig *r = open_deferred(UNIT_ADVERSARY, 1000000, 1000000000);

@@ -349,7 +349,7 @@ static void a_quarantined_buffer_is_not_handed_out(void **state)
 	assert_int_equal(rte_pktmbuf_alloc_bulk(f->pool, m, 1024), 0);
 	rte_pktmbuf_free_bulk(m, 512);
 	assert_int_equal(rte_mempool_avail_count(f->pool), 512);
-	/* Not one is ready before somebody has polled. */
+	/* None of the freed buffers is ready before a poll. */
 	assert_int_equal(rte_pktmbuf_alloc_bulk(f->pool, m, 512), -ENOBUFS);
 	moat_tenant_stats(f->tenant, &stats);
 	assert_int_equal(stats.quarantined, 512);

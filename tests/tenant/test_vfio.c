@@ -60,8 +60,8 @@ static bool device_writes(rte_iova_t iova, const void *va)
 	return false;
 }
 
-/** A burst comes and goes out again, so many times. In modes that unmap, nobody is handed a packet
- * that the device can still write, but in mode deferred. */
+/** Receive a burst and send it again, several times. In modes that unmap, but for deferred, no
+ * packet is handed on that the device can still write. */
 static void forward(enum moat_mode mode, unsigned int bursts)
 {
 	uint64_t received = 0;

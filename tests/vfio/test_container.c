@@ -3,7 +3,7 @@
  */
 
 /* Domains over containers, through lib/domain's lanes: what is mapped there and nothing else, exact
- * unmaps, errors that are never passed over; against a kernel of our own. */
+ * unmaps, no error ignored; against the fake kernel. */
 
 #include <sys/mman.h>
 #include <urcu-qsbr.h>
@@ -88,7 +88,7 @@ static void what_is_mapped_before_the_group_comes_is_there_when_it_does(void **s
 	assert_true(holds(container_with(1), 16, 1, R));
 	assert_true(holds(container_with(1), 17, 1, W));
 	assert_true(holds(container_with(1), 500, 600, RW));
-	must(map(20, 1, MOAT_R)); /* and what comes later, at once */
+	must(map(20, 1, MOAT_R)); /* a later map is in the container at once */
 	assert_true(holds(container_with(1), 20, 1, R));
 	must(unmap(0, 18));
 	must(unmap(20, 1));

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Which functions can be had, and what a unit says of itself; against a kernel of our own. */
+/* Which functions can be used, and what a unit reports; against the fake kernel (fake_kernel.h). */
 
 #include "fake_kernel.h"
 #include "moat_domain.h"

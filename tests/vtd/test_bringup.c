@@ -3,7 +3,7 @@
  */
 
 /* The order of things at bring-up and take-down, as the specification has it, and what becomes of
- * a unit that belongs to somebody or does not answer. On a window that records (fake_unit.h). */
+ * a unit that is in use or does not answer. On a window that records (fake_unit.h). */
 
 #include <errno.h>
 #include <setjmp.h>
@@ -28,7 +28,7 @@ static void down(struct moat_unit *unit)
 	unit->ops->destroy(unit);
 }
 
-/* Every GCMD write may change one bit of the levels, or set one one-shot bit. */
+/* Assert that each GCMD write changes one level bit, or sets one one-shot bit. */
 static void assert_one_bit_at_a_time(const struct fake_unit *f, uint32_t before)
 {
 	uint32_t shot = VTD_GCMD_SRTP | VTD_GCMD_SFL | VTD_GCMD_WBF | VTD_GCMD_SIRTP;

@@ -70,7 +70,7 @@ static const uint64_t *at(uint64_t entry)
 	return (const uint64_t *)(uintptr_t)(entry & VTD_ROOT_CTP);
 }
 
-/* As the unit finds them, from RTADDR on; NULL: something above is absent. */
+/* @return the entry as the unit finds it, from RTADDR on; NULL: an entry above it is absent */
 static const uint64_t *context(struct bench *b, moat_sid_t sid)
 {
 	uint64_t half = at(*fake_reg64(&b->f, VTD_RTADDR))[sid >> 7];
@@ -486,7 +486,7 @@ static void queues_are_apart(const char *args)
 		must(moat_lane_map(q.lane[turn % QUEUES], IOVA, (uintptr_t)memory[turn % QUEUES],
 			memory[turn % QUEUES], sizeof(memory[0]), MOAT_RW));
 	}
-	/* neither without a PASID nor with nobody's is there anything */
+	/* nothing is mapped without a PASID, nor with one that no queue has */
 	assert_int_not_equal(write_by(&q, MOAT_PASID_NONE, IOVA), 0);
 	assert_int_not_equal(write_by(&q, 77, IOVA), 0);
 	for (unsigned int i = 0; i < QUEUES; i++) {

@@ -39,7 +39,7 @@ static struct moat_unit *make(const char *args)
 	return unit;
 }
 
-/* The unit has seen nothing that software must not do, and no DMA that should not have been. */
+/* Destroy the unit. It must have seen no misuse by its driver, and no stale DMA. */
 static void unmake(struct moat_unit *unit)
 {
 	struct moat_softvtd *sv = moat_soft_unit_find("soft0");
@@ -110,7 +110,7 @@ static void what_is_not_given_is_as_the_table_of_arguments_says(void **state)
 	}
 }
 
-/* What is logged when a unit is to be destroyed. */
+/* @return what is logged when a unit is destroyed */
 static const char *said_when_destroying(struct moat_unit *unit)
 {
 	static char text[1024];
@@ -221,7 +221,7 @@ static void an_unknown_stage_is_refused_with_the_stages_there_are(void **state)
 
 /* ------------------------------------------------------------------------------------- geometry */
 
-/* Table entries read for a DMA to each of `pages` pages, each page once before. */
+/* Table entries that the unit reads for a second DMA to each of `pages` pages. */
 static uint64_t reads_when_known(const char *args, unsigned int pages)
 {
 	struct moat_unit *unit = make(args);
@@ -476,7 +476,7 @@ static void a_unit_whose_owner_was_killed_is_taken_over(void **state)
 	for (unsigned int i = 0; i < MOAT_SOFTVTD_MISUSES; i++)
 		assert_int_equal(stats.misuse[i], 0);
 	unit->ops->destroy(unit);
-	/* Off, so the first owner's memory is nobody's business any more. */
+	/* Translation is off, so the first owner's memory is no longer protected. */
 	assert_int_equal(moat_softvtd_dma_write(sv, NIC, (uintptr_t)memory, &value, 8), 0);
 	killed->ops->destroy(killed);
 	moat_softvtd_destroy(sv);
@@ -525,7 +525,7 @@ static bool holds(const struct flight *f, unsigned int i, uint64_t position)
 		position < (uint64_t)f->seq[i];
 }
 
-/* One error at each place of a full queue in turn; `check` judges who failed. */
+/* Inject one error at each place of a full queue in turn; `check` judges which batches failed. */
 static void strike_everywhere(enum moat_softvtd_inject what, const struct moat_qi_desc d[2],
 	void (*check)(const struct flight *f, uint64_t position), uint64_t *seen)
 {
@@ -679,9 +679,9 @@ static void errors_amid_many_submitters_lose_nobodys_batch(void **state)
 	moat_softvtd_stats(sv, &soft);
 	print_message("# %" PRIu64 " IQE, %" PRIu64 " batches failed\n", stats.iqe, failed);
 	assert_int_equal(stats.iqe, soft.iqe);
-	/* An error fails one batch; and who asks for his own a lap late, when one that ended at the
-	 * same place has failed since, is told so, too (moat_qi_failed()): one batch of each
-	 * submitter. */
+	/* An error fails one batch. A submitter that asks a lap late, when another batch that ended
+	 * at the same place has failed since, is told that its own failed (moat_qi_failed()): one
+	 * batch of each submitter. */
 	assert_true(stats.iqe > 0 && failed > 0 && failed <= SUBMITTERS * stats.iqe);
 	unmake(unit);
 }

@@ -66,8 +66,8 @@ def commands(results):
             f'<pre>{escape(results["command"])}</pre>'
             f'<details><summary>Each case on its own</summary><pre>{escape(each)}</pre></details>'
             '<p class="soft">Stages and totals are means over the middle half of rounds of 16 '
-            'batches or bursts: a time slice that went to somebody else is nobody\'s mapping '
-            'cost. Medians, 99 % and maxima are of every batch, divided by its '
+            'batches or bursts: a time slice that another process got does not count as '
+            'mapping cost. Medians, 99 % and maxima are of every batch, divided by its '
             'operations.</p></section>')
 
 
