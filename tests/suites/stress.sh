@@ -3,7 +3,7 @@
 # Copyright (c) 2026 The moat authors
 #
 # suite: every lcore at once, more of them than processors, on units that misbehave: domains, then tenants
-# limit: 600
+# limit: 900
 
 . tests/lib.sh
 
