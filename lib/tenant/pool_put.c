@@ -197,7 +197,7 @@ static __rte_noinline void put_stray(struct moat_pool *pool, struct tenant_lcore
 /* How many of `objs` from the front are the pool's headers in their order, from buffer `first` on.
  * Mostly all are. 0: objs[0] is not the header of the pool's buffer `first`, which need not be
  * there. */
-static inline unsigned int buffers_neighbours(const struct moat_pool *pool, uint32_t first,
+static inline unsigned int headers_neighbours(const struct moat_pool *pool, uint32_t first,
 	void *const objs[], unsigned int n)
 {
 	unsigned int i = 0;
@@ -210,15 +210,38 @@ static inline unsigned int buffers_neighbours(const struct moat_pool *pool, uint
 	return i;
 }
 
+/* As headers_neighbours(), of headers that lead to their own buffers: a clone leads to another one,
+ * its original's. Sets the flag of those that have lost it. */
+static inline unsigned int buffers_neighbours(const struct moat_pool *pool, uint32_t first,
+	void *const objs[], unsigned int n)
+{
+	const uint8_t *const va = pool->va + (uint64_t)first * pool->stride, *own = va;
+	uintptr_t elsewhere = 0;
+	bool bare = false;
+	unsigned int i;
+
+	n = headers_neighbours(pool, first, objs, n);
+	for (i = 0; i < n; i++, own += pool->stride) {
+		const struct rte_mbuf *m = objs[i];
+
+		elsewhere |= (uintptr_t)m->buf_addr ^ (uintptr_t)own;
+		bare |= tenant_is_bare(m);
+	}
+	for (i = 0; unlikely(bare) && i < n; i++)
+		tenant_pin(objs[i]);
+	if (likely(elsewhere == 0))
+		return n;
+	for (i = 1, own = va + pool->stride; i < n; i++, own += pool->stride)
+		if (((const struct rte_mbuf *)objs[i])->buf_addr != own)
+			break;
+	return i; /* at least the first, whose buffer `first` is */
+}
+
 void tenant_part_put(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
 	void *const objs[], unsigned int n)
 {
 	uint32_t from = part->head;
-	bool bare = false;
 
-	/* Only looked at: some may be of other pools. */
-	for (unsigned int i = 0; i < n; i++)
-		bare |= tenant_is_bare(objs[i]);
 	for (unsigned int i = 0, k; i < n; i += k) {
 		uint32_t first = tenant_buffer_number(pool, objs[i]);
 
@@ -228,8 +251,6 @@ void tenant_part_put(struct moat_pool *pool, struct tenant_part *part, struct te
 			k = 1;
 			continue;
 		}
-		for (unsigned int j = i; unlikely(bare) && j < i + k; j++)
-			tenant_pin(objs[j]);
 		put_run(pool, part, lc, first, k);
 	}
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);

@@ -93,7 +93,7 @@ static void a_tenant_more_than_dpdk_has_heaps_is_refused_in_words(void **state)
 		must(moat_tenant_create(&conf, &t[i]));
 	}
 	snprintf(name, sizeof(name), "last");
-	snprintf(words, sizeof(words), "a process has %u tenants at most", most);
+	snprintf(words, sizeof(words), "a process can have %u tenants", most);
 	refused(moat_tenant_create(&conf, &t[0]), -ENOSPC, words);
 	must(moat_tenant_destroy(t[1]));
 	must(moat_tenant_create(&conf, &t[1]));

@@ -379,6 +379,26 @@ static void a_clone_from_a_tenants_pool_that_goes_last_loses_no_buffer(void **st
 	}
 }
 
+/* The same with a clone whose header is the neighbour of the one that is freed before it. */
+static void a_clone_that_is_freed_behind_its_neighbour_loses_no_buffer(void **state)
+{
+	for (unsigned int i = 0; i < RTE_DIM(unmapping); i++) {
+		struct rig *r = open_mode(unmapping[i]);
+		struct rte_mbuf *m[16], *pair[2];
+
+		assert_int_equal(rte_pktmbuf_alloc_bulk(r->pool, m, RTE_DIM(m)), 0);
+		pair[0] = m[15];
+		pair[1] = rte_pktmbuf_clone(m[0], r->pool);
+		assert_non_null(pair[1]);
+		assert_ptr_equal((char *)pair[1] - (char *)m[15], (char *)m[15] - (char *)m[14]);
+		rte_pktmbuf_free(m[0]);
+		rte_pktmbuf_free_bulk(pair, 2);
+		rte_pktmbuf_free_bulk(m + 1, 14);
+		assert_pool_whole(r, r->pool, BUFFERS);
+		rig_close(r);
+	}
+}
+
 /* m->ol_flags = ... clears RTE_MBUF_F_EXTERNAL: a clone is an indirect mbuf then, and DPDK takes
  * what a device may have written in front of the buffer for the mbuf that owns it. */
 static void a_clone_of_a_packet_whose_flags_were_assigned_is_sent_as_a_reference(void **state)
@@ -549,6 +569,7 @@ int main(void)
 		cmocka_unit_test(each_pool_has_buffers_of_its_own_to_copy_into),
 		cmocka_unit_test(a_buffer_that_is_freed_into_another_pool_goes_to_its_own),
 		cmocka_unit_test(a_clone_from_a_tenants_pool_that_goes_last_loses_no_buffer),
+		cmocka_unit_test(a_clone_that_is_freed_behind_its_neighbour_loses_no_buffer),
 		cmocka_unit_test(
 			a_clone_of_a_packet_whose_flags_were_assigned_is_sent_as_a_reference),
 		cmocka_unit_test(a_queue_is_one_tenants),
