@@ -216,8 +216,8 @@ static inline unsigned int buffers_neighbours(const struct moat_pool *pool, uint
 	void *const objs[], unsigned int n)
 {
 	const uint8_t *const va = pool->va + (uint64_t)first * pool->stride, *own = va;
+	uint64_t flags = RTE_MBUF_F_EXTERNAL;
 	uintptr_t elsewhere = 0;
-	bool bare = false;
 	unsigned int i;
 
 	n = headers_neighbours(pool, first, objs, n);
@@ -225,9 +225,9 @@ static inline unsigned int buffers_neighbours(const struct moat_pool *pool, uint
 		const struct rte_mbuf *m = objs[i];
 
 		elsewhere |= (uintptr_t)m->buf_addr ^ (uintptr_t)own;
-		bare |= tenant_is_bare(m);
+		flags &= m->ol_flags;
 	}
-	for (i = 0; unlikely(bare) && i < n; i++)
+	for (i = 0; unlikely(flags == 0) && i < n; i++)
 		tenant_pin(objs[i]);
 	if (likely(elsewhere == 0))
 		return n;
