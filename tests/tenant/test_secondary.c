@@ -134,8 +134,8 @@ static void clean_up(void)
 
 static unsigned long had;
 
-/* Until the process ends: one of these tests at a time, in all roots, changes the machine's number of
- * hugepages. */
+/* Until the process ends: one of these tests at a time, in all roots, changes how many hugepages
+ * the machine has. */
 static void pages_lock(void)
 {
 	int fd = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
