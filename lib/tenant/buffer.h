@@ -261,6 +261,22 @@ static inline void tenant_pages_set(struct moat_tenant *t, uint32_t page, uint32
 int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
 	enum tenant_state to);
 
+/* A buffer joins a run to unmap; where it is no neighbour, the run is unmapped and another one
+ * begins. */
+static inline int tenant_run_unmap_join(struct moat_tenant *t, struct tenant_lcore *lc,
+	struct tenant_run *run, const struct rte_mbuf *m, enum tenant_state to)
+{
+	uint32_t page = tenant_page(t, m->buf_addr), n = tenant_buffer_pages(m);
+	int rc;
+
+	if (likely(tenant_run_grow(run, page, n)))
+		return 0;
+	rc = tenant_run_unmap(t, lc, run, to);
+	run->page = page;
+	run->n = n;
+	return rc;
+}
+
 /*
  * Let the device write (`to` RX) or read (TX) all of the run. Empties the run.
  * @return 0; -EBUSY: `to` is TX and a page is RX. The caller must first take such pages away

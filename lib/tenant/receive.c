@@ -111,22 +111,14 @@ uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct r
 
 /* -------------------------------------------------------------------------------------- unmap */
 
-/* A buffer joins the run, or the run ends and a new one begins. */
+/* Only a buffer of the tenant's joins. */
 static inline int buffer_join(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct tenant_run *run, struct rte_mbuf *m, enum tenant_state to)
 {
-	uint32_t page = tenant_page(t, m->buf_addr), n = tenant_buffer_pages(m);
-	int rc;
-
 	if (unlikely(!tenant_owns(t, m->buf_addr)))
 		return 0;
 	tenant_pin(m);
-	if (likely(tenant_run_grow(run, page, n)))
-		return 0;
-	rc = tenant_run_unmap(t, lc, run, to);
-	run->page = page;
-	run->n = n;
-	return rc;
+	return tenant_run_unmap_join(t, lc, run, m, to);
 }
 
 int tenant_receive_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct rte_mbuf *pkts[],

@@ -122,24 +122,30 @@ static int queue_copy(struct tenant_queue *q, const struct rte_mbuf *pkt, struct
 
 /* ----------------------------------------------------------------------------------- one packet */
 
+/* Make one packet of TENANT_KIND_OWN the device's to read, if the mode maps. */
+static int packet_map(struct moat_tenant *t, struct tenant_lcore *lc, const struct rte_mbuf *pkt)
+{
+	struct tenant_run run = { .max = t->whole_maps ? 0 : TENANT_RUN_PAGES };
+	int rc;
+
+	if (!t->mode->protects)
+		return 0;
+	rc = tenant_own_map(t, lc, &run, pkt);
+	return rc == 0 ? tenant_run_map(t, lc, &run, TENANT_TX) : rc;
+}
+
 /* @return 0; 1: it can never be sent; -ENOBUFS: not now */
 static int chunk_copy(struct chunk *c, uint16_t i, struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *pkt)
 {
-	struct tenant_run run = { .max = t->whole_maps ? 0 : TENANT_RUN_PAGES };
 	struct rte_mbuf *copy;
 	int rc = queue_copy(c->queue, pkt, &copy);
 
 	if (rc != 0)
 		return rc;
-	if (t->mode->protects) {
-		rc = tenant_own_map(t, lc, &run, copy);
-		if (rc == 0)
-			rc = tenant_run_map(t, lc, &run, TENANT_TX);
-		if (rc != 0) {
-			rte_pktmbuf_free(copy);
-			return -ENOBUFS;
-		}
+	if (packet_map(t, lc, copy) != 0) {
+		rte_pktmbuf_free(copy);
+		return -ENOBUFS;
 	}
 	c->copied |= UINT64_C(1) << i;
 	chunk_offer(c, i, copy);
@@ -150,11 +156,8 @@ static int chunk_copy(struct chunk *c, uint16_t i, struct moat_tenant *t, struct
 static int chunk_own(struct chunk *c, uint16_t i, struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *pkt)
 {
-	struct tenant_run run = { .max = t->whole_maps ? 0 : TENANT_RUN_PAGES };
-	int rc = t->mode->protects ? tenant_own_map(t, lc, &run, pkt) : 0;
+	int rc = packet_map(t, lc, pkt);
 
-	if (rc == 0 && t->mode->protects)
-		rc = tenant_run_map(t, lc, &run, TENANT_TX);
 	if (rc == 0)
 		chunk_offer(c, i, pkt);
 	else

@@ -113,17 +113,9 @@ static inline void tenant_own_take_back(struct moat_tenant *t, struct tenant_lco
 
 	if (!t->mode->protects)
 		return;
-	for (uint16_t i = 0; i < n; i++) {
-		for (const struct rte_mbuf *m = pkts[i]; m != NULL; m = m->next) {
-			uint32_t page = tenant_page(t, m->buf_addr), k = tenant_buffer_pages(m);
-
-			if (tenant_run_grow(&run, page, k))
-				continue;
-			tenant_run_unmap(t, lc, &run, TENANT_TICKET);
-			run.page = page;
-			run.n = k;
-		}
-	}
+	for (uint16_t i = 0; i < n; i++)
+		for (const struct rte_mbuf *m = pkts[i]; m != NULL; m = m->next)
+			tenant_run_unmap_join(t, lc, &run, m, TENANT_TICKET);
 	tenant_run_unmap(t, lc, &run, TENANT_TICKET);
 }
 
