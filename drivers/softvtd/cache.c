@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * The caches of a shard and what each invalidation takes out of them, exactly: not an entry more
- * than the specification demands ("Invalidation of Translation Caches").
+ * The caches of a shard, and which entries each invalidation drops: no more than the specification
+ * demands ("Invalidation of Translation Caches").
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -173,7 +173,8 @@ void sv_context_fill(struct sv_shard *shard, const struct sv_context *context)
 	*entry = *context;
 }
 
-/* Lingering: no longer a context entry, but still the way to the IOTLB entries it tagged. */
+/* A lingering entry no longer serves as a context entry, but still leads to the IOTLB entries it
+ * tagged. */
 static void context_drop(const struct moat_softvtd *sv, struct sv_context *context)
 {
 	bool linger = sv->conf.linger && context->state == SV_CONTEXT_VALID &&
@@ -224,7 +225,7 @@ static void shard_drop_iotlb(struct sv_shard *shard, unsigned int gran, const st
 		sv_pscs_drop(shard->psc, m);
 }
 
-/* What led to the IOTLB's entries of a domain leads nowhere once they are gone. */
+/* When a domain's IOTLB entries are dropped, lingering context entries no longer lead to any. */
 static void shard_drop_lingering(struct sv_shard *shard, unsigned int gran, uint16_t did)
 {
 	for (uint32_t i = 0; i < shard->context_sets * SV_CONTEXT_WAYS; i++) {
@@ -262,7 +263,7 @@ void sv_invalidate_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t di
 	}
 }
 
-/* The chipset's write buffer is flushed: table lines are seen as they are. */
+/* Flush the chipset's write buffer: table lines are then seen as they are in memory. */
 void sv_flush_lines(struct moat_softvtd *sv)
 {
 	if (!sv->conf.rwbf)

@@ -2,12 +2,12 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * What software orders through registers: global commands (GCMD, GSTS) and invalidations without
- * the queue (CCMD, IOTLB). Under the engine's lock.
+ * Commands by registers: global commands (GCMD, GSTS) and invalidations without the queue (CCMD,
+ * IOTLB). All functions are called under the engine's lock.
  *
- * "Global Command Register": one field at a time, and each until GSTS shows it. A command takes
- * effect some reads of GSTS later; one that changes what DMA goes through shows only when the DMA
- * under the old rule has drained.
+ * "Global Command Register": software changes one field at a time, and waits until GSTS shows it. A
+ * command takes effect some reads of GSTS later. If it changes how DMA is translated, GSTS shows it
+ * only when all DMA that began before has drained.
  */
 #include "moat_qi.h"
 #include "softvtd.h"
@@ -23,10 +23,10 @@ static uint32_t supported(const struct moat_softvtd *sv)
 		(sv->conf.ir ? VTD_GCMD_IRE | VTD_GCMD_SIRTP | VTD_GCMD_CFI : 0);
 }
 
-/* What DMA looks at changes; then all DMA that may have looked before drains. */
+/* Publish the root table to DMA, then drain the DMA that may have read the old one. */
 static void publish(struct moat_softvtd *sv)
 {
-	/* release: pairs with sv_translate(); the tables were written before the command */
+	/* release: pairs with root_read(); the tables were written before the command */
 	atomic_store_explicit(&sv->root, sv->rtaddr, memory_order_release);
 	sv_drain_start(sv, MOAT_RW);
 }
@@ -34,7 +34,7 @@ static void publish(struct moat_softvtd *sv)
 static void set_root(struct moat_softvtd *sv)
 {
 	publish(sv);
-	if (sv->conf.esrtps) { /* the command invalidates by itself */
+	if (sv->conf.esrtps) { /* the command also invalidates */
 		sv_invalidate_context(sv, MOAT_QI_GLOBAL, 0, 0, 0);
 		sv_invalidate_pasid_cache(sv, MOAT_QI_PASID_GLOBAL, 0, 0);
 		sv_invalidate_iotlb(sv, MOAT_QI_GLOBAL, 0, 0, 0, false, MOAT_RW);
@@ -45,7 +45,7 @@ static void set_translation(struct moat_softvtd *sv, bool on)
 {
 	if (on && !(sv->gsts & VTD_GSTS_RTPS))
 		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_TE_NO_ROOT);
-	/* release: root before it, see sv_translate() */
+	/* release: root comes before it; pairs with slow() of walk.c */
 	atomic_store_explicit(&sv->translating, on, memory_order_release);
 	sv_drain_start(sv, MOAT_RW);
 }
@@ -124,14 +124,14 @@ void sv_command_write(struct moat_softvtd *sv, uint32_t gcmd)
 	sv->command_late =
 		1 + (sv->conf.gsts_late > 1 ? sv_random(&sv->random) % sv->conf.gsts_late : 0);
 	if (change & (VTD_GCMD_SRTP | VTD_GCMD_SIRTP))
-		sv->gsts &= ~change; /* "cleared by hardware when software sets" it */
+		sv->gsts &= ~change; /* hardware clears the status when software sets the command */
 	if (change == VTD_GCMD_WBF)
 		sv->gsts |= VTD_GSTS_WBFS;
 }
 
 /* ------------------------------------------------------- register-based invalidation */
 
-/* Reserved bits: they read as zero, whatever is written. */
+/* Reserved bits: they read as 0 whatever is written. */
 #define CCMD_RSVD  UINT64_C(0x07fffffc00000000)
 #define IOTLB_RSVD UINT64_C(0x49fc0000ffffffff)
 
@@ -144,7 +144,7 @@ static void register_inv_begin(struct moat_softvtd *sv, struct sv_register_inv *
 		(sv->conf.jitter != 0 ? sv_random(&sv->random) % (sv->conf.jitter + 1u) : 0);
 }
 
-/* @return the write is taken */
+/* @return true: the invalidation begins */
 static bool register_inv_write(struct moat_softvtd *sv, struct sv_register_inv *inv, uint64_t value,
 	uint64_t go, uint64_t actual)
 {
@@ -242,8 +242,8 @@ void sv_register_inv_advance(struct moat_softvtd *sv, uint64_t now)
 
 /* --------------------------------------------------------------------------------- a turn */
 
-/* A queue that stands at an error has nothing to do until software clears it: were turns given on,
- * a thread that gives them (`threaded`) would keep software from the registers. */
+/* A queue that an error has stopped has no work until software clears the error. Otherwise the
+ * unit's thread (`threaded`) would take turn after turn, and keep software from the registers. */
 static bool queue_has_work(const struct moat_softvtd *sv)
 {
 	const struct sv_queue *q = &sv->queue;

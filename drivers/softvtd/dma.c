@@ -35,7 +35,7 @@ void moat_softvtd_dma_begin(struct moat_softvtd *sv, moat_sid_t sid, unsigned in
 	moat_softvtd_dma_begin_pasid(sv, sid, MOAT_PASID_NONE, agent, prot, guard);
 }
 
-/* Under the shard's lock, before a translation is handed out: from here on drains count the
+/* Under the shard's lock, before a translation is handed out: from here on drains wait for the
  * guard. */
 void sv_guard_join(struct moat_softvtd_guard *guard, unsigned int directions)
 {
@@ -46,7 +46,7 @@ void sv_guard_join(struct moat_softvtd_guard *guard, unsigned int directions)
 
 		if ((directions & ~guard->active) >> d & 1) {
 			guard->phase[d] = drain->phase;
-			/* relaxed: the lock orders it before any drain that has to wait for it */
+			/* relaxed: the lock orders this before any drain that must wait for it */
 			atomic_fetch_add_explicit(&drain->active[drain->phase], 1,
 				memory_order_relaxed);
 		}
@@ -59,7 +59,7 @@ void moat_softvtd_dma_end(struct moat_softvtd_guard *guard)
 	struct sv_shard *shard = guard->shard;
 
 	for (unsigned int d = 0; d < 2; d++) {
-		/* release: the accesses under the guard before the drain that finds 0 (struct
+		/* release: the accesses under the guard come before a drain finds 0 (struct
 		 * sv_drain) */
 		if (guard->active >> d & 1)
 			atomic_fetch_sub_explicit(&shard->drain[d].active[guard->phase[d]], 1,
@@ -70,8 +70,8 @@ void moat_softvtd_dma_end(struct moat_softvtd_guard *guard)
 
 /* ------------------------------------------------------------------------------ translating */
 
-/* Is there memory at an address that was not translated? Where there is none, the request ends in
- * a master abort. A system call: devices whose speed matters are translated. */
+/* Is there memory at an address that was not translated? If not, the request ends in a master
+ * abort. This makes a system call: where speed matters, devices are translated. */
 static bool answers(uint64_t hpa)
 {
 	unsigned char resident;
@@ -79,7 +79,7 @@ static bool answers(uint64_t hpa)
 	return mincore((void *)(uintptr_t)(hpa & ~MOAT_PAGE_MASK), MOAT_PAGE_SIZE, &resident) == 0;
 }
 
-/* One request, shard locked. */
+/* Translate one request, with the shard locked. */
 static uint8_t request(struct moat_softvtd_guard *guard, struct sv_request *rq)
 {
 	struct moat_softvtd *sv = guard->sv;
@@ -96,7 +96,8 @@ static uint8_t request(struct moat_softvtd_guard *guard, struct sv_request *rq)
 	return reason;
 }
 
-/* As many contiguous bytes as there are. @return the fault reason that ended the run, 0 if none */
+/* Translate as many contiguous bytes as there are. @return the fault reason that ended the run, or
+ * 0 */
 static uint8_t translate_run(struct moat_softvtd_guard *guard, struct moat_softvtd_dma *dma,
 	struct sv_request *rq)
 {
@@ -115,7 +116,7 @@ static uint8_t translate_run(struct moat_softvtd_guard *guard, struct moat_softv
 			dma->va = (void *)(uintptr_t)rq->hpa;
 		else if (rq->hpa != hpa)
 			return 0;
-		/* pages, also inside a superpage: the oracle watches pages */
+		/* page by page even in a superpage, because the oracle watches pages */
 		iova = RTE_MIN((iova | MOAT_PAGE_MASK) + 1, end);
 		hpa = rq->hpa + (iova - rq->iova);
 		dma->run = iova - dma->iova;
@@ -137,7 +138,7 @@ static unsigned int burst(struct moat_softvtd_guard *guard, struct moat_softvtd_
 		rq.prot = dma[i].prot;
 		dma[i].reason = translate_run(guard, &dma[i], &rq);
 		if (unlikely(dma[i].reason != 0)) {
-			/* the fault log's lock comes after a shard's */
+			/* lock order: the fault log's lock comes after a shard's */
 			sv_fault_record(guard->sv, &rq, dma[i].reason);
 		}
 		whole += dma[i].va != NULL && dma[i].run == dma[i].len;
@@ -206,7 +207,7 @@ static int transfer(struct moat_softvtd *sv, moat_sid_t sid, uint32_t pasid, uin
 		if (burst(&guard, &dma, 1) == 0)
 			break;
 		if (dma.len == 0)
-			break; /* the zero-length read carries nothing */
+			break; /* a zero-length read transfers nothing */
 		if (prot == MOAT_W)
 			memcpy(dma.va, (const char *)from + done, dma.len);
 		else

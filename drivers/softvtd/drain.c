@@ -2,25 +2,25 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * Draining: when is DMA that used an old translation through? ("Draining of Requests to Memory":
+ * Draining: when has DMA that used an old translation completed? ("Draining of Requests to Memory":
  * writes are globally observable, reads have fetched their data.)
  */
 #include "softvtd.h"
 
-/* Both counters of a drain that is not running. acquire: see struct sv_drain. */
+/* Get the number of DMAs that began in `phase` and have not ended. acquire: see struct sv_drain. */
 static uint32_t under_way(struct sv_drain *drain, unsigned int phase)
 {
 	return atomic_load_explicit(&drain->active[phase], memory_order_acquire);
 }
 
-/* Flip: what is active now is to end, in a phase that nothing joins. */
+/* Flip the phase. DMA that is active now stays in the old phase, which no other DMA joins. */
 static void drain_begin(struct sv_drain *drain)
 {
 	drain->phase ^= 1;
 	drain->started++;
 }
 
-/* Between drains only the current phase has DMA: a drain ends when the other one has none. */
+/* Between drains only the current phase has DMA, as a drain ends when the old phase has none. */
 static void drain_want(struct sv_drain *drain)
 {
 	if (drain->started != drain->completed) {
@@ -31,7 +31,7 @@ static void drain_want(struct sv_drain *drain)
 	}
 }
 
-/* @return everything wanted has been drained */
+/* @return whether every wanted drain is complete */
 static bool drain_advance(struct sv_drain *drain)
 {
 	while (drain->started != drain->completed && under_way(drain, drain->phase ^ 1) == 0) {

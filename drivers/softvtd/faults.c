@@ -2,13 +2,13 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * Primary fault logging and the events that go with it ("Primary Fault Logging", "Fault Status
- * Register", "Fault Recording Registers", "Fault Event").
+ * Primary fault logging and fault events ("Primary Fault Logging", "Fault Status Register", "Fault
+ * Recording Registers", "Fault Event").
  *
- * The fault recording registers are a ring: a fault goes into the next one. If that one's F is
- * still set the fault is lost and PFO says so, and while PFO is set nothing is recorded. A second
- * fault of a source-id with one pending may be collapsed into it (conf.compress); by default each
- * is recorded, which overflows soonest.
+ * The fault recording registers are a ring: a fault goes into the next register. If F is still set
+ * there, the fault is lost and PFO is set; while PFO is set, no fault is recorded. With
+ * conf.compress, a fault of a source-id that has one pending is not recorded; by default each is,
+ * which overflows soonest.
  */
 #include "softvtd.h"
 
@@ -60,7 +60,7 @@ static void event_deliver(struct moat_softvtd *sv, struct sv_event *event, struc
 
 void sv_deliver(struct moat_softvtd *sv)
 {
-	/* relaxed: a hint; what was raised by this thread is seen in program order */
+	/* relaxed: a hint; a thread sees what it raised itself in program order */
 	if (likely(!atomic_load_explicit(&sv->events, memory_order_relaxed)))
 		return;
 	atomic_store_explicit(&sv->events, false, memory_order_relaxed);
@@ -90,7 +90,7 @@ static void status_set(struct moat_softvtd *sv, uint32_t bit)
 		sv_event_raise(sv, &f->event);
 }
 
-/* Software has served everything: there is nothing left to send a message about. */
+/* Once software has cleared everything, there is nothing to send a message about. */
 static void status_settle(struct moat_softvtd *sv)
 {
 	if ((sv->faults.fsts & FSTS_ERRORS) == 0 && !any_pending(sv))

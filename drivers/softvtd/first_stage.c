@@ -4,13 +4,13 @@
 /*
  * First stage, alone or over a second stage ("First-Stage Translation", "Nested Translation").
  *
- * An absent entry or a missing permission is never cached, caching mode or not: only memory
- * refuses. The unit sets Accessed in each entry that it walks through, and Dirty in the leaf of a
- * write. A leaf is therefore cached without permission to write until it is dirty: the first write
- * walks again.
+ * An absent entry or a missing permission is never cached, even with CAP.CM: only a walk in memory
+ * refuses a request. The unit sets Accessed in each entry that it walks through, and Dirty in the
+ * leaf of a write. A leaf is therefore cached without permission to write until it is dirty: the
+ * first write walks again.
  *
- * Under a second stage each address that the walk meets, of a table and of the page, is translated
- * by it. What is then cached leads from the IOVA to the host.
+ * Under a second stage, the address of each table and of the page is translated by that stage. The
+ * cached entry then leads from the IOVA to the host physical address.
  */
 #include "scalable.h"
 
@@ -21,7 +21,7 @@
 #define FS_D  (UINT64_C(1) << 6)
 #define FS_XD (UINT64_C(1) << 63)
 
-/* Of the `levels` that there are, bits beyond the topmost repeat it. */
+/* Do all bits above those that `levels` translate equal the highest of these? */
 static bool is_canonical(uint64_t iova, unsigned int levels)
 {
 	unsigned int unused = 64 - (12 + 9 * levels);
@@ -29,7 +29,7 @@ static bool is_canonical(uint64_t iova, unsigned int levels)
 	return (uint64_t)((int64_t)(iova << unused) >> unused) == iova;
 }
 
-/* The page number that tags hold: without the repeated bits. */
+/* Get the IOVA as tags have it: without the repeated bits. */
 static uint64_t tagged(uint64_t iova, unsigned int levels)
 {
 	return iova & ((UINT64_C(1) << (12 + 9 * levels)) - 1);
@@ -53,8 +53,8 @@ static uint64_t reserved(const struct moat_softvtd *sv, const struct sv_pasid *p
 
 /* ------------------------------------------------------------------------ under a second stage */
 
-/* Translate `gpa` for reading or writing. @return 0 and *hpa and *shift of the page, or second
- * stage's reason */
+/* Translate `gpa` for reading or writing. @return 0, with inner->hpa and inner->shift set, or the
+ * second stage's fault reason */
 static uint8_t second_stage(struct moat_softvtd *sv, struct sv_shard *shard,
 	const struct sv_request *rq, const struct sv_pasid *p, uint64_t gpa, uint8_t prot,
 	struct sv_request *inner)
@@ -77,7 +77,7 @@ static uint8_t second_stage(struct moat_softvtd *sv, struct sv_shard *shard,
 	return 0;
 }
 
-/* A permission of second stage that the walk itself needed has reasons of its own. */
+/* Get the fault reason if the second stage does not permit the walk's own access to a table. */
 static uint8_t table_reason(uint8_t reason, bool root, uint8_t prot)
 {
 	if (reason != VTD_FR_SS_P && reason != VTD_FR_SM_READ && reason != VTD_FR_SM_WRITE)
@@ -93,8 +93,8 @@ struct walk {
 	const struct sv_pasid *pasid;
 	uint16_t space;
 	unsigned int level; /* of the table at `table` */
-	uint64_t table;     /* as the entry above has it: under a second stage, not the host's */
-	uint64_t host;      /* ... and the host's, set by walk_read() */
+	uint64_t table;     /* as in the entry above: a guest address under a second stage */
+	uint64_t host;      /* its host physical address, set by entry_place() */
 	uint64_t prot;      /* AND of the entries so far, | SV_FREED */
 };
 
@@ -125,7 +125,7 @@ static void walk_begin(struct sv_shard *shard, struct sv_request *rq, const stru
 	SV_COUNT(shard->stats.psc_misses, 1);
 }
 
-/* Accessed and Dirty. @return 0, or why they cannot be set */
+/* Set `flags`, Accessed and Dirty, in an entry. @return 0 or the fault reason */
 static uint8_t entry_mark(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	const struct walk *w, uint64_t hpa, uint64_t *entry, uint64_t flags)
 {
@@ -145,7 +145,7 @@ static uint8_t entry_mark(struct moat_softvtd *sv, struct sv_shard *shard, struc
 	return 0;
 }
 
-/* The host's address of the table's entry. */
+/* Find the host physical address of the entry to read. @return 0 or the fault reason */
 static uint8_t entry_place(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	struct walk *w, uint64_t *hpa)
 {
@@ -166,7 +166,7 @@ static uint8_t entry_place(struct moat_softvtd *sv, struct sv_shard *shard, stru
 	return w->level == w->pasid->levels ? VTD_FR_FS_ROOT_ACCESS : VTD_FR_FS_ACCESS;
 }
 
-/* One table entry. @return a fault reason, or 0 and *entry */
+/* Read one table entry. @return a fault reason, or 0 and *entry */
 static uint8_t walk_read(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	struct walk *w, uint64_t *entry)
 {
@@ -183,7 +183,7 @@ static uint8_t walk_read(struct moat_softvtd *sv, struct sv_shard *shard, struct
 		return VTD_FR_FS_P;
 	if (*entry & reserved(sv, w->pasid, w->level, *entry))
 		return VTD_FR_FS_RSVD;
-	if (!(*entry & FS_US)) /* no device here asks for privilege */
+	if (!(*entry & FS_US)) /* no request here asks for privilege */
 		return VTD_FR_SM_USER;
 	w->prot = (w->prot & ~(uint64_t)(MOAT_R | MOAT_W)) |
 		(w->prot & (MOAT_R | (*entry & FS_RW ? MOAT_W : 0)));
@@ -193,7 +193,7 @@ static uint8_t walk_read(struct moat_softvtd *sv, struct sv_shard *shard, struct
 		FS_A | (sv_is_leaf(w->level, *entry) && rq->prot == MOAT_W ? FS_D : 0));
 }
 
-/* The leaf's page, through second stage where there is one. Fills rq->data and rq->shift. */
+/* Set rq->data and rq->shift for the leaf's page, which a second stage may translate. */
 static uint8_t leaf_answer(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	const struct walk *w, uint64_t entry)
 {
@@ -222,8 +222,9 @@ static unsigned int size_of(unsigned int shift)
 	return (shift - MOAT_PAGE_SHIFT) / 9 + 1;
 }
 
-/* The other entries of the line, where they are present, in order and accessed. Not under a second
- * stage: there each would be a walk of its own. What is cached already stays as it is. */
+/* Cache the other entries of the line that are present, valid and accessed. Not called under a
+ * second stage, where each would need a walk of its own. Entries cached already stay as they
+ * are. */
 static void prefetch(struct moat_softvtd *sv, struct sv_shard *shard, const struct sv_request *rq,
 	const struct walk *w, uint64_t above)
 {
@@ -278,7 +279,7 @@ static uint8_t walk(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 			rq->data);
 		return 0;
 	}
-	/* The table must not be walked any more, even if its entry is absent now. */
+	/* A freed table must not be walked, even if its entry is absent now. */
 	if (unlikely(w.prot & SV_FREED))
 		sv_oracle_walked_freed(sv->oracle, rq);
 	return reason;
@@ -298,7 +299,7 @@ bool sv_first_stage_find(struct sv_shard *shard, struct sv_request *rq, const st
 			sv_tag(tagged(rq->iova, p->levels), sv_level_shift(size), space, size));
 
 		if (e == NULL || !(e->data & rq->prot))
-			continue; /* only memory can refuse */
+			continue; /* only a walk in memory can refuse */
 		rq->data = e->data;
 		rq->shift = sv_level_shift(size);
 		rq->server = MOAT_SOFTVTD_BY_IOTLB;
@@ -308,8 +309,8 @@ bool sv_first_stage_find(struct sv_shard *shard, struct sv_request *rq, const st
 	return false;
 }
 
-/* A walk that began at a cached link may refuse by what the link was; the walk from the root does
- * not. */
+/* A walk that began at a cached link may refuse because of the link's permission when it was
+ * cached; a walk from the root does not. */
 static bool is_by_memory(const struct sv_request *rq, uint8_t reason)
 {
 	return rq->server == MOAT_SOFTVTD_BY_WALK || reason != VTD_FR_SM_WRITE;
@@ -328,6 +329,6 @@ uint8_t sv_first_stage(struct moat_softvtd *sv, struct sv_shard *shard, struct s
 	reason = walk(sv, shard, rq, p, true);
 	if (is_by_memory(rq, reason))
 		return reason;
-	/* A link is cached with the permission that it had when it was read. */
+	/* Walk from the root: the link may permit more now than when it was cached. */
 	return walk(sv, shard, rq, p, false);
 }

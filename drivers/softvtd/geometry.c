@@ -13,10 +13,9 @@
 static const struct moat_softvtd_geometry geometries[] = {
 	{
 		.name = "broadwell",
-		.source =
-			"IOTLB: 64 entries, where DMA of a Xeon E5-2600 v4 becomes slower (Neugebauer et "
-			"al., pcie-bench, SIGCOMM 2018). Paging-structure caches: 16 entries a level, "
-			"assumed; they are not published",
+		.source = "IOTLB: 64 entries, beyond which DMA of a Xeon E5-2600 v4 is slower "
+			  "(Neugebauer et al., pcie-bench, SIGCOMM 2018). Paging-structure caches: "
+			  "16 entries a level, assumed; they are not published",
 		.iotlb_entries = 64,
 		.iotlb_ways = 64,
 		.context_entries = 64,
@@ -33,7 +32,7 @@ static const struct moat_softvtd_geometry geometries[] = {
 	},
 	{
 		.name = "large",
-		.source = "no hardware's: the software unit's own, larger than any published",
+		.source = "the software unit's default, larger than any published for hardware",
 		.iotlb_entries = 4096,
 		.iotlb_ways = 8,
 		.context_entries = 64,
@@ -63,7 +62,7 @@ int moat_softvtd_conf_geometry(struct moat_softvtd_conf *conf, const char *name)
 		len += snprintf(names + len, sizeof(names) - len, " %s", g->name);
 		if (strcmp(g->name, name) != 0)
 			continue;
-		conf->shards = 1; /* all of it for all lcores */
+		conf->shards = 1; /* all lcores share the caches */
 		conf->iotlb_entries = g->iotlb_entries;
 		conf->iotlb_ways = RTE_MAX(g->iotlb_ways, 1u);
 		conf->context_entries = g->context_entries;

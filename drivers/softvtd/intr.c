@@ -6,9 +6,9 @@
  * Cache"): from a write in the interrupt range to a vector, a bit in a posted-interrupt descriptor,
  * or a fault reason.
  *
- * The entries that were read stay in their shard's interrupt-entry cache until an invalidation
- * covers them. An interrupt under way counts as a write under way, so that the invalidation's
- * completion waits for it ("Interrupt Draining").
+ * Entries that were read stay in the shard's interrupt-entry cache until an invalidation covers
+ * them. An interrupt under way counts as a write under way, so that the invalidation's completion
+ * waits for it ("Interrupt Draining").
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 #define ENTRIES    65536
 #define STALE_KEPT 64
 
-/** A shard's interrupt-entry cache: every entry has a place, so only invalidations take one out. */
+/** A shard's interrupt-entry cache: it has room for every entry, so only invalidations drop one. */
 struct iec {
 	struct vtd_entry *entry; /* ENTRIES, set where valid; NULL: ECAP.IR is clear */
 	uint64_t valid[ENTRIES / 64];
@@ -31,7 +31,7 @@ struct iec {
 
 enum { NEVER, GIVEN, REVOKED, RELEASED };
 
-/** What the driver side promised of an entry. */
+/** What the driver side promised for an entry. */
 struct promise {
 	_Atomic uint64_t word; /* TSC << 2 | state */
 	_Atomic uint64_t cause;
@@ -39,12 +39,12 @@ struct promise {
 };
 
 struct sv_intr {
-	/* Written by the engine, which then drains, as struct moat_softvtd's root and
-	 * translating. */
+	/* Written by the engine, which then drains, like root and translating of struct
+	 * moat_softvtd. */
 	_Atomic uint64_t table;  /* IRTA, latched by SIRTP */
 	_Atomic bool remapping;  /* IRES */
 	_Atomic bool compatible; /* CFIS */
-	struct iec *iec;         /* one a shard */
+	struct iec *iec;         /* one per shard */
 	struct promise *promise; /* NULL: no oracle */
 	_Atomic bool watched;    /* the oracle has been told of an entry */
 	void (*sink)(void *ctx, const struct moat_softvtd_interrupt *interrupt);
@@ -56,7 +56,7 @@ struct sv_intr {
 	uint64_t listed;
 };
 
-/** A request on its way. */
+/** An interrupt request in progress. */
 struct intr {
 	moat_sid_t sid;
 	uint64_t address;
@@ -66,7 +66,7 @@ struct intr {
 	struct vtd_entry irte;
 };
 
-/* Counters only count: relaxed. */
+/* Relaxed: only counters. */
 static void count(_Atomic uint64_t *counter)
 {
 	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
@@ -94,8 +94,8 @@ void moat_softvtd_irte_given(struct moat_softvtd *sv, uint16_t index, moat_sid_t
 	if (p == NULL)
 		return;
 	atomic_store_explicit(&p->sid, sid, memory_order_relaxed);
-	/* the cause stays: if the old entry serves the new owner's interrupt, that revocation did
-	 * it */
+	/* the cause stays: if the old entry serves the new owner's interrupt, that revocation is to
+	 * blame */
 	promise_set(p, GIVEN, atomic_load_explicit(&p->cause, memory_order_relaxed));
 	/* relaxed: a device interrupts by the entry only after it was told the index */
 	atomic_store_explicit(&sv->intr->watched, true, memory_order_relaxed);
@@ -136,11 +136,11 @@ static void stale_add(struct sv_intr *intr, const struct intr *rq, enum moat_sof
 	moat_spin_unlock(&intr->lock);
 }
 
-/* An interrupt is about to be delivered by an entry: was that promised? Shard locked. */
+/* Check an interrupt that is about to be delivered by an entry. Shard locked. */
 static void check(struct sv_intr *intr, const struct intr *rq)
 {
 	struct promise *p = &intr->promise[rq->index];
-	/* P2, acquire: with P1 */
+	/* P2, acquire: pairs with P1 */
 	uint64_t word = atomic_load_explicit(&p->word, memory_order_acquire);
 	uint64_t cause = atomic_load_explicit(&p->cause, memory_order_relaxed);
 
@@ -243,7 +243,7 @@ void sv_intr_set_table(struct moat_softvtd *sv, uint64_t irta)
 void sv_intr_set(struct moat_softvtd *sv, bool remapping, bool compatible)
 {
 	atomic_store_explicit(&sv->intr->compatible, compatible, memory_order_relaxed);
-	/* release: table and `compatible` before it; pairs with I1 */
+	/* release: table and `compatible` come before it; pairs with I1 */
 	atomic_store_explicit(&sv->intr->remapping, remapping, memory_order_release);
 	sv_drain_start(sv, MOAT_W);
 }
@@ -259,12 +259,12 @@ static bool source_allowed(uint64_t hi, moat_sid_t sid)
 		return true;
 	case VTD_SVT_SID:
 		return sv_same_function(want, sid, VTD_FIELD(hi, VTD_IRTE_SQ));
-	default: /* VTD_SVT_BUS; 3 is reserved and found before */
+	default: /* VTD_SVT_BUS; irte_wrong() has rejected 3 */
 		return sid >> 8 >= want >> 8 && sid >> 8 <= (want & 0xff);
 	}
 }
 
-/* Reserved bits and values of a present entry, under the mode that IRTA sets. */
+/* Does a present entry have reserved bits or values, in the mode that IRTA selects? */
 static bool irte_wrong(const struct moat_softvtd *sv, struct vtd_entry e, bool eime)
 {
 	unsigned int dlm = VTD_FIELD(e.lo, VTD_IRTE_DLM);
@@ -279,7 +279,7 @@ static bool irte_wrong(const struct moat_softvtd *sv, struct vtd_entry e, bool e
 	return !eime && (e.lo & VTD_IRTE_DST & ~VTD_IRTE_DST_XAPIC);
 }
 
-/* Neighbours in the line of the table, unasked. */
+/* If the adversary prefetches this time, cache the other entries of the cache line. */
 static void prefetch(struct moat_softvtd *sv, struct sv_shard *shard, struct iec *iec,
 	uint64_t table, uint32_t index)
 {
@@ -296,7 +296,7 @@ static void prefetch(struct moat_softvtd *sv, struct sv_shard *shard, struct iec
 	}
 }
 
-/* The entry of a request: from the cache, or from the table. @return 0 or the fault reason */
+/* Get the entry of a request from the cache or the table. @return 0 or the fault reason */
 static uint8_t irte_get(struct moat_softvtd *sv, struct sv_shard *shard, struct iec *iec,
 	uint64_t irta, struct intr *rq)
 {
@@ -326,7 +326,7 @@ static uint8_t irte_get(struct moat_softvtd *sv, struct sv_shard *shard, struct 
 	return source_allowed(rq->irte.hi, rq->sid) ? 0 : VTD_FR_IR_SID;
 }
 
-/* A request in remappable format. @return 0 or the fault reason; shard locked */
+/* Look up a request in remappable format. @return 0 or the fault reason; shard locked */
 static uint8_t remap(struct moat_softvtd *sv, struct sv_shard *shard, struct iec *iec,
 	uint64_t irta, struct intr *rq)
 {
@@ -352,7 +352,7 @@ static uint8_t remap(struct moat_softvtd *sv, struct sv_shard *shard, struct iec
 	return 0;
 }
 
-/* What becomes of a request. @return 0 or the fault reason; shard locked */
+/* Decide what becomes of a request. @return 0 or the fault reason; shard locked */
 static uint8_t judge(struct moat_softvtd *sv, struct sv_shard *shard, struct iec *iec,
 	struct intr *rq)
 {
@@ -414,7 +414,7 @@ static void deliver_remapped(struct sv_intr *intr, const struct intr *rq, bool e
 	deliver(intr, &interrupt);
 }
 
-/* The notification of a descriptor whose ON was just set. */
+/* Deliver the notification of a descriptor whose ON was just set. */
 static void notify(struct sv_intr *intr, const struct intr *rq, uint64_t control)
 {
 	const struct moat_softvtd_interrupt interrupt = {
@@ -431,9 +431,9 @@ static void notify(struct sv_intr *intr, const struct intr *rq, uint64_t control
 }
 
 /*
- * "Interrupt Posting": the vector's bit, then ON where a notification is due. Hardware changes the
- * line at once; here the bit comes first, so that software that has cleared ON and then reads the
- * bits misses none. @return 0 or the fault reason
+ * "Interrupt Posting": set the vector's bit, then ON if a notification is due. Hardware changes the
+ * line atomically; here the bit comes first, so that software that has cleared ON and then reads
+ * the bits misses none. @return 0 or the fault reason
  */
 static uint8_t post(struct moat_softvtd *sv, const struct intr *rq)
 {
@@ -448,7 +448,7 @@ static uint8_t post(struct moat_softvtd *sv, const struct intr *rq)
 	control = __atomic_load_n(&pi->control, __ATOMIC_RELAXED);
 	if (control & VTD_PI_RSVD)
 		return VTD_FR_PI_RSVD;
-	/* V1, release: the DMA that the vector tells of comes first; a reader of the bit
+	/* V1, release: the DMA that the vector announces comes first; a reader of the bit
 	 * acquires */
 	__atomic_fetch_or(&pi->pir[vector / 64], UINT64_C(1) << vector % 64, __ATOMIC_RELEASE);
 	do {
@@ -460,7 +460,7 @@ static uint8_t post(struct moat_softvtd *sv, const struct intr *rq)
 	return 0;
 }
 
-/* No lock held, the guard is. @return 0 or the fault reason */
+/* Deliver or post a request. The guard is held, and no lock. @return 0 or the fault reason */
 static uint8_t complete(struct moat_softvtd *sv, struct iec *iec, struct sv_shard *shard,
 	const struct intr *rq)
 {

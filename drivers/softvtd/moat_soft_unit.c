@@ -24,16 +24,16 @@ struct soft_unit {
 	struct soft_unit *next;
 	char name[sizeof(((struct moat_unit *)0)->name)];
 	struct moat_softvtd *sv;
-	struct moat_unit_ops ops; /* the driver's, with interrupts that call a function */
-	/* What the interrupt by an entry calls, by the entry's index. Written before the entry is
-	 * present, and cleared when the unit has confirmed that it is gone. */
+	struct moat_unit_ops ops; /* the driver's, but interrupt_give() calls a function */
+	/* The functions that interrupts call, by the IRTE's index. Set before the IRTE is present,
+	 * and cleared when the unit has completed its invalidation. */
 	struct callback call[1u << MOAT_VTD_IRT_ORDER];
 };
 
 static struct soft_unit *units;
 static pthread_mutex_t units_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/** Under the lock. */
+/** Find the link to a unit. Under units_lock. */
 static struct soft_unit **find(const char *name)
 {
 	struct soft_unit **u = &units;
@@ -70,7 +70,7 @@ static int enter(struct soft_unit *u)
 	return ret;
 }
 
-/** The driver is through with its registers. */
+/** Free the unit: the driver no longer uses its registers. */
 static void leave(void *ctx)
 {
 	struct soft_unit *u = ctx, **at;
@@ -98,7 +98,7 @@ struct args {
 	bool share_interrupts;
 };
 
-/* These two are followed in their place: what comes behind them changes what they set. */
+/* adversary= and geometry= set several members; arguments after them may change these again. */
 
 static int set_adversary(void *object, const char *text)
 {
@@ -195,7 +195,7 @@ static const struct moat_arg known[] = {
 	{ .key = "geometry", .set = set_geometry },
 };
 
-/** Arguments that stand for several members. */
+/** Apply arguments that stand for several members. */
 static int set_groups(struct args *args, const char *unit)
 {
 	switch (args->aw) {
@@ -215,7 +215,7 @@ static int set_groups(struct args *args, const char *unit)
 	}
 	if (args->aw != 0)
 		args->sv.mgaw = args->aw;
-	if (args->interrupts < 0) /* the kernel has no devices behind a software unit */
+	if (args->interrupts < 0) /* default: no device of the kernel is behind the unit */
 		args->interrupts =
 			args->sv.ir ? MOAT_VTD_INTERRUPTS_BLOCK : MOAT_VTD_INTERRUPTS_LEAVE;
 	if (args->psc != UINT32_MAX)
@@ -254,17 +254,18 @@ static void on_interrupt(void *ctx, const struct moat_softvtd_interrupt *interru
 	struct soft_unit *u = ctx;
 
 	if (!interrupt->remapped || interrupt->notification || interrupt->index >= RTE_DIM(u->call))
-		return; /* by nothing that was given here */
+		return; /* not by an entry given here */
 	const struct callback *c = &u->call[interrupt->index];
 
-	/* C1, acquire: with the function comes its argument (C2) */
+	/* C1, acquire: pairs with C2, so that the argument comes with the function */
 	void (*fn)(void *ctx) = __atomic_load_n(&c->fn, __ATOMIC_ACQUIRE);
 
 	if (fn != NULL)
 		fn(c->ctx);
 }
 
-/* For struct moat_unit_ops. The entry's vector means nothing here: its index is what arrives. */
+/* For struct moat_unit_ops. The IRTE's vector does not matter: on_interrupt() looks at its
+ * index. */
 static int soft_interrupt_give(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
 	void (*fn)(void *ctx), void *ctx, struct moat_interrupt *interrupt)
 {
@@ -294,7 +295,7 @@ static void intr_revoked(void *ctx, uint16_t index, uint64_t cause)
 	moat_softvtd_irte_revoked(u->sv, index, cause);
 }
 
-/* The unit has drained the interrupts under way: nothing is in `fn`, unless an entry is stale. */
+/* The unit has drained the interrupts under way: no thread is in `fn`, unless an entry is stale. */
 static void intr_released(void *ctx, uint16_t index, uint64_t cause)
 {
 	struct soft_unit *u = ctx;

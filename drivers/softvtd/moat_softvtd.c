@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * The unit's life: configuration, what CAP and ECAP make of it, its thread, its counters.
+ * Create and destroy a unit: configuration, CAP and ECAP, the unit's thread, counters.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -64,29 +64,30 @@ static int check_caps(const struct moat_softvtd_conf *c)
 {
 	if ((c->sagaw & ~0xe) || (c->sagaw & 0xe) == 0)
 		return moat_error(-EINVAL,
-			"sagaw 0x%x: set some of bit 1 (39 bits), bit 2 (48), "
+			"sagaw 0x%x: set one or more of bit 1 (39 bits), bit 2 (48), "
 			"bit 3 (57)",
 			c->sagaw);
 	if (c->mgaw < 30 || c->mgaw > 57)
-		return moat_error(-EINVAL, "mgaw %u: 30 to 57 bits of IOVA", c->mgaw);
+		return moat_error(-EINVAL, "mgaw %u: must be 30 to 57 bits of IOVA", c->mgaw);
 	if (c->haw < 36 || c->haw > 52)
-		return moat_error(-EINVAL, "haw %u: 36 to 52 bits of host address", c->haw);
+		return moat_error(-EINVAL, "haw %u: must be 36 to 52 bits of host address", c->haw);
 	if (c->nd_bits < 4 || c->nd_bits > 16 || c->nd_bits % 2 != 0)
-		return moat_error(-EINVAL, "nd_bits %u: 4, 6, ... 16 bits of domain-id",
+		return moat_error(-EINVAL, "nd_bits %u: must be 4, 6, ... 16 bits of domain-id",
 			c->nd_bits);
 	if (c->mamv > 52)
-		return moat_error(-EINVAL, "mamv %u: at most 52 bits", c->mamv);
+		return moat_error(-EINVAL, "mamv %u: must be at most 52", c->mamv);
 	if (c->sllps > 3)
-		return moat_error(-EINVAL, "sllps 0x%x: bit 0 (2 MiB), bit 1 (1 GiB)", c->sllps);
+		return moat_error(-EINVAL, "sllps 0x%x: only bit 0 (2 MiB) and bit 1 (1 GiB) exist",
+			c->sllps);
 	if (c->pasid_bits > 20)
-		return moat_error(-EINVAL, "pasid_bits %u: at most 20 bits of PASID",
+		return moat_error(-EINVAL, "pasid_bits %u: must be at most 20 bits of PASID",
 			c->pasid_bits);
 	if (c->scalable && !c->ssts && !c->fsts)
 		return moat_error(-EINVAL, "scalable mode without a stage: set ssts, fsts or both");
 	if (c->scalable && c->nest && !(c->ssts && c->fsts))
 		return moat_error(-EINVAL, "nest needs both stages: set ssts and fsts");
 	if (c->prefetch > 100)
-		return moat_error(-EINVAL, "prefetch %u: must be 0 to 100 (percent of walks)",
+		return moat_error(-EINVAL, "prefetch %u: must be 0 to 100 percent of table reads",
 			c->prefetch);
 	return 0;
 }
@@ -96,7 +97,8 @@ static int check_places(const struct moat_softvtd_conf *c)
 	uint32_t end = c->fro + c->nfr * VTD_FRCD_SIZE;
 
 	if (c->nfr == 0 || c->nfr > 128)
-		return moat_error(-EINVAL, "nfr %u: 1 to 128 fault recording registers", c->nfr);
+		return moat_error(-EINVAL, "nfr %u: must be 1 to 128 fault recording registers",
+			c->nfr);
 	if (c->fro % 16 != 0 || c->fro < 0x100 || end > VTD_WINDOW_SIZE)
 		return moat_error(-EINVAL,
 			"fro 0x%x: %u registers of 16 bytes from there do not fit "
@@ -105,8 +107,8 @@ static int check_places(const struct moat_softvtd_conf *c)
 	if (c->iro % 16 != 0 || c->iro < 0x100 || c->iro + 16u > VTD_WINDOW_SIZE ||
 		(c->iro + 16u > c->fro && c->iro < end))
 		return moat_error(-EINVAL,
-			"iro 0x%x: 16 bytes there are taken or outside 0x100 to "
-			"0x1000",
+			"iro 0x%x: 16 bytes there overlap the fault recording registers or "
+			"lie outside 0x100 to 0x1000",
 			c->iro);
 	return 0;
 }
@@ -120,7 +122,7 @@ static int check_memory(const struct moat_softvtd_conf *c)
 			last >> c->haw != 0))
 		return moat_error(-EINVAL,
 			"memory 0x%" PRIx64 ", 0x%" PRIx64
-			" bytes: whole pages below the %u bits of host address",
+			" bytes: must be whole pages within the %u bits of host address",
 			c->memory, c->memory_size, c->haw);
 	return 0;
 }
@@ -128,22 +130,24 @@ static int check_memory(const struct moat_softvtd_conf *c)
 static int check_caches(const struct moat_softvtd_conf *c)
 {
 	if (!power_of_two(c->shards) || c->shards > 64)
-		return moat_error(-EINVAL, "shards %u: a power of two up to 64", c->shards);
+		return moat_error(-EINVAL, "shards %u: must be a power of two up to 64", c->shards);
 	if (c->iotlb_entries != 0 &&
 		(!power_of_two(c->iotlb_entries) || !power_of_two(c->iotlb_ways)))
 		return moat_error(-EINVAL,
-			"iotlb %" PRIu32 "/%" PRIu32 ": entries and ways are powers "
+			"iotlb %" PRIu32 "/%" PRIu32 ": entries and ways must be powers "
 			"of two",
 			c->iotlb_entries, c->iotlb_ways);
 	if (c->context_entries != 0 && !power_of_two(c->context_entries))
-		return moat_error(-EINVAL, "context_entries %" PRIu32 ": a power of two",
+		return moat_error(-EINVAL,
+			"context_entries %" PRIu32 ": must be 0 or a power of two",
 			c->context_entries);
 	if (c->pasid_entries != 0 && !power_of_two(c->pasid_entries))
-		return moat_error(-EINVAL, "pasid_entries %" PRIu32 ": a power of two",
+		return moat_error(-EINVAL, "pasid_entries %" PRIu32 ": must be 0 or a power of two",
 			c->pasid_entries);
 	for (unsigned int i = 0; i < MOAT_SOFTVTD_PSCS; i++) {
 		if (c->psc_entries[i] != 0 && !power_of_two(c->psc_entries[i]))
-			return moat_error(-EINVAL, "psc_entries[%u] %" PRIu32 ": a power of two", i,
+			return moat_error(-EINVAL,
+				"psc_entries[%u] %" PRIu32 ": must be 0 or a power of two", i,
 				c->psc_entries[i]);
 	}
 	return 0;
@@ -166,7 +170,7 @@ static uint64_t make_cap(const struct moat_softvtd_conf *c)
 		(c->scalable && c->fsts && c->fs5lp ? VTD_CAP_FS5LP : 0);
 }
 
-/* RPS: RID_PASID means what it says. SMPWCS: a walk snoops if PWSNP says so. */
+/* RPS: RID_PASID is supported. SMPWCS: a walk snoops if PWSNP is set. */
 static uint64_t make_ecap_scalable(const struct moat_softvtd_conf *c)
 {
 	if (!c->scalable)
@@ -191,14 +195,14 @@ static uint64_t make_ecap(const struct moat_softvtd_conf *c)
 
 /* --------------------------------------------------------------------------------- life */
 
-/* A unit with a thread of its own: turns while there is work, naps while there is none. */
+/* The unit's own thread: it gives turns while there is work, and sleeps while there is none. */
 static void *thread_main(void *arg)
 {
 	struct moat_softvtd *sv = arg;
 	struct timespec nap = { .tv_nsec = 20000 };
 	unsigned int idle = 0;
 
-	/* relaxed: nothing is read because of it; pthread_join() orders the rest */
+	/* relaxed: no other data depends on it; pthread_join() orders the rest */
 	while (!atomic_load_explicit(&sv->stop, memory_order_relaxed)) {
 		if (atomic_load_explicit(&sv->work, memory_order_relaxed)) {
 			moat_softvtd_poll(sv);
@@ -261,7 +265,7 @@ int moat_softvtd_check(const struct moat_softvtd_conf *conf)
 	return err;
 }
 
-/* The first pages of a process are never memory. */
+/* The first pages of a process are never mapped. */
 #define PROCESS_MEMORY UINT64_C(0x10000)
 
 const struct moat_softvtd_conf *moat_softvtd_conf(const struct moat_softvtd *sv)
@@ -427,7 +431,8 @@ const char *moat_softvtd_misuse_text(enum moat_softvtd_misuse misuse)
 		[MOAT_SOFTVTD_MISUSE_ACCESS] = "access to an offset that is not a register",
 		[MOAT_SOFTVTD_MISUSE_REGISTER_INV] =
 			"CCMD or IOTLB used while the queue is enabled",
-		[MOAT_SOFTVTD_MISUSE_INV_BUSY] = "CCMD or IOTLB written before it was done",
+		[MOAT_SOFTVTD_MISUSE_INV_BUSY] =
+			"CCMD or IOTLB written while its invalidation was pending",
 		[MOAT_SOFTVTD_MISUSE_INV_WRONG] = "invalidation that CCMD or IOTLB cannot do",
 		[MOAT_SOFTVTD_MISUSE_DID] = "domain-id beyond CAP.ND",
 	};

@@ -2,16 +2,16 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * The oracle: what the driver side promised of each page of each domain, and whether a DMA breaks
- * it.
+ * The oracle: it records what the driver side promised for each page of each domain, and finds the
+ * DMA that breaks a promise.
  *
- * A page has a record of three words, found through a tree of arrays that are address space until
- * touched: 512 GiB of IOVA -> 1 GiB -> page. The driver side writes it (mapped, unmapped, released;
- * one writer a page at a time, because a page has one owner), DMA reads it. A correct driver
- * releases a page only after the DMA that could reach it has drained, so whatever order DMA and the
- * calls are seen in, a DMA that finds a page released is a stale one.
+ * A page has a record of three words, found through a tree of arrays: 512 GiB of IOVA -> 1 GiB ->
+ * page. The arrays take memory only where they are touched. The driver side writes the record
+ * (mapped, unmapped, released; one writer at a time, because a page has one owner), DMA reads it. A
+ * correct driver releases a page only after the DMA that could reach it has drained. So a DMA that
+ * finds a page released is stale, in whatever order DMA and the calls are seen.
  *
- * Of a nested domain's page the parent can take away what it leads to. From then on the parent's
+ * A parent domain may unmap what a page of a nested domain leads to. From then on the parent's
  * record says what is promised, until the page is unmapped in its own domain, too.
  */
 #include <errno.h>
@@ -22,8 +22,8 @@
 
 enum state { NEVER, MAPPED, UNMAPPED, RELEASED };
 
-/* state: bits 1:0; permission: bits 3:2; bit 4: was handed on before a ticket once; bit 5: unmapped
- * by the parent, at `place`, and not in its own domain; TSC of the change: the rest */
+/* bits 1:0: state; 3:2: permission; 4: was released before its ticket once; 5: unmapped by the
+ * parent, at `place`, but not in its own domain; 63:6: TSC of the change */
 struct record {
 	_Atomic uint64_t word;
 	_Atomic uint64_t cause;
@@ -36,13 +36,13 @@ struct record {
 #define EARLY       UINT64_C(0x10)
 #define BELOW       UINT64_C(0x20)
 
-/* A place: the parent's domain-id and the page. */
+/* A place: the parent's domain-id and the page there. */
 #define PLACE(did, address) ((uint64_t)(did) << 48 | (address) >> MOAT_PAGE_SHIFT)
 #define PLACE_DID(place)    ((uint16_t)((place) >> 48))
 #define PLACE_PAGE(place)   ((place) & ((UINT64_C(1) << 48) - 1))
 
 #define GIB_PAGES   (UINT64_C(1) << 18)
-#define TOP_ENTRIES (UINT64_C(1) << 18) /* 57 bits by 512 GiB */
+#define TOP_ENTRIES (UINT64_C(1) << 18) /* 57 bits of IOVA in steps of 512 GiB */
 
 struct gib {
 	struct record page[GIB_PAGES];
@@ -55,10 +55,10 @@ struct space {
 };
 
 #define STALE_KEPT  64
-#define FREED_SLOTS 65536 /* table pages given back that are remembered; a power of two */
+#define FREED_SLOTS 65536 /* freed table pages that are remembered; a power of two */
 
 struct sv_oracle {
-	struct moat_witness witness; /* first: what the driver side is given */
+	struct moat_witness witness; /* first: the driver side has a pointer to it */
 	struct space *_Atomic space[MOAT_UNIT_DIDS];
 	struct {
 		_Atomic uint64_t stale[MOAT_SOFTVTD_STALES];
@@ -67,13 +67,13 @@ struct sv_oracle {
 	struct moat_spin lock; /* of the list of stale DMAs */
 	struct moat_softvtd_stale list[STALE_KEPT];
 	uint64_t listed;
-	/* Table pages given back, by page number (0: none), open addressing without deletion
-	 * chains: one probe run of 8. */
+	/* Addresses of freed table pages (0: empty), hashed with open addressing: each is in one of
+	 * 8 slots. If all 8 are taken, the page is not remembered. */
 	_Atomic uint64_t nr_freed;
 	_Atomic uint64_t freed[FREED_SLOTS];
 };
 
-/* Counters only count: relaxed everywhere. */
+/* Relaxed: only counters. */
 static void count(_Atomic uint64_t *counter)
 {
 	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
@@ -95,9 +95,9 @@ static void *reserve(size_t len)
 }
 
 /*
- * A node of the tree, made when first needed. Two may make it at once: one wins. acquire, and
- * release on success: the zeroes of a fresh mapping are the kernel's, the order is for
- * ThreadSanitizer and the like.
+ * Get a node of the tree, which is made when first needed. If two threads make it at once, one
+ * wins. acquire, and release on success: the kernel zeroes a fresh mapping, so only tools such as
+ * ThreadSanitizer need the order.
  */
 #define NODE(place, type)                                                                       \
 	({                                                                                      \
@@ -114,7 +114,8 @@ static void *reserve(size_t len)
 		node_;                                                                          \
 	})
 
-/* The records of the GiB, made if need be. NULL: beyond 57 bits, or no address space left. */
+/* Get the records of a GiB, made if need be. @return NULL: beyond 57 bits, or no address space
+ * left */
 static struct gib *gib_make(struct sv_oracle *o, uint16_t did, uint64_t iova)
 {
 	struct space *space = iova >> 57 == 0 ? NODE(&o->space[did], struct space) : NULL;
@@ -124,7 +125,7 @@ static struct gib *gib_make(struct sv_oracle *o, uint16_t did, uint64_t iova)
 	return half == NULL ? NULL : NODE(&half->gib[iova >> 30 & 511], struct gib);
 }
 
-/* @return the GiB's records, or NULL where there are none; *watched: the domain is known */
+/* Find the records of a GiB. @return NULL: there are none; *watched: whether the domain has any */
 static const struct gib *gib_find(const struct sv_oracle *o, uint16_t did, uint64_t iova,
 	bool *watched)
 {
@@ -140,8 +141,8 @@ static const struct gib *gib_find(const struct sv_oracle *o, uint16_t did, uint6
 		: atomic_load_explicit(&half->gib[iova >> 30 & 511], memory_order_acquire);
 }
 
-/* The record of a request's page; the requests of a burst mostly share a GiB (and a domain: it is
- * remembered together with the context entry). */
+/* Find the record of a request's page. The requests of a burst mostly share a GiB of a domain, so
+ * `rq` remembers its records. */
 static const struct record *record_find(const struct sv_oracle *o, struct sv_request *rq,
 	bool *watched)
 {
@@ -162,7 +163,7 @@ static void set(struct record *r, uint64_t now, enum state state, uint64_t prot,
 	uint64_t early = get(&r->word) & EARLY;
 
 	atomic_store_explicit(&r->cause, cause, memory_order_relaxed);
-	/* release: with it comes its cause (acquire in sv_oracle_check()) */
+	/* release: the cause comes with it (acquire in sv_oracle_check()) */
 	atomic_store_explicit(&r->word, now << 6 | early | prot << 2 | state, memory_order_release);
 }
 
@@ -178,7 +179,8 @@ static void page_mapped(struct sv_oracle *o, struct record *r, uint64_t now, uin
 		count(&o->stats.early_reuse);
 	else if (STATE(word) == MAPPED)
 		count(&o->stats.errors);
-	/* the cause stays: if an old translation serves the new mapping's DMA, that unmap did it */
+	/* the cause stays: if an old translation serves the new mapping's DMA, that unmap is to
+	 * blame */
 	set(r, now, MAPPED, prot & MOAT_RW, get(&r->cause));
 }
 
@@ -192,8 +194,8 @@ static const struct record *record_below(const struct sv_oracle *o, const struct
 	return gib == NULL ? NULL : &gib->page[page & (GIB_PAGES - 1)];
 }
 
-/* Has the parent released the page since? It may have mapped it again. What it maps as before is
- * the rest of a leaf of the child's that went as a whole. */
+/* Has the parent released the page since, and perhaps mapped it again? If its mapping is older than
+ * the record, the page only shared a leaf of the child with pages that the parent unmapped. */
 static bool is_released_below(const struct sv_oracle *o, const struct record *r)
 {
 	const struct record *below = record_below(o, r);
@@ -206,7 +208,7 @@ static void page_unmapped(struct sv_oracle *o, struct record *r, uint64_t now, u
 {
 	uint64_t word = get(&r->word);
 
-	/* If the parent has released the page already, no further event follows: it is released. */
+	/* If the parent has released the page already, the page is released here, too. */
 	if (word & BELOW) {
 		set(r, now, is_released_below(o, r) ? RELEASED : UNMAPPED, 0, cause);
 		return;
@@ -216,7 +218,8 @@ static void page_unmapped(struct sv_oracle *o, struct record *r, uint64_t now, u
 	set(r, now, UNMAPPED, 0, cause);
 }
 
-/* `place`: in the parent. Only what is mapped: the page may have been unmapped meanwhile. */
+/* The parent has unmapped `place`. A page that was unmapped in its own domain meanwhile stays
+ * so. */
 static void page_parent_unmapped(struct sv_oracle *o, struct record *r, uint64_t now,
 	uint64_t place)
 {
@@ -225,8 +228,8 @@ static void page_parent_unmapped(struct sv_oracle *o, struct record *r, uint64_t
 	if (STATE(word) != MAPPED)
 		return;
 	atomic_store_explicit(&r->place, place, memory_order_relaxed);
-	/* The child's own lane may tell something else at the same time: that stays. release: with
-	 * the word comes the place. */
+	/* If the child's own lane changes the record at the same time, its change stays. release:
+	 * the place comes with the word. */
 	atomic_compare_exchange_strong_explicit(&r->word, &word,
 		now << 6 | (word & EARLY) | BELOW | UNMAPPED, memory_order_release,
 		memory_order_relaxed);
@@ -236,9 +239,10 @@ static void page_released(struct sv_oracle *o, struct record *r, uint64_t now, u
 {
 	uint64_t word = get(&r->word);
 
-	/* Mapped again, or unmapped again by another cause: early reuse, counted when it happened.
-	 * Released already, by the same cause: handed on before its ticket, which is done now. By
-	 * another cause: the same, and the page has had a whole turn meanwhile. */
+	/* A page that is mapped again, or unmapped again by another cause, was reused early; that
+	 * is counted already. A page that is released already was released before its ticket, which
+	 * is done now; if by another cause, it has also been mapped, unmapped and released
+	 * meanwhile. */
 	if (STATE(word) == UNMAPPED && get(&r->cause) == cause)
 		set(r, now, RELEASED, 0, cause);
 	else if (STATE(word) == NEVER ||
@@ -319,8 +323,8 @@ static uint64_t freed_slot(uint64_t hpa, unsigned int probe)
 	return ((hpa >> MOAT_PAGE_SHIFT) * UINT64_C(0x9e3779b97f4a7c15) >> 40) + probe;
 }
 
-/* relaxed throughout: giving a page back and walking it are ordered by the queue or not at
- * all, and the latter is what is to be found */
+/* relaxed throughout: the queue orders freeing a page after walks of it; a driver that breaks this
+ * order is what the oracle looks for */
 void moat_softvtd_table_freed(struct moat_softvtd *sv, uint64_t hpa)
 {
 	struct sv_oracle *o = sv->oracle;
@@ -403,8 +407,8 @@ void sv_oracle_walked_freed(struct sv_oracle *o, struct sv_request *rq)
 	stale_add(o, rq, MOAT_SOFTVTD_STALE_TABLE, r == NULL ? 0 : get(&r->cause), 0);
 }
 
-/* Through a page of a nested domain to what its parent has released: pinned on the parent's unmap.
- */
+/* Report a DMA through a page of a nested domain to what the parent has released. Its cause is the
+ * parent's unmap. */
 static void stale_below(struct sv_oracle *o, const struct sv_request *rq, const struct record *r)
 {
 	const struct record *below = record_below(o, r);
@@ -417,7 +421,7 @@ void sv_oracle_check(struct sv_oracle *o, struct sv_request *rq)
 {
 	bool watched;
 	const struct record *r = record_find(o, rq, &watched);
-	/* acquire: with set() */
+	/* acquire: pairs with set() */
 	uint64_t word = r == NULL ? 0 : atomic_load_explicit(&r->word, memory_order_acquire);
 
 	if (!watched)
@@ -428,7 +432,7 @@ void sv_oracle_check(struct sv_oracle *o, struct sv_request *rq)
 	}
 	switch (STATE(word)) {
 	case MAPPED:
-		/* A zero-length read asks for nothing that a writer may not know. */
+		/* A zero-length read transfers no data, so permission to write suffices. */
 		if (unlikely((PROT(word) & rq->prot) == 0 && !rq->zero_length))
 			stale_add(o, rq, MOAT_SOFTVTD_STALE_PROT, get(&r->cause), TSC(word));
 		break;

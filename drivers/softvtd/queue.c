@@ -4,26 +4,27 @@
 /*
  * The invalidation queue ("Queued Invalidation Interface").
  *
- * A descriptor is *fetched* (IQH moves on, errors in it are found), stands in the window until its
- * time, and is *executed*. A wait descriptor completes when all before it are executed and the DMA
- * they drain is through. Order is what "Queued Invalidation Ordering Considerations" asks for and
- * no more: an IOTLB descriptor follows the context- and PASID-cache descriptors before it, nothing
- * passes a wait descriptor with a fence, a wait descriptor passes nothing.
+ * A descriptor is *fetched* (IQH moves on, errors in the descriptor are found), stays in the window
+ * until it is due, and is *executed*. A wait descriptor completes when all before it are executed
+ * and the DMA that they drain has ended. The order is what "Queued Invalidation Ordering
+ * Considerations" demands, and no more: an IOTLB descriptor follows the context- and PASID-cache
+ * descriptors before it, nothing passes a wait descriptor with a fence, and a wait descriptor
+ * passes nothing.
  *
  * Errors: IQE stops fetching with IQH at the descriptor; ITE stops fetching and aborts the wait
- * descriptors in the window; both until software clears them. ICE stops nothing.
+ * descriptors in the window. Both last until software clears them. ICE stops nothing.
  */
 #include <errno.h>
 
 #include "moat_qi.h"
 #include "softvtd.h"
 
-/* IQERCD.IQEI: why IQE */
+/* IQERCD.IQEI: the reason for IQE */
 enum { IQEI_TAIL = 1, IQEI_FETCH = 2, IQEI_TYPE = 3, IQEI_RESERVED = 4, IQEI_WIDTH = 5 };
 
 #define SLOT(q, i) (&(q)->window[(i) % SV_WINDOW])
 
-/* Reserved bits of lo and hi by type; IOTLB's hi depends on the granularity. */
+/* Reserved bits of lo and hi, by type. */
 #define CONTEXT_RSVD_LO UINT64_C(0xfffc00000000ffc0)
 #define IOTLB_RSVD_LO   UINT64_C(0xffffffff0000ff00)
 #define IOTLB_RSVD_HI   UINT64_C(0x0000000000000f80)
@@ -46,7 +47,7 @@ static unsigned int gran_of(uint64_t lo)
 	return lo >> 4 & 3;
 }
 
-/* Of a descriptor. */
+/* Bytes of a descriptor. */
 static uint32_t width_of(const struct sv_queue *q)
 {
 	return q->wide ? 32 : 16;
@@ -81,7 +82,7 @@ int moat_softvtd_inject(struct moat_softvtd *sv, enum moat_softvtd_inject what, 
 	return err;
 }
 
-/* Does one strike here? Then it is spent. */
+/* Is this error injected here? If so, it is used up. */
 static bool struck(struct sv_queue *q, enum moat_softvtd_inject what, uint32_t index)
 {
 	for (unsigned int i = 0; i < q->nr_injections; i++) {
@@ -95,7 +96,7 @@ static bool struck(struct sv_queue *q, enum moat_softvtd_inject what, uint32_t i
 
 /* ------------------------------------------------------------------------------- executing */
 
-/* A mutation strikes one in so many of the invalidations it concerns. */
+/* Does the mutation break this invalidation? It breaks one in `mutate_every`. */
 static bool mutated(struct moat_softvtd *sv, uint32_t mutation)
 {
 	if (likely(!(sv->mutations & mutation)))
@@ -136,7 +137,7 @@ void sv_execute_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t did, 
 	if (drain != offered)
 		SV_COUNT(sv->stats.undrained, 1);
 	if (sv->conf.ver >= 0x20)
-		drain = MOAT_RW; /* DR and DW are history: hardware always drains what it must */
+		drain = MOAT_RW; /* DR and DW are ignored: hardware always drains */
 	if (gran == MOAT_QI_PAGE)
 		SV_COUNT(sv->stats.pages, UINT64_C(1) << am);
 	if (sv_mutation_drops(sv, drops[gran]))
@@ -208,8 +209,8 @@ static void execute_wait(struct moat_softvtd *sv, const struct sv_slot *slot)
 	uint64_t hpa = slot->hi & ~UINT64_C(3);
 
 	SV_COUNT(sv->stats.waits, 1);
-	/* release: everything the unit did for the descriptors before, and the end of the DMA they
-	 * drained, before the status that software polls for (acquire there) */
+	/* release: what the unit did for the descriptors before, and the end of the DMA that they
+	 * drained, come before the status that software polls for (acquire there) */
 	if ((slot->lo & VTD_QI_WAIT_SW) && sv_reachable(sv, hpa))
 		__atomic_store_n((uint32_t *)(uintptr_t)hpa, slot->lo >> 32, __ATOMIC_RELEASE);
 	if ((slot->lo & VTD_QI_WAIT_IF) && !sv->queue.wait_event) {
@@ -255,7 +256,7 @@ static void execute(struct moat_softvtd *sv, struct sv_slot *slot)
 	case MOAT_QI_INT_ENTRY:
 		execute_int_entry(sv, slot);
 		break;
-	default: /* device TLBs: nothing is held here */
+	default: /* device TLBs: the unit itself caches nothing for them */
 		break;
 	}
 }
@@ -273,7 +274,7 @@ static unsigned int check_iotlb(const struct moat_softvtd *sv, uint64_t lo, uint
 	return 0;
 }
 
-/* The PASID-based kinds, but for the wait: they exist with ECAP.SMTS. */
+/* Check the PASID-based descriptors, which exist with ECAP.SMTS only. */
 static unsigned int check_pasid(const struct moat_softvtd *sv, uint64_t lo, uint64_t hi)
 {
 	unsigned int gran = gran_of(lo);
@@ -296,7 +297,7 @@ static unsigned int check_pasid(const struct moat_softvtd *sv, uint64_t lo, uint
 	}
 }
 
-/* @return IQEI of what is wrong with a descriptor, 0: nothing */
+/* Check a descriptor. @return the IQEI of its error, or 0 */
 static unsigned int check(const struct moat_softvtd *sv, uint64_t lo, uint64_t hi)
 {
 	switch (type_of(lo)) {
@@ -322,7 +323,7 @@ static unsigned int check(const struct moat_softvtd *sv, uint64_t lo, uint64_t h
 	case MOAT_QI_PASID_IOTLB:
 	case MOAT_QI_PASID_DEVICE_TLB:
 		return check_pasid(sv, lo, hi);
-	default: /* it does not exist */
+	default: /* no such type */
 		return IQEI_TYPE;
 	}
 }
@@ -335,8 +336,8 @@ static void queue_error(struct moat_softvtd *sv, unsigned int iqei)
 	sv_fault_status(sv, VTD_FSTS_IQE);
 }
 
-/* Scalable mode asks for 256-bit descriptors; what this unit knows of has nothing in the upper
- * half. */
+/* Scalable mode requires 256-bit descriptors; in all that the unit supports the upper half is
+ * reserved. */
 static unsigned int check_width(const struct moat_softvtd *sv, const uint64_t *desc)
 {
 	/* relaxed: a register's value */
@@ -353,7 +354,7 @@ static unsigned int check_width(const struct moat_softvtd *sv, const uint64_t *d
 		: 0;
 }
 
-/* @return it is in the window; false: IQE, the head stays */
+/* @return true: the descriptor is in the window; false: IQE, the head stays */
 static bool fetch_one(struct moat_softvtd *sv)
 {
 	struct sv_queue *q = &sv->queue;
@@ -365,7 +366,7 @@ static bool fetch_one(struct moat_softvtd *sv)
 		queue_error(sv, IQEI_FETCH);
 		return false;
 	}
-	/* relaxed: IQT came after them, through the engine's lock */
+	/* relaxed: software wrote them before IQT, whose write took the engine's lock */
 	slot->lo = __atomic_load_n((uint64_t *)(uintptr_t)hpa, __ATOMIC_RELAXED);
 	slot->hi = __atomic_load_n((uint64_t *)(uintptr_t)hpa + 1, __ATOMIC_RELAXED);
 	iqei = check_width(sv, (const uint64_t *)(uintptr_t)hpa);
@@ -416,7 +417,7 @@ static bool is_iotlb(const struct sv_slot *slot)
 	return type_of(slot->lo) == MOAT_QI_IOTLB || type_of(slot->lo) == MOAT_QI_PASID_IOTLB;
 }
 
-/* May a descriptor be executed before one that was queued earlier and is not? */
+/* May a descriptor be executed before an earlier one that is not executed yet? */
 static bool may_pass(const struct sv_slot *slot, const struct sv_slot *earlier)
 {
 	if (!is_iotlb(slot))
@@ -425,7 +426,7 @@ static bool may_pass(const struct sv_slot *slot, const struct sv_slot *earlier)
 		(type_of(earlier->lo) == MOAT_QI_WAIT && !(earlier->lo & VTD_QI_WAIT_FN));
 }
 
-/* Of the first few, the due ones that may pass all before them, by the toss of a coin. */
+/* Among the first 8, execute due descriptors that may pass all before them, at random. */
 static void execute_ahead(struct moat_softvtd *sv, uint64_t now)
 {
 	struct sv_queue *q = &sv->queue;
@@ -469,13 +470,13 @@ void sv_queue_tail(struct moat_softvtd *sv, uint64_t tail)
 	if (tail & ~VTD_IQH_QH)
 		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_RESERVED);
 	SV_COUNT(sv->stats.doorbells, 1);
-	sv_queue_fetch(sv, now); /* what was queued before: its time began earlier */
+	sv_queue_fetch(sv, now); /* descriptors queued before, whose time began earlier */
 	q->next_fetch = RTE_MAX(q->next_fetch, now);
 	q->tail = tail & VTD_IQH_QH;
 	sv_queue_fetch(sv, now);
 }
 
-/* QIES changes. Disabled, the head is 0 and what was pending is gone. */
+/* Set QIES to `on`. The head becomes 0, and pending descriptors are lost. */
 void sv_queue_enable(struct moat_softvtd *sv, bool on)
 {
 	struct sv_queue *q = &sv->queue;

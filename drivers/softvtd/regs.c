@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * The page of registers ("Register Descriptions"): which access means what. Everything is done on
- * 64-bit values; a 32-bit access of a 64-bit register is a half of one.
+ * The page of registers ("Register Descriptions"): what each access does. A 64-bit register is
+ * handled as a whole; a 32-bit access concerns one half of its value.
  */
 #include "softvtd.h"
 
@@ -56,7 +56,7 @@ static uint32_t get_fault_event(struct moat_softvtd *sv, uint32_t offset)
 	return value;
 }
 
-/* 64-bit registers. @return false: it is none */
+/* Read a 64-bit register. @return false: there is none at this offset */
 static bool get64(struct moat_softvtd *sv, uint32_t offset, uint64_t *value)
 {
 	if (in_frcd(sv, offset)) {
@@ -146,7 +146,7 @@ static void put_event(struct moat_softvtd *sv, struct sv_event *event, unsigned 
 	}
 }
 
-/* Errors of the queue that were cleared: fetching goes on where it stopped. */
+/* Write FSTS. If this clears errors of the queue, fetching goes on where it stopped. */
 static void put_fsts(struct moat_softvtd *sv, uint32_t value)
 {
 	uint32_t cleared = sv_fsts_write(sv, value);
@@ -218,13 +218,12 @@ static void put_rtaddr(struct moat_softvtd *sv, uint64_t value)
 {
 	uint64_t ttm = sv->conf.scalable ? (uint64_t)VTD_TTM_SCALABLE << VTD_RTADDR_TTM_SHIFT : 0;
 
-	if (value &
-		~(VTD_RTADDR_RTA | ttm)) /* a TTM that it does not have: every DMA then faults */
+	if (value & ~(VTD_RTADDR_RTA | ttm)) /* an unsupported TTM stays: every DMA then faults */
 		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_RESERVED);
 	sv->rtaddr = value & (VTD_RTADDR_RTA | VTD_RTADDR_TTM);
 }
 
-/* @return false: no 64-bit register */
+/* Write a 64-bit register. @return false: there is none at this offset */
 static bool put64(struct moat_softvtd *sv, uint32_t offset, uint64_t value)
 {
 	if (in_frcd(sv, offset)) {
@@ -254,14 +253,14 @@ static bool put64(struct moat_softvtd *sv, uint32_t offset, uint64_t value)
 	return true;
 }
 
-/* The other half of a 64-bit register that is written in halves: what it holds. */
+/* Get the present value of a 64-bit register of which one half is written. */
 static uint64_t held(struct moat_softvtd *sv, uint32_t offset)
 {
 	uint64_t value = 0;
 
 	if (offset == sv->conf.iro + VTD_IVA)
 		return sv->iva;
-	/* F is write-1-to-clear: the half that is not written clears nothing */
+	/* F is write-1-to-clear: the half that is not written must clear nothing */
 	if (!in_frcd(sv, offset))
 		get64(sv, offset, &value);
 	return value;
@@ -279,7 +278,8 @@ static void put(struct moat_softvtd *sv, uint32_t offset, uint64_t value, uint32
 		if (size == 4)
 			value = (held(sv, offset & ~7u) & ~(UINT64_C(0xffffffff) << shift)) |
 				value << shift;
-		/* Of the halves of CCMD, IOTLB: the upper one has the go bit. Of IQT: the lower. */
+		/* The upper half of CCMD and IOTLB starts the invalidation; the lower half of IQT
+		 * is the doorbell. */
 		if (!(size == 4 && offset == VTD_IQT + 4))
 			put64(sv, offset & ~7u, value);
 		return;

@@ -5,18 +5,19 @@
  * Scalable mode: from a request to its PASID entry, and to the stages that the entry asks for
  * ("Scalable Mode Address Translation", "Translation Structure Formats", "Fault Reason Encodings").
  *
- * The PASID cache is asked before the context entry is, and a context entry that was invalidated
- * goes on naming RID_PASID: to take a function out, software has to invalidate all three caches.
+ * The PASID cache is looked up before the context entry, and an invalidated context entry still
+ * gives RID_PASID: to detach a function, software must invalidate the context cache, the PASID
+ * cache and the IOTLB.
  */
 #include "scalable.h"
 
-/* A pointer leads beyond the addresses that exist. */
+/* Does a pointer lead beyond the host address width? */
 static bool beyond(const struct moat_softvtd *sv, uint64_t pointer)
 {
 	return (pointer & ~sv->haw_mask) != 0;
 }
 
-/* Hardware reads an entry at once: read until its first word, which has P, did not change. */
+/* Hardware reads an entry atomically: repeat until the first word, which has P, has not changed. */
 static void words_read(struct sv_shard *shard, uint64_t hpa, uint64_t words[], unsigned int n)
 {
 	do {
@@ -31,7 +32,7 @@ static void words_read(struct sv_shard *shard, uint64_t hpa, uint64_t words[], u
 static uint8_t root_read(struct moat_softvtd *sv, struct sv_shard *shard, moat_sid_t sid,
 	uint64_t *hpa)
 {
-	/* acquire: tables were written before SRTP made them the unit's */
+	/* acquire: the tables were written before SRTP; pairs with publish() */
 	uint64_t root = atomic_load_explicit(&sv->root, memory_order_acquire);
 	uint64_t at = (root & VTD_RTADDR_RTA) + (sid >> 8) * sizeof(struct vtd_entry);
 	uint64_t half;
@@ -82,7 +83,7 @@ static void context_fetch(struct moat_softvtd *sv, struct sv_shard *shard, struc
 		entry.word[0] & VTD_SMC_P ? context_decode(sv, entry.word, c) : VTD_FR_SM_CONTEXT_P;
 }
 
-/* CM: what is not there or wrong is cached, but not that something cannot be fetched. */
+/* With CM, an absent or invalid entry is cached, but not the failure to fetch one. */
 static bool cached_when_wrong(const struct moat_softvtd *sv, uint8_t reason)
 {
 	return sv->conf.cm && reason != VTD_FR_SM_ROOT_ACCESS &&
@@ -110,7 +111,7 @@ static struct sv_sm_context context_get(struct moat_softvtd *sv, struct sv_shard
 
 /* -------------------------------------------------------------------------- PASID entries */
 
-/* Reserved bits, for any PGTT. */
+/* Are bits set that are reserved whatever PGTT is? */
 static bool pasid_reserved(struct moat_softvtd *sv, const uint64_t word[8])
 {
 	uint64_t hi = VTD_PE_RSVD_HI | (sv->conf.sc ? 0 : VTD_PE_PGSNP) |
@@ -131,7 +132,7 @@ static uint8_t first_stage_decode(const struct moat_softvtd *sv, const uint64_t 
 	p->levels = 4 + fspm;
 	p->nxe = word[2] & VTD_PE_NXE;
 	p->fsptptr = word[2] & VTD_PE_FSPTPTR;
-	/* under a second stage it is no host address */
+	/* under a second stage it is a guest address */
 	return p->pgtt == VTD_PGTT_FIRST_STAGE && beyond(sv, p->fsptptr) ? VTD_FR_PASID_RSVD : 0;
 }
 
@@ -177,7 +178,7 @@ static uint8_t pasid_decode(struct moat_softvtd *sv, const uint64_t word[8], str
 	return reason;
 }
 
-/* The PASID entry's place. */
+/* Find the address of the PASID entry. @return 0 or the fault reason */
 static uint8_t directory_read(struct moat_softvtd *sv, struct sv_shard *shard,
 	const struct sv_sm_context *c, struct sv_pasid *p, uint64_t *hpa)
 {
@@ -213,7 +214,7 @@ static void pasid_fetch(struct moat_softvtd *sv, struct sv_shard *shard,
 	p->reason = entry.word[0] & VTD_PE_P ? pasid_decode(sv, entry.word, p) : VTD_FR_PASID_P;
 }
 
-/* Nobody asked for the neighbour in the table; it is cached all the same. */
+/* Cache the neighbouring entry, for which there was no request. */
 static void pasid_prefetch(struct moat_softvtd *sv, struct sv_shard *shard,
 	const struct sv_sm_context *c, uint32_t pasid)
 {
@@ -275,7 +276,7 @@ static uint8_t second_stage(struct moat_softvtd *sv, struct sv_shard *shard, str
 	if (rq->iova >> p->ss.width != 0)
 		return VTD_FR_SM_BEYOND_AW;
 	if (sv_iotlb_find(sv, shard, rq, p->ss.did, &reason)) {
-		rq->absent = rq->data == 0; /* CM: so is cached that an entry permits nothing */
+		rq->absent = rq->data == 0; /* CM: an absent entry is cached so */
 	} else {
 		SV_COUNT(shard->stats.iotlb_misses, 1);
 		reason = sv_second_stage(sv, shard, rq, &p->ss);
@@ -304,7 +305,7 @@ static uint8_t translate(struct moat_softvtd *sv, struct sv_shard *shard, struct
 	}
 }
 
-/* An invalidated PASID entry whose IOTLB entries have not been invalidated since. */
+/* Does the IOTLB answer through a lingering PASID entry? */
 static bool lingering_hit(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	const struct sv_pasid *p)
 {
@@ -326,7 +327,7 @@ static bool cached_answer(struct moat_softvtd *sv, struct sv_shard *shard, struc
 	uint32_t pasid = rq->pasid;
 	const struct sv_pasid *p;
 
-	/* Requests of an ATS device have to look at DTE. */
+	/* ATS requests depend on DTE of the context entry. */
 	if (rq->at != MOAT_SOFTVTD_UNTRANSLATED)
 		return false;
 	if (pasid == MOAT_PASID_NONE && (c == NULL || c->reason != 0))
@@ -349,7 +350,7 @@ static bool cached_answer(struct moat_softvtd *sv, struct sv_shard *shard, struc
 	return true;
 }
 
-/* May the function make such a request at all? And by which PASID is it translated? */
+/* Check that the function may make such a request, and choose the PASID that translates it. */
 static uint8_t pasid_choose(const struct moat_softvtd *sv, const struct sv_request *rq,
 	const struct sv_sm_context *c, uint32_t *pasid)
 {

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * The caches of scalable mode, and what each invalidation takes out of them ("Invalidation of
- * Translation Caches"): no entry more than the specification demands.
+ * The caches of scalable mode, and which entries each invalidation drops ("Invalidation of
+ * Translation Caches"): no more than the specification demands.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -86,7 +86,7 @@ void sv_scalable_drop_contexts(const struct moat_softvtd *sv, struct sv_shard *s
 {
 	struct sv_scalable *sm = shard->sm;
 
-	/* The entries have no domain-id: but for one function's, all go. */
+	/* The entries have no domain-id: all go, unless only one function's are named. */
 	for (uint32_t i = 0; sm != NULL && i < sm->context_sets * SV_CONTEXT_WAYS; i++) {
 		struct sv_sm_context *c = &sm->contexts[i];
 
@@ -111,7 +111,8 @@ static void drop(struct sv_scalable *sm, const struct sv_match *m)
 	sv_pscs_drop(sm->psc, m);
 }
 
-/* Where it is, or where it would be: a run of used places is never broken. */
+/* Find the slot of a space, or the free slot for it. Slots are only freed all at once, so a search
+ * ends at the first free one. */
 static struct sv_space *space_place(struct sv_scalable *sm, uint16_t did, uint32_t pasid,
 	bool nested)
 {
@@ -159,9 +160,9 @@ static void lingering_end(struct sv_scalable *sm, bool all, uint16_t did, bool b
 	}
 }
 
-/* "IOTLB Invalidate": by domain-id it concerns first stage, too. Of its pages it can tell nothing
- * where they lie under a second stage, so all that is nested goes; first stage alone has nothing to
- * do with the second-stage pages that are named. */
+/* "IOTLB Invalidate": if global or domain-selective, it concerns first stage, too. If
+ * page-selective, it names second-stage pages: all nested entries go, as any may lead there, and
+ * entries of first stage alone stay. */
 void sv_scalable_drop_iotlb(struct sv_shard *shard, unsigned int gran, uint16_t did)
 {
 	struct sv_scalable *sm = shard->sm;

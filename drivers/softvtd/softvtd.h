@@ -6,14 +6,15 @@
 
 /**
  * @file
- * The software unit's inside.
+ * The software unit's internals.
  *
- * A *shard* is a slice of the unit for some of the requesters: caches, the DMA under way, counters,
- * one lock. The *engine* is the rest: registers, global commands, the invalidation queue. The
- * *fault log* is FSTS and the fault recording registers.
+ * A *shard* is the part of the unit that serves some of the requesters: caches, the DMA under way,
+ * counters, one lock. The *engine* is the rest: registers, global commands, the invalidation queue.
+ * The *fault log* is FSTS and the fault recording registers.
  *
- * Lock order: engine -> shard -> fault log. DMA takes a shard's, lets it go, then the fault log's.
- * No lock is held while memory that is being transferred is touched, and none while anybody waits.
+ * Lock order: engine -> shard -> fault log. DMA takes a shard's lock, and in it or after it the
+ * fault log's. No lock is held while data is transferred, and none while a thread waits for the
+ * queue.
  */
 
 #include <pthread.h>
@@ -28,7 +29,7 @@
 #include "moat_softvtd.h"
 #include "moat_spin.h"
 
-/* xorshift64*: the adversary's dice */
+/* xorshift64*: the adversary's random numbers */
 static inline uint64_t sv_random(uint64_t *state)
 {
 	*state ^= *state >> 12;
@@ -37,21 +38,21 @@ static inline uint64_t sv_random(uint64_t *state)
 	return *state * UINT64_C(0x2545f4914f6cdd1d);
 }
 
-/* The writer is the holder of the counter's lock; any thread reads. */
+/* Only the holder of the counter's lock writes; any thread may read. */
 #define SV_COUNT(counter, n) moat_counter_add(&(counter), (n))
 #define SV_READ(counter)     moat_counter_get(&(counter))
 
 /* ---------------------------------------------------------------------------------- draining */
 
 /**
- * The DMA of one direction that is under way in a shard, by two phases. A drain flips the phase and
- * is complete when everything that began in the old one has ended; DMA that begins meanwhile counts
- * in the new one and cannot hold it up. One drain at a time: a thread that asks meanwhile gets the
- * next one.
+ * The DMA of one direction that is under way in a shard, counted in two phases. A drain flips the
+ * phase and is complete when all DMA of the old phase has ended; DMA that begins meanwhile counts
+ * in the new phase and does not delay the drain. One drain runs at a time; requests meanwhile are
+ * served by the next drain.
  */
 struct sv_drain {
-	/* Increments under the shard's lock; decrements anywhere, with release: the reader that
-	 * acquires 0 knows that every access to memory before dma_end has happened. */
+	/* Incremented under the shard's lock; decremented without it, with release: a reader that
+	 * acquires 0 sees that every access before dma_end has happened. */
 	_Atomic uint32_t active[2];
 	uint8_t phase;
 	uint64_t started, completed, wanted; /* numbers of drains; started - completed is 0 or 1 */
@@ -62,9 +63,9 @@ struct sv_drain {
 enum { SV_4K = 1, SV_2M = 2, SV_1G = 3 }; /* level of a leaf = level of its table */
 
 /**
- * An entry of the IOTLB or a paging-structure cache. In the tag: page number (IOVA shifted by what
- * the entry spans) << 18 | domain-id << 2 | size. In the data: address, and below its bit 12 what
- * follows. An empty entry's tag is 0 (no size is 0).
+ * An entry of the IOTLB or a paging-structure cache. Tag: page number (IOVA shifted by what the
+ * entry spans) << 18 | domain-id << 2 | size. Data: the address, and in bits 11:0 the flags below.
+ * The tag of an empty entry is 0; no size is 0.
  */
 struct sv_entry {
 	uint64_t tag;
@@ -73,7 +74,7 @@ struct sv_entry {
 #define SV_ADDR      UINT64_C(0x000ffffffffff000)
 #define SV_PS        (UINT64_C(1) << 7)  /* of a table entry, in either stage: a superpage */
 #define SV_PROT      UINT64_C(3)         /* enum moat_prot */
-#define SV_REASON(d) (((d) >> 2) & 0xff) /* CM: why it cannot be translated; 0: by SV_PROT */
+#define SV_REASON(d) (((d) >> 2) & 0xff) /* CM: the cached fault reason; 0: see SV_PROT */
 #define SV_FREED     (UINT64_C(1) << 10) /* a table page that was given back led here */
 #define SV_SNP       (UINT64_C(1) << 11) /* the leaf's SNP */
 
@@ -98,16 +99,17 @@ static inline uint16_t sv_tag_did(uint64_t tag)
 	return tag >> 2;
 }
 
-/** A set-associative cache. Sets with an entry have their bit set, so that scans skip the rest. */
+/** A set-associative cache. Sets that may have entries have their bit in `used` set, so that scans
+ * skip the other sets. */
 struct sv_cache {
 	struct sv_entry *entries;
-	uint64_t *used;      /* bit per set */
+	uint64_t *used;      /* one bit per set */
 	uint32_t sets, ways; /* powers of two; 0 sets: no cache */
 	uint32_t filled[4];  /* entries by size (low two bits of the tag) */
-	uint32_t victim;     /* turns through the ways */
+	uint32_t victim;     /* counts evictions: selects the way */
 };
 
-/* Neighbouring pages lie in neighbouring sets; domains begin at different ones. */
+/* Neighbouring pages lie in neighbouring sets; domains begin at different sets. */
 static inline uint32_t sv_cache_set(const struct sv_cache *cache, uint64_t tag)
 {
 	return ((tag >> 18) + sv_tag_did(tag) * 0x9e37u + (tag & 3) * 0x51u) & (cache->sets - 1);
@@ -133,17 +135,17 @@ enum sv_context_state { SV_CONTEXT_NONE, SV_CONTEXT_VALID, SV_CONTEXT_LINGERING 
 struct sv_context {
 	uint64_t ssptptr;
 	moat_sid_t sid;
-	uint16_t did; /* 0 where the entry is faulty (CM) */
+	uint16_t did; /* 0 if the entry is absent or invalid (CM) */
 	uint8_t state;
 	uint8_t reason; /* of an entry that blocks; 0: it translates */
 	uint8_t tt;
 	uint8_t levels;
-	uint8_t width; /* bits of IOVA: the least of MGAW and what the levels allow */
+	uint8_t width; /* bits of IOVA: the lesser of MGAW and what the levels allow */
 	bool fpd;
 };
 
 #define SV_CONTEXT_WAYS 4
-#define SV_LINES        1024 /* RWBF: table lines remembered, a shard */
+#define SV_LINES        1024 /* RWBF: table lines remembered per shard */
 struct sv_line {
 	uint64_t hpa; /* 0: empty */
 	uint64_t word[8];
@@ -171,7 +173,7 @@ struct sv_shard {
 
 /* ---------------------------------------------------------------------------------- requests */
 
-/** A request of a device, as it goes through the unit. */
+/** A device's request and the unit's answer. */
 struct sv_request {
 	uint64_t iova;
 	moat_sid_t sid;
@@ -179,17 +181,17 @@ struct sv_request {
 	uint8_t prot;   /* MOAT_R or MOAT_W */
 	uint8_t at;     /* enum moat_softvtd_at */
 	bool zero_length;
-	bool inner; /* second stage of a nested walk: its leaves are not cached by themselves */
-	/* What the requests of a burst share, while the shard is locked. NULL: to be looked up. */
-	const struct sv_context *context; /* in the context cache; it translates */
+	bool inner; /* second stage of a nested walk: its leaves are not cached in the IOTLB */
+	/* Shared by the requests of a burst, while the shard is locked. NULL: not looked up yet. */
+	const struct sv_context *context; /* in the context cache; its tables translate */
 	const void *records;              /* the oracle's records of one GiB of a domain */
-	uint64_t records_gib;             /* which GiB that is */
+	uint64_t records_gib;             /* which domain and GiB these are */
 	/* the answer */
 	bool fpd; /* faults of this context entry are not recorded */
 	bool context_cached;
-	bool watched;   /* by the oracle: went through a second-stage table */
+	bool watched;   /* translated by tables, so that the oracle checks it */
 	bool passed;    /* untranslated: hpa is iova */
-	bool absent;    /* an entry of the walk permits nothing */
+	bool absent;    /* the walk met an entry that permits nothing */
 	uint8_t server; /* enum moat_softvtd_server */
 	uint8_t shift;  /* of the page translated */
 	uint16_t did;
@@ -199,7 +201,7 @@ struct sv_request {
 
 /* ------------------------------------------------------------------------------------- queue */
 
-enum { SV_WINDOW = 512 }; /* descriptors fetched and not yet complete */
+enum { SV_WINDOW = 512 }; /* at most so many descriptors are fetched and not complete */
 
 struct sv_slot {
 	uint64_t lo, hi;
@@ -222,30 +224,31 @@ struct sv_queue {
 	uint32_t head, tail; /* byte offsets; head is IQH */
 	bool wide;           /* IQA.DW: descriptors of 256 bits */
 	bool enabled;        /* QIES */
-	uint32_t stopped;    /* FSTS.IQE, ITE: nothing is fetched until they are cleared */
+	uint32_t stopped;    /* FSTS.IQE, ITE: nothing is fetched until software clears them */
 	uint64_t ercd;       /* IQERCD */
 	uint64_t next_fetch; /* TSC at which the next descriptor can be fetched */
 	struct sv_slot window[SV_WINDOW];
-	uint32_t first, last; /* window[first % N] .. window[last % N - 1], ever growing */
+	uint32_t first, last; /* the window is [first, last), modulo SV_WINDOW; both only grow */
 	uint32_t wait_event;  /* ICS.IWC */
 	struct sv_injection injections[SV_INJECTIONS];
 	unsigned int nr_injections;
 };
 
-/** An invalidation asked for through CCMD or IOTLB. */
+/** An invalidation requested through CCMD or IOTLB. */
 struct sv_register_inv {
-	uint64_t value; /* as software reads it; ICC or IVT set while pending */
+	uint64_t value; /* as software reads it; ICC or IVT is set while pending */
 	uint64_t due, due_turn;
 	bool executed; /* only draining is left */
 };
 
 /* ------------------------------------------------------------------------------------ events */
 
-/** FECTL and its three neighbours, or IECTL's: an interrupt message and what holds it back. */
+/** FECTL or IECTL, and the three registers after it: an interrupt message, and whether it may be
+ * sent. */
 struct sv_event {
 	uint32_t data, address, upper;
 	bool mask, pending;
-	bool send; /* the message is on its way: delivered when no lock is held */
+	bool send; /* the message is to be delivered once no lock is held */
 };
 
 struct sv_frcd {
@@ -272,9 +275,9 @@ struct moat_softvtd {
 	uint64_t haw_mask;            /* address bits within the host address width */
 	uint64_t memory, memory_size; /* see struct moat_softvtd_conf; neither is 0 */
 
-	/* What DMA needs of the engine. Written by the engine, which then takes and leaves each
-	 * shard's lock before it reports the command done: DMA that began before is then seen by
-	 * the drain, DMA that begins later sees the new value. */
+	/* What DMA reads of the engine's state. The engine writes it, then takes and releases each
+	 * shard's lock before GSTS shows the command: the drain then sees DMA that began before,
+	 * and DMA that begins later sees the new value. */
 	_Atomic uint64_t root;    /* latched by SRTP */
 	_Atomic bool translating; /* TES */
 
@@ -282,10 +285,11 @@ struct moat_softvtd {
 	struct sv_intr *intr;
 	struct sv_shard *shards;
 
-	/* Up to here what DMA reads and no thread writes; from here on lines that are written.
+	/* DMA reads the members above, which are rarely written; the cache lines from here on are
+	 * written often.
 	 *
-	 * Work for a turn: a hint that lets poll() return at once. Set by the engine's holder; a
-	 * reader that misses it for a moment only comes later. */
+	 * A turn has work: a hint that lets poll() return at once. Written under the engine's lock;
+	 * a thread that misses a change works at its next poll. */
 	_Atomic bool work __rte_cache_aligned;
 	_Atomic bool events; /* some sv_event.send is set */
 
@@ -299,11 +303,11 @@ struct moat_softvtd {
 	bool command_started;  /* it has taken effect; draining is left */
 	uint32_t command_late; /* reads of GSTS until it shows */
 	uint64_t rtaddr, irta, iva;
-	uint32_t iqt_low; /* half-written 64-bit registers */
+	uint32_t iqt_low; /* unused */
 	struct sv_register_inv ccmd, iotlb;
 	struct sv_event inv_event;
 	struct sv_queue queue;
-	bool drains_wanted; /* some shard has a drain outstanding */
+	bool drains_wanted; /* some shard may have a drain outstanding */
 	/* mutation */
 	uint32_t mutations, mutate_every, mutate_count;
 	struct {
@@ -324,14 +328,14 @@ static inline void sv_misuse(struct moat_softvtd *sv, enum moat_softvtd_misuse m
 	__atomic_fetch_add(&sv->stats.misuse[misuse], 1, __ATOMIC_RELAXED);
 }
 
-/* Does the adversary read what was not asked for, this time? Under the shard's lock. */
+/* Does the adversary prefetch this time? Under the shard's lock. */
 static inline bool sv_prefetches(const struct moat_softvtd *sv, struct sv_shard *shard)
 {
 	return sv->conf.prefetch != 0 && sv_random(&shard->random) % 100 < sv->conf.prefetch;
 }
 
-/* Are two source-ids the same but for bits of the function number? `code`, as SQ and FM have it:
- * none, bit 2, bits 2:1, bits 2:0 are ignored. */
+/* Do two source-ids differ only in ignored bits of the function number? `code` is encoded as SQ and
+ * FM are: 0 ignores none, 1 bit 2, 2 bits 2:1, 3 bits 2:0. */
 static inline bool sv_same_function(moat_sid_t a, moat_sid_t b, unsigned int code)
 {
 	static const uint8_t ignored[4] = { 0, 4, 6, 7 };
@@ -339,7 +343,8 @@ static inline bool sv_same_function(moat_sid_t a, moat_sid_t b, unsigned int cod
 	return ((a ^ b) & ~ignored[code] & 0xffff) == 0;
 }
 
-/* Is there memory at this address, or at what is aligned and holds it? */
+/* Is there memory at this address? Memory is whole pages, so the answer covers any aligned
+ * entry. */
 static inline bool sv_reachable(const struct moat_softvtd *sv, uint64_t hpa)
 {
 	return hpa - sv->memory < sv->memory_size;
@@ -350,7 +355,8 @@ static inline bool sv_interrupt_range(uint64_t address)
 	return address >> 20 == 0xfee;
 }
 
-/* cache.c: all under the shard's lock, except sv_invalidate_*(), which take each shard's in turn */
+/* cache.c: under the shard's lock, except sv_invalidate_*() and sv_flush_lines(), which take each
+ * shard's in turn, and sv_caches_*() */
 int sv_caches_create(struct moat_softvtd *sv, struct sv_shard *shard);
 void sv_caches_destroy(struct sv_shard *shard);
 void sv_cache_fill(struct sv_cache *cache, uint64_t tag, uint64_t data);
@@ -364,7 +370,7 @@ void sv_invalidate_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t di
 	unsigned int am, bool ih, unsigned int drain);
 void sv_flush_lines(struct moat_softvtd *sv);
 
-/* drain.c: under the engine's lock; sv_drain_shard() under the shard's, too */
+/* drain.c: under the engine's lock; sv_drain_shard() also under the shard's */
 void sv_drain_shard(struct moat_softvtd *sv, struct sv_shard *shard, unsigned int directions);
 void sv_drain_start(struct moat_softvtd *sv, unsigned int directions);
 bool sv_drained(struct moat_softvtd *sv);
@@ -372,28 +378,29 @@ bool sv_drained(struct moat_softvtd *sv);
 /* scalable_cache.c, scalable.c, first_stage.c: see scalable.h */
 int sv_scalable_create(struct moat_softvtd *sv, struct sv_shard *shard);
 void sv_scalable_destroy(struct sv_shard *shard);
-/** A request while RTADDR.TTM is scalable mode. @return as sv_translate() */
+/** Translate a request while RTADDR.TTM is scalable mode. @return as sv_translate() */
 uint8_t sv_scalable_translate(struct moat_softvtd *sv, struct sv_shard *shard,
 	struct sv_request *rq);
 /** `gran`: enum moat_qi_pasid_gran */
 void sv_invalidate_pasid_cache(struct moat_softvtd *sv, unsigned int gran, uint16_t did,
 	uint32_t pasid);
-/** `gran`: 2 all of the PASID, 3 pages of it; always drains */
+/** `gran`: 2 the whole PASID, 3 pages of it. Always drains */
 void sv_invalidate_pasid_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t did,
 	uint32_t pasid, uint64_t iova, unsigned int am, bool ih);
 
 /* walk.c: under the shard's lock. @return 0 or the fault reason */
-/** A word of a table, as the chipset shows it. */
+/** Read a word of a table as the chipset shows it. */
 uint64_t sv_word_read(struct sv_shard *shard, uint64_t hpa);
-/** An entry of two words, at once. */
+/** Read an entry of two words atomically. */
 struct vtd_entry sv_entry_read(struct sv_shard *shard, uint64_t hpa);
-/** A hit of second stage that answers the request: rq->data, rq->shift; *reason with CM. */
+/** Find a second-stage IOTLB entry that answers the request. Sets rq->data, rq->shift and *reason;
+ * without CM *reason is 0. */
 bool sv_iotlb_find(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	uint16_t did, uint8_t *reason);
-/** Second stage by what `c` says of tables and domain-id; reasons are legacy mode's. */
+/** Walk the second-stage tables of `c` with its domain-id. Fault reasons are legacy mode's. */
 uint8_t sv_second_stage(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	const struct sv_context *c);
-/** rq->data and rq->shift to rq->hpa. */
+/** Compute rq->hpa from rq->data and rq->shift. */
 uint8_t sv_finish(const struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq);
 uint8_t sv_pass(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq);
 uint8_t sv_translate(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq);
@@ -406,7 +413,7 @@ int sv_intr_create(struct moat_softvtd *sv);
 void sv_intr_destroy(struct moat_softvtd *sv);
 void sv_intr_set_table(struct moat_softvtd *sv, uint64_t irta);
 void sv_intr_set(struct moat_softvtd *sv, bool remapping, bool compatible);
-/** 2^mask entries at `index`, or all. */
+/** Invalidate the 2^mask entries at `index`, or all. */
 void sv_intr_invalidate(struct moat_softvtd *sv, bool global, uint16_t index, unsigned int mask);
 
 /* faults.c */
@@ -422,13 +429,13 @@ void sv_event_raise(struct moat_softvtd *sv, struct sv_event *event);
 void sv_deliver(struct moat_softvtd *sv); /* no lock held */
 
 /* queue.c: under the engine's lock */
-/** Does a mutation strike this invalidation, which is then dropped, and counted? */
+/** Does the mutation drop this invalidation? If so, it is counted. */
 bool sv_mutation_drops(struct moat_softvtd *sv, uint32_t mutation);
 void sv_queue_enable(struct moat_softvtd *sv, bool on);
 void sv_queue_tail(struct moat_softvtd *sv, uint64_t tail);
 void sv_queue_fetch(struct moat_softvtd *sv, uint64_t now);
 void sv_queue_execute(struct moat_softvtd *sv, uint64_t now);
-/** `hi` as the second half of a descriptor, or IVA: address, IH, AM. */
+/** @param hi the second half of a descriptor, or IVA: address, IH, AM */
 void sv_execute_iotlb(struct moat_softvtd *sv, unsigned int gran, uint16_t did, uint64_t hi,
 	unsigned int drain);
 bool sv_queue_idle(const struct moat_softvtd *sv);
@@ -439,7 +446,7 @@ void sv_command_advance(struct moat_softvtd *sv);
 void sv_ccmd_write(struct moat_softvtd *sv, uint64_t value);
 void sv_iotlb_write(struct moat_softvtd *sv, uint64_t value);
 void sv_register_inv_advance(struct moat_softvtd *sv, uint64_t now);
-/* @return descriptors were fetched or executed */
+/* @return whether descriptors were fetched or executed */
 bool sv_turn(struct moat_softvtd *sv);
 
 /* oracle.c */
@@ -447,8 +454,8 @@ int sv_oracle_create(struct moat_softvtd *sv);
 void sv_oracle_destroy(struct sv_oracle *oracle);
 void sv_oracle_check(struct sv_oracle *oracle, struct sv_request *rq);
 bool sv_oracle_table_freed(const struct sv_oracle *oracle, uint64_t hpa);
-/** A walk that ended in a fault read a table page that was given back; a walk that ended in a
- * translation is reported by sv_oracle_check(). */
+/** Report a walk that read a freed table page and ended in a fault. sv_oracle_check() reports one
+ * that ended in a translation. */
 void sv_oracle_walked_freed(struct sv_oracle *oracle, struct sv_request *rq);
 void sv_oracle_stats(const struct sv_oracle *oracle, struct moat_softvtd_stats *stats);
 

@@ -5,13 +5,13 @@
  * From a request to an address or a fault reason: context entry, IOTLB, second-stage walk
  * ("Legacy Mode Address Translation", "Second-Stage Translation", "Fault Reason Encodings").
  *
- * Checks come in the order in which the walk meets what they look at: an entry is present or not,
- * then its reserved fields, then what it leads to. Permission is the AND over the walk, so it is
- * judged at its end.
+ * Checks come in the order of the walk: whether an entry is present, then its reserved fields, then
+ * what it leads to. Permission is the AND over all entries, so it is checked at the end of the
+ * walk.
  */
 #include "softvtd.h"
 
-/* Second-stage entries. Ignored: 10:2 except what follows (no SSADS, no EMT here), 61:52, 63. */
+/* Second-stage entries. Ignored: 10:2 except PS (no SSADS, no EMT here), 61:52, 63. */
 #define SS_R   (UINT64_C(1) << 0)
 #define SS_W   (UINT64_C(1) << 1)
 #define SS_SNP (UINT64_C(1) << 11) /* leaves, with ECAP.SC */
@@ -19,7 +19,8 @@
 
 /* ------------------------------------------------------------------------- reading tables */
 
-/* A line as the chipset shows it: with RWBF, what it was when first read since the last flush. */
+/* Read a line as the chipset shows it: with RWBF, as it was when first read since the last
+ * flush. */
 static const struct sv_line *line_read(struct sv_shard *shard, uint64_t hpa)
 {
 	uint64_t base = hpa & ~UINT64_C(63);
@@ -35,8 +36,8 @@ static const struct sv_line *line_read(struct sv_shard *shard, uint64_t hpa)
 }
 
 /*
- * acquire: the processor that linked a table stored its contents first (release); what is read by
- * following the entry must not be older. Hardware has this by depending on the address.
+ * acquire: the processor that linked a table stored its contents first (release); what the walk
+ * then reads from the table must not be older. In hardware the address dependency ensures this.
  */
 uint64_t sv_word_read(struct sv_shard *shard, uint64_t hpa)
 {
@@ -45,7 +46,7 @@ uint64_t sv_word_read(struct sv_shard *shard, uint64_t hpa)
 	return __atomic_load_n((uint64_t *)(uintptr_t)hpa, __ATOMIC_ACQUIRE);
 }
 
-/* Hardware reads the 16 bytes at once: read until they did not change in between. */
+/* Hardware reads the 16 bytes atomically: repeat until the first word has not changed. */
 struct vtd_entry sv_entry_read(struct sv_shard *shard, uint64_t hpa)
 {
 	struct vtd_entry entry;
@@ -61,7 +62,7 @@ struct vtd_entry sv_entry_read(struct sv_shard *shard, uint64_t hpa)
 
 /* ------------------------------------------------------------------------- context entries */
 
-/* What the present context entry says, or why it says nothing. */
+/* Decode a present context entry. @return 0 or the fault reason */
 static uint8_t context_decode(struct moat_softvtd *sv, struct vtd_entry entry, struct sv_context *c)
 {
 	unsigned int aw = entry.hi & VTD_CTX_AW;
@@ -83,17 +84,17 @@ static uint8_t context_decode(struct moat_softvtd *sv, struct vtd_entry entry, s
 		return VTD_FR_CONTEXT_INV;
 	if (aw > 4 || (sv->conf.sagaw >> aw & 1) == 0)
 		return VTD_FR_CONTEXT_INV;
-	/* Pass-through: AW must say the largest width supported. */
+	/* Pass-through: AW must be the largest width supported. */
 	if (c->tt == VTD_TT_PASS_THROUGH && sv->conf.sagaw >> (aw + 1) != 0)
 		return VTD_FR_CONTEXT_INV;
 	return 0;
 }
 
-/* The root entry of the bus: where its context table is. */
+/* Get the address of a bus's context table from its root entry. */
 static uint8_t root_read(struct moat_softvtd *sv, struct sv_shard *shard, moat_sid_t sid,
 	uint64_t *ctp)
 {
-	/* acquire: tables were written before SRTP made them the unit's */
+	/* acquire: the tables were written before SRTP; pairs with publish() */
 	uint64_t root = atomic_load_explicit(&sv->root, memory_order_acquire);
 	uint64_t hpa = (root & VTD_RTADDR_RTA) + (sid >> 8) * sizeof(struct vtd_entry);
 	struct vtd_entry entry;
@@ -113,7 +114,7 @@ static uint8_t root_read(struct moat_softvtd *sv, struct sv_shard *shard, moat_s
 	return 0;
 }
 
-/* Nobody asked for the functions whose entries share the line; they are cached all the same. */
+/* Cache the entries of functions in the same cache line, for which there was no request. */
 static void context_prefetch(struct moat_softvtd *sv, struct sv_shard *shard, uint64_t ctp,
 	moat_sid_t sid)
 {
@@ -144,13 +145,13 @@ static void context_fetch(struct moat_softvtd *sv, struct sv_shard *shard, struc
 	}
 	entry = sv_entry_read(shard, ctp + (c->sid & 0xff) * sizeof(entry));
 	SV_COUNT(shard->stats.memory_reads, 1);
-	c->fpd = entry.lo & VTD_CTX_FPD; /* counts whether P is set or not */
+	c->fpd = entry.lo & VTD_CTX_FPD; /* FPD counts even if P is clear */
 	c->reason = entry.lo & VTD_CTX_P ? context_decode(sv, entry, c) : VTD_FR_CONTEXT_P;
 	if (sv_prefetches(sv, shard))
 		context_prefetch(sv, shard, ctp, c->sid);
 }
 
-/* The context entry of a request, from the cache or from memory (then in *fetched). */
+/* Get the context entry of a request, from the cache or from memory (then in *fetched). */
 static const struct sv_context *context_get(struct moat_softvtd *sv, struct sv_shard *shard,
 	struct sv_request *rq, struct sv_context *fetched)
 {
@@ -168,7 +169,7 @@ static const struct sv_context *context_get(struct moat_softvtd *sv, struct sv_s
 		sv_context_fill(shard, fetched);
 	} else if (sv->conf.cm && fetched->reason != VTD_FR_TTM_RSVD &&
 		fetched->reason != VTD_FR_ROOT_ACCESS && fetched->reason != VTD_FR_CONTEXT_ACCESS) {
-		fetched->did = 0; /* CM: what is not there is cached under domain-id 0 */
+		fetched->did = 0; /* CM: an absent or invalid entry is cached under domain-id 0 */
 		sv_context_fill(shard, fetched);
 	}
 	return fetched;
@@ -191,7 +192,7 @@ static uint64_t reserved(const struct moat_softvtd *sv, unsigned int level, uint
 	return bits;
 }
 
-/* Does the access need what `prot` has not? */
+/* Does `prot` permit the access? @return 0 or the fault reason */
 static uint8_t permission(const struct moat_softvtd *sv, const struct sv_request *rq, uint64_t prot)
 {
 	if (rq->prot == MOAT_W)
@@ -207,7 +208,7 @@ struct walk {
 	unsigned int top;   /* level of the root of the tables */
 	uint64_t table;
 	uint64_t prot; /* AND of the entries so far, | SV_FREED */
-	bool cached;   /* did not begin at the top */
+	bool cached;   /* began at a cached entry */
 };
 
 /* Begin at the deepest cached entry. */
@@ -236,7 +237,7 @@ static void walk_begin(struct sv_shard *shard, struct sv_request *rq, const stru
 	SV_COUNT(shard->stats.psc_misses, 1);
 }
 
-/* Cache a good entry of a table: a leaf in the IOTLB, a link in the cache of its level. */
+/* Cache a valid entry of a table: a leaf in the IOTLB, a link in the cache of its level. */
 static void entry_cache(struct sv_shard *shard, const struct sv_request *rq, uint64_t iova,
 	uint16_t did, unsigned int level, uint64_t entry, uint64_t prot)
 {
@@ -251,8 +252,8 @@ static void entry_cache(struct sv_shard *shard, const struct sv_request *rq, uin
 			data);
 }
 
-/* The other entries of the line that the walk read, where they are present and in order. What is
- * cached already stays as it is: an adversary does not refresh what it was not told to drop. */
+/* Cache the other entries of the line that the walk read, if they are present and valid. Entries
+ * cached already stay as they are: an adversary does not refresh what it was not told to drop. */
 static void prefetch(struct moat_softvtd *sv, struct sv_shard *shard, const struct sv_request *rq,
 	uint16_t did, const struct walk *w)
 {
@@ -276,7 +277,7 @@ static void prefetch(struct moat_softvtd *sv, struct sv_shard *shard, const stru
 	}
 }
 
-/* One table entry. @return a fault reason, or 0 and *entry */
+/* Read one table entry. @return a fault reason, or 0 and *entry */
 static uint8_t walk_read(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	struct walk *w, uint64_t *entry)
 {
@@ -318,19 +319,19 @@ static uint8_t walk(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 			rq->data = (entry & (SV_ADDR | SV_SNP)) | prot;
 			rq->shift = sv_level_shift(w.level);
 			reason = permission(sv, rq, prot);
-			/* No fault out of a cache without CM: a link cached with less permission
-			 * than it has now is read again. */
+			/* Without CM no fault comes from a cache: a link that was cached with less
+			 * permission than it has now is read again. */
 			if (reason != 0 && w.cached && !sv->conf.cm)
 				return walk(sv, shard, rq, c, false);
 			return reason;
 		}
 	}
-	/* The table must not be walked any more, even if its entry is absent now. */
+	/* A freed table must not be walked, even if its entry is absent now. */
 	if (unlikely(w.prot & SV_FREED)) {
 		rq->did = c->did;
 		sv_oracle_walked_freed(sv->oracle, rq);
 	}
-	/* CM: what is absent or wrong is cached, too, under the domain's own id. */
+	/* CM: an absent or invalid entry is cached, too, under the domain's own id. */
 	if (sv->conf.cm && !rq->inner && reason != VTD_FR_PAGING_ACCESS &&
 		reason != VTD_FR_CONTEXT_INV)
 		sv_cache_fill(&shard->iotlb, sv_tag(rq->iova, MOAT_PAGE_SHIFT, c->did, SV_4K),
@@ -346,7 +347,7 @@ uint8_t sv_second_stage(struct moat_softvtd *sv, struct sv_shard *shard, struct 
 
 /* ---------------------------------------------------------------------------- the IOTLB */
 
-/* @return a hit that answers the request: rq->data, rq->shift; *reason with CM */
+/* See softvtd.h. */
 bool sv_iotlb_find(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq,
 	uint16_t did, uint8_t *reason)
 {
@@ -360,7 +361,7 @@ bool sv_iotlb_find(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_re
 		if (*reason == 0)
 			*reason = permission(sv, rq, e->data);
 		if (*reason != 0 && !sv->conf.cm)
-			continue; /* only memory can refuse */
+			continue; /* only a walk in memory can refuse */
 		rq->data = e->data;
 		rq->shift = sv_level_shift(size);
 		rq->server = MOAT_SOFTVTD_BY_IOTLB;
@@ -397,7 +398,7 @@ uint8_t sv_pass(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_reque
 	return 0;
 }
 
-/* An invalidated context entry whose IOTLB entries have not been invalidated since. */
+/* Does the IOTLB answer through a lingering context entry? */
 static bool lingering_hit(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_request *rq)
 {
 	struct sv_context *c = sv_context_find(shard, rq->sid);
@@ -412,7 +413,7 @@ static bool lingering_hit(struct moat_softvtd *sv, struct sv_shard *shard, struc
 
 /*
  * The usual case: the context entry is known from the request before, and the page is in the IOTLB.
- * (An address in the interrupt range never is, as a page of 4 KiB: it is never walked for.)
+ * (A 4 KiB page of the interrupt range never is: no untranslated request walks for it.)
  */
 static inline bool fast(struct sv_shard *shard, struct sv_request *rq)
 {
@@ -444,9 +445,9 @@ static uint8_t slow(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 		SV_COUNT(shard->stats.interrupts, rq->prot == MOAT_W);
 		return MOAT_SOFTVTD_NO_MEMORY;
 	}
-	/* acquire: pairs with the engine's store, so that root is seen with it */
+	/* acquire: pairs with set_translation(), so that root is seen with it */
 	if (!atomic_load_explicit(&sv->translating, memory_order_acquire)) {
-		/* no remapping, so no fault of the unit's: the bus has nothing at such an
+		/* without remapping the unit records no fault: nothing answers at such an
 		 * address */
 		if (rq->iova & ~sv->haw_mask)
 			return MOAT_SOFTVTD_NO_MEMORY;

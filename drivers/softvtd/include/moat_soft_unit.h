@@ -7,7 +7,7 @@
 /**
  * @file
  * A software unit (moat_softvtd.h) together with the VT-d driver (moat_vtd.h) on its registers. It
- * is created by a name and a line of arguments. Devices behind the unit find it by its name.
+ * is created with a name and a line of arguments. Devices behind the unit find it by its name.
  *
  * Arguments have the form of DPDK's device arguments, "key=value,key=value". A later argument
  * overrides an earlier one. **The adversary and the oracle are on by default**: to measure speed,
@@ -23,29 +23,29 @@
  * | `psi`, `coherent`, `zlr`, `pt` | 0, 1 | 1 | capabilities |
  * | `cm`, `rwbf`, `dt`, `sc` | 0, 1 | 0 | capabilities |
  * | `intremap`, `eim`, `pi` | 0, 1 | 1 | interrupt remapping, x2APIC, posted interrupts |
- * | `interrupts` | block, compatible, off | block | moat_vtd_intr.h; without `intremap` off |
- * | `share_interrupts` | 0, 1 | 0 | also functions whose PASIDs are in several domains get
- *   interrupts (moat_vtd_intr.h) |
+ * | `interrupts` | block, compatible, off | block | moat_vtd_intr.h; off without `intremap` |
+ * | `share_interrupts` | 0, 1 | 0 | 1: functions whose PASIDs are in several domains get
+ *   interrupts, too (moat_vtd_intr.h) |
  * | `scalable` | 0, 1 | 0 | scalable mode (ECAP.SMTS); the next four rows need it |
  * | `ssts`, `fsts`, `nest` | 0, 1 | 1 | second stage, first stage, both nested |
  * | `fs1gp` | 0, 1 | 1 | first stage: 1 GiB leaves |
  * | `fs5lp` | 0, 1 | 0 | first stage: 5 levels |
  * | `pasid_bits` | 0 to 20 | 20 | bits of PASID; 0: no requests with PASID |
  * | `shards` | 1, 2, 4, ... 64 | 8 | parts with caches of their own, which do not contend |
- * | `iotlb`, `ways` | entries | 4096, 8 | IOTLB of a shard |
- * | `context`, `pasid_cache` | entries | 64 | caches of a shard |
+ * | `iotlb`, `ways` | entries | 4096, 8 | size and ways of a shard's IOTLB |
+ * | `context`, `pasid_cache` | entries | 64 | a shard's context cache and PASID cache |
  * | `psc` | entries of each level | 512 of the lowest level, 64 of each other |
  *   paging-structure caches |
  * | `geometry` | broadwell, qemu, large, none | | sizes of caches as on that unit, and adversary=0
  *   (moat_softvtd_conf_geometry()) |
- * | `latency`, `per_descriptor` | TSC cycles | 0 | from doorbell to completion |
- * | `seed` | 64 bits | 1 | of the adversary's choices |
- * | `prefetch` | 0 to 100 | 25 | percent of walks that also cache what shares the entry's line |
- * | `jitter` | 0 to 255 | 3 | calls of the unit (register accesses, polls) by which
- *   a descriptor may be late |
+ * | `latency`, `per_descriptor` | TSC cycles | 0 | doorbell to completion; fetch of each |
+ * | `seed` | 64 bits | 1 | seed of the adversary's random choices |
+ * | `prefetch` | 0 to 100 | 25 | percent of table reads that also cache the rest of the line |
+ * | `jitter` | 0 to 255 | 3 | turns of the unit (register reads, polls, begins of DMA) by
+ *   which a descriptor may be late |
  * | `gsts_late` | 1 to 255 | 4 | a command shows after at most so many reads of GSTS |
- * | `linger` | 0, 1 | 1 | invalidated context entries still lead to IOTLB entries |
- * | `reorder` | 0, 1 | 1 | IOTLB descriptors between two waits in any order |
+ * | `linger` | 0, 1 | 1 | invalidated context and PASID entries still lead to IOTLB entries |
+ * | `reorder` | 0, 1 | 1 | execute IOTLB descriptors out of order, as far as fences permit |
  * | `compress` | 0, 1 | 0 | no second fault record for a source-id that has one pending |
  * | `adversary` | 0 | | sets `prefetch`, `jitter`, `linger`, `reorder` and `oracle` to 0; later
  *   arguments may set them again |
@@ -71,7 +71,7 @@ extern "C" {
  * Check a name and arguments, and create nothing.
  *
  * @param name as in moat_soft_unit_create()
- * @param args as there
+ * @param args as in moat_soft_unit_create()
  * @return 0
  * @return -EINVAL: as moat_soft_unit_create(); moat_error_text() has the sentence
  *
@@ -80,7 +80,7 @@ extern "C" {
 int moat_soft_unit_check(const char *name, const char *args);
 
 /**
- * Create a software unit, bring it up, and enter it into this process's list. End it with
+ * Create a software unit, bring it up, and add it to this process's list. End it with
  * unit->ops->destroy(), once every tenant and domain on it is destroyed and no thread holds what
  * moat_soft_unit_find() returned. With domains left, destroy() logs their names and changes
  * nothing.
@@ -99,7 +99,7 @@ int moat_soft_unit_check(const char *name, const char *args);
 int moat_soft_unit_create(const char *name, const char *args, struct moat_unit **unit);
 
 /**
- * Find the software unit behind a unit of that name.
+ * Find a software unit by name.
  *
  * @param name of the unit
  * @return the software unit; NULL: there is none

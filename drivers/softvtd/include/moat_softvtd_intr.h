@@ -8,20 +8,20 @@
  * @file
  * Interrupts of the software unit's devices: requests, remapping, posting, and the oracle for them.
  *
- * A device interrupts by moat_softvtd_interrupt(), or by any DMA write of four bytes to
- * 0xFEEx_xxxx. While interrupt remapping is off (GSTS.IRES), the request is delivered as it is, and
- * with it whatever a hostile device makes up. While it is on, a request in remappable format is
- * looked up in the interrupt-remapping table, verified and delivered as the entry (IRTE) says; one
- * in compatibility format is blocked, or, with GSTS.CFIS and without IRTA.EIME, delivered as it is.
- * Delivered interrupts go to the unit's *sink*.
+ * A device interrupts by moat_softvtd_interrupt(), or by a moat_softvtd_dma_write() of four aligned
+ * bytes to 0xFEEx_xxxx. While interrupt remapping is off (GSTS.IRES), every request is delivered as
+ * it is, even one that a hostile device makes up. While it is on, a request in remappable format is
+ * looked up in the interrupt-remapping table, verified and delivered as the entry (IRTE) says; a
+ * request in compatibility format is blocked, or, with GSTS.CFIS and without IRTA.EIME, delivered
+ * as it is. Delivered interrupts go to the unit's *sink*.
  *
  * Here, too, the unit is an adversary: it keeps each entry that it has read, and with `prefetch`
  * entries of the same line, until an invalidation of the interrupt-entry cache covers them; with
- * CAP.CM also absent ones.
+ * CAP.CM it keeps absent entries, too.
  *
- * The oracle is told which entry was given to which source-id, revoked, and released (the
- * invalidation was complete). An interrupt by an entry that was released is *stale*, counted and
- * pinned on its revocation.
+ * The driver tells the oracle which entry it gives to which source-id, revokes, and releases (when
+ * the invalidation is complete). An interrupt by a released entry is *stale*: the oracle counts it,
+ * and names the revocation.
  */
 
 #include "moat_softvtd.h"
@@ -33,11 +33,11 @@ extern "C" {
 
 /** An interrupt as it is delivered. */
 struct moat_softvtd_interrupt {
-	moat_sid_t sid;       /* the requester */
-	uint16_t index;       /* of the IRTE, where `remapped` */
-	bool remapped;        /* by an IRTE; false: the request's own words */
-	bool notification;    /* of a posted-interrupt descriptor: vector NV, destination NDST */
-	uint8_t vector;       /* ... */
+	moat_sid_t sid;    /* the requester */
+	uint16_t index;    /* of the IRTE, if `remapped` */
+	bool remapped;     /* delivered as an IRTE says; false: as the request says */
+	bool notification; /* of a posted-interrupt descriptor: vector NV, destination NDST */
+	uint8_t vector;
 	uint8_t delivery;     /* delivery mode: 0 fixed, 1 lowest priority, 4 NMI, ... */
 	bool logical;         /* destination mode */
 	bool level;           /* trigger mode */
@@ -45,11 +45,11 @@ struct moat_softvtd_interrupt {
 };
 
 /**
- * Where delivered interrupts go. One sink for a unit.
+ * Set the function that receives delivered interrupts. A unit has one.
  *
  * @param sv the unit; no device may interrupt yet
- * @param sink called in the thread of the device, with no lock of the unit held, before the IEC
- *   invalidation that covers its entry can complete; NULL: nowhere
+ * @param sink called by the device's thread, with no lock of the unit held; an invalidation of the
+ *   entry completes only after the call has returned. NULL: interrupts go nowhere
  * @param ctx given to `sink`
  *
  * Thread safety: one thread, before devices interrupt. Control path.
@@ -58,7 +58,7 @@ void moat_softvtd_interrupt_sink(struct moat_softvtd *sv,
 	void (*sink)(void *ctx, const struct moat_softvtd_interrupt *interrupt), void *ctx);
 
 /**
- * A device's interrupt request: its write of `data` to `address`.
+ * Make a device's interrupt request: a write of `data` to `address`.
  *
  * @param sv the unit
  * @param sid the requester's source-id
@@ -77,7 +77,7 @@ int moat_softvtd_interrupt(struct moat_softvtd *sv, moat_sid_t sid, uint64_t add
 /**
  * Tell the oracle that an entry is about to be written for a source-id.
  *
- * @param sv the unit; without an oracle nothing happens, as in the next two
+ * @param sv the unit; without an oracle nothing happens, as in the next two calls
  * @param index of the entry
  * @param sid the only source-id that may use it
  *
@@ -86,7 +86,7 @@ int moat_softvtd_interrupt(struct moat_softvtd *sv, moat_sid_t sid, uint64_t add
 void moat_softvtd_irte_given(struct moat_softvtd *sv, uint16_t index, moat_sid_t sid);
 
 /**
- * Tell the oracle that an entry is absent in the table; the unit may still have it.
+ * Tell the oracle that an entry is absent in the table now; the unit may still have it cached.
  *
  * @param sv the unit
  * @param index of the entry
@@ -102,13 +102,13 @@ void moat_softvtd_irte_revoked(struct moat_softvtd *sv, uint16_t index, uint64_t
  *
  * @param sv the unit
  * @param index of the entry
- * @param cause as moat_softvtd_irte_revoked() had it
+ * @param cause as given to moat_softvtd_irte_revoked()
  *
  * Thread-safe. Control path.
  */
 void moat_softvtd_irte_released(struct moat_softvtd *sv, uint16_t index, uint64_t cause);
 
-/** Why an interrupt should not have been delivered. */
+/** Why an interrupt is stale. */
 enum moat_softvtd_intr_why {
 	MOAT_SOFTVTD_INTR_RELEASED, /* its entry was released */
 	MOAT_SOFTVTD_INTR_WILD,     /* its entry was never given */
@@ -117,7 +117,7 @@ enum moat_softvtd_intr_why {
 };
 
 /**
- * Why an interrupt was stale, in words.
+ * Get the text for why an interrupt was stale.
  *
  * @param why one of enum moat_softvtd_intr_why
  * @return a static text, never NULL
@@ -128,8 +128,8 @@ const char *moat_softvtd_intr_why_name(enum moat_softvtd_intr_why why);
 
 /** A stale interrupt. */
 struct moat_softvtd_stale_interrupt {
-	uint64_t cause; /* the revocation's; 0 where there was none */
-	uint64_t age;   /* TSC cycles since the release */
+	uint64_t cause; /* of the revocation; 0: there was none */
+	uint64_t age;   /* TSC cycles since the release; 0: not released */
 	uint64_t tsc;
 	uint16_t index;
 	moat_sid_t sid;
@@ -138,7 +138,7 @@ struct moat_softvtd_stale_interrupt {
 };
 
 /**
- * The latest stale interrupts, newest first.
+ * Get the latest stale interrupts, newest first.
  *
  * @param sv the unit
  * @param list receives up to `n` of the 64 that are kept
@@ -153,23 +153,22 @@ unsigned int moat_softvtd_stale_interrupts(struct moat_softvtd *sv,
 /* ------------------------------------------------------------------------------ counters */
 
 struct moat_softvtd_intr_stats {
-	uint64_t requests;         /* of devices */
-	uint64_t remapped;         /* delivered by an entry */
-	uint64_t compatible;       /* delivered by the request's own words, remapping on (CFIS) */
-	uint64_t unremapped;       /* delivered by the request's own words, remapping off */
+	uint64_t requests;         /* made by devices */
+	uint64_t remapped;         /* delivered as an IRTE says */
+	uint64_t compatible;       /* delivered as the request says, remapping on (CFIS) */
+	uint64_t unremapped;       /* delivered as the request says, remapping off */
 	uint64_t posted;           /* bits set in posted-interrupt descriptors */
-	uint64_t notified;         /* notifications of those that were delivered */
+	uint64_t notified;         /* notifications delivered for posted interrupts */
 	uint64_t blocked;          /* the sum of fault reasons 0x20 to 0x28 */
 	uint64_t hits, misses;     /* of the interrupt-entry cache */
-	uint64_t invalidated;      /* entries that invalidations took out of it */
+	uint64_t invalidated;      /* entries of that cache that invalidations dropped */
 	uint64_t stale_interrupts; /* the sum of stale[] */
 	uint64_t stale[MOAT_SOFTVTD_INTR_WHYS];
-	uint64_t unreleased; /* by an entry revoked, not yet released: legitimate */
+	uint64_t unreleased; /* by a revoked entry that is not yet released: legitimate */
 };
 
 /**
- * A snapshot of the counters of interrupts. Each is torn-free; together they may be of different
- * moments.
+ * Read the counters of interrupts. Each is read atomically, but not all at the same moment.
  *
  * @param sv the unit
  * @param stats receives the counters
