@@ -22,7 +22,7 @@
 
 /** A shard's interrupt-entry cache: it has room for every entry, so only invalidations drop one. */
 struct iec {
-	struct vtd_entry *entry; /* ENTRIES, set where valid; NULL: ECAP.IR is clear */
+	struct vtd_entry *entry; /* ENTRIES of them, set if `valid`; NULL: ECAP.IR is clear */
 	uint64_t valid[ENTRIES / 64];
 	uint32_t filled;
 	uint64_t requests, remapped, compatible, unremapped, posted, blocked, hits, misses,

@@ -276,7 +276,7 @@ static uint8_t second_stage(struct moat_softvtd *sv, struct sv_shard *shard, str
 	if (rq->iova >> p->ss.width != 0)
 		return VTD_FR_SM_BEYOND_AW;
 	if (sv_iotlb_find(sv, shard, rq, p->ss.did, &reason)) {
-		rq->absent = rq->data == 0; /* CM: an absent entry is cached so */
+		rq->absent = rq->data == 0; /* CM: an absent entry is cached with data 0 */
 	} else {
 		SV_COUNT(shard->stats.iotlb_misses, 1);
 		reason = sv_second_stage(sv, shard, rq, &p->ss);

@@ -75,7 +75,7 @@ struct sv_entry {
 #define SV_PS        (UINT64_C(1) << 7)  /* of a table entry, in either stage: a superpage */
 #define SV_PROT      UINT64_C(3)         /* enum moat_prot */
 #define SV_REASON(d) (((d) >> 2) & 0xff) /* CM: the cached fault reason; 0: see SV_PROT */
-#define SV_FREED     (UINT64_C(1) << 10) /* a table page that was given back led here */
+#define SV_FREED     (UINT64_C(1) << 10) /* the walk read a freed table page */
 #define SV_SNP       (UINT64_C(1) << 11) /* the leaf's SNP */
 
 /** log2 of what an entry of a table of this level spans, in either stage. */
@@ -137,7 +137,7 @@ struct sv_context {
 	moat_sid_t sid;
 	uint16_t did; /* 0 if the entry is absent or invalid (CM) */
 	uint8_t state;
-	uint8_t reason; /* of an entry that blocks; 0: it translates */
+	uint8_t reason; /* the fault reason; 0: the entry translates */
 	uint8_t tt;
 	uint8_t levels;
 	uint8_t width; /* bits of IOVA: the lesser of MGAW and what the levels allow */
@@ -205,8 +205,8 @@ enum { SV_WINDOW = 512 }; /* at most so many descriptors are fetched and not com
 
 struct sv_slot {
 	uint64_t lo, hi;
-	uint64_t due;      /* TSC: not before */
-	uint64_t due_turn; /* turn of the unit: not before */
+	uint64_t due;      /* earliest TSC of execution */
+	uint64_t due_turn; /* earliest turn of the unit */
 	uint32_t index;    /* in the ring */
 	bool done;
 };
@@ -288,8 +288,8 @@ struct moat_softvtd {
 	/* DMA reads the members above, which are rarely written; the cache lines from here on are
 	 * written often.
 	 *
-	 * A turn has work: a hint that lets poll() return at once. Written under the engine's lock;
-	 * a thread that misses a change works at its next poll. */
+	 * There is work for a turn: a hint that lets poll() return at once. Written under the
+	 * engine's lock; a thread that misses a change works at its next poll. */
 	_Atomic bool work __rte_cache_aligned;
 	_Atomic bool events; /* some sv_event.send is set */
 

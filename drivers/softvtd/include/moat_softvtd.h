@@ -63,7 +63,7 @@ enum moat_softvtd_psc {
 /** Configuration of a unit. Call moat_softvtd_conf_init() first, then change what matters. */
 struct moat_softvtd_conf {
 	/* The values of VER, CAP and ECAP. */
-	uint8_t ver;     /* 0x10: 1.0; from 0x20 (2.0) on it drains whatever DR and DW say */
+	uint8_t ver;     /* 0x10: 1.0; from 0x20 (2.0) on the unit drains even without DR and DW */
 	uint8_t mgaw;    /* bits of IOVA */
 	uint8_t sagaw;   /* bit 1: 39, bit 2: 48, bit 3: 57 */
 	uint8_t haw;     /* host address width: bits beyond are reserved in every table */
@@ -94,13 +94,13 @@ struct moat_softvtd_conf {
 	uint32_t psc_entries[MOAT_SOFTVTD_PSCS];
 
 	/* Time, in TSC cycles. */
-	uint32_t latency;        /* from doorbell to completion */
+	uint32_t latency;        /* from the doorbell to a descriptor's completion */
 	uint32_t per_descriptor; /* to fetch one descriptor */
 
 	/* Adversary. */
 	uint64_t seed;
-	uint8_t prefetch; /* percent of table reads that also cache the rest of the cache line */
-	uint8_t jitter; /* descriptors wait for up to so many turns of the unit beyond their time */
+	uint8_t prefetch;  /* percent of table reads that also cache the rest of the cache line */
+	uint8_t jitter;    /* a descriptor is late by up to so many turns of the unit */
 	uint8_t gsts_late; /* a command shows after up to so many reads of GSTS (at least one) */
 	bool linger;       /* invalidated context and PASID entries still lead to IOTLB entries */
 	bool reorder;      /* execute IOTLB descriptors out of order, as far as fences permit */
@@ -139,7 +139,7 @@ void moat_softvtd_conf_plain(struct moat_softvtd_conf *conf);
 /** The sizes of a unit's caches, and which unit has them. */
 struct moat_softvtd_geometry {
 	const char *name;
-	const char *source; /* where the numbers come from, in words; says what is only assumed */
+	const char *source; /* where the numbers come from, and which of them are assumed */
 	uint32_t iotlb_entries, iotlb_ways;
 	uint32_t context_entries;
 	uint32_t psc_entries[MOAT_SOFTVTD_PSCS];
@@ -548,7 +548,7 @@ struct moat_softvtd_stale {
 	uint64_t tsc;
 	moat_sid_t sid;
 	uint16_t did;
-	uint32_t pasid; /* or MOAT_PASID_NONE */
+	uint32_t pasid; /* of the request, or MOAT_PASID_NONE */
 	uint8_t prot;
 	uint8_t why;    /* enum moat_softvtd_staleness */
 	uint8_t server; /* enum moat_softvtd_server */
@@ -597,7 +597,7 @@ enum moat_softvtd_mutation {
 	MOAT_SOFTVTD_DROP_GLOBAL = 1 << 2,      /* global ones do nothing */
 	MOAT_SOFTVTD_DROP_CONTEXT = 1 << 3,     /* context-cache invalidations do nothing */
 	MOAT_SOFTVTD_HINT_ALWAYS = 1 << 4,      /* IH is taken as set */
-	MOAT_SOFTVTD_NO_DRAIN = 1 << 5,         /* complete while DMA is under way */
+	MOAT_SOFTVTD_NO_DRAIN = 1 << 5,         /* invalidations complete while DMA is under way */
 	MOAT_SOFTVTD_EARLY_WAIT = 1 << 6,       /* wait descriptors complete when fetched */
 	MOAT_SOFTVTD_SHORT_MASK = 1 << 7,       /* AM is taken as one less */
 	MOAT_SOFTVTD_DROP_PASID_CACHE = 1 << 8, /* PASID-cache invalidations do nothing */
@@ -653,7 +653,7 @@ struct moat_softvtd_stats {
 	uint64_t iotlb_hits, iotlb_misses;
 	uint64_t context_hits, context_misses;
 	uint64_t pasid_hits, pasid_misses;    /* PASID cache */
-	uint64_t psc_hits[MOAT_SOFTVTD_PSCS]; /* deepest entry only */
+	uint64_t psc_hits[MOAT_SOFTVTD_PSCS]; /* walks that began at a cached entry */
 	uint64_t psc_misses;                  /* walks from the root of the table */
 	uint64_t memory_reads;                /* table entries read for DMA; of prefetches, PASID
 					       * entries only */
