@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The unit: made from functions that were looked at, and unmade. See moat_vfio.h. */
+/* Check the functions, create the unit, destroy it. See moat_vfio.h. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -44,7 +44,7 @@ static const struct moat_unit_ops vfio_ops = {
 	.destroy = vfio_destroy,
 };
 
-/* What the kernel says of a container with the function in it. */
+/* Ask the kernel what a container with the function in it can do. */
 static int try(struct vfio_unit *v, const struct vfio_function *f, struct vfio_info *info)
 {
 	int container = vfio_container_new(v);
@@ -80,7 +80,7 @@ static int look(struct vfio_unit *v)
 	}
 	if (rc == 0 && (v->info.page_sizes & -v->info.page_sizes) > MOAT_PAGE_SIZE)
 		rc = moat_error(-EOPNOTSUPP,
-			"unit %s: the IOMMU's smallest page is 0x%llx bytes, and moat's are 4 KiB",
+			"unit %s: the IOMMU's smallest page is 0x%llx bytes, but moat needs 4 KiB",
 			v->unit.name,
 			(unsigned long long)(v->info.page_sizes & -v->info.page_sizes));
 	return rc;
@@ -99,7 +99,7 @@ static void set_caps(struct vfio_unit *v)
 
 	caps->tables = MOAT_TABLES_UNITS;
 	caps->cut = MOAT_CUT_MAPS;
-	caps->coherent = true; /* no unit reads lib/pt's tables, only lib/iotlb does */
+	caps->coherent = true; /* no unit reads lib/pt's tables; only lib/iotlb does */
 	caps->mgaw = vfio_info_width(&v->info);
 	caps->leaf_sizes = MOAT_2M_SIZE | MOAT_1G_SIZE; /* the kernel chooses its own */
 	caps->nd = MOAT_UNIT_DIDS;
@@ -115,11 +115,12 @@ int moat_vfio_create(const struct moat_vfio_conf *conf, struct moat_unit **unit)
 	if (conf == NULL || unit == NULL || conf->name == NULL ||
 		(conf->nr_functions != 0 && conf->functions == NULL))
 		return moat_error(-EINVAL, "moat_vfio_create(): %s",
-			conf != NULL && conf->name == NULL ? "the unit has no name" : "a NULL");
+			conf != NULL && conf->name == NULL ? "the unit has no name"
+							   : "a NULL argument");
 	if (conf->nr_functions == 0)
 		return moat_error(-EINVAL,
-			"unit %s: no PCI function was named; what a container can do is known only with "
-			"a device in it",
+			"unit %s: no PCI function is named; name those that will be attached: a "
+			"container reports what it can do only with a device in it",
 			conf->name);
 	v = calloc(1, sizeof(*v));
 	if (v == NULL)

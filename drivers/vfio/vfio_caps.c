@@ -10,7 +10,8 @@
 
 #include "vfio_impl.h"
 
-/* linux/vfio.h has VFIO_IOMMU_INFO_CAPS as a flag; the chain's links are offsets from the start. */
+/* Get the capability at offset `at` of `info`. Capabilities are linked by such offsets. @return
+ * NULL: there are no more */
 static const struct vfio_info_cap_header *next_cap(const void *info, uint32_t size, uint32_t at)
 {
 	if (at == 0 || at + sizeof(struct vfio_info_cap_header) > size)
@@ -59,7 +60,7 @@ int vfio_info_get(const struct moat_vfio_kernel *kernel, int container, struct v
 	raw = calloc(1, RTE_MAX(head.argsz, sizeof(*raw)));
 	if (raw == NULL)
 		return moat_error(-ENOMEM, "out of memory");
-	raw->argsz = RTE_MAX(head.argsz, sizeof(*raw)); /* what the whole of it needs */
+	raw->argsz = RTE_MAX(head.argsz, sizeof(*raw)); /* what the whole answer needs */
 	rc = kernel->ioctl(kernel->ctx, container, VFIO_IOMMU_GET_INFO, raw);
 	if (rc != 0)
 		rc = moat_error(rc, "VFIO_IOMMU_GET_INFO: %s", strerror(-rc));
@@ -90,14 +91,14 @@ void vfio_info_intersect(struct vfio_info *all, const struct vfio_info *one)
 	*all = both;
 }
 
-#define WIDEST 57 /* that lib/pt has tables for */
+#define WIDEST 57 /* bits of IOVA for which lib/pt has tables */
 
 uint8_t vfio_info_width(const struct vfio_info *info)
 {
 	uint64_t last;
 
 	if (info->nr_ranges == 0)
-		return 39; /* a kernel before 5.4: what every unit has */
+		return 39; /* a kernel before 5.4 reports no ranges: every unit has this */
 	last = info->range[info->nr_ranges - 1].last;
 	return RTE_MIN(last == 0 ? 0 : 64 - __builtin_clzll(last), WIDEST);
 }
@@ -105,7 +106,7 @@ uint8_t vfio_info_width(const struct vfio_info *info)
 unsigned int vfio_info_reserved(const struct vfio_info *info, struct moat_range reserved[])
 {
 	uint64_t limit = UINT64_C(1) << vfio_info_width(info);
-	uint64_t at = 0; /* usable or reserved is known up to here */
+	uint64_t at = 0; /* IOVAs below are usable or in `reserved` */
 	unsigned int n = 0;
 
 	if (info->nr_ranges == 0) {

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A domain's container: made and given up, and groups going in and out. */
+/* A domain's container: create and destroy it, add and remove groups. */
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -15,7 +15,7 @@
 
 #include "vfio_impl.h"
 
-/* Made by us, in this process. A counter: nothing else is ordered by it. */
+/* Containers that moat has in this process. relaxed: a counter that orders nothing else. */
 static _Atomic int containers;
 
 static int call(const struct vfio_unit *v, int fd, unsigned long request, void *arg)
@@ -23,7 +23,7 @@ static int call(const struct vfio_unit *v, int fd, unsigned long request, void *
 	return v->kernel.ioctl(v->kernel.ctx, fd, request, arg);
 }
 
-/* VFIO takes some arguments by value. */
+/* VFIO takes some ioctl arguments by value. */
 static void *by_value(uintptr_t value)
 {
 	return (void *)value;
@@ -39,23 +39,26 @@ int vfio_container_new(const struct vfio_unit *v)
 {
 	int fd;
 
-	/* One is DPDK's own. */
+	/* One is DPDK's default container. */
 	if (atomic_load_explicit(&containers, memory_order_relaxed) >= RTE_MAX_VFIO_CONTAINERS - 1)
 		return moat_error(-ENOSPC,
-			"unit %s: DPDK was built with room for %u containers, one of them its own, so for %u "
-			"tenants; build it with a higher RTE_MAX_VFIO_CONTAINERS, or use fewer",
+			"unit %s: DPDK was built with room for %u containers, one of them its "
+			"own, so for %u tenants; build it with a higher "
+			"RTE_MAX_VFIO_CONTAINERS, or use fewer tenants",
 			v->unit.name, RTE_MAX_VFIO_CONTAINERS, RTE_MAX_VFIO_CONTAINERS - 1);
 	fd = v->kernel.container_create(v->kernel.ctx);
 	if (fd < 0)
 		return moat_error(fd,
-			"unit %s: DPDK cannot make a VFIO container: %s; 'modprobe -a vfio-pci vfio_iommu_type1' "
-			"before the program starts, and let its user read and write /dev/vfio/vfio",
+			"unit %s: DPDK cannot make a VFIO container: %s; run 'modprobe -a vfio-pci "
+			"vfio_iommu_type1' before the program starts, and let its user read and "
+			"write /dev/vfio/vfio",
 			v->unit.name, strerror(-fd));
 	atomic_fetch_add_explicit(&containers, 1, memory_order_relaxed);
 	if (call(v, fd, VFIO_CHECK_EXTENSION, by_value(VFIO_TYPE1v2_IOMMU)) <= 0) {
 		vfio_container_give_up(v, fd);
 		return moat_error(-EOPNOTSUPP,
-			"unit %s: the kernel's VFIO has no type 1 IOMMU; modprobe vfio_iommu_type1",
+			"unit %s: the kernel's VFIO has no type 1 IOMMU; run 'modprobe "
+			"vfio_iommu_type1'",
 			v->unit.name);
 	}
 	return fd;
@@ -75,7 +78,7 @@ static int join_error(const struct vfio_unit *v, const struct vfio_function *f, 
 	else if (rc == -EBUSY)
 		hint = ": another process, or another part of this one, has the group";
 	else if (rc == -EACCES)
-		hint = ": the process may not open it";
+		hint = ": the process may not open the group";
 	return moat_error(rc, "unit %s: %s (IOMMU group %d): %s: %s%s", v->unit.name,
 		vfio_address(&v->conf, f->sid, address), f->group, what, strerror(-rc), hint);
 }
@@ -93,7 +96,7 @@ static int join(const struct vfio_unit *v, int container, const struct vfio_func
 		return moat_error(-EBUSY,
 			"unit %s: %s: the kernel calls IOMMU group %d not viable: a device in it has a driver "
 			"other than vfio-pci; 'ls -l /sys/kernel/iommu_groups/%d/devices/*/driver' shows "
-			"which, dpdk-devbind.py --unbind takes it away",
+			"which; 'dpdk-devbind.py --unbind' unbinds it",
 			v->unit.name, vfio_address(&v->conf, f->sid, address), f->group, f->group);
 	rc = call(v, fd, VFIO_GROUP_SET_CONTAINER, &container);
 	if (rc != 0)
@@ -153,7 +156,7 @@ static struct vfio_group *find_group(struct vfio_container *c, int number)
 	return NULL;
 }
 
-/* Find a function whose group another domain has already. */
+/* Find a function of the same group that is in another domain. */
 static const struct vfio_function *group_elsewhere(const struct vfio_unit *v,
 	const struct vfio_container *c, const struct vfio_function *f)
 {
@@ -186,7 +189,7 @@ static int add_group(struct vfio_container *c, const struct vfio_function *f)
 		if (rc == 0)
 			rc = vfio_replay(c);
 	}
-	if (rc != 0) { /* its last group gone, the container is empty again */
+	if (rc != 0) { /* without its only group the container is empty again */
 		char why[400];
 
 		snprintf(why, sizeof(why), "%s", moat_error_text());
@@ -209,11 +212,12 @@ static int attach(struct vfio_container *c, struct vfio_function *f)
 			vfio_address(&c->v->conf, f->sid, a), f->container->name);
 	if (other != NULL)
 		return moat_error(-EBUSY,
-			"%s and %s share IOMMU group %d, and so a domain; '%s' has it. Give both to one "
-			"tenant, or use virtual functions or a slot with groups of their own",
+			"%s and %s share IOMMU group %d, which can be in one domain only; '%s' "
+			"has it. Give both to one tenant, or use virtual functions or a slot with "
+			"groups of their own",
 			vfio_address(&c->v->conf, f->sid, a),
 			vfio_address(&c->v->conf, other->sid, b), f->group, other->container->name);
-	rc = g == NULL ? vfio_group_check(&c->v->conf, f) : 0; /* again: it may have been a while */
+	rc = g == NULL ? vfio_group_check(&c->v->conf, f) : 0; /* again: things may have changed */
 	if (rc == 0 && g == NULL)
 		rc = add_group(c, f);
 	if (rc != 0)
@@ -233,8 +237,8 @@ int vfio_attach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t s
 
 	if (f == NULL)
 		return moat_error(-ENODEV,
-			"unit %s was not told of %s; name it when the unit is made", unit->name,
-			vfio_address(&v->conf, sid, address));
+			"unit %s: %s is not one of its functions; name it when the unit is created",
+			unit->name, vfio_address(&v->conf, sid, address));
 	pthread_mutex_lock(&v->lock);
 	pthread_mutex_lock(&c->lock);
 	rc = attach(c, f);

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Refused DMA, from the kernel's log: the unit's fault registers are the kernel's. */
+/* Refused DMA, read from the kernel's log: the unit's fault registers belong to the kernel. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include "moat_vtd.h"
 #include "vfio_impl.h"
 
-/* -1 if this process may not read the kernel log (kernel.dmesg_restrict, no CAP_SYSLOG). */
+/* @return -1: this process may not read the kernel log (kernel.dmesg_restrict, no CAP_SYSLOG) */
 int vfio_log_open(void)
 {
 	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -64,7 +64,8 @@ static bool ours(const struct vfio_unit *v, moat_sid_t sid)
 	return false;
 }
 
-/* The kernel writes so many lines a second and no more: what it left out is not counted here. */
+/* The kernel limits how many lines it logs a second: faults that it does not log are missed
+ * here. */
 unsigned int vfio_faults(struct moat_unit *unit, struct moat_fault faults[], unsigned int n)
 {
 	struct vfio_unit *v = vfio_of(unit);
@@ -74,7 +75,7 @@ unsigned int vfio_faults(struct moat_unit *unit, struct moat_fault faults[], uns
 	while (found < n && v->log >= 0) {
 		ssize_t len = read(v->log, line, sizeof(line) - 1);
 
-		if (len < 0 && errno == EPIPE) /* lines were lost; the next ones are there */
+		if (len < 0 && errno == EPIPE) /* lines were overwritten; the next can be read */
 			continue;
 		if (len <= 0)
 			break;

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Can a function become a tenant's? Its IOMMU group decides: what shares the group is translated by
- * the same tables, so no other member may have a driver that starts DMA (the group is viable). */
+/* Can a function be given to a tenant? Its IOMMU group decides: the same tables translate all its
+ * members, so no other member may have a driver that starts DMA (the group must be viable). */
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,7 +23,7 @@ const char *vfio_address(const struct moat_vfio_conf *conf, moat_sid_t sid, char
 	return text;
 }
 
-/* The last part of what a link points at; "" where there is none. */
+/* Get the last part of a symbolic link's target; "" if there is no link. */
 static const char *link_name(const char *path, char *buf, size_t size)
 {
 	ssize_t len = readlink(path, buf, size - 1);
@@ -41,7 +41,7 @@ static const char *root_of(const struct moat_vfio_conf *conf)
 	return conf->root != NULL ? conf->root : "";
 }
 
-/* "igb", "vfio-pci", "" for none. */
+/* Get the name of a function's driver, such as "igb"; "" if there is none. */
 static const char *driver_of(const struct moat_vfio_conf *conf, const char *address, char *buf,
 	size_t size)
 {
@@ -51,7 +51,7 @@ static const char *driver_of(const struct moat_vfio_conf *conf, const char *addr
 	return link_name(path, buf, size);
 }
 
-/* A file's first line; "" where there is none. */
+/* Get a file's first line; "" if there is none. */
 static const char *first_line(const char *path, char *buf, size_t size)
 {
 	FILE *f = fopen(path, "r");
@@ -82,9 +82,9 @@ static int find_group(const struct moat_vfio_conf *conf, struct vfio_function *f
 	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s", root_of(conf), address);
 	if (access(path, F_OK) != 0)
 		return moat_error(-ENODEV,
-			"there is no PCI function %s; 'ls /sys/bus/pci/devices' lists those there are, and "
-			"virtual functions are made by writing their number into their physical one's "
-			"sriov_numvfs",
+			"there is no PCI function %s; 'ls /sys/bus/pci/devices' lists all; to "
+			"create virtual functions, write their number into sriov_numvfs of the "
+			"physical function",
 			address);
 	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s/iommu_group", root_of(conf),
 		address);
@@ -92,7 +92,7 @@ static int find_group(const struct moat_vfio_conf *conf, struct vfio_function *f
 	if (*name == '\0')
 		return moat_error(-ENODEV,
 			"%s is in no IOMMU group: the kernel does not use the VT-d unit. Switch VT-d on in "
-			"the firmware, boot with intel_iommu=on, and ask moat-doctor",
+			"the firmware, boot with intel_iommu=on, and run moat-doctor",
 			address);
 	f->group = atoi(name);
 	return 0;
@@ -108,8 +108,8 @@ static int check_driver(const struct moat_vfio_conf *conf, const struct vfio_fun
 	if (moat_pci_owner(driver) == MOAT_PCI_OWNER_VFIO)
 		return 0;
 	return moat_error(-EBUSY,
-		"%s is bound to %s, and a tenant's function must be bound to vfio-pci: modprobe vfio-pci; "
-		"dpdk-devbind.py --bind=vfio-pci %s",
+		"%s is bound to %s, but a tenant's function must be bound to vfio-pci: modprobe "
+		"vfio-pci; dpdk-devbind.py --bind=vfio-pci %s",
 		address, *driver != '\0' ? driver : "no driver", address);
 }
 
@@ -139,7 +139,7 @@ static void look_at(const struct moat_vfio_conf *conf, const char *address, stru
 	const char *driver = driver_of(conf, address, buf, sizeof(buf));
 	size_t list = strlen(c->list), addresses = strlen(c->addresses);
 
-	/* Named ones are looked at for themselves. */
+	/* The unit's functions are checked one by one elsewhere. */
 	if (is_named(conf, address) || moat_pci_lets_group_go(driver, is_bridge(conf, address)))
 		return;
 	if (c->n++ >= COMPANIONS_SHOWN)
@@ -168,9 +168,10 @@ static int check_companions(const struct moat_vfio_conf *conf, const struct vfio
 	if (c.n == 0)
 		return 0;
 	return moat_error(-EBUSY,
-		"%s shares IOMMU group %d, and with it all memory that it reaches, with %u other%s: %s%s. Take "
-		"those from their drivers (dpdk-devbind.py --unbind%s), give them to the same tenant, or use "
-		"a slot or virtual functions with groups of their own",
+		"%s shares IOMMU group %d, and with it all memory that it reaches, with %u other "
+		"device%s: %s%s. Unbind these from their drivers (dpdk-devbind.py --unbind%s), "
+		"give them to the same tenant, or use a slot or virtual functions with groups of "
+		"their own",
 		vfio_address(conf, f->sid, address), f->group, c.n, c.n > 1 ? "s" : "", c.list,
 		c.n > COMPANIONS_SHOWN ? ", ..." : "", c.addresses);
 }
@@ -185,17 +186,18 @@ static int check_node(const struct moat_vfio_conf *conf, const struct vfio_funct
 	if (strncmp(first_line(path, buf, sizeof(buf)), "vfio-noiommu", strlen("vfio-noiommu")) ==
 		0)
 		return moat_error(-EOPNOTSUPP,
-			"%s is in no-IOMMU mode: nothing translates its DMA, so nothing keeps it from "
-			"any memory. Boot with intel_iommu=on instead",
+			"%s is in no-IOMMU mode: nothing translates its DMA, so it can reach all "
+			"memory. Boot with intel_iommu=on instead",
 			vfio_address(conf, f->sid, address));
 	snprintf(path, sizeof(path), "%s/dev/vfio/%d", root_of(conf), f->group);
 	if (faccessat(AT_FDCWD, path, R_OK | W_OK, AT_EACCESS) == 0)
 		return 0;
 	if (errno == EACCES)
 		return moat_error(-EACCES,
-			"%s: this process may not open it; as root: chown %u /dev/vfio/%d (a udev rule makes it last)",
+			"%s: this process may not open it; as root: chown %u /dev/vfio/%d (a udev "
+			"rule makes that permanent)",
 			path, geteuid(), f->group);
-	return moat_error(-ENODEV, "%s: %s; 'modprobe vfio-pci' makes it", path, strerror(errno));
+	return moat_error(-ENODEV, "%s: %s; 'modprobe vfio-pci' creates it", path, strerror(errno));
 }
 
 int vfio_group_check(const struct moat_vfio_conf *conf, struct vfio_function *f)

@@ -13,8 +13,8 @@
 
 /* ------------------------------------------------------------------------------ vfio_record.c */
 
-/* What a container holds, page by page: 2 MiB of IOVA a chunk. An entry is the page's virtual
- * address, what the device may do there (enum moat_prot), and whether a map begins with it. */
+/* The pages that a container maps, in chunks of 2 MiB of IOVA. An entry is the page's virtual
+ * address, its permission (enum moat_prot), and VFIO_FIRST if a map begins with the page. */
 #define VFIO_CHUNK_PAGES 512u
 #define VFIO_FIRST       UINT64_C(4)
 
@@ -24,18 +24,19 @@ struct vfio_chunk {
 };
 
 struct vfio_record {
-	struct vfio_chunk **chunk; /* ascending */
-	unsigned int n, room, last;
+	struct vfio_chunk **chunk;  /* ascending */
+	unsigned int n, room, last; /* chunks; room for chunks; the chunk found last */
 	uint64_t maps, pages;
 };
 
-/* 0; -EEXIST: a page is mapped; -ENOMEM. */
+/* Add a map. @return 0; -EEXIST: a page is mapped already; -ENOMEM */
 int vfio_record_add(struct vfio_record *r, uint64_t iova, const void *va, uint64_t len,
 	enum moat_prot prot);
+/* Forget the pages of a range. */
 void vfio_record_remove(struct vfio_record *r, uint64_t iova, uint64_t len);
-/* Whole maps and nothing but maps, from iova to iova + len? */
+/* Does [iova, iova + len) consist of whole maps? */
 bool vfio_record_whole(struct vfio_record *r, uint64_t iova, uint64_t len);
-/* Each map, by IOVA; ends with the first that is answered with something other than 0. */
+/* Call `fn` for each map, by ascending IOVA, until it does not return 0. @return the last result */
 typedef int (
 	*vfio_record_fn)(void *ctx, uint64_t iova, void *va, uint64_t len, enum moat_prot prot);
 int vfio_record_each(struct vfio_record *r, vfio_record_fn fn, void *ctx);
@@ -46,13 +47,15 @@ void vfio_record_free(struct vfio_record *r);
 struct vfio_function {
 	moat_sid_t sid;
 	int group;
-	struct vfio_container *container; /* attached to; NULL: to none */
+	struct vfio_container *container; /* to which it is attached, or NULL */
 };
 
 #define VFIO_ADDRESS 16 /* bytes of "0000:01:10.0" */
 
-/* Can the function be given to a tenant? Finds its group. See moat_vfio_create(). */
+/* Check that the function can be given to a tenant, and find its group. @return as
+ * moat_vfio_create() */
 int vfio_group_check(const struct moat_vfio_conf *conf, struct vfio_function *f);
+/* Write a function's PCI address into `text`, VFIO_ADDRESS bytes. @return text */
 const char *vfio_address(const struct moat_vfio_conf *conf, moat_sid_t sid, char *text);
 
 /* -------------------------------------------------------------------------------- vfio_caps.c */
@@ -62,19 +65,19 @@ const char *vfio_address(const struct moat_vfio_conf *conf, moat_sid_t sid, char
 /* What VFIO_IOMMU_GET_INFO reports for a container that has a group. */
 struct vfio_info {
 	uint64_t page_sizes;
-	uint64_t dma_avail; /* UINT64_MAX: not told */
+	uint64_t dma_avail; /* UINT64_MAX: unknown */
 	unsigned int nr_ranges;
 	struct {
 		uint64_t first, last;
-	} range[VFIO_RANGES]; /* of usable IOVAs, ascending; none: not told */
+	} range[VFIO_RANGES]; /* of usable IOVAs, ascending; none: unknown */
 };
 
 int vfio_info_get(const struct moat_vfio_kernel *kernel, int container, struct vfio_info *info);
-/* Leave in `all` what both have. */
+/* Reduce `all` to what both have. */
 void vfio_info_intersect(struct vfio_info *all, const struct vfio_info *one);
-/* Bits of IOVA, and what within them is not usable. @return how many ranges, at most VFIO_RANGES +
- * 1 */
+/* @return bits of IOVA */
 uint8_t vfio_info_width(const struct vfio_info *info);
+/* Get the ranges of IOVA that are not usable. @return how many, at most VFIO_RANGES + 1 */
 unsigned int vfio_info_reserved(const struct vfio_info *info, struct moat_range reserved[]);
 
 /* --------------------------------------------------------------------------- vfio_container.c */
@@ -88,13 +91,13 @@ struct vfio_unit {
 	unsigned int nr_functions;
 	struct vfio_function *functions;
 	int log;              /* /dev/kmsg; -1: this process may not read it */
-	pthread_mutex_t lock; /* which function is where */
+	pthread_mutex_t lock; /* guards `container` of the functions */
 };
 
 struct vfio_group {
 	int number;
 	int fd;
-	unsigned int functions; /* attached */
+	unsigned int functions; /* how many are attached */
 };
 
 #define VFIO_GROUPS RTE_MAX_VFIO_GROUPS
@@ -108,8 +111,8 @@ struct vfio_container {
 	struct vfio_record record;
 	uint64_t dma_limit;
 	uint64_t map_calls, unmap_calls;
-	/* Held over the ioctls, too: the kernel works on a container under a mutex of its own, so a
-	 * thread that waits here would wait there. */
+	/* Held over the ioctls, too: a thread that waits here would otherwise wait for the kernel's
+	 * mutex of the container. */
 	pthread_mutex_t lock;
 };
 
@@ -120,12 +123,15 @@ static inline struct vfio_unit *vfio_of(const struct moat_unit *unit)
 
 extern const struct moat_vfio_kernel vfio_kernel;
 
-/* A container with the type of IOMMU we want in reach. @return its descriptor */
+/* Create a container, and check that VFIO has type 1, version 2. @return its descriptor or a
+ * negative errno */
 int vfio_container_new(const struct vfio_unit *v);
+/* Destroy a container. */
 void vfio_container_give_up(const struct vfio_unit *v, int fd);
-/* Group into container, and, where it is the first, the container's IOMMU type. */
+/* Add the function's group to the container; the first group also sets its IOMMU type. */
 int vfio_join(const struct vfio_unit *v, int container, const struct vfio_function *f, bool first,
 	int *fd);
+/* Remove a group from the container. @return 0 or a negative errno */
 int vfio_leave(const struct vfio_unit *v, int container, int group, int fd);
 
 int vfio_open(struct moat_unit *unit, struct moat_domain *domain, void **priv);
@@ -137,7 +143,7 @@ int vfio_map(struct moat_unit *unit, void *priv, uint64_t iova, void *va, uint64
 int vfio_unmap(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
 int vfio_whole(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
 
-/* vfio_map.c: what the record says, into the kernel's container. */
+/* vfio_map.c: map in the kernel's container what the record says. */
 int vfio_replay(struct vfio_container *c);
 
 /* vfio_fault.c */

@@ -25,9 +25,9 @@ static void real_container_destroy(void *ctx, int container)
 	rte_vfio_container_destroy(container);
 }
 
-/* DPDK closes its descriptor when it releases the group's last device, and the number may then be
- * given to another file. Ours is a second descriptor of the same open group, which keeps the group
- * in its container. */
+/* DPDK closes its descriptor when it releases the group's last device, and the kernel may then give
+ * the number to another file. moat has a second descriptor of the same open group, which keeps the
+ * group in its container. `theirs` has DPDK's number for each group. */
 #define GROUPS 4096
 static int theirs[GROUPS];
 

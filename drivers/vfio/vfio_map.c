@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Mapping and unmapping, by ioctl and by the record. */
+/* Map and unmap: make the ioctls, and keep the record. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -25,7 +25,7 @@ static int too_many(const struct vfio_container *c)
 {
 	return moat_error(-ENOSPC,
 		"domain '%s' has %" PRIu64 " maps and the kernel takes no more in a container; "
-		"map longer runs, fewer buffers, or raise vfio_iommu_type1's dma_entry_limit",
+		"map longer runs or fewer buffers, or raise vfio_iommu_type1's dma_entry_limit",
 		c->name, c->record.maps);
 }
 
@@ -38,7 +38,7 @@ static int map_error(const struct vfio_container *c, uint64_t iova, uint64_t len
 		return moat_error(rc,
 			"domain '%s': mapping 0x%" PRIx64
 			" bytes would lock more memory than the process "
-			"may (%" PRIu64 " KiB): raise it with 'ulimit -l', or memlock in "
+			"may (%" PRIu64 " KiB): raise the limit with 'ulimit -l', or memlock in "
 			"/etc/security/limits.conf",
 			c->name, len, memlock_limit() / 1024);
 	case -EINVAL:
@@ -80,7 +80,7 @@ static int replay_one(void *ctx, uint64_t iova, void *va, uint64_t len, enum moa
 	return kernel_map(ctx, iova, va, len, prot);
 }
 
-/* A container has just got its first group, and with it tables. */
+/* The container has got its first group and so tables: map all that the record has. */
 int vfio_replay(struct vfio_container *c)
 {
 	if (c->record.maps > c->dma_limit)
@@ -106,8 +106,7 @@ int vfio_map(struct moat_unit *unit, void *priv, uint64_t iova, void *va, uint64
 	return rc;
 }
 
-/* Exactly these bytes, or it is an error: what the kernel did not unmap, the device still reaches.
- */
+/* Unmap exactly these bytes. Less is an error, as the device still reaches what stays mapped. */
 static int kernel_unmap(struct vfio_container *c, uint64_t iova, uint64_t len)
 {
 	struct vfio_iommu_type1_dma_unmap unmap = {

@@ -7,7 +7,7 @@
 
 #include "vfio_impl.h"
 
-/* First chunk that does not lie before `base`. */
+/* Get the index of the first chunk that does not lie before `base`. */
 static unsigned int place(struct vfio_record *r, uint64_t base)
 {
 	unsigned int low = 0, high = r->n;
@@ -114,7 +114,7 @@ bool vfio_record_whole(struct vfio_record *r, uint64_t iova, uint64_t len)
 	return true;
 }
 
-/* The map being put together while its pages go by. */
+/* The map whose pages have been seen so far. */
 struct walk {
 	vfio_record_fn fn;
 	void *ctx;

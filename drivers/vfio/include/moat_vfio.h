@@ -14,21 +14,22 @@
  * and none into others: **a tenant's device reaches what that tenant's domain maps, and nothing
  * else.**
  *
- * The order of calls, which lets PMDs do DMA while they probe: create the unit (it checks that the
- * functions are ready), create domains and map, attach the functions (the group enters the
- * container, the IOMMU type is set, and all that was mapped so far is mapped), then
+ * The order of calls, which lets PMDs do DMA while they probe: create the unit (which checks that
+ * the functions are ready), create domains and map, attach the functions (the group enters the
+ * container, the IOMMU type is set, and the kernel maps all that was mapped so far), then
  * moat_tenant_probe(). In reverse: rte_eal_hotplug_remove(), then detach. When a container's last
  * group leaves, the kernel forgets its mappings; attaching again maps them again.
  *
- * What differs from a unit of our own:
- *  - an unmap takes whole maps, one or many in a row, never a part of one (-EINVAL, nothing
- *    changes);
+ * What differs from a VT-d unit that moat drives itself:
+ *  - an unmap takes one or more neighbouring maps as a whole, never a part of a map (-EINVAL,
+ *    nothing changes);
  *  - an unmap is done when the call returns: tickets wait for other lcores only;
  *  - mapping pins memory, and the process's limit of locked memory counts all of it
  *    (RLIMIT_MEMLOCK);
- *  - a container holds at most as many maps as the module's parameter dma_entry_limit says, 65,535;
- *  - DPDK has room for RTE_MAX_VFIO_CONTAINERS containers, one of them its own;
- *  - refused DMA is in the kernel's log, and read there if the process may.
+ *  - a container holds at most as many maps as dma_entry_limit, a parameter of the module
+ *    vfio_iommu_type1, says: 65,535 by default;
+ *  - DPDK has room for RTE_MAX_VFIO_CONTAINERS containers, one of which is its default container;
+ *  - refused DMA is reported in the kernel's log, which the unit reads if the process may.
  */
 
 #include "moat_unit.h"
@@ -38,8 +39,8 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/** The calls that the unit makes to DPDK and the kernel; tests replace them. All return 0 or the
- * value described, or a negative errno. */
+/** The calls that the unit makes to DPDK and the kernel; tests replace them. Those that return an
+ * int return 0 or the value described, or a negative errno. */
 struct moat_vfio_kernel {
 	void *ctx;
 	/** Create a container. @return its file descriptor */
@@ -56,7 +57,7 @@ struct moat_vfio_conf {
 	const char *name;
 	const char *root;            /* prefix of /sys and /dev; NULL: this machine */
 	uint16_t segment;            /* of the functions */
-	const moat_sid_t *functions; /* those that will be attached; others are refused */
+	const moat_sid_t *functions; /* functions that will be attached; others are refused */
 	unsigned int nr_functions;
 	const struct moat_vfio_kernel *kernel; /* NULL: DPDK and the kernel */
 };
@@ -75,29 +76,29 @@ struct moat_vfio_conf {
  * @return -EACCES: this process may not open /dev/vfio
  * @return -EPERM: firmware has reserved memory for a function (RMRR)
  * @return -EOPNOTSUPP: the kernel has no VFIO type 1, version 2
- * @return -EINVAL: the configuration
+ * @return -EINVAL: the configuration is not valid
  * @return -ENOMEM
  *
- * moat_error_text() says what is in the way and which command removes it. Thread-safe after
+ * moat_error_text() says what is in the way, and which command removes that. Thread-safe after
  * rte_eal_init(). Control path.
  */
 int moat_vfio_create(const struct moat_vfio_conf *conf, struct moat_unit **unit);
 
 /** What a domain's container holds. */
 struct moat_vfio_info {
-	uint64_t maps;      /* now, by our own count */
+	uint64_t maps;      /* now, by moat's own count */
 	uint64_t bytes;     /* in them */
-	uint64_t dma_avail; /* maps that the kernel has room for; UINT64_MAX: it does not say */
+	uint64_t dma_avail; /* maps that the kernel has room for; UINT64_MAX: unknown */
 	uint64_t dma_limit; /* the same when the container was empty */
 	unsigned int groups;
 	uint64_t map_calls, unmap_calls; /* ioctls since the domain was made */
 };
 
 /**
- * Read what a domain's container holds now. It makes an ioctl.
+ * Read what a domain's container holds now, by an ioctl.
  *
  * @param domain of a vfio unit
- * @param info receives it
+ * @param info receives the result
  *
  * Thread-safe. Control path.
  */
@@ -109,7 +110,7 @@ void moat_vfio_info(const struct moat_domain *domain, struct moat_vfio_info *inf
  *
  * @param line the line
  * @param fault set if the line is such a report
- * @return true: it is
+ * @return true: the line is such a report
  *
  * Thread-safe. Control path.
  */
