@@ -9,7 +9,7 @@
  *
  * moat_tenant_pool() passes the tenant's pool to the ops as their configuration. A pool without a
  * tenant (--mbuf-pool-ops-name=moat in a program that never called moat) lies in DPDK's own memory,
- * which the devices' drivers map as they see fit. The ops are then an ordinary ring, and log that.
+ * which the devices' drivers map as they see fit. The ops then use an ordinary ring, and log that.
  */
 
 #include <errno.h>
@@ -30,7 +30,8 @@ static inline bool has_tenant(const struct rte_mempool *mp)
  * secondary process finds the mempool, but its pointers are not valid there. */
 static bool tenants_here;
 
-/* Relaxed: it never becomes false again, and a thread that has a pool has seen its creation. */
+/* Relaxed: the flag never becomes false again, and a thread that has a pool has seen its
+ * creation. */
 static inline bool has_tenants_here(void)
 {
 	return __atomic_load_n(&tenants_here, __ATOMIC_RELAXED);
@@ -42,9 +43,9 @@ static int elsewhere(const struct rte_mempool *mp)
 
 	if (!__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
 		rte_log(RTE_LOG_ERR, RTE_LOGTYPE_MEMPOOL,
-			"moat: pool '%s' is a tenant's, in the primary process's own memory; a secondary "
-			"process can neither take buffers from it nor free them: run the program as "
-			"primary\n",
+			"moat: pool '%s' belongs to a tenant and lies in the primary process's "
+			"own memory: a secondary process can neither take buffers from it nor "
+			"free them; run this program as primary\n",
 			mp->name);
 	return -ENOTSUP;
 }

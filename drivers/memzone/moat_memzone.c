@@ -3,7 +3,7 @@
  */
 
 /*
- * rte_memzone_reserve*() and rte_memzone_free(), which first ask whether the memzone lies in a
+ * rte_memzone_reserve*() and rte_memzone_free(), which first check whether the memzone lies in a
  * tenant's heap, or a tenant's device is being probed (moat_device.h says why), and then call
  * DPDK's own. DPDK has no hook for that, so this file interposes functions of the same names. The
  * dynamic linker searches the program first, then its libraries in link order. So the file must be
@@ -35,7 +35,7 @@ static void *next_definition(const char *name)
 	return function;
 }
 
-/* Any thread may be the first to ask; each stores the same value. */
+/* Any thread may call this first; each stores the same value. */
 static moat_reserve_t next_reserve(void)
 {
 	static _Atomic(moat_reserve_t) reserve;
