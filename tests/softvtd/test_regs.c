@@ -165,7 +165,7 @@ static void impossible_units_are_refused_in_words(void **state)
 		BAD(iro, 0x508, "iro"),
 		BAD(iro, 0x610, "iro"),
 		BAD(iro, 0x1000, "iro"),
-		BAD(memory_size, 0x1800, "memory 0x0, 0x1800 bytes: whole pages"),
+		BAD(memory_size, 0x1800, "memory 0x0, 0x1800 bytes: must be whole pages"),
 		BAD(memory_size, UINT64_C(1) << 49, "memory 0x0, 0x2000000000000 bytes"),
 		BAD(shards, 3, "shards"),
 		BAD(shards, 128, "shards"),
