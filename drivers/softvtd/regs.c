@@ -5,6 +5,7 @@
  * The page of registers ("Register Descriptions"): what each access does. A 64-bit register is
  * handled as a whole; a 32-bit access concerns one half of its value.
  */
+#include "moat_vtd_irte.h"
 #include "softvtd.h"
 
 /* ------------------------------------------------------------------------------- reading */
@@ -223,6 +224,15 @@ static void put_rtaddr(struct moat_softvtd *sv, uint64_t value)
 	sv->rtaddr = value & (VTD_RTADDR_RTA | VTD_RTADDR_TTM);
 }
 
+static void put_irta(struct moat_softvtd *sv, uint64_t value)
+{
+	uint64_t known = VTD_IRTA_IRTA | VTD_IRTA_S | (sv->conf.eim ? VTD_IRTA_EIME : 0);
+
+	if (value & ~known) /* EIME is reserved without ECAP.EIM */
+		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_RESERVED);
+	sv->irta = value & known;
+}
+
 /* Write a 64-bit register. @return false: there is none at this offset */
 static bool put64(struct moat_softvtd *sv, uint32_t offset, uint64_t value)
 {
@@ -243,7 +253,7 @@ static bool put64(struct moat_softvtd *sv, uint32_t offset, uint64_t value)
 	} else if (offset == VTD_IQA) {
 		put_iqa(sv, value);
 	} else if (offset == VTD_IRTA) {
-		sv->irta = value & (VTD_RTADDR_RTA | 0x80f);
+		put_irta(sv, value);
 	} else if (offset == VTD_CAP || offset == VTD_ECAP || offset == VTD_IQH ||
 		offset == VTD_IQERCD) {
 		sv_misuse(sv, MOAT_SOFTVTD_MISUSE_READ_ONLY);

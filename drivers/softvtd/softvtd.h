@@ -303,7 +303,6 @@ struct moat_softvtd {
 	bool command_started;  /* it has taken effect; draining is left */
 	uint32_t command_late; /* reads of GSTS until it shows */
 	uint64_t rtaddr, irta, iva;
-	uint32_t iqt_low; /* unused */
 	struct sv_register_inv ccmd, iotlb;
 	struct sv_event inv_event;
 	struct sv_queue queue;

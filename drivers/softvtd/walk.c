@@ -413,7 +413,7 @@ static bool lingering_hit(struct moat_softvtd *sv, struct sv_shard *shard, struc
 
 /*
  * The usual case: the context entry is known from the request before, and the page is in the IOTLB.
- * (A 4 KiB page of the interrupt range never is: no untranslated request walks for it.)
+ * (A 4 KiB page of the interrupt range never is: no request without PASID walks for it.)
  */
 static inline bool fast(struct sv_shard *shard, struct sv_request *rq)
 {
@@ -440,9 +440,9 @@ static uint8_t slow(struct moat_softvtd *sv, struct sv_shard *shard, struct sv_r
 	const struct sv_context *c;
 	uint8_t reason;
 
-	if (sv_interrupt_range(rq->iova) && rq->at == MOAT_SOFTVTD_UNTRANSLATED &&
-		rq->pasid == MOAT_PASID_NONE) {
-		SV_COUNT(shard->stats.interrupts, rq->prot == MOAT_W);
+	if (sv_interrupt_range(rq->iova) && rq->pasid == MOAT_PASID_NONE) {
+		SV_COUNT(shard->stats.interrupts,
+			rq->at == MOAT_SOFTVTD_UNTRANSLATED && rq->prot == MOAT_W);
 		return MOAT_SOFTVTD_NO_MEMORY;
 	}
 	/* acquire: pairs with set_translation(), so that root is seen with it */

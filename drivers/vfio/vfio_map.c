@@ -88,6 +88,20 @@ int vfio_replay(struct vfio_container *c)
 	return vfio_record_each(&c->record, replay_one, c);
 }
 
+/* Enter a map in the record. */
+static int record_map(struct vfio_container *c, uint64_t iova, const void *va, uint64_t len,
+	enum moat_prot prot)
+{
+	int rc = vfio_record_add(&c->record, iova, va, len, prot);
+
+	if (rc == 0)
+		return 0;
+	return moat_error(rc, "domain '%s': 0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 ": %s", c->name,
+		len, iova,
+		rc == -EEXIST ? "a part is mapped already; unmap it first"
+			      : "no memory to record the map");
+}
+
 int vfio_map(struct moat_unit *unit, void *priv, uint64_t iova, void *va, uint64_t len,
 	enum moat_prot prot)
 {
@@ -95,8 +109,7 @@ int vfio_map(struct moat_unit *unit, void *priv, uint64_t iova, void *va, uint64
 	int rc;
 
 	pthread_mutex_lock(&c->lock);
-	rc = c->record.maps < c->dma_limit ? vfio_record_add(&c->record, iova, va, len, prot)
-					   : too_many(c);
+	rc = c->record.maps < c->dma_limit ? record_map(c, iova, va, len, prot) : too_many(c);
 	if (rc == 0 && c->nr_groups != 0) {
 		rc = kernel_map(c, iova, va, len, prot);
 		if (rc != 0)

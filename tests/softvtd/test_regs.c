@@ -360,6 +360,9 @@ static void reserved_bits_and_read_only_registers_are_noticed(void **state)
 	assert_int_equal(misuses(MOAT_SOFTVTD_MISUSE_RESERVED), 3);
 	write32(GCMD, 1);
 	assert_int_equal(misuses(MOAT_SOFTVTD_MISUSE_RESERVED), 4);
+	write64(0xb8, rig_hpa(rig.ring) | 1 << 11 | 1 << 4); /* IRTA: EIME without ECAP.EIM, and a bit */
+	assert_true(read64(0xb8) == rig_hpa(rig.ring));
+	assert_int_equal(misuses(MOAT_SOFTVTD_MISUSE_RESERVED), 5);
 	write64(0x8, 0);
 	write64(0x10, 0);
 	write64(0x80, 0);

@@ -392,6 +392,39 @@ static void device_tlbs_get_translations_where_tt_allows_them(void **state)
 	moat_softvtd_dma_end(&guard);
 }
 
+static void no_device_tlb_gets_a_page_of_the_interrupt_range(void **state)
+{
+	const uint64_t iova = 0xfee00000;
+	struct moat_softvtd_guard guard;
+	struct moat_softvtd_conf conf;
+	uint64_t *entry;
+	void *va;
+
+	rig_down(&rig);
+	rig_plain(&conf);
+	conf.dt = true;
+	up(&conf);
+	rig_store(&rig_context(&rig, SID)[0], rig_hpa(table) | 1 << 2 | 1);
+	entry = rig_entry(&rig, table, 4, iova, 1);
+	rig_store(entry, rig_hpa(page) | 3);
+	moat_softvtd_dma_begin(rig.sv, SID, 0, MOAT_RW, &guard);
+	assert_int_equal(
+		moat_softvtd_request(&guard, MOAT_SOFTVTD_UNTRANSLATED, IOVA, MOAT_R, false, &va),
+		0);
+	for (int at = MOAT_SOFTVTD_UNTRANSLATED; at <= MOAT_SOFTVTD_TRANSLATED; at++)
+		for (int again = 0; again < 2; again++)
+			assert_int_equal(moat_softvtd_request(&guard, at, iova, MOAT_W, false, &va),
+				MOAT_SOFTVTD_NO_MEMORY);
+	assert_int_equal(
+		moat_softvtd_request(&guard, MOAT_SOFTVTD_TRANSLATION, iova, MOAT_W, false, &va),
+		MOAT_SOFTVTD_NO_MEMORY);
+	assert_int_equal(
+		moat_softvtd_request(&guard, MOAT_SOFTVTD_UNTRANSLATED, iova, MOAT_W, false, &va),
+		MOAT_SOFTVTD_NO_MEMORY);
+	moat_softvtd_dma_end(&guard);
+	assert_int_equal(rig_stats(&rig).interrupts, 3);
+}
+
 static void fpd_silences_what_the_context_entry_qualifies(void **state)
 {
 	uint64_t *context = rig_context(&rig, SID);
@@ -583,6 +616,7 @@ int main(void)
 		T(reason_b_reserved_bits_in_a_context_entry),
 		T(reason_d_translated_requests_where_tt_allows_none),
 		T(device_tlbs_get_translations_where_tt_allows_them),
+		T(no_device_tlb_gets_a_page_of_the_interrupt_range),
 		T(fpd_silences_what_the_context_entry_qualifies),
 		T(reasons_5_and_6_follow_the_permission_of_the_whole_walk),
 		T(reason_7_table_unreachable),
