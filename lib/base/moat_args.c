@@ -21,7 +21,7 @@ static int unknown_key(const char *whose, const char *key, const struct moat_arg
 
 	if (strchr(key, ':') != NULL)
 		return moat_error(-EINVAL,
-			"%s: '%s' is not key=value: write %.*s=%s; ':' is for unit_args", whose,
+			"%s: '%s' is not key=value: write %.*s=%s; only unit_args takes ':'", whose,
 			key, (int)strcspn(key, ":"), key, strchr(key, ':') + 1);
 	if (meant != NULL)
 		return moat_error(-EINVAL, "%s: no such argument '%s'; did you mean '%s'?", whose,
@@ -47,7 +47,7 @@ static int set_arg(const char *whose, const struct moat_arg *a, const char *text
 	}
 	errno = 0;
 	value = strtoull(text, &end, 0);
-	/* A digit to begin with: strtoull() would take " -1" for the largest number. */
+	/* Require a leading digit: strtoull() would parse " -1" as the largest number. */
 	if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || value < a->min ||
 		value > a->max)
 		return moat_error(-EINVAL, "%s: %s=%s is not a number from %" PRIu64 " to %" PRIu64,
@@ -67,7 +67,7 @@ int moat_args_parse(const char *whose, const char *text, const struct moat_arg k
 	kv = rte_kvargs_parse(text, NULL);
 	if (kv == NULL)
 		return moat_error(-EINVAL,
-			"%s: '%s' is not a list of key=value, with commas between", whose, text);
+			"%s: '%s' is not a list of key=value separated by commas", whose, text);
 	for (unsigned int i = 0; ret == 0 && i < kv->count; i++) {
 		unsigned int k = 0;
 

@@ -40,11 +40,11 @@ struct moat_arg {
  *
  * @param whose what the arguments belong to, for messages: "unit soft0"
  * @param text the line; NULL or "": nothing is set
- * @param known the keys there are
- * @param nr_known how many
+ * @param known the valid keys
+ * @param nr_known number of `known`
  * @param object the structure; members whose keys are absent keep their values
  * @return 0
- * @return -EINVAL: not a list of key=value, an unknown key, or a value out of range;
+ * @return -EINVAL: `text` is not a list of key=value, a key is unknown, or a value is out of range;
  *   moat_error_text() has the sentence. Keys before the faulty one have been set.
  *
  * Thread-safe. Control path.

@@ -41,6 +41,6 @@ void moat_flush_lines(const void *p, size_t len)
 		lines_flush_opt(line, end);
 	else
 		lines_flush_plain(line, end);
-	/* Only a fence orders clflushopt; the unit may be told of these lines right after. */
+	/* Only a fence orders clflushopt before the store that tells the unit of these lines. */
 	_mm_sfence();
 }

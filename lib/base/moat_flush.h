@@ -17,8 +17,8 @@
 /**
  * Write every cache line that [p, p + len) touches back to memory.
  *
- * On return the lines are in memory before anything that the calling thread stores or tells the
- * unit afterwards. Thread-safe. Data path; one line costs about 60 to 250 ns.
+ * The lines reach memory before anything that the calling thread stores after the call, including
+ * stores to the unit's registers. Thread-safe. Data path; one line costs about 60 to 250 ns.
  *
  * @param p first byte
  * @param len bytes, at least 1

@@ -5,9 +5,9 @@
 #define MOAT_PATIENCE_H
 
 /*
- * How long a thread waits for a unit, a reader or another lane to move on before it reports an
- * error. A thread that is kept from its processor for as long looks the same, so a test that has
- * more threads than processors raises it and judges progress by itself. Not exported.
+ * The time, 1 s by default, that a thread waits for a unit, a reader or another lane before it
+ * reports an error. A thread that is preempted for so long looks the same, so a test with more
+ * threads than processors raises the value and checks progress itself. Not exported.
  */
 
 #include <stdint.h>

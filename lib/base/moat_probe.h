@@ -6,7 +6,7 @@
 
 /**
  * @file
- * Static probes (USDT) for perf, bpftrace and systemtap: a place in the code with a name and
+ * Static probes (USDT) for perf, bpftrace and systemtap: each is a named point in the code with
  * values that a tracer can read. A probe that is not traced is one no-op instruction. The provider
  * is `moat`; doc/counters.md lists the probes and how to record them. Without <sys/sdt.h> at build
  * time there are no probes.

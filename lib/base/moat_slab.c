@@ -13,9 +13,9 @@
 
 #define CHUNK ((size_t)2 << 20)
 
-/* At the beginning of its chunk; the objects follow. */
+/* The header at the beginning of a chunk; the objects follow. */
 struct moat_slab_chunk {
-	struct moat_slab_chunk *next, *prev; /* in `room` */
+	struct moat_slab_chunk *next, *prev; /* in the slab's list `room` */
 	void *freed;                         /* objects given back, linked by their first word */
 	unsigned int used;                   /* objects in use */
 	unsigned int carved;                 /* objects handed out at least once */
@@ -40,7 +40,7 @@ void *moat_slab_map(size_t len, bool huge)
 	return (void *)aligned;
 }
 
-/* gcc defines __SANITIZE_ADDRESS__, clang has a feature. */
+/* gcc defines __SANITIZE_ADDRESS__; clang has __has_feature(address_sanitizer). */
 #if defined(__SANITIZE_ADDRESS__)
 #define SLAB_IS_HEAP
 #elif defined(__has_feature)
@@ -51,7 +51,7 @@ void *moat_slab_map(size_t len, bool huge)
 
 #ifdef SLAB_IS_HEAP
 
-/* AddressSanitizer tracks heap allocations, so here each object is one of its own. */
+/* AddressSanitizer tracks heap allocations, so here each object is a heap allocation. */
 void *moat_slab_alloc(struct moat_slab *slab)
 {
 	void *object = aligned_alloc(RTE_CACHE_LINE_SIZE, slab->size);
@@ -100,7 +100,7 @@ static void *chunk_take(const struct moat_slab *slab, struct moat_slab_chunk *ch
 	void *object = chunk->freed;
 
 	chunk->used++;
-	if (object == NULL) /* never used: zero as the system gave it */
+	if (object == NULL) /* never used, so still zero */
 		return (char *)(chunk + 1) + slab->size * chunk->carved++;
 	memcpy(&chunk->freed, object, sizeof(chunk->freed));
 	return memset(object, 0, slab->size);

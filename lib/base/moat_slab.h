@@ -9,15 +9,16 @@
  * Objects of one size, next to each other.
  *
  * A program that serves thousands of domains in turn finds none of their data in the processor's
- * caches. What a turn then costs is the number of lines that it touches, and the number of pages:
- * an object of the heap is in a page of its own, whose translation comes from memory, too. So what
- * a lane and a domain touch in each turn comes from slabs. A slab's memory is chunks of 2 MiB. The
- * first one is as any other memory, so that a program with few objects takes no more than these;
- * those that follow ask for a huge page, and all of their objects share one translation.
+ * caches. The cost of a turn then grows with the number of cache lines that it touches, and with
+ * the number of pages, because their translations come from memory, too. Objects of the heap lie in
+ * many pages, so what a lane and a domain touch in each turn comes from slabs. A slab's memory is
+ * chunks of 2 MiB. The first chunk is of ordinary pages, so that a program with few objects takes
+ * no more memory than these need. Later chunks ask for a huge page, so that all objects of a chunk
+ * share one translation.
  *
- * A chunk whose last object is freed goes back to the system, but for one that is kept.
+ * A chunk whose last object is freed goes back to the system, unless it is the slab's only chunk.
  *
- * Zero-initialise a slab but for `size`. All functions are thread-safe. Control path.
+ * A slab begins as all zero, except for `size`. All functions are thread-safe. Control path.
  */
 
 #include <stddef.h>
@@ -30,22 +31,24 @@ struct moat_slab {
 	size_t size; /* of an object: bytes, a multiple of a cache line */
 	struct moat_spin lock;
 	struct moat_slab_chunk *room; /* chunks with a free object, in a list */
-	unsigned int chunks;          /* all of them */
+	unsigned int chunks;          /* number of all chunks */
 };
 
-/** A slab's initialiser: for objects of `type`, each of which begins a cache line. */
+/** Initialise a slab for objects of `type`, each of which is aligned to a cache line. */
 #define MOAT_SLAB(type)                                                           \
 	{                                                                         \
 		.size = RTE_ALIGN_CEIL(sizeof(type), (size_t)RTE_CACHE_LINE_SIZE) \
 	}
 
-/** An object, all zero. @return NULL: no memory */
+/** Allocate an object, all zero. @return NULL: out of memory */
 void *moat_slab_alloc(struct moat_slab *slab);
-/** @param object of this slab, or NULL */
+/** Free an object. @param object one of this slab, or NULL */
 void moat_slab_free(struct moat_slab *slab, void *object);
 
 /**
- * Memory of whole chunks, aligned to 2 MiB. @param huge ask for huge pages
+ * Map zeroed memory, aligned to 2 MiB.
+ * @param len bytes, a multiple of 2 MiB
+ * @param huge ask for huge pages
  * @return NULL: errno says why
  */
 void *moat_slab_map(size_t len, bool huge);

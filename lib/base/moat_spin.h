@@ -6,11 +6,11 @@
 
 /**
  * @file
- * The spinlock of moat's own parts. It is C11's atomics and nothing else, so ThreadSanitizer sees
- * what it orders (rte_spinlock_t is inline assembly, which it does not).
+ * The spinlock that moat uses internally. It consists of C11 atomics, so that ThreadSanitizer sees
+ * what it orders; rte_spinlock_t is inline assembly, which hides that.
  *
  * Hold it for a few dozen cycles, and never across a wait. A waiter yields the processor now and
- * then, because the holder may have been preempted on it. Zero-initialise.
+ * then, because the holder may have been preempted on the same one. All zero is unlocked.
  */
 
 #include <sched.h>
@@ -35,7 +35,7 @@ static inline void moat_spin_lock(struct moat_spin *lock)
 	unsigned int spins = 0;
 
 	while (!moat_spin_try(lock)) {
-		/* relaxed: only a look; moat_spin_try() orders */
+		/* relaxed: only a hint; moat_spin_try() orders */
 		while (atomic_load_explicit(&lock->taken, memory_order_relaxed)) {
 			rte_pause();
 			if (++spins % 256 == 0)

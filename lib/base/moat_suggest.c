@@ -10,8 +10,8 @@
 
 #define WORD_MAX 32
 
-/* Insertions, deletions, exchanges and swaps of neighbours that lead from a to b (Damerau's
- * distance in its restricted form). */
+/* Count the insertions, deletions, substitutions and swaps of neighbours that turn a into b (the
+ * restricted Damerau-Levenshtein distance). */
 static unsigned int distance(const char *a, const char *b)
 {
 	size_t la = strlen(a), lb = strlen(b);

@@ -6,7 +6,7 @@
 
 /**
  * @file
- * "Did you mean": which of the known words a misspelt one is near to.
+ * "Did you mean": find the known word that is nearest to a misspelt one.
  */
 
 #include "moat_base.h"
@@ -17,26 +17,26 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /**
- * The word that `text` was probably meant to be.
+ * Find the word that `text` was probably meant to be.
  *
  * @param text what was written
  * @param words the known words, NULL-terminated
- * @return one of `words`, or NULL where none is near: at most a third of the letters differ, a
- *   swapped pair counting once
+ * @return the nearest of `words`; NULL: in each, more than a third of the letters differ (a swapped
+ *   pair counts once)
  *
  * Thread-safe. Control path.
  */
 const char *moat_suggest(const char *text, const char *const words[]);
 
 /**
- * As moat_suggest(), among the names of a table's rows.
+ * As moat_suggest(), but the words are names in the rows of a table.
  *
  * @param text what was written
  * @param first the member of the first row that points to its name
- * @param row bytes from a row to the next
- * @param n rows; a row whose name is NULL ends the table earlier, so UINT_MAX may stand for "until
- *   there"
- * @return one of the names, or NULL where none is near
+ * @param row size of a row, in bytes
+ * @param n maximum number of rows; a row whose name is NULL ends the table, so UINT_MAX means no
+ *   maximum
+ * @return as moat_suggest()
  *
  * Thread-safe. Control path.
  */

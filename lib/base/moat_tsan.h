@@ -5,9 +5,9 @@
 #define MOAT_TSAN_H
 
 /*
- * Orders that ThreadSanitizer cannot see: fences, and what libraries do in assembly. What a thread
- * did before HANDED_OVER(p) comes before what follows another thread's TAKEN_OVER(p). In other
- * builds both are nothing.
+ * These tell ThreadSanitizer of orders that it cannot see: fences, and what libraries do in
+ * assembly. What a thread does before HANDED_OVER(p) happens before what another thread does after
+ * TAKEN_OVER(p). In other builds both expand to nothing.
  */
 #if defined(__SANITIZE_THREAD__)
 #include <sanitizer/tsan_interface.h>

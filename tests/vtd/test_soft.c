@@ -174,7 +174,8 @@ static void wrong_arguments_are_answered_with_what_is_right(void **state)
 	} c[] = {
 		{ "latencie=5", "no such argument 'latencie'; did you mean 'latency'?" },
 		{ "latency:2100",
-			"'latency:2100' is not key=value: write latency=2100; ':' is for unit_args" },
+			"'latency:2100' is not key=value: write latency=2100; only unit_args takes "
+			"':'" },
 		{ "colour=5", "no such argument 'colour'; there are: aw nd" },
 		{ "aw=40", "aw=40 is none of 39, 48, 57" },
 		{ "nfr=0", "nfr=0 is not a number from 1 to 128" },

@@ -11,8 +11,8 @@
  *
  * An address is one of three, and the name of a variable says which:
  *  - `iova`: what a device puts on the bus, a DMA virtual address of one domain;
- *  - `hpa`: host physical address, what the unit's tables hold. In process, with the software unit,
- *    the machine's physical memory *is* the process: there an HPA is a virtual address as a number;
+ *  - `hpa`: host physical address, what the unit's tables hold. The software unit's physical
+ *    memory is the process's memory, so its HPAs are virtual addresses as numbers;
  *  - `va`: what the processor dereferences.
  *
  * Errors: a function returns 0 or a negative errno, and leaves a sentence for the user in a
@@ -25,8 +25,8 @@
 
 #include <rte_common.h>
 
-/** An atomic object in a public header. C++ has the same objects under another name; it finds the
- * functions on them by their types. */
+/** An atomic object in a public header. In C++ it is a std::atomic, and argument-dependent look-up
+ * finds the functions on it. */
 #ifdef __cplusplus
 #include <atomic>
 #define MOAT_ATOMIC(type) std::atomic<type>
@@ -65,7 +65,7 @@ typedef uint16_t moat_sid_t;
 #define MOAT_SID_FMT           "%02x:%02x.%x"
 #define MOAT_SID_ARGS(sid)     (sid) >> 8, ((sid) >> 3) & 0x1f, (sid)&7
 
-/** No PASID: a request, an attachment or a fault that a source-id alone names. */
+/** No PASID: only a source-id identifies the request, attachment or fault. */
 #define MOAT_PASID_NONE UINT32_MAX
 
 /** `len` bytes from `iova` on, both multiples of MOAT_PAGE_SIZE. */

@@ -35,7 +35,7 @@ static inline void moat_counter_set(uint64_t *counter, uint64_t n)
  * Add `n` to a counter.
  *
  * @param counter one thread at a time writes it
- * @param n how much more
+ * @param n the increment
  *
  * Thread safety: only the counter's writer may call it. Data path.
  */
@@ -46,10 +46,10 @@ static inline void moat_counter_add(uint64_t *counter, uint64_t n)
 }
 
 /**
- * Raise a counter to `n`, if that is more.
+ * Raise a counter to `n` if its value is less.
  *
  * @param counter one thread at a time writes it
- * @param n its new value, unless it is larger already
+ * @param n its new value, unless the counter is larger already
  *
  * Thread safety: only the counter's writer may call it. Data path.
  */
