@@ -18,7 +18,7 @@ void moat_hist_merge(struct moat_hist *sum, const struct moat_hist *h)
 		sum->count[i] += moat_counter_get(&h->count[i]);
 }
 
-/* The middle of a bucket. */
+/* The middle of a bucket's values. */
 static double bucket_middle(unsigned int bucket)
 {
 	unsigned int shift = bucket < 2 * MOAT_HIST_SUB ? 0 : bucket / MOAT_HIST_SUB - 1;
@@ -42,7 +42,7 @@ double moat_hist_quantile(const struct moat_hist *h, double q)
 	if (h->n == 0)
 		return 0;
 	if ((double)rank < q * (double)h->n || rank == 0)
-		rank++; /* round up: a share of at least q lies at or below */
+		rank++; /* round up: at least q of all values are at or below the result */
 	if (rank >= h->n)
 		return (double)h->max;
 	if (rank == 1)

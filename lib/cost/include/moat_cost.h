@@ -9,10 +9,10 @@
  * Where the cycles of a packet go.
  *
  * Each lcore has one stopwatch. A mark charges the cycles since the last mark to a stage of a
- * tenant, so every cycle is counted in exactly one place. The software unit and the software NIC
- * report the cycles they spend *being hardware* on this lcore (moat_cost_device_enter() and
- * _leave()), and the next mark takes those out of the stage that called them: device time is not
- * mapping cost.
+ * tenant, so every cycle is counted exactly once. The software unit and the software NIC report the
+ * cycles they spend *being hardware* on this lcore (moat_cost_device_enter() and _leave()), and the
+ * next mark charges these to MOAT_STAGE_DEVICE instead of its own stage: device time is not mapping
+ * cost.
  *
  * A stopwatch belongs to the calling thread. While it is off, a call costs one predictable branch.
  */
@@ -37,10 +37,10 @@ enum moat_stage {
 	MOAT_STAGE_UNMAP,     /* clearing entries, gathering */
 	MOAT_STAGE_SUBMIT,    /* encoding and queueing descriptors, doorbells */
 	MOAT_STAGE_WAIT,      /* polling for tickets with nothing else to do */
-	MOAT_STAGE_RECLAIM,   /* freeing what a completed ticket releases */
+	MOAT_STAGE_RECLAIM,   /* freeing what a done ticket releases */
 	MOAT_STAGE_COPY,      /* mode copy */
 	MOAT_STAGES_MAPPING,
-	MOAT_STAGE_APPLICATION = MOAT_STAGES_MAPPING, /* forwarding, PMD's driver side */
+	MOAT_STAGE_APPLICATION = MOAT_STAGES_MAPPING, /* forwarding, and the PMD's own code */
 	/* acting as the unit or the NIC, in software */
 	MOAT_STAGE_DEVICE,
 	MOAT_STAGE_IDLE, /* polling without a packet */
@@ -59,7 +59,7 @@ const char *moat_stage_name(enum moat_stage stage);
 
 /**
  * Distributions over bursts: the cycles of each stage between the arrivals of two bursts. A burst
- * that spent nothing in a stage is not counted there. The last histogram is of all mapping stages
+ * that spent no cycles in a stage is not counted there. The last histogram is of all mapping stages
  * together.
  */
 struct moat_cost_bursts {
@@ -88,14 +88,14 @@ struct moat_cost_watch {
 };
 
 /** The calling thread's stopwatch, one for all tenants that it serves:
- * RTE_PER_LCORE(moat_cost_watch). Its symbol has a name of moat's, which DPDK's macro does not give
- * it. */
+ * RTE_PER_LCORE(moat_cost_watch). The asm label gives the symbol moat's prefix, which DPDK's macro
+ * does not. */
 RTE_DECLARE_PER_LCORE(struct moat_cost_watch, moat_cost_watch) __asm__("moat_cost_watch_lcore");
 
 /** Cycles that this thread has spent being hardware; drivers/softvtd and drivers/net add to it. */
 RTE_DECLARE_PER_LCORE(uint64_t, moat_cost_device_cycles) __asm__("moat_cost_device_cycles_lcore");
 
-/** When device work began, for moat_cost_device_leave(). */
+/** The state when device work began, for moat_cost_device_leave(). */
 struct moat_cost_device {
 	uint64_t tsc, cycles;
 };
@@ -126,7 +126,7 @@ static inline void moat_cost_device_leave(struct moat_cost_device d)
 }
 
 /**
- * Start the stopwatch: cycles until now are charged to no stage.
+ * Start the stopwatch, if it is on: cycles until now are charged to no stage.
  *
  * @param watch the calling thread's
  *
@@ -180,7 +180,7 @@ void moat_cost_burst_end(struct moat_cost *cost);
  *
  * @param watch the calling thread's
  * @param cost the tenant's on this lcore
- * @param packets in the burst
+ * @param packets number of packets in the burst
  *
  * Data path.
  */
@@ -204,7 +204,7 @@ static inline void moat_cost_burst(const struct moat_cost_watch *watch, struct m
 void moat_cost_add(struct moat_cost *sum, const struct moat_cost *cost);
 
 /**
- * Cycles of the driver side's mapping: of the stages before MOAT_STAGES_MAPPING.
+ * The mapping cost: cycles of the stages before MOAT_STAGES_MAPPING.
  *
  * @param cost may be written meanwhile
  * @return TSC cycles
@@ -224,7 +224,7 @@ uint64_t moat_cost_mapping(const struct moat_cost *cost);
 uint64_t moat_cost_busy(const struct moat_cost *cost);
 
 /**
- * What one mark takes on this processor. The stages include it.
+ * Measure what one mark costs on this processor. The cycles of the stages include that cost.
  *
  * @return TSC cycles, the median of several series
  *

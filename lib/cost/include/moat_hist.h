@@ -21,13 +21,13 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-#define MOAT_HIST_SUB     64 /* buckets of a power of two */
+#define MOAT_HIST_SUB     64 /* buckets for each power of two */
 #define MOAT_HIST_BUCKETS (40 * MOAT_HIST_SUB)
 
-/** Zeroed, it is empty. */
+/** A histogram. It is empty if all zero. */
 struct moat_hist {
 	uint64_t n, sum, max;
-	uint64_t min; /* with n != 0 */
+	uint64_t min; /* valid if n != 0 */
 	uint64_t count[MOAT_HIST_BUCKETS];
 };
 
@@ -35,7 +35,7 @@ struct moat_hist {
  * The bucket of a value.
  *
  * @param value any number
- * @return an index in moat_hist.count; values beyond 2^44 share the last one
+ * @return an index in moat_hist.count; values of 2^45 and more are in the last bucket
  *
  * Thread-safe. Data path.
  */
@@ -71,7 +71,7 @@ static inline void moat_hist_add(struct moat_hist *h, uint64_t value)
  * sum += h.
  *
  * @param sum receives the counts
- * @param h may be written meanwhile: what is added then may be in some of its members only
+ * @param h may be written meanwhile: a value added then may be counted in some members only
  *
  * Thread safety: one thread for each `sum`. Control path.
  */
@@ -82,7 +82,7 @@ void moat_hist_merge(struct moat_hist *sum, const struct moat_hist *h);
  *
  * @param h must not change meanwhile
  * @param q 0 to 1; 0.5 is the median
- * @return the least value that a share `q` of all values does not exceed; 0 if `h` is empty
+ * @return the least v such that at least a share `q` of all values is v or less; 0 if `h` is empty
  *
  * Thread-safe. Control path.
  */
