@@ -10,10 +10,10 @@
 /*
  * A chunk is 512 pages. A block of 2^order pages is aligned, so it lies within one word of the
  * bitmaps. Chunks are kept in lists by the order of their largest free block; a block is taken from
- * the list of the smallest that has one, which leaves large blocks whole.
+ * the list of the smallest order that suffices, which leaves large blocks whole.
  */
 
-/* Bit i of the result: the 2^order pages at i are free, and i is a multiple of that. */
+/* Bit i of the result is set if the 2^order pages at i are free and i is a multiple of 2^order. */
 static uint64_t blocks(uint64_t free, unsigned int order)
 {
 	static const uint64_t aligned[CHUNK_ORDERS] = {
@@ -31,7 +31,7 @@ static uint64_t blocks(uint64_t free, unsigned int order)
 	return free & aligned[order];
 }
 
-/* Order of the largest free block, known to be `order` at most; -1: full. */
+/* The order of the largest free block, which is `order` at most; -1: the chunk is full. */
 static int largest_order(const struct iova_chunk *c, int order)
 {
 	for (; order >= 0; order--)
@@ -41,7 +41,7 @@ static int largest_order(const struct iova_chunk *c, int order)
 	return order;
 }
 
-/* Order of the largest free block after pages of word `w` became free; it was `order`. */
+/* The order of the largest free block, which was `order` before pages of word `w` became free. */
 static int larger_order(const struct iova_chunk *c, int order, unsigned int w)
 {
 	while (order < CHUNK_ORDERS - 1 && blocks(c->free[w], (unsigned int)order + 1) != 0)
@@ -95,7 +95,7 @@ static int add_chunk(struct iova_chunks *chunks, struct iova_tree *tree)
 		c = calloc(1, sizeof(*c));
 		if (c == NULL)
 			return moat_error(-ENOMEM, "no memory for the IOVA allocator");
-		/* From the top: large runs and reserved layouts begin at the bottom. */
+		/* from the top, as large runs and reserved layouts begin at the bottom */
 		rc = iova_tree_alloc(tree, CHUNK_PAGES, CHUNK_PAGES, true, &c->node);
 		if (rc != 0) {
 			free(c);
@@ -182,7 +182,7 @@ int iova_chunk_free(struct iova_chunks *chunks, struct iova_tree *tree, struct i
 		return 0;
 	}
 	unlist(chunks, c);
-	if (chunks->empty == NULL) { /* keep one, so that a block more or less costs no chunk */
+	if (chunks->empty == NULL) { /* keep one, to avoid freeing and creating chunks in turn */
 		c->order = CHUNK_ORDERS - 1;
 		chunks->empty = c;
 	} else {
@@ -192,7 +192,7 @@ int iova_chunk_free(struct iova_chunks *chunks, struct iova_tree *tree, struct i
 	return 0;
 }
 
-/* Where the block or free run at page i ends. */
+/* The page at which the block or free run at page i ends. */
 static unsigned int run_end(const struct iova_chunk *c, unsigned int i)
 {
 	bool free = c->free[i / 64] >> i % 64 & 1;
@@ -207,7 +207,7 @@ int iova_chunk_dissolve(struct iova_chunks *chunks, struct iova_tree *tree, stru
 {
 	bool kept = c == chunks->empty;
 
-	/* All nodes are made first, so that memory running out changes nothing. */
+	/* Make all nodes first, so that nothing changes if memory runs out. */
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there is a chunk to dissolve */
 	struct iova_node *nodes[CHUNK_PAGES], *n = c->node;
 	unsigned int count = 0, end;
@@ -247,7 +247,7 @@ int iova_chunks_dissolve(struct iova_chunks *chunks, struct iova_tree *tree)
 			return -ENOMEM;
 		n++;
 	}
-	for (unsigned int o = 1; o <= CHUNK_ORDERS; o++) { /* 0: the full ones */
+	for (unsigned int o = 1; o <= CHUNK_ORDERS; o++) { /* 0 has the full ones */
 		while (chunks->by_order[o] != NULL) {
 			/* NOLINTNEXTLINE(clang-analyzer-*): a dissolved chunk left the list */
 			if (iova_chunk_dissolve(chunks, tree, chunks->by_order[o]) != 0)

@@ -7,13 +7,13 @@
 /*
  * Three layers, each in its file:
  *
- *  - iova_tree.c: the whole space as ranges side by side, each free or taken, in a tree by address.
- *    Anything can be found in it, and freeing needs no memory.
- *  - iova_chunk.c: 2 MiB taken from the tree and handed out in powers of two up to 64 pages, kept
- *    in two bitmaps. A page costs two bits instead of a node of the tree.
+ *  - iova_tree.c: the whole space as adjacent ranges, each free or taken, in a tree by address. Any
+ *    range can be found in it, and freeing needs no memory.
+ *  - iova_chunk.c: chunks of 2 MiB, taken from the tree and handed out in powers of two up to 64
+ *    pages. Two bitmaps describe a chunk, so a page costs two bits instead of a node of the tree.
  *  - moat_iova.c: the interface, and each lcore's stock of such small ranges.
  *
- * Pages here, not bytes: an address or a length is a number of pages unless it is called `iova`.
+ * The unit is the page: an address or a length is a number of pages, unless it is called `iova`.
  */
 
 #include "moat_iova.h"
@@ -24,16 +24,16 @@ struct iova_chunk;
 
 struct iova_node {
 	uint64_t start, len; /* pages */
-	uint64_t max_free;   /* longest free range below and here */
+	uint64_t max_free;   /* the longest free range in this node's subtree */
 	struct iova_node *left, *right;
-	struct iova_chunk *chunk; /* taken by this chunk; NULL otherwise */
+	struct iova_chunk *chunk; /* the chunk that has taken the range; NULL: none */
 	uint32_t priority;
 	bool free;
 };
 
 struct iova_tree {
 	struct iova_node *root;
-	struct iova_node *spare; /* nodes to use again, linked by `left` */
+	struct iova_node *spare; /* unused nodes, linked by `left` */
 	uint64_t free_pages, free_runs;
 	uint32_t seed;
 };
@@ -41,10 +41,10 @@ struct iova_tree {
 /** Create a tree in which [start, start + len) is free. @return 0, -ENOMEM */
 int iova_tree_init(struct iova_tree *tree, uint64_t start, uint64_t len);
 void iova_tree_fini(struct iova_tree *tree);
-/** Find the range that covers `page`; NULL: it is beyond the space. */
+/** Find the range that covers `page`. @return NULL: the page is outside the space */
 struct iova_node *iova_tree_find(const struct iova_tree *tree, uint64_t page);
-/** Take a free run of `len` at a multiple of `align`: the lowest one (with `from_top` the highest)
- * that a bounded search finds, otherwise any. @return 0, -ENOSPC: there is none; -ENOMEM */
+/** Take a free run of `len` at a multiple of `align`: the lowest (with `from_top` the highest) that
+ * a bounded search finds, otherwise any. @return 0; -ENOSPC: there is none; -ENOMEM */
 int iova_tree_alloc(struct iova_tree *tree, uint64_t len, uint64_t align, bool from_top,
 	struct iova_node **node);
 /** Take [start, start + len) out of a free range. @return 0; -EBUSY: not all free; -ENOMEM */
@@ -68,23 +68,23 @@ struct iova_chunk {
 	struct iova_node *node;
 	uint16_t free_pages;
 	int8_t order;                /* of its largest free block; -1: full */
-	uint64_t free[CHUNK_WORDS];  /* page is free */
-	uint64_t first[CHUNK_WORDS]; /* page is the first of a block handed out */
+	uint64_t free[CHUNK_WORDS];  /* bit set: the page is free */
+	uint64_t first[CHUNK_WORDS]; /* bit set: the first page of a block handed out */
 };
 
 struct iova_chunks {
-	struct iova_chunk *by_order[CHUNK_ORDERS + 1]; /* [order + 1] */
-	struct iova_chunk *empty;                      /* kept, all free, in no list; NULL: none */
+	struct iova_chunk *by_order[CHUNK_ORDERS + 1]; /* index: order + 1 */
+	struct iova_chunk *empty;                      /* spare, all free, in no list; NULL: none */
 	uint64_t free_pages;
 };
 
 /** Take 2^order pages, aligned. @return 0, -ENOSPC (no chunk can be added), -ENOMEM */
 int iova_chunk_alloc(struct iova_chunks *chunks, struct iova_tree *tree, unsigned int order,
 	uint64_t *page);
-/** Free a block. @return 0, -EINVAL: not a block that was handed out */
+/** Free a block. @return 0; -EINVAL: it is not a block that was handed out */
 int iova_chunk_free(struct iova_chunks *chunks, struct iova_tree *tree, struct iova_chunk *chunk,
 	uint64_t page, uint64_t len);
-/** Is [page, page + len) a block that was handed out? */
+/** Is [page, page + len) exactly one block that was handed out? */
 bool iova_chunk_has(const struct iova_chunk *chunk, uint64_t page, uint64_t len);
 /** Turn the blocks handed out, and the free pages between them, into ranges of the tree. @return 0,
  * -ENOMEM */

@@ -7,9 +7,9 @@
 #include "iova_impl.h"
 
 /*
- * A treap: ordered by address, a heap by random priority, so of logarithmic depth whatever the
- * order of calls (Seidel and Aragon, "Randomized Search Trees", 1996). Each node knows the longest
- * free range in its subtree, which leads a search to where there is room.
+ * A treap: it is ordered by address, and is a heap by random priority, so its expected depth is
+ * logarithmic whatever the order of calls (Seidel and Aragon, "Randomized Search Trees", 1996).
+ * Each node has the length of the longest free range in its subtree, which guides searches.
  */
 
 static inline uint64_t max_free(const struct iova_node *n)
@@ -92,7 +92,7 @@ static struct iova_node *erase(struct iova_node *n, const struct iova_node *old)
 	return n;
 }
 
-/* Length or state of `changed` is new: bring the nodes above it up to date. */
+/* Update `changed`, whose length or state is new, and the nodes above it. */
 static void refresh(struct iova_node *n, const struct iova_node *changed)
 {
 	if (n != changed)
@@ -102,7 +102,7 @@ static void refresh(struct iova_node *n, const struct iova_node *changed)
 
 /* ------------------------------------------------------------------------------------ nodes */
 
-/* So many nodes ready, so that what follows cannot fail half-way. */
+/* Make `count` nodes ready, so that what follows cannot fail half-way. */
 static int provide(struct iova_tree *tree, unsigned int count)
 {
 	struct iova_node **last = &tree->spare;
@@ -179,9 +179,9 @@ struct iova_node *iova_tree_find(const struct iova_tree *tree, uint64_t page)
 
 struct fit {
 	uint64_t len, align;
-	uint64_t at; /* where it fits */
+	uint64_t at; /* result: the page where the run fits */
 	bool from_top;
-	/* give up after this many more ranges that fail by alignment alone */
+	/* ranges that may still fail by alignment alone before the search gives up */
 	unsigned int patience;
 };
 
@@ -219,9 +219,9 @@ static struct iova_node *find_room(struct iova_tree *tree, struct fit *f)
 	uint64_t len = f->len;
 	struct iova_node *n;
 
-	/* First fit, given up after 16 ranges that are long enough and fail only by alignment. Then
-	 * the first range so long that the alignment cannot matter; if there is none, first fit
-	 * among all. */
+	/* First fit, which gives up after 16 ranges that are long enough and fail only by
+	 * alignment. Then the first range that is long enough for any alignment; if there is none,
+	 * first fit among all ranges. */
 	f->patience = 16;
 	n = search(f, tree->root);
 	if (n == NULL && f->patience == 0) {
@@ -240,7 +240,7 @@ static struct iova_node *find_room(struct iova_tree *tree, struct fit *f)
 
 /* ------------------------------------------------------------------------------- operations */
 
-/* Out of the free range `n`; two nodes are ready. */
+/* Take [start, start + len) out of the free range `n`. Two nodes must be ready. */
 static struct iova_node *carve(struct iova_tree *tree, struct iova_node *n, uint64_t start,
 	uint64_t len)
 {

@@ -10,8 +10,8 @@
 #include "iova_impl.h"
 
 struct moat_iova {
-	/* A mutex that spins a little, then sleeps: it is held for hundreds of cycles and never on
-	 * the data path, and a holder that was preempted must not be spun upon. */
+	/* An adaptive mutex: it is held for hundreds of cycles, and rarely taken on the data path,
+	 * so a short spin is enough; a waiter must sleep if the holder was preempted. */
 	pthread_mutex_t lock;
 	struct iova_tree tree;
 	struct iova_chunks chunks;
@@ -28,8 +28,8 @@ int moat_iova_create(uint64_t base, uint64_t limit, struct moat_iova **out)
 
 	if (base < MOAT_PAGE_SIZE || (base & MOAT_PAGE_MASK) != 0)
 		return moat_error(-EINVAL,
-			"an IOVA space cannot begin at 0x%" PRIx64 "; it must begin at a page, "
-			"and not at 0, so that a null descriptor faults",
+			"an IOVA space cannot begin at 0x%" PRIx64 "; it must begin at a page "
+			"other than 0, so that a null descriptor faults",
 			base);
 	if (limit <= base || (limit & MOAT_PAGE_MASK) != 0 || limit > UINT64_C(1) << 57)
 		return moat_error(-EINVAL,
@@ -92,7 +92,7 @@ static int take(struct moat_iova *space, uint64_t pages, uint64_t align, int ord
 	return rc;
 }
 
-/* Under the lock. `order` is that of a small run, or -1. */
+/* Allocate from the space. The lock is held. `order` is that of a small run, or -1. */
 static int space_alloc(struct moat_iova *space, uint64_t len, uint64_t align, int order,
 	uint64_t *iova)
 {
@@ -119,7 +119,7 @@ static int space_alloc(struct moat_iova *space, uint64_t len, uint64_t align, in
 		stats.largest_run);
 }
 
-/* Under the lock. */
+/* Free a range of the space. The lock is held. */
 static int space_free(struct moat_iova *space, uint64_t iova, uint64_t len)
 {
 	uint64_t page = iova >> MOAT_PAGE_SHIFT, pages = len >> MOAT_PAGE_SHIFT;
@@ -137,8 +137,8 @@ static int space_free(struct moat_iova *space, uint64_t iova, uint64_t len)
 	if (rc != 0) {
 		space->bad_frees++;
 		moat_error(rc,
-			"0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " were not allocated as such; "
-			"give back exactly what was given, once",
+			"0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " are not one allocated range; "
+			"free each range once, as it was allocated",
 			len, iova);
 	}
 	return rc;
@@ -156,7 +156,7 @@ struct moat_iova_cache *moat_iova_cache_create(struct moat_iova *space)
 	}
 	cache->space = space;
 	for (unsigned int o = 0; o < MOAT_IOVA_ORDERS; o++) {
-		/* a thousandth of the space: in a 32-bit one 16 runs of 64 pages */
+		/* a thousandth of the space: 16 runs of 64 pages in a 32-bit space */
 		uint64_t share = (space->limit - space->base) >> MOAT_PAGE_SHIFT >> 10 >> o;
 
 		cache->n[o] = 0;
@@ -184,7 +184,7 @@ static uint32_t stock_drain(struct moat_iova_cache *cache, int order, uint32_t k
 	return n;
 }
 
-/* Fill half the stock. Runs are handed out in ascending order, so that they are neighbours. */
+/* Fill half the stock. Consecutive runs are handed out in ascending order, as neighbours. */
 static int stock_fill(struct moat_iova_cache *cache, int order)
 {
 	struct moat_iova *space = cache->space;
@@ -234,7 +234,7 @@ void moat_iova_cache_destroy(struct moat_iova_cache *cache)
 int moat_iova_alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache, uint64_t len,
 	uint64_t align, uint64_t *iova)
 {
-	int order = align <= len ? moat_iova_order(len) : -1; /* more than natural: no chunk's */
+	int order = align <= len ? moat_iova_order(len) : -1; /* chunks align naturally only */
 	int rc;
 
 	if (len == 0 || (len & MOAT_PAGE_MASK) != 0 || (align & (align - 1)) != 0 ||
@@ -242,7 +242,8 @@ int moat_iova_alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache,
 		return moat_error(-EINVAL,
 			"0x%" PRIx64 " bytes of IOVA aligned to 0x%" PRIx64
 			" cannot be allocated; the "
-			"length must be whole pages, the alignment a power of two and a page at least",
+			"length must be whole pages, and the alignment a power of two of at least "
+			"a page",
 			len, align);
 	if (align == 0)
 		align = len >= MOAT_2M_SIZE ? MOAT_2M_SIZE
@@ -279,18 +280,18 @@ int moat_iova_check(struct moat_iova *space, uint64_t iova, uint64_t len)
 	return taken
 		? 0
 		: moat_error(-EINVAL,
-			  "0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " were not allocated as such; "
-			  "give back exactly what was given, once",
+			  "0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " are not one allocated range; "
+			  "free each range once, as it was allocated",
 			  len, iova);
 }
 
 #ifdef MOAT_IOVA_CHECK
-/* Is the range handed out, and not in this stock? */
+/* Check that the range is handed out and not in this stock. */
 static int check_free(struct moat_iova_cache *cache, int order, uint64_t iova, uint64_t len)
 {
 	for (uint32_t i = 0; i < cache->n[order]; i++)
 		if (cache->iova[order][i] == iova)
-			return moat_error(-EINVAL, "IOVA 0x%" PRIx64 " is given back twice", iova);
+			return moat_error(-EINVAL, "IOVA 0x%" PRIx64 " is freed twice", iova);
 	return moat_iova_check(cache->space, iova, len);
 }
 #endif
@@ -317,7 +318,7 @@ int moat_iova_free_slow(struct moat_iova *space, struct moat_iova_cache *cache, 
 	return 0;
 }
 
-/* Under the lock: chunks in the way of [page, page + pages) become ranges of the tree. */
+/* Turn the chunks that overlap [page, page + pages) into ranges of the tree. The lock is held. */
 static int clear_chunks(struct moat_iova *space, uint64_t page, uint64_t pages)
 {
 	uint64_t end = page + pages;
@@ -357,7 +358,8 @@ int moat_iova_reserve(struct moat_iova *space, uint64_t iova, uint64_t len)
 		rc = iova_tree_take(&space->tree, page, pages, &node);
 	pthread_mutex_unlock(&space->lock);
 	if (rc == -EBUSY)
-		moat_error(rc, "some of 0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " are taken", len,
+		moat_error(rc,
+			"some of the 0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " are allocated", len,
 			iova);
 	return rc;
 }

@@ -33,11 +33,11 @@ extern "C" {
 
 struct moat_iova;
 
-#define MOAT_IOVA_ORDERS 7 /* of small runs: 1 to 64 pages */
-#define MOAT_IOVA_STOCK  64
+#define MOAT_IOVA_ORDERS 7  /* of small runs: 2^order pages, 1 to 64 */
+#define MOAT_IOVA_STOCK  64 /* runs of one order in a stock, at most */
 
-/** One lcore's stock of small runs: a stack of addresses for each order. Its members are the
- * allocator's; they are declared here for the inline functions. */
+/** One lcore's stock of small runs: a stack of addresses for each order. Its members are private;
+ * they are declared here for the inline functions. */
 struct moat_iova_cache {
 	uint32_t n[MOAT_IOVA_ORDERS];
 	uint32_t max[MOAT_IOVA_ORDERS];
@@ -61,7 +61,7 @@ struct moat_iova_cache {
 int moat_iova_create(uint64_t base, uint64_t limit, struct moat_iova **space);
 
 /**
- * Destroy a space. What is still allocated is forgotten.
+ * Destroy a space. Ranges that are still allocated are dropped.
  *
  * @param space every stock of it must have been destroyed; NULL: nothing happens
  *
@@ -70,9 +70,9 @@ int moat_iova_create(uint64_t base, uint64_t limit, struct moat_iova **space);
 void moat_iova_destroy(struct moat_iova *space);
 
 /**
- * Create an empty stock for one lcore.
+ * Create a stock for one lcore. It is empty.
  *
- * @param space the space it fills from
+ * @param space the space from which the stock is filled
  * @return the stock; NULL: out of memory
  *
  * Thread-safe; the stock itself belongs to one thread at a time. Control path.
@@ -89,8 +89,8 @@ struct moat_iova_cache *moat_iova_cache_create(struct moat_iova *space);
 void moat_iova_cache_destroy(struct moat_iova_cache *cache);
 
 /**
- * moat_iova_alloc() where the stock does not suffice: it is filled from the space, or the run comes
- * from the space itself. Call moat_iova_alloc().
+ * The slow path of moat_iova_alloc(), which a program calls instead: fill the stock from the space,
+ * or take the run from the space itself.
  *
  * @param space as there
  * @param cache as there
@@ -106,8 +106,8 @@ int moat_iova_alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache,
 	uint64_t align, uint64_t *iova);
 
 /**
- * moat_iova_free() where the stock is full or may not hold the run: part of the stock, or the run
- * itself, goes back to the space. Call moat_iova_free().
+ * The slow path of moat_iova_free(), which a program calls instead: return a part of a full stock,
+ * or a run that the stock may not hold, to the space.
  *
  * @param space as there
  * @param cache as there
@@ -148,12 +148,12 @@ static inline int moat_iova_order(uint64_t len)
  * @param iova receives the first IOVA
  * @return 0
  * @return -ENOSPC: no such run; moat_error_text() says how much is free and how long the largest
- *   run is. Runs in other lcores' stocks are not found (at most 64 of each order, less where that
- *   would be more than a thousandth of the space).
+ *   run is. Runs in other lcores' stocks are not found (at most 64 of each order, fewer where these
+ *   would exceed a thousandth of the space).
  * @return -EINVAL: length or alignment
  * @return -ENOMEM
  *
- * Thread-safe with one stock per thread. Data path for what the stock serves.
+ * Thread-safe with one stock per thread. Data path if the stock has such runs.
  */
 static inline int moat_iova_alloc(struct moat_iova *space, struct moat_iova_cache *cache,
 	uint64_t len, uint64_t align, uint64_t *iova)
@@ -168,13 +168,13 @@ static inline int moat_iova_alloc(struct moat_iova *space, struct moat_iova_cach
 }
 
 /**
- * Allocate exactly this range, for example of a guest-physical layout.
+ * Allocate exactly the range [iova, iova + len), for example of a guest-physical layout.
  *
  * @param space the space
  * @param iova first IOVA
  * @param len bytes
  * @return 0
- * @return -EBUSY: a part is taken, or is in another lcore's stock
+ * @return -EBUSY: a part is allocated, or is in an lcore's stock
  * @return -EINVAL: not whole pages, or not within the space
  * @return -ENOMEM
  *
@@ -183,16 +183,16 @@ static inline int moat_iova_alloc(struct moat_iova *space, struct moat_iova_cach
 int moat_iova_reserve(struct moat_iova *space, uint64_t iova, uint64_t len);
 
 /**
- * Free exactly what alloc or reserve gave.
+ * Free exactly one range that moat_iova_alloc() or moat_iova_reserve() gave.
  *
  * @param space the space
  * @param cache the calling lcore's stock, or NULL
  * @param iova first IOVA
  * @param len bytes
  * @return 0
- * @return -EINVAL: not such a range. With a stock a small run is not checked: a wrong one is found,
- *   counted (moat_iova_stats.bad_frees) and dropped when the stock returns it to the space. A build
- *   with MOAT_IOVA_CHECK checks at once.
+ * @return -EINVAL: not such a range. A small run that goes to a stock is not checked: if it is
+ *   wrong, it is counted (moat_iova_stats.bad_frees) and dropped when the stock returns it to the
+ *   space. A build with MOAT_IOVA_CHECK checks at once.
  *
  * Thread-safe with one stock per thread. Data path with a stock.
  */
@@ -228,10 +228,10 @@ int moat_iova_check(struct moat_iova *space, uint64_t iova, uint64_t len);
 
 /** State of a space. */
 struct moat_iova_stats {
-	uint64_t free_bytes;  /* without the stocks */
+	uint64_t free_bytes;  /* runs in stocks are not counted */
 	uint64_t largest_run; /* bytes */
-	uint64_t runs;        /* free runs: the fragmentation */
-	uint64_t bad_frees;   /* ranges freed that were not allocated: an error of the caller */
+	uint64_t runs;        /* number of free runs: shows fragmentation */
+	uint64_t bad_frees;   /* frees of ranges that were not allocated: errors of the caller */
 };
 
 /**
