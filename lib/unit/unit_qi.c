@@ -15,8 +15,8 @@ int64_t moat_unit_qi_submit(struct moat_unit *unit, const moat_tag_t tags[], uns
 	int64_t seq;
 
 	if (unlikely(n > RTE_DIM(desc)))
-		return moat_error(-E2BIG, "%u cache tags in one submission; %zu at most", n,
-			RTE_DIM(desc));
+		return moat_error(-E2BIG, "a submission has %u cache tags; it can have %zu at most",
+			n, RTE_DIM(desc));
 	n = moat_tags_encode(tags, n, gather, &unit->caps.qi, desc, RTE_DIM(desc));
 	seq = moat_qi_submit(unit->qi, desc, n);
 	report->commands = n;

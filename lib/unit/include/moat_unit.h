@@ -8,11 +8,12 @@
  * @file
  * A unit, as a domain sees it: what it can do, and a table of operations.
  *
- * Units differ in where the tables are kept (`caps.tables`). A VT-d unit of our own (drivers/vtd on
- * hardware or on drivers/softvtd) reads tables that lib/pt writes, and takes invalidations: a
- * gather of unmapped runs, for the cache tags of a domain, becomes a sequence number that is done
- * later. A unit of the kernel's (drivers/vfio) takes map and unmap calls. Either way a domain keeps
- * its lib/pt table, because the shadow IOTLB is an index over it.
+ * Units differ in where the tables are kept (`caps.tables`). A VT-d unit that moat drives
+ * (drivers/vtd, on hardware or on drivers/softvtd) reads tables that lib/pt writes, and takes
+ * invalidations: the submission of a gather of unmapped runs, for the cache tags of a domain, has a
+ * sequence number, and the unit completes it later. A unit that the kernel drives (drivers/vfio)
+ * takes map and unmap calls. Either way a domain keeps its lib/pt table, because the shadow IOTLB
+ * is an index over it.
  *
  * A driver embeds `struct moat_unit` first in its own structure.
  */
@@ -29,13 +30,13 @@ struct moat_unit;
 struct moat_domain;
 struct domain_unit; /* private to lib/domain */
 
-/** Where processors take interrupt messages, 0xfee00000 to 0xfeefffff: a device's write there is an
+/** The addresses of interrupt messages, 0xfee00000 to 0xfeefffff: a device's write to them is an
  * interrupt request, whatever the tables say (VT-d specification 3.14, "Handling Requests to
  * Interrupt Address Range"). */
 #define MOAT_MSI_BASE UINT64_C(0xfee00000)
 #define MOAT_MSI_SIZE UINT64_C(0x100000)
 
-/** Who keeps the tables that devices' requests are translated by. */
+/** Which side keeps the tables that translate devices' requests. */
 enum moat_tables {
 	/** lib/pt writes them; the unit walks them, and is told to invalidate. */
 	MOAT_TABLES_OURS = 0,
@@ -43,36 +44,37 @@ enum moat_tables {
 	MOAT_TABLES_UNITS,
 };
 
-/** What an unmap may take out of what was mapped. */
+/** Which parts of its maps an unmap may remove. */
 enum moat_cut {
 	MOAT_CUT_LEAVES = 0, /* any whole leaves */
-	MOAT_CUT_MAPS,       /* only what one or more calls of map() have mapped, whole */
+	MOAT_CUT_MAPS,       /* only whole maps: all that one or more calls of map() mapped */
 };
 
-/** What first-stage tables a unit walks under a second stage (nested translation). */
+/** The first-stage tables that a unit walks over a second stage (nested translation). */
 struct moat_nested_caps {
 	uint8_t sagaw;       /* as in struct moat_unit_caps; 0: the unit does not nest */
 	uint8_t mgaw;        /* bits of IOVA: 47, or 56 with 5 levels */
-	uint64_t leaf_sizes; /* beyond 4 KiB */
+	uint64_t leaf_sizes; /* other than 4 KiB */
 };
 
 struct moat_unit_caps {
 	/* bit l-2 set: l-level tables (CAP.SAGAW: bit 1 = 3, bit 2 = 4, bit 3 = 5) */
 	uint8_t sagaw;
 	uint8_t mgaw;        /* bits of IOVA (CAP.MGAW + 1) */
-	uint64_t leaf_sizes; /* beyond 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE (CAP.SSLPS) */
-	/** Of the tables that it walks for domains. First stage is cached by domain-id and PASID:
-	 * requests without one have `rid_pasid`. Second stage is cached by domain-id alone. */
+	uint64_t leaf_sizes; /* other than 4 KiB: MOAT_2M_SIZE | MOAT_1G_SIZE (CAP.SSLPS) */
+	/** Format of the tables that the unit walks for domains. It caches first stage by domain-id
+	 * and PASID (requests without a PASID have `rid_pasid`), and second stage by domain-id
+	 * alone. */
 	enum moat_pt_format format;
 	uint32_t rid_pasid;
-	/** Of domains over a parent; `format` is then second stage, the parent's. Nested
+	/** For nested domains; `format` is then second stage, as for the parent. Nested
 	 * translations are cached by domain-id and PASID. */
 	struct moat_nested_caps nested;
 	uint32_t nd; /* domain-ids: 0 to nd - 1 (CAP.ND) */
 	struct moat_qi_caps qi;
 	bool coherent;      /* ECAP.C: page walks are snooped */
 	bool caching_mode;  /* CAP.CM: absent entries may be cached, so mapping invalidates too */
-	bool rwbf;          /* CAP.RWBF: flush the write buffer before an update counts */
+	bool rwbf;          /* CAP.RWBF: updates take effect after a write-buffer flush */
 	bool snoop_control; /* ECAP.SC: leaves have SNP, which makes no-snoop requests snoop */
 	bool no_zlr; /* CAP.ZLR is clear: zero-length reads need R, so writable pages get R, too */
 	enum moat_tables tables;
@@ -86,15 +88,15 @@ struct moat_unit_caps {
 /** A DMA that the unit refused. */
 struct moat_fault {
 	moat_sid_t sid;
-	uint64_t iova;           /* of the page */
+	uint64_t iova;           /* address of the page */
 	uint8_t reason;          /* the specification's fault reason code */
 	const char *reason_text; /* in words; static */
 	bool write;
 	uint32_t pasid; /* of the request; MOAT_PASID_NONE if it has none */
 };
 
-/** An interrupt of a device, as its unit gave it: what the device must write (its MSI or MSI-X
- * registers), and which of the unit's entries that is. */
+/** An interrupt that a unit gave to a device: the address and data for the device's MSI or MSI-X
+ * registers, and the index of the unit's table entry (IRTE). */
 struct moat_interrupt {
 	uint64_t address;
 	uint32_t data;
@@ -104,7 +106,7 @@ struct moat_interrupt {
 /**
  * A posted-interrupt descriptor: a cache line in which a unit sets a bit for each interrupt,
  * instead of interrupting a processor. An lcore that polls the line sees which of up to 256 queues
- * have something for it. VT-d specification, "Posted-interrupt Descriptor".
+ * have interrupted. VT-d specification, "Posted-interrupt Descriptor".
  */
 struct moat_posted {
 	uint64_t vector[4]; /* bits; the unit sets, moat_posted_take() clears */
@@ -115,9 +117,9 @@ struct moat_posted {
 #define MOAT_POSTED_SN (UINT64_C(1) << 1) /* no notification: the line is polled */
 
 /**
- * Make a line empty and polled, before it is given to a unit.
+ * Initialise a line: no bit is set, and it is polled.
  *
- * @param line the line; no unit may know it yet
+ * @param line the line; it must not have been given to a unit yet
  *
  * Thread safety: no other thread may use the line. Control path.
  */
@@ -131,8 +133,8 @@ static inline void moat_posted_init(struct moat_posted *line)
  *
  * @param line the line
  * @param word 0 to 3: vectors 64 * word to 64 * word + 63
- * @return the bits that were set and are clear now; what the devices wrote before they interrupted
- *   is seen
+ * @return the bits that were set and are clear now; the caller sees what the devices wrote before
+ *   they interrupted
  *
  * Thread safety: one thread for each word. Data path.
  */
@@ -147,71 +149,74 @@ static inline uint64_t moat_posted_take(struct moat_posted *line, unsigned int w
 
 /** What a submission of invalidations tells the submitter. */
 struct moat_inval_report {
-	unsigned int commands; /* given to the unit, what follows completion not counted */
+	unsigned int commands; /* given to the unit, without those that report completion */
 	bool contended;        /* other threads had submitted since this thread's last submission */
 };
 
-#define MOAT_TAKEN_BACK 4 /* beside enum moat_prot's bits */
+#define MOAT_TAKEN_BACK 4 /* for moat_witness.mapped(), beside enum moat_prot's bits */
 
 /**
- * Watches what the driver side promises, on behalf of a unit that can tell when a promise is
- * broken (drivers/softvtd's oracle). NULL in production. Calls come from the lcore that acts.
+ * The calls by which lib/domain tells an oracle (drivers/softvtd) what is mapped, unmapped and
+ * released, so that the oracle finds stale DMA. Each call comes from the thread that acts. In
+ * production a unit's `witness` is NULL.
  */
 struct moat_witness {
-	/** `prot` has MOAT_TAKEN_BACK, too, where the lane takes back an unmap of its own: the
-	 * pages were not handed on, and are mapped again for what they were mapped before. */
+	/** The pages are about to be mapped. `prot` has MOAT_TAKEN_BACK, too, if the lane takes
+	 * back an unmap: the pages were not handed on, and are mapped again to the same memory. */
 	void (*mapped)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
 		enum moat_prot prot);
-	/** Entries are cleared; the device may still reach the pages. `cause` names the unmap. */
+	/** The entries are cleared; devices may still reach the pages. `cause` names the unmap. */
 	void (*unmapped)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
 		uint64_t cause);
 	/** The pages have been handed on: from now on no device may reach them by the old
 	 * mapping. */
 	void (*released)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
 		uint64_t cause);
-	/** The same before the ticket (mode deferred): released() follows with the ticket, perhaps
-	 * after the pages have been mapped, unmapped and released again by another lane. */
+	/** As released(), but before the ticket is done (mode deferred). released() follows when it
+	 * is, perhaps after another lane has mapped, unmapped and released the pages again. */
 	void (*released_early)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
 		uint64_t cause);
-	/** What the pages of a nested domain lead to, [address, address + len) of its parent, is
-	 * unmapped there: from the parent's release on, no device may reach them either. They stay
-	 * mapped in their own domain, whose unmapped() and released() follow at any time. NULL: not
-	 * watched. */
+	/** A parent domain has unmapped [address, address + len), to which [iova, iova + len) of
+	 * its child `did` leads. When the parent has released these pages, no device may reach them
+	 * through the child either. The child's pages stay mapped until the child's own unmapped().
+	 * NULL: not watched. */
 	void (*parent_unmapped)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
 		uint16_t parent, uint64_t address);
 };
 
 struct moat_unit_ops {
 	/** Put a requester into a domain, or take it out. On return the unit has completed every
-	 * invalidation this needs: after detach the device reaches nothing. Control path; waits
-	 * with a deadline; -EBUSY: in another domain, -ENODEV: not behind this unit, -EPERM: RMRR,
-	 * ... */
+	 * invalidation that this needs: after a detach the device reaches nothing. -EBUSY: the
+	 * requester is in another domain; -ENODEV: it is not behind this unit; -EPERM: it must not
+	 * be assigned (RMRR, ACS); other errors. Control path; waits with a deadline. */
 	int (*attach)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
 	int (*detach)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
 	/** MOAT_TABLES_UNITS: create what the unit keeps for a domain, such as a VFIO container.
 	 * The result is stored in `domain->priv`. */
 	int (*open)(struct moat_unit *unit, struct moat_domain *domain, void **priv);
 	void (*close)(struct moat_unit *unit, void *priv);
+	/** MOAT_TABLES_UNITS: map. On return the domain's devices reach the range. Data path. */
 	int (*map)(struct moat_unit *unit, void *priv, uint64_t iova, void *va, uint64_t len,
 		enum moat_prot prot);
-	/** MOAT_CUT_MAPS: can unmap() take [iova, iova + len)? -EINVAL: no, these are not whole
-	 * maps. Called before anything changes. Data path. */
+	/** MOAT_CUT_MAPS: check that [iova, iova + len) consists of whole maps, which unmap() can
+	 * remove. It is called before anything changes. @return 0, -EINVAL. Data path. */
 	int (*whole)(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
-	/** On return nothing reaches the range. Exact: a partial unmap is -EIO. -EAGAIN: nothing
-	 * has happened, try again. */
+	/** MOAT_TABLES_UNITS: unmap. On return no device reaches the range. -EIO: a part could not
+	 * be unmapped; -EAGAIN: nothing has changed, try again. Data path. */
 	int (*unmap)(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len);
-	/** Find the host physical address of `va`. -EFAULT: [va, va + len) is not one run of
-	 * memory. */
+	/** Find the host physical address of `va`. -EFAULT: [va, va + len) is not physically
+	 * contiguous. */
 	int (*hpa)(struct moat_unit *unit, const void *va, uint64_t len, uint64_t *hpa);
-	/** Allocate memory for a tenant: zeroed hugepages. When this process is killed, no other
-	 * process gets them before the unit's next owner has cut off the devices that reach them.
-	 * `len` is a multiple of 2 MiB. NULL, or -EOPNOTSUPP: this unit needs no such memory.
+	/** Allocate memory for a tenant: zeroed hugepages. If this process is killed, no other
+	 * process gets these pages before the unit's next owner has cut off the devices that reach
+	 * them. `len` is a multiple of 2 MiB. NULL, or -EOPNOTSUPP: this unit needs no such memory.
 	 * Control path. */
 	int (*memory_alloc)(struct moat_unit *unit, uint64_t len, void **va);
 	void (*memory_free)(struct moat_unit *unit, void *va, uint64_t len);
-	/** RWBF units: flush the write buffer. NULL where not needed. */
+	/** Units with CAP.RWBF: flush the write buffer. NULL: not needed. */
 	int (*flush_write_buffer)(struct moat_unit *unit);
-	/** Get up to `n` faults recorded since the last call. Control lcore. @return how many */
+	/** Get up to `n` of the faults recorded since the last call. @return how many. Control
+	 * path. */
 	unsigned int (*faults)(struct moat_unit *unit, struct moat_fault faults[], unsigned int n);
 	/** Free the unit, once every domain on it is destroyed: the function must first call
 	 * moat_domain_unit_unused(). If that finds domains, it logs their names, and destroy()
@@ -224,30 +229,34 @@ struct moat_unit_ops {
 		uint32_t pasid);
 	int (*detach_pasid)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
 		uint32_t pasid);
-	/** Does the device cache translations itself? Asked before attach. NULL: none does. */
+	/** Find whether the device has a device TLB. Called before attach. NULL: no device has
+	 * one. */
 	void (*device_tlb)(struct moat_unit *unit, moat_sid_t sid, struct moat_device_tlb *tlb);
 
 	/**
 	 * MOAT_TABLES_OURS: invalidate what a gather covers in the caches of the tags.
 	 *
-	 * A full barrier: entries cleared before the call are cleared for the unit, and loads after
-	 * it are not satisfied before. NULL in a unit with `qi`: as MOAT_UNIT_QI_OPS.
+	 * A full barrier: the unit sees entries as cleared that were cleared before the call, and
+	 * loads after the call are not satisfied before it. NULL in a unit with `qi`: lanes call
+	 * moat_unit_qi_submit(), moat_unit_qi_done() and moat_unit_qi_wait().
 	 *
-	 * @param tags `n` of them, all of this unit
+	 * @param tags `n` cache tags, all of this unit
 	 * @param gather NULL: all that is cached for the tags
 	 * @param report set unless the unit is dead
-	 * @return a sequence number (> 0) for inval_done(); -EAGAIN: no room now, nothing
-	 *   submitted;
-	 *   -EIO: the unit is dead. Thread-safe, data path; never waits for another thread.
+	 * @return a sequence number (> 0) for inval_done()
+	 * @return -EAGAIN: the queue has no room now, and nothing was submitted
+	 * @return -EIO: the unit is dead
+	 *
+	 * Thread-safe. Data path; never waits for another thread.
 	 */
 	int64_t (*inval_submit)(struct moat_unit *unit, const moat_tag_t tags[], unsigned int n,
 		const struct moat_gather *gather, struct moat_inval_report *report);
 	/**
-	 * Whether the unit has completed the submission `seq`. If not, the unit is polled once.
+	 * Check whether the unit has completed the submission `seq`. If not, poll the unit once.
 	 *
 	 * @return 1: it has, and the calling thread sees what the unit did before
 	 * @return 0: not yet
-	 * @return -EIO: it refused the submission, what that covers may still be cached: submit
+	 * @return -EIO: it refused the submission, and may still cache what that covers: invalidate
 	 *   again, wider
 	 *
 	 * Thread-safe. Data path.
@@ -258,7 +267,8 @@ struct moat_unit_ops {
 	 *
 	 * @param turn called between two polls
 	 * @return 0
-	 * @return -ETIMEDOUT: moat_error_text() has head, tail and what is there
+	 * @return -ETIMEDOUT: moat_error_text() has the queue's head, its tail and the descriptor
+	 *   at the head
 	 * @return -EIO: the unit is dead
 	 *
 	 * Thread-safe. Control path.
@@ -266,21 +276,21 @@ struct moat_unit_ops {
 	int (*inval_wait)(struct moat_unit *unit, int64_t seq, uint64_t timeout_us,
 		void (*turn)(void));
 
-	/** Give a requester of the domain an interrupt that calls `fn`, in whatever thread the
-	 * interrupt arrives in. NULL: the unit gives none. -EOPNOTSUPP: this process can be given
-	 * no vector; -ENOENT: neither the requester nor a PASID of it is attached to the domain, or
+	/** Give a requester of the domain an interrupt that calls `fn`, in whichever thread
+	 * receives it. NULL: the unit gives no interrupts. -EOPNOTSUPP: this process cannot get a
+	 * vector; -ENOENT: neither the requester nor a PASID of it is attached to the domain, or
 	 * was detached meanwhile; -EPERM: another domain has a PASID of the requester, and could
-	 * raise the interrupt; -ENOSPC; control path, may wait. */
+	 * raise the interrupt; -ENOSPC: no table entry is free. Control path; may wait. */
 	int (*interrupt_give)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
 		void (*fn)(void *ctx), void *ctx, struct moat_interrupt *interrupt);
 	/** Give a requester of the domain an interrupt that sets bit `vector` of the line. NULL,
-	 * -EOPNOTSUPP: the unit cannot post; the rest as interrupt_give. */
+	 * -EOPNOTSUPP: the unit cannot post; otherwise as interrupt_give. */
 	int (*interrupt_post)(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
 		struct moat_posted *line, uint8_t vector, struct moat_interrupt *interrupt);
-	/** Take back an interrupt of either kind. On return none comes by it any more: `fn` is not
-	 * called, the line not written. -ENOENT: the domain has not been given it; -ETIMEDOUT,
-	 * -EIO. Detaching what the domain has of a requester, the last of its PASIDs too, takes
-	 * back all that the requester was given there. */
+	/** Take back an interrupt of either kind. After the return `fn` is not called, and the line
+	 * is not written. -ENOENT: the domain was not given this interrupt; -ETIMEDOUT, -EIO: the
+	 * unit does not confirm. A detach that leaves the domain nothing of a requester, not even a
+	 * PASID, takes back all interrupts that the requester was given there. */
 	int (*interrupt_take)(struct moat_unit *unit, struct moat_domain *domain,
 		const struct moat_interrupt *interrupt);
 };
@@ -337,11 +347,11 @@ struct moat_unit {
 	struct moat_pt_pool *pool; /* table pages that the unit can address */
 	struct moat_qi *qi;        /* NULL: the unit has no queue, as with MOAT_TABLES_UNITS */
 	struct moat_witness *witness;
-	/** Domain-ids in use. lib/domain changes them, under its lock. Bit 0 (reserved when CAP.CM)
-	 * is never handed out; a driver sets those it keeps for itself before others can see the
-	 * unit. */
+	/** Domain-ids in use, one bit each. lib/domain changes them, under its lock. Domain-id 0
+	 * (reserved with CAP.CM) is never handed out. Before other threads can see the unit, its
+	 * driver sets the bits of the domain-ids that it uses itself. */
 	uint64_t dids[MOAT_UNIT_DIDS / 64];
-	/** Domains that have a domain-id here. lib/domain changes the list, as `dids`. */
+	/** Domains that have a domain-id here. lib/domain changes the list, under the same lock. */
 	struct domain_unit *domains;
 };
 
