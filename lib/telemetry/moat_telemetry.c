@@ -15,7 +15,7 @@
 
 #define UNITS   16
 #define TENANTS 64
-#define KEY     48 /* a unit's name and a number */
+#define KEY     48 /* bytes: a unit's name and a number */
 
 struct shown_unit {
 	struct moat_unit *unit; /* NULL: free */
@@ -29,16 +29,16 @@ struct shown_fault {
 };
 
 static struct {
-	pthread_mutex_t lock; /* of everything here; a command holds it while it answers */
+	pthread_mutex_t lock; /* guards all members; a command holds it while it answers */
 	bool registered;
 	struct shown_unit unit[UNITS];
 	struct moat_tenant *tenant[TENANTS];
-	uint64_t faults; /* so far; the last ones are in fault[i % MOAT_TELEMETRY_FAULTS] */
+	uint64_t faults; /* number so far; fault i is fault[i % MOAT_TELEMETRY_FAULTS] */
 	struct shown_fault fault[MOAT_TELEMETRY_FAULTS];
 } shown = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* A command that holds the lock may wait for a tenant's, whose holder waits for a ticket, and the
- * ticket for an lcore that comes here: so the caller keeps reporting quiescence meanwhile. */
+/* Report quiescent states while waiting for the lock: its holder may wait for a tenant's lock,
+ * whose holder may wait for a ticket, which may wait for the calling lcore. */
 static void shown_lock(void)
 {
 	while (pthread_mutex_trylock(&shown.lock) != 0) {
@@ -65,7 +65,8 @@ void moat_telemetry_number(struct rte_tel_data *dict, const char *name, uint64_t
 
 #define number moat_telemetry_number
 
-/** A member that is a dictionary itself, freed with its parent. NULL: no memory, left out. */
+/** Add a member that is a dictionary itself, and is freed with its parent. @return NULL: out of
+ * memory, the member is left out */
 static struct rte_tel_data *nested(struct rte_tel_data *dict, const char *name)
 {
 	struct rte_tel_data *inner = rte_tel_data_alloc();
@@ -79,7 +80,7 @@ static struct rte_tel_data *nested(struct rte_tel_data *dict, const char *name)
 	return NULL;
 }
 
-/* May a key have this character, in DPDK 22.11? */
+/* Is the character kept in a key? (DPDK permits these, '_' and '/'.) */
 static bool is_keys(char c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -93,7 +94,7 @@ static void key_make(unsigned int i, char key[KEY])
 			*c = '_';
 }
 
-/* A unit's key: its name, with '_' for characters that a key may not have, and the unit's number
+/* Make a unit's key: its name, with '_' for characters that are not kept, and the unit's number
  * appended if an earlier unit has the same key. */
 static void unit_key(unsigned int i, char key[KEY])
 {
@@ -202,8 +203,8 @@ static void say_tenant(struct moat_tenant *t, struct rte_tel_data *d)
 	number(d, "exposed_max_cycles", s.lane.exposed_max);
 }
 
-/** Report cycles by stage, and the TSC frequency, which turns them into time. The sum is of the
- * mapping stages only. */
+/** Report cycles by stage, their sum over the mapping stages, and the TSC frequency, which turns
+ * cycles into time. */
 static void say_cost(struct moat_tenant *t, struct rte_tel_data *d)
 {
 	struct moat_tenant_stats s;
@@ -284,18 +285,18 @@ static int faults(const char *cmd, const char *params, struct rte_tel_data *d)
 
 /* --------------------------------------------------------------------------- what is shown */
 
-/** Register the commands, once: DPDK cannot unregister them. The lock is held. */
+/** Register the commands, once, because DPDK cannot unregister them. The lock is held. */
 static void register_commands(void)
 {
 	if (shown.registered)
 		return;
 	shown.registered = true;
 	moat_tenant_at_destroy(moat_telemetry_remove_tenant);
-	rte_telemetry_register_cmd("/moat/units", units, "Units. Takes no parameters");
+	rte_telemetry_register_cmd("/moat/units", units,
+		"Units and their counters. Takes no parameters");
 	rte_telemetry_register_cmd("/moat/tenants", tenants,
 		"Names of the tenants. Takes no parameters");
-	rte_telemetry_register_cmd("/moat/tenant", tenant,
-		"What a tenant counted. Parameters: name");
+	rte_telemetry_register_cmd("/moat/tenant", tenant, "A tenant's counters. Parameters: name");
 	rte_telemetry_register_cmd("/moat/cost", cost,
 		"A tenant's cycles by stage. Parameters: name");
 	rte_telemetry_register_cmd("/moat/faults", faults,
@@ -313,14 +314,15 @@ int moat_telemetry_add_unit(struct moat_unit *unit, moat_telemetry_more_t more)
 	register_commands();
 	for (unsigned int i = 0; i < UNITS; i++) {
 		if (shown.unit[i].unit == unit)
-			ret = moat_error(-EEXIST, "unit %s is shown already", unit->name);
+			ret = moat_error(-EEXIST, "unit %s was added to telemetry already",
+				unit->name);
 		else if (shown.unit[i].unit == NULL && room == NULL)
 			room = &shown.unit[i];
 	}
 	if (ret == 0 && room == NULL)
 		ret = moat_error(-ENOSPC,
-			"telemetry shows %d units already, and has no room for %s", UNITS,
-			unit->name);
+			"telemetry shows %d units already, the most that it can; %s does not fit",
+			UNITS, unit->name);
 	if (ret == 0)
 		*room = (struct shown_unit){ .unit = unit, .more = more };
 	shown_unlock();
@@ -338,15 +340,15 @@ int moat_telemetry_add_tenant(struct moat_tenant *t)
 	register_commands();
 	for (unsigned int i = 0; i < TENANTS; i++) {
 		if (shown.tenant[i] == t)
-			ret = moat_error(-EEXIST, "tenant %s is shown already",
+			ret = moat_error(-EEXIST, "tenant %s was added to telemetry already",
 				moat_tenant_name(t));
 		else if (shown.tenant[i] == NULL && room == NULL)
 			room = &shown.tenant[i];
 	}
 	if (ret == 0 && room == NULL)
 		ret = moat_error(-ENOSPC,
-			"telemetry shows %d tenants already, and has no room for %s", TENANTS,
-			moat_tenant_name(t));
+			"telemetry shows %d tenants already, the most that it can; %s does not fit",
+			TENANTS, moat_tenant_name(t));
 	if (ret == 0)
 		*room = t;
 	shown_unlock();

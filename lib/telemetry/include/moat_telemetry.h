@@ -9,16 +9,15 @@
  * Telemetry of units and tenants: commands of DPDK's telemetry socket, which dpdk-telemetry.py and
  * telegraf's inputs.dpdk read while the program runs. doc/telemetry.md lists what they answer.
  *
- *   /moat/units           what each unit has, was told, and refused
- *   /moat/tenants         names
- *   /moat/tenant,NAME     what a tenant's queues, pools and shadow IOTLBs counted
- *   /moat/cost,NAME       its cycles by stage
+ *   /moat/units           each unit's tenants, submitted descriptors and refused DMAs
+ *   /moat/tenants         the tenants' names
+ *   /moat/tenant,NAME     counters of a tenant's queues, pools and shadow IOTLBs
+ *   /moat/cost,NAME       a tenant's cycles by stage
  *   /moat/faults          the last refused DMAs, newest first
  *
  * A program adds the units and tenants that the commands are to show. It must remove a unit before
  * it destroys it; moat_tenant_destroy() removes a tenant. The commands run on the telemetry
- * library's own thread. They read the counters of running lcores as they are: no lcore waits for
- * them.
+ * library's own thread, and read the counters of running lcores without stopping them.
  */
 
 #include <rte_telemetry.h>
@@ -30,9 +29,9 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-#define MOAT_TELEMETRY_FAULTS 16 /* the refused DMAs that are kept */
+#define MOAT_TELEMETRY_FAULTS 16 /* number of refused DMAs that are kept */
 
-/** Adds members to `dict` that only one kind of unit has, such as counters of its own. */
+/** Add to `dict` what only one kind of unit has, such as counters. */
 typedef void (*moat_telemetry_more_t)(struct moat_unit *unit, struct rte_tel_data *dict);
 
 /**
@@ -50,19 +49,19 @@ void moat_telemetry_number(struct rte_tel_data *dict, const char *name, uint64_t
  * Add a unit. The first call registers the commands.
  *
  * @param unit the unit
- * @param more adds what only this kind of unit counts; NULL: nothing
+ * @param more adds members that only this kind of unit has; NULL: nothing
  * @return 0
- * @return -EINVAL: NULL
- * @return -ENOSPC: too many units were added
- * @return -EEXIST: it was added already
+ * @return -EINVAL: `unit` is NULL
+ * @return -ENOSPC: there is no room for more units
+ * @return -EEXIST: the unit was added already
  *
  * moat_error_text() has the sentence. Thread-safe. Control path.
  */
 int moat_telemetry_add_unit(struct moat_unit *unit, moat_telemetry_more_t more);
 
 /**
- * Add a tenant, until moat_tenant_destroy() or moat_telemetry_remove_tenant(). The first call
- * registers the commands.
+ * Add a tenant. It is shown until moat_tenant_destroy() or moat_telemetry_remove_tenant(). The
+ * first call registers the commands.
  *
  * @param tenant the tenant
  * @return as moat_telemetry_add_unit()
@@ -90,11 +89,11 @@ void moat_telemetry_remove_unit(struct moat_unit *unit);
 void moat_telemetry_remove_tenant(struct moat_tenant *tenant);
 
 /**
- * Record a refused DMA, for /moat/faults. The thread that fetches a unit's faults calls it for
- * each.
+ * Record a refused DMA, for /moat/faults. The thread that fetches a unit's faults calls it for each
+ * of them.
  *
  * @param unit the unit
- * @param tenant name of the requester's tenant; NULL: the requester is not a tenant's
+ * @param tenant name of the requester's tenant; NULL: the requester belongs to no tenant
  * @param fault the fault, copied
  *
  * Thread-safe. Control path.
