@@ -5,19 +5,20 @@
 /*
  * Attachments, the units that a domain spans, and its cache tags: see moat_attach.h.
  *
- * Lanes read units and tags without a lock, while attach and detach change them under it:
- *  - A unit's slot is written before `nr_units` counts it, and stays as it is until the domain
+ * Lanes read units and tags without a lock, while attach and detach change these under the domain's
+ * lock:
+ *  - A unit's slot is written before `nr_units` counts it, and does not change until the domain
  *    ends.
- *  - A tag is one word. A slot of `tags` holds a tag or 0; a lane that loads an old value
- *    invalidates too much, or too little of a device that is not attached yet; the latter is
- *    excluded as follows.
+ *  - A tag is one word. A slot of `tags` holds a tag or 0. A lane that loads an old value
+ *    invalidates too much, or it misses a device whose attach has not ended, which T1 and T2
+ *    prevent.
  *
- * A device may cache an entry only after its attach, and a lane that has cleared the entry must
- * then invalidate the device's tag, too. T1: the tag is stored, `tag_version` counted up, and only
- * then is the unit told of the device. T2: the lane clears its entries, submits (a full barrier),
- * and loads `tag_version` again. Either T2 sees that the version is another than before it read the
- * tags, and submits again; or its load comes before the version's change, and so the entries were
- * cleared before the unit knew the device.
+ * A device may cache an entry once the unit is told of the device, and a lane that clears the entry
+ * then must invalidate the device's tag, too. T1: attach stores the tag, increments `tag_version`,
+ * and only then tells the unit of the device. T2: the lane clears its entries, submits (a full
+ * barrier), and loads `tag_version` again. Either T2 sees that the version has changed since it
+ * read the tags, and submits again; or its load comes before the change, and so the entries were
+ * cleared before the unit was told of the device.
  */
 
 #include <errno.h>
@@ -38,7 +39,8 @@ static int tag_store(struct domain_impl *impl, moat_tag_t tag)
 		at++;
 	if (at == DOMAIN_TAGS)
 		return moat_error(-ENOSPC,
-			"domain '%s' has %u PASIDs, device TLBs and nested domains, no more fit",
+			"domain '%s' already has %u PASIDs, device TLBs and nested domains, "
+			"its maximum",
 			impl->pub.name, DOMAIN_TAGS - DOMAIN_UNITS);
 	/* T1, see above. release: a lane that sees the new `nr_tags` sees the tag. */
 	atomic_store_explicit(&impl->tags[at], tag, memory_order_relaxed);
@@ -48,7 +50,7 @@ static int tag_store(struct domain_impl *impl, moat_tag_t tag)
 	return 0;
 }
 
-/* The same, unless it is there. */
+/* Store a tag, unless it is there already. */
 static int tag_add(struct domain_impl *impl, moat_tag_t tag)
 {
 	uint32_t n = atomic_load_explicit(&impl->nr_tags, memory_order_relaxed);
@@ -59,9 +61,9 @@ static int tag_add(struct domain_impl *impl, moat_tag_t tag)
 	return tag_store(impl, tag);
 }
 
-/* `lock` is held; the unit has forgotten the device. A lane that still sees the tag does too much.
- * Of a tag that was stored twice one is left: children of one parent may want the same, if only
- * until the unit refuses one of them. */
+/* `lock` is held, and the unit has dropped the device. A lane that still sees the tag invalidates
+ * too much. If the tag is stored twice, one stays: two children of a parent may store the same tag,
+ * until the unit refuses one of their attachments. */
 static void tag_remove(struct domain_impl *impl, moat_tag_t tag)
 {
 	uint32_t n = atomic_load_explicit(&impl->nr_tags, memory_order_relaxed);
@@ -72,7 +74,7 @@ static void tag_remove(struct domain_impl *impl, moat_tag_t tag)
 		atomic_store_explicit(&impl->tags[i], 0, memory_order_relaxed);
 		break;
 	}
-	/* relaxed: a lane that sees less of the array misses only empty slots */
+	/* relaxed: a lane that sees the smaller number misses only empty slots */
 	while (n > 0 && atomic_load_explicit(&impl->tags[n - 1], memory_order_relaxed) == 0)
 		n--;
 	atomic_store_explicit(&impl->nr_tags, n, memory_order_relaxed);
@@ -82,7 +84,7 @@ static void tag_remove(struct domain_impl *impl, moat_tag_t tag)
 
 static struct domain_unit *find_unit(struct domain_impl *impl, const struct moat_unit *unit)
 {
-	/* acquire: pairs with the release in domain_join(), the slot is whole */
+	/* acquire: pairs with the release in domain_join(), so that the slot is complete */
 	uint32_t n = atomic_load_explicit(&impl->nr_units, memory_order_acquire);
 
 	for (uint32_t i = 0; i < n; i++)
@@ -101,7 +103,7 @@ uint16_t moat_domain_did(const struct moat_domain *domain, const struct moat_uni
 	return u != NULL ? u->did : 0;
 }
 
-/* Why the unit cannot walk the domain's tables; NULL: it can. */
+/* @return why the unit cannot walk the domain's tables; NULL: it can */
 static const char *cannot_walk(const struct moat_domain *domain, const struct moat_unit *unit)
 {
 	const struct moat_unit_caps *own = &domain->unit->caps, *caps = &unit->caps;
@@ -111,27 +113,29 @@ static const char *cannot_walk(const struct moat_domain *domain, const struct mo
 	uint64_t leaf_sizes = child ? caps->nested.leaf_sizes : caps->leaf_sizes;
 
 	if (own->tables != MOAT_TABLES_OURS || caps->tables != MOAT_TABLES_OURS)
-		return "both must walk tables of ours";
+		return "one of them does not walk tables that moat writes";
 	if (own->format != caps->format)
 		return "one of them walks first-stage tables and the other second-stage ones";
 	if (child && sagaw == 0)
 		return "it does not nest";
 	if (!(sagaw & (1u << (domain->pt->levels - 2))))
-		return "it walks tables of other levels (CAP.SAGAW)";
+		return "it does not walk tables of that many levels (CAP.SAGAW)";
 	if (mgaw < domain->width)
 		return "its addresses are narrower (CAP.MGAW)";
 	if (domain_impl(domain)->leaf_sizes & ~leaf_sizes)
-		return "it has fewer sizes of leaves (CAP.SLLPS); create the domain without them";
+		return "it lacks some of the domain's leaf sizes (CAP.SSLPS); "
+		       "create the domain without them";
 	if (own->snoop_control != caps->snoop_control)
-		return "one of them has snoop control and the other has not (ECAP.SC)";
+		return "only one of them has snoop control (ECAP.SC)";
 	if (!own->no_zlr && caps->no_zlr)
-		return "it has no zero-length reads of what is writable (CAP.ZLR); create the domain on it";
+		return "on it zero-length reads of write-only pages fault (CAP.ZLR); "
+		       "create the domain on it";
 	if (domain->pt->coherent && !caps->coherent)
 		return "it does not snoop table reads (ECAP.C); create the domain on it";
 	return NULL;
 }
 
-/* Is it reserved already, by a unit that the domain spans? */
+/* Has a unit that the domain spans reserved the range already? */
 static bool is_reserved(const struct domain_impl *impl, const struct moat_range *r)
 {
 	for (uint32_t u = 0; u < impl->nr_units; u++) {
@@ -145,7 +149,7 @@ static bool is_reserved(const struct domain_impl *impl, const struct moat_range 
 	return false;
 }
 
-/* What the unit cannot translate is never handed out. */
+/* Reserve the IOVAs that the unit cannot translate, so that they are never handed out. */
 static int reserve_iovas(struct moat_domain *domain, const struct moat_unit_caps *caps)
 {
 	const struct domain_impl *impl = domain_impl(domain);
@@ -162,8 +166,8 @@ static int reserve_iovas(struct moat_domain *domain, const struct moat_unit_caps
 	return rc;
 }
 
-/* A child comes to the unit: the parent does, too, and the child's domain-id, under which the unit
- * caches what the parent maps, becomes a tag of the parent's. */
+/* When a child joins a unit, let its parent join, too. The child's domain-id, under which the unit
+ * caches what the parent maps, becomes a tag of the parent. */
 static int parent_join(const struct moat_domain *child, struct moat_unit *unit, uint16_t did)
 {
 	struct domain_impl *parent = domain_impl(child->parent);
@@ -187,7 +191,7 @@ static int parent_join(const struct moat_domain *child, struct moat_unit *unit, 
 	return rc;
 }
 
-/* No unit caches anything under the domain-id any more. */
+/* Remove the parent's tag of a child's domain-id, under which the unit caches nothing any more. */
 static void parent_leave(const struct moat_domain *child, const struct domain_unit *u)
 {
 	struct domain_impl *parent = domain_impl(child->parent);
@@ -199,7 +203,7 @@ static void parent_leave(const struct moat_domain *child, const struct domain_un
 	pthread_mutex_unlock(&parent->lock);
 }
 
-/* What lanes call of the unit. */
+/* Find the unit's operations that lanes call. */
 static void unit_ops_find(struct domain_unit *u, struct moat_domain *domain, struct moat_unit *unit)
 {
 	u->unit = unit;
@@ -223,14 +227,14 @@ int domain_join(struct moat_domain *domain, struct moat_unit *unit)
 	int rc;
 
 	if (at == DOMAIN_UNITS)
-		return moat_error(-ENOSPC, "domain '%s' spans %u units, no more fit", domain->name,
-			DOMAIN_UNITS);
+		return moat_error(-ENOSPC, "domain '%s' already spans %u units, its maximum",
+			domain->name, DOMAIN_UNITS);
 	unit_ops_find(u, domain, unit);
 	rc = domain_did_alloc(u);
 	if (rc != 0)
 		return rc;
 	rc = reserve_iovas(domain, &unit->caps);
-	/* First stage is cached by PASID, too: a tag comes with each attachment. */
+	/* First stage is cached by PASID, too, so each attachment adds a tag. */
 	if (rc == 0 && ours && domain->pt->format == MOAT_PT_SECOND_STAGE)
 		rc = tag_add(impl, moat_tag_iotlb(at, u->did, MOAT_PASID_NONE));
 	if (rc == 0 && domain->nesting == MOAT_NEST_CHILD)
@@ -240,9 +244,9 @@ int domain_join(struct moat_domain *domain, struct moat_unit *unit)
 		return rc;
 	}
 	if (unit->caps.caching_mode || unit->caps.rwbf)
-		/* relaxed: before the unit knows the domain */
+		/* relaxed: stored before the unit is told of the domain */
 		atomic_store_explicit(&impl->settles, true, memory_order_relaxed);
-	/* release: the slot is whole */
+	/* release: the slot is complete */
 	atomic_store_explicit(&impl->nr_units, at + 1, memory_order_release);
 	return 0;
 }
@@ -260,7 +264,7 @@ void domain_leave_units(struct moat_domain *domain)
 
 /* --------------------------------------------------------------------------- attachments */
 
-/* `lock` is held. NULL: not in the list. */
+/* `lock` is held. @return NULL: the attachment is not in the list */
 static struct domain_attachment *find_attachment(struct domain_impl *impl,
 	const struct moat_unit *unit, moat_sid_t sid, uint32_t pasid)
 {
@@ -273,7 +277,8 @@ static struct domain_attachment *find_attachment(struct domain_impl *impl,
 	return NULL;
 }
 
-/* What the unit caches of the attachment's first stage; 0: its tables are second stage's. */
+/* The tag under which the unit caches the attachment's first stage; 0: the tables are second
+ * stage. */
 static moat_tag_t attachment_iotlb(struct domain_impl *impl, const struct moat_attachment *a)
 {
 	const struct moat_unit_caps *caps = &a->unit->caps;
@@ -285,7 +290,7 @@ static moat_tag_t attachment_iotlb(struct domain_impl *impl, const struct moat_a
 		a->pasid != MOAT_PASID_NONE ? a->pasid : caps->rid_pasid);
 }
 
-/* `lock` is held. Functions with the same PASID share the cached translations. */
+/* Count the functions that share an IOTLB tag, with the same PASID. `lock` is held. */
 static unsigned int iotlb_users(struct domain_impl *impl, moat_tag_t tag)
 {
 	unsigned int users = 0;
@@ -303,7 +308,8 @@ static moat_tag_t attachment_tag(struct domain_impl *impl, const struct moat_att
 				     : 0;
 }
 
-/* Of a child's attachment: its device TLB as the parent's tag, which is whole. */
+/* The device TLB of a child's attachment, as a tag of the parent: it is always invalidated
+ * whole. */
 static moat_tag_t parent_tag(const struct domain_impl *impl, const struct moat_attachment *a)
 {
 	struct domain_impl *parent = domain_impl(impl->pub.parent);
@@ -313,7 +319,7 @@ static moat_tag_t parent_tag(const struct domain_impl *impl, const struct moat_a
 			a->sid, a->pasid, &a->device_tlb);
 }
 
-/* The device TLB of an attachment: a tag of the domain's, and of its parent's. */
+/* Add the device TLB of an attachment as a tag of the domain, and of its parent. */
 static int device_tlb_add(struct domain_impl *impl, const struct moat_attachment *a)
 {
 	struct domain_impl *parent;
@@ -343,7 +349,7 @@ static void device_tlb_remove(struct domain_impl *impl, const struct moat_attach
 	pthread_mutex_unlock(&parent->lock);
 }
 
-/* "source 01:00.0", or with its PASID. */
+/* Name a requester: "source 01:00.0", or with its PASID. */
 static const char *name_of(moat_sid_t sid, uint32_t pasid, char name[40])
 {
 	int n = snprintf(name, 40, "source " MOAT_SID_FMT, MOAT_SID_ARGS(sid));
@@ -353,7 +359,7 @@ static const char *name_of(moat_sid_t sid, uint32_t pasid, char name[40])
 	return name;
 }
 
-/* `lock` is held: the attachment and its tags are there, the unit does not know of it. */
+/* Add the attachment and its tags, before the unit is told of it. `lock` is held. */
 static int attachment_begin(struct domain_impl *impl, const struct moat_attachment *want)
 {
 	struct moat_attachment *a = &impl->attachments[impl->nr_attachments].pub;
@@ -367,7 +373,7 @@ static int attachment_begin(struct domain_impl *impl, const struct moat_attachme
 			"unit %s: %s is in domain '%s' already; it need not be attached again",
 			want->unit->name, name_of(want->sid, want->pasid, name), impl->pub.name);
 	if (impl->nr_attachments == DOMAIN_ATTACHMENTS)
-		return moat_error(-ENOSPC, "domain '%s' has %u sources, no more fit",
+		return moat_error(-ENOSPC, "domain '%s' already has %u sources, its maximum",
 			impl->pub.name, DOMAIN_ATTACHMENTS);
 	if (find_unit(impl, want->unit) == NULL) {
 		why = cannot_walk(&impl->pub, want->unit);
@@ -395,9 +401,9 @@ static int attachment_begin(struct domain_impl *impl, const struct moat_attachme
 	return 0;
 }
 
-/* The unit has been told, without the lock. Meanwhile the list may have been compacted, so the
- * entry is looked up again; it is there, because its state keeps other threads from taking it
- * out. */
+/* Finish an attach or a detach. The unit was told without the lock, so the list may have been
+ * compacted meanwhile, and the entry is looked up again. It exists, because its state keeps other
+ * threads from removing it. */
 static void attachment_end(struct domain_impl *impl, const struct moat_unit *unit, moat_sid_t sid,
 	uint32_t pasid, bool stays)
 {

@@ -19,25 +19,26 @@ int nest_check(const struct moat_unit *unit, const struct moat_domain_conf *conf
 		return 0;
 	if (parent != NULL && conf->nest_parent)
 		return moat_error(-EINVAL,
-			"domain '%s' cannot be a child and a parent: there are two stages",
+			"domain '%s' cannot be a child and a parent: there are only two stages",
 			conf->name);
 	if (unit->caps.tables != MOAT_TABLES_OURS || unit->caps.nested.sagaw == 0)
 		return moat_error(-EOPNOTSUPP,
-			"domain '%s': unit %s does not nest; say mode=scalable,stage=nested",
+			"domain '%s': unit %s does not nest; give it mode=scalable,stage=nested",
 			conf->name, unit->name);
 	if (parent != NULL && parent->unit != unit)
 		return moat_error(-EINVAL, "domain '%s': its parent '%s' is on unit %s, not on %s",
 			conf->name, parent->name, parent->unit->name, unit->name);
 	if (parent != NULL && parent->nesting != MOAT_NEST_PARENT)
 		return moat_error(-EINVAL,
-			"domain '%s': '%s' cannot be its parent; create that with nest_parent",
+			"domain '%s': '%s' cannot be its parent; create the parent with "
+			"nest_parent",
 			conf->name, parent->name);
 	return 0;
 }
 
 /* --------------------------------------------------------------------------- the window */
 
-/* Enter a chunk into the window. Under a lock of the pool: one chunk at a time. */
+/* Map a chunk in the window. The pool's lock is held, so there is one chunk at a time. */
 static int window_enter(void *ctx, void *va, uint64_t hpa, uint64_t *address)
 {
 	struct domain_impl *impl = ctx;
@@ -46,7 +47,7 @@ static int window_enter(void *ctx, void *va, uint64_t hpa, uint64_t *address)
 
 	if (impl->window_used == impl->window.len)
 		return -ENOSPC;
-	/* no virtual address: nothing looks tables up */
+	/* no virtual address: no lane translates to a table */
 	rc = moat_pt_map(impl->pub.pt, at, hpa, NULL, MOAT_2M_SIZE, MOAT_R, NULL);
 	if (rc != 0)
 		return rc;
@@ -61,8 +62,8 @@ static int window_enter(void *ctx, void *va, uint64_t hpa, uint64_t *address)
 int nest_window_settle(struct moat_domain *parent, uint64_t *commands)
 {
 	struct domain_impl *impl = domain_impl(parent);
-	/* acquire: pairs with window_enter(). A thread that uses a table of a chunk has been given
-	 * it under the pool's lock, or has found it linked: it sees the chunk's version. */
+	/* acquire: pairs with window_enter(). A thread that uses a table of a chunk got the table
+	 * under the pool's lock or found it linked, so it sees the chunk's version. */
 	uint32_t version = atomic_load_explicit(&impl->window_version, memory_order_acquire);
 	int rc;
 
@@ -72,7 +73,7 @@ int nest_window_settle(struct moat_domain *parent, uint64_t *commands)
 	rc = domain_flush_writes(parent);
 	if (rc == 0)
 		rc = domain_invalidate_sync(parent, NULL, commands);
-	/* relaxed: a version that another thread settles later is settled once more */
+	/* relaxed: a stale version only settles the window once more */
 	if (rc == 0)
 		atomic_store_explicit(&impl->window_settled, version, memory_order_relaxed);
 	return rc;
@@ -91,7 +92,7 @@ int nest_parent_init(struct moat_domain *domain)
 	if (impl->iova_base > impl->window.iova)
 		return moat_error(-EINVAL,
 			"domain '%s': iova_base 0x%" PRIx64 " is beyond 0x%" PRIx64
-			", from where on its children's tables are",
+			", where its children's tables begin; choose a lower one",
 			domain->name, impl->iova_base, impl->window.iova);
 	int rc = moat_iova_reserve(domain->iova, impl->window.iova, impl->window.len);
 
@@ -133,7 +134,7 @@ void nest_child_leave(struct moat_domain *child)
 	pthread_mutex_lock(&parent->lock);
 	for (at = &parent->children; *at != NULL && *at != domain_impl(child);)
 		at = &(*at)->sibling;
-	if (*at != NULL) { /* else its creation has failed before */
+	if (*at != NULL) { /* else the child's creation failed before it was added */
 		*at = (*at)->sibling;
 		parent->nr_children--;
 	}

@@ -15,14 +15,14 @@
 
 RTE_LOG_REGISTER(domain_logtype, lib.moat.domain, NOTICE);
 
-/* Domains that a sentence names; it counts the others. */
+/* The number of domains that a message names; the others are only counted. */
 #define NAMED 4
 
 /* One lock for the domain-ids and the lists of domains of all units. Control path. */
 static pthread_mutex_t did_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Find the lowest domain-id that is free; 0: none. Domain-id 0 stays unused: with CAP.CM the unit
- * tags absent entries with it. */
+/* Find the lowest free domain-id. @return 0: there is none. Domain-id 0 stays unused: with CAP.CM
+ * the unit tags absent entries with it. */
 static uint32_t did_find(const struct moat_unit *unit)
 {
 	for (uint32_t i = 1; i < unit->caps.nd; i++) {
@@ -77,7 +77,7 @@ int domain_unit_silent(const struct moat_unit *unit, int rc)
 		moat_patience_us / 1000, moat_error_text());
 }
 
-/* The newest domains on the unit, as " 'red', 'blue'". @return how many there are, named or not */
+/* List the newest domains on the unit, as " 'red', 'blue'". @return the number of all */
 static unsigned int domains_name(const struct moat_unit *unit, char *text, size_t size)
 {
 	unsigned int n = 0;

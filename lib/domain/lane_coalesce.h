@@ -7,28 +7,28 @@
 /*
  * When are closed batches submitted?
  *
- * A submission costs a wait descriptor, a doorbell and, in a queue that other threads use too,
- * lines that come from their processors. So closed batches coalesce: several tickets go in one
- * submission.
- *  - An uncontended queue: a batch that is closed while nothing of the lane is in flight goes at
- *    once. While something is, batches wait until MOAT_LANE_TOGETHER are closed, or until a poll
- *    finds that nothing is in flight any more.
+ * A submission costs a wait descriptor, a doorbell and, in a queue that other threads use, too,
+ * cache lines that come from other processors. So closed batches coalesce: one submission covers
+ * several tickets.
+ *  - An uncontended queue: a batch that is closed while nothing of the lane is in flight is
+ *    submitted at once. Otherwise batches wait until MOAT_LANE_TOGETHER are closed, or until a poll
+ *    finds nothing in flight.
  *  - A contended queue: batches wait until MOAT_LANE_TOGETHER_CROWDED are closed, or for as many
  *    polls.
  *
- * Whether the queue is contended is what the lane's last submission reported.
+ * The lane's last submission has reported whether the queue is contended.
  */
 
 #include "moat_domain.h"
 
 struct lane_coalesce {
 	bool contended;
-	uint32_t polls; /* since the last submission, that found batches waiting */
+	uint32_t polls; /* that found batches waiting, since the last submission */
 };
 
 /*
  * @param closed batches that are closed and not submitted
- * @param in_flight is a submission of the lane not complete?
+ * @param in_flight a submitted batch of the lane is not done
  */
 static inline bool lane_coalesce_is_time(const struct lane_coalesce *c, uint64_t closed,
 	bool in_flight)

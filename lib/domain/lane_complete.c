@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A lane's tickets are done: the two conditions, what is reclaimed then, and waiting for it. */
+/* How a lane's tickets become done: the two conditions, what is reclaimed then, and waiting. */
 
 #include <errno.h>
 
@@ -23,7 +23,7 @@ static void batch_reset(struct batch *batch)
 	batch->token = 0;
 }
 
-/* The window in which pages handed on early could still be reached ends now. */
+/* Count the exposure of pages that were handed on early. It ends now. */
 static void account_exposure(struct lane *lane, const struct batch *batch)
 {
 	uint64_t open = rte_rdtsc() - batch->exposed_since;
@@ -36,7 +36,7 @@ static void account_exposure(struct lane *lane, const struct batch *batch)
 		batch->exposed);
 }
 
-/* The ticket is done: hand back what waited for it. */
+/* The ticket is done: release what waited for it. */
 static void batch_reclaim(struct lane *lane, struct batch *batch)
 {
 	struct moat_domain *domain = lane->domain;
@@ -56,7 +56,8 @@ static void batch_reclaim(struct lane *lane, struct batch *batch)
 	batch_reset(batch);
 }
 
-/* The other units of the domain. @return 1: all have completed; 0: not yet; < 0: one has refused */
+/* Check the domain's other units. @return 1: all have completed; 0: not yet; < 0: one has
+ * refused */
 static __rte_noinline int others_done(const struct domain_impl *impl, const struct batch *batch)
 {
 	for (unsigned int i = 1; i < DOMAIN_UNITS; i++) {
@@ -114,11 +115,11 @@ bool lane_awaits_readers(struct lane *lane)
 
 void moat_lane_ask(struct moat_lane *pub)
 {
-	/* relaxed: a wish; the ticket's order is D1's and D2's */
+	/* relaxed: only a request; D1 and D2 order the ticket */
 	atomic_store_explicit(&lane_of(pub)->asked, true, memory_order_relaxed);
 }
 
-/* Another thread waits for what is gathered. */
+/* Close and submit what is gathered, because another thread waits for it. */
 static __rte_noinline void lane_answer(struct lane *lane)
 {
 	atomic_store_explicit(&lane->asked, false, memory_order_relaxed);
@@ -136,7 +137,7 @@ moat_ticket_t lane_poll(struct lane *lane)
 	if (lane->online) {
 		lane_quiescent(lane);
 		rcu_quiescent_state();
-	} else { /* it may be any thread's, to whose stock the batches go now */
+	} else { /* any thread may poll the lane, and its stock gets the batches */
 		lane_thread_watch();
 	}
 	while (done != lane->sent) {
@@ -170,7 +171,7 @@ void moat_lane_help(struct moat_lane *pub)
 {
 	struct lane *lane = lane_of(pub);
 
-	/* relaxed: L1 looks again */
+	/* relaxed: L1 checks again */
 	if (likely(atomic_load_explicit(&lane->left, memory_order_relaxed) != LANE_LEFT) ||
 		!lane_take(lane, LANE_HELPED))
 		return;
@@ -181,11 +182,11 @@ void moat_lane_help(struct moat_lane *pub)
 
 bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket)
 {
-	/* D2: acquire, pairs with D1 in moat_lane_poll() */
+	/* D2: acquire, pairs with D1 in lane_poll() */
 	return ticket <= atomic_load_explicit(&lane_of(lane)->done, memory_order_acquire);
 }
 
-/* Nothing has been done for a second: say what is missing. */
+/* No ticket became done for moat_patience_us: report what is missing. */
 static int drain_stuck(struct lane *lane)
 {
 	const struct domain_impl *impl = domain_impl(lane->domain);
@@ -208,7 +209,7 @@ static int drain_stuck(struct lane *lane)
 		}
 	}
 	return moat_error(-ETIMEDOUT,
-		"domain '%s': another lcore that uses it has not polled for 1 s; "
+		"domain '%s': another lcore of the domain has not polled for 1 s; "
 		"each lane must be polled or set offline",
 		lane->domain->name);
 }
@@ -220,22 +221,22 @@ static inline bool lane_is_busy(const struct lane *lane)
 		(lane->gathering != NULL && !moat_gather_empty(&lane->gathering->gather));
 }
 
-/* One turn of a drain: close, submit, look.
- * @return 0, or what the unit that keeps the tables says */
+/* One turn of a drain: close, submit, poll.
+ * @return 0, or the error of a unit that keeps the tables */
 static inline int drain_turn(struct lane *lane)
 {
 	int rc = lane_flush(lane);
 
 	lane_send(lane);
-	/* A unit that keeps the tables has said what is wrong; asking again changes nothing. */
+	/* A unit that keeps the tables has reported an error: another call would not help. */
 	if (unlikely(rc != 0 && rc != -EAGAIN && !domain_tables_ours(lane->domain)))
 		return rc;
 	lane_poll(lane);
 	return 0;
 }
 
-/* A unit that answers at once (or within a turn) is not timed: the clock costs more than its
- * answer. */
+/* Wait with a deadline. A drain's first turn is not timed, because reading the clock takes longer
+ * than a fast unit. */
 static __rte_noinline int drain_wait(struct lane *lane)
 {
 	uint64_t deadline = moat_now_us() + moat_patience_us;
@@ -253,7 +254,8 @@ static __rte_noinline int drain_wait(struct lane *lane)
 			deadline = moat_now_us() + moat_patience_us;
 		} else if (moat_now_us() > deadline) {
 			rc = drain_stuck(lane);
-			/* A process that did not run for so long learns only now what is done. */
+			/* If this process did not run meanwhile, this poll is the first to find
+			 * tickets done. */
 			if (moat_lane_poll(&lane->pub) == before)
 				return rc;
 		}

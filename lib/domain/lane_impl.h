@@ -9,8 +9,8 @@
  *
  * A lane with nothing gathered and nothing in flight is a few cache lines and its stock of IOVAs.
  * Its batches are in a list, oldest first, and come from the calling thread's stock (lane_stock.c):
- * the first unmap draws one, and a batch whose ticket is done goes back. So the batches that a
- * thread works with are few and stay in its cache, however many lanes it has.
+ * the first unmap takes one, and a batch whose ticket is done is put back. So a thread works with
+ * few batches, which stay in its cache, however many lanes it has.
  */
 
 #include <pthread.h>
@@ -22,22 +22,22 @@
 #include "lane_coalesce.h"
 #include "moat_patience.h"
 
-/* A batch of unmaps from the first page gathered to the ticket done. What a burst of one run
- * touches is its first two lines. */
+/* A batch of unmaps, from the first page gathered until its ticket is done. A burst of one run
+ * touches its first two cache lines. */
 struct batch {
-	struct batch *next; /* of the lane's list, or of the stock */
-	int64_t seq;       /* on the domain's own unit; 0: nothing to wait for, < 0: submit again */
-	uint64_t token;    /* of domain->readers; 0: no other reader */
-	uint32_t nr_iovas; /* ranges to give back to the allocator */
-	uint32_t exposed;  /* pages handed on before the ticket ... */
-	uint64_t exposed_since;     /* ... from this TSC on; mode deferred */
+	struct batch *next;     /* of the lane's list, or of the stock */
+	int64_t seq;            /* sequence number on the own unit; 0: no wait; < 0: submit again */
+	uint64_t token;         /* of domain->readers; 0: no other reader */
+	uint32_t nr_iovas;      /* ranges to give back to the allocator */
+	uint32_t exposed;       /* pages handed on before the ticket ... */
+	uint64_t exposed_since; /* ... from this TSC on; mode deferred */
 	struct moat_pt_freed freed; /* table pages to retire */
 	struct moat_gather gather;
 	struct moat_range iovas[MOAT_GATHER_RUNS];
 	int64_t others[DOMAIN_UNITS - 1]; /* as `seq`, of the domain's other units */
 } __rte_cache_aligned;
 
-/* What a burst touches is the first three lines. */
+/* A burst touches the first three cache lines. */
 struct lane {
 	struct moat_lane pub;
 	struct moat_domain *domain;
@@ -49,7 +49,7 @@ struct lane {
 	struct batch *oldest; /* of ticket done + 1, and so on by `next`; NULL: done == flushed */
 	struct batch *unsent; /* of ticket sent + 1; NULL: sent == flushed */
 	struct batch *newest; /* of ticket flushed; only valid while `oldest` is set */
-	/* the sequence number that the own unit was last found to have completed */
+	/* the last sequence number that the domain's own unit is known to have completed */
 	int64_t completed;
 
 	struct lane_coalesce coalesce;
@@ -57,20 +57,20 @@ struct lane {
 	bool online;          /* a reader: other lanes' tickets wait for its polls */
 	_Atomic uint8_t left; /* enum lane_left */
 	atomic_bool asked;    /* by any thread: moat_lane_ask() */
-	bool early;           /* what is unmapped is handed on at once; for the witness */
-	bool back;            /* what is mapped takes an unmap back; for the witness */
+	bool early;           /* unmapped pages are handed on at once; for the witness */
+	bool back;            /* maps take unmaps back; for the witness */
 	struct moat_iova_cache *iovas;
-	struct moat_lane_stats stats; /* of a burst, the first four */
+	struct moat_lane_stats stats; /* a burst changes the first four */
 
-	unsigned int parent_reader; /* of a nested domain: in domain->parent->readers */
+	unsigned int parent_reader; /* of a nested domain: thread id in domain->parent->readers */
 	moat_ticket_t stuck;        /* the ticket that a drain waited for in vain; 0: none */
-	struct lane_thread *thread; /* that has it online ... */
-	struct lane *next, *prev;   /* ... in a ring with its others */
+	struct lane_thread *thread; /* the thread that has the lane online ... */
+	struct lane *next, *prev;   /* ... in the ring of its online lanes */
 } __rte_cache_aligned;
 
-/* of the path of a burst: lines of a lane, and of a domain */
+/* cache lines that a burst touches in a lane, and in a domain */
 #define LANE_LINES   3
-#define DOMAIN_LINES 2 /* and that of the tags */
+#define DOMAIN_LINES 2 /* besides the one with the tags */
 
 static inline struct lane *lane_of(const struct moat_lane *pub)
 {
@@ -78,23 +78,24 @@ static inline struct lane *lane_of(const struct moat_lane *pub)
 }
 
 /*
- * A lane whose thread went offline, or ended, before its tickets were done. From then on any thread
- * that waits for one of them polls the lane, one at a time: the lane is LEFT, HELPED while a thread
- * polls it, LEFT again, and KEPT once its thread uses it again (which waits for that one poll).
- * Every function of a lane's own thread comes to the lane by lane_own().
+ * A lane may be left with tickets that are not done: its thread took it offline, or ended. From
+ * then on threads that wait for one of the tickets poll the lane, one at a time: the lane is LEFT,
+ * HELPED while a thread polls it, LEFT again, and KEPT once its own thread uses it again, which
+ * first waits for the end of that poll. Every function for the lane's own thread gets the lane from
+ * lane_own().
  *
- * L1: acquire, where a thread takes the lane, pairs with L2: release, where one lets go of it: what
- * the last one wrote to the lane is seen. `done` is D1's and D2's, as ever.
+ * L1: acquire, where a thread takes the lane, pairs with L2: release, where a thread lets go of the
+ * lane: the former sees what the latter wrote to the lane. D1 and D2 order `done`, as for any lane.
  */
 enum lane_left { LANE_KEPT, LANE_LEFT, LANE_HELPED };
 
-/* Nothing of it is touched by the calling thread any more. */
+/* Let go of the lane: the calling thread must not touch it any more. */
 static inline void lane_leave(struct lane *lane)
 {
 	atomic_store_explicit(&lane->left, LANE_LEFT, memory_order_release); /* L2 */
 }
 
-/* @return false: it is not LEFT */
+/* Take a lane that is LEFT. @return false: it is not */
 static inline bool lane_take(struct lane *lane, enum lane_left to)
 {
 	uint8_t left = LANE_LEFT;
@@ -105,12 +106,12 @@ static inline bool lane_take(struct lane *lane, enum lane_left to)
 
 void lane_take_back(struct lane *lane);
 
-/* The lane, of the calling thread, or of none. */
+/* Get the lane for its own thread, and take it back if it was left. */
 static inline struct lane *lane_own(const struct moat_lane *pub)
 {
 	struct lane *lane = lane_of(pub);
 
-	/* relaxed: only this thread leaves it, or the one that gave it to this thread */
+	/* relaxed: only this thread can have left the lane, or the thread that handed it over */
 	if (unlikely(atomic_load_explicit(&lane->left, memory_order_relaxed) != LANE_KEPT))
 		lane_take_back(lane);
 	return lane;
@@ -129,11 +130,11 @@ static inline bool lane_is_full(const struct lane *lane)
 
 static inline bool lane_is_asked(const struct lane *lane)
 {
-	/* relaxed: a wish */
+	/* relaxed: a request that orders nothing */
 	return unlikely(atomic_load_explicit(&lane->asked, memory_order_relaxed));
 }
 
-/* How the witness names an unmap: the lane and its ticket. */
+/* The name of an unmap for the witness: the lane and the ticket. */
 static inline uint64_t lane_cause(const struct lane *lane, moat_ticket_t ticket)
 {
 	return (uint64_t)lane->reader << 48 | ticket;
@@ -143,30 +144,30 @@ static inline uint64_t lane_cause(const struct lane *lane, moat_ticket_t ticket)
 
 struct lane_thread {
 	pthread_mutex_t lock;
-	struct lane *turn; /* a ring of its online lanes: the one to poll next; or NULL */
-	uint32_t turns;    /* of waits */
-	bool polling;      /* moat_lanes_quiescent() polls them, under the lock */
+	struct lane *turn; /* the online lane to poll next, in a ring; NULL: none */
+	uint32_t turns;    /* rounds of waits so far, for lane_yield() */
+	bool polling;      /* moat_lanes_quiescent() polls the ring, under the lock */
 	_Atomic uint32_t
 		online;      /* lanes in the ring; atomic because another thread may close one */
-	bool registered;     /* with urcu-qsbr, by lane_thread.c */
-	bool ends;           /* lane_thread_end() will run when the thread ends */
+	bool registered;     /* lane_thread.c has registered it with urcu-qsbr */
+	bool ends;           /* thread_end() will run when the thread ends */
 	struct batch *stock; /* batches ready, the last one put back first */
 };
-/* initial-exec: found without a call, on the path of every burst */
+/* initial-exec: accessed in each burst, without a call */
 extern __thread struct lane_thread lane_thread __attribute__((tls_model("initial-exec")));
 
-/* Another thread has the lane online, and uses it no more: its waits must not poll the lane any
- * longer. The lane is offline then. Does nothing to a lane of the calling thread's. */
+/* Set a lane offline that another thread has online but no longer uses, so that waits of that
+ * thread do not poll it. Does nothing if the lane is the calling thread's. */
 void lane_disown(struct lane *lane);
 
 /*
- * A lane of a nested domain is a reader of the parent, too: what it translates leads to the
- * parent's memory. Online lanes are; others are while they map.
+ * A lane of a nested domain is a reader of the parent, too, because its translations lead to the
+ * parent's memory: an online lane always is, any other lane while it maps.
  */
 void lane_parent_enter(const struct lane *lane);
 void lane_parent_leave(const struct lane *lane);
 
-/* Report a quiescent state to whatever waits for the lane. */
+/* Report a quiescent state to the lane's domain, and to the domain's parent. */
 static inline void lane_quiescent(const struct lane *lane)
 {
 	const struct moat_domain *domain = lane->domain;
@@ -179,15 +180,16 @@ static inline void lane_quiescent(const struct lane *lane)
 /* What lane_rcu_begin() has done. */
 enum lane_rcu { LANE_RCU_NOTHING, LANE_RCU_REGISTERED, LANE_RCU_ONLINE };
 
-/* The calling thread reads tables: it is known to liburcu, and online, until lane_rcu_end(). */
+/* Let the calling thread read tables: it is registered with liburcu and online until
+ * lane_rcu_end(). */
 enum lane_rcu lane_rcu_begin(void);
 void lane_rcu_end(enum lane_rcu was);
 
-/* See to it that what the thread has is given back when it ends. */
+/* Make thread_end() run when the calling thread ends, to free what the thread has. */
 void lane_thread_watch(void);
 
-/* Where lcores share processors, what a thread waits for may need this one: it is given up once in
- * so many turns, which take some tens of microseconds. */
+/* A waiting thread yields its processor once in so many turns, which take some tens of
+ * microseconds, because the thread that it waits for may need the same processor. */
 #define LANE_TURNS_A_YIELD 256
 
 static inline void lane_yield(struct lane_thread *thread)
@@ -196,7 +198,8 @@ static inline void lane_yield(struct lane_thread *thread)
 		sched_yield();
 }
 
-/* One turn of a wait for `lane`, which has just been polled: the thread's other duties. */
+/* One turn of a wait for `lane`, which has just been polled: poll the thread's other lanes, or
+ * yield. */
 static inline void lane_wait_turn(const struct lane *lane)
 {
 	/* relaxed: the thread's own count */
@@ -216,7 +219,7 @@ int lane_stock_fill(void);
 struct batch *lane_stock_grow(void);
 void lane_stock_free(struct lane_thread *thread);
 
-/* An empty batch. NULL: out of memory (moat_error_text()). */
+/* Get an empty batch. @return NULL: out of memory (moat_error_text()) */
 static inline struct batch *lane_stock_get(void)
 {
 	struct batch *batch = lane_thread.stock;
@@ -227,7 +230,7 @@ static inline struct batch *lane_stock_get(void)
 	return batch;
 }
 
-/* The batch is empty: gather, `nr_iovas`, `exposed`, `seq` and `freed` are as in a new one. */
+/* Put back an empty batch: gather, `nr_iovas`, `exposed`, `seq` and `freed` are as in a new one. */
 static inline void lane_stock_put(struct batch *batch)
 {
 	batch->next = lane_thread.stock;
@@ -236,46 +239,47 @@ static inline void lane_stock_put(struct batch *batch)
 
 /* ------------------------------------------------------------- lane_submit.c, lane_complete.c */
 
-/* Close what is gathered. @return 0, or why it could not be closed */
+/* Close what is gathered. @return 0, or a negative errno: it could not be closed */
 int lane_flush(struct lane *lane);
 /* What moat_lane_send() and moat_lane_poll() do. */
 void lane_send(struct lane *lane);
 moat_ticket_t lane_poll(struct lane *lane);
-/* Submit what is closed, if lane_coalesce.h says that it is time. */
+/* Submit the closed batches, if lane_coalesce_is_time(). */
 void lane_submit_if_time(struct lane *lane);
-/* A unit has refused the batch, or was not told of all: everything of the domain, on all of its
- * units. Until that succeeds, `seq` is negative, and a later poll comes here again. */
+/* Invalidate everything of the domain on all of its units, for a batch that a unit has refused or
+ * was not told of completely. If the submission fails, `seq` is negative, and a later poll calls
+ * this again. */
 void batch_submit_wide(struct lane *lane, struct batch *batch);
 
-/* Have the units completed the oldest batch, so that readers are all that its ticket waits for? */
+/* Have the units completed the oldest batch, so that its ticket waits for readers only? */
 bool lane_awaits_readers(struct lane *lane);
 
 /*
- * Take back a map whose later part failed: the entries go, and their ticket is waited for, so that
- * on return no device and no lcore reaches the range.
- * @return 0; -ETIMEDOUT, -EIO, or the unit's error: the entries are gone, but the unit may still
+ * Take back a map that failed later: clear its entries and wait for their ticket, so that on return
+ * no device and no lcore reaches the range.
+ * @return 0; -ETIMEDOUT, -EIO, or the unit's error: the entries are cleared, but devices may still
  *   reach the range.
  */
 int lane_undo_map(struct moat_lane *lane, uint64_t iova, uint64_t len);
 
-/* Pieces of a larger map that failed with `err`: as lane_undo_map() for the first `len` bytes.
- * @return `err`, or why they could not be taken back */
+/* Take back the first `len` bytes of a larger map that failed with `err`, as lane_undo_map() does.
+ * @return `err`, or the error of lane_undo_map() */
 int lane_undo_pieces(struct moat_lane *lane, uint64_t iova, uint64_t len, int err);
 
-/* moat_lane.c: moat_lane_map() of one run, whatever the domain is. */
+/* moat_lane.c. As moat_lane_map(), without its checks for interrupts and nesting. */
 int lane_map_run(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot);
 
 /* ------------------------------------------------------------- lane_nest.c: nested translation */
 
-/* moat_lane_map() in a parent or a child. */
+/* moat_lane_map() for a parent or a child. */
 int lane_nest_map(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot);
-/* The entries of a child have been stored: does the parent still say so? @return 0, -EFAULT,
- * -EACCES */
+/* After a child's entries were stored: check that the parent still has the same map. @return 0,
+ * -EFAULT, -EACCES */
 int lane_nest_check(const struct lane *lane, uint64_t address, const void *va, uint64_t len,
 	enum moat_prot prot);
-/* May a parent or a child unmap it? @return 0, -ERANGE */
+/* Check that a parent does not unmap its window. @return 0, -ERANGE */
 int lane_nest_unmap(const struct lane *lane, uint64_t iova, uint64_t len);
 
 #endif /* MOAT_LANE_IMPL_H */

@@ -5,14 +5,15 @@
 /*
  * Mapping in a nested domain: the composed answer.
  *
- * A child's entry leads to an address of the parent's, and its virtual address is the one that the
- * parent has there. Meanwhile the parent may unmap it. Its entries are cleared, and then the
- * children's tables are searched for what leads there (N1, nest_revoke()); the child's entries are
- * stored, and then the parent is asked again (N2). Both are full barriers, so either the search
- * meets the child's entries, or the child finds the parent's cleared and takes its own back.
+ * A child's entry leads to an address of the parent, and has the virtual address that the parent
+ * has there. Meanwhile the parent may unmap that address. An unmap clears the parent's entries and
+ * then searches the children's tables for entries that lead there (N1, nest_revoke()). A map stores
+ * the child's entries and then reads the parent's again (N2). Both have a full barrier between, so
+ * either the search finds the child's entries, or the map finds the parent's cleared and removes
+ * the child's again.
  *
- * In between other lanes may have translated by the child's entries. That is no later than the
- * parent's ticket, because the mapping lane is a reader of the parent until it has asked again.
+ * Until then other lanes may translate by the child's entries. They do so no later than the
+ * parent's ticket, because the mapping lane is a reader of the parent until N2.
  */
 
 #include <errno.h>
@@ -21,7 +22,7 @@
 #include "domain_nest.h"
 #include "lane_impl.h"
 
-/* A part of what a child maps that the parent has at one run of virtual addresses. */
+/* A part of a child's map whose memory is one run of virtual addresses in the parent. */
 struct piece {
 	uint64_t len;
 	uint8_t *va; /* NULL: the parent has none */
@@ -34,7 +35,7 @@ static int no_piece(const struct moat_domain *child, uint64_t address)
 		child->name, address, child->parent->name);
 }
 
-/* The first piece of [address, address + len). */
+/* Find the first piece of [address, address + len). */
 static int find_piece(const struct moat_domain *child, uint64_t address, uint64_t len,
 	enum moat_prot prot, struct piece *piece)
 {
@@ -92,7 +93,7 @@ static int map_pieces(struct lane *lane, uint64_t iova, uint64_t address, const 
 		rc = find_piece(lane->domain, address + done, len - done, prot, &piece);
 		if (rc == 0 && va != NULL && va + done != piece.va)
 			rc = moat_error(-EINVAL,
-				"domain '%s': its parent '%s' has 0x%" PRIx64 " at %p, not at %p",
+				"domain '%s': its parent '%s' maps 0x%" PRIx64 " to %p, not to %p",
 				lane->domain->name, lane->domain->parent->name, address + done,
 				(void *)piece.va, (const void *)(va + done));
 		if (rc == 0)
@@ -110,7 +111,7 @@ static int window_error(const struct moat_domain *parent, int err)
 
 	return moat_error(err,
 		"domain '%s': 0x%" PRIx64 " to 0x%" PRIx64
-		" hold the tables of its children; use addresses below",
+		" hold the tables of its children; use lower addresses",
 		parent->name, w->iova, w->iova + w->len - 1);
 }
 
@@ -127,11 +128,11 @@ int lane_nest_map(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint
 			: lane_map_run(lane, iova, hpa, va, len, prot);
 	if (((iova | hpa | len | (uintptr_t)va) & MOAT_PAGE_MASK) != 0 || len == 0 ||
 		hpa + len < hpa)
-		return lane_map_run(lane, iova, hpa, va, len, prot); /* says what is wrong */
+		return lane_map_run(lane, iova, hpa, va, len, prot); /* reports the error */
 	if (nest_is_window(domain->parent, hpa, len))
 		return window_error(domain->parent, -EFAULT);
 	if (prot & MOAT_W)
-		prot = MOAT_RW; /* first stage has no page that can be written and not read */
+		prot = MOAT_RW; /* first stage has no write-only pages */
 	if (likely(lane->online))
 		return map_pieces(lane, iova, hpa, va, len, prot);
 	was = lane_rcu_begin();

@@ -5,8 +5,8 @@
 /*
  * A thread's stock of batches: a stack, so that the batch drawn next is the one that is still in
  * the processor's cache. Opening a lane and taking one online fill it with as many as one lane can
- * have in flight; a thread that has more in flight on several lanes makes more as it needs them,
- * once. They are kept until the thread ends.
+ * have in flight; a thread that has more in flight on several lanes allocates more as needed. All
+ * are kept until the thread ends.
  */
 
 #include <errno.h>

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A lane's batches go to the units: closing, coalescing, submitting. lane_complete.c has the
+/* How a lane's batches reach the units: closing, coalescing, submitting. lane_complete.c has the
  * rest. */
 
 #include <errno.h>
@@ -12,7 +12,8 @@
 #include "moat_counter.h"
 #include "moat_probe.h"
 
-/* One unit's part of a gather (NULL: everything). @return its sequence number, or why not */
+/* Submit one unit's part of a gather (NULL: everything). @return its sequence number, or a negative
+ * errno */
 static inline int64_t unit_submit(struct lane *lane, unsigned int nr, const moat_tag_t tags[],
 	unsigned int n, const struct moat_gather *gather)
 {
@@ -29,8 +30,8 @@ static inline int64_t unit_submit(struct lane *lane, unsigned int nr, const moat
 	return seq;
 }
 
-/* A domain with more tags than its own unit's: each unit, in turn. What a unit had no room for is
- * submitted by a later poll (a sequence number < 0 says so). */
+/* Submit to each unit in turn, for a domain with more tags than one of its own unit. If another
+ * unit has no room, its number in `others` is < 0, and a later poll submits again. */
 static __rte_noinline int64_t submit_tags(struct lane *lane, const struct moat_gather *gather,
 	int64_t others[])
 {
@@ -51,15 +52,16 @@ static __rte_noinline int64_t submit_tags(struct lane *lane, const struct moat_g
 
 /*
  * Submit the invalidations of a gather. @param others receives the other units' sequence numbers
- * @return the own unit's, > 0; or why nothing was submitted; -ESTALE: tags have come meanwhile, so
- *   that what was submitted is not all
+ * @return the own unit's sequence number, > 0; or a negative errno: nothing was submitted; -ESTALE:
+ *   tags were added meanwhile, so that the submission is incomplete
  */
 static inline int64_t submit_gather(struct lane *lane, const struct moat_gather *gather,
 	int64_t others[])
 {
 	const struct domain_impl *impl = domain_impl(lane->domain);
-	/* T2, see domain_attach.c. acquire: the tags read below are as new as this. Then, after the
-	 * submission, a full barrier, sequentially consistent. */
+	/* T2, see domain_attach.c. acquire: the tags read below are at least as new as this
+	 * version. The second load follows the submission, a full barrier, and is sequentially
+	 * consistent. */
 	uint32_t version = atomic_load_explicit(&impl->tag_version, memory_order_acquire);
 	moat_tag_t own = 0;
 	int64_t seq;
@@ -81,9 +83,10 @@ void batch_submit_wide(struct lane *lane, struct batch *batch)
 	batch->seq = submit_gather(lane, NULL, batch->others);
 }
 
-/* Start a grace period for the readers of now. @return its token; 0: this lane is the only reader.
- * Sequentially consistent, after the cleared entries: the submission, a full barrier, is between.
- * Pairs with reader_enter(): a reader not counted here cannot have seen the old entries. */
+/* Start a grace period for the present readers. @return its token; 0: no other lane is a reader.
+ * The load of `nr_readers` is sequentially consistent, and the submission, a full barrier, lies
+ * between it and the cleared entries. It pairs with reader_enter(): a reader that is not counted
+ * here cannot have seen the old entries. */
 static uint64_t readers_start(const struct lane *lane)
 {
 	struct moat_domain *domain = lane->domain;
@@ -93,7 +96,7 @@ static uint64_t readers_start(const struct lane *lane)
 	return 0;
 }
 
-/* As many of the closed batches as one gather holds. @return the ticket of the last of them */
+/* Join as many closed batches as one gather can hold. @return the ticket of the last of them */
 static __rte_noinline moat_ticket_t batches_join(const struct lane *lane,
 	struct moat_gather *joined)
 {
@@ -114,7 +117,7 @@ static __rte_noinline moat_ticket_t batches_join(const struct lane *lane,
 	return last;
 }
 
-/* Submit the oldest of the closed batches, and those behind it that fit. @return 0 or why not */
+/* Submit the oldest closed batch, with the next ones that fit. @return 0 or a negative errno */
 static int batches_submit(struct lane *lane)
 {
 	const struct moat_gather *gather = &lane->unsent->gather;
@@ -129,10 +132,10 @@ static int batches_submit(struct lane *lane)
 		gather = &joined;
 	}
 	seq = submit_gather(lane, gather, others);
-	if (unlikely(seq < 0 && seq != -ESTALE)) /* then a poll submits again, wider */
+	if (unlikely(seq < 0 && seq != -ESTALE)) /* -ESTALE: a poll will submit again, wider */
 		return (int)seq;
 	token = readers_start(lane);
-	/* relaxed: `others` is what this thread has submitted */
+	/* relaxed: this thread has written `others` */
 	has_others = atomic_load_explicit(&domain_impl(lane->domain)->nr_units,
 			     memory_order_relaxed) > 1;
 	moat_counter_add(&lane->stats.flushes, 1);
@@ -168,7 +171,7 @@ void moat_lane_send(struct moat_lane *pub)
 	lane_send(lane_own(pub));
 }
 
-/* What is gathered gets its ticket. */
+/* Close the gathering batch, which gets the next ticket. */
 static inline void batch_close(struct lane *lane)
 {
 	struct batch *batch = lane->gathering;
@@ -183,8 +186,9 @@ static inline void batch_close(struct lane *lane)
 	lane->flushed++;
 }
 
-/* A unit that keeps the tables: one call for each run of neighbours, in whatever order they came;
- * on return nothing reaches them. After an error the runs that are left wait for the next flush. */
+/* Unmap a batch in a unit that keeps the tables, with one call for each run; runs that are
+ * neighbours are merged first. On return no device reaches the pages. After an error the remaining
+ * runs wait for the next flush. */
 static int batch_call(struct lane *lane, struct batch *batch)
 {
 	struct moat_domain *domain = lane->domain;
@@ -202,7 +206,7 @@ static int batch_call(struct lane *lane, struct batch *batch)
 	return 0;
 }
 
-/* A unit that keeps the tables: what is flushed is unmapped; a ticket then waits for readers
+/* Flush to a unit that keeps the tables: unmap the batch; its ticket then waits for readers
  * only. */
 static int flush_call(struct lane *lane)
 {

@@ -5,22 +5,21 @@
 /*
  * The lanes that a thread has online.
  *
- * Another lane's ticket may wait for any of them, so a thread that waits, for whatever reason, must
- * report a quiescent state for all of them, not only for the lane that it waits on: two threads
- * with lanes in the same two domains would otherwise wait for each other. And only a lane's own
- * thread finds its tickets done, so a thread that waits goes on polling its lanes: two threads that
- * each wait for a ticket of the other's would otherwise wait for ever. (A lane that its thread has
- * left with tickets open is polled by threads that wait for them: lane_impl.h.) As for lanes it
- * holds for liburcu: while a registered thread is online there, no grace period ends without its
- * report. Its first online lane brings a thread into liburcu's grace periods, its last one takes it
- * out.
+ * Tickets of other lanes may wait for any of these lanes. So a thread that waits, for whatever
+ * reason, must report a quiescent state for all of its lanes, not only for the lane that it waits
+ * on: two threads with lanes in the same two domains would otherwise wait for each other. And only
+ * a lane's own thread finds the lane's tickets done, so a thread that waits goes on polling its
+ * lanes: two threads that wait for tickets of each other's lanes would otherwise wait for ever. (If
+ * a thread has left a lane with tickets that are not done, threads that wait for these poll the
+ * lane: lane_impl.h.) The same holds for liburcu: while a registered thread is online there, no
+ * grace period ends without its report. A thread takes part in liburcu's grace periods from its
+ * first online lane to its last.
  *
- * Each thread has a ring of its online lanes. Two locks guard it, both held for a few instructions
- * only:
- *  - `threads`, one for all threads, is held where a lane enters or leaves a ring. While it is held
- *    no thread ends, so a lane's `thread` is valid under it.
- *  - a thread's own lock is held where its ring changes and while the thread walks it. Only the
- *    thread itself and another one that closes a lane of it take it.
+ * Each thread has a ring of its online lanes. Two locks guard it:
+ *  - `threads`, one for all threads, is held for a few instructions, while a lane enters or leaves
+ *    a ring. No thread ends meanwhile, so a lane's `thread` is valid under the lock.
+ *  - A thread's own lock is held while its ring changes, and while the thread polls the lanes of
+ *    the ring. Only the thread itself takes it, and a thread that closes one of its lanes.
  */
 
 #include <urcu-qsbr.h>
@@ -28,11 +27,11 @@
 
 #include "lane_impl.h"
 
-/* How long going offline waits for a unit that completes nothing. */
+/* How long, in us, moat_lane_offline() waits for a unit that completes nothing. */
 #define SETTLE_US 10000
 
-/* Lanes polled in one call of moat_lanes_quiescent(): with more of them online, the unit is polled
- * between. */
+/* Lanes that one call of moat_lanes_quiescent() polls. If a thread has more, its wait polls the
+ * unit in between. */
 #define LANES_A_TURN 64
 
 static pthread_mutex_t threads = PTHREAD_MUTEX_INITIALIZER;
@@ -44,7 +43,7 @@ static pthread_key_t end_key;
 
 /* ------------------------------------------------------------------------------- liburcu */
 
-/* The first lane goes online. A thread that has registered itself stays the owner of that. */
+/* The first lane goes online. A thread that has registered itself keeps its registration. */
 static void rcu_enter(struct lane_thread *thread)
 {
 	if (!URCU_TLS(urcu_qsbr_reader).registered) {
@@ -88,7 +87,7 @@ void lane_rcu_end(enum lane_rcu was)
 
 /* --------------------------------------------------------------------------------- the ring */
 
-/* `threads` and the thread's lock are held. */
+/* Add a lane to a thread's ring. `threads` and the thread's lock are held. */
 static void ring_add(struct lane_thread *thread, struct lane *lane)
 {
 	if (thread->turn == NULL) {
@@ -130,7 +129,7 @@ void lane_parent_leave(const struct lane *lane)
 	rte_rcu_qsbr_thread_offline(parent->readers, lane->parent_reader);
 }
 
-/* From here on other lanes' tickets wait for this one. */
+/* Make the lane a reader: from now on tickets of other lanes wait for it. */
 static void reader_enter(struct lane *lane)
 {
 	lane->online = true;
@@ -154,8 +153,8 @@ static void reader_leave(struct lane *lane)
 	rte_rcu_qsbr_thread_offline(lane->domain->readers, lane->reader);
 }
 
-/* A thread ends with lanes online. It holds no translation any more, so its lanes go offline, and
- * it is unregistered from liburcu, whose list of readers must not point to memory that is gone. */
+/* A thread ends. It holds no translation any more, so its online lanes go offline, and it is
+ * unregistered from liburcu, whose list of readers must not point to freed memory. */
 static void thread_end(void *arg)
 {
 	struct lane_thread *thread = arg;
@@ -201,7 +200,7 @@ void moat_lane_online(struct moat_lane *pub)
 	if (lane->online)
 		return;
 	lane_thread_watch();
-	lane_stock_fill(); /* if not all fit, a later unmap says so */
+	lane_stock_fill(); /* if memory runs out, a later unmap reports it */
 	if (thread->online == 0)
 		rcu_enter(thread);
 	pthread_mutex_lock(&threads);
@@ -212,11 +211,11 @@ void moat_lane_online(struct moat_lane *pub)
 	reader_enter(lane);
 }
 
-/* Wait for the lane's tickets: other threads may need them, and the lane's own thread finds them
- * done. For a unit the wait is short, because a thread that needs the ticket reports a unit that
- * does not answer. For readers it is long: the kernel may keep a thread that polls from its
- * processor. What a drain has waited for in vain is not waited for again.
- * @return false: tickets are left */
+/* Wait for the lane's tickets, because other threads may need them, and the lane's own thread finds
+ * them done. For a unit the wait is short: a thread that needs the ticket reports a unit that does
+ * not answer. For readers it is long: the kernel may have preempted a thread that polls. If a drain
+ * has waited for the ticket in vain, there is no further wait.
+ * @return false: not all tickets are done */
 static bool lane_settle(struct lane *lane)
 {
 	uint64_t begin = moat_now_us(), us;
@@ -237,7 +236,7 @@ static bool lane_settle(struct lane *lane)
 
 void lane_take_back(struct lane *lane)
 {
-	while (!lane_take(lane, LANE_KEPT)) { /* one poll of another thread's */
+	while (!lane_take(lane, LANE_KEPT)) { /* wait for the poll of another thread */
 		rte_pause();
 		lane_yield(&lane_thread);
 	}
@@ -258,7 +257,7 @@ void lane_disown(struct lane *lane)
 	pthread_mutex_unlock(&threads);
 }
 
-/* A lane of the calling thread's. */
+/* Set a lane of the calling thread offline. */
 static void lane_go_offline(struct lane *lane)
 {
 	struct lane_thread *thread = &lane_thread;
@@ -282,8 +281,8 @@ void moat_lane_offline(struct moat_lane *pub)
 		return;
 	lane_disown(lane);
 	settled = lane_settle(lane);
-	/* Another thread's registration with liburcu is its own: it leaves with its next lane, or
-	 * when it ends. */
+	/* If another thread had the lane online, lane_disown() has set it offline. That thread
+	 * leaves liburcu with its next lane, or when it ends. */
 	if (lane->online)
 		lane_go_offline(lane);
 	if (!settled)
@@ -292,7 +291,8 @@ void moat_lane_offline(struct moat_lane *pub)
 
 /* ------------------------------------------------------------------------------- waiting */
 
-/* The calling thread's ring: up to LANES_A_TURN lanes, beginning where the last call stopped. */
+/* Poll up to LANES_A_TURN lanes of the calling thread's ring, beginning where the last call
+ * stopped. */
 static void ring_poll(struct lane_thread *thread)
 {
 	pthread_mutex_lock(&thread->lock);

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What a lane shows of itself: see moat_domain.h. */
+/* A lane's state: see moat_domain.h. */
 
 #include "lane_impl.h"
 
@@ -74,7 +74,7 @@ void moat_lane_expose(struct moat_lane *pub, uint32_t pages, uint64_t since)
 	if (lane->gathering == NULL)
 		lane->gathering = lane_stock_get();
 	if (unlikely(lane->gathering == NULL))
-		return; /* the unmap says that there is no memory */
+		return; /* the next unmap reports that memory ran out */
 	lane->gathering->exposed += pages;
 	if (lane->gathering->exposed_since == 0)
 		lane->gathering->exposed_since = since;

@@ -14,7 +14,7 @@
 #include "moat_patience.h"
 #include "moat_slab.h"
 
-/* What the tables of a domain can be on its unit. */
+/* The tables that a domain can have on its unit. */
 struct stage {
 	enum moat_pt_format format;
 	uint8_t sagaw, mgaw;
@@ -32,8 +32,8 @@ static struct stage stage_of(const struct moat_domain *domain)
 	return (struct stage){ caps->format, caps->sagaw, caps->mgaw, caps->leaf_sizes };
 }
 
-/* Bits of IOVA that tables of so many levels have. A first-stage address must be canonical: one
- * less. */
+/* Bits of IOVA that tables of `levels` levels translate: in first stage one bit less, because
+ * addresses must be canonical. */
 static uint8_t levels_width(const struct stage *stage, uint8_t levels)
 {
 	uint8_t bits = 12 + 9 * levels - (stage->format == MOAT_PT_FIRST_STAGE);
@@ -41,7 +41,7 @@ static uint8_t levels_width(const struct stage *stage, uint8_t levels)
 	return RTE_MIN(bits, stage->mgaw);
 }
 
-/* The shallowest tables that the unit walks and that hold `width` bits. */
+/* Choose the lowest number of levels that the unit walks and that translates `width` bits. */
 static int choose_levels(const struct moat_unit *unit, const struct stage *stage, uint8_t width,
 	uint8_t *levels)
 {
@@ -164,7 +164,7 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
 	if (unit == NULL || conf == NULL || conf->name == NULL || out == NULL)
 		return moat_error(-EINVAL, "a domain needs %s",
 			unit == NULL          ? "a unit; create one first"
-				: out == NULL ? "a place to store it"
+				: out == NULL ? "a pointer to store it in"
 					      : "a configuration with a name");
 	rc = nest_check(unit, conf);
 	if (rc != 0)
@@ -193,7 +193,7 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
 	return 0;
 }
 
-/* One unit's part: submit and wait. @return 0, -ETIMEDOUT, -EIO, or 1: it was refused */
+/* Invalidate on one unit: submit and wait. @return 0, -ETIMEDOUT, -EIO; 1: the unit refused it */
 static int unit_invalidate_sync(const struct moat_domain *domain, unsigned int nr,
 	const struct moat_gather *gather, uint64_t *commands)
 {
@@ -211,7 +211,7 @@ static int unit_invalidate_sync(const struct moat_domain *domain, unsigned int n
 				"the invalidation queue of unit %s has been full for 1 s; "
 				"the unit does not process it",
 				u->unit->name);
-		u->done(u->unit, INT64_MAX); /* lets the unit run */
+		u->done(u->unit, INT64_MAX); /* polls the unit, so that one in software runs */
 		moat_lanes_quiescent();
 		rte_pause();
 	}
@@ -274,7 +274,8 @@ int moat_domain_destroy(struct moat_domain *domain)
 			" nested domains over it; destroy them first",
 			domain->name, nest_children(domain));
 	if (impl->nr_lanes != 0)
-		return moat_error(-EBUSY, "domain '%s' still has %" PRIu32 " lanes open",
+		return moat_error(-EBUSY,
+			"domain '%s' still has %" PRIu32 " open lanes; close them first",
 			domain->name, impl->nr_lanes);
 	while (impl->nr_attachments != 0 && rc == 0) {
 		struct moat_attachment a = impl->attachments[0].pub;

@@ -16,8 +16,7 @@
 #include "moat_slab.h"
 #include "pt_nest.h"
 
-/* A lane opens, maps and unmaps, and closes; lane_submit.c and lane_complete.c have what becomes of
- * the unmaps. */
+/* Lanes: open, map, unmap, close. lane_submit.c and lane_complete.c do the rest of an unmap. */
 
 /* ------------------------------------------------------------------------- opening, closing */
 
@@ -48,8 +47,7 @@ static void reader_free(struct domain_impl *impl, unsigned int id)
 	pthread_mutex_unlock(&impl->lock);
 }
 
-/* The lane's places among the readers of its domain and, nested, of the parent. @return 0, -ENOSPC
- */
+/* Allocate the lane's reader ids, in its domain and in the parent, if any. @return 0, -ENOSPC */
 static int readers_alloc(struct lane *lane)
 {
 	struct moat_domain *domain = lane->domain, *full = domain;
@@ -61,10 +59,10 @@ static int readers_alloc(struct lane *lane)
 		if (rc != 0)
 			reader_free(domain_impl(domain), lane->reader);
 	}
-	return rc == 0 ? 0
-		       : moat_error(rc, "domain '%s' has %u lanes%s, no more fit; use fewer lcores",
-				 full->name, MOAT_DOMAIN_LANES,
-				 full != domain ? " with those of its children" : "");
+	return rc == 0
+		? 0
+		: moat_error(rc, "domain '%s' has %u lanes already%s; use fewer lcores", full->name,
+			  MOAT_DOMAIN_LANES, full != domain ? ", with those of its children" : "");
 }
 
 static void readers_free(const struct lane *lane)
@@ -137,8 +135,8 @@ int moat_lane_close(struct moat_lane *pub)
 
 /* --------------------------------------------------------------------------- map and unmap */
 
-/* Make a map known to units that may have cached the absence of its entries (CAP.CM) or must be
- * told of writes to tables (CAP.RWBF). */
+/* Tell units of a map if they may have cached the absence of its entries (CAP.CM) or need their
+ * write buffer flushed (CAP.RWBF). */
 static int settle_map(struct lane *lane, uint64_t iova, uint64_t len)
 {
 	struct domain_impl *impl = domain_impl(lane->domain);
@@ -154,12 +152,12 @@ static int settle_map(struct lane *lane, uint64_t iova, uint64_t len)
 	if (rc != 0 || !absent)
 		return rc;
 	moat_gather_add(&gather, iova, len);
-	gather.tables = true; /* a table page may be new: absent upper entries are cached as well */
+	gather.tables = true; /* a table page may be new; absent upper entries are cached, too */
 	return domain_invalidate_sync(lane->domain, &gather, &lane->stats.descriptors);
 }
 
-/* Told before the entries are there, because from then on the device may use them; so only if they
- * will be. @return whether it was told */
+/* Tell the witness before the entries are stored, because the device may use them at once, and only
+ * if they can be stored. @return true: it was told */
 static bool tell_mapped(struct lane *lane, uint64_t iova, uint64_t len, enum moat_prot prot)
 {
 	struct moat_domain *domain = lane->domain;
@@ -175,7 +173,7 @@ static bool tell_mapped(struct lane *lane, uint64_t iova, uint64_t len, enum moa
 	return true;
 }
 
-/* The map that was announced has failed, and no entry was ever there. */
+/* Tell the witness that the map has failed: no entry was ever stored. */
 static void tell_not_mapped(struct lane *lane, uint64_t iova, uint64_t len)
 {
 	struct moat_witness *witness = lane->domain->unit->witness;
@@ -196,9 +194,9 @@ static bool is_gathered(struct lane *lane, uint64_t iova, uint64_t len)
 	return false;
 }
 
-/* A unit that keeps the tables. What is gathered is still mapped there: a page that comes back
- * before its batch is flushed (mode deferred) is unmapped first, or its later unmap would take the
- * new mapping away. */
+/* Map in a unit that keeps the tables. Gathered pages are still mapped there. So if a page is
+ * mapped again before its batch is flushed (mode deferred), flush first: the later unmap would
+ * remove the new mapping. */
 static int map_call(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
@@ -223,7 +221,8 @@ static int map_call(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, ui
 	return 0;
 }
 
-/* The entries are the tables': a unit that may know better is told, or they go again. */
+/* Map in tables that lib/pt writes, and settle the map on units that need that. On an error the
+ * entries are removed again. */
 static int map_entries(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
@@ -239,7 +238,7 @@ static int map_entries(struct lane *lane, uint64_t iova, uint64_t hpa, void *va,
 	MOAT_PROBE4(map, domain->did, iova, len, prot);
 	if (unlikely(domain->nesting == MOAT_NEST_CHILD))
 		rc = lane_nest_check(lane, hpa, va, len, prot);
-	/* relaxed: set before the unit can have remembered anything of this domain */
+	/* relaxed: set before the unit can have cached anything of this domain */
 	if (rc == 0 &&
 		unlikely(atomic_load_explicit(&domain_impl(domain)->settles, memory_order_relaxed)))
 		rc = settle_map(lane, iova, len);
@@ -265,7 +264,7 @@ static __rte_noinline int map_watched(struct lane *lane, uint64_t iova, uint64_t
 	bool told = tell_mapped(lane, iova, len, prot);
 	int rc = map_range(lane, iova, hpa, va, len, prot);
 
-	/* entries that were there for a while have been unmapped, and that was told */
+	/* if entries were stored for a while, their unmap was told */
 	if (rc != 0 && told && lane->stats.pages_mapped == mapped)
 		tell_not_mapped(lane, iova, len);
 	return rc;
@@ -274,7 +273,7 @@ static __rte_noinline int map_watched(struct lane *lane, uint64_t iova, uint64_t
 static inline int map_run(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot)
 {
-	/* A device may read no bytes of a page that it writes, to flush its writes. */
+	/* A device may flush its writes to a page by a zero-length read of it. */
 	if (unlikely(lane->domain->unit->caps.no_zlr) && (prot & MOAT_W))
 		prot = MOAT_RW;
 	if (unlikely(lane->domain->unit->witness != NULL))
@@ -308,8 +307,8 @@ int moat_lane_map(struct moat_lane *pub, uint64_t iova, uint64_t hpa, void *va, 
 	return map_run(lane, iova, hpa, va, len, prot);
 }
 
-/* Where the next run goes: the gathering batch, or a new one when that one is full. @return 0;
- * -EAGAIN: every batch is in flight, -ENOMEM, or what is gathered could not be flushed */
+/* Find the batch for the next run: the gathering one, or a new one if that is full. @return 0;
+ * -EAGAIN: every batch is in flight, or the full one could not be flushed; -ENOMEM */
 static inline int batch_with_room(struct lane *lane, struct batch **batch)
 {
 	struct batch *gathering = lane->gathering;
@@ -382,8 +381,9 @@ int moat_lane_unmap_early(struct moat_lane *pub, uint64_t iova, uint64_t len)
 	return lane_unmap(lane_own(pub), iova, len, false, true);
 }
 
-/* Only what the allocator handed out, as it did, may go back to it. A large range is looked up
- * under a lock when it goes back anyway; a small one is not on the data path. */
+/* Only a range that the allocator handed out may go back to it. A large range is looked up under
+ * the allocator's lock, which its free takes anyway. A small one is not looked up on the data
+ * path. */
 static inline int lane_check_range(const struct lane *lane, uint64_t iova, uint64_t len)
 {
 	if (unlikely(len == 0 || ((iova | len) & MOAT_PAGE_MASK) != 0))
@@ -418,8 +418,8 @@ int lane_undo_map(struct moat_lane *pub, uint64_t iova, uint64_t len)
 	}
 	if (rc == 0)
 		return moat_lane_drain(pub);
-	/* The unit completes nothing. The entries go all the same; the table pages it may still
-	 * walk are never used again. */
+	/* The unit completes nothing. Clear the entries all the same; table pages that the unit may
+	 * still walk are never reused. */
 	if (!domain_tables_ours(domain))
 		domain->unit->ops->unmap(domain->unit, domain->priv, iova, len);
 	moat_pt_unmap(domain->pt, iova, len, &lost, &bad);

@@ -16,17 +16,16 @@
 #include "moat_assert.h"
 #include "moat_memory.h"
 
-/* Pages of 2 MiB fit the length; those of 1 GiB, which many DPDK hosts have instead, round it
+/* Pages of 2 MiB fit the length. Pages of 1 GiB, which many DPDK hosts have instead, round it
  * up. */
 static const struct {
 	uint64_t size;
 	unsigned int shift;
 } hugepages[] = { { MOAT_2M_SIZE, MOAT_2M_SHIFT }, { MOAT_1G_SIZE, MOAT_1G_SHIFT } };
 
-/* Anonymous hugepages. Shared with children, as DPDK's own are: the unit knows frames, and after a
- * fork() the first write to a private page would give this process another frame than the device
- * reaches. (Not MADV_DONTFORK, with which a program that becomes a daemon behind rte_eal_init()
- * would lose them.) */
+/* Get anonymous hugepages. They are MAP_SHARED, as DPDK's own are: after a fork() the first write
+ * to a private page would give this process a new frame, while the device reaches the old one.
+ * (With MADV_DONTFORK a program that becomes a daemon after rte_eal_init() would lose them.) */
 static int map_hugepages(struct moat_memory *m)
 {
 	int rc = -ENOMEM;
@@ -49,7 +48,7 @@ static int map_hugepages(struct moat_memory *m)
 	return rc;
 }
 
-/* Hugepages: aligned as they come, physically contiguous inside. */
+/* Get hugepages. Each is aligned and physically contiguous. */
 static int get_hugepages(struct moat_memory *m, struct moat_unit *unit)
 {
 	int rc = -EOPNOTSUPP;
@@ -69,7 +68,7 @@ static int get_hugepages(struct moat_memory *m, struct moat_unit *unit)
 	return rc;
 }
 
-/* Plain pages, aligned as if they were hugepages so that IOVAs and leaves come out the same. */
+/* Get plain pages, aligned as hugepages are, so that IOVAs and leaves are the same. */
 static int get_plain_pages(struct moat_memory *m)
 {
 	size_t len = m->len + MOAT_2M_SIZE;
@@ -81,11 +80,11 @@ static int get_plain_pages(struct moat_memory *m)
 	m->map_len = len;
 	m->va = RTE_PTR_ALIGN(p, MOAT_2M_SIZE);
 	m->page_size = MOAT_PAGE_SIZE;
-	madvise(m->va, m->len, MADV_HUGEPAGE); /* a wish; without it everything works, slower */
+	madvise(m->va, m->len, MADV_HUGEPAGE); /* a hint; without it everything works, but slower */
 	return 0;
 }
 
-/* The physical address of each 2 MiB; where the unit keeps the tables and has no hpa(), any
+/* Find the physical address of each 2 MiB; if the unit keeps the tables and has no hpa(), use any
  * number. */
 static int find_hpas(struct moat_memory *m, struct moat_unit *unit)
 {
@@ -128,12 +127,11 @@ int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len)
 
 	if (m == NULL || unit == NULL || len == 0 || len % MOAT_2M_SIZE != 0)
 		return moat_error(-EINVAL,
-			"moat_memory_get(): memory of 0x%" PRIx64
-			" bytes%s; it must be a multiple of "
-			"2 MiB, of a unit",
+			"moat_memory_get(): cannot get 0x%" PRIx64 " bytes%s; the length must be a "
+			"multiple of 2 MiB, and not 0",
 			len,
-			unit == NULL        ? " for no unit"
-				: m == NULL ? " with no place to store it"
+			unit == NULL        ? ": the unit is NULL"
+				: m == NULL ? ": the memory is NULL"
 					    : "");
 	*m = (struct moat_memory){ .len = len };
 	huge = get_hugepages(m, unit);
@@ -148,14 +146,14 @@ int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len)
 		return 0;
 	moat_memory_put(m);
 	return moat_error(rc,
-		"unit %s needs %" PRIu64 " hugepages of 2 MiB, or %" PRIu64 " of 1 GiB, and not so "
-		"many are free (%s); raise nr_hugepages in "
+		"unit %s needs %" PRIu64 " hugepages of 2 MiB, or %" PRIu64 " of 1 GiB, but too "
+		"few are free (%s); raise nr_hugepages in "
 		"/sys/kernel/mm/hugepages/hugepages-2048kB, or lower 'memory'",
 		unit->name, m->len >> MOAT_2M_SHIFT,
 		RTE_ALIGN_CEIL(m->len, MOAT_1G_SIZE) / MOAT_1G_SIZE, strerror(-huge));
 }
 
-/* A later piece could not be mapped: the first `len` bytes go again. */
+/* A later piece could not be mapped: unmap the first `len` bytes again. */
 __rte_noinline int lane_undo_pieces(struct moat_lane *lane, uint64_t iova, uint64_t len, int err)
 {
 	char why[256];
@@ -165,7 +163,7 @@ __rte_noinline int lane_undo_pieces(struct moat_lane *lane, uint64_t iova, uint6
 		return err;
 	rte_strscpy(why, moat_error_text(), sizeof(why));
 	rc = lane_undo_map(lane, iova, len);
-	/* that the unit may still reach a part is worse than why the rest failed */
+	/* if the unit may still reach a part, report that rather than why the rest failed */
 	return rc != 0 ? rc : moat_error(err, "%s", why);
 }
 

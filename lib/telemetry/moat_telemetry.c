@@ -321,8 +321,8 @@ int moat_telemetry_add_unit(struct moat_unit *unit, moat_telemetry_more_t more)
 	}
 	if (ret == 0 && room == NULL)
 		ret = moat_error(-ENOSPC,
-			"telemetry shows %d units already, the most that it can; %s does not fit",
-			UNITS, unit->name);
+			"telemetry shows %d units already, its maximum; %s does not fit", UNITS,
+			unit->name);
 	if (ret == 0)
 		*room = (struct shown_unit){ .unit = unit, .more = more };
 	shown_unlock();
@@ -347,8 +347,8 @@ int moat_telemetry_add_tenant(struct moat_tenant *t)
 	}
 	if (ret == 0 && room == NULL)
 		ret = moat_error(-ENOSPC,
-			"telemetry shows %d tenants already, the most that it can; %s does not fit",
-			TENANTS, moat_tenant_name(t));
+			"telemetry shows %d tenants already, its maximum; %s does not fit", TENANTS,
+			moat_tenant_name(t));
 	if (ret == 0)
 		*room = t;
 	shown_unlock();

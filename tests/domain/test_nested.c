@@ -292,7 +292,7 @@ static void what_the_parent_lacks_is_refused(void **state)
 		refused(-EFAULT, top, NULL, PAGE, MOAT_R, "not mapped");
 		refused(-EACCES, guest(30), NULL, PAGE, MOAT_W, "without permission to write");
 		refused(-EACCES, guest(28), NULL, 8 * PAGE, MOAT_RW, "0x1001e000");
-		refused(-EINVAL, guest(5), page_of(6), PAGE, MOAT_R, "has 0x10005000 at");
+		refused(-EINVAL, guest(5), page_of(6), PAGE, MOAT_R, "maps 0x10005000 to");
 		refused(-EFAULT, top - PAGE, NULL, PAGE, MOAT_R, "the tables of its children");
 		refused(-EINVAL, guest(5) + 1, NULL, PAGE, MOAT_R, "");
 		child_map(IOVA, 30, 1, MOAT_R);

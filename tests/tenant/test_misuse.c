@@ -78,13 +78,13 @@ static void a_null_is_refused_where_it_is_given(void **state)
 	refused(moat_tenant_interrupt_post(r->tenant, SID, NULL, 3, &interrupt), -EINVAL, "line");
 	refused(moat_tenant_interrupt_post(r->tenant, SID, &line, 3, NULL), -EINVAL, "place");
 	refused(moat_tenant_interrupt_end(r->tenant, NULL), -EINVAL, "interrupt is NULL");
-	refused(moat_domain_create(r->unit, &conf, NULL), -EINVAL, "a place to store it");
+	refused(moat_domain_create(r->unit, &conf, NULL), -EINVAL, "a pointer to store it in");
 	refused(moat_domain_destroy(NULL), -EINVAL, "is NULL");
 	refused(moat_domain_attach(NULL, SID), -EINVAL, "is NULL");
 	refused(moat_domain_detach(NULL, SID), -EINVAL, "is NULL");
 	assert_null(moat_lane_open(NULL));
 	refused(moat_lane_close(NULL), -EINVAL, "is NULL");
-	refused(moat_memory_get(&memory, NULL, MOAT_2M_SIZE), -EINVAL, "no unit");
+	refused(moat_memory_get(&memory, NULL, MOAT_2M_SIZE), -EINVAL, "the unit is NULL");
 	refused(moat_memory_get(&memory, r->unit, 0), -EINVAL, "a multiple of 2 MiB");
 	refused(moat_memory_get(&memory, r->unit, 100), -EINVAL, "a multiple of 2 MiB");
 	refused(moat_telemetry_add_unit(NULL, NULL), -EINVAL, "is NULL");

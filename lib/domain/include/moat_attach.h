@@ -6,18 +6,19 @@
 
 /**
  * @file
- * Attachments: which requesters use a domain, through which unit, and what an unmap must therefore
+ * Attachments: which requesters use a domain, behind which unit, and what an unmap must therefore
  * invalidate.
  *
  * An attachment is a requester (a source-id, or a source-id and a PASID) on one unit. A domain has
  * a domain-id of its own on each unit that it has attachments on, and the units walk the same
  * table. From the attachments follow the cache tags (moat_tag.h), each once: one for each
  * domain-id, one for each device that caches translations itself. A lane reads the tags when it
- * submits a batch, and a ticket is done when every tag's invalidation is.
+ * submits a batch, and a ticket is not done before the invalidations for all tags are complete.
  *
  * Attaching and detaching are safe from any thread and hold no lock while the unit works. An
- * attachment counts from the end of moat_domain_attach() to the end of moat_domain_detach(); its
- * tags are there before the unit knows it, and until the unit has forgotten it.
+ * attachment is in effect from the end of moat_domain_attach() to the end of moat_domain_detach().
+ * Its tags are stored before the unit is told of the attachment, and removed after the unit has
+ * dropped it.
  */
 
 #include "moat_unit.h"
@@ -36,15 +37,15 @@ struct moat_attachment {
 };
 
 /**
- * Put a requester into the domain; on return it can use what is mapped.
+ * Put a requester into the domain; on return the requester can use what is mapped.
  *
  * @param domain the domain
  * @param sid the requester, behind the domain's own unit
  * @return 0
  * @return -EINVAL: NULL
- * @return -EBUSY: it is in a domain already, or the kernel's; or another domain has interrupts of
- *   the function, which this one could then raise
- * @return -ENOSPC: the domain has as many attachments as it can
+ * @return -EBUSY: the requester is in a domain already, or belongs to the kernel; or another domain
+ *   has interrupts of the function, which this domain could then raise
+ * @return -ENOSPC: the domain can have no more attachments
  * @return -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it was
  * @return another error of the unit's
  *
@@ -53,13 +54,13 @@ struct moat_attachment {
 int moat_domain_attach(struct moat_domain *domain, moat_sid_t sid);
 
 /**
- * Take a requester out of the domain; on return it reaches nothing.
+ * Take a requester out of the domain; on return the requester reaches nothing.
  *
  * @param domain the domain
  * @param sid what moat_domain_attach() has attached
  * @return 0
  * @return -EINVAL: NULL
- * @return -ENOENT: it is not in this domain, or another thread detaches it
+ * @return -ENOENT: the requester is not in this domain, or another thread is detaching it
  * @return -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it was
  * @return another error of the unit's
  *
@@ -70,20 +71,21 @@ int moat_domain_detach(struct moat_domain *domain, moat_sid_t sid);
 /**
  * As moat_domain_attach(), for a requester behind any unit, and for one PASID of it.
  *
- * The first attachment on another unit than the domain's own makes the domain span it. Both must
- * walk tables of ours, and the other unit must be able to walk these: their levels and leaves,
- * within its width, and without line flushes where the domain's own unit needs none.
+ * The first attachment on another unit than the domain's own makes the domain span that unit. Both
+ * units must have MOAT_TABLES_OURS, the same format and the same snoop control. The other unit must
+ * support the levels, leaf sizes and width of the domain's tables, and must have ECAP.C and CAP.ZLR
+ * if the domain's own unit has them.
  *
  * @param domain the domain
  * @param unit NULL: the domain's own
  * @param sid the requester
- * @param pasid 1 to 2^20 - 1 (as many bits as the unit has), or MOAT_PASID_NONE; PASID 0 stands for
- *   requests without one
+ * @param pasid 1 to 2^20 - 1, within the unit's PASID bits, or MOAT_PASID_NONE; PASID 0 is that of
+ *   requests without a PASID
  * @return as moat_domain_attach(), and
  * @return -EOPNOTSUPP: the unit translates no PASIDs, or cannot walk the domain's tables
- * @return -EINVAL: PASID 0, or more bits than the unit has
- * @return -ENOSPC: no domain-id is left on the unit, or the domain spans as many units as it can
- * @return -EBUSY: IOVAs that the unit reserves are in use
+ * @return -EINVAL: the PASID is 0, or has more bits than the unit supports
+ * @return -ENOSPC: no domain-id is left on the unit, or the domain can span no more units
+ * @return -EBUSY: some IOVAs that the unit reserves are in use
  *
  * moat_error_text() has the sentence. Thread-safe. Control path; waits for the unit.
  */
@@ -91,7 +93,7 @@ int moat_domain_attach_at(struct moat_domain *domain, struct moat_unit *unit, mo
 	uint32_t pasid);
 
 /**
- * As moat_domain_detach(), of what moat_domain_attach_at() has attached.
+ * As moat_domain_detach(), for what moat_domain_attach_at() has attached.
  *
  * @param domain the domain
  * @param unit NULL: the domain's own

@@ -8,29 +8,30 @@
  * @file
  * A DMA protection domain, and the one invariant.
  *
- * A domain is a page table, an IOVA space, the sources attached to it, and the lcores that use it.
- * Each such lcore holds a *lane*: the batch of unmaps it is gathering, the batches in flight, and
- * its shadow IOTLB. All calls on a lane come from one thread at a time.
+ * A domain is a page table, an IOVA space, the requesters attached to it, and the lcores that use
+ * it. Each such lcore holds a *lane*: the batch of unmaps it is gathering, the batches in flight,
+ * and its shadow IOTLB. All calls on a lane come from one thread at a time.
  *
  * Unmapping is three steps: moat_lane_unmap() clears the entries and gathers the run;
  * moat_lane_flush() closes the batch, submits it at once or with the next few, and returns its
  * *ticket*; moat_lane_poll() finds tickets done. **When the ticket is done, no device and no lcore
  * can reach the old mapping**: (a) the units have completed every invalidation of the batch, and
- * (b) every lane of the domain that reads has polled since. Only then are the batch's IOVAs and
- * table pages reused, and only then may the caller hand on or reuse the buffer.
+ * (b) every online lane of the domain has polled since. Only then are the batch's IOVAs and table
+ * pages reused, and only then may the caller hand on or reuse the buffer.
  *
- * (b) costs nothing while one lane reads a domain: polling is itself the point at which a lane
- * holds no translation. With more, it is a DPDK quiescent-state variable, polled, never waited for.
+ * (b) costs nothing while one lane of a domain is online: a lane holds no translation when it
+ * polls. With more, (b) is a DPDK quiescent-state variable, which is polled and never waited for.
  *
- * A *nested* domain lies over a parent: it maps IOVAs to addresses of the parent's (guest-physical
- * ones, say), and the parent maps those to the host's. Devices of the child go through both: first
- * stage is the child's, second stage the parent's. A look-up goes through neither twice: the
- * child's shadow IOTLB holds the composed answer, which moat_lane_map() finds in the parent. So
- * what the child maps must be mapped in the parent by then, with at least the same permissions.
- * When the parent unmaps it, the child's entries lose their permissions at once and devices and
- * lcores reach it no more when the parent's ticket is done: that ticket covers the invalidations of
- * the children, and waits for their lanes. The child's entries stay mapped, permitting nothing,
- * until the child unmaps them; mapping the address in the parent again does not revive them.
+ * A *nested* domain lies over a parent: it maps IOVAs to addresses of the parent (guest-physical
+ * ones, for example), and the parent maps these to host physical addresses. Requests of the child's
+ * devices are translated by both: first stage is the child's, second stage the parent's. A look-up
+ * in software is a single one: the child's shadow IOTLB holds the composed answer, which
+ * moat_lane_map() finds in the parent. So the parent must map an address, with at least the same
+ * permissions, before the child maps to it. When the parent unmaps the address, the child's entries
+ * lose their permissions at once. When the parent's ticket is done, no device and no lcore reaches
+ * the memory through the child: the ticket covers the children's invalidations and waits for their
+ * lanes. The child's entries stay mapped, without permissions, until the child unmaps them, even if
+ * the parent maps the address again.
  */
 
 #include <rte_rcu_qsbr.h>
@@ -51,24 +52,24 @@ struct moat_domain_conf {
 	 * indices (struct moat_pt) take little address space. */
 	uint8_t width;
 	uint64_t iova_base; /* first IOVA that the allocator hands out, 0: MOAT_2M_SIZE */
-	/** Sizes of leaves to use, of those the unit has: MOAT_2M_SIZE | MOAT_1G_SIZE; 0 or
-	 * UINT64_MAX: all; MOAT_LEAF_4K_ONLY */
+	/** Leaf sizes to use, if the unit has them: MOAT_2M_SIZE | MOAT_1G_SIZE; 0 or UINT64_MAX:
+	 * all; MOAT_LEAF_4K_ONLY */
 	uint64_t leaf_sizes;
-	/** It can have children. The last GiB of its IOVAs (an eighth, with less than 33 bits)
-	 * holds the children's tables, which the unit finds through the parent: the allocator gives
-	 * nothing of it out, and lanes refuse it. Unmapping looks through all that the children map
-	 * and so is for the control path. */
+	/** The domain can have children. The last GiB of its IOVAs (an eighth of them, with less
+	 * than 33 bits) holds the children's tables, which the unit finds through the parent: the
+	 * allocator does not hand these IOVAs out, and lanes refuse them. An unmap searches the
+	 * tables of all children, so it is for the control path only. */
 	bool nest_parent;
-	/** NULL, or the domain below: a `nest_parent` of the same unit, which must outlive this
-	 * one. */
+	/** NULL, or the parent: a domain of the same unit, created with `nest_parent`, which must
+	 * outlive this domain. */
 	struct moat_domain *parent;
 };
 
-/** No leaf is larger than a page of 4 KiB. */
+/** A value of `leaf_sizes`: no leaf is larger than 4 KiB. */
 #define MOAT_LEAF_4K_ONLY MOAT_PAGE_SIZE
 
 #define MOAT_DOMAIN_LANES 128
-#define MOAT_DOMAIN_UNITS 8 /* that a domain can span */
+#define MOAT_DOMAIN_UNITS 8 /* units that a domain can span, at most */
 
 /** Which part a domain has in nested translation. */
 enum moat_nesting {
@@ -82,25 +83,27 @@ struct moat_domain {
 	uint16_t did; /* on its own unit; see moat_domain_did() */
 	uint8_t width;
 	uint8_t nesting;        /* enum moat_nesting */
-	struct moat_unit *unit; /* its own: more may follow, see moat_attach.h */
+	struct moat_unit *unit; /* its own; it may span others, too: see moat_attach.h */
 	struct moat_pt *pt;
 	struct moat_iova *iova;
-	void *priv;                   /* the unit's, with MOAT_TABLES_UNITS */
-	struct moat_domain *parent;   /* of a child */
-	struct rte_rcu_qsbr *readers; /* quiescence of lanes; see file comment */
-	MOAT_ATOMIC(uint32_t) nr_readers;
+	void *priv;                       /* the unit's, with MOAT_TABLES_UNITS */
+	struct moat_domain *parent;       /* of a child, else NULL */
+	struct rte_rcu_qsbr *readers;     /* quiescence of lanes; see file comment */
+	MOAT_ATOMIC(uint32_t) nr_readers; /* lanes that translate, with those of children */
+
 	/* private members follow: struct domain_impl */
 };
 
 /**
  * Create a domain on a unit: an empty table, an IOVA space, a domain-id.
  *
- * @param unit its own; the domain may span others later
+ * @param unit the domain's own unit; the domain may span others later
  * @param conf copied
  * @param[out] domain unchanged on an error
  * @return 0
- * @return -EINVAL: a NULL, no name, a width that the unit lacks; a parent that is on another
- *   unit or was not created as `nest_parent`, or a child that is to be one
+ * @return -EINVAL: an argument or the name is NULL; the unit lacks the width, or `iova_base` is not
+ *   in it; the parent is on another unit or was not created with `nest_parent`; a child is to be a
+ *   parent, too
  * @return -EOPNOTSUPP: the unit does not nest
  * @return -ENOSPC: no domain-id is left, or the parent has as many children as it can
  * @return -ETIMEDOUT, -EIO: the unit did not complete an invalidation (caching mode, RWBF)
@@ -113,27 +116,27 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
 	struct moat_domain **domain);
 
 /**
- * Detach every source, invalidate all of the domain, wait for the units, free.
+ * Detach every requester, invalidate all of the domain, wait for the units, and free the domain.
  *
  * @param domain the domain
  * @return 0
  * @return -EINVAL: NULL
- * @return -EBUSY: lanes are open, or children are there
+ * @return -EBUSY: the domain has open lanes, or children
  * @return -ETIMEDOUT, -EIO: a unit does not answer; the domain stays (leaked on purpose: what a
  *   unit might still reach is never freed)
- * @return another error of a unit's that does not let a source go; the domain stays
+ * @return another error of a unit that does not detach a requester; the domain stays
  *
  * Thread safety: no other thread may use the domain. Control path; waits for the units.
  */
 int moat_domain_destroy(struct moat_domain *domain);
 
 /**
- * May a unit be destroyed? A unit's `destroy` asks before it changes anything.
+ * Check that no domain is on a unit. A unit's `destroy` must call it before it changes anything.
  *
  * @param unit the unit
  * @return 0: no domain is on it
- * @return -EBUSY: domains are; a line that names the unit and up to four of them is logged, and is
- *   moat_error_text()
+ * @return -EBUSY: there are domains; moat_error_text() names the unit and up to four domains, and
+ *   is logged, too
  *
  * Thread-safe; no other thread may create a domain on a unit that is to be destroyed. Control path.
  */
@@ -141,10 +144,11 @@ int moat_domain_unit_unused(const struct moat_unit *unit);
 
 /* ------------------------------------------------------------------------------------ lanes */
 
-/** Number of a closed batch on its lane: 2, 3, ... 0 is not a ticket. See moat_lane_done(). */
+/** Number of a closed batch on its lane: 2, 3, ... Ticket 1 is done from the start; 0 is not a
+ * ticket. See moat_lane_done(). */
 typedef uint64_t moat_ticket_t;
 
-#define MOAT_LANE_BATCHES          64 /* closed and not done, at most */
+#define MOAT_LANE_BATCHES          64 /* batches closed and not done, at most */
 /* Number of closed batches that are submitted at once, in an uncontended and a contended queue */
 #define MOAT_LANE_TOGETHER         4
 #define MOAT_LANE_TOGETHER_CROWDED 16
@@ -154,9 +158,9 @@ struct moat_lane_stats {
 	uint64_t pages_mapped;
 	uint64_t pages_unmapped;
 	uint64_t descriptors; /* wait descriptors not counted */
-	uint64_t flushes; /* submissions, each with a wait descriptor; of one ticket or of some */
-	uint64_t full;    /* submissions refused by a full queue */
-	uint64_t retried; /* batches that the unit failed, submitted again for the whole domain */
+	uint64_t flushes;     /* submissions of 1 or more batches, with a wait descriptor each */
+	uint64_t full;        /* submissions refused by a full queue */
+	uint64_t retried;     /* batches that a unit refused, resubmitted for the whole domain */
 	/* Pages handed on before their ticket was done, and for how long devices could reach
 	 * them. */
 	uint64_t exposed_pages;
@@ -173,49 +177,52 @@ struct moat_lane {
 };
 
 /**
- * Open a lane, offline: it may map, unmap, flush and poll, but must not translate.
+ * Open a lane. It is offline: it may map, unmap, flush and poll, but must not translate.
  *
  * @param domain the domain
  * @return the lane
- * @return NULL: no domain, too many lanes, or out of memory (moat_error_text()).
+ * @return NULL: `domain` is NULL, too many lanes, or out of memory (moat_error_text())
+ *
  * Thread safety: any thread. Control path.
  */
 struct moat_lane *moat_lane_open(struct moat_domain *domain);
 
 /**
- * Flush, wait for all tickets, go offline, free.
+ * Flush, wait for all tickets, go offline, and free the lane.
  *
  * @param lane the lane
  * @return 0
  * @return -EINVAL: NULL
- * @return -ETIMEDOUT, -EIO: as moat_lane_drain(); the lane stays open
+ * @return an error as of moat_lane_drain(); the lane stays open
  *
- * Thread safety: the lane's own thread, or another one if that uses the lane no more. Control path.
+ * Thread safety: the lane's own thread, or another thread once the lane's own no longer uses the
+ * lane. Control path.
  */
 int moat_lane_close(struct moat_lane *lane);
 
 /**
  * Map memory at an IOVA of the caller's choice (one of the allocator's, or of a fixed layout).
  *
- * On units with caching mode or RWBF this also invalidates, and waits for the unit; never on
- * others. A unit that keeps the tables is called, after what is gathered of these pages.
+ * On a unit with caching mode or RWBF the call also invalidates, and waits for the unit; on others
+ * it does not wait, unless a nested domain takes a failed map back. If a unit that keeps the tables
+ * has to map gathered pages, the lane is flushed first.
  *
  * @param lane the calling thread's
  * @param iova first IOVA, whole pages
- * @param hpa host physical address of the first byte; of a nested domain the parent's IOVA
- * @param va the processor's, or NULL. Of a nested domain NULL, or what the parent says
+ * @param hpa host physical address of the first byte; in a nested domain the parent's IOVA
+ * @param va virtual address of the first byte, or NULL. In a nested domain NULL, or the parent's
  * @param len bytes, whole pages
  * @param prot what devices may do
  * @return 0
  * @return -EEXIST, -ERANGE, -EINVAL, -ENOMEM: as moat_pt_map()
- * @return -EINVAL: a part of it is where interrupts go (MOAT_MSI_BASE): no request is translated
- *   there
- * @return -ERANGE: of a parent: the range holds the children's tables
- * @return -EFAULT: of a nested domain: the parent does not map all of it, or unmaps it meanwhile
- * @return -EACCES: of a nested domain: the parent maps it without a permission that is asked for
- *   (MOAT_W is MOAT_RW in first stage)
- * @return -EINVAL: of a nested domain: `va` is not what the parent says
- * @return -EAGAIN: what is gathered could not be flushed
+ * @return -EINVAL: a part is in the range of interrupt requests (MOAT_MSI_BASE), which is never
+ *   translated
+ * @return -ERANGE: in a parent: the range holds the children's tables
+ * @return -EFAULT: in a nested domain: the parent does not map all of it, or unmaps it meanwhile
+ * @return -EACCES: in a nested domain: the parent's map lacks a permission in `prot` (in first
+ *   stage MOAT_W counts as MOAT_RW)
+ * @return -EINVAL: in a nested domain: `va` is not the parent's
+ * @return -EAGAIN: gathered pages could not be flushed
  * @return -ETIMEDOUT, -EIO: the unit did not complete the invalidation
  * @return the error of a unit that keeps the tables
  *
@@ -227,16 +234,16 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
 	enum moat_prot prot);
 
 /**
- * Clear the entries and gather the run. Nothing is invalidated before moat_lane_flush(); a batch
- * with no room for another run is flushed first.
+ * Clear the entries and gather the run. Nothing is invalidated before moat_lane_flush(). If the
+ * batch has no room for another run, it is flushed first.
  *
  * @param lane the calling thread's
  * @param iova first IOVA, whole pages
  * @param len bytes, whole pages
  * @return 0
  * @return -ENOENT: as moat_pt_unmap()
- * @return -ERANGE: of a parent: the range holds the children's tables
- * @return -EINVAL: as moat_pt_unmap(), or the unit would have to cut a map in two
+ * @return -ERANGE: in a parent: the range holds the children's tables
+ * @return -EINVAL: as moat_pt_unmap(), or the unit cannot unmap a part of a map
  * @return -EAGAIN: MOAT_LANE_BATCHES are in flight: poll, and call again
  * @return -ENOMEM: no memory for a batch
  *
@@ -247,8 +254,9 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
 int moat_lane_unmap(struct moat_lane *lane, uint64_t iova, uint64_t len);
 
 /**
- * As moat_lane_unmap(), of pages that are handed on at once, before their ticket (mode deferred).
- * The caller must bound the time in which devices still reach them; see moat_lane_expose().
+ * As moat_lane_unmap(), but the pages are handed on at once, before their ticket is done (mode
+ * deferred). The caller must bound the time in which devices still reach them; see
+ * moat_lane_expose().
  *
  * @param lane the calling thread's
  * @param iova first IOVA, whole pages
@@ -264,11 +272,12 @@ int moat_lane_unmap_early(struct moat_lane *lane, uint64_t iova, uint64_t len);
  * done.
  *
  * @param lane the calling thread's
- * @param iova first IOVA of a range of the allocator's
- * @param len its bytes
+ * @param iova first IOVA of a range that moat_iova_alloc() gave
+ * @param len bytes of the range
  * @return as moat_lane_unmap(), and
- * @return -EINVAL: [iova, iova + len) is not a range as moat_iova_alloc() gave it. Ranges of up to
- *   64 pages are looked up only in a build with MOAT_DEBUG, because that takes a lock.
+ * @return -EINVAL: [iova, iova + len) is not a range as moat_iova_alloc() gave it. Small runs (a
+ *   power of two of up to 64 pages) are checked only in a build with MOAT_DEBUG, because the check
+ *   takes a lock.
  *
  * Thread safety: the lane's own thread. Data path.
  */
@@ -277,16 +286,16 @@ int moat_lane_unmap_free(struct moat_lane *lane, uint64_t iova, uint64_t len);
 /**
  * Close what is gathered and submit it, at once or with the next few batches.
  *
- * A batch that is closed while nothing of the lane is in flight is submitted at once. Otherwise up
- * to MOAT_LANE_TOGETHER batches coalesce into one submission, neighbours in IOVA into one run: they
- * are submitted by the flush that closes the last of them, or by the poll that finds nothing in
- * flight. In a contended queue they are submitted when MOAT_LANE_TOGETHER_CROWDED have been closed,
- * or after as many polls.
+ * In an uncontended queue, a batch that is closed while nothing of the lane is in flight is
+ * submitted at once. Otherwise up to MOAT_LANE_TOGETHER batches coalesce into one submission, and
+ * neighbouring IOVAs into one run: the batches are submitted by the flush that closes the last of
+ * them, or by the poll that finds nothing in flight. In a contended queue they are submitted when
+ * MOAT_LANE_TOGETHER_CROWDED have been closed, or after as many polls.
  *
  * @param lane the calling thread's
  * @return the batch's ticket; the last ticket if nothing was gathered
- * @return 0: a unit that keeps the tables refuses: nothing is lost, poll and call again. (A full
- *   queue is tried again by each poll.)
+ * @return 0: a unit that keeps the tables has refused; what it did not unmap stays gathered: poll
+ *   and call again. (A full queue is no error: each poll tries again.)
  *
  * Thread safety: the lane's own thread. Data path.
  */
@@ -312,40 +321,40 @@ void moat_lane_send(struct moat_lane *lane);
 moat_ticket_t moat_lane_poll(struct moat_lane *lane);
 
 /**
- * Prefetch what the next burst on a lane touches. With thousands of domains used in turn all of it
- * has left the processor's caches since the lane's last turn. A poll loop knows which lanes come
- * next; it makes three calls a turn, each for another lane:
+ * Prefetch what the next burst on a lane touches. If thousands of domains are used in turn, the
+ * processor's caches have lost it since the lane's last turn. A poll loop makes three calls a turn,
+ * for the three lanes that come next:
  *
  *     moat_lane_prefetch(lane[i + 3], iova[i + 3], 3);   the lane itself
  *     moat_lane_prefetch(lane[i + 2], iova[i + 2], 2);   what the lane points at
  *     moat_lane_prefetch(lane[i + 1], iova[i + 1], 1);   the table's entries
  *
- * Each reads what the one before has fetched, so that none of them waits for memory. Not worth its
- * time with fewer domains than the caches hold, some hundreds.
+ * A call reads only what the call for the same lane has fetched a turn before, so that it does not
+ * wait for memory. The calls do not pay with fewer domains than the caches hold, some hundreds.
  *
  * @param lane any open lane of the calling thread's
  * @param iova where the burst will map, unmap or translate
- * @param turns until then: 3, 2 or 1
+ * @param turns number of turns until the burst: 3, 2 or 1
  *
  * Has no effect but on caches. Thread safety: the lane's own thread. Data path.
  */
 void moat_lane_prefetch(const struct moat_lane *lane, uint64_t iova, unsigned int turns);
 
 /**
- * Note pages that were handed on before their ticket. Their exposure ends when the ticket is done,
- * and is counted in the lane's stats.
+ * Record pages that were handed on before their ticket is done. Their exposure ends when the ticket
+ * is done, and is counted in the lane's stats.
  *
  * @param lane the calling thread's
- * @param pages 4 KiB pages of what is gathered
- * @param since TSC at which they were handed on
+ * @param pages number of gathered 4 KiB pages that were handed on
+ * @param since TSC at which they were handed on; in a batch the first call's value counts
  *
  * Thread safety: the lane's own thread. Data path.
  */
 void moat_lane_expose(struct moat_lane *lane, uint32_t pages, uint64_t since);
 
 /**
- * Whether a ticket of this lane is done. Then no device and no lcore reaches what it covers, and
- * the calling thread sees all that came before.
+ * Check whether a ticket of a lane is done. If it is, no device and no lcore reaches the pages that
+ * it covers, and the calling thread sees all that happened before.
  *
  * @param lane any open lane
  * @param ticket of that lane
@@ -356,9 +365,9 @@ void moat_lane_expose(struct moat_lane *lane, uint32_t pages, uint64_t since);
 bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket);
 
 /**
- * Ask the lane to close and submit what it has gathered: its next poll does, or the next turn of a
- * wait of its thread's. For a thread that waits for a ticket which the lane has not closed yet
- * (mode deferred).
+ * Ask a lane to close and submit what it has gathered. The lane's next poll does so, or the next
+ * turn of a wait of the lane's thread. For a thread that waits for a ticket whose batch is not
+ * closed yet (mode deferred).
  *
  * @param lane any open lane
  *
@@ -367,10 +376,10 @@ bool moat_lane_done(const struct moat_lane *lane, moat_ticket_t ticket);
 void moat_lane_ask(struct moat_lane *lane);
 
 /**
- * Poll a lane that its thread has left: one that went offline, or ended, before all of its tickets
- * were done. What it has gathered is closed and submitted. Does nothing to any other lane, nor
- * while another thread does the same. For a thread that waits for a ticket of the lane: call it in
- * the loop. Never waits.
+ * Poll a lane whose thread went offline, or ended, before all tickets of the lane were done. What
+ * the lane has gathered is closed and submitted. Has no effect on any other lane, or while another
+ * thread makes the same call. A thread that waits for a ticket of the lane must call it in its
+ * loop. Never waits.
  *
  * @param lane any open lane
  *
@@ -379,12 +388,12 @@ void moat_lane_ask(struct moat_lane *lane);
 void moat_lane_help(struct moat_lane *lane);
 
 /**
- * Flush and poll until every ticket is done. It waits, and reports quiescent states of all of the
- * thread's lanes meanwhile.
+ * Flush and poll until every ticket is done. While it waits, it reports quiescent states for all
+ * lanes of the thread.
  *
  * @param lane the calling thread's
  * @return 0
- * @return -ETIMEDOUT: nothing was done for 1 s; moat_error_text() says what is missing
+ * @return -ETIMEDOUT: no ticket became done for 1 s; moat_error_text() says what is missing
  * @return -EIO: a unit is dead
  * @return the error of a unit that keeps the tables: what it did not unmap stays gathered
  *
@@ -392,10 +401,10 @@ void moat_lane_help(struct moat_lane *lane);
  */
 int moat_lane_drain(struct moat_lane *lane);
 
-/* -------------------------------------------------------------- what a lane shows of itself */
+/* ---------------------------------------------------------------------------- a lane's state */
 
 /**
- * The last ticket that is done. All before it are done, too.
+ * The last ticket that is done. All tickets before it are done, too.
  *
  * @param lane any open lane
  * @return the ticket
@@ -405,7 +414,7 @@ int moat_lane_drain(struct moat_lane *lane);
 moat_ticket_t moat_lane_last_done(const struct moat_lane *lane);
 
 /**
- * What the next flush would submit.
+ * The number of pages that the next flush would submit.
  *
  * @param lane the calling thread's
  * @return 4 KiB pages gathered since the last flush
@@ -435,7 +444,7 @@ moat_ticket_t moat_lane_next_ticket(const struct moat_lane *lane);
 moat_ticket_t moat_lane_last_ticket(const struct moat_lane *lane);
 
 /**
- * How many batches can be closed before one must be done.
+ * The number of batches that can be closed before one must be done.
  *
  * @param lane the calling thread's
  * @return 0 to MOAT_LANE_BATCHES
@@ -445,7 +454,7 @@ moat_ticket_t moat_lane_last_ticket(const struct moat_lane *lane);
 unsigned int moat_lane_room(const struct moat_lane *lane);
 
 /**
- * How many runs are gathered since the last flush.
+ * The number of runs gathered since the last flush.
  *
  * @param lane the calling thread's
  * @return the runs
@@ -466,7 +475,7 @@ unsigned int moat_lane_runs(const struct moat_lane *lane);
 struct moat_range moat_lane_run(const struct moat_lane *lane, unsigned int i);
 
 /**
- * How many more runs can be gathered before the batch is full.
+ * The number of runs that can still be gathered before the batch is full.
  *
  * @param lane the calling thread's
  * @return the runs
@@ -476,22 +485,22 @@ struct moat_range moat_lane_run(const struct moat_lane *lane, unsigned int i);
 unsigned int moat_lane_run_room(const struct moat_lane *lane);
 
 /**
- * Let moat_lane_unmap() do what moat_lane_unmap_early() does, from now on.
+ * Let moat_lane_unmap() act as moat_lane_unmap_early() from now on.
  *
  * @param lane the calling thread's
- * @param early false: as usual again
+ * @param early false: moat_lane_unmap() acts as itself again
  *
  * Thread safety: the lane's own thread. Data path.
  */
 void moat_lane_hand_on_early(struct moat_lane *lane, bool early);
 
 /**
- * Let maps take back unmaps of this lane whose tickets are not done, from now on: for pages that
- * were not handed on after all, and are mapped again for what they were mapped before. Nothing but
- * the unit's witness (moat_unit.h) tells such a map from another.
+ * Let maps take back unmaps of this lane whose tickets are not done, from now on: the pages were
+ * not handed on after all, and are mapped again to the same memory. Only the unit's witness
+ * (moat_unit.h) distinguishes such maps.
  *
  * @param lane the calling thread's
- * @param back false: as usual again
+ * @param back false: maps take nothing back again
  *
  * Thread safety: the lane's own thread. Control path.
  */
@@ -518,7 +527,7 @@ struct moat_iova_cache *moat_lane_iovas(struct moat_lane *lane);
 struct moat_domain *moat_lane_domain(const struct moat_lane *lane);
 
 /**
- * A lane's counters, each as it is now.
+ * A lane's counters, which the lane goes on updating.
  *
  * @param lane any open lane
  * @return the counters, valid while the lane is open
@@ -530,19 +539,21 @@ const struct moat_lane_stats *moat_lane_stats(const struct moat_lane *lane);
 /* ------------------------------------------------------------------------------- readers */
 
 /**
- * Become a reader: from here on the lane may translate, and must be polled, because other lanes'
- * tickets wait for it. Before the calling thread blocks or stops polling it must set the lane
- * offline, and hold no translation.
+ * Make the lane a reader: from now on it may translate, and must be polled, because other lanes'
+ * tickets wait for it. Before the calling thread blocks or stops polling, it must hold no
+ * translation and set the lane offline.
  *
- * liburcu's urcu-qsbr needs no care. The first online lane of a thread registers it and takes it
- * online there; the last one that goes offline undoes that, so that no grace period waits for the
- * thread. A thread that has registered itself stays registered: its last lane only takes it offline
- * (a thread that still reads RCU data of its own must then call rcu_thread_online()).
+ * The caller need not register with liburcu's urcu-qsbr. The first online lane of a thread
+ * registers the thread and takes it online there; the last lane that goes offline undoes that, so
+ * that no grace period waits for the thread. A thread that has registered itself stays registered:
+ * its last lane only takes it offline (if the thread still reads RCU data of its own, it must then
+ * call rcu_thread_online()).
  *
- * A thread that waits in one of moat's calls reports quiescent states of all its lanes meanwhile:
- * it must hold no translation of any lane across moat_lane_drain(), moat_lane_close(),
- * moat_domain_attach(), moat_domain_detach(), moat_domain_destroy(), or moat_lane_map() on a unit
- * with caching mode or RWBF. A thread must set its lanes offline before it ends.
+ * While a thread waits in one of moat's calls, it reports quiescent states for all its lanes. So it
+ * must hold no translation of any lane across moat_lane_drain(), moat_lane_offline(),
+ * moat_lane_close(), moat_domain_attach(), moat_domain_detach(), moat_domain_create(),
+ * moat_domain_destroy(), or a moat_lane_map() that waits. A thread must set its lanes offline
+ * before it ends.
  *
  * @param lane the calling thread's
  *
@@ -551,25 +562,26 @@ const struct moat_lane_stats *moat_lane_stats(const struct moat_lane *lane);
 void moat_lane_online(struct moat_lane *lane);
 
 /**
- * Stop being a reader. The thread must hold no translation of the lane, and may block afterwards
- * (see moat_lane_online()). Closes and submits what is gathered and waits for the lane's tickets:
- * other threads may need them, and only this thread finds them done. It waits 10 ms at most for a
- * unit that completes nothing, and 1 s for readers that do not poll. With nothing in flight it
- * waits for nothing. A ticket that is not done by then is completed by the lane's thread when it
- * uses the lane again, or by any thread that waits for it and calls moat_lane_help().
+ * Stop being a reader. The thread must hold no translation of any of its lanes, and may block
+ * afterwards (see moat_lane_online()). The call closes and submits what is gathered, and waits for
+ * the lane's tickets, because other threads may need them: at most 10 ms for a unit that completes
+ * nothing, and 1 s for readers that do not poll. With nothing in flight it does not wait. A ticket
+ * that is not done by then becomes done when the lane's thread uses the lane again, or when a
+ * thread that waits for the ticket calls moat_lane_help().
  *
  * @param lane the lane
  *
- * Thread safety: the lane's own thread, or another one if that uses the lane no more. Control path.
+ * Thread safety: the lane's own thread, or another thread once the lane's own no longer uses the
+ * lane. Control path.
  */
 void moat_lane_offline(struct moat_lane *lane);
 
 /**
  * One turn of a loop that waits for anything but a lane: report a quiescent state for each lane
- * that the calling thread has online (for the next 64 of them where there are more), and to
- * liburcu; find tickets of these lanes done, because other threads may wait for them. The thread
- * must hold no translation. Every loop that waits while the thread has lanes online must call it,
- * and no thread may wait for a lock whose holder waits for readers.
+ * that the calling thread has online (for the next 64 of them if there are more), and to liburcu,
+ * and find tickets of these lanes done, because other threads may wait for them. The thread must
+ * hold no translation. Every loop that waits while the thread has lanes online must call it, and no
+ * thread may wait for a lock whose holder waits for readers.
  *
  * Thread safety: any thread. Data path.
  */

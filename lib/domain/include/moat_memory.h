@@ -6,12 +6,12 @@
 
 /**
  * @file
- * Memory that a unit can reach: one run of virtual addresses, and the physical address of each
+ * Memory that a unit can reach: a range of virtual addresses, and the physical address of each
  * 2 MiB of it.
  *
- * Hugepages, of 2 MiB if enough are free, else of 1 GiB; where there are none, plain pages, if the
- * unit can live with those (the software unit can, a real one cannot know their physical
- * addresses).
+ * The memory is hugepages of 2 MiB if enough are free, otherwise of 1 GiB. If there are too few of
+ * both, it is plain pages, provided that the unit accepts these (the software unit does; for
+ * hardware their physical addresses are not known).
  */
 
 #include "moat_domain.h"
@@ -36,13 +36,12 @@ struct moat_memory {
 /**
  * Get zeroed memory that a unit can reach.
  *
- * @param m becomes the memory; whatever it held before is forgotten
- * @param unit that must reach it
+ * @param m receives the memory; its previous content is overwritten
+ * @param unit the unit that must reach the memory
  * @param len bytes, a multiple of 2 MiB
  * @return 0
- * @return -EINVAL: a NULL, or `len`
- * @return -EFAULT: not so many hugepages are free, and the unit cannot know the addresses of plain
- *   pages
+ * @return -EINVAL: `m` or `unit` is NULL, or `len` is not valid
+ * @return -EFAULT: too few hugepages are free, and the unit cannot use plain pages
  * @return -ENOMEM
  * @return another error of the unit's
  *
@@ -60,8 +59,8 @@ int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len)
 void moat_memory_put(struct moat_memory *m);
 
 /**
- * Map [va + off, va + off + len), all of it inside, at `iova` and what follows; several calls of
- * moat_lane_map() where physical memory breaks between 2 MiB and the next.
+ * Map [va + off, va + off + len), which must lie in the memory, from `iova` on. If the memory is
+ * not physically contiguous, this takes several calls of moat_lane_map().
  *
  * @param m the memory
  * @param lane the calling thread's
@@ -70,9 +69,9 @@ void moat_memory_put(struct moat_memory *m);
  * @param len bytes, whole pages
  * @param prot what devices may do
  * @return 0
- * @return an error as of moat_lane_map(): nothing is mapped. Pieces that were mapped before have
- *   been unmapped, and their ticket is done (the caller has waited for the unit)
- * @return -ETIMEDOUT, -EIO: also when the unit does not answer then, and may still reach such
+ * @return an error as of moat_lane_map(): nothing is mapped. Pieces that had been mapped are
+ *   unmapped again, and their ticket is done (the call has waited for it)
+ * @return -ETIMEDOUT, -EIO: also if the unit does not complete that unmap, and may still reach the
  *   pieces
  *
  * Thread safety: the lane's own thread. Data path.
