@@ -4,7 +4,7 @@
 #ifndef MOAT_DOMAIN_IMPL_H
 #define MOAT_DOMAIN_IMPL_H
 
-/* What the files of lib/domain share. */
+/* Declarations that the files of lib/domain share. */
 
 #include <pthread.h>
 
@@ -62,7 +62,7 @@ struct domain_impl {
 	struct moat_pt_pool *pool; /* the pool of the table's pages */
 
 	/* nested translation, see domain_nest.c; all of a parent, except `sibling` */
-	struct moat_range window;          /* of the children's tables */
+	struct moat_range window;          /* IOVAs of the children's tables */
 	uint64_t window_used;              /* bytes; under a lock of `child_tables` */
 	_Atomic uint32_t window_version;   /* number of chunks in it ... */
 	_Atomic uint32_t window_settled;   /* ... and of those that units were told of */
@@ -86,7 +86,7 @@ static inline bool domain_tables_ours(const struct moat_domain *domain)
 	return likely(domain->unit->caps.tables == MOAT_TABLES_OURS);
 }
 
-/* domain_unit.c. Allocate a domain-id on `u->unit`, and add `u` to the unit's list.
+/* domain_unit.c. Allocate a domain-id on `u->unit`, `u->did`, and add `u` to the unit's list.
  * @return 0; -ENOSPC */
 int domain_did_alloc(struct domain_unit *u);
 void domain_did_free(struct domain_unit *u);
@@ -115,7 +115,7 @@ int domain_flush_writes(struct moat_domain *domain);
 static inline unsigned int domain_tags(const struct domain_impl *impl, unsigned int unit,
 	moat_tag_t tags[DOMAIN_TAGS])
 {
-	/* acquire: pairs with the release in tag_add() */
+	/* acquire: pairs with the release in tag_store() */
 	uint32_t n = atomic_load_explicit(&impl->nr_tags, memory_order_acquire);
 	unsigned int found = 0;
 

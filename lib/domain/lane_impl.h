@@ -177,7 +177,7 @@ static inline void lane_quiescent(const struct lane *lane)
 		rte_rcu_qsbr_quiescent(domain->parent->readers, lane->parent_reader);
 }
 
-/* What lane_rcu_begin() has done. */
+/* What lane_rcu_begin() did, for lane_rcu_end(). */
 enum lane_rcu { LANE_RCU_NOTHING, LANE_RCU_REGISTERED, LANE_RCU_ONLINE };
 
 /* Let the calling thread read tables: it is registered with liburcu and online until
@@ -241,7 +241,7 @@ static inline void lane_stock_put(struct batch *batch)
 
 /* Close what is gathered. @return 0, or a negative errno: it could not be closed */
 int lane_flush(struct lane *lane);
-/* What moat_lane_send() and moat_lane_poll() do. */
+/* As moat_lane_send() and moat_lane_poll(), without lane_own(). */
 void lane_send(struct lane *lane);
 moat_ticket_t lane_poll(struct lane *lane);
 /* Submit the closed batches, if lane_coalesce_is_time(). */

@@ -8,9 +8,9 @@
  * A child's entry leads to an address of the parent, and has the virtual address that the parent
  * has there. Meanwhile the parent may unmap that address. An unmap clears the parent's entries and
  * then searches the children's tables for entries that lead there (N1, nest_revoke()). A map stores
- * the child's entries and then reads the parent's again (N2). Both have a full barrier between, so
- * either the search finds the child's entries, or the map finds the parent's cleared and removes
- * the child's again.
+ * the child's entries and then reads the parent's again (N2). Each has a full barrier between its
+ * two steps, so either the search finds the child's entries, or the map finds the parent's cleared
+ * and removes the child's again.
  *
  * Until then other lanes may translate by the child's entries. They do so no later than the
  * parent's ticket, because the mapping lane is a reader of the parent until N2.

@@ -117,7 +117,7 @@ void lane_parent_enter(const struct lane *lane)
 	struct moat_domain *parent = lane->domain->parent;
 
 	rte_rcu_qsbr_thread_online(parent->readers, lane->parent_reader);
-	/* as in reader_enter() */
+	/* sequentially consistent, as in reader_enter() */
 	atomic_fetch_add(&parent->nr_readers, 1);
 }
 

@@ -290,8 +290,8 @@ int lane_map_run(struct lane *lane, uint64_t iova, uint64_t hpa, void *va, uint6
 static __rte_cold int msi_error(uint64_t iova, uint64_t len)
 {
 	return moat_error(-EINVAL,
-		"iova 0x%" PRIx64 ", length 0x%" PRIx64 ": a device's writes to 0x%" PRIx64
-		" to 0x%" PRIx64 " are interrupt requests and reach no memory; map around them",
+		"iova 0x%" PRIx64 ", length 0x%" PRIx64 ": a device's writes between 0x%" PRIx64
+		" and 0x%" PRIx64 " are interrupt requests and reach no memory; map around them",
 		iova, len, MOAT_MSI_BASE, MOAT_MSI_BASE + MOAT_MSI_SIZE - 1);
 }
 

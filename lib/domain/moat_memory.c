@@ -173,7 +173,7 @@ int moat_memory_map(const struct moat_memory *m, struct moat_lane *lane, uint64_
 	uint64_t first = iova;
 
 	MOAT_ASSERT(off <= m->len && len <= m->len - off,
-		"moat_memory_map() of bytes beyond the memory");
+		"moat_memory_map(): the bytes reach beyond the memory");
 	if (m->hpa_linear && likely(len != 0))
 		return moat_lane_map(lane, iova, m->hpa[0] + off, m->va + off, len, prot);
 	while (len != 0) {

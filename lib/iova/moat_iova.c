@@ -34,7 +34,7 @@ int moat_iova_create(uint64_t base, uint64_t limit, struct moat_iova **out)
 	if (limit <= base || (limit & MOAT_PAGE_MASK) != 0 || limit > UINT64_C(1) << 57)
 		return moat_error(-EINVAL,
 			"an IOVA space from 0x%" PRIx64 " cannot end at 0x%" PRIx64 "; it must "
-			"end at a page beyond its beginning, within 57 bits",
+			"end at a page after its beginning, within 57 bits",
 			base, limit);
 	space = calloc(1, sizeof(*space));
 	if (space == NULL)
@@ -76,7 +76,7 @@ static void space_stats(struct moat_iova *space, struct moat_iova_stats *stats)
 	stats->bad_frees = space->bad_frees;
 }
 
-/* A small run comes from a chunk if one has room; every other run comes from the tree. */
+/* Take a run: a small one from a chunk if possible, otherwise from the tree. */
 static int take(struct moat_iova *space, uint64_t pages, uint64_t align, int order, uint64_t *page)
 {
 	struct iova_node *node = NULL;

@@ -33,7 +33,7 @@ extern "C" {
 /** First the stages of mapping, whose sum is the mapping cost; then all other stages. */
 enum moat_stage {
 	MOAT_STAGE_MAP,       /* writing entries */
-	MOAT_STAGE_TRANSLATE, /* shadow look-ups */
+	MOAT_STAGE_TRANSLATE, /* look-ups in the shadow IOTLB */
 	MOAT_STAGE_UNMAP,     /* clearing entries, gathering */
 	MOAT_STAGE_SUBMIT,    /* encoding and queueing descriptors, doorbells */
 	MOAT_STAGE_WAIT,      /* polling for tickets with nothing else to do */
@@ -67,8 +67,8 @@ struct moat_cost_bursts {
 	struct moat_hist hist[MOAT_STAGES_MAPPING + 1];
 };
 
-/** What one tenant cost on one lcore. Only that lcore writes it; any thread may read it
- * (moat_cost_add() and the other readers here never see a torn number). */
+/** The cost of one tenant on one lcore. Only that lcore writes it. Any thread may read it with
+ * moat_cost_add() and the functions after that, which never see a torn number. */
 struct moat_cost {
 	uint64_t cycles[MOAT_STAGES];
 	uint64_t packets;
@@ -105,8 +105,8 @@ struct moat_cost_device {
  *
  * @return what moat_cost_device_leave() needs
  *
- * Pairs nest: cycles of an inner pair are counted once. Thread-safe: each thread counts its own.
- * Data path.
+ * Pairs may nest: the cycles of an inner pair are counted once. Thread-safe: each thread counts its
+ * own. Data path.
  */
 static inline struct moat_cost_device moat_cost_device_enter(void)
 {
@@ -194,7 +194,7 @@ static inline void moat_cost_burst(const struct moat_cost_watch *watch, struct m
 }
 
 /**
- * sum += cost, for reports over lcores. Histograms are not added.
+ * Add `cost` to `sum`, for reports over lcores. Histograms are not added.
  *
  * @param sum the calling thread's
  * @param cost may be written meanwhile

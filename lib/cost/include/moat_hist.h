@@ -68,7 +68,7 @@ static inline void moat_hist_add(struct moat_hist *h, uint64_t value)
 }
 
 /**
- * sum += h.
+ * Add the values of `h` to `sum`.
  *
  * @param sum receives the counts
  * @param h may be written meanwhile: a value added then may be counted in some members only

@@ -11,9 +11,10 @@
  *
  * An attachment is a requester (a source-id, or a source-id and a PASID) on one unit. A domain has
  * a domain-id of its own on each unit that it has attachments on, and the units walk the same
- * table. From the attachments follow the cache tags (moat_tag.h), each once: one for each
- * domain-id, one for each device that caches translations itself. A lane reads the tags when it
- * submits a batch, and a ticket is not done before the invalidations for all tags are complete.
+ * table. From the attachments follow the cache tags (moat_tag.h), each once: one for each domain-id
+ * (in first stage, for each of its PASIDs), and one for each device that caches translations
+ * itself. A lane reads the tags when it submits a batch, and a ticket is not done before the
+ * invalidations for all tags are complete.
  *
  * Attaching and detaching are safe from any thread and hold no lock while the unit works. An
  * attachment is in effect from the end of moat_domain_attach() to the end of moat_domain_detach().
@@ -42,12 +43,12 @@ struct moat_attachment {
  * @param domain the domain
  * @param sid the requester, behind the domain's own unit
  * @return 0
- * @return -EINVAL: NULL
+ * @return -EINVAL: `domain` is NULL
  * @return -EBUSY: the requester is in a domain already, or belongs to the kernel; or another domain
  *   has interrupts of the function, which this domain could then raise
  * @return -ENOSPC: the domain can have no more attachments
- * @return -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it was
- * @return another error of the unit's
+ * @return -ETIMEDOUT, -EIO: the unit does not answer; the requester stays where it was
+ * @return another error of the unit
  *
  * moat_error_text() has the sentence. Thread-safe. Control path; waits for the unit.
  */
@@ -59,10 +60,10 @@ int moat_domain_attach(struct moat_domain *domain, moat_sid_t sid);
  * @param domain the domain
  * @param sid what moat_domain_attach() has attached
  * @return 0
- * @return -EINVAL: NULL
+ * @return -EINVAL: `domain` is NULL
  * @return -ENOENT: the requester is not in this domain, or another thread is detaching it
- * @return -ETIMEDOUT, -EIO: the unit does not answer, the requester stays where it was
- * @return another error of the unit's
+ * @return -ETIMEDOUT, -EIO: the unit does not answer; the requester stays where it was
+ * @return another error of the unit
  *
  * moat_error_text() has the sentence. Thread-safe. Control path; waits for the unit.
  */
@@ -107,12 +108,13 @@ int moat_domain_detach_at(struct moat_domain *domain, struct moat_unit *unit, mo
 	uint32_t pasid);
 
 /**
- * The attachments of the domain.
+ * List the attachments of the domain.
  *
  * @param domain the domain
  * @param at receives up to `n` of them
  * @param n room in `at`
  * @return how many there are, which may be more than `n`
+ *
  * Thread safety: any thread. Control path.
  */
 unsigned int moat_domain_attachments(struct moat_domain *domain, struct moat_attachment at[],

@@ -20,7 +20,7 @@
  * pages reused, and only then may the caller hand on or reuse the buffer.
  *
  * (b) costs nothing while one lane of a domain is online: a lane holds no translation when it
- * polls. With more, (b) is a DPDK quiescent-state variable, which is polled and never waited for.
+ * polls. With more, (b) is checked in a DPDK quiescent-state variable, without waiting.
  *
  * A *nested* domain lies over a parent: it maps IOVAs to addresses of the parent (guest-physical
  * ones, for example), and the parent maps these to host physical addresses. Requests of the child's
@@ -68,8 +68,8 @@ struct moat_domain_conf {
 /** A value of `leaf_sizes`: no leaf is larger than 4 KiB. */
 #define MOAT_LEAF_4K_ONLY MOAT_PAGE_SIZE
 
-#define MOAT_DOMAIN_LANES 128
-#define MOAT_DOMAIN_UNITS 8 /* units that a domain can span, at most */
+#define MOAT_DOMAIN_LANES 128 /* lanes of a domain, with those of its children, at most */
+#define MOAT_DOMAIN_UNITS 8   /* units that a domain can span, at most */
 
 /** Which part a domain has in nested translation. */
 enum moat_nesting {
@@ -105,7 +105,7 @@ struct moat_domain {
  *   in it; the parent is on another unit or was not created with `nest_parent`; a child is to be a
  *   parent, too
  * @return -EOPNOTSUPP: the unit does not nest
- * @return -ENOSPC: no domain-id is left, or the parent has as many children as it can
+ * @return -ENOSPC: no domain-id is left, or the parent can have no more children
  * @return -ETIMEDOUT, -EIO: the unit did not complete an invalidation (caching mode, RWBF)
  * @return -ENOMEM
  * @return the error of a unit that keeps the tables
@@ -120,7 +120,7 @@ int moat_domain_create(struct moat_unit *unit, const struct moat_domain_conf *co
  *
  * @param domain the domain
  * @return 0
- * @return -EINVAL: NULL
+ * @return -EINVAL: `domain` is NULL
  * @return -EBUSY: the domain has open lanes, or children
  * @return -ETIMEDOUT, -EIO: a unit does not answer; the domain stays (leaked on purpose: what a
  *   unit might still reach is never freed)
@@ -149,7 +149,7 @@ int moat_domain_unit_unused(const struct moat_unit *unit);
 typedef uint64_t moat_ticket_t;
 
 #define MOAT_LANE_BATCHES          64 /* batches closed and not done, at most */
-/* Number of closed batches that are submitted at once, in an uncontended and a contended queue */
+/* Number of batches that coalesce, in an uncontended queue and in a contended one */
 #define MOAT_LANE_TOGETHER         4
 #define MOAT_LANE_TOGETHER_CROWDED 16
 #define MOAT_LANE_WINDOWS          40 /* classes of exposure, by the power of two of TSC cycles */
@@ -159,7 +159,7 @@ struct moat_lane_stats {
 	uint64_t pages_unmapped;
 	uint64_t descriptors; /* wait descriptors not counted */
 	uint64_t flushes;     /* submissions of 1 or more batches, with a wait descriptor each */
-	uint64_t full;        /* submissions refused by a full queue */
+	uint64_t full;        /* submissions refused, usually by a full queue */
 	uint64_t retried;     /* batches that a unit refused, resubmitted for the whole domain */
 	/* Pages handed on before their ticket was done, and for how long devices could reach
 	 * them. */
@@ -192,7 +192,7 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain);
  *
  * @param lane the lane
  * @return 0
- * @return -EINVAL: NULL
+ * @return -EINVAL: `lane` is NULL
  * @return an error as of moat_lane_drain(); the lane stays open
  *
  * Thread safety: the lane's own thread, or another thread once the lane's own no longer uses the
@@ -201,7 +201,7 @@ struct moat_lane *moat_lane_open(struct moat_domain *domain);
 int moat_lane_close(struct moat_lane *lane);
 
 /**
- * Map memory at an IOVA of the caller's choice (one of the allocator's, or of a fixed layout).
+ * Map memory at an IOVA of the caller's choice (from the allocator, or of a fixed layout).
  *
  * On a unit with caching mode or RWBF the call also invalidates, and waits for the unit; on others
  * it does not wait, unless a nested domain takes a failed map back. If a unit that keeps the tables
@@ -244,7 +244,8 @@ int moat_lane_map(struct moat_lane *lane, uint64_t iova, uint64_t hpa, void *va,
  * @return -ENOENT: as moat_pt_unmap()
  * @return -ERANGE: in a parent: the range holds the children's tables
  * @return -EINVAL: as moat_pt_unmap(), or the unit cannot unmap a part of a map
- * @return -EAGAIN: MOAT_LANE_BATCHES are in flight: poll, and call again
+ * @return -EAGAIN: MOAT_LANE_BATCHES batches are in flight, or a full batch could not be flushed:
+ *   poll, and call again
  * @return -ENOMEM: no memory for a batch
  *
  * On every error nothing has changed.
@@ -316,6 +317,7 @@ void moat_lane_send(struct moat_lane *lane);
  *
  * @param lane the calling thread's
  * @return the last ticket that is done
+ *
  * Thread safety: the lane's own thread. Data path.
  */
 moat_ticket_t moat_lane_poll(struct moat_lane *lane);

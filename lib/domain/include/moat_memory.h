@@ -43,7 +43,7 @@ struct moat_memory {
  * @return -EINVAL: `m` or `unit` is NULL, or `len` is not valid
  * @return -EFAULT: too few hugepages are free, and the unit cannot use plain pages
  * @return -ENOMEM
- * @return another error of the unit's
+ * @return another error of the unit
  *
  * moat_error_text() has the sentence. Thread-safe. Control path.
  */

@@ -92,12 +92,12 @@ void moat_iova_cache_destroy(struct moat_iova_cache *cache);
  * The slow path of moat_iova_alloc(), which a program calls instead: fill the stock from the space,
  * or take the run from the space itself.
  *
- * @param space as there
- * @param cache as there
- * @param len as there
- * @param align as there
- * @param iova as there
- * @return as there
+ * @param space as in moat_iova_alloc()
+ * @param cache as in moat_iova_alloc()
+ * @param len as in moat_iova_alloc()
+ * @param align as in moat_iova_alloc()
+ * @param iova as in moat_iova_alloc()
+ * @return as in moat_iova_alloc()
  *
  * Thread-safe with one stock per thread (takes the space's lock). Control path, and the data path
  * once in many calls.
@@ -109,11 +109,11 @@ int moat_iova_alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache,
  * The slow path of moat_iova_free(), which a program calls instead: return a part of a full stock,
  * or a run that the stock may not hold, to the space.
  *
- * @param space as there
- * @param cache as there
- * @param iova as there
- * @param len as there
- * @return as there
+ * @param space as in moat_iova_free()
+ * @param cache as in moat_iova_free()
+ * @param iova as in moat_iova_free()
+ * @param len as in moat_iova_free()
+ * @return as in moat_iova_free()
  *
  * Thread-safe with one stock per thread (takes the space's lock). Control path, and the data path
  * once in many calls.
