@@ -4,8 +4,8 @@
 #include "pt_format.h"
 
 /* First stage: no page is write-only, because R/W without P maps nothing. U/S is set because a
- * request without a PASID, or one that does not ask for privilege, is a user's. Accessed and Dirty
- * are set in advance, so that the unit never has to write to a table. */
+ * request without a PASID, or one that does not ask for privilege, is a user request. Accessed and
+ * Dirty are set in advance, so that the unit never has to write to a table. */
 #define FS_READ  (MOAT_FS_P | MOAT_FS_US | MOAT_FS_A)
 #define FS_WRITE (FS_READ | MOAT_FS_RW | MOAT_FS_D)
 

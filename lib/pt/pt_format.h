@@ -8,11 +8,11 @@
  * @file
  * The bits of an entry, as data: one description for each of the specification's two formats.
  *
- * The formats agree on where an address is, on which bit makes an upper entry a leaf (7), on the
- * bit that a read needs (0: R, or P) and the one that a write needs (1: W, or R/W). So a reader
- * tests the same bits in both, without asking which format a table has; the assertions below hold
- * that. A writer takes the remaining bits from the description, which is copied into the table
- * (struct pt_impl).
+ * Both formats have the same bits for the address, for an upper entry that is a leaf (7), for
+ * permission to read (0: R, or P) and for permission to write (1: W, or R/W). So a reader tests
+ * these bits without knowing the format of a table; the assertions below check that they are the
+ * same. A writer takes the other bits from the description, which is copied into the table (struct
+ * pt_impl).
  */
 
 #include "moat_pt.h"
@@ -21,15 +21,15 @@ struct pt_format {
 	const char *name;
 	/** Bits of a leaf, by enum moat_prot. [0] is not used. */
 	uint64_t leaf[4];
-	/** Bits of an entry that points to a table: it permits everything, the leaf decides. */
+	/** Bits of an entry that points to a table: all permissions, because the leaf decides. */
 	uint64_t link;
-	/** What makes the unit snoop on behalf of a request; 0: no bit of an entry does. */
+	/** The bit of a leaf that makes its requests snoop; 0: the format has none. */
 	uint64_t snoop;
-	/** What makes an entry above the lowest level a leaf. */
+	/** The bit that makes an entry above the lowest level a leaf. */
 	uint64_t superpage;
 	uint8_t min_levels, max_levels;
-	/** Bits of IOVA that the levels have but software cannot use. First stage blocks an address
-	 * that is not canonical, so only the lower half is there for DMA. */
+	/** Bits of IOVA that the levels translate but DMA cannot use: in first stage the uppermost,
+	 * because the unit blocks addresses that are not canonical. */
 	uint8_t unused_bits;
 };
 

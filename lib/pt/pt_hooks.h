@@ -5,19 +5,19 @@
 #define MOAT_PT_HOOKS_H
 
 /* Hooks for tests and benches, which link the objects statically. The library does not call
- * them. */
+ * these functions. */
 
 #include "moat_pt.h"
 
 /**
  * Fill table pages with MOAT_PT_POISON from the moment they are given back until they are handed
- * out again. A unit that still walks there meets entries with reserved bits set; a reader finds
- * nothing mapped.
+ * out again. A unit that still walks such a page meets entries with reserved bits set; a reader
+ * finds nothing mapped.
  *
  * @param pool the pool
- * @param on off at the start
+ * @param on true: fill; a new pool does not
  *
- * No table may be created from the pool meanwhile. Control path, before the first map.
+ * No other thread may use the pool meanwhile. Control path, before the first map.
  */
 void pt_pool_poison(struct moat_pt_pool *pool, bool on);
 
@@ -26,8 +26,8 @@ void pt_pool_poison(struct moat_pt_pool *pool, bool on);
  * warm in the cache. The library always waits for a grace period instead (moat_pt_pool_retire()).
  *
  * @param pool the pool
- * @param freed the unit must have dropped them, and every reader must have passed a quiescent state
- *   since they were unlinked; emptied
+ * @param freed the pages; the unit must have dropped them, and every reader must have passed a
+ *   quiescent state since they were unlinked. The list is emptied
  *
  * Thread-safe. Data path.
  */

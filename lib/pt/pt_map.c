@@ -9,7 +9,7 @@
 
 #include "pt_internal.h"
 
-/* What a map or unmap of any shape must satisfy. */
+/* Check the arguments of a map or unmap of any shape. */
 static int range_check(const struct moat_pt *pt, uint64_t iova, uint64_t len)
 {
 	if (len == 0 || (iova | len) & MOAT_PAGE_MASK)
@@ -19,8 +19,8 @@ static int range_check(const struct moat_pt *pt, uint64_t iova, uint64_t len)
 			iova, len);
 	if (iova >= pt->limit || len > pt->limit - iova)
 		return moat_error(-ERANGE,
-			"iova 0x%" PRIx64 ", length 0x%" PRIx64 " ends beyond 0x%" PRIx64
-			", the width of the table; take lower IOVAs or a wider unit",
+			"iova 0x%" PRIx64 ", length 0x%" PRIx64 ": ends beyond 0x%" PRIx64
+			", the table's last IOVA; use lower IOVAs or a wider table",
 			iova, len, pt->limit - 1);
 	return 0;
 }
@@ -43,7 +43,7 @@ static __rte_noinline int map_any(struct moat_pt *pt, uint64_t iova, uint64_t hp
 	if ((hpa & ~MOAT_SS_ADDR) != 0 || ((hpa + len - 1) & ~MOAT_SS_ADDR) > MOAT_PAGE_MASK)
 		return moat_error(-EINVAL,
 			"host physical address 0x%" PRIx64 ", length 0x%" PRIx64
-			": must be a multiple of 4096 and below 2^52",
+			": must be a multiple of 4096 and end below 2^52",
 			hpa, len);
 	if ((uintptr_t)va & MOAT_PAGE_MASK)
 		return moat_error(-EINVAL, "virtual address %p: must be a multiple of 4096", va);
@@ -54,8 +54,9 @@ static __rte_noinline int map_any(struct moat_pt *pt, uint64_t iova, uint64_t hp
 	return pt_range_map(&req, bad != NULL ? bad : &unused);
 }
 
-/* 2 MiB leaves in one PD that held such leaves before: their granules still point at it. The PD
- * stays linked meanwhile: only an unmap of this range could empty it. False: another case. */
+/* Map 2 MiB leaves in one PD that held such leaves before: their granules still point at the PD. It
+ * stays linked meanwhile, because only an unmap that covers this range could unlink it. False: not
+ * this case, nothing was done. */
 static bool map_2m(struct moat_pt *pt, uint64_t iova, uint64_t hpa, uintptr_t va, uint64_t len,
 	enum moat_prot prot, uintptr_t table)
 {
@@ -89,7 +90,7 @@ int moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint6
 	e = (uint64_t *)(table - MOAT_PAGE_SHIFT) + i;
 	/* The usual case: pages of one linked leaf table, at the table's own delta. */
 	if (unlikely((table & MOAT_PT_SHIFT) != MOAT_PAGE_SHIFT || n - 1 >= PT_ENTRIES - i ||
-		    /* relaxed: `table` was loaded after it was stored, and it stays while linked */
+		    /* relaxed: stored before `table`, and fixed while the table is linked */
 		    (uintptr_t)va - iova !=
 			    atomic_load_explicit(&granule->delta, memory_order_relaxed))) {
 		if ((table & MOAT_PT_SHIFT) == MOAT_2M_SHIFT &&
@@ -122,7 +123,8 @@ static __rte_noinline int unmap_any(struct moat_pt *pt, uint64_t iova, uint64_t 
 		bad != NULL ? bad : &unused);
 }
 
-/* 2 MiB leaves in one PD, but not all that it can hold: the PD stays. False: another case. */
+/* Unmap 2 MiB leaves in one PD, but fewer than it can hold, so that the PD stays. False: not this
+ * case, nothing was done. */
 static bool unmap_2m(struct moat_pt *pt, uint64_t iova, uint64_t len, uintptr_t table)
 {
 	uint64_t i = pt_index(iova, 2), n = len >> MOAT_2M_SHIFT;
@@ -165,7 +167,7 @@ int moat_pt_unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_p
 		return unmap_any(pt, iova, len, freed, bad);
 	pt_run->zero(e, n);
 	pt_flush(pt_impl(pt), e, n * sizeof(*e));
-	/* All of the table's 2 MiB: unlink it. The tables above cover more than this range. */
+	/* If the range is all of the table's 2 MiB, unlink it. The tables above cover more. */
 	if (n == PT_ENTRIES)
 		pt_unlink_leaf(pt_impl(pt), iova, e, freed);
 	return 0;

@@ -3,11 +3,11 @@
  *
  * The pool of table pages.
  *
- * Single pages (leaf tables, by far the most) go through stripes: a thread always uses the same
- * stripe, whose lock and lines are therefore its own as long as there are no more threads than
- * stripes. A stripe holds up to two magazines of pages; whole magazines move to and from the depot,
- * so the depot's lock is taken once in PT_MAGAZINE pages. Pairs (tables with a companion) are few
- * and live in the depot alone.
+ * Single pages (most are leaf tables) go through stripes. A thread always uses the same stripe, and
+ * shares its lock and cache lines only if there are more threads than stripes.
+ * A stripe holds up to two magazines of pages; whole magazines move to and from the depot, whose
+ * lock is then taken once in PT_MAGAZINE pages. New pages, and those whose grace period is over,
+ * move from the depot one by one. Pairs (tables with a companion) are few and stay in the depot.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -34,10 +34,10 @@ struct stripe {
 struct moat_pt_pool {
 	struct moat_pt_mem mem;
 	struct moat_pt_watch watch; /* all NULL: none */
-	struct pt_place place;      /* all NULL: the unit meets a chunk at its host address */
+	struct pt_place place;      /* all NULL: chunks have their host physical addresses */
 	bool poison;
 	_Atomic uint64_t retired; /* pages that wait for their grace period */
-	/* The owner, and each list that waits for its grace period: the last one frees the pool. */
+	/* The owner, and each list that waits for its grace period; the last one frees the pool. */
 	_Atomic uint32_t users;
 
 	struct moat_spin lock;          /* the depot: all below */
@@ -54,11 +54,11 @@ struct moat_pt_pool {
 
 static int anonymous_alloc(void *ctx, size_t len, void **va, uint64_t *hpa)
 {
-	/* A chunk is one large page of the processor's: one TLB entry for 504 tables. */
+	/* Ask for huge pages: a chunk then takes one entry of the processor's TLB. */
 	void *m = moat_slab_map(len, true);
 
 	if (m == NULL)
-		return moat_error(-ENOMEM, "no %zu bytes of memory for page tables: %s", len,
+		return moat_error(-ENOMEM, "cannot map %zu bytes for page tables: %s", len,
 			strerror(errno));
 	*va = m;
 	*hpa = (uintptr_t)m;
@@ -86,10 +86,10 @@ static void set_words(struct moat_pt_page *page, uint64_t value)
 		pt_run->fill(pt_companion(pt_table_of(page)), PT_ENTRIES, 0, 0);
 }
 
-/* A page was given back: report it to the watch, and poison the page, before it is reused. */
+/* Report a page that was given back to the watch, and poison it if the pool does so. */
 static void page_returned(const struct moat_pt_pool *pool, struct moat_pt_page *page)
 {
-	if (page->level == 0) /* an array of addresses, no unit walks it */
+	if (page->level == 0) /* an array of addresses, which no unit walks */
 		return;
 	if (unlikely(pool->watch.table_freed != NULL))
 		pool->watch.table_freed(pool->watch.ctx, pt_host_of(pt_table_of(page)));
@@ -120,16 +120,16 @@ static uint64_t *make_ready(struct moat_pt_page *page, unsigned int level)
 static struct stripe *my_stripe(struct moat_pt_pool *pool)
 {
 	static _Atomic unsigned int threads;
-	static _Thread_local unsigned int mine; /* + 1 */
+	static _Thread_local unsigned int mine; /* index + 1; 0: none yet */
 
 	if (unlikely(mine == 0))
-		/* relaxed: a number, it orders nothing */
+		/* relaxed: a counter, which orders nothing */
 		mine = 1 +
 			atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) % PT_STRIPES;
 	return &pool->stripes[mine - 1];
 }
 
-/* The depot's lock is held. */
+/* Get another chunk. The depot's lock is held. */
 static bool add_chunk(struct moat_pt_pool *pool)
 {
 	struct pt_chunk *chunk;
@@ -155,14 +155,14 @@ static bool add_chunk(struct moat_pt_pool *pool)
 	return true;
 }
 
-/* Pages that were never used. The depot's lock is held. */
+/* Take one page, or a pair, that was never used. The depot's lock is held. */
 static struct moat_pt_page *carve(struct moat_pt_pool *pool, unsigned int pages)
 {
 	struct pt_chunk *chunk = pool->chunks;
 	struct moat_pt_page *page;
 
 	if (chunk == NULL || chunk->carved + pages > PT_ENTRIES) {
-		if (chunk != NULL && chunk->carved < PT_ENTRIES) { /* a last single page */
+		if (chunk != NULL && chunk->carved < PT_ENTRIES) { /* one page is left */
 			page = (struct moat_pt_page *)chunk + chunk->carved++;
 			page->pages = 1;
 			page->next = pool->loose;
@@ -187,7 +187,7 @@ static struct moat_pt_page *pop(struct moat_pt_page **list)
 	return page;
 }
 
-/* Without memory: what lies in other threads' stripes. */
+/* Take a page from another stripe, when there is no memory for a new one. */
 static struct moat_pt_page *steal(struct moat_pt_pool *pool, const struct stripe *mine)
 {
 	struct moat_pt_page *page = NULL;
@@ -287,7 +287,7 @@ uint64_t *pt_pool_take(struct moat_pt_pool *pool, unsigned int level)
 	return make_ready(page, level);
 }
 
-/* The depot's lock is held. */
+/* Put a page or pair into the depot, whose lock is held. */
 static void put_depot(struct moat_pt_pool *pool, struct moat_pt_page *page)
 {
 	struct moat_pt_page **list = page->pages == 2 ? &pool->pairs : &pool->loose;
@@ -401,7 +401,7 @@ void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
 	moat_spin_lock(&s->lock);
 	s->freed += n;
 	moat_spin_unlock(&s->lock);
-	/* relaxed: a counter, and a user more while the caller's domain is one */
+	/* relaxed, both: a counter, and one more user while the owner still is one */
 	atomic_fetch_add_explicit(&pool->retired, n, memory_order_relaxed);
 	atomic_fetch_add_explicit(&pool->users, 1, memory_order_relaxed);
 	HANDED_OVER(&head->rcu); /* liburcu's own queue is written in assembly */
@@ -440,7 +440,7 @@ void moat_pt_pool_destroy(struct moat_pt_pool *pool)
 {
 	if (pool == NULL)
 		return;
-	urcu_qsbr_barrier(); /* all lists that waited for a grace period have been freed */
+	urcu_qsbr_barrier(); /* grace_over() has run for all retired lists */
 	pool_release(pool);
 }
 

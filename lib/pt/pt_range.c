@@ -13,8 +13,8 @@
 /* -------------------------------------------------------------------------- link and unlink */
 
 /* Link a zeroed table into slot `i` of `parent`, for the unit, for walkers and for readers. The
- * order of the stores is such that a thread that sees a link sees everything behind it. NULL: no
- * memory. */
+ * order of the stores is such that a thread that sees a link sees everything behind it. @return the
+ * child; NULL: no memory */
 static uint64_t *link_table(const struct pt_map_req *req, uint64_t *parent, unsigned int i,
 	unsigned int level, uint64_t iova)
 {
@@ -52,19 +52,20 @@ static bool add_vas(struct pt_impl *impl, uint64_t *table)
 	bool ok = true;
 
 	moat_spin_lock(&impl->link);
-	/* relaxed: it changes only under this lock */
+	/* relaxed: `vas` changes only under this lock */
 	if (__atomic_load_n(&page->vas, __ATOMIC_RELAXED) == NULL) {
 		uint64_t *vas = pt_pool_take(impl->pool, 0);
 
 		ok = vas != NULL;
-		/* release: zeroed before a reader sees it */
+		/* release: the array was zeroed before a reader sees it */
 		__atomic_store_n(&page->vas, vas, __ATOMIC_RELEASE);
 	}
 	moat_spin_unlock(&impl->link);
 	return ok;
 }
 
-/* The caller's range covers all of slot `i`: no other writer is there, so no lock is taken. */
+/* Unlink the table of slot `i`. The caller's range covers all of the slot, so no other writer is
+ * inside, and no lock is needed. */
 static void unlink_table(struct pt_impl *impl, uint64_t *parent, unsigned int i,
 	struct moat_pt_freed *freed)
 {
@@ -75,7 +76,7 @@ static void unlink_table(struct pt_impl *impl, uint64_t *parent, unsigned int i,
 	pt_store(&parent[PT_ENTRIES + i], 0);
 	pt_flush(impl, &parent[i], sizeof(parent[i]));
 	if (page->pages == 2)
-		page->dirty = true; /* the companion of leaves beyond the window */
+		page->dirty = true; /* the companion may have words of leaves beyond the window */
 	if (vas != NULL) {
 		struct moat_pt_page *array = pt_page_of(vas);
 
@@ -95,7 +96,7 @@ void pt_unlink_leaf(struct pt_impl *impl, uint64_t iova, uint64_t *table,
 	unlink_table(impl, slot - i, i, freed);
 }
 
-/* Unlink what slot `i` of `table` links; the caller's range covers all of it. */
+/* Unlink the child of slot `i` of `table`. The caller's range covers all of the slot. */
 static void unlink_slot(struct pt_impl *impl, uint64_t *table, unsigned int i, unsigned int level,
 	uint64_t iova, struct moat_pt_freed *freed)
 {
@@ -110,8 +111,9 @@ static void unlink_slot(struct pt_impl *impl, uint64_t *table, unsigned int i, u
 
 /* -------------------------------------------------------------------------------------- map */
 
-/* How many slots from `i` on (before `end`, the end of the range in this table) are to be leaves:
- * empty, covered whole, and of a size that the unit has and the HPA is aligned to. */
+/* How many slots from `i` on (before `end`, the end of the range in this table) are to be leaves?
+ * They must be empty and covered whole; the unit must have leaves of their size, and the HPA must
+ * be aligned to it. */
 static unsigned int leaves_from(const struct pt_map_req *req, const uint64_t *table,
 	unsigned int level, unsigned int i, unsigned int end, uint64_t iova, uint64_t last)
 {
@@ -120,13 +122,13 @@ static unsigned int leaves_from(const struct pt_map_req *req, const uint64_t *ta
 	if (level > 3 || !(req->impl->leaf_sizes & size) || (req->hpa_off & (size - 1)) != 0)
 		return 0;
 	if (iova > pt_slot_iova(iova, i, level))
-		return 0; /* the first slot, from its middle on */
+		return 0; /* the range begins inside the first slot */
 	if (last < pt_slot_iova(iova, end - 1, level) + size - 1)
-		end--; /* the last one, up to its middle */
+		end--; /* the range ends inside the last slot */
 	return pt_run->find_nonzero(&table[i], end - i);
 }
 
-/* First page of [iova, last] that is mapped. */
+/* Find the first page of [iova, last] that is mapped; `*bad` receives its IOVA. False: none is. */
 static bool find_mapped(const uint64_t *table, unsigned int level, uint64_t iova, uint64_t last,
 	uint64_t *bad)
 {
@@ -152,7 +154,7 @@ static bool find_mapped(const uint64_t *table, unsigned int level, uint64_t iova
 	return false;
 }
 
-/* Link every table that the range needs and lacks. */
+/* Link every table that the range needs and that is missing. False: no memory. */
 static bool prepare(const struct pt_map_req *req, uint64_t *table, unsigned int level,
 	uint64_t iova, uint64_t last)
 {
@@ -193,7 +195,7 @@ static void write_pages(const struct pt_map_req *req, uint64_t *table, struct pt
 	if (req->va_off != PT_DELTA_NONE && req->va_off == pt_delta(table)) {
 		entry |= MOAT_PT_LIN;
 	} else {
-		/* acquire: pairs with add_vas of another writer in this table */
+		/* acquire: pairs with add_vas() of another writer in this table */
 		uint64_t *vas = __atomic_load_n(&page->vas, __ATOMIC_ACQUIRE);
 
 		if (req->va_off != PT_DELTA_NONE)
@@ -205,8 +207,8 @@ static void write_pages(const struct pt_map_req *req, uint64_t *table, struct pt
 	pt_flush(req->impl, &table[s.i], n * sizeof(table[0]));
 }
 
-/* The first `n` leaves of `level` get their virtual addresses: in granules, or beyond the window in
- * the companion's words. */
+/* Store the virtual addresses of leaves of `level` in slots [i, i + n): in granules or, beyond the
+ * window, in the companion's words. */
 static void place_leaves(const struct pt_map_req *req, uint64_t *table, unsigned int level,
 	unsigned int i, unsigned int n, uint64_t iova)
 {
@@ -224,7 +226,7 @@ static void place_leaves(const struct pt_map_req *req, uint64_t *table, unsigned
 			(iova + in * size + req->va_off) | PT_VA, size);
 }
 
-/* Leaves of `level` in slots [i, i + n): granules first, then the entries that make them count. */
+/* Store leaves of `level` in slots [i, i + n): the granules first, then the entries. */
 static void write_leaves(const struct pt_map_req *req, uint64_t *table, unsigned int level,
 	unsigned int i, unsigned int n, uint64_t iova)
 {
@@ -253,7 +255,7 @@ static void write_range(const struct pt_map_req *req, uint64_t *table, unsigned 
 		uint64_t slot = pt_slot_iova(iova, i, level);
 		unsigned int n = pt_run->find_nonzero(&table[i], s.end - i);
 
-		/* prepare() left only slots empty that are to be leaves */
+		/* the slots that prepare() left empty are to be leaves */
 		if (n > 0) {
 			write_leaves(req, table, level, i, n, slot);
 			i += n;
@@ -276,10 +278,11 @@ int pt_range_map(const struct pt_map_req *req, uint64_t *bad)
 	if (!prepare(req, impl->root, levels, req->iova, req->last))
 		return moat_error(-ENOMEM,
 			"no memory for the page tables of iova 0x%" PRIx64 " to 0x%" PRIx64
-			"; give the pool more, or map less",
+			"; give the pool more memory, or map less",
 			req->iova, req->last);
 	if (!impl->pub.coherent) {
-		/* Another writer may have linked a table that we use but not flushed the link. */
+		/* Another writer may have linked a table of this range without having flushed the
+		 * link yet: wait until it has released the lock. */
 		moat_spin_lock(&impl->link);
 		moat_spin_unlock(&impl->link);
 	}
@@ -289,7 +292,8 @@ int pt_range_map(const struct pt_map_req *req, uint64_t *bad)
 
 /* ------------------------------------------------------------------------------------ unmap */
 
-/* Is all of [iova, last] mapped, in leaves that it covers whole? 0, -ENOENT, -EINVAL. */
+/* Is all of [iova, last] mapped, in leaves that it covers whole? @return 0: yes; -ENOENT: a page is
+ * not mapped; -EINVAL: it covers only a part of a leaf; `*bad` receives the IOVA of either */
 static int find_unmapped(const uint64_t *table, unsigned int level, uint64_t iova, uint64_t last,
 	uint64_t *bad)
 {
@@ -329,7 +333,8 @@ static int find_unmapped(const uint64_t *table, unsigned int level, uint64_t iov
 	return ret;
 }
 
-/* Clear entries, unlink the tables that the range covers whole. Checked before: cannot fail. */
+/* Clear the range's entries and unlink the tables that it covers whole. Cannot fail, because
+ * find_unmapped() has checked the range. */
 static void clear_range(struct pt_impl *impl, uint64_t *table, unsigned int level, uint64_t iova,
 	uint64_t last, struct moat_pt_freed *freed)
 {
@@ -349,7 +354,7 @@ static void clear_range(struct pt_impl *impl, uint64_t *table, unsigned int leve
 		if (n > 0) {
 			pt_run->zero(&table[i], n);
 			pt_flush(impl, &table[i], n * sizeof(table[0]));
-			/* The granules of 2 MiB leaves stay: the next leaf there finds them. */
+			/* The granules of 2 MiB leaves keep their `table` for the next leaf. */
 			for (unsigned int k = 0; level == 3 && k < n; k++)
 				pt_granules_clear(impl, (slot + k * slot_size) >> MOAT_2M_SHIFT,
 					PT_ENTRIES);
@@ -374,8 +379,8 @@ int pt_range_unmap(struct pt_impl *impl, uint64_t iova, uint64_t last, struct mo
 			"iova 0x%" PRIx64 " is not mapped; unmap exactly what was mapped", *bad);
 	if (ret != 0)
 		return moat_error(ret,
-			"iova 0x%" PRIx64 " begins a larger page that 0x%" PRIx64 " to 0x%" PRIx64
-			" covers only in part; unmap all of it",
+			"the large page at iova 0x%" PRIx64 " is only partly in 0x%" PRIx64
+			" to 0x%" PRIx64 "; unmap all of it",
 			*bad, iova, last);
 	clear_range(impl, impl->root, levels, iova, last, freed);
 	return 0;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * Leaves lose their permissions while others write the table.
+ * Take permissions from leaves while other threads write the table.
  */
 #include "pt_internal.h"
 #include "pt_nest.h"
 
-/* What a unit or a reader needs of a leaf. Without P first stage ignores all other bits, so what
- * is left of the entry keeps the slot occupied, and at its level (PS). */
+/* The bits of a leaf that let a unit or a reader use it. Without P, first stage ignores all other
+ * bits: those that stay keep the slot occupied, as a leaf of its level (PS). */
 #define PERMISSION (MOAT_FS_P | MOAT_FS_RW | MOAT_PT_LIN)
 
 struct revocation {
@@ -17,7 +17,7 @@ struct revocation {
 	void *ctx;
 };
 
-/* Does the entry lead into the range? Poison and what has been revoked lead nowhere. */
+/* Does the entry lead into the range? Poison and revoked leaves do not. */
 static bool leads_there(const struct revocation *r, uint64_t entry, uint64_t size)
 {
 	uint64_t address = entry & MOAT_FS_ADDR & ~(size - 1);
@@ -32,8 +32,8 @@ static void leaf_revoke(const struct revocation *r, uint64_t *slot, uint64_t ent
 	uint64_t size = UINT64_C(1) << pt_shift(level);
 
 	while (leads_there(r, entry, size)) {
-		/* Its writer may clear the entry at any moment: only what was seen is replaced.
-		 * Relaxed: the caller's barriers order this. */
+		/* The entry's writer may clear it at any moment, so replace only the value that was
+		 * seen. Relaxed: the caller's barriers order this. */
 		if (!__atomic_compare_exchange_n(slot, &entry, entry & ~PERMISSION, false,
 			    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 			continue;

@@ -57,16 +57,16 @@ static bool scalar_granules(struct moat_pt_granule *g, unsigned int n, uintptr_t
 	bool moved = false;
 
 	for (unsigned int k = 0; k < n; k++) {
-		/* relaxed: only the writer of this range stores here, and that is us */
+		/* relaxed: only the writer of this range, the calling thread, stores here */
 		uintptr_t t = atomic_load_explicit(&g[k].table, memory_order_relaxed);
 
 		if (atomic_load_explicit(&g[k].delta, memory_order_relaxed) != delta) {
 			moved |= t == table;
-			/* release: what the old delta belonged to was cleared before */
+			/* release: the entries that had the old delta were cleared before */
 			atomic_store_explicit(&g[k].delta, delta, memory_order_release);
 		}
 		if (t != table)
-			/* release: behind the delta; the leaf itself is stored after both */
+			/* release: after the delta; the leaf itself is stored after both */
 			atomic_store_explicit(&g[k].table, table, memory_order_release);
 	}
 	return moved;
@@ -86,7 +86,7 @@ const struct pt_run_ops pt_run_scalar = {
 /* ------------------------------------------------------------------------------------ AVX2 */
 
 #if PT_RUN_VECTOR
-/* tune: unaligned loads of 32 bytes whole, as every processor with AVX2 likes them */
+/* tune: without it some compilers split unaligned loads of 32 bytes into two of 16 */
 #define AVX2 __attribute__((target("avx2,tune=haswell")))
 
 static bool has_avx2(void)
@@ -101,10 +101,10 @@ AVX2 static inline __m256i load(const uint64_t *e)
 }
 
 /*
- * Every function here ends with this, before the scalar one that does the rest. All other code is
- * SSE's, and on the way from one to the other processors save or merge upper halves that are not
- * zero: some 100 cycles each time on AMD's. GCC, which should see to it, does not where such a call
- * follows.
+ * Every function here calls this before it calls the scalar function that does the rest. All other
+ * code is SSE code. When processors change from AVX to SSE code, they save or merge upper halves of
+ * registers that are not zero: some 100 cycles each time on AMD's. GCC emits vzeroupper before a
+ * return, but not before a tail call.
  */
 AVX2 static inline void leave_avx(void)
 {
@@ -112,8 +112,8 @@ AVX2 static inline void leave_avx(void)
 }
 
 /* Each search tests 16 entries at a time; the scalar search then finds the entry among them. The
- * scalar functions are calls, because they are not compiled for AVX: they are made only where a run
- * does not begin or end with whole vectors, as most do. */
+ * scalar functions cannot be inlined, because they are not compiled for AVX. Most runs begin and
+ * end with whole vectors and need no call. */
 
 AVX2 static unsigned int avx2_find_nonzero(const uint64_t *e, unsigned int n)
 {
@@ -213,7 +213,7 @@ AVX2 static bool avx2_granules(struct moat_pt_granule *g, unsigned int n, uintpt
 	unsigned int k = 0;
 	bool moved = false;
 
-	/* Usually they all say so already: look at eight, and write only where one differs. */
+	/* Usually all hold these values already: compare eight, write only where one differs. */
 	for (; k + 8 <= n; k += 8) {
 		const uint64_t *p = (const uint64_t *)(const void *)(g + k);
 		__m256i a = _mm256_or_si256(_mm256_xor_si256(load(p), v),

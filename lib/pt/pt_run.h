@@ -10,9 +10,10 @@
  * the same answers.
  *
  * Vector accesses and tearing: an entry is 8 bytes, aligned, and never crosses a 16-byte boundary.
- * A processor with AVX performs an aligned 16-byte access as one (Intel SDM volume 3, "Guaranteed
- * Atomic Operations"; AMD APM volume 2 alike); a 32-byte store that is aligned to 32 is at worst
- * two of those. So stores are aligned to 32 first, and no reader ever sees a part of an entry.
+ * A processor with AVX performs an aligned 16-byte access atomically (Intel SDM volume 3,
+ * "Guaranteed Atomic Operations"; AMD APM volume 2); a 32-byte store that is aligned to 32 is at
+ * worst two of those. So vector stores are aligned to their size, and no reader ever sees a part of
+ * an entry.
  */
 
 #include "moat_pt.h"
@@ -27,10 +28,10 @@ struct pt_run_ops {
 	unsigned int (*find_zero)(const uint64_t *e, unsigned int n);
 	/** Index of the first entry without the superpage bit; `n` if all have it. */
 	unsigned int (*find_no_leaf)(const uint64_t *e, unsigned int n);
-	/** e[k] = first + k * stride; `stride`, a page's size, is below 2^32 */
+	/** e[k] = first + k * stride; `stride` is a page's size, or 0: less than 2^32 */
 	void (*fill)(uint64_t *e, unsigned int n, uint64_t first, uint64_t stride);
 	void (*zero)(uint64_t *e, unsigned int n);
-	/** Store `table` and `delta` in `n` granules; a granule that has both is not written.
+	/** Store `table` and `delta` in `n` granules; one that already has both is not written.
 	 * @return true: a granule had `table` and another delta (see `moves` of struct moat_pt) */
 	bool (*granules)(struct moat_pt_granule *g, unsigned int n, uintptr_t table,
 		uintptr_t delta);
@@ -47,8 +48,8 @@ extern const struct pt_run_ops pt_run_scalar;
 extern const struct pt_run_ops *const pt_run_variants[]; /* best first, NULL at the end */
 extern const struct pt_run_ops *pt_run;                  /* the best that this machine has */
 
-/** Entries to write one by one until `e` is aligned to `align` for vector stores (at most `n`).
- * always_inline: also into functions that are compiled for another processor. */
+/** Number of entries, at most `n`, to store one by one before `e` is aligned to `align` bytes for
+ * vector stores. always_inline: GCC rarely inlines into functions with another target by itself. */
 static inline __attribute__((always_inline)) unsigned int pt_run_head(const void *e, unsigned int n,
 	unsigned int align)
 {

@@ -8,17 +8,17 @@
 #if PT_RUN_VECTOR
 
 /*
- * Eight entries an instruction. Stores are aligned to 64, so at worst four of 16 bytes
- * (pt_internal.h says why that is whole entries); what is before and behind goes to the scalar
- * variant. GCC emits vzeroupper before a return but not before a tail call, so each function has it
- * explicitly (pt_run.c).
+ * Each instruction handles eight entries. Vector stores are aligned to 64 bytes, so a processor
+ * splits them into four of 16 at worst (pt_run.h says why no entry is torn); the scalar variant
+ * handles the entries before and behind. GCC emits vzeroupper before a return but not before a tail
+ * call, so each function calls it explicitly (pt_run.c).
  */
 
 #define AVX512 __attribute__((target("avx512f,tune=icelake-server")))
 
 /* Intel's processors before Ice Lake lower their clock for 512-bit instructions, which slows all
- * other work on the core. They are told apart by VBMI2, which is not used here: they lack it, all
- * later ones and AMD's have it. */
+ * other work on the core. VBMI2, which is not used here, tells them apart: they lack it, and all
+ * other processors with AVX-512 have it. */
 static bool has_avx512(void)
 {
 	__builtin_cpu_init();

@@ -15,7 +15,7 @@ static void table_count(const uint64_t *table, unsigned int level, uint64_t *map
 	uint64_t *pages)
 {
 	if (level == 1) {
-		/* acquire: as in page_va; here only the pointer counts */
+		/* acquire: as in page_va(), though only the pointer is used here */
 		*pages += 1 + (__atomic_load_n(&pt_page_of(table)->vas, __ATOMIC_ACQUIRE) != NULL);
 	} else {
 		*pages += 2;
@@ -42,10 +42,11 @@ void moat_pt_usage(const struct moat_pt *pt, uint64_t *mapped, uint64_t *table_p
 
 /* -------------------------------------------------------------------------- create, destroy */
 
-/* Of an odd number of lines: the same granule of many domains lies in many sets of the caches. */
+/* An odd number of cache lines, so that the same granule of many domains lies in many sets of the
+ * caches. */
 static struct moat_slab tables = { .size = (PT_OBJECT_LINES | 1) * RTE_CACHE_LINE_SIZE };
 
-/* The bits of IOVA that `conf` asks for. 0 or -EINVAL. */
+/* Check `conf`. @return 0, and `*width` receives the bits of IOVA that it asks for; -EINVAL */
 static int conf_check(const struct moat_pt_conf *conf, unsigned int *width)
 {
 	const struct pt_format *format;
@@ -59,7 +60,8 @@ static int conf_check(const struct moat_pt_conf *conf, unsigned int *width)
 	max = MOAT_PAGE_SHIFT + 9 * conf->levels - format->unused_bits;
 	if (conf->levels < format->min_levels || conf->levels > format->max_levels)
 		return moat_error(-EINVAL,
-			"%u levels of %s page table: must be %u to %u as the unit's %s",
+			"%u levels of %s page table: must be %u to %u, "
+			"and allowed by the unit's %s",
 			conf->levels, format->name, format->min_levels, format->max_levels,
 			conf->format == MOAT_PT_SECOND_STAGE ? "SAGAW" : "FSTS and FS5LP");
 	if (conf->width != 0 && (conf->width < 30 || conf->width > max))
@@ -68,7 +70,7 @@ static int conf_check(const struct moat_pt_conf *conf, unsigned int *width)
 			conf->width, max, conf->levels, format->name);
 	if (conf->leaf_sizes & ~(MOAT_2M_SIZE | MOAT_1G_SIZE))
 		return moat_error(-EINVAL,
-			"leaf sizes 0x%" PRIx64 ": only 2 MiB and 1 GiB exist beyond 4 KiB",
+			"leaf sizes 0x%" PRIx64 ": must be 2 MiB, 1 GiB, both, or 0 (4 KiB only)",
 			conf->leaf_sizes);
 	*width = conf->width != 0 ? conf->width : max;
 	return 0;
@@ -100,7 +102,7 @@ int moat_pt_create(const struct moat_pt_conf *conf, struct moat_pt **pt)
 	if (impl->root == NULL) {
 		moat_slab_free(&tables, impl);
 		return moat_error(-ENOMEM,
-			"no memory for the root of a page table; give the pool more");
+			"no memory for the root of a page table; give the pool more memory");
 	}
 	impl->pub.root_hpa = pt_hpa_of(impl->root);
 	pt_flush(impl, impl->root, MOAT_PAGE_SIZE);

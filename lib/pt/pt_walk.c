@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * From the root to a leaf, as the unit goes, among writers that link and unlink tables.
+ * The walk from the root to a leaf, as the unit does it, while writers link and unlink tables.
  */
 #include "pt_internal.h"
 
-/* The companion word of `iova` in `table`, of `level`. A shift, a mask and an offset into the
- * table: as an index it would take an operation more. */
+/* The companion word of `iova` in `table`, of `level`. Computed as an offset in bytes, because an
+ * index would take one more operation. */
 static inline const uint64_t *link_at(const uint64_t *table, unsigned int level, uint64_t iova)
 {
 	uint64_t at = (iova >> (pt_shift(level) - 3)) & ((PT_ENTRIES - 1) * sizeof(*table));
@@ -14,8 +14,8 @@ static inline const uint64_t *link_at(const uint64_t *table, unsigned int level,
 	return (const uint64_t *)((uintptr_t)(table + PT_ENTRIES) + at);
 }
 
-/* Down from `table`, of `level`, to where no link leads further; the level there. Unrolled: a shift
- * by a constant is one operation, and the branches of one level do not disturb another's. */
+/* Walk down from `table`, of `level`, until no link leads further. @return the level there.
+ * Unrolled: a shift by a constant is one operation, and each level has its own branch. */
 static inline unsigned int descend(const uint64_t **table, unsigned int level, uint64_t iova)
 {
 	const uint64_t *t = *table;
@@ -56,23 +56,23 @@ static inline int read_leaf(const uint64_t *table, unsigned int level, uint64_t 
 {
 	uint64_t entry = pt_load(&table[pt_index(iova, level)]);
 
-	/* A poisoned page was given back while we were inside: it maps nothing any more. Nor does a
-	 * link above the leaf level, made just now or being undone. */
+	/* A poisoned page was given back during the walk and maps nothing any more. Nor does a link
+	 * here, which was made after its companion word was loaded. */
 	if (unlikely((entry & MOAT_RW) == 0 || entry == MOAT_PT_POISON || pt_is_link(entry, level)))
 		return -ENOENT;
 	fill_leaf(leaf, entry, iova, UINT64_C(1) << pt_shift(level));
 	return 0;
 }
 
-/* read_leaf(), not inlined: its callers' fast path then needs no registers for it. */
+/* read_leaf(), not inlined, so that its caller's fast path needs no registers for it. */
 static __rte_noinline int read_any(const uint64_t *table, unsigned int level, uint64_t iova,
 	struct moat_pt_leaf *leaf)
 {
 	return read_leaf(table, level, iova, leaf);
 }
 
-/* Down from the root, to what most walks find: a 4 KiB page at its table's delta. False: something
- * else, or nothing, in `*table` of `*level`. Only leaves have MOAT_PT_LIN; poison has it not. */
+/* Walk from the root to what most walks find: a 4 KiB page at its table's delta. False: the walk
+ * ended elsewhere, in `*table` of `*level`. Only leaves have MOAT_PT_LIN; poison does not. */
 static inline bool find_usual(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf,
 	const uint64_t **table, unsigned int *level)
 {
@@ -101,7 +101,7 @@ int moat_pt_walk(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *l
 	return read_any(table, level, iova, leaf);
 }
 
-/* The virtual address of a 4 KiB page, from its table's metadata; 0 without one. */
+/* The virtual address of a 4 KiB page, from its table's metadata; 0: it has none. */
 static inline uint64_t page_va(const uint64_t *table, uint64_t iova, uint64_t entry)
 {
 	const uint64_t *vas;
@@ -109,7 +109,7 @@ static inline uint64_t page_va(const uint64_t *table, uint64_t iova, uint64_t en
 
 	if (likely(entry & MOAT_PT_LIN))
 		return iova + pt_delta(table);
-	/* acquire: the array was zeroed before it was linked, and its words precede the entry */
+	/* acquire: the array was zeroed before it was linked; a word is stored before its entry */
 	vas = __atomic_load_n(&pt_page_of(table)->vas, __ATOMIC_ACQUIRE);
 	if (vas == NULL)
 		return 0;
@@ -117,21 +117,21 @@ static inline uint64_t page_va(const uint64_t *table, uint64_t iova, uint64_t en
 	return va != 0 ? va + (iova & MOAT_PAGE_MASK) : 0;
 }
 
-/* The virtual address of a superpage: its granule's delta, or beyond the window its companion word.
- * `*sure` is false if the granule or word does not belong to this leaf: it is being changed. */
+/* The virtual address of a superpage, from its granule or, beyond the window, its companion word.
+ * `*sure` is false if these may belong to another leaf, because a writer is changing them. */
 static uint64_t super_va(const struct moat_pt *pt, const uint64_t *table, unsigned int level,
 	uint64_t iova, uint64_t entry, bool *sure)
 {
 	unsigned int i = pt_index(iova, level);
 	uint64_t g = iova >> MOAT_2M_SHIFT, va, nr;
-	/* after the entry: a window that holds its granule */
+	/* loaded after the entry: the window that the entry's writer found, or a newer one */
 	const struct moat_pt_granule *granules = moat_pt_window(pt, &nr);
 
 	*sure = true;
 	if (!(entry & MOAT_PT_LIN))
 		return 0;
-	/* acquire: loaded after the entry, and before the entry is looked at again; a leaf is
-	 * stored after its delta or word */
+	/* acquire: loaded before the entry is loaded again. Writers store a leaf after its delta or
+	 * its virtual address, so if the entry is the same, both belong together. */
 	if (g < nr) {
 		va = iova + atomic_load_explicit(&granules[g].delta, memory_order_acquire);
 	} else {
@@ -143,7 +143,7 @@ static uint64_t super_va(const struct moat_pt *pt, const uint64_t *table, unsign
 	return va;
 }
 
-/* A leaf of any size, with any virtual address or none: at `iova` in `table`, of `level`. */
+/* Find a leaf of any size, with any virtual address or none, at `iova` in `table`, of `level`. */
 static __rte_noinline int find_any(const struct moat_pt *pt, const uint64_t *table,
 	unsigned int level, uint64_t iova, struct moat_pt_leaf *leaf, void **va)
 {

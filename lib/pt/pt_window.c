@@ -5,26 +5,27 @@
 /*
  * The window of granules grows.
  *
- * A window for all of 48 bits of IOVA is 2 GiB of address space. One domain may have that; with ten
- * thousand, each window's first page has tables of its own in the processor's page table, at two
+ * A window for all of 48 bits of IOVA is 2 GiB of address space. That suits one domain. With ten
+ * thousand, each window's first page needs tables of its own in the processor's page table, at two
  * levels, and reading them costs more than everything else that a burst does. So the first window
- * is small and lies behind the table's head, where huge pages hold many of them (moat_slab.h).
- * When a map reaches beyond, a larger window takes its place: PT_WINDOW_HALF granules, then all.
+ * is small and lies behind the table's head, where a huge page holds many of them (moat_slab.h).
+ * When a map reaches beyond it, a larger window replaces it: PT_WINDOW_HALF granules, then all.
  *
  * Readers keep windows (struct moat_iotlb has a copy of the pointer), so older ones stay, and
  * writers keep them up to date: a granule is stored in every window that holds it, in the order of
- * the list. Growing runs beside writers, which take no lock:
+ * the list. Writers do not take the lock under which a window grows:
  *
- *  1. The new window, all zero, is put behind the newest (`newer`). W1: a barrier on every
+ *  1. The new window, all zero, is linked behind the present one (`newer`). W1: a barrier on every
  *     processor that runs a thread of this process (membarrier(2)).
- *  2. The newest's granules are copied until a pass finds no difference.
- *  3. The new one is published to readers.
+ *  2. The present window's granules are copied until a pass finds no difference.
+ *  3. The new window is published to readers.
  *
- * W2: a writer stores to a window and then loads `newer`. Either it finds the new window, and
- * stores there itself; or its store came before W1, and the copy finds it. If the copy overwrites
- * a writer's newer value with the one before, the pass that follows (behind a full barrier) finds
- * a difference, because the writer has stored to the older window first. No reader sees that, for
- * it comes before step 3. Without membarrier(2) the first window is the largest and never grows.
+ * W2: a writer stores to a window and then loads `newer`. Either the writer finds the new window
+ * and stores there itself, or its store came before W1 and is copied. The copy may overwrite a
+ * value that a writer has just stored with an older one. Then the next pass, after a full barrier,
+ * finds a difference, because the writer has stored to the older window first. Readers see neither,
+ * because the window is not yet published. Without membarrier(2) the first window is the largest
+ * that the system grants and never grows.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -43,7 +44,7 @@ static void barrier_register(void)
 	has_barrier = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
-/* W1 */
+/* W1. False: the system refuses. */
 static bool barrier(void)
 {
 	return syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
@@ -51,8 +52,8 @@ static bool barrier(void)
 
 /* Domains use the same IOVAs, and the kernel places windows one below the other. If their distance
  * were a power of two, the processor's page-table entries for all of them would lie at one offset
- * in their pages and so share few sets of its caches. So each is a line of page-table entries
- * longer, and where the upper entries are affected as well, a line of those. */
+ * in their pages and so share few sets of its caches. So each window is longer by what a cache line
+ * of page-table entries maps, and from 1 GiB on by what a line of the next level's maps, too. */
 static size_t window_spread(size_t bytes)
 {
 	size_t entries = RTE_CACHE_LINE_SIZE / sizeof(uint64_t);
@@ -60,7 +61,7 @@ static size_t window_spread(size_t bytes)
 	return entries * MOAT_PAGE_SIZE + (bytes >= MOAT_1G_SIZE ? entries * MOAT_2M_SIZE : 0);
 }
 
-/* Address space for `nr` granules. False: the system refuses. */
+/* Reserve address space for `nr` granules. False: the system refuses. */
 static bool window_reserve(struct pt_window *window, uint64_t nr)
 {
 	size_t bytes = nr * sizeof(struct moat_pt_granule);
@@ -71,7 +72,7 @@ static bool window_reserve(struct pt_window *window, uint64_t nr)
 		-1, 0);
 	if (m == MAP_FAILED)
 		return false;
-	/* One touched granule must not cost 2 MiB; and a core dump need not hold them. */
+	/* One used granule must not cost 2 MiB of memory, and core dumps need no granules. */
 	(void)madvise(m, bytes, MADV_NOHUGEPAGE);
 	(void)madvise(m, bytes, MADV_DONTDUMP);
 	window->granules = m;
@@ -82,8 +83,8 @@ static bool window_reserve(struct pt_window *window, uint64_t nr)
 
 static void window_publish(struct pt_impl *impl, const struct pt_window *window)
 {
-	/* release, both: a reader that sees the window sees what was copied; and the count only
-	 * with the granules. Pairs with the acquires in moat_pt_window(). */
+	/* release, both: a reader that sees the new window sees what was copied, and one that sees
+	 * the new count sees the new window. Pairs with the acquires in moat_pt_window(). */
 	atomic_store_explicit(&impl->pub.granules, window->granules, memory_order_release);
 	atomic_store_explicit(&impl->pub.nr_granules, window->nr, memory_order_release);
 }
@@ -122,7 +123,7 @@ void pt_window_close(struct pt_impl *impl)
 	pthread_mutex_destroy(&impl->growing);
 }
 
-/* One pass. @return true: something differed */
+/* One pass of step 2. @return true: something differed */
 static bool window_copy(const struct pt_window *from, const struct pt_window *to)
 {
 	bool differs = false;
@@ -134,7 +135,7 @@ static bool window_copy(const struct pt_window *from, const struct pt_window *to
 		uintptr_t delta =
 			atomic_load_explicit(&from->granules[g].delta, memory_order_acquire);
 
-		/* relaxed: readers come later, and writers store to `from` first */
+		/* relaxed: readers do not use `to` yet, and writers store to `from` first */
 		if (table == atomic_load_explicit(&to->granules[g].table, memory_order_relaxed) &&
 			delta == atomic_load_explicit(&to->granules[g].delta, memory_order_relaxed))
 			continue;
@@ -145,7 +146,7 @@ static bool window_copy(const struct pt_window *from, const struct pt_window *to
 	return differs;
 }
 
-/* A window that holds granule `last`, behind the newest. NULL: there can be none. */
+/* Link a window that holds granule `last` behind the newest. NULL: no memory or address space. */
 static struct pt_window *window_add(struct pt_impl *impl, uint64_t last)
 {
 	struct pt_window *window = calloc(1, sizeof(*window));
@@ -156,7 +157,7 @@ static struct pt_window *window_add(struct pt_impl *impl, uint64_t last)
 		return NULL;
 	if (last < PT_WINDOW_HALF && impl->newest->nr < PT_WINDOW_HALF && PT_WINDOW_HALF < most)
 		ok = window_reserve(window, PT_WINDOW_HALF);
-	for (uint64_t n = most; n > last && !ok; n /= 2) /* half of it where that is refused */
+	for (uint64_t n = most; n > last && !ok; n /= 2) /* if refused, half of it */
 		ok = window_reserve(window, n);
 	if (!ok) {
 		free(window);
@@ -178,7 +179,8 @@ void pt_window_grow(struct pt_impl *impl, uint64_t last)
 		else if (impl->newest->nr < impl->most_granules) /* the part that fits */
 			window = window_add(impl, impl->most_granules - 1);
 		if (window == NULL || !barrier()) {
-			/* Never again: leaves beyond have their addresses elsewhere from now on. */
+			/* Do not grow again: the virtual addresses of leaves beyond the window are
+			 * in companions from now on. */
 			impl->most_granules = impl->newest->nr;
 		} else {
 			while (window_copy(impl->newest, window))
