@@ -5,7 +5,7 @@
 
 #include "iotlb_plain.h"
 
-/* tune: unaligned loads of 32 bytes whole, as every processor with AVX2 likes them */
+/* tune: without it some compilers split unaligned loads of 32 bytes into two of 16 */
 #define AVX2 __attribute__((target("avx2,bmi,bmi2,tune=haswell")))
 
 static bool has_avx2(void)
@@ -14,8 +14,8 @@ static bool has_avx2(void)
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
 }
 
-/* Are all requests plain? Not if a request's last byte has an IOVA bit above the window set, nor if
- * its first and last byte differ in a bit above the page offset. */
+/* Are all requests plain? A request is not if the IOVA of its last byte has a bit above the window
+ * set, or if its first and last byte differ in a bit above the page offset. */
 AVX2 static inline bool all_plain(const struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	unsigned int n)
 {
@@ -38,8 +38,8 @@ AVX2 static inline bool all_plain(const struct moat_iotlb *tlb, const uint64_t i
 	}
 	plain = _mm256_testz_si256(or_last, _mm256_set1_epi64x((int64_t)beyond)) &&
 		_mm256_testz_si256(or_cross, _mm256_set1_epi64x((int64_t)MOAT_PT_TABLE));
-	/* All that follows is scalar or SSE code, which upper halves that are not zero would cost
-	 * some 100 cycles. GCC does not emit vzeroupper before a tail call. */
+	/* All that follows is scalar or SSE code, which would take some 100 cycles longer if upper
+	 * halves of registers were not zero. GCC emits no vzeroupper before a tail call. */
 	_mm256_zeroupper();
 	for (; i < n; i++)
 		if (!iotlb_is_plain(tlb, iova[i], len))
@@ -59,7 +59,7 @@ AVX2 static uint64_t bulk_avx2(struct moat_iotlb *tlb, const uint64_t iova[], ui
 	if (unlikely(!all_plain(tlb, iova, len, n)))
 		return iotlb_bulk_scalar.fn(tlb, iova, len, n, prot, va);
 	/* With both values in registers the compiler uses three-operand instructions, which save
-	 * moves. The asm hides the values, or the compiler would use immediates again. */
+	 * moves. The asm hides the values; otherwise the compiler would use immediates. */
 	__asm__("" : "+r"(shift), "+r"(low));
 	return iotlb_plain(tlb, iova, len, shift, low, n, prot, va);
 }

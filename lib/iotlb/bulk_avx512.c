@@ -11,10 +11,10 @@
 #define AVX512 __attribute__((target("avx512f,avx512dq,bmi,bmi2")))
 
 /*
- * A gather is as good as the loads it stands for on Intel's processors since Sapphire Rapids.
- * Microcode against gather data sampling ("Downfall") makes it far slower on those before, AMD's
- * take it apart into several times as many operations: there avx2 with its scalar loads is the
- * better. AVX512-FP16, not used here, is what tells them apart.
+ * On Intel's processors since Sapphire Rapids, a gather is as fast as the loads that it replaces.
+ * On earlier ones, microcode against gather data sampling ("Downfall") makes it far slower; AMD's
+ * split it into several times as many operations. On both, avx2 with its scalar loads is faster.
+ * AVX512-FP16, which is not used here, tells them apart.
  */
 static bool has_fp16(void)
 {
@@ -36,7 +36,7 @@ _Static_assert(offsetof(struct moat_pt_granule, table) == 0 &&
 		sizeof(struct moat_pt_granule) == 16,
 	"a granule is its table and its delta");
 
-/* What is the same for all requests. */
+/* Values that are the same for all requests. */
 struct common {
 	const struct moat_pt_granule *granules;
 	__m512i last; /* from a request's first byte to its last */
@@ -45,31 +45,31 @@ struct common {
 };
 
 /*
- * Translate up to eight requests, those in `exist`. Sets a bit and va[] for each that the index
- * answers.
+ * Translate up to eight requests, those in `exist`. Returns a bit for each that the index answers;
+ * va[] is written for all in `exist`, and is meaningful only where the bit is set.
  *
- * Three gathers stand for the three loads of moat_iotlb_index(). Each element is 8 bytes, aligned,
- * so it is read whole. The elements of one gather come in any order, but those are different
- * requests'; what matters is that a request's table is read before its delta, and that before its
- * entry. x86 does not reorder loads, and gathers are not among the exceptions ("memory ordering
- * with other instructions follows the Intel-64 memory-ordering model", Intel SDM volume 2,
- * VPGATHERQQ); the compiler is kept from it by the barriers. Elements that the mask leaves out are
- * not read: no granule beyond the window, and no entry without a table.
+ * Three gathers load the tables, deltas and entries, as moat_iotlb_index() does. Each element is 8
+ * bytes, aligned, so it is read whole. The elements of one gather are read in any order, which does
+ * not matter, because they belong to different requests. But a request's table must be read before
+ * its delta, and the delta before the entry. x86 does not reorder loads, and gathers are not among
+ * the exceptions ("memory ordering with other instructions follows the Intel-64 memory-ordering
+ * model", Intel SDM volume 2, VPGATHERQQ); the barriers keep the compiler from reordering. Elements
+ * that the mask leaves out are not read: no granule beyond the window, no entry without a table.
  */
 AVX512 static inline __mmask8 eight(const struct common *c, const uint64_t iova[], __mmask8 exist,
 	void *va[])
 {
 	const __m512i zero = _mm512_setzero_si512();
 	const __m512i page = _mm512_set1_epi64((int64_t)MOAT_PT_TABLE);
-	/* As an integer: `granules` is NULL without a window, and &NULL->delta is undefined. */
+	/* Computed as an integer, because `granules` may be NULL, and &NULL->delta is undefined. */
 	const void *deltas =
 		(const void *)((uintptr_t)c->granules + offsetof(struct moat_pt_granule, delta));
 	__m512i v = _mm512_maskz_loadu_epi64(exist, iova), w = _mm512_add_epi64(v, c->last);
 	__m512i granule, table, delta, entry, at;
 	__mmask8 m;
 
-	/* Plain: no bit above the page offset differs between first and last byte, and the last
-	 * lies in the window. */
+	/* Plain: first and last byte differ in no bit above the page offset, and the last byte lies
+	 * in the window. */
 	m = _mm512_mask_testn_epi64_mask(exist, _mm512_xor_si512(v, w), page);
 	m = _mm512_mask_cmplt_epu64_mask(m, w, c->end);
 	/* (iova >> 21) * sizeof(struct moat_pt_granule) / 8 */
@@ -80,8 +80,8 @@ AVX512 static inline __mmask8 eight(const struct common *c, const uint64_t iova[
 	rte_compiler_barrier(); /* delta before entry */
 	_mm512_mask_storeu_epi64(va, exist, _mm512_add_epi64(v, delta));
 	m = _mm512_mask_test_epi64_mask(m, table, table);
-	/* The index is at the shift in `table`; times 8, because gathers add bytes. No bit is lost
-	 * to the left: IOVAs in the window have 48. */
+	/* The entry's index is the IOVA >> the shift in `table`; times 8, because the gather adds
+	 * bytes. << 3 loses no bit, because IOVAs in the window have at most 48. */
 	at = _mm512_srlv_epi64(_mm512_slli_epi64(v, 3),
 		_mm512_and_si512(table, _mm512_set1_epi64((int64_t)MOAT_PT_SHIFT)));
 	at = _mm512_and_si512(at, _mm512_set1_epi64(511 * 8));
@@ -108,10 +108,10 @@ AVX512 static uint64_t bulk_avx512(struct moat_iotlb *tlb, const uint64_t iova[]
 		hit |= (uint64_t)eight(&c, &iova[i], UINT8_MAX, &va[i]) << i;
 	if (i < n)
 		hit |= (uint64_t)eight(&c, &iova[i], (__mmask8)((1u << (n - i)) - 1), &va[i]) << i;
-	/* The compiler has nothing here that ends vector code before a call (see bulk_avx2.c). */
+	/* GCC emits no vzeroupper before a tail call (see bulk_avx2.c). */
 	_mm256_zeroupper();
 	rte_compiler_barrier(); /* the entries before `moves` again */
-	/* relaxed: the barrier keeps it in its place, and x86 does not reorder loads */
+	/* relaxed: the barrier keeps the compiler from reordering it, and x86 does not */
 	if (unlikely(atomic_load_explicit(&tlb->pt->moves, memory_order_relaxed) != moves))
 		return iotlb_bulk_scalar.fn(tlb, iova, len, n, prot, va);
 	moat_counter_add(&tlb->hits, n);

@@ -22,21 +22,22 @@ IOTLB_INLINE bool iotlb_is_plain(const struct moat_iotlb *tlb, uint64_t iova, ui
 		(iova & MOAT_PAGE_MASK) + len <= MOAT_PAGE_SIZE;
 }
 
-/** One request by the index; false where it has no answer. `shift` is IOTLB_GRANULE_SHIFT and `low`
- * is MOAT_PAGE_MASK, passed as arguments so that the caller can keep them in registers. */
+/** Translate one request by the index. False: the index has no answer. `shift` is
+ * IOTLB_GRANULE_SHIFT and `low` is MOAT_PAGE_MASK, passed so that the caller can keep them in
+ * registers. */
 IOTLB_INLINE bool iotlb_plain_one(const struct moat_pt_granule *granules, uint64_t iova,
 	uint64_t shift, uint64_t low, uint64_t want, void **va)
 {
 	const struct moat_pt_granule *granule =
 		(const struct moat_pt_granule *)((uintptr_t)granules +
 			((iova >> shift) & ~UINT64_C(15)));
-	/* acquire: before delta, as in moat_iotlb_index() */
+	/* acquire: `table` before `delta`, as in moat_iotlb_index() */
 	uintptr_t table = atomic_load_explicit(&granule->table, memory_order_acquire);
 	uint64_t i = (iova >> (table & MOAT_PT_SHIFT)) & 511;
 
-	/* iova += granule->delta, as one instruction that loads and adds: compilers do not make one
-	 * of an atomic load. Its order among the loads around it is kept by "memory" for the
-	 * compiler, and because x86 does not reorder loads for the processor. */
+	/* iova += granule->delta, in one instruction, which compilers do not emit for an atomic
+	 * load. The "memory" clobber keeps the compiler from reordering it with the loads around
+	 * it; x86 does not reorder loads. */
 	__asm__ volatile("addq %1, %0" : "+r"(iova) : "m"(granule->delta) : "memory", "cc");
 	*va = (void *)iova;
 	if (unlikely(table == 0))
@@ -46,7 +47,7 @@ IOTLB_INLINE bool iotlb_plain_one(const struct moat_pt_granule *granules, uint64
 		0);
 }
 
-/** Up to four requests, some of which the index may not answer: a bit for each of those. */
+/** Translate up to four requests by the index. @return a bit for each that it does not answer */
 static __rte_noinline uint64_t iotlb_plain_some(const struct moat_pt_granule *granules,
 	const uint64_t iova[], uint64_t want, void *va[], unsigned int n)
 {
@@ -59,7 +60,7 @@ static __rte_noinline uint64_t iotlb_plain_some(const struct moat_pt_granule *gr
 	return left;
 }
 
-/** All requests by the index: a bit for each that it does not answer. */
+/** Translate all requests by the index. @return a bit for each that it does not answer */
 IOTLB_INLINE uint64_t iotlb_plain_all(const struct moat_pt_granule *granules, const uint64_t iova[],
 	uint64_t shift, uint64_t low, uint64_t want, void *va[], unsigned int n)
 {
@@ -81,7 +82,7 @@ IOTLB_INLINE uint64_t iotlb_plain_all(const struct moat_pt_granule *granules, co
 	return left;
 }
 
-/** The whole of a bulk look-up whose requests are all plain. */
+/** A whole bulk look-up, whose requests are all plain. */
 IOTLB_INLINE uint64_t iotlb_plain(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	uint64_t shift, uint64_t low, unsigned int n, enum moat_prot prot, void *va[])
 {
@@ -90,7 +91,7 @@ IOTLB_INLINE uint64_t iotlb_plain(struct moat_iotlb *tlb, const uint64_t iova[],
 	uint64_t left = iotlb_plain_all(tlb->granules, iova, shift, low,
 		(uint64_t)prot | MOAT_PT_LIN, va, n);
 
-	/* relaxed: the acquires keep it behind the entries */
+	/* relaxed: the acquires of the entries keep it behind them */
 	if (unlikely(atomic_load_explicit(&tlb->pt->moves, memory_order_relaxed) != moves))
 		return iotlb_bulk_scalar.fn(tlb, iova, len, n, prot, va);
 	moat_counter_add(&tlb->hits, n);

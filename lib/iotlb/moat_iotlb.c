@@ -14,8 +14,8 @@ void moat_iotlb_init(struct moat_iotlb *tlb, const struct moat_pt *pt)
 
 /* ------------------------------------------------------------------------------- slow path */
 
-/* The virtual address at `iova`, and in `*left` how many bytes from there on the answer holds.
- * `*walked` is set where the index had none. */
+/* The virtual address at `iova`; NULL: refused. `*left` receives the number of bytes from `iova` on
+ * for which the answer holds. `*walked` is set to true if a walk from the root was needed. */
 static void *resolve(const struct moat_iotlb *tlb, uint64_t iova, enum moat_prot prot,
 	uint64_t *left, bool *walked)
 {
@@ -39,7 +39,7 @@ void *moat_iotlb_translate_slow(struct moat_iotlb *tlb, uint64_t iova, uint32_t 
 	bool walked = false;
 	char *first;
 
-	if (unlikely(iova >> MOAT_2M_SHIFT >= tlb->nr_granules)) /* it may have grown */
+	if (unlikely(iova >> MOAT_2M_SHIFT >= tlb->nr_granules)) /* the window may have grown */
 		tlb->granules = moat_pt_window(tlb->pt, &tlb->nr_granules);
 	first = resolve(tlb, iova, prot, &left, &walked);
 
@@ -61,8 +61,8 @@ fault:
 
 /* ------------------------------------------------------------------------------------ bulk */
 
-/* Translate requests one by one. The vector variants call it for a burst that is not plain, or that
- * `moves` has overtaken. */
+/* Translate requests one by one. The vector variants call it if `moves` changed while they read;
+ * all but AVX-512 also call it for a burst that is not plain. */
 static uint64_t bulk_scalar(struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	unsigned int n, enum moat_prot prot, void *va[])
 {
@@ -123,11 +123,11 @@ const char *moat_iotlb_isa(void)
 	return iotlb_bulk->name;
 }
 
-/* The answer has a bit for each of 64. */
+/* The returned word has bits for only 64 requests. */
 static __rte_noinline uint64_t bulk_too_many(unsigned int n, void *va[])
 {
 	memset((void *)va, 0, n * sizeof(va[0]));
-	moat_error(-EINVAL, "%u translations in one call; split them, 64 at most", n);
+	moat_error(-EINVAL, "%u translations in one call: at most 64, split them", n);
 	return 0;
 }
 
