@@ -12,9 +12,9 @@
 #include "qi_impl.h"
 
 /*
- * How many lcores submit without a lock.
+ * How several lcores submit without a lock.
  *
- * Everything is a *position*, a 64-bit count of descriptors whose low bits are the ring index:
+ * The state is three *positions*, 64-bit counts of descriptors whose low bits are the ring index:
  *
  *     completed <= bell <= reserved <= completed + ring size - 1
  *
@@ -35,30 +35,30 @@
  *    so at least one thread sees the other's store. A thread that polls also becomes the ringer if
  *    it finds a published region.
  * 4. Complete. The status word is the low half of the last position that the unit has completed.
- *    `completed` is its monotonic extension to 64 bits. The thread that looks for room updates it,
- *    once a lap, so that a thread that only asks for completion reads the unit's word and no line
- *    that another thread writes. A region's sequence number is its end.
+ *    `completed` is its monotonic extension to 64 bits. A thread that looks for room updates it,
+ *    about once a lap, so that a thread that only asks for completion reads the status word and a
+ *    line that other threads seldom write. A region's sequence number is its end.
  *
  * No thread waits for a stalled owner. When `bell` has stood at an unpublished region for
- * STALL_CYCLES, any lcore that polls becomes the ringer and *steps over* the region: RESERVED ->
- * ABANDONED in the record, descriptors without effect into the region, on with the next. When the
- * owner resumes, it fails to publish or to ring, and submits again elsewhere. What it still stores
- * before that does no harm:
+ * STALL_CYCLES, any lcore that polls becomes the ringer and *steps over* the region: it changes
+ * RESERVED -> ABANDONED in the record, stores descriptors without effect in the region, and goes on
+ * with the next. When the owner resumes, it fails to publish or to ring, and submits again
+ * elsewhere. What the owner still stores before that does no harm:
  *  - It stores only descriptors that a caller asked for: an invalidation too many costs a walk,
  *    never correctness. Each store is whole (qi_store()), so the unit reads no mixture.
- *  - It never stores a wait. Only the ringer does, and only the end of the region that it is
- *    passing, in order of positions. So the status word is written with growing positions, and
- *    reports only what is in front of it in the queue.
+ *  - It never stores a wait. Only the ringer does, at the end of each region that it passes, in
+ *    order of positions. So the status word only grows, and reports only
+ *    what is before the wait in the queue.
  *  - It stores only into its region. The region's indices are *quarantined* until the owner
- *    resumes: on later laps no batch is put there, and a region without effect pads them
- *    (reserve_pad()). So the owner cannot overwrite a descriptor of another batch. The marks are
- *    set before ABANDONED can be seen, and only the owner drops them, after its last store. An
+ *    resumes: on later laps no batch is put there, and a region without effect, a *pad*, covers
+ *    them (reserve_pad()). So the owner cannot overwrite a descriptor of another batch. The marks
+ *    are set before ABANDONED can be seen, and only the owner drops them, after its last store. An
  *    lcore that reserves reads the marks after it has seen the earlier lap completed, and stepping
  *    over precedes that completion.
- * A ringer that stalls while it steps over or pads is the same case, except for one step: between
- * taking `bell` and giving it back all others must wait for it, because a tail written late, behind
- * a newer one, would send the unit around the whole ring. That step is a few stores; the other
- * lcores go on reserving, filling and polling meanwhile.
+ * A thread that stalls while it pads is the same case. A ringer that stalls while it holds `bell`
+ * is not: no other thread can ring until it goes on, because a tail written late, behind a newer
+ * one, would send the unit around the whole ring. But a ringer only makes some stores, and the
+ * other lcores go on reserving, filling and polling meanwhile.
  */
 
 /* About 20 us: some hundred times what filling takes, a small part of a scheduler's time slice. */
@@ -66,12 +66,11 @@
 #define STALL_CYCLES 50000
 #endif
 
-/* Of the polls with which a thread finds nothing complete, one in so many looks for published
- * regions. */
+/* One in so many polls of a thread that find nothing complete looks for published regions. */
 #define HELP_EVERY 8
 
 /* A test hook: tests/qi/test_threads.c compiles this file with a hook that makes an owner or a
- * ringer stall. In the library it is nothing. */
+ * ringer stall. In the library it is empty. */
 #ifndef MOAT_QI_HOOK
 #define MOAT_QI_HOOK(point, qi, pos) ((void)0)
 #endif
@@ -82,8 +81,8 @@ static inline uint64_t make_record(const struct moat_qi *qi, uint64_t pos, uint3
 	return pos >> qi->shift << 20 | (uint64_t)len << 4 | state;
 }
 
-/* A hint: the line is about to be written. The function is inline, but the compiler
- * uses the instruction only if it is told that the processor has it. Every one with VT-d has. */
+/* Prefetch a line that is about to be written. In assembly, because compilers use the instruction
+ * only if they are told that the processor has it. Every processor with VT-d accepts it. */
 static inline void prefetch_to_write(const volatile void *line)
 {
 	__asm__ volatile("prefetchw %0" : : "m"(*(const volatile char *)line));
@@ -100,12 +99,13 @@ static inline bool take_bell(struct moat_qi *qi, uint64_t pos)
 {
 	uint64_t bell = pos << 1;
 
-	/* acquire: the last ringer's stores, its counts among them */
+	/* acquire: this thread sees the last ringer's stores, its counters among them */
 	return atomic_compare_exchange_strong_explicit(&qi->bell, &bell, bell | QI_BUSY,
 		memory_order_acquire, memory_order_relaxed);
 }
 
-/* Store the waits of all regions published from `pos` on, the first of which is `rec`. */
+/* Store the waits of all regions published from `pos` on; `rec` is the first one's record. @return
+ * the end of the last one */
 static inline uint64_t pass_regions(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 {
 	uint64_t regions = 0, descriptors = 0;
@@ -124,7 +124,8 @@ static inline uint64_t pass_regions(struct moat_qi *qi, uint64_t pos, uint64_t r
 	return pos;
 }
 
-/* The caller has the bell at `pos`, and the region there, `rec`, is full. */
+/* Ring. The caller holds the bell at `pos`; `rec` is the record of the region there, which is
+ * filled. */
 static void ring(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 {
 	/* A ringer rings for others while they publish, but not for ever: after some rounds it
@@ -132,8 +133,8 @@ static void ring(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 	for (int rounds = 0; rounds < 8; rounds++) {
 		pos = pass_regions(qi, pos, rec);
 		MOAT_QI_HOOK(RINGING, qi, pos);
-		/* All stores of descriptors happen before it: the owners' by their release and our
-		 * acquire, ours by program order. The doorbell releases them to the unit. */
+		/* All descriptors are stored before the doorbell: the owners' by their release and
+		 * our acquire, ours by program order. The doorbell releases them to the unit. */
 		qi->doorbell(qi->ctx, (pos & qi->mask) * qi_desc_size(qi));
 		moat_counter_add(&qi->doorbells, 1);
 		/* R2. Sequentially consistent: give the bell back, then read the record behind it;
@@ -144,8 +145,8 @@ static void ring(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 			!take_bell(qi, pos))
 			return;
 	}
-	/* take_bell() succeeded in the last round too: give the bell back. A poll rings for the
-	 * rest. */
+	/* take_bell() succeeded in the last round, too: give the bell back. A later poll rings for
+	 * the rest. */
 	atomic_store_explicit(&qi->bell, pos << 1, memory_order_release);
 }
 
@@ -172,8 +173,8 @@ static void quarantine(struct moat_qi *qi, uint64_t pos, uint32_t len, int by)
 	if (by > 0)
 		atomic_fetch_add_explicit(&qi->quarantined, 1, memory_order_relaxed);
 	for (uint32_t i = 0; i < len - 1; i++)
-		/* release, with the acquire in quarantined_at(): when the mark is gone, so is the
-		 * owner's last store. Marks are set before ABANDONED is, which releases. */
+		/* release: pairs with the acquire in quarantined_at(), so that a thread that sees
+		 * no mark sees the owner's last store. ABANDONED releases marks that are set. */
 		atomic_fetch_add_explicit(&qi->quarantine[(pos + i) & qi->mask], (uint8_t)by,
 			memory_order_release);
 	if (by < 0)
@@ -185,7 +186,8 @@ static inline bool quarantined_at(struct moat_qi *qi, uint64_t pos)
 	return atomic_load_explicit(&qi->quarantine[pos & qi->mask], memory_order_acquire) != 0;
 }
 
-/* The caller has the bell at `pos`, whose region `rec` was not published. */
+/* Step over a region. The caller holds the bell at `pos`; `rec` is the record of the region there,
+ * which was not published. */
 static void step_over(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 {
 	uint64_t now = rec;
@@ -202,7 +204,7 @@ static void step_over(struct moat_qi *qi, uint64_t pos, uint64_t rec)
 		ring(qi, pos, now);
 		return;
 	}
-	atomic_fetch_add_explicit(&qi->helped, 1, memory_order_relaxed); /* counter */
+	atomic_fetch_add_explicit(&qi->helped, 1, memory_order_relaxed); /* a counter */
 	for (uint32_t i = 0; i < len - 1; i++)
 		qi_store(qi, pos + i, moat_qi_no_op());
 	ring(qi, pos, rec | QI_PAD);
@@ -222,8 +224,8 @@ static void help(struct moat_qi *qi)
 		return;
 	}
 	if (QI_STATE(rec) != QI_RESERVED)
-		return; /* nothing there */
-	/* An estimate of how long the bell has stood here. A wrong one steps over too early or too
+		return; /* there is no region */
+	/* Estimate how long the bell has stood here. A wrong estimate steps over too early or too
 	 * late, which is harmless, so these two words need no order. */
 	now = rte_rdtsc();
 	if (atomic_load_explicit(&qi->stall_pos, memory_order_relaxed) != pos) {
@@ -240,7 +242,7 @@ static void help(struct moat_qi *qi)
 
 static int reserve_pad(struct moat_qi *qi, uint64_t pos, uint32_t len);
 
-/* Is there room for `len` descriptors at `pos`? One is always left free: head == tail means
+/* Is there room for `len` descriptors at `pos`? One slot always stays free: head == tail means
  * empty. */
 static inline bool has_room(struct moat_qi *qi, uint64_t pos, uint32_t len)
 {
@@ -250,12 +252,13 @@ static inline bool has_room(struct moat_qi *qi, uint64_t pos, uint32_t len)
 		pos + len <= qi_refresh(qi) + qi->mask;
 }
 
-/* Reserve a region. @return 0 and its position; -EAGAIN */
+/* Reserve a region; `pad`: a pad at `*pos`. @return 0: `*pos` is its position; 1: `pad` only, the
+ * pad does not fit any more; -EAGAIN: no room */
 static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool pad, uint64_t *pos)
 {
 	for (;;) {
-		/* acquire: pairs with the release of the thread that moved it, so that the record
-		 * of `p` is an older lap's only if the region is free */
+		/* acquire: pairs with the release of the thread that moved `reserved`, so that the
+		 * record of `p` is an older lap's only if the region is free */
 		uint64_t p = atomic_load_explicit(&qi->reserved, memory_order_acquire);
 		_Atomic uint64_t *record = &qi->record[p & qi->mask];
 		uint64_t old;
@@ -263,8 +266,8 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 		prefetch_to_write(record);
 		old = atomic_load_explicit(record, memory_order_acquire);
 		if (unlikely(old != 0 && QI_LAP(old) >= p >> qi->shift)) {
-			/* The region has an owner. If `reserved` is still in front of it, move it
-			 * on the owner's behalf. */
+			/* The region has an owner already. If `reserved` still stands before it,
+			 * move `reserved` on the owner's behalf. */
 			if (QI_LAP(old) == p >> qi->shift)
 				atomic_compare_exchange_strong_explicit(&qi->reserved, &p,
 					p + QI_LEN(old), memory_order_acq_rel,
@@ -274,7 +277,7 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 		if (unlikely(!has_room(qi, p, len)))
 			return -EAGAIN;
 		/* acquire: pairs with the release that lowers the count; an owner that has lowered
-		 * it stores no more. Must be read after has_room(). */
+		 * it stores no more. The count must be read after has_room(). */
 		if (unlikely(
 			    !pad && atomic_load_explicit(&qi->quarantined, memory_order_acquire))) {
 			int rc = reserve_pad(qi, p, len);
@@ -284,12 +287,11 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 			if (rc > 0)
 				continue;
 		}
-		/* Another thread has taken the place; or its marks, which were being set when the
-		 * pad was measured, reach the pad's wait. No more are set, now that there is
-		 * room. */
+		/* Another thread has reserved at `*pos`; or marks that were being set when the pad
+		 * was measured reach the pad's wait. No more are set, now that there is room. */
 		if (pad && (p != *pos || quarantined_at(qi, p + len - 1)))
 			return 1;
-		/* The region is ours. release: a thread that loads this record sees it complete.
+		/* Take the region. release: a thread that loads this record sees it complete.
 		 * acquire: the owner of the earlier lap has finished. A late CAS fails because
 		 * `old` is stale. */
 		if (unlikely(!atomic_compare_exchange_strong_explicit(record, &old,
@@ -298,21 +300,21 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 			continue;
 		*pos = p;
 		MOAT_QI_HOOK(RESERVED, qi, p);
-		/* release: the thread that reserves next sees the record. It fails if another
-		 * thread has moved it on our behalf. */
+		/* release: the thread that reserves next sees the record. The CAS fails if another
+		 * thread has moved `reserved` on our behalf. */
 		atomic_compare_exchange_strong_explicit(&qi->reserved, &p, p + len,
 			memory_order_acq_rel, memory_order_relaxed);
 		return 0;
 	}
 }
 
-/* The owner has filled its region. False: it was too late, and the region was abandoned. */
+/* Publish a region that its owner has filled. False: too late, the region was abandoned. */
 static inline bool publish(struct moat_qi *qi, uint64_t pos, uint32_t len, uint32_t state)
 {
 	uint64_t rec = make_record(qi, pos, len, state);
 
-	/* The bell stands here: ring. Only a thread that holds the bell can abandon the region, and
-	 * none has held it at this position before, or it would stand further on. */
+	/* If the bell stands here, ring. Only a thread that holds the bell can abandon the region,
+	 * and none has held it here before; otherwise the bell would stand further on. */
 	if (likely(take_bell(qi, pos))) {
 		ring(qi, pos, rec);
 		return true;
@@ -328,9 +330,10 @@ static inline bool publish(struct moat_qi *qi, uint64_t pos, uint32_t len, uint3
 }
 
 /*
- * If one of the `len` indices from `pos` on is quarantined, put a region without effect there: up
- * to the first quarantined one, or over a run of them and the index behind, which takes the wait.
- * @return 0: none; 1: one has been put, look again; -EAGAIN: no room
+ * If one of the `len` indices from `pos` on is quarantined, put a pad there: up to the first
+ * quarantined one, or over a run of them and the index behind, which takes the wait.
+ * @return 0: none is quarantined; 1: look again, after a pad was put there, or another thread
+ * reserved first; -EAGAIN: no room
  */
 static int reserve_pad(struct moat_qi *qi, uint64_t pos, uint32_t len)
 {
@@ -349,10 +352,10 @@ static int reserve_pad(struct moat_qi *qi, uint64_t pos, uint32_t len)
 	rc = reserve(qi, n, QI_RESERVED | QI_PAD, true, &pos);
 	if (rc != 0)
 		return rc;
-	/* Store to all of them, whichever marks are set: an older owner's store or ours may stand.
-	 * The marks may be for this pad: a thread about to step over it has marked it, but may find
-	 * it published. The unit must not read again what an earlier lap left, its waits least of
-	 * all. */
+	/* Store to all indices, marked or not, because the unit must not read again what an earlier
+	 * lap left, least of all its waits. Where an older owner stores, too, either store may
+	 * stand. The marks may even be this pad's own: a thread that is about to step over the pad
+	 * sets them, and may then find it published. */
 	for (uint32_t i = 0; i < n - 1; i++)
 		qi_store(qi, pos + i, moat_qi_no_op());
 	publish(qi, pos, n, QI_RESERVED | QI_PAD);
@@ -366,17 +369,17 @@ static inline void fill(struct moat_qi *qi, uint64_t pos, const struct moat_qi_d
 		qi_store(qi, pos + i, desc[i]);
 }
 
-/* This thread's last submission: where it ended, and whether other threads had submitted before
- * it. initial-exec: found without a call, on the path of every burst. */
+/* This thread's last submission: where it ended, and whether other threads had submitted between it
+ * and the one before. initial-exec: found without a call, on the path of every burst. */
 static __thread struct {
-	uint64_t queue; /* the queue's number: an address may be another queue's by now */
-	uint64_t end;
-	bool crowded;
+	uint64_t queue; /* the queue's number: its address may have been reused */
+	uint64_t end;   /* position */
+	bool contended;
 } mine __attribute__((tls_model("initial-exec")));
 
 bool moat_qi_crowded(void)
 {
-	return mine.crowded;
+	return mine.contended;
 }
 
 int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n)
@@ -385,10 +388,10 @@ int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], uns
 	int rc;
 
 	if (unlikely(n > MOAT_QI_BATCH_MAX))
-		return moat_error(-E2BIG, "a batch of %u descriptors; split it (%u at most)", n,
+		return moat_error(-E2BIG, "a batch of %u descriptors: at most %u, split it", n,
 			MOAT_QI_BATCH_MAX);
-	/* Both lines will be written, and another lcore's cache may hold them: fetch them together,
-	 * and for writing. */
+	/* Both lines will be written, and another lcore's cache may hold them: fetch them at the
+	 * same time, and for writing. */
 	prefetch_to_write(&qi->reserved);
 	prefetch_to_write(&qi->bell);
 	for (;;) {
@@ -403,25 +406,25 @@ int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], uns
 		fill(qi, pos, desc, n);
 		MOAT_QI_HOOK(FILLED, qi, pos);
 		if (likely(publish(qi, pos, n + 1, QI_RESERVED))) {
-			mine.crowded = mine.queue == qi->number && mine.end != pos;
+			mine.contended = mine.queue == qi->number && mine.end != pos;
 			mine.queue = qi->number;
 			mine.end = pos + n + 1;
 			return (int64_t)mine.end;
 		}
 	}
-	atomic_fetch_add_explicit(&qi->full, 1, memory_order_relaxed); /* counter */
+	atomic_fetch_add_explicit(&qi->full, 1, memory_order_relaxed); /* a counter */
 	help(qi);
 	return rc;
 }
 
 /* --------------------------------------------------------------------------------- polling */
 
-/* Whether `completed`, which lags by at most a lap, or the status word shows that `seq` is done.
- * The low 32 bits order what lies less than 2^31 beyond `completed`; qi_refresh() does the rest. */
+/* Does `completed`, which lags by at most a lap, or the status word show that `seq` is done? The
+ * low 32 bits tell for a `seq` less than 2^31 beyond `completed`; qi_refresh() does the rest. */
 static inline bool known_done(struct moat_qi *qi, uint64_t seq)
 {
-	/* acquire, both: the unit completed before what the caller reuses after. The first also
-	 * makes the status word no older than `completed`. */
+	/* acquire, both: the unit completed `seq` before the caller reuses memory. The first also
+	 * keeps the status word from being older than `completed`. */
 	uint64_t done = atomic_load_explicit(&qi->completed, memory_order_acquire);
 	uint32_t raw = atomic_load_explicit(qi->status, memory_order_acquire);
 
@@ -438,8 +441,8 @@ static __rte_noinline bool done_slow(struct moat_qi *qi, uint64_t seq)
 		atomic_store_explicit(&qi->dead, true, memory_order_relaxed);
 	if (known_done(qi, seq))
 		return true;
-	/* Other threads write the lines of `completed` and the doorbell: most polls do not touch
-	 * them. */
+	/* Most polls write nothing and do not touch the doorbell's line, which other threads
+	 * write. */
 	if (polls++ % HELP_EVERY != 0)
 		return false;
 	if (qi_refresh(qi) >= seq)
@@ -453,7 +456,8 @@ bool moat_qi_done(struct moat_qi *qi, int64_t seq)
 	return likely(known_done(qi, (uint64_t)seq)) || done_slow(qi, (uint64_t)seq);
 }
 
-/* How long the caller has waited, it says itself: this call may be the last part of its wait. */
+/* The text does not say how long the caller has waited: this call may be the last part of its
+ * wait. */
 static int timed_out(struct moat_qi *qi, int64_t seq)
 {
 	uint64_t done = qi_refresh(qi);
@@ -468,14 +472,13 @@ static int timed_out(struct moat_qi *qi, int64_t seq)
 	if (head == tail)
 		return moat_error(-ETIMEDOUT,
 			"the unit has not completed batch %" PRId64
-			" (it has completed all up to %" PRIu64 "): head %" PRIu32
-			" is at the tail, of %" PRIu32
-			": it has read all, so its status write is lost or late",
+			" (it has completed all up to %" PRIu64 "): head %" PRIu32 " of %" PRIu32
+			" is at the tail: all was read, so the status write is lost or late",
 			seq, done, head, qi->mask + 1);
 	return moat_error(-ETIMEDOUT,
 		"the unit has not completed batch %" PRId64 " (it has completed all up to %" PRIu64
 		"): head %" PRIu32 ", tail %" PRIu32 " of %" PRIu32
-		", at the head: %s; see whether the unit reports an invalidation queue error (FSTS)",
+		", at the head: %s; check whether the unit reports a queue error (FSTS.IQE, ITE)",
 		seq, done, head, tail, qi->mask + 1, text);
 }
 
@@ -517,7 +520,7 @@ int moat_qi_create(const struct moat_qi_conf *conf, struct moat_qi **out)
 	size_t slots;
 
 	if (conf->order > 7 || (conf->wide && conf->order == 0))
-		return moat_error(-EINVAL, "an invalidation queue of order %u; %u to 7 (IQA.QS)",
+		return moat_error(-EINVAL, "invalidation queue order %u: must be %u to 7 (IQA.QS)",
 			conf->order, conf->wide);
 	if (conf->ring == NULL || (uintptr_t)conf->ring % MOAT_PAGE_SIZE != 0 ||
 		conf->status == NULL || conf->status_hpa % 4 != 0 || conf->doorbell == NULL)
@@ -536,7 +539,7 @@ int moat_qi_create(const struct moat_qi_conf *conf, struct moat_qi **out)
 		moat_qi_destroy(qi);
 		return moat_error(-ENOMEM, "no memory for an invalidation queue");
 	}
-	/* relaxed: a number that no other has; 0 is none */
+	/* relaxed: the number must only be unique; 0 is no queue's */
 	qi->number = atomic_fetch_add_explicit(&queues, 1, memory_order_relaxed) + 1;
 	qi->ring = conf->ring;
 	if (conf->wide) /* the upper halves; see qi_store() */
@@ -568,7 +571,7 @@ void moat_qi_destroy(struct moat_qi *qi)
 void moat_qi_stats(const struct moat_qi *cqi, struct moat_qi_stats *stats)
 {
 	struct moat_qi *qi =
-		(struct moat_qi *)(uintptr_t)cqi; /* C11 loads atomics from non-const */
+		(struct moat_qi *)(uintptr_t)cqi; /* C11's atomic loads take no const */
 
 	/* relaxed: counters, not a snapshot */
 	stats->descriptors = moat_counter_get(&qi->descriptors);

@@ -6,15 +6,15 @@
 #include "qi_impl.h"
 
 /*
- * Covering a run of pages [a, b) with aligned powers of two.
+ * How a run of pages [a, b) is covered by aligned blocks, each a power of two of pages.
  *
  * Let K be the smallest order with 2^K >= b - a, at most MAMV, and c, d the first and the last
  * multiple of 2^K in [a, b]. If there is none, the run lies inside one block of 2^K, which covers
- * it. Otherwise [c, d) is a number of blocks of 2^K, exactly; the piece [a, c) is covered by the
- * smallest power of two that ends at c, the piece [d, b) by the smallest that begins at d. Those
- * are aligned, as they are at most 2^K and c and d are multiples of it, and each is less than
- * twice its piece. So all is less than twice the run, in at most two descriptors where
- * 2^MAMV >= b - a; every further one is a whole 2^MAMV.
+ * it. Otherwise [c, d) is made of whole blocks of 2^K. The smallest block that ends at c covers
+ * [a, c), and the smallest that begins at d covers [d, b). Both are aligned, because they are at
+ * most 2^K and c and d are multiples of 2^K, and each is less than twice the piece that it covers.
+ * So all blocks are less than twice the run, and two of them suffice if 2^MAMV >= b - a; every
+ * further block is a whole 2^MAMV.
  */
 
 /* Smallest k with 2^k >= n; n > 0. */
@@ -29,7 +29,7 @@ struct cover {
 	struct moat_qi_desc zero; /* page-selective, one page at IOVA 0; with domain-id and hint */
 };
 
-/* @return false when there is no room */
+/* Add the descriptor of one block. False: no room. */
 static inline bool cover_block(struct cover *c, uint64_t page, unsigned int order)
 {
 	if (unlikely(c->n == c->max))
@@ -39,8 +39,8 @@ static inline bool cover_block(struct cover *c, uint64_t page, unsigned int orde
 	return true;
 }
 
-/* One block that is the run exactly, as a burst of neighbouring buffers mostly is.
- * @return false: it is not, or there is no room */
+/* Cover a run that is exactly one block, as that of a burst of neighbouring buffers mostly is.
+ * False: the run is not, or there is no room. */
 static inline bool cover_aligned(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv)
 {
 	uint64_t pages = b - a;
@@ -49,7 +49,8 @@ static inline bool cover_aligned(struct cover *c, uint64_t a, uint64_t b, unsign
 	return ((pages | a) & (pages - 1)) == 0 && order <= mamv && cover_block(c, a, order);
 }
 
-/* Two blocks that are the run exactly: the largest at its beginning, and the rest. */
+/* Cover a run by exactly one or two blocks: the largest at its beginning, and the rest. False: that
+ * is not possible, or there is no room. */
 static bool cover_exact(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv)
 {
 	uint64_t pages = b - a;
@@ -92,7 +93,8 @@ static __rte_noinline bool cover_run(struct cover *c, uint64_t a, uint64_t b, un
 	return b == upper || cover_block(c, upper, log2_up(b - upper));
 }
 
-/* @return how many descriptors; -1: they are not page-selective, or do not fit */
+/* Encode page-selective descriptors. @return their number; -1: the unit has none, `g` asks for
+ * more, or they do not fit */
 static inline int gather_cover(const struct moat_gather *g, const struct moat_qi_caps *caps,
 	struct moat_qi_desc page, struct moat_qi_desc desc[], unsigned int max)
 {
@@ -103,7 +105,7 @@ static inline int gather_cover(const struct moat_gather *g, const struct moat_qi
 	for (uint32_t i = 0; i < g->n; i++) {
 		uint64_t a, b;
 
-		if (g->run[i].len == MOAT_PAGE_SIZE) { /* by far the most, when there are many */
+		if (g->run[i].len == MOAT_PAGE_SIZE) { /* most runs, if there are many */
 			if (unlikely(c.n == max))
 				return -1;
 			desc[c.n++] =
@@ -149,7 +151,7 @@ void moat_gather_merge(struct moat_gather *g)
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 1; i < g->n; i++) { /* insertion: they come nearly sorted */
+	for (uint32_t i = 1; i < g->n; i++) { /* insertion sort: nearly sorted already */
 		struct moat_range r = g->run[i];
 		uint32_t at = i;
 

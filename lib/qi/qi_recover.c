@@ -8,30 +8,29 @@
 
 /*
  * Failures. A batch's failure is kept at the ring index of its wait: `failed[i]` is the sequence
- * number of the last batch ending at i that failed. A caller that asks a lap or more later for an
- * earlier batch there is told that it failed, too: whether it did is no longer known, and
- * invalidating again is always right. The data path does not read this before the queue's first
- * failure.
+ * number of the last batch ending at i that failed. A caller that asks about an earlier batch there
+ * is told that this one failed, too: whether it did is no longer known, and to invalidate again is
+ * always correct. The data path does not read `failed` before the queue's first failure.
  */
 
 static void mark_failed(struct moat_qi *qi, uint64_t seq)
 {
-	/* relaxed: the unit has stopped, so the batch completes later, and a thread that finds it
-	 * done (acquire, through the doorbell, the unit and its status write) sees the mark. */
+	/* relaxed: the unit has stopped, so the batch completes later, and a thread that finds the
+	 * batch done (acquire, through the unit's status write) sees the mark. */
 	atomic_store_explicit(&qi->failed[(seq - 1) & qi->mask], seq, memory_order_relaxed);
 	atomic_fetch_add_explicit(&qi->failures, 1, memory_order_release);
 }
 
 bool moat_qi_failed(struct moat_qi *qi, int64_t seq)
 {
-	/* acquire: pairs with the release in mark_failed(), where no unit orders the two */
+	/* acquire: pairs with the release in mark_failed(), if no status write orders the two */
 	if (likely(atomic_load_explicit(&qi->failures, memory_order_acquire) == 0))
 		return false;
 	return atomic_load_explicit(&qi->failed[((uint64_t)seq - 1) & qi->mask],
 		       memory_order_relaxed) >= (uint64_t)seq;
 }
 
-/* Find the region in flight that covers `pos`: its begin and record. False: there is none. */
+/* Find the region in flight that covers `pos`: its first position and record. False: none does. */
 static bool find_region(struct moat_qi *qi, uint64_t from, uint64_t pos, uint64_t *begin,
 	uint64_t *rec)
 {
@@ -52,11 +51,12 @@ static bool holds_batch(uint64_t rec)
 
 /*
  * Set `*to`, the upper bound on the unit's head. A ringer tells the unit its new tail before it
- * moves `bell`, so while a ringer holds `bell` the head may be beyond it. Then return false: the
- * caller retries later, and the error stays latched in the unit.
+ * moves `bell`, so while a ringer holds `bell`, the head may be beyond `bell`. If it is, return
+ * false: the caller retries later, and the error stays latched in the unit.
  *
- * acquire: the regions that were rung before. A head beyond `bell` means that the unit got its tail
- * after QI_BUSY was set. We learned the head from the unit, so we see that bit or a later value.
+ * acquire: this thread sees the regions that were rung. A head beyond `bell` means that the unit
+ * got its tail after QI_BUSY was set. The caller learned the head from the unit, so `bell` is
+ * loaded with that bit or a later value.
  */
 static bool bell_is_beyond(struct moat_qi *qi, uint64_t pos, uint64_t *to)
 {
@@ -106,18 +106,18 @@ int moat_qi_fail_before(struct moat_qi *qi, uint32_t index)
 		uint64_t rec = qi_record(qi, pos);
 
 		if (QI_STATE(rec) == QI_NONE)
-			break; /* impossible: regions follow one another */
+			break; /* cannot happen: regions follow one another */
 		pos += QI_LEN(rec);
 		if (pos <= head)
-			dropped = pos; /* its wait, too, was in front of the head */
+			dropped = pos; /* its wait was before the head, too */
 		if (!holds_batch(rec))
 			continue;
 		mark_failed(qi, pos);
 		failed++;
 	}
-	/* Write what the dropped waits would have written; submitting them again could need room.
-	 * The unit has stopped, so this thread alone writes here. release: the marks come
-	 * before. */
+	/* Write what the dropped waits would have written; to submit them again could need room.
+	 * The unit has stopped, so only this thread writes the status word. release: after the
+	 * marks. */
 	if (dropped > qi_refresh(qi))
 		atomic_store_explicit(qi->status, (uint32_t)dropped, memory_order_release);
 	return failed;

@@ -3,9 +3,9 @@
  */
 
 /*
- * Descriptors for a gather and a list of tags. The IOTLBs come first: a device that has dropped a
- * translation may ask for it again at once, and must not get it from the unit's IOTLB (VT-d
- * specification 6.5.2, device-TLB invalidation: the IOTLB is invalidated before).
+ * Encode a gather for a list of tags. IOTLBs come first: a device that has dropped a translation
+ * may request it again at once, and must not get it from the unit's IOTLB (VT-d specification
+ * 6.5.2, device-TLB invalidation: the IOTLB is invalidated before).
  */
 
 #include <rte_branch_prediction.h>
@@ -13,10 +13,11 @@
 #include "moat_qi.h"
 #include "qi_impl.h"
 
-/* Of a device TLB: the smallest aligned power of two of pages that covers a run, as ATS writes the
- * size: S set, the lowest clear bit of the address from 12 up tells. 2^52 pages: all of it. */
+/* The order that invalidates a whole device TLB: 2^52 pages. */
 #define DEVICE_TLB_ALL 52u
 
+/* The descriptor for the block of 2^order pages that holds `page`. ATS encodes the size in S and in
+ * the lowest clear bit of the address from 12 up. */
 static struct moat_qi_desc device_tlb(moat_tag_t tag, uint64_t page, unsigned int order)
 {
 	uint64_t iova = page >> order << order << MOAT_PAGE_SHIFT;
@@ -76,7 +77,7 @@ static __rte_noinline unsigned int tags_encode(const moat_tag_t tags[], unsigned
 	const struct moat_gather *g, const struct moat_qi_caps *caps, struct moat_qi_desc desc[],
 	unsigned int max)
 {
-	unsigned int used = 0, left = n; /* tags still to come: one descriptor each at least */
+	unsigned int used = 0, left = n; /* tags still to come: keep room for one descriptor each */
 
 	for (enum moat_tag_kind kind = MOAT_TAG_IOTLB; kind <= MOAT_TAG_DEVICE_TLB; kind++) {
 		for (unsigned int i = 0; i < n; i++) {
@@ -97,7 +98,7 @@ static __rte_noinline unsigned int tags_encode(const moat_tag_t tags[], unsigned
 unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const struct moat_gather *g,
 	const struct moat_qi_caps *caps, struct moat_qi_desc desc[], unsigned int max)
 {
-	/* The usual domain: of one unit, by source-id, and no device TLB. */
+	/* The usual domain: one tag, an IOTLB's, without a PASID. */
 	if (likely(n == 1 && MOAT_TAG_KIND(tags[0]) == MOAT_TAG_IOTLB &&
 		    !MOAT_TAG_HAS_PASID(tags[0]) && g != NULL))
 		return moat_gather_encode(g, caps, MOAT_TAG_ID(tags[0]), desc, max);

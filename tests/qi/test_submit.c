@@ -190,8 +190,8 @@ static void a_unit_that_has_read_all_and_written_no_status_is_diagnosed(void **s
 	atomic_store(&sim.head, 2); /* over the wait descriptor */
 	assert_int_equal(moat_qi_wait(qi, seq, 1000), -ETIMEDOUT);
 	assert_string_equal(moat_error_text(),
-		"the unit has not completed batch 2 (it has completed all up to 0): head 2 is at the tail, "
-		"of 256: it has read all, so its status write is lost or late");
+		"the unit has not completed batch 2 (it has completed all up to 0): head 2 of 256 "
+		"is at the tail: all was read, so the status write is lost or late");
 	sim_close(&sim, qi);
 }
 

@@ -6,18 +6,20 @@
 
 /**
  * @file
- * The queued-invalidation interface: from unmapped pages to "the unit has completed it".
+ * The queued-invalidation interface: from unmapped pages to an invalidation that the unit has
+ * completed.
  *
- * An lcore *gathers* the runs that it unmaps, the gather is *encoded* into the fewest descriptors
- * that cover exactly those runs, and the batch is *submitted* with a wait descriptor behind it. The
- * unit processes the queue in order and, at the wait descriptor, writes its sequence number to
- * memory (VT-d specification 6.5.2, "Queued Invalidation Interface"). Completion is polled by that
- * number alone: a batch is complete when the number is at or beyond its own.
+ * An lcore *gathers* the runs that it unmaps, the gather is *encoded* into a few descriptors that
+ * cover those runs, and the batch is *submitted* with a wait descriptor behind it. The unit
+ * processes the queue in order and, at the wait descriptor, writes its sequence number to memory
+ * (VT-d specification 6.5.2, "Queued Invalidation Interface"). Completion is polled by that number
+ * alone: a batch is complete when the number is at or beyond its own.
  *
  * Any number of lcores submit at once, and none waits for another: an lcore reserves space, fills
- * it and publishes it; a thread that finds published descriptors in front of the doorbell rings it
- * for all of them. A submitter that is preempted before it publishes is stepped over after a
- * bounded time, and submits again when it resumes. A full queue is an answer (-EAGAIN), not a wait.
+ * the space and publishes it; a thread that finds published descriptors of which the unit was not
+ * told rings the doorbell for all of them. A submitter that is preempted before it publishes is
+ * stepped over after a bounded time, and submits again when it resumes. If the queue is full, a
+ * submission does not wait but returns -EAGAIN.
  * The top of moat_qi.c explains the protocol and argues that it is correct.
  */
 
@@ -65,22 +67,23 @@ enum moat_qi_pasid_gran {
 };
 
 /*
- * The encoders. Each returns one descriptor, has no effect besides, is thread-safe, and may be
- * called on the data path.
+ * The encoders. Each returns one descriptor, has no other effect, is thread-safe, and may be called
+ * on the data path.
  *
- * IOTLB descriptors always ask to drain reads and writes (DR, DW): without that a DMA translated
- * before the invalidation may land after it. A unit without CAP.DRD or CAP.DWD ignores the bits.
+ * Those of IOTLB descriptors ask the unit to drain reads and writes (DR, DW): without that a DMA
+ * translated before the invalidation may reach memory after it. A unit without CAP.DRD or CAP.DWD
+ * ignores the bits.
  */
 
 /**
- * Context cache, all of it.
+ * Invalidate the whole context cache.
  *
  * @return the descriptor. Thread-safe. Data path.
  */
 struct moat_qi_desc moat_qi_context_global(void);
 
 /**
- * Context cache, the entries of one domain-id.
+ * Invalidate the entries of one domain-id in the context cache.
  *
  * @param did domain-id
  * @return the descriptor. Thread-safe. Data path.
@@ -88,24 +91,25 @@ struct moat_qi_desc moat_qi_context_global(void);
 struct moat_qi_desc moat_qi_context_domain(uint16_t did);
 
 /**
- * Context cache, the entries of one source-id, or of several functions of one device.
+ * Invalidate the entries of one source-id, or of several functions of one device, in the context
+ * cache.
  *
  * @param did domain-id that the entries had
  * @param sid source-id
- * @param fm function mask, 0 to 3: that many low bits of the function number are ignored
+ * @param fm function mask, 0 to 3: that many upper bits of the 3-bit function number are ignored
  * @return the descriptor. Thread-safe. Data path.
  */
 struct moat_qi_desc moat_qi_context_device(uint16_t did, moat_sid_t sid, uint8_t fm);
 
 /**
- * IOTLB, all of it.
+ * Invalidate the whole IOTLB.
  *
  * @return the descriptor. Thread-safe. Data path.
  */
 struct moat_qi_desc moat_qi_iotlb_global(void);
 
 /**
- * IOTLB, all translations of one domain-id.
+ * Invalidate all translations of one domain-id in the IOTLB.
  *
  * @param did domain-id
  * @return the descriptor. Thread-safe. Data path.
@@ -113,23 +117,24 @@ struct moat_qi_desc moat_qi_iotlb_global(void);
 struct moat_qi_desc moat_qi_iotlb_domain(uint16_t did);
 
 /**
- * IOTLB, the translations of some pages of one domain-id.
+ * Invalidate the translations of some pages of one domain-id in the IOTLB.
  *
  * @param did domain-id
  * @param iova first page, aligned to 2^am pages
- * @param am address mask: 2^am pages, at most 2^CAP.MAMV
+ * @param am address mask: 2^am pages; at most CAP.MAMV
  * @param ih invalidation hint: only leaf entries changed
  * @return the descriptor. Thread-safe. Data path.
  */
 struct moat_qi_desc moat_qi_iotlb_page(uint16_t did, uint64_t iova, uint8_t am, bool ih);
 
 /**
- * Device TLB (ATS).
+ * Invalidate a range of pages in a device TLB (ATS).
  *
  * @param sid source-id of the device
  * @param max_pending invalidations the device takes at once (MIP; the ATS capability's queue depth)
- * @param iova address; with `size` it carries the size, too
- * @param size `iova` carries the size as ATS encodes it: the lowest clear bit from 12 up tells
+ * @param iova first page; with `size` its low bits encode the number of pages
+ * @param size false: one page; true: the lowest clear bit of `iova` from 12 up encodes how many, as
+ *   in ATS: bit 12 two pages, bit 13 four, and so on
  * @param pfsid source-id of the physical function that `sid` belongs to
  * @return the descriptor. Thread-safe. Data path.
  */
@@ -137,9 +142,9 @@ struct moat_qi_desc moat_qi_device_tlb(moat_sid_t sid, uint8_t max_pending, uint
 	bool size, uint16_t pfsid);
 
 /**
- * Interrupt-entry cache.
+ * Invalidate the interrupt-entry cache.
  *
- * @param global all entries; the other parameters are ignored
+ * @param global true: all entries; the other parameters are ignored
  * @param index first interrupt-remapping entry, aligned to 2^im
  * @param im index mask: 2^im entries
  * @return the descriptor. Thread-safe. Data path.
@@ -147,7 +152,7 @@ struct moat_qi_desc moat_qi_device_tlb(moat_sid_t sid, uint8_t max_pending, uint
 struct moat_qi_desc moat_qi_int_entry(bool global, uint16_t index, uint8_t im);
 
 /**
- * PASID cache.
+ * Invalidate the PASID cache.
  *
  * @param gran all entries, those of a domain-id, or one PASID's
  * @param did domain-id
@@ -157,11 +162,11 @@ struct moat_qi_desc moat_qi_int_entry(bool global, uint16_t index, uint8_t im);
 struct moat_qi_desc moat_qi_pasid_cache(enum moat_qi_pasid_gran gran, uint16_t did, uint32_t pasid);
 
 /**
- * PASID-based IOTLB, for first-stage and nested translations.
+ * Invalidate first-stage and nested translations in the PASID-based IOTLB.
  *
  * @param did domain-id
  * @param pasid PASID
- * @param all all of the PASID's translations; the parameters below are ignored
+ * @param all true: all of the PASID's translations; the parameters below are ignored
  * @param iova first page, aligned to 2^am pages
  * @param am address mask: 2^am pages
  * @param ih invalidation hint: only leaf entries changed
@@ -171,11 +176,11 @@ struct moat_qi_desc moat_qi_pasid_iotlb(uint16_t did, uint32_t pasid, bool all, 
 	uint8_t am, bool ih);
 
 /**
- * PASID-based device TLB.
+ * Invalidate a range of pages in a device TLB, by PASID.
  *
  * @param sid source-id of the device
  * @param pasid PASID
- * @param global the translations of all PASIDs; `pasid` is ignored
+ * @param global true: the translations of all PASIDs; the device ignores `pasid`
  * @param max_pending as in moat_qi_device_tlb()
  * @param iova as in moat_qi_device_tlb()
  * @param size as in moat_qi_device_tlb()
@@ -190,25 +195,26 @@ struct moat_qi_desc moat_qi_pasid_device_tlb(moat_sid_t sid, uint32_t pasid, boo
  *
  * @param status_hpa where to write, 4-byte aligned
  * @param data what to write
- * @param fence the specification's FN: descriptors behind it begin after those before it are done
+ * @param fence the specification's FN: the unit starts descriptors behind the wait only after it
  * @return the descriptor. Thread-safe. Data path.
  */
 struct moat_qi_desc moat_qi_wait_status(uint64_t status_hpa, uint32_t data, bool fence);
 
 /**
- * A descriptor without effect on anything that moat uses: IOTLB, domain-id 0, which no domain has.
- * (A wait that neither writes nor interrupts would do, but QEMU's unit stops at it.)
+ * A descriptor without effect on anything that moat uses: it invalidates domain-id 0, which no
+ * domain has, in the IOTLB, without draining. (A wait that neither writes nor interrupts would do,
+ * but QEMU's unit stops at it.)
  *
  * @return the descriptor. Thread-safe. Data path.
  */
 struct moat_qi_desc moat_qi_no_op(void);
 
 /**
- * A descriptor in words: "IOTLB page-selective, domain-id 5, iova 0x7000, 2^3 pages, hint".
+ * Describe a descriptor: "IOTLB page-selective, domain-id 5, iova 0x7000, 2^3 pages, hint".
  *
  * @param desc the descriptor
- * @param text receives the words
- * @param size of `text`, bytes
+ * @param text receives the description
+ * @param size bytes of `text`
  * @return as snprintf()
  *
  * Thread-safe. Control path.
@@ -219,20 +225,20 @@ int moat_qi_describe(const struct moat_qi_desc *desc, char *text, size_t size);
 
 #define MOAT_GATHER_RUNS 64
 
-/** What the unit can do, as far as encoding is concerned. */
+/** The unit's capabilities that encoding depends on. */
 struct moat_qi_caps {
 	bool psi;     /* CAP.PSI: page-selective invalidation */
 	uint8_t mamv; /* CAP.MAMV: largest address mask */
-	bool drd; /* CAP.DRD: the unit drains reads; for reports (the encoders always ask for it) */
-	bool dwd; /* CAP.DWD: the unit drains writes; likewise */
+	bool drd;     /* CAP.DRD: the unit drains reads; for reports, encoders always set DR */
+	bool dwd;     /* CAP.DWD: the unit drains writes; likewise */
 };
 
 /** Runs of unmapped pages of one domain, not yet submitted. One lcore owns it. */
 struct moat_gather {
 	uint32_t n;     /* runs */
-	uint32_t pages; /* in all of them */
-	bool tables;    /* a table page was unlinked: hint clear, whole paging-structure caches */
-	bool whole;     /* too many runs: domain-selective */
+	uint32_t pages; /* in all runs */
+	bool tables;    /* a table page was unlinked: the hint (IH) must be clear */
+	bool whole;     /* there were too many runs: domain-selective */
 	struct moat_range run[MOAT_GATHER_RUNS];
 };
 
@@ -250,8 +256,8 @@ static inline bool moat_gather_empty(const struct moat_gather *g)
 }
 
 /**
- * Add a run. It is merged into the last one if it follows or precedes it. A run beyond
- * MOAT_GATHER_RUNS makes the gather domain-selective (`whole`).
+ * Add a run, or merge it into the last run if the two are adjacent. A run beyond MOAT_GATHER_RUNS
+ * makes the gather domain-selective (`whole`).
  *
  * @param g a gather of the calling lcore
  * @param iova first IOVA, page-aligned
@@ -292,7 +298,7 @@ static inline void moat_gather_reset(struct moat_gather *g)
 }
 
 /**
- * Sort the runs and merge neighbours, for a unit that takes a call for each run.
+ * Sort the runs and merge adjacent ones, for a unit that needs one call for each run.
  *
  * @param g a gather of the calling lcore
  *
@@ -301,11 +307,12 @@ static inline void moat_gather_reset(struct moat_gather *g)
 void moat_gather_merge(struct moat_gather *g);
 
 /**
- * The descriptors for a gather. Each run is covered by aligned powers of two within MAMV: exactly
- * where one or two of them do; otherwise the blocks at its two ends are rounded up, so that two
- * descriptors cover any run that MAMV allows. What is invalidated is less than twice the run
- * (beyond it, it costs a walk, never correctness). More than `max` descriptors, or no PSI: one
- * domain-selective descriptor. The hint (IH) is set unless table pages were unlinked.
+ * Encode the descriptors for a gather. Each run is covered by aligned blocks of 2^k pages, with k
+ * up to MAMV: exactly, if one or two blocks can do that; otherwise the blocks at the run's two ends
+ * are rounded up, so that two cover any run of up to 2^MAMV pages. The blocks cover less than twice
+ * the run; what they cover beyond it costs walks, never correctness. A unit without PSI, or a
+ * gather that needs more than `max` descriptors, gets one domain-selective descriptor. The hint
+ * (IH) is set unless table pages were unlinked.
  *
  * @param g the gather
  * @param caps the unit's capabilities
@@ -324,15 +331,15 @@ unsigned int moat_gather_encode(const struct moat_gather *g, const struct moat_q
  * Encode the descriptors that invalidate a gather in the caches of `n` tags, IOTLBs before device
  * TLBs.
  *
- * @param tags the tags; each gets one descriptor at least
+ * @param tags the tags; there must be room for one descriptor each
  * @param n number of tags, at most `max`
- * @param g the gather; NULL: all that is cached for the tags
+ * @param g the gather; NULL: invalidate all that is cached for the tags
  * @param caps the unit's capabilities
  * @param desc receives the descriptors
  * @param max room in `desc`
  * @return the number of descriptors written, at most `max`
  *
- * Thread-safe. Data path.
+ * Thread-safe for different gathers. Data path.
  */
 unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const struct moat_gather *g,
 	const struct moat_qi_caps *caps, struct moat_qi_desc desc[], unsigned int max);
@@ -342,39 +349,41 @@ unsigned int moat_tags_encode(const moat_tag_t tags[], unsigned int n, const str
 struct moat_qi;
 
 struct moat_qi_conf {
-	/** The ring has 2^order pages of 4 KiB. A page has 256 descriptors, with `wide` 128
-	 * (IQA.QS). */
+	/** The ring has 2^order pages of 4 KiB (IQA.QS). A page holds 256 descriptors, or 128 with
+	 * `wide`. */
 	uint8_t order;
 	/** The unit fetches 256 bits for each descriptor (IQA.DW). The upper half of every kind of
 	 * descriptor is reserved: it is zeroed once, at the start, and never written again. */
 	bool wide;
-	struct moat_qi_desc *ring; /* its memory, 4 KiB aligned */
+	struct moat_qi_desc *ring; /* the ring's memory, 4 KiB aligned */
 	MOAT_ATOMIC(uint32_t) *
-		status; /* where wait descriptors write; the queue's alone, 0 at first */
+		status; /* where wait descriptors write; only for this queue, 0 at first */
+	/** Host physical address of `status`, 4-byte aligned. */
 	uint64_t status_hpa;
-	/** Tell the unit that descriptors up to byte offset `tail` are valid (IQT). Ordered after
-	 * their stores. Any lcore calls it, but never two at once for the same queue. It must not
-	 * call back into the queue, and should be short: while an lcore is preempted in it, no new
-	 * descriptor reaches the unit (no lcore waits, but no later batch completes). */
+	/** Tell the unit that descriptors up to byte offset `tail` are valid (IQT). The write must
+	 * be ordered after earlier stores. Any lcore may call it, but never two at once for the
+	 * same queue. It must not call back into the queue, and should be short: while an lcore is
+	 * preempted in it, no new descriptor reaches the unit (no lcore waits, but no later batch
+	 * completes). */
 	void (*doorbell)(void *ctx, uint64_t tail);
 	/** Let the unit run (software unit), look for errors (FSTS), recover. Called by threads
-	 * that poll and find no completion; must be safe for several lcores at once. May be NULL.
-	 * Returns 0, or -EIO: the unit is dead. */
+	 * that poll and find no completion; must be thread-safe. May be NULL. @return 0; -EIO: the
+	 * unit is dead */
 	int (*poll)(void *ctx);
-	/** Read the unit's head, byte offset (IQH), for a message. May be NULL. */
+	/** Read the unit's head (IQH, a byte offset), for a message. May be NULL. */
 	uint64_t (*head)(void *ctx);
 	void *ctx;
 };
 
 struct moat_qi_stats {
-	uint64_t descriptors; /* submitted ones that reached the unit; no wait descriptors */
-	uint64_t waits;
-	uint64_t doorbells;
-	uint64_t full;   /* submissions refused because the queue was full */
-	uint64_t helped; /* times a stalled submitter was stepped over */
+	uint64_t descriptors; /* that the unit was told of, without wait descriptors */
+	uint64_t waits;       /* wait descriptors that the unit was told of */
+	uint64_t doorbells;   /* times that the doorbell was rung */
+	uint64_t full;        /* submissions refused because the queue was full */
+	uint64_t helped;      /* times that a stalled submitter was stepped over */
 };
 
-/** Descriptors of one batch at most, its wait not counted: with it, half of the smallest queue. */
+/** Maximum descriptors of a batch, without its wait: with it, half of the smallest queue. */
 #define MOAT_QI_BATCH_MAX 127
 
 /**
@@ -383,7 +392,7 @@ struct moat_qi_stats {
  * @param conf copied
  * @param qi receives the queue
  * @return 0
- * @return -EINVAL: order above 7, or 0 where `wide`; ring or status not aligned; no doorbell
+ * @return -EINVAL: order above 7, or 0 with `wide`; ring or status not aligned; no doorbell
  * @return -ENOMEM: no memory for the queue's own records
  *
  * Thread-safe. Control path.
@@ -404,9 +413,9 @@ void moat_qi_destroy(struct moat_qi *qi);
  *
  * @param qi the queue
  * @param desc the descriptors, copied
- * @param n how many; 0: just the wait
+ * @param n number of descriptors; 0: only the wait
  * @return the sequence number (> 0) for moat_qi_done()
- * @return -EAGAIN: no room now, and nothing was queued; poll and call again
+ * @return -EAGAIN: no room now; nothing was queued; poll and call again
  * @return -E2BIG: more than MOAT_QI_BATCH_MAX
  * @return -EIO: the unit is dead
  *
@@ -416,8 +425,8 @@ int64_t moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], uns
 
 /**
  * Whether the queue of the calling thread's last submission is contended: other threads have
- * submitted to it since the thread's submission before that. The queue's lines then come from other
- * processors each time, and fewer, larger batches are worth a delay.
+ * submitted to it since the thread's submission before that. The queue's cache lines then come from
+ * other processors each time, and fewer, larger batches are worth a delay.
  *
  * @return true: contended; false: not, or the last two submissions went to different queues
  *
@@ -442,9 +451,9 @@ bool moat_qi_done(struct moat_qi *qi, int64_t seq);
  * Whether the completed batch `seq` failed, because the unit refused a descriptor of it (IQE, ITE).
  * Devices may then still reach its pages: the caller must submit again, wider.
  *
- * A failure is never missed, however late the question. A batch that did not fail is taken for
- * failed if a batch that ends at the same place of the ring, a lap or more later, failed before the
- * question.
+ * A failure is never missed, however late the call. A batch that did not fail is reported as failed
+ * if, before the call, another one failed that ended at the same index of the ring a lap or more
+ * later.
  *
  * @param qi the queue
  * @param seq a completed batch
@@ -461,7 +470,8 @@ bool moat_qi_failed(struct moat_qi *qi, int64_t seq);
  * @param seq what moat_qi_submit() returned
  * @param timeout_us 0: the default, 1 s
  * @return 0
- * @return -ETIMEDOUT: not completed; moat_error_text() names head, tail and the descriptor there
+ * @return -ETIMEDOUT: not completed; moat_error_text() names head, tail and the descriptor at the
+ *   head
  * @return -EIO: the unit is dead
  *
  * Thread-safe. Control path, and mode strict.
@@ -469,13 +479,13 @@ bool moat_qi_failed(struct moat_qi *qi, int64_t seq);
 int moat_qi_wait(struct moat_qi *qi, int64_t seq, uint64_t timeout_us);
 
 /**
- * moat_qi_wait() for a thread that has duties while it waits.
+ * As moat_qi_wait(), for a thread that has duties while it waits.
  *
  * @param qi the queue
  * @param seq what moat_qi_submit() returned
  * @param timeout_us 0: the default, 1 s
- * @param turn called between two polls; it must not wait. For example it reports the thread's
- *   quiescent states
+ * @param turn called between two polls, for example to report the thread's quiescent state; must
+ *   not wait
  * @return as moat_qi_wait()
  *
  * Thread-safe. Control path, and mode strict.
@@ -483,7 +493,7 @@ int moat_qi_wait(struct moat_qi *qi, int64_t seq, uint64_t timeout_us);
 int moat_qi_wait_turns(struct moat_qi *qi, int64_t seq, uint64_t timeout_us, void (*turn)(void));
 
 /**
- * Read a queue's counters, each as it is now: together they are no snapshot.
+ * Read a queue's counters, one after the other, so they may be of different moments.
  *
  * @param qi the queue
  * @param stats receives the counters
@@ -496,17 +506,17 @@ void moat_qi_stats(const struct moat_qi *qi, struct moat_qi_stats *stats);
 
 /**
  * Fail the batch whose descriptor the unit refused (IQE): the unit has stopped at ring index
- * `index`, where IQH points, and a descriptor without effect is put there. When the driver clears
- * the error, the unit goes on with the next descriptor. Batches before and after are not touched,
- * and other lcores may submit meanwhile.
+ * `index`, where IQH points. The descriptor there is replaced by one without effect; a wait is
+ * stored again. The unit goes on from there when the driver clears the error. Batches before and
+ * after are not touched, and other lcores may submit meanwhile.
  *
  * @param qi the queue
  * @param index ring index of the refused descriptor (IQH)
  * @param err a negative errno, for moat_error()
  * @return 0; moat_error_text() names the descriptor
  * @return -ENOENT: no descriptor in flight has this index; moat_error_text() names what is there
- * @return -EAGAIN: an lcore is ringing, and its regions are not known yet: leave the error as it is
- *   and call again later
+ * @return -EAGAIN: an lcore is ringing, and how far is not known yet: do not clear the error, and
+ *   call again later
  *
  * One thread at a time may recover a queue. Control path.
  */
@@ -514,13 +524,13 @@ int moat_qi_fail_at(struct moat_qi *qi, uint32_t index, int err);
 
 /**
  * Fail the batches whose waits the unit dropped because a device did not answer a device-TLB
- * invalidation (ITE): those in flight that begin before ring index `index` (IQH). The call also
- * writes the status that the dropped waits would have written, so those batches are completed (and
- * failed). Call it before the driver clears the error, while the unit is stopped.
+ * invalidation (ITE): those in flight that begin before ring index `index` (IQH). This also writes
+ * the status that the dropped waits would have written, so that their batches are completed (and
+ * failed). The driver must call it while the unit is stopped, before it clears the error.
  *
  * @param qi the queue
  * @param index ring index of the unit's head (IQH)
- * @return the number of batches failed
+ * @return the number of batches that were marked as failed
  * @return -EAGAIN: as moat_qi_fail_at()
  *
  * One thread at a time may recover a queue. Control path.

@@ -7,11 +7,11 @@
 /**
  * @file
  * The 128-bit descriptors of the invalidation queue, as the VT-d specification, "Invalidation
- * Descriptors", lays them out. What a layout does not name is reserved and 0. Part of
- * moat_vtd_regs.h, and here because lib/qi encodes them.
+ * Descriptors", lays them out. Bits that no layout names are reserved and 0. moat_vtd_regs.h
+ * includes this file, which lies here because lib/qi encodes descriptors.
  *
- * A name with an argument makes a field's bits of a value. Fields are of the low quadword unless
- * said otherwise.
+ * A macro with an argument shifts a value into its field. Fields are in the low quadword unless the
+ * comment says otherwise.
  */
 
 #include <stdint.h>
@@ -28,14 +28,14 @@
 
 /* Fields that several kinds share. */
 #define VTD_QI_G(g)     ((uint64_t)(g) << 4) /* 5:4: granularity */
-#define VTD_QI_GLOBAL   1                    /* its values, of context cache and IOTLB */
+#define VTD_QI_GLOBAL   1                    /* its values, for context cache and IOTLB */
 #define VTD_QI_DOMAIN   2
 #define VTD_QI_DEVICE   3                                 /* context cache: device-selective */
 #define VTD_QI_PAGE     3                                 /* IOTLB: page-selective-within-domain */
 #define VTD_QI_DID(did) ((uint64_t)(uint16_t)(did) << 16) /* 31:16: domain-id */
 #define VTD_QI_PASID(p) ((uint64_t)((p)&0xfffff) << 32)   /* 51:32 */
 
-/* Of the high quadword of the IOTLB kinds. */
+/* Fields of the IOTLB kinds, in the high quadword. */
 #define VTD_QI_ADDR(iova) ((iova) & ~UINT64_C(0xfff)) /* 63:12 */
 #define VTD_QI_AM(am)     ((uint64_t)(am)&0x3f)       /* 5:0: address mask */
 #define VTD_QI_IH(ih)     ((uint64_t) !!(ih) << 6)    /* invalidation hint */

@@ -6,19 +6,18 @@
 
 /**
  * @file
- * A cache tag: one cache that may hold translations of a domain, by what an invalidation of it
- * names.
+ * A cache tag names one cache that may hold translations of a domain, as an invalidation names it.
  *
  * Two attachments with the same tag share the cached translations, so one invalidation serves both.
  * There are two kinds:
  *  - an IOTLB tag is a domain-id on one unit, and a PASID where translations are cached by PASID
  *    (first-stage tables; second-stage ones are cached by domain-id alone);
- *  - a device-TLB tag is a device that caches translations itself (ATS), and a PASID or none. Of a
- *    nested domain's device the parent has one that is *whole*: the device knows what it caches by
- *    the child's IOVAs, so of the parent's addresses nothing less than all can be invalidated.
+ *  - a device-TLB tag is a device that caches translations itself (ATS), and a PASID or none. For a
+ *    device of a nested domain, the parent has such a tag that is *whole*: the device caches by the
+ *    child's IOVAs, so an unmap of the parent's addresses must invalidate the whole device TLB.
  *
- * A tag is one word: a thread that loads it has all of it, whatever another thread does to the
- * array that it lies in. 0 stands for none.
+ * A tag is one word, so that a thread can load it in one piece while another thread changes the
+ * array of tags. 0: no tag.
  */
 
 #include "moat_base.h"
@@ -32,9 +31,9 @@ typedef uint64_t moat_tag_t;
 
 /** What a device says about its TLB. */
 struct moat_device_tlb {
-	bool present;        /* ATS is on; the rest counts only then */
-	uint8_t max_pending; /* invalidations that it takes at once, 0 to 31 (ATS queue depth) */
-	uint16_t pfsid;      /* source-id of its physical function */
+	bool present;        /* ATS is on; otherwise the other members are not used */
+	uint8_t max_pending; /* invalidations it takes at once (ATS queue depth, 0 to 31) */
+	uint16_t pfsid;      /* source-id of the device's physical function */
 };
 
 enum moat_tag_kind {
