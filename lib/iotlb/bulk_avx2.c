@@ -14,8 +14,8 @@ static bool has_avx2(void)
 	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
 }
 
-/* Are all requests plain? A request is not if the IOVA of its last byte has a bit above the window
- * set, or if its first and last byte differ in a bit above the page offset. */
+/* Are all requests plain? A request is not plain if the IOVA of its last byte has a bit above the
+ * window set, or if its first and last byte differ in a bit above the page offset. */
 AVX2 static inline bool all_plain(const struct moat_iotlb *tlb, const uint64_t iova[], uint32_t len,
 	unsigned int n)
 {

@@ -14,7 +14,7 @@
  * On Intel's processors since Sapphire Rapids, a gather is as fast as the loads that it replaces.
  * On earlier ones, microcode against gather data sampling ("Downfall") makes it far slower; AMD's
  * split it into several times as many operations. On both, avx2 with its scalar loads is faster.
- * AVX512-FP16, which is not used here, tells them apart.
+ * Sapphire Rapids and later are recognised by AVX512-FP16, which is not used here.
  */
 static bool has_fp16(void)
 {
@@ -111,7 +111,7 @@ AVX512 static uint64_t bulk_avx512(struct moat_iotlb *tlb, const uint64_t iova[]
 	/* GCC emits no vzeroupper before a tail call (see bulk_avx2.c). */
 	_mm256_zeroupper();
 	rte_compiler_barrier(); /* the entries before `moves` again */
-	/* relaxed: the barrier keeps the compiler from reordering it, and x86 does not */
+	/* relaxed: the barrier stops the compiler from reordering it, and x86 reorders no loads */
 	if (unlikely(atomic_load_explicit(&tlb->pt->moves, memory_order_relaxed) != moves))
 		return iotlb_bulk_scalar.fn(tlb, iova, len, n, prot, va);
 	moat_counter_add(&tlb->hits, n);

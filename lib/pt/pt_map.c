@@ -88,7 +88,7 @@ int moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint6
 	/* acquire: pairs with the store of the lcore that linked the table */
 	table = atomic_load_explicit(&granule->table, memory_order_acquire);
 	e = (uint64_t *)(table - MOAT_PAGE_SHIFT) + i;
-	/* The usual case: pages of one linked leaf table, at the table's own delta. */
+	/* All but the usual case, which is pages of one linked leaf table, at that table's delta */
 	if (unlikely((table & MOAT_PT_SHIFT) != MOAT_PAGE_SHIFT || n - 1 >= PT_ENTRIES - i ||
 		    /* relaxed: stored before `table`, and fixed while the table is linked */
 		    (uintptr_t)va - iova !=
@@ -167,7 +167,7 @@ int moat_pt_unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_p
 		return unmap_any(pt, iova, len, freed, bad);
 	pt_run->zero(e, n);
 	pt_flush(pt_impl(pt), e, n * sizeof(*e));
-	/* If the range is all of the table's 2 MiB, unlink it. The tables above cover more. */
+	/* If the range is all of the table's 2 MiB, unlink the table. Those above cover more. */
 	if (n == PT_ENTRIES)
 		pt_unlink_leaf(pt_impl(pt), iova, e, freed);
 	return 0;

@@ -4,10 +4,10 @@
  * The pool of table pages.
  *
  * Single pages (most are leaf tables) go through stripes. A thread always uses the same stripe, and
- * shares its lock and cache lines only if there are more threads than stripes.
- * A stripe holds up to two magazines of pages; whole magazines move to and from the depot, whose
- * lock is then taken once in PT_MAGAZINE pages. New pages, and those whose grace period is over,
- * move from the depot one by one. Pairs (tables with a companion) are few and stay in the depot.
+ * shares the stripe's lock and cache lines only if there are more threads than stripes. A stripe
+ * holds up to two magazines of pages; whole magazines move to and from the depot, whose lock is
+ * then taken once in PT_MAGAZINE pages. New pages, and those whose grace period is over, move from
+ * the depot one by one. Pairs (tables with a companion) are few and stay in the depot.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -86,7 +86,7 @@ static void set_words(struct moat_pt_page *page, uint64_t value)
 		pt_run->fill(pt_companion(pt_table_of(page)), PT_ENTRIES, 0, 0);
 }
 
-/* Report a page that was given back to the watch, and poison it if the pool does so. */
+/* A page was given back: report it to the watch, and poison it if the pool does so. */
 static void page_returned(const struct moat_pt_pool *pool, struct moat_pt_page *page)
 {
 	if (page->level == 0) /* an array of addresses, which no unit walks */

@@ -282,7 +282,7 @@ int pt_range_map(const struct pt_map_req *req, uint64_t *bad)
 			req->iova, req->last);
 	if (!impl->pub.coherent) {
 		/* Another writer may have linked a table of this range without having flushed the
-		 * link yet: wait until it has released the lock. */
+		 * link yet: wait until that writer has released the lock. */
 		moat_spin_lock(&impl->link);
 		moat_spin_unlock(&impl->link);
 	}
@@ -292,8 +292,8 @@ int pt_range_map(const struct pt_map_req *req, uint64_t *bad)
 
 /* ------------------------------------------------------------------------------------ unmap */
 
-/* Is all of [iova, last] mapped, in leaves that it covers whole? @return 0: yes; -ENOENT: a page is
- * not mapped; -EINVAL: it covers only a part of a leaf; `*bad` receives the IOVA of either */
+/* Is all of [iova, last] mapped, in leaves that the range covers whole? @return 0: yes; -ENOENT: a
+ * page is not mapped; -EINVAL: a leaf is covered in part; `*bad` receives the IOVA of either */
 static int find_unmapped(const uint64_t *table, unsigned int level, uint64_t iova, uint64_t last,
 	uint64_t *bad)
 {

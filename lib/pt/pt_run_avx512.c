@@ -11,7 +11,7 @@
  * Each instruction handles eight entries. Vector stores are aligned to 64 bytes, so a processor
  * splits them into four of 16 at worst (pt_run.h says why no entry is torn); the scalar variant
  * handles the entries before and behind. GCC emits vzeroupper before a return but not before a tail
- * call, so each function calls it explicitly (pt_run.c).
+ * call, so each function has an explicit one (pt_run.c).
  */
 
 #define AVX512 __attribute__((target("avx512f,tune=icelake-server")))

@@ -50,7 +50,7 @@ static inline void fill_leaf(struct moat_pt_leaf *leaf, uint64_t entry, uint64_t
 	leaf->hpa = (entry & MOAT_SS_ADDR & ~(size - 1)) | (iova & (size - 1));
 }
 
-/* The leaf at `iova` in `table`, where the walk ended. */
+/* Read the leaf at `iova` in `table`, where the walk ended. */
 static inline int read_leaf(const uint64_t *table, unsigned int level, uint64_t iova,
 	struct moat_pt_leaf *leaf)
 {

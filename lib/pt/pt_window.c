@@ -23,9 +23,9 @@
  * W2: a writer stores to a window and then loads `newer`. Either the writer finds the new window
  * and stores there itself, or its store came before W1 and is copied. The copy may overwrite a
  * value that a writer has just stored with an older one. Then the next pass, after a full barrier,
- * finds a difference, because the writer has stored to the older window first. Readers see neither,
- * because the window is not yet published. Without membarrier(2) the first window is the largest
- * that the system grants and never grows.
+ * finds a difference, because the writer has stored to the older window first. Readers see neither
+ * value, because the window is not yet published. Without membarrier(2) the first window is the
+ * largest that the system grants and never grows.
  */
 #include <stdlib.h>
 #include <sys/mman.h>

@@ -47,8 +47,8 @@
  *  - It stores only descriptors that a caller asked for: an invalidation too many costs a walk,
  *    never correctness. Each store is whole (qi_store()), so the unit reads no mixture.
  *  - It never stores a wait. Only the ringer does, at the end of each region that it passes, in
- *    order of positions. So the status word only grows, and reports only
- *    what is before the wait in the queue.
+ *    order of positions. So the status word only grows, and reports only what is before the wait
+ *    in the queue.
  *  - It stores only into its region. The region's indices are *quarantined* until the owner
  *    resumes: on later laps no batch is put there, and a region without effect, a *pad*, covers
  *    them (reserve_pad()). So the owner cannot overwrite a descriptor of another batch. The marks

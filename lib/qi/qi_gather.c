@@ -40,7 +40,7 @@ static inline bool cover_block(struct cover *c, uint64_t page, unsigned int orde
 }
 
 /* Cover a run that is exactly one block, as that of a burst of neighbouring buffers mostly is.
- * False: the run is not, or there is no room. */
+ * False: the run is not one block, or there is no room. */
 static inline bool cover_aligned(struct cover *c, uint64_t a, uint64_t b, unsigned int mamv)
 {
 	uint64_t pages = b - a;
@@ -93,8 +93,8 @@ static __rte_noinline bool cover_run(struct cover *c, uint64_t a, uint64_t b, un
 	return b == upper || cover_block(c, upper, log2_up(b - upper));
 }
 
-/* Encode page-selective descriptors. @return their number; -1: the unit has none, `g` asks for
- * more, or they do not fit */
+/* Encode page-selective descriptors. @return their number; -1: there is no room for them, or they
+ * do not suffice (`g` is domain-selective, or the unit has no PSI) */
 static inline int gather_cover(const struct moat_gather *g, const struct moat_qi_caps *caps,
 	struct moat_qi_desc page, struct moat_qi_desc desc[], unsigned int max)
 {

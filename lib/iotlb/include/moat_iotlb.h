@@ -78,7 +78,7 @@ static inline bool moat_iotlb_index(const struct moat_iotlb *tlb, uint64_t iova,
 	delta = atomic_load_explicit(&granule->delta, memory_order_acquire);
 	e = (const uint64_t *)(table & MOAT_PT_TABLE) + ((iova >> (table & MOAT_PT_SHIFT)) & 511);
 	if (unlikely((__atomic_load_n(e, __ATOMIC_ACQUIRE) & want) != want ||
-		    /* relaxed: the acquire of the entry keeps it behind that */
+		    /* relaxed: the acquire keeps this load behind the entry's */
 		    atomic_load_explicit(&granule->delta, memory_order_relaxed) != delta))
 		return false;
 	*va = (void *)(iova + delta);

@@ -11,12 +11,12 @@
  *
  * A table is a radix tree of 4 KiB pages with 512 entries of 8 bytes (VT-d specification, "DMA
  * Remapping"): 3, 4 or 5 levels for 39, 48 or 57 bits of IOVA, with leaves of 4 KiB, 2 MiB and 1
- * GiB. Its *format* (enum moat_pt_format) says which bits an entry has. The unit walks it from the
- * root. The processor seldom does so on the packet path: beside the tree stands an array with one
- * *granule* for each 2 MiB of IOVA, which says where the entries of that granule are and what to
- * add to an IOVA to get a virtual address. Finding an entry then takes one shift and one load, for
- * the writer that maps a page and for the reader that translates (lib/iotlb) alike. Most of the
- * array is reserved address space, which takes memory only where it is used.
+ * GiB. Its *format* (enum moat_pt_format) says which bits an entry has. The unit walks the tree
+ * from the root. The processor seldom does so on the packet path: beside the tree stands an array
+ * with one *granule* for each 2 MiB of IOVA, which says where the entries of that granule are and
+ * what to add to an IOVA to get a virtual address. Finding an entry then takes one shift and one
+ * load, for the writer that maps a page and for the reader that translates (lib/iotlb) alike. Most
+ * of the array is reserved address space, which takes memory only where it is used.
  *
  * A table page is taken zeroed from a pool's stock, linked, filled, emptied, unlinked by the unmap
  * that covers all of it, and handed to the caller in a `struct moat_pt_freed`. The caller must keep
@@ -104,9 +104,9 @@ struct moat_pt_watch {
 struct moat_pt_pool_stats {
 	uint64_t allocated; /* handed out since the start */
 	uint64_t freed;     /* given back since the start */
-	uint64_t in_use;
-	uint64_t stock;   /* ready to be handed out */
-	uint64_t retired; /* waiting for their grace period */
+	uint64_t in_use;    /* allocated - freed */
+	uint64_t stock;     /* ready to be handed out */
+	uint64_t retired;   /* waiting for their grace period */
 };
 
 /**
@@ -152,8 +152,8 @@ void moat_pt_pool_stats(const struct moat_pt_pool *pool, struct moat_pt_pool_sta
  */
 void moat_pt_pool_watch(struct moat_pt_pool *pool, const struct moat_pt_watch *watch);
 
-/** The word that tests store all over a table page that was given back (pt_hooks.h), so that a walk
- * of the page shows: as an entry it is readable and writable in both formats, with bit 62 set and
+/** The word with which tests fill a table page that was given back (pt_hooks.h), so that a walk of
+ * the page shows: as an entry it is readable and writable in both formats, with bit 62 set and
  * address bits that no machine has. */
 #define MOAT_PT_POISON UINT64_C(0x400fdead5aa5e003)
 
@@ -178,7 +178,7 @@ void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
 /* ------------------------------------------------------------------------------- the table */
 
 /**
- * One entry of the array that readers and writers look into: 2 MiB of IOVA.
+ * One entry of the array in which readers and writers look up an IOVA: 2 MiB of IOVA.
  *
  * A reader loads `table`, `delta`, the entry, and `delta` again. If the entry allows the access and
  * has MOAT_PT_LIN, and `delta` has not changed, then iova + delta is the address:
@@ -188,8 +188,8 @@ void moat_pt_pool_retire(struct moat_pt_pool *pool, struct moat_pt_freed *freed)
  *  - a PD or PDP entry may become a leaf, a link to a table or empty while the granule still points
  *    at it. Only a leaf has MOAT_PT_LIN, and a new `delta` is stored before its leaf, so a reader
  *    that loaded the new leaf and the old delta finds at the second load that the delta has
- *    changed. It cannot have changed twice: an IOVA gets another virtual address only after the
- *    ticket of its unmap is done, for which that reader had to pass a quiescent state (the one
+ *    changed. The delta cannot have changed twice: an IOVA gets another virtual address only after
+ *    the ticket of its unmap is done, for which that reader had to pass a quiescent state (the one
  *    invariant).
  * A reader of many IOVAs may compare `moves` of struct moat_pt before and after, instead of loading
  * each delta again: a writer that changes a delta that readers may have seen increments `moves`
@@ -329,8 +329,8 @@ int moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint6
 int moat_pt_unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, struct moat_pt_freed *freed,
 	uint64_t *bad);
 
-/** A leaf as the radix walk finds it. `size` stands between `entry` and `hpa` on purpose: compilers
- * join adjacent ones in a vector register first, which takes longer than two stores. */
+/** A leaf as the radix walk finds it. `size` stands between `entry` and `hpa` on purpose: if they
+ * are adjacent, compilers join them in a vector register, which takes longer than two stores. */
 struct moat_pt_leaf {
 	uint64_t entry; /* the raw entry */
 	uint64_t size;  /* bytes: 4 KiB, 2 MiB or 1 GiB */

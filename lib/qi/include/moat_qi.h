@@ -11,16 +11,16 @@
  *
  * An lcore *gathers* the runs that it unmaps, the gather is *encoded* into a few descriptors that
  * cover those runs, and the batch is *submitted* with a wait descriptor behind it. The unit
- * processes the queue in order and, at the wait descriptor, writes its sequence number to memory
- * (VT-d specification 6.5.2, "Queued Invalidation Interface"). Completion is polled by that number
- * alone: a batch is complete when the number is at or beyond its own.
+ * processes the queue in order and, at the wait descriptor, writes the batch's sequence number to
+ * memory (VT-d specification 6.5.2, "Queued Invalidation Interface"). Completion is polled by that
+ * number alone: a batch is complete when the number is at or beyond its own.
  *
  * Any number of lcores submit at once, and none waits for another: an lcore reserves space, fills
  * the space and publishes it; a thread that finds published descriptors of which the unit was not
  * told rings the doorbell for all of them. A submitter that is preempted before it publishes is
  * stepped over after a bounded time, and submits again when it resumes. If the queue is full, a
- * submission does not wait but returns -EAGAIN.
- * The top of moat_qi.c explains the protocol and argues that it is correct.
+ * submission does not wait but returns -EAGAIN. The top of moat_qi.c explains the protocol and
+ * argues that it is correct.
  */
 
 #include "moat_base.h"
@@ -70,9 +70,9 @@ enum moat_qi_pasid_gran {
  * The encoders. Each returns one descriptor, has no other effect, is thread-safe, and may be called
  * on the data path.
  *
- * Those of IOTLB descriptors ask the unit to drain reads and writes (DR, DW): without that a DMA
- * translated before the invalidation may reach memory after it. A unit without CAP.DRD or CAP.DWD
- * ignores the bits.
+ * moat_qi_iotlb_*() ask the unit to drain reads and writes (DR, DW): without that a DMA translated
+ * before the invalidation may reach memory after it. A unit without CAP.DRD or CAP.DWD ignores the
+ * bits.
  */
 
 /**
@@ -191,7 +191,7 @@ struct moat_qi_desc moat_qi_pasid_device_tlb(moat_sid_t sid, uint32_t pasid, boo
 	uint8_t max_pending, uint64_t iova, bool size, uint16_t pfsid);
 
 /**
- * Wait descriptor with a status write.
+ * Wait for all descriptors before this one, then write a status word.
  *
  * @param status_hpa where to write, 4-byte aligned
  * @param data what to write
@@ -229,7 +229,7 @@ int moat_qi_describe(const struct moat_qi_desc *desc, char *text, size_t size);
 struct moat_qi_caps {
 	bool psi;     /* CAP.PSI: page-selective invalidation */
 	uint8_t mamv; /* CAP.MAMV: largest address mask */
-	bool drd;     /* CAP.DRD: the unit drains reads; for reports, encoders always set DR */
+	bool drd;     /* CAP.DRD: the unit drains reads; information only, encoders always set DR */
 	bool dwd;     /* CAP.DWD: the unit drains writes; likewise */
 };
 
@@ -383,7 +383,7 @@ struct moat_qi_stats {
 	uint64_t helped;      /* times that a stalled submitter was stepped over */
 };
 
-/** Maximum descriptors of a batch, without its wait: with it, half of the smallest queue. */
+/** Maximum descriptors of a batch, without its wait. The wait makes it half the smallest queue. */
 #define MOAT_QI_BATCH_MAX 127
 
 /**
@@ -448,12 +448,12 @@ bool moat_qi_crowded(void);
 bool moat_qi_done(struct moat_qi *qi, int64_t seq);
 
 /**
- * Whether the completed batch `seq` failed, because the unit refused a descriptor of it (IQE, ITE).
- * Devices may then still reach its pages: the caller must submit again, wider.
+ * Whether the completed batch `seq` failed, because the unit refused a descriptor of it (IQE) or
+ * dropped its wait (ITE). Devices may then still reach its pages: the caller must submit again,
+ * with a wider invalidation.
  *
  * A failure is never missed, however late the call. A batch that did not fail is reported as failed
- * if, before the call, another one failed that ended at the same index of the ring a lap or more
- * later.
+ * if a batch that ends at the same ring index, a lap or more later, has failed before the call.
  *
  * @param qi the queue
  * @param seq a completed batch
