@@ -25,7 +25,7 @@ static inline uint8_t *page_va(const struct moat_tenant *t, uint32_t page)
 	return t->va + ((uint64_t)page << MOAT_PAGE_SHIFT);
 }
 
-/* The entries of these pages go; what covers them is the gathering batch. */
+/* Clear the entries of these pages. The gathering batch has their invalidation. */
 static int pages_unmap(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t page, uint32_t n,
 	enum tenant_state to)
 {
@@ -36,9 +36,9 @@ static int pages_unmap(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t 
 	while (unlikely(
 		(rc = to == TENANT_EARLY ? moat_lane_unmap_early(lc->lane, iova, len)
 					 : moat_lane_unmap(lc->lane, iova, len)) == -EAGAIN)) {
-		/* Every batch of the lane is in flight: completions make room. The deadline is that
-		 * of moat_lane_drain(). A packet that was received (APP, EARLY) is lost after it;
-		 * any other buffer keeps its state, and is tried again. */
+		/* Every batch of the lane is in flight: wait for completions, as long as
+		 * moat_lane_drain() does. If that fails, a received packet (APP, EARLY) is lost.
+		 * Any other buffer keeps its state, and is tried again. */
 		moat_counter_add(&lc->waits, 1);
 		rc = to == TENANT_APP || to == TENANT_EARLY ? moat_lane_drain(lc->lane)
 							    : tenant_drain_once(t, lc);
@@ -48,9 +48,9 @@ static int pages_unmap(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t 
 	return rc;
 }
 
-/* Pages whose last unmap may not be done, before they are mapped again. The old translation of an
- * EARLY page serves its new turn, so there is nothing to wait for; but a unit that keeps the tables
- * still has what its lane has not flushed (moat_lane_map() flushes its own). */
+/* Wait for the last unmap of these pages, before they are mapped again. EARLY pages need no wait: a
+ * cached old translation is valid again. But a unit that keeps the tables still has the old map
+ * until the lane that unmapped it flushes (moat_lane_map() flushes the caller's). */
 static int pages_await(struct moat_tenant *t, struct tenant_lcore *lc, uint32_t page, uint32_t n,
 	enum tenant_state state)
 {
@@ -192,7 +192,7 @@ bool tenant_buffer_find(const struct moat_tenant *t, const struct rte_mbuf *m,
 	return in + m->data_off + m->data_len <= pool->stride;
 }
 
-/* From whatever state the buffer has to BUSY. @return the state that it had */
+/* Set the buffer's state to BUSY, from any other. @return the state that it had */
 static enum tenant_state buffer_lock(struct moat_tenant *t, struct tenant_lcore *lc,
 	const struct tenant_run *buffer)
 {
@@ -201,7 +201,8 @@ static enum tenant_state buffer_lock(struct moat_tenant *t, struct tenant_lcore 
 	for (;;) {
 		uint8_t now = __atomic_load_n(state, __ATOMIC_RELAXED);
 
-		/* B1: acquire, pairs with B2: what the last holder did to the entries is seen. */
+		/* B1: acquire, pairs with B2: this thread sees the last holder's changes of the
+		 * buffer's entries, ticket and sends. */
 		if (now != TENANT_BUSY &&
 			__atomic_compare_exchange_n(state, &now, TENANT_BUSY, false,
 				__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
@@ -218,11 +219,11 @@ static void buffer_unlock(struct moat_tenant *t, const struct tenant_run *buffer
 {
 	if (buffer->n > 1)
 		tenant_pages_set(t, buffer->page + 1, buffer->n - 1, to);
-	/* B2: release, pairs with B1, and, by way of the buffer's reference count, with B3. */
+	/* B2: release, pairs with B1, and, through the buffer's reference count, with B3. */
 	__atomic_store_n(&t->state[buffer->page], (uint8_t)to, __ATOMIC_RELEASE);
 }
 
-/* @return the state that the buffer has then */
+/* Map the buffer for a send, or count one more send. @return the buffer's new state */
 static enum tenant_state buffer_share_from(struct moat_tenant *t, struct tenant_lcore *lc,
 	const struct tenant_run *b, enum tenant_state state, int *rc)
 {
@@ -248,7 +249,7 @@ static enum tenant_state buffer_share_from(struct moat_tenant *t, struct tenant_
 	case TENANT_TAKEN:
 		break;
 	default:
-		/* the pool's, or sent by an mbuf that is not one of its references */
+		/* The pool owns it, or it was sent by an mbuf that is not one of its references. */
 		*rc = -EINVAL;
 	}
 	if (*rc == 0)
@@ -323,7 +324,8 @@ int tenant_buffers_give(struct moat_tenant *t, struct tenant_lcore *lc)
 {
 	int rc = 0;
 
-	/* Buffer by buffer, as each may be taken back alone. In the other modes none is TAKEN. */
+	/* Map buffer by buffer, because each may be unmapped alone. In the modes that do not unmap,
+	 * none is TAKEN. */
 	for (unsigned int i = 0; i < t->nr_pools; i++) {
 		const struct moat_pool *pool = t->pools[i];
 

@@ -5,38 +5,38 @@
 #define MOAT_TENANT_BUFFER_H
 
 /*
- * The life of a buffer, in the modes that protect. doc/buffer.md tells it; this is what the pool,
- * the callbacks and the modes call, and nothing else changes a state.
+ * The states of a buffer, in the modes that unmap (doc/buffer.md). The pool, the callbacks and the
+ * modes change a state only by the functions of this header.
  *
  * A buffer is whole pages. It has one state and one owner at a time. A state is a byte for each
  * page of the tenant's memory; all pages of a buffer have the same.
  *
  *	state        owner              entry      left by
  *	FREE         the pool           none       the pool's get: to RX, APP or TAKEN
- *	RX           the device         writable   the Rx callback: to APP or EARLY; a put; Tx
- *	APP          the application    none       the Tx callback: to TX or SHARED; a put: to FREE
+ *	RX           the device         writable   the Rx callback: to APP or EARLY; a put; a send
+ *	APP          the application    none       a send: to TX or SHARED; a put: to FREE
  *	TAKEN        see below          none       as APP; a queue is added: to RX
- *	TICKET       the application    none       as APP; a put: to QUARANTINED until it is done
- *	EARLY        the application    none       as TICKET; handed on before it (mode deferred)
- *	TX           the device         readable   a put; what the driver did not take: to TICKET
- *	SHARED       device and others  readable   the last send that came back: to TICKET
+ *	TICKET       the application    none       as APP, but a put: to QUARANTINED
+ *	EARLY        the application    none       as TICKET; handed on early (mode deferred)
+ *	TX           the device         readable   a put; the driver does not take it: to TICKET
+ *	SHARED       device and others  readable   the last of its sends comes back: to TICKET
  *	QUARANTINED  the pool           none       the ticket is done: to FREE
  *	BUSY         the thread that changes it    that thread, to any other
  *
- * A put takes a buffer that is mapped (RX, TX) away from the device: to QUARANTINED. A buffer whose
- * last unmap may not be done is TICKET, EARLY or QUARANTINED, and carries the ticket with the
- * number of the lane that unmapped it: any thread can ask that lane. A burst that strict or
- * pipelined holds back is APP already; the burst has the ticket, and the mode is the owner.
+ * A put of a mapped buffer (RX, TX) unmaps it: to QUARANTINED. A buffer whose last unmap may not be
+ * done is TICKET, EARLY or QUARANTINED. Its ticket is kept with the slot of the lane that unmapped
+ * it, so that any thread can ask that lane. The buffers of a burst that strict or pipelined holds
+ * back are APP already; the ticket is kept with the burst, and the mode is the owner.
  *
  * TAKEN is a buffer that was taken from the pool while the tenant had no queue: by the application,
  * or by a driver that does not report its refills and fills its ring before the queue is added.
- * The first queue of such a driver that is added decides: until then the device reaches none of
- * them, and then all, because the driver's cannot be told from the application's.
+ * Until the first queue of such a driver is added, the device reaches none of these buffers. From
+ * then on it reaches all, because moat cannot tell the driver's from the application's.
  *
  * One thread at a time changes a state. A buffer with one reference has one owner, so its state is
- * read and written plainly. Only a buffer with several references (clones, refcnt above 1) can be
- * sent or come back on two threads at once: its state goes through BUSY, and a thread that finds
- * BUSY reports quiescent states until it is over.
+ * read and written without atomics. Only a buffer with several references (clones, refcnt above 1)
+ * can be sent or come back on two threads at once. The state of such a buffer goes through BUSY. A
+ * thread that finds BUSY reports quiescent states until the state is another one.
  */
 
 #include <assert.h>
@@ -52,13 +52,13 @@ enum tenant_state {
 	TENANT_TAKEN,
 	TENANT_TICKET,
 	TENANT_EARLY,
-	TENANT_RX, /* from here on an entry exists */
+	TENANT_RX, /* in this and the following states the buffer has a page-table entry */
 	TENANT_TX,
 	TENANT_SHARED,
 	TENANT_BUSY,
 };
 
-/* Checks that cost too much for every build: transitions that the model does not have. */
+/* Check that a transition is one of the table's. Too expensive for a build without MOAT_DEBUG. */
 #ifdef MOAT_DEBUG
 #define TENANT_ASSERT(condition) assert(condition)
 #else
@@ -72,20 +72,20 @@ static inline uint32_t tenant_page(const struct moat_tenant *t, const void *va)
 	return (uint32_t)((uint64_t)((const uint8_t *)va - t->va) >> MOAT_PAGE_SHIFT);
 }
 
-/* Does the address lie in the part of the memory that pools have? */
+/* Does the address lie in the part of the tenant's memory that is for pools? */
 static inline bool tenant_owns(const struct moat_tenant *t, const void *va)
 {
 	return (uint64_t)((const uint8_t *)va - t->va) - t->heap_len < t->len - t->heap_len;
 }
 
-/* buf_len is whole pages, but for buffers of 64 KiB, whose length is one short of what fits. */
+/* buf_len is whole pages, but 65,535 for a buffer of 64 KiB: the member has 16 bits. */
 static inline uint32_t tenant_buffer_pages(const struct rte_mbuf *m)
 {
 	return ((uint32_t)m->buf_len + MOAT_PAGE_MASK) >> MOAT_PAGE_SHIFT;
 }
 
-/* Is the header of the buffer at `page` the only reference to it? Acquire: pairs with the release
- * of DPDK's decrements, so that a state which the last other owner wrote is seen. */
+/* Is the header `m` the only reference to the buffer at `page`? Acquire: pairs with the release of
+ * DPDK's decrements, so that the state which the last other owner wrote is seen. */
 static inline bool tenant_has_one_reference(const struct moat_tenant *t, const struct rte_mbuf *m,
 	uint32_t page)
 {
@@ -93,7 +93,7 @@ static inline bool tenant_has_one_reference(const struct moat_tenant *t, const s
 		__atomic_load_n(&t->shinfo[page].refcnt, __ATOMIC_ACQUIRE) == 1;
 }
 
-/* Is the mbuf the header of a buffer, and is nothing else a reference to the buffer? */
+/* Is the mbuf the only reference to a buffer of the tenant's? */
 static inline bool tenant_is_sole(const struct moat_tenant *t, const struct rte_mbuf *m)
 {
 	unsigned int i = 0;
@@ -105,16 +105,16 @@ static inline bool tenant_is_sole(const struct moat_tenant *t, const struct rte_
 		tenant_has_one_reference(t, m, tenant_page(t, m->buf_addr));
 }
 
-/* Has the mbuf neither of the flags by which DPDK knows that its buffer is not beside it? */
+/* Does the mbuf lack both flags that tell DPDK that the buffer does not follow the mbuf? */
 static inline bool tenant_is_bare(const struct rte_mbuf *m)
 {
 	return !(m->ol_flags & (RTE_MBUF_F_EXTERNAL | RTE_MBUF_F_INDIRECT));
 }
 
 /* Set RTE_MBUF_F_EXTERNAL again in an mbuf that is the header of a tenant's buffer. Most PMDs
- * assign the flags of what they receive, and rte_pktmbuf_copy() of DPDK 22.11 those of the copy.
- * Without the flag DPDK would take the bytes in front of the buffer for the mbuf that owns it, when
- * a clone is freed. */
+ * overwrite the flags of mbufs that they receive, and rte_pktmbuf_copy() of DPDK 22.11 the copy's.
+ * Without the flag, when a clone is freed, DPDK would take the bytes in front of the buffer for the
+ * mbuf that owns the buffer. */
 static inline void tenant_pin(struct rte_mbuf *m)
 {
 	if (unlikely(tenant_is_bare(m)))
@@ -122,19 +122,18 @@ static inline void tenant_pin(struct rte_mbuf *m)
 }
 
 /*
- * Neighbouring pages melt into one run, and a run is one call into the page table and one entry of
+ * Neighbouring pages form one run. A run takes one call into the page table, and is one entry of
  * the gather. A run never fills 2 MiB, so it is never mapped by a large leaf: each of its buffers
- * can be unmapped alone. With a unit that takes back only what one call mapped, a run to map is
- * one buffer.
+ * can be unmapped alone. If the unit cannot unmap a part of one map, a run to map is one buffer.
  */
 struct tenant_run {
-	uint32_t page, n;
-	uint32_t max; /* a run of this many pages grows no more; 0: it never grows */
+	uint32_t page, n; /* first page, and number of pages */
+	uint32_t max;     /* at this many pages the run stops growing; 0: it never grows */
 };
 
 #define TENANT_RUN_PAGES (uint32_t)(MOAT_2M_SIZE / MOAT_PAGE_SIZE / 2)
 
-/* Do `n` pages from `page` on follow or lead the run? Then they are part of it now. */
+/* If `n` pages from `page` on lie directly behind or before the run, add them. @return whether */
 static inline bool tenant_run_grow(struct tenant_run *run, uint32_t page, uint32_t n)
 {
 	if (unlikely(run->n >= run->max || run->n == 0))
@@ -151,15 +150,15 @@ static inline bool tenant_run_grow(struct tenant_run *run, uint32_t page, uint32
 	return false;
 }
 
-/* Is the packet one buffer, at `va`, of the size of `like`'s? */
+/* Is the packet one buffer, at `va`, as long as the buffer of `like`? */
 static inline bool tenant_run_is_next(const struct rte_mbuf *m, const uint8_t *va,
 	const struct rte_mbuf *like)
 {
 	return likely(m->buf_addr == va && m->nb_segs == 1 && m->buf_len == like->buf_len);
 }
 
-/* How many of `n` buffers of `pages` pages may join the run behind its end: it ends in the tenant's
- * memory, and grows no longer than it may. Asked once for all of them. */
+/* How many of `n` buffers of `pages` pages each may join the run at its end: as many as `max` and
+ * the end of the tenant's memory permit. One call serves the whole burst. */
 static inline uint16_t tenant_run_room(const struct moat_tenant *t, const struct tenant_run *run,
 	uint32_t pages, uint16_t n)
 {
@@ -176,9 +175,9 @@ static inline const uint8_t *tenant_run_end(const struct moat_tenant *t,
 	return t->va + ((uint64_t)(run->page + run->n) << MOAT_PAGE_SHIFT);
 }
 
-/* Neighbours in the order of the pool, as a burst mostly is: `pkts` that are one buffer of the size
- * of the first one's each, and follow the run and each other. The run's first buffer is the
- * tenant's. @return how many from the front on have joined the run */
+/* Let packets from the front of `pkts` join the run, as long as each is one buffer, as long as the
+ * first packet's, directly behind the one before. Mostly all are. The run's first buffer must be
+ * the tenant's. @return how many have joined */
 static inline uint16_t tenant_run_join(const struct moat_tenant *t, struct tenant_run *run,
 	struct rte_mbuf *const pkts[], uint16_t n)
 {
@@ -201,9 +200,9 @@ static inline uint16_t tenant_run_join(const struct moat_tenant *t, struct tenan
 	return i;
 }
 
-/* Pages from the front that have the first one's state; n > 0. */
+/* @return how many of `n` > 0 pages, from the front, have the first page's state */
 #if defined(__SANITIZE_THREAD__)
-/* It does not see B3, which is a fence: here each load acquires. */
+/* ThreadSanitizer does not see B3, which is a fence: here each load is an acquire. */
 static inline uint32_t tenant_run_alike(const struct moat_tenant *t, uint32_t page, uint32_t n)
 {
 	uint8_t first = __atomic_load_n(&t->state[page], __ATOMIC_ACQUIRE);
@@ -233,8 +232,8 @@ static inline uint32_t tenant_run_alike(const struct moat_tenant *t, uint32_t pa
 }
 #endif
 
-/* Set the state of `n` pages. A burst's worth is stored here, with two stores that may overlap: a
- * call costs more. */
+/* Set the state of `n` pages. 16 to 32 pages, as a burst often has, take two stores that may
+ * overlap, which is faster than a call of memset(). */
 static inline void tenant_pages_set(struct moat_tenant *t, uint32_t page, uint32_t n,
 	enum tenant_state state)
 {
@@ -253,16 +252,15 @@ static inline void tenant_pages_set(struct moat_tenant *t, uint32_t page, uint32
 /* ---------------------------------------------------------------------- transitions of an owner */
 
 /*
- * Take what the run holds away from the device, as far as the device has it for itself (RX, TX);
- * then its state is `to` (APP, TICKET, EARLY, QUARANTINED). With TICKET and EARLY the ticket is
- * noted for each page. Empties the run.
- * @return 0 or a negative errno: what is noted of each page is then still right.
+ * Unmap the pages of the run that the device alone owns (RX, TX), and set their state to `to` (APP,
+ * TICKET, EARLY, QUARANTINED). With TICKET and EARLY each page's ticket is noted. Empties the run.
+ * @return 0, or a negative errno: the state of each page is valid then, too.
  */
 int tenant_run_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
 	enum tenant_state to);
 
-/* A buffer joins a run to unmap; where it is no neighbour, the run is unmapped and another one
- * begins. */
+/* Add a buffer to a run to unmap. If the buffer is not a neighbour, the run is unmapped, and the
+ * buffer begins the next run. @return as tenant_run_unmap() */
 static inline int tenant_run_unmap_join(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct tenant_run *run, const struct rte_mbuf *m, enum tenant_state to)
 {
@@ -279,33 +277,36 @@ static inline int tenant_run_unmap_join(struct moat_tenant *t, struct tenant_lco
 
 /*
  * Let the device write (`to` RX) or read (TX) all of the run. Empties the run.
- * @return 0; -EBUSY: `to` is TX and a page is RX. The caller must first take such pages away
- *   (tenant_run_unmap() to TICKET), those of a whole burst before it maps the first, so that one
+ * @return 0; -EBUSY: `to` is TX and a page is RX. The caller must first unmap such pages
+ *   (tenant_run_unmap() to TICKET), for a whole burst before it maps the first page, so that one
  *   wait serves all; -EINVAL: a page of the run is not the caller's; else a negative errno. After
- *   an error the state noted of each page is right.
+ *   an error the state of each page is valid.
  */
 int tenant_run_map(struct moat_tenant *t, struct tenant_lcore *lc, struct tenant_run *run,
 	enum tenant_state to);
 
-/* The owner drops a burst before its ticket is done: its pages go from APP to TICKET. Pages that
- * are not the tenant's are skipped. */
+/* For an owner that drops a burst before its ticket is done: set the burst's pages from APP to
+ * TICKET. Pages that are not the tenant's are skipped. */
 void tenant_burst_ticket(struct moat_tenant *t, struct rte_mbuf *const pkts[], uint16_t n,
 	uint64_t ticket);
 
 /* ---------------------------------------------------------------------- buffers that are shared */
 
-/* Find the tenant's pool that has the address, and the number of the buffer in it. NULL: none */
+/* Find the tenant's pool that holds the address, and the number of the buffer in the pool. NULL: no
+ * pool holds it */
 struct moat_pool *tenant_buffer_pool(const struct moat_tenant *t, const void *va, uint32_t *number);
 
-/* Find the pages of the buffer that `m` refers to, whatever kind of mbuf it is. @return false: what
- * `m` declares does not lie in one buffer of the tenant's, at the tenant's IOVA. */
+/* Find the pages of the buffer that `m` refers to, whatever kind of mbuf `m` is. @return false: the
+ * data of `m` does not lie in one buffer of the tenant's, or has another IOVA */
 bool tenant_buffer_find(const struct moat_tenant *t, const struct rte_mbuf *m,
 	struct tenant_run *buffer);
 
 /*
- * A reference to the buffer is sent / has come back from the driver. The caller holds a reference
- * over the call. Sends are counted: the device reads the buffer until the last has come back.
- * @return 0; -EINVAL: the buffer is the pool's; -EAGAIN, -ENOMEM, ...: it could not be mapped
+ * Note that a reference to the buffer is sent (share), or has come back from the driver (unshare).
+ * The caller must hold a reference during the call. Sends are counted: the buffer is mapped for the
+ * device to read until the last has come back.
+ * @return 0; -EINVAL: the buffer is in the pool, or is TX; -EAGAIN, -ENOMEM, ...: it could not be
+ *   mapped
  */
 int tenant_buffer_share(struct moat_tenant *t, struct tenant_lcore *lc,
 	const struct tenant_run *buffer);
@@ -314,13 +315,13 @@ void tenant_buffer_unshare(struct moat_tenant *t, struct tenant_lcore *lc,
 
 /* ------------------------------------------------------------------------------- begin and end */
 
-/* Create the states of all pages, with the tenant's first pool. @return 0, -ENOMEM */
+/* Allocate the states of all pages, unless they are there already. @return 0, -ENOMEM */
 int tenant_buffers_create(struct moat_tenant *t);
 void tenant_buffers_destroy(struct moat_tenant *t);
-/* Buffers in state TAKEN are the device's from here on. The tenant is locked, and no lcore but the
- * caller's has entered. @return 0, or the unit's error: some may be the device's */
+/* Map all buffers in state TAKEN for the device to write. The tenant is locked, and no lcore except
+ * the caller's has entered. @return 0, or the unit's error: some may be mapped */
 int tenant_buffers_give(struct moat_tenant *t, struct tenant_lcore *lc);
-/* At the tenant's end: unmap what is still mapped, buffers that the unit did not answer for. */
+/* At the tenant's end: unmap buffers that are still mapped, because an unmap failed before. */
 int tenant_buffers_unmap(struct moat_tenant *t, struct tenant_lcore *lc);
 
 #endif /* MOAT_TENANT_BUFFER_H */

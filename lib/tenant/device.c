@@ -34,8 +34,8 @@ int moat_tenant_probe(struct moat_tenant *t, const char *device)
 	return 0;
 }
 
-/* By port: its driver refills by moat_pool_refill() only. Relaxed: the port's creation is before
- * its queues'. */
+/* By port: does its driver refill by moat_pool_refill() only? Relaxed: the driver sets this when it
+ * creates the port, before any thread can add the port's queues. */
 static _Atomic(bool) tells[RTE_MAX_ETHPORTS];
 
 void moat_device_tells(uint16_t port, bool does)
@@ -66,14 +66,15 @@ const struct moat_move_ops *tenant_port_moves(uint16_t port)
 
 /* ------------------------------------------------------------ are DPDK's functions moat's here? */
 
-/* No memzone: a reservation of this name (this address) only says that moat_device_reserve() is
- * asked. */
+/* Not a memzone's name: a reservation with this pointer as name only shows that
+ * moat_device_reserve() is called. */
 static const char trial[] = "moat_trial";
 static RTE_DEFINE_PER_LCORE(bool, was_asked);
 
 bool tenant_sees_memzones(void)
 {
-	/* As a PMD's call finds it: by the global order of the program's libraries. */
+	/* Find the function as a PMD's call does: in the program and its libraries, in their
+	 * global order. */
 	const struct rte_memzone *(*reserve)(const char *, size_t, int, unsigned int,
 		unsigned int) = (const struct rte_memzone *(*)(const char *, size_t, int,
 		unsigned int, unsigned int))dlsym(RTLD_DEFAULT, "rte_memzone_reserve_aligned");
@@ -107,9 +108,9 @@ const struct rte_memzone *moat_device_reserve(moat_reserve_t reserve, const char
 		t = tenant_of_socket(socket);
 	if (t == NULL || name == NULL || !tenant_zone_is_for_device(name))
 		return reserve(name, len, socket, flags, align, bound);
-	/* Whole pages: the heap's bookkeeping is in none of them. A `bound` below a page is met
-	 * already, by a zone that begins with a page. Locked, so that no other thread's
-	 * moat_tenant_queue_add() finds the memzone in DPDK's list before it is the tenant's
+	/* Whole pages, so that none holds the heap's bookkeeping. A memzone that begins with a page
+	 * meets any `bound` below a page. Locked, so that no other thread's moat_tenant_queue_add()
+	 * finds the memzone in DPDK's list before tenant_ring_add() has made it a
 	 * ring. */
 	tenant_lock(t);
 	zone = reserve(name, RTE_ALIGN_CEIL(len, MOAT_PAGE_SIZE), t->socket, flags,
@@ -140,7 +141,7 @@ int moat_device_free(moat_free_t dpdks, const struct rte_memzone *zone)
 	if (t == NULL)
 		return dpdks(zone);
 	rc = tenant_ring_free(t, zone, dpdks);
-	/* An lcore whose function has ended is in the way of all of a port's rings: said once. */
+	/* An lcore whose function has ended blocks each of a port's rings: log this once. */
 	if (rc != 0 &&
 		(rc != -ETIMEDOUT || tenant_ended_lcore(t) == RTE_MAX_LCORE ||
 			!__atomic_exchange_n(&t->said_ended, true, __ATOMIC_RELAXED)))

@@ -3,8 +3,9 @@
  */
 
 /*
- * On a unit that nests, a tenant's domain lies over a parent that has the tenant's memory, and no
- * more, at guest-physical addresses from GUEST_BASE on. What the tenant maps then leads there.
+ * On a unit that nests, a tenant's domain lies over a parent domain. The parent maps only the
+ * tenant's memory, at guest-physical addresses from GUEST_BASE on. The tenant's domain maps IOVAs
+ * to these addresses.
  */
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 
 #include "tenant_impl.h"
 
-/* Above what 32 bits reach, so that the window of interrupts is not in the way. */
+/* 4 GiB, above the range of interrupt messages (MOAT_MSI_BASE). */
 #define GUEST_BASE (UINT64_C(4) << 30)
 
 int tenant_guest_create(struct moat_tenant *t)

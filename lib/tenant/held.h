@@ -9,10 +9,10 @@
 #include "tenant_impl.h"
 
 struct tenant_held *tenant_held_create(void);
-/* Packets held back; any thread, read as it is. 0 for NULL. */
+/* @return number of packets held back; 0 for NULL. Any thread; read without synchronization. */
 uint32_t tenant_held_count(const struct tenant_held *held);
-/* Free what is held; its buffers are quarantined until their tickets are done. No thread polls the
- * queue. */
+/* Free `held` and its packets, whose buffers are quarantined until their tickets are done. No
+ * thread may poll the queue. */
 void tenant_held_destroy(struct moat_tenant *t, struct tenant_held *held);
 /* See moat_tenant_held(). */
 uint16_t tenant_held_get(struct tenant_queue *q, struct rte_mbuf *pkts[], uint16_t max);

@@ -22,15 +22,15 @@ static int gives_none(const struct moat_unit *unit)
 		unit->name, unit->kind);
 }
 
-/* The unit itself knows what is attached to it: it gives nothing to a requester that another thread
- * detaches meanwhile. */
+/* Set the error text for the unit's -ENOENT. The unit itself checks what is attached to it, so it
+ * gives no interrupt to a requester that another thread detaches meanwhile. */
 static int given(const struct moat_tenant *t, moat_sid_t sid, int ret)
 {
 	if (ret != -ENOENT)
 		return ret;
 	return moat_error(ret,
 		"tenant '%s': source " MOAT_SID_FMT
-		" is not attached to it on its own unit; moat_tenant_attach() must come first",
+		" is not attached to the tenant on the tenant's own unit; call moat_tenant_attach() first",
 		t->name, MOAT_SID_ARGS(sid));
 }
 
@@ -43,7 +43,7 @@ int moat_tenant_interrupt(struct moat_tenant *t, moat_sid_t sid, void (*fn)(void
 		return is_null("moat_tenant_interrupt",
 			t == NULL            ? "tenant"
 				: fn == NULL ? "function"
-					     : "place for the interrupt");
+					     : "interrupt");
 	unit = t->domain->unit;
 	if (unit->ops->interrupt_give == NULL)
 		return gives_none(unit);
@@ -59,7 +59,7 @@ int moat_tenant_interrupt_post(struct moat_tenant *t, moat_sid_t sid, struct moa
 		return is_null("moat_tenant_interrupt_post",
 			t == NULL              ? "tenant"
 				: line == NULL ? "line"
-					       : "place for the interrupt");
+					       : "interrupt");
 	unit = t->domain->unit;
 	if (unit->ops->interrupt_post == NULL)
 		return gives_none(unit);

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What an lcore holds of a tenant: it enters, polls, goes offline for a while, leaves. */
+/* An lcore's state in a tenant: the lcore enters, polls, goes offline for a while, leaves. */
 
 #include <errno.h>
 #include <sched.h>
@@ -17,8 +17,8 @@
 #include "mode.h"
 #include "ticket.h"
 
-/* Of the slot of threads that are not lcores, and of an lcore that has left: nothing is
- * measured. */
+/* The stopwatch of the slot of threads that are not lcores, and of lcores that have left. It is
+ * always off. */
 static struct moat_cost_watch no_watch;
 
 void tenant_lock(struct moat_tenant *t)
@@ -47,27 +47,29 @@ struct tenant_lcore *tenant_lcore_make(struct moat_tenant *t, unsigned int slot)
 		free(lc);
 		return NULL;
 	}
-	/* Release: a report on another thread that finds the pointer finds what it points to. */
+	/* Release: another thread that reads the pointer, for a report, sees the initialised
+	 * state. */
 	__atomic_store_n(&t->lcores[slot], lc, __ATOMIC_RELEASE);
 	return lc;
 }
 
 /* ------------------------------------------------------------------------------ enter and leave */
 
-/* No two threads of the process have the same one, whenever they live. (The kernel gives the id of
- * a thread that has ended to a later one.) */
+/* A number of the calling thread that no other thread of the process ever has. (The kernel gives
+ * the id of a thread that has ended to a later one.) */
 static uint64_t thread_number(void)
 {
 	static _Atomic(uint64_t) last;
 	static __thread uint64_t mine;
 
-	if (mine == 0) /* relaxed: only to be different */
+	if (mine == 0) /* relaxed: only needs to be unique */
 		mine = atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
 	return mine;
 }
 
-/* An lcore's number is one thread's at a time. The one that had it and entered has ended, or is no
- * lcore any more, and did not leave: what it left is the caller's now. */
+/* Take over the state of an earlier thread with the calling lcore's number, which entered and did
+ * not leave. An lcore's number belongs to one thread at a time, so the earlier thread has ended, or
+ * is not an lcore any more. */
 static void take_over(struct moat_tenant *t, struct tenant_lcore *lc)
 {
 	TENANT_LOG(WARNING,
@@ -78,7 +80,7 @@ static void take_over(struct moat_tenant *t, struct tenant_lcore *lc)
 	tenant_lcore_set_entered(lc, false);
 }
 
-/* Relaxed, as `polls`: a report may find the old answer. Its tickets' order is the lane's. */
+/* Relaxed, as `polls`: a report may see the old value. The lane itself orders tickets. */
 static void lcore_set_online(struct tenant_lcore *lc, bool online)
 {
 	__atomic_store_n(&lc->online, online, __ATOMIC_RELAXED);
@@ -110,7 +112,7 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 	tenant_say_unattached(t);
 	tenant_lock(t);
 	rc = tenant_pools_enter(t, lc->slot);
-	t->asked = 0; /* this one was not there */
+	t->asked = 0; /* ask anew: this lcore was not asked */
 	tenant_unlock(t);
 	if (rc != 0)
 		return moat_error(rc, "tenant '%s': no memory for lcore %u's part of the pools",
@@ -124,7 +126,7 @@ int moat_tenant_lcore_enter(struct moat_tenant *t)
 	return 0;
 }
 
-/* The calling lcore's part, if it has entered. */
+/* The calling lcore's state, if the lcore has entered. NULL: moat_error_text() */
 static struct tenant_lcore *entered(struct moat_tenant *t, const char *call)
 {
 	struct tenant_lcore *lc = t != NULL ? t->lcores[tenant_slot()] : NULL;
@@ -167,7 +169,7 @@ int moat_tenant_offline(struct moat_tenant *t)
 		return -EINVAL;
 	lcore_set_online(lc, false);
 	moat_lane_offline(lc->lane);
-	/* What it freed is for the lcores that go on: it does not look again for a while. */
+	/* This lcore does not poll for a while: let other threads release the buffers it freed. */
 	tenant_pools_leave(t, lc);
 	return 0;
 }
@@ -179,12 +181,13 @@ int moat_tenant_online(struct moat_tenant *t)
 	if (lc == NULL)
 		return -EINVAL;
 	moat_lane_online(lc->lane);
-	__atomic_store_n(&lc->polls, TENANT_POLLED, __ATOMIC_RELAXED); /* no ticket waits for it */
+	/* Counts as a poll: while the lcore was offline, no ticket waited for it. */
+	__atomic_store_n(&lc->polls, TENANT_POLLED, __ATOMIC_RELAXED);
 	lcore_set_online(lc, true);
 	return 0;
 }
 
-/* Only a worker's end is known. */
+/* Has the lcore's function returned? false for the main lcore, where DPDK cannot tell. */
 static bool function_has_ended(unsigned int lcore)
 {
 	return rte_lcore_is_enabled(lcore) && lcore != rte_get_main_lcore() &&
@@ -214,7 +217,7 @@ const char *tenant_who_is_in(const struct moat_tenant *t)
 		if (lc == NULL || !tenant_lcore_entered(lc))
 			continue;
 		at += snprintf(text + at, sizeof(text) - (size_t)at, "%s %u%s",
-			at == 0 ? "; has entered: lcore" : ",", i,
+			at == 0 ? "; lcores that have entered:" : ",", i,
 			function_has_ended(i) ? " (its function has ended)" : "");
 	}
 	return text;
@@ -237,11 +240,11 @@ const char *tenant_who_holds(const struct moat_tenant *t, const char *why)
 
 /* -------------------------------------------------------------------------------------- polling */
 
-/* Polled by a thread that has not entered. Said once for each lcore. @return false: it must not go
- * on */
+/* Log that a thread polls which has not entered, once for each lcore. @return false: the thread is
+ * not an lcore, and the poll must do nothing */
 static __rte_noinline bool poll_stray(struct moat_tenant *t, struct tenant_lcore *lc)
 {
-	static atomic_flag said = ATOMIC_FLAG_INIT; /* by other threads, of any tenant */
+	static atomic_flag said = ATOMIC_FLAG_INIT; /* for threads that are not lcores */
 
 	if (lc == NULL) {
 		if (!atomic_flag_test_and_set(&said))
@@ -253,8 +256,9 @@ static __rte_noinline bool poll_stray(struct moat_tenant *t, struct tenant_lcore
 	}
 	if (!lc->said_stray)
 		TENANT_LOG(ERR,
-			"tenant '%s': lcore %u polls it and has not entered it: its buffers come from and "
-			"go to the part that all such threads share; call moat_tenant_lcore_enter() first",
+			"tenant '%s': lcore %u polls the tenant but has not entered it: the lcore's buffers come "
+			"from the part of the pools that all such threads share, and go to it; call "
+			"moat_tenant_lcore_enter() first",
 			t->name, rte_lcore_id());
 	lc->said_stray = true;
 	return true;
@@ -262,14 +266,14 @@ static __rte_noinline bool poll_stray(struct moat_tenant *t, struct tenant_lcore
 
 void moat_tenant_poll(struct moat_tenant *t)
 {
-	/* The shared part is used under the tenant's lock only. */
+	/* The shared slot may be used only under the tenant's lock. */
 	struct tenant_lcore *lc = tenant_slot() != RTE_MAX_LCORE ? tenant_lcore(t) : NULL;
 	moat_ticket_t done;
 
 	if (unlikely(lc == NULL || !lc->entered) && !poll_stray(t, lc))
 		return;
-	__atomic_store_n(&lc->polls, TENANT_POLLED, __ATOMIC_RELAXED); /* for a report */
-	t->mode->flush(t, lc); /* also what a full queue refused earlier */
+	__atomic_store_n(&lc->polls, TENANT_POLLED, __ATOMIC_RELAXED); /* P1 of size.c */
+	t->mode->flush(t, lc); /* also unmaps that could not be flushed earlier */
 	done = moat_lane_poll(lc->lane);
 	if (done != lc->released || unlikely(lc->others_wait)) {
 		lc->released = done;

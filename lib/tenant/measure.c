@@ -32,14 +32,14 @@ void moat_tenant_charge(struct moat_tenant *t, unsigned int packets)
 	lc = t->lcores[tenant_slot()];
 	if (unlikely(lc == NULL || !lc->entered))
 		return;
-	/* A turn without a packet is idle as a whole, what the software NIC spent looking for one
-	 * included: for each packet that would only tell how little there was to do. */
+	/* A turn without a packet is idle as a whole, with the software NIC's cycles in it: per
+	 * packet these would only show how low the load was. */
 	if (packets == 0)
 		watch->device = RTE_PER_LCORE(moat_cost_device_cycles);
 	moat_cost_mark(watch, &lc->cost, packets != 0 ? MOAT_STAGE_APPLICATION : MOAT_STAGE_IDLE);
 }
 
-/* now - before, member by member: all of struct moat_cost that is a number. */
+/* now - before, for each member of struct moat_cost that is a number. */
 static struct moat_cost cost_between(const struct moat_cost *before, const struct moat_cost *now)
 {
 	struct moat_cost d = { .packets = now->packets - before->packets,
@@ -75,7 +75,7 @@ void moat_tenant_price(struct moat_tenant *t, struct moat_cost *since,
 
 /* --------------------------------------------------------------------------------------- faults */
 
-#define MANY 256 /* attachments of a domain, at most */
+#define MANY 256 /* a domain has at most this many attachments */
 
 struct search {
 	const struct moat_unit *unit;
@@ -97,7 +97,7 @@ static void is_it(struct moat_tenant *t, void *arg)
 			at[i].pasid == s->fault->pasid)
 			s->found = t;
 	if (s->found != NULL)
-		__atomic_fetch_add(&t->faults, 1, __ATOMIC_RELAXED); /* a report's number */
+		__atomic_fetch_add(&t->faults, 1, __ATOMIC_RELAXED); /* only a counter */
 }
 
 unsigned int moat_tenant_faults(struct moat_unit *unit, struct moat_tenant_fault faults[],

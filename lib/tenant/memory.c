@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A tenant's memory: where it comes from, and how a part of it is mapped. */
+/* A tenant's memory: its allocation, its heap, and maps of parts of it. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -30,7 +30,7 @@ static int no_heap(const struct moat_tenant *t, int err)
 /* Create DPDK's heap over the first part of the memory, at the tenant's IOVAs. */
 static int make_heap(struct moat_tenant *t)
 {
-	/* The heap is a number of 2 MiB, and may be a part of a page of 1 GiB. */
+	/* The heap is a multiple of 2 MiB, and may be a part of a 1 GiB page. */
 	uint64_t page = RTE_MIN(t->memory.page_size, MOAT_2M_SIZE);
 	unsigned int n = t->heap_len / page;
 	rte_iova_t *iovas;
@@ -54,7 +54,7 @@ static int make_heap(struct moat_tenant *t)
 	return 0;
 }
 
-/* The unit's region that the memory would lie over, or NULL. */
+/* A region that the unit does not translate and the memory would overlap, or NULL. */
 static const struct moat_range *in_the_way(const struct moat_tenant *t)
 {
 	const struct moat_unit_caps *caps = &t->conf.unit->caps;
@@ -66,7 +66,8 @@ static const struct moat_range *in_the_way(const struct moat_tenant *t)
 	return NULL;
 }
 
-/* At the IOVA that was asked for; or at 2 MiB, or behind regions that no domain may use. */
+/* Choose the memory's IOVA, and reserve the range: the configured IOVA; or else 2 MiB, or the first
+ * multiple of 2 MiB that is clear of regions which the unit does not translate. */
 static int place(struct moat_tenant *t)
 {
 	const struct moat_range *r;
@@ -79,9 +80,9 @@ static int place(struct moat_tenant *t)
 		if (t->conf.iova_base != 0)
 			return moat_error(-EBUSY,
 				"tenant '%s': memory of 0x%" PRIx64 " bytes at IOVA 0x%" PRIx64
-				" lies over 0x%" PRIx64 " to 0x%" PRIx64
+				" overlaps 0x%" PRIx64 " to 0x%" PRIx64
 				", which unit %s does not translate (interrupts, firmware); "
-				"'iova_base' 0x%" PRIx64 " is behind it",
+				"set 'iova_base' to 0x%" PRIx64 " or more",
 				t->name, t->len, t->iova, r->iova, r->iova + r->len - 1,
 				t->conf.unit->name, end);
 		t->iova = end;

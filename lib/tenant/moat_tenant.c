@@ -20,7 +20,7 @@ RTE_LOG_REGISTER(tenant_logtype, lib.moat.tenant, NOTICE);
 
 /* --------------------------------------------------------------------- creating, destroying */
 
-/* Where buffers are not taken from the device one by one, it has them all, for good. */
+/* In the modes that do not unmap buffers, map all of the memory for buffers until the end. */
 static int map_for_good(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc = tenant_lcore_control(t);
@@ -39,7 +39,7 @@ static int map_for_good(struct moat_tenant *t)
 	return 0;
 }
 
-/* Take away what is mapped, in runs. */
+/* Unmap rings and memory for buffers, in runs of equal permissions. */
 static int unmap_pages(struct moat_tenant *t, struct tenant_lcore *lc)
 {
 	uint64_t n = t->len >> MOAT_PAGE_SHIFT, run;
@@ -58,7 +58,8 @@ static int unmap_pages(struct moat_tenant *t, struct tenant_lcore *lc)
 	return rc;
 }
 
-/* Everything is idle: take the mappings away so that the domain is empty, close the lanes. */
+/* When nothing is in use any more: unmap everything, so that the domain is empty, and close the
+ * lanes. */
 static int unmap_all(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc = tenant_lcore_control(t);
@@ -79,7 +80,7 @@ static int unmap_all(struct moat_tenant *t)
 	return rc;
 }
 
-/* Buffers that are not in the pool; in mode copy also those that were copied into. */
+/* Number of buffers that are not in the pool; in mode copy also of the copies. */
 static unsigned int pool_in_use(const struct moat_pool *pool)
 {
 	unsigned int n = pool->private != NULL ? rte_mempool_in_use_count(pool->private) : 0;
@@ -93,11 +94,11 @@ static int busy(struct moat_tenant *t)
 
 	if (t->nr_queues != 0)
 		return moat_error(-EBUSY,
-			"tenant '%s' still has %u queue%s; moat_tenant_queue_remove() each first",
+			"tenant '%s' still has %u queue%s; call moat_tenant_queue_remove() for each first",
 			t->name, t->nr_queues, t->nr_queues == 1 ? "" : "s");
 	if (in[0] != '\0')
 		return moat_error(-EBUSY,
-			"tenant '%s' is still polled%s; moat_tenant_lcore_leave() on each of them first",
+			"tenant '%s' is still polled%s; call moat_tenant_lcore_leave() on each of them first",
 			t->name, in);
 	for (unsigned int i = 0; i < t->nr_pools; i++) {
 		unsigned int in_use = pool_in_use(t->pools[i]);
@@ -121,7 +122,7 @@ static int tear_down(struct moat_tenant *t)
 		if (rc == 0)
 			rc = moat_domain_destroy(t->domain);
 		if (rc != 0)
-			return rc; /* what the unit might still reach is never freed */
+			return rc; /* never free memory that the unit may still reach */
 		t->domain = NULL;
 	}
 	rc = tenant_guest_destroy(t);
@@ -135,7 +136,7 @@ static int tear_down(struct moat_tenant *t)
 	return 0;
 }
 
-/* Node 0 is what a zeroed configuration says. */
+/* Node 0 is always accepted, because a zeroed configuration has it. */
 static bool has_node(int numa)
 {
 	bool has = numa == SOCKET_ID_ANY || numa == 0;
@@ -145,14 +146,14 @@ static bool has_node(int numa)
 	return has;
 }
 
-/* What a caller can get wrong, before anything is made. */
+/* Check the configuration, before anything is created. */
 static int check_conf(const struct moat_tenant_conf *conf)
 {
 	if (conf == NULL)
 		return moat_error(-EINVAL, "moat_tenant_create(): the configuration is NULL");
 	if (conf->name == NULL || conf->name[0] == '\0')
 		return moat_error(-EINVAL,
-			"moat_tenant_create(): the tenant has no name; set 'name' to one");
+			"moat_tenant_create(): the tenant has no name; set 'name'");
 	if (strlen(conf->name) >= sizeof(((struct moat_tenant *)NULL)->name))
 		return moat_error(-EINVAL, "tenant '%s': the name has %zu bytes; %zu are the most",
 			conf->name, strlen(conf->name),
@@ -163,16 +164,17 @@ static int check_conf(const struct moat_tenant_conf *conf)
 			conf->name);
 	if ((unsigned int)conf->mode >= MOAT_MODES)
 		return moat_error(-EINVAL,
-			"tenant '%s': mode %d does not exist; 0 (static) to %d (%s) do", conf->name,
-			(int)conf->mode, MOAT_MODES - 1, moat_mode_name(MOAT_MODES - 1));
+			"tenant '%s': mode %d does not exist; set 0 (static) to %d (%s)",
+			conf->name, (int)conf->mode, MOAT_MODES - 1,
+			moat_mode_name(MOAT_MODES - 1));
 	if (!has_node(conf->numa))
 		return moat_error(-EINVAL,
-			"tenant '%s': there is no NUMA node %d; SOCKET_ID_ANY is any of the %u",
+			"tenant '%s': there is no NUMA node %d; set SOCKET_ID_ANY for any of the %u nodes",
 			conf->name, conf->numa, rte_socket_count());
 	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
 		return moat_error(-ENOTSUP,
-			"tenant '%s': a secondary process cannot make or use a tenant, whose tables, lanes "
-			"and buffers' states are in the primary's own memory; run the program as primary",
+			"tenant '%s': a secondary process cannot create or use a tenant, because tenants' "
+			"tables are in the primary process's own memory; run the program as primary",
 			conf->name);
 	if (tenant_list_has(conf->name))
 		return moat_error(-EEXIST,
@@ -197,7 +199,7 @@ static void set_conf(struct moat_tenant *t, const struct moat_tenant_conf *conf)
 		t->conf.deferred_us = MOAT_DEFERRED_US;
 }
 
-/* Once: programs that carry no drivers/memzone, see moat_device.h. */
+/* Warn, once, if the program does not contain drivers/memzone. See moat_device.h. */
 static void warn_of_unseen_memzones(void)
 {
 	static bool said;
@@ -206,8 +208,8 @@ static void warn_of_unseen_memzones(void)
 		return;
 	said = true;
 	TENANT_LOG(WARNING,
-		"rings that PMDs of DPDK's reserve and free are not seen, because this program carries no "
-		"libmoat_memzone.a; link it as `pkg-config --libs moat` says (moat_device.h)");
+		"moat does not see the rings that DPDK's PMDs reserve and free, because this program does "
+		"not contain libmoat_memzone.a; link it as `pkg-config --libs moat` says (moat_device.h)");
 }
 
 static void lock_init(struct moat_tenant *t)
@@ -273,7 +275,7 @@ int moat_tenant_destroy(struct moat_tenant *t)
 	tenant_say_gone(t);
 	tenant_list_remove(t);
 	rc = tear_down(t);
-	if (rc != 0 && t->domain != NULL) /* else only the parent is left, and can be tried again */
+	if (rc != 0 && t->domain != NULL) /* without a domain, only the parent is left to destroy */
 		tenant_list_add(t);
 	return rc;
 }

@@ -40,6 +40,6 @@ int moat_mode_parse(const char *text, enum moat_mode *mode)
 		strncat(names, i == 0 ? "" : ", ", sizeof(names) - strlen(names) - 1);
 		strncat(names, tenant_modes[i]->name, sizeof(names) - strlen(names) - 1);
 	}
-	return moat_error(-EINVAL, "mode '%s' is unknown; it is one of %s",
+	return moat_error(-EINVAL, "mode '%s' is unknown; the modes are %s",
 		text != NULL ? text : "", names);
 }

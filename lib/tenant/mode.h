@@ -5,9 +5,9 @@
 #define MOAT_TENANT_MODE_H
 
 /*
- * A mode is a rule about when a packet is handed on, relative to the ticket of its unmap. Each has
- * a file, mode_NAME.c, and one table; mode.c lists them. What all modes do with a burst is in
- * receive.h and send.h.
+ * A mode is a rule about when a packet is handed on, relative to the ticket of its unmap. Each mode
+ * has a file, mode_NAME.c, with one struct tenant_mode; mode.c lists these. receive.h and send.h
+ * have what all modes do with a burst.
  */
 
 #include "tenant_impl.h"
@@ -15,19 +15,19 @@
 struct tenant_mode {
 	const char *name;
 	bool protects; /* a buffer is mapped only while the device owns it */
-	bool copies;   /* the application never sees a buffer that the device has */
-	bool holds;    /* a queue has a tenant_held */
-	/* What the device may do with a buffer to receive into, and with one to send. */
+	bool copies;   /* the application gets copies, never a buffer that the device can reach */
+	bool holds;    /* each queue has a struct tenant_held */
+	/* The device's permissions on a buffer to receive into, and on one to send. */
 	enum moat_prot rx_prot, tx_prot;
 	/* The Rx callback of a queue. */
 	rte_rx_callback_fn rx;
-	/* Submit what is gathered, or leave it for later. @return the ticket of all of it. */
+	/* Submit the gathered unmaps, now or later. @return the ticket that covers all of them */
 	moat_ticket_t (*flush)(struct moat_tenant *t, struct tenant_lcore *lc);
-	/* The same for what was freed. A mode that submits by time may leave that to the polls. */
+	/* The same after a put. A mode that submits by time may leave this to the polls. */
 	moat_ticket_t (*flush_put)(struct moat_tenant *t, struct tenant_lcore *lc);
 };
 
-/* As `flush`, at once. */
+/* The `flush` of modes that submit at once. */
 moat_ticket_t tenant_mode_flush(struct moat_tenant *t, struct tenant_lcore *lc);
 
 extern const struct tenant_mode *const tenant_modes[MOAT_MODES];

@@ -3,16 +3,16 @@
  */
 
 /*
- * Mode copy: the pool that the PMD knows is mapped for good, and the application never sees a
- * buffer of it. A received packet is copied into memory that no device reaches; a packet to be sent
- * is copied out of it. Nothing is mapped or invalidated per packet: the copy is the price.
+ * Mode copy: the buffers of the PMD's pool stay mapped, and the application never gets one of them.
+ * A received packet is copied into memory that no device reaches; a packet to be sent is copied
+ * into a buffer of the PMD's pool. No packet costs a map or an invalidation, but each costs a copy.
  */
 
 #include "copy.h"
 #include "pool_impl.h"
 #include "receive.h"
 
-/* Where packets of a pool are copied to. NULL: it is none of the tenant's */
+/* The pool into which packets of `mp` are copied. NULL: `mp` is not a pool of the tenant's */
 static struct rte_mempool *private_of(const struct moat_tenant *t, const struct rte_mempool *mp)
 {
 	for (unsigned int i = 0; i < t->nr_pools; i++)
@@ -21,8 +21,8 @@ static struct rte_mempool *private_of(const struct moat_tenant *t, const struct 
 	return NULL;
 }
 
-/* Copy a burst into memory of the application's and free the originals; a packet that finds no
- * buffer is dropped and counted. */
+/* Copy a burst into the application's buffers, and free the originals. A packet for which there is
+ * no buffer is dropped and counted. */
 static uint16_t burst_copy(const struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *pkts[], uint16_t n)
 {
@@ -56,7 +56,7 @@ static uint16_t copy_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], 
 	struct moat_tenant *t = ((struct tenant_queue *)arg)->tenant;
 	struct tenant_lcore *lc;
 
-	if (n == 0 || unlikely(t == NULL)) /* the port has gone */
+	if (n == 0 || unlikely(t == NULL)) /* NULL: the port is gone */
 		return n;
 	lc = tenant_lcore_use(t);
 	n = burst_copy(t, lc, pkts, tenant_receive(t, lc, pkts, n));

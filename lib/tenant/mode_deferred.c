@@ -3,11 +3,12 @@
  */
 
 /*
- * Mode deferred: a packet is handed on at once, the invalidation comes later, by count or by time.
- * In between the device can still reach it: that window is bounded, and measured
- * (moat_lane_expose()). Buffers that the PMD frees are quarantined until their ticket as in every
- * other mode. The application has its packets before their ticket is done, so each of their buffers
- * carries the ticket: it may be freed or sent on another lcore than the one that unmapped it.
+ * Mode deferred: a packet is handed on at once, and invalidated later, by count or by time. In
+ * between the device can still reach the packet. This window is bounded, and measured
+ * (moat_lane_expose()). Buffers that the PMD frees are quarantined until their ticket is done, as
+ * in strict and pipelined. The application gets a packet before its ticket is done. So the ticket
+ * is noted for each buffer, which may be freed or sent on another lcore than the one that unmapped
+ * it.
  */
 
 #include "moat_policy.h"
@@ -19,7 +20,7 @@ static moat_ticket_t deferred_flush_at(struct moat_tenant *t, struct tenant_lcor
 	moat_ticket_t ticket;
 
 	if (gathered == 0) {
-		/* moat_lane_ask() may have had the batch flushed */
+		/* the batch may have been flushed because another thread called moat_lane_ask() */
 		moat_deferred_submitted(&lc->deferred);
 		return moat_lane_last_ticket(lc->lane);
 	}
@@ -36,7 +37,8 @@ static moat_ticket_t deferred_flush(struct moat_tenant *t, struct tenant_lcore *
 	return deferred_flush_at(t, lc, rte_rdtsc());
 }
 
-/* An open window that is not full ends with the next poll or burst, which read the clock anyway. */
+/* A put does not read the clock: while the window is open and not full, the next poll or burst
+ * checks its deadline. */
 static moat_ticket_t deferred_flush_put(struct moat_tenant *t, struct tenant_lcore *lc)
 {
 	uint32_t gathered = moat_lane_gathered(lc->lane);
@@ -53,7 +55,7 @@ static uint16_t deferred_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts
 	struct tenant_lcore *lc;
 	int rc;
 
-	if (n == 0 || unlikely(t == NULL)) /* the port has gone */
+	if (n == 0 || unlikely(t == NULL)) /* NULL: the port is gone */
 		return n;
 	lc = tenant_lcore_use(t);
 	n = tenant_receive(t, lc, pkts, n);
@@ -73,7 +75,7 @@ static uint16_t deferred_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts
 const struct tenant_mode tenant_mode_deferred = {
 	.name = "deferred",
 	.protects = true,
-	/* Both ways: a translation that is still cached must serve the buffer's next turn. */
+	/* Both read and write: a translation that is still cached must also serve the next map. */
 	.rx_prot = MOAT_RW,
 	.tx_prot = MOAT_RW,
 	.rx = deferred_rx,

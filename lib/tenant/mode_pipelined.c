@@ -3,10 +3,11 @@
  */
 
 /*
- * Mode pipelined: strict's guarantee without strict's wait. A burst is unmapped and its ticket
- * taken, then it is held back while the lcore goes on polling; each poll hands out what is done by
- * then. The order of a queue's packets is kept. rte_eth_rx_burst() runs the callback for empty
- * bursts too, so a queue gone quiet gives out its last packets with the next polls.
+ * Mode pipelined: the guarantee of mode strict without its wait. A burst is unmapped, and held back
+ * until its ticket is done, while the lcore goes on polling. Each rte_eth_rx_burst() returns the
+ * packets whose tickets are done by then. The order of a queue's packets is kept.
+ * rte_eth_rx_burst() runs the callback for empty bursts, too, so the last packets before a pause
+ * are returned by the next calls.
  */
 
 #include <stdlib.h>
@@ -17,17 +18,17 @@
 #include "held.h"
 #include "receive.h"
 
-/* Packets of one queue that wait for their tickets, in the order they came. The queue may go from
- * lcore to lcore: each burst has the ticket of the lane that unmapped it. */
+/* Packets of one queue that wait for their tickets, in the order of arrival. Different lcores may
+ * poll the queue in turn: each burst has the ticket of the lane that unmapped it. */
 #define HELD 4096u
 struct tenant_held {
-	uint32_t head, tail;             /* free-running, of pkts */
-	uint32_t burst_head, burst_tail; /* free-running, of bursts; each has at least one packet */
+	uint32_t head, tail;             /* free-running indices of pkts[] */
+	uint32_t burst_head, burst_tail; /* free-running indices of bursts[] */
 	struct {
 		uint64_t ticket; /* see tenant_ticket() */
-		uint32_t end;    /* `head` behind the burst */
-		uint64_t tsc;    /* of its arrival; 0: not measured */
-	} bursts[HELD];
+		uint32_t end;    /* value of `head` behind the burst's last packet */
+		uint64_t tsc;    /* TSC after its unmap, if the stopwatch was on then */
+	} bursts[HELD];          /* each has at least one packet */
 	struct rte_mbuf *pkts[HELD];
 };
 
@@ -38,7 +39,7 @@ struct tenant_held *tenant_held_create(void)
 
 uint32_t tenant_held_count(const struct tenant_held *held)
 {
-	/* Relaxed: a report's number; the lcore that polls goes on meanwhile. */
+	/* Relaxed: a counter for reports; the lcore that polls may change it meanwhile. */
 	return held == NULL ? 0
 			    : __atomic_load_n(&held->head, __ATOMIC_RELAXED) -
 			__atomic_load_n(&held->tail, __ATOMIC_RELAXED);
@@ -61,7 +62,7 @@ void tenant_held_destroy(struct moat_tenant *t, struct tenant_held *held)
 	free(held);
 }
 
-/* `n` packets into or out of the ring, from free-running position `at` on. */
+/* Copy `n` packets into or out of the ring, from free-running index `at` on. */
 static inline void ring_copy(struct tenant_held *held, uint32_t at, struct rte_mbuf *pkts[],
 	uint32_t n, bool in)
 {
@@ -79,7 +80,7 @@ static inline void ring_copy(struct tenant_held *held, uint32_t at, struct rte_m
 		memcpy(&pkts[first], held->pkts, (n - first) * sizeof(pkts[0]));
 }
 
-/* Drop packets that do not fit, as a NIC does. Nothing in the ring refers to them. */
+/* Drop packets that do not fit into the ring, as a NIC does. @return number of packets that fit */
 static uint16_t burst_drop(struct tenant_queue *q, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n, uint64_t ticket)
 {
@@ -138,7 +139,7 @@ static uint16_t bursts_hand_on(struct tenant_queue *q, struct tenant_lcore *lc,
 	return n;
 }
 
-/* A burst has come: unmap it, take its ticket, hold it back. */
+/* Unmap a burst that has arrived, take its ticket, and hold it back. */
 static void burst_take(struct tenant_queue *q, struct tenant_lcore *lc, struct rte_mbuf *pkts[],
 	uint16_t n)
 {
@@ -146,7 +147,7 @@ static void burst_take(struct tenant_queue *q, struct tenant_lcore *lc, struct r
 
 	n = tenant_receive(t, lc, pkts, n);
 	if (n == 0)
-		return; /* the device had no right to any of them */
+		return; /* the device had no right to write any of them */
 	if (unlikely(tenant_receive_unmap(t, lc, pkts, n, TENANT_APP) != 0)) {
 		tenant_receive_give_up(t, lc, pkts, n);
 		return;
@@ -163,7 +164,7 @@ static uint16_t pipelined_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkt
 	struct tenant_held *held = q->held;
 	struct tenant_lcore *lc;
 
-	if (unlikely(q->tenant == NULL)) /* the port has gone */
+	if (unlikely(q->tenant == NULL)) /* the port is gone */
 		return n;
 	if (n == 0 && held->burst_head == held->burst_tail)
 		return 0;
@@ -175,7 +176,7 @@ static uint16_t pipelined_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkt
 		tenant_flush(lc->lane);
 	}
 	moat_lane_poll(lc->lane);
-	/* Read behind the poll: a delay is never reported shorter than it was. */
+	/* Read the clock after the poll, so that no delay is reported too short. */
 	n = bursts_hand_on(q, lc, pkts, max, lc->watch->on ? rte_rdtsc() : 0);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_RECLAIM);
 	tenant_lcore_unuse(q->tenant, lc);

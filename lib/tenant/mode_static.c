@@ -2,11 +2,12 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Mode static: all of the tenant's buffers are mapped for good. */
+/* Mode static: all of the tenant's buffers stay mapped until the tenant is destroyed. */
 
 #include "receive.h"
 #include "ticket.h"
 
+/* tenant_pin() each segment that is a buffer of the tenant's. */
 static void burst_pin(const struct moat_tenant *t, struct rte_mbuf *const pkts[], uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++) {

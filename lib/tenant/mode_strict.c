@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Mode strict: a burst is unmapped, and handed on when its ticket is done; the lcore waits. */
+/* Mode strict: a burst is unmapped, and handed on when its ticket is done. The lcore waits. */
 
 #include "moat_policy.h"
 #include "receive.h"
@@ -27,7 +27,7 @@ static uint16_t strict_rx(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[]
 	struct tenant_lcore *lc;
 	int rc;
 
-	if (n == 0 || unlikely(t == NULL)) /* the port has gone */
+	if (n == 0 || unlikely(t == NULL)) /* NULL: the port is gone */
 		return n;
 	lc = tenant_lcore_use(t);
 	n = tenant_receive(t, lc, pkts, n);

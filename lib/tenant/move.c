@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* See moat_tenant_move.h. The steps are in its order; what has been done is undone in the reverse
- * order. */
+/* See moat_tenant_move.h, which lists the steps in this order. After an error the steps that were
+ * done are undone in reverse order. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,13 +18,13 @@
 
 #define BURST 32
 
-/* Without progress for 100 ms and so many turns, a step is given up: other queues of the port may
- * be waiting. Time alone would also count what the process did not run. */
+/* A step is given up after 100 ms and this many turns without progress, because other queues of the
+ * port may be waiting. Time alone would also count while the process does not run. */
 #define PATIENCE_TURNS 10000
 
 struct patience {
-	uint64_t since; /* TSC, of the last progress */
-	unsigned int turns;
+	uint64_t since;     /* TSC of the last progress */
+	unsigned int turns; /* since then */
 };
 
 static void patience_begin(struct patience *p)
@@ -32,7 +32,7 @@ static void patience_begin(struct patience *p)
 	*p = (struct patience){ .since = rte_rdtsc() };
 }
 
-/* One more turn without progress. @return is it over? */
+/* Count one more turn without progress. @return true: give the step up */
 static bool patience_ends(struct patience *p)
 {
 	return ++p->turns >= PATIENCE_TURNS && rte_rdtsc() - p->since > rte_get_tsc_hz() / 10;
@@ -44,7 +44,7 @@ struct move {
 	struct moat_queue_move *asked;
 	const struct moat_move_ops *ops;
 	struct tenant_queue *old, *next;
-	void *memory; /* that the queue does not use now */
+	void *memory; /* the driver's rings and buffers that the queue does not use now */
 	struct moat_unit *unit;
 	moat_sid_t sid;
 	uint32_t pasid;
@@ -104,7 +104,7 @@ static int find_queue(struct move *m)
 	return m->ops->requester(m->port, m->queue, &m->sid, &m->pasid);
 }
 
-/* The unit at which the queue's requester is attached to `from`. */
+/* Find the unit on which the queue's requester is attached to `from`. */
 static int find_unit(struct move *m)
 {
 	struct moat_attachment at[TENANT_QUEUES];
@@ -117,7 +117,8 @@ static int find_unit(struct move *m)
 	if (m->unit == NULL)
 		return moat_error(-ENOENT,
 			"queue %u of port %u: its requester, " MOAT_SID_FMT
-			", is not attached to tenant '%s'; moat_tenant_attach() or _attach_pasid() first",
+			", is not attached to tenant '%s'; call moat_tenant_attach() or "
+			"moat_tenant_attach_pasid() first",
 			m->queue, m->port, MOAT_SID_ARGS(m->sid), m->from->name);
 	if (moat_domain_did(m->to->domain, m->unit) == 0)
 		return moat_error(-EXDEV,
@@ -143,7 +144,8 @@ static int prepare(struct move *m)
 	return rc;
 }
 
-/* What prepare() made, or what the queue had before. */
+/* Free the rings that the queue does not use, and `q` of tenant `t`: after a move those that the
+ * queue had before, after an error those that prepare() made. */
 static void release(struct move *m, struct moat_tenant *t, struct tenant_queue *q)
 {
 	m->ops->discard(m->port, m->queue, m->memory);
@@ -152,8 +154,8 @@ static void release(struct move *m, struct moat_tenant *t, struct tenant_queue *
 
 /* ------------------------------------------------------------------------------- in the gap */
 
-/* A turn of both tenants: buffers come back, tickets get done. Others that this lcore has entered
- * do not wait for it meanwhile. */
+/* One turn of a wait: poll both tenants, so that buffers come back and tickets become done, and
+ * report quiescent states to the other tenants that this lcore has entered. */
 static void turn(struct move *m)
 {
 	moat_tenant_poll(m->from);
@@ -169,7 +171,7 @@ static void deliver(struct move *m, struct rte_mbuf *pkts[], uint16_t n)
 	m->asked->deliver(pkts, n, m->asked->arg);
 }
 
-/* What was received is the old tenant's, to the last packet. */
+/* Receive and deliver the old tenant's remaining frames, and deliver packets that are held back. */
 static int receive_rest(struct move *m)
 {
 	uint32_t left = m->ops->left(m->port, m->queue), now;
@@ -187,7 +189,7 @@ static int receive_rest(struct move *m)
 		else if (now != 0 && patience_ends(&patience))
 			return moat_error(-ETIMEDOUT,
 				"queue %u of port %u: %u frame%s not received: tenant '%s' has no buffers to "
-				"receive into, or the unit refuses its rings; the queue stays there",
+				"receive into, or the unit refuses its rings; the queue stays with it",
 				m->queue, m->port, now, now == 1 ? " was" : "s were",
 				m->from->name);
 		left = now;
@@ -199,7 +201,7 @@ static int receive_rest(struct move *m)
 		return 0;
 	return moat_error(-ETIMEDOUT,
 		"queue %u of port %u: tickets of packets that tenant '%s' holds back are not done; the "
-		"queue stays there%s",
+		"queue stays with it%s",
 		m->queue, m->port, m->from->name, tenant_who_is_in(m->from));
 }
 
@@ -212,15 +214,16 @@ static int send_rest(struct move *m)
 	while ((rc = m->ops->stop(m->port, m->queue)) == -EAGAIN) {
 		if (patience_ends(&patience))
 			return moat_error(-ETIMEDOUT,
-				"queue %u of port %u: its wire does not take what tenant '%s' has posted; the "
-				"queue stays there",
+				"queue %u of port %u: the wire does not accept the packets that tenant '%s' has "
+				"posted; the queue stays with it",
 				m->queue, m->port, m->from->name);
 		turn(m);
 	}
 	return rc;
 }
 
-/* The requester could not enter the new domain: back into the old one. */
+/* Attach the requester to the old domain again, after it could not be attached to the new one.
+ * @return `error` */
 static int domain_back(const struct move *m, int error)
 {
 	char why[256];
@@ -228,7 +231,7 @@ static int domain_back(const struct move *m, int error)
 
 	snprintf(why, sizeof(why), "%s", moat_error_text());
 	rc = moat_domain_attach_at(m->from->domain, m->unit, m->sid, m->pasid);
-	if (rc == -EBUSY) { /* an unconfirmed detach: the domain still has it, the unit has not */
+	if (rc == -EBUSY) { /* the detach timed out: the domain has it attached, the unit has not */
 		rc = moat_domain_detach_at(m->from->domain, m->unit, m->sid, m->pasid);
 		if (rc == 0)
 			rc = moat_domain_attach_at(m->from->domain, m->unit, m->sid, m->pasid);
@@ -237,8 +240,8 @@ static int domain_back(const struct move *m, int error)
 		return moat_error(error, "queue %u of port %u stays with tenant '%s': %s", m->queue,
 			m->port, m->from->name, why);
 	return moat_error(error,
-		"queue %u of port %u stays with tenant '%s', cut off from its memory: %s; and then: "
-		"attaching it again failed (%d); detach and attach its requester when the unit answers",
+		"queue %u of port %u stays with tenant '%s', but cannot reach its memory: %s; attaching "
+		"it again failed (%d); detach and attach its requester when the unit answers",
 		m->queue, m->port, m->from->name, why, rc);
 }
 
@@ -246,14 +249,14 @@ static int domain_change(const struct move *m)
 {
 	int rc = moat_domain_detach_at(m->from->domain, m->unit, m->sid, m->pasid);
 
-	if (rc == -ENOENT) /* another thread has taken it out: nothing to take back */
+	if (rc == -ENOENT) /* another thread has detached it: nothing to undo */
 		return rc;
 	if (rc == 0)
 		rc = moat_domain_attach_at(m->to->domain, m->unit, m->sid, m->pasid);
 	return rc == 0 ? 0 : domain_back(m, rc);
 }
 
-/* From the line to the last step that can fail. */
+/* The steps from the separation of old frames from new ones to the last step that can fail. */
 static int cross(struct move *m)
 {
 	int rc = receive_rest(m);
@@ -275,7 +278,7 @@ static int move(struct move *m)
 		rc = cross(m);
 		if (rc == 0) {
 			m->ops->exchange(m->port, m->queue, m->memory);
-			m->old->tenant = NULL; /* its callbacks hand on what they get */
+			m->old->tenant = NULL; /* the old callbacks pass on packets unchanged */
 		}
 		m->ops->resume(m->port, m->queue);
 		m->asked->gap = rte_rdtsc() - since;

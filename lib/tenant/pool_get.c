@@ -3,8 +3,8 @@
  */
 
 /*
- * Buffers go out of a pool: an lcore takes ready ones out of its part, and where there are too few,
- * out of other lcores' parts. Those that go to a device are mapped.
+ * Getting buffers from a pool: an lcore takes ready buffers from its part, and, if these are too
+ * few, from other lcores' parts. Buffers for a device are mapped.
  */
 
 #include <errno.h>
@@ -12,13 +12,13 @@
 
 #include "pool_impl.h"
 
-/* An lcore that takes buffers of others takes so many more than it needs: the more an lcore chooses
- * from, the more neighbours it finds. */
+/* An lcore that takes buffers of another part takes up to this many more than it needs: among more
+ * buffers it finds more neighbours. */
 #define STEAL 512u
 
-/* ------------------------------------------------------------------------- where ready ones are */
+/* ------------------------------------------------------------------------- find ready buffers */
 
-/* Ready buffers of other parts, until there are `n` and some more. */
+/* Move ready buffers of other parts into `part`, until it has `n` and some more. */
 static void part_steal(struct moat_pool *pool, struct tenant_part *part, uint32_t n)
 {
 	unsigned int nr = __atomic_load_n(&pool->nr_parts, __ATOMIC_ACQUIRE);
@@ -40,15 +40,16 @@ static void part_steal(struct moat_pool *pool, struct tenant_part *part, uint32_
 	}
 }
 
-/* There were not as many buffers as were asked for. */
+/* Count, and the first time log, that fewer buffers are ready than were asked for. */
 static void part_starved(struct moat_pool *pool, struct tenant_lcore *lc)
 {
 	moat_counter_add(&lc->starved, 1);
-	if (!__atomic_load_n(&pool->said_starved, __ATOMIC_RELAXED)) /* said once */
+	if (!__atomic_load_n(&pool->said_starved, __ATOMIC_RELAXED)) /* logged once */
 		tenant_say_starved(pool);
 }
 
-/* Make sure that `n` are ready, as far as there are so many anywhere. */
+/* Make `n` buffers of the part ready, if all parts together have as many. @return whether they are
+ * ready */
 static bool part_gather(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
 	uint32_t n)
 {
@@ -58,7 +59,7 @@ static bool part_gather(struct moat_pool *pool, struct tenant_part *part, struct
 	if (tenant_stock_ready(&part->stock) < n)
 		part_steal(pool, part, n);
 	if (tenant_stock_ready(&part->stock) < n) {
-		/* What waits for a flush by count or time is wanted now. */
+		/* Flush now, without waiting for the count or time of mode deferred. */
 		tenant_flush(lc->lane);
 		tenant_shared_poll(pool->tenant);
 		part_steal(pool, part, n);
@@ -72,7 +73,8 @@ static bool part_gather(struct moat_pool *pool, struct tenant_part *part, struct
 
 /* -------------------------------------------------------------------------------- take, and map */
 
-/* In pieces that a run may have. @return how many from the front are mapped */
+/* Map `n` buffers from `first` on, in runs of at most run_max buffers. @return how many from the
+ * front are mapped */
 static uint32_t buffers_map(struct moat_pool *pool, struct tenant_lcore *lc, uint32_t first,
 	uint32_t n)
 {
@@ -92,8 +94,8 @@ static uint32_t buffers_map(struct moat_pool *pool, struct tenant_lcore *lc, uin
 	return done;
 }
 
-/* Nothing was taken: what is mapped of `have` buffers goes into the quarantine, the others are
- * ready again. */
+/* Undo a get that failed after `have` buffers were taken: the first `mapped` are unmapped and
+ * quarantined, the others are ready again. */
 static void get_undo(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
 	void *const objs[], unsigned int mapped, unsigned int have, unsigned int n)
 {
@@ -102,12 +104,12 @@ static void get_undo(struct moat_pool *pool, struct tenant_part *part, struct te
 		tenant_part_add_ready(pool, part, tenant_buffer_number(pool, objs[i]), 1);
 }
 
-/* Take `n` and map them. @return whether all could be had */
+/* Take `n` ready buffers and map them. @return false: it failed, and nothing was taken */
 static bool part_get(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
 	void *objs[], unsigned int n)
 {
 	unsigned int have = 0, mapped = 0;
-	uint32_t run = 0, in_run = 0; /* taken, not yet mapped */
+	uint32_t run = 0, in_run = 0; /* first and number of buffers taken, not yet mapped */
 
 	while (have < n) {
 		uint32_t k, first = tenant_stock_take(&part->stock, n - have, &k);
@@ -139,8 +141,8 @@ static bool part_get(struct moat_pool *pool, struct tenant_part *part, struct te
 	return false;
 }
 
-/* Take `n` that stay unmapped; their state is `to` (APP, TAKEN). @return whether all could be
- * had */
+/* Take `n` ready buffers that stay unmapped, and set their state to `to` (APP, TAKEN). @return
+ * false: there were too few, and nothing was taken */
 static bool part_get_unmapped(struct moat_pool *pool, struct tenant_part *part,
 	struct tenant_lcore *lc, void *objs[], unsigned int n, enum tenant_state to)
 {
@@ -163,12 +165,12 @@ static bool part_get_unmapped(struct moat_pool *pool, struct tenant_part *part,
 
 /* ------------------------------------------------------------------------------------------ get */
 
-/* Whether the calling thread gets buffers for a device: in moat_pool_refill(). */
+/* Is the calling thread in moat_pool_refill()? */
 static RTE_DEFINE_PER_LCORE(bool, refilling) __attribute__((tls_model("initial-exec")));
 
-/* A driver that does not say when it refills may be behind any get: then what is handed out is
- * mapped. While there is no queue it is not: where the get was such a driver's after all,
- * moat_tenant_queue_add() maps it. */
+/* The state for buffers of this get. A driver that does not report its refills may be the caller of
+ * any get, so then buffers are mapped. While the tenant has no queue, they are not mapped:
+ * moat_tenant_queue_add() maps them when it adds a queue of such a driver. */
 static enum tenant_state get_state(const struct moat_tenant *t)
 {
 	return likely(RTE_PER_LCORE(refilling)) ? TENANT_RX
@@ -195,7 +197,7 @@ int moat_pool_refill(struct rte_mempool *mp, void *objs[], unsigned int n)
 	return rc;
 }
 
-/* From a thread that does not poll. */
+/* A get by a thread that has not entered. */
 static int get_shared(struct moat_pool *pool, void *objs[], unsigned int n)
 {
 	struct moat_tenant *t = pool->tenant;
@@ -218,7 +220,7 @@ int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n)
 	struct tenant_lcore *lc;
 	bool ok;
 
-	if (unlikely(!pool->ready)) /* being freed: the domain is gone, and with it every lane */
+	if (unlikely(!pool->ready)) /* being freed: the domain and its lanes are gone already */
 		return -ENOBUFS;
 	if (unlikely(part == NULL))
 		return get_shared(pool, objs, n);

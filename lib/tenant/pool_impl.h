@@ -16,7 +16,7 @@ struct tenant_quarantined {
 	uint64_t ticket; /* see tenant_ticket() */
 };
 
-/* The ticket of a buffer that could not be unmapped: it is tried again. */
+/* Stands for the ticket of a run that could not be unmapped. The unmap is tried again. */
 #define TENANT_NOT_UNMAPPED UINT64_MAX
 
 /* One lcore's part of a pool: ready buffers, and quarantined runs in the order in which they came.
@@ -24,11 +24,10 @@ struct tenant_quarantined {
  * tenant's lock. */
 struct tenant_part {
 	struct tenant_stock stock;
-	uint32_t head,
-		tail; /* free-running; a ring of mask + 1, which holds every buffer of the pool */
-	uint32_t mask;
-	uint32_t quarantined; /* buffers; read by others as it is */
-	struct tenant_quarantined *quarantine;
+	uint32_t head, tail;  /* free-running indices of quarantine[] */
+	uint32_t mask;        /* size of quarantine[] - 1; there is room for all of the pool */
+	uint32_t quarantined; /* number of buffers; other threads read it without a lock */
+	struct tenant_quarantined *quarantine; /* a ring */
 } __rte_cache_aligned;
 
 #define TENANT_PART_SHARED RTE_MAX_LCORE
@@ -36,24 +35,24 @@ struct tenant_part {
 struct moat_pool {
 	struct moat_tenant *tenant;
 	struct rte_mempool *mp;
-	struct rte_mempool *sent;    /* mbufs that stand for references while the driver has them */
-	struct rte_mempool *private; /* mode copy: buffers that no device reaches */
+	struct rte_mempool *sent;        /* mbufs that the driver gets for shared buffers: sent.h */
+	struct rte_mempool *private;     /* mode copy: buffers that no device reaches */
 	char name[RTE_MEMPOOL_NAMESIZE]; /* of `mp` */
 	uint8_t *va;                     /* of buffer 0 */
 	uint64_t iova;                   /* of buffer 0 */
-	uint32_t stride;                 /* bytes from one buffer to the next: whole pages ... */
-	uint32_t pages;                  /* ... so many of them */
-	uint32_t page;                   /* of buffer 0 */
-	uint32_t n;                      /* buffers */
-	uint32_t run_max;                /* buffers that are mapped in one go at most */
+	uint32_t stride;                 /* bytes from one buffer to the next, whole pages */
+	uint32_t pages;                  /* `stride` in 4 KiB pages */
+	uint32_t page;                   /* first page of buffer 0, in the tenant's memory */
+	uint32_t n;                      /* number of buffers */
+	uint32_t run_max;                /* most buffers in one map */
 	bool said_starved;
-	bool ready; /* the mbufs are initialised: what is put back is a buffer */
-	void **obj; /* headers by number of the buffer */
+	bool ready; /* the mbufs are initialised; false: puts are ignored, gets fail */
+	void **obj; /* mbufs (headers) by number of their buffer */
 	/* By slot; made when an lcore enters, freed with the pool. */
 	struct tenant_part *part[TENANT_PART_SHARED + 1];
-	/* The parts that exist, in the order in which they were made. */
+	/* Slots of the parts that exist, in the order in which these were made. */
 	uint16_t parts[TENANT_PART_SHARED + 1];
-	uint16_t nr_parts; /* written with release behind the part */
+	uint16_t nr_parts; /* stored with release, after the part and its slot */
 };
 
 /* The first page of a buffer, by its number in the pool. */
@@ -62,8 +61,8 @@ static inline uint32_t tenant_buffer_page(const struct moat_pool *pool, uint32_t
 	return pool->page + number * pool->pages;
 }
 
-/* The number of the buffer that an mbuf leads to, which need not be one of the pool's. Where it is,
- * the buffer's header is obj[number], and the mbuf may be another reference to it. */
+/* The number of the pool's buffer that an mbuf points to; meaningless if it points elsewhere. The
+ * buffer's header is obj[number], which may be another mbuf than `obj`. */
 static inline uint32_t tenant_buffer_number(const struct moat_pool *pool, const void *obj)
 {
 	const struct rte_mbuf *m = obj;
@@ -73,7 +72,7 @@ static inline uint32_t tenant_buffer_number(const struct moat_pool *pool, const 
 	return likely(pool->pages == 1) ? page : page / pool->pages;
 }
 
-/* The calling lcore's part where it has entered, else NULL. */
+/* The part of slot `slot`, the caller's, if its lcore has entered; else NULL. */
 static inline struct tenant_part *tenant_pool_part(const struct moat_pool *pool, unsigned int slot)
 {
 	const struct tenant_lcore *lc;
@@ -84,10 +83,10 @@ static inline struct tenant_part *tenant_pool_part(const struct moat_pool *pool,
 	return likely(lc != NULL && lc->entered) ? pool->part[slot] : NULL;
 }
 
-/* Has the program freed the mempool, which is the tenant's to free? Then `mp` leads nowhere. */
+/* Has the program freed the mempool, which only moat may free? Then `mp` is a dangling pointer. */
 bool tenant_pool_is_freed(const struct moat_pool *pool);
 
-/* The header of a buffer as it is in the pool: over its buffer, one reference, alone. */
+/* Initialise a buffer's header: it points to its buffer, has one reference and no next segment. */
 void tenant_header_init(struct moat_pool *pool, uint32_t number);
 
 /* ---------------------------------------------------------------------------------------- parts */
@@ -96,7 +95,7 @@ void tenant_header_init(struct moat_pool *pool, uint32_t number);
 int tenant_part_make(struct moat_pool *pool, unsigned int slot);
 void tenant_part_free(struct tenant_part *part); /* may be NULL */
 
-/* Neighbours are ready. The part is the caller's, here and below. */
+/* Make `n` neighbouring buffers ready. The part must be the caller's, here and below. */
 static inline void tenant_part_add_ready(struct moat_pool *pool, struct tenant_part *part,
 	uint32_t first, uint32_t n)
 {
@@ -105,7 +104,7 @@ static inline void tenant_part_add_ready(struct moat_pool *pool, struct tenant_p
 	tenant_stock_add(&part->stock, first, n);
 }
 
-/* Neighbours wait for a ticket. Their states are the caller's to set. */
+/* Let `n` neighbouring buffers wait for a ticket. The caller must set their states. */
 static inline void tenant_part_quarantine(struct tenant_part *part, uint32_t first, uint32_t n,
 	uint64_t ticket)
 {
@@ -114,7 +113,8 @@ static inline void tenant_part_quarantine(struct tenant_part *part, uint32_t fir
 	__atomic_store_n(&part->quarantined, part->quarantined + n, __ATOMIC_RELAXED);
 }
 
-/* Runs whose tickets are done are ready again, in the order in which they came. */
+/* Make quarantined runs ready whose tickets are done, in the order in which they came, up to the
+ * first whose ticket is not. */
 void tenant_part_release(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc);
 
 /* As moat_pool_put(). */
@@ -123,7 +123,7 @@ void tenant_part_put(struct moat_pool *pool, struct tenant_part *part, struct te
 
 /* ------------------------------------------------------------------------------------------ get */
 
-/* Buffers that are ready go to APP, not to the device. As moat_pool_get(). */
+/* As moat_pool_get(), but the buffers stay unmapped, in state APP. */
 int tenant_pool_get_unmapped(struct moat_pool *pool, void *objs[], unsigned int n);
 
 #endif /* MOAT_TENANT_POOL_IMPL_H */

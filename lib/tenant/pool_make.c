@@ -18,15 +18,15 @@
 #include "pool_impl.h"
 #include "sent.h"
 
-/* The last reference to a buffer was a clone's, and went: the buffer's own mbuf goes back to the
- * pool as DPDK's pools want it, with one reference and alone. */
+/* DPDK calls this when a clone that had the last reference to a buffer is freed. Put the buffer's
+ * own mbuf back into the pool, with one reference and no next segment, as DPDK requires. */
 static void buffer_free(void *addr __rte_unused, void *opaque)
 {
 	struct rte_mbuf *m = opaque;
 
-	/* acquire: pairs with the decrements of the other references, on other lcores, which are
-	 * acq_rel. DPDK looks with a relaxed load whether the last one is left; what the others
-	 * wrote to the mbuf before comes before what is written here. */
+	/* acquire: pairs with the acq_rel decrements of the other references, on other lcores. DPDK
+	 * uses a relaxed load to see whether one reference is left. With the fence, what the other
+	 * lcores wrote to the mbuf comes before the stores below. */
 	atomic_thread_fence(memory_order_acquire);
 	rte_mbuf_ext_refcnt_set(m->shinfo, 1);
 	rte_mbuf_refcnt_set(m, 1);
@@ -36,9 +36,9 @@ static void buffer_free(void *addr __rte_unused, void *opaque)
 	rte_mbuf_raw_free(m);
 }
 
-/* A header over its buffer; the buffer stays pinned to it, as rte_pktmbuf_pool_create_extbuf()
- * does. Here because that call takes no ops of one's own. What DPDK keeps for a shared buffer lies
- * in the tenant's table, by page: the mbuf's private area is the application's (none). */
+/* Pin a buffer to its header, as rte_pktmbuf_pool_create_extbuf() does, which does not let the
+ * caller choose mempool ops. DPDK's shared info lies in the tenant's table, by page, because the
+ * mbuf's private area (of size 0) belongs to the application. */
 void tenant_header_init(struct moat_pool *pool, uint32_t i)
 {
 	struct rte_mbuf *m = pool->obj[i];
@@ -79,8 +79,8 @@ static int mempool_fill(struct moat_pool *pool, const char *ops)
 
 	if (rc != 0)
 		return moat_error(rc,
-			"mempool ops '%s' are not there; load the plugin librte_mempool_moat.so with -d, or "
-			"link it with -Wl,--no-as-needed",
+			"mempool ops '%s' are not registered; load the plugin librte_mempool_moat.so with "
+			"-d, or link it with -Wl,--no-as-needed",
 			ops);
 	rte_pktmbuf_pool_init(pool->mp, &priv);
 	rc = rte_mempool_populate_default(pool->mp);
@@ -94,18 +94,18 @@ static int mempool_fill(struct moat_pool *pool, const char *ops)
 	return 0;
 }
 
-/* DPDK's cache of an lcore keeps up to one and a half times its size from all others: together that
- * is less than half of the pool. */
+/* The size of each lcore's DPDK cache. A cache keeps up to 1.5 times its size from other lcores; so
+ * all caches together keep less than half of the pool. */
 static unsigned int cache_size(unsigned int n)
 {
-	unsigned int lcores = rte_lcore_count() + 1; /* one that is registered later */
+	unsigned int lcores = rte_lcore_count() + 1; /* with one that is registered later */
 
 	return RTE_MIN(n / (4 * lcores), 256u);
 }
 
 /* ---------------------------------------------------------------------------------------- parts */
 
-/* For threads without a part of their own, and for the lcores that have entered already. */
+/* Make the shared part, and the parts of lcores that have entered already. */
 static int parts_make(struct moat_pool *pool)
 {
 	int rc = tenant_part_make(pool, TENANT_PART_SHARED);
@@ -138,8 +138,8 @@ void tenant_pool_destroy(struct moat_pool *pool)
 		rte_mempool_free(pool->mp);
 	else
 		TENANT_LOG(ERR,
-			"tenant '%s': the program has freed its pool '%s'; leave that to "
-			"moat_tenant_destroy()",
+			"tenant '%s': the program has freed the tenant's pool '%s'; only "
+			"moat_tenant_destroy() may free it",
 			t->name, pool->name);
 	for (unsigned int i = 0; i <= TENANT_PART_SHARED; i++)
 		tenant_part_free(pool->part[i]);
@@ -149,16 +149,17 @@ void tenant_pool_destroy(struct moat_pool *pool)
 		tenant_buffers_destroy(t);
 }
 
-/* A name for a mempool beside a pool. A pool's own name, cut to make room, may be another's. */
+/* Make a unique name for a mempool that belongs to a pool. The pool's own name with a suffix could
+ * be too long, and if cut, be the same as another's. */
 static void name_beside(char name[RTE_MEMPOOL_NAMESIZE], const char *what)
 {
 	static _Atomic unsigned int made;
 
 	snprintf(name, RTE_MEMPOOL_NAMESIZE, "moat_%s_%u", what,
-		atomic_fetch_add_explicit(&made, 1, memory_order_relaxed)); /* only distinct */
+		atomic_fetch_add_explicit(&made, 1, memory_order_relaxed)); /* only unique */
 }
 
-/* Mbufs that stand for references to the pool's buffers while a driver has them. See sent.h. */
+/* Make the mbufs that the driver gets for shared buffers. See sent.h. */
 static int sent_make(struct moat_pool *pool)
 {
 	char sent[RTE_MEMPOOL_NAMESIZE];
@@ -168,13 +169,13 @@ static int sent_make(struct moat_pool *pool)
 		RTE_ALIGN_CEIL(sizeof(struct tenant_sent), RTE_MBUF_PRIV_ALIGN), 0, SOCKET_ID_ANY);
 	if (pool->sent == NULL)
 		return moat_error(-rte_errno,
-			"no memory for the %u mbufs beside those of pool '%s': %s", pool->n,
-			pool->name, rte_strerror(rte_errno));
+			"no memory for the second %u mbufs of pool '%s', for shared buffers: %s",
+			pool->n, pool->name, rte_strerror(rte_errno));
 	return 0;
 }
 
-/* Mode copy: as many buffers again that no device reaches. A copy may have several segments, and
- * each has room beside its headroom. */
+/* Mode copy: make as many buffers again that no device reaches, each with room for data behind its
+ * headroom. A copy may have several segments. */
 static int private_make(struct moat_pool *pool, uint16_t data_room)
 {
 	const struct moat_tenant *t = pool->tenant;
@@ -200,18 +201,19 @@ static int pool_make(struct moat_pool *pool, const char *name, uint16_t data_roo
 		rc = parts_make(pool);
 	if (rc != 0 || pool->obj == NULL)
 		return moat_error(-ENOMEM, "no memory for pool '%s'", name);
-	/* DPDK's cache of an lcore would keep buffers mapped that are not in use; a part does
-	 * not. */
+	/* No DPDK cache in the modes that unmap: unused buffers in an lcore's cache would stay
+	 * mapped. */
 	pool->mp = rte_mempool_create_empty(name, pool->n, sizeof(struct rte_mbuf),
 		protects ? 0 : cache_size(pool->n), sizeof(struct rte_pktmbuf_pool_private),
 		SOCKET_ID_ANY, 0);
 	if (pool->mp == NULL && rte_errno == EEXIST)
 		return moat_error(-EEXIST,
-			"a mempool '%s' exists already; names are the process's, not the tenant's: give "
-			"another",
+			"a mempool '%s' exists already; mempool names are unique in the process, not only "
+			"in the tenant; choose another",
 			name);
 	if (pool->mp == NULL)
-		return moat_error(-rte_errno, "no mempool '%s': %s", name, rte_strerror(rte_errno));
+		return moat_error(-rte_errno, "mempool '%s' cannot be created: %s", name,
+			rte_strerror(rte_errno));
 	rc = mempool_fill(pool, protects ? MOAT_MEMPOOL_OPS : RTE_MBUF_DEFAULT_MEMPOOL_OPS);
 	if (rc == 0 && protects)
 		rc = sent_make(pool);
@@ -238,12 +240,13 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 			"pool '%s': n is %u and data_room is %u bytes; each must be at least 1",
 			name, n, data_room);
 	if (t->nr_pools == TENANT_POOLS)
-		return moat_error(-ENOSPC, "tenant '%s' has %u pools, no more fit", t->name,
+		return moat_error(-ENOSPC, "tenant '%s' has %u pools already, the maximum", t->name,
 			TENANT_POOLS);
 	if (need > t->len - t->used)
 		return moat_error(-ENOMEM,
-			"tenant '%s': pool '%s' needs %" PRIu64 " bytes for %u buffers and %" PRIu64
-			" are left; a 'memory' of %" PRIu64 "M would do",
+			"tenant '%s': pool '%s' needs %" PRIu64
+			" bytes for %u buffers, but %" PRIu64 " are left; a 'memory' of %" PRIu64
+			"M would do",
 			t->name, name, need, n, t->len - t->used,
 			tenant_memory_for(t->len, 0, t->used - t->heap_len + need) >> 20);
 	pool = calloc(1, sizeof(*pool));
@@ -256,7 +259,7 @@ int moat_tenant_pool(struct moat_tenant *t, const char *name, unsigned int n, ui
 	pool->stride = (uint32_t)stride;
 	pool->pages = (uint32_t)(stride >> MOAT_PAGE_SHIFT);
 	pool->page = (uint32_t)(t->used >> MOAT_PAGE_SHIFT);
-	/* A buffer a call where an unmap takes back only what was mapped by one call. */
+	/* One buffer in each map if the unit cannot unmap a part of one map. */
 	pool->run_max = t->conf.unit->caps.cut == MOAT_CUT_MAPS
 		? 1
 		: RTE_MAX(TENANT_RUN_PAGES / pool->pages, 1u);

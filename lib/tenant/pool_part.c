@@ -3,9 +3,9 @@
  */
 
 /*
- * An lcore's part of each pool. It is made when the lcore enters, and freed with the pool. A run in
- * its quarantine is ready again when its ticket is done; what still waits when the lcore leaves
- * goes to the part that threads share. Buffers come in by pool_put.c and go out by pool_get.c.
+ * An lcore's part of a pool. It is made when the lcore enters, and freed with the pool. A run in
+ * its quarantine is ready again when its ticket is done. Runs that still wait when the lcore leaves
+ * go to the shared part. pool_put.c puts buffers into a part, pool_get.c takes them out.
  */
 
 #include <errno.h>
@@ -29,7 +29,7 @@ void tenant_part_free(struct tenant_part *part)
 int tenant_part_make(struct moat_pool *pool, unsigned int slot)
 {
 	struct tenant_part *part;
-	uint32_t room = rte_align32pow2(pool->n + 1); /* if each run is of one buffer */
+	uint32_t room = rte_align32pow2(pool->n + 1); /* enough even if each run is one buffer */
 
 	if (!pool->tenant->mode->protects || pool->part[slot] != NULL)
 		return 0;
@@ -47,14 +47,14 @@ int tenant_part_make(struct moat_pool *pool, unsigned int slot)
 	}
 	pool->part[slot] = part;
 	pool->parts[pool->nr_parts] = (uint16_t)slot;
-	/* Release: a thread that reads the number finds the part. */
+	/* Release: a thread that reads nr_parts sees the part. */
 	__atomic_store_n(&pool->nr_parts, pool->nr_parts + 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
 /* ----------------------------------------------------------------------------------- quarantine */
 
-/* A run that could not be unmapped when it came back. @return whether it is now */
+/* Try again to unmap a run, which failed when the run came back. @return whether it is unmapped */
 static bool part_retry(struct moat_pool *pool, struct tenant_lcore *lc,
 	struct tenant_quarantined *q)
 {
@@ -101,7 +101,7 @@ void tenant_pools_release(struct moat_tenant *t, struct tenant_lcore *lc)
 
 /* ------------------------------------------------------------------------------------- counting */
 
-/* Relaxed: a report's numbers; the lcores go on meanwhile. */
+/* Relaxed: counters for reports; the lcores may change them meanwhile. */
 unsigned int moat_pool_quarantined(const struct moat_pool *pool)
 {
 	unsigned int nr = __atomic_load_n(&pool->nr_parts, __ATOMIC_ACQUIRE), n = 0;
@@ -132,8 +132,8 @@ int tenant_pools_enter(struct moat_tenant *t, unsigned int slot)
 	return rc;
 }
 
-/* The lcore's ready buffers can be had by others where they are. Runs that wait for another lane,
- * or for a unit that does not answer, go where any thread finds them done. */
+/* The lcore's ready buffers need not be moved: other lcores take them from this part. Runs that
+ * still wait go to the shared part, where any thread finds their tickets done. */
 void tenant_pools_leave(struct moat_tenant *t, struct tenant_lcore *lc)
 {
 	tenant_pools_release(t, lc);

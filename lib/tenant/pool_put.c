@@ -3,8 +3,8 @@
  */
 
 /*
- * Buffers come back into a pool. One that a device may reach is unmapped. One whose ticket may not
- * be done goes into the quarantine of the lcore's part; any other is ready at once.
+ * Putting buffers back into a pool. A buffer that a device may reach is unmapped. A buffer whose
+ * ticket may not be done is quarantined in the lcore's part; any other is ready at once.
  */
 
 #include <errno.h>
@@ -27,13 +27,13 @@ static void put_twice(struct moat_pool *pool, uint32_t first, uint32_t n)
 			pool->tenant->name, first, pool->mp->name, n - 1);
 }
 
-/* Of `n` buffers from `page` on, how many from the front have the first one's ticket. */
+/* How many of `n` buffers from `page` on, from the front, have the first buffer's ticket? */
 static inline uint32_t tickets_alike(const struct moat_pool *pool, uint32_t page, uint32_t n)
 {
 	const uint64_t *ticket = &pool->tenant->ticket[page];
 	uint32_t k = 1;
 
-	/* mostly all: each has the next one's */
+	/* Mostly all have: compare each with the next. */
 	if (likely(pool->pages == 1) &&
 		likely(memcmp(ticket, ticket + 1, (n - 1) * sizeof(*ticket)) == 0))
 		return n;
@@ -42,19 +42,19 @@ static inline uint32_t tickets_alike(const struct moat_pool *pool, uint32_t page
 	return k;
 }
 
-/* Buffers have come back, and lie in quarantine until they can be unmapped. Said once. */
+/* Log, once, that buffers which came back stay quarantined, because their unmap timed out. */
 static __rte_noinline void say_kept(struct moat_pool *pool, int rc)
 {
 	struct moat_tenant *t = pool->tenant;
 
 	if (rc != -ETIMEDOUT || __atomic_exchange_n(&t->said_kept, true, __ATOMIC_RELAXED))
 		return;
-	TENANT_LOG(ERR, "tenant '%s': buffers of pool '%s' that come back cannot be used again: %s",
+	TENANT_LOG(ERR, "tenant '%s': freed buffers of pool '%s' cannot be used again yet: %s",
 		t->name, pool->name, tenant_who_holds(t, moat_error_text()));
 }
 
-/* Buffers that have the same state. What is unmapped here has ticket 0, which the caller fills
- * in. */
+/* Put neighbouring buffers of one state. Runs that are unmapped here are quarantined with ticket 0,
+ * which part_flush() replaces. */
 static void put_alike(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
 	uint32_t first, uint32_t n)
 {
@@ -73,7 +73,7 @@ static void put_alike(struct moat_pool *pool, struct tenant_part *part, struct t
 		lc->others_wait |= t->state[page] != TENANT_QUARANTINED;
 		break;
 	case TENANT_TAKEN:
-	case TENANT_APP: /* its ticket was done before the application had it */
+	case TENANT_APP: /* its ticket was done before the application got it */
 		tenant_part_add_ready(pool, part, first, n);
 		break;
 	case TENANT_TICKET:
@@ -90,7 +90,7 @@ static void put_alike(struct moat_pool *pool, struct tenant_part *part, struct t
 	}
 }
 
-/* Neighbours. */
+/* Put neighbouring buffers. */
 static void put_run(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
 	uint32_t first, uint32_t n)
 {
@@ -106,8 +106,8 @@ static void put_run(struct moat_pool *pool, struct tenant_part *part, struct ten
 	}
 }
 
-/* What was quarantined from `from` on has its ticket: all that was gathered up to here is in this
- * one or an earlier one. */
+/* Flush, and set the ticket of runs quarantined from index `from` on. All that was gathered up to
+ * here belongs to this ticket or an earlier one. */
 static inline void part_flush(struct moat_pool *pool, struct tenant_part *part,
 	struct tenant_lcore *lc, uint32_t from)
 {
@@ -123,7 +123,7 @@ static inline void part_flush(struct moat_pool *pool, struct tenant_part *part,
 
 /* --------------------------------------------------------- put of what is not the pool's header */
 
-/* The tenant's pool, and the buffer of it, whose header the mbuf is. NULL: none */
+/* Find the tenant's pool, and the number of the buffer, whose header the mbuf is. NULL: none */
 static struct moat_pool *header_find(const struct moat_tenant *t, const void *obj, uint32_t *number)
 {
 	for (unsigned int i = 0; i < t->nr_pools; i++)
@@ -133,7 +133,7 @@ static struct moat_pool *header_find(const struct moat_tenant *t, const void *ob
 	return NULL;
 }
 
-/* One buffer, into the pool that it is of. */
+/* Put one buffer into the pool to which it belongs. */
 static void put_home(struct moat_pool *home, struct tenant_lcore *lc, uint32_t number)
 {
 	struct tenant_part *part = home->part[lc->slot];
@@ -156,16 +156,17 @@ static void say_stray(struct moat_pool *pool, const struct rte_mbuf *m,
 		"tenant '%s': an mbuf of pool '%s' was freed into pool '%s'; it is %s. With "
 		"MBUF_FAST_FREE all packets of a queue must be of one pool, with one reference each",
 		pool->tenant->name, name, pool->mp->name,
-		home != NULL ? "put where it belongs"
-			     : "not a buffer of the tenant's, and is lost to its pool");
+		home != NULL ? "put into its own pool"
+			     : "not a buffer of the tenant's, and its own pool has lost it");
 }
 
 /*
- * An mbuf that is not the header of the pool's buffer that it leads to. It is
- * - the header of another pool's buffer, which a driver or the program has put here;
- * - a clone that was made from a tenant's pool, and whose original went before it. DPDK leaves the
- *   original to the clone: both headers are free, and each is over its own buffer again;
- * - none of the tenant's.
+ * Put an mbuf that is not the header of a buffer of `pool`, or points to another buffer. It is one
+ * of these:
+ * - the header of a buffer of another pool of the tenant's. It is put into that pool;
+ * - a clone, made from a tenant's pool, whose original was freed before it. DPDK then leaves the
+ *   original to the clone, so both are put, and each header points to its own buffer again;
+ * - an mbuf that is not a header of the tenant's. It is logged and ignored.
  */
 static __rte_noinline void put_stray(struct moat_pool *pool, struct tenant_lcore *lc, void *obj)
 {
@@ -194,9 +195,8 @@ static __rte_noinline void put_stray(struct moat_pool *pool, struct tenant_lcore
 
 /* ------------------------------------------------------------------------------------- put, all */
 
-/* How many of `objs` from the front are the pool's headers in their order, from buffer `first` on.
- * Mostly all are. 0: objs[0] is not the header of the pool's buffer `first`, which need not be
- * there. */
+/* How many of `objs`, from the front, are the headers of buffers `first`, `first` + 1, ... of the
+ * pool? Mostly all are. 0: objs[0] is not the header of `first`, or there is no buffer `first`. */
 static inline unsigned int headers_neighbours(const struct moat_pool *pool, uint32_t first,
 	void *const objs[], unsigned int n)
 {
@@ -210,8 +210,8 @@ static inline unsigned int headers_neighbours(const struct moat_pool *pool, uint
 	return i;
 }
 
-/* As headers_neighbours(), of headers that lead to their own buffers: a clone leads to another one,
- * its original's. Sets the flag of those that have lost it. */
+/* As headers_neighbours(), but counts only headers that point to their own buffers: a clone points
+ * to its original's. Sets RTE_MBUF_F_EXTERNAL again where it is missing. */
 static inline unsigned int buffers_neighbours(const struct moat_pool *pool, uint32_t first,
 	void *const objs[], unsigned int n)
 {
@@ -234,7 +234,7 @@ static inline unsigned int buffers_neighbours(const struct moat_pool *pool, uint
 	for (i = 1, own = va + pool->stride; i < n; i++, own += pool->stride)
 		if (((const struct rte_mbuf *)objs[i])->buf_addr != own)
 			break;
-	return i; /* at least the first, whose buffer `first` is */
+	return i; /* at least 1: objs[0] points to buffer `first` */
 }
 
 void tenant_part_put(struct moat_pool *pool, struct tenant_part *part, struct tenant_lcore *lc,
@@ -258,7 +258,7 @@ void tenant_part_put(struct moat_pool *pool, struct tenant_part *part, struct te
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_SUBMIT);
 }
 
-/* From a thread that does not poll: into the quarantine that all such threads share. */
+/* A put by a thread that has not entered: into the part that all such threads share. */
 static int put_shared(struct moat_pool *pool, void *const objs[], unsigned int n)
 {
 	struct moat_tenant *t = pool->tenant;
@@ -280,11 +280,11 @@ int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n)
 	struct tenant_part *part = tenant_pool_part(pool, slot);
 	struct tenant_lcore *lc;
 
-	if (unlikely(!pool->ready)) /* being filled or freed: pool_make.c knows where they are */
+	if (unlikely(!pool->ready)) /* being filled or freed: pool_make.c sees to the buffers */
 		return 0;
-	/* B3: acquire. Who else had a reference to a buffer left its state and ticket (B2) and then
-	 * counted its reference down, a release; DPDK has read the count relaxed before it called
-	 * here. Behind the fence the state and the ticket are what the others left. */
+	/* B3: acquire. Another thread that had a reference to a buffer stored the buffer's state
+	 * and ticket (B2), and then decremented the count, a release. DPDK has read the count
+	 * relaxed before this call. After the fence this thread sees that state and ticket. */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (unlikely(part == NULL))
 		return put_shared(pool, objs, n);

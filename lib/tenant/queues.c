@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A port's queues in a tenant: may this one be, its callbacks, and what becomes of it when its port
- * goes. */
+/* A port's queues in a tenant: checks before a queue is added, its callbacks, adding and removing,
+ * and the end of a queue whose port is closed. */
 
 #include <errno.h>
 #include <sched.h>
@@ -32,7 +32,7 @@ struct tenant_queue *tenant_queue_find(const struct moat_tenant *t, uint16_t por
 	return NULL;
 }
 
-/* ---------------------------------------------------------------------------- may the queue be? */
+/* -------------------------------------------------------------------------- may it be added? */
 
 struct ring_walk {
 	const struct moat_tenant *t;
@@ -78,7 +78,7 @@ static int check_pool(const struct moat_tenant *t, uint16_t port, uint16_t queue
 {
 	struct rte_eth_rxq_info info = { .mp = NULL };
 
-	/* A driver that does not say, or several pools (mp is NULL): nothing to compare. */
+	/* Nothing to compare if the driver does not tell, or has several pools (mp is NULL). */
 	if (rte_eth_rx_queue_info_get(port, queue, &info) != 0 || info.mp == NULL ||
 		tenant_has_pool(t, info.mp))
 		return 0;
@@ -99,8 +99,8 @@ static int check(const struct moat_tenant *t, uint16_t port, uint16_t queue)
 			port);
 	rc = rte_eth_dev_info_get(port, &info);
 	if (rc != 0)
-		return moat_error(rc, "tenant '%s': port %u does not say what it has: %s", t->name,
-			port, rte_strerror(-rc));
+		return moat_error(rc, "tenant '%s': rte_eth_dev_info_get() of port %u failed: %s",
+			t->name, port, rte_strerror(-rc));
 	if (queue >= info.nb_rx_queues || queue >= info.nb_tx_queues)
 		return moat_error(-EINVAL,
 			"tenant '%s': port %u has no queue %u (%u receive and %u transmit queues are "
@@ -114,8 +114,8 @@ static int check(const struct moat_tenant *t, uint16_t port, uint16_t queue)
 
 struct start_walk {
 	uint16_t port, queue;
-	bool right; /* it is where one tenant's queue should be */
-	int rc;
+	bool right; /* rings and pool belong to a tenant that has the queue */
+	int rc;     /* 0, or the error of a tenant that has the queue */
 };
 
 static void start_check(struct moat_tenant *t, void *arg)
@@ -147,16 +147,17 @@ int moat_device_check(uint16_t port, uint16_t queue)
 /* ------------------------------------------------------------------------------ the port goes */
 
 /*
- * Queues whose callbacks could not be taken off a port that goes, because its driver had forgotten
- * its queues before. DPDK runs them for the port number's next user. They find no tenant and hand
- * on what they get. They are never freed.
+ * Queues whose callbacks could not be removed when the port was closed, because the driver had
+ * already released the port's queues. DPDK calls these callbacks for the port number's next user.
+ * They find no tenant and pass packets on unchanged. A queue is freed by unstrand(), or never.
  */
 static struct {
 	pthread_mutex_t lock;
 	TAILQ_HEAD(, tenant_queue) list;
 } stranded = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = TAILQ_HEAD_INITIALIZER(stranded.list) };
 
-/* No lcore polls the queue, so that DPDK's part of a callback can go with it. */
+/* Remove a queue's callbacks, and free DPDK's records of them. No lcore may poll the queue. @return
+ * false: one could not be removed */
 static bool callbacks_remove(struct tenant_queue *q)
 {
 	bool rx = q->rx == NULL || rte_eth_remove_rx_callback(q->port, q->queue, q->rx) == 0;
@@ -193,7 +194,7 @@ static int on_destroy(uint16_t port, enum rte_eth_event_type event, void *arg, v
 	return 0;
 }
 
-/* Once; the callback stays. */
+/* Register on_destroy(), once and for the rest of the process. */
 static void watch_ports(void)
 {
 	static atomic_flag registered = ATOMIC_FLAG_INIT;
@@ -204,8 +205,8 @@ static void watch_ports(void)
 
 /* ------------------------------------------------------------------------------ add and remove */
 
-/* What mode pipelined still holds is freed with it; the tenant is not locked if there can be
- * any. */
+/* Free a queue, with packets that mode pipelined still holds back. If there can be any, the tenant
+ * must not be locked. */
 static void queue_free(struct tenant_queue *q)
 {
 	tenant_held_destroy(q->tenant, q->held);
@@ -214,13 +215,14 @@ static void queue_free(struct tenant_queue *q)
 		free(q);
 		return;
 	}
-	q->tenant = NULL; /* what its callbacks look at first */
+	q->tenant = NULL; /* the callbacks check this first */
 	pthread_mutex_lock(&stranded.lock);
 	TAILQ_INSERT_TAIL(&stranded.list, q, next);
 	pthread_mutex_unlock(&stranded.lock);
 }
 
-/* Callbacks of an earlier user of the port's number go when the driver knows the queue again. */
+/* Remove callbacks that are left from an earlier user of the port's number, now that the queue is
+ * set up again, and free their queues. */
 static void unstrand(uint16_t port, uint16_t queue)
 {
 	struct tenant_queue *q, *next;
@@ -236,9 +238,10 @@ static void unstrand(uint16_t port, uint16_t queue)
 	pthread_mutex_unlock(&stranded.lock);
 }
 
-/* After a change of the tenant's queues, under its lock. Relaxed: a get that sees the old answer
- * maps a buffer that need not be; queues of a driver that does not tell are added before their port
- * is started. What such a driver took before, while there was no queue, is buffers_give()'s. */
+/* Set get_state after a change of the tenant's queues. The tenant is locked. Relaxed: a get that
+ * sees the old value may map a buffer needlessly, or not map it: queues of a driver that does not
+ * declare moat_device_tells() are added before their port is started, and buffers_give() maps what
+ * such a driver took while there was no queue. */
 static void drivers_ask(struct moat_tenant *t)
 {
 	unsigned int here = 0, tell = 0;
@@ -255,10 +258,11 @@ static void drivers_ask(struct moat_tenant *t)
 }
 
 /*
- * A queue of a driver that does not tell is added. Some fill their rings in
- * rte_eth_rx_queue_setup(), before the tenant has the queue. While another lcore has entered, it
- * may free or send such a buffer at any time, and a state has one writer: then the device does not
- * get them, and what it would write there is a fault.
+ * When a queue of a driver that does not declare moat_device_tells() is added, map the buffers in
+ * state TAKEN: some such drivers fill their rings in rte_eth_rx_queue_setup(), before the tenant
+ * has the queue. If another lcore has entered, the buffers stay unmapped, and the device's writes
+ * to them are faults: that lcore may free or send such a buffer at any time, and only one thread
+ * may change a buffer's state.
  */
 static int buffers_give(struct moat_tenant *t)
 {
@@ -272,7 +276,7 @@ static int buffers_give(struct moat_tenant *t)
 	return tenant_buffers_give(t, lc);
 }
 
-/* Take the first queue out of the tenant's list for which `is_it` says so. NULL: none */
+/* Remove the first queue for which `is_it` is true from the tenant's list. NULL: there is none */
 static struct tenant_queue *queue_take(struct moat_tenant *t,
 	bool (*is_it)(const struct tenant_queue *q, uint16_t port, uint16_t queue), uint16_t port,
 	uint16_t queue)
@@ -317,7 +321,7 @@ void tenant_queues_forget_gone(struct moat_tenant *t)
 	} while (q != NULL);
 }
 
-/* Without callbacks. NULL: out of memory */
+/* Make a queue without callbacks. NULL: out of memory */
 static struct tenant_queue *queue_make(struct moat_tenant *t, uint16_t port, uint16_t queue)
 {
 	struct tenant_queue *q = calloc(1, sizeof(*q));
@@ -334,12 +338,12 @@ static struct tenant_queue *queue_make(struct moat_tenant *t, uint16_t port, uin
 	return NULL;
 }
 
-/* In front of the program's own Rx callbacks, whenever these were added: they get what the program
- * gets, packets that the device can no longer write. */
+/* The Rx callback goes before those that the program has added, or adds later, by
+ * rte_eth_add_rx_callback(): these get packets as the mode hands them on. */
 int tenant_queue_engage(struct tenant_queue *q)
 {
 	const struct moat_tenant *t = q->tenant;
-	/* A driver that tells keeps its buffers pinned, too. */
+	/* A driver that declares moat_device_tells() also keeps RTE_MBUF_F_EXTERNAL set. */
 	bool look = t->conf.mode != MOAT_STATIC || t->conf.verify || !tenant_port_tells(q->port);
 	rte_rx_callback_fn rx = look ? t->mode->rx : NULL;
 	bool ok = true;
@@ -352,19 +356,19 @@ int tenant_queue_engage(struct tenant_queue *q)
 			NULL;
 	if (ok)
 		return 0;
-	return moat_error(-rte_errno, "queue %u of port %u takes no callbacks: %s", q->queue,
+	return moat_error(-rte_errno, "queue %u of port %u: cannot add a callback: %s", q->queue,
 		q->port, rte_strerror(rte_errno));
 }
 
-/* The tenant is locked. */
+/* May the tenant have one more queue, this one? The tenant is locked. */
 static int check_room(const struct moat_tenant *t, uint16_t port, uint16_t queue)
 {
 	if (tenant_queue_find(t, port, queue) != NULL)
 		return moat_error(-EEXIST, "tenant '%s' has queue %u of port %u already", t->name,
 			queue, port);
 	if (t->nr_queues == TENANT_QUEUES)
-		return moat_error(-ENOSPC, "tenant '%s' has %u queues, no more fit", t->name,
-			TENANT_QUEUES);
+		return moat_error(-ENOSPC, "tenant '%s' has %u queues already, the maximum",
+			t->name, TENANT_QUEUES);
 	return 0;
 }
 
@@ -399,9 +403,9 @@ void tenant_queue_withdraw(struct moat_tenant *t, struct tenant_queue *q)
 	queue_free(q);
 }
 
-/* Two tenants' callbacks on one queue would each take the other's packets for the device's. One
- * thread at a time looks, and adds: it holds this lock while it waits for tenants' locks, and so
- * threads that wait for this one report quiescence, too. */
+/* A queue must not get the callbacks of two tenants. So only one thread at a time checks who has a
+ * queue, and adds it. The thread holds this lock while it waits for tenants' locks. So threads that
+ * wait for this lock report quiescent states, as for a tenant's. */
 static pthread_mutex_t adding = PTHREAD_MUTEX_INITIALIZER;
 
 static void adding_lock(void)
@@ -413,9 +417,9 @@ static void adding_lock(void)
 }
 
 struct owner_search {
-	const struct moat_tenant *but;
+	const struct moat_tenant *but; /* the tenant to skip */
 	uint16_t port, queue;
-	char name[32]; /* of the tenant that has the queue; "": none */
+	char name[32]; /* name of the tenant that has the queue; "": none */
 };
 
 static void is_owner(struct moat_tenant *t, void *arg)
@@ -430,7 +434,7 @@ static void is_owner(struct moat_tenant *t, void *arg)
 	tenant_unlock(t);
 }
 
-/* The tenant is not locked. */
+/* Does another tenant have the queue? The tenant is not locked. */
 static int check_others(const struct moat_tenant *t, uint16_t port, uint16_t queue)
 {
 	struct owner_search s = { .but = t, .port = port, .queue = queue };
@@ -439,8 +443,8 @@ static int check_others(const struct moat_tenant *t, uint16_t port, uint16_t que
 	if (s.name[0] == '\0')
 		return 0;
 	return moat_error(-EBUSY,
-		"tenant '%s': queue %u of port %u belongs to tenant '%s'; moat_tenant_queue_remove() it "
-		"there first, or move it (moat_tenant_queue_move())",
+		"tenant '%s': queue %u of port %u belongs to tenant '%s'; remove it there first "
+		"(moat_tenant_queue_remove()), or move it (moat_tenant_queue_move())",
 		t->name, queue, port, s.name);
 }
 
@@ -462,7 +466,7 @@ static int queue_add(struct moat_tenant *t, uint16_t port, uint16_t queue)
 		queue_free(q);
 		return rc;
 	}
-	/* The callbacks first: a queue whose rings are mapped protects its buffers. */
+	/* Callbacks first, so that no queue has mapped rings without them. */
 	t->queues[t->nr_queues++] = q;
 	rc = tenant_port_tells(port) ? 0 : buffers_give(t);
 	if (rc == 0)
@@ -509,7 +513,7 @@ int moat_tenant_queue_remove(struct moat_tenant *t, uint16_t port, uint16_t queu
 	if (q == NULL)
 		return moat_error(-ENOENT, "tenant '%s' has no queue %u of port %u", t->name, queue,
 			port);
-	queue_free(q); /* not locked: buffers go back to their pool, which may lock */
+	queue_free(q); /* not locked: it puts buffers into their pool, which may lock */
 	tenant_lock(t);
 	rc = tenant_rings_sync(t, port);
 	tenant_unlock(t);
@@ -524,7 +528,8 @@ uint16_t moat_tenant_held(struct moat_tenant *t, uint16_t port, uint16_t queue,
 {
 	struct tenant_queue *q;
 
-	tenant_lock(t); /* another lcore may move a queue meanwhile; this one stays the caller's */
+	/* Locked, because another lcore may move a queue meanwhile. The caller's queue stays. */
+	tenant_lock(t);
 	q = tenant_queue_find(t, port, queue);
 	tenant_unlock(t);
 	return q == NULL ? 0 : tenant_held_get(q, pkts, max);

@@ -10,7 +10,8 @@
 
 /* ------------------------------------------------------------------------------------ verify */
 
-/* Could the device write all of [data, data + data_len) of the segment, and is it in the buffer? */
+/* Does the segment's data lie in its buffer, and could the device write all of it? `first_page`:
+ * check the first page, too. */
 static bool segment_verify(struct tenant_lcore *lc, const struct rte_mbuf *m, bool first_page)
 {
 	uint32_t len = RTE_MAX(m->data_len, 1u);
@@ -19,7 +20,7 @@ static bool segment_verify(struct tenant_lcore *lc, const struct rte_mbuf *m, bo
 
 	if (unlikely((uint32_t)m->data_off + m->data_len > m->buf_len))
 		return false;
-	if (likely(!first_page)) /* looked at in bulk */
+	if (likely(!first_page)) /* burst_verify() has checked it */
 		at = MOAT_PAGE_SIZE - (iova & MOAT_PAGE_MASK);
 	while (unlikely(at < len)) {
 		uint64_t to_end = MOAT_PAGE_SIZE - ((iova + at) & MOAT_PAGE_MASK);
@@ -31,7 +32,7 @@ static bool segment_verify(struct tenant_lcore *lc, const struct rte_mbuf *m, bo
 	return true;
 }
 
-/* The segments behind the first, and the sum of their lengths. */
+/* Verify the segments behind the first, and that all lengths add up to the packet's. */
 static bool chain_verify(struct tenant_lcore *lc, const struct rte_mbuf *pkt)
 {
 	uint64_t sum = pkt->data_len;
@@ -46,7 +47,7 @@ static bool chain_verify(struct tenant_lcore *lc, const struct rte_mbuf *pkt)
 	return sum == pkt->pkt_len;
 }
 
-/* Once. */
+/* Log the first packet that is dropped. */
 static __rte_noinline void verify_say(struct moat_tenant *t, const struct rte_mbuf *m)
 {
 	if (__atomic_exchange_n(&t->said_verify, true, __ATOMIC_RELAXED))
@@ -57,12 +58,12 @@ static __rte_noinline void verify_say(struct moat_tenant *t, const struct rte_mb
 		t->name, m->port, rte_mbuf_data_iova(m),
 		tenant_owns(t, m->buf_addr)
 			? ""
-			: ", which is not in a pool of the tenant; an Rx callback of the program must not "
-			  "replace packets in front of moat's (rte_eth_add_first_rx_callback())");
+			: ", which is not in a pool of the tenant; an Rx callback of the program that runs "
+			  "before moat's (rte_eth_add_first_rx_callback()) must not replace packets");
 }
 
-/* Could the device write all that it declares of this burst's packets? Drops those where it could
- * not. */
+/* Drop packets of which the device could not write all of the data. @return number of packets left
+ */
 static uint16_t burst_verify(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *pkts[], uint16_t n)
 {
@@ -111,7 +112,7 @@ uint16_t tenant_receive(struct moat_tenant *t, struct tenant_lcore *lc, struct r
 
 /* -------------------------------------------------------------------------------------- unmap */
 
-/* Only a buffer of the tenant's joins. */
+/* Add a buffer to the run to unmap. Skips one that is not the tenant's. */
 static inline int buffer_join(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct tenant_run *run, struct rte_mbuf *m, enum tenant_state to)
 {
@@ -137,21 +138,21 @@ int tenant_receive_unmap(struct moat_tenant *t, struct tenant_lcore *lc, struct 
 			m = pkts[i];
 		}
 		rc = buffer_join(t, lc, &run, m, to);
-		/* A packet's `next` lies in its header's second line: looked at only if need be. */
+		/* `next` lies in the mbuf's second cache line: read it only if there is one. */
 		for (unsigned int k = m->nb_segs; unlikely(k > 1) && rc == 0; k--)
 			rc = buffer_join(t, lc, &run, m = m->next, to);
 	}
 	return rc == 0 ? tenant_run_unmap(t, lc, &run, to) : rc;
 }
 
-/* Once; the thread's error says what was waited for. */
+/* Log the first loss. The thread's error text says what was waited for. */
 static void lost_say(struct moat_tenant *t, uint16_t n)
 {
 	if (__atomic_exchange_n(&t->said_lost, true, __ATOMIC_RELAXED))
 		return;
 	TENANT_LOG(WARNING,
 		"tenant '%s': %u received packets are dropped (counted as 'lost'), because the unmap of "
-		"their buffers is not done: %s. See whether the unit answers, and whether each lcore "
+		"their buffers is not done: %s. Check whether the unit answers, and whether each lcore "
 		"that has entered polls and has a processor of its own (doc/measuring.md)",
 		t->name, n, moat_error_text());
 }

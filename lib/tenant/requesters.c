@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Can a queue's DMA reach the tenant's memory? A driver that calls moat_device_requesters() says
- * whose DMA it is. */
+/* Can a queue's DMA reach the tenant's memory? moat can check this for drivers that declare their
+ * requesters (moat_device_requesters()). */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,7 +13,8 @@
 
 #include "tenant_impl.h"
 
-/* By port. Relaxed: the port's creation is before its queues'. */
+/* By port. Relaxed: the driver sets this when it creates the port, before any thread can add the
+ * port's queues. */
 static _Atomic(moat_requester_fn) requesters[RTE_MAX_ETHPORTS];
 
 void moat_device_requesters(uint16_t port, moat_requester_fn requester)
@@ -22,7 +23,7 @@ void moat_device_requesters(uint16_t port, moat_requester_fn requester)
 		atomic_store_explicit(&requesters[port], requester, memory_order_relaxed);
 }
 
-/* false: the driver does not say */
+/* Get a queue's requester. @return false: the driver has not declared it */
 static bool queue_requester(uint16_t port, uint16_t queue, struct moat_device_requester *requester)
 {
 	moat_requester_fn says = port < RTE_MAX_ETHPORTS
@@ -32,7 +33,7 @@ static bool queue_requester(uint16_t port, uint16_t queue, struct moat_device_re
 	return says != NULL && says(port, queue, requester) == 0;
 }
 
-/* What is attached to a tenant's domain. */
+/* The attachments of a tenant's domain. */
 struct attached {
 	struct moat_attachment at[TENANT_QUEUES];
 	unsigned int n;
@@ -56,8 +57,8 @@ int tenant_check_unit(const struct moat_tenant *t, uint16_t port, uint16_t queue
 		if (strcmp(r.unit, a.at[i].unit->name) == 0)
 			return 0;
 	return moat_error(-EXDEV,
-		"tenant '%s': port %u is behind unit %s, and the tenant is on unit %s, so that its device "
-		"cannot reach the tenant's memory; give the port %s=%s",
+		"tenant '%s': port %u is behind unit %s, and the tenant is on unit %s, so that the port's "
+		"device cannot reach the tenant's memory; give the port %s=%s",
 		t->name, port, r.unit, t->domain->unit->name, r.unit_key, t->domain->unit->name);
 }
 

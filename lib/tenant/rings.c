@@ -4,18 +4,18 @@
 
 /*
  * Rings lie in the tenant's DPDK heap, and so does the heap's own bookkeeping, in front of each
- * piece that the heap hands out. A device that could write the bookkeeping would own the process.
- * So the device reaches only whole pages that hold nothing but a memzone, which is what
- * rte_eth_dma_zone_reserve() gives PMDs for their rings.
+ * piece that the heap hands out. A device that could write the bookkeeping could take over the
+ * process. So the device reaches only whole pages that hold nothing but a memzone
+ * (rte_eth_dma_zone_reserve() gives PMDs memzones for their rings).
  *
- * A memzone that moat saw being reserved (memzone.c, or a PMD of moat's own) has pages of its own:
- * it is a tenant_ring. It is mapped before its owner has it, or, where its name is that of a queue,
- * once the queue is added: a queue without callbacks must not receive. It is unmapped, and the
- * ticket done, before DPDK's heap has its memory again.
+ * A memzone that moat saw being reserved (drivers/memzone, moat_device_map()) is whole pages: it
+ * becomes a tenant_ring. It is mapped before its owner gets it; but a memzone with the name of a
+ * queue's ring is mapped when the queue is added, because a queue without callbacks must not
+ * receive. It is unmapped, and the ticket done, before DPDK's heap gets the memory back.
  *
- * Of a memzone that moat did not see being reserved, the pages that lie wholly in it are mapped by
- * moat_tenant_queue_add(), and unmapped by the first moat_tenant_queue_add() or _remove() after its
- * end.
+ * Of a memzone that moat did not see being reserved, moat_tenant_queue_add() maps the pages that
+ * lie wholly in it. The first moat_tenant_queue_add() or _remove() after the memzone is freed
+ * unmaps them.
  */
 
 #include <errno.h>
@@ -29,18 +29,18 @@
 
 #include "ticket.h"
 
-/* A memzone in the heap for which the device has pages, or will have them. */
+/* A memzone of whole pages in the heap, which is or will be mapped for the device. */
 struct tenant_ring {
 	TAILQ_ENTRY(tenant_ring) next;
 	const struct rte_memzone *zone;
 	uint8_t *va;
-	uint64_t len;         /* whole pages */
-	uint16_t port, queue; /* with of_queue */
-	bool of_queue;
+	uint64_t len;         /* bytes, whole pages */
+	uint16_t port, queue; /* valid with of_queue */
+	bool of_queue;        /* its name is that of a queue's ring */
 	bool mapped;
 	bool going; /* unmapped; DPDK is freeing it */
 	bool said;  /* logged that its queue was not added */
-	bool left;  /* its free failed: the unit or an lcore may still use it */
+	bool left;  /* its free failed: the device may still reach it */
 };
 
 /* ------------------------------------------------------------------------------- which memzones */
@@ -51,7 +51,7 @@ bool tenant_zone_is_for_device(const char *name)
 	return strncmp(name, "MP_", 3) != 0 && strncmp(name, "RG_", 3) != 0;
 }
 
-/* Is it the name that rte_eth_dma_zone_reserve() gives the memory of a queue? */
+/* Is `zone` a name that rte_eth_dma_zone_reserve() gives to a queue's ring? */
 static bool queue_of(const char *zone, uint16_t *port, uint16_t *queue)
 {
 	return sscanf(zone, "eth_p%" SCNu16 "_q%" SCNu16 "_", port, queue) == 2;
@@ -78,7 +78,8 @@ static int pages_unmap(struct moat_tenant *t, struct tenant_lcore *lc, uint8_t *
 	return rc != 0 ? rc : tenant_drain_once(t, lc);
 }
 
-/* In steps, each a map that can be taken back alone. All or nothing. */
+/* Map [va, va + len) in maps that end at multiples of `step`, each of which can be unmapped alone.
+ * All or nothing. */
 static int pages_map(struct moat_tenant *t, struct tenant_lcore *lc, uint8_t *va, uint64_t len,
 	uint64_t step)
 {
@@ -111,7 +112,8 @@ static int ring_map(struct moat_tenant *t, struct tenant_ring *r)
 	return 0;
 }
 
-/* On return nothing reaches the ring; or, after an error, it is as it was. */
+/* Unmap a ring, so that on return no device reaches it. After an error the ring is mapped again, if
+ * possible. */
 static int ring_unmap(struct moat_tenant *t, struct tenant_ring *r)
 {
 	struct tenant_lcore *lc = tenant_lcore_control(t);
@@ -129,8 +131,8 @@ static int ring_unmap(struct moat_tenant *t, struct tenant_ring *r)
 		rte_strscpy(why, tenant_who_holds(t, moat_error_text()), sizeof(why));
 	else
 		snprintf(why, sizeof(why), "%s%s", moat_error_text(), tenant_who_is_in(t));
-	/* Its memory must not serve anything else while the device may reach it. It stays what it
-	 * is: where its entries are gone already, they are written again. */
+	/* The ring's memory must not be used for anything else while the device may reach it. So it
+	 * stays the ring's: if its entries are cleared already, map it again. */
 	if (lc != NULL && t->page_prot[(r->va - t->va) >> MOAT_PAGE_SHIFT] == 0) {
 		moat_lane_take_back(lc->lane, true);
 		r->mapped = pages_map(t, lc, r->va, r->len, MOAT_2M_SIZE) == 0;
@@ -227,11 +229,11 @@ int tenant_rings_free_left(struct moat_tenant *t)
 struct heap_walk {
 	struct moat_tenant *t;
 	uint16_t port;
-	uint8_t *want; /* of each page of the heap: what the device may do */
+	uint8_t *want; /* by page of the heap: the permission to set (enum moat_prot) */
 	int rc;
 };
 
-/* What is known of a memzone that moat did not see being reserved. */
+/* Note in `want` the whole pages of a memzone that moat did not see being reserved. */
 static void walk_unseen(struct heap_walk *w, const struct rte_memzone *zone)
 {
 	const uint8_t *from = RTE_PTR_ALIGN_CEIL(zone->addr, MOAT_PAGE_SIZE);
@@ -243,17 +245,16 @@ static void walk_unseen(struct heap_walk *w, const struct rte_memzone *zone)
 	if (!whole && queue_of(zone->name, &port, &queue) && port == w->port) {
 		w->rc = moat_error(-EINVAL,
 			"tenant '%s': ring '%s' of %zu bytes shares pages with DPDK's bookkeeping, which a "
-			"device must not reach; link the program with libmoat before DPDK's libraries (as "
-			"pkg-config says), or have it carry libmoat_memzone.a, so that rings get pages "
-			"of their own",
+			"device must not reach; link the program as `pkg-config --libs moat` says "
+			"(moat_device.h), so that rings get pages of their own",
 			w->t->name, zone->name, zone->len);
 		return;
 	}
 	if (!whole && !w->t->said_partial) {
 		w->t->said_partial = true;
 		TENANT_LOG(WARNING,
-			"tenant '%s': of memzone '%s' the device reaches only the pages that lie wholly "
-			"in it; moat did not see it being reserved (moat_device.h)",
+			"tenant '%s': the device reaches only those pages of memzone '%s' that lie wholly in "
+			"it, because moat did not see the memzone being reserved (moat_device.h)",
 			w->t->name, zone->name);
 	}
 	for (; from < end; from += MOAT_PAGE_SIZE)
@@ -274,7 +275,7 @@ static void walk_zone(const struct rte_memzone *zone, void *arg)
 	walk_unseen(w, zone);
 }
 
-/* Map and unmap page by page: of what was mapped in one piece no part could be taken back. */
+/* Map and unmap as `want` says, page by page, because a unit may not unmap a part of one map. */
 static int pages_follow(struct moat_tenant *t, const uint8_t *want)
 {
 	struct tenant_lcore *lc = tenant_lcore_control(t);
@@ -299,7 +300,7 @@ static int pages_follow(struct moat_tenant *t, const uint8_t *want)
 	return rc != 0 ? rc : drained;
 }
 
-/* Why pages_follow() failed, in moat_error_text(). */
+/* Set moat_error_text() to why pages_follow() failed with `rc`. */
 static void say_unfollowed(const struct moat_tenant *t, int rc)
 {
 	unsigned int ended = tenant_ended_lcore(t);
@@ -345,7 +346,7 @@ int tenant_rings_sync(struct moat_tenant *t, uint16_t port)
 	return w.rc;
 }
 
-/* ------------------------------------------------------------------------------- what is there */
+/* ------------------------------------------------------------------------- what is in the heap */
 
 void tenant_rings_say_unadded(struct moat_tenant *t)
 {
@@ -357,7 +358,7 @@ void tenant_rings_say_unadded(struct moat_tenant *t)
 			continue;
 		r->said = true;
 		TENANT_LOG(ERR,
-			"tenant '%s': ring '%s' lies in its memory, and queue %u of port %u was not added: the "
+			"tenant '%s': ring '%s' lies in its memory, but queue %u of port %u was not added: the "
 			"device cannot reach the ring; call moat_tenant_queue_add() for the queue",
 			t->name, r->zone->name, r->queue, r->port);
 	}
@@ -388,7 +389,7 @@ int tenant_heap_busy(const struct moat_tenant *t)
 	rte_memzone_walk(walk_first, &first);
 	if (first.name[0] == '\0')
 		return moat_error(-EBUSY,
-			"tenant '%s': %u objects that rte_malloc_socket() gave are still in its memory; free "
+			"tenant '%s': %u objects allocated by rte_malloc_socket() are still in its memory; free "
 			"them first",
 			t->name, stats.alloc_count);
 	return moat_error(-EBUSY,

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* See send.h. A burst of nothing unusual is mapped as a whole and offered to the driver here;
- * send_chunk.c has the others. */
+/* See send.h. A plain burst, of packets of TENANT_KIND_OWN, is mapped as a whole and given to the
+ * driver here. send_chunk.c sends any other burst. */
 
 #include <string.h>
 
@@ -13,10 +13,10 @@
 #include "send.h"
 #include "send_impl.h"
 
-/* ------------------------------------------------------------------- a burst of nothing unusual */
+/* ------------------------------------------------------------------------------- a plain burst */
 
-/* As tenant_run_join(), of packets that are of TENANT_KIND_OWN as `like` is, the last one of the
- * run. @return how many from the front on have joined the run */
+/* As tenant_run_join(), but only packets of TENANT_KIND_OWN join. `like` is the packet before, of
+ * this kind. @return how many packets from the front have joined the run */
 static inline uint16_t own_join_neighbours(const struct moat_tenant *t, struct tenant_run *run,
 	const struct rte_mbuf *like, struct rte_mbuf *const pkts[], uint16_t n)
 {
@@ -36,7 +36,8 @@ static inline uint16_t own_join_neighbours(const struct moat_tenant *t, struct t
 	return i;
 }
 
-/* Are all packets of TENANT_KIND_OWN, and are they mapped now? */
+/* Map the burst, if all packets are of TENANT_KIND_OWN; in mode static, check that none is foreign.
+ * @return false: another kind of packet, or a map failed; some may be mapped */
 static bool burst_is_plain(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *const pkts[], uint16_t n)
 {
@@ -65,8 +66,8 @@ static bool burst_is_plain(struct moat_tenant *t, struct tenant_lcore *lc,
 	return !t->mode->protects || likely(tenant_run_map(t, lc, &run, TENANT_TX) == 0);
 }
 
-/* Buffers that a device could still write, because the application had them from the pool mapped:
- * taken away together, so that the burst waits for one ticket, not for one with each packet.
+/* Unmap buffers that the device can still write, because the pool handed them to the application
+ * mapped. Unmapped together, they make the burst wait for one ticket, not for one per packet.
  * @return were there any? */
 static __rte_noinline bool burst_take_away(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *const pkts[], uint16_t n)
@@ -117,21 +118,21 @@ static uint16_t plain_send(struct moat_tenant *t, struct tenant_lcore *lc, eth_t
 
 /* ------------------------------------------------------------------ between DPDK and the driver */
 
-/* The driver's function, by port, while moat stands in its place. */
+/* By port: the driver's function that driver_stand_in() has replaced in rte_eth_fp_ops. */
 static eth_tx_burst_t drivers[RTE_MAX_ETHPORTS];
 
 /*
- * The queues whose bursts are on their way from the callback to the driver, the innermost last: a
- * callback of the program's that runs behind moat's may send on other ports in turn. An offer whose
- * driver was never called (the port was stopped in between) is dropped by the next that matches
- * below it, or when there are too many; it is never looked into.
+ * A stack of the queues whose bursts are between the Tx callback and the driver. A callback of the
+ * program's that runs after moat's may itself send on other ports, and so add further offers. If
+ * the driver is never called (the port was stopped in between), the offer is removed when an older
+ * one is taken, or as the oldest when the stack is full.
  */
 #define OFFERS 16u
 struct offers {
 	unsigned int n;
 	struct {
 		struct tenant_queue *queue;
-		const void *txq; /* the driver's, by which the call is known */
+		const void *txq; /* the driver's queue, which identifies the call */
 	} of[OFFERS];
 };
 static RTE_DEFINE_PER_LCORE(struct offers, offers);
@@ -146,7 +147,7 @@ static void offer_add(struct tenant_queue *q)
 	o->of[o->n++].txq = rte_eth_fp_ops[q->port].txq.data[q->queue];
 }
 
-/* NULL: it is not a tenant's queue */
+/* Take the newest offer for `txq`. NULL: it is not a tenant's queue */
 static struct tenant_queue *offer_take(const void *txq)
 {
 	struct offers *o = &RTE_PER_LCORE(offers);
@@ -160,7 +161,7 @@ static struct tenant_queue *offer_take(const void *txq)
 	return NULL;
 }
 
-/* A queue that is not a tenant's, on a port where moat stands. */
+/* Find the driver of a queue that is not a tenant's, on a port whose function was replaced. */
 static eth_tx_burst_t driver_find(const void *txq)
 {
 	for (uint16_t port = 0; port < RTE_MAX_ETHPORTS; port++) {
@@ -213,8 +214,8 @@ static uint16_t driver_stand_in(void *txq, struct rte_mbuf **pkts, uint16_t n)
 static __rte_noinline void driver_replace(uint16_t port, eth_tx_burst_t driver)
 {
 	tenant_chunk_restart(port);
-	/* D1: the driver's function before our own: a thread that calls ours finds it. Two threads
-	 * that do this at once write the same. */
+	/* D1: store the driver's function before moat's, so that a thread that calls moat's finds
+	 * the driver's. Two threads that do this at once store the same values. */
 	__atomic_store_n(&drivers[port], driver, __ATOMIC_RELEASE);
 	__atomic_store_n(&rte_eth_fp_ops[port].tx_pkt_burst, driver_stand_in, __ATOMIC_RELEASE);
 }
@@ -226,7 +227,7 @@ uint16_t tenant_tx_offer(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[],
 
 	if (unlikely(now != driver_stand_in))
 		driver_replace(port, now);
-	/* A queue whose port has gone has no tenant; the driver gets what it is given. */
+	/* If the queue's port is gone, there is no tenant: the next driver gets the burst as is. */
 	if (likely(((struct tenant_queue *)arg)->tenant != NULL))
 		offer_add(arg);
 	return n;

@@ -7,18 +7,18 @@
 /*
  * What happens to packets between rte_eth_tx_burst() and the driver, in every mode.
  *
- * A packet whose memory is the tenant's is mapped (or copied, or is mapped for good) and given to
- * the driver. A packet with a segment in other memory is copied where the tenant's configuration
- * says so, and else dropped: freed, counted, reported once, and sent as far as the caller can tell,
+ * A packet whose memory is the tenant's is mapped (copied in mode copy, always mapped in static)
+ * and given to the driver. A packet with a segment in other memory is copied in mode copy and with
+ * copy_foreign, and else dropped: freed, counted, logged once, and reported to the caller as sent,
  * so that it is never retried.
  *
- * What the driver takes is known only when it returns, and a Tx callback runs before. So the
- * callback only notes the queue, and moat stands in the port's entry of rte_eth_fp_ops, which
- * rte_eth_tx_burst() calls next: it makes the packets ready, calls the driver, and puts right what
- * the driver did not take. The caller's array is never written: pkts[sent] and what follows are the
- * caller's own mbufs, with all that they had, and no device reaches their buffers when the ticket
- * is done. DPDK writes the entry anew when a port is started or stopped; the callback sees that and
- * puts moat there again.
+ * How many packets the driver takes is known only when the driver returns, and a Tx callback runs
+ * before that. So the callback only notes the queue. In the port's entry of rte_eth_fp_ops, which
+ * rte_eth_tx_burst() calls next, moat has put its own function in place of the driver's. This
+ * function maps the packets, calls the driver, and unmaps packets that the driver did not take. The
+ * caller's array is never written: pkts[sent] and what follows are the caller's own mbufs,
+ * unchanged, and no device reaches their buffers once the ticket is done. DPDK rewrites the entry
+ * when a port is started or stopped; the callback detects that and replaces the function again.
  */
 
 #include "tenant_impl.h"

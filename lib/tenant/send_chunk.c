@@ -3,9 +3,9 @@
  */
 
 /*
- * A burst with something unusual in it, and each burst in mode copy: it is decided for every packet
- * whether the driver is offered the packet itself, mbufs of moat's own where its buffers have other
- * references (sent.h), a copy, or nothing.
+ * Sending a burst that is not plain (send.c), and each burst in mode copy. For each packet, the
+ * driver is offered the packet itself, mbufs of moat's own if its buffers have other references
+ * (sent.h), a copy, or nothing.
  */
 
 #define ALLOW_EXPERIMENTAL_API /* rte_eth_dev_conf_get() */
@@ -19,15 +19,15 @@
 #include "send_impl.h"
 #include "sent.h"
 
-/* What becomes of the caller's packets: bit i is packet i of the chunk. */
+/* A burst, or a piece of one. Bit i of the bitmaps is the caller's packet i. */
 struct chunk {
 	uint64_t dropped; /* freed without being sent */
 	uint64_t copied;  /* a copy is sent in its place */
-	uint64_t shared;  /* mbufs of moat's own are */
+	uint64_t shared;  /* mbufs of moat's own are sent in its place */
 	struct tenant_queue *queue;
 	struct rte_mbuf *out[TENANT_CHUNK]; /* what the driver is offered ... */
-	uint8_t from[TENANT_CHUNK];         /* ... and for which packet */
-	uint16_t n;
+	uint8_t from[TENANT_CHUNK];         /* ... and the caller's packet for which it is */
+	uint16_t n;                         /* entries of out[] */
 };
 
 static void chunk_offer(struct chunk *c, uint16_t i, struct rte_mbuf *m)
@@ -38,7 +38,8 @@ static void chunk_offer(struct chunk *c, uint16_t i, struct rte_mbuf *m)
 
 /* --------------------------------------------------------------------------------------- copies */
 
-/* @return 0; 1: it does not fit; -ENOBUFS: not now */
+/* Copy a packet into buffers of a pool. @return 0; 1: it is too long to be copied; -ENOBUFS: too
+ * few buffers are free now */
 static int pool_copy(struct moat_pool *pool, const struct rte_mbuf *pkt, struct rte_mbuf **copy)
 {
 	if (!tenant_copy_fits(pool->mp, pkt))
@@ -47,7 +48,7 @@ static int pool_copy(struct moat_pool *pool, const struct rte_mbuf *pkt, struct 
 	return likely(*copy != NULL) ? 0 : -ENOBUFS;
 }
 
-/* Into buffers of the first pool that has some. @return as pool_copy() */
+/* Copy a packet into buffers of the first pool that has enough. @return as pool_copy() */
 static int pools_copy(struct moat_tenant *t, const struct rte_mbuf *pkt, struct rte_mbuf **copy)
 {
 	int rc = 1;
@@ -62,7 +63,7 @@ static int pools_copy(struct moat_tenant *t, const struct rte_mbuf *pkt, struct 
 	return rc;
 }
 
-/* How often each port was found started; a start may come with other offloads. */
+/* By port: how often the port was found started. After each start it may have other offloads. */
 static uint32_t starts[RTE_MAX_ETHPORTS];
 
 void tenant_chunk_restart(uint16_t port)
@@ -70,7 +71,8 @@ void tenant_chunk_restart(uint16_t port)
 	__atomic_fetch_add(&starts[port], 1, __ATOMIC_RELAXED);
 }
 
-/* Does the driver free without a look at the pool of each packet? Asked once after each start. */
+/* Does the driver free all packets of the queue into one pool (MBUF_FAST_FREE)? DPDK is asked once
+ * after each start. */
 static bool frees_fast(struct tenant_queue *q)
 {
 	uint32_t now = __atomic_load_n(&starts[q->port], __ATOMIC_RELAXED);
@@ -80,7 +82,7 @@ static bool frees_fast(struct tenant_queue *q)
 
 	if (likely(q->starts == now))
 		return q->fast_free;
-	/* DPDK takes what is asked for the port out of what the queue has. */
+	/* DPDK removes the port's offloads from the queue's. */
 	if (rte_eth_dev_conf_get(q->port, &conf) == 0)
 		offloads |= conf.txmode.offloads;
 	if (rte_eth_tx_queue_info_get(q->port, q->queue, &info) == 0)
@@ -90,8 +92,8 @@ static bool frees_fast(struct tenant_queue *q)
 	return q->fast_free;
 }
 
-/* The pool of the largest buffers, and of those the one that has most. It never changes for a
- * queue: the ring may hold copies. NULL: the tenant has no pool */
+/* Choose the pool with the largest buffers; of several, the one with most buffers. A queue's choice
+ * never changes, because its ring may hold copies. NULL: the tenant has no pool */
 static struct moat_pool *copies_choose(struct tenant_queue *q)
 {
 	const struct moat_tenant *t = q->tenant;
@@ -109,7 +111,7 @@ static struct moat_pool *copies_choose(struct tenant_queue *q)
 	return q->copies = best;
 }
 
-/* @return as pool_copy() */
+/* Copy a packet into a pool that suits the queue. @return as pool_copy() */
 static int queue_copy(struct tenant_queue *q, const struct rte_mbuf *pkt, struct rte_mbuf **copy)
 {
 	struct moat_pool *pool;
@@ -122,7 +124,7 @@ static int queue_copy(struct tenant_queue *q, const struct rte_mbuf *pkt, struct
 
 /* ----------------------------------------------------------------------------------- one packet */
 
-/* Make one packet of TENANT_KIND_OWN the device's to read, if the mode maps. */
+/* Map one packet of TENANT_KIND_OWN for the device to read, in the modes that unmap. */
 static int packet_map(struct moat_tenant *t, struct tenant_lcore *lc, const struct rte_mbuf *pkt)
 {
 	struct tenant_run run = { .max = t->whole_maps ? 0 : TENANT_RUN_PAGES };
@@ -134,7 +136,7 @@ static int packet_map(struct moat_tenant *t, struct tenant_lcore *lc, const stru
 	return rc == 0 ? tenant_run_map(t, lc, &run, TENANT_TX) : rc;
 }
 
-/* @return 0; 1: it can never be sent; -ENOBUFS: not now */
+/* Offer a copy. @return 0; 1: the packet can never be sent; -ENOBUFS: it cannot be sent now */
 static int chunk_copy(struct chunk *c, uint16_t i, struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *pkt)
 {
@@ -152,7 +154,7 @@ static int chunk_copy(struct chunk *c, uint16_t i, struct moat_tenant *t, struct
 	return 0;
 }
 
-/* @return 0; else it cannot be sent now */
+/* Offer the packet itself. @return 0; else it cannot be sent now */
 static int chunk_own(struct chunk *c, uint16_t i, struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *pkt)
 {
@@ -165,6 +167,7 @@ static int chunk_own(struct chunk *c, uint16_t i, struct moat_tenant *t, struct 
 	return rc;
 }
 
+/* Offer mbufs of moat's own, in the modes that unmap. @return 0; else it cannot be sent now */
 static int chunk_shared(struct chunk *c, uint16_t i, struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *pkt)
 {
@@ -180,7 +183,8 @@ static int chunk_shared(struct chunk *c, uint16_t i, struct moat_tenant *t, stru
 	return 0;
 }
 
-/* @return 0; else it cannot be sent now: it and what follows stay the caller's */
+/* Decide what the driver is offered for a packet. @return 0; else the packet cannot be sent now:
+ * this packet and those behind it stay the caller's */
 static int chunk_add(struct chunk *c, uint16_t i, struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *pkt)
 {
@@ -201,7 +205,7 @@ static int chunk_add(struct chunk *c, uint16_t i, struct moat_tenant *t, struct 
 
 /* ---------------------------------------------------------------------------------- all packets */
 
-/* The driver did not take out[k] and what follows. */
+/* Take back out[k] and the entries behind it, which the driver did not take. */
 static void chunk_take_back(struct chunk *c, uint16_t k, struct moat_tenant *t,
 	struct tenant_lcore *lc)
 {
@@ -217,6 +221,7 @@ static void chunk_take_back(struct chunk *c, uint16_t k, struct moat_tenant *t,
 	}
 }
 
+/* Log the first foreign packet. */
 static void foreign_say(struct moat_tenant *t, const struct rte_mbuf *pkt)
 {
 	if (__atomic_exchange_n(&t->said_foreign, true, __ATOMIC_RELAXED))
@@ -228,7 +233,7 @@ static void foreign_say(struct moat_tenant *t, const struct rte_mbuf *pkt)
 		t->name, pkt->pool != NULL ? pkt->pool->name : "(none)");
 }
 
-/* The first `n` packets are no longer the caller's: what becomes of those that are not sent. */
+/* Count copies and drops among the first `n` packets, which are no longer the caller's. */
 static void chunk_count(const struct chunk *c, struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *const pkts[], uint16_t n)
 {
@@ -248,7 +253,8 @@ static void chunk_count(const struct chunk *c, struct moat_tenant *t, struct ten
 	}
 }
 
-/* The tenant is not locked: a packet's pool may be another tenant's. */
+/* Free the originals of copies, and dropped packets, among the first `n`. The tenant must not be
+ * locked: a packet's pool may be another tenant's. */
 static void chunk_finish(const struct chunk *c, struct rte_mbuf *pkts[], uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++)
@@ -256,7 +262,7 @@ static void chunk_finish(const struct chunk *c, struct rte_mbuf *pkts[], uint16_
 			rte_pktmbuf_free(pkts[i]);
 }
 
-/* Packets from `i` on, as far as they can be sent now. @return the first that cannot */
+/* Add packets from `i` on, as far as they can be sent now. @return the first that cannot */
 static uint16_t chunk_fill(struct chunk *c, uint16_t i, struct moat_tenant *t,
 	struct tenant_lcore *lc, struct rte_mbuf *const pkts[], uint16_t n)
 {
@@ -265,9 +271,9 @@ static uint16_t chunk_fill(struct chunk *c, uint16_t i, struct moat_tenant *t,
 	return i;
 }
 
-/* What moat lacks for a packet, an mbuf of its own or a buffer to copy into, may all lie in the
- * queue's ring, sent already: a driver frees such when the ring becomes full, or when asked. It
- * must be asked here: with no packet to offer, it would not be called again. */
+/* If moat has no mbuf of its own, or no buffer to copy into, all of these may lie in the queue's
+ * ring, sent already. A driver frees them when the ring becomes full, or when asked by
+ * rte_eth_tx_done_cleanup(). moat must ask here: without a packet, it would not call the driver. */
 uint16_t tenant_chunk_send(struct tenant_queue *q, struct tenant_lcore *lc, eth_tx_burst_t driver,
 	void *txq, struct rte_mbuf *pkts[], uint16_t n)
 {
@@ -279,7 +285,7 @@ uint16_t tenant_chunk_send(struct tenant_queue *q, struct tenant_lcore *lc, eth_
 		int back;
 
 		tenant_lcore_unuse(t, lc);
-		back = rte_eth_tx_done_cleanup(q->port, q->queue, 0); /* -ENOTSUP: not here */
+		back = rte_eth_tx_done_cleanup(q->port, q->queue, 0); /* may be -ENOTSUP */
 		lc = tenant_lcore_use(t);
 		if (back > 0)
 			i = chunk_fill(&c, i, t, lc, pkts, n);

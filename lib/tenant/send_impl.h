@@ -4,8 +4,8 @@
 #ifndef MOAT_TENANT_SEND_IMPL_H
 #define MOAT_TENANT_SEND_IMPL_H
 
-/* What send.c and send_chunk.c share: whose memory a packet is, and how one that has the tenant's
- * buffers to itself becomes the device's to read. See send.h for the idea. */
+/* What send.c and send_chunk.c share: finding out whose memory a packet is, and mapping a packet
+ * that has the only references to its buffers. See send.h for the idea. */
 
 #include <rte_ethdev.h>
 
@@ -13,21 +13,22 @@
 #include "mode.h"
 #include "pool_impl.h"
 
-/* The driver gets a burst in pieces of so many packets. */
+/* The driver gets a burst in pieces of at most this many packets. */
 #define TENANT_CHUNK 64u
 
 /* --------------------------------------------------------------------- whose memory a packet is */
 
 enum tenant_kind {
 	TENANT_KIND_OWN,     /* each segment is a buffer of the tenant's, with one reference */
-	TENANT_KIND_SHARED,  /* all are the tenant's, and some have several */
-	TENANT_KIND_FOREIGN, /* not all are the tenant's */
+	TENANT_KIND_SHARED,  /* as OWN, but some buffers have several references */
+	TENANT_KIND_FOREIGN, /* not all segments are buffers of the tenant's */
 };
 
 /*
- * Flags that were assigned, so that RTE_MBUF_F_EXTERNAL is gone. A clone that was made then has
- * RTE_MBUF_F_INDIRECT: when it is freed, DPDK takes the bytes in front of the buffer, which a
- * device may write, for the mbuf that owns the buffer. It becomes a reference as other clones are.
+ * Repair the flags of an mbuf, where an assignment to ol_flags has cleared RTE_MBUF_F_EXTERNAL. A
+ * clone that was made of such an mbuf has RTE_MBUF_F_INDIRECT: when it is freed, DPDK takes the
+ * bytes in front of the buffer, which a device may write, for the mbuf that owns the buffer. Such a
+ * clone is turned into one that holds a reference through the shared info, as other clones do.
  */
 static inline void tenant_flags_mend(const struct moat_tenant *t, struct rte_mbuf *m)
 {
@@ -62,7 +63,7 @@ static inline enum tenant_kind tenant_packet_kind(const struct moat_tenant *t, s
 	enum tenant_kind kind = tenant_segment_kind(t, pkt);
 	struct rte_mbuf *m = pkt;
 
-	/* A packet's `next` lies in its header's second line: looked at only if need be. */
+	/* `next` lies in the mbuf's second cache line: read it only if there is one. */
 	for (unsigned int k = pkt->nb_segs; unlikely(k > 1); k--) {
 		m = m->next;
 		kind = RTE_MAX(kind, tenant_segment_kind(t, m));
@@ -70,7 +71,8 @@ static inline enum tenant_kind tenant_packet_kind(const struct moat_tenant *t, s
 	return kind;
 }
 
-/* Mode static maps nothing: it looks up whose memory a packet is. */
+/* The stage to which the preparation of a send is charged. Mode static maps nothing: it only looks
+ * up whose memory a packet is. */
 static inline enum moat_stage tenant_send_stage(const struct moat_tenant *t)
 {
 	return t->mode->protects ? MOAT_STAGE_MAP : MOAT_STAGE_TRANSLATE;
@@ -78,7 +80,8 @@ static inline enum moat_stage tenant_send_stage(const struct moat_tenant *t)
 
 /* ------------------------------------------------------------- packets that are TENANT_KIND_OWN */
 
-/* A buffer joins the run; where it is no neighbour, the run is mapped and another one begins. */
+/* Add a buffer to a run to map. If the buffer is not a neighbour, the run is mapped, and the buffer
+ * begins the next run. */
 static inline int tenant_own_join(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct tenant_run *run, const struct rte_mbuf *m)
 {
@@ -93,7 +96,7 @@ static inline int tenant_own_join(struct moat_tenant *t, struct tenant_lcore *lc
 	return rc;
 }
 
-/* Make a packet of TENANT_KIND_OWN the device's to read. The last run is left to the caller. */
+/* Map a packet of TENANT_KIND_OWN for the device to read. The caller must map the last run. */
 static inline int tenant_own_map(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct tenant_run *run, const struct rte_mbuf *pkt)
 {
@@ -105,7 +108,7 @@ static inline int tenant_own_map(struct moat_tenant *t, struct tenant_lcore *lc,
 	return rc;
 }
 
-/* The driver did not take these, or they were not offered to it. */
+/* Unmap packets of TENANT_KIND_OWN that the driver did not take or was not offered. */
 static inline void tenant_own_take_back(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *const pkts[], uint16_t n)
 {
@@ -121,12 +124,12 @@ static inline void tenant_own_take_back(struct moat_tenant *t, struct tenant_lco
 
 /* --------------------------------------------------------------------------------- send_chunk.c */
 
-/* Send at most TENANT_CHUNK packets, of any kind. One that can never be sent is freed and counted.
- * @return how many from the front are no longer the caller's */
+/* Send at most TENANT_CHUNK packets, of any kind. A packet that can never be sent is freed and
+ * counted. @return how many packets from the front are sent or freed */
 uint16_t tenant_chunk_send(struct tenant_queue *q, struct tenant_lcore *lc, eth_tx_burst_t driver,
 	void *txq, struct rte_mbuf *pkts[], uint16_t n);
 
-/* The port was found started: its queues may have other offloads now. Any thread. */
+/* Note that a port was found started: its queues may have other offloads now. Any thread. */
 void tenant_chunk_restart(uint16_t port);
 
 #endif /* MOAT_TENANT_SEND_IMPL_H */

@@ -14,8 +14,8 @@ static inline struct tenant_sent *sent_of(struct rte_mbuf *m)
 	return rte_mbuf_to_priv(m);
 }
 
-/* The calling thread's lane takes the buffer away; a thread that has not entered uses the shared
- * one. */
+/* tenant_buffer_unshare() by the calling thread's lane; by the shared lane, if the thread has not
+ * entered. */
 static void sent_unshare(struct moat_tenant *t, const struct tenant_run *buffer)
 {
 	struct tenant_lcore *lc = t->lcores[tenant_slot()];
@@ -26,13 +26,13 @@ static void sent_unshare(struct moat_tenant *t, const struct tenant_run *buffer)
 	}
 	lc = tenant_shared_lock(t);
 	if (lc == NULL)
-		return; /* stays mapped until the buffer is put */
+		return; /* the buffer stays mapped until it is put */
 	tenant_buffer_unshare(t, lc, buffer);
 	tenant_shared_unlock(t);
 }
 
-/* The driver has freed its mbuf. The reference goes last: until then the buffer stays what it
- * is. */
+/* DPDK calls this when the driver has freed moat's mbuf. The reference is freed last: until then
+ * the buffer cannot return to its pool. */
 static void sent_back(void *addr __rte_unused, void *opaque)
 {
 	struct tenant_sent *sent = opaque;
@@ -43,7 +43,7 @@ static void sent_back(void *addr __rte_unused, void *opaque)
 	rte_pktmbuf_free_seg(sent->segment);
 }
 
-/* Those of one pool may be fewer than the rings take: any pool's will do. */
+/* Get an mbuf from any pool's `sent`: those of one pool may be fewer than the rings hold. */
 static struct rte_mbuf *sent_alloc(const struct moat_tenant *t)
 {
 	struct rte_mbuf *m = NULL;
@@ -53,7 +53,8 @@ static struct rte_mbuf *sent_alloc(const struct moat_tenant *t)
 	return m;
 }
 
-/* An mbuf for one segment, its buffer shared. */
+/* Make an mbuf for one segment, and map the buffer for the device to read. NULL: as
+ * tenant_sent_make() */
 static struct rte_mbuf *segment_make(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *segment)
 {

@@ -5,10 +5,10 @@
 #define MOAT_TENANT_SENT_H
 
 /*
- * A packet whose buffers have other references (a clone, refcnt above 1) may come back from the
- * driver while the application still has it, and nothing in DPDK tells. So the driver is given an
- * mbuf of moat's own for each segment, over the same bytes, and DPDK calls back when the driver
- * frees that. The reference that was sent is kept until then.
+ * When the driver frees a packet whose buffers have other references (clones, refcnt above 1), DPDK
+ * only decrements the count, and moat is not called. So for each segment of such a packet the
+ * driver gets an mbuf of moat's own, over the same bytes, for which DPDK calls moat when the driver
+ * frees it. moat keeps the reference that was sent until then.
  */
 
 #include "buffer.h"
@@ -21,9 +21,9 @@ struct tenant_sent {
 	struct tenant_run buffer;
 };
 
-/* Let the device read all segments of `pkt`, and make the chain to give to the driver. All or
- * nothing.
- * @return NULL: no mbuf, or a segment could not be mapped */
+/* Map all segments of `pkt` for the device to read, and make the chain to give to the driver. All
+ * or nothing.
+ * @return NULL: no free mbuf, or a segment could not be mapped */
 struct rte_mbuf *tenant_sent_make(struct moat_tenant *t, struct tenant_lcore *lc,
 	struct rte_mbuf *pkt);
 /* Undo tenant_sent_make(), for a chain that the driver did not accept. */

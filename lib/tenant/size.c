@@ -10,15 +10,15 @@
 #include "moat_tenant_size.h"
 #include "pool_impl.h"
 
-#define CACHE 384 /* buffers that DPDK's cache of an lcore keeps at most: 256 and a half */
+#define CACHE 384 /* most buffers in an lcore's DPDK cache: 1.5 times its size, 256 */
 
 static uint32_t or_else(uint32_t given, uint32_t otherwise)
 {
 	return given != 0 ? given : otherwise;
 }
 
-/* Buffers of one lcore that wait for tickets. A double is exact where the sum fits into a pool, and
- * does not overflow where it does not. */
+/* Number of one lcore's buffers that wait for tickets. A double is exact for any size that a pool
+ * can have, and does not overflow for larger sums. */
 static double waiting(const struct moat_tenant_size *size, uint32_t lcores, double burst)
 {
 	uint64_t pages = RTE_ALIGN_CEIL((uint64_t)or_else(size->data_room, 1), MOAT_PAGE_SIZE) >>
@@ -27,16 +27,16 @@ static double waiting(const struct moat_tenant_size *size, uint32_t lcores, doub
 	uint64_t queues = ((uint64_t)or_else(size->queues, 1) + lcores - 1) / lcores;
 	double turn = (double)queues * burst;
 	uint32_t answer = or_else(size->latency, 2100) / or_else(size->cycles, 100);
-	/* Batches of a burst each: those that coalesce, and as many in flight. */
+	/* Packets in batches of one burst each: those that coalesce, and as many in flight. */
 	double batches = 2 * burst *
 		(lcores > 1 || size->contended ? MOAT_LANE_TOGETHER_CROWDED : MOAT_LANE_TOGETHER);
 
 	switch (size->mode) {
-	case MOAT_STRICT: /* what was received has waited already */
+	case MOAT_STRICT: /* only packets that were sent: received ones have waited already */
 		return turn + answer + batches;
-	case MOAT_PIPELINED: /* what was received, and what was sent */
+	case MOAT_PIPELINED: /* packets that were received, and packets that were sent */
 		return 2 * (turn + answer + batches);
-	case MOAT_DEFERRED: /* one window that is open, and one in flight */
+	case MOAT_DEFERRED: /* one open window, and one in flight */
 		return turn + answer + 2 * ((double)window + burst);
 	default:
 		return 0;
@@ -54,7 +54,7 @@ unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size)
 	}
 	if ((unsigned int)size->mode >= MOAT_MODES) {
 		moat_error(-EINVAL,
-			"moat_tenant_pool_size(): mode %d does not exist; 0 (static) to %d (%s) do",
+			"moat_tenant_pool_size(): mode %d does not exist; set 0 (static) to %d (%s)",
 			(int)size->mode, MOAT_MODES - 1, moat_mode_name(MOAT_MODES - 1));
 		return 0;
 	}
@@ -62,14 +62,14 @@ unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size)
 	burst = or_else(size->burst, 32);
 	n = (double)size->rx_descriptors + size->tx_descriptors + size->kept +
 		lcores * (2 * burst + waiting(size, lcores, burst));
-	/* DPDK's caches: together less than 3/8 of the pool (pool_make.c). */
+	/* DPDK's caches together keep less than 3/8 of the pool: cache_size() in pool_make.c. */
 	if (size->mode == MOAT_STATIC || size->mode == MOAT_COPY)
 		n += RTE_MIN((double)CACHE * lcores, n * 3 / 5);
 	return (unsigned int)RTE_MIN(n, (double)UINT32_MAX);
 }
 
-/* Bytes of a ring's descriptor, of any driver, at the most; the heap's own bookkeeping, memzones'
- * alignment. */
+/* Bytes: the largest descriptor of any driver's rings; and room for the heap's own bookkeeping and
+ * the alignment of memzones. */
 #define RING_ENTRY 64
 #define HEAP_SPARE 65536
 
@@ -95,14 +95,15 @@ uint64_t moat_tenant_memory_size(const struct moat_tenant_size *size, unsigned i
 
 /* ----------------------------------------------------------------------- no buffer is ready */
 
-/* What is known of a tenant whose pool has no buffer ready. */
+/* The state of a tenant whose pool has no buffer ready. */
 struct starved {
 	struct moat_tenant_size size; /* the input of moat_tenant_pool_size() */
 	uint64_t waiting;             /* buffers that wait for tickets */
-	uint64_t share;               /* those that wait in the formula */
-	unsigned int unpolled;        /* an lcore that does not poll; RTE_MAX_LCORE: none is seen */
-	bool asks, late;              /* lcores are asked now, or were long ago */
-	bool open;                    /* one that was asked has not answered yet */
+	uint64_t share;               /* those that moat_tenant_pool_size() provides for waiting */
+	unsigned int unpolled;        /* an lcore that does not poll; RTE_MAX_LCORE: none found */
+	bool asks;                    /* this report sets lcores to TENANT_ASKED */
+	bool late;                    /* lcores were asked more than TURN_MS ago */
+	bool open;                    /* an lcore that was asked may still answer */
 	bool strange;                 /* a thread that has not entered polls */
 };
 
@@ -116,7 +117,7 @@ static void count_queues(const struct moat_tenant *t, struct starved *s)
 		s->waiting += tenant_held_count(q->held);
 		if (q->gone)
 			continue;
-		/* A driver that does not say: the least is less then. */
+		/* If the driver does not tell, the computed size lacks its descriptors. */
 		rte_eth_rx_queue_info_get(q->port, q->queue, &rx);
 		rte_eth_tx_queue_info_get(q->port, q->queue, &tx);
 		s->size.queues++;
@@ -125,17 +126,18 @@ static void count_queues(const struct moat_tenant *t, struct starved *s)
 	}
 }
 
-/* How long an lcore may take for a turn, and still be one that polls: it may have been kept from
- * its processor. */
+/* Milliseconds that an lcore may take for a turn before the log says that it does not poll. Another
+ * program may use its processor for that long. */
 #define TURN_MS 100
 
 /*
- * Does the lcore not poll, although buffers wait? An lcore that has never polled is known at once
- * where some of its own wait. Any other one that is online is asked (ASKED) by the first report;
- * its next poll answers (POLLED), and a report TURN_MS later finds that the answer is missing.
+ * Find out whether an online lcore polls, while buffers wait. An lcore that has never polled is
+ * found at once if buffers that it freed wait. Any other lcore is asked by the first report
+ * (TENANT_ASKED). Its next poll answers (TENANT_POLLED); a report TURN_MS later finds whether the
+ * answer is missing.
  *
- * P1: `polls` is stored relaxed, by the lcore and by the thread that asks: nothing else is read
- * because of it. If ASKED overwrites a poll that came at the same time, the next poll answers.
+ * P1: `polls` is stored relaxed, by the lcore and by the thread that asks: no other access depends
+ * on it. If TENANT_ASKED overwrites a poll of the same moment, the next poll answers.
  */
 static void ask_lcore(const struct moat_pool *pool, unsigned int i, struct tenant_lcore *lc,
 	struct starved *s)
@@ -155,7 +157,7 @@ static void ask_lcore(const struct moat_pool *pool, unsigned int i, struct tenan
 		s->open = true;
 }
 
-/* The lcores that have entered, and one of them that does not poll. */
+/* Count the lcores that have entered, and find one of them that does not poll. */
 static void count_lcores(struct moat_pool *pool, struct starved *s)
 {
 	struct moat_tenant *t = pool->tenant;
@@ -176,8 +178,8 @@ static void count_lcores(struct moat_pool *pool, struct starved *s)
 	t->asked = !s->open ? 0 : s->asks ? now : t->asked;
 }
 
-/* Buffers wait, and no lcore has entered; or the calling one has not, and most of them wait in the
- * part of all such threads. */
+/* Set `strange` if buffers wait and no lcore has entered, or if the calling lcore has not entered
+ * and most of the waiting buffers are in the shared part. */
 static void count_strangers(const struct moat_pool *pool, struct starved *s)
 {
 	unsigned int slot = tenant_slot();
@@ -190,8 +192,8 @@ static void count_strangers(const struct moat_pool *pool, struct starved *s)
 		: slot != RTE_MAX_LCORE && (lc == NULL || !lc->entered) && shared > s->waiting / 2;
 }
 
-/* @return false: another thread has the tenant's lock, or an lcore has not answered; it is said at
- * another time */
+/* Fill in `s`. @return false: log at a later call, because another thread has the tenant's lock, or
+ * an lcore that was asked may still answer */
 static bool starved_count(struct moat_pool *pool, struct starved *s)
 {
 	struct moat_tenant *t = pool->tenant;
@@ -216,7 +218,7 @@ static bool starved_count(struct moat_pool *pool, struct starved *s)
 	return !s->open;
 }
 
-/* Why there is none, and what to do. */
+/* Write into `why` why no buffer is ready, and what to do. */
 static void starved_why(const struct moat_pool *pool, const struct starved *s, char *why,
 	size_t size)
 {

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What a tenant counted, summed over its lcores. */
+/* A tenant's counters, summed over its lcores. */
 
 #include <string.h>
 
@@ -27,8 +27,8 @@ void moat_tenant_stats(struct moat_tenant *t, struct moat_tenant_stats *stats)
 	memset(stats, 0, sizeof(*stats));
 	tenant_lock(t); /* a queue or a pool may be added or removed by another thread */
 	for (unsigned int i = 0; i < TENANT_SLOTS; i++) {
-		/* Acquire: pairs with tenant_lcore_make(). The counters are read as they
-		 * are: each a whole number. */
+		/* Acquire: pairs with the release in tenant_lcore_make(). Counters are read while
+		 * the lcore may change them; no read is torn. */
 		struct tenant_lcore *lc = __atomic_load_n(&t->lcores[i], __ATOMIC_ACQUIRE);
 		const uint64_t *lane;
 

@@ -5,15 +5,16 @@
 #define MOAT_TENANT_STOCK_H
 
 /*
- * One lcore's ready buffers: a bit for each buffer of the pool. Buffers come back in whatever order
- * the traffic made of them, and go out in the pool's: that keeps neighbours together for good,
- * which is what makes a burst one run and its invalidation one descriptor. A cursor goes on when
- * its word is used up, so that a buffer rests until its neighbours have come back, too; where 64 of
- * them have, they are the next to go out, because their headers are the ones that are still in the
+ * One lcore's ready buffers: a bit for each buffer of the pool. Buffers come back in any order, and
+ * are handed out in the pool's order. This keeps neighbours together, so that a burst is one run
+ * and its invalidation one descriptor. The cursor stays at a word until the word is empty, so most
+ * buffers that come back wait until their neighbours have come back, too. But when a word becomes
+ * full, the cursor moves to it: its 64 buffers go out next, because their headers are still in the
  * processor's cache.
  *
- * The stock is its lcore's, but a bit belongs to the thread that clears it: another lcore that
- * starves takes whole words. So no buffer is out of reach because of where it was freed.
+ * Only its lcore sets bits of the stock. Any thread may clear a bit, and then has the buffer: an
+ * lcore that has too few buffers takes whole words of another's stock. So a buffer can be used by
+ * any lcore, whichever freed it.
  */
 
 #include <stdbool.h>
@@ -23,15 +24,16 @@
 #include <rte_common.h>
 
 struct tenant_stock {
-	/* S1: set with release, cleared with acquire: the getter of a buffer sees its state */
+	/* S1: bits are set with release and cleared with acquire, so that the thread that clears
+	 * a buffer's bit sees the buffer's state. */
 	uint64_t *bits;
-	uint32_t words;
-	uint32_t cursor; /* word; the lcore's own */
-	uint64_t ready;  /* buffers added less buffers taken by the lcore itself ... */
-	uint64_t stolen; /* ... and by others; both wrap */
+	uint32_t words;  /* of bits[] */
+	uint32_t cursor; /* index of a word; only the lcore uses it */
+	uint64_t ready;  /* buffers added minus buffers taken by the lcore; wraps */
+	uint64_t stolen; /* buffers taken by other threads; wraps */
 };
 
-/* Ready buffers, about. Any thread; the lcore's own count is never too low by its own doing. */
+/* About how many buffers are ready. Any thread. */
 static inline uint32_t tenant_stock_ready(const struct tenant_stock *s)
 {
 	int64_t n = (int64_t)(__atomic_load_n(&s->ready, __ATOMIC_RELAXED) -
@@ -40,7 +42,8 @@ static inline uint32_t tenant_stock_ready(const struct tenant_stock *s)
 	return n > 0 ? (uint32_t)n : 0;
 }
 
-/* Exactly, for reports: what other threads do meanwhile is in or out. */
+/* How many buffers are ready, for reports. Any thread. Counts the bits, so it is exact except for
+ * changes during the call. */
 static inline uint32_t tenant_stock_count(const struct tenant_stock *s)
 {
 	uint32_t n = 0;
@@ -55,7 +58,7 @@ static inline uint64_t tenant_stock_mask(uint32_t at, uint32_t n)
 	return (n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1) << at;
 }
 
-/* The lcore's own. */
+/* Only the stock's lcore: add `n` buffers from `first` on. */
 static inline void tenant_stock_add(struct tenant_stock *s, uint32_t first, uint32_t n)
 {
 	__atomic_store_n(&s->ready, s->ready + n, __ATOMIC_RELAXED);
@@ -64,10 +67,10 @@ static inline void tenant_stock_add(struct tenant_stock *s, uint32_t first, uint
 		uint64_t mask = tenant_stock_mask(at, k), *word = &s->bits[first / 64];
 		uint64_t now = __atomic_load_n(word, __ATOMIC_RELAXED);
 
-		/* Others clear bits, and only the lcore sets some: an empty word stays empty, and
-		 * is filled without a locked instruction. S1, both. A loop, because gcc 12.2 makes
-		 * of __atomic_fetch_or() here one that, tried again, sets the bits of its first
-		 * try, too: buffers that another lcore has taken meanwhile. */
+		/* Only the lcore sets bits, so an empty word stays empty, and a plain store fills
+		 * it. Both stores are S1. The loop is written out because gcc 12.2 miscompiles
+		 * __atomic_fetch_or() here: its retry also sets the bits that the first try had
+		 * read, which are buffers that another lcore may have taken meanwhile. */
 		if (likely(now == 0))
 			__atomic_store_n(word, mask, __ATOMIC_RELEASE);
 		else
@@ -81,8 +84,8 @@ static inline void tenant_stock_add(struct tenant_stock *s, uint32_t first, uint
 	}
 }
 
-/* The lcore's own: a run of ready buffers, at most `max` > 0 and within a word.
- * @return its first buffer; *n: how many, 0: there is none */
+/* Only the stock's lcore: take a run of ready buffers, at most `max` > 0, within one word.
+ * @return the run's first buffer; `n` is set to its length, 0: no buffer is ready */
 static inline uint32_t tenant_stock_take(struct tenant_stock *s, uint32_t max, uint32_t *n)
 {
 	uint32_t empty = 0;
@@ -110,7 +113,7 @@ static inline uint32_t tenant_stock_take(struct tenant_stock *s, uint32_t max, u
 	return 0;
 }
 
-/* Any thread: take all that is ready in a word. @return it as bits */
+/* Any thread: take all ready buffers of a word. @return their bits */
 static inline uint64_t tenant_stock_steal(struct tenant_stock *s, uint32_t word)
 {
 	uint64_t bits = __atomic_load_n(&s->bits[word], __ATOMIC_RELAXED);

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* All tenants of the process, and which of them a memzone belongs to. */
+/* The list of all tenants of the process, and finding the tenant to which a memzone belongs. */
 
 #include <sched.h>
 #include <string.h>
@@ -10,16 +10,17 @@
 #include "tenant_impl.h"
 
 /*
- * The order of locks: the list's is the last one. It is held for a few instructions that take no
- * other lock, wait for nothing and call no function of a caller's; so any thread may ask the list,
- * whichever tenant's lock it holds. The other way round, a thread that held the list's lock while
- * it locked one tenant after the other would wait for a thread that holds one of these and asks the
- * list: DPDK's hooks do that wherever a port's queues or a tenant's heap change.
+ * Order of locks: the list's lock is taken last. It is held for a few instructions, which take no
+ * other lock, wait for nothing and call no callback. So any thread may search the list, even while
+ * it holds tenants' locks. If a thread held the list's lock while it locked each tenant, it could
+ * deadlock with a thread that holds a tenant's lock and searches the list: DPDK's hooks do that
+ * when a port's queues or a tenant's heap change.
  *
- * What takes longer holds a tenant in the list by its `visits`, which are counted under the list's
- * lock: tenant_list_remove() waits until there are none. A tenant that `leaves` has no new ones, so
- * that this comes to an end, and stays in the list meanwhile, so that a visitor finds the next one.
- * A visitor may wait for the tenant's lock; a thread that removes the tenant must not hold it.
+ * tenant_each(), which takes longer, keeps a tenant in the list by the tenant's `visits`, which are
+ * counted under the list's lock. tenant_list_remove() waits until there are none. A tenant with
+ * `leaves` set gets no new visits, so this wait ends. The tenant stays in the list until then, so
+ * that a visitor finds the next tenant. A visitor may wait for the tenant's lock, so a thread that
+ * removes the tenant must not hold this lock.
  */
 static struct {
 	pthread_mutex_t lock;
@@ -65,7 +66,7 @@ void tenant_list_remove(struct moat_tenant *t)
 	t->leaves = true;
 	while (t->visits != 0) {
 		list_unlock();
-		moat_lanes_quiescent(); /* the visitor may wait for a ticket of this thread's */
+		moat_lanes_quiescent(); /* the visitor may wait for this thread's lanes */
 		sched_yield();
 		list_lock();
 	}
@@ -88,8 +89,8 @@ bool tenant_list_has(const char *name)
 	return t != NULL;
 }
 
-/* The one behind `t`, or the first one (NULL), that does not leave: its visit begins, that of `t`
- * ends. */
+/* End the visit of `t` (NULL: none), and begin that of the next tenant which does not leave.
+ * @return that tenant; NULL: there is none */
 static struct moat_tenant *visit_next(struct moat_tenant *t)
 {
 	struct moat_tenant *next;

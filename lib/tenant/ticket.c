@@ -37,7 +37,7 @@ int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t 
 	moat_counter_add(&lc->waits, 1);
 	if (slot == lc->slot)
 		return moat_lane_drain(lc->lane);
-	if (t->lcores[slot] != NULL) /* once: it stays asked until it has closed the batch */
+	if (t->lcores[slot] != NULL) /* once is enough: the lane stays asked until it flushes */
 		moat_lane_ask(t->lcores[slot]->lane);
 	while (!tenant_ticket_find(t, lc, ticket)) {
 		/* The other lcore may wait for a ticket of this lane in the same way. */
@@ -46,8 +46,8 @@ int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t 
 		tenant_wait_turn();
 		if (moat_now_us() > deadline)
 			return moat_error(-ETIMEDOUT,
-				"tenant '%s': lcore %u has not polled for 1 s, and a buffer waits for "
-				"its ticket; an lcore that has entered must call moat_tenant_poll()",
+				"tenant '%s': a buffer waits for a ticket of lcore %u, which was not done within "
+				"1 s; each lcore that has entered must call moat_tenant_poll()",
 				t->name, slot);
 	}
 	return 0;
@@ -57,15 +57,15 @@ int tenant_drain_once(const struct moat_tenant *t, struct tenant_lcore *lc)
 {
 	int rc;
 
-	/* The thread that has the lane is the only one that reads and writes `stuck`: the lcore, or
-	 * in the shared slot the holder of the tenant's lock. `done` only grows: a ticket that was
-	 * stuck once and is done is never met here again. */
+	/* Only the thread that uses the lane accesses `stuck`: the lcore, or, for the shared slot,
+	 * the holder of the tenant's lock. Done tickets only grow, so a stuck ticket that is done
+	 * never matches again. */
 	if (unlikely(moat_lane_last_done(lc->lane) + 1 == lc->stuck)) {
 		moat_lane_flush(lc->lane);
 		moat_lane_send(lc->lane);
 		if (moat_lane_poll(lc->lane) + 1 == lc->stuck)
 			return moat_error(-ETIMEDOUT,
-				"tenant '%s': a ticket that was waited for in vain is still not done",
+				"tenant '%s': a ticket for which an earlier call timed out is still not done",
 				t->name);
 	}
 	rc = moat_lane_drain(lc->lane);
@@ -92,7 +92,7 @@ void tenant_shared_unlock(struct moat_tenant *t)
 	tenant_unlock(t);
 }
 
-/* Does anything wait in the slot? The tenant is locked. */
+/* Do unmaps or buffers wait in the shared slot? The tenant is locked. */
 static bool shared_waits(const struct moat_tenant *t, const struct tenant_lcore *lc)
 {
 	bool waits = moat_lane_gathered(lc->lane) != 0 ||
@@ -110,8 +110,8 @@ void tenant_unlock(struct moat_tenant *t)
 {
 	const struct tenant_lcore *lc = t->lcores[RTE_MAX_LCORE];
 
-	/* Relaxed: a poll that sees the old answer is followed by others; the lock orders the
-	 * rest. */
+	/* Relaxed: if a poll sees the old value, a later poll sees the new one. The lock orders
+	 * everything else. */
 	if (lc != NULL)
 		__atomic_store_n(&t->shared_waits, shared_waits(t, lc), __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&t->lock);

@@ -4,11 +4,12 @@
 #ifndef MOAT_TENANT_TICKET_H
 #define MOAT_TENANT_TICKET_H
 
-/* Tickets as a tenant keeps them: with the lane that gave them. And how a thread waits. */
+/* Tickets as a tenant keeps them: together with the slot of the lane that gave them. Waiting for
+ * tickets, and the shared slot. */
 
 #include "tenant_impl.h"
 
-/* The ticket and the slot of the lane's lcore, in one word. 0: none. */
+/* A ticket with the slot of its lane, in one word: the slot is above the lower 48 bits. */
 #define TENANT_TICKET_BITS 48
 
 static inline uint64_t tenant_ticket(const struct tenant_lcore *lc, moat_ticket_t ticket)
@@ -16,7 +17,8 @@ static inline uint64_t tenant_ticket(const struct tenant_lcore *lc, moat_ticket_
 	return (uint64_t)lc->slot << TENANT_TICKET_BITS | ticket;
 }
 
-/* Any thread: the lane's owner finds tickets done, and moat_lane_done() orders what follows. */
+/* Is a ticket known to be done? Any thread. Only a poll of the ticket's lane finds tickets done;
+ * after moat_lane_done() has returned true, the caller sees all that came before. */
 static inline bool tenant_ticket_done(const struct moat_tenant *t, uint64_t ticket)
 {
 	const struct tenant_lcore *lc = t->lcores[ticket >> TENANT_TICKET_BITS];
@@ -25,19 +27,20 @@ static inline bool tenant_ticket_done(const struct moat_tenant *t, uint64_t tick
 		moat_lane_done(lc->lane, ticket & ((UINT64_C(1) << TENANT_TICKET_BITS) - 1));
 }
 
-/* As tenant_ticket_done(). Where no lcore polls the lane that gave the ticket, because it has left
- * or because threads that are not lcores share it, the calling thread does: `lc` waits for it. */
+/* As tenant_ticket_done(). But if no lcore polls the ticket's lane, because its lcore has left or
+ * because the lane is the shared slot's, the calling thread polls the lane first. `lc` is the
+ * calling thread's state. */
 bool tenant_ticket_seek(struct moat_tenant *t, const struct tenant_lcore *lc, uint64_t ticket);
 static inline bool tenant_ticket_find(struct moat_tenant *t, const struct tenant_lcore *lc,
 	uint64_t ticket)
 {
-	/* Mostly the lane is the caller's own. Another one's ticket is greater than any of its. */
+	/* Mostly the lane is the caller's own. With another slot, the xor is above any ticket. */
 	if (likely((ticket ^ tenant_ticket(lc, 0)) <= moat_lane_last_done(lc->lane)))
 		return true;
 	return tenant_ticket_seek(t, lc, ticket);
 }
 
-/* The ticket that covers all that was unmapped up to here. */
+/* @return the ticket that covers all that the lane has unmapped up to here */
 static inline moat_ticket_t tenant_gathering(const struct moat_lane *lane)
 {
 	return likely(moat_lane_gathered(lane) != 0) ? moat_lane_next_ticket(lane)
@@ -45,10 +48,9 @@ static inline moat_ticket_t tenant_gathering(const struct moat_lane *lane)
 }
 
 /*
- * Submit what is gathered. @return the ticket of all of it, submitted or still to be: the queue may
- * be full, and while the unit is so far behind that the lane almost is, what comes gathers on in
- * one batch instead of filling the last one, so that no call waits for room. A later poll comes
- * here again.
+ * Flush the gathered unmaps. If the lane has room for at most one more batch, because the unit is
+ * far behind, the batch stays open and gathers further unmaps, so that no call has to wait for
+ * room; a later poll flushes it. @return the ticket that covers all gathered unmaps in either case
  */
 static inline moat_ticket_t tenant_flush(struct moat_lane *lane)
 {
@@ -59,41 +61,43 @@ static inline moat_ticket_t tenant_flush(struct moat_lane *lane)
 	return likely(ticket != 0) ? ticket : moat_lane_next_ticket(lane);
 }
 
-/* One turn of a loop that waits for another thread. The calling thread's own lanes go on. */
+/* One turn of a loop that waits for another thread: polls the calling thread's online lanes. */
 static inline void tenant_wait_turn(void)
 {
 	moat_lanes_quiescent();
 	rte_pause();
 }
 
-/* Wait until the ticket of another lane is done, and ask that lane to flush. @return 0,
- * -ETIMEDOUT */
+/* Wait until a ticket of any lane is done; ask another lane to flush. @return 0; -ETIMEDOUT; or as
+ * moat_lane_drain() */
 int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t ticket);
 
 /*
- * As moat_lane_drain() of the caller's lane, where what waits can wait on: a buffer in quarantine,
- * a ring that cannot be freed yet. A ticket that one call has waited for in vain is looked at by
- * the next calls, and not waited for again, until it is done: an lcore that does not poll costs a
- * port that is stopped or closed one wait, not one for each buffer and ring.
+ * As moat_lane_drain() of the caller's lane, but once a call has timed out for a ticket, later
+ * calls only check this ticket, without waiting, until it is done. So an lcore that does not poll
+ * delays the stop or close of a port by one timeout, not by one for each buffer and ring. For
+ * callers that can try again later: a quarantined buffer, a ring that cannot be freed yet.
  * @return as moat_lane_drain(). 0: every ticket of the lane is done
  */
 int tenant_drain_once(const struct moat_tenant *t, struct tenant_lcore *lc);
 
 /*
- * The slot that threads share which are not lcores, or have not entered: its lane, and its part of
- * each pool, belong to the thread that has the tenant's lock. The lock may be taken again by its
- * holder. A thread that waits for it reports quiescent states.
- * @return the slot's lcore; NULL (unlocked): out of memory or lanes
+ * Lock the tenant, and get the state of the slot that is shared by threads which are not lcores, or
+ * have not entered. The slot's lane, and its part of each pool, belong to the holder of the
+ * tenant's lock. The holder may take the lock again. A thread that waits for the lock reports
+ * quiescent states.
+ * @return the slot's state; NULL (unlocked): out of memory or lanes
  */
 struct tenant_lcore *tenant_shared_lock(struct moat_tenant *t);
 void tenant_shared_unlock(struct moat_tenant *t);
-/* While anything waits in that slot, its lane's tickets or buffers for any lane's, find what is
- * done. Any thread; does nothing where another thread has the lock, whose unlocking says what
- * waits. */
+/* Poll the shared slot's lane and release its quarantined buffers, if unmaps or buffers wait there.
+ * Any thread; does nothing if another thread has the lock, because tenant_unlock() updates
+ * shared_waits. */
 void tenant_shared_poll(struct moat_tenant *t);
 
-/* The calling thread's lcore, or, where there is no memory or no lane for one, the shared slot;
- * locked where it is that. Not NULL: the shared slot is there from the tenant's creation on. */
+/* Get the calling lcore's state. For a thread that is not an lcore, or if there is no memory or no
+ * lane, get the shared slot's, and lock the tenant. Never NULL: the shared slot is made when the
+ * tenant is created. */
 static inline struct tenant_lcore *tenant_lcore_use(struct moat_tenant *t)
 {
 	struct tenant_lcore *lc = NULL;

@@ -585,7 +585,7 @@ static void the_size_follows_the_formula(void **state)
 	size.mode = MOAT_MODES;
 	assert_int_equal(moat_tenant_pool_size(&size), 0);
 	assert_string_equal(moat_error_text(),
-		"moat_tenant_pool_size(): mode 5 does not exist; 0 (static) to 4 (copy) do");
+		"moat_tenant_pool_size(): mode 5 does not exist; set 0 (static) to 4 (copy)");
 	assert_int_equal(moat_tenant_pool_size(NULL), 0);
 }
 

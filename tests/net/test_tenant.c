@@ -409,7 +409,8 @@ static void a_mempools_name_that_is_taken_is_said_to_be(void **state)
 
 	assert_int_equal(moat_tenant_pool(f->red, "red", 64, 2176, &pool), -EEXIST);
 	assert_string_equal(moat_error_text(),
-		"a mempool 'red' exists already; names are the process's, not the tenant's: give another");
+		"a mempool 'red' exists already; mempool names are unique in the process, not only in the "
+		"tenant; choose another");
 }
 
 /* ----------------------------------------------------------------------------- requesters */
@@ -446,7 +447,7 @@ static void a_port_behind_another_unit_is_refused_with_both_units_names(void **s
 	set_up_rings(f, 256);
 	snprintf(text, sizeof(text),
 		"tenant 'red': port %u is behind unit net_moat0.unit, and the tenant is on unit soft0, so "
-		"that its device cannot reach the tenant's memory; give the port unit=soft0",
+		"that the port's device cannot reach the tenant's memory; give the port unit=soft0",
 		f->port);
 	assert_int_equal(moat_tenant_queue_add(f->red, f->port, 0), -EXDEV);
 	assert_string_equal(moat_error_text(), text);

@@ -113,7 +113,7 @@ static void a_move_that_fails_leaves_the_queue_where_it_was(void **state)
 	expect_unmoved(f, move_failing(f), -ETIMEDOUT,
 		"stays with tenant 't1': the unit is asleep");
 	fail_callback = 1;
-	expect_unmoved(f, move_failing(f), -ENOMEM, "takes no callbacks");
+	expect_unmoved(f, move_failing(f), -ENOMEM, "cannot add a callback");
 	for (int i = 1; i < 5; i++) { /* a ring, or a buffer to post */
 		fail_map = i;
 		expect_unmoved(f, move_failing(f), -ENOMEM, "");
@@ -201,7 +201,7 @@ static void a_queue_that_gets_no_domain_is_cut_off_and_said_so(void **state)
 	attaches_fail = 2;
 	assert_int_equal(move_failing(f), -EIO);
 	assert_non_null(strstr(moat_error_text(),
-		"stays with tenant 't0', cut off from its memory: the unit is asleep"));
+		"stays with tenant 't0', but cannot reach its memory: the unit is asleep"));
 	assert_int_equal(f->got[0], 40); /* what had come is the old tenant's */
 	assert_int_equal(move_failing(f), -ENOENT);
 	assert_non_null(strstr(moat_error_text(), "is not attached to tenant 't0'"));

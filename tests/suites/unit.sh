@@ -31,7 +31,7 @@ t_run "the libraries export names that begin with moat_ and no others, the plugi
 # moat_device.h: with pkg-config's flags moat sees memzones, wherever DPDK's libraries stand; with libmoat
 # alone it does not, and says so.
 sees_memzones() {
-	local lib=${2%/pkgconfig/*} warning='rings that PMDs of DPDK.s reserve and free are not seen' dpdk flags
+	local lib=${2%/pkgconfig/*} warning='moat does not see the rings that DPDK.s PMDs reserve and free' dpdk flags
 
 	dpdk=$(pkg-config --libs libdpdk) || return
 	flags=$(PKG_CONFIG_PATH=${2%/*} pkg-config --cflags --libs moat) || return

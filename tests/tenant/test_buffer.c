@@ -969,7 +969,7 @@ static void packets_that_are_given_up_come_back_when_the_unit_does(void **state)
 	fclose(f);
 	assert_string_equal(text,
 		"moat: tenant 'red': 32 received packets are dropped (counted as 'lost'), because the unmap "
-		"of their buffers is not done: unit soft0: no answer. See whether the unit answers, and "
+		"of their buffers is not done: unit soft0: no answer. Check whether the unit answers, and "
 		"whether each lcore that has entered polls and has a processor of its own "
 		"(doc/measuring.md)\n");
 	stats = rig_stats(r);

@@ -66,7 +66,7 @@ static void a_configuration_that_cannot_be_is_refused_in_words(void **state)
 	c = conf;
 	c.mode = (enum moat_mode)77;
 	refused(moat_tenant_create(&c, &t), -EINVAL,
-		"mode 77 does not exist; 0 (static) to 4 (copy) do");
+		"mode 77 does not exist; set 0 (static) to 4 (copy)");
 	c.mode = (enum moat_mode) - 1;
 	refused(moat_tenant_create(&c, &t), -EINVAL, "mode -1 does not exist");
 	refused(moat_tenant_destroy(NULL), -EINVAL, "is NULL");
@@ -110,7 +110,7 @@ static void a_secondary_process_is_refused_in_words(void **state)
 
 	process_type = RTE_PROC_SECONDARY;
 	refused(moat_tenant_create(&conf, &t), -ENOTSUP,
-		"tenant 'blue': a secondary process cannot make or use a tenant");
+		"tenant 'blue': a secondary process cannot create or use a tenant");
 	process_type = RTE_PROC_PRIMARY;
 	rig_close(r);
 }
@@ -296,8 +296,9 @@ static void polling_without_entering_is_said_once(void **state)
 	rte_openlog_stream(NULL);
 	fclose(f);
 	assert_string_equal(text,
-		"moat: tenant 'red': lcore 0 polls it and has not entered it: its buffers come from and go "
-		"to the part that all such threads share; call moat_tenant_lcore_enter() first\n"
+		"moat: tenant 'red': lcore 0 polls the tenant but has not entered it: the lcore's buffers come "
+		"from the part of the pools that all such threads share, and go to it; call "
+		"moat_tenant_lcore_enter() first\n"
 		"moat: tenant 'red': moat_tenant_poll() from a thread that is not an lcore does nothing; call "
 		"rte_thread_register() and moat_tenant_lcore_enter() in it first\n");
 	/* It works, and is counted. */
@@ -348,17 +349,18 @@ static void what_is_in_use_is_named_and_destroy_can_be_called_again(void **state
 
 	rig_refill(r, &m, 1);
 	refused(moat_tenant_destroy(r->tenant), -EBUSY,
-		"2 queues; moat_tenant_queue_remove() each first");
+		"2 queues; call moat_tenant_queue_remove() for each first");
 	rte_eth_dev_stop(r->port);
 	must(moat_tenant_queue_remove(r->tenant, r->port, 0));
 	must(moat_tenant_queue_remove(r->tenant, r->port, 1));
-	refused(moat_tenant_destroy(r->tenant), -EBUSY, "has entered: lcore 0");
+	refused(moat_tenant_destroy(r->tenant), -EBUSY, "lcores that have entered: 0;");
 	must(moat_tenant_lcore_leave(r->tenant));
 	refused(moat_tenant_destroy(r->tenant), -EBUSY, "1 buffer of pool 'red' has not");
 	rte_pktmbuf_free(m);
 	refused(moat_tenant_destroy(r->tenant), -EBUSY, "memzone 'ring' is still in its memory");
 	assert_int_equal(rte_memzone_free(ring), 0);
-	refused(moat_tenant_destroy(r->tenant), -EBUSY, "1 objects that rte_malloc_socket() gave");
+	refused(moat_tenant_destroy(r->tenant), -EBUSY,
+		"1 objects allocated by rte_malloc_socket() are");
 	rte_free(object);
 	must(moat_tenant_destroy(r->tenant));
 	r->unit->ops->destroy(r->unit);
@@ -380,8 +382,8 @@ static void what_leaving_waits_for_is_said_within_a_second_and_the_next_try_work
 		rte_pktmbuf_free_bulk(m, 32); /* as a PMD does when its port is stopped */
 		must(rte_eth_dev_stop(r->port));
 		refused(moat_tenant_lcore_leave(r->tenant), -ETIMEDOUT, "lcore 0 has left, but ");
-		assert_non_null(strstr(moat_error_text(), "; has entered: lcore "));
-		assert_null(strstr(moat_error_text(), "lcore 0,"));
+		assert_non_null(strstr(moat_error_text(), "; lcores that have entered: "));
+		assert_null(strstr(moat_error_text(), "entered: 0"));
 		assert_true(rte_rdtsc() - begin < 3 * rte_get_tsc_hz());
 		rig_sleeper_end(&s);
 		must(moat_tenant_lcore_enter(r->tenant));
@@ -606,7 +608,7 @@ static void a_port_whose_buffers_an_ended_lcore_holds_up_waits_once_and_names_it
 	rte_openlog_stream(NULL);
 	fclose(f);
 	snprintf(expected, sizeof(expected),
-		"moat: tenant 'red': buffers of pool 'red' that come back cannot be used again: lcore %u "
+		"moat: tenant 'red': freed buffers of pool 'red' cannot be used again yet: lcore %u "
 		"has entered and does not poll (its function has ended); call moat_tenant_lcore_leave() "
 		"before its function returns\n",
 		lcore);

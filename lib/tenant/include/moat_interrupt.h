@@ -9,20 +9,20 @@
  * Interrupts of a tenant's devices.
  *
  * On a unit that blocks compatibility-format interrupts a device can raise only the interrupts that
- * it was given. Each is given to one requester of a tenant, as one entry of the unit's table. There
- * are two kinds:
- *  - it calls a function, on units that can deliver interrupts to a process (software units);
- *  - it sets a bit in a cache line that an lcore polls, on units that can post interrupts.
+ * it was given. Each is given to one requester of a tenant, as one entry of the unit's interrupt
+ * remapping table. There are two kinds of interrupt:
+ *  - one that calls a function, on units that can deliver interrupts to a process (software units);
+ *  - one that sets a bit in a cache line that an lcore polls, on units that can post interrupts.
  *
  * struct moat_interrupt has the address and data that the device must write: put them into its MSI
  * or MSI-X registers. The interrupt ends with moat_tenant_interrupt_end(), or when the requester is
- * detached (if the tenant has several of its PASIDs, when the last of them is).
+ * detached (if the tenant has several PASIDs of the requester: when the last PASID is detached).
  *
  * An interrupt carries no PASID, and a unit verifies the source-id alone. So tenants that share a
- * function by PASID could raise each other's interrupts. Therefore none of them is given any. While
- * a tenant has interrupts of a function, attaching a PASID of the function to another tenant, or
- * moving a queue there, is refused (-EBUSY). A unit can be configured to allow both
- * (`share_interrupts`).
+ * function by PASID could raise each other's interrupts. Therefore such tenants get no interrupts
+ * of the function. While a tenant has interrupts of a function, attaching a PASID of the function
+ * to another tenant, or moving a queue to another tenant, is refused (-EBUSY). A unit can be
+ * configured to allow both (`share_interrupts`).
  */
 
 #include "moat_tenant.h"
@@ -35,12 +35,12 @@ extern "C" {
 /**
  * Give a requester an interrupt that calls a function.
  *
- * @param tenant whose interrupt it is
- * @param sid a requester of the tenant's (moat_tenant_attach())
+ * @param tenant the tenant
+ * @param sid a source-id that is attached to the tenant (moat_tenant_attach())
  * @param fn called in the thread in which the interrupt arrives; must not wait, and must not call
  *   the tenant's or the unit's functions
  * @param ctx given to `fn`
- * @param interrupt set on success: what the device must write
+ * @param interrupt set on success to what the device must write
  * @return 0
  * @return -EINVAL: a NULL
  * @return -ENOENT: `sid` is not attached to the tenant on the tenant's own unit
@@ -58,15 +58,15 @@ int moat_tenant_interrupt(struct moat_tenant *tenant, moat_sid_t sid, void (*fn)
 /**
  * Give a requester an interrupt that sets a bit.
  *
- * @param tenant whose interrupt it is
- * @param sid as above
- * @param line after moat_posted_init(); must stay until the interrupt has ended
+ * @param tenant the tenant
+ * @param sid as in moat_tenant_interrupt()
+ * @param line initialised by moat_posted_init(); must stay valid until the interrupt has ended
  * @param vector the bit's number, 0 to 255
- * @param interrupt as above
+ * @param interrupt as in moat_tenant_interrupt()
  * @return as moat_tenant_interrupt(), and
- * @return -EOPNOTSUPP: the unit cannot post
- * @return -EFAULT: the unit cannot be told the line's address (on a machine's own unit it must be
- *   in hugepages)
+ * @return -EOPNOTSUPP: the unit cannot post interrupts
+ * @return -EFAULT: the line's physical address cannot be found (for a hardware unit the line must
+ *   lie in hugepages)
  *
  * moat_error_text() has the sentence. Thread-safe. Control path; may wait for the unit.
  */
@@ -77,15 +77,16 @@ int moat_tenant_interrupt_post(struct moat_tenant *tenant, moat_sid_t sid, struc
  * Take an interrupt back. On return the function is not called any more, the line is not written,
  * and a device that tries to raise the interrupt is refused.
  *
- * @param tenant whose interrupt it was
- * @param interrupt as it was given
+ * @param tenant the tenant that has the interrupt
+ * @param interrupt as moat_tenant_interrupt() or moat_tenant_interrupt_post() set it
  * @return 0
  * @return -EINVAL: a NULL
- * @return -ENOENT: the tenant has not been given it
+ * @return -ENOENT: the tenant does not have this interrupt
  * @return -EOPNOTSUPP: the unit gives no interrupts
  * @return -ETIMEDOUT, -EIO: the unit does not answer
  *
- * Thread safety: any thread, but not a `fn`. Control path; waits for the unit.
+ * Thread-safe; must not be called from the function of an interrupt. Control path; waits for the
+ * unit.
  */
 int moat_tenant_interrupt_end(struct moat_tenant *tenant, const struct moat_interrupt *interrupt);
 

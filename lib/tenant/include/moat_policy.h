@@ -20,25 +20,25 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/** Mode deferred's defaults. */
+/** Mode deferred's defaults: 4 KiB pages, microseconds. */
 #define MOAT_DEFERRED_PAGES 256
 #define MOAT_DEFERRED_US    10000
 
-/** Mode deferred's limits: submit at so many pages, or after so much time. */
+/** Mode deferred's limits: gathered pages are submitted by count or by time. */
 struct moat_deferred {
-	uint32_t pages;
-	uint64_t cycles;   /* of the TSC */
-	uint64_t deadline; /* TSC; 0: nothing is gathered */
+	uint32_t pages;    /* submit when this many 4 KiB pages are gathered ... */
+	uint64_t cycles;   /* ... or after this many TSC cycles */
+	uint64_t deadline; /* TSC; 0: no gathered page was seen since the last submission */
 };
 
 /**
  * Should the gathered pages be submitted now? The time counts from the first call that finds pages
  * gathered.
  *
- * @param d the calling thread's
- * @param gathered number of pages that wait: moat_lane_gathered()
+ * @param d the calling thread's limits
+ * @param gathered number of gathered 4 KiB pages: moat_lane_gathered()
  * @param now TSC
- * @return true: submit them
+ * @return true: submit the gathered pages
  *
  * Thread safety: one thread for each `d`. Data path.
  */
@@ -52,9 +52,9 @@ static inline bool moat_deferred_due(struct moat_deferred *d, uint32_t gathered,
 }
 
 /**
- * The gathered pages were submitted: the time starts again with the next page.
+ * Note that the gathered pages were submitted. The time starts again with the next gathered page.
  *
- * @param d the calling thread's
+ * @param d the calling thread's limits
  *
  * Thread safety: one thread for each `d`. Data path.
  */
@@ -66,7 +66,7 @@ static inline void moat_deferred_submitted(struct moat_deferred *d)
 /**
  * Mode strict: submit the gathered pages, and wait until all of the lane's tickets are done.
  *
- * @param lane the calling thread's
+ * @param lane the calling thread's lane
  * @return as moat_lane_drain()
  *
  * Thread safety: the lane's own thread. Data path; waits for the unit, as the mode must.

@@ -18,9 +18,9 @@
  * IOVAs, not in the order in which they came back. So most buffers of a burst are neighbours, and
  * one descriptor unmaps them.
  *
- * Each lcore that has entered has a part of the pool: the buffers that it freed. It gets them
- * again. An lcore that has too few takes ready buffers from any other part. Threads that are not
- * lcores, or have not entered, share one part.
+ * Each lcore that has entered has a part of the pool: the buffers that it freed. The lcore's gets
+ * are served from its part first. An lcore whose part has too few takes ready buffers from other
+ * parts. Threads that are not lcores, or have not entered, share one part.
  */
 
 #include <rte_mbuf.h>
@@ -39,11 +39,11 @@ struct moat_pool;
 
 /**
  * Put buffers back: the enqueue side of the ops (see drivers/mempool). Buffers that the device may
- * still reach are unmapped and quarantined. A buffer that is in the pool already is logged the
- * first time, and ignored.
+ * still reach are unmapped and quarantined. A buffer that is in the pool already is ignored; the
+ * first time in a tenant this is logged.
  *
- * @param pool the pool of all the buffers
- * @param objs the mbufs of `n` buffers, each without another reference
+ * @param pool the pool to which the buffers belong
+ * @param objs the mbufs of `n` buffers; there must be no other reference to any of the buffers
  * @param n number of buffers
  * @return 0
  *
@@ -53,9 +53,10 @@ int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n);
 
 /**
  * Get buffers: the dequeue side of the ops. Takes `n` ready buffers and maps them for the device to
- * write. If every queue of the tenant belongs to a driver that refills by moat_pool_refill(), any
- * other caller is the application, and its buffers stay unmapped until they are sent. Where the
- * tenant has no queue, they stay unmapped until moat_tenant_queue_add() adds one of another driver.
+ * write, with two exceptions. If every queue of the tenant belongs to a driver that declared
+ * moat_device_tells(), a call that is not a refill is the application's, and its buffers stay
+ * unmapped until they are sent. If the tenant has no queue, the buffers stay unmapped until they
+ * are sent, or until moat_tenant_queue_add() adds a queue of a driver without that declaration.
  *
  * @param pool the pool
  * @param objs receives the mbufs
@@ -68,9 +69,9 @@ int moat_pool_put(struct moat_pool *pool, void *const objs[], unsigned int n);
 int moat_pool_get(struct moat_pool *pool, void *objs[], unsigned int n);
 
 /**
- * Get buffers for a driver's refill. A driver calls it in place of rte_mempool_get_bulk(), for any
- * pool, a tenant's or not. A driver that always refills by this call declares that for its ports
- * with moat_device_tells().
+ * Get buffers for a driver's refill. A driver calls this in place of rte_mempool_get_bulk(), for
+ * any pool, a tenant's or not. A driver that always refills by this call declares that with
+ * moat_device_tells().
  *
  * @param mp the pool
  * @param objs receives the mbufs
@@ -85,7 +86,7 @@ int moat_pool_refill(struct rte_mempool *mp, void *objs[], unsigned int n);
  * The number of buffers in the pool, ready or quarantined.
  *
  * @param pool the pool
- * @return how many; a buffer that moves meanwhile is in or out
+ * @return the number; a buffer that is put or taken during the call may be counted or not
  *
  * Thread-safe. Control path.
  */
@@ -95,7 +96,7 @@ unsigned int moat_pool_count(const struct moat_pool *pool);
  * The number of quarantined buffers.
  *
  * @param pool the pool
- * @return how many; a buffer that moves meanwhile is in or out
+ * @return the number; a buffer that is put or released during the call may be counted or not
  *
  * Thread-safe. Control path.
  */

@@ -18,7 +18,7 @@
  *	          in the transmit ring are sent, and their buffers come back
  *	          the device stops on this queue; the new tenant's callbacks are put on
  *	          the requester (source-id, or source-id and PASID) leaves the old domain, and the
- *	          unit has completed the invalidation of every cache that knew it
+ *	          unit completes the invalidation of every cache that may hold entries for it
  *	          the requester enters the new domain; the rings are exchanged; the device goes on
  *	after     the old tenant's callbacks are removed; its unused receive buffers are quarantined
  *	          in their pool; its rings are unmapped and freed
@@ -55,35 +55,36 @@ struct moat_queue_move {
 	/* pool of the new tenant, into which the queue receives after the move */
 	struct rte_mempool *pool;
 	/* Called on the calling lcore with the old tenant's last packets, at most 32 in one call.
-	 * It may send them on the same queue. It must not receive from the queue. */
+	 * The function may send them on the same queue. It must not receive from the queue. */
 	void (*deliver)(struct rte_mbuf *pkts[], uint16_t n, void *arg);
-	void *arg;
-	uint64_t gap;       /* set: TSC cycles in which the queue took no frame */
-	uint32_t delivered; /* set: packets that `deliver` got */
+	void *arg;          /* given to `deliver` */
+	uint64_t gap;       /* set by the move: TSC cycles during which new frames waited */
+	uint32_t delivered; /* set by the move: number of packets that `deliver` got */
 };
 
 /**
  * Move a queue, its receive and its transmit side.
  *
- * @param from the tenant that has it
- * @param to the tenant that gets it, on the same unit
+ * @param from the tenant that has the queue
+ * @param to the tenant that gets the queue, on the same unit
  * @param port as ethdev numbers it; the port must be started
  * @param queue the port's
- * @param move pool and `deliver` of the move; `gap` and `delivered` are set, also after an error
+ * @param move `pool` and `deliver` must be set; `gap` and `delivered` are set by the call, also
+ *   when it fails
  * @return 0
- * @return -EINVAL: a NULL, one tenant twice, a pool that is not `to`'s, a queue that is not
- *   started, or the calling lcore has not entered both tenants
+ * @return -EINVAL: a NULL, `from` and `to` are the same tenant, the pool is not `to`'s, the queue
+ *   is not started, or the calling lcore has not entered both tenants
  * @return -EPERM: another lcore polls the queue's receive or transmit side
- * @return -ENOENT: `from` has no such queue, or its requester is not attached to it
+ * @return -ENOENT: `from` has no such queue, or the queue's requester is not attached to `from`
  * @return -EEXIST: `to` has the queue already
  * @return -EXDEV: the queue is behind a unit on which `to` is not
  * @return -ENOTSUP: another queue has the same requester, or the port's driver cannot move queues
  * @return -EBUSY: the queue has an interrupt; or `from` has interrupts of the queue's function,
- *   which `to` could raise by the queue (moat_interrupt.h)
+ *   which the queue's device could raise after the move (moat_interrupt.h)
  * @return -ENOSPC: `to` has as many queues as it can
  * @return -ENOMEM: no room for rings or buffers in `to`
- * @return -ETIMEDOUT: the unit does not answer, no buffer of `from`'s is free to receive frames
- *   that wait in the port, or the wire does not take the packets in the transmit ring
+ * @return -ETIMEDOUT: the unit does not answer, `from` has no free buffer for frames that wait in
+ *   the port, or the packets in the transmit ring cannot be sent
  * @return another error of the unit's
  *
  * moat_error_text() has the sentence. Only the lcore that polls the queue's receive and transmit

@@ -21,9 +21,9 @@
  * If a pool is too small, the device has no buffer to receive into. A NIC then drops packets that
  * arrive (imissed). net_moat leaves them in its backing port, where they wait or are dropped.
  * Packets that were received already are not lost. The port counts failed allocations in rx_nombuf
- * (net_moat counts the buffers that it asked for), the tenant in `starved` of struct
- * moat_tenant_stats. Neither is a number of packets. The first time, the tenant logs how many of
- * the pool's buffers wait for their tickets.
+ * (net_moat counts the buffers that it asked for). The tenant counts them in `starved` of struct
+ * moat_tenant_stats. Neither is a number of packets. At the first failure, the tenant logs how many
+ * of the pool's buffers wait for their tickets.
  */
 
 #include "moat_tenant.h"
@@ -41,8 +41,8 @@ struct moat_tenant_size {
 	/* sum over all transmit queues to which packets of the pool are sent */
 	uint32_t tx_descriptors;
 	uint32_t queues;    /* receive queues (1) */
-	uint32_t lcores;    /* that enter the tenant (1) */
-	uint32_t burst;     /* most packets of one call of rte_eth_rx_burst() (32) */
+	uint32_t lcores;    /* lcores that enter the tenant (1) */
+	uint32_t burst;     /* largest burst of one call of rte_eth_rx_burst(), packets (32) */
 	uint32_t data_room; /* bytes of a buffer, as in moat_tenant_pool() (one page) */
 	/* How long the unit takes for an invalidation: TSC cycles from its submission until the
 	 * unit reports it complete (2,100, typical for hardware). For a software unit pass its
@@ -61,7 +61,7 @@ struct moat_tenant_size {
  *
  * @param size the load that the pool has to serve
  * @return number of buffers, for moat_tenant_pool()
- * @return 0: `size` is NULL or its mode is not one (moat_error_text())
+ * @return 0: `size` is NULL, or its mode does not exist (moat_error_text())
  *
  * Thread-safe. Control path.
  */
@@ -71,7 +71,7 @@ unsigned int moat_tenant_pool_size(const struct moat_tenant_size *size);
  * The memory that a pool and the rings of its queues need, with any driver.
  *
  * @param size the load that the pool has to serve
- * @param buffers of the pool; 0: moat_tenant_pool_size()
+ * @param buffers number of buffers of the pool; 0: moat_tenant_pool_size()
  * @return bytes, a multiple of 2 MiB, for `memory` of struct moat_tenant_conf. If the tenant has
  *   several pools, add their results.
  * @return 0: as moat_tenant_pool_size()
