@@ -133,7 +133,8 @@ struct tenant_run {
 
 #define TENANT_RUN_PAGES (uint32_t)(MOAT_2M_SIZE / MOAT_PAGE_SIZE / 2)
 
-/* If `n` pages from `page` on lie directly behind or before the run, add them. @return whether */
+/* Add `n` pages from `page` on, if they lie directly behind or before the run. @return true: they
+ * were added */
 static inline bool tenant_run_grow(struct tenant_run *run, uint32_t page, uint32_t n)
 {
 	if (unlikely(run->n >= run->max || run->n == 0))
@@ -150,7 +151,7 @@ static inline bool tenant_run_grow(struct tenant_run *run, uint32_t page, uint32
 	return false;
 }
 
-/* Is the packet one buffer, at `va`, as long as the buffer of `like`? */
+/* Is the packet one buffer, at `va`, of the same length as `like`'s? */
 static inline bool tenant_run_is_next(const struct rte_mbuf *m, const uint8_t *va,
 	const struct rte_mbuf *like)
 {
@@ -175,9 +176,9 @@ static inline const uint8_t *tenant_run_end(const struct moat_tenant *t,
 	return t->va + ((uint64_t)(run->page + run->n) << MOAT_PAGE_SHIFT);
 }
 
-/* Let packets from the front of `pkts` join the run, as long as each is one buffer, as long as the
- * first packet's, directly behind the one before. Mostly all are. The run's first buffer must be
- * the tenant's. @return how many have joined */
+/* Add packets from the front of `pkts` to the run, while each is one buffer, of the first packet's
+ * length, directly behind the one before. Mostly all are. The run's first buffer must be the
+ * tenant's. @return how many have joined */
 static inline uint16_t tenant_run_join(const struct moat_tenant *t, struct tenant_run *run,
 	struct rte_mbuf *const pkts[], uint16_t n)
 {

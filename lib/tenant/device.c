@@ -49,7 +49,7 @@ bool tenant_port_tells(uint16_t port)
 	return port < RTE_MAX_ETHPORTS && atomic_load_explicit(&tells[port], memory_order_relaxed);
 }
 
-/* By port, as above. */
+/* By port. Relaxed, as `tells`. */
 static const struct moat_move_ops *_Atomic moves[RTE_MAX_ETHPORTS];
 
 void moat_device_moves(uint16_t port, const struct moat_move_ops *ops)

@@ -7,7 +7,7 @@
 #include "receive.h"
 #include "ticket.h"
 
-/* tenant_pin() each segment that is a buffer of the tenant's. */
+/* Call tenant_pin() for each segment that is a buffer of the tenant's. */
 static void burst_pin(const struct moat_tenant *t, struct rte_mbuf *const pkts[], uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++) {

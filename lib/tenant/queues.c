@@ -239,9 +239,9 @@ static void unstrand(uint16_t port, uint16_t queue)
 }
 
 /* Set get_state after a change of the tenant's queues. The tenant is locked. Relaxed: a get that
- * sees the old value may map a buffer needlessly, or not map it: queues of a driver that does not
- * declare moat_device_tells() are added before their port is started, and buffers_give() maps what
- * such a driver took while there was no queue. */
+ * sees the old value at worst maps a buffer needlessly, because queues of a driver that does not
+ * declare moat_device_tells() are added before their port is started. buffers_give() maps what such
+ * a driver took while there was no queue. */
 static void drivers_ask(struct moat_tenant *t)
 {
 	unsigned int here = 0, tell = 0;

@@ -271,9 +271,10 @@ static uint16_t chunk_fill(struct chunk *c, uint16_t i, struct moat_tenant *t,
 	return i;
 }
 
-/* If moat has no mbuf of its own, or no buffer to copy into, all of these may lie in the queue's
- * ring, sent already. A driver frees them when the ring becomes full, or when asked by
- * rte_eth_tx_done_cleanup(). moat must ask here: without a packet, it would not call the driver. */
+/* If moat has no free mbuf of its own, or no free buffer to copy into, all may lie in the queue's
+ * ring, sent already. A driver frees sent ones when the ring becomes full, or when asked by
+ * rte_eth_tx_done_cleanup(). moat must ask here: with no packet to send, it does not call the
+ * driver. */
 uint16_t tenant_chunk_send(struct tenant_queue *q, struct tenant_lcore *lc, eth_tx_burst_t driver,
 	void *txq, struct rte_mbuf *pkts[], uint16_t n)
 {

@@ -101,8 +101,7 @@ struct starved {
 	uint64_t waiting;             /* buffers that wait for tickets */
 	uint64_t share;               /* those that moat_tenant_pool_size() provides for waiting */
 	unsigned int unpolled;        /* an lcore that does not poll; RTE_MAX_LCORE: none found */
-	bool asks;                    /* this report sets lcores to TENANT_ASKED */
-	bool late;                    /* lcores were asked more than TURN_MS ago */
+	bool asks, late;              /* lcores are asked now; were asked over TURN_MS ago */
 	bool open;                    /* an lcore that was asked may still answer */
 	bool strange;                 /* a thread that has not entered polls */
 };

@@ -170,7 +170,7 @@ struct moat_device_requester {
  * A driver's function that returns a queue's requester.
  *
  * @param port as ethdev numbers it
- * @param queue the port's
+ * @param queue the port's queue
  * @param requester receives the answer
  * @return 0, or a negative errno: there is no such queue
  */
@@ -211,7 +211,7 @@ int moat_device_map(const struct rte_memzone *zone);
  * but the queue may have been set up again since.
  *
  * @param port as ethdev numbers it
- * @param queue the port's
+ * @param queue the port's queue
  * @return 0: rings and pool belong to the tenant, or no tenant has the queue
  * @return -EINVAL: one does not, so that the device could not reach it (moat_error_text())
  *

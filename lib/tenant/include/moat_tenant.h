@@ -102,7 +102,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 enum moat_mode {
-	/* mapped once; the device can read and write all of the tenant's memory, nothing else */
+	/* mapped once: the device can always read and write all of the tenant's buffers */
 	MOAT_STATIC,
 	MOAT_STRICT,    /* handed on when the ticket is done; the lcore waits */
 	MOAT_PIPELINED, /* handed on when the ticket is done; the lcore keeps polling meanwhile */

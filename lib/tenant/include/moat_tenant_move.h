@@ -26,7 +26,7 @@
  * The move succeeds as a whole or not at all: after an error the old tenant still has the queue,
  * which goes on with the frames that waited. There is one exception. If the unit does not answer
  * while the requester changes domains, the queue may be cut off: the old tenant has it, but the
- * unit refuses its DMA. moat_error_text() says so.
+ * unit refuses its DMA. moat_error_text() then tells that the queue cannot reach its memory.
  *
  * The call does not change:
  *  - the port's steering. If rules (rte_flow) are to change with the queue, the program must change
@@ -68,7 +68,7 @@ struct moat_queue_move {
  * @param from the tenant that has the queue
  * @param to the tenant that gets the queue, on the same unit
  * @param port as ethdev numbers it; the port must be started
- * @param queue the port's
+ * @param queue the port's queue
  * @param move `pool` and `deliver` must be set; `gap` and `delivered` are set by the call, also
  *   when it fails
  * @return 0
