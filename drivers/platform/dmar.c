@@ -11,7 +11,8 @@
 
 #include "moat_vtd_dmar.h"
 
-/* The table's header, then structures (VT-d specification, "DMA Remapping Reporting Structure"). */
+/* Offsets in the table's header, which the structures follow (VT-d specification, "DMA Remapping
+ * Reporting Structure"). */
 #define DMAR_LENGTH     4
 #define DMAR_CHECKSUM   9
 #define DMAR_HAW        36
@@ -31,7 +32,7 @@ enum {
 	TYPE_SIDP = 6,
 };
 
-/** Least length of each type, which is where scopes (or the name) begin. */
+/** The least length of each type. Where a type has scopes, they begin there. */
 static const struct {
 	const char *name;
 	uint16_t min;
@@ -64,12 +65,12 @@ static uint64_t get64(const uint8_t *p)
 #define unusable(offset, fmt, ...)                                                    \
 	moat_error(-EBADMSG,                                                          \
 		"DMAR table, offset 0x%zx: " fmt "; the firmware's table is broken: " \
-		"update it, or report it",                                            \
+		"update the firmware, or report this",                                \
 		(size_t)(offset), ##__VA_ARGS__)
 
-/* ------------------------------------------------- first round: what can be used, and how many */
+/* -------------------------------------------- first round: find and count the usable structures */
 
-/** A structure that is used: where it begins, and where its scopes (if any) end. */
+/** A usable structure: where it begins, and where it or its usable scopes end. */
 struct part {
 	size_t at, end;
 };
@@ -83,7 +84,8 @@ struct round {
 	bool no_memory;
 };
 
-/** One more in an array that is full at every power of two; NULL: no memory. */
+/** Make room for one more element in an array that is full at every power of two. @return the
+ * array; NULL: no memory */
 static void *grow(struct round *r, void *array, unsigned int n, size_t size)
 {
 	void *more = array;
@@ -111,21 +113,23 @@ static void __rte_format_printf(3, 4) note(struct round *r, size_t offset, const
 	va_end(ap);
 }
 
-/** The table's length, as its header has it; or why it cannot be used. */
+/** Check the header. @return 0, `len` is the length that the header states; -EBADMSG */
 static int check_header(struct round *r, size_t *len)
 {
 	const uint8_t *t = r->t;
 	uint8_t sum = 0;
 
 	if (*len < DMAR_STRUCTURES)
-		return unusable(0, "%zu bytes, the header alone has %d", *len, DMAR_STRUCTURES);
+		return unusable(0, "%zu bytes are fewer than the header's %d", *len,
+			DMAR_STRUCTURES);
 	if (memcmp(t, "DMAR", 4) != 0)
 		return unusable(0, "signature is '%.4s', not 'DMAR'", (const char *)t);
 	if (get32(t + DMAR_LENGTH) > *len || get32(t + DMAR_LENGTH) < DMAR_STRUCTURES)
-		return unusable(DMAR_LENGTH, "says that it has %" PRIu32 " bytes, and has %zu",
+		return unusable(DMAR_LENGTH, "the header says %" PRIu32 " bytes, but there are %zu",
 			get32(t + DMAR_LENGTH), *len);
 	if (t[DMAR_HAW] < MOAT_PAGE_SHIFT - 1)
-		return unusable(DMAR_HAW, "host address width of %u bits", t[DMAR_HAW] + 1);
+		return unusable(DMAR_HAW, "a host address width of %u bits is too small",
+			t[DMAR_HAW] + 1);
 	if (get32(t + DMAR_LENGTH) < *len)
 		note(r, DMAR_LENGTH, "%zu bytes follow behind the table's length; they are ignored",
 			*len - get32(t + DMAR_LENGTH));
@@ -135,11 +139,11 @@ static int check_header(struct round *r, size_t *len)
 	if (sum != 0)
 		note(r, DMAR_CHECKSUM, "the checksum is off by 0x%02x", sum);
 	if (t[DMAR_HAW] > 63)
-		note(r, DMAR_HAW, "a host address width of %u bits; 64 are taken", t[DMAR_HAW] + 1);
+		note(r, DMAR_HAW, "a host address width of %u bits; 64 is used", t[DMAR_HAW] + 1);
 	return 0;
 }
 
-/** @return where the scopes that can be used end */
+/** @return where the usable scopes end */
 static size_t check_scopes(struct round *r, size_t at, size_t end)
 {
 	while (at < end) {
@@ -151,8 +155,8 @@ static size_t check_scopes(struct round *r, size_t at, size_t end)
 		}
 		if (len < SCOPE_HEADER + 2 || (len & 1) || len > end - at) {
 			note(r, at + 1,
-				"a device scope of %u bytes, where %zu are left; this one and those "
-				"behind it in the structure are left out",
+				"a device scope of %u bytes, where %zu are left; this one and "
+				"those behind it in the structure are left out",
 				len, end - at);
 			break;
 		}
@@ -162,7 +166,7 @@ static size_t check_scopes(struct round *r, size_t at, size_t end)
 	return at;
 }
 
-/** @return whether the unit can be used; *ret: an error for which Linux refuses the whole table */
+/** @return whether the unit can be used; `ret` is set if the whole table is refused */
 static bool check_drhd(struct round *r, size_t at, int *ret)
 {
 	uint64_t base = get64(r->t + at + 8);
@@ -207,7 +211,7 @@ static int check_structure(struct round *r, size_t at, uint16_t len)
 		return 0;
 	}
 	if (len < types[type].min) {
-		note(r, at + 2, "%s of %u bytes, it takes %u; it is left out", types[type].name,
+		note(r, at + 2, "%s has %u bytes, fewer than %u, and is left out", types[type].name,
 			len, types[type].min);
 		return 0;
 	}
@@ -220,7 +224,7 @@ static int check_structure(struct round *r, size_t at, uint16_t len)
 		end = check_scopes(r, at + types[type].min, end);
 	more = grow(r, r->part, r->parts, sizeof(*more));
 	if (more == NULL)
-		return 0; /* no_memory says so */
+		return 0; /* grow() has set no_memory */
 	r->part = more;
 	r->part[r->parts++] = (struct part){ at, end };
 	r->of[type]++;
@@ -255,7 +259,7 @@ static int check(struct round *r, size_t len)
 	return ret;
 }
 
-/* ---------------------------------------------------------------------------- second round */
+/* ------------------------------------------------ second round: store the usable structures */
 
 static struct moat_dmar_scopes take_scopes(const uint8_t *t, size_t at, size_t end,
 	struct moat_dmar_scope **next)
@@ -327,7 +331,7 @@ static void take_structure(struct moat_dmar *d, const uint8_t *t, const struct p
 	}
 }
 
-/** Take the proximity domain of a unit. RHSA names the unit by its base, and may come before it. */
+/** Set a unit's proximity domain. An RHSA names the unit by its base, and may precede its DRHD. */
 static void take_rhsa(struct moat_dmar *d, const uint8_t *s)
 {
 	if (get16(s) != TYPE_RHSA)
@@ -357,7 +361,7 @@ static struct moat_dmar *allocate(const struct round *r, size_t len)
 
 	if (d == NULL)
 		return NULL;
-	/* One extra element each: calloc(0) may return NULL. */
+	/* One extra element each, because calloc() of 0 elements may return NULL. */
 	d->table = malloc(len);
 	d->scopes = calloc(r->scopes + 1, sizeof(*d->scopes));
 	d->unit = calloc(r->of[TYPE_DRHD] + 1, sizeof(*d->unit));
@@ -422,7 +426,7 @@ void moat_dmar_free(struct moat_dmar *d)
 	free(d);
 }
 
-/** All of a file. @return 0; -ENOMEM, or the error of reading */
+/** Read a whole file. @return 0, -ENOMEM, -EIO */
 static int read_file(FILE *f, uint8_t **bytes, size_t *len)
 {
 	size_t room = 4096, n;
@@ -453,11 +457,11 @@ int moat_dmar_load(const char *root, struct moat_dmar **dmar)
 	f = fopen(path, "rb");
 	if (f == NULL && errno == ENOENT)
 		return moat_error(-ENOENT,
-			"%s: there is no DMAR table: the machine has no VT-d, or it is "
+			"%s: there is no DMAR table: the machine has no VT-d, or VT-d is "
 			"off in the firmware's settings",
 			path);
 	if (f == NULL)
-		return moat_error(-errno, "%s: %s; reading it takes root", path, strerror(errno));
+		return moat_error(-errno, "%s: %s; only root can read it", path, strerror(errno));
 	ret = read_file(f, &table, &len);
 	fclose(f);
 	ret = ret == 0 ? moat_dmar_parse(table, len, dmar)

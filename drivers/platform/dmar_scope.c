@@ -5,7 +5,8 @@
 
 #include "moat_vtd_dmar.h"
 
-/** Is the function the scope's end, or below it where that is a bridge's scope? */
+/** Does the scope end at the function or, if it is a bridge's scope, at a bridge above the
+ * function? */
 static bool in_scope(const struct moat_dmar_scope *s, const struct moat_pci *pci, uint16_t segment,
 	moat_sid_t sid)
 {
@@ -13,8 +14,7 @@ static bool in_scope(const struct moat_dmar_scope *s, const struct moat_pci *pci
 	uint8_t bus = sid >> 8;
 
 	if (s->type == MOAT_DMAR_ENDPOINT && s->nr_path == 1)
-		return sid ==
-			MOAT_SID(s->bus, s->path[0], s->path[1]); /* needs no bridge, no scan */
+		return sid == MOAT_SID(s->bus, s->path[0], s->path[1]); /* no bridge to look up */
 	if (s->type != MOAT_DMAR_ENDPOINT && s->type != MOAT_DMAR_BRIDGE)
 		return false;
 	end = moat_pci_follow(pci, segment, s->bus, s->path, s->nr_path);
@@ -35,7 +35,7 @@ static bool in_scopes(const struct moat_dmar_scopes *scopes, const struct moat_p
 	return false;
 }
 
-/** The table names physical functions only. */
+/** Get the physical function of a virtual one: the table names no virtual functions. */
 static moat_sid_t physical(const struct moat_pci *pci, uint16_t segment, moat_sid_t sid)
 {
 	const struct moat_pci_fn *fn = moat_pci_find(pci, segment, sid);
@@ -118,7 +118,7 @@ static const char *andd_name(const struct moat_dmar *dmar, uint8_t number)
 int moat_dmar_acpi_source(const struct moat_dmar *dmar, const struct moat_pci *pci,
 	uint16_t segment, const struct moat_dmar_scope *scope, moat_sid_t *sid)
 {
-	unsigned int last = scope->nr_path - 1; /* the parser refuses an empty path */
+	unsigned int last = scope->nr_path - 1; /* the parser has left out empty paths */
 	const uint8_t *end = scope->path + 2 * (size_t)last;
 	uint8_t bus = scope->bus;
 

@@ -47,7 +47,7 @@ static int check_chunk(int pagemap, int flags, uint64_t page, unsigned int n, ui
 	uint64_t map[CHUNK], flag[CHUNK];
 
 	if (!read_all(pagemap, map, n, page))
-		return moat_error(-EFAULT, "no pages known at va 0x%" PRIx64,
+		return moat_error(-EFAULT, "/proc/self/pagemap has no entry for va 0x%" PRIx64,
 			page << MOAT_PAGE_SHIFT);
 	for (unsigned int i = 0; i < n; i++) {
 		uint64_t va = (page + i) << MOAT_PAGE_SHIFT, is = map[i] & PAGEMAP_PFN;
@@ -68,7 +68,7 @@ static int check_chunk(int pagemap, int flags, uint64_t page, unsigned int n, ui
 	for (unsigned int i = 0; i < n; i++)
 		if (!(flag[i] & KPF_HUGE))
 			return moat_error(-EFAULT,
-				"memory at va 0x%" PRIx64 " is not of hugepages: the "
+				"memory at va 0x%" PRIx64 " is not in hugepages: the "
 				"kernel may move it while a device uses it",
 				(page + i) << MOAT_PAGE_SHIFT);
 	return 0;
@@ -88,7 +88,7 @@ int moat_vtd_host_hpa(const void *va, uint64_t len, uint64_t *hpa)
 		return flags;
 	}
 	if (len == 0)
-		ret = moat_error(-EFAULT, "no memory, length 0");
+		ret = moat_error(-EFAULT, "memory of length 0 has no physical address");
 	for (uint64_t at = 0; ret == 0 && at < n; at += CHUNK) {
 		ret = check_chunk(pagemap, flags, first + at, RTE_MIN(n - at, (uint64_t)CHUNK),
 			&pfn);
@@ -104,10 +104,11 @@ int moat_vtd_host_hpa(const void *va, uint64_t len, uint64_t *hpa)
 /* ---------------------------------------------------------------------------------- the source */
 
 struct moat_vtd_hugepages {
-	char prefix[32]; /* of files of this name's: "moat-<name>-" */
-	char mine[64]; /* of this source's: a process may have the number of one that was killed */
-	char folder[256]; /* of a hugetlbfs with 2 MiB pages; "": none */
-	_Atomic unsigned int next;
+	char prefix[32]; /* "moat-<name>-": of the files of all sources with this name */
+	/* of this source's files: with pid and time, as a killed process may have had this pid */
+	char mine[64];
+	char folder[256];          /* of a hugetlbfs with 2 MiB pages; "": none */
+	_Atomic unsigned int next; /* number in the name of the next file, until it is mapped */
 };
 
 static bool find_hugetlbfs(char *folder, size_t room)
@@ -128,7 +129,7 @@ static bool find_hugetlbfs(char *folder, size_t room)
 	return found;
 }
 
-/** A file is known by where it is mapped. */
+/** Get the path of a file, whose name ends with the address at which the file is mapped. */
 static void file_path(const struct moat_vtd_hugepages *p, const void *va, char path[PATH_MAX])
 {
 	snprintf(path, PATH_MAX, "%s/%s%lx", p->folder, p->mine, (uintptr_t)va);
@@ -140,7 +141,7 @@ static void *map_file(struct moat_vtd_hugepages *p, size_t len)
 	void *va;
 	int fd;
 
-	/* relaxed: only to be different */
+	/* relaxed: the number only makes the name unique */
 	snprintf(path, sizeof(path), "%s/%snew-%u", p->folder, p->mine,
 		atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed));
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -158,8 +159,9 @@ static void *map_file(struct moat_vtd_hugepages *p, size_t len)
 	return va;
 }
 
-/* Shared, files and anonymous pages alike. The unit knows frames: after a fork() the first write to
- * a private page would give the parent another frame, and leave the unit's to the child. */
+/* Files and anonymous pages are mapped shared. The unit uses physical addresses: after a fork() the
+ * first write to a private page would move the parent to another frame, and leave the old one,
+ * which the unit still uses, to the child. */
 int moat_vtd_hugepages_map(struct moat_vtd_hugepages *p, uint64_t len, void **va)
 {
 	*va = p->folder[0] != '\0' ? map_file(p, len)
@@ -179,7 +181,7 @@ void moat_vtd_hugepages_unmap(struct moat_vtd_hugepages *p, void *va, uint64_t l
 {
 	char path[PATH_MAX];
 
-	/* first: once it is unmapped, another's may come to lie there */
+	/* Unlink first: after munmap() a new file may be mapped at `va`, and have this name. */
 	file_path(p, va, path);
 	if (p->folder[0] != '\0')
 		unlink(path);
@@ -193,8 +195,8 @@ static int hugepage_alloc(void *ctx, size_t len, void **va, uint64_t *hpa)
 
 	if (ret != 0)
 		return ret;
-	/* MAP_POPULATE does not say when it fails, and a page that is not there would be a signal.
-	 */
+	/* MAP_POPULATE does not report failure, and to touch a missing page raises SIGBUS; this
+	 * look-up finds one. */
 	ret = moat_vtd_host_hpa(*va, len, hpa);
 	if (ret != 0)
 		moat_vtd_hugepages_unmap(ctx, *va, len);
@@ -222,7 +224,7 @@ int moat_vtd_hugepages_open(const char *name, struct moat_vtd_hugepages **pages,
 	return 0;
 }
 
-/** Remove this name's files, of this process or of all others. */
+/** Remove this source's files, or all others of its name. */
 static void remove_files(struct moat_vtd_hugepages *p, bool ours)
 {
 	char path[PATH_MAX];

@@ -10,7 +10,7 @@
 
 #include "moat_vtd_obstacles.h"
 
-/** What the scan goes through. */
+/** The input and the result of a search. */
 struct scan {
 	const char *root;
 	const struct moat_dmar *dmar;
@@ -27,7 +27,7 @@ static void add(struct scan *s, const struct moat_vtd_obstacle *o)
 	s->n++;
 }
 
-/* <root>/sys/bus/pci/devices/<function>/<name> */
+/* Write the path <root>/sys/bus/pci/devices/<function>/<name>. */
 static void path_of(const struct scan *s, const struct moat_pci_fn *fn, const char *name,
 	char path[PATH_MAX])
 {
@@ -35,7 +35,7 @@ static void path_of(const struct scan *s, const struct moat_pci_fn *fn, const ch
 		fn->segment, MOAT_SID_ARGS(fn->sid), name);
 }
 
-/* The first word of a file. @return false: it cannot be read, or is empty */
+/* Read the first word of a file. @return false: the file cannot be read, or is empty */
 static bool word_read(const char *path, char word[16])
 {
 	FILE *f = fopen(path, "re");
@@ -46,8 +46,8 @@ static bool word_read(const char *path, char word[16])
 	return ok;
 }
 
-/* The kernel lists a function's MSI and MSI-X vectors that are in use, a file each, which says
- * which of the two. @return how many */
+/* Count a function's MSI or MSI-X vectors in use. The kernel has a file for each, which contains
+ * "msi" or "msix". @return how many */
 static unsigned int vectors_in_use(const struct scan *s, const struct moat_pci_fn *fn, bool *msix)
 {
 	char folder[PATH_MAX], path[PATH_MAX + 32], kind[16];
@@ -69,7 +69,7 @@ static unsigned int vectors_in_use(const struct scan *s, const struct moat_pci_f
 	return n;
 }
 
-/* Whether a line of /proc/interrupts satisfies `is`. A line has a number for each processor, so its
+/* Does a line of /proc/interrupts satisfy `is`? A line has a number for each processor, so its
  * length has no bound. @return 1, 0 or a negative errno */
 static int interrupts_any(const char *root, bool (*is)(const char *line, unsigned int irq),
 	unsigned int irq)
@@ -163,7 +163,7 @@ static bool chip_remaps(const char *line, unsigned int irq)
 {
 	const char *at = strchr(line, ':');
 
-	(void)irq; /* of any */
+	(void)irq; /* any interrupt counts */
 	if (at == NULL)
 		return false;
 	at++;
@@ -176,7 +176,7 @@ int moat_vtd_kernel_remaps(const char *root)
 	return interrupts_any(root != NULL ? root : "", chip_remaps, 0);
 }
 
-/* ------------------------------------------------------------------------------- in words */
+/* -------------------------------------------------------------------------------- as text */
 
 static const char *plural(unsigned int n)
 {
@@ -205,13 +205,13 @@ int moat_vtd_obstacle_remedy(const struct moat_vtd_obstacle *o, char *text, size
 {
 	if (o->kind == MOAT_VTD_OBSTACLE_IOAPIC || o->kind == MOAT_VTD_OBSTACLE_HPET)
 		return snprintf(text, len,
-			"give tenants functions behind another unit: firmware decides what is behind "
-			"this one");
+			"use functions behind another unit for tenants: firmware decides what is "
+			"behind this one");
 	if (strcmp(o->driver, "pcieport") == 0)
 		return snprintf(text, len,
-			"boot with pcie_ports=compat: the kernel then leaves the port's MSI alone, and "
-			"its hot plug and error reports with it");
+			"boot with pcie_ports=compat: the kernel then uses neither the port's MSI "
+			"nor its hot plug and error reports");
 	return snprintf(text, len,
-		"unbind it from %s, or give tenants functions behind another unit",
-		o->driver[0] != '\0' ? o->driver : "what uses it");
+		"unbind it from %s, or use functions behind another unit for tenants",
+		o->driver[0] != '\0' ? o->driver : "its user");
 }

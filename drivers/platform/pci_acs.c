@@ -16,12 +16,12 @@
 #define ACS_CR        0x08 /* peer-to-peer completion redirect */
 #define ACS_UF        0x10 /* upstream forwarding */
 #define ACS_NEED      (ACS_SV | ACS_RR | ACS_CR | ACS_UF)
-#define ACS_CTRL      6            /* of the capability */
-#define ACS_CTRL_WIDE 8            /* ... where moat_pci_acs_is_wide() */
+#define ACS_CTRL      6            /* offset in the capability */
+#define ACS_CTRL_WIDE 8            /* the same if moat_pci_acs_is_wide() */
 #define SLOT(sid)     ((sid) >> 3) /* bus and device */
 
-/** Find the next bridge above `bus`; NULL: a root bus. Each step must lead to a lower bus
- * number. */
+/** Find the next bridge above `bus`; NULL: `bus` is a root bus, or the bridge's own bus number is
+ * not lower. */
 static const struct moat_pci_fn *bridge_above(const struct moat_pci *pci, uint16_t segment,
 	uint8_t bus)
 {
@@ -30,7 +30,7 @@ static const struct moat_pci_fn *bridge_above(const struct moat_pci *pci, uint16
 	return b != NULL && b->sid >> 8 < bus ? b : NULL;
 }
 
-/** Are the controls on that the capability has? What it lacks does not apply to this function. */
+/** Are all controls on that the capability has? A control that it lacks does not apply. */
 static bool acs_is_on(const struct moat_pci_fn *fn)
 {
 	uint16_t need = ACS_NEED & fn->acs_cap;
@@ -94,16 +94,16 @@ static bool is_behind_sibling(const struct moat_pci *pci, const struct moat_pci_
 	return false;
 }
 
-/** Can a request of `fn` reach `sid` inside their device? It can if the device has no ACS. @return
- * 0: no; -EPERM */
+/** Can a request of `fn` reach `sid` inside the device, because it has no ACS? @return 0: no;
+ * -EPERM */
 static int through_device(const struct moat_pci *pci, const struct moat_pci_fn *fn, moat_sid_t sid)
 {
 	if (fn == NULL || fn->virtfn || acs_is_on(fn) || !is_behind_sibling(pci, fn, sid))
 		return 0;
 	return moat_error(-EPERM,
 		"%04x:" MOAT_SID_FMT
-		" is one of several functions of a device and has no ACS, or has it switched off, so "
-		"requests between them need not pass through the unit",
+		" is one of several functions of a device and has no ACS, or ACS is switched off, "
+		"so requests between them need not pass through the unit",
 		fn->segment, MOAT_SID_ARGS(fn->sid));
 }
 
@@ -121,13 +121,13 @@ static int through_bridge(const struct moat_pci *pci, const struct moat_pci_fn *
 		return 0;
 	return moat_error(-EPERM,
 		"they reach each other through bridge %04x:" MOAT_SID_FMT
-		", which has no ACS or has it switched off, so their requests need not pass through "
-		"the unit",
+		", which has no ACS, or ACS is switched off, so their requests need not pass "
+		"through the unit",
 		b->segment, MOAT_SID_ARGS(b->sid));
 }
 
-/** Check each bridge from `sid` up. @return 0: every request from `sid` to `other` passes the unit;
- * -EPERM */
+/** Check `sid` and each bridge above it. @return 0: every request from `sid` to `other` passes
+ * through the unit; -EPERM */
 static int reaches(const struct moat_pci *pci, uint16_t segment, moat_sid_t sid, moat_sid_t other)
 {
 	int ret = through_device(pci, moat_pci_find(pci, segment, sid), other);
@@ -148,7 +148,7 @@ int moat_pci_isolated(const struct moat_pci *pci, uint16_t segment, moat_sid_t a
 	return ret != 0 || a == b ? ret : reaches(pci, segment, b, a);
 }
 
-/* --------------------------------------------------------------------------------- switching */
+/* --------------------------------------------------------------------- switching ACS on and off */
 
 static int control_open(const char *root, uint16_t segment, moat_sid_t sid)
 {
@@ -159,7 +159,7 @@ static int control_open(const char *root, uint16_t segment, moat_sid_t sid)
 	return open(path, O_RDWR | O_CLOEXEC);
 }
 
-/** Where the control register is. All its controls are in the first 16 bits. */
+/** Get the control register's offset. All controls are in its first 16 bits. */
 static off_t control_at(const struct moat_pci_fn *fn, uint16_t acs)
 {
 	return acs + (moat_pci_acs_is_wide(fn) ? ACS_CTRL_WIDE : ACS_CTRL);
@@ -221,7 +221,7 @@ void moat_pci_acs_restore(const char *root, uint16_t segment,
 	at = control_at(&fn, change->acs);
 	if (pread(fd, &now, sizeof(now), at) == sizeof(now) && now == change->written &&
 		pwrite(fd, &change->found, sizeof(now), at) != sizeof(now))
-		moat_error(-EACCES, "ACS of %04x:" MOAT_SID_FMT " stays switched on", segment,
-			MOAT_SID_ARGS(change->sid));
+		moat_error(-EACCES, "ACS of %04x:" MOAT_SID_FMT " stays on: it cannot be written",
+			segment, MOAT_SID_ARGS(change->sid));
 	close(fd);
 }

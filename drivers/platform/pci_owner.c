@@ -14,9 +14,9 @@
 #define CFG_COMMAND     0x04
 #define CFG_COMMAND_BME 0x04
 
-/* ------------------------------------------------------------------ which driver has a function */
+/* ---------------------------------------------------------- which driver a function is bound to */
 
-/** "mlx5_vfio_pci", "nvgrace_gpu_vfio_pci": the variants' names end so, with either dash. */
+/** Variants' names end in vfio_pci or vfio-pci: "mlx5_vfio_pci", "nvgrace_gpu_vfio_pci". */
 static bool is_vfio(const char *driver)
 {
 	static const char end[] = "vfio-pci";
@@ -72,7 +72,7 @@ bool moat_pci_is_users(const struct moat_pci_fn *fn)
 	return owner == MOAT_PCI_OWNER_VFIO || owner == MOAT_PCI_OWNER_UIO;
 }
 
-/* ------------------------------------------------------------------------- may it start DMA */
+/* ---------------------------------------------------------------------------- Bus Master Enable */
 
 int moat_pci_bus_master(const char *root, const struct moat_pci_fn *fn, bool on)
 {
@@ -90,11 +90,12 @@ int moat_pci_bus_master(const char *root, const struct moat_pci_fn *fn, bool on)
 		done = pwrite(fd, &command, sizeof(command), CFG_COMMAND) == sizeof(command);
 	if (fd >= 0)
 		close(fd);
-	return done ? !!(found & CFG_COMMAND_BME)
-		    : moat_error(-EACCES,
-			      "%s: %s; Bus Master Enable cannot be changed: that takes root, and a "
-			      "kernel that is not locked down",
-			      path, strerror(errno));
+	return done
+		? !!(found & CFG_COMMAND_BME)
+		: moat_error(-EACCES,
+			  "%s: %s; Bus Master Enable cannot be changed: run as root, on a kernel "
+			  "that is not locked down",
+			  path, strerror(errno));
 }
 
 int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn)

@@ -3,7 +3,7 @@
  */
 #include "moat_vtd_pci.h"
 
-/* The way of a function's requests up through bridges, and of a DMAR path down. */
+/* The path of a function's requests up through bridges, and the path of a DMAR scope down. */
 
 const struct moat_pci_fn *moat_pci_bridge_to(const struct moat_pci *pci, uint16_t segment,
 	uint8_t bus)
@@ -17,8 +17,8 @@ const struct moat_pci_fn *moat_pci_bridge_to(const struct moat_pci *pci, uint16_
 			bus < fn->secondary || bus > fn->subordinate)
 			continue;
 		/* Ranges nest: the lowest bridge has the highest secondary bus. A virtual
-		 * function's bus may be no bridge's secondary: then it belongs to the bridge above
-		 * its physical one. */
+		 * function's bus need not be a secondary bus; it is then in the range of the bridge
+		 * above the physical function. */
 		if (best == NULL || fn->secondary > best->secondary)
 			best = fn;
 	}
@@ -40,7 +40,7 @@ static const struct {
 	{ 0x1c28, 0x0122, 1 }, { 0x197b, 0x2392, 1 }, /* Plextor, JMicron */
 };
 
-/** Whose number requests of the function carry, too; its own where that is all. */
+/** Get the other source-id that requests of the function carry; its own if there is none. */
 static moat_sid_t borrowed(const struct moat_pci *pci, uint16_t segment, moat_sid_t sid)
 {
 	const struct moat_pci_fn *fn = moat_pci_find(pci, segment, sid);
@@ -80,7 +80,8 @@ unsigned int moat_pci_aliases(const struct moat_pci *pci, uint16_t segment, moat
 			alias[n] = too;
 		n++;
 	}
-	/* Each step must lead to a lower bus number: what does not is not a tree, and ends here. */
+	/* Each step must lead to a lower bus number. If one does not, the buses are not a tree, and
+	 * the walk ends. */
 	for (unsigned int bus = sid >> 8; b != NULL && b->sid >> 8 < (int)bus;
 		bus = b->sid >> 8, b = moat_pci_bridge_to(pci, segment, bus)) {
 		moat_sid_t as = is_express_to_pci(b) ? MOAT_SID(b->secondary, 0, 0) : b->sid;

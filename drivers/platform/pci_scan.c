@@ -26,12 +26,12 @@
 #define CAP_EXPRESS     0x10
 #define CFG_EXTENDED    0x100 /* extended capabilities: 16 bits id, 4 version, 12 next */
 #define EXT_ACS         0x0d
-#define ACS_CAP         4 /* from the capability on */
+#define ACS_CAP         4 /* offsets in the capability */
 #define ACS_CTRL        6
 #define ACS_CTRL_WIDE   8
 #define INTEL           0x8086
 
-/** The PCI Express capability's device/port type. Only root sees beyond the first 64 bytes. */
+/** Get the PCI Express capability's device/port type. Only root can read beyond 64 bytes. */
 static int8_t port_type(const uint8_t *cfg, size_t len)
 {
 	uint8_t at;
@@ -65,14 +65,14 @@ bool moat_pci_acs_is_wide(const struct moat_pci_fn *fn)
 	return false;
 }
 
-/** The ACS capability, if the function has one and the caller may read beyond the first 256
+/** Read the ACS capability, if the function has one and the process may read beyond the first 256
  * bytes. */
 static void read_acs(moat_pci_read_t read, void *ctx, struct moat_pci_fn *fn)
 {
 	uint32_t header;
 	uint16_t at = CFG_EXTENDED, ctrl = moat_pci_acs_is_wide(fn) ? ACS_CTRL_WIDE : ACS_CTRL;
 
-	/* Each capability has 4 bytes at least, so there is an end even if the list is a circle. */
+	/* A capability has at least 4 bytes, so 960 of them fit; a longer list is a circle. */
 	for (unsigned int hops = 0; at >= CFG_EXTENDED && hops < 960; hops++) {
 		if (read(ctx, &header, sizeof(header), at) != sizeof(header) || header == 0 ||
 			header == UINT32_MAX)
@@ -106,7 +106,7 @@ bool moat_pci_decode(struct moat_pci_fn *fn, moat_pci_read_t read, void *ctx)
 	return true;
 }
 
-/** "0000:03:00.1" */
+/** Parse a function's name, such as "0000:03:00.1". */
 static bool parse_name(const char *name, uint16_t *segment, moat_sid_t *sid)
 {
 	unsigned int seg, bus, dev, fn;
@@ -121,7 +121,7 @@ static bool parse_name(const char *name, uint16_t *segment, moat_sid_t *sid)
 	return true;
 }
 
-/** The last part of what <folder>/<link> leads to; "" where there is no such link. */
+/** Get the last component of the target of <folder>/<link>; "": there is no such link. */
 static const char *link_name(const char *folder, const char *link, char target[PATH_MAX])
 {
 	char path[PATH_MAX];

@@ -6,8 +6,8 @@
 
 /**
  * @file
- * Text written piece by piece into a buffer that may be too small: what does not fit is cut, the
- * length goes on counting, as snprintf() has it.
+ * Text written piece by piece into a buffer that may be too small. As with snprintf(), what does
+ * not fit is cut, and the length is that of the whole text.
  */
 
 #include <stdarg.h>

@@ -47,7 +47,7 @@ def table_of_a_structure_without_length(h):
 
 
 @kind(firmware=("warn", "the DMAR table is malformed"), devices={PORT: READY},
-      says=[r"says that it has 88 bytes, and has 78"])
+      says=[r"the header says 88 bytes, but there are 78"])
 def table_cut_short(h):
     """A table that is shorter than it says; the kernel drives the unit all the same."""
     one_nic(h, table=odd_table((1, rmrr(0x1000, 0x1FFF)))[:-10])

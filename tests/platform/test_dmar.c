@@ -207,7 +207,7 @@ static void a_single_fault_is_noted_with_its_offset_and_the_rest_is_used(void **
 	put(&t, 1, 2);
 	close_structure(&t);
 	finish(&t);
-	d = parse_with_fault(&t, 64 + 2, "RHSA of 12 bytes, it takes 20");
+	d = parse_with_fault(&t, 64 + 2, "RHSA has 12 bytes, fewer than 20");
 	assert_int_equal(d->nr_unknown, 0);
 	assert_int_equal(d->nr_sidps, 1);
 	assert_int_equal(d->sidp[0].segment, 1);

@@ -82,7 +82,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-#define OTHER_UNIT "give tenants functions behind another unit"
+#define OTHER_UNIT "use functions behind another unit for tenants"
 #define FIRMWARES  OTHER_UNIT ": firmware decides what is behind this one"
 
 static void says(const struct moat_vtd_obstacle *o, const char *what, const char *remedy)
@@ -143,8 +143,8 @@ static void functions_that_interrupt_are_named_with_what_to_do(void **state)
 	file("proc/interrupts", "     CPU0\n  16:  5  IO-APIC  16-fasteoi  uhci_hcd:usb1");
 	assert_int_equal(look(1, false, NULL, 0), 3);
 	says(&list[0], "0000:00:03.0 (pcieport) has 1 MSI vector in use",
-		"boot with pcie_ports=compat: the kernel then leaves the port's MSI alone, and its hot "
-		"plug and error reports with it");
+		"boot with pcie_ports=compat: the kernel then uses neither the port's MSI nor its hot "
+		"plug and error reports");
 	says(&list[1], "0000:00:04.0 (nvme) has 2 MSI-X vectors in use",
 		"unbind it from nvme, or " OTHER_UNIT);
 	says(&list[2], "0000:00:05.0 (uhci_hcd) has legacy line 16 in use",

@@ -6,13 +6,13 @@
 
 /**
  * @file
- * Memory whose physical address does not change: hugepages of 2 MiB, and where they lie.
+ * Memory whose physical address does not change: hugepages of 2 MiB, with their physical addresses.
  *
- * Where a hugetlbfs is mounted the pages are files of it, `moat-<name>-<pid>-...`. A process that
- * is killed leaves the unit walking its tables and devices writing to its tenants' memory; files
- * keep their pages until the next start has taken the unit over and removes them. Without a
- * hugetlbfs the pages are anonymous, and other processes may get them while a device still reaches
- * them.
+ * If a hugetlbfs is mounted, the pages belong to files in it, `moat-<name>-<pid>-...`. When a
+ * process is killed, the unit goes on walking its tables, and devices go on writing to its tenants'
+ * memory; the files keep the pages until the next process has taken the unit over and removes the
+ * files. Without a hugetlbfs the pages are anonymous, and other processes may get them while a
+ * device still reaches them.
  */
 
 #include "moat_pt.h"
@@ -23,14 +23,14 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 /**
- * The host physical address of [va, va + len).
+ * Get the host physical address of [va, va + len).
  *
  * @param va first byte
  * @param len bytes; they must be one run of hugepages
  * @param hpa receives the address
  * @return 0
- * @return -EFAULT: not mapped, not one run, or not hugepages
- * @return -EPERM: physical addresses are hidden (CAP_SYS_ADMIN shows them)
+ * @return -EFAULT: the range is empty, not mapped, not one run, or not hugepages
+ * @return -EPERM: physical addresses are hidden from a process without CAP_SYS_ADMIN
  *
  * moat_error_text() has the sentence. Thread-safe. Control path.
  */
@@ -43,7 +43,7 @@ struct moat_vtd_hugepages;
  *
  * @param name goes into the files' names
  * @param pages receives the source
- * @param mem set for struct moat_vtd_conf; valid until moat_vtd_hugepages_close()
+ * @param mem set on success, for struct moat_vtd_conf; valid until moat_vtd_hugepages_close()
  * @return 0
  * @return -ENOMEM
  *
@@ -69,15 +69,16 @@ int moat_vtd_hugepages_map(struct moat_vtd_hugepages *pages, uint64_t len, void 
  * Give back pages. No device may reach them any more.
  *
  * @param pages the source
- * @param va what one moat_vtd_hugepages_map() gave
- * @param len all of it
+ * @param va address that moat_vtd_hugepages_map() has set
+ * @param len bytes, as in that call
  *
  * Thread-safe. Control path.
  */
 void moat_vtd_hugepages_unmap(struct moat_vtd_hugepages *pages, void *va, uint64_t len);
 
 /**
- * Remove the files that earlier processes of this name left. The unit must not read them any more.
+ * Remove all files of the source's name that are not the source's own, such as those that a killed
+ * process left. No unit and no device may reach their pages any more.
  *
  * @param pages the source
  *
@@ -86,7 +87,7 @@ void moat_vtd_hugepages_unmap(struct moat_vtd_hugepages *pages, void *va, uint64
 void moat_vtd_hugepages_sweep(struct moat_vtd_hugepages *pages);
 
 /**
- * Remove this process's remaining files, and free the source. What is mapped stays mapped.
+ * Remove the source's remaining files, and free the source. Pages that are mapped stay mapped.
  *
  * @param pages no other thread may use it
  *

@@ -6,13 +6,13 @@
 
 /**
  * @file
- * What stands in the way of blocking compatibility-format interrupts at a unit.
+ * Obstacles: the devices that keep a unit from blocking compatibility-format interrupts.
  *
  * A unit lets the compatibility-format interrupts of all devices behind it pass, or of none. On a
- * host whose kernel does not remap interrupts (intremap=off), the kernel's devices raise no others.
- * So use `block` only if no device behind the unit interrupts the kernel: no function there has
- * MSI, MSI-X or a legacy line in use, and there is no I/O APIC and no HPET. Root ports count, too:
- * the kernel's pcieport driver uses their MSI for hot plug and errors.
+ * host whose kernel does not remap interrupts (intremap=off), the kernel's devices use only this
+ * format. So use `block` only if no device behind the unit interrupts the kernel: no function there
+ * has MSI, MSI-X or a legacy line in use, and there is no I/O APIC and no HPET. Root ports count,
+ * too: the kernel's pcieport driver uses their MSI for hot plug and errors.
  */
 
 #include "moat_vtd_dmar.h"
@@ -32,11 +32,11 @@ enum moat_vtd_obstacle_kind {
 
 struct moat_vtd_obstacle {
 	uint8_t kind;        /* enum moat_vtd_obstacle_kind */
-	uint8_t enumeration; /* IOAPIC, HPET: its number in the table */
+	uint8_t enumeration; /* number of the I/O APIC or HPET in the table */
 	uint16_t segment;
 	moat_sid_t sid;
-	unsigned int vectors; /* MSI, MSI-X: in use; a legacy line: its number */
-	char driver[32];      /* of the function */
+	unsigned int vectors; /* MSI, MSI-X: number of vectors in use; INTX: the line's number */
+	char driver[32];      /* the function's driver; "": none */
 };
 
 /**
@@ -47,10 +47,10 @@ struct moat_vtd_obstacle {
  * @param pci a snapshot
  * @param unit index in `dmar->unit`
  * @param tenant functions of the unit's segment that belong to tenants
- * @param n how many of them
- * @param list receives the first `max`, in the order of their source-ids, those of the table last
+ * @param n number of functions in `tenant`
+ * @param list receives the first `max`: functions by source-id, then I/O APICs and HPETs
  * @param max room in `list`
- * @return how many there are; 0: nothing
+ * @return how many there are, which may be more than `max`
  *
  * Thread-safe. Control path.
  */
@@ -59,7 +59,7 @@ unsigned int moat_vtd_obstacles(const char *root, const struct moat_dmar *dmar,
 	struct moat_vtd_obstacle list[], unsigned int max);
 
 /**
- * What an obstacle is, such as "0000:00:02.0 (e1000e) has 3 MSI-X vectors in use".
+ * Describe an obstacle, such as "0000:00:02.0 (e1000e) has 3 MSI-X vectors in use".
  *
  * @param obstacle from moat_vtd_obstacles()
  * @param text receives the words
@@ -71,7 +71,7 @@ unsigned int moat_vtd_obstacles(const char *root, const struct moat_dmar *dmar,
 int moat_vtd_obstacle_text(const struct moat_vtd_obstacle *obstacle, char *text, size_t len);
 
 /**
- * What ends an obstacle, without a full stop, such as "unbind it from e1000e".
+ * Say how to remove an obstacle, without a full stop, such as "unbind it from e1000e".
  *
  * @param obstacle from moat_vtd_obstacles()
  * @param text receives the words
@@ -83,9 +83,9 @@ int moat_vtd_obstacle_text(const struct moat_vtd_obstacle *obstacle, char *text,
 int moat_vtd_obstacle_remedy(const struct moat_vtd_obstacle *obstacle, char *text, size_t len);
 
 /**
- * Does the kernel remap interrupts? It does where /proc/interrupts names an IR- chip.
+ * Whether the kernel remaps interrupts: /proc/interrupts then names an IR- chip.
  *
- * @param root as above
+ * @param root as in moat_vtd_obstacles()
  * @return 1: yes
  * @return 0: no
  * @return -ENOENT, -EACCES, ...: /proc/interrupts cannot be read

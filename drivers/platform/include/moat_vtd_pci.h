@@ -7,10 +7,10 @@
 /**
  * @file
  * The PCI functions of a machine, as configuration space and sysfs show them: bridges with the
- * buses below them, virtual functions with their physical ones. Enough to say where a DMAR scope
- * ends and under which source-ids a function's requests arrive at a unit.
+ * buses below them, virtual functions with their physical functions. This tells where a DMAR scope
+ * ends, and under which source-ids a function's requests arrive at a unit.
  *
- * A snapshot: scan again after hot plug or after creating virtual functions.
+ * The functions are a snapshot: scan again after hot plug or after creating virtual functions.
  */
 
 #include <sys/types.h>
@@ -24,7 +24,7 @@ extern "C" {
 
 /** PCI Express capability: device/port type. */
 enum moat_pci_port {
-	MOAT_PCI_CONVENTIONAL = -1, /* no such capability */
+	MOAT_PCI_CONVENTIONAL = -1, /* no such capability, or hidden from this user */
 	MOAT_PCI_ENDPOINT = 0x0,
 	MOAT_PCI_ROOT_PORT = 0x4,
 	MOAT_PCI_UPSTREAM = 0x5,
@@ -36,16 +36,16 @@ enum moat_pci_port {
 struct moat_pci_fn {
 	uint16_t segment;
 	moat_sid_t sid;
-	int8_t port;         /* enum moat_pci_port, or another type of the specification */
+	int8_t port;         /* enum moat_pci_port, or another type that the specification has */
 	bool bridge;         /* header type 1 */
 	uint8_t secondary;   /* bridge: the bus below it ... */
-	uint8_t subordinate; /* ... and the last one below that */
+	uint8_t subordinate; /* ... and the highest bus number below it */
 	bool virtfn;
-	moat_sid_t physfn; /* virtual function: its physical one; else itself */
+	moat_sid_t physfn; /* of a virtual function: its physical function; else `sid` */
 	uint16_t vendor, device;
-	char driver[32]; /* of the kernel, that it is bound to; "": none */
+	char driver[32]; /* the kernel's driver that it is bound to; "": none */
 	uint16_t acs;    /* offset of the ACS capability; 0: none, or hidden from this user */
-	uint16_t acs_cap, acs_ctrl; /* its capability and control registers */
+	uint16_t acs_cap, acs_ctrl; /* the ACS capability and control registers */
 };
 
 struct moat_pci {
@@ -80,14 +80,15 @@ void moat_pci_free(struct moat_pci *pci);
 typedef ssize_t (*moat_pci_read_t)(void *ctx, void *to, size_t len, size_t offset);
 
 /**
- * Decode configuration space. Sets vendor, device, port, ACS and the bridge's members. Reads the
- * first 256 bytes and then only what the lists of capabilities lead to, because some devices fail
- * when other bytes are read.
+ * Decode configuration space. Sets vendor, device, port, ACS and a bridge's members. Reads the
+ * first 256 bytes and then only what the list of extended capabilities leads to, because some
+ * devices fail when other bytes are read.
  *
  * @param fn must be all 0
  * @param read reads configuration space
  * @param ctx for `read`
- * @return false: fewer than 64 bytes, the part that every process may read, could be read
+ * @return true: decoded
+ * @return false: fewer than 64 bytes could be read, the part that every process may read
  *
  * Thread-safe. Control path.
  */
@@ -107,7 +108,7 @@ const struct moat_pci_fn *moat_pci_find(const struct moat_pci *pci, uint16_t seg
 	moat_sid_t sid);
 
 /**
- * The bridge that leads to a bus, the lowest one where several do.
+ * Find the bridge that leads to a bus; of several, the lowest.
  *
  * @param pci the machine's functions
  * @param segment PCI segment
@@ -119,19 +120,19 @@ const struct moat_pci_fn *moat_pci_find(const struct moat_pci *pci, uint16_t seg
 const struct moat_pci_fn *moat_pci_bridge_to(const struct moat_pci *pci, uint16_t segment,
 	uint8_t bus);
 
-/** What a function's driver leaves the function to. */
+/** The user to which a driver leaves its functions. */
 enum moat_pci_owner {
-	MOAT_PCI_OWNER_NONE,   /* it has no driver */
+	MOAT_PCI_OWNER_NONE,   /* there is no driver */
 	MOAT_PCI_OWNER_VFIO,   /* vfio-pci and its variants (*_vfio_pci): a process, through VFIO */
 	MOAT_PCI_OWNER_UIO,    /* uio_pci_generic, igb_uio: a process, without VFIO */
-	MOAT_PCI_OWNER_STUB,   /* pci-stub: nothing uses it; the stub keeps other drivers away */
+	MOAT_PCI_OWNER_STUB,   /* pci-stub: no user; the stub keeps other drivers away */
 	MOAT_PCI_OWNER_KERNEL, /* any other driver */
 };
 
 /**
- * What a driver leaves its functions to.
+ * The user to which a driver leaves its functions: the kernel, a process, or none.
  *
- * @param driver its name in sysfs; "": none
+ * @param driver the driver's name in sysfs; "": none
  * @return the owner
  *
  * Thread-safe. Control path.
@@ -140,12 +141,13 @@ enum moat_pci_owner moat_pci_owner(const char *driver);
 
 /**
  * Whether a function leaves its IOMMU group *viable*: the kernel gives a process a group only if
- * every member does. The kernel's rule: no driver, a VFIO driver or pci-stub; and bridges, which
- * start no DMA of their own. Linux, drivers/vfio/ (until 5.18) and iommu_group_claim_dma_owner()
- * (since).
+ * every member does. The kernel's rule: the function has no driver, a VFIO driver or pci-stub, or
+ * it is a bridge, which starts no DMA of its own. Linux, drivers/vfio/ (until 5.18) and
+ * iommu_group_claim_dma_owner() (since).
  *
  * @param driver the function's driver; "": none
- * @param bridge the function's header is a bridge's, such as a root port's; not an ISA bridge's
+ * @param bridge the function's header is that of a PCI bridge, as a root port's is and an ISA
+ *   bridge's is not
  * @return true: it does
  *
  * Thread-safe. Control path.
@@ -180,7 +182,7 @@ bool moat_pci_is_users(const struct moat_pci_fn *fn);
  * @param on true: set it
  * @return 1: it was set before
  * @return 0: it was clear before
- * @return -EACCES: configuration space cannot be written; moat_error_text() has the path
+ * @return -EACCES: configuration space cannot be read or written; moat_error_text() has the path
  *
  * Thread safety: no other thread or process may write the function's command register. Control
  * path, root.
@@ -201,16 +203,16 @@ int moat_pci_bus_master(const char *root, const struct moat_pci_fn *fn, bool on)
 int moat_pci_quiet(const char *root, const struct moat_pci_fn *fn);
 
 /**
- * Find the source-ids that requests of a function may carry: its own, another function's that some
- * devices are known to use, and those that conventional bridges on the way up substitute: a PCI
- * Express to PCI bridge sends its secondary bus and device 0, other bridges their own source-id
- * (PCI Express to PCI Bridge Specification, "Transaction ID ownership").
+ * Find the source-ids that requests of a function may carry: the function's own; that of another
+ * function, which some devices are known to use; and those that conventional bridges on the way up
+ * substitute. A PCI Express to PCI bridge sends its secondary bus and device 0, other bridges send
+ * their own source-id (PCI Express to PCI Bridge Specification, "Transaction ID ownership").
  *
  * @param pci the machine's functions
  * @param segment PCI segment
  * @param sid source-id of the function
- * @param alias receives the first `max` of them, the function's own first
- * @param max room in `alias`
+ * @param alias receives the first `max` source-ids, the function's own first
+ * @param max room in `alias`, at least 1
  * @return how many there are, at least 1; more than `max`: some are missing in `alias`
  *
  * Thread-safe. Control path.
@@ -221,17 +223,18 @@ unsigned int moat_pci_aliases(const struct moat_pci *pci, uint16_t segment, moat
 /**
  * Whether all requests of two functions to each other pass through a unit.
  *
- * They do not if a bridge on the way up may redirect them (a port without Access Control Services,
- * or with those switched off; a conventional bridge), nor if they are functions of one device that
- * has no ACS (PCI Express Base Specification, "Access Control Services (ACS)"). Virtual functions
- * count as isolated from their physical function, root ports as isolated by the root complex.
+ * The requests do not if a bridge on the way up may redirect them (a port without Access Control
+ * Services, or with ACS switched off; a conventional bridge), or if the functions belong to one
+ * device that has no ACS (PCI Express Base Specification, "Access Control Services (ACS)"). Virtual
+ * functions count as isolated from their physical function, root ports as isolated by the root
+ * complex.
  *
  * @param pci the machine's functions
  * @param segment PCI segment
  * @param a source-id of one function
  * @param b source-id of the other
- * @return 0: they do, the functions are isolated
- * @return -EPERM: they do not; moat_error_text() says where they meet
+ * @return 0: they do, so the functions are isolated
+ * @return -EPERM: they do not; moat_error_text() names the bridge or function that lets them meet
  *
  * Thread-safe. Control path.
  */
@@ -239,9 +242,9 @@ int moat_pci_isolated(const struct moat_pci *pci, uint16_t segment, moat_sid_t a
 
 /**
  * Whether a function is a root port of a 100- or 200-series PCH, whose ACS capability and control
- * registers have 32 bits each, so that the control register is 4 bytes further than the PCI Express
- * Base Specification has it. `acs_cap` and `acs_ctrl` have been read accordingly. Linux,
- * drivers/pci/quirks.c: pci_quirk_intel_spt_pch_acs().
+ * registers have 32 bits each, so that the control register is at offset 8 of the capability, not
+ * at 6 as in the PCI Express Base Specification. `acs_cap` and `acs_ctrl` have been read
+ * accordingly. Linux, drivers/pci/quirks.c: pci_quirk_intel_spt_pch_acs().
  *
  * @param fn the function
  * @return true: it is
@@ -253,14 +256,15 @@ bool moat_pci_acs_is_wide(const struct moat_pci_fn *fn);
 /** What moat_pci_acs_enable() changed; for moat_pci_acs_restore(). */
 struct moat_pci_acs_change {
 	moat_sid_t sid;
-	uint16_t acs; /* offset of the capability */
-	uint16_t found, written;
+	uint16_t acs;            /* offset of the capability */
+	uint16_t found, written; /* the control register, before and after */
 };
 
 /**
- * Switch on what isolates a function from its peers (SV, RR, CR, UF), in the function and in every
- * bridge above it that has ACS. The kernel does so only where its own IOMMU driver is on. A
- * register that cannot be written stays as it is; scan again, then ask moat_pci_isolated().
+ * Switch on the ACS controls that isolate a function from its peers (SV, RR, CR, UF), in the
+ * function and in every bridge above it that has ACS. The kernel does this only while its own IOMMU
+ * driver is on. A register that cannot be written stays as it is; scan again, then call
+ * moat_pci_isolated().
  *
  * @param root as in moat_pci_scan()
  * @param pci the machine's functions
@@ -295,7 +299,7 @@ void moat_pci_acs_restore(const char *root, uint16_t segment,
  * @param bus where the path starts
  * @param path pairs of device and function
  * @param nr_path number of pairs
- * @return the function that it ends at; NULL: a bridge or the function does not exist
+ * @return the function at which the path ends; NULL: a bridge or the function does not exist
  *
  * Thread-safe. Control path.
  */
