@@ -18,7 +18,7 @@ static int vtd_hpa(struct moat_unit *unit, const void *va, uint64_t len, uint64_
 	return 0;
 }
 
-/** Where the unit is not quiet, it may still read all of it: nothing is freed. */
+/** Free a unit's memory. A unit that is not quiet may still read it, so then nothing is freed. */
 static void vtd_free(struct vtd *v, bool quiet)
 {
 	static _Atomic(struct vtd_kept *) kept;
@@ -92,12 +92,13 @@ static const struct moat_unit_ops vtd_ops = {
 static int check(const struct vtd *v)
 {
 	if (v->conf.qi_order > MOAT_VTD_QI_ORDER_MAX)
-		return moat_error(-EINVAL, "unit %s: a queue of 2^%u pages; at most 2^%u (IQA.QS)",
+		return moat_error(-EINVAL,
+			"unit %s: a queue of 2^%u pages is too large; use at most 2^%u (IQA.QS)",
 			v->unit.name, v->conf.qi_order, MOAT_VTD_QI_ORDER_MAX);
 	if (!v->caps.qi)
 		return moat_error(-EOPNOTSUPP,
 			"unit %s has no queued invalidation (ECAP.QI is clear); "
-			"it cannot serve moat",
+			"moat cannot use it",
 			v->unit.name);
 	return 0;
 }
@@ -160,7 +161,7 @@ static bool has_window(const struct moat_vtd_window *w)
 			w->write64 != NULL);
 }
 
-/* What a caller can get wrong, before anything is made. */
+/* Check the arguments, before anything is created. */
 static int check_conf(const struct moat_vtd_conf *conf, struct moat_unit **unit)
 {
 	if (conf == NULL || conf->name == NULL || unit == NULL)
@@ -176,11 +177,12 @@ static int check_conf(const struct moat_vtd_conf *conf, struct moat_unit **unit)
 		(unsigned int)conf->stage > MOAT_VTD_STAGE_NESTED ||
 		(unsigned int)conf->interrupts > MOAT_VTD_INTERRUPTS_BLOCK)
 		return moat_error(-EINVAL,
-			"unit %s: mode %d, stage %d, interrupts %d: one of them does not exist",
+			"unit %s: mode %d, stage %d, interrupts %d: a value that does not exist",
 			conf->name, (int)conf->mode, (int)conf->stage, (int)conf->interrupts);
 	if (conf->nr_pass_through != 0 && conf->pass_through == NULL)
-		return moat_error(-EINVAL, "unit %s: %u functions pass through, and none is named",
-			conf->name, conf->nr_pass_through);
+		return moat_error(-EINVAL,
+			"unit %s: nr_pass_through is %u, but pass_through is NULL", conf->name,
+			conf->nr_pass_through);
 	return 0;
 }
 
@@ -196,12 +198,12 @@ int moat_vtd_create(const struct moat_vtd_conf *conf, struct moat_unit **unit)
 		return moat_error(-ENOMEM, "unit %s: out of memory", conf->name);
 	ret = create(v);
 	if (ret != 0) {
-		vtd_free(v, true); /* the unit has not been touched yet */
+		vtd_free(v, true); /* no register of the unit has been written yet */
 		return ret;
 	}
 	ret = vtd_bring_up(v);
 	if (ret != 0) {
-		char why[512]; /* take-down may have errors of its own; the first one counts */
+		char why[512]; /* of the first error: take-down may set another text */
 
 		snprintf(why, sizeof(why), "%s", moat_error_text());
 		vtd_free(v, !v->touched || vtd_take_down(v) == 0);
@@ -214,7 +216,7 @@ int moat_vtd_create(const struct moat_vtd_conf *conf, struct moat_unit **unit)
 int moat_vtd_mode_parse(const char *text, enum moat_vtd_mode *mode)
 {
 	if (text == NULL || (strcmp(text, "legacy") != 0 && strcmp(text, "scalable") != 0))
-		return moat_error(-EINVAL, "'%s' is not a mode; there are: legacy scalable",
+		return moat_error(-EINVAL, "'%s' is not a mode; use legacy or scalable",
 			text != NULL ? text : "");
 	*mode = strcmp(text, "legacy") == 0 ? MOAT_VTD_LEGACY : MOAT_VTD_SCALABLE;
 	return 0;
@@ -232,7 +234,7 @@ int moat_vtd_stage_parse(const char *text, enum moat_vtd_stage *stage)
 			return 0;
 		}
 	}
-	return moat_error(-EINVAL, "'%s' is not a stage; there are: first second nested",
+	return moat_error(-EINVAL, "'%s' is not a stage; use first, second or nested",
 		text != NULL ? text : "");
 }
 
@@ -245,7 +247,7 @@ void moat_vtd_stats(const struct moat_unit *unit, struct moat_vtd_stats *stats)
 {
 	struct vtd *v = vtd_of(unit);
 
-	/* Counters: no order among them is promised. */
+	/* relaxed: counters, with no order among them */
 	*stats = (struct moat_vtd_stats){
 		.faults = atomic_load_explicit(&v->faults, memory_order_relaxed),
 		.fault_overflows = atomic_load_explicit(&v->fault_overflows, memory_order_relaxed),

@@ -154,7 +154,8 @@ static void say_cap(struct text *t, const struct moat_vtd_caps *c)
 	say_flag(t, "PHMR", c->phmr, "protected high memory region", "none");
 	say_flag(t, "DWD", c->dwd, "invalidations drain writes", "no write draining");
 	say_flag(t, "DRD", c->drd, "invalidations drain reads", "no read draining");
-	say_flag(t, "ESRTPS", c->esrtps, "setting the root table invalidates", "it does not");
+	say_flag(t, "ESRTPS", c->esrtps, "setting the root table invalidates caches",
+		"setting the root table invalidates nothing");
 }
 
 static void say_ecap(struct text *t, const struct moat_vtd_caps *c)

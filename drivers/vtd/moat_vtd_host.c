@@ -17,16 +17,16 @@
 #include "platform_text.h"
 #include "vtd_keep.h"
 
-#define HOST_ALIASES 32 /* of a function that passes through */
-#define ACS_CHANGES  8  /* in one function and the bridges above it */
+#define HOST_ALIASES 32 /* source-ids of a function that passes through */
+#define ACS_CHANGES  8  /* ACS registers of one function and the bridges above it */
 
-/** Everything that a unit of this machine keeps beside the driver's own. */
+/** What a unit of this machine has in addition to `struct vtd`. */
 struct host {
 	struct vtd_kept kept;
 	char name[16];
 	char *root;
 	const struct moat_vtd_host_conf *conf; /* while the unit is created */
-	pthread_mutex_t lock; /* of `pci`, which is scanned anew for each admission, and of `acs` */
+	pthread_mutex_t lock; /* of `pci`, which is scanned again at each attach, and of `acs` */
 	unsigned int index;   /* of the unit in `dmar` */
 	uint16_t segment;
 	struct moat_dmar *dmar;
@@ -34,15 +34,15 @@ struct host {
 	struct moat_vtd_hugepages *pages;
 	struct moat_pt_mem mem;
 	struct moat_vtd_window window;
-	moat_sid_t *pass; /* what passes through */
+	moat_sid_t *pass; /* source-ids that pass through */
 	unsigned int nr_pass;
 	bool written;      /* registers of the unit may have been written */
 	uint32_t found;    /* GSTS before that */
 	moat_sid_t *quiet; /* functions whose Bus Master Enable was cleared */
 	unsigned int nr_quiet;
-	struct moat_pci_acs_change *acs; /* what was switched on for tenants */
+	struct moat_pci_acs_change *acs; /* registers that were changed for tenants */
 	unsigned int nr_acs;
-	char obstacles[1024]; /* to blocking interrupts, in words; "": none */
+	char obstacles[1024]; /* text: what prevents blocking of interrupts; "": nothing */
 };
 
 /* ----------------------------------------------------------------------------- the registers */
@@ -80,9 +80,9 @@ void moat_vtd_host_unmap(const struct moat_dmar_unit *unit, struct moat_vtd_wind
 	window->page = NULL;
 }
 
-/* ---------------------------------------------------------------- which functions are behind it */
+/* ---------------------------------------------------------- which functions are behind the unit */
 
-/** Virtual functions come and go, drivers are bound: look again. Under the lock. */
+/** Scan again: virtual functions and drivers may have changed. Under the lock. */
 static void rescan(struct host *h)
 {
 	struct moat_pci *now;
@@ -93,7 +93,7 @@ static void rescan(struct host *h)
 	h->pci = now;
 }
 
-/** The table's verdict on a function. Under the lock. */
+/** May the function be a tenant's? Under the lock. @return 0, -ENODEV, -EPERM, -EBUSY */
 static int verdict(const struct host *h, moat_sid_t sid)
 {
 	const struct moat_pci_fn *fn = moat_pci_find(h->pci, h->segment, sid);
@@ -122,13 +122,13 @@ static int verdict(const struct host *h, moat_sid_t sid)
 	return 0;
 }
 
-/** Switch ACS on for a tenant's function, and remember what that changed. Under the lock. */
+/** Switch ACS on for a tenant's function, and store what has changed. Under the lock. */
 static int isolate(struct host *h, moat_sid_t sid)
 {
 	struct moat_pci_acs_change change[ACS_CHANGES], *more;
 	unsigned int n;
 
-	/* Room first: what is changed must be known, or it could not be undone. */
+	/* Allocate first: a change that cannot be stored could not be undone. */
 	more = realloc(h->acs, (h->nr_acs + ACS_CHANGES) * sizeof(*more));
 	if (more == NULL)
 		return moat_error(-ENOMEM, "no memory for the ACS registers of " MOAT_SID_FMT,
@@ -199,7 +199,7 @@ static int pass_add(struct host *h, const moat_sid_t sid[], unsigned int n)
 	return 0;
 }
 
-/** A function that stays with the kernel passes through, with its aliases. */
+/** Let a function that stays with the kernel pass through, with its aliases. */
 static int pass_function(struct host *h, const struct moat_vtd_host_conf *conf, moat_sid_t sid)
 {
 	moat_sid_t alias[HOST_ALIASES];
@@ -217,7 +217,7 @@ static int pass_function(struct host *h, const struct moat_vtd_host_conf *conf, 
 	return ret;
 }
 
-/** Every function behind this unit passes through, but the tenants'. */
+/** Let every function behind this unit pass through, except the tenants'. */
 static int pass_functions(struct host *h, const struct moat_vtd_host_conf *conf)
 {
 	int ret = 0;
@@ -232,7 +232,7 @@ static int pass_functions(struct host *h, const struct moat_vtd_host_conf *conf)
 	return ret;
 }
 
-/** Devices that only ACPI names (ANDD) do DMA, too, under the source-id that their scope tells. */
+/** Let devices pass through that only ACPI names (ANDD): their scope gives the source-id. */
 static int pass_acpi_devices(struct host *h)
 {
 	const struct moat_dmar_scopes *scopes = &h->dmar->unit[h->index].scopes;
@@ -327,7 +327,7 @@ static int look_around(struct host *h, const struct moat_vtd_host_conf *conf)
 	return ret;
 }
 
-/** Bus Master Enable again, for functions that we cleared it of. */
+/** Set Bus Master Enable again in the functions in which quiet() cleared it. */
 static void quiet_undo(struct host *h)
 {
 	while (h->nr_quiet != 0) {
@@ -339,7 +339,7 @@ static void quiet_undo(struct host *h)
 	}
 }
 
-/** Is the function behind this unit, and does a process have it, or is it a tenant's? */
+/** Is the function behind this unit, and a tenant's or bound to a driver for processes? */
 static bool is_to_be_quiet(const struct host *h, const struct moat_pci_fn *fn)
 {
 	return fn->segment == h->segment && !fn->bridge &&
@@ -348,9 +348,9 @@ static bool is_to_be_quiet(const struct host *h, const struct moat_pci_fn *fn)
 }
 
 /**
- * A unit that is taken over is off for a moment. What a process that was killed had its devices do
- * would then go to wherever their IOVAs happen to point, so the devices behind this unit that a
- * process has, and the tenants', are told to stop. All of them, or none.
+ * A unit that is taken over is off for a moment. DMA that a killed process has started would then
+ * reach whatever physical addresses its IOVAs happen to be. So clear Bus Master Enable in the
+ * tenants' functions and in those behind this unit that processes use: in all of them, or in none.
  */
 static int quiet(struct host *h)
 {
@@ -371,7 +371,7 @@ static int quiet(struct host *h)
 	return RTE_MIN(ret, 0);
 }
 
-/* For struct moat_vtd_conf: the unit may be owned, and has not been touched. */
+/* For struct moat_vtd_conf: the unit may be owned, and no register has been written. */
 static int host_before_writing(void *ctx)
 {
 	struct host *h = ctx;
@@ -383,8 +383,8 @@ static int host_before_writing(void *ctx)
 }
 
 /**
- * The unit did not come up. Devices that were told to stop go on, unless the unit translated for
- * them before and is off now. What a unit reads that cannot be switched off is kept for ever.
+ * The unit did not come up. Set Bus Master Enable again, unless the unit translated before and is
+ * off now. If the unit cannot be switched off, the memory that it may read is never freed.
  */
 static void give_back(struct host *h)
 {
@@ -399,7 +399,7 @@ static void give_back(struct host *h)
 		vtd_keep(&kept, &h->kept);
 }
 
-/* Whose interrupts the kernel gets from behind the unit, each with what ends it. */
+/* List the devices behind the unit that interrupt the kernel, each with its remedy. */
 static void find_obstacles(struct host *h, const struct moat_vtd_host_conf *conf)
 {
 	struct moat_vtd_obstacle list[8];
@@ -417,7 +417,7 @@ static void find_obstacles(struct host *h, const struct moat_vtd_host_conf *conf
 		text_say(&t, "; and %u more", n - (unsigned int)RTE_DIM(list));
 }
 
-/* What becomes of interrupts; `conf->interrupts_why` where that is not `block`. */
+/* Set `vtd->interrupts` and `vtd->interrupts_why`. @return 0, -EBUSY */
 static int choose_interrupts(struct host *h, const struct moat_vtd_host_conf *conf,
 	struct moat_vtd_conf *vtd)
 {
@@ -436,8 +436,9 @@ static int choose_interrupts(struct host *h, const struct moat_vtd_host_conf *co
 	vtd->interrupts_why = h->obstacles;
 	if (conf->interrupts == MOAT_VTD_INTERRUPTS_BLOCK && h->obstacles[0] != '\0')
 		return moat_error(-EBUSY,
-			"unit %s: interrupts = block would stop interrupts that the kernel needs: %s; or write "
-			"interrupts = compatible, with which a tenant's device can raise any interrupt",
+			"unit %s: interrupts = block would stop interrupts that the kernel needs: "
+			"%s; or set interrupts = compatible, with which a tenant's device can "
+			"raise any interrupt",
 			h->name, h->obstacles);
 	vtd->interrupts_optional = conf->interrupts == MOAT_VTD_INTERRUPTS_DEFAULT;
 	if (conf->interrupts == MOAT_VTD_INTERRUPTS_DEFAULT)
@@ -478,7 +479,7 @@ static int bring_up(struct host *h, const struct moat_vtd_host_conf *conf, struc
 		ret = moat_vtd_create(&vtd, unit);
 
 	if (ret == 0)
-		moat_vtd_hugepages_sweep(h->pages); /* the unit walks our tables now */
+		moat_vtd_hugepages_sweep(h->pages); /* the unit no longer walks the old tables */
 	return ret;
 }
 
@@ -488,9 +489,11 @@ int moat_vtd_host_create(const struct moat_vtd_host_conf *conf, struct moat_unit
 	int ret;
 
 	if (conf == NULL || unit == NULL || (conf->nr_tenants != 0 && conf->tenant == NULL))
-		return moat_error(-EINVAL, "moat_vtd_host_create(): a NULL");
+		return moat_error(-EINVAL,
+			"moat_vtd_host_create(): a NULL pointer: conf, unit or conf->tenant");
 	if ((unsigned int)conf->interrupts > MOAT_VTD_INTERRUPTS_DEFAULT)
-		return moat_error(-EINVAL, "interrupts = %d does not exist", (int)conf->interrupts);
+		return moat_error(-EINVAL, "moat_vtd_host_create(): interrupts %d does not exist",
+			(int)conf->interrupts);
 	h = calloc(1, sizeof(*h));
 	if (h == NULL)
 		return moat_error(-ENOMEM, "no memory for a unit");

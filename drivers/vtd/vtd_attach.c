@@ -8,14 +8,14 @@
 #include "vtd_impl.h"
 
 /*
- * A function's requests may carry several source-ids: its own, and those that bridges put in its
- * place. Attach asks for them once and remembers them; detach undoes what was remembered. The bus
- * may have changed in between: a bridge that is gone must not leave an entry behind.
+ * A function's requests may carry several source-ids: its own, and those that bridges substitute.
+ * Attach asks for them and stores them; detach undoes what was stored. The bus may have changed in
+ * between, and a bridge that is gone must not leave an entry behind.
  */
 
-/* ---------------------------------------------------------------------- may it be attached */
+/* ------------------------------------------------------------------- may a function be attached */
 
-/** The source-ids that requests of `sid` may carry. All of them get an entry, so all must fit. */
+/** Get the source-ids that requests of `sid` may carry. Each gets an entry, so all must fit. */
 int vtd_aliases_ask(const struct vtd *v, moat_sid_t sid, struct vtd_function *f)
 {
 	unsigned int n = 1;
@@ -42,8 +42,9 @@ int vtd_may_attach(const struct vtd *v, const struct moat_domain *d, moat_sid_t 
 		return moat_error(-EINVAL, "unit %s cannot walk tables of %u levels (SAGAW 0x%x)",
 			v->unit.name, d->pt != NULL ? d->pt->levels : 0, sagaw);
 	if (d->pt->format != (child ? MOAT_PT_FIRST_STAGE : v->unit.caps.format))
-		return moat_error(-EINVAL, "unit %s walks %s-stage tables, domain %s has others",
-			v->unit.name, v->sm.first ? "first" : "second", d->name);
+		return moat_error(-EINVAL,
+			"unit %s walks %s-stage tables, but domain %s has others", v->unit.name,
+			v->sm.first ? "first" : "second", d->name);
 	if (moat_domain_did(d, &v->unit) >= v->caps.nd)
 		return moat_error(-EINVAL,
 			"unit %s has domain-ids up to %" PRIu32 ", domain %s has %u", v->unit.name,
@@ -86,18 +87,19 @@ static int source_check(const struct vtd *v, moat_sid_t sid, moat_sid_t alias, u
 				vtd_domain_name(v->function[sid].domain), s->did);
 		return moat_error(-EBUSY,
 			"unit %s: source " MOAT_SID_FMT
-			" is in domain-id %u already; functions behind one PCI bridge cannot be told apart, "
-			"put them in one domain",
+			" is in domain-id %u already; functions behind one PCI bridge cannot be "
+			"told apart, so put them in one domain",
 			v->unit.name, MOAT_SID_ARGS(alias), s->did);
 	case VTD_SOURCE_PASS:
 		return moat_error(-EBUSY,
 			"unit %s: source " MOAT_SID_FMT " passes through untranslated, "
-			"it belongs to the kernel; unbind it from its driver first",
+			"because it belongs to the kernel; first unbind it from its driver, and "
+			"end its pass-through with moat_vtd_block()",
 			v->unit.name, MOAT_SID_ARGS(alias));
 	default:
 		return moat_error(-EBUSY,
-			"unit %s: source " MOAT_SID_FMT " is being detached; if that "
-			"was refused before, the unit still remembers it: detach it again",
+			"unit %s: source " MOAT_SID_FMT " is being detached; if an "
+			"earlier detach failed, detach it again: the unit has not confirmed that",
 			v->unit.name, MOAT_SID_ARGS(alias));
 	}
 }
@@ -125,8 +127,8 @@ static int isolated_from(const struct vtd *v, const struct moat_domain *d, moat_
 }
 
 /**
- * Under the lock: 0 if no function of another domain exchanges requests with `sid` below the unit.
- * Such requests never reach the unit, so no table of ours stands between the two.
+ * Under the lock: 0 if no function of another domain exchanges requests with `sid` without the
+ * unit. Such requests never reach the unit, so no page table separates the two functions.
  */
 int vtd_isolation_check(const struct vtd *v, const struct moat_domain *d, moat_sid_t sid)
 {
@@ -186,7 +188,7 @@ static int function_enter(struct vtd *v, moat_sid_t sid, const struct vtd_functi
 	return 0;
 }
 
-/** Under the lock: entries that no other function needs become absent. */
+/** Under the lock: make those entries of the function absent that no other function uses. */
 static void function_leave(struct vtd *v, moat_sid_t sid)
 {
 	struct vtd_function *f = &v->function[sid];
@@ -210,9 +212,9 @@ static void function_set(struct vtd *v, moat_sid_t sid, enum vtd_function_state 
 }
 
 /**
- * The caller has made the function CHANGING and its entries absent. Once the unit has confirmed
- * that its interrupts are revoked and its entries forgotten, its source-ids are free; until then
- * none of them can be attached again, and this can be repeated.
+ * The caller has made the function CHANGING and its entries absent. When the unit has confirmed
+ * that its interrupts are revoked and its entries invalidated, its source-ids are free. Until then
+ * none of them can be attached again, and the call can be repeated.
  */
 static int function_forget(struct vtd *v, moat_sid_t sid)
 {
@@ -221,7 +223,7 @@ static int function_forget(struct vtd *v, moat_sid_t sid)
 	unsigned int n = 0;
 	int ret = vtd_intr_leave(v, f->domain, sid);
 
-	/* A source-id that is LEAVING has no other function: nothing but this moves it on. */
+	/* A LEAVING source-id has no other function, so no other thread changes its state. */
 	pthread_mutex_lock(&v->lock);
 	for (unsigned int i = 0; i < f->nr_alias; i++)
 		if (v->source[f->alias[i]].state == VTD_SOURCE_LEAVING)
@@ -240,8 +242,8 @@ static int function_forget(struct vtd *v, moat_sid_t sid)
 	return ret;
 }
 
-/** What an earlier attach could not undo is tried again; the unit may answer by now. A detach that
- * was not confirmed is its domain's to repeat: it still counts the function as its own. */
+/** Try again to undo an earlier attach that failed: the unit may answer by now. A detach that was
+ * not confirmed must be repeated by its domain, which still counts the function as attached. */
 static void function_settle(struct vtd *v, moat_sid_t sid)
 {
 	bool again;
@@ -255,22 +257,23 @@ static void function_settle(struct vtd *v, moat_sid_t sid)
 		function_forget(v, sid);
 }
 
-/** The unit did not confirm that the entries are present: they go again. Keeps the error's text. */
+/** Undo an attach that the unit did not confirm: make the entries absent. Keeps the error text. */
 static int function_undo(struct vtd *v, moat_sid_t sid, int ret)
 {
 	char why[512];
 
 	snprintf(why, sizeof(why), "%s", moat_error_text());
 	pthread_mutex_lock(&v->lock);
-	v->function[sid].domain =
-		NULL; /* the domain does not have it and may end before it is free */
+	/* not attached: the domain may be destroyed before the function's source-ids are free */
+	v->function[sid].domain = NULL;
 	function_leave(v, sid);
 	pthread_mutex_unlock(&v->lock);
 	function_forget(v, sid);
 	return moat_error(ret, "%s", why);
 }
 
-/** Entries, then the unit's caches. On an error nothing of it is present. */
+/** Write a function's entries, then invalidate the unit's caches. On an error all entries are
+ * absent again. */
 static int function_add(struct vtd *v, moat_sid_t sid, const struct vtd_function *f)
 {
 	int ret;
@@ -281,7 +284,7 @@ static int function_add(struct vtd *v, moat_sid_t sid, const struct vtd_function
 	pthread_mutex_unlock(&v->lock);
 	if (ret != 0)
 		return ret;
-	/* All of them, those too that another function has written: it may still be waiting. */
+	/* All source-ids, even if another function wrote the entry: it may still be waiting. */
 	ret = vtd_tell_present(v, f->alias, f->nr_alias, f->did);
 	if (ret != 0)
 		return function_undo(v, sid, ret);
@@ -349,7 +352,7 @@ static int can_pass(const struct vtd *v)
 	if (!v->caps.pt)
 		return moat_error(-EOPNOTSUPP,
 			"unit %s has no pass-through (ECAP.PT is clear): devices "
-			"that stay with the kernel cannot share it with tenants",
+			"that stay with the kernel cannot share the unit with tenants",
 			v->unit.name);
 	return 0;
 }
@@ -368,7 +371,7 @@ int vtd_pass_through_first(struct vtd *v)
 		struct vtd_function f = passing(sid);
 
 		if (v->function[sid].state != VTD_FUNCTION_NONE)
-			continue; /* named twice: an alias of several functions */
+			continue; /* named before, as an alias of another function */
 		ret = function_enter(v, sid, &f);
 		v->function[sid].state = VTD_FUNCTION_ATTACHED;
 	}
@@ -390,7 +393,7 @@ int moat_vtd_block(struct moat_unit *unit, moat_sid_t sid)
 	int ret = function_remove(v, NULL, sid);
 
 	if (ret == -ENOENT)
-		return moat_error(ret, "unit %s: source " MOAT_SID_FMT " does not pass through",
+		return moat_error(ret, "unit %s: source " MOAT_SID_FMT " is not in pass-through",
 			v->unit.name, MOAT_SID_ARGS(sid));
 	return ret;
 }

@@ -9,8 +9,8 @@
 
 /* ------------------------------------------------------------------- commands, one at a time */
 
-/** A wait ends when the time is up and the unit has been looked at so often: on a busy machine the
- * thread may get no processor for most of the time. */
+/** A wait ends when its time is over and the unit has been polled LOOKS times, because on a busy
+ * machine the thread may not run for most of the time. */
 #define LOOKS 64
 
 struct wait {
@@ -23,7 +23,7 @@ static struct wait deadline(const struct vtd *v)
 	return (struct wait){ .end = vtd_now_ms() + v->conf.deadline_ms };
 }
 
-/** Let the unit work on. @return false once the wait has ended. */
+/** Give the unit time to work. @return false: the wait has ended */
 static bool patience(const struct vtd *v, struct wait *wait)
 {
 	if (wait->looks++ >= LOOKS && vtd_now_ms() >= wait->end)
@@ -37,7 +37,7 @@ static bool patience(const struct vtd *v, struct wait *wait)
 static int no_answer(const struct vtd *v, const char *what)
 {
 	return moat_error(-ETIMEDOUT,
-		"unit %s: %s not done after %u ms (GSTS 0x%" PRIx32 ", FSTS 0x%" PRIx32
+		"unit %s: %s: not complete after %u ms (GSTS 0x%" PRIx32 ", FSTS 0x%" PRIx32
 		"); the unit does not answer: is another driver using it?",
 		v->unit.name, what, v->conf.deadline_ms, vtd_read32(&v->w, VTD_GSTS),
 		vtd_read32(&v->w, VTD_FSTS));
@@ -70,7 +70,7 @@ int vtd_command(const struct vtd *v, uint32_t bit, bool set, const char *what)
 	return await_gsts(v, bit, set, what);
 }
 
-/* One flush; `gcmd` is held. The thread keeps its duties to other lanes while it waits. */
+/* Flush the write buffer once, under `gcmd`. The thread reports quiescent states while it waits. */
 static int write_buffer_flush(struct vtd *v)
 {
 	uint64_t nr = atomic_fetch_add(&v->wbf_begun, 1) + 1;
@@ -88,9 +88,10 @@ static int write_buffer_flush(struct vtd *v)
 }
 
 /*
- * GCMD takes one command at a time, and only GSTS tells that it is complete: the one wait under a
- * lock here. Only old units need it. A thread that waits for its turn reports quiescent states, and
- * needs no turn if a flush has begun and ended meanwhile: that one covers what the thread wrote.
+ * GCMD takes one command at a time, and only GSTS tells that a command is complete, so this is the
+ * driver's only wait under a lock. Only old units need it. A thread that waits for the lock reports
+ * quiescent states. If another thread begins and completes a flush meanwhile, that flush covers the
+ * waiting thread's stores.
  */
 int vtd_flush_write_buffer(struct moat_unit *unit)
 {
@@ -116,7 +117,7 @@ int vtd_flush_write_buffer(struct moat_unit *unit)
 	return ret;
 }
 
-/* ----------------------------------------------------- invalidation before there is a queue */
+/* ------------------------------------------------- invalidation before the queue is switched on */
 
 static int await_clear64(const struct vtd *v, uint32_t reg, uint64_t bit, const char *what)
 {
@@ -129,9 +130,9 @@ static int await_clear64(const struct vtd *v, uint32_t reg, uint64_t bit, const 
 }
 
 /**
- * Context cache, then IOTLB, all of them, through registers; only while QIE is clear. Scalable mode
- * has the queue only, which then does it all before translation is enabled (prove_queue()); units
- * of major version 6 and later have the queue only ("Register-based Invalidation Interface").
+ * Invalidate the whole context cache, then the whole IOTLB, through registers, which is permitted
+ * only while QIE is clear. Scalable mode, and units of major version 6 and later, permit only the
+ * queue ("Register-based Invalidation Interface"); prove_queue() then does it.
  */
 static int invalidate_by_registers(const struct vtd *v)
 {
@@ -179,18 +180,18 @@ int vtd_may_own(struct vtd *v)
 	if ((gsts & VTD_GSTS_IRES) && !v->conf.take_over_ir && !vtd_intr_is_moats(v))
 		return moat_error(-EBUSY,
 			"unit %s remaps interrupts for another owner (GSTS 0x%" PRIx32
-			"); taking it would stop them: boot with intremap=off",
+			"); taking it over would stop them: boot with intremap=off",
 			v->unit.name, gsts);
 	if ((gsts & (VTD_GSTS_TES | VTD_GSTS_QIES)) && !v->conf.take_over)
 		return moat_error(-EBUSY,
 			"unit %s is in use (GSTS 0x%" PRIx32 ", root table 0x%" PRIx64
-			"): by the kernel, then boot with intel_iommu=off; or left by a moat that was "
-			"killed, then take it over (--take-over)",
+			"): if the kernel uses it, boot with intel_iommu=off; if a moat process "
+			"that was killed has left it, take it over (--take-over)",
 			v->unit.name, gsts, v->found.rtaddr);
 	return 0;
 }
 
-/** Let the queue run empty, unless an error has stopped it; then switch it off. */
+/** Wait until the queue is empty, unless an error has stopped it; then switch the queue off. */
 static int queue_off(const struct vtd *v)
 {
 	struct wait wait = deadline(v);
@@ -200,7 +201,7 @@ static int queue_off(const struct vtd *v)
 	while (!(vtd_read32(&v->w, VTD_FSTS) & VTD_FSTS_IQE) &&
 		vtd_read64(&v->w, VTD_IQH) != vtd_read64(&v->w, VTD_IQT))
 		if (!patience(v, &wait))
-			break; /* stuck without an error: off all the same */
+			break; /* stuck without an error: switch it off all the same */
 	return vtd_command(v, VTD_GCMD_QIE, false, "queued invalidation off (QIE)");
 }
 
@@ -212,7 +213,7 @@ static int advanced_fault_log(const struct vtd *v, bool on)
 	return vtd_command(v, VTD_GCMD_EAFL, on, "advanced fault logging (EAFL)");
 }
 
-/** Translation off, interrupt remapping off, then the queue that serves both. */
+/** Switch off translation, then interrupt remapping, then the queue that serves both. */
 static int quiesce(const struct vtd *v)
 {
 	int ret = 0;
@@ -226,14 +227,14 @@ static int quiesce(const struct vtd *v)
 	return ret;
 }
 
-/* ------------------------------------------------------------------------------ up and down */
+/* ------------------------------------------------------------------- bring-up and take-down */
 
 static int set_root_table(const struct vtd *v)
 {
 	uint32_t keep = vtd_read32(&v->w, VTD_GSTS) & VTD_GSTS_KEEP;
 	uint64_t ttm = v->sm.on ? VTD_TTM_SCALABLE : VTD_TTM_LEGACY;
 
-	/* SRTP is one-shot: RTPS tells that the address is taken. */
+	/* SRTP is one-shot: RTPS tells that the unit has taken the address. */
 	vtd_write64(&v->w, VTD_RTADDR, v->root.hpa | ttm << VTD_RTADDR_TTM_SHIFT);
 	vtd_write32(&v->w, VTD_GCMD, keep | VTD_GCMD_SRTP);
 	return await_gsts(v, VTD_GSTS_RTPS, true, "setting the root table (SRTP)");
@@ -248,7 +249,7 @@ static int queue_on(const struct vtd *v)
 }
 
 /**
- * First batches through the queue, before translation depends on it: the global invalidations that
+ * Submit the queue's first batches, before translation depends on it: the global invalidations that
  * a new root table needs ("Guidance to Software for Invalidations"): context cache, PASID cache,
  * IOTLB.
  */
@@ -291,7 +292,7 @@ int vtd_bring_up(struct vtd *v)
 		ret = advanced_fault_log(v, false);
 	if (ret != 0)
 		return ret;
-	/* Faults and completions are polled: no interrupt. */
+	/* Faults and completions are polled, so mask their interrupts. */
 	vtd_write32(&v->w, VTD_FECTL, v->found.fectl | VTD_FECTL_IM);
 	vtd_write32(&v->w, VTD_IECTL, v->found.iectl | VTD_IECTL_IM);
 	vtd_faults_clear(v);
@@ -309,17 +310,17 @@ int vtd_bring_up(struct vtd *v)
 	if (ret == 0)
 		ret = vtd_command(v, VTD_GCMD_TE, true, "translation on (TE)");
 	if (ret == 0)
-		ret = protected_memory(v, false); /* our tables protect now */
+		ret = protected_memory(v, false); /* the tables protect memory now */
 	return ret;
 }
 
 int vtd_take_down(struct vtd *v)
 {
-	/* Should PMEN not answer, translation goes off all the same. */
+	/* Translation is switched off even if PMEN does not answer. */
 	int pmen = protected_memory(v, true), off = quiesce(v);
 
-	/* A unit that was taken over stays off: the tables it was found with may be anything by
-	 * now. IQA must not change while the queue is on. */
+	/* A unit that was taken over stays off: the tables that it had may have been overwritten.
+	 * IQA must not change while the queue is on. */
 	if (off == 0) {
 		vtd_intr_restore(v);
 		vtd_write64(&v->w, VTD_RTADDR, v->found.rtaddr);

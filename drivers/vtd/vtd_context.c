@@ -8,7 +8,7 @@
 
 /* ------------------------------------------------------------------------------ the tables */
 
-/** The context entry of a source. Its table never moves, and the root entry above never changes. */
+/** Get a source's context entry. The context tables never move, and root entries never change. */
 static struct vtd_entry *context_entry(const struct vtd *v, moat_sid_t sid)
 {
 	return (struct vtd_entry *)v->context.va + sid;
@@ -26,7 +26,7 @@ int vtd_tables_create(struct vtd *v)
 		ret = vtd_pages_take(v, VTD_BUSES, &v->context);
 	if (ret != 0)
 		return ret;
-	/* The unit does not look before SRTP, so these are ordinary stores. */
+	/* The unit does not read the tables before SRTP, so these are ordinary stores. */
 	for (unsigned int bus = 0; bus < VTD_BUSES; bus++)
 		root[bus].lo = (v->context.hpa + bus * MOAT_PAGE_SIZE) | VTD_ROOT_P;
 	vtd_flush_lines(v, root, MOAT_PAGE_SIZE);
@@ -35,8 +35,8 @@ int vtd_tables_create(struct vtd *v)
 }
 
 /**
- * An absent entry becomes present. The unit may fetch it at any moment, so the half with P comes
- * last, and behind the other (release: against the unit's fetch).
+ * Make an absent entry present. The unit may fetch the entry at any moment, so the half with P is
+ * stored last (release: against the unit's fetch).
  */
 static void entry_set(struct vtd *v, moat_sid_t sid, uint64_t lo, uint64_t hi)
 {
@@ -48,8 +48,8 @@ static void entry_set(struct vtd *v, moat_sid_t sid, uint64_t lo, uint64_t hi)
 }
 
 /**
- * A present entry becomes absent; nothing else may change while caches may be filled from it. The
- * upper half keeps what it is until the next entry_set(): with P clear the unit ignores it.
+ * Make a present entry absent. Nothing else may change while caches may be filled from the entry,
+ * so the upper half stays until the next entry_set(): with P clear the unit ignores it.
  */
 void vtd_entry_clear(struct vtd *v, moat_sid_t sid)
 {
@@ -59,12 +59,11 @@ void vtd_entry_clear(struct vtd *v, moat_sid_t sid)
 		vtd_pasid_entry_clear(v, sid, VTD_RID_PASID);
 		return;
 	}
-	/* relaxed: what must come behind is the invalidation, and moat_qi_submit() releases */
+	/* relaxed: only the invalidation must come after, and moat_qi_submit() releases */
 	__atomic_store_n(&e->lo, 0, __ATOMIC_RELAXED);
 	vtd_flush_lines(v, e, sizeof(*e));
 }
 
-/** AW of a pass-through entry: the largest that the unit supports. */
 uint64_t vtd_largest_aw(const struct vtd *v)
 {
 	return v->caps.sagaw & 8 ? 3 : v->caps.sagaw & 4 ? 2 : 1;
@@ -72,7 +71,7 @@ uint64_t vtd_largest_aw(const struct vtd *v)
 
 int vtd_entry_reserve(struct vtd *v, moat_sid_t sid)
 {
-	struct vtd_spare none; /* the least directory has this PASID */
+	struct vtd_spare none; /* every directory has this PASID, so none is replaced */
 
 	return v->sm.on ? vtd_scalable_reserve(v, sid, VTD_RID_PASID, &none) : 0;
 }
@@ -95,8 +94,8 @@ void vtd_entry_set(struct vtd *v, moat_sid_t sid, const struct moat_domain *d)
 
 /*
  * Not present to present ("Guidance to Software for Invalidations"). A unit without caching mode
- * has cached nothing. With it, absence may be cached under domain-id 0, for the context entry and
- * for what was translated through it. A write buffer (CAP.RWBF) is flushed in either case.
+ * caches no absence. A unit with caching mode may have cached, under domain-id 0, that the context
+ * entry and pages behind it are absent. A write buffer (CAP.RWBF) is flushed in either case.
  */
 int vtd_tell_present(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint16_t did)
 {
@@ -119,9 +118,9 @@ int vtd_tell_present(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint
 }
 
 /*
- * Present to not present: the context cache first, and once that is complete, so that no stale
- * context entry can refill the IOTLB, the domain's IOTLB. Two waits: the unit may execute the
- * descriptors between two waits in any order.
+ * Present to not present: invalidate the context cache, and the domain's IOTLB only when that is
+ * complete, so that no stale context entry can refill the IOTLB. This takes two waits, because the
+ * unit may execute the descriptors between two waits in any order.
  */
 int vtd_tell_absent(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint16_t did)
 {

@@ -16,7 +16,7 @@ static const char *const fault_text[] = {
 	[VTD_FR_ROOT_RSVD] = "reserved bit set in a root entry",
 	[VTD_FR_CONTEXT_RSVD] = "reserved bit set in a context entry",
 	[VTD_FR_PAGING_RSVD] = "reserved bit set in a paging entry",
-	[VTD_FR_TT_BLOCKED] = "translated request from a source that may make none",
+	[VTD_FR_TT_BLOCKED] = "translated request from a source that may not make any",
 	[VTD_FR_IR_RSVD] = "interrupt request with reserved bits set",
 	[VTD_FR_IR_INDEX] = "interrupt index beyond the remapping table",
 	[VTD_FR_IR_P] = "interrupt-remapping entry not present",
@@ -35,10 +35,10 @@ static const char *const fault_text[] = {
 	[VTD_FR_SM_CONTEXT_P] = "the source is attached to no domain",
 	[VTD_FR_SM_CONTEXT_RSVD] = "reserved bit set in a context entry",
 	[VTD_FR_SM_CONTEXT_INV] = "context entry programmed wrongly",
-	[VTD_FR_SM_DTE] = "translated request from a source that may make none",
-	[VTD_FR_SM_PASIDE] = "request with a PASID from a source that may have none",
+	[VTD_FR_SM_DTE] = "translated request from a source that may not make any",
+	[VTD_FR_SM_PASIDE] = "request with a PASID from a source that may not use any",
 	[VTD_FR_SM_PASID_RANGE] = "PASID beyond the source's PASID directory",
-	[VTD_FR_SM_PRE] = "page request from a source that may make none",
+	[VTD_FR_SM_PRE] = "page request from a source that may not make any",
 	[VTD_FR_SM_RID_PASID] = "RID_PASID beyond the source's PASID directory",
 	[VTD_FR_PASID_DIR_ACCESS] = "PASID directory out of the unit's reach",
 	[VTD_FR_PASID_DIR_P] = "the PASID is attached to no domain",
@@ -47,13 +47,13 @@ static const char *const fault_text[] = {
 	[VTD_FR_PASID_P] = "the PASID is attached to no domain",
 	[VTD_FR_PASID_RSVD] = "reserved bit set in a PASID entry",
 	[VTD_FR_PASID_INV] = "PASID entry programmed wrongly",
-	[VTD_FR_PASID_ERE] = "request to execute where none is served",
-	[VTD_FR_PASID_SRE] = "request with privilege where none is served",
+	[VTD_FR_PASID_ERE] = "request to execute, which the PASID entry does not permit",
+	[VTD_FR_PASID_SRE] = "request with privilege, which the PASID entry does not permit",
 	[VTD_FR_FS_ACCESS] = "first-stage table out of the unit's reach",
 	[VTD_FR_FS_P] = "page not mapped in first stage",
 	[VTD_FR_FS_RSVD] = "reserved bit set in a first-stage entry",
 	[VTD_FR_FS_ROOT_ACCESS] = "first-stage root table out of the unit's reach",
-	[VTD_FR_NEST_BEYOND] = "first stage leads beyond second stage's width",
+	[VTD_FR_NEST_BEYOND] = "first-stage address beyond the width of second stage",
 	[VTD_FR_NEST_ROOT_READ] = "second stage permits no read of the first-stage root table",
 	[VTD_FR_NEST_READ] = "second stage permits no read of a first-stage table",
 	[VTD_FR_NEST_WRITE] = "second stage permits no write of a first-stage table",
@@ -61,16 +61,16 @@ static const char *const fault_text[] = {
 	[VTD_FR_SS_P] = "page not mapped in second stage",
 	[VTD_FR_SS_RSVD] = "reserved bit set in a second-stage entry",
 	[VTD_FR_SS_ROOT_ACCESS] = "second-stage root table out of the unit's reach",
-	[VTD_FR_SS_AD] = "second-stage flags cannot be set without snooping",
+	[VTD_FR_SS_AD] = "second-stage accessed or dirty flag cannot be set without snooping",
 	[VTD_FR_SM_CANONICAL] = "address not canonical",
-	[VTD_FR_SM_USER] = "page not open to requests without privilege",
+	[VTD_FR_SM_USER] = "page not accessible to requests without privilege",
 	[VTD_FR_SM_EXECUTE] = "request to execute without permission",
 	[VTD_FR_SM_BEYOND_HAW] = "address beyond the host's width",
 	[VTD_FR_SM_BEYOND_AW] = "address beyond the domain's width",
 	[VTD_FR_SM_WRITE] = "write to a page without write permission",
 	[VTD_FR_SM_READ] = "read of a page without read permission",
 	[VTD_FR_SM_INTERRUPT] = "translation into the interrupt range",
-	[VTD_FR_FS_AD] = "first-stage flags cannot be set without snooping",
+	[VTD_FR_FS_AD] = "first-stage accessed or dirty flag cannot be set without snooping",
 };
 
 const char *moat_vtd_fault_text(uint8_t reason)
@@ -80,7 +80,7 @@ const char *moat_vtd_fault_text(uint8_t reason)
 	return reason >= 0x30 ? "scalable-mode fault" : "reserved fault reason";
 }
 
-/** The records are a circle. */
+/** Get the next record's index: the records are a ring. */
 static unsigned int record_after(const struct vtd *v, unsigned int i)
 {
 	return i + 1 < v->caps.nfr ? i + 1 : 0;
@@ -103,8 +103,8 @@ static bool record_take(const struct vtd *v, unsigned int i, struct moat_fault *
 		.sid = hi & VTD_FRCD_SID,
 		.iova = vtd_read64(&v->w, reg) & VTD_FRCD_FI,
 		.reason = VTD_FIELD(hi, VTD_FRCD_FR),
-		/* T1 T2: 00 write, 11 atomic: both change memory */
 		.pasid = hi & VTD_FRCD_PP ? (uint32_t)VTD_FIELD(hi, VTD_FRCD_PV) : MOAT_PASID_NONE,
+		/* T1 T2: 00 write, 11 atomic: both change memory */
 		.write = !(hi & VTD_FRCD_T1) || (hi & VTD_FRCD_T2),
 	};
 	fault->reason_text = moat_vtd_fault_text(fault->reason);
@@ -113,9 +113,10 @@ static bool record_take(const struct vtd *v, unsigned int i, struct moat_fault *
 }
 
 /**
- * The oldest record that has not been read. FSTS.FRI names it only until the first read: the unit
- * sets FRI when PPF goes from 0 to 1, and PPF stays set while any record is left. From then on
- * our own index counts. Should neither lead to a record, all are searched: PPF says there is one.
+ * Find the oldest record that has not been read. FSTS.FRI names it only until the first read: the
+ * unit sets FRI when PPF goes from 0 to 1, and PPF stays set while any record is left. After that,
+ * `fault_next` names it. If neither leads to a fault, search all records: PPF says that there is
+ * one.
  */
 static unsigned int record_oldest(const struct vtd *v, uint32_t fsts)
 {
@@ -128,9 +129,9 @@ static unsigned int record_oldest(const struct vtd *v, uint32_t fsts)
 }
 
 /**
- * The unit records in a circle and, once it finds the next record in use, sets PFO and records no
- * more. Only when F is clear in every record may PFO be cleared ("Primary Fault Logging"), so with
- * a short array the overflow lasts until a later call has read the last record.
+ * The unit records in a ring and, when the next record is in use, sets PFO and stops recording. PFO
+ * may be cleared only when F is clear in every record ("Primary Fault Logging"). So if the array is
+ * too short for all records, the overflow lasts until a later call has read the last record.
  */
 static unsigned int records_drain(struct vtd *v, uint32_t fsts, struct moat_fault faults[],
 	unsigned int n)

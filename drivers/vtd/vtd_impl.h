@@ -6,13 +6,13 @@
 
 /**
  * @file
- * The driver's inside, shared by its files: vtd_bringup.c (commands, on and off), vtd_context.c
- * (root and context entries, and the invalidations behind them), vtd_attach.c (which function is
- * in which domain), vtd_iq.c (the queue's registers), vtd_recover.c (queue errors), vtd_queue.c
+ * The driver's internals, shared by its files: vtd_bringup.c (commands, bring-up and take-down),
+ * vtd_context.c (root and context entries, and their invalidations), vtd_attach.c (which function
+ * is in which domain), vtd_iq.c (the queue's registers), vtd_recover.c (queue errors), vtd_queue.c
  * (polling and waiting), vtd_intr.c (interrupt remapping), vtd_intr_share.c (interrupts of a
  * function in several domains), vtd_scalable.c (scalable mode's tables), vtd_pasid.c (which PASID
- * is in which domain), vtd_fault.c, vtd_mem.c (pages for tables). Arrows go down: vtd_queue.c calls
- * vtd_recover.c, and both call vtd_iq.c.
+ * is in which domain), vtd_fault.c (fault records), vtd_mem.c (pages for tables). Of the queue's
+ * files, vtd_queue.c calls vtd_recover.c, and both call vtd_iq.c.
  */
 
 #include <pthread.h>
@@ -24,7 +24,7 @@
 #include "vtd_keep.h"
 
 #define VTD_BUSES 256
-#define VTD_FNS   256 /* devices and functions of a bus */
+#define VTD_FNS   256 /* functions of a bus */
 
 /** Pages that the unit reads: tables, the queue. */
 struct vtd_pages {
@@ -32,7 +32,7 @@ struct vtd_pages {
 	uint64_t hpa;
 };
 
-/* They come from chunks of 2 MiB, one after the other, and go back together. */
+/* Pages are taken from chunks of 2 MiB, one after the other, and all are freed together. */
 #define VTD_CHUNKS      64
 #define VTD_CHUNK_PAGES (MOAT_2M_SIZE / MOAT_PAGE_SIZE)
 
@@ -42,13 +42,13 @@ struct vtd_chunk {
 	unsigned int used; /* pages */
 };
 
-/* Domain-ids that no domain gets. 0 tags what a caching-mode unit remembers as absent. */
+/* Domain-ids that no domain gets. A caching-mode unit tags cached absence with 0. */
 #define VTD_DID_ABSENT 0
 #define VTD_DID_PASS   1
 
-/** What a source-id's context entry is doing. */
+/** The state of a source-id's context entry. */
 enum vtd_source_state {
-	VTD_SOURCE_FREE = 0, /* absent, and no cache of the unit remembers otherwise */
+	VTD_SOURCE_FREE = 0, /* absent, also in the unit's caches */
 	VTD_SOURCE_LIVE,     /* present */
 	VTD_SOURCE_PASS,     /* present, passes through */
 	VTD_SOURCE_LEAVING,  /* absent, but the unit has not confirmed the invalidation */
@@ -61,15 +61,15 @@ struct vtd_source {
 	uint16_t did;
 };
 
-/** How far a function is. */
+/** The state of a function. */
 enum vtd_function_state {
 	VTD_FUNCTION_NONE = 0,
 	VTD_FUNCTION_CHANGING, /* a thread attaches or detaches it and waits for the unit */
 	VTD_FUNCTION_ATTACHED,
-	VTD_FUNCTION_LEAVING, /* its entries are absent; the unit has not confirmed */
+	VTD_FUNCTION_LEAVING, /* its entries are absent; the unit has not confirmed that */
 };
 
-/** What attach wrote for a function; detach undoes this, whatever the bus looks like by then. */
+/** What attach wrote for a function. Detach undoes this, even if the bus has changed since. */
 struct vtd_function {
 	uint8_t state;
 	uint8_t nr_alias;
@@ -78,7 +78,7 @@ struct vtd_function {
 	const struct moat_domain *domain; /* NULL: passes through, or its attach failed */
 };
 
-/** Pages that were taken together, and are given back once the unit reads them no more. */
+/** Pages that were taken together, and can be taken again once the unit no longer reads them. */
 #define VTD_SPARES 16
 struct vtd_spare {
 	struct vtd_pages pages;
@@ -92,11 +92,11 @@ struct vtd_spare {
 struct vtd_sm_source {
 	struct vtd_pages dir; /* PASID directory; va NULL: none yet */
 	char **table;         /* PASID tables, by the directory's index; NULL: none yet */
-	uint32_t entries;     /* PASID entries present; the context entry is while there are any */
+	uint32_t entries;     /* PASID entries present; 0: the context entry is absent */
 	uint8_t pdts;         /* of the directory */
 };
 
-/** A PASID of a function in a domain; as struct vtd_function. */
+/** A PASID of a function in a domain. Members are as in struct vtd_function. */
 struct vtd_pasid {
 	struct vtd_pasid *next;
 	const struct moat_domain *domain; /* NULL: its attach failed */
@@ -106,7 +106,7 @@ struct vtd_pasid {
 	uint8_t state; /* enum vtd_function_state */
 };
 
-/** Registers as they were before we touched them. */
+/** The registers as they were found. */
 struct vtd_found {
 	uint32_t gsts, fectl, iectl, pmen;
 	uint64_t rtaddr, iqa, irta;
@@ -119,7 +119,7 @@ struct vtd {
 	struct moat_vtd_caps caps;
 	struct moat_vtd_conf conf;
 	struct vtd_found found;
-	bool touched; /* the unit is ours: take it down when creation fails */
+	bool touched; /* registers were written: take the unit down if creation fails */
 
 	struct moat_pt_mem mem;
 	struct vtd_chunk chunk[VTD_CHUNKS];
@@ -127,10 +127,10 @@ struct vtd {
 	struct vtd_spare spare[VTD_SPARES];
 	struct vtd_pages root;    /* root table, one page */
 	struct vtd_pages context; /* context tables, a page for each bus, in order */
-	struct vtd_pages status;  /* where wait descriptors write, one page */
+	struct vtd_pages status;  /* written by wait descriptors, one page */
 	struct vtd_pages queue;   /* 2^conf.qi_order pages */
 
-	pthread_mutex_t gcmd;                 /* one command at a time */
+	pthread_mutex_t gcmd;                 /* held over a write-buffer flush */
 	_Atomic uint64_t wbf_begun, wbf_done; /* write-buffer flushes, counted */
 	pthread_mutex_t lock; /* source[], function[], context entries; never held over a wait */
 	struct vtd_source source[VTD_BUSES * VTD_FNS];     /* by source-id */
@@ -138,9 +138,9 @@ struct vtd {
 
 	/* vtd_scalable.c; under `lock` once the unit is up */
 	struct {
-		bool on;                              /* else legacy mode */
-		bool first;                           /* domains' tables are first stage's */
-		bool nested;                          /* those of domains with a parent are */
+		bool on;                              /* false: legacy mode */
+		bool first;                           /* all domains have first stage */
+		bool nested;                          /* domains with a parent have first stage */
 		struct vtd_pages half[2 * VTD_BUSES]; /* context tables, of 128 functions each */
 		struct vtd_sm_source *source;         /* by source-id */
 		struct vtd_pasid *pasids;
@@ -150,11 +150,12 @@ struct vtd {
 	struct {
 		enum moat_vtd_interrupts mode;
 		struct vtd_pages table;
-		pthread_mutex_t lock; /* of what follows; inside vtd.lock; never held over a wait */
+		/* of the members below; taken inside vtd.lock; never held over a wait */
+		pthread_mutex_t lock;
 		struct vtd_irte_slot *slot;
-		uint32_t next; /* indices are given in turn, so that one is reused late */
+		uint32_t next; /* indices are given in turn, so that an index is reused late */
 		uint64_t revocations;
-		char why[1024]; /* it is not `block` */
+		char why[1024]; /* why `mode` is not block */
 	} intr;
 
 	/* vtd_fault.c */
@@ -167,11 +168,12 @@ struct vtd {
 	uint64_t tail;              /* last byte offset written to IQT */
 
 	/* vtd_queue.c */
-	pthread_mutex_t recovery;   /* one lcore looks at errors and mends */
-	_Atomic uint64_t next_look; /* TSC: not before then is FSTS read again */
-	_Atomic bool dead;          /* the queue cannot be mended, for the reason in `epitaph` */
+	pthread_mutex_t recovery;   /* held by the thread that handles queue errors */
+	_Atomic uint64_t next_look; /* TSC before which FSTS is not read again */
+	_Atomic bool dead;          /* the queue cannot be recovered; `epitaph` has the reason */
 	char epitaph[512];
-	uint32_t bad_index, bad_done, bad_times; /* vtd_recover.c: the last place refused */
+	/* vtd_recover.c: the index last refused, the status at that time, consecutive refusals */
+	uint32_t bad_index, bad_done, bad_times;
 
 	_Atomic uint64_t faults, fault_overflows, iqe, ite, ice, attaches, detaches;
 };
@@ -184,8 +186,8 @@ static inline struct vtd *vtd_of(const struct moat_unit *unit)
 /* vtd_bringup.c */
 /** Read what the unit is doing; nothing is written. @return 0, -EBUSY: it has another owner. */
 int vtd_may_own(struct vtd *v);
-/** Switch translation off, set our tables and queue, switch it on. @return 0, -ETIMEDOUT, -EIO, or
- * the error of `before_writing`. */
+/** Switch translation off, set our tables and queue, switch translation on. @return 0, -ETIMEDOUT,
+ * -EIO, or the error of `before_writing`. */
 int vtd_bring_up(struct vtd *v);
 /** Switch translation off, and restore the registers as they were found. @return 0, or -ETIMEDOUT:
  * the unit may still read its memory. */
@@ -206,12 +208,13 @@ int vtd_intr_on(struct vtd *v);
 void vtd_intr_restore(struct vtd *v);
 /** Does the interrupt table that was found belong to a moat process that was killed? */
 bool vtd_intr_is_moats(const struct vtd *v);
-/** Under v->lock: find another domain that has interrupts of the function, or whose revocation the
- * unit has not confirmed; NULL: there is none. */
+/** Under v->lock: find another domain that has interrupts of the function, even ones whose
+ * revocation the unit has not confirmed. @return NULL: there is none. */
 const struct moat_domain *vtd_intr_other(struct vtd *v, const struct moat_domain *domain,
 	moat_sid_t sid);
-/** Take back all that a function was given in `domain` (NULL: nothing was), unless it is still
- * attached to it by another PASID. @return 0, -ETIMEDOUT, -EIO: call again. Waits. */
+/** Take back all interrupts that a function has in `domain` (NULL: it has none), unless the
+ * function or a PASID of it is still attached there. @return 0; -ETIMEDOUT, -EIO: call again.
+ * Waits. */
 int vtd_intr_leave(struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
 int vtd_interrupt_give(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid,
 	void (*fn)(void *ctx), void *ctx, struct moat_interrupt *interrupt);
@@ -221,18 +224,20 @@ int vtd_interrupt_take(struct moat_unit *unit, struct moat_domain *domain,
 	const struct moat_interrupt *interrupt);
 
 /* vtd_intr_share.c */
-/** Under v->lock: may a function that is in `domain` (NULL: in any) be given an interrupt? @return
- * 0; -EPERM: another domain has it, or a PASID of it, and could raise the interrupt */
+/** Under v->lock: may a function be given an interrupt in `domain` (NULL: in no domain, always
+ * allowed)? @return 0; -EPERM: another domain has the function, or a PASID of it, and could raise
+ * the interrupt */
 int vtd_intr_may_give(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
-/** Under v->lock: may the function, or the PASID of it, enter `domain` (NULL: none)? @return 0;
- * -EBUSY: another domain has interrupts of the function, which `domain` could then raise */
+/** Under v->lock: may the function, or the PASID of it, enter `domain` (NULL: pass through, always
+ * allowed)? @return 0; -EBUSY: another domain has interrupts of the function, which `domain` could
+ * then raise */
 int vtd_intr_enter(struct vtd *v, const struct moat_domain *domain, moat_sid_t sid, uint32_t pasid);
 
 /* vtd_iq.c: the registers of the invalidation queue */
-/** Write IQT: descriptors up to the byte offset `tail` are the unit's to fetch. One thread at a
- * time. */
+/** Write IQT: the unit may fetch descriptors up to the byte offset `tail`. One thread at a time. */
 void vtd_iq_ring(struct vtd *v, uint64_t tail);
-/** Write the last IQT once more: some units go on after an error only then. Any thread. */
+/** Write the last IQT once more, without which some units do not go on after an error. Any
+ * thread. */
 void vtd_iq_wake(struct vtd *v);
 /** Read IQH, as a byte offset. Any thread. */
 uint64_t vtd_iq_head(const struct vtd *v);
@@ -242,59 +247,61 @@ uint64_t vtd_iq_head(const struct vtd *v);
 int vtd_tables_create(struct vtd *v);
 /** Scalable mode: make the tables that vtd_entry_set() needs. @return 0, -ENOMEM */
 int vtd_entry_reserve(struct vtd *v, moat_sid_t sid);
-/** Get the AW of the largest width that second stage has. */
+/** Get the AW of the largest width that the unit supports for second stage. */
 uint64_t vtd_largest_aw(const struct vtd *v);
-/** Make an absent entry present: translated by `domain`, or passing through if that is NULL. */
+/** Make an absent entry present: requests are translated by `domain`; NULL: they pass through. */
 void vtd_entry_set(struct vtd *v, moat_sid_t sid, const struct moat_domain *domain);
 /** Make a present entry absent. */
 void vtd_entry_clear(struct vtd *v, moat_sid_t sid);
-/** Invalidate what the unit may have cached of the source-ids' absence. @return 0, -ETIMEDOUT,
- * -EIO. Waits, without v->lock. */
+/** Invalidate the absence of the source-ids' entries, which the unit may have cached. @return 0,
+ * -ETIMEDOUT, -EIO. Waits; the caller must not hold v->lock. */
 int vtd_tell_present(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint16_t did);
-/** Invalidate the source-ids' context entries and what was translated by them, under `did`.
- * @return as vtd_tell_present(). */
+/** Invalidate the source-ids' context entries, and the translations of domain-id `did` that were
+ * made by them. @return as vtd_tell_present(). */
 int vtd_tell_absent(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint16_t did);
 
 /* vtd_attach.c */
-/** Write present entries for the sources that pass through; before translation is enabled. */
+/** Write entries for the sources that pass through, before translation is enabled. */
 int vtd_pass_through_first(struct vtd *v);
 int vtd_attach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
 int vtd_detach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid);
 
-/** 0 if `domain` may be attached by `sid` as far as widths, domain-ids and scope are concerned. */
+/** 0 if table levels, table format, domain-id and scope let `sid` be attached to `domain`. */
 int vtd_may_attach(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
+/** Set `f->alias` and `f->nr_alias`. @return 0; -ENOSPC: there are too many source-ids */
 int vtd_aliases_ask(const struct vtd *v, moat_sid_t sid, struct vtd_function *f);
-/** For a message: whose an entry is. */
+/** For a message: the name of the domain that has an entry. */
 static inline const char *vtd_domain_name(const struct moat_domain *domain)
 {
 	return domain != NULL ? domain->name : "(none: its attach failed)";
 }
 /** Under v->lock: is the function attached to `domain`, or one of its PASIDs? */
 bool vtd_is_attached(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
-/** Under v->lock: 0 if no function of another domain exchanges requests with `sid` below the
- * unit. `domain` NULL: it is to pass through. */
+/** Under v->lock: 0 if no function of another domain exchanges requests with `sid` without the
+ * unit. @param domain to which `sid` is to be attached; NULL: it is to pass through */
 int vtd_isolation_check(const struct vtd *v, const struct moat_domain *domain, moat_sid_t sid);
 
 /* vtd_scalable.c; entries are written under v->lock */
-/** Mode and stage by configuration and capabilities. @return 0, -EOPNOTSUPP, -EINVAL */
+/** Choose mode and stage by configuration and capabilities. @return 0, -EOPNOTSUPP, -EINVAL */
 int vtd_scalable_choose(struct vtd *v);
-/** What differs in scalable mode for the layers above. */
+/** Set the capabilities that differ in scalable mode. */
 void vtd_scalable_caps(const struct vtd *v, struct moat_unit_caps *unit);
-/** The root table, all sources blocked. @return 0, -ENOMEM */
+/** Create the root table, which blocks all sources. @return 0, -ENOMEM */
 int vtd_scalable_create(struct vtd *v);
 void vtd_scalable_free(struct vtd *v);
-/** Make the tables that lead to a PASID entry. @param old a directory that was replaced, and that
- * the unit may still have in its context cache: to be given to vtd_scalable_retire()
+/** Make the tables that lead to a PASID entry. @param old set to a directory that was replaced, and
+ * that the unit may still have in its context cache, for vtd_scalable_retire(); also on an error
  * @return 0, -ENOMEM */
 int vtd_scalable_reserve(struct vtd *v, moat_sid_t sid, uint32_t pasid, struct vtd_spare *old);
 void vtd_pasid_entry_set(struct vtd *v, moat_sid_t sid, uint32_t pasid,
 	const struct moat_domain *domain);
 void vtd_pasid_entry_clear(struct vtd *v, moat_sid_t sid, uint32_t pasid);
-/** As vtd_tell_present(), vtd_tell_absent(). */
+/** As vtd_tell_present() and vtd_tell_absent(), for one PASID. */
 int vtd_scalable_tell_present(struct vtd *v, uint32_t pasid, uint16_t did);
 int vtd_scalable_tell_absent(struct vtd *v, const moat_sid_t sid[], unsigned int n, uint32_t pasid,
 	uint16_t did);
-/** The unit forgets a directory that was replaced. @return as vtd_tell_present() */
+/** Invalidate a directory that was replaced, then give its pages back. @return as
+ * vtd_tell_present() */
 int vtd_scalable_retire(struct vtd *v, moat_sid_t sid, const struct vtd_spare *old);
 
 /* vtd_pasid.c */
@@ -305,32 +312,33 @@ int vtd_detach_pasid(struct moat_unit *unit, struct moat_domain *domain, moat_si
 
 /* vtd_queue.c */
 int vtd_queue_create(struct vtd *v);
-/** Submit and wait for the unit. @return 0, -ETIMEDOUT, -EIO with a diagnosis. Control path. */
+/** Submit descriptors and wait for the unit. @return 0, -ETIMEDOUT, -EIO with a diagnosis. Control
+ * path. */
 int vtd_queue_sync(struct vtd *v, const struct moat_qi_desc desc[], unsigned int n);
 
-/** One turn of waiting for room in the queue: poll the unit, report quiescence, yield. @return 0;
- * -ETIMEDOUT: it is `end` (of vtd_now_ms()); -EIO: the unit is dead */
+/** Wait one turn for room in the queue: poll the unit, report a quiescent state, yield. @param end
+ * of the wait, by vtd_now_ms() @return 0; -ETIMEDOUT: `end` has passed; -EIO: the unit is dead */
 int vtd_queue_room(struct vtd *v, uint64_t end);
-/** Wait for what moat_qi_submit() returned, or say why it was -EIO. @return 0, -ETIMEDOUT, -EIO
- * with a diagnosis. Control path. */
+/** Wait for a submission. @param seq what moat_qi_submit() returned; -EIO: only get the diagnosis
+ * @return 0, -ETIMEDOUT, -EIO with a diagnosis. Control path. */
 int vtd_queue_wait(struct vtd *v, int64_t seq);
 
 /* vtd_recover.c; under v->recovery */
-/** Queue errors that FSTS shows. @return 0: the queue goes on; -EIO: it is dead. */
+/** Handle the queue errors that FSTS shows. @return 0: the queue goes on; -EIO: it is dead. */
 int vtd_recover(struct vtd *v, uint32_t fsts);
 
 /* vtd_fault.c */
 unsigned int vtd_faults(struct moat_unit *unit, struct moat_fault faults[], unsigned int n);
-/** Forget what is recorded: an earlier owner's faults. */
+/** Clear the fault records and queue errors that an earlier owner left. */
 void vtd_faults_clear(struct vtd *v);
 
 /* vtd_mem.c */
-/** Take `n` pages that lie side by side, zeroed; at most 2 MiB. @return 0, -ENOMEM. At bring-up, or
- * under v->lock. */
+/** Take `n` contiguous, zeroed pages, at most 2 MiB. At bring-up, or under v->lock. @return 0, or
+ * the error of the allocator */
 int vtd_pages_take(struct vtd *v, unsigned int n, struct vtd_pages *pages);
-/** Give `n` pages back that were taken together; the unit reads them no more. Under v->lock. */
+/** Under v->lock: give back `n` pages that were taken together. The unit must not read them. */
 void vtd_pages_give(struct vtd *v, unsigned int n, const struct vtd_pages *pages);
-/** Give all of them back; the unit reads none any more. */
+/** Free all pages. The unit must no longer read any. */
 void vtd_pages_free(struct vtd *v);
 /** Write the lines of [at, at + len) back to memory, if the unit does not snoop. */
 void vtd_flush_lines(const struct vtd *v, const void *at, size_t len);

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * Interrupt remapping: the table, its entries, and the invalidations behind them. moat_vtd_intr.h
- * has the idea.
+ * Interrupt remapping: the table, its entries, and their invalidations. moat_vtd_intr.h explains
+ * the idea.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -14,23 +14,23 @@
 #include "vtd_impl.h"
 
 _Static_assert(sizeof(struct moat_posted) == sizeof(struct vtd_pi_desc),
-	"lib/unit's line is the specification's descriptor");
-/* NOLINTNEXTLINE(misc-redundant-expression): that both are the same is the point */
-_Static_assert(MOAT_POSTED_SN == VTD_PI_SN, "lib/unit's line is the specification's descriptor");
+	"struct moat_posted must be the specification's descriptor");
+/* NOLINTNEXTLINE(misc-redundant-expression): the assertion is that both are the same */
+_Static_assert(MOAT_POSTED_SN == VTD_PI_SN, "MOAT_POSTED_SN must be the specification's SN");
 
 enum { FREE = 0, GIVEN, LEAVING };
 
-/* An entry's owner is a function in a domain: a function whose PASIDs are in several domains has
- * entries of each. */
+/* An entry's owner is a function in a domain. A function whose PASIDs are in several domains may
+ * have entries in each of them. */
 struct vtd_irte_slot {
 	uint8_t state;
-	moat_sid_t sid;                   /* the requester it was given to ... */
-	const struct moat_domain *domain; /* ... in this domain; NULL: in none */
-	int64_t seq;                      /* LEAVING: of the invalidation; 0: not submitted yet */
-	uint64_t cause;                   /* of the last revocation */
+	moat_sid_t sid;                   /* the function that it was given to ... */
+	const struct moat_domain *domain; /* ... in this domain; NULL: in no domain */
+	int64_t seq;    /* LEAVING: number of the invalidation; 0: not submitted yet */
+	uint64_t cause; /* number of the last revocation */
 };
 
-/* Entries of one owner: those of [first, end). */
+/* The entries of one owner in [first, end). */
 struct owned {
 	uint32_t first, end;
 	const struct moat_domain *domain;
@@ -47,13 +47,13 @@ static uint32_t entries(const struct vtd *v)
 	return v->intr.mode == MOAT_VTD_INTERRUPTS_LEAVE ? 0 : 1u << MOAT_VTD_IRT_ORDER;
 }
 
-/* x2APIC mode, in which the unit blocks compatibility format whatever CFI says. */
+/* Is x2APIC mode used? In it the unit blocks compatibility format whatever CFI says. */
 static bool eime(const struct vtd *v)
 {
 	return v->intr.mode == MOAT_VTD_INTERRUPTS_BLOCK && v->caps.eim;
 }
 
-/* ------------------------------------------------------------------------------- up and down */
+/* -------------------------------------------------------------------- bring-up and take-down */
 
 int vtd_intr_create(struct vtd *v)
 {
@@ -67,8 +67,9 @@ int vtd_intr_create(struct vtd *v)
 		return 0;
 	if (!v->caps.ir)
 		return moat_error(-EOPNOTSUPP,
-			"unit %s cannot remap interrupts (ECAP.IR is clear), so it blocks none: a tenant's "
-			"device can raise any interrupt of the host; to accept that, do not set interrupts",
+			"unit %s cannot remap interrupts (ECAP.IR is clear), so it blocks none: a "
+			"tenant's device can raise any interrupt of the host; to accept that, do "
+			"not set interrupts",
 			v->unit.name);
 	n = entries(v);
 	v->intr.slot = calloc(n, sizeof(*v->intr.slot));
@@ -87,9 +88,10 @@ void vtd_intr_free(struct vtd *v)
 }
 
 /*
- * A unit that takes CFI shows it in GSTS, also while remapping is off and nothing depends on it.
- * QEMU's does not, and lets compatibility format pass whatever was asked of it: such a unit must
- * not be trusted to block. @return 0: it takes CFI, and has it now as found; 1: it does not
+ * Test whether the unit takes CFI: if so, it shows the bit in GSTS, even while remapping is off and
+ * nothing depends on it. QEMU's unit does not take CFI and lets compatibility format pass whatever
+ * the command says, so such a unit cannot be relied on to block. @return 0: it takes CFI, which is
+ * now as it was found; 1: it does not; -ETIMEDOUT
  */
 static int cfi_prove(struct vtd *v)
 {
@@ -106,10 +108,10 @@ static int cfi_prove(struct vtd *v)
 }
 
 static const char untrusted[] =
-	"the unit does not take CFI (GSTS.CFIS stays clear, as on QEMU's), so whether it blocks "
-	"compatibility format cannot be known";
+	"the unit does not take CFI (GSTS.CFIS stays clear, as in QEMU), so it is unknown whether "
+	"it blocks compatibility format";
 
-/* The unit does not take CFI. @return 0: interrupts are left alone; -EOPNOTSUPP */
+/* Handle a unit that does not take CFI. @return 0: interrupts are left alone; -EOPNOTSUPP */
 static int cfi_missing(struct vtd *v)
 {
 	if (v->intr.mode == MOAT_VTD_INTERRUPTS_BLOCK && !v->conf.interrupts_optional)
@@ -121,8 +123,9 @@ static int cfi_missing(struct vtd *v)
 }
 
 /*
- * "Enabling Interrupt Remapping": the table, its cache invalidated as a whole, what becomes of
- * compatibility format, and only then remapping: no request meets an older owner's entries.
+ * "Enabling Interrupt Remapping": set the table, invalidate the whole interrupt-entry cache, pass
+ * or block compatibility format, and only then enable remapping, so that no request uses entries of
+ * an earlier owner.
  */
 int vtd_intr_on(struct vtd *v)
 {
@@ -159,8 +162,8 @@ void vtd_intr_restore(struct vtd *v)
 	vtd_write64(&v->w, VTD_IRTA, v->found.irta);
 }
 
-/* A table that a moat left has its own size, and lies in the 2 MiB of the root table; the kernel's
- * has all 65,536 entries. */
+/* A table that a moat process left has 1024 entries and lies in the same 2 MiB as the root table;
+ * the kernel's table has 65,536 entries. */
 bool vtd_intr_is_moats(const struct vtd *v)
 {
 	return (v->found.irta & VTD_IRTA_S) == MOAT_VTD_IRT_ORDER - 1 &&
@@ -193,8 +196,8 @@ static int destination_check(const struct vtd *v, const struct moat_vtd_vector *
 	return 0;
 }
 
-/* Which source-ids may use the entry: the function's own, or, where bridges put theirs in its
- * place, those of their bus. @return 0, -ENOSPC */
+/* Set which source-ids may use an entry: the function's own, or, if its requests may carry several,
+ * all source-ids from the lowest to the highest of their buses. @return 0, -ENOSPC */
 static int verification(const struct vtd *v, moat_sid_t sid, uint64_t *hi)
 {
 	unsigned int first = sid >> 8, last = first;
@@ -230,8 +233,8 @@ static struct vtd_entry irte_make(const struct vtd *v, const struct moat_vtd_vec
 	return (struct vtd_entry){ lo | dst << VTD_IRTE_DST_SHIFT, hi };
 }
 
-/* Under both locks. @return a free index; -ENOENT: the function is not in the domain; -EPERM: it is
- * in another one, too; -ENOSPC */
+/* Under both locks: find a free index. @return the index; -ENOENT: the function is not in the
+ * domain; -EPERM: it is in another domain, too; -ENOSPC */
 static int index_find(struct vtd *v, const struct moat_domain *domain, moat_sid_t sid)
 {
 	uint32_t n = entries(v);
@@ -253,7 +256,8 @@ static int index_find(struct vtd *v, const struct moat_domain *domain, moat_sid_
 		v->unit.name, n);
 }
 
-/* The unit may have cached the entry's absence (CM), or may not see it yet (RWBF). */
+/* Make a present entry visible: the unit may have cached its absence (CM), or the store may be in a
+ * write buffer (RWBF). */
 static int tell_present(struct vtd *v, uint16_t index)
 {
 	const struct moat_qi_desc one = moat_qi_int_entry(false, index, 0);
@@ -262,7 +266,7 @@ static int tell_present(struct vtd *v, uint16_t index)
 	return ret != 0 || !v->caps.cm ? ret : vtd_queue_sync(v, &one, 1);
 }
 
-/* The entry of an index becomes present: the half with P last (release: the unit may fetch it at
+/* Make an entry present. The half with P is stored last (release: the unit may fetch the entry at
  * any moment). */
 static void irte_set(struct vtd *v, uint16_t index, struct vtd_entry e)
 {
@@ -277,12 +281,13 @@ static void irte_clear(struct vtd *v, uint16_t index)
 {
 	struct vtd_entry *at = irte(v, index);
 
-	/* relaxed: what must come behind is the invalidation, and moat_qi_submit() releases */
+	/* relaxed: only the invalidation must come after, and moat_qi_submit() releases */
 	__atomic_store_n(&at->lo, 0, __ATOMIC_RELAXED);
 	vtd_flush_lines(v, at, sizeof(*at));
 }
 
-/* Under the lock: an entry becomes absent, and must be invalidated. @return 0, -ENOENT */
+/* Under v->intr.lock: make an entry absent; the caller must have it invalidated. @return 0,
+ * -ENOENT */
 static int revocation_begin(struct vtd *v, uint16_t index)
 {
 	const struct moat_vtd_intr_watch *watch = &v->conf.intr_watch;
@@ -302,8 +307,9 @@ static int revocation_begin(struct vtd *v, uint16_t index)
 	return 0;
 }
 
-/* An entry becomes the function's, and present. In one section: a detach finds all that was given
- * before it, and nothing is given after it. @return the index; -ENOENT, -EPERM, -ENOSPC */
+/* Give a free entry to a function and make it present, in one critical section: a detach finds all
+ * entries that were given before, and none is given after it. @return the index; -ENOENT, -EPERM,
+ * -ENOSPC */
 static int entry_give(struct vtd *v, const struct moat_domain *domain, moat_sid_t sid,
 	const struct moat_vtd_vector *to, struct vtd_entry e, uint64_t *cause)
 {
@@ -329,8 +335,9 @@ static int entry_give(struct vtd *v, const struct moat_domain *domain, moat_sid_
 	return index;
 }
 
-/* The unit has answered `told`. What it did not confirm is given to no other function before it has
- * confirmed the invalidation: the entry is being revoked. */
+/* Finish giving an entry. If the unit did not confirm it (`told`), begin to revoke it: no other
+ * function is given the entry before the unit has confirmed the revocation. @return `told`;
+ * -ENOENT: the entry was revoked meanwhile */
 static int entry_confirm(struct vtd *v, uint16_t index, uint64_t cause, int told)
 {
 	const struct vtd_irte_slot *s = &v->intr.slot[index];
@@ -373,10 +380,10 @@ int moat_vtd_interrupt_give(struct moat_unit *unit, const struct moat_domain *do
 	return ret;
 }
 
-/* ----------------------------------------------------------------------------- taking back */
+/* -------------------------------------------------------------------- taking entries back */
 
-/* Under the lock; a write buffer was flushed since the entry became absent. @return the ticket's
- * number; -ENOENT, -EAGAIN, -EIO */
+/* Under v->intr.lock, after a flush of the write buffer: submit the invalidation of an absent
+ * entry. @return its number; -ENOENT, -EAGAIN, -EIO */
 static int64_t revocation_submit(struct vtd *v, uint16_t index)
 {
 	const struct moat_qi_desc one = moat_qi_int_entry(false, index, 0);
@@ -414,7 +421,8 @@ int64_t moat_vtd_interrupt_revoke(struct moat_unit *unit, uint16_t index)
 	return ret;
 }
 
-/* Under the lock. @return 1: revoked; 0: not yet; -EINVAL, -EIO */
+/* Under v->intr.lock: free an entry if the unit has confirmed its invalidation. @return 1: free; 0:
+ * not yet; -EINVAL, -EIO */
 static int revoked(struct vtd *v, uint16_t index)
 {
 	const struct moat_vtd_intr_watch *watch = &v->conf.intr_watch;
@@ -457,9 +465,9 @@ static bool is_owned(const struct vtd_irte_slot *s, const struct owned *o)
 	return s->domain == o->domain && s->sid == o->sid;
 }
 
-/* Under the lock: submit what is not submitted, and free what the unit has confirmed. @return how
- * many are left; -EIO: the unit is dead. `last`: the last submission of them; 0: there was no room
- */
+/* Under v->intr.lock: submit the invalidations that are not submitted yet, and free the entries
+ * that the unit has confirmed. @param last set to the last submission; 0: there was no room @return
+ * how many entries are left; -EIO: the unit is dead */
 static int revocations_advance(struct vtd *v, const struct owned *o, int64_t *last)
 {
 	int left = 0;
@@ -468,7 +476,7 @@ static int revocations_advance(struct vtd *v, const struct owned *o, int64_t *la
 	for (uint32_t i = o->first; i < o->end; i++) {
 		const struct vtd_irte_slot *s = &v->intr.slot[i];
 
-		/* one that was freed meanwhile may have been given to another function */
+		/* An entry that was freed meanwhile may have been given to another function. */
 		if (s->state != LEAVING || !is_owned(s, o))
 			continue;
 		if (s->seq == 0) {
@@ -485,8 +493,8 @@ static int revocations_advance(struct vtd *v, const struct owned *o, int64_t *la
 	return left;
 }
 
-/* The entries are absent. Wait until the unit has confirmed them all: with the deadline for each
- * step, and a step is that fewer of them are left. */
+/* Wait until the unit has confirmed the invalidation of all of the owner's absent entries. The
+ * deadline begins anew whenever fewer entries are left. */
 static int revocations_await(struct vtd *v, const struct owned *o)
 {
 	int ret = vtd_flush_write_buffer(&v->unit), left, before = INT_MAX;
@@ -511,14 +519,14 @@ static int revocations_await(struct vtd *v, const struct owned *o)
 			ret = vtd_queue_wait(v, last);
 		else
 			ret = moat_error(-EIO,
-				"unit %s refuses to invalidate %d interrupt entries of " MOAT_SID_FMT
-				"; they stay out of use",
+				"unit %s refuses to invalidate %d interrupt entries "
+				"of " MOAT_SID_FMT "; they stay out of use",
 				v->unit.name, left, MOAT_SID_ARGS(o->sid));
 	}
 	return ret;
 }
 
-/* @param domain whose the entry must be; NULL: anyone's */
+/* @param domain that must own the entry; NULL: any owner */
 static int take_back(struct vtd *v, const struct moat_domain *domain, uint16_t index)
 {
 	struct owned o = { .first = index, .end = index + 1u };
@@ -581,8 +589,8 @@ int vtd_interrupt_give(struct moat_unit *unit, struct moat_domain *domain, moat_
 	void (*fn)(void *ctx), void *ctx, struct moat_interrupt *interrupt)
 {
 	return moat_error(-EOPNOTSUPP,
-		"unit %s: the kernel hands out the host's interrupt vectors, and this process has none "
-		"to give " MOAT_SID_FMT "; poll its queue, or have its interrupts posted",
+		"unit %s: the kernel hands out the host's interrupt vectors, and this process has "
+		"none for " MOAT_SID_FMT "; poll its queue, or have its interrupts posted",
 		unit->name, MOAT_SID_ARGS(sid));
 }
 
@@ -601,7 +609,7 @@ int vtd_interrupt_take(struct moat_unit *unit, struct moat_domain *domain,
 	return take_back(vtd_of(unit), domain, interrupt->index);
 }
 
-/* ------------------------------------------------------------------------------- in words */
+/* -------------------------------------------------------------------- what the unit does */
 
 enum moat_vtd_interrupts moat_vtd_interrupts(const struct moat_unit *unit)
 {

@@ -2,10 +2,11 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * An interrupt carries no PASID, and an entry's verification knows source-ids only: what one domain
- * was given of a function, every other domain that has a PASID of it can raise. So a function in
- * several domains is given no interrupts, and one with interrupts enters no second domain
- * (vtd_intr_enter()), unless the configuration allows it.
+ * An interrupt carries no PASID, and the unit verifies only its source-id. So an interrupt that a
+ * function was given in one domain can be raised by every domain that has a PASID of the function.
+ * Therefore a function in several domains is given no interrupts (vtd_intr_may_give()), and a
+ * function with interrupts enters no second domain (vtd_intr_enter()), unless the configuration
+ * allows both.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,8 +14,8 @@
 
 #include "vtd_impl.h"
 
-/* Under v->lock. @return another domain that the function, or a PASID of it, is attached to; NULL:
- * none. `pasid` is set. */
+/* Under v->lock: find another domain that the function, or a PASID of it, is attached to. @param
+ * pasid set to that PASID, or MOAT_PASID_NONE @return NULL: there is none */
 static const struct moat_domain *shared_with(const struct vtd *v, const struct moat_domain *domain,
 	moat_sid_t sid, uint32_t *pasid)
 {
@@ -31,7 +32,7 @@ static const struct moat_domain *shared_with(const struct vtd *v, const struct m
 	return NULL;
 }
 
-/* "PASID 2 of 10:00.0", "10:00.0" */
+/* Write "PASID 2 of 10:00.0" or "10:00.0". */
 static const char *requester_text(moat_sid_t sid, uint32_t pasid, char text[], size_t len)
 {
 	size_t at = 0;
@@ -55,9 +56,9 @@ int vtd_intr_may_give(const struct vtd *v, const struct moat_domain *domain, moa
 		return 0;
 	return moat_error(-EPERM,
 		"unit %s: '%s' gets no interrupt of " MOAT_SID_FMT
-		": '%s' has %s, an interrupt carries no PASID, and so each could raise the other's; use "
-		"a function for each of them (a VF, or requesters = queue), or accept that with "
-		"share_interrupts",
+		": '%s' has %s, and an interrupt carries no PASID, so each domain could raise the "
+		"other's; use a function for each domain (a VF, or requesters = queue), or accept "
+		"that with share_interrupts",
 		v->unit.name, domain->name, MOAT_SID_ARGS(sid), other->name,
 		requester_text(sid, pasid, who, sizeof(who)));
 }
@@ -73,9 +74,10 @@ int vtd_intr_enter(struct vtd *v, const struct moat_domain *domain, moat_sid_t s
 	if (other == NULL)
 		return 0;
 	return moat_error(-EBUSY,
-		"unit %s: %s cannot be in '%s' while '%s' has interrupts of that function: an interrupt "
-		"carries no PASID, and so '%s' could raise them; end them first, use a function for each "
-		"of the two (a VF, or requesters = queue), or accept that with share_interrupts",
+		"unit %s: %s cannot be in '%s' while '%s' has interrupts of that function: an "
+		"interrupt carries no PASID, so '%s' could raise them; take them back first, use a "
+		"function for each domain (a VF, or requesters = queue), or accept that with "
+		"share_interrupts",
 		v->unit.name, requester_text(sid, pasid, who, sizeof(who)), domain->name,
 		other->name, domain->name);
 }

@@ -4,10 +4,10 @@
 #include "vtd_impl.h"
 
 /*
- * lib/qi rings for one queue from one thread at a time, but recovery has to write IQT, too: it
- * repeats the last tail, to wake units that sleep until then. If it repeated a tail that another
- * thread has just replaced, the unit would see IQT go backwards and take the whole ring for new
- * work. The lock prevents that; only recovery ever contends for it.
+ * lib/qi rings a queue's doorbell from one thread at a time, but recovery has to write IQT, too: it
+ * repeats the last tail, to wake units that sleep until then. If recovery repeated a tail that
+ * another thread has just replaced, the unit would see IQT go backwards and take the whole ring for
+ * new work. The lock prevents that; only recovery contends for it.
  */
 void vtd_iq_ring(struct vtd *v, uint64_t tail)
 {

@@ -4,8 +4,8 @@
 #ifndef VTD_KEEP_H
 #define VTD_KEEP_H
 
-/* What a unit may still read is never freed. It stays in a list, so that a debugger or a leak
- * checker tells it from memory that was lost. */
+/* Memory that a unit may still read is never freed. It stays in a list, so that a debugger or a
+ * leak checker can tell it from memory that was lost. */
 
 #include <stdatomic.h>
 
@@ -13,7 +13,7 @@ struct vtd_kept {
 	struct vtd_kept *next;
 };
 
-/* Thread-safe. Control path. Relaxed and release: the process itself never follows the list. */
+/* Thread-safe. Control path. relaxed, release: no thread of the process follows the list. */
 static inline void vtd_keep(_Atomic(struct vtd_kept *) *list, struct vtd_kept *item)
 {
 	item->next = atomic_load_explicit(list, memory_order_relaxed);

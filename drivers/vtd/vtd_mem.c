@@ -7,7 +7,7 @@
 #include "moat_flush.h"
 #include "vtd_impl.h"
 
-/** Pages that were given back. */
+/** Take pages that were given back, and zero them. @return false: no spare has `n` pages */
 static bool spare_take(struct vtd *v, unsigned int n, struct vtd_pages *pages)
 {
 	for (unsigned int i = 0; i < VTD_SPARES; i++) {
@@ -32,7 +32,7 @@ void vtd_pages_give(struct vtd *v, unsigned int n, const struct vtd_pages *pages
 		v->spare[i] = (struct vtd_spare){ *pages, n };
 		return;
 	}
-	/* no place left: they stay unused until the unit ends */
+	/* All slots are taken: the pages stay unused until the unit ends. */
 }
 
 int vtd_pages_take(struct vtd *v, unsigned int n, struct vtd_pages *pages)
@@ -69,7 +69,7 @@ void vtd_pages_free(struct vtd *v)
 
 void vtd_flush_lines(const struct vtd *v, const void *at, size_t len)
 {
-	/* In scalable mode walks snoop as SMPWCS says. */
+	/* In scalable mode walks snoop if SMPWCS is set. */
 	if (!v->caps.c || (v->sm.on && !v->caps.smpwcs))
 		moat_flush_lines(at, len);
 }

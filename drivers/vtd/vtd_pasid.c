@@ -9,14 +9,15 @@
 #include "vtd_impl.h"
 
 /*
- * PASIDs of functions in domains. Each is on its own: a function's queues may be different
- * tenants', and its requests without a PASID (vtd_attach.c) a third one's or in none.
+ * PASIDs of functions in domains. Each PASID is attached on its own: the queues of a function may
+ * belong to different tenants, and its requests without a PASID (vtd_attach.c) to a third tenant or
+ * to none.
  */
 
 #define WHO_FMT     "PASID %" PRIu32 " of " MOAT_SID_FMT
 #define WHO_ARGS(p) (p)->pasid, MOAT_SID_ARGS((p)->sid)
 
-/** Under the lock. */
+/** Under the lock: find the link to a PASID; the link is NULL if the PASID is not in the list. */
 static struct vtd_pasid **find(struct vtd *v, moat_sid_t sid, uint32_t pasid)
 {
 	struct vtd_pasid **at = &v->sm.pasids;
@@ -33,14 +34,14 @@ static int may_attach(struct vtd *v, const struct moat_domain *d, moat_sid_t sid
 
 	if (!v->sm.on)
 		return moat_error(-EOPNOTSUPP,
-			"unit %s is in legacy mode, which knows no PASIDs; say mode=scalable",
+			"unit %s is in legacy mode, which has no PASIDs; set mode=scalable",
 			v->unit.name);
 	if (!v->caps.pasid)
 		return moat_error(-EOPNOTSUPP, "unit %s has no PASIDs (ECAP.PASID is clear)",
 			v->unit.name);
 	if (pasid >> v->caps.pss != 0)
 		return moat_error(-EINVAL,
-			"unit %s has %u bits of PASID (ECAP.PSS): PASID %" PRIu32 " is beyond",
+			"unit %s has %u bits of PASID (ECAP.PSS): PASID %" PRIu32 " is too large",
 			v->unit.name, v->caps.pss, pasid);
 	if (pasid == VTD_RID_PASID)
 		return moat_error(-EINVAL,
@@ -51,13 +52,14 @@ static int may_attach(struct vtd *v, const struct moat_domain *d, moat_sid_t sid
 		ret = vtd_aliases_ask(v, sid, &f);
 	if (ret == 0 && f.nr_alias != 1)
 		return moat_error(-EOPNOTSUPP,
-			"unit %s: " MOAT_SID_FMT
-			" is behind a PCI bridge, which passes no PASIDs on",
+			"unit %s: requests of " MOAT_SID_FMT
+			" may carry several source-ids, as behind a PCI bridge, so its PASIDs "
+			"cannot be attached",
 			v->unit.name, MOAT_SID_ARGS(sid));
 	return ret;
 }
 
-/** The caller has made it CHANGING and its entry absent; as function_forget() in vtd_attach.c. */
+/** The caller has made the PASID CHANGING and its entry absent, as for function_forget(). */
 static int pasid_forget(struct vtd *v, struct vtd_pasid *p)
 {
 	int ret = vtd_intr_leave(v, p->domain, p->sid);
@@ -78,7 +80,7 @@ static int pasid_forget(struct vtd *v, struct vtd_pasid *p)
 	return ret;
 }
 
-/** What an earlier attach could not undo is tried again; as function_settle(). */
+/** Try again to undo an earlier attach that failed, as function_settle() does. */
 static void pasid_settle(struct vtd *v, moat_sid_t sid, uint32_t pasid)
 {
 	struct vtd_pasid *p;
@@ -94,7 +96,8 @@ static void pasid_settle(struct vtd *v, moat_sid_t sid, uint32_t pasid)
 		pasid_forget(v, p);
 }
 
-/** Under the lock: the entry is present, or nothing has changed. */
+/** Under the lock: make the entry present. On an error no entry has changed, but the directory may
+ * have been replaced (`old`). */
 static int pasid_enter(struct vtd *v, struct vtd_pasid *p, struct vtd_spare *old)
 {
 	const struct vtd_pasid *there = *find(v, p->sid, p->pasid);
@@ -109,8 +112,8 @@ static int pasid_enter(struct vtd *v, struct vtd_pasid *p, struct vtd_spare *old
 	if (ret == 0 && v->source[p->sid].state == VTD_SOURCE_PASS)
 		ret = moat_error(-EBUSY,
 			"unit %s: source " MOAT_SID_FMT
-			" passes through untranslated, it belongs to the kernel; unbind it from "
-			"its driver first",
+			" passes through untranslated, because it belongs to the kernel; first "
+			"unbind it from its driver, and end its pass-through with moat_vtd_block()",
 			v->unit.name, MOAT_SID_ARGS(p->sid));
 	if (ret == 0)
 		ret = vtd_scalable_reserve(v, p->sid, p->pasid, old);
@@ -122,7 +125,7 @@ static int pasid_enter(struct vtd *v, struct vtd_pasid *p, struct vtd_spare *old
 	return 0;
 }
 
-/** The unit did not confirm: the entry goes again. Keeps the error's text. */
+/** The unit did not confirm that the entry is present: make it absent. Keeps the error text. */
 static int pasid_undo(struct vtd *v, struct vtd_pasid *p, int ret)
 {
 	char why[512];
@@ -159,7 +162,7 @@ int vtd_attach_pasid(struct moat_unit *unit, struct moat_domain *domain, moat_si
 	ret = pasid_enter(v, p, &old);
 	pthread_mutex_unlock(&v->lock);
 	if (ret != 0) {
-		char why[512]; /* the directory may have grown all the same */
+		char why[512]; /* the directory may have been replaced all the same */
 
 		free(p);
 		snprintf(why, sizeof(why), "%s", moat_error_text());

@@ -9,12 +9,12 @@
 
 #include "vtd_impl.h"
 
-/** Cycles between two reads of FSTS by pollers: a register read costs about a thousand. */
+/** Cycles between two reads of FSTS by pollers. A register read costs about 1,000 cycles. */
 #define LOOK_INTERVAL 20000
 
 /* ------------------------------------------------------------------------------------ errors */
 
-/** Under v->recovery: one thread looks at errors and mends them, the others go on polling. */
+/** Under v->recovery: one thread handles errors while the others go on polling. */
 static int errors_look(struct vtd *v)
 {
 	uint32_t fsts = vtd_read32(&v->w, VTD_FSTS);
@@ -36,7 +36,7 @@ static int queue_poll(void *ctx)
 	if (unlikely(atomic_load_explicit(&v->dead, memory_order_acquire)))
 		return moat_error(-EIO, "%s", v->epitaph);
 	now = rte_rdtsc();
-	/* relaxed: only a clock that keeps pollers from reading FSTS all the time */
+	/* relaxed: the time only keeps pollers from reading FSTS in each poll */
 	due = atomic_load_explicit(&v->next_look, memory_order_relaxed);
 	if (now < due ||
 		!atomic_compare_exchange_strong_explicit(&v->next_look, &due, now + LOOK_INTERVAL,
@@ -92,7 +92,7 @@ int vtd_queue_room(struct vtd *v, uint64_t end)
 		return moat_error(-ETIMEDOUT,
 			"unit %s: no room in the invalidation queue for "
 			"%u ms (head 0x%" PRIx64 ", tail 0x%" PRIx64
-			"): the unit does not process it",
+			"): the unit does not process the queue",
 			v->unit.name, v->conf.deadline_ms, vtd_iq_head(v),
 			vtd_read64(&v->w, VTD_IQT));
 	moat_lanes_quiescent();
@@ -105,7 +105,7 @@ int vtd_queue_wait(struct vtd *v, int64_t seq)
 	uint64_t timeout_us = (uint64_t)v->conf.deadline_ms * 1000;
 	int ret = seq < 0 ? (int)seq
 			  : moat_qi_wait_turns(v->unit.qi, seq, timeout_us, moat_lanes_quiescent);
-	int why = ret == -EIO ? queue_poll(v) : 0; /* it says why, if the unit does */
+	int why = ret == -EIO ? queue_poll(v) : 0; /* sets the text if the unit is dead */
 
 	if (ret == -ETIMEDOUT)
 		return moat_error(ret, "unit %s: no answer for %u ms: %s", v->unit.name,

@@ -7,13 +7,13 @@
 
 #include "vtd_impl.h"
 
-/** The unit may refuse one place of the queue so often while no batch completes. */
-#define PATIENCE 4 /* refusals */
+/** Refusals of one index of the queue that are tolerated while no batch completes. */
+#define PATIENCE 4
 
 /*
- * The caller holds v->recovery: one thread mends while the others go on submitting and polling.
- * The unit stands still from the moment it sets IQE or ITE until software clears it ("Invalidation
- * Queue Error", "Device-TLB Invalidation Time-out").
+ * The caller holds v->recovery: one thread recovers while the others go on submitting and polling.
+ * The unit stops when it sets IQE or ITE, until software clears the bit ("Invalidation Queue
+ * Error", "Device-TLB Invalidation Time-out").
  */
 
 static uint32_t head_index(const struct vtd *v)
@@ -31,7 +31,7 @@ static int give_up(struct vtd *v)
 	return -EIO;
 }
 
-/** Is this the same place again, and nothing has completed since? */
+/** Count a refusal at `index`. @return true: too many in a row, and nothing has completed since */
 static bool is_stuck_at(struct vtd *v, uint32_t index)
 {
 	uint32_t done = __atomic_load_n((uint32_t *)v->status.va, __ATOMIC_RELAXED);
@@ -44,9 +44,9 @@ static bool is_stuck_at(struct vtd *v, uint32_t index)
 }
 
 /**
- * IQE: the unit stands at a descriptor that it does not understand or could not fetch. Its batch
- * fails, and is submitted again by its owner; a descriptor without effect takes its place; and the
- * unit goes on to the batches behind.
+ * IQE: the unit has stopped at a descriptor that it does not understand or could not fetch. Fail
+ * the descriptor's batch, which its owner submits again, replace the descriptor by one without
+ * effect, and let the unit go on.
  */
 static int invalidation_queue_error(struct vtd *v)
 {
@@ -70,8 +70,8 @@ static int invalidation_queue_error(struct vtd *v)
 }
 
 /**
- * ITE: a device did not answer; the unit has dropped every wait that was pending. All batches that
- * it had begun fail: which of them are complete cannot be told.
+ * ITE: a device did not answer, and the unit has dropped every pending wait descriptor. Fail all
+ * batches that the unit had begun, because it is unknown which of them are complete.
  */
 static int invalidation_timeout(struct vtd *v)
 {
@@ -89,7 +89,7 @@ int vtd_recover(struct vtd *v, uint32_t fsts)
 	int ret = 0;
 
 	if (fsts & VTD_FSTS_ICE) {
-		/* A device completed an invalidation that it was not sent: nothing waits for it. */
+		/* A device completed an invalidation that was not sent: nothing waits for that. */
 		atomic_fetch_add_explicit(&v->ice, 1, memory_order_relaxed); /* counter */
 		vtd_write32(&v->w, VTD_FSTS, VTD_FSTS_ICE);
 	}
@@ -98,8 +98,8 @@ int vtd_recover(struct vtd *v, uint32_t fsts)
 	if (ret == 0 && (fsts & VTD_FSTS_IQE))
 		ret = invalidation_queue_error(v);
 	if (ret == -EAGAIN)
-		return 0; /* a thread is ringing; the error stays set and is looked at again */
+		return 0; /* a thread is ringing; the error stays set for a later poll */
 	if (ret == 0 && (fsts & (VTD_FSTS_IQE | VTD_FSTS_ITE)))
-		vtd_iq_wake(v); /* QEMU's unit goes on only then */
+		vtd_iq_wake(v); /* without this QEMU's unit does not go on */
 	return ret;
 }

@@ -9,19 +9,19 @@
 #include "vtd_impl.h"
 
 /*
- * Scalable mode's tables, and what the unit is told when an entry of them changes.
+ * Scalable mode's tables, and the invalidations that follow when an entry changes.
  *
  * A root entry leads to two context tables of 128 functions each, a context entry to a PASID
- * directory, an entry of that to a table of 64 PASID entries, which name the domain-id and the
- * tables. All but the root table comes when it is first needed, and stays. A request without a
- * PASID has VTD_RID_PASID, so attaching a function is attaching that PASID of it. A context entry
- * is present as long as one of its PASID entries is.
+ * directory, a directory entry to a table of 64 PASID entries, which name the domain-id and the
+ * page tables. All tables but the root table are created when first needed, and stay; a directory
+ * that is too small is replaced. A request without a PASID has VTD_RID_PASID, so to attach a
+ * function is to attach that PASID. A context entry is present while one of its PASID entries is.
  */
 
 #define TABLE_PASIDS (1u << VTD_PASID_DIR_SHIFT)
 #define PDTS_PAGE    2 /* a directory of one page: 2^15 PASIDs */
 
-/* ------------------------------------------------------------------------------ the choice */
+/* ----------------------------------------------------------------- the choice of mode and stage */
 
 static int choose_nested(struct vtd *v)
 {
@@ -29,14 +29,14 @@ static int choose_nested(struct vtd *v)
 
 	if (!c->nest || !c->slts || !c->flts)
 		return moat_error(-EOPNOTSUPP,
-			"unit %s has no nested translation (ECAP.%s is clear); say stage=%s",
+			"unit %s has no nested translation (ECAP.%s is clear); set %s",
 			v->unit.name,
 			!c->nest           ? "NEST"
 				: !c->slts ? "SSTS"
 					   : "FSTS",
-			c->slts           ? "second"
-				: c->flts ? "first, or mode=legacy"
-					  : "second and mode=legacy");
+			c->slts           ? "stage=second"
+				: c->flts ? "stage=first, or stage=second and mode=legacy"
+					  : "stage=second and mode=legacy");
 	v->sm.on = true;
 	v->sm.nested = true;
 	return 0;
@@ -50,14 +50,13 @@ int vtd_scalable_choose(struct vtd *v)
 	if (v->conf.mode == MOAT_VTD_LEGACY &&
 		(stage == MOAT_VTD_STAGE_FIRST || stage == MOAT_VTD_STAGE_NESTED))
 		return moat_error(-EINVAL,
-			"unit %s: %s is there in scalable mode only; say mode=scalable",
-			v->unit.name,
+			"unit %s: %s exists in scalable mode only; set mode=scalable", v->unit.name,
 			stage == MOAT_VTD_STAGE_FIRST ? "first stage" : "nested translation");
 	if (v->conf.mode == MOAT_VTD_LEGACY)
 		return 0;
 	if (!c->smts)
 		return moat_error(-EOPNOTSUPP,
-			"unit %s has no scalable mode (ECAP.SMTS is clear); say mode=legacy",
+			"unit %s has no scalable mode (ECAP.SMTS is clear); set mode=legacy",
 			v->unit.name);
 	if (stage == MOAT_VTD_STAGE_NESTED)
 		return choose_nested(v);
@@ -68,8 +67,9 @@ int vtd_scalable_choose(struct vtd *v)
 			"unit %s has no %s stage in scalable mode (ECAP.%s is clear)%s",
 			v->unit.name, stage == MOAT_VTD_STAGE_SECOND ? "second" : "first",
 			stage == MOAT_VTD_STAGE_SECOND ? "SSTS" : "FSTS",
-			c->slts || c->flts ? "; say stage= the other, or mode=legacy"
-					   : "; say mode=legacy");
+			c->slts           ? "; set stage=second"
+				: c->flts ? "; set stage=first or mode=legacy"
+					  : "; set mode=legacy and stage=second");
 	v->sm.on = true;
 	v->sm.first = stage == MOAT_VTD_STAGE_FIRST;
 	return 0;
@@ -83,8 +83,8 @@ void vtd_scalable_caps(const struct vtd *v, struct moat_unit_caps *unit)
 		return;
 	unit->coherent = v->caps.smpwcs;
 	unit->rid_pasid = VTD_RID_PASID;
-	/* First stage has 4 levels, and 5 where FS5LP says so; SAGAW, MGAW and SSLPS are second
-	 * stage's. */
+	/* First stage has 4 levels, and 5 if FS5LP is set; SAGAW, MGAW and SSLPS concern second
+	 * stage only. */
 	if (v->sm.first || v->sm.nested)
 		first = (struct moat_nested_caps){
 			.sagaw = 1 << 2 | (v->caps.fl5lp ? 1 << 3 : 0),
@@ -99,10 +99,10 @@ void vtd_scalable_caps(const struct vtd *v, struct moat_unit_caps *unit)
 	unit->sagaw = first.sagaw;
 	unit->mgaw = first.mgaw;
 	unit->leaf_sizes = first.leaf_sizes;
-	unit->no_zlr = true; /* what can be written can be read, and the domain has to know */
+	unit->no_zlr = true; /* writable pages are readable, as without CAP.ZLR */
 }
 
-/* -------------------------------------------------------------------------- growing tables */
+/* ---------------------------------------------------------------------- tables that are created */
 
 int vtd_scalable_create(struct vtd *v)
 {
@@ -135,7 +135,7 @@ static struct vtd_sm_context *context_entry(struct vtd *v, moat_sid_t sid)
 	return (struct vtd_sm_context *)context_table(v, sid)->va + (sid & 0x7f);
 }
 
-/* release: what it leads to is zeroed before (against the unit's fetch) */
+/* Store an entry that leads to a table. release: the unit finds the table initialized. */
 static void link_store(struct vtd *v, uint64_t *at, uint64_t value)
 {
 	__atomic_store_n(at, value, __ATOMIC_RELEASE);
@@ -158,7 +158,7 @@ static unsigned int directory_pages(unsigned int pdts)
 	return 1u << (pdts - PDTS_PAGE);
 }
 
-/* Which directory holds the PASID. */
+/* Get the PDTS of the smallest directory, of whole pages, that holds the PASID. */
 static uint8_t directory_size(uint32_t pasid)
 {
 	uint8_t pdts = PDTS_PAGE;
@@ -174,8 +174,8 @@ static uint64_t context_word(const struct vtd *v, const struct vtd_sm_source *s)
 		(v->caps.pasid ? VTD_SMC_PASIDE : 0) | VTD_SMC_P;
 }
 
-/* A directory, or a larger one with the same tables in it: then the old one, which the unit may
- * have in its context cache, is in `old`. */
+/* See to a PASID directory that is large enough for `pasid`. If a larger one replaces the present
+ * one, `old` gets the latter, because the unit's context cache may still lead to it. */
 static int directory_reserve(struct vtd *v, moat_sid_t sid, uint32_t pasid, struct vtd_spare *old)
 {
 	struct vtd_sm_source *s = &v->sm.source[sid];
@@ -241,11 +241,11 @@ static struct vtd_pasid_entry *pasid_entry(const struct vtd *v, moat_sid_t sid, 
 		pasid % TABLE_PASIDS;
 }
 
-/* What the entry says, P excepted. */
+/* Make the words of a PASID entry, without P. */
 static struct vtd_pasid_entry pasid_words(const struct vtd *v, const struct moat_domain *d)
 {
 	struct vtd_pasid_entry e = { 0 };
-	const struct moat_domain *second = d, *first = NULL; /* whose tables the stages are */
+	const struct moat_domain *second = d, *first = NULL; /* domains whose tables are walked */
 	uint64_t pgtt = VTD_PGTT_SECOND_STAGE;
 
 	if (d == NULL) {
@@ -267,17 +267,17 @@ static struct vtd_pasid_entry pasid_words(const struct vtd *v, const struct moat
 	if (second != NULL)
 		e.word[0] |= second->pt->root_hpa |
 			(uint64_t)(second->pt->levels - 2) << VTD_PE_AW_SHIFT;
-	else if (first != NULL) /* the field is second stage's; QEMU's unit takes it for both */
+	else if (first != NULL) /* AW is for second stage only, but QEMU's unit uses it for both */
 		e.word[0] |= (uint64_t)(first->pt->levels - 2) << VTD_PE_AW_SHIFT;
-	if (first != NULL) /* under a second stage `root_hpa` is an address of that */
+	if (first != NULL) /* over a second stage `root_hpa` is an address in the parent */
 		e.word[2] = first->pt->root_hpa |
 			(uint64_t)(first->pt->levels - 4) << VTD_PE_FSPM_SHIFT;
 	return e;
 }
 
 /**
- * An absent PASID entry becomes present, and then its context entry, if that is absent. The unit
- * may fetch either at any moment, so the word with P comes last (release: against the unit's
+ * Make an absent PASID entry present, and then its context entry, if that is absent. The unit may
+ * fetch either at any moment, so the word with P is stored last (release: against the unit's
  * fetch).
  */
 void vtd_pasid_entry_set(struct vtd *v, moat_sid_t sid, uint32_t pasid, const struct moat_domain *d)
@@ -295,13 +295,13 @@ void vtd_pasid_entry_set(struct vtd *v, moat_sid_t sid, uint32_t pasid, const st
 	link_store(v, &context_entry(v, sid)->word[0], context_word(v, s));
 }
 
-/** A present PASID entry becomes absent, and with the last one the context entry. */
+/** Make a present PASID entry absent, and with the last one the context entry. */
 void vtd_pasid_entry_clear(struct vtd *v, moat_sid_t sid, uint32_t pasid)
 {
 	struct vtd_sm_source *s = &v->sm.source[sid];
 	struct vtd_pasid_entry *e = pasid_entry(v, sid, pasid);
 
-	/* relaxed: what must come behind is the invalidation, and moat_qi_submit() releases */
+	/* relaxed: only the invalidation must come after, and moat_qi_submit() releases */
 	__atomic_store_n(&e->word[0], 0, __ATOMIC_RELAXED);
 	vtd_flush_lines(v, e, sizeof(*e));
 	if (--s->entries != 0)
@@ -313,13 +313,13 @@ void vtd_pasid_entry_clear(struct vtd *v, moat_sid_t sid, uint32_t pasid)
 /* -------------------------- "Guidance to Software for Invalidations", by the entry that changes */
 
 /*
- * The steps follow one another through waits: the unit may execute the descriptors between two
- * waits in any order, and while an upper cache still has the old entry it may fill a lower one by
- * it.
+ * A wait separates the steps, because the unit may execute the descriptors between two waits in any
+ * order, and while an upper cache still has the old entry, the unit may use it to fill a lower
+ * cache.
  */
 
-/** Context entries, from present to not present or replaced: context cache, device-selective. The
- * domain-id in the descriptor means nothing in scalable mode. */
+/** Context entries that became not present or were replaced: invalidate the context cache,
+ * device-selective. In scalable mode the unit ignores the domain-id in the descriptor. */
 static int context_entry_changed(struct vtd *v, const moat_sid_t sid[], unsigned int n)
 {
 	struct moat_qi_desc desc[MOAT_VTD_ALIASES];
@@ -329,7 +329,7 @@ static int context_entry_changed(struct vtd *v, const moat_sid_t sid[], unsigned
 	return vtd_queue_sync(v, desc, n);
 }
 
-/** Root or context entry, from not present to present: with caching mode absence may be cached. */
+/** Root or context entry, from not present to present: with caching mode, absence may be cached. */
 static int context_entry_not_present_to_present(struct vtd *v)
 {
 	const struct moat_qi_desc desc = moat_qi_context_global();
@@ -337,8 +337,8 @@ static int context_entry_not_present_to_present(struct vtd *v)
 	return v->caps.cm ? vtd_queue_sync(v, &desc, 1) : 0;
 }
 
-/** PASID directory or table entry, from not present to present: likewise, under domain-id 0; and
- * under the entry's own, should a unit tag it so. */
+/** PASID directory or table entry, from not present to present: with caching mode, absence may be
+ * cached under domain-id 0, or, if a unit tags it so, under the entry's own domain-id. */
 static int pasid_entry_not_present_to_present(struct vtd *v, uint32_t pasid, uint16_t did)
 {
 	const struct moat_qi_desc cache[] = {
@@ -357,8 +357,8 @@ static int pasid_entry_not_present_to_present(struct vtd *v, uint32_t pasid, uin
 	return ret != 0 ? ret : vtd_queue_sync(v, iotlb, RTE_DIM(iotlb));
 }
 
-/** PASID table entry, from present to not present: the PASID cache; then, for first stage and
- * pass-through, the PASID-based IOTLB, for second stage and nested the domain's IOTLB. */
+/** PASID table entry, from present to not present: invalidate the PASID cache; then the PASID-based
+ * IOTLB for first stage and pass-through, the domain's IOTLB for second stage and nested. */
 static int pasid_entry_present_to_not_present(struct vtd *v, uint32_t pasid, uint16_t did)
 {
 	const struct moat_qi_desc cache = moat_qi_pasid_cache(MOAT_QI_PASID_ONE, did, pasid);
@@ -370,9 +370,9 @@ static int pasid_entry_present_to_not_present(struct vtd *v, uint32_t pasid, uin
 	return ret != 0 ? ret : vtd_queue_sync(v, &iotlb, 1);
 }
 
-/** Context entry, from present to not present: the context cache, then the PASID cache and the
- * IOTLB of the domain that its last PASID entry named; those of the others went with their PASID
- * entries. */
+/** Context entry, from present to not present: invalidate the context cache, then the PASID cache
+ * and the IOTLB of the domain that its last PASID entry named. Those of other domains have been
+ * invalidated when their PASID entries became absent. */
 static int context_entry_present_to_not_present(struct vtd *v, const moat_sid_t sid[],
 	unsigned int n, uint16_t did)
 {
@@ -419,7 +419,7 @@ int vtd_scalable_retire(struct vtd *v, moat_sid_t sid, const struct vtd_spare *o
 	ret = vtd_flush_write_buffer(&v->unit);
 	if (ret == 0)
 		ret = context_entry_changed(v, &sid, 1);
-	if (ret == 0) { /* else the unit may still read it: it is not used again */
+	if (ret == 0) { /* else the unit may still read the pages: they are not used again */
 		pthread_mutex_lock(&v->lock);
 		vtd_pages_give(v, old->n, &old->pages);
 		pthread_mutex_unlock(&v->lock);

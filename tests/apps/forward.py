@@ -346,9 +346,9 @@ attack: {red} tries to write to a read-only IOVA, 0x{any}: refused, source-id 10
 write to a page without write permission
 attack: {red} tries to raise an interrupt of the host's: refused, source-id 10:00.0, reason 37: \
 compatibility-format interrupt blocked
-attack: unit soft0: '{blue}' gets no interrupt of 10:00.0: '{other}' has PASID {others} of 10:00.0, an interrupt \
-carries no PASID, and so each could raise the other's; use a function for each of them (a VF, or requesters = queue), \
-or accept that with share_interrupts
+attack: unit soft0: '{blue}' gets no interrupt of 10:00.0: '{other}' has PASID {others} of 10:00.0, and an \
+interrupt carries no PASID, so each domain could raise the other's; use a function for each domain (a VF, or \
+requesters = queue), or accept that with share_interrupts
 attack: {red} tries to raise an interrupt of {blue}'s, by each of 1024 entries: refused, source-id 10:00.0, reason 34: \
 interrupt-remapping entry not present
 attack: {blue}'s bytes are unchanged; the packets of {red} and {blue} go on

@@ -252,7 +252,7 @@ static void in_legacy_mode_a_pasid_is_refused_in_words(void **state)
 	must_be(moat_tenant_create(&conf, &red));
 	assert_int_equal(moat_tenant_attach_pasid(red, SID, 1), -EOPNOTSUPP);
 	assert_string_equal(moat_error_text(),
-		"unit soft1 is in legacy mode, which knows no PASIDs; say mode=scalable");
+		"unit soft1 is in legacy mode, which has no PASIDs; set mode=scalable");
 	must_be(moat_tenant_destroy(red));
 	conf.unit->ops->destroy(conf.unit);
 }

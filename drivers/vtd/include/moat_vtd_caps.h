@@ -6,8 +6,8 @@
 
 /**
  * @file
- * What a unit says of itself (VER, CAP, ECAP), taken apart once. Members carry the specification's
- * names in lower case, in the units one computes with: counts are counts, offsets are bytes.
+ * A unit's capability registers (VER, CAP, ECAP), decoded once. Members have the specification's
+ * names in lower case; counts are decoded to numbers, offsets are in bytes.
  */
 
 #include "moat_unit.h"
@@ -18,9 +18,9 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/** Members are named as the fields are (moat_vtd_regs.h); a few keep the name that earlier editions
- * of the specification have: sllps is SSLPS, fl1gp FS1GP, fl5lp FS5LP, slts SSTS, flts FSTS, slads
- * SSADS. */
+/** Members have the names of the registers' fields (moat_vtd_regs.h). A few have the name of
+ * earlier editions of the specification: sllps is SSLPS, fl1gp FS1GP, fl5lp FS5LP, slts SSTS, flts
+ * FSTS, slads SSADS. */
 struct moat_vtd_caps {
 	uint64_t cap, ecap; /* as read */
 	uint8_t ver_major, ver_minor;
@@ -30,18 +30,18 @@ struct moat_vtd_caps {
 	bool rwbf;            /* write-buffer flush needed */
 	bool plmr, phmr;      /* protected low, high memory region */
 	bool cm;              /* caching mode */
-	uint8_t sagaw;        /* bit 1: 39, bit 2: 48, bit 3: 57 bits */
+	uint8_t sagaw;        /* widths of IOVA: bit 1: 39, bit 2: 48, bit 3: 57 bits */
 	uint8_t mgaw;         /* bits of IOVA: CAP.MGAW + 1 */
-	bool zlr;             /* zero-length reads of write-only pages */
+	bool zlr;             /* zero-length reads of write-only pages pass */
 	uint16_t fro;         /* byte offset of the first fault recording register */
 	uint8_t sllps;        /* bit 0: 2 MiB, bit 1: 1 GiB leaves */
 	bool psi;             /* page-selective IOTLB invalidation */
 	uint16_t nfr;         /* fault recording registers: CAP.NFR + 1 */
 	uint8_t mamv;         /* largest address mask */
-	bool dwd, drd;        /* drain writes, reads */
+	bool dwd, drd;        /* invalidations drain writes, reads */
 	bool fl1gp, fl5lp;    /* first stage: 1 GiB leaves, five levels */
 	bool pi;              /* posted interrupts */
-	bool esrtps, esirtps; /* setting a table pointer invalidates */
+	bool esrtps, esirtps; /* setting the root, interrupt table invalidates caches */
 
 	/* ECAP */
 	bool c;       /* walks snoop */
@@ -55,13 +55,13 @@ struct moat_vtd_caps {
 	bool nest, prs, ers, srs, nwfs, eafs;
 	uint8_t pss; /* PASID bits: ECAP.PSS + 1; 0 without PASID */
 	bool pasid, dit, pds;
-	bool smts, slts, flts, slads; /* scalable mode; second, first stage in it; A/D bits */
-	bool smpwcs; /* in scalable mode walks snoop where the PASID entry says so */
-	bool pms;    /* counts events (perf's dmar*) */
+	bool smts, slts, flts, slads; /* scalable mode; its second, first stage; A/D bits */
+	bool smpwcs;                  /* in scalable mode, walks snoop if the PASID entry says so */
+	bool pms;                     /* performance monitoring (perf's dmar*) */
 };
 
 /**
- * Take CAP and ECAP apart. No access to any unit.
+ * Decode the capability registers, without access to any unit.
  *
  * @param ver as VER reads
  * @param cap as CAP reads
@@ -86,17 +86,18 @@ void moat_vtd_caps_decode(uint32_t ver, uint64_t cap, uint64_t ecap, struct moat
 int moat_vtd_caps_read(const struct moat_vtd_window *window, struct moat_vtd_caps *caps);
 
 /**
- * What the layers above need of the capabilities. No access to any unit.
+ * Derive the capabilities that the layers above use, without access to any unit.
  *
  * @param caps the capabilities
- * @param unit receives it
+ * @param unit receives what the layers above use
  *
  * Thread-safe. Control path.
  */
 void moat_vtd_caps_unit(const struct moat_vtd_caps *caps, struct moat_unit_caps *unit);
 
 /**
- * The capabilities as lines "NAME value, in words", the specification's names; for moat-doctor.
+ * Write the capabilities as lines of name, value and explanation, for moat-doctor. Names are the
+ * specification's.
  *
  * @param caps the capabilities
  * @param text receives the lines; what does not fit is cut, as snprintf() does

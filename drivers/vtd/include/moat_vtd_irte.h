@@ -8,12 +8,12 @@
  * @file
  * Interrupt remapping as the VT-d specification draws it ("Interrupt Remapping"): the request, the
  * interrupt-remapping table entry (IRTE), the posted-interrupt descriptor. Names as in
- * moat_vtd_regs.h; nothing here does anything.
+ * moat_vtd_regs.h; this header only has definitions.
  *
  * A write of four bytes to 0xFEEx_xxxx is an interrupt request, whatever the DMA tables say. In
- * *remappable format* it carries an index into the interrupt-remapping table, and the entry there
- * says which vector of which processor is interrupted and which source-ids may ask for it. In
- * *compatibility format* it carries vector and processor itself.
+ * *remappable format* the request carries an index into the interrupt-remapping table, and the
+ * entry there says which vector of which processor is interrupted and which source-ids may use the
+ * entry. In *compatibility format* the request itself carries vector and processor.
  */
 
 #include <stdint.h>
@@ -45,7 +45,7 @@
 /* ... remapped form */
 #define VTD_IRTE_DM           (UINT64_C(1) << 2) /* logical destination */
 #define VTD_IRTE_RH           (UINT64_C(1) << 3) /* redirection hint */
-#define VTD_IRTE_TM           (UINT64_C(1) << 4) /* level */
+#define VTD_IRTE_TM           (UINT64_C(1) << 4) /* level-triggered */
 #define VTD_IRTE_DLM_SHIFT    5
 #define VTD_IRTE_DLM          (UINT64_C(7) << 5)
 #define VTD_IRTE_DST_SHIFT    32
@@ -69,11 +69,11 @@
 /** IRTE, SVT: how the source-id of a request is verified. */
 enum vtd_svt {
 	VTD_SVT_NONE = 0, /* any source may use the entry */
-	VTD_SVT_SID = 1,  /* SID, but for the bits that SQ names */
-	VTD_SVT_BUS = 2,  /* a bus from SID 15:8 to SID 7:0 */
+	VTD_SVT_SID = 1,  /* the source must be SID; bits that SQ names are ignored */
+	VTD_SVT_BUS = 2,  /* the source's bus must be from SID 15:8 to SID 7:0 */
 };
 
-/** The posted-interrupt descriptor: 64 bytes, aligned to that. */
+/** The posted-interrupt descriptor: 64 bytes, aligned to 64. */
 struct vtd_pi_desc {
 	uint64_t pir[4]; /* requested vectors, a bit each */
 	uint64_t control;

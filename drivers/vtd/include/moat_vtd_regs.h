@@ -8,12 +8,12 @@
  * @file
  * The VT-d specification is, here and in every other file, the "Intel Virtualization Technology for
  * Directed I/O Architecture Specification", revision 4.1 (March 2023). Section numbers and titles
- * are that edition's, and so are the names of fields (second stage, SSPTPTR, SSLPS), where older
- * ones say otherwise.
+ * are that edition's, and so are the names of fields (second stage, SSPTPTR, SSLPS), which older
+ * editions name differently.
  *
- * A DMA-remapping unit as that specification draws it: registers ("Register Descriptions"),
- * root and context entries ("Translation Structure Formats"), fault reasons ("Fault Reason
- * Encodings"). Names are the specification's; nothing here does anything.
+ * A DMA-remapping unit as that specification defines it: registers ("Register Descriptions"),
+ * table entries ("Translation Structure Formats"), fault reasons ("Fault Reason Encodings"). Names
+ * are the specification's; this header only has definitions.
  *
  * VTD_<REG> is the offset of a register in the unit's 4 KiB page. VTD_<REG>_<FIELD> is a bit or,
  * for fields, a shifted mask with VTD_<REG>_<FIELD>_SHIFT beside it; VTD_FIELD() reads one.
@@ -23,7 +23,7 @@
 
 #include "moat_qi_format.h" /* VTD_QI_*: descriptors of the invalidation queue */
 
-/** A field out of a register's value: VTD_FIELD(cap, VTD_CAP_MAMV). */
+/** Get a field of a register's value: VTD_FIELD(cap, VTD_CAP_MAMV). */
 #define VTD_FIELD(value, field) (((value) & (field)) >> field##_SHIFT)
 
 /* -------------------------------------------------------------------------------- registers */
@@ -56,7 +56,7 @@
 #define VTD_IQERCD   0xb0 /* 64, ro: invalidation queue error record */
 #define VTD_IRTA     0xb8 /* 64: interrupt-remapping table address */
 
-/* Two blocks whose places the capabilities tell. */
+/* Two blocks of registers whose offsets the capability registers give. */
 #define VTD_IVA       0x00 /* 64, from ECAP.IRO * 16: invalidate address */
 #define VTD_IOTLB     0x08 /* 64, from ECAP.IRO * 16: IOTLB invalidate */
 #define VTD_FRCD_SIZE 16   /* bytes of a fault recording register; the first is at CAP.FRO * 16 */
@@ -145,7 +145,7 @@
 #define VTD_GSTS_IRES  VTD_GCMD_IRE
 #define VTD_GSTS_IRTPS VTD_GCMD_SIRTP
 #define VTD_GSTS_CFIS  VTD_GCMD_CFI
-/** What of GSTS goes back into GCMD with the next command: all but the one-shot bits
+/** The bits of GSTS that are written back to GCMD with the next command: all but the one-shot bits
  * (Global Command Register, "read the GSTS_REG, mask it with 96FFFFFFh, ..."). */
 #define VTD_GSTS_KEEP  UINT32_C(0x96ffffff)
 
@@ -155,22 +155,22 @@
 #define VTD_RTADDR_RTA       UINT64_C(0xfffffffffffff000)
 
 /* CCMD */
-#define VTD_CCMD_ICC         (UINT64_C(1) << 63) /* go; reads 1 until done */
+#define VTD_CCMD_ICC         (UINT64_C(1) << 63) /* start; reads 1 until complete */
 #define VTD_CCMD_CIRG_GLOBAL (UINT64_C(1) << 61)
 #define VTD_CCMD_CIRG_DOMAIN (UINT64_C(2) << 61)
 #define VTD_CCMD_CIRG_DEVICE (UINT64_C(3) << 61)
 #define VTD_CCMD_CAIG_SHIFT  59
-#define VTD_CCMD_CAIG        (UINT64_C(3) << 59) /* what was actually done; 0: refused */
+#define VTD_CCMD_CAIG        (UINT64_C(3) << 59) /* actual granularity; 0: refused */
 #define VTD_CCMD_FM_SHIFT    32
 #define VTD_CCMD_SID_SHIFT   16
 
 /* IOTLB */
-#define VTD_IOTLB_IVT         (UINT64_C(1) << 63) /* go; reads 1 until done */
+#define VTD_IOTLB_IVT         (UINT64_C(1) << 63) /* start; reads 1 until complete */
 #define VTD_IOTLB_IIRG_GLOBAL (UINT64_C(1) << 60)
 #define VTD_IOTLB_IIRG_DOMAIN (UINT64_C(2) << 60)
 #define VTD_IOTLB_IIRG_PAGE   (UINT64_C(3) << 60)
 #define VTD_IOTLB_IAIG_SHIFT  57
-#define VTD_IOTLB_IAIG        (UINT64_C(3) << 57) /* what was actually done; 0: refused */
+#define VTD_IOTLB_IAIG        (UINT64_C(3) << 57) /* actual granularity; 0: refused */
 #define VTD_IOTLB_DR          (UINT64_C(1) << 49)
 #define VTD_IOTLB_DW          (UINT64_C(1) << 48)
 #define VTD_IOTLB_DID_SHIFT   32
@@ -220,7 +220,7 @@
 
 /* ------------------------------------------------------------------ root and context entries */
 
-/** A root entry (one a bus) or, in legacy mode, a context entry (one a function): 128 bits. */
+/** A root entry (of a bus) or, in legacy mode, a context entry (of a function): 128 bits. */
 struct vtd_entry {
 	uint64_t lo;
 	uint64_t hi;
@@ -250,10 +250,10 @@ enum vtd_ttm {
 	VTD_TTM_SCALABLE = 1,
 };
 
-/* A root entry's two halves are alike: `lo` leads to the context table of devices 0 to 15 of the
- * bus, `hi` to that of 16 to 31 (VTD_ROOT_P, VTD_ROOT_CTP, VTD_ROOT_RSVD_LO). */
+/* The two halves of a root entry have the same fields (VTD_ROOT_P, VTD_ROOT_CTP, VTD_ROOT_RSVD_LO):
+ * `lo` leads to the context table of devices 0 to 15 of the bus, `hi` to that of 16 to 31. */
 
-/** A scalable-mode context entry: 256 bits, 128 of them in a table. */
+/** A scalable-mode context entry: 256 bits. A table has 128 entries. */
 struct vtd_sm_context {
 	uint64_t word[4];
 };
@@ -275,7 +275,7 @@ struct vtd_sm_context {
 #define VTD_PDE_FPD         (UINT64_C(1) << 1)
 #define VTD_PDE_RSVD        UINT64_C(0xffc)
 #define VTD_PDE_SMPTBLPTR   UINT64_C(0xfffffffffffff000)
-#define VTD_PASID_DIR_SHIFT 6 /* PASIDs of a table, log2; a directory of PDTS holds 2^(PDTS + 13) */
+#define VTD_PASID_DIR_SHIFT 6 /* a table has 2^6 PASIDs, a directory leads to 2^(PDTS + 13) */
 
 /** A PASID table entry: 512 bits. */
 struct vtd_pasid_entry {
@@ -284,7 +284,7 @@ struct vtd_pasid_entry {
 #define VTD_PE_P          (UINT64_C(1) << 0) /* of word[0] */
 #define VTD_PE_FPD        (UINT64_C(1) << 1)
 #define VTD_PE_AW_SHIFT   2
-#define VTD_PE_AW         (UINT64_C(7) << 2) /* levels of second stage - 2 */
+#define VTD_PE_AW         (UINT64_C(7) << 2) /* levels of second-stage tables, minus 2 */
 #define VTD_PE_PGTT_SHIFT 6
 #define VTD_PE_PGTT       (UINT64_C(7) << 6)
 #define VTD_PE_SSADE      (UINT64_C(1) << 9)
@@ -303,7 +303,7 @@ struct vtd_pasid_entry {
 #define VTD_PE_RSVD_FS    UINT64_C(0xf42)
 #define VTD_PE_FSPTPTR    UINT64_C(0xfffffffffffff000)
 
-/** PASID entry, PGTT: what requests with the PASID go through. */
+/** PASID entry, PGTT: how requests with the PASID are translated. */
 enum vtd_pgtt {
 	VTD_PGTT_FIRST_STAGE = 1,
 	VTD_PGTT_SECOND_STAGE = 2,
@@ -311,10 +311,10 @@ enum vtd_pgtt {
 	VTD_PGTT_PASS_THROUGH = 4,
 };
 
-/** Context entry, TT: what is done with the requests of a source. */
+/** Context entry, TT: how the requests of a source are treated. */
 enum vtd_tt {
-	VTD_TT_SECOND_STAGE = 0, /* untranslated requests walk; translated ones are blocked */
-	VTD_TT_DEVICE_TLB = 1,   /* both (ATS) */
+	VTD_TT_SECOND_STAGE = 0, /* untranslated requests are translated, others are blocked */
+	VTD_TT_DEVICE_TLB = 1,   /* translation and translated requests (ATS) are served, too */
 	VTD_TT_PASS_THROUGH = 2, /* untranslated requests pass as they are */
 };
 
@@ -326,8 +326,8 @@ enum vtd_fault_reason {
 	VTD_FR_CONTEXT_P = 0x2,      /* context entry not present */
 	VTD_FR_CONTEXT_INV = 0x3,    /* context entry programmed wrongly (AW, TT) */
 	VTD_FR_BEYOND_AW = 0x4,      /* address beyond MGAW or the context entry's AW */
-	VTD_FR_WRITE = 0x5,          /* write, and no W on the walk */
-	VTD_FR_READ = 0x6,           /* read, and no R on the walk */
+	VTD_FR_WRITE = 0x5,          /* write, and W is clear on the walk */
+	VTD_FR_READ = 0x6,           /* read, and R is clear on the walk */
 	VTD_FR_PAGING_ACCESS = 0x7,  /* a paging entry cannot be fetched */
 	VTD_FR_ROOT_ACCESS = 0x8,    /* the root table cannot be fetched */
 	VTD_FR_CONTEXT_ACCESS = 0x9, /* the context table cannot be fetched */
@@ -342,13 +342,13 @@ enum vtd_fault_reason {
 	VTD_FR_IR_P = 0x22,         /* IRTE not present */
 	VTD_FR_IR_ACCESS = 0x23,    /* the interrupt-remapping table cannot be fetched */
 	VTD_FR_IR_IRTE_RSVD = 0x24, /* reserved bit set in an IRTE */
-	VTD_FR_IR_COMPAT = 0x25,    /* compatibility-format interrupt while those are blocked */
+	VTD_FR_IR_COMPAT = 0x25,    /* compatibility-format interrupt, and the format is blocked */
 	VTD_FR_IR_SID = 0x26,       /* the source-id may not use the IRTE */
 	VTD_FR_PI_ACCESS = 0x27,    /* the posted-interrupt descriptor cannot be fetched */
 	VTD_FR_PI_RSVD = 0x28,      /* reserved bit set in a posted-interrupt descriptor */
 	VTD_FR_TTM_RSVD = 0x30,     /* RTADDR.TTM has a reserved value, or one not supported */
-	/* Scalable mode; and a request with a PASID while TTM says legacy mode. */
-	VTD_FR_TTM_PASID = 0x31,      /* request with a PASID, and the mode is legacy */
+	VTD_FR_TTM_PASID = 0x31,    /* request with a PASID, and the mode is legacy */
+	/* Scalable mode. */
 	VTD_FR_SM_ROOT_ACCESS = 0x38, /* the root table cannot be fetched */
 	VTD_FR_SM_ROOT_P = 0x39,      /* root entry not present */
 	VTD_FR_SM_ROOT_RSVD = 0x3a,   /* reserved bit set in a root entry */

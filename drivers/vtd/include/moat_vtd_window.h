@@ -6,13 +6,14 @@
 
 /**
  * @file
- * The 4 KiB page of registers: the only way between the driver and a unit.
+ * The register window: the only way by which the driver reaches a unit.
  *
- * On a machine it is the DRHD's page, mapped; in process it is the software unit's functions. The
- * driver cannot tell which, so what is proven on one holds on the other.
+ * On a machine the window is the DRHD's 4 KiB page, mapped; in process it is functions of the
+ * software unit. The driver does not depend on which, so what is proven on one holds on the other.
  *
- * Accesses are strongly ordered, as to uncached memory: every store before a write is visible to
- * the unit before the write is, and a read returns after the writes before it have arrived.
+ * Accesses are strongly ordered, as to uncached memory: stores before a register write are visible
+ * to the unit before the write is, and a register read returns after all earlier writes have
+ * arrived.
  */
 
 #include <rte_atomic.h>
@@ -25,8 +26,8 @@ struct moat_vtd_window {
 	uint64_t (*read64)(void *ctx, uint32_t offset);
 	void (*write32)(void *ctx, uint32_t offset, uint32_t value);
 	void (*write64)(void *ctx, uint32_t offset, uint64_t value);
-	/** Software unit: work for a while (fetch descriptors whose time has come). NULL: it works
-	 * by itself. Any thread. */
+	/** Let a software unit work for a while (fetch descriptors that are due). Any thread may
+	 * call it. NULL: the unit works by itself. */
 	void (*run)(void *ctx);
 	void *ctx;
 };
@@ -70,13 +71,13 @@ static inline uint64_t vtd_read64(const struct moat_vtd_window *w, uint32_t offs
  * @param offset bytes, aligned to 4
  * @param value what to write
  *
- * Thread-safe; the driver must see to it that no two threads write one register at once where that
- * matters. Data path.
+ * Thread-safe; where the order matters, the caller must ensure that no two threads write one
+ * register at once. Data path.
  */
 static inline void vtd_write32(const struct moat_vtd_window *w, uint32_t offset, uint32_t value)
 {
-	/* Tables and descriptors before the register that shows them to the unit. Uncached stores
-	 * are ordered behind ordinary ones on x86, so it is the compiler that is held here. */
+	/* Stores to tables and descriptors come before the register that shows them to the unit.
+	 * x86 orders uncached stores after ordinary ones, so only the compiler is restrained. */
 	rte_compiler_barrier();
 	if (w->page == NULL)
 		w->write32(w->ctx, offset, value);
