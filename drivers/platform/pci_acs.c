@@ -53,7 +53,7 @@ static bool is_same_device(const struct moat_pci *pci, uint16_t segment, moat_si
 		(port->port == MOAT_PCI_ROOT_PORT || port->port == MOAT_PCI_DOWNSTREAM);
 }
 
-/** Has the device several functions? Virtual functions are devices of their own. */
+/** Does the function's device have other functions? Virtual functions do not count. */
 static bool has_siblings(const struct moat_pci *pci, const struct moat_pci_fn *fn)
 {
 	for (unsigned int i = 0; i < pci->n; i++)

@@ -58,8 +58,8 @@ int moat_vtd_host_map(const char *root, const struct moat_dmar_unit *unit,
 	fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC); /* O_SYNC: uncached */
 	if (fd < 0)
 		return moat_error(-EACCES,
-			"%s: %s; the unit's registers take root, and a kernel that is "
-			"not locked down",
+			"%s: %s; only root can map the unit's registers, on a kernel that "
+			"is not locked down",
 			path, strerror(errno));
 	page = mmap(NULL, unit->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, unit->base);
 	if (page == MAP_FAILED)

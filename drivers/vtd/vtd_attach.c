@@ -66,7 +66,7 @@ static int pasids_check(const struct vtd *v, moat_sid_t sid)
 	return 0;
 }
 
-/** Under the lock: 0 if `alias`, one of the source-ids of `sid`, can go to `did` now. */
+/** Under the lock: 0 if `alias`, a source-id of `sid`, can be attached with domain-id `did` now. */
 static int source_check(const struct vtd *v, moat_sid_t sid, moat_sid_t alias, uint16_t did)
 {
 	const struct vtd_source *s = &v->source[alias];
@@ -76,7 +76,7 @@ static int source_check(const struct vtd *v, moat_sid_t sid, moat_sid_t alias, u
 	case VTD_SOURCE_FREE:
 		return did == VTD_DID_PASS ? pasids_check(v, alias) : 0;
 	case VTD_SOURCE_LIVE:
-		/* Functions behind one bridge share its source-id, and so a domain. */
+		/* Functions behind a bridge share its source-id, so they share a domain. */
 		if (s->did == did && !own)
 			return 0;
 		if (own)

@@ -30,7 +30,7 @@ static bool patience(const struct vtd *v, struct wait *wait)
 		return false;
 	if (v->w.run != NULL)
 		v->w.run(v->w.ctx);
-	sched_yield(); /* control path: the unit may need this very processor */
+	sched_yield(); /* control path: a software unit may need this processor */
 	return true;
 }
 
@@ -59,7 +59,7 @@ static int await_gsts(const struct vtd *v, uint32_t bit, bool set, const char *w
 }
 
 /**
- * Set or clear one bit of GCMD. All the others keep their status: GSTS without the one-shot bits
+ * Set or clear one bit of GCMD. All other bits keep their status: GSTS without the one-shot bits
  * (Global Command Register: software changes one bit and waits for its status).
  */
 int vtd_command(const struct vtd *v, uint32_t bit, bool set, const char *what)
@@ -205,7 +205,8 @@ static int queue_off(const struct vtd *v)
 	return vtd_command(v, VTD_GCMD_QIE, false, "queued invalidation off (QIE)");
 }
 
-/** Advanced fault logging writes faults to memory instead of the records that the driver reads. */
+/** Switch advanced fault logging, if it was found on: it logs to memory, not to the records that
+ * the driver reads. */
 static int advanced_fault_log(const struct vtd *v, bool on)
 {
 	if (!(v->found.gsts & VTD_GSTS_AFLS))

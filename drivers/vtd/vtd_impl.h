@@ -88,7 +88,7 @@ struct vtd_spare {
 /* The PASID of requests that carry none (RID_PASID). */
 #define VTD_RID_PASID 0
 
-/** Scalable mode: a source-id's tables. */
+/** A source-id's tables in scalable mode. */
 struct vtd_sm_source {
 	struct vtd_pages dir; /* PASID directory; va NULL: none yet */
 	char **table;         /* PASID tables, by the directory's index; NULL: none yet */
@@ -190,16 +190,16 @@ int vtd_may_own(struct vtd *v);
  * -EIO, or the error of `before_writing`. */
 int vtd_bring_up(struct vtd *v);
 /** Switch translation off, and restore the registers as they were found. @return 0, or -ETIMEDOUT:
- * the unit may still read its memory. */
+ * the unit may still read its tables. */
 int vtd_take_down(struct vtd *v);
 int vtd_flush_write_buffer(struct moat_unit *unit);
-/** Wait until `bit` of GSTS is `set`. @return false: it is not after `ms` */
+/** Wait until `bit` of GSTS is `set`. @return false: `ms` milliseconds have passed */
 bool vtd_gsts_becomes(const struct vtd *v, uint32_t bit, bool set, uint32_t ms);
 /** Set or clear one bit of GCMD and wait for its status. @return 0, -ETIMEDOUT */
 int vtd_command(const struct vtd *v, uint32_t bit, bool set, const char *what);
 
 /* vtd_intr.c */
-/** Allocate the table, if conf.interrupts needs one. @return 0, -EOPNOTSUPP, -ENOMEM */
+/** Allocate the interrupt table, if conf.interrupts needs one. @return 0, -EOPNOTSUPP, -ENOMEM */
 int vtd_intr_create(struct vtd *v);
 void vtd_intr_free(struct vtd *v);
 /** Switch interrupt remapping on. The queue must work. @return 0, -ETIMEDOUT, -EIO */
@@ -340,7 +340,7 @@ int vtd_pages_take(struct vtd *v, unsigned int n, struct vtd_pages *pages);
 void vtd_pages_give(struct vtd *v, unsigned int n, const struct vtd_pages *pages);
 /** Free all pages. The unit must no longer read any. */
 void vtd_pages_free(struct vtd *v);
-/** Write the lines of [at, at + len) back to memory, if the unit does not snoop. */
+/** Write the cache lines of [at, at + len) back to memory, if the unit does not snoop. */
 void vtd_flush_lines(const struct vtd *v, const void *at, size_t len);
 
 /** Milliseconds of CLOCK_MONOTONIC. */

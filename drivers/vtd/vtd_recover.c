@@ -21,7 +21,7 @@ static uint32_t head_index(const struct vtd *v)
 	return vtd_iq_head(v) / (sizeof(struct moat_qi_desc) << v->sm.on);
 }
 
-/** The queue is dead. The reason, in moat_error_text(), is kept for every thread that polls. */
+/** Declare the queue dead, and store moat_error_text(), the reason, for all threads that poll. */
 static int give_up(struct vtd *v)
 {
 	snprintf(v->epitaph, sizeof(v->epitaph), "%s", moat_error_text());
