@@ -5,7 +5,7 @@
 
 #include "net_port.h"
 
-/* Modes into the device's filter. */
+/* Write both modes to the device's filter. */
 static void apply(struct rte_eth_dev *dev, bool promiscuous, bool all_multicast)
 {
 	struct net_device *device = &net_port(dev)->device;
@@ -18,7 +18,7 @@ static void apply(struct rte_eth_dev *dev, bool promiscuous, bool all_multicast)
 	net_device_filter_unlock(device);
 }
 
-/* ethdev changes its own flags behind these. */
+/* ethdev itself keeps the flags in dev->data, which may be set before or after these calls. */
 int net_promiscuous_on(struct rte_eth_dev *dev)
 {
 	apply(dev, true, dev->data->all_multicast);
@@ -45,7 +45,7 @@ int net_allmulticast_off(struct rte_eth_dev *dev)
 
 /* ----------------------------------------------------------------------------------- addresses */
 
-/* The filter's own list: what ethdev lists, with slot `i` as `mac` (0: empty). */
+/* Copy ethdev's list of addresses to the filter, with `mac` (0: none) in place of slot `i`. */
 static void list_macs(struct rte_eth_dev *dev, uint32_t i, uint64_t mac)
 {
 	struct net_device *device = &net_port(dev)->device;
@@ -66,7 +66,7 @@ static void list_macs(struct rte_eth_dev *dev, uint32_t i, uint64_t mac)
 int net_mac_add(struct rte_eth_dev *dev, struct rte_ether_addr *addr, uint32_t i, uint32_t pool)
 {
 	if (net_mac_multicast(net_mac(addr)))
-		return -EINVAL; /* rte_eth_dev_set_mc_addr_list() is for those */
+		return -EINVAL; /* groups are set by rte_eth_dev_set_mc_addr_list() */
 	list_macs(dev, i, net_mac(addr));
 	return 0;
 }

@@ -61,7 +61,7 @@ static int set_unit(const char *key, const char *value, void *opaque)
 	if (*value == '\0' || rte_strscpy(ctx->args->unit, value, sizeof(ctx->args->unit)) < 0)
 		return moat_error(-EINVAL,
 			"%s: %s='%s' is not a unit's name; it has 1 to %zu "
-			"characters. Leave the key out for a unit of its own",
+			"characters. Leave the key out to give the port its own unit",
 			ctx->name, key, value, sizeof(ctx->args->unit) - 1);
 	return 0;
 }
@@ -74,14 +74,14 @@ static int set_unit_args(const char *key, const char *value, void *opaque)
 	char *text = ctx->args->unit_args;
 
 	if (rte_strscpy(text, value, sizeof(ctx->args->unit_args)) < 0)
-		return moat_error(-EINVAL, "%s: %s= has %zu characters; up to %zu are taken",
-			ctx->name, key, strlen(value), sizeof(ctx->args->unit_args) - 1);
+		return moat_error(-EINVAL, "%s: %s= has %zu characters; give up to %zu", ctx->name,
+			key, strlen(value), sizeof(ctx->args->unit_args) - 1);
 	for (; *text != '\0'; text++)
 		*text = *text == ':' ? '=' : *text == '/' ? ',' : *text;
 	return 0;
 }
 
-/* Hexadecimal digits up to `end`. */
+/* Parse 1 to `digits` hexadecimal digits and the character `end` after them. */
 static bool parse_hex(const char **text, unsigned int digits, char end, unsigned int max,
 	unsigned int *value)
 {
@@ -125,8 +125,8 @@ static int set_requesters(const char *key, const char *value, void *opaque)
 	if (!ctx->args->requester_per_queue && !ctx->args->pasid_per_queue &&
 		strcmp(value, "port") != 0)
 		return moat_error(-EINVAL,
-			"%s: %s='%s' is none of 'port' (one source-id for all "
-			"queues), 'queue' (each queue its own) and 'pasid' (each queue a PASID)",
+			"%s: %s='%s' is not 'port' (one source-id for all "
+			"queues), 'queue' (a source-id for each) or 'pasid' (a PASID for each)",
 			ctx->name, key, value);
 	return 0;
 }
@@ -175,9 +175,8 @@ static int set_steer(const char *key, const char *value, void *opaque)
 	char text[64], *queue;
 
 	if (ctx->args->nr_steer == NET_STEER_MAX)
-		return moat_error(-EINVAL,
-			"%s: more than %u times %s=; use rte_flow for more rules", ctx->name,
-			NET_STEER_MAX, key);
+		return moat_error(-EINVAL, "%s: more than %u rules by %s=; use rte_flow for more",
+			ctx->name, NET_STEER_MAX, key);
 	queue = rte_strscpy(text, value, sizeof(text)) < 0 ? NULL : strchr(text, '/');
 	if (queue != NULL)
 		*queue++ = '\0';
@@ -250,7 +249,7 @@ static int unknown_key(const char *name, const char *key)
 		return moat_error(-EINVAL, "%s: no such key '%s'; did you mean '%s'?", name, key,
 			meant);
 	return moat_error(-EINVAL,
-		"%s: no such key '%s'; there are port, queues, unit, "
+		"%s: no such key '%s'; the keys are port, queues, unit, "
 		"unit_args, sid, requesters, mac, steer",
 		name, key);
 }
@@ -288,8 +287,8 @@ int net_args_parse(const char *name, const char *text, struct net_args *args)
 
 		if (kv == NULL)
 			return moat_error(-EINVAL,
-				"%s: '%s' is not a list of key=value with commas "
-				"between",
+				"%s: '%s' is not a list of key=value, separated by "
+				"commas",
 				name, text);
 		rc = set_all(&ctx, kv);
 		rte_kvargs_free(kv);

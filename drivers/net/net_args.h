@@ -11,15 +11,15 @@
  * | key | value | |
  * | --- | --- | --- |
  * | `port` | name of an ethdev | the backing port; net_moat takes it over |
- * | `queues` | 1 to 64 | queues each way, 1 |
- * | `unit` | name of a software unit in this process | absent: one of its own, that lets the port
- *   reach all of DPDK's memory, as a kernel driver would |
- * | `unit_args` | key:value/key:value | arguments of its own unit (moat_soft_unit.h) |
- * | `sid` | bb:dd.f | source-id of the port (of queue 0), from 00:10.0 up |
- * | `requesters` | port, queue, pasid | one source-id for all queues; or sid + q for queue q; or
- *   one with PASID q + 1 |
- * | `mac` | aa:bb:cc:dd:ee:ff | own address, the backing port's |
- * | `steer` | mac/queue, vlan/queue, mac+vlan/queue | a steering rule for good; may be repeated |
+ * | `queues` | 1 to 64 | queues each way; default 1 |
+ * | `unit` | name of a software unit in this process | default: the port's own unit, which lets the
+ *   port reach all of DPDK's memory, as the kernel's VFIO would |
+ * | `unit_args` | key:value/key:value | arguments of the port's own unit (moat_soft_unit.h) |
+ * | `sid` | bb:dd.f | source-id of the port (of queue 0); default: a free one from 00:10.0 up |
+ * | `requesters` | port, queue, pasid | queue q uses the port's source-id `sid` (default); or the
+ *   source-id `sid` + q; or `sid` with PASID q + 1 |
+ * | `mac` | aa:bb:cc:dd:ee:ff | the port's address; default: the backing port's |
+ * | `steer` | mac/queue, vlan/queue, mac+vlan/queue | a permanent steering rule; may be repeated |
  */
 
 #include <rte_ether.h>
@@ -37,7 +37,7 @@ struct net_steer {
 
 struct net_args {
 	char port[64];
-	char unit[32];       /* "": of its own */
+	char unit[32];       /* "": the port's own */
 	char unit_args[256]; /* as moat_soft_unit_create() takes them */
 	uint16_t queues;
 	bool requester_per_queue;
@@ -49,7 +49,7 @@ struct net_args {
 	struct net_steer steer[NET_STEER_MAX];
 };
 
-/** @return 0, -EINVAL: moat_error_text() says which key, its value, and what would do. */
+/** @return 0, -EINVAL: moat_error_text() names the key, its value, and valid values */
 int net_args_parse(const char *name, const char *text, struct net_args *args);
 
 #endif /* NET_ARGS_H */

@@ -9,7 +9,7 @@
 #include "net_port.h"
 #include "net_queue.h"
 
-/* ------------------------------------------------------------------------------- taking it over */
+/* ------------------------------------------------------------------------------------ ownership */
 
 static void list_ports(char *text, size_t len)
 {
@@ -25,7 +25,7 @@ static void list_ports(char *text, size_t len)
 	}
 }
 
-/* Ownership: programs that go through all ports (testpmd) leave this one alone. */
+/* Own the backing port, so that programs that go through all ports (testpmd) leave it alone. */
 static int own(struct net_port *port, uint16_t backing)
 {
 	struct rte_eth_dev_owner owner = { 0 };
@@ -67,7 +67,8 @@ int net_backing_find(struct net_port *port)
 		port->data->name, port->args.port, ports);
 }
 
-/* Not if it was removed, and perhaps its number given to another. */
+/* Is the backing port still this port's? It is not once it was removed, even if another port now
+ * has its number. */
 bool net_backing_ours(const struct net_port *port)
 {
 	struct rte_eth_dev_owner owner;
@@ -96,8 +97,8 @@ void net_backing_release(struct net_port *port)
 /* --------------------------------------------------------------------------- starting, stopping */
 
 /* Pools of stopped devices whose frames a backing port still held (net_ring: until the other side
- * takes them). They go when the last frame is back. Of all ports, which several threads may stop at
- * once. */
+ * takes them). A pool is freed once its last frame is back. All net_moat ports share the list, and
+ * several threads may stop ports at once. */
 static struct rte_mempool *orphans[RTE_MAX_ETHPORTS];
 static pthread_mutex_t orphans_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -112,7 +113,7 @@ static void bury_orphans(void)
 	pthread_mutex_unlock(&orphans_lock);
 }
 
-/* Where there is no room for it the pool is never freed, which hurts nothing but memory. */
+/* If the list is full the pool is never freed: its memory is lost, but nothing else is. */
 static void adopt_orphan(struct rte_mempool *pool)
 {
 	unsigned int i = 0;
@@ -146,7 +147,7 @@ static void free_pool(struct net_port *port)
 	adopt_orphan(pool);
 }
 
-/* The device's packet memory: outside every tenant, one segment a frame. */
+/* Make the device's packet memory, outside every tenant: one segment for each frame. */
 static int make_pool(struct net_port *port, uint16_t nr_rx_desc, uint16_t nr_tx_desc)
 {
 	struct net_device *device = &port->device;
@@ -175,7 +176,7 @@ static int fail(const struct net_port *port, const char *what, int rc)
 		what, rte_strerror(-rc));
 }
 
-/* As large as ours. A backing port that cannot set its MTU takes any frame. */
+/* Give the backing port this port's MTU. A backing port that cannot set its MTU takes any frame. */
 static int set_mtu(const struct net_port *port)
 {
 	int rc = rte_eth_dev_set_mtu(port->device.backing, port->data->mtu);
@@ -196,7 +197,7 @@ static int configure(struct net_port *port, uint16_t *nr_rx_desc, uint16_t *nr_t
 	int rc = rte_eth_dev_info_get(device->backing, &info);
 
 	if (rc != 0)
-		return fail(port, "does not say what it can do", rc);
+		return fail(port, "does not report its capabilities", rc);
 	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	conf.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
 	device->nr_wires_rx = RTE_MIN(port->data->nb_rx_queues, info.max_rx_queues);
@@ -230,7 +231,8 @@ static int set_up_queues(struct net_port *port, uint16_t nr_rx_desc, uint16_t nr
 	return rc != 0 ? fail(port, "has no memory for its queues", rc) : 0;
 }
 
-/* Addresses are filtered here, so the backing port takes all. It may have no say in it. */
+/* The device filters addresses, so its backing port must receive all frames. A port without a
+ * promiscuous mode (-ENOTSUP) does anyway. */
 static void open_up(const struct net_port *port)
 {
 	int rc = rte_eth_promiscuous_enable(port->device.backing);
@@ -269,7 +271,7 @@ void net_backing_stop(struct net_port *port)
 {
 	if (net_backing_ours(port)) {
 		rte_eth_dev_stop(port->device.backing);
-		/* No queues: what they hold comes back to the pool. */
+		/* Leave it no queues, so that the frames they hold come back to the pool. */
 		rte_eth_dev_configure(port->device.backing, 0, 0, &(struct rte_eth_conf){ 0 });
 	}
 	free_pool(port);

@@ -14,8 +14,8 @@ void net_device_ring_set(struct net_ring *ring, uint64_t iova, uint32_t size)
 	ring->mask = size - 1;
 	ring->head = 0;
 	ring->tail = 0;
-	/* Relaxed: lcores of other queues look at it when they sort frames; in a move, frames are
-	 * held whatever it says. */
+	/* Relaxed: lcores of other queues only sort frames by it, and while a queue moves, its
+	 * frames are kept for it, whether its ring is on or off. */
 	__atomic_store_n(&ring->on, false, __ATOMIC_RELAXED);
 }
 
@@ -55,7 +55,7 @@ static int fifo_create(struct net_device *dev, const char *name, uint16_t queue)
 	char fifo[RTE_RING_NAMESIZE];
 	unsigned int flags = RING_F_SC_DEQ;
 
-	/* one lock, one producer; else lcores of other wires enqueue, too */
+	/* With one wire its lock makes a single producer; with more, several lcores enqueue. */
 	if (dev->nr_wires_rx == 1)
 		flags |= RING_F_SP_ENQ;
 	if (snprintf(fifo, sizeof(fifo), "%.20s_q%u", name, queue) >= (int)sizeof(fifo))

@@ -12,7 +12,8 @@
 
 #define NET_DESCS_PER_PAGE (MOAT_PAGE_SIZE / sizeof(struct moat_net_desc))
 
-/* Accesses translated at once: a burst of packets in one buffer each, or one packet in many. */
+/* Most accesses translated at once: those of NET_BURST packets in one buffer each, and of one more
+ * in as many buffers as a packet may have. */
 #define NET_PIECES (NET_BURST + MOAT_NET_SEGS_MAX)
 
 /* One packet of a burst: its descriptors, from ring.head on in the order of the packets. */
@@ -20,7 +21,7 @@ struct net_packet {
 	uint16_t frame; /* index of its mbuf */
 	uint16_t first; /* index of its first access */
 	uint16_t n;     /* accesses */
-	uint16_t descs; /* descriptors: as many, and perhaps one that makes no sense */
+	uint16_t descs; /* descriptors; not `n` if one of them is invalid */
 };
 
 /* A burst under way, on the stack of the lcore that runs the device. */
@@ -34,7 +35,7 @@ struct net_work {
 	bool ring_refused;
 	struct net_packet packets[NET_BURST];
 	struct moat_softvtd_dma dma[NET_PIECES];
-	uint16_t lens[NET_PIECES]; /* of the accesses; dma[] is used up where memory is in pieces */
+	uint16_t lens[NET_PIECES]; /* bytes of each access; net_dma_next() changes those in dma[] */
 };
 
 static inline void net_work_begin(struct net_work *work, const struct net_engine *engine)
@@ -50,7 +51,7 @@ static inline void net_work_end(struct net_work *work)
 	net_dma_end(&work->guard);
 }
 
-/* Descriptor `i`, by DMA. NULL: the unit refuses the ring. */
+/* Find descriptor `i` by DMA. @return NULL: the unit refuses the ring. */
 static inline struct moat_net_desc *net_ring_at(struct net_work *work, const struct net_ring *ring,
 	uint32_t i, enum moat_prot prot)
 {
@@ -73,7 +74,8 @@ static inline struct moat_net_desc *net_ring_at(struct net_work *work, const str
 	return &work->page[k][slot % NET_DESCS_PER_PAGE];
 }
 
-/* Write descriptor `i` back: everything but the address, in one store. @return false: refused. */
+/* Write descriptor `i` back, all but its address, in one store. @return false: the unit refuses the
+ * ring. */
 static inline bool net_ring_complete(struct net_work *work, const struct net_ring *ring, uint32_t i,
 	uint16_t len, uint16_t flags)
 {
@@ -81,8 +83,8 @@ static inline bool net_ring_complete(struct net_work *work, const struct net_rin
 
 	if (unlikely(at == NULL))
 		return false;
-	/* Release: the packet's bytes before the done bit, for the driver's acquire load of it.
-	 * Little-endian, as the descriptor. */
+	/* Release: the packet's bytes are stored before the done bit, which the driver loads with
+	 * acquire. The value is little-endian, as the descriptor is. */
 	__atomic_store_n((uint64_t *)(void *)&at->len, (uint64_t)flags << 16 | len,
 		__ATOMIC_RELEASE);
 	return true;

@@ -14,7 +14,7 @@ static inline void count_shared(uint64_t *counter, uint64_t n)
 	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
 }
 
-/* A queue on hold must have room for a burst of each wire: what it has no room for is lost. */
+/* Do queues with `hold` have room for a burst of each wire? A frame without room is lost. */
 static __rte_noinline bool holds_have_room(const struct net_device *dev)
 {
 	unsigned int want = RTE_MIN(NET_BURST * dev->nr_wires_rx, NET_FIFO_SIZE / 2);
@@ -26,7 +26,7 @@ static __rte_noinline bool holds_have_room(const struct net_device *dev)
 	return true;
 }
 
-/* What the wire has; its lock is held. */
+/* Receive from a wire, whose lock is held. */
 static inline uint16_t wire_receive(const struct net_device *dev, uint16_t wire,
 	struct rte_mbuf *frames[], uint16_t n)
 {
@@ -41,7 +41,7 @@ static void hand_over(struct net_device *dev, uint16_t queue, struct rte_mbuf *f
 {
 	struct net_device_rx *to = &dev->rx[queue];
 
-	/* Relaxed: a frame more or less around a stop does not matter. */
+	/* Relaxed: whether frames that arrive during a stop are kept does not matter. */
 	if (unlikely((!__atomic_load_n(&to->ring.on, __ATOMIC_RELAXED) && !to->hold) ||
 		    rte_ring_enqueue(to->fifo, frame) != 0)) {
 		count_shared(&to->count.missed, 1);
@@ -73,7 +73,7 @@ static uint16_t sort(struct net_device *dev, struct net_device_rx *rx, uint16_t 
 	return mine;
 }
 
-/* Take up to `n` frames from one wire; none when another lcore is at it. */
+/* Take up to `n` frames from one wire; none if another lcore holds its lock. */
 static uint16_t pull(struct net_device *dev, struct net_device_rx *rx, uint16_t wire,
 	struct rte_mbuf *frames[], uint16_t n)
 {
@@ -88,7 +88,7 @@ static uint16_t pull(struct net_device *dev, struct net_device_rx *rx, uint16_t 
 	return got;
 }
 
-/* The queue is on hold: take only the frames that were in the FIFO before; poll no wire. */
+/* `hold` is set: take only the frames that were in the FIFO before that; poll no wire. */
 static uint16_t take_before_line(struct net_device_rx *rx, struct rte_mbuf *frames[], uint16_t n)
 {
 	uint16_t got = 0;
@@ -100,8 +100,8 @@ static uint16_t take_before_line(struct net_device_rx *rx, struct rte_mbuf *fram
 	return got;
 }
 
-/* Take frames for this queue: those held back, then those that other lcores have pulled, then the
- * wire's. */
+/* Take frames for this queue: those in held[]; if there are none, those in the FIFO, which other
+ * lcores have pulled, and then the wire's. */
 static uint16_t take(struct net_device *dev, struct net_device_rx *rx, struct rte_mbuf *frames[],
 	uint16_t n)
 {
@@ -122,7 +122,8 @@ static uint16_t take(struct net_device *dev, struct net_device_rx *rx, struct rt
 	uint16_t pulled = pull(dev, rx, rx->wire, frames + got, n - got);
 
 	if (pulled == 0 && dev->nr_wires_rx > 1) {
-		/* An idle queue also pulls from the wires of queues that no lcore polls. */
+		/* An idle queue goes on to the next wire, which may be of queues that no lcore
+		 * polls. */
 		uint16_t wire = (rx->wire + 1) % dev->nr_wires_rx;
 
 		rx->wire = wire;
@@ -135,8 +136,8 @@ static uint16_t take(struct net_device *dev, struct net_device_rx *rx, struct rt
 
 enum planned {
 	PLANNED,
-	DROP,    /* and no descriptor is used */
-	NO_ROOM, /* no descriptor, no place in this burst, or no ring: stop here */
+	DROP,    /* the frame is dropped and uses no descriptor */
+	NO_ROOM, /* no descriptor, no room in this burst, or ring refused: stop here */
 };
 
 /* Find the descriptors of one frame. */
@@ -158,7 +159,7 @@ static enum planned plan_frame(struct net_device_rx *rx, struct net_work *work, 
 		if (unlikely(desc == NULL))
 			return NO_ROOM;
 		packet->descs++;
-		if (unlikely(desc->len == 0)) /* nonsense, takes the frame with it */
+		if (unlikely(desc->len == 0)) /* invalid: the frame is lost */
 			break;
 		dma->iova = desc->addr;
 		dma->len = RTE_MIN(len, desc->len);
@@ -174,8 +175,8 @@ static enum planned plan_frame(struct net_device_rx *rx, struct net_work *work, 
 	return PLANNED;
 }
 
-/* Find the descriptors of as many frames as fit. @return how many frames are dealt with: planned,
- * or dropped for their length. */
+/* Find the descriptors of as many frames as fit. @return how many frames are planned, or dropped
+ * for their length. */
 static uint16_t plan(struct net_device *dev, struct net_device_rx *rx, struct net_work *work,
 	struct rte_mbuf *frames[], uint16_t n)
 {
@@ -205,7 +206,8 @@ static uint16_t plan(struct net_device *dev, struct net_device_rx *rx, struct ne
 	return i;
 }
 
-/* Write what an access asks for, from `seg` at `*offset` on. @return false: refused. */
+/* Write the bytes of one access, from `seg` at `*offset` on, piece by piece. @return false: the
+ * unit refuses it. */
 static bool write_slowly(struct net_work *work, struct moat_softvtd_dma *dma,
 	const struct rte_mbuf **seg, uint32_t *offset)
 {
@@ -235,7 +237,7 @@ static bool write_slowly(struct net_work *work, struct moat_softvtd_dma *dma,
 	}
 }
 
-/* Write one frame to its buffers. @return false: refused. */
+/* Write one frame to its buffers. @return false: the unit refuses it. */
 static bool write_frame(struct net_work *work, const struct net_packet *packet,
 	const struct rte_mbuf *frame)
 {
@@ -270,8 +272,8 @@ static bool complete(struct net_ring *ring, struct net_work *work, const struct 
 	return true;
 }
 
-/* Write the planned frames and complete their descriptors. @return how many were, less than
- * planned only where the unit refuses the ring. */
+/* Write the planned frames and complete their descriptors. @return how many; fewer than planned
+ * only if the unit refuses the ring. */
 static uint16_t write_all(struct net_device_rx *rx, struct net_work *work,
 	struct rte_mbuf *frames[])
 {
@@ -306,7 +308,7 @@ static void deliver(struct net_device *dev, struct net_device_rx *rx, struct rte
 		uint16_t dealt = plan(dev, rx, &work, frames + done, n - done);
 		uint16_t wrote = write_all(rx, &work, frames + done);
 
-		if (unlikely(work.ring_refused)) { /* a NIC that cannot reach its ring drops */
+		if (unlikely(work.ring_refused)) { /* drop the rest, as a NIC does */
 			moat_counter_add(&rx->count.ring_faults, 1);
 			count_shared(&rx->count.missed, n - done - dealt + work.nr_packets - wrote);
 			done = n;
@@ -337,15 +339,15 @@ void net_device_rx_run(struct net_device *dev, struct net_device_rx *rx, uint16_
 		got = take(dev, rx, frames, n);
 	if (got != 0)
 		deliver(dev, rx, frames, got);
-	/* Relaxed: a hint. The lock inside orders. */
+	/* Relaxed: a hint; net_device_tx_kick() takes the lock that guards ready[]. */
 	if (unlikely(__atomic_load_n(&dev->tx_waiting, __ATOMIC_RELAXED) != 0))
 		net_device_tx_kick(dev);
 	moat_cost_device_leave(cost);
 }
 
-/* ---------------------------------------------------------------------- the device by itself */
+/* ------------------------------------------------------------- the device without a poll */
 
-/* Take what a wire has, each frame into its queue's FIFO. @return how many */
+/* Take a burst of frames from a wire, and put each into its queue's FIFO. @return how many */
 static uint16_t spread(struct net_device *dev, uint16_t wire)
 {
 	struct rte_mbuf *frames[NET_BURST];
@@ -369,7 +371,7 @@ static uint16_t spread(struct net_device *dev, uint16_t wire)
 	return n;
 }
 
-/* A device of one queue keeps no frames outside its ring: there may be some at any time. */
+/* Does the queue have frames? With one queue there is no FIFO to look at: assume that it has. */
 static bool waits(const struct net_device_rx *rx)
 {
 	return rx->fifo == NULL || rx->nr_held != 0 || !rte_ring_empty(rx->fifo);
@@ -384,7 +386,7 @@ uint16_t net_device_turn(struct net_device *dev)
 		taken += spread(dev, wire);
 	for (uint16_t q = 0; q < dev->nr_rx; q++) {
 		const struct net_device_rx *rx = &dev->rx[q];
-		/* Acquire: the data belongs to it. */
+		/* Acquire: pairs with moat_net_msi()'s release, which is after msi_data's store. */
 		uint64_t address = __atomic_load_n(&rx->msi_address, __ATOMIC_ACQUIRE);
 
 		if (address != 0 && waits(rx))

@@ -9,7 +9,7 @@
 
 enum planned {
 	PLANNED,
-	NO_ROOM, /* the packet's end is not posted, no place in this burst, or no ring: stop here */
+	NO_ROOM, /* packet's end not posted, no room in this burst, or ring refused: stop here */
 };
 
 /* Find the descriptors of the packet at `at`. */
@@ -41,7 +41,7 @@ static enum planned plan_packet(struct net_device_tx *tx, struct net_work *work,
 	} while (!end);
 	packet->first = work->nr_dma;
 	packet->descs = n;
-	packet->n = nonsense ? 0 : n; /* then nothing is read */
+	packet->n = nonsense ? 0 : n; /* 0: nothing is read */
 	return PLANNED;
 }
 
@@ -62,7 +62,8 @@ static void plan(struct net_device_tx *tx, struct net_work *work, uint32_t room)
 	}
 }
 
-/* Append what an access asks for to a frame of the device. @return false: refused. */
+/* Append the bytes of one access to a frame of the device, piece by piece. @return false: the unit
+ * refuses it. */
 static bool read_slowly(struct net_work *work, struct moat_softvtd_dma *dma, struct rte_mbuf *frame)
 {
 	if (dma->va == NULL)
@@ -138,7 +139,7 @@ static void read_all(struct net_device_tx *tx, struct net_work *work)
 
 /* ------------------------------------------------------------------------- onto the wire */
 
-/* Packet memory for up to `n` frames at hand. @return false: for none. */
+/* Allocate packet memory for up to `n` frames. @return false: there is none. */
 static bool stock_up(struct net_device *dev, struct net_device_tx *tx, uint32_t n)
 {
 	uint16_t want = RTE_MIN(n, (uint32_t)NET_BURST);
@@ -153,7 +154,7 @@ static bool stock_up(struct net_device *dev, struct net_device_tx *tx, uint32_t 
 	return false;
 }
 
-/* Read up to a burst of packets. @return false: that is all for now. */
+/* Read up to a burst of packets. @return false: no more can be read now. */
 static bool read_ring(struct net_device *dev, struct net_device_tx *tx)
 {
 	struct net_work work;
@@ -170,7 +171,7 @@ static bool read_ring(struct net_device *dev, struct net_device_tx *tx)
 	return work.nr_packets != 0 && !work.ring_refused;
 }
 
-/* Put ready frames on the wire, which is locked. @return true: nothing is left. */
+/* Put ready frames on the wire, whose lock is held. @return true: none is left. */
 static bool send_ready(struct net_device *dev, struct net_device_tx *tx)
 {
 	uint16_t sent;
@@ -194,8 +195,8 @@ void net_device_tx_run(struct net_device *dev, struct net_device_tx *tx)
 	struct net_wire *wire = &dev->wire[tx->wire];
 	bool waited, waits, more;
 
-	/* The wire is shared by queues only where the backing port has fewer; the holder is busy
-	 * with one burst. */
+	/* Queues share a wire only if the backing port has fewer queues. The holder sends what is
+	 * posted to one ring, usually a burst. */
 	rte_spinlock_lock(&wire->tx_lock);
 	waited = tx->nr_ready != 0;
 	more = !waited || send_ready(dev, tx);
@@ -207,7 +208,7 @@ void net_device_tx_run(struct net_device *dev, struct net_device_tx *tx)
 		}
 	}
 	waits = tx->nr_ready != 0;
-	/* Relaxed: a hint to rx queues' lcores to kick; the wire's lock orders what it is about. */
+	/* Relaxed: a hint to rx queues' lcores to kick; the wire's lock orders ready[]. */
 	if (unlikely(waits != waited))
 		__atomic_fetch_add(&dev->tx_waiting, waits ? 1 : -1, __ATOMIC_RELAXED);
 	rte_spinlock_unlock(&wire->tx_lock);

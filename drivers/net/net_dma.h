@@ -11,8 +11,8 @@
  *
  * An *engine* is one queue's DMA in one direction. While its guard is open, memory that was
  * translated may be touched: the unit completes no invalidation that drains before the guard is
- * closed. It is opened for one burst and holds nothing across two: what is unmapped between them
- * must not be found again.
+ * closed. A guard is opened for one burst and keeps no translation for the next one: what is
+ * unmapped between two bursts must not be reached again.
  */
 
 #include <string.h>
@@ -23,12 +23,12 @@
 #include "moat_net.h"
 #include "moat_softvtd.h"
 
-/** Who issues the DMA. */
+/** The unit and the requester of a queue's DMA. */
 struct net_engine {
 	struct moat_softvtd *unit;
 	moat_sid_t sid;
 	uint32_t pasid; /* or MOAT_PASID_NONE */
-	uint16_t agent; /* one of the requester's engines; see moat_softvtd_dma_begin() */
+	uint16_t agent; /* number of the engine; see moat_softvtd_dma_begin() */
 };
 
 static inline void net_dma_begin(const struct net_engine *engine, struct moat_softvtd_guard *guard)
@@ -42,7 +42,7 @@ static inline void net_dma_end(struct moat_softvtd_guard *guard)
 	moat_softvtd_dma_end(guard);
 }
 
-/** The next piece of an access whose first `run` bytes are done. @return false: refused. */
+/** Translate the rest of an access whose first `run` bytes are done. @return false: refused. */
 static inline bool net_dma_next(struct moat_softvtd_guard *guard, struct moat_softvtd_dma *dma)
 {
 	if (dma->reason != 0)

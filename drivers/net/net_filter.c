@@ -8,7 +8,7 @@
 
 #include "net_filter.h"
 
-/* Bits of `shapes`, and the order in which shapes win at equal priority: the more exact first. */
+/* Bits of `shapes`. At equal priority the more exact rule wins: BOTH, MAC, VLAN, then ANY. */
 enum {
 	SHAPE_MAC = 1 << 0,
 	SHAPE_VLAN = 1 << 1,
@@ -99,7 +99,7 @@ void net_filter_free(struct net_filter *filter)
 	net_filter_settle(filter);
 }
 
-/* The outer VLAN id, or NET_VLAN_ANY where the frame has no tag. */
+/* Get a frame's outer VLAN id; NET_VLAN_ANY if it has no tag. */
 static inline uint16_t frame_vlan(const struct rte_mbuf *frame)
 {
 	const struct rte_ether_hdr *eth = rte_pktmbuf_mtod(frame, const struct rte_ether_hdr *);
@@ -166,7 +166,7 @@ uint16_t net_filter_queue(const struct net_filter *filter, const struct rte_mbuf
 
 		if (rule != NULL) {
 			if (rule->count) {
-				/* Several wires may match at once. Relaxed: only sums. */
+				/* Lcores at several wires may count at once. Relaxed: only sums. */
 				__atomic_fetch_add(&rule->hits, 1, __ATOMIC_RELAXED);
 				__atomic_fetch_add(&rule->bytes, frame->pkt_len, __ATOMIC_RELAXED);
 			}

@@ -9,12 +9,13 @@
  * Which queue a received frame is for.
  *
  * First the steering rules (rte_flow's and the devarg's `steer`), by destination address, VLAN, or
- * both; a rule takes a frame whatever the address filter says. Then the address filter: frames to
- * the port's own addresses, to all, to multicast groups that were asked for, or all of them
- * (promiscuous), stay on the queue of the wire they came in by. The rest is not for this port.
+ * both; a frame that matches a rule does not go through the address filter. Then the address
+ * filter: frames to the port's own addresses, broadcasts, and frames to the multicast groups that
+ * the program has set stay on the queue of the wire they came in by; all multicast frames do with
+ * allmulticast, all frames with promiscuous. The rest is not for this port.
  *
  * The rules are a hash table of (address, VLAN) with open addressing, rebuilt on every change. The
- * owner holds every wire while a table is replaced, so a look-up needs no protection of its own.
+ * caller holds the locks of all wires while a table is replaced, so a look-up needs no other lock.
  */
 
 #include <rte_ether.h>
@@ -36,12 +37,12 @@ struct net_rule {
 	uint16_t queue;    /* or NET_QUEUE_DROP */
 	uint32_t priority; /* 0 is first */
 	bool count;
-	uint64_t hits, bytes; /* where `count` */
+	uint64_t hits, bytes; /* frames that matched and their bytes; with `count` only */
 };
 
 struct net_filter {
 	bool promiscuous, all_multicast;
-	bool open; /* promiscuous and without rules: frames need no look */
+	bool open; /* promiscuous and without rules: no frame has to be looked up */
 	uint8_t nr_macs;
 	uint16_t nr_groups;
 	uint64_t macs[NET_MACS_MAX];     /* unicast; the first is the port's */
@@ -52,7 +53,7 @@ struct net_filter {
 	struct net_rule **slots; /* the best rule for each (mac, vlan); NULL without rules */
 };
 
-/** An address as a number; no address is 0. */
+/** An address as a number; 0 for 00:00:00:00:00:00 only, which is not a valid address. */
 static inline uint64_t net_mac(const struct rte_ether_addr *addr)
 {
 	uint64_t mac = 0;
@@ -73,14 +74,14 @@ static inline bool net_mac_multicast(uint64_t mac)
  * the one with the lowest priority number counts. @return 0, -ENOMEM (the filter is unchanged).
  */
 int net_filter_rules(struct net_filter *filter, struct net_rule *const rules[], uint32_t n);
-/** Say again whether frames need a look, after promiscuous or rules changed. */
+/** Set `open` anew after `promiscuous` or the rules have changed. */
 void net_filter_settle(struct net_filter *filter);
 void net_filter_free(struct net_filter *filter);
 
 /**
+ * Find the queue of a frame. Data path, under the wire's lock.
  * @param home the queue of the wire
- * @return a queue, NET_QUEUE_DROP (a rule says so) or NET_QUEUE_NONE. Data path, under the wire's
- *   lock.
+ * @return a queue, NET_QUEUE_DROP (by a rule) or NET_QUEUE_NONE
  */
 uint16_t net_filter_queue(const struct net_filter *filter, const struct rte_mbuf *frame,
 	uint16_t home);

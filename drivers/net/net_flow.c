@@ -39,15 +39,15 @@ static int parse_eth(const struct rte_flow_item *item, struct net_rule *rule,
 
 	if (spec == NULL)
 		return 0;
-	/* The default mask has the source address, too; a rule that leaves it 0 does not match by
-	 * it. */
+	/* The default mask covers the source address, too; a rule whose source address is 0 does
+	 * not match by source address. */
 	if (!is_zero(&mask->hdr.src_addr, sizeof(mask->hdr.src_addr)) &&
 		(item->mask != NULL || !is_zero(&spec->hdr.src_addr, sizeof(spec->hdr.src_addr))))
 		return bad(error, -ENOTSUP, RTE_FLOW_ERROR_TYPE_ITEM_MASK, item,
 			"source addresses are not matched; leave src out of the mask");
 	if (mask->hdr.ether_type != 0)
 		return bad(error, -ENOTSUP, RTE_FLOW_ERROR_TYPE_ITEM_MASK, item,
-			"types are not matched; leave type out of the mask");
+			"EtherTypes are not matched; leave type out of the mask");
 	if (mask->has_vlan)
 		return bad(error, -ENOTSUP, RTE_FLOW_ERROR_TYPE_ITEM_MASK, item,
 			"has_vlan is not matched; add a vlan item");
@@ -151,12 +151,12 @@ static int parse_actions(const struct rte_eth_dev *dev, const struct rte_flow_ac
 		}
 		if (fate)
 			return bad(error, -EINVAL, RTE_FLOW_ERROR_TYPE_ACTION, action,
-				"a frame goes to one place only");
+				"a rule has one destination; give queue or drop once");
 		fate = true;
 	}
 	if (!fate)
 		return bad(error, -EINVAL, RTE_FLOW_ERROR_TYPE_ACTION, NULL,
-			"say where frames go: queue or drop");
+			"no destination; add the action queue or drop");
 	return 0;
 }
 
@@ -167,7 +167,7 @@ static int parse_attr(const struct rte_flow_attr *attr, struct net_rule *rule,
 		return bad(error, -EINVAL, RTE_FLOW_ERROR_TYPE_ATTR, NULL, "no attributes");
 	if (attr->transfer)
 		return bad(error, -ENOTSUP, RTE_FLOW_ERROR_TYPE_ATTR_TRANSFER, attr,
-			"there is no switch to transfer in");
+			"transfer rules are not supported; leave transfer out");
 	if (attr->egress || !attr->ingress)
 		return bad(error, -ENOTSUP, RTE_FLOW_ERROR_TYPE_ATTR_EGRESS, attr,
 			"only received frames are steered; make the rule ingress");
@@ -211,13 +211,13 @@ static int parse(struct rte_eth_dev *dev, const struct rte_flow_attr *attr,
 			"a rule with this match and priority exists; destroy it first");
 	if (net_port(dev)->nr_flows == NET_RULES_MAX)
 		return bad(error, -ENOSPC, RTE_FLOW_ERROR_TYPE_HANDLE, NULL,
-			"no more than 1024 rules");
+			"the port has 1024 rules, the most it can; destroy one first");
 	return 0;
 }
 
 /* ---------------------------------------------------------------------------------- operations */
 
-/* The list into the device's table. */
+/* Build the device's table from the port's list. */
 static int rebuild(struct net_port *port)
 {
 	struct net_rule *rules[NET_RULES_MAX];
@@ -320,7 +320,7 @@ static int flow_query(struct rte_eth_dev *dev, struct rte_flow *flow,
 		if (action->type != RTE_FLOW_ACTION_TYPE_COUNT || !flow->rule.count)
 			return bad(error, -ENOTSUP, RTE_FLOW_ERROR_TYPE_ACTION, action,
 				"only the action count can be queried, and only of a rule that has it");
-		/* Relaxed: sums, read as they are. */
+		/* Relaxed: only sums. */
 		count->hits_set = 1;
 		count->bytes_set = 1;
 		count->hits = __atomic_load_n(&flow->rule.hits, __ATOMIC_RELAXED);
@@ -347,7 +347,7 @@ int net_flow_ops(struct rte_eth_dev *dev, const struct rte_flow_ops **ops)
 	return 0;
 }
 
-/* The rules of `steer=`: behind all of rte_flow's. */
+/* Add the rules of `steer=`, whose priority is below all of rte_flow's. */
 int net_flow_init(struct net_port *port)
 {
 	TAILQ_INIT(&port->flows);

@@ -16,7 +16,7 @@
 #include "moat_domain.h"
 #include "net_unit.h"
 
-/* What was mapped in one go, and is unmapped in one go. */
+/* Memory that one call maps, and one call unmaps. */
 struct extent {
 	TAILQ_ENTRY(extent) next;
 	uintptr_t va;
@@ -25,16 +25,17 @@ struct extent {
 };
 
 struct net_memory {
-	char name[40]; /* of the callback */
+	char name[40]; /* the unit's, and the callback's */
 	struct moat_unit *unit;
 	struct moat_domain *domain;
 	struct moat_lane *lane;
-	pthread_mutex_t lock; /* extents and lane: memory comes and goes on any thread */
+	pthread_mutex_t lock; /* guards extents and lane: any thread may allocate memory */
 	TAILQ_HEAD(extents, extent) extents;
 	bool told; /* the callback is registered */
 };
 
-/* A lane's caller is registered with urcu-qsbr. This may be any thread of any program. */
+/* Register the thread with urcu-qsbr while it uses the lane: it may be any thread of any program.
+ * @return true: it was not registered before */
 static bool qsbr_enter(void)
 {
 	bool registered = URCU_TLS(urcu_qsbr_reader).registered;
@@ -70,7 +71,7 @@ static int extent_map(struct net_memory *memory, uintptr_t va, uint64_t iova, si
 	return 0;
 }
 
-/* Under the lock. When this returns the device reaches the extent no more. */
+/* Under the lock. After success the device can no longer reach the extent. */
 static int extent_unmap(struct net_memory *memory, struct extent *extent)
 {
 	int rc = moat_lane_unmap(memory->lane, extent->iova, extent->len);
@@ -96,7 +97,7 @@ static int map(struct net_memory *memory, uintptr_t va, uint64_t iova, size_t le
 
 /* ---------------------------------------------------------------------- following DPDK's memory */
 
-/* A run of DPDK's pages that is one extent. */
+/* A run of DPDK's pages that becomes one extent. */
 struct run {
 	struct net_memory *memory;
 	const struct rte_memseg_list *msl;
@@ -112,14 +113,14 @@ static void run_end(struct run *run)
 
 	if (run->len != 0)
 		rc = map(run->memory, run->va, run->iova, run->len);
-	/* It may have come while we were looking: the callback and the walk overlap. */
+	/* -EEXIST: the callback and the walk overlap, so both may see memory that is new. */
 	if (rc != 0 && rc != -EEXIST && run->rc == 0)
 		run->rc = rc;
 	run->len = 0;
 }
 
-/* Hugepages come and go one by one, so each is an extent; pages of a heap of the program's own, or
- * of a process without hugepages, only all at once. */
+/* Does the page continue the run? DPDK allocates and frees hugepages one by one, so each is an
+ * extent. Pages of an external heap, or of a process without hugepages, come and go together. */
 static bool run_goes_on(const struct run *run, const struct rte_memseg_list *msl,
 	const struct rte_memseg *ms)
 {
@@ -143,7 +144,7 @@ static void run_add(struct run *run, const struct rte_memseg_list *msl, const st
 
 static int walk(const struct rte_memseg_list *msl, const struct rte_memseg *ms, void *opaque)
 {
-	/* Memory that is registered but in no heap waits for rte_dev_dma_map(). */
+	/* External memory that is in no heap is mapped by rte_dev_dma_map(). */
 	if (!msl->external || msl->heap)
 		run_add(opaque, msl, ms);
 	return 0;
@@ -200,8 +201,8 @@ static int follow_memory(struct net_memory *memory)
 {
 	struct run run = { .memory = memory };
 
-	/* ENOTSUP: memory is fixed from the start (--no-huge, --legacy-mem); the walk sees it
-	 * all. */
+	/* ENOTSUP: memory is fixed from the start (--no-huge, --legacy-mem), and the walk finds all
+	 * of it. */
 	if (rte_mem_event_callback_register(memory->name, memory_event, memory) == 0)
 		memory->told = true;
 	else if (rte_errno != ENOTSUP)
@@ -233,8 +234,8 @@ static int bring_up(struct net_memory *memory, const char *unit, const char *uni
 	char args[512];
 	int rc;
 
-	/* A program that knows nothing of moat is not here to be watched or teased. What the user
-	 * gives comes last and wins. */
+	/* Switch the oracle and the adversary off: they are for tests of moat. The user's arguments
+	 * come last and override these. */
 	snprintf(args, sizeof(args), "oracle=0,prefetch=0,jitter=0,linger=0%s%s",
 		unit_args[0] != '\0' ? "," : "", unit_args);
 	rc = moat_soft_unit_create(unit, args, &memory->unit);
@@ -283,7 +284,7 @@ void net_memory_destroy(struct net_memory *memory)
 		rte_mem_event_callback_unregister(memory->name, memory);
 	while ((extent = TAILQ_FIRST(&memory->extents)) != NULL) {
 		TAILQ_REMOVE(&memory->extents, extent, next);
-		free(extent); /* the domain goes with all that is mapped in it */
+		free(extent); /* destroying the domain unmaps it */
 	}
 	if (memory->lane != NULL)
 		rc = moat_lane_close(memory->lane);
@@ -292,7 +293,7 @@ void net_memory_destroy(struct net_memory *memory)
 	if (rc == 0 && memory->unit != NULL)
 		memory->unit->ops->destroy(memory->unit);
 	qsbr_leave(entered);
-	if (rc != 0) /* what a unit might still reach is never freed */
+	if (rc != 0) /* memory that a unit might still use is never freed */
 		rte_log(RTE_LOG_ERR, RTE_LOGTYPE_EAL, "%s: %s\n", memory->name, moat_error_text());
 	else
 		free(memory);
@@ -327,7 +328,7 @@ int net_memory_unmap(struct net_memory *memory, void *va, uint64_t iova, size_t 
 	rc = extent != NULL ? extent_unmap(memory, extent)
 			    : moat_error(-ENOENT,
 				      "%p, IOVA 0x%" PRIx64 ", %zu bytes was not mapped "
-				      "in one go; unmap as it was mapped",
+				      "by one call; unmap what one call mapped",
 				      va, iova, len);
 	pthread_mutex_unlock(&memory->lock);
 	qsbr_leave(entered);

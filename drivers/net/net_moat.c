@@ -20,7 +20,7 @@ static const struct eth_dev_ops net_ops;
 
 static int dev_configure(struct rte_eth_dev *dev)
 {
-	return 0; /* ethdev has checked against dev_infos_get() */
+	return 0; /* ethdev has checked the configuration against dev_infos_get() */
 }
 
 static void stop_queues(struct rte_eth_dev *dev)
@@ -87,7 +87,7 @@ static int dev_stop(struct rte_eth_dev *dev)
 	return 0;
 }
 
-/* What probing built, in whatever state it got to. */
+/* Undo build(), which may have failed halfway. */
 static void dismantle(struct net_port *port)
 {
 	net_flow_free(port);
@@ -118,7 +118,7 @@ static int dev_close(struct rte_eth_dev *dev)
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------------ abilities */
+/* --------------------------------------------------------------------------------- capabilities */
 
 static int dev_infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 {
@@ -153,8 +153,8 @@ static int dev_infos_get(struct rte_eth_dev *dev, struct rte_eth_dev_info *info)
 	return 0;
 }
 
-/* DPDK 24.03 has the driver count the packet types; before, a last RTE_PTYPE_UNKNOWN ended the
- * list. */
+/* From DPDK 24.03 on the driver returns the number of packet types; before, RTE_PTYPE_UNKNOWN ended
+ * the list. */
 static const uint32_t ptypes[] = { RTE_PTYPE_L2_ETHER, RTE_PTYPE_UNKNOWN };
 
 #if RTE_VERSION >= RTE_VERSION_NUM(24, 3, 0, 0)
@@ -181,7 +181,7 @@ static int mtu_set(struct rte_eth_dev *dev, uint16_t mtu)
 	struct net_port *port = net_port(dev);
 
 	if (dev->data->dev_started)
-		return -EBUSY; /* buffers are made for the MTU at the start */
+		return -EBUSY; /* net_backing_start() makes buffers for the MTU */
 	for (uint16_t q = 0; q < dev->data->nb_rx_queues; q++) {
 		const struct net_rxq *rxq =
 			dev->data->rx_queues != NULL ? dev->data->rx_queues[q] : NULL;
@@ -247,7 +247,7 @@ static void init_locks(struct net_device *device)
 	}
 }
 
-/* Everything that can fail, in order; dismantle() undoes any part of it. */
+/* Do the steps of probing that can fail; dismantle() undoes those that were done. */
 static int build(struct net_port *port, const char *args)
 {
 	int rc;
@@ -275,7 +275,8 @@ static int on_destroy(uint16_t removed, enum rte_eth_event_type event, void *arg
 	return 0;
 }
 
-/* Once, for any port: a backing port may be removed while net_moat still has it. */
+/* Register on_destroy(), once for all ports: a backing port may be removed while net_moat uses
+ * it. */
 static void watch_ports(void)
 {
 	static bool watching;
@@ -347,7 +348,7 @@ static int remove_port(struct rte_vdev_device *vdev)
 {
 	struct rte_eth_dev *dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
 
-	if (dev == NULL) /* closed before */
+	if (dev == NULL) /* closed already */
 		return 0;
 	dev_close(dev);
 	return rte_eth_dev_release_port(dev);
@@ -456,11 +457,12 @@ int moat_net_post_rx(uint16_t id, uint16_t queue, uint64_t iova)
 	if (queue >= port->data->nb_rx_queues || port->data->rx_queues[queue] == NULL)
 		return moat_error(-EINVAL, "%s has no rx queue %u", port->data->name, queue);
 	rxq = port->data->rx_queues[queue];
-	/* Acquire: with the lcore's release that clears it, it is through with the last one. */
+	/* Acquire: pairs with the release in net_rx.c that clears `post`: the lcore has read the
+	 * last request. */
 	if (__atomic_load_n(&rxq->post, __ATOMIC_ACQUIRE))
 		return -EAGAIN;
 	rxq->post_iova = iova;
-	__atomic_store_n(&rxq->post, true, __ATOMIC_RELEASE); /* the address before it */
+	__atomic_store_n(&rxq->post, true, __ATOMIC_RELEASE); /* after post_iova */
 	return 0;
 }
 
@@ -474,14 +476,14 @@ int moat_net_post_tx(uint16_t id, uint16_t queue, uint64_t iova, uint16_t len)
 	if (queue >= port->data->nb_tx_queues || port->data->tx_queues[queue] == NULL)
 		return moat_error(-EINVAL, "%s has no tx queue %u", port->data->name, queue);
 	if (len == 0 || len > MOAT_NET_FRAME_MAX)
-		return moat_error(-EINVAL, "%s: a packet of %u bytes; 1 to %u", port->data->name,
-			len, MOAT_NET_FRAME_MAX);
+		return moat_error(-EINVAL, "%s: a packet of %u bytes cannot be sent; give 1 to %u",
+			port->data->name, len, MOAT_NET_FRAME_MAX);
 	txq = port->data->tx_queues[queue];
 	if (__atomic_load_n(&txq->post, __ATOMIC_ACQUIRE)) /* as above */
 		return -EAGAIN;
 	txq->post_iova = iova;
 	txq->post_len = len;
-	__atomic_store_n(&txq->post, true, __ATOMIC_RELEASE); /* the rest before it */
+	__atomic_store_n(&txq->post, true, __ATOMIC_RELEASE); /* after post_iova and post_len */
 	return 0;
 }
 
@@ -515,7 +517,7 @@ int moat_net_msi(uint16_t id, uint16_t queue, uint64_t address, uint32_t data)
 	rx = &port->device.rx[queue];
 	__atomic_store_n(&rx->msi_address, 0, __ATOMIC_RELAXED);
 	rx->msi_data = data;
-	__atomic_store_n(&rx->msi_address, address, __ATOMIC_RELEASE); /* the data before it */
+	__atomic_store_n(&rx->msi_address, address, __ATOMIC_RELEASE); /* after msi_data */
 	return 0;
 }
 

@@ -3,9 +3,9 @@
  */
 
 /*
- * A queue of a running port gets other memory: net_moat's part of moat_tenant_queue_move(), see
- * moat_device.h. A queue's numbers, thresholds and counters stay where they are, so that another
- * thread may read them meanwhile; rings, their buffers and the pool are exchanged.
+ * Give a queue of a running port other memory: net_moat's part of moat_tenant_queue_move(), see
+ * moat_device.h. The queue's numbers, thresholds and counters stay in place, so that other threads
+ * may read them meanwhile; its rings, their buffers and its pool are exchanged.
  */
 
 #include <rte_malloc.h>
@@ -14,7 +14,7 @@
 #include "net_port.h"
 #include "net_queue.h"
 
-/* What a queue has beside its own memory while it moves. */
+/* A moving queue's other memory: the new memory before the exchange, the old one after it. */
 struct spare {
 	struct net_rxq *rx;
 	struct net_txq *tx;
@@ -85,7 +85,7 @@ static int prepare(uint16_t id, uint16_t queue, int socket, struct rte_mempool *
 static int check_lcore(const struct net_port *port, uint16_t queue, const char *polls,
 	const unsigned int *polled_by)
 {
-	/* Relaxed: a caller that must not be here is told so; any other reads its own store. */
+	/* Relaxed: the lcore that polls the queue reads its own store; any other gets the error. */
 	unsigned int lcore = __atomic_load_n(polled_by, __ATOMIC_RELAXED);
 
 	if (lcore == LCORE_ID_ANY || lcore == rte_lcore_id())
@@ -105,7 +105,7 @@ static int hold(uint16_t id, uint16_t queue)
 		rc = check_lcore(port, queue, "sends on", &txq_of(id, queue)->lcore);
 	if (rc != 0)
 		return rc;
-	/* Relaxed: giving and taking it back are the program's, in the order of its calls. */
+	/* Relaxed: the program orders its calls of moat_net_msi() and this one. */
 	if (__atomic_load_n(&port->device.rx[queue].msi_address, __ATOMIC_RELAXED) != 0)
 		return moat_error(-EBUSY,
 			"%s: queue %u has an interrupt, which would go on to its old tenant; take it back "
@@ -130,7 +130,7 @@ static int stop(uint16_t id, uint16_t queue)
 	if (!net_txq_drain(txq))
 		return -EAGAIN;
 	txq->hw->ring.on = false;
-	/* Relaxed: hand_over() looks at `hold` then. */
+	/* Relaxed: hand_over() ignores it while `hold` is set. */
 	__atomic_store_n(&rxq_of(id, queue)->hw->ring.on, false, __ATOMIC_RELAXED);
 	return 0;
 }

@@ -6,7 +6,7 @@
 
 /**
  * @file
- * A net_moat port: the driver half, and what ties it to its device half, its unit and its backing
+ * A net_moat port: the driver half, and its links to the device half, the unit and the backing
  * port. One per ethdev, in dev_private.
  */
 
@@ -15,12 +15,13 @@
 #include <rte_flow_driver.h>
 #include <rte_version.h>
 
-/* DPDK 25.11 took a queue's counters out of the port's, and made a count of descriptors signed. */
+/* DPDK 25.11 took the queues' counters out of struct rte_eth_stats, and made rx_queue_count()
+ * return a signed number. */
 #if RTE_VERSION >= RTE_VERSION_NUM(25, 11, 0, 0)
 #define NET_QUEUES_APART
 typedef int net_queue_count_t;
 #else
-#define eth_queue_stats rte_eth_stats /* where the members have the same names */
+#define eth_queue_stats rte_eth_stats /* its members have the same names */
 typedef uint32_t net_queue_count_t;
 #endif
 
@@ -34,22 +35,22 @@ extern int net_logtype;
 
 /** A receive queue, driver half. Owned by the lcore that polls it. */
 struct net_rxq {
-	struct moat_net_desc *ring; /* where the driver sees it */
+	struct moat_net_desc *ring; /* at the driver's address */
 	struct rte_mbuf **mbufs;    /* mbufs[i] is posted in ring[i] */
 	struct net_device *dev;
 	struct net_device_rx *hw;
-	uint32_t next; /* to look at for DD */
-	uint32_t tail; /* to post next */
+	uint32_t next; /* index of the next descriptor to check for DD */
+	uint32_t tail; /* index of the next descriptor to post */
 	uint32_t mask;
-	uint16_t free_thresh; /* refill in runs of so many */
+	uint16_t free_thresh; /* buffers per refill */
 	uint16_t room;        /* bytes of a buffer, behind the headroom */
 	uint16_t port_id;
 	uint16_t queue;
 	struct rte_mempool *pool;
-	struct rte_mbuf *first, *last; /* packet whose end has not come yet */
+	struct rte_mbuf *first, *last; /* of a packet whose end has not come yet */
 	uint64_t packets, bytes, errors, no_mbuf;
-	unsigned int lcore; /* that polled it last */
-	uint64_t post_iova; /* moat_net_post_rx() */
+	unsigned int lcore; /* the lcore that polled last */
+	uint64_t post_iova; /* of moat_net_post_rx() */
 	bool post;
 	uint16_t size, rx_drop;
 	const struct rte_memzone *zone;
@@ -62,16 +63,16 @@ struct net_txq {
 	struct rte_mbuf **mbufs; /* a packet's mbuf at its first descriptor, else NULL */
 	struct net_device *dev;
 	struct net_device_tx *hw;
-	uint32_t next; /* oldest not yet freed */
-	uint32_t tail; /* to post next */
+	uint32_t next; /* index of the oldest descriptor whose packet is not freed */
+	uint32_t tail; /* index of the next descriptor to post */
 	uint32_t mask;
-	uint16_t free_thresh; /* free done ones when fewer descriptors than this are left */
-	bool fast_free;       /* all mbufs of one pool, not shared (MBUF_FAST_FREE) */
+	uint16_t free_thresh; /* free completed packets if fewer descriptors than this are free */
+	bool fast_free;       /* all mbufs are of one pool, not shared (MBUF_FAST_FREE) */
 	uint64_t packets, bytes, errors;
 	/* packets that rte_eth_tx_burst() did not take: no descriptors were free */
 	uint64_t refused;
-	unsigned int lcore; /* that sent last */
-	uint64_t post_iova; /* moat_net_post_tx() */
+	unsigned int lcore; /* the lcore that sent last */
+	uint64_t post_iova; /* of moat_net_post_tx() */
 	uint16_t post_len;
 	bool post;
 	uint16_t port_id, queue, size;
@@ -79,7 +80,7 @@ struct net_txq {
 	struct rte_eth_txconf conf;
 } __rte_cache_aligned;
 
-/** A steering rule, which rte_flow's callers have as a handle; or one of the port's `steer=`. */
+/** A steering rule: one of rte_flow, whose handle this is, or one of the port's `steer=`. */
 struct rte_flow {
 	struct net_rule rule;
 	TAILQ_ENTRY(rte_flow) next;
@@ -92,9 +93,9 @@ struct net_port {
 	struct rte_eth_dev_data *data;
 	struct net_args args;
 	struct net_unit *unit;
-	uint64_t owner; /* rte_eth_dev_owner id, of the backing port */
+	uint64_t owner; /* id by which the port owns its backing port (struct rte_eth_dev_owner) */
 	bool owns;
-	uint32_t starts; /* makes names of pools unique */
+	uint32_t starts; /* makes the names of pools unique */
 	struct net_flows flows;
 	uint32_t nr_flows;
 };
@@ -124,19 +125,20 @@ int net_rx_descriptor_status(void *queue, uint16_t offset);
 int net_tx_descriptor_status(void *queue, uint16_t offset);
 int net_tx_done_cleanup(void *queue, uint32_t n);
 
-/* net_rx.c, net_tx.c, for net_move.c: rings beside a queue's own, on `socket`, the receive ring
- * filled. @return 0, or a negative errno (moat_error_text()) */
+/* net_rx.c, net_tx.c, for net_move.c: make a second set of rings for a queue, on `socket`, and fill
+ * the receive ring. @return 0, or a negative errno (moat_error_text()) */
 int net_rxq_spare(struct rte_eth_dev *dev, uint16_t queue, unsigned int socket,
 	struct rte_mempool *pool, struct net_rxq **spare);
 int net_txq_spare(struct rte_eth_dev *dev, uint16_t queue, unsigned int socket,
 	struct net_txq **spare);
 void net_rxq_spare_free(struct rte_eth_dev *dev, struct net_rxq *spare);
 void net_txq_spare_free(struct rte_eth_dev *dev, struct net_txq *spare);
-/* The queue's memory and the spare one's change places; the queue's is programmed into the device,
- * which is off. No frame is half received, nothing is posted to be sent. */
+/* Exchange the memory of a queue and of its spare, and program the queue's new ring into the
+ * device. The ring must be off, and nothing posted to be sent. A packet of which only a part is
+ * received is dropped. */
 void net_rxq_exchange(struct net_rxq *rxq, struct net_rxq *spare);
 void net_txq_exchange(struct net_txq *txq, struct net_txq *spare);
-/* Have the device send what is posted, and free it. @return true: nothing is left */
+/* Let the device send the posted packets, and free those sent. @return true: none is left */
 bool net_txq_drain(struct net_txq *txq);
 
 /* net_move.c */
@@ -145,7 +147,7 @@ void net_move_offer(uint16_t port, bool offer);
 /* net_backing.c */
 int net_backing_find(struct net_port *port);
 void net_backing_release(struct net_port *port);
-/* If `removed` is the port's backing port: it is used no more. */
+/* Stop using the port's backing port, if `removed` is that port. */
 void net_backing_gone(struct net_port *port, uint16_t removed);
 bool net_backing_ours(const struct net_port *port);
 int net_backing_start(struct net_port *port);

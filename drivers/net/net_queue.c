@@ -30,22 +30,22 @@ int net_ring_check(const struct rte_eth_dev *dev, const char *side, uint16_t que
 const struct rte_memzone *net_ring_reserve(struct rte_eth_dev *dev, const char *side,
 	uint16_t queue, uint16_t nb_desc, unsigned int socket)
 {
-	/* Whole pages: what shares a page with a ring shares its fate. */
+	/* Whole pages: the device reaches everything in a page that holds a part of the ring. */
 	size_t size = RTE_ALIGN_CEIL(nb_desc * sizeof(struct moat_net_desc), MOAT_PAGE_SIZE);
 	const struct rte_memzone *zone =
 		rte_eth_dma_zone_reserve(dev, side, queue, size, MOAT_PAGE_SIZE, (int)socket);
 
 	if (zone == NULL) {
 		moat_error(-ENOMEM,
-			"%s: %s queue %u: no %zu bytes in one piece for the ring in the "
-			"memory of socket %d (%s); give it more memory",
+			"%s: %s queue %u: no %zu contiguous bytes for the ring in the "
+			"memory of socket %d (%s); give that socket more memory",
 			dev->data->name, side, queue, size, (int)socket, rte_strerror(rte_errno));
 		return NULL;
 	}
 	if (zone->iova == RTE_BAD_IOVA || zone->iova & MOAT_PAGE_MASK) {
 		moat_error(-ENOMEM,
 			"%s: %s queue %u: the ring in the memory of socket %d has IOVA 0x%" PRIx64
-			", which does not begin a page; give that heap IOVAs of whole pages",
+			", which is not page-aligned; give that heap page-aligned IOVAs",
 			dev->data->name, side, queue, (int)socket, zone->iova);
 		rte_memzone_free(zone);
 		return NULL;
@@ -72,7 +72,7 @@ void net_ring_free(struct rte_eth_dev *dev, const char *side, uint16_t queue,
 	int rc = zone != NULL ? moat_device_free(rte_memzone_free, zone) : 0;
 
 	if (rc != 0)
-		NET_LOG(ERR, "%s: %s queue %u: the ring's memory is not free: %s", dev->data->name,
+		NET_LOG(ERR, "%s: %s queue %u: the ring's memory is not freed: %s", dev->data->name,
 			side, queue, strerror(-rc));
 }
 

@@ -11,28 +11,29 @@
 
 /* Header, CRC as DPDK counts it, and two VLAN tags: frame = MTU + NET_OVERHEAD. */
 #define NET_OVERHEAD       (RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN)
-/* Bytes behind the headroom that a receive buffer has at least. */
+/* Least size of a receive buffer, in bytes behind the headroom. */
 #define NET_ROOM_MIN       256
 #define NET_RX_FREE_THRESH 32
 #define NET_TX_FREE_THRESH 32
 
 enum net_direction { NET_RX, NET_TX };
 
-/** A negative errno: log moat_error_text(), hand the code through. */
+/** Log moat_error_text() if `rc` is negative. @return rc */
 int net_say(int rc);
 
-/** @return 0, -EINVAL: no size of a ring, no such queue */
+/** @return 0, -EINVAL: `nb_desc` is not a valid ring size; moat_error_text() */
 int net_ring_check(const struct rte_eth_dev *dev, const char *side, uint16_t queue,
 	uint16_t nb_desc);
-/** A ring's memory, where the queue's socket id says, at the IOVA that place gives it. NULL:
- * moat_error_text(). */
+/** Reserve a ring's memory on `socket`, and map it if it lies in a tenant's heap. Its IOVA is the
+ * memzone's. @return NULL: moat_error_text() */
 const struct rte_memzone *net_ring_reserve(struct rte_eth_dev *dev, const char *side,
 	uint16_t queue, uint16_t nb_desc, unsigned int socket);
-/** Two rings of a queue at once need two names. @return the one that `zone` has not */
+/** Find the name for a queue's second ring. @return `one` or `other`: the one that is not the name
+ * of `zone`, its first */
 const char *net_ring_other(const struct rte_memzone *zone, const char *one, const char *other);
 void net_ring_free(struct rte_eth_dev *dev, const char *side, uint16_t queue,
 	const struct rte_memzone *zone);
-/** Whose DMA a queue's is. */
+/** Set the unit and the requester of a queue's DMA. */
 void net_engine_set(const struct net_port *port, struct net_engine *engine, uint16_t queue,
 	enum net_direction direction);
 

@@ -23,7 +23,7 @@ static inline bool refill_run(struct net_rxq *rxq)
 		return false;
 	}
 	for (uint16_t i = 0; i < n; i++) {
-		/* Plain stores: the doorbell behind them is what shows them to the device. */
+		/* Plain stores: the device does not read them before the doorbell. */
 		ring[i].addr = rte_mbuf_data_iova_default(mbufs[i]);
 		ring[i].len = rxq->room;
 		ring[i].flags = 0;
@@ -46,7 +46,7 @@ static inline void refill(struct net_rxq *rxq)
 
 /* ------------------------------------------------------------------------------------ receive */
 
-/* moat_net_post_rx(): the address of the descriptor that the device fills next. */
+/* moat_net_post_rx(): replace the address in the descriptor that the device fills next. */
 static void misbehave(struct net_rxq *rxq)
 {
 	struct net_ring *ring = &rxq->hw->ring;
@@ -58,14 +58,14 @@ static void misbehave(struct net_rxq *rxq)
 	__atomic_store_n(&rxq->post, false, __ATOMIC_RELEASE);
 }
 
-/* A buffer as the pool gave it, `len` bytes of a packet in it. */
+/* Set up the mbuf of a buffer that the pool gave, with `len` bytes of a packet in it. */
 static inline void arm(const struct net_rxq *rxq, struct rte_mbuf *mbuf, uint16_t len)
 {
 	mbuf->data_off = RTE_PKTMBUF_HEADROOM;
 	rte_mbuf_refcnt_set(mbuf, 1);
 	mbuf->nb_segs = 1;
 	mbuf->port = rxq->port_id;
-	mbuf->ol_flags &= RTE_MBUF_F_EXTERNAL; /* pinned external buffers stay what they are */
+	mbuf->ol_flags &= RTE_MBUF_F_EXTERNAL; /* pinned external buffers keep this flag */
 	mbuf->packet_type = RTE_PTYPE_L2_ETHER;
 	mbuf->pkt_len = len;
 	mbuf->data_len = len;
@@ -74,7 +74,7 @@ static inline void arm(const struct net_rxq *rxq, struct rte_mbuf *mbuf, uint16_
 	mbuf->next = NULL;
 }
 
-/* The packet that `rxq->first` begins will not come: ring refused, or length impossible. */
+/* Drop the packet that `rxq->first` begins, if any: refused, invalid, or cut off by a stop. */
 static inline void drop_packet(struct net_rxq *rxq)
 {
 	rte_pktmbuf_free(rxq->first);
@@ -82,7 +82,7 @@ static inline void drop_packet(struct net_rxq *rxq)
 	rxq->last = NULL;
 }
 
-/* Take one completed buffer. @return a packet, when this was its last buffer and none refused. */
+/* Take one completed buffer. @return the packet, if this was its last buffer and it has no error */
 static inline struct rte_mbuf *take(struct net_rxq *rxq, struct rte_mbuf *mbuf, uint64_t done)
 {
 	uint16_t len = (uint16_t)done;
@@ -122,16 +122,16 @@ uint16_t net_rx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	uint16_t got = 0;
 
 	if (unlikely(!rxq->hw->ring.on))
-		return 0; /* stopped, and holds no buffer */
-	/* Relaxed: for net_move.c, which only asks whether it is another. */
+		return 0; /* stopped */
+	/* Relaxed: net_move.c only asks whether this is its own lcore. */
 	__atomic_store_n(&rxq->lcore, rte_lcore_id(), __ATOMIC_RELAXED);
-	/* Acquire: with the release that sets it, post_iova belongs to it. */
+	/* Acquire: pairs with the release in moat_net_post_rx(), which stores post_iova first. */
 	if (unlikely(__atomic_load_n(&rxq->post, __ATOMIC_ACQUIRE)))
 		misbehave(rxq);
 	net_device_rx_run(rxq->dev, rxq->hw, n);
 	while (got < n && rxq->next != rxq->tail) {
 		uint32_t slot = rxq->next & rxq->mask;
-		/* Acquire: the packet's bytes are read behind its done bit. */
+		/* Acquire: the packet's bytes are read after its done bit. */
 		uint64_t done =
 			__atomic_load_n((uint64_t *)(void *)&rxq->ring[slot].len, __ATOMIC_ACQUIRE);
 		struct rte_mbuf *packet;
@@ -177,7 +177,7 @@ static int check_room(const struct rte_eth_dev *dev, uint16_t queue, struct rte_
 	return 0;
 }
 
-/* Threshold for refills: divides the ring, so that a run never wraps. */
+/* Choose how many buffers a refill posts. The number divides the ring, so that no run wraps. */
 static int choose_thresh(const struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc,
 	uint16_t asked, uint16_t *thresh)
 {
@@ -205,7 +205,7 @@ void net_rx_queue_release(struct rte_eth_dev *dev, uint16_t queue)
 	dev->data->rx_queues[queue] = NULL;
 }
 
-/* A queue, or rings beside its own: `ring` is their name. */
+/* Make a queue, or the spare of one that moves. `ring` names the ring's memory. */
 static int make(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsigned int socket,
 	const struct rte_eth_rxconf *conf, struct rte_mempool *pool, const char *ring,
 	struct net_rxq **out)
@@ -222,7 +222,7 @@ static int make(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsig
 		rc = choose_thresh(dev, queue, nb_desc, conf->rx_free_thresh, &thresh);
 	if (rc != 0)
 		return rc;
-	/* The driver's own state is no business of the tenant's devices: never in its memory. */
+	/* The driver's own state must not be in memory that the tenant's devices can reach. */
 	rxq = rte_zmalloc("net_moat", sizeof(*rxq), RTE_CACHE_LINE_SIZE);
 	if (rxq == NULL)
 		return moat_error(-ENOMEM, "%s: rx queue %u: out of memory", dev->data->name,
@@ -295,8 +295,8 @@ static int fill(const struct rte_eth_dev *dev, struct net_rxq *rxq)
 	if (rxq->tail == rxq->size)
 		return 0;
 	rc = moat_error(-ENOMEM,
-		"%s: rx queue %u: pool '%s' has no %u buffers left for "
-		"the ring; make it larger or the ring smaller",
+		"%s: rx queue %u: pool '%s' has fewer than %u buffers left for "
+		"the ring; make the pool larger or the ring smaller",
 		dev->data->name, rxq->queue, rxq->pool->name, rxq->size);
 	empty(rxq);
 	return rc;
@@ -313,7 +313,7 @@ int net_rx_queue_start(struct rte_eth_dev *dev, uint16_t queue)
 	if (rc != 0)
 		return net_say(rc);
 	net_device_doorbell(&rxq->hw->ring, rxq->tail);
-	/* Relaxed: frames for it are kept from some moment on; which moment does not matter. */
+	/* Relaxed: from which moment on frames for the queue are kept does not matter. */
 	__atomic_store_n(&rxq->hw->ring.on, true, __ATOMIC_RELAXED);
 	dev->data->rx_queue_state[queue] = RTE_ETH_QUEUE_STATE_STARTED;
 	return 0;
@@ -379,7 +379,7 @@ void net_rxq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_rxq_in
 	info->rx_buf_size = rxq->room;
 }
 
-/* Completed ones that the program has not taken. The device runs when polled, so: seldom any. */
+/* Count completed descriptors that the program has not received. Few: the device runs in polls. */
 net_queue_count_t net_rx_queue_count(void *queue)
 {
 	const struct net_rxq *rxq = queue;

@@ -11,7 +11,7 @@ static inline uint64_t get(const uint64_t *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-/* -------------------------------------------------------------------------------- basic ones */
+/* -------------------------------------------------------------------------- basic statistics */
 
 static void add_rx(const struct net_port *port, uint16_t q, struct rte_eth_stats *stats,
 	struct eth_queue_stats *queues)
@@ -104,13 +104,13 @@ int net_stats_reset(struct rte_eth_dev *dev)
 	return 0;
 }
 
-/* ------------------------------------------------------------------------------ extended ones */
+/* ------------------------------------------------------------------------ extended statistics */
 
-/* What is counted of each queue, and in all of them, by the device half or by the driver half. */
+/* Counters of each queue, and of all queues together. The device or the driver half keeps them. */
 static const struct {
 	const char *name;
 	enum { RX_DEVICE, TX_DEVICE, TX_DRIVER } by;
-	size_t offset; /* in struct net_rx_counters, net_tx_counters, net_txq */
+	size_t offset; /* in struct net_rx_counters, net_tx_counters or net_txq, by `by` */
 } counters[] = {
 	{ "rx_dma_faults", RX_DEVICE, offsetof(struct net_rx_counters, dma_faults) },
 	{ "rx_ring_faults", RX_DEVICE, offsetof(struct net_rx_counters, ring_faults) },
@@ -148,7 +148,7 @@ static unsigned int count_xstats(const struct rte_eth_dev *dev)
 	return n;
 }
 
-/* In one order: filtered, the sums, then queue by queue. */
+/* Names and values have one order: filtered, the sums, then each counter queue by queue. */
 int net_xstats_names(struct rte_eth_dev *dev, struct rte_eth_xstat_name *names, unsigned int n)
 {
 	unsigned int want = count_xstats(dev), i = 0;

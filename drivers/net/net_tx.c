@@ -7,10 +7,10 @@
 #include "net_port.h"
 #include "net_queue.h"
 
-/* ----------------------------------------------------------------------------- completed ones */
+/* ----------------------------------------------------------------------- completed descriptors */
 
-/* How many descriptors from `next` on the device has completed. Whole packets: it completes a
- * packet's descriptors together. */
+/* Count the descriptors from `next` on that the device has completed: those of whole packets, as it
+ * completes a packet's descriptors together. */
 static inline uint32_t count_done(const struct net_txq *txq)
 {
 	uint32_t n = 0;
@@ -18,7 +18,7 @@ static inline uint32_t count_done(const struct net_txq *txq)
 	while (txq->next + n != txq->tail) {
 		const struct moat_net_desc *desc = &txq->ring[(txq->next + n) & txq->mask];
 
-		/* Acquire: the device has read the buffer before it said so. */
+		/* Acquire: the device has read the buffer before it set the bit. */
 		if (!(__atomic_load_n(&desc->flags, __ATOMIC_ACQUIRE) & MOAT_NET_DESC_DD))
 			break;
 		n++;
@@ -28,15 +28,15 @@ static inline uint32_t count_done(const struct net_txq *txq)
 
 static inline void give_back(const struct net_txq *txq, struct rte_mbuf **packets, unsigned int n)
 {
-	/* Buffers of one pool, not shared, need no look (MBUF_FAST_FREE); here one piece each. */
+	/* With MBUF_FAST_FREE all buffers are of one pool, not shared, and here of one segment. */
 	if (!txq->fast_free)
 		rte_pktmbuf_free_bulk(packets, n);
 	else if (n != 0)
 		rte_mempool_put_bulk(packets[0]->pool, (void **)packets, n);
 }
 
-/* Has the packet whose first descriptor is `next` further ones? As the driver knows it: what stands
- * in the ring the device can write. */
+/* Has the packet whose first descriptor is `next` more descriptors? mbufs[] tells; the ring is not
+ * read for it, because the tenant's device can write the ring. */
 static inline bool is_in_pieces(const struct net_txq *txq)
 {
 	uint32_t second = txq->next + 1;
@@ -54,7 +54,7 @@ static uint32_t free_done(struct net_txq *txq, uint32_t n)
 		uint32_t slot = txq->next & txq->mask;
 		struct rte_mbuf *packet;
 
-		if (txq->mbufs[slot] == NULL) /* a packet's further pieces */
+		if (txq->mbufs[slot] == NULL) /* not a packet's first piece */
 			continue;
 		if (unlikely(txq->ring[slot].flags & MOAT_NET_DESC_ERR))
 			errors++;
@@ -100,17 +100,17 @@ static inline void put(struct net_txq *txq, uint64_t iova, uint16_t len, uint16_
 	txq->tail++;
 }
 
-/* moat_net_post_tx(): a descriptor with no packet of ours behind it. */
+/* moat_net_post_tx(): post a descriptor that belongs to no packet of the program. */
 static void misbehave(struct net_txq *txq)
 {
 	if (room(txq) == 0)
-		return; /* the next time */
+		return; /* try again in the next burst */
 	put(txq, txq->post_iova, txq->post_len, MOAT_NET_DESC_EOP, NULL);
 	/* Release: the request has been read before the next one may overwrite it. */
 	__atomic_store_n(&txq->post, false, __ATOMIC_RELEASE);
 }
 
-/* A descriptor for each piece of the packet. */
+/* Post a descriptor for each piece of the packet. */
 static inline void put_packet(struct net_txq *txq, struct rte_mbuf *packet)
 {
 	struct rte_mbuf *seg = packet;
@@ -126,8 +126,8 @@ static inline void put_packet(struct net_txq *txq, struct rte_mbuf *packet)
 	} while (seg != NULL);
 }
 
-/* Room for `descs` descriptors: free what the device has completed, and if that is not enough, let
- * it send what is posted. @return false: the device does not get rid of it either */
+/* Make room for `descs` descriptors: free what the device has completed, and if that is not enough,
+ * let it send what is posted. @return false: there is still not enough room */
 static __rte_noinline bool make_room(struct net_txq *txq, uint16_t descs)
 {
 	free_done(txq, count_done(txq));
@@ -139,7 +139,7 @@ static __rte_noinline bool make_room(struct net_txq *txq, uint16_t descs)
 	return descs <= room(txq);
 }
 
-/* A packet of more pieces than the ring has descriptors can never be sent: it counts as sent in
+/* Drop a packet of more pieces than the ring has descriptors, which can never be sent, and count an
  * error. */
 static void drop_long(struct net_txq *txq, struct rte_mbuf *packet)
 {
@@ -155,11 +155,11 @@ uint16_t net_tx_burst(void *queue, struct rte_mbuf **pkts, uint16_t n)
 
 	if (unlikely(!txq->hw->ring.on))
 		return 0; /* stopped */
-	/* Relaxed: for net_move.c, which only asks whether it is another. */
+	/* Relaxed: net_move.c only asks whether this is its own lcore. */
 	__atomic_store_n(&txq->lcore, rte_lcore_id(), __ATOMIC_RELAXED);
 	if (room(txq) < (uint32_t)RTE_MAX(txq->free_thresh, n))
 		free_done(txq, count_done(txq));
-	/* Acquire: with the release that sets it, the rest of the request belongs to it. */
+	/* Acquire: pairs with the release in moat_net_post_tx(), which stores the request first. */
 	if (unlikely(__atomic_load_n(&txq->post, __ATOMIC_ACQUIRE)))
 		misbehave(txq);
 	for (sent = 0; sent < n; sent++) {
@@ -216,7 +216,7 @@ void net_tx_queue_release(struct rte_eth_dev *dev, uint16_t queue)
 	dev->data->tx_queues[queue] = NULL;
 }
 
-/* As for receive. */
+/* As make() in net_rx.c. */
 static int make(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsigned int socket,
 	const struct rte_eth_txconf *conf, const char *ring, struct net_txq **out)
 {
@@ -233,7 +233,7 @@ static int make(struct rte_eth_dev *dev, uint16_t queue, uint16_t nb_desc, unsig
 			dev->data->name, queue, thresh, nb_desc);
 	if (rc != 0)
 		return rc;
-	txq = rte_zmalloc("net_moat", sizeof(*txq), RTE_CACHE_LINE_SIZE); /* as for receive */
+	txq = rte_zmalloc("net_moat", sizeof(*txq), RTE_CACHE_LINE_SIZE); /* as in net_rx.c */
 	if (txq == NULL)
 		return moat_error(-ENOMEM, "%s: tx queue %u: out of memory", dev->data->name,
 			queue);
@@ -302,11 +302,11 @@ int net_tx_queue_stop(struct rte_eth_dev *dev, uint16_t queue)
 {
 	struct net_txq *txq = dev->data->tx_queues[queue];
 
-	net_device_tx_run(txq->dev, txq->hw); /* a last chance for what is posted */
+	net_device_tx_run(txq->dev, txq->hw); /* try once more to send what is posted */
 	txq->hw->ring.on = false;
 	net_device_tx_flush(txq->dev, queue);
 	free_done(txq, count_done(txq));
-	/* The rest will not be sent: the device does not look again. */
+	/* The rest is not sent: the device no longer reads the ring. */
 	moat_counter_add(&txq->errors, free_done(txq, txq->tail - txq->next));
 	net_device_ring_set(&txq->hw->ring, txq->zone->iova, txq->size);
 	dev->data->tx_queue_state[queue] = RTE_ETH_QUEUE_STATE_STOPPED;
@@ -361,12 +361,12 @@ void net_txq_info(struct rte_eth_dev *dev, uint16_t queue, struct rte_eth_txq_in
 int net_tx_descriptor_status(void *queue, uint16_t offset)
 {
 	const struct net_txq *txq = queue;
-	uint32_t i = txq->tail + offset; /* counted from the next to be used */
+	uint32_t i = txq->tail + offset; /* `offset` counts from the next descriptor to post */
 
 	if (offset > txq->mask)
 		return -EINVAL;
 	if (i - txq->next > txq->mask)
-		i -= txq->mask + 1; /* the ring is that full */
+		i -= txq->mask + 1; /* past the free descriptors the oldest posted ones follow */
 	if (i - txq->next >= txq->tail - txq->next)
 		return RTE_ETH_TX_DESC_DONE;
 	return txq->ring[i & txq->mask].flags & MOAT_NET_DESC_DD ? RTE_ETH_TX_DESC_DONE

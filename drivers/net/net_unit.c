@@ -11,13 +11,14 @@
 
 #include "net_unit.h"
 
-/* The first source-id of ports without `sid=`: 00:10.0. A port gets whole devices (8 functions). */
+/* The first source-id of ports without `sid=`: 00:10.0. Each gets devices (8 functions) of its
+ * own. */
 #define FIRST_SID MOAT_SID(0, 0x10, 0)
 
 static struct net_unit *units;
 static pthread_mutex_t units_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Whose are any of these source-ids behind that unit? Under the lock. */
+/* Find a port that uses one of these source-ids behind the unit. Under the lock. */
 static const struct net_unit *find_user(const struct moat_softvtd *sv, unsigned int sid,
 	unsigned int n)
 {
@@ -27,7 +28,8 @@ static const struct net_unit *find_user(const struct moat_softvtd *sv, unsigned 
 	return NULL;
 }
 
-/* Distinct in the process, also between units: a report that names a source-id names a port. */
+/* Choose source-ids that no other port of the process has, behind any unit, so that a source-id in
+ * a report names one port. */
 static int choose_sid(struct net_unit *unit, const char *name)
 {
 	for (unsigned int sid = FIRST_SID; sid + unit->nr_sids <= 0x10000; sid += 8) {
@@ -44,7 +46,7 @@ static int choose_sid(struct net_unit *unit, const char *name)
 	return moat_error(-ENOSPC, "%s: no source-ids left; choose with sid=", name);
 }
 
-/* Enter the port into the list, with source-ids of its own. */
+/* Choose the port's source-ids and enter it into the list. */
 static int enter(struct net_unit *unit, const char *name, const struct net_args *args)
 {
 	char last[24] = "";
@@ -101,7 +103,7 @@ static int make_own(struct net_unit *unit, const char *name, const struct net_ar
 
 	if (snprintf(unit->name, sizeof(unit->name), "%s.unit", name) >= (int)sizeof(unit->name))
 		return moat_error(-ENAMETOOLONG,
-			"%s: the name leaves no room for its unit's; "
+			"%s: the name is too long for the unit's name, which appends .unit; "
 			"use up to %zu characters",
 			name, sizeof(unit->name) - 6);
 	rc = net_memory_create(unit->name, args->unit_args, unit->sid, unit->nr_sids,

@@ -213,8 +213,8 @@ def configurations_that_keep_their_queues_say_why():
              "error: tenants red and blue would share port p0, and neither has a 'match'; give one of them a 'match' of "
              "its own"),
             (two_tenants("static", "static").replace("[port p0]", "[port p0]\nrx_descriptors = 4096"), (),
-             "move p0 0 blue", "error: net_moat_p0: rx queue 0: pool 'blue' has no 4096 buffers left for the ring; make it "
-             "larger or the ring smaller")):
+             "move p0 0 blue", "error: net_moat_p0: rx queue 0: pool 'blue' has fewer than 4096 buffers left for the ring; "
+             "make the pool larger or the ring smaller")):
         c = Control(config, *args)
         if answer:
             got = c.ask(line)

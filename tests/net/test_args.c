@@ -76,7 +76,7 @@ static const struct {
 		"e.g. port=net_null0" },
 	{ "port=p,queue=2", "net_moat0: no such key 'queue'; did you mean 'queues'?" },
 	{ "port=p,colour=2",
-		"net_moat0: no such key 'colour'; there are port, queues, unit, unit_args, "
+		"net_moat0: no such key 'colour'; the keys are port, queues, unit, unit_args, "
 		"sid, requesters, mac, steer" },
 	{ "port=p,queues=0", "net_moat0: queues='0' is not a number of queues; give 1 to 64" },
 	{ "port=p,queues=65", "net_moat0: queues='65' is not a number of queues; give 1 to 64" },
@@ -86,7 +86,7 @@ static const struct {
 	{ "port=p,queues=2,queues=3", "net_moat0: queues= is given twice; once will do" },
 	{ "port=p,unit=",
 		"net_moat0: unit='' is not a unit's name; it has 1 to 31 characters. Leave "
-		"the key out for a unit of its own" },
+		"the key out to give the port its own unit" },
 	{ "port=p,unit=u,unit_args=latency:1",
 		"net_moat0: unit_args= is for a unit of the port's own, "
 		"and unit=u names another; give one of the two" },
@@ -108,8 +108,8 @@ static const struct {
 		"source-ids for 9 queues; choose a lower "
 		"one" },
 	{ "port=p,requesters=vf",
-		"net_moat0: requesters='vf' is none of 'port' (one source-id for "
-		"all queues), 'queue' (each queue its own) and 'pasid' (each queue a PASID)" },
+		"net_moat0: requesters='vf' is not 'port' (one source-id for "
+		"all queues), 'queue' (a source-id for each) or 'pasid' (a PASID for each)" },
 	{ "port=p,mac=02:00:00:00:00",
 		"net_moat0: mac='02:00:00:00:00' is not a port's address; give "
 		"a unicast one, e.g. mac=02:00:00:00:00:01" },
@@ -155,7 +155,7 @@ static void values_too_long_are_refused_not_cut(void **state)
 	memset(text + strlen(text), 'x', 500);
 	assert_int_equal(net_args_parse(NAME, text, &args), -EINVAL);
 	assert_non_null(strstr(moat_error_text(),
-		"net_moat0: unit_args= has 500 characters; up to 255 are taken"));
+		"net_moat0: unit_args= has 500 characters; give up to 255"));
 	memset(text, 'x', 80);
 	memcpy(text, "port=", 5);
 	text[80] = '\0';

@@ -65,8 +65,8 @@ static void wrong_arguments_are_refused_and_leave_nothing(void **state)
 	assert_refused("net_moat0", "port=net_ring_w,queues=many", -EINVAL,
 		"net_moat: net_moat0: queues='many' is not a number of queues; give 1 to 64\n");
 	assert_refused("net_moat_with_a_longer_name0", "port=net_ring_w", -ENAMETOOLONG,
-		"net_moat: net_moat_with_a_longer_name0: the name leaves no room for its unit's; use up to "
-		"26 characters\n");
+		"net_moat: net_moat_with_a_longer_name0: the name is too long for the unit's name, which "
+		"appends .unit; use up to 26 characters\n");
 	nic_create("net_moat0", "port=net_ring_w"); /* and the right ones work after all that */
 	nic_destroy("net_moat0");
 }
@@ -225,7 +225,7 @@ static void memory_is_mapped_and_unmapped_for_the_device_alone(void **state)
 	log_begin();
 	assert_int_equal(rte_dev_dma_map(info.device, va, iova, MOAT_PAGE_SIZE), -EEXIST);
 	assert_int_equal(rte_dev_dma_unmap(info.device, va, iova, MOAT_PAGE_SIZE), -ENOENT);
-	assert_non_null(strstr(log_end(), "was not mapped in one go; unmap as it was mapped\n"));
+	assert_non_null(strstr(log_end(), "was not mapped by one call; unmap what one call mapped\n"));
 	assert_int_equal(rte_dev_dma_unmap(info.device, va, iova, 2 * MOAT_PAGE_SIZE), 0);
 	assert_true(moat_softvtd_dma_write(sv, MOAT_SID(0, 0x10, 0), iova + 4097, &byte, 1) > 0);
 	assert_int_equal(rte_extmem_unregister(va, 2 * MOAT_PAGE_SIZE), 0);

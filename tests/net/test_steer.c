@@ -327,9 +327,9 @@ static void impossible_rules_are_refused_in_words(void **state)
 	assert_string_equal(why.message,
 		"source addresses are not matched; leave src out of the mask");
 	assert_int_equal(rte_flow_validate(f->port, &attr, &end, none, &why), -EINVAL);
-	assert_string_equal(why.message, "say where frames go: queue or drop");
+	assert_string_equal(why.message, "no destination; add the action queue or drop");
 	assert_int_equal(rte_flow_validate(f->port, &attr, &end, two, &why), -EINVAL);
-	assert_string_equal(why.message, "a frame goes to one place only");
+	assert_string_equal(why.message, "a rule has one destination; give queue or drop once");
 }
 
 static void many_rules_are_found_and_there_is_an_end(void **state)
@@ -342,7 +342,7 @@ static void many_rules_are_found_and_there_is_an_end(void **state)
 		add(f, (struct rule){ .dst = dst, .vlan = -1, .queue = i % QUEUES });
 	}
 	assert_rule_refused(f, (struct rule){ .dst = MAC_B, .vlan = -1 }, -ENOSPC,
-		"no more than 1024 rules");
+		"the port has 1024 rules, the most it can; destroy one first");
 	for (unsigned int i = 0; i < 1024; i += 37) {
 		snprintf(dst, sizeof(dst), "02:00:00:00:%02x:%02x", 1 + i / 256, i % 256);
 		assert_int_equal(goes(f, dst, -1), i % QUEUES);

@@ -71,7 +71,7 @@ fi
 log=$MOAT_LOGS/$MOAT_SUITE/keys.log
 testpmd "$log" 20 --no-huge -m 256 --no-pci --no-shconf -d "$plugins/librte_net_moat.so" \
 	--vdev=net_moat0,no_such_key=1 --
-taken=$(sed -n "s/.*no such key 'no_such_key'; there are //p" "$log" | tr -d ' ')
+taken=$(sed -n "s/.*no such key 'no_such_key'; the keys are //p" "$log" | tr -d ' ')
 # shellcheck disable=SC2016 # the page's own quotes
 told=$(sed -n '/^## Arguments/,/^## What/s/^| `\([a-z_]*\)` .*/\1/p' doc/net.md | paste -sd ,)
 if [ -n "$taken" ] && [ "$taken" = "$told" ]; then

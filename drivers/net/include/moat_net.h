@@ -11,12 +11,12 @@
  * It is an ordinary ethdev. Underneath are two halves that share nothing but what a driver and a
  * NIC share: descriptor rings in memory, and doorbells.
  *  - The *driver* half (net_rx.c, net_tx.c) puts IOVAs into descriptors and looks for the done bit.
- *  - The *device* half (net_device_rx.c, net_device_tx.c) knows rings and buffers by IOVA only. It
+ *  - The *device* half (net_device_rx.c, net_device_tx.c) sees rings and buffers by IOVA only. It
  *    reads descriptors and packets, and writes packets and done bits, through the unit, under the
- *    source-id of the port (or of the queue, `requesters=queue`; or with a PASID of the queue,
- *    `requesters=pasid`). What the unit refuses does not happen; the descriptor comes back with its
- *    error bit, and the packet is counted as a fault. Frames come from and go to a *backing port*,
- *    any other ethdev (net_af_packet, net_pcap, ...).
+ *    source-id of the port (with `requesters=queue`: of the queue; with `requesters=pasid`: of the
+ *    port, and a PASID of the queue). If the unit refuses an access, the descriptor comes back with
+ *    its error bit, and the packet is counted as a fault. Frames come from and go to a *backing
+ *    port*, any other ethdev (net_af_packet, net_pcap, ...).
  *
  * The device half runs inside the burst calls of the lcore that polls the queue, and accounts its
  * cycles as device time (lib/cost).
@@ -40,8 +40,8 @@ extern "C" {
  * Receive: the driver posts `addr` and `len` (room) with flags 0. The device fills buffers in ring
  * order, as many as the packet needs, and writes back `len` (bytes written), DD, and EOP on the
  * packet's last one. Transmit: the driver posts `addr`, `len`, and EOP on the packet's last one;
- * the device writes back DD. ERR beside DD: the unit refused the DMA, or the descriptor made no
- * sense; all descriptors of that packet carry it, and the packet is gone.
+ * the device writes back DD. ERR beside DD: the unit refused the DMA, or a descriptor was invalid;
+ * all descriptors of that packet carry ERR, and the packet is lost.
  */
 struct moat_net_desc {
 	uint64_t addr;     /* IOVA of the buffer */
@@ -57,14 +57,14 @@ struct moat_net_desc {
 /** Descriptors of a ring: a power of two from MIN to MAX. */
 #define MOAT_NET_RING_MIN   64
 #define MOAT_NET_RING_MAX   4096
-/** Buffers of one packet at most, either way. */
+/** Most buffers of one packet, either way. */
 #define MOAT_NET_SEGS_MAX   40
-/** Queues of a port at most. */
+/** Most queues of a port. */
 #define MOAT_NET_QUEUES_MAX 64
 /** Largest frame, without CRC. */
 #define MOAT_NET_FRAME_MAX  9728
 
-/** What the plugin exports. */
+/** Marks the functions that the plugin exports. */
 #define MOAT_NET_API __attribute__((visibility("default")))
 
 /** A port as its unit sees it. */
@@ -79,7 +79,7 @@ struct moat_net_info {
 };
 
 /**
- * What a port is to its unit.
+ * Get a port's unit, source-ids and backing port.
  *
  * @param port as ethdev numbers it
  * @param info receives the answer
@@ -91,7 +91,7 @@ struct moat_net_info {
 MOAT_NET_API int moat_net_info(uint16_t port, struct moat_net_info *info);
 
 /**
- * The source-id of a queue's DMA, receive and transmit. Pass it to moat_tenant_attach().
+ * Get the source-id of a queue's DMA, receive and transmit, to pass it to moat_tenant_attach().
  *
  * @param port as ethdev numbers it
  * @param queue the port's
@@ -105,11 +105,11 @@ MOAT_NET_API int moat_net_info(uint16_t port, struct moat_net_info *info);
 MOAT_NET_API int moat_net_queue_sid(uint16_t port, uint16_t queue, moat_sid_t *sid);
 
 /**
- * The PASID of a queue's DMA, with `requesters=pasid`.
+ * Get the PASID of a queue's DMA.
  *
  * @param port as ethdev numbers it
  * @param queue the port's
- * @param pasid receives the PASID, or MOAT_PASID_NONE
+ * @param pasid receives the PASID; MOAT_PASID_NONE without `requesters=pasid`
  * @return as moat_net_queue_sid()
  *
  * Thread-safe, while the port exists. Control path.
@@ -128,7 +128,7 @@ MOAT_NET_API int moat_net_queue_pasid(uint16_t port, uint16_t queue, uint32_t *p
  * @param queue the port's
  * @param iova the address
  * @return 0
- * @return -EAGAIN: the last one has not taken effect yet
+ * @return -EAGAIN: the last request has not taken effect yet
  * @return -ENODEV: `port` is not a net_moat port
  * @return -EINVAL: the port has no such queue
  *
@@ -146,23 +146,23 @@ MOAT_NET_API int moat_net_post_rx(uint16_t port, uint16_t queue, uint64_t iova);
  * @param iova the address
  * @param len bytes, 1 to MOAT_NET_FRAME_MAX
  * @return as moat_net_post_rx(), and
- * @return -EINVAL: `len`
+ * @return -EINVAL: `len` is out of range
  *
  * Thread safety: one thread at a time for a queue; another lcore may poll it. Control path.
  */
 MOAT_NET_API int moat_net_post_tx(uint16_t port, uint16_t queue, uint64_t iova, uint16_t len);
 
 /**
- * The device interrupts, as its firmware would on behalf of a queue: it writes `data` to `address`,
- * whatever those are. With what moat_tenant_interrupt() gave the queue's requester that is its MSI;
- * with anything else it is a forged one.
+ * Let the device interrupt, as its firmware would on behalf of a queue: it writes `data` to
+ * `address`, whatever those are. With the address and data that moat_tenant_interrupt() gave for
+ * the queue's requester, the interrupt is the queue's MSI; with any others it is forged.
  *
  * @param port as ethdev numbers it
  * @param queue the port's
  * @param address 0xfee00000 to 0xfeefffff
  * @param data what is written
  * @return 0: delivered
- * @return 0x20 to 0x28: the unit refused it, for that fault reason, which it records
+ * @return 0x20 to 0x28: the unit refused it; the value is the fault reason that the unit records
  * @return -ENODEV: `port` is not a net_moat port
  * @return -EINVAL: the port has no such queue, or an address outside the range
  *
@@ -171,13 +171,13 @@ MOAT_NET_API int moat_net_post_tx(uint16_t port, uint16_t queue, uint64_t iova, 
 MOAT_NET_API int moat_net_interrupt(uint16_t port, uint16_t queue, uint64_t address, uint32_t data);
 
 /**
- * Program a queue's MSI: what the device writes when frames wait for the queue. It does so in
- * moat_net_turn() alone; a program that polls the queue needs no interrupt.
+ * Program a queue's MSI, which the device sends when frames wait for the queue. Only
+ * moat_net_turn() sends it; a program that polls the queue needs no interrupt.
  *
  * @param port as ethdev numbers it
  * @param queue the port's
- * @param address as moat_tenant_interrupt() or moat_tenant_interrupt_post() gave it; 0: none
- * @param data likewise
+ * @param address as moat_tenant_interrupt() or moat_tenant_interrupt_post() gave it; 0: no MSI
+ * @param data as the same call gave it
  * @return 0
  * @return -ENODEV: `port` is not a net_moat port
  * @return -EINVAL: the port has no such queue
@@ -187,10 +187,10 @@ MOAT_NET_API int moat_net_interrupt(uint16_t port, uint16_t queue, uint64_t addr
 MOAT_NET_API int moat_net_msi(uint16_t port, uint16_t queue, uint64_t address, uint32_t data);
 
 /**
- * Let the device work by itself, as hardware would: it takes frames from the wire into the queues'
- * own memory, and interrupts for each queue that has an MSI and frames waiting. A queue that is
- * left alone until it interrupts loses nothing; its frames are received by rte_eth_rx_burst(). A
- * port of one queue has no memory for frames, and interrupts in every turn.
+ * Let the device work as hardware does without polling: it takes frames from the wire into the
+ * queues' own memory, and interrupts for each queue that has an MSI and frames waiting.
+ * rte_eth_rx_burst() then receives those frames, so a program may leave a queue unpolled until it
+ * interrupts. A port of one queue has no memory for frames, and interrupts in every turn.
  *
  * @param port as ethdev numbers it
  * @return frames taken
