@@ -19,14 +19,14 @@
 #include "app_eal.h"
 #include "moat_base.h"
 
-#define OWN_MEMORY_MB 256u /* DPDK's, for what is no tenant's: mbuf headers, the devices' packets */
+#define OWN_MEMORY_MB 256u /* DPDK's, beside the tenants': mbuf headers, the devices' packets */
 
 #define MAIN_LCORE (RTE_MAX_LCORE - 1)
 
 struct args {
 	int n;
-	char *v[96];   /* the EAL's: it puts the program's name where its own options end */
-	char *own[96]; /* the same, so that none is lost */
+	char *v[96];   /* for the EAL, which replaces its last option by the program's name */
+	char *own[96]; /* the same, kept so that no string leaks */
 };
 
 static void add(struct args *args, const char *text)
@@ -137,7 +137,7 @@ static unsigned long free_hugepages(void)
 	return n;
 }
 
-/* Enough hugepages of 2 MiB for DPDK's own memory, and this process may have them? */
+/* Are there enough hugepages of 2 MiB for DPDK's own memory, and may this process map them? */
 static bool hugepages_usable(void)
 {
 	void *p;
@@ -152,7 +152,7 @@ static bool hugepages_usable(void)
 	return true;
 }
 
-/* No files either way: hugepages stay unnamed, and without them it is plain memory. */
+/* Choose memory that leaves no files: unnamed hugepages, or ordinary pages if there are too few. */
 static void add_memory(struct args *args, int argc, char *argv[])
 {
 	static const char *const options[] = { "-m", "--no-huge", "--in-memory", "--socket-mem",
@@ -190,12 +190,12 @@ static void add_devices(struct args *args, const struct app_eal_conf *conf, int 
 int app_eal_init(const struct app_eal_conf *conf, int argc, char *argv[])
 {
 	static const char *const log[] = { "--log-level", NULL };
-	static struct args args; /* the EAL keeps pointers into them */
+	static struct args args; /* the EAL keeps pointers to the strings */
 
 	add(&args, argc > 0 ? argv[0] : conf->name);
 	if (!given(argc, argv, log)) {
 		add(&args, "--log-level=warning");
-		add(&args, "--log-level=lib.telemetry:error"); /* its socket is not needed */
+		add(&args, "--log-level=lib.telemetry:error"); /* the run needs no socket */
 	}
 	if (!app_eal_chose_lcores(argc, argv))
 		add_lcores(&args, conf->workers);

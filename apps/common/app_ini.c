@@ -36,8 +36,8 @@ int app_ini_error(struct app_ini *ini, unsigned int line, const char *fmt, ...)
 
 /* ------------------------------------------------------------------------------ the line index */
 
-/* Cut the comment off and the white space around what is left; the rule is rte_cfgfile's: a comment
- * character ends the line unless a backslash stands before it. */
+/* Remove the comment, and white space around the rest. As in rte_cfgfile a comment character ends
+ * the line unless a backslash stands before it. */
 static char *strip(char *line)
 {
 	char *end = strchr(line, COMMENT);
@@ -53,7 +53,7 @@ static char *strip(char *line)
 	return line;
 }
 
-/* One more section, or one more entry of the last section, at `line`. */
+/* Append a section, or an entry of the last section, that stands at `line`. */
 static int index_section(struct app_ini *ini, unsigned int line)
 {
 	struct app_section *s =
@@ -78,7 +78,7 @@ static int index_entry(struct app_ini *ini, unsigned int line)
 	return 0;
 }
 
-/* The same checks that rte_cfgfile makes without a line number or not at all. */
+/* Check what rte_cfgfile reports without a line number, or does not check. */
 static int index_line(struct app_ini *ini, unsigned int no, char *raw)
 {
 	char *line = strip(raw);

@@ -6,17 +6,16 @@
 
 /**
  * @file
- * An INI file whose mistakes can be pointed at.
+ * INI files whose errors are reported with their lines.
  *
- * DPDK's rte_cfgfile reads the file, but remembers no line numbers, cuts what is too long and
- * passes over lines that it does not understand. This is the index beside it: each section and
- * entry with its line. Every complaint, from a bad line to a queue that two tenants want, is one
- * sentence
+ * DPDK's rte_cfgfile reads the file, but keeps no line numbers, truncates what is too long and
+ * ignores lines that it does not understand. So an index beside it holds each section and entry
+ * with its line. Every error, from a bad line to a queue that two tenants list, is one sentence
  *
  *	FILE:LINE: what is wrong, with the value; what to do
  *
- * that app_ini_error() writes and counts. Reading goes on after a complaint, so that one run shows
- * as many as possible; the caller looks at `errors` before it goes on to what depends on the rest.
+ * that app_ini_error() writes and counts. Reading goes on after an error, so that one run shows as
+ * many as possible; a caller whose next step depends on correct values must look at `errors` first.
  *
  * A section is `[kind name]` ("[tenant red]") or `[kind]`; comments begin with ';'.
  */
@@ -44,26 +43,27 @@ struct app_section {
 
 struct app_ini {
 	const char *path;
-	unsigned int errors; /* complaints so far */
+	unsigned int errors; /* number so far */
 	unsigned int nr_sections;
 	struct app_section *sections;
 };
 
 /**
- * Read a file. Complaints about it as a file (it is not there, a line is neither section nor entry)
- * have been written when this returns -EINVAL. `path` must outlive `ini`.
- * @return 0; -EINVAL; -ENOMEM. Control path; needs no EAL.
+ * Read a file. `path` must outlive `ini`.
+ * @return 0; -EINVAL: errors have been written (no such file, a line is neither section nor entry);
+ *   -ENOMEM. Control path; needs no EAL.
  */
 int app_ini_load(struct app_ini *ini, const char *path);
 void app_ini_free(struct app_ini *ini);
 
-/** Write "FILE:LINE: sentence" to stderr (without line: 0) and count it. @return -EINVAL */
+/** Write "FILE:LINE: sentence" to stderr, or "FILE: sentence" if `line` is 0, and count the error.
+ * @return -EINVAL */
 int app_ini_error(struct app_ini *ini, unsigned int line, const char *fmt, ...)
 	__rte_format_printf(3, 4);
 
-/** The section's entry `key`, or NULL. */
+/** Find the section's first entry `key`. @return NULL: there is none */
 const struct app_entry *app_ini_entry(const struct app_section *section, const char *key);
-/** Where to point when `key` is at fault: its line, or the section's where the key is absent. */
+/** Find the line for an error of `key`: the key's, or the section's if the key is absent. */
 unsigned int app_ini_line(const struct app_section *section, const char *key);
 
 /* ------------------------------------------------------------------------- keys and values */
@@ -73,8 +73,8 @@ extern const char *app_modes[];
 
 struct app_key;
 /**
- * Turns an entry's value into `field`. On a value that makes no sense it complains with
- * app_ini_error(), naming what would make sense.
+ * Convert an entry's value and store it in `field`. For an invalid value write an error with
+ * app_ini_error() that names valid ones.
  */
 typedef void (*app_read_t)(struct app_ini *ini, const struct app_entry *e,
 	const struct app_key *key, void *field);
@@ -90,9 +90,9 @@ struct app_key {
 };
 
 /**
- * Read a section's entries by `keys` (up to a `name` of NULL) into `object`. Complains about keys
- * that do not exist (and says which may have been meant), keys given twice, and required keys left
- * out. Fields of absent keys are left alone: fill in defaults before.
+ * Read a section's entries by `keys` (up to a `name` of NULL) into `object`. Writes errors for keys
+ * that do not exist (with the key that may have been meant), keys given twice, and required keys
+ * left out. Fields of absent keys are not written: fill in defaults before.
  */
 void app_ini_read(struct app_ini *ini, const struct app_section *section,
 	const struct app_key *keys, void *object);
@@ -131,10 +131,10 @@ static inline bool app_set_has(const struct app_set *set, unsigned int i)
 	return i < APP_SET_MAX && (set->bits[i / 64] >> (i % 64) & 1);
 }
 void app_set_add(struct app_set *set, unsigned int i);
-/** "1,3-5" into `buf`, cut where it does not fit. @return buf */
+/** Write the set into `buf` as "1,3-5", truncated if it does not fit. @return buf */
 const char *app_set_text(const struct app_set *set, char *buf, size_t size);
 
-/** "16M", "4K", "123": bytes as app_read_size() reads them. @return buf */
+/** Write bytes into `buf` as app_read_size() reads them: "16M", "4K", "123". @return buf */
 const char *app_size_text(uint64_t bytes, char *buf, size_t size);
 
 #endif /* APP_INI_H */

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Keys and values: which a section has, and turning text into values. */
+/* The keys of a section, and the conversion of their values. */
 
 #include <ctype.h>
 #include <errno.h>
@@ -101,7 +101,7 @@ void app_read_text(struct app_ini *ini, const struct app_entry *e, const struct 
 	*(const char **)field = e->value;
 }
 
-/* Whole numbers only: strtoull() would take "-1", " 1" and "1 apple". */
+/* Parse a whole number. strtoull() alone would also accept "-1" and " 1". */
 static bool parse_number(const char *text, uint64_t *value, const char **rest)
 {
 	char *end;
@@ -252,7 +252,7 @@ const char *app_set_text(const struct app_set *set, char *buf, size_t size)
 	return buf;
 }
 
-/* One "3" or "3-5"; *text moves past it. */
+/* Parse "3" or "3-5", and move *text past it. */
 static bool parse_range(const char **text, struct app_set *set)
 {
 	uint64_t first, last;

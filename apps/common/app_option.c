@@ -20,7 +20,7 @@ static void say_unknown(const char *program, const char *option, const char *mea
 			option, program, more);
 }
 
-/* The option that was probably meant, of a table whose rows begin `row` bytes apart. */
+/* Find the option that was probably meant, in a table whose rows are `row` bytes long. */
 static const char *meant_by(const char *option, const char *const *first, size_t row)
 {
 	char name[64];
@@ -37,8 +37,8 @@ void app_option_unknown(const char *program, const char *option, const char *con
 	say_unknown(program, option, meant_by(option, names, sizeof(*names)), more);
 }
 
-/* getopt_long() leaves a known option's value in `optopt`, 0 for an unknown long one, and else the
- * letter that it does not know; only long ones stand whole in the argument before `optind`. */
+/* getopt_long() leaves in `optopt` the value of a known option, 0 for an unknown long option, or an
+ * unknown letter. Only a long option is the whole argument before `optind`. */
 void app_option_wrong(const char *program, int found, char *const argv[],
 	const struct option options[], const char *more)
 {

@@ -16,7 +16,7 @@
  * so it cannot be confused with the unknown letter in `optopt`. */
 #define APP_LONG(letter) (256 + (letter))
 
-/** What a program on the EAL appends to an unknown option's error: where the EAL's options go. */
+/** A clause for `more` below, for programs on the EAL: where the EAL's options go. */
 #define APP_OPTION_EAL "; options of DPDK's EAL go first, with '--' behind them"
 
 /**

@@ -15,7 +15,8 @@
 
 /* -------------------------------------------------------------------------------------- soft */
 
-/* The arguments, with what other members say before them, so that an argument overrides it. */
+/* The unit's arguments, after those that other members of `conf` stand for: the later one of a key
+ * overrides the earlier. */
 static const char *soft_args(const struct app_unit_conf *conf, char *text, size_t len)
 {
 	static const char *const words[] = {
@@ -47,7 +48,7 @@ static int soft_open(const struct app_unit_conf *conf, struct moat_unit **unit)
 	return moat_soft_unit_create(conf->name, soft_args(conf, text, sizeof(text)), unit);
 }
 
-/* ------------------------------------------------------- what kinds of hardware have in common */
+/* ------------------------------------------------------------------ all kinds of hardware */
 
 struct host_args {
 	int interrupts; /* enum app_interrupts */
@@ -70,7 +71,7 @@ static int set_interrupts(void *object, const char *text)
 	return moat_error(-EINVAL, "it can be default, block or compatible");
 }
 
-/* The arguments override what `conf` says. */
+/* Parse `conf->args`, which override the members of `conf`. */
 static int host_parse(const struct app_unit_conf *conf, const struct moat_arg known[],
 	unsigned int nr_known, struct host_args *args)
 {
@@ -183,8 +184,8 @@ static int vfio_check(const struct app_unit_conf *conf)
 	return vfio_parse(conf, &args);
 }
 
-/* The kernel remaps interrupts, or the user has been told that it does not. Without remapping VFIO
- * assigns a device only with allow_unsafe_interrupts. */
+/* Check that the kernel remaps interrupts, or that the user accepts that it does not
+ * (interrupts=compatible). Without remapping VFIO also requires allow_unsafe_interrupts. */
 static int vfio_interrupts(const struct app_unit_conf *conf, int interrupts)
 {
 	int remapped;
@@ -197,7 +198,7 @@ static int vfio_interrupts(const struct app_unit_conf *conf, int interrupts)
 	if (remapped < 0)
 		return moat_error(remapped,
 			"unit %s: /proc/interrupts cannot be read, so whether the kernel remaps "
-			"interrupts is not known; give the unit interrupts=compatible to go on",
+			"interrupts is not known; give the unit interrupts=compatible to use it all the same",
 			conf->name);
 	return moat_error(-EPERM,
 		"unit %s: the kernel does not remap interrupts (no IR- chip in /proc/interrupts), so a "
@@ -269,11 +270,12 @@ bool app_unit_interrupts(const struct moat_unit *unit, char *text, size_t len)
 	if (unit->qi != NULL) {
 		is = moat_vtd_interrupts(unit);
 		why = moat_vtd_interrupts_why(unit);
-	} else if (moat_vtd_kernel_remaps(NULL) == 1) { /* the kernel's unit */
+	} else if (moat_vtd_kernel_remaps(NULL) == 1) { /* the kernel drives the unit */
 		is = MOAT_VTD_INTERRUPTS_BLOCK;
 	}
 	snprintf(text, len, "%s: %s%s%s", moat_vtd_interrupts_name(is),
-		moat_vtd_interrupts_text(is), why[0] != '\0' ? "; in the way of block: " : "", why);
+		moat_vtd_interrupts_text(is), why[0] != '\0' ? "; block is not possible: " : "",
+		why);
 	return is != MOAT_VTD_INTERRUPTS_BLOCK;
 }
 
