@@ -3,7 +3,7 @@
 # Copyright (c) 2026 The moat authors
 """What the demo's figures mean, in sentences. usage: demo.py SUMMARY.json [--attack]
 
-Exit status 1 where a promise was broken (a stale DMA, a stale interrupt), or without --attack anything was refused.
+Exit status 1: a promise was broken (a stale DMA, a stale interrupt), or without --attack something was refused.
 """
 
 import json
@@ -21,10 +21,10 @@ def tenant_sentences(tenant):
               f" ({cycles['translate']:.0f} cycles)"
         yield f"  and asking once a turn whether anything waits for the unit ({cycles['reclaim']:.0f})."
     else:
-        yield f"  Each buffer was mapped ({cycles['map']:.0f}), unmapped ({cycles['unmap']:.0f}), its" \
-              f" invalidation queued ({cycles['submit']:.0f}) and awaited"
-        yield f"  ({cycles['wait']:.0f}), and taken back ({cycles['reclaim']:.0f}), before the packet was handed on: no" \
-              " device can change a packet that has been received."
+        yield f"  Each buffer was mapped ({cycles['map']:.0f}) and unmapped ({cycles['unmap']:.0f}), its" \
+              f" invalidation submitted ({cycles['submit']:.0f}) and awaited"
+        yield f"  ({cycles['wait']:.0f}), and the buffer reclaimed ({cycles['reclaim']:.0f}), all before the packet was" \
+              " handed on: no device can change a packet that has been received."
     if look_ups:
         hit = tenant["iotlb"]["hits"] / look_ups
         yield f"  {hit:.1%} of {look_ups} look-ups were served by the shadow IOTLB."
@@ -57,8 +57,8 @@ def main():
     for tenant in summary["tenants"]:
         print(*tenant_sentences(tenant), sep="\n")
     print(*unit_sentences(summary["unit"], attack), sep="\n")
-    print("Cycles are this machine's, and include what it took to be the NIC's driver, not the NIC: time "
-          "spent\nbeing hardware is counted apart. doc/cost.md says how to read the table.")
+    print("Cycles are this machine's. They include the work of the NIC's driver, but not that of the software NIC,\n"
+          "which is counted as device time. doc/cost.md says how to read the table.")
     unit = summary["unit"]
     broken = unit["stale_dma"] != 0 or unit["stale_interrupts"] != 0
     return int(broken or (unit["faults"] != 0 and not attack))

@@ -4,8 +4,8 @@
 #
 #	demo.sh SECONDS JSON [--attack] [--pasid]		(run.sh calls it)
 #
-# The first process of a process namespace, with a network and mounts of its own. In it: four network
-# namespaces, red-a and red-b, blue-a and blue-b; moat-fwd between the two of each colour.
+# Runs as the first process of a PID namespace that has its own network and mounts. Makes network
+# namespaces red-a and red-b, blue-a and blue-b, and runs moat-fwd between the two of each colour.
 
 . tools/common.sh
 
@@ -16,7 +16,7 @@ for word in "${@:3}"; do
 done
 fwd=build/apps/fwd/moat-fwd
 log=/run/moat
-[ "$seconds" != 0 ] || seconds=86400 # until a signal; iperf3 knows nothing longer than a day
+[ "$seconds" != 0 ] || seconds=86400 # until a signal; iperf3 runs for a day at most
 stopped='' pid_fwd='' pids=()
 
 # shellcheck disable=SC2317 # called by the trap
@@ -25,7 +25,7 @@ stop() {
 }
 trap stop INT TERM HUP
 
-# A /run that goes away with us: named namespaces, DPDK's socket, logs.
+# Mount a /run that ends with this process, for named namespaces, DPDK's socket and logs.
 { mount -t tmpfs moat /run && mkdir -p /run/netns "$log"; } ||
 	die "cannot mount anything here; run.sh must be root, or the machine must allow user namespaces"
 
@@ -33,14 +33,14 @@ run() {
 	"$@" >"$log/command" 2>&1 || die "$*: $(tail -n 1 "$log/command")"
 }
 
-# end TENANT SIDE ADDRESS: namespace TENANT-SIDE, on moat-fwd's port TENANT0 or TENANT1
+# end TENANT SIDE ADDRESS: make namespace TENANT-SIDE, on moat-fwd's port TENANT0 or TENANT1
 end() {
 	local ns=$1-$2 port=${1}0
 
 	[ "$2" = a ] || port=${1}1
 	run ip netns add "$ns"
 	run ip link add "$port" type veth peer name eth0 netns "$ns"
-	# af_packet hands frames over as they are: no sender may leave checksums or cutting to a NIC
+	# af_packet passes frames unchanged: no sender may leave checksums or segmentation to a NIC
 	run ip netns exec "$ns" ethtool -K eth0 tx off rx off tso off gso off gro off
 	ethtool -K "$port" tx off rx off tso off gso off gro off >/dev/null 2>&1
 	for where in "ip netns exec $ns" ''; do
@@ -52,7 +52,7 @@ end() {
 	run ip link set "$port" up
 }
 
-# near TENANT: the namespace of its end a
+# near TENANT: print the namespace of the tenant's end a
 near() {
 	if [ -n "$pasid" ]; then
 		echo both-a
@@ -61,7 +61,7 @@ near() {
 	fi
 }
 
-# reach TENANT ADDRESS: until moat-fwd forwards, 15 s at most
+# reach TENANT ADDRESS: wait until moat-fwd forwards, 15 s at most
 reach() {
 	for ((i = 0; i < 75; i++)); do
 		[ -z "$stopped" ] || return 0
@@ -72,7 +72,7 @@ reach() {
 	return 1
 }
 
-# listening NAMESPACE: until its iperf3 accepts connections (port 5201, 0x1451, state 0A), 15 s at most
+# listening NAMESPACE: wait until its iperf3 accepts connections (port 5201, 0x1451, state 0A), 15 s at most
 listening() {
 	for ((i = 0; i < 150; i++)); do
 		! ip netns exec "$1" grep -qE '^ *[0-9]+: [0-9A-F]+:1451 [0-9A-F:]+ 0A' /proc/net/tcp /proc/net/tcp6 \
@@ -95,14 +95,14 @@ alive() {
 	kill -0 "$1" 2>/dev/null
 }
 
-# Wait for a process; a signal to us, or moat-fwd's end, ends this waiting, and the demo with it.
+# await PID: wait for a process, but only until a signal comes or moat-fwd ends, which ends the demo.
 await() {
 	while [ -z "$stopped" ] && alive "$1" && alive "$pid_fwd"; do
 		wait -n "$1" "$pid_fwd"
 	done
 }
 
-# A process's status, however many signals come in between.
+# reap PID: wait for a process, even if signals interrupt the wait, and return its status.
 reap() {
 	local code
 
@@ -113,7 +113,7 @@ reap() {
 	done
 }
 
-# result TENANT: what iperf3 and ping say themselves. The status is whether TCP got through.
+# result TENANT: print the results of iperf3 and ping. Succeeds if TCP got through.
 result() {
 	printf '\n%s:\n' "$1"
 	grep -E 'sender|receiver|error' "$log/$1-tcp" | sed 's/^/  iperf3: /'
@@ -121,8 +121,8 @@ result() {
 	grep -q receiver "$log/$1-tcp" || [ -n "$stopped" ]
 }
 
-# With PASIDs one end, both-a, talks to the two others through one port. Its queues are told apart by the address
-# that a frame is for; so both-a knows the others' addresses beforehand, and sends no ARP request.
+# With PASIDs one end, both-a, talks to the two others through one port. A frame's destination address selects the
+# port's queue, and that of an ARP request is broadcast; so both-a gets permanent neighbour entries and sends none.
 config=apps/fwd/demo.ini
 if [ -n "$pasid" ]; then
 	config=apps/fwd/demo-pasid.ini
@@ -148,7 +148,7 @@ if [ -n "$pasid" ]; then
 else
 	say "moat-fwd forwards for red and blue; each has two network namespaces of its own"
 fi
-# Where everything shares two processors, forwarding goes first: TCP adapts, a full ring drops.
+# If all processes share two processors, moat-fwd must have priority: TCP adapts, but a full ring drops.
 # shellcheck disable=SC2086 # one word or none
 nice -n -10 "$fwd" "$config" --json "$json" $attack &
 pid_fwd=$!

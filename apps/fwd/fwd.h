@@ -8,9 +8,9 @@
  * @file
  * moat-fwd at work. Reading the files in this order follows a run:
  *
- *	fwd_conf.c, fwd_check*.c   the file, and whether it can work
- *	fwd_eal.c                  the EAL's arguments, those that the user has not given
- *	fwd_setup.c, fwd_ports.c   tenants, ports, queues; and all of it back again
+ *	fwd_conf.c, fwd_check*.c   reading and checking the configuration file
+ *	fwd_eal.c                  EAL arguments that the user has not given
+ *	fwd_setup.c, fwd_ports.c   set-up and teardown of tenants, ports and queues
  *	fwd_steer.c                which frames go to which queue
  *	fwd_loop.c, fwd_l2.c       an lcore's loop, and forwarding
  *	fwd_posted.c, fwd_wait.c   the same with idle = posted
@@ -18,11 +18,11 @@
  *	fwd_report.c, fwd_json.c   the table every second, the summary, the file
  *	fwd_telemetry.c            what dpdk-telemetry.py sees meanwhile
  *	fwd_perf.c                 hardware counters
- *	fwd_faults.c, fwd_attack.c what the unit refused, and red trying
+ *	fwd_faults.c, fwd_attack.c what the unit refused, and one tenant's attacks on another
  *	fwd_shared.c               tenants that share a function, and so their interrupts
  *
  * One main thread owns everything here and sleeps most of the time; worker lcores poll. A worker
- * writes its own counters and reads `stop`; the main thread reads counters as they are.
+ * writes its own counters and reads `stop`; the main thread reads the counters at any time.
  */
 
 #include <rte_ethdev.h>
@@ -45,10 +45,10 @@
 /** Command line. */
 struct fwd_args {
 	const char *config;
-	const char *root;    /* with `check`: of the host that is judged; NULL: none is */
+	const char *root;    /* --root, with `check` only; NULL: not given */
 	const char *json;    /* NULL: none */
-	const char *control; /* instead of the file's; NULL: none */
-	uint64_t seconds;    /* with has_seconds: instead of the file's */
+	const char *control; /* overrides the file's; NULL: not given */
+	uint64_t seconds;    /* overrides the file's if has_seconds */
 	bool has_seconds;
 	bool attack;
 	bool check;
@@ -56,12 +56,12 @@ struct fwd_args {
 	bool take_over;
 };
 
-/** Counted by the lcore that polls the group. */
+/** Counters that the lcore that polls the group adds to. */
 struct fwd_counters {
 	uint64_t rx_packets;
 	uint64_t tx_packets;
-	uint64_t drops;   /* received, not sent; fwd_snapshot() adds what the tenant gave up */
-	uint64_t flooded; /* copies made, mode l2 */
+	uint64_t drops;   /* received, not sent; fwd_snapshot() adds lost and foreign packets */
+	uint64_t flooded; /* copies made with forward = l2 */
 };
 
 /** A group of a tenant's queues, one on each of its ports, that one lcore polls. */
@@ -85,10 +85,11 @@ struct fwd_run_tenant {
 	 * FWD_GROUPS */
 	struct fwd_group *groups;
 	_Atomic unsigned int nr_groups;
-	unsigned int queues_added; /* callbacks on, from the front of conf->queues */
+	unsigned int queues_added; /* how many of conf->queues, from the first on, were added */
 };
 
-/** Where a port's frames go: tenant i's, and the rest; a queue, or what fwd_steer.c says. */
+/** The queue that gets tenant i's frames of a port, and the queue that gets the rest. Instead of a
+ * queue: DROP or NONE of fwd_steer.c. */
 struct fwd_targets {
 	uint16_t tenant[FWD_TENANTS];
 	uint16_t rest;
@@ -103,28 +104,28 @@ struct fwd_rules {
 struct fwd_run_port {
 	const struct fwd_port *conf;
 	uint16_t id;   /* ethdev */
-	bool attached; /* the devices exist */
+	bool attached; /* `device` exists */
 	bool backing_attached;
 	bool started;
 	char backing[64]; /* device names; "" where there is none */
 	char device[64];
 	struct fwd_rules rules[2];
-	unsigned int rules_now; /* which of the two */
+	unsigned int rules_now; /* index of the set in force */
 	struct fwd_targets targets;
 	bool had[FWD_TENANTS]; /* tenant i has or had a queue here */
 	bool by_pasid;         /* its queues differ by PASID alone: fwd_shared_look() */
-	moat_sid_t sid;        /* ... of this function */
+	moat_sid_t sid;        /* with by_pasid: the function's */
 };
 
-/** What an lcore polls: groups, those of one tenant next to each other. */
+/** An lcore and the groups that it polls; groups of one tenant are next to each other. */
 struct fwd_worker {
 	unsigned int lcore;
 	unsigned int nr_groups;
 	struct fwd_group *groups[FWD_TENANTS * FWD_GROUPS];
 	struct fwd_perf perf;          /* --perf */
 	struct fwd_posted *posted;     /* idle = posted; else NULL */
-	struct fwd_move *_Atomic move; /* asked for by the main thread; NULL: none */
-	int rc;                        /* how it ended */
+	struct fwd_move *_Atomic move; /* the main thread's request; NULL: none */
+	int rc;                        /* 0, or the error that the worker ended with */
 };
 
 struct fwd_run {
@@ -140,26 +141,26 @@ struct fwd_run {
 };
 
 /* fwd_eal.c */
-/** Start the EAL with the user's arguments and ours. @return 0 or a negative errno. */
+/** Start the EAL with the user's arguments and moat-fwd's. @return 0 or a negative errno. */
 int fwd_eal_init(const struct fwd_conf *conf, int argc, char *argv[]);
 
 /* fwd_setup.c */
-/** Build everything the configuration says. On failure what was built is still to be taken down;
- * moat_error_text() has the sentence. */
+/** Build everything the configuration says. @return 0, or a negative errno (moat_error_text());
+ * fwd_teardown() must be called in either case */
 int fwd_setup(struct fwd_run *run);
-/** Stop and remove the ports; every buffer is back in its pool then. No lcore may poll. May be
- * called again. @return 0, or what went wrong first (moat_error_text()) */
+/** Stop and remove the ports, which gives every buffer back to its pool. No lcore may poll. May be
+ * called again. @return 0, or the first error (moat_error_text()) */
 int fwd_ports_down(struct fwd_run *run);
-/** With the ports down: is every buffer back? @return 0; -EBUSY: not all, moat_error_text() says
- * how many */
+/** Check that every buffer is back in its pool. The ports must be down. @return 0; -EBUSY: some are
+ * missing (moat_error_text()) */
 int fwd_buffers_check(struct fwd_run *run);
-/** Take down what fwd_setup() built. @return 0, or what went wrong first. */
+/** Take down what fwd_setup() built. @return 0, or the first error. */
 int fwd_teardown(struct fwd_run *run);
 
 /* fwd_ports.c */
 int fwd_port_attach(struct fwd_run *run, struct fwd_run_port *port);
-/** Set up the port's queues, and add them to their tenants (which map the rings) before the
- * start. */
+/** Configure the port and set up its queues. They must be added to their tenants, which map the
+ * rings, before the port is started. */
 int fwd_port_set_up(struct fwd_run *run, struct fwd_run_port *port);
 int fwd_port_start(struct fwd_run *run, struct fwd_run_port *port);
 void fwd_port_stop(struct fwd_run_port *port);
@@ -170,11 +171,12 @@ int fwd_port_queue_sid(const struct fwd_run_port *port, uint16_t queue, moat_sid
 struct fwd_run_port *fwd_run_port(struct fwd_run *run, const struct fwd_port *conf);
 
 /* fwd_steer.c */
-/** Steer the port's frames to the queues as they are now. Ports must run, groups must be made.
+/** Steer the port's frames to its queues. The port must be started, and the groups made.
  * @return 0, or a negative errno (moat_error_text()) */
 int fwd_steer_begin(struct fwd_run *run, struct fwd_run_port *port);
 /** Before a queue moves: steer elsewhere the frames that its new tenant must not get.
- * @param before set, for fwd_steer_back() */
+ * @param before receives the present targets, for fwd_steer_back()
+ * @return 0, or a negative errno (moat_error_text()); so do the next two */
 int fwd_steer_away(struct fwd_run *run, struct fwd_run_port *port, uint16_t queue,
 	const struct fwd_run_tenant *from, const struct fwd_run_tenant *to,
 	struct fwd_targets *before);
@@ -185,7 +187,7 @@ int fwd_steer_back(struct fwd_run *run, struct fwd_run_port *port,
 	const struct fwd_targets *before);
 
 /* fwd_move.c */
-/** A queue that is to go to another tenant. The main thread fills it in, and the worker that polls
+/** The move of a queue to another tenant. The main thread fills it in, and the worker that polls
  * the queue carries it out between two turns. */
 struct fwd_move {
 	uint16_t port, queue; /* ethdev */
@@ -193,24 +195,25 @@ struct fwd_move {
 	int rc;
 	char why[512];         /* with rc != 0: moat_error_text() */
 	uint64_t gap;          /* TSC cycles */
-	uint32_t delivered;    /* packets of the old tenant that were on their way */
-	_Atomic bool finished; /* with release, behind the rest */
+	uint32_t delivered;    /* the old tenant's last packets, forwarded during the move */
+	_Atomic bool finished; /* stored last, with release */
 };
-/** The group that has the queue; NULL: none. Main thread, or workers have stopped. */
+/** Find the group that has the queue. @return NULL: none. Main thread, or all workers stopped. */
 struct fwd_group *fwd_group_of(struct fwd_run *run, uint16_t port, uint16_t queue);
-/** Main thread: move a queue to a tenant; steering, too. @return 0; -errno: move->why says why */
+/** Move a queue to a tenant and steer frames accordingly. Main thread. @return 0, or a negative
+ * errno: move->why says why */
 int fwd_move(struct fwd_run *run, struct fwd_run_port *port, struct fwd_move *move);
-/** The worker's part of a move. */
+/** Carry out the move that the main thread has requested. The worker's thread. */
 void fwd_move_serve(struct fwd_worker *w);
 
 /* fwd_control.c */
-/** Before anything is configured: can there be a socket at `path`? @return 0, or a negative errno
- * (moat_error_text() has the reason without the path) */
+/** Check whether a socket can be made at `path`, before anything is configured. @return 0, or a
+ * negative errno (moat_error_text() has the reason without the path) */
 int fwd_control_check(const char *path);
-/** Listen on the control socket that the file or the command line names; nothing where neither
- * does. @return 0, or a negative errno (moat_error_text()) */
+/** Listen on the control socket that the command line or the file names, if any. @return 0, or a
+ * negative errno (moat_error_text()) */
 int fwd_control_begin(struct fwd_run *run);
-/** Answer what has been asked. Main thread, every few milliseconds. */
+/** Answer the commands that have come. Main thread, every few milliseconds. */
 void fwd_control_poll(struct fwd_run *run);
 void fwd_control_end(void);
 
@@ -218,7 +221,7 @@ void fwd_control_end(void);
 /** Forward packets that the group received from its port `from`, as the worker does. */
 void fwd_loop_pass_on(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkts[], uint16_t n);
 int fwd_loop_start(struct fwd_run *run);
-/** Tell the workers to stop, and wait until they have left. @return 0, or a worker's error. */
+/** Tell the workers to stop, and wait for them to end. @return 0, or the first error of a worker */
 int fwd_loop_stop(struct fwd_run *run);
 
 /* fwd_posted.c */
@@ -226,40 +229,39 @@ struct fwd_posted;
 /** Give every queue an interrupt that sets its group's bit. Ports must run, and workers must have
  * their groups. */
 int fwd_posted_begin(struct fwd_run *run);
-/** Take back the queues' interrupts, if there are any. No lcore may poll. */
+/** Take back the queues' interrupts, if they have any. No lcore may poll. */
 int fwd_posted_end(struct fwd_run *run);
-/** Let the worker's devices work, and look which groups they interrupted for. */
+/** Let the worker's devices work, and read for which groups they have interrupted. */
 void fwd_posted_turn(struct fwd_posted *posted);
-/** Is the group to be polled? */
+/** Must the group's rings be polled? */
 bool fwd_posted_hot(const struct fwd_posted *posted, unsigned int group);
 /** Report that a group was polled, with the number of packets received. */
 void fwd_posted_polled(struct fwd_posted *posted, unsigned int group, unsigned int packets);
-/** Nothing came for a while: wait for an interrupt, where the processor can and no group's rings
- * are to be polled. @return true: it has waited, for some microseconds at most */
+/** Wait for an interrupt, if the processor can and no group's rings must be polled. @return true:
+ * it has waited, for some microseconds at most */
 bool fwd_posted_rest(struct fwd_posted *posted);
 
 /* fwd_wait.c */
 struct moat_posted;
-/** Look what the processor can do. Main thread, before workers wait. */
+/** Choose how lcores wait, by what the processor can do. Main thread, before workers wait. */
 void fwd_wait_choose(void);
-/** What a quiet lcore does with its line: "polls it ...", with why. */
+/** @return what an lcore does while its line is quiet, a clause such as "polls it ..." */
 const char *fwd_wait_text(void);
-/** Can a quiet lcore do anything but poll? */
+/** Can an lcore wait, rather than poll? */
 bool fwd_wait_can(void);
 /** Wait until the line is written, or for some microseconds. */
 void fwd_wait(struct moat_posted *line);
 
 /* fwd_shared.c */
-/** Look whether queues of the port differ by PASID alone. Main thread; the port must be
- * attached. */
+/** Set by_pasid and sid of a port. Main thread; the port must be attached. */
 void fwd_shared_look(struct fwd_run_port *port);
-/** Which tenants share the port's function by PASID, and can raise each other's interrupts, because
- * share_interrupts allows it; "" where none can. Main thread. @return text */
+/** Write which tenants share the port's function by PASID and can raise each other's interrupts,
+ * because share_interrupts allows it; "" if none can. Main thread. @return text */
 const char *fwd_shared_text(const struct fwd_run *run, const struct fwd_run_port *port, char text[],
 	size_t len);
 
 /* fwd_report.c */
-/** A tenant at a moment: what the table and the file are made of. */
+/** A tenant's counters at a moment, for the table and the JSON file. */
 struct fwd_snapshot {
 	uint64_t tsc;
 	struct fwd_counters count;
@@ -268,23 +270,24 @@ struct fwd_snapshot {
 	unsigned int missing; /* buffers that are not in the pool now */
 };
 void fwd_snapshot(const struct fwd_run_tenant *tenant, struct fwd_snapshot *snapshot);
-/** At start-up, a line for each lcore: the queues that it polls, with their tenants. */
+/** Print a line for each lcore at start-up: the queues that it polls, with their tenants. */
 void fwd_report_lcores(const struct fwd_run *run);
 void fwd_report_begin(struct fwd_run *run);
-/** Print the table: what was counted since the last one. */
+/** Print the table of what was counted since the last table. */
 void fwd_report_table(struct fwd_run *run);
-/** Print the summary: what was counted since the beginning. */
+/** Print the summary of what was counted since the beginning. */
 void fwd_report_summary(struct fwd_run *run);
+/** @return seconds since fwd_report_begin() */
 double fwd_report_seconds(void);
-/** Mode deferred: TSC cycles that a share `q` of the pages handed on early were reachable at most
- * (the upper end of their class, a power of two). */
+/** Get the quantile `q` of mode deferred's windows: TSC cycles for which a page that was handed on
+ * stayed reachable, rounded up to a power of two, but not beyond the longest. */
 double fwd_window(const struct moat_lane_stats *lane, double q);
-/** Write a line about something that happened, between tables. */
+/** Print a line about an event, between tables. */
 void fwd_report_line(const char *fmt, ...) __rte_format_printf(1, 2);
 
 /* fwd_json.c */
 int fwd_json_write(const struct fwd_run *run, const char *path);
-/** What a unit counted, with the faults this program saw. */
+/** A unit's counters, and the faults that this program has read from it. */
 struct fwd_unit_total {
 	struct app_unit_stats stats;
 	uint64_t faults;
@@ -298,11 +301,11 @@ int fwd_telemetry_begin(struct fwd_run *run);
 void fwd_telemetry_end(struct fwd_run *run);
 
 /* fwd_faults.c */
-/** Fetch what units recorded, count it per tenant, print it (so many lines a second). */
+/** Fetch the faults that units recorded, count them per tenant, and print a few per second. */
 void fwd_faults_poll(struct fwd_run *run);
-/** Is it a fault of an interrupt? Else it is one of a DMA. */
+/** Was an interrupt refused (or else a DMA)? */
 bool fwd_fault_is_interrupt(const struct moat_fault *fault);
-/** Called with each fault before it is counted; @return true: it was expected, do not print it. */
+/** Called with each fault that was fetched. @return true: it was expected, do not print it */
 typedef bool (*fwd_fault_hook_t)(void *ctx, const struct moat_fault *fault);
 void fwd_faults_hook(fwd_fault_hook_t hook, void *ctx);
 
@@ -310,11 +313,10 @@ void fwd_faults_hook(fwd_fault_hook_t hook, void *ctx);
 struct fwd_attack;
 /** Let the first tenant attack the second. @return NULL: moat_error_text(). */
 struct fwd_attack *fwd_attack_create(struct fwd_run *run);
-/** Take the attack's next step, when it is time. Called every few milliseconds by the main
- * thread. */
+/** Take the attack's next step, if it is due. Called every few milliseconds by the main thread. */
 void fwd_attack_poll(struct fwd_attack *attack);
-/** End the attack and free it. @return 0: all refused; FWD_EXIT_BREACHED; FWD_EXIT_FAILED: not all
- * could be tried */
+/** End the attack and free it. @return 0: all refused, and the traffic went on; FWD_EXIT_BREACHED:
+ * not all were refused; FWD_EXIT_FAILED: not all were tried, or the traffic did not go on */
 int fwd_attack_end(struct fwd_attack *attack);
 
 /* fwd_attack_intr.c */
@@ -324,9 +326,9 @@ struct fwd_intr_attack {
 	uint16_t port, queue; /* red's */
 	moat_sid_t sid, blue_sid;
 };
-/** Try forged and replayed interrupts; main thread. @return 1: all refused, or not tried because
- * the unit does not block (a line says so); 0: not all refused; or a negative errno: not all could
- * be tried */
+/** Try forged and replayed interrupts. Main thread. @return 1: all were refused, or none was tried
+ * because the unit does not block interrupts (a line is printed); 0: not all were refused; or a
+ * negative errno: not all could be tried */
 int fwd_attack_interrupts(struct fwd_run *run, const struct fwd_intr_attack *attack);
 
 #endif /* FWD_H */

@@ -3,9 +3,9 @@
  */
 
 /*
- * --attack: the first tenant has its queue post addresses that are not its own, as a compromised
- * tenant with a NIC queue in its hands would. Each must come back as a fault of its source-id at
- * that address, and the second tenant's bytes must stay what they were.
+ * --attack: the first tenant's queue posts addresses that are not the tenant's own, as a
+ * compromised tenant that controls a NIC queue would. Each must lead to a fault of the queue's
+ * source-id at that address, and the second tenant's bytes must not change.
  */
 
 #include <errno.h>
@@ -16,9 +16,9 @@
 #include "fwd.h"
 #include "moat_net.h"
 
-#define PATIENCE_S 5  /* a receive attack needs a packet to arrive, and a fault to be recorded */
-#define QUIET_S    1  /* traffic goes by itself before the first one */
-#define GOES_ON    50 /* packets of each tenant afterwards: the traffic goes on */
+#define PATIENCE_S 5  /* for a step: a packet must arrive and a fault be recorded */
+#define QUIET_S    1  /* traffic alone, before the first step */
+#define GOES_ON    50 /* packets of each tenant that show that its traffic goes on */
 #define SECRET     0xb1
 
 enum target { BLUE, UNMAPPED, READ_ONLY, TARGETS };
@@ -26,7 +26,7 @@ enum target { BLUE, UNMAPPED, READ_ONLY, TARGETS };
 struct step {
 	const char *text; /* what is attempted */
 	enum target target;
-	bool write; /* by a receive descriptor; else read by a transmit descriptor */
+	bool write; /* by a receive descriptor; false: a read by a transmit descriptor */
 	bool refused;
 	uint8_t reason;
 	const char *reason_text;
@@ -36,13 +36,13 @@ struct fwd_attack {
 	struct fwd_run *run;
 	struct fwd_run_tenant *red, *blue;
 	struct moat_lane *red_lane, *blue_lane;
-	uint8_t *page[TARGETS]; /* what lies at the IOVA; NULL where nothing does */
+	uint8_t *page[TARGETS]; /* the page at the IOVA; NULL: none */
 	uint64_t iova[TARGETS];
-	/* Nested domains: where the page is in the parent, and a lane there. NULL: not nested */
+	/* Nested domains: the page's address in the parent, and a lane there. NULL: not nested */
 	uint64_t guest[TARGETS];
 	struct moat_lane *guest_lane[TARGETS];
 	struct step steps[4];
-	unsigned int step; /* under way; RTE_DIM(steps): all done */
+	unsigned int step; /* index of the present one; RTE_DIM(steps): all done */
 	bool posted;
 	uint16_t port, queue; /* red's */
 	moat_sid_t sid;
@@ -50,7 +50,7 @@ struct fwd_attack {
 	uint64_t deadline; /* TSC */
 	uint64_t sent[2];  /* red's and blue's packets when the last step was over */
 	bool goes_on;
-	uint64_t stale_interrupts; /* before it */
+	uint64_t stale_interrupts; /* of the unit before the attack */
 	bool interrupts_tried;
 	bool breached, undecided;
 };
@@ -69,7 +69,7 @@ static uint64_t in_seconds(unsigned int seconds)
 
 /* ------------------------------------------------------------------------------- the targets */
 
-/* Of a nested domain, the address that the page has in the parent. */
+/* Map the page in the parent of a nested domain. */
 static int make_guest_page(struct fwd_attack *a, enum target target, struct moat_domain *parent,
 	uint64_t hpa)
 {
@@ -84,7 +84,7 @@ static int make_guest_page(struct fwd_attack *a, enum target target, struct moat
 			  MOAT_PAGE_SIZE, MOAT_RW);
 }
 
-/* A page at an IOVA that means nothing in `other`. `lane` NULL: nothing is mapped there. */
+/* Map a page at an IOVA that is unmapped in `other`. `lane` NULL: only choose the IOVA. */
 static int make_target(struct fwd_attack *a, enum target target, struct moat_domain *domain,
 	struct moat_domain *other, struct moat_lane *lane, enum moat_prot prot)
 {
@@ -168,7 +168,7 @@ static void report_step(struct fwd_attack *a, const struct step *s)
 			a->posted ? "" : "; no packet came by");
 }
 
-/* The fault that this step is waiting for. */
+/* Is it the fault that the present step expects? */
 static bool on_fault(void *ctx, const struct moat_fault *f)
 {
 	struct fwd_attack *a = ctx;
@@ -220,8 +220,8 @@ static void next_step(struct fwd_attack *a)
 	a->sent[1] = sent(a->blue);
 }
 
-/* Delivered though no entry of the requester's allows it, as the unit's oracle saw, if there is
- * one. */
+/* Count the interrupts that were delivered though no entry of the requester allows them, as the
+ * unit's oracle found; 0 without an oracle. */
 static uint64_t stale_interrupts(const struct fwd_attack *a)
 {
 	struct app_unit_stats stats;
@@ -230,7 +230,7 @@ static uint64_t stale_interrupts(const struct fwd_attack *a)
 	return stats.stale_interrupts;
 }
 
-/* Behind the DMA: interrupts. All at once, for nothing has to come by for them. */
+/* After the DMA, try interrupts, all at once: they need no packet to arrive. */
 static void try_interrupts(struct fwd_attack *a)
 {
 	const struct fwd_queue *q = &a->blue->conf->queues[0];
@@ -274,7 +274,7 @@ void fwd_attack_poll(struct fwd_attack *a)
 		watch_traffic(a);
 	} else if (a->step == 0 && !a->posted &&
 		now + PATIENCE_S * rte_get_tsc_hz() < a->deadline) {
-		return; /* quiet at first */
+		return; /* QUIET_S is not over */
 	} else if (!a->posted) {
 		a->posted = post(a, &a->steps[a->step]) == 0;
 		if (now > a->deadline)
@@ -286,7 +286,7 @@ void fwd_attack_poll(struct fwd_attack *a)
 
 /* ------------------------------------------------------------------------- beginning and end */
 
-/* The page leaves the parent, too. @return 0: the unit does not reach it */
+/* Unmap the page in the parent of a nested domain, too. @return 0: the unit cannot reach it */
 static int unmap_guest_page(struct fwd_attack *a, enum target target)
 {
 	if (a->guest_lane[target] == NULL)
@@ -302,8 +302,8 @@ static void destroy(struct fwd_attack *a)
 		moat_lane_unmap(a->blue_lane, a->iova[BLUE], MOAT_PAGE_SIZE);
 	if (a->red_lane != NULL && a->page[READ_ONLY] != NULL)
 		moat_lane_unmap(a->red_lane, a->iova[READ_ONLY], MOAT_PAGE_SIZE);
-	/* Closing waits for the tickets. Where the unit does not answer, what it may reach
-	 * stays. */
+	/* Closing a lane waits for its tickets. If the unit does not answer, a page that it may
+	 * still reach is not freed. */
 	if ((a->blue_lane == NULL || moat_lane_close(a->blue_lane) == 0) &&
 		unmap_guest_page(a, BLUE) == 0)
 		free(a->page[BLUE]);
@@ -356,16 +356,17 @@ int fwd_attack_end(struct fwd_attack *a)
 	if (stale != 0)
 		fwd_report_line(
 			"attack: DELIVERED: %ju interrupts by entries that were taken back or "
-			"are another's",
+			"belong to another device",
 			(uintmax_t)stale);
 	if (a->step != RTE_DIM(a->steps)) {
 		fwd_report_line(
-			"attack: only %u of %zu attempts were over at the end; run for longer",
+			"attack: only %u of %zu attempts were made before the end; run for longer",
 			a->step, RTE_DIM(a->steps));
 		rc = FWD_EXIT_FAILED;
 	} else if (!a->goes_on) {
 		fwd_report_line(
-			"attack: packets did not go on afterwards, or there was no time to see it");
+			"attack: too few packets were forwarded afterwards; if there was traffic, run for "
+			"longer");
 		rc = FWD_EXIT_FAILED;
 	}
 	if (a->breached || a->undecided || stale != 0)

@@ -3,10 +3,10 @@
  */
 
 /*
- * --attack: the first tenant's device interrupts where it may not: the host by a vector of its own
- * choice, the second tenant by its entry, and itself by an entry that was taken back. Each must
- * come back as a fault of its source-id. Tenants that share a function by PASID are given no
- * entries; then every entry that there can be is tried.
+ * --attack: the first tenant's device raises interrupts that it may not: one of the host by a
+ * vector of its choice, one of the second tenant by that tenant's entry, and one of its own by an
+ * entry that was taken back. Each must lead to a fault of the device's source-id. Tenants that
+ * share a function by PASID are given no entries; then every possible entry is tried.
  */
 
 #include <errno.h>
@@ -43,7 +43,7 @@ static void count_call(void *ctx)
 	__atomic_fetch_add((unsigned int *)ctx, 1, __ATOMIC_RELAXED); /* a counter */
 }
 
-/* @return it was refused, and recorded in `a` */
+/* @return true: it was refused, and the fault is in `a` */
 static bool refused(struct fwd_run *run, const struct fwd_intr_attack *at, uint64_t address,
 	uint32_t data, struct attempt *a, int *rc)
 {
@@ -55,7 +55,7 @@ static bool refused(struct fwd_run *run, const struct fwd_intr_attack *at, uint6
 	return *rc > 0 && a->fault != NULL;
 }
 
-/* @return it was refused, and recorded */
+/* @return true: it was refused, and the fault was recorded */
 static bool try_one(struct fwd_run *run, const struct fwd_intr_attack *at, const char *text,
 	uint64_t address, uint32_t data)
 {
@@ -68,16 +68,17 @@ static bool try_one(struct fwd_run *run, const struct fwd_intr_attack *at, const
 			at->red->conf->name, text, MOAT_SID_ARGS(at->sid), a.last.reason,
 			a.last.reason_text);
 	else if (rc > 0)
-		fwd_report_line("attack: %s tries to %s: refused (reason %d), but no fault says so",
+		fwd_report_line(
+			"attack: %s tries to %s: refused (reason %d), but no fault was recorded",
 			at->red->conf->name, text, rc);
 	else
 		fwd_report_line("attack: %s tries to %s: NOT REFUSED%s", at->red->conf->name, text,
-			rc < 0 ? ", and not done either" : "");
+			rc < 0 ? ", because the device could not try it" : "");
 	return rc > 0 && a.fault != NULL;
 }
 
-/* Neither tenant has an entry: whatever the first one tries, there is none that it reaches.
- * @return all were refused */
+/* Try every entry, as no tenant has one: the first tenant may reach none of them. @return true: all
+ * were refused */
 static bool try_all_entries(struct fwd_run *run, const struct fwd_intr_attack *at)
 {
 	const unsigned int n = 1u << MOAT_VTD_IRT_ORDER;
@@ -100,8 +101,8 @@ static bool try_all_entries(struct fwd_run *run, const struct fwd_intr_attack *a
 	return ok == n;
 }
 
-/* The second tenant's entry, and one of the first's that was taken back. @return both were refused
- * and no handler was called; or a negative errno */
+/* Try the second tenant's entry, and one of the first tenant's that was taken back. @return 1: both
+ * were refused and called no handler; 0: not so; or a negative errno */
 static int try_entries(struct fwd_run *run, const struct fwd_intr_attack *at)
 {
 	struct moat_tenant *red = at->red->tenant, *blue = at->blue->tenant;
@@ -125,7 +126,7 @@ static int try_entries(struct fwd_run *run, const struct fwd_intr_attack *at)
 	snprintf(text, sizeof(text), "raise an interrupt of %s's", at->blue->conf->name);
 	all = try_one(run, at, text, its.address, its.data);
 	rc = moat_net_interrupt(at->port, at->queue, mine.address,
-		mine.data); /* its own: arrives */
+		mine.data); /* its own, which must arrive */
 	if (rc == 0)
 		rc = moat_tenant_interrupt_end(red, &mine);
 	if (rc == 0)

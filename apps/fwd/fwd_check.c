@@ -41,7 +41,7 @@ static struct moat_tenant_size size_of(const struct fwd_tenant *t)
 	return size;
 }
 
-/* What the tenant's queues need, whatever it asks for. */
+/* How many buffers the tenant's queues need, whatever its key `buffers` says. */
 static uint64_t buffers_needed(const struct fwd_tenant *t)
 {
 	struct moat_tenant_size size = size_of(t);
@@ -131,7 +131,7 @@ static void check_width(struct fwd_conf *conf, struct fwd_tenant *t)
 			(uintmax_t)width);
 }
 
-/* More than the machine has can never be had; less may still be too much at the moment. */
+/* Refuse more memory than the machine has. Less can still fail, if too little is free. */
 static void check_machine(struct fwd_conf *conf, const struct fwd_tenant *t, uint64_t need)
 {
 	uint64_t has = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
@@ -146,7 +146,7 @@ static void check_machine(struct fwd_conf *conf, const struct fwd_tenant *t, uin
 		app_size_text(need, would, sizeof(would)));
 }
 
-/* Keys that say nothing in the tenant's mode are a misunderstanding. */
+/* Refuse keys that have no effect in the tenant's mode. */
 static void check_window(struct fwd_conf *conf, const struct fwd_tenant *t)
 {
 	static const char *const keys[] = { "deferred_us", "deferred_pages" };
@@ -188,7 +188,7 @@ void fwd_check_memory(struct fwd_conf *conf)
 
 /* ------------------------------------------------------------------------------------ lcores */
 
-/* Every member of `want` must be in `have`. */
+/* Check that every lcore in `want` is in `have`. */
 static void check_set(struct fwd_conf *conf, const struct app_section *s,
 	const struct app_set *want, const struct app_set *have)
 {
@@ -236,7 +236,7 @@ int fwd_conf_check(struct fwd_conf *conf, const struct app_set *cpus)
 
 	for (unsigned int i = 0; i < RTE_DIM(parts); i++) {
 		parts[i](conf);
-		/* Who has which queue comes out wrong where ports are wrong, and so on. */
+		/* Each part relies on the ones before: wrong ports give queues wrong owners. */
 		if (conf->ini.errors != 0 && i != 0)
 			return -EINVAL;
 	}

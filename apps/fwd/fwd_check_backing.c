@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A port's backing device: what DPDK would refuse without a word is found here, with the line. */
+/* A port's backing device: errors that DPDK does not explain are reported here, with the line. */
 
 #include <errno.h>
 #include <net/if.h>
@@ -13,8 +13,8 @@
 #include "fwd_check.h"
 #include "moat_suggest.h"
 
-/* Arguments of the drivers that are most used as backing (DPDK's guides, "NIC drivers"); of other
- * drivers nothing is known, and everything is let through. */
+/* Arguments of the drivers that are most used as backing (DPDK's guides, "NIC drivers"). Other
+ * drivers' arguments are not checked. */
 static const struct {
 	const char *driver;
 	const char *args[16]; /* NULL-terminated */
@@ -57,7 +57,7 @@ static void check_known(struct fwd_conf *conf, const struct fwd_port *port, cons
 	}
 }
 
-/* What a value names must be there. */
+/* Check that the file or interface that a value names exists. */
 static void check_value(struct fwd_conf *conf, const struct fwd_port *port, const char *driver,
 	const char *arg, const char *value)
 {

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Can the host give the file's devices to tenants? moat-doctor's facts and sentences. */
+/* Can the host give the file's devices to tenants? The answers are moat-doctor's. */
 
 #include <errno.h>
 #include <stdio.h>

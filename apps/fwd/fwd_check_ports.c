@@ -74,7 +74,7 @@ void fwd_check_units(struct fwd_conf *conf)
 
 /* ----------------------------------------------------------------------------------- ports */
 
-/* "0000:03:00.0" or "03:00.0" -> its source-id; -1: no PCI address */
+/* "0000:03:00.0" or "03:00.0" -> its source-id; -1: not a PCI address */
 static int pci_sid(const char *text, uint16_t *segment)
 {
 	unsigned int domain = 0, bus, dev, fn;
@@ -110,7 +110,7 @@ void fwd_check_drivers(struct fwd_conf *conf)
 {
 	int level = rte_log_get_level(RTE_LOGTYPE_EAL);
 
-	rte_log_set_level(RTE_LOGTYPE_EAL, RTE_LOG_CRIT); /* the complaint is ours */
+	rte_log_set_level(RTE_LOGTYPE_EAL, RTE_LOG_CRIT); /* app_ini_error() reports it instead */
 	for (unsigned int i = 0; i < conf->nr_ports; i++) {
 		const struct fwd_port *port = &conf->ports[i];
 		struct rte_devargs args = { .type = 0 };
@@ -144,21 +144,21 @@ bool fwd_load_drivers(void)
 			strcmp(name, "librte_net_moat.so") == 0) /* linked */
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", folder, name);
-		dlopen(path, RTLD_NOW); /* one that cannot be loaded is none for the EAL, either */
+		dlopen(path, RTLD_NOW); /* the EAL cannot load a driver that fails here, either */
 	}
 	closedir(dir);
 	return true;
 }
 
-/* A unit is in one segment, and so are the devices behind it. */
+/* Check that the devices behind a unit are in one PCI segment, as a unit is. */
 static void check_segment(struct fwd_conf *conf, const struct fwd_port *port)
 {
 	for (struct fwd_port *o = conf->ports; o != port; o++) {
 		if (o->device == NULL || o->unit != port->unit || o->segment == port->segment)
 			continue;
 		app_ini_error(&conf->ini, app_ini_line(port->section, "device"),
-			"device = %s and port %s's %s are in different PCI segments, and no unit serves "
-			"two; add a unit",
+			"device = %s and port %s's %s are in different PCI segments, and a unit serves "
+			"only one; add a unit",
 			port->device, o->name, o->device);
 		return;
 	}
@@ -172,7 +172,8 @@ static void check_device(struct fwd_conf *conf, struct fwd_port *port)
 	port->requester = pci_sid(port->device, &port->segment);
 	if (port->requester < 0)
 		app_ini_error(&conf->ini, line,
-			"device = %s is no PCI address such as 0000:03:00.0; software devices are 'backing'",
+			"device = %s is not a PCI address such as 0000:03:00.0; give a software device by "
+			"'backing'",
 			port->device);
 	else if (port->unit != NULL && app_unit_in_process(port->unit->kind))
 		app_ini_error(&conf->ini, line,
@@ -183,19 +184,19 @@ static void check_device(struct fwd_conf *conf, struct fwd_port *port)
 	if (app_ini_entry(s, "requester") != NULL || port->requesters != FWD_REQUESTER_PORT)
 		app_ini_error(&conf->ini,
 			app_ini_line(s, app_ini_entry(s, "requester") ? "requester" : "requesters"),
-			"device = %s makes its requests as what it is; 'requester' and 'requesters' go with "
-			"'backing'",
+			"device = %s has its PCI address as its source-id; remove 'requester' and "
+			"'requesters', which are for 'backing'",
 			port->device);
 }
 
-/* Ports that were given no source-id get bus 0x10 and on, one bus a port. */
+/* Give port n, if it has no source-id, that of bus 0x10 + n, device 0, function 0. */
 static void default_requester(struct fwd_conf *conf, struct fwd_port *port)
 {
 	if (port->requester < 0)
 		port->requester = MOAT_SID(0x10 + (unsigned int)(port - conf->ports), 0, 0);
 }
 
-/* No two ports of a unit may use one source-id. */
+/* Check that no other port of the unit uses the port's source-ids. */
 static void check_requester(struct fwd_conf *conf, struct fwd_port *port)
 {
 	unsigned int n, m;

@@ -13,7 +13,7 @@
 
 /* --------------------------------------------------------------------------------- the list */
 
-/* The tenant that has the queue, or NULL. */
+/* Find the tenant that has the queue. @return NULL: none */
 static struct fwd_tenant *owner(struct fwd_conf *conf, const struct fwd_port *port,
 	unsigned int queue)
 {
@@ -25,7 +25,7 @@ static struct fwd_tenant *owner(struct fwd_conf *conf, const struct fwd_port *po
 	return NULL;
 }
 
-/* One queue for the tenant. @return whether to go on with the word it came from */
+/* Give the tenant one queue. @return false: ignore the rest of the word that names it */
 static bool take_queue(struct fwd_conf *conf, struct fwd_tenant *t, struct fwd_port *port,
 	unsigned int queue)
 {
@@ -71,7 +71,7 @@ static void unknown_port(struct fwd_conf *conf, struct fwd_tenant *t, const char
 			name);
 }
 
-/* "p0", "p0:1", "p0:1-3" */
+/* Give the tenant the queues of "p0", "p0:1" or "p0:1-3". */
 static void take_word(struct fwd_conf *conf, struct fwd_tenant *t, char *word)
 {
 	char *numbers = strchr(word, ':');
@@ -106,7 +106,7 @@ static void take_word(struct fwd_conf *conf, struct fwd_tenant *t, char *word)
 
 /* ---------------------------------------------------------------------------------- groups */
 
-/* The k-th queue on each port makes group k; every port must have as many. */
+/* Put the k-th queue of each port into group k. Every port must have the same number of queues. */
 static void make_groups(struct fwd_conf *conf, struct fwd_tenant *t)
 {
 	unsigned int count[FWD_PORTS] = { 0 };
@@ -169,8 +169,8 @@ static void check_unpolled(struct fwd_conf *conf, const struct fwd_port *port)
 	}
 }
 
-/* A mode has its price, so it is named; but where mapping is a system call, one is the usual
- * choice. */
+/* The file must name a tenant's mode, as modes differ in cost and protection. Behind a unit of kind
+ * vfio the default is static, because mapping there is a system call. */
 static void check_mode(struct fwd_conf *conf, struct fwd_tenant *t)
 {
 	if (t->mode < 0 && t->unit != NULL && t->unit->kind == APP_UNIT_VFIO)
@@ -232,7 +232,7 @@ static unsigned int tenants_of(const struct fwd_conf *conf, const struct fwd_por
 	return n;
 }
 
-/* Several tenants on one port: the unit sees source-ids, not queues. */
+/* Tenants may share a port only if its queues are different requesters to the unit. */
 static void check_apart(struct fwd_conf *conf, const struct fwd_port *port)
 {
 	char text[FWD_TENANTS * 20];
@@ -250,7 +250,8 @@ static void check_apart(struct fwd_conf *conf, const struct fwd_port *port)
 				      : ", or net_moat ('backing') with 'requesters = queue'");
 }
 
-/* An interrupt tells neither queue nor PASID: such tenants are given none. */
+/* An interrupt carries no PASID. So without share_interrupts tenants that share a function by PASID
+ * are given none, and idle = posted cannot work. */
 static void check_posted(struct fwd_conf *conf, const struct fwd_tenant *a,
 	const struct fwd_tenant *b, const struct fwd_port *port)
 {
@@ -271,7 +272,8 @@ static void check_posted(struct fwd_conf *conf, const struct fwd_tenant *a,
 		a->name, b->name, MOAT_SID_ARGS(sid), port->name, port->unit->name);
 }
 
-/* What matches nothing goes to the one tenant without a match, or nowhere (fwd_ports.c). */
+/* Frames that match nothing go to the one tenant without a match; without it they are dropped
+ * (fwd_steer.c). */
 static void check_match(struct fwd_conf *conf, const struct fwd_tenant *a,
 	const struct fwd_tenant *b, const struct fwd_port *port)
 {
@@ -280,8 +282,9 @@ static void check_match(struct fwd_conf *conf, const struct fwd_tenant *a,
 
 	if (!a_matches && !b_matches)
 		app_ini_error(&conf->ini, b->section->line,
-			"[tenant %s] shares port %s with tenant %s and neither has a 'match': whose packets "
-			"are whose? Give one 'match = mac ...' or 'match = vlan ...'; the other gets the rest",
+			"[tenant %s] shares port %s with tenant %s and neither has a 'match', so nothing tells "
+			"their packets apart; give one 'match = mac ...' or 'match = vlan ...', and the other "
+			"gets the rest",
 			b->name, port->name, a->name);
 	else if (memcmp(&a->match, &b->match, sizeof(a->match)) == 0)
 		app_ini_error(&conf->ini, app_ini_line(b->section, "match"),
@@ -303,7 +306,7 @@ static void check_pair(struct fwd_conf *conf, const struct fwd_tenant *a,
 		if (conf->ini.errors == before)
 			check_match(conf, a, b, port);
 		if (conf->ini.errors != before)
-			return; /* one port of the pair shows it */
+			return; /* one error is enough for two tenants */
 	}
 }
 

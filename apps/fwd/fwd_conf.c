@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Sections, keys and values. What only makes sense together is fwd_check.c's. */
+/* Sections, keys and values, each by itself. fwd_check*.c check them together. */
 
 #include <ctype.h>
 #include <errno.h>
@@ -60,8 +60,8 @@ static void read_uuid(struct app_ini *ini, const struct app_entry *e, const stru
 			e->key, e->value);
 }
 
-/* A key, the function that reads it, the structure and the member it fills; then what else it
- * needs. */
+/* A key, the function that reads it, the structure and the member that it fills; then other members
+ * of struct app_key. */
 #define KEY(key, function, structure, member, ...)                                           \
 	{                                                                                    \
 		.name = key, .read = function, .offset = offsetof(struct structure, member), \
@@ -121,7 +121,7 @@ static const struct app_key tenant_keys[] = {
 
 /* -------------------------------------------------------------------------------- sections */
 
-/* A name is used in device names and messages: letters, digits, '-' and '_'. */
+/* Check a section's name, which becomes part of device names: letters, digits, '-' and '_'. */
 static bool good_name(struct app_ini *ini, const struct app_section *s)
 {
 	static const char letters[] =

@@ -6,16 +6,16 @@
 
 /**
  * @file
- * What a moat-fwd configuration file says, and whether it can be.
+ * Reading and checking moat-fwd's configuration file.
  *
  * doc/configuration.md is the reference for writing one. Reading goes in two steps, both
  * before the EAL is started and before anything is configured: fwd_conf_read() takes sections, keys
- * and values; fwd_conf_check() looks at what only makes sense together, above all which tenant is
- * to get which queue. Every complaint names file, line, value and remedy (app_ini.h).
+ * and values; fwd_conf_check() checks them together, above all which tenant gets which queue. Every
+ * error names file, line, value and remedy (app_ini.h).
  *
  * A tenant's queues are sorted into *groups*: the first queue on each of its ports, the second on
  * each, and so on. Packets are forwarded within a group, and a group belongs to one lcore, so no
- * queue is ever touched by two.
+ * two lcores use one queue.
  */
 
 #include "app_ini.h"
@@ -24,7 +24,7 @@
 
 #define FWD_UNITS   8
 #define FWD_PORTS   32
-#define FWD_TENANTS (RTE_MAX_HEAPS - 1) /* each has a heap of its own, as has a NUMA node */
+#define FWD_TENANTS (RTE_MAX_HEAPS - 1) /* each needs a heap; a NUMA node has one, too */
 #define FWD_QUEUES  64                  /* of one tenant */
 
 struct fwd_unit {
@@ -33,16 +33,16 @@ struct fwd_unit {
 	int kind; /* enum app_unit_kind */
 	const char *args;
 	int interrupts;         /* enum app_interrupts */
-	bool share_interrupts;  /* of functions that tenants share by PASID */
+	bool share_interrupts;  /* struct app_unit_conf */
 	struct moat_unit *unit; /* once open */
 };
 
 struct fwd_port {
 	const struct app_section *section;
 	const char *name;
-	const char *backing; /* "driver,args": net_moat goes in front; NULL: `device` */
-	const char *device;  /* a PCI address: hardware, used as it is; NULL: `backing` */
-	uint16_t segment;    /* `device`'s, PCI's "domain" */
+	const char *backing; /* "driver,args" of net_moat's backing port; NULL: `device` is set */
+	const char *device;  /* PCI address of hardware; NULL: `backing` is set */
+	uint16_t segment;    /* `device`'s PCI segment, "domain" to the kernel */
 	const char *unit_name;
 	struct fwd_unit *unit;
 	uint64_t queues;
@@ -54,11 +54,11 @@ struct fwd_port {
 };
 
 enum fwd_requesters { FWD_REQUESTER_PORT, FWD_REQUESTER_QUEUE, FWD_REQUESTER_PASID };
-/** As the file has them, and net_moat. */
+/** Their names in the file, and in net_moat's arguments. */
 extern const char *const fwd_requesters_words[];
 enum fwd_forward { FWD_IO, FWD_MACSWAP, FWD_L2 };
-/* What a worker does when nothing comes: poll on, let others in between, sleep 20 us at a time, or
- * poll a line of posted interrupts in place of the rings. */
+/* What a worker does while no packets come: poll on, yield the CPU, sleep 20 us at a time, or poll
+ * a cache line of posted interrupts instead of the rings. */
 enum fwd_idle { FWD_IDLE_SPIN, FWD_IDLE_YIELD, FWD_IDLE_SLEEP, FWD_IDLE_POSTED };
 
 struct fwd_queue {
@@ -67,7 +67,7 @@ struct fwd_queue {
 	uint16_t group;
 };
 
-/** What steers packets to a tenant where it shares a port. */
+/** The packets that are steered to a tenant on a port that it shares. */
 struct fwd_match {
 	bool mac, vlan;
 	uint8_t addr[6];
@@ -82,16 +82,16 @@ struct fwd_tenant {
 	const char *queue_list; /* "p0 p1" or "p0:0 p1:0" */
 	struct fwd_queue queues[FWD_QUEUES];
 	unsigned int nr_queues;
-	unsigned int nr_ports; /* different ones; nr_queues = nr_ports * nr_groups */
+	unsigned int nr_ports; /* distinct ports; nr_queues = nr_ports * nr_groups */
 	unsigned int nr_groups;
 	int mode;        /* enum moat_mode; -1: not given */
 	int forward;     /* enum fwd_forward */
-	uint64_t memory; /* bytes; 0: as much as is needed */
+	uint64_t memory; /* bytes; 0: fwd_tenant_memory() */
 	uint64_t iova_base, width;
-	uint64_t buffers; /* 0: enough for the rings and what is under way */
+	uint64_t buffers; /* 0: what the queues need; see fwd_tenant_buffers() */
 	uint64_t data_room;
 	bool verify;
-	bool copy_foreign; /* packets to send that are not in its memory are copied; else dropped */
+	bool copy_foreign; /* copy foreign packets to send them; false: drop them */
 	uint64_t deferred_pages, deferred_us; /* mode deferred: when to flush */
 	const char *match_text;
 	struct fwd_match match;
@@ -104,7 +104,7 @@ struct fwd_conf {
 	uint64_t seconds;      /* 0: until a signal */
 	uint64_t interval;     /* seconds between tables */
 	int idle;              /* enum fwd_idle */
-	struct app_set lcores; /* empty: chosen by what there is */
+	struct app_set lcores; /* empty: fwd_eal.c chooses */
 	const char *control;   /* path of the control socket; NULL: none */
 	const char *vf_token;  /* a UUID: EAL's --vfio-vf-token; NULL: none */
 	struct fwd_unit units[FWD_UNITS];
@@ -115,19 +115,20 @@ struct fwd_conf {
 	unsigned int nr_tenants;
 };
 
-/** @return 0, or -EINVAL: what is wrong has been written to stderr. Needs no EAL. */
+/** Read a file; needs no EAL. @return 0, -ENOMEM, or -EINVAL: errors are written to stderr */
 int fwd_conf_read(struct fwd_conf *conf, const char *path);
 /**
- * Everything that can be known before anything is configured. Opens the units that live in this
- * process (their widths must be known); the caller closes them, fwd_conf_free() does.
- * @param cpus CPUs this process may run on
+ * Check everything that can be checked before anything is configured. Opens the units that are in
+ * this process, because their widths must be known; fwd_conf_free() closes them.
+ * @param cpus CPUs this process may run on; NULL: do not check lcores
+ * @return 0, or -EINVAL: errors have been written to stderr
  */
 int fwd_conf_check(struct fwd_conf *conf, const struct app_set *cpus);
 void fwd_conf_free(struct fwd_conf *conf);
 
-/** Buffers a tenant has: what it asked for, or what its queues need. */
+/** @return how many buffers the tenant gets: its key `buffers`, or what its queues need */
 uint64_t fwd_tenant_buffers(const struct fwd_tenant *tenant);
-/** The least memory, in bytes, that the tenant's rings and buffers fit into. */
+/** @return the least memory, in bytes, that the tenant's rings and buffers fit into */
 uint64_t fwd_tenant_memory(const struct fwd_tenant *tenant);
 
 #endif /* FWD_CONF_H */

@@ -3,9 +3,9 @@
  */
 
 /*
- * The control socket: a Unix stream socket that only its owner may use. A command is a line, and so
- * is its answer, "ok ..." or "error: ...". The main thread serves it between its other duties, one
- * command at a time.
+ * The control socket: a Unix stream socket that only its owner may use. A command is one line, and
+ * its answer is one line, "ok ..." or "error: ...". The main thread serves the socket between its
+ * other duties, one command at a time.
  */
 
 #include <errno.h>
@@ -32,7 +32,7 @@ struct client {
 };
 
 static struct {
-	int fd; /* -1: there is no socket */
+	int fd; /* -1: no socket */
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 	struct client clients[CLIENTS];
 } control = { .fd = -1 };
@@ -66,7 +66,7 @@ static struct fwd_run_tenant *find_tenant(struct fwd_run *run, const char *name)
 	return NULL;
 }
 
-/* What the words of a command name. */
+/* What the words of a move command name. */
 struct wanted {
 	struct fwd_run_port *port;
 	uint16_t queue;
@@ -98,7 +98,7 @@ static bool find_all(struct fwd_run *run, const char *port, const char *queue, c
 		return false;
 	}
 	g = fwd_group_of(run, want->port->id, want->queue);
-	want->from = g->tenant; /* each queue is a tenant's: fwd_check_queues.c */
+	want->from = g->tenant; /* every queue has a tenant: fwd_check_queues.c */
 	if (want->from == want->to) {
 		fail(answer, "queue %s of port %s is tenant %s's already", queue, port, tenant);
 		return false;
@@ -106,7 +106,7 @@ static bool find_all(struct fwd_run *run, const char *port, const char *queue, c
 	return true;
 }
 
-/* Has the tenant a queue of the port beside this one? */
+/* Does the tenant have a queue of the port other than `but`? */
 static bool is_on(const struct fwd_run_tenant *t, uint16_t port, uint16_t but)
 {
 	for (unsigned int i = 0; i < t->nr_groups; i++)
@@ -116,8 +116,8 @@ static bool is_on(const struct fwd_run_tenant *t, uint16_t port, uint16_t but)
 	return false;
 }
 
-/* Could the port's frames be told apart when the queue is `to`'s? As check_match() in
- * fwd_check_queues.c. */
+/* Would steering still tell the port's tenants apart, if the queue were `to`'s? Compare
+ * check_match() in fwd_check_queues.c. */
 static bool check_match(struct fwd_run *run, const struct wanted *want, char *answer)
 {
 	const struct fwd_match *b = &want->to->conf->match;
@@ -146,14 +146,13 @@ static bool check_move(struct fwd_run *run, const struct wanted *want, char *ans
 	const struct fwd_port *port = want->port->conf;
 
 	if (port->device != NULL) {
-		fail(answer, "port %s is a NIC as it is, whose queues are one requester",
-			port->name);
+		fail(answer, "port %s is a PCI device, whose queues are one requester", port->name);
 		return false;
 	}
 	if (port->requesters == FWD_REQUESTER_PORT && port->queues > 1) {
 		fail(answer,
-			"the queues of port %s are one requester, so they are one tenant's; write "
-			"'requesters = queue' or 'requesters = pasid'",
+			"the queues of port %s are one requester, so they belong to one tenant; write "
+			"'requesters = queue' or 'requesters = pasid' in the file",
 			port->name);
 		return false;
 	}
@@ -163,17 +162,16 @@ static bool check_move(struct fwd_run *run, const struct wanted *want, char *ans
 		return false;
 	}
 	if (want->from->table != NULL || want->to->table != NULL) {
-		fail(answer,
-			"tenant %s has forward = l2, and a bridge's ports are those it began with",
+		fail(answer, "tenant %s has forward = l2, and a bridge's ports do not change",
 			(want->from->table != NULL ? want->from : want->to)->conf->name);
 		return false;
 	}
 	if (run->conf->idle == FWD_IDLE_POSTED) {
-		fail(answer, "with idle = posted each queue has an interrupt of its tenant's");
+		fail(answer, "with idle = posted no queue moves, because each has an interrupt");
 		return false;
 	}
 	if (run->args->attack) {
-		fail(answer, "with --attack queues stay where they are");
+		fail(answer, "with --attack no queue moves");
 		return false;
 	}
 	return check_match(run, want, answer);
@@ -229,7 +227,8 @@ static void do_line(struct fwd_run *run, char *line, char *answer)
 	else if (n == 1 && strcmp(word[0], "queues") == 0)
 		do_queues(run, answer);
 	else
-		fail(answer, "'%s' is not a command; there are: move PORT QUEUE TENANT, and queues",
+		fail(answer,
+			"'%s' is not a command; the commands are: move PORT QUEUE TENANT, and queues",
 			n != 0 ? word[0] : "");
 }
 
@@ -257,17 +256,17 @@ static void client_accept(void)
 
 static void client_answer(struct fwd_run *run, struct client *c)
 {
-	static char answer[ANSWER + 1]; /* the main thread's */
+	static char answer[ANSWER + 1]; /* only the main thread answers */
 	size_t n;
 
 	do_line(run, c->line, answer);
 	n = strlen(answer);
 	answer[n++] = '\n';
 	if (send(c->fd, answer, n, MSG_NOSIGNAL) != (ssize_t)n)
-		client_end(c); /* it does not read */
+		client_end(c); /* the client does not read */
 }
 
-/* The lines that have come, each with its answer. */
+/* Answer each line that has come from a client. */
 static void client_poll(struct fwd_run *run, struct client *c)
 {
 	ssize_t got = recv(c->fd, c->line + c->n, sizeof(c->line) - c->n, 0);
@@ -302,7 +301,7 @@ void fwd_control_poll(struct fwd_run *run)
 
 /* ----------------------------------------------------------------------------- begin and end */
 
-/* A socket that no process listens on, left by one that was killed. */
+/* Is it a socket on which no process listens, left over from a process that was killed? */
 static bool is_left_over(const struct sockaddr_un *at)
 {
 	struct stat st;
@@ -317,7 +316,7 @@ static bool is_left_over(const struct sockaddr_un *at)
 	return rc == ECONNREFUSED;
 }
 
-/* Mode 0600 from the first moment. */
+/* Bind the socket; its file has mode 0600 from the first moment. */
 static int bind_private(int fd, const struct sockaddr_un *at)
 {
 	mode_t mask = umask(0177);
@@ -345,7 +344,7 @@ int fwd_control_check(const char *path)
 			folder, strerror(errno));
 	if (lstat(path, &st) == 0 && !S_ISSOCK(st.st_mode))
 		return moat_error(-EEXIST,
-			"what is there is not a socket; name another path, or remove it");
+			"the file there is not a socket; name another path, or remove the file");
 	return 0;
 }
 
@@ -375,8 +374,8 @@ static int listen_at(const char *path)
 	close(fd);
 	if (rc == -EADDRINUSE)
 		return moat_error(rc,
-			"control = %s: another process listens there, or it is not a socket; name another "
-			"path, or remove what is there",
+			"control = %s: another process listens there, or the file is not a socket; name "
+			"another path, or remove the file",
 			path);
 	return moat_error(rc, "control = %s: cannot listen there: %s", path, strerror(-rc));
 }

@@ -2,12 +2,13 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What moat-fwd asks of the EAL: lcores for its tenants, and PCI where the file names devices. */
+/* moat-fwd's EAL arguments: lcores for its tenants, and PCI if the file names PCI devices. */
 
 #include "fwd.h"
 
-/* Lcores that tenants asked for; where a tenant left it open, as many as there is work for, from
- * the last CPU down, and all but one of the CPUs at most: one is left to make the packets. */
+/* Choose the workers: the lcores that the file names, and for tenants without lcores one for each
+ * group, from the last CPU down. The latter leave one CPU free for the programs that make the
+ * packets. */
 static void choose_workers(const struct fwd_conf *conf, const struct app_set *cpus,
 	struct app_set *workers)
 {

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What units refused, in words. A device that runs wild faults at every packet: lines are rationed,
- * counters are not. */
+/* What units refused, in words. A faulty device may fault at every packet: so few lines are printed
+ * in a second, but all faults are counted. */
 
 #include <inttypes.h>
 
@@ -36,7 +36,7 @@ static struct fwd_run_tenant *find_tenant(struct fwd_run *run, const struct moat
 	return NULL;
 }
 
-/* May another line go out? Says how many did not, once they may again. */
+/* May another line be printed in this second? Also prints how many the last second held back. */
 static bool ration(void)
 {
 	static uint64_t second, lines, held;
@@ -44,7 +44,7 @@ static bool ration(void)
 
 	if (now != second) {
 		if (held != 0)
-			fwd_report_line("fault: %ju more of them", (uintmax_t)held);
+			fwd_report_line("fault: %ju more, not shown", (uintmax_t)held);
 		second = now;
 		lines = held = 0;
 	}

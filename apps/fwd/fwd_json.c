@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* --json: the summary for programs. Its fields are an interface; doc/configuration.md has them. */
+/* --json: the summary for programs. Its fields are an interface, listed in doc/configuration.md. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ void fwd_unit_total(const struct fwd_run *run, unsigned int unit, struct fwd_uni
 		if (run->tenants[i].conf->unit != &run->conf->units[unit])
 			continue;
 		fwd_snapshot(&run->tenants[i],
-			&s); /* what was asked for, if nothing counts what was done */
+			&s); /* the lanes' requests, as the unit counts no pages */
 		total->stats.pages += s.stats.lane.pages_unmapped;
 		if (run->conf->units[unit].unit->qi == NULL) /* calls to unmap */
 			total->stats.descriptors += s.stats.lane.descriptors;
@@ -27,7 +27,7 @@ void fwd_unit_total(const struct fwd_run *run, unsigned int unit, struct fwd_uni
 	total->faults = run->unit_faults[unit];
 }
 
-/* One object, whatever the number of units: their sum. */
+/* Write one object: the sum over all units. */
 static void write_unit(FILE *f, const struct fwd_run *run)
 {
 	struct fwd_unit_total sum = { 0 };
@@ -73,7 +73,7 @@ static void write_counts(FILE *f, const struct moat_tenant_stats *s, uint64_t n)
 		per(s->iotlb_misses, n));
 }
 
-/* Cycles of a burst, stage by stage: only stages that bursts had. */
+/* Write the cycles of a burst by stage, for the stages that bursts had. */
 static void write_bursts(FILE *f, const struct fwd_run_tenant *t)
 {
 	static struct moat_hist hist; /* 20 KiB; one thread reports */
@@ -93,7 +93,7 @@ static void write_bursts(FILE *f, const struct fwd_run_tenant *t)
 	fputs("},\n", f);
 }
 
-/* What only one mode has to tell. */
+/* Write the fields that only one mode has. */
 static void write_mode(FILE *f, const struct fwd_run_tenant *t, const struct moat_tenant_stats *s)
 {
 	double us = 1e6 / (double)rte_get_tsc_hz();
@@ -119,7 +119,7 @@ static void write_mode(FILE *f, const struct fwd_run_tenant *t, const struct moa
 	}
 }
 
-/* Names have letters, digits, '-' and '_' only (fwd_conf.c): nothing to escape. */
+/* Write a tenant's object. Names need no escapes: see good_name() in fwd_conf.c. */
 static void write_tenant(FILE *f, const struct fwd_run_tenant *t, double per_mark)
 {
 	struct fwd_snapshot s;
@@ -158,7 +158,7 @@ static void write_tenant(FILE *f, const struct fwd_run_tenant *t, double per_mar
 
 int fwd_json_write(const struct fwd_run *run, const char *path)
 {
-	double per_mark = moat_cost_per_mark(); /* once: the tenants' shares can be compared */
+	double per_mark = moat_cost_per_mark(); /* measured once, so that tenants compare */
 	FILE *f = fopen(path, "w");
 	bool failed;
 

@@ -9,7 +9,7 @@
  * An entry: age 63:56, port + 1 55:48 (0: empty), address 47:0.
  *
  * Every access is relaxed: an entry is self-contained, nothing else is published with it, and a
- * reader that sees an old one only sends to where the address was, or floods.
+ * reader that sees an old entry only sends to the address's former port, or floods.
  */
 static inline uint64_t make_entry(uint64_t mac, uint8_t port, uint8_t age)
 {
@@ -59,7 +59,7 @@ void fwd_l2_init(struct fwd_l2 *table)
 	atomic_init(&table->now, 0);
 }
 
-/* Entries out of date are removed here, long before their age wraps around. */
+/* Also removes entries out of date, long before their age wraps around. */
 void fwd_l2_tick(struct fwd_l2 *table)
 {
 	uint8_t now = atomic_load_explicit(&table->now, memory_order_relaxed) + 1;

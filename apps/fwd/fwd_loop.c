@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What a worker lcore does: poll its groups, forward, poll every tenant. */
+/* A worker's loop: poll its groups, forward, poll every tenant. */
 
 #include <sched.h>
 #include <stdatomic.h>
@@ -18,7 +18,7 @@
 
 #define NAP_NS 20000 /* idle = sleep: how long an idle lcore sleeps */
 
-/* What the queue does not take is dropped, as testpmd does: waiting would stall the other ports. */
+/* Send, and drop what the queue does not take, as testpmd does: waiting would stall other ports. */
 static inline void transmit(struct fwd_group *g, unsigned int to, struct rte_mbuf *pkts[],
 	uint16_t n)
 {
@@ -34,7 +34,8 @@ static inline void transmit(struct fwd_group *g, unsigned int to, struct rte_mbu
 	}
 }
 
-/* Ports in pairs: 0 and 1, 2 and 3, ...; a last one without partner gets its own packets back. */
+/* Find the port to forward to. Ports are paired: 0 and 1, 2 and 3, ...; a last port without partner
+ * gets its own packets back. */
 static inline unsigned int partner(const struct fwd_group *g, unsigned int from)
 {
 	return (from ^ 1) < g->nr_ports ? from ^ 1 : from;
@@ -97,7 +98,7 @@ static void bridge(struct fwd_group *g, unsigned int from, struct rte_mbuf *pkts
 			out[to][nr_out[to]++] = pkts[i];
 		} else if (to < 0) {
 			flood(g, from, pkts[i], out, nr_out);
-		} else { /* it is where it came from already; a bridge keeps such to itself */
+		} else { /* the destination is on the port that the packet came from */
 			moat_counter_add(&g->count.drops, 1);
 			rte_pktmbuf_free(pkts[i]);
 		}
@@ -127,7 +128,7 @@ void fwd_loop_pass_on(struct fwd_group *g, unsigned int from, struct rte_mbuf *p
 	pass_on(g, from, pkts, n);
 }
 
-/* Before the end: forward what mode pipelined holds back, too. */
+/* Before the end, forward the packets that mode pipelined still holds. */
 static void finish(struct fwd_group *g)
 {
 	struct rte_mbuf *pkts[FWD_BURST];
@@ -209,26 +210,26 @@ static int each_tenant(struct fwd_worker *w, int (*call)(struct moat_tenant *))
 	return first;
 }
 
-static struct fwd_run *running; /* what rte_eal_remote_launch()'s one argument has no room for */
+static struct fwd_run *running; /* for work(), whose one argument is the worker */
 
-/* Nothing came for a while: let others have the CPU, or wait for an interrupt. */
+/* No packet has come for a while: yield the CPU, sleep, or wait for an interrupt. */
 static void rest(struct fwd_worker *w)
 {
 	const struct timespec nap = { .tv_nsec = NAP_NS };
 
 	if (w->posted != NULL) {
-		/* lanes stay online: it waits for less long than a burst may take */
+		/* lanes stay online: the wait is shorter than a burst may be */
 		if (fwd_posted_rest(w->posted))
 			moat_tenant_stopwatch(true);
 		return;
 	}
-	each_tenant(w, moat_tenant_offline); /* it holds no translation now */
+	each_tenant(w, moat_tenant_offline); /* the worker holds no translation here */
 	if (running->conf->idle == FWD_IDLE_SLEEP)
 		nanosleep(&nap, NULL);
 	else
 		sched_yield();
 	each_tenant(w, moat_tenant_online);
-	moat_tenant_stopwatch(true); /* that time is charged to no stage */
+	moat_tenant_stopwatch(true); /* the rest is charged to no stage */
 }
 
 static int work(void *arg)
@@ -237,7 +238,7 @@ static int work(void *arg)
 	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
 	unsigned int idle = 0;
 
-	/* A nap is to take what it says; by default the kernel adds 50 us. */
+	/* Keep naps short: by default the kernel may add 50 us to each. */
 	prctl(PR_SET_TIMERSLACK, 1000UL);
 	w->rc = each_tenant(w, moat_tenant_lcore_enter);
 	if (w->rc != 0)
@@ -245,17 +246,17 @@ static int work(void *arg)
 	if (running->args->perf)
 		fwd_perf_open(&w->perf);
 	moat_tenant_stopwatch(true);
-	/* Relaxed: `stop` carries only itself; what follows is ordered by the thread's end. */
+	/* Relaxed: `stop` publishes nothing else; the main thread waits for the lcore's end. */
 	while (!atomic_load_explicit(&running->stop, memory_order_relaxed)) {
 		if (unlikely(running->args->perf))
 			fwd_perf_turn(&w->perf, watch);
 		idle = turn(w) != 0 ? 0 : idle + 1;
-		/* Acquire: pairs with the release that gives it; what it says is there. */
+		/* Acquire: pairs with the release in ask() (fwd_move.c). */
 		if (unlikely(atomic_load_explicit(&w->move, memory_order_acquire) != NULL))
 			fwd_move_serve(w);
 		if (running->conf->idle != FWD_IDLE_SPIN && idle >= FWD_PATIENCE) {
 			rest(w);
-			/* once quiet a line is waited for in each turn */
+			/* with a line: rest again in each turn until a packet comes */
 			idle = w->posted != NULL ? FWD_PATIENCE : 0;
 		}
 	}
@@ -272,7 +273,7 @@ static int work(void *arg)
 int fwd_loop_start(struct fwd_run *run)
 {
 	running = run;
-	atomic_store_explicit(&run->stop, false, memory_order_relaxed); /* launching orders it */
+	atomic_store_explicit(&run->stop, false, memory_order_relaxed); /* the launch orders it */
 	for (unsigned int i = 0; i < run->nr_workers; i++) {
 		int rc = rte_eal_remote_launch(work, &run->workers[i], run->workers[i].lcore);
 

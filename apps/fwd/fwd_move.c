@@ -3,10 +3,11 @@
  */
 
 /*
- * A queue goes to another tenant while packets flow (moat_tenant_move.h). The main thread steers
- * and asks; the worker that polls the queue moves it between two turns, and puts it into the new
- * tenant's first group of its own that has no queue of that port, or into a new group. The queue
- * stays with its lcore. One queue moves at a time, so groups have one writer.
+ * A queue moves to another tenant while packets flow (moat_tenant_move.h). The main thread changes
+ * the steering rules and requests the move; the worker that polls the queue moves it between two
+ * turns. The worker puts the queue into the first of its groups of the new tenant without a queue
+ * of that port, or into a new group. The queue stays with its lcore. One queue moves at a time, so
+ * groups have one writer.
  */
 
 #include <errno.h>
@@ -22,7 +23,7 @@
 
 /* ------------------------------------------------------------------------------------- groups */
 
-/* @return the place in the group, or -1 */
+/* @return index of the queue in the group's `at`, or -1 */
 static int place_of(const struct fwd_group *g, uint16_t port, uint16_t queue)
 {
 	for (unsigned int i = 0; i < g->nr_ports; i++)
@@ -46,7 +47,7 @@ static void group_take(struct fwd_group *g, unsigned int place)
 	memmove(&g->at[place], &g->at[place + 1], (g->nr_ports - place) * sizeof(g->at[0]));
 }
 
-/* Ports are in pairs by their place, so they keep an order. */
+/* Insert a queue, sorted by port: the order decides which ports are paired. */
 static void group_put(struct fwd_group *g, uint16_t port, uint16_t queue)
 {
 	unsigned int i = 0;
@@ -67,8 +68,8 @@ static bool group_has_port(const struct fwd_group *g, uint16_t port)
 	return false;
 }
 
-/* The worker's groups of a tenant stand next to each other: where the next one goes. 0: it has
- * none. */
+/* Find the index for another group of the tenant, next to the worker's other groups of it. @return
+ * 0: it has none */
 static unsigned int place_behind(const struct fwd_worker *w, const struct fwd_run_tenant *t)
 {
 	unsigned int i = w->nr_groups;
@@ -78,7 +79,7 @@ static unsigned int place_behind(const struct fwd_worker *w, const struct fwd_ru
 	return i;
 }
 
-/* NULL: the worker needs a new one */
+/* Find a group of the tenant without a queue of the port. @return NULL: a new group is needed */
 static struct fwd_group *group_with_room(const struct fwd_worker *w, const struct fwd_run_tenant *t,
 	uint16_t port)
 {
@@ -130,7 +131,8 @@ static int carry_out(struct fwd_worker *w, struct fwd_group *g, unsigned int pla
 	int rc = 0;
 
 	if (next == NULL && m->to->nr_groups == FWD_GROUPS)
-		return moat_error(-ENOSPC, "tenant %s has %u groups of queues, no more fit",
+		return moat_error(-ENOSPC,
+			"tenant %s has %u groups of queues, the most it can have",
 			m->to->conf->name, FWD_GROUPS);
 	if (enters)
 		rc = moat_tenant_lcore_enter(m->to->tenant);
@@ -164,9 +166,9 @@ void fwd_move_serve(struct fwd_worker *w)
 		m->rc = carry_out(w, w->groups[i - 1], (unsigned int)place, m);
 	if (m->rc != 0)
 		snprintf(m->why, sizeof(m->why), "%s", moat_error_text());
-	moat_tenant_stopwatch(true); /* that time is charged to no stage */
+	moat_tenant_stopwatch(true); /* the move is charged to no stage */
 	atomic_store_explicit(&w->move, NULL, memory_order_relaxed);
-	/* Release: the main thread reads the answer and the groups behind it. */
+	/* Release: the main thread reads the answer and the groups after it. */
 	atomic_store_explicit(&m->finished, true, memory_order_release);
 }
 
@@ -191,7 +193,7 @@ static void ask(struct fwd_worker *w, struct fwd_move *m)
 {
 	const struct timespec nap = { .tv_nsec = 20 * 1000 };
 
-	/* Release: the worker that sees the request sees what it says. */
+	/* Release: a worker that sees the request sees its members. */
 	atomic_store_explicit(&w->move, m, memory_order_release);
 	while (!atomic_load_explicit(&m->finished, memory_order_acquire)) {
 		nanosleep(&nap, NULL);

@@ -3,12 +3,12 @@
  */
 
 /*
- * --perf: what the processor's and the unit's own counters say of a packet.
+ * --perf: events per packet by the processor's and the unit's hardware counters.
  *
- * Each worker counts itself, all of the run, in user space. How that spreads over the stages is
- * sampled: in one turn of the loop of FWD_PERF_EVERY each mark of the stopwatch reads the counters,
- * which is a system call, and charges what went by to the stage that ended. What this machine does
- * not count is said once, with the reason.
+ * Each worker counts its own events in user space over the whole run. The stages' shares are
+ * sampled: in one of FWD_PERF_EVERY turns of the loop each mark of the stopwatch reads the
+ * counters, which is a system call, and charges the events since the last mark to the stage that
+ * ended. An event that this machine does not count is reported with the reason.
  */
 
 #include <dirent.h>
@@ -46,7 +46,7 @@ static int event_open(uint32_t type, uint64_t config, int cpu)
 		.type = type,
 		.size = sizeof(attr),
 		.config = config,
-		/* a context switch happens in the kernel, and a unit has no user space */
+		/* software events happen in the kernel, and a unit has no user space */
 		.exclude_kernel = type == PERF_TYPE_HARDWARE || type == PERF_TYPE_HW_CACHE,
 		.exclude_hv = type == PERF_TYPE_HARDWARE || type == PERF_TYPE_HW_CACHE,
 	};
@@ -87,7 +87,7 @@ void fwd_perf_open(struct fwd_perf *perf)
 	}
 }
 
-/* The stopwatch's mark: what went by since the last one is the stage's. */
+/* Called at a mark of the stopwatch: charge the events since the last mark to the stage. */
 static void charge(void *ctx, enum moat_stage stage)
 {
 	struct fwd_perf *perf = ctx;
@@ -123,13 +123,13 @@ void fwd_perf_close(struct fwd_perf *perf)
 
 #define DEVICES "/sys/bus/event_source/devices"
 
-/* Of the events in the VT-d specification's chapter on performance monitoring those that say what a
- * DMA cost the unit, by the names that the kernel shows them under. */
+/* Events from the VT-d specification's chapter on performance monitoring that tell what a DMA costs
+ * the unit, by the kernel's names. */
 static const char *const unit_events[] = { "iommu_requests", "iotlb_lookup", "iotlb_hit",
 	"pw_occupancy", "iommu_mrds", "iommu_mem_blocked", "ats_blocked", "ss_nonleaf_lookup",
 	"ss_nonleaf_hit", "fs_nonleaf_lookup", "fs_nonleaf_hit" };
 
-/* The first line of one of a device's files; false: there is no such file. */
+/* Read the first line of a device's file. @return false: there is no such file */
 static bool read_line(const char *device, const char *file, char text[128])
 {
 	char path[512];
@@ -152,7 +152,8 @@ static bool read_number(const char *device, const char *file, const char *format
 	return read_line(device, file, text) && sscanf(text, format, value) == 1;
 }
 
-/* "event_group=0x1,event=0x4"; where in `config` the two go, the device's `format` says. */
+/* Make `config` from an event's file, "event_group=0x1,event=0x4". The device's folder `format` has
+ * the position of each of the two. */
 static bool unit_config(const char *device, const char *event, uint64_t *config)
 {
 	uint64_t group_at = 28, event_at = 0;
@@ -215,8 +216,8 @@ void fwd_perf_units_open(struct fwd_perf_units *units)
 
 /* --------------------------------------------------------------------------------------- report */
 
-/* One counter of one worker: all of the run per packet, then the stages, as shares of what was
- * sampled. */
+/* Print a worker's counter: events per packet over the whole run, and the stages' shares of the
+ * sampled events. */
 static void report_event(const struct fwd_perf *perf, unsigned int event, uint64_t packets)
 {
 	uint64_t sampled = 0;

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Ports: the devices behind them, their queues in their tenants' memory. */
+/* Ports: their devices, and their queues in tenants' memory. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ struct fwd_run_port *fwd_run_port(struct fwd_run *run, const struct fwd_port *co
 
 /* ----------------------------------------------------------------------- making the devices */
 
-/* A virtual device of ours, gone again with its ethdev. */
+/* Make a virtual device; fwd_port_detach() removes it. */
 static int add_vdev(const struct fwd_port *conf, const char *name, const char *args)
 {
 	int rc = rte_eal_hotplug_add("vdev", name, args);
@@ -30,7 +30,7 @@ static int add_vdev(const struct fwd_port *conf, const char *name, const char *a
 	if (rc != 0)
 		return moat_error(rc,
 			"port %s: device '%s,%s' cannot be made: its driver refuses (%s); the EAL option "
-			"'--log-level=pmd:debug', before '--', may tell more",
+			"'--log-level=pmd:debug', before '--', may show why",
 			conf->name, name, args,
 			rc == -1 ? "without a reason" : rte_strerror(rc < 0 ? -rc : rc));
 	return 0;
@@ -63,18 +63,18 @@ static int attach_net_moat(struct fwd_run_port *port)
 	return add_vdev(conf, port->device, args);
 }
 
-/* Queues of one function are one requester's, and so one tenant's. */
+/* Find the tenant of a PCI device: all its queues are one requester, so they have one tenant. */
 static struct moat_tenant *owner(struct fwd_run *run, const struct fwd_port *port)
 {
 	for (unsigned int i = 0; i < run->conf->nr_tenants; i++)
 		for (unsigned int k = 0; k < run->tenants[i].conf->nr_queues; k++)
 			if (run->tenants[i].conf->queues[k].port == port)
 				return run->tenants[i].tenant;
-	return NULL; /* not in a configuration that was checked */
+	return NULL; /* impossible: fwd_conf_check() refuses a port without a tenant */
 }
 
-/* The function itself. Its requester is in its tenant's domain by now, so that what a PMD has the
- * device do while probing reaches the tenant's memory and nothing else. */
+/* Probe a PCI device. Its requester is attached to the tenant's domain already, so that DMA during
+ * the probe reaches the tenant's memory only. */
 static int attach_pci(struct fwd_run *run, struct fwd_run_port *port)
 {
 	const struct fwd_port *conf = port->conf;
@@ -86,8 +86,8 @@ static int attach_pci(struct fwd_run *run, struct fwd_run_port *port)
 	rc = moat_tenant_probe(owner(run, conf), port->device);
 	if (rc != 0)
 		return moat_error(rc,
-			"port %s: no driver of DPDK's takes device '%s' (%s); is it a NIC, bound to "
-			"vfio-pci or uio_pci_generic? 'dpdk-devbind.py --status' tells",
+			"port %s: no driver of DPDK takes device '%s' (%s); is it a NIC, bound to "
+			"vfio-pci or uio_pci_generic? 'dpdk-devbind.py --status' shows that",
 			conf->name, port->device, rte_strerror(-rc));
 	return 0;
 }
@@ -108,7 +108,7 @@ int fwd_port_attach(struct fwd_run *run, struct fwd_run_port *port)
 		return rc;
 	port->attached = true;
 	if (rte_eth_dev_get_port_by_name(port->device, &port->id) != 0)
-		return moat_error(-ENODEV, "port %s: device '%s' is no NIC to DPDK", conf->name,
+		return moat_error(-ENODEV, "port %s: device '%s' is not a NIC to DPDK", conf->name,
 			port->device);
 	return 0;
 }
@@ -148,13 +148,13 @@ static int configure(struct fwd_run_port *port)
 	int rc = rte_eth_dev_info_get(port->id, &info);
 
 	if (rc != 0)
-		return moat_error(rc, "port %s tells nothing of itself: %s", conf->name,
+		return moat_error(rc, "port %s does not report its capabilities: %s", conf->name,
 			rte_strerror(-rc));
 	if (queues > info.max_rx_queues || queues > info.max_tx_queues)
 		return moat_error(-EINVAL,
 			"port %s: 'queues' asks for %u, and device '%s' has %u at most", conf->name,
 			queues, port->device, RTE_MIN(info.max_rx_queues, info.max_tx_queues));
-	if (queues > 1 && info.flow_type_rss_offloads != 0) { /* spread what is not steered */
+	if (queues > 1 && info.flow_type_rss_offloads != 0) { /* for frames that are not steered */
 		eth.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
 		eth.rx_adv_conf.rss_conf.rss_hf =
 			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) &
@@ -168,7 +168,7 @@ static int configure(struct fwd_run_port *port)
 	return 0;
 }
 
-/* A queue's rings and buffers are its tenant's memory. */
+/* Set up a queue with rings and buffers in its tenant's memory. */
 static int set_up_queue(struct fwd_run_port *port, uint16_t queue, const struct fwd_run_tenant *t)
 {
 	const struct fwd_port *conf = port->conf;
@@ -218,7 +218,7 @@ int fwd_port_start(struct fwd_run *run, struct fwd_run_port *port)
 			port->device, rte_strerror(-rc));
 	port->started = true;
 	if (port->conf->promiscuous)
-		rte_eth_promiscuous_enable(port->id); /* one that cannot receives what it can */
+		rte_eth_promiscuous_enable(port->id); /* a port without this mode works, too */
 	return fwd_steer_begin(run, port);
 }
 

@@ -3,14 +3,14 @@
  */
 
 /*
- * idle = posted: an lcore polls a line in which the unit sets a bit for each group whose queues
- * have frames, and the rings of those groups alone. A group's interrupts are posted as the vector
- * that is its place among the worker's groups.
+ * idle = posted: an lcore polls a cache line in which the unit sets a bit for each group whose
+ * queues have frames, and polls the rings of those groups only. A group's vector, and so its bit,
+ * is its index among the worker's groups.
  *
- * A worker whose line is quiet waits for it (fwd_wait.c).
+ * While its line is quiet, a worker waits (fwd_wait.c).
  *
- * net_moat's device has no processor of its own: the worker gives each of its ports a turn, which
- * is device time.
+ * net_moat's device has no processor of its own: the worker calls moat_net_turn() for each of its
+ * ports, which is charged as device time.
  */
 
 #include <errno.h>
@@ -20,7 +20,7 @@
 #include "moat_interrupt.h"
 #include "moat_net.h"
 
-/** An interrupt that was given, for the end. */
+/** An interrupt that a queue was given; fwd_posted_end() takes it back. */
 struct given {
 	struct moat_tenant *tenant;
 	struct moat_interrupt interrupt;
@@ -29,8 +29,8 @@ struct given {
 
 struct fwd_posted {
 	struct moat_posted line; /* first: aligned to a cache line */
-	uint64_t hot[4];         /* groups whose rings are polled; by place */
-	uint8_t quiet[256];      /* turns without a packet */
+	uint64_t hot[4];         /* a bit for each group: its rings are polled */
+	uint8_t quiet[256];      /* each group's turns without a packet */
 	uint16_t ports[FWD_PORTS * FWD_TENANTS];
 	unsigned int nr_ports;
 	unsigned int nr_given;
@@ -121,7 +121,7 @@ int fwd_posted_end(struct fwd_run *run)
 			rc = moat_tenant_interrupt_end(given->tenant, &given->interrupt);
 			first = first == 0 ? rc : first;
 		}
-		/* A unit that does not answer may still write the line: then it is kept. */
+		/* A unit that does not answer may still write the line: do not free it then. */
 		if (first == 0)
 			free(p);
 		run->workers[i].posted = NULL;

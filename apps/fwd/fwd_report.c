@@ -16,7 +16,7 @@ static struct {
 	uint64_t begin; /* TSC */
 	struct fwd_snapshot last[FWD_TENANTS];
 	bool terminal;
-	unsigned int lines; /* of the table on the terminal, to be overwritten */
+	unsigned int lines; /* on the terminal, which the next table overwrites */
 	unsigned int tables;
 } report;
 
@@ -34,10 +34,10 @@ void fwd_snapshot(const struct fwd_run_tenant *t, struct fwd_snapshot *s)
 		s->count.drops += moat_counter_get(&c->drops);
 		s->count.flooded += moat_counter_get(&c->flooded);
 	}
-	/* Received, but given up before the loop saw them: not counted there. */
+	/* Lost packets were received, but never reached the loop that counts. */
 	s->count.rx_packets += s->stats.lost;
-	/* rte_eth_tx_burst() reports them as sent. The loop may not have counted the last of them
-	 * yet. */
+	/* rte_eth_tx_burst() reports foreign packets as sent. The loop may not have counted the
+	 * last of them yet. */
 	s->count.tx_packets -= RTE_MIN(s->stats.foreign, s->count.tx_packets);
 	s->count.drops += s->stats.lost + s->stats.foreign;
 }
@@ -102,7 +102,7 @@ static const char *human(double value, char *buf, size_t size)
 	return buf;
 }
 
-/* A number per packet, or a dash where there was no packet. */
+/* Write a number per packet, or a dash if there was no packet. */
 static const char *per_packet(uint64_t value, uint64_t packets, int digits, char *buf, size_t size)
 {
 	if (packets == 0)
@@ -180,7 +180,7 @@ static void print_tenant(const struct fwd_run_tenant *t, const struct fwd_snapsh
 void fwd_report_table(struct fwd_run *run)
 {
 	if (report.terminal && report.lines != 0)
-		printf("\x1b[%uA", report.lines); /* over the last one */
+		printf("\x1b[%uA", report.lines); /* up, over the last table */
 	report.lines = 0;
 	if (report.terminal || report.tables % 20 == 0)
 		print_header();
@@ -221,7 +221,7 @@ double fwd_window(const struct moat_lane_stats *lane, double q)
 	return (double)lane->exposed_max;
 }
 
-/* What a mode promises, in this run's numbers. */
+/* Print the numbers that a mode is chosen by. */
 static void summarise_mode(const struct moat_tenant_stats *s, enum moat_mode mode)
 {
 	double us = 1e6 / (double)rte_get_tsc_hz();
@@ -229,14 +229,14 @@ static void summarise_mode(const struct moat_tenant_stats *s, enum moat_mode mod
 	if (mode == MOAT_PIPELINED)
 		printf("  a packet was held back for %.1f us at most\n", (double)s->delay_max * us);
 	else if (mode == MOAT_DEFERRED)
-		printf("  after a packet was handed on its device could reach it for %.1f us at most (half "
-		       "of them: %.1f us or less)\n",
+		printf("  after a page was handed on, its device could reach it for %.1f us at most (half "
+		       "of the pages: %.1f us or less)\n",
 			(double)s->lane.exposed_max * us, fwd_window(&s->lane, 0.5) * us);
 	else if (mode == MOAT_COPY)
 		printf("  %ju bytes copied\n", (uintmax_t)s->copied);
 }
 
-/* Cycles of a whole burst, all mapping stages together. */
+/* Print the cycles of a burst, all mapping stages together. */
 static void summarise_bursts(const struct fwd_run_tenant *t)
 {
 	static struct moat_hist hist; /* 20 KiB; one thread reports */
@@ -248,7 +248,7 @@ static void summarise_bursts(const struct fwd_run_tenant *t)
 			(uintmax_t)hist.max);
 }
 
-/* Fewer buffers than moat_tenant_pool_size() says? */
+/* Does the tenant have fewer buffers than moat_tenant_pool_size() computes? */
 static bool has_too_few(const struct fwd_tenant *t)
 {
 	struct fwd_tenant computed = *t;
@@ -272,12 +272,12 @@ static void summarise_tenant(const struct fwd_run_tenant *t, double seconds, dou
 	printf("  cycles per packet:");
 	for (enum moat_stage i = 0; i < MOAT_STAGES_MAPPING; i++)
 		printf(" %s %s,", moat_stage_name(i), PER(s.stats.cost.cycles[i], n, 1));
-	printf(" together %s\n  beside them: application %s, device %s\n",
+	printf(" together %s\n  besides: application %s, device %s\n",
 		PER(moat_cost_mapping(&s.stats.cost), n, 1),
 		PER(s.stats.cost.cycles[MOAT_STAGE_APPLICATION], n, 1),
 		PER(s.stats.cost.cycles[MOAT_STAGE_DEVICE], n, 1));
 	if (n != 0)
-		printf("  the stopwatch's own share, which is in these: %s cycles per packet, %.2f %%\n",
+		printf("  the stopwatch's own share of these: %s cycles per packet, %.2f %%\n",
 			PER((uint64_t)((double)s.stats.cost.marks * per_mark), n, 1),
 			100 * moat_cost_overhead(&s.stats.cost, per_mark));
 	printf("  shadow IOTLB: %s of %ju look-ups hit; %s invalidation descriptors and %s waits per "
@@ -295,11 +295,11 @@ static void summarise_tenant(const struct fwd_run_tenant *t, double seconds, dou
 	if (s.stats.verify_failed + s.stats.starved + s.stats.map_failed + s.stats.overrun +
 			s.stats.lost + s.stats.foreign !=
 		0)
-		printf("  not as it should be: %ju packets where the device may not write, %ju sent from "
+		printf("  problems: %ju packets where the device may not write, %ju sent from "
 		       "memory that is not the tenant's, %ju bursts that could not be mapped at once, "
 		       "%ju times no buffer was ready%s, %ju packets "
 		       "dropped because too many waited or no buffer was free to copy into, %ju "
-		       "given up because the unit did not answer\n",
+		       "lost because the unit did not answer\n",
 			(uintmax_t)s.stats.verify_failed, (uintmax_t)s.stats.foreign,
 			(uintmax_t)s.stats.map_failed, (uintmax_t)s.stats.starved,
 			has_too_few(t->conf) ? " (leave out 'buffers')" : "",
@@ -308,7 +308,7 @@ static void summarise_tenant(const struct fwd_run_tenant *t, double seconds, dou
 
 void fwd_report_summary(struct fwd_run *run)
 {
-	double per_mark = moat_cost_per_mark(); /* once: the tenants' shares can be compared */
+	double per_mark = moat_cost_per_mark(); /* measured once, so that tenants compare */
 	double seconds = fwd_report_seconds();
 
 	printf("\nafter %.1f s\n", seconds);

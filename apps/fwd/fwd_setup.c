@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* From a checked configuration to polling lcores' work lists, and all of it back again. */
+/* Set up a run from a checked configuration, up to the workers' groups, and take it down again. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -40,7 +40,7 @@ static int make_tenant(struct fwd_run_tenant *t)
 	if (conf->forward == FWD_L2) {
 		t->table = aligned_alloc(RTE_CACHE_LINE_SIZE, sizeof(*t->table));
 		if (t->table == NULL)
-			return moat_error(-ENOMEM, "no memory for tenant %s's addresses",
+			return moat_error(-ENOMEM, "no memory for tenant %s's bridge table",
 				conf->name);
 		fwd_l2_init(t->table);
 	}
@@ -48,8 +48,8 @@ static int make_tenant(struct fwd_run_tenant *t)
 		(uint16_t)conf->data_room, &t->pool);
 }
 
-/* Every requester of the tenant's queues joins its domain, once. Those of hardware before their
- * device is probed; those of net_moat after it, which makes them. */
+/* Attach each requester of the tenant's queues to its domain, once. Hardware is attached before its
+ * device is probed; net_moat's requesters exist only after their device was made. */
 static int attach_requesters(struct fwd_run *run, struct fwd_run_tenant *t, bool hardware)
 {
 	for (unsigned int i = 0; i < t->conf->nr_queues; i++) {
@@ -117,7 +117,7 @@ static struct fwd_worker *worker(struct fwd_run *run, unsigned int lcore)
 	return &run->workers[run->nr_workers++];
 }
 
-/* The n-th member, counting round and round. */
+/* Find the n-th member of a set, modulo their number. */
 static unsigned int nth(const struct app_set *set, unsigned int n)
 {
 	unsigned int i = 0;
@@ -127,7 +127,7 @@ static unsigned int nth(const struct app_set *set, unsigned int n)
 			return i;
 }
 
-/* Groups go to the tenant's lcores in turn; those of tenants that named none, to all workers. */
+/* Give a tenant's groups to its lcores in turn; without those to [fwd]'s, or to all workers. */
 static int assign_lcores(struct fwd_run *run)
 {
 	unsigned int next = 0;
@@ -136,8 +136,7 @@ static int assign_lcores(struct fwd_run *run)
 	app_eal_workers(&all);
 	if (all.n == 0)
 		return moat_error(-EINVAL,
-			"the EAL has a main lcore and no other; give it one more (-l), "
-			"or leave -l out");
+			"the EAL has only a main lcore; give it one more (-l), or leave -l out");
 	run->workers = calloc(FWD_WORKERS, sizeof(*run->workers));
 	if (run->workers == NULL)
 		return moat_error(-ENOMEM, "no memory for %u lcores", all.n);
@@ -181,7 +180,7 @@ static int open_unit(struct fwd_run *run, struct fwd_unit *unit)
 	return app_unit_open(unit->kind, &how, &unit->unit);
 }
 
-/* What tenants can do to the host's interrupts is said where they can do anything at all. */
+/* Print what tenants can do to the host's interrupts, if they can raise more than their own. */
 static void say_interrupts(const struct fwd_unit *unit)
 {
 	char text[1536];
@@ -190,7 +189,7 @@ static void say_interrupts(const struct fwd_unit *unit)
 		fwd_report_line("unit %s: interrupts: %s", unit->name, text);
 }
 
-/* The same for tenants among each other. */
+/* Print which tenants can raise each other's interrupts, if any. */
 static void say_shared(const struct fwd_run *run, struct fwd_run_port *port)
 {
 	char text[1536];
@@ -247,7 +246,7 @@ int fwd_ports_down(struct fwd_run *run)
 	int first = fwd_posted_end(run);
 
 	fwd_control_end();
-	/* Stopped first: a port that runs must not have queues without callbacks. */
+	/* Stop ports first: one that runs must not have queues without callbacks. */
 	for (unsigned int i = 0; i < run->conf->nr_ports; i++)
 		fwd_port_stop(&run->ports[i]);
 	for (unsigned int i = 0; i < run->conf->nr_tenants; i++) {
@@ -257,7 +256,7 @@ int fwd_ports_down(struct fwd_run *run)
 			const struct fwd_queue *q = &t->conf->queues[--t->queues_added];
 			uint16_t port = fwd_run_port(run, q->port)->id;
 			const struct fwd_group *g = fwd_group_of(run, port, q->queue);
-			/* It may have moved. */
+			/* The queue may have moved to another tenant. */
 			struct moat_tenant *owner = g != NULL ? g->tenant->tenant : t->tenant;
 			int rc = moat_tenant_queue_remove(owner, port, q->queue);
 

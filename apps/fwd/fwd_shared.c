@@ -3,9 +3,9 @@
  */
 
 /*
- * Tenants that share a function by PASID, where the unit gives them interrupts all the same
- * (share_interrupts). A unit verifies the source-id of an interrupt and nothing else, so what one
- * of them was given the others' queues can raise, too.
+ * Tenants that share a function by PASID, if the unit gives them interrupts all the same
+ * (share_interrupts). A unit verifies the source-id of an interrupt and nothing else, so the queues
+ * of each of these tenants can raise the others' interrupts, too.
  */
 
 #include <stdio.h>

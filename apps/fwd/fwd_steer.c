@@ -3,13 +3,14 @@
  */
 
 /*
- * Which frames of a port that tenants share go to which queue: those that a tenant's `match` names
- * to its first queue there, the rest to the tenant without a match, or nowhere.
+ * Steering on a port that tenants share: frames that a tenant's `match` names go to its first queue
+ * there; the rest goes to the tenant without a match, or is dropped.
  *
- * When a queue moves, the rules change twice. Before the move, frames that go to the queue, and
- * will not when it is the new tenant's, go where they will go then. After it, the new tenant's
- * frames go to it. A port's rules are one of two sets. All of the new set are there before the
- * first of the old one goes, in an order in which each frame always meets a rule of one of the two.
+ * When a queue moves, the rules change twice. Before the move, frames that must not reach the new
+ * tenant are steered away from the queue, to their later targets. After the move, the new tenant's
+ * frames are steered to the queue. A port has two sets of rules, of which one is in force. All
+ * rules of the new set are made before the first of the old set is destroyed, in an order in which
+ * each frame always meets a rule of one of the two.
  */
 
 #include <errno.h>
@@ -25,7 +26,8 @@
 
 /* ------------------------------------------------------------------------------- one rule */
 
-/* Packets of `pattern` go to `queue`, or (DROP) nowhere. NULL: moat_error_text() */
+/* Make a rule by which frames of `pattern` go to `queue`, or are dropped (DROP). @return NULL:
+ * moat_error_text() */
 static struct rte_flow *add_rule(struct fwd_run_port *port, uint32_t priority,
 	const struct rte_flow_item pattern[], uint16_t queue, const char *what)
 {
@@ -40,13 +42,12 @@ static struct rte_flow *add_rule(struct fwd_run_port *port, uint32_t priority,
 	struct rte_flow *flow = rte_flow_create(port->id, &attr, pattern, actions, &error);
 
 	if (flow == NULL)
-		moat_error(-rte_errno, "port %s does not steer %s to where it belongs: %s",
-			port->conf->name, what,
+		moat_error(-rte_errno, "port %s cannot steer %s: %s", port->conf->name, what,
 			error.message != NULL ? error.message : rte_strerror(rte_errno));
 	return flow;
 }
 
-/* What a tenant's `match` says. */
+/* Make the rule of a tenant's `match`. */
 static struct rte_flow *add_match(struct fwd_run_port *port, uint32_t priority, uint16_t queue,
 	const struct fwd_tenant *t)
 {
@@ -81,7 +82,7 @@ static struct rte_flow *add_rest(struct fwd_run_port *port, uint32_t priority, u
 		{ .type = RTE_FLOW_ITEM_TYPE_END },
 	};
 
-	return add_rule(port, priority, pattern, queue, "what matches nothing");
+	return add_rule(port, priority, pattern, queue, "frames that match nothing");
 }
 
 /* ----------------------------------------------------------------------------- a set of rules */
@@ -91,18 +92,18 @@ static void rule_end(struct fwd_run_port *port, struct rte_flow **flow)
 	struct rte_flow_error error;
 
 	if (*flow != NULL)
-		rte_flow_destroy(port->id, *flow, &error); /* net_moat's always can */
+		rte_flow_destroy(port->id, *flow, &error); /* net_moat fails without memory only */
 	*flow = NULL;
 }
 
 static void set_end(struct fwd_run_port *port, struct fwd_rules *set)
 {
-	rule_end(port, &set->rest); /* first: behind it the other set's matches count */
+	rule_end(port, &set->rest); /* first: it may come before the other set's matches */
 	for (unsigned int i = 0; i < FWD_TENANTS; i++)
 		rule_end(port, &set->match[i]);
 }
 
-/* The port's rules become these. @return 0, or a negative errno: they are as they were */
+/* Replace the port's rules. @return 0, or a negative errno: the old rules are in force */
 static int rules_change(struct fwd_run *run, struct fwd_run_port *port,
 	const struct fwd_targets *want)
 {
@@ -126,14 +127,14 @@ static int rules_change(struct fwd_run *run, struct fwd_run_port *port,
 	return 0;
 }
 
-/* ------------------------------------------------------------------------ whose queues they are */
+/* ------------------------------------------------------------------------------------- targets */
 
 static bool has_match(const struct fwd_run_tenant *t)
 {
 	return t->conf->match.mac || t->conf->match.vlan;
 }
 
-/* The tenant's first queue on the port, `but` left out. NONE: it has none */
+/* Find the tenant's first queue on the port other than `but`. @return NONE: it has none */
 static uint16_t first_queue(const struct fwd_run_tenant *t, uint16_t port, uint16_t but)
 {
 	for (unsigned int i = 0; i < t->nr_groups; i++)
@@ -144,9 +145,9 @@ static uint16_t first_queue(const struct fwd_run_tenant *t, uint16_t port, uint1
 }
 
 /*
- * Where frames go as the groups are, or once `queue` (else NONE) has gone from its tenant to `to`.
- * On a port of its own a tenant gets all that comes, match or not. A tenant that had a queue of the
- * port and has none any more gets nothing, and so does no other tenant in its place.
+ * Compute the targets of a port's frames for the present groups or, unless `queue` is NONE, as they
+ * will be after that queue has moved to `to`. A tenant that has the port alone gets all its frames,
+ * match or not. If a tenant no longer has a queue of the port, frames of its `match` are dropped.
  */
 static void targets_of(struct fwd_run *run, struct fwd_run_port *port, uint16_t queue,
 	const struct fwd_run_tenant *to, struct fwd_targets *want)
@@ -203,8 +204,7 @@ int fwd_steer_begin(struct fwd_run *run, struct fwd_run_port *port)
 {
 	struct fwd_targets want;
 
-	port->rules_now =
-		1; /* so that the first set has the best priorities, which every NIC has */
+	port->rules_now = 1; /* the first rules are set 0, whose priorities every NIC has */
 	targets_of(run, port, NONE, NULL, &want);
 	if (want.rest != NONE)
 		say_rest(run, port);
@@ -219,9 +219,9 @@ int fwd_steer_away(struct fwd_run *run, struct fwd_run_port *port, uint16_t queu
 
 	*before = port->targets;
 	targets_of(run, port, queue, to, &want);
-	if (want.rest == NONE && before->rest == NONE) /* all that comes is one tenant's */
+	if (want.rest == NONE && before->rest == NONE) /* the port has no rules, before or after */
 		return 0;
-	/* What will be the queue's, and is not now, goes on as before. */
+	/* Frames that go to the queue only after the move are still steered as before. */
 	for (unsigned int i = 0; i < FWD_TENANTS; i++)
 		if (want.tenant[i] == queue && before->tenant[i] != queue)
 			want.tenant[i] = before->tenant[i];

@@ -7,7 +7,7 @@
 #include "fwd.h"
 #include "moat_telemetry.h"
 
-/* What only the software unit knows of itself. */
+/* Add the counters that only the software unit has. */
 static void more(struct moat_unit *unit, struct rte_tel_data *dict)
 {
 	struct app_unit_stats s;

@@ -3,10 +3,11 @@
  */
 
 /*
- * idle = posted: how an lcore waits while its line is quiet. Where the processor can monitor a
- * cache line (x86: WAITPKG's umonitor and umwait), it sleeps until the unit writes the line; where
- * it can only pause (tpause), it pauses; else it polls on. A wait ends after WAIT_US at the latest:
- * the lcore's lanes must report that they are quiescent, and devices of net_moat work in its turns.
+ * idle = posted: how an lcore waits while its line is quiet. If the processor can monitor a cache
+ * line (x86: WAITPKG's umonitor and umwait), the lcore sleeps until the unit writes the line; if it
+ * can only pause (tpause), the lcore pauses; otherwise the lcore polls on. A wait ends after
+ * WAIT_US at the latest, because the lcore's lanes must report quiescent states, and net_moat's
+ * devices work only in the lcore's turns.
  */
 
 #include <rte_cpuflags.h>
@@ -43,8 +44,8 @@ const char *fwd_wait_text(void)
 	}
 }
 
-/* Called once the line is monitored: a bit of any of its words that was set before that would not
- * wake the lcore. @return -1: do not sleep */
+/* Called when the line is monitored already: a bit of any word that was set before would not wake
+ * the lcore. @return -1: do not sleep */
 static int line_is_written(const uint64_t value, const uint64_t opaque[RTE_POWER_MONITOR_OPAQUE_SZ])
 {
 	const struct moat_posted *line = (const struct moat_posted *)(uintptr_t)opaque[0];
@@ -66,7 +67,7 @@ void fwd_wait(struct moat_posted *line)
 	};
 	uint64_t end = rte_rdtsc() + wait_cycles;
 
-	/* What they answer does not matter: the line is polled next. */
+	/* The results do not matter: the line is polled next in any case. */
 	if (how == MONITOR)
 		rte_power_monitor(&written, end);
 	else if (how == PAUSE)

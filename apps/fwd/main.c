@@ -54,7 +54,7 @@ static void catch_signals(void)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
-	signal(SIGPIPE, SIG_IGN); /* a reader that goes away must not keep us from cleaning up */
+	signal(SIGPIPE, SIG_IGN); /* clean up even if the reader of stdout has ended */
 }
 
 /* -------------------------------------------------------------------------- command line */
@@ -82,12 +82,12 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/* @return < 0: go on; else exit with that */
+/* @return < 0: go on; otherwise the exit code */
 static int parse_args(int argc, char *argv[], struct fwd_args *args)
 {
 	int o;
 
-	opterr = 0; /* app_option_wrong() says it better */
+	opterr = 0; /* app_option_wrong() prints the errors */
 	while ((o = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		switch (o) {
 		case APP_LONG('s'):
@@ -131,12 +131,11 @@ static int parse_args(int argc, char *argv[], struct fwd_args *args)
 		}
 	}
 	if (argc == optind) {
-		fprintf(stderr, "moat-fwd: which CONFIG?\n%s", usage);
+		fprintf(stderr, "moat-fwd: CONFIG is missing\n%s", usage);
 		return FWD_EXIT_CONFIG;
 	}
 	if (argc - optind > 1) {
-		fprintf(stderr,
-			"moat-fwd: one CONFIG only, and there are %s and %s" APP_OPTION_EAL "\n",
+		fprintf(stderr, "moat-fwd: give one CONFIG, not %s and %s" APP_OPTION_EAL "\n",
 			argv[optind], argv[optind + 1]);
 		return FWD_EXIT_CONFIG;
 	}
@@ -158,7 +157,8 @@ static int fail(const char *doing)
 	return FWD_EXIT_FAILED;
 }
 
-/* The main thread's turn: faults, the attack, a table now and then, until it is time to stop. */
+/* The main thread's loop: read faults, take commands and steps of the attack, and print a table
+ * every interval, until it is time to stop. */
 static void watch(struct fwd_run *run, struct fwd_attack *attack)
 {
 	const struct timespec nap = { .tv_nsec = 5 * 1000 * 1000 };
@@ -274,7 +274,7 @@ static bool control_right(struct fwd_conf *conf, const struct fwd_args *args)
 	return false;
 }
 
-/* Nothing is configured before this has said yes. */
+/* Are the arguments, the file and the host right? Nothing is configured before. */
 static bool right(struct fwd_conf *conf, const struct fwd_args *args, bool our_lcores,
 	bool our_drivers, bool has_token)
 {
@@ -285,7 +285,7 @@ static bool right(struct fwd_conf *conf, const struct fwd_args *args, bool our_l
 	if (fwd_conf_read(conf, args->config) != 0 ||
 		fwd_conf_check(conf, our_lcores ? &cpus : NULL) != 0 || !control_right(conf, args))
 		return false;
-	/* Otherwise the EAL loads them. */
+	/* Without --check the EAL loads the drivers; plugins of -d are not known here. */
 	if (args->check && our_drivers && fwd_load_drivers())
 		fwd_check_drivers(conf);
 	if (conf->ini.errors != 0)
@@ -295,7 +295,7 @@ static bool right(struct fwd_conf *conf, const struct fwd_args *args, bool our_l
 		fwd_check_host(conf, root, has_token || conf->vf_token != NULL) == 0;
 }
 
-/* With the EAL up: drivers, and lcores that the user chose, are known only now. */
+/* Run with the EAL started: drivers, and lcores that the user chose, are known only now. */
 static int with_eal(struct fwd_conf *conf, const struct fwd_args *args, bool our_lcores)
 {
 	struct app_set workers;

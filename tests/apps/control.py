@@ -171,9 +171,9 @@ def a_port_goes_to_a_tenant_with_all_its_frames():
 def what_cannot_be_is_refused_in_words():
     c = Control(shared("strict", "static"))
     for line, answer in (
-            ("", "error: '' is not a command; there are: move PORT QUEUE TENANT, and queues"),
-            ("stop", "error: 'stop' is not a command; there are: move PORT QUEUE TENANT, and queues"),
-            ("move p0 0", "error: 'move' is not a command; there are: move PORT QUEUE TENANT, and queues"),
+            ("", "error: '' is not a command; the commands are: move PORT QUEUE TENANT, and queues"),
+            ("stop", "error: 'stop' is not a command; the commands are: move PORT QUEUE TENANT, and queues"),
+            ("move p0 0", "error: 'move' is not a command; the commands are: move PORT QUEUE TENANT, and queues"),
             ("move p7 0 blue", "error: there is no port 'p7'; 'queues' lists what there is"),
             ("move p0 2 blue", "error: port p0 has no queue '2'; it has 2, from 0"),
             ("move p0 -1 blue", "error: port p0 has no queue '-1'; it has 2, from 0"),
@@ -201,13 +201,13 @@ def configurations_that_keep_their_queues_say_why():
     for config, args, line, answer in (
             (two_tenants(), (), "move p0 0 blue", None),
             (two_tenants().replace("[port p0]", "[port p0]\nqueues = 2").replace("[port p1]", "[port p1]\nqueues = 2"), (),
-             "move p0 1 blue", "error: the queues of port p0 are one requester, so they are one tenant's; write "
-             "'requesters = queue' or 'requesters = pasid'"),
+             "move p0 1 blue", "error: the queues of port p0 are one requester, so they belong to one tenant; write "
+             "'requesters = queue' or 'requesters = pasid' in the file"),
             (shared("strict", "strict", red_more="forward = l2"), (), "move p0 0 blue",
-             "error: tenant red has forward = l2, and a bridge's ports are those it began with"),
+             "error: tenant red has forward = l2, and a bridge's ports do not change"),
             ("[fwd]\nidle = posted\n" + two_tenants(), (), "move p0 0 blue",
-             "error: with idle = posted each queue has an interrupt of its tenant's"),
-            (two_tenants(), ("--attack",), "move p0 0 blue", "error: with --attack queues stay where they are"),
+             "error: with idle = posted no queue moves, because each has an interrupt"),
+            (two_tenants(), ("--attack",), "move p0 0 blue", "error: with --attack no queue moves"),
             (two_tenants().replace("[port p0]", "[port p0]\nqueues = 2\nrequesters = queue")
              .replace("[port p1]", "[port p1]\nqueues = 2\nrequesters = queue"), (), "move p0 1 blue",
              "error: tenants red and blue would share port p0, and neither has a 'match'; give one of them a 'match' of "
@@ -248,11 +248,11 @@ def the_socket_of_a_moat_fwd_that_was_killed_is_replaced():
         # One that listens is not, and neither is a file.
         run = Run(two_tenants(), "--control", path, "--seconds", "1").end()
         assert run.status == 1, (run.status, run.err)
-        assert (f"moat-fwd: no control socket: control = {path}: another process listens there, or it is not a "
-                "socket; name another path, or remove what is there\n" in run.err), run.err
+        assert (f"moat-fwd: no control socket: control = {path}: another process listens there, or the file is not a "
+                "socket; name another path, or remove the file\n" in run.err), run.err
         run = Run(two_tenants(), "--control", __file__, "--seconds", "1").end()
-        assert run.status == 2 and run.err == (f"moat-fwd: --control {__file__}: what is there is not a socket; name "
-                                               "another path, or remove it\n"), (run.status, run.err)
+        assert run.status == 2 and run.err == (f"moat-fwd: --control {__file__}: the file there is not a socket; name "
+                                               "another path, or remove the file\n"), (run.status, run.err)
         assert c.ask("queues").startswith("ok ")
         whole(c.end().summary)
 

@@ -276,7 +276,7 @@ def a_device_that_cannot_be_made_is_named_and_nothing_is_left():
     assert run.status == 1, (run.status, run.out, run.err)
     assert ("moat-fwd: set-up: port p1: device 'net_pcap_p1,rx_pcap=/dev/null' cannot be made: its driver refuses ("
             in run.err), run.err
-    assert "); the EAL option '--log-level=pmd:debug', before '--', may tell more" in run.err, run.err
+    assert "); the EAL option '--log-level=pmd:debug', before '--', may show why" in run.err, run.err
     assert run.summary is None
 
 
@@ -478,7 +478,7 @@ def posted_interrupts_need_a_unit_that_posts():
     assert run.status == 1 and "cannot post interrupts (CAP.PI is clear)" in run.err, (run.status, run.err)
 
 
-DELIVERED = "attack: DELIVERED: 1 interrupts by entries that were taken back or are another's\n"
+DELIVERED = "attack: DELIVERED: 1 interrupts by entries that were taken back or belong to another device\n"
 
 
 def an_interrupt_that_gets_through_is_noticed():
