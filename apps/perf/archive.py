@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""usage: archive.py FILE... OUTPUT: an executable Python archive of the files, the same every time."""
+"""usage: archive.py FILE... OUTPUT: make an executable Python archive of the files, reproducibly."""
 
 import os
 import sys

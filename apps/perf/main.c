@@ -17,9 +17,9 @@
 #include "app_eal.h"
 #include "perf.h"
 
-/* Beside this program: it makes the HTML out of the JSON. */
+/* In this program's folder: the program that makes the HTML from the JSON. */
 #define REPORT  "moat-perf-report"
-/* ... and compares two of them. */
+/* In this program's folder: the program that compares two JSON files. */
 #define COMPARE "moat-perf-compare"
 
 static volatile int stop;
@@ -47,7 +47,7 @@ static int fail(const char *doing)
 
 /* -------------------------------------------------------------------------- before the EAL */
 
-/* A file that cannot be written is better known before an hour of measuring than after. */
+/* Check that a file can be written, before an hour of measuring rather than after it. */
 static int writable(const char *path)
 {
 	bool there = path != NULL && access(path, F_OK) == 0;
@@ -78,7 +78,8 @@ static int check_files(const struct perf *perf)
 	return rc == 0 ? writable(perf->report) : rc;
 }
 
-/* As many lcores as the cases need, from the last CPU down; `user`: the user's own choice. */
+/* Choose as many lcores as the cases need, from the last CPU down; none if `user`, because the user
+ * has chosen. */
 static int choose_lcores(const struct perf *perf, struct app_set *workers, bool user)
 {
 	struct app_set cpus;
@@ -89,7 +90,7 @@ static int choose_lcores(const struct perf *perf, struct app_set *workers, bool 
 		return 0;
 	if (perf->nr_lcores > cpus.n) {
 		fprintf(stderr,
-			"moat-perf: lcores = %u, and this process may use %u processors; lower it\n",
+			"moat-perf: lcores = %u, but this process may use %u processors; lower it\n",
 			perf->nr_lcores, cpus.n);
 		return PERF_EXIT_CONFIG;
 	}
@@ -99,7 +100,7 @@ static int choose_lcores(const struct perf *perf, struct app_set *workers, bool 
 	return 0;
 }
 
-/* -------------------------------------------------------------------------------- with it */
+/* ---------------------------------------------------------------------------- with the EAL */
 
 /* Run a program beside this one, a Python archive, with two files. @return its exit status, or a
  * negative errno */
@@ -185,8 +186,8 @@ static int measure(struct perf *perf)
 	app_eal_workers(&workers);
 	if (workers.n < perf->nr_lcores) {
 		fprintf(stderr,
-			"moat-perf: lcores = %u, and the EAL's options give %u and a main one; give it "
-			"more (-l), or leave -l out\n",
+			"moat-perf: lcores = %u, but the EAL has %u beside its main lcore; give it more "
+			"(-l), or leave -l out\n",
 			perf->nr_lcores, workers.n);
 		return PERF_EXIT_CONFIG;
 	}

@@ -18,16 +18,16 @@ static const char usage[] =
 	"Measure what mapping and unmapping costs, on any unit and in any mode.\n"
 	"\n"
 	"  SWEEP.ini         units and sweeps; doc/perf.md says how to write one\n"
-	"  --KEY VALUES      or one sweep from here: the keys of [sweep], each with one value or several\n"
+	"  --KEY VALUES      or one sweep by options: the keys of [sweep], each with one value or several\n"
 	"                    (--mode strict,pipelined --batch 1,32,256 --page 4K,2M --seconds 0.5)\n"
 	"  --unit KIND[,ARGS]  as in --unit soft,latency=2100; may be repeated; without it, soft\n"
 	"  --json FILE       write everything there, for programs\n"
-	"  --csv FILE        a line for each case, for spreadsheets\n"
-	"  --report FILE     an HTML page with charts\n"
-	"  --seconds S       for each case; also with a file, instead of its own\n"
-	"  --repeat N        measure all cases N times, in turn; the table has the medians (1)\n"
+	"  --csv FILE        write a line for each case there, for spreadsheets\n"
+	"  --report FILE     write an HTML page with charts there\n"
+	"  --seconds S       measure each case for S seconds; overrides the file's\n"
+	"  --repeat N        measure all cases N times, in turn; the table has the medians (default 1)\n"
 	"  --baseline FILE   compare with another run's JSON: what is slower or faster beyond the noise\n"
-	"                    (--repeat 7, unless it is given)\n"
+	"                    (--repeat is 7 then, unless given)\n"
 	"  --check           say whether the sweep is valid and how long it takes; measure nothing\n"
 	"  --help, --version\n"
 	"\n"
@@ -40,7 +40,7 @@ struct args {
 	const char *seconds;
 };
 
-/* The sections that options make, the sweep first, are the INI's from the start. */
+/* Options become sections of perf->ini, the sweep first, as if they were read from a file. */
 
 /* ------------------------------------------------------------------- sections from options */
 
@@ -75,7 +75,7 @@ static int add_unit(struct args *args, const char *value)
 	return 0;
 }
 
-/* The program's own options that have a value; the keys of a sweep, such as seconds, are others. */
+/* The program's own options with a value. The keys of [sweep] are options with a value, too. */
 static const char *const own[] = { "json", "csv", "report", "unit", "baseline", "repeat" };
 
 static bool has_value(const char *name)
@@ -122,7 +122,7 @@ static int repeat(struct perf *perf, const char *value)
 	return -1;
 }
 
-/* An option that has_value(). @return < 0: go on */
+/* Take an option with a value. @return < 0: go on; otherwise the exit code */
 static int option(struct args *args, const char *name, const char *value)
 {
 	struct perf *perf = args->perf;
@@ -146,7 +146,7 @@ static int option(struct args *args, const char *name, const char *value)
 	return -1;
 }
 
-/* An argument that does not begin with two dashes: the file. @return < 0: go on */
+/* Take an argument that does not begin with two dashes: the file. @return as option() */
 static int file(struct args *args, const char *text)
 {
 	const char letter[] = { '-', text[1], '\0' };
@@ -154,15 +154,14 @@ static int file(struct args *args, const char *text)
 	if (text[0] == '-' && text[1] != '\0')
 		return unknown(letter);
 	if (args->file != NULL) {
-		fprintf(stderr, "moat-perf: one SWEEP.ini only, and there are %s and %s\n",
-			args->file, text);
+		fprintf(stderr, "moat-perf: give one SWEEP.ini, not %s and %s\n", args->file, text);
 		return PERF_EXIT_CONFIG;
 	}
 	args->file = text;
 	return -1;
 }
 
-/* argv[*i], and the argument after it where the option has its value there. @return < 0: go on */
+/* Take argv[*i], and the argument after it if that is the option's value. @return as option() */
 static int argument(struct args *args, int argc, char *argv[], int *i)
 {
 	char name[64] = "", *value;
@@ -200,7 +199,7 @@ static int argument(struct args *args, int argc, char *argv[], int *i)
 
 /* ----------------------------------------------------------------------------------- all of it */
 
-/* The command for a shell, so that what is in a report can be repeated. */
+/* Keep the command line, quoted for a shell, so that a report's results can be repeated. */
 static void keep_command(struct perf *perf, int argc, char *argv[])
 {
 	size_t at = 0, size = sizeof(perf->command);
@@ -215,7 +214,7 @@ static void keep_command(struct perf *perf, int argc, char *argv[])
 	}
 }
 
-/* What the file's reader would have made of a [sweep] without keys. */
+/* Make the sections that app_ini_load() would read from a file with an empty [sweep]. */
 static int begin_sections(struct app_ini *ini)
 {
 	ini->path = "command line";
@@ -235,8 +234,8 @@ static int use_file(struct args *args)
 
 	if (s->nr_entries != 0 || ini->nr_sections != 1) {
 		fprintf(stderr,
-			"moat-perf: --%s and the file %s: write it into the file, or leave the file "
-			"out\n",
+			"moat-perf: --%s cannot be given with the file %s; write it into the file, or "
+			"leave the file out\n",
 			s->nr_entries != 0 ? s->entries[0].key : "unit", args->file);
 		return PERF_EXIT_CONFIG;
 	}

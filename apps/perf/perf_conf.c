@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Sections to units and sweeps; doc/perf.md lists what they may hold. */
+/* Reads sections into units and sweeps; doc/perf.md lists their keys. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ static const struct app_key unit_keys[] = {
 	{ .name = NULL },
 };
 
-/* Arguments before the user's, which override them: the adversary costs time. */
+/* Arguments before the user's, which override them. The adversary would cost time. */
 #define SOFT_ARGS "adversary=0"
 
 void perf_unit_conf(const struct perf_unit *u, struct app_unit_conf *conf,
@@ -31,7 +31,7 @@ void perf_unit_conf(const struct perf_unit *u, struct app_unit_conf *conf,
 	char *name = text, *args = text + 32;
 	const char *given = u->args != NULL ? u->args : "";
 
-	/* The command line calls a unit by its arguments, which devargs cannot take as a name. */
+	/* A unit of the command line is named "KIND,ARGS"; devargs take only "KIND" as a name. */
 	snprintf(name, 32, "%.*s", (int)RTE_MIN(strcspn(u->name, ",= "), 31u), u->name);
 	snprintf(args, PERF_UNIT_TEXT - 32, "%s%s%s", u->kind == APP_UNIT_SOFT ? SOFT_ARGS : "",
 		u->kind == APP_UNIT_SOFT && given[0] != '\0' ? "," : "", given);
@@ -47,7 +47,7 @@ const char *perf_unit_stage(const struct moat_unit *unit)
 	return unit->caps.format == MOAT_PT_FIRST_STAGE ? "first" : "second";
 }
 
-/* A unit that is only memory of this process tells by being made. */
+/* Check a unit's arguments; a unit that is only memory of this process is opened for that. */
 static void check_args(struct perf *perf, const struct app_section *s, const struct perf_unit *u)
 {
 	char text[PERF_UNIT_TEXT];

@@ -11,7 +11,7 @@
 
 #include "perf.h"
 
-/* A text as a field: quoted, quotes doubled. */
+/* Write a text as a field: in quotes, with quotes doubled. */
 static void text(FILE *f, const char *value)
 {
 	fputc('"', f);

@@ -3,9 +3,9 @@
  */
 
 /*
- * Test map on a unit that nests: what an lcore maps lies over a parent, which has the lcore's
- * memory, in leaves as large as there are, from before the first batch until after the last one.
- * Test packets has its parents from lib/tenant.
+ * Test map on a unit that nests: an lcore's domain has a parent in which the lcore's memory is
+ * mapped, in leaves as large as possible, from before the first batch until after the last one.
+ * In test packets lib/tenant makes the parents.
  */
 
 #include <errno.h>
@@ -36,7 +36,7 @@ int perf_guest_map(struct perf_guest *guest, struct moat_domain *parent, struct 
 	rc = moat_iova_alloc(parent->iova, NULL, room, MOAT_1G_SIZE, &at);
 	if (rc != 0)
 		return rc;
-	at += memory->hpa[0] & (MOAT_1G_SIZE - 1); /* leaves of 1 GiB fit both */
+	at += memory->hpa[0] & (MOAT_1G_SIZE - 1); /* so that leaves of 1 GiB are possible */
 	lane = moat_lane_open(parent);
 	if (lane == NULL)
 		return -ENOMEM;

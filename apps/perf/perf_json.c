@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* --json: everything, for programs and for the report. The fields are an interface: doc/perf.md
+/* --json: all results, for programs and for the report. The fields are an interface: doc/perf.md
  * lists them. */
 
 #include <errno.h>
@@ -20,7 +20,7 @@
 #include "moat_softvtd.h"
 #include "perf.h"
 
-/* Numbers as people would write them: six digits tell all there is to tell. */
+/* Make a number with six digits, which is more than measurements are good for. */
 static json_t *real(double value)
 {
 	char text[32];
@@ -36,7 +36,7 @@ static json_t *number(uint64_t value)
 
 /* ------------------------------------------------------------------------------- the machine */
 
-/* The first value of `key` in a file of "key : value" lines; "unknown" without one. */
+/* Find the first value of `key` in a file of "key : value" lines; "unknown" if there is none. */
 static json_t *file_value(const char *path, const char *key)
 {
 	char line[512];
@@ -96,7 +96,7 @@ static json_t *model(void)
 
 /* ----------------------------------------------------------------------------------- a case */
 
-/* What measures this case and no other. */
+/* Make the command line that measures this case alone. */
 static json_t *command(const struct perf_case *c)
 {
 	char size[24], more[24];
@@ -180,7 +180,7 @@ static json_t *stages(const struct perf_result *r)
 	return j;
 }
 
-/* Every round's stages, in the order of the rounds. */
+/* Make the list of all rounds' stages, in the order of the rounds. */
 static json_t *repeats(const struct perf *perf, unsigned int i)
 {
 	json_t *j = json_array();
@@ -203,7 +203,7 @@ static json_t *runs(const struct perf_result *r)
 	return j;
 }
 
-/* For how long pages could be reached: classes up to so many microseconds. */
+/* Count exposed pages by the time for which they could be reached, in classes of microseconds. */
 static json_t *windows(const struct perf_result *r)
 {
 	double us = (double)rte_get_tsc_hz() / 1e6;

@@ -3,13 +3,14 @@
  */
 
 /*
- * Test map. An lcore maps a batch of granules, lets a device have them, unmaps them and submits; it
- * uses a granule again when the ticket of its last unmap is done. The mode says when it waits:
+ * Test map. An lcore maps a batch of granules, lets a device access them, unmaps them and submits;
+ * it uses a granule again when the ticket of its last unmap is done. When the lcore waits depends
+ * on the mode:
  *	strict     right after submitting
- *	pipelined  when it comes round to a granule whose ticket is not done
- *	deferred   likewise, and it submits by count or time only
- *	static     never: all is mapped before, and a granule is handed on by its address
- *	copy       never: granules are copied to or from others that are mapped for good
+ *	pipelined  before it uses a batch again whose ticket is not done
+ *	deferred   as pipelined, but it submits only by count or time
+ *	static     never: all granules are mapped before, and only their addresses are handed on
+ *	copy       never: granules are copied to or from permanently mapped ones
  */
 
 #include <errno.h>
@@ -27,19 +28,19 @@
 #define DMA_BURST   32
 
 struct map_work {
-	struct moat_domain *domain; /* of its own, or the first lcore's */
-	struct moat_domain *parent; /* of `domain`, where that is its own; NULL: none */
+	struct moat_domain *domain; /* the lcore's own, or the first lcore's */
+	struct moat_domain *parent; /* of the lcore's own domain; NULL: none */
 	struct perf_guest guest;
 	bool owns_domain;
 	moat_sid_t sid;
 	bool attached;
 	struct moat_lane *lane;
-	bool mapped; /* static, copy: place is mapped for good */
+	bool mapped; /* static, copy: all granules are mapped */
 	struct perf_place place;
-	uint8_t *private;              /* copy: what no device reaches */
+	uint8_t *private;              /* copy: memory that no device reaches */
 	moat_ticket_t *tickets;        /* of each batch */
-	struct moat_softvtd *sv;       /* the device's unit, where there is a device */
-	struct moat_deferred deferred; /* its window */
+	struct moat_softvtd *sv;       /* the software device's unit; NULL: no DMA */
+	struct moat_deferred deferred; /* deferred: when to submit */
 	struct moat_lane_stats before;
 };
 
@@ -58,7 +59,7 @@ static enum moat_prot prot_of(const struct perf_case *c)
 
 /* ------------------------------------------------------------------------------------- waiting */
 
-/* What is gathered goes to the unit, and its runs into the histogram. */
+/* Submit the gathered runs, and count them by size. */
 static moat_ticket_t flush(struct perf_work *w, struct map_work *m)
 {
 	struct moat_lane *lane = m->lane;
@@ -72,14 +73,14 @@ static moat_ticket_t flush(struct perf_work *w, struct map_work *m)
 
 		w->runs[size < PERF_RUN_SIZES ? size : PERF_RUN_SIZES - 1]++;
 	}
-	moat_cost_start(watch); /* counting the runs is moat-perf's own work: no stage's */
+	moat_cost_start(watch); /* charge the counting of runs to no stage */
 	moat_deferred_submitted(&m->deferred);
 	ticket = moat_lane_flush(lane);
 	moat_cost_mark(watch, &w->cost, MOAT_STAGE_SUBMIT);
 	return ticket;
 }
 
-/* Until the ticket is done. Time goes to the stage WAIT. */
+/* Wait until the ticket is done, and charge the time to the stage WAIT. */
 static int wait_for(struct perf_work *w, struct map_work *m, moat_ticket_t ticket)
 {
 	uint64_t patience = rte_get_tsc_hz() / 1000 * PATIENCE_MS;
@@ -94,7 +95,7 @@ static int wait_for(struct perf_work *w, struct map_work *m, moat_ticket_t ticke
 			flush(w, m);
 		moat_lane_poll(m->lane);
 		rte_pause();
-		if (unlikely(rte_rdtsc() > deadline)) /* its error says what is missing */
+		if (unlikely(rte_rdtsc() > deadline)) /* for an error that says what is missing */
 			rc = moat_lane_drain(m->lane);
 	}
 	moat_cost_mark(STOPWATCH, &w->cost, MOAT_STAGE_WAIT);
@@ -128,7 +129,7 @@ static int unmap_granule(struct perf_work *w, struct map_work *m, const struct p
 	struct moat_lane *lane = m->lane;
 	int rc;
 
-	/* The lane would do it by itself; here it is seen by the histogram. */
+	/* The lane would flush by itself, but then its runs would not be counted. */
 	if (unlikely(moat_lane_run_room(lane) == 0))
 		flush(w, m);
 	do {
@@ -142,7 +143,8 @@ static int unmap_granule(struct perf_work *w, struct map_work *m, const struct p
 	return rc;
 }
 
-/* After a batch of unmaps: the ticket that covers it, given out or to come. */
+/* Submit after a batch of unmaps, if it is time. @return the ticket that covers the batch, which a
+ * later flush may give out */
 static moat_ticket_t submit(struct perf_work *w, struct map_work *m)
 {
 	const struct moat_lane *lane = m->lane;
@@ -176,7 +178,7 @@ static int dma(struct perf_work *w, struct map_work *m, struct moat_softvtd_dma 
 	return moat_error(-EFAULT, "the unit refused DMA to a page that is mapped");
 }
 
-/* The device moves c->dma bytes in each 4 KiB of a batch. */
+/* Let the device move c->dma bytes in each 4 KiB of a batch. */
 static int device_visits(struct perf_work *w, struct map_work *m, const struct perf_slot slots[])
 {
 	struct moat_softvtd_dma burst[DMA_BURST];
@@ -198,8 +200,8 @@ static int device_visits(struct perf_work *w, struct map_work *m, const struct p
 	return rc;
 }
 
-/* Mode static, where nothing is mapped or unmapped: the device visits a batch's number of pages, in
- * an order of its own, which goes round; `*at` is its place in that order. */
+/* Mode static: let the device visit as many pages as a batch has, in the cyclic order of
+ * place.order; `*at` is the index of the next one. */
 static int device_wanders(struct perf_work *w, struct map_work *m, uint64_t *at)
 {
 	uint64_t in_granule = m->place.granule / MOAT_PAGE_SIZE;
@@ -260,7 +262,7 @@ static int turn_static(struct perf_work *w, struct map_work *m, unsigned int bat
 	const struct perf_slot *slots = &m->place.slots[batch * w->c->batch];
 	uint64_t sum = 0;
 
-	/* What a driver does to hand a buffer to its device: write the address down. */
+	/* A driver hands a buffer to its device by writing the address into a descriptor. */
 	for (unsigned int i = 0; i < w->c->batch; i++)
 		sum += slots[i].iova;
 	__asm__ volatile("" ::"r"(sum));
@@ -366,14 +368,15 @@ static int make_domain(struct perf_work *w, struct map_work *m, struct map_work 
 	return moat_domain_create(w->unit, &conf, &m->domain);
 }
 
-/* First stage is cached by PASID: nothing is to be invalidated before a device is attached. */
+/* Must a device be attached? First-stage entries are cached by PASID: without a device there is
+ * nothing to invalidate. */
 static bool needs_device(const struct moat_unit_caps *caps)
 {
 	return caps->nested.sagaw != 0 ||
 		(caps->tables == MOAT_TABLES_OURS && caps->format == MOAT_PT_FIRST_STAGE);
 }
 
-/* A software device of the lcore's own, or the one of the file. */
+/* Attach a software device for the lcore, or the file's device. */
 static int attach(struct perf_work *w, struct map_work *m)
 {
 	const struct perf_case *c = w->c;
@@ -384,7 +387,7 @@ static int attach(struct perf_work *w, struct map_work *m)
 	if (c->device < 0 && !app_unit_in_process(c->unit->kind))
 		return moat_error(-EINVAL,
 			"unit %s caches first stage by PASID: without a device in the domain nothing "
-			"would be invalidated; name one with 'device', or measure stage=second",
+			"would be invalidated; name a device with 'device', or measure stage=second",
 			w->unit->name);
 	if (c->device >= 0 && !m->owns_domain)
 		return 0;
@@ -402,7 +405,7 @@ static int attach(struct perf_work *w, struct map_work *m)
 	return rc;
 }
 
-/* Static and copy: all of it, once. */
+/* Modes static and copy: map all granules, once. */
 static int map_for_good(struct perf_work *w, struct map_work *m)
 {
 	int rc = 0;
@@ -462,7 +465,7 @@ static int unmap_place(struct perf_work *w, struct map_work *m)
 	return rc;
 }
 
-/* The last lcore's first: a shared domain is destroyed when it has no users any more. */
+/* Begins with the last lcore: a shared domain is the first lcore's, and is destroyed last. */
 static int destroy(struct perf_work works[], unsigned int n)
 {
 	int first = 0;
@@ -485,7 +488,7 @@ static int destroy(struct perf_work works[], unsigned int n)
 			rc = moat_domain_destroy(m->domain);
 		if (rc == 0 && m->parent != NULL)
 			rc = moat_domain_destroy(m->parent);
-		if (rc == 0) /* what a unit might still reach is not given back */
+		if (rc == 0) /* memory that a unit might still reach is not freed */
 			perf_place_destroy(&m->place);
 		free(m->private);
 		free(m->tickets);

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Test packets. An lcore is the application of a tenant of its own: it receives a burst, sends it
- * where it came from, and polls the tenant. lib/tenant does the rest, by the mode. */
+/* Test packets. Each lcore is the application of its own tenant: it receives a burst, sends it back
+ * to the port, and polls the tenant. lib/tenant does the rest, by the mode. */
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ struct packets_work {
 	struct moat_tenant_stats before;
 };
 
-/* One burst. Charged as moat-fwd does: a turn without a packet is idle altogether. */
+/* Forward one burst. As in moat-fwd all of a turn without packets is charged as idle. */
 static uint16_t forward(struct perf_work *w, struct packets_work *p, struct moat_cost *cost)
 {
 	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Where granules lie, in memory and in IOVA. */
+/* The granules' memory and IOVAs. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,7 +10,7 @@
 
 #include "perf_work.h"
 
-/* A permutation of [0, 2^bits): multiplication by an odd number and a shifted exclusive or are both
+/* Permute [0, 2^bits): multiplication by an odd number and a shifted exclusive or are both
  * reversible. */
 static uint64_t scramble(uint64_t x, unsigned int bits)
 {
@@ -23,7 +23,8 @@ static uint64_t scramble(uint64_t x, unsigned int bits)
 	return x;
 }
 
-/* The lcore's own part of a shared domain, or of its own: the second `space` of it, and so on. */
+/* Scatter the granules over `space` bytes of the domain: from 1 * space on, or in a shared domain
+ * from (index + 1) * space on. */
 static int scatter(struct perf_place *place, const struct perf_work *work,
 	const struct moat_domain *domain)
 {
@@ -59,8 +60,8 @@ static int line_up(struct perf_place *place, const struct perf_work *work,
 	return rc;
 }
 
-/* A device that is never taken anything away visits buffers of 4 KiB, one after the other or
- * not. */
+/* Mode static: make the order in which a device visits the pages of 4 KiB: ascending, or random
+ * with layout = scattered. */
 static int make_order(struct perf_place *place, const struct perf_case *c)
 {
 	uint64_t pages = place->n * place->granule / MOAT_PAGE_SIZE;
@@ -83,7 +84,8 @@ static int make_order(struct perf_place *place, const struct perf_case *c)
 	return 0;
 }
 
-/* Leaves of 1 GiB need memory that is aligned to them. */
+/* Get the granules' memory. `*first` is the offset of the first granule: leaves of 1 GiB must be
+ * aligned. */
 static int get_memory(struct perf_place *place, const struct perf_work *work, uint64_t *first)
 {
 	const struct perf_case *c = work->c;
@@ -95,8 +97,8 @@ static int get_memory(struct perf_place *place, const struct perf_work *work, ui
 		return rc;
 	if (more != 0 && !place->memory.hpa_linear)
 		return moat_error(-ENOTSUP,
-			"page = 1G: memory comes in hugepages of 2M here, and those are not next to "
-			"each other; use page = 2M");
+			"page = 1G: the memory is not in one piece, but in hugepages of 2M; use page = "
+			"2M");
 	*first = more != 0 ? -place->memory.hpa[0] & (MOAT_1G_SIZE - 1) : 0;
 	return 0;
 }

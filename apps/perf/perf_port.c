@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A tenant with a NIC in software: net_moat, its frames out of net_null. */
+/* A tenant with a NIC in software: net_moat, whose frames come from net_null. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -44,7 +44,7 @@ static int add_devices(struct perf_port *port, const struct perf_work *w)
 	rc = add_vdev(port->device, args);
 	port->attached = rc == 0;
 	if (rc == 0 && rte_eth_dev_get_port_by_name(port->device, &port->id) != 0)
-		rc = moat_error(-ENODEV, "device '%s' is not there after it was made",
+		rc = moat_error(-ENODEV, "device '%s' was made, but is not an ethdev",
 			port->device);
 	return rc;
 }
@@ -58,7 +58,7 @@ static int make_tenant(struct perf_port *port, const struct perf_work *w)
 		.leaf_sizes = UINT64_MAX,
 		.numa = SOCKET_ID_ANY,
 		.verify = w->c->verify ? 1 : MOAT_VERIFY_OFF,
-		/* an eighth is the heap's, for the rings */
+		/* an eighth of it is for the rings */
 		.memory = w->c->working_set / 7 * 8 + 4 * MOAT_2M_SIZE,
 	};
 	char name[32];

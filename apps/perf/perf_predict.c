@@ -3,9 +3,9 @@
  */
 
 /*
- * What would hardware do? The software unit counts how often a given cache geometry makes it read
- * memory for a DMA: M. A DMA of p bytes then takes l0 + M * lm, and the device moves p bytes in
- * that time. See PERF_MODEL_SOURCE.
+ * What would the DMA cost on hardware? The software unit counts how often a given cache geometry
+ * makes it read memory for a DMA: M. A DMA of p bytes then takes l0 + M * lm. See
+ * PERF_MODEL_SOURCE.
  */
 
 #include "perf.h"

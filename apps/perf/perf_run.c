@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Run the cases one after the other: create the unit, run the test on the lcores, collect
+/* Runs the cases one after the other: opens the unit, runs the test on the lcores, collects
  * counts. */
 
 #include <errno.h>
@@ -24,8 +24,8 @@
 
 /* ------------------------------------------------------------------------------- on the lcore */
 
-/* Independent sums and stores, as in runs of entries: what a neighbour on the same core slows down
- * there, it slows down here. */
+/* Independent sums and stores, as runs of table entries have them, so that a neighbour on the same
+ * core slows down both alike. */
 uint64_t perf_reference(void)
 {
 	static __thread volatile uint64_t page[512];
@@ -88,7 +88,7 @@ void perf_work_sample(struct perf_work *w, const struct moat_cost *before,
 	w->round.operations += n;
 	if (++w->round.batches == PERF_ROUND_BATCHES) {
 		w->round.reference = perf_reference();
-		moat_cost_start(&RTE_PER_LCORE(moat_cost_watch)); /* that was no stage's */
+		moat_cost_start(&RTE_PER_LCORE(moat_cost_watch)); /* charge that to no stage */
 		w->rounds[w->nr_rounds++ % PERF_ROUNDS] = w->round;
 		memset(&w->round, 0, sizeof(w->round));
 	}
@@ -106,7 +106,7 @@ void perf_lane_difference(struct moat_lane_stats *after, const struct moat_lane_
 	after->exposed_page_cycles -= before->exposed_page_cycles;
 	for (unsigned int i = 0; i < MOAT_LANE_WINDOWS; i++)
 		after->exposed_windows[i] -= before->exposed_windows[i];
-	/* exposed_max is the longest ever */
+	/* exposed_max stays the longest since the lane was opened */
 }
 
 static int lcore_main(void *arg)
@@ -123,7 +123,7 @@ static int lcore_main(void *arg)
 
 /* ------------------------------------------------------------------------------ the main thread */
 
-/* What a unit counted that predictions and doorbells need. */
+/* A unit's counters, for predictions and doorbells. */
 struct counted {
 	struct moat_softvtd_stats soft;
 	struct moat_qi_stats qi;
@@ -147,7 +147,7 @@ static void nap(void)
 	nanosleep(&t, NULL);
 }
 
-/* Has every lcore been through its working set, or one ended with an error? */
+/* Has every lcore been through its working set, or has one ended with an error? */
 static bool all_warm(const struct perf_work works[], unsigned int n)
 {
 	bool warm = true;
@@ -168,7 +168,7 @@ static bool all_run(const struct perf_work works[], unsigned int n)
 	return true;
 }
 
-/* Warm up, measure, stop. */
+/* Lead the lcores through the phases. */
 static void lead(const struct perf_case *c, struct perf_work works[], _Atomic int *phase,
 	struct counted at[2], const volatile int *stop)
 {
@@ -318,7 +318,7 @@ static void conclude(const struct perf_case *c, struct perf_work works[],
 	r->exposed_max_us = (double)lane.exposed_max / (double)us;
 	dmas = e->dma_reads + e->dma_writes - b->dma_reads - b->dma_writes;
 	reads = e->memory_reads - b->memory_reads;
-	/* one in, one out; DMA of descriptors counts as the packets' */
+	/* a DMA in and one out per packet; memory reads for descriptors count as theirs */
 	if (c->test == PERF_PACKETS)
 		dmas = 2 * r->operations;
 	perf_predict(&r->prediction, dmas, c->test == PERF_PACKETS ? c->frame : c->dma,
@@ -444,8 +444,7 @@ static int by_result_total(const void *a, const void *b)
 	return x->total < y->total ? -1 : x->total > y->total;
 }
 
-/* The result of a case is the repeat whose total is the median; a case of which one repeat failed
- * has failed. */
+/* Choose a case's result: the repeat whose total is the median, or one that failed. */
 static void choose(struct perf *perf, unsigned int i, unsigned int n)
 {
 	struct perf_result *all = perf_repeat(perf, i, 0);
@@ -461,7 +460,7 @@ static void choose(struct perf *perf, unsigned int i, unsigned int n)
 	free(sorted);
 }
 
-/* Run all cases once: every other time from the last to the first, so that no case always comes
+/* Run all cases once; in every other round from the last to the first, so that no case always runs
  * after another. */
 static bool run_round(struct perf *perf, unsigned int round, const volatile int *stop)
 {
@@ -471,7 +470,7 @@ static bool run_round(struct perf *perf, unsigned int round, const volatile int 
 		progress(perf, round * perf->nr_cases + k, true);
 		run_case(&perf->cases[i], perf_repeat(perf, i, round), stop);
 		if (*stop)
-			return false; /* half a measurement is none */
+			return false; /* the case was cut short: do not count it */
 		progress(perf, round * perf->nr_cases + k, false);
 		if (round == 0)
 			perf->nr_done++;
@@ -493,8 +492,8 @@ int perf_run(struct perf *perf, const volatile int *stop)
 			perf->nr_cases * perf->repeat);
 	for (unsigned int round = 0; round < perf->repeat && run_round(perf, round, stop);)
 		round++;
-	/* A run that was stopped in its first round has the cases done so far, with one result
-	 * each. One stopped later has all cases, with the results of the rounds completed. */
+	/* A run that was stopped in its first round has one result of each case done so far. A run
+	 * that was stopped later has all cases, with the results of the completed rounds. */
 	for (unsigned int i = 0; i < perf->nr_done && perf->repeat > 1; i++) {
 		choose(perf, i, RTE_MAX(perf->nr_rounds, 1u));
 		perf_text_row(perf, i);

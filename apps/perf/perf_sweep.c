@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A [sweep]: keys with lists of values, and every combination of them. */
+/* A [sweep]: keys with lists of values; every combination of values is a case. */
 
 #include <inttypes.h>
 #include <math.h>
@@ -32,7 +32,7 @@ struct sweep {
 
 /* ------------------------------------------------------------------------------------ reading */
 
-/* Read a list of values: each word by `read`, a reader of one value, which fills `size` bytes. */
+/* Read a list of values. `read` reads one value, and stores `size` bytes. */
 static void read_list(struct app_ini *ini, const struct app_entry *e, const struct app_key *key,
 	void *field, app_read_t read, size_t size)
 {
@@ -43,7 +43,7 @@ static void read_list(struct app_ini *ini, const struct app_entry *e, const stru
 	list->n = 0;
 	for (char *word; copy != NULL && (word = strsep(&rest, ", \t")) != NULL;) {
 		const struct app_entry one = { e->key, word, e->line };
-		uint64_t value = 0; /* little-endian: an int fits from below */
+		uint64_t value = 0; /* an int is stored in its lower half (little-endian) */
 
 		if (*word == '\0')
 			continue;
@@ -147,7 +147,7 @@ static const struct {
 	{ "verify", PERF_PACKETS },
 };
 
-/* ------------------------------------------------------------------------------- what cannot be */
+/* ------------------------------------------------------------------------------------- checks */
 
 static void wrong_keys(struct app_ini *ini, const struct app_section *s, const struct sweep *sweep)
 {
@@ -174,7 +174,7 @@ static void wrong_pages(struct app_ini *ini, const struct app_section *s, const 
 	}
 }
 
-/* Twice what the rings hold: the other half is on its way. */
+/* Check that there are twice the buffers that the rings hold: as many again are under way. */
 static void wrong_buffers(struct app_ini *ini, const struct app_section *s,
 	const struct perf_case *c)
 {
@@ -184,14 +184,14 @@ static void wrong_buffers(struct app_ini *ini, const struct app_section *s,
 	if (c->working_set < least)
 		app_ini_error(ini, app_ini_line(s, "working_set"),
 			"working_set = %s holds %" PRIu64
-			" buffers of %s, and the rings alone %d; %s is the "
+			" buffers of %s, but the rings alone hold %d; %s is the "
 			"least",
 			app_size_text(c->working_set, have, sizeof(have)), c->working_set / room,
 			app_size_text(room, each, sizeof(each)), 2 * PERF_DESCRIPTORS,
 			app_size_text(least, need, sizeof(need)));
 }
 
-/* A batch and its granules within the working set; a device only where one can be. */
+/* Check that the values of a case go together. */
 static void wrong_case(struct app_ini *ini, const struct app_section *s, const struct perf_case *c)
 {
 	char have[24], need[24];
@@ -214,7 +214,7 @@ static void wrong_case(struct app_ini *ini, const struct app_section *s, const s
 			app_size_text(batch, need, sizeof(need)));
 	if (c->dma != 0 && c->unit->kind != APP_UNIT_SOFT)
 		app_ini_error(ini, app_ini_line(s, "dma"),
-			"dma: unit %s is no software unit, so there is no device to do it; remove the "
+			"dma: unit %s is not a software unit, so there is no software device; remove the "
 			"key or choose another unit",
 			c->unit->name);
 	if (c->layout == PERF_SCATTERED && c->space < 2 * c->working_set)
@@ -225,8 +225,8 @@ static void wrong_case(struct app_ini *ini, const struct app_section *s, const s
 			app_size_text(c->working_set, need, sizeof(need)));
 	if (c->layout == PERF_ALLOCATED && (c->mode == MOAT_STATIC || c->mode == MOAT_COPY))
 		app_ini_error(ini, app_ini_line(s, "layout"),
-			"layout = allocated: mode %s maps once and allocates nothing; leave it out "
-			"here",
+			"layout = allocated: mode %s maps once and allocates nothing; leave one of the two "
+			"out",
 			app_modes[c->mode]);
 }
 
@@ -290,7 +290,7 @@ static void combine(struct perf *perf, const struct app_section *s, const struct
 		return;
 	}
 	list = (const void *)((const char *)sweep + axes[axis].list);
-	/* one complaint for a sweep is enough: the other combinations would say the same */
+	/* one error for a sweep is enough: other combinations would only repeat it */
 	for (unsigned int i = 0; i < list->n && perf->ini.errors == errors; i++) {
 		memcpy((char *)c + axes[axis].field, &list->v[i], axes[axis].size);
 		combine(perf, s, sweep, c, axis + 1);

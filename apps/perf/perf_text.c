@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Tables for people: keys that vary within a sweep are columns, the others stand in the heading. */
+/* Tables for people: keys that vary within a sweep are columns, the others are in the heading. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,7 +23,7 @@ const char *perf_mode_touches(enum moat_mode mode)
 	return mode < MOAT_MODES ? touches[mode] : "";
 }
 
-/* --------------------------------------------------------------------------- what was asked for */
+/* ------------------------------------------------------------------------------ a case's keys */
 
 enum { TEXT = 48 };
 
@@ -123,7 +123,7 @@ static bool same_table(const struct perf_case *a, const struct perf_case *b)
 	return a->test == b->test && strcmp(a->sweep, b->sweep) == 0;
 }
 
-/* Does the key differ within the table that case `i` is in? Then *width is what its values need. */
+/* Does the key vary within the table of case `i`? Also sets *width, of its column. */
 static bool varies(const struct perf *perf, unsigned int i, const struct key *key, int *width)
 {
 	char first[TEXT], other[TEXT];
@@ -141,7 +141,7 @@ static bool varies(const struct perf *perf, unsigned int i, const struct key *ke
 	return differs;
 }
 
-/* ------------------------------------------------------------------------------ what came of it */
+/* ------------------------------------------------------------------------------------- results */
 
 static bool predicts(const struct perf_case *c)
 {
@@ -162,8 +162,8 @@ static void heading(const struct perf *perf, unsigned int i)
 		keys[k].print(c, text);
 		printf(", %s %s", keys[k].name, text);
 	}
-	puts(c->test == PERF_MAP ? "; cycles per granule mapped and unmapped, of the driver's side"
-				 : "; cycles per packet, of the driver's side");
+	puts(c->test == PERF_MAP ? "; driver cycles to map and unmap a granule"
+				 : "; driver cycles per packet");
 	for (unsigned int k = 0; k < RTE_DIM(keys); k++)
 		if ((keys[k].tests & 1u << c->test) && varies(perf, i, &keys[k], &width))
 			printf("%*s ", width, keys[k].name);
@@ -253,8 +253,8 @@ void perf_text_end(const struct perf *perf)
 				stage_text(perf->units[i].stage));
 	for (unsigned int i = 0; i < perf->nr_done; i++)
 		predicted |= predicts(&perf->cases[i]) && perf->results[i].rc == 0;
-	printf("Cycles include the stopwatch: %.0f a reading, one for each stage of a batch or burst; "
-	       "stages and\ntotals are means of the middle half of rounds of 16 batches.\n",
+	printf("Cycles include the stopwatch: %.0f per reading, one reading for each stage of a batch "
+	       "or burst. Stages and\ntotals are means over the middle half of rounds of 16 batches.\n",
 		perf->stopwatch);
 	if (predicted)
 		printf("M: memory reads of the unit per DMA with the unit's caches; predicted: what a "

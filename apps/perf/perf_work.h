@@ -6,12 +6,12 @@
 
 /**
  * @file
- * A case at work: what one lcore does and counts, whatever the test.
+ * An lcore's work on a case, and its counters, for either test.
  *
- * The main thread leads through three phases: WARM until every lcore has been through all it will
- * touch, MEASURE for as long as asked, STOP. An lcore looks at the phase between two batches; when
- * MEASURE begins it forgets what it has counted. All of a struct perf_work is its lcore's until
- * that has ended, but for `phase`, which it reads, and `warm`, which the main thread reads.
+ * The main thread leads through three phases: WARM until every lcore has used its whole working
+ * set, MEASURE for the case's seconds, STOP. An lcore reads the phase between two batches; when
+ * MEASURE begins it resets its counters. Until the lcore has ended only it may use its struct
+ * perf_work, except for `phase`, which the main thread writes, and `warm`, which that reads.
  */
 
 #include <stdatomic.h>
@@ -23,8 +23,8 @@
 
 enum perf_phase { PERF_WARM, PERF_MEASURE, PERF_STOP };
 
-/** A few batches by the stages. A time slice of another process in the middle of a stage is not
- * mapping cost: rounds can be left out, cycles in a sum cannot. */
+/** Cycles of a few batches by stage. A round with a time slice of another process in it can be left
+ * out; in one sum over all batches such a slice would count as mapping cost. */
 #define PERF_ROUND_BATCHES 16
 #define PERF_ROUNDS        UINT64_C(4096) /* kept: the last ones */
 struct perf_round {
@@ -34,8 +34,8 @@ struct perf_round {
 	unsigned int batches;
 };
 
-/** Do a fixed piece of work, always the same, to see how fast the processor is now: neighbours on
- * the same machine slow it. @return the TSC cycles it took, about a thousand. Data path. */
+/** Do a fixed piece of work, to measure how fast the processor is at the moment: other load on the
+ * machine slows it. @return the TSC cycles it took, about a thousand. Data path. */
 uint64_t perf_reference(void);
 
 struct perf_work {
@@ -43,19 +43,19 @@ struct perf_work {
 	struct moat_unit *unit;
 	unsigned int index; /* among the case's lcores */
 	unsigned int lcore;
-	void *test; /* the test's own */
+	void *test; /* the test's own state */
 
 	const _Atomic int *phase;
-	int seen;          /* of *phase */
+	int seen;          /* the last value of *phase that the lcore read */
 	_Atomic bool warm; /* relaxed: a flag that orders nothing */
 
-	int rc; /* how it ended; error says why */
+	int rc; /* 0, or the errno that the loop ended with; `error` says why */
 	char error[512];
 
 	/* Counted since MEASURE began. */
 	uint64_t begin, end;     /* TSC */
-	struct moat_cost cost;   /* test map's stopwatch charges it */
-	struct perf_round round; /* not yet full */
+	struct moat_cost cost;   /* of test map's stopwatch */
+	struct perf_round round; /* the present one, not full yet */
 	uint64_t nr_rounds;
 	struct perf_round rounds[PERF_ROUNDS]; /* round i is rounds[i % PERF_ROUNDS] */
 	uint64_t operations;
@@ -66,70 +66,73 @@ struct perf_work {
 	struct moat_hist map, unmap, both; /* 1/PERF_HIST_SCALE cycles per operation */
 };
 
-/** What a test does. create: for all lcores, on the main thread; on failure it leaves nothing.
- * loop: on the work's lcore, until perf_work_goes_on() says no. destroy: @return 0 or an errno. */
+/** A test. Its functions return 0 or a negative errno (moat_error_text()). */
 struct perf_ops {
+	/** Set up the test for all lcores, on the main thread. destroy() must be called after a
+	 * failure, too. */
 	int (*create)(struct perf_work works[], unsigned int n);
+	/** Run on the work's lcore, until perf_work_goes_on() returns false. */
 	int (*loop)(struct perf_work *work);
 	int (*destroy)(struct perf_work works[], unsigned int n);
-	/** Counters at the beginning and at the end of MEASURE. */
+	/** Read the test's counters at the beginning and at the end of MEASURE. */
 	void (*mark)(struct perf_work *work, bool begin);
 };
 extern const struct perf_ops perf_map_ops, perf_packets_ops;
 
-/** Between two batches. @return whether there is to be another. Data path. */
+/** Enter a new phase, between two batches. @return whether to go on. Data path. */
 bool perf_work_phase(struct perf_work *work, int phase);
 static inline bool perf_work_goes_on(struct perf_work *work)
 {
-	/* relaxed: phases order nothing but themselves */
+	/* relaxed: a phase orders no other data */
 	int phase = atomic_load_explicit(work->phase, memory_order_relaxed);
 
 	return likely(phase == work->seen) || perf_work_phase(work, phase);
 }
 
-/** Count what `n` operations took: the difference of `now` and `before`. Data path. */
+/** Count `n` operations, which took the difference of `now` and `before`. Data path. */
 void perf_work_sample(struct perf_work *work, const struct moat_cost *before,
 	const struct moat_cost *now, unsigned int n);
 
-/** after - before, field by field. */
+/** Set each counter in `after` to after - before. */
 void perf_lane_difference(struct moat_lane_stats *after, const struct moat_lane_stats *before);
 
 /* ------------------------------------------------------------ perf_guest.c: nested translation */
 
-/** What of a parent leads to an lcore's memory. */
+/** The part of a parent domain in which an lcore's memory is mapped. */
 struct perf_guest {
-	struct moat_domain *parent; /* NULL: none, or none any more */
+	struct moat_domain *parent; /* NULL: nothing is mapped */
 	uint64_t at, len;           /* guest-physical */
 };
 
-/** Make a parent for the lcore's domain, if the unit nests. @param parent NULL: it does not.
- * @return 0 or a negative errno, moat_error_text() */
+/** Make a parent for the lcore's domain, if the unit nests. @param parent receives the parent;
+ * NULL: the unit does not nest. @return 0 or a negative errno, moat_error_text() */
 int perf_guest_create(const struct perf_work *work, struct moat_domain **parent);
-/** Map the memory into `parent` (NULL: nothing happens); from now on its physical addresses are the
- * parent's. @return 0 or a negative errno, moat_error_text() */
+/** Map the memory into `parent`, and set its physical addresses to those in the parent. Does
+ * nothing if `parent` is NULL. @return 0 or a negative errno, moat_error_text() */
 int perf_guest_map(struct perf_guest *guest, struct moat_domain *parent,
 	struct moat_memory *memory);
-/** Nothing leads there any more. @return 0 or a negative errno: the unit may still reach it */
+/** Unmap the memory. @return 0, or a negative errno: the unit may still reach the memory */
 int perf_guest_unmap(struct perf_guest *guest);
 
-/* --------------------------------------------------------------- perf_place.c: granules' places */
+/* ---------------------------------------------------- perf_place.c: granules' memory and IOVAs */
 
 struct perf_slot {
-	uint64_t off;  /* in the memory */
-	uint64_t iova; /* not with PERF_ALLOCATED */
+	uint64_t off;  /* offset in the memory, bytes */
+	uint64_t iova; /* with PERF_ALLOCATED: of the present map */
 };
 
-/** The memory of an lcore, cut into granules. */
+/** An lcore's memory, divided into granules. */
 struct perf_place {
 	struct moat_memory memory;
 	uint64_t granule; /* bytes */
 	unsigned int n;   /* a multiple of the batch */
 	struct perf_slot *slots;
-	uint32_t *order; /* static: in which order a device visits the 4 KiB of it all */
+	uint32_t *order; /* static: the order in which a device visits the pages of 4 KiB */
 };
 
-/** @param domain where granules get their IOVAs
- * @param guest set to what leads there from the domain's parent, if it has one
+/** Get an lcore's memory, and choose the granules' IOVAs.
+ * @param domain the domain in which granules get IOVAs
+ * @param guest receives the mapping in the domain's parent, if it has one
  * @return 0 or a negative errno, moat_error_text() */
 int perf_place_create(struct perf_place *place, const struct perf_work *work,
 	struct moat_domain *domain, struct perf_guest *guest);
@@ -137,7 +140,7 @@ void perf_place_destroy(struct perf_place *place);
 
 /* ------------------------------------------------------------------- perf_port.c: a NIC to poll */
 
-/** net_moat over net_null, its queue in a tenant's memory. */
+/** A net_moat port on net_null, whose queue is in a tenant's memory. */
 struct perf_port {
 	char device[48], backing[48];
 	bool attached, backing_attached, started, added;
@@ -146,16 +149,16 @@ struct perf_port {
 	struct rte_mempool *pool;
 };
 
-#define PERF_DESCRIPTORS 512 /* of a ring */
+#define PERF_DESCRIPTORS 512 /* of each ring */
 
-/** Bytes of a buffer that holds the case's frame in one piece: whole pages. */
+/** @return bytes of a buffer that holds the case's frame in one piece: whole pages */
 static inline uint64_t perf_room(const struct perf_case *c)
 {
 	return RTE_ALIGN_CEIL(RTE_PKTMBUF_HEADROOM + c->frame, MOAT_PAGE_SIZE);
 }
 
 int perf_port_create(struct perf_port *port, const struct perf_work *work);
-/** Also for one that came only half-way. @return 0, or what went wrong first */
+/** Undo perf_port_create(), even if it failed halfway. @return as moat_tenant_destroy() */
 int perf_port_destroy(struct perf_port *port);
 
 #endif /* PERF_WORK_H */

@@ -273,7 +273,7 @@ def the_command_line_says_what_is_wrong_with_it():
             (('--seconds', '0'), '--seconds 0 is not a time'),
             (('no.ini',), 'no.ini: cannot be read: No such file'),
             (('no.ini', '--mode', 'strict'), 'write it into the file, or leave the file out'),
-            (('one.ini', 'two.ini'), 'one SWEEP.ini only'),
+            (('one.ini', 'two.ini'), 'give one SWEEP.ini, not'),
             (('--json', '/nowhere/file'), '/nowhere/file cannot be written: No such file'),
             (('--unit', 'hard'), 'kind = hard is unknown; it can be soft'),
             (('--lcores', '64', '--seconds', '0.01'), 'this process may use')):

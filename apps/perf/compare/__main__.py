@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""What differs between two results of moat-perf --json, beyond their noise.
+"""Print what differs between two results of moat-perf --json, beyond their noise.
 
 usage: moat-perf-compare [--all] [--across KEY] A.json B.json
 
-A is the baseline. Cases are matched by what was asked for. A stage differs where the medians of the repeats do,
-by more than three standard errors of both and by 5 % at least; and that must hold of the cycles as they are and
-of their ratio to a fixed piece of work that was timed beside them, so that a machine that was slower as a whole
-makes no difference. --all prints stages that do not differ as well.
+A is the baseline. Cases are matched by their keys. A stage differs if the medians of its repeats differ by more than
+three standard errors of both and by 5 % at least. This must be true of the cycles, and also of their ratio to a fixed
+piece of work that was timed beside them, so that a machine that was slower as a whole makes no difference. --all
+prints stages that do not differ, too.
 
---across KEY compares cases that differ in that key, with one value of it in each file: --across mode of a result
-with --mode strict and one with --mode pipelined.
+--across KEY compares cases that differ in that key, which must have one value in each file: for example --across mode
+for a result with --mode strict and one with --mode pipelined.
 
 Exit status: 0 nothing is slower, 3 something is, 2 the files cannot be compared.
 """
@@ -22,12 +22,12 @@ import sys
 from statistics import median, quantiles
 
 STAGES = ('map', 'translate', 'unmap', 'submit', 'wait', 'reclaim', 'copy')
-# What tells one case from another, in the order in which it is printed.
+# The keys by which cases are matched, in the order in which they are printed.
 KEYS = ('test', 'mode', 'lcores', 'domain', 'layout', 'direction', 'page', 'granule', 'batch', 'space', 'dma', 'frame',
         'burst', 'verify', 'working_set')
-LEAST = 0.05  # a difference that is told, relative to the stage ...
-PART = 0.02  # ... and to the case's total
-ONCE = 0.25  # the noise of what was measured once
+LEAST = 0.05  # the least difference that is reported, relative to the stage
+PART = 0.02  # the least difference that is reported, relative to the case's total
+ONCE = 0.25  # the noise of a case that was measured once or twice
 
 
 class Wrong(Exception):
@@ -60,7 +60,7 @@ def key(case, across):
 
 
 def least_apart(before, after):
-    """What tells the two cases apart that differ in the fewest keys: pairs of a key and 'A / B'."""
+    """Find the two cases that differ in the fewest keys, and return these keys: pairs of a key and 'A / B'."""
     least = []
     for a in before:
         for b in after:
@@ -90,7 +90,7 @@ def title(case, varying):
 
 
 def noise(values):
-    """The standard error of the median, relative to it."""
+    """The standard error of the median, relative to the median."""
     if len(values) < 3:
         return ONCE / (3 * math.sqrt(2))
     low, middle, high = quantiles(values, n=4, method='inclusive')
@@ -118,7 +118,7 @@ class Difference:
 
     @property
     def share(self):
-        """Of A's median; the smaller of the two that were found."""
+        """The change relative to A's median: of cycles or of their ratio, whichever is smaller."""
         return min((change for change, _ in self.sides), key=abs, default=0)
 
     @property
@@ -137,7 +137,7 @@ class Difference:
 
 
 def compare(before, after, every):
-    """Prints it. @return the names of stages that are slower, and how many cases were compared"""
+    """Print the differences. @return names of stages that are slower, of those faster, and how many cases matched"""
     shared = [name for name in before if name in after]
     varying = {name for at, name in enumerate(KEYS, 2) if len({case[at] for case in shared}) > 1}
     slower, faster, once = [], [], False

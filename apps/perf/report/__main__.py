@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""moat-perf's results as one HTML page that needs nothing but itself.
+"""Write moat-perf's results as one self-contained HTML page.
 
 usage: moat-perf-report RESULTS.json REPORT.html
 """

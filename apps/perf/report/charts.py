@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""Which charts a sweep gets, by what varies in it; and the numbers at the top of the page."""
+"""The charts of a sweep, chosen by the keys that vary in it; and the numbers at the top of the page."""
 
 from html import escape
 
@@ -17,7 +17,7 @@ def tile(value, words, attributes=''):
 
 
 def best_ratio(groups):
-    """The slowest unit's page-by-page strict against the cheapest that promises the same."""
+    """The slowest case of strict page by page, and pipelined in batches of 32 with the same keys."""
     cases = [case for sweep in groups if sweep.test == 'map' for case in sweep.cases
              if case.key('page') == PAGE and case.key('granule') == 1
              and case.key('layout') == 'contiguous' and not case.get('prediction')]
@@ -67,8 +67,8 @@ def layout_name(case):
 
 def explain(sweep, results):
     if sweep.test == 'packets':
-        return ('<p>Driver cycles a packet by stage: received, handed on, sent and freed. A shorter '
-                'bar costs less; what it leaves a device is in the table above.</p>'
+        return ('<p>Driver cycles per packet by stage: received, handed on, sent and freed. A shorter '
+                'bar costs less. The table above says what memory each mode leaves a device.</p>'
                 + svg.legend([(f'stage-{stage}', stage) for stage in STAGES
                               if any(case.get(f'stages.{stage}') for case in sweep.cases)]))
     if sweep.predicts:
@@ -109,7 +109,7 @@ def facets(sweep, inner):
 
 
 def packet_charts(sweep):
-    """Small multiples on one scale, so that they can be compared."""
+    """Several small charts on one scale, so that they can be compared."""
     top = max(case.get('stages.total') for case in sweep.cases)
     for title, cases in facets(sweep, ('mode',)):
         yield svg.stacked_bars(title or 'Cycles a packet',
@@ -120,7 +120,7 @@ def packet_charts(sweep):
 
 
 def window_chart(case):
-    """What mode deferred gives away."""
+    """For how long pages stay reachable in mode deferred."""
     classes = [(number(window['below_us']), window['pages']) for window in case.get('exposed.windows')]
     return svg.share_bars(f'deferred: µs until a page is out of reach, {case.key("unit")}, '
                           f'{case.key("frame")} B', classes, 'pages',
@@ -161,7 +161,7 @@ def map_charts(sweep):
 
 
 def run_charts(sweep):
-    """How long the runs are that a ticket's pages make, where that is what differs."""
+    """How long the runs of a ticket's pages are in each layout."""
     for layout in sweep.values('layout'):
         gathered = [case for case in sweep.where(layout=layout, mode='pipelined')
                     if case.get('runs')]

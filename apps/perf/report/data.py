@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""What the JSON holds, as the page wants it: cases in sweeps, keys that vary, numbers in words."""
+"""The JSON's data in the form that the page uses: cases in sweeps, varying keys, numbers as text."""
 
 MODES = ('static', 'strict', 'pipelined', 'deferred', 'copy')
 STAGES = ('map', 'translate', 'unmap', 'submit', 'wait', 'reclaim', 'copy')
@@ -10,13 +10,13 @@ BYTES = ('working_set', 'page')
 
 
 class Case:
-    """A case, with its place in the JSON: every number on the page says which it is of."""
+    """A case and its index in the JSON, which the page's numbers refer to."""
 
     def __init__(self, index, fields):
         self.index, self.fields = index, fields
 
     def get(self, path):
-        """'stages.total' -> the number, None where there is none."""
+        """'stages.total' -> the number, or None if there is none."""
         value = self.fields
         for name in path.split('.'):
             if not isinstance(value, dict) or name not in value:
@@ -40,7 +40,7 @@ class Sweep:
         self.varying = [key for key in KEYS if len({str(case.key(key)) for case in cases}) > 1]
 
     def values(self, key):
-        """In the order in which they were measured."""
+        """The key's values, in the order in which they were measured."""
         return list(dict.fromkeys(case.key(key) for case in self.cases))
 
     def where(self, **wanted):
@@ -60,7 +60,7 @@ def sweeps(results):
 
 
 def number(value):
-    """Three digits that count: 0.0312, 2.45, 73.9, 577, 12,300, 5.18 M."""
+    """A number with three significant digits: 0.0312, 2.45, 73.9, 577, 12,300, 5.18 M."""
     if value is None:
         return '–'
     if value == 0:
@@ -86,7 +86,7 @@ def size(value):
 
 
 def word(key, value):
-    """A key's value for people."""
+    """A key's value as people read it."""
     if key in BYTES:
         return size(value)
     if key in ('frame', 'dma'):
@@ -95,7 +95,7 @@ def word(key, value):
 
 
 def label(key, value):
-    """With its key, where the value alone would not say what it is."""
+    """A key's value, with the key's name unless the value is clear without it."""
     text = word(key, value)
     if key in ('unit', 'mode', 'layout', 'direction', 'frame'):
         return text

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""The page: what was found, then a section for each sweep, then how to repeat it."""
+"""The page: the main numbers, then a section for each sweep, then how to repeat the run."""
 
 import os
 from html import escape
@@ -10,10 +10,10 @@ import tables
 from data import sweeps
 
 INTRODUCTION = """
-<p>A device reaches memory through a VT-d unit, at addresses that its driver maps for it. Taking a
-page away again needs an invalidation, and a promise is only kept when the unit has completed it.
-This page shows what that costs the driver, in cycles of the time-stamp counter, in each of moat's
-modes. What the software unit and the software NIC spend being hardware is not in it.</p>
+<p>A device reaches memory through a VT-d unit, at addresses that its driver maps for it. To take a
+page away again needs an invalidation, and the device can reach the page until the unit has completed
+it. This page shows what that costs the driver, in cycles of the time-stamp counter, in each of moat's
+modes. The cycles of the software unit and of the software NIC are not included.</p>
 """
 
 TITLES = {
@@ -26,7 +26,7 @@ TITLES = {
 
 
 def style():
-    """Beside this file, or in the archive with it."""
+    """Read style.css, which is beside this file, or in the same archive."""
     path = os.path.join(os.path.dirname(__file__), 'style.css')
     return __loader__.get_data(path).decode()
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""Charts. A chart is 400 units wide, so that its letters are still letters on a telephone.
+"""Charts. A chart is 400 units wide, so that its text is readable on a telephone.
 
-Colours are classes (style.css), for the sake of dark pages and of print. Every mark says which number
-of the JSON it stands for: data-case and data-field.
+Colours are classes (style.css), for dark pages and for print. Every mark names its number in the JSON:
+data-case and data-field.
 """
 
 from html import escape
@@ -25,7 +25,7 @@ def text(x, y, content, kind='', anchor='start'):
 
 
 def svg(height, title, parts, caption=''):
-    """A figure: the title as a heading, so that it can be selected and found."""
+    """A figure, with the title as a heading, so that the title can be selected and found."""
     caption = f'<figcaption>{escape(caption)}</figcaption>' if caption else ''
     return (f'<figure><h4>{escape(title)}</h4>'
             f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
@@ -48,7 +48,7 @@ def steps(top):
 
 
 def stacked_bars(title, rows, top):
-    """Rows are (name, case): the stages of mapping, end to end, on a scale that goes to `top`."""
+    """Rows are (name, case): the stages of mapping, end to end, on a scale up to `top`."""
     left, right = 66, 44
     ticks = steps(top)
     scale = (WIDTH - left - right) / ticks[-1]
@@ -88,7 +88,7 @@ def log_scale(values, bottom, top):
 
 
 def apart(ends, least):
-    """Labels at these heights, moved until they do not touch."""
+    """Heights of labels, moved so that they are at least `least` apart."""
     order = sorted(range(len(ends)), key=lambda i: ends[i])
     places = [ends[i] for i in order]
     for i in range(1, len(places)):
@@ -155,7 +155,7 @@ def rate_bars(title, rows, links):
 
 
 def share_bars(title, counts, what, caption=''):
-    """A histogram in shares of its sum; counts are (name, count), `what` they count."""
+    """A histogram in shares of its sum; counts are (name, count), and `what` is the noun for the count."""
     left, top, bottom = 44, 8, 110
     total = sum(count for _, count in counts)
     step = min((WIDTH - left) / len(counts), 60)

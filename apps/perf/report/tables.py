@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""Tables. Every cell with a number says which one of the JSON it is: data-case and data-field."""
+"""Tables. Every cell with a number names it in the JSON: data-case and data-field."""
 
 from html import escape
 
 from data import KEYS, MODES, STAGES, label, number, word
 
 WHEN = {
-    'static': 'at once; memory is mapped once, for good',
+    'static': 'at once; memory is mapped once, permanently',
     'strict': 'when the ticket of its unmap is done; the lcore waits',
     'pipelined': 'when the ticket is done; the lcore keeps polling meanwhile',
     'deferred': 'at once; the unit is told by count or time',
@@ -34,7 +34,7 @@ def cell(case, field):
 
 
 def modes(results):
-    """The modes that were measured, and what each leaves a device."""
+    """The modes that were measured, and what a device can still reach in each."""
     touches = {case['mode']: case['touches'] for case in results['cases']}
     rows = [[('class="text"', mode), ('class="words"', WHEN[mode]), ('class="words"', touches[mode])]
             for mode in MODES if mode in touches]
@@ -44,7 +44,7 @@ def modes(results):
 
 
 def constants(sweep):
-    """What all cases of a sweep have in common."""
+    """The values that all cases of a sweep have in common."""
     case = sweep.all[0]
     units = {c.key('unit'): (c.fields['unit'], c.fields.get('stage')) for c in sweep.all}
     parts = [label(key, case.key(key)) for key in KEYS
@@ -55,7 +55,7 @@ def constants(sweep):
 
 
 def columns(sweep):
-    """(heading, field) of what a sweep's table shows."""
+    """The columns of a sweep's table: (heading, field)."""
     if sweep.test == 'packets':
         fields = [(stage, f'stages.{stage}') for stage in STAGES
                   if any(case.get(f'stages.{stage}') for case in sweep.cases)]
