@@ -52,7 +52,7 @@ void doctor_say(struct doctor_lines *lines, const char *fmt, ...)
 	char **more = lines->at;
 	va_list ap;
 
-	if ((lines->n & (lines->n - 1)) == 0) /* full at every power of two */
+	if ((lines->n & (lines->n - 1)) == 0) /* the array is full at every power of two */
 		more = realloc(lines->at, RTE_MAX(1u, 2 * lines->n) * sizeof(*more));
 	need_memory(more);
 	lines->at = more;

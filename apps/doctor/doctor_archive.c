@@ -12,8 +12,8 @@
 #include "doctor_redact.h"
 #include "doctor_tar.h"
 
-/* An archive's top has a manifest: its version, then what could not be read ("error NUMBER
- * PATH"). */
+/* An archive has a manifest at its top: the format's version, then a line for each path that could
+ * not be read ("error NUMBER PATH"). */
 #define MANIFEST_NAME  "moat-host-archive "
 #define MANIFEST_FIRST MANIFEST_NAME "1\n"
 
@@ -26,8 +26,7 @@ static int by_path(const void *a, const void *b)
 	return strcmp((*x)->path, (*y)->path);
 }
 
-/** All entries by their paths, so that what is below a folder follows it (not necessarily at
- * once). */
+/** Sort all entries by path, so that a folder's contents follow the folder, if not at once. */
 static const struct doctor_record_entry **sorted(const struct doctor_record *record)
 {
 	const struct doctor_record_entry **all = doctor_alloc(record->n, sizeof(*all));
@@ -68,7 +67,7 @@ static void write_entry(struct doctor_tar *tar, struct doctor_redaction *r,
 		doctor_tar_file(tar, path, bytes, len);
 		free(bytes);
 	} else if (e->kind == DOCTOR_THERE || e->error == EACCES || e->error == EPERM) {
-		doctor_tar_file(tar, path, "", 0); /* it is there, and that is all */
+		doctor_tar_file(tar, path, "", 0); /* it exists, but has no content here */
 	}
 	free(path);
 }
@@ -119,7 +118,7 @@ int doctor_archive_write(const char *path, const struct doctor_record *record, c
 
 static char *unpacked; /* the folder that doctor_root_close() removes; NULL: none */
 
-/** A folder without a manifest is taken as it is. @return 0; -ENOTSUP: of a version to come */
+/** Read an archive's manifest; a folder may have none. @return 0; -ENOTSUP: unknown version */
 static int load_manifest(const char *arg, const char *root, char **error)
 {
 	char *text;

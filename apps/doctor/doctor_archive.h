@@ -6,26 +6,28 @@
 
 /**
  * @file
- * A host in a file: what moat-doctor reads of it, without what names it or its owner, so that a
- * user's report can be looked at elsewhere, and become a test.
+ * A host in a file: all that moat-doctor reads of a host, without names of the host and its owner,
+ * so that a user's report can be examined elsewhere, and become a test.
  */
 
 #include "doctor_read.h"
 
 /**
- * Write what was read.
- * @param path of the archive; packed with gzip unless it ends with ".tar"
- * @param hostname of the host, to be replaced; "": not known
- * @param replaced what was replaced and left out, a line each
+ * Write a record as an archive.
+ * @param path the archive's; packed with gzip unless it ends with ".tar"
+ * @param hostname the host's name, which is replaced; "": not known
+ * @param replaced receives what was replaced and left out, as lines
  * @return 0 or a negative errno
  */
 int doctor_archive_write(const char *path, const struct doctor_record *record, const char *hostname,
 	struct doctor_lines *replaced);
 
 /**
- * The folder to read below, for a folder or an archive, which is unpacked into a folder of its own.
- * @param root to give to doctor_root_close()
- * @return 0 or a negative errno; *error then says what is wrong with `arg`, to free
+ * Find the root to read below. An archive is unpacked into a temporary folder.
+ * @param arg a folder, an archive, or "": this host
+ * @param root receives the root, for doctor_root_close()
+ * @param error receives what is wrong with `arg`, the caller's to free
+ * @return 0 or a negative errno
  */
 int doctor_root_open(const char *arg, char **root, char **error);
 void doctor_root_close(char *root);

@@ -28,7 +28,7 @@ static bool there(const struct doctor_host *h, const char *path)
 	return doctor_read_access(h->root, F_OK, "%s", path) == 0;
 }
 
-/** systemd-boot leaves its name in a firmware variable, in UTF-16. */
+/** Was the host booted by systemd-boot? It leaves its name in a firmware variable, in UTF-16. */
 static bool says_systemd_boot(const struct doctor_host *h)
 {
 	static const char name[] = "systemd-boot";
@@ -73,8 +73,7 @@ static const char *extlinux_of(const struct doctor_host *h)
 	return first_of(h, files);
 }
 
-/** With the line in /etc/kernel/cmdline: @return what makes the boot entry or the kernel's image
- * from it */
+/** @return the tool that makes the boot entry or the kernel's image from /etc/kernel/cmdline */
 static enum loader loader_of_cmdline(const struct doctor_host *h)
 {
 	if (there(h, "etc/mkinitcpio.d") && !there(h, "etc/kernel/install.conf"))
@@ -133,7 +132,7 @@ static char *join(const struct doctor_lines *words)
 	return all;
 }
 
-/** The arguments of grubby and kernelstub: the same, each with an option's name of its own. */
+/** Add a command of grubby or kernelstub, which differ only in the names of options. */
 static void say_command(struct doctor_finding *f, const char *command, const char *add,
 	const char *set, const char *take, const char *remove)
 {
@@ -142,7 +141,7 @@ static void say_command(struct doctor_finding *f, const char *command, const cha
 		remove[0] != '\0' ? "\"" : "");
 }
 
-/** rpm-ostree takes each word by an option of its own. */
+/** Add a command of rpm-ostree, which has an option for each word. */
 static void say_ostree(struct doctor_finding *f, const char *set, const char *remove)
 {
 	char *line = doctor_format("rpm-ostree kargs"), *word, *more;
@@ -162,7 +161,7 @@ static void say_ostree(struct doctor_finding *f, const char *set, const char *re
 	free(line);
 }
 
-/** Loaders that have the line in a file, to be edited. @param file below the root */
+/** Add the remedy for loaders that keep the line in a file. @param file path below the root */
 static void say_file(struct doctor_finding *f, const char *loader, const char *what,
 	const char *file, const char *command)
 {

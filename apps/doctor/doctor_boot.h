@@ -6,18 +6,17 @@
 
 /**
  * @file
- * How the kernel's command line is changed where a given boot loader is at work.
+ * How to change the kernel's command line with the host's boot loader.
  */
 
 #include "doctor_host.h"
 
 /**
- * Add to a finding's remedy: first what to change in words, then where the host's boot loader has
- * it.
+ * Add a change of the kernel's command line to a finding's remedy: what to change, and where the
+ * host's boot loader keeps it.
  * @param set words to add, "a b"; "": none
- * @param remove words to take out, as they stand there
- * @param also further words that commands take out; what is said of them is the caller's; NULL:
- *   none
+ * @param remove words to remove, spelled as on the command line
+ * @param also more words that commands remove, but that the caller explains; NULL: none
  */
 void doctor_boot_remedy(const struct doctor_host *host, struct doctor_finding *finding,
 	const char *set, const struct doctor_lines *remove, const struct doctor_lines *also);

@@ -6,12 +6,12 @@
 
 /**
  * @file
- * The checks: each looks at the facts and makes one finding. doc/doctor.md lists what they can say.
+ * The checks: each makes one finding from the facts. doc/doctor.md lists all findings.
  */
 
 #include "doctor_tenant.h"
 
-/** What is judged. */
+/** A host, the way that is judged, and the possible tenants. */
 struct doctor_case {
 	const struct doctor_host *host;
 	enum doctor_way way;
@@ -21,19 +21,18 @@ struct doctor_case {
 /** Run the checks that concern the case's way, and make the verdict. */
 void doctor_judge(const struct doctor_case *c, struct doctor_report *report);
 /**
- * Why a function cannot be given to a tenant now: the sentence that moat-doctor has for it, in the
- * table of tenants or as a finding that stands in the way of all. What cannot be seen refuses
- * nothing.
- * @param help what to do about it, a command if there is one, to free; NULL: nothing is known
- * @return the caller's to free; NULL: it can be
+ * Find why a function cannot be given to a tenant now: moat-doctor's sentence from the table of
+ * tenants, or a finding that prevents all tenants. What cannot be seen is no reason.
+ * @param help receives a command or, without one, words for a remedy, the caller's to free; NULL:
+ *   none is known
+ * @return the sentence, the caller's to free; NULL: no reason was found
  */
 char *doctor_refusal(const struct doctor_case *c, const struct doctor_report *report,
 	uint16_t segment, moat_sid_t sid, char **help);
-/** The way that the host is set up for. */
+/** @return the way that the host is set up for */
 enum doctor_way doctor_way_of(const struct doctor_host *host);
 
-/* doctor_check_platform.c: the user's rights, and what processor, firmware and kernel say of the
- * IOMMU */
+/* doctor_check_platform.c: the user's rights; the IOMMU in processor, firmware and command line */
 void doctor_check_privileges(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_processor(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_firmware(const struct doctor_case *c, struct doctor_finding *f);
@@ -46,15 +45,15 @@ void doctor_check_iova_width(const struct doctor_case *c, struct doctor_finding 
 void doctor_check_kernel_dma(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_pmu(const struct doctor_case *c, struct doctor_finding *f);
 
-/* doctor_check_interrupts.c: what stands in the way of blocking interrupts at a unit of our own */
+/* doctor_check_interrupts.c: what prevents blocking of interrupts, at a unit that moat owns */
 void doctor_check_interrupts(const struct doctor_case *c, struct doctor_finding *f);
 
-/* doctor_check_isolation.c: what cannot be kept apart */
+/* doctor_check_isolation.c: functions that cannot be isolated from each other or from firmware */
 void doctor_check_groups(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_acs(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_rmrr(const struct doctor_case *c, struct doctor_finding *f);
 
-/* doctor_check_devices.c: what is there to give to tenants */
+/* doctor_check_devices.c: functions that can be given to tenants */
 void doctor_check_errata(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_sriov(const struct doctor_case *c, struct doctor_finding *f);
 void doctor_check_drivers(const struct doctor_case *c, struct doctor_finding *f);

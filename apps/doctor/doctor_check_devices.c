@@ -11,15 +11,15 @@
 
 /* ------------------------------------------------------------------------------------ SR-IOV */
 
-/** Could the function's virtual functions be tenants', although none is there yet? */
+/** Could virtual functions of the function be tenants', once they are made? */
 static bool could_have_vfs(const struct doctor_tenant *t)
 {
 	return t->fn->vfs_total != 0 && t->fn->vfs == 0 && !t->no_driver && !t->denied &&
 		moat_pci_owner(t->fn->driver) == MOAT_PCI_OWNER_KERNEL;
 }
 
-/** Does the host need `a` less than `b`? A function that nothing uses comes before one that is up,
- * and that before one that carries the host's own traffic. */
+/** Does the host need `a` less than `b`? The order is: functions that nothing uses, those with an
+ * interface that is up, those that carry the host's own traffic. */
 static bool needed_less(const struct doctor_fn *a, const struct doctor_fn *b)
 {
 	unsigned int of_a = a->use * 2u + !doctor_is_spare(a);
@@ -28,7 +28,7 @@ static bool needed_less(const struct doctor_fn *a, const struct doctor_fn *b)
 	return of_a < of_b;
 }
 
-/** Find a function to make virtual functions of, not the uplink if there is another. */
+/** Find a function to make virtual functions of; the uplink only if there is no other. */
 static const struct doctor_fn *vfs_from(const struct doctor_case *c)
 {
 	const struct doctor_fn *found = NULL;
@@ -47,9 +47,9 @@ static void how_to_make(const struct doctor_case *c, struct doctor_finding *f)
 	const struct doctor_fn *fn = vfs_from(c);
 
 	doctor_say(&f->remedy,
-		"make as many as there are to be tenants; without, a tenant takes a whole port");
+		"make one for each tenant; without virtual functions a tenant takes a whole port");
 	if (fn == NULL) {
-		doctor_say(&f->remedy, "the port must be with its kernel driver for that");
+		doctor_say(&f->remedy, "the port must have its kernel driver for that");
 		return;
 	}
 	if (!doctor_is_spare(fn))
@@ -121,9 +121,9 @@ void doctor_check_errata(const struct doctor_case *c, struct doctor_finding *f)
 		doctor_find(f, DOCTOR_WARN, "%u function%s whose errata let a tenant harm the host",
 			there, there == 1 ? "" : "s");
 	doctor_say(&f->remedy,
-		"binding fails unless vfio-pci is loaded with disable_denylist=1, which means: the "
-		"device has errata by which whatever controls it can hang or crash the host or reach "
-		"what is not its own, and the tenant is trusted not to");
+		"binding fails unless vfio-pci is loaded with disable_denylist=1, which is for trusted "
+		"tenants only: through the device's errata a tenant can hang or crash the host, or "
+		"reach memory that is not its own");
 }
 
 /* ----------------------------------------------------------------------------------- drivers */
@@ -133,7 +133,7 @@ static bool can_be(const struct doctor_tenant *t)
 	return t->place == DOCTOR_OWN || t->place == DOCTOR_SHARED;
 }
 
-/** Offer virtual functions if there are any, else ports that are down. */
+/** Should the function be offered for binding? `vfs`: only if it is a virtual function. */
 static bool offer(const struct doctor_tenant *t, bool vfs)
 {
 	return doctor_may_bind(t) && (!vfs || t->fn->pci->virtfn);
@@ -190,11 +190,11 @@ static void how_to_open(struct doctor_finding *f)
 		"options, vfio_vf_token = UUID in [fwd] of moat-fwd's configuration");
 }
 
-/** There are functions that can be tenants', and none of them is ready. */
+/** Make the finding if functions can be tenants', but none of them is ready. */
 static void none_ready(const struct doctor_case *c, unsigned int can, struct doctor_finding *f)
 {
-	const struct doctor_tenant *blocked = NULL; /* bound, and not ready all the same */
-	const struct doctor_tenant *costly = NULL;  /* the host would miss what is in its group */
+	const struct doctor_tenant *blocked = NULL; /* bound, but not ready */
+	const struct doctor_tenant *costly = NULL;  /* the host needs a member of its group */
 	unsigned int spare = 0, token = 0, in_vain = 0;
 
 	for (unsigned int i = 0; i < c->tenants.n; i++) {

@@ -9,14 +9,14 @@
 #include "doctor_read.h"
 #include "moat_vtd_obstacles.h"
 
-#define OBSTACLES 32 /* of a unit, that are told */
+#define OBSTACLES 32 /* the most that are listed for a unit */
 
-/** What the units' checks add up to. */
+/** Units by the result of their check. */
 struct sum {
 	char *blocking, *compatible, *unable; /* names of units, "dmar0, dmar3"; NULL: none */
 };
 
-/* moat_vtd_obstacles() reads these; this keeps them for an archive. */
+/* Read the files that moat_vtd_obstacles() reads, so that they are kept for an archive. */
 static void keep(const struct doctor_host *h)
 {
 	char text[16];
@@ -43,8 +43,9 @@ static void name_add(char **names, const char *name)
 	free(before);
 }
 
-/* Functions behind a unit that could be tenants', and do not interrupt for the kernel: none has
- * them, or a process. @return how many could be tenants', these or not */
+/* Find the functions behind a unit that could be tenants' and have no driver, or one that leaves
+ * them to a process, so that the kernel takes no interrupts from them. @return how many functions
+ * could be tenants', with those that have a kernel driver */
 static unsigned int tenants_of(const struct doctor_host *h, unsigned int unit, moat_sid_t tenant[],
 	unsigned int *n)
 {
@@ -72,7 +73,7 @@ static void say_once(struct doctor_lines *lines, const char *text)
 	doctor_say(lines, "%s", text);
 }
 
-/* The unit whose index in the table that is; NULL: its registers were not read. */
+/* Find the unit by its index in the DMAR table. @return NULL: its registers were not read */
 static const struct doctor_unit *unit_find(const struct doctor_host *h, unsigned int drhd)
 {
 	for (unsigned int i = 0; i < h->nr_units; i++)

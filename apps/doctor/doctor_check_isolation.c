@@ -47,8 +47,8 @@ static void describe_sharers(const struct doctor_case *c, struct doctor_finding 
 	}
 }
 
-/** The first function that a process already has, in a group that cannot be handed out; or that it
- * would have in vain, because the host would miss what else is in the group. */
+/** Find the first function that a process already has, but whose group is not viable; or else the
+ * first whose group could become viable only without a function that the host needs. */
 static const struct doctor_tenant *not_viable(const struct doctor_case *c)
 {
 	const struct doctor_tenant *in_vain = NULL;
@@ -82,7 +82,8 @@ void doctor_check_groups(const struct doctor_case *c, struct doctor_finding *f)
 	}
 	if (c->way == DOCTOR_VFIO && h->nr_groups == 0) {
 		doctor_find(f, DOCTOR_FAIL, "the kernel made no IOMMU groups");
-		doctor_say(&f->remedy, "a driven unit makes some: is /sys complete here?");
+		doctor_say(&f->remedy,
+			"the kernel makes groups for units that it drives: is /sys complete here?");
 		return;
 	}
 	if (c->way == DOCTOR_VFIO) {
@@ -96,12 +97,12 @@ void doctor_check_groups(const struct doctor_case *c, struct doctor_finding *f)
 	}
 	if (t != NULL) {
 		doctor_find(f, DOCTOR_WARN,
-			"group %d is not viable: in it, with drivers of the kernel's: %s",
+			"group %d is not viable: these members have drivers of the kernel: %s",
 			t->fn->group, t->not_viable);
 		doctor_say(&f->remedy,
-			"VFIO hands out a group only when no member has a driver of the kernel's: %s",
+			"VFIO hands out a group only if no member has a driver of the kernel: %s",
 			t->costly
-				? "the host would miss some of these; use another device, or one's "
+				? "the host needs some of these; use another device, or a device's "
 				  "virtual functions"
 				: "bind them to vfio-pci, too, or to no driver");
 	} else if (share == 0) {
@@ -112,27 +113,28 @@ void doctor_check_groups(const struct doctor_case *c, struct doctor_finding *f)
 		doctor_find(f, DOCTOR_WARN, "%u of %u functions share with others", share,
 			share + alone);
 		doctor_say(&f->remedy,
-			"those of one group are one tenant, in one container, and all of them must be "
-			"given up by the kernel; acs says whether they can be parted");
+			"functions of one group belong to one tenant, in one container, and the kernel "
+			"must give up all of them; acs says whether they can be separated");
 	}
 }
 
 /* --------------------------------------------------------------------------------------- ACS */
 
-/* What the kernel asks for (PCI Express Base Specification, "ACS Capability Register"). */
+/* What the kernel requires (PCI Express Base Specification, "ACS Capability Register"). */
 #define ACS_SV   0x01 /* source validation */
 #define ACS_RR   0x04 /* peer-to-peer request redirect */
 #define ACS_CR   0x08 /* completion redirect */
 #define ACS_UF   0x10 /* upstream forwarding */
 #define ACS_NEED (ACS_SV | ACS_RR | ACS_CR | ACS_UF)
 
-/** What an ACS capability could do of it and is not told to. */
+/** @return the required bits that an ACS capability has, but that are not enabled */
 static uint32_t missing(const struct doctor_acs *acs)
 {
 	return ACS_NEED & acs->cap & ~acs->ctrl;
 }
 
-/** With "vtd" the kernel has not turned on what chipsets have outside of configuration space. */
+/** Does the function isolate its peers? With "vtd" the kernel has not enabled the isolation that
+ * some chipsets control outside of configuration space. */
 static bool isolates(const struct doctor_case *c, const struct doctor_fn *fn)
 {
 	if (c->way == DOCTOR_VTD && doctor_acs_layout_of(fn) == DOCTOR_ACS_CHIPSET)
@@ -140,15 +142,15 @@ static bool isolates(const struct doctor_case *c, const struct doctor_fn *fn)
 	return fn->acs.there && missing(&fn->acs) == 0;
 }
 
-/** What was found, so that a remedy is named for that alone. */
+/** The kinds of reasons that were found; each has a remedy. */
 struct acs_reasons {
-	bool hidden; /* configuration space */
-	bool port;   /* a port above: another slot may have a better one */
-	bool chip;   /* functions of one chip: no slot parts them */
-	bool bridge; /* conventional PCI */
+	bool hidden; /* configuration space cannot be read */
+	bool port;   /* a port above does not isolate: another slot may have a better one */
+	bool chip;   /* functions of one chip, which no slot isolates from each other */
+	bool bridge; /* a bridge to conventional PCI */
 };
 
-/** One reason a time, however many functions it concerns. */
+/** Add a reason to the evidence, once for all functions. Frees `text`. */
 static void because(struct doctor_finding *f, char *text)
 {
 	bool known = false;
@@ -177,7 +179,7 @@ static void port_reason(const struct doctor_fn *port, struct doctor_finding *f)
 				off & ACS_CR ? " CR" : "", off & ACS_UF ? " UF" : ""));
 }
 
-/** Functions of one device, with nothing to keep them from each other. */
+/** Are these functions of one device that nothing isolates from each other? */
 static bool siblings(const struct doctor_case *c, const struct doctor_fn *a,
 	const struct doctor_fn *b)
 {
@@ -186,7 +188,7 @@ static bool siblings(const struct doctor_case *c, const struct doctor_fn *a,
 		!(isolates(c, a) && isolates(c, b));
 }
 
-/** The bridges above a function: which do not isolate? */
+/** Find the bridges above a function that do not isolate it. */
 static void above(const struct doctor_case *c, const struct doctor_fn *fn, bool ports,
 	struct acs_reasons *r, struct doctor_finding *f)
 {
@@ -218,7 +220,7 @@ static void above(const struct doctor_case *c, const struct doctor_fn *fn, bool 
 	}
 }
 
-/** Why a function is not alone. */
+/** Find why a function is not isolated. */
 static void find_reasons(const struct doctor_case *c, const struct doctor_tenant *t,
 	struct acs_reasons *r, struct doctor_finding *f)
 {
@@ -251,8 +253,8 @@ static void part_them(const struct acs_reasons *r, struct doctor_finding *f)
 			"in the firmware's settings");
 	if (r->chip)
 		doctor_say(&f->remedy,
-			"functions of one chip: no slot and no setting parts them; they are one "
-			"tenant's, or virtual functions with groups of their own are");
+			"functions of one chip: no slot and no setting isolates them; give them to one "
+			"tenant, or use virtual functions with groups of their own");
 }
 
 void doctor_check_acs(const struct doctor_case *c, struct doctor_finding *f)
@@ -260,8 +262,8 @@ void doctor_check_acs(const struct doctor_case *c, struct doctor_finding *f)
 	struct acs_reasons r = { 0 };
 	bool looked = false;
 
-	/* With vfio the kernel has judged, and says so by the groups: find out why. With vtd moat
-	 * must. */
+	/* With vfio the kernel has made the groups: find the reasons for those with several
+	 * members. With vtd moat must find what is not isolated. */
 	for (unsigned int i = 0; i < c->tenants.n; i++) {
 		const struct doctor_tenant *t = &c->tenants.at[i];
 
@@ -275,8 +277,8 @@ void doctor_check_acs(const struct doctor_case *c, struct doctor_finding *f)
 			"pcie_acs_override: the groups promise isolation that no hardware "
 			"gives");
 		doctor_say(&f->remedy,
-			"take it out of the kernel's command line and reboot: it parts "
-			"groups on paper, while the devices reach each other");
+			"take it out of the kernel's command line and reboot: it splits "
+			"groups, but the devices still reach each other");
 	} else if (f->evidence.n != 0) {
 		part_them(&r, f);
 	} else if (r.hidden) {
@@ -316,7 +318,7 @@ static void list_named(const struct doctor_host *h, struct doctor_finding *f)
 	}
 }
 
-/** Does an RMRR rule out a virtual function of it? */
+/** Does an RMRR rule out a virtual function of `pf`? */
 static bool virtual_named(const struct doctor_case *c, const struct doctor_fn *pf)
 {
 	for (unsigned int i = 0; i < c->tenants.n; i++) {
@@ -329,8 +331,7 @@ static bool virtual_named(const struct doctor_case *c, const struct doctor_fn *p
 	return false;
 }
 
-/** A function that an RMRR rules out, with virtual functions, there or to be made, that it does
- * not. */
+/** Find a function that an RMRR rules out, but not its virtual functions, made or not. */
 static const struct doctor_fn *with_virtual(const struct doctor_case *c)
 {
 	for (unsigned int i = 0; i < c->tenants.n; i++) {

@@ -6,16 +6,16 @@
 
 #include "doctor_check.h"
 
-/* What moat maps: tenants' memory in pages of 2 MiB, or of 1 GiB where those are short; a unit of
- * moat's own needs pages of 2 MiB, for its tables and for its tenants. */
+/* moat takes tenants' memory from pages of 2 MiB, or of 1 GiB if those are short. A unit that moat
+ * owns needs pages of 2 MiB, for its tables and for its tenants. */
 
-/** Pages of a node that moat can use, all or the free ones. */
+/** @return how many of a node's pages moat can use */
 static uint64_t usable(enum doctor_way way, uint64_t of_2m, uint64_t of_1g)
 {
 	return of_2m + (way == DOCTOR_VTD ? 0 : of_1g);
 }
 
-/** Can it be a tenant's, or can its virtual functions? */
+/** Can the function, or a virtual function of it, be a tenant's? */
 static bool matters(const struct doctor_tenant *t)
 {
 	return t->place == DOCTOR_OWN || t->place == DOCTOR_SHARED || t->place == DOCTOR_LATER ||
@@ -30,7 +30,7 @@ static const struct doctor_node *node_of(const struct doctor_host *h, int id)
 	return NULL;
 }
 
-/** A function that matters, on a node where there are no pages; or no free ones. NULL: none. */
+/** Find a function that matters, on a node without pages, or without free ones; NULL: none. */
 static const struct doctor_fn *far_from_pages(const struct doctor_case *c, bool free_ones)
 {
 	for (unsigned int i = 0; i < c->tenants.n; i++) {
@@ -110,13 +110,13 @@ void doctor_check_hugepages(const struct doctor_case *c, struct doctor_finding *
 		doctor_find(f, DOCTOR_WARN, "no hugepages on node %d, where %s is", far->numa,
 			far->address);
 		doctor_say(&f->remedy,
-			"memory of another node costs every DMA; reserve some there");
+			"memory of another node slows every DMA; reserve some there");
 		reserve(f, far->numa);
 	} else if (busy != NULL) {
 		doctor_find(f, DOCTOR_WARN, "all hugepages on node %d, where %s is, are in use",
 			busy->numa, busy->address);
 		doctor_say(&f->remedy,
-			"memory of another node costs every DMA; reserve more there, or end the "
+			"memory of another node slows every DMA; reserve more there, or end the "
 			"programs that have them");
 	} else {
 		doctor_find(f, DOCTOR_OK,

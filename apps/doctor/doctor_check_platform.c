@@ -45,14 +45,14 @@ void doctor_check_privileges(const struct doctor_case *c, struct doctor_finding 
 	} else {
 		doctor_find(f, DOCTOR_OK, "an ordinary user, which is enough for vfio");
 		doctor_say(&f->evidence,
-			"the firmware's tables and most of configuration space are root's to see: "
-			"what is unknown below, root can tell");
+			"only root can read the firmware's tables and most of configuration space: "
+			"run as root to find out what is unknown below");
 	}
 }
 
 /* --------------------------------------------------------------------------------- processor */
 
-/** The kernel drives an IOMMU that is neither Intel's nor AMD's: virtio-iommu, Arm's SMMU. */
+/** Does the kernel drive an IOMMU that is neither Intel's nor AMD's (virtio-iommu, Arm's SMMU)? */
 static bool has_other(const struct doctor_host *h)
 {
 	return doctor_driven(h, DOCTOR_OTHER) != 0;
@@ -85,8 +85,8 @@ void doctor_check_processor(const struct doctor_case *c, struct doctor_finding *
 				doctor_driven(h, DOCTOR_AMD) != 0 ? "the kernel drives AMD-Vi"
 								  : "there is AMD-Vi");
 		doctor_say(&f->remedy,
-			"kind = vfio asks the kernel and may use it; what moat measures and "
-			"promises was tried on VT-d only. kind = vtd needs VT-d");
+			"kind = vfio may use it, through the kernel, but moat was tested on VT-d "
+			"only. kind = vtd needs VT-d");
 	} else {
 		doctor_find(f, DOCTOR_FAIL, "there is no VT-d: it is Intel's, and this is %s",
 			doctor_is_amd(h) ? "an AMD processor" : h->vendor);
@@ -145,8 +145,8 @@ static void no_table(const struct doctor_host *h, struct doctor_finding *f)
 		doctor_say(&f->evidence,
 			"there is neither a DMAR nor an IVRS table: virtio-iommu, or Arm's SMMU");
 		doctor_say(&f->remedy,
-			"kind = vfio asks the kernel and may use it; what moat measures and promises "
-			"was tried on VT-d only. kind = vtd needs VT-d");
+			"kind = vfio may use it, through the kernel, but moat was tested on VT-d "
+			"only. kind = vtd needs VT-d");
 	} else if (!h->tables_visible) {
 		doctor_find(f, DOCTOR_UNKNOWN, "the firmware's tables are hidden here");
 		doctor_say(&f->evidence, "no /sys/firmware/acpi/tables%s",
@@ -222,7 +222,7 @@ void doctor_check_firmware(const struct doctor_case *c, struct doctor_finding *f
 
 /* ------------------------------------------------------------------------------ command line */
 
-/** Words that bear on the IOMMU as they stand there, and what is odd about them. */
+/** Add the words that are about the IOMMU to the evidence, and what is odd about them. */
 static void quote_words(const struct doctor_words *w, struct doctor_finding *f)
 {
 	char *said = doctor_format("%s", "");
@@ -301,7 +301,8 @@ static void judge_for_vtd(const struct doctor_host *h, struct doctor_finding *f)
 		w->intremap == DOCTOR_OFF ? "" : "intremap=off ",
 		w->relaxed ? "" : "iomem=relaxed ");
 	if (set[0] == '\0') {
-		doctor_find(f, DOCTOR_OK, "the kernel keeps off the units and lets them be mapped");
+		doctor_find(f, DOCTOR_OK,
+			"the kernel leaves the units to moat and lets their registers be mapped");
 		return;
 	}
 	set[strlen(set) - 1] = '\0';

@@ -14,7 +14,7 @@
 
 /* ------------------------------------------------------------------------------------- units */
 
-/** Bits of IOVA that a unit can translate: what it has tables for, within MGAW. */
+/** @return the bits of IOVA that a unit can translate: what its tables reach, limited by MGAW */
 static unsigned int width(const struct moat_vtd_caps *caps)
 {
 	unsigned int tables = caps->sagaw & 8 ? 57
@@ -51,8 +51,7 @@ static void describe_unit(const struct doctor_unit *u, struct doctor_finding *f)
 			u->domains_used, u->domains);
 }
 
-/** Add what `args` of a unit of kind vtd may say here: mode=, stage=, and whether there are
- * PASIDs. */
+/** Add the values of mode= and stage= that this unit permits with kind = vtd, and its PASIDs. */
 static void describe_modes(const struct doctor_unit *u, struct doctor_finding *f)
 {
 	const struct moat_vtd_caps *c = &u->caps;
@@ -74,8 +73,8 @@ static void describe_modes(const struct doctor_unit *u, struct doctor_finding *f
 		doctor_say(&f->evidence, "  mode=legacy or scalable; stage=%s; %s", stages, pasids);
 }
 
-/** Does a unit that the kernel leaves off leave a function without a unit? Linux ignores units
- * whose scopes name nothing that is there, and those for graphics alone (intel_iommu=igfx_off). */
+/** Is a function without translation, because the kernel leaves this unit off? Linux ignores units
+ * whose scopes name no present function, and those for graphics alone (intel_iommu=igfx_off). */
 static bool is_missed(const struct doctor_host *h, const struct doctor_unit *u)
 {
 	const struct moat_dmar_unit *d = &h->dmar->unit[u->drhd];
@@ -95,7 +94,7 @@ static bool is_missed(const struct doctor_host *h, const struct doctor_unit *u)
 	return d->include_pci_all;
 }
 
-/** Functions behind a unit that can be tenants of their own. */
+/** @return how many functions behind a unit can be tenants of their own */
 static unsigned int tenants_of(const struct doctor_case *c, const struct doctor_unit *u)
 {
 	unsigned int n = 0;
@@ -182,8 +181,8 @@ static void judge_ours(const struct doctor_host *h, struct doctor_finding *f)
 				h->lockdown);
 		else
 			doctor_say(&f->remedy,
-				"map the registers: root, iomem=relaxed; a unit without queued "
-				"invalidation (ECAP.QI) cannot be used");
+				"to map the registers, run as root on a kernel with iomem=relaxed; a unit "
+				"without queued invalidation (ECAP.QI) cannot be used");
 	} else {
 		doctor_find(f, DOCTOR_OK, "%u unit%s can be moat's", usable,
 			usable == 1 ? "" : "s");
@@ -224,8 +223,8 @@ static const struct doctor_fn *broken_chipset(const struct doctor_host *h)
 	return NULL;
 }
 
-/** Find why interrupts are not remapped, and add the remedy. @return the reason, to free; NULL: not
- * known */
+/** Find why interrupts are not remapped, and add the remedy. @return the reason, the caller's to
+ * free; NULL: not known */
 static char *find_reason(const struct doctor_host *h, struct doctor_finding *f)
 {
 	const struct doctor_unit *u = unit_without(h);
@@ -303,8 +302,8 @@ void doctor_check_interrupt_remapping(const struct doctor_case *c, struct doctor
 	doctor_say(&f->evidence, "no IR- chip in /proc/interrupts");
 	if (doctor_driven(h, DOCTOR_OTHER) != 0 && h->vendor[0] == '\0') {
 		doctor_find(f, DOCTOR_UNKNOWN,
-			"not known for this IOMMU: the interrupt controller keeps devices' interrupts "
-			"apart, or does not");
+			"not known for this IOMMU: whether the interrupt controller keeps devices' "
+			"interrupts apart cannot be seen");
 		doctor_say(&f->remedy, "VFIO refuses to assign devices (EPERM) if it does not");
 		return;
 	}
@@ -324,7 +323,7 @@ void doctor_check_interrupt_remapping(const struct doctor_case *c, struct doctor
 
 /* -------------------------------------------------------------------------------- IOVA width */
 
-#define DPDK_VA_BITS 47 /* what its PCI bus asks of a unit before it takes IOVA=VA */
+#define DPDK_VA_BITS 47 /* DPDK's PCI bus requires this width of a unit for IOVA=VA */
 
 void doctor_check_iova_width(const struct doctor_case *c, struct doctor_finding *f)
 {
@@ -334,7 +333,7 @@ void doctor_check_iova_width(const struct doctor_case *c, struct doctor_finding 
 	for (unsigned int i = 0; i < h->nr_units; i++) {
 		const struct doctor_unit *u = &h->unit[i];
 
-		/* With vfio no tenant is behind a unit that the kernel leaves alone. */
+		/* With vfio no tenant is behind a unit that the kernel does not drive. */
 		if (u->from == NULL || (c->way == DOCTOR_VFIO && !u->driven))
 			continue;
 		doctor_say(&f->evidence, "%s: %u bits (MGAW %u, SAGAW 0x%x)", u->name,
@@ -376,7 +375,7 @@ void doctor_check_kernel_dma(const struct doctor_case *c, struct doctor_finding 
 	}
 	doctor_say(&f->evidence, "groups: %u strict (DMA), %u lazy (DMA-FQ), %u identity", strict,
 		lazy, identity);
-	if (untold != 0) /* which keeps no tenant from running */
+	if (untold != 0) /* tenants run all the same */
 		doctor_find(f, DOCTOR_OK, "the type of %u group%s is unknown", untold,
 			untold == 1 ? "" : "s");
 	else if (identity != 0)
@@ -424,10 +423,10 @@ void doctor_check_pmu(const struct doctor_case *c, struct doctor_finding *f)
 	} else if (able != 0) {
 		doctor_find(f, DOCTOR_WARN, "the units can count (ECAP.PMS), the kernel does not");
 		doctor_say(&f->remedy,
-			"Linux 6.3 or newer with CONFIG_INTEL_IOMMU_PERF_EVENTS; without, costs come "
-			"without the unit's own counts");
+			"use Linux 6.3 or newer with CONFIG_INTEL_IOMMU_PERF_EVENTS; until then moat-fwd "
+			"--perf reports no events of the units");
 	} else {
-		doctor_find(f, DOCTOR_OK, "none: costs come without the unit's own counts");
+		doctor_find(f, DOCTOR_OK, "none: moat-fwd --perf reports no events of the units");
 	}
 	doctor_lines_free(&names);
 	doctor_lines_free(&events);

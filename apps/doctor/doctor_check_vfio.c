@@ -29,7 +29,7 @@ static int lists(const struct doctor_host *h, const char *file, const char *name
 	return found;
 }
 
-/** Whether modprobe would find "vfio-pci": 1, 0, or -1: not to be seen here. */
+/** Would modprobe find the module? @return 1, 0, or -1: cannot be seen here */
 static int available(const struct doctor_host *h, const char *module)
 {
 	char *name = doctor_format("/%s.ko", module);
@@ -43,7 +43,7 @@ static int available(const struct doctor_host *h, const char *module)
 	return found;
 }
 
-/** A module is missing: what to do depends on whether it can be loaded. */
+/** Make the finding of a missing module; the remedy depends on whether it can be loaded. */
 static void load(const struct doctor_host *h, const char *module, const char *option,
 	struct doctor_finding *f)
 {
@@ -57,14 +57,14 @@ static void load(const struct doctor_host *h, const char *module, const char *op
 	}
 	doctor_find(f, DOCTOR_WARN, "%s is not loaded", module);
 	doctor_say(&f->remedy,
-		"load it%s, at every boot by a line in /etc/modules-load.d/moat.conf",
+		"load it%s; a line in /etc/modules-load.d/moat.conf loads it at every boot",
 		h->container != NULL ? " on the host" : "");
 	doctor_say(&f->commands, "modprobe %s", module);
 }
 
 /* -------------------------------------------------------------------------------------- vfio */
 
-/** Has a function before this one the same group? */
+/** Does an earlier function that is ready have the same group? */
 static bool said_before(const struct doctor_case *c, unsigned int i)
 {
 	for (unsigned int j = 0; j < i; j++)
@@ -74,7 +74,7 @@ static bool said_before(const struct doctor_case *c, unsigned int i)
 	return false;
 }
 
-/** The device files, as far as this user may open them. */
+/** Check whether this user may open the device files. */
 static void judge_files(const struct doctor_case *c, struct doctor_finding *f)
 {
 	const struct doctor_host *h = c->host;
@@ -201,7 +201,7 @@ void doctor_check_dma_entry_limit(const struct doctor_case *c, struct doctor_fin
 
 /* ----------------------------------------------------------------------------------- memlock */
 
-/** What tenants could pin: all hugepages; without any, what a small tenant takes. */
+/** @return bytes that tenants could pin: all hugepages, or without any what a small tenant takes */
 static uint64_t wanted(const struct doctor_host *h)
 {
 	uint64_t bytes = 0;
@@ -218,7 +218,7 @@ static void how_to_raise(const struct doctor_host *h, struct doctor_finding *f)
 		return;
 	}
 	doctor_say(&f->remedy,
-		"raise it, for good in /etc/security/limits.conf (memlock), of a service by "
+		"raise it, permanently in /etc/security/limits.conf (memlock) or, for a service, by "
 		"LimitMEMLOCK=infinity");
 	doctor_say(&f->commands, "prlimit --memlock=unlimited:unlimited --pid $$");
 }
@@ -233,7 +233,7 @@ void doctor_check_memlock(const struct doctor_case *c, struct doctor_finding *f)
 	} else if (h->memlock == UINT64_MAX) {
 		doctor_find(f, DOCTOR_OK, "unlimited");
 	} else if (doctor_may(h, CAP_IPC_LOCK)) {
-		doctor_find(f, DOCTOR_OK, "does not bind: CAP_IPC_LOCK");
+		doctor_find(f, DOCTOR_OK, "does not apply with CAP_IPC_LOCK");
 	} else if (h->memlock < want) {
 		doctor_find(f, DOCTOR_WARN,
 			"%" PRIu64 " MiB: tenants' memory beyond that is refused (ENOMEM)",

@@ -66,7 +66,7 @@ static void read_process(struct doctor_host *h)
 	free(text);
 }
 
-/** Under Xen the hypervisor owns VT-d, whatever Linux in its control domain shows. */
+/** Find out whether Xen runs, which then owns VT-d, whatever Linux in its control domain shows. */
 static void read_hypervisor(struct doctor_host *h)
 {
 	char text[64];
@@ -146,7 +146,7 @@ static const char *find_container(const struct doctor_host *h)
 	return NULL;
 }
 
-/** "none [integrity] confidentiality" */
+/** Read the lockdown mode, which is in brackets: "none [integrity] confidentiality". */
 static void read_lockdown(struct doctor_host *h)
 {
 	char text[128], *begin, *end;
@@ -186,7 +186,7 @@ static bool read_node(const struct doctor_host *h, const char *folder, struct do
 	return ret == 0;
 }
 
-/** Nodes; on a kernel without NUMA what holds for all of it. */
+/** Read the nodes' hugepages; without NUMA the whole machine's, as one node. */
 static void read_nodes(struct doctor_host *h)
 {
 	struct doctor_lines names = { 0 };

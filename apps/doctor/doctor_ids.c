@@ -12,7 +12,7 @@
 
 static const struct pmd {
 	uint16_t vendor, device, subvendor, subdevice;
-	const char *name, *kernel; /* kernel: modules that it works through; "": none */
+	const char *name, *kernel; /* kernel: modules that the PMD works through; "": none */
 } pmds[] = {
 #include "doctor_pmds.h"
 };
@@ -22,7 +22,7 @@ static bool is(uint16_t wanted, uint16_t has)
 	return wanted == ANY || wanted == has;
 }
 
-/** A subsystem that is 0 was not read, or there is none: it then rules nothing out. */
+/** Does the PMD take the function? Subsystem 0 was not read, or does not exist: it matches any. */
 static bool takes(const struct pmd *p, const struct doctor_fn *fn)
 {
 	return p->vendor == fn->vendor && is(p->device, fn->device) &&
@@ -30,7 +30,8 @@ static bool takes(const struct pmd *p, const struct doctor_fn *fn)
 			(is(p->subvendor, fn->subvendor) && is(p->subdevice, fn->subdevice)));
 }
 
-/** Devices newer than DPDK's list whose makers' PMDs all work through the kernel's driver. */
+/** @return the kernel driver of a device that is newer than DPDK's list, but all of whose maker's
+ * PMDs work through that driver; NULL: none */
 static const char *kernel_by_vendor(const struct doctor_fn *fn)
 {
 	bool network = fn->class >> 16 == 0x02;
@@ -50,7 +51,7 @@ enum doctor_pmd doctor_pmd_of(const struct doctor_fn *fn, const char **name, con
 			continue;
 		found = &pmds[i];
 		if (found->kernel[0] == '\0')
-			break; /* one that takes the function whole will do */
+			break; /* a PMD that takes the function from the kernel is preferred */
 	}
 	if (found != NULL) {
 		*name = found->name;

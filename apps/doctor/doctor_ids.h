@@ -6,7 +6,7 @@
 
 /**
  * @file
- * What is known of hardware by its PCI ids and cannot be read from it.
+ * Properties of hardware that follow from its PCI ids only.
  */
 
 #include "doctor_host.h"
@@ -20,30 +20,31 @@ enum doctor_pmd {
 };
 
 /**
- * @param name the PMD's name, NULL: none
- * @param module DOCTOR_PMD_KERNEL: the kernel modules that it works with
+ * Find DPDK's driver for a function.
+ * @param name receives the PMD's name; NULL: none, or not known
+ * @param module receives, with DOCTOR_PMD_KERNEL, the kernel modules that the PMD works with
  */
 enum doctor_pmd doctor_pmd_of(const struct doctor_fn *fn, const char **name, const char **module);
 
-/** The name of a device that vfio-pci refuses by its list of errata; NULL: it is not on the list.
- * Linux, drivers/vfio/pci/vfio_pci.c, since 5.9 (QAT) and 6.9 (DSA, IAX). */
+/** Is a device on vfio-pci's list of errata, by which it is refused? Linux,
+ * drivers/vfio/pci/vfio_pci.c, since 5.9 (QAT) and 6.9 (DSA, IAX). @return its name; NULL: no */
 const char *doctor_vfio_erratum(const struct doctor_fn *fn);
 
-/** The name of a chipset whose interrupt remapping is broken by an erratum, going by its host
- * bridge and revision; NULL: it is not one of them. Linux, arch/x86/kernel/early-quirks.c. */
+/** Is a host bridge, by id and revision, of a chipset whose interrupt remapping is broken by an
+ * erratum? Linux, arch/x86/kernel/early-quirks.c. @return the chipset's name; NULL: no */
 const char *doctor_remap_erratum(const struct doctor_fn *fn);
 
 /** Where a root port has its ACS registers. Linux, drivers/pci/quirks.c. */
 enum doctor_acs_layout {
-	DOCTOR_ACS_STANDARD, /* as the specification has them: 16 bits each */
+	DOCTOR_ACS_STANDARD, /* as in the specification: 16 bits each */
 	DOCTOR_ACS_WIDE,     /* 100- and 200-series PCH: 32 bits each */
 	/* 5- to 9-series PCH: no ACS capability; the kernel isolates in chipset registers */
 	DOCTOR_ACS_CHIPSET,
 };
 enum doctor_acs_layout doctor_acs_layout_of(const struct doctor_fn *fn);
 
-/** Functions of one chip that do not reach each other although they have no ACS to say so. Linux,
- * drivers/pci/quirks.c: pci_quirk_mf_endpoint_acs(). */
+/** Is the function of a chip whose functions are isolated from each other although they have no
+ * ACS? Linux, drivers/pci/quirks.c: pci_quirk_mf_endpoint_acs(). */
 bool doctor_parted_by_design(const struct doctor_fn *fn);
 
 #endif /* DOCTOR_IDS_H */

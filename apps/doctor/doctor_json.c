@@ -16,7 +16,7 @@ static json_t *strings(const struct doctor_lines *lines)
 	return array;
 }
 
-/** 64-bit values are strings: JSON's numbers need not have so many bits. */
+/** Make a string of a 64-bit value, because JSON's numbers may have fewer bits. */
 static json_t *hex(uint64_t value)
 {
 	return json_sprintf("0x%" PRIx64, value);

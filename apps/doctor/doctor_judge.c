@@ -12,12 +12,12 @@ enum {
 	BOTH = VFIO | VTD,
 };
 
-/** What a check looks at; without, it is moot. */
+/** What a check needs; a check without it is moot. */
 enum need {
 	NOTHING,
 	SYSFS,
-	IOMMU, /* one that could be turned on */
-	UNIT,  /* one that is on; for vtd: one in the DMAR table */
+	IOMMU, /* an IOMMU that is on or could be turned on */
+	UNIT,  /* an IOMMU that is on; with vtd: one in the DMAR table */
 };
 
 static const struct check {
@@ -52,7 +52,7 @@ static const struct check {
 
 enum doctor_way doctor_way_of(const struct doctor_host *h)
 {
-	/* An appliance's: the kernel keeps off, and the registers can be mapped. */
+	/* An appliance: the kernel drives no unit, and the registers can be mapped. */
 	if (h->words.intel == DOCTOR_OFF && doctor_driven(h, -1) == 0 && h->words.relaxed)
 		return DOCTOR_VTD;
 	return DOCTOR_VFIO;
@@ -113,7 +113,7 @@ static char *verdict(const struct doctor_case *c, const struct doctor_report *r)
 	}
 }
 
-/** What there is to do, what stands in the way first. */
+/** List the checks with a remedy, failures first. */
 static void make_list(struct doctor_report *r)
 {
 	static const enum doctor_state order[] = { DOCTOR_FAIL, DOCTOR_UNKNOWN, DOCTOR_WARN };
@@ -152,7 +152,7 @@ void doctor_judge(const struct doctor_case *c, struct doctor_report *r)
 	make_list(r);
 }
 
-/** What a finding says is to be done: its command, else its words. */
+/** @return a finding's remedy: its first command or, without one, its first words; NULL: none */
 static char *help_of(const struct doctor_finding *f)
 {
 	if (f->commands.n != 0)
@@ -179,12 +179,12 @@ char *doctor_refusal(const struct doctor_case *c, const struct doctor_report *r,
 	if (t != NULL && (t->place == DOCTOR_NEVER || t->place == DOCTOR_KERNELS))
 		return doctor_format("%s", t->why);
 	if (t != NULL && t->blocked != NULL) {
-		if (doctor_may_bind(t)) /* not what would cost the host its uplink */
+		if (doctor_may_bind(t)) /* never a command that takes the host's uplink */
 			*help = doctor_format("dpdk-devbind.py --bind=%s %s",
 				doctor_driver_for(c->way), t->fn->address);
 		return doctor_format("%s", t->blocked);
 	}
-	/* What stands in the way of all; "drivers" is about functions, and this one is ready. */
+	/* Failures that prevent all tenants; not "drivers", as this function is ready. */
 	for (unsigned int i = 0; i < r->nr_findings; i++) {
 		const struct doctor_finding *f = &r->finding[i];
 

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Interfaces of functions, and what the host needs them for. */
+/* Interfaces of functions, and what the host uses them for. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +22,11 @@ static bool holds(const struct doctor_lines *lines, const char *text)
 
 /** Names of interfaces that routes go through. */
 struct routes {
-	struct doctor_lines by_default; /* the default route, IPv4's or IPv6's */
-	struct doctor_lines any;        /* a route of any kind: the host may be managed over it */
+	struct doctor_lines by_default; /* interfaces with a default route, of IPv4 or IPv6 */
+	struct doctor_lines any;        /* with any route: the host may be managed over them */
 };
 
-/** "eth0 00000000 0101A8C0 ...": destination 0 with mask 0 (the 8th field) is the default route. */
+/** Read "eth0 00000000 0101A8C0 ...": destination 0 with mask 0 (field 8) is the default route. */
 static void routes_ipv4(const struct doctor_host *h, struct routes *r)
 {
 	char *text, name[64];
@@ -45,9 +45,9 @@ static void routes_ipv4(const struct doctor_host *h, struct routes *r)
 	free(text);
 }
 
-/** Destination, its prefix's length, source, its, next hop, metric, references, use, flags, name;
- * numbers in hexadecimal. "lo" has a default route that refuses; every interface that is up has
- * routes to link-local and multicast addresses, and to its own. */
+/** Read lines of destination, its prefix length, source, its prefix length, next hop, metric,
+ * references, use, flags, name; numbers are hexadecimal. "lo" has a default route that rejects
+ * packets; every interface that is up has routes to link-local and multicast addresses. */
 static void routes_ipv6(const struct doctor_host *h, struct routes *r)
 {
 	char *text, *save, destination[64], name[64];
@@ -71,7 +71,8 @@ static void routes_ipv6(const struct doctor_host *h, struct routes *r)
 
 /* ------------------------------------------------------------------------ what is built on them */
 
-/** Interfaces right above one: its master (bridge, bond, team) and its upper ones (VLANs, too). */
+/** Add the interfaces directly above one: its master (bridge, bond, team) and its upper ones, such
+ * as VLANs. */
 static void uppers_of(const struct doctor_host *h, const char *folder, struct doctor_lines *above)
 {
 	struct doctor_lines names = { 0 };
@@ -87,7 +88,7 @@ static void uppers_of(const struct doctor_host *h, const char *folder, struct do
 		doctor_say(above, "%s", master);
 }
 
-/** Everything that is built on an interface, however many floors up. */
+/** Find all interfaces that are built on one, directly or not. */
 static void find_above(const struct doctor_host *h, const char *folder, struct doctor_lines *above)
 {
 	char *next;
@@ -137,7 +138,7 @@ static void judge_use(const struct doctor_host *h, struct doctor_fn *fn, const c
 
 /* --------------------------------------------------------------------------------- one function */
 
-/** Its interfaces are in net, or in virtioN/net. */
+/** Find a function's interfaces. @return their folder, net or virtioN/net; the caller's to free */
 static char *find_nets(const struct doctor_host *h, struct doctor_fn *fn)
 {
 	char *folder = doctor_format("sys/bus/pci/devices/%s/net", fn->address);
@@ -169,7 +170,7 @@ static void net_read(const struct doctor_host *h, struct doctor_fn *fn, const ch
 		fn->tx_queues += strncmp(names.at[i], "tx-", 3) == 0;
 	}
 	doctor_lines_free(&names);
-	/* "unknown" is what drivers without link state say while packets flow. */
+	/* Drivers without link state report "unknown" while packets flow. */
 	doctor_read(h->root, state, sizeof(state), "%s/operstate", path);
 	fn->up |= strcmp(state, "down") != 0 && strcmp(state, "notpresent") != 0;
 	judge_use(h, fn, path, net);

@@ -37,7 +37,7 @@ static uint32_t get32(const uint8_t *p)
 	return get16(p) | (uint32_t)get16(p + 2) << 16;
 }
 
-/** The PCH of the 100- and 200-series has capability and control in 32 bits each. */
+/** Read ACS capability and control, which have 32 bits each in a PCH of the 100- or 200-series. */
 static struct doctor_acs acs_of(const struct doctor_fn *fn, const uint8_t *cap, size_t room)
 {
 	if (doctor_acs_layout_of(fn) != DOCTOR_ACS_WIDE)
@@ -52,7 +52,7 @@ static void read_extended(struct doctor_fn *fn, const uint8_t *cfg, size_t len)
 	static const unsigned int most = (CFG_SIZE - CFG_EXTENDED) / 8;
 	size_t at = CFG_EXTENDED;
 
-	fn->extended = len > 64; /* of which others than root see no more */
+	fn->extended = len > 64; /* users other than root can read 64 bytes */
 	for (unsigned int hops = 0; hops < most && at >= CFG_EXTENDED && at + 8 <= len; hops++) {
 		uint16_t id = get16(cfg + at);
 
@@ -99,8 +99,8 @@ static void read_config(const struct doctor_host *h, struct doctor_fn *fn)
 
 /* --------------------------------------------------------------------------------- functions */
 
-/** The features that driver and device agreed on, a digit a bit; Linux takes bit 33 if it is
- * offered. */
+/** Read the features that driver and device agreed on, one digit per bit. Linux accepts bit 33 if
+ * the device offers it. */
 static void read_virtio(const struct doctor_host *h, struct doctor_fn *fn)
 {
 	struct doctor_lines names = { 0 };
@@ -137,7 +137,7 @@ static void read_fn(struct doctor_host *h, struct doctor_fn *fn, const struct mo
 		fn->address);
 	doctor_read_link(h->root, fn->unit, sizeof(fn->unit), "sys/bus/pci/devices/%s/iommu",
 		fn->address);
-	/* moat_pci_scan() has followed it; this keeps it for an archive. */
+	/* moat_pci_scan() has followed the link; read it again to keep it for an archive. */
 	doctor_read_link(h->root, text, sizeof(text), "sys/bus/pci/devices/%s/physfn", fn->address);
 	fn->group = doctor_read_link(h->root, text, sizeof(text),
 			    "sys/bus/pci/devices/%s/iommu_group", fn->address) == 0
@@ -158,7 +158,7 @@ static void read_fn(struct doctor_host *h, struct doctor_fn *fn, const struct mo
 
 /* ------------------------------------------------------------------------------------ groups */
 
-/** Lines "0x... 0x... type". */
+/** Read the group's reserved regions: lines "0x... 0x... type". */
 static void read_reserved(const struct doctor_host *h, struct doctor_group *g)
 {
 	char *text, *save;
@@ -205,7 +205,7 @@ void doctor_pci_read(struct doctor_host *h)
 {
 	struct doctor_lines names = { 0 };
 
-	/* What moat_pci_scan() looks at, for an archive. */
+	/* moat_pci_scan() lists this folder; read it here to keep it for an archive. */
 	doctor_read_folder(h->root, &names, "sys/bus/pci/devices");
 	doctor_lines_free(&names);
 	h->pci_error = moat_pci_scan(h->root, &h->pci);

@@ -6,7 +6,8 @@
 
 /**
  * @file
- * Telling it: as text for people, and as JSON for scripts. doc/doctor.md has the JSON's members.
+ * Printing a report: as text for people, or as JSON for scripts. doc/doctor.md lists the JSON's
+ * members.
  */
 
 #include <stdio.h>
@@ -15,11 +16,11 @@
 
 struct doctor_style {
 	bool colour;
-	bool verbose;       /* every capability, and the DMAR table */
+	bool verbose;       /* also print every capability, and the DMAR table */
 	unsigned int width; /* columns */
 };
 
-/** As suits whatever `out` is: colour on a terminal only, and not against NO_COLOR. */
+/** @return the style for `out`: colour only on a terminal, and only if NO_COLOR is not set */
 struct doctor_style doctor_style_of(FILE *out);
 
 void doctor_print_text(FILE *out, const struct doctor_case *c, const struct doctor_report *report,

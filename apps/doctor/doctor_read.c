@@ -17,9 +17,9 @@
 #include "doctor_read.h"
 
 #define TEXT_MOST \
-	(16 << 20) /* bytes that a packed text may have: a kernel's configuration has 0.3 M */
+	(16 << 20) /* most bytes of an unpacked text: a kernel's configuration has 0.3 M */
 
-/** A path below the root: `full` is what to open, `full + below` the part behind the root. */
+/** A path below the root: `full` is the whole path, `full + below` the part after the root. */
 struct path {
 	char *full;
 	size_t below;
@@ -71,7 +71,7 @@ void doctor_read_forbid(const char *manifest)
 	}
 }
 
-/** The error with which the archive's host could not read the path; 0: none. */
+/** @return the errno with which the archive's host failed to read the path; 0: none */
 static int forbidden_error(const struct path *p)
 {
 	for (unsigned int i = 0; i < forbidden.n; i++) {
@@ -83,7 +83,7 @@ static int forbidden_error(const struct path *p)
 	return 0;
 }
 
-/** The slot of a path, or the free one where it belongs. */
+/** @return the slot of a path, or the free slot for it */
 static unsigned int *slot_of(const struct doctor_record *r, const char *path)
 {
 	uint32_t hash = 2166136261u; /* FNV-1a */
@@ -96,7 +96,7 @@ static unsigned int *slot_of(const struct doctor_record *r, const char *path)
 	return &r->slot[hash & (r->slots - 1)];
 }
 
-/** Slots enough for one more entry: at most half of them are taken. */
+/** Make enough slots for one more entry: at most half of them may be taken. */
 static void make_slots(struct doctor_record *r)
 {
 	if (2 * (r->n + 1) <= r->slots)
@@ -141,7 +141,7 @@ static void keep(const char *path, enum doctor_record_kind kind, const void *byt
 	if (recording == NULL || error == ENOENT || error == ENOTDIR)
 		return;
 	e = entry_of(path);
-	/* The longest reading of a file has most of it; that a thing is there says least. */
+	/* Keep the longest content that was read; mere existence replaces nothing. */
 	if (kind == DOCTOR_THERE || (e->kind == kind && e->len >= len))
 		return;
 	free(e->bytes);
@@ -171,7 +171,7 @@ void doctor_record_free(struct doctor_record *record)
 
 /* ---------------------------------------------------------------------------------------- files */
 
-/** Up to `most` bytes of a file, and a NUL behind them. */
+/** Read up to `most` bytes of a file, and put a NUL after them. */
 static int slurp(const struct path *p, uint8_t **bytes, size_t *len, size_t most)
 {
 	int error = forbidden_error(p);
@@ -210,7 +210,7 @@ static int slurp(const struct path *p, uint8_t **bytes, size_t *len, size_t most
 	return -error;
 }
 
-/** What is read is printed: let it neither steer a terminal nor break JSON, which is UTF-8. */
+/** Replace characters that could control a terminal or break JSON (UTF-8) when they are printed. */
 static void make_printable(char *text)
 {
 	for (; *text != '\0'; text++)
@@ -218,7 +218,7 @@ static void make_printable(char *text)
 			*text = '?';
 }
 
-/** As a string without white space at its end. */
+/** Read a file as a string, and remove white space at its end. */
 static int slurp_text(const struct path *p, char **text, size_t most)
 {
 	uint8_t *bytes;
@@ -304,7 +304,7 @@ int doctor_read_link(const char *root, char *name, size_t len, const char *fmt, 
 	n = error == 0 ? readlink(p.full, target, sizeof(target) - 1) : -1;
 	error = n < 0 ? errno : 0;
 	target[n < 0 ? 0 : n] = '\0';
-	/* EINVAL: a file or a folder, which the function that reads it keeps */
+	/* EINVAL: not a link; the functions that read files and folders keep it */
 	if (error != EINVAL)
 		keep(below(&p), error != 0 ? DOCTOR_ERROR : DOCTOR_LINK, target, strlen(target),
 			error);
@@ -433,7 +433,7 @@ char *doctor_inflate(const uint8_t *bytes, size_t len)
 	}
 	inflateEnd(&z);
 	if (ret == Z_STREAM_END && text != NULL && memchr(text, '\0', done) == NULL)
-		return text; /* doctor_alloc() has cleared what follows */
+		return text; /* doctor_alloc() has cleared the byte after it */
 	free(text);
 	return NULL;
 }

@@ -6,46 +6,47 @@
 
 /**
  * @file
- * Files, links and folders below a root, by a path that is formatted. They return 0 or a negative
- * errno and are silent: what cannot be read is a fact like others, and the checks say what it
- * means.
+ * Reading files, links and folders below a root; the path is a format. The functions return 0 or a
+ * negative errno and print nothing: that a path cannot be read is a fact, too, and the checks
+ * interpret it.
  *
- * Every answer can be kept (struct doctor_record), which is how a host's archive comes about: it
- * has what was read and nothing else. Below the folder of an archive what could not be read on the
- * host cannot be read again, with the same error.
+ * All that is read can be kept (struct doctor_record), to write an archive of the host, which has
+ * nothing else. Below an archive's folder a path that could not be read on the host fails with the
+ * same error again.
  */
 
 #include "doctor.h"
 
 #define DOCTOR_MANIFEST "moat-host-archive" /* a file at an archive's top; see doctor_archive.c */
 
-/** The first `len` - 1 bytes, as a string, without white space at its end. "" on error. For what
- * has a known greatest length; doctor_text() takes files of any. */
+/** Read the first `len` - 1 bytes of a file, as a string without white space at its end; "" on
+ * error. For files of a known greatest length; doctor_text() reads files of any. */
 int doctor_read(const char *root, char *text, size_t len, const char *fmt, ...)
 	__rte_format_printf(4, 5);
-/** All of a file, as a string without white space at its end; *text is never NULL ("" on error) and
- * the caller's to free. */
+/** Read a whole file, as a string without white space at its end. *text is the caller's to free and
+ * never NULL ("" on error). */
 int doctor_text(const char *root, char **text, const char *fmt, ...) __rte_format_printf(3, 4);
-/** All of a file. *bytes is the caller's to free; NULL on error. */
+/** Read a whole file. *bytes is the caller's to free; NULL on error. */
 int doctor_bytes(const char *root, uint8_t **bytes, size_t *len, const char *fmt, ...)
 	__rte_format_printf(4, 5);
-/** A number as C writes them (0x...); -EINVAL where there is none. Untouched on error. */
+/** Read a number in `base`, as strtoull() does. *value is not changed on error; -EINVAL: the file
+ * is not a number. */
 int doctor_read_number(const char *root, int base, uint64_t *value, const char *fmt, ...)
 	__rte_format_printf(4, 5);
-/** Where a symbolic link points, the last part only. "" on error. */
+/** Read a symbolic link's target, of which `name` gets the last component; "" on error. */
 int doctor_read_link(const char *root, char *name, size_t len, const char *fmt, ...)
 	__rte_format_printf(4, 5);
-/** The names in a folder, sorted, numbers as numbers. */
+/** Append the names in a folder, sorted by strverscmp(), without those that begin with a dot. */
 int doctor_read_folder(const char *root, struct doctor_lines *names, const char *fmt, ...)
 	__rte_format_printf(3, 4);
-/** access(2): 0 if allowed. */
+/** Call access(2). @return 0: allowed */
 int doctor_read_access(const char *root, int mode, const char *fmt, ...) __rte_format_printf(3, 4);
 
-/** A sentence as it would be without the root in front of its paths; the caller's to free. */
+/** @return a sentence with the root removed from its first path; the caller's to free */
 char *doctor_without_root(const char *root, const char *text);
 
-/** The value of "KEY  VALUE" or "KEY: VALUE" in a text of lines, the caller's to free; "" without
- * such a line. */
+/** @return the value of the first line "KEY  VALUE" or "KEY: VALUE", the caller's to free; "" if
+ * there is no such line */
 char *doctor_key(const char *text, const char *key);
 
 /* ------------------------------------------------------------------------- keeping what is read */
@@ -53,9 +54,9 @@ char *doctor_key(const char *text, const char *key);
 enum doctor_record_kind {
 	DOCTOR_FILE,   /* bytes, len */
 	DOCTOR_LINK,   /* bytes: the whole target */
-	DOCTOR_FOLDER, /* bytes: nothing; what it lists is noted as DOCTOR_THERE */
-	DOCTOR_THERE,  /* it exists; its content was not read */
-	DOCTOR_ERROR,  /* error */
+	DOCTOR_FOLDER, /* no bytes; the names in it have entries of kind DOCTOR_THERE */
+	DOCTOR_THERE,  /* the path exists; its content was not read */
+	DOCTOR_ERROR,  /* error: reading failed */
 };
 
 struct doctor_record_entry {
@@ -73,17 +74,17 @@ struct doctor_record {
 	struct doctor_record_entry *at;
 };
 
-/** From now on keep what is read in `record`; NULL: no more. */
+/** Keep in `record` all that is read from now on; NULL: keep nothing. */
 void doctor_record_begin(struct doctor_record *record);
-/** Keep a file that is no host's: facts that were not read from a file. */
+/** Keep facts that were not read from a file, as a file that no host has. */
 void doctor_record_file(const char *path, const char *text);
 void doctor_record_free(struct doctor_record *record);
 
-/** What cannot be read below a root, out of an archive's manifest ("error NUMBER PATH" a line). */
+/** Let reading fail as on the archive's host, by the lines "error NUMBER PATH" of a manifest. */
 void doctor_read_forbid(const char *manifest);
 
-/** A text, packed with gzip or not; NULL: it is no text, or longer than any that is wanted. The
- * caller's to free. */
+/** Unpack a text that may be packed with gzip. @return the text, the caller's to free; NULL: it is
+ * not a text, or the unpacked text is longer than 16 MiB */
 char *doctor_inflate(const uint8_t *bytes, size_t len);
 
 #endif /* DOCTOR_READ_H */

@@ -10,7 +10,7 @@
 #include "doctor_redact.h"
 #include "doctor_words.h"
 
-/** A text that grows. */
+/** A growing text. */
 struct text {
 	char *at;
 	size_t len, room;
@@ -41,8 +41,8 @@ static void add_text(struct text *t, const char *from)
 
 #define MAC_DIGITS 12
 
-/** Twelve hexadecimal digits, in pairs with `between` (0: nothing) in between. @return length or
- * 0 */
+/** Does the text begin with a MAC address: six pairs of hexadecimal digits with `between` (0:
+ * nothing) between them? @return its length, or 0 */
 static size_t mac_len(const char *text, char between, char digits[MAC_DIGITS + 1])
 {
 	size_t at = 0;
@@ -82,8 +82,8 @@ static void add_mac(struct text *t, unsigned int number, char between)
 	}
 }
 
-/** Names of interfaces that are made of their MAC address: Ethernet, InfiniBand, SLIP, WLAN, WWAN
- * (systemd.net-naming-scheme). */
+/** Do the letters before `at` begin an interface's name made of its MAC address: Ethernet,
+ * InfiniBand, SLIP, WLAN, WWAN (systemd.net-naming-scheme)? */
 static bool is_named_by_mac(const char *text, const char *at)
 {
 	static const char *const kinds[] = { "enx", "ibx", "slx", "wlx", "wwx" };
@@ -94,7 +94,7 @@ static bool is_named_by_mac(const char *text, const char *at)
 	return false;
 }
 
-/** @return length of a UUID, 8-4-4-4-12 digits; 0: the text does not begin with one */
+/** Does the text begin with a UUID, 8-4-4-4-12 digits? @return its length, or 0 */
 static size_t uuid_len(const char *text)
 {
 	static const char form[] = "dddddddd-dddd-dddd-dddd-dddddddddddd";
@@ -105,7 +105,7 @@ static size_t uuid_len(const char *text)
 	return isxdigit((unsigned char)text[strlen(form)]) ? 0 : strlen(form);
 }
 
-/** @return length of the host's name, as a word of its own; 0: the text does not begin with it */
+/** Does the text at `at` begin with the host's name, as a word? @return its length, or 0 */
 static size_t host_len(const struct doctor_redaction *r, const char *text, const char *at)
 {
 	size_t len = strlen(r->hostname);
@@ -116,8 +116,8 @@ static size_t host_len(const struct doctor_redaction *r, const char *text, const
 	return len;
 }
 
-/** A text with its MAC addresses (aa:bb:..., aa-bb-..., and interfaces' enxaabb...) and UUIDs
- * replaced; with `host` also the host's name. */
+/** Replace the MAC addresses (aa:bb:..., aa-bb-..., and in names such as enxaabb...) and UUIDs of a
+ * text, and with `host` the host's name, too. */
 static char *without_names(struct doctor_redaction *r, const char *text, bool host)
 {
 	struct text out = { .at = doctor_format("%s", "") };
@@ -145,8 +145,8 @@ static char *without_names(struct doctor_redaction *r, const char *text, bool ho
 	return out.at;
 }
 
-/** The host's name is looked for in names of interfaces only, which the host's owner chooses: the
- * kernel may use the same word for something else. */
+/** The host's name is replaced in names of interfaces only, which the host's owner chooses: other
+ * parts of a path are the kernel's, which may use the same word. */
 char *doctor_redact_path(struct doctor_redaction *r, const char *path)
 {
 	struct text out = { .at = doctor_format("%s", "") };
@@ -179,14 +179,14 @@ char *doctor_redact_target(struct doctor_redaction *r, const char *path, const c
 
 /* ------------------------------------------------------------------------------ kinds of files */
 
-/** A word of the command line that the doctor needs as it is. */
+/** Does moat-doctor need this word of the command line unchanged? */
 static bool is_needed(const char *word)
 {
 	return doctor_word_is_about(word) || strncmp(word, "hugepages", 9) == 0 ||
 		strncmp(word, "default_hugepagesz", 18) == 0;
 }
 
-/** Words without a value that say nothing of the host or its owner; any other may be a secret. */
+/** Is it a word that says nothing about the host or its owner? Any other may be a secret. */
 static bool is_harmless(const char *word)
 {
 	static const char *const known[] = { "--", "ro", "rw", "quiet", "splash", "debug",
@@ -205,7 +205,7 @@ static char *redact_cmdline(struct doctor_redaction *r, const char *text)
 
 	while ((word = doctor_word_next(&text)) != NULL) {
 		const char *equals = strchr(word, '=');
-		bool end = strcmp(word, "--") == 0; /* what follows is for init: left out */
+		bool end = strcmp(word, "--") == 0; /* words after it are for init: left out */
 
 		if (out.len != 0)
 			add_text(&out, " ");
@@ -228,7 +228,7 @@ static char *redact_cmdline(struct doctor_redaction *r, const char *text)
 	return out.at;
 }
 
-/** Lines that a function has something for; the others are left out. */
+/** Replace each line by the result of `line_of`; leave the line out if that is NULL. */
 static char *redact_lines(struct doctor_redaction *r, const char *text,
 	char *(*line_of)(struct doctor_redaction *r, const char *line))
 {
@@ -251,8 +251,8 @@ static char *redact_lines(struct doctor_redaction *r, const char *text,
 	return out.at;
 }
 
-/** The header, and of each route its interface and whether it is the default route: destination 0,
- * or 1 in place of any other. */
+/** Keep the header, and of each route its interface and whether it is the default route:
+ * destination 0, or 1 in place of any other. */
 static char *route_line(struct doctor_redaction *r, const char *line)
 {
 	char name[64], rest[256] = "";
@@ -301,7 +301,7 @@ static char *module_line(struct doctor_redaction *r, const char *line)
 	return doctor_format("%.*s", end != NULL ? (int)(end + 1 - line) : (int)strlen(line), line);
 }
 
-/** "CONFIG_PCI=y", and what is not set. Values that are texts may name folders, hosts and people. */
+/** Keep "CONFIG_PCI=y" and options that are not set. Other values may name folders or people. */
 static char *config_line(struct doctor_redaction *r, const char *line)
 {
 	size_t name = strcspn(line, "=");
@@ -313,7 +313,7 @@ static char *config_line(struct doctor_redaction *r, const char *line)
 	return doctor_format("%s", line);
 }
 
-/** The kernel's configuration, packed or not, becomes a text; what cannot be read is left out. */
+/** Make a text of the kernel's configuration, packed or not; "" if it cannot be unpacked. */
 static char *redact_kernel_config(struct doctor_redaction *r, const uint8_t *bytes, size_t len)
 {
 	char *text = doctor_inflate(bytes, len), *out;
@@ -331,19 +331,19 @@ static bool is_kernel_config(const char *path)
 		fnmatch("lib/modules/*/config", path, 0) == 0;
 }
 
-/** "  24:  1  IR-PCI-MSIX-0000:16:00.0  0-edge  ice-0" without the handlers' names. */
+/** Keep "  24:  1  IR-PCI-MSIX-0000:16:00.0" without the rest, "0-edge  ice-0". */
 static char *interrupt_line(struct doctor_redaction *r, const char *line)
 {
 	const char *counts = strchr(line, ':'), *at = counts;
 
-	if (at == NULL) /* the processors */
+	if (at == NULL) /* the heading, which names the processors */
 		return doctor_format("%s", line);
 	at++;
 	at += strspn(at, " \t0123456789");
 	return doctor_format("%.*s%.*s", (int)(at - line), line, (int)strcspn(at, " \t"), at);
 }
 
-/** The first processor is enough. */
+/** Keep the first processor only. */
 static char *redact_cpuinfo(struct doctor_redaction *r, const char *text)
 {
 	const char *end = strstr(text, "\n\n");
@@ -375,7 +375,7 @@ static char *redact_text(struct doctor_redaction *r, const char *path, const cha
 #define CFG_EXTENDED 0x100
 #define EXT_SERIAL   0x0003
 
-/** NICs make their serial number from a MAC address. */
+/** Clear the serial number, which NICs make from a MAC address. */
 static void redact_config(struct doctor_redaction *r, uint8_t *cfg, size_t len)
 {
 	size_t at = CFG_EXTENDED;

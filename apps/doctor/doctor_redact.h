@@ -6,25 +6,28 @@
 
 /**
  * @file
- * Taking out of what was read what names a host or its owner, so that the findings stay the same.
+ * Removing the names of a host and its owner from what was read, without changing the findings.
  */
 
 #include "doctor_read.h"
 
 struct doctor_redaction {
 	const char *hostname;     /* "": not known */
-	struct doctor_lines macs; /* those met, each once: the n-th becomes 02:00:00:00:nn:nn */
+	struct doctor_lines macs; /* all distinct ones: the n-th becomes 02:00:00:00:nn:nn */
+	/* how many of each were replaced or left out */
 	unsigned int hostnames, serials, addresses, values, uuids, lines;
 };
 
-/** A file's content, to free, *len bytes of it. */
+/** Redact a file's content. @param len in: bytes, out: bytes of the result
+ * @return the result, the caller's to free */
 uint8_t *doctor_redact_file(struct doctor_redaction *r, const char *path, const uint8_t *bytes,
 	size_t *len);
-/** A path, to free: interfaces may be named by their MAC address, or by the host. */
+/** Redact a path: interfaces may be named by their MAC address, or by the host. @return the result,
+ * the caller's to free */
 char *doctor_redact_path(struct doctor_redaction *r, const char *path);
-/** The target of the link `path`, to free. */
+/** Redact the target of the link `path`. @return the result, the caller's to free */
 char *doctor_redact_target(struct doctor_redaction *r, const char *path, const char *target);
-/** What was replaced and left out, a line each. */
+/** Append lines that say what was replaced and left out. */
 void doctor_redact_tell(const struct doctor_redaction *r, struct doctor_lines *lines);
 void doctor_redact_free(struct doctor_redaction *r);
 

@@ -12,8 +12,8 @@
 
 #define BLOCK 512
 
-/* Whatever a header claims and however well it packs: no more than this. The files of a host with
- * hundreds of processors and thousands of functions have some ten megabytes. */
+/* Limits of an archive, whatever its headers claim. The files of a host with hundreds of processors
+ * and thousands of functions have some ten megabytes. */
 #define ENTRY_MOST   (64u << 20)
 #define ARCHIVE_MOST (256u << 20)
 #define ENTRIES_MOST 1000000u
@@ -30,8 +30,8 @@ enum {
 	TYPE_OLD_FILE = '\0',
 	TYPE_LINK = '2',
 	TYPE_FOLDER = '5',
-	TYPE_LONG_LINK = 'K', /* GNU: its content is the next entry's link */
-	TYPE_LONG_NAME = 'L', /* GNU: ... its name */
+	TYPE_LONG_LINK = 'K', /* GNU: the content is the next entry's link */
+	TYPE_LONG_NAME = 'L', /* GNU: the content is the next entry's name */
 };
 
 static unsigned int checksum_of(const struct header *h)
@@ -128,13 +128,13 @@ struct entry {
 	size_t size;
 };
 
-/** The content of an entry, and a NUL behind it; NULL: it is cut short, or there is no memory. */
+/** Read an entry's content, and put a NUL after it. @return NULL: cut short, or no memory */
 static uint8_t *get_bytes(gzFile f, size_t len)
 {
 	size_t padded = RTE_ALIGN_CEIL(len, BLOCK), done = 0;
 	uint8_t *bytes = NULL;
 
-	/* Grows with what is really there: a header may claim anything. */
+	/* Allocate as much as can be read, in steps: the header's size may be wrong. */
 	while (done < padded) {
 		size_t step = RTE_MIN(padded - done, (size_t)1 << 20);
 		uint8_t *more = realloc(bytes, done + step + 1);
@@ -158,7 +158,8 @@ static void replace(char **text, char *by)
 	*text = by;
 }
 
-/** @return 1: an entry; 0: the end, which is a block of zeros; -EBADMSG; -ENODATA: cut short */
+/** Read an entry's header. @return 1; 0: the end, a block of zeros; -EBADMSG: not a header;
+ * -ENODATA: cut short */
 static int get_header(gzFile f, struct entry *e)
 {
 	struct header h;
@@ -173,7 +174,7 @@ static int get_header(gzFile f, struct entry *e)
 	if (strtoul(number, NULL, 8) != checksum_of(&h))
 		return -EBADMSG;
 	memcpy(number, h.size, sizeof(h.size));
-	/* GNU has sizes of 8 GiB and more in binary, with the first bit set. */
+	/* GNU writes sizes of 8 GiB and more in binary, with the first bit set. */
 	e->size = h.size[0] & 0x80 ? SIZE_MAX : strtoull(number, NULL, 8);
 	e->type = h.type;
 	replace(&e->name,
@@ -185,7 +186,8 @@ static int get_header(gzFile f, struct entry *e)
 	return 1;
 }
 
-/** The next entry, whole; long names come before it in entries of their own. */
+/** Read the next entry, with the entries before it that hold its long name or link. @return as
+ * get_header(), or -EFBIG */
 static int get_entry(gzFile f, struct entry *e, uint8_t **bytes)
 {
 	char *name = NULL, *link = NULL;
@@ -217,7 +219,7 @@ static int get_entry(gzFile f, struct entry *e, uint8_t **bytes)
 	return ret;
 }
 
-/** Make the folders above a name, in `dir`; @return a descriptor of the last, or a negative
+/** Make the folders above a name, in `dir`. @return a descriptor of the last one, or a negative
  * errno */
 static int open_parents(int dir, char *name, char **last)
 {
@@ -243,9 +245,9 @@ static int open_parents(int dir, char *name, char **last)
 }
 
 /**
- * A link's target as it may be made. `depth`: of the folder that it is in. It stays inside if it
- * climbs no higher than that, and only at its beginning: what follows then are names, each of them
- * inside, or a link that is inside for the same reason.
+ * Make a link's target safe. `depth` is the depth of the link's folder. A target stays inside the
+ * root if it climbs no more than `depth`, and only at its beginning: after that come names inside,
+ * or links that are inside for the same reason.
  */
 static const char *safe_target(const char *target, unsigned int depth)
 {

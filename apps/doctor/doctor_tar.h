@@ -16,23 +16,24 @@
 
 struct doctor_tar {
 	gzFile file;
-	int error; /* the first negative errno */
+	int error; /* the first error, a negative errno; 0: none */
 };
 
-/** @param path ends with ".tar": not packed. @return 0 or a negative errno */
+/** Create an archive. @param path if it ends with ".tar" the archive is not packed
+ * @return 0 or a negative errno */
 int doctor_tar_create(struct doctor_tar *tar, const char *path);
 void doctor_tar_folder(struct doctor_tar *tar, const char *name);
 void doctor_tar_file(struct doctor_tar *tar, const char *name, const void *bytes, size_t len);
 void doctor_tar_link(struct doctor_tar *tar, const char *name, const char *target);
-/** @return 0, or the first error of all that was written */
+/** Write the end and close the archive. @return 0, or the first error since doctor_tar_create() */
 int doctor_tar_close(struct doctor_tar *tar);
 
 /**
- * Unpack into an existing folder. Nothing is written outside of it, and nothing can be read outside
- * of it through what was unpacked: names that lead out, and names below a symbolic link, are
- * refused, and of a link's target that leads out only the last part is kept.
- * @return 0; -EBADMSG: no such archive, or a name leads out; -ENODATA: it is cut short or damaged;
- *   -EFBIG: larger than any archive that moat-doctor writes; or the error of reading and writing
+ * Unpack an archive into an existing folder. Nothing is written outside of the folder, and nothing
+ * outside can be read through unpacked links: names that lead out of the folder, and names below a
+ * symbolic link, are refused; of a link's target that leads out only the last component is kept.
+ * @return 0; -EBADMSG: not an archive, or a name leads out; -ENODATA: it is cut short or damaged;
+ *   -EFBIG: larger than any archive that moat-doctor writes; or an error of reading or writing
  */
 int doctor_tar_extract(const char *path, const char *folder);
 

@@ -12,7 +12,7 @@
 
 const char *const doctor_place_names[] = { "own", "shared", "kernel", "never", "unknown" };
 
-/** Set *text to a sentence; the last one counts. */
+/** Set *text to a sentence, and free the one before. */
 static void __rte_format_printf(2, 3) put(char **text, const char *fmt, ...)
 {
 	char *old = *text;
@@ -64,7 +64,7 @@ static bool bound(const struct doctor_fn *fn, enum doctor_way way)
 		(way == DOCTOR_VFIO ? MOAT_PCI_OWNER_VFIO : MOAT_PCI_OWNER_UIO);
 }
 
-/** Does this member leave its group (or source-id) to a tenant? */
+/** Does this member's driver leave its group (or source-id) to a tenant? */
 static bool lets_go(const struct doctor_fn *fn, enum doctor_way way)
 {
 	return moat_pci_lets_group_go(fn->driver, fn->pci->bridge) || bound(fn, way);
@@ -105,7 +105,7 @@ static void others_of_group(const struct doctor_host *h, struct doctor_tenant *t
 			share(t, &h->fn[g->fn[i]], DOCTOR_VFIO);
 }
 
-/** All source-ids that a function's requests may carry; the caller's to free. */
+/** @return all source-ids that a function's requests may carry; the caller's to free */
 static moat_sid_t *aliases_of(const struct doctor_host *h, const struct doctor_fn *fn,
 	unsigned int *n)
 {
@@ -116,7 +116,7 @@ static moat_sid_t *aliases_of(const struct doctor_host *h, const struct doctor_f
 		free(alias);
 		alias = doctor_alloc(room *= 2, sizeof(*alias));
 		*n = moat_pci_aliases(h->pci, fn->pci->segment, fn->pci->sid, alias, room);
-	} while (*n >= room); /* there are more than fit */
+	} while (*n >= room); /* there may be more */
 	return alias;
 }
 
@@ -151,7 +151,7 @@ static void others_of_alias(const struct doctor_host *h, struct doctor_tenant *t
 
 /* --------------------------------------------------------------------------- what rules it out */
 
-/** Whatever the way: DPDK has no driver for it, or its DMA does not go through the unit. */
+/** In any way: DPDK has no driver for the function, or its DMA does not go through the unit. */
 static void never_at_all(struct doctor_tenant *t)
 {
 	const struct doctor_fn *fn = t->fn;
@@ -173,8 +173,8 @@ static void never_at_all(struct doctor_tenant *t)
 			"VIRTIO_F_ACCESS_PLATFORM (QEMU: iommu_platform=on)");
 }
 
-/** vfio-pci's list, unless the module was told to ignore it. A kernel older than the list may have
- * it all the same: then the module has the parameter. */
+/** vfio-pci's list rules the function out, unless the module's parameter disables the list. A
+ * kernel older than the list may have a backport of it, which also has the parameter. */
 static void never_by_erratum(const struct doctor_host *h, struct doctor_tenant *t)
 {
 	const char *name = doctor_vfio_erratum(t->fn);
@@ -215,7 +215,7 @@ static void never_vtd(const struct doctor_host *h, struct doctor_tenant *t)
 	}
 }
 
-/** Its physical function shares the group, has the kernel's driver and must keep it. */
+/** The function's physical function shares its group and must keep the kernel's driver. */
 static void never_with_physfn(const struct doctor_host *h, struct doctor_tenant *t)
 {
 	const struct doctor_fn *pf = physical(h, t->fn);
@@ -251,7 +251,7 @@ static bool better_kept(struct doctor_tenant *t)
 	return t->place == DOCTOR_KERNELS;
 }
 
-/** A member of its group that the host keeps. */
+/** Does the host need another member of the function's group? */
 static bool kept_by_company(const struct doctor_host *h, struct doctor_tenant *t)
 {
 	const struct doctor_group *g = doctor_group_find(h, t->fn->group);
@@ -284,8 +284,8 @@ static void find_obstacle(const struct doctor_host *h, enum doctor_way way, bool
 		moat_pci_owner(pf->driver) == MOAT_PCI_OWNER_VFIO;
 	if (t->unbound && t->costly && way == DOCTOR_VFIO)
 		put(&t->blocked,
-			"its group would not be viable even if it were bound to %s: in it, with drivers "
-			"of the kernel's: %s",
+			"its group would not be viable even if it were bound to %s: these members have "
+			"drivers of the kernel: %s",
 			driver, t->not_viable);
 	else if (t->unbound)
 		put(&t->blocked, "it is bound to %s, and must be bound to %s",
@@ -295,7 +295,8 @@ static void find_obstacle(const struct doctor_host *h, enum doctor_way way, bool
 			"it is bound to %s, a VFIO driver, but DPDK takes functions of vfio-pci only",
 			fn->driver);
 	else if (t->not_viable != NULL && way == DOCTOR_VFIO)
-		put(&t->blocked, "the group is not viable: in it, with drivers of the kernel's: %s",
+		put(&t->blocked,
+			"the group is not viable: these members have drivers of the kernel: %s",
 			t->not_viable);
 	else if (t->not_viable != NULL)
 		put(&t->blocked, "the kernel's drivers use functions of the same source-id: %s",

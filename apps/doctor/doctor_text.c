@@ -12,7 +12,7 @@
 #define NAME_AT    9
 #define SUMMARY_AT 30
 
-/** Where text goes, and how. */
+/** The output and its style. */
 struct page {
 	FILE *out;
 	const struct doctor_style *style;
@@ -42,7 +42,7 @@ struct doctor_style doctor_style_of(FILE *out)
 	return style;
 }
 
-/** Words from column `at` on, where the first line already is; further lines begin there. */
+/** Print a text from column `at` on, which the cursor has reached; later lines begin there, too. */
 static void wrap(const struct page *p, unsigned int at, const char *text)
 {
 	unsigned int column = at;
@@ -97,7 +97,7 @@ static void print_finding(const struct page *p, const struct doctor_finding *f)
 			paint(p, PLAIN));
 }
 
-/** The moot ones in a line for each reason. */
+/** Print the moot findings, in one line for each reason. */
 static void print_moot(const struct page *p, const struct doctor_report *r)
 {
 	for (unsigned int i = 0; i < r->nr_findings; i++) {
@@ -137,7 +137,7 @@ static bool pasid_could(const struct doctor_host *h, const struct doctor_fn *fn)
 	return false;
 }
 
-/** One sentence of a function: its place, the functions that it shares with, and what keeps it. */
+/** Make a function's sentence: its place, functions that it shares with, why it is not ready. */
 static char *tenant_text(const struct doctor_tenant *t)
 {
 	char *text = doctor_format("%s", t->why), *more;
@@ -190,8 +190,8 @@ static void print_tenants(const struct page *p, const struct doctor_case *c)
 		pasid |= pasid_could(c->host, c->tenants.at[i].fn);
 	}
 	if (pasid)
-		fputs("  Unit and device know PASIDs, which could tell queues apart; moat does not use "
-		      "them yet.\n",
+		fputs("  Unit and device support PASIDs, which could tell queues apart, but DPDK's "
+		      "drivers of PCI NICs give queues none.\n",
 			p->out);
 	if (c->tenants.count[DOCTOR_OWN] + c->tenants.count[DOCTOR_SHARED] > 64)
 		fputs("  DPDK opens 64 containers at most (VFIO_MAX_CONTAINERS).\n", p->out);
@@ -199,7 +199,7 @@ static void print_tenants(const struct page *p, const struct doctor_case *c)
 
 /* --------------------------------------------------------------------------------------- all */
 
-/** Every line of a text, indented. */
+/** Print every line of a text, indented. */
 static void print_lines(const struct page *p, const char *text)
 {
 	while (*text != '\0') {

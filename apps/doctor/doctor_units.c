@@ -15,7 +15,7 @@
 
 /* ------------------------------------------------------------------ units the kernel drives */
 
-/** Version, capabilities and address as the kernel shows them; every user may read those. */
+/** Read version, capabilities and address from sysfs, which every user may read. */
 static void read_intel(const struct doctor_host *h, struct doctor_unit *u)
 {
 	uint64_t cap = 0, ecap = 0;
@@ -81,7 +81,7 @@ static void read_driven(struct doctor_host *h)
 
 /* ------------------------------------------------------------------- units the table names */
 
-/** In an archive: what the registers said, or why they could not be read. */
+/** A file in an archive: the registers' values, or why they could not be read. */
 #define REGISTERS "moat-registers/0x%" PRIx64
 
 static void keep_registers(const struct doctor_unit *u)
@@ -98,7 +98,7 @@ static void keep_registers(const struct doctor_unit *u)
 	free(text);
 }
 
-/** @return whether there is something of the kind */
+/** Read the registers' values from an archive. @return false: this is not an archive with them */
 static bool read_kept_registers(const struct doctor_host *h, struct doctor_unit *u)
 {
 	uint64_t cap, ecap;
@@ -122,7 +122,7 @@ static bool read_kept_registers(const struct doctor_host *h, struct doctor_unit 
 	return true;
 }
 
-/** A unit that the kernel keeps off: its registers can be read where they can be mapped. */
+/** Read the registers of a unit that the kernel does not drive, if they can be mapped. */
 static void read_window(struct doctor_host *h, struct doctor_unit *u)
 {
 	const struct moat_dmar_unit *drhd = &h->dmar->unit[u->drhd];
@@ -173,7 +173,7 @@ static void read_named(struct doctor_host *h)
 	}
 }
 
-/** A table that is fault-free, has faults or cannot be used; and why. */
+/** Read the DMAR table; if it cannot be used, set dmar_error and dmar_text. */
 static void read_table(struct doctor_host *h)
 {
 	uint8_t *table;

@@ -31,7 +31,7 @@ char *doctor_word_next(const char **at)
 	return word;
 }
 
-/** Does the word begin with the name? '-' is '_' to the kernel, in names. */
+/** Is the word the name, with or without a value? In names '-' equals '_' for the kernel. */
 static bool name_is(const char *word, const char *name, bool any_case)
 {
 	size_t i;
@@ -52,11 +52,11 @@ static const char *value_of(const char *word)
 	return equals != NULL ? equals + 1 : "";
 }
 
-/** What a member of a list means. */
+/** The meaning of a member of a list. */
 struct meaning {
-	const char *begins; /* the kernel compares so many letters */
+	const char *begins; /* the kernel compares only these letters */
 	void (*does)(struct doctor_words *w);
-	const char *deprecated; /* what to write instead; NULL: it is not */
+	const char *deprecated; /* what to write instead; NULL: not deprecated */
 };
 
 static void intel_on(struct doctor_words *w)
@@ -178,7 +178,7 @@ static const struct meaning iomem_means[] = {
 static const struct option {
 	const char *name;
 	const struct meaning *means;
-	const char *instead; /* for members that mean nothing there */
+	const char *instead; /* advice for members that have no meaning */
 } options[] = {
 	{ "intel_iommu", intel_means, "pass-through is iommu=pt" },
 	{ "amd_iommu", amd_means, "pass-through is iommu=pt" },
@@ -276,7 +276,7 @@ void doctor_words_read(const char *cmdline, struct doctor_words *w)
 
 	*w = (struct doctor_words){ 0 };
 	while ((word = doctor_word_next(&cmdline)) != NULL) {
-		bool end = strcmp(word, "--") == 0; /* what follows is for init */
+		bool end = strcmp(word, "--") == 0; /* words after it are for init */
 
 		if (doctor_word_is_about(word))
 			doctor_say(&w->about, "%s", word);
@@ -286,7 +286,7 @@ void doctor_words_read(const char *cmdline, struct doctor_words *w)
 			break;
 	}
 	if (w->intel == DOCTOR_ON && !w->no_iommu)
-		doctor_lines_free(&w->turn_off); /* turned on again behind */
+		doctor_lines_free(&w->turn_off); /* a later word turns VT-d on again */
 	if (w->amd == DOCTOR_ON && !w->no_iommu)
 		doctor_lines_free(&w->turn_off_amd);
 	if (w->intremap == DOCTOR_ON)

@@ -14,17 +14,17 @@
 #include "doctor_archive.h"
 #include "doctor_print.h"
 
-#define EXIT_USAGE 3 /* as monitoring plugins have it: nothing is known */
+#define EXIT_USAGE 3 /* "unknown" to monitoring plugins */
 
 static const char usage[] =
 	"usage: moat-doctor [OPTION...]\n"
-	"Can this host run moat, and if not, what is there to do? Reads, and changes nothing.\n"
+	"Can this host run moat, and if not, what must be done? Reads, and changes nothing.\n"
 	"\n"
-	"  --kind vfio|vtd   judge for this kind of unit; without, for the one that the host is set\n"
-	"                    up for. vfio: the kernel owns the IOMMU; vtd: moat owns the VT-d unit\n"
-	"  --json            for scripts\n"
-	"  --verbose, -v     also the DMAR table and every capability of each unit\n"
-	"  --root DIR        read /sys, /proc, /dev and the rest below DIR, or out of an archive\n"
+	"  --kind vfio|vtd   judge for this kind of unit, not for the one that the host is set up\n"
+	"                    for. vfio: the kernel owns the IOMMU; vtd: moat owns the VT-d unit\n"
+	"  --json            print JSON, for scripts\n"
+	"  --verbose, -v     also print the DMAR table and every capability of each unit\n"
+	"  --root DIR        read /sys, /proc, /dev and the rest below DIR, or from an archive\n"
 	"  --host-archive FILE\n"
 	"                    write what is read into an archive (FILE.tar.gz) that --root takes, without\n"
 	"                    addresses, serial numbers and names, and say what was replaced\n"
@@ -35,9 +35,9 @@ static const char usage[] =
 
 struct args {
 	const char *root;
-	const char *archive; /* NULL: none is to be written */
+	const char *archive; /* file to write; NULL: none */
 	bool json, verbose;
-	int way; /* -1: as the host is set up */
+	int way; /* -1: doctor_way_of() */
 };
 
 static const struct option options[] = {
@@ -51,13 +51,13 @@ static const struct option options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
-/** @return < 0: go on; else exit with that */
+/** @return < 0: go on; otherwise the exit status */
 static int parse_args(int argc, char *argv[], struct args *args)
 {
 	int o;
 
 	*args = (struct args){ .root = "", .way = -1 };
-	opterr = 0; /* app_option_wrong() says it better */
+	opterr = 0; /* app_option_wrong() prints the errors */
 	while ((o = getopt_long(argc, argv, ":hv", options, NULL)) != -1) {
 		switch (o) {
 		case APP_LONG('k'):
@@ -66,7 +66,8 @@ static int parse_args(int argc, char *argv[], struct args *args)
 								: -2;
 			if (args->way >= 0)
 				break;
-			fprintf(stderr, "moat-doctor: --kind %s: there are vfio and vtd\n", optarg);
+			fprintf(stderr, "moat-doctor: --kind %s: the kinds are vfio and vtd\n",
+				optarg);
 			return EXIT_USAGE;
 		case APP_LONG('j'):
 			args->json = true;
@@ -98,7 +99,7 @@ static int parse_args(int argc, char *argv[], struct args *args)
 	return EXIT_USAGE;
 }
 
-/* All checks for both kinds: whatever one of them reads belongs into the archive. */
+/* Run all checks for both kinds, and keep all that they read for the archive. */
 static void read_everything(const char *root, struct doctor_record *record)
 {
 	static struct doctor_host host; /* large */

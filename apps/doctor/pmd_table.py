@@ -3,8 +3,8 @@
 # Copyright (c) 2026 The moat authors
 """pmd_table.py FOLDER...: the PCI ids that DPDK's drivers in these folders take, as C.
 
-Every PMD carries what it is in a string, PMD_INFO_STRING= and JSON: its name, the kernel modules that
-it works with and its PCI ids, 65535 for any. Folders that are not there are left out.
+Every PMD contains a string, PMD_INFO_STRING= and JSON, with its name, the kernel modules that it works
+with and its PCI ids (65535: any). Folders that do not exist are ignored.
 """
 
 import json
@@ -18,7 +18,7 @@ for folder in map(Path, sys.argv[1:]):
         for match in re.finditer(rb"PMD_INFO_STRING= (\{.*?\})\0", path.read_bytes()):
             info = json.loads(match[1])
             modules = info.get("kmod") or ""
-            # Modules by name and neither VFIO nor uio: the kernel's driver stays.
+            # If modules are named, but neither VFIO nor uio, the kernel's driver stays.
             kernel = modules if modules and not re.search(r"vfio|uio", modules) else ""
             kernel = " ".join(re.findall(r"\w+", kernel))
             for ids in info.get("pci_ids") or []:

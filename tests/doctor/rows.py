@@ -22,7 +22,7 @@ ROWS = {
         "errata": ("warn", "vfio-pci refuses 3 functions by its list of errata"),
         "devices": {a: ("never", False, "refuses it by its list of errata") for a in
                     ("0000:16:00.0", "0000:6a:01.0", "0000:6a:02.0")},
-        "says": [r"binding fails unless .*disable_denylist=1, which means"], "never": [BIND]},
+        "says": [r"binding fails unless .*disable_denylist=1, which is for trusted"], "never": [BIND]},
     "errata_ignored": {
         "errata": ("warn", "1 function whose errata let a tenant harm the host"),
         "devices": {"0000:16:00.0": ("own", True, "")}, "says": ["disable_denylist=1"]},
@@ -38,7 +38,7 @@ ROWS = {
         "groups": ("ok", "4 functions, each alone in its group"), "verdict": "Not yet",
         "devices": {"0000:16:11.0": ("own", False, "mlx5_vfio_pci, a VFIO driver, but DPDK takes functions of vfio-pci")}},
     "stub_companion": {
-        "devices": {"0000:16:00.0": ("shared", True, "")}, "never": ["not viable: in it"]},
+        "devices": {"0000:16:00.0": ("shared", True, "")}, "never": ["not viable: these"]},
     "rmrr_odd": {
         "firmware": ("warn", "the DMAR table has 1 fault; the rest of it is used: 1 unit and 1 RMRR"),
         "says": ["offset 0x48: an RMRR ends before it begins"], "devices": {"0000:16:00.0": ("own", True, "")}},
@@ -66,7 +66,7 @@ ROWS = {
     "not_viable": {
         "groups": ("warn", r"group 1 is not viable: .*0000:16:00\.1 \(i40e, enp68s0f1\), 0000:16:00\.2 .*"),
         "drivers": ("fail", "no function is ready: 0000:16:00.0: the group is not viable: .*"),
-        "says": ["no slot and no setting parts them"], "never": [BIND, "another slot", ", ready"],
+        "says": ["no slot and no setting isolates them"], "never": [BIND, "another slot", ", ready"],
         "verdict": "Not with hardware isolation"},
     "physfn_in_group": {
         "devices": {"0000:16:11.0": ("never", False, "the group is not viable: its physical function 0000:16:00.0")},

@@ -574,7 +574,7 @@ def what_a_host_shows_neither_steers_a_terminal_nor_breaks_json():
 
 
 def a_wrong_command_line_is_refused():
-    for args, said in ((["--kind", "iommufd"], "--kind iommufd: there are vfio and vtd"),
+    for args, said in ((["--kind", "iommufd"], "--kind iommufd: the kinds are vfio and vtd"),
                        (["--root", "/nonexistent"], "--root /nonexistent: No such file or directory"),
                        (["now"], "moat-doctor: 'now' is not an option; 'moat-doctor --help' lists them\n"),
                        (["--jsn"], "moat-doctor: unknown option '--jsn'; did you mean '--json'?\n"),
