@@ -510,8 +510,8 @@ static void a_pool_that_cannot_fill_the_ring_stops_the_start(void **state)
 	log_begin();
 	assert_int_equal(rte_eth_dev_start(f->port), -ENOMEM);
 	assert_non_null(strstr(log_end(),
-		"net_moat0: rx queue 0: pool 'small' has no 256 buffers left "
-		"for the ring; make it larger or the ring smaller"));
+		"net_moat0: rx queue 0: pool 'small' has fewer than 256 buffers "
+		"left for the ring; make the pool larger or the ring smaller"));
 	assert_pool_full(small);
 	start(f); /* with a larger one it works */
 	put_frames(f, 0, 5, 64);
