@@ -225,7 +225,8 @@ static void memory_is_mapped_and_unmapped_for_the_device_alone(void **state)
 	log_begin();
 	assert_int_equal(rte_dev_dma_map(info.device, va, iova, MOAT_PAGE_SIZE), -EEXIST);
 	assert_int_equal(rte_dev_dma_unmap(info.device, va, iova, MOAT_PAGE_SIZE), -ENOENT);
-	assert_non_null(strstr(log_end(), "was not mapped by one call; unmap what one call mapped\n"));
+	assert_non_null(
+		strstr(log_end(), "was not mapped by one call; unmap what one call mapped\n"));
 	assert_int_equal(rte_dev_dma_unmap(info.device, va, iova, 2 * MOAT_PAGE_SIZE), 0);
 	assert_true(moat_softvtd_dma_write(sv, MOAT_SID(0, 0x10, 0), iova + 4097, &byte, 1) > 0);
 	assert_int_equal(rte_extmem_unregister(va, 2 * MOAT_PAGE_SIZE), 0);
