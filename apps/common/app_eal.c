@@ -19,7 +19,7 @@
 #include "app_eal.h"
 #include "moat_base.h"
 
-#define OWN_MEMORY_MB 256u /* DPDK's, beside the tenants': mbuf headers, the devices' packets */
+#define OWN_MEMORY_MB 256u /* DPDK's own memory: mbuf headers, the devices' packets */
 
 #define MAIN_LCORE (RTE_MAX_LCORE - 1)
 

@@ -21,7 +21,7 @@ struct app_eal_conf {
 	const char *name;              /* the program's, for the EAL's argv[0] */
 	const struct app_set *workers; /* lcores that poll, each on the CPU of its number */
 	bool pci;                      /* the program will probe PCI devices */
-	const char *vf_token;          /* virtual functions' (--vfio-vf-token); NULL: none */
+	const char *vf_token;          /* value of --vfio-vf-token; NULL: none */
 };
 
 /** Find the end of the EAL's arguments. @return index of the "--"; 0: all are the program's */

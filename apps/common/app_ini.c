@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The file: lines, sections and entries. See app_ini.h. */
+/* Reads a file's lines, sections and entries. See app_ini.h. */
 
 #include <ctype.h>
 #include <errno.h>

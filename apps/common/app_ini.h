@@ -35,7 +35,7 @@ struct app_entry {
 
 struct app_section {
 	char *kind; /* "tenant" of [tenant red] */
-	char *name; /* "red"; "" where there is none */
+	char *name; /* "red"; "": none */
 	unsigned int line;
 	unsigned int nr_entries;
 	struct app_entry *entries;

@@ -34,8 +34,8 @@ enum app_interrupts {
 
 struct app_unit_conf {
 	const char *name;
-	/* the kind's arguments, "key=value,..."; NULL or "": defaults. All kinds take `interrupts=`.
-	 * `interrupts=` and `share_interrupts=` override the members of the same names. */
+	/* the kind's arguments, "key=value,..."; NULL or "": defaults. `interrupts=`, which all
+	 * kinds take, and `share_interrupts=` override the members of the same names. */
 	const char *args;
 	/** PCI functions that tenants will have, and their segment: for kinds of hardware. */
 	uint16_t segment;

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What --version prints. */
+/* The output of --version. */
 
 #include <stdio.h>
 

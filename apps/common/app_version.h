@@ -5,8 +5,8 @@
 #define APP_VERSION_H
 
 /**
- * Print what --version asks for: the program's version, DPDK's as it runs, liburcu's as it was
- * compiled with, and the instruction sets chosen on this processor.
+ * Print the versions of the program, of the running DPDK and of the liburcu that it was compiled
+ * with, and the instruction sets chosen on this processor.
  */
 void app_version(const char *program);
 

@@ -37,7 +37,7 @@ static bool says_systemd_boot(const struct doctor_host *h)
 
 	doctor_bytes(h->root, &bytes, &len,
 		"sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f");
-	for (size_t i = 0; i < len && name[at] != '\0'; i++) /* without the zeros in between */
+	for (size_t i = 0; i < len && name[at] != '\0'; i++) /* skips zero bytes */
 		if (bytes[i] == (uint8_t)name[at])
 			at++;
 		else if (bytes[i] != 0)

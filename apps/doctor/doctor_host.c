@@ -59,7 +59,7 @@ static void read_process(struct doctor_host *h)
 	free(value);
 	free(text);
 	doctor_text(h->root, &text, "proc/self/limits");
-	value = doctor_key(text, "Max locked memory"); /* soft, hard, unit */
+	value = doctor_key(text, "Max locked memory"); /* soft limit, hard limit, unit */
 	h->has_memlock = value[0] != '\0';
 	h->memlock = strncmp(value, "unlimited", 9) == 0 ? UINT64_MAX : strtoull(value, NULL, 10);
 	free(value);
@@ -164,7 +164,7 @@ static void read_interrupts(struct doctor_host *h)
 	char *text;
 
 	h->has_interrupts =
-		doctor_text(h->root, &text, "proc/interrupts") == 0; /* for an archive */
+		doctor_text(h->root, &text, "proc/interrupts") == 0; /* kept for an archive */
 	h->interrupts_remapped = h->has_interrupts && moat_vtd_kernel_remaps(h->root) == 1;
 	free(text);
 }

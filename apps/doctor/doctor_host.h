@@ -45,8 +45,8 @@ struct doctor_acs {
 /** What the host uses an interface for. */
 enum doctor_use {
 	DOCTOR_USE_NONE,
-	DOCTOR_USE_PART,  /* something is built on it: a bridge, a bond, a team, a VLAN */
-	DOCTOR_USE_ROUTE, /* the default route goes through it, or through what is built on it */
+	DOCTOR_USE_PART,  /* another interface is built on it: a bridge, bond, team or VLAN */
+	DOCTOR_USE_ROUTE, /* the default route goes through it, or through one built on it */
 };
 
 /** VIRTIO_F_ACCESS_PLATFORM (bit 33): does a virtio device's DMA go through the unit? */
@@ -70,10 +70,11 @@ struct doctor_fn {
 	char unit[64];   /* the kernel's name of its unit; "": none */
 	struct doctor_lines nets;
 	const char *net; /* the first interface; "": none */
-	bool up;         /* one of them is not down */
-	bool routed;     /* one of them, or what is built on it, has a route of any kind */
+	bool up;         /* an interface is not down */
+	bool routed;     /* an interface, or one built on it, has a route of any kind */
 	enum doctor_use use;
-	/* the interface that has the route, or what is built on it; NULL: DOCTOR_USE_NONE */
+	/* the interface with the default route, or one that is built on it; NULL:
+	 * DOCTOR_USE_NONE */
 	char *user;
 	enum doctor_virtio virtio;
 	unsigned int rx_queues, tx_queues; /* of its interfaces */

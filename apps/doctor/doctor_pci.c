@@ -210,7 +210,7 @@ void doctor_pci_read(struct doctor_host *h)
 	doctor_lines_free(&names);
 	h->pci_error = moat_pci_scan(h->root, &h->pci);
 	if (h->pci_error != 0)
-		h->pci = doctor_alloc(1, sizeof(*h->pci)); /* no functions */
+		h->pci = doctor_alloc(1, sizeof(*h->pci)); /* without functions */
 	h->fn = doctor_alloc(h->pci->n, sizeof(*h->fn));
 	for (unsigned int i = 0; i < h->pci->n; i++)
 		read_fn(h, &h->fn[i], &h->pci->fn[i]);

@@ -54,7 +54,7 @@ static const char *below(const struct path *p)
 /* ----------------------------------------------------------------------------------- the record */
 
 static struct doctor_record *recording;
-static struct doctor_lines forbidden; /* "NUMBER PATH" */
+static struct doctor_lines forbidden; /* of doctor_read_forbid(): "NUMBER PATH" */
 
 void doctor_record_begin(struct doctor_record *record)
 {

@@ -6,7 +6,7 @@
 
 /**
  * @file
- * moat-fwd at work. Reading the files in this order follows a run:
+ * moat-fwd's data and calls. Reading the files in this order follows a run:
  *
  *	fwd_conf.c, fwd_check*.c   reading and checking the configuration file
  *	fwd_eal.c                  EAL arguments that the user has not given
@@ -107,13 +107,13 @@ struct fwd_run_port {
 	bool attached; /* `device` exists */
 	bool backing_attached;
 	bool started;
-	char backing[64]; /* device names; "" where there is none */
+	char backing[64]; /* name of the backing device; "": none */
 	char device[64];
 	struct fwd_rules rules[2];
 	unsigned int rules_now; /* index of the set in force */
 	struct fwd_targets targets;
 	bool had[FWD_TENANTS]; /* tenant i has or had a queue here */
-	bool by_pasid;         /* its queues differ by PASID alone: fwd_shared_look() */
+	bool by_pasid;         /* its queues differ only by PASID: fwd_shared_look() */
 	moat_sid_t sid;        /* with by_pasid: the function's */
 };
 
@@ -176,13 +176,13 @@ struct fwd_run_port *fwd_run_port(struct fwd_run *run, const struct fwd_port *co
 int fwd_steer_begin(struct fwd_run *run, struct fwd_run_port *port);
 /** Before a queue moves: steer elsewhere the frames that its new tenant must not get.
  * @param before receives the present targets, for fwd_steer_back()
- * @return 0, or a negative errno (moat_error_text()); so do the next two */
+ * @return 0, or a negative errno (moat_error_text()) */
 int fwd_steer_away(struct fwd_run *run, struct fwd_run_port *port, uint16_t queue,
 	const struct fwd_run_tenant *from, const struct fwd_run_tenant *to,
 	struct fwd_targets *before);
-/** After a queue has moved: steer its new tenant's frames to it. */
+/** After a queue has moved: steer its new tenant's frames to it. @return as fwd_steer_away() */
 int fwd_steer_to(struct fwd_run *run, struct fwd_run_port *port);
-/** After a move that failed: steer as before. */
+/** After a move that failed: steer as before. @return as fwd_steer_away() */
 int fwd_steer_back(struct fwd_run *run, struct fwd_run_port *port,
 	const struct fwd_targets *before);
 

@@ -16,8 +16,8 @@
 #include "fwd.h"
 #include "moat_net.h"
 
-#define PATIENCE_S 5  /* for a step: a packet must arrive and a fault be recorded */
-#define QUIET_S    1  /* traffic alone, before the first step */
+#define PATIENCE_S 5  /* seconds for a step: a packet must arrive and a fault be recorded */
+#define QUIET_S    1  /* seconds of traffic before the first step */
 #define GOES_ON    50 /* packets of each tenant that show that its traffic goes on */
 #define SECRET     0xb1
 
@@ -44,7 +44,7 @@ struct fwd_attack {
 	struct step steps[4];
 	unsigned int step; /* index of the present one; RTE_DIM(steps): all done */
 	bool posted;
-	uint16_t port, queue; /* red's */
+	uint16_t port, queue; /* red's queue that attacks */
 	moat_sid_t sid;
 	uint32_t pasid;
 	uint64_t deadline; /* TSC */

@@ -41,7 +41,7 @@ static struct moat_tenant_size size_of(const struct fwd_tenant *t)
 	return size;
 }
 
-/* How many buffers the tenant's queues need, whatever its key `buffers` says. */
+/* @return how many buffers the tenant's queues need, not its key `buffers` */
 static uint64_t buffers_needed(const struct fwd_tenant *t)
 {
 	struct moat_tenant_size size = size_of(t);

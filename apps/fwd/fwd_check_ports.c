@@ -135,13 +135,13 @@ bool fwd_load_drivers(void)
 	char path[PATH_MAX];
 
 	if (dir == NULL)
-		return folder[0] == '\0'; /* all are linked */
+		return folder[0] == '\0'; /* all drivers are linked into DPDK's libraries */
 	while ((entry = readdir(dir)) != NULL) {
 		const char *name = entry->d_name;
 		size_t len = strlen(name);
 
 		if (strncmp(name, "librte_net_", 11) != 0 || strcmp(&name[len - 3], ".so") != 0 ||
-			strcmp(name, "librte_net_moat.so") == 0) /* linked */
+			strcmp(name, "librte_net_moat.so") == 0) /* moat-fwd is linked with it */
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", folder, name);
 		dlopen(path, RTLD_NOW); /* the EAL cannot load a driver that fails here, either */

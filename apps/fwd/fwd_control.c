@@ -286,7 +286,7 @@ static void client_poll(struct fwd_run *run, struct client *c)
 		memmove(c->line, c->line + len, c->n);
 	}
 	if (c->n == sizeof(c->line))
-		client_end(c); /* no command is so long */
+		client_end(c); /* the line is longer than any command */
 }
 
 void fwd_control_poll(struct fwd_run *run)
@@ -336,7 +336,7 @@ int fwd_control_check(const char *path)
 	if (strlen(path) > most)
 		return moat_error(-ENAMETOOLONG, "the path has %zu bytes; %zu are the most",
 			strlen(path), most);
-	if (slash != NULL) /* "/x": the root */
+	if (slash != NULL) /* "/x" has folder "/" */
 		snprintf(folder, sizeof(folder), "%.*s", RTE_MAX((int)(slash - path), 1), path);
 	if (access(folder, W_OK | X_OK) != 0)
 		return moat_error(-errno,

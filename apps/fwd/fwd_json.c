@@ -21,7 +21,7 @@ void fwd_unit_total(const struct fwd_run *run, unsigned int unit, struct fwd_uni
 		fwd_snapshot(&run->tenants[i],
 			&s); /* the lanes' requests, as the unit counts no pages */
 		total->stats.pages += s.stats.lane.pages_unmapped;
-		if (run->conf->units[unit].unit->qi == NULL) /* calls to unmap */
+		if (run->conf->units[unit].unit->qi == NULL) /* counted: calls to unmap */
 			total->stats.descriptors += s.stats.lane.descriptors;
 	}
 	total->faults = run->unit_faults[unit];

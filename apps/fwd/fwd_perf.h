@@ -18,7 +18,7 @@ struct fwd_perf {
 	int err[FWD_PERF_EVENTS]; /* errno of opening the counter; 0: it is open */
 	uint64_t first[FWD_PERF_EVENTS], last[FWD_PERF_EVENTS];
 	uint64_t all[FWD_PERF_EVENTS];
-	uint64_t stage[MOAT_STAGES][FWD_PERF_EVENTS]; /* sampled */
+	uint64_t stage[MOAT_STAGES][FWD_PERF_EVENTS]; /* in sampled turns */
 	uint64_t turn;
 };
 

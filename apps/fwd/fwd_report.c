@@ -203,7 +203,7 @@ void fwd_report_line(const char *fmt, ...)
 	vprintf(fmt, ap);
 	va_end(ap);
 	fputs(report.terminal ? "\x1b[K\n" : "\n", stdout);
-	report.lines = 0; /* the next table goes below */
+	report.lines = 0; /* the next table is printed below this line */
 	fflush(stdout);
 }
 

@@ -102,7 +102,7 @@ static int choose_lcores(const struct perf *perf, struct app_set *workers, bool 
 
 /* ---------------------------------------------------------------------------- with the EAL */
 
-/* Run a program beside this one, a Python archive, with two files. @return its exit status, or a
+/* Run a Python archive in this program's folder with two files. @return its exit status, or a
  * negative errno */
 static int run_beside(const char *name, const char *first, const char *second)
 {
@@ -131,8 +131,8 @@ static int run_beside(const char *name, const char *first, const char *second)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : moat_error(-EIO, "%s was killed", program);
 }
 
-/* Run a program beside this one on the results and another file. The report and the comparison read
- * the JSON: the file of --json, or a temporary one. */
+/* Run a Python archive on the results and another file. It reads the results as JSON: the file of
+ * --json, or a temporary one. */
 static int run_on_json(const struct perf *perf, const char *name, const char *other,
 	bool json_first)
 {

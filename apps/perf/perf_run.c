@@ -19,7 +19,7 @@
 #include "moat_soft_unit.h"
 #include "perf_work.h"
 
-/* How long an lcore may take to go through all of its working set once. */
+/* Seconds that an lcore may take to go through its working set once. */
 #define WARM_S 20
 
 /* ------------------------------------------------------------------------------- on the lcore */

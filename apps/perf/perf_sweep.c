@@ -191,7 +191,7 @@ static void wrong_buffers(struct app_ini *ini, const struct app_section *s,
 			app_size_text(least, need, sizeof(need)));
 }
 
-/* Check that the values of a case go together. */
+/* Check that the values of a case are compatible. */
 static void wrong_case(struct app_ini *ini, const struct app_section *s, const struct perf_case *c)
 {
 	char have[24], need[24];

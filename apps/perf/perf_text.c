@@ -30,7 +30,7 @@ enum { TEXT = 48 };
 struct key {
 	const char *name;
 	int width;
-	unsigned int tests; /* bits */
+	unsigned int tests; /* MAP, PACKETS: tests that have the key */
 	void (*print)(const struct perf_case *c, char *text);
 };
 

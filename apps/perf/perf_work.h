@@ -26,11 +26,11 @@ enum perf_phase { PERF_WARM, PERF_MEASURE, PERF_STOP };
 /** Cycles of a few batches by stage. A round with a time slice of another process in it can be left
  * out; in one sum over all batches such a slice would count as mapping cost. */
 #define PERF_ROUND_BATCHES 16
-#define PERF_ROUNDS        UINT64_C(4096) /* kept: the last ones */
+#define PERF_ROUNDS        UINT64_C(4096) /* the last so many are kept */
 struct perf_round {
 	uint64_t cycles[MOAT_STAGES];
 	uint64_t operations;
-	uint64_t reference; /* TSC cycles of perf_reference() at its end */
+	uint64_t reference; /* TSC cycles of perf_reference(), called at the round's end */
 	unsigned int batches;
 };
 
@@ -41,7 +41,7 @@ uint64_t perf_reference(void);
 struct perf_work {
 	const struct perf_case *c;
 	struct moat_unit *unit;
-	unsigned int index; /* among the case's lcores */
+	unsigned int index; /* this lcore's, among the case's */
 	unsigned int lcore;
 	void *test; /* the test's own state */
 
@@ -101,7 +101,7 @@ void perf_lane_difference(struct moat_lane_stats *after, const struct moat_lane_
 /** The part of a parent domain in which an lcore's memory is mapped. */
 struct perf_guest {
 	struct moat_domain *parent; /* NULL: nothing is mapped */
-	uint64_t at, len;           /* guest-physical */
+	uint64_t at, len;           /* address in the parent, and bytes */
 };
 
 /** Make a parent for the lcore's domain, if the unit nests. @param parent receives the parent;

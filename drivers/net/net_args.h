@@ -38,7 +38,7 @@ struct net_steer {
 struct net_args {
 	char port[64];
 	char unit[32];       /* "": the port's own */
-	char unit_args[256]; /* as moat_soft_unit_create() takes them */
+	char unit_args[256]; /* for moat_soft_unit_create() */
 	uint16_t queues;
 	bool requester_per_queue;
 	bool pasid_per_queue; /* PASID q + 1 for queue q */

@@ -39,8 +39,8 @@
 struct net_ring {
 	uint64_t iova;
 	uint32_t mask; /* descriptors - 1 */
-	uint32_t head; /* the device's: next to process */
-	uint32_t tail; /* the driver's: first not posted */
+	uint32_t head; /* written by the device: next descriptor to process */
+	uint32_t tail; /* written by the driver: first descriptor not posted */
 	bool on;       /* the device does not touch a ring that is off; frames for it are dropped */
 };
 

@@ -20,7 +20,7 @@
 struct net_packet {
 	uint16_t frame; /* index of its mbuf */
 	uint16_t first; /* index of its first access */
-	uint16_t n;     /* accesses */
+	uint16_t n;     /* number of accesses */
 	uint16_t descs; /* descriptors; not `n` if one of them is invalid */
 };
 

@@ -177,7 +177,7 @@ static bool send_ready(struct net_device *dev, struct net_device_tx *tx)
 	uint16_t sent;
 
 	if (unlikely(__atomic_load_n(&dev->gone, __ATOMIC_RELAXED))) {
-		rte_pktmbuf_free_bulk(tx->ready, tx->nr_ready); /* there is no wire */
+		rte_pktmbuf_free_bulk(tx->ready, tx->nr_ready); /* the wire is gone */
 		tx->nr_ready = 0;
 		return true;
 	}

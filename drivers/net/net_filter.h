@@ -48,7 +48,7 @@ struct net_filter {
 	uint64_t macs[NET_MACS_MAX];     /* unicast; the first is the port's */
 	uint64_t groups[NET_GROUPS_MAX]; /* multicast */
 	uint32_t nr_rules;
-	uint8_t shapes; /* bit 0: rules with address alone, 1: VLAN alone, 2: both, 3: neither */
+	uint8_t shapes; /* kinds of rules: bit 0 address only, 1 VLAN only, 2 both, 3 neither */
 	uint32_t mask;  /* slots - 1 */
 	struct net_rule **slots; /* the best rule for each (mac, vlan); NULL without rules */
 };

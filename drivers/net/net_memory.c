@@ -120,7 +120,7 @@ static void run_end(struct run *run)
 }
 
 /* Does the page continue the run? DPDK allocates and frees hugepages one by one, so each is an
- * extent. Pages of an external heap, or of a process without hugepages, come and go together. */
+ * extent. It adds and removes pages of an external heap, or without hugepages, all at once. */
 static bool run_goes_on(const struct run *run, const struct rte_memseg_list *msl,
 	const struct rte_memseg *ms)
 {

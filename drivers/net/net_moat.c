@@ -286,7 +286,7 @@ static void watch_ports(void)
 				   on_destroy, NULL) == 0;
 }
 
-/* For moat_device_requesters(). */
+/* Find a queue's requester, for moat_device_requesters(). */
 static int requester_of(uint16_t id, uint16_t queue, struct moat_device_requester *requester)
 {
 	const struct net_port *port = net_port(&rte_eth_devices[id]);
@@ -479,7 +479,7 @@ int moat_net_post_tx(uint16_t id, uint16_t queue, uint64_t iova, uint16_t len)
 		return moat_error(-EINVAL, "%s: a packet of %u bytes cannot be sent; give 1 to %u",
 			port->data->name, len, MOAT_NET_FRAME_MAX);
 	txq = port->data->tx_queues[queue];
-	if (__atomic_load_n(&txq->post, __ATOMIC_ACQUIRE)) /* as above */
+	if (__atomic_load_n(&txq->post, __ATOMIC_ACQUIRE)) /* as in moat_net_post_rx() */
 		return -EAGAIN;
 	txq->post_iova = iova;
 	txq->post_len = len;

@@ -14,7 +14,7 @@
 #include "net_port.h"
 #include "net_queue.h"
 
-/* A moving queue's other memory: the new memory before the exchange, the old one after it. */
+/* The memory that a moving queue does not use: before the exchange the new, then the old. */
 struct spare {
 	struct net_rxq *rx;
 	struct net_txq *tx;
@@ -148,7 +148,8 @@ static void resume(uint16_t id, uint16_t queue)
 	struct net_rxq *rxq = rxq_of(id, queue);
 
 	txq_of(id, queue)->hw->ring.on = true;
-	__atomic_store_n(&rxq->hw->ring.on, true, __ATOMIC_RELAXED); /* before `hold` ends */
+	/* Relaxed: net_device_rx_unhold() takes the locks of all wires after it. */
+	__atomic_store_n(&rxq->hw->ring.on, true, __ATOMIC_RELAXED);
 	net_device_rx_unhold(rxq->dev, queue);
 }
 

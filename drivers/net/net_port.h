@@ -60,7 +60,7 @@ struct net_rxq {
 /** A transmit queue, driver half. */
 struct net_txq {
 	struct moat_net_desc *ring;
-	struct rte_mbuf **mbufs; /* a packet's mbuf at its first descriptor, else NULL */
+	struct rte_mbuf **mbufs; /* mbufs[i]: the packet that begins in ring[i]; NULL: none */
 	struct net_device *dev;
 	struct net_device_tx *hw;
 	uint32_t next; /* index of the oldest descriptor whose packet is not freed */
@@ -84,12 +84,12 @@ struct net_txq {
 struct rte_flow {
 	struct net_rule rule;
 	TAILQ_ENTRY(rte_flow) next;
-	bool from_args; /* stays through rte_flow_flush() */
+	bool from_args; /* of `steer=`: rte_flow_flush() does not destroy it */
 };
 TAILQ_HEAD(net_flows, rte_flow);
 
 struct net_port {
-	struct net_device device; /* first: aligned */
+	struct net_device device; /* first, because it must be aligned */
 	struct rte_eth_dev_data *data;
 	struct net_args args;
 	struct net_unit *unit;

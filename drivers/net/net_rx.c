@@ -52,7 +52,7 @@ static void misbehave(struct net_rxq *rxq)
 	struct net_ring *ring = &rxq->hw->ring;
 
 	if (ring->head == ring->tail)
-		return; /* nothing posted now */
+		return; /* no descriptor is posted: try again in the next burst */
 	rxq->ring[ring->head & ring->mask].addr = rxq->post_iova;
 	/* Release: post_iova has been read before the next request may overwrite it. */
 	__atomic_store_n(&rxq->post, false, __ATOMIC_RELEASE);
@@ -282,7 +282,7 @@ static void empty(struct net_rxq *rxq)
 		rte_mbuf_raw_free(rxq->mbufs[rxq->next & rxq->mask]);
 }
 
-/* Post a buffer in every descriptor; the device is not told. */
+/* Post a buffer in every descriptor, without the doorbell. */
 static int fill(const struct rte_eth_dev *dev, struct net_rxq *rxq)
 {
 	int rc;
@@ -313,7 +313,7 @@ int net_rx_queue_start(struct rte_eth_dev *dev, uint16_t queue)
 	if (rc != 0)
 		return net_say(rc);
 	net_device_doorbell(&rxq->hw->ring, rxq->tail);
-	/* Relaxed: from which moment on frames for the queue are kept does not matter. */
+	/* Relaxed: it does not matter from which moment on frames for the queue are kept. */
 	__atomic_store_n(&rxq->hw->ring.on, true, __ATOMIC_RELAXED);
 	dev->data->rx_queue_state[queue] = RTE_ETH_QUEUE_STATE_STARTED;
 	return 0;
@@ -323,7 +323,8 @@ int net_rx_queue_stop(struct rte_eth_dev *dev, uint16_t queue)
 {
 	struct net_rxq *rxq = dev->data->rx_queues[queue];
 
-	__atomic_store_n(&rxq->hw->ring.on, false, __ATOMIC_RELAXED); /* as above */
+	/* Relaxed: as in net_rx_queue_start(). */
+	__atomic_store_n(&rxq->hw->ring.on, false, __ATOMIC_RELAXED);
 	net_device_rx_flush(rxq->dev, queue);
 	empty(rxq);
 	net_device_ring_set(&rxq->hw->ring, rxq->zone->iova, rxq->size);

@@ -35,8 +35,8 @@ static inline void give_back(const struct net_txq *txq, struct rte_mbuf **packet
 		rte_mempool_put_bulk(packets[0]->pool, (void **)packets, n);
 }
 
-/* Has the packet whose first descriptor is `next` more descriptors? mbufs[] tells; the ring is not
- * read for it, because the tenant's device can write the ring. */
+/* Does the packet whose first descriptor is `next` have more descriptors? This is read from
+ * mbufs[], because the tenant's device can write the ring. */
 static inline bool is_in_pieces(const struct net_txq *txq)
 {
 	uint32_t second = txq->next + 1;
@@ -61,7 +61,7 @@ static uint32_t free_done(struct net_txq *txq, uint32_t n)
 		packet = txq->mbufs[slot];
 		txq->mbufs[slot] = NULL;
 		if (unlikely(txq->fast_free) && is_in_pieces(txq)) {
-			rte_pktmbuf_free(packet); /* each piece goes back to the pool alone */
+			rte_pktmbuf_free(packet); /* which frees each piece */
 			sum++;
 			continue;
 		}

@@ -52,7 +52,7 @@ struct moat_net_desc {
 
 #define MOAT_NET_DESC_DD  0x0001 /* the device has completed it */
 #define MOAT_NET_DESC_EOP 0x0002 /* last buffer of a packet */
-#define MOAT_NET_DESC_ERR 0x0004 /* with DD: refused */
+#define MOAT_NET_DESC_ERR 0x0004 /* with DD: DMA refused, or descriptor invalid */
 
 /** Descriptors of a ring: a power of two from MIN to MAX. */
 #define MOAT_NET_RING_MIN   64
@@ -72,8 +72,8 @@ struct moat_net_info {
 	char unit[32];     /* name of the unit */
 	bool private_unit; /* net_moat made it, with a domain of all of DPDK's memory */
 	bool requester_per_queue;
-	moat_sid_t sid; /* of the port, or of queue 0 */
-	/* per direction; with requester_per_queue, queue i has the source-id sid + i */
+	moat_sid_t sid; /* the port's; with requester_per_queue, queue i has sid + i */
+	/* in each direction */
 	uint16_t queues;
 	uint16_t backing_port; /* ethdev port id */
 };
