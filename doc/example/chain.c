@@ -5,9 +5,9 @@
 /*
  * A chain of two tenants: frames come in at red's NIC and go out at blue's, as from a router to a
  * firewall. Red's buffers are not in blue's domain, so blue's NIC can not read them: a frame must
- * be copied into blue's memory. `copy_foreign` of blue's configuration has moat do that when the
- * frame is sent; without it such a frame is dropped and counted. The program shows both.
- * doc/examples.md walks through it.
+ * be copied into blue's memory. With `copy_foreign` in blue's configuration moat copies the frame
+ * when it is sent; without it moat drops and counts the frame. The program shows both.
+ * doc/examples.md explains it.
  *
  *	cc -O2 chain.c -o chain $(pkg-config --cflags --libs moat)
  *	plugins=$(pkg-config --variable=plugindir moat)
@@ -50,7 +50,7 @@ static void must(int rc, const char *what)
 	}
 }
 
-/* DPDK's calls return an errno without a sentence. */
+/* DPDK's calls return an errno without a text. */
 static void must_dpdk(int rc, const char *what)
 {
 	if (rc < 0) {
@@ -59,7 +59,7 @@ static void must_dpdk(int rc, const char *what)
 	}
 }
 
-/* A NIC in software, its tenant, and a queue between them. */
+/* Make a NIC in software and its tenant, and add the NIC's queue to the tenant. */
 static void link_open(struct link *l, const char *name, const char *nic, const char *nic_args,
 	moat_sid_t sid, bool copy_foreign)
 {
@@ -82,7 +82,7 @@ static void link_open(struct link *l, const char *name, const char *nic, const c
 	int rc = rte_eal_hotplug_add("vdev", nic, nic_args);
 
 	l->nic = nic;
-	if (rc == -EFAULT) { /* what EAL says when there is no such driver */
+	if (rc == -EFAULT) { /* EAL returns this when there is no such driver */
 		fprintf(stderr, "%s: no driver takes it; load librte_net_moat.so with -d\n", nic);
 		exit(EXIT_FAILURE);
 	}
@@ -110,7 +110,7 @@ static void link_close(struct link *l)
 	must(moat_tenant_destroy(l->tenant), "destroy");
 }
 
-/* Frames from red to blue. @return frames that blue's queue took */
+/* Forward frames from red to blue. @return frames that blue's queue took */
 static uint64_t chain(struct link *red, struct link *blue, unsigned int turns)
 {
 	struct rte_mbuf *frames[BURST];
@@ -122,12 +122,12 @@ static uint64_t chain(struct link *red, struct link *blue, unsigned int turns)
 		uint16_t n = rte_eth_rx_burst(red->port, 0, frames, BURST);
 		uint16_t sent = rte_eth_tx_burst(blue->port, 0, frames, n);
 
-		/* A frame that was copied goes back to red's pool at once, one that was dropped as
-		 * well; both count as sent. What the queue did not take is the program's. */
+		/* Copied and dropped frames go back to red's pool at once, and count as sent.
+		 * Frames that the queue did not take still belong to the program. */
 		rte_pktmbuf_free_bulk(&frames[sent], n - sent);
 		passed += sent;
-		/* Blue's NIC receives, too: frames that are not fetched would fill its ring, and
-		 * further ones be dropped there. */
+		/* Blue's NIC receives, too. Without this call its ring would fill, and further
+		 * frames would be dropped. */
 		n = rte_eth_rx_burst(blue->port, 0, frames, BURST);
 		rte_pktmbuf_free_bulk(frames, n);
 		moat_tenant_poll(red->tenant);
@@ -136,7 +136,7 @@ static uint64_t chain(struct link *red, struct link *blue, unsigned int turns)
 	return passed;
 }
 
-/* One run: blue with or without copy_foreign. */
+/* Run the chain once, with or without copy_foreign for blue. */
 static void run(bool copy_foreign)
 {
 	struct link red, blue;

@@ -4,13 +4,14 @@
 
 /*
  * The software unit as a double for testing your own VT-d driver. The driver here is 100 lines and
- * knows nothing of moat but the names of registers: it writes root, context and paging entries,
+ * uses nothing of moat but the names of registers. It writes root, context and paging entries,
  * enables translation, and invalidates through the queue. The unit has the specification's
- * registers, caches what it may, and completes late. Its oracle is told what the driver promises
- * (the witness), and so finds a DMA that a forgotten invalidation lets through.
+ * registers, caches everything that it may, and completes late. The driver reports its promises to
+ * the unit's oracle (through the witness), so the oracle finds a DMA that a missing invalidation
+ * lets through.
  *
- * The program runs a correct driver and one that forgets. Neither needs EAL. doc/examples.md walks
- * through it.
+ * The program runs a correct driver, and one that does not invalidate. Neither needs EAL.
+ * doc/examples.md explains it.
  *
  *	cc -O2 driver_double.c -o driver_double $(pkg-config --cflags --libs moat)
  *	./driver_double
@@ -33,7 +34,7 @@
 #define LEVELS 3 /* 39 bits: context entry AW 1 */
 #define TURNS  1000000
 
-/* Descriptors of the invalidation queue, which the driver needs (moat_qi_format.h has all
+/* The descriptors of the invalidation queue that the driver needs (moat_qi_format.h has all
  * fields). */
 #define DRAIN          (VTD_QI_IOTLB_DR | VTD_QI_IOTLB_DW)
 #define CONTEXT_GLOBAL (VTD_QI_CONTEXT | VTD_QI_G(VTD_QI_GLOBAL))
@@ -45,10 +46,10 @@
 struct driver {
 	struct moat_softvtd *unit; /* on a machine: the registers, mapped */
 	uint8_t *memory;           /* for tables and the queue */
-	unsigned int used;         /* pages of it */
+	unsigned int used;         /* pages of `memory` in use */
 	uint64_t *root, *queue, *table;
 	uint32_t tail;           /* of the queue, in descriptors */
-	volatile uint32_t *done; /* what wait descriptors write */
+	volatile uint32_t *done; /* wait descriptors write the sequence number here */
 	uint32_t sequence;
 	bool forgets; /* does not invalidate after an unmap */
 };
@@ -61,7 +62,8 @@ static void die(const char *what)
 
 /* ----------------------------------------------------------------------------------- the driver */
 
-/* A zeroed page. The unit's host physical addresses are virtual addresses of this process. */
+/* @return a zeroed page. The unit's host physical addresses are virtual addresses of this
+ * process. */
 static uint64_t *page(struct driver *d)
 {
 	if (d->used == PAGES)
@@ -74,7 +76,7 @@ static uint64_t hpa(const volatile void *va)
 	return (uintptr_t)va;
 }
 
-/* One bit of the global command register, and wait until the status shows it. */
+/* Set one bit of the global command register, and wait until the status register shows it. */
 static void command(struct driver *d, uint32_t bit)
 {
 	uint32_t keep = moat_softvtd_read32(d->unit, VTD_GSTS) & VTD_GSTS_KEEP;
@@ -86,7 +88,7 @@ static void command(struct driver *d, uint32_t bit)
 	die("a command does not show in the status");
 }
 
-/* A descriptor, a wait descriptor behind it, the doorbell; and wait. */
+/* Submit a descriptor and a wait descriptor, ring the doorbell, and wait for completion. */
 static void invalidate(struct driver *d, uint64_t lo, uint64_t hi)
 {
 	uint64_t desc[4] = { lo, hi, WAIT | VTD_QI_WAIT_DATA(++d->sequence), hpa(d->done) };
@@ -101,7 +103,7 @@ static void invalidate(struct driver *d, uint64_t lo, uint64_t hi)
 		die("the unit does not complete an invalidation");
 }
 
-/* The entry of an IOVA in the last table, and the tables that lead to it. */
+/* @return the leaf entry of an IOVA. Allocates missing tables on the way to it. */
 static uint64_t *entry(struct driver *d, uint64_t iova)
 {
 	uint64_t *table = d->table;
@@ -125,7 +127,7 @@ static void driver_start(struct driver *d)
 	d->table = page(d);
 	d->done = (volatile uint32_t *)page(d);
 	context = (struct vtd_entry *)page(d);
-	/* The device's requests are translated by `table`, and cached under DID. */
+	/* `table` translates the device's requests; the unit caches translations under DID. */
 	context[DEVICE & 0xff].hi = (uint64_t)DID << VTD_CTX_DID_SHIFT | (LEVELS - 2);
 	context[DEVICE & 0xff].lo = hpa(d->table) | VTD_CTX_P;
 	d->root[2 * (DEVICE >> 8)] = hpa(context) | VTD_ROOT_P;
@@ -141,9 +143,9 @@ static void driver_start(struct driver *d)
 }
 
 /*
- * Mapping and unmapping. By the witness the driver tells the oracle what it has mapped, what it has
- * unmapped, and when no device may reach it any more. With real hardware `witness` is NULL, and
- * these lines cost a branch.
+ * Map a page, and unmap it below. The driver tells the oracle through the witness which pages it
+ * has mapped and unmapped, and when no device may reach them any more. With real hardware `witness`
+ * is NULL, and the calls cost a branch.
  */
 static void map(struct driver *d, uint64_t iova, const void *va)
 {
@@ -165,7 +167,7 @@ static void unmap(struct driver *d, uint64_t iova, uint64_t cause)
 		witness->unmapped(witness, DID, iova, PAGE, cause);
 	if (!d->forgets)
 		invalidate(d, IOTLB_PAGE, VTD_QI_ADDR(iova));
-	/* From here on the page may have another owner: that is the driver's promise. */
+	/* The driver promises that the page may have another owner from here on. */
 	if (witness != NULL)
 		witness->released(witness, DID, iova, PAGE, cause);
 }
@@ -192,7 +194,7 @@ static uint64_t try_driver(bool forgets)
 	memset(d.memory, 0, PAGE * (PAGES + 1));
 	driver_start(&d);
 
-	/* The device writes into a buffer, which is then taken away from it. It tries again. */
+	/* The device writes into a buffer. The buffer is unmapped, and the device tries again. */
 	map(&d, IOVA, d.memory + PAGE * PAGES);
 	if (moat_softvtd_dma_write(d.unit, DEVICE, IOVA, &secret, sizeof(secret)) != 0)
 		die("the device cannot reach its buffer");
@@ -208,7 +210,7 @@ static uint64_t try_driver(bool forgets)
 			stale.iova, moat_softvtd_staleness_name(stale.why),
 			moat_softvtd_server_name(stale.server));
 	putchar('\n');
-	/* What software must never do is counted, too: reserved bits, two commands at once, ... */
+	/* The unit also counts errors of the driver: reserved bits, two commands at once, ... */
 	for (unsigned int i = 0; i < MOAT_SOFTVTD_MISUSES; i++)
 		if (stats.misuse[i] != 0)
 			die(moat_softvtd_misuse_text(i));

@@ -3,8 +3,8 @@
  */
 
 /*
- * One tenant on one lcore: it receives packets and sends them back, in mode pipelined, and says
- * what that cost. doc/examples.md walks through it.
+ * One tenant on one lcore: the program receives packets and sends them back, in mode pipelined, and
+ * prints what that cost. doc/examples.md explains it.
  *
  *	cc -O2 forward.c -o forward $(pkg-config --cflags --libs moat)
  *	plugins=$(pkg-config --variable=plugindir moat)
@@ -47,7 +47,7 @@ static void must(int rc, const char *what)
 	}
 }
 
-/* DPDK's calls return an errno without a sentence. */
+/* DPDK's calls return an errno without a text. */
 static void must_dpdk(int rc, const char *what)
 {
 	if (rc < 0) {
@@ -57,9 +57,9 @@ static void must_dpdk(int rc, const char *what)
 }
 
 /*
- * A unit in software and a NIC in software behind it. On a machine with VT-d the unit is
- * moat_vtd_host_create()'s or moat_vfio_create()'s and the NIC is a function of a real one
- * (doc/vtd.md, doc/vfio.md); what follows is the same.
+ * Make a unit in software and a NIC in software behind it. On a machine with VT-d,
+ * moat_vtd_host_create() or moat_vfio_create() makes the unit, and the NIC is a PCI function
+ * (doc/vtd.md, doc/vfio.md); the rest of the program is the same.
  */
 static void make_hardware(struct app *app)
 {
@@ -71,7 +71,7 @@ static void make_hardware(struct app *app)
 	/* The NIC puts its source-id, 00:10.0, on every request that it makes. Until a domain has
 	 * that source-id, the NIC reaches nothing. */
 	rc = rte_eal_hotplug_add("vdev", "net_moat0", "port=net_null0,unit=soft0,sid=00:10.0");
-	if (rc == -EFAULT) { /* what EAL says when there is no such driver */
+	if (rc == -EFAULT) { /* EAL returns this when there is no such driver */
 		fprintf(stderr, "net_moat0: no driver takes it; load librte_net_moat.so with -d\n");
 		exit(EXIT_FAILURE);
 	}
@@ -79,7 +79,7 @@ static void make_hardware(struct app *app)
 	must_dpdk(rte_eth_dev_get_port_by_name("net_moat0", &app->port), "port net_moat0");
 }
 
-/* The tenant: its domain, the requester in it, and buffers. */
+/* Make the tenant: create its domain, attach the requester, and create a pool of buffers. */
 static void make_tenant(struct app *app)
 {
 	struct moat_tenant_size size = {
@@ -91,7 +91,7 @@ static void make_tenant(struct app *app)
 	struct moat_tenant_conf conf = {
 		.name = "red",
 		.unit = app->unit,
-		/* a packet is handed on when no device can reach it any more */
+		/* a packet is handed on once no device can reach it any more */
 		.mode = MOAT_PIPELINED,
 		.memory = moat_tenant_memory_size(&size, 0), /* for rings and buffers */
 	};
@@ -120,7 +120,7 @@ static void make_port(struct app *app)
 	must_dpdk(rte_eth_promiscuous_enable(app->port), "promiscuous mode");
 }
 
-/* The polling loop. The calling thread is an lcore: DPDK's main one. @return packets received */
+/* The polling loop, on DPDK's main lcore. @return packets received */
 static uint64_t forward(struct app *app)
 {
 	struct rte_mbuf *packets[BURST];
@@ -130,15 +130,16 @@ static uint64_t forward(struct app *app)
 	must(moat_tenant_lcore_enter(app->red), "enter");
 	moat_tenant_stopwatch(true); /* measure from here on; see doc/measuring.md */
 	for (unsigned int turn = 0; turn < TURNS; turn++) {
-		/* No device can change these packets any more, nor read them. */
+		/* No device can change or read these packets any more. */
 		n = rte_eth_rx_burst(app->port, 0, packets, BURST);
 		received += n;
-		/* The NIC may read those that are sent until it has done so, and only those. */
+		/* The NIC may read the packets that it takes until it has sent them. */
 		sent = rte_eth_tx_burst(app->port, 0, packets, n);
-		/* What the NIC did not take is the program's still. */
+		/* Packets that the NIC did not take still belong to the program. */
 		rte_pktmbuf_free_bulk(&packets[sent], n - sent);
 		moat_tenant_charge(app->red, n); /* the program's own share of the cycles */
-		/* In every turn, also when nothing came: completes unmaps and releases buffers. */
+		/* Completes unmaps and releases buffers; needed in every turn, even without
+		 * packets. */
 		moat_tenant_poll(app->red);
 		moat_tenant_charge(app->red, n);
 	}
@@ -173,7 +174,7 @@ static void end(struct app *app)
 	must(moat_tenant_queue_remove(app->red, app->port, 0), "remove");
 	must_dpdk(rte_eth_dev_close(app->port), "close");
 	must(moat_tenant_destroy(app->red),
-		"destroy"); /* every buffer is back, or it says which is not */
+		"destroy"); /* fails if buffers are missing, and says of which pool */
 	app->unit->ops->destroy(app->unit);
 	must_dpdk(rte_eal_cleanup(), "clean up");
 }

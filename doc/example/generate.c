@@ -11,7 +11,7 @@
  *	sent                       read
  *	sent and done              nothing
  *
- * doc/examples.md walks through it, and says what to do with other drivers.
+ * doc/examples.md explains it, and says what to do with other drivers.
  *
  *	cc -O2 generate.c -o generate $(pkg-config --cflags --libs moat)
  *	plugins=$(pkg-config --variable=plugindir moat)
@@ -51,7 +51,7 @@ static void must(int rc, const char *what)
 	}
 }
 
-/* DPDK's calls return an errno without a sentence. */
+/* DPDK's calls return an errno without a text. */
 static void must_dpdk(int rc, const char *what)
 {
 	if (rc < 0) {
@@ -81,7 +81,7 @@ static void set_up(void)
 	 * speed, write "adversary=0" instead, and no `oracle=1` (doc/measuring.md). */
 	must(moat_soft_unit_create("soft0", "oracle=1", &unit), "unit soft0");
 	rc = rte_eal_hotplug_add("vdev", "net_moat0", "port=net_null0,unit=soft0,sid=00:10.0");
-	if (rc == -EFAULT) { /* what EAL says when there is no such driver */
+	if (rc == -EFAULT) { /* EAL returns this when there is no such driver */
 		fprintf(stderr, "net_moat0: no driver takes it; load librte_net_moat.so with -d\n");
 		exit(EXIT_FAILURE);
 	}
@@ -101,8 +101,8 @@ static void set_up(void)
 	must(moat_tenant_lcore_enter(red), "enter");
 }
 
-/* What a device of the tenant's may do with the buffer now. The shadow IOTLB gives the unit's
- * answer. Valid on an lcore that has entered, and until its next moat_tenant_poll(). */
+/* @return what the tenant's devices may do with the buffer now: the shadow IOTLB gives the same
+ * answer as the unit. Must be called on an lcore that has entered. */
 static const char *may(const struct rte_mbuf *m)
 {
 	struct moat_iotlb *tlb = &moat_tenant_lane(red)->iotlb;
@@ -112,13 +112,13 @@ static const char *may(const struct rte_mbuf *m)
 	return reads && writes ? "read and write" : reads ? "read" : writes ? "write" : "not touch";
 }
 
-/* A frame of 64 bytes with a number in it. */
+/* Write a frame of 64 bytes that contains `number`. */
 static void fill(struct rte_mbuf *m, uint32_t number)
 {
 	struct rte_ether_hdr *eth = (struct rte_ether_hdr *)rte_pktmbuf_append(m, 64);
 	static const struct rte_ether_addr to = { { 2, 0, 0, 0, 0, 1 } };
 
-	if (eth == NULL) { /* a buffer of 2048 bytes has room for it */
+	if (eth == NULL) { /* never: a buffer of 2048 bytes has room for the frame */
 		fprintf(stderr, "64 bytes do not fit into a buffer\n");
 		exit(EXIT_FAILURE);
 	}
@@ -129,8 +129,8 @@ static void fill(struct rte_mbuf *m, uint32_t number)
 	memcpy(eth + 1, &number, sizeof(number));
 }
 
-/* Packets that have been sent come back to the pool when the driver frees them, which it does when
- * it needs descriptors, or when it is asked to. */
+/* Wait until no device may touch the buffer. A packet that was sent comes back to the pool when the
+ * driver frees it: when the driver needs descriptors, or when it is asked to. */
 static void wait_for(const struct rte_mbuf *m)
 {
 	for (unsigned int i = 0; i < 100000 && strcmp(may(m), "not touch") != 0; i++) {
@@ -140,7 +140,7 @@ static void wait_for(const struct rte_mbuf *m)
 	}
 }
 
-/* One packet, step by step. */
+/* Send one packet, and print what the NIC may do with it at each step. */
 static void show(void)
 {
 	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
@@ -155,13 +155,13 @@ static void show(void)
 		fprintf(stderr, "the queue does not take a packet\n");
 		exit(EXIT_FAILURE);
 	}
-	/* `m` is the driver's now, and only its address is looked at. */
+	/* `m` belongs to the driver now; may() uses only its address. */
 	printf("sent: a device may %s it\n", may(m));
 	wait_for(m);
 	printf("sent and done: a device may %s it\n", may(m));
 }
 
-/* Many, in bursts. */
+/* Send many packets in bursts. @return how many the queue took */
 static uint64_t generate(uint32_t packets)
 {
 	struct rte_mbuf *m[BURST];
@@ -174,12 +174,13 @@ static uint64_t generate(uint32_t packets)
 			for (unsigned int i = 0; i < BURST; i++)
 				fill(m[i], made + i);
 			sent = rte_eth_tx_burst(port, 0, m, BURST);
-			/* Not taken: still the program's, and could be sent again. */
+			/* Packets that were not taken still belong to the program, which could
+			 * send them again. */
 			rte_pktmbuf_free_bulk(&m[sent], BURST - sent);
 			made += sent;
 		}
-		/* No buffer: they are in the ring, or wait for their tickets. The poll releases
-		 * them. */
+		/* If no buffer was ready, they are in the ring or wait for their tickets. The poll
+		 * releases those whose tickets are done. */
 		moat_tenant_poll(red);
 	}
 	return made;
@@ -195,7 +196,7 @@ int main(int argc, char **argv)
 	set_up();
 	show();
 	made = generate(PACKETS);
-	must_dpdk(rte_eth_dev_stop(port), "stop"); /* what is in the ring is sent or freed */
+	must_dpdk(rte_eth_dev_stop(port), "stop"); /* packets in the ring are sent or freed */
 	must_dpdk(rte_eth_stats_get(port, &wire), "statistics");
 	printf("%" PRIu64 " packets made\n", made);
 	must(moat_tenant_lcore_leave(red), "leave");

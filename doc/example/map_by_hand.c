@@ -7,8 +7,8 @@
  * unmaps them. When the ticket of the unmap is done, the device is refused. This is for drivers of
  * devices other than NICs, and for programs with their own memory.
  *
- * This needs no EAL: rte_eal_init() is never called. Tenants do need it, and so does net_moat.
- * doc/examples.md walks through it.
+ * This needs no EAL: rte_eal_init() is never called. Tenants and net_moat do need EAL.
+ * doc/examples.md explains the program.
  *
  *	cc -O2 map_by_hand.c -o map_by_hand $(pkg-config --cflags --libs moat)
  *	./map_by_hand
@@ -26,7 +26,7 @@
 
 #define DEVICE  MOAT_SID(0, 0x10, 0) /* the source-id in the device's requests */
 #define BUFFERS 32
-#define SIZE    MOAT_PAGE_SIZE /* protection is by page: two owners never share one */
+#define SIZE    MOAT_PAGE_SIZE /* of a buffer: protection is by page, so buffers share none */
 
 /* A set of buffers, side by side in memory and in IOVA. */
 struct buffers {
@@ -42,7 +42,7 @@ static void must(int rc, const char *what)
 	}
 }
 
-/* IOVAs, and entries for them in the domain's table. From here on the device reaches the
+/* Allocate IOVAs and write their entries into the domain's table. On return the device reaches the
  * buffers. */
 static void map(struct moat_lane *lane, struct buffers *b)
 {
@@ -57,8 +57,8 @@ static void map(struct moat_lane *lane, struct buffers *b)
 }
 
 /*
- * What a driver does with addresses that come from a device, or from a guest: translate them in
- * bulk, with the permission that the device would need. The results are valid until the lane's next
+ * Translate addresses that come from a device or a guest, as a driver would: in bulk, with the
+ * permission that the device would need. The results are valid until the lane's next
  * moat_lane_poll().
  */
 static void look_up(struct moat_lane *lane, const struct buffers *b)
@@ -82,26 +82,26 @@ static void look_up(struct moat_lane *lane, const struct buffers *b)
 		__builtin_popcountll(answered), BUFFERS, moat_iotlb_isa());
 }
 
-/* Take the buffers away from the device. When this returns no device reaches them, and only then
- * may another owner have them. The IOVAs go back to the allocator with the ticket. */
+/* Take the buffers away from the device. On return no device reaches them; before that they must
+ * not be given to another owner. The IOVAs go back to the allocator when the ticket is done. */
 static void unmap(struct moat_lane *lane, const struct buffers *b)
 {
 	moat_ticket_t ticket;
 	int rc;
 
-	/* Unmapping only gathers runs: nothing is invalidated before the flush. -EAGAIN: too much
-	 * is in flight. */
+	/* Unmapping only gathers runs: nothing is invalidated before the flush. -EAGAIN means that
+	 * too many batches are in flight. */
 	while ((rc = moat_lane_unmap_free(lane, b->iova[0], BUFFERS * SIZE)) == -EAGAIN)
 		moat_lane_poll(lane);
 	must(rc, "unmap");
 	ticket = moat_lane_flush(lane);
-	/* A driver would do something else meanwhile and look now and then. moat_lane_drain() waits
-	 * with a deadline, for all tickets of the lane. */
+	/* A driver would do other work meanwhile and poll from time to time. moat_lane_drain()
+	 * waits for all tickets of the lane, with a deadline. */
 	while (!moat_lane_done(lane, ticket))
 		moat_lane_poll(lane);
 }
 
-/* The device's side. With a real device the program has none of this. */
+/* A DMA of the device. With a real device the program has no such function. */
 static int device_writes(uint64_t iova, const char *text)
 {
 	return moat_softvtd_dma_write(moat_soft_unit_find("soft0"), DEVICE, iova, text,

@@ -3,14 +3,14 @@
  */
 
 /*
- * Your own unit: how to add another kind of IOMMU to moat. This one keeps the tables itself,
- * as the kernel's does behind VFIO: mapping and unmapping are calls, and on return from an unmap
- * nothing reaches the range. It has a list of maps for each domain and a list of attached
+ * Your own unit: how to add another kind of IOMMU to moat. This unit keeps the tables itself,
+ * as the kernel does behind VFIO: mapping and unmapping are calls, and on return from an unmap
+ * nothing reaches the range. The unit has a list of maps for each domain and a list of attached
  * requesters.
  *
  * A unit that walks the tables of lib/pt has `inval_submit` and similar operations instead;
- * doc/units.md lists every operation. Nothing in lib/ knows this unit. doc/examples.md walks
- * through it.
+ * doc/units.md lists every operation. Nothing in lib/ depends on this unit. doc/examples.md
+ * explains it.
  *
  *	cc -O2 own_unit.c -o own_unit $(pkg-config --cflags --libs moat)
  *	./own_unit
@@ -28,7 +28,7 @@
 #define DEVICES 8
 #define MAPS    64
 
-/* What the unit keeps for one domain. A real one would hold a handle here. */
+/* The unit's state for one domain. A real unit would hold a handle here. */
 struct space {
 	struct {
 		uint64_t iova, len;
@@ -38,7 +38,7 @@ struct space {
 	unsigned int nr;
 };
 
-/* moat's part comes first, so that a pointer to it is a pointer to the whole. */
+/* struct moat_unit must be the first member, so that own() can cast a pointer to it. */
 struct own_unit {
 	struct moat_unit unit;
 	pthread_mutex_t lock; /* attach, map and faults come from any thread */
@@ -46,8 +46,8 @@ struct own_unit {
 		moat_sid_t sid;
 		struct space *space; /* NULL: the slot is free */
 	} device[DEVICES];
-	struct moat_fault fault[16]; /* a ring of what was refused */
-	unsigned int faults, told;
+	struct moat_fault fault[16]; /* a ring of refused requests */
+	unsigned int faults, told;   /* recorded so far, and reported of them */
 };
 
 static struct own_unit *own(struct moat_unit *unit)
@@ -57,7 +57,7 @@ static struct own_unit *own(struct moat_unit *unit)
 
 /* ------------------------------------------------------------------ operations, in order of use */
 
-/* A domain is made: what the unit keeps for it becomes domain->priv. */
+/* Create the unit's state for a new domain. lib/domain stores `*priv` in domain->priv. */
 static int own_open(struct moat_unit *unit, struct moat_domain *domain, void **priv)
 {
 	(void)unit;
@@ -71,7 +71,7 @@ static void own_close(struct moat_unit *unit, void *priv)
 	free(priv);
 }
 
-/* On return the requester is translated by the domain. */
+/* On return the domain translates the requester's requests. */
 static int own_attach(struct moat_unit *unit, struct moat_domain *domain, moat_sid_t sid)
 {
 	struct own_unit *u = own(unit);
@@ -89,7 +89,7 @@ static int own_attach(struct moat_unit *unit, struct moat_domain *domain, moat_s
 		rc = 0;
 	}
 	pthread_mutex_unlock(&u->lock);
-	/* The sentence says what was wrong, with the value, and what to do. */
+	/* The error text says what was wrong, with the value, and what to do. */
 	return rc == 0
 		? 0
 		: moat_error(rc,
@@ -132,8 +132,8 @@ static int own_map(struct moat_unit *unit, void *priv, uint64_t iova, void *va, 
 	return rc;
 }
 
-/* Can [iova, iova + len) be unmapped? Whole maps only: that is `caps.cut`. Asked before anything
- * changes. */
+/* Can [iova, iova + len) be unmapped? With MOAT_CUT_MAPS in `caps.cut`, only whole maps can. Called
+ * before anything changes. */
 static int own_whole(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t len)
 {
 	struct space *s = priv;
@@ -164,7 +164,7 @@ static int own_unmap(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t
 	return 0;
 }
 
-/* The address by which the unit knows memory. This one takes the process's own. */
+/* Find the address that the unit uses for memory. This unit uses virtual addresses. */
 static int own_hpa(struct moat_unit *unit, const void *va, uint64_t len, uint64_t *hpa)
 {
 	(void)unit;
@@ -173,7 +173,7 @@ static int own_hpa(struct moat_unit *unit, const void *va, uint64_t len, uint64_
 	return 0;
 }
 
-/* Faults since the last call, the oldest first. */
+/* Get faults recorded since the last call, the oldest first. @return how many */
 static unsigned int own_faults(struct moat_unit *unit, struct moat_fault faults[], unsigned int n)
 {
 	struct own_unit *u = own(unit);
@@ -189,7 +189,7 @@ static unsigned int own_faults(struct moat_unit *unit, struct moat_fault faults[
 static void own_destroy(struct moat_unit *unit)
 {
 	if (moat_domain_unit_unused(unit) != 0)
-		return; /* it has said which domains are left */
+		return; /* the call has logged which domains are left */
 	moat_pt_pool_destroy(unit->pool);
 	pthread_mutex_destroy(&own(unit)->lock);
 	free(unit);
@@ -226,8 +226,8 @@ static int own_unit_create(const char *name, struct moat_unit **unit)
 	u->unit.caps.coherent = true;
 	u->unit.caps.tables = MOAT_TABLES_UNITS;
 	u->unit.caps.cut = MOAT_CUT_MAPS;
-	/* A domain keeps a table all the same, because the shadow IOTLB is an index over it. Its
-	 * pages may be any memory: this unit never reads them. */
+	/* A domain keeps a page table all the same, because the shadow IOTLB is an index over it.
+	 * The table's pages may be any memory, because this unit never reads them. */
 	rc = moat_pt_pool_create(NULL, &u->unit.pool);
 	if (rc != 0) {
 		free(u);
@@ -237,8 +237,8 @@ static int own_unit_create(const char *name, struct moat_unit **unit)
 	return 0;
 }
 
-/* What the hardware does: translate one request. @return where the bytes are; NULL: refused, and
- * recorded */
+/* Translate one request, as the hardware would. @return where the bytes are; NULL: refused, and
+ * recorded as a fault */
 static void *device_reaches(struct moat_unit *unit, moat_sid_t sid, uint64_t iova,
 	enum moat_prot prot)
 {

@@ -4,9 +4,9 @@
 
 /*
  * Two tenants on several lcores, until Ctrl-C. Red is strict, blue is pipelined; each has a NIC
- * with as many queues as there are worker lcores, and every worker serves a queue of both. The main
- * lcore polls nothing: it prints a line a second, and reports refused DMA. doc/examples.md walks
- * through it.
+ * with as many queues as there are worker lcores, and every worker serves one queue of each NIC.
+ * The main lcore polls nothing: it prints a line a second, and reports refused DMA. doc/examples.md
+ * explains it.
  *
  *	cc -O2 two_tenants.c -o two_tenants $(pkg-config --cflags --libs moat)
  *	plugins=$(pkg-config --variable=plugindir moat)
@@ -44,7 +44,7 @@ struct own {
 	struct moat_tenant *tenant;
 	struct rte_mempool *pool;
 	uint16_t port;
-	struct moat_cost seen; /* at the last report */
+	struct moat_cost seen; /* counts at the last report, for moat_tenant_price() */
 };
 
 static struct own own[TENANTS] = {
@@ -77,7 +77,7 @@ static void must(int rc, const char *what, const char *name)
 	}
 }
 
-/* DPDK's calls return an errno without a sentence. */
+/* DPDK's calls return an errno without a text. */
 static void must_dpdk(int rc, const char *what, const char *name)
 {
 	if (rc < 0) {
@@ -95,7 +95,7 @@ static void nic_make(struct own *o, uint16_t queues)
 
 	snprintf(args, sizeof(args), "%s,queues=%u", o->nic_args, queues);
 	rc = rte_eal_hotplug_add("vdev", o->nic, args);
-	if (rc == -EFAULT) { /* what EAL says when there is no such driver */
+	if (rc == -EFAULT) { /* EAL returns this when there is no such driver */
 		fprintf(stderr, "%s: no driver takes it; load librte_net_moat.so with -d\n",
 			o->nic);
 		exit(EXIT_FAILURE);
@@ -139,7 +139,7 @@ static void port_make(struct own *o, uint16_t queues)
 			"receive queue", o->nic);
 		must_dpdk(rte_eth_tx_queue_setup(o->port, q, DESCRIPTORS, socket, NULL),
 			"transmit queue", o->nic);
-		/* Every queue of the port: one that is not added receives nothing. */
+		/* Add every queue of the port: a queue that is not added receives nothing. */
 		must(moat_tenant_queue_add(o->tenant, o->port, q), "queue", o->nic);
 	}
 	must_dpdk(rte_eth_dev_start(o->port), "start", o->nic);
@@ -148,7 +148,7 @@ static void port_make(struct own *o, uint16_t queues)
 
 /* ------------------------------------------------------------------------------------- an lcore */
 
-/* One burst of one tenant. */
+/* Receive and send one burst of one tenant. */
 static void serve(struct own *o, uint16_t queue)
 {
 	struct rte_mbuf *packets[BURST];
@@ -157,12 +157,12 @@ static void serve(struct own *o, uint16_t queue)
 
 	rte_pktmbuf_free_bulk(&packets[sent], n - sent);
 	moat_tenant_charge(o->tenant, n);
-	moat_tenant_poll(o->tenant); /* every tenant that the lcore has entered, in every turn */
+	moat_tenant_poll(o->tenant); /* in every turn, for every tenant that was entered */
 	moat_tenant_charge(o->tenant, n);
 }
 
-/* What mode pipelined still holds of a queue: sent, so that no packet is lost. Other modes hold
- * none. */
+/* Send the packets of a queue that mode pipelined still holds back, so that none is lost. Other
+ * modes hold none back. */
 static void finish(struct own *o, uint16_t queue)
 {
 	struct rte_mbuf *packets[BURST];
@@ -174,7 +174,7 @@ static void finish(struct own *o, uint16_t queue)
 	}
 }
 
-/* A worker's whole life. Its argument is the number of its queues. */
+/* The function of a worker lcore. `arg` is the number of the queue that it serves on each NIC. */
 static int work(void *arg)
 {
 	uint16_t queue = (uint16_t)(uintptr_t)arg;
@@ -189,8 +189,8 @@ static int work(void *arg)
 	moat_tenant_stopwatch(false);
 	for (unsigned int i = 0; i < TENANTS; i++)
 		finish(&own[i], queue);
-	/* Leave every tenant before the function returns: other lcores' tickets wait for one that
-	 * has entered. Both are left even if one of them says that the unit does not answer. */
+	/* Leave every tenant before the function returns, because other lcores' tickets wait for
+	 * an lcore that has entered. After an error, leave the other tenant all the same. */
 	for (unsigned int i = 0; i < TENANTS; i++) {
 		int left = moat_tenant_lcore_leave(own[i].tenant);
 
@@ -241,7 +241,7 @@ static int end(uint16_t queues)
 		if (rte_eal_wait_lcore(lcore) < 0)
 			rc = -1;
 	}
-	tell_faults(); /* the last ones: the reports below count them */
+	tell_faults(); /* the last faults, so that the reports below count them */
 	for (unsigned int i = 0; i < TENANTS; i++) {
 		struct own *o = &own[i];
 
@@ -270,7 +270,7 @@ int main(int argc, char **argv)
 			"there is one lcore, and workers need others; give -l 0-1 or more\n");
 		return EXIT_FAILURE;
 	}
-	/* Before the lcores start: from here on Ctrl-C ends them in order. */
+	/* Set the handlers before the lcores start, so that Ctrl-C always ends them in order. */
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 
@@ -287,7 +287,7 @@ int main(int argc, char **argv)
 			"a worker");
 	}
 	while (!stop) {
-		sleep(1); /* a signal ends it early */
+		sleep(1); /* a signal ends the sleep early */
 		tell_faults();
 		for (unsigned int i = 0; i < TENANTS; i++)
 			report(&own[i]);

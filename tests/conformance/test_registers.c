@@ -11,7 +11,7 @@ struct raw raw;
 #define LEGACY_REASON \
 	"the specification: \"Fault Reason Encodings\", scalable mode has reasons of its own"
 
-#define ZEROED "the specification: \"Fault Reason Encodings\", 59h comes before all of the entry"
+#define ZEROED "the specification: \"Fault Reason Encodings\", 59h is checked before all other fields"
 
 #define COMPATIBILITY "the specification: \"Interrupt Remapping Hardware Operation\""
 #define NO_SOURCE \
@@ -29,9 +29,9 @@ static const struct deviation {
 	/* QEMU keeps the permission in its IOTLB and blocks by it, but records a fault only when it
 	 * walks. */
 	{ "qemu", "read of a cached write-only page", 0,
-		"the specification: \"Fault Conditions\" know no difference between a walk and the IOTLB" },
+		"the specification: \"Fault Conditions\" do not distinguish a walk from the IOTLB" },
 	{ "qemu", "write to a cached read-only page", 0,
-		"the specification: \"Fault Conditions\" know no difference between a walk and the IOTLB" },
+		"the specification: \"Fault Conditions\" do not distinguish a walk from the IOTLB" },
 	/* In scalable mode QEMU's root and context entries and second stage have the reasons of
 	 * legacy mode. */
 	{ "qemu", "scalable root entry absent", 0x1, LEGACY_REASON },
