@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""What bench/targets and bench/compare know of moat-bench's JSON."""
+"""Reads moat-bench's JSON, for bench/targets, bench/compare and bench/growth."""
 
 import json
 import statistics
 
-# A sample counts as the core's own when a busy neighbour did not slow a probe beside it (see
-# moat_bench.h). With fewer of them than this part of all, a run has no such figure.
+# The least share of samples that had the core to themselves (see moat_bench.h). Below it, the figure
+# of a run is that of all samples.
 ENOUGH_ALONE = 0.02
 
 
@@ -15,7 +15,8 @@ def median(values):
 
 
 class Figure:
-    """One bench: its repetitions' cycles per item, all samples and those alone on the core."""
+    """The figures of one bench: for each repetition the median of cycles per item, of all samples and
+    of those that had the core to themselves."""
 
     def __init__(self):
         self.all = []
@@ -33,14 +34,14 @@ class Figure:
             self.alone.append(run["cycles_alone"])
 
     def values(self):
-        """The samples alone on the core where there are any, else all."""
+        """@return the figures of samples that had the core to themselves, if there are any, else all."""
         return self.alone or self.all
 
     def cycles(self):
         return median(self.values()) if self.values() else None
 
     def spread(self):
-        """Half of the distance between the quartiles, as a part of the median."""
+        """@return half of the distance between the quartiles, divided by the median."""
         v = self.values()
         if len(v) < 2 or not median(v):
             return 0.0
@@ -49,7 +50,7 @@ class Figure:
 
 
 def of(run, into=None):
-    """{name: Figure} of a parsed JSON run, added to `into`."""
+    """@return {name: Figure} of a parsed JSON run; added to `into`, if that is given."""
     figures = {} if into is None else into
     for bench in run["benchmarks"]:
         if bench.get("run_type", "iteration") == "iteration":

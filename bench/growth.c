@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * How costs grow: with the pages mapped in a domain, and with the domains on a unit. Flat curves
- * are the aim; what bends them is the processor's caches alone, so each curve stands twice where
- * that matters: with its data warm, and with all of it touched in turn. bench/growth draws them.
+ * How costs grow with the pages mapped in a domain, and with the domains on a unit. The curves
+ * should be flat; only the processor's caches bend them. Where caches matter there are two curves:
+ * with warm data, and with all data touched in turn. bench/growth draws the curves.
  *
  *     growth/map/PAGES, unmap      PAGES pages mapped, then unmapped, one call each
  *     growth/translate/PAGES       random pages of PAGES, single look-ups
  *     growth/burst32/PAGES         the whole path of a burst (bench/path.c) beside PAGES pages
  *     growth/domains/DOMAINS       the same burst in one of DOMAINS domains, always the same one
- *     growth/domains_in_turn/DOMAINS   in each of them in turn: their data come from memory
- *     growth/domains_in_turn_4g/DOMAINS    the same at 4 GiB of IOVA instead of where the allocator
- *                                  begins: the first window of granules ends at 1 GiB
- *     growth/domains_in_turn_ahead/DOMAINS the same in a loop that calls moat_lane_prefetch()
- *     growth/lines_in_turn/DOMAINS     the floor of domains_in_turn: as many lines are written,
- *                                  found by as many dependent loads; nothing else
- *     growth/lines_in_turn_ahead/DOMAINS   the floor of domains_in_turn_ahead
+ *     growth/domains_in_turn/DOMAINS   the burst in each domain in turn: data come from memory
+ *     growth/domains_in_turn_4g/DOMAINS    the same at 4 GiB of IOVA, beyond the first window of
+ *                                  granules, which ends at 1 GiB; the others are at 2 MiB
+ *     growth/domains_in_turn_ahead/DOMAINS as domains_in_turn, with moat_lane_prefetch()
+ *     growth/lines_in_turn/DOMAINS     the lower bound of domains_in_turn: writes as many lines,
+ *                                  found by as many dependent loads, and does nothing else
+ *     growth/lines_in_turn_ahead/DOMAINS   the lower bound of domains_in_turn_ahead
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -113,7 +113,8 @@ static void translate(struct moat_bench_run *run, uint64_t n)
 	uint64_t sum = 0, random = 1, pages = (uint64_t)run->arg;
 
 	for (uint64_t k = 0; k < n; k++) {
-		/* a multiplicative generator and a product instead of a division: 3 cycles */
+		/* random numbers in 3 cycles: a linear congruential generator, and a product
+		 * instead of a division */
 		random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
 		sum += (uintptr_t)moat_iotlb_translate(tlb,
 			BENCH_UNIT_BASE + ((random >> 32) * pages >> 32) * MOAT_PAGE_SIZE, 64,
@@ -131,7 +132,7 @@ static inline void burst(struct moat_lane *lane, uint64_t iova)
 	bench_complete(lane);
 }
 
-/* The buffers stand behind the pages, in a table of their own. */
+/* The buffers lie after the pages, in page tables of their own. */
 static void pages_burst(struct moat_bench_run *run, uint64_t n)
 {
 	struct growth *g = run->ctx;
@@ -185,7 +186,7 @@ static int make_domains_4g(struct moat_bench_run *run)
 	return make(run, (uint64_t)run->arg, 64, BENCH_UNIT_BASE);
 }
 
-/* Behind the 64 pages that are mapped. */
+/* @return the IOVA of burst `k`, after the 64 pages that stay mapped */
 static inline uint64_t place(const struct growth *g, uint64_t k)
 {
 	return g->base + (64 + k % 8 * BURST) * MOAT_PAGE_SIZE;
@@ -228,9 +229,10 @@ static void in_turn_ahead(struct moat_bench_run *run, uint64_t n)
 }
 
 /*
- * The floor. A record is the lines of a domain in its turn, as they hang together: 3 of the lane;
- * what it points at, 3 of the domain, 1 of the table's head and 1 granule; 4 of entries, where the
- * granule points. Each group lies in an array of its own, and all are in huge pages.
+ * The lower bound. A record is the cache lines that a turn of one domain touches, linked as they
+ * are in a domain: 3 of the lane; 3 of the domain, and 1 of the table's head and 1 granule, to both
+ * of which the lane points; 4 of entries, to which the granule points. Each group lies in an array
+ * of its own, and all arrays ask for huge pages.
  */
 struct lines {
 	struct {
@@ -263,7 +265,8 @@ static int make_lines(struct moat_bench_run *run)
 		(void)madvise(r->group[i], r->bytes, MADV_HUGEPAGE);
 	}
 	for (uint64_t i = 0; i < r->n; i++) {
-		/* in an order that the processor does not guess: primes, and counts of 10^n */
+		/* in an order that the prefetcher does not predict: multiples of primes, which are
+		 * coprime to n = 10^k */
 		uint64_t k = i * 7919 % r->n, l = i * 6007 % r->n, m = i * 4937 % r->n;
 
 		r->group[LANE][i].line[0].target[0] = (uint64_t *)&r->group[DOMAIN][k];
@@ -315,7 +318,8 @@ static void lines_in_turn(struct moat_bench_run *run, uint64_t n)
 
 	for (uint64_t k = 0; k < n; k++) {
 		touch(&r->group[LANE][r->next]);
-		/* as the submission of an invalidation does: no turn begins before it */
+		/* like the submission of an invalidation: no turn begins before the last one
+		 * ends */
 		atomic_thread_fence(memory_order_seq_cst);
 		r->next = r->next + 1 == r->n ? 0 : r->next + 1;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * The C half of the harness: processors, EAL, the time stamps' own cost.
+ * The C half of the harness: pinning to processors, EAL, the cost of the time stamps.
  */
 #include <sched.h>
 #include <stdarg.h>
@@ -64,7 +64,7 @@ const char *moat_bench_bulk(void)
 	return iotlb_bulk->name;
 }
 
-/* Against the clock, over 20 ms: within a part in a thousand. */
+/* Compare the TSC with the clock over 20 ms, for an accuracy of 1 in 1,000. */
 static uint64_t measure_tsc(void)
 {
 	struct timespec a, b;

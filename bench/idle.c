@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * What quiet queues cost an lcore: 64 queues of one net_moat port, of which one has traffic.
+ * The cost of quiet queues for an lcore: one net_moat port has 64 queues, one of them with traffic.
  *
  *     moat-idle [-s SECONDS] [-p TURNS]
  *
- * Every TURNS turns (100: a load of 1 %) the lcore puts a packet with the time in it on the wire
- * and gets it in two ways, one after the other: *spin* polls all 64 rings in every turn, *posted*
- * polls one line of posted interrupts and the ring whose bit is set. Both give the device the same
- * turns (moat_net_turn()).
+ * Every TURNS turns (by default 100: a load of 1 %) the lcore sends a packet that contains the
+ * time, and receives it. Two ways of receiving are measured, one after the other: *spin* polls all
+ * 64 rings in every turn; *posted* polls one cache line of posted interrupts, and the ring whose
+ * bit is set. Both run the device in each turn (moat_net_turn()).
  *
- * Times are TSC cycles of the lcore's own, without the device's: on hardware the device's work
- * costs the lcore nothing. One thread does all, so no time of waiting for another is in them, and
- * medians leave out the few turns in which the kernel ran something else. Cycles per packet are
- * those of TURNS - 1 median turns without a packet and one with.
+ * Times are TSC cycles of the lcore without the device's work, which costs an lcore nothing on
+ * hardware. One thread does everything, so the times include no wait for another thread. Medians
+ * leave out the few turns in which the kernel ran something else. Cycles per packet are those of
+ * TURNS - 1 median turns without a packet and one with a packet.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -47,19 +47,19 @@ static struct {
 	struct rte_ring *wire;
 	uint16_t port;
 	struct moat_interrupt interrupt[QUEUES];
-	uint64_t period; /* turns */
-	uint64_t put;    /* packets on the wire */
+	uint64_t period; /* turns from packet to packet */
+	uint64_t put;    /* packets put on the wire so far */
 } b;
 
 static struct moat_posted line;
 
-/** Cycles, the latest SAMPLES of them. */
+/** The latest SAMPLES values, in cycles. */
 struct samples {
 	uint64_t n;
 	uint64_t *value;
 };
 
-/** What one way cost. */
+/** The costs of one way, spin or posted. */
 struct result {
 	uint64_t turns, rings, lines, received;
 	struct samples latency;     /* of packets */
@@ -71,7 +71,7 @@ static void sample(struct samples *s, uint64_t value)
 	s->value[s->n++ % SAMPLES] = value;
 }
 
-/* This lcore's time without the device's. */
+/* @return this lcore's time in TSC cycles, without the device's work */
 static uint64_t own_cycles(void)
 {
 	return rte_rdtsc() - RTE_PER_LCORE(moat_cost_device_cycles);
@@ -187,7 +187,7 @@ static void turn_posted(struct result *r)
 		receive(r, __builtin_ctzll(bits));
 }
 
-/* The device works, and the lcore polls. @return its own cycles */
+/* Run the device, then poll. @return cycles of the lcore without the device's */
 static uint64_t turn(struct result *r, bool posted)
 {
 	uint64_t start = own_cycles();
@@ -226,7 +226,7 @@ static struct result run(bool posted, double seconds)
 		cycles = turn(&r, posted);
 		sample(r.received == before ? &r.quiet : &r.busy, cycles);
 	}
-	/* what is on its way still: nothing may be lost */
+	/* receive packets that are still on their way, because none may be lost */
 	for (unsigned int i = 0; i < 1000 && r.received < b.put; i++)
 		turn(&r, posted);
 	return r;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * The IOVA allocator: PAGES a range. 1 to 64 come from an lcore's stock, 100 and 512 from the tree.
- * The domain has 4,096 other ranges, of which holes are left.
+ * The IOVA allocator, with ranges of PAGES pages. Ranges of 1 to 64 pages come from an lcore's
+ * stock, those of 100 and 512 from the tree. The domain has 4,096 other ranges of 1 to 100 pages.
  *
- * The peer is the usual way: a red-black tree of ranges (glibc's tsearch) under a spinlock, filled
- * from the top down and remembering where it was, as Linux's alloc_iova does.
+ * The peer works as Linux's alloc_iova does: a red-black tree of ranges (glibc's tsearch) under a
+ * spinlock is filled from the top down, and a hint keeps the place of the last allocation.
  */
 #include <search.h>
 #include <stdlib.h>
@@ -88,7 +88,7 @@ static void free_body(struct moat_bench_run *run, uint64_t n)
 	}
 }
 
-/* alloc, then free: a burst comes, a burst goes. */
+/* Allocate a burst, then free it. */
 static void pair_body(struct moat_bench_run *run, uint64_t n)
 {
 	for (uint64_t k = 0; k < n; k++) {
@@ -121,7 +121,7 @@ MOAT_BENCH(iova_pair) = { .name = "iova/alloc_free",
 	.args = PAGES,
 	.items = BURST };
 
-/* More out than stock holds: the space itself is in the figure, 1,024 ranges up and down. */
+/* Allocate and free 1,024 ranges, more than a stock holds, so that the figure includes the tree. */
 static void churn_body(struct moat_bench_run *run, uint64_t n)
 {
 	struct space *s = run->ctx;

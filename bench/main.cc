@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Copyright (c) 2026 The moat authors
 //
-// The C++ half of the harness: registered benches become Google Benchmark's.
+// The C++ half of the harness: it registers the benches with Google Benchmark.
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -14,7 +14,7 @@
 namespace
 {
 
-constexpr uint64_t kCallCycles = 50000; // of one call of the body: 20 microseconds
+constexpr uint64_t kCallCycles = 50000; // least cycles of one call of the body: 20 microseconds
 constexpr size_t kSamples = 1 << 16;
 
 moat_bench *benches;
@@ -30,7 +30,7 @@ struct Case {
 	int failed = 0;
 };
 
-// One call of the body; its cycles.
+// Call the body once. Returns its cycles.
 uint64_t call(const moat_bench *bench, moat_bench_run *run, uint64_t n)
 {
 	run->timed = 0;
@@ -43,7 +43,7 @@ uint64_t call(const moat_bench *bench, moat_bench_run *run, uint64_t n)
 	return t - std::min(t, moat_bench_overhead);
 }
 
-// How many iterations make a call long enough that the time stamps and the harness do not count.
+// Returns how many iterations make a call so long that time stamps and harness are negligible.
 uint64_t find_batch(const moat_bench *bench, moat_bench_run *run)
 {
 	for (uint64_t n = 1;; n *= 2) {
@@ -53,8 +53,9 @@ uint64_t find_batch(const moat_bench *bench, moat_bench_run *run)
 	}
 }
 
-// Is the core ours? Work of known length takes longer while the other hyperthread of the core, which
-// may belong to another guest, is busy. In cycles; the least ever seen means an idle neighbour.
+// Returns the cycles of a fixed piece of work. It takes longer while the other hyperthread of the
+// core, which may belong to another guest, is busy. The least value ever seen means an idle
+// neighbour.
 uint64_t probe()
 {
 	uint64_t t = moat_bench_tsc(), n = 16;
@@ -129,7 +130,8 @@ void run_case(benchmark::State &state, Case *c)
 	samples.reserve(kSamples);
 	if (have_counters && moat_bench_counters_open(&counters) == 0)
 		moat_bench_counters_read(&counters, before);
-	// The first of these calls is a barrier: every thread sees what thread 0 has set up.
+	// The first call of KeepRunningBatch() is a barrier: then all threads see thread 0's
+	// set-up.
 	while (state.KeepRunningBatch(static_cast<int64_t>(c->batch != 0 ? c->batch : 1))) {
 		if (c->failed != 0) {
 			state.SkipWithError(moat_bench_reason);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * What a mode costs the driver side of a packet: a burst of buffers is allocated (mapped), the
- * queue's Rx callback is called as rte_eth_rx_burst() calls it (unmapped, submitted, handed on by
- * the mode's rule), the packets are freed, the tenant is polled. One 4 KiB page a packet, no
- * verify, on the software unit; what that spends being hardware is taken out. forward/ also sends
- * each burst, as rte_eth_tx_burst() does: what stands in for the driver's function maps, the driver
- * puts the packets on a ring, and the pool unmaps them.
+ * The cost of a mode on the driver side of a packet. A burst of buffers is allocated, which maps
+ * them. The queue's Rx callback is called, as rte_eth_rx_burst() does: it unmaps, submits, and
+ * hands packets on by the mode's rule. The packets are freed, and the tenant is polled. A packet
+ * has one 4 KiB page and is not verified. The unit is the software unit; its work as hardware is
+ * left out. forward/ also sends each burst, as rte_eth_tx_burst() does: moat's function in front of
+ * the driver's maps the buffers, the driver puts the packets on a ring, and the pool unmaps them.
  */
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
@@ -22,10 +22,10 @@ struct what {
 	enum moat_mode mode;
 	uint16_t burst;
 	const char *unit_args;
-	uint32_t pasid; /* of the device, else it has a source-id only; 0: it is not attached */
+	uint32_t pasid; /* of the device; MOAT_PASID_NONE: only a source-id; 0: not attached */
 	bool sends;
 	bool watched; /* with the stopwatch on, as in moat-fwd */
-	bool plain;   /* peer: DPDK's own pool, nothing of moat's */
+	bool plain;   /* peer: DPDK's own pool, without moat */
 };
 
 struct bed {
@@ -35,7 +35,7 @@ struct bed {
 	void *rx, *tx; /* the queue's callbacks */
 };
 
-/* One port for all: its callbacks are what matters. Packets touch it only where they are sent. */
+/* One port for all benches, for its callbacks. Only benches that send pass packets through it. */
 static struct rte_ring *ring;
 
 static int port_id(void)
@@ -120,11 +120,11 @@ static void drop(struct moat_bench_run *run)
 	if (moat_tenant_lcore_leave(b->tenant) != 0 ||
 		moat_tenant_queue_remove(b->tenant, port_id(), 0) != 0 ||
 		moat_tenant_destroy(b->tenant) != 0)
-		abort(); /* a buffer has been lost: no figure of such a run counts */
+		abort(); /* a buffer is missing, so the figures of the run are not valid */
 	b->unit->ops->destroy(b->unit);
 }
 
-/* Take the device side's cycles inside a section out: they are not the driver side's. */
+/* End a timed section, and subtract the cycles of the device side within it. */
 static inline void stop(struct moat_bench_run *run, uint64_t device)
 {
 	moat_bench_stop(run);
@@ -137,7 +137,7 @@ static inline uint16_t receive(struct bed *b, struct rte_mbuf *m[], uint16_t n)
 	return b->rx == NULL ? n : rte_eth_call_rx_callbacks(port_id(), 0, m, n, 64, b->rx);
 }
 
-/* The burst is sent and has been read. */
+/* Send the burst, and take it from the ring, as a device would that has read the packets. */
 static inline void burst_send(struct bed *b, struct rte_mbuf *m[], uint16_t n)
 {
 	const struct rte_eth_fp_ops *ops = &rte_eth_fp_ops[port_id()];
@@ -179,7 +179,7 @@ static void body(struct moat_bench_run *run, uint64_t n)
 			stop(run, device);
 			device = RTE_PER_LCORE(moat_cost_device_cycles);
 		}
-		/* As PMDs do that know a burst is of one pool and not shared. */
+		/* as PMDs free a burst of one pool without shared packets */
 		if (got != 0)
 			rte_mempool_put_bulk(m[0]->pool, (void **)m, got);
 		if (own_pool && !what->plain)
@@ -212,8 +212,8 @@ MODE(fw_pipelined, "modes/forward/pipelined",
 	{ .mode = MOAT_PIPELINED, .burst = 32, .unit_args = QUICK, .sends = true });
 MODE(fw_deferred, "modes/forward/deferred",
 	{ .mode = MOAT_DEFERRED, .burst = 32, .unit_args = QUICK, .sends = true });
-/* The same burst by source-id and by PASID, in either stage and nested: the kind of descriptor
- * differs, the amount invalidated does not. */
+/* The same burst by source-id and by PASID, in either stage and nested. The kind of descriptor
+ * differs; the amount of memory invalidated is the same. */
 MODE(by_sid, "modes/by_sid/legacy",
 	{ .mode = MOAT_PIPELINED, .burst = 32, .unit_args = QUICK, .pasid = MOAT_PASID_NONE });
 MODE(by_pasid_second, "modes/by_pasid/second_stage",
@@ -231,12 +231,12 @@ MODE(by_pasid_nested, "modes/by_pasid/nested",
 		.burst = 32,
 		.unit_args = QUICK ",scalable=1,mode=scalable,stage=nested",
 		.pasid = 1 });
-/* With a unit as slow as hardware (rIOMMU, ASPLOS 2015): what waiting page by page costs. */
+/* The cost of waiting page by page, with a unit as slow as hardware (rIOMMU, ASPLOS 2015). */
 MODE(late_pipelined, "modes/late2100/pipelined",
 	{ .mode = MOAT_PIPELINED, .burst = 32, .unit_args = LATE });
 MODE(late_by_page, "modes/late2100/strict_by_page",
 	{ .mode = MOAT_STRICT, .burst = 1, .unit_args = LATE });
-/* What measuring adds: stages, counts and distributions. */
+/* The cost of the stopwatch: stages, counts and distributions. */
 MODE(watched_pipelined, "modes/watched/pipelined",
 	{ .mode = MOAT_PIPELINED, .burst = 32, .unit_args = QUICK, .watched = true });
 MODE(plain, "peer/modes/dpdk_pool",

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * The whole path of a burst of 32 buffers, as a lane goes it: map, unmap, submit, find the ticket
- * done, reclaim. The lane is a reader, so its quiescent states are in the figure. The buffers are
- * pages of a pool that keep their IOVAs, so that neighbours in the pool are neighbours in IOVA:
+ * The whole path of a burst of 32 buffers on a lane: map, unmap, submit, find the ticket done,
+ * reclaim. The lane is a reader, so its quiescent states are in the figure. The buffers are pages
+ * of a pool that keep their IOVAs, so that neighbours in the pool are neighbours in IOVA:
  *
  *     path/burst32            the burst is one run, mapped and unmapped in one call each
  *     path/burst32_by_page    one run, but a call for each page
  *     path/burst32_scattered  32 runs: no two buffers are neighbours
- *     path/late/burst32       one run, a unit that takes its time: up to 32 bursts in flight
+ *     path/late/burst32       one run, on a unit as slow as hardware: up to 32 bursts in flight
  *
  * With threads:2 there are two lcores, each with a domain of its own, on one unit. The peer does
- * the same with the same tables, and waits for the unit under its queue's lock. peer/alu says what
- * two processors of this machine are worth: additions that share nothing.
+ * the same with the same tables, but waits for the unit while it holds its queue's lock. peer/alu
+ * runs additions that share nothing, and so shows how much two processors of this machine gain.
  */
 #include <stdlib.h>
 
@@ -22,7 +22,7 @@
 #include "unit.h"
 
 #define BURST  32u
-#define POOL   992u /* pages that take part, of two leaf tables; others keep the last there */
+#define POOL   992u /* pages in use, in two leaf tables; further pages keep the last one linked */
 #define FLIGHT 32u
 #define LANES  2u
 
@@ -53,7 +53,7 @@ static int make(struct moat_bench_run *run)
 		bench_unmap(p->lane[i], BENCH_UNIT_BASE, POOL * MOAT_PAGE_SIZE);
 		bench_complete(p->lane[i]);
 	}
-	/* no buffer is the neighbour of the one before or behind it: 7 apart, round and round */
+	/* a step of 7, modulo POOL: no buffer is the neighbour of the one before or after it */
 	for (unsigned int i = 0; i < POOL; i++)
 		p->order[i] = (uint16_t)(i * 7 % POOL);
 	return 0;
@@ -95,7 +95,7 @@ static inline void unmap_burst(const struct path *p, const struct what *what,
 			bench_unmap(lane, page(p, what, first + i), MOAT_PAGE_SIZE);
 }
 
-/* The unit has completed a burst when its doorbell returns, so before the next one begins. */
+/* With BENCH_AT_ONCE the unit completes each burst within the doorbell, before the next begins. */
 static void burst(struct moat_bench_run *run, uint64_t n)
 {
 	const struct what *what = run->param;
@@ -117,7 +117,7 @@ static void burst(struct moat_bench_run *run, uint64_t n)
 		urcu_qsbr_unregister_thread();
 }
 
-/* Up to FLIGHT tickets are open; a buffer is mapped again when its ticket is done. */
+/* Up to FLIGHT tickets are open; a buffer is mapped again only after its ticket is done. */
 static void late_burst(struct moat_bench_run *run, uint64_t n)
 {
 	const struct what *what = run->param;
@@ -206,7 +206,7 @@ LOCKED(locked_2, "peer/path_locked/burst32", one_run, 2);
 LOCKED(locked_late_1, "peer/path_locked/late/burst32", late, 1);
 LOCKED(locked_late_2, "peer/path_locked/late/burst32", late, 2);
 
-/* --------------------------------------------------------- what two processors are worth here */
+/* ----------------------------------------------------------- the gain of two processors alone */
 
 static void alu(struct moat_bench_run *run, uint64_t n)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * Peers of the look-up: what else one would use to get from an IOVA to a virtual address. Each is
- * asked for the same random IOVAs of 4 KiB pages as translate/single/4k; the argument is PAGES.
+ * Peers of the look-up: other ways to get from an IOVA to a virtual address. Each looks up the same
+ * random IOVAs of 4 KiB pages as translate/single/4k; the argument is the number of mapped pages.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -58,7 +58,7 @@ static int rte_hash_make(struct moat_bench_run *run)
 
 	if (moat_bench_eal() != 0)
 		return -1;
-	moat_bench_pin(0); /* the EAL pins its main lcore as it likes */
+	moat_bench_pin(0); /* again, because the EAL has pinned its main lcore elsewhere */
 	p = peer_make(run);
 	p->hash = rte_hash_create(&params);
 	if (p->hash == NULL)

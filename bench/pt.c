@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * Page tables: what a map and an unmap cost a page, and what stands beside them.
+ * Page tables: the cost of a map and of an unmap, per page.
  *
- * The peer of record is Linux's generic_pt, which cannot be linked here: bench/targets prints its
- * figures, measured on this class of machine. In this file's own run, `peer/pt` is the plain way:
- * a walk from the root for each page, one store each.
+ * The peer is Linux's generic_pt, which cannot be linked here: bench/targets prints its
+ * figures, measured on this class of machine. A second peer, `peer/pt_*`, is in this file: a walk
+ * from the root and one store for each page.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -24,23 +24,23 @@ struct table {
 	struct moat_pt *pt;
 	struct moat_pt_freed freed;
 	uint64_t size;    /* of a page */
-	uint64_t *random; /* scattered IOVAs, for the benches that want them */
+	uint64_t *random; /* scattered IOVAs; NULL: contiguous */
 };
 
 /* What a bench does, in its `param`. */
 struct what {
 	uint64_t size; /* 4 KiB or 2 MiB */
 	bool unmap;    /* time the unmap, not the map */
-	bool keep;     /* a page beside keeps the leaf table linked */
+	bool keep;     /* another page stays mapped and keeps the leaf table linked */
 	bool rcu;      /* retire tables through a grace period, as lib/domain does */
-	bool first;    /* first stage's format, not second's */
+	bool first;    /* first stage's format instead of second stage's */
 };
 
 static int make(struct moat_bench_run *run)
 {
 	const struct what *what = run->param;
 	struct table *t = calloc(1, sizeof(*t));
-	/* Without larger leaves where 4 KiB pages are measured. */
+	/* no larger leaves where 4 KiB pages are measured */
 	struct moat_pt_conf conf = { .levels = 4,
 		.coherent = true,
 		.leaf_sizes = what->size == MOAT_2M_SIZE ? MOAT_2M_SIZE : 0,
@@ -125,7 +125,7 @@ static void range(struct moat_bench_run *run, uint64_t n)
 
 #define SINGLES 256u
 
-/* One section for SINGLES calls: a call is shorter than a time stamp. */
+/* Time SINGLES calls in one section, because a call is shorter than a time stamp. */
 static void singles(struct moat_bench_run *run, uint64_t n)
 {
 	const struct what *what = run->param;
@@ -147,7 +147,7 @@ static void singles(struct moat_bench_run *run, uint64_t n)
 	}
 }
 
-/* SINGLES pages scattered over 4 GiB, no two alike, their tables linked. */
+/* SINGLES different pages, scattered over 4 GiB. Their tables stay linked. */
 static int make_scattered(struct moat_bench_run *run)
 {
 	struct table *t;
@@ -206,7 +206,7 @@ SINGLE(map_4k_scattered, "pt/map/4k_scattered/1", map4k, make_scattered);
 SINGLE(unmap_4k_scattered, "pt/unmap/4k_scattered/1", unmap4k, make_scattered);
 RANGE(map_4k, "pt/map/4k", map4k, 8, 32, 256);
 RANGE(unmap_4k, "pt/unmap/4k", unmap4k, 8, 32, 256);
-/* The leaf table comes and goes with its pages. */
+/* The leaf table is allocated and unlinked with its pages. */
 RANGE(map_4k_table, "pt/map/4k", map4k_table, 512);
 RANGE(unmap_4k_table, "pt/unmap/4k", unmap4k_table, 512);
 RANGE(map_4k_rcu, "pt/map/4k_rcu", map4k_rcu, 512);
@@ -216,7 +216,7 @@ SINGLE(unmap_2m_1, "pt/unmap/2m/1", unmap2m, make);
 RANGE(map_2m, "pt/map/2m", map2m, 256);
 RANGE(unmap_2m, "pt/unmap/2m", unmap2m, 256);
 
-/* In first stage's format (scalable mode): as fast as in second stage's, above. */
+/* The same in first stage's format (scalable mode), which must be as fast as second stage's. */
 SINGLE(map_first_1, "pt/map/first_stage/1", map_first, make);
 SINGLE(unmap_first_1, "pt/unmap/first_stage/1", unmap_first, make);
 RANGE(map_first_n, "pt/map/first_stage", map_first, 8, 32, 256);
@@ -224,7 +224,7 @@ RANGE(unmap_first_n, "pt/unmap/first_stage", unmap_first, 8, 32, 256);
 
 /* ---------------------------------------------------------------- peer: page by page, plainly */
 
-/* Four levels of 512 words; what a textbook writes. */
+/* A textbook page table: four levels of 512 words. */
 struct plain {
 	uint64_t *root;
 };

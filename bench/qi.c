@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * The invalidation queue: what a batch costs the lcore that submits it, from the pages unmapped to
- * the doorbell rung. The unit is not in the figure: its doorbell is a store to memory, and it
- * completes between the timed stretches (qi/submit), at once (qi/shared), or after the time that
- * hardware takes (qi/late).
+ * The invalidation queue: the cost of a batch for the lcore that submits it, from the pages
+ * unmapped to the doorbell. The figure leaves the unit out: the doorbell is a store to memory, and
+ * the unit completes between the timed sections (qi/submit), at once (qi/shared), or after the time
+ * that hardware takes (qi/late).
  *
- * The peer is the usual way (Linux, before it gathered): a descriptor for each page and a wait,
- * queued under a spinlock that is held until the unit is through.
+ * The peer works as Linux did before it gathered: it queues a descriptor for each page and a wait
+ * descriptor under a spinlock, and holds that until the unit has completed them.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,8 +31,8 @@ static const struct moat_qi_caps caps = { .psi = true, .mamv = 18 };
 
 /* What a bench does, in its `param`. */
 struct what {
-	bool scattered; /* every second page, not one run */
-	bool by_page;   /* gathered page by page, though they are one run */
+	bool scattered; /* every second page instead of one run */
+	bool by_page;   /* one run, but gathered page by page */
 	enum bench_pace pace;
 };
 
@@ -60,7 +60,7 @@ static void drop(struct moat_bench_run *run)
 
 /* ----------------------------------------------------------------------------------- batches */
 
-/* What a lane does to unmap: it gathers its runs. */
+/* Gather the runs, as a lane does when it unmaps. */
 static inline void gather(struct moat_gather *g, const struct what *what, uint64_t pages,
 	uint64_t salt)
 {
@@ -86,7 +86,7 @@ static inline int64_t submit(struct unit *u, struct moat_gather *g)
 	return moat_qi_submit(u->qi, desc, n);
 }
 
-/* Items are pages: cycles a page. The unit completes outside the timed stretches. */
+/* Items are pages if scattered, else batches. The unit completes outside the timed sections. */
 static void submit_body(struct moat_bench_run *run, uint64_t n)
 {
 	const struct what *what = run->param;
@@ -113,7 +113,7 @@ static void submit_body(struct moat_bench_run *run, uint64_t n)
 	}
 }
 
-/* Several lcores on one queue; the unit keeps up. Items are batches: cycles a batch. */
+/* Several lcores share one queue; the unit completes at once. Items are batches. */
 static void shared_body(struct moat_bench_run *run, uint64_t n)
 {
 	const struct what *what = run->param;
@@ -131,7 +131,7 @@ static void shared_body(struct moat_bench_run *run, uint64_t n)
 	}
 }
 
-/* A unit that takes its time; an lcore has 16 batches in flight and goes on. Cycles a batch. */
+/* The unit is as slow as hardware; an lcore has up to 16 batches in flight. Items are batches. */
 static void late_body(struct moat_bench_run *run, uint64_t n)
 {
 	const struct what *what = run->param;
@@ -162,7 +162,7 @@ static void done_body(struct moat_bench_run *run, uint64_t n)
 			abort();
 }
 
-/* Nothing new: what a poll in vain costs. */
+/* The cost of a poll that finds nothing new. */
 static void pending_body(struct moat_bench_run *run, uint64_t n)
 {
 	struct unit *u = run->ctx;

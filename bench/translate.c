@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * Look-ups: random IOVAs of a domain with PAGES pages mapped, cache-warm. The argument is PAGES.
- * Peers: bench/peers.c.
+ * Look-ups of random IOVAs in a domain with PAGES pages mapped, with warm caches. The argument is
+ * PAGES. The peers are in bench/peers.c.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -20,8 +20,8 @@ struct domain {
 	struct moat_pt *pt;
 	struct moat_iotlb tlb;
 	uint64_t iova[BENCH_KEYS] __attribute__((aligned(64)));
-	/* translate/under_unmap: the other core */
-	struct moat_pt *others; /* where it unmaps */
+	/* for translate/under_unmap and translate/beside */
+	struct moat_pt *others; /* the table in which the other core unmaps */
 	pthread_t other;
 	_Atomic bool stop;
 };
@@ -29,7 +29,7 @@ struct domain {
 struct what {
 	uint64_t size;
 	enum { QUIET, SAME_DOMAIN, OTHER_DOMAIN } unmaps; /* where another core unmaps meanwhile */
-	const struct iotlb_bulk *variant; /* NULL: the one that moat_iotlb_translate_bulk() takes */
+	const struct iotlb_bulk *variant; /* NULL: as moat_iotlb_translate_bulk() chooses */
 };
 
 static int make(struct moat_bench_run *run)
@@ -71,7 +71,7 @@ static void drop(struct moat_bench_run *run)
 	free(d);
 }
 
-/* One iteration: every key once. */
+/* Each iteration of the bodies below looks up every key once. */
 
 static void single(struct moat_bench_run *run, uint64_t n)
 {
@@ -101,7 +101,7 @@ static void bulk(struct moat_bench_run *run, uint64_t n)
 	}
 }
 
-/* The same with each instruction set, to see what each is worth. */
+/* The same with the instruction set that the bench names. */
 static void bulk_variant(struct moat_bench_run *run, uint64_t n)
 {
 	const struct what *what = run->param;
@@ -118,7 +118,7 @@ static void bulk_variant(struct moat_bench_run *run, uint64_t n)
 	}
 }
 
-/* What a miss costs: a walk from the root, the permission check and the virtual address. */
+/* The cost of a miss: a walk from the root, the permission check and the virtual address. */
 static void miss(struct moat_bench_run *run, uint64_t n)
 {
 	struct domain *d = run->ctx;
@@ -138,7 +138,7 @@ static void miss(struct moat_bench_run *run, uint64_t n)
 	moat_bench_use(sum);
 }
 
-/* The walk alone, IOVA to HPA: what Linux calls iova_to_phys. */
+/* The walk alone, from IOVA to HPA, like Linux's iova_to_phys. */
 static void walk(struct moat_bench_run *run, uint64_t n)
 {
 	struct domain *d = run->ctx;
@@ -161,9 +161,9 @@ static void walk(struct moat_bench_run *run, uint64_t n)
 #define OTHER_BASE  (BENCH_BASE + (UINT64_C(512) << 30))
 #define OTHER_PAGES 64u
 
-/* A million unmaps a second, of pages that were mapped one by one just before. The same in another
- * domain loads the cores, caches and hyperthreads as much, but shares no memory with the reader:
- * the difference between the two is what sharing a domain costs. */
+/* Make a million unmaps a second, of pages that were mapped one by one just before. The same work
+ * in another domain loads the cores, caches and hyperthreads as much, but shares no memory with the
+ * reader: the difference between the two is the cost of sharing a domain. */
 static void *unmapper(void *arg)
 {
 	struct domain *d = arg;
@@ -173,7 +173,7 @@ static void *unmapper(void *arg)
 	moat_bench_pin(1);
 	cycles_each = moat_bench_tsc_hz() / 1000000;
 	start = moat_bench_tsc();
-	/* relaxed: the joining thread waits for us anyway */
+	/* relaxed: the thread that sets `stop` joins this one, which orders the rest */
 	while (!atomic_load_explicit(&d->stop, memory_order_relaxed)) {
 		for (unsigned int i = 0; i < OTHER_PAGES; i++) {
 			uint64_t iova = OTHER_BASE + i * MOAT_PAGE_SIZE;

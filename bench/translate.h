@@ -6,7 +6,7 @@
 
 /**
  * @file
- * The look-ups that translate.c and its peers (peers.c) are asked for: the same IOVAs.
+ * The IOVAs that translate.c and its peers (peers.c) look up.
  */
 
 #include "moat_base.h"
@@ -18,7 +18,8 @@
 /** Enough to touch most cache lines of 65,536 entries, few enough not to evict those lines. */
 #define BENCH_KEYS 16384u
 
-/** Random pages of the first `pages`, at random offsets that leave room for 64 bytes. */
+/** Choose random IOVAs in `pages` pages of `size` bytes from BENCH_BASE on. Their offsets leave
+ * room for 64 bytes in a 4 KiB page. */
 static inline void bench_keys(uint64_t iova[BENCH_KEYS], uint64_t pages, uint64_t size)
 {
 	uint64_t seed = 42, per_leaf = RTE_MAX(size / MOAT_PAGE_SIZE, UINT64_C(1));

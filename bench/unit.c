@@ -25,7 +25,7 @@ static void ring(void *ctx, uint64_t tail)
 	pos += (tail / sizeof(struct moat_qi_desc) - pos) & (SLOTS - 1);
 	q->pos = pos;
 	if (q->pace == BENCH_AT_ONCE) {
-		/* release: a reader of the status comes after what it completes */
+		/* release: pairs with the acquire of the threads that read the status */
 		atomic_store_explicit(&q->word.status, (uint32_t)pos, memory_order_release);
 		return;
 	}
@@ -37,14 +37,14 @@ static void ring(void *ctx, uint64_t tail)
 	atomic_store_explicit(&q->rung, i + 1, memory_order_release);
 }
 
-/* Do the status writes that are due by now. One thread at a time does so and sets the time of the
- * next look: until then a poll reads only the line of the status. */
+/* Do the status writes that are due by now. One thread at a time does them, and sets the time of
+ * the next check; until then a poll reads only the cache line of the status. */
 static int poll_late(void *ctx)
 {
 	struct bench_queue *q = ctx;
 	uint64_t now = rte_rdtsc(), i, rung;
 
-	/* relaxed: a time; the status orders what it stands for */
+	/* relaxed: only a time; the status word orders the data */
 	if (now < atomic_load_explicit(&q->word.next_look, memory_order_relaxed) ||
 		atomic_flag_test_and_set_explicit(&q->busy, memory_order_acquire))
 		return 0;
@@ -55,7 +55,8 @@ static int poll_late(void *ctx)
 		atomic_store_explicit(&q->word.status, (uint32_t)q->ready[(i - 1) % SLOTS].pos,
 			memory_order_release);
 	q->read = i;
-	/* Nothing pending: what is rung from now on takes at least a step. */
+	/* If nothing is pending, no later submission is due before BENCH_STEP cycles have
+	 * passed. */
 	atomic_store_explicit(&q->word.next_look,
 		i < rung ? q->ready[i % SLOTS].tsc : now + BENCH_STEP, memory_order_relaxed);
 	atomic_flag_clear_explicit(&q->busy, memory_order_release);
@@ -102,7 +103,7 @@ void bench_queue_locked(struct bench_queue *q, const struct moat_qi_desc desc[],
 	pos += n + 1;
 	q->ring[(pos - 1) % SLOTS] = moat_qi_wait_status(0x1000, (uint32_t)pos, false);
 	ring(q, pos % SLOTS * sizeof(*desc));
-	/* acquire: with the unit's status write */
+	/* acquire: pairs with the unit's status write */
 	while ((int32_t)(atomic_load_explicit(&q->word.status, memory_order_acquire) -
 		       (uint32_t)pos) < 0) {
 		if (q->pace == BENCH_LATE)
@@ -154,7 +155,7 @@ void bench_unit_destroy(struct bench_unit *u)
 struct moat_lane *bench_lane_create(struct bench_unit *unit, uint64_t pages)
 {
 	struct moat_domain_conf conf = { .name = "bench",
-		.iova_base = UINT64_C(1) << 38, /* behind the pages */
+		.iova_base = UINT64_C(1) << 38, /* above the pages */
 		.leaf_sizes = MOAT_LEAF_4K_ONLY };
 	struct moat_domain *domain;
 	struct moat_lane *lane;
