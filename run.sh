@@ -3,20 +3,20 @@
 # Copyright (c) 2026 The moat authors
 #
 # Sets the machine up, builds, and runs the main job: two tenants, red and blue, each with a pair of
-# network namespaces, real TCP between the two ends of each through moat-fwd, and what that cost.
+# network namespaces. moat-fwd forwards real TCP between the namespaces of each pair, and prints the cost.
 #
-# Everything it makes lives in namespaces of its own (mounts, network, processes): whatever ends it,
-# kill -9 included, the kernel takes all of it away, and the machine's own were never touched.
+# Everything that the script makes lives in new namespaces (mounts, network, processes). However it ends,
+# even by kill -9, the kernel removes them; the machine's own namespaces are never changed.
 
 usage="usage: ./run.sh [--seconds N] [--json FILE] [--attack] [--pasid]
 
-  --seconds N   how long the tenants talk (10); 0: until Ctrl-C
-  --json FILE   write moat-fwd's summary there, for programs
-  --attack      red's queue attacks blue's memory and interrupts; see each attempt refused
-  --pasid       red and blue on two queues of one port, each with a PASID, on a unit in scalable mode
+  --seconds N   how long the tenants exchange packets (default 10); 0: until Ctrl-C
+  --json FILE   write moat-fwd's summary to FILE as JSON
+  --attack      red's queue attacks blue's memory and interrupts; each attempt must be refused
+  --pasid       red and blue use two queues of one port, each with a PASID, on a unit in scalable mode
 
-Exit status: 0 all went as it should; 1 something did not; 3 an attempt of the attack was not refused;
-130, 143 ended by SIGINT, SIGTERM."
+Exit status: 0 success; 1 something failed; 3 an attempt of the attack was not refused;
+129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM."
 
 cd "$(dirname "$0")" || exit
 called_from=$OLDPWD
@@ -42,7 +42,7 @@ while [ $# -gt 0 ]; do
 done
 [[ $seconds =~ ^[0-9]{1,6}$ ]] || die "--seconds $seconds: not a number of seconds"
 if [ -n "$json" ]; then
-	# The demo has a /run of its own; a folder that is open is reached all the same.
+	# The demo mounts a /run of its own, which may hide FILE's folder; an open descriptor still reaches it.
 	[[ $json = /* ]] || json=$called_from/$json
 	exec 7<"$(dirname "$json")" || die "--json $json: no such folder"
 	{ [ ! -e "$json" ] && [ -w "$(dirname "$json")" ]; } || { [ -f "$json" ] && [ -w "$json" ]; } ||
@@ -56,9 +56,9 @@ build build || die "it does not compile; the lines above say why (build/moat-bui
 	die "the main job needs net_moat, the software NIC, and it is not built:" \
 		"$(cat "$(dpdk_sdk_folder).missing" 2>/dev/null || echo "see build/moat-build.log")"
 
-# A session of its own, so that a Ctrl-C reaches the demo once, through us. If we are killed, unshare
-# is (pdeathsig), and then the demo's first process (kill-child), and with that the kernel ends its
-# process namespace and all in it.
+# The demo runs in a session of its own, so that a Ctrl-C reaches it only once, through this script. If
+# this script is killed, the kernel kills unshare (pdeathsig), then the demo's first process (kill-child),
+# and with it all processes of its namespace.
 as_root=()
 [ "$(id -u)" = 0 ] || as_root=(--map-root-user)
 env --default-signal=INT,QUIT setpriv --pdeathsig KILL setsid \
@@ -66,7 +66,7 @@ env --default-signal=INT,QUIT setpriv --pdeathsig KILL setsid \
 	bash apps/fwd/demo.sh "$seconds" "$json" $attack $pasid &
 demo=$!
 
-# Hand a signal on to the demo's first process, which ends with a summary; again: at once.
+# Passes a signal on to the demo's first process, which prints a summary and ends. A second signal kills the demo.
 # shellcheck disable=SC2317 # called by the traps
 stop() {
 	local first

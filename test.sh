@@ -4,24 +4,24 @@
 #
 #	./test.sh [SUITE...]
 #
-# Sets the machine up, builds, and runs the suites named, or else all of tests/suites/. The last line
-# is `N passed, N failed, N skipped`, and the exit status is 0 if none failed. Logs: build/test-logs/.
+# Sets the machine up, builds, and runs the named suites, by default all of tests/suites/. The last line
+# is `N passed, N failed, N skipped`, and the exit status is 0 if none failed. Logs are in build/test-logs/.
 #
-# A suite is a program, tests/suites/NAME.sh, that counts its tests with tests/lib.sh. Its head says
-# `# suite: WHAT` in a line, and may say `# needs: GROUP...` (of tools/setup.sh), `# limit: SECONDS` and
-# `# alone: WHY`. A suite that ends with an error, exceeds its limit or counts no test has failed.
+# A suite is a program, tests/suites/NAME.sh, that counts its tests with tests/lib.sh. Its head has a line
+# `# suite: WHAT`, and may have `# needs: GROUP...` (of tools/setup.sh), `# limit: SECONDS` and
+# `# alone: WHY`. A suite fails if it ends with an error, exceeds its limit, or counts no test.
 #
-# MOAT_JOBS programs run at a time, one for each processor by default. Two suites have half of them each,
-# those with the highest limit first; before them run those that must be alone.
+# MOAT_JOBS programs run at a time, by default one for each processor. Suites that must be alone run first.
+# Then two suites run at a time, each with half of the programs; those with the highest limit start first.
 
 cd "$(dirname "$0")" || exit
 . tools/setup.sh
 
 logs=$PWD/build/test-logs
 results=$logs/results # a line for each test: pass|fail|skip|again, tab, name, tab, why
-declare -A running=() begun=() # the suites that run: pid -> name; name -> when it began
+declare -A running=() begun=() # running suites: pid -> name; name -> the second in which it started
 
-# head_says SUITE KEY: the rest of the line `# KEY: ...`
+# head_says SUITE KEY: prints the rest of the line `# KEY: ...` of the suite's head
 head_says() {
 	sed -n "s/^# $2: *//p" "tests/suites/$1.sh"
 }
@@ -42,11 +42,11 @@ limit() {
 	echo "${limit:-600}"
 }
 
-# start SUITE JOBS
+# start SUITE JOBS: starts a suite in the background, with JOBS programs at a time
 start() {
 	printf '\n%s: %s\n' "$1" "$(head_says "$1" suite)"
-	# timeout gives the suite a process group of its own, which the limit and a Ctrl-C end as a whole;
-	# SIGINT is restored because a background process of a script is born deaf to it
+	# timeout gives the suite a process group of its own, which the limit and a Ctrl-C end as a whole.
+	# SIGINT is restored because a script's background processes ignore it by default.
 	env --default-signal=INT MOAT_SUITE="$1" MOAT_LOGS="$logs" MOAT_RESULTS="$results" MOAT_JOBS="$2" \
 		timeout -k 20 "$(limit "$1")" bash "tests/suites/$1.sh" \
 		</dev/null 3>&1 >"$logs/$1.log" 2>&1 7>&- &
@@ -54,7 +54,7 @@ start() {
 	begun[$1]=$SECONDS
 }
 
-# Waits for one of the suites that run.
+# Waits until one of the running suites ends.
 reap() {
 	local pid='' status=0 suite
 
@@ -69,7 +69,7 @@ reap() {
 	printf '%s: %d s\n' "$suite" $((SECONDS - begun[$suite]))
 }
 
-# run_all SUITE...
+# run_all SUITE...: runs the suites, in the order that the head of this file describes
 run_all() {
 	local suite jobs=${MOAT_JOBS:-$(nproc)} places
 	# shellcheck disable=SC2046 # names are words
@@ -135,7 +135,7 @@ exec 7>"$logs/lock"
 flock -n 7 || { say "waiting for another test.sh in this checkout to end" && flock 7; }
 : >"$results"
 trap stop INT TERM HUP
-# What meson looks for comes first; the rest is installed while this compiles.
+# Install first what meson looks for; the rest is installed while moat compiles.
 setup build run
 # shellcheck disable=SC2086 # words
 setup $needs &

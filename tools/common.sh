@@ -2,8 +2,8 @@
 # Copyright (c) 2026 The moat authors
 # shellcheck shell=bash
 #
-# What run.sh, test.sh and the suites share: where things are kept, saying what goes on, and building.
-# Sourced from the checkout's top folder.
+# Functions that run.sh, test.sh and the suites share: folders, messages, and building.
+# Must be sourced in the checkout's top folder.
 
 PATH=$PATH:/usr/sbin:/sbin
 moat_cache=${MOAT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/moat} # driver headers, guest kernel, logs
@@ -17,8 +17,8 @@ die() {
 	exit 1
 }
 
-# step LOG TEXT COMMAND...: one line with the elapsed seconds, the command's own noise into LOG, and
-# where that takes long the log's last line now and then. The status is the command's.
+# step LOG TEXT COMMAND...: prints TEXT with the elapsed seconds, and runs COMMAND with its output in LOG.
+# While COMMAND runs, prints the log's last line every 15 s. The status is the command's.
 step() {
 	local log=$1 text=$2 ticker status=0
 
@@ -38,8 +38,8 @@ step() {
 	return "$status"
 }
 
-# The folder with DPDK's driver headers for meson's -Ddpdk_sdk; empty if libdpdk has them itself, or if
-# they are nowhere.
+# Prints the folder with DPDK's driver headers for meson's -Ddpdk_sdk; prints nothing if libdpdk itself has
+# the headers, or if there are none.
 dpdk_sdk() {
 	local dir
 
@@ -57,13 +57,14 @@ dpdk_has_headers() {
 	return 1
 }
 
-# Where set-up keeps them; beside it `.missing`, a sentence, where no repository has them.
+# Prints the folder in which set-up keeps the headers. If no repository has them, the file FOLDER.missing
+# has the reason.
 dpdk_sdk_folder() {
 	echo "$moat_cache/dpdk-sdk-$(pkg-config --modversion libdpdk 2>/dev/null)"
 }
 
-# build DIR [MESON-OPTION...]: configure, again only when the options are others than last time, and
-# compile. Several processes may build at once; those that build the same folder wait for each other.
+# build DIR [MESON-OPTION...]: configures, again only if the options have changed, and
+# compiles. Several processes may build at once; those that build the same folder wait for each other.
 build() {
 	local dir=$1 log=$1/moat-build.log options status=0
 

@@ -2,20 +2,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
 #
-# Installs, by package name, what building, running and testing moat need. Asks nothing; whatever is
-# there already is left alone, and when all is there it touches no network.
+# Installs the packages that moat needs to be built, run and tested. It asks no questions, leaves alone
+# what is installed already, and uses the network only if something is missing.
 #
 #	tools/setup.sh GROUP...             as a command, or
 #	. tools/setup.sh; setup GROUP...    from a script in the checkout's top folder
 #
-# Groups: build, run, testpmd (DPDK's), test (checkers), lab (QEMU and a guest kernel), lab11 (QEMU 11 and Linux 7
-# beside them), report (a browser for pictures), perf, distro (a root of another release), package (Debian packages
-# and manual pages).
-# Debian 12, Debian 13 and Ubuntu 24.04. MOAT_SETUP=no: install nothing, the machine is prepared otherwise.
+# Groups: build, run, testpmd (DPDK's), test (checkers), lab (QEMU and a guest kernel), lab11 (also QEMU 11 and
+# Linux 7), report (a browser for pictures), perf, distro (a root file system of another release), package (Debian
+# packages and manual pages).
+# Works on Debian 12, Debian 13 and Ubuntu 24.04. With MOAT_SETUP=no it installs nothing.
 #
-# Three things are not installed but kept in $MOAT_CACHE (~/.cache/moat): DPDK's driver headers, out of
-# the distribution's source package, where libdpdk comes without them and a repository has it; the guest's
-# kernel, which must not touch this machine's /boot; and QEMU 11 with Linux 7, which are of another release.
+# Three things are not installed but kept in $MOAT_CACHE (~/.cache/moat): DPDK's driver headers from the
+# distribution's source package, if libdpdk has none; the guest's kernel, because this machine's /boot must
+# not change; and QEMU 11 with Linux 7, because they are from another release.
 
 # shellcheck source=tools/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -27,7 +27,8 @@ os() {
 }
 setup_system=$(os ID)-$(os VERSION_ID)
 
-# packages GROUP: the names, which these three distributions happen to share, chromium and kernels apart.
+# packages GROUP: prints the packages of a group. The three distributions use the same names, except for
+# chromium and kernels.
 packages() {
 	case $1 in
 	build)
@@ -41,12 +42,12 @@ packages() {
 	report) echo chromium ;;
 	distro) echo debootstrap ;;
 	package) echo build-essential debhelper lintian lowdown man-db ;;
-	perf) [ "$(os ID)" = ubuntu ] || echo linux-perf ;; # Ubuntu's goes with the kernel that runs
+	perf) [ "$(os ID)" = ubuntu ] || echo linux-perf ;; # Ubuntu's package depends on the running kernel
 	*) die "unknown group '$1'; there are build, run, testpmd, test, lab, lab11, report, perf, distro and package" ;;
 	esac
 }
 
-# Of the packages named, those that are not installed. QEMU before 8 has no igb and counts as absent.
+# missing PACKAGE...: prints those that are not installed. QEMU before 8 has no igb and counts as missing.
 missing() {
 	local installed name
 
@@ -64,17 +65,17 @@ qemu_is_8() {
 
 # ------------------------------------------------------------------------------------------ apt
 
-# A view of the package repositories for our calls alone: the mirrors and the release that this machine is
-# set up for, their source packages, and on Debian 12 the backports, from which QEMU and the guest's kernel
-# come. apt's lists and downloads live there too, so nothing of it stays in /etc or /var.
+# Sets up a temporary apt configuration for this script: the machine's mirrors and release, their source
+# packages, and on Debian 12 the backports, for QEMU and the guest's kernel. apt's lists and downloads are
+# in the same temporary folder, so nothing stays in /etc or /var.
 apt_open() {
 	local release
 
 	[ -z "${apt_dir:-}" ] || return 0
 	release=$(os VERSION_CODENAME)
-	find /var/tmp -maxdepth 1 -name 'moat-apt.*' -user "$(id -u)" -mmin +120 -exec rm -rf {} + # killed ones
+	find /var/tmp -maxdepth 1 -name 'moat-apt.*' -user "$(id -u)" -mmin +120 -exec rm -rf {} + # of killed runs
 	apt_dir=$(mktemp -d /var/tmp/moat-apt.XXXXXX) || die "cannot write to /var/tmp"
-	trap 'rm -rf "$apt_dir"' EXIT # setup's subshell's
+	trap 'rm -rf "$apt_dir"' EXIT # at the end of setup's subshell
 	chmod 755 "$apt_dir"
 	mkdir -p "$apt_dir/sources" "$apt_dir/lists/partial" "$apt_dir/archives/partial"
 	apt_sources "$release"
@@ -84,7 +85,7 @@ apt_open() {
 		'qemu-* seabios ipxe-qemu linux-image-amd64 linux-image-6.*' >"$apt_dir/preferences"
 
 	step "$setup_log" "reading the package lists of $release" apt-get "${apt_options[@]}" update
-	# one unreachable mirror of several is no reason to stop, as long as the packages are known
+	# go on if one of several mirrors cannot be reached, as long as apt knows the packages
 	apt-cache "${apt_options[@]}" show libdpdk-dev >/dev/null 2>&1 || apt_failed
 }
 
@@ -117,14 +118,14 @@ apt_sources() {
 		-o DPkg::Lock::Timeout=300)
 }
 
-# Turns what apt logged into one line and what to do.
+# Ends with one line that has apt's error and the remedy.
 apt_failed() {
 	local why
 
 	why=$(grep -m 1 -E '^(E: |W: Failed to fetch)' "$setup_log" | cut -c4-200)
 	case $(cat "$setup_log") in
 	*"get lock"*) die "another package manager held dpkg's lock for 300 s; let it finish, then run this again" ;;
-	*"404 "*) die "the package repository lists what it does not have ($why);" \
+	*"404 "*) die "the package repository lists a file that it does not have ($why);" \
 		"run this again later, or name another mirror in /etc/apt (log: $setup_log)" ;;
 	*"Failed to fetch"* | *"Unable to locate package"* | *"Could not resolve"* | *"Could not connect"*)
 		die "cannot reach the package repository ($why); check the network, the proxy" \
@@ -148,9 +149,9 @@ apt_install() {
 
 # --------------------------------------------------------------------------- what is not installed
 
-# DPDK's driver headers, exactly those a DPDK built with -Denable_driver_sdk=true would install. Where no
-# repository has them, set-up says what is left out, and remembers it: the next set-up does not try again.
-# Where no repository answers, it does.
+# Fetches DPDK's driver headers: exactly those that a DPDK built with -Denable_driver_sdk=true installs. If no
+# repository has them, set-up says what is left out, and the next set-up does not try again. If no repository
+# answers, the next set-up tries again.
 fetch_build() {
 	local sdk new package version why
 
@@ -191,8 +192,8 @@ fetch_build() {
 	cp -rT "$new/include" "$sdk/include.new" && mv -T "$sdk/include.new" "$sdk/include"
 }
 
-# fetch_source PACKAGE VERSION: the upstream tarball of that version; or else of another one that a
-# repository lists and that has the same ABI, which is what the version says before its second dot.
+# fetch_source PACKAGE VERSION: fetches the upstream tarball of that version, or of another version in a
+# repository with the same ABI: the part of the version before its second dot.
 fetch_source() {
 	local package=$1 version=$2 abi other
 
@@ -215,7 +216,7 @@ sdk_missing() {
 	sed -i 's/^moat: //' "$(dpdk_sdk_folder).missing"
 }
 
-# The guest's kernel: $MOAT_CACHE/guest-kernel/{vmlinuz,modules} of the distribution's kernel package.
+# Fetches the guest's kernel, from the distribution's package, to $MOAT_CACHE/guest-kernel/{vmlinuz,modules}.
 fetch_lab() {
 	local meta=linux-image-amd64
 
@@ -233,7 +234,7 @@ fetch_lab() {
 	kernel_unpack "$moat_cache/guest-kernel" "$apt_dir"/kernel/*.deb
 }
 
-# kernel_unpack FOLDER DEB...: into FOLDER/{vmlinuz,modules}, at once or not at all.
+# kernel_unpack FOLDER DEB...: unpacks a kernel to FOLDER/{vmlinuz,modules}, replacing FOLDER atomically.
 kernel_unpack() {
 	local folder=$1 new=$1.new deb release
 
@@ -243,13 +244,13 @@ kernel_unpack() {
 	for deb; do
 		dpkg-deb -x "$deb" "$new" || die "cannot unpack $deb into $new"
 	done
-	if [ -d "$new/usr/lib/modules" ]; then # where /lib is /usr/lib in the package already
+	if [ -d "$new/usr/lib/modules" ]; then # the package has /usr/lib in place of /lib
 		mv "$new/usr/lib" "$new/lib"
 	fi
 	release=$(ls "$new/lib/modules")
 	if [ -e "$new/boot/vmlinuz-$release" ]; then
 		ln -s "boot/vmlinuz-$release" "$new/vmlinuz"
-	else # since Linux 7 of Debian
+	else # Debian's packages since Linux 7
 		ln -s "lib/modules/$release/vmlinuz" "$new/vmlinuz"
 	fi
 	ln -s "lib/modules/$release" "$new/modules"
@@ -257,9 +258,9 @@ kernel_unpack() {
 		mv -T "$new" "$folder"
 }
 
-# QEMU 11 and Linux 7, of the backports of Debian 13: packages that are unpacked and not installed, so
-# that any release has them. $MOAT_CACHE/lab-11/qemu-system-x86_64 runs that QEMU with its own
-# libraries, $MOAT_CACHE/guest-kernel-7 is the kernel. Where they cannot be had, the reason is kept.
+# Fetches QEMU 11 and Linux 7 from Debian 13's backports. The packages are unpacked and not installed, so
+# that they work on any release. $MOAT_CACHE/lab-11/qemu-system-x86_64 runs that QEMU with its own
+# libraries; $MOAT_CACHE/guest-kernel-7 is the kernel. If that fails, lab-11.missing has the reason.
 fetch_lab11() {
 	local dir new=$moat_cache/lab-11.new mirror options names deb
 
@@ -304,7 +305,7 @@ fetch_lab11() {
 	mv -T "$new" "$moat_cache/lab-11"
 }
 
-# The program: QEMU with the loader, the libraries, the modules and the firmware beside it.
+# Prints the script that runs QEMU with the loader, libraries, modules and firmware from its own folder.
 qemu11_program() {
 	cat <<-'END'
 		#!/bin/sh
@@ -339,10 +340,10 @@ setup() {
 	done
 	case $setup_system in
 	debian-12 | debian-13 | ubuntu-24.04) ;;
-	*) die "set-up knows Debian 12, Debian 13 and Ubuntu 24.04, not $setup_system: install what these" \
-		"packages have (${names[*]}), then run this again with MOAT_SETUP=no" ;;
+	*) die "set-up supports Debian 12, Debian 13 and Ubuntu 24.04, not $setup_system: install the equivalents of" \
+		"these packages (${names[*]}), then run this again with MOAT_SETUP=no" ;;
 	esac
-	[ "$(uname -m)" = x86_64 ] || die "VT-d is x86-64's, and this is $(uname -m)"
+	[ "$(uname -m)" = x86_64 ] || die "VT-d needs an x86-64 machine, and this is $(uname -m)"
 	if [ -n "$(missing "${names[@]}")" ] || ! cached "$@"; then
 		mkdir -p "$moat_cache" || die "cannot write $moat_cache: set MOAT_CACHE to a folder that can be"
 		(setup_locked "$@") 9>"$moat_cache/setup.lock" || exit
@@ -364,7 +365,7 @@ setup_locked() {
 	say "set-up done after $SECONDS s"
 }
 
-# Whether what the groups keep in the cache is there.
+# cached GROUP...: succeeds if the groups' files are in the cache.
 cached() {
 	local group
 
@@ -379,6 +380,6 @@ cached() {
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
 	[ $# -gt 0 ] || die "usage: tools/setup.sh GROUP...; groups: build run testpmd test lab lab11 report perf distro package"
-	rm -f "$moat_cache"/dpdk-sdk-*.missing "$moat_cache/lab-11.missing" # called by hand: ask again
+	rm -f "$moat_cache"/dpdk-sdk-*.missing "$moat_cache/lab-11.missing" # called by hand: try again
 	setup "$@"
 fi
