@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""moat-perf --baseline and moat-perf-compare: the same is equal, what is slower is named, noise is not.
+"""moat-perf --baseline and moat-perf-compare: equal runs compare as equal, a slower stage is named, noise is not.
 
 usage: compare.py MOAT-PERF MOAT-PERF-COMPARE SLOW-MAP.so WORK-FOLDER
 
-Prints TAP. Times are compared here, and nowhere else in the tests: the ratio to a reference that is timed beside
-them, medians of 21 repeats. A comparison that could be a neighbour's doing is made again.
+Prints TAP. These are the only tests that compare times: as the ratio to a reference that is timed in the same run, and
+as medians of 21 repeats. A comparison that other load may have spoilt is repeated.
 """
 
 import json
@@ -38,7 +38,8 @@ def compare(*files, options=()):
 
 
 def results(*repeats, reclaim=1, **keys):
-    """A result of one case: repeats of `map`, everything else the same; a machine's speed as a factor."""
+    """@return a result of one case, from a pair for each repeat: cycles of `map`, and the machine's slowness as a
+    factor."""
     def one(cycles, speed):
         values = dict(map=cycles, translate=0, unmap=20, submit=8, wait=8, reclaim=reclaim, copy=0)
         values['total'] = sum(values.values())
@@ -92,7 +93,7 @@ def what_is_within_the_noise_is_no_difference():
 
 
 def differs(before, after):
-    """Does the comparison find that something is slower or faster?"""
+    """@return whether the comparison finds that something is slower or faster."""
     p = compare(*files(before, after))
     assert (p.returncode, 'nothing differs' in p.stdout) in ((0, True), (3, False)), p
     return p.returncode == 3
@@ -101,20 +102,20 @@ def differs(before, after):
 def both_the_cycles_and_their_ratio_to_the_reference_must_differ():
     quiet = results(*QUIET)
     assert differs(quiet, results(*[(cycles * 1.2, 1) for cycles, _ in QUIET]))
-    # a machine slower by 15 %: of 20 % are 4 % the program's
+    # a machine that is 15 % slower: of the 20 % only 4 % are the program's
     assert not differs(quiet, results(*[(cycles * 1.04, 1.15) for cycles, _ in QUIET]))
-    # slower by the clock and faster by the reference, and the other way round
+    # slower by the clock but faster by the reference, and vice versa
     assert not differs(quiet, results(*[(cycles * 0.8, 1.5) for cycles, _ in QUIET]))
     assert not differs(quiet, results(*[(cycles * 1.2, 0.67) for cycles, _ in QUIET]))
 
 
 def the_noisier_of_the_two_decides():
-    speeds = [1.0, 1.5] * 3 + [1.0]  # the ratio is quiet
+    speeds = [1.0, 1.5] * 3 + [1.0]  # the ratio to the reference does not vary
     assert not differs(results(*[(30, speed) for speed in speeds]), results(*[(33, speed) for speed in speeds]))
 
 
 def more_repeats_see_less():
-    """Quartiles 3 cycles apart: 7 repeats see from 14 % on, 21 from 8 %."""
+    """Quartiles 3 cycles apart: with 7 repeats differences from 14 % on are found, with 21 from 8 % on."""
     for n, seen in (7, False), (21, True):
         noisy = [30 + 3 * (i % 2) for i in range(n)]
         assert differs(results(*[(cycles, 1) for cycles in noisy]),
@@ -122,7 +123,7 @@ def more_repeats_see_less():
 
 
 def a_small_part_of_the_total_is_no_difference():
-    assert not differs(results(*QUIET), results(*QUIET, reclaim=1.5))  # half a cycle of 67
+    assert not differs(results(*QUIET), results(*QUIET, reclaim=1.5))  # half a cycle of 67 is less than 2 %
     assert differs(results(*QUIET), results(*QUIET, reclaim=3))
 
 
@@ -198,7 +199,7 @@ def the_same_sweep_twice_compares_as_equal():
 def a_map_that_is_a_fifth_slower_is_named():
     p = None
     for _ in range(4):
-        before, _ = measure('before.json', slow=0)  # the same way to the call, for both
+        before, _ = measure('before.json', slow=0)  # loads the library, too, so that calls cost the same
         after, _ = measure('slow.json', slow=20)
         p = compare(before, after)
         print(''.join(f'# {line}\n' for line in p.stdout.splitlines()), end='')

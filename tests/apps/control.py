@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""moat-fwd's control socket: queues move from tenant to tenant under traffic, and what cannot be is refused in words.
+"""moat-fwd's control socket: queues move between tenants under traffic, and impossible moves are refused with a
+text.
 
 usage: control.py MOAT-FWD [FOLDER]
 
-FOLDER has moat-fwd with mutants in it (tests/mutants/fwd), each by the mutant's name.
+FOLDER has a moat-fwd for each mutant of tests/mutants/fwd, named like the mutant.
 
-Needs no root, no hugepages, no network. Prints TAP. MOAT_MOVES says how often queues move: a multiple of 4, and 400 at
-most (what moat-fwd says of each is read at the end).
+Needs no root, no hugepages, no network. Prints TAP. MOAT_MOVES is how often queues move: a multiple of 4, at most 400
+(the test reads what moat-fwd prints about each move at the end).
 """
 
 import os
@@ -31,7 +32,7 @@ USUAL = "tests expect a moat-fwd that listens"
 
 
 class Control:
-    """A moat-fwd that takes commands, and a connection to it."""
+    """A moat-fwd with a control socket, and a connection to it."""
 
     def __init__(self, config, *args, path=None, program=FWD):
         self.folder = tempfile.TemporaryDirectory(prefix="moat-test-")
@@ -59,7 +60,8 @@ class Control:
         return self.lines.readline().rstrip("\n")
 
     def end(self, noise=None):
-        """noise: of lines on standard error, which there may be"""
+        """End moat-fwd. `noise`: a text that lines on standard error may contain; None: there must be no
+        lines."""
         self.socket.close()
         self.run.process.send_signal(signal.SIGTERM)
         if noise is None:
@@ -71,14 +73,14 @@ class Control:
 
 
 def moved(answer):
-    """The gap in us."""
+    """@return the gap in us, from the answer to a move"""
     match = re.fullmatch(r"ok gap_us=([0-9]+\.[0-9]) delivered=[0-9]+", answer)
     assert match, answer
     return float(match[1])
 
 
 def whole(summary):
-    """Nothing stale, nothing refused, every packet sent or counted, every buffer back."""
+    """Check a summary: nothing stale, nothing refused, every packet sent or counted, every buffer back."""
     assert summary["unit"]["stale_dma"] == summary["unit"]["faults"] == 0, summary["unit"]
     for t in summary["tenants"]:
         assert t["tx_packets"] + t["drops"] == t["rx_packets"], t
@@ -94,7 +96,7 @@ def shared(red, blue, stage="second", backing="net_null", red_more="", blue_more
 
 
 def capture(folder, *destinations):
-    """A capture file of frames to these addresses, for net_pcap to play for ever."""
+    """Write a capture file of frames to these addresses, which net_pcap repeats for ever."""
     return captured(folder, destinations * 16) + ",infinite_rx=1"
 
 
@@ -127,7 +129,7 @@ def a_pair_of_queues_forwards_between_its_ports_for_its_new_tenant():
 
 def frames_of_a_tenant_whose_queue_went_reach_no_other(program=FWD):
     with tempfile.TemporaryDirectory(prefix="moat-test-") as folder:
-        for red_more in f"match = mac {RED}", "": # red gets its own frames only, or the rest
+        for red_more in f"match = mac {RED}", "": # red gets its own frames only, or all that match no other tenant
             c = Control(shared("strict", "strict", backing=capture(folder, BLUE), red_more=red_more), program=program)
             time.sleep(0.3)
             for _ in range(3):
@@ -137,7 +139,7 @@ def frames_of_a_tenant_whose_queue_went_reach_no_other(program=FWD):
                 moved(c.ask("move p0 1 blue"))
                 moved(c.ask("move p1 1 blue"))
                 time.sleep(0.1)
-            summary = c.end("still holds").summary # net_pcap keeps what it plays for ever
+            summary = c.end("still holds").summary # net_pcap keeps the frames that it repeats
             whole(summary)
             red, blue = summary["tenants"]
             assert blue["rx_packets"] > 1000, summary
@@ -180,7 +182,7 @@ def what_cannot_be_is_refused_in_words():
             ("move p0 0 green", "error: there is no tenant 'green'; 'queues' lists what there is"),
             ("move p0 0 red", "error: queue 0 of port p0 is tenant red's already")):
         assert c.ask(line) == answer, (line, c.ask(line))
-    # Several lines at once, and another client; one that says nothing ends; so does one that never ends its line.
+    # Several lines at once; a second client; a silent client disconnects, and so does one that never ends its line.
     c.socket.sendall(b"queues\nqueues\nstop\n")
     for _ in range(2):
         assert c.lines.readline() == "ok p0:0=red p0:1=blue p1:0=red p1:1=blue\n"
@@ -245,7 +247,7 @@ def the_socket_of_a_moat_fwd_that_was_killed_is_replaced():
         assert os.path.lexists(path)
         c = Control(two_tenants(), path=path)
         assert c.ask("queues") == "ok p0:0=red p1:0=red p2:0=blue p3:0=blue", c.ask("queues")
-        # One that listens is not, and neither is a file.
+        # A socket on which another process listens is not replaced, and neither is a file.
         run = Run(two_tenants(), "--control", path, "--seconds", "1").end()
         assert run.status == 1, (run.status, run.err)
         assert (f"moat-fwd: no control socket: control = {path}: another process listens there, or the file is not a "

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""What run.sh says of a summary, and with which exit status.
+"""The lines that run.sh prints about a summary, and its exit status.
 
 usage: demo.py APPS/FWD/DEMO.PY
 
@@ -21,7 +21,7 @@ CYCLES = dict.fromkeys(("map", "translate", "unmap", "submit", "wait", "reclaim"
 
 
 def said(*options, **counts):
-    """The lines about the unit, and the exit status."""
+    """@return the lines about the unit, and the exit status"""
     unit = dict(kind="soft", descriptors=5, waits=3, pages=7, stale_dma=0, stale_interrupts=0, faults=0)
     tenant = dict(name="red", mode="strict", rx_packets=100, cycles_per_packet=CYCLES, iotlb=dict(hits=0, misses=0))
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:

@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""Wrong configurations, and what moat-fwd or moat-perf says about each.
+"""Checks the complaints of moat-fwd or moat-perf about wrong configurations.
 
 usage: expect.py PROGRAM FOLDER
 
-Every FOLDER/*.ini begins with comments that say what is expected of it:
+Every FOLDER/*.ini begins with comments that say what is expected:
 
-    ; expect LINE: the message, to the letter     (one for each complaint, in order; LINE - for none)
+    ; expect LINE: the exact message              (one for each complaint, in order; LINE - for none)
     ; expect right                                (no complaint)
     ; needs N CPUs                                (skipped where there are fewer)
 
-{cpus} in a message stands for the CPUs that this process may use, {memory} for what the machine has, in whole MiB. A
-wrong file must be refused with
-exit status 2 both with --check and without, and without a word from the EAL, which would mean that
-configuring had begun. Prints TAP.
+{cpus} in a message stands for the CPUs that this process may use, {memory} for the machine's memory in whole MiB. A
+wrong file must be refused with exit status 2, both with --check and without. The EAL must not print anything, because
+that would mean that configuration had begun. Prints TAP.
 """
 
 import os
@@ -25,7 +24,7 @@ from pathlib import Path
 
 
 def cpus():
-    """The CPUs this process may use, as moat-fwd prints sets: 0,1 or 0-3,6."""
+    """@return the CPUs that this process may use, as moat-fwd prints sets: 0,1 or 0-3,6."""
     parts, left = [], sorted(os.sched_getaffinity(0))
     while left:
         run = [left.pop(0)]
@@ -37,7 +36,7 @@ def cpus():
 
 
 def memory():
-    """The machine's memory as moat-fwd prints sizes."""
+    """@return the machine's memory as moat-fwd prints sizes."""
     size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
     units = "MGT"
     while size % 1024 == 0:
@@ -46,7 +45,7 @@ def memory():
 
 
 def expectations(path):
-    """(messages, right, cpus needed)"""
+    """@return (messages, right, cpus needed)"""
     text = path.read_text()
     messages = []
     for line, message in re.findall(r"^; expect (\d+|-): (.*)$", text, re.M):
@@ -62,7 +61,7 @@ def run(*command):
 
 
 def check(program, path):
-    """What is not as expected, or None."""
+    """@return what differs from the expectation, or None."""
     messages, right, _ = expectations(path)
     if not messages and not right:
         return "the file says nothing of what is expected"

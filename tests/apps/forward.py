@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""moat-fwd at work on net_null and net_ring: needs no root, no hugepages, no network.
+"""moat-fwd on net_null and net_ring: needs no root, no hugepages, no network.
 
 usage: forward.py MOAT-FWD [FOLDER STALE-ENTRY.so WAITPKG.so]
 
-FOLDER has moat-fwd with mutants in it (tests/mutants/fwd), each by the mutant's name. STALE-ENTRY.so keeps interrupt
-entries in the unit's cache that were taken back (stale_entry.c). WAITPKG.so stands for a processor that has WAITPKG,
-whose instructions are not run (waitpkg.c).
+FOLDER has a moat-fwd for each mutant of tests/mutants/fwd, named like the mutant. STALE-ENTRY.so keeps interrupt
+entries in the unit's cache after they were taken back (stale_entry.c). WAITPKG.so imitates a processor with WAITPKG,
+without running its instructions (waitpkg.c).
 
-Prints TAP; a test's name says what is to be seen.
+Prints TAP; a test's name says what it checks.
 """
 
 import glob
@@ -54,7 +54,7 @@ def two_tenants(red="static", blue="strict", more=""):
 
 
 def captured(folder, destinations):
-    """A backing that plays a capture file of a frame to each of these addresses, once."""
+    """@return a backing that plays once a capture file with a frame to each of these addresses."""
     path = os.path.join(folder, "frames.pcap")
     with open(path, "wb") as f:
         f.write(struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 65535, 1))
@@ -65,7 +65,7 @@ def captured(folder, destinations):
 
 
 class Run:
-    """A moat-fwd in a folder of its own."""
+    """A moat-fwd that runs in a folder of its own."""
 
     def __init__(self, config, *args, program=FWD, before=(), env=None):
         self.folder = tempfile.TemporaryDirectory(prefix="moat-test-")
@@ -99,7 +99,7 @@ class Run:
 
 
 def forwarded(summary, faults=0, drops=0):
-    """Everybody's packets went through, and no promise was broken."""
+    """Check a summary: every tenant's packets were forwarded, and the oracle found nothing."""
     assert summary["unit"]["stale_dma"] == summary["unit"]["stale_interrupts"] == 0, summary["unit"]
     assert summary["unit"]["faults"] == faults, summary["unit"]
     for t in summary["tenants"]:
@@ -175,7 +175,7 @@ def a_lone_port_gets_its_packets_back():
 
 
 def a_bridge_keeps_packets_that_are_where_they_belong():
-    # net_null's packets have one address as source and destination: learnt, then at home
+    # net_null's frames have the same source and destination address: once learnt, they are not forwarded
     summary = Run(two_tenants(more="forward = l2"), "--seconds", "1").succeeded().summary
     for t in summary["tenants"]:
         assert t["rx_packets"] == t["tx_packets"] + t["drops"] and t["drops"] > 1000, t
@@ -187,8 +187,8 @@ def tenants_share_a_port_whose_queues_have_requesters_of_their_own():
               + tenant("blue", "p0:1 p1:1", "strict", "match = mac 02:00:00:00:00:01"), "--seconds", "1").succeeded()
     summary = run.summary
     red, blue = summary["tenants"]
-    assert red["rx_packets"] > 1000 and blue["rx_packets"] == 0, summary # nothing matches blue's
-    assert run.out.count("the stopwatch's own share") == 1, run.out # of no packets there is none
+    assert red["rx_packets"] > 1000 and blue["rx_packets"] == 0, summary # no frame matches blue
+    assert run.out.count("the stopwatch's own share") == 1, run.out # without packets there is no share
     assert "port p0: frames that match no other tenant go to tenant red\n" in run.out, run.out
     assert summary["unit"]["stale_dma"] == summary["unit"]["faults"] == 0
 
@@ -201,9 +201,9 @@ def tenants_share_a_port_whose_queues_have_pasids():
                   + tenant("blue", "p0:1 p1:1", "strict", "match = mac 02:00:00:00:00:01"), "--seconds", "1").succeeded()
         summary = run.summary
         red, blue = summary["tenants"]
-        assert red["rx_packets"] > 1000 and blue["rx_packets"] == 0, summary # nothing matches blue's
+        assert red["rx_packets"] > 1000 and blue["rx_packets"] == 0, summary # no frame matches blue
         assert summary["unit"]["stale_dma"] == summary["unit"]["faults"] == 0
-        assert "share function" not in run.out, run.out # none of them is given interrupts
+        assert "share function" not in run.out, run.out # neither tenant is given interrupts
 
 
 def frames_that_match_no_tenant_are_dropped_and_it_says_so():
@@ -216,12 +216,12 @@ def frames_that_match_no_tenant_are_dropped_and_it_says_so():
 
 
 def five_tenants_in_five_modes_on_two_lcores(seconds=int(os.environ.get("MOAT_FWD_SECONDS", 6))):
-    """Every tenant is polled by both lcores. Ended by SIGTERM: what was received was sent or counted as dropped, and
-    every buffer is back. MOAT_FWD_SECONDS=60 is the long run."""
+    """Every tenant is polled by both lcores. After SIGTERM every received packet was sent or counted as dropped, and
+    every buffer is back. MOAT_FWD_SECONDS=60 makes the test longer."""
     if len(os.sched_getaffinity(0)) < 2:
         return "needs 2 CPUs"
     config = Path(__file__).parent / "five-tenants.ini"
-    for _ in range(2): # start, stop, start, stop
+    for _ in range(2): # start and stop twice
         run = Run(config.read_text())
         time.sleep(seconds / 2)
         run.process.send_signal(signal.SIGTERM)
@@ -229,7 +229,7 @@ def five_tenants_in_five_modes_on_two_lcores(seconds=int(os.environ.get("MOAT_FW
         assert {t["mode"] for t in summary["tenants"]} == {"static", "strict", "pipelined", "deferred", "copy"}, summary
         assert summary["unit"]["stale_dma"] == summary["unit"]["faults"] == 0, summary["unit"]
         for t in summary["tenants"]:
-            # How many depends on the machine: strict waits for the other lcore to run.
+            # The number depends on the machine: strict waits for the other lcore to run.
             assert t["rx_packets"] > 0 and t["tx_packets"] + t["drops"] == t["rx_packets"], t
             assert t["buffers"]["missing"] == 0, t
             assert t["discarded"]["foreign"] == t["discarded"]["verify_failed"] == 0, t
@@ -334,7 +334,7 @@ def attacks_are_refused_and_reported():
                                    "raise an interrupt that was taken back")):
         assert words in line and ": refused, source-id 10:00.0, reason " in line, line
     assert "blue's bytes are unchanged; the packets of red and blue go on" in run.out, run.out
-    forwarded(run.summary, faults=7, drops=4) # red's own posts take room in its ring
+    forwarded(run.summary, faults=7, drops=4) # red's posted attacks take room in its ring
     assert [t["faults"] for t in run.summary["tenants"]] == [7, 0]
 
 
@@ -364,7 +364,8 @@ attack: blue's bytes are unchanged; the packets of red and blue go on
 
 
 def four_tenants_on_queues_of_one_function_attack_each_other_and_are_refused():
-    """Each attacks the next one. DMA is refused by PASID. Interrupts carry none, so no tenant is given any."""
+    """Each tenant attacks the next one. DMA is refused by PASID. Interrupts carry no PASID, so no tenant is given
+    any."""
     tenants = [("red", "static"), ("blue", "strict"), ("green", "pipelined"), ("grey", "copy")]
     not_mapped = {"second": "121: page not mapped in second stage", "first": "113: page not mapped in first stage",
                   "nested": "113: page not mapped in first stage"}
@@ -388,7 +389,7 @@ def four_tenants_on_queues_of_one_function_attack_each_other_and_are_refused():
 
 
 def tenants_of_one_function_raise_each_others_interrupts_where_they_share_them():
-    """share_interrupts: said at start-up and in the summary, and the attack finds it: status 3."""
+    """share_interrupts is reported at start-up and in the summary, and the attack detects it: exit status 3."""
     unit = "[unit soft0]\nkind = soft\nargs = oracle=1,scalable=1,mode=scalable\nshare_interrupts = yes\n"
     match = "match = mac 02:00:00:00:00:0"
     with tempfile.TemporaryDirectory(prefix="moat-test-") as folder:
@@ -439,8 +440,9 @@ def interrupts_of_a_function_that_two_tenants_share_are_posted_where_that_is_acc
 
 
 def waits(only="", program=FWD):
-    """A moat-fwd that gets 2000 packets and none after them, on a processor that WAITPKG.so stands for; the waits that
-    it counted: monitored, paused, the longest in us, and how often a word was written before one."""
+    """Runs a moat-fwd that receives 2000 packets and then none, on the processor that WAITPKG.so imitates. @return
+    the waits that WAITPKG.so counted: monitored, paused, the longest in us, and how often an lcore slept although a
+    word had been written"""
     with tempfile.TemporaryDirectory(prefix="moat-test-") as folder:
         backing = captured(folder, ["02:00:00:00:00:01"] * 2000)
         conf = ("[fwd]\nidle = posted\n" + UNIT + port("p0").replace("net_null", backing)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""moat-perf: what it counts is what was asked for, whatever it took. No test looks at a time.
+"""moat-perf: it counts what was asked for, however long that takes. No test checks a time.
 
 usage: perf.py MOAT-PERF SWEEPS-FOLDER WORK-FOLDER
 
@@ -32,7 +32,7 @@ def run(*options, status=0, **more):
 
 
 def measure(*options, seconds='0.05', status=0):
-    """The cases of a run."""
+    """@return the cases of a run"""
     path = WORK / 'run.json'
     path.unlink(missing_ok=True)
     run(*options, '--seconds', seconds, '--json', str(path), status=status)
@@ -40,7 +40,8 @@ def measure(*options, seconds='0.05', status=0):
 
 
 def measure_dma(*options):
-    """The same, with DMA in each: on a busy machine a device may do none in a short time."""
+    """As measure(), with longer runs until each case has DMA: on a busy machine a device may do none in a short
+    time."""
     for seconds in '0.05', '0.5', '5':
         cases = measure(*options, seconds=seconds)
         if all('prediction' in case for case in cases):
@@ -55,7 +56,7 @@ def only(cases, **wanted):
 
 
 def sound(case):
-    """What holds of every measurement."""
+    """Check what every measurement must fulfil."""
     assert case['operations'] > 0 and case['pages'] > 0 and case['seconds'] > 0, case
     total = sum(case['stages'][stage] for stage in STAGES)
     assert abs(total - case['stages']['total']) <= 1e-4 * total + 0.01, case['stages']
@@ -92,7 +93,7 @@ def granules_are_counted_in_pages_of_4_kib():
         pages = case['granule'] * case['page'] // 4096
         assert case['pages'] == case['operations'] * pages, case
         assert abs(case['waits_per_page'] * 2 * pages - 1) < 0.01, case
-        # exactly two powers of two, where a run does not begin at a multiple of its own length
+        # exactly two powers of two, if a run does not begin at a multiple of its own length
         assert 0.99 < case['descriptors_per_page'] * 2 * pages < 2.01, case
 
 
@@ -128,8 +129,8 @@ def deferred_gathers_256_pages_and_measures_its_window():
 def strict_waits_for_every_batch():
     case, = measure('--mode', 'strict', '--batch', '8', '--unit', 'soft,latency=2100')
     assert abs(case['waited_per_operation'] * 8 - 1) < 0.02, case
-    # It is not faster than the unit, but where the machine stops the lcore while it plays the device: device time
-    # is not counted, and the unit's latency passes in it.
+    # The lcore cannot be faster than the unit, except where the machine stops the lcore while it runs the device:
+    # device time is not counted, but the unit's latency passes meanwhile.
     assert case['cycles']['unmap']['median'] * 8 >= 0.5 * 2100, case
 
 
@@ -149,7 +150,7 @@ def a_prediction_follows_from_what_was_counted():
     for case in cases:
         p = case['prediction']
         reads = 4 if 'aw=48' in case['unit']['args'] else 3
-        # counters of a unit at work are not all read at the same instant
+        # the counters of a running unit are not all read at the same instant
         assert abs(p['memory_reads'] - reads) < 0.01 and abs(p['iotlb_misses'] - 1) < 0.01, p
         assert p['dmas'] > 0 and p['bytes'] == case['dma'], p
         assert abs(p['ns'] - (65 + p['memory_reads'] * 197)) < 0.01, p
@@ -158,13 +159,13 @@ def a_prediction_follows_from_what_was_counted():
 
 
 def a_unit_in_scalable_mode_is_measured_in_every_stage():
-    # second stage of 39 bits has 3 levels, first stage 4; nested, each of these 4 tables and then the page is found
-    # through the parent, which has leaves of 2 MiB there: 2 reads
+    # Second stage of 39 bits has 3 levels, first stage has 4. When nested, each of these 4 tables and then the page is
+    # translated by the parent, which has leaves of 2 MiB there: 2 reads.
     for stage, reads in ('second', 3), ('first', 4), ('nested', 4 + 5 * 2):
         unit = f'soft,geometry=none,aw=39,scalable=1,mode=scalable,stage={stage}'
         for case in measure_dma('--unit', unit, '--mode', 'static,strict,pipelined', '--dma', '4096'):
             sound(case)
-            # a DMA may fall on a page that is not mapped at the instant
+            # a DMA may meet a page that is not mapped at that instant
             assert abs(case['prediction']['memory_reads'] - reads) < 0.05, case['prediction']
             assert unit in case['command'] and case['stage'] == stage, case
             if case['mode'] != 'static':
@@ -183,8 +184,8 @@ def a_geometry_decides_which_layout_holds_a_rate():
     cases = measure(*unit, '--working-set', '64M', '--page', '4K,2M',
                     '--layout', 'contiguous,scattered')
     reads = {(case['page'], case['layout']): case['prediction']['memory_reads'] for case in cases}
-    assert 1 <= reads[4096, 'contiguous'] < 1.01, reads  # a leaf for each page
-    assert 1.5 < reads[4096, 'scattered'] <= 4, reads  # and mostly its table, too
+    assert 1 <= reads[4096, 'contiguous'] < 1.01, reads  # a leaf entry for each page
+    assert 1.5 < reads[4096, 'scattered'] <= 4, reads  # and mostly its table's entry, too
     assert reads[2 << 20, 'contiguous'] == 0 == reads[2 << 20, 'scattered'], reads
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""The report as a browser shows it: every number is the JSON's, every mark as long as its number.
+"""The report as a browser shows it: every number is the JSON's, and the length of every mark fits its number.
 
 usage: report.py REPORT.html RESULTS.json WORK-FOLDER
 
@@ -28,7 +28,7 @@ VOID = {'meta', 'link', 'br', 'img', 'input', 'hr'}
 
 
 def browser(*options):
-    """What chromium prints."""
+    """@return what chromium prints"""
     with tempfile.TemporaryDirectory(prefix='moat-chromium-') as profile:
         command = [shutil.which('chromium') or 'chromium', '--headless', '--disable-gpu',
                    '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -57,7 +57,7 @@ class Element:
 
 
 class Tree(HTMLParser):
-    """The browser's own serialisation: tags are closed."""
+    """@return the browser's serialisation of the page, in which all tags are closed"""
 
     def __init__(self, text):
         super().__init__()
@@ -85,7 +85,7 @@ def dom():
 
 
 def value(element):
-    """The number of the JSON that an element stands for."""
+    """@return the number of the JSON that an element shows"""
     found = RESULTS['cases'][int(element['data-case'])]
     for name in element['data-field'].split('.'):
         found = found[name]
@@ -93,13 +93,13 @@ def value(element):
 
 
 def shown(text):
-    """The number that a text says."""
+    """@return the number in a text"""
     number, unit = re.fullmatch(r'([0-9.,e+-]+)( M| Gb/s|×)?', text.strip()).groups()
     return float(number.replace(',', '')) * (1e6 if unit == ' M' else 1)
 
 
 def near(a, b):
-    """To the digits that are shown: three, two for the smallest."""
+    """@return whether two numbers are equal in the digits shown: three, or two for the smallest"""
     return abs(a - b) <= (0.006 if abs(b) >= 0.01 else 0.06) * abs(b) + 1e-12
 
 
@@ -211,8 +211,8 @@ def it_needs_nothing_but_itself():
 
 
 def frame(width):
-    """The page in a frame of so many pixels: its content's width, the height of letters in charts, and
-    letters that stand out of their chart."""
+    """Loads the page in a frame of so many pixels. @return its content's width, the height of letters in charts, and
+    the letters that lie outside of their chart"""
     probe = """<script>onload = () => {
         const d = document.querySelector('iframe').contentDocument;
         const t = [...d.querySelectorAll('svg text')].map(e => {

@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Preloaded into moat-perf (tests/apps/compare.py): mapping is slower by MOAT_SLOW_MAP percent of
- * the time that it takes on this machine, and nothing else is. The time is paid in pieces, because
- * reading the clock takes as long as a map. */
+/* Preloaded into moat-perf (tests/apps/compare.py): makes mapping, and nothing else, slower by
+ * MOAT_SLOW_MAP percent of the time that a map takes on this machine. The delay is added for
+ * several maps at once, because reading the clock takes as long as a map. */
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 
 #include "moat_memory.h"
 
-#define PIECE 20000u /* hundredths of a TSC cycle */
+#define PIECE 20000u /* least delay, in hundredths of a TSC cycle */
 
 static void pay(uint64_t cycles)
 {

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Preloaded into moat-fwd (tests/apps/forward.py): invalidations of single interrupt entries do not
- * reach the unit, so an entry that was taken back stays in its cache and goes on delivering. */
+/* Preloaded into moat-fwd (tests/apps/forward.py): drops invalidations of single interrupt entries,
+ * so that an entry that was taken back stays in the unit's cache and still delivers. */
 
 #include <dlfcn.h>
 

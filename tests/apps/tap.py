@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""Tests that are functions: the name is the sentence, an AssertionError fails, a returned text skips."""
+"""Runs tests that are functions: the name is the test's sentence, an AssertionError fails, a returned text
+skips."""
 
 import sys
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""What Debian's dpdk-telemetry.py reads from a moat-fwd at work.
+"""Checks what Debian's dpdk-telemetry.py reads from a running moat-fwd.
 
 usage: telemetry.py MOAT-FWD
 
@@ -36,7 +36,7 @@ told = []  # faults, oldest first
 
 
 def ask(*commands):
-    """The answers, one for each command; None while no process listens."""
+    """@return the answers, one for each command; None while no process listens"""
     p = subprocess.run(["dpdk-telemetry.py", "-f", PREFIX], input="\n".join(commands) + "\n", capture_output=True,
                        text=True, timeout=60)
     answers = [json.loads(line) for line in p.stdout.splitlines() if line.startswith("{")]
@@ -98,7 +98,7 @@ def faults_are_told_newest_first():
 
 
 def documented(command):
-    """Names in the command's row of the page."""
+    """@return the names in the command's row of doc/telemetry.md"""
     row = re.search(rf"^\| `{command}[^|]*\|(.*)\|$", PAGE.read_text(), re.M)
     assert row, f"{PAGE} has no row of {command}"
     return set(re.findall(r"`(\w+)`", row[1]))
@@ -113,7 +113,7 @@ def the_page_lists_what_is_answered_and_nothing_else():
 
 
 def a_collector_gets_numbers_for_every_command_of_the_page():
-    """As telegraf's inputs.dpdk reads them: the answer's member of the command's name, flattened."""
+    """@return the answer as telegraf's inputs.dpdk reads it: the member with the command's name, flattened"""
     commands = json.loads(re.search(r"^ *additional_commands = (.*)$", PAGE.read_text(), re.M)[1])
     for command, answer in zip(commands, ask(*commands)):
         answer = answer["soft_0"] if command == "/moat/units" else answer

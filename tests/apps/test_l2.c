@@ -43,7 +43,7 @@ static void an_address_is_where_it_was_last_seen(void **state)
 	fwd_l2_learn(*state, &b, 7);
 	assert_int_equal(fwd_l2_find(*state, &a), 0);
 	assert_int_equal(fwd_l2_find(*state, &b), 7);
-	fwd_l2_learn(*state, &a, 3); /* it moved */
+	fwd_l2_learn(*state, &a, 3); /* the address moves to another port */
 	assert_int_equal(fwd_l2_find(*state, &a), 3);
 	assert_int_equal(fwd_l2_find(*state, &b), 7);
 }
@@ -72,7 +72,7 @@ static void a_silent_address_is_forgotten_and_a_talking_one_is_not(void **state)
 	fwd_l2_tick(*state);
 	assert_int_equal(fwd_l2_find(*state, &silent), -1);
 	assert_int_equal(fwd_l2_find(*state, &talking), 2);
-	for (unsigned int i = 0; i < 300; i++) { /* ages wrap around */
+	for (unsigned int i = 0; i < 300; i++) { /* more than 256, so that ages wrap around */
 		fwd_l2_learn(*state, &talking, 2);
 		fwd_l2_tick(*state);
 		assert_int_equal(fwd_l2_find(*state, &talking), 2);
@@ -102,7 +102,7 @@ static void more_addresses_than_fit_push_out_old_ones_only(void **state)
 
 		kept += fwd_l2_find(*state, &a) == 2;
 	}
-	/* A new one gives way to another new one only where a whole bucket is new. */
+	/* A new address replaces another new one only if the whole bucket is new. */
 	assert_true(kept > n / 4 * 98 / 100);
 }
 

@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Preloaded into moat-fwd (tests/apps/forward.py): a processor that has WAITPKG, or with
- * WAITPKG=pause the half of it. The instructions are not run: a wait is a short pause, counted and
- * looked at, and at the end a line on standard error says what there was. */
+/* Preloaded into moat-fwd (tests/apps/forward.py): imitates a processor that has WAITPKG, or, with
+ * WAITPKG=pause, only tpause. The instructions are not run: a wait is a short pause, and is
+ * counted. At the end a line on standard error has the counts. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -46,8 +46,8 @@ static void look_at(uint64_t end)
 		rte_pause();
 }
 
-/* A bit of any word that is set before the line is monitored must keep the lcore awake: the thread
- * that waits is the one that lets the devices work, so none is set meanwhile. */
+/* Check that a bit of any word that is set before the line is monitored keeps the lcore awake. Only
+ * this thread runs the devices, so none of them sets a bit meanwhile. */
 static void try_words(const struct rte_power_monitor_cond *pmc)
 {
 	uint64_t *word = (uint64_t *)(uintptr_t)pmc->addr;

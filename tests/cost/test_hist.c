@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The distribution against a sorted list of the same values. */
+/* The histogram compared with a sorted list of the same values. */
 
 #include <math.h>
 #include <setjmp.h>
@@ -74,7 +74,7 @@ static void quantiles_are_within_a_hundredth(void **state)
 	static uint64_t values[VALUES];
 	static const double q[] = { 0.001, 0.1, 0.5, 0.9, 0.99, 0.999 };
 
-	/* from 1 to 2^32, evenly on a logarithmic scale */
+	/* from 1 to 2^32, evenly distributed on a logarithmic scale */
 	for (unsigned int i = 0; i < VALUES; i++) {
 		values[i] = (uint64_t)exp2(32.0 * rand() / RAND_MAX);
 		moat_hist_add(i % 2 ? &hist : &other, values[i]);

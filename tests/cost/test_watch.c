@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The stopwatch charges every cycle to one stage, nothing while off, and knows its own overhead. */
+/* The stopwatch charges every cycle to one stage, charges nothing while it is off, and measures its
+ * own overhead. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -58,9 +59,10 @@ static void its_own_share_is_its_marks(void **state)
 
 	cost.cycles[MOAT_STAGE_MAP] = 5000;
 	cost.cycles[MOAT_STAGE_APPLICATION] = 10000;
-	cost.cycles[MOAT_STAGE_IDLE] = 1000000; /* no packet's */
+	cost.cycles[MOAT_STAGE_IDLE] = 1000000; /* belongs to no packet */
 	assert_true(moat_cost_overhead(&cost, 30) == 300 / 15000.0);
-	/* A reading of the TSC and some additions: not nothing, and no system call. */
+	/* A reading of the TSC and some additions: more than 0 cycles, but less than a system
+	 * call. */
 	assert_true(per_mark > 1 && per_mark < 20000);
 }
 

@@ -4,7 +4,7 @@
 #ifndef IOTLB_TEST_H
 #define IOTLB_TEST_H
 
-/* Tables to look up in: each test has a pool of its own, and is a reader. */
+/* Tables for look-ups. Each test has a pool of its own, and its thread is a reader. */
 
 #include "../pt/pt_test.h"
 

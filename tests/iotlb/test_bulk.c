@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * Look-ups in bulk with each instruction set that this processor has: what they answer and count is
- * what looking up one after the other does.
+ * Bulk look-ups with each instruction set of this processor: their answers and counters are the
+ * same as those of single look-ups.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -24,8 +24,8 @@ static void with_each_variant(void (*test)(const struct iotlb_bulk *v))
 
 /* -------------------------------------------------------------------------- like one by one */
 
-/* 22 granules from `base`: 8 with pages here and there, at related and unrelated addresses, 8 with
- * nothing, 4 superpages, 2 with nothing. */
+/* Fill 22 granules from `base`: 8 with scattered pages at related and unrelated addresses, 8 empty
+ * ones, 4 superpages, 2 empty ones. */
 #define MIXED (22 * MOAT_2M_SIZE)
 static void map_mixed(struct moat_pt *pt, uint64_t base)
 {
@@ -35,8 +35,8 @@ static void map_mixed(struct moat_pt *pt, uint64_t base)
 	(void)map(pt, base + 16 * MOAT_2M_SIZE, 0, 4 * MOAT_2M_SIZE, MOAT_RW);
 }
 
-/* Draw an IOVA among MIXED bytes from `base`; with `odd`, sometimes any address at all, and not
- * where a page begins. */
+/* Draw an IOVA among MIXED bytes from `base`. With `odd`, it is sometimes any address at all, and
+ * not always the beginning of a page. */
 static uint64_t any_iova(uint64_t base, unsigned int odd)
 {
 	if (odd != 0 && rnd(odd) == 0)
@@ -47,7 +47,7 @@ static uint64_t any_iova(uint64_t base, unsigned int odd)
 static void ask_both(const struct iotlb_bulk *v, struct moat_iotlb *one, struct moat_iotlb *all,
 	uint64_t base)
 {
-	unsigned int n = rnd(65), odd = rnd(2) ? 0 : 1 + rnd(20); /* often none is out of the way */
+	unsigned int n = rnd(65), odd = rnd(2) ? 0 : 1 + rnd(20); /* often no odd request */
 	uint32_t len = rnd(3) == 0 ? rnd(3 * P) : rnd(64);
 	enum moat_prot prot = (enum moat_prot)(1 + rnd(3));
 	uint64_t iova[64] = { 0 }, got;
@@ -106,14 +106,14 @@ static void without_a_window_walks(const struct iotlb_bulk *v)
 
 	assert_int_equal(map(pt, 0, 0, 64 * P, MOAT_R), 0);
 	moat_iotlb_init(&tlb, pt);
-	tlb.granules = NULL; /* as where no address space was left for them */
+	tlb.granules = NULL; /* as if no address space had been left for the granules */
 	tlb.nr_granules = 0;
 	for (unsigned int i = 0; i < 64; i++)
 		iova[i] = i * P;
 	assert_int_equal(v->fn(&tlb, iova, 64, 64, MOAT_R, va), UINT64_MAX);
 	for (unsigned int i = 0; i < 64; i++)
 		assert_ptr_equal(va[i], iova[i] + VA_OFF);
-	assert_int_equal(tlb.hits, 64); /* moat_pt_find() has pt's own */
+	assert_int_equal(tlb.hits, 64); /* moat_pt_find() counts its own */
 	moat_pt_destroy(pt);
 }
 
@@ -124,7 +124,7 @@ static void without_a_window_bulk_finds_all_the_same(void **state)
 
 /* ------------------------------------------------------------------- no more than was asked for */
 
-/* 64 words that end where a page that may not be touched begins. */
+/* @return 64 words that end where a page begins that must not be accessed */
 static uint64_t *words_before_a_wall(void)
 {
 	char *m = mmap(NULL, 2 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -168,12 +168,13 @@ static void bulk_reads_and_writes_n_words_and_no_more(void **state)
 /* ------------------------------------------------------------- at each instruction, a change */
 
 /*
- * A look-up runs step by step (the processor's trap flag), and before one of its instructions a
- * granule is mapped that was not, or whose last mapping was gone before the look-up began. It then
- * answers that there is nothing, or what is mapped now; never a mixture with what was. This is
- * repeated for each instruction, so that every interleaving with another processor is tried.
+ * A look-up runs step by step (the processor's trap flag). Before one of its instructions a granule
+ * is mapped that was empty, or whose last mapping was gone before the look-up began. The look-up
+ * must then answer that nothing is mapped, or what is mapped now; never a mixture with the old
+ * mapping. This is repeated for each instruction, so every interleaving with another processor is
+ * tried.
  */
-#define WAS (UINT64_C(1) << 40) /* what to add to an IOVA for its address, before and now */
+#define WAS (UINT64_C(1) << 40) /* added to an IOVA to get its address, before and now */
 #define NOW (UINT64_C(2) << 40)
 
 enum leaves { NONE, SMALL, LARGE };
@@ -181,15 +182,15 @@ enum leaves { NONE, SMALL, LARGE };
 static struct step {
 	struct moat_pt *pt;
 	uint64_t base;      /* of the granule */
-	enum leaves leaves; /* to map */
+	enum leaves leaves; /* to be mapped */
 	unsigned int n;     /* requests */
-	unsigned int at;    /* before this instruction, from 1 */
-	unsigned int done;  /* instructions until now */
-	uintptr_t end;      /* this instruction ends it; 0: the end of the look-up does */
-	int failed;         /* what mapping returned */
+	unsigned int at;    /* map before this instruction, counted from 1 */
+	unsigned int done;  /* instructions so far */
+	uintptr_t end;      /* the look-up ends at this instruction; 0: at its own end */
+	int failed;         /* what the map returned */
 } step;
 
-/* HPAs that are aligned or not make the leaves large or small. */
+/* Whether the HPAs are aligned decides if the leaves are large or small. */
 static int map_granule(enum leaves leaves, uint64_t delta)
 {
 	return moat_pt_map(step.pt, step.base, leaves == SMALL ? P : 0, (void *)(step.base + delta),
@@ -202,7 +203,7 @@ static void on_trap(int sig, siginfo_t *info, void *context)
 {
 	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
 
-	if (info->si_code != TRAP_TRACE) { /* int3: begin or end */
+	if (info->si_code != TRAP_TRACE) { /* int3: the look-up begins or ends */
 		regs[REG_EFL] ^= step.done == 0 ? TRAP_FLAG : 0;
 		return;
 	}
@@ -235,7 +236,7 @@ static void step_through(const struct iotlb_bulk *v, enum leaves was)
 	step.pt = table(4, 48, MOAT_2M_SIZE);
 	step.base = step.at = 0;
 	moat_iotlb_init(&tlb, step.pt);
-	do { /* a fresh granule each time */
+	do { /* each time in a new granule */
 		step.base += MOAT_2M_SIZE;
 		step.at++;
 		if (was != NONE) {
@@ -256,7 +257,7 @@ static void step_through_all(const struct iotlb_bulk *v)
 	}
 }
 
-/* One more than scalar code takes at once, until the first request takes the slow path. */
+/* One more than the scalar code takes at once, until the first request takes the slow path. */
 static void step_through_bulk(const struct iotlb_bulk *v)
 {
 	step.n = 5;
@@ -275,7 +276,7 @@ static void a_change_at_any_instruction_is_met_whole_or_not_at_all(void **state)
 	sigemptyset(&trap.sa_mask);
 	assert_int_equal(sigaction(SIGTRAP, &trap, &before), 0);
 	with_each_variant(step_through_bulk);
-	step = (struct step){ .n = 1 }; /* and the slow path, to its end */
+	step = (struct step){ .n = 1 }; /* also with the slow path, until it ends */
 	step_through_all(&iotlb_bulk_scalar);
 	assert_int_equal(sigaction(SIGTRAP, &before, NULL), 0);
 }
@@ -283,10 +284,10 @@ static void a_change_at_any_instruction_is_met_whole_or_not_at_all(void **state)
 /* ------------------------------------------------------------------------- while pages move */
 
 /*
- * 8 granules, of which another thread moves one after the other, in turns as a superpage and as
- * small pages. Mapping number k of a granule lies at iova + k TiB, and its turn is announced before
- * it is mapped: so what one look-up answers has a number no lower than was announced when the
- * reader last was quiescent, and no higher than is announced afterwards.
+ * There are 8 granules. Another thread moves one after the other, alternately as a superpage and as
+ * small pages. Mapping number k of a granule lies at iova + k TiB, and k is announced before it is
+ * mapped. So a look-up's answer must have a number no lower than the one announced when the reader
+ * was last quiescent, and no higher than the one announced afterwards.
  */
 #define MOVING 8u
 
@@ -301,7 +302,7 @@ static struct moving {
 static void move(uint64_t g)
 {
 	uint64_t turn = atomic_load(&moving.turn[g]) + 1, iova = g * MOAT_2M_SIZE;
-	/* HPAs that are aligned or not make the leaves large or small */
+	/* whether the HPAs are aligned decides if the leaves are large or small */
 	uint64_t hpa = turn % 3 == 0 ? P : 0;
 	struct moat_pt_freed freed = { 0 };
 
@@ -321,14 +322,14 @@ static void move(uint64_t g)
 static void *mover(void *arg)
 {
 	urcu_qsbr_register_thread();
-	/* relaxed: the joining thread waits for us anyway */
+	/* relaxed: the thread that sets it joins this one, which orders the rest */
 	while (!atomic_load_explicit(&moving.stop, memory_order_relaxed))
 		move(rnd_next(&moving.seed) % MOVING);
 	urcu_qsbr_unregister_thread();
 	return NULL;
 }
 
-/* One bulk look-up between two quiescent states. @return how many requests it translated */
+/* Do one bulk look-up between two quiescent states. @return how many requests it translated */
 static unsigned int look(const struct iotlb_bulk *v, struct moat_iotlb *tlb)
 {
 	uint64_t iova[64] = { 0 }, before[MOVING], got;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * What a look-up answers, and what it counts.
+ * The answers and counters of single look-ups.
  */
 #include "iotlb_test.h"
 #include "moat_iotlb.h"
@@ -81,17 +81,17 @@ static void a_request_across_pages_needs_all_of_them_contiguous(void **state)
 	assert_ptr_equal(moat_iotlb_translate(&tlb, 0, 5 * P, MOAT_R), VA_OFF);
 	assert_counts(tlb, 3, 0, 0);
 	assert_null(
-		moat_iotlb_translate(&tlb, 3 * P, P + 1, MOAT_W)); /* the last page: read only */
-	assert_null(moat_iotlb_translate(&tlb, 4 * P, P + 1, MOAT_R)); /* runs into nothing */
+		moat_iotlb_translate(&tlb, 3 * P, P + 1, MOAT_W)); /* the last page is read-only */
+	assert_null(moat_iotlb_translate(&tlb, 4 * P, P + 1, MOAT_R)); /* ends beyond the pages */
 	/* contiguous IOVAs at unrelated virtual addresses */
 	assert_int_equal(moat_pt_map(pt, 5 * P, 0, (void *)0x7000000, P, MOAT_R, NULL), 0);
 	assert_ptr_equal(moat_iotlb_translate(&tlb, 5 * P + 9, 9, MOAT_R), 0x7000009);
 	assert_null(moat_iotlb_translate(&tlb, 5 * P - 1, 2, MOAT_R));
-	/* the top of the width */
+	/* the top of the address width */
 	assert_int_equal(map(pt, (UINT64_C(1) << 39) - P, 0, P, MOAT_R), 0);
 	assert_non_null(moat_iotlb_translate(&tlb, (UINT64_C(1) << 39) - 8, 8, MOAT_R));
 	assert_null(moat_iotlb_translate(&tlb, (UINT64_C(1) << 39) - 8, 9, MOAT_R));
-	/* across a superpage into another, and into a small page */
+	/* from a superpage into another, and into a small page */
 	assert_int_equal(map(pt, MOAT_1G_SIZE, 0, 2 * MOAT_2M_SIZE + P, MOAT_R), 0);
 	assert_ptr_equal(
 		moat_iotlb_translate(&tlb, MOAT_1G_SIZE + 5, 2 * MOAT_2M_SIZE + P - 5, MOAT_R),
@@ -138,7 +138,7 @@ static void a_page_without_a_virtual_address_is_refused_but_walked(void **state)
 	assert_int_equal(moat_pt_walk_va(pt, P + 1, &leaf, &va), 0);
 	assert_int_equal(leaf.hpa, P + 1);
 	assert_null(va);
-	/* a page whose array slot once held an address */
+	/* a page whose array slot held an address before */
 	assert_int_equal(moat_pt_map(pt, 2 * P, 0, (void *)(9 * P), P, MOAT_R, NULL), 0);
 	assert_ptr_equal(moat_iotlb_translate(&tlb, 2 * P, 8, MOAT_R), 9 * P);
 	assert_int_equal(unmap(pt, 2 * P, P, 0), 0);
@@ -168,7 +168,7 @@ static void iovas_beyond_the_window_take_the_walk(void **state)
 	assert_null(moat_iotlb_translate(&tlb, high + 4, 8, MOAT_R));
 	assert_int_equal(unmap(pt, high, 2 * m, 0), 0);
 	assert_null(moat_iotlb_translate(&tlb, high + 4, 8, MOAT_W));
-	/* the same IOVAs as small pages: the slots that held large leaves' addresses now link to
+	/* the same IOVAs as small pages: slots that held addresses of large leaves now link to
 	 * tables */
 	assert_int_equal(moat_pt_map(pt, high, P, (void *)P, 2 * m, MOAT_W, NULL), 0);
 	assert_ptr_equal(moat_iotlb_translate(&tlb, high + m - 4, 8, MOAT_W), P + m - 4);

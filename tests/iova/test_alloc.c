@@ -83,7 +83,7 @@ static void a_32_bit_space_hands_out_nothing_beyond_4_gib(void **state)
 		assert_true(iova >= MOAT_2M_SIZE && iova + 64 * MOAT_2M_SIZE <= UINT64_C(1) << 32);
 		n++;
 	}
-	assert_int_equal(n, 31); /* the first 2 MiB are missing from one of 32 */
+	assert_int_equal(n, 31); /* the first 2 MiB of one of the 32 are not free */
 	moat_iova_destroy(space);
 }
 
@@ -123,7 +123,7 @@ static void a_reserved_range_is_taken_and_can_be_given_back(void **state)
 	moat_iova_destroy(space);
 }
 
-/* Small runs come from chunks; what is free in a chunk can still be reserved, page by page. */
+/* Small runs come from chunks. Pages that are free in a chunk can still be reserved, one by one. */
 static void every_page_that_nobody_has_can_be_reserved(void **state)
 {
 	struct moat_iova *space = space_of(PAGE, 3 * MOAT_2M_SIZE);
@@ -172,7 +172,8 @@ static void what_was_not_given_is_not_taken_back(void **state)
 	moat_iova_destroy(space);
 }
 
-/* A run that is freed twice into a stock is found when the stock returns it to the space. */
+/* If a run is freed twice into a stock, the error is found when the stock returns it to the
+ * space. */
 static void a_double_free_into_stock_is_counted_and_left_out(void **state)
 {
 	struct moat_iova *space = space_of(PAGE, UINT64_C(1) << 39);

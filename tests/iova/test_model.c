@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * The allocator against a plain model, one byte a page: what is handed out is free, aligned and
- * within the space; what is refused is really not there; what is left is what the model has left.
+ * The allocator compared with a plain model that has one byte for each page. Handed out runs are
+ * free, aligned and within the space; a refusal means that there is no such run; the free space is
+ * the model's.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +21,7 @@
 
 #define PAGE   MOAT_PAGE_SIZE
 #define PAGES  (6 * 512 + 77)
-#define BASE   UINT64_C(3) /* page; so that no end of the space is aligned */
+#define BASE   UINT64_C(3) /* in pages; odd, so that neither end of the space is aligned */
 #define RANGES 4096
 
 static uint64_t seed;
@@ -120,7 +121,7 @@ static void do_free(struct model *m)
 	unsigned int i = (unsigned int)rnd(m->n);
 	struct moat_range r = m->range[i];
 
-	if (rnd(8) == 0) /* not as it was given */
+	if (rnd(8) == 0) /* in other pieces than it was allocated */
 		assert_int_equal(moat_iova_free(m->space, NULL, r.iova, r.len + PAGE), -EINVAL);
 	assert_int_equal(moat_iova_free(m->space, NULL, r.iova, r.len), 0);
 	if (rnd(8) == 0)
@@ -162,7 +163,7 @@ static void random_calls_agree_with_a_plain_model(void **state)
 		memset(&m, 0, sizeof(m));
 		assert_int_equal(moat_iova_create(BASE * PAGE, (BASE + PAGES) * PAGE, &m.space), 0);
 		for (unsigned int i = 0; i < 4000; i++) {
-			/* now and then it fills up, now and then it empties */
+			/* sometimes the space fills up, sometimes it empties */
 			uint64_t fill = i / 500 % 2 ? 35 : 60, dice = rnd(100);
 
 			if (dice < fill && m.n < RANGES)
@@ -184,8 +185,8 @@ static void random_calls_agree_with_a_plain_model(void **state)
 	}
 }
 
-/* Long-term churn in miniature: mixed sizes come and go at 75 % occupancy; a run of 2 MiB must
- * still be found, and the free space must lie in few runs. */
+/* Long-term fragmentation in miniature: runs of mixed sizes are allocated and freed at 75 %
+ * occupancy. A run of 2 MiB must still be found, and the free space must consist of few runs. */
 static void churn_leaves_large_runs(void **state)
 {
 	const uint64_t limit = UINT64_C(1) << 32;

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  *
  * A model of lib/qi and lib/domain's lanes for spin: publish, doorbell, wait, ticket, reclaim, with
- * three lcores in one domain and one unit. Every order of their steps is tried. What it proves:
+ * three lcores in one domain and one unit. spin tries every order of their steps. It proves:
  *
  *  - The invariant: when a ticket is done, neither the unit nor any lcore can reach the old mapping
  *    (the assertions at "reclaim"), however long an lcore stalls between any two of its steps.
@@ -14,25 +14,26 @@
  * lib/domain: batches_submit() submits and then starts the readers' grace period (readers_start()),
  * moat_lane_poll() reports quiescence and asks units_done() and readers_done().
  *
- * What is simpler here: a region is one invalidation and its wait, always; a pad is a region without
- * an invalidation; positions do not wrap. The domain has one cache tag on one unit: with more units
- * condition (a) is asked of each, and what an attachment that comes meanwhile needs is argued in
- * lib/domain/domain_attach.c (T1, T2). Batches do not coalesce: lanes that do submit later and cover
- * more with one wait. Each shared access is one step, in one order for all threads: what weaker orders
- * may do is argued beside each atomic, not here.
+ * Simplifications: a region is always one invalidation and its wait; a pad is a region without an
+ * invalidation; positions do not wrap. The domain has one cache tag on one unit. With more units
+ * condition (a) is checked on each; lib/domain/domain_attach.c argues what an attachment during an
+ * unmap needs (T1, T2). Batches do not coalesce: lanes that coalesce submit later and cover more
+ * with one wait. Each shared access is one step, in one order for all threads; the comments beside
+ * each atomic argue what weaker orders may do.
  *
- * The unit is as bad as it may be: it caches a mapping as soon as it exists, keeps it until it is
- * invalidated, and is late (its own process, which reads a descriptor some time before it executes
- * it) or, with PROMPT, drains the queue inside the doorbell as QEMU's does.
+ * The unit is as bad as the specification permits. It caches a mapping as soon as that exists, and
+ * keeps it until it is invalidated. It is late (a process of its own reads a descriptor some time
+ * before it executes it) or, with PROMPT, drains the queue inside the doorbell as QEMU's does.
  *
- * ROUNDS_n: unmaps of lcore n. NO_READERS: no lcore translates. STALLS: how often an owner may be
- * stepped over. tests/model/runs has the runs that together cover the model and can each be searched
- * to the end, and the rules broken on purpose (-DNAME), each of which must be noticed.
+ * ROUNDS_n: number of unmaps of lcore n. NO_READERS: no lcore translates. STALLS: how often an
+ * owner may be stepped over. tests/model/runs has the runs, which together cover the model and can
+ * each be searched completely, and the rules that are broken on purpose (-DNAME), each of which
+ * must be found.
  */
 
 #define LCORES  3
 #ifndef REGIONS
-#define REGIONS 3 /* of the ring; one is always left free */
+#define REGIONS 3 /* of the ring; one always stays free */
 #endif
 
 #ifndef ROUNDS_0
@@ -48,15 +49,15 @@ mtype = { NONE, RESERVED, PUBLISHED, ABANDONED };
 
 /* The queue. A position counts regions; its ring index is the remainder. */
 byte rec_pos[REGIONS];     /* the region that began here last: its position + 1 */
-mtype rec[REGIONS] = NONE; /* and what became of it */
-byte cell[REGIONS];        /* its invalidation: page + 1, or 0: without effect */
+mtype rec[REGIONS] = NONE; /* and its state */
+byte cell[REGIONS];        /* its invalidation: page + 1; 0: without effect */
 byte wait[REGIONS];        /* its wait: the status to write */
 byte quarantined[REGIONS];
 byte reserved, bell, tail, status, completed;
-bool busy; /* an lcore has the bell */
-byte stalls = STALLS; /* times that an owner may be stepped over, or positions would grow for ever */
+bool busy; /* an lcore holds the doorbell */
+byte stalls = STALLS; /* how often an owner may still be stepped over; bounds the positions */
 
-/* Page i is lcore i's to map and unmap. */
+/* Only lcore i maps and unmaps page i. */
 bool pte[LCORES], tlb[LCORES];
 
 /* Readers: rte_rcu_qsbr's token and counters, and the page (+ 1) whose translation an lcore holds. */
@@ -64,8 +65,8 @@ byte token = 1, cnt[LCORES], readers, held[LCORES];
 
 #define AT(pos, state) (rec_pos[(pos) % REGIONS] == (pos) + 1 && rec[(pos) % REGIONS] == state)
 
-/* One region by the unit: execute, then write the status. */
-#define EXECUTE(c) tlb[(c)-1] = pte[(c)-1] /* still mapped: cached again at once */
+/* The unit processes one region: it executes the invalidation, then writes the status. */
+#define EXECUTE(c) tlb[(c)-1] = pte[(c)-1] /* if it is still mapped, it is cached again at once */
 
 inline take_bell(pos)
 {
@@ -78,7 +79,7 @@ inline take_bell(pos)
 	}
 }
 
-/* The caller has the bell at `r`, and the region there is full. */
+/* The caller holds the doorbell at `r`, and the region there is full. */
 inline ring()
 {
 	do
@@ -178,7 +179,7 @@ inline step_over()
 		}
 		if
 		:: got -> cell[r % REGIONS] = 0
-		:: else -> QUARANTINE(r, -1) /* the owner has published after all */
+		:: else -> QUARANTINE(r, -1) /* the owner has published meanwhile */
 		fi;
 		ring()
 	:: else
@@ -188,7 +189,8 @@ inline step_over()
 inline publish()
 {
 #ifdef LOOK_FIRST
-	/* the order of the two looks, changed: at the bell, and then published */
+	/* the two checks in the wrong order: first whether the doorbell is here, then
+	 * publication */
 	atomic {
 		r = bell;
 		got = (bell == p && !busy)
@@ -286,7 +288,7 @@ reserve: /* moat_qi_submit() */
 		:: else -> goto room
 		fi
 	}
-	atomic { /* the region has an owner: move `reserved` on its behalf */
+	atomic { /* the region has an owner: advance `reserved` on its behalf */
 		if
 		:: old == p + 1 && reserved == p -> reserved = p + 1
 		:: else
@@ -298,7 +300,7 @@ room:
 	if
 	:: p + 1 <= completed + REGIONS - 1
 	:: else ->
-		/* full: -EAGAIN, so the lane polls and comes again */
+		/* full: -EAGAIN, so the lane polls and tries again */
 		if
 		:: atomic { status > completed -> completed = status }
 		:: STALLED -> step_over()
@@ -331,7 +333,7 @@ room:
 	}
 	cell[p % REGIONS] = (pad -> 0 : me + 1);
 #ifdef OWNER_WAITS
-	wait[p % REGIONS] = p + 1; /* the owner stores the wait, too */
+	wait[p % REGIONS] = p + 1; /* the owner also stores the wait */
 #endif
 	publish();
 	if
@@ -340,11 +342,11 @@ room:
 	fi;
 	ticket = p + 1;
 
-	/* readers_start(): condition (b) is asked for where there are other readers */
+	/* readers_start(): condition (b) is needed if there are other readers */
 	tok = 0;
 	if
 #ifdef FORGET_READER
-	:: readers > 1 -> /* also for an lcore that does not read */
+	:: readers > 1 -> /* also if the lcore itself does not read */
 #else
 	:: readers > (reads -> 1 : 0) ->
 #endif
@@ -404,7 +406,7 @@ active proctype unit()
 
 end:	do
 	:: head < tail ->
-		atomic { /* fetched, some time before it is executed */
+		atomic { /* fetched some time before it is executed */
 			c = cell[head % REGIONS];
 			w = wait[head % REGIONS]
 		}
@@ -427,6 +429,6 @@ init {
 		run lcore(0, ROUNDS_0, true);
 		run lcore(1, ROUNDS_1, true);
 #endif
-		run lcore(2, ROUNDS_2, false) /* the control thread's: unmaps, never reads */
+		run lcore(2, ROUNDS_2, false) /* the control thread: unmaps, never reads */
 	}
 }
