@@ -17,9 +17,9 @@
 #define ARENA_RING       3
 #define ARENA_STATUS     4
 #define ARENA_SM_ROOT    5
-#define ARENA_SM_OTHERS  6 /* context table of what passes through */
+#define ARENA_SM_OTHERS  6 /* context table of the functions that pass through */
 #define ARENA_SM_CONTEXT 7 /* of the device's half of a bus */
-#define ARENA_SM_DIRS    8 /* one for the others, at its middle the device's */
+#define ARENA_SM_DIRS    8 /* PASID directory of the other functions */
 #define ARENA_SM_PASS    9 /* a PASID table whose entry 0 passes through */
 #define ARENA_SM_PASIDS  10
 #define ARENA_FREE       11
@@ -124,7 +124,8 @@ static uint64_t arena(const struct raw *r, unsigned int page)
 	return r->hpa + page * MOAT_PAGE_SIZE;
 }
 
-/* All functions of a context table have the directory `dir`, and PASID 0 without one. */
+/* Point all functions of a context table to the directory `dir`. Requests without a PASID use PASID
+ * 0. */
 static void fill_sm_context(struct raw *r, unsigned int page, uint64_t dir)
 {
 	uint64_t *e = raw_va(r, arena(r, page));
@@ -152,7 +153,7 @@ static void fill_scalable(struct raw *r)
 	raw_store(r, &pass[1], 1); /* domain-id */
 	raw_store(r, &pass[0],
 		(uint64_t)VTD_PGTT_PASS_THROUGH << VTD_PE_PGTT_SHIFT | SM_PE_AW4 | VTD_PE_P);
-	/* The device's own: a directory has whole pages, so it is one of a free page. */
+	/* The device's own directory is one page: directories are whole pages. */
 	r->next = ARENA_FREE;
 	dirs = raw_page(r);
 	r->sm_dir = raw_va(r, dirs);
@@ -280,7 +281,7 @@ void raw_scalable(struct raw *r, bool on)
 	raw_command(r, VTD_GCMD_TE, true);
 }
 
-/** While nothing is translated yet, the device fetches the words that it is to write. */
+/** While translation is off, let the device fetch the words that it will write. */
 static void fill_device(void)
 {
 	uint64_t hpa, *word = rig_memory(&hpa);
@@ -337,7 +338,7 @@ void raw_down(struct raw *r)
 
 void raw_queue(struct raw *r, const struct moat_qi_desc desc[], unsigned int n)
 {
-	unsigned int each = r->scalable ? 2 : 1; /* slots of 128 bits */
+	unsigned int each = r->scalable ? 2 : 1; /* slots of 128 bits in a descriptor */
 
 	for (unsigned int i = 0; i < n; i++) {
 		r->ring[r->tail] = desc[i];
@@ -387,7 +388,8 @@ bool raw_fault(struct raw *r, struct raw_fault *fault)
 
 	if (!(fsts & VTD_FSTS_PPF))
 		return false;
-	/* FRI is the oldest one's when PPF was set; it stays when that one is cleared. */
+	/* FRI is the index of the oldest fault when PPF was set; FRI stays when that fault is
+	 * cleared. */
 	for (unsigned int i = 0; i < r->caps.nfr; i++) {
 		uint32_t reg = r->caps.fro + (first + i) % r->caps.nfr * VTD_FRCD_SIZE;
 		uint64_t hi = vtd_read64(&r->w, reg + 8);
@@ -410,7 +412,7 @@ unsigned int raw_faults_clear(struct raw *r)
 {
 	unsigned int n = 0;
 
-	/* FRI names only the first of those that are pending. */
+	/* FRI names only the first of the pending faults. */
 	for (unsigned int i = 0; i < r->caps.nfr; i++) {
 		uint32_t reg = r->caps.fro + i * VTD_FRCD_SIZE;
 

@@ -6,9 +6,9 @@
 
 /**
  * @file
- * What the specification says of a unit in legacy mode and in scalable mode, as tests on registers
- * and tables, without the driver. Where a unit deviates, the deviation stands in the list of
- * test_registers.c with the section that decides who is right, and is printed, not passed over.
+ * Tests of what the specification says about a unit in legacy mode and in scalable mode, on
+ * registers and tables, without the driver. If a unit deviates, the list in test_registers.c must
+ * have the deviation, with the section that decides; the deviation is printed.
  */
 
 #include <setjmp.h>
@@ -19,17 +19,16 @@
 
 #include "raw.h"
 
-/** A request for an interrupt was neither refused nor lost: what conform() is told in place of a
- * fault reason. */
+/** Passed to conform() in place of a fault reason when an interrupt was delivered. */
 #define ARRIVED 0x100
 
 extern struct raw raw; /* the unit under test; each test begins with raw_fresh() */
 
-/** What a unit did, and what the specification says. A deviation that is listed is printed; any
- * other fails the test. `what` names it in the list. */
+/** Compare what a unit did with what the specification says. A deviation that the list has under
+ * the name `what` is printed; any other deviation fails the test. */
 void conform(const char *what, uint64_t got, uint64_t specified);
-/** Ends the test as skipped: the unit need not have this, and says that it does not.
- * @param why the capability, "ECAP.SMTS is clear" */
+/** End the test as skipped, because the unit's capabilities say that it lacks an optional feature.
+ * @param why the capability, such as "ECAP.SMTS is clear" */
 void unit_lacks(const char *why);
 
 #define REGISTER_TESTS(X)                                               \
@@ -77,7 +76,7 @@ void unit_lacks(const char *why);
 	X(interrupt_entry_invalidations_reach_the_entry)                \
 	X(a_new_interrupt_table_takes_over)
 
-/** On units that have scalable mode. */
+/** For units that have scalable mode. */
 #define SCALABLE_TESTS(X)                                                  \
 	X(scalable_mode_passes_requests_through)                           \
 	X(scalable_mode_translates_by_second_stage)                        \

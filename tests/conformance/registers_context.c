@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Root and context entries: who is let through, at which width, and what faults. */
+/* Root and context entries: which requests pass, at which width, and which faults occur. */
 
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #define IOVA UINT64_C(0x40201000)
 #define DID  7
 
-/** The device attached to a table with one page at IOVA; its HPA. */
+/** Attach the device to a table with one page at IOVA. @return the page's HPA */
 static uint64_t attached(void)
 {
 	unsigned int levels = raw_levels(&raw);
@@ -210,5 +210,5 @@ void fault_processing_disable_blocks_in_silence(void **state)
 	raw_context(&raw, VTD_CTX_FPD, hi);
 	raw_forget(&raw);
 	conform("FPD of an absent entry", raw_write(&raw, IOVA, 0x99), 0);
-	assert_int_equal(word(page), 0x77); /* blocked nevertheless */
+	assert_int_equal(word(page), 0x77); /* blocked all the same */
 }

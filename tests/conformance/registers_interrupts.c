@@ -2,10 +2,10 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Interrupt remapping: whose requests are delivered, what faults, and what the unit remembers.
+/* Interrupt remapping: which requests are delivered, which faults occur, and what the unit caches.
  *
- * In QEMU's guest the kernel's own devices interrupt in compatibility format, so that format passes
- * while a test runs, but for the moment that is about it. */
+ * In QEMU's guest the kernel's own devices use compatibility format. So that format passes while a
+ * test runs, except during the test of that format. */
 
 #include <stdio.h>
 #include <time.h>
@@ -15,7 +15,7 @@
 
 #define ENTRIES 256 /* S = 7: one page */
 #define VECTOR  RIG_VECTOR
-#define OTHER   (VECTOR - 0x80) /* a tag that is not the vector */
+#define OTHER   (VECTOR - 0x80) /* a tag that differs from the vector */
 
 static uint64_t table; /* HPA */
 
@@ -30,7 +30,7 @@ static void entry_set(unsigned int index, uint64_t lo, uint64_t hi)
 	raw_store(&raw, entry(index), lo);
 }
 
-/* A present entry: VECTOR at the first processor, for `sid` alone. */
+/* @return a present entry: VECTOR at the first processor, for `sid` alone */
 static uint64_t present(void)
 {
 	return VTD_IRTE_P | (uint64_t)VECTOR << VTD_IRTE_VECTOR_SHIFT;
@@ -60,7 +60,7 @@ static void table_set(uint64_t hpa, uint64_t eime)
 	raw_command(&raw, VTD_GCMD_SIRTP, true);
 }
 
-/* CFI, and whether GSTS shows it. */
+/* Set or clear CFI. @return whether GSTS shows it */
 static void cfi(bool on)
 {
 	uint32_t keep = vtd_read32(&raw.w, VTD_GSTS) & VTD_GSTS_KEEP & ~VTD_GCMD_CFI;
@@ -90,9 +90,9 @@ static void remapping_off(void)
 	cfi(false);
 }
 
-/* What came of a request: a fault reason, ARRIVED, or 0: neither. */
+/* @return the result of a request: a fault reason, ARRIVED, or 0: neither */
 
-/* How a device asks: by a DMA write, of the word `tag`, or by its MSI capability. */
+/* How a device raises an interrupt: by a DMA write of the word `tag`, or by its MSI capability. */
 enum way { BY_DMA, BY_MSI };
 
 static unsigned int request_by(enum way way, unsigned int device, uint64_t address,
@@ -144,7 +144,8 @@ void an_interrupt_goes_where_its_entry_says(void **state)
 	entry_give(5, rig_sid(0));
 	forget_entries();
 	conform("remapped interrupt", ask(0, 5), ARRIVED);
-	/* with SHV the data adds to the handle: 5 = 5 - OTHER + OTHER cannot be, so from 0 on */
+	/* With SHV the index is handle + data, and OTHER is above 5: use entry OTHER with handle
+	 * 0. */
 	entry_give(OTHER, rig_sid(0));
 	forget_entries();
 	conform("interrupt with subhandle",
@@ -193,7 +194,7 @@ void reserved_bits_of_an_interrupt_entry_fault(void **state)
 	remapping_off();
 }
 
-/* A destination is an APIC ID: of 8 bits in xAPIC mode, of 32 in x2APIC mode. */
+/* A destination is an APIC ID, of 8 bits in xAPIC mode and of 32 bits in x2APIC mode. */
 static void destination(const char *what, unsigned int shift)
 {
 	uint64_t before;
@@ -219,17 +220,17 @@ void an_interrupt_reaches_the_processor_of_its_entry(void **state)
 	remapping_off();
 }
 
-/* Entries of two sources, and what is verified of them. */
+/* Entries of two sources, with each way of verification. */
 static void entries_of_two_sources(void)
 {
 	uint64_t other = rig_sid(1);
 
 	entry_give(1, rig_sid(0));
 	entry_give(2, rig_sid(1));
-	/* SQ 3 ignores the function number, and nothing else */
+	/* SQ 3 ignores the function number only */
 	entry_set(3, present(), of_source(rig_sid(0) ^ 5) | VTD_IRTE_SQ);
 	entry_set(4, present(), of_source(rig_sid(0) ^ 8) | VTD_IRTE_SQ);
-	/* SVT 2: from one bus to another */
+	/* SVT 2: a range of buses */
 	entry_set(5, present(),
 		(other & 0xff00) | other >> 8 | (uint64_t)VTD_SVT_BUS << VTD_IRTE_SVT_SHIFT);
 	entry_set(6, present(), 0); /* SVT 0: any source */
@@ -269,8 +270,8 @@ void an_interrupt_entry_is_its_sources_alone(void **state)
 	sources_are_verified(BY_DMA);
 }
 
-/* An interrupt that a device raises by its MSI capability carries its source-id, on QEMU's unit,
- * too. */
+/* An interrupt that a device raises by its MSI capability carries the device's source-id, also on
+ * QEMU's unit. */
 void an_msi_reaches_its_sources_entries_alone(void **state)
 {
 	const struct moat_qi_desc one = moat_qi_int_entry(false, 1, 0);

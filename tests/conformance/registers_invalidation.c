@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Each invalidation, before and after: until it the unit may go by what it remembers (and a bench
- * that remembers must, or the test shows nothing); after it, it may not. */
+/* Each kind of invalidation. Before it, the unit may use cached entries; a rig with the trait
+ * `remembers` must, or the test shows nothing. After it, the unit must not use them. */
 
 #include <stdio.h>
 
@@ -21,7 +21,7 @@ static uint64_t word(unsigned int i)
 	return *(volatile uint64_t *)raw_va(&raw, page[i]);
 }
 
-/** The device attached, page[0] at IOVA and known to the unit's caches. */
+/** Attach the device, and map page[0] at IOVA so that the unit caches it. */
 static void warm(void)
 {
 	levels = raw_levels(&raw);
@@ -35,13 +35,13 @@ static void warm(void)
 	assert_int_equal(word(0), 0xc0);
 }
 
-/** Where a write to IOVA lands: the index of the page, 99: nowhere. */
+/** @return the index of the page that a write to IOVA reaches; 99: none */
 static unsigned int lands(void)
 {
 	static unsigned int tag;
 	uint8_t reason;
 
-	tag = tag % (RAW_TAGS - 1) + 1; /* not 0, which is in fresh pages */
+	tag = tag % (RAW_TAGS - 1) + 1; /* not 0, which fresh pages contain */
 	reason = raw_write(&raw, IOVA, tag);
 
 	for (unsigned int i = 0; i < RTE_DIM(page); i++)
@@ -50,7 +50,7 @@ static unsigned int lands(void)
 	return 99;
 }
 
-/** A change was made; the unit may still go by the old state. */
+/** A change was made; the unit may still use the old state. */
 static void assert_before(unsigned int old, unsigned int new)
 {
 	unsigned int at = lands();
@@ -156,7 +156,7 @@ void a_domain_is_not_another(void **state)
 {
 	uint64_t blue;
 
-	/* The same IOVA in two domains; the device moves from one to the other. */
+	/* The same IOVA in two domains, between which the device moves. */
 	warm();
 	blue = raw_page(&raw);
 	raw_map(&raw, blue, levels, IOVA, page[1] | RW);
@@ -169,7 +169,7 @@ void a_domain_is_not_another(void **state)
 		invalidate(moat_qi_iotlb_domain(0));
 	}
 	conform("the new domain's page", lands(), 1);
-	/* Invalidating the old domain does not touch the new one's translations, but may. */
+	/* Invalidating the old domain need not affect the new domain's translations, but may. */
 	raw_map(&raw, blue, levels, IOVA, page[2] | RW);
 	invalidate(moat_qi_iotlb_domain(DID + 1));
 	conform("the new domain's next page", lands(), 2);
@@ -180,7 +180,7 @@ void absent_entries_that_become_present_are_seen(void **state)
 	warm();
 	raw_map(&raw, table, levels, IOVA, 0);
 	invalidate(moat_qi_iotlb_domain(DID));
-	assert_int_equal(lands(), 99); /* may be remembered with caching mode */
+	assert_int_equal(lands(), 99); /* absence may be cached in caching mode */
 	raw_faults_clear(&raw);
 	raw_map(&raw, table, levels, IOVA, page[2] | RW);
 	if (raw.caps.cm)
@@ -209,7 +209,7 @@ void registers_invalidate_while_the_queue_is_off(void **state)
 	assert_before(0, 1);
 	by_register(iotlb, VTD_IOTLB_IIRG_DOMAIN | did | drain, VTD_IOTLB_IVT);
 	conform("IOTLB_REG, domain-selective", lands(), 1);
-	assert_true(vtd_read64(&raw.w, iotlb) & VTD_IOTLB_IAIG); /* something was done */
+	assert_true(vtd_read64(&raw.w, iotlb) & VTD_IOTLB_IAIG); /* it did invalidate */
 	raw_map(&raw, table, levels, IOVA, page[2] | RW);
 	assert_before(1, 2);
 	if (raw.caps.psi) {
@@ -226,7 +226,7 @@ void registers_invalidate_while_the_queue_is_off(void **state)
 	by_register(iotlb, VTD_IOTLB_IIRG_DOMAIN | did | drain, VTD_IOTLB_IVT);
 	conform("CCMD, device-selective", lands(), 99);
 	raw_faults_clear(&raw);
-	/* the queue as the next test expects it */
+	/* restore the queue for the next test */
 	raw.tail = 0;
 	vtd_write64(&raw.w, VTD_IQT, 0);
 	raw_command(&raw, VTD_GCMD_QIE, true);

@@ -11,14 +11,14 @@
 #define IOVA UINT64_C(0x40201000)
 #define DID  7
 
-static uint64_t table; /* root of the table that the device is attached to */
+static uint64_t table; /* root of the device's table */
 
 static uint64_t *entry(unsigned int level)
 {
 	return raw_entry(&raw, table, raw_levels(&raw), IOVA, level);
 }
 
-/** A page at IOVA; its HPA. */
+/** Map a page at IOVA. @return its HPA */
 static uint64_t mapped(void)
 {
 	uint64_t page;
@@ -44,8 +44,8 @@ void permission_is_what_every_level_grants(void **state)
 	for (unsigned int upper = 0; upper < 4; upper++) {
 		for (unsigned int lower = 0; lower < 4; lower++) {
 			raw_store(&raw, entry(2), pde | upper);
-			/* entry(1) would make a table where the upper entry has none: store by
-			 * address */
+			/* raw_entry(1) would make a table where the upper entry has none, so store
+			 * by address */
 			raw_store(&raw, (uint64_t *)raw_va(&raw, pde) + (IOVA >> 12 & 511),
 				page | lower);
 			raw_forget(&raw);
@@ -77,7 +77,8 @@ void a_cached_translation_grants_no_more_than_the_entries(void **state)
 	assert_int_equal(word(page), 21);
 }
 
-/** The page at `hpa` through a leaf of `level`, at an offset of the leaf that is not 0. */
+/** Reach the page at `hpa` through a leaf of `level`, at an offset within the leaf that is not
+ * 0. */
 static void through_leaf(unsigned int level)
 {
 	uint64_t size = MOAT_PAGE_SIZE << 9 * (level - 1), page = raw_page(&raw), iova;

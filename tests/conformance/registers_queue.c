@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The invalidation queue's mechanics, and faults' registers. */
+/* The invalidation queue, and the fault registers. */
 
 #include <stdio.h>
 #include <time.h>
@@ -21,7 +21,7 @@ void a_fault_is_recorded_with_its_particulars(void **state)
 
 	raw_attach(&raw, root, raw_levels(&raw), DID);
 	raw_forget(&raw);
-	/* FRI means something only with PPF */
+	/* FRI is valid only if PPF is set */
 	conform("no fault, FSTS", vtd_read32(&raw.w, VTD_FSTS) & ~VTD_FSTS_FRI, 0);
 	raw_dma(&raw, true, IOVA + 0x123, 1, 8);
 	conform("a fault, PPF", vtd_read32(&raw.w, VTD_FSTS) & VTD_FSTS_PPF, VTD_FSTS_PPF);
@@ -54,8 +54,8 @@ void faults_beyond_the_registers_overflow(void **state)
 		raw_dma(&raw, true, IOVA + i * MOAT_PAGE_SIZE, 1, 8);
 	fsts = vtd_read32(&raw.w, VTD_FSTS);
 	assert_true(fsts & VTD_FSTS_PPF);
-	/* A unit may leave out further faults of a source that has one recorded ("Primary Fault
-	 * Logging"), so overflow is not a must; when it comes, it stays until it is cleared. */
+	/* A unit need not record further faults of a source that has a recorded one ("Primary Fault
+	 * Logging"), so overflow is optional. Once set, it stays until it is cleared. */
 	print_message("# %s: %u faults in %u registers, FSTS 0x%x\n", rig_traits.unit, faults,
 		raw.caps.nfr, fsts);
 	assert_true(raw_faults_clear(&raw) >= 1);
@@ -124,7 +124,7 @@ static bool await_iqe(void)
 	return true;
 }
 
-/** A descriptor that the unit must refuse, between two waits; then mended. */
+/** Put a descriptor that the unit must refuse between two waits; then replace it by a valid one. */
 static void assert_refused(const char *what, struct moat_qi_desc bad)
 {
 	uint32_t first = raw.seq + 1, second = raw.seq + 2, at = (raw.tail + 1) % RAW_RING;
@@ -139,12 +139,12 @@ static void assert_refused(const char *what, struct moat_qi_desc bad)
 	raw_queue(&raw, d, RTE_DIM(d));
 	if (!await_iqe()) {
 		conform(what, 0, 1);
-		assert_true(raw_await(&raw, second)); /* taken, then; a listed deviation */
+		assert_true(raw_await(&raw, second)); /* taken: a listed deviation */
 		return;
 	}
 	snprintf(text, sizeof(text), "%s: IQH", what);
 	conform(text, vtd_read64(&raw.w, VTD_IQH), at * 16);
-	/* The unit may have fetched ahead of what it has completed. */
+	/* The unit may have fetched more descriptors than it has completed. */
 	snprintf(text, sizeof(text), "%s: the wait before", what);
 	conform(text, raw_await(&raw, first), true);
 	raw.ring[at] = moat_qi_iotlb_global();

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Scalable mode: PASID entries, first stage, second stage, both, and what refuses them. Requests
- * have no PASID, so they use the PASID that the context entry names. */
+/* Scalable mode: PASID entries, first stage, second stage, nested, and their faults. Requests have
+ * no PASID, so they use RID_PASID of the context entry. */
 
 #include <stdio.h>
 
@@ -17,7 +17,7 @@
 #define US   UINT64_C(4)
 #define PS   UINT64_C(0x80)
 
-/* HPAs: of a page, and of the two tables that map it at IOVA */
+/* HPAs: of a page, and of the first-stage and second-stage tables that map it at IOVA */
 static uint64_t page, second, first;
 
 static uint64_t word(uint64_t hpa)
@@ -33,8 +33,8 @@ static bool can(enum vtd_pgtt pgtt)
 						: raw.caps.pt;
 }
 
-/** Scalable mode with the device's PASID entry as `pgtt` says; ends the test where the unit
- * cannot. */
+/** Enter scalable mode with this PGTT in the device's PASID entry. Ends the test as skipped if the
+ * unit lacks it. */
 static void begin(enum vtd_pgtt pgtt)
 {
 	static const char *const lacks[] = { [VTD_PGTT_FIRST_STAGE] = "ECAP.FSTS is clear",
@@ -42,7 +42,7 @@ static void begin(enum vtd_pgtt pgtt)
 		[VTD_PGTT_NESTED] = "ECAP.NEST, FSTS or SSTS is clear",
 		[VTD_PGTT_PASS_THROUGH] = "ECAP.PT is clear" };
 
-	if (!raw.caps.pt) /* or else the machine's other devices would be cut off */
+	if (!raw.caps.pt) /* without pass-through the machine's other devices would be cut off */
 		unit_lacks("ECAP.PT is clear");
 	if (!can(pgtt))
 		unit_lacks(lacks[pgtt]);
@@ -57,7 +57,7 @@ static void begin(enum vtd_pgtt pgtt)
 	raw_forget(&raw);
 }
 
-/** Begin with a stage that the unit has, for tests of the tables in front of the stages. */
+/** Start with any stage that the unit has, for tests of the tables in front of the stages. */
 static void begin_any(void)
 {
 	begin(raw.caps.slts ? VTD_PGTT_SECOND_STAGE : VTD_PGTT_FIRST_STAGE);
@@ -73,7 +73,8 @@ static void assert_works(void)
 	assert_int_equal(raw_read(&raw, IOVA), 0);
 }
 
-/** Assert that the device is refused with `value` in an entry, and works again without. */
+/** Assert that the device is refused with `value` in an entry, and works again with the old
+ * value. */
 static void assert_faults(const char *what, uint64_t *entry, uint64_t value,
 	enum vtd_fault_reason reason)
 {
@@ -112,7 +113,7 @@ void scalable_mode_translates_by_first_stage(void **state)
 static void begin_nested(void)
 {
 	begin(VTD_PGTT_NESTED);
-	/* Second stage leads each address of the arena to itself, by pages. */
+	/* Second stage maps each page of the arena to itself. */
 	for (uint64_t at = 0; at < MOAT_2M_SIZE; at += MOAT_PAGE_SIZE)
 		raw_map(&raw, second, 4, raw.hpa + at, (raw.hpa + at) | MOAT_SS_R | MOAT_SS_W);
 	raw_pasid(&raw, VTD_PGTT_NESTED, DID, second, first);
@@ -129,8 +130,9 @@ void scalable_mode_nests_first_stage_in_second_stage(void **state)
 		VTD_FR_SM_WRITE);
 }
 
-/* By the domain-id of the PASID entry and the page of second stage, wherever that is in the nested
- * addresses; and by the PASID and the page of first stage. */
+/* Nested translations are dropped by an invalidation of the PASID entry's domain-id and a
+ * second-stage page, wherever that page is in the nested addresses; and by the PASID and a
+ * first-stage page. */
 void nested_translations_go_with_a_page_of_either_stage(void **state)
 {
 	struct moat_qi_desc desc;
@@ -150,7 +152,7 @@ void nested_translations_go_with_a_page_of_either_stage(void **state)
 	conform("nested, page absent in first stage", raw_write(&raw, IOVA, 1), VTD_FR_FS_P);
 }
 
-/* The unit writes to a first-stage table only where Accessed or Dirty is clear. */
+/* The unit writes to a first-stage table only if Accessed or Dirty is clear. */
 void nested_tables_may_be_read_only_where_accessed_and_dirty_are_set(void **state)
 {
 	uint64_t *leaf;
@@ -323,7 +325,7 @@ void pasid_cache_invalidations_of_every_kind_reach_the_entry(void **state)
 		assert_true(raw_sync(&raw, &iotlb, 1));
 		snprintf(what, sizeof(what), "PASID-cache invalidation %u", i);
 		conform(what, raw_write(&raw, IOVA, 1), VTD_FR_PASID_P);
-		/* P alone is cleared */
+		/* only P is cleared */
 		raw_store(&raw, raw.sm_pasid, e);
 		raw_forget(&raw);
 		assert_works();

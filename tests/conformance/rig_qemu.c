@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* QEMU's unit, from inside the lab's guest; the devices are "edu"s. */
+/* QEMU's unit, used from inside the lab's guest. The devices are `edu` devices. */
 
 #include <err.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ void rig_open(const char *argument)
 		rig_traits.haw = 39;
 	if (argument != NULL && strcmp(argument, "scalable") == 0)
 		mode = MOAT_VTD_SCALABLE;
-	machine_window(&window); /* which unit that is, QEMU was told */
+	machine_window(&window); /* QEMU's --iommu has selected the unit */
 	edu_open(&edus[0], "DEVICE0");
 	edu_open(&edus[1], "DEVICE1");
 }

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The software unit, in this process; a device is a buffer and a source-id. */
+/* The software unit in this process. A device is a buffer and a source-id. */
 
 #include <err.h>
 #include <inttypes.h>
@@ -48,7 +48,7 @@ static void bits_57(struct moat_softvtd_conf *conf)
 	conf->sagaw = 1 << 1 | 1 << 2 | 1 << 3;
 }
 
-/** Late, out of step, and out of order. */
+/** Completes late, in varying time, and out of order. */
 static void adversary(struct moat_softvtd_conf *conf)
 {
 	conf->latency = 20000;
@@ -70,7 +70,7 @@ static void scalable_adversary(struct moat_softvtd_conf *conf)
 	adversary(conf);
 }
 
-/** Can as little as a unit may, with a thread of its own. */
+/** Has as few capabilities as the specification permits, and a thread of its own. */
 static void poor(struct moat_softvtd_conf *conf)
 {
 	conf->ir = false;
@@ -95,14 +95,14 @@ static void scalable_first(struct moat_softvtd_conf *conf)
 	stage = MOAT_VTD_STAGE_FIRST;
 }
 
-/** Devices' domains lie over others. */
+/** Domains of devices are nested over others. */
 static void scalable_nested(struct moat_softvtd_conf *conf)
 {
 	scalable_second(conf);
 	stage = MOAT_VTD_STAGE_NESTED;
 }
 
-/** Of a unit that has nothing else. */
+/** First stage on a unit without second stage and nesting. */
 static void scalable_first_caching_mode(struct moat_softvtd_conf *conf)
 {
 	scalable_first(conf);
@@ -187,7 +187,7 @@ void rig_conf(struct moat_vtd_conf *conf)
 
 int rig_abandon(const struct moat_vtd_conf *conf)
 {
-	static struct moat_unit *left_behind; /* for LeakSanitizer: on purpose */
+	static struct moat_unit *left_behind; /* on purpose; static for LeakSanitizer */
 
 	return moat_vtd_create(conf, &left_behind);
 }

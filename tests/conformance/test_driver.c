@@ -2,9 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* moat's VT-d driver on a unit, the software one or QEMU's (rig.h): what is let through, what is
- * refused and how that is reported. Two devices, red and blue, do one DMA at a time, so that each
- * access is one line here. */
+/* moat's VT-d driver on a unit, the software unit or QEMU's (rig.h): which DMA passes, which is
+ * refused, and how a refusal is reported. Two devices, red and blue, do one DMA at a time. */
 
 #include <errno.h>
 #include <setjmp.h>
@@ -19,13 +18,13 @@
 #include "must.h"
 #include "rig.h"
 
-#define HOME       UINT64_C(0x40000000)  /* an IOVA of each domain */
-#define PORT       (HOME + MOAT_2M_SIZE) /* where a device's buffer is looked at */
+#define HOME       UINT64_C(0x40000000)  /* an IOVA in each domain */
+#define PORT       (HOME + MOAT_2M_SIZE) /* at which a device's buffer is read back */
 #define PATTERN(n) (0x5a000000u + (n)*0x01010101u)
 #define WORDS      (MOAT_PAGE_SIZE / sizeof(uint32_t))
 
-/** A device in a domain of its own, with a page PORT through which its own memory is seen. Where
- * the unit nests, the domain lies over a parent, which has memory at its physical address. */
+/** A device in a domain of its own. Its own memory is read back through a page at PORT. If the unit
+ * nests, the domain has a parent, in which memory is at its physical address. */
 struct party {
 	unsigned int device;
 	struct moat_domain *domain;
@@ -41,7 +40,7 @@ static struct party red = { .device = 0 }, blue = { .device = 1 };
 
 /* -------------------------------------------------------------------------------- helpers */
 
-/** Memory that starts as the pattern `n`. */
+/** Get memory that is filled with pattern `n`. */
 static uint32_t *memory_new(uint32_t n)
 {
 	uint64_t hpa;
@@ -57,7 +56,7 @@ static uint32_t gsts(void)
 	return vtd_read32(&conf.window, VTD_GSTS);
 }
 
-/** Also before there is a unit to ask. */
+/** Works also before the unit exists. */
 static int unit_hpa(const void *va, uint64_t *hpa)
 {
 	*hpa = (uintptr_t)va;
@@ -80,7 +79,8 @@ static bool is_all(const uint32_t *memory, uint64_t len, uint32_t n)
 	return true;
 }
 
-/** Map memory in the party's parent, if it has one. Pages that an earlier test mapped stay. */
+/** Map memory in the party's parent, if it has one. Pages that an earlier test mapped stay
+ * mapped. */
 static void parent_map(struct party *p, char *va, uint64_t len)
 {
 	for (uint64_t off = 0; p->parent != NULL && off < len; off += MOAT_PAGE_SIZE) {
@@ -112,7 +112,7 @@ static void load(struct party *p, uint32_t n)
 	rig_read(p->device, PORT, MOAT_PAGE_SIZE);
 }
 
-/** Does the device's own memory hold the pattern? */
+/** @return whether the device's own memory holds the pattern */
 static bool has(struct party *p, uint32_t n)
 {
 	memset(p->port, 0, MOAT_PAGE_SIZE);
@@ -129,9 +129,9 @@ static void expect_no_fault(void)
 			(unsigned long)fault.iova, fault.reason_text);
 }
 
-/** Is it the reason as legacy mode has it, or one of those that scalable mode divides it into: by
- * the entry that is absent, by whether the page or a permission of it is missing, and by the stage,
- * which is known here. */
+/** @return whether `reason` is legacy mode's reason, or one of those into which scalable mode
+ * divides it: by the absent entry, by whether the page or a permission is missing, and by the
+ * stage, which is known here */
 static bool is_reason(uint8_t reason, uint8_t legacy)
 {
 	bool first = unit->caps.format == MOAT_PT_FIRST_STAGE || red.parent != NULL;
@@ -153,8 +153,8 @@ static bool is_reason(uint8_t reason, uint8_t legacy)
 	}
 }
 
-/** Is it as specified? Or a reason of legacy mode, by a unit that is known for that: then it is
- * said, for doc/specification.md. */
+/** @return whether the reason is as specified. On a unit with `legacy_reasons` it may be legacy
+ * mode's; then that is printed, for doc/specification.md. */
 static void expect_reason(uint8_t reason, uint8_t legacy)
 {
 	static const struct {
@@ -184,8 +184,7 @@ static void expect_reason(uint8_t reason, uint8_t legacy)
 		rig_traits.unit, known[i].what);
 }
 
-/** Assert that the oldest fault is this one. The rest of the same DMA may have faulted, too; those
- * faults are dropped. */
+/** Assert that the oldest fault is this one. Later faults of the same DMA are dropped. */
 static void expect_fault(const struct party *p, uint64_t iova, uint8_t reason, bool write)
 {
 	struct moat_fault fault;
@@ -202,7 +201,7 @@ static void expect_fault(const struct party *p, uint64_t iova, uint8_t reason, b
 		assert_int_equal(fault.sid, rig_sid(p->device));
 }
 
-/** Write attempts go where they are refused: `memory` (pattern 1) stays. */
+/** Assert that a write is refused: `memory` (pattern 1) is unchanged. */
 static void expect_write_refused(struct party *p, uint64_t iova, uint8_t reason, uint32_t *memory)
 {
 	load(p, 9);
@@ -265,7 +264,7 @@ static void a_neighbours_iova_and_a_physical_address_are_refused(void **state)
 	uint32_t *blues = memory_new(1);
 	uint64_t elsewhere = HOME + 16 * MOAT_2M_SIZE;
 	uint64_t hpa = hpa_of(blues);
-	bool in_width = hpa < red.domain->pt->limit; /* the software unit's HPAs may be beyond */
+	bool in_width = hpa < red.domain->pt->limit; /* software HPAs may be beyond it */
 
 	map(&blue, elsewhere, blues, MOAT_2M_SIZE, MOAT_RW);
 	expect_write_refused(&red, elsewhere, VTD_FR_WRITE, blues);
@@ -283,7 +282,7 @@ static void a_page_gives_what_it_is_mapped_for_and_no_more(void **state)
 {
 	uint32_t *memory = memory_new(1);
 	uint64_t write_only = HOME + MOAT_PAGE_SIZE;
-	/* or a zero-length read would fault; and first stage has nothing else */
+	/* a zero-length read would fault otherwise; and first stage has no write-only pages */
 	bool readable = unit->caps.no_zlr || red.parent != NULL;
 
 	map(&red, HOME, memory, MOAT_PAGE_SIZE, MOAT_R);
@@ -297,7 +296,7 @@ static void a_page_gives_what_it_is_mapped_for_and_no_more(void **state)
 	rig_write(red.device, write_only, MOAT_PAGE_SIZE);
 	assert_true(is_all(memory + WORDS, MOAT_PAGE_SIZE, 2));
 	expect_no_fault();
-	/* Again, now that both pages are in the IOTLB. */
+	/* Again, with both pages in the IOTLB. */
 	rig_write(red.device, HOME, MOAT_PAGE_SIZE);
 	assert_true(is_all(memory, MOAT_PAGE_SIZE, 1));
 	if (rig_traits.cached_refusal_faults)
@@ -314,7 +313,7 @@ static void a_page_gives_what_it_is_mapped_for_and_no_more(void **state)
 static void a_superpage_is_reached_to_its_last_byte_and_gone_as_a_whole(void **state)
 {
 	uint32_t *memory = memory_new(1);
-	uint64_t home = HOME - MOAT_2M_SIZE; /* where there are no tables yet */
+	uint64_t home = HOME - MOAT_2M_SIZE; /* an IOVA without tables so far */
 	uint64_t last = home + MOAT_2M_SIZE - MOAT_PAGE_SIZE;
 	struct moat_pt_leaf leaf;
 
@@ -340,8 +339,8 @@ static void an_unmapped_page_is_out_of_reach_once_its_ticket_is_done(void **stat
 	map(&red, HOME, memory, MOAT_PAGE_SIZE, MOAT_RW);
 	rig_read(red.device, HOME, MOAT_PAGE_SIZE);
 	assert_true(has(&red, 1));
-	/* Cleared in the table but not invalidated: QEMU's unit still has it in its IOTLB. Were
-	 * that not so, what follows would prove nothing. */
+	/* The entry is cleared but not invalidated, and QEMU's unit still has it in its IOTLB. This
+	 * must be so, or the test proves nothing. */
 	must(moat_lane_unmap(red.lane, HOME, MOAT_PAGE_SIZE));
 	load(&red, 2);
 	rig_write(red.device, HOME, MOAT_PAGE_SIZE);
@@ -420,7 +419,7 @@ static void a_device_that_moves_sees_only_its_new_domain(void **state)
 	memset(red.port, 0, MOAT_PAGE_SIZE);
 	memset(blue.port, 0, MOAT_PAGE_SIZE);
 	rig_read(red.device, HOME, MOAT_PAGE_SIZE);
-	rig_write(red.device, PORT, MOAT_PAGE_SIZE); /* which is blue's port now */
+	rig_write(red.device, PORT, MOAT_PAGE_SIZE); /* PORT now belongs to blue's page */
 	assert_true(is_all(blue.port, MOAT_PAGE_SIZE, 2));
 	for (unsigned int i = 0; i < WORDS; i++)
 		assert_int_equal(red.port[i], 0);
@@ -481,7 +480,7 @@ static void party_leave(struct party *p)
 	rig_memory_free(p->port);
 }
 
-/** The driver runs the mode that it was asked for, by the unit's own register. */
+/** The unit's register shows that the driver runs the mode that it was asked for. */
 static void scalable_mode_is_used_where_the_unit_has_it(void **state)
 {
 	uint64_t ttm = VTD_FIELD(vtd_read64(&conf.window, VTD_RTADDR), VTD_RTADDR_TTM);
@@ -497,7 +496,7 @@ static void scalable_mode_is_used_where_the_unit_has_it(void **state)
 	}
 }
 
-/** Before the first attach: translation is on, and a device in no domain reaches nothing. */
+/** Before the first attach translation is on, and a device in no domain reaches nothing. */
 static void an_unattached_device_reaches_nothing(void **state)
 {
 	uint32_t *memory = memory_new(1);
@@ -567,7 +566,7 @@ static void after_take_down_the_unit_is_as_it_was_found(void **state)
 
 int main(int argc, char **argv)
 {
-	/* In this order: each leaves the unit as the next one needs it. */
+	/* The order matters: each test leaves the unit in the state that the next one needs. */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(before_translation_a_device_reaches_everything),
 		cmocka_unit_test(the_unit_comes_up_with_the_kernels_devices_passed_through),

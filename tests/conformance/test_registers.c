@@ -11,23 +11,23 @@ struct raw raw;
 #define LEGACY_REASON \
 	"the specification: \"Fault Reason Encodings\", scalable mode has reasons of its own"
 
-#define ZEROED "the specification: \"Fault Reason Encodings\", 59h is checked before all other fields"
+#define ZEROED "the specification: \"Fault Reason Encodings\", 59h is checked before other fields"
 
 #define COMPATIBILITY "the specification: \"Interrupt Remapping Hardware Operation\""
 #define NO_SOURCE \
 	"the specification: \"Interrupt Remapping Hardware Operation\" verifies every request"
 
 /**
- * Where a unit does not do what the specification says. The software unit must have no line here.
+ * Where a unit deviates from the specification. There must be no line for the software unit.
  */
 static const struct deviation {
 	const char *unit;
 	const char *what;
 	uint64_t does;
-	const char *right; /* who is, by which section */
+	const char *right; /* who is right, and the section that says so */
 } deviations[] = {
-	/* QEMU keeps the permission in its IOTLB and blocks by it, but records a fault only when it
-	 * walks. */
+	/* QEMU keeps the permission in its IOTLB and blocks the request, but records a fault only
+	 * when it walks the tables. */
 	{ "qemu", "read of a cached write-only page", 0,
 		"the specification: \"Fault Conditions\" do not distinguish a walk from the IOTLB" },
 	{ "qemu", "write to a cached read-only page", 0,
@@ -44,13 +44,13 @@ static const struct deviation {
 	{ "qemu", "scalable second stage, absent", 0x5, LEGACY_REASON },
 	{ "qemu", "scalable second stage, reserved bit", 0xc, LEGACY_REASON },
 	{ "qemu", "scalable second stage, beyond AW", 0x4, LEGACY_REASON },
-	/* A PASID entry is judged before its P is. */
+	/* A PASID entry's other fields are checked before its P. */
 	{ "qemu", "PASID entry all zero", 0x5b, ZEROED },
 	{ "qemu", "PASID-cache invalidation 0", 0x5b, ZEROED },
 	{ "qemu", "PASID-cache invalidation 1", 0x5b, ZEROED },
 	{ "qemu", "PASID-cache invalidation 2", 0x5b, ZEROED },
-	/* P is not looked at while the context cache has the source: to block it, zero the
-	 * entry. */
+	/* P is ignored while the context cache has the source; to block the source, the whole entry
+	 * must be zeroed. */
 	{ "qemu", "P cleared, PASID-cache invalidation 0", 0, ZEROED },
 	{ "qemu", "P cleared, PASID-cache invalidation 1", 0, ZEROED },
 	{ "qemu", "P cleared, PASID-cache invalidation 2", 0, ZEROED },
@@ -58,17 +58,17 @@ static const struct deviation {
 		"the specification: \"Fault Reason Encodings\", 52h" },
 	{ "qemu", "PASID entry, bit 5", 0, "the specification: \"Fault Reason Encodings\", 5Ah" },
 	{ "qemu", "PASID entry, bit 80", 0, "the specification: \"Fault Reason Encodings\", 5Ah" },
-	/* A write that the IOTLB serves. */
+	/* A write that is translated by the IOTLB. */
 	{ "qemu", "write, A and D", 0x20,
 		"the specification: \"Accessed and Dirty Flags\": D is set by the first write" },
-	/* With scalable-mode=on. */
+	/* with scalable-mode=on */
 	{ "qemu", "SNP without SC", 0,
 		"the specification: \"Second-Stage Paging Entries\": reserved without ECAP.SC" },
-	/* QEMU knows no CFI: compatibility format passes whatever was asked for. */
+	/* QEMU has no CFI: compatibility format always passes. */
 	{ "qemu", "CFI in GSTS", 0, "the specification: \"Global Command Register\", CFI" },
 	{ "qemu", "compatibility format, no CFI", ARRIVED, COMPATIBILITY },
 	{ "qemu", "compatibility format, EIME", ARRIVED, COMPATIBILITY },
-	/* An interrupt that a device raises by a DMA write has no source-id there. */
+	/* In QEMU an interrupt that a device raises by a DMA write has no source-id. */
 	{ "qemu", "source-id of the fault record", 0xffff, NO_SOURCE },
 	{ "qemu", "another source's entry", ARRIVED, NO_SOURCE },
 	{ "qemu", "another source's entry, cached", ARRIVED, NO_SOURCE },

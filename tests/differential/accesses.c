@@ -3,11 +3,11 @@
  */
 
 /*
- * Accesses of devices: both units reach the same bytes, or refuse with the same record.
+ * Accesses of devices: both units must reach the same bytes, or refuse with the same record.
  *
  * Between accesses tables change, and are invalidated in one of several ways: all, the source's
- * entries and their domains, the domains, or only the page that is accessed next. Now and then
- * several faults meet the one fault recording register, or an access goes on into the next page.
+ * entries and their domains, the domains, or only the page that is accessed next. Sometimes several
+ * faults compete for the one fault recording register, or an access goes on into the next page.
  */
 
 #include <inttypes.h>
@@ -23,27 +23,27 @@
 #define FILL 0xa5
 #define PAGE UINT64_C(4096)
 
-static uint64_t focus;          /* the page that was invalidated: the next access goes there */
-static unsigned int focus_size; /* log2 of the pages around it that were */
-static bool focused;            /* ... and all else is owed its invalidation */
+static uint64_t focus;          /* the page that was invalidated, which the next access uses */
+static unsigned int focus_size; /* log2 of the pages around it that were invalidated */
+static bool focused;            /* ... and all other pages still need an invalidation */
 static uint64_t nr_pages, nr_sources, nr_overflows, nr_crossings, nr_interrupts;
 /* The last accesses, whose pages may be cached. */
 static struct place recent[8];
 static unsigned int nr_recent;
-static struct place changed; /* one of them: the last change may be of an entry that it met */
-/* What a device last read, which its next write stores. */
+static struct place changed; /* one of these: the last change may be in an entry that it used */
+/* The data that a device last read, which its next write stores. */
 static uint8_t held[QTEST_DEVICES][LEN_MAX];
 
 /* Pages that QEMU's unit has translated since the last invalidation, and may have cached. */
 static struct {
 	uint16_t sid;      /* 0: none */
-	uint64_t gigabyte; /* a page has up to one */
+	uint64_t gigabyte; /* an access has at most one page in a gigabyte */
 } translated[64];
 static unsigned int nr_translated;
 
 /* ------------------------------------------------------------------------------- invalidations */
 
-/* The domain-ids of all sources' entries. */
+/* Note the domain-ids of all sources' entries. */
 struct dids {
 	uint16_t of[QTEST_DEVICES];
 };
@@ -57,7 +57,8 @@ static struct dids dids_now(void)
 	return dids;
 }
 
-/* QEMU's own devices are no memory, and a write could change what they do. */
+/* @return whether memory is there: registers of QEMU's devices are not memory, and a write could
+ * change the devices. */
 static bool is_qemus(uint64_t iova)
 {
 	return iova >> 24 == 0xfe;
@@ -75,7 +76,7 @@ static void put_iotlb(unsigned int gran, uint16_t did, uint64_t pages)
 	units_put(type | gran << 4 | (uint64_t)did << 16, pages);
 }
 
-/* Enough for an access to one of these pages, whatever has changed in paging entries. */
+/* Invalidate enough for an access to one of these pages, whatever has changed in paging entries. */
 static void invalidate_pages(const struct dids *dids)
 {
 	focus_size = tables_below(6);
@@ -97,13 +98,13 @@ static void invalidate_domains(const struct dids *dids)
 	units_doorbell();
 }
 
-/* Invalidate after the entries that lead to a source's tables have changed: what is cached has the
- * old domain-id. */
+/* Invalidate after entries that lead to a source's tables have changed. Cached translations have
+ * the old domain-id. */
 static void invalidate_source(uint16_t sid, uint16_t old)
 {
 	units_put(MOAT_QI_CONTEXT | MOAT_QI_DEVICE << 4 | (uint64_t)old << 16 | (uint64_t)sid << 32,
 		0);
-	if (units_shape.cm) /* what was absent or wrong is cached under domain-id 0 */
+	if (units_shape.cm) /* absent and wrong entries are cached under domain-id 0 */
 		units_put(MOAT_QI_CONTEXT | MOAT_QI_DEVICE << 4 | (uint64_t)sid << 32, 0);
 	if (units_shape.scalable)
 		units_put(MOAT_QI_PASID_CACHE |
@@ -111,14 +112,15 @@ static void invalidate_source(uint16_t sid, uint16_t old)
 				(uint64_t)old << 16,
 			0);
 	put_iotlb(MOAT_QI_DOMAIN, old, 0);
-	/* pass-through, too, may be cached; PASID-based invalidations are not for it */
+	/* pass-through may be cached, too, and PASID-based invalidations do not cover it */
 	if (units_shape.first)
 		units_put(MOAT_QI_IOTLB | 0xc0 | MOAT_QI_DOMAIN << 4 | (uint64_t)old << 16, 0);
 	units_doorbell();
 	nr_sources++;
 }
 
-/* Forget what may be cached. A source's invalidation leaves what is cached for the others. */
+/* Clear the record of what QEMU may have cached. An invalidation of a source leaves other sources'
+ * entries cached. */
 static void translated_forget(enum change change, unsigned int source)
 {
 	for (unsigned int i = 0; i < RTE_DIM(translated); i++)
@@ -126,7 +128,8 @@ static void translated_forget(enum change change, unsigned int source)
 			translated[i].sid = 0;
 }
 
-/* Invalidate in one of the ways that are enough after a change. @param old the domain-ids before */
+/* Invalidate in one of the ways that suffice after a change. @param old the domain-ids before the
+ * change */
 static void invalidate(enum change change, unsigned int source, const struct dids *old)
 {
 	struct dids dids = dids_now();
@@ -162,8 +165,8 @@ static void change_tables(void)
 
 /* ------------------------------------------------------------------------------------ an access */
 
-/* Interrupt requests, and what only looks like them, have a road of their own. Without qtest's
- * accelerator there is a processor, which they would wake. */
+/* Interrupt requests, and addresses that resemble them, are handled differently. Without the
+ * accelerator qtest there is a processor, which they would wake. */
 static bool interrupt_make(struct outcome *o)
 {
 	if (!qtest_gathers_dma() || tables_below(64) != 0)
@@ -190,14 +193,14 @@ static void tables_new(void)
 	units_flush();
 }
 
-/* Give an access the page and the device of another one. */
+/* Give an access the page and the device of an earlier one. */
 static void access_again(struct outcome *o, const struct place *place)
 {
 	o->iova = (place->iova & ~(PAGE - 1)) | (o->iova & (PAGE - 1));
 	o->device = place->sid == 0 ? o->device : device_of(place->sid);
 }
 
-/* Give an access one of the pages that were invalidated, often the one whose entries have
+/* Give an access one of the pages that were invalidated, often the page whose entries have
  * changed. */
 static void access_focused(struct outcome *o)
 {
@@ -232,7 +235,7 @@ static struct outcome access_make(void)
 	return o;
 }
 
-/* Let the software unit do the access; its fault record stays. */
+/* Let the software unit do the access. The fault record is not cleared. */
 static void soft_dma(struct outcome *o)
 {
 	struct moat_softvtd_guard guard;
@@ -252,7 +255,7 @@ static void ask_soft(struct outcome *o)
 	o->soft = units_soft_record();
 }
 
-/* By either unit's reading of PASID entries. */
+/* Under each of the two units' readings of PASID entries. */
 static bool leads_outside(const struct outcome *o)
 {
 	return reference_walk(&units_shape, 0, o->sid, o->iova, o->write).outside ||
@@ -260,7 +263,7 @@ static bool leads_outside(const struct outcome *o)
 			.outside;
 }
 
-/* Find an access that both units can judge and that does not change the tables, and the software
+/* Find an access that both units can do and that does not change the tables, and get the software
  * unit's answer. @return false: none was found */
 static bool access_find(struct outcome *o)
 {
@@ -275,24 +278,24 @@ static bool access_find(struct outcome *o)
 	return false;
 }
 
-/* An access that QEMU's device is asked to make, and what is needed to judge it. */
+/* An access that QEMU's device was asked to do, and the data to compare it. */
 struct asked {
 	struct outcome *o;
-	bool right;    /* the software unit answers as the reference walker does */
+	bool right;    /* the software unit's answer is the reference walker's */
 	uint64_t back; /* where the device writes back what it has read; 0: nowhere */
 	unsigned int slot;
 	struct question question;
 	uint8_t saved[LEN_MAX];
 };
 
-/* Before QEMU's device writes there. */
+/* Fill the target before QEMU's device writes there. */
 static void fill(const struct outcome *o, uint8_t *saved)
 {
 	memcpy(saved, at(o->hpa), o->len);
 	memset(at(o->hpa), FILL, o->len);
 }
 
-/* Did the device write all of it? It holds what it has read, which is seldom FILL. */
+/* @return whether the device wrote all of it: the data is what it has read, which is seldom FILL */
 static bool wrote_all(const struct outcome *o, unsigned int from)
 {
 	const uint8_t *bytes = at(o->hpa);
@@ -303,14 +306,14 @@ static bool wrote_all(const struct outcome *o, unsigned int from)
 	return true;
 }
 
-/* @return where the source can write back what it has read, if its tables are valid */
+/* @return the IOVA at which the source can write back what it has read, if its tables are valid */
 static uint64_t way_back(const struct outcome *o)
 {
 	return !o->write && o->hpa != 0 ? tables_back(o->sid) : 0;
 }
 
-/* Have the device write back what it has read, to the page BACK, where each of several accesses has
- * a slot. */
+/* Have the device write back what it has read to the page BACK, in which each of several accesses
+ * has a slot. */
 static void read_back(unsigned int device, uint64_t back, unsigned int slot, unsigned int len)
 {
 	memset(at(BACK + (uint64_t)slot * LEN_MAX), FILL, LEN_MAX);
@@ -325,7 +328,7 @@ static bool read_all(const struct outcome *o, unsigned int slot, unsigned int fr
 	return true;
 }
 
-/* Note what QEMU's unit has translated for the device: it may be cached from now on. */
+/* Note what QEMU's unit has translated for the device, and may have cached. */
 static void translated_note(struct outcome *o)
 {
 	for (unsigned int i = 0; i < RTE_DIM(translated); i++)
@@ -337,7 +340,7 @@ static void translated_note(struct outcome *o)
 	nr_translated++;
 }
 
-/* Does the software unit answer as the tables have it? */
+/* @return whether the software unit's answer is the one that the tables give */
 static bool as_reference(const struct outcome *o)
 {
 	struct answer a = reference_walk(&units_shape, 0, o->sid, o->iova, o->write);
@@ -370,7 +373,7 @@ static void show(const struct run *run, const struct outcome *o, unsigned int nu
 	tables_show(o->sid, o->iova);
 }
 
-/* Ask QEMU's unit and the device. The caller must call qtest_run(). */
+/* Ask QEMU's unit and the device for the access. The caller must call qtest_run(). */
 static void ask(struct asked *a, struct outcome *o, unsigned int slot)
 {
 	a->o = o;
@@ -391,7 +394,7 @@ static void restore(const struct asked *a)
 		memcpy(at(a->o->hpa), a->saved, a->o->len);
 }
 
-/* Do the two units agree? */
+/* @return whether the two units agree */
 static bool agree(struct asked *a)
 {
 	struct outcome *o = a->o;
@@ -423,7 +426,7 @@ static bool judge_answer(const struct run *run, struct asked *a, unsigned int nu
 	return why != NULL;
 }
 
-/* QEMU's device may have written somewhere: are the tables as they were? */
+/* QEMU's device may have written to a wrong place. @return whether the tables are unchanged */
 static bool has_strayed(const struct outcome *o, bool alike)
 {
 	return !alike && o->write && !o->qemu.there;
@@ -444,7 +447,7 @@ static bool judge(const struct run *run, struct outcome *o, unsigned int number,
 
 /* ---------------------------------------------------------------------------- several accesses */
 
-#define BATCH 4 /* so many at most, to one state of the tables, in one message */
+#define BATCH 4 /* at most so many accesses to one state of the tables, in one message */
 
 static bool overlap(const struct outcome *a, const struct outcome *b)
 {
@@ -452,9 +455,9 @@ static bool overlap(const struct outcome *a, const struct outcome *b)
 		b->hpa < a->hpa + a->len;
 }
 
-/* The answers from the `i`th on say nothing: an earlier access has left a record that was not
- * expected, or has strayed. What QEMU's unit translated for them it may have cached.
- * @return whether one of them is a write, which was not judged: it may have strayed, too */
+/* The answers from the `i`th on are not valid, because an earlier access left a record that was not
+ * expected, or wrote to a wrong place. QEMU's unit may have cached what it translated for them.
+ * @return whether one of them is a write, which may have gone to a wrong place, too */
 static bool batch_drop(struct asked asked[], unsigned int i, unsigned int n)
 {
 	bool wrote = false;
@@ -462,7 +465,7 @@ static bool batch_drop(struct asked asked[], unsigned int i, unsigned int n)
 	for (; i < n; i++) {
 		restore(&asked[i]);
 		translated_note(asked[i].o);
-		units_qemu_record(&asked[i].question); /* which clears it */
+		units_qemu_record(&asked[i].question); /* which clears the record */
 		wrote = wrote || asked[i].o->write;
 	}
 	return wrote;
@@ -484,7 +487,7 @@ static unsigned int batch_ask(struct outcome o[], struct asked asked[])
 	return n;
 }
 
-/* @param done how many were judged */
+/* @param done how many cases were compared */
 static bool run_batch(const struct run *run, unsigned int number, uint64_t reasons[256],
 	unsigned int *done)
 {
@@ -512,7 +515,7 @@ static bool run_batch(const struct run *run, unsigned int number, uint64_t reaso
 
 /* --------------------------------------------------------------------- more than one at a time */
 
-/* Several faults in a row: the only fault-recording register must keep the first. */
+/* Cause several faults in a row. The only fault recording register must keep the first. */
 static bool run_overflow(const struct run *run, unsigned int number)
 {
 	struct record of_soft, of_qemu;
@@ -528,7 +531,7 @@ static bool run_overflow(const struct run *run, unsigned int number)
 		if (!judge(run, &o[n], number, &alike))
 			return false;
 		if (!o[n].qemu.there)
-			return true; /* and the tables may be new ones */
+			return true; /* the tables may be new ones */
 		n++;
 	}
 	if (n == 0)
@@ -552,8 +555,7 @@ static bool run_overflow(const struct run *run, unsigned int number)
 	return false;
 }
 
-/* Make the part of an access that is in the next page. @return false: there is none that can be
- * tried */
+/* Make the part of an access that is in the next page. @return false: no such part can be tried */
 static bool next_part(const struct outcome *o, struct outcome *next)
 {
 	*next = *o;
@@ -599,7 +601,7 @@ static bool parts_agree(struct outcome o[2])
 	return same && units_same_record(&o[0].soft, &o[0].qemu);
 }
 
-/* Try an access that goes on into the next page; on each page alone the units agree. */
+/* Try an access that goes on into the next page. The units have agreed on each page alone. */
 static bool run_crossing(const struct run *run, unsigned int number)
 {
 	struct outcome o[2];

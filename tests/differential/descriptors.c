@@ -3,8 +3,8 @@
  */
 
 /*
- * Descriptors of any content for the invalidation queue: both units take one, or both stop with
- * IQE.
+ * Descriptors of any content for the invalidation queue: both units must take a descriptor, or both
+ * must stop with IQE.
  */
 
 #include <inttypes.h>
@@ -19,7 +19,7 @@ static uint64_t bit_or_none(unsigned int one_in)
 	return tables_below(one_in) == 0 ? UINT64_C(1) << tables_below(64) : 0;
 }
 
-/* One that is in order. */
+/* Draw a valid descriptor. */
 static struct descriptor proper(void)
 {
 	uint64_t did = tables_below(2) ? 0x11 : 0x22, gran = tables_below(4);
@@ -50,7 +50,7 @@ static struct descriptor proper(void)
 	}
 }
 
-/* Mostly one that is in order, or nearly so. */
+/* Draw a descriptor that is mostly valid, or nearly so. */
 static struct descriptor descriptor_make(void)
 {
 	struct descriptor d = proper();
@@ -60,7 +60,7 @@ static struct descriptor descriptor_make(void)
 	if (units_shape.scalable)
 		d.word[2 + tables_below(2)] ^= bit_or_none(8);
 	if ((d.word[0] & 0xf) == MOAT_QI_WAIT) {
-		/* A status goes to a page of its own. QEMU ends at a wait with SW and IF. */
+		/* A status is written to a page of its own. QEMU exits at a wait with SW and IF. */
 		d.word[1] = (d.word[1] & 0xfff) | BACK;
 		if (d.word[0] & 1 << 5)
 			d.word[0] &= ~(UINT64_C(1) << 4);
@@ -68,7 +68,7 @@ static struct descriptor descriptor_make(void)
 	return d;
 }
 
-/* Until it has fetched all, or has stopped. */
+/* Poll the software unit until it has fetched all descriptors, or has stopped. */
 static bool soft_refuses(void)
 {
 	while (!(moat_softvtd_read32(units_soft, VTD_FSTS) & VTD_FSTS_IQE)) {
@@ -80,11 +80,11 @@ static bool soft_refuses(void)
 	return true;
 }
 
-/* A descriptor that both queues have got, and what came of it. */
+/* A descriptor that both queues got, and the results. */
 struct put {
 	struct descriptor d;
 	bool soft_refuses;
-	unsigned int fsts; /* QEMU's, as qtest_read() */
+	unsigned int fsts; /* QEMU's, as qtest_read() returns it */
 };
 
 static struct put put_one(void)
@@ -126,7 +126,7 @@ bool descriptors_cases(const struct run *run, unsigned int number, uint64_t reas
 
 	for (unsigned int i = 0; i < BATCH; i++)
 		put[i] = put_one();
-	units_flush(); /* and both go on */
+	units_flush(); /* both units go on */
 	qtest_run();
 	for (unsigned int i = 0; i < BATCH; i++) {
 		reasons[put[i].soft_refuses]++;

@@ -3,20 +3,19 @@
  */
 
 /*
- * Two units judge each other: the software unit and QEMU's walk the same random tables for the same
- * random accesses. They must reach the same bytes, or refuse with the same record. Where they may
- * differ is listed, with the section of the specification, in explained.c.
+ * Compares two units: the software unit and QEMU's walk the same random tables for the same random
+ * accesses. They must reach the same bytes, or refuse with the same record. explained.c lists where
+ * they may differ, with the section of the specification.
  *
  *	differential [--cases N] [--seed N] [--descriptors|--registers] [--qemu PROGRAM]
  *	             [--verbose] CONFIGURATION
  *
  * With --descriptors, cases are descriptors of any content for the invalidation queue: both units
- * must take them, or both must stop with IQE. With --registers they are writes of any content to
- * registers, and commands; after each all registers must read the same.
+ * must take each, or both must stop with IQE. With --registers, cases are writes of any content to
+ * registers, and commands; after each, all registers must read the same.
  *
- * A difference ends the program with status 1 and the seed of its world, with which it is seen
- * again:
- * --seed SEED --cases 64.
+ * A difference ends the program with status 1, and prints the seed of its world. To repeat the
+ * difference, use --seed SEED --cases 64.
  */
 
 #include <getopt.h>
@@ -29,7 +28,7 @@
 
 #include "differential.h"
 
-#define CASES 64 /* of a world */
+#define CASES 64 /* cases of each world */
 
 enum kind { ACCESSES, DESCRIPTORS, REGISTERS };
 

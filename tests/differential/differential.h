@@ -8,22 +8,22 @@
 #include "tables.h"
 #include "units.h"
 
-#define LEN_MAX 64 /* of an access */
+#define LEN_MAX 64 /* bytes of an access */
 
-/** A run, and where it is. */
+/** The state of a run. */
 struct run {
 	bool verbose;
-	uint64_t seed; /* of the world; with it the case is seen again */
+	uint64_t seed; /* of the world; repeats the case */
 };
 
-/** An access, and what came of it. */
+/** An access, and its results. */
 struct outcome {
 	uint64_t iova;
 	unsigned int len, device;
 	uint16_t sid;
 	bool write;
-	int reason;   /* the software unit's answer; MOAT_SOFTVTD_NO_MEMORY too */
-	uint64_t hpa; /* where it leads; 0: nowhere */
+	int reason;   /* the software unit's answer; may be MOAT_SOFTVTD_NO_MEMORY */
+	uint64_t hpa; /* where the access leads; 0: nowhere */
 	bool reached; /* QEMU's device reached these bytes */
 	bool cached;  /* QEMU's unit may have the page in its IOTLB */
 	struct record soft, qemu;
@@ -32,7 +32,7 @@ struct outcome {
 /**
  * A few cases of a kind.
  * @param reasons counts, by fault reason
- * @param done how many cases it were
+ * @param done how many cases there were
  * @return false: an unexplained difference, which is printed
  */
 bool accesses_cases(const struct run *run, unsigned int number, uint64_t reasons[256],
@@ -42,19 +42,20 @@ bool descriptors_cases(const struct run *run, unsigned int number, uint64_t reas
 bool registers_cases(const struct run *run, unsigned int number, uint64_t reasons[256],
 	unsigned int *done);
 
-/** A new world. */
+/** Make a new world. */
 void accesses_begin(void);
 void accesses_print(void);
-/** Before the first world: both units lose their queues. */
+/** Prepare for the first world: both units lose their queues. */
 void registers_begin(void);
 
-/** Why QEMU's answer may differ here, the software unit's being right; NULL: it may not. Counts. */
+/** @return why QEMU's answer may differ here if the software unit's is right; NULL: it may not.
+ * Counts the uses of each explanation. */
 const char *explained(const struct shape *shape, const struct outcome *o);
-/** The same of a descriptor that only one of the two takes. */
+/** The same for a descriptor that only one of the two units takes. */
 const char *explained_descriptor(const struct shape *shape, const struct descriptor *d,
 	bool soft_refuses);
-/** The same of a register that reads differently. @param queue where the queue was when it was last
- * switched on, and IQA.DW as it was last written */
+/** The same for a register that reads differently. @param queue where the queue was when it was
+ * last switched on, and IQA.DW as it was last written */
 const char *explained_register(uint32_t offset, uint64_t soft, uint64_t qemu, uint64_t queue);
 void explained_print(void);
 

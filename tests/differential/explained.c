@@ -3,9 +3,9 @@
  */
 
 /*
- * Where the software unit and QEMU's may differ: the specification leaves it open, or QEMU does not
- * do what the specification says. A driver must live with both. Sections are those of the VT-d
- * specification, revision 4.1, by their titles.
+ * Where the software unit and QEMU's may differ: the specification leaves a point open, or QEMU
+ * departs from it. A driver must work with both. Sections are those of the VT-d specification,
+ * revision 4.1, by their titles.
  */
 
 #include <inttypes.h>
@@ -79,7 +79,7 @@ static struct {
 		0 },
 };
 
-/* Is QEMU's answer the reference walker's with these quirks? */
+/* @return whether QEMU's answer is the reference walker's with these quirks */
 static bool is_with(const struct shape *shape, const struct outcome *o, unsigned int set)
 {
 	struct answer a = reference_walk(shape, set, o->sid, o->iova, o->write);
@@ -93,7 +93,7 @@ static bool is_with(const struct shape *shape, const struct outcome *o, unsigned
 		o->qemu.read == !o->write && o->qemu.page == (o->iova & ~UINT64_C(4095));
 }
 
-/* Counts the quirks of the set. @return one's words */
+/* Count the quirks of the set. @return the text of one of them */
 static const char *explain(unsigned int set)
 {
 	const char *what = NULL;
@@ -108,7 +108,7 @@ static const char *explain(unsigned int set)
 	return what;
 }
 
-/* The smallest set of quirks that makes QEMU's answer; up to three. */
+/* @return the smallest set of quirks, up to three, that gives QEMU's answer */
 const char *explained(const struct shape *shape, const struct outcome *o)
 {
 	for (int size = 1; size <= 3; size++)
@@ -137,16 +137,16 @@ static bool without_ir(const struct shape *shape)
 	return !shape->ir;
 }
 
-/* What one of the two takes and the other refuses, though its form is in order: no other bits than
- * these. */
+/* Valid descriptors that one of the two units takes and the other refuses. They have no other bits
+ * than these. */
 static struct {
 	const char *what;
 	unsigned int type;
 	bool soft_refuses;
-	bool (*without)(const struct shape *shape); /* an ability that neither unit has */
+	bool (*without)(const struct shape *shape); /* a capability that neither unit has */
 	uint64_t bits[2];                           /* of the first two words; the rest is 0 */
 	uint64_t must, must_not;                    /* bits of the first word */
-	bool data;                                  /* the rest is anything */
+	bool data;                                  /* the other words may have any content */
 	uint64_t times;
 } descriptors[] = {
 	{ "QEMU takes device-TLB descriptors without ECAP.DT "
@@ -200,7 +200,7 @@ const char *explained_descriptor(const struct shape *shape, const struct descrip
 
 static struct {
 	uint32_t offset;
-	uint64_t zero; /* bits that QEMU's reads as 0 */
+	uint64_t zero; /* bits that read as 0 in QEMU */
 	const char *what;
 	uint64_t times;
 } registers[] = {
