@@ -3,8 +3,8 @@
  */
 
 /*
- * The drivers of the fake hosts' DPDK, in place of what pmd_table.py makes of this machine's: the
- * rows of DPDK 22.11 for the functions that the hosts have.
+ * The drivers of the fake hosts' DPDK, in place of the table that pmd_table.py makes of this
+ * machine's DPDK: the rows of DPDK 22.11 for the functions of the fake hosts.
  */
 /* clang-format off */
 	{ 0x15b3, 0x1003, 0xffff, 0xffff, "net_mlx4", "ib_uverbs mlx4_en mlx4_core mlx4_ib" },

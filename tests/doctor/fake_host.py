@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""A host as /sys, /proc, /dev and the firmware's tables show it, in a folder that stands for /.
+"""Makes a fake host: a folder that stands for /, with /sys, /proc, /dev and the firmware's tables.
 
-DMAR tables and PCI configuration space are built byte by byte, as the VT-d and PCI specifications
-lay them out; the rest are files with what Linux writes into them.
+DMAR tables and PCI configuration space are built byte by byte, as the VT-d and PCI specifications lay them out. The
+other files contain what Linux writes into them.
 """
 
 import os
@@ -20,7 +20,7 @@ ACS_ALL = 0x1D  # SV, RR, CR, UF
 
 
 def scope(bus, *path, kind=1):
-    """A device scope: (device, function) pairs from `bus` down."""
+    """@return a device scope: (device, function) pairs, from `bus` down."""
     return struct.pack("<BBHBB", kind, 6 + 2 * len(path), 0, 0, bus) + b"".join(bytes(p) for p in path)
 
 
@@ -33,7 +33,7 @@ def rmrr(base, limit, *scopes, segment=0):
 
 
 def dmar(*structures, haw=46, flags=1):
-    """(type, body) each; the checksum comes out right."""
+    """@return a DMAR table of structures, each given as (type, body); the checksum is right."""
     body = b"".join(struct.pack("<HH", kind, 4 + len(data)) + data for kind, data in structures)
     head = struct.pack("<4sIBB6s8sI4sIBB10s", b"DMAR", 48 + len(body), 1, 0, b"MOAT  ", b"FAKE    ",
                        1, b"MOAT", 1, haw - 1, flags, bytes(10))
@@ -46,7 +46,7 @@ def dmar(*structures, haw=46, flags=1):
 
 
 def config(vendor, device, class_code, port, bridge, extended, size, revision=0):
-    """Configuration space: header, PCI Express capability, and extended ones as (id, body)."""
+    """@return configuration space: header, PCI Express capability, and extended capabilities, given as (id, body)."""
     c = bytearray(4096)
     struct.pack_into("<HHHH", c, 0, vendor, device, 0x6, 0x10 if port is not None else 0)
     struct.pack_into("<I", c, 8, class_code << 8 | revision)
@@ -114,7 +114,7 @@ class Host:
         self.write("proc/interrupts", f"            CPU0\n  24:       1233  {chip}    0-edge      ice-0\n")
 
     def hugepages(self, *nodes):
-        """(free, total) of 2 MiB for each node."""
+        """Adds hugepages of 2 MiB: (free, total) for each node."""
         for i, (free, total) in enumerate(nodes):
             at = f"sys/devices/system/node/node{i}/hugepages"
             self.write(f"{at}/hugepages-2048kB/nr_hugepages", total)
@@ -132,7 +132,7 @@ class Host:
                    "\n".join(f"kernel/drivers/vfio/{name}.ko.xz:" for name in names))
 
     def vfio(self, *groups, **type1):
-        """The modules loaded, and the device files of groups."""
+        """Loads VFIO's modules, and makes the device files of groups."""
         self.module("vfio")
         self.module("vfio_pci")
         self.module("vfio_iommu_type1", **{"allow_unsafe_interrupts": "N", "dma_entry_limit": 65535, **type1})
@@ -166,7 +166,7 @@ class Host:
     def pci(self, address, class_code, *, vendor=0x8086, device=0x1592, port=ENDPOINT, bridge=None, driver=None,
             group=None, unit=None, node=0, net=None, queues=0, up=False, vfs=None, physfn=None, extended=(),
             size=4096, revision=0, msi=0, irq=None):
-        """A function. vfs: (enabled, capacity); queues: of its interface, each way."""
+        """Adds a function. vfs: (enabled, capacity); queues: number of its interface's queues, each way."""
         at = f"sys/bus/pci/devices/{address}"
         self.write(f"{at}/vendor", f"0x{vendor:04x}")
         self.write(f"{at}/device", f"0x{device:04x}")
@@ -207,7 +207,7 @@ class Host:
                    f"{net}\t00000000\t0101A8C0\t0003\n{net}\t0001A8C0\t00000000\t0001\n")
 
     def registers(self, base, cap, ecap, version=0x10):
-        """Registers of a unit in /dev/mem, which is sparse."""
+        """Writes registers of a unit into /dev/mem, which is a sparse file."""
         path = self.root / "dev/mem"
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "r+b" if path.exists() else "w+b") as f:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""Hosts that moat-doctor is asked about. Each function builds one; its docstring says what it is.
+"""Hosts for moat-doctor. Each function builds one; its docstring describes it.
 
-What moat-doctor must say of each is in expected/NAME.txt, to the letter.
+expected/NAME.txt has the exact text that moat-doctor must print about each.
 """
 
 from fake_host import (ATS, DOWNSTREAM, PASID, SRIOV, TO_PCI, UPSTREAM, acs, dmar, drhd, rmrr, scope)
 
-# CAP and ECAP as kernels printed them: a server of 2023, a server of 2014, a client of 2018 (two units).
-SERVER_2023 = (0x19ED008C40780C66, 0x3EE9E86F050DF | 1 << 51)  # PMS, too
+# CAP and ECAP as kernels printed them: of a server of 2023, a server of 2014, a client of 2018 (two units).
+SERVER_2023 = (0x19ED008C40780C66, 0x3EE9E86F050DF | 1 << 51)  # with PMS
 SERVER_2014 = (0x8D2078C106F0466, 0xF020DF)
 CLIENT_GRAPHICS = (0x1C0000C40660462, 0x19E2FF0505E)
 CLIENT = (0xD2008C40660462, 0xF050DA)
@@ -17,7 +17,7 @@ NIC, USB, GRAPHICS, NVME = 0x020000, 0x0C0330, 0x030000, 0x010802
 VF = {"class_code": NIC, "device": 0x1889}
 
 HOSTS = []
-ARGUMENTS = {}  # beside --root; of those that have any
+ARGUMENTS = {}  # further arguments beside --root, for hosts that need some
 
 
 def host(build):
@@ -63,7 +63,7 @@ def good(h):
 
 @host
 def vfs_to_make(h):
-    """The same server as it comes: vfio-pci not loaded, no VFs, no hugepages on the NIC's node."""
+    """The same server, not prepared: vfio-pci not loaded, no VFs, no hugepages on the NIC's node."""
     g, on = two_port_server(h, "intel_iommu=on", "DMA-FQ")
     h.hugepages((0, 0), (1024, 1024))
     h.write("sys/bus/pci/devices/0000:16:00.0/sriov_numvfs", 0)
@@ -79,14 +79,14 @@ def vtd_off(h):
 
 @host
 def vtd_not_on(h):
-    """The same server, nothing said on the command line, and a kernel that leaves VT-d off."""
+    """The same server without words about the IOMMU on the command line, and with a kernel that leaves VT-d off."""
     two_port_server(h, "", driven=False)
     h.modules_to_load("vfio-pci", "vfio_iommu_type1")
 
 
 @host
 def kernel_without_vfio(h):
-    """VT-d is on, and the kernel has no VFIO; nor does it drive one of the units."""
+    """VT-d is on, but the kernel has no VFIO, and does not drive one of the units."""
     two_port_server(h)
     h.table(dmar((0, drhd(0xC7FFC000, scope(0x16, (0, 0)))), (0, drhd(0xDDDFC000, scope(0x33, (0, 0)))),
                  (0, drhd(0xFBFFC000, everything=True))))
@@ -97,7 +97,7 @@ def kernel_without_vfio(h):
 
 @host
 def shared_group(h):
-    """A board whose root port has no ACS, with a switch that has it off, and an old bridge."""
+    """A board whose root port has no ACS, with a switch whose ACS is off, and an old bridge."""
     h.processor(model="Intel(R) Xeon(R) E3-1230 v3")
     h.command_line("intel_iommu=on")
     h.interrupts()
@@ -124,7 +124,7 @@ def shared_group(h):
 
 @host
 def acs_override(h):
-    """Groups parted by pcie_acs_override."""
+    """Groups that pcie_acs_override has split."""
     g, on = two_port_server(h, "intel_iommu=on pcie_acs_override=downstream,multifunction", "DMA")
     for i in (0, 1):
         h.pci(f"0000:16:11.{i}", **VF, driver="vfio-pci", group=g(4 + i), unit=on("dmar0"), physfn="0000:16:00.0")
@@ -133,7 +133,7 @@ def acs_override(h):
 
 @host
 def reserved_memory(h):
-    """Firmware has reserved memory for a NIC, and for USB, which the kernel lets go."""
+    """Firmware has reserved memory for a NIC, and for USB, whose RMRR the kernel ignores."""
     h.processor(model="Intel(R) Xeon(R) CPU E5-2640 v3")
     h.command_line("intel_iommu=on")
     h.interrupts()
@@ -172,7 +172,7 @@ def no_iommu(h):
 
 @host
 def client_39_bits(h):
-    """A client's 39 bits, graphics left out, the entry limit lowered, an ordinary user's limits."""
+    """A client with 39 bits, graphics left out, a lowered entry limit, and the limits of an ordinary user."""
     h.processor(model="Intel(R) Core(TM) i7-8700", bits=39)
     h.command_line("intel_iommu=on,igfx_off vfio_iommu_type1.dma_entry_limit=1024")
     h.interrupts()
@@ -189,7 +189,7 @@ def client_39_bits(h):
 
 @host
 def container(h):
-    """A container without privileges on the good server: /sys shows the host's, firmware is masked."""
+    """A container without privileges on the good server: /sys is the host's, the firmware's tables are masked."""
     g, on = two_port_server(h)
     (h.root / "sys/firmware/acpi/tables/DMAR").unlink()
     (h.root / "sys/firmware/acpi/tables").rmdir()
@@ -207,7 +207,7 @@ def container(h):
 
 @host
 def malformed_table(h):
-    """A DMAR table cut short by its firmware; the kernel has refused it."""
+    """A DMAR table that the firmware has cut short, and that the kernel has refused."""
     h.processor()
     h.command_line("intel_iommu=on")
     h.interrupts(remapped=False)
@@ -278,7 +278,7 @@ def appliance(h):
 
 @host
 def appliance_own_unit(h):
-    """A host prepared for moat's own unit; the NIC's has nothing else behind it."""
+    """A host prepared for moat's own unit; nothing else is behind the NIC's unit."""
     h.processor(model="Intel(R) Xeon(R) Gold 6430")
     h.command_line("intel_iommu=off intremap=off iomem=relaxed pcie_ports=compat")
     h.interrupts(remapped=False)
@@ -308,6 +308,6 @@ ARGUMENTS["appliance_locked_down"] = ["--kind", "vtd"]
 
 @host
 def nothing_visible(h):
-    """Nothing to be seen: neither /sys nor /proc."""
+    """Neither /sys nor /proc can be read."""
     for path in sorted(h.root.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""Further hosts of the kinds that hosts_rows.py has one of, each with what must come out (as rows.py has it)."""
+"""Further hosts of the kinds that hosts_rows.py has one of, each with its row (see rows.py)."""
 
 import shutil
 import struct
@@ -16,7 +16,7 @@ PORT, READY = "0000:16:00.0", ("own", True, "")
 
 
 def kind(**row):
-    """A host with its row."""
+    """Registers a host with its row."""
     def add(build):
         ROWS[build.__name__] = row
         return host(build)
@@ -34,7 +34,7 @@ def without(h, *paths):
 
 @kind(firmware=("ok", "VT-d is on: .*"), devices={PORT: READY}, verdict="Yes: this host is ready")
 def table_of_unknown_types(h):
-    """Structures of types to come, RHSA, SATC and ANDD: nothing is wrong with that."""
+    """Structures of future types, RHSA, SATC and ANDD: the table has no fault."""
     one_nic(h, table=odd_table((7, bytes(20)), (0x8000, bytes(3)), (5, struct.pack("<BBH", 0, 0, 0) + scope(0x16, (0, 0))),
                                (3, struct.pack("<IQI", 0, 0xC7FFC000, 0)), (4, b"\0\0\0\1\\_SB.PCI0.I2C0\0")))
 
@@ -49,14 +49,14 @@ def table_of_a_structure_without_length(h):
 @kind(firmware=("warn", "the DMAR table is malformed"), devices={PORT: READY},
       says=[r"the header says 88 bytes, but there are 78"])
 def table_cut_short(h):
-    """A table that is shorter than it says; the kernel drives the unit all the same."""
+    """A table whose length field is too large; the kernel drives the unit all the same."""
     one_nic(h, table=odd_table((1, rmrr(0x1000, 0x1FFF)))[:-10])
 
 
 @kind(rmrr=("warn", "firmware has reserved memory for 1 function"), devices={PORT: ("never", False, "RMRR")},
       never=[BIND, ", ready"])
 def rmrr_on_bridge(h):
-    """An RMRR names the root port above the NIC: it holds for all that is below."""
+    """An RMRR names the root port above the NIC, and so holds for all functions below."""
     one_nic(h, table=odd_table((1, rmrr(0x1000, 0x1FFF, scope(0x15, (1, 0), kind=2)))))
     h.group(1, "identity", reserved=["0x1000 0x1fff direct"])
 
@@ -64,7 +64,7 @@ def rmrr_on_bridge(h):
 @kind(rmrr=("ok", "none concerns a function that could be a tenant's"), devices={PORT: READY},
       verdict="Yes: this host is ready")
 def rmrr_tolerated(h):
-    """RMRRs for USB and graphics, which the kernel lets go, and for what is not there."""
+    """RMRRs for USB and graphics, which the kernel ignores, and for devices that do not exist."""
     one_nic(h, table=odd_table(*[(1, rmrr(base, base + 0xFFF, scope(*where))) for base, where in (
         (0x1000, (0x77, (1, 0))), (0x2000, (0, (0x14, 0))), (0x3000, (0, (2, 0))))]))
     for group, base, address, class_code in ((5, 2, "0000:00:14.0", USB), (6, 3, "0000:00:02.0", GRAPHICS)):
@@ -83,7 +83,7 @@ def all_ones_of_one(h):
 
 @kind(units=("ok", "300 units can be moat's"), devices={"0000:2b:01.0": READY}, interrupts=("ok", ".*dmar0, .*dmar299"))
 def three_hundred_units(h):
-    """Three hundred units of moat's own: all of them are told."""
+    """Three hundred units of moat's own: moat-doctor lists all of them."""
     h.processor()
     h.command_line("intel_iommu=off intremap=off iomem=relaxed")
     h.interrupts(remapped=False)
@@ -97,7 +97,7 @@ def three_hundred_units(h):
 
 @kind(units=("ok", "the kernel drives 12 units"), verdict="Yes: this host is ready")
 def domain_ids_of_each_unit(h):
-    """Twelve units with few domain-ids left, and a tenant behind each: what is behind another takes none."""
+    """Twelve units with few domain-ids left, each with a tenant behind it: a tenant needs none of another unit's."""
     one_nic(h, table=dmar(*[(0, drhd(0xC0000000 + i * 0x1000, scope(0x20 + i, (0, 0)))) for i in range(11)],
                           (0, drhd(0xC7FFC000, everything=True))))
     for i in range(11):
@@ -109,7 +109,7 @@ def domain_ids_of_each_unit(h):
 
 @kind(groups=("ok", "100 functions, each alone in its group"), drivers=("ok", "100 of 100 .*"), says=["1001 groups in all"])
 def thousand_groups(h):
-    """A thousand groups, most of them of disks."""
+    """A thousand groups, most of them with disks."""
     one_nic(h)
     for i in range(999):
         h.group(2 + i, "identity")
@@ -127,7 +127,7 @@ def thousand_groups(h):
                "0000:72:00.0": ("never", False, r"errata \(QAT C3xxx\)")},
       says=[r"-b vfio-pci 0000:16:00\.0\b"], never=[r"-b vfio-pci( 0000:\S+)* 0000:7[12]"])
 def errata_of_some(h):
-    """QAT of five generations: those of the list, one that is not on it, one for which DPDK has no driver."""
+    """QAT of five generations: some on the list, one not on it, one for which DPDK has no driver."""
     one_nic(h, bound=False, class_code=0x0B4000, device=0x4941, driver="4xxx", net=None)
     for i, device in enumerate((0x18A0, 0x0435, 0x19E2)):
         h.group(10 + i)
@@ -138,7 +138,7 @@ def errata_of_some(h):
 @kind(errata=("warn", "vfio-pci refuses 1 function by its list of errata"), never=[BIND],
       devices={PORT: ("never", False, "errata")})
 def errata_backported(h):
-    """A kernel that is older than the list, and has it all the same (RHEL 8)."""
+    """A kernel that is older than the list, but has it backported (RHEL 8)."""
     h.RELEASE = "4.18.0-553.el8.x86_64"
     one_nic(h, bound=False, class_code=0x0B4000, device=0x37C9, driver="c6xxvf", net=None)
     h.write("proc/sys/kernel/osrelease", h.RELEASE)
@@ -148,7 +148,7 @@ def errata_backported(h):
 @kind(drivers=("fail", "no function can be a tenant's"), never=[BIND, ", ready"],
       devices={a: ("never", False, BIFURCATED) for a in (PORT, "0000:16:00.2", "0000:16:00.3", "0000:17:00.0")})
 def bifurcated_vfs(h):
-    """Virtual functions of an mlx5, with vfio-pci and with its variant; Hyper-V's MANA with vfio-pci."""
+    """Virtual functions of an mlx5, bound to vfio-pci and to its variant; Hyper-V's MANA bound to vfio-pci."""
     one_nic(h, bound=False, vendor=MELLANOX, device=0x101D, driver="mlx5_core", net="ens1f0np0", vfs=(2, 8))
     for i, driver in ((2, "vfio-pci"), (3, "mlx5_vfio_pci")):
         h.group(7 + i)
@@ -161,28 +161,28 @@ def bifurcated_vfs(h):
 @kind(drivers=("warn", ".* without a token"), verdict="Not yet", never=[", ready"],
       devices={"0000:16:11.0": ("own", False, r"opens only with the token .*\(ice_vfio_pci\)")})
 def vf_token_of_variant(h):
-    """The physical function is with a variant of vfio-pci, its virtual ones with vfio-pci."""
+    """The physical function is bound to a variant of vfio-pci, its virtual functions to vfio-pci."""
     two_vfs(h)
     bound_to(h, PORT, "ice_vfio_pci")
 
 
 @kind(drivers=("ok", "2 of 2 .*"), devices={"0000:16:11.0": READY}, never=["token"])
 def physfn_on_pf_stub(h):
-    """The physical function is with pci-pf-stub, which asks for no token."""
+    """The physical function is bound to pci-pf-stub, which needs no token."""
     two_vfs(h)
     bound_to(h, PORT, "pci-pf-stub")
 
 
 @kind(devices={"0000:16:11.0": ("shared", False, "opens only with the token")}, verdict="Not yet", never=[", ready"])
 def physfn_on_vfio_in_group(h):
-    """A virtual function in the group of its physical one; both are with vfio-pci."""
+    """A virtual function in the group of its physical function; both are bound to vfio-pci."""
     one_nic(h, vfs=(1, 64))
     h.pci("0000:16:11.0", **VF, driver="vfio-pci", group=1, unit="dmar0", physfn=PORT)
 
 
 @kind(drivers=("warn", "none of 2 functions .*"), says=[r"-b vfio-pci 0000:16:11\.0"], never=[r"-b vfio-pci( 0000:\S+)* 0000:16:11\.1"])
 def vfs_with_kernel_driver(h):
-    """Virtual functions that the kernel's driver has taken; one carries traffic."""
+    """Virtual functions that are bound to the kernel's driver; one of them carries traffic."""
     two_vfs(h, ("iavf", "iavf"))
     for i, state in enumerate(("down", "up")):
         h.write(f"sys/bus/pci/devices/0000:16:11.{i}/net/ens1f0v{i}/operstate", state)
@@ -195,7 +195,7 @@ def vfs_with_kernel_driver(h):
       drivers=("fail", r"no function is ready: 0000:00:1f\.6: its group would not be viable.*"),
       verdict="Not with hardware isolation")
 def onboard_chip_unbound(h):
-    """A client's onboard NIC that is not bound yet: binding it would be in vain."""
+    """A client's onboard NIC that is not bound yet; its group would not be viable if it were."""
     hosts_rows.onboard_chip(h)
     bound_to(h, "0000:00:1f.6", "e1000e")
     h.write("sys/bus/pci/devices/0000:00:1f.6/net/eno1/operstate", "down")
@@ -203,7 +203,7 @@ def onboard_chip_unbound(h):
 
 @kind(groups=("warn", ".*"), drivers=("ok", "4 of 4 .*"), devices={PORT: ("shared", True, "")}, verdict="Yes, with")
 def four_ports_one_tenant(h):
-    """Four ports of one chip, all bound: one tenant's."""
+    """Four ports of one chip in one group, all bound: they go to one tenant."""
     one_nic(h, device=0x15FF, extended=[])
     for f in (1, 2, 3):
         h.pci(f"0000:16:00.{f}", NIC, device=0x15FF, driver="vfio-pci", group=1, unit="dmar0")
@@ -212,7 +212,7 @@ def four_ports_one_tenant(h):
 @kind(groups=("warn", r"group 1 is not viable: .*0000:16:00\.1 \(uio_pci_generic\)"), verdict="Not yet",
       devices={PORT: ("shared", False, "not viable")}, says=[r"-b vfio-pci 0000:16:00\.1 0000:16:00\.0"])
 def uio_companion(h):
-    """A group of two functions: one is with vfio-pci, the other with uio_pci_generic, which VFIO does not allow."""
+    """A group of two functions: one is bound to vfio-pci, the other to uio_pci_generic, which VFIO does not allow."""
     one_nic(h)
     h.pci("0000:16:00.1", NIC, driver="uio_pci_generic", group=1, unit="dmar0")
 
@@ -227,14 +227,14 @@ def disk_in_group(h):
 
 @kind(groups=("ok", ".*"), devices={PORT: READY}, verdict="Yes: this host is ready")
 def bridge_in_group(h):
-    """A bridge with a hot-plug driver in the NIC's group: bridges keep no group from a tenant."""
+    """A bridge with a hot-plug driver in the NIC's group: bridges do not make a group unviable."""
     one_nic(h)
     h.pci("0000:15:02.0", 0x060400, port=None, bridge=(0x15, 0x19, 0x19), driver="shpchp", group=1, unit="dmar0")
 
 
 @kind(groups=("warn", r"group 1 is not viable: .*\(lpc_ich\)"), never=[", ready", BIND], drivers=("fail", ".*"))
 def isa_bridge_in_group(h):
-    """An ISA bridge with a driver in the NIC's group: its header is no bridge's."""
+    """An ISA bridge with a driver in the NIC's group: its header is not that of a PCI bridge."""
     one_nic(h)
     h.pci("0000:00:1f.0", ISA_BRIDGE, port=None, driver="lpc_ich", group=1, unit="dmar0")
 
@@ -284,7 +284,7 @@ def chipset_root_port(h):
 
 
 def only(h, state="up", routes=""):
-    """The only NIC is one with igb, eno1."""
+    """The only NIC is eno1, with driver igb."""
     uplink(h)
     h.write("sys/bus/pci/devices/0000:02:00.0/net/eno1/operstate", state)
     without(h, f"sys/bus/pci/devices/{PORT}", f"sys/kernel/iommu_groups/1/devices/{PORT}")
@@ -297,19 +297,19 @@ IN_USE = {"never": [BIND], "drivers": ("warn", "none of 1 function .*"), "says":
 
 @kind(**IN_USE)
 def uplink_without_default_route(h):
-    """The only NIC is up and has no default route: perhaps it carries the session, or the root file system."""
+    """The only NIC is up without a default route: it may carry the login session, or the root file system."""
     only(h, routes=CONNECTED)
 
 
 @kind(**IN_USE)
 def uplink_without_carrier(h):
-    """The only NIC has lost its link, and is still configured."""
+    """The only NIC has lost its link, but is still configured."""
     only(h, "down", CONNECTED)
 
 
 @kind(**IN_USE)
 def uplink_below_tunnel(h):
-    """The default route goes through WireGuard, and the tunnel through the only NIC."""
+    """The default route goes through WireGuard, whose tunnel goes through the only NIC."""
     only(h, routes="wg0\t00000000\t00000000\t0001\t0\t0\t0\t00000000\n" + CONNECTED)
 
 
@@ -323,7 +323,7 @@ def nic_in_namespace(h):
 @kind(never=[BIND], drivers=("fail", "all functions are needed by the host"),
       devices={"0000:02:00.0": ("kernel", False, "macvtap0 is built on eno1")})
 def uplink_of_macvtap(h):
-    """Virtual machines have the only NIC by macvtap."""
+    """Virtual machines use the only NIC by macvtap."""
     only(h, "down")
     h.link("sys/bus/pci/devices/0000:02:00.0/net/eno1/upper_macvtap0", "../../../macvtap0")
 
@@ -339,7 +339,7 @@ def uplink_of_ovs(h):
 
 @kind(never=[BIND], devices={PORT: ("kernel", False, r"the group is not viable: 0000:16:00\.1 \(ice, ens1f1\) is in it")})
 def bond_in_group(h):
-    """The other port of the NIC, in the same group, is a port of the bond that carries the default route."""
+    """The other port of the NIC, in the same group, is a port of the bond that has the default route."""
     one_nic(h)
     h.pci("0000:16:00.1", NIC, driver="ice", net="ens1f1", up=True, group=1, unit="dmar0")
     h.link("sys/bus/pci/devices/0000:16:00.1/net/ens1f1/master", "../../../bond0")
@@ -359,7 +359,7 @@ def vfs_of_uplink(h):
 
 @kind(hugepages=("warn", "all hugepages on node 0, where 0000:16:00.0 is, are in use"), verdict="Yes, with")
 def hugepages_uneven(h):
-    """The hugepages of the NIC's node are in use, those of the other are free."""
+    """The hugepages of the NIC's node are in use, those of the other node are free."""
     one_nic(h)
     h.hugepages((0, 512), (512, 512))
 
@@ -382,21 +382,21 @@ def five_hundred_processors(h):
 
 @kind(**{"interrupt-remapping": ("fail", "interrupts are not remapped.*")})
 def chip_in_a_name(h):
-    """A handler whose name looks like that of a chip that remaps."""
+    """A handler whose name looks like that of an interrupt chip that remaps."""
     one_nic(h)
     h.write("proc/interrupts", "            CPU0\n  24:       1233  PCI-MSIX-0000:16:00.0    0-edge      my IR-remote\n")
 
 
 @kind(**{"interrupt-remapping": ("fail", ".*")}, says=["does not have INTR_REMAP"])
 def table_without_intr_remap(h):
-    """Firmware that does not offer interrupt remapping."""
+    """Firmware that does not report interrupt remapping."""
     one_nic(h, table=odd_table(flags=0))
     h.interrupts(remapped=False)
 
 
 @kind(**{"interrupt-remapping": ("fail", r".*\(Intel X58 or 5520\) is broken by an erratum")})
 def broken_x58(h):
-    """An X58 of revision 0x22, which is broken, too."""
+    """An X58 of revision 0x22, which has the erratum, too."""
     hosts_rows.broken_chipset(h)
     h.pci("0000:00:00.0", 0x060000, device=0x3405, port=None, revision=0x22)
 
@@ -404,7 +404,7 @@ def broken_x58(h):
 @kind(**{"interrupt-remapping": ("fail", r"interrupts are not remapped: VFIO refuses to assign devices \(EPERM\)")},
       never=["erratum"])
 def sound_5520(h):
-    """A 5520 of revision 0x22, which is sound: something else is the matter."""
+    """A 5520 of revision 0x22, which does not have the erratum: the cause is another one."""
     hosts_rows.broken_chipset(h)
     h.pci("0000:00:00.0", 0x060000, device=0x3406, port=None, revision=0x22)
 
@@ -414,7 +414,7 @@ def sound_5520(h):
 
 @kind(firmware=("fail", "Xen, the hypervisor, owns VT-d: this is one of its guests"), never=["intel_iommu", "QEMU"])
 def xen_guest(h):
-    """A guest of Xen's."""
+    """A Xen guest."""
     hosts_rows.xen_dom0(h)
     without(h, "proc/xen/capabilities", "sys/firmware/acpi/tables/XMAR")
 
@@ -466,7 +466,7 @@ def arm_smmu(h):
 
 @kind(firmware=("fail", "no IOMMU: .*"), says=["QEMU: -machine q35"], never=[BIND])
 def guest_without_iommu(h):
-    """A virtual machine whose kernel would turn VT-d on, and which has none."""
+    """A virtual machine without VT-d, whose kernel would turn VT-d on."""
     h.processor(virtual=True)
     h.command_line("intel_iommu=on")
     h.interrupts(remapped=False)
@@ -490,7 +490,7 @@ def container_without_groups(h):
 
 # ------------------------------------------------------------------------------------- boot loaders
 
-BOOT = {  # files that are there: what the remedy must say
+BOOT = {  # files that exist: patterns that the remedy must match
     "etc/default/grub usr/sbin/update-grub": [r"in /etc/default/grub", "# update-grub"],
     "etc/default/grub boot/grub2/grub.cfg": ["# grub2-mkconfig -o /boot/grub2/grub.cfg"],
     "etc/kernel/cmdline": ["in /etc/kernel/cmdline", "# kernel-install add"],

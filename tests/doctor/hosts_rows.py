@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""More hosts for moat-doctor, each rebuilt from what users reported or from an erratum. rows.py says what
-must come out, whatever the letters in expected/ are."""
+"""More hosts for moat-doctor, each rebuilt from a user's report or from an erratum. rows.py has what moat-doctor must
+say about each, independently of the exact texts in expected/."""
 
 import gzip
 import struct
@@ -40,7 +40,7 @@ def two_vfs(h, drivers=("vfio-pci", "vfio-pci")):
 
 
 def bound_to(h, address, driver):
-    """The function's driver becomes another one, and its interface goes."""
+    """Binds the function to another driver, and removes its interface."""
     at = h.root / "sys/bus/pci/devices" / address
     (at / "driver").unlink()
     h.folder(f"sys/bus/pci/drivers/{driver}")
@@ -54,14 +54,14 @@ def bound_to(h, address, driver):
 
 @host
 def vf_token(h):
-    """Virtual functions whose physical one is with vfio-pci, too: they open with its user's token only."""
+    """Virtual functions whose physical function is bound to vfio-pci, too: they need its user's token."""
     two_vfs(h)
     bound_to(h, "0000:16:00.0", "vfio-pci")
 
 
 @host
 def errata(h):
-    """Devices of vfio-pci's list of errata: a QAT VF, and DSA and IAX of the first generation."""
+    """Devices on vfio-pci's list of errata: a QAT VF, and DSA and IAX of the first generation."""
     one_nic(h, bound=False, class_code=0x0B4000, device=0x37C9, driver="c6xxvf", net=None)
     for i, device in enumerate((0x0B25, 0x0CFE)):
         h.group(2 + i, "identity")
@@ -71,14 +71,14 @@ def errata(h):
 
 @host
 def errata_ignored(h):
-    """The same QAT VF, where vfio-pci was told to ignore its list."""
+    """The same QAT VF, with vfio-pci told to ignore its list."""
     one_nic(h, class_code=0x0B4000, device=0x37C9)
     h.module("vfio_pci", disable_denylist="Y")
 
 
 @host
 def bifurcated(h):
-    """NICs whose PMDs keep the kernel's driver: ConnectX with mlx5_core and with vfio-pci, ConnectX-3, MANA."""
+    """NICs whose PMDs need the kernel's driver: ConnectX with mlx5_core and with vfio-pci, ConnectX-3, MANA."""
     one_nic(h, bound=False, vendor=MELLANOX, device=0x101D, driver="mlx5_core", net="ens1f0np0")
     for i, (vendor, device, driver) in enumerate(((MELLANOX, 0x101D, "vfio-pci"), (MELLANOX, 0x1003, "mlx4_core"),
                                                  (MELLANOX, 0xA2FE, "mlx5_core"), (0x1414, 0x00BA, "mana"))):
@@ -90,19 +90,19 @@ def bifurcated(h):
 
 @host
 def no_pmd(h):
-    """A NIC for which DPDK has no driver, bound to vfio-pci all the same."""
+    """A NIC for which DPDK has no driver, but which is bound to vfio-pci."""
     one_nic(h, vendor=0x14E4, device=0x1657)
 
 
 @host
 def variants(h):
-    """Virtual functions with variants of vfio-pci."""
+    """Virtual functions bound to variants of vfio-pci."""
     two_vfs(h, ("mlx5_vfio_pci", "ice_vfio_pci"))
 
 
 @host
 def stub_companion(h):
-    """A group of two functions: one is with vfio-pci, the other with pci-stub."""
+    """A group of two functions: one is bound to vfio-pci, the other to pci-stub."""
     one_nic(h)
     h.pci("0000:16:00.1", NIC, driver="pci-stub", group=1, unit="dmar0")
 
@@ -119,13 +119,13 @@ def odd_table(*structures, spoil=None, **more):
 
 @host
 def rmrr_odd(h):
-    """An RMRR that ends before it begins, as firmware of 2014 has it; Linux uses the table."""
+    """An RMRR whose end is below its begin, as in firmware of 2014; Linux uses the table."""
     one_nic(h, table=odd_table((1, rmrr(0xBDF84000, 0xBDF7FFFF, scope(0, (0x1D, 0))))))
 
 
 @host
 def table_with_faults(h):
-    """Four faults that Linux lives with: a checksum, a short RHSA, a scope of length 0, bytes at the end."""
+    """Four faults that Linux accepts: a checksum, a short RHSA, a scope of length 0, bytes at the end."""
     def spoil(t):
         t += bytes(8)
         struct.pack_into("<I", t, 4, len(t))
@@ -141,7 +141,7 @@ def sidp(h):
 
 @host
 def all_ones(h):
-    """The table is there, and the units' registers read as ones."""
+    """The DMAR table exists, but the units' registers read as ones."""
     h.processor(model="Intel(R) Atom(TM)", bits=39)
     h.command_line("quiet")
     h.interrupts(remapped=False)
@@ -156,7 +156,7 @@ def all_ones(h):
 
 @host
 def rmrr_on_physfn(h):
-    """HPE's: an RMRR names both ports of a NIC; one has virtual functions."""
+    """HPE: an RMRR names both ports of a NIC; one of them has virtual functions."""
     one_nic(h, bound=False, driver="igb", device=0x1521, net="eno1", up=True,
             table=odd_table((1, rmrr(0xBDF83000, 0xBDF84FFF, scope(0x15, (1, 0), (0, 0))))),
             vfs=(2, 7), extended=[acs(), (SRIOV, b"")])
@@ -198,7 +198,7 @@ def unit_without_devices(h):
 
 @host
 def hundred_units(h):
-    """A hundred units, a function behind each."""
+    """A hundred units with a function behind each."""
     h.processor()
     h.command_line("intel_iommu=on")
     h.interrupts()
@@ -232,7 +232,7 @@ def physfn_in_group(h):
 
 @host
 def onboard_chip(h):
-    """A client's onboard NIC, which shares its group with what else is in the PCH."""
+    """A client's onboard NIC, which shares its group with other functions of the PCH."""
     h.processor(model="Intel(R) Core(TM) i7-8700", bits=39)
     h.command_line("intel_iommu=on")
     h.interrupts()
@@ -248,7 +248,7 @@ def onboard_chip(h):
 
 @host
 def pch_root_port(h):
-    """A root port of a 100-series PCH, whose ACS registers have 32 bits each; a switch below shares."""
+    """A root port of a 100-series PCH, whose ACS registers have 32 bits each; a switch below has no ACS."""
     wide = (ACS, struct.pack("<II", 0x1F, 0x1D))
     one_nic(h)
     h.pci("0000:00:1c.0", 0x060400, device=0xA110, port=4, bridge=(0, 3, 5), driver="pcieport", group=2, unit="dmar0",
@@ -285,19 +285,19 @@ def guest(h, bit33, driver):
 
 @host
 def virtio_bypasses(h):
-    """A virtio NIC that does not offer VIRTIO_F_ACCESS_PLATFORM: its DMA passes by the unit."""
+    """A virtio NIC that does not offer VIRTIO_F_ACCESS_PLATFORM: its DMA bypasses the unit."""
     guest(h, False, "virtio-pci")
 
 
 @host
 def virtio_translated(h):
-    """A virtio NIC that does."""
+    """A virtio NIC that offers VIRTIO_F_ACCESS_PLATFORM."""
     guest(h, True, "virtio-pci")
 
 
 @host
 def virtio_bound(h):
-    """A virtio NIC with vfio-pci: whether it does cannot be seen."""
+    """A virtio NIC bound to vfio-pci: whether it offers VIRTIO_F_ACCESS_PLATFORM cannot be seen."""
     guest(h, False, "vfio-pci")
 
 
@@ -321,7 +321,7 @@ def xen_dom0(h):
 
 @host
 def broken_chipset(h):
-    """A 5520 of the revision whose interrupt remapping is broken; the kernel leaves it off."""
+    """A 5520 of the revision whose interrupt remapping has an erratum; the kernel leaves remapping off."""
     one_nic(h)
     h.interrupts(remapped=False)
     h.pci("0000:00:00.0", 0x060000, device=0x3406, port=None, revision=0x13)
@@ -329,7 +329,7 @@ def broken_chipset(h):
 
 @host
 def kernel_without_irq_remap(h):
-    """A kernel that was built without CONFIG_IRQ_REMAP, and says so in /proc/config.gz."""
+    """A kernel that was built without CONFIG_IRQ_REMAP, as /proc/config.gz shows."""
     one_nic(h)
     h.interrupts(remapped=False)
     h.write("proc/config.gz", gzip.compress(b"CONFIG_INTEL_IOMMU=y\n# CONFIG_IRQ_REMAP is not set\n" * 5000))
@@ -347,7 +347,7 @@ def no_numa(h):
 
 @host
 def old_kernel(h):
-    """RHEL 7's kernel: groups tell neither their type nor reserved regions."""
+    """RHEL 7's kernel: groups have neither files for their type nor for reserved regions."""
     h.RELEASE = "3.10.0-1160.el7.x86_64"
     two_vfs(h)
     h.write("proc/sys/kernel/osrelease", h.RELEASE)
@@ -358,7 +358,7 @@ def old_kernel(h):
 
 @host
 def old_kernel_rmrr(h):
-    """The same, with an RMRR for the NIC in the table."""
+    """The same, with an RMRR for the NIC in the DMAR table."""
     old_kernel(h)
     h.table(odd_table((1, rmrr(0xBDF83000, 0xBDF84FFF, scope(0x15, (1, 0), (0, 0)), scope(0x16, (0x11, 0)),
                                scope(0x16, (0x11, 1))))))
@@ -366,7 +366,7 @@ def old_kernel_rmrr(h):
 
 @host
 def gigantic_pages(h):
-    """Hugepages of 1 GiB and no others."""
+    """Only hugepages of 1 GiB."""
     two_vfs(h)
     h.command_line("default_hugepagesz=1G hugepagesz=1G hugepages=16 intel_iommu=on iommu=pt")
     for node in (0, 1):
@@ -399,14 +399,14 @@ def aliases(h):
 
 @host
 def words_without_meaning(h):
-    """Words that do not mean what they look like; Proxmox."""
+    """Words whose meaning is not what they suggest; Proxmox."""
     off(h, "INTEL_IOMMU=on intel_iommu=pt iommu=on intremap=no_x2apic_optout -- intel_iommu=on",
         "etc/kernel/cmdline", "etc/kernel/proxmox-boot-uuids")
 
 
 @host
 def fedora(h):
-    """intel_iommu=off where grubby is."""
+    """intel_iommu=off on a host with grubby."""
     off(h, "intel_iommu=off intremap=nosid", "usr/sbin/grubby", "etc/default/grub", "etc/kernel/cmdline")
 
 
@@ -414,7 +414,7 @@ def fedora(h):
 
 
 def uplink(h, routes=None, **above):
-    """A host with one port free and one that things are built on: above = {lower: upper}."""
+    """A host with a free port, and a port on which interfaces are built: above = {lower: upper}."""
     one_nic(h)
     h.group(3)
     h.root_port("0000:00:1c.0", 2, group=0, unit="dmar0")
@@ -439,7 +439,7 @@ def uplink_below_bridge(h):
 
 @host
 def uplink_ipv6(h):
-    """The uplink carries an IPv6 default route and no other, through a VLAN."""
+    """The uplink carries only an IPv6 default route, through a VLAN."""
     uplink(h)
     h.link("sys/bus/pci/devices/0000:02:00.0/net/eno1/upper_eno1.7", "../../../eno1.7")
     zero = "0" * 32
@@ -450,7 +450,7 @@ def uplink_ipv6(h):
 
 @host
 def only_uplink(h):
-    """The only NIC is the uplink, below a bridge, with a driver that knows no link state."""
+    """The only NIC is the uplink, below a bridge, with a driver that does not report the link state."""
     uplink(h, "vmbr0", eno1="vmbr0")
     for path in ("sys/bus/pci/devices/0000:16:00.0", "sys/kernel/iommu_groups/1/devices/0000:16:00.0"):
         (h.root / path).rename(h.root / path.replace("/", "_"))

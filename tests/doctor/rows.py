@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""What must come out for the hosts of hosts_rows.py, and what must never be said of them.
+"""What moat-doctor must say about the hosts of hosts_rows.py, and what it must never say.
 
-ROWS: {host: {check: (state, pattern of the summary)}}; further keys of a host:
+ROWS: {host: {check: (state, pattern of the summary)}}; a host may have further keys:
     devices   {address: (tenant, ready, pattern of the reason)}
     says      patterns that the text must have
     never     patterns that the text must not have

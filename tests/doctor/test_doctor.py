@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""What moat-doctor says of hosts of many kinds.
+"""Checks what moat-doctor says about hosts of many kinds.
 
 usage: test_doctor.py FAKE-DPDK MOAT-DOCTOR [MOAT-FWD] [--accept] [--only=WORD] [--but=WORD]
 
 FAKE-DPDK is moat-doctor with the drivers of doctor_pmds.h, so that its answers do not depend on this machine's DPDK.
-Every host of hosts.py, hosts_rows.py and hosts_kinds.py is built in a folder, and the text and the exit status are compared
-with expected/NAME.txt to the letter; --accept writes those files, for you to read. The JSON must say the same,
-each finding must stand in doc/doctor.md, and rows.py says what must come out at any rate. What moat-doctor calls
-impossible, moat-fwd must refuse with the same sentence, and nothing else. Prints TAP.
+Every host of hosts.py, hosts_rows.py and hosts_kinds.py is built in a folder, and the text and the exit status must be
+exactly those of expected/NAME.txt. --accept writes those files, for you to check. The JSON must say the same,
+doc/doctor.md must have each finding, and rows.py has what the text must say in any case. moat-fwd must refuse what
+moat-doctor calls impossible, with the same sentence, and nothing else. Prints TAP.
 """
 
 import difflib
@@ -37,7 +37,7 @@ import tap  # noqa: E402
 import variants  # noqa: E402
 from fake_host import Host  # noqa: E402
 
-# In memory: the hosts are tens of thousands of small files.
+# in a file system in memory, because the hosts are tens of thousands of small files
 TMP = tempfile.TemporaryDirectory(prefix="moat-doctor-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
 os.chmod(TMP.name, 0o755)
 os.environ["TMPDIR"] = tempfile.tempdir = TMP.name
@@ -74,11 +74,11 @@ class Built:
         return status, json.loads(out)
 
 
-seen = set()  # findings of the page that some host had
+seen = set()  # findings of doc/doctor.md that some host has
 
 
 def documented():
-    """{check: [(state, pattern)]} out of the page's tables; <...> stands for anything."""
+    """@return {check: [(state, pattern)]} of the tables in doc/doctor.md; <...> matches any text."""
     found, check = {}, None
     for line in PAGE.read_text().splitlines():
         if heading := re.match(r"### (\S+)", line):
@@ -271,7 +271,7 @@ def an_archive_that_leads_out_of_its_folder_is_refused():
 
 
 def tar_of(path, *entries, mode="w"):
-    """Entries: (name, bytes), or (name, target) of a symbolic link."""
+    """Makes an archive of entries: (name, bytes), or (name, target) for a symbolic link."""
     with tarfile.open(path, mode) as tar:
         for name, content in entries:
             entry = tarfile.TarInfo(name)
@@ -293,7 +293,7 @@ def an_archive_that_is_cut_short_is_refused_wherever_it_is_cut():
     path, _ = archive(built("client_39_bits"), "host.tar")
     plain, packed = path.read_bytes(), gzip.compress(path.read_bytes())
     part = path.with_name("part")
-    # From 2048 on: then there is a header. The blocks of zeros at the end are not content.
+    # From 2048 on, because there is a header then. The blocks of zeros at the end are not content.
     end = plain.rstrip(b"\0").__len__()
     for n in [*range(2048, end, 7 * 512), 5000, end - 1]:
         part.write_bytes(plain[:n])
@@ -320,13 +320,13 @@ def an_archive_that_is_too_large_is_refused():
         refused(path, "larger, unpacked, than any archive")
         tar_of(path, *[(f"sys/{i}", bytes(60 << 20)) for i in range(5)], mode="w:gz")
         refused(path, "larger, unpacked, than any archive")
-        # A header may claim what it likes: 8 GiB that are not there.
+        # A header may claim any size, here 8 GiB that do not exist.
         entry = tarfile.TarInfo("proc/cmdline")
         entry.size = 8 << 30
         path.write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
         p = subprocess.run([DOCTOR, "--root", path], capture_output=True, text=True, timeout=60)
         assert p.returncode == 3 and p.stderr.count("\n") == 1, p
-        # What a file of the host's unpacks to is bounded, too.
+        # The unpacked size of a file of the host is limited, too.
         host = built("good")
         host.host.write("proc/config.gz", gzip.compress(b"CONFIG_IRQ_REMAP=y\n" * (4 << 20)))
         assert run(host.root)[0] == 0
@@ -354,7 +354,7 @@ def what_is_outside_cannot_be_read_through_an_archives_links():
             out = run(path)[1]
             assert "secret" not in out and "/proc/cmdline cannot be read" in out, (target, out)
         tar_of(path, ("proc/here", b"intel_iommu=on,sm_on"), ("proc/cmdline", "../proc/here"), ("sys/bus/x", b""))
-        assert "intel_iommu=on,sm_on" in run(path)[1]  # inside, a link leads where it says
+        assert "intel_iommu=on,sm_on" in run(path)[1]  # a link that stays inside is followed
 
 
 def what_names_the_host_or_its_owner_stays_out_of_an_archive():
@@ -374,7 +374,7 @@ def what_names_the_host_or_its_owner_stays_out_of_an_archive():
     h.write("proc/config.gz", gzip.compress(config.encode()))
     h.write("proc/self/status", "Name:\tjane\nUid:\t1234567\nCapEff:\t000001ffffffffff\n")
     h.write("sys/firmware/dmi/tables/DMI", b"SERIAL-1234567")
-    for _ in range(3):  # each configuration is read when those before it are not there
+    for _ in range(3):  # the order of the configurations must not matter
         path, _ = archive(host, "host.tar")
         data = path.read_bytes().lower()
         its, mine = run(path)[1], run(host.root)[1]
@@ -405,7 +405,7 @@ def an_archive_of_another_tar_is_taken():
 # ------------------------------------------------------------------------------------- moat-fwd
 
 def configuration(kind, addresses):
-    """A tenant for each function."""
+    """@return a configuration with a tenant for each function."""
     text = f"[unit host]\nkind = {kind}\n"
     for i, address in enumerate(addresses):
         text += f"[port p{i}]\ndevice = {address}\n[tenant t{i}]\nqueues = p{i}\nmode = strict\n"
@@ -413,7 +413,7 @@ def configuration(kind, addresses):
 
 
 def forward_says(host, kind, addresses, before=(), also=""):
-    """{function: what moat-fwd refuses it with on a host}."""
+    """@return {function: the reason for which moat-fwd refuses it on the host}"""
     path = host.root / "forward.ini"
     path.write_text(also + configuration(kind, addresses))
     p = subprocess.run([FWD, *before, str(path), "--check", "--root", str(host.root)], capture_output=True, text=True,
@@ -497,7 +497,7 @@ def a_unit_says_in_which_mode_moat_can_run_it():
             host.host.registers(base, cap, ecap | bits)
         text = run(host.root)[1]
         assert re.findall(r"^ +(mode=.*)$", text, re.M) == said, text
-    assert "mode=" not in built("good").text[1]  # the kernel drives it
+    assert "mode=" not in built("good").text[1]  # the kernel drives the unit
 
 
 def devices_say_who_can_be_a_tenant():
@@ -535,7 +535,7 @@ def what_root_alone_may_read_is_unknown_to_others():
     status, out = run(host.root, "--json", before=before)
     firmware = checks(json.loads(out))["firmware"]
     assert firmware["state"] == "unknown" and firmware["remedy"] == ["run moat-doctor as root"], firmware
-    assert status == 2  # the command line is everybody's to read
+    assert status == 2  # every user may read the command line
 
 
 def colour_is_for_terminals_and_not_against_no_color():
@@ -548,7 +548,7 @@ def colour_is_for_terminals_and_not_against_no_color():
         try:
             while data := os.read(master, 65536):
                 out += data
-        except OSError:  # a terminal's end
+        except OSError:  # the terminal was closed
             pass
         os.close(master)
         p.wait()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""Hosts of hosts.py with one thing changed, for the findings that those do not have."""
+"""Hosts of hosts.py with one change, for findings that none of them has."""
 
 import shutil
 
@@ -8,7 +8,7 @@ from fake_host import acs
 
 
 def without(*paths):
-    """These files and folders are not there."""
+    """Removes these files and folders."""
     def change(h):
         for path in paths:
             path = h.root / path
@@ -17,7 +17,7 @@ def without(*paths):
 
 
 def unreadable(path):
-    """Nobody, not even root, can open it: a symbolic link to itself."""
+    """Makes a file that cannot be opened, not even by root: a symbolic link to itself."""
     def change(h):
         without(path)(h)
         h.link(path, path.rsplit("/", 1)[1])
@@ -40,7 +40,7 @@ def does(method, *args, **more):
 
 
 def together(h):
-    """The second virtual function joins the first one's group, for no visible reason."""
+    """The second virtual function is in the first one's group, for no visible reason."""
     at = "sys/bus/pci/devices/0000:16:11.1/iommu_group"
     without(at)(h)
     h.link(at, "../../../kernel/iommu_groups/4")
@@ -67,7 +67,7 @@ def with_vfs_to_make(h):
 
 
 def functions_without_acs(h):
-    """A switch port that has ACS and leaves it off: the kernel turns it on only where its IOMMU is on."""
+    """A switch port with ACS that is off: the kernel turns ACS on only if its IOMMU driver is on."""
     without("sys/bus/pci/devices/0000:00:01.0")(h)
     h.pci("0000:00:01.0", 0x060400, port=6, bridge=(0, 1, 1), driver="pcieport", extended=[acs(ctrl=0)])
 

@@ -3,8 +3,9 @@
  */
 
 /*
- * Attach and detach from any thread: whatever threads do at once, the domain's list of sources and
- * the unit's are the same, and a call's answer is right at some moment of the call.
+ * Attach and detach from any thread. Whatever threads do at the same time, the domain's list of
+ * sources and the unit's list stay equal, and each call's result is correct at some moment of the
+ * call.
  */
 
 #include <errno.h>
@@ -25,9 +26,9 @@
 #define THREADS 2
 #define OWN     6 /* sources that only one thread uses */
 #define SHARED  4
-#define CALLS   1000000u /* of both threads; the environment's MOAT_CALLS has its own number */
+#define CALLS   1000000u /* of both threads; MOAT_CALLS in the environment overrides it */
 
-/* Calls of a test: MOAT_CALLS, or what a suite has time for. */
+/* @return the number of calls of a test: MOAT_CALLS, or as many as a suite has time for */
 static unsigned int calls_of(unsigned int suite)
 {
 	const char *text = getenv("MOAT_CALLS");
@@ -68,7 +69,7 @@ struct worker {
 	unsigned int nr, calls;
 	uint32_t seed;
 	bool in[OWN];
-	int shared; /* attached - detached, of the shared ones */
+	int shared; /* successful attaches minus detaches of the shared sources */
 	unsigned int bad, done;
 };
 
@@ -118,7 +119,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* @return calls that did something */
+/* @return how many calls changed something */
 static unsigned int attach_and_detach(struct moat_domain *domain, unsigned int calls)
 {
 	struct worker w[THREADS];

@@ -3,10 +3,10 @@
  */
 
 /*
- * All or nothing: whichever step of a call fails, nothing of it is left. The k-th step is made to
- * fail, for k = 1, 2, ... until the call succeeds; a step is an allocation, a map into the page
- * table, a flush of the write buffer, or a submission. The program's own definitions of these
- * functions come before the libraries'.
+ * All or nothing: whichever step of a call fails, the call leaves nothing behind. The k-th step is
+ * made to fail, for k = 1, 2, ... until the call succeeds. A step is an allocation, a map into the
+ * page table, a flush of the write buffer, or a submission. The linker replaces these functions by
+ * the definitions in this file.
  */
 
 #include <dlfcn.h>
@@ -32,8 +32,8 @@
 
 /* ------------------------------------------------------------------------- what is made to fail */
 
-static __thread unsigned int countdown; /* the step that fails; 0: none */
-static __thread unsigned int taken;     /* steps */
+static __thread unsigned int countdown; /* the step that fails, counted down; 0: none */
+static __thread unsigned int taken;     /* steps so far */
 
 static bool fails(void)
 {
@@ -87,7 +87,7 @@ void *__wrap_moat_slab_alloc(struct moat_slab *slab)
 	return watched && fails() ? NULL : __real_moat_slab_alloc(slab);
 }
 
-/* Call it with each step failing in turn. `check` looks at what a failed call has left. */
+/* Call `call` with each step failing in turn. `check` checks the state after a failed call. */
 static unsigned int fail_each(int (*call)(void *arg), void (*check)(void *arg), void *arg)
 {
 	unsigned int k, rc;
@@ -97,7 +97,7 @@ static unsigned int fail_each(int (*call)(void *arg), void (*check)(void *arg), 
 		countdown = k;
 		rc = (unsigned int)call(arg);
 		if (countdown != 0)
-			break; /* no k-th step any more */
+			break; /* the call has no k-th step */
 		if (rc != 0)
 			check(arg);
 	}
@@ -127,7 +127,7 @@ static int flush_or_fail(struct moat_unit *unit)
 	return real_ops.flush_write_buffer(unit);
 }
 
-/* Neighbours of 2 MiB in virtual memory are none in physical memory. */
+/* Neighbouring blocks of 2 MiB in virtual memory are not neighbours in physical memory. */
 static int swapped(struct moat_unit *unit, const void *va, uint64_t len, uint64_t *hpa)
 {
 	*hpa = (uintptr_t)va ^ MOAT_2M_SIZE;
@@ -182,7 +182,7 @@ static int map_at_once(void *arg)
 	return moat_lane_map(f->lane, IOVA, (uintptr_t)f->memory.va, f->memory.va, f->len, MOAT_RW);
 }
 
-/* Not in the tables, not for the device, not for an lcore. */
+/* Check that tables, device and lcore reach nothing. */
 static void nothing_is_reached(void *arg)
 {
 	struct fixture *f = arg;
@@ -200,7 +200,7 @@ static void nothing_is_reached(void *arg)
 	}
 }
 
-/* ... and no ticket is open. */
+/* The same, and no ticket is open. */
 static void nothing_is_mapped(void *arg)
 {
 	nothing_is_reached(arg);
@@ -230,7 +230,7 @@ static void a_map_of_memory_in_pieces_is_made_or_not(void **state)
 	map_or_nothing(UNIT_ADVERSARY, 5, 1);
 }
 
-/* each piece: the table, the write buffer, the invalidation */
+/* for each piece a map into the table, a flush of the write buffer, and an invalidation */
 static void so_it_is_on_a_unit_that_caches_absence_and_has_a_write_buffer(void **state)
 {
 	map_or_nothing(UNIT_CACHING, 15, 3);
@@ -298,13 +298,13 @@ static void no_lane_is_open(void *arg)
 {
 	struct moat_domain *d = domain;
 
-	/* it can be destroyed and made again */
+	/* the domain can be destroyed and created again */
 	must(moat_domain_destroy(d));
 	countdown = 0;
 	must(create_domain(NULL));
 }
 
-/* Another one each time: what the unit was not told about may stay unusable. */
+/* A new range each time: an IOVA whose map the unit was not told about may stay unusable. */
 static int attach(void *arg)
 {
 	return moat_domain_attach(domain, ++*(moat_sid_t *)arg);
@@ -358,11 +358,11 @@ static void wrong_arguments_are_errors(void **state)
 	must(moat_domain_create(u, &conf, &d));
 	lane = moat_lane_open(d);
 	moat_lane_online(lane);
-	/* 0 leaf_sizes: all that the unit has */
+	/* leaf_sizes 0: all sizes that the unit has */
 	must(moat_lane_map(lane, IOVA, MOAT_2M_SIZE, NULL, MOAT_2M_SIZE, MOAT_R));
 	assert_int_equal(moat_lane_unmap(lane, IOVA, MOAT_PAGE_SIZE), -EINVAL);
 	must(moat_lane_unmap(lane, IOVA, MOAT_2M_SIZE));
-	/* a range that goes back in two parts */
+	/* a range that is freed in two parts */
 	must(moat_iova_alloc(d->iova, moat_lane_iovas(lane), MOAT_2M_SIZE, 0, &iova));
 	must(moat_lane_map(lane, iova, MOAT_2M_SIZE, NULL, MOAT_2M_SIZE, MOAT_R));
 	assert_int_equal(moat_lane_unmap_free(lane, iova, MOAT_2M_SIZE / 2), -EINVAL);

@@ -3,9 +3,9 @@
  */
 
 /*
- * What a domain takes: all memory that became resident, of any part (tables, index of the
- * shadow IOTLB, IOVA space, readers), for so many domains or pages that a huge page more or less,
- * which the kernel may give, is small beside it.
+ * The memory of a domain: everything that becomes resident, of any part (tables, index of the
+ * shadow IOTLB, IOVA space, readers). There are so many domains or pages that one huge page more or
+ * less, which the kernel may give, does not matter.
  */
 
 #include <inttypes.h>
@@ -25,7 +25,7 @@
 #include "must.h"
 
 #define DOMAINS 1000u
-#define PAGES   (UINT64_C(1) << 20) /* 2,048 leaf tables, full */
+#define PAGES   (UINT64_C(1) << 20) /* 2,048 full leaf tables */
 #define BASE    UINT64_C(0x100000000)
 
 static struct moat_unit *unit;
@@ -88,7 +88,7 @@ static void a_lane_with_nothing_in_flight_takes_8_kib_at_most(void **state)
 	skip_under_sanitizers();
 	for (unsigned int i = 0; i < SOME; i++) {
 		must(moat_domain_create(unit, &conf, &domain[i]));
-		/* allocates what all lanes of a domain share */
+		/* the first lane allocates what all lanes of a domain share */
 		lane[i][0] = moat_lane_open(domain[i]);
 	}
 	before = resident();
@@ -126,7 +126,7 @@ static void a_slab_gives_back_what_is_freed(void **state)
 			for (unsigned int b = 0; b < SIZE; b++)
 				assert_true(object[i][b] == 0);
 			memset(object[i], 0x5a, SIZE);
-			if (i % 7 == 3) { /* others take its place */
+			if (i % 7 == 3) { /* others take the place of freed objects */
 				moat_slab_free(&slab, object[i / 2]);
 				object[i / 2] = moat_slab_alloc(&slab);
 				assert_non_null(object[i / 2]);
@@ -137,12 +137,13 @@ static void a_slab_gives_back_what_is_freed(void **state)
 	}
 	moat_slab_free(&slab, NULL);
 	skip_under_sanitizers();
-	/* of 16 MB one chunk is kept */
+	/* of 16 MB at most one chunk stays */
 	assert_in_range(resident() - before + MOAT_2M_SIZE, 0, 3 * MOAT_2M_SIZE);
 }
 
-/* @param apart neighbours in IOVA are no neighbours in memory: each page's address is kept
- * @param limit bytes a page; 2 more for upper tables, and a huge page that the kernel may give */
+/* @param apart neighbours in IOVA are not neighbours in memory: each page's address is stored
+ * @param limit bytes for each page; 2 more are allowed for upper tables and a huge page of the
+ * kernel's */
 static void map_all(bool apart, uint64_t limit)
 {
 	struct moat_domain_conf conf = { .name = "full", .leaf_sizes = MOAT_LEAF_4K_ONLY };
@@ -158,7 +159,7 @@ static void map_all(bool apart, uint64_t limit)
 	for (uint64_t i = 0; i < PAGES; i++) {
 		uint64_t at = (apart ? i ^ 1 : i) * MOAT_PAGE_SIZE;
 
-		/* memory of no importance: it is not accessed */
+		/* any address will do, because the memory is not accessed */
 		must(moat_lane_map(lane, BASE + i * MOAT_PAGE_SIZE, BASE + at,
 			(void *)(uintptr_t)(BASE + at), MOAT_PAGE_SIZE, MOAT_RW));
 	}

@@ -3,9 +3,9 @@
  */
 
 /*
- * Everything a domain can do, at random, against a model so plain that it cannot be wrong: map,
- * unmap, flush, poll, attach, detach, translate, and DMA by devices that try every address. Replay
- * a run with MOAT_SEED=<the number printed>; MOAT_STEPS makes it longer.
+ * Everything that a domain can do, at random, compared with a plain model: map, unmap, flush, poll,
+ * attach, detach, translate, and DMA by devices that try every address. MOAT_SEED=<the number
+ * printed> repeats a run; MOAT_STEPS makes it longer.
  */
 
 #include <errno.h>
@@ -26,15 +26,15 @@
 
 #define DOMAINS 3
 #define SOURCES 5
-#define PAGES   2048                 /* 8 MiB of IOVA a domain: four granules */
-#define FRAMES  1024                 /* pages of memory, each with its number at its start */
-#define IOVA    UINT64_C(0x7fc00000) /* crosses a 1 GiB border */
+#define PAGES   2048                 /* 8 MiB of IOVA in each domain: four granules */
+#define FRAMES  1024                 /* pages of memory, each with its number at its beginning */
+#define IOVA    UINT64_C(0x7fc00000) /* crosses a border of 1 GiB */
 
-/* A page of a domain, as the model knows it. */
+/* A page of a domain in the model. */
 struct page {
 	enum moat_prot prot; /* 0: not mapped */
 	uint32_t frame;
-	moat_ticket_t ticket; /* not mapped, but reachable until this is done; 0: long done */
+	moat_ticket_t ticket; /* if not mapped: reachable until this is done; 0: long done */
 	enum moat_prot old_prot;
 	uint32_t old_frame;
 };
@@ -43,7 +43,7 @@ struct model_domain {
 	struct moat_domain *domain;
 	struct moat_lane *lane;
 	struct page page[PAGES];
-	uint32_t recent[16]; /* pages unmapped lately: devices try those with preference */
+	uint32_t recent[16]; /* pages unmapped recently, which devices try more often */
 };
 
 struct model {
@@ -51,7 +51,7 @@ struct model {
 	struct moat_unit *unit;
 	struct moat_softvtd *hw;
 	struct model_domain domains[DOMAINS];
-	int source[SOURCES]; /* which domain, -1: none */
+	int source[SOURCES]; /* the source's domain; -1: none */
 	uint8_t *memory;
 	uint64_t dmas, refused, windows;
 };
@@ -88,7 +88,7 @@ static void do_map(struct model *m, struct model_domain *d)
 	n = RTE_MIN(n, PAGES - at);
 	n = RTE_MIN(n, FRAMES - first);
 	for (uint32_t i = 0; i < n; i++) {
-		/* The caller's duty: a map must not come before the ticket of the unmap there. */
+		/* The caller must not map before the ticket of the unmap there is done. */
 		if (reachable_until_ticket(d, &d->page[at + i]))
 			return;
 		if (d->page[at + i].prot != 0 && mapped >= n)
@@ -116,7 +116,7 @@ static void do_unmap(struct model *m, struct model_domain *d)
 	for (uint32_t i = 0; i < n; i++)
 		whole &= d->page[at + i].prot != 0;
 	rc = moat_lane_unmap(d->lane, IOVA + at * MOAT_PAGE_SIZE, n * MOAT_PAGE_SIZE);
-	if (rc == -EAGAIN || rc == -EINVAL) /* full; or a part of a 2 MiB leaf */
+	if (rc == -EAGAIN || rc == -EINVAL) /* no room; or a part of a 2 MiB leaf */
 		return;
 	assert_int_equal(rc, whole ? 0 : -ENOENT);
 	for (uint32_t i = 0; rc == 0 && i < n; i++) {
@@ -129,8 +129,9 @@ static void do_unmap(struct model *m, struct model_domain *d)
 	}
 }
 
-/* A device of this domain tries an address. What it must and must not reach is known, but for pages
- * whose ticket is not done: those may still be reached, by the old mapping and no other. */
+/* A device of this domain tries an address. The model knows what the device must and must not
+ * reach, except for pages whose ticket is not done: those may be reached by the old mapping
+ * only. */
 static void do_dma(struct model *m)
 {
 	uint32_t s = random_below(m, SOURCES);
@@ -300,7 +301,8 @@ static void run(const char *args)
 	report_stale(m.hw);
 	assert_int_equal(stats.stale_dma, 0);
 	assert_int_equal(stats.early_reuse, 0);
-	/* The run was worth something: both answers came, and windows were hit. */
+	/* Check that the run was useful: accesses were allowed and refused, and windows were
+	 * hit. */
 	assert_true(m.refused > n / 100 && m.dmas - m.refused > n / 100 && m.windows > 0);
 	unmake(&m);
 }

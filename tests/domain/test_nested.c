@@ -3,9 +3,9 @@
  */
 
 /*
- * A domain over a parent: devices go through both, look-ups give the composed answer, and an unmap
- * on either level reaches what it must. On software units with an oracle, which is told of both
- * levels.
+ * A domain over a parent: devices are translated by both, look-ups give the composed answer, and an
+ * unmap on either level takes effect on both. On software units with an oracle, which is told about
+ * both levels.
  */
 
 #include <errno.h>
@@ -35,8 +35,9 @@
 #define PAGES  64u
 #define PAGE   MOAT_PAGE_SIZE
 
-/* A parent and a child of it that one PASID of a device is in. `memory` is the parent's from GUEST
- * on, four by four in another order, so that a run of addresses is several of the processor's. */
+/* A parent, and a child to which one PASID of a device is attached. The parent maps `memory` from
+ * GUEST on; groups of four pages are in another order, so that a run of the parent's addresses is
+ * several runs of memory. */
 struct rig {
 	struct moat_unit *unit;
 	struct moat_softvtd *hw;
@@ -47,7 +48,8 @@ struct rig {
 
 static struct rig rig;
 
-/* A device that has a TLB itself: its tags do not reach the software unit, which counts none. */
+/* For a device with a TLB: its tags are taken out of submissions, because the software unit has no
+ * device TLBs. */
 static struct moat_unit_ops ops;
 static moat_tag_t submitted[16]; /* device-TLB tags of the last submission */
 static unsigned int nr_submitted;
@@ -105,7 +107,7 @@ static struct moat_domain *child_new(const char *name)
 	return child;
 }
 
-/* A parent and a child, each with a lane. */
+/* Create a parent and a child, each with a lane. */
 static void rig_domains(void)
 {
 	struct moat_domain_conf conf = { .name = "guest", .nest_parent = true };
@@ -237,7 +239,7 @@ static void a_look_up_takes_the_index_alone(void **state)
 	rig_down();
 }
 
-/* The parent has 2 MiB in one leaf, so the child can, too. */
+/* The parent maps 2 MiB by one leaf, so the child can use one, too. */
 static void superpages_lead_to_superpages(void **state)
 {
 	uint8_t *big = aligned_alloc(MOAT_2M_SIZE, MOAT_2M_SIZE);
@@ -287,7 +289,7 @@ static void what_the_parent_lacks_is_refused(void **state)
 		must(moat_lane_drain(rig.below));
 		parent_map(30, MOAT_R);
 		refused(-EFAULT, guest(20), NULL, PAGE, MOAT_R, "0x10014000 is not mapped in its");
-		/* what comes before is taken back */
+		/* pages mapped before the refused one are unmapped again */
 		refused(-EFAULT, guest(10), NULL, 20 * PAGE, MOAT_R, "not mapped");
 		refused(-EFAULT, top, NULL, PAGE, MOAT_R, "not mapped");
 		refused(-EACCES, guest(30), NULL, PAGE, MOAT_W, "without permission to write");
@@ -367,7 +369,7 @@ static void a_parent_outlives_its_children(void **state)
 	rig_down();
 }
 
-/* Each child is a tag of the parent's, and those are not without number. */
+/* Each child is a tag of the parent's, and the number of tags is limited. */
 static void what_is_one_child_too_many_is_refused(void **state)
 {
 	struct moat_domain *children[128], *more = NULL;
@@ -382,7 +384,7 @@ static void what_is_one_child_too_many_is_refused(void **state)
 	assert_int_equal(moat_domain_create(rig.unit, &conf, &more), -ENOSPC);
 	assert_null(more);
 	assert_non_null(strstr(moat_error_text(), "domain 'guest'"));
-	/* an unmap still covers all of them */
+	/* an unmap still invalidates for all of them */
 	child_map(IOVA, 0, 1, MOAT_RW);
 	assert_int_equal(device_writes(IOVA, 1), 0);
 	must(moat_lane_unmap(rig.below, guest(0), PAGE));
@@ -404,7 +406,7 @@ int __real_moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va
 int __wrap_moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot, uint64_t *bad);
 
-static bool take_first; /* the parent unmaps what a child is about to store */
+static bool take_first; /* the parent unmaps a page that a child is about to map */
 
 int __wrap_moat_pt_map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, void *va, uint64_t len,
 	enum moat_prot prot, uint64_t *bad)
@@ -447,7 +449,8 @@ static void the_parents_ticket_covers_the_children(void **state)
 			must(moat_lane_drain(rig.below));
 			assert_int_not_equal(device_writes(IOVA, 1), 0);
 			assert_honest();
-			/* Mapped again it is the parent's, but not the child's. */
+			/* After the parent has mapped the page again, the child still has no
+			 * permission. */
 			parent_map(i, MOAT_RW);
 			assert_int_not_equal(device_writes(IOVA, 1), 0);
 			assert_null(look_up(IOVA, MOAT_R));
@@ -481,7 +484,7 @@ static void each_level_gives_the_unit_its_own_descriptors(void **state)
 	child_unmap(IOVA, 1);
 	assert_int_equal(done_of(MOAT_QI_IOTLB), iotlb);
 	assert_int_equal(done_of(MOAT_QI_PASID_IOTLB), by_pasid + 1);
-	/* the parent's domain-id and the child's */
+	/* by the parent's domain-id and by the child's */
 	must(moat_lane_unmap(rig.below, guest(0), PAGE));
 	must(moat_lane_drain(rig.below));
 	assert_int_equal(done_of(MOAT_QI_IOTLB), iotlb + 2);
@@ -503,7 +506,7 @@ static void a_leaf_that_reaches_into_it_goes_whole(void **state)
 	must(moat_lane_map(rig.lane, IOVA, at, NULL, MOAT_2M_SIZE, MOAT_RW));
 	assert_int_equal(device_writes(IOVA + 9 * PAGE, 1), 0);
 	must(moat_lane_unmap(rig.below, at + 5 * PAGE, PAGE));
-	assert_int_equal(device_writes(IOVA + 9 * PAGE, 1), 0); /* cached, and still mapped below */
+	assert_int_equal(device_writes(IOVA + 9 * PAGE, 1), 0); /* the parent still maps it */
 	assert_null(look_up(IOVA + 9 * PAGE, MOAT_R));
 	moat_lane_poll(rig.lane);
 	must(moat_lane_drain(rig.below));
@@ -518,8 +521,8 @@ static void a_leaf_that_reaches_into_it_goes_whole(void **state)
 	free(big);
 }
 
-/* A device that caches translations knows them by the child's IOVAs: of the parent's addresses it
- * is told to forget all. Another child of the parent cannot take that away. */
+/* A device caches translations by the child's IOVAs, so when the parent unmaps, the device is told
+ * to invalidate everything. Another child of the parent cannot attach the same requester. */
 static void device_tlbs_of_children_forget_all(void **state)
 {
 	struct moat_domain *blue;
@@ -548,8 +551,8 @@ static void device_tlbs_of_children_forget_all(void **state)
 	rig_down();
 }
 
-/* Another unit that the child comes to: the parent comes along, and its unmaps are invalidated
- * there, too. */
+/* If a child is attached on another unit, the parent is attached there, too, and the parent's
+ * unmaps are invalidated on both units. */
 static void a_child_spans_units_with_its_parent(void **state)
 {
 	struct moat_softvtd *second;
@@ -581,7 +584,7 @@ static void a_child_spans_units_with_its_parent(void **state)
 
 /* ------------------------------------------------------------------------------- readers */
 
-/* The unit has long completed, but the child's lane may hold what it has translated. */
+/* The unit completed long ago, but the child's lane may still hold a translation. */
 static void the_parents_ticket_waits_for_the_childrens_lanes(void **state)
 {
 	moat_ticket_t ticket;
@@ -621,7 +624,7 @@ static void siblings_do_not_wait_for_each_other(void **state)
 	rig_down();
 }
 
-/* A lane that is offline maps, too; meanwhile it is a reader of the parent. */
+/* A lane that is offline may map, too; during the call it is a reader of the parent. */
 static void a_lane_that_is_offline_may_map(void **state)
 {
 	ON_EACH_UNIT
@@ -629,7 +632,7 @@ static void a_lane_that_is_offline_may_map(void **state)
 		moat_lane_offline(rig.lane);
 		child_map(IOVA, 0, PAGES, MOAT_RW);
 		must(moat_lane_unmap(rig.below, guest(0), PAGE));
-		must(moat_lane_drain(rig.below)); /* nothing reads */
+		must(moat_lane_drain(rig.below)); /* no lane reads */
 		assert_int_not_equal(device_writes(IOVA, 1), 0);
 		assert_int_equal(device_writes(IOVA + PAGE, 1), 0);
 		child_unmap(IOVA, PAGES);
@@ -642,7 +645,7 @@ static void a_lane_that_is_offline_may_map(void **state)
 
 #define BLOCKS 600u
 
-/* Each 2 MiB has a table of its own; of so many, two chunks are needed. */
+/* Each 2 MiB has a table of its own; so many tables need two chunks of the table area. */
 static void tables_come_and_go_in_the_window(void **state)
 {
 	struct moat_softvtd_stats s;
@@ -660,7 +663,7 @@ static void tables_come_and_go_in_the_window(void **state)
 				child_unmap(IOVA + i * MOAT_2M_SIZE, 1);
 				assert_int_not_equal(device_writes(IOVA + i * MOAT_2M_SIZE, i), 0);
 			}
-			/* whole tables: unlinked, given back, used again */
+			/* whole tables are unlinked, freed and used again */
 			for (unsigned int i = 0; i < 16; i++) {
 				for (unsigned int j = 0; j < 512; j += PAGES)
 					child_map(IOVA + j * PAGE, 0, PAGES, MOAT_RW);
@@ -676,7 +679,7 @@ static void tables_come_and_go_in_the_window(void **state)
 	}
 }
 
-/* The unit writes no table: Accessed and Dirty are there already. */
+/* The unit does not write to tables: Accessed and Dirty are set already. */
 static void tables_are_read_only_to_the_unit(void **state)
 {
 	struct moat_softvtd_stats s;
@@ -695,7 +698,7 @@ static void tables_are_read_only_to_the_unit(void **state)
 	}
 }
 
-static _Atomic int reading; /* 1: the reader is in, 2: it may leave */
+static _Atomic int reading; /* 1: the reader has started, 2: it may end */
 
 static void *read_for_long(void *arg)
 {
@@ -707,7 +710,7 @@ static void *read_for_long(void *arg)
 	return NULL;
 }
 
-/* Tables of a child wait for a grace period when the parent ends. */
+/* Tables of a child wait for a grace period when the parent is destroyed; the call does not. */
 static void the_end_of_a_parent_waits_for_no_reader(void **state)
 {
 	pthread_t thread;
@@ -727,7 +730,7 @@ static void the_end_of_a_parent_waits_for_no_reader(void **state)
 	must(moat_domain_destroy(rig.parent));
 	reading = 2;
 	pthread_join(thread, NULL);
-	/* and what has ended is not in the way */
+	/* new domains can be created */
 	rig_domains();
 	rig_down();
 }
@@ -751,11 +754,11 @@ static uint32_t draw(uint32_t *seed)
 
 #define SLOTS 128u
 
-/* What the child's slots lead to. */
+/* The pages to which the child's slots lead. */
 struct model {
-	int page[SLOTS];    /* of the parent's; -1: not mapped */
+	int page[SLOTS];    /* number of the parent's page; -1: not mapped */
 	bool gone[SLOTS];   /* the parent has unmapped it since */
-	bool mapped[PAGES]; /* by the parent */
+	bool mapped[PAGES]; /* the parent maps it */
 };
 
 static uint64_t slot_iova(unsigned int slot)
@@ -802,8 +805,8 @@ static void packet(struct model *m, unsigned int slot, uint64_t value)
 		assert_int_equal(word((unsigned int)m->page[slot]), value);
 }
 
-/* Random maps and unmaps on both levels between packets: each reaches what the model says, and the
- * oracle agrees. MOAT_PACKETS: of each unit. */
+/* Random maps and unmaps on both levels between packets. Each packet reaches what the model says,
+ * and the oracle agrees. MOAT_PACKETS: number of packets on each unit. */
 static void what_devices_reach_is_what_both_levels_map(void **state)
 {
 	uint32_t seed = 2463534242u;
@@ -838,7 +841,7 @@ static void what_devices_reach_is_what_both_levels_map(void **state)
 static _Atomic bool stop;
 static _Atomic unsigned int parent_turns;
 
-/* The parent's owner takes pages away and maps them again. */
+/* The parent's thread unmaps pages and maps them again. */
 static void *take_away(void *arg)
 {
 	uint32_t seed = 88675123;
@@ -849,7 +852,7 @@ static void *take_away(void *arg)
 		if (moat_lane_unmap(rig.below, guest(i), PAGE) != 0 ||
 			moat_lane_drain(rig.below) != 0)
 			return "unmap";
-		/* Nothing may reach the page now: a value that is still written is found below. */
+		/* Nothing may reach the page now: a write after this is found below. */
 		memset(page_of(i), 0xee, PAGE);
 		for (unsigned int j = 0; j < PAGE / 8; j++)
 			if (((volatile uint64_t *)(void *)page_of(i))[j] !=
@@ -879,7 +882,7 @@ static void maps_race_with_the_parents_unmaps(void **state)
 			uint64_t *at;
 			int rc = moat_lane_map(rig.lane, IOVA, guest(i), NULL, PAGE, MOAT_RW);
 
-			if (rc == -EFAULT) { /* not mapped now, or taken away meanwhile */
+			if (rc == -EFAULT) { /* not mapped at the moment, or unmapped meanwhile */
 				lost++;
 				moat_lane_poll(rig.lane);
 				continue;
@@ -894,7 +897,7 @@ static void maps_race_with_the_parents_unmaps(void **state)
 			must(moat_lane_drain(rig.lane));
 		}
 		stop = true;
-		moat_lane_offline(rig.lane); /* so that its ticket does not wait for this lane */
+		moat_lane_offline(rig.lane); /* the parent's ticket must not wait for it */
 		pthread_join(thread, &why);
 		moat_lane_online(rig.lane);
 		if (why != NULL)

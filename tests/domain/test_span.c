@@ -3,8 +3,8 @@
  */
 
 /*
- * Attachments and cache tags: a domain on two units, devices with TLBs of their own, and what an
- * unmap must therefore invalidate before its ticket is done.
+ * Attachments and cache tags: a domain on two units, devices with TLBs, and what an unmap must
+ * therefore invalidate before its ticket is done.
  */
 
 #include <errno.h>
@@ -39,7 +39,7 @@ static void a_domain_on_two_units_is_left_by_both_before_the_ticket(void **state
 	uint8_t *mem = aligned_alloc(MOAT_2M_SIZE, MOAT_2M_SIZE), byte = 1;
 
 	must(moat_soft_unit_create("soft0", UNIT_ADVERSARY, &unit[0]));
-	/* its domain-ids are others: one is in use, and its absent entries are remembered */
+	/* its domain-ids differ: one is in use, and the unit caches absent entries */
 	must(moat_soft_unit_create("soft1", UNIT_CACHING, &unit[1]));
 	unit[1]->dids[0] |= 0xfe;
 	must(moat_domain_create(unit[0], &conf, &domain));
@@ -99,7 +99,7 @@ static void a_unit_that_cannot_walk_the_tables_is_refused(void **state)
 		unit[u]->ops->destroy(unit[u]);
 }
 
-/* The id that counts is the one on that unit, not the one on the domain's own. */
+/* The domain-id on the requester's unit counts, not the one on the domain's own unit. */
 static void a_unit_of_few_ids_takes_a_domain_with_a_large_one_elsewhere(void **state)
 {
 	struct moat_domain_conf conf = { .name = "d" };
@@ -126,11 +126,11 @@ struct noting {
 	int64_t submitted, done;
 	moat_tag_t tags[16];
 	unsigned int n;
-	bool whole; /* the last submission was of everything */
-	int refuse; /* submissions to answer with -EAGAIN */
-	int fail;   /* submissions that come to be refused */
+	bool whole; /* the last submission invalidated everything */
+	int refuse; /* number of submissions to answer with -EAGAIN */
+	int fail;   /* number of submissions to refuse later */
 	int64_t failed;
-	struct moat_domain *joins; /* with the next submission, `other` is attached to it */
+	struct moat_domain *joins; /* attach this domain to `other` with the next submission */
 	struct noting *other;
 };
 
@@ -150,7 +150,7 @@ static int note_pasid(struct moat_unit *unit, struct moat_domain *domain, moat_s
 	return 0;
 }
 
-/* devices from 01:00.0 on have TLBs */
+/* Devices from 01:00.0 on have TLBs. */
 static void note_device_tlb(struct moat_unit *unit, moat_sid_t sid, struct moat_device_tlb *tlb)
 {
 	*tlb = (struct moat_device_tlb){ sid >= MOAT_SID(1, 0, 0), 31, 0x1234 };
@@ -260,7 +260,7 @@ static void tags_are_those_of_the_attachments_each_once(void **state)
 
 	must(moat_domain_attach(domain, SID));
 	must(moat_domain_attach(domain, SID + 1));
-	must(moat_domain_attach_at(domain, NULL, SID, 7)); /* second-stage: no tag by PASID */
+	must(moat_domain_attach_at(domain, NULL, SID, 7)); /* second stage, so no tag by PASID */
 	unmap_one();
 	assert_int_equal(units[0].n, 1);
 	assert_int_equal(units[0].tags[0], moat_tag_iotlb(0, domain->did, MOAT_PASID_NONE));
@@ -298,7 +298,8 @@ static void a_ticket_waits_for_each_unit(void **state)
 	complete(&units[1]);
 	assert_true(moat_lane_done(lane, ticket));
 
-	/* what a unit has no room for, or refuses, is submitted again, of everything */
+	/* a submission for which a unit has no room, or that it refuses, is repeated for
+	 * everything */
 	units[1].refuse = 1;
 	ticket = unmap_one();
 	complete(&units[0]);

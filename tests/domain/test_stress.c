@@ -3,13 +3,13 @@
  */
 
 /*
- * All lcores at once, more of them than processors. Each maps and unmaps its own stretch of one
- * shared domain, translates the stretches of all, and plays a device that tries the addresses of
- * all, with random stalls. A frame is poisoned when the ticket of its unmap is done, and restored
+ * All lcores at once, more of them than processors. Each maps and unmaps its own part of one shared
+ * domain, translates addresses of all parts, and acts as a device that tries addresses of all
+ * parts, with random stalls. A frame is poisoned when the ticket of its unmap is done, and restored
  * before it is mapped again. An lcore that reads poison, through a translation that it still holds
- * or by DMA, has reached an unmapped frame. One run of each lcore fills a table page, which comes
- * and goes with it. The pool poisons table pages that were given back, so a walk of one is caught,
- * too. MOAT_SECONDS sets the length (default 3).
+ * or by DMA, has reached an unmapped frame. One run of each lcore fills a table page, which is
+ * allocated and unlinked with that run. The pool poisons freed table pages, so a walk of one is
+ * found, too. MOAT_SECONDS sets the length (default 3).
  */
 
 #include <errno.h>
@@ -33,18 +33,18 @@
 #include "unit_args.h"
 
 #define THREADS 5
-#define RUNS    64 /* each thread's stretch: runs of up to 8 pages, a granule apart now and then */
+#define RUNS    64 /* runs of a thread's part, of up to 8 pages; some are a granule apart */
 #define RUN     8
 #define STRIDE  (MOAT_2M_SIZE / 16)
-#define BIG     512                    /* pages of the run behind those, which is a table's all */
-#define PAGES   (RUNS * RUN + 1 + BIG) /* of a thread's memory: the big run's is no 2 MiB page */
+#define BIG     512                    /* pages of the last run, which fills a table */
+#define PAGES   (RUNS * RUN + 1 + BIG) /* of a thread's memory; BIG is not aligned to 2 MiB */
 #define GOOD    UINT64_C(0x600d600d600d600d)
 #define POISON  UINT64_C(0xdeaddeaddeaddead)
 #define IOVA    UINT64_C(0x80000000)
 
 struct run {
-	uint32_t pages;       /* mapped now, 0: none */
-	uint32_t was;         /* pages of the last unmap, not yet poisoned */
+	uint32_t pages;       /* mapped now; 0: none */
+	uint32_t was;         /* pages of the last unmap that are not poisoned yet */
 	moat_ticket_t ticket; /* of that unmap */
 };
 
@@ -109,7 +109,7 @@ static void stall(struct worker *w)
 		rte_delay_us_block(random_below(w, 20));
 }
 
-/* A run whose ticket is done is poisoned; only then may it be mapped again. */
+/* Poison a run whose ticket is done; only then may it be mapped again. */
 static bool settle(struct worker *w, unsigned int run)
 {
 	struct run *r = &w->run[run];
@@ -154,7 +154,7 @@ static void map_or_unmap(struct worker *w)
 	}
 }
 
-/* Condition (b): what a translation points to stays good until this lane polls. */
+/* Condition (b): the target of a translation stays valid until this lane polls. */
 static void translate(struct worker *w)
 {
 	unsigned int who = random_below(w, THREADS), i = random_below(w, RUNS + 1);

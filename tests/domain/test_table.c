@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * The life of a table page below a domain: the software unit is told of every page that lib/pt
- * links and gives back, and counts each walk that reads a page which was given back.
+ * The life of a table page below a domain. The software unit is told about every page that lib/pt
+ * links and frees, and counts each walk that reads a freed page.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -85,30 +85,32 @@ static void a_table_is_given_back_only_when_its_ticket_is_done(void **state)
 		assert_true(
 			device_reads(0)); /* the unit caches the entry that points to the table */
 		assert_int_equal(moat_lane_unmap(lane, IOVA, MOAT_2M_SIZE), 0);
-		/* Nothing is invalidated yet: the unit walks the table that was unlinked. */
+		/* Nothing is invalidated yet, so the unit walks the table that was unlinked. */
 		assert_false(device_reads(FAR));
 		assert_int_equal(stale_tables(), 0);
 		assert_int_equal(moat_lane_drain(lane), 0);
-		/* Now the unit knows it no more, and the page may become another table. */
+		/* Now the unit has dropped the table, and the page may become another table. */
 		assert_false(device_reads(FAR));
 		assert_int_equal(stale_tables(), 0);
 	}
 }
 
-/* What the mutant of the test above shows, without one: the unit is told by lib/pt itself. */
+/* Shows without a mutant what the mutant of the test above shows: lib/pt itself reports pages to
+ * the unit. */
 static void a_page_given_back_too_early_is_noticed(void **state)
 {
 	struct moat_pt_freed freed = { 0 };
 
 	map_all();
 	assert_true(device_reads(0));
-	/* below the lane, so that nothing is invalidated before the page goes back to the pool */
+	/* call lib/pt directly, so that nothing is invalidated before the page returns to the
+	 * pool */
 	assert_int_equal(moat_pt_unmap(domain->pt, IOVA, MOAT_2M_SIZE, &freed, NULL), 0);
 	assert_int_equal(freed.n, 1);
 	moat_pt_pool_retire(unit->pool, &freed);
 	assert_false(device_reads(FAR));
 	assert_int_equal(stale_tables(), 1);
-	/* A page that is handed out again is a table again. */
+	/* A page that is allocated again is a table again. */
 	urcu_qsbr_barrier();
 	map_all();
 	assert_int_equal(moat_lane_unmap(lane, IOVA, MOAT_2M_SIZE), 0);
@@ -119,7 +121,7 @@ static void a_page_given_back_too_early_is_noticed(void **state)
 	assert_int_equal(moat_lane_unmap(lane, IOVA, MOAT_2M_SIZE), 0);
 }
 
-/* A request there is an interrupt, so a map would hold nothing. */
+/* A request to these addresses is an interrupt, so a map of them has no effect. */
 static void the_window_of_interrupts_cannot_be_mapped(void **state)
 {
 	static const struct moat_range over[] = {

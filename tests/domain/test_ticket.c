@@ -4,7 +4,7 @@
 
 /*
  * The one invariant on the software unit: when a ticket is done, no device and no lcore can reach
- * the old mapping. The unit keeps what it may, prefetches what it may, and answers late.
+ * the old mapping. The unit caches and prefetches everything that it may, and completes late.
  */
 
 #include <errno.h>
@@ -159,8 +159,8 @@ static void freed_tables_and_superpages_leave_the_units_caches(void **state)
 	struct fixture *f = *state;
 
 	for (unsigned int i = 0; i < 50; i++) {
-		/* One leaf of 2 MiB, then 512 of 4 KiB through a table of their own, in one
-		 * place. */
+		/* One leaf of 2 MiB, then 512 of 4 KiB through a table of their own, at the same
+		 * IOVA. */
 		map(f, 0, MOAT_2M_SIZE, MOAT_RW);
 		assert_true(device_writes(f, MOAT_2M_SIZE - 1, 1));
 		assert_int_equal(moat_lane_unmap(f->lane, IOVA, MOAT_2M_SIZE), 0);
@@ -236,7 +236,7 @@ struct reader {
 	_Atomic int stage;
 };
 
-/* Translates, holds the pointer while the other lcore unmaps, then lets go. */
+/* Translates, holds the pointer while the other lcore unmaps, then polls. */
 static void *hold_a_translation(void *arg)
 {
 	struct reader *r = arg;
@@ -271,7 +271,7 @@ static void wait_for_the_other_reader(struct fixture *f)
 	ticket = moat_lane_flush(f->lane);
 	for (unsigned int i = 0; i < 200000; i++)
 		early |= moat_lane_poll(f->lane) >= ticket;
-	r.stage = 2; /* whatever came of it, or the thread would keep the test from its end */
+	r.stage = 2; /* whatever the result, or the thread would never end */
 	while (!moat_lane_done(f->lane, ticket))
 		moat_lane_poll(f->lane);
 	r.stage = 3;
@@ -284,7 +284,7 @@ static void a_ticket_waits_for_every_lcore_that_may_hold_a_translation(void **st
 	wait_for_the_other_reader(*state);
 }
 
-/* A control thread's, which unmaps and never translates. */
+/* The lane of a control thread, which unmaps and never translates. */
 static void so_does_the_ticket_of_a_lane_that_reads_nothing_itself(void **state)
 {
 	struct fixture *f = *state;

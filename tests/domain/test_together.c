@@ -3,8 +3,9 @@
  */
 
 /*
- * When a lane's tickets go to the unit: a lone one at once; those that come while the unit is at
- * work together, and in time. The unit runs when it is told to, so every descriptor is seen.
+ * When a lane submits its tickets: a single ticket at once; tickets that come while the unit is at
+ * work together, and not too late. The unit runs only when it is told to, so the test sees every
+ * descriptor.
  */
 
 #include <errno.h>
@@ -30,12 +31,12 @@ struct fixture {
 	struct moat_unit unit;
 	struct moat_domain *domain;
 	struct moat_lane *lane;
-	bool covered[PAGES]; /* by an invalidation since it was unmapped */
+	bool covered[PAGES]; /* invalidated since it was unmapped */
 	unsigned int page_selective, domain_selective;
-	bool runs; /* by itself, whenever it is polled */
+	bool runs; /* runs by itself, whenever it is polled */
 };
 
-/* What the unit does with an invalidation: mark the pages as invalidated. */
+/* The unit's work for an invalidation: mark the pages as invalidated. */
 static void execute(struct sim_unit *sim, struct moat_qi_desc d)
 {
 	struct fixture *f = sim->ctx;
@@ -151,7 +152,7 @@ static void a_lone_burst_goes_at_once(void **state)
 		assert_true(all_covered(f, i * 32, 32));
 		assert_int_equal(moat_lane_poll(f->lane), ticket);
 	}
-	assert_int_equal(f->page_selective, 8); /* of 32 pages that lie aligned */
+	assert_int_equal(f->page_selective, 8); /* of 32 aligned pages */
 }
 
 static void what_comes_while_the_unit_is_at_work_goes_together_when_it_is_through(void **state)
@@ -165,7 +166,7 @@ static void what_comes_while_the_unit_is_at_work_goes_together_when_it_is_throug
 	sim_run(&f->sim);
 	assert_int_equal(moat_lane_poll(f->lane), first); /* and submits the others */
 	assert_int_equal(waits(f), 2);
-	assert_true(moat_lane_poll(f->lane) < second); /* which are not done by that */
+	assert_true(moat_lane_poll(f->lane) < second); /* not done by that submission */
 	sim_run(&f->sim);
 	assert_true(all_covered(f, 0, 128));
 	assert_int_equal(moat_lane_poll(f->lane), third);
@@ -179,7 +180,7 @@ static void some_are_company_enough(void **state)
 
 	burst(f, 0, 1);
 	for (unsigned int i = 1; i < MOAT_LANE_TOGETHER; i++)
-		burst(f, 100 * i, 1); /* no neighbours */
+		burst(f, 100 * i, 1); /* not neighbours */
 	assert_int_equal(waits(f), 1);
 	burst(f, 3000, 1);
 	assert_int_equal(waits(f), 2);
@@ -195,7 +196,7 @@ static void *submit_one(void *qi)
 	return moat_qi_submit(qi, &d, 1) > 0 ? qi : NULL;
 }
 
-/* Another thread submits, too. The first submission after that notices. */
+/* Another thread submits, too. The first submission after that detects contention. */
 static void crowd(struct fixture *f, unsigned int at)
 {
 	pthread_t thread;
@@ -248,7 +249,7 @@ static void and_a_lone_burst_waits_for_some_polls(void **state)
 	}
 	assert_int_equal(polls, MOAT_LANE_TOGETHER_CROWDED);
 	burst(f, 100, 1);
-	moat_lane_send(f->lane); /* but not where its lcore does nothing else */
+	moat_lane_send(f->lane); /* submitted at once if the lcore has nothing else to do */
 	assert_int_equal(waits(f), before + 2);
 	sim_run(&f->sim);
 	assert_int_equal(moat_lane_poll(f->lane), moat_lane_last_ticket(f->lane));
@@ -270,7 +271,7 @@ static void who_only_waits_has_it_sent(void **state)
 	assert_int_equal(moat_lane_poll(f->lane), ticket);
 }
 
-/* More runs than one gather holds: as many submissions as that takes, and none of them too wide. */
+/* More runs than one gather holds need several submissions, and none of them may be too wide. */
 static void many_runs_do_not_become_the_whole_domain(void **state)
 {
 	struct fixture *f = *state;
@@ -290,7 +291,7 @@ static void many_runs_do_not_become_the_whole_domain(void **state)
 	assert_int_equal(moat_lane_poll(f->lane), moat_lane_last_ticket(f->lane));
 }
 
-/* A queue that is full takes nothing; what waits is submitted by the poll that finds room. */
+/* A full queue takes nothing. The next poll that finds room submits what waits. */
 static void a_full_queue_is_tried_again(void **state)
 {
 	struct fixture *f = *state;
@@ -311,7 +312,7 @@ static void a_full_queue_is_tried_again(void **state)
 	assert_int_equal(moat_lane_poll(f->lane), ticket);
 }
 
-/* The unit refuses a descriptor of a batch of several tickets: none of them is done before the
+/* If the unit refuses a descriptor of a batch of several tickets, none of them is done before the
  * whole domain has been invalidated. */
 static void when_a_batch_fails_every_ticket_of_it_has(void **state)
 {
@@ -322,7 +323,7 @@ static void when_a_batch_fails_every_ticket_of_it_has(void **state)
 	sim_run(&f->sim);
 	assert_int_equal(moat_lane_poll(f->lane), first);
 	at = atomic_load(&f->sim.head);
-	f->sim.ring[at].lo = 0xf; /* a type that no unit knows */
+	f->sim.ring[at].lo = 0xf; /* a type that does not exist */
 	sim_run(&f->sim);
 	assert_true(atomic_load(&f->sim.stopped));
 	must(moat_qi_fail_at(f->unit.qi, at, -EIO));
@@ -333,7 +334,7 @@ static void when_a_batch_fails_every_ticket_of_it_has(void **state)
 	assert_int_equal(f->domain_selective, 0);
 	sim_run(&f->sim);
 	assert_true(moat_lane_poll(f->lane) <
-		third); /* the third asks for itself, and the same answer */
+		third); /* the third lane asks by itself, with the same result */
 	assert_true(f->covered[100] && f->covered[200]);
 	sim_run(&f->sim);
 	assert_int_equal(moat_lane_poll(f->lane), third);

@@ -3,8 +3,8 @@
  */
 
 /*
- * A thread that waits keeps its duties: it reports a quiescent state for each lane it has online,
- * in whichever domain, and to liburcu. A thread that is offline, or has ended, holds nothing up.
+ * A thread that waits keeps its duties: it reports a quiescent state to liburcu, and for each lane
+ * that it has online in any domain. A thread that is offline, or has ended, delays nothing.
  */
 
 #include <errno.h>
@@ -54,7 +54,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* The thread ends within 10 s. */
+/* Check that the thread ends within 10 s. */
 static void join(pthread_t thread, const char *what)
 {
 	struct timespec end;
@@ -75,7 +75,8 @@ struct worker {
 	uint64_t longest; /* us that a drain took */
 };
 
-/* Online in both domains, waits in one of them at a time, never polls the other meanwhile. */
+/* Is online in both domains, waits in one of them at a time, and does not poll the other
+ * meanwhile. */
 static void *wait_in_turn(void *arg)
 {
 	struct worker *w = arg;
@@ -119,11 +120,11 @@ static void two_threads_that_wait_in_different_domains_do_not_wait_for_each_othe
 	pthread_barrier_destroy(&both);
 	assert_int_equal(w[0].rc, 0);
 	assert_int_equal(w[1].rc, 0);
-	/* who waited for the other would wait for the deadline, a second */
+	/* a thread that waited for the other one would wait until the deadline, a second */
 	assert_in_range(RTE_MAX(w[0].longest, w[1].longest), 0, 900000);
 }
 
-/* A lane is online here; the thread attaches and detaches and never polls. */
+/* Has a lane online, attaches and detaches, and never polls. */
 static void *attach_only(void *arg)
 {
 	_Atomic int *stage = arg;
@@ -179,10 +180,10 @@ static void *go_offline_and_sleep(void *arg)
 	moat_lane_online(other);
 	moat_lane_poll(s->lane);
 	moat_lane_offline(other);
-	assert_true(rcu_read_ongoing()); /* one is still online */
+	assert_true(rcu_read_ongoing()); /* a lane is still online */
 	moat_lane_offline(s->lane);
 	s->stage = 1;
-	while (s->stage == 1) /* reports nothing */
+	while (s->stage == 1) /* reports no quiescent state */
 		rte_pause();
 	must(moat_lane_close(other));
 	if (s->registers_itself)
@@ -244,7 +245,7 @@ static void a_thread_that_ends_holds_nothing_up(void **state)
 	must(moat_lane_close(lane));
 }
 
-/* More lanes than are reported in a turn; closed by another thread in the end. */
+/* More lanes than are reported in one turn; another thread closes them in the end. */
 #define MANY 100
 
 static void *drain_with_many(void *arg)
@@ -272,7 +273,7 @@ static void each_of_many_lanes_is_reported(void **state)
 		moat_lane_online(lane[i]);
 	must(moat_lane_map(mine, IOVA, (uintptr_t)mem, mem, MOAT_PAGE_SIZE, MOAT_RW));
 	must(moat_lane_unmap(mine, IOVA, MOAT_PAGE_SIZE));
-	must(moat_lane_drain(mine)); /* waits for all of them: its own turns report them */
+	must(moat_lane_drain(mine)); /* waits for all of them; its own turns report them */
 	for (unsigned int i = 0; i < MANY; i++)
 		moat_lane_offline(lane[i]);
 	must(pthread_create(&thread, NULL, drain_with_many, lane));
@@ -288,7 +289,7 @@ struct follower {
 	struct moat_lane *lane;
 	moat_ticket_t ticket;
 	_Atomic bool go;
-	unsigned int plain; /* written before the ticket, without atomics */
+	unsigned int plain; /* written before the ticket is done, not atomic */
 	unsigned int seen;
 };
 
@@ -328,7 +329,7 @@ static void another_thread_sees_a_ticket_done_and_what_came_before_it(void **sta
 
 /* ----------------------------------------- a thread that waits for something else than its lane */
 
-/* One page of `mem` is unmapped by the lane. */
+/* Let the lane unmap one page of `mem`. */
 static void gather_one(struct moat_lane *lane)
 {
 	must(moat_lane_map(lane, IOVA, (uintptr_t)mem, mem, MOAT_PAGE_SIZE, MOAT_RW));
@@ -357,7 +358,7 @@ static void a_waiting_thread_finds_its_lanes_tickets_done(void **state)
 		must(moat_lane_close(lane[i]));
 }
 
-/* Nobody asks: neither a wait's turns nor polls close what the lane has gathered. */
+/* While no thread asks, neither the turns of a wait nor polls close what the lane has gathered. */
 static void gathers_on(struct moat_lane *lane, moat_ticket_t ticket)
 {
 	for (unsigned int i = 0; i < 100; i++) {
@@ -380,7 +381,7 @@ static void what_a_lane_has_gathered_is_closed_when_another_thread_asks(void **s
 	assert_true(turns_finish(lane, ticket));
 	gather_one(lane);
 	ticket = moat_lane_next_ticket(lane);
-	gathers_on(lane, ticket); /* it was asked once */
+	gathers_on(lane, ticket); /* the lane closes once for each moat_lane_ask() */
 	moat_lane_ask(lane);
 	for (unsigned int i = 0; i < 100000 && !moat_lane_done(lane, ticket); i++)
 		moat_lane_poll(lane);
@@ -390,7 +391,8 @@ static void what_a_lane_has_gathered_is_closed_when_another_thread_asks(void **s
 	must(moat_lane_close(lane));
 }
 
-/* The thread that had the lanes online waits on, while this one closes them with tickets open. */
+/* The thread that has the lanes online waits on, while this thread closes them with open
+ * tickets. */
 struct waiting {
 	struct moat_lane *lane[2];
 	_Atomic bool ready, end;
@@ -434,7 +436,7 @@ static void lanes_close_while_their_thread_waits(void **state)
 
 /* ----------------------------------------------------------------------- tickets of the offline */
 
-/* Another thread that waits for such a ticket would wait for as long as the lane's own thread
+/* Otherwise a thread that waits for such a ticket would wait as long as the lane's own thread
  * sleeps. */
 static void a_lane_that_goes_offline_leaves_no_ticket_behind(void **state)
 {
@@ -442,7 +444,7 @@ static void a_lane_that_goes_offline_leaves_no_ticket_behind(void **state)
 	moat_ticket_t ticket = 0;
 
 	moat_lane_online(lane);
-	for (unsigned int i = 0; i < 3; i++) { /* the later ones wait to be submitted together */
+	for (unsigned int i = 0; i < 3; i++) { /* the later tickets wait to be submitted together */
 		uint64_t iova = IOVA + i * MOAT_PAGE_SIZE;
 
 		must(moat_lane_map(lane, iova, (uintptr_t)mem, mem, MOAT_PAGE_SIZE, MOAT_RW));
@@ -453,12 +455,11 @@ static void a_lane_that_goes_offline_leaves_no_ticket_behind(void **state)
 	assert_true(ticket != 0);
 	moat_lane_offline(lane);
 	assert_true(moat_lane_done(lane, ticket));
-	assert_true(moat_lane_done(lane, ticket + 1)); /* what was only gathered */
+	assert_true(moat_lane_done(lane, ticket + 1)); /* the runs that were only gathered */
 	must(moat_lane_close(lane));
 }
 
-/* Unmapped while the main thread, a reader, does not poll; then the lane's thread sleeps, or
- * ends. */
+/* Unmaps while the main thread, a reader, does not poll. Then the lane's thread sleeps or ends. */
 struct leaver {
 	struct moat_lane *lane;
 	moat_ticket_t ticket;
@@ -478,7 +479,7 @@ static void *leave_unsettled(void *arg)
 	l->stage = 1;
 	while (!l->ends && l->stage == 1)
 		rte_pause();
-	if (!l->ends) { /* it uses the lane again, online and offline */
+	if (!l->ends) { /* use the lane again, online and offline */
 		gather_one(l->lane);
 		must(moat_lane_drain(l->lane));
 		moat_lane_online(l->lane);
@@ -505,7 +506,7 @@ static void leave_and_be_helped(bool ends)
 	if (ends)
 		pthread_join(thread, NULL);
 	moat_patience_us = patience;
-	moat_lane_help(l.lane); /* the reader has reported nothing since */
+	moat_lane_help(l.lane); /* the reader has not reported a quiescent state since */
 	assert_false(moat_lane_done(l.lane, l.ticket));
 	for (unsigned int i = 0; i < 1000000 && !moat_lane_done(l.lane, l.ticket); i++) {
 		moat_lane_poll(reader);
@@ -547,7 +548,7 @@ static void a_lane_that_its_thread_uses_is_not_helped(void **state)
 
 /* ------------------------------------------------------------------ a process that did not run */
 
-/* Stopped, or on a machine that is: time is up before it has looked at the unit again. */
+/* A process was stopped, or its machine: the time is up before it has polled the unit again. */
 static void a_unit_that_is_done_when_time_is_up_is_not_reported_as_stuck(void **state)
 {
 	struct moat_domain_conf conf = { .name = "late" };
