@@ -4,7 +4,7 @@
 
 /*
  * Arguments in a line of text: net_moat's device arguments, and those of each kind of unit. The
- * first byte of the input says whose, the rest is the line.
+ * first byte of the input selects one of these, the rest is the line.
  */
 
 #include "app_unit.h"

@@ -39,7 +39,7 @@ static struct fuzz_block {
 	bool used;
 } blocks[16];
 static unsigned int nr_blocks;
-static bool blocks_wanted; /* by the code under test, not by libFuzzer */
+static bool blocks_wanted; /* the code under test runs, not libFuzzer */
 
 static inline void *block_take(size_t size)
 {
@@ -93,7 +93,7 @@ static inline void blocks_begin(void)
 	blocks_wanted = true;
 }
 
-/** The code under test has freed what it took. */
+/** Check that the code under test has freed everything that it allocated. */
 static inline void blocks_end(void)
 {
 	blocks_wanted = false;

@@ -3,8 +3,8 @@
  */
 
 /*
- * A configuration file of moat-fwd: lines, sections, keys and values, and what only makes sense
- * together. Units are not opened: app_unit_open() is this file's, and so app_unit.c is not linked.
+ * A configuration file of moat-fwd: lines, sections, keys and values, and rules between sections.
+ * Units are not opened: this file defines app_unit_open(), and app_unit.c is not linked.
  */
 
 #include <dlfcn.h>
@@ -73,7 +73,7 @@ void app_unit_close(struct moat_unit *unit)
 static const uint8_t *file;
 static size_t file_size;
 
-/* In place of the C library's: PATH is the input, without a system call. */
+/* Replaces the C library's fopen(): PATH is the input, and opening it needs no system call. */
 FILE *fopen(const char *path, const char *mode)
 {
 	static FILE *(*real)(const char *, const char *);
@@ -88,7 +88,7 @@ FILE *fopen(const char *path, const char *mode)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	/* Complaints are not read here. Sanitizers write to the descriptor, not to the stream. */
+	/* Nothing reads the complaints. Sanitizers write to the descriptor, not to the stream. */
 	stderr = fopen("/dev/null", "w");
 	return 0;
 }

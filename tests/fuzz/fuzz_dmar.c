@@ -3,11 +3,12 @@
  */
 
 /*
- * The DMAR table and PCI configuration space, as firmware and devices may have them.
+ * The DMAR table and PCI configuration space, with any content that firmware and devices may give
+ * them.
  *
- * The machine has the functions of `sids`. The input has, for each, the length of its configuration
- * space (16 bits) and its bytes; then a byte of flags and the DMAR table. With flag 1 the table's
- * signature, length and checksum are put right, so that the fuzzer need not find them.
+ * The machine has the functions in `sids`. For each, the input has the length of its configuration
+ * space (16 bits) and its bytes; then follow a byte of flags and the DMAR table. With flag 1 the
+ * table's signature, length and checksum are corrected, so that the fuzzer need not find them.
  */
 
 #include <errno.h>
@@ -17,7 +18,7 @@
 
 #define SEAL 1
 
-/* In order; the last one is a virtual function of the one before it. */
+/* In this order; the last function is a virtual function of the one before it. */
 static const moat_sid_t sids[] = { MOAT_SID(0, 0, 0), MOAT_SID(0, 1, 0), MOAT_SID(0, 0x1c, 0),
 	MOAT_SID(1, 0, 0), MOAT_SID(2, 0, 0), MOAT_SID(2, 0, 1) };
 
@@ -28,7 +29,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 /* ------------------------------------------------------------------------------- the machine */
 
-/* Configuration space: what the input has of it. */
+/* The configuration space of a function, as far as the input has it. */
 static ssize_t read_space(void *ctx, void *to, size_t len, size_t offset)
 {
 	const struct fuzz_input *space = ctx;
@@ -57,7 +58,7 @@ static void take_function(struct fuzz_input *in, moat_sid_t sid, struct moat_pci
 
 /* --------------------------------------------------------------------------------- the table */
 
-/* What is left of the input, in memory of exactly its size. */
+/* @return the rest of the input, in memory of exactly its size */
 static uint8_t *make_table(struct fuzz_input *in, size_t *len)
 {
 	bool seal = fuzz_take8(in) & SEAL;
@@ -126,7 +127,7 @@ static void look_at(const struct moat_dmar *dmar, const struct moat_pci *pci)
 	}
 	if (dmar == NULL)
 		return;
-	check_function(dmar, pci, 0, MOAT_SID(5, 3, 1)); /* not there */
+	check_function(dmar, pci, 0, MOAT_SID(5, 3, 1)); /* a function that does not exist */
 	check_function(dmar, pci, 7, MOAT_SID(0, 1, 0));
 	for (unsigned int i = 0; i < dmar->nr_units; i++)
 		for (unsigned int k = 0; k < dmar->unit[i].scopes.n; k++) {
@@ -151,7 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	table = make_table(&in, &len);
 	if (moat_dmar_parse(table, len, &dmar) != 0)
 		fuzz_check(dmar == NULL && moat_error_text()[0] != '\0');
-	free(table); /* nothing of it is kept */
+	free(table); /* the parser must keep no pointer into it */
 	look_at(dmar, &pci);
 	moat_dmar_free(dmar);
 	return 0;

@@ -6,11 +6,11 @@
 
 /**
  * @file
- * What the fuzzers share: libFuzzer's entry points, values out of the input, and a check that ends
- * the program.
+ * Shared by the fuzzers: libFuzzer's entry points, values taken from the input, and a check that
+ * ends the program.
  *
- * A fuzzer is a program of one source: fuzz_NAME.c. With -Dfuzz=true libFuzzer is its main();
- * without, replay.c is, which runs files. seeds.py writes the files to begin with.
+ * A fuzzer is a program of one source: fuzz_NAME.c. With -Dfuzz=true libFuzzer has its main().
+ * Otherwise replay.c has it, which runs files. seeds.py writes the first inputs.
  */
 
 #include <stdint.h>
@@ -23,8 +23,8 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/** Assert a promise of the code under test. Under libFuzzer a broken one is a finding, as a crash
- * is. */
+/** Assert a promise of the code under test. Under libFuzzer a broken promise is a finding, like a
+ * crash. */
 #define fuzz_check(condition)                                                                     \
 	do {                                                                                      \
 		if (!(condition)) {                                                               \

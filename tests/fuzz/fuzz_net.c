@@ -3,13 +3,13 @@
  */
 
 /*
- * Both halves of net_moat, with anything in the descriptor rings at any time: what a driver that is
- * taken over posts for the device half, and what a device that lies completes for the driver half.
+ * Both halves of net_moat, with anything in the descriptor rings at any time: for the device half
+ * what a compromised driver posts, and for the driver half what a lying device completes.
  *
- * Addresses are the buffers posted, other buffers of the tenant, the rings themselves, or no memory
- * of the tenant's. Whatever happens, packets handed out are in order, and every buffer comes back.
+ * Addresses are those of posted buffers, of the rings, or outside of the tenant's memory. In every
+ * case packets are handed out in order, and every buffer comes back.
  *
- * The input is a row of orders: a byte that says which, and its operands.
+ * The input is a series of operations: a byte that selects one, and its operands.
  */
 
 #include <rte_bus_vdev.h>
@@ -25,7 +25,7 @@
 #define SIZE    64 /* descriptors */
 #define BUFFERS 512
 #define BASE    UINT64_C(0x10000000)
-#define MOST    16 /* packets of a burst */
+#define MOST    16 /* packets in a burst */
 
 static struct moat_unit *unit;
 static struct moat_tenant *tenant;
@@ -99,7 +99,7 @@ static uint64_t take_address(struct fuzz_input *in)
 	uint16_t offset = fuzz_take16(in);
 
 	switch (where & 3) {
-	case 0: /* a buffer that is posted */
+	case 0: /* a posted buffer */
 		return rx_queue()->mbufs[where >> 2]->buf_iova + offset % RTE_MBUF_DEFAULT_BUF_SIZE;
 	case 1:
 		return rx_queue()->zone->iova + offset % (SIZE * sizeof(struct moat_net_desc));
@@ -227,7 +227,7 @@ static void order(struct fuzz_input *in)
 	case 6:
 		transmit(in);
 		break;
-	case 7: /* the device sees doorbells for what the driver did not mean to post */
+	case 7: /* the device sees a doorbell for descriptors that the driver did not post */
 		net_device_doorbell(&txq->hw->ring,
 			txq->hw->ring.head + fuzz_take8(in) % (SIZE + 1));
 		net_device_tx_run(txq->dev, txq->hw);

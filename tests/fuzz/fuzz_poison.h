@@ -6,7 +6,7 @@
 
 /**
  * @file
- * Memory that is kept although it is free: AddressSanitizer is told so, where it is there.
+ * Marks memory that is kept although it is free as poisoned, in builds with AddressSanitizer.
  */
 
 #include <stddef.h>

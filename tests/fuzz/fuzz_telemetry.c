@@ -3,16 +3,16 @@
  */
 
 /*
- * The commands of lib/telemetry, with any parameters, and faults with any words in them. The input
- * is a row of orders: a byte that says which command or a fault, and its parameters.
+ * The commands of lib/telemetry with any parameters, and faults with any content. The input is a
+ * series of operations: a byte that selects a command or a fault, and its parameters.
  *
- * The commands are static functions, which DPDK's library is given when a unit is shown for the
- * first time; this file stands in for its register function. What a command answers is DPDK's, too:
- * pieces of it are counted as they are made, because only the socket's thread would free them. A
- * piece has 64 KiB and is kept for the next answer, its beginning poisoned meanwhile.
+ * The commands are static functions. They are registered with DPDK's library when the first unit is
+ * shown; this file replaces the register function and so gets them. A command builds its answer
+ * from DPDK's pieces, which this file counts, because otherwise only the socket's thread would free
+ * them. A piece has 64 KiB and is kept for the next answer; its beginning is poisoned meanwhile.
  *
- * Commands change nothing, so that a few of them tell as much as many. The faults of the input
- * before are pushed out by others, so that an input gives the same answers in every run.
+ * Commands change nothing, so a few of them in an input test as much as many. The faults of the
+ * last input are replaced by others, so that an input gives the same answers in every run.
  */
 
 #include <dlfcn.h>
@@ -32,9 +32,9 @@ static struct {
 static unsigned int nr_commands;
 
 #define PIECE_POISONED 4096
-#define COMMANDS       4 /* in an input */
+#define COMMANDS       4 /* at most, in an input */
 
-/* The first `nr_used` are used, the others poisoned. */
+/* The first `nr_used` pieces are in use, the others are poisoned. */
 static struct rte_tel_data *pieces[64];
 static unsigned int nr_pieces, nr_used;
 
@@ -66,7 +66,7 @@ struct rte_tel_data *rte_tel_data_alloc(void)
 	return pieces[nr_used++];
 }
 
-/* What a command frees itself. */
+/* Called by a command for a piece that it does not pass on. */
 void rte_tel_data_free(struct rte_tel_data *data)
 {
 	unsigned int i;
@@ -125,7 +125,7 @@ static void ask(struct fuzz_input *in, unsigned int which)
 {
 	char params[256];
 	struct rte_tel_data *d = rte_tel_data_alloc();
-	bool some = fuzz_take8(in) & 1; /* DPDK hands on NULL where there are none */
+	bool some = fuzz_take8(in) & 1; /* DPDK passes NULL if a command has no parameters */
 	int rc;
 
 	fuzz_take_text(in, params, fuzz_take8(in));

@@ -7,7 +7,8 @@
 /**
  * @file
  * A software unit made from the input, and its host memory: an arena at a fixed address, so that
- * addresses in the input mean the same in every run. What lies outside answers nothing.
+ * addresses in the input have the same meaning in every run. There is no memory outside of the
+ * arena.
  */
 
 #include <sys/mman.h>
@@ -21,7 +22,7 @@
 #define ARENA_PAGES 32
 #define ARENA_SIZE  (ARENA_PAGES * MOAT_PAGE_SIZE)
 
-#define ADDRESS UINT64_C(0x000ffffffffff000) /* in entries and descriptors */
+#define ADDRESS UINT64_C(0x000ffffffffff000) /* address bits in entries and descriptors */
 #define PAGE(n) (ARENA + (n)*MOAT_PAGE_SIZE)
 
 static inline void *at(uint64_t hpa)
@@ -35,8 +36,8 @@ static inline void arena_make(void)
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == at(ARENA));
 }
 
-/** 64 bits as they are; or, where the byte before them is odd, with an address in the arena or in
- * the page behind it. */
+/** Take 64 bits. If the byte before them is odd, their address bits are replaced by an address in
+ * the arena or in the page after it. */
 static inline uint64_t take_value(struct fuzz_input *in)
 {
 	bool address = fuzz_take8(in) & 1;
@@ -48,7 +49,8 @@ static inline uint64_t take_value(struct fuzz_input *in)
 	return value;
 }
 
-/** Capabilities and habits, five bytes. To be given back to give_unit(). */
+/** Take a unit's capabilities and behaviour, five bytes of input. The caller must call
+ * give_unit(). */
 static inline struct moat_softvtd *take_unit(struct fuzz_input *in)
 {
 	static const uint8_t widths[][2] = { { 39, 0x2 }, { 48, 0x6 }, { 57, 0xe }, { 48, 0x4 } };
@@ -98,7 +100,7 @@ static inline struct moat_softvtd *take_unit(struct fuzz_input *in)
 	return sv;
 }
 
-/** Write GCMD, then read GSTS until it shows the command: after conf.gsts_late reads. */
+/** Write GCMD, then read GSTS until it shows the command, which takes conf.gsts_late reads. */
 static inline void give_command(struct moat_softvtd *sv, uint32_t gcmd)
 {
 	moat_softvtd_write32(sv, VTD_GCMD, gcmd);
@@ -112,7 +114,8 @@ static inline void give_unit(struct moat_softvtd *sv)
 	blocks_end();
 }
 
-/** Take a device's access, ten bytes of input, and try it. What it reaches must be memory. */
+/** Take a device's access, ten bytes of input, and do it. The memory that it reaches must be the
+ * arena. */
 static inline void take_dma(struct fuzz_input *in, struct moat_softvtd *sv)
 {
 	uint8_t how = fuzz_take8(in);
@@ -124,7 +127,7 @@ static inline void take_dma(struct fuzz_input *in, struct moat_softvtd *sv)
 	int reason;
 
 	dma.len = fuzz_take8(in) * 64;
-	if (how & 2) /* few pages, in tables that the fuzzer finds */
+	if (how & 2) /* only few pages, whose tables the fuzzer can find */
 		iova &= UINT64_C(0x0001008040203fff);
 	dma.iova = iova;
 	moat_softvtd_dma_begin(sv, sid, how & 4 ? 1 : 0, dma.prot, &guard);
@@ -139,7 +142,7 @@ static inline void take_dma(struct fuzz_input *in, struct moat_softvtd *sv)
 			((uintptr_t)dma.va - ARENA < ARENA_SIZE &&
 				(uintptr_t)dma.va + dma.run - ARENA <= ARENA_SIZE));
 		if (dma.va != NULL && dma.prot == MOAT_W)
-			memset(dma.va, 0x3, dma.run); /* tables, too: a device that can, will */
+			memset(dma.va, 0x3, dma.run); /* as a malicious device: tables, too */
 	}
 	moat_softvtd_dma_end(&guard);
 }

@@ -3,11 +3,12 @@
  */
 
 /*
- * The tables that the software unit walks: root, context and page tables with anything in them at
- * every level, changed between accesses, with and without the invalidations that this takes.
+ * The tables that the software unit walks: root, context and page tables of any content at every
+ * level, changed between accesses, with and without the necessary invalidations.
  *
- * Page 0 of the arena is the root table, 1 the context table of bus 0, 2 the invalidation queue,
- * and the rest whatever entries lead to. The input is a unit (fuzz_unit.h) and a row of orders.
+ * Page 0 of the arena is the root table, page 1 the context table of bus 0, page 2 the invalidation
+ * queue. The other pages are those to which entries lead. The input is a unit (fuzz_unit.h) and a
+ * series of operations.
  */
 
 #include "fuzz_unit.h"
@@ -42,7 +43,8 @@ static void put(uint64_t lo, uint64_t hi)
 	tail = (tail + 16) % MOAT_PAGE_SIZE;
 }
 
-/* A good invalidation and a wait, which must complete: nothing here is wrong with the queue. */
+/* Submit a valid invalidation and a wait. They must complete, because nothing is wrong with the
+ * queue. */
 static void invalidate(struct moat_softvtd *sv, struct fuzz_input *in)
 {
 	uint8_t how = fuzz_take8(in);
@@ -59,7 +61,7 @@ static void invalidate(struct moat_softvtd *sv, struct fuzz_input *in)
 	fuzz_check(*status == sequence);
 }
 
-/* A page of the arena that no one but the tables uses. */
+/* @return a page of the arena that only tables use */
 static uint64_t take_table(struct fuzz_input *in)
 {
 	unsigned int page = fuzz_take8(in) % ARENA_PAGES;
@@ -79,7 +81,7 @@ static void order(struct moat_softvtd *sv, struct fuzz_input *in)
 		i = fuzz_take16(in);
 		table[(i & 0x8000 ? i : i & 7) & 511] = take_value(in);
 		break;
-	case 2: /* an entry of the context table that may well be good */
+	case 2: /* an entry of the context table that is often valid */
 		table = at(CONTEXT + (fuzz_take8(in) & 3) * sizeof(struct vtd_entry));
 		table[0] = take_table(in) | (fuzz_take8(in) & 0xf);
 		table[1] = fuzz_take32(in) & 0xfff07;

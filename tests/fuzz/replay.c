@@ -3,8 +3,8 @@
  */
 
 /*
- * A main() for fuzzers where there is no libFuzzer: runs each file named, and each file of each
- * folder named, once. The last line is TAP.
+ * A main() for fuzzers without libFuzzer: runs each named file, and each file in each named folder,
+ * once. The last line is TAP.
  */
 
 #include <dirent.h>
@@ -27,7 +27,7 @@ static void replay_file(const char *path)
 		printf("Bail out! ERROR: %s: %s\n", path, strerror(errno));
 		exit(1);
 	}
-	/* Exactly as large as the input, so that AddressSanitizer sees what is read behind it. */
+	/* Exactly as large as the input, so that AddressSanitizer finds reads beyond its end. */
 	data = malloc(st.st_size);
 	len = data != NULL ? fread(data, 1, st.st_size, f) : 0;
 	fclose(f);

@@ -3,8 +3,8 @@
 # Copyright (c) 2026 The moat authors
 """Writes the corpora that the fuzzers begin with: seeds.py FOLDER CONFIGURATIONS
 
-Each input is written down here in words, field by field. An input with which a fuzzer found a bug
-stays here, under the bug's name, after the bug is fixed.
+Each input is written here field by field. An input with which a fuzzer found a bug stays here after the bug is fixed,
+under the bug's name.
 """
 
 import pathlib
@@ -32,7 +32,7 @@ def u64(*values):
 # ---------------------------------------------------------------------- configuration space, DMAR
 
 def config(vendor=0x8086, device=0x1234, header=0, secondary=0, subordinate=0, port=None):
-	"""256 bytes of configuration space; `port`: the PCI Express capability's device/port type."""
+	"""@return 256 bytes of configuration space; `port`: the PCI Express capability's device/port type."""
 	space = bytearray(256)
 	space[0:4] = u16(vendor, device)
 	space[0x0e] = header
@@ -47,7 +47,7 @@ def config(vendor=0x8086, device=0x1234, header=0, secondary=0, subordinate=0, p
 
 
 def extended(space, *capabilities):
-	"""With extended capabilities: (id, body), the first one at 0x100."""
+	"""@return configuration space with extended capabilities: (id, body), the first one at 0x100."""
 	at = 0x100
 	for i, (number, body) in enumerate(capabilities):
 		following = at + 4 + len(body) if i + 1 < len(capabilities) else 0
@@ -169,7 +169,7 @@ def configs(folder):
 # ---------------------------------------------------------------------------- the software unit
 
 PLAIN = u16(0) + u8(1, 0, 3)  # 48 and 39 bits, caches, four fault recording registers
-ADVERSARY = u16(0x3) + u8(1, 0xdf, 3)  # caching mode, RWBF, and every habit
+ADVERSARY = u16(0x3) + u8(1, 0xdf, 3)  # caching mode, RWBF, and all behaviours of the adversary
 POOR = u16(0x2a0) + u8(0xe0, 0, 0)  # no caches, PSI, pass-through and queue
 ALL = u16(0x111c) + u8(0x0e, 0, 7)  # 57 bits, DT, SC, IR, ESRTPS, MAMV 52
 
@@ -181,7 +181,7 @@ def value(v):
 
 
 def paged(page, low=0):
-	"""A value with an address in the arena."""
+	"""@return a value with an address in the arena."""
 	return u8(1) + u64(page << 12 | low)
 
 
@@ -192,7 +192,7 @@ def dma(iova, write=False, sid=0, length=0, small=True, request=None):
 	return u8(how) + u64(iova) + u8(length // 64)
 
 
-# Orders of fuzz_queue.c.
+# Operations of fuzz_queue.c.
 def write32(offset, v):
 	return u8(0) + u16(offset) + u32(v)
 
@@ -253,7 +253,7 @@ def queue():
 	yield "mutations", PLAIN + u8(8, 0xff, 2) + enable() + descriptor(0, 2 | 3 << 4, value(1)) + tail(1) + turns(4)
 
 
-# Orders of fuzz_walk.c.
+# Operations of fuzz_walk.c.
 def entry(page, index, v):
 	return u8(0, page) + u16(index | 0x8000) + v
 
@@ -271,7 +271,7 @@ def access(*a, **k):
 
 
 def mapped(*leaf, levels=3):
-	"""Tables from page 8 down, a leaf at IOVA 0x1000."""
+	"""@return tables from page 8 down, with a leaf at IOVA 0x1000."""
 	orders = b"".join(entry(8 + i, 0, paged(9 + i, 3)) for i in range(levels - 1))
 	return orders + entry(8 + levels - 1, 1, paged(20, *leaf))
 

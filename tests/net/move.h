@@ -6,8 +6,8 @@
 
 /*
  * A port whose queues move from tenant to tenant (moat_tenant_move.h), for test_move.c and
- * test_unmoved.c. Each frame says whose it is, which queue's, and its number; each packet is judged
- * by that and by the pool that it comes from. The unit is an adversary.
+ * test_unmoved.c. Each frame contains its tenant, its queue and its number. Each packet is checked
+ * against these and against its pool. The unit is an adversary.
  */
 
 #include <errno.h>
@@ -27,9 +27,9 @@
 #define SID     MOAT_SID(0, 0x10, 0)
 #define TENANTS 4
 #define QUEUES  4
-#define DESCS   64 /* a ring is used up several times between two moves */
+#define DESCS   64 /* a ring wraps around several times between two moves */
 #define BUFFERS 1536
-#define HEADER  18 /* Ethernet and a VLAN tag; then: tenant, queue, number */
+#define HEADER  18 /* Ethernet and a VLAN tag; then follow tenant, queue and number */
 #define KEPT    16
 
 struct fixture {
@@ -42,12 +42,12 @@ struct fixture {
 	uint64_t base[TENANTS];
 	unsigned int nr_tenants;
 	bool by_pasid, apart;
-	unsigned int owner[QUEUES]; /* which tenant */
+	unsigned int owner[QUEUES]; /* number of the queue's tenant */
 	uint32_t put[QUEUES], got[QUEUES];
 	unsigned int sent, refused_tries;
-	struct rte_mbuf *kept[KEPT]; /* packets that the application works on */
+	struct rte_mbuf *kept[KEPT]; /* packets that the application keeps for a while */
 	struct rte_mempool *clones;
-	unsigned int cloned, chained, in_pieces; /* sent so, and received in several buffers */
+	unsigned int cloned, chained, in_pieces; /* packets sent or received so */
 	uint64_t *gaps;                          /* in TSC cycles, of each move */
 	unsigned int moves;
 };
@@ -90,7 +90,8 @@ static inline void requester_of(const struct fixture *f, uint16_t q, moat_sid_t 
 	must(moat_net_queue_pasid(f->port, q, pasid));
 }
 
-/* Queue q is tenant q's, or of two tenants in turn. `apart`: no two have the same IOVAs. */
+/* Open a port on which queue q belongs to tenant q, or to two tenants alternately. `apart`: no two
+ * tenants have the same IOVAs. */
 static inline struct fixture *open_rig(const char *unit, enum requesters by,
 	const enum moat_mode modes[], unsigned int tenants, bool apart)
 {
@@ -173,7 +174,7 @@ static inline void assert_none_stale(const struct fixture *f)
 
 #define FRAME_MOST 9000
 
-/* One in 16 takes two or three buffers. @return its length */
+/* Make a frame; one in 16 is so long that it takes two or three buffers. @return its length */
 static inline uint32_t fill(uint8_t frame[FRAME_MOST], uint16_t q, unsigned int tenant,
 	uint32_t number)
 {
@@ -200,7 +201,7 @@ static inline bool put(struct fixture *f, uint16_t q, unsigned int tenant)
 	return true;
 }
 
-/* The device takes all that is on the wire. */
+/* Run the device until it has taken all frames from the wire. */
 static inline void sort_wire(const struct fixture *f)
 {
 	while (moat_net_turn(f->port) != 0)
@@ -241,7 +242,7 @@ static inline bool send_one(struct fixture *f, uint16_t q, struct rte_mbuf *m)
 	return sent;
 }
 
-/* A clone: the packet stays the application's, too, while the device has it. */
+/* Send a clone: the application keeps the packet while the device has the clone. */
 static inline void send_clone(struct fixture *f, uint16_t q, struct rte_mbuf *m)
 {
 	struct rte_mbuf *clone = rte_pktmbuf_clone(m, f->clones);
@@ -250,8 +251,8 @@ static inline void send_clone(struct fixture *f, uint16_t q, struct rte_mbuf *m)
 		f->cloned += send_one(f, q, clone);
 }
 
-/* In one chain with one that was kept, a clone of which a device may have, where both are of one
- * tenant. */
+/* Send the packet in a chain with a kept one of the same tenant. The device may also have a clone
+ * of the kept packet. */
 static inline void send_chain(struct fixture *f, uint16_t q, struct rte_mbuf *m,
 	struct rte_mbuf **kept)
 {
@@ -269,7 +270,7 @@ static inline void keep(struct rte_mbuf **kept, struct rte_mbuf *m)
 	*kept = m;
 }
 
-/* The application sends most, works on some for a while, and drops some. */
+/* The application sends most packets, keeps some for a while, and drops some. */
 static inline void use(struct fixture *f, uint16_t q, struct rte_mbuf *m)
 {
 	struct rte_mbuf **kept = &f->kept[rte_rand_max(KEPT)];
@@ -318,7 +319,7 @@ static inline void poll_all(struct fixture *f)
 		moat_tenant_poll(f->tenant[t]);
 }
 
-/* Until all that was put has come. */
+/* Poll until all frames that were put on the wire have arrived. */
 static inline void settle(struct fixture *f)
 {
 	uint64_t end = rte_rdtsc() + 20 * rte_get_tsc_hz();
@@ -387,10 +388,11 @@ struct crossing {
 	struct fixture *f;
 	uint16_t q;
 	unsigned int from, to;
-	bool traffic; /* in the gap, too */
+	bool traffic; /* also in the gap */
 };
 
-/* In the gap: the old tenant's last packets; and the wire brings the new one's first. */
+/* Called in the gap with the old tenant's last packets. The wire then brings the new tenant's first
+ * frames. */
 static inline void last_ones(struct rte_mbuf *pkts[], uint16_t n, void *arg)
 {
 	struct crossing *c = arg;
@@ -401,7 +403,7 @@ static inline void last_ones(struct rte_mbuf *pkts[], uint16_t n, void *arg)
 	}
 	for (unsigned int i = 0; c->traffic && i < 12; i++)
 		put(c->f, c->q, c->to);
-	/* Another queue's poll sorts them. */
+	/* Another queue's poll sorts the frames into the FIFOs. */
 	if (c->traffic)
 		poll_queue(c->f, (c->q + 1) % QUEUES);
 }

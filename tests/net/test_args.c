@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The device arguments: what they set, and what each wrong one is answered, word for word. */
+/* The device arguments: what they set, and the exact error text for each wrong one. */
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,8 +3,8 @@
  */
 
 /*
- * Two tenants on one port, a queue each, each queue a requester of its own; and what happens when
- * one writes addresses into its descriptors that are not its own.
+ * Two tenants on one port, with a queue each, and each queue a requester of its own. What happens
+ * if one of them writes addresses into its descriptors that are not its own?
  */
 
 #include <inttypes.h>
@@ -31,8 +31,8 @@ struct fixture {
 	struct moat_softvtd *sv;
 	struct moat_tenant *tenant[2];
 	struct rte_mempool *pool[2];
-	struct moat_lane *lane; /* red's */
-	uint8_t *read_only;     /* red's page, mapped for reading */
+	struct moat_lane *lane; /* of red */
+	uint8_t *read_only;     /* a page of red's, mapped for reading only */
 	struct wire wire;
 	uint16_t port;
 };
@@ -270,7 +270,7 @@ static void a_write_to_anothers_memory_is_refused(void **state)
 	assert_int_equal(moat_net_post_rx(f->port, RED, iova), -EAGAIN);
 	put(f, RED, 1);
 	put(f, RED, 2);
-	assert_int_equal(take(f, RED, 2), 1); /* the first is gone */
+	assert_int_equal(take(f, RED, 2), 1); /* the first packet is lost */
 	expect_fault(f, RED, iova, 5, true);
 	assert_memory_equal(rte_pktmbuf_mtod(victim, void *), before, sizeof(before));
 	rte_eth_stats_get(f->port, &stats);
@@ -335,7 +335,7 @@ static void read_only_memory_can_be_sent_and_not_received_into(void **state)
 	both_go_on(f);
 }
 
-/* The second piece is refused: the packet must not go out in part. */
+/* The second segment is refused. No part of the packet may be sent. */
 static void a_packet_refused_in_part_is_not_sent_at_all(void **state)
 {
 	struct fixture *f = *state;
@@ -349,7 +349,7 @@ static void a_packet_refused_in_part_is_not_sent_at_all(void **state)
 	rte_pktmbuf_append(packet, 80);
 	rte_pktmbuf_append(piece, 80);
 	rte_pktmbuf_chain(packet, piece);
-	rte_mbuf_iova_set(piece, rte_mbuf_iova_get(other)); /* the header lies about its address */
+	rte_mbuf_iova_set(piece, rte_mbuf_iova_get(other)); /* the header has a wrong address */
 	assert_int_equal(rte_eth_tx_burst(f->port, RED, &packet, 1), 1);
 	assert_int_equal(wire_take(&f->wire, 0, frame, sizeof(frame)), 0);
 	rte_eth_tx_done_cleanup(f->port, RED, 0);
@@ -362,8 +362,8 @@ static void a_packet_refused_in_part_is_not_sent_at_all(void **state)
 	both_go_on(f);
 }
 
-/* An access that goes on from a tenant's own page into one that is not its own is refused; into
- * another page of its own it is done whole. */
+/* An access that continues from a tenant's own page into a page that is not the tenant's is
+ * refused. An access that continues into another of its own pages is done as a whole. */
 static void accesses_are_checked_page_by_page(void **state)
 {
 	struct fixture *f = *state;
@@ -412,7 +412,7 @@ static void descriptors_that_make_no_sense_are_refused(void **state)
 	assert_int_equal(moat_net_post_tx(f->port, RED, READ_ONLY, MOAT_NET_FRAME_MAX + 1),
 		-EINVAL);
 	assert_int_equal(moat_net_post_tx(f->port, RED, READ_ONLY, MOAT_NET_FRAME_MAX), 0);
-	assert_int_equal(rte_eth_tx_burst(f->port, RED, NULL, 0), 0); /* beyond the MTU */
+	assert_int_equal(rte_eth_tx_burst(f->port, RED, NULL, 0), 0); /* longer than the MTU */
 	assert_int_equal(wire_take(&f->wire, 0, frame, sizeof(frame)), 0);
 	assert_int_equal(nic_xstat(f->port, "tx_bad_descriptors"), 1);
 	assert_int_equal(nic_xstat(f->port, "tx_dma_faults"), 0);
@@ -425,7 +425,7 @@ static void a_ring_that_lies_about_lengths_is_not_believed(void **state)
 	struct net_rxq *rxq = inside(f)->data->rx_queues[RED];
 	struct rte_mbuf *packets[BURST];
 
-	/* As if red's own device had written there. */
+	/* As if red's device had written there. */
 	rxq->ring[0].len = 60000;
 	rxq->ring[0].flags = MOAT_NET_DESC_DD | MOAT_NET_DESC_EOP;
 	assert_int_equal(rte_eth_rx_burst(f->port, RED, packets, BURST), 0);
@@ -435,7 +435,7 @@ static void a_ring_that_lies_about_lengths_is_not_believed(void **state)
 	rte_pktmbuf_free(packets[0]);
 }
 
-/* Nobody attached the requesters: not even the rings are reached. */
+/* No tenant has attached the requesters, so not even the rings are reached. */
 static void without_a_domain_the_port_reaches_nothing(void **state)
 {
 	struct fixture *f = *state;
@@ -457,13 +457,13 @@ static void without_a_domain_the_port_reaches_nothing(void **state)
 	assert_int_equal(stats.imissed, 2);
 	assert_true(f->unit->ops->faults(f->unit, faults, 8) >= 1);
 	assert_int_equal(faults[0].reason, 2); /* context entry not present */
-	attach(f); /* from here on it works, and what was posted goes out */
+	attach(f); /* from here on the port works, and the posted packets are sent */
 	assert_int_equal(rte_eth_tx_burst(f->port, RED, NULL, 0), 0);
 	assert_int_equal(wire_take(&f->wire, 0, frame, sizeof(frame)), 60);
 	both_go_on(f);
 }
 
-/* After the detach nothing is reached: no translation outlives a burst in the device. */
+/* After the detach nothing is reached: the device keeps no translation after a burst. */
 static void a_detached_queue_reaches_nothing_and_leaks_nothing(void **state)
 {
 	struct fixture *f = *state;

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Steering and address filter against the plainest model of them: try every rule. */
+/* Steering and address filter compared with a plain model, which tries every rule. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +29,7 @@ static uint32_t draw(uint32_t below)
 	return (uint32_t)(seed >> 33) % below;
 }
 
-/* Few addresses and VLANs, so that rules meet. */
+/* few addresses and VLANs, so that several rules match a frame */
 static uint64_t some_mac(void)
 {
 	uint32_t n = draw(40);
@@ -61,7 +61,7 @@ static void make_frame(struct frame *frame, uint64_t mac, uint16_t vlan, uint16_
 	} else {
 		b[12] = draw(2) != 0 ? 0x81 : 0x88;
 		b[13] = b[12] == 0x81 ? 0x00 : 0xa8;
-		b[14] = draw(16) << 4 | vlan >> 8; /* priority bits do not matter */
+		b[14] = draw(16) << 4 | vlan >> 8; /* the priority bits must be ignored */
 		b[15] = vlan & 0xff;
 	}
 }
@@ -97,7 +97,7 @@ static uint16_t model(const struct net_filter *filter, const struct net_rule *ru
 	return NET_QUEUE_NONE;
 }
 
-/* Draw rules, no two with the same match and priority, as rte_flow ensures. */
+/* Draw rules, no two with the same match and priority, because rte_flow refuses such. */
 static uint32_t draw_rules(struct net_rule *rules, uint32_t max)
 {
 	uint32_t n = 0;
@@ -168,7 +168,7 @@ static void frames_without_a_whole_header_match_nothing(void **state)
 	assert_int_equal(net_filter_rules(&filter, list, 1), 0);
 	make_frame(&frame, 2, NET_VLAN_ANY, 13);
 	assert_int_equal(net_filter_queue(&filter, &frame.mbuf, HOME), NET_QUEUE_NONE);
-	make_frame(&frame, 2, 0, 17); /* a truncated tag does not count */
+	make_frame(&frame, 2, 0, 17); /* a truncated tag is not a tag */
 	assert_int_equal(net_filter_queue(&filter, &frame.mbuf, HOME), NET_QUEUE_NONE);
 	make_frame(&frame, 2, 0, 18);
 	assert_int_equal(net_filter_queue(&filter, &frame.mbuf, HOME), 1);

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What a program of one's own measures and sizes: the stopwatch by name, refused DMA by tenant, and
- * pools that do not run dry. The NIC always has packets (net_null). */
+/* What a program measures and sizes: the stopwatch by stages, refused DMA by tenant, and pools that
+ * do not run out of buffers. The NIC always has packets (net_null). */
 
 #include <rte_bus_vdev.h>
 
@@ -16,7 +16,7 @@
 #define STRANGER MOAT_SID(0, 0x11, 0)
 #define RING     256
 #define SLOW     20000u /* TSC cycles */
-/* later than a pool runs dry, on any machine and under a sanitizer */
+/* later than any pool runs out of buffers, on any machine and with a sanitizer */
 #define LATE     500000000u
 
 struct fixture {
@@ -80,7 +80,7 @@ static void close_all(struct fixture *f)
 	f->unit->ops->destroy(f->unit);
 }
 
-/* What arrives goes out again. @return packets */
+/* Send what was received. @return packets */
 static uint64_t forward(struct fixture *f, unsigned int turns)
 {
 	struct rte_mbuf *m[BURST];
@@ -133,7 +133,7 @@ static void a_stopwatch_that_is_off_charges_nothing(void **state)
 	close_all(&f);
 }
 
-/* The price is what the tenant's counters say of the packets between. */
+/* Check the price against the tenant's counters between two readings. */
 static void price_is_of(const struct moat_tenant_price *price, const struct moat_cost *before,
 	const struct moat_cost *after)
 {
@@ -149,7 +149,8 @@ static void price_is_of(const struct moat_tenant_price *price, const struct moat
 	for (unsigned int i = 0; i < MOAT_STAGES_MAPPING; i++)
 		mapping += price->stage[i];
 	assert_true(price->mapping > 0.999 * mapping && price->mapping < 1.001 * mapping);
-	/* What a mark takes is measured anew each time; there are 40 times as many marks before. */
+	/* The cost of a mark is measured again each time; there are 40 times as many marks
+	 * before. */
 	overhead = moat_cost_overhead(&d, moat_cost_per_mark());
 	assert_true(price->overhead < 8 * overhead && price->overhead > overhead / 8);
 }
@@ -173,7 +174,7 @@ static void what_a_packet_costs_is_told_by_stage_and_since_a_snapshot(void **sta
 	assert_true(price.stage[MOAT_STAGE_COPY] == 0);
 	assert_true(price.mapping >= price.stage[MOAT_STAGE_MAP] + price.stage[MOAT_STAGE_UNMAP]);
 	assert_true(price.overhead > 0 && price.overhead < 1);
-	moat_tenant_price(f.red, &since, &price); /* nothing since */
+	moat_tenant_price(f.red, &since, &price); /* nothing has happened since */
 	assert_int_equal(price.packets, 0);
 	assert_true(price.mapping == 0);
 	for (unsigned int i = 0; i < MOAT_STAGES; i++)
@@ -222,7 +223,7 @@ static void what_was_before_the_stopwatch_is_charged_to_no_stage(void **state)
 	assert_int_equal(after.cost.marks, before.cost.marks + 1);
 	assert_int_equal(after.cost.cycles[MOAT_STAGE_DEVICE],
 		before.cost.cycles[MOAT_STAGE_DEVICE]);
-	/* nor what an lcore does that has left */
+	/* nor the work of an lcore that has left */
 	must_be(moat_tenant_lcore_leave(f.red));
 	moat_tenant_charge(f.red, 1);
 	assert_int_equal(stats_of(&f).cost.marks, after.cost.marks);
@@ -250,7 +251,7 @@ static void a_refused_dma_is_told_with_the_tenant_whose_requester_made_it(void *
 	assert_null(faults[1].tenant);
 	assert_int_equal(faults[1].fault.sid, STRANGER);
 	assert_int_equal(stats_of(&f).faults, 1);
-	/* Told once. */
+	/* Each fault is reported once. */
 	assert_int_equal(moat_tenant_faults(f.unit, faults, RTE_DIM(faults)), 0);
 	assert_int_equal(stats_of(&f).faults, 1);
 	close_all(&f);
@@ -269,7 +270,7 @@ static void a_source_id_is_a_tenants_behind_its_own_unit(void **state)
 	open_with(&f, "adversary=0", MOAT_STRICT, 1024);
 	must_be(moat_soft_unit_create("soft1", "adversary=0", &conf.unit));
 	must_be(moat_tenant_create(&conf, &blue));
-	must_be(moat_tenant_attach(blue, SID)); /* as red behind soft0 */
+	must_be(moat_tenant_attach(blue, SID)); /* the same source-id as red has behind soft0 */
 	assert_int_not_equal(
 		moat_softvtd_dma_read(moat_soft_unit_find("soft0"), SID, 0x5000, &byte, 1), 0);
 	assert_int_not_equal(
@@ -365,7 +366,7 @@ static void a_pool_too_small_is_counted_and_said_once(void **state)
 	close_all(&f);
 }
 
-/* Of what is submitted from here on; the unit has turns in this thread's calls only. */
+/* Holds for later submissions; the unit runs only in calls of this thread. */
 static void unit_answers_after(uint32_t cycles)
 {
 	const struct moat_softvtd_conf *conf = moat_softvtd_conf(moat_soft_unit_find("soft0"));
@@ -373,7 +374,7 @@ static void unit_answers_after(uint32_t cycles)
 	((struct moat_softvtd_conf *)(uintptr_t)conf)->latency = cycles;
 }
 
-/* Both rings are full, and hold most of the pool. */
+/* Fill both rings, which then hold most of the pool. */
 static void fill_rings(struct fixture *f, unsigned int ring)
 {
 	struct rte_mbuf *m[BURST];
@@ -404,7 +405,7 @@ static void a_pool_of_the_computed_size_is_not_called_too_small(void **state)
 	open_sized(&f, "adversary=0", MOAT_PIPELINED, moat_tenant_pool_size(&size),
 		moat_tenant_memory_size(&size, 0), 1024);
 	fill_rings(&f, 1024);
-	unit_answers_after(LATE); /* slower than was said */
+	unit_answers_after(LATE); /* slower than the size was computed for */
 	log_begin();
 	for (unsigned int i = 0; i < 1000000 && stats_of(&f).starved == 0; i++) {
 		n = rte_eth_rx_burst(f.port, 0, m, BURST);
@@ -421,7 +422,7 @@ static void a_pool_of_the_computed_size_is_not_called_too_small(void **state)
 	close_all(&f);
 }
 
-/* Without moat_tenant_poll(). @return what was logged */
+/* Forward without moat_tenant_poll(). @return what was logged */
 static const char *receive_until_starved(struct fixture *f)
 {
 	struct rte_mbuf *m[BURST];
@@ -452,14 +453,14 @@ static void an_lcore_that_does_not_call_poll_is_named(void **state)
 	close_all(&f);
 }
 
-/* Another lcore, which enters and from then on serves other tenants, say. */
+/* Another lcore, which enters and then does not poll, as if it served other tenants. */
 struct other {
 	struct moat_tenant *red;
 	pthread_barrier_t barrier;
 	pthread_t thread;
 	unsigned int lcore;
-	bool polls;   /* once, first */
-	bool offline; /* as it should */
+	bool polls;   /* once, at the beginning */
+	bool offline; /* goes offline, as an lcore that does not poll should */
 };
 
 static void *enter_and_stop(void *arg)
@@ -492,7 +493,7 @@ static const char *forward_beside(struct fixture *f, struct other *o)
 	pthread_barrier_wait(&o->barrier);
 	log_begin();
 	while (rte_rdtsc() < end)
-		forward(f, 1); /* some packets are lost, each burst after 1 s */
+		forward(f, 1); /* some packets are lost, a burst each second */
 	text = log_end();
 	pthread_barrier_wait(&o->barrier);
 	pthread_join(o->thread, NULL);
@@ -500,7 +501,7 @@ static const char *forward_beside(struct fixture *f, struct other *o)
 	return text;
 }
 
-/* Whatever the pool's size, and whether that lcore has polled before. */
+/* This holds for any size of the pool, and whether or not that lcore has polled before. */
 static void the_lcore_that_does_not_poll_is_named_where_another_runs_dry(void **state)
 {
 	struct moat_tenant_size size = size_of(MOAT_PIPELINED);
@@ -565,20 +566,20 @@ static void the_size_follows_the_formula(void **state)
 {
 	struct moat_tenant_size size = size_of(MOAT_STRICT);
 
-	/* 512 in rings, 2 bursts in hand; a turn, an answer of 200 packets, 2 * 4 bursts that
-	 * coalesce */
+	/* 512 in rings, 2 bursts in use; then a turn, an answer of 200 packets, and 2 * 4 bursts
+	 * that coalesce */
 	assert_int_equal(moat_tenant_pool_size(&size), 512 + 64 + 32 + 200 + 256);
 	size.mode = MOAT_PIPELINED;
 	assert_int_equal(moat_tenant_pool_size(&size), 512 + 64 + 2 * (32 + 200 + 256));
-	size.lcores = size.queues = 2; /* they contend: 16 bursts coalesce */
+	size.lcores = size.queues = 2; /* contended: 16 bursts coalesce */
 	assert_int_equal(moat_tenant_pool_size(&size), 512 + 2 * (64 + 2 * (32 + 200 + 1024)));
 	size.lcores = size.queues = 1;
-	size.contended = true; /* with other tenants' */
+	size.contended = true; /* with other tenants */
 	assert_int_equal(moat_tenant_pool_size(&size), 512 + 64 + 2 * (32 + 200 + 1024));
 	size = size_of(MOAT_DEFERRED);
 	size.kept = 1000;
 	assert_int_equal(moat_tenant_pool_size(&size), 512 + 1000 + 64 + 32 + 200 + 2 * (256 + 32));
-	size.data_room = 9000; /* three pages: the window holds a third of the buffers */
+	size.data_room = 9000; /* three pages: the granule window holds a third of the buffers */
 	assert_int_equal(moat_tenant_pool_size(&size), 512 + 1000 + 64 + 32 + 200 + 2 * (85 + 32));
 	size = size_of(MOAT_STATIC); /* DPDK's caches keep at most 3/8 */
 	assert_int_equal(moat_tenant_pool_size(&size), 576 + 345);

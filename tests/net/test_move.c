@@ -5,6 +5,7 @@
 /*
  * Queues of a running port move from tenant to tenant under traffic. After each move the device
  * tries the old tenant's memory. MOAT_MOVES sets how often queues move in each test.
+ * tries the old tenant's memory. MOAT_MOVES sets how often queues move in each test.
  */
 
 #include <stdatomic.h>
@@ -14,7 +15,7 @@
 static const enum moat_mode mixed[TENANTS] = { MOAT_STRICT, MOAT_PIPELINED, MOAT_DEFERRED,
 	MOAT_COPY };
 
-/* The device goes on trying what the queue reached before. */
+/* The device tries again what the queue reached before the move. */
 static void try_old_memory(struct fixture *f, uint16_t q, unsigned int old)
 {
 	uint8_t byte = 0x5a;
@@ -54,7 +55,7 @@ static void move_one(struct fixture *f)
 		if (i % 16 == 0)
 			poll_all(f);
 	}
-	sort_wire(f); /* what is said to be the old tenant's is in front of the line */
+	sort_wire(f); /* frames that belong to the old tenant are first in the queue */
 	no_faults(f);
 	must(try_move(f, q, to, true, NULL));
 	no_faults(f);
@@ -171,7 +172,8 @@ static void frames_that_the_port_cannot_keep_in_the_gap_wait_on_the_wire(void **
 	must(moat_tenant_queue_move(f->tenant[0], f->tenant[1], f->port, 0, &move));
 	assert_int_equal(move.delivered, 1);
 	f->owner[0] = 1;
-	/* Other queues' polls would bring more than one FIFO holds, as at any time. */
+	/* Other queues' polls would bring more frames than a FIFO holds, as they may at any
+	 * time. */
 	while (f->got[0] != f->put[0])
 		poll_queue(f, 0);
 	settle(f);
@@ -188,7 +190,7 @@ struct other {
 	int rc;
 };
 
-/* Polls queue 1, which takes the frames of all queues off the wire, and puts such on it. */
+/* Poll queue 1, which takes the frames of all queues from the wire, and put frames on the wire. */
 static void *other_lcore(void *arg)
 {
 	struct other *o = arg;
@@ -202,7 +204,7 @@ static void *other_lcore(void *arg)
 	while (o->rc == 0 && (!o->stop || f->got[1] != f->put[1])) {
 		uint16_t n;
 
-		/* Fewer than a FIFO holds, should either lcore not run for a while. */
+		/* Fewer than a FIFO holds, in case one of the lcores does not run for a while. */
 		if (!o->stop && f->put[1] - f->got[1] < 300 &&
 			f->put[0] - __atomic_load_n(&f->got[0], __ATOMIC_RELAXED) < 300) {
 			put(f, 0, 0);
@@ -220,7 +222,7 @@ static void *other_lcore(void *arg)
 	return NULL;
 }
 
-/* Whose they are is told by the pool; none is missing, and they come in order. */
+/* The pool shows the owner of each packet; no packet is missing, and they arrive in order. */
 static void count(struct fixture *f, unsigned int tenant, struct rte_mbuf *pkts[], uint16_t n)
 {
 	for (uint16_t i = 0; i < n; i++) {
@@ -273,7 +275,7 @@ static void a_queue_moves_while_other_lcores_take_frames_for_it(void **state)
 			.deliver = count_last,
 			.arg = &c };
 
-		/* There is traffic. */
+		/* Check that there was traffic. */
 		for (uint32_t until = f->got[0] + 8; f->got[0] < until && o.rc == 0;)
 			poll_zero(f);
 		must(moat_tenant_queue_move(f->tenant[f->owner[0]], f->tenant[to], f->port, 0,
@@ -300,7 +302,7 @@ struct onlooker {
 	unsigned int seen, writable;
 };
 
-/* Could a device write what the program's callback gets? */
+/* @return whether a device could write the packet that the program's callback gets */
 static uint16_t look_on(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
 	uint16_t max, void *arg)
 {
@@ -327,7 +329,7 @@ static void look_at_some(struct fixture *f, struct onlooker *on)
 	assert_int_equal(on->writable, 0);
 }
 
-/* As the program does that filters in an Rx callback, whether it added it first or last. */
+/* As a program that filters in an Rx callback, which was added first or last. */
 static void a_callback_of_the_program_gets_what_no_device_can_write(void **state)
 {
 	static const enum moat_mode modes[] = { MOAT_STRICT, MOAT_PIPELINED };

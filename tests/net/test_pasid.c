@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Queues of one port with a PASID each, in as many tenants: each gets its own packets, and what
- * one's queue is told to reach of another's is refused by PASID. */
+/* Queues of one port with a PASID each, in as many tenants. Each tenant gets its own packets, and
+ * an access by one tenant's queue to another tenant's memory is refused by PASID. */
 
 #include <errno.h>
 
@@ -23,7 +23,7 @@ struct fixture {
 	struct moat_unit *unit;
 	struct moat_tenant *tenant[QUEUES];
 	struct rte_mempool *pool[QUEUES];
-	/* a page of each tenant's that its device may read and write all the time */
+	/* a page of each tenant that its device may always read and write */
 	struct moat_lane *lane[QUEUES];
 	uint64_t iova[QUEUES];
 	uint8_t *page[QUEUES];
@@ -150,7 +150,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* A frame for each queue in turn. @return how many each has received and sent on */
+/* Put a frame for each queue on the wire. @return how many each queue has received and sent */
 static void pass(struct fixture *f, unsigned int frames, unsigned int got[QUEUES])
 {
 	struct rte_mbuf *m[BURST];
@@ -173,7 +173,7 @@ static void pass(struct fixture *f, unsigned int frames, unsigned int got[QUEUES
 	}
 }
 
-/* A frame for one queue, wherever its bytes go. */
+/* Put a frame for one queue on the wire. */
 static void receive_one(struct fixture *f, uint16_t q)
 {
 	struct rte_mbuf *m;
@@ -200,7 +200,8 @@ static void each_queue_serves_its_tenant(void **state)
 	assert_int_equal(f->unit->ops->faults(f->unit, &fault, 1), 0);
 }
 
-/* Exactly one fault: of that queue's PASID, at that address; and it is its tenant's. */
+/* Assert that there is exactly one fault: of that queue's PASID, at that address, counted for its
+ * tenant. */
 static void expect_refused(struct fixture *f, uint16_t q, uint64_t iova, bool write)
 {
 	struct moat_tenant_fault fault[2];
@@ -213,7 +214,7 @@ static void expect_refused(struct fixture *f, uint16_t q, uint64_t iova, bool wr
 	assert_ptr_equal(fault[0].tenant, f->tenant[q]);
 }
 
-/* Each queue is told to read and to write a page: the tenant's own, then another's. */
+/* Let each queue read and write a page: first its tenant's own, then another tenant's. */
 static void a_page_is_its_own_queues_and_refused_to_others_by_pasid(void **state)
 {
 	struct fixture *f = *state;
@@ -235,7 +236,7 @@ static void a_page_is_its_own_queues_and_refused_to_others_by_pasid(void **state
 	for (uint16_t q = 0; q < QUEUES; q++) {
 		must_be(moat_net_post_rx(f->port, q, f->iova[q]));
 		receive_one(f, q);
-		assert_int_equal(f->page[q][15], 100 + q); /* there and not in its buffer */
+		assert_int_equal(f->page[q][15], 100 + q); /* it went to the page */
 		must_be(moat_net_post_tx(f->port, q, f->iova[q], 64));
 		pass(f, 4, got);
 		assert_int_equal(wire_drain(&f->wire), 5);

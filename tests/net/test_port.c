@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A port with a unit of its own, as an unmodified program sees it: frames, counters, buffers. */
+/* A port with a unit of its own, as an unmodified program uses it: frames, counters, buffers. */
 
 #include <rte_bus_vdev.h>
 #include <rte_malloc.h>
@@ -54,7 +54,7 @@ static void put_frames(struct fixture *f, uint32_t first, uint32_t n, uint32_t l
 		wire_put(&f->wire, 0, frame, frame_make(frame, MAC_A, -1, len, first + i));
 }
 
-/* Receive `n` packets of `len` bytes, contents from `first` on. */
+/* Receive `n` packets of `len` bytes, numbered from `first` on. */
 static void expect_packets(struct fixture *f, uint32_t first, uint32_t n, uint32_t len)
 {
 	struct rte_mbuf *packets[BURST];
@@ -132,7 +132,7 @@ static void without_buffers_frames_wait_and_are_counted_then_come(void **state)
 	put_frames(f, 0, 2 * RING_SIZE, 64);
 	for (unsigned int turns = 0; turns < 100; turns++)
 		got += rte_eth_rx_burst(f->port, 0, packets + got, BURST);
-	assert_int_equal(got, RING_SIZE); /* what was posted; the others wait on the wire */
+	assert_int_equal(got, RING_SIZE); /* those posted; others wait on the wire */
 	rte_eth_stats_get(f->port, &stats);
 	assert_true(stats.rx_nombuf > 0);
 	rte_pktmbuf_free_bulk(packets, got);
@@ -245,7 +245,7 @@ static void packets_in_pieces_go_out_in_one(void **state)
 	}
 }
 
-/* `pieces` mbufs of 20 bytes each. */
+/* Make a packet of `pieces` mbufs of 20 bytes each. */
 static struct rte_mbuf *make_chain(struct rte_mempool *pool, unsigned int pieces)
 {
 	struct rte_mbuf *packet = NULL, *piece;
@@ -283,10 +283,10 @@ static void packets_in_pieces_are_all_taken_while_the_wire_takes_them(void **sta
 {
 	send_chains(*state, 512, 3);
 	send_chains(*state, 128, 7);
-	send_chains(*state, 64, 17); /* three fill the ring */
+	send_chains(*state, 64, 17); /* three chains fill the ring */
 }
 
-/* With MBUF_FAST_FREE, too, which says that mbufs are of one pool and not shared. */
+/* Also with MBUF_FAST_FREE, which promises mbufs of one pool that are not shared. */
 static void packets_in_pieces_come_back_whole_from_a_queue_that_frees_fast(void **state)
 {
 	struct fixture *f = *state;
@@ -314,8 +314,8 @@ static void what_the_ring_has_no_room_for_is_counted(void **state)
 	struct rte_eth_stats stats;
 
 	nic_start(f->port, 1, 64, f->pool, SOCKET_ID_ANY, NULL);
-	/* More pieces than the ring has descriptors: it never can be sent, and is not refused for
-	 * ever. */
+	/* A packet with more segments than the ring has descriptors can never be sent. It must be
+	 * dropped, not refused for ever. */
 	packet = make_chain(f->pool, 65);
 	assert_int_equal(rte_eth_tx_burst(f->port, 0, &packet, 1), 1);
 	assert_int_equal(rte_eth_stats_get(f->port, &stats), 0);
@@ -357,13 +357,14 @@ static void a_full_wire_holds_packets_back_and_loses_none(void **state)
 	} while (k == BURST);
 	assert_in_range(sent, 1023 + RING_SIZE, 1023 + RING_SIZE + 64);
 	assert_true(nic_xstat(f->port, "tx_wire_busy") > 0);
-	/* Nobody transmits any more. What is in the device goes out when the program polls ... */
+	/* The program stops transmitting. Packets in the device are sent when the program polls
+	 * ... */
 	for (unsigned int turns = 0; turns < 100; turns++) {
 		taken = take_numbered(f, taken);
 		assert_int_equal(rte_eth_rx_burst(f->port, 0, packets, BURST), 0);
 	}
 	assert_in_range(taken, 1024, 1023 + 64);
-	/* ... and what is in the ring with the next transmit. */
+	/* ... and packets in the ring with the next call that transmits. */
 	for (unsigned int turns = 0; turns < 100; turns++) {
 		assert_int_equal(rte_eth_tx_burst(f->port, 0, packets, 0), 0);
 		taken = take_numbered(f, taken);
@@ -513,7 +514,7 @@ static void a_pool_that_cannot_fill_the_ring_stops_the_start(void **state)
 		"net_moat0: rx queue 0: pool 'small' has fewer than 256 buffers "
 		"left for the ring; make the pool larger or the ring smaller"));
 	assert_pool_full(small);
-	start(f); /* with a larger one it works */
+	start(f); /* with larger buffers it works */
 	put_frames(f, 0, 5, 64);
 	expect_packets(f, 0, 5, 64);
 	rte_mempool_free(small);
@@ -603,7 +604,7 @@ static void frames_the_wire_still_holds_keep_their_memory(void **state)
 		strstr(log_end(), "still holds 1 frame; the memory stays until it is back"));
 	assert_int_equal(wire_take(&f->wire, 0, frame, sizeof(frame)), 64);
 	assert_true(frame_is(frame, -1, 64, 1));
-	/* the frame's memory, which stayed, does not prevent a start */
+	/* the frame memory that was kept does not prevent a start */
 	assert_int_equal(rte_eth_dev_start(f->port), 0);
 	packet = make_packet(f->pool, 64, 2);
 	assert_int_equal(rte_eth_tx_burst(f->port, 0, &packet, 1), 1);

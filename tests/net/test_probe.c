@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Making ports: what is refused, word for word, and that nothing is left behind. */
+/* Making ports: the exact texts of refusals, and that nothing is left behind. */
 
 #include <stdlib.h>
 
@@ -136,7 +136,7 @@ static void source_ids_are_distinct_or_refused(void **state)
 	unit->ops->destroy(unit);
 }
 
-/* The backing port is pulled out from under a running port; the port must go down in peace. */
+/* The backing port is removed below a running port, which must then go down without a crash. */
 static void a_backing_port_may_be_removed_first(void **state)
 {
 	struct rte_mempool *pool = make_pool("app", 511, RTE_MBUF_DEFAULT_BUF_SIZE);
@@ -153,8 +153,8 @@ static void a_backing_port_may_be_removed_first(void **state)
 	rte_mempool_free(pool);
 }
 
-/* A running port whose backing port is removed is silent: it does not serve itself from the port
- * that has the number next. */
+/* A running port whose backing port was removed is silent. It must not use the port that gets the
+ * same number next. */
 static void a_removed_backing_ports_number_is_anothers(void **state)
 {
 	struct rte_mempool *pool = make_pool("app", 511, RTE_MBUF_DEFAULT_BUF_SIZE);
@@ -184,7 +184,7 @@ static void a_removed_backing_ports_number_is_anothers(void **state)
 		uint16_t n = rte_eth_rx_burst(port, 0, m, 32);
 
 		rte_pktmbuf_free_bulk(m, n);
-		assert_true(i < 2 || n == 0); /* what the device had by then */
+		assert_true(i < 2 || n == 0); /* what the device had taken before */
 		rte_pktmbuf_append(sent, 60);
 		assert_int_equal(rte_eth_tx_burst(port, 0, &sent, 1), 1);
 	}

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Which queue a received frame comes out of: addresses, modes, rte_flow; and queues that are
- * slow. */
+/* To which queue a received frame goes: addresses, modes, rte_flow; and queues that are polled
+ * slowly. */
 
 #include <stdlib.h>
 
@@ -68,7 +68,8 @@ static int tear_down(void **state)
 
 #define NOWHERE (-1)
 
-/* Poll every queue, in an order that moves on; where did the one frame come out? */
+/* Poll every queue, starting with another one each time. @return the queue that has the one
+ * frame */
 static int where(struct fixture *f)
 {
 	static uint16_t first;
@@ -227,12 +228,12 @@ static void rules_steer_by_address_and_vlan(void **state)
 	struct rte_flow *flow = add(f, (struct rule){ .dst = MAC_B, .vlan = -1, .queue = 1 });
 
 	add(f, (struct rule){ .vlan = 100, .queue = 2 });
-	assert_int_equal(goes(f, MAC_B, -1), 1); /* the address filter has no say */
+	assert_int_equal(goes(f, MAC_B, -1), 1); /* the address filter does not apply */
 	assert_int_equal(goes(f, MAC_B, 7), 1);
 	assert_int_equal(goes(f, MAC_A, 100), 2);
 	assert_int_equal(goes(f, "02:00:00:00:00:0d", 100), 2);
 	assert_int_equal(goes(f, MAC_A, 101), 0);
-	assert_int_equal(goes(f, MAC_B, 100), 1); /* an address is as exact as it gets */
+	assert_int_equal(goes(f, MAC_B, 100), 1); /* no match is more specific than an address */
 	add(f, (struct rule){ .dst = MAC_B, .vlan = 100, .queue = 2 });
 	assert_int_equal(goes(f, MAC_B, 100), 2);
 	assert_int_equal(rte_flow_destroy(f->port, flow, NULL), 0);
@@ -249,10 +250,10 @@ static void rules_of_higher_priority_win(void **state)
 	add(f, (struct rule){ .dst = MAC_A, .vlan = 5, .queue = 2, .priority = 3 });
 	add(f, (struct rule){ .dst = MAC_A, .vlan = -1, .queue = 1, .priority = 2 });
 	assert_int_equal(goes(f, MAC_A, 5), 1);
-	drop = add(f, (struct rule){ .vlan = -1, .queue = -1, .priority = 1 }); /* all */
+	drop = add(f, (struct rule){ .vlan = -1, .queue = -1, .priority = 1 }); /* all frames */
 	assert_int_equal(goes(f, MAC_A, 5), NOWHERE);
 	assert_int_equal(goes(f, MAC_ALL, -1), NOWHERE);
-	assert_int_equal(nic_xstat(f->port, "rx_filtered_frames"), 0); /* a rule's doing */
+	assert_int_equal(nic_xstat(f->port, "rx_filtered_frames"), 0); /* the rule dropped it */
 	assert_int_equal(rte_flow_destroy(f->port, drop, NULL), 0);
 	assert_int_equal(goes(f, MAC_A, 5), 1);
 }

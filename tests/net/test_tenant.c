@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A port whose device is a tenant's: its rings come, change their size and go; wrong ones are
- * refused. */
+/* A port whose device belongs to a tenant: its rings are set up, change their size and are freed;
+ * invalid rings are refused. */
 
 #include <rte_cycles.h>
 #include <rte_malloc.h>
@@ -55,7 +55,7 @@ static int tear_down(void **state)
 
 	must_be(moat_tenant_lcore_leave(f->red));
 	nic_destroy("net_moat0");
-	moat_tenant_queue_remove(f->red, f->port, 0); /* where a test added it */
+	moat_tenant_queue_remove(f->red, f->port, 0); /* undo what a test added */
 	must_be(moat_tenant_destroy(f->red));
 	f->unit->ops->destroy(f->unit);
 	wire_drain(&f->wire);
@@ -72,7 +72,7 @@ static void set_up_rings(struct fixture *f, uint16_t descs)
 	assert_int_equal(rte_eth_tx_queue_setup(f->port, 0, descs, socket, NULL), 0);
 }
 
-/* Frames come in and go out again, through the device's rings. */
+/* Receive frames and send them again, through the device's rings. */
 static void pass(struct fixture *f, unsigned int frames)
 {
 	uint8_t frame[64];
@@ -118,7 +118,7 @@ static void a_queue_may_be_added_before_it_is_set_up(void **state)
 	pass(f, 100);
 }
 
-/* May the device write the buffer? */
+/* @return whether the device may write the buffer */
 static bool can_write(const struct fixture *f, const struct rte_mbuf *m)
 {
 	struct moat_lane *lane = moat_tenant_lane(f->red);
@@ -144,8 +144,8 @@ static void what_the_application_allocates_is_not_the_devices(void **state)
 	assert_int_equal(rte_eth_dev_stop(f->port), 0);
 }
 
-/* Templates of the program's, from before its first queue, from between two, and from when its port
- * was unplugged. */
+/* The program allocates buffers before its first queue, between two queues, and after its port was
+ * unplugged. */
 static void what_the_application_allocates_without_a_queue_is_not_the_devices(void **state)
 {
 	struct fixture *f = *state;
@@ -235,7 +235,7 @@ static void a_queue_that_is_set_up_anew_elsewhere_does_not_start(void **state)
 
 /* ------------------------------------------------------------- rings longer than what moat has */
 
-/* A tenant of its own beside the fixture's, on a port of its own. */
+/* Another tenant beside the fixture's, with a port of its own. */
 struct blue {
 	struct moat_tenant *tenant;
 	struct rte_mempool *pool; /* 128 buffers; the receive ring has 64 of them */
@@ -268,7 +268,7 @@ static void blue_open(struct blue *b, struct fixture *f, enum moat_mode mode, ui
 	assert_int_equal(rte_eth_dev_start(b->port), 0);
 }
 
-/* Every buffer is back then. */
+/* Afterwards every buffer is back. */
 static void blue_leave(struct blue *b)
 {
 	assert_int_equal(rte_eth_dev_stop(b->port), 0);
@@ -283,8 +283,8 @@ static void blue_close(struct blue *b)
 	wire_destroy(&b->wire);
 }
 
-/* Sends that need an mbuf or a buffer of moat's, more than there are, into a ring that is longer:
- * what the device has sent must come back although the ring has room. */
+/* Send more packets than moat has mbufs or buffers for, into a ring that is longer. Buffers of sent
+ * packets must come back although the ring has room. */
 static void send_more_than_moat_has(struct fixture *f, enum moat_mode mode, bool foreign)
 {
 	struct rte_mempool *other = make_pool("other", 255, RTE_MBUF_DEFAULT_BUF_SIZE);
@@ -328,7 +328,7 @@ static void sends_of_copies_go_on_while_the_ring_has_room(void **state)
 		send_more_than_moat_has(*state, mode, true);
 }
 
-/* All of a pool's buffers are in it, and no others. */
+/* Assert that all of a pool's buffers are in it, and no others. */
 static void assert_pool_whole(struct rte_mempool *pool, unsigned int n)
 {
 	struct rte_mbuf *m[512];
@@ -341,7 +341,7 @@ static void assert_pool_whole(struct rte_mempool *pool, unsigned int n)
 	rte_mempool_put_bulk(pool, (void **)m, n);
 }
 
-/* A burst of packets of a pool of the program's. @return how many are sent */
+/* Send a burst of packets from a pool of the program's. @return how many were taken */
 static uint16_t send_foreign(const struct blue *b, struct rte_mempool *other,
 	struct rte_mbuf *m[BURST])
 {
@@ -351,8 +351,8 @@ static uint16_t send_foreign(const struct blue *b, struct rte_mempool *other,
 	return rte_eth_tx_burst(b->port, 0, m, BURST);
 }
 
-/* More copies than the first pool has buffers, on a queue whose driver frees all packets into the
- * pool of the first one. */
+/* Make more copies than the first pool has buffers, on a queue whose driver frees all packets into
+ * the pool of its first packet. */
 static void fast_free_of_copies(struct fixture *f, enum moat_mode mode)
 {
 	struct rte_mempool *other = make_pool("other", 1023, RTE_MBUF_DEFAULT_BUF_SIZE);
@@ -367,14 +367,15 @@ static void fast_free_of_copies(struct fixture *f, enum moat_mode mode)
 	log_begin();
 	for (unsigned int turns = 0; turns < 100; turns++) {
 		n = send_foreign(&b, other, m);
-		rte_pktmbuf_free_bulk(m + n, BURST - n); /* they stayed the caller's */
+		rte_pktmbuf_free_bulk(m + n, BURST - n); /* these were not taken */
 		sent += n;
 		most = RTE_MAX(most, rte_mempool_in_use_count(b.pool));
 		wire_drain(&b.wire);
 		moat_tenant_poll(b.tenant);
 	}
 	assert_true(sent > 512);
-	/* That pool has too few, and the first one would have some: they stay the caller's. */
+	/* That pool has too few buffers. The first pool would have some, but the packets must be
+	 * refused. */
 	rte_eth_tx_done_cleanup(b.port, 0, 0);
 	wire_drain(&b.wire);
 	moat_tenant_poll(b.tenant);
@@ -388,7 +389,7 @@ static void fast_free_of_copies(struct fixture *f, enum moat_mode mode)
 	rte_pktmbuf_free_bulk(keep, kept);
 	blue_leave(&b);
 	assert_null(strstr(log_end(), "was freed into pool"));
-	assert_true(most <= 64); /* the ring's: none of the copies */
+	assert_true(most <= 64); /* those of the receive ring: no copy came from this pool */
 	assert_pool_whole(b.pool, 128);
 	assert_pool_whole(second, 256);
 	blue_close(&b);
@@ -453,7 +454,7 @@ static void a_port_behind_another_unit_is_refused_with_both_units_names(void **s
 	assert_string_equal(moat_error_text(), text);
 }
 
-/* Enter again, and look for a line of the log. */
+/* Enter again, and check whether the log has a line. */
 static void enter_says(struct fixture *f, const char *line)
 {
 	const char *at, *text;
@@ -462,7 +463,7 @@ static void enter_says(struct fixture *f, const char *line)
 	log_begin();
 	must_be(moat_tenant_lcore_enter(f->red));
 	must_be(moat_tenant_lcore_leave(f->red));
-	must_be(moat_tenant_lcore_enter(f->red)); /* once */
+	must_be(moat_tenant_lcore_enter(f->red)); /* logged only once */
 	text = log_end();
 	at = strstr(text, line);
 	if (at == NULL || strstr(at + 1, line) != NULL)
@@ -477,7 +478,7 @@ static void a_requester_that_is_not_attached_is_said_once(void **state)
 	set_up_rings(f, 256);
 	must_be(moat_tenant_queue_add(f->red, f->port, 0));
 	must_be(moat_tenant_detach(f->red, SID));
-	must_be(moat_tenant_attach(f->red, SID + 1)); /* a wrong one */
+	must_be(moat_tenant_attach(f->red, SID + 1)); /* a wrong requester */
 	snprintf(line, sizeof(line),
 		"moat: tenant 'red': the DMA of queue 0 of port %u has source 00:10.0, which is not "
 		"attached to the tenant: the device reaches nothing; call moat_tenant_attach() with it\n",
@@ -489,7 +490,7 @@ static void a_tenant_with_queues_and_no_requester_is_said_once(void **state)
 {
 	struct fixture *f = *state;
 
-	must_be(moat_tenant_queue_add(f->red, f->wire.port, 0)); /* its driver says no requester */
+	must_be(moat_tenant_queue_add(f->red, f->wire.port, 0)); /* its driver names no requester */
 	must_be(moat_tenant_detach(f->red, SID));
 	enter_says(f,
 		"moat: tenant 'red' has queues and no requester: its devices reach nothing; call "
@@ -503,7 +504,7 @@ static void a_tenant_with_queues_and_no_requester_is_said_once(void **state)
 
 #define QUEUES 4
 
-/* The port again, with queues whose frames are told apart by their VLAN ids 10 to 13. */
+/* Make the port again, with queues that are selected by the VLAN ids 10 to 13. */
 static void four_queues(struct fixture *f)
 {
 	struct rte_eth_conf eth = { 0 };
@@ -530,7 +531,7 @@ static void put(struct fixture *f, int vlan)
 	wire_put(&f->wire, 0, frame, frame_make(frame, MAC_A, vlan, sizeof(frame), vlan));
 }
 
-/* Poll a queue until it is quiet. @return packets */
+/* Poll a queue until it has no more packets. @return packets */
 static unsigned int receive(struct fixture *f, uint16_t queue)
 {
 	struct rte_mbuf *m[BURST];
@@ -559,12 +560,13 @@ static void a_bit_in_a_line_tells_which_queue_has_frames(void **state)
 		must_be(moat_net_msi(f->port, q, interrupt[q].address, interrupt[q].data));
 	}
 	assert_int_equal(moat_net_turn(f->port), 0);
-	assert_int_equal(moat_posted_take(&line, 1), 0); /* nothing to see, nothing polled */
+	assert_int_equal(moat_posted_take(&line, 1), 0); /* no bit is set, so no ring is polled */
 	put(f, 12);
 	assert_int_equal(moat_net_turn(f->port), 1);
 	assert_int_equal(moat_posted_take(&line, 1), 1 << 2);
 	assert_int_equal(moat_posted_take(&line, 0), 0);
-	/* what is not received is told again: none is lost between the look and the poll */
+	/* packets that are not received set the bit again: none is lost between the look and the
+	 * poll */
 	put(f, 10);
 	assert_int_equal(moat_net_turn(f->port), 1);
 	assert_int_equal(moat_posted_take(&line, 1), 1 << 2 | 1 << 0);
@@ -572,7 +574,7 @@ static void a_bit_in_a_line_tells_which_queue_has_frames(void **state)
 	assert_int_equal(receive(f, 0), 1);
 	assert_int_equal(moat_net_turn(f->port), 0);
 	assert_int_equal(moat_posted_take(&line, 1), 0);
-	/* an interrupt that was taken back sets no bit, and the unit says so */
+	/* an interrupt that was taken back sets no bit, and the unit reports a fault */
 	must_be(moat_tenant_interrupt_end(f->red, &interrupt[3]));
 	put(f, 13);
 	assert_int_equal(moat_net_turn(f->port), 1);

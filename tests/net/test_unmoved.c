@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Queues that do not move: after whatever failed they are the old tenant's, and go on. */
+/* Failed moves: whatever step failed, the queue stays with the old tenant and works on. */
 
 #include <rte_errno.h>
 #include <rte_eth_ring.h>
@@ -12,14 +12,14 @@
 
 /* ---------------------------------------------------------------- failures that a test asks for */
 
-static int fail_detach, fail_map, fail_callback; /* the call's number, from 1; 0: none */
+static int fail_detach, fail_map, fail_callback; /* which call fails, counted from 1; 0: none */
 
 static bool fails(int *which)
 {
 	return *which != 0 && --*which == 0;
 }
 
-static int attaches_fail; /* so many in a row, from now on */
+static int attaches_fail; /* so many of the next calls fail in a row */
 
 int __real_moat_domain_attach_at(struct moat_domain *d, struct moat_unit *u, moat_sid_t s,
 	uint32_t p);
@@ -78,7 +78,8 @@ static struct fixture *open_strict(void)
 	return open_rig(SCALABLE("second"), BY_PASID, modes, 2, true);
 }
 
-/* It failed: the queue is the old tenant's, and no frame of it is lost; the next move succeeds. */
+/* The move failed: the queue belongs to the old tenant, and none of its frames is lost; the next
+ * move succeeds. */
 static void expect_unmoved(struct fixture *f, int rc, int expected, const char *words)
 {
 	assert_int_equal(rc, expected);
@@ -114,7 +115,7 @@ static void a_move_that_fails_leaves_the_queue_where_it_was(void **state)
 		"stays with tenant 't1': the unit is asleep");
 	fail_callback = 1;
 	expect_unmoved(f, move_failing(f), -ENOMEM, "cannot add a callback");
-	for (int i = 1; i < 5; i++) { /* a ring, or a buffer to post */
+	for (int i = 1; i < 5; i++) { /* for a ring, or for a buffer to post */
 		fail_map = i;
 		expect_unmoved(f, move_failing(f), -ENOMEM, "");
 	}
@@ -202,7 +203,7 @@ static void a_queue_that_gets_no_domain_is_cut_off_and_said_so(void **state)
 	assert_int_equal(move_failing(f), -EIO);
 	assert_non_null(strstr(moat_error_text(),
 		"stays with tenant 't0', but cannot reach its memory: the unit is asleep"));
-	assert_int_equal(f->got[0], 40); /* what had come is the old tenant's */
+	assert_int_equal(f->got[0], 40); /* frames that had arrived belong to the old tenant */
 	assert_int_equal(move_failing(f), -ENOENT);
 	assert_non_null(strstr(moat_error_text(), "is not attached to tenant 't0'"));
 	must(moat_tenant_attach_pasid(f->tenant[0], sid, pasid));
@@ -215,7 +216,7 @@ static void count_call(void *ctx)
 	++*(unsigned int *)ctx;
 }
 
-/* By the queue its new tenant could raise them. */
+/* Through the queue its new tenant could raise these interrupts. */
 static void a_queue_does_not_leave_a_tenant_that_has_interrupts_of_its_function(void **state)
 {
 	struct fixture *f = open_strict();
@@ -372,18 +373,19 @@ static void only_the_lcore_that_polls_a_queue_moves_it(void **state)
 
 /* ------------------------------------------------------------------------- others meanwhile */
 
-/* An lcore of tenant 2, which the mover has entered, too: an unmap there waits for the mover. What
- * proves that a move serves it is an unmap that begins and is done between two tries of one move to
- * send: before and after them the mover reports quiescent states in any case. */
+/* An lcore of tenant 2, which the moving lcore has entered, too, so that an unmap of tenant 2 waits
+ * for the moving lcore. The test must prove that a move serves this unmap: it begins and is done
+ * between two attempts of one move to send. Before and after these attempts the moving lcore
+ * reports quiescent states in any case. */
 struct bystander {
 	struct fixture *f;
 	_Atomic bool ready, stop, ended;
-	_Atomic bool waiting; /* the move of this round has delivered: all it does now is to wait */
+	_Atomic bool waiting; /* the move of this round has delivered, and now only waits */
 	_Atomic bool served;
-	_Atomic unsigned int round; /* of moves */
-	_Atomic unsigned int tries; /* to send to the wire */
+	_Atomic unsigned int round; /* number of the move */
+	_Atomic unsigned int tries; /* attempts to send to the wire */
 	void *page;
-	_Atomic int rc; /* the thread's, which both look at */
+	_Atomic int rc; /* the thread's result, read by both threads */
 };
 
 static uint16_t count_try(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
@@ -395,13 +397,14 @@ static uint16_t count_try(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[]
 	return n;
 }
 
-/* `waiting` first: true and then this round's number, it was true in this round */
+/* `waiting` is read first: if it is true and then the round is this one, it was true in this
+ * round */
 static bool waits_in(const struct bystander *b, unsigned int round)
 {
 	return b->waiting && b->round == round && b->rc == 0;
 }
 
-/* The mover of this round is still at it: it tries once more. */
+/* Wait until the move of this round tries to send once more. @return false: it has ended */
 static bool tries_again(const struct bystander *b, unsigned int round)
 {
 	unsigned int tries = b->tries;
@@ -468,8 +471,8 @@ static void say_waiting(struct rte_mbuf *pkts[], uint16_t n, void *arg)
 	b->waiting = true;
 }
 
-/* The wire is full, so the move waits as long as its patience lasts. Where the machine does not let
- * the other lcore run in that time, it waits again. */
+/* The wire is full, so the move waits until its patience ends. If the other lcore did not run in
+ * that time, the move is repeated. */
 static void an_lcore_that_waits_in_a_move_serves_its_other_tenants(void **state)
 {
 	static const enum moat_mode modes[] = { MOAT_STRICT, MOAT_PIPELINED, MOAT_STATIC };

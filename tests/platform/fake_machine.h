@@ -6,8 +6,8 @@
 
 /**
  * @file
- * A machine as far as firmware and sysfs show it: DMAR tables built byte by byte, PCI functions in
- * a folder that stands for /.
+ * A machine as firmware and sysfs show it: DMAR tables built byte by byte, and PCI functions in a
+ * folder that stands for /.
  */
 
 #include <setjmp.h>
@@ -27,7 +27,7 @@
 struct table {
 	uint8_t b[4096];
 	size_t len;
-	size_t open; /* where the structure being built begins */
+	size_t open; /* where the structure that is being built begins */
 };
 
 static inline void put(struct table *t, uint64_t value, unsigned int bytes)
@@ -132,7 +132,7 @@ static inline void remove_root(void)
 	assert_int_equal(system(cmd), 0);
 }
 
-/* port: PCI Express type, -1: none. secondary 0: no bridge. */
+/* port: PCI Express type; -1: none. secondary: secondary bus; 0: not a bridge. */
 static inline void function(uint16_t segment, moat_sid_t sid, int port, uint8_t secondary,
 	uint8_t subordinate)
 {
@@ -149,7 +149,7 @@ static inline void function(uint16_t segment, moat_sid_t sid, int port, uint8_t 
 	if (port >= 0) {
 		cfg[0x06] = 0x10;
 		cfg[0x34] = 0x40;
-		cfg[0x40] = 0x05; /* some other capability comes first */
+		cfg[0x40] = 0x05; /* another capability comes first */
 		cfg[0x41] = 0x50;
 		cfg[0x50] = 0x10;
 		cfg[0x52] = port << 4 | 2;
@@ -164,7 +164,7 @@ static inline void function(uint16_t segment, moat_sid_t sid, int port, uint8_t 
 	fclose(f);
 }
 
-/** Open a function's configuration space, for the caller to change and close. */
+/** Open a function's configuration space. The caller may change it and must close it. */
 static inline FILE *config_of(uint16_t segment, moat_sid_t sid)
 {
 	char path[256];
@@ -177,7 +177,7 @@ static inline FILE *config_of(uint16_t segment, moat_sid_t sid)
 	return f;
 }
 
-/** Give a function an ACS capability, behind another extended capability. */
+/** Give a function an ACS capability, after another extended capability. */
 static inline void acs(moat_sid_t sid, uint16_t cap, uint16_t ctrl)
 {
 	const uint8_t other[4] = { 0x01, 0x00, 0x01, 0x14 }, id[4] = { 0x0d, 0x00, 0x01, 0x00 };
@@ -192,7 +192,7 @@ static inline void acs(moat_sid_t sid, uint16_t cap, uint16_t ctrl)
 	fclose(f);
 }
 
-/** 16 bits of a function's configuration space. */
+/** @return 16 bits of a function's configuration space */
 static inline uint16_t config16(moat_sid_t sid, unsigned int at)
 {
 	FILE *f = config_of(0, sid);
@@ -218,7 +218,7 @@ static inline void set_command(moat_sid_t sid, uint16_t command)
 	fclose(f);
 }
 
-/** Bind a function to a driver of this name. */
+/** Bind a function to the driver of this name. */
 static inline void bind_driver(moat_sid_t sid, const char *driver)
 {
 	char path[256], target[128];
@@ -243,26 +243,26 @@ static inline void virtual_function(moat_sid_t sid, moat_sid_t physfn)
 static inline void server_table(struct table *t)
 {
 	begin(t);
-	structure(t, 3); /* RHSA before its DRHD */
+	structure(t, 3); /* RHSA, before the DRHD that it is for */
 	put(t, 0, 4);
 	put(t, 0xd0000000, 8);
 	put(t, 1, 4);
 	close_structure(t);
 	drhd(t, 0, 0, 0xc0000000); /* graphics only */
 	scope(t, MOAT_DMAR_ENDPOINT, 0, 0, 1, 2, 0);
-	drhd(t, 0, 0, 0xc8000000); /* the NIC's root port and what is below, by its path */
+	drhd(t, 0, 0, 0xc8000000); /* the NIC's root port and the functions below it, by its path */
 	scope(t, MOAT_DMAR_BRIDGE, 0, 0, 1, 0x1c, 0);
 	drhd(t, 1, 0, 0xd0000000);
 	rmrr(t, 0x7b000000, 0x7b7fffff);
 	scope(t, MOAT_DMAR_ENDPOINT, 0, 0, 1, 2, 0);
-	rmrr(t, 0x7c000000, 0x7c000fff); /* through two bridges */
+	rmrr(t, 0x7c000000, 0x7c000fff); /* a path through two bridges */
 	scope(t, MOAT_DMAR_ENDPOINT, 0, 0, 3, 0x1d, 0, 0, 0, 1, 0);
 	structure(t, 2); /* ATSR */
 	put(t, 0, 2);
 	put(t, 0, 2);
 	close_structure(t);
 	scope(t, MOAT_DMAR_BRIDGE, 0, 0, 1, 0x1c, 0);
-	structure(t, 99); /* of the future */
+	structure(t, 99); /* a future type */
 	put(t, 0x1122334455667788, 8);
 	close_structure(t);
 	structure(t, 4); /* ANDD */
@@ -304,7 +304,7 @@ static inline void make_pci_tree(void)
 	function(1, MOAT_SID(0, 0, 0), MOAT_PCI_CONVENTIONAL, 0, 0);
 }
 
-/** make_pci_tree(), scanned; the folder is gone again. */
+/** Make the PCI tree, scan it, and remove the folder. */
 static inline struct moat_pci *pci_tree(void)
 {
 	struct moat_pci *pci;

@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Which unit serves which function: DMAR tables built byte by byte, and a PCI tree in a folder. */
+/* Which unit serves which function, with DMAR tables built byte by byte and a PCI tree in a
+ * folder. */
 
 #include <errno.h>
 
@@ -15,7 +16,7 @@ static void qemus_table_is_one_unit_for_everything(void **state)
 	struct moat_dmar *d;
 	struct table t;
 
-	/* As QEMU's q35 builds it: one DRHD, INCLUDE_PCI_ALL, an IOAPIC in its scope. */
+	/* As QEMU's q35 has it: one DRHD with INCLUDE_PCI_ALL, and an IOAPIC in its scope. */
 	begin(&t);
 	drhd(&t, 1, 0, 0xfed90000);
 	t.open = t.len - 16;
@@ -126,7 +127,7 @@ static void what_cannot_be_told_apart_is_refused_with_its_offset(void **state)
 	assert_malformed(&t, 36, "11 bits");
 }
 
-/* Parse what has one fault; the caller frees it. */
+/* Parse a table with one fault. The caller must free the result. */
 static struct moat_dmar *parse_with_fault(struct table *t, size_t offset, const char *why)
 {
 	struct moat_dmar *d;
@@ -162,7 +163,7 @@ static void a_single_fault_is_noted_with_its_offset_and_the_rest_is_used(void **
 	t.b[9]--;
 	put(&t, 0, 4);
 	assert_tolerated(&t, 4, "4 bytes follow");
-	finish(&t); /* now the table's length counts them */
+	finish(&t); /* the table's length now includes them */
 	assert_tolerated(&t, 64, "4 bytes behind the last structure");
 	t.len--;
 	finish(&t);
@@ -199,10 +200,10 @@ static void a_single_fault_is_noted_with_its_offset_and_the_rest_is_used(void **
 
 	begin(&t);
 	drhd(&t, 1, 0, 0xfed90000);
-	structure(&t, 3); /* RHSA, cut short */
+	structure(&t, 3); /* RHSA, too short */
 	put(&t, 0, 8);
 	close_structure(&t);
-	structure(&t, 6); /* SIDP, behind it */
+	structure(&t, 6); /* SIDP, after it */
 	put(&t, 0, 2);
 	put(&t, 1, 2);
 	close_structure(&t);
@@ -217,7 +218,7 @@ static void a_single_fault_is_noted_with_its_offset_and_the_rest_is_used(void **
 	drhd(&t, 1, 0, 0xfed90000);
 	scope(&t, 1, 0, 0, 1, 2, 0);
 	scope(&t, 1, 0, 0, 1, 3, 0);
-	t.b[72 + 1] = 0; /* a loop, if believed */
+	t.b[72 + 1] = 0; /* would cause an endless loop */
 	finish(&t);
 	d = parse_with_fault(&t, 72 + 1, "scope of 0 bytes");
 	assert_int_equal(d->unit[0].scopes.n, 1);
@@ -240,7 +241,8 @@ static void a_single_fault_is_noted_with_its_offset_and_the_rest_is_used(void **
 	moat_dmar_free(d);
 }
 
-/* Cut and flipped at every byte: any answer will do but a crash (the sanitizers' builds look). */
+/* Cut the table at every byte, and change every byte. Any answer is right unless it crashes; builds
+ * with sanitizers check that. */
 static void no_table_however_broken_is_read_beyond_its_end(void **state)
 {
 	struct moat_dmar *d;
@@ -253,7 +255,7 @@ static void no_table_however_broken_is_read_beyond_its_end(void **state)
 
 			memcpy(copy, t.b, t.len);
 			copy[i] ^= flip;
-			copy[9] -= copy[i] - t.b[i]; /* the checksum stays right */
+			copy[9] -= copy[i] - t.b[i]; /* keep the checksum right */
 			if (moat_dmar_parse(copy, t.len, &d) == 0)
 				moat_dmar_free(d);
 			free(copy);
@@ -292,13 +294,13 @@ static void each_function_finds_its_unit(void **state)
 		moat_sid_t sid;
 		int unit;
 	} c[] = {
-		{ MOAT_SID(0, 2, 0), 0 },    /* named itself */
-		{ MOAT_SID(0, 0x1c, 0), 1 }, /* the bridge that is named */
-		{ MOAT_SID(1, 0, 0), 1 },    /* below it */
-		{ MOAT_SID(1, 0x10, 0), 1 }, /* virtual functions go with their physical one, */
-		{ MOAT_SID(2, 0x10, 0), 1 }, /* on buses of their own, too */
-		{ MOAT_SID(4, 1, 0), 2 },    /* no table names it */
-		{ MOAT_SID(0x77, 0, 0), 2 }, /* not there yet */
+		{ MOAT_SID(0, 2, 0), 0 },    /* named by the table */
+		{ MOAT_SID(0, 0x1c, 0), 1 }, /* the bridge that the table names */
+		{ MOAT_SID(1, 0, 0), 1 },    /* below that bridge */
+		{ MOAT_SID(1, 0x10, 0), 1 }, /* virtual functions have their physical one's unit, */
+		{ MOAT_SID(2, 0x10, 0), 1 }, /* on other buses, too */
+		{ MOAT_SID(4, 1, 0), 2 },    /* not named by any unit */
+		{ MOAT_SID(0x77, 0, 0), 2 }, /* does not exist yet */
 	};
 	struct moat_pci *pci = pci_tree();
 	struct moat_dmar *d = server();
@@ -338,7 +340,7 @@ static void ats_is_allowed_below_the_ports_of_atsr_and_for_integrated_devices_of
 	assert_true(moat_dmar_allows_ats(d, pci, 0, MOAT_SID(2, 0x10, 0)));
 	assert_true(moat_dmar_allows_ats(d, pci, 0, MOAT_SID(0, 2, 0)));
 	assert_false(moat_dmar_allows_ats(d, pci, 0, MOAT_SID(4, 1, 0)));
-	d->atsr[0].flag = true; /* ALL_PORTS; but a conventional bridge is in between */
+	d->atsr[0].flag = true; /* ALL_PORTS, but there is a conventional bridge in between */
 	assert_false(moat_dmar_allows_ats(d, pci, 0, MOAT_SID(4, 1, 0)));
 	moat_dmar_free(d);
 	moat_pci_free(pci);

@@ -2,8 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What stands in the way of blocking interrupts at a unit, in a folder that stands for the
- * machine. */
+/* What prevents blocking of interrupts at a unit, in a folder that stands for the machine. */
 
 #include <errno.h>
 
@@ -17,7 +16,7 @@
 #define OTHER MOAT_SID(7, 0, 0)
 
 static struct moat_vtd_obstacle list[8];
-static unsigned int room = 8; /* of `list`, for look() */
+static unsigned int room = 8; /* in `list`, for look() */
 
 static void file(const char *path, const char *text)
 {
@@ -38,7 +37,7 @@ static void driver(const char *function, const char *name)
 	assert_int_equal(system(cmd), 0);
 }
 
-/* Unit 0 has bus 7 alone; unit 1 the rest, and, where asked for, an I/O APIC and an HPET. */
+/* Unit 0 has only bus 7. Unit 1 has the rest and, where asked for, an I/O APIC and an HPET. */
 static unsigned int look(unsigned int unit, bool apics, const moat_sid_t tenant[], unsigned int n)
 {
 	struct moat_dmar *dmar;
@@ -98,7 +97,7 @@ static void says(const struct moat_vtd_obstacle *o, const char *what, const char
 static void a_unit_with_nothing_of_the_kernels_has_none(void **state)
 {
 	(void)state;
-	driver("0000:00:05.0", "uhci_hcd"); /* a line, but no handler */
+	driver("0000:00:05.0", "uhci_hcd"); /* has a line, but no handler */
 	file("sys/bus/pci/devices/0000:00:05.0/irq", "16");
 	assert_int_equal(look(1, false, NULL, 0), 0);
 	assert_int_equal(look(0, true, NULL, 0), 0);
@@ -107,7 +106,7 @@ static void a_unit_with_nothing_of_the_kernels_has_none(void **state)
 	assert_int_equal(look(1, false, NULL, 0), 0);
 }
 
-/* vfio-pci's handler of the line is the tenant's. */
+/* vfio-pci's handler of the line is for the tenant. */
 static void a_line_of_a_driver_that_serves_users_is_not_the_kernels(void **state)
 {
 	(void)state;
@@ -149,10 +148,10 @@ static void functions_that_interrupt_are_named_with_what_to_do(void **state)
 		"unbind it from nvme, or " OTHER_UNIT);
 	says(&list[2], "0000:00:05.0 (uhci_hcd) has legacy line 16 in use",
 		"unbind it from uhci_hcd, or " OTHER_UNIT);
-	assert_int_equal(look(0, false, NULL, 0), 0); /* behind another unit they are in no way */
+	assert_int_equal(look(0, false, NULL, 0), 0); /* behind another unit they prevent nothing */
 }
 
-/* A line of /proc/interrupts has a count for each processor: 512 of them make 5.6 KB. */
+/* A line of /proc/interrupts has a count for each processor: 5.6 KB for 512 processors. */
 static void interrupts_of_many_processors_are_read_to_their_chip(void **state)
 {
 	char path[128];

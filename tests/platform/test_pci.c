@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The way of requests: source-ids that bridges put in, peers that reach each other, paths. In a
- * folder that stands for the machine. */
+/* The path of requests: source-ids that bridges substitute, peers that reach each other, and paths.
+ * In a folder that stands for the machine. */
 
 #include <errno.h>
 
@@ -16,23 +16,24 @@ static void bridges_speak_for_conventional_functions(void **state)
 
 	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(1, 0, 0), a, 4), 1);
 	assert_int_equal(a[0], MOAT_SID(1, 0, 0));
-	/* A PCI Express to PCI bridge takes its secondary bus and device 0. */
+	/* A PCI Express to PCI bridge uses its secondary bus and device 0. */
 	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(4, 1, 0), a, 4), 2);
 	assert_int_equal(a[1], MOAT_SID(4, 0, 0));
-	/* A conventional one takes its own; then the other on the way up. */
+	/* A conventional bridge uses its own source-id; further up the other bridge adds its
+	 * own. */
 	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(5, 0, 0), a, 4), 3);
 	assert_int_equal(a[1], MOAT_SID(4, 2, 0));
 	assert_int_equal(a[2], MOAT_SID(4, 0, 0));
 	a[2] = 0xffff;
-	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(5, 0, 0), a, 2), 3); /* one is missing */
+	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(5, 0, 0), a, 2), 3); /* room for two */
 	assert_int_equal(a[2], 0xffff);
 	assert_int_equal(moat_pci_aliases(pci, 0, MOAT_SID(6, 3, 0), a, 4), 2);
 	assert_int_equal(a[1], MOAT_SID(0, 0x1e, 0));
 	moat_pci_free(pci);
 }
 
-/* Root ports 00:03.0 and 00:04.0. Below the first, switch 07:00.0 with two ports, one of which has
- * a two-port NIC, the other a single function; below the second, a single function. */
+/* Root ports 00:03.0 and 00:04.0. Below the first there is switch 07:00.0 with two ports: one has a
+ * two-port NIC, the other a single function. Below the second there is a single function. */
 static void make_switch(void)
 {
 	function(0, MOAT_SID(0, 3, 0), MOAT_PCI_ROOT_PORT, 7, 10);
@@ -53,7 +54,7 @@ static int isolated(moat_sid_t a, moat_sid_t b)
 
 	assert_int_equal(moat_pci_scan(root, &pci), 0);
 	ret = moat_pci_isolated(pci, 0, b, a);
-	assert_int_equal(moat_pci_isolated(pci, 0, a, b), ret); /* either way */
+	assert_int_equal(moat_pci_isolated(pci, 0, a, b), ret); /* in both orders */
 	moat_pci_free(pci);
 	return ret;
 }
@@ -66,25 +67,25 @@ static void functions_are_isolated_if_acs_sends_all_their_requests_to_the_unit(v
 
 	make_root();
 	make_switch();
-	assert_int_equal(isolated(nic, far), 0); /* the root complex is between two root ports */
+	assert_int_equal(isolated(nic, far), 0); /* the root complex separates two root ports */
 	assert_int_equal(isolated(nic, peer), -EPERM);
 	acs(MOAT_SID(0, 3, 0), 0x1f, 0x1d);
-	/* the switch routes peer-to-peer requests itself */
+	/* the switch itself routes peer-to-peer requests */
 	assert_int_equal(isolated(nic, peer), -EPERM);
 	assert_non_null(strstr(moat_error_text(), "bridge 0000:08:00.0"));
 	acs(MOAT_SID(8, 0, 0), 0x1f, 0x1d);
-	assert_int_equal(isolated(nic, peer), -EPERM); /* the other one may still begin */
+	assert_int_equal(isolated(nic, peer), -EPERM); /* the other may still send */
 	assert_non_null(strstr(moat_error_text(), "bridge 0000:08:01.0"));
 	acs(MOAT_SID(8, 1, 0), 0x1f, 0x1d);
 	assert_int_equal(isolated(nic, peer), 0);
-	acs(MOAT_SID(0, 3, 0), 0x1f, 0x0d); /* UF: what the switch redirects must go on up */
+	acs(MOAT_SID(0, 3, 0), 0x1f, 0x0d); /* UF: redirected requests must go upstream */
 	assert_int_equal(isolated(nic, peer), -EPERM);
 	assert_non_null(strstr(moat_error_text(), "bridge 0000:00:03.0"));
 	assert_int_equal(isolated(nic, far), 0);
 	acs(MOAT_SID(0, 3, 0), 0x1f, 0x1d);
 	assert_int_equal(isolated(nic, nic2), -EPERM);
 	assert_non_null(strstr(moat_error_text(), "0000:09:00.0 is one of several functions"));
-	acs(nic, 0x0c, 0x0c); /* SV and UF do not exist in functions */
+	acs(nic, 0x0c, 0x0c); /* functions have no SV and UF */
 	assert_int_equal(isolated(nic, nic2), -EPERM);
 	assert_non_null(strstr(moat_error_text(), "0000:09:00.1 is one of several functions"));
 	acs(nic2, 0x0c, 0x04);
@@ -104,7 +105,7 @@ static void functions_are_isolated_if_acs_sends_all_their_requests_to_the_unit(v
 	remove_root();
 }
 
-/* Below a port there is one device: with ARI its ninth function has the number of device 1. */
+/* Below a port there is only one device: with ARI its ninth function has the number of device 1. */
 static void functions_of_one_ari_device_are_siblings_whatever_their_numbers(void **state)
 {
 	const moat_sid_t first = MOAT_SID(0x30, 0, 0), ninth = MOAT_SID(0x30, 1, 0);
@@ -120,7 +121,7 @@ static void functions_of_one_ari_device_are_siblings_whatever_their_numbers(void
 	assert_int_equal(isolated(first, ninth), -EPERM);
 	acs(ninth, 0x0c, 0x0c);
 	assert_int_equal(isolated(first, ninth), 0);
-	/* In the root complex numbers are devices'. */
+	/* In the root complex the number is that of another device. */
 	function(0, MOAT_SID(0, 6, 0), MOAT_PCI_ENDPOINT, 0, 0);
 	function(0, MOAT_SID(0, 7, 0), MOAT_PCI_ENDPOINT, 0, 0);
 	assert_int_equal(isolated(MOAT_SID(0, 6, 0), MOAT_SID(0, 7, 0)), 0);
@@ -148,7 +149,7 @@ static void some_devices_borrow_the_number_of_another_function(void **state)
 	function(0, disk, MOAT_PCI_ENDPOINT, 0, 0);
 	config16_is(disk, 0, 0x1b4b);
 	config16_is(disk, 2, 0x9230);
-	/* A PCI Express to PCI bridge that does not say so speaks as one. */
+	/* A PCI Express to PCI bridge without the capability that says so is treated as one. */
 	function(0, MOAT_SID(0, 6, 0), MOAT_PCI_ROOT_PORT, 0x32, 0x33);
 	function(0, bridge, MOAT_PCI_CONVENTIONAL, 0x33, 0x33);
 	function(0, old, MOAT_PCI_CONVENTIONAL, 0, 0);
@@ -184,7 +185,7 @@ static void a_pchs_root_ports_have_their_acs_control_behind_32_bits_of_capabilit
 	acs(MOAT_SID(0x20, 0, 0), 0x1f, 0x1d);
 	acs(MOAT_SID(0x20, 1, 0), 0x1f, 0x1d);
 	config16_is(port, 2, 0xa110); /* the device id */
-	acs(port, 0x1f, 0x00);        /* the second is the capability's upper half here */
+	acs(port, 0x1f, 0x00);        /* here 16 bits are the capability's upper half */
 	config16_is(port, 0x148, 0);
 	assert_int_equal(isolated(a, b), -EPERM);
 
@@ -241,7 +242,7 @@ static void a_path_ends_where_bridges_lead_or_nowhere(void **state)
 
 	assert_int_equal(moat_pci_follow(pci, 0, 0, path, 3)->sid, MOAT_SID(4, 1, 0));
 	assert_int_equal(moat_pci_follow(pci, 0, 0, path, 2)->sid, MOAT_SID(3, 0, 0));
-	assert_null(moat_pci_follow(pci, 0, 0, off, 2)); /* through what is no bridge */
+	assert_null(moat_pci_follow(pci, 0, 0, off, 2)); /* not through a bridge */
 	assert_null(moat_pci_follow(pci, 0, 0, wild, 1));
 	assert_null(moat_pci_follow(pci, 0, 9, path, 1));
 	moat_pci_free(pci);

@@ -6,8 +6,8 @@
 
 /**
  * @file
- * What the tests of lib/pt and lib/iotlb share. Virtual addresses are numbers here: they are never
- * dereferenced, and a page's is its IOVA + VA_OFF unless a test says otherwise.
+ * Shared by the tests of lib/pt and lib/iotlb. Virtual addresses are only numbers here and are
+ * never dereferenced. A page's virtual address is its IOVA + VA_OFF unless a test says otherwise.
  */
 
 #include <errno.h>
@@ -54,7 +54,7 @@ static inline int map(struct moat_pt *pt, uint64_t iova, uint64_t hpa, uint64_t 
 		(enum moat_prot)prot, &bad);
 }
 
-/** Unmap, expect `pages` of tables, recycle them. */
+/** Unmap, expect `pages` unlinked table pages, and recycle them. */
 static inline int unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, unsigned int pages)
 {
 	struct moat_pt_freed freed = { 0 };
@@ -96,7 +96,7 @@ static inline int unmap(struct moat_pt *pt, uint64_t iova, uint64_t len, unsigne
 
 static uint64_t rnd_state;
 
-/** splitmix64: every seed is as good as another. */
+/** splitmix64, for which any seed will do. */
 static inline uint64_t rnd_next(uint64_t *state)
 {
 	uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
@@ -106,13 +106,14 @@ static inline uint64_t rnd_next(uint64_t *state)
 	return z ^ (z >> 31);
 }
 
-/** 0 to n - 1 */
+/** @return a number from 0 to n - 1 */
 static inline uint64_t rnd(uint64_t n)
 {
 	return rnd_next(&rnd_state) % n;
 }
 
-/** MOAT_SEED, or the clock's; printed so that a failure can be repeated. */
+/** Take the seed from MOAT_SEED or from the clock, and print it so that a failure can be
+ * repeated. */
 static inline void rnd_seed(void)
 {
 	const char *env = getenv("MOAT_SEED");

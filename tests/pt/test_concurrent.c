@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * Writers in disjoint ranges, and readers in the middle of what they do. More threads than cores,
- * so that every one of them is stopped at awkward places.
+ * Writers in disjoint ranges, and readers at the same time. There are more threads than cores, so
+ * that each is preempted at inconvenient places.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -14,7 +14,7 @@
 
 #define WRITERS 4u
 #define READERS 4u
-#define HPA_OFF UINT64_C(0x2000000000) /* a page's HPA is its IOVA + this, always */
+#define HPA_OFF UINT64_C(0x2000000000) /* a page's HPA is always its IOVA + this */
 
 static struct moat_pt *pt;
 static atomic_bool stop;
@@ -55,8 +55,8 @@ static void expect(bool ok)
 
 #define GRANULES 8u
 
-/* Thread t owns every page whose number is t modulo WRITERS, so that all writers share every table,
- * and all of granule GRANULES + t, whose table comes and goes. */
+/* Thread t owns every page whose number is t modulo WRITERS, so that all writers share every table.
+ * It also owns all of granule GRANULES + t, whose table it links and unlinks. */
 static void *interleaved_writer(void *arg)
 {
 	uint64_t t = (uint64_t)(uintptr_t)arg, seed = rnd_state + t, whole = (GRANULES + t) * 512;
@@ -108,12 +108,12 @@ static void writers_in_disjoint_ranges_do_not_disturb_each_other(void **state)
 
 /* -------------------------------------------------------------------- readers under reclaim */
 
-/* A reader that takes its time: between finding a table and looking at its entries it lets others
- * run, as a preempted lcore does. What it finds must still be the table of that granule. */
+/* A slow reader: between finding a table and reading its entries it lets other threads run, as a
+ * preempted lcore does. The table must still be that of the granule. */
 static void slow_reader(uint64_t iova)
 {
 	uint64_t g = iova >> MOAT_2M_SHIFT, entry, i = pt_index(iova, 1);
-	/* acquire: as every reader of a granule */
+	/* acquire: as for every reader of a granule */
 	uintptr_t e = atomic_load_explicit(&pt->granules[g].table, memory_order_acquire);
 
 	if (e == 0)
@@ -134,7 +134,7 @@ static void *reader(void *arg)
 
 	urcu_qsbr_register_thread();
 	moat_iotlb_init(&tlb, pt);
-	/* relaxed: the joining thread waits for us anyway */
+	/* relaxed: the thread that sets it joins this one, which orders the rest */
 	for (; !atomic_load_explicit(&stop, memory_order_relaxed); n++) {
 		uint64_t iova = rnd_next(&seed) % (16 * MOAT_2M_SIZE);
 		struct moat_pt_leaf leaf;
@@ -153,7 +153,7 @@ static void *reader(void *arg)
 	return NULL;
 }
 
-/* Fills a granule's pages, empties them, lets the table go: over and over. */
+/* Fill a granule's pages, unmap them, and let the table be unlinked, again and again. */
 static void *churner(void *arg)
 {
 	uint64_t t = (uintptr_t)arg, seed = rnd_state + t, end = now_ms() + 800;
@@ -207,9 +207,9 @@ static void a_reader_never_uses_a_poisoned_page(void **state)
 
 /* ------------------------------------------------------------------ the window under writers */
 
-#define GROWN 40 /* tables */
+#define GROWN 40 /* tables of the chunk that grows */
 
-/* Links and unlinks the leaf tables of its granules, and leaves every other one linked. */
+/* Link and unlink the leaf tables of this thread's granules, and leave every other one linked. */
 static void *linker(void *arg)
 {
 	uint64_t t = (uintptr_t)arg;
@@ -220,7 +220,7 @@ static void *linker(void *arg)
 
 		if (k >= 16)
 			expect(moat_pt_unmap(pt, iova, MOAT_2M_SIZE, &freed, NULL) == 0);
-		pt_pool_recycle(pool, &freed); /* there are no readers */
+		pt_pool_recycle(pool, &freed); /* no reader exists */
 		expect(map(pt, iova, iova + P, MOAT_2M_SIZE, MOAT_R) == 0);
 	}
 	return NULL;
@@ -251,8 +251,8 @@ static void a_window_that_grows_misses_no_store_of_writers(void **state)
 
 /* ------------------------------------------------------- superpages and their virtual address */
 
-/* Look up the same 2 MiB, which are at one virtual address, then, after a quiescent state of all
- * readers, at another. */
+/* Look up the same 2 MiB. They are at one virtual address, and at another after a quiescent state
+ * of all readers. */
 static void *super_reader(void *arg)
 {
 	const uint64_t iova[4] = { 1, MOAT_2M_SIZE - 1, 2, 3 };
@@ -261,12 +261,12 @@ static void *super_reader(void *arg)
 
 	urcu_qsbr_register_thread();
 	moat_iotlb_init(&tlb, pt);
-	/* relaxed: the joining thread waits for us anyway */
+	/* relaxed: the thread that sets it joins this one, which orders the rest */
 	for (; !atomic_load_explicit(&stop, memory_order_relaxed); n++) {
 		void *many[4];
 		uintptr_t va = (uintptr_t)moat_iotlb_translate(&tlb, 77, 1, MOAT_R);
 
-		/* Read only at 2 GiB, writable at 4 GiB, small pages at 6 GiB: never a mixture. */
+		/* Read-only at 2 GiB, writable at 4 GiB, small pages at 6 GiB; never a mixture. */
 		expect(va == 0 || va == 2 * MOAT_1G_SIZE + 77 || va == 4 * MOAT_1G_SIZE + 77 ||
 			va == 6 * MOAT_1G_SIZE + 77);
 		va = (uintptr_t)moat_iotlb_translate(&tlb, 99, 1, MOAT_W);

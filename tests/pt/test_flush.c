@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * A unit that does not snoop sees only what was flushed: exactly the lines that were written.
+ * A unit that does not snoop sees only flushed lines: exactly the written lines must be flushed.
  */
 #include "pt_test.h"
 #include "../../lib/pt/pt_internal.h"
 
-/* What the unit sees: the table pages' memory as of the last flush of each line. */
+/* The unit's view: the memory of table pages at the last flush of each line. */
 #define MAX_LINES 65536
 static uintptr_t lines[MAX_LINES];
 static unsigned int nr_lines;
 
-/* The linker gives us lib/pt's calls of moat_flush_lines() (tests/meson.build, --wrap). */
+/* The linker redirects lib/pt's calls of moat_flush_lines() to this file (tests/meson.build,
+ * --wrap). */
 void __real_moat_flush_lines(const void *p, size_t len);
 void __wrap_moat_flush_lines(const void *p, size_t len);
 
@@ -113,7 +114,7 @@ static void mapping_and_unmapping_flush_the_lines_of_their_entries(void **state)
 		flushed_exactly(&leaf[first], n * 8);
 	}
 	assert_int_equal(moat_pt_map(pt, 7 * P, 0, (void *)(3 * P), P, MOAT_R, NULL), 0);
-	flushed_exactly(&leaf[7], 8); /* the virtual addresses are not the unit's business */
+	flushed_exactly(&leaf[7], 8); /* the unit does not read virtual addresses */
 	assert_int_equal(map(pt, 3 * MOAT_2M_SIZE, 0, 20 * MOAT_2M_SIZE, MOAT_R), 0);
 	flushed_exactly(&pd[3], 20 * 8);
 	assert_int_equal(unmap(pt, 3 * MOAT_2M_SIZE, 20 * MOAT_2M_SIZE, 0), 0);

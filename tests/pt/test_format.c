@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * Entries bit by bit, as the specification numbers them: the tests write the numbers down and do
- * not use lib/pt's names for them. A table is read from its root as the unit reads it.
+ * Entries bit by bit, with the numbers of the specification. The tests do not use lib/pt's names
+ * for the bits. A table is read from its root, as the unit reads it.
  */
 #include "pt_test.h"
 #include "moat_iotlb.h"
@@ -60,11 +60,11 @@ static struct moat_pt *formatted(enum moat_pt_format format, unsigned int levels
 	return pt;
 }
 
-/* The leaf at `iova`, of `level`; every entry above it must be `link` and an address. */
+/* @return the leaf of `level` at `iova`; every entry above it must be `link` and an address */
 static uint64_t leaf_entry(const struct moat_pt *pt, uint64_t iova, unsigned int level,
 	uint64_t link)
 {
-	/* without memory of its own the pool has hpa = va */
+	/* a pool without memory functions has hpa = va */
 	const uint64_t *table = (const uint64_t *)(uintptr_t)pt->root_hpa;
 
 	for (unsigned int l = pt->levels; l > level; l--) {
@@ -76,7 +76,7 @@ static uint64_t leaf_entry(const struct moat_pt *pt, uint64_t iova, unsigned int
 	return table[iova >> (12 + 9 * (level - 1)) & 511];
 }
 
-/* Map one page of every size, with a virtual address and without. */
+/* Map a page of every size, with a virtual address and without. */
 static void check_entries(const struct expected *e, unsigned int levels)
 {
 	struct moat_pt *pt = formatted(e->format, levels);
@@ -91,7 +91,7 @@ static void check_entries(const struct expected *e, unsigned int levels)
 		iova += BIT(38);
 		assert_int_equal(map(pt, iova, hpa, size, e->prot), 0);
 		assert_int_equal(leaf_entry(pt, iova, level, e->link), leaf | MOAT_PT_LIN);
-		/* again by the fast paths: their tables exist now */
+		/* again, now by the fast paths, because the tables exist */
 		assert_int_equal(unmap(pt, iova, size, 0), 0);
 		assert_int_equal(leaf_entry(pt, iova, level, e->link), 0);
 		assert_int_equal(map(pt, iova, hpa, size, e->prot), 0);
@@ -143,9 +143,9 @@ static void the_linear_mark_is_in_a_bit_that_both_formats_ignore(void **state)
 
 static void poison_is_reserved_in_both_formats(void **state)
 {
-	/* bits 51:48 are an address beyond what a machine has */
+	/* bits 51:48: an address that no machine has */
 	assert_int_equal(MOAT_PT_POISON & (BIT(52) - BIT(48)), BIT(52) - BIT(48));
-	assert_int_equal(MOAT_PT_POISON & 3, 3); /* present: the unit looks at the rest */
+	assert_int_equal(MOAT_PT_POISON & 3, 3); /* present, so the unit reads the other bits */
 	assert_int_equal(MOAT_PT_POISON & MOAT_PT_LIN, 0);
 }
 
@@ -163,7 +163,7 @@ static void first_stage_has_only_canonical_iovas_of_the_lower_half(void **state)
 	}
 }
 
-/* The permission that the software shadow checks is the one that the unit finds. */
+/* The permission that the shadow IOTLB checks is the permission that the unit finds. */
 static void the_shadow_permits_what_the_entry_does(void **state)
 {
 	for (unsigned int i = 0; i < RTE_DIM(expected); i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * What a map or unmap does to the tables, call by call.
+ * The effect of each map and unmap on the tables.
  */
 #include "moat_iotlb.h"
 #include "pt_internal.h"
@@ -20,7 +20,7 @@ static int teardown(void **state)
 	moat_pt_pool_stats(pool, &stats);
 	moat_pt_pool_destroy(pool);
 	urcu_qsbr_unregister_thread();
-	return stats.in_use != 0; /* every test gives back every table page */
+	return stats.in_use != 0; /* every test must free every table page */
 }
 
 static void one_page_is_found_where_it_was_mapped_and_nowhere_else(void **state)
@@ -45,7 +45,8 @@ static void every_leaf_snoops_where_the_unit_has_snoop_control(void **state)
 			.levels = 4,
 			.leaf_sizes = MOAT_2M_SIZE | MOAT_1G_SIZE,
 			.snoop = snoop };
-		/* a page by the slow and by the fast path, a run, without an address, superpages */
+		/* a page by the slow path, one by the fast path, a run, a page without an address,
+		 * superpages */
 		const struct {
 			uint64_t iova, len;
 			bool va;
@@ -81,7 +82,7 @@ static void mapping_a_mapped_page_names_it_and_changes_nothing(void **state)
 	assert_int_equal(map(pt, 7 * P, 0x70000, P, MOAT_R), 0);
 	assert_int_equal(moat_pt_map(pt, 7 * P, 0x1000, (void *)(7 * P), P, MOAT_R, &bad), -EEXIST);
 	assert_int_equal(bad, 7 * P);
-	/* across tables, the bad page in the middle, with and without a virtual address */
+	/* across tables, with the bad page in the middle, with and without a virtual address */
 	assert_int_equal(moat_pt_map(pt, 0, 0, NULL, 2 * MOAT_2M_SIZE, MOAT_R, &bad), -EEXIST);
 	assert_int_equal(bad, 7 * P);
 	assert_int_equal(moat_pt_map(pt, 2 * P, 0, (void *)(2 * P), 10 * P, MOAT_R, &bad), -EEXIST);
@@ -180,7 +181,7 @@ static void leaves_are_as_large_as_addresses_length_and_unit_allow(void **state)
 	assert_leaf(pt, 3 * g + 7, 7 * g + 7, MOAT_2M_SIZE, MOAT_RW);
 	assert_leaf(pt, 3 * g + MOAT_2M_SIZE, 7 * g + MOAT_2M_SIZE, P, MOAT_RW);
 	assert_unmapped(pt, 3 * g + MOAT_2M_SIZE + P);
-	/* an address that is off by a page, or a unit without large pages: small ones */
+	/* with an address that is off by a page, or on a unit without large pages: small ones */
 	assert_int_equal(map(pt, 8 * g, 8 * g + P, MOAT_2M_SIZE, MOAT_R), 0);
 	assert_leaf(pt, 8 * g, 8 * g + P, P, MOAT_R);
 	moat_pt_destroy(pt);
@@ -204,7 +205,7 @@ static void an_empty_table_is_never_replaced_by_a_large_leaf(void **state)
 	assert_leaf(pt, 0, 0, P, MOAT_R);
 	assert_leaf(pt, MOAT_2M_SIZE, MOAT_2M_SIZE, MOAT_2M_SIZE, MOAT_R);
 	assert_int_equal(unmap(pt, 0, MOAT_1G_SIZE, 1 + 2), 0);
-	/* with nothing left in the way */
+	/* after the page in the way is unmapped */
 	assert_int_equal(map(pt, 0, 0, MOAT_1G_SIZE, MOAT_R), 0);
 	assert_leaf(pt, 0, 0, MOAT_1G_SIZE, MOAT_R);
 	moat_pt_destroy(pt);
@@ -241,11 +242,11 @@ static void an_unmap_that_covers_a_table_hands_it_over(void **state)
 	assert_usage(pt, 512, 4 * 2 + 1);
 	assert_int_equal(unmap(pt, 0, MOAT_2M_SIZE, 1), 0);
 	assert_usage(pt, 0, 4 * 2);
-	/* three tables, of which the first is not covered */
+	/* three tables; the range covers all of the second and third */
 	assert_int_equal(map(pt, 0, 0, 3 * MOAT_2M_SIZE, MOAT_RW), 0);
 	assert_int_equal(unmap(pt, P, 3 * MOAT_2M_SIZE - P, 2), 0);
 	assert_leaf(pt, 0, 0, P, MOAT_RW);
-	/* a whole GiB: 511 new tables, the one still there, and the directory, which takes two
+	/* a whole GiB: 511 new tables, the one that stayed, and the directory, which takes two
 	 * pages */
 	assert_int_equal(unmap(pt, 0, P, 0), 0);
 	assert_int_equal(map(pt, 0, 0, MOAT_1G_SIZE, MOAT_RW), 0);
@@ -254,7 +255,8 @@ static void an_unmap_that_covers_a_table_hands_it_over(void **state)
 	moat_pt_destroy(pt);
 }
 
-/* Chunks until *ctx of them are out, at HPAs that are not their virtual addresses. */
+/* Allocate chunks until *ctx of them are in use, at HPAs that differ from their virtual
+ * addresses. */
 static int few_chunks(void *ctx, size_t len, void **va, uint64_t *hpa)
 {
 	unsigned int *left = ctx;
@@ -267,7 +269,7 @@ static int few_chunks(void *ctx, size_t len, void **va, uint64_t *hpa)
 	p = aligned_alloc(len, len);
 	memset(p, 0, len);
 	*va = p;
-	*hpa = (uintptr_t)p + (UINT64_C(1) << 50); /* not the virtual address */
+	*hpa = (uintptr_t)p + (UINT64_C(1) << 50); /* differs from the virtual address */
 	return 0;
 }
 
@@ -331,7 +333,7 @@ static void an_empty_table_costs_little(void **state)
 		moat_pt_destroy(pt[i]);
 }
 
-/* A line of the processor's page tables has the entries of 32 KiB, a page of them 64 lines. See
+/* A cache line of the processor's page-table entries maps 32 KiB, a page of them has 64 lines. See
  * window_spread(). */
 static void windows_of_tables_do_not_share_few_lines_of_the_processors_tables(void **state)
 {
@@ -339,7 +341,7 @@ static void windows_of_tables_do_not_share_few_lines_of_the_processors_tables(vo
 
 	for (unsigned int w = 0; w < RTE_DIM(widths); w++) {
 		struct moat_pt *pt[64];
-		uint64_t lines = 0; /* a bit for each line that has a window's first entry */
+		uint64_t lines = 0; /* a bit for each line that has the first entry of a window */
 
 		for (unsigned int i = 0; i < RTE_DIM(pt); i++) {
 			pt[i] = table(4, widths[w], 0);
@@ -361,7 +363,7 @@ static void a_window_is_small_and_grows_with_what_is_mapped(void **state)
 		{ (UINT64_C(1) << 48) - P, 1 << 27 } };
 	struct moat_pt *pt = table(4, 48, MOAT_2M_SIZE);
 
-	if (pt->nr_granules != 512) { /* no membarrier(2) here */
+	if (pt->nr_granules != 512) { /* membarrier(2) is missing here */
 		moat_pt_destroy(pt);
 		skip();
 	}
@@ -379,7 +381,7 @@ static void a_window_is_small_and_grows_with_what_is_mapped(void **state)
 	moat_pt_destroy(pt);
 }
 
-/* In turns: pages of a leaf table, a superpage, at other addresses each time. */
+/* Alternately map pages of a leaf table and a superpage, each time at other addresses. */
 static void one_view_is_enough(struct moat_pt *pt, struct moat_iotlb *tlb, uint64_t k)
 {
 	uint64_t iova = k % 8 * MOAT_2M_SIZE + MOAT_1G_SIZE / 2 * (k % 3 == 2), bad;
@@ -400,7 +402,7 @@ static void views_of_every_window_translate_alike(void **state)
 	struct moat_iotlb tlb[4];
 
 	moat_iotlb_init(&tlb[0], pt);
-	moat_iotlb_init(&tlb[3], pt); /* does not see it grow before the last round */
+	moat_iotlb_init(&tlb[3], pt); /* does not see the window grow before the last round */
 	for (unsigned int i = 0; i < 3; i++) {
 		for (unsigned int k = 0; k < 48; k++)
 			for (unsigned int v = 0; v <= i; v++)

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * Random maps and unmaps against a plain array of pages, for every shape and both formats.
+ * Random maps and unmaps compared with a plain array of pages, for every shape and both formats.
  */
 #include "pt_test.h"
 #include "moat_iotlb.h"
 
-/* A window of 2 GiB, which each shape puts where something special happens. */
+/* A window of 2 GiB, which each shape puts at a special place. */
 #define WINDOW (2 * MOAT_1G_SIZE)
 #define PAGES  (WINDOW / P)
 
 struct model_page {
 	uint64_t hpa, va;
-	uint32_t size_shift; /* of the leaf, 0 where unmapped */
+	uint32_t size_shift; /* of the leaf; 0: not mapped */
 	uint32_t prot;
 };
 
@@ -27,7 +27,7 @@ static struct model_page *model;
 static struct moat_pt *pt;
 static uint64_t base;
 
-/* What a page mapped with `prot` permits: first stage has no write-only pages. */
+/* @return what a page mapped with `prot` permits: first stage has no write-only pages */
 static uint32_t permits(uint32_t prot)
 {
 	return pt->format == MOAT_PT_FIRST_STAGE && prot == MOAT_W ? MOAT_RW : prot;
@@ -48,7 +48,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Lengths and places that collide with each other and with boundaries. */
+/* Draw lengths and places that overlap each other and cross boundaries. */
 static void pick(uint64_t *first, uint64_t *n)
 {
 	static const uint64_t grain[] = { 1, 8, 512, 512, 512 * 512 };
@@ -84,7 +84,7 @@ static void model_map(void)
 	for (k = 0; k < n; k++) {
 		struct moat_pt_leaf leaf;
 
-		/* Leaf sizes are tested elsewhere: take the one that was chosen. */
+		/* Leaf sizes are tested elsewhere: accept the size that was chosen. */
 		assert_int_equal(moat_pt_walk(pt, base + (first + k) * P, &leaf), 0);
 		assert_true(leaf.size <= n * P);
 		model[first + k] = (struct model_page){ hpa + k * P, va ? va + k * P : 0,
@@ -99,7 +99,7 @@ static void model_unmap(void)
 	int ret, expect = 0;
 
 	pick(&first, &n);
-	if (rnd(4) != 0 && model[first].size_shift) { /* find something that succeeds */
+	if (rnd(4) != 0 && model[first].size_shift) { /* search for a range whose unmap succeeds */
 		for (; first > 0 && model[first - 1].size_shift && rnd(600); first--)
 			;
 		for (n = 1; first + n < PAGES && model[first + n].size_shift && rnd(2000); n++)

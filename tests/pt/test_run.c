@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * Runs of entries: every instruction set gives the scalar one's answers.
+ * Runs of entries: with every instruction set the results must be those of the scalar code.
  */
 #include "pt_test.h"
 #include "../../lib/pt/pt_internal.h"
@@ -30,7 +30,7 @@ static void each(void (*check)(const struct pt_run_ops *))
 	}
 }
 
-/* Places and lengths: all short ones at every alignment, then some of all. */
+/* Places and lengths: all short lengths at every alignment, then a sample of all. */
 static void places(void (*check)(const struct pt_run_ops *, unsigned int, unsigned int),
 	const struct pt_run_ops *ops)
 {
@@ -50,7 +50,7 @@ static void find_at(const struct pt_run_ops *ops, unsigned int at, unsigned int 
 	static uint64_t e[N] __rte_aligned(64);
 	unsigned int odd = at + (n ? rnd(n) : 0);
 
-	/* only the bits looked for, in one entry, and the entries beside the range */
+	/* set only the bits that are searched, in one entry, and the entries beside the range */
 	memset(e, 0, sizeof(e));
 	assert_int_equal(ops->find_nonzero(e + at, n), n);
 	e[(at + n) % N] = e[(at + N - 1) % N] = 1;
@@ -113,7 +113,7 @@ static void granules_at(const struct pt_run_ops *ops, unsigned int at, unsigned 
 {
 	static struct moat_pt_granule g[N] __rte_aligned(64), expect[N];
 	uintptr_t word = rnd(UINT64_MAX) * P | MOAT_2M_SHIFT, delta = rnd(UINT64_MAX) * P;
-	unsigned int other = 1 + rnd(50); /* one in so many differs */
+	unsigned int other = 1 + rnd(50); /* one in so many entries differs */
 	bool moved = false;
 
 	for (unsigned int i = 0; i < N; i++) {

@@ -5,9 +5,9 @@
 #define SIM_UNIT_H
 
 /*
- * The unit's side of the queue, for tests: it fetches descriptors (some ahead of executing them, as
- * hardware may), executes them one by one, and writes the status of waits. What it executes goes
- * to `execute`. It stops at a descriptor that it does not know, as with IQE.
+ * A simulated unit for tests: it fetches descriptors (some ahead of executing them, as hardware
+ * may), executes them one by one, and writes the status of waits. `execute` is called for each
+ * executed descriptor. At an unknown descriptor the unit stops, as with IQE.
  */
 
 #include <stdatomic.h>
@@ -21,20 +21,20 @@ struct sim_unit {
 	struct moat_qi_desc *ring;
 	uint32_t slots;
 	_Atomic uint32_t status;
-	_Atomic uint32_t tail; /* index */
-	_Atomic uint32_t head; /* index; of the next to execute */
-	uint32_t fetched;      /* index; of the next to fetch */
+	_Atomic uint32_t tail; /* index in the ring */
+	_Atomic uint32_t head; /* index of the next descriptor to execute */
+	uint32_t fetched;      /* index of the next descriptor to fetch */
 	uint32_t nr_prefetched;
 	struct moat_qi_desc prefetched[SIM_PREFETCH];
-	uint64_t doorbells, backwards; /* tails that went backwards: beyond head */
+	uint64_t doorbells, backwards; /* `backwards` counts tails that went back behind head */
 	uint32_t last_status;
 	bool status_backwards;
-	_Atomic bool stopped; /* IQE */
+	_Atomic bool stopped; /* stopped with IQE */
 	uint64_t executed;
 	void (*execute)(struct sim_unit *sim, struct moat_qi_desc desc);
-	void (*rung)(struct sim_unit *sim); /* the tail is told, the ringer not back yet */
+	void (*rung)(struct sim_unit *sim); /* called within the doorbell */
 	void *ctx;
-	_Atomic uint32_t ringing; /* lcores inside the doorbell */
+	_Atomic uint32_t ringing; /* number of lcores inside the doorbell */
 	_Atomic bool two_ringers;
 };
 
@@ -45,7 +45,7 @@ static inline void sim_doorbell(void *ctx, uint64_t tail)
 	if (atomic_fetch_add(&sim->ringing, 1) != 0)
 		atomic_store(&sim->two_ringers, true);
 	sim->doorbells++;
-	/* release: with the unit's acquire; it fetches what was stored before */
+	/* release: pairs with the unit's acquire, so that it fetches what was stored before */
 	atomic_store_explicit(&sim->tail, (uint32_t)(tail / sizeof(struct moat_qi_desc)),
 		memory_order_release);
 	if (sim->rung != NULL)
@@ -74,7 +74,8 @@ static inline void sim_fetch(struct sim_unit *sim, uint32_t ahead)
 	}
 }
 
-/* Execute one descriptor; false: none, or stopped. Fetches up to `ahead` before. */
+/* Execute one descriptor, after fetching up to `ahead`. @return false: there was none, or the unit
+ * is stopped */
 static inline bool sim_step(struct sim_unit *sim, uint32_t ahead)
 {
 	struct moat_qi_desc d;
@@ -88,7 +89,7 @@ static inline bool sim_step(struct sim_unit *sim, uint32_t ahead)
 	d = sim->prefetched[0];
 	type = d.lo & 0xf;
 	if (type < MOAT_QI_CONTEXT || type > MOAT_QI_PASID_DEVICE_TLB || (d.lo & 0xe00) != 0) {
-		sim->fetched = atomic_load(&sim->head); /* fetched anew when it goes on */
+		sim->fetched = atomic_load(&sim->head); /* fetch again when it goes on */
 		sim->nr_prefetched = 0;
 		atomic_store(&sim->stopped, true);
 		return false;
@@ -106,7 +107,7 @@ static inline bool sim_step(struct sim_unit *sim, uint32_t ahead)
 		if ((int32_t)(data - sim->last_status) <= 0)
 			sim->status_backwards = true;
 		sim->last_status = data;
-		/* release: all that was executed happens before */
+		/* release: everything executed before happens before the status */
 		atomic_store_explicit(&sim->status, data, memory_order_release);
 	}
 	return true;
@@ -123,7 +124,7 @@ static inline struct moat_qi *sim_open(struct sim_unit *sim, uint8_t order, int 
 	struct moat_qi_conf conf = {
 		.order = order,
 		.status = &sim->status,
-		.status_hpa = 0x1000, /* what the unit knows it by */
+		.status_hpa = 0x1000, /* the status word's address for the unit */
 		.doorbell = sim_doorbell,
 		.poll = poll,
 		.head = sim_head,
@@ -134,7 +135,7 @@ static inline struct moat_qi *sim_open(struct sim_unit *sim, uint8_t order, int 
 	sim->slots = 256u << order;
 	sim->ring = aligned_alloc(4096, sim->slots * sizeof(*sim->ring));
 	for (uint32_t i = 0; i < sim->slots; i++)
-		sim->ring[i] = (struct moat_qi_desc){ 0xfff, 0 }; /* type that stops the unit */
+		sim->ring[i] = (struct moat_qi_desc){ 0xfff, 0 }; /* a type that stops the unit */
 	conf.ring = sim->ring;
 	return moat_qi_create(&conf, &qi) == 0 ? qi : NULL;
 }

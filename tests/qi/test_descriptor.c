@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * The descriptors bit for bit, against numbers worked out by hand from the specification's layouts
- * ("Invalidation Descriptors").
+ * The descriptors bit by bit, compared with numbers that were computed by hand from the
+ * specification's layouts ("Invalidation Descriptors").
  */
 #include <setjmp.h>
 #include <stdarg.h>

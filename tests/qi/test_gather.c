@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * From runs to descriptors: what is invalidated covers what was unmapped, and is not much more.
+ * From runs to descriptors: the invalidated pages include the unmapped ones, and are not many more.
  */
 #include <inttypes.h>
 #include <setjmp.h>
@@ -62,7 +62,7 @@ static void neighbouring_runs_melt_into_one(void **state)
 	assert_int_equal(encode(&g, &caps18, d, 4), 0);
 	for (unsigned int i = 0; i < 32; i++)
 		moat_gather_add(&g, 0x100000 + i * 0x1000, 0x1000);
-	for (unsigned int i = 0; i < 32; i++) /* and downwards */
+	for (unsigned int i = 0; i < 32; i++) /* also downwards */
 		moat_gather_add(&g, 0xff000 - i * 0x1000, 0x1000);
 	assert_int_equal(g.n, 1);
 	assert_int_equal(g.pages, 64);
@@ -137,9 +137,9 @@ static void too_many_runs_or_descriptors_are_the_domain(void **state)
 	assert_true(is_domain(d[0]));
 }
 
-/* The rule for one run: covered; each block aligned and within MAMV; exact where one or two blocks
- * can be; less than twice the run; at most two descriptors where MAMV allows, and never more than
- * two beyond whole blocks of 2^MAMV. */
+/* The rules for one run: it is covered; each block is aligned and within MAMV; it is exact where
+ * one or two blocks suffice; less than twice the run is invalidated; at most two descriptors are
+ * used where MAMV allows, and never more than two besides whole blocks of 2^MAMV. */
 static void check_run(uint64_t a, uint64_t pages, uint8_t mamv)
 {
 	const struct moat_qi_caps caps = { .psi = true, .mamv = mamv };
@@ -155,7 +155,7 @@ static void check_run(uint64_t a, uint64_t pages, uint8_t mamv)
 		return;
 	}
 	assert_true(n <= 2 + (pages > UINT64_C(1) << mamv ? pages >> mamv : 0));
-	for (unsigned int i = 0; i < n; i++) { /* they are in order, and overlap nowhere */
+	for (unsigned int i = 0; i < n; i++) { /* they are in order and do not overlap */
 		assert_int_equal(d[i].lo, moat_qi_iotlb_page(9, 0, 0, true).lo);
 		assert_true((d[i].hi & 0x3f) <= mamv);
 		assert_int_equal(first_of(d[i]) % pages_of(d[i]), 0);
@@ -169,7 +169,7 @@ static void check_run(uint64_t a, uint64_t pages, uint8_t mamv)
 		assert_true(n == 1 && total == pages);
 }
 
-/* Two blocks, largest first, that make up the run: then it is exact. */
+/* @return whether two blocks, the largest first, make up the run; then the result must be exact */
 static bool two_blocks(uint64_t a, uint64_t pages)
 {
 	for (uint64_t x = 1; x < pages; x *= 2) {
@@ -214,7 +214,7 @@ static void random_runs_are_covered_and_widened_less_than_twice(void **state)
 	}
 }
 
-/* Many runs, as a lane gathers them: each page that was added is in some descriptor. */
+/* Many runs, as a lane gathers them: some descriptor covers each page that was added. */
 static void random_gathers_are_covered(void **state)
 {
 	for (unsigned int round = 0; round < 3000; round++) {

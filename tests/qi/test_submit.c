@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * The queue with one submitter, and a unit that runs when it is told to.
+ * The queue with one submitter, and a unit that runs only when it is told to.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -98,7 +98,7 @@ static void a_full_queue_is_refused_and_works_again_when_the_unit_has_read(void 
 		n++;
 	}
 	assert_int_equal(seq, -EAGAIN);
-	assert_int_equal(n, 127); /* 256 descriptors, one always free */
+	assert_int_equal(n, 127); /* 256 descriptors, of which one always stays free */
 	moat_qi_stats(qi, &stats);
 	assert_int_equal(stats.full, 1);
 	assert_true(sim_step(&sim, 1)); /* the first batch's descriptor, not its wait */
@@ -175,7 +175,7 @@ static void a_unit_that_does_not_answer_is_diagnosed(void **state)
 	assert_int_equal(moat_qi_wait(qi, seq, 1000), -ETIMEDOUT);
 	assert_non_null(strstr(moat_error_text(), "head 1, tail 3 of 256"));
 	assert_non_null(strstr(moat_error_text(), "context cache global"));
-	assert_null(strstr(moat_error_text(), "1000")); /* its last part is not the caller's wait */
+	assert_null(strstr(moat_error_text(), "1000")); /* the last part is not the caller's wait */
 	sim_close(&sim, qi);
 }
 
@@ -187,7 +187,7 @@ static void a_unit_that_has_read_all_and_written_no_status_is_diagnosed(void **s
 	int64_t seq = moat_qi_submit(qi, &d, 1);
 
 	assert_true(sim_step(&sim, 1));
-	atomic_store(&sim.head, 2); /* over the wait descriptor */
+	atomic_store(&sim.head, 2); /* beyond the wait descriptor */
 	assert_int_equal(moat_qi_wait(qi, seq, 1000), -ETIMEDOUT);
 	assert_string_equal(moat_error_text(),
 		"the unit has not completed batch 2 (it has completed all up to 0): head 2 of 256 "
@@ -220,7 +220,7 @@ static void a_refused_descriptor_fails_its_batch_and_no_other(void **state)
 		struct moat_qi_desc d[3] = { nth(1), nth(2), nth(3) };
 		int64_t seq[3], later;
 
-		for (unsigned int lap = 0; lap < 100; lap++) { /* somewhere on a later lap */
+		for (unsigned int lap = 0; lap < 100; lap++) { /* at some place of a later lap */
 			moat_qi_submit(qi, d, 3);
 			sim_run(&sim);
 		}
@@ -233,7 +233,7 @@ static void a_refused_descriptor_fails_its_batch_and_no_other(void **state)
 		assert_true(sim.stopped);
 		assert_true(moat_qi_done(qi, seq[0]));
 		assert_false(moat_qi_done(qi, seq[1]));
-		later = moat_qi_submit(qi, d, 3); /* others go on submitting */
+		later = moat_qi_submit(qi, d, 3); /* other batches follow */
 		assert_true(later > 0);
 		assert_int_equal(moat_qi_fail_at(qi, (sim.head + 128) % 256, -EIO), -ENOENT);
 		assert_int_equal(moat_qi_fail_at(qi, sim.head, -EIO), 0);
@@ -245,7 +245,7 @@ static void a_refused_descriptor_fails_its_batch_and_no_other(void **state)
 		assert_true(moat_qi_failed(qi, seq[1]));
 		assert_false(moat_qi_failed(qi, seq[2]));
 		assert_false(moat_qi_failed(qi, later));
-		for (unsigned int i = 0; i < 1000; i++) { /* remembered while nothing else fails */
+		for (unsigned int i = 0; i < 1000; i++) { /* kept until another batch fails */
 			seq[2] = moat_qi_submit(qi, d, 3);
 			sim_run(&sim);
 			assert_true(moat_qi_done(qi, seq[2]));
@@ -270,8 +270,8 @@ static int64_t fail_one(struct sim_unit *sim, struct moat_qi *qi)
 	return seq;
 }
 
-/* A caller that asks late, when another batch's failure has taken the place of its own, is told
- * so. */
+/* A caller that asks so late that another batch's failure has replaced its own must still be told
+ * that its batch failed. */
 static void a_failure_is_never_missed_however_late_the_question(void **state)
 {
 	struct sim_unit sim;
@@ -309,7 +309,7 @@ static void a_refused_wait_is_put_anew(void **state)
 	sim_close(&sim, qi);
 }
 
-/* ITE: the unit has dropped the waits that were pending. */
+/* ITE: the unit has dropped the pending waits. */
 static void batches_whose_waits_were_dropped_become_done_and_failed(void **state)
 {
 	struct sim_unit sim;
@@ -321,10 +321,10 @@ static void batches_whose_waits_were_dropped_become_done_and_failed(void **state
 		seq[i] = moat_qi_submit(qi, &d, 1);
 	sim_step(&sim, 1);
 	sim_step(&sim, 1);
-	sim.head = sim.fetched = 5; /* read up to within the third, its waits lost */
+	sim.head = sim.fetched = 5; /* read up to within the third batch, whose waits are lost */
 	assert_int_equal(moat_qi_fail_before(qi, 5), 2);
 	assert_true(moat_qi_done(qi, seq[1]));
-	assert_false(moat_qi_done(qi, seq[2])); /* its wait is still to come */
+	assert_false(moat_qi_done(qi, seq[2])); /* its wait will still be read */
 	sim_run(&sim);
 	assert_true(moat_qi_done(qi, seq[3]));
 	assert_false(moat_qi_failed(qi, seq[0]));
@@ -345,7 +345,7 @@ static void waits_dropped_from_a_full_queue_need_no_room_to_be_made_good(void **
 	for (; n < 1000 && (seq = moat_qi_submit(qi, &d, 1)) > 0; n++)
 		last = seq;
 	assert_int_equal(seq, -EAGAIN);
-	sim.head = sim.fetched = sim.tail; /* all of it read, none of its waits written */
+	sim.head = sim.fetched = sim.tail; /* all descriptors read, none of their waits written */
 	assert_int_equal(moat_qi_fail_before(qi, sim.head), n);
 	assert_true(moat_qi_done(qi, last));
 	assert_true(moat_qi_failed(qi, last));
@@ -358,8 +358,8 @@ static void waits_dropped_from_a_full_queue_need_no_room_to_be_made_good(void **
 	sim_close(&sim, qi);
 }
 
-/* The unit is faster than the ringer: it stops at an error in a region that `bell` does not cover
- * yet. */
+/* The unit is faster than the thread that rings: it stops at an error in a region that `bell` does
+ * not cover yet. */
 static void try_to_recover(struct sim_unit *sim)
 {
 	struct moat_qi *qi = sim->ctx;

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Encoding a gather for cache tags: IOTLB descriptors precede device-TLB ones, and those of each
- * tag cover every run. */
+/* Encoding a gather for cache tags: IOTLB descriptors precede device-TLB descriptors, and the
+ * descriptors of each tag cover every run. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,13 +19,13 @@
 static const struct moat_qi_caps caps = { .psi = true, .mamv = 18 };
 static const struct moat_device_tlb ats = { true, 5, 0xabc };
 
-/* The pages [first, end) that a device-TLB descriptor names. */
+/* The pages [first, end) that a device-TLB descriptor invalidates. */
 static void device_pages(const struct moat_qi_desc *d, uint64_t *first, uint64_t *end)
 {
 	uint64_t page = d->hi >> MOAT_PAGE_SHIFT;
 	unsigned int order = 0;
 
-	if (d->hi & 1) /* S: the lowest clear bit tells */
+	if (d->hi & 1) /* S: the lowest clear bit gives the size */
 		order = (unsigned int)__builtin_ctzll(~page) + 1;
 	*first = page >> order << order;
 	*end = *first + (UINT64_C(1) << order);
@@ -122,7 +122,7 @@ static void a_whole_tag_takes_all_of_a_device(void **state)
 	assert_int_equal(end, UINT64_C(1) << 52);
 }
 
-/* First stage is cached by PASID: the same runs, exactly, within it. */
+/* First stage is cached by PASID: exactly the same runs, for that PASID. */
 static void pages_of_a_pasid_are_invalidated_within_it(void **state)
 {
 	moat_tag_t tag = moat_tag_iotlb(0, 5, 77);
@@ -139,7 +139,7 @@ static void pages_of_a_pasid_are_invalidated_within_it(void **state)
 	g.tables = true;
 	assert_int_equal(moat_tags_encode(&tag, 1, &g, &caps, desc, 4), 2);
 	assert_int_equal(desc[1].hi, 16 * P | 3);
-	/* too many, or all of it: the PASID as a whole */
+	/* too many runs, or everything: the whole PASID */
 	assert_int_equal(moat_tags_encode(&tag, 1, &g, &caps, desc, 1), 1);
 	assert_int_equal(desc[0].lo, moat_qi_pasid_iotlb(5, 77, true, 0, 0, false).lo);
 	assert_int_equal(moat_tags_encode(&tag, 1, NULL, &caps, desc, 4), 1);

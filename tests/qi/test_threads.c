@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026 The moat authors
  *
- * The queue with many submitters, some of which stall where it hurts most, and a unit that fetches
- * ahead, is late, and refuses what it does not know. The queue's source is compiled in, with hooks
- * at the places where a thread can be made to stall.
+ * The queue with many submitters, some of which stall at the worst places, and a unit that fetches
+ * ahead, is late, and stops at unknown descriptors. The queue's source is included, with hooks at
+ * the places where a thread can be made to stall.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -89,8 +89,8 @@ static struct moat_qi_desc nth(uint16_t did, uint64_t i)
 	return moat_qi_iotlb_page(did, i << 12, 0, true);
 }
 
-/* Begins a submission of 10 descriptors of domain 9 that stalls at `at`. Not on the stack: a test
- * that fails meanwhile leaves the thread behind. */
+/* Start a submission of 10 descriptors of domain 9 that stalls at `at`. The state is not on the
+ * stack, because a failing test leaves the thread behind. */
 static struct stall *start_stalled(struct moat_qi *qi, enum hook_point at)
 {
 	struct stall *s = calloc(1, sizeof(*s));
@@ -107,7 +107,7 @@ static struct stall *start_stalled(struct moat_qi *qi, enum hook_point at)
 	return s;
 }
 
-/* Let the stalled thread go on, and wait for its end. @return its sequence number or error */
+/* Let the stalled thread go on, and wait until it ends. @return its sequence number or error */
 static int64_t let_go(struct stall *s)
 {
 	int64_t seq;
@@ -163,7 +163,7 @@ static void step_over_at(enum hook_point at)
 	assert_int_equal(stats.helped, 1);
 	assert_int_equal(stats.descriptors, 1);
 	late_seq = let_go(late);
-	/* the owner was told nothing wrong: its number is a later one, and not done */
+	/* the owner got a valid number: a later one, which is not done */
 	assert_true(late_seq > seq);
 	assert_false(moat_qi_done(qi, late_seq));
 	wait_done(&sim, qi, late_seq);
@@ -184,7 +184,7 @@ static void a_submitter_stalled_before_publishing_is_stepped_over(void **state)
 	step_over_at(FILLED);
 }
 
-/* The late owner stores into its old region while others' batches are queued all around it. */
+/* The late owner stores into its old region while batches of other threads are queued around it. */
 static void what_a_late_owner_stores_overwrites_nobodys_descriptors(void **state)
 {
 	for (unsigned int length = 1; length <= 30; length++) {
@@ -195,7 +195,7 @@ static void what_a_late_owner_stores_overwrites_nobodys_descriptors(void **state
 		int64_t seq = moat_qi_submit(qi, NULL, 0), got, late_seq = 0;
 		uint64_t page = 0;
 
-		for (unsigned int i = 0; i < length * 7; i++) { /* somewhere in the ring */
+		for (unsigned int i = 0; i < length * 7; i++) { /* at some place of the ring */
 			wait_done(&sim, qi, seq);
 			seq = moat_qi_submit(qi, NULL, 0);
 		}
@@ -204,7 +204,7 @@ static void what_a_late_owner_stores_overwrites_nobodys_descriptors(void **state
 		seq = moat_qi_submit(qi, NULL, 0);
 		wait_done(&sim, qi, seq);
 		for (unsigned int lap = 0; lap < 3; lap++) {
-			while (page < 4096) { /* fill the ring, the unit asleep */
+			while (page < 4096) { /* fill the ring while the unit does not run */
 				for (unsigned int i = 0; i < length; i++)
 					d[i] = nth(2, page + i);
 				got = moat_qi_submit(qi, d, length);
@@ -221,7 +221,7 @@ static void what_a_late_owner_stores_overwrites_nobodys_descriptors(void **state
 		assert_true(page > 300);
 		for (uint64_t i = 0; i < page; i++)
 			assert_int_equal(executed[2][i], 1);
-		/* the owner found room, or was told to retry; and the ring is whole again */
+		/* the owner found room, or was told to retry; and the ring works again */
 		assert_true(late_seq > 0 || late_seq == -EAGAIN);
 		if (late_seq > 0)
 			wait_done(&sim, qi, late_seq);
@@ -234,7 +234,7 @@ static void what_a_late_owner_stores_overwrites_nobodys_descriptors(void **state
 	}
 }
 
-static struct stall *padding; /* reserves a pad, then its own region behind it */
+static struct stall *padding; /* reserves a pad, then its own region after it */
 
 static void stall_twice(enum hook_point point)
 {
@@ -252,7 +252,8 @@ static void *padding_submitter(void *arg)
 	return NULL;
 }
 
-/* The pad's owner resumes just as it is about to be stepped over: it fills and publishes. */
+/* The pad's owner resumes just before another thread steps over it: it fills and publishes the
+ * pad. */
 static void let_padding_publish(enum hook_point point)
 {
 	if (point == STEPPING) {
@@ -262,7 +263,7 @@ static void let_padding_publish(enum hook_point point)
 	}
 }
 
-/* Or else the unit reads what an earlier lap left there, old waits among it. */
+/* Otherwise the unit would read the contents of an earlier lap, including old waits. */
 static void a_pad_is_filled_although_its_owner_is_about_to_be_stepped_over(void **state)
 {
 	struct sim_unit sim;
@@ -270,7 +271,7 @@ static void a_pad_is_filled_although_its_owner_is_about_to_be_stepped_over(void 
 	struct stall *late = NULL;
 	int64_t seq = 0;
 
-	for (unsigned int i = 0; i < 256; i++) { /* waits all over the ring, and 12 more */
+	for (unsigned int i = 0; i < 256; i++) { /* waits in all of the ring, and 12 more */
 		if (i == 20)
 			late = start_stalled(qi, RESERVED);
 		seq = moat_qi_submit(qi, NULL, 0);
@@ -297,7 +298,7 @@ static void a_pad_is_filled_although_its_owner_is_about_to_be_stepped_over(void 
 	assert_null(on_hook);
 	wait_done(&sim, qi, seq + 8);
 	assert_false(sim.status_backwards);
-	sem_post(&padding->go); /* the next pad, over the late owner's */
+	sem_post(&padding->go); /* the next pad, over the late owner's region */
 	sem_wait(&padding->reached);
 	seq = let_go(padding);
 	assert_true(seq > 0);
@@ -312,7 +313,7 @@ static void a_pad_is_filled_although_its_owner_is_about_to_be_stepped_over(void 
 	sim_close(&sim, qi);
 }
 
-/* No thread polls here: the ringer must read the record behind the bell. */
+/* No thread polls here, so the thread that rings must read the record after the bell. */
 static void what_is_published_while_another_rings_is_rung_by_him(void **state)
 {
 	struct sim_unit sim;
@@ -322,14 +323,14 @@ static void what_is_published_while_another_rings_is_rung_by_him(void **state)
 	int64_t seq = 0;
 
 	for (unsigned int i = 0; i < 5; i++)
-		seq = moat_qi_submit(qi, &d, 1); /* returns, though another has the bell */
+		seq = moat_qi_submit(qi, &d, 1); /* returns, although the doorbell is held */
 	assert_true(seq > 0);
 	sim_run(&sim);
 	assert_int_equal(executed[1][1], 0);
 	assert_true(let_go(late) > 0);
 	sim_run(&sim);
 	assert_int_equal(executed[1][1], 5);
-	assert_int_equal(sim.doorbells, 2); /* one for the late owner's, one for all five */
+	assert_int_equal(sim.doorbells, 2); /* one for the late owner's batch, one for all five */
 	assert_true(moat_qi_done(qi, seq));
 	sim_close(&sim, qi);
 }
@@ -343,18 +344,18 @@ static void what_is_published_while_another_rings_is_rung_by_him(void **state)
 static struct {
 	struct sim_unit sim;
 	struct moat_qi *qi;
-	_Atomic bool stop; /* the unit */
-	_Atomic bool over; /* the submitters */
+	_Atomic bool stop; /* ends the unit's thread */
+	_Atomic bool over; /* ends the submitters */
 	pthread_mutex_t recovering;
 	_Atomic uint64_t refused;
-	_Atomic uint32_t executed[SUBMITTERS][HISTORY]; /* number of the last of this slot */
+	_Atomic uint32_t executed[SUBMITTERS][HISTORY]; /* number of the slot's last descriptor */
 } many;
 
 struct submitter {
 	pthread_t thread;
 	unsigned int id;
 	uint64_t seed, batches, failed, stalls;
-	uint32_t next; /* number of its next descriptor */
+	uint32_t next; /* number of the submitter's next descriptor */
 	bool stalling;
 	char error[160];
 };
@@ -377,7 +378,7 @@ static void execute_many(struct sim_unit *sim, struct moat_qi_desc d)
 		uint32_t number = (uint32_t)(d.hi >> 12);
 		unsigned int id = (unsigned int)(d.lo >> 16 & 0xff) - 1;
 
-		/* relaxed: the status write behind it releases */
+		/* relaxed: the status write after it releases */
 		atomic_store_explicit(&many.executed[id][number % HISTORY], number,
 			memory_order_relaxed);
 	}
@@ -424,14 +425,14 @@ struct flight {
 	bool bad;
 };
 
-/* Done: each of its descriptors has been executed, or it is known as failed. */
+/* A batch is done if each of its descriptors has been executed, or it is reported as failed. */
 static bool check_batch(struct submitter *s, const struct flight *f)
 {
 	bool failed = moat_qi_failed(many.qi, f->seq);
 
 	s->failed += failed;
-	/* failed[] has one slot for each ring index: a failure one lap later may make this batch
-	 * look failed. The reverse, a failure that is missed, must not happen. */
+	/* failed[] has one slot for each ring index, so a failure one lap later may make this batch
+	 * look failed. The opposite, a missed failure, must not happen. */
 	if (failed && !f->bad &&
 		atomic_load(&many.qi->failed[(f->seq - 1) & many.qi->mask]) > (uint64_t)f->seq)
 		failed = false;
@@ -455,7 +456,7 @@ static bool check_batch(struct submitter *s, const struct flight *f)
 	return true;
 }
 
-/* Submit one more batch, of numbers that count up. */
+/* Submit one more batch, with numbers that count up. */
 static void submit_one(struct submitter *s, struct flight *f)
 {
 	struct moat_qi_desc d[MOAT_QI_BATCH_MAX];
@@ -524,7 +525,7 @@ static void run_many(uint8_t order, unsigned int submitters, unsigned int ms, bo
 		s[i].stalling = with_stalls;
 		pthread_create(&s[i].thread, NULL, submitter_main, &s[i]);
 	}
-	/* longer where the machine has been too busy for what is to be seen */
+	/* longer if the machine was too busy to reach all cases */
 	do {
 		sleep_us(ms * 1000L);
 		moat_qi_stats(many.qi, &stats);

@@ -6,9 +6,10 @@
 
 /**
  * @file
- * VFIO as linux/vfio.h and the kernel's type 1 driver describe it, and DPDK's containers, in a few
- * tables: groups, containers, maps. It refuses what the kernel refuses, and can be told to fail. A
- * folder stands for / with the functions, groups and drivers that a test makes in sysfs.
+ * Emulates VFIO, as linux/vfio.h and the kernel's type 1 driver define it, and DPDK's containers,
+ * by a few tables: groups, containers, maps. It refuses what the kernel refuses, and can inject
+ * failures. A folder stands for /, with the functions, groups and drivers that a test makes in
+ * sysfs.
  */
 
 #include <errno.h>
@@ -42,13 +43,13 @@ struct fake_container {
 	bool used, typed;
 	unsigned int groups;
 	unsigned int n;
-	struct fake_map map[FAKE_MAPS]; /* any order */
+	struct fake_map map[FAKE_MAPS]; /* in any order */
 };
 
 struct fake_group {
 	bool bound, viable;
-	int container;    /* -1 */
-	bool device_open; /* a PMD has it */
+	int container;    /* -1: none */
+	bool device_open; /* a PMD has opened the device */
 };
 
 static struct fake_kernel {
@@ -57,15 +58,15 @@ static struct fake_kernel {
 	struct fake_group group[32];
 	uint64_t range[FAKE_RANGES][2];
 	unsigned int nr_ranges;
-	uint64_t limit; /* of maps in a container */
+	uint64_t limit; /* most maps in a container */
 	uint64_t page_sizes;
-	unsigned int maps, unmaps; /* ioctls */
-	/* Failures to come. */
-	unsigned long fail_request; /* this one ... */
-	int fail_with;              /* ... ends so */
-	unsigned int fail_after;    /* ... after so many more */
+	unsigned int maps, unmaps; /* numbers of ioctls */
+	/* Failures to inject: */
+	unsigned long fail_request; /* this ioctl ... */
+	int fail_with;              /* ... fails with this errno ... */
+	unsigned int fail_after;    /* ... after so many that succeed */
 	bool fail_container;
-	uint64_t short_by; /* bytes that an unmap leaves and does not count */
+	uint64_t short_by; /* bytes that an unmap leaves mapped and does not count */
 } fake;
 
 /* --------------------------------------------------------------------------------- sysfs */
@@ -81,7 +82,7 @@ static inline void fake_run(const char *fmt, ...)
 	assert_int_equal(system(command), 0);
 }
 
-/** The function's driver from now on; "": none. */
+/** Bind the function to this driver; "": to none. */
 static inline void fake_bind(const char *address, const char *driver)
 {
 	fake_run("cd %s/sys/bus/pci/devices/%s && rm -f driver", fake.root, address);
@@ -178,7 +179,7 @@ static inline int fake_unset_container(int fd)
 		return -EBUSY;
 	c = fake_container(g->container);
 	g->container = -1;
-	if (--c->groups == 0) /* the last one takes the IOMMU, and the maps, with it */
+	if (--c->groups == 0) /* with the last group the IOMMU and the maps go */
 		c->typed = false, c->n = 0;
 	return 0;
 }
@@ -249,7 +250,7 @@ static inline int fake_dma_unmap(struct fake_container *c, struct vfio_iommu_typ
 	fake.unmaps++;
 	if (!c->typed)
 		return -ENODEV;
-	for (unsigned int i = 0; i < c->n; i++) /* version 2: never a part of a map */
+	for (unsigned int i = 0; i < c->n; i++) /* version 2: never unmap a part of a map */
 		if (c->map[i].iova < end && u->iova < c->map[i].iova + c->map[i].size &&
 			(c->map[i].iova < u->iova || c->map[i].iova + c->map[i].size > end))
 			return -EINVAL;
@@ -326,13 +327,13 @@ static const struct moat_vfio_kernel fake_calls = {
 #define FAKE_RED  MOAT_SID(1, 0x10, 0)
 #define FAKE_BLUE MOAT_SID(1, 0x10, 2)
 
-/** 39 bits, the MSI window left out, two virtual functions in groups 1 and 2. */
+/** Reset: 39 bits of IOVA without the MSI range, two virtual functions in groups 1 and 2. */
 static inline void fake_up(void)
 {
 	memset(&fake, 0, sizeof(fake));
 	snprintf(fake.root, sizeof(fake.root), "/tmp/moat-vfio.XXXXXX");
 	assert_non_null(mkdtemp(fake.root));
-	assert_int_equal(chmod(fake.root, 0755), 0); /* for a test that is not root */
+	assert_int_equal(chmod(fake.root, 0755), 0); /* for a test that does not run as root */
 	fake.range[0][1] = UINT64_C(0xfedfffff);
 	fake.range[1][0] = UINT64_C(0xfef00000);
 	fake.range[1][1] = UINT64_C(0x7fffffffff);
@@ -345,7 +346,7 @@ static inline void fake_up(void)
 	fake_function("0000:01:10.2", 2, "vfio-pci", FAKE_NIC);
 }
 
-/** Nothing is left behind. */
+/** Assert that nothing is left behind. */
 static inline void fake_down(void)
 {
 	for (unsigned int i = 0; i < FAKE_CONTAINERS; i++)

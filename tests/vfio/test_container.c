@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Domains over containers, through lib/domain's lanes: what is mapped there and nothing else, exact
- * unmaps, no error ignored; against the fake kernel. */
+/* Domains over containers, through lib/domain's lanes: only what is mapped is in the container,
+ * unmaps are exact, and no error is ignored. With the fake kernel. */
 
 #include <sys/mman.h>
 #include <urcu-qsbr.h>
@@ -59,7 +59,7 @@ static struct fake_container *container_with(int group)
 	return fake_container(fake.group[group].container);
 }
 
-/** Is there a map of exactly these pages? */
+/** @return whether there is a map of exactly these pages */
 static bool holds(const struct fake_container *c, unsigned int first, unsigned int n,
 	uint32_t flags)
 {
@@ -80,7 +80,7 @@ static void what_is_mapped_before_the_group_comes_is_there_when_it_does(void **s
 	must(map(0, 16, MOAT_RW));
 	must(map(16, 1, MOAT_R));
 	must(map(17, 1, MOAT_W));
-	must(map(500, 600, MOAT_RW)); /* across two 2 MiB */
+	must(map(500, 600, MOAT_RW)); /* across a border of 2 MiB */
 	assert_int_equal(fake.maps, 0);
 	must(moat_domain_attach(red, FAKE_RED));
 	assert_int_equal(container_with(1)->n, 4);
@@ -116,7 +116,7 @@ static void maps_outlive_a_detach_and_an_attach(void **state)
 	must(map(2, 2, MOAT_RW));
 	must(moat_domain_detach(red, FAKE_RED));
 	assert_int_equal(fake.group[1].container, -1);
-	must(unmap(2, 2)); /* there is nothing to call */
+	must(unmap(2, 2)); /* needs no call */
 	must(moat_lane_drain(lane));
 	must(moat_domain_attach(red, FAKE_RED));
 	assert_int_equal(container_with(1)->n, 1);
@@ -152,7 +152,7 @@ static void a_ticket_is_done_when_the_call_has_returned(void **state)
 	must(moat_domain_attach(red, FAKE_RED));
 	must(map(0, 1, MOAT_RW));
 	must(unmap(0, 1));
-	assert_int_equal(container_with(1)->n, 1); /* gathered: still the device's */
+	assert_int_equal(container_with(1)->n, 1); /* only gathered: the device still reaches it */
 	ticket = moat_lane_flush(lane);
 	assert_int_equal(container_with(1)->n, 0);
 	assert_true(moat_lane_poll(lane) >= ticket);
@@ -188,7 +188,7 @@ static void a_page_that_comes_back_before_the_flush_keeps_its_new_mapping(void *
 	must(map(1, 1, MOAT_RW));
 	must(unmap(0, 1));
 	must(unmap(1, 1));
-	must(map(1, 1, MOAT_RW)); /* mode deferred does that */
+	must(map(1, 1, MOAT_RW)); /* as mode deferred does */
 	must(moat_lane_drain(lane));
 	assert_int_equal(container_with(1)->n, 1);
 	assert_true(holds(container_with(1), 1, 1, RW));
@@ -215,10 +215,10 @@ static void a_partial_unmap_is_an_error_and_its_ticket_is_never_done(void **stat
 	assert_int_equal(moat_lane_poll(lane), before);
 	assert_int_equal(moat_lane_drain(lane), -EIO);
 	assert_int_equal(moat_lane_close(lane), -EIO);
-	assert_int_equal(moat_domain_destroy(red), -EBUSY);                 /* stays */
-	assert_int_equal(moat_iova_reserve(red->iova, iova, PAGE), -EBUSY); /* and so does this */
+	assert_int_equal(moat_domain_destroy(red), -EBUSY);                 /* it stays */
+	assert_int_equal(moat_iova_reserve(red->iova, iova, PAGE), -EBUSY); /* the IOVA, too */
 	assert_int_equal(container_with(1)->n, 1);
-	/* Once the whole container has been emptied, nothing can reach it. */
+	/* After the whole container has been emptied, nothing can reach it. */
 	must(moat_domain_detach(red, FAKE_RED));
 	fake.short_by = 0;
 	must(moat_lane_drain(lane));
@@ -234,7 +234,7 @@ static void a_failed_unmap_is_an_error_and_goes_on_when_it_can(void **state)
 	must(unmap(2, 1));
 	fake.fail_request = VFIO_IOMMU_UNMAP_DMA;
 	fake.fail_with = -EFAULT;
-	fake.fail_after = 1; /* one of the two runs goes */
+	fake.fail_after = 1; /* one of the two runs is unmapped */
 	assert_int_equal(moat_lane_drain(lane), -EFAULT);
 	assert_non_null(strstr(moat_error_text(), "VFIO_IOMMU_UNMAP_DMA"));
 	assert_int_equal(container_with(1)->n, 1);
@@ -254,7 +254,7 @@ static void failed_map(int with, int rc, const char *words)
 	print_message("# %s\n", moat_error_text());
 	assert_non_null(strstr(moat_error_text(), words));
 	assert_int_equal(moat_pt_walk(red->pt, HOME + 7 * PAGE, &leaf), -ENOENT);
-	must(map(7, 1, MOAT_RW)); /* nothing was left of it */
+	must(map(7, 1, MOAT_RW)); /* nothing of it was left mapped */
 	must(unmap(7, 1));
 	must(moat_lane_drain(lane));
 }
@@ -283,7 +283,7 @@ static void the_kernels_limit_of_maps_is_said_before_it_is_met(void **state)
 		n++;
 	assert_int_equal(rc, -ENOSPC);
 	assert_int_equal(n, 100);
-	assert_int_equal(fake.maps, 100); /* the 101st was not even tried */
+	assert_int_equal(fake.maps, 100); /* the 101st map was not attempted */
 	moat_vfio_info(red, &info);
 	assert_int_equal(info.dma_avail, 0);
 	assert_int_equal(info.dma_limit, 100);
@@ -352,7 +352,7 @@ static void two_functions_of_one_group_go_to_one_domain(void **state)
 	assert_non_null(strstr(moat_error_text(), "share IOMMU group 1"));
 	must(moat_domain_attach(first, functions[1]));
 	must(moat_domain_detach(first, functions[0]));
-	assert_true(fake.group[1].container >= 0); /* the other one is still in there */
+	assert_true(fake.group[1].container >= 0); /* the other group is still in the container */
 	must(moat_domain_detach(first, functions[1]));
 	assert_int_equal(fake.group[1].container, -1);
 	must(moat_domain_destroy(first));

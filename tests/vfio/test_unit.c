@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Which functions can be used, and what a unit reports; against the fake kernel (fake_kernel.h). */
+/* Which functions can be used, and what a unit reports. With the fake kernel (fake_kernel.h). */
 
 #include "fake_kernel.h"
 #include "moat_domain.h"
@@ -120,7 +120,7 @@ static void a_group_with_other_devices_is_refused_with_their_list(void **state)
 		"0000:01:11.1 (snd_hda_intel)", "dpdk-devbind.py --unbind 0000:01:11");
 	fake_bind("0000:01:11.0", "");
 	fake_bind("0000:01:11.1",
-		"uio_pci_generic"); /* not VFIO's: the kernel calls that not viable */
+		"uio_pci_generic"); /* not a VFIO driver: the group is not viable */
 	REFUSED(-EBUSY, "0000:01:11.1 (uio_pci_generic)");
 	fake_bind("0000:01:11.1", "");
 	fake_function("0000:00:01.0", 2, "pcieport", FAKE_BRIDGE); /* makes no requests */

@@ -2,5 +2,5 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The machine that tests/platform has, under the name by which the tests of this folder know it. */
+/* The fake machine of tests/platform, under the name that the tests of this folder include. */
 #include "../platform/fake_machine.h"

@@ -6,11 +6,12 @@
 
 /**
  * @file
- * A register window that remembers what was done to it, in order.
+ * A register window that records all writes in order.
  *
- * It answers as a unit would that is always through at once: status bits follow commands, waits of
- * the queue are written inside the tail write. It translates nothing. What it is for: in which
- * order a driver does things, what it does when a bit never comes, and what it leaves behind.
+ * It answers like a unit that completes everything at once: status bits follow commands, and waits
+ * of the queue are written within the write of the tail. It translates nothing. Tests use it to
+ * check in which order a driver does things, what it does if a bit never shows, and what it leaves
+ * behind.
  */
 
 #include <stdbool.h>
@@ -26,8 +27,8 @@
 struct fake_event {
 	uint32_t reg;
 	uint64_t value;
-	uint32_t desc; /* descriptors that the unit had processed before */
-	uint64_t seen; /* what was at `watched` */
+	uint32_t desc; /* descriptors that the unit had processed before this write */
+	uint64_t seen; /* the value at `watched` at this write */
 };
 
 struct fake_unit {
@@ -36,14 +37,14 @@ struct fake_unit {
 	unsigned int nr_events;
 	struct moat_qi_desc desc[FAKE_DESCS]; /* in the order processed, waits included */
 	unsigned int nr_descs;
-	uint32_t deaf;    /* GCMD bits that never show in GSTS */
-	bool stuck_ccmd;  /* ICC stays set */
-	bool stuck_queue; /* nothing is fetched */
-	uint8_t bad_type; /* descriptors of this type stop the queue with IQE; 0: none does */
-	bool stubborn;    /* any descriptor does */
-	unsigned int next_record; /* where fake_fault() goes */
-	bool lazy; /* resumes after IQE only at the next write of IQT (as QEMU does) */
-	const uint64_t *watched; /* memory that each event remembers; NULL: none */
+	uint32_t deaf;            /* GCMD bits that never show in GSTS */
+	bool stuck_ccmd;          /* ICC stays set */
+	bool stuck_queue;         /* the unit fetches nothing */
+	uint8_t bad_type;         /* descriptors of this type stop the queue with IQE; 0: none */
+	bool stubborn;            /* every descriptor stops the queue */
+	unsigned int next_record; /* the next record that fake_fault() writes */
+	bool lazy; /* after IQE it goes on only at the next write of IQT (as QEMU does) */
+	const uint64_t *watched; /* memory whose value each event records; NULL: none */
 };
 
 #define FAKE_FRO 0x220
@@ -107,8 +108,8 @@ static inline void fake_gcmd(struct fake_unit *f, uint32_t value)
 }
 
 /**
- * A fault happens ("Primary Fault Logging"): recorded in the next register of the circle; when that
- * one is in use, PFO is set and nothing is recorded until PFO and the register's F are clear.
+ * Record a fault ("Primary Fault Logging") in the next register of the ring. If that register is in
+ * use, PFO is set, and nothing is recorded until PFO and the register's F are clear.
  */
 static inline void fake_fault(struct fake_unit *f, moat_sid_t sid, uint64_t iova, uint8_t reason,
 	bool read)
@@ -126,13 +127,13 @@ static inline void fake_fault(struct fake_unit *f, moat_sid_t sid, uint64_t iova
 	record[0] = iova;
 	record[1] =
 		VTD_FRCD_F | (read ? VTD_FRCD_T1 : 0) | (uint64_t)reason << VTD_FRCD_FR_SHIFT | sid;
-	if (!(*fsts & VTD_FSTS_PPF)) /* FRI: the first that is pending */
+	if (!(*fsts & VTD_FSTS_PPF)) /* FRI: the first pending record */
 		*fsts = (*fsts & ~VTD_FSTS_FRI) | VTD_FSTS_PPF |
 			f->next_record << VTD_FSTS_FRI_SHIFT;
 	f->next_record = (f->next_record + 1) % nfr;
 }
 
-/** PPF is set while F is in any record. */
+/** PPF is set while any record has F set. */
 static inline void fake_pending(struct fake_unit *f)
 {
 	unsigned int nfr = VTD_FIELD(*fake_reg64(f, VTD_CAP), VTD_CAP_NFR) + 1;
@@ -215,7 +216,8 @@ static inline struct moat_vtd_conf fake_conf(struct fake_unit *f)
 	};
 }
 
-/** Index of the first write at or after `from` to `reg` with all of `bits`; -1. */
+/** @return the index of the first write at or after `from` to `reg` with all of `bits` set; -1:
+ * none */
 static inline int fake_find(const struct fake_unit *f, int from, uint32_t reg, uint64_t bits)
 {
 	for (unsigned int i = from; i < f->nr_events; i++)

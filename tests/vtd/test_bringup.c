@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The order of things at bring-up and take-down, as the specification has it, and what becomes of
- * a unit that is in use or does not answer. On a window that records (fake_unit.h). */
+/* The order of bring-up and take-down as the specification demands, and what happens to a unit that
+ * is in use or does not answer. On a window that records (fake_unit.h). */
 
 #include <errno.h>
 #include <setjmp.h>
@@ -62,7 +62,7 @@ static void the_unit_comes_up_in_the_specifications_order(void **state)
 	te = fake_find(&f, 0, VTD_GCMD, VTD_GCMD_TE);
 	assert_true(0 <= rtaddr && rtaddr < srtp && srtp < ccmd && ccmd < iotlb);
 	assert_true(iotlb < iqt && iqt < iqa && iqa < qie && qie < te);
-	/* Translation depends on the queue, so the queue has proven itself by then. */
+	/* Translation depends on the queue, so the queue must have worked before. */
 	assert_int_equal(f.event[te].desc, 4);
 	assert_int_equal(f.desc[0].lo & 0x3f, MOAT_QI_CONTEXT | MOAT_QI_GLOBAL << 4);
 	assert_int_equal(f.desc[1].lo & 0xf, MOAT_QI_WAIT);
@@ -233,7 +233,7 @@ static void taking_over_switches_off_translation_then_the_queue_then_starts_anew
 	assert_int_equal(f.event[1].value, 0);
 	srtp = fake_find(&f, 0, VTD_GCMD, VTD_GCMD_SRTP);
 	assert_true(srtp > 1);
-	/* Never one-shot bits together with others, although RTPS read as set. */
+	/* One-shot bits are never written with others, although RTPS reads as set. */
 	assert_one_bit_at_a_time(&f, VTD_GCMD_TE | VTD_GCMD_QIE);
 	assert_int_equal(*fake_reg32(&f, VTD_FSTS), 0);
 	down(unit);
@@ -246,7 +246,8 @@ static void a_queue_that_lags_is_drained_before_it_is_switched_off(void **state)
 	struct moat_vtd_conf conf = fake_conf(&f);
 	struct moat_unit *unit;
 
-	/* Head never meets tail: the deadline ends it, and the unit is taken all the same. */
+	/* Head never reaches tail: the deadline ends the wait, and the unit is taken over all the
+	 * same. */
 	fake_init(&f);
 	conf.take_over = true;
 	*fake_reg32(&f, VTD_GSTS) = VTD_GSTS_QIES;

@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Capabilities, taken apart: two registers read from real machines, and impossible ones. */
+/* Decoding of the capability registers: two pairs of registers from real machines, and impossible
+ * ones. */
 
 #include <errno.h>
 #include <setjmp.h>

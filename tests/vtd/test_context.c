@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Who may reach what: the entries that attach and detach write, and the invalidations behind them,
- * descriptor by descriptor. On a window that records (fake_unit.h). */
+/* The entries that attach and detach write, and the invalidations after them, descriptor by
+ * descriptor. On a window that records (fake_unit.h). */
 
 #include <errno.h>
 #include <setjmp.h>
@@ -54,7 +54,7 @@ static void bench_free(struct bench *b)
 	free(b);
 }
 
-/* The context entry as the unit finds it, from RTADDR on. */
+/* @return the context entry as the unit finds it, starting at RTADDR */
 static const struct vtd_entry *entry(struct bench *b, moat_sid_t sid)
 {
 	const struct vtd_entry *root =
@@ -216,7 +216,7 @@ static void kernels_devices_pass_through_before_translation_is_on(void **state)
 		const struct vtd_entry *e = entry(b, kernels[i]);
 
 		assert_int_equal(e->lo, VTD_CTX_P | VTD_TT_PASS_THROUGH << VTD_CTX_TT_SHIFT);
-		/* AW: the largest supported, here 48 bits; a domain-id that no domain has */
+		/* AW: the largest supported, here 48 bits; a domain-id that no domain uses */
 		assert_int_equal(VTD_FIELD(e->hi, VTD_CTX_AW), 2);
 		assert_true(b->unit->dids[0] & 1u << VTD_FIELD(e->hi, VTD_CTX_DID));
 		assert_int_equal(attach(b, 0, kernels[i]), -EBUSY);
@@ -253,7 +253,7 @@ static int admit_bus_3(void *ctx, moat_sid_t sid)
 	return sid >> 8 == 3 ? 0 : moat_error(-ENODEV, "not here");
 }
 
-/* Functions of device 5 sit behind a bridge that speaks for them as 03:00.0. */
+/* Functions of device 5 are behind a bridge that makes their requests as 03:00.0. */
 static unsigned int behind_bridge(void *ctx, moat_sid_t sid, moat_sid_t alias[MOAT_VTD_ALIASES])
 {
 	alias[0] = sid;
@@ -288,13 +288,13 @@ static void functions_behind_one_bridge_share_its_source_id_and_so_a_domain(void
 	assert_int_equal(entry(b, c)->lo, 0); /* all aliases or none */
 	assert_int_equal(attach(b, 0, c), 0);
 	assert_int_equal(attach(b, 1, bridge), -EBUSY);
-	assert_int_equal(attach(b, 0, bridge), 0); /* itself, and not twice */
+	assert_int_equal(attach(b, 0, bridge), 0); /* its entry is not written twice */
 	assert_int_equal(attach(b, 0, bridge), -EBUSY);
 	assert_int_equal(detach(b, 0, bridge), 0);
 	assert_int_equal(detach(b, 0, bridge), -ENOENT);
 	assert_int_equal(detach(b, 0, a), 0);
 	assert_int_equal(entry(b, a)->lo, 0);
-	assert_true(entry(b, bridge)->lo & VTD_CTX_P); /* c still needs it */
+	assert_true(entry(b, bridge)->lo & VTD_CTX_P); /* c still needs the entry */
 	assert_int_equal(detach(b, 0, c), 0);
 	assert_int_equal(entry(b, bridge)->lo, 0);
 	assert_int_equal(attach(b, 1, c), 0);
@@ -302,7 +302,7 @@ static void functions_behind_one_bridge_share_its_source_id_and_so_a_domain(void
 	bench_free(b);
 }
 
-/* Asked again after attach, behind_bridge() answers otherwise: the bridge has been unplugged. */
+/* After the attach behind_bridge() gives another answer, because the bridge has been unplugged. */
 static bool unplugged;
 
 static unsigned int behind_a_bridge_until_it_goes(void *ctx, moat_sid_t sid,
@@ -320,14 +320,14 @@ static void detach_undoes_what_attach_wrote_whatever_the_bus_looks_like_by_then(
 
 		b->conf.scope.aliases = behind_a_bridge_until_it_goes;
 		bench_up(b);
-		unplugged = attached == 0; /* a bridge that goes, and one that comes */
+		unplugged = attached == 0; /* first removed, then added */
 		assert_int_equal(attach(b, 0, a), 0);
 		assert_int_equal(!!(entry(b, bridge)->lo & VTD_CTX_P), attached);
 		unplugged = !unplugged;
 		assert_int_equal(detach(b, 0, a), 0);
 		assert_int_equal(entry(b, a)->lo, 0);
 		assert_int_equal(entry(b, bridge)->lo, 0);
-		assert_int_equal(attach(b, 1, bridge), 0); /* and it is free */
+		assert_int_equal(attach(b, 1, bridge), 0); /* and the bridge is not attached */
 		assert_int_equal(detach(b, 1, bridge), 0);
 		bench_free(b);
 	}
@@ -360,7 +360,7 @@ static void more_aliases_than_fit_are_refused_not_cut(void **state)
 	bench_free(b);
 }
 
-/* Functions of one device talk to each other behind the unit's back. */
+/* Functions of one device can reach each other without the unit. */
 static int isolated_by_device(void *ctx, moat_sid_t sid, moat_sid_t other)
 {
 	return sid >> 3 != other >> 3 ? 0 : moat_error(-EPERM, "one device without ACS");
@@ -383,7 +383,7 @@ static void functions_that_reach_each_other_without_the_unit_are_in_one_domain(v
 	assert_int_equal(attach(b, 0, c), 0);
 	assert_int_equal(attach(b, 1, MOAT_SID(3, 6, 0)), 0);
 	assert_int_equal(detach(b, 0, a), 0);
-	assert_int_equal(attach(b, 1, a), -EPERM); /* c is still there */
+	assert_int_equal(attach(b, 1, a), -EPERM); /* c is still attached */
 	assert_int_equal(detach(b, 0, c), 0);
 	assert_int_equal(attach(b, 1, a), 0);
 	assert_int_equal(detach(b, 1, a), 0);
@@ -391,7 +391,7 @@ static void functions_that_reach_each_other_without_the_unit_are_in_one_domain(v
 	bench_free(b);
 }
 
-/* A device that is plugged in later, beside a tenant's. */
+/* A device that is plugged in later, next to a tenant's device. */
 static void what_reaches_a_tenants_function_without_the_unit_does_not_pass_through(void **state)
 {
 	const moat_sid_t tenants = MOAT_SID(3, 5, 0), late = MOAT_SID(3, 5, 1);
@@ -425,8 +425,7 @@ static void an_attach_that_the_unit_does_not_confirm_leaves_nothing_present(void
 	assert_int_equal(moat_vtd_pass_through(b->unit, NIC + 1), -ETIMEDOUT);
 	assert_int_equal(entry(b, NIC + 1)->lo, 0);
 	assert_int_equal(detach(b, 0, NIC), -ENOENT);
-	/* Until the unit has confirmed that it forgot them, both are unusable; then they are
-	 * free. */
+	/* Until the unit has confirmed the invalidation, both are unusable; then they are free. */
 	assert_int_equal(attach(b, 1, NIC), -EBUSY);
 	b->f.stuck_queue = false;
 	fake_process(&b->f);
@@ -463,7 +462,7 @@ static void a_detach_that_was_not_confirmed_can_be_repeated(void **state)
 	assert_int_equal(detach(b, 1, NIC), -ENOENT);
 	b->f.stuck_queue = false;
 	fake_process(&b->f);
-	/* the domain has it until then, or it could never be rid of it */
+	/* until then the domain keeps it, or it could never be detached */
 	assert_int_equal(attach(b, 1, NIC), -EBUSY);
 	assert_non_null(strstr(moat_error_text(), "detach it again"));
 	b->f.nr_descs = 0;
@@ -495,7 +494,7 @@ static void faults_are_read_from_the_oldest_on_and_cleared_one_by_one(void **sta
 
 	bench_up(b);
 	assert_int_equal(faults(b, fault, 8), 0);
-	b->f.next_record = 3; /* of four registers: the oldest record is in the last */
+	b->f.next_record = 3; /* of four registers: the oldest record is in the last one */
 	fake_fault(&b->f, NIC, 0x1000, VTD_FR_WRITE, false);
 	fake_fault(&b->f, NIC, 0x2000, VTD_FR_READ, true);
 	fake_fault(&b->f, NIC + 1, 0x3000, VTD_FR_CONTEXT_P, true);
@@ -552,13 +551,13 @@ static void a_fault_overflow_is_cleared_when_no_record_is_left_and_counted(void 
 	assert_true(*fake_reg32(&b->f, VTD_FSTS) & VTD_FSTS_PFO);
 	*fake_reg32(&b->f, VTD_FSTS) |= VTD_FSTS_IQE;
 	assert_int_equal(faults(b, fault, 2), 2);
-	/* The specification's order: F clear in every register, then PFO. */
+	/* The specification's order: first clear F in every register, then PFO. */
 	assert_int_equal(fake_find(&b->f, 0, VTD_FSTS, 0), -1);
 	assert_int_equal(faults(b, fault, 2), 2);
 	assert_int_equal(fault[1].iova, 3 << 12);
 	pfo = fake_find(&b->f, 0, VTD_FSTS, VTD_FSTS_PFO);
 	assert_true(pfo > fake_find(&b->f, 0, FAKE_FRO + 3 * 16 + 12, 0));
-	assert_int_equal(b->f.event[pfo].value, VTD_FSTS_PFO); /* IQE is recovery's to clear */
+	assert_int_equal(b->f.event[pfo].value, VTD_FSTS_PFO); /* IQE is cleared by recovery only */
 	moat_vtd_stats(b->unit, &stats);
 	assert_int_equal(stats.faults, 4);
 	assert_int_equal(stats.fault_overflows, 1);
@@ -591,7 +590,7 @@ static void a_record_is_found_wherever_the_unit_has_put_it(void **state)
 	fake_fault(&b->f, NIC, 0x2000, VTD_FR_WRITE, false);
 	assert_int_equal(faults(b, fault, 1), 1);
 	assert_int_equal(faults(b, fault, 1), 1);
-	b->f.next_record = 1; /* not where the driver's index or an older FRI is */
+	b->f.next_record = 1; /* neither at the driver's index nor at an older FRI */
 	fake_fault(&b->f, NIC, 0x3000, VTD_FR_WRITE, false);
 	*fake_reg32(&b->f, VTD_FSTS) = VTD_FSTS_PPF | 3 << VTD_FSTS_FRI_SHIFT;
 	assert_int_equal(faults(b, fault, 2), 1);

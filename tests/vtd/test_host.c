@@ -2,8 +2,9 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Owning a machine's unit, up to where it takes a unit: who may be a tenant, and what is said to
- * those who may not. In a folder that stands for the machine; tests/qemu/test_host.c goes on. */
+/* Owning a machine's unit, up to the moment of taking it over: which functions may be tenants, and
+ * the texts for those that may not. In a folder that stands for the machine; tests/qemu/test_host.c
+ * continues in a guest. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +43,7 @@ static void assert_refused(int unit, moat_sid_t tenant, int err, const char *say
 		fail_msg("'%s' not in: %s", says, moat_error_text());
 }
 
-/* /dev/mem, sparse, with 64 bytes at the registers of the unit that serves the NIC. */
+/* Makes /dev/mem, a sparse file, with 64 bytes at the registers of the unit that serves the NIC. */
 static void make_dev_mem(const void *registers)
 {
 	char path[128];
@@ -82,10 +83,10 @@ static void a_tenant_with_a_driver_of_the_kernels_is_refused_with_what_to_do(voi
 	assert_non_null(strstr(moat_error_text(), "--bind=uio_pci_generic 0000:01:00.0"));
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(symlink("../../../../bus/pci/drivers/uio_pci_generic", path), 0);
-	assert_refused(-1, MOAT_SID(1, 0, 0), -EACCES, "/dev/mem"); /* that was not it */
+	assert_refused(-1, MOAT_SID(1, 0, 0), -EACCES, "/dev/mem"); /* /dev/mem was not the cause */
 }
 
-/** A function's command register; `value` >= 0: written first. */
+/** @return a function's command register; `value` >= 0 is written first */
 static uint16_t command_of(const char *bdf, int value)
 {
 	uint16_t command = (uint16_t)value;
@@ -155,7 +156,7 @@ static void memory_that_may_move_has_no_address(void **state)
 	uint64_t hpa;
 	int ret = moat_vtd_host_hpa(memory, sizeof(memory), &hpa);
 
-	/* -EPERM: physical addresses are hidden from this user, which the message says */
+	/* -EPERM: physical addresses are hidden from this user, and the message says so */
 	assert_true(ret == -EFAULT || ret == -EPERM);
 	assert_non_null(strstr(moat_error_text(), ret == -EPERM ? "root" : "va 0x"));
 	assert_true(moat_vtd_host_hpa(memory, 0, &hpa) < 0);

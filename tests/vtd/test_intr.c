@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Whose interrupts the driver lets through: the order of its registers on a window that records,
- * and entries given, revoked, forged and replayed on the software unit under its oracle. */
+/* Which interrupts pass: the driver's order of register writes on a window that records, and
+ * entries given, revoked, forged and replayed on the software unit with its oracle. */
 
 #include <errno.h>
 #include <pthread.h>
@@ -54,11 +54,11 @@ static void the_table_comes_before_its_invalidation_and_remapping_last(void **st
 
 	(void)state;
 	assert_true(0 <= irta && irta < sirtp && sirtp < ire && ire < te);
-	/* all of the cache is invalidated in between, and that has completed */
+	/* the whole cache is invalidated in between, and that has completed */
 	assert_true(f.event[sirtp].desc + 2 == done);
 	assert_int_equal(f.desc[done - 2].lo, MOAT_QI_INT_ENTRY);
 	assert_int_equal(f.desc[done - 1].lo & 0xf, MOAT_QI_WAIT);
-	/* 1024 entries, x2APIC; compatibility format was off already */
+	/* 1024 entries, x2APIC mode; compatibility format was off already */
 	assert_int_equal(f.event[irta].value & 0xfff, 1 << 11 | 9);
 	assert_int_equal(*fake_reg32(&f, VTD_GSTS) & VTD_GSTS_CFIS, 0);
 	unit->ops->destroy(unit);
@@ -76,7 +76,7 @@ static void compatible_lets_the_format_through_before_remapping_begins(void **st
 
 	(void)state;
 	assert_true(0 <= cfi && cfi < ire);
-	/* with EIME the unit would block it all the same */
+	/* with EIME the unit would block compatibility format all the same */
 	assert_int_equal(*fake_reg64(&f, VTD_IRTA) & 1 << 11, 0);
 	assert_false(moat_vtd_interrupts_eim(unit));
 	unit->ops->destroy(unit);
@@ -118,7 +118,7 @@ static void a_unit_that_does_not_take_cfi_is_not_trusted_to_block(void **state)
 	assert_non_null(strstr(moat_vtd_interrupts_why(unit), "does not take CFI"));
 	assert_int_equal(*fake_reg32(&f, VTD_GSTS) & VTD_GSTS_IRES, 0);
 	unit->ops->destroy(unit);
-	/* what passes anyway may pass */
+	/* compatibility format passes anyway */
 	conf.interrupts_optional = false;
 	conf.interrupts = MOAT_VTD_INTERRUPTS_COMPATIBLE;
 	assert_int_equal(moat_vtd_create(&conf, &unit), 0);
@@ -140,7 +140,7 @@ static void a_unit_that_cannot_remap_says_so(void **state)
 	assert_int_equal(f.nr_events, 0);
 }
 
-/* A moat that was killed has left its table; the kernel's has 65,536 entries. */
+/* A moat that was killed has left its table behind; the kernel's table has 65,536 entries. */
 static void a_killed_moats_unit_is_taken_over_by_take_over_alone(void **state)
 {
 	struct fake_unit f;
@@ -155,7 +155,7 @@ static void a_killed_moats_unit_is_taken_over_by_take_over_alone(void **state)
 	*fake_reg64(&f, VTD_IRTA) = irta | 0xf;
 	assert_int_equal(moat_vtd_create(&conf, &unit), -EBUSY);
 	assert_non_null(strstr(moat_error_text(), "intremap=off"));
-	/* a table of the right size that lies elsewhere than moat's root table is another's */
+	/* a table of the right size that is not next to moat's root table is not moat's */
 	*fake_reg64(&f, VTD_IRTA) = irta ^ UINT64_C(1) << 30;
 	assert_int_equal(moat_vtd_create(&conf, &unit), -EBUSY);
 	assert_non_null(strstr(moat_error_text(), "intremap=off"));
@@ -232,19 +232,19 @@ static void a_detach_whose_interrupts_were_not_confirmed_can_be_repeated(void **
 	assert_int_equal(ops->detach(b->unit, &b->domain[0], NIC), -ETIMEDOUT);
 	assert_int_equal(irte(b, msi.index)->lo, 0);
 	assert_int_equal(bench_give(b, 0, NIC, &other), -ENOENT);
-	/* also when the unit answers: the domain still has the function */
+	/* also after the unit answers: the domain still has the function */
 	stuck(b, false);
 	assert_int_equal(ops->attach(b->unit, &b->domain[1], NIC), -EBUSY);
 	b->f.nr_descs = 0;
 	must(ops->detach(b->unit, &b->domain[0], NIC));
-	assert_int_equal(b->f.desc[0].lo & 0xf, MOAT_QI_CONTEXT); /* the entry was confirmed late */
+	assert_int_equal(b->f.desc[0].lo & 0xf, MOAT_QI_CONTEXT); /* confirmed late */
 	assert_int_equal(ops->detach(b->unit, &b->domain[0], NIC), -ENOENT);
 	must(ops->attach(b->unit, &b->domain[1], NIC));
 	must(ops->detach(b->unit, &b->domain[1], NIC));
 	bench_free(b);
 }
 
-/* With caching mode the unit must confirm that it forgot the entry's absence. */
+/* With caching mode the unit must confirm that it has dropped the absent entry. */
 static void an_entry_that_was_not_confirmed_is_given_to_no_other_function(void **state)
 {
 	struct bench *b = bench_up(VTD_CAP_CM);
@@ -262,7 +262,7 @@ static void an_entry_that_was_not_confirmed_is_given_to_no_other_function(void *
 		assert_int_equal(msi.index, i);
 	}
 	assert_int_equal(bench_give(b, 1, OTHER, &msi), -ENOSPC);
-	/* it ends with the function it was meant for, once the unit has forgotten it */
+	/* it ends with its function's detach, when the unit has dropped it */
 	must(b->unit->ops->detach(b->unit, &b->domain[0], NIC));
 	must(bench_give(b, 1, OTHER, &msi));
 	assert_int_equal(msi.index, 0);
@@ -284,9 +284,9 @@ static void a_write_buffer_is_flushed_between_the_entry_and_its_invalidation(voi
 	assert_true(moat_vtd_interrupt_revoke(b->unit, msi.index) > 0);
 	wbf = fake_find(&b->f, 0, VTD_GCMD, VTD_GCMD_WBF);
 	assert_true(wbf >= 0 && wbf < fake_find(&b->f, 0, VTD_IQT, 0));
-	assert_int_equal(b->f.event[wbf].seen, 0); /* absent already */
+	assert_int_equal(b->f.event[wbf].seen, 0); /* the entry is absent already */
 	must(b->unit->ops->detach(b->unit, &b->domain[0], NIC));
-	/* likewise where a detach takes it back */
+	/* the same if a detach takes it back */
 	must(b->unit->ops->attach(b->unit, &b->domain[0], NIC));
 	must(bench_give(b, 0, NIC, &msi));
 	b->f.watched = &irte(b, msi.index)->lo;
@@ -372,7 +372,7 @@ static void a_device_reaches_the_entry_that_it_was_given_and_no_other(void **sta
 	assert_int_equal(last.vector, 0x41);
 	assert_int_equal(last.destination, 9);
 	assert_int_equal(raise(NIC, &its), VTD_FR_IR_SID);
-	/* forged: a vector of the device's own choice */
+	/* forged: the device chooses the vector */
 	assert_int_equal(moat_softvtd_interrupt(sv, NIC, 0xfee00000, 0x31), VTD_FR_IR_COMPAT);
 	assert_int_equal(delivered, 1);
 	assert_int_equal(unit->ops->faults(unit, fault, 4), 2);
@@ -406,7 +406,7 @@ static void a_revoked_entry_is_dead_when_its_ticket_is_done(void **state)
 	assert_int_equal(moat_vtd_interrupt_revoked(unit, msi.index), -EINVAL);
 	assert_true(moat_vtd_interrupt_revoke(unit, msi.index) > 0);
 	assert_int_equal(moat_vtd_interrupt_revoked(unit, msi.index), 0);
-	assert_int_equal(raise(NIC, &msi), 0); /* legitimate still: the entry is cached */
+	assert_int_equal(raise(NIC, &msi), 0); /* still valid: the entry is cached */
 	assert_int_equal(stats().unreleased, 1);
 	while ((done = moat_vtd_interrupt_revoked(unit, msi.index)) == 0)
 		;
@@ -475,7 +475,8 @@ static struct moat_interrupt give_in(const struct moat_domain *d, moat_sid_t sid
 	return msi;
 }
 
-/* Each of two domains could raise what the other was given, so neither is given any. */
+/* Each of two domains could raise the interrupts that the other was given, so neither is given
+ * any. */
 static void a_function_of_several_domains_gets_no_interrupt(void **state)
 {
 	const struct moat_vtd_vector to = { .vector = 0x41 };
@@ -497,12 +498,12 @@ static void a_function_of_several_domains_gets_no_interrupt(void **state)
 	assert_non_null(strstr(moat_error_text(), "share_interrupts"));
 	assert_int_equal(moat_vtd_interrupt_give(unit, blue, NIC, &to, &msi), -EPERM);
 	assert_non_null(strstr(moat_error_text(), "'red' has PASID 1 of " NIC_TEXT));
-	give_in(red, OTHER); /* another function, which is red's alone */
+	give_in(red, OTHER); /* another function, which only red has */
 	for (unsigned int i = 0; i < 1u << MOAT_VTD_IRT_ORDER; i++) {
 		msi.address = VTD_MSI_BASE | VTD_MSI_REMAPPABLE | VTD_MSI_HANDLE(i);
 		assert_int_not_equal(raise(NIC, &msi), 0);
 	}
-	/* requests without a PASID are a requester like any other */
+	/* requests without a PASID count as a requester, too */
 	must(moat_domain_detach_at(red, NULL, NIC, 1));
 	give_in(blue, NIC);
 	must(moat_domain_detach_at(blue, NULL, NIC, 2));
@@ -518,7 +519,8 @@ static void a_function_of_several_domains_gets_no_interrupt(void **state)
 	soft_down(0);
 }
 
-/* What red has blue would be able to raise: blue waits until red has ended it. */
+/* Blue would be able to raise red's interrupts, so blue's attach is refused until red has ended
+ * them. */
 static void a_function_with_interrupts_enters_no_second_domain(void **state)
 {
 	struct moat_domain *red, *blue;
@@ -530,7 +532,7 @@ static void a_function_with_interrupts_enters_no_second_domain(void **state)
 	blue = domain_new("blue");
 	must(moat_domain_attach_at(red, NULL, NIC, 1));
 	r = give_in(red, NIC);
-	must(moat_domain_attach_at(red, NULL, NIC, 3)); /* red's own may be more */
+	must(moat_domain_attach_at(red, NULL, NIC, 3)); /* red may attach more PASIDs */
 	assert_int_equal(moat_domain_attach_at(blue, NULL, NIC, 2), -EBUSY);
 	assert_non_null(strstr(moat_error_text(),
 		"PASID 2 of " NIC_TEXT " cannot be in 'blue' while "
@@ -538,7 +540,7 @@ static void a_function_with_interrupts_enters_no_second_domain(void **state)
 	assert_non_null(strstr(moat_error_text(), "share_interrupts"));
 	assert_int_equal(moat_domain_attach(blue, NIC), -EBUSY);
 	assert_int_equal(raise(NIC, &r), 0);
-	/* also while the unit may still let it through */
+	/* also while the unit may still deliver it */
 	assert_true(moat_vtd_interrupt_revoke(unit, r.index) > 0);
 	assert_int_equal(moat_domain_attach_at(blue, NULL, NIC, 2), -EBUSY);
 	must(unit->ops->interrupt_take(unit, red, &r));
@@ -552,7 +554,7 @@ static void a_function_with_interrupts_enters_no_second_domain(void **state)
 	soft_down(0);
 }
 
-/* One function: PASIDs 1 and 3 are red's, 2 is blue's, and requests without one are green's. */
+/* On one function, PASIDs 1 and 3 are red's, 2 is blue's, and requests without one are green's. */
 static void what_a_domain_was_given_ends_with_its_last_pasid_and_with_no_other(void **state)
 {
 	struct moat_domain *red, *blue, *green;
@@ -572,7 +574,7 @@ static void what_a_domain_was_given_ends_with_its_last_pasid_and_with_no_other(v
 	b = give_in(blue, NIC);
 	g = give_in(green, NIC);
 	must(moat_domain_detach_at(red, NULL, NIC, 1));
-	assert_int_equal(raise(NIC, &r), 0); /* 3 is left */
+	assert_int_equal(raise(NIC, &r), 0); /* PASID 3 is still attached */
 	must(moat_domain_detach_at(red, NULL, NIC, 3));
 	assert_int_equal(raise(NIC, &r), VTD_FR_IR_P);
 	assert_int_equal(raise(NIC, &b), 0);
@@ -615,7 +617,7 @@ static void a_domain_gets_and_ends_interrupts_of_its_own_functions_only(void **s
 	soft_down(0);
 }
 
-/* They need more descriptors than the queue holds, so that the detach waits for room. */
+/* The entries need more descriptors than the queue holds, so the detach waits for room. */
 static void a_detach_takes_back_more_entries_than_the_queue_holds(void **state)
 {
 	struct moat_domain *red;
@@ -636,7 +638,7 @@ static void a_detach_takes_back_more_entries_than_the_queue_holds(void **state)
 	soft_down(0);
 }
 
-/* A thread that gives and takes while another attaches and detaches the function. */
+/* A thread that gives and takes back entries while another attaches and detaches the function. */
 struct giver {
 	struct moat_domain *domain;
 	_Atomic bool stop;
@@ -658,7 +660,7 @@ static void *give_and_take(void *arg)
 			must(ret);
 		atomic_fetch_add_explicit(ret == 0 ? &g->given : &g->refused, 1,
 			memory_order_relaxed);
-		if (ret == 0 && i % 2 == 0) /* every other one is the detach's to end */
+		if (ret == 0 && i % 2 == 0) /* every other entry is left for the detach */
 			(void)unit->ops->interrupt_take(unit, g->domain, &msi);
 	}
 	urcu_qsbr_unregister_thread();
@@ -675,7 +677,7 @@ static void nothing_is_given_behind_a_detach(void **state)
 	soft_up(UNIT_ADVERSARY);
 	g.domain = domain_new("red");
 	assert_int_equal(pthread_create(&thread, NULL, give_and_take, &g), 0);
-	/* relaxed: counters. The thread must see both, however busy the machine is. */
+	/* relaxed: counters. Both results must occur, however busy the machine is. */
 	while (rounds < 200 || atomic_load_explicit(&g.given, memory_order_relaxed) == 0 ||
 		atomic_load_explicit(&g.refused, memory_order_relaxed) == 0) {
 		must(moat_domain_attach(g.domain, NIC));
@@ -701,7 +703,7 @@ static void with_caching_mode_a_given_entry_is_seen_at_once(void **state)
 
 	(void)state;
 	soft_up("cm=1");
-	for (unsigned int i = 0; i < 8; i++) /* absence is cached, neighbours' too */
+	for (unsigned int i = 0; i < 8; i++) /* absent entries are cached, also neighbouring ones */
 		assert_int_equal(moat_softvtd_interrupt(sv, NIC, 0xfee00010 | i << 5, 0),
 			VTD_FR_IR_P);
 	msi = give(NIC, 0x41);

@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Queue errors: who fails, who does not, and what the unit is told. On a window that records. */
+/* Queue errors: which batches fail, which do not, and what the driver writes. On a window that
+ * records. */
 
 #include <errno.h>
 #include <setjmp.h>
@@ -66,7 +67,7 @@ static void a_refused_descriptor_fails_its_batch_and_no_other(void **state)
 		assert_int_equal(*fake_reg32(&b->f, VTD_FSTS), 0);
 		moat_vtd_stats(b->unit, &stats);
 		assert_int_equal(stats.iqe, 1);
-		/* The tail is told again, and never another than the last. */
+		/* The tail is written again, always with the last value. */
 		assert_int_equal(*fake_reg64(&b->f, VTD_IQT), *fake_reg64(&b->f, VTD_IQH));
 		bench_free(b);
 	}
@@ -97,7 +98,7 @@ static void a_unit_that_refuses_everything_is_given_up_with_the_place(void **sta
 	b->f.stubborn = true;
 	seq = submit(b, moat_qi_iotlb_domain(5));
 	assert_int_equal(moat_qi_wait(b->unit->qi, seq, 0), -EIO);
-	assert_int_equal(moat_vtd_pass_through(b->unit, 3), 0); /* nothing to invalidate */
+	assert_int_equal(moat_vtd_pass_through(b->unit, 3), 0); /* nothing is invalidated */
 	assert_int_equal(moat_vtd_block(b->unit, 3), -EIO);
 	assert_non_null(strstr(moat_error_text(), "refuses every descriptor at index 4"));
 	b->f.stubborn = false;
@@ -135,7 +136,7 @@ static void a_device_that_does_not_answer_fails_the_batches_begun(void **state)
 	b->f.stuck_queue = true;
 	for (unsigned int i = 0; i < 3; i++)
 		seq[i] = submit(b, DEVICE_TLB);
-	/* Two batches have been read when the device times out; their waits are dropped. */
+	/* The unit has read two batches when the device times out; their waits are dropped. */
 	*fake_reg64(&b->f, VTD_IQH) += 4 * 16;
 	*fake_reg32(&b->f, VTD_FSTS) = VTD_FSTS_ITE;
 	while (*fake_reg32(&b->f, VTD_FSTS) & VTD_FSTS_ITE)

@@ -70,7 +70,7 @@ static const uint64_t *at(uint64_t entry)
 	return (const uint64_t *)(uintptr_t)(entry & VTD_ROOT_CTP);
 }
 
-/* @return the entry as the unit finds it, from RTADDR on; NULL: an entry above it is absent */
+/* @return the entry as the unit finds it, starting at RTADDR; NULL: an entry above it is absent */
 static const uint64_t *context(struct bench *b, moat_sid_t sid)
 {
 	uint64_t half = at(*fake_reg64(&b->f, VTD_RTADDR))[sid >> 7];
@@ -89,7 +89,7 @@ static const uint64_t *pasid(struct bench *b, moat_sid_t sid, uint32_t p)
 	return dir & VTD_PDE_P ? at(dir) + 8 * (p & 63) : NULL;
 }
 
-/* The descriptors since the last time, waits left out as "then". */
+/* @return the descriptors since the last call; a wait is shown as "then" */
 static void expect_then(struct bench *b, unsigned int *i, struct moat_qi_desc want)
 {
 	assert_true(*i + 1 < b->f.nr_descs);
@@ -136,7 +136,7 @@ static void attach_writes_the_entries_of_second_stage(void **state)
 	assert_int_equal(e[1], 5 | VTD_PE_PWSNP);
 	for (unsigned int i = 2; i < 8; i++)
 		assert_int_equal(e[i], 0);
-	assert_int_equal(b->f.nr_descs, 0); /* absence is not cached */
+	assert_int_equal(b->f.nr_descs, 0); /* absent entries are not cached */
 	bench_free(b);
 }
 
@@ -149,7 +149,7 @@ static void attach_writes_the_entries_of_first_stage(void **state)
 	must(b->unit->ops->attach(b->unit, &b->domain[0], NIC));
 	must(b->unit->ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID));
 	e = pasid(b, NIC, 0);
-	/* AW, too: QEMU's unit takes it for the width of first stage */
+	/* AW, too, because QEMU's unit uses it as the width of first stage */
 	assert_int_equal(e[0],
 		2 << VTD_PE_AW_SHIFT | VTD_PGTT_FIRST_STAGE << VTD_PE_PGTT_SHIFT | VTD_PE_P);
 	assert_int_equal(e[1], 5 | VTD_PE_PWSNP);
@@ -177,7 +177,7 @@ static void attach_writes_the_entries_of_both_stages(void **state)
 	b->domain[1].parent = &b->domain[0];
 	must(b->unit->ops->attach(b->unit, &b->domain[0], NIC));
 	must(b->unit->ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID));
-	/* the parent by itself is second stage alone */
+	/* a device attached to the parent itself uses second stage only */
 	e = pasid(b, NIC, 0);
 	assert_int_equal(e[0],
 		0xaa000 | 2 << VTD_PE_AW_SHIFT | VTD_PGTT_SECOND_STAGE << VTD_PE_PGTT_SHIFT |
@@ -190,12 +190,12 @@ static void attach_writes_the_entries_of_both_stages(void **state)
 	assert_int_equal(e[2], 0xab000 | 1 << VTD_PE_FSPM_SHIFT);
 	for (unsigned int w = 3; w < 8; w++)
 		assert_int_equal(e[w], 0);
-	/* nested translations go with the domain-id, as second stage's */
+	/* nested translations are dropped by domain-id, as second-stage translations are */
 	must(b->unit->ops->detach_pasid(b->unit, &b->domain[1], NIC, PASID));
 	expect_then(b, &i, moat_qi_pasid_cache(MOAT_QI_PASID_ONE, 6, PASID));
 	expect_then(b, &i, moat_qi_iotlb_domain(6));
 	expect_end(b, i);
-	/* 4 levels, but second stage's: not what a child has */
+	/* 4 levels, but in second stage's format, which a child does not have */
 	b->pt[1].format = MOAT_PT_SECOND_STAGE;
 	assert_int_equal(b->unit->ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID), -EINVAL);
 	bench_free(b);
@@ -213,7 +213,7 @@ static void detach_forgets_from_the_upper_caches_to_the_lower(void **state)
 	expect_then(b, &i, moat_qi_pasid_cache(MOAT_QI_PASID_ONE, 6, PASID));
 	expect_then(b, &i, moat_qi_iotlb_domain(6));
 	expect_end(b, i);
-	/* the last PASID entry: the context entry goes with it */
+	/* with the last PASID entry the context entry is cleared */
 	must(b->unit->ops->detach(b->unit, &b->domain[0], NIC));
 	assert_int_equal(context(b, NIC)[0], 0);
 	i = 0;
@@ -263,12 +263,12 @@ static void a_directory_grows_and_keeps_what_it_has(void **state)
 	assert_int_equal(context(b, NIC)[0] >> VTD_SMC_PDTS_SHIFT & 7, 7);
 	assert_ptr_equal(pasid(b, NIC, PASID), one);
 	assert_int_equal(pasid(b, NIC, 0xfffff)[1] & 0xffff, 6);
-	expect_then(b, &i, moat_qi_context_device(0, NIC, 0)); /* it may have the old one */
+	expect_then(b, &i, moat_qi_context_device(0, NIC, 0)); /* the old directory may be cached */
 	expect_end(b, i);
 	bench_free(b);
 }
 
-/* Functions 0 to 127 of a bus and 128 to 255 have tables of their own. */
+/* Functions 0 to 127 of a bus and functions 128 to 255 have separate context tables. */
 static void the_halves_of_a_bus_have_tables_of_their_own(void **state)
 {
 	const moat_sid_t lower = NIC & ~0x80;
@@ -291,7 +291,7 @@ static void stuck(struct bench *b, bool is)
 	fake_process(&b->f);
 }
 
-/* With caching mode an attach is confirmed. */
+/* With caching mode an attach must be confirmed. */
 static void an_attach_that_the_unit_does_not_confirm_leaves_nothing_present(void **state)
 {
 	struct bench *b = bench_up(MOAT_VTD_STAGE_SECOND, VTD_CAP_CM);
@@ -305,7 +305,8 @@ static void an_attach_that_the_unit_does_not_confirm_leaves_nothing_present(void
 	assert_int_equal(ops->detach_pasid(b->unit, &b->domain[0], NIC, PASID), -ENOENT);
 	assert_int_equal(ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID), -EBUSY);
 	stuck(b, false);
-	/* the unit answers: it is settled first, from the upper caches to the lower */
+	/* the unit answers again: first the failed detach is completed, from the upper caches to
+	 * the lower */
 	b->f.nr_descs = 0;
 	must(ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID));
 	assert_int_equal(b->f.desc[0].lo, moat_qi_pasid_cache(MOAT_QI_PASID_ONE, 5, PASID).lo);
@@ -328,7 +329,7 @@ static void a_detach_that_was_not_confirmed_can_be_repeated(void **state)
 	assert_int_equal(pasid(b, NIC, PASID)[0], 0);
 	assert_int_equal(ops->detach_pasid(b->unit, &b->domain[1], NIC, PASID), -ENOENT);
 	stuck(b, false);
-	/* the domain has it until then */
+	/* the domain keeps it until then */
 	assert_int_equal(ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID), -EBUSY);
 	b->f.nr_descs = 0;
 	must(ops->detach_pasid(b->unit, &b->domain[0], NIC, PASID));
@@ -415,7 +416,7 @@ static void legacy_mode_knows_no_pasid(void **state)
 
 static _Alignas(4096) char memory[QUEUES][16 * 4096];
 
-/* The tenants' domains, one a queue of one function; all have the same IOVAs. */
+/* The tenants' domains, one for each queue of one function; all use the same IOVAs. */
 struct queues {
 	struct moat_unit *unit;
 	struct moat_softvtd *sv;
@@ -486,7 +487,7 @@ static void queues_are_apart(const char *args)
 		must(moat_lane_map(q.lane[turn % QUEUES], IOVA, (uintptr_t)memory[turn % QUEUES],
 			memory[turn % QUEUES], sizeof(memory[0]), MOAT_RW));
 	}
-	/* nothing is mapped without a PASID, nor with one that no queue has */
+	/* requests without a PASID, or with one that no queue has, reach nothing */
 	assert_int_not_equal(write_by(&q, MOAT_PASID_NONE, IOVA), 0);
 	assert_int_not_equal(write_by(&q, 77, IOVA), 0);
 	for (unsigned int i = 0; i < QUEUES; i++) {
@@ -508,7 +509,7 @@ static void queues_of_one_function_are_apart_in_first_stage(void **state)
 	queues_are_apart(UNIT_CACHING ",scalable=1,mode=scalable,stage=first");
 }
 
-/* Each queue in turn goes to the next tenant, while the unit has cached all it may. */
+/* Each queue in turn moves to the next tenant, while the unit has cached all that it may. */
 static void queues_move(const char *args)
 {
 	struct queues q;
@@ -546,7 +547,7 @@ static void a_queue_that_moves_takes_nothing_along(void **state)
 	queues_move(UNIT_CACHING ",scalable=1,mode=scalable,stage=first");
 }
 
-/* Each in turn is detached: those that are left reach their own pages as before. */
+/* Each queue in turn is detached; the others reach their own pages as before. */
 static void pasids_leave_alone(const char *args)
 {
 	struct queues q;
@@ -583,7 +584,8 @@ static void a_pasid_that_is_detached_leaves_its_neighbours_alone(void **state)
 	pasids_leave_alone(UNIT_CACHING ",scalable=1,mode=scalable,stage=second");
 }
 
-/* Two PASIDs in one domain, one in another: one unmap, and none of them reaches the page. */
+/* Two PASIDs are in one domain, one in another. After one unmap neither of the two reaches the
+ * page. */
 static void a_domain_of_several_pasids_is_invalidated_for_each(void **state)
 {
 	struct queues q;
@@ -597,7 +599,7 @@ static void a_domain_of_several_pasids_is_invalidated_for_each(void **state)
 	assert_int_equal(write_by(&q, 1, IOVA), 0);
 	assert_int_equal(write_by(&q, 0x7f, IOVA), 0);
 	assert_int_equal(write_by(&q, MOAT_PASID_NONE, IOVA), 0);
-	/* one of the two that share a tag goes; the other is still invalidated */
+	/* one of the two PASIDs that share a tag is detached; the other is still invalidated */
 	must(moat_domain_detach_at(q.domain[0], NULL, NIC + 1, 0x7f));
 	assert_int_equal(write_by(&q, 0x7f, IOVA), 0);
 	must(moat_lane_unmap(q.lane[0], IOVA, 4096));
@@ -610,7 +612,7 @@ static void a_domain_of_several_pasids_is_invalidated_for_each(void **state)
 	queues_down(&q);
 }
 
-/* The oracle is worth something: a unit that ignores the invalidation is found out. */
+/* The oracle works: it finds a unit that ignores the invalidation. */
 static void a_forgotten_invalidation_is_a_stale_dma(void **state)
 {
 	static const struct {
@@ -665,7 +667,7 @@ static void a_wide_queue_recovers_from_errors_at_every_index(void **state)
 			assert_int_equal(write_by(&q, 1, IOVA), 0x71);
 		}
 		if (i % 16 == 15)
-			for (uint32_t lap = 0; lap < 64; lap++) { /* until all have struck */
+			for (uint32_t lap = 0; lap < 64; lap++) { /* until errors hit all */
 				must(moat_lane_map(q.lane[0], IOVA, (uintptr_t)memory[0], memory[0],
 					4096, MOAT_RW));
 				must(moat_lane_unmap(q.lane[0], IOVA, 4096));

@@ -2,8 +2,9 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The driver on the software unit, which behaves as badly as the specification lets it: made by
- * name, domains end to end, queue errors at every place, taken over after its owner was killed. */
+/* The driver on the software unit, which behaves as badly as the specification permits: units made
+ * by name, the life of domains, queue errors at every place, and takeover after the owner was
+ * killed. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -84,7 +85,7 @@ static void a_unit_is_found_by_its_name_while_it_lives(void **state)
 	unmake(unit);
 }
 
-/* The defaults that the table of moat_soft_unit.h has; DPDK takes 32 arguments at a time. */
+/* The defaults of the table in moat_soft_unit.h; DPDK accepts 32 arguments at a time. */
 static void what_is_not_given_is_as_the_table_of_arguments_says(void **state)
 {
 	static const char *const table[] = {
@@ -222,7 +223,7 @@ static void an_unknown_stage_is_refused_with_the_stages_there_are(void **state)
 
 /* ------------------------------------------------------------------------------------- geometry */
 
-/* Table entries that the unit reads for a second DMA to each of `pages` pages. */
+/* @return how many table entries the unit reads for a second DMA to each of `pages` pages */
 static uint64_t reads_when_known(const char *args, unsigned int pages)
 {
 	struct moat_unit *unit = make(args);
@@ -252,7 +253,7 @@ static uint64_t reads_when_known(const char *args, unsigned int pages)
 static void a_geometry_reads_what_its_caches_cannot_hold(void **state)
 {
 	assert_int_equal(reads_when_known("geometry=broadwell", 64), 0);
-	/* one page too many for 64 entries replaced in turn; its directory is at hand */
+	/* one page more than 64 entries that are replaced in turn; the directory entry is cached */
 	assert_int_equal(reads_when_known("geometry=broadwell", 65), 65);
 	assert_int_equal(reads_when_known("geometry=qemu", 512), 0);
 	assert_int_equal(reads_when_known("geometry=none,aw=48", 10), 40);
@@ -271,7 +272,8 @@ static void geometries_have_names_and_sources(void **state)
 	assert_int_equal(n, 4);
 }
 
-/* Asking a unit that has not come to it yet is the driver's waiting, not the device's work. */
+/* A poll of a unit that has not processed the batch yet counts as the driver's waiting, not as
+ * device time. */
 static void asking_too_early_is_no_device_time(void **state)
 {
 	struct moat_unit *unit = make("adversary=0,latency=1000000000");
@@ -280,7 +282,7 @@ static void asking_too_early_is_no_device_time(void **state)
 	uint64_t before;
 
 	assert_true(seq > 0);
-	moat_softvtd_poll(sv); /* fetches it */
+	moat_softvtd_poll(sv); /* the unit fetches it */
 	before = RTE_PER_LCORE(moat_cost_device_cycles);
 	for (unsigned int i = 0; i < 100; i++)
 		moat_softvtd_poll(sv);
@@ -368,9 +370,8 @@ static void a_detached_device_reaches_nothing_whatever_was_cached(void **state)
 	}
 }
 
-/* Zero-length reads and no-snoop requests are what devices do on their own: to flush their writes,
- * and to save the time of a snoop. What the unit allows follows from CAP.ZLR, ECAP.SC and the
- * leaf. */
+/* Devices make zero-length reads to flush their writes, and no-snoop requests to save the time of a
+ * snoop. Whether the unit allows them depends on CAP.ZLR, ECAP.SC and the leaf. */
 static void what_a_device_writes_it_may_flush_by_reading_nothing(void **state)
 {
 	static const char *const args[] = { "oracle=1,zlr=0", "oracle=1,zlr=1" };
@@ -390,7 +391,7 @@ static void what_a_device_writes_it_may_flush_by_reading_nothing(void **state)
 			0);
 		assert_int_equal(dma_write(NIC, IOVA, 1), 0);
 		assert_int_equal(moat_softvtd_dma_read(sv, NIC, IOVA, NULL, 0), 0);
-		/* The price where CAP.ZLR is clear: the page can be read. */
+		/* The consequence of a clear CAP.ZLR: the page can be read. */
 		assert_int_equal(moat_softvtd_dma_read(sv, NIC, IOVA, &byte, 1),
 			zlr ? VTD_FR_READ : 0);
 		assert_int_equal(dma_write(NIC, IOVA + 4096, 1), VTD_FR_WRITE);
@@ -418,7 +419,7 @@ static void a_no_snoop_request_snoops_wherever_the_unit_can_force_it(void **stat
 		assert_int_equal(moat_domain_create(unit, &conf, &d), 0);
 		lane = moat_lane_open(d);
 		assert_int_equal(moat_domain_attach(d, NIC), 0);
-		/* a page, a page in a table that is there, a run, a leaf of 2 MiB */
+		/* a page, a page in a table that exists, a run, a leaf of 2 MiB */
 		for (unsigned int page = 0; page < 2; page++)
 			assert_int_equal(moat_lane_map(lane, IOVA + page * 4096, (uintptr_t)memory,
 						 memory, 4096, MOAT_RW),
@@ -463,14 +464,14 @@ static void a_unit_whose_owner_was_killed_is_taken_over(void **state)
 	moat_softvtd_conf_init(&sconf);
 	assert_int_equal(moat_softvtd_create(&sconf, &sv), 0);
 	moat_softvtd_window(sv, &conf.window);
-	assert_int_equal(moat_vtd_create(&conf, &killed), 0); /* and never destroyed */
+	assert_int_equal(moat_vtd_create(&conf, &killed), 0); /* and is never destroyed */
 	assert_int_equal(moat_vtd_create(&conf, &unit), -EBUSY);
 	assert_non_null(strstr(moat_error_text(), "--take-over"));
 	assert_int_equal(moat_vtd_pass_through(killed, NIC), 0);
 	assert_int_equal(moat_softvtd_dma_write(sv, NIC, (uintptr_t)memory, &value, 8), 0);
 	conf.take_over = true;
 	assert_int_equal(moat_vtd_create(&conf, &unit), 0);
-	/* What the old owner's tables allowed is over, cached or not. */
+	/* The old owner's translations are gone, cached or not. */
 	assert_int_equal(moat_softvtd_dma_write(sv, NIC, (uintptr_t)memory, &value, 8),
 		VTD_FR_CONTEXT_P);
 	moat_softvtd_stats(sv, &stats);
@@ -487,7 +488,7 @@ static void a_unit_whose_owner_was_killed_is_taken_over(void **state)
 
 #define BATCHES 512
 #ifdef __SANITIZE_THREAD__
-#define STEP 7 /* one thread, slowly: not every place */
+#define STEP 7 /* with one thread it is slow: only every seventh place */
 #else
 #define STEP 1
 #endif
@@ -499,7 +500,7 @@ struct flight {
 	int64_t seq[BATCHES];
 };
 
-/* Fill the queue to the brim with batches of two; seq is the position behind the wait. */
+/* Fill the whole queue with batches of two; seq is the position after the wait. */
 static void fill(struct flight *f, struct moat_qi *qi, const struct moat_qi_desc d[2],
 	uint64_t begin)
 {
@@ -526,7 +527,7 @@ static bool holds(const struct flight *f, unsigned int i, uint64_t position)
 		position < (uint64_t)f->seq[i];
 }
 
-/* Inject one error at each place of a full queue in turn; `check` judges which batches failed. */
+/* Inject one error at each place of a full queue in turn; `check` checks which batches failed. */
 static void strike_everywhere(enum moat_softvtd_inject what, const struct moat_qi_desc d[2],
 	void (*check)(const struct flight *f, uint64_t position), uint64_t *seen)
 {
@@ -561,8 +562,8 @@ static void only_its_batch(const struct flight *f, uint64_t position)
 		assert_int_equal(moat_qi_failed(f->qi, f->seq[i]), holds(f, i, position));
 }
 
-/* With ITE those begun and not complete fail, too; but none that was complete before, and the
- * failed ones are neighbours. */
+/* With ITE batches that have begun and are not complete fail, too. A batch that was complete before
+ * must not fail, and failed batches are neighbours. */
 static void its_batch_and_those_begun(const struct flight *f, uint64_t position)
 {
 	unsigned int runs = 0;
@@ -644,7 +645,7 @@ static void *submitter(void *arg)
 		s->lost = seq < 0 || moat_qi_wait(qi, seq, 5000000) != 0;
 		if (!s->lost && moat_qi_failed(qi, seq)) {
 			s->failed++;
-			i--; /* again */
+			i--; /* repeat this one */
 		}
 	}
 	return NULL;
@@ -664,7 +665,7 @@ static void errors_amid_many_submitters_lose_nobodys_batch(void **state)
 		s[i].unit = unit;
 		assert_int_equal(pthread_create(&s[i].thread, NULL, submitter, &s[i]), 0);
 	}
-	/* Slots far apart, so that errors come all along. */
+	/* Errors are far apart, so that they occur during the whole test. */
 	for (unsigned int i = 0; i < 200; i++) {
 		moat_softvtd_inject(sv, i % 10 == 9 ? MOAT_SOFTVTD_ICE : MOAT_SOFTVTD_IQE,
 			i * 101 % 512);

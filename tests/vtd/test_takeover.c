@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What owning a machine's unit does to the bus: which devices are told to stop, which pass through,
- * which may be tenants apart, and what is undone. The unit itself is played here: moat_vtd_create()
- * is ours, so that it can refuse, fail half-way or succeed. */
+/* What owning a machine's unit does to the bus: which devices are stopped, which pass through,
+ * which may be separate tenants, and what is undone. The unit itself is simulated: this file
+ * defines moat_vtd_create(), which can refuse, fail half-way or succeed. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,17 +19,17 @@ static int unit_create(const struct moat_vtd_conf *conf, struct moat_unit **unit
 
 #include "fake_machine.h"
 
-#define BASE   UINT64_C(0x10000) /* dmar0's registers; dmar1's are behind them */
+#define BASE   UINT64_C(0x10000) /* dmar0's registers; dmar1's follow */
 #define TENANT MOAT_SID(1, 0x10, 0)
 
-/* How the unit behaves, and what the driver was given. */
+/* The behaviour of the simulated unit, and what the driver passed to it. */
 static struct {
-	int refuse;      /* an error before anything is written */
-	int fail;        /* an error after */
-	bool leaves_off; /* ... with translation off */
+	int refuse;      /* an error before anything was written */
+	int fail;        /* an error afterwards */
+	bool leaves_off; /* ... with translation switched off */
 	struct moat_vtd_conf conf;
-	moat_sid_t pass[64]; /* copies: they are gone when the unit is */
-	bool unplug;         /* before devices are stopped, the last of them goes */
+	moat_sid_t pass[64]; /* copies, because the originals are freed with the unit */
+	bool unplug;         /* the last device is unplugged before devices are stopped */
 	volatile uint32_t *gsts;
 } unit;
 
@@ -86,8 +86,9 @@ static bool is_master(moat_sid_t sid)
 }
 
 /*
- * dmar0: the root port 00:1c.0 and what is below; dmar1: all others. A tenant's function and
- * another one of processes' behind dmar0; functions of other processes behind dmar1.
+ * dmar0: the root port 00:1c.0 and the functions below it; dmar1: all others. Behind dmar0 there
+ * are a tenant's function and another function of processes; behind dmar1 there are functions of
+ * other processes.
  */
 static const moat_sid_t behind[] = { TENANT, MOAT_SID(2, 0x10, 0) };
 static const moat_sid_t elsewhere[] = { MOAT_SID(6, 3, 0), MOAT_SID(4, 1, 0) };
@@ -160,7 +161,7 @@ static void assert_masters(bool master)
 		assert_int_equal(is_master(behind[i]), master);
 		assert_true(is_master(elsewhere[i]));
 	}
-	assert_true(is_master(nic)); /* the kernel's */
+	assert_true(is_master(nic)); /* the kernel's function */
 }
 
 /* -------------------------------------------------------------------------------- taking over */
@@ -170,7 +171,7 @@ static void taking_over_stops_the_processes_devices_behind_this_unit_and_no_othe
 	assert_int_equal(own(true), 0);
 	assert_masters(false);
 	destroy();
-	assert_masters(false); /* nothing drives them */
+	assert_masters(false); /* no driver has them */
 }
 
 static void without_taking_over_no_device_is_stopped(void **state)
@@ -198,11 +199,10 @@ static void a_device_that_cannot_be_stopped_is_a_refusal_and_the_others_go_on(vo
 static void an_error_half_way_lets_devices_go_on_unless_the_unit_is_off_by_then(void **state)
 {
 	unit.fail = -ETIMEDOUT;
-	*unit.gsts = 0; /* found off: nothing translated for them, so nothing is worse */
+	*unit.gsts = 0; /* translation was off: the devices reach no more than before */
 	assert_int_equal(own(true), -ETIMEDOUT);
 	assert_masters(true);
-	*unit.gsts =
-		VTD_GSTS_TES; /* found on, and it cannot be switched off: it translates still */
+	*unit.gsts = VTD_GSTS_TES; /* found on, and cannot be switched off: it still translates */
 	assert_int_equal(own(true), -ETIMEDOUT);
 	assert_masters(true);
 	unit.leaves_off = true;
@@ -251,8 +251,8 @@ static void interrupts_of_the_kernels_are_named_where_block_would_stop_them(void
 	assert_non_null(strstr(moat_error_text(), "unbind it from igb"));
 	assert_non_null(strstr(moat_error_text(), "I/O APIC 9"));
 	assert_non_null(strstr(moat_error_text(), "interrupts = compatible"));
-	assert_int_equal(unit.conf.interrupts, MOAT_VTD_INTERRUPTS_LEAVE); /* was not asked */
-	/* by default they work on, and the unit can tell why */
+	assert_int_equal(unit.conf.interrupts, MOAT_VTD_INTERRUPTS_LEAVE); /* not asked to block */
+	/* by default the devices work on, and the unit can report why */
 	assert_int_equal(own_interrupts(0, TENANT, MOAT_VTD_INTERRUPTS_DEFAULT), 0);
 	assert_int_equal(unit.conf.interrupts, MOAT_VTD_INTERRUPTS_COMPATIBLE);
 	assert_non_null(strstr(unit.conf.interrupts_why, "igb"));
@@ -281,7 +281,7 @@ static void a_unit_that_cannot_remap_is_left_alone_unless_it_must_block(void **s
 	assert_non_null(strstr(unit.conf.interrupts_why, "ECAP.IR"));
 	destroy();
 	assert_int_equal(own_interrupts(1, tenant, MOAT_VTD_INTERRUPTS_BLOCK), 0);
-	assert_int_equal(unit.conf.interrupts, MOAT_VTD_INTERRUPTS_BLOCK); /* which it refuses */
+	assert_int_equal(unit.conf.interrupts, MOAT_VTD_INTERRUPTS_BLOCK); /* the unit refuses it */
 	destroy();
 }
 
@@ -343,9 +343,9 @@ static void peers_below_a_port_without_acs_are_not_isolated(void **state)
 static void acs_is_switched_on_for_tenants_and_restored_in_the_end(void **state)
 {
 	acs(port, 0x5f, 0x01);
-	acs(nic, 0x1d, 0x02); /* no tenant's */
+	acs(nic, 0x1d, 0x02); /* it does not belong to a tenant */
 	assert_int_equal(own(false), 0);
-	assert_int_equal(acs_control(port), 0x01); /* not before a tenant comes */
+	assert_int_equal(acs_control(port), 0x01); /* not before a tenant's function is attached */
 	assert_int_equal(admit(TENANT), 0);
 	assert_int_equal(acs_control(port), 0x1d);
 	assert_int_equal(acs_control(nic), 0x02);
