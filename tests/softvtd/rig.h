@@ -6,8 +6,8 @@
 
 /**
  * @file
- * A software unit with tables of the test's own making. Everything is written here bit by bit, from
- * the specification; nothing of lib/ or drivers/vtd stands between a test and the unit.
+ * A software unit with tables that the test makes. All tables and descriptors are written bit by
+ * bit, from the specification; no code of lib/ or drivers/vtd is between a test and the unit.
  */
 
 #include <sched.h>
@@ -36,11 +36,11 @@ struct rig {
 	uint32_t slots;
 	bool wide;        /* descriptors of 256 bits */
 	uint32_t tail;    /* next slot */
-	uint32_t *status; /* of wait descriptors */
+	uint32_t *status; /* where wait descriptors write their status */
 	uint32_t sequence;
 };
 
-/** A zeroed 4 KiB page, aligned. */
+/** @return a zeroed 4 KiB page, aligned */
 static inline void *rig_page(struct rig *r)
 {
 	void *p = r->arena + r->used;
@@ -55,7 +55,7 @@ static inline uint64_t rig_hpa(const void *va)
 	return (uintptr_t)va;
 }
 
-/* Entries are stored as software must store them: a table's contents before what leads to it. */
+/* Store entries as software must: a table's contents before the entry that leads to it. */
 static inline void rig_store(uint64_t *entry, uint64_t value)
 {
 	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
@@ -68,7 +68,8 @@ static inline uint32_t rig_gsts(struct rig *r)
 	return moat_softvtd_read32(r->sv, 0x1c);
 }
 
-/** Give a global command as the specification says: change one bit, and wait for its status. */
+/** Give a global command as the specification says: change one bit, and wait until the status shows
+ * it. */
 static inline void rig_command(struct rig *r, uint32_t bit, bool on)
 {
 	uint32_t keep = rig_gsts(r) & 0x96ffffff;
@@ -104,7 +105,7 @@ static inline void rig_doorbell(struct rig *r)
 	moat_softvtd_write64(r->sv, 0x88, r->tail * (r->wide ? 32 : 16));
 }
 
-/** A wait descriptor with a status write. @return what it will write */
+/** Queue a wait descriptor with a status write. @return the status that it will write */
 static inline uint32_t rig_queue_wait(struct rig *r)
 {
 	r->sequence++;
@@ -155,7 +156,7 @@ static inline void rig_do(struct rig *r, uint64_t lo, uint64_t hi)
 
 /* --------------------------------------------------------------------------- the tables */
 
-/** Find a context entry's place; the bus's table is made if there is none. */
+/** @return the place of a context entry; the bus's context table is made if there is none */
 static inline uint64_t *rig_context(struct rig *r, uint16_t sid)
 {
 	uint64_t *root = &r->root[2 * (sid >> 8)];
@@ -165,7 +166,7 @@ static inline uint64_t *rig_context(struct rig *r, uint16_t sid)
 	return (uint64_t *)(uintptr_t)(*root & ~UINT64_C(0xfff)) + 2 * (sid & 0xff);
 }
 
-/** Put a source into a domain: `levels` of tables from `table`. */
+/** Attach a source to a domain: second-stage tables of `levels` levels, with the root `table`. */
 static inline void rig_attach(struct rig *r, uint16_t sid, uint16_t did, uint64_t *table,
 	unsigned int levels)
 {
@@ -175,7 +176,7 @@ static inline void rig_attach(struct rig *r, uint16_t sid, uint16_t did, uint64_
 	rig_store(&entry[0], rig_hpa(table) | 1);
 }
 
-/** The entry for an IOVA in the table of level `to`, making the tables above it. */
+/** @return the entry for an IOVA in the table of level `to`; missing tables above it are made */
 static inline uint64_t *rig_entry(struct rig *r, uint64_t *table, unsigned int levels,
 	uint64_t iova, unsigned int to)
 {
@@ -201,9 +202,9 @@ static inline uint64_t *rig_map(struct rig *r, uint64_t *table, unsigned int lev
 
 /* ------------------------------------------------------------------------------ the rig */
 
-/** A unit with QI and translation enabled, nothing mapped. `conf` NULL: a unit without jitter,
- * prefetching and lingering, so that a test sees exactly what it asked for. A `memory_size` is of
- * the arena. */
+/** Make a unit with the queue and translation enabled, and nothing mapped. `conf` NULL: a unit
+ * without jitter, prefetching and lingering, so that a test sees exactly what it asked for. A
+ * `memory_size` is that of the arena. */
 static inline void rig_plain(struct moat_softvtd_conf *conf)
 {
 	moat_softvtd_conf_init(conf);
@@ -261,7 +262,7 @@ static inline struct moat_softvtd_stats rig_stats(struct rig *r)
 	return stats;
 }
 
-/** Fail the test if the unit has counted any misuse by its driver. */
+/** Fail the test if the unit has counted misuse by its driver. */
 static inline void rig_no_misuse(struct rig *r)
 {
 	struct moat_softvtd_stats stats = rig_stats(r);
@@ -272,7 +273,7 @@ static inline void rig_no_misuse(struct rig *r)
 	}
 }
 
-/** Let a device read a word at an IOVA. @return 0 or the fault reason */
+/** Let a device read a word at an IOVA. @return 0, or the fault reason */
 static inline int rig_read(struct rig *r, uint16_t sid, uint64_t iova, uint64_t *word)
 {
 	return moat_softvtd_dma_read(r->sv, sid, iova, word, sizeof(*word));
@@ -283,7 +284,7 @@ static inline int rig_write(struct rig *r, uint16_t sid, uint64_t iova, uint64_t
 	return moat_softvtd_dma_write(r->sv, sid, iova, &word, sizeof(word));
 }
 
-/** The seed for a randomised test: MOAT_SEED, or one that is printed. */
+/** @return the seed for a randomised test: MOAT_SEED, or a new one, which is printed */
 static inline uint64_t rig_seed(void)
 {
 	const char *text = getenv("MOAT_SEED");

@@ -52,7 +52,7 @@ static inline void rig_scalable_up(struct rig *r, const struct moat_softvtd_conf
 	rig_command(r, 1u << 31, true);
 }
 
-/** The place of a function's context entry; makes the table if there is none. */
+/** @return the place of a function's context entry; the context table is made if there is none */
 static inline uint64_t *rig_sm_context(struct rig *r, uint16_t sid)
 {
 	uint64_t *half = &r->root[2 * (sid >> 8) + (sid >> 7 & 1)];
@@ -62,7 +62,8 @@ static inline uint64_t *rig_sm_context(struct rig *r, uint16_t sid)
 	return (uint64_t *)(uintptr_t)(*half & ~UINT64_C(0xfff)) + 4 * (sid & 0x7f);
 }
 
-/** The place of a PASID entry; makes context entry, directory (of a page, PDTS 2) and table. */
+/** @return the place of a PASID entry; missing context entry, directory (one page, PDTS 2) and
+ * table are made */
 static inline uint64_t *rig_pasid(struct rig *r, uint16_t sid, uint32_t pasid)
 {
 	uint64_t *context = rig_sm_context(r, sid), *dir;
@@ -75,7 +76,7 @@ static inline uint64_t *rig_pasid(struct rig *r, uint16_t sid, uint32_t pasid)
 	return (uint64_t *)(uintptr_t)(*dir & ~UINT64_C(0xfff)) + 8 * (pasid & 63);
 }
 
-/** Absent to present. `second`, `first`: tables of 4 levels, as PGTT asks for. */
+/** Make a PASID entry present. `second`, `first`: the roots of 4-level tables that PGTT needs. */
 static inline uint64_t *rig_pasid_set(struct rig *r, uint16_t sid, uint32_t pasid,
 	unsigned int pgtt, uint16_t did, const void *second, uint64_t first)
 {
@@ -87,7 +88,8 @@ static inline uint64_t *rig_pasid_set(struct rig *r, uint16_t sid, uint32_t pasi
 	return entry;
 }
 
-/** The first-stage entry for an IOVA in the table of level `to`, making the tables above it. */
+/** @return the first-stage entry for an IOVA in the table of level `to`; missing tables above it
+ * are made */
 static inline uint64_t *rig_fs_entry(struct rig *r, uint64_t *table, unsigned int levels,
 	uint64_t iova, unsigned int to)
 {

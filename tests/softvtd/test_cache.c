@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * What the unit keeps until it is told, and what each invalidation takes: exactly so much. Every
- * test changes a table behind the unit's back and asks which of the two the device still sees.
+ * What the unit caches, and that each invalidation drops exactly what it must. Every test changes a
+ * table without telling the unit, and checks whether a device sees the old or the new state.
  */
 #include "rig.h"
 
@@ -14,7 +14,7 @@
 
 static struct rig rig;
 static uint64_t *table;
-static uint64_t *old_page, *new_page; /* their first word says which they are */
+static uint64_t *old_page, *new_page; /* their first word is OLD or NEW */
 
 enum { OLD = 0x01d, NEW = 0x4e3, FAULT = -1 };
 
@@ -65,7 +65,7 @@ static void map_new(uint64_t *tables, uint64_t iova)
 	rig_map(&rig, tables, 4, iova, new_page, MOAT_RW);
 }
 
-/* PAGES pages that the unit has cached as they no longer are. */
+/* Map PAGES pages that the unit has cached, and change the entries. */
 static void stale_run(void)
 {
 	for (unsigned int i = 0; i < PAGES; i++)
@@ -76,7 +76,7 @@ static void stale_run(void)
 		map_new(table, BASE + i * 4096);
 }
 
-/* Exactly pages first to last of the run are seen as they are. */
+/* Assert that of the run exactly pages first to last are seen as they are now. */
 static void fresh_are(int first, int last)
 {
 	for (int i = 0; i < PAGES; i++)
@@ -185,7 +185,7 @@ static void any_page_of_a_superpage_takes_all_of_it(void **state)
 		rig_store(entry, rig_hpa(a) | 1 << 7 | 3);
 		assert_int_equal(sees(SID, BASE), OLD);
 		rig_store(entry, rig_hpa(b) | 1 << 7 | 3);
-		assert_int_equal(sees(SID, BASE + size / 2), OLD); /* one entry for all of it */
+		assert_int_equal(sees(SID, BASE + size / 2), OLD); /* one entry for the leaf */
 		rig_do(&rig, RIG_IOTLB_PAGE(DID), RIG_PAGE(BASE + size, 0, 0));
 		rig_do(&rig, RIG_IOTLB_PAGE(DID), RIG_PAGE(BASE - 4096, 0, 0));
 		assert_int_equal(sees(SID, BASE + size / 4), OLD);
@@ -211,7 +211,7 @@ static void a_small_cache_forgets_but_is_never_wrong(void **state)
 	}
 	for (unsigned int i = 0; i < 4 * PAGES; i++)
 		assert_int_equal(sees(SID, BASE + i % PAGES * 4096), 1000 + i % PAGES);
-	assert_in_range(rig_stats(&rig).iotlb_hits, 0, PAGES); /* of 4 * PAGES: it did forget */
+	assert_in_range(rig_stats(&rig).iotlb_hits, 0, PAGES); /* not 4 * PAGES */
 }
 
 static void without_caches_every_access_walks(void **state)
@@ -227,14 +227,14 @@ static void without_caches_every_access_walks(void **state)
 	assert_int_equal(sees(SID, BASE), OLD);
 	map_new(table, BASE);
 	assert_int_equal(sees(SID, BASE), NEW);
-	/* root entry, context entry, four paging entries, each time */
+	/* a root entry, a context entry and four paging entries each time */
 	assert_int_equal(rig_stats(&rig).memory_reads, 12);
 }
 
 /* ------------------------------------------------------------- the paging-structure caches */
 
-/* A link of the tables at `level` (2: to a page table) leads elsewhere, and the old tables still
- * say OLD where the new ones say NEW. */
+/* An entry at `level` (2: leads to a page table) is changed to lead to other tables. The old tables
+ * still lead to OLD, the new ones to NEW. */
 static void replace_table(unsigned int level, uint64_t iova)
 {
 	uint64_t *link = rig_entry(&rig, table, 4, iova, level);
@@ -263,7 +263,7 @@ static void a_hint_keeps_the_paging_structure_caches(void **state)
 
 static void each_level_is_cached(void **state)
 {
-	/* what is walked first, and then begun at the cached entry of each level */
+	/* what is walked at first, and then from the cached entry of each level on */
 	static const uint64_t next[] = { 0x1000, 0x200000, UINT64_C(1) << 30, UINT64_C(1) << 39 };
 	struct moat_softvtd_stats stats;
 	uint64_t reads;
@@ -291,7 +291,7 @@ static void paging_structures_of_other_ranges_are_spared(void **state)
 	assert_int_equal(sees(SID, BASE + (2 << 20)), OLD);
 	replace_table(2, BASE);
 	rig_do(&rig, RIG_IOTLB_PAGE(DID), RIG_PAGE(BASE, 0, 1));
-	/* hint clear, but in the neighbouring 2 MiB */
+	/* hint clear, but for the neighbouring 2 MiB */
 	rig_do(&rig, RIG_IOTLB_PAGE(DID), RIG_PAGE(BASE + (2 << 20), 0, 0));
 	assert_int_equal(sees(SID, BASE), OLD);
 	rig_do(&rig, RIG_IOTLB_PAGE(DID), RIG_PAGE(BASE, 0, 1));
@@ -315,7 +315,7 @@ static void domain_and_global_take_paging_structures(void **state)
 
 /* --------------------------------------------------------------------- the context cache */
 
-/* A source that the unit has cached in the old domain, DID, and that is in DID + 1 now. */
+/* A source that the unit has cached in the old domain, DID, and that is now in DID + 1. */
 static uint64_t *moved_from, *moved_to;
 
 static void moved(uint16_t sid)
@@ -341,15 +341,15 @@ static void context_invalidations_take_what_they_name(void **state)
 	} cases[] = {
 		{ RIG_CTX_GLOBAL, SID, true },
 		{ RIG_CTX_DOMAIN(DID), SID, true },
-		{ RIG_CTX_DOMAIN(DID + 1), SID, false }, /* the domain it was cached in counts */
+		{ RIG_CTX_DOMAIN(DID + 1), SID, false }, /* the cached domain-id counts */
 		{ RIG_CTX_DEVICE(DID, SID, 0), SID, true },
 		{ RIG_CTX_DEVICE(DID + 1, SID, 0), SID, false },
 		{ RIG_CTX_DEVICE(DID, SID, 0), SID + 1, false },
 		{ RIG_CTX_DEVICE(DID, SID, 1), SID + 4, true }, /* FM: bit 2 of the function */
 		{ RIG_CTX_DEVICE(DID, SID, 1), SID + 2, false },
-		{ RIG_CTX_DEVICE(DID, SID, 2), SID + 6, true }, /* 2:1 */
+		{ RIG_CTX_DEVICE(DID, SID, 2), SID + 6, true }, /* FM: bits 2:1 */
 		{ RIG_CTX_DEVICE(DID, SID, 2), SID + 1, false },
-		{ RIG_CTX_DEVICE(DID, SID, 3), SID + 7, true },  /* 2:0 */
+		{ RIG_CTX_DEVICE(DID, SID, 3), SID + 7, true },  /* FM: bits 2:0 */
 		{ RIG_CTX_DEVICE(DID, SID, 3), SID + 8, false }, /* another device */
 		{ RIG_IOTLB_GLOBAL, SID, false },
 	};
@@ -376,8 +376,8 @@ static void an_invalidated_context_entry_lingers_until_the_iotlb_follows(void **
 		assert_int_equal(sees(SID, BASE), OLD);
 		rig_store(rig_context(&rig, SID), 0);
 		rig_do(&rig, RIG_CTX_DEVICE(DID, SID, 0), 0);
-		assert_int_equal(sees(SID, BASE), OLD);            /* in the IOTLB */
-		assert_int_equal(sees(SID, BASE + 0x1000), FAULT); /* not in it */
+		assert_int_equal(sees(SID, BASE), OLD);            /* cached in the IOTLB */
+		assert_int_equal(sees(SID, BASE + 0x1000), FAULT); /* not cached */
 		rig_do(&rig, RIG_IOTLB_DOMAIN(DID + 1), 0);
 		assert_int_equal(sees(SID, BASE), OLD);
 		rig_do(&rig, global ? RIG_IOTLB_GLOBAL : RIG_IOTLB_DOMAIN(DID), 0);
@@ -397,7 +397,7 @@ static void domain_ids_beyond_the_width_are_refused_not_cut(void **state)
 	map_old(table, BASE);
 	assert_int_equal(sees(SID, BASE), OLD);
 	rig_attach(&rig, SID + 1, DID | 0x10, other,
-		4); /* cut to four bits they would be one domain */
+		4); /* with only four bits these would be one domain */
 	assert_int_equal(sees(SID + 1, BASE), FAULT);
 	assert_int_equal(rig_stats(&rig).faults[0xb], 1);
 	assert_int_equal(rig_stats(&rig).misuse[MOAT_SOFTVTD_MISUSE_DID], 1);
@@ -414,7 +414,7 @@ static void without_caching_mode_nothing_absent_is_cached(void **state)
 	assert_int_equal(sees(SID, BASE), FAULT);
 	map_old(table, BASE);
 	assert_int_equal(sees(SID, BASE), OLD);
-	/* more permission: only memory can refuse */
+	/* more permissions: only the tables in memory can refuse */
 	rig_map(&rig, table, 4, BASE + 0x1000, old_page, MOAT_R);
 	assert_int_equal(sees(SID, BASE + 0x1000), OLD);
 	rig_map(&rig, table, 4, BASE + 0x1000, old_page, MOAT_RW);
@@ -464,13 +464,13 @@ static void neighbours_are_cached_unasked(void **state)
 	again(&conf);
 	for (unsigned int i = 0; i < 16; i++)
 		map_old(table, BASE + i * 4096);
-	rig_entry(&rig, table, 4, BASE + 2 * 4096, 1)[0] |= 1 << 11; /* not in order: not cached */
+	rig_entry(&rig, table, 4, BASE + 2 * 4096, 1)[0] |= 1 << 11; /* reserved: not cached */
 	rig_entry(&rig, table, 4, BASE + 3 * 4096, 1)[0] = 0;        /* absent: not cached */
 	assert_int_equal(sees(SID, BASE), OLD);
 	for (unsigned int i = 0; i < 16; i++)
 		map_new(table, BASE + i * 4096);
 	for (unsigned int i = 1; i < 8; i++) {
-		/* these walk, and must not refresh what is cached */
+		/* these walks must not refresh what is cached */
 		if (i == 2 || i == 3)
 			assert_int_equal(sees(SID, BASE + i * 4096), NEW);
 	}
@@ -533,7 +533,7 @@ static void a_new_root_table_needs_invalidation_unless_esrtps(void **state)
 		map_old(table, BASE);
 		assert_int_equal(sees(SID, BASE), OLD);
 		old_root = rig.root;
-		rig.root = rig_page(&rig); /* has no entries */
+		rig.root = rig_page(&rig); /* without entries */
 		moat_softvtd_write64(rig.sv, 0x20, rig_hpa(rig.root));
 		assert_int_equal(sees(SID, BASE), OLD); /* not before SRTP */
 		rig_command(&rig, 1u << 30, true);

@@ -102,8 +102,8 @@ static void a_drain_asked_for_during_another_waits_for_its_own(void **state)
 	rig_turns(&rig, 10);
 	moat_softvtd_dma_end(&first);
 	rig_turns(&rig, 100);
-	/* the first may be held up by nothing but the first guard; here both drains were asked for
-	 * before the first wait was reached, or not: the second certainly waits */
+	/* Whether both drains were requested before the unit reached the first wait is not known.
+	 * So the first wait may depend on the first guard only; the second certainly waits. */
 	assert_false(rig_done(&rig, wait[1]));
 	moat_softvtd_dma_end(&second);
 	rig_wait(&rig, wait[1]);
@@ -212,10 +212,10 @@ static void not_draining_is_a_mutation(void **state)
 /* -------------------------------------------------------------------------------- stress */
 
 /*
- * Devices write through an entry that software turns from buffer to buffer. Each buffer's first
- * word says whether it belongs to devices; software takes it back when the invalidation behind the
- * turn has completed. A device that then still writes finds the word, or leaves its mark in a
- * buffer that software owns.
+ * Devices write through an entry that software changes from buffer to buffer. The first word of
+ * each buffer says whether it belongs to devices. Software takes a buffer back when the
+ * invalidation after the change has completed. A device that then still writes finds the word
+ * changed, or leaves its mark in a buffer that software owns.
  */
 #define BUFFERS 4
 #define DEVICES 2
@@ -259,7 +259,7 @@ static void *device(void *arg)
 	return NULL;
 }
 
-/* @return DMA found under way where none may be */
+/* @return DMA found under way when none may be */
 static uint64_t run_stress(bool threaded, uint32_t mutation, unsigned int turns)
 {
 	struct moat_softvtd_conf conf;
@@ -284,7 +284,7 @@ static uint64_t run_stress(bool threaded, uint32_t mutation, unsigned int turns)
 	for (uintptr_t i = 0; i < DEVICES; i++)
 		pthread_create(&thread[i], NULL, device, (void *)i);
 	while (stress.writes == 0)
-		sched_yield(); /* until one runs */
+		sched_yield(); /* until a device runs */
 	for (unsigned int turn = 0; turn < turns; turn++) {
 		struct buffer *taken = stress.buffer[turn % BUFFERS];
 		struct buffer *given = stress.buffer[(turn + 1) % BUFFERS];
@@ -327,7 +327,7 @@ static void the_stress_notices_a_unit_that_does_not_drain(void **state)
 {
 	uint64_t late = 0;
 
-	/* it may take a few tries until a device is caught in the middle */
+	/* it may take some tries until a device is in the middle of a DMA */
 	for (unsigned int i = 0; i < 20 && late == 0; i++)
 		late = run_stress(false, MOAT_SOFTVTD_NO_DRAIN, TURNS);
 	assert_true(late > 0);
@@ -337,7 +337,7 @@ static void the_stress_notices_a_unit_that_forgets_an_invalidation(void **state)
 {
 	uint64_t found = 0;
 
-	/* Whether a device happens to be at the page is chance; not in thirty tries. */
+	/* Whether a device uses the page at the moment is chance, but in thirty tries one must. */
 	for (unsigned int i = 0; i < 30 && found == 0; i++)
 		found = run_stress(false, MOAT_SOFTVTD_DROP_PAGE, 100);
 	assert_true(found > 0);

@@ -70,7 +70,7 @@ static uint64_t frcd(unsigned int i, unsigned int half)
 
 static void clear(unsigned int i)
 {
-	/* as drivers do: the register's last 32 bits */
+	/* as drivers do it: by the register's last 32 bits */
 	moat_softvtd_write32(rig.sv, rig.conf.fro + i * 16 + 12, 1u << 31);
 }
 
@@ -85,7 +85,7 @@ static void faults_fill_the_registers_in_turn(void **state)
 		assert_true(frcd(i % 4, 1) == (F | UINT64_C(5) << 32 | SID));
 		clear(i % 4);
 		assert_int_equal(fsts() & (PFO | PPF), 0);
-		/* what it recorded stays readable, only F is gone */
+		/* the record stays readable, only F is cleared */
 		assert_true(frcd(i % 4, 1) == (UINT64_C(5) << 32 | SID));
 	}
 }
@@ -98,7 +98,7 @@ static void fri_names_the_first_fault_pending(void **state)
 	fault(SID, 0x2000);
 	assert_int_equal(fsts(), PPF | 1 << 8);
 	clear(1);
-	assert_int_equal(fsts() & PPF, PPF); /* the second is still there */
+	assert_int_equal(fsts() & PPF, PPF); /* the second fault is still recorded */
 	clear(2);
 	assert_int_equal(fsts() & PPF, 0);
 }
@@ -191,7 +191,7 @@ static void a_fault_event_is_sent_once_until_served(void **state)
 	assert_int_equal(sent.n, 1);
 	assert_true(sent.address == 0x1fee01000);
 	assert_int_equal(sent.data, 0x4021);
-	fault(SID, 0x1000); /* PPF is set already: no new condition */
+	fault(SID, 0x1000); /* PPF is set already, so there is no new condition */
 	assert_int_equal(sent.n, 1);
 	clear(0);
 	clear(1);

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * Interrupt remapping of the software unit, from a table of the test's own making.
+ * Interrupt remapping of the software unit, with a table that the test makes.
  */
 #include "moat_softvtd_intr.h"
 #include "rig.h"
@@ -27,7 +27,7 @@ static void sink(void *ctx, const struct moat_softvtd_interrupt *interrupt)
 	delivered++;
 }
 
-/* The unit up, with a table set in the order of the specification; remapping on. */
+/* Bring the unit up, with a table set in the specification's order, and remapping on. */
 static void up(const struct moat_softvtd_conf *conf, uint64_t eime)
 {
 	rig_up(&rig, conf);
@@ -65,7 +65,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* A present entry for SID alone: fixed delivery of `vector` to APIC `dest`. */
+/* @return a present entry for SID alone: fixed delivery of `vector` to APIC `dest` */
 static void entry_set(unsigned int index, uint8_t vector, uint32_t dest)
 {
 	rig_store(&irt[2 * index + 1], SID | 1 << 18);
@@ -86,7 +86,7 @@ static struct moat_softvtd_intr_stats stats(void)
 	return s;
 }
 
-/* The oldest fault record, cleared. */
+/* Read the oldest fault record, and clear it. */
 static void fault_is(uint16_t sid, uint8_t reason, uint16_t index)
 {
 	uint32_t fri = moat_softvtd_read32(rig.sv, 0x34) >> 8 & 0xff, at = 0x600 + 16 * fri;
@@ -138,7 +138,7 @@ static void the_subhandle_adds_to_the_handle(void **state)
 	assert_int_equal(moat_softvtd_interrupt(rig.sv, SID, 0xfee00018 | 5 << 5, 1 << 16 | 4),
 		0x20);
 	fault_is(SID, 0x20, 0);
-	/* without SHV the data means nothing */
+	/* without SHV the data is ignored */
 	assert_int_equal(moat_softvtd_interrupt(rig.sv, SID, 0xfee00010 | 9 << 5, 0xffff0004), 0);
 }
 
@@ -216,7 +216,7 @@ static void in_xapic_mode_the_destination_has_eight_bits(void **state)
 	assert_int_equal(last.destination, 0x12);
 	entry_set(2, 0x32, 0x12);
 	assert_int_equal(ask(SID, 2), 0x24);
-	/* nor is there a posted form without CAP.PI */
+	/* without CAP.PI there is no posted form */
 	rig_store(&irt[2 * 3], 1 << 15 | 1);
 	assert_int_equal(ask(SID, 3), 0x24);
 }
@@ -227,7 +227,7 @@ static void the_source_is_verified(void **state)
 	entry_set(1, 0x31, 0);
 	assert_int_equal(ask(OTHER, 1), 0x26);
 	fault_is(OTHER, 0x26, 1);
-	/* also against an entry that is cached */
+	/* the source is also checked for a cached entry */
 	assert_int_equal(ask(SID, 1), 0);
 	assert_int_equal(ask(OTHER, 1), 0x26);
 	fault_is(OTHER, 0x26, 1);
@@ -243,7 +243,7 @@ static void the_source_is_verified(void **state)
 	assert_int_equal(ask(SID + 4, 3), 0);
 	assert_int_equal(ask(SID + 2, 3), 0x26);
 	fault_is(SID + 2, 0x26, 3);
-	/* SQ 2: bits 2:1 are */
+	/* SQ 2: bits 2:1 are ignored */
 	rig_store(&irt[2 * 6 + 1], SID | 2 << 16 | 1 << 18);
 	rig_store(&irt[2 * 6], 1);
 	assert_int_equal(ask(SID + 6, 6), 0);
@@ -256,7 +256,7 @@ static void the_source_is_verified(void **state)
 	assert_int_equal(ask(SID, 4), 0);
 	assert_int_equal(ask(0x0400, 4), 0x26);
 	assert_int_equal(ask(0x01ff, 4), 0x26);
-	/* SVT 0: anybody */
+	/* SVT 0: any source */
 	rig_store(&irt[2 * 5 + 1], SID);
 	rig_store(&irt[2 * 5], 1);
 	assert_int_equal(ask(0x0400, 5), 0);
@@ -281,7 +281,7 @@ static void compatibility_format_passes_by_cfi_alone(void **state)
 	assert_int_equal(delivered, 1);
 	assert_false(last.remapped);
 	assert_int_equal(last.vector, 0x55);
-	assert_int_equal(last.delivery, 4); /* an NMI of anybody's making */
+	assert_int_equal(last.delivery, 4); /* an NMI that any device could forge */
 	assert_int_equal(last.destination, 7);
 	assert_true(last.logical);
 	rig_command(&rig, CFI, false);
@@ -310,7 +310,7 @@ static void an_entry_is_kept_until_it_is_invalidated(void **state)
 	rig_store(&irt[2 * 6], 0);
 	rig_store(&irt[2 * 7], 0);
 	assert_int_equal(ask(SID, 6), 0);
-	rig_do(&rig, 4 | 1 << 4 | UINT64_C(7) << 32, 0); /* index-selective: 7 alone */
+	rig_do(&rig, 4 | 1 << 4 | UINT64_C(7) << 32, 0); /* index-selective: entry 7 only */
 	assert_int_equal(ask(SID, 7), 0x22);
 	assert_int_equal(ask(SID, 6), 0);
 	entry_set(7, 0x70, 0);
@@ -319,7 +319,7 @@ static void an_entry_is_kept_until_it_is_invalidated(void **state)
 	assert_int_equal(ask(SID, 8), 0);
 	rig_store(&irt[2 * 7], 0);
 	rig_store(&irt[2 * 8], 0);
-	rig_do(&rig, 4 | 1 << 4 | 1 << 27 | UINT64_C(6) << 32, 0); /* 6 and 7 */
+	rig_do(&rig, 4 | 1 << 4 | 1 << 27 | UINT64_C(6) << 32, 0); /* entries 6 and 7 */
 	assert_int_equal(ask(SID, 6), 0x22);
 	assert_int_equal(ask(SID, 7), 0x22);
 	assert_int_equal(ask(SID, 8), 0);
@@ -378,7 +378,7 @@ static void a_mask_beyond_mhmv_is_a_queue_error(void **state)
 	assert_true(moat_softvtd_read32(rig.sv, 0x34) & 1 << 4);
 }
 
-/* The whole life of an entry under the oracle. */
+/* The whole life of an entry, watched by the oracle. */
 static void given_revoked_and_released(void)
 {
 	moat_softvtd_irte_given(rig.sv, 4, SID);
@@ -386,7 +386,7 @@ static void given_revoked_and_released(void)
 	assert_int_equal(ask(SID, 4), 0);
 	rig_store(&irt[2 * 4], 0);
 	moat_softvtd_irte_revoked(rig.sv, 4, 77);
-	assert_int_equal(ask(SID, 4), 0); /* cached: the driver has not invalidated yet */
+	assert_int_equal(ask(SID, 4), 0); /* cached: the driver has not invalidated it yet */
 	assert_int_equal(stats().unreleased, 1);
 	rig_do(&rig, 4 | 1 << 4 | UINT64_C(4) << 32, 0);
 	moat_softvtd_irte_released(rig.sv, 4, 77);
@@ -415,7 +415,8 @@ static void a_stale_interrupt_is_pinned_on_its_revocation(void **state)
 	assert_int_equal(stale.sid, SID);
 	assert_true(stale.cached);
 	assert_string_equal(moat_softvtd_intr_why_name(stale.why), "released entry");
-	/* given to another, who is served by the old entry: still that revocation's */
+	/* Given to another source, which the old cached entry serves: the cause is still that
+	 * revocation. */
 	moat_softvtd_irte_given(rig.sv, 4, OTHER);
 	assert_int_equal(ask(SID, 4), 0);
 	assert_int_equal(moat_softvtd_stale_interrupts(rig.sv, &stale, 1), 1);
@@ -475,7 +476,7 @@ static void a_posted_vector_is_a_bit_and_notifies_once(void **state)
 	assert_int_equal(ask(SID, 2), 0);
 	assert_int_equal(pi[3] >> 63, 1);
 	assert_int_equal(delivered, 1);
-	pi[4] = 2; /* SN: none at all, ... */
+	pi[4] = 2; /* SN: no notification at all, ... */
 	assert_int_equal(ask(SID, 1), 0);
 	assert_int_equal(delivered, 1);
 	assert_int_equal(pi[4], 2);
@@ -520,7 +521,7 @@ static void prefetched_entries_are_kept_as_well(void **state)
 		entry_set(i, 0x40 + i, 0);
 	assert_int_equal(ask(SID, 5), 0);
 	rig_store(&irt[2 * 6], 0);
-	assert_int_equal(ask(SID, 6), 0); /* never asked for before */
+	assert_int_equal(ask(SID, 6), 0); /* not cached before */
 	rig_do(&rig, 4 | 1 << 4 | UINT64_C(6) << 32, 0);
 	assert_int_equal(ask(SID, 6), 0x22);
 }

@@ -2,20 +2,21 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * The unit against a plain model of what the specification allows it to remember.
+ * The unit compared with a plain model of what the specification allows it to cache.
  *
  * Random tables, random invalidations, random DMA. For each page of IOVA the model holds the set of
- * answers a device may get: what the tables say now, and everything they said since the last
- * invalidation that covers the page. A unit that answers anything else has invalidated too little,
- * mixed pages or domains up, or read a table wrongly. That it does keep things is the model's other
+ * answers that a device may get: what the tables say now, and everything that they said since the
+ * last invalidation that covers the page. A unit that answers anything else has invalidated too
+ * little, mixed up pages or domains, or read a table wrongly. The model also checks that the unit
+ * does cache: some of the answers during the run must be old ones.
  * half: over the run, some of the answers must be old ones.
  */
 #include "rig.h"
 
 #define DOMAINS 3
-#define REGIONS 4  /* of 2 MiB, a page table each */
+#define REGIONS 4  /* of 2 MiB, each with a page table */
 #define PAGES   16 /* of 4 KiB, in each region */
-#define MEMORY  30 /* pages of memory that entries may lead to; answers are bits */
+#define MEMORY  30 /* pages of memory to which entries may lead; a set of answers is a bit mask */
 #define ABSENT  (UINT64_C(1) << 62)
 #define BASE    UINT64_C(0x7fc0000000)
 #define SID(d)  (0x0400 + (d))
@@ -25,7 +26,7 @@ static uint64_t seed;
 
 struct region {
 	uint64_t *table;  /* the page table in use */
-	bool links_stale; /* the link changed, and no invalidation without hint covered it */
+	bool links_stale; /* the link changed, and is not yet invalidated without hint */
 	uint64_t allowed[PAGES];
 	uint64_t now[PAGES];
 };
@@ -71,8 +72,8 @@ static void set_entry(struct model *m, unsigned int region, unsigned int page)
 	}
 }
 
-/* Another page table takes the place of a region's, as when a table page is freed and made anew.
- * The old one stays as it is; until the link's caches are dropped it may be walked. */
+/* Replace a region's page table by another, as if the table page had been freed and made again. The
+ * old table keeps its contents; until caches of the link are dropped, the unit may walk it. */
 static void replace_table(struct model *m, unsigned int region)
 {
 	struct region *r = &m->region[region];
@@ -96,7 +97,7 @@ static void forget(struct region *r, unsigned int first, unsigned int last)
 		r->allowed[page] = r->now[page];
 }
 
-/* Pages [first, last] of IOVA were invalidated. */
+/* Note that pages [first, last] of IOVA were invalidated. */
 static void promise(struct model *m, uint64_t first, uint64_t last, bool hint)
 {
 	for (unsigned int i = 0; i < REGIONS; i++) {
@@ -105,7 +106,7 @@ static void promise(struct model *m, uint64_t first, uint64_t last, bool hint)
 
 		if (last < begin || first > begin + (2 << 20) - 1)
 			continue;
-		/* Links of the region are dropped with any page of it. */
+		/* An invalidation of any page of the region drops its links. */
 		if (!hint)
 			r->links_stale = false;
 		if (r->links_stale || last < begin || first > end)
@@ -146,7 +147,7 @@ static void invalidate(struct model *m)
 
 /* ----------------------------------------------------------------------------- the device */
 
-/* @return the answer was an old one */
+/* @return whether the answer was an old one */
 static bool dma(struct model *m, unsigned int d)
 {
 	unsigned int region = dice(REGIONS), page = dice(PAGES);
@@ -156,7 +157,7 @@ static bool dma(struct model *m, unsigned int d)
 
 	assert_true(reason == 0 || reason == 6);
 	answer = reason == 0 ? UINT64_C(1) << word : ABSENT;
-	/* An old page table may say things of a page that were never promised gone. */
+	/* An old page table may have entries for a page that were never invalidated. */
 	if (!(r->allowed[page] & answer))
 		fail_msg("domain %u region %u page %u: %s%lx, allowed 0x%lx, now 0x%lx", m->did,
 			region, page, reason ? "fault " : "", answer, r->allowed[page],
@@ -213,7 +214,7 @@ static unsigned int run(const struct moat_softvtd_conf *conf, unsigned int steps
 			old += dma(&model[d], d);
 			break;
 		}
-		/* faults are none of this test's business */
+		/* this test does not check faults */
 		if (i % 64 == 0)
 			for (unsigned int n = 0; n < rig.conf.nfr; n++)
 				moat_softvtd_write32(rig.sv, rig.conf.fro + n * 16 + 12, 1u << 31);
@@ -266,7 +267,7 @@ static void so_with_caches_of_any_size(void **state)
 
 static void the_model_notices_each_kind_of_forgotten_invalidation(void **state)
 {
-	/* The model fails the test where it finds one; here it is asked instead. */
+	/* The model normally fails the test at an error; here it only reports it. */
 	static const uint32_t mutations[] = { MOAT_SOFTVTD_DROP_PAGE, MOAT_SOFTVTD_DROP_DOMAIN,
 		MOAT_SOFTVTD_DROP_GLOBAL, MOAT_SOFTVTD_HINT_ALWAYS, MOAT_SOFTVTD_SHORT_MASK };
 

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * The oracle: which DMA is stale, since when, and by whose doing. The tests play the driver side,
- * honest and dishonest.
+ * The oracle: which DMA is stale, since when, and by which unmap. The tests act as the driver,
+ * which keeps its promises or breaks them.
  */
 #include <pthread.h>
 
@@ -43,7 +43,7 @@ static int teardown(void **state)
 static void map(uint64_t iova, unsigned int prot)
 {
 	w->mapped(w, DID, iova, 4096, prot); /* before a device can find the entry */
-	rig_map(&rig, table, 4, iova, rig.root, prot & MOAT_RW); /* memory of no importance */
+	rig_map(&rig, table, 4, iova, rig.root, prot & MOAT_RW); /* any memory will do */
 }
 
 static void unmap(uint64_t iova, uint64_t cause)
@@ -103,13 +103,14 @@ static void an_honest_life_is_never_stale(void **state)
 	assert_int_equal(rig_stats(&rig).unreleased_dma, 100);
 }
 
-/* A page that is not handed on after all may serve what it served before its ticket is done. */
+/* A page that is not handed on after all may be mapped and used as before, even before its ticket
+ * is done. */
 static void an_unmap_that_is_taken_back_is_no_reuse(void **state)
 {
 	map(BASE, MOAT_RW);
 	unmap(BASE, 1);
 	map(BASE, MOAT_RW | MOAT_TAKEN_BACK);
-	w->released(w, DID, BASE, 4096, 1); /* the ticket of the first unmap */
+	w->released(w, DID, BASE, 4096, 1); /* released with the ticket of the first unmap */
 	assert_int_equal(reads(BASE), 0);
 	assert_int_equal(rig_stats(&rig).early_reuse, 0);
 	unmap(BASE, 2);
@@ -164,7 +165,7 @@ static void a_hint_set_wrongly_is_caught_through_the_cached_link(void **state)
 	rig_do(&rig, RIG_IOTLB_PAGE(DID), RIG_PAGE(BASE, 1, 1));
 	w->released(w, DID, BASE, 4096, CAUSE);
 	w->released(w, DID, BASE + 0x1000, 4096, CAUSE + 1);
-	/* its memory becomes something else */
+	/* its memory is used for something else */
 	rig_store(&recycled[1], rig_hpa(rig.root) | 3);
 	assert_int_equal(reads(BASE + 0x1000), 0);
 	one_stale(MOAT_SOFTVTD_STALE_RELEASED, MOAT_SOFTVTD_BY_PDE, BASE + 0x1000, CAUSE + 1);
@@ -222,9 +223,9 @@ static void permission_taken_away_is_watched_too(void **state)
 	map(BASE, MOAT_RW);
 	assert_int_equal(rig_write(&rig, SID, BASE, 1), 0);
 	unmap(BASE, CAUSE);
-	w->released(w, DID, BASE, 4096, CAUSE); /* but no invalidation */
+	w->released(w, DID, BASE, 4096, CAUSE); /* without an invalidation */
 	map(BASE, MOAT_R);
-	assert_int_equal(reads(BASE), 0); /* nothing the new mapping does not allow */
+	assert_int_equal(reads(BASE), 0); /* allows no more than the new mapping */
 	assert_int_equal(rig_stats(&rig).stale_dma, 0);
 	assert_int_equal(rig_write(&rig, SID, BASE, 1), 0);
 	one_stale(MOAT_SOFTVTD_STALE_PROT, MOAT_SOFTVTD_BY_IOTLB, BASE, CAUSE);
@@ -236,7 +237,7 @@ static void mapping_before_the_release_is_early_reuse(void **state)
 	unmap(BASE, CAUSE);
 	map(BASE, MOAT_RW);
 	assert_int_equal(rig_stats(&rig).early_reuse, 1);
-	/* the release of the first unmap says nothing about the second mapping */
+	/* the release of the first unmap does not concern the second mapping */
 	w->released(w, DID, BASE, 4096, CAUSE);
 	assert_int_equal(reads(BASE), 0);
 	unmap(BASE, CAUSE + 1);
@@ -248,8 +249,8 @@ static void mapping_before_the_release_is_early_reuse(void **state)
 	assert_int_equal(rig_stats(&rig).stale_dma, 1);
 }
 
-/* A nested domain's page leads to GUEST of its parent. The unit here knows nothing of that: what
- * counts is who promised what. */
+/* A nested domain's page leads to GUEST of its parent. The unit of this test has no nesting: the
+ * oracle goes by the promises only. */
 #define PARENT 9
 #define GUEST  UINT64_C(0x1234000)
 
@@ -271,11 +272,11 @@ static void what_the_parent_has_released_is_stale_through_a_child(void **state)
 	w->released(w, PARENT, GUEST, 4096, CAUSE);
 	assert_int_equal(reads(BASE), 0);
 	one_stale(MOAT_SOFTVTD_STALE_RELEASED, MOAT_SOFTVTD_BY_IOTLB, BASE, CAUSE);
-	/* mapped again it is the parent's, not the child's */
+	/* mapped again for the parent, but not for the child */
 	w->mapped(w, PARENT, GUEST, 4096, MOAT_RW);
 	assert_int_equal(reads(BASE), 0);
 	assert_int_equal(rig_stats(&rig).stale_dma, 2);
-	/* the child's own unmap promises nothing less */
+	/* the child's own unmap is a full promise, too */
 	unmap(BASE, 3);
 	assert_int_equal(reads(BASE), 0);
 	assert_int_equal(rig_stats(&rig).stale_dma, 3);
@@ -293,7 +294,7 @@ static void a_child_may_unmap_before_the_parents_ticket(void **state)
 	assert_int_equal(reads(BASE), 0);
 	w->released(w, DID, BASE, 4096, 3);
 	assert_int_equal(rig_stats(&rig).stale_dma, 0);
-	assert_int_equal(reads(BASE), 0); /* nor has the unit been told of it */
+	assert_int_equal(reads(BASE), 0); /* nor has the unit been told about it */
 	one_stale(MOAT_SOFTVTD_STALE_RELEASED, MOAT_SOFTVTD_BY_IOTLB, BASE, 3);
 	w->released(w, PARENT, GUEST, 4096, CAUSE);
 	assert_int_equal(rig_stats(&rig).early_reuse + rig_stats(&rig).witness_errors, 0);
@@ -303,14 +304,14 @@ static void a_dishonest_witness_is_noticed(void **state)
 {
 	w->unmapped(w, DID, BASE, 4096, 1); /* never mapped */
 	w->released(w, DID, BASE, 4096, 1);
-	w->released(w, DID, BASE, 4096, 2); /* by an unmap that never was */
+	w->released(w, DID, BASE, 4096, 2); /* by an unmap that did not happen */
 	map(BASE, MOAT_R);
 	map(BASE, MOAT_R);                                  /* twice */
-	w->mapped(w, DID, UINT64_C(1) << 60, 4096, MOAT_R); /* no such address */
+	w->mapped(w, DID, UINT64_C(1) << 60, 4096, MOAT_R); /* beyond the address width */
 	assert_int_equal(rig_stats(&rig).witness_errors, 4);
 }
 
-/* Lane 1 hands a page on before its ticket. The page is mapped, unmapped and released by lane 2
+/* Lane 1 hands a page on before its ticket is done. Lane 2 maps, unmaps and releases the page
  * before lane 1 finds the ticket done. */
 static void a_release_may_come_after_a_whole_turn_of_a_page_handed_on_early(void **state)
 {
@@ -371,7 +372,7 @@ static void without_an_oracle_there_is_no_witness(void **state)
 	assert_null(moat_softvtd_witness(rig.sv));
 	moat_softvtd_table_freed(rig.sv, 0x1000);
 	moat_softvtd_table_used(rig.sv, 0x1000);
-	/* what would be wild is not looked at */
+	/* DMA to pages that the oracle was not told about is not checked */
 	table = rig_page(&rig);
 	rig_attach(&rig, SID, DID, table, 4);
 	rig_map(&rig, table, 4, BASE, rig.root, MOAT_RW);
@@ -384,8 +385,8 @@ static void without_an_oracle_there_is_no_witness(void **state)
 
 /*
  * One lcore maps, unmaps, invalidates and releases while a device reads all the time. With every
- * invalidation nothing is stale; with one left out now and then, something is, and its cause is one
- * of those that were left out.
+ * invalidation nothing is stale. If some are left out, some DMA is stale, and its cause is one of
+ * the unmaps without invalidation.
  */
 static struct {
 	_Atomic bool stop;
@@ -410,8 +411,8 @@ static void *reader(void *arg)
 #define ROUNDS 10000
 #endif
 
-/* The reader takes a page of 64 at random: among so many reads are all but certainly some of
- * each. */
+/* The reader reads one of 64 pages at random. With so many reads it almost certainly reads each of
+ * them. */
 static void let_it_read(void)
 {
 	uint64_t begin = fire.reads;
@@ -429,12 +430,12 @@ static void run_fire(uint32_t leave_out)
 	moat_softvtd_conf_init(&conf);
 	conf.seed = rig_seed();
 	up(&conf);
-	map(BASE + 63 * 4096, MOAT_RW); /* the table stays */
+	map(BASE + 63 * 4096, MOAT_RW); /* keeps the table linked */
 	fire.stop = false;
 	fire.hits = 0;
 	pthread_create(&thread, NULL, reader, NULL);
 	while (fire.hits == 0)
-		sched_yield(); /* until it runs */
+		sched_yield(); /* until the reader runs */
 	for (unsigned int i = 1; i <= ROUNDS; i++) {
 		uint64_t iova = BASE + i % 63 * 4096;
 		bool left_out = leave_out != 0 && i % leave_out == 0;
@@ -469,8 +470,9 @@ static void an_invalidation_left_out_under_fire_is_found(void **state)
 	struct moat_softvtd_stale list[64];
 	unsigned int right = 0;
 
-	/* A reader that is held up between its translation and the oracle's question may find that
-	 * its page has gone round once more, and names the later unmap. That is the exception. */
+	/* A reader that is delayed between its translation and the oracle's check may find that its
+	 * page was mapped and unmapped once more, and names the later unmap. This is an
+	 * exception. */
 	for (unsigned int i = 0; i < 100 && right == 0; i++) {
 		unsigned int n;
 

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * The invalidation queue: order, lateness, wrap, errors and what recovers from them.
+ * The invalidation queue: order, lateness, wrap-around, errors and recovery.
  */
 #include "rig.h"
 
@@ -14,7 +14,7 @@
 #define ICE  0x20
 #define ITE  0x40
 
-#define NOTHING RIG_IOTLB_DOMAIN(9), 0 /* a descriptor that is in order */
+#define NOTHING RIG_IOTLB_DOMAIN(9), 0 /* a valid descriptor */
 
 static struct rig rig;
 
@@ -115,8 +115,8 @@ static void latencies_of_doorbells_overlap(void **state)
 	rig_plain(&conf);
 	conf.latency = 1000000;
 	again(&conf);
-	/* One after the other would take eight times as long. The best of several, because this
-	 * thread may lose its processor meanwhile. */
+	/* One after the other would take eight times as long. The test takes the best of several
+	 * runs, because this thread may lose its processor. */
 	for (unsigned int i = 0; i < 20 && best >= 4 * 1000000; i++)
 		best = RTE_MIN(best, time_of_eight(conf.latency));
 	assert_true(best < 4 * 1000000);
@@ -200,7 +200,7 @@ static void waits_complete_in_order_and_after_what_is_before_them(void **state)
 	}
 }
 
-/* What is executed out of order: IOTLB descriptors pass each other and waits without a fence. */
+/* Execution out of order: IOTLB descriptors pass each other, and waits without a fence. */
 static void only_a_fence_holds_back_what_follows(void **state)
 {
 	struct moat_softvtd_conf conf;
@@ -279,14 +279,15 @@ static void a_wrong_descriptor_stops_the_queue_until_iqe_is_cleared(void **state
 		if (fsts() != IQE || iqei() != wrong[i].iqei)
 			fail_msg("%s: FSTS 0x%x, IQEI %u", wrong[i].what, fsts(), iqei());
 		assert_int_equal(head(), bad);
-		assert_true(rig_done(&rig, before)); /* what was fetched before completes */
+		assert_true(rig_done(&rig, before)); /* what was fetched before still completes */
 		assert_false(rig_done(&rig, after));
-		/* cleared with the descriptor as it is: the same again */
+		/* IQE is cleared but the descriptor is not replaced: the same error again */
 		moat_softvtd_write32(rig.sv, FSTS, IQE);
 		rig_turns(&rig, 10);
 		assert_int_equal(fsts(), IQE);
 		assert_int_equal(head(), bad);
-		/* replaced by one in order, and cleared: it goes on, without another doorbell */
+		/* the descriptor is replaced and IQE cleared: the unit goes on, without another
+		 * doorbell */
 		rig.ring[2 * bad] = 5;
 		rig.ring[2 * bad + 1] = 0;
 		moat_softvtd_write32(rig.sv, FSTS, IQE);
@@ -333,7 +334,7 @@ static void a_queue_that_is_no_memory_is_an_error(void **state)
 	assert_int_equal(fsts(), IQE);
 	assert_int_equal(iqei(), 2);
 	assert_int_equal(head(), 0);
-	/* back to how the rig goes down */
+	/* restore the state that the rig's teardown expects */
 	moat_softvtd_write64(rig.sv, IQT, 0);
 	moat_softvtd_write32(rig.sv, FSTS, IQE);
 	rig_command(&rig, 1u << 26, false);
@@ -352,14 +353,14 @@ static void a_queue_error_can_be_injected_at_any_descriptor(void **state)
 		rig_doorbell(&rig);
 		rig_turns(&rig, 50);
 		if (fsts() == 0) {
-			rig_wait(&rig, last); /* the slot was not in use this time */
+			rig_wait(&rig, last); /* the slot was not used this time */
 			rig_queue(&rig, NOTHING);
 			for (unsigned int i = 0; i < 3; i++)
 				last = rig_queue_wait(&rig);
 			rig_doorbell(&rig);
 			rig_turns(&rig, 50);
 		} else {
-			/* the waits before the bad descriptor, and no others, are through */
+			/* only the waits before the bad descriptor have completed */
 			uint32_t ahead = (at + 256 - (rig.tail + 256 - 254) % 256) % 256;
 
 			assert_int_equal(rig_done(&rig, first + ahead / 2), false);
@@ -418,7 +419,7 @@ static void a_time_out_aborts_the_waits_in_flight(void **state)
 	rig_turns(&rig, 100);
 	assert_int_equal(fsts(), ITE);
 	assert_int_equal(head(), rig.tail);
-	/* nothing is fetched until it is cleared */
+	/* nothing is fetched until ITE is cleared */
 	wait[2] = rig_queue_wait(&rig);
 	rig_doorbell(&rig);
 	rig_turns(&rig, 100);
@@ -426,7 +427,7 @@ static void a_time_out_aborts_the_waits_in_flight(void **state)
 	moat_softvtd_write32(rig.sv, FSTS, ITE);
 	rig_wait(&rig, wait[2]);
 	assert_int_equal(rig_stats(&rig).aborted, 1);
-	assert_int_equal(rig_stats(&rig).waits, 2 + 2); /* those of rig_up(), 0 and 2: not 1 */
+	assert_int_equal(rig_stats(&rig).waits, 2 + 2); /* those of rig_up(), 0 and 2, but not 1 */
 }
 
 static void a_completion_error_stops_nothing(void **state)

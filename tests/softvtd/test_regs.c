@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * The registers as the specification draws them, in numbers of this file's own, and the protocols
- * they ask for: global commands, register-based invalidation, what software must not do.
+ * The registers as the specification defines them, with this file's own numbers, and their
+ * protocols: global commands, register-based invalidation, and what software must not do.
  */
 #include "rig.h"
 
@@ -92,7 +92,7 @@ static void capabilities_say_what_was_configured(void **state)
 	assert_int_equal(field(cap, 47, 40), 4);    /* NFR */
 	assert_int_equal(field(cap, 53, 48), 9);    /* MAMV */
 	assert_int_equal(field(ecap, 17, 8), 0x11); /* IRO */
-	/* a 64-bit register in halves */
+	/* a 64-bit register by two 32-bit accesses */
 	assert_int_equal(moat_softvtd_read32(rig.sv, 0x8), (uint32_t)cap);
 	assert_int_equal(moat_softvtd_read32(rig.sv, 0xc), cap >> 32);
 }
@@ -258,7 +258,7 @@ static void two_commands_at_once_do_nothing(void **state)
 	assert_int_equal(misuses(MOAT_SOFTVTD_MISUSE_TWO_COMMANDS), 1);
 	rig_command(&rig, SRTP, true);
 	rig_command(&rig, TE, true);
-	/* forgetting what is on is two changes, too */
+	/* SRTP set and TE cleared are two changes, too */
 	write32(GCMD, SRTP);
 	assert_int_equal(misuses(MOAT_SOFTVTD_MISUSE_TWO_COMMANDS), 2);
 	assert_int_equal(rig_gsts(&rig), TE | SRTP);
@@ -401,7 +401,7 @@ static uint64_t run_ccmd(uint64_t value)
 static uint64_t run_iotlb(uint64_t value, uint64_t iva)
 {
 	write64(rig.conf.iro, iva);
-	/* in halves, as a 32-bit driver would */
+	/* by two 32-bit accesses, as a 32-bit driver does */
 	write32(rig.conf.iro + 8, (uint32_t)value);
 	write32(rig.conf.iro + 12, (IVT | value) >> 32);
 	while ((value = read64(rig.conf.iro + 8)) & IVT)

@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * Scalable mode: PASIDs, what is cached of them and which invalidation takes it out, descriptors of
- * 256 bits, and why a request with or without a PASID is refused. (Walks: test_stages.c.)
+ * Scalable mode: PASIDs, what is cached for them and which invalidation drops it, descriptors of
+ * 256 bits, and why a request with or without a PASID is refused. (test_stages.c tests walks.)
  */
 #include <errno.h>
 
@@ -16,7 +16,7 @@
 #define ABOVE UINT64_C(0x12346000)
 
 static struct rig rig;
-static uint64_t *second, *first; /* tables of 4 levels, IOVA and ABOVE mapped in both */
+static uint64_t *second, *first; /* tables of 4 levels; both map IOVA and ABOVE */
 static uint64_t *leaf_second, *leaf_first;
 static char *page;
 
@@ -92,8 +92,8 @@ static void each_pasid_has_a_table_of_its_own(void **state)
 	assert_int_equal(dma(PASID + 64), 0x51);
 }
 
-/* A root entry has two halves, for functions 0 to 127 of the bus and 128 to 255; and what is cached
- * of a function's PASID is not its neighbour's. */
+/* A root entry has two halves, for functions 0 to 127 of the bus and for 128 to 255. A function's
+ * PASID entry is not used for another function. */
 static void each_function_has_tables_of_its_own(void **state)
 {
 	const uint16_t lower = SID & ~0x80, next = SID + 1;
@@ -107,7 +107,7 @@ static void each_function_has_tables_of_its_own(void **state)
 	assert_int_equal(dma(PASID), 0);
 	assert_int_equal(rig_write_pasid(&rig, lower, PASID, IOVA), 0x79);
 	assert_int_equal(rig_write_pasid(&rig, next, PASID, IOVA), 0x79);
-	/* one function's context entry goes, the others' stay */
+	/* one function's context entry is dropped, the others' stay */
 	rig_store(rig_sm_context(&rig, SID), 0);
 	rig_do(&rig, RIG_CTX_DEVICE(0, SID, 0), 0);
 	rig_do(&rig, RIG_PC_DOMAIN(DID), 0);
@@ -157,7 +157,7 @@ static void a_fault_names_the_pasid(void **state)
 	assert_int_equal(hi >> 31 & 1, 0);
 }
 
-/* With a PASID an address in the interrupt range is an address. */
+/* With a PASID, an address in the interrupt range is an ordinary address. */
 static void the_interrupt_range_is_an_output_to_nobody(void **state)
 {
 	uint64_t *entry = rig_fs_entry(&rig, first, 4, 0xfee00000, 1);
@@ -179,7 +179,7 @@ static void a_pasid_entry_stays_until_its_cache_is_invalidated(void **state)
 	entry = rig_pasid(&rig, SID, PASID);
 	assert_int_equal(dma(PASID), 0);
 	rig_store(entry, 0);
-	rig_do(&rig, RIG_PIOTLB_ALL(DID, PASID), 0); /* the wrong one of the two */
+	rig_do(&rig, RIG_PIOTLB_ALL(DID, PASID), 0); /* the wrong kind of invalidation */
 	assert_int_equal(dma(PASID), 0);
 	rig_do(&rig, RIG_PC_ONE(DID, PASID + 1), 0);
 	rig_do(&rig, RIG_PC_ONE(DID + 1, PASID), 0);
@@ -220,7 +220,7 @@ static void first_stage_is_cached_by_domain_and_pasid(void **state)
 	assert_int_equal(rig_write_pasid(&rig, SID, PASID, ABOVE), 0);
 	rig_store(leaf_first, 0);
 	rig_store(rig_fs_entry(&rig, first, 4, ABOVE, 1), 0);
-	/* second stage's pages are others */
+	/* the pages of second stage have other addresses */
 	rig_do(&rig, RIG_IOTLB_PAGE(DID), RIG_PAGE(IOVA, 0, 0));
 	assert_int_equal(dma(PASID), 0);
 	rig_do(&rig, RIG_PIOTLB_PAGE(DID, PASID), RIG_PAGE(IOVA, 0, 1));
@@ -239,7 +239,7 @@ static void second_stage_is_cached_by_domain(void **state)
 	rig_pasid_set(&rig, SID, PASID, RIG_SECOND, DID, second, 0);
 	assert_int_equal(dma(PASID), 0);
 	rig_store(leaf_second, 0);
-	rig_do(&rig, RIG_PIOTLB_ALL(DID, PASID), 0); /* first stage's */
+	rig_do(&rig, RIG_PIOTLB_ALL(DID, PASID), 0); /* the kind for first stage */
 	rig_do(&rig, RIG_IOTLB_PAGE(DID + 1), RIG_PAGE(IOVA, 0, 1));
 	rig_do(&rig, RIG_IOTLB_DOMAIN(DID + 1), 0);
 	rig_do(&rig, RIG_IOTLB_PAGE(DID), RIG_PAGE(ABOVE, 0, 1));
@@ -261,12 +261,12 @@ static void links_of_first_stage_stay_with_the_hint(void **state)
 	assert_int_equal(dma(PASID), 0x71);
 }
 
-/* The page of second stage that is named lies anywhere in the nested addresses. */
+/* The invalidated page of second stage may be anywhere in the nested addresses. */
 static void nested_goes_with_any_page_of_its_second_stage(void **state)
 {
 	uint64_t gpa = UINT64_C(0x5000), *under = rig_page(&rig), *leaf;
 
-	/* the tables where they are, and IOVA's page at `gpa` */
+	/* the tables stay, and IOVA's page is at `gpa` */
 	for (size_t at = 0; at < rig.used; at += 4096)
 		rig_map(&rig, under, 4, rig_hpa(rig.arena + at), rig.arena + at, MOAT_RW);
 	leaf = rig_map(&rig, under, 4, gpa, page, MOAT_RW);
@@ -295,7 +295,7 @@ static void an_invalidated_pasid_entry_lingers_until_the_iotlb_is_invalidated(vo
 	assert_int_equal(dma(PASID), 0);
 	rig_do(&rig, RIG_PIOTLB_ALL(DID, PASID), 0);
 	assert_int_equal(dma(PASID), 0x59);
-	/* a second-stage entry's translations: dropped by domain-id, not by PASID */
+	/* translations of a second-stage entry: dropped by domain-id, not by PASID */
 	rig_pasid_set(&rig, SID, PASID, RIG_SECOND, DID, second, 0);
 	assert_int_equal(dma(PASID), 0);
 	rig_store(rig_pasid(&rig, SID, PASID), 0);
@@ -321,19 +321,20 @@ static void an_invalidated_context_entry_lingers_too(void **state)
 
 static void with_caching_mode_absence_is_cached(void **state)
 {
-	rig_pasid(&rig, SID, PASID); /* the tables that lead to it */
+	rig_pasid(&rig, SID, PASID); /* makes the tables that lead to it */
 	assert_int_equal(dma(PASID), 0x59);
 	put_first(PASID);
 	assert_int_equal(dma(PASID), 0x59);
 	rig_do(&rig, RIG_PC_ONE(0, PASID), 0);
 	assert_int_equal(dma(PASID), 0);
-	/* but never that a first-stage entry is absent */
+	/* but an absent first-stage entry is never cached */
 	assert_int_equal(rig_write_pasid(&rig, SID, PASID, ABOVE + 0x1000), 0x71);
 	rig_store(rig_fs_entry(&rig, first, 4, ABOVE + 0x1000, 1), rig_hpa(page) | RIG_FS_LEAF);
 	assert_int_equal(rig_write_pasid(&rig, SID, PASID, ABOVE + 0x1000), 0);
 }
 
-/* More domains and PASIDs than the unit has numbers for: it drops, and stays right. */
+/* With more domains and PASIDs than the unit has numbers for, it drops entries and stays
+ * correct. */
 static void many_pasids(void **state)
 {
 	for (uint32_t pasid = 0; pasid < 1000; pasid++)
@@ -350,7 +351,7 @@ static void many_pasids(void **state)
 
 /* ------------------------------------------------------------------------------- the queue */
 
-/* Assert that the unit stops at the descriptor, for this reason (IQERCD.IQEI), and then goes on. */
+/* Assert that the unit stops at the descriptor for this reason (IQERCD.IQEI), and then goes on. */
 static void stops(uint64_t lo, uint64_t hi, unsigned int iqei)
 {
 	uint32_t slot = rig.tail;
@@ -426,7 +427,7 @@ static void impossible_units_are_refused(void **state)
 
 	rig_scalable_conf(&conf);
 	conf.ssts = false;
-	assert_int_equal(moat_softvtd_check(&conf), -EINVAL); /* nest without it */
+	assert_int_equal(moat_softvtd_check(&conf), -EINVAL); /* nesting without second stage */
 	conf.nest = false;
 	assert_int_equal(moat_softvtd_check(&conf), 0);
 	conf.fsts = false;

@@ -2,19 +2,19 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * First-stage, second-stage and nested walks over random tables, against a plain reference walker
- * that knows nothing of caches. Each turn builds a path for a random IOVA, flips random bits of its
- * entries (and of what leads to them), and compares the answers to a read and a write: the address
- * or the fault reason, and what has become of the Accessed and Dirty flags.
+ * First-stage, second-stage and nested walks over random tables, compared with a plain reference
+ * walker without caches. Each turn builds a path for a random IOVA, flips random bits of its
+ * entries (and of the entries that lead to them), and compares the answers to a read and a write:
+ * the address or the fault reason, and the Accessed and Dirty flags afterwards.
  *
- * MOAT_TURNS: how many turns, of each of the two units (without caches, with).
+ * MOAT_TURNS: number of turns on each of the two units (without caches, with caches).
  */
 #include "rig_scalable.h"
 
 #define SID      0x0398
 #define PASID    0x45
 #define DID      9
-#define PAGES    32 /* that second stage maps over and over */
+#define PAGES    32 /* which second stage maps again and again */
 #define HAW_MASK ((UINT64_C(1) << 48) - 1)
 #define ADDR     UINT64_C(0x000ffffffffff000)
 #define R        UINT64_C(1)
@@ -22,8 +22,8 @@
 #define PS       (UINT64_C(1) << 7)
 
 static struct rig rig;
-static uint64_t *fs[6], *ss[6]; /* tables by level */
-static char *page[PAGES];       /* fs[1] to fs[5] are the first of them */
+static uint64_t *fs[6], *ss[6]; /* the tables by level */
+static char *page[PAGES];       /* the first of them are fs[1] to fs[5] */
 static uint64_t *pasid_entry, *context, *dir;
 static uint64_t dice;
 
@@ -124,7 +124,7 @@ static struct answer second_stage(const struct entries *e, uint64_t in, uint64_t
 	}
 }
 
-/* An address that first stage has, in the host's terms. */
+/* @return the host's address of an address in first-stage terms */
 static struct answer to_host(const struct entries *e, uint64_t in, uint64_t need)
 {
 	if (e->pgtt != RIG_NESTED)
@@ -139,7 +139,7 @@ static bool is_permission(unsigned int reason)
 	return reason == 0x79 || reason == 0x85 || reason == 0x86;
 }
 
-/* Accessed, Dirty. @return 0, or why not */
+/* Check Accessed and Dirty. @return 0, or the fault reason */
 static unsigned int mark(const struct entries *e, uint64_t in, uint64_t hpa, uint64_t flags)
 {
 	struct answer a;
@@ -207,7 +207,7 @@ static struct answer first_stage(const struct entries *e, uint64_t in, uint64_t 
 	}
 }
 
-/* From the root entry to the PASID entry. @return the fault reason */
+/* Check the entries from the root entry to the PASID entry. @return the fault reason */
 static unsigned int entries_read(struct entries *e)
 {
 	uint64_t half = rig.root[2 * (SID >> 8) + 1], c, d, *p;
@@ -224,7 +224,7 @@ static unsigned int entries_read(struct entries *e)
 	c = ctx[0];
 	if (!(c & 1))
 		return 0x41;
-	/* no device TLBs, no page requests */
+	/* neither device TLBs nor page requests */
 	if ((c & 0x1f4) || (c & ~0xfffull & ~HAW_MASK) || ctx[1] >> 20 || ctx[2] || ctx[3])
 		return 0x42;
 	if (!(c & 8))
@@ -294,7 +294,8 @@ static struct answer reference(uint64_t iova, uint64_t need)
 
 /* ----------------------------------------------------------------------------- random tables */
 
-/* Where page `i` lies for first stage: the host's address, or one that second stage leads there. */
+/* @return the address of page `i` for first stage: the host's, or one that second stage maps to
+ * it */
 static uint64_t address_of(unsigned int pgtt, unsigned int i, unsigned int width)
 {
 	if (pgtt != RIG_NESTED)
@@ -331,7 +332,7 @@ static uint64_t random_iova(unsigned int pgtt, unsigned int levels)
 	uint64_t iova = roll(UINT64_C(1) << 47) << 12 | roll(512) << 3;
 
 	iova &= low(pgtt == RIG_SECOND ? 12 + 9 * levels : 11 + 9 * levels);
-	/* Superpages have no address of ours: an offset that leads into the arena */
+	/* Superpages are not in the arena: choose an offset that leads into it. */
 	if (roll(2) == 0)
 		iova = (iova & ~low(30)) | (rig_hpa(page[roll(PAGES)]) & low(30));
 	if (pgtt != RIG_SECOND && roll(8) == 0)
@@ -339,7 +340,7 @@ static uint64_t random_iova(unsigned int pgtt, unsigned int levels)
 	return roll(32) == 0 ? iova ^ UINT64_C(1) << (40 + roll(24)) : iova;
 }
 
-/* One bit of something that the walk reads. */
+/* Draw one bit of something that the walk reads. */
 static void flip(uint64_t iova, uint64_t inner)
 {
 	uint64_t bit = UINT64_C(1) << roll(64), *at;
@@ -391,7 +392,7 @@ static uint64_t build(void)
 			(rig_hpa(page[0]) & ~low(shift_of(level))) | PS | R | W);
 	}
 	for (unsigned int flips = roll(3); flips > 0; flips--) {
-		/* of the second-stage entries of a first-stage table or of the page */
+		/* of the second-stage entries for a first-stage table or for the page */
 		unsigned int level = 1 + roll(fs_levels);
 		uint64_t inner = level == fs_levels
 			? root
@@ -415,7 +416,8 @@ static void compare_one(uint64_t turn, uint64_t iova, enum moat_prot prot)
 
 	for (unsigned int i = 0; i < n; i++)
 		after[i] = (struct undo){ marked[i].at, *marked[i].at };
-	/* nor are others marked: a leaf that was read, entries behind the one that refused */
+	/* no other flags are set: not of a leaf that was read, nor of entries after the one that
+	 * refused */
 	for (unsigned int level = 1; level <= 5; level++) {
 		uint64_t *at = &fs[level][iova >> shift_of(level) & 511];
 
@@ -480,7 +482,7 @@ static void with_caches(void **state)
 	turns(turns_wanted(), true);
 }
 
-/* The requests that the turns make end in every way that they can end in. */
+/* Check that the requests of the turns had every possible result. */
 static void every_reason(void **state)
 {
 	static const uint8_t all[] = { 0x39, 0x3a, 0x41, 0x42, 0x45, 0x51, 0x52, 0x59, 0x5a, 0x5b,

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 /*
- * Root, context and second-stage tables: what translates, and every reason why something does not.
+ * Root, context and second-stage tables: what translates, and every reason for a refusal.
  */
 #include "rig.h"
 
@@ -29,7 +29,7 @@ static int setup(void **state)
 	return 0;
 }
 
-/* The arena of the rig is all the memory there is. */
+/* Only the arena of the rig is memory. */
 static int setup_arena(void **state)
 {
 	struct moat_softvtd_conf conf;
@@ -53,8 +53,8 @@ static void flush_all(void)
 	rig_do(&rig, RIG_IOTLB_GLOBAL, 0);
 }
 
-/* Assert that the device's read and write end with these reasons, now that caches are empty, and
- * that the fault recording registers say so. */
+/* Assert that the device's read and write end with these reasons with empty caches, and that the
+ * fault recording registers have them. */
 static void refused(uint64_t iova, unsigned int read_reason, unsigned int write_reason)
 {
 	uint64_t word;
@@ -137,12 +137,12 @@ static void a_burst_crosses_pages_and_tells_where_memory_breaks(void **state)
 {
 	struct moat_softvtd_guard guard;
 	struct moat_softvtd_dma dma[3] = {
-		{ .iova = IOVA + 0x800, .len = 0x1000, .prot = MOAT_W },  /* two pages, in a row */
+		{ .iova = IOVA + 0x800, .len = 0x1000, .prot = MOAT_W },  /* two pages, contiguous */
 		{ .iova = IOVA + 0x1800, .len = 0x1000, .prot = MOAT_W }, /* then elsewhere */
 		{ .iova = IOVA + 0x2800, .len = 0x1000, .prot = MOAT_W }, /* then nothing */
 	};
 	char *second = rig_page(&rig);
-	char *third = rig_page(&rig); /* pages made one after the other lie one after the other */
+	char *third = rig_page(&rig); /* pages made one after the other are neighbours */
 	char *gap = rig_page(&rig);
 	char *fourth = rig_page(&rig);
 
@@ -175,10 +175,10 @@ static void pass_through_and_disabled_translation_leave_addresses_alone(void **s
 	rig_command(&rig, 1u << 31, false);
 	assert_int_equal(rig_write(&rig, SID, rig_hpa(page) + 16, 0xdef), 0);
 	assert_int_equal(*(uint64_t *)(page + 16), 0xdef);
-	/* no memory answers; on a bus, too, this would be no fault of the unit's */
+	/* no memory answers; on a real bus this would not be a fault of the unit either */
 	assert_int_equal(rig_read(&rig, SID, 0x5000, &word), MOAT_SOFTVTD_NO_MEMORY);
 	assert_int_equal(rig_write(&rig, SID, 0x5000, 1), MOAT_SOFTVTD_NO_MEMORY);
-	/* nor is an address beyond the host's width: with TE clear nothing is remapped */
+	/* nor does memory answer beyond the host's width: with TE clear nothing is remapped */
 	assert_int_equal(rig_write(&rig, SID, UINT64_C(1) << 50, 1), MOAT_SOFTVTD_NO_MEMORY);
 	assert_int_equal(rig_stats(&rig).recorded, 0);
 	assert_int_equal(rig_stats(&rig).passed, 4);
@@ -216,7 +216,7 @@ static void reason_3_context_entry_programmed_wrongly(void **state)
 	uint64_t *context = rig_context(&rig, SID);
 	uint64_t lo = context[0], did = DID << 8;
 
-	/* widths the unit has not: 0 (reserved), 57 bits, and the encodings beyond */
+	/* widths that the unit lacks: 0 (reserved), 57 bits, and the encodings beyond */
 	static const unsigned int aw[] = { 0, 3, 4, 5, 6, 7 };
 	for (unsigned int i = 0; i < RTE_DIM(aw); i++) {
 		rig_store(&context[1], did | aw[i]);
@@ -330,7 +330,7 @@ static void reason_30_a_translation_table_mode_that_the_unit_has_not(void **stat
 	flush_all();
 	assert_int_equal(rig_write(&rig, SID, IOVA, 1), 0);
 	assert_int_equal(rig_stats(&rig).misuse[MOAT_SOFTVTD_MISUSE_RESERVED], 3);
-	rig_down(&rig); /* another unit, without misuses, is what the teardown sees */
+	rig_down(&rig); /* so that the teardown sees another unit, without misuses */
 	rig_plain(&conf);
 	up(&conf);
 }
@@ -432,7 +432,7 @@ static void fpd_silences_what_the_context_entry_qualifies(void **state)
 
 	rig_store(&context[0], lo | 2);
 	assert_int_equal(rig_read(&rig, SID, IOVA + 0x1000, &word), 6);
-	rig_store(&context[0], 2); /* FPD counts whether P is set or not */
+	rig_store(&context[0], 2); /* FPD counts whether or not P is set */
 	flush_all();
 	assert_int_equal(rig_read(&rig, SID, IOVA, &word), 2);
 	assert_int_equal(rig_stats(&rig).suppressed, 2);
@@ -498,7 +498,7 @@ static void what_lies_outside_the_host_memory_answers_nothing(void **state)
 	refused(IOVA, 3, 3);
 	rig_store(&rig.root[2 * (SID >> 8)], outside | 1);
 	refused(IOVA, 9, 9);
-	/* The status of a wait descriptor goes nowhere, and a descriptor there cannot be
+	/* The status of a wait descriptor cannot be written there, and a descriptor there cannot be
 	 * fetched. */
 	rig_queue(&rig, 5 | 1 << 5, outside);
 	rig_doorbell(&rig);
@@ -523,7 +523,7 @@ static void reason_c_reserved_bits_in_paging_entries(void **state)
 		if (level == 4)
 			bits |= 1 << 7; /* PS */
 		for (unsigned int bit = 2; bit < 64; bit++) {
-			/* the address, and PS where it means something, are no reserved bits */
+			/* the address, and PS where it has a meaning, are not reserved bits */
 			if ((bit >= 12 && bit < 48) || (bit == 7 && (level == 2 || level == 3)))
 				continue;
 			rig_store(entry, whole | UINT64_C(1) << bit);
