@@ -2,13 +2,13 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Takes the hugepages that are free, or N of them, paints them, and looks after a while whether
- * anything has changed: a device that still reaches memory that was given back would do that.
+/* Takes all free hugepages, or N of them, fills them with a pattern, and checks after a while
+ * whether anything has changed. A device that still reaches memory that was freed would change it.
  *
  *	canary all|N SECONDS
  *
- * Prints "painted", and at the end "pages=N changed=N" (bytes). Exit status: 0; 1: changed, or no
- * pages. */
+ * Prints "painted", and at the end "pages=N changed=N" (changed bytes). Exit status: 0; 1:
+ * something changed, or there were no pages. */
 
 #include <err.h>
 #include <stdint.h>

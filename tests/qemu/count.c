@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Has moat give QEMU's unit work of all kinds and prints what moat counted. test-trace compares
- * that with what the unit says it was told. In the lab's guest. */
+/* Makes moat give QEMU's unit work of all kinds, and prints moat's counters. test-trace compares
+ * these with QEMU's trace. Runs in the lab's guest. */
 
 #include <err.h>
 #include <inttypes.h>
@@ -30,7 +30,7 @@ static void must_be_0(int ret, const char *what)
 }
 #define must_do(call) must_be_0(call, #call)
 
-/** Map a run, unmap it, gathered with the runs around it. */
+/** Map a run, and unmap it; it is gathered with other runs. */
 static void map_and_unmap(struct moat_lane *lane, unsigned int first, unsigned int n)
 {
 	uint64_t at = first * MOAT_PAGE_SIZE;
@@ -40,7 +40,7 @@ static void map_and_unmap(struct moat_lane *lane, unsigned int first, unsigned i
 	must_do(moat_lane_unmap(lane, HOME + at, n * MOAT_PAGE_SIZE));
 }
 
-/** Batches of one to six runs of one to eight pages, some in a row, some apart. */
+/** Make batches of one to six runs of one to eight pages, some neighbouring, some apart. */
 static void work(struct moat_lane *lane, unsigned int seed)
 {
 	srand(seed);

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026 The moat authors
-"""The guest's file system: a cpio archive ("newc") made in memory, without root.
+"""Makes the guest's file system: a cpio archive ("newc") in memory, without root.
 
-It has two parts, which the kernel unpacks one after the other. The *base* is the same for every
-run (busybox, the helpers of guest/, kernel modules) and is cached under the hash of what went in.
-The *rest* is what one run needs: programs and files, each at the path it has on the host, so that
-run paths and messages mean the same on both sides, with the shared libraries that ldd names and,
-for a DPDK program, the few plugins that the lab's devices need.
+It has two parts, which the kernel unpacks one after the other. The *base* is the same for every run (busybox, the
+helpers of guest/, kernel modules) and is cached under the hash of its contents. The *rest* is what one run needs:
+programs and files, each at the path that it has on the host, so that paths and messages mean the same on both sides;
+the shared libraries that ldd names; and, for a DPDK program, the few plugins that the lab's devices need.
 """
 
 import contextlib
@@ -25,18 +24,18 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get('MOAT_CACHE') or
              Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'moat')
-KERNEL = CACHE / 'guest-kernel'  # or another, which use_kernel() says
+KERNEL = CACHE / 'guest-kernel'  # or the folder that use_kernel() sets
 
 MODULES = ['igb', 'igbvf', 'e1000e', 'virtio_net', 'vfio-pci', 'vfio_iommu_type1', 'uio_pci_generic']
 DPDK_PLUGINS = ['bus_pci', 'bus_vdev', 'mempool_ring', 'net_e1000', 'net_virtio']
 
 
 class LabError(Exception):
-    """What the user has to know, in one sentence."""
+    """An error, with a sentence for the user."""
 
 
 def use_kernel(major):
-    """From now on the kernel and its modules are those of `major`."""
+    """Use the kernel and the modules of Linux `major` from now on."""
     global KERNEL
     KERNEL = CACHE / f'guest-kernel-{major}'
     if not (KERNEL / 'vmlinuz').exists():
@@ -44,7 +43,7 @@ def use_kernel(major):
 
 
 def qemu(major):
-    """The program: the machine's own, or that of `major`."""
+    """@return the QEMU program: the machine's own, or that of `major`"""
     if major is None:
         return 'qemu-system-x86_64'
     path = CACHE / f'lab-{major}' / 'qemu-system-x86_64'
@@ -54,7 +53,7 @@ def qemu(major):
 
 
 class Archive:
-    """A cpio archive that grows. A path is added once, its parents before it."""
+    """A cpio archive to which files are added. Each path is added once, after its parents."""
 
     def __init__(self):
         self.out = io.BytesIO()
@@ -67,7 +66,7 @@ class Archive:
         self.out.write(header + bytes(-len(header) % 4) + data + bytes(-len(data) % 4))
 
     def _new(self, path):
-        """Whether `path` is yet to be written; sees to its parents."""
+        """@return whether `path` is not in the archive yet; adds its parents."""
         if path in self.seen:
             return False
         if self._new(os.path.dirname(path)):
@@ -108,7 +107,7 @@ class Archive:
             self.data(path, Path(path).read_bytes(), os.stat(path).st_mode & 0o777)
 
     def program(self, path):
-        """A host file and, if it is a dynamic executable or library, all that it loads."""
+        """Adds a host file and, if it is a dynamic executable or library, all libraries that it loads."""
         todo, done = [path], set()
         while todo:
             path = todo.pop()
@@ -121,7 +120,7 @@ class Archive:
                 done.update(found)
                 for library in found:
                     self.host_file(library)
-                    if library.endswith('/libc.so.6'):  # which loads it to cancel a thread
+                    if library.endswith('/libc.so.6'):  # libc loads it to cancel a thread
                         todo.append(library.replace('libc.so.6', 'libgcc_s.so.1'))
                     if 'librte_eal.so' in library:
                         todo += dpdk_plugins(library)
@@ -144,7 +143,7 @@ def libraries(path):
 
 
 def dpdk_plugins(eal):
-    """Those of DPDK_PLUGINS that lie in the folder from which this EAL loads its plugins."""
+    """@return those of DPDK_PLUGINS that are in the folder from which this EAL loads its plugins."""
     version = os.path.realpath(eal).rsplit('.so.', 1)[1]
     folder = Path(os.path.dirname(os.path.realpath(eal)), 'dpdk', f'pmds-{version}')
     files = [folder / f'librte_{name}.so.{version}' for name in DPDK_PLUGINS]
@@ -159,7 +158,7 @@ def kernel_release():
 
 
 def module_files():
-    """MODULES and what they depend on, as modules.dep lists it: {file: its dependencies}."""
+    """@return MODULES and their dependencies, as modules.dep lists them: {file: its dependencies}."""
     table = {}
     try:
         for line in (KERNEL / 'modules' / 'modules.dep').read_text().splitlines():
@@ -179,7 +178,7 @@ def module_files():
 
 
 def build_base():
-    """Busybox, guest/ and the modules, unpacked (the guest's modprobe wants them so)."""
+    """Adds busybox, guest/ and the modules, unpacked, as the guest's modprobe needs them."""
     archive = Archive()
     for name in ('bin', 'sbin', 'lib', 'lib64'):
         archive.directory(f'/usr/{name}')
@@ -187,7 +186,7 @@ def build_base():
     for name in ('proc', 'sys', 'dev', 'tmp', 'run', 'root'):
         archive.directory(f'/{name}')
     archive.link('/var/run', '/run')
-    archive.link('/usr/sbin/modprobe', '/usr/bin/busybox')  # the kernel asks there for modules
+    archive.link('/usr/sbin/modprobe', '/usr/bin/busybox')  # the kernel runs it to load modules
     archive.device('/dev/console', 5, 1)
     archive.data('/usr/bin/busybox', Path('/bin/busybox').read_bytes(), 0o755)
     for file in sorted((HERE / 'guest').iterdir()):
@@ -205,7 +204,7 @@ def build_base():
 
 
 def cached(name, make):
-    """The file `name` of the cache, first made if it is not there (atomically: runs may be
+    """@return the path of `name` in the cache. If the file is missing, it is made (atomically, because runs may be
     parallel)."""
     path = CACHE / 'lab' / name
     if not path.exists():
@@ -239,7 +238,7 @@ def kernel():
 
 
 def base():
-    """The archive's first part, from the cache."""
+    """@return the archive's first part, from the cache."""
     parts = [kernel_release(), *MODULES]
     sources = [Path(__file__), Path('/bin/busybox'), *sorted((HERE / 'guest').iterdir())]
     digest = hashlib.sha256(repr(parts).encode())
@@ -251,10 +250,10 @@ def base():
 
 
 def build(programs, files, directory):
-    """The whole initramfs: `programs` from the host, `files` as {guest path: bytes}, and the
-    folder to be in."""
+    """@return the whole initramfs: `programs` from the host, `files` as {guest path: bytes}, and the working
+    directory."""
     archive = Archive()
-    # The base has these as links; host paths are resolved, so nothing is to go below them.
+    # The base has these as links. Host paths are resolved, so nothing may be added below them.
     archive.seen |= {'/usr', '/usr/bin', '/usr/lib', '/usr/lib64', '/usr/sbin', '/tmp', '/root'}
     for path in programs:
         archive.program(path)

@@ -76,7 +76,7 @@ int machine_hpa(void *ctx, const void *va, uint64_t len, uint64_t *hpa)
 
 	if (at / MOAT_2M_SIZE != (at + len - 1) / MOAT_2M_SIZE)
 		return moat_error(-EFAULT, "%p + 0x%" PRIx64 " is not in one hugepage", va, len);
-	fd = open("/proc/self/pagemap", O_RDONLY); /* now: after a fork, self is another */
+	fd = open("/proc/self/pagemap", O_RDONLY); /* now: after a fork, self is another process */
 	got = pread(fd, &entry, sizeof(entry), at / MOAT_PAGE_SIZE * sizeof(entry));
 	close(fd);
 	if (got != sizeof(entry))
@@ -191,7 +191,7 @@ uint64_t machine_irq_work(unsigned int processor)
 #define EDU_DMA_CMD   0x98
 #define EDU_RUN       1u
 #define EDU_TO_MEMORY 2u
-#define EDU_INSIDE    0x40000 /* the device's own memory, as its DMA engine sees it */
+#define EDU_INSIDE    0x40000 /* the device's own memory, as its DMA engine addresses it */
 
 #define PCI_CAPABILITIES 0x34
 #define PCI_CAP_MSI      5

@@ -24,8 +24,8 @@
 
 void node_init(const char *program)
 {
-	/* An allow-list that matches nothing: functions are probed one by one, when their tenant's
-	 * domain is ready for the DMA that a PMD may do while probing. */
+	/* An allow-list that matches nothing: functions are probed one by one, after their tenant's
+	 * domain is ready for the DMA that a PMD may do while it probes. */
 	char *argv[] = { strdup(program), strdup("--in-memory"), strdup("--no-telemetry"),
 		strdup("-a"), strdup("ffff:ff:1f.7"), strdup("--log-level=warning"), NULL };
 
@@ -111,7 +111,7 @@ struct rte_mbuf *node_frame(struct node *n, const struct node *peer)
 	return m;
 }
 
-/** The peer's frame, whole, and not one that was here before. */
+/** @return whether this is a complete new frame of the peer */
 static bool is_intact(const struct rte_mbuf *m, struct node *n, const struct node *peer)
 {
 	const uint8_t *bytes = rte_pktmbuf_mtod(m, const uint8_t *);
@@ -162,15 +162,15 @@ unsigned int node_receive(struct node *n, const struct node *peer)
 	return got;
 }
 
-#define WINDOW 256  /* frames under way, each way, ... */
-#define LOST   1000 /* turns without one arriving: they are lost */
+#define WINDOW 256  /* frames under way in each direction, ... */
+#define LOST   1000 /* ... which are lost if none arrives during so many turns */
 
 struct pace {
 	uint64_t seen, written_off;
 	unsigned int idle;
 };
 
-/** Send while the peer keeps up: what overruns its ring is lost. */
+/** Send only as fast as the peer receives, because frames that overrun its ring are lost. */
 static void send_on(struct node *from, const struct node *to, struct pace *pace)
 {
 	if (to->next != pace->seen) {
@@ -215,11 +215,10 @@ void node_send_from(struct node *n, const struct node *peer, uint64_t iova)
 	own = rte_mbuf_iova_get(m);
 	rte_mbuf_iova_set(m, iova - m->data_off);
 	assert_int_equal(rte_eth_tx_burst(n->port, 0, &m, 1), 1);
-	rte_mbuf_iova_set(m,
-		own); /* the descriptor has been fetched: QEMU does that at the doorbell */
+	rte_mbuf_iova_set(m, own); /* QEMU has fetched the descriptor at the doorbell */
 }
 
-static uint64_t elsewhere; /* where buffers are said to be; 0: where they are */
+static uint64_t elsewhere; /* the address that the device is given for buffers; 0: the right one */
 static rte_iova_t *own_iova;
 
 static void move_buffer(struct rte_mempool *mp, void *opaque, void *obj, unsigned int i)
@@ -253,7 +252,7 @@ void node_receive_into(struct node *n, struct node *peer, uint64_t iova)
 
 	own_iova = calloc(n->pool->size, sizeof(*own_iova));
 	assert_non_null(own_iova);
-	n->excuse = anything; /* frames will be refused on their way to memory */
+	n->excuse = anything; /* the device is refused when it writes frames to memory */
 	elsewhere = iova;
 	rte_mempool_obj_iter(n->pool, move_buffer, NULL);
 	node_renew_ring(n, peer);

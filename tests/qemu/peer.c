@@ -2,15 +2,16 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The other end of a wire, on a NIC that the guest's kernel drives: sends frames to addresses at
- * which a program swaps addresses and sends them back (moat-fwd's macswap), and checks each that
- * comes back to the last byte.
+/* The other end of a wire, on a NIC that the guest's kernel drives. It sends frames to MAC
+ * addresses at which a program swaps the addresses and sends the frames back (moat-fwd's macswap),
+ * and checks every byte of the frames that come back.
  *
- *	peer INTERFACE seconds N MAC...          go on for so long
+ *	peer INTERFACE seconds N MAC...          run for so long
  *	peer INTERFACE packets N MAC...          until N have come back from each
- *	peer INTERFACE ball COUNT MAC MAC        throw COUNT frames between the two, and leave
+ *	peer INTERFACE ball COUNT MAC MAC        send COUNT frames between the two, and end
  *
- * Prints "MAC sent=N received=N damaged=N" a line. Exit status: 0, 1: not all came, or damaged. */
+ * Prints "MAC sent=N received=N damaged=N" for each MAC. Exit status: 0; 1: frames are missing or
+ * damaged. */
 
 #include <arpa/inet.h>
 #include <err.h>
@@ -32,18 +33,18 @@
 #define ETHERTYPE_OURS 0x88b5 /* IEEE 802: local experimental */
 #define ETHERTYPE_BALL 0x88b6
 #define LONGEST        1514
-#define WINDOW         64  /* frames under way, each way */
-#define LOST_AFTER_MS  200 /* ... until nothing has come for so long: they are lost */
+#define WINDOW         64  /* frames under way in each direction ... */
+#define LOST_AFTER_MS  200 /* ... which are lost if none arrives for so long */
 #define PATIENCE_S     120
 #define AWAY           8
 #define SEQUENCE       sizeof(struct ether_header)
-#define IDENTITY       (SEQUENCE + sizeof(uint64_t)) /* of this process: others may play, too */
+#define IDENTITY       (SEQUENCE + sizeof(uint64_t)) /* of this process: other peers may run, too */
 #define BODY           (IDENTITY + sizeof(pid_t))
 
 struct away {
 	uint8_t mac[ETH_ALEN];
 	uint64_t sent, received, damaged, under_way;
-	uint64_t next; /* least sequence number that may come: frames do not overtake each other */
+	uint64_t next; /* least sequence number that may arrive: frames keep their order */
 	uint64_t heard_ms;
 };
 
@@ -144,7 +145,7 @@ static void check(struct away *a, const uint8_t *frame, size_t len)
 	a->under_way = a->sent - a->next;
 }
 
-/* @return false: there was none */
+/* @return false: there was no frame */
 static bool catch_one(void)
 {
 	uint8_t frame[2048];

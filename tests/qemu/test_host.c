@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Owning the guest's unit as an application does, by moat_vtd_host_create(): found in the DMAR
- * table, the kernel's devices passed through, tables in files of hugetlbfs; killed, and taken over
- * by the next process. */
+/* Owning the guest's unit as an application does, by moat_vtd_host_create(): the unit is found in
+ * the DMAR table, the kernel's devices pass through, and tables are in files of hugetlbfs; the
+ * owner is killed, and the next process takes the unit over. */
 
 #include <dirent.h>
 #include <errno.h>
@@ -31,7 +31,7 @@
 static struct edu edu;
 static struct moat_vtd_host_conf conf = { .unit = -1, .tenant = &edu.sid, .nr_tenants = 1 };
 
-/** Files of the unit in hugetlbfs, of this process or of all. */
+/** @return the number of the unit's files in hugetlbfs, of this process or of all */
 static unsigned int files(bool ours)
 {
 	DIR *d = opendir("/dev/hugepages");
@@ -64,7 +64,8 @@ static uint64_t hpa_of(const void *va, uint64_t len)
 	return hpa;
 }
 
-/** Does a write of the device to `iova` arrive at `*at`? The device's own memory is not 0. */
+/** @return whether a write of the device to `iova` arrives at `*at`; the device's own memory is not
+ * 0 */
 static bool arrives(uint64_t iova, volatile uint64_t *at)
 {
 	*at = 0;
@@ -99,7 +100,7 @@ static void the_unit_is_found_owned_and_given_back(void **state)
 	uint64_t hpa;
 
 	huge[0] = 0x600d;
-	edu_read(&edu, hpa_of(huge, 8), 8); /* what it is to write */
+	edu_read(&edu, hpa_of(huge, 8), 8); /* the data that the device then writes */
 	assert_true(arrives(hpa_of(huge, 8), huge));
 	must(moat_vtd_host_create(&conf, &unit));
 	assert_string_equal(unit->name, "dmar0");
@@ -125,11 +126,11 @@ static void the_unit_is_found_owned_and_given_back(void **state)
 	must(moat_domain_destroy(domain));
 	unit->ops->destroy(unit);
 	assert_int_equal(files(false), 0);
-	assert_true(arrives(hpa_of(huge, 8), huge)); /* as it was found: off */
+	assert_true(arrives(hpa_of(huge, 8), huge)); /* as it was found: translation is off */
 	munmap(huge, MOAT_2M_SIZE);
 }
 
-/* The lab's serial device interrupts by MSI-X behind the one unit of the machine. */
+/* The lab's serial device uses MSI-X behind the machine's only unit. */
 static void block_is_refused_with_the_kernels_device_that_is_in_its_way(void **state)
 {
 	struct moat_vtd_host_conf block = conf;
@@ -186,7 +187,7 @@ static void a_killed_owners_unit_walks_its_tables_until_it_is_taken_over(void **
 	killed_owner(shared);
 	assert_true(files(false) >= 1);
 	assert_int_equal(files(true), 0);
-	/* Whoever gets hugepages now gets others than those that the unit walks. */
+	/* Hugepages that are allocated now are not those that the unit walks. */
 	pages = mmap(NULL, 32 * MOAT_2M_SIZE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
 	assert_true(pages != MAP_FAILED);
@@ -196,12 +197,12 @@ static void a_killed_owners_unit_walks_its_tables_until_it_is_taken_over(void **
 
 	assert_int_equal(moat_vtd_host_create(&conf, &unit), -EBUSY);
 	assert_non_null(strstr(moat_error_text(), "--take-over"));
-	assert_true(arrives(IOVA, shared)); /* not touched */
+	assert_true(arrives(IOVA, shared)); /* nothing was changed yet */
 	assert_int_equal(files(true), 0);
 	conf.take_over = true;
 	must(moat_vtd_host_create(&conf, &unit));
-	assert_int_equal(files(false), files(true)); /* what was left is gone */
-	assert_false(edu_is_master(&edu));           /* nor does the device go on by itself */
+	assert_int_equal(files(false), files(true)); /* the files of the killed owner are gone */
+	assert_false(edu_is_master(&edu));           /* nor does the device start DMA by itself */
 	edu_open(&edu, "DEVICE0");
 	assert_true(edu_is_master(&edu));
 	assert_false(arrives(IOVA, shared));

@@ -2,12 +2,13 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Interrupts of tenants' devices on QEMU's unit: two tenants, each with an edu, which raises by its
- * MSI capability what it was given and what it was not. Such a request carries the device's
- * source-id; one by a DMA write carries none on QEMU's unit (tests/conformance).
+/* Interrupts of tenants' devices on QEMU's unit. There are two tenants, each with an edu, which
+ * raises interrupts by its MSI capability: those that it was given, and others. Such a request
+ * carries the device's source-id; on QEMU's unit a request by a DMA write carries none
+ * (tests/conformance).
  *
- * QEMU's unit knows no CFI and lets compatibility format pass always, so the driver leaves
- * interrupt remapping off. Here it sees registers in which CFI is taken, and everything else is
+ * QEMU's unit has no CFI and always lets compatibility format pass, so the driver would leave
+ * interrupt remapping off. Here the driver sees registers in which CFI works; everything else is
  * QEMU's. */
 
 #include <setjmp.h>
@@ -28,7 +29,7 @@
 #define MEMORY (8u << 20)
 
 static struct moat_vtd_window registers;
-static uint32_t cfis; /* GSTS.CFIS, as GCMD asked for it */
+static uint32_t cfis; /* GSTS.CFIS, as GCMD has set it */
 static moat_sid_t kernels[64];
 static struct moat_unit *unit;
 
@@ -100,7 +101,7 @@ static void party_come(struct party *p)
 		&p->interrupt));
 }
 
-/* Has one arrived since there were `before`? It takes a moment. */
+/* @return whether an interrupt has arrived since there were `before`; waits for a moment */
 static bool arrives(uint64_t before)
 {
 	for (unsigned int ms = 0; ms < 1000; ms++) {
@@ -119,7 +120,7 @@ static bool raises(const struct party *p, const struct moat_interrupt *interrupt
 	return arrives(before);
 }
 
-/* The party's tenant has one fault more, by this entry, and it says so in these words. */
+/* Assert that the party's tenant has one more fault, by this entry, with this reason text. */
 static void expect_refused(const struct party *p, const struct moat_interrupt *interrupt,
 	uint8_t reason, const char *words)
 {
@@ -216,7 +217,7 @@ static void an_interrupt_by_an_entry_of_a_tenant_that_left_is_blocked(void **sta
 	assert_int_equal(machine_irq_work(0), before);
 }
 
-/* As the sentence says. */
+/* The message's claim is true: the device can raise any interrupt. */
 static void compatibility_format_arrives_where_it_is_let_through(void **state)
 {
 	const struct moat_interrupt forged = { .address = VTD_MSI_BASE, .data = MACHINE_VECTOR };
@@ -235,7 +236,7 @@ static void taken_down_the_unit_remaps_no_more(void **state)
 
 int main(int argc, char **argv)
 {
-	/* In this order: each leaves the unit as the next one needs it. */
+	/* The order matters: each test leaves the unit in the state that the next one needs. */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_unit_without_cfi_is_left_alone_and_says_what_that_means),
 		cmocka_unit_test(tenants_are_given_interrupts),

@@ -2,13 +2,13 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Every mode, with DPDK's unmodified PMD on real (QEMU's) NICs and a real unit: packets arrive
- * whole, the device is refused nothing that it rightly does, and everything comes back at the end.
- * In the lab's guest; two functions that see each other's frames are in the environment.
+/* Every mode, with DPDK's unmodified PMD on QEMU's NICs and QEMU's unit: packets arrive complete,
+ * the device is refused nothing that it may do, and everything comes back at the end. Runs in the
+ * lab's guest; the environment has two functions that see each other's frames.
  *
- * Arguments: how many packets each receives in each mode, and the stage of scalable mode, "second"
- * or "first"; without it the unit is in legacy mode. The last line is what moat counted, for
- * test-trace. */
+ * Arguments: how many packets each tenant receives in each mode, and the stage of scalable mode,
+ * "second" or "first"; without it the unit is in legacy mode. The last line has moat's counters,
+ * for test-trace. */
 
 #include <err.h>
 #include <inttypes.h>
@@ -28,7 +28,7 @@
 #define MEMORY  (32 * MOAT_2M_SIZE)
 #define BUFFERS 4096
 
-static uint64_t packets = 100000; /* each is to receive; or argv[1]: some NICs are slow in QEMU */
+static uint64_t packets = 100000; /* that each receives; argv[1]: some NICs are slow in QEMU */
 static enum moat_vtd_stage stage; /* of scalable mode; ANY: legacy mode */
 static struct moat_unit *unit;
 static struct node red = { .name = "red", .variable = "RED", .colour = 0x11 };

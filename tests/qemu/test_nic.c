@@ -2,9 +2,10 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Two tenants on two virtual functions of an igb, and then on two igbs, through translations that
- * moat wrote into QEMU's unit: packets from one to the other, red's device sent after what is not
- * red's, and buffers unmapped under the device while it writes at full rate. In the lab's guest. */
+/* Two tenants on two virtual functions of an igb, and then on two igbs, through tables that moat
+ * wrote for QEMU's unit: packets from one tenant to the other, attempts of red's device on memory
+ * that is not red's, and buffers that are unmapped while the device writes at full rate. Runs in
+ * the lab's guest. */
 
 #include <inttypes.h>
 #include <setjmp.h>
@@ -22,7 +23,7 @@
 #include "must.h"
 #include "node.h"
 
-#define SHOWN  510000 /* packets that each tenant is to receive */
+#define SHOWN  510000 /* packets that each tenant receives */
 #define PLENTY 2048   /* buffers */
 #define MEMORY (16 * MOAT_2M_SIZE)
 #define VICTIM UINT64_C(0xc0000000) /* an IOVA of blue's */
@@ -34,7 +35,7 @@ static struct node blue = { .name = "blue", .variable = "BLUE", .colour = 0x77 }
 
 /* -------------------------------------------------------------------------------- helpers */
 
-/** @param leaf_sizes, buffers of red; blue has superpages and plenty */
+/** @param leaf_sizes, buffers for red; blue has superpages and PLENTY */
 static void start_both(uint64_t leaf_sizes, unsigned int buffers)
 {
 	struct node_conf conf = {
@@ -75,7 +76,8 @@ static void expect_no_fault(void)
 			fault.iova, fault.reason_text);
 }
 
-/** The oldest fault is red's, of this page and kind; what else there is, is red's, too. */
+/** Assert that the oldest fault is red's, for this page and kind of access. All others are red's,
+ * too. */
 static void expect_reds_fault(uint64_t iova, uint8_t reason, bool write)
 {
 	struct moat_fault fault;
@@ -228,7 +230,7 @@ static void after_detach_reds_device_reaches_nothing(void **state)
 
 #define SALVO  64 /* pages that share a ticket */
 #define UNMAPS 100000
-#define STOCK  (NODE_RING + 4 * NODE_BURST) /* buffers: nearly all of them are in the ring */
+#define STOCK  (NODE_RING + 4 * NODE_BURST) /* buffers, nearly all of which are in the ring */
 
 static struct rte_mbuf *buffers[STOCK];
 
@@ -247,7 +249,7 @@ static uint64_t page_of(const struct rte_mbuf *m)
 	return rte_mbuf_iova_get(m);
 }
 
-/** Unmap some of red's buffers, wherever they are; once the ticket is done, nothing writes
+/** Unmap some of red's buffers, wherever they are. Once the ticket is done, nothing may write
  * there. */
 static unsigned int salvo(struct moat_lane *lane, uint64_t *random)
 {
@@ -295,7 +297,7 @@ static void no_write_lands_in_a_buffer_after_its_unmaps_ticket(void **state)
 		unmaps, blue.sent, red.excused, faults, red.received);
 	assert_int_equal(struck, 0);
 	assert_int_equal(red.damaged, 0);
-	assert_true(red.excused > UNMAPS / 100); /* or nothing was under fire */
+	assert_true(red.excused > UNMAPS / 100); /* else too few buffers were in use */
 	assert_true(red.received > UNMAPS / 100);
 	red.excuse = NULL;
 }
@@ -346,7 +348,7 @@ static void both_leave(void **state)
 
 int main(int argc, char **argv)
 {
-	/* In this order: each finds the nodes as the one before left them. */
+	/* The order matters: each test leaves the nodes as the next one needs them. */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(with_superpages),
 		cmocka_unit_test(two_tenants_exchange_half_a_million_packets_each_all_intact),

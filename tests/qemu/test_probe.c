@@ -2,9 +2,9 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A PMD whose device does DMA while it is being probed, as iavf's does with its admin queue: a
- * test double for QEMU's "edu" device, which reserves its memory the way those PMDs do. In the
- * lab's guest, booted with intel_iommu=on, the device bound to vfio-pci. */
+/* A PMD whose device does DMA while it is probed, as iavf's does for its admin queue. The PMD of
+ * this test is for QEMU's "edu" device, and reserves its memory as those PMDs do. Runs in the lab's
+ * guest, booted with intel_iommu=on, with the device bound to vfio-pci. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -125,7 +125,7 @@ static void a_pmd_that_does_dma_while_probing_is_served_from_its_tenants_memory(
 	assert_int_equal(reserved.iova % MOAT_PAGE_SIZE, 0);
 	assert_int_equal(reserved.len, MOAT_PAGE_SIZE);
 	moat_vfio_info(moat_tenant_domain(tenant), &after);
-	assert_int_equal(after.bytes, before.bytes + MOAT_PAGE_SIZE); /* and nothing with it */
+	assert_int_equal(after.bytes, before.bytes + MOAT_PAGE_SIZE); /* and nothing else with it */
 	assert_int_equal(unit->ops->faults(unit, &fault, 1), 0);
 	assert_int_equal(rte_eal_hotplug_remove("pci", bdf), 0);
 }
@@ -135,12 +135,12 @@ static void from_dpdks_memory_it_is_refused(void **state)
 	time_t end = time(NULL) + PATIENCE_S;
 	struct moat_fault fault = { 0 };
 
-	assert_int_not_equal(rte_dev_probe(bdf), 0); /* it was given to no tenant */
+	assert_int_not_equal(rte_dev_probe(bdf), 0); /* the device was not given to a tenant */
 	assert_int_not_equal(reserved.socket, moat_tenant_socket(tenant));
 	while (unit->ops->faults(unit, &fault, 1) == 0 && time(NULL) < end)
 		usleep(100000);
 	assert_int_equal(fault.sid, sid);
-	assert_false(fault.write); /* the first thing it did */
+	assert_false(fault.write); /* its first access is a read */
 }
 
 static int unit_up(void **state)

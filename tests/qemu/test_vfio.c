@@ -2,10 +2,10 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Two tenants on two virtual functions of an igb, on a kernel that owns the unit: through vfio-pci,
- * a container each. In the lab's guest, booted with intel_iommu=on. With an argument it becomes
- * that user first, and shows that no more is needed than the groups' nodes and the right to lock
- * memory. */
+/* Two tenants on two virtual functions of an igb, with a kernel that owns the unit: through
+ * vfio-pci, with a container each. Runs in the lab's guest, booted with intel_iommu=on. With an
+ * argument the program becomes that user first, and so shows that the groups' nodes and the right
+ * to lock memory suffice. */
 
 #include <err.h>
 #include <inttypes.h>
@@ -28,14 +28,13 @@
 #include "must.h"
 #include "node.h"
 
-#define SHOWN   510000 /* packets that each tenant is to receive */
-#define BRIEFLY 2000   /* packets, in the modes that unmap: each takes system calls */
-#define BUFFERS 2048
-#define MEMORY  (16 * MOAT_2M_SIZE)
-#define VICTIM  UINT64_C(0xc0000000) /* an IOVA of blue's */
-#define CANARY  0xa5
-#define NARROW \
-	(UINT64_C(1) << 38) /* virtual addresses are cut to these bits, which are translated */
+#define SHOWN      510000 /* packets that each tenant receives */
+#define BRIEFLY    2000   /* packets, in the modes that unmap, which need system calls for each */
+#define BUFFERS    2048
+#define MEMORY     (16 * MOAT_2M_SIZE)
+#define VICTIM     UINT64_C(0xc0000000) /* an IOVA of blue's */
+#define CANARY     0xa5
+#define NARROW     (UINT64_C(1) << 38) /* tables translate these low bits of virtual addresses */
 #define PATIENCE_S 60
 
 static struct moat_unit *unit;
@@ -96,10 +95,10 @@ static void two_tenants_exchange_half_a_million_packets_each_all_intact(void **s
 struct rings {
 	const struct node *n;
 	uint64_t maps;
-	uint8_t page[MEMORY / MOAT_PAGE_SIZE]; /* of the tenant's memory: memzones that lie in it */
+	uint8_t page[MEMORY / MOAT_PAGE_SIZE]; /* memzones in each page of the tenant's */
 };
 
-/* A ring has whole pages of its own, and one map; one more for each 2 MiB that it goes into. */
+/* A ring has whole pages of its own and one map, and one more map for each further 2 MiB. */
 static void note_memzone(const struct rte_memzone *mz, void *arg)
 {
 	struct rings *r = arg;
@@ -114,7 +113,7 @@ static void note_memzone(const struct rte_memzone *mz, void *arg)
 		r->page[at >> MOAT_PAGE_SHIFT]++;
 }
 
-/** Buffers in one map, each ring in one of its own. @return bytes */
+/** Check that buffers are in one map, and each ring is in a map of its own. @return bytes */
 static uint64_t expect_its_own(const struct node *n)
 {
 	static struct rings r;
@@ -141,7 +140,7 @@ static uint64_t expect_its_own(const struct node *n)
 	return info.bytes;
 }
 
-/** Memory that VFIO has pinned for this process, as the kernel counts it. */
+/** @return the memory that VFIO has pinned for this process, as the kernel counts it */
 static uint64_t locked_bytes(void)
 {
 	FILE *f = fopen("/proc/self/status", "r");
@@ -160,7 +159,7 @@ static void each_container_holds_exactly_its_tenants_maps(void **state)
 {
 	uint64_t bytes = expect_its_own(&red) + expect_its_own(&blue);
 
-	/* DPDK's default container is empty, and so is every other. */
+	/* DPDK's default container and all others are empty. */
 	assert_int_equal(locked_bytes(), bytes);
 }
 
@@ -171,7 +170,7 @@ static bool is_all(const uint8_t *bytes, uint64_t len, uint8_t value)
 	return bytes[0] == value && memcmp(bytes, bytes + 1, len - 1) == 0;
 }
 
-/** Has the kernel logged a fault of red's at this page by now? None of blue's. */
+/** Has the kernel logged a fault of red's at this page? It must log none of blue's. */
 static bool logged(uint64_t iova, bool write)
 {
 	struct moat_fault fault;
@@ -189,8 +188,8 @@ static bool logged(uint64_t iova, bool write)
 	return found;
 }
 
-/** Red's device reaches for `iova`. The kernel logs ten faults in five seconds and no more, so it
- * is told to again until one of these has been logged. */
+/** Let red's device access `iova`. The kernel logs at most ten faults in five seconds, so the
+ * access is repeated until one is logged. */
 static void red_is_refused(uint64_t iova, bool write)
 {
 	time_t end = time(NULL) + PATIENCE_S;
@@ -236,7 +235,7 @@ static void reds_device_reaches_no_memory_of_dpdks_nor_its_heaps_bookkeeping(voi
 
 	assert_non_null(dpdks);
 	red_is_refused((uintptr_t)dpdks & (NARROW - 1), false);
-	red_is_refused(NODE_HOME, false); /* where the heap's first element has its header */
+	red_is_refused(NODE_HOME, false); /* the header of the heap's first element is there */
 	rte_free(dpdks);
 }
 
@@ -253,7 +252,7 @@ static void red_writes_no_page_that_it_may_only_read(void **state)
 	assert_true(is_all(page, MOAT_2M_SIZE, CANARY));
 	must(moat_lane_unmap(lane, VICTIM, MOAT_PAGE_SIZE));
 	must(moat_lane_drain(lane));
-	red_is_refused(VICTIM, false); /* and nothing, once its unmap's ticket is done */
+	red_is_refused(VICTIM, false); /* nothing is there once the ticket of its unmap is done */
 	machine_mem.free(NULL, page, MOAT_2M_SIZE);
 }
 
@@ -389,7 +388,7 @@ static void become(uid_t user)
 
 int main(int argc, char **argv)
 {
-	/* In this order: each finds the nodes as the one before left them. */
+	/* The order matters: each test leaves the nodes as the next one needs them. */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(two_tenants_exchange_half_a_million_packets_each_all_intact),
 		cmocka_unit_test(each_container_holds_exactly_its_tenants_maps),

@@ -2,10 +2,10 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What unmapping costs through the queue of QEMU's unit, by the number of pages that share a
- * ticket: the curve. No device is needed. The pages lie apart (each needs a descriptor of its own,
- * up to the 64 that a batch has room for; beyond, the domain is invalidated as a whole) or side by
- * side (one descriptor for all). Cycles are the host's: the guest's TSC runs with it. */
+/* The cost of unmapping through the queue of QEMU's unit, by the number of pages that share a
+ * ticket. No device is needed. The pages are apart (each needs a descriptor, up to the 64 that a
+ * batch has room for; with more, the whole domain is invalidated) or side by side (one descriptor
+ * for all). Cycles are the host's, because the guest's TSC runs with it. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,7 +46,8 @@ static int by_value(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* The lower quartile: what a host that shares its processors adds is not the queue's. */
+/* @return the lower quartile, which leaves out most of the delays of a host that shares its
+ * processors */
 static double quartile(uint64_t samples[ROUNDS])
 {
 	const uint64_t *quarter = &samples[ROUNDS / 4];

@@ -137,7 +137,7 @@ static void a_burst_crosses_pages_and_tells_where_memory_breaks(void **state)
 {
 	struct moat_softvtd_guard guard;
 	struct moat_softvtd_dma dma[3] = {
-		{ .iova = IOVA + 0x800, .len = 0x1000, .prot = MOAT_W },  /* two pages, contiguous */
+		{ .iova = IOVA + 0x800, .len = 0x1000, .prot = MOAT_W },  /* contiguous pages */
 		{ .iova = IOVA + 0x1800, .len = 0x1000, .prot = MOAT_W }, /* then elsewhere */
 		{ .iova = IOVA + 0x2800, .len = 0x1000, .prot = MOAT_W }, /* then nothing */
 	};

@@ -5,10 +5,10 @@
 #define TENANT_RIG_H
 
 /*
- * A tenant in a mode of one's choice on an adversarial software unit, and a NIC whose two halves
- * the test plays: the PMD is DPDK's net_ring, real and unmodified, so the tenant's callbacks run as
- * they do with any PMD; what it "receives" the test puts on the wire (a ring), what it "sends" the
- * test takes off; and the device's reach is asked of the unit directly.
+ * A tenant in any mode on an adversarial software unit, and a NIC whose two halves the test
+ * controls. The PMD is DPDK's unmodified net_ring, so the tenant's callbacks run as with any PMD.
+ * The test puts frames for the PMD on the wire (a ring), and takes those that it sends from the
+ * wire. What the device can reach is checked with the unit directly.
  */
 
 #include <errno.h>
@@ -41,7 +41,7 @@ struct rig {
 	struct moat_tenant *tenant;
 	struct rte_mempool *pool;
 	uint16_t port;
-	struct rte_ring *wire[2]; /* of queues 0 and 1: what is sent comes back as received */
+	struct rte_ring *wire[2]; /* of queues 0 and 1: sent packets are received again */
 	unsigned int buffers;
 };
 
@@ -69,7 +69,7 @@ static inline struct moat_tenant_conf rig_conf(const char *name, enum moat_mode 
 	};
 }
 
-/* Memory for the buffers, and the heap's eighth of it. */
+/* Memory for the buffers, and the eighth that is the heap. */
 static inline uint64_t rig_memory(unsigned int buffers)
 {
 	return RTE_ALIGN_CEIL(((uint64_t)buffers * 4096 + 2 * MOAT_2M_SIZE) * 5 / 4, MOAT_2M_SIZE);
@@ -112,7 +112,7 @@ static inline struct rig *rig_open(const struct moat_tenant_conf *conf, const ch
 	return r;
 }
 
-/* Every buffer must be back: moat_tenant_destroy() counts them. */
+/* Close the rig. Every buffer must be back: moat_tenant_destroy() counts them. */
 static inline void rig_close(struct rig *r)
 {
 	rte_eth_dev_stop(r->port);
@@ -155,7 +155,7 @@ static inline struct moat_softvtd_stats rig_unit_stats(struct rig *r)
 	return stats;
 }
 
-/* Buffers as a PMD's refill takes them. The device could write each. */
+/* Take buffers as a PMD's refill does. The device may then write each of them. */
 static inline void rig_refill(struct rig *r, struct rte_mbuf *m[], unsigned int n)
 {
 	while (rte_pktmbuf_alloc_bulk(r->pool, m, n) != 0)
@@ -166,13 +166,13 @@ static inline void rig_refill(struct rig *r, struct rte_mbuf *m[], unsigned int 
 	}
 }
 
-/* The device has filled them: they arrive at the next rx_burst. */
+/* The device has filled the buffers: the next rx_burst returns them. */
 static inline void rig_arrive(struct rig *r, uint16_t queue, struct rte_mbuf *m[], unsigned int n)
 {
 	assert_int_equal(rte_ring_enqueue_bulk(r->wire[queue], (void **)m, n, NULL), n);
 }
 
-/* The device has sent what is on the wire, and the PMD frees it. */
+/* The device has sent the packets on the wire, and the PMD frees them. */
 static inline unsigned int rig_sent(struct rig *r, uint16_t queue)
 {
 	struct rte_mbuf *m[64];
@@ -185,7 +185,7 @@ static inline unsigned int rig_sent(struct rig *r, uint16_t queue)
 	return all;
 }
 
-/* An lcore that enters, does not poll, and leaves in the end: one that has ended its loop, say. */
+/* An lcore that enters, does not poll, and leaves at the end, as one that has ended its loop. */
 struct rig_sleeper {
 	struct moat_tenant *tenant;
 	pthread_barrier_t barrier;

@@ -3,8 +3,8 @@
  */
 
 /*
- * The life of a buffer where it is not simple: clones and references, chains, sends that the driver
- * does not take, memory of others, lcores that free what others received, threads that are not
+ * The life of a buffer in the difficult cases: clones and references, chains, sends that the driver
+ * does not take, foreign memory, lcores that free what others received, threads that are not
  * lcores, units that do not answer, and faults at every call. See rig.h; doc/buffer.md has the
  * model.
  */
@@ -39,7 +39,7 @@ static void no_device_reaches(struct rig *r, const struct rte_mbuf *m)
 	assert_false(rig_writes(r, rte_mbuf_data_iova(m)));
 }
 
-/* `n` packets, received, so that they are the application's. */
+/* Receive `n` packets, which then belong to the application. */
 static void receive(struct rig *r, struct rte_mbuf *m[], unsigned int n)
 {
 	unsigned int got = 0;
@@ -60,7 +60,7 @@ static void close_clean(struct rig *r)
 	rig_close(r);
 }
 
-/* Fill the driver's queue, as that of a slow NIC. */
+/* Fill the driver's queue, like that of a slow NIC. */
 static void wire_fill(struct rig *r)
 {
 	static char nothing;
@@ -86,13 +86,13 @@ static void the_last_reference_leaves_no_chain_behind(void **state)
 		rte_pktmbuf_append(m[1], 100);
 		assert_int_equal(rte_pktmbuf_chain(m[0], m[1]), 0);
 		clone = rte_pktmbuf_clone(m[0], clones);
-		rte_mbuf_refcnt_update(m[1], 1); /* and a reference of its own to a segment */
+		rte_mbuf_refcnt_update(m[1], 1); /* and take a reference to one segment */
 		rte_pktmbuf_free(m[0]);
 		rte_pktmbuf_free_seg(m[1]);
 		rte_pktmbuf_free(clone);
 		settle(r);
 		for (unsigned int i = 0; i < BUFFERS; i++) {
-			m[i] = rte_mbuf_raw_alloc(r->pool); /* as a PMD's refill */
+			m[i] = rte_mbuf_raw_alloc(r->pool); /* like a PMD's refill */
 			assert_non_null(m[i]);
 			assert_null(m[i]->next);
 			assert_int_equal(m[i]->nb_segs, 1);
@@ -107,8 +107,8 @@ static void the_last_reference_leaves_no_chain_behind(void **state)
 	rte_mempool_free(clones);
 }
 
-/* Sent in one burst: neighbours in the pool, one of which the application keeps a reference to, by
- * the header or by a clone. */
+/* Packets of one burst, neighbours in the pool. The application keeps a reference to one of them,
+ * by the header or by a clone. */
 static void a_reference_among_neighbours_is_not_sent_as_one_of_them(void **state)
 {
 	struct rte_mempool *clones = rte_pktmbuf_pool_create("clones", 63, 0, 0, 0, SOCKET_ID_ANY);
@@ -157,7 +157,7 @@ static void a_chain_among_neighbours_is_taken_away_whole(void **state)
 	close_clean(r);
 }
 
-/* Sent and back: the application's own again, and no device reads it. */
+/* The packet was sent and came back: it is the application's alone, and no device reads it. */
 static void what_has_other_references_is_the_applications_when_the_send_is_over(void **state)
 {
 	struct rte_mempool *clones = rte_pktmbuf_pool_create("clones", 63, 0, 0, 0, SOCKET_ID_ANY);
@@ -169,7 +169,7 @@ static void what_has_other_references_is_the_applications_when_the_send_is_over(
 		uint64_t iova;
 
 		receive(r, m, 4);
-		/* A clone; sent twice, on two queues. */
+		/* A clone; the packet is sent twice, on two queues. */
 		iova = rte_mbuf_data_iova(m[0]);
 		for (uint16_t q = 0; q < 2; q++) {
 			clone = rte_pktmbuf_clone(m[0], clones);
@@ -178,11 +178,11 @@ static void what_has_other_references_is_the_applications_when_the_send_is_over(
 		assert_true(rig_reads(r, iova));
 		assert_int_equal(rig_sent(r, 0), 1);
 		settle(r);
-		assert_true(rig_reads(r, iova)); /* queue 1 has it still */
+		assert_true(rig_reads(r, iova)); /* queue 1 still has it */
 		assert_int_equal(rig_sent(r, 1), 1);
 		no_device_reaches(r, m[0]);
 		assert_int_equal(rte_mbuf_ext_refcnt_read(m[0]->shinfo), 1);
-		/* A reference more. */
+		/* One more reference. */
 		rte_mbuf_refcnt_update(m[1], 1);
 		assert_int_equal(rte_eth_tx_burst(r->port, 0, &m[1], 1), 1);
 		assert_true(rig_reads(r, rte_mbuf_data_iova(m[1])));
@@ -195,7 +195,7 @@ static void what_has_other_references_is_the_applications_when_the_send_is_over(
 		assert_int_equal(rig_sent(r, 0), 1);
 		no_device_reaches(r, clone);
 		rte_pktmbuf_free(clone);
-		/* The clone is sent, the original freed before it is back. */
+		/* The clone is sent, and the original is freed before the clone is back. */
 		clone = rte_pktmbuf_clone(m[3], clones);
 		iova = rte_mbuf_data_iova(m[3]);
 		assert_int_equal(rte_eth_tx_burst(r->port, 0, &clone, 1), 1);
@@ -203,7 +203,7 @@ static void what_has_other_references_is_the_applications_when_the_send_is_over(
 		settle(r);
 		assert_true(rig_reads(r, iova));
 		assert_int_equal(rig_sent(r, 0), 1);
-		/* They can be sent again. */
+		/* The packets can be sent again. */
 		assert_int_equal(rte_eth_tx_burst(r->port, 0, m, 2), 2);
 		assert_int_equal(rig_sent(r, 0), 2);
 		settle(r);
@@ -222,12 +222,13 @@ static void what_a_pmd_or_a_copy_forgets_of_a_buffer_is_set_again(void **state)
 		struct rte_mbuf *m[BUFFERS], *clone;
 		struct rig *r;
 
-		/* Mode static without a look at what is received has a callback for it. */
+		/* Mode static without verification has a callback that checks received packets,
+		 * too. */
 		conf.verify = mode == MOAT_STATIC ? MOAT_VERIFY_OFF : 1;
 		r = rig_open(&conf, UNIT_ADVERSARY, BUFFERS);
 		rig_refill(r, m, 2);
 		assert_int_equal(rte_pktmbuf_chain(m[0], m[1]), 0);
-		/* Most PMDs write the flags of what they receive anew. */
+		/* Most PMDs overwrite the flags of packets that they receive. */
 		m[0]->ol_flags = RTE_MBUF_F_RX_RSS_HASH;
 		m[1]->ol_flags = 0;
 		rig_arrive(r, 0, m, 1);
@@ -238,8 +239,8 @@ static void what_a_pmd_or_a_copy_forgets_of_a_buffer_is_set_again(void **state)
 			assert_true(s->ol_flags & RTE_MBUF_F_EXTERNAL);
 		clone = rte_pktmbuf_clone(m[0], clones);
 		rte_pktmbuf_free(m[0]);
-		rte_pktmbuf_free(clone); /* without the flag DPDK corrupts memory here */
-		/* So does DPDK 22.11's rte_pktmbuf_copy() with its copy. */
+		rte_pktmbuf_free(clone); /* without the flag DPDK would corrupt memory here */
+		/* rte_pktmbuf_copy() of DPDK 22.11 clears the flag of its copy. */
 		rig_refill(r, m, 2);
 		m[0]->ol_flags = 0;
 		m[1]->ol_flags = 0;
@@ -264,7 +265,7 @@ static void what_a_pmd_or_a_copy_forgets_of_a_buffer_is_set_again(void **state)
 
 /* ------------------------------------------------------------------------------- sends in sends */
 
-/* What a callback of the program's, behind moat's, sends on queue 1 and on queue 0 itself. */
+/* A callback of the program's, after moat's, that sends on queue 1 and on queue 0 itself. */
 struct mirror {
 	struct rig *r;
 	struct rte_mbuf *m[2];
@@ -335,7 +336,7 @@ static void what_the_driver_does_not_take_is_its_callers_as_it_was(void **state)
 		assert_memory_equal(m, before, 7 * sizeof(m[0]));
 		for (unsigned int i = 2; i < 7 && mode != MOAT_STATIC; i++)
 			no_device_reaches(r, m[i]);
-		/* Freed, or tried again. */
+		/* Packets that were not sent are freed or tried again. */
 		rte_pktmbuf_free_bulk(m + 2, 2);
 		while (rte_ring_count(r->wire[0]) > 2)
 			rte_ring_dequeue(r->wire[0], &p);
@@ -350,8 +351,8 @@ static void what_the_driver_does_not_take_is_its_callers_as_it_was(void **state)
 	rte_mempool_free(clones);
 }
 
-/* Mode copy with no buffers to copy into: nothing is freed that rte_eth_tx_burst() says was not
- * sent. */
+/* Mode copy without buffers to copy into: packets that rte_eth_tx_burst() did not send must not be
+ * freed. */
 static void copy_sends_what_it_can_copy_and_leaves_the_rest(void **state)
 {
 	struct rig *r = open_mode(MOAT_COPY, UNIT_ADVERSARY);
@@ -380,7 +381,7 @@ static void copy_sends_what_it_can_copy_and_leaves_the_rest(void **state)
 
 /* --------------------------------------------------------------------------------- whose memory */
 
-/* Blue has the same IOVAs as red: red's packet on blue's queue would send blue's memory. */
+/* Blue has the same IOVAs as red, so red's packet on blue's queue would send blue's memory. */
 static void a_packet_of_another_tenant_never_sends_our_memory(void **state)
 {
 	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
@@ -397,7 +398,7 @@ static void a_packet_of_another_tenant_never_sends_our_memory(void **state)
 		assert_int_equal(rte_pktmbuf_alloc_bulk(pool, m, 3), 0);
 		for (unsigned int i = 0; i < 3; i++)
 			rte_pktmbuf_append(m[i], 60);
-		/* A chain of which only the second segment is another tenant's. */
+		/* A chain of which only the second segment belongs to another tenant. */
 		receive(r, &own, 1);
 		assert_int_equal(rte_pktmbuf_chain(own, m[2]), 0);
 		m[2] = own;
@@ -472,7 +473,8 @@ static void a_copy_without_a_buffer_to_copy_into_counts_as_starved(void **state)
 	close_clean(r);
 }
 
-/* Buffers that the application had from the pool mapped: the device must lose them first. */
+/* Buffers that the application allocated are mapped: the device must lose them before they are
+ * sent. */
 static void a_burst_that_waits_for_one_ticket_counts_as_one_wait(void **state)
 {
 	struct rig *r = open_mode(MOAT_STRICT, UNIT_ADVERSARY);
@@ -505,21 +507,22 @@ static void verify_looks_at_all_that_a_packet_declares(void **state)
 		struct rig *r = open_mode(mode, UNIT_ADVERSARY);
 		struct rte_mbuf *m[4], *got[4];
 
-		/* Longer than its buffer: the next buffer's bytes, which are mapped as well. */
+		/* Longer than its buffer: the next buffer's bytes would be sent, because they are
+		 * mapped, too. */
 		rig_refill(r, m, 4);
 		m[0]->data_len = 5000;
 		m[0]->pkt_len = 5000;
 		lies(r, m, 1);
-		/* A segment that the device has no right to. */
+		/* A segment that the device must not read. */
 		m[1]->next = m[2];
 		m[1]->nb_segs = 2;
 		m[1]->pkt_len = 128;
 		m[2]->data_off = UINT16_MAX - 64;
 		lies(r, m + 1, 1);
-		/* A packet that says more than its segments. */
+		/* A packet whose length exceeds that of its segments. */
 		m[3]->pkt_len = 1000;
 		lies(r, m + 3, 1);
-		/* And one that is right. */
+		/* And a valid one. */
 		rig_refill(r, m, 2);
 		m[0]->next = m[1];
 		m[0]->nb_segs = 2;
@@ -569,7 +572,7 @@ static pthread_t worker_start(struct worker *w)
 	return thread;
 }
 
-/* The main lcore polls until the worker is done. */
+/* The main lcore polls until the worker has finished. */
 static void worker_join(struct worker *w, pthread_t thread)
 {
 	while (!__atomic_load_n(&w->done, __ATOMIC_ACQUIRE))
@@ -587,7 +590,7 @@ static void free_all(struct worker *w)
 	rte_pktmbuf_free_bulk(w->m, w->n);
 }
 
-/* An lcore frees all buffers and goes on polling nothing; another gets them all. */
+/* An lcore frees all buffers and does not poll afterwards; another lcore gets them all. */
 static void free_all_and_stay(struct worker *w)
 {
 	rte_pktmbuf_free_bulk(w->m, w->n);
@@ -611,7 +614,7 @@ static void a_ready_buffer_can_be_had_on_every_lcore(void **state)
 	thread = worker_start(&w);
 	while (!__atomic_load_n(&w.done, __ATOMIC_ACQUIRE))
 		moat_tenant_poll(r->tenant);
-	/* The other lcore has entered, and has all of them. */
+	/* the other lcore has entered, and has all of them */
 	for (got = 0; got < BUFFERS; got += BURST)
 		if (rte_pktmbuf_alloc_bulk(r->pool, w.m + got, BURST) != 0)
 			break;
@@ -623,7 +626,7 @@ static void a_ready_buffer_can_be_had_on_every_lcore(void **state)
 	close_clean(r);
 }
 
-/* A thread that is not an lcore frees and goes away: nothing that it left is lost. */
+/* A thread that is not an lcore frees buffers and ends: none of them may be lost. */
 static void a_thread_that_is_not_an_lcore_may_free(void **state)
 {
 	struct rig *r = open_mode(MOAT_PIPELINED, UNIT_SLOW);
@@ -650,8 +653,8 @@ static void send_in_vain(struct worker *w)
 	assert_int_equal(rte_eth_tx_burst(w->rig->port, 0, w->m, (uint16_t)w->n), 0);
 }
 
-/* What such a thread sends and the driver does not take waits for a ticket of these threads' lane,
- * and none of them comes again. */
+/* If the driver does not take packets of such a thread, they wait for a ticket of these threads'
+ * shared lane. No such thread calls again. */
 static void what_a_thread_that_is_not_an_lcore_could_not_send_may_be_freed(void **state)
 {
 	struct rig *r = open_mode(MOAT_PIPELINED, UNIT_ADVERSARY);
@@ -659,7 +662,7 @@ static void what_a_thread_that_is_not_an_lcore_could_not_send_may_be_freed(void 
 	void *stop;
 
 	receive(r, w.m, BURST);
-	while (rte_ring_enqueue(r->wire[0], r) == 0) /* no room for a packet */
+	while (rte_ring_enqueue(r->wire[0], r) == 0) /* there is no room for a packet */
 		;
 	worker_run(&w);
 	while (rte_ring_dequeue(r->wire[0], &stop) == 0)
@@ -685,7 +688,7 @@ static void allocate_and_free(struct worker *w)
 			moat_tenant_poll(w->rig->tenant);
 		worst = RTE_MAX(worst, rte_rdtsc() - begin);
 	}
-	/* Never as long as a thread's patience, however busy the machine. */
+	/* Never as long as a thread's patience, however busy the machine is. */
 	assert_in_range(worst, 0, rte_get_tsc_hz() * 9 / 10);
 }
 
@@ -706,7 +709,7 @@ static void lcores_registered_later_and_other_threads_go_on_together(void **stat
 	close_clean(r);
 }
 
-/* Pipelined: the queue goes to another lcore while the first one's packets are held. */
+/* Pipelined: another lcore takes over the queue while the first lcore's packets are held. */
 static void receive_until_one_comes(struct worker *w)
 {
 	struct rte_mbuf *m[BURST];
@@ -736,17 +739,18 @@ static void a_held_burst_waits_for_the_lane_that_unmapped_it(void **state)
 
 	rig_refill(r, m, BURST);
 	rig_arrive(r, 0, m, BURST);
-	/* So that this lane's tickets have higher numbers than the other lane has done. */
+	/* so that this lane's tickets have higher numbers than those that the other lane has
+	 * done */
 	assert_int_equal(rte_eth_rx_burst(r->port, 0, m, BURST), 0);
 	thread = worker_start(&w);
 	while (__atomic_load_n(&w.n, __ATOMIC_ACQUIRE) == 0)
-		rte_pause(); /* a turn of a wait would find the ticket done */
+		rte_pause(); /* must not poll the lane, which would find the ticket done */
 	worker_join(&w, thread);
 	close_clean(r);
 }
 
-/* Deferred: what another lcore received and has not flushed is not free because this one frees
- * it. */
+/* Deferred: what another lcore received and has not flushed yet must not become free because this
+ * lcore frees it. */
 static void free_and_try(struct worker *w)
 {
 	struct rte_mbuf *m[BUFFERS];
@@ -773,7 +777,7 @@ static void a_buffer_waits_for_the_lane_that_unmapped_it(void **state)
 	w.rig = r;
 	receive(r, w.m, BURST);
 	thread = worker_start(&w);
-	while (!__atomic_load_n(&w.done, __ATOMIC_ACQUIRE)) /* this lane gathers on */
+	while (!__atomic_load_n(&w.done, __ATOMIC_ACQUIRE)) /* this lane still gathers */
 		moat_lanes_quiescent();
 	worker_join(&w, thread);
 	assert_int_equal(w.n, BUFFERS - BURST);
@@ -782,7 +786,7 @@ static void a_buffer_waits_for_the_lane_that_unmapped_it(void **state)
 	rig_close(r);
 }
 
-/* Neighbours that are freed together have the ticket that each was unmapped with. */
+/* Neighbours that are freed together keep the ticket with which each was unmapped. */
 static void neighbours_freed_together_wait_each_for_its_own_ticket(void **state)
 {
 	struct moat_tenant_conf conf = rig_conf("red", MOAT_DEFERRED);
@@ -850,8 +854,8 @@ static void one_buffer_may_be_sent_on_two_lcores_at_once(void **state)
 
 /* ------------------------------------------------------------------------------------ held back */
 
-/* Bursts of one on a unit that looks away: so many are dropped that entries for them would lie over
- * a part of the ring's. */
+/* Bursts of one packet on a unit that stalls. So many are dropped that their entries would wrap
+ * around the ring. */
 static void a_burst_of_which_nothing_is_kept_leaves_no_trace(void **state)
 {
 	struct moat_tenant_conf conf = rig_conf("red", MOAT_PIPELINED);
@@ -878,15 +882,15 @@ static void a_burst_of_which_nothing_is_kept_leaves_no_trace(void **state)
 			got++;
 		}
 	}
-	assert_in_range(stats.overrun, 1, 4095); /* else nothing was tried */
+	assert_in_range(stats.overrun, 1, 4095); /* else the test tested nothing */
 	close_clean(r);
 }
 
 /* ------------------------------------------------------------------------------ faults injected */
 
-/* The linker sends these calls here first: -Wl,--wrap in tests/meson.build. */
+/* The linker redirects these calls to this file: -Wl,--wrap in tests/meson.build. */
 static unsigned int fail_map, fail_unmap, fail_submit, fail_memory,
-	fail_drain; /* the n-th call fails; 0: none does */
+	fail_drain; /* the n-th call fails; 0: none */
 static bool failed;
 
 static bool fails(unsigned int *at)
@@ -1092,7 +1096,7 @@ static void receive_without_memory(struct worker *w)
 	struct rte_mbuf *m[BURST];
 
 	assert_int_equal(rte_thread_register(), 0);
-	fail_memory = 1; /* for a lane of the thread's own */
+	fail_memory = 1; /* the allocation of a lane for the thread */
 	while (w->n != BURST)
 		w->n += rte_eth_rx_burst(w->rig->port, 0, m + w->n, (uint16_t)(BURST - w->n));
 	fail_memory = 0;
@@ -1102,8 +1106,8 @@ static void receive_without_memory(struct worker *w)
 	rte_thread_unregister();
 }
 
-/* An lcore that polls without having entered: its packets are unmapped by the lane that such
- * threads share. */
+/* An lcore polls without having entered: its packets are unmapped by the lane that such threads
+ * share. */
 static void an_lcore_without_memory_for_a_lane_receives_by_the_shared_one(void **state)
 {
 	const enum moat_mode modes[] = { MOAT_STRICT, MOAT_PIPELINED };
@@ -1125,7 +1129,7 @@ static void an_lcore_without_memory_for_a_lane_receives_by_the_shared_one(void *
 	}
 }
 
-/* A queue cannot be added, and nothing of it is there: it can be tried again. */
+/* Adding a queue fails and leaves nothing behind, so it can be tried again. */
 static void a_fault_at_any_allocation_of_a_queue_is_an_error_and_leaves_nothing(void **state)
 {
 	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
@@ -1147,8 +1151,8 @@ static void a_fault_at_any_allocation_of_a_queue_is_an_error_and_leaves_nothing(
 	}
 }
 
-/* The pool's get, with the pointers of buffers in use in the caller's array, as a PMD's ring has
- * them. */
+/* A get from the pool into an array that still has pointers of buffers in use, as a PMD's ring
+ * has. */
 static void a_get_that_fails_puts_back_only_what_it_took(void **state)
 {
 	struct rig *r = open_mode(MOAT_STRICT, UNIT_ADVERSARY);

@@ -3,8 +3,7 @@
  */
 
 /*
- * Beginnings that are wrong, each refused where it is made and in words; and ends in any order. See
- * rig.h.
+ * Wrong beginnings, each refused at the call with a text; and ends in any order. See rig.h.
  */
 
 #include <rte_memzone.h>
@@ -16,8 +15,8 @@
 #include "rig.h"
 #include "tenant_impl.h"
 
-/* What DPDK's libraries and libmoat ask of the EAL, answered here: a test has no hugepages, without
- * which there are no secondary processes. */
+/* Answers the calls of DPDK's libraries and libmoat to the EAL about secondary processes: a test
+ * has no hugepages, and without them there are no secondary processes. */
 static enum rte_proc_type_t process_type = RTE_PROC_PRIMARY;
 
 enum rte_proc_type_t rte_eal_process_type(void)
@@ -76,7 +75,7 @@ static void a_configuration_that_cannot_be_is_refused_in_words(void **state)
 	rig_close(r);
 }
 
-/* DPDK's heaps: one of each NUMA node, "red"'s, and those of the tenants made here. */
+/* DPDK's heaps: one for each NUMA node, "red"'s, and those of the tenants made here. */
 static void a_tenant_more_than_dpdk_has_heaps_is_refused_in_words(void **state)
 {
 	struct rig *r = open_mode(MOAT_STATIC);
@@ -126,7 +125,7 @@ static void a_zeroed_configuration_verifies_and_has_superpages(void **state)
 	assert_int_equal(
 		moat_pt_walk(moat_tenant_domain(r->tenant)->pt, BASE + 2 * MOAT_2M_SIZE, &leaf), 0);
 	assert_int_equal(leaf.size, MOAT_2M_SIZE);
-	/* What the device returns without having had the right to write it is dropped. */
+	/* A buffer that the device returns without the right to write it is dropped. */
 	m->buf_iova = BASE + (UINT64_C(1) << 32);
 	rig_arrive(r, 0, &m, 1);
 	assert_int_equal(rte_eth_rx_burst(r->port, 0, got, 4), 0);
@@ -180,8 +179,9 @@ static void a_queue_that_cannot_be_is_refused_in_words(void **state)
 
 /* ------------------------------------------------------------------------------------ lcores */
 
-/* Some PMDs that do not tell of their refills fill their rings in rte_eth_rx_queue_setup(). Nothing
- * of that is the device's before the tenant has the queue, nor ever what another tells moat. */
+/* Some PMDs that do not tell moat of their refills fill their rings in rte_eth_rx_queue_setup().
+ * The device must not reach these buffers before the tenant has the queue; with a PMD that tells
+ * moat, it never does. */
 static void what_a_driver_took_before_its_queue_was_added_is_its_devices_then(void **state)
 {
 	for (enum moat_mode mode = MOAT_STRICT; mode <= MOAT_DEFERRED; mode++) {
@@ -253,7 +253,7 @@ static void registered_threads_are_lcores_and_others_are_refused_in_words(void *
 	assert_int_equal((intptr_t)rc, -EINVAL);
 	refused(moat_tenant_lcore_enter(r->tenant), -EALREADY, "has entered already");
 	must(moat_tenant_offline(
-		r->tenant)); /* or the other lcore's tickets would wait for this one */
+		r->tenant)); /* else the other lcore's tickets would wait for this one */
 	assert_int_equal(pthread_create(&thread, NULL, be_an_lcore, r), 0);
 	pthread_join(thread, NULL);
 	must(moat_tenant_online(r->tenant));
@@ -301,7 +301,7 @@ static void polling_without_entering_is_said_once(void **state)
 		"moat_tenant_lcore_enter() first\n"
 		"moat: tenant 'red': moat_tenant_poll() from a thread that is not an lcore does nothing; call "
 		"rte_thread_register() and moat_tenant_lcore_enter() in it first\n");
-	/* It works, and is counted. */
+	/* The send works, and is counted. */
 	rig_refill(r, &m, 1);
 	rig_arrive(r, 0, &m, 1);
 	assert_int_equal(rte_eth_rx_burst(r->port, 0, &m, 1), 1);
@@ -367,7 +367,8 @@ static void what_is_in_use_is_named_and_destroy_can_be_called_again(void **state
 	free(r);
 }
 
-/* The natural order: workers end their loops, the main lcore stops the port, then each leaves. */
+/* The natural order: workers end their loops, the main lcore stops the port, then each worker
+ * leaves. */
 static void what_leaving_waits_for_is_said_within_a_second_and_the_next_try_works(void **state)
 {
 	for (enum moat_mode mode = MOAT_STRICT; mode <= MOAT_DEFERRED; mode++) {
@@ -379,7 +380,7 @@ static void what_leaving_waits_for_is_said_within_a_second_and_the_next_try_work
 		rig_refill(r, m, 32);
 		rig_sleeper_start(&s, r);
 		begin = rte_rdtsc();
-		rte_pktmbuf_free_bulk(m, 32); /* as a PMD does when its port is stopped */
+		rte_pktmbuf_free_bulk(m, 32); /* like a PMD whose port is stopped */
 		must(rte_eth_dev_stop(r->port));
 		refused(moat_tenant_lcore_leave(r->tenant), -ETIMEDOUT, "lcore 0 has left, but ");
 		assert_non_null(strstr(moat_error_text(), "; lcores that have entered: "));
@@ -404,7 +405,8 @@ static void *poll_until_all_is_back(void *arg)
 	return NULL;
 }
 
-/* What an lcore freed and could not wait for when it left is found done by lcores that go on. */
+/* Buffers that an lcore freed without waiting before it left: lcores that go on find their tickets
+ * done. */
 static void what_an_lcore_left_behind_comes_back_to_the_others(void **state)
 {
 	struct rig *r = open_mode(MOAT_STRICT);
@@ -452,7 +454,7 @@ static void *free_and_sleep(void *arg)
 	return NULL;
 }
 
-/* Of an lcore whose buffers' tickets are done when it goes to sleep, because the other one polls;
+/* Buffers of an lcore whose tickets are done when it goes to sleep, because the other lcore polls,
  * or are done later. */
 static void what_an_lcore_freed_before_it_sleeps_comes_back_to_the_others(void **state)
 {
@@ -508,11 +510,12 @@ static void a_queue_removed_after_an_lcore_ended_without_leaving_names_that_lcor
 	char expected[256];
 
 	if (lcore == RTE_MAX_LCORE)
-		skip(); /* one processor, so no worker lcore */
+		skip(); /* one processor, so there is no worker lcore */
 	r = open_mode(MOAT_STRICT);
 	must(on_lcore(lcore, enter_and_end, r->tenant));
 	rig_refill(r, &m, 1);
-	/* The main lcore has not entered: what it frees waits for a ticket of control calls. */
+	/* The main lcore has not entered: buffers that it frees wait for tickets of control
+	 * calls. */
 	assert_int_equal(moat_tenant_lcore_leave(r->tenant), 0);
 	must(rte_eth_dev_stop(r->port));
 	rte_pktmbuf_free(m);
@@ -530,7 +533,7 @@ static void a_queue_removed_after_an_lcore_ended_without_leaving_names_that_lcor
 	rig_close(r);
 }
 
-/* Its ring and the second one are of an lcore that is in the way of both: one line. */
+/* The first ring and the second belong to an lcore that delays both: the log has one line. */
 static void rings_that_an_ended_lcore_holds_up_are_said_once_with_the_remedy(void **state)
 {
 	unsigned int lcore = rte_get_next_lcore(-1, 1, 0);
@@ -540,7 +543,7 @@ static void rings_that_an_ended_lcore_holds_up_are_said_once_with_the_remedy(voi
 	FILE *f;
 
 	if (lcore == RTE_MAX_LCORE)
-		skip(); /* one processor, so no worker lcore */
+		skip(); /* one processor, so there is no worker lcore */
 	r = open_mode(MOAT_STRICT);
 	for (unsigned int i = 0; i < 2; i++)
 		ring[i] = rte_memzone_reserve(i == 0 ? "first" : "second", 4096,
@@ -564,9 +567,10 @@ static void rings_that_an_ended_lcore_holds_up_are_said_once_with_the_remedy(voi
 	rig_close(r);
 }
 
-/* A driver frees its ring's packets, of which no two are neighbours, in batches, more than a lane
- * has room for. An lcore that does not poll costs one wait, not one for each buffer and ring; what
- * came back can not be had until that lcore has left; and then all of it can. */
+/* A driver frees the packets of its ring in batches. No two packets are neighbours, and there are
+ * more than a lane has room for. An lcore that does not poll costs one wait, not one for each
+ * buffer and ring. The freed buffers cannot be allocated until that lcore has left; then all of
+ * them can. */
 static void a_port_whose_buffers_an_ended_lcore_holds_up_waits_once_and_names_it(void **state)
 {
 	enum { BATCHES = MOAT_LANE_BATCHES + 40, BURST = 32, RINGS = 4 };
@@ -580,7 +584,7 @@ static void a_port_whose_buffers_an_ended_lcore_holds_up_waits_once_and_names_it
 	FILE *f;
 
 	if (lcore == RTE_MAX_LCORE)
-		skip(); /* one processor, so no worker lcore */
+		skip(); /* one processor, so there is no worker lcore */
 	r = rig_open(&conf, UNIT_ADVERSARY, 2 * BATCHES * BURST);
 	for (unsigned int i = 0; i < RINGS; i++) {
 		snprintf(name, sizeof(name), "ring%u", i);
@@ -602,7 +606,8 @@ static void a_port_whose_buffers_an_ended_lcore_holds_up_waits_once_and_names_it
 		rte_pktmbuf_free_bulk(&put[i * BURST], BURST);
 	for (unsigned int i = 0; i < RINGS; i++)
 		assert_int_equal(rte_memzone_free(ring[i]), -ETIMEDOUT);
-	/* One wait, and time for a machine that is busy; one for each would be hundreds. */
+	/* One wait, and some time for a busy machine; one wait for each buffer would be
+	 * hundreds. */
 	assert_true(rte_rdtsc() - begin < rte_get_tsc_hz() / 1000000 * moat_patience_us * 6);
 	moat_patience_us = patience;
 	rte_openlog_stream(NULL);
@@ -640,7 +645,7 @@ static uint16_t make_second_port(struct rig *r, struct rte_ring *wire)
 	return (uint16_t)port;
 }
 
-/* The device goes, and the port's number is free. */
+/* The device is removed, and the port's number is free. */
 static void unplug(uint16_t port)
 {
 	must(rte_eth_dev_stop(port));
@@ -648,8 +653,8 @@ static void unplug(uint16_t port)
 	assert_false(rte_eth_dev_is_valid_port(port));
 }
 
-/* In every mode: the port is unplugged while its queue is the tenant's, and its number is used
- * again. */
+/* In every mode: the port is unplugged while its queue belongs to the tenant, and its number is
+ * used again. */
 static void a_port_may_go_before_its_queues_and_its_number_serve_another(void **state)
 {
 	struct rte_mempool *plain = rte_pktmbuf_pool_create("plain", 63, 0, 0, 2176, SOCKET_ID_ANY);
@@ -669,8 +674,8 @@ static void a_port_may_go_before_its_queues_and_its_number_serve_another(void **
 			moat_tenant_poll(r->tenant);
 		rte_pktmbuf_free(got[0]);
 		unplug(port);
-		/* The number's next user is not in the tenant: nothing of the tenant's runs in its
-		 * calls. */
+		/* The next user of the number is not in the tenant, so no callback of the tenant's
+		 * runs in its calls. */
 		again = make_second_port(r, wire);
 		assert_int_equal(again, port);
 		must(rte_eth_dev_start(again));
@@ -680,7 +685,7 @@ static void a_port_may_go_before_its_queues_and_its_number_serve_another(void **
 		assert_ptr_equal(got[0], m);
 		rte_pktmbuf_free(m);
 		must(moat_tenant_queue_add(r->tenant, again,
-			0)); /* nor is the old one in the way */
+			0)); /* the old queue does not prevent that */
 		unplug(again);
 		must(moat_tenant_queue_remove(r->tenant, again, 0));
 		rte_ring_free(wire);
@@ -701,12 +706,12 @@ static void a_tenant_whose_ports_are_gone_can_be_destroyed(void **state)
 	rig_close(r); /* its queue was not removed */
 }
 
-/* Statistics are read by another thread while queues come and go. */
+/* Reads statistics in another thread while queues are added and removed. */
 static void *read_statistics(void *arg)
 {
 	struct rig *r = arg;
 
-	while (!__atomic_load_n(&r->buffers, __ATOMIC_RELAXED)) /* 0 until it is time to end */
+	while (!__atomic_load_n(&r->buffers, __ATOMIC_RELAXED)) /* 0 until the test ends */
 		rig_stats(r);
 	return NULL;
 }
@@ -749,10 +754,10 @@ static void telemetry_forgets_a_tenant_that_is_destroyed(void **state)
 struct visit {
 	struct moat_tenant *tenant;
 	_Atomic bool inside, done;
-	bool done_meanwhile; /* while the visit lasted */
+	bool done_meanwhile; /* `done` was set during the visit */
 };
 
-/* Until the other thread is done with what it does, or for as long as that might take. */
+/* Wait until the other thread is done, at most as long as it can need. */
 static void visit(struct moat_tenant *t, void *arg)
 {
 	struct visit *v = arg;

@@ -3,8 +3,8 @@
  */
 
 /*
- * Where a tenant's memory comes from when the host has hugepages of one size only. The test stands
- * in for the kernel: it answers mmap() with MAP_HUGETLB out of plain memory, aligned as a hugepage.
+ * Where a tenant's memory comes from on a host with hugepages of only one size. The test replaces
+ * the kernel: it answers mmap() with MAP_HUGETLB from plain memory, aligned like a hugepage.
  */
 
 #include <errno.h>
@@ -28,7 +28,7 @@
 
 #define HUGE_SIZE(flags) (UINT64_C(1) << ((flags) >> MAP_HUGE_SHIFT & MAP_HUGE_MASK))
 
-static uint64_t there; /* the size of the host's hugepages; 0: the kernel answers */
+static uint64_t there; /* the size of the host's hugepages; 0: the real kernel answers */
 static unsigned int asked_2m, asked_1g;
 
 static void *plain(void *at, size_t len, int prot, int flags, int fd, off_t off)
@@ -49,7 +49,7 @@ void *mmap(void *at, size_t len, int prot, int flags, int fd, off_t off)
 	errno = ENOMEM;
 	if (size != there)
 		return MAP_FAILED;
-	assert_int_equal(len % size, 0); /* munmap() takes whole hugepages only */
+	assert_int_equal(len % size, 0); /* munmap() takes only whole hugepages */
 	p = plain(NULL, len + size, prot, (flags & MAP_TYPE) | MAP_ANONYMOUS | MAP_NORESERVE, -1,
 		0);
 	return p == MAP_FAILED ? p : RTE_PTR_ALIGN_CEIL(p, size);
@@ -119,13 +119,13 @@ static void a_tenant_lives_in_a_page_of_1_gib(void **state)
 		rte_malloc_heap_get_socket("red"));
 	assert_non_null(ring);
 	assert_int_equal(rte_malloc_virt2iova(ring) % MOAT_PAGE_SIZE, 0);
-	assert_true(rte_malloc_virt2iova(ring) < UINT64_C(1) << 32); /* an IOVA, not an address */
+	assert_true(rte_malloc_virt2iova(ring) < UINT64_C(1) << 32); /* an IOVA, no address */
 	rte_free(ring);
 	must(moat_tenant_destroy(t));
 }
 
-/* After a fork, the child's write must reach the parent's frame: copy-on-write would leave one of
- * them on a frame that the unit does not translate to. */
+/* After a fork, the child's write must reach the parent's page frame. With copy-on-write, one of
+ * the two would have a frame to which the unit does not translate. */
 static void forks_leave_in_place(volatile uint8_t *va)
 {
 	pid_t child;
@@ -157,7 +157,7 @@ static void a_fork_leaves_a_tenants_hugepages_in_place(void **state)
 	}
 }
 
-/* The unit's own hugepages: its tables and queues. (With a hugetlbfs they are files.) */
+/* The unit's own hugepages, for its tables and queues. (With a hugetlbfs they are files.) */
 static void a_fork_leaves_a_units_hugepages_in_place(void **state)
 {
 	struct moat_vtd_hugepages *pages;

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Interrupts of a tenant's devices: given, forged, replayed, posted. See rig.h. */
+/* Interrupts of a tenant's devices: given, forged, replayed and posted. See rig.h. */
 
 #include "moat_interrupt.h"
 #include "moat_softvtd_intr.h"
@@ -75,7 +75,7 @@ static void a_device_raises_no_other_tenants_interrupt_and_none_of_the_hosts(voi
 	assert_int_not_equal(mine.index, its.index);
 	assert_int_equal(raise(r, SID, &its), VTD_FR_IR_SID);
 	assert_int_equal(moat_softvtd_interrupt(r->hw, SID, 0xfee00000, 0x31), VTD_FR_IR_COMPAT);
-	for (unsigned int i = 0; i < 2048; i++) { /* every entry there could be, by guessing */
+	for (unsigned int i = 0; i < 2048; i++) { /* guess every entry that can exist */
 		uint64_t address = VTD_MSI_BASE | VTD_MSI_REMAPPABLE | VTD_MSI_HANDLE(i);
 
 		if (i != mine.index)
@@ -100,11 +100,10 @@ static void detaching_a_requester_ends_its_interrupts(void **state)
 	assert_int_equal(raise(r, OTHER, &interrupt), 0);
 	must(moat_tenant_detach(r->tenant, OTHER));
 	assert_int_equal(raise(r, OTHER, &interrupt), VTD_FR_IR_P);
-	must(moat_tenant_attach(r->tenant,
-		OTHER)); /* another tenant's, as far as the entry knows */
+	must(moat_tenant_attach(r->tenant, OTHER)); /* for the entry this is another tenant */
 	assert_int_equal(raise(r, OTHER, &interrupt), VTD_FR_IR_P);
 	assert_int_equal(calls, 1);
-	/* The requester has an interrupt again, and only what it is given now. */
+	/* The requester has an interrupt again, and can raise only that one. */
 	must(moat_tenant_interrupt(r->tenant, OTHER, count_call, &one, &again));
 	assert_int_equal(raise(r, OTHER, &again), 0);
 	assert_int_equal(calls, 2);
@@ -114,7 +113,8 @@ static void detaching_a_requester_ends_its_interrupts(void **state)
 	close_rig(r);
 }
 
-/* A tenant that has queues of a device by PASID has interrupts of the device while it has any. */
+/* A tenant that has queues of a device by PASID keeps interrupts of the device as long as it has
+ * one of these queues. */
 static void detaching_the_last_pasid_ends_its_interrupts(void **state)
 {
 	struct moat_tenant_conf conf = rig_conf("red", MOAT_STATIC);
@@ -165,7 +165,7 @@ static void a_unit_without_remapping_gives_none_and_says_why(void **state)
 
 static void posted_interrupts_are_bits_that_a_poll_takes(void **state)
 {
-	static struct moat_posted line; /* 64 bytes, aligned to them */
+	static struct moat_posted line; /* aligned to 64 bytes */
 	struct rig *r = open_rig();
 	struct moat_interrupt first, last;
 

@@ -3,8 +3,8 @@
  */
 
 /*
- * What compiles and is legal to write, and must be an error in words or simply work: pools with
- * names alike, one queue for two tenants, a pool that the program frees, a thread that ends without
+ * Calls that compile and are legal, and must either give an error with a text or work: pools with
+ * equal names, one queue for two tenants, a pool that the program frees, a thread that ends without
  * leaving, values that overflow, NULLs. See rig.h.
  */
 
@@ -28,7 +28,7 @@ static struct rig *open_mode(enum moat_mode mode)
 	return rig_open(&conf, UNIT_ADVERSARY, BUFFERS);
 }
 
-/* A second tenant on the rig's unit. */
+/* Create a second tenant on the rig's unit. */
 static struct moat_tenant *open_blue(const struct rig *r, enum moat_mode mode, bool copy_foreign)
 {
 	struct moat_tenant_conf conf = rig_conf("blue", mode);
@@ -94,7 +94,7 @@ static void a_null_is_refused_where_it_is_given(void **state)
 	refused(moat_vtd_create(NULL, &unit), -EINVAL, "no configuration");
 	refused(moat_vtd_create(&vtd, NULL), -EINVAL, "no place");
 	refused(moat_vtd_create(&vtd, &unit), -EINVAL, "the window has neither");
-	vtd.window.page = &vtd; /* not looked at */
+	vtd.window.page = &vtd; /* not accessed */
 	vtd.mode = (enum moat_vtd_mode)77;
 	refused(moat_vtd_create(&vtd, &unit), -EINVAL, "mode 77");
 	refused(moat_vtd_host_create(NULL, &unit), -EINVAL, "a NULL");
@@ -124,7 +124,7 @@ static void a_node_that_is_not_there_is_refused(void **state)
 	rig_close(r);
 }
 
-/* A domain may have 256 requesters: whose fault it is is known of each. */
+/* A domain may have 256 requesters: each one's faults are counted for the right tenant. */
 static void a_fault_of_the_hundredth_requester_is_its_tenants(void **state)
 {
 	struct rig *r = open_mode(MOAT_STATIC);
@@ -142,7 +142,7 @@ static void a_fault_of_the_hundredth_requester_is_its_tenants(void **state)
 
 /* ----------------------------------------------------------------------------------- telemetry */
 
-/* What DPDK's telemetry is told, caught here. */
+/* Receives what moat tells DPDK's telemetry. */
 static telemetry_cb units_answer;
 static char keys[256];
 
@@ -159,10 +159,10 @@ int rte_tel_data_add_dict_container(struct rte_tel_data *d, const char *name,
 	size_t n = strlen(keys);
 
 	snprintf(keys + n, sizeof(keys) - n, "%s ", name);
-	return -ENOSPC; /* the caller frees `inner` */
+	return -ENOSPC; /* the caller must free `inner` */
 }
 
-/* Names may have characters that keys may not. */
+/* Names may contain characters that keys must not. */
 static void each_unit_has_a_key_of_its_own(void **state)
 {
 	const char *const names[] = { "unit one", "a-b", "a.b", "100%", "plain" };
@@ -199,7 +199,7 @@ static void pools_may_have_names_that_begin_alike(void **state)
 	}
 }
 
-/* The names are as long as DPDK lets them be. */
+/* The names are as long as DPDK allows. */
 static void pools_of_no_tenant_may_have_names_that_differ_in_the_last_letter(void **state)
 {
 	char name[RTE_MEMPOOL_NAMESIZE];
@@ -229,7 +229,7 @@ static void a_pool_needs_a_tenant_a_name_and_a_place(void **state)
 	rig_close(r);
 }
 
-/* rte_mempool_free() of a tenant's pool: the tenant does not free it again. */
+/* After rte_mempool_free() of a tenant's pool, the tenant must not free it again. */
 static void a_pool_that_the_program_has_freed_is_left_alone(void **state)
 {
 	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
@@ -248,7 +248,7 @@ static void a_pool_that_the_program_has_freed_is_left_alone(void **state)
 	}
 }
 
-/* Mode copy: packets of a second, larger pool find room, whatever the first pool has. */
+/* Mode copy: packets of a second, larger pool find buffers, whatever the first pool has. */
 static void each_pool_has_buffers_of_its_own_to_copy_into(void **state)
 {
 	struct rig *r = open_mode(MOAT_COPY);
@@ -259,7 +259,7 @@ static void each_pool_has_buffers_of_its_own_to_copy_into(void **state)
 
 	conf.unit = r->unit;
 	conf.memory = 16 * 1048576;
-	conf.verify = MOAT_VERIFY_OFF; /* nothing was written by a device */
+	conf.verify = MOAT_VERIFY_OFF; /* no device has written these buffers */
 	must(moat_tenant_create(&conf, &blue));
 	must(moat_tenant_pool(blue, "small", 16, 1, &small));
 	must(moat_tenant_pool(blue, "large", 256, 12288, &large));
@@ -281,7 +281,8 @@ static void each_pool_has_buffers_of_its_own_to_copy_into(void **state)
 	}
 	must(moat_tenant_lcore_leave(blue));
 	must(moat_tenant_queue_remove(blue, r->port, 0));
-	/* They are the tenant's, too, although in none of the pools that the program knows. */
+	/* These belong to the tenant, too, although they are in none of the pools that the program
+	 * created. */
 	refused(moat_tenant_destroy(blue), -EBUSY, "32 buffers of pool 'large'");
 	rte_pktmbuf_free_bulk(got, 32);
 	must(moat_tenant_destroy(blue));
@@ -289,10 +290,10 @@ static void each_pool_has_buffers_of_its_own_to_copy_into(void **state)
 	rig_close(r);
 }
 
-/* The modes whose pools are moat's. */
+/* The modes in which pools use moat's mempool ops. */
 static const enum moat_mode unmapping[] = { MOAT_STRICT, MOAT_PIPELINED, MOAT_DEFERRED };
 
-/* All of a pool's buffers are in it, each once, with its header over it. */
+/* Assert that all of a pool's buffers are in it, each once, with its own header. */
 static void assert_pool_whole(struct rig *r, struct rte_mempool *pool, unsigned int n)
 {
 	struct rte_mbuf *m[BUFFERS];
@@ -315,7 +316,7 @@ static void assert_pool_whole(struct rig *r, struct rte_mempool *pool, unsigned 
 	moat_tenant_poll(r->tenant);
 }
 
-/* As a driver does with MBUF_FAST_FREE: all into the pool of the first one. */
+/* Free all buffers into the pool of the first one, as a driver does with MBUF_FAST_FREE. */
 static void a_buffer_that_is_freed_into_another_pool_goes_to_its_own(void **state)
 {
 	struct rte_mempool *other = rte_pktmbuf_pool_create("other", 63, 0, 0, 2048, SOCKET_ID_ANY);
@@ -333,11 +334,11 @@ static void a_buffer_that_is_freed_into_another_pool_goes_to_its_own(void **stat
 		m[7] = rte_pktmbuf_alloc(other);
 		flags = m[7]->ol_flags;
 		rte_mempool_put_bulk(r->pool, (void **)m, 8);
-		assert_int_equal(m[7]->ol_flags, flags); /* no tenant's: left alone */
+		assert_int_equal(m[7]->ol_flags, flags); /* not the tenant's: unchanged */
 		rte_pktmbuf_free(m[7]);
 		assert_pool_whole(r, r->pool, BUFFERS);
 		assert_pool_whole(r, second, 64);
-		/* the other way about: behind the pool's last buffer, from a lone one */
+		/* the opposite: after the pool's last buffer, starting with a single one */
 		assert_int_equal(rte_pktmbuf_alloc_bulk(r->pool, m, 8), 0);
 		rte_mempool_put_bulk(second, (void **)m, 8);
 		assert_pool_whole(r, r->pool, BUFFERS);
@@ -348,7 +349,7 @@ static void a_buffer_that_is_freed_into_another_pool_goes_to_its_own(void **stat
 	rte_mempool_free(other);
 }
 
-/* A clone made from a tenant's pool has a buffer of its own beside the one that it refers to. */
+/* A clone from a tenant's pool has a buffer of its own besides the buffer to which it refers. */
 static void a_clone_from_a_tenants_pool_that_goes_last_loses_no_buffer(void **state)
 {
 	for (unsigned int i = 0; i < RTE_DIM(unmapping); i++) {
@@ -379,7 +380,7 @@ static void a_clone_from_a_tenants_pool_that_goes_last_loses_no_buffer(void **st
 	}
 }
 
-/* The same with a clone whose header is the neighbour of the one that is freed before it. */
+/* The same with a clone whose header is the neighbour of the buffer that is freed before it. */
 static void a_clone_that_is_freed_behind_its_neighbour_loses_no_buffer(void **state)
 {
 	for (unsigned int i = 0; i < RTE_DIM(unmapping); i++) {
@@ -399,8 +400,8 @@ static void a_clone_that_is_freed_behind_its_neighbour_loses_no_buffer(void **st
 	}
 }
 
-/* m->ol_flags = ... clears RTE_MBUF_F_EXTERNAL: a clone is an indirect mbuf then, and DPDK takes
- * what a device may have written in front of the buffer for the mbuf that owns it. */
+/* m->ol_flags = ... clears RTE_MBUF_F_EXTERNAL. A clone is then an indirect mbuf, and DPDK takes
+ * the bytes in front of the buffer, which a device may have written, for the mbuf that owns it. */
 static void a_clone_of_a_packet_whose_flags_were_assigned_is_sent_as_a_reference(void **state)
 {
 	struct rte_mempool *clones = rte_pktmbuf_pool_create("clones", 63, 0, 0, 0, SOCKET_ID_ANY);
@@ -422,7 +423,7 @@ static void a_clone_of_a_packet_whose_flags_were_assigned_is_sent_as_a_reference
 		assert_int_equal(rte_eth_tx_burst(r->port, 0, &clone, 1), 1);
 		assert_int_equal(rig_sent(r, 0), 1);
 		assert_int_equal(rte_mempool_avail_count(clones), 63);
-		assert_int_equal(rte_mbuf_refcnt_read(evil), 1); /* untouched since */
+		assert_int_equal(rte_mbuf_refcnt_read(evil), 1); /* not changed since */
 		rte_pktmbuf_free_bulk(m, 2);
 		assert_pool_whole(r, r->pool, BUFFERS);
 		rig_close(r);
@@ -488,7 +489,7 @@ static void turn(struct rig *r)
 	moat_tenant_poll(r->tenant);
 }
 
-/* As the kernel gives it to threads one after the other. */
+/* The kernel may give the same thread id to one thread after another. */
 #define THREAD_ID 4711
 
 static void *enter_and_end(void *arg)

@@ -3,20 +3,20 @@
  */
 
 /*
- * What each mode promises beyond strict (test_tenant.c): pipelined's order, bound and tail;
- * deferred's count, time and window; copy's walls. And in every mode: whatever is begun and ended,
- * the last buffer comes back. See rig.h. Nothing here depends on how fast anything is: where the
- * unit is made slow, a loop goes on until the slowness has shown.
+ * What each mode guarantees beyond strict (test_tenant.c): order, limit and tail of pipelined;
+ * count, time and window of deferred; separation in copy. In every mode, whatever is started and
+ * stopped, the last buffer comes back. See rig.h. No test depends on speed: where the unit is slow,
+ * a loop runs until the slowness has shown.
  */
 
 #include "rig.h"
 
 #define BURST    32
-#define PATIENCE 20000000 /* turns of a loop that waits for what must come */
+#define PATIENCE 20000000 /* turns of a loop that waits for something that must happen */
 
-/* Slow enough that hardly any ticket is done by the end of the call that took it. */
+/* So slow that hardly any ticket is done at the end of the call that got it. */
 #define UNIT_SLOW   UNIT_ADVERSARY ",latency=200000"
-/* So slow that it looks away for a tenth of a second. */
+/* So slow that it stalls for a tenth of a second. */
 #define UNIT_ABSENT UNIT_ADVERSARY ",latency=300000000"
 
 static struct rig *open_mode(enum moat_mode mode, const char *unit_args, unsigned int buffers)
@@ -35,7 +35,7 @@ static void no_stale(struct rig *r)
 	assert_int_equal(stats.witness_errors, 0);
 }
 
-/* `n` packets with the numbers from `first` on arrive. */
+/* `n` packets, numbered from `first` on, arrive. */
 static void arrive_numbered(struct rig *r, uint16_t queue, uint64_t first, unsigned int n)
 {
 	struct rte_mbuf *m[BURST];
@@ -81,14 +81,14 @@ static void pipelined_holds_a_packet_until_no_device_reaches_it(void **state)
 			assert_in_range(held, 0, PATIENCE);
 		} while (got < BURST);
 	}
-	/* The lcore never waited: it went on polling. */
+	/* The lcore never waited but went on polling. */
 	assert_int_equal(rig_stats(r).waits, 0);
 	no_stale(r);
 	rig_close(r);
 }
 
-/* A burst is one run, so one descriptor, one wait and one doorbell; fewer where the unit is slow,
- * or the lcore was taken from the test. (tests/domain/together counts them exactly.) */
+/* A burst is one run, so it needs one descriptor, one wait and one doorbell; fewer if the unit is
+ * slow, or if the test lost its processor. (tests/domain/together counts them exactly.) */
 static void a_burst_costs_the_queue(const char *unit_args, unsigned int bursts, uint64_t least)
 {
 	struct rig *r = open_mode(MOAT_PIPELINED, unit_args, 1024);
@@ -135,7 +135,7 @@ static void pipelined_keeps_the_order_of_each_queue(void **state)
 	while (seen[0] < 20000 || seen[1] < 20000) {
 		for (uint16_t q = 0; q < 2; q++) {
 			struct rte_mbuf *m[BURST];
-			/* Bursts of all sizes, sometimes none; asked for in other sizes. */
+			/* bursts of all sizes, sometimes empty, requested in other sizes */
 			unsigned int n = (random = random * 6364136223846793005 + 1) >> 60;
 			uint16_t max = 1 + (random >> 40) % BURST;
 
@@ -152,7 +152,7 @@ static void pipelined_keeps_the_order_of_each_queue(void **state)
 		moat_tenant_poll(r->tenant);
 		assert_in_range(++turns, 0, PATIENCE);
 	}
-	while (seen[0] != sent[0] || seen[1] != sent[1]) /* the rest, in order, too */
+	while (seen[0] != sent[0] || seen[1] != sent[1]) /* the rest, also in order */
 		for (uint16_t q = 0; q < 2; q++) {
 			struct rte_mbuf *m[BURST];
 			uint16_t n = rte_eth_rx_burst(r->port, q, m, BURST);
@@ -175,7 +175,8 @@ static void pipelined_strands_no_packet_of_a_queue_gone_quiet(void **state)
 		uint16_t n;
 
 		arrive_numbered(r, 0, i, 1);
-		/* Nothing but polling the queue: no more packets, no moat_tenant_poll(). */
+		/* Only poll the queue: no more packets arrive, and moat_tenant_poll() is not
+		 * called. */
 		while ((n = rte_eth_rx_burst(r->port, 0, m, BURST)) == 0 && ++turns < PATIENCE)
 			;
 		assert_int_equal(n, 1);
@@ -200,7 +201,7 @@ static void pipelined_reports_the_longest_delay(void **state)
 	while (rte_eth_rx_burst(r->port, 0, m, BURST) == 0)
 		;
 	delay = rig_stats(r).delay_max;
-	/* The unit takes 200,000 cycles, and no delay is longer than the whole story. */
+	/* The unit takes 200,000 cycles; no delay can be longer than the test so far. */
 	assert_in_range(delay, 200000, rte_rdtsc() - begin);
 	watch->on = false;
 	rte_pktmbuf_free(m[0]);
@@ -214,7 +215,7 @@ static void pipelined_drops_what_it_cannot_hold_and_leaks_none(void **state)
 	uint64_t got = 0, in = 0;
 	struct moat_tenant_stats stats;
 
-	/* Bursts of 64: by the time that a queue holds all it can, there were as many as a lane has
+	/* Bursts of 64: when a queue holds all that it can, there were as many bursts as a lane has
 	 * batches. */
 	do {
 		uint16_t n;
@@ -229,7 +230,7 @@ static void pipelined_drops_what_it_cannot_hold_and_leaks_none(void **state)
 		assert_int_equal(got + stats.held + stats.overrun, in);
 		assert_in_range(stats.held, 0, 4096);
 	} while (stats.overrun < 640);
-	assert_int_equal(stats.waits, 0); /* nor did a call wait for room */
+	assert_int_equal(stats.waits, 0); /* no call waited for room */
 	while (rig_stats(r).held != 0) {
 		uint16_t n = rte_eth_rx_burst(r->port, 0, m, 64);
 
@@ -290,7 +291,7 @@ static void deferred_hands_on_at_once_and_flushes_by_count(void **state)
 	for (unsigned int i = 0; i < 1000; i++)
 		moat_tenant_poll(r->tenant);
 	assert_int_equal(rig_stats(r).lane.flushes, 0);
-	receive_burst(r, m + BURST, BURST); /* with these it is as many as were asked for */
+	receive_burst(r, m + BURST, BURST); /* now as many pages as configured are collected */
 	assert_int_equal(rig_stats(r).lane.flushes, 1);
 	rte_pktmbuf_free_bulk(m, 2 * BURST);
 	rig_close(r);
@@ -310,8 +311,8 @@ static void deferred_flushes_by_time(void **state)
 	rig_close(r);
 }
 
-/* The point of measuring: whatever the device does to a packet handed on, it does inside the window
- * that was reported; the oracle times each. */
+/* All that the device does to a packet that was handed on must be within the reported exposure. The
+ * oracle measures each access. */
 static void deferred_reports_a_window_and_every_stale_dma_lies_in_it(void **state)
 {
 	struct rig *r = open_deferred(UNIT_ADVERSARY, 256, 100);
@@ -337,7 +338,7 @@ static void deferred_reports_a_window_and_every_stale_dma_lies_in_it(void **stat
 	assert_in_range(unit.stale_age_max, 1, stats.lane.exposed_max);
 	assert_int_equal(unit.early_reuse, 0);
 	assert_int_equal(unit.witness_errors, 0);
-	/* Maximum and distribution are of all that was handed on early. */
+	/* Maximum and distribution include everything that was handed on early. */
 	assert_in_range(stats.lane.exposed_pages, all, 2 * all);
 	assert_in_range(stats.lane.exposed_page_cycles, stats.lane.exposed_max,
 		stats.lane.exposed_max * stats.lane.exposed_pages);
@@ -350,8 +351,8 @@ static void deferred_reports_a_window_and_every_stale_dma_lies_in_it(void **stat
 	rig_close(r);
 }
 
-/* A buffer that the PMD has freed is not handed out until its ticket is done, as in every other
- * mode. */
+/* As in every other mode, a buffer that the PMD has freed is not handed out until its ticket is
+ * done. */
 static void deferred_quarantines_what_is_freed(void **state)
 {
 	struct rig *r = open_deferred(UNIT_ADVERSARY, 1000000, 1000000000);
@@ -394,7 +395,8 @@ static void copy_shows_the_application_no_page_that_a_device_reaches(void **stat
 		for (unsigned int i = 0; i < BURST; i++) {
 			assert_false(in_memory(r, rte_mbuf_data_iova(m[i])));
 			assert_false(rig_writes(r, rte_mbuf_data_iova(m[i])));
-			/* The device may change its shadow, for all the application cares. */
+			/* The device may change its shadow buffer without an effect on the
+			 * application's copy. */
 			moat_softvtd_dma_write(r->hw, SID, iova[i], &(uint64_t){ ~0 }, 8);
 			assert_int_equal(number_of(m[i]), number + i);
 		}
@@ -457,7 +459,7 @@ static void copy_drops_what_finds_no_buffer_and_leaks_none(void **state)
 	struct rte_mbuf *kept[64], *m[BURST];
 	uint16_t n = 0;
 
-	/* The application keeps all there is to copy into. */
+	/* The application keeps all buffers into which could be copied. */
 	for (unsigned int i = 0; i < 4; i++) {
 		rig_refill(r, m, BURST / 2);
 		rig_arrive(r, 0, m, BURST / 2);
@@ -487,14 +489,14 @@ static void each_burst_is_in_the_distribution(struct rig *r, enum moat_stage sta
 						       : stats.cost.cycles[stage];
 
 	moat_tenant_bursts(r->tenant, stage, &hist);
-	/* The last burst has not ended; before the first one, buffers were mapped for it. */
+	/* The last burst has not ended; before the first burst, buffers were mapped for it. */
 	assert_in_range(hist.n, some ? 0 : stats.cost.bursts - 1, stats.cost.bursts);
 	assert_in_range(hist.sum, some ? 0 : 1, cycles);
 	if (hist.n != 0)
 		assert_in_range((uint64_t)moat_hist_quantile(&hist, 0.5), hist.min, hist.max);
 }
 
-/* What a mode costs lands in that mode's stages, and in no other's. */
+/* The cost of a mode is charged to that mode's stages, and to no others. */
 static void each_modes_cost_is_in_its_stages(void **state)
 {
 	struct moat_cost_watch *watch = &RTE_PER_LCORE(moat_cost_watch);
@@ -533,7 +535,7 @@ static void each_modes_cost_is_in_its_stages(void **state)
 	}
 }
 
-/* Packets out of a burst: freed, sent, or kept for the end. */
+/* The packets of a burst are freed, sent, or kept until the end. */
 static unsigned int dispose(struct rig *r, struct rte_mbuf *m[], uint16_t n, uint64_t random)
 {
 	uint16_t sent;
@@ -548,8 +550,8 @@ static unsigned int dispose(struct rig *r, struct rte_mbuf *m[], uint16_t n, uin
 	return n;
 }
 
-/* Idle, stop, restart, another number of descriptors: every packet that arrived is handed on once,
- * and the pool balances at the end (rig_close()). */
+/* Idle, stop, restart, change the number of descriptors: every packet that arrived is handed on
+ * exactly once, and at the end every buffer is back (rig_close()). */
 static void stop_restart_and_reconfigure_lose_no_packet_and_leak_no_buffer(void **state)
 {
 	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
@@ -569,13 +571,13 @@ static void stop_restart_and_reconfigure_lose_no_packet_and_leak_no_buffer(void 
 				out += dispose(r, m, n, random >> 33);
 				moat_tenant_poll(r->tenant);
 			}
-			/* Idle for a while, sometimes. */
+			/* sometimes idle for a while */
 			for (unsigned int i = 0; round % 4 == 0 && i < 100; i++) {
 				n = rte_eth_rx_burst(r->port, 0, m, BURST);
 				out += dispose(r, m, n, 0);
 				moat_tenant_poll(r->tenant);
 			}
-			/* Stop: the wire first, then what is held back. */
+			/* Stop: first the wire, then the packets that are held back. */
 			while ((n = rte_eth_rx_burst(r->port, 0, m, BURST)) != 0)
 				out += dispose(r, m, n, 1);
 			while ((n = moat_tenant_held(r->tenant, r->port, 0, m, BURST)) != 0)
@@ -599,7 +601,7 @@ static void stop_restart_and_reconfigure_lose_no_packet_and_leak_no_buffer(void 
 	}
 }
 
-/* However long traffic has shuffled the buffers, a burst is neighbours again: few runs, few
+/* However long traffic has mixed the buffers, a burst consists of neighbours again: few runs, few
  * descriptors. */
 static void buffers_that_come_back_in_any_order_go_out_in_the_pools(void **state)
 {
@@ -618,7 +620,7 @@ static void buffers_that_come_back_in_any_order_go_out_in_the_pools(void **state
 		rig_arrive(r, 0, m, BURST);
 		assert_int_equal(rte_eth_rx_burst(r->port, 0, m, BURST), BURST);
 		packets += BURST;
-		/* Each packet is kept for a time of its own, as TCP's are. */
+		/* Each packet is kept for a different time, as with TCP. */
 		for (unsigned int i = 0; i < BURST; i++) {
 			unsigned int at = (random = random * 6364136223846793005 + 1) >> 58;
 
@@ -628,7 +630,7 @@ static void buffers_that_come_back_in_any_order_go_out_in_the_pools(void **state
 		moat_tenant_poll(r->tenant);
 	}
 	after = rig_stats(r).lane;
-	/* In the order in which they came back it would be one descriptor for each. */
+	/* in the order in which they came back, each would need a descriptor */
 	assert_in_range((after.descriptors - before.descriptors) * 4, packets / 8, packets);
 	for (unsigned int i = 0; i < RTE_DIM(kept); i++)
 		rte_pktmbuf_free(kept[i]);
@@ -636,7 +638,8 @@ static void buffers_that_come_back_in_any_order_go_out_in_the_pools(void **state
 	rig_close(r);
 }
 
-/* Many tenants come and go on one unit, in all modes: nothing of the unit runs out. */
+/* Many tenants are created and destroyed on one unit, in all modes: the unit runs out of
+ * nothing. */
 static void tenants_come_and_go(void **state)
 {
 	for (unsigned int i = 0; i < 300; i++) {

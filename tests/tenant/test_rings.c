@@ -3,8 +3,8 @@
  */
 
 /*
- * What a device reaches of its tenant's heap: pages that hold nothing but a ring, while it is a
- * ring. See lib/tenant/rings.c and rig.h. The rings are reserved as PMDs reserve them, through
+ * What a device reaches of its tenant's heap: pages that hold nothing but a ring, until the ring is
+ * freed. See lib/tenant/rings.c and rig.h. The rings are reserved as PMDs reserve them, through
  * DPDK's functions.
  */
 
@@ -19,7 +19,7 @@ static int set_up(void **state)
 {
 	struct moat_tenant_conf conf = rig_conf("red", MOAT_STRICT);
 
-	conf.memory = 128 * 1048576; /* 16 MiB of it are the heap */
+	conf.memory = 128 * 1048576; /* 16 MiB of it for the heap */
 	*state = rig_open(&conf, UNIT_ADVERSARY, 256);
 	return 0;
 }
@@ -39,7 +39,7 @@ static const struct rte_memzone *reserve(struct rig *r, const char *name, size_t
 	return zone;
 }
 
-/* The IOVA of what lies in the tenant's heap. */
+/* @return the IOVA of memory in the tenant's heap */
 static uint64_t iova_of(const struct rte_memzone *zone, const void *p)
 {
 	return zone->iova + ((uintptr_t)p - (uintptr_t)zone->addr);
@@ -139,7 +139,7 @@ static void pools_and_rings_of_mbufs_on_the_tenants_socket_are_never_the_devices
 	assert_int_equal(rte_memzone_free(zone), 0);
 }
 
-/* What is logged when the lcore leaves and enters again. */
+/* @return what is logged when the lcore leaves and enters again */
 static const char *said_when_entering(struct rig *r)
 {
 	static char text[512];
@@ -165,14 +165,14 @@ static void a_ring_of_a_queue_is_the_devices_once_the_queue_is_added(void **stat
 	snprintf(name, sizeof(name), "eth_p%u_q1_rx_ring", r->port);
 	ring = reserve(r, name, 8192);
 	assert_false(rig_writes(r, ring->iova));
-	/* Entering says so, once. */
+	/* Entering logs it once. */
 	assert_string_equal(said_when_entering(r),
 		"moat: tenant 'red': ring 'eth_p0_q1_rx_ring' lies in its memory, but queue 1 of port 0 was not "
 		"added: the device cannot reach the ring; call moat_tenant_queue_add() for the queue\n");
 	assert_string_equal(said_when_entering(r), "");
 	must(moat_tenant_queue_add(r->tenant, r->port, 1));
 	assert_true(rig_writes(r, ring->iova + 8191));
-	/* Set up again with another size, while the queue is the tenant's. */
+	/* Set up again with another size, while the queue belongs to the tenant. */
 	assert_int_equal(rte_memzone_free(ring), 0);
 	ring = reserve(r, name, 65536);
 	assert_true(rig_writes(r, ring->iova + 65535));
@@ -194,7 +194,7 @@ static void freeing_a_ring_says_within_a_second_which_lcores_may_hold_it_up(void
 	assert_true(rte_rdtsc() - begin < 3 * rte_get_tsc_hz());
 	assert_non_null(strstr(moat_error_text(), "ring 'ring' cannot be freed"));
 	assert_non_null(strstr(moat_error_text(), "; lcores that have entered: "));
-	/* Nothing has changed, and a free that failed is made good by moat_tenant_destroy(). */
+	/* Nothing has changed. moat_tenant_destroy() frees what a failed free left. */
 	assert_true(rig_writes(r, iova));
 	assert_int_equal(rig_unit_stats(r).early_reuse, 0);
 	rig_sleeper_end(&s);

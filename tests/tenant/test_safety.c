@@ -3,16 +3,16 @@
  */
 
 /*
- * Millions of packets through each mode, against a device that does not behave. The device
- * remembers where it was ever allowed to receive and to send, and goes on trying those pages at all
- * times, while the application has the packet, while the buffer is quarantined, while another
- * packet is in it. The unit is an adversary that caches all it may and is late with all it does.
- * Two things must hold: the unit's oracle finds no DMA that a promise said could not happen; and,
- * without believing the oracle, the application finds each packet as the device first delivered it,
- * however long it keeps it.
+ * Millions of packets through each mode, with a device that misbehaves. The device remembers where
+ * it was ever allowed to receive and to send, and tries those pages at all times: while the
+ * application has the packet, while the buffer is quarantined, while another packet is in it. The
+ * unit is an adversary that caches everything that it may and completes late. Two things must hold.
+ * The unit's oracle must find no DMA that a promise excluded. And, independently of the oracle, the
+ * application must find each packet as the device first delivered it, however long it keeps the
+ * packet.
  *
- * MOAT_PACKETS=N: so many packets over strict, pipelined and copy, in place of 10 million; the
- * other modes get a share beside them.
+ * MOAT_PACKETS=N: so many packets through strict, pipelined and copy together, in place of 10
+ * million; the other modes get a share in addition.
  */
 
 #include "rig.h"
@@ -21,7 +21,7 @@
 #define MEMORY  4096 /* pages that the device remembers, a power of two */
 #define KEPT    512  /* packets that the application keeps for a while, a power of two */
 #define BUFFERS 4096
-#define TRIES   8 /* a burst: accesses where the device has nothing to look for */
+#define TRIES   8 /* tries on each burst, at pages that the device must not reach */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define PACKETS 200000
@@ -29,7 +29,7 @@
 #define PACKETS 10000000
 #endif
 
-static uint64_t packets = PACKETS / 3; /* of each of strict, pipelined, copy */
+static uint64_t packets = PACKETS / 3; /* in each of strict, pipelined and copy */
 static uint64_t seed;
 
 struct world {
@@ -53,13 +53,13 @@ static uint64_t draw(struct world *w)
 	return z ^ (z >> 31);
 }
 
-/* The device fills a burst of buffers and returns them. */
+/* The device fills a burst of buffers and returns them to the PMD. */
 static void deliver(struct world *w, unsigned int n)
 {
 	struct rte_mbuf *m[BURST];
 
 	if (rte_pktmbuf_alloc_bulk(w->rig->pool, m, n) != 0)
-		return; /* the pool's are quarantined: a NIC without buffers waits */
+		return; /* all of the pool's buffers are quarantined; a NIC without buffers waits */
 	for (unsigned int i = 0; i < n; i++) {
 		uint64_t iova = rte_mbuf_data_iova(m[i]);
 
@@ -68,15 +68,15 @@ static void deliver(struct world *w, unsigned int n)
 		assert_int_equal(moat_softvtd_dma_write(w->rig->hw, SID, iova, &w->number,
 					 sizeof(w->number)),
 			0);
-		/* For who would look: an earlier remembered page is forgotten. */
+		/* an older remembered page is forgotten */
 		w->remembered[w->nr_remembered++ % MEMORY] = iova;
 		w->number++;
 	}
 	rig_arrive(w->rig, 0, m, n);
 }
 
-/* The device tries pages that are not its own any more, or are again. Some get through by right:
- * the buffer has been posted again, or not been taken from it yet. */
+/* The device tries pages that are no longer its own, or are its own again. Some accesses are
+ * allowed: the buffer has been posted again, or has not been unmapped yet. */
 static void misbehave(struct world *w)
 {
 	for (unsigned int i = 0; i < TRIES; i++) {
@@ -103,7 +103,7 @@ static void expect_number(const struct world *w, const struct rte_mbuf *m, uint6
 			number, found);
 }
 
-/* The application lets go of a packet that it has had for a while: it sends or frees it. */
+/* The application sends or frees a packet that it has kept for a while. */
 static void let_go(struct world *w)
 {
 	struct rte_mbuf *m = w->kept[w->tail % KEPT];
@@ -116,7 +116,7 @@ static void let_go(struct world *w)
 	assert_int_equal(rte_eth_tx_burst(w->rig->port, 1, &m, 1), 1);
 }
 
-/* @return packets the application received */
+/* @return packets that the application received */
 static uint16_t receive(struct world *w)
 {
 	struct rte_mbuf *m[BURST];
@@ -131,7 +131,7 @@ static uint16_t receive(struct world *w)
 	return n;
 }
 
-/* A NIC sends what it was given, reading it; the PMD frees it some time later. */
+/* The NIC reads and sends what it was given; the PMD frees it some time later. */
 static void transmit(struct world *w)
 {
 	struct rte_mbuf *m[BURST];
@@ -155,7 +155,7 @@ static void run(struct world *w)
 		uint64_t r = draw(w);
 
 		deliver(w, 1 + r % BURST);
-		if (r >> 60 != 0) /* a NIC may be ahead of the application */
+		if (r >> 60 != 0) /* a NIC may be faster than the application */
 			misbehave(w);
 		received += receive(w);
 		misbehave(w);
@@ -226,7 +226,7 @@ static void deferred_leaves_stale_dma_only_inside_the_window_it_reports(void **s
 	packets = all;
 }
 
-/* A unit with 4 KiB leaves, few masks and unsnooped tables; one that caches what is not there. */
+/* A unit with 4 KiB leaves, few masks and unsnooped tables; and one that caches absent entries. */
 static void other_units_leave_none_either(void **state)
 {
 	uint64_t all = packets;
@@ -239,8 +239,8 @@ static void other_units_leave_none_either(void **state)
 	packets = all;
 }
 
-/* All of a tenant's memory, and not one page of anything else: not the heap's bookkeeping, not what
- * lies around it, not what another tenant has at the same address. */
+/* A device reaches all of its tenant's memory, and not one other page: not the heap's bookkeeping,
+ * not the memory around it, not another tenant's memory at the same address. */
 static void static_lets_no_dma_out_of_the_tenants_memory(void **state)
 {
 	struct moat_tenant_conf conf = rig_conf("red", MOAT_STATIC), other;

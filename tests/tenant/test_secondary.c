@@ -3,9 +3,9 @@
  */
 
 /*
- * A real secondary process beside a primary that has a tenant: EAL refuses one without hugepages,
- * so the test takes a few of 2 MiB through a mount of its own. It starts itself again as the
- * secondary. test_ends.c has the sentences that need no second process.
+ * A real secondary process beside a primary process with a tenant. EAL refuses a secondary process
+ * without hugepages, so the test takes a few of 2 MiB through a mount of its own. The test starts
+ * its own program again as the secondary. test_ends.c checks the texts that need no second process.
  */
 
 #include <errno.h>
@@ -30,11 +30,12 @@
 #include "moat_tenant.h"
 #include "must.h"
 
-#define PAGES   48 /* of 2 MiB; EAL's heaps and the mbufs' headers */
+#define PAGES   48 /* of 2 MiB; for EAL's heaps and the mbufs' headers */
 #define BUFFERS 256
 
-/* Both processes have EAL's memory at the same address. EAL's own choice is AddressSanitizer's
- * shadow, and what the kernel gives instead may be taken in the secondary. */
+/* Both processes have EAL's memory at the same address. EAL would choose an address in
+ * AddressSanitizer's shadow, and the address that the kernel gives instead may be in use in the
+ * secondary. */
 #ifdef __SANITIZE_ADDRESS__
 #define BASE "--base-virtaddr=0x200000000000"
 #else
@@ -65,7 +66,7 @@ static int expect(bool good, const char *what)
 	return good ? 0 : 1;
 }
 
-/* @return what main() returns: how many expectations are not met */
+/* @return what main() returns: the number of failed expectations */
 static int secondary(const char *huge_dir, const char *file_prefix)
 {
 	struct moat_tenant_conf conf = { .name = "blue", .memory = 8 << 20 };
@@ -120,7 +121,7 @@ static void pages_set(unsigned long n)
 	fclose(f);
 }
 
-/* What EAL leaves in the folder of its run-time files, and the mount. */
+/* Remove what EAL leaves in the folder of its run-time files, and the mount. */
 static void clean_up(void)
 {
 	char command[256];
@@ -134,8 +135,8 @@ static void clean_up(void)
 
 static unsigned long had;
 
-/* Until the process ends: one of these tests at a time, in all roots, changes how many hugepages
- * the machine has. */
+/* Lock until the process ends: on a machine, with all its roots, only one of these tests at a time
+ * may change the number of hugepages. */
 static void pages_lock(void)
 {
 	int fd = open("/dev/shm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -144,7 +145,7 @@ static void pages_lock(void)
 		(void)flock(fd, LOCK_EX);
 }
 
-/* @return why there are none, or NULL */
+/* @return the reason if there are no hugepages; NULL: there are */
 static const char *pages_get(void)
 {
 	pages_lock();
@@ -183,7 +184,7 @@ static int secondary_run(void)
 	return status;
 }
 
-static const char *skipped; /* why */
+static const char *skipped; /* the reason */
 
 static void a_secondary_process_is_refused_and_nothing_breaks(void **state)
 {

@@ -3,9 +3,9 @@
  */
 
 /*
- * Tenants in the modes static and strict: whose the pages are at each step of a buffer's life. The
- * NIC is a net_ring port, so the PMD is real and passes mbufs through; the device's reach is asked
- * of the software unit directly.
+ * Tenants in the modes static and strict: what the device may do with the pages at each step of a
+ * buffer's life. The NIC is a net_ring port, so the PMD is a real one and passes mbufs through.
+ * What the device reaches is checked with the software unit directly.
  */
 
 #include <errno.h>
@@ -48,7 +48,7 @@ static uint64_t stale(struct fixture *f)
 	return stats.stale_dma + stats.early_reuse;
 }
 
-/* One port for all tests: two queues, each a ring that gives back what was sent. */
+/* One port for all tests: two queues, each a ring that returns what was sent. */
 static uint16_t port;
 static struct rte_ring *wires[2];
 
@@ -179,7 +179,7 @@ static void rings_are_the_devices_and_the_heaps_bookkeeping_is_not(void **state)
 	assert_int_equal(((uint8_t *)ring->addr)[8191], 0x99);
 	for (uint64_t page = BASE; page < BUFFERS; page += 4096)
 		assert_int_equal(writes(f, page), page == iova || page == iova + 4096);
-	/* A ring that is gone is not the device's any more. */
+	/* The device does not reach a ring that was freed. */
 	assert_int_equal(rte_memzone_free(ring), 0);
 	assert_false(writes(f, iova));
 }
@@ -363,7 +363,7 @@ static void a_quarantined_buffer_is_not_handed_out(void **state)
 	rte_pktmbuf_free_bulk(m, 1024);
 }
 
-/* The caller is told that they were sent: it frees none of them, and never tries them again. */
+/* The caller is told that they were sent, so it neither frees them nor tries them again. */
 static void packets_in_foreign_memory_are_dropped_and_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -378,7 +378,7 @@ static void packets_in_foreign_memory_are_dropped_and_counted(void **state)
 	assert_int_equal(stats.foreign, 1);
 	assert_int_equal(stats.map_failed, 0);
 	assert_int_equal(rte_mempool_avail_count(other), 63);
-	/* What is the tenant's is sent, in order. */
+	/* Packets that belong to the tenant are sent, in order. */
 	assert_int_equal(rte_ring_dequeue_burst(f->wire, (void **)sent, 4, NULL), 2);
 	assert_ptr_equal(sent[0], m[0]);
 	assert_ptr_equal(sent[1], m[2]);
@@ -394,7 +394,7 @@ static void a_buffer_the_device_had_no_right_to_is_dropped(void **state)
 
 	assert_int_equal(rte_ring_enqueue(f->wire, m), 0);
 	assert_int_equal(rte_eth_rx_burst(f->port, 0, got, 4), 1);
-	/* The device returns the same buffer again, which is not its own any more. */
+	/* The device returns the same buffer again, which is no longer its own. */
 	assert_int_equal(rte_ring_enqueue(f->wire, m), 0);
 	assert_int_equal(rte_eth_rx_burst(f->port, 0, got, 4), 0);
 	moat_tenant_stats(f->tenant, &stats);

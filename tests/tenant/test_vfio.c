@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Tenants over VFIO containers, against a kernel of our own that refuses what the real one refuses:
- * each mode's maps and unmaps, and what happens to packets that it did not unmap. */
+/* Tenants over VFIO containers, with a fake kernel that refuses what the real one refuses: each
+ * mode's maps and unmaps, and what happens to packets whose unmap the kernel did not do. */
 
 #include "../vfio/fake_kernel.h"
 #include "rig.h"
@@ -48,7 +48,7 @@ static void close_tenant(void)
 	fake_down();
 }
 
-/** Is the byte that a device would reach at `iova` this one, for writing? */
+/** @return whether the byte that a device may write at `iova` is this one */
 static bool device_writes(rte_iova_t iova, const void *va)
 {
 	const struct fake_container *c = container();
@@ -60,8 +60,8 @@ static bool device_writes(rte_iova_t iova, const void *va)
 	return false;
 }
 
-/** Receive a burst and send it again, several times. In modes that unmap, but for deferred, no
- * packet is handed on that the device can still write. */
+/** Receive a burst and send it again, several times. In the modes that unmap, except deferred, no
+ * packet may be handed on that the device can still write. */
 static void forward(enum moat_mode mode, unsigned int bursts)
 {
 	uint64_t received = 0;
@@ -75,7 +75,7 @@ static void forward(enum moat_mode mode, unsigned int bursts)
 			assert_true(device_writes(rte_pktmbuf_iova(m[i]),
 				rte_pktmbuf_mtod(m[i], void *)));
 		for (unsigned int i = 0; i + 1 < BURST && b % 3 == 1; i += 2)
-			RTE_SWAP(m[i], m[i + 1]); /* as a NIC with several queues might */
+			RTE_SWAP(m[i], m[i + 1]); /* like a NIC with several queues */
 		rig_arrive(&rig, 0, m, BURST);
 		n = rte_eth_rx_burst(rig.port, 0, m, BURST);
 		for (unsigned int i = 0; i < n; i++)
@@ -154,7 +154,7 @@ static void packets_that_the_kernel_did_not_unmap_are_handed_to_nobody(void **st
 	assert_non_null(strstr(moat_error_text(), "the kernel unmapped"));
 	rte_eth_dev_stop(rig.port);
 	assert_int_equal(moat_tenant_lcore_leave(rig.tenant), -EIO);
-	assert_int_not_equal(moat_tenant_destroy(rig.tenant), 0); /* nor is the memory given back */
+	assert_int_not_equal(moat_tenant_destroy(rig.tenant), 0); /* nor is memory given back */
 	fake_run("rm -rf %s", fake.root);
 }
 
@@ -179,7 +179,7 @@ static void memory_is_placed_behind_what_no_domain_may_use(void **state)
 	must(fake_unit(&rig.unit));
 	must(create(0));
 	must(moat_tenant_attach(tenant, FAKE_RED));
-	assert_int_equal(container()->n, 1); /* the buffers, behind 2 MiB of heap */
+	assert_int_equal(container()->n, 1); /* the buffers, above 2 MiB of heap */
 	assert_int_equal(container()->map[0].iova, UINT64_C(0x40200000) + MOAT_2M_SIZE);
 	must(moat_tenant_destroy(tenant));
 	assert_int_equal(create(UINT64_C(0xfe800000)), -EBUSY);
