@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Actors: threads that draw operations, their duties between them, and what they hold. */
+/* Actors: threads that draw operations, what they must do between these, and what they hold. */
 
 #include <sched.h>
 #include <stdlib.h>
@@ -19,7 +19,8 @@
 
 void actor_step(struct actor *a)
 {
-	/* Only this thread writes it. Release: as in operate(). */
+	/* Only this thread writes it. Release: pairs with the acquire in progress.c, as in
+	 * operate(). */
 	atomic_store_explicit(&a->beat, a->beat + 1, memory_order_release);
 }
 
@@ -41,7 +42,7 @@ void actor_turn(struct actor *a)
 		sched_yield();
 }
 
-/* By the tenant's calls, or the lane's. */
+/* By the tenant's calls, or by the lane's. */
 void actor_offline(struct actor *a)
 {
 	for (unsigned int i = 0; i < TENANTS; i++) {
@@ -74,8 +75,8 @@ void actor_online(struct actor *a)
 
 /* --------------------------------------------------------------------------------- membership */
 
-/* As with a gate: the member counts itself in and looks at `closed`, the closing actor the other
- * way round. */
+/* As with a gate: the member counts itself in and then reads `closed`; the closing actor does it in
+ * the opposite order. */
 bool actor_join(struct actor *a, struct tenant *t)
 {
 	struct membership *in = &a->in[t->index];
@@ -106,7 +107,7 @@ bool actor_enter(struct actor *a, struct tenant *t)
 	rc = moat_tenant_lcore_enter(t->tenant);
 	failed = inject_end();
 	if (rc == -ENOMEM && failed != 0)
-		return false; /* another time */
+		return false; /* try again later */
 	if (rc != 0) {
 		if (a->kind == ACTOR_LCORE)
 			fault(a, "an EAL lcore is not let in: %s", moat_error_text());
@@ -137,7 +138,7 @@ void actor_leave(struct actor *a, struct tenant *t)
 	in->entered = false;
 }
 
-/* In either order: a thread that has left may free, too. */
+/* The order is random, because a thread that has left may free, too. */
 void actor_part(struct actor *a, struct tenant *t)
 {
 	struct membership *in = &a->in[t->index];
@@ -164,7 +165,7 @@ void pocket_put(struct actor *a, struct tenant *t, struct rte_mbuf *m)
 	in->pocket[in->n++] = m;
 }
 
-/* Any of them. */
+/* @return a random packet of the pocket; NULL: it is empty */
 struct rte_mbuf *pocket_take(struct actor *a, struct tenant *t)
 {
 	struct membership *in = &a->in[t->index];
@@ -217,7 +218,7 @@ static void operate(struct actor *a)
 	o = operation_draw(&a->dice);
 	if (!a->can_enter && !o->plain)
 		return;
-	/* Release: progress.c sees which operation a beat belongs to. */
+	/* Release: pairs with progress.c, which then sees to which operation a beat belongs. */
 	atomic_store_explicit(&a->doing, (uint32_t)(o - operations), memory_order_relaxed);
 	actor_step(a);
 	start = rte_rdtsc();
@@ -245,7 +246,7 @@ static void actor_run(struct actor *a)
 	a->tid = rte_gettid();
 	a->can_enter = true;
 	atomic_store(&a->running, true);
-	/* Relaxed: only this thread writes it; a judge on another thread prints it. */
+	/* Relaxed: only this thread writes it; another thread may print it. */
 	for (uint64_t op = 0; !actor_ends(a, op); op++) {
 		atomic_store_explicit(&a->op, op, memory_order_relaxed);
 		operate(a);
@@ -256,7 +257,7 @@ static void actor_run(struct actor *a)
 	atomic_store(&a->ended, true);
 }
 
-/* EAL has handed it over by a pipe, which ThreadSanitizer does not see. */
+/* EAL passes `arg` through a pipe, which ThreadSanitizer does not see. */
 static int actor_main_lcore(void *arg)
 {
 	TAKEN_OVER(arg);
@@ -268,7 +269,7 @@ static void *actor_main_thread(void *arg)
 {
 	struct actor *a = arg;
 
-	/* It may fail: no lcore is left. */
+	/* It fails if no lcore is left. */
 	bool registered = a->kind == ACTOR_REGISTERED && rte_thread_register() == 0;
 
 	actor_run(a);
@@ -277,7 +278,7 @@ static void *actor_main_thread(void *arg)
 	return NULL;
 }
 
-/* The first are lcores; beyond two, each of the others is of a kind drawn. */
+/* The first two actors are lcores; the kind of each other one is drawn. */
 void actors_start(struct world *w)
 {
 	unsigned int lcore = rte_get_next_lcore(-1, 1, 0);
@@ -316,7 +317,7 @@ void actors_join(struct world *w)
 	for (unsigned int i = 0; i < w->nr_actors; i++)
 		if (w->actor[i].kind != ACTOR_LCORE)
 			pthread_join(w->actor[i].thread, NULL);
-	/* DPDK's own wait takes a whole processor. */
+	/* DPDK's own wait would take a whole processor. */
 	for (unsigned int i = 0; i < w->nr_actors; i++)
 		while (!atomic_load(&w->actor[i].ended))
 			usleep(1000);

@@ -3,9 +3,8 @@
  */
 
 /*
- * Faults at will: the linker leads calls between moat's layers through the functions here
- * (meson.build:
- * --wrap). A fault is one thread's, and lasts for one operation.
+ * Injected faults: the linker redirects calls between moat's layers to the functions here (--wrap
+ * in meson.build). A fault affects one thread, for one operation.
  */
 
 #include <errno.h>

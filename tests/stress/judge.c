@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Verdicts, and the report. */
+/* The verdicts, and the report. */
 
 #include <inttypes.h>
 #include <signal.h>
@@ -17,7 +17,7 @@
 
 static _Atomic uint64_t faults;
 
-/* The program's verdict stands: what was found may well crash it before it ends. */
+/* The verdict must be printed even if the fault makes the program crash before its end. */
 static void crash_after_fault(int signal)
 {
 	static const char text[] = "# and then a crash\nnot ok 1 - "
@@ -100,7 +100,7 @@ void judge_unit(struct world *w, struct unit *u)
 
 /* ------------------------------------------------------------------------------------ the ports */
 
-/* Every DMA that the unit refused a port was a lie of operate_device.c's. */
+/* Every DMA that the unit refused to a port must come from operate_device.c. */
 void judge_port(struct world *w, struct port *p)
 {
 	struct rte_eth_xstat_name names[128];

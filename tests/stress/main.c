@@ -3,7 +3,7 @@
  */
 
 /*
- * The stress of the tenant API (stress.h): rounds until the time is up, each in a world of its own.
+ * The stress of the tenant API (stress.h): rounds until the time is up, each in a new world.
  *
  *	test_stress_tenant --seconds 60
  *	test_stress_tenant --seed 7 --rounds 1 --operations 100000 --actors 4 \
@@ -114,7 +114,7 @@ static void parse(int argc, char **argv, struct request *r)
 	}
 }
 
-/* One lcore more than actors: the main one only waits. They share the processors that there are. */
+/* One lcore more than actors, because the main lcore only waits. All share the processors. */
 static int start_eal(char *program)
 {
 	static char lcores[256];

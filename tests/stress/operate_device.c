@@ -9,7 +9,7 @@
 
 #define JUNK UINT64_C(0x6a756e6b6a756e6b)
 
-/* An IOVA of a buffer that was received once, or of anything. */
+/* @return the IOVA of a buffer that was once received, or a random one */
 static uint64_t iova_guess(struct actor *a, struct tenant *t)
 {
 	uint64_t iova = atomic_load_explicit(
@@ -21,10 +21,10 @@ static uint64_t iova_guess(struct actor *a, struct tenant *t)
 }
 
 /*
- * A device of the tenant's tries a page that it had once. Whether it may have it at the moment is
- * for the oracle to say. It writes only where no packet is: what a device writes while a buffer is
- * its own is in the packet by right. Mode deferred has a window in which it gets through, so there
- * it does not try.
+ * A device of the tenant tries a page that it once had. The oracle decides whether it may have the
+ * page now. The device writes only outside of packets, because while it may write a buffer, it may
+ * change the packet in it. In mode deferred there is a time in which it may still reach the page,
+ * so it does not try.
  */
 void op_rogue(struct actor *a)
 {
@@ -42,7 +42,7 @@ void op_rogue(struct actor *a)
 	atomic_fetch_add_explicit(&t->tried, 1, memory_order_relaxed);
 }
 
-/* Somewhere in the queue an error strikes. */
+/* Inject an error at some place of the queue. */
 void op_unit_error(struct actor *a)
 {
 	struct unit *u = &a->world->unit[dice_below(&a->dice, UNITS)];
@@ -54,7 +54,7 @@ void op_unit_error(struct actor *a)
 	moat_softvtd_inject(u->hw, what, dice_below(&a->dice, 512));
 }
 
-/* A compromised tenant writes an address of nothing into its own ring. */
+/* A compromised tenant writes an address without memory into its own ring. */
 void op_nic_lies(struct actor *a)
 {
 	struct port *p = &a->world->port[dice_below(&a->dice, PORTS)];
@@ -66,6 +66,6 @@ void op_nic_lies(struct actor *a)
 		return;
 	if ((tx ? moat_net_post_tx(p->id, q, nowhere, 64) : moat_net_post_rx(p->id, q, nowhere)) ==
 		0)
-		__atomic_fetch_add(&p->lies, 1, __ATOMIC_RELAXED); /* a tally */
+		__atomic_fetch_add(&p->lies, 1, __ATOMIC_RELAXED); /* only a count */
 	queue_leave(p, q, tx);
 }

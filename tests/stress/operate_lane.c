@@ -3,9 +3,8 @@
  */
 
 /* moat's own calls: entering and leaving, blocking, and programs that map, translate and unmap
- * memory of their own by a tenant's lane. A page is poisoned when the ticket of its unmap is done:
- * a reader that sees poison, through a translation or by DMA, has reached what nothing may
- * reach. */
+ * memory of their own on a tenant's lane. A page is poisoned when the ticket of its unmap is done:
+ * a reader that sees poison, through a translation or by DMA, has reached an unmapped page. */
 
 #include <errno.h>
 #include <unistd.h>
@@ -32,7 +31,7 @@ void op_enter_leave(struct actor *a)
 		actor_enter(a, t);
 }
 
-/* As a program that sleeps until there is something to do. */
+/* Block like a program that sleeps until it has work. */
 void op_block(struct actor *a)
 {
 	actor_offline(a);
@@ -55,13 +54,13 @@ static void map_fill(struct actor *a, struct tenant *t, unsigned int i, uint64_t
 		atomic_store_explicit(map_word(a, t, i, k), value, memory_order_relaxed);
 }
 
-/* Where others find it. */
+/* @return where other actors find the map */
 static _Atomic uint64_t *map_shown(struct actor *a, struct tenant *t, unsigned int i)
 {
 	return &t->maps[a->index * MAPS + i];
 }
 
-/* What is unmapped and done with becomes poison, and can be mapped again. */
+/* Poison the maps whose ticket is done; then they can be mapped again. */
 static void maps_settle(struct actor *a, struct tenant *t)
 {
 	struct moat_lane *lane = moat_tenant_lane(t->tenant);
@@ -159,7 +158,7 @@ void op_lane_drain(struct actor *a)
 		must(a, moat_lane_drain(moat_tenant_lane(t->tenant)));
 }
 
-/* Any actor's map, as it was shown a moment ago. 0: none */
+/* @return the IOVA of a random actor's map, which may be gone by now; 0: none */
 static uint64_t map_pick(struct actor *a, struct tenant *t)
 {
 	uint64_t iova = atomic_load(&t->maps[dice_below(&a->dice, RTE_DIM(t->maps))]);
@@ -167,7 +166,7 @@ static uint64_t map_pick(struct actor *a, struct tenant *t)
 	return iova == 0 ? 0 : iova + dice_below(&a->dice, 2) * MOAT_PAGE_SIZE;
 }
 
-/* What a translation leads to stays good until this lcore polls. */
+/* The target of a translation stays valid until this lcore polls. */
 void op_lane_translate(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, true);
@@ -201,7 +200,7 @@ void op_lane_dma(struct actor *a)
 
 /* ------------------------------------------------------------------------------- control path */
 
-/* As must_at_last(). -EBUSY: the unit has not confirmed yet that it forgot the requester. */
+/* As must_at_last(). -EBUSY: the unit has not confirmed the detach of the requester yet. */
 static int attach_at_last(struct tenant *t, moat_sid_t sid)
 {
 	int rc = -EIO;
@@ -211,8 +210,9 @@ static int attach_at_last(struct tenant *t, moat_sid_t sid)
 	return rc;
 }
 
-/* A requester of this actor's own comes and goes, while others' do. Where the unit refuses an
- * invalidation half-way (op_unit_error()), an attach fails, and the next one ends well. */
+/* A requester of this actor's own is attached and detached while other actors do the same. If the
+ * unit refuses an invalidation half-way (op_unit_error()), the attach fails, and the next one
+ * succeeds. */
 void op_attach_detach(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, false);

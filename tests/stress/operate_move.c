@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Queues of running ports that go over to the other tenant of their unit, while other actors poll
- * the port's other queue and both tenants' other ports. */
+/* Queues of running ports move to the other tenant of their unit, while other actors poll the
+ * port's other queue and both tenants' other ports. */
 
 #include <errno.h>
 
@@ -25,8 +25,8 @@ static void last_arrive(struct rte_mbuf *m[], uint16_t n, void *arg)
 	burst_arrives(on->a, on->from, on->p, m, n);
 }
 
-/* The unit refused half-way (op_unit_error()): the queue stays, and its requester may be cut off.
- * The device does nothing for this queue meanwhile, which this actor has. */
+/* The unit refused half-way (op_unit_error()): the queue stays, but its requester may be cut off.
+ * Meanwhile the device does nothing for this queue, which only this actor has. */
 static void requester_renew(struct actor *a, struct tenant *t, moat_sid_t sid)
 {
 	int rc = -EIO;
@@ -48,7 +48,7 @@ static void queue_judge(struct actor *a, struct moving *on, struct tenant *to, u
 		atomic_store(&p->queue[q].tenant, to->index);
 		break;
 	case -ENOMEM:    /* no buffers left in the other tenant's pool, or injected */
-	case -ETIMEDOUT: /* none in this one's, or nothing empties the wire */
+	case -ETIMEDOUT: /* none in this tenant's pool, or the wire is not emptied */
 		break;
 	case -EIO:
 	case -EBUSY:
@@ -60,7 +60,8 @@ static void queue_judge(struct actor *a, struct moving *on, struct tenant *to, u
 	}
 }
 
-/* Both sides are this actor's. The port knows which lcore polled a side last: this one. */
+/* This actor has both sides. The port remembers this lcore as the last one that polled each
+ * side. */
 static void queue_move(struct actor *a, struct tenant *from, struct tenant *to, struct port *p,
 	unsigned int q)
 {
@@ -81,8 +82,8 @@ static void queue_move(struct actor *a, struct tenant *from, struct tenant *to, 
 	queue_judge(a, &on, to, q, rc);
 }
 
-/* Only where queues have requesters of their own. A tenant that takes no frames as long as the
- * port's does not get the port's queue. */
+/* Only if queues have requesters of their own. A tenant whose frames are shorter than the port's
+ * does not get the queue. */
 void op_queue_move(struct actor *a)
 {
 	struct tenant *from = actor_tenant(a, true), *to;

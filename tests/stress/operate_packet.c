@@ -2,8 +2,8 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* What an application does to packets that it has: clone, attach, chain, count references, cut,
- * extend, linearize, copy. */
+/* What an application does with packets: clone, attach, chain, count references, trim, extend,
+ * linearize, copy. */
 
 #include <string.h>
 
@@ -36,7 +36,7 @@ void op_clone(struct actor *a)
 	pocket_put(a, t, clone);
 }
 
-/* A header attached to a packet's buffer by hand, and taken off again or kept. */
+/* Attach a header to a packet's buffer by hand, and detach it again or keep it. */
 void op_attach(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, false);
@@ -57,7 +57,7 @@ void op_attach(struct actor *a)
 	rte_pktmbuf_free(header);
 }
 
-/* The second packet's bytes become the first one's continuation. */
+/* Append the second packet to the first. */
 void op_chain(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, false);
@@ -78,7 +78,7 @@ void op_chain(struct actor *a)
 	pocket_put(a, t, first);
 }
 
-/* A second owner: here, or on another lcore by the ring. */
+/* Add a second owner: this actor, or another one through the ring. */
 void op_refcnt(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, false);
@@ -92,7 +92,7 @@ void op_refcnt(struct actor *a)
 	pocket_put(a, t, m);
 }
 
-/* The one packet of the pocket that this actor may write; NULL: none was found. */
+/* @return a random packet of the pocket if this actor may write it, else NULL */
 static struct rte_mbuf *writable_see(struct actor *a, struct tenant *t)
 {
 	struct rte_mbuf *m = t == NULL ? NULL : pocket_see(a, t);
@@ -119,7 +119,7 @@ void op_adj_prepend(struct actor *a)
 	packet_stamp(m, number, PACKET_HEADER);
 }
 
-/* Bytes that can be appended without touching the canary's place. */
+/* @return how many bytes can be appended without overwriting the canary */
 static uint32_t room_behind(struct rte_mbuf *m)
 {
 	uint32_t room = rte_pktmbuf_tailroom(rte_pktmbuf_lastseg(m));
@@ -169,7 +169,7 @@ static void copy_into(struct actor *a, struct tenant *t, struct rte_mempool *poo
 	copy = rte_pktmbuf_copy(m, pool, 0, UINT32_MAX);
 	if (copy == NULL)
 		return;
-	/* DPDK takes the flag away, also where the buffer is external for good. */
+	/* DPDK clears the flag, even if the buffer always stays external. */
 	if (rte_pktmbuf_priv_flags(pool) & RTE_PKTMBUF_POOL_F_PINNED_EXT_BUF)
 		copy->ol_flags |= RTE_MBUF_F_EXTERNAL;
 	canary_forget(copy);
@@ -185,13 +185,13 @@ void op_copy(struct actor *a)
 		copy_into(a, t, t->pool);
 }
 
-/* Into DPDK's own memory, which no device of the tenant reaches. */
+/* Copy a packet into DPDK's own memory, which no device of the tenant reaches. */
 void op_copy_out(struct actor *a)
 {
 	copy_into(a, actor_tenant(a, false), a->world->plain);
 }
 
-/* The private area that a pool advertises is the application's to use. */
+/* The application may use the private area that a pool advertises. */
 void op_private_area(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, false);

@@ -2,8 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Buffers from a pool and back to it, by mbuf calls and by mempool calls, and from actor to
- * actor. */
+/* Buffers from a pool and back to it, by mbuf calls and mempool calls, and from actor to actor. */
 
 #include <string.h>
 
@@ -11,7 +10,7 @@
 
 #define BULK 64u
 
-/* Injected into one call in so many, where the operation can bear it. */
+/* Inject faults into one call of 16. For operations that may fail. */
 static void inject_some(struct actor *a)
 {
 	static const enum injection what[] = { INJECT_MAP, INJECT_UNMAP, INJECT_SUBMIT };
@@ -33,8 +32,8 @@ static void starve(struct tenant *t, uint64_t now)
 }
 
 /*
- * No buffer is to be had: that may be so while others have them or their tickets are not done. A
- * second of it, and so many calls, while buffers lie ready is a pool that keeps them to itself.
+ * No buffer is ready. That is right while other actors have the buffers, or their tickets are not
+ * done. It is a fault of the pool if it lasts a second and so many calls, while buffers are ready.
  */
 static void starved(struct actor *a, struct tenant *t, unsigned int n)
 {
@@ -65,7 +64,7 @@ static void fed(struct tenant *t)
 
 /* ----------------------------------------------------------------------------------- as packets */
 
-/* Mostly short ones, now and then one as long as a frame may be. */
+/* Mostly short lengths, sometimes the longest that a frame may have. */
 static uint32_t length_draw(struct actor *a, const struct tenant *t)
 {
 	uint32_t kind = dice_below(&a->dice, 32);
@@ -96,8 +95,9 @@ static void packet_make(struct actor *a, struct tenant *t, struct rte_mbuf *m)
 	pocket_put(a, t, m);
 }
 
-/* As a PMD's ring is: with the pointers of buffers in use, which a call that fails must leave
- * alone. Faults only where there are such, so that a judge notices, and no crash. */
+/* Get buffers into an array that has pointers of buffers in use, as a PMD's ring has. A call that
+ * fails must not change them. Faults are injected only if there are such pointers, so that a judge
+ * finds a change and the program does not crash. */
 static void array_fill(struct actor *a, struct tenant *t, struct rte_mbuf *m[BULK])
 {
 	memset(m, 0xa5, BULK * sizeof(m[0]));
@@ -175,7 +175,7 @@ void op_free_bulk(struct actor *a)
 
 /* ----------------------------------------------------------------------------------- as objects */
 
-/* As a PMD takes and returns them. */
+/* Take and return buffers as a PMD does. */
 void op_raw(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, false);
@@ -200,7 +200,7 @@ void op_raw(struct actor *a)
 	inject_end();
 }
 
-/* All that are to be had, and back in another order. */
+/* Take all buffers that are ready, and put them back in another order. */
 void op_drain_pool(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, false);
@@ -236,7 +236,8 @@ void op_pool_look(struct actor *a)
 	if (t == NULL)
 		return;
 	n = rte_mempool_avail_count(t->pool);
-	/* Counts of running lcores are read one after the other, so a few may be seen twice. */
+	/* The counters of running lcores are read one after the other, so a few buffers may be
+	 * counted twice. */
 	if (n > t->pool->size)
 		n = rte_mempool_avail_count(t->pool);
 	rte_mempool_in_use_count(t->pool);

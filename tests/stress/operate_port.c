@@ -2,14 +2,14 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The control path of ports and tenants while all others go on. */
+/* The control path of ports and tenants, while all other actors go on. */
 
 #include <errno.h>
 
 #include "stress.h"
 
-/* A port for this actor alone; `offline` where what comes may take milliseconds. NULL: another
- * actor has it. */
+/* Take a port for this actor alone. `offline`: the operation may take milliseconds. @return NULL:
+ * another actor has it */
 static struct port *port_take(struct actor *a, bool offline)
 {
 	struct port *p = &a->world->port[dice_below(&a->dice, PORTS)];
@@ -39,7 +39,7 @@ void op_port_restart(struct actor *a)
 	port_give_back(a, p);
 }
 
-/* Queues of another size; with the tenant's callbacks taken off meanwhile, or not. */
+/* Set up queues of another size; in some cases remove the tenant's callbacks meanwhile. */
 void op_port_resize(struct actor *a)
 {
 	struct port *p = port_take(a, true);
@@ -135,7 +135,7 @@ static struct rte_flow *flow_make(struct actor *a, struct port *p, unsigned int 
 	return flow;
 }
 
-/* Rules change while the port runs; only rte_flow's own calls go one at a time. */
+/* Change flow rules while the port runs; only the calls of rte_flow itself are serialised. */
 void op_flow(struct actor *a)
 {
 	struct port *p = port_take(a, dice_one_in(&a->dice, 2));
@@ -159,8 +159,8 @@ void op_flow(struct actor *a)
 
 /* ------------------------------------------------------------------------------------- tenants */
 
-/* As bits, the ports that have a queue of the tenant's. While it is closed and has no members no
- * queue moves to it or away from it. */
+/* @return the ports that have a queue of the tenant, as bits. While the tenant is closed and has no
+ * members, no queue moves to it or away from it. */
 static unsigned int ports_of(const struct world *w, const struct tenant *t)
 {
 	unsigned int ports = 0;
@@ -185,7 +185,7 @@ static void gates_open(struct actor *a, unsigned int ports)
 			gate_open(&a->world->port[i].gate);
 }
 
-/* Packets of the tenant's may lie in others' transmit rings. */
+/* Packets of the tenant may be in transmit rings of other ports. */
 static void others_flush(struct actor *a, unsigned int others)
 {
 	gates_close(a, others);
@@ -200,7 +200,7 @@ static void others_flush(struct actor *a, unsigned int others)
 	gates_open(a, others);
 }
 
-/* The tenant ends, with all of its ports' queues, and begins again in another mode. */
+/* Destroy the tenant, with all of its ports' queues, and create it again in another mode. */
 void op_tenant_renew(struct actor *a)
 {
 	struct world *w = a->world;

@@ -2,8 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The data path of ports: receiving and checking, sending one's own, shared, cloned and foreign
- * packets. */
+/* The data path of ports: receive and check packets; send new, shared, cloned and foreign ones. */
 
 #include <string.h>
 
@@ -13,8 +12,8 @@
 
 /* ---------------------------------------------------------------------------------- receiving */
 
-/* Check that a frame comes from its sender's wire, whole, and once, and that no other actor has the
- * buffer. */
+/* Check that a frame comes from its sender's wire, complete and once, and that no other actor has
+ * the buffer. */
 static void packet_arrives(struct actor *a, struct tenant *t, struct port *p, struct rte_mbuf *m)
 {
 	uint64_t number = packet_check(a, m, "a received packet"), slot;
@@ -64,7 +63,7 @@ void op_rx(struct actor *a)
 	queue_leave(p, q, false);
 }
 
-/* What mode pipelined still holds, as an lcore takes it that will poll the queue no more. */
+/* Take what mode pipelined still holds, as an lcore does before it stops polling the queue. */
 void op_held(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, true);
@@ -88,7 +87,7 @@ static bool frame_fits(const struct port *p, const struct rte_mbuf *m)
 	return m->pkt_len <= p->mtu + (uint32_t)RTE_ETHER_HDR_LEN && m->nb_segs <= 16;
 }
 
-/* Entered in the ledger, sent; what the queue does not take is kept or freed, as programs do. */
+/* Send a packet that was entered in the ledger. If the queue does not take it, keep or free it. */
 static void burst_sends(struct actor *a, struct tenant *t, struct port *p, unsigned int q,
 	struct rte_mbuf *m[], uint16_t n)
 {
@@ -149,7 +148,7 @@ void op_tx(struct actor *a)
 		send_burst(a, t, t, m, pocket_burst(a, t, m));
 }
 
-/* A tenant's packets on another tenant's queue: they arrive whole, or not at all. */
+/* Send a tenant's packets on another tenant's queue: they arrive complete, or not at all. */
 void op_tx_foreign(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, false), *by = actor_tenant(a, true);
@@ -159,7 +158,7 @@ void op_tx_foreign(struct actor *a)
 		send_burst(a, t, by, m, pocket_burst(a, t, m));
 }
 
-/* References to one packet, on both queues that the tenant has. */
+/* Send references to one packet on both queues of the tenant. */
 void op_tx_multicast(struct actor *a)
 {
 	struct tenant *t = actor_tenant(a, true);
@@ -176,7 +175,7 @@ void op_tx_multicast(struct actor *a)
 	pocket_put(a, t, m);
 }
 
-/* As DPDK's multicast example sends: a header of its own before a clone of the rest. */
+/* Send as DPDK's multicast example does: a new header in front of a clone of the rest. */
 static struct rte_mbuf *with_own_header(struct actor *a, struct tenant *t, struct rte_mbuf *m)
 {
 	struct rte_mbuf *header, *rest;

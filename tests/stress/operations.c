@@ -2,15 +2,15 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* The table of operations: what is drawn, and how often. */
+/* The table of operations, with their weights. */
 
 #include <string.h>
 
 #include "stress.h"
 
 /*
- * Weights are relative. Receiving and sending are most of the traffic; what stops a port or ends a
- * tenant takes milliseconds, and everybody's time with it.
+ * Weights are relative. Receiving and sending are most of the traffic. Operations that stop a port
+ * or destroy a tenant take milliseconds, for all actors.
  */
 struct operation operations[] = {
 	/* name, weight, function, also for threads that have not entered */
@@ -64,7 +64,7 @@ struct operation operations[] = {
 	{ "flow", 10, op_flow, true, NULL },
 	{ "promiscuous", 5, op_promiscuous, true, NULL },
 	{ "tenant_renew", 1, op_tenant_renew, true, NULL },
-	/* Never drawn: what others do. */
+	/* never drawn; parts of other operations */
 	{ "inject_map", 0, NULL, true, NULL },
 	{ "inject_unmap", 0, NULL, true, NULL },
 	{ "inject_submit", 0, NULL, true, NULL },
@@ -94,7 +94,8 @@ bool operation_switch(const char *name, bool on)
 	return o != NULL;
 }
 
-/* One that is switched off draws again: the numbers of the others stay what they were. */
+/* If the drawn operation is switched off, draw again, so that the other operations' numbers stay
+ * the same. */
 const struct operation *operation_draw(struct dice *d)
 {
 	static _Atomic uint32_t weights;

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Packets whose every byte follows from the number in their header, the ledger of where they are,
+/* Packets in which every byte depends on the number in their header, the ledger of where they are,
  * and canaries behind their data. */
 
 #include <stdlib.h>
@@ -31,7 +31,7 @@ static uint32_t header_sum(const struct header *h)
 	return (uint32_t)((h->number * UINT64_C(0x9e3779b97f4a7c15)) >> 32) ^ h->len * 40503u;
 }
 
-/* Byte `at` of packet `number`, and eight of them from a multiple of 8 on. */
+/* Byte `at` of packet `number`, and eight bytes from a multiple of 8 on. */
 static inline uint64_t pattern_word(uint64_t number, uint32_t at)
 {
 	return (number + 1) * UINT64_C(0x9e3779b97f4a7c15) +
@@ -90,7 +90,7 @@ static bool pattern_walk(const struct rte_mbuf *m, uint64_t number, uint32_t fro
 	return ok;
 }
 
-/* The destination is one of few addresses, some of which the flow rules know. */
+/* The destination is one of few addresses, some of which flow rules match. */
 static void header_write(struct rte_mbuf *m, uint64_t number)
 {
 	struct header *h = rte_pktmbuf_mtod(m, struct header *);
@@ -165,9 +165,9 @@ uint64_t packet_check(struct actor *a, const struct rte_mbuf *m, const char *whe
 	return h->number;
 }
 
-/* With a reference count of 1 on each header and each buffer there is one owner. DPDK reads the
- * counts relaxed; behind the fence, which pairs with the decrements of the last other owners, what
- * these wrote is seen. */
+/* If every header and every buffer has a reference count of 1, there is one owner. DPDK reads the
+ * counts relaxed. The fence pairs with the decrements of the last other owners, so what these wrote
+ * is visible after it. */
 bool packet_writable(const struct rte_mbuf *m)
 {
 	for (; m != NULL; m = m->next) {
@@ -185,8 +185,8 @@ bool packet_writable(const struct rte_mbuf *m)
 /* ------------------------------------------------------------------------------------- ledger */
 
 /*
- * An entry for each of the latest packets: its number's upper bits, and five bits for each wire
- * that count how often it is under way there. A frame that is dropped stays counted: only what
+ * There is an entry for each of the latest packets: its number's upper bits, and five bits for each
+ * wire that count how often the packet is under way there. A dropped frame stays counted: only what
  * arrives must have been sent.
  */
 #define LEDGER_BITS 21
@@ -237,7 +237,7 @@ bool ledger_receive(uint64_t number, unsigned int wire)
 
 	do {
 		if (old / LEDGER_AGE != ledger_age(number))
-			return old / LEDGER_AGE > ledger_age(number); /* too old to be remembered */
+			return old / LEDGER_AGE > ledger_age(number); /* too old for the ledger */
 		if ((old >> (wire * LEDGER_WIRE) & 31) == 0)
 			return false;
 	} while (!atomic_compare_exchange_weak(e, &old,
@@ -255,14 +255,14 @@ static uint64_t *canary_of(const struct rte_mbuf *m)
 		RTE_ALIGN_FLOOR((uintptr_t)m->buf_len, MOAT_PAGE_SIZE) - PACKET_TAIL);
 }
 
-/* Only where the buffer is pages of its own. */
+/* Only if the buffer consists of whole pages of its own. */
 static bool canary_fits(const struct rte_mbuf *m)
 {
 	return m->buf_len % MOAT_PAGE_SIZE == 0 && m->nb_segs == 1 &&
 		m->data_off + m->data_len <= m->buf_len - PACKET_TAIL;
 }
 
-/* A word of the mbuf that the application may use says whether there is a canary. */
+/* A word of the mbuf that belongs to the application says whether there is a canary. */
 void canary_forget(struct rte_mbuf *m)
 {
 	m->dynfield1[8] = 0;

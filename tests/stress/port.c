@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* Ports: who may touch one and when, and the steps of its control path. */
+/* Ports: which actor may use one and when, and the steps of its control path. */
 
 #include <errno.h>
 #include <string.h>
@@ -16,8 +16,8 @@
 /* -------------------------------------------------------------------------------------- gates */
 
 /*
- * Sequentially consistent on both sides: an operation counts itself in and then looks at `closed`;
- * the control path sets `closed` and then looks at the count. One of the two sees the other.
+ * Sequentially consistent on both sides: an operation counts itself in and then reads `closed`; the
+ * control path sets `closed` and then reads the count. At least one of the two sees the other.
  */
 bool gate_pass(struct gate *g)
 {
@@ -54,7 +54,7 @@ bool queue_enter(struct port *p, unsigned int q, const struct tenant *t, bool tx
 	if (!gate_pass(&p->gate))
 		return false;
 	if (p->started && p->queue[q].added && !atomic_exchange(busy, true)) {
-		/* Whose it is stays so while either side is taken. */
+		/* The owner does not change while either side is taken. */
 		if (t == NULL || atomic_load(&p->queue[q].tenant) == t->index)
 			return true;
 		atomic_store(busy, false);
@@ -69,7 +69,8 @@ void queue_leave(struct port *p, unsigned int q, bool tx)
 	gate_leave(&p->gate);
 }
 
-/* Of two that may have moved, one that is the tenant's at the moment, if any. */
+/* @return of two ports whose queues may have moved, one with a queue of the tenant at the moment,
+ * if any */
 struct port *port_of(struct actor *a, struct tenant *t, unsigned int *q)
 {
 	struct world *w = a->world;
@@ -87,7 +88,7 @@ static struct tenant *queue_tenant(struct actor *a, const struct port *p, unsign
 	return &a->world->tenant[p->queue[q].tenant];
 }
 
-/* EAL's hot-plug calls go one at a time: its list of devices' arguments has no lock. */
+/* EAL's hot-plug calls are serialised, because its list of devices' arguments has no lock. */
 static void hotplug_begin(struct actor *a)
 {
 	while (atomic_exchange(&a->world->plugging, true))
@@ -99,7 +100,7 @@ static void hotplug_end(struct actor *a)
 	atomic_store(&a->world->plugging, false);
 }
 
-/* Draw the order in which a port's queues are taken. */
+/* Draw the order in which a port's queues are visited. */
 static unsigned int queue_pick(struct actor *a, unsigned int i)
 {
 	return dice_one_in(&a->dice, 2) ? i : QUEUES - 1 - i;
@@ -144,8 +145,8 @@ static void queue_remove(struct actor *a, struct port *p, unsigned int q)
 	do
 		rc = moat_tenant_queue_remove(t->tenant, p->id, q);
 	while (rc == -EIO && tries++ < 16);
-	/* -ENOENT is expected in two cases: a try that failed with -EIO has removed the queue, or
-	 * the port is unplugged and another actor's queue_add made the tenant forget its queues. */
+	/* -ENOENT is right in two cases: an attempt that failed with -EIO has removed the queue; or
+	 * the port is unplugged, and another actor's queue_add made the tenant drop its queues. */
 	if (rc != 0 && (rc != -ENOENT || (p->plugged && tries == 0)))
 		fault(a, "%s: removing queue %u: %d: %s", p->name, q, rc, moat_error_text());
 	tenant_uncontrol(t);
@@ -170,7 +171,7 @@ void port_remove_queues(struct actor *a, struct port *p)
 			queue_remove(a, p, i ^ turn);
 }
 
-/* Start a port. All buffers of its pools may be in use elsewhere: then it is started later. */
+/* Start a port. If all buffers of its pools are in use elsewhere, it is started later. */
 void port_start(struct actor *a, struct port *p)
 {
 	int rc = rte_eth_dev_start(p->id);
@@ -218,8 +219,8 @@ void port_plug(struct actor *a, struct port *p)
 	port_start(a, p);
 }
 
-/* Unplug a port, its parts in any order: a port that goes takes the callbacks along, and is stopped
- * if need be. */
+/* Unplug a port, with its steps in any order: unplugging removes the callbacks, and stops the port
+ * if necessary. */
 void port_unplug(struct actor *a, struct port *p)
 {
 	moat_sid_t sid = MOAT_SID(0, 16 + p->index, 0);

@@ -3,26 +3,27 @@
  */
 
 /*
- * The judge of progress: a thread that looks at all actors every two milliseconds.
+ * The judge of progress: a thread that checks all actors every two milliseconds.
  *
- * There are more threads than processors, and the machine has other work, so the clock on the wall
- * says nothing: a call waits for a lane that waits for a processor. So time is counted in *rounds*.
- * A round ends at the first look at which each other actor has polled since the round began, or has
- * had a processor for a millisecond (a thread that waits keeps its duties in its loop, so that is
- * enough), or sleeps; and so has each thread that a unit runs on. While another thread is kept from
- * a processor no round ends, and what a call does meanwhile (it spins, or waits for a lock) is not
- * held against it.
+ * There are more threads than processors, and the machine has other work, so wall-clock time says
+ * nothing: a call may wait for a lane whose thread waits for a processor. Therefore time is counted
+ * in *rounds*. A round ends at the first check at which each other actor has polled since the round
+ * began, or has had a processor for a millisecond (a thread that waits does its duties in its loop,
+ * so that suffices), or sleeps; the same must hold for each thread on which a unit runs. While
+ * another thread does not get a processor, no round ends, and what a call does meanwhile (it spins,
+ * or waits for a lock) does not count.
  *
  * Within two rounds every reader has been quiescent once. So a call's own ticket is done then, and
- * so is a ticket of another lane that it asked for. A burst may have to ask each lane in turn, so
- * two rounds for each actor and two for the lane of the threads without one are free. In each round
- * after that the call *stalls*: for the time that it was on a processor or asleep
- * (/proc/self/task/TID/schedstat and stat), but two milliseconds at most.
+ * so is a ticket of another lane for which it asked. A burst may have to ask each lane in turn, so
+ * two rounds for each actor and two for the lane of the threads without one do not count. In each
+ * round after that the call *stalls*: for the time that it was on a processor or asleep
+ * (/proc/self/task/TID/schedstat and stat), but at most two milliseconds.
  *
  * The time of an actor that is offline (blocked, or on a control path that takes memory and time)
- * does not count, as no reader waits for it, nor does that of one that moves a queue, which waits
- * for the wire and for buffers; but nothing at all may go on for longer than MOST_S seconds and
- * MOST_ROUNDS rounds of the others: on a busy machine seconds alone say nothing here, either.
+ * does not count, because no reader waits for it. The time of an actor that moves a queue does not
+ * count either, because it waits for the wire and for buffers. But no call may take longer than
+ * MOST_S seconds and MOST_ROUNDS rounds of the others together: on a busy machine seconds alone say
+ * nothing here, either.
  */
 
 #include <dirent.h>
@@ -39,7 +40,7 @@
 #define ROUNDS  2u
 #define MOST_S  30
 
-/* Two processors and eight actors have so many within MOST_S. */
+/* With two processors and eight actors this takes less than MOST_S. */
 #define MOST_ROUNDS 1000u
 
 #define OTHERS 24u /* threads */
@@ -53,13 +54,13 @@ struct look {
 	bool ended;
 };
 
-/* What is known of an actor's call under way. */
+/* The state of an actor's current call. */
 struct watch {
 	uint64_t beat;
-	unsigned int rounds;     /* of the others */
+	unsigned int rounds;     /* rounds of the other actors */
 	uint64_t began_us;       /* wall-clock time */
-	unsigned int since;      /* rounds of the others since began_us, this one excused or not */
-	struct look last[LOOKS]; /* when the last of these rounds ended */
+	unsigned int since;      /* rounds of the others since began_us, also while excused */
+	struct look last[LOOKS]; /* at the end of the last of these rounds */
 	uint64_t slept_us;       /* in this round */
 	uint64_t stall_us;       /* in rounds that have ended */
 	struct look then[LOOKS]; /* at the round's beginning */
@@ -70,7 +71,7 @@ static pthread_t thread;
 static atomic_bool stop;
 static uint64_t longest[128]; /* by operation */
 
-/* Read the first line of a file about a thread; empty: the thread has ended. */
+/* Read the first line of a file about a thread. Empty: the thread has ended. */
 static void line_read(pid_t tid, const char *file, char *text, size_t room)
 {
 	char path[64];
@@ -100,7 +101,7 @@ static void thread_look(pid_t tid, struct look *l)
 
 static void actor_look(struct actor *a, struct look *l)
 {
-	/* Acquire: with the release in operate(), `doing` is of this beat. */
+	/* Acquire: pairs with the release in operate(), so `doing` belongs to this beat. */
 	l->beat = atomic_load_explicit(&a->beat, memory_order_acquire);
 	l->polls = atomic_load_explicit(&a->polls, memory_order_relaxed);
 	l->ended = !atomic_load(&a->running);
@@ -109,7 +110,7 @@ static void actor_look(struct actor *a, struct look *l)
 		thread_look(a->tid, l);
 }
 
-/* The process's other threads, a unit's among them: those that are not actors'. */
+/* The process's threads that are not actors', among them those of units. */
 static pid_t bystander[OTHERS];
 static unsigned int nr_bystanders;
 
@@ -132,7 +133,7 @@ static void bystanders_find(void)
 		closedir(tasks);
 }
 
-/* Have all the others run since the round began? */
+/* Have all others run since the round began? */
 static bool round_ends(const struct look then[], unsigned int me, const struct look now[])
 {
 	for (unsigned int i = 0; i < world->nr_actors; i++)
@@ -156,7 +157,7 @@ static void round_end(unsigned int i, struct watch *w, const struct look now[])
 	uint32_t doing = atomic_load_explicit(&world->actor[i].doing, memory_order_relaxed);
 	uint64_t took = now[i].ran_us - w->then[i].ran_us + w->slept_us;
 
-	/* The same call still? */
+	/* Is it still the same call? */
 	if (++w->rounds > ROUNDS * (world->nr_actors + 1) && doing != IDLE &&
 		atomic_load_explicit(&world->actor[i].beat, memory_order_acquire) == w->beat) {
 		w->stall_us += RTE_MIN(took, (uint64_t)LOOK_US);

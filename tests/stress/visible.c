@@ -3,12 +3,12 @@
  */
 
 /*
- * Under ThreadSanitizer: it sees nothing of what DPDK's shared libraries do, and so no order
- * between the thread that puts an mbuf into a ring there and the one that takes it out. The two
- * users of such rings here, DPDK's mempool ops and net_ring, get functions that do the same and
- * are compiled with the program. Nor does it see the lock of DPDK's heap, which orders the last use
- * of what is freed before the first one of what is allocated in its place: what allocates and frees
- * there comes here first, and takes a lock that is seen.
+ * For ThreadSanitizer, which sees nothing of what DPDK's shared libraries do, and so no order
+ * between the thread that puts an mbuf into a ring there and the thread that takes it out. The two
+ * users of such rings here, DPDK's mempool ops and net_ring, get functions that do the same and are
+ * compiled with the program. ThreadSanitizer does not see the lock of DPDK's heap either, which
+ * orders the last use of freed memory before the first use of memory that is allocated in its
+ * place. So calls that allocate and free come here first, and take a lock that is seen.
  */
 
 #include "stress.h"
@@ -46,7 +46,7 @@ void visible_pools(void)
 	}
 }
 
-/* net_ring's queue begins with the ring. */
+/* net_ring's queue structure begins with a pointer to the ring. */
 static uint16_t wire_receive(void *queue, struct rte_mbuf **m, uint16_t n)
 {
 	return (uint16_t)rte_ring_dequeue_burst(*(struct rte_ring **)queue, (void **)m, n, NULL);
@@ -65,11 +65,11 @@ void visible_wire(uint16_t port)
 
 /* ------------------------------------------------------------------------------- DPDK's heap */
 
-/* The last lock taken: what is called under it is DPDK's own, and calls nothing of moat's, but the
- * functions here again. */
+/* Taken after all other locks: the functions called under it are DPDK's own, and call no function
+ * of moat's except the functions here. */
 static pthread_mutex_t heap = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
-/* DPDK's libraries call these, too: a program's definition comes before a library's. */
+/* DPDK's libraries call these functions, too, because the program's definitions precede theirs. */
 void rte_free(void *p)
 {
 	static _Atomic(void (*)(void *)) next;
@@ -101,8 +101,8 @@ void *rte_zmalloc(const char *type, size_t size, unsigned int align)
 	return rte_zmalloc_socket(type, size, align, SOCKET_ID_ANY);
 }
 
-/* All memzones come and go by moat_device_reserve() and _free() (drivers/memzone), which are given
- * DPDK's functions: the lock is taken around these. */
+/* All memzones are reserved and freed by moat_device_reserve() and _free() (drivers/memzone), which
+ * get DPDK's functions as arguments: the lock is taken around these. */
 static moat_reserve_t dpdks_reserve;
 static moat_free_t dpdks_free;
 
@@ -143,7 +143,7 @@ int __real_moat_device_free(moat_free_t dpdks, const struct rte_memzone *zone);
 int __wrap_moat_device_free(moat_free_t dpdks, const struct rte_memzone *zone);
 int __wrap_moat_device_free(moat_free_t dpdks, const struct rte_memzone *zone)
 {
-	if (dpdks == rte_memzone_free) /* drivers/memzone's own, which comes here again */
+	if (dpdks == rte_memzone_free) /* drivers/memzone's function, which calls this one again */
 		return __real_moat_device_free(dpdks, zone);
 	__atomic_store_n(&dpdks_free, dpdks, __ATOMIC_RELAXED); /* always the same */
 	return __real_moat_device_free(zone_free, zone);

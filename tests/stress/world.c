@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The moat authors
  */
 
-/* A round's world: units, tenants, and the ports between them, made by chance and taken down
+/* A round's world: units, tenants, and the ports between them, made at random and destroyed
  * again. */
 
 #include <errno.h>
@@ -20,7 +20,7 @@ static const char *const tenant_names[TENANTS] = { "red", "blue", "green", "ambe
 
 /* ------------------------------------------------------------------------------ once: the wires */
 
-/* A wire is a ring for each queue; what port p sends its peer's backing port receives. */
+/* A wire is a ring for each queue; the peer's backing port receives what port p sends. */
 static struct rte_ring *wires[PORTS][QUEUES];
 
 static int wires_make(void)
@@ -71,7 +71,7 @@ int world_init(void)
 
 #define SETTLING_US 90000
 
-/* Units that are late, that lie, that remember, that know few masks. */
+/* Units that are late, that have few masks, that cache absent entries, that need flushes. */
 static const char *const unit_kinds[] = {
 	UNIT_ADVERSARY,
 	UNIT_ADVERSARY ",latency=20000,per_descriptor=200",
@@ -97,12 +97,12 @@ static void unit_open(struct world *w, unsigned int i)
 	if (rc != 0)
 		rte_panic("unit %s: %s\n", u->args, moat_error_text());
 	u->hw = moat_soft_unit_find(u->name);
-	/* A lane whose batches are all at the unit, and each is submitted twice. */
+	/* The time of a lane whose batches are all submitted to the unit, each of them twice. */
 	for (const char *at = u->args; (at = strstr(at, ",latency=")) != NULL; at++)
 		latency = strtoull(at + strlen(",latency="), NULL, 10);
 	latency = 2 * MOAT_LANE_BATCHES * latency / (rte_get_tsc_hz() / 1000000);
-	/* A unit that must be told of every map: a burst's are told one after the other, and the
-	 * write buffer is flushed for one thread at a time. */
+	/* A unit that must be told about every map: the maps of a burst are told one after the
+	 * other, and one thread at a time flushes the write buffer. */
 	if (u->unit->caps.caching_mode || u->unit->caps.rwbf)
 		latency += SETTLING_US;
 	w->late_us = RTE_MAX(w->late_us, latency);
@@ -159,8 +159,8 @@ void tenant_open(struct actor *a, struct tenant *t)
 	atomic_store(&t->closed, false);
 }
 
-/* Every member has parted, and no port has a queue of it. What is still under way comes back
- * first. */
+/* Destroy a tenant. Every member must have left, and no port may have a queue of it. Packets that
+ * are under way come back first. */
 void tenant_close(struct actor *a, struct tenant *t)
 {
 	struct rte_mbuf *m;
@@ -193,12 +193,11 @@ static void ports_lay_out(struct world *w)
 void world_open(struct world *w, const struct request *r, uint64_t round)
 {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	const unsigned int most =
-		4; /* each of them is slow, and moat gives up a silent lcore after 1 s */
+	const unsigned int most = 4; /* a sanitizer makes each of them slow */
 #else
 	const unsigned int most = ACTORS;
 #endif
-	struct actor *a = &w->actor[0]; /* the set-up's draws are its */
+	struct actor *a = &w->actor[0]; /* the set-up draws with its dice */
 
 	memset(w, 0, sizeof(*w));
 	w->request = r;
@@ -254,7 +253,7 @@ void world_close(struct world *w)
 	judge_pool(a, w->plain);
 	for (unsigned int i = 0; i < UNITS; i++) {
 		judge_unit(w, &w->unit[i]);
-		if (faults_found() == 0) /* else a domain may still be there */
+		if (faults_found() == 0) /* after a fault a domain may still exist */
 			w->unit[i].unit->ops->destroy(w->unit[i].unit);
 	}
 	for (unsigned int i = 0; i < w->nr_actors; i++) {
