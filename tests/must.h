@@ -4,7 +4,7 @@
 #ifndef MUST_H
 #define MUST_H
 
-/** In a cmocka test: `call` returns 0, or the test fails with moat's own words. */
+/** In a cmocka test: `call` must return 0, or the test fails with moat_error_text(). */
 #define must(call)                                                                  \
 	do {                                                                        \
 		int must_ret = (call);                                              \

@@ -3,30 +3,31 @@
  */
 
 /*
- * In front of every source in a build for ThreadSanitizer (tests/suites/tsan.sh): DPDK's rings,
- * locks and reference counts as it can see them. It sees no fences, so the rings are those of
- * RTE_USE_C11_MEM_MODEL, whose orders are in loads and stores. One is missing there: a producer
- * waits with a relaxed load until the one before it has moved the tail, and then moves it itself; a
- * consumer that acquires the later tail takes what both have written. x86, where loads and stores
- * are never reordered so, gives that order; for ThreadSanitizer it is said here.
+ * Included before every source in a build for ThreadSanitizer (tests/suites/tsan.sh): DPDK's rings,
+ * locks and reference counts in a form that it understands. It does not see fences, so the rings
+ * are those of RTE_USE_C11_MEM_MODEL, which have the orders in loads and stores. One order is
+ * missing there: a producer waits with a relaxed load until the producer before it has moved the
+ * tail, and then moves the tail itself; a consumer that acquires the later tail takes what both
+ * have written. x86 gives that order, because it does not reorder these loads and stores; for
+ * ThreadSanitizer the load is an acquire here.
  *
- * A reference to a buffer is counted down with acquire and release. Whether one reference is left
- * is read relaxed, and its owner writes the mbuf then: no machine lets a store pass the branch on
- * the load before it, but C's memory model does. What is read behind such a look needs a fence: the
- * pool's put has it (B3 in lib/tenant), and buffer_free(); an application that wants to know
- * whether a packet is its alone must have it. The looks of rte_mbuf.h, all its loads, acquire here.
+ * A reference to a buffer is counted down with acquire and release. But code reads relaxed whether
+ * one reference is left, and then writes the mbuf. No machine lets a store pass the branch on the
+ * load before it, but C's memory model does. Reads of the mbuf after such a check need a fence:
+ * the pool's put (B3 in lib/tenant) and buffer_free() have one. An application that checks whether
+ * it alone has a packet needs one, too. Here all loads in rte_mbuf.h are acquires.
  */
 #define RTE_USE_C11_MEM_MODEL
-/* A source that defines it does so behind the headers that are included here. */
+/* Sources that define this themselves do so after this header. */
 #ifndef ALLOW_EXPERIMENTAL_API
 #define ALLOW_EXPERIMENTAL_API
 #endif
-/* Spinlocks and the like by the compiler's atomics, not in assembly. */
+/* Spinlocks and other atomics by the compiler's builtins, not in assembly. */
 #define RTE_FORCE_INTRINSICS 1
-/* gcc says of each fence that ThreadSanitizer does not see it: tests/tsan.supp has what is ordered
- * by one alone. */
+/* gcc warns about each fence that ThreadSanitizer does not see. tests/tsan.supp lists what only a
+ * fence orders. */
 #pragma GCC diagnostic ignored "-Wtsan"
-/* Not there while meson asks the compiler what it can do. */
+/* The headers are not found while meson checks the compiler's features. */
 #if defined(__has_include)
 #if __has_include(<rte_pause.h>)
 #include <rte_pause.h>
@@ -37,7 +38,8 @@
 #define __atomic_load_n(at, order) __atomic_load_n(at, __ATOMIC_ACQUIRE)
 #include <rte_mbuf.h>
 #undef __atomic_load_n
-/* As DPDK's, which is in a library, where ThreadSanitizer sees no reference being counted down. */
+/* As DPDK's function, which is in a library, where ThreadSanitizer does not see reference
+ * counts. */
 static inline void tsan_pktmbuf_free_bulk(struct rte_mbuf **pkts, unsigned int n)
 {
 	struct rte_mbuf *back[64], *m, *next;
