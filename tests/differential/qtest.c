@@ -17,40 +17,41 @@
 #include "qtest.h"
 
 /*
- * An edu's DMA waits for QEMU's clock. With the accelerator `qtest` no processor runs and the clock
- * is stepped by a line, so a DMA is a few lines among others. Where QEMU is built without it
- * (Debian's QEMU 10) the accelerator is TCG: the processor is halted, and with `sleep=off` QEMU's
- * clock goes to the next timer at once, but in a thread of QEMU's, for which each DMA has to wait.
+ * An edu's DMA waits for QEMU's clock. With the accelerator `qtest` no processor runs and the test
+ * steps the clock by a line of the protocol, so a DMA is just a few lines. If QEMU was built
+ * without it (Debian's QEMU 10), the accelerator is TCG: the processor is halted, and with
+ * `sleep=off` QEMU's clock jumps to the next timer at once, but in a thread of QEMU's, for which
+ * each DMA must wait.
  */
 
 /* QEMU's edu device, docs/specs/edu.rst. */
 #define EDU_BAR(i)      (UINT64_C(0xfe000000) + (i)*UINT64_C(0x100000))
 #define EDU_SRC         0x80
-#define EDU_CMD         0x98 /* between them, destination and length */
+#define EDU_CMD         0x98 /* destination and length are between them */
 #define EDU_BUFFER      UINT64_C(0x40000)
 #define EDU_RUN         1
 #define EDU_TO_RAM      2
-#define EDU_NS          100000000 /* a DMA takes so long */
+#define EDU_NS          100000000 /* duration of a DMA */
 /* QEMU's iommu-testdev, docs/specs/iommu-testdev.rst; registers of 32 bits. */
-#define TESTDEV_TRIGGER 0x00 /* a read of it runs what is armed */
+#define TESTDEV_TRIGGER 0x00 /* a read of it runs the armed access */
 #define TESTDEV_IOVA    0x04
-#define TESTDEV_LENGTH  0x0c /* then the result, 0x10, and what arms it, 0x14 */
-#define TESTDEV_BACK    0x1c /* a physical address, of which it reads what it has written */
+#define TESTDEV_LENGTH  0x0c /* then follow the result at 0x10, and what arms the access at 0x14 */
+#define TESTDEV_BACK    0x1c /* a physical address from which it reads back what it has written */
 #define CFG_ADDRESS     0xcf8
 #define CFG_DATA        0xcfc
 
 unsigned int qtest_devices = QTEST_EDUS;
 static bool stepped; /* the accelerator is qtest */
 static pid_t qemu;
-static int line; /* to and from QEMU */
+static int line; /* connection with QEMU */
 static FILE *answers;
 static char gathered[1 << 16];
 static size_t nr_gathered;
 static unsigned int nr_lines, nr_reads;
 #define MAX_LINES 1024
-static unsigned int nr_words[MAX_LINES]; /* that the line's answer has */
+static unsigned int nr_words[MAX_LINES]; /* in the line's answer */
 static uint64_t read_value[MAX_LINES];
-static unsigned int nr_answers; /* of all reads so far; a multiple of MAX_LINES less is enough */
+static unsigned int nr_answers; /* number of all reads so far, less a multiple of MAX_LINES */
 
 static void die(const char *what)
 {
@@ -108,19 +109,19 @@ void qtest_write(uint64_t address, unsigned int bytes, uint64_t value)
 	gather(0, "write%c 0x%" PRIx64 " 0x%" PRIx64 "\n", size_letter(bytes), address, value);
 }
 
-/* A line for registers that are neighbours: QEMU makes an access of each. */
+/* A line for neighbouring registers, each of which QEMU accesses separately. */
 static void write_words(uint64_t address, const uint32_t *words, unsigned int n)
 {
 	char text[8 * 8 + 1];
 
 	if (n > 8)
 		die("too many registers at once");
-	for (unsigned int i = 0; i < n; i++) /* the bytes as they are in memory */
+	for (unsigned int i = 0; i < n; i++) /* bytes in the order that they have in memory */
 		snprintf(text + 8 * i, 9, "%08x", __builtin_bswap32(words[i]));
 	gather(0, "write 0x%" PRIx64 " %u 0x%s\n", address, 4 * n, text);
 }
 
-/* Of two words QEMU writes the bytes as they are in memory. */
+/* QEMU writes the bytes of two words in the order that they have in memory. */
 static uint64_t word_of(const char *text)
 {
 	char digits[17];
@@ -166,7 +167,7 @@ uint64_t qtest_answer(unsigned int read)
 
 static void testdev_write(uint64_t bar, uint64_t iova, unsigned int len)
 {
-	/* from TESTDEV_IOVA on */
+	/* registers from TESTDEV_IOVA on */
 	const uint32_t words[] = { iova & UINT32_MAX, iova >> 32, len, 0, 1 };
 
 	write_words(bar + TESTDEV_IOVA, words, 5);
@@ -179,12 +180,12 @@ static void edu_wait(uint64_t bar)
 		unsigned int command = qtest_read(bar + EDU_CMD, 8);
 
 		qtest_run();
-		/* its answer may be forgotten: there are others to be kept */
+		/* its answer need not be kept: there are others to keep */
 		nr_reads--;
 		nr_answers--;
 		if (!(qtest_answer(command) & EDU_RUN))
 			return;
-		if (tries > 1000) /* a loaded machine: its thread that has the clock must run */
+		if (tries > 1000) /* a loaded machine: QEMU's thread with the clock must run */
 			usleep(1000);
 	}
 	errno = ETIMEDOUT;
@@ -195,7 +196,7 @@ void qtest_dma(unsigned int i, uint64_t iova, unsigned int len, bool write)
 {
 	uint64_t bar = EDU_BAR(i);
 	uint64_t src = write ? EDU_BUFFER : iova, dst = write ? iova : EDU_BUFFER;
-	/* from EDU_SRC to EDU_CMD */
+	/* registers from EDU_SRC to EDU_CMD */
 	const uint32_t words[] = { src & UINT32_MAX, src >> 32, dst & UINT32_MAX, dst >> 32, len, 0,
 		EDU_RUN | (write ? EDU_TO_RAM : 0), 0 };
 
@@ -218,7 +219,7 @@ static void config_write(unsigned int device, unsigned int offset, uint32_t valu
 	gather(0, "outl 0x%x 0x%x\n", CFG_DATA, value);
 }
 
-/* A firmware that halts the processor for good: cli; hlt; jmp back to hlt. */
+/* A firmware that halts the processor for ever: cli; hlt; jmp back to hlt. */
 static int make_firmware(void)
 {
 	static const uint8_t halt[] = { 0xfa, 0xf4, 0xeb, 0xfd };
@@ -269,7 +270,7 @@ static void run_qemu(const char *program, const char *iommu, int memory, int end
 	die(program);
 }
 
-/* Does QEMU, told to quit, end well with these arguments? */
+/* @return whether QEMU starts with these arguments and ends without an error when told to quit */
 static bool try(const char *program, const char *arguments)
 {
 	char command[1024];

@@ -11,7 +11,7 @@
 #define BIT_62  (UINT64_C(1) << 62)
 #define XD      (UINT64_C(1) << 63)
 
-/* A request, and how it is judged. */
+/* A request, and the state of its walk. */
 struct question {
 	const struct shape *shape;
 	unsigned int quirks;
@@ -20,12 +20,12 @@ struct question {
 	bool write;
 };
 
-/* What the entries that lead to paging entries say. */
+/* The contents of the entries that lead to the paging entries. */
 struct way {
 	bool first, pass_through, fpd, nxe, silent;
-	bool outside; /* a table lies below the memory that both units have */
+	bool outside; /* a table is not in the memory that both units have */
 	unsigned int levels;
-	unsigned int aw; /* bits by AW, whatever the stage */
+	unsigned int aw; /* bits of address by AW, in either stage */
 	uint64_t table;
 };
 
@@ -82,7 +82,7 @@ static unsigned int legacy_entries(const struct question *q, struct way *way)
 		!(shape->sagaw >> aw & 1))
 		return VTD_FR_CONTEXT_INV;
 	if (way->pass_through && shape->sagaw >> (aw + 1) != 0 && !(q->quirks & QUIRK_PASS_WIDTH))
-		return VTD_FR_CONTEXT_INV; /* AW has to be the largest */
+		return VTD_FR_CONTEXT_INV; /* AW must be the largest that SAGAW offers */
 	return 0;
 }
 
@@ -324,7 +324,7 @@ static unsigned int translate(const struct question *q, struct way *way, uint64_
 	}
 	if (way->first)
 		return first_stage(q, way, hpa);
-	if (q->iova >> RTE_MIN(shape->haw, 12 + 9 * way->levels) != 0) /* MGAW is HAW here */
+	if (q->iova >> RTE_MIN(shape->haw, 12 + 9 * way->levels) != 0) /* MGAW equals HAW here */
 		return shape->scalable ? VTD_FR_SM_BEYOND_AW : VTD_FR_BEYOND_AW;
 	return second_stage(q, way, hpa);
 }
@@ -335,7 +335,7 @@ static bool is_denial(unsigned int reason)
 		reason == VTD_FR_SM_READ || reason == VTD_FR_SS_P || reason == VTD_FR_SM_USER;
 }
 
-/* The reason of legacy mode for what has one of its own in scalable mode. */
+/* @return legacy mode's reason for a fault that has another reason in scalable mode */
 static unsigned int legacy_of(unsigned int reason, bool write)
 {
 	switch (reason) {

@@ -6,26 +6,26 @@
 
 /**
  * @file
- * The third judge: a plain walker of tables.h's tables, as the specification has it, that knows no
- * caches.
+ * A plain walker of the tables of tables.h, as the specification describes it, without caches.
  *
- * In every case the software unit has to answer as it does. Where QEMU's unit answers otherwise, it
- * must be as this walker does with one of QEMU's quirks or a few, which explained.c lists.
+ * In every case the software unit must give this walker's answer. If QEMU's unit answers
+ * differently, its answer must be this walker's with one or a few of QEMU's quirks, which
+ * explained.c lists.
  */
 
 #include "tables.h"
 
-/** What a request must come to. */
+/** The right result of a request. */
 struct answer {
-	unsigned int reason; /* as moat_softvtd_request(); MOAT_SOFTVTD_NO_MEMORY too */
+	unsigned int reason; /* as moat_softvtd_request(); may be MOAT_SOFTVTD_NO_MEMORY */
 	uint64_t hpa;        /* where it leads, if reason is 0 */
 	bool silent;         /* the fault is not recorded */
-	/* The walk leads to a table in memory that only QEMU's machine has: an entry astray has
-	 * made a table of what a device wrote. */
+	/* The walk leads to a table in memory that only QEMU's machine has, because a random entry
+	 * made a table of data that a device wrote. */
 	bool outside;
 };
 
-/** Where QEMU's unit differs (explained.c). */
+/** How QEMU's unit differs (explained.c). */
 enum quirk {
 	QUIRK_LEGACY_REASONS = 1 << 0,
 	QUIRK_FIRST_DENIAL = 1 << 1,
@@ -44,7 +44,7 @@ enum quirk {
 	QUIRK_PASID_TYPE_FIRST = 1 << 14,
 };
 
-/** @param quirks 0: as the specification has it */
+/** @param quirks 0: as the specification says */
 struct answer reference_walk(const struct shape *shape, unsigned int quirks, uint16_t sid,
 	uint64_t iova, bool write);
 

@@ -3,7 +3,8 @@
  */
 
 /*
- * Writes of any content to registers, and commands; after each, all registers read the same.
+ * Writes of any content to registers, and commands. After each of them all registers must read the
+ * same in both units.
  */
 
 #include <inttypes.h>
@@ -37,7 +38,7 @@ static const struct {
 	{ "IEUADDR", VTD_IEUADDR, 4 },
 };
 
-/* Of the queue, where it was when it was last switched on, and DW as last written. */
+/* The queue's position when it was last switched on, and DW as last written. */
 static uint64_t queue, wide;
 
 static uint64_t soft_register(unsigned int i)
@@ -66,7 +67,7 @@ static void command_make(void)
 	}
 }
 
-/* Point both units at one ring (they had one each), and clear all registers that can be written. */
+/* Point both units to one ring (each had its own), and clear all registers that can be written. */
 void registers_begin(void)
 {
 	uint32_t keep = moat_softvtd_read32(units_soft, VTD_GSTS) & VTD_GSTS_KEEP;
@@ -80,7 +81,8 @@ void registers_begin(void)
 			units_write(registers[i].offset, registers[i].bytes, 0);
 }
 
-/* GSTS and IQH cannot be written; IQT is the queue's, and IQA must not change while it is on. */
+/* GSTS and IQH cannot be written. IQT is changed by the queue only, and IQA must not change while
+ * the queue is on. */
 static void register_make(void)
 {
 	unsigned int i = 1 + tables_below(RTE_DIM(registers) - 1);
@@ -97,10 +99,10 @@ static void register_make(void)
 	units_write(registers[i].offset, registers[i].bytes, value);
 }
 
-/* What all registers read after a write or a command. */
+/* The values of all registers after a write or a command. */
 struct reading {
 	uint64_t soft[RTE_DIM(registers)];
-	unsigned int qemu[RTE_DIM(registers)]; /* as qtest_read() */
+	unsigned int qemu[RTE_DIM(registers)]; /* as qtest_read() returns them */
 	uint64_t queue;                        /* for explained_register() */
 };
 

@@ -9,9 +9,9 @@
 #include "tables.h"
 
 #define PAGE      UINT64_C(4096)
-#define PER_LEVEL 6    /* tables of a level */
-#define ENTRIES   4    /* used of a table, from 0 on */
-#define LAST      511u /* the way back */
+#define PER_LEVEL 6    /* number of tables of each level */
+#define ENTRIES   4    /* entries that are used in a table, from 0 on */
+#define LAST      511u /* the entry of the way back */
 #define ADDRESS   UINT64_C(0x000ffffffffff000)
 #define PS        (UINT64_C(1) << 7)
 #define SNP       (UINT64_C(1) << 11)
@@ -49,7 +49,7 @@ static uint64_t table(unsigned int level, unsigned int i)
 	return TABLES + ((level - 1) * PER_LEVEL + i) * PAGE;
 }
 
-/* @return a table of the way back; there is one a level */
+/* @return the table of the way back at this level; there is one for each level */
 static uint64_t back_table(unsigned int level)
 {
 	return TABLES + (5 * PER_LEVEL + level) * PAGE;
@@ -116,7 +116,7 @@ static uint64_t permission(void)
 	return seldom(6) ? tables_below(4) : 3;
 }
 
-/* Something wrong, or something that does not matter. */
+/* Flip bits that are errors, and bits that do not matter. */
 static uint64_t twist(const struct shape *shape, uint64_t entry)
 {
 	static const unsigned int some[] = { 2, 3, 5, 6, 7, 8, 9, 10, 11, 52, 58, 61, 62, 63 };
@@ -131,9 +131,9 @@ static uint64_t twist(const struct shape *shape, uint64_t entry)
 	case 3:
 		return entry ^
 			UINT64_C(1)
-			<< (12 + tables_below(18)); /* astray, or a superpage's reserved */
+			<< (12 + tables_below(18)); /* any address, or a superpage's reserved bits */
 	case 4:
-		return entry | (bits() & UINT64_C(0xbff0000000000000)); /* ignored */
+		return entry | (bits() & UINT64_C(0xbff0000000000000)); /* ignored bits */
 	case 5:
 		return seldom(2) ? bits() & ~(ADDRESS & ~UINT64_C(0xffffff000)) : 0;
 	default:
@@ -141,9 +141,9 @@ static uint64_t twist(const struct shape *shape, uint64_t entry)
 	}
 }
 
-/* Confine an entry's address to the mapped memory, or to where no memory is: not to QEMU's devices,
- * nor below what is mapped; and not to pages that the units' queues change, which would be tables
- * that are never invalidated. */
+/* Confine an entry's address to the mapped memory, or to a place without memory. It must not lead
+ * to QEMU's devices, nor below the mapped memory, nor to pages that the units' queues change,
+ * because these would be tables that are never invalidated. */
 static uint64_t tame(uint64_t entry)
 {
 	uint64_t address = entry & ADDRESS & UINT64_C(0xffffffff);
@@ -175,7 +175,8 @@ static uint64_t entry_make(const struct shape *shape, unsigned int level)
 
 /* ------------------------------------------------------------------------------------- contexts */
 
-/* A domain-id has one table, so sources have domain-ids of their own, whichever bit is flipped. */
+/* A domain-id has one set of tables, so each source has domain-ids of its own, whichever bit is
+ * flipped. */
 uint16_t tables_did(uint16_t sid)
 {
 	return 0x11 << ((sid >> 3) - (qtest_sid(0) >> 3));
@@ -217,7 +218,7 @@ static void context_make(const struct shape *shape, uint16_t sid)
 		lo = (lo & ~VTD_CTX_TT) | VTD_TT_PASS_THROUGH << VTD_CTX_TT_SHIFT;
 		if (seldom(2))
 			lo |= UINT64_C(1) << (12 + tables_below(52));
-		hi |= shape->levels - 2; /* the largest AW, if this source's was not smaller */
+		hi |= shape->levels - 2; /* the largest AW, if this source had no smaller one */
 		break;
 	default:
 		break;
@@ -226,7 +227,7 @@ static void context_make(const struct shape *shape, uint16_t sid)
 	entry[0] = lo;
 }
 
-/* Something wrong in one of the tables between the root and the second stage. */
+/* Put an error into one of the tables between the root and the second stage. */
 static void sm_twist(const struct shape *shape, uint64_t *context, uint64_t *dir, uint64_t *entry)
 {
 	switch (tables_below(36)) {
@@ -234,7 +235,7 @@ static void sm_twist(const struct shape *shape, uint64_t *context, uint64_t *dir
 		context[0] ^= UINT64_C(1) << tables_below(12);
 		break;
 	case 1:
-		/* RID_PASID means something with ECAP.RPS only, and the units differ in that */
+		/* RID_PASID is valid only with ECAP.RPS, and the units differ in that */
 		context[1] |= UINT64_C(1) << (21 + tables_below(43));
 		break;
 	case 2:
@@ -357,7 +358,7 @@ void tables_make(const struct shape *shape)
 	memset(at(ROOT), 0, 2 * PAGE);
 	memset(at(SM_TABLES), 0, 2 * QTEST_DEVICES * PAGE);
 	memset(at(TABLES), 0, (5 * PER_LEVEL + 5) * PAGE);
-	for (unsigned int i = 0; i < NR_TARGETS; i++) /* a write that strayed may have been there */
+	for (unsigned int i = 0; i < NR_TARGETS; i++) /* stray writes may have changed them */
 		memset(at(TARGETS + i * PAGE), i + 1, PAGE);
 	way_back_make(shape);
 	for (unsigned int level = 1; level <= shape->levels; level++)
@@ -369,7 +370,7 @@ void tables_make(const struct shape *shape)
 	root_make(shape);
 }
 
-/* @return an entry that the walk meets, or NULL: it meets only entries that are never changed */
+/* @return an entry that the walk uses, or NULL: it uses only entries that are never changed */
 static uint64_t *entry_met(uint16_t sid, uint64_t iova, unsigned int *level)
 {
 	struct stage to = tables_stage(sid);
@@ -426,7 +427,7 @@ uint64_t tables_iova(const struct shape *shape)
 		return bits() >> tables_below(40);
 	for (unsigned int level = 1; level <= shape->levels; level++)
 		iova |= (uint64_t)tables_below(ENTRIES) << (12 + 9 * (level - 1));
-	/* Few levels have no more than these. */
+	/* Few levels have only these entries. */
 	if (seldom(2))
 		iova &= (UINT64_C(1) << 39) - 1;
 	if (seldom(12)) /* an offset within 1 GiB at which there is memory */
@@ -444,8 +445,8 @@ uint64_t tables_back(uint16_t sid)
 
 	if (to.levels < 3 || to.levels > 5 || !to.walked || to.table < table(to.levels, 0) ||
 		to.table >= table(to.levels + 1, 0))
-		return 0; /* or a table of another level */
-	/* QEMU's unit takes AW for what a first stage translates */
+		return 0; /* or the table of another level */
+	/* QEMU's unit takes AW for the width of first stage */
 	if (first_stage && VTD_FIELD(tables_entry(sid)[0], VTD_PE_AW) != 2)
 		return 0;
 	return (uint64_t)LAST << (12 + 9 * (to.levels - 1)) |

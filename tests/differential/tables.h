@@ -6,10 +6,10 @@
 
 /**
  * @file
- * Random root, context and second-stage tables, in memory that both units have.
+ * Random root, context and paging tables, in memory that both units have.
  *
- * A *world* is a set of tables. Every table of the top level has, at its last entry, a way to a
- * page of its own, so that what a device has read can be had back.
+ * A *world* is a set of tables. The last entry of every top-level table is a way back: it leads to
+ * a page of its own, through which a device writes back what it has read.
  */
 
 #include <stdbool.h>
@@ -22,34 +22,34 @@
 #define RING_QEMU  (QTEST_RAM + 0x2000)
 #define RING_SOFT  (QTEST_RAM + 0x3000)
 #define STATUS     (QTEST_RAM + 0x4000) /* two of them */
-#define BACK       (QTEST_RAM + 0x5000) /* the page at the last entry */
-#define SM_TABLES  (QTEST_RAM + 0x6000) /* of each device a PASID directory and a PASID table */
+#define BACK       (QTEST_RAM + 0x5000) /* the page to which the way back leads */
+#define SM_TABLES  (QTEST_RAM + 0x6000) /* for each device, a PASID directory and a PASID table */
 #define TABLES     (QTEST_RAM + 0x10000)
-#define TARGETS    (QTEST_RAM + 0x100000) /* 4 KiB leaves lead here */
+#define TARGETS    (QTEST_RAM + 0x100000) /* leaves of 4 KiB lead here */
 #define NR_TARGETS 32
 #define TABLES_END TARGETS
-#define NOWHERE    UINT64_C(0x08000000) /* no memory */
+#define NOWHERE    UINT64_C(0x08000000) /* an address without memory */
 
-/** What the tables are made for. */
+/** The properties of the units for which the tables are made. */
 struct shape {
-	unsigned int levels; /* at most: 3, 4 or 5 */
+	unsigned int levels; /* the most levels: 3, 4 or 5 */
 	unsigned int haw;    /* bits of host address */
 	unsigned int sagaw;  /* CAP.SAGAW */
 	bool cm;             /* CAP.CM */
 	bool dt;             /* ECAP.DT */
-	bool sc;             /* ECAP.SC: SNP means something */
+	bool sc;             /* ECAP.SC: SNP is not reserved */
 	unsigned int sslps;  /* CAP.SSLPS */
 	bool fs1gp;          /* CAP.FS1GP */
 	bool pasid, prs, ir; /* ECAP.PASID, PRS, IR */
-	bool scalable;       /* tables of scalable mode; a stage by PASID entries: */
-	bool first;          /* first stage, of 4 levels; or second stage */
+	bool scalable;       /* use scalable mode's tables, with one stage in all PASID entries: */
+	bool first;          /* first stage of 4 levels, or second stage */
 };
 
-/** What a change makes necessary. */
+/** The invalidation that a change needs. */
 enum change {
 	CHANGE_NONE,
 	CHANGE_PAGING,
-	CHANGE_SOURCE, /* of a source, the entries between the root table and its paging entries */
+	CHANGE_SOURCE, /* entries of a source between the root table and its paging entries */
 	CHANGE_ROOT
 };
 
@@ -62,9 +62,9 @@ static inline unsigned int tables_below(unsigned int n)
 }
 void tables_seed(uint64_t seed);
 
-/** Make a world. */
+/** Make a new world. */
 void tables_make(const struct shape *shape);
-/** An access's. */
+/** The place of an access. */
 struct place {
 	uint16_t sid;
 	uint64_t iova; /* 0: none */
@@ -72,27 +72,27 @@ struct place {
 
 /**
  * Change something, or nothing.
- * @param near often it is an entry that this access met
- * @param source with CHANGE_SOURCE, whose: number of its device
+ * @param near often changes an entry that this access used
+ * @param source with CHANGE_SOURCE, set to the number of the source's device
  */
 enum change tables_change(const struct shape *shape, const struct place *near,
 	unsigned int *source);
-/** An IOVA that the tables may know. */
+/** @return an IOVA that the tables probably map */
 uint64_t tables_iova(const struct shape *shape);
-/** The domain-id of the source's entries. */
+/** @return the domain-id in the source's entries */
 uint16_t tables_did(uint16_t sid);
-/** The last page's IOVA for the source, 0: its context entry leads to no table. */
+/** @return the last page's IOVA for the source; 0: its context entry leads to no table */
 uint64_t tables_back(uint16_t sid);
-/** Print the entries that the walk meets. */
+/** Print the entries that the walk uses. */
 void tables_show(uint16_t sid, uint64_t iova);
-/** The context entry of the source. */
+/** @return the context entry of the source */
 uint64_t *tables_context(uint16_t sid);
-/** The entry that leads to the source's second stage: its context entry; in scalable mode PASID
- * 0's. */
+/** @return the entry that leads to the source's second stage: its context entry, or in scalable
+ * mode the entry of PASID 0 */
 uint64_t *tables_entry(uint16_t sid);
-/** What that entry says, well or badly formed. */
+/** The contents of that entry, whether or not it is valid. */
 struct stage {
-	uint64_t table; /* SSPTPTR or FSPTPTR, all of its bits */
+	uint64_t table; /* SSPTPTR or FSPTPTR, with all of its bits */
 	unsigned int levels;
 	uint16_t did;
 	bool pass_through, walked;

@@ -42,7 +42,7 @@ static void command(uint32_t bit)
 
 /* ------------------------------------------------------------------------------------ queues */
 
-/* Bytes of a descriptor. */
+/* @return the bytes of a descriptor */
 static uint32_t slot(void)
 {
 	return units_shape.scalable ? 32 : 16;
@@ -95,8 +95,8 @@ void units_mend_queue(void)
 	const uint64_t wait = MOAT_QI_WAIT | 1 << 5;
 	uint32_t slot_of_it = last_slot();
 
-	/* By qtest, after the doorbell that is still gathered: QEMU's unit has yet to fetch the
-	 * last descriptor. */
+	/* Written by qtest, after the doorbell that is still gathered: QEMU's unit has not fetched
+	 * the last descriptor yet. */
 	qtest_write(RING_QEMU + slot_of_it, 8, wait);
 	qtest_write(RING_QEMU + slot_of_it + 8, 8, BACK);
 	if (units_shape.scalable) {
@@ -172,7 +172,7 @@ struct record units_qemu_record(const struct question *q)
 
 	if (record.there && !q->expected)
 		qtest_write(QTEST_UNIT + qemu_frcd + 8, 8, VTD_FRCD_F);
-	/* what came after a record that was not expected may have met it */
+	/* later accesses may have met the record that was not expected */
 	if (record.overflow || (record.there && !q->expected))
 		qtest_write(QTEST_UNIT + VTD_FSTS, 4, VTD_FSTS_PFO);
 	return record;
@@ -183,7 +183,7 @@ struct record units_qemu_record(const struct question *q)
 static void capabilities(struct moat_softvtd_conf *conf, uint64_t cap, uint64_t ecap)
 {
 	conf->mgaw = (cap >> VTD_CAP_MGAW_SHIFT & 0x3f) + 1;
-	conf->haw = conf->mgaw; /* QEMU's aw-bits is both */
+	conf->haw = conf->mgaw; /* QEMU's aw-bits sets both */
 	conf->sagaw = cap >> VTD_CAP_SAGAW_SHIFT & 0x1f;
 	conf->nd_bits = 4 + 2 * (cap & 7);
 	conf->sllps = cap >> VTD_CAP_SSLPS_SHIFT & 3;
@@ -210,7 +210,7 @@ static void soft_create(uint64_t cap, uint64_t ecap)
 {
 	struct moat_softvtd_conf conf;
 
-	moat_softvtd_conf_init(&conf); /* the adversary included */
+	moat_softvtd_conf_init(&conf); /* with the adversary */
 	capabilities(&conf, cap, ecap);
 	conf.memory = QTEST_RAM;
 	conf.memory_size = QTEST_END - QTEST_RAM;
@@ -247,7 +247,7 @@ static void bring_up(void)
 	tables_make(&units_shape);
 	for (uint64_t hpa = QTEST_RAM + (2 << 20); hpa < QTEST_END; hpa += 4096)
 		memset(at(hpa), (hpa >> 12 ^ hpa >> 21) % 100 + 40, 4096);
-	for (unsigned int i = 0; i < QTEST_EDUS; i++) /* translation is off */
+	for (unsigned int i = 0; i < QTEST_EDUS; i++) /* while translation is off */
 		qtest_dma(i, TARGETS, 4096, false);
 	units_write(VTD_RTADDR, 8,
 		ROOT | (units_shape.scalable ? VTD_TTM_SCALABLE << VTD_RTADDR_TTM_SHIFT : 0));
