@@ -131,7 +131,7 @@ static uint64_t twist(const struct shape *shape, uint64_t entry)
 	case 3:
 		return entry ^
 			UINT64_C(1)
-			<< (12 + tables_below(18)); /* any address, or a superpage's reserved bits */
+			<< (12 + tables_below(18)); /* astray, or a superpage's reserved bits */
 	case 4:
 		return entry | (bits() & UINT64_C(0xbff0000000000000)); /* ignored bits */
 	case 5:
