@@ -435,8 +435,7 @@ static void each_queue_of_the_backing_port_is_a_queues_home(void **state)
 	assert_int_equal(goes_on_wire(f, 1, MAC_ALL, -1), 1);
 }
 
-/* Queue 1 is not polled, and frames for queue 2 come in by its wire. */
-/* doc/net.md: where frames go that no steer matches. */
+/* Where frames go that no steer matches, as doc/net.md says. */
 static void what_no_steer_matches_goes_by_its_wire_or_is_dropped(void **state)
 {
 	struct fixture *f = *state;
@@ -452,6 +451,7 @@ static void what_no_steer_matches_goes_by_its_wire_or_is_dropped(void **state)
 	assert_int_equal(goes_on_wire(f, 1, "02:00:00:00:00:0c", -1), 1);
 }
 
+/* Queue 1 is not polled, and frames for queue 2 arrive on its wire. */
 static void an_idle_queue_looks_after_wires_that_nobody_polls(void **state)
 {
 	struct fixture *f = *state;
