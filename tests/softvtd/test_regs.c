@@ -360,7 +360,8 @@ static void reserved_bits_and_read_only_registers_are_noticed(void **state)
 	assert_int_equal(misuses(MOAT_SOFTVTD_MISUSE_RESERVED), 3);
 	write32(GCMD, 1);
 	assert_int_equal(misuses(MOAT_SOFTVTD_MISUSE_RESERVED), 4);
-	write64(0xb8, rig_hpa(rig.ring) | 1 << 11 | 1 << 4); /* IRTA: EIME without ECAP.EIM, and a bit */
+	/* IRTA: EIME without ECAP.EIM, and a reserved bit */
+	write64(0xb8, rig_hpa(rig.ring) | 1 << 11 | 1 << 4);
 	assert_true(read64(0xb8) == rig_hpa(rig.ring));
 	assert_int_equal(misuses(MOAT_SOFTVTD_MISUSE_RESERVED), 5);
 	write64(0x8, 0);
