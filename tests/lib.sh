@@ -10,6 +10,7 @@
 . tools/common.sh
 { : >&3; } 2>/dev/null || exec 3>/dev/null
 : "${MOAT_SUITE:=$(basename "$0" .sh)}" "${MOAT_LOGS:=$PWD/build/test-logs}" "${MOAT_RESULTS:=/dev/null}"
+export MOAT_JOBS="${MOAT_JOBS:-$(nproc)}" # programs that run side by side
 mkdir -p "$MOAT_LOGS/$MOAT_SUITE"
 
 t_count() {
@@ -82,7 +83,7 @@ t_build() {
 # MOAT_JOBS, those of a higher priority first. At the end come those with `is_parallel: false`, one
 # after the other. Programs that are also in the meson suite MOAT_WITHOUT do not run.
 t_cmocka() {
-	local dir=$1 suite=$2 jobs=${MOAT_JOBS:-$(nproc)} alone limit name folder command
+	local dir=$1 suite=$2 jobs=$MOAT_JOBS alone limit name folder command
 
 	shift 2
 	while IFS=$'\t' read -r alone limit name folder command; do

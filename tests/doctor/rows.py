@@ -44,7 +44,7 @@ ROWS = {
         "says": ["offset 0x48: an RMRR ends before it begins"], "devices": {"0000:16:00.0": ("own", True, "")}},
     "table_with_faults": {
         "firmware": ("warn", "the DMAR table has 4 faults; the rest of it is used: 2 units and 0 RMRRs"),
-        "says": ["offset 0x9: the checksum is off", "RHSA of 12 bytes", "a device scope of 0 bytes",
+        "says": ["offset 0x9: the checksum is off", "RHSA has 12 bytes", "a device scope of 0 bytes",
                  "8 bytes behind the last structure"], "devices": {"0000:16:00.0": ("own", True, "")}},
     "sidp": {"firmware": ("ok", ".*"), "devices": {"0000:16:00.0": ("own", True, "")}},
     "all_ones": {

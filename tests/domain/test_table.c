@@ -136,7 +136,7 @@ static void the_window_of_interrupts_cannot_be_mapped(void **state)
 	for (unsigned int i = 0; i < RTE_DIM(over); i++) {
 		assert_int_equal(moat_lane_map(lane, over[i].iova, hpa, mem, over[i].len, MOAT_RW),
 			-EINVAL);
-		assert_non_null(strstr(moat_error_text(), "0xfee00000 to 0xfeefffff"));
+		assert_non_null(strstr(moat_error_text(), "0xfee00000 and 0xfeefffff"));
 	}
 	assert_int_equal(moat_lane_stats(lane)->pages_mapped, 0);
 	for (unsigned int i = 0; i < RTE_DIM(beside); i++) {

@@ -226,7 +226,7 @@ static void errors_name_what_is_wrong(void **state)
 	assert_int_equal(moat_domain_detach(f->domain, SID + 1), -ENOENT);
 	assert_int_equal(moat_lane_unmap(f->lane, IOVA, MOAT_PAGE_SIZE), -ENOENT);
 	assert_int_equal(moat_domain_destroy(f->domain), -EBUSY);
-	assert_non_null(strstr(moat_error_text(), "1 lanes"));
+	assert_non_null(strstr(moat_error_text(), "1 open lanes"));
 }
 
 /* --------------------------------------------------------------------------- another reader */

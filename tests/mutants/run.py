@@ -13,9 +13,9 @@ A mutant is a patch, tests/mutants/AREA/NAME.patch. Its head, above the first "d
     run.py BUILD [NAME...]           check all mutants, or those named (AREA/NAME); prints TAP
     run.py --make BUILD NAME TARGET OUT   build the program TARGET of BUILD with the mutant into the file OUT
 
-BUILD is a build folder that is up to date. For each mutant the sources are copied, the copy is patched, what
-depends on the patched files is compiled with BUILD's own command lines, and the program is linked again. In BUILD
-only logs are written, below test-logs/.
+BUILD is a build folder that is up to date. For each mutant the sources are copied into a folder in BUILD, the copy is
+patched, what depends on the patched files is compiled with BUILD's own command lines, and the program is linked again.
+Then each test runs alone: of the program without the mutant it must pass, of the other it must fail.
 """
 import concurrent.futures
 import json
@@ -134,10 +134,11 @@ def make(build, mutant, target, out):
     changed = set().union(*(build.users.get(f, set()) for f in mutant.files)) & inside
     if not changed:
         raise Failure(f"no object of {target} is made from {' '.join(mutant.files)}")
-    with tempfile.TemporaryDirectory(prefix="moat-mutant.") as copy:
-        for folder in FOLDERS:
-            shutil.copytree(os.path.join(TOP, folder), os.path.join(copy, folder))
-        output(["git", "apply", mutant.path], cwd=copy)
+    with tempfile.TemporaryDirectory(prefix="mutant.", dir=build.folder) as copy:
+        for folder in FOLDERS: # hard links: git replaces a file that it patches, and writes to none
+            shutil.copytree(os.path.join(TOP, folder), os.path.join(copy, folder), copy_function=os.link)
+        # below the ceiling there is no repository: git patches what is in the working directory
+        output(["git", "apply", mutant.path], cwd=copy, env=dict(os.environ, GIT_CEILING_DIRECTORIES=build.folder))
         compile_objects(build, mutant, changed, copy)
         new = {o: os.path.join(copy, "build", o) for o in changed}
         for a in archives:
@@ -152,30 +153,32 @@ def make(build, mutant, target, out):
         output(command, cwd=build.folder)
 
 
-def run(program, log, limit=LIMIT):
-    """Run a test program; its status and the names of the tests that passed. One that hangs has failed."""
-    env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP")
+def passes(build, program, test, log, limit=LIMIT):
+    """Run one test of a program: whether it passes. One that crashes or hangs does not."""
+    env = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", MOAT_ONE_TEST=test,
+               LD_PRELOAD=os.path.join(build.folder, "tests", "libone_test.so"))
     with open(log, "w") as f:
         try:
             status = subprocess.run([program], stdin=subprocess.DEVNULL, stdout=f, stderr=subprocess.STDOUT,
                                     timeout=limit, env=env, cwd=TOP).returncode
         except subprocess.TimeoutExpired:
-            status = f"no end within {limit:.0f} s"
+            f.write(f"no end within {limit:.0f} s\n")
+            return False
     with open(log, errors="replace") as f:
-        return status, set(re.findall(r"^ok \d+ (?:- )?(\S+)", f.read(), re.M))
+        # a program may have it several times, with other fixtures
+        return status == 0 and set(re.findall(r"^ok \d+ (?:- )?(\S+)", f.read(), re.M)) == {test}
 
 
 def log_name(logs, *words):
     return os.path.join(logs, "-".join(words).replace("/", "-") + ".log")
 
 
-def check(build, mutant, program, tests, logs, limit):
-    """Why the mutant is not caught; None if it is. A test that crashed or hung has not passed either."""
+def check(build, mutant, program, tests, logs, limits):
+    """Why the mutant is not caught; None if it is."""
     with tempfile.TemporaryDirectory(prefix="moat-mutant.") as folder:
         made = os.path.join(folder, "program")
         make(build, mutant, build.program(program), made)
-        status, passed = run(made, log_name(logs, mutant.name, program), limit)
-    missed = tests if status == 0 else [t for t in tests if t in passed]
+        missed = [t for t in tests if passes(build, made, t, log_name(logs, mutant.name, program, t), limits[program, t])]
     return f"{program}: {', '.join(missed)} passes. Broken: {mutant.broken}" if missed else None
 
 
@@ -189,7 +192,9 @@ def check_all(build, wanted, logs):
     """Every mutant against each program in its head, side by side."""
     mutants = [Mutant(n) for n in wanted]
     pairs = [(m, p, t) for m in mutants for p, t in m.programs.items() if not p.startswith("apps/")] # the fwd suite checks those
-    plain = sorted({p for _, p, _ in pairs})
+    plain = {} # program -> the tests that mutants of it must fail
+    for _, p, tests in pairs:
+        plain.setdefault(p, set()).update(tests)
     number = 0
     failed = False
     print(f"1..{len(plain) + len(pairs)}", flush=True)
@@ -208,25 +213,24 @@ def check_all(build, wanted, logs):
         failed = failed or bool(why)
 
     def unbroken(program):
-        # A program that fails by itself proves nothing.
+        # A test that fails by itself proves nothing.
         path = os.path.join(build.folder, build.program(program))
-        began = time.monotonic()
-        status, passed = run(path, log_name(logs, "unbroken", program))
-        limits[program] = 20 + 5 * (time.monotonic() - began)
-        passing[program] = passed
-        return status and f"it fails without a mutant: status {status}"
+        failing = []
+        for t in sorted(plain[program]):
+            began = time.monotonic()
+            if not passes(build, path, t, log_name(logs, "unbroken", program, t)):
+                failing.append(t)
+            limits[program, t] = 20 + 5 * (time.monotonic() - began)
+        return f"without a mutant there is no {', '.join(failing)} that passes alone" if failing else None
 
     def broken(mutant, program, tests):
-        alone[program].result()
-        absent = [t for t in tests if t not in passing[program]]
-        if absent:
-            return f"{program} has no test {', '.join(absent)} that passes without a mutant"
-        return check(build, mutant, program, tests, logs, limits[program])
+        if alone[program].result():
+            return f"{program} does not pass unbroken"
+        return check(build, mutant, program, tests, logs, limits)
 
-    passing = {}
     limits = {}
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("MOAT_JOBS") or os.cpu_count())) as pool:
-        alone = {p: pool.submit(unbroken, p) for p in plain}
+        alone = {p: pool.submit(unbroken, p) for p in sorted(plain)}
         jobs = [(f"{p} passes unbroken", job) for p, job in alone.items()]
         jobs += [(f"{m.name} is caught by {p}", pool.submit(broken, m, p, t)) for m, p, t in pairs]
         for name, job in jobs:

@@ -134,7 +134,7 @@ static void a_pool_without_buffers_takes_no_queue(void **state)
 		n++;
 	rc = move_failing(f);
 	rte_pktmbuf_free_bulk(m, n);
-	expect_unmoved(f, rc, -ENOMEM, "pool 't1' has no 64 buffers left");
+	expect_unmoved(f, rc, -ENOMEM, "pool 't1' has fewer than 64 buffers left");
 	close_rig(f);
 }
 
@@ -188,7 +188,7 @@ static void a_wire_that_takes_nothing_holds_a_queue_back(void **state)
 	rte_pktmbuf_free(m);
 	rc = move_failing(f);
 	f->sent -= wire_drain(&f->wire);
-	expect_unmoved(f, rc, -ETIMEDOUT, "wire does not take");
+	expect_unmoved(f, rc, -ETIMEDOUT, "wire does not accept");
 	close_rig(f);
 }
 

@@ -183,7 +183,7 @@ static void tenants_are_no_obstacles(void **state)
 	file("sys/bus/pci/devices/0000:03:00.0/msi_irqs/30", "msix");
 	assert_int_equal(look(1, false, NULL, 0), 1);
 	says(&list[0], "0000:03:00.0 (no driver) has 1 MSI-X vector in use",
-		"unbind it from what uses it, or " OTHER_UNIT);
+		"unbind it from its user, or " OTHER_UNIT);
 	assert_int_equal(look(1, false, &nic, 1), 0);
 }
 

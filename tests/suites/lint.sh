@@ -130,13 +130,13 @@ tidy_some() {
 
 	shift
 	printf '%s\n' "${c_sources[@]#./}" | grep -xF "$compiled" | grep -E "$pattern" |
-		nice xargs -P "${MOAT_JOBS:-$(nproc)}" -n 2 clang-tidy --quiet -p build --extra-arg=-Wno-unknown-warning-option "$@"
+		nice xargs -P "$MOAT_JOBS" -n 2 clang-tidy --quiet -p build --extra-arg=-Wno-unknown-warning-option "$@"
 }
 
 check() {
 	local include=(lib/*/ lib/*/include/ drivers/*/ drivers/*/include/)
 
-	nice cppcheck --quiet -j "${MOAT_JOBS:-$(nproc)}" --std=c11 --enable=warning,performance,portability \
+	nice cppcheck --quiet -j "$MOAT_JOBS" --std=c11 --enable=warning,performance,portability \
 		--inline-suppr --error-exitcode=1 --suppress=missingInclude --suppress=missingIncludeSystem \
 		--library=bsd \
 		--suppressions-list=tests/cppcheck.supp "${include[@]/#/-I}" "${c_sources[@]}"

@@ -3,7 +3,7 @@
 # Copyright (c) 2026 The moat authors
 #
 # suite: the invariant's rules broken one at a time; a test must notice each
-# limit: 1800
+# limit: 900
 
 . tests/lib.sh
 

@@ -7,8 +7,8 @@
 
 . tests/lib.sh
 # tests/tsan_dpdk.h comes before each source: DPDK's rings and reference counts as ThreadSanitizer can see them
-t_build build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=1 -Dbench=false \
-	-Dc_args=-include"$PWD/tests/tsan_dpdk.h"
+t_build build-tsan -Db_sanitize=thread -Db_lundef=false -Doptimization=g -Dbench=false \
+	"-Dc_args=['-include','$PWD/tests/tsan_dpdk.h','-g1']"
 export TSAN_OPTIONS=suppressions=$PWD/tests/tsan.supp:second_deadlock_stack=1
 # gcc 12's runtime finds no room for its shadow memory where the kernel places mappings at more than
 # 28 random bits

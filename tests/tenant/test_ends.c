@@ -555,6 +555,7 @@ static void rings_that_an_ended_lcore_holds_up_are_said_once_with_the_remedy(voi
 		lcore);
 	f = fmemopen(text, sizeof(text), "w");
 	assert_non_null(f);
+	rte_log_set_global_level(RTE_LOG_WARNING);
 	rte_openlog_stream(f);
 	for (unsigned int i = 0; i < 2; i++)
 		assert_int_equal(rte_memzone_free(ring[i]), -ETIMEDOUT);
@@ -599,6 +600,7 @@ static void a_port_whose_buffers_an_ended_lcore_holds_up_waits_once_and_names_it
 	must(rte_eth_dev_stop(r->port));
 	f = fmemopen(text, sizeof(text), "w");
 	assert_non_null(f);
+	rte_log_set_global_level(RTE_LOG_WARNING);
 	rte_openlog_stream(f);
 	moat_patience_us = 200000;
 	begin = rte_rdtsc();

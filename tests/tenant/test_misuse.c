@@ -74,9 +74,11 @@ static void a_null_is_refused_where_it_is_given(void **state)
 	refused(moat_tenant_probe(r->tenant, NULL), -EINVAL, "name is NULL");
 	refused(moat_tenant_interrupt(NULL, SID, no_function, NULL, &interrupt), -EINVAL, "tenant");
 	refused(moat_tenant_interrupt(r->tenant, SID, NULL, NULL, &interrupt), -EINVAL, "function");
-	refused(moat_tenant_interrupt(r->tenant, SID, no_function, NULL, NULL), -EINVAL, "place");
+	refused(moat_tenant_interrupt(r->tenant, SID, no_function, NULL, NULL), -EINVAL,
+		"interrupt is NULL");
 	refused(moat_tenant_interrupt_post(r->tenant, SID, NULL, 3, &interrupt), -EINVAL, "line");
-	refused(moat_tenant_interrupt_post(r->tenant, SID, &line, 3, NULL), -EINVAL, "place");
+	refused(moat_tenant_interrupt_post(r->tenant, SID, &line, 3, NULL), -EINVAL,
+		"interrupt is NULL");
 	refused(moat_tenant_interrupt_end(r->tenant, NULL), -EINVAL, "interrupt is NULL");
 	refused(moat_domain_create(r->unit, &conf, NULL), -EINVAL, "a pointer to store it in");
 	refused(moat_domain_destroy(NULL), -EINVAL, "is NULL");

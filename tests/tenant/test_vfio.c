@@ -184,7 +184,7 @@ static void memory_is_placed_behind_what_no_domain_may_use(void **state)
 	must(moat_tenant_destroy(tenant));
 	assert_int_equal(create(UINT64_C(0xfe800000)), -EBUSY);
 	print_message("# %s\n", moat_error_text());
-	assert_non_null(strstr(moat_error_text(), "'iova_base' 0xff000000"));
+	assert_non_null(strstr(moat_error_text(), "'iova_base' to 0xff000000"));
 	must(create(UINT64_C(0xff000000)));
 	must(moat_tenant_destroy(tenant));
 	assert_int_equal(create(UINT64_C(0x7fffe00000)), -EINVAL);
