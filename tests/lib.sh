@@ -13,6 +13,12 @@
 export MOAT_JOBS="${MOAT_JOBS:-$(nproc)}" # programs that run side by side
 mkdir -p "$MOAT_LOGS/$MOAT_SUITE"
 
+# timeout(1) gives its command a process group of its own, which a signal to the suite does not reach:
+# what runs in it ends with the shell that started it.
+timeout() {
+	setpriv --pdeathsig TERM timeout "$@"
+}
+
 t_count() {
 	local kind=$1 name="$MOAT_SUITE: $2" why=''
 

@@ -54,7 +54,7 @@ runs() {
 ends_on_signal() {
 	local log=$folder/two_tenants.log status=0 pid
 
-	timeout 60 "$folder/two_tenants" "${eal[@]}" "${plugins[@]}" --lcores '0@(0-1),1@0,2@1' >"$log" 2>&1 &
+	env timeout 60 "$folder/two_tenants" "${eal[@]}" "${plugins[@]}" --lcores '0@(0-1),1@0,2@1' >"$log" 2>&1 &
 	pid=$!
 	for _ in $(seq 300); do
 		! grep -q '^blue ' "$log" || break
