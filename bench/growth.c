@@ -229,10 +229,9 @@ static void in_turn_ahead(struct moat_bench_run *run, uint64_t n)
 }
 
 /*
- * The lower bound. A record is the cache lines that a turn of one domain touches, linked as they
- * are in a domain: 3 of the lane; 3 of the domain, and 1 of the table's head and 1 granule, to both
- * of which the lane points; 4 of entries, to which the granule points. Each group lies in an array
- * of its own, and all arrays ask for huge pages.
+ * The lower bound: the cache lines that a turn of one domain touches, linked as in a domain. The
+ * lane (3 lines) points to the domain (3), to the table's head (1) and to a granule (1); the
+ * granule points to the entries (4). Each group is an array of its own, and all ask for huge pages.
  */
 struct lines {
 	struct {

@@ -18,7 +18,7 @@
  * it alone has a packet needs one, too. Here all loads in rte_mbuf.h are acquires.
  */
 #define RTE_USE_C11_MEM_MODEL
-/* Sources that define this themselves do so after this header. */
+/* A source's own definition comes later and is the same. */
 #ifndef ALLOW_EXPERIMENTAL_API
 #define ALLOW_EXPERIMENTAL_API
 #endif

@@ -195,7 +195,7 @@ int app_eal_init(const struct app_eal_conf *conf, int argc, char *argv[])
 	add(&args, argc > 0 ? argv[0] : conf->name);
 	if (!given(argc, argv, log)) {
 		add(&args, "--log-level=warning");
-		add(&args, "--log-level=lib.telemetry:error"); /* the run needs no socket */
+		add(&args, "--log-level=lib.telemetry:error"); /* telemetry is optional */
 	}
 	if (!app_eal_chose_lcores(argc, argv))
 		add_lcores(&args, conf->workers);

@@ -12,7 +12,7 @@
  * ignores lines that it does not understand. So an index beside it holds each section and entry
  * with its line. Every error, from a bad line to a queue that two tenants list, is one sentence
  *
- *	FILE:LINE: what is wrong, with the value; what to do
+ *	FILE[:LINE]: what is wrong, with the value[; what to do]
  *
  * that app_ini_error() writes and counts. Reading goes on after an error, so that one run shows as
  * many as possible; a caller whose next step depends on correct values must look at `errors` first.

@@ -171,7 +171,7 @@ static void read_interrupts(struct doctor_host *h)
 
 /* ------------------------------------------------------------------------------------ memory */
 
-/** @return whether there are hugepages of some size in the folder */
+/** @return whether the folder counts hugepages of some size */
 static bool read_node(const struct doctor_host *h, const char *folder, struct doctor_node *node)
 {
 	int ret = doctor_read_number(h->root, 10, &node->total_2m,

@@ -69,7 +69,7 @@ static void routes_ipv6(const struct doctor_host *h, struct routes *r)
 	free(text);
 }
 
-/* ------------------------------------------------------------------------ what is built on them */
+/* ---------------------------------------------------------------------- interfaces above others */
 
 /** Add the interfaces directly above one: its master (bridge, bond, team) and its upper ones, such
  * as VLANs. */

@@ -216,7 +216,7 @@ void fwd_check_lcores(struct fwd_conf *conf, const struct app_set *lcores)
 		check_set(conf, t->section, &t->lcores, lcores);
 		if (t->lcores.n > t->nr_groups)
 			app_ini_error(&conf->ini, app_ini_line(t->section, "lcores"),
-				"lcores = %s: tenant %s has work for %u, one for each queue of a port; list fewer "
+				"lcores = %s: tenant %s can use %u, one for each queue of a port; list fewer "
 				"lcores or more queues",
 				app_ini_entry(t->section, "lcores")->value, t->name, t->nr_groups);
 	}

@@ -3,7 +3,7 @@
  */
 
 /*
- * Tenants that share a function by PASID, if the unit gives them interrupts all the same
+ * Tenants that share a function by PASID and yet get interrupts from the unit
  * (share_interrupts). A unit verifies the source-id of an interrupt and nothing else, so the queues
  * of each of these tenants can raise the others' interrupts, too.
  */

@@ -92,7 +92,7 @@ static void rule_end(struct fwd_run_port *port, struct rte_flow **flow)
 	struct rte_flow_error error;
 
 	if (*flow != NULL)
-		rte_flow_destroy(port->id, *flow, &error); /* net_moat fails without memory only */
+		rte_flow_destroy(port->id, *flow, &error); /* net_moat fails only with -ENOMEM */
 	*flow = NULL;
 }
 

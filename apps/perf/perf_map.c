@@ -143,8 +143,8 @@ static int unmap_granule(struct perf_work *w, struct map_work *m, const struct p
 	return rc;
 }
 
-/* Submit after a batch of unmaps, if it is time. @return the ticket that covers the batch, which a
- * later flush may give out */
+/* Submit after a batch of unmaps, if it is time. @return the batch's ticket, which may be that of a
+ * later flush */
 static moat_ticket_t submit(struct perf_work *w, struct map_work *m)
 {
 	const struct moat_lane *lane = m->lane;

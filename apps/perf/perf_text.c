@@ -257,8 +257,8 @@ void perf_text_end(const struct perf *perf)
 	       "or burst. Stages and\ntotals are means over the middle half of rounds of 16 batches.\n",
 		perf->stopwatch);
 	if (predicted)
-		printf("M: memory reads of the unit per DMA with the unit's caches; predicted: what a "
-		       "device would then move,\nby p / (%.0f ns + M x %.0f ns) (Fast & Safe, SOSP "
+		printf("M: memory reads of the unit per DMA with the unit's caches; predicted: a "
+		       "device's rate with them,\np / (%.0f ns + M x %.0f ns) (Fast & Safe, SOSP "
 		       "2024).\n",
 			PERF_L0_NS, PERF_LM_NS);
 }

@@ -4,7 +4,7 @@
 
 /*
  * The software unit as a double for testing your own VT-d driver. The driver here is 100 lines and
- * uses nothing of moat but the names of registers. It writes root, context and paging entries,
+ * takes from moat only the names of registers and bits. It writes root, context and paging entries,
  * enables translation, and invalidates through the queue. The unit has the specification's
  * registers, caches everything that it may, and completes late. The driver reports its promises to
  * the unit's oracle (through the witness), so the oracle finds a DMA that a missing invalidation

@@ -30,7 +30,7 @@ static const struct moat_pci_fn *bridge_above(const struct moat_pci *pci, uint16
 	return b != NULL && b->sid >> 8 < bus ? b : NULL;
 }
 
-/** Are all controls on that the capability has? A control that it lacks does not apply. */
+/** Are all of ACS_NEED on? A control that the capability lacks does not apply. */
 static bool acs_is_on(const struct moat_pci_fn *fn)
 {
 	uint16_t need = ACS_NEED & fn->acs_cap;

@@ -80,7 +80,7 @@ static int replay_one(void *ctx, uint64_t iova, void *va, uint64_t len, enum moa
 	return kernel_map(ctx, iova, va, len, prot);
 }
 
-/* The container has got its first group and so tables: map all that the record has. */
+/* The container has its first group, and hence tables: map all that is in the record. */
 int vfio_replay(struct vfio_container *c)
 {
 	if (c->record.maps > c->dma_limit)

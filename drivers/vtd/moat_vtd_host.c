@@ -232,7 +232,7 @@ static int pass_functions(struct host *h, const struct moat_vtd_host_conf *conf)
 	return ret;
 }
 
-/** Let devices pass through that only ACPI names (ANDD): their scope gives the source-id. */
+/** Pass through devices that only ACPI names (ANDD); their scopes give the source-ids. */
 static int pass_acpi_devices(struct host *h)
 {
 	const struct moat_dmar_scopes *scopes = &h->dmar->unit[h->index].scopes;

@@ -199,7 +199,7 @@ bool vtd_gsts_becomes(const struct vtd *v, uint32_t bit, bool set, uint32_t ms);
 int vtd_command(const struct vtd *v, uint32_t bit, bool set, const char *what);
 
 /* vtd_intr.c */
-/** Allocate the interrupt table, if conf.interrupts needs one. @return 0, -EOPNOTSUPP, -ENOMEM */
+/** Allocate the interrupt table, if conf.interrupts needs one. @return 0 or a negative errno */
 int vtd_intr_create(struct vtd *v);
 void vtd_intr_free(struct vtd *v);
 /** Switch interrupt remapping on. The queue must work. @return 0, -ETIMEDOUT, -EIO */

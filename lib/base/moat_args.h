@@ -6,8 +6,8 @@
 
 /**
  * @file
- * Arguments in a line of text, "key=value,key=value", as DPDK's devices take them. Most values are
- * numbers; a table maps each key to a structure member.
+ * Arguments in a line of text, "key=value,key=value", as DPDK's devices take them. A table gives
+ * each key a structure member, for a number, or a function.
  */
 
 #include "moat_base.h"

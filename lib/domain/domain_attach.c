@@ -39,9 +39,9 @@ static int tag_store(struct domain_impl *impl, moat_tag_t tag)
 		at++;
 	if (at == DOMAIN_TAGS)
 		return moat_error(-ENOSPC,
-			"domain '%s' already has %u PASIDs, device TLBs and nested domains, "
-			"its maximum",
-			impl->pub.name, DOMAIN_TAGS - DOMAIN_UNITS);
+			"domain '%s' already has %u tags (units, PASIDs, device TLBs, "
+			"nested domains), its maximum",
+			impl->pub.name, DOMAIN_TAGS);
 	/* T1, see above. release: a lane that sees the new `nr_tags` sees the tag. */
 	atomic_store_explicit(&impl->tags[at], tag, memory_order_relaxed);
 	if (at == n)
@@ -119,11 +119,11 @@ static const char *cannot_walk(const struct moat_domain *domain, const struct mo
 	if (child && sagaw == 0)
 		return "it does not nest";
 	if (!(sagaw & (1u << (domain->pt->levels - 2))))
-		return "it does not walk tables of that many levels (CAP.SAGAW)";
+		return "it does not walk tables of that many levels (CAP.SAGAW, CAP.FS5LP)";
 	if (mgaw < domain->width)
 		return "its addresses are narrower (CAP.MGAW)";
 	if (domain_impl(domain)->leaf_sizes & ~leaf_sizes)
-		return "it lacks some of the domain's leaf sizes (CAP.SSLPS); "
+		return "it lacks some of the domain's leaf sizes (CAP.SSLPS, CAP.FS1GP); "
 		       "create the domain without them";
 	if (own->snoop_control != caps->snoop_control)
 		return "only one of them has snoop control (ECAP.SC)";

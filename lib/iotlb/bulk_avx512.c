@@ -61,7 +61,7 @@ AVX512 static inline __mmask8 eight(const struct common *c, const uint64_t iova[
 {
 	const __m512i zero = _mm512_setzero_si512();
 	const __m512i page = _mm512_set1_epi64((int64_t)MOAT_PT_TABLE);
-	/* Computed as an integer, because `granules` may be NULL, and &NULL->delta is undefined. */
+	/* Computed as an integer: a test sets `granules` to NULL, and &NULL->delta is undefined. */
 	const void *deltas =
 		(const void *)((uintptr_t)c->granules + offsetof(struct moat_pt_granule, delta));
 	__m512i v = _mm512_maskz_loadu_epi64(exist, iova), w = _mm512_add_epi64(v, c->last);

@@ -10,8 +10,8 @@
 #include "iova_impl.h"
 
 struct moat_iova {
-	/* An adaptive mutex: it is held for hundreds of cycles, and rarely taken on the data path,
-	 * so a short spin is enough; a waiter must sleep if the holder was preempted. */
+	/* An adaptive mutex: on the data path it is taken rarely and held briefly, so a short
+	 * spin is enough; a waiter must sleep if the holder was preempted. */
 	pthread_mutex_t lock;
 	struct iova_tree tree;
 	struct iova_chunks chunks;

@@ -354,7 +354,8 @@ static void clear_range(struct pt_impl *impl, uint64_t *table, unsigned int leve
 		if (n > 0) {
 			pt_run->zero(&table[i], n);
 			pt_flush(impl, &table[i], n * sizeof(table[0]));
-			/* The granules of 2 MiB leaves keep their `table` for the next leaf. */
+			/* Only for 1 GiB leaves: granules of 2 MiB leaves keep their `table` for
+			 * the next leaf. */
 			for (unsigned int k = 0; level == 3 && k < n; k++)
 				pt_granules_clear(impl, (slot + k * slot_size) >> MOAT_2M_SHIFT,
 					PT_ENTRIES);

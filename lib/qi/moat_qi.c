@@ -252,8 +252,8 @@ static inline bool has_room(struct moat_qi *qi, uint64_t pos, uint32_t len)
 		pos + len <= qi_refresh(qi) + qi->mask;
 }
 
-/* Reserve a region; `pad`: a pad at `*pos`. @return 0: `*pos` is its position; 1: `pad` only, the
- * pad does not fit any more; -EAGAIN: no room */
+/* Reserve a region anywhere, or a pad (`pad`) at `*pos` only. @return 0: `*pos` is its position; 1:
+ * the pad cannot be at `*pos` any more; -EAGAIN: no room */
 static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool pad, uint64_t *pos)
 {
 	for (;;) {
@@ -287,8 +287,8 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 			if (rc > 0)
 				continue;
 		}
-		/* Another thread has reserved at `*pos`; or marks that were being set when the pad
-		 * was measured reach the pad's wait. No more are set, now that there is room. */
+		/* Another thread has reserved at `*pos`, or has marked the index of the pad's wait
+		 * since reserve_pad() looked. No more marks are set, as there is room now. */
 		if (pad && (p != *pos || quarantined_at(qi, p + len - 1)))
 			return 1;
 		/* Take the region. release: a thread that loads this record sees it complete.

@@ -93,8 +93,8 @@ static __rte_noinline bool cover_run(struct cover *c, uint64_t a, uint64_t b, un
 	return b == upper || cover_block(c, upper, log2_up(b - upper));
 }
 
-/* Encode page-selective descriptors. @return their number; -1: there is no room for them, or they
- * do not suffice (`g` is domain-selective, or the unit has no PSI) */
+/* Encode page-selective descriptors. @return their number; -1: there is no room for them, or `g`
+ * has no runs or is domain-selective, or the unit has no PSI */
 static inline int gather_cover(const struct moat_gather *g, const struct moat_qi_caps *caps,
 	struct moat_qi_desc page, struct moat_qi_desc desc[], unsigned int max)
 {

@@ -214,8 +214,8 @@ static uint16_t driver_stand_in(void *txq, struct rte_mbuf **pkts, uint16_t n)
 static __rte_noinline void driver_replace(uint16_t port, eth_tx_burst_t driver)
 {
 	tenant_chunk_restart(port);
-	/* D1: store the driver's function before moat's, so that a thread that calls moat's finds
-	 * the driver's. Two threads that do this at once store the same values. */
+	/* The driver's function before moat's, so that a thread that calls moat's finds the
+	 * driver's. Two threads that do this at once store the same values. */
 	__atomic_store_n(&drivers[port], driver, __ATOMIC_RELEASE);
 	__atomic_store_n(&rte_eth_fp_ops[port].tx_pkt_burst, driver_stand_in, __ATOMIC_RELEASE);
 }

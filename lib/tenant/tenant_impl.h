@@ -138,7 +138,7 @@ struct moat_tenant {
 	struct tenant_queue *queues[TENANT_QUEUES];
 	unsigned int nr_queues;
 	TAILQ_HEAD(, tenant_ring) rings; /* private to rings.c */
-	bool said_partial;               /* logged already; private to rings.c */
+	bool said_partial;               /* a partly mapped memzone is logged; rings.c */
 	uint64_t faults;                 /* counted by measure.c */
 	/* Guards the control path, and the slot of threads that are not EAL lcores. Recursive: the
 	 * holder may free a buffer of the same tenant. Taken by tenant_lock(). */

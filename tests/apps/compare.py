@@ -115,7 +115,7 @@ def the_noisier_of_the_two_decides():
 
 
 def more_repeats_see_less():
-    """Quartiles 3 cycles apart: with 7 repeats differences from 14 % on are found, with 21 from 8 % on."""
+    """Quartiles 3 cycles apart: with 7 repeats differences from 15 % on are found, with 21 from 9 % on."""
     for n, seen in (7, False), (21, True):
         noisy = [30 + 3 * (i % 2) for i in range(n)]
         assert differs(results(*[(cycles, 1) for cycles in noisy]),
@@ -162,7 +162,7 @@ def files_that_cannot_be_compared_are_refused_with_the_reason():
             ((right, WORK / 'none.json'), 'none.json: No such file or directory'),
             ((right, wrong), 'wrong.json is not a result of moat-perf --json: TypeError'),
             ((right, other), f'moat-perf-compare: {right} and {other} have no case in common: the nearest ones differ in '
-                             'mode: strict / copy; --across mode compares them\n'),
+                             'mode: strict / copy; try --across mode\n'),
             ((right, both), 'the nearest ones differ in mode: strict / copy, page: 4096 / 2097152; measure both with the '
                             'same values of all but one, and compare with --across\n'),
             ((right, empty), 'have no case in common: one of them has no case that was measured\n'),

@@ -93,7 +93,7 @@ def granules_are_counted_in_pages_of_4_kib():
         pages = case['granule'] * case['page'] // 4096
         assert case['pages'] == case['operations'] * pages, case
         assert abs(case['waits_per_page'] * 2 * pages - 1) < 0.01, case
-        # exactly two powers of two, if a run does not begin at a multiple of its own length
+        # a run that is not aligned to its length takes two descriptors, each for half of it
         assert 0.99 < case['descriptors_per_page'] * 2 * pages < 2.01, case
 
 

@@ -57,7 +57,7 @@ class Element:
 
 
 class Tree(HTMLParser):
-    """@return the browser's serialisation of the page, in which all tags are closed"""
+    """The elements of the browser's serialisation of a page, in which all tags are closed."""
 
     def __init__(self, text):
         super().__init__()

@@ -153,7 +153,7 @@ static void fill_scalable(struct raw *r)
 	raw_store(r, &pass[1], 1); /* domain-id */
 	raw_store(r, &pass[0],
 		(uint64_t)VTD_PGTT_PASS_THROUGH << VTD_PE_PGTT_SHIFT | SM_PE_AW4 | VTD_PE_P);
-	/* The device's own directory is one page: directories are whole pages. */
+	/* The device's own directory takes a page, as each directory does. */
 	r->next = ARENA_FREE;
 	dirs = raw_page(r);
 	r->sm_dir = raw_va(r, dirs);

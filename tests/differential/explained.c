@@ -23,7 +23,7 @@ static struct {
 	uint64_t times;
 } quirks[] = {
 	{ QUIRK_LEGACY_REASONS,
-		"QEMU has legacy mode's reasons in scalable mode, but for PASID tables and first stage "
+		"QEMU keeps legacy mode's reasons in scalable mode, except in PASID tables and first stage "
 		"(\"Fault Reason Encodings\")",
 		0 },
 	{ QUIRK_PASID_RESERVED,
@@ -38,11 +38,11 @@ static struct {
 		"QEMU judges PGTT and AW of an absent PASID entry (\"Fault Reason Encodings\": 59h, 5Bh)",
 		0 },
 	{ QUIRK_CONTEXT_BITS,
-		"QEMU takes DTE, PASIDE and PRE without ECAP.DT, PASID and PRS "
+		"QEMU accepts DTE, PASIDE and PRE without ECAP.DT, PASID and PRS "
 		"(\"Scalable-Mode Context Entry\")",
 		0 },
 	{ QUIRK_SNP,
-		"QEMU takes SNP in scalable mode without ECAP.SC (\"Second-Stage Paging Entries\")",
+		"QEMU accepts SNP in scalable mode without ECAP.SC (\"Second-Stage Paging Entries\")",
 		0 },
 	{ QUIRK_FIRST_STAGE_AW,
 		"QEMU judges by AW of a PASID entry whether an address of first stage is canonical "

@@ -46,7 +46,7 @@ void qtest_write(uint64_t address, unsigned int bytes, uint64_t value);
 void qtest_dma(unsigned int i, uint64_t iova, unsigned int len, bool write);
 /** Send the gathered lines, and wait for the answers. */
 void qtest_run(void);
-/** @return the answer to a read, after qtest_run(). Some hundred answers are kept. */
+/** @return the answer to a read, after qtest_run(). The last 1024 are kept. */
 uint64_t qtest_answer(unsigned int read);
 
 /** @return the source-id of device `i` */

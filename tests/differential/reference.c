@@ -377,7 +377,7 @@ struct answer reference_walk(const struct shape *shape, unsigned int quirks, uin
 	struct way way = { 0 };
 	struct answer a = { 0 };
 
-	if (iova >> 20 == 0xfee) /* an interrupt request, or nothing */
+	if (iova >> 20 == 0xfee) /* never translated, and no memory */
 		return (struct answer){ .reason = MOAT_SOFTVTD_NO_MEMORY, .silent = true };
 	a.reason = shape->scalable ? scalable_entries(&q, &way) : legacy_entries(&q, &way);
 	if (a.reason == 0)

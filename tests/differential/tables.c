@@ -175,8 +175,8 @@ static uint64_t entry_make(const struct shape *shape, unsigned int level)
 
 /* ------------------------------------------------------------------------------------- contexts */
 
-/* A domain-id has one set of tables, so each source has domain-ids of its own, whichever bit is
- * flipped. */
+/* A domain-id tags one set of tables. Flipping a bit of one never gives another source's
+ * domain-id. */
 uint16_t tables_did(uint16_t sid)
 {
 	return 0x11 << ((sid >> 3) - (qtest_sid(0) >> 3));

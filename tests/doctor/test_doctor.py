@@ -293,7 +293,7 @@ def an_archive_that_is_cut_short_is_refused_wherever_it_is_cut():
     path, _ = archive(built("client_39_bits"), "host.tar")
     plain, packed = path.read_bytes(), gzip.compress(path.read_bytes())
     part = path.with_name("part")
-    # From 2048 on, because there is a header then. The blocks of zeros at the end are not content.
+    # From 2048 on, because there is a whole entry then. The blocks of zeros at the end are not content.
     end = plain.rstrip(b"\0").__len__()
     for n in [*range(2048, end, 7 * 512), 5000, end - 1]:
         part.write_bytes(plain[:n])

@@ -96,7 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		order(sv, &in);
 	for (unsigned int i = 0; i < 64; i++)
 		moat_softvtd_poll(sv);
-	if (size % 16 == 0) /* sums up a thousand counters */
+	if (size % 16 == 0) /* reads hundreds of counters */
 		moat_softvtd_stats(sv, &stats);
 	give_unit(sv);
 	return 0;

@@ -106,7 +106,7 @@ static void without_a_window_walks(const struct iotlb_bulk *v)
 
 	assert_int_equal(map(pt, 0, 0, 64 * P, MOAT_R), 0);
 	moat_iotlb_init(&tlb, pt);
-	tlb.granules = NULL; /* as if no address space had been left for the granules */
+	tlb.granules = NULL; /* the scalar walk is what is left */
 	tlb.nr_granules = 0;
 	for (unsigned int i = 0; i < 64; i++)
 		iova[i] = i * P;
@@ -284,7 +284,7 @@ static void a_change_at_any_instruction_is_met_whole_or_not_at_all(void **state)
 /* ------------------------------------------------------------------------- while pages move */
 
 /*
- * There are 8 granules. Another thread moves one after the other, alternately as a superpage and as
+ * There are 8 granules. Another thread moves random ones, as a superpage or, every third time, as
  * small pages. Mapping number k of a granule lies at iova + k TiB, and k is announced before it is
  * mapped. So a look-up's answer must have a number no lower than the one announced when the reader
  * was last quiescent, and no higher than the one announced afterwards.

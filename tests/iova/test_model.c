@@ -21,7 +21,7 @@
 
 #define PAGE   MOAT_PAGE_SIZE
 #define PAGES  (6 * 512 + 77)
-#define BASE   UINT64_C(3) /* in pages; odd, so that neither end of the space is aligned */
+#define BASE   UINT64_C(3) /* in pages; neither end of the space is aligned to 2 MiB */
 #define RANGES 4096
 
 static uint64_t seed;
@@ -186,7 +186,7 @@ static void random_calls_agree_with_a_plain_model(void **state)
 }
 
 /* Long-term fragmentation in miniature: runs of mixed sizes are allocated and freed at 75 %
- * occupancy. A run of 2 MiB must still be found, and the free space must consist of few runs. */
+ * occupancy. A run of 32 MiB must still be free. */
 static void churn_leaves_large_runs(void **state)
 {
 	const uint64_t limit = UINT64_C(1) << 32;

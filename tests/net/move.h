@@ -388,7 +388,7 @@ struct crossing {
 	struct fixture *f;
 	uint16_t q;
 	unsigned int from, to;
-	bool traffic; /* also in the gap */
+	bool traffic; /* the new tenant has frames in the gap */
 };
 
 /* Called in the gap with the old tenant's last packets. The wire then brings the new tenant's first

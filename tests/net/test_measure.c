@@ -366,7 +366,7 @@ static void a_pool_too_small_is_counted_and_said_once(void **state)
 	close_all(&f);
 }
 
-/* Holds for later submissions; the unit runs only in calls of this thread. */
+/* Set the latency of later submissions. Only this thread runs the unit. */
 static void unit_answers_after(uint32_t cycles)
 {
 	const struct moat_softvtd_conf *conf = moat_softvtd_conf(moat_soft_unit_find("soft0"));

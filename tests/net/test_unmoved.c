@@ -115,7 +115,7 @@ static void a_move_that_fails_leaves_the_queue_where_it_was(void **state)
 		"stays with tenant 't1': the unit is asleep");
 	fail_callback = 1;
 	expect_unmoved(f, move_failing(f), -ENOMEM, "cannot add a callback");
-	for (int i = 1; i < 5; i++) { /* for a ring, or for a buffer to post */
+	for (int i = 1; i < 5; i++) { /* the map of a ring or of a buffer */
 		fail_map = i;
 		expect_unmoved(f, move_failing(f), -ENOMEM, "");
 	}

@@ -121,7 +121,7 @@ static void functions_of_one_ari_device_are_siblings_whatever_their_numbers(void
 	assert_int_equal(isolated(first, ninth), -EPERM);
 	acs(ninth, 0x0c, 0x0c);
 	assert_int_equal(isolated(first, ninth), 0);
-	/* In the root complex the number is that of another device. */
+	/* In the root complex, another number is another device. */
 	function(0, MOAT_SID(0, 6, 0), MOAT_PCI_ENDPOINT, 0, 0);
 	function(0, MOAT_SID(0, 7, 0), MOAT_PCI_ENDPOINT, 0, 0);
 	assert_int_equal(isolated(MOAT_SID(0, 6, 0), MOAT_SID(0, 7, 0)), 0);
@@ -149,7 +149,7 @@ static void some_devices_borrow_the_number_of_another_function(void **state)
 	function(0, disk, MOAT_PCI_ENDPOINT, 0, 0);
 	config16_is(disk, 0, 0x1b4b);
 	config16_is(disk, 2, 0x9230);
-	/* A PCI Express to PCI bridge without the capability that says so is treated as one. */
+	/* Some PCI Express to PCI bridges lack the PCI Express capability. */
 	function(0, MOAT_SID(0, 6, 0), MOAT_PCI_ROOT_PORT, 0x32, 0x33);
 	function(0, bridge, MOAT_PCI_CONVENTIONAL, 0x33, 0x33);
 	function(0, old, MOAT_PCI_CONVENTIONAL, 0, 0);

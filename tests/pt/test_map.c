@@ -153,7 +153,7 @@ static void levels_width_and_leaf_sizes_are_checked_at_creation(void **state)
 		{ .levels = 4, .leaf_sizes = P },
 		{ .levels = 4, .format = (enum moat_pt_format)2 },
 		{ .levels = 3, .format = MOAT_PT_FIRST_STAGE },
-		{ .levels = 4, .width = 48, .format = MOAT_PT_FIRST_STAGE }, /* not canonical */
+		{ .levels = 4, .width = 48, .format = MOAT_PT_FIRST_STAGE }, /* 47 at most */
 		{ .levels = 5, .width = 57, .format = MOAT_PT_FIRST_STAGE },
 	};
 

@@ -202,7 +202,7 @@ static void a_killed_owners_unit_walks_its_tables_until_it_is_taken_over(void **
 	conf.take_over = true;
 	must(moat_vtd_host_create(&conf, &unit));
 	assert_int_equal(files(false), files(true)); /* the files of the killed owner are gone */
-	assert_false(edu_is_master(&edu));           /* nor does the device start DMA by itself */
+	assert_false(edu_is_master(&edu));           /* the device starts no DMA by itself */
 	edu_open(&edu, "DEVICE0");
 	assert_true(edu_is_master(&edu));
 	assert_false(arrives(IOVA, shared));

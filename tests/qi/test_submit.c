@@ -321,7 +321,7 @@ static void batches_whose_waits_were_dropped_become_done_and_failed(void **state
 		seq[i] = moat_qi_submit(qi, &d, 1);
 	sim_step(&sim, 1);
 	sim_step(&sim, 1);
-	sim.head = sim.fetched = 5; /* read up to within the third batch, whose waits are lost */
+	sim.head = sim.fetched = 5; /* read into the third batch; the second's wait is lost */
 	assert_int_equal(moat_qi_fail_before(qi, 5), 2);
 	assert_true(moat_qi_done(qi, seq[1]));
 	assert_false(moat_qi_done(qi, seq[2])); /* its wait will still be read */

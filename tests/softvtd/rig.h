@@ -202,9 +202,8 @@ static inline uint64_t *rig_map(struct rig *r, uint64_t *table, unsigned int lev
 
 /* ------------------------------------------------------------------------------ the rig */
 
-/** Make a unit with the queue and translation enabled, and nothing mapped. `conf` NULL: a unit
- * without jitter, prefetching and lingering, so that a test sees exactly what it asked for. A
- * `memory_size` is that of the arena. */
+/** Configure a unit without jitter, prefetching and lingering, so that a test sees exactly what it
+ * asked for. */
 static inline void rig_plain(struct moat_softvtd_conf *conf)
 {
 	moat_softvtd_conf_init(conf);
@@ -215,6 +214,7 @@ static inline void rig_plain(struct moat_softvtd_conf *conf)
 	conf->shards = 1;
 }
 
+/** Make a unit. `conf` NULL: rig_plain(). If `memory_size` is set, the arena is the memory. */
 static inline void rig_make(struct rig *r, const struct moat_softvtd_conf *conf)
 {
 	memset(r, 0, sizeof(*r));
@@ -235,6 +235,7 @@ static inline void rig_make(struct rig *r, const struct moat_softvtd_conf *conf)
 		fail_msg("%s", moat_error_text());
 }
 
+/** As rig_make(), and enable the queue and translation; nothing is mapped. */
 static inline void rig_up(struct rig *r, const struct moat_softvtd_conf *conf)
 {
 	rig_make(r, conf);

@@ -106,7 +106,7 @@ static void promise(struct model *m, uint64_t first, uint64_t last, bool hint)
 
 		if (last < begin || first > begin + (2 << 20) - 1)
 			continue;
-		/* An invalidation of any page of the region drops its links. */
+		/* Without IH, an invalidation of any page of the region drops its links. */
 		if (!hint)
 			r->links_stale = false;
 		if (r->links_stale || last < begin || first > end)

@@ -145,8 +145,7 @@ void judge_tenant(struct actor *a, struct tenant *t)
 	if (s.lost != 0 || s.verify_failed != 0)
 		fault(a,
 			"tenant %s (%s): %" PRIu64 " packets lost, %" PRIu64
-			" not where the device may "
-			"write",
+			" with buffers that the device may not write",
 			t->name, moat_mode_name(t->mode), s.lost, s.verify_failed);
 }
 

@@ -32,8 +32,8 @@ static void starve(struct tenant *t, uint64_t now)
 }
 
 /*
- * No buffer is ready. That is right while other actors have the buffers, or their tickets are not
- * done. It is a fault of the pool if it lasts a second and so many calls, while buffers are ready.
+ * A get failed. That is right while other actors have the buffers, or their tickets are not done.
+ * It is a fault of the pool after a second and STARVED_GETS calls with buffers ready.
  */
 static void starved(struct actor *a, struct tenant *t, unsigned int n)
 {

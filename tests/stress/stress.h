@@ -222,7 +222,7 @@ struct request {
 	uint64_t seconds;    /* of all rounds together; 0: limited by operations */
 	uint64_t operations; /* of each actor in a round; 0: limited by time */
 	uint64_t rounds;     /* 0: as many as the seconds allow */
-	unsigned int actors; /* 0: drawn, 2 to 8 */
+	unsigned int actors; /* 0: drawn, 2 to 8, or to 4 under a sanitizer */
 	const char *unit;    /* further arguments of the units; NULL: none */
 	const char *modes;   /* such as "strict,copy", from which modes are drawn; NULL: all */
 	uint64_t bound_us;   /* longest stall allowed */
@@ -326,7 +326,7 @@ void actor_wait(struct actor *a);
 /* Called between two calls of an operation that makes many: progress.c judges each call
  * separately. */
 void actor_step(struct actor *a);
-/* Must be called before an actor blocks, and after it. */
+/* Must be called before and after an actor blocks. */
 void actor_offline(struct actor *a);
 void actor_online(struct actor *a);
 /* @return a tenant to work with, which was joined (and entered, with `entered`); NULL: none now */

@@ -9,7 +9,7 @@
 . tests/lib.sh
 cases=${MOAT_CASES:-2000} # of each configuration
 
-# judge NAME PROGRAM [CONFIGURATION...]: by this QEMU, in the usual configurations and these
+# judge NAME QEMU [CONFIGURATION...]: compare with this QEMU, in the usual configurations and in these
 judge() {
 	local configuration run=(build/tests/differential/differential --qemu "$2" --cases "$cases"
 		${MOAT_SEED:+--seed "$MOAT_SEED"})

@@ -26,7 +26,7 @@ print(*(f for f in json.load(sys.stdin) if f.endswith(".h") and not f.endswith("
 }
 mapfile -t headers < <(installed_headers)
 t_run "every installed header marks what it exports" tools/check-exports "${headers[@]}"
-t_run "the libraries export names that begin with moat_ and no others, the plugin DPDK's memzones too" exports_are_ours
+t_run "the libraries export only moat_ names, and the mempool plugin rte_memzone_ ones too" exports_are_ours
 
 # moat_device.h: with pkg-config's flags moat sees memzones, wherever DPDK's libraries stand; with libmoat
 # alone it does not, and says so.

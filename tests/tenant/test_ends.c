@@ -188,7 +188,7 @@ static void what_a_driver_took_before_its_queue_was_added_is_its_devices_then(vo
 		struct rig *r = open_mode(mode);
 		struct rte_mbuf *m[3];
 
-		rig_refill(r, m, 1); /* and the application has received it */
+		rig_refill(r, m, 1); /* the application receives it below */
 		rig_arrive(r, 0, m, 1);
 		while (rte_eth_rx_burst(r->port, 0, m, 1) == 0)
 			moat_tenant_poll(r->tenant);

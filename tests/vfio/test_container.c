@@ -352,7 +352,7 @@ static void two_functions_of_one_group_go_to_one_domain(void **state)
 	assert_non_null(strstr(moat_error_text(), "share IOMMU group 1"));
 	must(moat_domain_attach(first, functions[1]));
 	must(moat_domain_detach(first, functions[0]));
-	assert_true(fake.group[1].container >= 0); /* the other group is still in the container */
+	assert_true(fake.group[1].container >= 0); /* the other function keeps the group in it */
 	must(moat_domain_detach(first, functions[1]));
 	assert_int_equal(fake.group[1].container, -1);
 	must(moat_domain_destroy(first));

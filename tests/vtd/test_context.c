@@ -590,7 +590,7 @@ static void a_record_is_found_wherever_the_unit_has_put_it(void **state)
 	fake_fault(&b->f, NIC, 0x2000, VTD_FR_WRITE, false);
 	assert_int_equal(faults(b, fault, 1), 1);
 	assert_int_equal(faults(b, fault, 1), 1);
-	b->f.next_record = 1; /* neither at the driver's index nor at an older FRI */
+	b->f.next_record = 1; /* neither where the driver looks first nor at FRI */
 	fake_fault(&b->f, NIC, 0x3000, VTD_FR_WRITE, false);
 	*fake_reg32(&b->f, VTD_FSTS) = VTD_FSTS_PPF | 3 << VTD_FSTS_FRI_SHIFT;
 	assert_int_equal(faults(b, fault, 2), 1);

@@ -488,7 +488,7 @@ static void a_unit_whose_owner_was_killed_is_taken_over(void **state)
 
 #define BATCHES 512
 #ifdef __SANITIZE_THREAD__
-#define STEP 7 /* with one thread it is slow: only every seventh place */
+#define STEP 7 /* ThreadSanitizer is slow: only every seventh place */
 #else
 #define STEP 1
 #endif

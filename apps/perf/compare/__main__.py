@@ -6,8 +6,8 @@
 usage: moat-perf-compare [--all] [--across KEY] A.json B.json
 
 A is the baseline. Cases are matched by their keys. A stage differs if the medians of its repeats differ by more than
-three standard errors of both and by 5 % at least. This must be true of the cycles, and also of their ratio to a fixed
-piece of work that was timed beside them, so that a machine that was slower as a whole makes no difference. --all
+three standard errors of both, 5 %, and 2 % of the case's total. This must be true of the cycles, and (but for the 2 %)
+of their ratio to a fixed piece of work that was timed beside them, so that a slower machine makes no difference. --all
 prints stages that do not differ, too.
 
 --across KEY compares cases that differ in that key, which must have one value in each file: for example --across mode
@@ -78,7 +78,7 @@ def nothing_shared(paths, before, after):
         return Wrong(text + 'one of them has no case that was measured')
     text += 'the nearest ones differ in ' + ', '.join(f'{name}: {values}' for name, values in apart)
     if len(apart) == 1:
-        return Wrong(text + f'; --across {apart[0][0]} compares them')
+        return Wrong(text + f'; try --across {apart[0][0]}')
     return Wrong(text + '; measure both with the same values of all but one, and compare with --across')
 
 

@@ -17,7 +17,7 @@ def tile(value, words, attributes=''):
 
 
 def best_ratio(groups):
-    """The slowest case of strict page by page, and pipelined in batches of 32 with the same keys."""
+    """Find the slowest strict case with batch 1, and the same with pipelined and batch 32."""
     cases = [case for sweep in groups if sweep.test == 'map' for case in sweep.cases
              if case.key('page') == PAGE and case.key('granule') == 1
              and case.key('layout') == 'contiguous' and not case.get('prediction')]
@@ -36,12 +36,12 @@ def tiles(groups):
     if pair:
         strict, pipelined = pair
         ratio = strict.get('stages.total') / pipelined.get('stages.total')
-        parts.append(tile(f'{ratio:.1f}×', 'fewer driver cycles a page: pipelined in bursts of 32 '
-                          f'against strict page by page ({strict.key("unit")})',
+        parts.append(tile(f'{ratio:.1f}×', 'fewer driver cycles a page: pipelined in batches of '
+                          f'32 against strict page by page ({strict.key("unit")})',
                           f'data-over="{strict.index}" data-case="{pipelined.index}" '
                           'data-field="stages.total"'))
         parts.append(tile(number(pipelined.get('stages.total')), 'cycles to map, unmap and '
-                          'invalidate a page, pipelined in bursts of 32', svg.mark(
+                          'invalidate a page, pipelined in batches of 32', svg.mark(
                               pipelined, 'stages.total')))
     packets = [case for sweep in groups if sweep.test == 'packets' for case in sweep.cases
                if case.key('mode') == 'pipelined']

@@ -74,7 +74,7 @@ def stacked_bars(title, rows, top):
 
 
 def log_scale(values, bottom, top):
-    """A function from values to y, and the values that get a line: 1, 2, 5, 10 ..."""
+    """A function from values to y, and the values of the lines: 1, 2, 5 ... or 1, 10 ..."""
     low, high = log10(min(values)), log10(max(values))
     low, high = floor(low * 3) / 3 - 0.05, max(ceil(high * 3) / 3, low + 0.6)
     ticks = [factor * 10 ** e for e in range(floor(low), ceil(high) + 1) for factor in (1, 2, 5)]

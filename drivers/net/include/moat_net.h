@@ -14,8 +14,8 @@
  *  - The *device* half (net_device_rx.c, net_device_tx.c) sees rings and buffers by IOVA only. It
  *    reads descriptors and packets, and writes packets and done bits, through the unit, under the
  *    source-id of the port (with `requesters=queue`: of the queue; with `requesters=pasid`: of the
- *    port, and a PASID of the queue). If the unit refuses an access, the descriptor comes back with
- *    its error bit, and the packet is counted as a fault. Frames come from and go to a *backing
+ *    port, and a PASID of the queue). If the unit refuses a buffer, its descriptor comes back with
+ *    the error bit, and the packet is counted as a fault. Frames come from and go to a *backing
  *    port*, any other ethdev (net_af_packet, net_pcap, ...).
  *
  * The device half runs inside the burst calls of the lcore that polls the queue, and accounts its
@@ -121,8 +121,8 @@ MOAT_NET_API int moat_net_queue_pasid(uint16_t port, uint16_t queue, uint32_t *p
  * descriptor that the device fills next. The packet that arrives next is written there, if the unit
  * lets it.
  *
- * It takes effect in the next rte_eth_rx_burst() on that queue (with any number of packets), which
- * may be on another lcore. No buffer is lost, whichever way it ends.
+ * It takes effect in that queue's next rte_eth_rx_burst() (of any size, on any lcore) that finds a
+ * descriptor posted. No buffer is lost, whichever way it ends.
  *
  * @param port as ethdev numbers it
  * @param queue the port's

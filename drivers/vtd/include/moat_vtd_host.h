@@ -36,7 +36,8 @@ struct moat_vtd_host_conf {
 	const moat_sid_t
 		*tenant; /* functions that do not pass through, to be attached to domains */
 	unsigned int nr_tenants;
-	uint8_t qi_order; /* as struct moat_vtd_conf has them */
+	/** These four as in struct moat_vtd_conf. */
+	uint8_t qi_order;
 	uint32_t deadline_ms;
 	enum moat_vtd_mode mode;
 	enum moat_vtd_stage stage;
@@ -73,7 +74,7 @@ struct moat_vtd_host_conf {
 int moat_vtd_host_create(const struct moat_vtd_host_conf *conf, struct moat_unit **unit);
 
 /**
- * Map a unit's registers. For tests and moat-doctor; nothing is written.
+ * Map a unit's registers, as a create does; nothing is written.
  *
  * @param root as in struct moat_vtd_host_conf
  * @param unit a unit of a table from moat_dmar_load()

@@ -93,7 +93,7 @@ int moat_error(int err, const char *fmt, ...) __rte_format_printf(2, 3);
  * The sentence of this thread's last error.
  *
  * @return the text, "" if there was no error yet, never NULL. The buffer is reused by this thread's
- *   next error: copy the text to keep it. A call that succeeds leaves it unchanged.
+ *   next error: copy the text to keep it. A call that succeeds may change it, too.
  *
  * Thread-safe (the text is thread-local). Control path.
  */

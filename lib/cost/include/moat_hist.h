@@ -9,8 +9,8 @@
  * A distribution of cycles (or of any other number), in fixed memory.
  *
  * Each value below 64 has a bucket of its own; above, every power of two is divided into 64
- * buckets, so a quantile is off by less than 1 %. Minimum, maximum and sum are exact. One thread
- * writes a histogram; those of several threads can be merged meanwhile.
+ * buckets, so a quantile below 2^45 is off by less than 1 %. Minimum, maximum and sum are exact.
+ * One thread writes a histogram; those of several threads can be merged meanwhile.
  */
 
 #include "moat_base.h"

@@ -416,7 +416,7 @@ int moat_lane_drain(struct moat_lane *lane);
 moat_ticket_t moat_lane_last_done(const struct moat_lane *lane);
 
 /**
- * The number of pages that the next flush would submit.
+ * The number of pages that the next flush closes.
  *
  * @param lane the calling thread's
  * @return 4 KiB pages gathered since the last flush

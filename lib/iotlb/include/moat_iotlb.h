@@ -36,7 +36,7 @@ struct moat_iotlb {
 	uint64_t hits;   /* requests translated without a walk from the root */
 	uint64_t misses; /* requests translated with such a walk */
 	uint64_t faults; /* requests refused: see moat_iotlb_translate() */
-	bool offline;    /* the view's lane is not a reader now; moat_iotlb_init(): false */
+	bool offline;    /* the view's lane is not a reader now; false after moat_iotlb_init() */
 };
 
 /**
@@ -168,8 +168,8 @@ static inline void *moat_iotlb_translate(struct moat_iotlb *tlb, uint64_t iova, 
 }
 
 /**
- * Translate several requests of the same length. Uses the widest instruction set of the machine;
- * the answers do not depend on it.
+ * Translate several requests of the same length. Uses the processor's fastest instruction set; the
+ * answers do not depend on it.
  *
  * @param tlb the calling thread's view
  * @param iova the first IOVA of each request
@@ -186,7 +186,7 @@ uint64_t moat_iotlb_translate_bulk(struct moat_iotlb *tlb, const uint64_t iova[]
 	unsigned int n, enum moat_prot prot, void *va[]);
 
 /**
- * The instruction set of moat_iotlb_translate_bulk(), the best that this processor has.
+ * The instruction set of moat_iotlb_translate_bulk(), the fastest on this processor.
  *
  * @return "scalar", "sse4.2", "avx2" or "avx512"; static. Any thread, control path.
  */

@@ -12,8 +12,8 @@
  * Ranges make protection cheap: one descriptor invalidates a run of neighbouring IOVAs. So the
  * allocator hands out contiguous runs, aligned to their own size up to 2 MiB (a whole run can then
  * be one page-selective invalidation, and 2 MiB leaves can be used). Small runs (powers of two up
- * to 64 pages) come from a per-lcore stock in O(1), and consecutive ones are neighbours. All others
- * come from a tree under a lock, on the control path.
+ * to 64 pages) come from a per-lcore stock in O(1), as neighbours after each fill. All others come
+ * from a tree under a lock, on the control path.
  *
  * Fragmentation is bounded: small runs share 2 MiB chunks, which lie at the top of the space and
  * whose largest free blocks are used last; everything else is placed first-fit from the bottom. If
@@ -144,7 +144,7 @@ static inline int moat_iova_order(uint64_t len)
  * @param space the space
  * @param cache the calling lcore's stock; NULL: directly from the space
  * @param len bytes, a multiple of the page size
- * @param align a power of two; 0: natural, the length rounded up to a power of two, at most 2 MiB
+ * @param align a power of two, a page at least; 0: the length rounded up to one, at most 2 MiB
  * @param iova receives the first IOVA
  * @return 0
  * @return -ENOSPC: no such run; moat_error_text() says how much is free and how long the largest

@@ -366,8 +366,8 @@ int moat_pt_walk(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *l
 int moat_pt_walk_va(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *leaf, void **va);
 
 /**
- * As moat_pt_walk_va(), but begin at the granule if it points to a leaf table. For pages whose
- * entry lacks MOAT_PT_LIN.
+ * As moat_pt_walk_va(), but begin at the granule if it points to a leaf table. For what the
+ * index does not answer.
  *
  * @param pt the table
  * @param iova any IOVA
@@ -393,7 +393,7 @@ int moat_pt_find(const struct moat_pt *pt, uint64_t iova, struct moat_pt_leaf *l
 void moat_pt_usage(const struct moat_pt *pt, uint64_t *mapped, uint64_t *table_pages);
 
 /**
- * The instruction set that searches and stores runs of entries, the best that this processor has.
+ * The instruction set that searches and stores runs of entries, the fastest on this processor.
  *
  * @return "scalar", "avx2" or "avx512"; static. Any thread, control path.
  */

@@ -9,7 +9,7 @@
  * Telemetry of units and tenants: commands of DPDK's telemetry socket, which dpdk-telemetry.py and
  * telegraf's inputs.dpdk read while the program runs. doc/telemetry.md lists what they answer.
  *
- *   /moat/units           each unit's tenants, submitted descriptors and refused DMAs
+ *   /moat/units           each unit's counts: tenants, submitted descriptors, refused DMAs
  *   /moat/tenants         the tenants' names
  *   /moat/tenant,NAME     counters of a tenant's queues, pools and shadow IOTLBs
  *   /moat/cost,NAME       a tenant's cycles by stage
@@ -17,7 +17,7 @@
  *
  * A program adds the units and tenants that the commands are to show. It must remove a unit before
  * it destroys it; moat_tenant_destroy() removes a tenant. The commands run on the telemetry
- * library's own thread, and read the counters of running lcores without stopping them.
+ * library's own threads, and read the counters of running lcores without stopping them.
  */
 
 #include <rte_telemetry.h>
@@ -46,7 +46,7 @@ typedef void (*moat_telemetry_more_t)(struct moat_unit *unit, struct rte_tel_dat
 void moat_telemetry_number(struct rte_tel_data *dict, const char *name, uint64_t value);
 
 /**
- * Add a unit. The first call registers the commands.
+ * Add a unit. The first unit or tenant that is added registers the commands.
  *
  * @param unit the unit
  * @param more adds members that only this kind of unit has; NULL: nothing
@@ -61,7 +61,7 @@ int moat_telemetry_add_unit(struct moat_unit *unit, moat_telemetry_more_t more);
 
 /**
  * Add a tenant. It is shown until moat_tenant_destroy() or moat_telemetry_remove_tenant(). The
- * first call registers the commands.
+ * first unit or tenant that is added registers the commands.
  *
  * @param tenant the tenant
  * @return as moat_telemetry_add_unit()

@@ -10,7 +10,7 @@
  *
  * Units differ in where the tables are kept (`caps.tables`). A VT-d unit that moat drives
  * (drivers/vtd, on hardware or on drivers/softvtd) reads tables that lib/pt writes, and takes
- * invalidations: the submission of a gather of unmapped runs, for the cache tags of a domain, has a
+ * invalidations. A submission covers the runs of a gather, for a domain's cache tags. It has a
  * sequence number, and the unit completes it later. A unit that the kernel drives (drivers/vfio)
  * takes map and unmap calls. Either way a domain keeps its lib/pt table, because the shadow IOTLB
  * is an index over it.
@@ -176,9 +176,9 @@ struct moat_witness {
 	 * is, perhaps after another lane has mapped, unmapped and released the pages again. */
 	void (*released_early)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
 		uint64_t cause);
-	/** A parent domain has unmapped [address, address + len), to which [iova, iova + len) of
-	 * its child `did` leads. When the parent has released these pages, no device may reach them
-	 * through the child either. The child's pages stay mapped until the child's own unmapped().
+	/** A parent domain has unmapped all or a part of [address, address + len), to which a leaf
+	 * at [iova, iova + len) of its child `did` leads. Once the parent has released a page, no
+	 * device may reach it through the child either. The child's own unmapped() still follows.
 	 * NULL: not watched. */
 	void (*parent_unmapped)(struct moat_witness *w, uint16_t did, uint64_t iova, uint64_t len,
 		uint16_t parent, uint64_t address);
