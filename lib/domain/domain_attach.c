@@ -135,34 +135,79 @@ static const char *cannot_walk(const struct moat_domain *domain, const struct mo
 	return NULL;
 }
 
-/* Has a unit that the domain spans reserved the range already? */
-static bool is_reserved(const struct domain_impl *impl, const struct moat_range *r)
+/* Find the first part of [*first, end) that no unit of the domain has reserved. @return its length,
+ * and `*first` is where it begins; 0: there is none */
+static uint64_t unreserved_find(const struct domain_impl *impl, uint64_t *first, uint64_t end)
 {
-	for (uint32_t u = 0; u < impl->nr_units; u++) {
-		const struct moat_unit_caps *caps = &impl->units[u].unit->caps;
+	bool moved;
 
-		for (unsigned int i = 0; i < caps->nr_reserved; i++)
-			if (caps->reserved[i].iova <= r->iova &&
-				r->iova + r->len <= caps->reserved[i].iova + caps->reserved[i].len)
-				return true;
+	do {
+		uint64_t next = end;
+
+		moved = false;
+		for (uint32_t u = 0; u < impl->nr_units; u++) {
+			const struct moat_unit_caps *caps = &impl->units[u].unit->caps;
+
+			for (unsigned int i = 0; i < caps->nr_reserved; i++) {
+				const struct moat_range *r = &caps->reserved[i];
+
+				if (r->iova > *first) {
+					next = RTE_MIN(next, r->iova);
+				} else if (*first - r->iova < r->len) {
+					*first = r->iova + r->len;
+					moved = true;
+				}
+			}
+		}
+		if (!moved)
+			end = next;
+	} while (moved);
+	return *first < end ? end - *first : 0;
+}
+
+/* Find the next part, after `part`, of the IOVAs that the unit cannot translate and that no unit of
+ * the domain has reserved. */
+static bool part_next(const struct moat_domain *domain, const struct moat_unit_caps *caps,
+	struct moat_range *part)
+{
+	const struct domain_impl *impl = domain_impl(domain);
+	uint64_t from = RTE_MAX(part->iova + part->len, impl->iova_base);
+	uint64_t limit = UINT64_C(1) << domain->width;
+
+	for (unsigned int i = 0; i < caps->nr_reserved; i++) {
+		const struct moat_range *r = &caps->reserved[i];
+		uint64_t first = RTE_MAX(r->iova, from);
+		uint64_t len = unreserved_find(impl, &first, RTE_MIN(r->iova + r->len, limit));
+
+		if (len != 0) {
+			*part = (struct moat_range){ first, len };
+			return true;
+		}
 	}
 	return false;
 }
 
-/* Reserve the IOVAs that the unit cannot translate, so that they are never handed out. */
+/* Undo reserve_iovas() for the parts below `end`, before the unit joins. */
+static void unreserve_iovas(struct moat_domain *domain, const struct moat_unit_caps *caps,
+	uint64_t end)
+{
+	struct moat_range part = { 0 };
+
+	while (part_next(domain, caps, &part) && part.iova < end)
+		moat_iova_free(domain->iova, NULL, part.iova, part.len);
+}
+
+/* Reserve the IOVAs that the unit cannot translate, so that they are never handed out. If one part
+ * is in use, none stays reserved. */
 static int reserve_iovas(struct moat_domain *domain, const struct moat_unit_caps *caps)
 {
-	const struct domain_impl *impl = domain_impl(domain);
-	uint64_t base = impl->iova_base, limit = UINT64_C(1) << domain->width;
+	struct moat_range part = { 0 };
 	int rc = 0;
 
-	for (unsigned int i = 0; i < caps->nr_reserved && rc == 0; i++) {
-		uint64_t first = RTE_MAX(caps->reserved[i].iova, base);
-		uint64_t end = RTE_MIN(caps->reserved[i].iova + caps->reserved[i].len, limit);
-
-		if (first < end && !is_reserved(impl, &caps->reserved[i]))
-			rc = moat_iova_reserve(domain->iova, first, end - first);
-	}
+	while (rc == 0 && part_next(domain, caps, &part))
+		rc = moat_iova_reserve(domain->iova, part.iova, part.len);
+	if (rc != 0)
+		unreserve_iovas(domain, caps, part.iova);
 	return rc;
 }
 
@@ -223,7 +268,7 @@ int domain_join(struct moat_domain *domain, struct moat_unit *unit)
 	struct domain_impl *impl = domain_impl(domain);
 	uint32_t at = atomic_load_explicit(&impl->nr_units, memory_order_relaxed);
 	struct domain_unit *u = &impl->units[at];
-	bool ours = unit->caps.tables == MOAT_TABLES_OURS;
+	bool ours = unit->caps.tables == MOAT_TABLES_OURS, reserved;
 	int rc;
 
 	if (at == DOMAIN_UNITS)
@@ -234,12 +279,15 @@ int domain_join(struct moat_domain *domain, struct moat_unit *unit)
 	if (rc != 0)
 		return rc;
 	rc = reserve_iovas(domain, &unit->caps);
+	reserved = rc == 0;
 	/* First stage is cached by PASID, too, so each attachment adds a tag. */
 	if (rc == 0 && ours && domain->pt->format == MOAT_PT_SECOND_STAGE)
 		rc = tag_add(impl, moat_tag_iotlb(at, u->did, MOAT_PASID_NONE));
 	if (rc == 0 && domain->nesting == MOAT_NEST_CHILD)
 		rc = parent_join(domain, unit, u->did);
 	if (rc != 0) {
+		if (reserved)
+			unreserve_iovas(domain, &unit->caps, UINT64_MAX);
 		domain_did_free(u);
 		return rc;
 	}

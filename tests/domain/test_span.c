@@ -334,6 +334,69 @@ static void a_device_that_comes_while_a_batch_is_submitted_is_invalidated_too(vo
 	assert_true(moat_lane_done(lane, ticket));
 }
 
+/* -------------------------------------------------------- IOVAs that a unit does not translate */
+
+static void a_unit_that_was_refused_for_an_iova_in_use_joins_once_that_is_free(void **state)
+{
+	static const struct moat_range reserved[] = { { 0x40100000, 0x2000 },
+		{ 0x40200000, 0x3000 } };
+	struct moat_unit *unit = &units[1].pub;
+
+	unit->caps.reserved = reserved;
+	unit->caps.nr_reserved = RTE_DIM(reserved);
+	must(moat_iova_reserve(domain->iova, 0x40202000, MOAT_PAGE_SIZE));
+	assert_int_equal(moat_domain_attach_at(domain, unit, SID, MOAT_PASID_NONE), -EBUSY);
+	/* the other range is not kept from the domain, as the unit has not joined */
+	must(moat_iova_reserve(domain->iova, 0x40100000, 0x2000));
+	must(moat_iova_free(domain->iova, NULL, 0x40100000, 0x2000));
+	must(moat_iova_free(domain->iova, NULL, 0x40202000, MOAT_PAGE_SIZE));
+	must(moat_domain_attach_at(domain, unit, SID, MOAT_PASID_NONE));
+	for (unsigned int i = 0; i < RTE_DIM(reserved); i++)
+		assert_int_equal(moat_iova_reserve(domain->iova, reserved[i].iova, MOAT_PAGE_SIZE),
+			-EBUSY);
+}
+
+static void a_unit_that_was_refused_for_want_of_tags_leaves_its_iovas_to_the_domain(void **state)
+{
+	static const struct moat_range reserved = { 0x40100000, 0x2000 };
+	struct moat_unit *unit = &units[1].pub;
+	uint32_t pasid = 0;
+
+	unit->caps.reserved = &reserved;
+	unit->caps.nr_reserved = 1;
+	while (moat_domain_attach_at(domain, NULL, MOAT_SID(1, 0, 0), pasid) == 0)
+		pasid++;
+	assert_non_null(strstr(moat_error_text(), "device TLBs"));
+	assert_int_equal(moat_domain_attach_at(domain, unit, SID, MOAT_PASID_NONE), -ENOSPC);
+	must(moat_iova_reserve(domain->iova, reserved.iova, reserved.len));
+	must(moat_iova_free(domain->iova, NULL, reserved.iova, reserved.len));
+	must(moat_domain_detach_at(domain, NULL, MOAT_SID(1, 0, 0), 0));
+	must(moat_domain_attach_at(domain, unit, SID, MOAT_PASID_NONE));
+	assert_int_equal(moat_iova_reserve(domain->iova, reserved.iova, reserved.len), -EBUSY);
+}
+
+static void units_whose_reserved_iovas_overlap_in_part_share_a_domain(void **state)
+{
+	static const struct moat_range own[] = { { 0x40100000, 0x2000 }, { 0x40104000, 0x1000 } };
+	static const struct moat_range others[] = { { 0x40101000, 0x6000 },
+		{ 0x40200000, 0x1000 } };
+	struct moat_domain_conf conf = { .name = "overlap" };
+	struct moat_domain *both;
+
+	units[0].pub.caps.reserved = own;
+	units[0].pub.caps.nr_reserved = RTE_DIM(own);
+	units[1].pub.caps.reserved = others;
+	units[1].pub.caps.nr_reserved = RTE_DIM(others);
+	must(moat_domain_create(&units[0].pub, &conf, &both));
+	must(moat_domain_attach_at(both, &units[1].pub, SID, MOAT_PASID_NONE));
+	for (uint64_t iova = 0x40100000; iova < 0x40107000; iova += MOAT_PAGE_SIZE)
+		assert_int_equal(moat_iova_reserve(both->iova, iova, MOAT_PAGE_SIZE), -EBUSY);
+	assert_int_equal(moat_iova_reserve(both->iova, 0x40200000, MOAT_PAGE_SIZE), -EBUSY);
+	must(moat_iova_reserve(both->iova, 0x400ff000, MOAT_PAGE_SIZE));
+	must(moat_iova_reserve(both->iova, 0x40107000, MOAT_PAGE_SIZE));
+	must(moat_domain_destroy(both));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -345,6 +408,9 @@ int main(void)
 		T(tags_are_those_of_the_attachments_each_once),
 		T(a_ticket_waits_for_each_unit),
 		T(a_device_that_comes_while_a_batch_is_submitted_is_invalidated_too),
+		T(a_unit_that_was_refused_for_an_iova_in_use_joins_once_that_is_free),
+		T(a_unit_that_was_refused_for_want_of_tags_leaves_its_iovas_to_the_domain),
+		T(units_whose_reserved_iovas_overlap_in_part_share_a_domain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
