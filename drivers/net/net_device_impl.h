@@ -74,20 +74,27 @@ static inline struct moat_net_desc *net_ring_at(struct net_work *work, const str
 	return &work->page[k][slot % NET_DESCS_PER_PAGE];
 }
 
-/* Write descriptor `i` back, all but its address, in one store. @return false: the unit refuses the
- * ring. */
-static inline bool net_ring_complete(struct net_work *work, const struct net_ring *ring, uint32_t i,
-	uint16_t len, uint16_t flags)
+/* Find the descriptors of the packet at the ring's head, to write them back. All are found before
+ * the first is written, so that the done bit is set in all of them or in none. @return false: the
+ * unit refuses the ring. */
+static inline bool net_ring_packet(struct net_work *work, const struct net_ring *ring,
+	const struct net_packet *packet, struct moat_net_desc *desc[])
 {
-	struct moat_net_desc *at = net_ring_at(work, ring, i, MOAT_W);
+	for (uint16_t i = 0; i < packet->descs; i++) {
+		desc[i] = net_ring_at(work, ring, ring->head + i, MOAT_W);
+		if (unlikely(desc[i] == NULL))
+			return false;
+	}
+	return true;
+}
 
-	if (unlikely(at == NULL))
-		return false;
+/* Write a descriptor back, all but its address, in one store. */
+static inline void net_desc_complete(struct moat_net_desc *desc, uint16_t len, uint16_t flags)
+{
 	/* Release: the packet's bytes are stored before the done bit, which the driver loads with
 	 * acquire. The value is little-endian, as the descriptor is. */
-	__atomic_store_n((uint64_t *)(void *)&at->len, (uint64_t)flags << 16 | len,
+	__atomic_store_n((uint64_t *)(void *)&desc->len, (uint64_t)flags << 16 | len,
 		__ATOMIC_RELEASE);
-	return true;
 }
 
 #endif /* NET_DEVICE_IMPL_H */

@@ -255,19 +255,20 @@ static bool write_frame(struct net_work *work, const struct net_packet *packet,
 	return true;
 }
 
-/* Hand a packet's descriptors back. @return false: the unit refuses the ring. */
+/* Hand a packet's descriptors back. @return false: the unit refuses the ring, and none is handed
+ * back. */
 static bool complete(struct net_ring *ring, struct net_work *work, const struct net_packet *packet,
 	uint16_t flags)
 {
 	const uint16_t *lens = &work->lens[packet->first];
+	struct moat_net_desc *desc[MOAT_NET_SEGS_MAX];
 	uint16_t last = packet->descs - 1;
 
-	for (uint16_t i = 0; i < last; i++)
-		if (unlikely(!net_ring_complete(work, ring, ring->head + i, lens[i], flags)))
-			return false;
-	if (unlikely(!net_ring_complete(work, ring, ring->head + last,
-		    last < packet->n ? lens[last] : 0, flags | MOAT_NET_DESC_EOP)))
+	if (unlikely(!net_ring_packet(work, ring, packet, desc)))
 		return false;
+	for (uint16_t i = 0; i < last; i++)
+		net_desc_complete(desc[i], lens[i], flags);
+	net_desc_complete(desc[last], last < packet->n ? lens[last] : 0, flags | MOAT_NET_DESC_EOP);
 	ring->head += packet->descs;
 	return true;
 }

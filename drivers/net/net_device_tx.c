@@ -98,14 +98,18 @@ static bool read_packet(struct net_work *work, const struct net_packet *packet,
 	return true;
 }
 
-/* Hand a packet's descriptors back. @return false: the unit refuses the ring. */
+/* Hand a packet's descriptors back. @return false: the unit refuses the ring, and none is handed
+ * back. */
 static bool complete(struct net_ring *ring, struct net_work *work, const struct net_packet *packet,
 	uint16_t flags)
 {
+	struct moat_net_desc *desc[MOAT_NET_SEGS_MAX];
+
+	if (unlikely(!net_ring_packet(work, ring, packet, desc)))
+		return false;
 	for (uint16_t i = 0; i < packet->descs; i++)
-		if (unlikely(!net_ring_complete(work, ring, ring->head + i, 0,
-			    i + 1 == packet->descs ? flags | MOAT_NET_DESC_EOP : flags)))
-			return false;
+		net_desc_complete(desc[i], 0,
+			i + 1 == packet->descs ? flags | MOAT_NET_DESC_EOP : flags);
 	ring->head += packet->descs;
 	return true;
 }

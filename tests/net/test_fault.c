@@ -16,6 +16,7 @@
 #include "harness.h"
 #include "moat_soft_unit.h"
 #include "moat_tenant.h"
+#include "net_device_impl.h"
 #include "net_port.h"
 
 #define RED_BASE  UINT64_C(0x10000000)
@@ -65,19 +66,25 @@ static void map_read_only(struct fixture *f)
 		0);
 }
 
+static void set_up_queues(struct fixture *f, const struct rte_eth_conf *conf, uint16_t descs)
+{
+	assert_int_equal(rte_eth_dev_configure(f->port, 2, 2, conf), 0);
+	for (uint16_t q = 0; q < 2; q++) {
+		int socket = moat_tenant_socket(f->tenant[q]);
+
+		assert_int_equal(
+			rte_eth_rx_queue_setup(f->port, q, descs, socket, NULL, f->pool[q]), 0);
+		assert_int_equal(rte_eth_tx_queue_setup(f->port, q, descs, socket, NULL), 0);
+	}
+}
+
 static void start_port(struct fixture *f)
 {
 	struct rte_eth_conf conf = { 0 };
 
-	assert_int_equal(rte_eth_dev_configure(f->port, 2, 2, &conf), 0);
-	for (uint16_t q = 0; q < 2; q++) {
-		int socket = moat_tenant_socket(f->tenant[q]);
-
-		assert_int_equal(rte_eth_rx_queue_setup(f->port, q, 64, socket, NULL, f->pool[q]),
-			0);
-		assert_int_equal(rte_eth_tx_queue_setup(f->port, q, 64, socket, NULL), 0);
+	set_up_queues(f, &conf, 64);
+	for (uint16_t q = 0; q < 2; q++)
 		assert_int_equal(moat_tenant_queue_add(f->tenant[q], f->port, q), 0);
-	}
 	assert_int_equal(rte_eth_dev_start(f->port), 0);
 }
 
@@ -479,6 +486,92 @@ static void a_detached_queue_reaches_nothing_and_leaks_nothing(void **state)
 	both_go_on(f);
 }
 
+/* Map the second page of a ring of red's anew: for reading only, or as it was. */
+static void ring_page_map(struct fixture *f, const struct rte_memzone *ring, enum moat_prot prot)
+{
+	uint8_t *va = (uint8_t *)ring->addr + MOAT_PAGE_SIZE;
+	uint64_t iova = ring->iova + MOAT_PAGE_SIZE;
+
+	assert_int_equal(moat_lane_unmap(f->lane, iova, MOAT_PAGE_SIZE), 0);
+	assert_int_equal(moat_lane_drain(f->lane), 0);
+	assert_int_equal(moat_lane_map(f->lane, iova, (uintptr_t)va, va, MOAT_PAGE_SIZE, prot), 0);
+}
+
+/* Assert that the unit has refused to let the device write the second page of a ring of red's. */
+static void expect_ring_fault(struct fixture *f, const struct rte_memzone *ring, const char *count)
+{
+	struct moat_fault faults[8];
+
+	assert_true(f->unit->ops->faults(f->unit, faults, RTE_DIM(faults)) >= 1);
+	assert_int_equal(faults[0].iova, ring->iova + MOAT_PAGE_SIZE);
+	assert_true(faults[0].write);
+	assert_true(nic_xstat(f->port, count) >= 1);
+}
+
+/* The packet's second descriptor is on a page of the ring that the device may not write. */
+static void a_packet_whose_descriptors_are_refused_in_part_stays_the_devices(void **state)
+{
+	struct rte_eth_conf conf = { 0 };
+	struct fixture *f = *state;
+	struct rte_mbuf *packet, *piece;
+	uint8_t frame[256];
+	const struct net_txq *txq;
+
+	assert_int_equal(rte_eth_dev_stop(f->port), 0);
+	set_up_queues(f, &conf, 2 * NET_DESCS_PER_PAGE);
+	assert_int_equal(rte_eth_dev_start(f->port), 0);
+	txq = inside(f)->data->tx_queues[RED];
+	for (uint32_t n = 0; n < NET_DESCS_PER_PAGE - 1; n++)
+		transmit(f, RED, n);
+	rte_eth_tx_done_cleanup(f->port, RED, 0);
+	packet = rte_pktmbuf_alloc(f->pool[RED]);
+	piece = rte_pktmbuf_alloc(f->pool[RED]);
+	frame_make(rte_pktmbuf_mtod(packet, uint8_t *), MAC_ALL, -1, 100, 7);
+	rte_memcpy(rte_pktmbuf_mtod(piece, uint8_t *),
+		rte_pktmbuf_mtod_offset(packet, uint8_t *, 60), 40);
+	rte_pktmbuf_append(packet, 60);
+	rte_pktmbuf_append(piece, 40);
+	rte_pktmbuf_chain(packet, piece);
+	ring_page_map(f, txq->zone, MOAT_R);
+	assert_int_equal(rte_eth_tx_burst(f->port, RED, &packet, 1), 1);
+	assert_int_equal(wire_take(&f->wire, 0, frame, sizeof(frame)), 0);
+	expect_ring_fault(f, txq->zone, "tx_q0_ring_faults");
+	assert_int_equal(txq->ring[NET_DESCS_PER_PAGE - 1].flags, 0);
+	assert_int_equal(rte_eth_tx_done_cleanup(f->port, RED, 0), 0);
+	ring_page_map(f, txq->zone, MOAT_RW);
+	assert_int_equal(rte_eth_tx_burst(f->port, RED, NULL, 0), 0);
+	assert_int_equal(wire_take(&f->wire, 0, frame, sizeof(frame)), 100);
+	assert_true(frame_is(frame, -1, 100, 7));
+	assert_int_equal(rte_eth_tx_done_cleanup(f->port, RED, 0), 1);
+	both_go_on(f);
+}
+
+/* The same on reception: no part of the frame may be taken for received. */
+static void a_frame_whose_descriptors_are_refused_in_part_is_dropped_whole(void **state)
+{
+	struct rte_eth_conf conf = { .rxmode = { .mtu = 5000,
+					     .offloads = RTE_ETH_RX_OFFLOAD_SCATTER } };
+	struct fixture *f = *state;
+	const struct net_rxq *rxq;
+	uint8_t frame[5000]; /* two buffers */
+
+	assert_int_equal(rte_eth_dev_stop(f->port), 0);
+	set_up_queues(f, &conf, 2 * NET_DESCS_PER_PAGE);
+	assert_int_equal(rte_eth_dev_start(f->port), 0);
+	rxq = inside(f)->data->rx_queues[RED];
+	for (uint32_t n = 0; n < NET_DESCS_PER_PAGE - 1; n++) {
+		put(f, RED, n);
+		assert_int_equal(take(f, RED, n), 1);
+	}
+	ring_page_map(f, rxq->zone, MOAT_R);
+	wire_put(&f->wire, 0, frame, frame_make(frame, MAC_A, -1, sizeof(frame), 7));
+	assert_int_equal(take(f, RED, 0), 0);
+	expect_ring_fault(f, rxq->zone, "rx_q0_ring_faults");
+	assert_null(rxq->first);
+	ring_page_map(f, rxq->zone, MOAT_RW);
+	both_go_on(f);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -491,6 +584,8 @@ int main(void)
 		TEST(unmapped_memory_is_refused_both_ways),
 		TEST(read_only_memory_can_be_sent_and_not_received_into),
 		TEST(a_packet_refused_in_part_is_not_sent_at_all),
+		TEST(a_packet_whose_descriptors_are_refused_in_part_stays_the_devices),
+		TEST(a_frame_whose_descriptors_are_refused_in_part_is_dropped_whole),
 		TEST(accesses_are_checked_page_by_page),
 		TEST(many_refusals_leak_nothing),
 		TEST(descriptors_that_make_no_sense_are_refused),
