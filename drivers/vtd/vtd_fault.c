@@ -17,6 +17,7 @@ static const char *const fault_text[] = {
 	[VTD_FR_CONTEXT_RSVD] = "reserved bit set in a context entry",
 	[VTD_FR_PAGING_RSVD] = "reserved bit set in a paging entry",
 	[VTD_FR_TT_BLOCKED] = "translated request from a source that may not make any",
+	[VTD_FR_OUTPUT_INTERRUPT] = "translation into the interrupt range",
 	[VTD_FR_IR_RSVD] = "interrupt request with reserved bits set",
 	[VTD_FR_IR_INDEX] = "interrupt index beyond the remapping table",
 	[VTD_FR_IR_P] = "interrupt-remapping entry not present",

@@ -603,6 +603,9 @@ static void every_reason_has_words(void **state)
 {
 	for (unsigned int r = 0; r < 256; r++)
 		assert_true(strlen(moat_vtd_fault_text(r)) > 8);
+	for (unsigned int r = VTD_FR_ROOT_P; r <= VTD_FR_OUTPUT_INTERRUPT; r++)
+		assert_string_not_equal(moat_vtd_fault_text(r),
+			moat_vtd_fault_text(0)); /* reserved */
 	assert_string_not_equal(moat_vtd_fault_text(VTD_FR_READ),
 		moat_vtd_fault_text(VTD_FR_WRITE));
 }
