@@ -44,7 +44,7 @@ int vtd_may_attach(const struct vtd *v, const struct moat_domain *d, moat_sid_t 
 	if (d->pt->format != (child ? MOAT_PT_FIRST_STAGE : v->unit.caps.format))
 		return moat_error(-EINVAL,
 			"unit %s walks %s-stage tables, but domain %s has others", v->unit.name,
-			v->sm.first ? "first" : "second", d->name);
+			child || v->sm.first ? "first" : "second", d->name);
 	if (moat_domain_did(d, &v->unit) >= v->caps.nd)
 		return moat_error(-EINVAL,
 			"unit %s has domain-ids up to %" PRIu32 ", domain %s has %u", v->unit.name,

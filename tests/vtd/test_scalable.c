@@ -198,6 +198,7 @@ static void attach_writes_the_entries_of_both_stages(void **state)
 	/* 4 levels, but in second stage's format, which a child does not have */
 	b->pt[1].format = MOAT_PT_SECOND_STAGE;
 	assert_int_equal(b->unit->ops->attach_pasid(b->unit, &b->domain[1], NIC, PASID), -EINVAL);
+	assert_non_null(strstr(moat_error_text(), "walks first-stage tables"));
 	bench_free(b);
 }
 
