@@ -62,7 +62,8 @@ static unsigned int vectors_in_use(const struct scan *s, const struct moat_pci_f
 			continue;
 		n++;
 		snprintf(path, sizeof(path), "%s/%.20s", folder, e->d_name);
-		*msix = word_read(path, kind) && strcmp(kind, "msix") == 0;
+		/* A file may be gone meanwhile. Functions have vectors of one kind at a time. */
+		*msix |= word_read(path, kind) && strcmp(kind, "msix") == 0;
 	}
 	if (dir != NULL)
 		closedir(dir);

@@ -129,6 +129,22 @@ static void those_that_there_is_no_room_for_are_counted(void **state)
 	assert_int_equal(list[1].sid, 0);
 }
 
+/* The kernel may remove the files of vectors while they are read. */
+static void vectors_that_cannot_be_read_leave_the_kind_of_the_others(void **state)
+{
+	(void)state;
+	file("sys/bus/pci/devices/0000:00:04.0/msi_irqs/30", "msix");
+	for (char c = '1'; c <= '9'; c++) {
+		char path[] = "sys/bus/pci/devices/0000:00:04.0/msi_irqs/4x";
+
+		path[sizeof(path) - 2] = c;
+		file(path, "");
+	}
+	assert_int_equal(look(1, false, NULL, 0), 1);
+	assert_int_equal(list[0].kind, MOAT_VTD_OBSTACLE_MSIX);
+	assert_int_equal(list[0].vectors, 10);
+}
+
 static void functions_that_interrupt_are_named_with_what_to_do(void **state)
 {
 	(void)state;
@@ -215,6 +231,8 @@ int main(void)
 			a_line_of_a_driver_that_serves_users_is_not_the_kernels, setup, teardown),
 		cmocka_unit_test_setup_teardown(those_that_there_is_no_room_for_are_counted, setup,
 			teardown),
+		cmocka_unit_test_setup_teardown(
+			vectors_that_cannot_be_read_leave_the_kind_of_the_others, setup, teardown),
 		cmocka_unit_test_setup_teardown(functions_that_interrupt_are_named_with_what_to_do,
 			setup, teardown),
 		cmocka_unit_test_setup_teardown(
