@@ -414,9 +414,8 @@ char *doctor_inflate(const uint8_t *bytes, size_t len)
 	int ret;
 
 	if (len < 2 || bytes[0] != 0x1f || bytes[1] != 0x8b)
-		return memchr(bytes, '\0', len) == NULL
-			? doctor_format("%.*s", (int)RTE_MIN(len, (size_t)TEXT_MOST),
-				  (const char *)bytes)
+		return len < TEXT_MOST && memchr(bytes, '\0', len) == NULL
+			? doctor_format("%.*s", (int)len, (const char *)bytes)
 			: NULL;
 	ret = inflateInit2(&z, 16 + MAX_WBITS); /* gzip's header, the largest window */
 	while (ret == Z_OK && room < TEXT_MOST) {

@@ -84,7 +84,7 @@ void doctor_record_free(struct doctor_record *record);
 void doctor_read_forbid(const char *manifest);
 
 /** Unpack a text that may be packed with gzip. @return the text, the caller's to free; NULL: it is
- * not a text, or the unpacked text is longer than 16 MiB */
+ * not a text, or the text has 16 MiB or more */
 char *doctor_inflate(const uint8_t *bytes, size_t len);
 
 #endif /* DOCTOR_READ_H */

@@ -330,6 +330,14 @@ def an_archive_that_is_too_large_is_refused():
         host = built("good")
         host.host.write("proc/config.gz", gzip.compress(b"CONFIG_IRQ_REMAP=y\n" * (4 << 20)))
         assert run(host.root)[0] == 0
+        # A text that is not packed has the same limit.
+        host = built("kernel_without_irq_remap")
+        answers = []
+        config = b"CONFIG_INTEL_IOMMU=y\n# CONFIG_IRQ_REMAP is not set\n" * (1 << 19)
+        for file in gzip.compress(config), config:
+            host.host.write("proc/config.gz", file)
+            answers.append(run(host.root))
+        assert answers[0] == answers[1], answers
 
 
 def an_archive_of_a_version_to_come_is_refused():
