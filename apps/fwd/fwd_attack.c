@@ -320,8 +320,10 @@ struct fwd_attack *fwd_attack_create(struct fwd_run *run)
 	struct moat_net_info info;
 	int rc = 0;
 
-	if (a == NULL)
+	if (a == NULL) {
+		moat_error(-ENOMEM, "no memory for --attack");
 		return NULL;
+	}
 	if (run->conf->nr_tenants < 2)
 		rc = moat_error(-EINVAL,
 			"--attack needs two tenants: one that attacks, one to be attacked");
