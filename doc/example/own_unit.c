@@ -27,6 +27,7 @@
 
 #define DEVICES 8
 #define MAPS    64
+#define FAULTS  16
 
 /* The unit's state for one domain. A real unit would hold a handle here. */
 struct space {
@@ -46,8 +47,8 @@ struct own_unit {
 		moat_sid_t sid;
 		struct space *space; /* NULL: the slot is free */
 	} device[DEVICES];
-	struct moat_fault fault[16]; /* a ring of refused requests */
-	unsigned int faults, told;   /* recorded so far, and reported of them */
+	struct moat_fault fault[FAULTS]; /* a ring of refused requests: the newest stay */
+	unsigned int faults, told;       /* recorded so far, and reported or overwritten of them */
 };
 
 static struct own_unit *own(struct moat_unit *unit)
@@ -138,15 +139,25 @@ static int own_whole(struct moat_unit *unit, void *priv, uint64_t iova, uint64_t
 {
 	struct space *s = priv;
 	uint64_t covered = 0;
+	bool cut = false;
 
 	pthread_mutex_lock(&own(unit)->lock);
-	for (unsigned int i = 0; i < s->nr; i++)
-		if (s->map[i].iova >= iova && s->map[i].iova + s->map[i].len <= iova + len)
+	for (unsigned int i = 0; i < s->nr; i++) {
+		uint64_t first = s->map[i].iova, end = first + s->map[i].len;
+
+		if (first >= iova && end <= iova + len)
 			covered += s->map[i].len;
+		else if (first < iova + len && iova < end)
+			cut = true;
+	}
 	pthread_mutex_unlock(&own(unit)->lock);
-	return covered == len
-		? 0
-		: moat_error(-EINVAL, "0x%" PRIx64 " is only a part of what one call mapped", iova);
+	if (cut)
+		return moat_error(-EINVAL, "0x%" PRIx64 " is only a part of what one call mapped",
+			iova);
+	if (covered != len)
+		return moat_error(-EINVAL,
+			"0x%" PRIx64 " bytes at IOVA 0x%" PRIx64 " are not all mapped", len, iova);
+	return 0;
 }
 
 /* On return nothing reaches the range. */
@@ -180,8 +191,10 @@ static unsigned int own_faults(struct moat_unit *unit, struct moat_fault faults[
 	unsigned int k = 0;
 
 	pthread_mutex_lock(&u->lock);
+	if (u->faults - u->told > FAULTS)
+		u->told = u->faults - FAULTS; /* newer ones have overwritten the rest */
 	while (k < n && u->told != u->faults)
-		faults[k++] = u->fault[u->told++ % 16];
+		faults[k++] = u->fault[u->told++ % FAULTS];
 	pthread_mutex_unlock(&u->lock);
 	return k;
 }
@@ -255,7 +268,7 @@ static void *device_reaches(struct moat_unit *unit, moat_sid_t sid, uint64_t iov
 				va = s->map[k].va + (iova - s->map[k].iova);
 	}
 	if (va == NULL)
-		u->fault[u->faults++ % 16] = (struct moat_fault){ .sid = sid,
+		u->fault[u->faults++ % FAULTS] = (struct moat_fault){ .sid = sid,
 			.iova = iova & ~(uint64_t)MOAT_PAGE_MASK,
 			.reason = prot == MOAT_W ? 5 : 6,
 			.reason_text = "not mapped for that",
