@@ -16,10 +16,12 @@
  * first online lane to its last.
  *
  * Each thread has a ring of its online lanes. Two locks guard it:
- *  - `threads`, one for all threads, is held for a few instructions, while a lane enters or leaves
- *    a ring. No thread ends meanwhile, so a lane's `thread` is valid under the lock.
+ *  - `threads`, one for all threads, is held while a lane enters or leaves a ring. No thread ends
+ *    meanwhile, so a lane's `thread` is valid under the lock. A thread that closes another thread's
+ *    lane, or sets it offline, waits for that thread's own lock meanwhile.
  *  - A thread's own lock is held while its ring changes, and while the thread polls the lanes of
- *    the ring. Only the thread itself takes it, and a thread that closes one of its lanes.
+ *    the ring, LANES_A_TURN at most. Only the thread itself takes it, and a thread that closes one
+ *    of its lanes or sets it offline.
  */
 
 #include <urcu-qsbr.h>
