@@ -156,6 +156,41 @@ static struct {
 	TAILQ_HEAD(, tenant_queue) list;
 } stranded = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = TAILQ_HEAD_INITIALIZER(stranded.list) };
 
+/* Memory of queues that have ended; see struct tenant_queue. */
+static struct {
+	pthread_mutex_t lock;
+	TAILQ_HEAD(, tenant_queue) list;
+} unused = { .lock = PTHREAD_MUTEX_INITIALIZER, .list = TAILQ_HEAD_INITIALIZER(unused.list) };
+
+/* @return memory for a queue, zero except for `life`. NULL: out of memory */
+static struct tenant_queue *queue_alloc(void)
+{
+	struct tenant_queue *q;
+
+	pthread_mutex_lock(&unused.lock);
+	q = TAILQ_FIRST(&unused.list);
+	if (q != NULL)
+		TAILQ_REMOVE(&unused.list, q, next);
+	pthread_mutex_unlock(&unused.lock);
+	if (q == NULL)
+		return calloc(1, sizeof(*q));
+	memset(RTE_PTR_ADD(q, sizeof(q->life)), 0, sizeof(*q) - sizeof(q->life));
+	return q;
+}
+
+static void queue_release(struct tenant_queue *q)
+{
+	pthread_mutex_lock(&unused.lock);
+	TAILQ_INSERT_TAIL(&unused.list, q, next);
+	pthread_mutex_unlock(&unused.lock);
+}
+
+/* The offers of a queue that are still on some lcore's stack (send.c) are invalid from here on. */
+static void offers_end(struct tenant_queue *q)
+{
+	__atomic_store_n(&q->life, q->life + 1, __ATOMIC_RELAXED); /* see `life` */
+}
+
 /* Remove a queue's callbacks, and free DPDK's records of them. No lcore may poll the queue. @return
  * false: one could not be removed */
 static bool callbacks_remove(struct tenant_queue *q)
@@ -183,6 +218,7 @@ static void port_goes(struct moat_tenant *t, void *arg)
 		if (t->queues[i]->port != port || t->queues[i]->gone)
 			continue;
 		t->queues[i]->gone = true;
+		offers_end(t->queues[i]);
 		callbacks_remove(t->queues[i]);
 	}
 	tenant_unlock(t);
@@ -211,8 +247,9 @@ static void queue_free(struct tenant_queue *q)
 {
 	tenant_held_destroy(q->tenant, q->held);
 	q->held = NULL;
+	offers_end(q);
 	if (q->gone ? q->rx == NULL && q->tx == NULL : callbacks_remove(q)) {
-		free(q);
+		queue_release(q);
 		return;
 	}
 	q->tenant = NULL; /* the callbacks check this first */
@@ -233,7 +270,7 @@ static void unstrand(uint16_t port, uint16_t queue)
 		if (q->port != port || q->queue != queue || !callbacks_remove(q))
 			continue;
 		TAILQ_REMOVE(&stranded.list, q, next);
-		free(q);
+		queue_release(q);
 	}
 	pthread_mutex_unlock(&stranded.lock);
 }
@@ -324,16 +361,18 @@ void tenant_queues_forget_gone(struct moat_tenant *t)
 /* Make a queue without callbacks. NULL: out of memory */
 static struct tenant_queue *queue_make(struct moat_tenant *t, uint16_t port, uint16_t queue)
 {
-	struct tenant_queue *q = calloc(1, sizeof(*q));
+	struct tenant_queue *q = queue_alloc();
 
 	if (q != NULL) {
-		*q = (struct tenant_queue){ .tenant = t, .port = port, .queue = queue };
+		q->tenant = t;
+		q->port = port;
+		q->queue = queue;
 		if (t->mode->holds)
 			q->held = tenant_held_create();
+		if (q->held != NULL || !t->mode->holds)
+			return q;
+		queue_release(q);
 	}
-	if (q != NULL && (q->held != NULL || !t->mode->holds))
-		return q;
-	free(q);
 	moat_error(-ENOMEM, "tenant '%s': no memory for queue %u of port %u", t->name, queue, port);
 	return NULL;
 }

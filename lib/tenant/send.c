@@ -125,7 +125,9 @@ static eth_tx_burst_t drivers[RTE_MAX_ETHPORTS];
  * A stack of the queues whose bursts are between the Tx callback and the driver. A callback of the
  * program's that runs after moat's may itself send on other ports, and so add further offers. If
  * the driver is never called (the port was stopped in between), the offer is removed when an older
- * one is taken, or as the oldest when the stack is full.
+ * one is taken, or as the oldest when the stack is full. Until then the queue may be removed, and
+ * a queue that is not a tenant's may have the same `txq`. So an offer is valid only while `life` of
+ * its queue is the same.
  */
 #define OFFERS 16u
 struct offers {
@@ -133,6 +135,7 @@ struct offers {
 	struct {
 		struct tenant_queue *queue;
 		const void *txq; /* the driver's queue, which identifies the call */
+		uint32_t life;   /* the queue's, when the offer was made */
 	} of[OFFERS];
 };
 static RTE_DEFINE_PER_LCORE(struct offers, offers);
@@ -144,6 +147,7 @@ static void offer_add(struct tenant_queue *q)
 	if (unlikely(o->n == OFFERS))
 		memmove(&o->of[0], &o->of[1], --o->n * sizeof(o->of[0]));
 	o->of[o->n].queue = q;
+	o->of[o->n].life = __atomic_load_n(&q->life, __ATOMIC_RELAXED); /* see `life` */
 	o->of[o->n++].txq = rte_eth_fp_ops[q->port].txq.data[q->queue];
 }
 
@@ -153,10 +157,14 @@ static struct tenant_queue *offer_take(const void *txq)
 	struct offers *o = &RTE_PER_LCORE(offers);
 
 	for (unsigned int n = o->n; n != 0; n--) {
+		struct tenant_queue *q = o->of[n - 1].queue;
+
 		if (unlikely(o->of[n - 1].txq != txq))
 			continue;
+		if (unlikely(o->of[n - 1].life != __atomic_load_n(&q->life, __ATOMIC_RELAXED)))
+			continue; /* the queue has ended */
 		o->n = n - 1;
-		return o->of[n - 1].queue;
+		return q;
 	}
 	return NULL;
 }

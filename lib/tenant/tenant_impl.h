@@ -79,11 +79,17 @@ static inline void tenant_lcore_set_entered(struct tenant_lcore *lc, bool entere
 struct tenant_held;
 struct tenant_mode;
 
+/* The memory is never freed, only used for later queues, because an lcore's offer (send.c) may
+ * outlive its queue. */
 struct tenant_queue {
-	struct moat_tenant *tenant;     /* NULL: the queue is stranded (queues.c), or has moved */
-	TAILQ_ENTRY(tenant_queue) next; /* in the list of stranded queues */
+	/* Incremented when the queue ends, never reset. Relaxed: a burst that could take an old
+	 * offer of the queue is on a port's queue that the program has removed from the tenant, or
+	 * set up, since then; the program orders the two. */
+	uint32_t life;
 	uint16_t port;
 	uint16_t queue;
+	struct moat_tenant *tenant;     /* NULL: the queue is stranded (queues.c), or has moved */
+	TAILQ_ENTRY(tenant_queue) next; /* in the list of stranded queues, or of unused ones */
 	const struct rte_eth_rxtx_callback *rx;
 	const struct rte_eth_rxtx_callback *tx;
 	struct tenant_held *held; /* mode pipelined */

@@ -314,6 +314,47 @@ static void a_callback_may_send_on_other_queues(void **state)
 	}
 }
 
+/* A callback of the program's, after moat's: the driver never gets the burst. */
+static uint16_t stop_port(uint16_t port, uint16_t queue, struct rte_mbuf *pkts[], uint16_t n,
+	void *arg)
+{
+	must(rte_eth_dev_stop(port));
+	return n;
+}
+
+static void a_queue_that_was_removed_takes_no_burst_of_its_next_user(void **state)
+{
+	struct rte_mempool *plain = rte_pktmbuf_pool_create("plain", 63, 0, 0, 2176, SOCKET_ID_ANY);
+
+	assert_non_null(plain);
+	for (enum moat_mode mode = 0; mode < MOAT_MODES; mode++) {
+		struct rig *r = open_mode(mode, UNIT_ADVERSARY);
+		const struct rte_eth_rxtx_callback *callback =
+			rte_eth_add_tx_callback(r->port, 0, stop_port, NULL);
+		struct rte_mbuf *m[2], *others = rte_pktmbuf_alloc(plain);
+		void *sent;
+
+		receive(r, m, 2);
+		assert_int_equal(rte_eth_tx_burst(r->port, 0, m, 1), 0);
+		assert_int_equal(rte_eth_remove_tx_callback(r->port, 0, callback), 0);
+		rte_free((void *)(uintptr_t)callback);
+		must(moat_tenant_queue_remove(r->tenant, r->port, 0));
+		must(rte_eth_dev_start(r->port));
+		/* The tenant's other queue puts moat's function in place of the driver's again. */
+		assert_int_equal(rte_eth_tx_burst(r->port, 1, &m[1], 1), 1);
+		assert_int_equal(rte_eth_tx_burst(r->port, 0, &others, 1), 1);
+		assert_int_equal(rte_ring_dequeue(r->wire[0], &sent), 0);
+		assert_ptr_equal(sent, others); /* the tenant would drop a foreign packet */
+		rte_pktmbuf_free(others);
+		rte_pktmbuf_free(m[0]);
+		assert_int_equal(rig_sent(r, 1), 1);
+		must(moat_tenant_queue_add(r->tenant, r->port, 0)); /* rig_close() removes it */
+		settle(r);
+		close_clean(r);
+	}
+	rte_mempool_free(plain);
+}
+
 /* ------------------------------------------------------------------------------------ not taken */
 
 static void what_the_driver_does_not_take_is_its_callers_as_it_was(void **state)
@@ -1193,6 +1234,7 @@ int main(int argc, char **argv)
 			what_has_other_references_is_the_applications_when_the_send_is_over),
 		cmocka_unit_test(what_a_pmd_or_a_copy_forgets_of_a_buffer_is_set_again),
 		cmocka_unit_test(a_callback_may_send_on_other_queues),
+		cmocka_unit_test(a_queue_that_was_removed_takes_no_burst_of_its_next_user),
 		cmocka_unit_test(what_the_driver_does_not_take_is_its_callers_as_it_was),
 		cmocka_unit_test(copy_sends_what_it_can_copy_and_leaves_the_rest),
 		cmocka_unit_test(a_packet_of_another_tenant_never_sends_our_memory),
