@@ -27,7 +27,7 @@ struct tenant_held {
 	struct {
 		uint64_t ticket; /* see tenant_ticket() */
 		uint32_t end;    /* value of `head` behind the burst's last packet */
-		uint64_t tsc;    /* TSC after its unmap, if the stopwatch was on then */
+		uint64_t tsc;    /* TSC after its unmap; 0: the stopwatch was off then */
 	} bursts[HELD];          /* each has at least one packet */
 	struct rte_mbuf *pkts[HELD];
 };
@@ -132,7 +132,7 @@ static uint16_t bursts_hand_on(struct tenant_queue *q, struct tenant_lcore *lc,
 		n += (uint16_t)k;
 		if (held->tail != held->bursts[b].end)
 			break;
-		if (now != 0)
+		if (now != 0 && held->bursts[b].tsc != 0)
 			moat_counter_max(&lc->delay_max, now - held->bursts[b].tsc);
 		held->burst_tail++;
 	}
@@ -153,7 +153,8 @@ static void burst_take(struct tenant_queue *q, struct tenant_lcore *lc, struct r
 		return;
 	}
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_UNMAP);
-	burst_hold(q, lc, pkts, n, tenant_ticket(lc, tenant_flush(lc->lane)), lc->watch->last);
+	burst_hold(q, lc, pkts, n, tenant_ticket(lc, tenant_flush(lc->lane)),
+		lc->watch->on ? lc->watch->last : 0);
 	moat_cost_mark(lc->watch, &lc->cost, MOAT_STAGE_SUBMIT);
 }
 

@@ -9,6 +9,7 @@
  * a loop runs until the slowness has shown.
  */
 
+#include "moat_tenant_measure.h"
 #include "rig.h"
 
 #define BURST    32
@@ -204,6 +205,22 @@ static void pipelined_reports_the_longest_delay(void **state)
 	/* The unit takes 200,000 cycles; no delay can be longer than the test so far. */
 	assert_in_range(delay, 200000, rte_rdtsc() - begin);
 	watch->on = false;
+	rte_pktmbuf_free(m[0]);
+	rig_close(r);
+}
+
+static void pipelined_reports_no_delay_that_began_before_the_stopwatch(void **state)
+{
+	struct rig *r = open_mode(MOAT_PIPELINED, UNIT_SLOW, 512);
+	struct rte_mbuf *m[BURST];
+
+	arrive_numbered(r, 0, 0, 1);
+	assert_int_equal(rte_eth_rx_burst(r->port, 0, m, BURST), 0); /* it is held back */
+	moat_tenant_stopwatch(true);
+	while (rte_eth_rx_burst(r->port, 0, m, BURST) == 0)
+		;
+	moat_tenant_stopwatch(false);
+	assert_int_equal(rig_stats(r).delay_max, 0);
 	rte_pktmbuf_free(m[0]);
 	rig_close(r);
 }
@@ -661,6 +678,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(pipelined_keeps_the_order_of_each_queue),
 		cmocka_unit_test(pipelined_strands_no_packet_of_a_queue_gone_quiet),
 		cmocka_unit_test(pipelined_reports_the_longest_delay),
+		cmocka_unit_test(pipelined_reports_no_delay_that_began_before_the_stopwatch),
 		cmocka_unit_test(pipelined_drops_what_it_cannot_hold_and_leaks_none),
 		cmocka_unit_test(pipelined_gives_out_what_it_holds_before_a_queue_goes),
 		cmocka_unit_test(deferred_hands_on_at_once_and_flushes_by_count),
