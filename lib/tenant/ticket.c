@@ -44,11 +44,19 @@ int tenant_ticket_wait(struct moat_tenant *t, struct tenant_lcore *lc, uint64_t 
 		t->mode->flush(t, lc);
 		moat_lane_poll(lc->lane);
 		tenant_wait_turn();
-		if (moat_now_us() > deadline)
+		if (moat_now_us() <= deadline)
+			continue;
+		if (slot == RTE_MAX_LCORE)
 			return moat_error(-ETIMEDOUT,
-				"tenant '%s': a buffer waits for a ticket of lcore %u, which was not done within "
-				"1 s; each lcore that has entered must call moat_tenant_poll()",
-				t->name, slot);
+				"tenant '%s': a buffer waits for a ticket of the threads that are "
+				"not lcores or have not entered, which was not done within 1 s; "
+				"check whether the unit answers, and whether each lcore that has "
+				"entered calls moat_tenant_poll()",
+				t->name);
+		return moat_error(-ETIMEDOUT,
+			"tenant '%s': a buffer waits for a ticket of lcore %u, which was not done "
+			"within 1 s; each lcore that has entered must call moat_tenant_poll()",
+			t->name, slot);
 	}
 	return 0;
 }

@@ -13,6 +13,7 @@
 
 #include <rte_lcore.h>
 
+#include "moat_patience.h"
 #include "rig.h"
 
 #define BURST   32
@@ -933,6 +934,7 @@ static void a_burst_of_which_nothing_is_kept_leaves_no_trace(void **state)
 static unsigned int fail_map, fail_unmap, fail_submit, fail_memory,
 	fail_drain; /* the n-th call fails; 0: none */
 static bool failed;
+static bool no_submit; /* every submission fails */
 
 static bool fails(unsigned int *at)
 {
@@ -968,7 +970,7 @@ int64_t __real_moat_qi_submit(struct moat_qi *, const struct moat_qi_desc[], uns
 int64_t __wrap_moat_qi_submit(struct moat_qi *, const struct moat_qi_desc[], unsigned int);
 int64_t __wrap_moat_qi_submit(struct moat_qi *qi, const struct moat_qi_desc desc[], unsigned int n)
 {
-	return fails(&fail_submit) ? -EAGAIN : __real_moat_qi_submit(qi, desc, n);
+	return no_submit || fails(&fail_submit) ? -EAGAIN : __real_moat_qi_submit(qi, desc, n);
 }
 
 void *__real_calloc(size_t, size_t);
@@ -1021,6 +1023,35 @@ static void packets_that_are_given_up_come_back_when_the_unit_does(void **state)
 	assert_int_equal(stats.lost, BURST);
 	assert_int_equal(stats.quarantined, BURST);
 	assert_int_equal(rte_mempool_avail_count(r->pool), BUFFERS);
+	while (rig_stats(r).quarantined != 0)
+		moat_tenant_poll(r->tenant);
+	close_clean(r);
+}
+
+/* The buffer waits for a ticket of the lane that threads share which are not lcores. */
+static void a_shared_ticket_that_is_not_done_is_said_to_be_no_lcores(void **state)
+{
+	struct rig *r = open_mode(MOAT_PIPELINED, UNIT_ADVERSARY);
+	struct worker w = { .rig = r, .work = send_in_vain, .n = 1 };
+	uint64_t patience = moat_patience_us;
+	void *stop;
+
+	receive(r, w.m, 1);
+	while (rte_ring_enqueue(r->wire[0], r) == 0) /* there is no room for a packet */
+		;
+	no_submit = true;
+	worker_run(&w);
+	moat_patience_us = 10000;
+	assert_int_equal(rte_eth_tx_burst(r->port, 0, w.m, 1), 0);
+	moat_patience_us = patience;
+	no_submit = false;
+	assert_string_equal(moat_error_text(),
+		"tenant 'red': a buffer waits for a ticket of the threads that are not lcores or "
+		"have not entered, which was not done within 1 s; check whether the unit answers, "
+		"and whether each lcore that has entered calls moat_tenant_poll()");
+	while (rte_ring_dequeue(r->wire[0], &stop) == 0)
+		;
+	rte_pktmbuf_free(w.m[0]);
 	while (rig_stats(r).quarantined != 0)
 		moat_tenant_poll(r->tenant);
 	close_clean(r);
@@ -1252,6 +1283,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(one_buffer_may_be_sent_on_two_lcores_at_once),
 		cmocka_unit_test(a_burst_of_which_nothing_is_kept_leaves_no_trace),
 		cmocka_unit_test(packets_that_are_given_up_come_back_when_the_unit_does),
+		cmocka_unit_test(a_shared_ticket_that_is_not_done_is_said_to_be_no_lcores),
 		cmocka_unit_test(a_fault_at_any_call_leaves_every_buffer_where_it_was),
 		cmocka_unit_test(a_fault_at_any_allocation_is_an_error_and_leaves_nothing),
 		cmocka_unit_test(a_get_that_fails_puts_back_only_what_it_took),
