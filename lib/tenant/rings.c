@@ -201,6 +201,8 @@ int tenant_ring_free(struct moat_tenant *t, const struct rte_memzone *zone, moat
 	tenant_unlock(t);
 	if (rc != 0)
 		return rc;
+	/* If this fails, the zone is not reserved any more, and its memory may be in use for
+	 * something else. So the ring is not mapped again. */
 	rc = dpdks(zone);
 	if (r != NULL) {
 		tenant_lock(t);

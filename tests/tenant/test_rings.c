@@ -11,6 +11,7 @@
 #include <rte_log.h>
 #include <rte_memzone.h>
 
+#include "moat_device.h"
 #include "rig.h"
 
 #define CONTIG RTE_MEMZONE_IOVA_CONTIG
@@ -94,6 +95,23 @@ static void a_ring_that_is_freed_is_unmapped_before_the_heap_gives_its_memory_to
 	assert_int_equal(rig_unit_stats(r).stale_dma, 0);
 	for (int i = 0; i < 16; i++)
 		rte_free(p[i]);
+}
+
+/* As DPDK's function, when another thread has freed the memzone already. */
+static int not_reserved(const struct rte_memzone *zone)
+{
+	return -EINVAL;
+}
+
+static void a_ring_that_dpdk_does_not_know_is_not_mapped_again(void **state)
+{
+	struct rig *r = *state;
+	const struct rte_memzone *ring = reserve(r, "ring", 4096);
+
+	assert_true(rig_writes(r, ring->iova));
+	assert_int_equal(moat_device_free(not_reserved, ring), -EINVAL);
+	assert_false(rig_writes(r, ring->iova));
+	assert_int_equal(rte_memzone_free(ring), 0);
 }
 
 static void rings_that_fill_2_mib_come_and_go_one_by_one(void **state)
@@ -209,6 +227,7 @@ int main(void)
 		T(a_ring_has_pages_of_its_own_and_is_mapped_before_its_owner_has_it),
 		T(what_a_pmd_keeps_beside_its_ring_is_not_the_devices),
 		T(a_ring_that_is_freed_is_unmapped_before_the_heap_gives_its_memory_to_others),
+		T(a_ring_that_dpdk_does_not_know_is_not_mapped_again),
 		T(rings_that_fill_2_mib_come_and_go_one_by_one),
 		T(pools_and_rings_of_mbufs_on_the_tenants_socket_are_never_the_devices),
 		T(a_ring_of_a_queue_is_the_devices_once_the_queue_is_added),

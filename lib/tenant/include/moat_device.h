@@ -224,13 +224,14 @@ int moat_device_check(uint16_t port, uint16_t queue);
  *
  * @param dpdks DPDK's function
  * @param zone the memzone
- * @return what DPDK's function returns
+ * @return what DPDK's function returns; -EINVAL: the memzone is not reserved, for example because
+ *   another thread has freed it meanwhile. No device reaches its memory
  * @return -ETIMEDOUT: an lcore that has entered the tenant does not poll, or the unit does not
  *   answer
  * @return -EIO: the unit failed
  *
- * After an error nothing has changed, and moat_tenant_destroy() frees the memzone. Thread-safe.
- * Control path.
+ * After -ETIMEDOUT and -EIO nothing has changed, and moat_tenant_destroy() frees the memzone.
+ * Thread-safe. Control path.
  */
 int moat_device_free(moat_free_t dpdks, const struct rte_memzone *zone);
 
