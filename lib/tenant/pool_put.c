@@ -265,7 +265,9 @@ static int put_shared(struct moat_pool *pool, void *const objs[], unsigned int n
 	struct tenant_part *part = pool->part[TENANT_PART_SHARED];
 	struct tenant_lcore *lc = tenant_shared_lock(t);
 
-	if (lc == NULL)
+	/* moat_tenant_create() has made the slot's state. Only a moat_tenant_destroy() that failed
+	 * after it closed the lanes has freed it; the pool then has all its buffers. */
+	if (unlikely(lc == NULL))
 		return -ENOMEM;
 	tenant_part_put(pool, part, lc, objs, n);
 	moat_lane_poll(lc->lane);

@@ -46,6 +46,9 @@ struct moat_pool;
  * @param objs the mbufs of `n` buffers; there must be no other reference to any of the buffers
  * @param n number of buffers
  * @return 0
+ * @return -ENOMEM: nothing was put, because there is no memory or lane for the state that threads
+ *   share which have not entered. Only possible after a moat_tenant_destroy() that failed: else the
+ *   state exists
  *
  * Thread-safe. Data path.
  */
