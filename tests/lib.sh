@@ -216,9 +216,8 @@ t_stress() {
 	t_tap "$name" "$log" "$status"
 }
 
-# t_stress_notices DIR SECONDS MUTANT: passes if a judge of the stress finds a fault with tests/mutants/MUTANT.patch in
-# it: a program that ends in another way has not been judged. What a mutant corrupts may kill it before a judge looks:
-# then it runs again, with another seed.
+# t_stress_notices DIR SECONDS MUTANT: passes if DIR's stress program, built with tests/mutants/MUTANT.patch, reports a
+# fault within SECONDS. A mutant may crash the program before a judge looks: then it runs again, with another seed.
 t_stress_notices() {
 	local name="stress/tenant notices $3" log=$MOAT_LOGS/$MOAT_SUITE/stress-${3//\//-}.log made status=139 tries=0
 

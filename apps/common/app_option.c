@@ -37,8 +37,8 @@ void app_option_unknown(const char *program, const char *option, const char *con
 	say_unknown(program, option, meant_by(option, names, sizeof(*names)), more);
 }
 
-/* getopt_long() leaves in `optopt` the value of a known option, 0 for an unknown long option, or an
- * unknown letter. Only a long option is the whole argument before `optind`. */
+/* After an error `optopt` is a known option's value, an unknown letter, or 0: an unknown long
+ * option. An argument of letters may hold several, so the letter is printed alone. */
 void app_option_wrong(const char *program, int found, char *const argv[],
 	const struct option options[], const char *more)
 {

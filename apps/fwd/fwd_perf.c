@@ -211,7 +211,7 @@ void fwd_perf_units_open(struct fwd_perf_units *units)
 		closedir(dir);
 	if (!any)
 		fwd_report_line("perf: no counters of VT-d units (" DEVICES
-				"/dmar*): this machine's units have none, or it has no unit");
+				"/dmar*): the units have none, or the kernel shows none");
 }
 
 /* --------------------------------------------------------------------------------------- report */

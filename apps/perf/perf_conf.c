@@ -22,7 +22,7 @@ static const struct app_key unit_keys[] = {
 	{ .name = NULL },
 };
 
-/* Arguments before the user's, which override them. The adversary would cost time. */
+/* Arguments that the user's may override. The adversary would cost time. */
 #define SOFT_ARGS "adversary=0"
 
 void perf_unit_conf(const struct perf_unit *u, struct app_unit_conf *conf,

@@ -228,7 +228,7 @@ static int set_up_queues(struct net_port *port, uint16_t nr_rx_desc, uint16_t nr
 	for (uint16_t q = 0; q < device->nr_wires_tx && rc == 0; q++)
 		rc = rte_eth_tx_queue_setup(device->backing, q, nr_tx_desc,
 			rte_eth_dev_socket_id(device->backing), NULL);
-	return rc != 0 ? fail(port, "has no memory for its queues", rc) : 0;
+	return rc != 0 ? fail(port, "cannot set up its queues", rc) : 0;
 }
 
 /* The device filters addresses, so its backing port must receive all frames. A port without a

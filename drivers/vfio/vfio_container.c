@@ -75,6 +75,8 @@ static int join_error(const struct vfio_unit *v, const struct vfio_function *f, 
 	if (rc == -EPERM)
 		hint = ": firmware reserves memory for it (RMRR), or interrupt remapping is off; dmesg "
 		       "says which";
+	else if (rc == -EINVAL)
+		hint = ": firmware may reserve memory for it (RMRR); dmesg says so";
 	else if (rc == -EBUSY)
 		hint = ": another process, or another part of this one, has the group";
 	else if (rc == -EACCES)

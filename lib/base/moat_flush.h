@@ -15,7 +15,7 @@
 #pragma GCC visibility push(default) /* for drivers/vtd, which is in another library */
 
 /**
- * Write every cache line that [p, p + len) touches back to memory.
+ * Write back to memory every cache line that [p, p + len) touches.
  *
  * The lines reach memory before anything that the calling thread stores after the call, including
  * stores to the unit's registers. Thread-safe. Data path; one line costs about 60 to 250 ns.

@@ -135,8 +135,8 @@ int moat_lane_close(struct moat_lane *pub)
 
 /* --------------------------------------------------------------------------- map and unmap */
 
-/* Tell units of a map if they may have cached the absence of its entries (CAP.CM) or need their
- * write buffer flushed (CAP.RWBF). */
+/* After a map: flush write buffers (CAP.RWBF), and invalidate if a unit may have cached the absence
+ * of its entries (CAP.CM). */
 static int settle_map(struct lane *lane, uint64_t iova, uint64_t len)
 {
 	struct domain_impl *impl = domain_impl(lane->domain);

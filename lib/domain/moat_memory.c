@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -121,6 +122,26 @@ void moat_memory_put(struct moat_memory *m)
 	m->unit = NULL;
 }
 
+/* No memory for the unit. `huge`: why no hugepages, 0: there were some. @return rc */
+static int no_memory(const struct moat_memory *m, const struct moat_unit *unit, int huge, int rc)
+{
+	char gigabytes[48] = "";
+
+	if (huge == 0)
+		return moat_error(rc,
+			"unit %s: the physical addresses of 0x%" PRIx64
+			" bytes of hugepages are not "
+			"known (%s)",
+			unit->name, m->len, strerror(-rc));
+	if (unit->ops->memory_alloc == NULL)
+		snprintf(gigabytes, sizeof(gigabytes), ", or %" PRIu64 " of 1 GiB",
+			RTE_ALIGN_CEIL(m->len, MOAT_1G_SIZE) / MOAT_1G_SIZE);
+	return moat_error(rc,
+		"unit %s needs %" PRIu64 " hugepages of 2 MiB%s, but too few are free (%s); raise "
+		"nr_hugepages in /sys/kernel/mm/hugepages/hugepages-2048kB, or lower 'memory'",
+		unit->name, m->len >> MOAT_2M_SHIFT, gigabytes, strerror(-huge));
+}
+
 int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len)
 {
 	int huge, rc;
@@ -145,12 +166,7 @@ int moat_memory_get(struct moat_memory *m, struct moat_unit *unit, uint64_t len)
 	if (rc == 0)
 		return 0;
 	moat_memory_put(m);
-	return moat_error(rc,
-		"unit %s needs %" PRIu64 " hugepages of 2 MiB, or %" PRIu64 " of 1 GiB, but too "
-		"few are free (%s); raise nr_hugepages in "
-		"/sys/kernel/mm/hugepages/hugepages-2048kB, or lower 'memory'",
-		unit->name, m->len >> MOAT_2M_SHIFT,
-		RTE_ALIGN_CEIL(m->len, MOAT_1G_SIZE) / MOAT_1G_SIZE, strerror(-huge));
+	return no_memory(m, unit, huge, rc);
 }
 
 /* A later piece could not be mapped: unmap the first `len` bytes again. */

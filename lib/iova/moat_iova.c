@@ -242,8 +242,8 @@ int moat_iova_alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache,
 		return moat_error(-EINVAL,
 			"0x%" PRIx64 " bytes of IOVA aligned to 0x%" PRIx64
 			" cannot be allocated; the "
-			"length must be whole pages, and the alignment a power of two of at least "
-			"a page",
+			"length must be whole pages, and the alignment 0, or a power of two and at "
+			"least a page",
 			len, align);
 	if (align == 0)
 		align = len >= MOAT_2M_SIZE ? MOAT_2M_SIZE

@@ -291,9 +291,9 @@ static inline int reserve(struct moat_qi *qi, uint32_t len, uint32_t state, bool
 		 * since reserve_pad() looked. No more marks are set, as there is room now. */
 		if (pad && (p != *pos || quarantined_at(qi, p + len - 1)))
 			return 1;
-		/* Take the region. release: a thread that loads this record sees it complete.
-		 * acquire: the owner of the earlier lap has finished. A late CAS fails because
-		 * `old` is stale. */
+		/* Take the region. acquire, release: a thread that loads this record also sees
+		 * what the earlier lap's record released. A late CAS fails because `old` is
+		 * stale. */
 		if (unlikely(!atomic_compare_exchange_strong_explicit(record, &old,
 			    make_record(qi, p, len, state), memory_order_acq_rel,
 			    memory_order_relaxed)))
@@ -330,8 +330,8 @@ static inline bool publish(struct moat_qi *qi, uint64_t pos, uint32_t len, uint3
 }
 
 /*
- * If one of the `len` indices from `pos` on is quarantined, put a pad there: up to the first
- * quarantined one, or over a run of them and the index behind, which takes the wait.
+ * If one of the `len` indices from `pos` on is quarantined, put a pad at `pos`: up to that index;
+ * or, if it is at `pos`, over the quarantined run and the index behind, which takes the wait.
  * @return 0: none is quarantined; 1: look again, after a pad was put there, or another thread
  * reserved first; -EAGAIN: no room
  */

@@ -3,7 +3,7 @@
  */
 
 /*
- * Mode copy: the buffers of the PMD's pool stay mapped, and the application never gets one of them.
+ * Mode copy: the buffers of the PMD's pool stay mapped, and the application receives none of them.
  * A received packet is copied into memory that no device reaches; a packet to be sent is copied
  * into a buffer of the PMD's pool. No packet costs a map or an invalidation, but each costs a copy.
  */

@@ -91,8 +91,7 @@ int tenant_drain_once(const struct moat_tenant *t, struct tenant_lcore *lc);
 struct tenant_lcore *tenant_shared_lock(struct moat_tenant *t);
 void tenant_shared_unlock(struct moat_tenant *t);
 /* Poll the shared slot's lane and release its quarantined buffers, if unmaps or buffers wait there.
- * Any thread; does nothing if another thread has the lock, because tenant_unlock() updates
- * shared_waits. */
+ * Any thread. Does nothing if another thread has the lock: a later poll does it. */
 void tenant_shared_poll(struct moat_tenant *t);
 
 /* Get the calling lcore's state. For a thread that is not an lcore, or if there is no memory or no

@@ -90,7 +90,7 @@ void address_masks_reach_their_block(void **state)
 	for (unsigned int am = 1; am <= RTE_MIN(9u, raw.caps.mamv); am++) {
 		char what[64];
 
-		/* The block's other end: IOVA is aligned to 2 MiB, so the block begins there. */
+		/* IOVA is aligned to 2 MiB, so it is the first page of every block. */
 		raw_map(&raw, table, levels, IOVA, page[am & 1] | RW);
 		assert_before(!(am & 1), am & 1);
 		invalidate(moat_qi_iotlb_page(DID, IOVA, am, true));

@@ -37,13 +37,13 @@ static uint8_t held[QTEST_DEVICES][LEN_MAX];
 /* Pages that QEMU's unit has translated since the last invalidation, and may have cached. */
 static struct {
 	uint16_t sid;      /* 0: none */
-	uint64_t gigabyte; /* an access has at most one page in a gigabyte */
+	uint64_t gigabyte; /* IOVA >> 30: all its pages count */
 } translated[64];
 static unsigned int nr_translated;
 
 /* ------------------------------------------------------------------------------- invalidations */
 
-/* Note the domain-ids of all sources' entries. */
+/* The domain-ids of all sources' entries. */
 struct dids {
 	uint16_t of[QTEST_DEVICES];
 };
@@ -57,8 +57,8 @@ static struct dids dids_now(void)
 	return dids;
 }
 
-/* @return whether memory is there: registers of QEMU's devices are not memory, and a write could
- * change the devices. */
+/* @return whether registers of QEMU's devices are there, not memory: a write could change the
+ * devices. */
 static bool is_qemus(uint64_t iova)
 {
 	return iova >> 24 == 0xfe;
@@ -76,7 +76,7 @@ static void put_iotlb(unsigned int gran, uint16_t did, uint64_t pages)
 	units_put(type | gran << 4 | (uint64_t)did << 16, pages);
 }
 
-/* Invalidate enough for an access to one of these pages, whatever has changed in paging entries. */
+/* Invalidate a block of pages, `focus`: accesses to it must then see all changed paging entries. */
 static void invalidate_pages(const struct dids *dids)
 {
 	focus_size = tables_below(6);
@@ -295,7 +295,7 @@ static void fill(const struct outcome *o, uint8_t *saved)
 	memset(at(o->hpa), FILL, o->len);
 }
 
-/* @return whether the device wrote all of it: the data is what it has read, which is seldom FILL */
+/* @return whether the device wrote all bytes: it writes what it has read, which is seldom FILL */
 static bool wrote_all(const struct outcome *o, unsigned int from)
 {
 	const uint8_t *bytes = at(o->hpa);

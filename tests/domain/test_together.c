@@ -249,7 +249,7 @@ static void and_a_lone_burst_waits_for_some_polls(void **state)
 	}
 	assert_int_equal(polls, MOAT_LANE_TOGETHER_CROWDED);
 	burst(f, 100, 1);
-	moat_lane_send(f->lane); /* submitted at once if the lcore has nothing else to do */
+	moat_lane_send(f->lane); /* as an lcore with nothing else to do */
 	assert_int_equal(waits(f), before + 2);
 	sim_run(&f->sim);
 	assert_int_equal(moat_lane_poll(f->lane), moat_lane_last_ticket(f->lane));

@@ -7,7 +7,7 @@
  * what a compromised driver posts, and for the driver half what a lying device completes.
  *
  * Addresses are those of posted buffers, of the rings, or outside of the tenant's memory. In every
- * case packets are handed out in order, and every buffer comes back.
+ * case received packets are well formed, and every buffer comes back.
  *
  * The input is a series of operations: a byte that selects one, and its operands.
  */

@@ -286,7 +286,7 @@ static void a_machine_without_a_table_is_told_so(void **state)
 	remove_root();
 }
 
-/* ------------------------------------------------------------------------------ who is behind */
+/* -------------------------------------------------------------------- which unit is above it */
 
 static void each_function_finds_its_unit(void **state)
 {

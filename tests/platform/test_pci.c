@@ -185,7 +185,7 @@ static void a_pchs_root_ports_have_their_acs_control_behind_32_bits_of_capabilit
 	acs(MOAT_SID(0x20, 0, 0), 0x1f, 0x1d);
 	acs(MOAT_SID(0x20, 1, 0), 0x1f, 0x1d);
 	config16_is(port, 2, 0xa110); /* the device id */
-	acs(port, 0x1f, 0x00);        /* here 16 bits are the capability's upper half */
+	acs(port, 0x1f, 0x00);        /* 0x146 is the capability's upper half here */
 	config16_is(port, 0x148, 0);
 	assert_int_equal(isolated(a, b), -EPERM);
 

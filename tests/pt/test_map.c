@@ -181,7 +181,7 @@ static void leaves_are_as_large_as_addresses_length_and_unit_allow(void **state)
 	assert_leaf(pt, 3 * g + 7, 7 * g + 7, MOAT_2M_SIZE, MOAT_RW);
 	assert_leaf(pt, 3 * g + MOAT_2M_SIZE, 7 * g + MOAT_2M_SIZE, P, MOAT_RW);
 	assert_unmapped(pt, 3 * g + MOAT_2M_SIZE + P);
-	/* with an address that is off by a page, or on a unit without large pages: small ones */
+	/* with an address that is off by a page, or on a unit without the size: smaller ones */
 	assert_int_equal(map(pt, 8 * g, 8 * g + P, MOAT_2M_SIZE, MOAT_R), 0);
 	assert_leaf(pt, 8 * g, 8 * g + P, P, MOAT_R);
 	moat_pt_destroy(pt);
@@ -374,7 +374,7 @@ static void a_window_is_small_and_grows_with_what_is_mapped(void **state)
 	for (unsigned int i = 0; i < RTE_DIM(step); i++)
 		assert_int_equal(unmap(pt, step[i].iova, P, 0), 0);
 	moat_pt_destroy(pt);
-	/* no more than the width has */
+	/* limited by the width */
 	pt = table(3, 33, 0);
 	assert_int_equal(map(pt, 7 * MOAT_1G_SIZE, 0, P, MOAT_R), 0);
 	assert_int_equal(pt->nr_granules, 4096);

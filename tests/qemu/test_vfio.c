@@ -98,7 +98,7 @@ struct rings {
 	uint8_t page[MEMORY / MOAT_PAGE_SIZE]; /* memzones in each page of the tenant's */
 };
 
-/* A ring has whole pages of its own and one map, and one more map for each further 2 MiB. */
+/* A ring has whole pages of its own, and one map in each granule of 2 MiB that it touches. */
 static void note_memzone(const struct rte_memzone *mz, void *arg)
 {
 	struct rings *r = arg;

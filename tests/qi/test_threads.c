@@ -271,7 +271,7 @@ static void a_pad_is_filled_although_its_owner_is_about_to_be_stepped_over(void 
 	struct stall *late = NULL;
 	int64_t seq = 0;
 
-	for (unsigned int i = 0; i < 256; i++) { /* waits in all of the ring, and 12 more */
+	for (unsigned int i = 0; i < 256; i++) { /* a lap of wait descriptors, then 12 */
 		if (i == 20)
 			late = start_stalled(qi, RESERVED);
 		seq = moat_qi_submit(qi, NULL, 0);
@@ -289,7 +289,7 @@ static void a_pad_is_filled_although_its_owner_is_about_to_be_stepped_over(void 
 	sem_init(&padding->reached, 0, 0);
 	sem_init(&padding->go, 0, 0);
 	assert_int_equal(pthread_create(&padding->thread, NULL, padding_submitter, padding), 0);
-	sem_wait(&padding->reached); /* it has reserved a pad of 8, up to the late owner's 10 */
+	sem_wait(&padding->reached); /* it reserved a pad of 8, up to the late owner's region */
 	on_hook = let_padding_publish;
 	for (unsigned int i = 0; i < 2000 && on_hook != NULL; i++) {
 		assert_false(moat_qi_done(qi, seq + 8));
@@ -448,7 +448,7 @@ static bool check_batch(struct submitter *s, const struct flight *f)
 		if (got != i) {
 			snprintf(s->error, sizeof(s->error),
 				"batch %" PRId64
-				" is done, but of its descriptors %u to %u %u was not executed (%u)",
+				" is done, but of descriptors %u to %u, %u was not executed (%u)",
 				f->seq, f->first, f->first + f->n - 1, i, got);
 			return false;
 		}

@@ -65,7 +65,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* @return a present entry for SID alone: fixed delivery of `vector` to APIC `dest` */
+/* Write a present entry for SID alone: fixed delivery of `vector` to APIC `dest` */
 static void entry_set(unsigned int index, uint8_t vector, uint32_t dest)
 {
 	rig_store(&irt[2 * index + 1], SID | 1 << 18);

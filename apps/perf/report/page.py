@@ -53,8 +53,8 @@ def machine(results):
     entries = [(words[key], results['machine'][key]) for key in words]
     entries.append(('Time-stamp counter', f'{results["machine"]["tsc_hz"] / 1e9:.2f} GHz'))
     entries.append(('A reading of the stopwatch',
-                    f'{results["machine"]["stopwatch_cycles"]:.0f} cycles, one for each stage of a '
-                    'batch or burst, included everywhere'))
+                    f'{results["machine"]["stopwatch_cycles"]:.0f} cycles; each stage of a batch or '
+                    'burst includes one reading'))
     entries.append(('moat-perf', results['moat-perf']))
     rows = ''.join(f'<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>' for key, value in entries)
     return f'<section><h2>The machine</h2><dl>{rows}</dl></section>'

@@ -39,7 +39,7 @@ def legend(entries):
 
 
 def steps(top):
-    """Four to five round numbers up to `top`."""
+    """Round numbers from 0 to `top` or more, in three to five steps."""
     if top <= 0:
         return [0, 1]
     unit = 10 ** floor(log10(top / 4))

@@ -44,7 +44,7 @@ def modes(results):
 
 
 def constants(sweep):
-    """The values that all cases of a sweep have in common."""
+    """What all cases of a sweep have in common, and its units."""
     case = sweep.all[0]
     units = {c.key('unit'): (c.fields['unit'], c.fields.get('stage')) for c in sweep.all}
     parts = [label(key, case.key(key)) for key in KEYS

@@ -19,9 +19,9 @@
  * entries of the same line, until an invalidation of the interrupt-entry cache covers them; with
  * CAP.CM it keeps absent entries, too.
  *
- * The driver tells the oracle which entry it gives to which source-id, revokes, and releases (when
- * the invalidation is complete). An interrupt by a released entry is *stale*: the oracle counts it,
- * and names the revocation.
+ * The driver tells the oracle of each entry that it gives to a source-id, revokes, or releases
+ * (when the invalidation is complete). An interrupt by a released entry is *stale*: the oracle
+ * counts it, and names the revocation.
  */
 
 #include "moat_softvtd.h"

@@ -74,9 +74,10 @@ struct moat_vfio_conf {
  * @return -EBUSY: a driver other than vfio-pci has a function or another device of its group, or
  *   another process has the group
  * @return -EACCES: this process may not open /dev/vfio
- * @return -EPERM: firmware has reserved memory for a function (RMRR)
+ * @return -EPERM: firmware has reserved memory for a function (RMRR), or interrupt remapping is off
  * @return -EOPNOTSUPP: the kernel has no VFIO type 1, version 2
- * @return -EINVAL: the configuration is not valid
+ * @return -EINVAL: the configuration is not valid, or, from Linux 6.6 on, an RMRR
+ * @return -ENOSPC: DPDK has no room for another container
  * @return -ENOMEM
  *
  * moat_error_text() says what is in the way, and which command removes that. Thread-safe after

@@ -320,7 +320,7 @@ enum vtd_tt {
 
 /* ------------------------------------------------------------------------------ fault reasons */
 
-/** Legacy-mode DMA faults and interrupt-remapping faults ("Fault Reason Encodings"). */
+/** Fault reasons of DMA and of interrupt requests ("Fault Reason Encodings"). */
 enum vtd_fault_reason {
 	VTD_FR_ROOT_P = 0x1,         /* root entry not present */
 	VTD_FR_CONTEXT_P = 0x2,      /* context entry not present */

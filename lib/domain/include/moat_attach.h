@@ -12,14 +12,14 @@
  * An attachment is a requester (a source-id, or a source-id and a PASID) on one unit. A domain has
  * a domain-id of its own on each unit that it has attachments on, and the units walk the same
  * table. From the attachments follow the cache tags (moat_tag.h), each once: one for each domain-id
- * (in first stage, for each of its PASIDs), and one for each device that caches translations
- * itself. A lane reads the tags when it submits a batch, and a ticket is not done before the
- * invalidations for all tags are complete.
+ * (in first stage, for each of its PASIDs), and one for each attachment with a device TLB. A lane
+ * reads the tags when it submits a batch, and a ticket is not done before the invalidations for all
+ * tags are complete.
  *
  * Attaching and detaching are safe from any thread and hold no lock while the unit works. An
  * attachment is in effect from the end of moat_domain_attach() to the end of moat_domain_detach().
- * Its tags are stored before the unit is told of the attachment, and removed after the unit has
- * dropped it.
+ * Its tags are stored before the unit is told of the attachment; those of PASIDs and device TLBs
+ * are removed after the unit has dropped it.
  */
 
 #include "moat_unit.h"

@@ -324,19 +324,19 @@ moat_ticket_t moat_lane_poll(struct moat_lane *lane);
 
 /**
  * Prefetch what the next burst on a lane touches. If thousands of domains are used in turn, the
- * processor's caches have lost it since the lane's last turn. A poll loop makes three calls a turn,
- * for the three lanes that come next:
+ * processor's caches have lost it since the lane's last burst. Before each burst, a poll loop makes
+ * three calls, for the next three lanes:
  *
  *     moat_lane_prefetch(lane[i + 3], iova[i + 3], 3);   the lane itself
  *     moat_lane_prefetch(lane[i + 2], iova[i + 2], 2);   what the lane points at
  *     moat_lane_prefetch(lane[i + 1], iova[i + 1], 1);   the table's entries
  *
- * A call reads only what the call for the same lane has fetched a turn before, so that it does not
- * wait for memory. The calls do not pay with fewer domains than the caches hold, some hundreds.
+ * A call reads only what the previous call for the same lane has fetched, so that it does not wait
+ * for memory. The calls do not pay with fewer domains than the caches hold, some hundreds.
  *
  * @param lane any open lane of the calling thread's
  * @param iova where the burst will map, unmap or translate
- * @param turns number of turns until the burst: 3, 2 or 1
+ * @param turns 3, 2 or 1: the lane's burst is the third, the second or the next
  *
  * Has no effect but on caches. Thread safety: the lane's own thread. Data path.
  */
@@ -497,9 +497,9 @@ unsigned int moat_lane_run_room(const struct moat_lane *lane);
 void moat_lane_hand_on_early(struct moat_lane *lane, bool early);
 
 /**
- * Let maps take back unmaps of this lane whose tickets are not done, from now on: the pages were
- * not handed on after all, and are mapped again to the same memory. Only the unit's witness
- * (moat_unit.h) distinguishes such maps.
+ * From now on, a map of this lane may undo an unmap whose ticket is not done: the pages were not
+ * handed on, and are mapped again to the same memory. Only the unit's witness (moat_unit.h)
+ * distinguishes such maps.
  *
  * @param lane the calling thread's
  * @param back false: maps take nothing back again

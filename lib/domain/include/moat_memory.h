@@ -9,9 +9,10 @@
  * Memory that a unit can reach: a range of virtual addresses, and the physical address of each
  * 2 MiB of it.
  *
- * The memory is hugepages of 2 MiB if enough are free, otherwise of 1 GiB. If there are too few of
- * both, it is plain pages, provided that the unit accepts these (the software unit does; for
- * hardware their physical addresses are not known).
+ * The memory is hugepages of 2 MiB if enough are free, otherwise of 1 GiB (not for a unit that
+ * allocates memory itself, as a host's VT-d unit does). If there are too few, it is plain pages,
+ * provided that the unit accepts these (the software unit does; for hardware their physical
+ * addresses are not known).
  */
 
 #include "moat_domain.h"

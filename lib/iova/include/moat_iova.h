@@ -106,8 +106,8 @@ int moat_iova_alloc_slow(struct moat_iova *space, struct moat_iova_cache *cache,
 	uint64_t align, uint64_t *iova);
 
 /**
- * The slow path of moat_iova_free(), which a program calls instead: return a part of a full stock,
- * or a run that the stock may not hold, to the space.
+ * The slow path of moat_iova_free(), which is what programs call. Returns to the space a part of a
+ * full stock, or a run that the stock may not hold.
  *
  * @param space as in moat_iova_free()
  * @param cache as in moat_iova_free()
@@ -190,9 +190,9 @@ int moat_iova_reserve(struct moat_iova *space, uint64_t iova, uint64_t len);
  * @param iova first IOVA
  * @param len bytes
  * @return 0
- * @return -EINVAL: not such a range. A small run that goes to a stock is not checked: if it is
- *   wrong, it is counted (moat_iova_stats.bad_frees) and dropped when the stock returns it to the
- *   space. A build with MOAT_IOVA_CHECK checks at once.
+ * @return -EINVAL: not such a range. A small run that goes to a stock is not checked: a wrong one
+ *   may be allocated again, or is counted (moat_iova_stats.bad_frees) and dropped when the stock
+ *   returns it to the space. A build with MOAT_IOVA_CHECK checks at once.
  *
  * Thread-safe with one stock per thread. Data path with a stock.
  */

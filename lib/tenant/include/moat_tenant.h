@@ -195,7 +195,7 @@ int moat_tenant_create(const struct moat_tenant_conf *conf, struct moat_tenant *
  *
  * @param tenant the tenant; freed on success
  * @return 0
- * @return -EBUSY: something is still in use (moat_error_text() says what); nothing has changed
+ * @return -EBUSY: something is still in use (moat_error_text() says what); call this again later
  * @return -EINVAL: NULL
  * @return -ENOMEM
  * @return -ETIMEDOUT, -EIO: the unit does not answer; the tenant stays
