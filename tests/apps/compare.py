@@ -81,6 +81,17 @@ def a_stage_that_is_faster_is_no_failure():
     assert p.returncode == 0 and 'cases compared: faster: map' in p.stdout, p
 
 
+def a_total_that_is_slower_counts_where_no_stage_is_beyond_its_noise():
+    before = results(*[(30 + 3 * (i % 2), 1.0) for i in range(7)])
+    for i, repeat in enumerate(before['cases'][0]['repeats']):
+        repeat.update(unmap=20 - 3 * (i % 2), total=67)
+    after = json.loads(json.dumps(before))
+    for repeat in after['cases'][0]['repeats']:
+        repeat.update({name: value * 1.08 for name, value in repeat.items() if name != 'reference'})
+    p = compare(*files(before, after))
+    assert p.returncode == 3 and p.stdout.endswith('cases compared: slower: total\n'), p
+
+
 def a_machine_that_was_slower_as_a_whole_is_no_difference():
     p = compare(*files(results(*QUIET), results(*[(cycles, 1.5) for cycles, _ in QUIET])))
     assert p.returncode == 0 and p.stdout.endswith('1 cases compared: nothing differs\n'), p
@@ -228,6 +239,7 @@ def a_run_is_compared_with_its_baseline():
 TESTS = [
     a_stage_that_is_slower_is_named_with_its_cycles,
     a_stage_that_is_faster_is_no_failure,
+    a_total_that_is_slower_counts_where_no_stage_is_beyond_its_noise,
     a_machine_that_was_slower_as_a_whole_is_no_difference,
     what_is_within_the_noise_is_no_difference,
     both_the_cycles_and_their_ratio_to_the_reference_must_differ,

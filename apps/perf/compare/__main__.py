@@ -150,9 +150,9 @@ def compare(before, after, every):
         print(f'{title(before[name], varying)}: {"" if told else "no difference"}'.rstrip())
         for stage in told:
             print(f'  {stage}')
-        for stage in stages:
-            if stage.beyond:
-                (slower if stage.share > 0 else faster).append(stage.name)
+        # the total counts where it differs and no stage does beyond its own noise
+        for stage in [stage for stage in stages if stage.beyond] or ([total] if total.beyond else []):
+            (slower if stage.share > 0 else faster).append(stage.name)
     if once:
         print(f'some cases were measured less than three times: {100 * ONCE:.0f} % are taken for noise; use --repeat 7')
     return slower, faster, len(shared)
