@@ -262,13 +262,12 @@ static bool complete(struct net_ring *ring, struct net_work *work, const struct 
 {
 	const uint16_t *lens = &work->lens[packet->first];
 	struct moat_net_desc *desc[MOAT_NET_SEGS_MAX];
-	uint16_t last = packet->descs - 1;
 
 	if (unlikely(!net_ring_packet(work, ring, packet, desc)))
 		return false;
-	for (uint16_t i = 0; i < last; i++)
-		net_desc_complete(desc[i], lens[i], flags);
-	net_desc_complete(desc[last], last < packet->n ? lens[last] : 0, flags | MOAT_NET_DESC_EOP);
+	for (uint16_t i = 0; i < packet->descs; i++)
+		net_desc_complete(desc[i], i < packet->n ? lens[i] : 0,
+			i + 1 == packet->descs ? flags | MOAT_NET_DESC_EOP : flags);
 	ring->head += packet->descs;
 	return true;
 }
