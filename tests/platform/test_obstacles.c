@@ -134,10 +134,11 @@ static void vectors_that_cannot_be_read_leave_the_kind_of_the_others(void **stat
 {
 	(void)state;
 	file("sys/bus/pci/devices/0000:00:04.0/msi_irqs/30", "msix");
-	for (char c = '1'; c <= '9'; c++) {
-		char path[] = "sys/bus/pci/devices/0000:00:04.0/msi_irqs/4x";
+	for (unsigned int vector = 41; vector <= 49; vector++) {
+		char path[64];
 
-		path[sizeof(path) - 2] = c;
+		snprintf(path, sizeof(path), "sys/bus/pci/devices/0000:00:04.0/msi_irqs/%u",
+			vector);
 		file(path, "");
 	}
 	assert_int_equal(look(1, false, NULL, 0), 1);
