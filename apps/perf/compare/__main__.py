@@ -140,7 +140,7 @@ def compare(before, after, every):
     """Print the differences. @return names of stages that are slower, of those faster, and how many cases matched"""
     shared = [name for name in before if name in after]
     varying = {name for at, name in enumerate(KEYS, 2) if len({case[at] for case in shared}) > 1}
-    slower, faster, once = [], [], False
+    slower, faster, totals, once = [], [], [], False
     for name in shared:
         a, b = (side[name].get('repeats') or [side[name]['stages']] for side in (before, after))
         once |= min(len(a), len(b)) < 3
@@ -150,11 +150,16 @@ def compare(before, after, every):
         print(f'{title(before[name], varying)}: {"" if told else "no difference"}'.rstrip())
         for stage in told:
             print(f'  {stage}')
-        # the total counts where it differs and no stage does beyond its own noise
-        for stage in [stage for stage in stages if stage.beyond] or ([total] if total.beyond else []):
-            (slower if stage.share > 0 else faster).append(stage.name)
+        for stage in stages:
+            if stage.beyond:
+                (slower if stage.share > 0 else faster).append(stage.name)
+        if total.beyond:
+            totals.append(total)
     if once:
         print(f'some cases were measured less than three times: {100 * ONCE:.0f} % are taken for noise; use --repeat 7')
+    # a total is named where no stage differs beyond its own noise
+    slower = slower or [total.name for total in totals if total.share > 0]
+    faster = faster or [total.name for total in totals if total.share < 0]
     return slower, faster, len(shared)
 
 
