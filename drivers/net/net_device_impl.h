@@ -74,20 +74,6 @@ static inline struct moat_net_desc *net_ring_at(struct net_work *work, const str
 	return &work->page[k][slot % NET_DESCS_PER_PAGE];
 }
 
-/* Find the descriptors of the packet at the ring's head, to write them back. All are found before
- * the first is written, so that the done bit is set in all of them or in none. @return false: the
- * unit refuses the ring. */
-static inline bool net_ring_packet(struct net_work *work, const struct net_ring *ring,
-	const struct net_packet *packet, struct moat_net_desc *desc[])
-{
-	for (uint16_t i = 0; i < packet->descs; i++) {
-		desc[i] = net_ring_at(work, ring, ring->head + i, MOAT_W);
-		if (unlikely(desc[i] == NULL))
-			return false;
-	}
-	return true;
-}
-
 /* Write a descriptor back, all but its address, in one store. */
 static inline void net_desc_complete(struct moat_net_desc *desc, uint16_t len, uint16_t flags)
 {
@@ -95,6 +81,26 @@ static inline void net_desc_complete(struct moat_net_desc *desc, uint16_t len, u
 	 * acquire. The value is little-endian, as the descriptor is. */
 	__atomic_store_n((uint64_t *)(void *)&desc->len, (uint64_t)flags << 16 | len,
 		__ATOMIC_RELEASE);
+}
+
+/* Hand back the descriptors of the packet at the ring's head. All are found before the first is
+ * written, so that the done bit is set in all of them or in none. `lens`: the bytes in each of the
+ * packet's `n` buffers; NULL: 0. @return false: the unit refuses the ring, and none is handed back */
+static inline bool net_ring_complete(struct net_ring *ring, struct net_work *work,
+	const struct net_packet *packet, const uint16_t lens[], uint16_t flags)
+{
+	struct moat_net_desc *desc[MOAT_NET_SEGS_MAX];
+
+	for (uint16_t i = 0; i < packet->descs; i++) {
+		desc[i] = net_ring_at(work, ring, ring->head + i, MOAT_W);
+		if (unlikely(desc[i] == NULL))
+			return false;
+	}
+	for (uint16_t i = 0; i < packet->descs; i++)
+		net_desc_complete(desc[i], lens != NULL && i < packet->n ? lens[i] : 0,
+			i + 1 == packet->descs ? flags | MOAT_NET_DESC_EOP : flags);
+	ring->head += packet->descs;
+	return true;
 }
 
 #endif /* NET_DEVICE_IMPL_H */

@@ -255,23 +255,6 @@ static bool write_frame(struct net_work *work, const struct net_packet *packet,
 	return true;
 }
 
-/* Hand a packet's descriptors back. @return false: the unit refuses the ring, and none is handed
- * back. */
-static bool complete(struct net_ring *ring, struct net_work *work, const struct net_packet *packet,
-	uint16_t flags)
-{
-	const uint16_t *lens = &work->lens[packet->first];
-	struct moat_net_desc *desc[MOAT_NET_SEGS_MAX];
-
-	if (unlikely(!net_ring_packet(work, ring, packet, desc)))
-		return false;
-	for (uint16_t i = 0; i < packet->descs; i++)
-		net_desc_complete(desc[i], i < packet->n ? lens[i] : 0,
-			i + 1 == packet->descs ? flags | MOAT_NET_DESC_EOP : flags);
-	ring->head += packet->descs;
-	return true;
-}
-
 /* Write the planned frames and complete their descriptors. @return how many; fewer than planned
  * only if the unit refuses the ring. */
 static uint16_t write_all(struct net_device_rx *rx, struct net_work *work,
@@ -291,7 +274,8 @@ static uint16_t write_all(struct net_device_rx *rx, struct net_work *work,
 			moat_counter_add(&rx->count.dma_faults, 1);
 			flags |= MOAT_NET_DESC_ERR;
 		}
-		if (unlikely(!complete(ring, work, packet, flags)))
+		if (unlikely(!net_ring_complete(ring, work, packet, &work->lens[packet->first],
+			    flags)))
 			return p;
 	}
 	return work->nr_packets;

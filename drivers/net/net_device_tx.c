@@ -98,22 +98,6 @@ static bool read_packet(struct net_work *work, const struct net_packet *packet,
 	return true;
 }
 
-/* Hand a packet's descriptors back. @return false: the unit refuses the ring, and none is handed
- * back. */
-static bool complete(struct net_ring *ring, struct net_work *work, const struct net_packet *packet,
-	uint16_t flags)
-{
-	struct moat_net_desc *desc[MOAT_NET_SEGS_MAX];
-
-	if (unlikely(!net_ring_packet(work, ring, packet, desc)))
-		return false;
-	for (uint16_t i = 0; i < packet->descs; i++)
-		net_desc_complete(desc[i], 0,
-			i + 1 == packet->descs ? flags | MOAT_NET_DESC_EOP : flags);
-	ring->head += packet->descs;
-	return true;
-}
-
 /* Read the planned packets and complete their descriptors. */
 static void read_all(struct net_device_tx *tx, struct net_work *work)
 {
@@ -130,7 +114,7 @@ static void read_all(struct net_device_tx *tx, struct net_work *work)
 			moat_counter_add(&tx->count.dma_faults, 1);
 			flags |= MOAT_NET_DESC_ERR;
 		}
-		if (unlikely(!complete(&tx->ring, work, packet, flags))) {
+		if (unlikely(!net_ring_complete(&tx->ring, work, packet, NULL, flags))) {
 			frame->data_len = 0;
 			return;
 		}
