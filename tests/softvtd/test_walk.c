@@ -369,17 +369,24 @@ static void reason_d_translated_requests_where_tt_allows_none(void **state)
 	assert_int_equal(moat_softvtd_read64(rig.sv, rig.conf.fro + 24) >> 60 & 3, 1);
 }
 
-static void device_tlbs_get_translations_where_tt_allows_them(void **state)
+/* Make the unit again, with device TLBs, and let SID have one. */
+static void up_with_device_tlb(void)
 {
-	struct moat_softvtd_guard guard;
 	struct moat_softvtd_conf conf;
-	void *va;
 
 	rig_down(&rig);
 	rig_plain(&conf);
 	conf.dt = true;
 	up(&conf);
 	rig_store(&rig_context(&rig, SID)[0], rig_hpa(table) | 1 << 2 | 1);
+}
+
+static void device_tlbs_get_translations_where_tt_allows_them(void **state)
+{
+	struct moat_softvtd_guard guard;
+	void *va;
+
+	up_with_device_tlb();
 	moat_softvtd_dma_begin(rig.sv, SID, 0, MOAT_RW, &guard);
 	assert_int_equal(
 		moat_softvtd_request(&guard, MOAT_SOFTVTD_TRANSLATION, IOVA, MOAT_R, false, &va),
@@ -394,33 +401,24 @@ static void device_tlbs_get_translations_where_tt_allows_them(void **state)
 
 static void no_device_tlb_gets_a_page_of_the_interrupt_range(void **state)
 {
+	static const enum moat_softvtd_at order[] = { MOAT_SOFTVTD_UNTRANSLATED,
+		MOAT_SOFTVTD_TRANSLATION, MOAT_SOFTVTD_TRANSLATION, MOAT_SOFTVTD_UNTRANSLATED,
+		MOAT_SOFTVTD_TRANSLATED, MOAT_SOFTVTD_UNTRANSLATED };
 	const uint64_t iova = 0xfee00000;
 	struct moat_softvtd_guard guard;
-	struct moat_softvtd_conf conf;
 	uint64_t *entry;
 	void *va;
 
-	rig_down(&rig);
-	rig_plain(&conf);
-	conf.dt = true;
-	up(&conf);
-	rig_store(&rig_context(&rig, SID)[0], rig_hpa(table) | 1 << 2 | 1);
+	up_with_device_tlb();
 	entry = rig_entry(&rig, table, 4, iova, 1);
 	rig_store(entry, rig_hpa(page) | 3);
 	moat_softvtd_dma_begin(rig.sv, SID, 0, MOAT_RW, &guard);
 	assert_int_equal(
 		moat_softvtd_request(&guard, MOAT_SOFTVTD_UNTRANSLATED, IOVA, MOAT_R, false, &va),
 		0);
-	for (int at = MOAT_SOFTVTD_UNTRANSLATED; at <= MOAT_SOFTVTD_TRANSLATED; at++)
-		for (int again = 0; again < 2; again++)
-			assert_int_equal(moat_softvtd_request(&guard, at, iova, MOAT_W, false, &va),
-				MOAT_SOFTVTD_NO_MEMORY);
-	assert_int_equal(
-		moat_softvtd_request(&guard, MOAT_SOFTVTD_TRANSLATION, iova, MOAT_W, false, &va),
-		MOAT_SOFTVTD_NO_MEMORY);
-	assert_int_equal(
-		moat_softvtd_request(&guard, MOAT_SOFTVTD_UNTRANSLATED, iova, MOAT_W, false, &va),
-		MOAT_SOFTVTD_NO_MEMORY);
+	for (unsigned int i = 0; i < RTE_DIM(order); i++)
+		assert_int_equal(moat_softvtd_request(&guard, order[i], iova, MOAT_W, false, &va),
+			MOAT_SOFTVTD_NO_MEMORY);
 	moat_softvtd_dma_end(&guard);
 	assert_int_equal(rig_stats(&rig).interrupts, 3);
 }
