@@ -85,7 +85,8 @@ static inline void net_desc_complete(struct moat_net_desc *desc, uint16_t len, u
 
 /* Hand back the descriptors of the packet at the ring's head. All are found before the first is
  * written, so that the done bit is set in all of them or in none. `lens`: the bytes in each of the
- * packet's `n` buffers; NULL: 0. @return false: the unit refuses the ring, and none is handed back */
+ * packet's `n` buffers; NULL: 0. @return false: the unit refuses the ring, and none is handed
+ * back. */
 static inline bool net_ring_complete(struct net_ring *ring, struct net_work *work,
 	const struct net_packet *packet, const uint16_t lens[], uint16_t flags)
 {
