@@ -54,6 +54,7 @@ runs() {
 ends_on_signal() {
 	local log=$folder/two_tenants.log status=0 pid
 
+	# env: the program, not the function of tests/lib.sh, so that its child is the example
 	env timeout 60 "$folder/two_tenants" "${eal[@]}" "${plugins[@]}" --lcores '0@(0-1),1@0,2@1' >"$log" 2>&1 &
 	pid=$!
 	for _ in $(seq 300); do
